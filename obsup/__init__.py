@@ -1,0 +1,32 @@
+"""Resumable, proved multipart uploads to OBS, S3 and OSS object stores.
+
+The public API. Names load on first use, so that ``import obsup`` (and with it ``obsup --help``) costs nothing:
+
+    from obsup import upload_file
+    result = upload_file("big.iso", "backups/big.iso", parts=5)
+"""
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from obsup.api import Result, Uploader, upload_file
+    from obsup.errors import ObsupError
+
+_HOMES = {
+    "upload_file": "obsup.api",
+    "Uploader": "obsup.api",
+    "Result": "obsup.api",
+    "ObsupError": "obsup.errors",
+}
+
+__all__ = ["ObsupError", "Result", "Uploader", "__version__", "upload_file"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'obsup' has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(_HOMES[name]), name)

@@ -1,0 +1,128 @@
+"""What a dialect is: one value that says all that differs between the vendors' wires. No IO."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, Protocol
+
+from obsup.model import Credentials
+
+Addressing = Literal["virtual", "path", "cname"]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The service's limits. Sizes are bytes. Source: each vendor's "constraints" of uploading parts."""
+
+    min_part: int
+    max_part: int
+    max_parts: int
+    max_object: int
+    max_put: int
+    max_key: int
+    max_metadata: int
+    page: int = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a request goes: what is sent, and what it is about.
+
+    ``host`` has the port where it is not the scheme's own. ``path`` is percent-encoded, as sent. ``key`` is None
+    for a request about the bucket.
+    """
+
+    scheme: str
+    host: str
+    path: str
+    bucket: str
+    key: str | None
+    addressing: Addressing
+
+
+@dataclass(frozen=True, slots=True)
+class Signable:
+    """A request as it will leave the socket. Query values are decoded; None is a bare name (``?uploads``)."""
+
+    method: str
+    address: Address
+    query: tuple[tuple[str, str | None], ...]
+    headers: Mapping[str, str]
+
+
+class Sign(Protocol):
+    """Return the headers to add (date, token, content hash, Authorization) so that the store takes *request*."""
+
+    def __call__(
+        self, request: Signable, credentials: Credentials, *, region: str, now: datetime
+    ) -> dict[str, str]: ...
+
+
+class Presign(Protocol):
+    """Return the whole query of a URL that anyone may use for *expires_s* seconds from *now*."""
+
+    def __call__(
+        self, request: Signable, credentials: Credentials, *, region: str, now: datetime, expires_s: int
+    ) -> tuple[tuple[str, str | None], ...]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderNames:
+    """The dialect's name for each concept that obsup sends or reads; None where the vendor has none."""
+
+    security_token: str
+    meta: str  # prefix of user metadata
+    acl: str | None
+    grant: str | None  # prefix; the permission follows
+    storage_class: str | None
+    website_redirect: str | None
+    success_redirect: str | None
+    expires_days: str | None
+    tagging: str | None
+    sse: str | None
+    sse_kms_key_id: str | None
+    sse_c: str | None  # prefix; algorithm, key, key-MD5 follow
+    copy_source: str
+    copy_source_range: str
+    no_overwrite: tuple[str, str] | None  # (name, value)
+    request_id: str
+    host_id: str
+    version_id: str
+    upload_id: str | None  # on HeadObject: the upload that made the object
+    crc64: str | None  # answers: CRC-64/XZ of a part or an object
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """One provider with one signature. Everything vendor-specific that the other floors need to know.
+
+    ``storage_classes`` and ``acls`` map what users write (upper-case, lower-case) to the vendor's spelling;
+    ``sse`` maps ``AES256`` and ``kms`` to the header's value.
+    ``acl_on_complete``: the ACL belongs on Complete, not on Initiate (OSS).
+    ``no_overwrite_on``: the operations that carry the no-overwrite header.
+    ``etag_is_composite``: a multipart object's ETag is documented as md5-of-md5s-N.
+    ``part_etag_is_md5``: an unencrypted part's ETag is its MD5 in hex.
+    ``lists_url_encoded``: encoding-type=url is understood on ListMultipartUploads.
+    """
+
+    name: str
+    provider: str
+    signature: str
+    title: str
+    prefix: str
+    sign: Sign
+    presign: Presign
+    headers: HeaderNames
+    limits: Limits
+    storage_classes: Mapping[str, str]
+    acls: Mapping[str, str]
+    grant_permissions: frozenset[str]
+    sse: Mapping[str, str]
+    needs_region: bool = False
+    acl_on_complete: bool = False
+    no_overwrite_on: frozenset[str] = frozenset()
+    etag_is_composite: bool = True
+    part_etag_is_md5: bool = True
+    lists_url_encoded: bool = True

@@ -1,0 +1,188 @@
+"""Everything that can go wrong, as data: what happened, why, what to do next, and the exit code of it.
+
+Arguments are positional so that each error travels between processes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+class ObsupError(Exception):
+    """The base of every failure obsup knows. ``reason`` is a stable word for scripts."""
+
+    exit_code = 1
+    reason = "failure"
+    retryable = False
+
+    def __init__(self, what: str, why: str = "", next_step: str = "") -> None:
+        super().__init__(what, why, next_step)
+        self.what = what
+        self.why = why
+        self.next_step = next_step
+
+    def __str__(self) -> str:
+        return f"{self.what}. {self.why}" if self.why else self.what
+
+
+class WrongUsage(ObsupError):
+    """The command line, or an argument of the API, asks for what cannot be."""
+
+    exit_code = 2
+    reason = "usage"
+
+
+class SourceChanged(ObsupError):
+    """The source is not what it was when the upload began."""
+
+    exit_code = 65
+    reason = "source-changed"
+
+
+class DataMismatch(ObsupError):
+    """A digest, a size or the list of parts is not what it must be."""
+
+    exit_code = 65
+    reason = "data"
+
+
+class SourceUnreadable(ObsupError):
+    """The source is missing, unreadable, or no regular file."""
+
+    exit_code = 66
+    reason = "source"
+
+
+class Refused(ObsupError):
+    """The service refused for good."""
+
+    exit_code = 69
+    reason = "refused"
+
+
+class UploadGone(ObsupError):
+    """The store no longer knows the upload id."""
+
+    exit_code = 69
+    reason = "upload-gone"
+
+
+class CheckpointUnwritable(ObsupError):
+    """The checkpoint can be written nowhere."""
+
+    exit_code = 73
+    reason = "checkpoint"
+
+
+class LocalFailure(ObsupError):
+    """A local read or write failed."""
+
+    exit_code = 74
+    reason = "local-io"
+
+
+class NotFinished(ObsupError):
+    """The work is not done, progress is kept: the same command goes on with it."""
+
+    exit_code = 75
+    reason = "network"
+    retryable = True
+
+
+class Throttled(NotFinished):
+    """The service asked to slow down for longer than we may wait."""
+
+    reason = "throttled"
+
+
+class Busy(NotFinished):
+    """Another obsup holds this upload."""
+
+    reason = "running"
+
+
+class OutOfTime(NotFinished):
+    """--max-time or --until came first."""
+
+    reason = "deadline"
+
+
+class Denied(ObsupError):
+    """Credentials are missing, wrong or not permitted. Progress is kept."""
+
+    exit_code = 77
+    reason = "credentials"
+
+
+class BadConfiguration(ObsupError):
+    """The configuration cannot be used."""
+
+    exit_code = 78
+    reason = "configuration"
+
+
+class Interrupted(ObsupError):
+    """SIGINT. Progress is kept."""
+
+    exit_code = 130
+    reason = "interrupted"
+    retryable = True
+
+
+class Terminated(Interrupted):
+    """SIGTERM. Progress is kept."""
+
+    exit_code = 143
+    reason = "terminated"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """One answer of the store that was not success.
+
+    ``operation`` is the protocol's name (UploadPart, ...); ``resource`` is what it was about, for messages.
+    ``date`` is the answer's Date header, ``retry_after_s`` what the store asked to wait, in seconds.
+    """
+
+    operation: str
+    resource: str
+    status: int
+    code: str
+    message: str = ""
+    request_id: str = ""
+    host_id: str = ""
+    date: str = ""
+    retry_after_s: float | None = None
+    endpoint: str = ""
+    region: str = ""
+    location: str = ""
+
+
+class StoreError(Exception):
+    """The store answered, and the answer was no. Wrapped into an ObsupError before it leaves the engine."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal)
+        self.refusal = refusal
+
+    def __str__(self) -> str:
+        refusal = self.refusal
+        text = f"{refusal.operation} of {refusal.resource}: {refusal.status} {refusal.code}"
+        return f"{text} (request id {refusal.request_id})" if refusal.request_id else text
+
+
+class LineError(Exception):
+    """The line failed: no answer, or half of one.
+
+    ``kind`` is one of resolve, refused, connect, tls, proxy, reset, stall, incomplete; ``sent`` tells whether
+    any of the request may have reached the store.
+    """
+
+    def __init__(self, kind: str, detail: str, sent: bool) -> None:
+        super().__init__(kind, detail, sent)
+        self.kind = kind
+        self.detail = detail
+        self.sent = sent
+
+    def __str__(self) -> str:
+        return self.detail

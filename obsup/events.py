@@ -1,0 +1,60 @@
+"""What happens to an upload while it runs. Values are absolute, so an event may be lost or repeated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+ProgressCallback = Callable[[int, "int | None", float], None]
+"""The vendors' progressCallback: (transferred bytes, total bytes or None, seconds)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """The plan stands: *total* bytes (None for a stream) in *parts* parts, *resumed* bytes of *resumed_parts* done."""
+
+    total: int | None
+    parts: int | None
+    resumed: int = 0
+    resumed_parts: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PartSent:
+    """*sent* bytes of this part have been handed to the line in its present attempt; a retry begins again at 0."""
+
+    number: int
+    sent: int
+
+
+@dataclass(frozen=True, slots=True)
+class PartStored:
+    """The store confirmed the part."""
+
+    number: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Retried:
+    """An attempt failed and another follows after *delay_s* seconds. ``number`` is None for a call without a part."""
+
+    number: int | None
+    attempt: int
+    reason: str
+    delay_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """Something the user should know, in one sentence; the work goes on."""
+
+    text: str
+
+
+Event = Begun | PartSent | PartStored | Retried | Noted
+Observer = Callable[[Event], None]
+
+
+def ignore(_event: Event) -> None:
+    """Observe nothing."""

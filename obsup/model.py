@@ -1,0 +1,172 @@
+"""The words of the house: plain, frozen values that every floor shares. Sizes and offsets are bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where an object goes: a key in a bucket at an endpoint of a provider (``obs``, ``s3``, ``oss``)."""
+
+    provider: str
+    endpoint: str
+    bucket: str
+    key: str
+
+    def __str__(self) -> str:
+        return f"{self.bucket}/{self.key}"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One window on the source. Part numbers start at 1."""
+
+    number: int
+    offset: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What the store confirmed of one part, and what we hashed while sending it.
+
+    ``etag`` is bare (no quotes), as the store spelled it. ``md5`` is lower-case hex, ``crc64`` the CRC-64/XZ of
+    the part; either is None where it was not computed.
+    """
+
+    number: int
+    size: int
+    etag: str
+    md5: str | None = None
+    crc64: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SourceStat:
+    """The identity of the source file at one moment."""
+
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    device: int
+    inode: int
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """One multipart upload: its upload id, and the random token in the object's metadata that proves it ours."""
+
+    target: Target
+    upload_id: str
+    token: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """An access key, its secret and, for temporary keys, the security token.
+
+    ``expires`` is seconds since the epoch. The secret shows in no repr and travels in no pickle: a worker on
+    another machine finds its own.
+    """
+
+    access_key: str
+    secret_key: str = field(repr=False)
+    token: str | None = field(default=None, repr=False)
+    expires: float | None = None
+    origin: str = "given"
+
+    def __reduce__(self) -> Any:
+        raise TypeError("credentials are never pickled: each worker resolves its own")
+
+
+@dataclass(frozen=True, slots=True)
+class CustomerKey:
+    """An SSE-C key: 32 raw bytes. As secret as credentials."""
+
+    key: bytes = field(repr=False)
+
+    def __reduce__(self) -> Any:
+        raise TypeError("an SSE-C key is never pickled: each worker reads its own file")
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectOptions:
+    """What the finished object shall be, in no vendor's spelling; a dialect turns it into headers.
+
+    ``grants`` are (permission, grantee id) pairs; ``expires_days`` counts from the last modification;
+    ``headers`` are sent as they are (the vendors' extensionHeaders).
+    """
+
+    content_type: str | None = None
+    content_encoding: str | None = None
+    content_disposition: str | None = None
+    content_language: str | None = None
+    cache_control: str | None = None
+    expires_header: str | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    acl: str | None = None
+    grants: tuple[tuple[str, str], ...] = ()
+    storage_class: str | None = None
+    website_redirect: str | None = None
+    success_redirect: str | None = None
+    expires_days: int | None = None
+    sse: str | None = None
+    sse_kms_key_id: str | None = None
+    no_overwrite: bool = False
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPart:
+    """One line of ListParts. ``crc64`` only where the store lists it (OSS)."""
+
+    number: int
+    size: int
+    etag: str
+    last_modified: str = ""
+    crc64: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OpenUpload:
+    """One line of ListMultipartUploads. ``initiated`` as the store wrote it (ISO 8601)."""
+
+    key: str
+    upload_id: str
+    initiated: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What the store answered for a part or an object it took, with the fields of the vendors' result tables."""
+
+    status: int
+    etag: str
+    request_id: str = ""
+    host_id: str = ""
+    version_id: str | None = None
+    location: str | None = None
+    crc64: int | None = None
+    sse_kms: str | None = None
+    sse_kms_key: str | None = None
+    sse_c: str | None = None
+    sse_c_key_md5: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectInfo:
+    """What HeadObject told of an object. ``metadata`` keys are lower-case; ``upload_id`` where the store says it."""
+
+    size: int
+    etag: str
+    metadata: Mapping[str, str]
+    upload_id: str | None = None
+    version_id: str | None = None
+    crc64: int | None = None
+    request_id: str = ""
+    last_modified: str = ""
+    sse: str | None = None

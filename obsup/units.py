@@ -1,0 +1,72 @@
+"""Sizes, durations and rates as people write them, and back."""
+
+from __future__ import annotations
+
+import re
+
+KIB = 1024
+MIB = 1024 * KIB
+GIB = 1024 * MIB
+TIB = 1024 * GIB
+
+_BINARY = {"": 1, "K": KIB, "M": MIB, "G": GIB, "T": TIB}
+_DECIMAL = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(IB|B|)", re.IGNORECASE)
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)([smhd]?)")
+_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def parse_size(text: str) -> int:
+    """Return the bytes of a SIZE: ``1048576``, ``100K``, ``9M``, ``9MiB`` (binary) or ``9MB`` (decimal).
+
+    Raises ValueError.
+    """
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(f"{text!r} is not a size: write bytes, or 100K, 9M, 5G, 9MiB, 9MB")
+    number, unit, suffix = match[1], match[2].upper(), match[3].upper()
+    scale = _DECIMAL[unit] if suffix == "B" else _BINARY[unit]
+    if "." in number:
+        return round(float(number) * scale)
+    return int(number) * scale
+
+
+def parse_duration(text: str) -> float:
+    """Return the seconds of a DURATION: ``30s``, ``15m``, ``7h``, ``2d``; a bare number is seconds.
+
+    Raises ValueError.
+    """
+    match = _DURATION.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(f"{text!r} is not a duration: write 30s, 15m, 7h or 2d")
+    return float(match[1]) * _SECONDS[match[2]]
+
+
+def format_size(size: float) -> str:
+    """Return *size* bytes for people: ``523 B``, ``9.0 MiB``."""
+    if size < KIB:
+        return f"{size:.0f} B"
+    for unit, scale in (("TiB", TIB), ("GiB", GIB), ("MiB", MIB)):
+        if size >= scale:
+            return f"{size / scale:.1f} {unit}"
+    return f"{size / KIB:.1f} KiB"
+
+
+def exact_size(size: int) -> str:
+    """Return *size* as a SIZE that parses back to the same bytes: ``9M`` for 9437184."""
+    for unit, scale in (("T", TIB), ("G", GIB), ("M", MIB), ("K", KIB)):
+        if size and size % scale == 0:
+            return f"{size // scale}{unit}"
+    return str(size)
+
+
+def format_duration(seconds: float) -> str:
+    """Return *seconds* for people: ``0.4 s``, ``42 s``, ``3 min 20 s``, ``2 h 5 min``."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
