@@ -30,8 +30,8 @@ class Limits:
 class Address:
     """Where a request goes: what is sent, and what it is about.
 
-    ``host`` has the port where it is not the scheme's own. ``path`` is percent-encoded, as sent. ``key`` is None
-    for a request about the bucket.
+    ``host`` has the port where it is not the scheme's own. ``path`` is percent-encoded, as sent. ``key`` is
+    None for a request about the bucket.
     """
 
     scheme: str
@@ -53,7 +53,7 @@ class Signable:
 
 
 class Sign(Protocol):
-    """Return the headers to add (date, token, content hash, Authorization) so that the store takes *request*."""
+    """Return the headers to add so that the store takes *request*: date, token, hash, Authorization."""
 
     def __call__(
         self, request: Signable, credentials: Credentials, *, region: str, now: datetime
@@ -105,6 +105,7 @@ class Dialect:
     ``etag_is_composite``: a multipart object's ETag is documented as md5-of-md5s-N.
     ``part_etag_is_md5``: an unencrypted part's ETag is its MD5 in hex.
     ``lists_url_encoded``: encoding-type=url is understood on ListMultipartUploads.
+    ``hashes_payload``: x-amz-content-sha256 is part of the signature (AWS4).
     """
 
     name: str
@@ -126,3 +127,4 @@ class Dialect:
     etag_is_composite: bool = True
     part_etag_is_md5: bool = True
     lists_url_encoded: bool = True
+    hashes_payload: bool = False

@@ -1,0 +1,73 @@
+"""From an endpoint, a bucket and a key to what stands in the request line, and to what is signed of it."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from obsup.dialects.dialect import Address, Addressing
+from obsup.dialects.encoding import encode_key
+
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+def locate(endpoint: str, bucket: str, key: str | None, addressing: Addressing) -> Address:
+    """Return where a request about *key* (None: about the bucket) goes.
+
+    *endpoint* is ``scheme://host[:port]``. The scheme's own port leaves the host, because every client leaves
+    it out of ``Host``, which AWS4 signs. A request about the bucket has a path that ends in a slash, ``/`` or
+    ``/bucket/``: the one form that all vendors sign alike.
+    """
+    parts = urlsplit(endpoint)
+    host = _host_and_port(endpoint)
+    path = "/" + encode_key(key or "")
+    if addressing == "virtual":
+        host = f"{bucket}.{host}"
+    elif addressing == "path":
+        path = f"/{bucket}{path}"
+    return Address(parts.scheme, host, path, bucket, key, addressing)
+
+
+def resource_path(address: Address) -> str:
+    """Return the path that OBS and AWS2 sign: as sent, after the bucket or the custom domain.
+
+    Source: OBS API reference, "User Signature Authentication", table "CanonicalizedResource".
+    """
+    if address.addressing == "path":
+        return address.path
+    owner = address.bucket if address.addressing == "virtual" else urlsplit(f"//{address.host}").hostname
+    return f"/{owner}{address.path}"
+
+
+def raw_resource_path(address: Address) -> str:
+    """Return the path that OSS1 signs: the bucket and the key as Unicode text, not percent-encoded.
+
+    The bucket stands there even behind a custom domain. Source: Alibaba OSS, "Include a V1 signature in the
+    Authorization header", CanonicalizedResource.
+    """
+    return f"/{address.bucket}/{address.key or ''}"
+
+
+def bucket_path(address: Address) -> str:
+    """Return the path that OSS4 signs: ``/bucket/encoded-key`` in every addressing.
+
+    Source: Alibaba OSS, "Include a V4 signature in the Authorization header", Canonical URI.
+    """
+    return f"/{address.bucket}/{encode_key(address.key or '')}"
+
+
+def sent_path(address: Address) -> str:
+    """Return the path that AWS4 signs: what is sent, never normalised.
+
+    Source: Amazon S3, "Signature Calculations for the Authorization Header", Canonical URI.
+    """
+    return address.path
+
+
+def _host_and_port(endpoint: str) -> str:
+    parts = urlsplit(endpoint)
+    host = parts.hostname or ""
+    if ":" in host:
+        host = f"[{host}]"
+    if parts.port is None or parts.port == _DEFAULT_PORTS.get(parts.scheme):
+        return host
+    return f"{host}:{parts.port}"

@@ -1,0 +1,54 @@
+"""What the two families of signatures share: headers brought to one form, dates, and the secret as bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import format_datetime
+
+from obsup.errors import Denied
+from obsup.model import Credentials
+
+
+def lower_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """Return *headers* by lower-case name, values trimmed.
+
+    The values of names that differ in case only are joined by a comma.
+    """
+    lowered: dict[str, str] = {}
+    for name, value in headers.items():
+        key = name.lower()
+        lowered[key] = f"{lowered[key]},{value.strip()}" if key in lowered else value.strip()
+    return lowered
+
+
+def http_date(now: datetime) -> str:
+    """Return *now* as an RFC 1123 date in GMT: English whatever the locale."""
+    return format_datetime(_utc(now).replace(microsecond=0), usegmt=True)
+
+
+def basic_date(now: datetime) -> str:
+    """Return *now* as ISO 8601 basic in UTC, ``20260314T150926Z``. Its first eight characters are the day."""
+    moment = _utc(now)
+    return f"{moment:%Y%m%dT%H%M%SZ}"
+
+
+def secret_bytes(credentials: Credentials, prefix: str = "") -> bytes:
+    """Return the secret key, after *prefix*, as bytes.
+
+    Raises Denied, without the secret, where it is not ASCII.
+    """
+    # Asked beforehand: a UnicodeEncodeError would carry the secret in its arguments.
+    if not credentials.secret_key.isascii():
+        raise Denied(
+            "the secret access key is not ASCII text",
+            f"the credentials ({credentials.origin}) were read wrongly or are damaged",
+            "set the secret access key again",
+        )
+    return (prefix + credentials.secret_key).encode("ascii")
+
+
+def _utc(now: datetime) -> datetime:
+    if now.tzinfo is None:
+        raise ValueError("the clock of a signature must know its time zone")
+    return now.astimezone(UTC)

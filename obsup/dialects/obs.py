@@ -1,0 +1,184 @@
+"""Huawei OBS and Open Telekom Cloud OBS: data, in the native form and in the two AWS forms it also speaks.
+
+Sources: OBS API reference, "Initiating a Multipart Upload", "Uploading an Object - PUT", "Authentication";
+for the AWS forms the S3-compatible API reference of the same service.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from obsup.dialects.addressing import resource_path
+from obsup.dialects.dialect import Dialect, HeaderNames, Limits
+from obsup.dialects.s3 import AWS4_SIGNATURE as S3_AWS4_SIGNATURE
+from obsup.dialects.sign_v2 import SHARED_SUB_RESOURCES, SignatureV2
+from obsup.units import GIB, KIB
+
+# Of the vendor's long list those that concern one object or its uploads.
+SUB_RESOURCES = SHARED_SUB_RESOURCES | {
+    "append",
+    "encryption",
+    "length",
+    "metadata",
+    "modify",
+    "name",
+    "position",
+    "rename",
+    "truncate",
+}
+
+NATIVE_SIGNATURE = SignatureV2(
+    word="OBS",
+    prefix="x-obs-",
+    sub_resources=SUB_RESOURCES,
+    resource=resource_path,
+    access_key_parameter="AccessKeyId",
+    token_parameter="x-obs-security-token",
+    signs_prefixed_query=True,
+)
+
+AWS2_SIGNATURE = replace(
+    NATIVE_SIGNATURE,
+    word="AWS",
+    prefix="x-amz-",
+    access_key_parameter="AWSAccessKeyId",
+    token_parameter="x-amz-security-token",
+)
+
+# The vendor's client dates its V4 requests with Date, and spells the token of a URL in lower case.
+AWS4_SIGNATURE = replace(
+    S3_AWS4_SIGNATURE,
+    date_header="Date",
+    query_names=replace(S3_AWS4_SIGNATURE.query_names, token="x-amz-security-token"),
+    default_region="",
+)
+
+# The API reference counts 100 KB as 102400 bytes and 5 GB as 5 GiB. Buckets of OBS 2.0 want 5 MB a part;
+# nothing tells them apart beforehand, and Complete says EntityTooSmall.
+LIMITS = Limits(
+    min_part=100 * KIB,
+    max_part=5 * GIB,
+    max_parts=10_000,
+    max_object=10_000 * 5 * GIB,
+    max_put=5 * GIB,
+    max_key=1024,
+    max_metadata=8 * KIB,
+)
+
+_NATIVE_HEADERS = HeaderNames(
+    security_token="x-obs-security-token",
+    meta="x-obs-meta-",
+    acl="x-obs-acl",
+    grant="x-obs-grant-",
+    storage_class="x-obs-storage-class",
+    website_redirect="x-obs-website-redirect-location",
+    success_redirect="success-action-redirect",
+    expires_days="x-obs-expires",
+    tagging="x-obs-tagging",
+    sse="x-obs-server-side-encryption",
+    sse_kms_key_id="x-obs-server-side-encryption-kms-key-id",
+    sse_c="x-obs-server-side-encryption-customer-",
+    copy_source="x-obs-copy-source",
+    copy_source_range="x-obs-copy-source-range",
+    no_overwrite=None,
+    request_id="x-obs-request-id",
+    host_id="x-obs-id-2",
+    version_id="x-obs-version-id",
+    upload_id="x-obs-uploadId",
+    crc64="x-obs-checksum-crc64ecma",
+)
+
+_AWS_HEADERS = HeaderNames(
+    security_token="x-amz-security-token",
+    meta="x-amz-meta-",
+    acl="x-amz-acl",
+    grant="x-amz-grant-",
+    storage_class="x-amz-storage-class",
+    website_redirect="x-amz-website-redirect-location",
+    success_redirect=None,
+    expires_days="x-obs-expires",  # one name in both forms; the vendor's client sends it so
+    tagging=None,
+    sse="x-amz-server-side-encryption",
+    sse_kms_key_id="x-amz-server-side-encryption-aws-kms-key-id",
+    sse_c="x-amz-server-side-encryption-customer-",
+    copy_source="x-amz-copy-source",
+    copy_source_range="x-amz-copy-source-range",
+    no_overwrite=None,
+    request_id="x-amz-request-id",
+    host_id="x-amz-id-2",
+    version_id="x-amz-version-id",
+    upload_id="x-amz-uploadId",
+    crc64="x-amz-checksum-crc64ecma",
+)
+
+OBS = Dialect(
+    name="obs",
+    provider="obs",
+    signature="obs",
+    title="Huawei OBS / Open Telekom Cloud",
+    prefix="x-obs-",
+    sign=NATIVE_SIGNATURE.sign,
+    presign=NATIVE_SIGNATURE.presign,
+    headers=_NATIVE_HEADERS,
+    limits=LIMITS,
+    storage_classes={
+        "STANDARD": "STANDARD",
+        "WARM": "WARM",
+        "COLD": "COLD",
+        "DEEP_ARCHIVE": "DEEP_ARCHIVE",
+        "INTELLIGENT_TIERING": "INTELLIGENT_TIERING",
+        "STANDARD_IA": "WARM",
+        "IA": "WARM",
+        "GLACIER": "COLD",
+        "ARCHIVE": "COLD",
+    },
+    acls={
+        name: name for name in ("private", "public-read", "public-read-write", "bucket-owner-full-control")
+    },
+    grant_permissions=frozenset({"read", "read-acp", "write-acp", "full-control"}),
+    sse={"AES256": "AES256", "kms": "kms"},
+)
+
+OBS_V2 = replace(
+    OBS,
+    name="obs-v2",
+    signature="v2",
+    title="OBS with AWS V2 signatures",
+    prefix="x-amz-",
+    sign=AWS2_SIGNATURE.sign,
+    presign=AWS2_SIGNATURE.presign,
+    headers=_AWS_HEADERS,
+    storage_classes={
+        "STANDARD": "STANDARD",
+        "WARM": "STANDARD_IA",
+        "COLD": "GLACIER",
+        "DEEP_ARCHIVE": "DEEP_ARCHIVE",
+        "STANDARD_IA": "STANDARD_IA",
+        "IA": "STANDARD_IA",
+        "GLACIER": "GLACIER",
+        "ARCHIVE": "GLACIER",
+    },
+    acls={
+        name: name
+        for name in (
+            "private",
+            "public-read",
+            "public-read-write",
+            "authenticated-read",
+            "bucket-owner-read",
+            "bucket-owner-full-control",
+            "log-delivery-write",
+        )
+    },
+    sse={"AES256": "AES256", "kms": "aws:kms"},
+)
+
+OBS_V4 = replace(
+    OBS_V2,
+    name="obs-v4",
+    signature="v4",
+    title="OBS with AWS V4 signatures",
+    sign=AWS4_SIGNATURE.sign,
+    presign=AWS4_SIGNATURE.presign,
+    needs_region=True,
+)

@@ -1,0 +1,141 @@
+"""Alibaba Cloud OSS: data, with V4 and V1 signatures.
+
+Sources: OSS API reference, "InitiateMultipartUpload", "CompleteMultipartUpload", "PutObject", "Include a V4
+signature in the Authorization header", "Include a V1 signature in the Authorization header".
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from obsup.dialects.addressing import bucket_path, raw_resource_path
+from obsup.dialects.dialect import Dialect, HeaderNames, Limits
+from obsup.dialects.sign_v2 import SHARED_SUB_RESOURCES, SignatureV2
+from obsup.dialects.sign_v4 import QueryNames, SignatureV4
+from obsup.units import GIB, KIB
+
+# Of the vendor's long list those that concern one object or its uploads.
+SUB_RESOURCES = SHARED_SUB_RESOURCES | {
+    "append",
+    "callback",
+    "callback-var",
+    "encryption",
+    "objectMeta",
+    "position",
+    "security-token",
+    "sequential",
+    "symlink",
+    "x-oss-process",
+    "x-oss-request-payer",
+    "x-oss-traffic-limit",
+}
+
+OSS1_SIGNATURE = SignatureV2(
+    word="OSS",
+    prefix="x-oss-",
+    sub_resources=SUB_RESOURCES,
+    resource=raw_resource_path,
+    access_key_parameter="OSSAccessKeyId",
+    token_parameter="security-token",
+    date_gives_way=False,
+    bare_when_empty=True,
+)
+
+OSS4_SIGNATURE = SignatureV4(
+    algorithm="OSS4-HMAC-SHA256",
+    key_prefix="aliyun_v4",
+    terminator="aliyun_v4_request",
+    service="oss",
+    prefix="x-oss-",
+    path=bucket_path,
+    date_header="x-oss-date",
+    headers_word="AdditionalHeaders",
+    query_names=QueryNames(
+        algorithm="x-oss-signature-version",
+        credential="x-oss-credential",
+        date="x-oss-date",
+        expires="x-oss-expires",
+        headers="x-oss-additional-headers",
+        token="x-oss-security-token",
+        signature="x-oss-signature",
+    ),
+    implied=frozenset({"content-type", "content-md5"}),
+    bare_when_empty=True,
+    collapses_spaces=False,
+    service_of_region=(("cb-", "oss-cloudbox"),),
+)
+
+LIMITS = Limits(
+    min_part=100 * KIB,
+    max_part=5 * GIB,
+    max_parts=10_000,
+    max_object=10_000 * 5 * GIB,
+    max_put=5 * GIB,
+    max_key=1023,
+    max_metadata=8 * KIB,
+)
+
+_HEADERS = HeaderNames(
+    security_token="x-oss-security-token",
+    meta="x-oss-meta-",
+    acl="x-oss-object-acl",
+    grant=None,
+    storage_class="x-oss-storage-class",
+    website_redirect=None,
+    success_redirect=None,
+    expires_days=None,
+    tagging="x-oss-tagging",
+    sse="x-oss-server-side-encryption",
+    sse_kms_key_id="x-oss-server-side-encryption-key-id",
+    sse_c=None,
+    copy_source="x-oss-copy-source",
+    copy_source_range="x-oss-copy-source-range",
+    no_overwrite=("x-oss-forbid-overwrite", "true"),
+    request_id="x-oss-request-id",
+    host_id="x-oss-ec",  # OSS has no host id; its error code EC is what its support asks for
+    version_id="x-oss-version-id",
+    upload_id=None,
+    crc64="x-oss-hash-crc64ecma",
+)
+
+OSS_V4 = Dialect(
+    name="oss-v4",
+    provider="oss",
+    signature="oss4",
+    title="Alibaba Cloud OSS",
+    prefix="x-oss-",
+    sign=OSS4_SIGNATURE.sign,
+    presign=OSS4_SIGNATURE.presign,
+    headers=_HEADERS,
+    limits=LIMITS,
+    storage_classes={
+        "STANDARD": "Standard",
+        "IA": "IA",
+        "ARCHIVE": "Archive",
+        "COLDARCHIVE": "ColdArchive",
+        "DEEPCOLDARCHIVE": "DeepColdArchive",
+        "COLD_ARCHIVE": "ColdArchive",
+        "DEEP_COLD_ARCHIVE": "DeepColdArchive",
+        "STANDARD_IA": "IA",
+        "WARM": "IA",
+        "GLACIER": "Archive",
+        "COLD": "Archive",
+    },
+    acls={name: name for name in ("default", "private", "public-read", "public-read-write")},
+    grant_permissions=frozenset(),
+    sse={"AES256": "AES256", "kms": "KMS"},
+    needs_region=True,
+    acl_on_complete=True,
+    no_overwrite_on=frozenset({"put", "initiate", "complete"}),
+    etag_is_composite=False,
+)
+
+OSS_V1 = replace(
+    OSS_V4,
+    name="oss-v1",
+    signature="oss1",
+    title="Alibaba Cloud OSS with V1 signatures",
+    sign=OSS1_SIGNATURE.sign,
+    presign=OSS1_SIGNATURE.presign,
+    needs_region=False,
+)

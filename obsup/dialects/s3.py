@@ -1,0 +1,132 @@
+"""Amazon S3 and its likes: data, with AWS V4 and V2 signatures.
+
+Sources: Amazon S3 API reference, "CreateMultipartUpload", "PutObject", "Authenticating Requests"; S3 user
+guide, "Amazon S3 multipart upload limits".
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from obsup.dialects.addressing import resource_path, sent_path
+from obsup.dialects.dialect import Dialect, HeaderNames, Limits
+from obsup.dialects.sign_v2 import SHARED_SUB_RESOURCES, SignatureV2
+from obsup.dialects.sign_v4 import QueryNames, SignatureV4
+from obsup.units import GIB, KIB, MIB
+
+AWS2_SIGNATURE = SignatureV2(
+    word="AWS",
+    prefix="x-amz-",
+    sub_resources=SHARED_SUB_RESOURCES,
+    resource=resource_path,
+    access_key_parameter="AWSAccessKeyId",
+    token_parameter="x-amz-security-token",
+    token_is_header=True,
+)
+
+AWS4_SIGNATURE = SignatureV4(
+    algorithm="AWS4-HMAC-SHA256",
+    key_prefix="AWS4",
+    terminator="aws4_request",
+    service="s3",
+    prefix="x-amz-",
+    path=sent_path,
+    date_header="x-amz-date",
+    headers_word="SignedHeaders",
+    query_names=QueryNames(
+        algorithm="X-Amz-Algorithm",
+        credential="X-Amz-Credential",
+        date="X-Amz-Date",
+        expires="X-Amz-Expires",
+        headers="X-Amz-SignedHeaders",
+        token="X-Amz-Security-Token",
+        signature="X-Amz-Signature",
+    ),
+    default_region="us-east-1",  # what S3-likes without regions take
+)
+
+LIMITS = Limits(
+    min_part=5 * MIB,
+    max_part=5 * GIB,
+    max_parts=10_000,
+    max_object=10_000 * 5 * GIB,
+    max_put=5 * GIB,
+    max_key=1024,
+    max_metadata=2 * KIB,
+)
+
+_HEADERS = HeaderNames(
+    security_token="x-amz-security-token",
+    meta="x-amz-meta-",
+    acl="x-amz-acl",
+    grant="x-amz-grant-",
+    storage_class="x-amz-storage-class",
+    website_redirect="x-amz-website-redirect-location",
+    success_redirect=None,
+    expires_days=None,
+    tagging="x-amz-tagging",
+    sse="x-amz-server-side-encryption",
+    sse_kms_key_id="x-amz-server-side-encryption-aws-kms-key-id",
+    sse_c="x-amz-server-side-encryption-customer-",
+    copy_source="x-amz-copy-source",
+    copy_source_range="x-amz-copy-source-range",
+    no_overwrite=("If-None-Match", "*"),
+    request_id="x-amz-request-id",
+    host_id="x-amz-id-2",
+    version_id="x-amz-version-id",
+    upload_id=None,
+    crc64=None,
+)
+
+S3_V4 = Dialect(
+    name="s3-v4",
+    provider="s3",
+    signature="v4",
+    title="Amazon S3 and compatible",
+    prefix="x-amz-",
+    sign=AWS4_SIGNATURE.sign,
+    presign=AWS4_SIGNATURE.presign,
+    headers=_HEADERS,
+    limits=LIMITS,
+    storage_classes={
+        "STANDARD": "STANDARD",
+        "STANDARD_IA": "STANDARD_IA",
+        "ONEZONE_IA": "ONEZONE_IA",
+        "INTELLIGENT_TIERING": "INTELLIGENT_TIERING",
+        "GLACIER_IR": "GLACIER_IR",
+        "GLACIER": "GLACIER",
+        "DEEP_ARCHIVE": "DEEP_ARCHIVE",
+        "REDUCED_REDUNDANCY": "REDUCED_REDUNDANCY",
+        "IA": "STANDARD_IA",
+        "WARM": "STANDARD_IA",
+        "ARCHIVE": "GLACIER",
+        "COLD": "GLACIER",
+    },
+    acls={
+        name: name
+        for name in (
+            "private",
+            "public-read",
+            "public-read-write",
+            "authenticated-read",
+            "aws-exec-read",
+            "bucket-owner-read",
+            "bucket-owner-full-control",
+        )
+    },
+    grant_permissions=frozenset({"read", "read-acp", "write-acp", "full-control"}),
+    sse={"AES256": "AES256", "kms": "aws:kms"},
+    no_overwrite_on=frozenset({"put", "complete"}),
+)
+
+S3_V2 = replace(
+    S3_V4,
+    name="s3-v2",
+    signature="v2",
+    title="S3-compatible with AWS V2 signatures",
+    sign=AWS2_SIGNATURE.sign,
+    presign=AWS2_SIGNATURE.presign,
+    # AWS takes conditional writes with V4 signatures only.
+    headers=replace(_HEADERS, no_overwrite=None),
+    no_overwrite_on=frozenset(),
+)
