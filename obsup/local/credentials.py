@@ -8,7 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from obsup.errors import BadConfiguration, Denied
-from obsup.local.keys import KeyNames, Keys, pair_keys
+from obsup.local.config import Profile, default_config_path, load_config
+from obsup.local.credential_process import run_process
+from obsup.local.keys import KeyNames, pair_keys
+from obsup.local.metadata import RENEW_BEFORE_S as METADATA_RENEW_BEFORE_S
+from obsup.local.metadata import ask_metadata
+from obsup.local.vendor_files import Section, list_sections, read_section
 from obsup.model import Credentials
 
 #: Credentials that expire are asked for again this many seconds before they do.
@@ -20,6 +25,7 @@ OWN_VARIABLES = (
     KeyNames("AccessKeyID", "SecretAccessKey", ("SecurityToken",)),
     KeyNames("OBSUP_ACCESS_KEY_ID", "OBSUP_SECRET_ACCESS_KEY", ("OBSUP_SECURITY_TOKEN",)),
 )
+PROFILE_NAMES = KeyNames("access_key_id", "secret_access_key", ("security_token",))
 VENDOR_VARIABLES: Mapping[str, tuple[KeyNames, ...]] = {
     "obs": (KeyNames("OBS_ACCESS_KEY_ID", "OBS_SECRET_ACCESS_KEY", ("OBS_SECURITY_TOKEN",)),),
     "s3": (
@@ -131,20 +137,65 @@ def open_credentials(
     return CredentialSource(lambda: find_credentials(settings, environ=environ, home=home), clock)
 
 
-def find_credentials(settings: CredentialSettings, *, environ: Mapping[str, str], home: Path) -> Found:  # noqa: ARG001
+def find_credentials(settings: CredentialSettings, *, environ: Mapping[str, str], home: Path) -> Found:
     """Look everywhere once, in the contract's order, and return the first credentials found.
 
-    Raises Denied where there are none or where a source fails, BadConfiguration for a bad config file.
+    The order: our own variables, the vendor's, the profile's keys or credential_process, the vendor's file,
+    the metadata service that the profile names. Raises Denied where there are none or where a source fails,
+    BadConfiguration for a bad config file.
     """
-    for names in (*OWN_VARIABLES, *VENDOR_VARIABLES.get(settings.provider, ())):
-        found = read_variables(names, environ)
+    variables = (*OWN_VARIABLES, *VENDOR_VARIABLES.get(settings.provider, ()))
+    for names in variables:
+        found = pair_keys(environ, names=names, origin=f"environment variable {names.access}")
         if found is not None:
             return Found(found)
-    raise Denied(f"no credentials for {settings.provider} were found")
+    config_path = Path(settings.config_path) if settings.config_path else None
+    profile = None
+    if settings.profile is not None:
+        profile = load_config(config_path, environ).find_profile(settings.profile)
+        found = read_profile(profile, environ)
+        if found is not None:
+            return Found(found)
+    sections = list_sections(settings.provider, environ=environ, home=home)
+    for section in sections:
+        found = read_section(section)
+        if found is not None:
+            return Found(found)
+    if profile is not None and profile.metadata_service is not None:
+        return Found(ask_metadata(profile.metadata_service, environ=environ), METADATA_RENEW_BEFORE_S)
+    place = config_path or default_config_path(environ)
+    raise _nothing_found(settings, variables, sections, place)
 
 
-def read_variables(names: KeyNames, environ: Mapping[str, str]) -> Credentials | None:
-    """Return the credentials in the environment variables *names*, or None. Raises Denied for half a pair."""
-    token = next((environ[name] for name in names.tokens if environ.get(name, "").strip()), None)
-    keys = Keys(environ.get(names.access), environ.get(names.secret), token)
-    return pair_keys(keys, names=names, origin=f"environment variable {names.access}")
+def read_profile(profile: Profile, environ: Mapping[str, str]) -> Credentials | None:
+    """Return the credentials that *profile* holds, or its credential_process prints, or None.
+
+    Raises Denied.
+    """
+    origin = f"profile {profile.name}"
+    if profile.credential_process is not None:
+        return run_process(profile.credential_process, environ=environ, origin=origin)
+    values = {
+        "access_key_id": profile.access_key_id,
+        "secret_access_key": profile.secret_access_key,
+        "security_token": profile.security_token,
+    }
+    return pair_keys(values, names=PROFILE_NAMES, origin=origin)
+
+
+def _nothing_found(
+    settings: CredentialSettings,
+    variables: tuple[KeyNames, ...],
+    sections: tuple[Section, ...],
+    place: Path,
+) -> Denied:
+    looked = [f"environment variables {', '.join(names.access for names in variables)}"]
+    looked.append(f"profile {settings.profile} of {place}" if settings.profile else "no --profile named")
+    looked.extend(str(section) for section in sections)
+    names = VENDOR_VARIABLES.get(settings.provider, OWN_VARIABLES[1:])[0]
+    return Denied(
+        f"no credentials for {settings.provider} were found",
+        f"Looked in: {'; '.join(looked)}.",
+        f"set {names.access} and {names.secret}, or write keys or a credential_process into a profile of "
+        f"{place} and name it with --profile",
+    )

@@ -2,47 +2,38 @@
 
 from __future__ import annotations
 
+import json
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from obsup.errors import Denied
 from obsup.model import Credentials
 
+_HEADER_CHARACTERS = re.compile(r"[!-~]*")
+_PRINTABLE_CHARACTERS = re.compile(r"[^\x00-\x1f\x7f]*")
+
 
 @dataclass(frozen=True, slots=True)
 class KeyNames:
-    """What one source calls the access key, the secret and the token (the first token that is set counts)."""
+    """What one source calls the access key, the secret and the token (of tokens, the first that is set)."""
 
     access: str
     secret: str
     tokens: tuple[str, ...]
 
-    @property
-    def pair(self) -> str:
-        return f"{self.access} and {self.secret}"
-
-
-@dataclass(frozen=True, slots=True)
-class Keys:
-    """A triple as it was read; None is "not there", white space around a value is nobody's key."""
-
-    access: str | None
-    secret: str | None
-    token: str | None
-
-    def __repr__(self) -> str:
-        return "Keys(…)"
-
 
 def pair_keys(
-    keys: Keys, *, names: KeyNames, origin: str, expires: float | None = None
+    values: Mapping[str, object], *, names: KeyNames, origin: str, expires: float | None = None
 ) -> Credentials | None:
-    """Return *keys* as credentials, or None where neither key nor secret is there.
+    """Return the credentials among *values*, or None where neither key nor secret is there.
 
-    *origin* says where they were read, *expires* is seconds since the epoch. Raises Denied, naming what is
-    missing, where only one of the two is there: whoever set one meant to set both.
+    White space around a value is nobody's key; a value of white space is not there. *origin* says where the
+    values were read, *expires* is seconds since the epoch. Raises Denied, naming what is wrong, where only
+    one of the two is there (whoever set one meant to set both), or a value is nothing that can sign.
     """
-    access, secret, token = _trim(keys.access), _trim(keys.secret), _trim(keys.token)
+    access, secret = (_text(values, name, origin) for name in (names.access, names.secret))
     if access is None and secret is None:
         return None
     if access is None or secret is None:
@@ -52,30 +43,52 @@ def pair_keys(
             "An access key and its secret only work together.",
             f"set {missing} as well, or remove {there}",
         )
-    for name, value in ((names.access, access), (names.secret, secret), (names.tokens[0], token)):
-        _refuse_odd_characters(name, value or "", origin=origin, in_header=value is not secret)
+    tokens = [token for name in names.tokens if (token := _text(values, name, origin))]
+    token = tokens[0] if tokens else None
+    # The HTTP library would refuse a header with a line break too, and print it, key and token included.
+    _demand_characters(names.access, access, _HEADER_CHARACTERS, origin)
+    _demand_characters(names.secret, secret, _PRINTABLE_CHARACTERS, origin)
+    _demand_characters(names.tokens[0], token or "", _HEADER_CHARACTERS, origin)
     return Credentials(access, secret, token, expires=expires, origin=origin)
 
 
-def parse_expiry(text: str) -> float:
-    """Return the seconds since the epoch of an ISO 8601 time (``2026-11-21T03:00:00.5Z``); no zone is UTC.
+def parse_expiry(value: object) -> float | None:
+    """Return an ISO 8601 time (``2026-11-21T03:00:00.5Z``) as seconds since the epoch, None for any other.
 
-    Raises ValueError.
+    A time without a zone is UTC.
     """
-    moment = datetime.fromisoformat(text.strip())
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    try:
+        moment = datetime.fromisoformat(str(value).strip())
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        return None
 
 
-def _trim(value: str | None) -> str | None:
+def parse_answer(text: str) -> dict[str, object] | None:
+    """Return the JSON object in *text*, None where there is none.
+
+    No exception leaves here: those of the JSON reader carry the text, with the secrets in it.
+    """
+    try:
+        answer = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return answer if isinstance(answer, dict) else None
+
+
+def _text(values: Mapping[str, object], name: str, origin: str) -> str | None:
+    value = values.get(name)
+    if value is not None and not isinstance(value, str):
+        raise Denied(f"{name} is no text ({origin})", "Keys and tokens are text.", f"mend {name}")
     return (value or "").strip() or None
 
 
-def _refuse_odd_characters(name: str, value: str, *, origin: str, in_header: bool) -> None:
-    # The HTTP library would refuse the header too, and print it, key and token included.
-    for position, character in enumerate(value, start=1):
-        if character < " " or character == "\x7f" or (in_header and not "!" <= character <= "~"):
-            raise Denied(
-                f"{name} holds a character that no key has, at position {position} ({origin})",
-                "It was probably pasted together with something else.",
-                f"set {name} again, on one line",
-            )
+def _demand_characters(name: str, value: str, allowed: re.Pattern[str], origin: str) -> None:
+    end = allowed.match(value)
+    position = end.end() if end else 0
+    if position < len(value):
+        raise Denied(
+            f"{name} holds a character that no key has, at position {position + 1} ({origin})",
+            "It was probably pasted together with something else.",
+            f"set {name} again, on one line",
+        )
