@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from obsup.dialects.dialect import Address, Addressing
 from obsup.dialects.encoding import encode_key
 
-_DEFAULT_PORTS = {"http": 80, "https": 443}
+DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 def locate(endpoint: str, bucket: str, key: str | None, addressing: Addressing) -> Address:
@@ -68,6 +68,6 @@ def _host_and_port(endpoint: str) -> str:
     host = parts.hostname or ""
     if ":" in host:
         host = f"[{host}]"
-    if parts.port is None or parts.port == _DEFAULT_PORTS.get(parts.scheme):
+    if parts.port is None or parts.port == DEFAULT_PORTS.get(parts.scheme):
         return host
     return f"{host}:{parts.port}"

@@ -106,6 +106,9 @@ class Dialect:
     ``part_etag_is_md5``: an unencrypted part's ETag is its MD5 in hex.
     ``lists_url_encoded``: encoding-type=url is understood on ListMultipartUploads.
     ``hashes_payload``: x-amz-content-sha256 is part of the signature (AWS4).
+    ``grantee``: how a grant header names a grantee id. ``metadata_name``: what a metadata name must match.
+    ``bucket_characters`` is the inside of a regular expression's class; ``reserved_bucket_starts`` and
+    ``_ends`` are refused, as is a key that begins with one of ``refused_key_starts``.
     """
 
     name: str
@@ -128,3 +131,9 @@ class Dialect:
     part_etag_is_md5: bool = True
     lists_url_encoded: bool = True
     hashes_payload: bool = False
+    grantee: str = "id={}"
+    metadata_name: str = r"[A-Za-z0-9!#$%&'*+.^_`|~-]+"
+    bucket_characters: str = "a-z0-9.-"
+    reserved_bucket_starts: tuple[str, ...] = ()
+    reserved_bucket_ends: tuple[str, ...] = ()
+    refused_key_starts: str = ""

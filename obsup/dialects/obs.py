@@ -181,4 +181,5 @@ OBS_V4 = replace(
     sign=AWS4_SIGNATURE.sign,
     presign=AWS4_SIGNATURE.presign,
     needs_region=True,
+    hashes_payload=True,
 )

@@ -128,6 +128,9 @@ OSS_V4 = Dialect(
     acl_on_complete=True,
     no_overwrite_on=frozenset({"put", "initiate", "complete"}),
     etag_is_composite=False,
+    metadata_name=r"[A-Za-z0-9-]+",
+    bucket_characters="a-z0-9-",
+    refused_key_starts="/\\",
 )
 
 OSS_V1 = replace(

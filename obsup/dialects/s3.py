@@ -117,6 +117,10 @@ S3_V4 = Dialect(
     grant_permissions=frozenset({"read", "read-acp", "write-acp", "full-control"}),
     sse={"AES256": "AES256", "kms": "aws:kms"},
     no_overwrite_on=frozenset({"put", "complete"}),
+    hashes_payload=True,
+    grantee='id="{}"',
+    reserved_bucket_starts=("xn--", "sthree-", "amzn-s3-demo-"),
+    reserved_bucket_ends=("-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3"),
 )
 
 S3_V2 = replace(
@@ -129,4 +133,5 @@ S3_V2 = replace(
     # AWS takes conditional writes with V4 signatures only.
     headers=replace(_HEADERS, no_overwrite=None),
     no_overwrite_on=frozenset(),
+    hashes_payload=False,
 )

@@ -1,0 +1,196 @@
+"""What an endpoint tells of itself: provider, region, bucket; and how buckets are addressed there."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass
+from urllib.parse import SplitResult, urlsplit
+
+from obsup.dialects.addressing import DEFAULT_PORTS
+from obsup.dialects.dialect import Addressing
+from obsup.errors import WrongUsage
+
+_HUAWEI = r"myhuaweicloud\.(?:com|eu|cn)"
+_OTC = r"(?:sc\.)?otc\.t-systems\.com"
+_AWS = r"amazonaws\.(?:com\.cn|com|eu)"
+_ALIYUN = r"aliyuncs\.com"
+_REGION = r"(?P<region>[a-z0-9-]+?)"
+
+_HOST = re.compile(r"[a-z0-9_](?:[a-z0-9._-]*[a-z0-9_])?")
+_DNS_SAFE = re.compile(r"[a-z0-9][a-z0-9.-]*[a-z0-9]")
+
+
+@dataclass(frozen=True, slots=True)
+class Recognised:
+    """What the host of an endpoint says; None where it does not say.
+
+    ``bucket`` is what stands before a vendor's host, ``endpoint`` is the endpoint without it.
+    """
+
+    provider: str | None
+    region: str | None
+    bucket: str | None
+    endpoint: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Family:
+    """Hosts of one provider. Those of one ``domain`` redirect to each other; ``refusal``: why to use none."""
+
+    provider: str
+    domain: str
+    hosts: str
+    region: str | None = None
+    refusal: str = ""
+
+    def match(self, host: str) -> re.Match[str] | None:
+        return re.fullmatch(rf"(?:(?P<bucket>.+)\.)?(?P<host>{self.hosts})", host)
+
+
+_WEBSITE = "it serves static websites and takes no uploads"
+_EXPRESS = "it serves directory buckets, whose session keys obsup does not speak"
+
+# The first that matches wins, so the particular hosts stand before the general ones.
+# Sources: OBS, "Regions and Endpoints"; Amazon S3, "Service endpoints"; Alibaba OSS, "Regions and endpoints".
+_FAMILIES = (
+    _Family("obs", "huawei", rf"obs-website\.{_REGION}\.{_HUAWEI}", refusal=_WEBSITE),
+    _Family("obs", "huawei", rf"obs\.{_REGION}\.{_HUAWEI}"),
+    _Family("obs", "huawei", rf"obs\.{_HUAWEI}"),
+    _Family("obs", "otc", rf"obs-website\.{_REGION}\.{_OTC}", refusal=_WEBSITE),
+    _Family("obs", "otc", rf"obs\.{_REGION}\.{_OTC}"),
+    _Family("obs", "otc", r"obs\.otc\.t-systems\.com", region="eu-de"),
+    _Family("s3", "aws", rf"s3-website[.-]{_REGION}\.{_AWS}", refusal=_WEBSITE),
+    _Family("s3", "aws", rf"s3express-.+\.{_AWS}", refusal=_EXPRESS),
+    _Family("s3", "aws", rf"s3-accelerate(?:\.dualstack)?\.{_AWS}"),
+    _Family("s3", "aws", rf"s3(?:-fips)?(?:\.dualstack)?\.{_REGION}\.{_AWS}"),
+    _Family("s3", "aws", r"s3-external-1\.amazonaws\.com", region="us-east-1"),
+    _Family("s3", "aws", rf"s3-{_REGION}\.{_AWS}"),
+    _Family("s3", "aws", r"s3\.amazonaws\.com", region="us-east-1"),
+    _Family("s3", "oss-s3", rf"s3\.(?P<region>oss-[a-z0-9-]+?)(?:-internal)?\.{_ALIYUN}"),
+    _Family("oss", "oss", rf"(?P<region>cb-[a-z0-9-]+)\.[a-z0-9-]+\.oss-cloudbox(?:-control)?\.{_ALIYUN}"),
+    _Family("oss", "oss", rf"oss-accelerate(?:-overseas)?\.{_ALIYUN}"),
+    _Family("oss", "oss", rf"oss-{_REGION}(?:-internal)?\.{_ALIYUN}"),
+    _Family("oss", "oss", rf"{_REGION}\.oss\.{_ALIYUN}"),
+)
+
+
+def normalise_endpoint(text: str) -> str:
+    """Return *text* as ``scheme://host[:port]``: https where no scheme is given, lower case, no default port.
+
+    Raises WrongUsage for what an endpoint cannot have: another scheme, a user, a path, a query.
+    """
+    text = text.strip()
+    if "@" in text:
+        # Not repeated in the message: what stands before the @ may be a password.
+        raise _refused(
+            "this text", "it has a user or password before an @, and secrets are no part of an endpoint"
+        )
+    parts = _split(text if "://" in text else f"https://{text}")
+    if parts.scheme not in DEFAULT_PORTS:
+        raise _refused(text, f"its scheme is {parts.scheme!r}, not http or https")
+    if parts.path not in ("", "/") or parts.query or parts.fragment:
+        raise _refused(text, "it goes on after the host; bucket and key belong in the TARGET")
+    host = (parts.hostname or "").removesuffix(".")
+    if not (_HOST.fullmatch(host) or _is_ip(host)):
+        raise _refused(text, f"{host!r} is no host name" if host else "it names no host")
+    bracketed = f"[{host}]" if ":" in host else host
+    if parts.port in (None, DEFAULT_PORTS[parts.scheme]):
+        return f"{parts.scheme}://{bracketed}"
+    return f"{parts.scheme}://{bracketed}:{parts.port}"
+
+
+def recognise(endpoint: str) -> Recognised:
+    """Return provider, region and bucket as far as the host of *endpoint* tells them.
+
+    Raises WrongUsage for the vendors' hosts that take no uploads: static websites, S3 directory buckets.
+    """
+    parts = urlsplit(endpoint)
+    found = _family(parts.hostname or "")
+    if found is None:
+        return Recognised(None, None, None, endpoint)
+    family, match = found
+    if family.refusal:
+        raise WrongUsage(
+            f"{parts.hostname} cannot be the endpoint",
+            family.refusal,
+            "name the endpoint of the storage service, such as obs.eu-de.otc.t-systems.com, with --endpoint",
+        )
+    region = match.groupdict().get("region") or family.region
+    port = f":{parts.port}" if parts.port else ""
+    return Recognised(family.provider, region, match["bucket"], f"{parts.scheme}://{match['host']}{port}")
+
+
+def same_domain(endpoint: str, other_host: str) -> bool:
+    """Tell whether a redirect from *endpoint* to *other_host* (``host[:port]``) stays within the provider.
+
+    That is: the same host, a host below it, or two storage hosts of one vendor's cloud, on the same port.
+    Other services under a vendor's domain do not count: strangers run them.
+    """
+    here = urlsplit(endpoint)
+    default = DEFAULT_PORTS.get(here.scheme)
+    try:
+        there = urlsplit(f"//{other_host}")
+        if (here.port or default) != (there.port or default):
+            return False
+    except ValueError:
+        return False
+    host, other = here.hostname or "", there.hostname or ""
+    if not other or there.username is not None:
+        return False
+    if other == host or (not _is_ip(host) and other.endswith(f".{host}")):
+        return True
+    mine, theirs = _family(host), _family(other)
+    if mine is None or theirs is None or theirs[0].refusal:
+        return False
+    return mine[0].domain == theirs[0].domain
+
+
+def default_addressing(endpoint: str, bucket: str) -> Addressing:
+    """Return how *bucket* is addressed at *endpoint* where the user does not say.
+
+    Virtual-hosted, as the vendors want it; by path where there is no name to put the bucket before (an IP
+    address, localhost, a bare host name), and where no certificate or DNS name would fit the bucket.
+    """
+    parts = urlsplit(endpoint)
+    host = parts.hostname or ""
+    if _is_ip(host) or "." not in host or not _DNS_SAFE.fullmatch(bucket):
+        return "path"
+    # A wildcard certificate covers one label.
+    return "path" if "." in bucket and parts.scheme == "https" else "virtual"
+
+
+def _family(host: str) -> tuple[_Family, re.Match[str]] | None:
+    for family in _FAMILIES:
+        match = family.match(host)
+        if match is not None:
+            return family, match
+    return None
+
+
+def _split(text: str) -> SplitResult:
+    # urlsplit would drop a tab or a line break without a word.
+    if any(character.isspace() for character in text):
+        raise _refused(text, "it has white space in it")
+    try:
+        parts = urlsplit(text)
+        _ = parts.port
+    except ValueError as exc:
+        raise _refused(text, str(exc)) from exc
+    return parts
+
+
+def _is_ip(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _refused(text: str, why: str) -> WrongUsage:
+    return WrongUsage(
+        f"{text!r} is no endpoint",
+        why,
+        "write it as https://HOST or https://HOST:PORT, such as https://obs.eu-de.otc.t-systems.com",
+    )

@@ -1,0 +1,98 @@
+"""What a bucket and a key may be called, vendor by vendor."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+
+from obsup.dialects.dialect import Dialect
+from obsup.errors import WrongUsage
+
+_SHORTEST_BUCKET = 3
+_LONGEST_BUCKET = 63
+
+
+def check_bucket(dialect: Dialect, bucket: str) -> None:
+    """Raise WrongUsage where *bucket* is no name that the provider gives; name the nearest that is.
+
+    Source: OBS API reference, "Creating a Bucket"; Amazon S3, "General purpose bucket naming rules"; Alibaba
+    OSS, "Bucket naming conventions".
+    """
+    fault = _bucket_fault(dialect, bucket)
+    if not fault:
+        return
+    nearest = _nearest_bucket(dialect, bucket)
+    raise WrongUsage(
+        f"{bucket!r} is no bucket name",
+        f"on {dialect.title} {fault}",
+        f"did you mean {nearest}?" if nearest else "check the TARGET: it is BUCKET/KEY",
+    )
+
+
+def check_key(dialect: Dialect, key: str) -> None:
+    """Raise WrongUsage where *key* is no name that the provider gives to objects; name the nearest that is.
+
+    Source: OBS API reference, "Uploading an Object - PUT"; Amazon S3, "Naming Amazon S3 objects"; Alibaba
+    OSS, "Object naming conventions".
+    """
+    if not key:
+        raise WrongUsage("the key is empty", "an object needs a name", "write the TARGET as BUCKET/KEY")
+    try:
+        size = len(key.encode())
+    except UnicodeEncodeError:
+        raise WrongUsage(
+            f"{key!r} is no key",
+            "it is not valid UTF-8, and the stores keep names as UTF-8",
+            "name the key in the TARGET instead of taking the file's name",
+        ) from None
+    if size > dialect.limits.max_key:
+        raise WrongUsage(
+            f"the key {key[:40]!r}… is too long",
+            f"{dialect.title} takes {dialect.limits.max_key} bytes of UTF-8; this has {size}",
+            f"shorten it by {size - dialect.limits.max_key} bytes",
+        )
+    refused = dialect.refused_key_starts
+    if refused and key[0] in refused:
+        bare = key.lstrip(refused)
+        raise WrongUsage(
+            f"{key!r} is no key",
+            f"on {dialect.title} it must not begin with {' or '.join(refused)}",
+            f"did you mean {bare}?" if bare else "write the TARGET as BUCKET/KEY",
+        )
+
+
+def _bucket_fault(dialect: Dialect, bucket: str) -> str:
+    """Return what is wrong with *bucket*, as the rest of a sentence, or an empty string."""
+    letters = dialect.bucket_characters
+    if not _SHORTEST_BUCKET <= len(bucket) <= _LONGEST_BUCKET:
+        return f"it must have {_SHORTEST_BUCKET} to {_LONGEST_BUCKET} characters; this has {len(bucket)}"
+    if not re.fullmatch(f"[{letters}]+", bucket):
+        return f"only {letters} may stand in it"
+    if bucket[0] in "-." or bucket[-1] in "-.":
+        return "it must begin and end with a letter or a digit"
+    if re.search(r"\.\.|\.-|-\.", bucket):
+        return "a dot must not stand beside a dot or a hyphen"
+    if _is_ip_address(bucket):
+        return "it must not look like an IP address"
+    for start in dialect.reserved_bucket_starts:
+        if bucket.startswith(start):
+            return f"names that begin with {start} are reserved"
+    for end in dialect.reserved_bucket_ends:
+        if bucket.endswith(end):
+            return f"names that end with {end} are reserved"
+    return ""
+
+
+def _nearest_bucket(dialect: Dialect, bucket: str) -> str:
+    """Return the nearest name without a fault, or an empty string where mending would be guessing."""
+    lowered = bucket.lower()
+    candidates = (lowered, lowered.replace("_", "-"), lowered.replace("_", "-").strip("-."))
+    return next((name for name in candidates if not _bucket_fault(dialect, name)), "")
+
+
+def _is_ip_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True

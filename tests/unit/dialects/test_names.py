@@ -1,0 +1,106 @@
+"""The vendors' naming rules, and the nearest name that works."""
+
+from __future__ import annotations
+
+import pytest
+
+from obsup.dialects.dialect import Dialect
+from obsup.dialects.names import check_bucket, check_key
+from obsup.dialects.registry import DIALECTS
+from obsup.errors import WrongUsage
+
+OBS, S3, OSS = DIALECTS["obs"], DIALECTS["s3-v4"], DIALECTS["oss-v4"]
+
+
+@pytest.mark.parametrize("dialect", DIALECTS.values(), ids=lambda dialect: dialect.name)
+@pytest.mark.parametrize("bucket", ["abc", "a-b-c", "1bucket", "x" * 63])
+def test_plain_bucket_names_are_taken_everywhere(dialect: Dialect, bucket: str) -> None:
+    check_bucket(dialect, bucket)
+
+
+@pytest.mark.parametrize("dialect", DIALECTS.values(), ids=lambda dialect: dialect.name)
+@pytest.mark.parametrize(
+    "bucket",
+    [
+        "",
+        "ab",
+        "x" * 64,
+        "-abc",
+        "abc-",
+        ".abc",
+        "abc.",
+        "a..b",
+        "a.-b",
+        "a-.b",
+        "192.168.5.4",
+        "a b c",
+        "ab/c",
+        "abc\n",
+    ],
+)
+def test_bad_bucket_names_are_refused_everywhere(dialect: Dialect, bucket: str) -> None:
+    with pytest.raises(WrongUsage):
+        check_bucket(dialect, bucket)
+
+
+def test_dots_are_for_obs_and_s3_only() -> None:
+    check_bucket(OBS, "my.bucket")
+    check_bucket(S3, "my.bucket")
+    with pytest.raises(WrongUsage, match="a-z0-9-"):
+        check_bucket(OSS, "my.bucket")
+
+
+@pytest.mark.parametrize(
+    "bucket", ["xn--bucket", "sthree-bucket", "amzn-s3-demo-bucket", "bucket-s3alias", "b--ol-s3", "b--x-s3"]
+)
+def test_names_reserved_by_s3_are_refused_there(bucket: str) -> None:
+    check_bucket(OBS, bucket)
+    with pytest.raises(WrongUsage, match="reserved"):
+        check_bucket(S3, bucket)
+
+
+@pytest.mark.parametrize(
+    ("bucket", "nearest"), [("Media", "media"), ("my_media", "my-media"), ("My_Media_", "my-media")]
+)
+def test_nearest_bucket_name_is_offered(bucket: str, nearest: str) -> None:
+    with pytest.raises(WrongUsage) as caught:
+        check_bucket(OBS, bucket)
+    assert caught.value.next_step == f"did you mean {nearest}?"
+
+
+def test_no_bucket_name_is_guessed() -> None:
+    with pytest.raises(WrongUsage) as caught:
+        check_bucket(OBS, "ü")
+    assert "BUCKET/KEY" in caught.value.next_step
+
+
+@pytest.mark.parametrize("key", ["a", "/a", "//", "a/../b", "对象", "a\x01b", " ", "x" * 1024])
+def test_keys_are_opaque_to_obs_and_s3(key: str) -> None:
+    check_key(OBS, key)
+    check_key(S3, key)
+
+
+def test_empty_key_is_refused() -> None:
+    with pytest.raises(WrongUsage):
+        check_key(OBS, "")
+
+
+@pytest.mark.parametrize(("dialect", "limit"), [(OBS, 1024), (S3, 1024), (OSS, 1023)])
+def test_length_of_a_key_counts_bytes(dialect: Dialect, limit: int) -> None:
+    check_key(dialect, "é" * (limit // 2))
+    with pytest.raises(WrongUsage, match=f"takes {limit} bytes of UTF-8; this has {limit + 1}") as caught:
+        check_key(dialect, "é" * (limit // 2) + "x" * (1 + limit % 2))
+    assert "by 1 bytes" in caught.value.next_step
+
+
+@pytest.mark.parametrize("key", ["/a", "\\a", "//a"])
+def test_oss_takes_no_leading_slash(key: str) -> None:
+    with pytest.raises(WrongUsage) as caught:
+        check_key(OSS, key)
+    assert caught.value.next_step == "did you mean a?"
+
+
+def test_key_that_is_no_unicode_is_refused() -> None:
+    """A file name that is not UTF-8 reaches Python with surrogates in it."""
+    with pytest.raises(WrongUsage, match="UTF-8"):
+        check_key(OBS, "a\udc80")
