@@ -1,0 +1,131 @@
+"""The command ``python -m obsup.sandbox``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from obsup.sandbox import faults
+from obsup.sandbox.command import HANDLED, command_environment, run_command, settings, wait_for_end
+from obsup.sandbox.dialects import OBS_VENDOR
+from obsup.sandbox.limits import Limits, parse_limit
+from obsup.sandbox.names import check_bucket_name
+from obsup.sandbox.refusals import Refused
+from obsup.sandbox.sandbox import Sandbox
+
+_DESCRIPTION = """Serve the multipart protocols of OBS, S3 and OSS on 127.0.0.1 and keep objects as plain
+files DIR/BUCKET/KEY. With COMMAND: run it with OBSUP_ENDPOINT, AccessKeyID, SecretAccessKey and
+OBSUP_ADDRESSING set, pass signals on to it, and exit with its exit code. Without: print these variables for
+the shell, and serve until SIGINT or SIGTERM (exit 0)."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns the exit code."""
+    parser = _parser()
+    own, command = _split(sys.argv[1:] if argv is None else argv)
+    arguments = parser.parse_args(own)
+    limits = Limits()
+    try:
+        for rule in arguments.limit:
+            limits = parse_limit(rule, limits)
+        for rule in arguments.fault:
+            faults.parse_fault(rule)
+        for bucket in arguments.bucket:
+            check_bucket_name(bucket, OBS_VENDOR)
+    except (ValueError, Refused) as exc:
+        parser.error(str(exc))
+    # Before the first thread: they inherit the mask, so that signals reach the wait in the main thread only.
+    signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)
+    try:
+        sandbox = Sandbox(
+            arguments.dir,
+            port=arguments.port,
+            buckets=arguments.bucket,
+            faults=arguments.fault,
+            limits=limits,
+            discard=arguments.discard,
+            aws_vendor=arguments.aws_vendor,
+            log=arguments.log,
+        )
+    except OSError as exc:
+        print(f"obsup sandbox: cannot serve: {exc}", file=sys.stderr)
+        return 1
+    with sandbox:
+        return _run(sandbox, command) if command else _serve(sandbox, kept=arguments.dir is not None)
+
+
+def _run(sandbox: Sandbox, command: Sequence[str]) -> int:
+    variables = settings(sandbox.endpoint, sandbox.access_key, sandbox.secret_key)
+    try:
+        return run_command(command, command_environment(os.environ, variables))
+    except FileNotFoundError:
+        print(f"obsup sandbox: {command[0]}: command not found", file=sys.stderr)
+        return 127
+    except OSError as exc:
+        print(f"obsup sandbox: {command[0]}: cannot be run: {exc.strerror}", file=sys.stderr)
+        return 126
+
+
+def _serve(sandbox: Sandbox, *, kept: bool) -> int:
+    for name, value in settings(sandbox.endpoint, sandbox.access_key, sandbox.secret_key).items():
+        print(f"export {name}={_quote(value)}")
+    sys.stdout.flush()
+    until = "" if kept else ", until the sandbox ends"
+    print(f"obsup sandbox: objects are in {sandbox.directory}{until}", file=sys.stderr, flush=True)
+    wait_for_end()
+    return 0
+
+
+def _quote(value: str) -> str:
+    quoted = shlex.quote(value)
+    return quoted if quoted.startswith("'") else f"'{quoted}'"
+
+
+def _split(argv: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Split at the first ``--``: what follows is COMMAND's, options and all."""
+    if "--" not in argv:
+        return list(argv), []
+    at = argv.index("--")
+    return list(argv[:at]), list(argv[at + 1 :])
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="obsup sandbox",
+        usage="%(prog)s [OPTIONS] [-- COMMAND ARG…]",
+        description=_DESCRIPTION,
+        epilog=faults.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--port", type=int, default=0, metavar="N", help="TCP port; default: any free one")
+    parser.add_argument(
+        "--dir", type=Path, metavar="DIR", help="where objects go; default: a temporary folder"
+    )
+    parser.add_argument(
+        "--bucket", action="append", default=[], metavar="NAME", help="only these buckets exist"
+    )
+    parser.add_argument(
+        "--fault", action="append", default=[], metavar="RULE", help="what goes wrong, see below"
+    )
+    parser.add_argument(
+        "--limit",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="parts=N, min-part=SIZE, max-part=SIZE, page=N, skew=SECONDS",
+    )
+    parser.add_argument("--log", type=Path, metavar="FILE", help="append one JSON object per request")
+    parser.add_argument("--discard", action="store_true", help="hash and count bodies, but store none")
+    parser.add_argument(
+        "--aws-vendor", choices=("s3", "obs"), default="s3", help="whose rules hold under AWS signatures"
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

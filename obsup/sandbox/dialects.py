@@ -1,0 +1,172 @@
+"""The vendors, as data: what differs between OBS, S3 and OSS in names, limits and spelling."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+KIB = 1024
+MIB = 1024 * KIB
+GIB = 1024 * MIB
+
+OBS, AWS, AWS4, OSS, OSS4 = "obs", "aws2", "aws4", "oss1", "oss4"
+"""The dialects: the five ways to sign a request."""
+
+
+@dataclass(frozen=True, slots=True)
+class Vendor:
+    """One vendor's words. Sizes are bytes; header names are lower-case."""
+
+    name: str
+    prefix: str
+    """What the vendor's own headers begin with, e.g. ``x-obs-``."""
+    namespace: str | None
+    """The xmlns of answers; clients must not depend on it."""
+    min_part: int
+    """Every part but the last must have this size at least, checked at Complete."""
+    max_key: int
+    """The longest key, in bytes of UTF-8."""
+    acl_header: str
+    acls: frozenset[str]
+    storage_classes: tuple[str, ...]
+    """The first is the default, which is not echoed."""
+    kms_values: tuple[str, ...]
+    """Values of ``…server-side-encryption`` that stand for a key service."""
+    sse_values: tuple[str, ...]
+    kms_key_header: str
+    max_metadata: int
+    """Names and values of user metadata together, bytes."""
+    upper_etag: bool
+    encodes_answers: bool
+    """Honours encoding-type=url on every operation, not on the lists of keys only."""
+    space: str
+    """How a space is written in an url-encoded answer."""
+    key_too_long: str
+    digest_mismatch: str
+    token_expired: tuple[int, str]
+    echoes_upload_id: bool
+
+    def header(self, name: str) -> str:
+        """Return the vendor's spelling of *name*, e.g. ``request-id`` → ``x-obs-request-id``."""
+        return self.prefix + name
+
+
+OBS_VENDOR = Vendor(
+    name="obs",
+    prefix="x-obs-",
+    namespace="http://obs.sandbox.localhost/doc/2015-06-30/",
+    min_part=100 * KIB,
+    max_key=1024,
+    acl_header="x-obs-acl",
+    acls=frozenset({"private", "public-read", "public-read-write", "bucket-owner-full-control"}),
+    storage_classes=("STANDARD", "WARM", "COLD", "DEEP_ARCHIVE", "INTELLIGENT_TIERING"),
+    kms_values=("kms",),
+    sse_values=("AES256", "SM4"),
+    kms_key_header="x-obs-server-side-encryption-kms-key-id",
+    max_metadata=8 * KIB,
+    upper_etag=False,
+    encodes_answers=True,
+    space="+",
+    key_too_long="KeyTooLong",
+    digest_mismatch="BadDigest",
+    token_expired=(403, "InvalidAccessKeyId"),
+    echoes_upload_id=True,
+)
+
+S3_VENDOR = Vendor(
+    name="s3",
+    prefix="x-amz-",
+    namespace="http://s3.amazonaws.com/doc/2006-03-01/",
+    min_part=5 * MIB,
+    max_key=1024,
+    acl_header="x-amz-acl",
+    acls=frozenset(
+        {
+            "private",
+            "public-read",
+            "public-read-write",
+            "authenticated-read",
+            "aws-exec-read",
+            "bucket-owner-read",
+            "bucket-owner-full-control",
+            "log-delivery-write",
+        }
+    ),
+    storage_classes=(
+        "STANDARD",
+        "STANDARD_IA",
+        "ONEZONE_IA",
+        "INTELLIGENT_TIERING",
+        "GLACIER_IR",
+        "GLACIER",
+        "DEEP_ARCHIVE",
+        "REDUCED_REDUNDANCY",
+    ),
+    kms_values=("aws:kms", "aws:kms:dsse"),
+    sse_values=("AES256",),
+    kms_key_header="x-amz-server-side-encryption-aws-kms-key-id",
+    max_metadata=2 * KIB,
+    upper_etag=False,
+    encodes_answers=False,
+    space="+",
+    key_too_long="KeyTooLongError",
+    digest_mismatch="BadDigest",
+    token_expired=(400, "ExpiredToken"),
+    echoes_upload_id=False,
+)
+
+OBS_IN_AWS_FORM = Vendor(
+    name="obs",
+    prefix="x-amz-",
+    namespace="http://obs.sandbox.localhost/doc/2006-03-01/",
+    min_part=100 * KIB,
+    max_key=1024,
+    acl_header="x-amz-acl",
+    acls=S3_VENDOR.acls,
+    storage_classes=("STANDARD", "STANDARD_IA", "GLACIER", "DEEP_ARCHIVE", "INTELLIGENT_TIERING"),
+    kms_values=("aws:kms",),
+    sse_values=("AES256",),
+    kms_key_header="x-amz-server-side-encryption-aws-kms-key-id",
+    max_metadata=8 * KIB,
+    upper_etag=False,
+    encodes_answers=True,
+    space="+",
+    key_too_long="KeyTooLong",
+    digest_mismatch="BadDigest",
+    token_expired=(403, "InvalidAccessKeyId"),
+    echoes_upload_id=True,
+)
+
+OSS_VENDOR = Vendor(
+    name="oss",
+    prefix="x-oss-",
+    namespace=None,
+    min_part=100 * KIB,
+    max_key=1023,
+    acl_header="x-oss-object-acl",
+    acls=frozenset({"default", "private", "public-read", "public-read-write"}),
+    storage_classes=("Standard", "IA", "Archive", "ColdArchive", "DeepColdArchive"),
+    kms_values=("KMS",),
+    sse_values=("AES256", "SM4"),
+    kms_key_header="x-oss-server-side-encryption-key-id",
+    max_metadata=8 * KIB,
+    upper_etag=True,
+    encodes_answers=True,
+    space="%20",
+    key_too_long="InvalidObjectName",
+    digest_mismatch="InvalidDigest",
+    token_expired=(403, "SecurityTokenExpired"),
+    echoes_upload_id=False,
+)
+
+
+def vendor_of(dialect: str, *, aws_vendor: str = "s3") -> Vendor:
+    """Return the vendor whose rules hold for *dialect*.
+
+    S3 and OBS share the AWS signatures, and nothing in a request tells them apart: *aws_vendor* says which
+    of the two answers (``s3`` or ``obs``).
+    """
+    if dialect in (OSS, OSS4):
+        return OSS_VENDOR
+    if dialect in (AWS, AWS4):
+        return S3_VENDOR if aws_vendor == "s3" else OBS_IN_AWS_FORM
+    return OBS_VENDOR

@@ -1,0 +1,221 @@
+"""Failures on demand: rules that say what goes wrong, where, and how often.
+
+A RULE is ``WHAT[=VALUE][,op=OP][,part=N][,key=GLOB][,times=N][,after=N]``.
+
+WHAT, refused before any work:
+  error=STATUS:CODE       answer this error; with retry-after=SECONDS a Retry-After header, with early=1
+                          before the body was read (the connection is then closed)
+  drop-request=BYTES      close the connection after so many bytes of the body, without an answer
+  reset[=BYTES]           the same with a TCP reset
+  stall=SECONDS           read nothing, say nothing for so long, then close
+  delay=SECONDS           wait so long before the work
+  expire-token            this request's security token is refused, now and from now on
+  forget-upload           the upload vanishes: NoSuchUpload from now on
+WHAT, with the work done:
+  drop-answer             close the connection instead of answering
+  error-after=STATUS:CODE answer this error
+  truncate-answer         close in the middle of the answer
+  flip-bit                store the part with one bit flipped, and answer the ETag of what is stored
+  empty-etag              complete: an answer without an ETag
+WHAT, other:
+  error-in-200=CODE       complete, copy: 200 with an <Error> body, with the work not done; done=1: done
+  slow=BYTES_PER_S        receive each body no faster than this (a size: 500K, 1M)
+  skew=SECONDS            the server's clock is off by so much (may be negative)
+  close-idle=SECONDS      close connections that stay idle for so long
+
+WHERE: op = initiate part copy complete abort parts uploads put head get any (or any other operation of the
+log); part = N, N-M, or last (a part smaller than another part already stored of its upload); key = a glob.
+HOW OFTEN: times = N, or always (inf): default 1, but always for slow, skew and close-idle; after = N: spare
+the first N matches.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import math
+import re
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from obsup.sandbox.limits import parse_seconds, parse_size
+
+OPERATIONS = frozenset(
+    """initiate part copy complete abort parts uploads put head get delete list buckets head-bucket
+    create-bucket delete-bucket location apiversion unknown""".split()  # noqa: SIM905 - a table of names reads better as text
+)
+
+_ERRORS = frozenset({"error", "error-after"})
+_SIZES = frozenset({"drop-request", "slow", "reset"})
+_SECONDS = frozenset({"stall", "delay", "skew", "close-idle"})
+_BARE = frozenset(
+    {"drop-answer", "truncate-answer", "flip-bit", "empty-etag", "expire-token", "forget-upload"}
+)
+_KINDS = _ERRORS | _SIZES | _SECONDS | _BARE | {"error-in-200"}
+_LASTING = frozenset({"slow", "skew", "close-idle"})
+_OPTIONS = frozenset({"op", "part", "key", "times", "after", "retry-after", "early", "done"})
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One parsed rule. ``number`` is bytes, bytes per second or seconds, as the kind has it."""
+
+    text: str
+    kind: str
+    number: float = 0.0
+    status: int = 0
+    code: str = ""
+    operation: str = "any"
+    parts: range | None = None
+    last_part: bool = False
+    key: str | None = None
+    times: float = 1
+    after: int = 0
+    retry_after: str = ""
+    early: bool = False
+    done: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where in the protocol a request stands."""
+
+    operation: str
+    part_number: int | None = None
+    key: str = ""
+    is_last: bool = False
+
+
+def parse_fault(rule: str) -> Fault:
+    """Parse a RULE of the grammar above. Raises ValueError with the reason."""
+    what, *rest = (item.strip() for item in rule.split(","))
+    kind, _, value = what.partition("=")
+    if kind not in _KINDS:
+        raise ValueError(f"fault {rule!r}: {kind!r} is none of {', '.join(sorted(_KINDS))}")
+    options = {}
+    for item in rest:
+        name, equals, text = item.partition("=")
+        if name not in _OPTIONS or not equals:
+            raise ValueError(f"fault {rule!r}: {item!r} is none of {', '.join(sorted(_OPTIONS))}")
+        options[name] = text
+    try:
+        number, status, code = _parse_value(kind, value)
+        first, last = _parse_parts(options.get("part"))
+        times = _parse_times(options.get("times"), kind)
+        after = int(options.get("after", "0"))
+    except ValueError as exc:
+        raise ValueError(f"fault {rule!r}: {exc}") from exc
+    operation = options.get("op", "any")
+    if operation not in OPERATIONS | {"any"}:
+        raise ValueError(f"fault {rule!r}: op={operation} is none of any, {', '.join(sorted(OPERATIONS))}")
+    return Fault(
+        text=rule,
+        kind=kind,
+        number=number,
+        status=status,
+        code=code,
+        operation=operation,
+        parts=range(first, last + 1) if first else None,
+        last_part=options.get("part") == "last",
+        key=options.get("key"),
+        times=times,
+        after=after,
+        retry_after=options.get("retry-after", ""),
+        early=options.get("early") == "1",
+        done=options.get("done") == "1",
+    )
+
+
+def applies(fault: Fault, place: Place) -> bool:
+    """Tell whether *fault* is meant for a request at *place*, however often it has struck."""
+    if fault.operation not in ("any", place.operation):
+        return False
+    if fault.parts is not None and (place.part_number is None or place.part_number not in fault.parts):
+        return False
+    if fault.last_part and not place.is_last:
+        return False
+    return fault.key is None or fnmatch.fnmatchcase(place.key, fault.key)
+
+
+class FaultBook:
+    """The rules in force, and how often each has struck. Safe to share between threads."""
+
+    def __init__(self, rules: Iterable[str] = ()) -> None:
+        self._lock = threading.Lock()
+        self._entries: list[_Entry] = [_Entry(parse_fault(rule)) for rule in rules]
+
+    def add(self, rule: str) -> None:
+        """Add a rule. Raises ValueError."""
+        entry = _Entry(parse_fault(rule))
+        with self._lock:
+            self._entries.append(entry)
+
+    def clear(self) -> None:
+        """Forget every rule."""
+        with self._lock:
+            self._entries.clear()
+
+    def strike(self, place: Place) -> Mapping[str, Fault]:
+        """Return the faults of a request by kind, at most one of a kind, and count them as struck."""
+        struck: dict[str, Fault] = {}
+        with self._lock:
+            for entry in self._entries:
+                fault = entry.fault
+                if fault.kind in struck or fault.kind == "close-idle" or not applies(fault, place):
+                    continue
+                entry.matches += 1
+                if fault.after < entry.matches <= fault.after + fault.times:
+                    struck[fault.kind] = fault
+        return struck
+
+    def idle_s(self) -> float | None:
+        """Return after how many idle seconds connections are closed, None for never."""
+        with self._lock:
+            return next((e.fault.number for e in self._entries if e.fault.kind == "close-idle"), None)
+
+
+@dataclass(slots=True)
+class _Entry:
+    fault: Fault
+    matches: int = 0
+
+
+def _parse_value(kind: str, value: str) -> tuple[float, int, str]:
+    if kind in _ERRORS:
+        match = re.fullmatch(r"([1-9][0-9]{2})(?::([A-Za-z0-9.]+))?", value)
+        if not match:
+            raise ValueError(f"{kind} wants STATUS:CODE, such as 503:SlowDown, not {value!r}")
+        return 0.0, int(match[1]), match[2] or "InternalError"
+    if kind == "error-in-200":
+        return 0.0, 200, value or "InternalError"
+    if kind in _BARE:
+        if value:
+            raise ValueError(f"{kind} takes no value")
+        return 0.0, 0, ""
+    if kind == "reset" and not value:
+        return 0.0, 0, ""
+    number = parse_size(value) if kind in _SIZES else parse_seconds(value)
+    if number < 0 and kind != "skew":
+        raise ValueError(f"{kind} must not be negative")
+    if kind == "slow" and number < 1:
+        raise ValueError("slow wants at least 1 byte per second")
+    return float(number), 0, ""
+
+
+def _parse_parts(text: str | None) -> tuple[int, int]:
+    if text is None or text == "last":
+        return 0, 0
+    match = re.fullmatch(r"([1-9][0-9]*)(?:-([1-9][0-9]*))?", text)
+    if not match:
+        raise ValueError(f"part={text}: write N, N-M or last")
+    return int(match[1]), int(match[2] or match[1])
+
+
+def _parse_times(text: str | None, kind: str) -> float:
+    if text is None:
+        return math.inf if kind in _LASTING else 1
+    if text in ("inf", "always"):
+        return math.inf
+    if not text.isdecimal():
+        raise ValueError(f"times={text}: write a number, or always")
+    return int(text)

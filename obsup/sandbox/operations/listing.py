@@ -1,0 +1,234 @@
+"""ListParts, ListMultipartUploads and ListObjects, page by page."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from obsup.sandbox.answers import (
+    Answer,
+    Child,
+    document,
+    encode_key,
+    iso_date,
+    quoted_etag,
+    wants_url_encoding,
+)
+from obsup.sandbox.calls import Call
+from obsup.sandbox.refusals import Refused
+from obsup.sandbox.uploads import StoredPart, Upload
+
+_OWNER: list[Child] = [("ID", "sandbox"), ("DisplayName", "sandbox")]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """One page: the items and the common prefixes on it, and whether more follow."""
+
+    items: tuple[T, ...]
+    prefixes: tuple[str, ...]
+    is_truncated: bool
+    last_key: str
+    """The key or common prefix of the last entry, where the next page begins behind."""
+
+
+def list_parts(call: Call) -> Answer:
+    """Answer one page of an upload's parts by number, behind part-number-marker."""
+    upload = call.uploads.find(call.bucket, call.key, call.request.param("uploadId"))
+    size = _page_size(call, "max-parts")
+    marker = call.request.int_param("part-number-marker", 0)
+    behind = [part for part in upload.listed_parts() if part.number > marker]
+    shown = behind[:size]
+    encoded = wants_url_encoding(call.request, call.vendor, is_key_list=False)
+    children: list[Child] = [
+        ("Bucket", call.bucket),
+        ("Key", encode_key(call.key, call.vendor) if encoded else call.key),
+        ("UploadId", upload.upload_id),
+        ("Initiator", _OWNER),
+        ("Owner", _OWNER),
+        ("StorageClass", upload.attributes.storage_class or call.vendor.storage_classes[0]),
+        ("PartNumberMarker", marker),
+        ("NextPartNumberMarker", shown[-1].number if shown else 0),
+        ("MaxParts", size),
+        ("IsTruncated", len(behind) > size),
+    ]
+    if encoded:
+        children.insert(0, ("EncodingType", "url"))
+    children += [("Part", _part(call, part)) for part in shown]
+    return document("ListPartsResult", children, call.vendor)
+
+
+def list_uploads(call: Call) -> Answer:
+    """Answer one page of the open uploads by key and upload id, behind both markers."""
+    key_marker = call.request.param("key-marker")
+    id_marker = call.request.param("upload-id-marker") if key_marker else ""
+    size = _page_size(call, "max-uploads")
+    prefix, delimiter = call.request.param("prefix"), call.request.param("delimiter")
+    entries = (
+        (upload.key, upload)
+        for upload in call.uploads.listed(call.bucket)
+        if not (id_marker and upload.key == key_marker and upload.upload_id <= id_marker)
+    )
+    page = paginate(
+        entries, prefix=prefix, delimiter=delimiter, marker=key_marker, inclusive=bool(id_marker), size=size
+    )
+    encoded = wants_url_encoding(call.request, call.vendor, is_key_list=True)
+    spell = _speller(call, encoded=encoded)
+    children: list[Child] = [
+        ("Bucket", call.bucket),
+        ("KeyMarker", spell(key_marker)),
+        ("UploadIdMarker", call.request.param("upload-id-marker")),
+        ("Prefix", spell(prefix)),
+        ("Delimiter", spell(delimiter)),
+        ("MaxUploads", size),
+        ("IsTruncated", page.is_truncated),
+    ]
+    if page.is_truncated:
+        ends_in_upload = bool(page.items) and page.items[-1].key == page.last_key
+        children.append(("NextKeyMarker", spell(page.last_key)))
+        children.append(("NextUploadIdMarker", page.items[-1].upload_id if ends_in_upload else ""))
+    if encoded:
+        children.append(("EncodingType", "url"))
+    children += [("Upload", _upload(call, upload, key=spell(upload.key))) for upload in page.items]
+    children += [("CommonPrefixes", [("Prefix", spell(common))]) for common in page.prefixes]
+    return document("ListMultipartUploadsResult", children, call.vendor)
+
+
+def list_objects(call: Call) -> Answer:
+    """Answer one page of a bucket's objects, as ListObjects or (list-type=2) ListObjectsV2."""
+    request = call.request
+    is_v2 = request.param("list-type") == "2"
+    marker = _v2_marker(call) if is_v2 else request.param("marker")
+    size = _page_size(call, "max-keys")
+    prefix, delimiter = request.param("prefix"), request.param("delimiter")
+    keys = call.disk.keys(call.bucket)
+    page = paginate(
+        ((key, key) for key in keys),
+        prefix=prefix,
+        delimiter=delimiter,
+        marker=marker,
+        inclusive=False,
+        size=size,
+    )
+    encoded = wants_url_encoding(request, call.vendor, is_key_list=True)
+    spell = _speller(call, encoded=encoded)
+    children: list[Child] = [
+        ("Name", call.bucket),
+        ("Prefix", spell(prefix)),
+        ("Delimiter", spell(delimiter)),
+        ("MaxKeys", size),
+        ("IsTruncated", page.is_truncated),
+    ]
+    children += _object_markers(page, marker=marker, spell=spell, is_v2=is_v2)
+    if encoded:
+        children.append(("EncodingType", "url"))
+    for key in page.items:
+        stored = call.disk.find(call.bucket, key)
+        if stored is not None:
+            content: list[Child] = [
+                ("Key", spell(key)),
+                ("LastModified", iso_date(stored.modified)),
+                ("ETag", quoted_etag(stored.etag, call.vendor)),
+                ("Size", stored.size),
+                ("StorageClass", stored.attributes.storage_class or call.vendor.storage_classes[0]),
+            ]
+            children.append(("Contents", content))
+    children += [("CommonPrefixes", [("Prefix", spell(common))]) for common in page.prefixes]
+    return document("ListBucketResult", children, call.vendor)
+
+
+def paginate(
+    entries: Iterable[tuple[str, T]], *, prefix: str, delimiter: str, marker: str, inclusive: bool, size: int
+) -> Page[T]:
+    """Return the page of at most *size* entries behind *marker*; *entries* come sorted by key.
+
+    Keys that share what is before the first *delimiter* behind *prefix* are one entry, a common prefix.
+    With *inclusive* the marker's own key is not behind it yet (its upload id decides).
+    """
+    items: list[T] = []
+    prefixes: list[str] = []
+    last_key = ""
+    for key, common, value in _behind(entries, prefix, delimiter, marker, inclusive=inclusive):
+        if common and prefixes and prefixes[-1] == common:
+            continue
+        if len(items) + len(prefixes) == size:
+            return Page(tuple(items), tuple(prefixes), is_truncated=True, last_key=last_key)
+        if common:
+            prefixes.append(common)
+        else:
+            items.append(value)
+        last_key = common or key
+    return Page(tuple(items), tuple(prefixes), is_truncated=False, last_key=last_key)
+
+
+def _behind(
+    entries: Iterable[tuple[str, T]], prefix: str, delimiter: str, marker: str, *, inclusive: bool
+) -> Iterator[tuple[str, str, T]]:
+    mark = marker.encode("utf-8")
+    for key, value in entries:
+        raw = key.encode("utf-8", "surrogateescape")
+        if not key.startswith(prefix) or (marker and (raw < mark or (raw == mark and not inclusive))):
+            continue
+        end = key.find(delimiter, len(prefix)) if delimiter else -1
+        common = key[: end + len(delimiter)] if end >= 0 else ""
+        if common and common == marker:
+            continue
+        yield key, common, value
+
+
+def _page_size(call: Call, name: str) -> int:
+    """Return the page size asked for; outside 1..1000 it is the most, as OBS documents."""
+    wanted = call.request.int_param(name, call.limits.page)
+    return wanted if 1 <= wanted <= call.limits.page else call.limits.page
+
+
+def _speller(call: Call, *, encoded: bool) -> Callable[[str], str]:
+    return (lambda key: encode_key(key, call.vendor)) if encoded else str
+
+
+def _part(call: Call, part: StoredPart) -> list[Child]:
+    children: list[Child] = [
+        ("PartNumber", part.number),
+        ("LastModified", iso_date(part.modified)),
+        ("ETag", quoted_etag(part.etag, call.vendor)),
+        ("Size", part.size),
+    ]
+    if call.is_oss and part.crc64 is not None:
+        children.append(("HashCrc64ecma", str(part.crc64)))
+    return children
+
+
+def _upload(call: Call, upload: Upload, *, key: str) -> list[Child]:
+    return [
+        ("Key", key),
+        ("UploadId", upload.upload_id),
+        ("Initiator", _OWNER),
+        ("Owner", _OWNER),
+        ("StorageClass", upload.attributes.storage_class or call.vendor.storage_classes[0]),
+        ("Initiated", iso_date(upload.initiated)),
+    ]
+
+
+def _v2_marker(call: Call) -> str:
+    token = call.request.param("continuation-token")
+    if not token:
+        return call.request.param("start-after")
+    try:
+        return base64.urlsafe_b64decode(token).decode("utf-8")
+    except (binascii.Error, UnicodeDecodeError) as exc:
+        raise Refused(400, "InvalidArgument", "The continuation token provided is incorrect") from exc
+
+
+def _object_markers(
+    page: Page[str], *, marker: str, spell: Callable[[str], str], is_v2: bool
+) -> Sequence[Child]:
+    if not is_v2:
+        following: list[Child] = [("NextMarker", spell(page.last_key))] if page.is_truncated else []
+        return [("Marker", spell(marker)), *following]
+    token = base64.urlsafe_b64encode(page.last_key.encode("utf-8")).decode("ascii")
+    following = [("NextContinuationToken", token)] if page.is_truncated else []
+    return [("KeyCount", len(page.items) + len(page.prefixes)), *following]

@@ -1,0 +1,194 @@
+"""The sandbox as a value: start it, ask it what it saw, stop it."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import ssl
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from obsup.sandbox.attributes import Attributes
+from obsup.sandbox.disk import Disk
+from obsup.sandbox.faults import FaultBook
+from obsup.sandbox.limits import Limits
+from obsup.sandbox.records import Journal, RequestRecord
+from obsup.sandbox.server import Server
+from obsup.sandbox.service import Service
+from obsup.sandbox.signatures import Account
+from obsup.sandbox.uploads import Uploads
+
+
+@dataclass(frozen=True, slots=True)
+class OpenUpload:
+    """An open multipart upload. ``parts`` maps part numbers to sizes in bytes."""
+
+    bucket: str
+    key: str
+    upload_id: str
+    parts: dict[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectMetadata:
+    """What the sandbox knows of an object. ``etag`` is lower-case, without quotes; ``size`` bytes."""
+
+    size: int
+    etag: str
+    modified: float
+    crc64: int | None
+    upload_id: str
+    attributes: Attributes
+
+
+class Sandbox:
+    """A local OBS, S3 and OSS at once, on 127.0.0.1, serving from construction's end of ``with`` to its exit.
+
+    *directory*: where objects go, kept afterwards; by default a temporary folder that is removed.
+    *buckets*: only these exist; by default a bucket is made on first use. *faults*: rules, see faults.py.
+    *limits*: Limits, or some of its fields by name. *discard*: hash and count bodies, store sparse files.
+    *clock*: epoch seconds. *tls*: paths of a certificate chain and its key, to serve https.
+    *custom_domains*: host name → bucket. *require_token*: requests must carry this security token.
+    *aws_vendor*: whose rules hold under AWS signatures, ``s3`` or ``obs``. *log*: file for JSON lines.
+    """
+
+    def __init__(
+        self,
+        directory: Path | None = None,
+        *,
+        port: int = 0,
+        buckets: Iterable[str] = (),
+        faults: Iterable[str] = (),
+        limits: Limits | Mapping[str, int | float] | None = None,
+        access_key: str | None = None,
+        secret_key: str | None = None,
+        discard: bool = False,
+        clock: Callable[[], float] = time.time,
+        tls: tuple[Path, Path] | None = None,
+        custom_domains: Mapping[str, str] | None = None,
+        require_token: str | None = None,
+        aws_vendor: str = "s3",
+        log: Path | None = None,
+    ) -> None:
+        self._is_temporary = directory is None
+        self.directory = Path(directory or tempfile.mkdtemp(prefix="obsup-sandbox-"))
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self.access_key = access_key or "SANDBOX" + secrets.token_hex(7).upper()
+        self.secret_key = secret_key or secrets.token_hex(20)
+        disk = Disk(self.directory, discard=discard)
+        for bucket in buckets:
+            disk.make_bucket(bucket)
+        self._service = Service(
+            disk=disk,
+            uploads=Uploads(disk.uploads_folder),
+            account=Account(self.access_key, self.secret_key, require_token),
+            limits=limits if isinstance(limits, Limits) else _limits_from(limits or {}),
+            faults=FaultBook(faults),
+            clock=clock,
+            custom_domains=dict(custom_domains or {}),
+            only_buckets=frozenset(buckets),
+            aws_vendor=aws_vendor,
+        )
+        self._journal = Journal(log)
+        self._scheme = "http" if tls is None else "https"
+        self._server = Server(port, self._service, self._journal, _tls_context(tls))
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, name="sandbox", daemon=True
+        )
+
+    def __enter__(self) -> Self:
+        """Start serving."""
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop, cut what is connected, and remove a temporary folder."""
+        self._server.stop()
+        self._thread.join()
+        self._journal.close()
+        if self._is_temporary:
+            shutil.rmtree(self.directory, ignore_errors=True)
+
+    @property
+    def port(self) -> int:
+        """The TCP port on 127.0.0.1."""
+        return self._server.server_port
+
+    @property
+    def endpoint(self) -> str:
+        """The endpoint for path style, ``http://127.0.0.1:PORT``."""
+        return f"{self._scheme}://127.0.0.1:{self.port}"
+
+    @property
+    def requests(self) -> list[RequestRecord]:
+        """Every request so far, as a snapshot. A request is recorded before its answer is sent."""
+        return self._journal.snapshot()
+
+    @property
+    def connections(self) -> int:
+        """How many TCP connections were accepted."""
+        return self._server.connections
+
+    @property
+    def require_token(self) -> str | None:
+        """The security token that requests must carry; may be set while serving."""
+        return self._service.account.token
+
+    @require_token.setter
+    def require_token(self, token: str | None) -> None:
+        self._service.account = replace(self._service.account, token=token)
+
+    def add_fault(self, rule: str) -> None:
+        """Add a fault rule. Raises ValueError."""
+        self._service.faults.add(rule)
+
+    def clear_faults(self) -> None:
+        """Forget all fault rules, and the tokens that they expired."""
+        self._service.faults.clear()
+        self._service.revive_tokens()
+
+    def uploads(self) -> list[OpenUpload]:
+        """Return the open uploads by key."""
+        return [
+            OpenUpload(u.bucket, u.key, u.upload_id, {part.number: part.size for part in u.listed_parts()})
+            for u in self._service.uploads.listed()
+        ]
+
+    def object_path(self, bucket: str, key: str) -> Path:
+        """Return the file that holds, or would hold, an object."""
+        return self._service.disk.path(bucket, key)
+
+    def object_metadata(self, bucket: str, key: str) -> ObjectMetadata:
+        """Return what is known of an object. Raises KeyError where there is none."""
+        stored = self._service.disk.find(bucket, key)
+        if stored is None:
+            raise KeyError(f"{bucket}/{key}")
+        return ObjectMetadata(
+            size=stored.size,
+            etag=stored.etag,
+            modified=stored.modified,
+            crc64=stored.crc64,
+            upload_id=stored.upload_id,
+            attributes=stored.attributes,
+        )
+
+
+def _limits_from(values: Mapping[str, int | float]) -> Limits:
+    """Raises TypeError where a name is no limit."""
+    return replace(Limits(), **values)  # type: ignore[arg-type]
+
+
+def _tls_context(tls: tuple[Path, Path] | None) -> ssl.SSLContext | None:
+    if tls is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*tls)
+    return context

@@ -1,0 +1,268 @@
+"""One request and its answer: read, struck by faults, performed, recorded, sent."""
+
+from __future__ import annotations
+
+import enum
+import io
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from obsup.sandbox import answers
+from obsup.sandbox.answers import Answer
+from obsup.sandbox.body import BLOCK, Body
+from obsup.sandbox.exchange import parse_request
+from obsup.sandbox.faults import Fault
+from obsup.sandbox.operations import name_operation
+from obsup.sandbox.records import Journal, RequestRecord
+from obsup.sandbox.refusals import ConnectionLost, Refused, ResetConnection
+from obsup.sandbox.service import Service
+from obsup.sandbox.signatures import Claim, read_claim
+
+_DRAIN_LIMIT = 64 * 1024 * 1024
+"""So much of a refused body is read, in bytes, to keep the connection; beyond, it is closed."""
+_LINGER_S = 2.0
+_PACED_SOCKET_BUFFER = 64 * 1024
+
+
+class Ending(enum.Enum):
+    """What becomes of the connection after a request."""
+
+    KEEP = "keep"
+    CLOSE = "close"
+    RESET = "reset"
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """A request's head as it was read, and the connection it came on."""
+
+    method: str
+    target: str
+    headers: Sequence[tuple[str, str]]
+    stream: io.BufferedIOBase
+    connection: socket.socket
+    number: int
+    """Of the connection, from 1."""
+    stopping: threading.Event
+
+    def wait(self, seconds: float) -> None:
+        """Sleep, but not beyond the end of the server. Raises ConnectionLost."""
+        if self.stopping.wait(seconds):
+            raise ConnectionLost("the sandbox stops")
+
+
+class Transaction:
+    """One request on its way through the service. Use once: ``run()``."""
+
+    def __init__(self, wire: Wire, service: Service, journal: Journal) -> None:
+        self._wire = wire
+        self._service = service
+        self._journal = journal
+        self._request_id = uuid.uuid4().hex.upper()
+        self._request = parse_request(wire.method, "/", wire.headers)
+        self._claim: Claim | None = None
+        self._operation = "unknown"
+        self._faults: Mapping[str, Fault] = {}
+        self._body = Body(wire.stream, 0)
+        self._keep_open = True
+
+    def run(self) -> Ending:
+        """Perform the request, record it, and answer it as far as the faults let it."""
+        try:
+            answer = self._perform()
+        except (ConnectionLost, ConnectionError) as lost:
+            self._record(status=0, code="")
+            return Ending.RESET if isinstance(lost, ResetConnection) else Ending.CLOSE
+        self._keep_open = self._drain() and self._keep_open
+        if "drop-answer" in self._faults:
+            self._record(status=0, code=answer.code)
+            return Ending.CLOSE
+        self._record(status=answer.status, code=answer.code)
+        try:
+            return self._send(answer)
+        except ConnectionError:
+            return Ending.CLOSE
+
+    def _perform(self) -> Answer:
+        """Return the answer, a refusal included. Raises ConnectionLost where there is to be none."""
+        try:
+            self._open_body()
+            self._request = parse_request(
+                self._wire.method,
+                self._wire.target,
+                self._wire.headers,
+                custom_domains=self._service.custom_domains,
+            )
+            self._operation = name_operation(self._request)
+            place = self._service.place(self._request, self._operation, self._body.length)
+            self._faults = self._service.faults.strike(place)
+            self._claim = read_claim(self._request)
+            self._strike_connection()
+            self._strike_service()
+            answer = self._service.perform(
+                self._request,
+                self._body,
+                operation=self._operation,
+                claim=self._claim,
+                faults=self._faults,
+                now=self._service.now(self._faults),
+            )
+        except Refused as refused:
+            return self._refuse(refused)
+        late = self._faults.get("error-after") or self._faults.get("error-in-200")
+        return self._refuse(_refusal(late)) if late is not None else answer
+
+    def _record(self, *, status: int, code: str) -> None:
+        number = self._request.param("partNumber")
+        self._journal.add(
+            RequestRecord(
+                time=time.time(),
+                method=self._wire.method,
+                operation=self._operation,
+                bucket=self._request.bucket,
+                key=self._request.key,
+                upload_id=self._request.param("uploadId"),
+                part_number=int(number) if number.isdecimal() else None,
+                dialect=self._claim.dialect if self._claim is not None else "",
+                status=status,
+                code=code,
+                received=self._body.received,
+                fault=" ".join(fault.text for fault in self._faults.values()) or None,
+                connection=self._wire.number,
+            )
+        )
+
+    def _open_body(self) -> None:
+        length = self._request.header("content-length", "0")
+        if self._request.has_header("transfer-encoding") or not length.isdecimal():
+            # Where the next request begins is anyone's guess.
+            self._keep_open = False
+            raise Refused(411, "MissingContentLength", "You must provide the Content-Length HTTP header.")
+        self._body = Body(self._wire.stream, int(length), before_first_read=self._continue)
+
+    def _pace_body(self, bytes_per_s: float) -> None:
+        started = time.monotonic()
+
+        def pace(received: int) -> None:
+            self._wire.wait(max(0.0, started + received / bytes_per_s - time.monotonic()))
+
+        # A large socket buffer would take in whole parts at once, whatever the rate.
+        self._wire.connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _PACED_SOCKET_BUFFER)
+        self._body = Body(
+            self._wire.stream,
+            self._body.length,
+            before_first_read=self._continue,
+            after_read=pace,
+            block=int(min(max(bytes_per_s / 20, 1), BLOCK)),
+        )
+
+    def _expects_continue(self) -> bool:
+        return self._request.header("expect").lower() == "100-continue"
+
+    def _continue(self) -> None:
+        if self._expects_continue():
+            self._wire.connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def _strike_connection(self) -> None:
+        """Let the faults of the line strike. Raises ConnectionLost."""
+        faults = self._faults
+        if "slow" in faults:
+            self._pace_body(faults["slow"].number)
+        if "delay" in faults:
+            self._wire.wait(faults["delay"].number)
+        if "stall" in faults:
+            self._wire.wait(faults["stall"].number)
+            raise ConnectionLost("stalled")
+        for kind, loss in (("drop-request", ConnectionLost), ("reset", ResetConnection)):
+            if kind in faults:
+                for _ in self._body.blocks(min(int(faults[kind].number), self._body.length)):
+                    pass
+                raise loss(faults[kind].text)
+
+    def _strike_service(self) -> None:
+        """Let the faults of the service strike that come before the work. Raises Refused."""
+        faults = self._faults
+        if "expire-token" in faults:
+            self._service.expire_token(self._claim)
+        if "forget-upload" in faults:
+            self._service.forget_upload(self._request)
+        if "error" in faults:
+            self._keep_open = not faults["error"].early
+            raise _refusal(faults["error"])
+        if "error-in-200" in faults and not faults["error-in-200"].done:
+            raise _refusal(faults["error-in-200"])
+
+    def _refuse(self, refused: Refused) -> Answer:
+        _, vendor = self._service.vendor(self._request, self._claim)
+        return answers.error(refused, self._request, vendor, self._request_id)
+
+    def _drain(self) -> bool:
+        """Read what the operation left of the body; False where the connection cannot go on."""
+        if not self._keep_open or (self._body.left and self._body.is_untouched and self._expects_continue()):
+            return False
+        try:
+            return self._body.drain(_DRAIN_LIMIT)
+        except (ConnectionLost, ConnectionError):
+            return False
+
+    def _send(self, answer: Answer) -> Ending:
+        is_head = self._wire.method == "HEAD"
+        head = self._head(answer)
+        body = b"" if is_head else answer.body
+        if "truncate-answer" in self._faults:
+            cut = len(head) + len(body) // 2 if body else len(head) // 2
+            self._wire.connection.sendall((head + body)[:cut])
+            return Ending.CLOSE
+        self._wire.connection.sendall(head + body)
+        if answer.stream is not None and not is_head:
+            for block in answer.stream:
+                self._wire.connection.sendall(block)
+        if self._keep_open:
+            return Ending.KEEP
+        self._linger()
+        return Ending.CLOSE
+
+    def _head(self, answer: Answer) -> bytes:
+        _, vendor = self._service.vendor(self._request, self._claim)
+        headers = {
+            "Server": "obsup-sandbox",
+            "Date": answers.http_date(self._service.now(self._faults)),
+            vendor.header("request-id"): self._request_id,
+            **({"x-amz-id-2": self._request_id} if vendor.prefix == "x-amz-" else {}),
+            **answer.headers,
+        }
+        if answer.status != HTTPStatus.NO_CONTENT:
+            headers["Content-Length"] = str(len(answer.body) if answer.length is None else answer.length)
+        if not self._keep_open or self._request.header("connection").lower() == "close":
+            headers["Connection"] = "close"
+        lines = [f"HTTP/1.1 {answer.status} {_reason(answer.status)}"]
+        lines += [f"{name}: {value}" for name, value in headers.items()]
+        return "\r\n".join([*lines, "", ""]).encode("utf-8", "surrogateescape")
+
+    def _linger(self) -> None:
+        """Close in two steps, so that the answer survives what the client is still sending."""
+        self._wire.connection.shutdown(socket.SHUT_WR)
+        self._wire.connection.settimeout(_LINGER_S)
+        deadline = time.monotonic() + _LINGER_S
+        try:
+            while time.monotonic() < deadline and self._wire.connection.recv(BLOCK):
+                pass
+        except TimeoutError:
+            return
+
+
+def _refusal(fault: Fault) -> Refused:
+    headers = {"Retry-After": fault.retry_after} if fault.retry_after else {}
+    return Refused(fault.status, fault.code, f"The sandbox was told to fail: {fault.text}", headers=headers)
+
+
+def _reason(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return "Unknown"
