@@ -106,19 +106,22 @@ class CredentialSource:
             return self._ask(asked)
 
     def _is_due(self) -> bool:
-        return self._renew_at is not None and self._clock() >= self._renew_at
+        # Read once: the holder of the lock may replace it meanwhile.
+        renew_at = self._renew_at
+        return renew_at is not None and self._clock() >= renew_at
 
     def _ask(self, asked_before: int) -> Credentials:
         if self._failure is not None and self._asked != asked_before:
             # Another thread asked while this one waited: 32 workers do not run a failing helper 32 times.
             raise type(self._failure)(*self._failure.args)
-        self._asked += 1
         self._failure = None
         try:
             found = self._find()
         except (Denied, BadConfiguration) as exc:
             self._failure = exc
             raise
+        finally:
+            self._asked += 1
         self._held = found.credentials
         expires = found.credentials.expires
         self._renew_at = None

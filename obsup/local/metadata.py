@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from urllib.parse import SplitResult, quote, urlsplit
 
@@ -96,7 +97,7 @@ def ask_metadata(
         roles = host.ask("GET", path, headers).split()
         if not roles:
             raise host.failed("This host has no role.")
-        path += quote(roles[0], safe="")
+        path += quote(roles[0], safe="+=,@")
     return _read_answer(host.ask("GET", path, headers), service, host)
 
 
@@ -139,16 +140,14 @@ class _Host:
 
     def ask(self, method: str, path: str, headers: Mapping[str, str], but: tuple[int, ...] = ()) -> str:
         """Return the body of the answer, or "" where its status is one of *but*. Raises Denied."""
-        connection = http.client.HTTPConnection(self._address, timeout=TIMEOUT_S)
         try:
-            connection.request(method, self._prefix + path, headers=dict(headers))
-            answer = connection.getresponse()
-            body = answer.read(ANSWER_LIMIT + 1)
+            with closing(http.client.HTTPConnection(self._address, timeout=TIMEOUT_S)) as connection:
+                connection.request(method, self._prefix + path, headers=dict(headers))
+                with connection.getresponse() as answer:
+                    body = answer.read(ANSWER_LIMIT + 1)
         except (OSError, http.client.HTTPException) as exc:
             why = getattr(exc, "strerror", None) or type(exc).__name__
             raise self.failed(f"It does not answer: {why}.") from exc
-        finally:
-            connection.close()
         if answer.status in but:
             return ""
         if answer.status != 200:
