@@ -8,17 +8,18 @@ import re
 from obsup.dialects.dialect import Dialect
 from obsup.errors import WrongUsage
 
-_SHORTEST_BUCKET = 3
+SHORTEST_BUCKET = 3
 _LONGEST_BUCKET = 63
 
 
-def check_bucket(dialect: Dialect, bucket: str) -> None:
+def check_bucket(dialect: Dialect, bucket: str, *, shortest: int = SHORTEST_BUCKET) -> None:
     """Raise WrongUsage where *bucket* is no name that the provider gives; name the nearest that is.
 
+    *shortest* is the least number of characters: stores of one's own allow fewer than the vendors.
     Source: OBS API reference, "Creating a Bucket"; Amazon S3, "General purpose bucket naming rules"; Alibaba
     OSS, "Bucket naming conventions".
     """
-    fault = _bucket_fault(dialect, bucket)
+    fault = _bucket_fault(dialect, bucket, shortest)
     if not fault:
         return
     nearest = _nearest_bucket(dialect, bucket)
@@ -61,11 +62,11 @@ def check_key(dialect: Dialect, key: str) -> None:
         )
 
 
-def _bucket_fault(dialect: Dialect, bucket: str) -> str:
+def _bucket_fault(dialect: Dialect, bucket: str, shortest: int) -> str:
     """Return what is wrong with *bucket*, as the rest of a sentence, or an empty string."""
     letters = dialect.bucket_characters
-    if not _SHORTEST_BUCKET <= len(bucket) <= _LONGEST_BUCKET:
-        return f"it must have {_SHORTEST_BUCKET} to {_LONGEST_BUCKET} characters; this has {len(bucket)}"
+    if not shortest <= len(bucket) <= _LONGEST_BUCKET:
+        return f"it must have {shortest} to {_LONGEST_BUCKET} characters; this has {len(bucket)}"
     if not re.fullmatch(f"[{letters}]+", bucket):
         return f"only {letters} may stand in it"
     if bucket[0] in "-." or bucket[-1] in "-.":
@@ -87,7 +88,7 @@ def _nearest_bucket(dialect: Dialect, bucket: str) -> str:
     """Return the nearest name without a fault, or an empty string where mending would be guessing."""
     lowered = bucket.lower()
     candidates = (lowered, lowered.replace("_", "-"), lowered.replace("_", "-").strip("-."))
-    return next((name for name in candidates if not _bucket_fault(dialect, name)), "")
+    return next((name for name in candidates if not _bucket_fault(dialect, name, SHORTEST_BUCKET)), "")
 
 
 def _is_ip_address(text: str) -> bool:

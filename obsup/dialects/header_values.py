@@ -1,0 +1,201 @@
+"""The headers of one option each, from what the user wrote. What a store would refuse is refused here."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from obsup.dialects.dialect import Dialect
+from obsup.dialects.encoding import encode_query
+from obsup.dialects.parameters import option_of
+from obsup.errors import WrongUsage
+
+_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_GRANTEE = re.compile(r"[A-Za-z0-9_./@:+-]+")
+_LONGEST_REDIRECT = 2048
+
+# What obsup sets itself on each request: a second opinion would break the request, or its signature.
+_OWN_HEADERS = frozenset(
+    {
+        "authorization",
+        "connection",
+        "content-length",
+        "content-md5",
+        "date",
+        "expect",
+        "host",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+_OWN_SUFFIXES = ("date", "security-token", "content-sha256")
+
+
+def clean_value(name: str, value: str) -> str:
+    """Return *value* as it can stand in a header: trimmed, printable ASCII. Raises WrongUsage otherwise.
+
+    Control characters would let a value write headers of its own; what is not ASCII is stored differently by
+    each vendor and signed differently by each client.
+    """
+    value = value.strip(" \t")
+    if not (value.isascii() and value.replace("\t", " ").isprintable()):
+        raise WrongUsage(
+            f"the value {value!r} of {name} cannot stand in a header",
+            "it has line breaks, control characters or letters outside ASCII",
+            "write it in ASCII, percent-encoded if need be",
+        )
+    return value
+
+
+def plain_header(_dialect: Dialect, name: str, value: str) -> dict[str, str]:
+    """Return the header with *value* as it is."""
+    return {name: clean_value(name, value)}
+
+
+def acl_header(dialect: Dialect, name: str, value: str) -> dict[str, str]:
+    """Return the header of the canned ACL. Raises WrongUsage that lists those of objects."""
+    return {name: _choose("acl", value, dialect.acls, dialect=dialect)}
+
+
+def storage_class_header(dialect: Dialect, name: str, value: str) -> dict[str, str]:
+    """Return the header of the storage class in the vendor's spelling.
+
+    The vendor's own client drops a class it does not know without a word; this raises WrongUsage.
+    """
+    return {name: _choose("storage_class", value, dialect.storage_classes, dialect=dialect)}
+
+
+def sse_header(dialect: Dialect, name: str, value: str) -> dict[str, str]:
+    """Return the header of encryption with keys of the service. Raises WrongUsage for another algorithm."""
+    return {name: _choose("sse", value, dialect.sse, dialect=dialect)}
+
+
+def no_overwrite_header(dialect: Dialect, _name: str, _value: bool) -> dict[str, str]:
+    """Return the header that keeps an object that is there already."""
+    return dict([dialect.headers.no_overwrite]) if dialect.headers.no_overwrite else {}
+
+
+def metadata_headers(dialect: Dialect, prefix: str, metadata: Mapping[str, str]) -> dict[str, str]:
+    """Return the headers of user metadata; names may be given with the vendor's prefix or without.
+
+    Raises WrongUsage for a name the vendor does not take, one given twice, and more bytes than its limit.
+    """
+    headers: dict[str, str] = {}
+    for given, value in metadata.items():
+        name = given[len(prefix) :] if given.lower().startswith(prefix) else given
+        if not re.fullmatch(dialect.metadata_name, name):
+            raise WrongUsage(
+                f"{given!r} cannot be the name of metadata",
+                f"{dialect.title} takes names of the characters {dialect.metadata_name}",
+                "give it another name with --metadata NAME=VALUE",
+            )
+        if name.lower() in (known[len(prefix) :].lower() for known in headers):
+            raise WrongUsage(
+                f"the metadata {name!r} is given twice",
+                "the stores do not tell upper case from lower in names of metadata",
+                "give each name once",
+            )
+        headers[prefix + name] = clean_value(f"the metadata {name}", value)
+    size = sum(len(name) - len(prefix) + len(value) for name, value in headers.items())
+    if size > dialect.limits.max_metadata:
+        raise WrongUsage(
+            "the metadata is too large",
+            f"{dialect.title} takes {dialect.limits.max_metadata} bytes of names and values; this has {size}",
+            "shorten it, or keep it in an object of its own",
+        )
+    return headers
+
+
+def grant_headers(dialect: Dialect, prefix: str, grants: tuple[tuple[str, str], ...]) -> dict[str, str]:
+    """Return one header for each permission, with the ids of all its grantees."""
+    headers: dict[str, str] = {}
+    for given, grantee in grants:
+        permission = given.lower().replace("_", "-")
+        if permission not in dialect.grant_permissions:
+            raise WrongUsage(
+                f"{given!r} is no permission for an object",
+                f"{dialect.title} has {', '.join(sorted(dialect.grant_permissions))}; others are for buckets",
+                "write --grant PERMISSION=ID with one of these",
+            )
+        if not _GRANTEE.fullmatch(grantee):
+            raise WrongUsage(
+                f"{grantee!r} is no id of a grantee",
+                "it is the id of an account (domain), without quotes and commas",
+                "write --grant PERMISSION=ID, once for each id",
+            )
+        entry = dialect.grantee.format(grantee)
+        known = headers.get(prefix + permission)
+        headers[prefix + permission] = f"{known},{entry}" if known else entry
+    return headers
+
+
+def tagging_header(_dialect: Dialect, name: str, tags: Mapping[str, str]) -> dict[str, str]:
+    """Return the header of *tags*, which are written like a query: ``k=v&k2=v2``, percent-encoded."""
+    return {name: encode_query(tags.items())}
+
+
+def website_redirect_header(_dialect: Dialect, name: str, location: str) -> dict[str, str]:
+    """Return the header of *location*, which begins with ``/`` or ``http(s)://`` and has 2 KB at most.
+
+    Source: OBS SDK reference, "Uploading an Object - Resumable", UploadFileHeader.location.
+    """
+    location = clean_value(option_of("website_redirect"), location)
+    if not location.startswith(("/", "http://", "https://")) or len(location) > _LONGEST_REDIRECT:
+        raise WrongUsage(
+            f"{location[:60]!r} cannot be a website redirect",
+            f"it begins with /, http:// or https:// and has at most {_LONGEST_REDIRECT} bytes",
+            f"correct {option_of('website_redirect')}",
+        )
+    return {name: location}
+
+
+def expires_days_header(_dialect: Dialect, name: str, days: int) -> dict[str, str]:
+    """Return the header of *days*, from 0, between the last modification and the deletion by the store."""
+    if days < 0:
+        raise WrongUsage(
+            f"an object cannot expire after {days} days",
+            "days count from the last modification: 0 and more",
+            f"correct {option_of('expires_days')}",
+        )
+    return {name: str(days)}
+
+
+def extension_headers(dialect: Dialect, headers: tuple[tuple[str, str], ...]) -> dict[str, str]:
+    """Return the user's own headers. Raises WrongUsage for what is none, and for those obsup sets itself."""
+    clean: dict[str, str] = {}
+    own = _OWN_HEADERS | {dialect.prefix + suffix for suffix in _OWN_SUFFIXES}
+    for name, value in headers:
+        if not _TOKEN.fullmatch(name):
+            raise WrongUsage(
+                f"{name!r} is no name of a header",
+                "a name is letters, digits and hyphens",
+                "write --header 'NAME: VALUE'",
+            )
+        if name.lower() in own:
+            raise WrongUsage(
+                f"the header {name} cannot be given",
+                "obsup sets it on each request, and signs it",
+                f"leave out --header '{name}: …'",
+            )
+        if name.lower() in (known.lower() for known in clean):
+            raise WrongUsage(
+                f"the header {name} is given twice",
+                "one of them would be lost on the way",
+                "join the values with a comma",
+            )
+        clean[name] = clean_value(name, value)
+    return clean
+
+
+def _choose(field: str, value: str, choices: Mapping[str, str], *, dialect: Dialect) -> str:
+    """Return the vendor's spelling of *value*, whatever its case."""
+    spellings = {name.lower(): spelling for name, spelling in choices.items()}
+    if value.lower() not in spellings:
+        raise WrongUsage(
+            f"{dialect.title} knows no {option_of(field)} {value!r}",
+            f"there is: {', '.join(choices)}",
+            f"choose one of these for {option_of(field)}",
+        )
+    return spellings[value.lower()]

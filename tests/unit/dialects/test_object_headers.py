@@ -1,0 +1,439 @@
+"""What an object shall be, as headers: names, spellings, operations, and what is refused."""
+
+from __future__ import annotations
+
+import hashlib
+from base64 import b64decode
+from typing import Any
+
+import pytest
+
+from obsup.dialects.dialect import Dialect
+from obsup.dialects.object_headers import (
+    Operation,
+    copy_source_value,
+    customer_key_headers,
+    guess_content_type,
+    object_headers,
+)
+from obsup.dialects.parameters import OBJECT_PARAMETERS, parameter_table
+from obsup.dialects.registry import DIALECTS
+from obsup.errors import WrongUsage
+from obsup.model import CustomerKey, ObjectOptions
+
+OBS, OBS_V2, OBS_V4 = DIALECTS["obs"], DIALECTS["obs-v2"], DIALECTS["obs-v4"]
+S3, S3_V2 = DIALECTS["s3-v4"], DIALECTS["s3-v2"]
+OSS, OSS_V1 = DIALECTS["oss-v4"], DIALECTS["oss-v1"]
+OPERATIONS: tuple[Operation, ...] = ("initiate", "put", "complete")
+
+
+def headers_of(dialect: Dialect, operation: Operation = "initiate", **options: Any) -> dict[str, str]:
+    return object_headers(dialect, ObjectOptions(**options), operation)
+
+
+def test_everything_obs_knows() -> None:
+    """Every property of the vendor's UploadFileHeader, and the plain HTTP ones."""
+    assert headers_of(
+        OBS,
+        content_type="text/plain",
+        content_encoding="gzip",
+        content_disposition="attachment",
+        content_language="de",
+        cache_control="no-cache",
+        expires_header="Sat, 14 Mar 2026 15:09:26 GMT",
+        metadata={"Owner": "team-a"},
+        tags={"k 1": "v&1", "k2": ""},
+        acl="public-read",
+        grants=(("READ", "domain1"), ("READ", "domain2"), ("FULL_CONTROL", "domain3")),
+        storage_class="WARM",
+        website_redirect="/other.html",
+        expires_days=30,
+        sse="kms",
+        sse_kms_key_id="eu-de:0123:key/522d",
+        headers=(("x-obs-object-lock-mode", "COMPLIANCE"),),
+    ) == {
+        "Content-Type": "text/plain",
+        "Content-Encoding": "gzip",
+        "Content-Disposition": "attachment",
+        "Content-Language": "de",
+        "Cache-Control": "no-cache",
+        "Expires": "Sat, 14 Mar 2026 15:09:26 GMT",
+        "x-obs-meta-Owner": "team-a",
+        "x-obs-tagging": "k%201=v%261&k2=",
+        "x-obs-acl": "public-read",
+        "x-obs-grant-read": "id=domain1,id=domain2",
+        "x-obs-grant-full-control": "id=domain3",
+        "x-obs-storage-class": "WARM",
+        "x-obs-website-redirect-location": "/other.html",
+        "x-obs-expires": "30",
+        "x-obs-server-side-encryption": "kms",
+        "x-obs-server-side-encryption-kms-key-id": "eu-de:0123:key/522d",
+        "x-obs-object-lock-mode": "COMPLIANCE",
+    }
+
+
+def test_aws_form_of_obs_keeps_one_native_name() -> None:
+    headers = headers_of(OBS_V2, expires_days=0, storage_class="cold", sse="KMS", acl="authenticated-read")
+    assert headers == {
+        "x-obs-expires": "0",
+        "x-amz-storage-class": "GLACIER",
+        "x-amz-server-side-encryption": "aws:kms",
+        "x-amz-acl": "authenticated-read",
+    }
+
+
+def test_no_options_no_headers() -> None:
+    for dialect in DIALECTS.values():
+        for operation in OPERATIONS:
+            assert headers_of(dialect, operation) == {}
+
+
+@pytest.mark.parametrize(
+    ("dialect", "given", "spelled"),
+    [
+        (OBS, "standard", "STANDARD"),
+        (OBS, "Standard_IA", "WARM"),
+        (OBS, "GLACIER", "COLD"),
+        (OBS_V4, "WARM", "STANDARD_IA"),
+        (S3, "warm", "STANDARD_IA"),
+        (S3, "DEEP_ARCHIVE", "DEEP_ARCHIVE"),
+        (OSS, "STANDARD", "Standard"),
+        (OSS, "coldarchive", "ColdArchive"),
+        (OSS, "COLD", "Archive"),
+        (OSS_V1, "WARM", "IA"),
+    ],
+)
+def test_storage_class_goes_out_as_the_vendor_spells_it(dialect: Dialect, given: str, spelled: str) -> None:
+    assert headers_of(dialect, storage_class=given) == {dialect.headers.storage_class: spelled}
+
+
+@pytest.mark.parametrize("dialect", DIALECTS.values(), ids=lambda dialect: dialect.name)
+@pytest.mark.parametrize(
+    ("field", "option"), [("storage_class", "--storage-class"), ("acl", "--acl"), ("sse", "--sse")]
+)
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_unknown_word_is_refused_with_the_list_on_every_operation(
+    dialect: Dialect, field: str, option: str, operation: Operation
+) -> None:
+    """The vendor's client drops a storage class that it does not know without a word."""
+    with pytest.raises(WrongUsage, match="'luxury'") as caught:
+        headers_of(dialect, operation, **{field: "luxury"})
+    assert option in caught.value.next_step
+    listed = {"storage_class": "STANDARD", "acl": "private", "sse": "AES256"}[field]
+    assert listed in caught.value.why
+
+
+def test_acl_of_obs_and_s3_goes_on_initiate_and_put() -> None:
+    for dialect in (OBS, OBS_V2, OBS_V4, S3, S3_V2):
+        assert dialect.headers.acl
+        carried = [op for op in OPERATIONS if dialect.headers.acl in headers_of(dialect, op, acl="private")]
+        assert carried == ["initiate", "put"]
+
+
+def test_acl_of_oss_goes_on_complete_and_put() -> None:
+    for dialect in (OSS, OSS_V1):
+        assert headers_of(dialect, "initiate", acl="private") == {}
+        assert headers_of(dialect, "put", acl="private") == {"x-oss-object-acl": "private"}
+        assert headers_of(dialect, "complete", acl="private") == {"x-oss-object-acl": "private"}
+
+
+def test_no_overwrite() -> None:
+    assert headers_of(S3, "initiate", no_overwrite=True) == {}
+    assert headers_of(S3, "put", no_overwrite=True) == {"If-None-Match": "*"}
+    assert headers_of(S3, "complete", no_overwrite=True) == {"If-None-Match": "*"}
+    for operation in OPERATIONS:
+        assert headers_of(OSS, operation, no_overwrite=True) == {"x-oss-forbid-overwrite": "true"}
+
+
+def test_complete_carries_nothing_else() -> None:
+    options = {"content_type": "a/b", "metadata": {"a": "b"}, "sse": "AES256", "headers": (("X-A", "b"),)}
+    for dialect in DIALECTS.values():
+        assert headers_of(dialect, "complete", **options) == {}
+
+
+def test_success_redirect_goes_on_put_only() -> None:
+    """An Initiate that is answered with 303 names no upload id."""
+    assert headers_of(OBS, "put", success_redirect="http://x/") == {"success-action-redirect": "http://x/"}
+    assert headers_of(OBS, "initiate", success_redirect="http://x/") == {}
+
+
+@pytest.mark.parametrize(
+    ("dialect", "options", "option", "has_it"),
+    [
+        (OBS, {"no_overwrite": True}, "--no-overwrite", "Amazon S3"),
+        (S3_V2, {"no_overwrite": True}, "--no-overwrite", "Alibaba Cloud OSS"),
+        (S3, {"expires_days": 0}, "--expires-days", "Huawei OBS"),
+        (S3, {"success_redirect": "http://x/"}, "--success-redirect", "Huawei OBS"),
+        (OBS_V2, {"success_redirect": "http://x/"}, "--success-redirect", "Huawei OBS"),
+        (OBS_V2, {"tags": {"a": "b"}}, "--tag", "Huawei OBS"),
+        (OSS, {"website_redirect": "/x"}, "--website-redirect", "Amazon S3"),
+        (OSS, {"grants": (("read", "id"),)}, "--grant", "Huawei OBS"),
+    ],
+)
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_what_the_vendor_lacks_is_refused_and_who_has_it_is_named(
+    dialect: Dialect, options: dict[str, Any], option: str, has_it: str, operation: Operation
+) -> None:
+    with pytest.raises(WrongUsage, match=f"has no {option}") as caught:
+        headers_of(dialect, operation, **options)
+    assert has_it in caught.value.why
+
+
+def test_grantee_of_s3_stands_in_quotes() -> None:
+    assert headers_of(S3, grants=(("read_acp", "79a5"), ("READ-ACP", "80b6"))) == {
+        "x-amz-grant-read-acp": 'id="79a5",id="80b6"'
+    }
+
+
+@pytest.mark.parametrize("permission", ["write", "WRITE", "read_delivered", "", "read\r\nX-A: b"])
+def test_permission_that_no_object_has_is_refused(permission: str) -> None:
+    with pytest.raises(WrongUsage, match="no permission for an object"):
+        headers_of(OBS, grants=((permission, "id"),))
+
+
+@pytest.mark.parametrize("grantee", ["", 'a"', "a,id=b", "a b", "a\r\n"])
+def test_grantee_that_would_be_more_than_one_is_refused(grantee: str) -> None:
+    with pytest.raises(WrongUsage, match="no id of a grantee"):
+        headers_of(OBS, grants=(("read", grantee),))
+
+
+INJECTION = "x\r\nx-obs-acl: public-read-write"
+
+
+@pytest.mark.parametrize("dialect", [OBS, S3], ids=lambda dialect: dialect.name)
+@pytest.mark.parametrize(
+    "options",
+    [
+        *({field: INJECTION} for field in ("content_type", "content_encoding", "content_disposition")),
+        *({field: INJECTION} for field in ("content_language", "cache_control", "expires_header")),
+        {"metadata": {"a": INJECTION}},
+        {"metadata": {INJECTION: "a"}},
+        {"website_redirect": "/" + INJECTION},
+        {"sse": "kms", "sse_kms_key_id": INJECTION},
+        {"headers": (("X-A", INJECTION),)},
+        {"headers": ((INJECTION, "a"),)},
+        {"headers": (("X-A: b\r\nX-B", "a"),)},
+        {"acl": INJECTION},
+        {"storage_class": INJECTION},
+    ],
+    ids=str,
+)
+def test_no_header_can_be_smuggled_in(dialect: Dialect, options: dict[str, Any]) -> None:
+    with pytest.raises(WrongUsage):
+        headers_of(dialect, **options)
+
+
+def test_success_redirect_is_checked_where_it_is_not_sent() -> None:
+    with pytest.raises(WrongUsage):
+        headers_of(OBS, "initiate", success_redirect=INJECTION)
+
+
+def test_tags_cannot_smuggle() -> None:
+    assert headers_of(OBS, tags={"a\r\nb": "c&d=e"}) == {"x-obs-tagging": "a%0D%0Ab=c%26d%3De"}
+
+
+@pytest.mark.parametrize("value", ["\x00", "a\x7f", "a\nb", "a\rb", "grün", "a\u2028"])
+def test_value_outside_printable_ascii_is_refused(value: str) -> None:
+    with pytest.raises(WrongUsage, match="cannot stand in a header"):
+        headers_of(OBS, content_disposition=f"attachment; {value}x")
+
+
+def test_values_go_out_trimmed_and_otherwise_untouched() -> None:
+    """The vendor's client would percent-encode quotes and brackets."""
+    assert headers_of(OBS, content_disposition='  attachment; filename="r (1)  50%.txt"\t') == {
+        "Content-Disposition": 'attachment; filename="r (1)  50%.txt"'
+    }
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a:b", "ä", "a\x00"])
+def test_metadata_needs_a_name_that_http_can_carry(name: str) -> None:
+    with pytest.raises(WrongUsage, match="name of metadata"):
+        headers_of(OBS, metadata={name: "x"})
+
+
+def test_oss_takes_no_underscore_in_names_of_metadata() -> None:
+    assert headers_of(OBS, metadata={"a_b": "x"}) == {"x-obs-meta-a_b": "x"}
+    with pytest.raises(WrongUsage, match="'a_b'"):
+        headers_of(OSS, metadata={"a_b": "x"})
+
+
+def test_metadata_may_be_given_with_the_vendors_prefix() -> None:
+    assert headers_of(OBS, metadata={"X-Obs-Meta-Owner": "a"}) == {"x-obs-meta-Owner": "a"}
+
+
+def test_metadata_that_differs_in_case_only_is_refused() -> None:
+    with pytest.raises(WrongUsage, match="given twice"):
+        headers_of(OBS, metadata={"Owner": "a", "owner": "b"})
+
+
+@pytest.mark.parametrize(("dialect", "limit"), [(OBS, 8192), (S3, 2048), (OSS, 8192)])
+def test_metadata_is_measured_by_names_and_values(dialect: Dialect, limit: int) -> None:
+    headers_of(dialect, metadata={"abc": "x" * (limit - 3)})
+    with pytest.raises(WrongUsage, match=f"takes {limit} bytes of names and values; this has {limit + 1}"):
+        headers_of(dialect, metadata={"abc": "x" * (limit - 2)})
+
+
+@pytest.mark.parametrize("location", ["other.html", "ftp://x/", "", " ", "/" + "x" * 2048])
+def test_bad_website_redirect_is_refused(location: str) -> None:
+    if not location:
+        assert headers_of(OBS, website_redirect=location) == {}
+        return
+    with pytest.raises(WrongUsage, match="website redirect"):
+        headers_of(OBS, website_redirect=location)
+
+
+@pytest.mark.parametrize("location", ["/x", "http://x", "https://x", "/" + "x" * 2047])
+def test_good_website_redirect_is_sent(location: str) -> None:
+    assert headers_of(S3, website_redirect=location) == {"x-amz-website-redirect-location": location}
+
+
+def test_days_count_from_zero() -> None:
+    assert headers_of(OBS, expires_days=0) == {"x-obs-expires": "0"}
+    with pytest.raises(WrongUsage, match="-1 days"):
+        headers_of(OBS, expires_days=-1)
+
+
+@pytest.mark.parametrize("sse", [None, "AES256"])
+def test_kms_key_without_kms_is_refused(sse: str | None) -> None:
+    with pytest.raises(WrongUsage, match="KMS key id without"):
+        headers_of(OBS, sse=sse, sse_kms_key_id="key")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Authorization",
+        "HOST",
+        "content-length",
+        "Transfer-Encoding",
+        "Connection",
+        "Date",
+        "Content-MD5",
+        "x-obs-date",
+        "X-Obs-Security-Token",
+        "x-obs-content-sha256",
+    ],
+)
+def test_headers_that_obsup_sets_itself_cannot_be_given(name: str) -> None:
+    with pytest.raises(WrongUsage, match="cannot be given"):
+        headers_of(OBS, headers=((name, "x"),))
+
+
+def test_value_of_a_refused_header_is_not_repeated() -> None:
+    with pytest.raises(WrongUsage) as caught:
+        headers_of(OBS, headers=(("Authorization", "hunter2"),))
+    assert "hunter2" not in repr(caught.value)
+
+
+def test_own_header_wins_over_the_option_of_the_same_name() -> None:
+    headers = headers_of(OBS, content_type="a/b", headers=(("content-type", "c/d"),))
+    assert headers == {"content-type": "c/d"}
+
+
+def test_own_header_given_twice_is_refused() -> None:
+    with pytest.raises(WrongUsage, match="given twice"):
+        headers_of(OBS, headers=(("X-A", "1"), ("x-a", "2")))
+
+
+def test_key_gives_the_content_type_where_none_is_given() -> None:
+    options = ObjectOptions(metadata={"a": "b"})
+    assert object_headers(OBS, options, "initiate", key="a/b.html")["Content-Type"] == "text/html"
+    assert object_headers(OBS, options, "put", key="a/b")["Content-Type"] == "binary/octet-stream"
+    assert "Content-Type" not in object_headers(OBS, options, "complete", key="a/b.html")
+    given = ObjectOptions(content_type="a/b")
+    assert object_headers(OBS, given, "initiate", key="b.html")["Content-Type"] == "a/b"
+    own = ObjectOptions(headers=(("CONTENT-TYPE", "c/d"),))
+    assert object_headers(OBS, own, "initiate", key="b.html") == {"CONTENT-TYPE": "c/d"}
+
+
+@pytest.mark.parametrize(
+    ("key", "content_type"),
+    [
+        ("a.txt", "text/plain"),
+        ("A.JPG", "image/jpeg"),
+        ("dir.txt/a", "binary/octet-stream"),
+        ("a.iso", "binary/octet-stream"),
+        ("a.tar", "application/x-tar"),
+        ("a.tar.gz", "application/gzip"),
+        ("a.tgz", "application/gzip"),
+        ("a.csv.bz2", "application/x-bzip2"),
+        ("a.tar.xz", "application/x-xz"),
+        ("data:text/html,x", "binary/octet-stream"),
+        ("http://x/a.txt", "text/plain"),
+        ("a.txt?x", "binary/octet-stream"),
+        ("", "binary/octet-stream"),
+        (".txt", "binary/octet-stream"),
+    ],
+)
+def test_content_type_of_a_suffix(key: str, content_type: str) -> None:
+    assert guess_content_type(key) == content_type
+
+
+def test_content_type_does_not_depend_on_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    import mimetypes
+
+    monkeypatch.setitem(mimetypes.types_map, ".txt", "application/x-surprise")
+    mimetypes.add_type("application/x-surprise", ".obsuptest")
+    assert guess_content_type("a.txt") == "text/plain"
+    assert guess_content_type("a.obsuptest") == "binary/octet-stream"
+
+
+KEY = CustomerKey(bytes(range(32)))
+
+
+def test_customer_key_headers() -> None:
+    headers = customer_key_headers(OBS, KEY)
+    assert headers["x-obs-server-side-encryption-customer-algorithm"] == "AES256"
+    assert b64decode(headers["x-obs-server-side-encryption-customer-key"]) == KEY.key
+    digest = b64decode(headers["x-obs-server-side-encryption-customer-key-MD5"])
+    assert digest == hashlib.md5(KEY.key).digest()
+    assert len(headers) == 3
+
+
+def test_customer_key_of_a_copy_source() -> None:
+    assert set(customer_key_headers(S3, KEY, copy_source=True)) == {
+        "x-amz-copy-source-server-side-encryption-customer-algorithm",
+        "x-amz-copy-source-server-side-encryption-customer-key",
+        "x-amz-copy-source-server-side-encryption-customer-key-MD5",
+    }
+
+
+def test_oss_has_no_customer_keys() -> None:
+    with pytest.raises(WrongUsage, match="SSE-C"):
+        customer_key_headers(OSS, KEY)
+
+
+def test_customer_key_of_another_length_is_refused_and_not_repeated() -> None:
+    with pytest.raises(WrongUsage, match="32 bytes") as caught:
+        customer_key_headers(OBS, CustomerKey(b"hunter2"))
+    assert "hunter2" not in repr(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "version", "value"),
+    [
+        ("a b+c%", None, "/src/a%20b%2Bc%25"),
+        ("对象/x", None, "/src/%E5%AF%B9%E8%B1%A1/x"),
+        ("/a?versionId=x", None, "/src//a%3FversionId%3Dx"),
+        ("a", "v/1", "/src/a?versionId=v%2F1"),
+    ],
+)
+def test_copy_source(key: str, version: str | None, value: str) -> None:
+    assert copy_source_value("src", key, version) == value
+
+
+def test_parameter_table_covers_every_option_of_an_object() -> None:
+    fields = set(ObjectOptions.__dataclass_fields__) - {"headers"}
+    assert {parameter.field for parameter in OBJECT_PARAMETERS} == fields
+
+
+def test_parameter_table_tells_the_header_of_each_dialect() -> None:
+    rows = {row.field: row for row in parameter_table()}
+    assert rows["storage_class"].option == "--storage-class"
+    assert rows["storage_class"].sdk == "headers.storageClass"
+    assert rows["storage_class"].headers["obs"] == "x-obs-storage-class"
+    assert rows["expires_days"].headers["s3-v4"] is None
+    assert rows["no_overwrite"].headers["s3-v4"] == "If-None-Match"
+    assert rows["no_overwrite"].headers["obs"] is None
+    assert rows["customer_key"].headers["oss-v4"] is None
+    assert all(set(row.headers) == set(DIALECTS) for row in rows.values())
