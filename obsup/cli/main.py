@@ -1,0 +1,88 @@
+"""The command line: the group of commands, and the one place where a failure becomes an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from typing import Any, NoReturn
+
+import click
+
+from obsup import __version__
+from obsup.cli.exits import BUG, EXIT_STATUSES
+from obsup.cli.report import error_lines, resume_command, say
+from obsup.cli.sandbox import sandbox
+from obsup.cli.upload import upload
+from obsup.errors import Interrupted, ObsupError
+
+
+class Commands(click.Group):
+    """The group: help with the exit codes, and commands in the order in which they are needed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the commands as they were added: the main ones first."""
+        return list(self.commands)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the exit status table."""
+        with formatter.section("Exit status"):
+            formatter.write_dl([(row.codes, row.meaning) for row in EXIT_STATUSES])
+
+
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(__version__, message="obsup %(version)s")
+def cli() -> None:
+    """Resumable, proved multipart uploads to OBS, S3 and OSS object stores.
+
+    \b
+    obsup upload bigfile bucket/key --parts 5
+    obsup sandbox -- sh -c 'obsup upload bigfile bucket/key'
+    """
+
+
+cli.add_command(upload)
+cli.add_command(sandbox)
+
+
+def main() -> NoReturn:
+    """Run the command line and exit with the documented code."""
+    try:
+        code = _run()
+    except click.exceptions.Abort:
+        code = Interrupted.exit_code
+    _leave(code)
+
+
+def _run() -> int:
+    try:
+        outcome: Any = cli.main(standalone_mode=False, prog_name="obsup")
+    except click.ClickException as exc:
+        exc.show()
+        return exc.exit_code
+    except ObsupError as exc:
+        say(error_lines(exc, resume=resume_command(sys.argv[1:])))
+        return exc.exit_code
+    except Exception as exc:  # noqa: BLE001 - the last net: a bug must end in its own code, not in a traceback
+        if "-v" in sys.argv or "--verbose" in sys.argv:
+            traceback.print_exc()
+        say(
+            f"Error: a bug in obsup: {type(exc).__name__}.\n"
+            "Why:   this should not happen; what is stored stays stored.\n"
+            "Next:  report it, with what the same command prints with -v."
+        )
+        return BUG
+    return outcome if isinstance(outcome, int) else 0
+
+
+def _leave(code: int) -> NoReturn:
+    """Exit at once: a worker that still waits for the line must not hold the shell."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            code = code or 74
+    os._exit(code)

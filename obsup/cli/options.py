@@ -1,0 +1,209 @@
+"""Options that several commands share, each with its environment variable. Groups are decorators, applied whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from obsup.cli import types
+
+F = TypeVar("F", bound=Callable[..., Any])
+Decorator = Callable[[F], F]
+
+
+def option(*names: str, **settings: Any) -> Callable[[F], F]:
+    """Return Click's option with the environment variable that the contract promises: OBSUP_PART_SIZE for --part-size."""
+    longest = next(name for name in names if name.startswith("--")).split("/")[0]
+    settings.setdefault("envvar", "OBSUP_" + longest.removeprefix("--").upper().replace("-", "_"))
+    settings.setdefault("show_envvar", True)
+    return click.option(*names, **settings)
+
+
+def together(*decorators: Callable[[F], F]) -> Callable[[F], F]:
+    """Return one decorator for a group of options, which keep their order in ``--help``."""
+
+    def apply(function: F) -> F:
+        for decorator in reversed(decorators):
+            function = decorator(function)
+        return function
+
+    return apply
+
+
+def _read_config(ctx: click.Context, _param: click.Parameter, _value: object) -> None:
+    """Make the profile's options, then [defaults], the defaults of the command: nearest wins."""
+    from obsup.cli.configuration import defaults_from_config
+
+    if not ctx.resilient_parsing:
+        defaults_from_config(ctx)
+
+
+FILE = click.Path(path_type=Path)
+
+plan_options = together(
+    option("--parts", type=int, help="Split into N parts of equal size (the last may be smaller)."),
+    option(
+        "--part-size",
+        type=types.SIZE,
+        help="Or this size a part: 16M, 5G. Default 9M, and larger where 10,000 parts would not do.",
+    ),
+)
+
+transfer_options = together(
+    option(
+        "-j",
+        "--jobs",
+        type=click.IntRange(1, 1000),
+        default=5,
+        show_default=True,
+        help="Parts in flight at once.",
+    ),
+    option(
+        "--executor",
+        default="threads",
+        show_default=True,
+        metavar="SPEC",
+        help="Where parts are sent from: threads or inline.",
+    ),
+    option("--content-md5", is_flag=True, help="Send Content-MD5 with each part (reads each part twice)."),
+    option(
+        "--digest",
+        type=click.Choice(["auto", "md5", "crc64", "none"]),
+        default="auto",
+        show_default=True,
+        help="What each part is proved with; auto is the best that the store answers with.",
+    ),
+    option(
+        "--retry-for",
+        type=types.DURATION,
+        default="15m",
+        show_default=True,
+        help="How long one failing part is tried.",
+    ),
+)
+
+resume_options = together(
+    option("--checkpoint", type=FILE, help="The file that keeps the progress. Default beside SOURCE."),
+    option("--no-checkpoint", is_flag=True, help="Keep no state here; resume by asking the server."),
+    option("--restart", is_flag=True, help="Abort the recorded upload and begin again."),
+    option(
+        "--verify-source",
+        is_flag=True,
+        help="On resume, compare every stored part with the file as it is now.",
+    ),
+    option(
+        "--if-running",
+        type=click.Choice(["fail", "wait", "skip"]),
+        default="fail",
+        show_default=True,
+        help="Where another obsup holds this upload: exit 75, wait for it, or exit 0.",
+    ),
+    option("--max-time", type=types.DURATION, help="Stop after this time, keep everything, exit 75."),
+    option("--until", metavar="HH:MM", help="Stop at this time of day, keep everything, exit 75."),
+    option(
+        "--token/--no-token",
+        default=True,
+        help="Mark the object with a random token in its metadata where the store has nothing better to prove "
+        "that it is this upload's.",
+    ),
+)
+
+object_options = together(
+    option("--content-type", help="MIME type. Default from the key's suffix."),
+    option("--content-encoding", help="For example gzip."),
+    option("--content-disposition", help="For example attachment."),
+    option("--content-language", help="For example de."),
+    option("--cache-control", help="For example no-cache."),
+    option("--expires-header", help="The Expires header, as HTTP writes dates."),
+    option("--metadata", type=types.KEY_VALUE, multiple=True, help="User metadata, ASCII; repeatable."),
+    option("--tag", "tags", type=types.KEY_VALUE, multiple=True, help="Object tag; repeatable."),
+    option("--acl", metavar="NAME", help="Canned ACL: private, public-read, …"),
+    option(
+        "--grant",
+        "grants",
+        type=types.GRANT,
+        multiple=True,
+        help="Grant PERMISSION to the account ID; repeatable.",
+    ),
+    option("--storage-class", metavar="NAME", help="STANDARD, WARM, COLD, or the provider's own name."),
+    option("--website-redirect", metavar="URL", help="Where a website bucket sends visitors of this key."),
+    option("--success-redirect", metavar="URL", help="successActionRedirect of OBS, for a single request."),
+    option("--expires-days", type=click.IntRange(min=0), help="Delete the object this many days after."),
+    option("--no-overwrite", is_flag=True, help="Never replace an object."),
+    option("--header", "headers", type=types.HEADER, multiple=True, help="Any other header; repeatable."),
+)
+
+encryption_options = together(
+    option(
+        "--sse", type=click.Choice(["AES256", "kms"]), help="Encrypt at the server with its key, or with KMS."
+    ),
+    option("--sse-kms-key-id", metavar="ID", help="Which KMS key."),
+    option("--sse-c-key-file", type=FILE, help="Encrypt with the 32 bytes in this file (SSE-C)."),
+)
+
+connection_options = together(
+    option("--endpoint", metavar="URL", help="The store, for example https://obs.eu-de.otc.t-systems.com."),
+    option(
+        "--provider",
+        type=click.Choice(["auto", "obs", "s3", "oss"]),
+        default="auto",
+        show_default=True,
+        help="Whose store it is; auto tells by TARGET's scheme or the endpoint.",
+    ),
+    option(
+        "--signature",
+        type=click.Choice(["auto", "obs", "v2", "v4", "oss1", "oss4"]),
+        default="auto",
+        show_default=True,
+        help="How requests are signed.",
+    ),
+    option("--region", help="The bucket's region, where the endpoint does not tell."),
+    option(
+        "--addressing",
+        type=click.Choice(["auto", "virtual", "path", "cname"]),
+        default="auto",
+        show_default=True,
+        help="Where the bucket's name goes: host, path, or a domain of its own.",
+    ),
+    option("--profile", metavar="NAME", is_eager=True, help="A profile of the configuration file."),
+    option(
+        "--config",
+        "config_path",
+        type=FILE,
+        is_eager=True,
+        help="The configuration file. Default ~/.config/obsup/config.toml.",
+    ),
+    # Eager and never given: Click comes to it once --profile and --config are known, before all the others.
+    click.option(
+        "--read-config", hidden=True, is_flag=True, is_eager=True, expose_value=False, callback=_read_config
+    ),
+    option("--ca-bundle", type=FILE, help="Certificates to trust, in PEM."),
+    option("--no-verify-tls", is_flag=True, help="Trust any server. Never over a line that is not yours."),
+    option("--proxy", metavar="URL", help="Default from HTTPS_PROXY and HTTP_PROXY."),
+    option(
+        "--connect-timeout", type=types.DURATION, default="15s", show_default=True, help="For a connection."
+    ),
+    option(
+        "--stall-timeout",
+        type=types.DURATION,
+        default="60s",
+        show_default=True,
+        help="How long no byte may move. A slow line that moves is never cut.",
+    ),
+)
+
+output_options = together(
+    option(
+        "--progress",
+        type=click.Choice(["auto", "bar", "lines", "json", "none"]),
+        default="auto",
+        show_default=True,
+        help="A bar on a terminal; otherwise a line every 30 s.",
+    ),
+    option("--json", "as_json", is_flag=True, help="Print the result as one JSON object on stdout."),
+    option("-q", "--quiet", is_flag=True, help="Errors only."),
+    option("-v", "--verbose", is_flag=True, help="Say what is retried, and why."),
+)

@@ -1,0 +1,73 @@
+"""What is said at the end: three lines for an error, one JSON object for scripts. Results go to stdout, talk to stderr."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import sys
+from typing import Any
+
+import click
+
+from obsup.errors import ObsupError
+
+FORMAT = 1
+
+
+def resume_command(argv: list[str]) -> str:
+    """Return the command line that goes on with this work: the same, without what would begin anew."""
+    return shlex.join(["obsup", *(word for word in argv if word != "--restart")])
+
+
+def error_lines(error: ObsupError, *, resume: str | None) -> str:
+    """Return what happened, why, and what to do next."""
+    lines = [f"Error: {error.what}."]
+    if error.why:
+        lines.append(f"Why:   {error.why}.")
+    if error.retryable and resume:
+        lines.append(f"Next:  run again, what is stored is not sent again: {resume}")
+    elif error.next_step:
+        lines.append(f"Next:  {error.next_step}.")
+    return "\n".join(line.replace("\n", "\n       ") for line in lines)
+
+
+def say(text: str) -> None:
+    """Say *text* on stderr; a reader that went away is no error."""
+    try:
+        click.echo(text, err=True)
+    except BrokenPipeError:
+        _silence(sys.stderr)
+
+
+def answer(text: str) -> None:
+    """Print a result on stdout. A reader that went away is no error of the work."""
+    try:
+        click.echo(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _silence(sys.stdout)
+
+
+def answer_json(fields: dict[str, Any]) -> None:
+    """Print one JSON object on stdout."""
+    answer(json.dumps({"format": FORMAT, **fields}, ensure_ascii=True))
+
+
+def failure_fields(error: ObsupError, *, command: str, resume: str | None) -> dict[str, Any]:
+    """Return the documented keys of a failure for ``--json``."""
+    kept = error.retryable or error.exit_code in (75, 77, 130, 143)
+    return {
+        "command": command,
+        "status": "incomplete" if kept else "failed",
+        "exitCode": error.exit_code,
+        "reason": error.reason,
+        "message": str(error),
+        "retryable": error.retryable,
+        "resumeCommand": resume,
+    }
+
+
+def _silence(stream: Any) -> None:
+    """Send what is still to be flushed nowhere, so that the interpreter does not complain at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -1,0 +1,64 @@
+"""``obsup sandbox``: hands over to the sandbox's own program, which shares no code with the uploader."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import click
+
+
+@click.command(
+    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+    short_help="A local store to rehearse against.",
+)
+@click.option(
+    "--port", type=click.IntRange(0, 65535), help="Listen on this port of 127.0.0.1. Default: a free one."
+)
+@click.option(
+    "--dir", "folder", type=click.Path(path_type=Path), help="Keep objects in this folder as DIR/BUCKET/KEY."
+)
+@click.option(
+    "--bucket", "buckets", multiple=True, metavar="NAME", help="Only these buckets exist. Default: any."
+)
+@click.option(
+    "--fault", "faults", multiple=True, metavar="RULE", help="Go wrong: error=503:SlowDown,op=part,times=2"
+)
+@click.option(
+    "--limit", "limits", multiple=True, metavar="NAME=VALUE", help="Another limit: parts=40, page=10."
+)
+@click.option("--log", type=click.Path(path_type=Path), help="Append one JSON object a request to this file.")
+@click.option("--discard", is_flag=True, help="Count and hash what is sent, but do not keep it.")
+@click.argument("command", nargs=-1, type=click.UNPROCESSED)
+def sandbox(
+    port: int | None,
+    folder: Path | None,
+    buckets: tuple[str, ...],
+    faults: tuple[str, ...],
+    limits: tuple[str, ...],
+    log: Path | None,
+    discard: bool,
+    command: tuple[str, ...],
+) -> None:
+    """Serve a local object store that speaks all dialects, and run COMMAND against it.
+
+    \b
+    obsup sandbox -- sh -c 'obsup upload bigfile bucket/key --parts 5'
+    obsup sandbox --fault error=503:SlowDown,op=part,times=3 -- ./nightly-backup.sh
+
+    COMMAND finds the endpoint and throw-away credentials in its environment; its exit code is the sandbox's.
+    Without COMMAND, export lines are printed and the store serves until Ctrl-C.
+    """
+    words: list[str] = []
+    for name, value in (("--port", port), ("--dir", folder), ("--log", log)):
+        if value is not None:
+            words += [name, str(value)]
+    for name, values in (("--bucket", buckets), ("--fault", faults), ("--limit", limits)):
+        for value in values:
+            words += [name, value]
+    if discard:
+        words.append("--discard")
+    if command:
+        words += ["--", *command]
+    os.execv(sys.executable, [sys.executable, "-m", "obsup.sandbox", *words])

@@ -1,0 +1,177 @@
+"""A transfer seen from the shell: options in, one engine call, progress, signals, and the report."""
+
+from __future__ import annotations
+
+import sys
+import time
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from obsup import events
+from obsup.cli import report
+from obsup.cli.display import Display, open_display
+from obsup.cli.signals import stopping_on_signals
+from obsup.engine.connect import StoreSettings, connect
+from obsup.engine.order import Order, Result
+from obsup.engine.progress import Tally
+from obsup.engine.settings import Connecting, settle_target
+from obsup.engine.stop import StopSignal
+from obsup.engine.uploader import Uploader
+from obsup.errors import Busy, ObsupError, WrongUsage
+from obsup.model import ObjectOptions, Target
+from obsup.store.transport import LineSettings
+
+
+def connecting_from(values: dict[str, Any]) -> Connecting:
+    """Return how to reach the store, from the options of a command."""
+    return Connecting(
+        endpoint=values["endpoint"],
+        provider=values["provider"],
+        signature=values["signature"],
+        region=values["region"],
+        addressing=values["addressing"],
+        profile=values["profile"],
+        config_path=str(values["config_path"]) if values["config_path"] else None,
+        customer_key_file=str(values["sse_c_key_file"]) if values.get("sse_c_key_file") else None,
+        retry_for_s=values.get("retry_for", 900.0),
+        line=LineSettings(
+            connect_timeout_s=values["connect_timeout"],
+            stall_timeout_s=values["stall_timeout"],
+            ca_bundle=str(values["ca_bundle"]) if values["ca_bundle"] else None,
+            verify_tls=not values["no_verify_tls"],
+            proxy=values["proxy"],
+        ),
+    )
+
+
+def object_options_from(values: dict[str, Any]) -> ObjectOptions:
+    """Return what the object shall be, from the options of a command."""
+    return ObjectOptions(
+        content_type=values["content_type"],
+        content_encoding=values["content_encoding"],
+        content_disposition=values["content_disposition"],
+        content_language=values["content_language"],
+        cache_control=values["cache_control"],
+        expires_header=values["expires_header"],
+        metadata=dict(values["metadata"]),
+        tags=dict(values["tags"]),
+        acl=values["acl"],
+        grants=tuple(values["grants"]),
+        storage_class=values["storage_class"],
+        website_redirect=values["website_redirect"],
+        success_redirect=values["success_redirect"],
+        expires_days=values["expires_days"],
+        sse=values["sse"],
+        sse_kms_key_id=values["sse_kms_key_id"],
+        no_overwrite=values["no_overwrite"],
+        headers=tuple(values["headers"]),
+    )
+
+
+def order_from(source: Path, target: Target, values: dict[str, Any]) -> Order:
+    """Return the order that the options of a command make."""
+    return Order(
+        source=source,
+        target=target,
+        options=object_options_from(values),
+        parts=values["parts"],
+        part_size=values["part_size"],
+        jobs=values["jobs"],
+        executor=values["executor"],
+        checkpoint=values["checkpoint"],
+        keep_checkpoint=not values["no_checkpoint"],
+        restart=values["restart"],
+        verify_source=values["verify_source"],
+        content_md5=values["content_md5"],
+        digest=values["digest"],
+        if_running=values["if_running"],
+        use_token=values["token"],
+        encrypted_by_customer=values["sse_c_key_file"] is not None,
+    )
+
+
+def deadline_s(values: dict[str, Any], *, now: datetime, monotonic_s: float) -> float | None:
+    """Return the earlier of --max-time and --until on the monotonic scale, or None. Raises WrongUsage."""
+    ends = []
+    if values["max_time"] is not None:
+        ends.append(monotonic_s + values["max_time"])
+    if values["until"] is not None:
+        try:
+            moment = datetime.strptime(values["until"], "%H:%M")
+        except ValueError:
+            raise WrongUsage(
+                f"--until {values['until']!r} is no time of day", "", "write it as HH:MM, for example 06:30"
+            ) from None
+        end = now.replace(hour=moment.hour, minute=moment.minute, second=0, microsecond=0)
+        if end <= now:
+            end += timedelta(days=1)
+        ends.append(monotonic_s + (end - now).total_seconds())
+    return min(ends, default=None)
+
+
+def run_upload(source: Path, target: str, values: dict[str, Any]) -> int:
+    """Upload, report, and return the exit code. Raises ObsupError where text is wanted of it."""
+    resume = report.resume_command(sys.argv[1:])
+    stop = StopSignal(deadline_s=deadline_s(values, now=datetime.now(), monotonic_s=time.monotonic()))
+    tally: Tally | None = None
+    try:
+        named, settings = settle_target(target, connecting_from(values), file_name=source.name)
+        order = order_from(source, named, values)
+        with open_display(values, source.name) as display, stopping_on_signals(stop):
+            tally = Tally(display.progress, display.observe)
+            result = _run(settings, order, tally=tally, stop=stop)
+    except Busy as exc:
+        if values["if_running"] == "skip":
+            return 0
+        return _failed(exc, values, resume, tally)
+    except ObsupError as exc:
+        return _failed(exc, values, resume, tally)
+    if values["as_json"]:
+        report.answer_json(result_fields(result))
+    elif not values["quiet"]:
+        display.finished(result)
+    return 0
+
+
+def _run(settings: StoreSettings, order: Order, *, tally: Tally, stop: StopSignal) -> Result:
+    connection = connect(settings, observe=tally, sleep=stop.sleep)
+    return Uploader(connection, order, tally=tally, stop=stop).run()
+
+
+def _failed(error: ObsupError, values: dict[str, Any], resume: str, tally: Tally | None) -> int:
+    report.say(report.error_lines(error, resume=resume))
+    if values["as_json"]:
+        fields = report.failure_fields(error, command="upload", resume=resume)
+        if tally is not None:
+            fields |= {
+                "parts": tally.parts,
+                "sentParts": tally.sent_parts,
+                "sentBytes": tally.sent_bytes,
+                "seconds": round(tally.seconds, 3),
+            }
+        report.answer_json(fields)
+    return error.exit_code
+
+
+def result_fields(result: Result) -> dict[str, Any]:
+    """Return the documented keys of a finished upload for ``--json``."""
+    return {
+        "command": "upload",
+        "status": "completed",
+        "provider": result.target.provider,
+        "bucket": result.target.bucket,
+        "key": result.target.key,
+        "uploadId": result.upload_id,
+        "etag": result.etag,
+        "versionId": result.version_id,
+        "location": result.location,
+        "size": result.size,
+        "partSize": result.part_size,
+        "parts": result.parts,
+        "sentParts": result.sent_parts,
+        "sentBytes": result.sent_bytes,
+        "seconds": round(result.seconds, 3),
+        "verified": result.verified,
+        "requestId": result.request_id,
+    }

@@ -1,0 +1,60 @@
+"""Words on the command line that Click does not know: SIZE, DURATION, RATE, NAME=VALUE."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from obsup.units import parse_duration, parse_size
+
+
+class Measure(click.ParamType):
+    """A quantity with a unit, which *parse* turns into a number."""
+
+    def __init__(self, name: str, parse: Callable[[str], float]) -> None:
+        self.name = name
+        self._parse = parse
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
+        """Return the word of the contract."""
+        return self.name.upper()
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the number; a wrong word ends with what would be right."""
+        if isinstance(value, int | float):
+            return value
+        try:
+            return self._parse(str(value))
+        except ValueError as exc:
+            self.fail(str(exc), param, ctx)
+
+
+class Pair(click.ParamType):
+    """``NAME=VALUE``, as a tuple."""
+
+    def __init__(self, name: str, separator: str = "=") -> None:
+        self.name = name
+        self._separator = separator
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
+        """Return the form to write."""
+        return self.name
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return (name, value), each without white space at its ends."""
+        if isinstance(value, tuple):
+            return value
+        name, separator, rest = str(value).partition(self._separator)
+        if not separator or not name.strip():
+            self.fail(f"{value!r} is not of the form {self.name}", param, ctx)
+        return name.strip(), rest.strip()
+
+
+SIZE = Measure("size", parse_size)
+RATE = Measure("rate", parse_size)
+DURATION = Measure("duration", parse_duration)
+KEY_VALUE = Pair("K=V")
+GRANT = Pair("PERMISSION=ID")
+HEADER = Pair("'NAME: VALUE'", ":")

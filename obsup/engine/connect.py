@@ -1,0 +1,111 @@
+"""From plain settings to an open store: the same on the driver and on every worker."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from obsup import events
+from obsup.dialects.dialect import Addressing, Dialect
+from obsup.dialects.registry import find_dialect
+from obsup.errors import BadConfiguration
+from obsup.local.credentials import CredentialSettings, open_credentials
+from obsup.model import CustomerKey
+from obsup.store.clock import ServerClock
+from obsup.store.http_store import HttpStore, Location
+from obsup.store.retry import Attempts, Patience, Remedies, RetryingStore
+from obsup.store.store import CredentialSource
+from obsup.store.transport import LineSettings, Transport
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSettings:
+    """Where the store is and how to speak to it: plain values without secrets, which travel to workers.
+
+    ``customer_key_file`` names the file with the 32 bytes of an SSE-C key.
+    """
+
+    provider: str
+    endpoint: str
+    signature: str = "auto"
+    region: str = ""
+    addressing: Addressing = "virtual"
+    profile: str | None = None
+    config_path: str | None = None
+    customer_key_file: str | None = None
+    retry_for_s: float = 900.0
+    line: LineSettings = field(default_factory=LineSettings)
+
+    @property
+    def dialect(self) -> Dialect:
+        """The dialect that provider and signature name. Raises WrongUsage."""
+        return find_dialect(self.provider, self.signature)
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """An open store with its patience and its remedies."""
+
+    store: RetryingStore
+    patience: Patience
+    remedies: Remedies
+    observe: events.Observer
+
+    def attempts(self) -> Attempts:
+        """Return the tries of one call that has to know what each failure means."""
+        return Attempts(self.patience, self.remedies, self.observe)
+
+
+def connect(
+    settings: StoreSettings,
+    *,
+    sleep: Callable[[float], bool],
+    observe: events.Observer = events.ignore,
+    credentials: CredentialSource | None = None,
+    customer_key: CustomerKey | None = None,
+    environ: Mapping[str, str] = os.environ,
+) -> Connection:
+    """Return the store that *settings* describe, with keys found on this machine unless given.
+
+    *sleep* waits between tries, and returns True where the work is to stop.
+
+    Nothing is sent yet. Raises Denied where no credentials are found, BadConfiguration, WrongUsage.
+    """
+    patience = Patience(retry_for_s=settings.retry_for_s, sleep=sleep)
+    if credentials is None:
+        where = CredentialSettings(settings.provider, settings.profile, settings.config_path)
+        credentials = open_credentials(where, environ=environ, home=Path.home(), clock=time.time)
+    credentials.current()
+    if customer_key is None and settings.customer_key_file is not None:
+        customer_key = read_customer_key(Path(settings.customer_key_file))
+    clock = ServerClock()
+    inner = HttpStore(
+        settings.dialect,
+        Location(settings.endpoint, settings.region, settings.addressing),
+        transport=Transport(settings.line),
+        credentials=credentials,
+        clock=clock,
+        customer_key=customer_key,
+    )
+    remedies = Remedies(credentials, clock)
+    return Connection(RetryingStore(inner, patience, remedies, observe), patience, remedies, observe)
+
+
+def read_customer_key(path: Path) -> CustomerKey:
+    """Return the SSE-C key in the file at *path*: exactly 32 bytes. Raises BadConfiguration."""
+    try:
+        key = path.read_bytes()
+    except OSError as exc:
+        raise BadConfiguration(
+            f"the SSE-C key file {path} cannot be read", exc.strerror or "", "check --sse-c-key-file"
+        ) from exc
+    if len(key) != 32:
+        raise BadConfiguration(
+            f"the SSE-C key file {path} has {len(key)} bytes",
+            "an AES-256 key has exactly 32",
+            f"make one with: head -c 32 /dev/urandom > {path}",
+        )
+    return CustomerKey(key)

@@ -1,0 +1,54 @@
+"""The loop of the driver: keeps workers busy with parts, and takes their receipts in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+
+from obsup.engine.stop import StopSignal
+from obsup.engine.worker import PartJob
+from obsup.model import Receipt
+
+# How soon a signal or a deadline is noticed while parts are under way, in seconds.
+POLL_S = 0.2
+
+
+def dispatch(
+    jobs: Iterator[PartJob],
+    run: Callable[[PartJob], Receipt],
+    executor: Executor,
+    *,
+    window: int,
+    stop: StopSignal,
+    keep: Callable[[Receipt], None],
+) -> None:
+    """Run every job on *executor*, with at most *window* submitted at once, and *keep* each receipt as it comes.
+
+    After a failure, or when *stop* asks, nothing new begins, what is under way ends and is kept, and the first
+    failure, or the reason to stop, is raised.
+    """
+    pending: set[Future[Receipt]] = set()
+    failure: BaseException | None = None
+    try:
+        while True:
+            while failure is None and stop.reason is None and len(pending) < window:
+                job = next(jobs, None)
+                if job is None:
+                    break
+                pending.add(executor.submit(run, job))
+            if not pending or stop.is_over:
+                break
+            done, pending = wait(pending, timeout=POLL_S, return_when=FIRST_COMPLETED)
+            for future in done:
+                failed = future.exception()
+                if failed is None:
+                    keep(future.result())
+                elif failure is None:
+                    failure = failed
+    finally:
+        for future in pending:
+            future.cancel()
+    if stop.reason is not None:
+        raise stop.reason
+    if failure is not None:
+        raise failure

@@ -1,0 +1,162 @@
+"""The end of an upload, exactly once: guard, Complete, proof. When in doubt it asks the store, and keeps everything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from obsup.dialects.dialect import Dialect
+from obsup.engine.plan import Plan
+from obsup.engine.proof import Expected, contradicts, expected_etag, prove_answer, prove_object
+from obsup.engine.worker import Proving
+from obsup.errors import DataMismatch, LineError, NotFinished, StoreError, UploadGone
+from obsup.local.digest import combine_crc64
+from obsup.model import Receipt, Stored, Upload
+from obsup.store.retry import Attempts
+from obsup.store.store import ObjectStore
+from obsup.store.verdicts import Action, explain, judge
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The object in place: the store's answer, and what proved it."""
+
+    stored: Stored
+    verified: str
+
+
+class PartsUnfit(Exception):
+    """Complete found the store's parts unfit: they are to be listed again, and what does not fit sent again."""
+
+    def __init__(self, failure: StoreError | LineError) -> None:
+        super().__init__(failure)
+        self.failure = failure
+
+
+def guard(receipts: Mapping[int, Receipt], plan: Plan) -> list[Receipt]:
+    """Return the receipts in order where they are the whole source, contiguous from part 1. Raises DataMismatch."""
+    missing = [number for number in range(1, plan.count + 1) if number not in receipts]
+    if missing:
+        raise DataMismatch(
+            f"part{'s' if len(missing) > 1 else ''} {', '.join(map(str, missing[:20]))} missing",
+            "an object without them would not be the source",
+            "run the same command again; it sends what is missing",
+        )
+    ordered = [receipts[number] for number in range(1, plan.count + 1)]
+    wrong = [one.number for one in ordered if one.size != plan.part(one.number).size]
+    if wrong or sum(one.size for one in ordered) != plan.size:
+        raise DataMismatch(
+            f"parts {', '.join(map(str, wrong[:20]))} have the wrong size",
+            "together the parts must be as large as the source",
+            "run with --restart to begin again",
+        )
+    return ordered
+
+
+def expect(
+    receipts: list[Receipt], plan: Plan, upload: Upload, *, dialect: Dialect, proving: Proving
+) -> Expected:
+    """Return what the finished object must show."""
+    crc64 = receipts[0].crc64
+    for receipt in receipts[1:]:
+        if crc64 is None or receipt.crc64 is None:
+            crc64 = None
+            break
+        crc64 = combine_crc64(crc64, receipt.crc64, receipt.size)
+    return Expected(
+        size=plan.size,
+        etag=None if proving.opaque_etags else expected_etag(receipts, dialect),
+        crc64=crc64,
+        upload_id=upload.upload_id,
+        token=upload.token,
+    )
+
+
+class Finisher:
+    """Completes one upload and proves the object."""
+
+    def __init__(self, store: ObjectStore, upload: Upload, expected: Expected, attempts: Attempts) -> None:
+        self._store = store
+        self._upload = upload
+        self._expected = expected
+        self._attempts = attempts
+
+    def complete(self, parts: list[tuple[int, str]], headers: Mapping[str, str]) -> Finished:
+        """Assemble the parts, and return once the object is proved.
+
+        A failure whose meaning is open (no answer, 5xx, <Error> in a 200, an upload that is gone) is settled by
+        looking at the object. Raises PartsUnfit where parts are to be sent again, UploadGone where the upload is
+        no more and the object is not ours, DataMismatch where the object is not the source.
+        """
+        doing = f"completing {self._upload.target}"
+
+        def once() -> Finished:
+            try:
+                answer = self._store.complete(self._upload, parts, headers)
+            except (StoreError, LineError) as exc:
+                return self._settle(exc)
+            return self._prove(answer)
+
+        return self._attempts.run(once, doing=doing)
+
+    def _settle(self, failure: StoreError | LineError) -> Finished:
+        """Return the proved object where the failure hid a success; raise what is to follow where it did not."""
+        verdict = judge(failure)
+        if verdict.action in (Action.RENEW_KEYS, Action.SET_CLOCK):
+            raise failure
+        found = self.look()
+        if found is not None:
+            return found
+        if verdict.action is Action.REPAIR:
+            raise PartsUnfit(failure) from failure
+        raise failure
+
+    def look(self) -> Finished | None:
+        """Return the object where it is there and proved to be this upload's, or None."""
+        info = self._store.head_object(self._upload.target)
+        verified = prove_object(self._expected, info, ours_only=True) if info is not None else None
+        if info is None or verified is None:
+            return None
+        stored = Stored(
+            status=200,
+            etag=info.etag,
+            request_id=info.request_id,
+            version_id=info.version_id,
+            crc64=info.crc64,
+        )
+        return Finished(stored, verified)
+
+    def _prove(self, answer: Stored) -> Finished:
+        """Return the object that *answer* announces, proved by the answer or by a look. Raises DataMismatch."""
+        verified = prove_answer(self._expected, answer)
+        if verified is not None:
+            return Finished(answer, verified)
+        info = self._store.head_object(self._upload.target)
+        if info is None:
+            raise NotFinished(
+                f"{self._upload.target} was completed, but is not to be seen yet",
+                "the store answered success and shows no object",
+                "run the same command again; it looks again",
+            )
+        verified = prove_object(self._expected, info)
+        denied = contradicts(self._expected, answer.etag, answer.crc64, ours=True)
+        if (
+            verified is None
+            and not denied
+            and info.size == self._expected.size
+            and self._is_answered(answer, info.etag)
+        ):
+            # The store said that this very request made this object; its digests mean nothing to us.
+            verified = "size"
+        if verified is None or denied:
+            raise DataMismatch(
+                f"the object {self._upload.target} is not the source",
+                f"expected {self._expected.size} bytes with ETag {self._expected.etag}, "
+                f"the store has {info.size} bytes with ETag {info.etag}",
+                "look at the object; another upload may have replaced it",
+            )
+        return Finished(answer, verified)
+
+    def _is_answered(self, answer: Stored, etag: str) -> bool:
+        """Return whether the object seen can be the one that Complete answered for: not contradicted by its digest."""
+        return not answer.etag or answer.etag.lower() == etag.lower()

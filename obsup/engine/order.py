@@ -1,0 +1,80 @@
+"""What is asked for, and what came of it: the two ends of an upload."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from obsup.model import ObjectOptions, Target
+
+Verified = Literal["etag", "crc64", "upload-id", "token", "size"]
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One upload as the user asks for it.
+
+    ``parts`` or ``part_size`` (bytes) decide the plan, or neither. ``jobs`` parts are in flight at once.
+    ``checkpoint`` names its file; None is the default place, and ``keep_checkpoint`` False keeps none.
+    ``encrypted_by_customer`` tells that every request carries an SSE-C key.
+    """
+
+    source: Path
+    target: Target
+    options: ObjectOptions = field(default_factory=ObjectOptions)
+    parts: int | None = None
+    part_size: int | None = None
+    jobs: int = 5
+    executor: str = "threads"
+    checkpoint: Path | None = None
+    keep_checkpoint: bool = True
+    restart: bool = False
+    verify_source: bool = False
+    content_md5: bool = False
+    digest: Literal["auto", "md5", "crc64", "none"] = "auto"
+    if_running: Literal["fail", "wait", "skip"] = "fail"
+    use_token: bool = True
+    encrypted_by_customer: bool = False
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether ETags may not be MD5s."""
+        return self.encrypted_by_customer or (self.options.sse or "AES256").upper() != "AES256"
+
+    @property
+    def headers_digest(self) -> str:
+        """What tells, on resume, whether the object was asked for with the same options."""
+        plain = json.dumps([asdict(self.options), self.encrypted_by_customer], sort_keys=True, default=str)
+        return hashlib.sha256(plain.encode("utf-8", "surrogateescape")).hexdigest()[:32]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The finished object, with what the vendors' result tables list. Sizes are bytes.
+
+    ``upload_id`` is None for a single PutObject; ``verified`` says what proved the object;
+    ``sent_parts`` and ``sent_bytes`` count what this run sent.
+    """
+
+    target: Target
+    upload_id: str | None
+    etag: str
+    verified: Verified
+    size: int
+    part_size: int
+    parts: int
+    sent_parts: int
+    sent_bytes: int
+    seconds: float
+    status: int = 200
+    request_id: str = ""
+    host_id: str = ""
+    version_id: str | None = None
+    location: str | None = None
+    sse_kms: str | None = None
+    sse_kms_key: str | None = None
+    sse_c: str | None = None
+    sse_c_key_md5: str | None = None

@@ -1,0 +1,119 @@
+"""From what a user names (a TARGET, an endpoint, a provider or none) to a Target and the settings of its store. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from obsup.dialects.dialect import Addressing
+from obsup.dialects.endpoints import default_addressing, normalise_endpoint, recognise
+from obsup.dialects.names import SHORTEST_BUCKET, check_bucket, check_key
+from obsup.dialects.registry import find_dialect
+from obsup.engine.connect import StoreSettings
+from obsup.errors import BadConfiguration, WrongUsage
+from obsup.model import Target
+from obsup.store.transport import LineSettings
+
+SCHEMES = ("obs", "s3", "oss")
+
+
+@dataclass(frozen=True, slots=True)
+class Connecting:
+    """How to reach the store, as the user says it; ``auto`` and None leave it to the endpoint."""
+
+    endpoint: str | None = None
+    provider: str = "auto"
+    signature: str = "auto"
+    region: str | None = None
+    addressing: Literal["auto", "virtual", "path", "cname"] = "auto"
+    profile: str | None = None
+    config_path: str | None = None
+    customer_key_file: str | None = None
+    retry_for_s: float = 900.0
+    line: LineSettings = field(default_factory=LineSettings)
+
+
+def split_target(text: str, *, file_name: str | None = None) -> tuple[str | None, str, str]:
+    """Return (provider or None, bucket, key) of a TARGET: ``BUCKET/KEY`` or ``obs://BUCKET/KEY``.
+
+    A TARGET that ends in ``/`` gets *file_name* appended. Raises WrongUsage where there is no key.
+    """
+    scheme, separator, rest = text.partition("://")
+    if not separator:
+        scheme, rest = "", text
+    elif scheme not in SCHEMES:
+        raise WrongUsage(
+            f"{text!r} is no target: {scheme}:// is not known",
+            f"there is {', '.join(one + '://' for one in SCHEMES)}",
+            "write BUCKET/KEY, and the store's address with --endpoint",
+        )
+    bucket, _, key = rest.partition("/")
+    if file_name is not None and (not key or key.endswith("/")) and rest.endswith("/"):
+        key += file_name
+    if not bucket or not key:
+        raise WrongUsage(
+            f"{text!r} names no key",
+            "a target is BUCKET/KEY",
+            f"write {bucket or 'BUCKET'}/{file_name or 'KEY'}",
+        )
+    return scheme or None, bucket, key
+
+
+def settle_target(
+    text: str, connecting: Connecting, *, file_name: str | None = None
+) -> tuple[Target, StoreSettings]:
+    """Return the Target that *text* names and the settings of its store.
+
+    Raises WrongUsage for names that the vendors refuse, BadConfiguration where no endpoint is known.
+    """
+    scheme, bucket, key = split_target(text, file_name=file_name)
+    settings = settle_store(connecting, bucket, scheme=scheme)
+    check_key(settings.dialect, key)
+    return Target(settings.provider, settings.endpoint, bucket, key), settings
+
+
+def settle_store(connecting: Connecting, bucket: str, *, scheme: str | None = None) -> StoreSettings:
+    """Return the settings of the store of *bucket*; *scheme* is the provider that the TARGET names."""
+    provider = scheme or (connecting.provider if connecting.provider != "auto" else None)
+    endpoint = connecting.endpoint or _default_endpoint(provider, connecting.region)
+    endpoint = normalise_endpoint(endpoint)
+    known = recognise(endpoint)
+    provider = provider or known.provider or "obs"
+    dialect = find_dialect(provider, connecting.signature)
+    # A store of one's own may have names that are shorter than the vendors allow.
+    check_bucket(dialect, bucket, shortest=SHORTEST_BUCKET if known.provider else 1)
+    region = connecting.region or known.region or ("us-east-1" if provider == "s3" else "")
+    if dialect.needs_region and not region:
+        raise BadConfiguration(
+            f"{dialect.title} signs with the bucket's region, which {endpoint} does not tell",
+            "no region was given",
+            "name it with --region",
+        )
+    addressing: Addressing = (
+        default_addressing(endpoint, bucket) if connecting.addressing == "auto" else connecting.addressing
+    )
+    return StoreSettings(
+        provider=provider,
+        endpoint=endpoint,
+        signature=connecting.signature,
+        region=region,
+        addressing=addressing,
+        profile=connecting.profile,
+        config_path=connecting.config_path,
+        customer_key_file=connecting.customer_key_file,
+        retry_for_s=connecting.retry_for_s,
+        line=connecting.line,
+    )
+
+
+def _default_endpoint(provider: str | None, region: str | None) -> str:
+    """Return the vendor's public endpoint where provider and region name it. Raises BadConfiguration."""
+    if region is not None and provider == "s3":
+        return f"https://s3.{region}.amazonaws.com"
+    if region is not None and provider == "oss":
+        return f"https://oss-{region}.aliyuncs.com"
+    raise BadConfiguration(
+        "no endpoint is known",
+        "neither --endpoint nor OBSUP_ENDPOINT nor a profile names one",
+        "for example: obsup upload … --endpoint https://obs.eu-de.otc.t-systems.com",
+    )

@@ -1,0 +1,186 @@
+"""The checkpoint: what was meant and what was confirmed, in one JSON file that is always whole.
+
+Written to a temporary file in the same folder, fsynced, renamed, the folder fsynced; mode 0600; a digest over
+itself tells a torn or edited file. The store's list of parts is the truth about what exists: a lost record
+costs a request, never a part.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from obsup.errors import CheckpointUnwritable, ObsupError
+from obsup.local.folders import make_private, state_folder
+from obsup.local.lock import target_hash
+from obsup.model import Receipt, SourceStat, Target, Upload
+
+FORMAT = 1
+SUFFIX = ".obsup.json"
+
+
+class CheckpointDamaged(ObsupError):
+    """The file is no checkpoint of this format: torn, empty, foreign, edited or newer."""
+
+    exit_code = 65
+    reason = "checkpoint-damaged"
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """The state of one upload.
+
+    ``source`` is the absolute path, ``part_size`` bytes, ``receipts`` what the store confirmed by part number,
+    ``created`` seconds since the epoch. ``headers_digest`` tells whether the object was asked for with the
+    same options; ``source_sha256`` is there with --verify-source.
+    """
+
+    source: str
+    stat: SourceStat
+    upload: Upload
+    part_size: int
+    receipts: Mapping[int, Receipt]
+    created: float
+    headers_digest: str
+    source_sha256: str | None = None
+    format: int = FORMAT
+
+
+def default_path(source: Path, target: Target) -> Path:
+    """Return SOURCE.<8 hex of TARGET>.obsup.json beside the source, or in the state directory where that cannot be."""
+    name = f"{source.name}.{target_hash(target)[:8]}{SUFFIX}"
+    beside = source.absolute().with_name(name)
+    if beside.exists() or os.access(beside.parent, os.W_OK | os.X_OK):
+        return beside
+    folder = state_folder() / "checkpoints"
+    prefix = hashlib.sha256(os.fsencode(source.absolute().parent)).hexdigest()[:8]
+    return folder / f"{prefix}-{name}"
+
+
+def encode(checkpoint: Checkpoint) -> bytes:
+    """Return the checkpoint as the bytes of its file."""
+    plain: dict[str, Any] = {
+        "format": checkpoint.format,
+        "source": checkpoint.source,
+        "stat": asdict(checkpoint.stat),
+        "target": asdict(checkpoint.upload.target),
+        "uploadId": checkpoint.upload.upload_id,
+        "token": checkpoint.upload.token,
+        "partSize": checkpoint.part_size,
+        "created": checkpoint.created,
+        "headersDigest": checkpoint.headers_digest,
+        "sourceSha256": checkpoint.source_sha256,
+        "parts": [
+            [one.number, one.size, one.etag, one.md5, one.crc64]
+            for one in sorted(checkpoint.receipts.values(), key=lambda receipt: receipt.number)
+        ],
+    }
+    plain["digest"] = _digest(plain)
+    # surrogateescape: a file name need not be UTF-8, and must come back as it was.
+    return json.dumps(plain, ensure_ascii=True, separators=(",", ":")).encode() + b"\n"
+
+
+def decode(data: bytes) -> Checkpoint:
+    """Return the checkpoint in *data*. Raises CheckpointDamaged, which says what is wrong."""
+    try:
+        plain = json.loads(data)
+    except (ValueError, RecursionError) as exc:
+        raise CheckpointDamaged("it is empty or torn" if not data.strip() else "it is no JSON") from exc
+    if not isinstance(plain, dict) or not isinstance(plain.get("format"), int):
+        raise CheckpointDamaged("it is not a checkpoint of obsup")
+    if plain["format"] > FORMAT:
+        raise CheckpointDamaged(f"it was written by a newer obsup (format {plain['format']})")
+    if plain.pop("digest", None) != _digest(plain):
+        raise CheckpointDamaged("it was changed or damaged (its digest does not fit)")
+    try:
+        return _from_plain(plain)
+    except (KeyError, TypeError, ValueError) as exc:
+        raise CheckpointDamaged("a field is missing or of the wrong kind") from exc
+
+
+def _from_plain(plain: dict[str, Any]) -> Checkpoint:
+    receipts = [
+        Receipt(int(number), int(size), str(etag), md5, crc64)
+        for number, size, etag, md5, crc64 in plain["parts"]
+    ]
+    return Checkpoint(
+        source=str(plain["source"]),
+        stat=SourceStat(**{name: int(value) for name, value in plain["stat"].items()}),
+        upload=Upload(Target(**plain["target"]), str(plain["uploadId"]), plain["token"]),
+        part_size=int(plain["partSize"]),
+        receipts={one.number: one for one in receipts},
+        created=float(plain["created"]),
+        headers_digest=str(plain["headersDigest"]),
+        source_sha256=plain["sourceSha256"],
+    )
+
+
+def _digest(plain: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(plain, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def load(path: Path) -> Checkpoint | None:
+    """Return the checkpoint at *path*, or None where there is none.
+
+    Raises CheckpointDamaged for a file that is no checkpoint or cannot be read.
+    """
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as exc:
+        raise CheckpointDamaged(f"it cannot be read: {exc.strerror}") from exc
+    return decode(data)
+
+
+def save(path: Path, checkpoint: Checkpoint) -> None:
+    """Replace the file at *path*, so that at any instant the old or the new one is there, whole.
+
+    Raises CheckpointUnwritable.
+    """
+    try:
+        if path.parent == state_folder() / "checkpoints":
+            make_private(path.parent)
+        _replace(path, encode(checkpoint))
+    except OSError as exc:
+        raise CheckpointUnwritable(
+            f"the checkpoint {path} cannot be written",
+            exc.strerror or type(exc).__name__,
+            "make room or name another place with --checkpoint",
+        ) from exc
+
+
+def _replace(path: Path, data: bytes) -> None:
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name[:100]}.", dir=path.parent)  # mode 0600
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            Path(temporary).unlink()
+        raise
+    folder = os.open(path.parent, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def remove(path: Path) -> None:
+    """Remove the checkpoint; one that is gone already is no error. Raises CheckpointUnwritable."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as exc:
+        raise CheckpointUnwritable(
+            f"the checkpoint {path} cannot be removed", exc.strerror or "", "remove it by hand"
+        ) from exc

@@ -1,0 +1,31 @@
+"""Where obsup keeps what does not belong beside a source: the user's state directory, and the locks in it."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+import platformdirs
+
+
+def state_folder() -> Path:
+    """Return the user's state directory for obsup; not made yet. ``$OBSUP_STATE_DIR`` names another."""
+    named = os.environ.get("OBSUP_STATE_DIR")
+    return Path(named) if named else platformdirs.user_state_path("obsup", appauthor=False)
+
+
+def temporary_folder() -> Path:
+    """Return the last resort where not even the home directory can be written: one per user."""
+    user = os.getuid() if hasattr(os, "getuid") else "user"
+    return Path(tempfile.gettempdir()) / f"obsup-{user}"
+
+
+def make_private(folder: Path) -> bool:
+    """Make *folder*, for its owner alone; return whether it can be written. A folder of another user is none of ours."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        ours = not hasattr(os, "getuid") or folder.stat().st_uid in (os.getuid(), 0)
+    except OSError:
+        return False
+    return ours and os.access(folder, os.W_OK | os.X_OK)

@@ -1,0 +1,168 @@
+"""The source file: its identity, and windows on it that are the bodies of parts."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat as stat_module
+from collections.abc import Callable
+from pathlib import Path
+
+from obsup.errors import LocalFailure, SourceChanged, SourceUnreadable
+from obsup.local.digest import PartDigest
+from obsup.model import Part, SourceStat
+from obsup.units import MIB
+
+BLOCK = 1 * MIB
+
+
+def stat_source(path: Path) -> SourceStat:
+    """Return the identity of the regular file at *path*. Raises SourceUnreadable."""
+    try:
+        found = path.stat()
+    except OSError as exc:
+        raise SourceUnreadable(
+            f"cannot read {quoted(path)}", os.strerror(exc.errno or errno.EIO), "check the path"
+        ) from exc
+    if stat_module.S_ISDIR(found.st_mode):
+        raise SourceUnreadable(
+            f"{quoted(path)} is a directory", "only a regular file has parts", "name a file"
+        )
+    if not stat_module.S_ISREG(found.st_mode):
+        raise SourceUnreadable(
+            f"{quoted(path)} is no regular file", "parts need offsets", "pipe it in: obsup upload - TARGET"
+        )
+    return SourceStat(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_dev, found.st_ino)
+
+
+def check_readable(path: Path) -> None:
+    """Raise SourceUnreadable where *path* cannot be opened for reading."""
+    try:
+        with path.open("rb"):
+            pass
+    except OSError as exc:
+        raise SourceUnreadable(
+            f"cannot read {quoted(path)}",
+            os.strerror(exc.errno or errno.EIO),
+            "check the path and its permissions",
+        ) from exc
+
+
+def quoted(path: Path | str) -> str:
+    """Return a file name that is safe to print: quoted where it has white space, escapes or control characters."""
+    text = str(path)
+    plain = text.isprintable() and " " not in text
+    return text if plain else repr(text)
+
+
+def changes(before: SourceStat, now: SourceStat) -> list[str]:
+    """Return what differs between two identities, in words; empty where nothing does."""
+    found = []
+    if before.size != now.size:
+        found.append(f"size {before.size} → {now.size}")
+    if before.mtime_ns != now.mtime_ns:
+        found.append("modification time")
+    elif before.ctime_ns != now.ctime_ns:
+        found.append("change time")
+    if (before.device, before.inode) != (now.device, now.inode):
+        found.append("it is another file")
+    return found
+
+
+def check_unchanged(path: Path, before: SourceStat) -> None:
+    """Raise SourceChanged where the file at *path* is not the one that *before* describes."""
+    try:
+        now = stat_source(path)
+    except SourceUnreadable as exc:
+        raise SourceChanged(
+            f"{quoted(path)} went away during the upload",
+            exc.why,
+            "put it back and run the same command again",
+        ) from exc
+    found = changes(before, now)
+    if found:
+        raise SourceChanged(
+            f"{quoted(path)} changed since the upload began",
+            f"what changed: {', '.join(found)}; an object must not mix two versions of its source",
+            "run with --restart to send the file as it is now",
+        )
+
+
+class PartBody:
+    """A window on a file, read once in large blocks, each hashed before it is handed out.
+
+    *on_sent* hears the bytes handed out so far. *gate* is called with the size of each block before it is
+    handed out: it may wait (a rate limit) or raise (a stop). Raises LocalFailure where the disk fails, and
+    SourceChanged where the file ends inside the window.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        part: Part,
+        *,
+        digest: PartDigest | None = None,
+        on_sent: Callable[[int], None] | None = None,
+        gate: Callable[[int], None] | None = None,
+    ) -> None:
+        self.size = part.size
+        self.sent = 0
+        self._path = path
+        self.digest = digest or PartDigest()
+        self._on_sent = on_sent
+        self._gate = gate
+        self._buffer = memoryview(bytearray(min(BLOCK, part.size)))
+        try:
+            self._file = path.open("rb", buffering=0)
+            self._file.seek(part.offset)
+        except OSError as exc:
+            raise _read_failed(path, exc) from exc
+
+    def read(self, amount: int = BLOCK, /) -> memoryview:
+        """Return the next block, of at most *amount* bytes; empty at the end of the window.
+
+        The block is valid until the next call.
+        """
+        wanted = min(amount if amount >= 0 else BLOCK, len(self._buffer), self.size - self.sent)
+        if wanted <= 0:
+            return self._buffer[:0]
+        if self._gate is not None:
+            self._gate(wanted)
+        try:
+            count = self._file.readinto(self._buffer[:wanted]) or 0
+        except OSError as exc:
+            raise _read_failed(self._path, exc) from exc
+        if count == 0:
+            raise SourceChanged(
+                f"{quoted(self._path)} became shorter during the upload",
+                f"it ends {self.size - self.sent} bytes before the end of this part",
+                "run with --restart to send the file as it is now",
+            )
+        block = self._buffer[:count]
+        self.digest.update(block)
+        self.sent += count
+        if self._on_sent is not None:
+            self._on_sent(self.sent)
+        return block
+
+    def close(self) -> None:
+        """Close the descriptor."""
+        self._file.close()
+
+
+def hash_part(path: Path, part: Part, digest: PartDigest, gate: Callable[[int], None] | None = None) -> None:
+    """Feed the bytes of *part* to *digest*. Raises as PartBody does."""
+    body = PartBody(path, part, digest=digest, gate=gate)
+    try:
+        while body.read():
+            pass
+    finally:
+        body.close()
+
+
+def _read_failed(path: Path, exc: OSError) -> LocalFailure:
+    return LocalFailure(
+        f"reading {quoted(path)} failed",
+        os.strerror(exc.errno or errno.EIO),
+        "check the disk, then run the same command again; what is stored is not sent again",
+    )

@@ -1,0 +1,74 @@
+"""From an answer that is not success to a Refusal: bounded, and safe to print."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Mapping
+from http import HTTPStatus
+
+from obsup.dialects.dialect import HeaderNames
+from obsup.errors import Refusal
+from obsup.store import xml
+from obsup.store.transport import Answer
+
+_UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]+")
+_MESSAGE_LIMIT = 500
+
+
+def printable(text: str) -> str:
+    """Return a server's text without control characters, cut to a length that a terminal can bear."""
+    clean = _UNSAFE.sub(" ", text).strip()
+    return clean if len(clean) <= _MESSAGE_LIMIT else clean[:_MESSAGE_LIMIT] + "…"
+
+
+def read_refusal(
+    answer: Answer, names: HeaderNames, *, operation: str, resource: str, endpoint: str
+) -> Refusal:
+    """Return what *answer* refuses: code and message from the XML body, or from headers where there is none."""
+    fields = _error_fields(answer)
+    headers = answer.headers
+    return Refusal(
+        operation=operation,
+        resource=resource,
+        status=answer.status,
+        code=printable(fields.get("Code") or headers.get("x-obs-error-code") or _status_word(answer.status)),
+        message=printable(fields.get("Message") or headers.get("x-obs-error-message") or ""),
+        request_id=printable(headers.get(names.request_id) or fields.get("RequestId") or ""),
+        host_id=printable(headers.get(names.host_id) or fields.get("HostId") or ""),
+        date=headers.get("date", ""),
+        retry_after_s=_retry_after(headers),
+        endpoint=endpoint,
+        region=fields.get("Region") or headers.get("x-amz-bucket-region") or "",
+        location=headers.get("location") or fields.get("Endpoint") or "",
+    )
+
+
+def _error_fields(answer: Answer) -> dict[str, str]:
+    body = answer.body
+    if not body.strip() and "x-oss-err" in answer.headers:
+        try:
+            body = base64.b64decode(answer.headers["x-oss-err"], validate=True)
+        except (binascii.Error, ValueError):
+            return {}
+    try:
+        root = xml.parse(body)
+    except xml.BadXML:
+        return {}
+    if root.tag != "Error":
+        return {}
+    return {child.tag: (child.text or "").strip() for child in root if isinstance(child.tag, str)}
+
+
+def _status_word(status: int) -> str:
+    """Return a code for an answer that gave none: ``NotFound`` for 404."""
+    try:
+        return HTTPStatus(status).phrase.title().replace(" ", "")
+    except ValueError:
+        return f"Status{status}"
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    value = headers.get("retry-after", headers.get("x-amz-retry-after", ""))
+    return float(value) if value.isascii() and value.isdigit() and len(value) < 7 else None

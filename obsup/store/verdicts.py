@@ -1,0 +1,254 @@
+"""The classification table: what each failure of store or line means, and what to do about it.
+
+One table drives the retries, the exit codes, ``--json``'s reason and retryable, and the documentation.
+First match wins. Sources: the error-code tables of OBS, S3 and OSS; the behaviour of their own clients.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from obsup.errors import (
+    BadConfiguration,
+    DataMismatch,
+    Denied,
+    LineError,
+    NotFinished,
+    ObsupError,
+    Refused,
+    StoreError,
+    Throttled,
+    UploadGone,
+)
+
+
+class Action(Enum):
+    """What obsup does about a failure, before it gives up."""
+
+    RETRY = "try again, with backoff"
+    RESEND = "read the part again and send it again, twice at most"
+    SLOW_DOWN = "try again later, with less in flight"
+    RENEW_KEYS = "read the credentials again, then try again"
+    SET_CLOCK = "take over the server's clock, then try again"
+    REPAIR = "list the parts and send again what does not fit"
+    FAIL = "stop, keep everything"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One row: which failures, what to do, and what to say where that does not help.
+
+    ``statuses`` and ``codes`` are the HTTP statuses and error codes it covers; an empty set covers all.
+    ``kinds`` are those of LineError. ``error`` is the class, with the exit code, of the final failure.
+    """
+
+    action: Action
+    error: type[ObsupError]
+    why: str
+    next_step: str
+    statuses: frozenset[int] = frozenset()
+    codes: frozenset[str] = frozenset()
+    kinds: frozenset[str] = frozenset()
+
+    def covers(self, status: int, code: str) -> bool:
+        """Return whether this row is about an answer with *status* and *code*."""
+        if self.kinds:
+            return False
+        return (not self.statuses or status in self.statuses) and (not self.codes or code in self.codes)
+
+
+def _row(action: Action, error: type[ObsupError], why: str, next_step: str, **match: str) -> Verdict:
+    return Verdict(
+        action,
+        error,
+        why,
+        next_step,
+        statuses=frozenset(int(one) for one in match.get("status", "").split()),
+        codes=frozenset(match.get("code", "").split()),
+        kinds=frozenset(match.get("kind", "").split()),
+    )
+
+
+AGAIN = "run the same command again; what is stored is not sent again"
+MEND_KEYS = "mend the credentials, then run the same command again; what is stored is not sent again"
+LOOK = "mend the cause that the store names; what is stored stays"
+
+VERDICTS: tuple[Verdict, ...] = (
+    # The line.
+    _row(
+        Action.FAIL,
+        BadConfiguration,
+        "the server is not who it says it is, or its authority is not known here",
+        "check --endpoint, or name the authority's certificate with --ca-bundle",
+        kind="certificate",
+    ),
+    _row(
+        Action.RETRY,
+        NotFinished,
+        "the line failed for longer than --retry-for",
+        AGAIN,
+        kind="resolve refused connect proxy tls reset stall incomplete",
+    ),
+    # The clock and the keys.
+    _row(
+        Action.SET_CLOCK,
+        Denied,
+        "this computer's clock and the store's differ by more than the store allows",
+        "set the clock, then run the same command again; what is stored is not sent again",
+        code="RequestTimeTooSkewed RequestExpired",
+    ),
+    _row(
+        Action.RENEW_KEYS,
+        Denied,
+        "the temporary credentials have expired, or the store no longer takes them",
+        MEND_KEYS,
+        code="ExpiredToken InvalidToken InvalidSecurityToken SecurityTokenExpired TokenRefreshRequired",
+    ),
+    _row(
+        Action.RENEW_KEYS,
+        Denied,
+        "the store does not know this access key",
+        MEND_KEYS,
+        code="InvalidAccessKeyId",
+    ),
+    _row(
+        Action.RENEW_KEYS,
+        Denied,
+        "the secret does not fit the access key, or --signature or --region is not this store's",
+        MEND_KEYS,
+        code="SignatureDoesNotMatch",
+    ),
+    _row(Action.RENEW_KEYS, Denied, "the store asks for credentials", MEND_KEYS, status="401"),
+    # What the store asks to wait for.
+    _row(
+        Action.SLOW_DOWN,
+        Throttled,
+        "the store asked to slow down for longer than --retry-for",
+        AGAIN,
+        code="SlowDown TooManyRequests RequestLimitExceeded Throttling ThrottlingException QpsLimitExceeded "
+        "UploadTrafficRateLimitExceeded TotalQpsLimitExceeded BandwidthLimitExceeded RequestThrottled",
+    ),
+    _row(
+        Action.SLOW_DOWN, Throttled, "the store was busy for longer than --retry-for", AGAIN, status="429 503"
+    ),
+    _row(
+        Action.RETRY,
+        NotFinished,
+        "the store or the line was too slow for longer than --retry-for",
+        AGAIN,
+        code="RequestTimeout OperationAborted ConditionalRequestConflict Conflict",
+    ),
+    _row(
+        Action.RETRY,
+        NotFinished,
+        "the store failed for longer than --retry-for",
+        AGAIN,
+        code="InternalError InternalFailure ServiceUnavailable ServerBusy",
+    ),
+    # What was damaged on the way.
+    _row(
+        Action.RESEND,
+        DataMismatch,
+        "what arrives is not what was sent: something between here and the store changes the data",
+        "look at the line (proxies, memory); what is stored stays",
+        code="BadDigest IncompleteBody XAmzContentSHA256Mismatch InvalidDigest",
+    ),
+    # What Complete found.
+    _row(
+        Action.REPAIR,
+        DataMismatch,
+        "the store does not hold the parts as they were recorded",
+        "run the same command again; it lists the parts and sends what is missing",
+        code="InvalidPart InvalidPartOrder",
+    ),
+    _row(
+        Action.FAIL,
+        DataMismatch,
+        "this bucket wants larger parts than its kind usually does (OBS 2.0: 5 MB)",
+        "begin again with --restart --part-size 9M",
+        code="EntityTooSmall",
+    ),
+    # What is gone, or not allowed.
+    _row(
+        Action.FAIL,
+        Refused,
+        "the bucket does not exist at this endpoint",
+        "check the bucket's name and --endpoint, or make the bucket",
+        code="NoSuchBucket",
+    ),
+    _row(
+        Action.FAIL,
+        UploadGone,
+        "the upload was completed, aborted or expired meanwhile",
+        "run with --restart to begin again",
+        code="NoSuchUpload",
+    ),
+    _row(
+        Action.FAIL,
+        Refused,
+        "the object exists and is not to be replaced",
+        "choose another key, or leave out --no-overwrite",
+        code="FileAlreadyExists PreconditionFailed",
+    ),
+    _row(
+        Action.FAIL,
+        Refused,
+        "the account is in arrears or disabled",
+        "settle the account",
+        code="InArrearOrInsufficientBalance AllAccessDisabled UserDisable AccountProblem",
+    ),
+    _row(
+        Action.RENEW_KEYS,
+        Denied,
+        "these credentials are not permitted to do this",
+        "have the permission granted, then run the same command again; what is stored is not sent again",
+        status="403",
+    ),
+    # The rest by status.
+    _row(
+        Action.RETRY,
+        NotFinished,
+        "the store failed for longer than --retry-for",
+        AGAIN,
+        status="500 502 504 408",
+    ),
+    _row(
+        Action.RETRY,
+        NotFinished,
+        "the store reported a conflict for longer than --retry-for",
+        AGAIN,
+        status="409",
+    ),
+    _row(Action.FAIL, Refused, "the store refused the request for good", LOOK, status="404"),
+    _row(
+        Action.FAIL,
+        Refused,
+        "the store lives elsewhere",
+        "name its endpoint with --endpoint",
+        status="301 302 307 308",
+    ),
+    _row(Action.FAIL, Refused, "the store refused the request for good", LOOK),
+)
+
+
+def judge(failure: StoreError | LineError) -> Verdict:
+    """Return the row of the table that *failure* falls under."""
+    if isinstance(failure, LineError):
+        return next(row for row in VERDICTS if failure.kind in row.kinds)
+    refusal = failure.refusal
+    return next(row for row in VERDICTS if row.covers(refusal.status, refusal.code))
+
+
+def explain(failure: StoreError | LineError, *, doing: str) -> ObsupError:
+    """Return the final error for *failure*, which happened while *doing* (``part 3 of bkt/key``)."""
+    verdict = judge(failure)
+    if isinstance(failure, LineError):
+        return verdict.error(f"{doing} failed: {failure}", verdict.why, verdict.next_step)
+    refusal = failure.refusal
+    what = f"{doing} was refused: {refusal.status} {refusal.code}"
+    details = [refusal.message] if refusal.message else []
+    if refusal.request_id:
+        details.append(f"request id {refusal.request_id}")
+    why = verdict.why + (f" ({'; '.join(details)})" if details else "")
+    return verdict.error(what, why, verdict.next_step)

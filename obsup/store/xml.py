@@ -1,0 +1,81 @@
+"""The XML of the stores: Complete's body out, every answer in. Namespaces and leading white space are ignored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from urllib.parse import unquote_plus
+from xml.etree.ElementTree import Element, ParseError
+from xml.sax.saxutils import escape
+
+import defusedxml.ElementTree
+from defusedxml.common import DefusedXmlException
+
+from obsup.model import OpenUpload, StoredPart
+
+
+class BadXML(ValueError):
+    """The answer is not the XML document that the protocol promises."""
+
+
+def complete_body(parts: Iterable[tuple[int, str]]) -> bytes:
+    """Return the body of CompleteMultipartUpload for (part number, bare ETag) pairs, ascending by number."""
+    lines = "".join(
+        f"<Part><PartNumber>{number}</PartNumber><ETag>&quot;{escape(etag)}&quot;</ETag></Part>"
+        for number, etag in sorted(parts)
+    )
+    return f"<CompleteMultipartUpload>{lines}</CompleteMultipartUpload>".encode()
+
+
+def parse(body: bytes) -> Element:
+    """Return the root of an answer with every namespace stripped. Raises BadXML."""
+    try:
+        root = defusedxml.ElementTree.fromstring(body.lstrip(), forbid_dtd=True)
+    except (ParseError, DefusedXmlException, LookupError, ValueError) as exc:
+        raise BadXML(f"the answer is not XML as promised: {type(exc).__name__}") from exc
+    for element in root.iter():
+        if isinstance(element.tag, str):
+            element.tag = element.tag.rpartition("}")[2]
+    return root  # type: ignore[no-any-return]
+
+
+def text(element: Element, name: str) -> str:
+    """Return the text of the child *name*, stripped; empty where it is missing or empty."""
+    return (element.findtext(name) or "").strip()
+
+
+def bare_etag(value: str | None) -> str:
+    """Return an ETag without its quotes."""
+    return (value or "").strip().removeprefix("W/").strip('"')
+
+
+def number(element: Element, name: str, default: int | None = None) -> int:
+    """Return the child *name* as an integer. Raises BadXML where it is none and there is no *default*."""
+    value = text(element, name)
+    if not value and default is not None:
+        return default
+    if not value.isascii() or not value.isdigit() or len(value) > 20:
+        raise BadXML(f"<{name}> is not a number")
+    return int(value)
+
+
+def stored_part(element: Element) -> StoredPart:
+    """Return one <Part> of ListParts. Raises BadXML."""
+    crc64 = text(element, "HashCrc64ecma")
+    return StoredPart(
+        number=number(element, "PartNumber"),
+        size=number(element, "Size"),
+        etag=bare_etag(text(element, "ETag")),
+        last_modified=text(element, "LastModified"),
+        crc64=int(crc64) if crc64.isascii() and crc64.isdigit() else None,
+    )
+
+
+def open_upload(element: Element, url_encoded: bool) -> OpenUpload:
+    """Return one <Upload> of ListMultipartUploads; the key decoded where the answer is URL-encoded."""
+    # A key is opaque: white space at its ends is part of it.
+    key = element.findtext("Key") or ""
+    return OpenUpload(
+        key=unquote_plus(key) if url_encoded else key,
+        upload_id=text(element, "UploadId"),
+        initiated=text(element, "Initiated"),
+    )
