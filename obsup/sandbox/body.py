@@ -9,12 +9,14 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from obsup.sandbox.chunks import ChunkedStream, chunk_size
 from obsup.sandbox.dialects import Vendor
 from obsup.sandbox.digests import Digest
 from obsup.sandbox.exchange import Request
 from obsup.sandbox.refusals import ConnectionLost, Refused
 
 BLOCK = 256 * 1024
+_UNKNOWN = 1 << 62
 _CHECKSUMS = ("crc32", "crc32c", "sha1", "sha256", "crc64nvme", "crc64ecma")
 _COMPUTED = ("crc32", "sha1", "sha256")
 
@@ -31,8 +33,12 @@ class Body:
         after_read: Callable[[int], None] = lambda _: None,
         block: int = BLOCK,
     ) -> None:
-        """*length*: bytes on the wire. *after_read* is told the bytes received so far, and may raise."""
+        """*length*: bytes on the wire. *after_read* is told the bytes received so far, and may raise.
+
+        A ChunkedStream ends by itself: then *length* only says what was promised.
+        """
         self.length = length
+        self._chunked = stream if isinstance(stream, ChunkedStream) else None
         self.received = 0
         self._stream = stream
         self._before_first_read = before_first_read
@@ -43,6 +49,8 @@ class Body:
     @property
     def left(self) -> int:
         """How many bytes are still to come."""
+        if self._chunked is not None:
+            return 0 if self._chunked.is_at_end else _UNKNOWN
         return self.length - self.received
 
     def blocks(self, size: int | None = None) -> Iterator[memoryview]:
@@ -57,6 +65,8 @@ class Body:
         while wanted:
             self._start()
             count = self._stream.readinto(buffer[: min(wanted, len(buffer))]) or 0
+            if not count and not self.left:
+                return
             self._count(count)
             wanted -= count
             yield buffer[:count]
@@ -65,7 +75,8 @@ class Body:
         """Return the next line of a chunked body without its end."""
         self._start()
         line = self._stream.readline(min(self.left, 65536))
-        self._count(len(line))
+        if line or self.left:
+            self._count(len(line))
         return line.rstrip(b"\r\n")
 
     def read_all(self, limit: int) -> bytes:
@@ -76,11 +87,9 @@ class Body:
 
     def drain(self, limit: int) -> bool:
         """Read and forget what is left; False where that is more than *limit*."""
-        if self.left > limit:
+        if self._chunked is None and self.left > limit:
             return False
-        for _ in self.blocks():
-            pass
-        return True
+        return all(self.received <= limit + self.length for _ in self.blocks())
 
     @property
     def is_untouched(self) -> bool:
@@ -171,7 +180,7 @@ def receive(body: Body, request: Request, target: Path | None, expected: Expecte
 
 
 def is_aws_chunked(request: Request) -> bool:
-    """Tell whether the body comes in AWS's chunks, whose signatures are not checked here."""
+    """Tell whether the body comes in AWS's own chunks (not HTTP's), whose signatures are not checked here."""
     return request.header("x-amz-content-sha256").startswith("STREAMING-")
 
 
@@ -180,24 +189,17 @@ def _decoded(body: Body, request: Request, expected: Expected) -> Iterator[memor
         yield from body.blocks()
         return
     while True:
-        size = _chunk_size(body.line())
+        size = chunk_size(body.line())
         if not size:
             break
         yield from body.blocks(size)
         body.line()
     trailers = {}
-    while body.left:
-        name, _, value = body.line().decode("ascii", "replace").partition(":")
+    while body.left and (line := body.line()):
+        name, _, value = line.decode("ascii", "replace").partition(":")
         if name.startswith("x-amz-checksum-"):
             trailers[name] = value.strip()
     expected.add_trailers(trailers)
-
-
-def _chunk_size(line: bytes) -> int:
-    digits = line.partition(b";")[0].strip()
-    if not re.fullmatch(rb"[0-9a-fA-F]{1,12}", digits):
-        raise Refused(400, "IncompleteBody", f"Not a chunk header: {line[:80]!r}")
-    return int(digits, 16)
 
 
 def _check_decoded_length(request: Request, digest: Digest) -> None:

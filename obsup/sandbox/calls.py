@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from obsup.sandbox.body import Body, Expected
+from obsup.sandbox.body import Body, Expected, is_aws_chunked
 from obsup.sandbox.dialects import OSS, OSS4, Vendor
 from obsup.sandbox.digests import Digest
 from obsup.sandbox.disk import Disk
@@ -52,7 +52,7 @@ class Call:
 
     def check_length(self) -> None:
         """Raise Refused: 411 MissingContentLength, 400 EntityTooLarge."""
-        if not self.request.has_header("content-length"):
+        if not self.request.has_header("content-length") and not is_aws_chunked(self.request):
             raise Refused(411, "MissingContentLength", "You must provide the Content-Length HTTP header.")
         if self.body.length > self.limits.max_part:
             details = {"ProposedSize": str(self.body.length), "MaxSizeAllowed": str(self.limits.max_part)}

@@ -14,7 +14,7 @@ from http import HTTPStatus
 
 from obsup.sandbox import answers
 from obsup.sandbox.answers import Answer
-from obsup.sandbox.body import BLOCK, Body
+from obsup.sandbox.body import BLOCK, Body, ChunkedStream, is_aws_chunked
 from obsup.sandbox.exchange import parse_request
 from obsup.sandbox.faults import Fault
 from obsup.sandbox.operations import name_operation
@@ -68,6 +68,7 @@ class Transaction:
         self._claim: Claim | None = None
         self._operation = "unknown"
         self._faults: Mapping[str, Fault] = {}
+        self._stream = wire.stream
         self._body = Body(wire.stream, 0)
         self._keep_open = True
 
@@ -138,12 +139,19 @@ class Transaction:
         )
 
     def _open_body(self) -> None:
+        stream = self._wire.stream
         length = self._request.header("content-length", "0")
-        if self._request.has_header("transfer-encoding") or not length.isdecimal():
+        if is_aws_chunked(self._request) and self._request.header("transfer-encoding").lower() == "chunked":
+            stream = ChunkedStream(stream)
+            length = self._request.header("x-amz-decoded-content-length")
+        elif self._request.has_header("transfer-encoding"):
+            length = ""
+        if not length.isdecimal():
             # Where the next request begins is anyone's guess.
             self._keep_open = False
             raise Refused(411, "MissingContentLength", "You must provide the Content-Length HTTP header.")
-        self._body = Body(self._wire.stream, int(length), before_first_read=self._continue)
+        self._stream = stream
+        self._body = Body(stream, int(length), before_first_read=self._continue)
 
     def _pace_body(self, bytes_per_s: float) -> None:
         started = time.monotonic()
@@ -154,7 +162,7 @@ class Transaction:
         # A large socket buffer would take in whole parts at once, whatever the rate.
         self._wire.connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _PACED_SOCKET_BUFFER)
         self._body = Body(
-            self._wire.stream,
+            self._stream,
             self._body.length,
             before_first_read=self._continue,
             after_read=pace,

@@ -1,0 +1,300 @@
+"""The vendors' own clients, against the sandbox as if it were their service."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import socket
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import alibabacloud_oss_v2 as oss
+import boto3
+import botocore.config
+import botocore.exceptions
+import oss2
+import pytest
+from obs import CompleteMultipartUploadRequest, CompletePart, ObsClient, SseCHeader
+
+from obsup.sandbox import Sandbox
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+KEY = "a folder/ü+%.bin"
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """12 MiB and a bit, so that every vendor's uploader makes several parts of it."""
+    path = tmp_path_factory.mktemp("source") / "source.bin"
+    block = hashlib.sha512(b"seed").digest() * 16384
+    path.write_bytes(b"".join(bytes([n]) + block for n in range(12)) + b"tail")
+    return path
+
+
+@pytest.fixture
+def _localhost_buckets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Resolve bucket.localhost here, as resolvers should and not all do."""
+    resolve = socket.getaddrinfo
+
+    def getaddrinfo(host: Any, *rest: Any, **options: Any) -> Any:
+        return resolve("127.0.0.1" if str(host).endswith("localhost") else host, *rest, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+
+
+def assert_stored(sandbox: Sandbox, source: Path, bucket: str = "bucket", key: str = KEY) -> None:
+    stored = sandbox.object_path(bucket, key).read_bytes()
+    assert hashlib.sha256(stored).hexdigest() == hashlib.sha256(source.read_bytes()).hexdigest()
+    assert sandbox.uploads() == []
+    assert [record.status for record in sandbox.requests if record.status not in (200, 204)] == []
+
+
+def put_url(url: str, body: bytes, headers: Mapping[str, str] | None = None) -> http.client.HTTPResponse:
+    """PUT to a presigned URL, with no header but those given."""
+    split = urlsplit(url)
+    connection = http.client.HTTPConnection(split.hostname or "", split.port, timeout=10)
+    connection.request("PUT", f"{split.path}?{split.query}", body, dict(headers or {}))
+    reply = connection.getresponse()
+    reply.read()
+    connection.close()
+    return reply
+
+
+def esdk(sandbox: Sandbox, signature: str, **options: Any) -> Any:
+    options.setdefault("server", sandbox.endpoint)
+    options.setdefault("path_style", True)
+    return ObsClient(
+        access_key_id=sandbox.access_key,
+        secret_access_key=sandbox.secret_key,
+        signature=signature,
+        region="eu-de",
+        is_signature_negotiation=False,
+        **options,
+    )
+
+
+@pytest.fixture(params=["obs", "obs-virtual", "v2", "v4", "negotiated"])
+def obs_client(
+    request: pytest.FixtureRequest, start: Callable[..., Sandbox], _localhost_buckets: None
+) -> Any:
+    sandbox = start(aws_vendor="obs")
+    if request.param == "obs-virtual":
+        client = esdk(sandbox, "obs", server=f"http://localhost:{sandbox.port}", path_style=False)
+    elif request.param == "negotiated":
+        client = ObsClient(
+            access_key_id=sandbox.access_key, secret_access_key=sandbox.secret_key, server=sandbox.endpoint
+        )
+    else:
+        client = esdk(sandbox, request.param)
+    client.sandbox = sandbox
+    yield client
+    client.close()
+
+
+def test_esdk_uploads_a_file_with_a_checkpoint(obs_client: Any, source: Path, tmp_path: Path) -> None:
+    checkpoint = tmp_path / "record"
+    reply = obs_client.uploadFile(
+        "bucket", KEY, str(source), 5 * 1024 * 1024, 3, True, str(checkpoint), True, {"colour": "blue"}
+    )
+    assert reply.status == 200, reply
+    assert_stored(obs_client.sandbox, source)
+    assert obs_client.sandbox.object_metadata("bucket", KEY).attributes.metadata == {"colour": "blue"}
+
+
+def test_esdk_walks_through_the_protocol(obs_client: Any, source: Path) -> None:
+    sandbox: Sandbox = obs_client.sandbox
+    upload_id = obs_client.initiateMultipartUpload("bucket", KEY).body.uploadId
+    etags = {}
+    for number, (offset, size) in enumerate([(0, 1 << 20), (1 << 20, 12 << 20)], start=1):
+        reply = obs_client.uploadPart(
+            "bucket", KEY, number, upload_id, str(source), True, size, offset, isAttachMd5=True
+        )
+        assert reply.status == 200, reply
+        etags[number] = reply.body.etag
+    listed = obs_client.listParts("bucket", KEY, upload_id).body
+    assert [(part.partNumber, part.etag) for part in listed.parts] == list(etags.items())
+    uploads = obs_client.listMultipartUploads("bucket").body
+    assert [(upload.key, upload.uploadId) for upload in uploads.upload] == [(KEY, upload_id)]
+    named = CompleteMultipartUploadRequest([CompletePart(number, etag) for number, etag in etags.items()])
+    reply = obs_client.completeMultipartUpload("bucket", KEY, upload_id, named)
+    assert reply.status == 200, reply
+    assert_stored(sandbox, source)
+    head = obs_client.getObjectMetadata("bucket", KEY)
+    assert {name.lower(): value for name, value in head.header}["uploadid"] == upload_id
+
+
+def test_esdk_aborts_an_upload(obs_client: Any) -> None:
+    upload_id = obs_client.initiateMultipartUpload("bucket", KEY).body.uploadId
+    assert obs_client.abortMultipartUpload("bucket", KEY, upload_id).status == 204
+    assert obs_client.sandbox.uploads() == []
+    assert obs_client.listParts("bucket", KEY, upload_id).errorCode == "NoSuchUpload"
+
+
+@pytest.mark.parametrize("signature", ["obs", "v2", "v4"])
+def test_esdk_signs_urls_that_work(start: Callable[..., Sandbox], signature: str) -> None:
+    sandbox = start()
+    client = esdk(sandbox, signature)
+    signed = client.createSignedUrl("PUT", "bucket", KEY, expires=60)
+    headers = {n: v for n, v in signed.actualSignedRequestHeaders.items() if n.lower() != "content-length"}
+    assert put_url(signed.signedUrl, b"hello", headers).status == 200
+    assert sandbox.object_path("bucket", KEY).read_bytes() == b"hello"
+    client.close()
+
+
+def s3(sandbox: Sandbox, signature: str, **options: Any) -> Any:
+    style = options.pop("style", "path")
+    return boto3.client(
+        "s3",
+        endpoint_url=options.pop("endpoint", sandbox.endpoint),
+        aws_access_key_id=sandbox.access_key,
+        aws_secret_access_key=sandbox.secret_key,
+        region_name="eu-central-1",
+        config=botocore.config.Config(
+            signature_version=signature, s3={"addressing_style": style}, retries={"max_attempts": 0}
+        ),
+        **options,
+    )
+
+
+@pytest.mark.parametrize("style", ["path", "virtual"])
+@pytest.mark.parametrize("signature", ["s3", "s3v4"])
+@pytest.mark.usefixtures("_localhost_buckets")
+def test_boto3_uploads_a_file(
+    start: Callable[..., Sandbox], source: Path, signature: str, style: str
+) -> None:
+    sandbox = start()
+    client = s3(sandbox, signature, style=style, endpoint=f"http://localhost:{sandbox.port}")
+    client.upload_file(str(source), "bucket", KEY, ExtraArgs={"Metadata": {"colour": "blue"}})
+    assert_stored(sandbox, source)
+    assert {record.dialect for record in sandbox.requests} == {"aws2" if signature == "s3" else "aws4"}
+    head = client.head_object(Bucket="bucket", Key=KEY)
+    assert head["Metadata"] == {"colour": "blue"}
+    assert head["ETag"].endswith('-2"')
+    assert client.get_object(Bucket="bucket", Key=KEY)["Body"].read() == source.read_bytes()
+
+
+@pytest.mark.parametrize("signature", ["s3", "s3v4"])
+def test_boto3_walks_through_the_protocol(
+    start: Callable[..., Sandbox], source: Path, signature: str
+) -> None:
+    sandbox = start(limits={"page": 2})
+    client = s3(sandbox, signature)
+    client.create_bucket(Bucket="bucket")
+    client.put_object(Bucket="bucket", Key="source", Body=source.read_bytes())
+    upload = {"Bucket": "bucket", "Key": KEY}
+    upload["UploadId"] = client.create_multipart_upload(**upload)["UploadId"]
+    for number, span in enumerate(["0-5242879", "5242880-10485759"], start=1):
+        client.upload_part_copy(
+            **upload, PartNumber=number, CopySource="bucket/source", CopySourceRange=f"bytes={span}"
+        )
+    client.upload_part(**upload, PartNumber=3, Body=source.read_bytes()[10485760:])
+    pages = client.get_paginator("list_parts").paginate(**upload)
+    parts = [{"PartNumber": p["PartNumber"], "ETag": p["ETag"]} for page in pages for p in page["Parts"]]
+    uploads = client.list_multipart_uploads(Bucket="bucket", Prefix="a folder/")["Uploads"]
+    assert [(item["Key"], item["UploadId"]) for item in uploads] == [(KEY, upload["UploadId"])]
+    client.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts})
+    assert_stored(sandbox, source)
+    listed = client.list_objects_v2(Bucket="bucket")["Contents"]
+    assert [item["Key"] for item in listed] == [KEY, "source"]
+    client.delete_object(Bucket="bucket", Key=KEY)
+    with pytest.raises(botocore.exceptions.ClientError, match="404"):
+        client.head_object(Bucket="bucket", Key=KEY)
+
+
+@pytest.mark.parametrize("signature", ["s3", "s3v4"])
+def test_boto3_presigns_urls_that_work(start: Callable[..., Sandbox], signature: str) -> None:
+    sandbox = start()
+    client = s3(sandbox, signature)
+    upload = {"Bucket": "bucket", "Key": KEY}
+    upload["UploadId"] = client.create_multipart_upload(**upload)["UploadId"]
+    url = client.generate_presigned_url("upload_part", {**upload, "PartNumber": 1}, ExpiresIn=60)
+    assert put_url(url, b"hello").headers["ETag"] == f'"{hashlib.md5(b"hello").hexdigest()}"'
+    assert put_url(url.replace("partNumber=1", "partNumber=2"), b"hello").status == 403
+
+
+def test_boto3_sends_chunks_with_a_trailer_over_tls(
+    start: Callable[..., Sandbox], tls: tuple[Path, Path], source: Path
+) -> None:
+    sandbox = start(tls=tls)
+    client = s3(sandbox, "s3v4", verify=str(tls[0]))
+    client.put_object(Bucket="bucket", Key=KEY, Body=source.read_bytes())
+    assert_stored(sandbox, source)
+    (record,) = [record for record in sandbox.requests if record.method == "PUT"]
+    assert record.received > source.stat().st_size
+
+
+@pytest.mark.parametrize("auth", [oss2.Auth, oss2.AuthV4])
+def test_oss2_uploads_a_file(start: Callable[..., Sandbox], source: Path, tmp_path: Path, auth: Any) -> None:
+    sandbox = start()
+    credentials = auth(sandbox.access_key, sandbox.secret_key)
+    bucket = oss2.Bucket(credentials, sandbox.endpoint, "bucket", region="cn-hangzhou")
+    result = oss2.resumable_upload(
+        bucket,
+        KEY,
+        str(source),
+        store=oss2.ResumableStore(root=str(tmp_path)),
+        multipart_threshold=1 << 20,
+        part_size=1 << 20,
+        num_threads=3,
+    )
+    assert_stored(sandbox, source)
+    assert result.crc == sandbox.object_metadata("bucket", KEY).crc64
+    assert bucket.get_object(KEY).read() == source.read_bytes()
+
+
+@pytest.mark.parametrize("auth", [oss2.Auth, oss2.AuthV4])
+def test_oss2_signs_urls_that_work(start: Callable[..., Sandbox], auth: Any) -> None:
+    sandbox = start()
+    credentials = auth(sandbox.access_key, sandbox.secret_key)
+    bucket = oss2.Bucket(credentials, sandbox.endpoint, "bucket", region="cn-hangzhou")
+    url = bucket.sign_url("PUT", KEY, 60, slash_safe=True)
+    assert bucket.put_object_with_url(url, b"hello").status == 200
+    assert sandbox.object_path("bucket", KEY).read_bytes() == b"hello"
+    with pytest.raises(oss2.exceptions.ServerError) as caught:
+        bucket.put_object_with_url(url.replace("folder", "f0lder"), b"hello")
+    assert caught.value.code == "SignatureDoesNotMatch"
+
+
+def alibaba(sandbox: Sandbox, version: str) -> Any:
+    config = oss.config.load_default()
+    config.credentials_provider = oss.credentials.StaticCredentialsProvider(
+        sandbox.access_key, sandbox.secret_key
+    )
+    config.region = "cn-hangzhou"
+    config.endpoint = sandbox.endpoint
+    config.use_path_style = True
+    config.signature_version = version
+    return oss.Client(config)
+
+
+@pytest.mark.parametrize("version", ["v1", "v4"])
+def test_alibabas_client_uploads_a_file(start: Callable[..., Sandbox], source: Path, version: str) -> None:
+    sandbox = start()
+    uploader = alibaba(sandbox, version).uploader(part_size=1 << 20, parallel_num=3)
+    request = oss.PutObjectRequest(bucket="bucket", key=KEY, metadata={"colour": "blue"})
+    assert uploader.upload_file(request, str(source)).status_code == 200
+    assert_stored(sandbox, source)
+    assert {record.dialect for record in sandbox.requests} == {"oss1" if version == "v1" else "oss4"}
+
+
+@pytest.mark.parametrize("version", ["v1", "v4"])
+def test_alibabas_client_presigns_urls_that_work(start: Callable[..., Sandbox], version: str) -> None:
+    sandbox = start()
+    signed = alibaba(sandbox, version).presign(oss.PutObjectRequest(bucket="bucket", key=KEY))
+    assert put_url(signed.url, b"hello", signed.signed_headers).status == 200
+    assert sandbox.object_path("bucket", KEY).read_bytes() == b"hello"
+
+
+def test_esdk_sends_the_customers_key_with_every_part(start: Callable[..., Sandbox]) -> None:
+    client = esdk(start(), "obs")
+    sse = SseCHeader(encryption="AES256", key="0123456789abcdef0123456789abcdef")
+    upload_id = client.initiateMultipartUpload("bucket", KEY, sseHeader=sse).body.uploadId
+    assert client.uploadPart("bucket", KEY, 1, upload_id, object="x", sseHeader=sse).status == 200
+    assert client.uploadPart("bucket", KEY, 2, upload_id, object="x").status == 400
+    client.close()
