@@ -13,15 +13,18 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from obsup.api import Result, Uploader, upload_file
     from obsup.errors import ObsupError
+    from obsup.model import Credentials, ObjectOptions
 
 _HOMES = {
     "upload_file": "obsup.api",
     "Uploader": "obsup.api",
     "Result": "obsup.api",
     "ObsupError": "obsup.errors",
+    "Credentials": "obsup.model",
+    "ObjectOptions": "obsup.model",
 }
 
-__all__ = ["ObsupError", "Result", "Uploader", "__version__", "upload_file"]
+__all__ = ["Credentials", "ObjectOptions", "ObsupError", "Result", "Uploader", "__version__", "upload_file"]
 
 
 def __getattr__(name: str) -> Any:

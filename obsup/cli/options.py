@@ -15,7 +15,7 @@ Decorator = Callable[[F], F]
 
 
 def option(*names: str, **settings: Any) -> Callable[[F], F]:
-    """Return Click's option with the environment variable that the contract promises: OBSUP_PART_SIZE for --part-size."""
+    """Return Click's option with its environment variable: OBSUP_PART_SIZE for --part-size."""
     longest = next(name for name in names if name.startswith("--")).split("/")[0]
     settings.setdefault("envvar", "OBSUP_" + longest.removeprefix("--").upper().replace("-", "_"))
     settings.setdefault("show_envvar", True)

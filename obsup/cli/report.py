@@ -1,4 +1,7 @@
-"""What is said at the end: three lines for an error, one JSON object for scripts. Results go to stdout, talk to stderr."""
+"""What is said at the end: three lines for an error, one JSON object for scripts.
+
+Results go to stdout, talk to stderr.
+"""
 
 from __future__ import annotations
 

@@ -50,13 +50,11 @@ def sandbox(
     COMMAND finds the endpoint and throw-away credentials in its environment; its exit code is the sandbox's.
     Without COMMAND, export lines are printed and the store serves until Ctrl-C.
     """
-    words: list[str] = []
-    for name, value in (("--port", port), ("--dir", folder), ("--log", log)):
-        if value is not None:
-            words += [name, str(value)]
-    for name, values in (("--bucket", buckets), ("--fault", faults), ("--limit", limits)):
-        for value in values:
-            words += [name, value]
+    given: list[tuple[str, object]] = [("--port", port), ("--dir", folder), ("--log", log)]
+    given += [("--bucket", one) for one in buckets]
+    given += [("--fault", one) for one in faults]
+    given += [("--limit", one) for one in limits]
+    words = [word for name, value in given if value is not None for word in (name, str(value))]
     if discard:
         words.append("--discard")
     if command:

@@ -8,9 +8,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from obsup import events
 from obsup.cli import report
-from obsup.cli.display import Display, open_display
+from obsup.cli.display import open_display
 from obsup.cli.signals import stopping_on_signals
 from obsup.engine.connect import StoreSettings, connect
 from obsup.engine.order import Order, Result

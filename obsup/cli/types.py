@@ -10,7 +10,7 @@ import click
 from obsup.units import parse_duration, parse_size
 
 
-class Measure(click.ParamType):
+class Measure(click.ParamType[float]):
     """A quantity with a unit, which *parse* turns into a number."""
 
     def __init__(self, name: str, parse: Callable[[str], float]) -> None:
@@ -31,7 +31,7 @@ class Measure(click.ParamType):
             self.fail(str(exc), param, ctx)
 
 
-class Pair(click.ParamType):
+class Pair(click.ParamType[tuple[str, str]]):
     """``NAME=VALUE``, as a tuple."""
 
     def __init__(self, name: str, separator: str = "=") -> None:

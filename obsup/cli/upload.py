@@ -20,8 +20,7 @@ from obsup.cli import options
 @options.encryption_options
 @options.connection_options
 @options.output_options
-@click.pass_context
-def upload(ctx: click.Context, source: Path, target: str, **values: Any) -> int:
+def upload(source: Path, target: str, **values: Any) -> int:
     """Upload SOURCE to TARGET (BUCKET/KEY), whole and proved, or go on where an earlier run was cut off.
 
     \b

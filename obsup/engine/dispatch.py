@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from itertools import islice
 
 from obsup.engine.stop import StopSignal
 from obsup.engine.worker import PartJob
@@ -28,27 +29,25 @@ def dispatch(
     failure, or the reason to stop, is raised.
     """
     pending: set[Future[Receipt]] = set()
-    failure: BaseException | None = None
+    failures: list[BaseException] = []
     try:
-        while True:
-            while failure is None and stop.reason is None and len(pending) < window:
-                job = next(jobs, None)
-                if job is None:
-                    break
+        while not stop.is_over:
+            room = 0 if failures or stop.reason is not None else window - len(pending)
+            for job in islice(jobs, max(0, room)):
                 pending.add(executor.submit(run, job))
-            if not pending or stop.is_over:
+            if not pending:
                 break
             done, pending = wait(pending, timeout=POLL_S, return_when=FIRST_COMPLETED)
             for future in done:
                 failed = future.exception()
                 if failed is None:
                     keep(future.result())
-                elif failure is None:
-                    failure = failed
+                else:
+                    failures.append(failed)
     finally:
         for future in pending:
             future.cancel()
     if stop.reason is not None:
         raise stop.reason
-    if failure is not None:
-        raise failure
+    if failures:
+        raise failures[0]

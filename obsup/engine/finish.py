@@ -9,12 +9,12 @@ from obsup.dialects.dialect import Dialect
 from obsup.engine.plan import Plan
 from obsup.engine.proof import Expected, contradicts, expected_etag, prove_answer, prove_object
 from obsup.engine.worker import Proving
-from obsup.errors import DataMismatch, LineError, NotFinished, StoreError, UploadGone
+from obsup.errors import DataMismatch, LineError, NotFinished, StoreError
 from obsup.local.digest import combine_crc64
 from obsup.model import Receipt, Stored, Upload
 from obsup.store.retry import Attempts
 from obsup.store.store import ObjectStore
-from obsup.store.verdicts import Action, explain, judge
+from obsup.store.verdicts import Action, judge
 
 
 @dataclass(frozen=True, slots=True)

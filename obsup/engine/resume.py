@@ -1,4 +1,7 @@
-"""Going on with what was begun. The store's list is the truth about what exists, the checkpoint about what was meant."""
+"""Going on with what was begun.
+
+The store's list is the truth about what exists, the checkpoint about what was meant.
+"""
 
 from __future__ import annotations
 

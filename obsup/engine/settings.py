@@ -1,4 +1,4 @@
-"""From what a user names (a TARGET, an endpoint, a provider or none) to a Target and the settings of its store. Pure."""
+"""From what a user names (a TARGET, an endpoint, a provider) to a Target and the settings of its store. Pure."""
 
 from __future__ import annotations
 

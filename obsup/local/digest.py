@@ -1,4 +1,4 @@
-"""The digests of a part, computed while its bytes pass by: MD5 against the ETag, CRC-64/XZ where the store answers one."""
+"""The digests of a part, computed while its bytes pass by: MD5 for the ETag, CRC-64/XZ where the store answers one."""
 
 from __future__ import annotations
 

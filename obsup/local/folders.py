@@ -22,7 +22,7 @@ def temporary_folder() -> Path:
 
 
 def make_private(folder: Path) -> bool:
-    """Make *folder*, for its owner alone; return whether it can be written. A folder of another user is none of ours."""
+    """Make *folder*, for its owner alone; return whether it is ours (or root's) and can be written."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         ours = not hasattr(os, "getuid") or folder.stat().st_uid in (os.getuid(), 0)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from obsup.dialects.addressing import locate
 from obsup.dialects.dialect import Addressing, Dialect, Signable
 from obsup.dialects.object_headers import customer_key_headers
-from obsup.errors import LineError, StoreError
+from obsup.errors import LineError, Refusal, StoreError
 from obsup.model import CustomerKey, ObjectInfo, OpenUpload, Stored, StoredPart, Target, Upload
 from obsup.store import xml
 from obsup.store.clock import ServerClock
@@ -208,7 +208,8 @@ class HttpStore:
                 return
             seen.add(markers)
             markers = (
-                self._decoded(root, "NextKeyMarker") or (uploads[-1].key if uploads else ""),
+                xml.key(root, "NextKeyMarker", url_encoded=_is_encoded(root))
+                or (uploads[-1].key if uploads else ""),
                 xml.text(root, "NextUploadIdMarker") or (uploads[-1].upload_id if uploads else ""),
             )
             if markers in seen:
@@ -226,13 +227,8 @@ class HttpStore:
             query += (("encoding-type", "url"),)
         call = _Call("ListMultipartUploads", "GET", bucket, None, query=query)
         root = self._document(call, self._exchange(call), "ListMultipartUploadsResult")
-        encoded = xml.text(root, "EncodingType") == "url"
-        return root, [xml.open_upload(element, encoded) for element in root.findall("Upload")]
-
-    @staticmethod
-    def _decoded(root: xml.Element, name: str) -> str:
-        value = root.findtext(name) or ""
-        return xml.unquote_plus(value) if xml.text(root, "EncodingType") == "url" else value
+        encoded = _is_encoded(root)
+        return root, [xml.open_upload(element, url_encoded=encoded) for element in root.findall("Upload")]
 
     def put_object(
         self,
@@ -312,7 +308,7 @@ class HttpStore:
             headers["x-amz-content-sha256"] = hashlib.sha256(call.body).hexdigest()
         return headers
 
-    def _refusal(self, call: _Call, answer: Answer):  # type: ignore[no-untyped-def]
+    def _refusal(self, call: _Call, answer: Answer) -> Refusal:
         return read_refusal(
             answer,
             self.dialect.headers,
@@ -352,6 +348,10 @@ class HttpStore:
             sse_c=headers.get(sse_c + "algorithm"),
             sse_c_key_md5=headers.get((sse_c + "key-md5").lower()),
         )
+
+
+def _is_encoded(root: xml.Element) -> bool:
+    return xml.text(root, "EncodingType") == "url"
 
 
 def _decimal(text: str | None) -> int | None:

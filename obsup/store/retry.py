@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from obsup import events
-from obsup.errors import LineError, NotFinished, ObsupError, StoreError
+from obsup.errors import LineError, NotFinished, StoreError
 from obsup.model import Credentials, ObjectInfo, OpenUpload, Stored, StoredPart, Target, Upload
 from obsup.store.clock import ServerClock
 from obsup.store.store import CredentialSource, ObjectStore, OpenBody
@@ -17,6 +17,11 @@ from obsup.store.verdicts import Action, Verdict, explain, judge
 
 T = TypeVar("T")
 RESENDS = 2
+
+
+def _sleep(seconds: float) -> bool:
+    time.sleep(seconds)
+    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +36,7 @@ class Patience:
     base_s: float = 0.5
     cap_s: float = 30.0
     monotonic: Callable[[], float] = time.monotonic
-    sleep: Callable[[float], bool] = lambda seconds: bool(time.sleep(seconds))
+    sleep: Callable[[float], bool] = _sleep
     uniform: Callable[[float, float], float] = field(default=random.uniform)
 
     def delay_s(self, attempt: int, asked_s: float | None) -> float:
@@ -77,7 +82,10 @@ class Attempts:
         self._remedied: set[Action] = set()
 
     def run(self, call: Callable[[], T], *, doing: str, part_number: int | None = None) -> T:
-        """Return what *call* returns, trying again as the table says. Raises the ObsupError of the last failure."""
+        """Return what *call* returns, trying again as the table says.
+
+        Raises the ObsupError of the last failure.
+        """
         while True:
             self._count += 1
             used = self._remedies.credentials()

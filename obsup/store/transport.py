@@ -207,8 +207,8 @@ class Transport:
     def _settings_for(self, root: str) -> dict[str, Any]:
         """Return requests' proxies, verify and cert for *root*: ours, then the environment's."""
         if root not in self._environment:
-            proxies = {"http": self._settings.proxy, "https": self._settings.proxy}
-            given = proxies if self._settings.proxy else {}
+            proxy = self._settings.proxy
+            given = {"http": proxy, "https": proxy} if proxy else {}
             verify = (self._settings.ca_bundle or True) if self._settings.verify_tls else False
             self._environment[root] = dict(
                 self._session.merge_environment_settings(root, given, None, verify, None)

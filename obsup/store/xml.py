@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from urllib.parse import unquote_plus
-from xml.etree.ElementTree import Element, ParseError
+from xml.etree.ElementTree import Element as Element
+from xml.etree.ElementTree import ParseError
 from xml.sax.saxutils import escape
 
 import defusedxml.ElementTree
@@ -35,7 +36,7 @@ def parse(body: bytes) -> Element:
     for element in root.iter():
         if isinstance(element.tag, str):
             element.tag = element.tag.rpartition("}")[2]
-    return root  # type: ignore[no-any-return]
+    return root
 
 
 def text(element: Element, name: str) -> str:
@@ -70,12 +71,16 @@ def stored_part(element: Element) -> StoredPart:
     )
 
 
-def open_upload(element: Element, url_encoded: bool) -> OpenUpload:
+def key(element: Element, name: str, *, url_encoded: bool) -> str:
+    """Return the child *name*, a key, decoded where the answer is URL-encoded; white space is part of it."""
+    value = element.findtext(name) or ""
+    return unquote_plus(value) if url_encoded else value
+
+
+def open_upload(element: Element, *, url_encoded: bool) -> OpenUpload:
     """Return one <Upload> of ListMultipartUploads; the key decoded where the answer is URL-encoded."""
-    # A key is opaque: white space at its ends is part of it.
-    key = element.findtext("Key") or ""
     return OpenUpload(
-        key=unquote_plus(key) if url_encoded else key,
+        key=key(element, "Key", url_encoded=url_encoded),
         upload_id=text(element, "UploadId"),
         initiated=text(element, "Initiated"),
     )
