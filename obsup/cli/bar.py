@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -14,7 +15,6 @@ from rich.progress import (
     Task,
     TextColumn,
     TimeRemainingColumn,
-    TransferSpeedColumn,
 )
 from rich.text import Text
 
@@ -32,16 +32,31 @@ class PartsColumn(ProgressColumn):
         return Text(f"{task.fields['done']}/{task.fields['parts']} parts", style="progress.download")
 
 
+class RateColumn(ProgressColumn):
+    """Bytes a second over the last half minute; resumed bytes are not counted."""
+
+    def render(self, task: Task) -> Text:
+        """Return ``45.1 MiB/s``."""
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{format_size(speed)}/s", style="progress.data.speed")
+
+
 class Bar:
     """Draws one transfer on stderr; its ``progress`` is the progress callback."""
 
     def __init__(
-        self, name: str, *, quiet: bool = False, verbose: bool = False, console: Console | None = None
+        self,
+        name: str,
+        *,
+        quiet: bool = False,
+        verbose: bool = False,
+        console: Console | None = None,
+        clock: Callable[[], float] | None = None,
     ) -> None:
         self._console = console or Console(stderr=True)
         self._talk = Talk(quiet=quiet, verbose=verbose, show=self._print)
         self._name = name if name.isprintable() else repr(name)
-        self._rich = Progress(*self._columns(), console=self._console, transient=False)
+        self._rich = Progress(*self._columns(), console=self._console, get_time=clock)
         self._task: Any = None
         self._done = 0
 
@@ -53,7 +68,7 @@ class Bar:
             name,
             BarColumn(bar_width=None),
             DownloadColumn(binary_units=True),
-            TransferSpeedColumn(),
+            RateColumn(),
             TimeRemainingColumn(),
             PartsColumn(),
         ]
@@ -87,6 +102,10 @@ class Bar:
         """Move the bar."""
         if self._task is not None:
             self._rich.update(self._task, completed=transferred, total=total)
+
+    def picture(self) -> RenderableType:
+        """Return the bar as it stands, to be drawn elsewhere."""
+        return self._rich.get_renderable()
 
     def finished(self, result: Result) -> None:
         """Say in one line what came of it."""
