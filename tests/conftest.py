@@ -1,0 +1,53 @@
+"""What every test stands on: a home of its own, no keys from outside, and no network but the loopback."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from obsup.sandbox import Sandbox
+from tests.shell import Shell
+
+_FOREIGN = ("OBSUP_", "OBS_", "AWS_", "OSS_", "ALIBABA_CLOUD_", "XDG_", "http_proxy", "https_proxy", "HTTP")
+_KEYS = ("AccessKeyID", "SecretAccessKey", "SecurityToken", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+_KEPT = ("OBSUP_TEST_",)
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give the test a home of its own, and none of the credentials, profiles and proxies of this machine."""
+    folder = tmp_path_factory.mktemp("home")
+    for name in list(os.environ):
+        if name in _KEYS or (name.startswith(_FOREIGN) and not name.startswith(_KEPT)):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(folder))
+    return folder
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    """A store that speaks all dialects, with the services' own limits."""
+    with Sandbox() as running:
+        yield running
+
+
+@pytest.fixture
+def shell(tmp_path: Path, sandbox: Sandbox) -> Shell:
+    """Commands in an empty folder, with the sandbox in their environment."""
+    return Shell.against(sandbox, tmp_path)
+
+
+@pytest.fixture
+def make_file(tmp_path: Path) -> Callable[..., Path]:
+    """Make files of random bytes, the same in every run."""
+
+    def make(size: int, name: str = "bigfile", seed: int = 1) -> Path:
+        path = tmp_path / name
+        path.write_bytes(random.Random(seed).randbytes(size))
+        return path
+
+    return make
