@@ -105,6 +105,8 @@ class Dialect:
     ``etag_is_composite``: a multipart object's ETag is documented as md5-of-md5s-N.
     ``part_etag_is_md5``: an unencrypted part's ETag is its MD5 in hex.
     ``lists_url_encoded``: encoding-type=url is understood on ListMultipartUploads.
+    ``default_region`` signs where no region is known; ``public_endpoint`` is the vendor's, with ``{region}``
+    in it, None where a region alone does not name one.
     ``hashes_payload``: x-amz-content-sha256 is part of the signature (AWS4).
     ``grantee``: how a grant header names a grantee id. ``metadata_name``: what a metadata name must match.
     ``bucket_characters`` is the inside of a regular expression's class; ``reserved_bucket_starts`` and
@@ -125,6 +127,8 @@ class Dialect:
     grant_permissions: frozenset[str]
     sse: Mapping[str, str]
     needs_region: bool = False
+    default_region: str = ""
+    public_endpoint: str | None = None
     acl_on_complete: bool = False
     no_overwrite_on: frozenset[str] = frozenset()
     etag_is_composite: bool = True

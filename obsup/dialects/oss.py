@@ -103,6 +103,7 @@ OSS_V4 = Dialect(
     provider="oss",
     signature="oss4",
     title="Alibaba Cloud OSS",
+    public_endpoint="https://oss-{region}.aliyuncs.com",
     prefix="x-oss-",
     sign=OSS4_SIGNATURE.sign,
     presign=OSS4_SIGNATURE.presign,

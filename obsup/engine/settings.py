@@ -75,14 +75,13 @@ def settle_target(
 def settle_store(connecting: Connecting, bucket: str, *, scheme: str | None = None) -> StoreSettings:
     """Return the settings of the store of *bucket*; *scheme* is the provider that the TARGET names."""
     provider = scheme or (connecting.provider if connecting.provider != "auto" else None)
-    endpoint = connecting.endpoint or _default_endpoint(provider, connecting.region)
-    endpoint = normalise_endpoint(endpoint)
+    endpoint = normalise_endpoint(connecting.endpoint or _public_endpoint(provider, connecting.region))
     known = recognise(endpoint)
     provider = provider or known.provider or "obs"
     dialect = find_dialect(provider, connecting.signature)
     # A store of one's own may have names that are shorter than the vendors allow.
     check_bucket(dialect, bucket, shortest=SHORTEST_BUCKET if known.provider else 1)
-    region = connecting.region or known.region or ("us-east-1" if provider == "s3" else "")
+    region = connecting.region or known.region or dialect.default_region
     if dialect.needs_region and not region:
         raise BadConfiguration(
             f"{dialect.title} signs with the bucket's region, which {endpoint} does not tell",
@@ -106,14 +105,13 @@ def settle_store(connecting: Connecting, bucket: str, *, scheme: str | None = No
     )
 
 
-def _default_endpoint(provider: str | None, region: str | None) -> str:
+def _public_endpoint(provider: str | None, region: str | None) -> str:
     """Return the vendor's public endpoint where provider and region name it. Raises BadConfiguration."""
-    if region is not None and provider == "s3":
-        return f"https://s3.{region}.amazonaws.com"
-    if region is not None and provider == "oss":
-        return f"https://oss-{region}.aliyuncs.com"
+    public = find_dialect(provider).public_endpoint if provider else None
+    if public is not None and region:
+        return public.format(region=region)
     raise BadConfiguration(
         "no endpoint is known",
         "neither --endpoint nor OBSUP_ENDPOINT nor a profile names one",
-        "for example: obsup upload … --endpoint https://obs.eu-de.otc.t-systems.com",
+        "for example: --endpoint https://obs.eu-de.otc.t-systems.com",
     )
