@@ -8,6 +8,7 @@ same: its ETag is then computed from its bytes.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
@@ -16,7 +17,7 @@ import threading
 import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TextIO
 
 from obsup.sandbox.attributes import Attributes
 from obsup.sandbox.names import key_of_path, path_of_key
@@ -45,17 +46,26 @@ class Disk:
     """The folder that the sandbox keeps. Safe to share between threads."""
 
     def __init__(self, directory: Path, *, discard: bool = False) -> None:
-        """With *discard*, objects are sparse files of the right size."""
+        """With *discard*, objects are sparse files of the right size.
+
+        Raises OSError where another sandbox has the folder.
+        """
         self.directory = directory
         self.discard = discard
         self.lock = threading.RLock()
         self.uploads_folder = directory / _STATE / "uploads"
         self._metadata = directory / _STATE / "objects"
         self._incoming = directory / _STATE / "incoming"
+        (directory / _STATE).mkdir(parents=True, exist_ok=True)
+        self._claimed = _claim(directory)
         # Nothing that was arriving when an earlier sandbox died was ever acknowledged.
         shutil.rmtree(self._incoming, ignore_errors=True)
         for folder in (self.uploads_folder, self._metadata, self._incoming):
             folder.mkdir(parents=True, exist_ok=True)
+
+    def close(self) -> None:
+        """Leave the folder to the next sandbox."""
+        self._claimed.close()
 
     def buckets(self) -> list[str]:
         """Return the names of the buckets."""
@@ -182,6 +192,17 @@ class Disk:
             "attributes": stored.attributes.to_json(),
         }
         write_json(self._entry_path(stored.bucket, stored.key), entry)
+
+
+def _claim(directory: Path) -> TextIO:
+    """Take the folder's lock, which dies with its holder."""
+    lock = (directory / _STATE / "lock").open("w", encoding="ascii")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as exc:
+        lock.close()
+        raise OSError(exc.errno, f"another sandbox serves from {directory}") from exc
+    return lock
 
 
 def write_json(path: Path, value: dict[str, Any]) -> None:

@@ -3,7 +3,7 @@
 An object key is any string; a file name is not. In each ``/``-separated segment of a key
 
 * ``%``, control characters and a segment ``.`` or ``..`` are percent-encoded;
-* an empty segment (``dir//x``, a leading or trailing ``/``) is written ``%``;
+* an empty segment (``dir//x``, a leading or trailing ``/``) is written ``%``, a run of N of them ``%xN``;
 * a segment of more than 200 bytes is cut into nested folders that end in ``%-``;
 * a trailing ``%`` is a file or folder that had to give way to a folder or file of the same name
   (the keys ``a`` and ``a/b`` side by side); only the disk knows about those, see disk.py.
@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import groupby
 from urllib.parse import unquote
 
 from obsup.sandbox.dialects import Vendor
@@ -24,6 +25,7 @@ _MAX_SEGMENT = 200
 # The vendors want three characters; a rehearsal may be about b/k.
 _BUCKET = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,61}[a-z0-9])?")
 _ADDRESS = re.compile(r"[0-9]+(?:\.[0-9]+){3}")
+_EMPTY_RUN = re.compile(r"%x([0-9]+)")
 _S3_RESERVED = re.compile(r"(?:xn--|sthree-|amzn-s3-demo-).*|.*(?:-s3alias|--ol-s3|--x-s3)")
 
 
@@ -53,23 +55,32 @@ def check_key(key: str, vendor: Vendor) -> None:
 
 def path_of_key(key: str) -> list[str]:
     """Return the names of the folders and the file that hold *key*."""
-    return [name for segment in key.split("/") for name in _names_of_segment(segment)]
+    names: list[str] = []
+    for segment, run in groupby(key.split("/")):
+        count = len(list(run))
+        if not segment:
+            names.append("%" if count == 1 else f"%x{count}")
+        else:
+            names += _names_of_segment(segment) * count
+    return names
 
 
 def key_of_path(names: Sequence[str]) -> str:
     """Return the key that *names* hold: the inverse of path_of_key, collision markers included."""
-    segments = [""]
-    for number, name in enumerate(names):
-        continued = name.endswith("%-")
-        segments[-1] += unquote(name.removesuffix("%-") if continued else name.rstrip("%"))
-        if not continued and number < len(names) - 1:
-            segments.append("")
+    segments: list[str] = []
+    begun = ""
+    for name in names:
+        if name.endswith("%-"):
+            begun += unquote(name.removesuffix("%-"))
+            continue
+        bare = name.rstrip("%")
+        run = _EMPTY_RUN.fullmatch(bare)
+        segments += [""] * int(run[1]) if run else [begun + unquote(bare)]
+        begun = ""
     return "/".join(segments)
 
 
 def _names_of_segment(segment: str) -> list[str]:
-    if not segment:
-        return ["%"]
     if segment in (".", ".."):
         return [segment.replace(".", "%2E")]
     names = [""]

@@ -9,6 +9,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -48,7 +49,7 @@ class ObjectMetadata:
 
 
 class Sandbox:
-    """A local OBS, S3 and OSS at once, on 127.0.0.1, serving from construction's end of ``with`` to its exit.
+    """A local OBS, S3 and OSS at once, on 127.0.0.1, that serves while its ``with`` block runs.
 
     *directory*: where objects go, kept afterwards; by default a temporary folder that is removed.
     *buckets*: only these exist; by default a bucket is made on first use. *faults*: rules, see faults.py.
@@ -76,46 +77,47 @@ class Sandbox:
         aws_vendor: str = "s3",
         log: Path | None = None,
     ) -> None:
-        self._is_temporary = directory is None
-        self.directory = Path(directory or tempfile.mkdtemp(prefix="obsup-sandbox-"))
-        self.directory.mkdir(parents=True, exist_ok=True)
         self.access_key = access_key or "SANDBOX" + secrets.token_hex(7).upper()
         self.secret_key = secret_key or secrets.token_hex(20)
-        disk = Disk(self.directory, discard=discard)
-        for bucket in buckets:
-            disk.make_bucket(bucket)
-        self._service = Service(
-            disk=disk,
-            uploads=Uploads(disk.uploads_folder),
-            account=Account(self.access_key, self.secret_key, require_token),
-            limits=limits if isinstance(limits, Limits) else _limits_from(limits or {}),
-            faults=FaultBook(faults),
-            clock=clock,
-            custom_domains=dict(custom_domains or {}),
-            only_buckets=frozenset(buckets),
-            aws_vendor=aws_vendor,
-        )
-        self._journal = Journal(log)
         self._scheme = "http" if tls is None else "https"
-        self._server = Server(port, self._service, self._journal, _tls_context(tls))
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, name="sandbox", daemon=True
-        )
+        only_buckets = frozenset(buckets)
+        with ExitStack() as stack:
+            self.directory = Path(directory or _temporary_directory(stack))
+            disk = Disk(self.directory, discard=discard)
+            stack.callback(disk.close)
+            for bucket in only_buckets:
+                disk.make_bucket(bucket)
+            self._journal = Journal(log)
+            stack.callback(self._journal.close)
+            self._service = Service(
+                disk=disk,
+                uploads=Uploads(disk.uploads_folder),
+                account=Account(self.access_key, self.secret_key, require_token),
+                limits=limits if isinstance(limits, Limits) else _limits_from(limits or {}),
+                faults=FaultBook(faults),
+                clock=clock,
+                custom_domains=dict(custom_domains or {}),
+                only_buckets=only_buckets,
+                aws_vendor=aws_vendor,
+            )
+            self._server = Server(port, self._service, self._journal, _tls_context(tls))
+            self._held = stack.pop_all()
 
     def __enter__(self) -> Self:
         """Start serving."""
-        self._thread.start()
+        thread = threading.Thread(
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, name="sandbox", daemon=True
+        )
+        thread.start()
+        self._held.callback(thread.join)
+        self._held.callback(self._server.stop)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Stop, cut what is connected, and remove a temporary folder."""
-        self._server.stop()
-        self._thread.join()
-        self._journal.close()
-        if self._is_temporary:
-            shutil.rmtree(self.directory, ignore_errors=True)
+        self._held.close()
 
     @property
     def port(self) -> int:
@@ -179,6 +181,12 @@ class Sandbox:
             upload_id=stored.upload_id,
             attributes=stored.attributes,
         )
+
+
+def _temporary_directory(stack: ExitStack) -> str:
+    directory = tempfile.mkdtemp(prefix="obsup-sandbox-")
+    stack.callback(shutil.rmtree, directory, ignore_errors=True)
+    return directory
 
 
 def _limits_from(values: Mapping[str, int | float]) -> Limits:

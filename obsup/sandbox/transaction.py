@@ -14,7 +14,8 @@ from http import HTTPStatus
 
 from obsup.sandbox import answers
 from obsup.sandbox.answers import Answer
-from obsup.sandbox.body import BLOCK, Body, ChunkedStream, is_aws_chunked
+from obsup.sandbox.body import BLOCK, Body, is_aws_chunked
+from obsup.sandbox.chunks import ChunkedStream
 from obsup.sandbox.exchange import parse_request
 from obsup.sandbox.faults import Fault
 from obsup.sandbox.operations import name_operation

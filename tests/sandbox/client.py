@@ -122,7 +122,8 @@ class Client:
     def initiate(self, key: str, **headers: str) -> str:
         """Open an upload; underscores in header names stand for dashes."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        reply = self.send("POST", key, {"uploads": None}, headers=named)
+        # Encoded, as XML has no control characters.
+        reply = self.send("POST", key, {"uploads": None, "encoding-type": "url"}, headers=named)
         assert reply.status == 200, reply.body
         return reply.text("UploadId")
 
