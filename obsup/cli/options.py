@@ -95,6 +95,13 @@ resume_options = together(
         help="On resume, compare every stored part with the file as it is now.",
     ),
     option(
+        "--on-change",
+        type=click.Choice(["fail", "resend"]),
+        default="fail",
+        show_default=True,
+        help="When SOURCE changes meanwhile: stop, or send the changed parts again and then finish.",
+    ),
+    option(
         "--if-running",
         type=click.Choice(["fail", "wait", "skip"]),
         default="fail",

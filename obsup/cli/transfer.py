@@ -84,6 +84,7 @@ def order_from(source: Path, target: Target, values: dict[str, Any]) -> Order:
         verify_source=values["verify_source"],
         content_md5=values["content_md5"],
         digest=values["digest"],
+        on_change=values["on_change"],
         if_running=values["if_running"],
         use_token=values["token"],
         encrypted_by_customer=values["sse_c_key_file"] is not None,

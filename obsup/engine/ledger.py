@@ -11,7 +11,7 @@ from obsup import events
 from obsup.errors import CheckpointUnwritable
 from obsup.local import checkpoint as checkpoints
 from obsup.local.checkpoint import Checkpoint
-from obsup.model import Receipt
+from obsup.model import Receipt, Upload
 
 MIN_INTERVAL_S = 0.5
 # Writing takes at most this share of the time, however many parts there are.
@@ -40,6 +40,26 @@ class Ledger:
         self._dirty = False
         self._due = monotonic()
         self.receipts: dict[int, Receipt] = dict(checkpoint.receipts)
+
+    def demand(self) -> None:
+        """Write the checkpoint, and raise CheckpointUnwritable where that cannot be: its place was asked for."""
+        if self._path is not None:
+            checkpoints.save(self._path, self.checkpoint)
+
+    def adopt(self, upload: Upload) -> None:
+        """Take over the upload that the store initiated, and write the checkpoint."""
+        self._checkpoint = replace(self._checkpoint, upload=upload, open_before=())
+        self.write()
+
+    def rebase(self, checkpoint: Checkpoint) -> None:
+        """Go on with *checkpoint*: the same upload after a look at a source that changed."""
+        self._checkpoint = checkpoint
+        self.receipts = dict(checkpoint.receipts)
+
+    @property
+    def upload(self) -> Upload:
+        """The upload that this is the record of."""
+        return self._checkpoint.upload
 
     @property
     def checkpoint(self) -> Checkpoint:

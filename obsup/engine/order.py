@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from obsup.model import ObjectOptions, Target
+from obsup.model import ObjectOptions, Stored, Target
 
 Verified = Literal["etag", "crc64", "upload-id", "token", "size"]
 
@@ -35,6 +35,7 @@ class Order:
     verify_source: bool = False
     content_md5: bool = False
     digest: Literal["auto", "md5", "crc64", "none"] = "auto"
+    on_change: Literal["fail", "resend"] = "fail"
     if_running: Literal["fail", "wait", "skip"] = "fail"
     use_token: bool = True
     encrypted_by_customer: bool = False
@@ -78,3 +79,9 @@ class Result:
     sse_kms_key: str | None = None
     sse_c: str | None = None
     sse_c_key_md5: str | None = None
+
+    @classmethod
+    def of(cls, stored: Stored, **known: Any) -> Result:
+        """Return the result with what the store answered, and what else is *known*."""
+        answered = {one.name: getattr(stored, one.name) for one in fields(stored) if one.name != "crc64"}
+        return cls(**answered, **known)

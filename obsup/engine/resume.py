@@ -5,43 +5,45 @@ The store's list is the truth about what exists, the checkpoint about what was m
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
-from obsup.engine.plan import Plan
-from obsup.engine.worker import Proving, confirms
+from obsup import events
+from obsup.engine.begin import find_ours
+from obsup.engine.ledger import Ledger
+from obsup.engine.plan import Plan, make_plan
+from obsup.engine.task import Task
+from obsup.engine.worker import confirms
 from obsup.errors import SourceChanged, WrongUsage
 from obsup.local.checkpoint import Checkpoint
 from obsup.local.digest import PartDigest
 from obsup.local.source import changes, hash_part, quoted
-from obsup.model import Receipt, SourceStat, Stored, StoredPart, Target
+from obsup.model import OpenUpload, Receipt, SourceStat, Stored, StoredPart, Upload
 from obsup.units import exact_size
 
-Gate = Callable[[int], None]
 
-
-def check_same_order(
-    checkpoint: Checkpoint, target: Target, plan: Plan | None, headers_digest: str, *, path: Path
-) -> None:
+def check_same_order(task: Task, found: Checkpoint, asked: Plan | None) -> None:
     """Raise WrongUsage where the checkpoint is about another upload than the one that is asked for now.
 
-    *plan* is given where the user asked for a split.
+    *asked* is the plan where the user asked for a split.
     """
-    again = f"use the same options as before, or begin again with --restart ({path})"
-    if checkpoint.upload.target != target:
+    target, path = task.order.target, task.checkpoint_path
+    if found.upload.target != target:
         raise WrongUsage(
-            f"the checkpoint {quoted(path)} is about {checkpoint.upload.target}",
-            f"at {checkpoint.upload.target.endpoint}, not about {target} at {target.endpoint}",
+            f"the checkpoint {quoted(str(path))} is about {found.upload.target}",
+            f"it is at {found.upload.target.endpoint}, not about {target} at {target.endpoint}",
             "name another file with --checkpoint",
         )
-    if plan is not None and plan.size == checkpoint.stat.size and plan.part_size != checkpoint.part_size:
+    again = "use the same options as before, or begin again with --restart"
+    if asked is not None and asked.size == found.stat.size and asked.part_size != found.part_size:
         raise WrongUsage(
-            f"the upload that was begun has parts of {exact_size(checkpoint.part_size)}, not of "
-            f"{exact_size(plan.part_size)}",
+            f"the upload that was begun has parts of {exact_size(found.part_size)}, not of "
+            f"{exact_size(asked.part_size)}",
             "the part size of an upload cannot change",
             again,
         )
-    if checkpoint.headers_digest != headers_digest:
+    if found.headers_digest != task.order.headers_digest:
         raise WrongUsage(
             "the upload was begun with other object options",
             "metadata, storage class, ACL and the like are fixed when an upload is initiated",
@@ -49,47 +51,118 @@ def check_same_order(
         )
 
 
-def keep_valid(
-    listed: Iterable[StoredPart],
-    known: Mapping[int, Receipt],
-    plan: Plan,
-    *,
-    trusted: bool,
-    check: Callable[[StoredPart], Receipt | None],
-) -> tuple[dict[int, Receipt], list[int]]:
-    """Return the receipts of stored parts that need not be sent again, and the numbers of those that differ.
+def resume(task: Task, found: Checkpoint, stat: SourceStat, asked: Plan | None) -> tuple[Ledger, Plan]:
+    """Go on with the upload of *found*: keep what the store holds and the file still says.
 
-    A stored part counts where it has the plan's size and either its recorded ETag with a *trusted* source, or
-    content that *check* finds equal to the file's.
+    Raises SourceChanged where the source is another and the order does not say to send it again, UploadGone
+    where the store knows the upload no more, WrongUsage where another upload is asked for.
     """
+    check_same_order(task, found, asked)
+    if stat.size != found.stat.size and task.order.on_change == "fail":
+        raise refuse_changed(task.source, found.stat, stat, [])
+    plan = make_plan(stat.size, task.dialect.limits, part_size=found.part_size) if stat.size else Plan(0, 1)
+    if asked is not None and stat.size == found.stat.size:
+        plan = asked
+    ledger = Ledger(replace(found, stat=stat, receipts={}), task.checkpoint_path, observe=task.observe)
+    ledger.receipts = reconcile(task, found, stat, plan)
+    ledger.write()
+    return ledger, plan
+
+
+def reconcile(task: Task, found: Checkpoint, stat: SourceStat, plan: Plan) -> dict[int, Receipt]:
+    """Return the receipts of the stored parts that need not be sent again.
+
+    A part counts where the store lists it with the plan's size, and either its ETag is the recorded one and the
+    source is the same file as then, or its content is shown to be the file's as it is now. Raises SourceChanged
+    for a recorded part whose content is another, unless such parts are to be sent again.
+    """
+    trusted = not changes(found.stat, stat) and not task.order.verify_source
     receipts: dict[int, Receipt] = {}
     differing: list[int] = []
-    for stored in listed:
-        if not 1 <= stored.number <= plan.count or stored.size != plan.part(stored.number).size:
-            continue
-        recorded = known.get(stored.number)
+    for stored in _fitting(task.store.list_parts(found.upload), plan):
+        recorded = found.receipts.get(stored.number)
         is_recorded = recorded is not None and recorded.etag.lower() == stored.etag.lower()
-        if trusted and recorded is not None and is_recorded:
-            receipts[stored.number] = recorded
-            continue
-        receipt = check(stored)
+        receipt = recorded if trusted and is_recorded else compare_with_file(task, stored, plan)
         if receipt is not None:
             receipts[stored.number] = receipt
         elif is_recorded:
             differing.append(stored.number)
-    return receipts, differing
+    if differing and task.order.on_change == "fail":
+        raise refuse_changed(task.source, found.stat, stat, differing)
+    return receipts
 
 
-def compare_with_file(
-    stored: StoredPart, path: Path, plan: Plan, proving: Proving, gate: Gate | None
-) -> Receipt | None:
+def _fitting(listed: Iterable[StoredPart], plan: Plan) -> list[StoredPart]:
+    """Return the stored parts that have a place in *plan*, with the size of that place."""
+    return [one for one in listed if 1 <= one.number <= plan.count and one.size == plan.part(one.number).size]
+
+
+def compare_with_file(task: Task, stored: StoredPart, plan: Plan) -> Receipt | None:
     """Return a receipt for *stored* where its digest is that of the file's part now; None where it is not shown."""
     digest = PartDigest(md5=True, crc64=stored.crc64 is not None)
-    hash_part(path, plan.part(stored.number), digest, gate)
+    hash_part(task.source, plan.part(stored.number), digest, task.stop.cut)
     answer = Stored(status=200, etag=stored.etag, crc64=stored.crc64)
-    if confirms(answer, digest, proving) is not True:
+    if confirms(answer, digest, task.proving) is not True:
         return None
     return Receipt(stored.number, stored.size, stored.etag, digest.md5, digest.crc64)
+
+
+def resume_begun(task: Task, found: Checkpoint, stat: SourceStat, plan: Plan) -> Ledger | None:
+    """Take over the upload whose initiation was cut off after *found* was written; None where there is none."""
+    check_same_order(task, found, plan)
+    upload_id = find_ours(task, frozenset(found.open_before))
+    if upload_id is None:
+        return None
+    meant = replace(found, stat=stat, part_size=plan.part_size)
+    ledger = Ledger(meant, task.checkpoint_path, observe=task.observe)
+    ledger.adopt(replace(found.upload, upload_id=upload_id))
+    return ledger
+
+
+def recover(
+    task: Task, candidates: Iterable[OpenUpload], stat: SourceStat, plan: Plan, *, split_asked: bool
+) -> tuple[Ledger, Plan] | None:
+    """Go on with the upload that a lost checkpoint was about: the one of *candidates* whose parts are this file's.
+
+    Every stored part must be equal to the file's part, so that nobody else's upload is taken for ours. None
+    where there is none.
+    """
+    for one in candidates:
+        upload = Upload(task.order.target, one.upload_id)
+        listed = list(task.store.list_parts(upload))
+        fitted = plan if split_asked else _plan_of(listed, plan)
+        receipts = [compare_with_file(task, stored, fitted) for stored in _fitting(listed, fitted)]
+        kept = {receipt.number: receipt for receipt in receipts if receipt is not None}
+        if not kept or len(kept) < len(listed):
+            continue
+        task.observe(
+            events.Noted(
+                f"going on with upload {one.upload_id}, begun {one.initiated}: its {len(kept)} parts are this "
+                "file's; the object gets the options that it was begun with"
+            )
+        )
+        found = Checkpoint(
+            source=str(task.source),
+            stat=stat,
+            upload=upload,
+            part_size=fitted.part_size,
+            receipts=kept,
+            created=task.clock(),
+            headers_digest=task.order.headers_digest,
+        )
+        ledger = Ledger(found, task.checkpoint_path, observe=task.observe)
+        ledger.write()
+        return ledger, fitted
+    return None
+
+
+def _plan_of(listed: list[StoredPart], plan: Plan) -> Plan:
+    """Return the plan that the stored parts were cut by: the largest is a whole one. *plan* where they fit none."""
+    largest = max((one.size for one in listed), default=0)
+    if not largest:
+        return plan
+    told = Plan(plan.size, largest)
+    return told if len(_fitting(listed, told)) == len(listed) else plan
 
 
 def refuse_changed(path: Path, before: SourceStat, now: SourceStat, differing: list[int]) -> SourceChanged:

@@ -39,7 +39,8 @@ class Checkpoint:
 
     ``source`` is the absolute path, ``part_size`` bytes, ``receipts`` what the store confirmed by part number,
     ``created`` seconds since the epoch. ``headers_digest`` tells whether the object was asked for with the
-    same options; ``source_sha256`` is there with --verify-source.
+    same options; ``source_sha256`` is there with --verify-source. An empty upload id says that initiating was
+    begun: the upload, if there is one, is open for this key now and was not among ``open_before``.
     """
 
     source: str
@@ -50,6 +51,7 @@ class Checkpoint:
     created: float
     headers_digest: str
     source_sha256: str | None = None
+    open_before: tuple[str, ...] = ()
     format: int = FORMAT
 
 
@@ -77,6 +79,7 @@ def encode(checkpoint: Checkpoint) -> bytes:
         "created": checkpoint.created,
         "headersDigest": checkpoint.headers_digest,
         "sourceSha256": checkpoint.source_sha256,
+        "openBefore": list(checkpoint.open_before),
         "parts": [
             [one.number, one.size, one.etag, one.md5, one.crc64]
             for one in sorted(checkpoint.receipts.values(), key=lambda receipt: receipt.number)
@@ -119,6 +122,7 @@ def _from_plain(plain: dict[str, Any]) -> Checkpoint:
         created=float(plain["created"]),
         headers_digest=str(plain["headersDigest"]),
         source_sha256=plain["sourceSha256"],
+        open_before=tuple(str(one) for one in plain["openBefore"]),
     )
 
 

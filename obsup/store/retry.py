@@ -121,7 +121,10 @@ class Attempts:
 
 
 class RetryingStore:
-    """An ObjectStore that tries again. Complete alone is tried once: only its proof can tell what a failure means."""
+    """An ObjectStore that tries again.
+
+    Initiate and Complete are tried once: only a look at the store can tell what a failure of theirs means.
+    """
 
     def __init__(
         self,
@@ -141,8 +144,8 @@ class RetryingStore:
         return attempts.run(call, doing=doing, part_number=part_number)
 
     def initiate(self, target: Target, headers: Mapping[str, str]) -> str:
-        """A lost answer leaves an upload without parts, which costs nothing and which ``gc`` finds."""
-        return self._run(lambda: self._inner.initiate(target, headers), f"initiating {target}")
+        """Not repeated here: see engine.begin. A lost answer would leave an upload that nobody knows."""
+        return self._inner.initiate(target, headers)
 
     def upload_part(
         self, upload: Upload, part_number: int, open_body: OpenBody, *, content_md5: str | None = None

@@ -176,8 +176,8 @@ class Transport:
         size = len(body) if isinstance(body, bytes) else body.size
         if size or method in ("PUT", "POST"):
             prepared.headers["Content-Length"] = str(size)
-        # A file-like body of length 0 would go out chunked.
-        prepared.body = body if size else b""  # type: ignore[assignment]
+        # A file-like body of length 0, and an empty body without a length, would go out chunked.
+        prepared.body = body if size else None  # type: ignore[assignment]
         if sign is not None:
             prepared.prepare_auth(_Auth(sign))
         return self._send(prepared, root, answer_timeout_s)

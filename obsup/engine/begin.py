@@ -1,0 +1,91 @@
+"""Beginning an upload so that not even a kill in the middle, or a lost answer, leaves one that nobody knows.
+
+What is meant is written down before the store is asked, with the uploads of this key that were open before. One
+that is open later, and was not then, is ours.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import replace
+
+from obsup import events
+from obsup.engine.ledger import Ledger
+from obsup.engine.plan import Plan
+from obsup.engine.proof import TOKEN_NAME
+from obsup.engine.task import Task
+from obsup.errors import LineError, ObsupError, StoreError
+from obsup.local.checkpoint import Checkpoint
+from obsup.model import OpenUpload, SourceStat, Upload
+
+
+def open_uploads(task: Task) -> list[OpenUpload]:
+    """Return the open uploads of the target's very key, newest first; none where listing is not permitted."""
+    target = task.order.target
+    try:
+        listed = [one for one in task.store.list_uploads(target.bucket, target.key) if one.key == target.key]
+    except ObsupError as exc:
+        if exc.retryable:
+            raise
+        task.observe(events.Noted(f"the open uploads of {target} cannot be listed: {exc.what}"))
+        return []
+    return sorted(listed, key=lambda one: one.initiated, reverse=True)
+
+
+def begin(task: Task, stat: SourceStat, plan: Plan, *, before: frozenset[str]) -> Ledger:
+    """Initiate an upload and write its checkpoint. *before* holds the upload ids that were open for this key."""
+    headers = task.headers("initiate")
+    names = task.dialect.headers
+    token = secrets.token_hex(16) if task.order.use_token and names.upload_id is None else None
+    if token is not None:
+        headers[names.meta + TOKEN_NAME] = token
+    meant = Checkpoint(
+        source=str(task.source),
+        stat=stat,
+        upload=Upload(task.order.target, "", token),
+        part_size=plan.part_size,
+        receipts={},
+        created=task.clock(),
+        headers_digest=task.order.headers_digest,
+        open_before=tuple(sorted(before)),
+    )
+    path = task.checkpoint_path
+    if path is not None and task.order.checkpoint is not None:
+        Ledger(meant, path).demand()
+    ledger = Ledger(meant, path, observe=task.observe)
+    ledger.write()
+    upload = replace(meant.upload, upload_id=initiate_once(task, headers, before))
+    ledger.adopt(upload)
+    return ledger
+
+
+def initiate_once(task: Task, headers: dict[str, str], before: frozenset[str]) -> str:
+    """Return the upload id of a new upload. Where an answer was lost, the upload that it was about is found."""
+    failed = False
+    doing = f"initiating {task.order.target}"
+
+    def once() -> str:
+        nonlocal failed
+        if failed:
+            found = find_ours(task, before)
+            if found is not None:
+                return found
+        try:
+            return task.store.initiate(task.order.target, headers)
+        except LineError as exc:
+            failed = failed or exc.sent
+            raise
+        except StoreError as exc:
+            failed = failed or exc.refusal.status >= 500 or exc.refusal.status < 400
+            raise
+
+    return task.connection.attempts().run(once, doing=doing)
+
+
+def find_ours(task: Task, before: frozenset[str]) -> str | None:
+    """Return the upload id of an open upload of this key that was not open *before* and has no parts, or None."""
+    target = task.order.target
+    for one in open_uploads(task):
+        if one.upload_id not in before and not list(task.store.list_parts(Upload(target, one.upload_id))):
+            return one.upload_id
+    return None

@@ -1,0 +1,67 @@
+"""One upload in hand: the order, the open store, and who listens and may stop it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from obsup import events
+from obsup.dialects.dialect import Dialect
+from obsup.dialects.object_headers import Operation, object_headers
+from obsup.engine.connect import Connection
+from obsup.engine.order import Order
+from obsup.engine.stop import StopSignal
+from obsup.engine.worker import Proving, choose_proving
+from obsup.local import checkpoint as checkpoints
+from obsup.store.store import ObjectStore
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What every step of an upload needs. ``limit`` is called with the size of each block before it is read."""
+
+    connection: Connection
+    order: Order
+    observe: events.Observer
+    stop: StopSignal
+    limit: Callable[[int], None] | None = None
+    clock: Callable[[], float] = time.time
+
+    @property
+    def store(self) -> ObjectStore:
+        """The open store, with its patience."""
+        return self.connection.store
+
+    @property
+    def dialect(self) -> Dialect:
+        """The store's dialect."""
+        return self.connection.store.dialect
+
+    @property
+    def source(self) -> Path:
+        """The source, as an absolute path."""
+        return Path(self.order.source).absolute()
+
+    @property
+    def proving(self) -> Proving:
+        """What each part is proved with."""
+        return choose_proving(self.order.digest, self.dialect, encrypted=self.order.encrypted)
+
+    @property
+    def checkpoint_path(self) -> Path | None:
+        """Where the checkpoint is kept, or None where no state is kept here."""
+        if not self.order.keep_checkpoint:
+            return None
+        return self.order.checkpoint or checkpoints.default_path(self.source, self.order.target)
+
+    def headers(self, operation: Operation) -> dict[str, str]:
+        """Return the headers of the object's options that *operation* carries. Raises WrongUsage."""
+        return object_headers(self.dialect, self.order.options, operation, key=self.order.target.key)
+
+    def gate(self, size: int) -> None:
+        """Hold a block back while the rate limit wants it; raise where the work is to end at once."""
+        self.stop.cut()
+        if self.limit is not None:
+            self.limit(size)
