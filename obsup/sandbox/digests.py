@@ -130,7 +130,9 @@ def crc64_by_table(data: memoryview, crc: int = 0) -> int:
 
 @cache
 def _table() -> list[int]:
-    return [_step(value, 16) for value in range(65536)]
+    bytewise = [_step(value, 8) for value in range(256)]
+    halfway = (bytewise[value & 0xFF] ^ (value >> 8) for value in range(65536))
+    return [bytewise[value & 0xFF] ^ (value >> 8) for value in halfway]
 
 
 def _step(value: int, bits: int) -> int:
