@@ -81,16 +81,21 @@ SERVICES: Mapping[str, Service] = {
 
 
 def ask_metadata(
-    name: str, *, base: str | None = None, environ: Mapping[str, str] | None = None
+    name: str,
+    *,
+    base: str | None = None,
+    environ: Mapping[str, str] | None = None,
+    timeout_s: float = TIMEOUT_S,
 ) -> Credentials:
     """Return the credentials that the metadata service *name* (``obs``, ``aws``, ``oss``) has for this host.
 
     The service is asked at *base*, at the service's environment variable, or where the cloud puts it; never
-    through a proxy. Raises Denied where it does not answer or has no credentials.
+    through a proxy, for *timeout_s* seconds to connect and as many to read. Raises Denied where it does not
+    answer or has no credentials.
     """
     service = SERVICES[name]
     where = base or (environ or {}).get(service.base_variable) or service.base
-    host = _Host(where)
+    host = _Host(where, timeout_s)
     headers = _open_session(host, service)
     path = service.path
     if service.has_roles:
@@ -128,7 +133,7 @@ def _read_answer(text: str, service: Service, host: _Host) -> Credentials:
 class _Host:
     """The metadata service at one base URL, one short connection a question."""
 
-    def __init__(self, base: str) -> None:
+    def __init__(self, base: str, timeout_s: float) -> None:
         self.base = base.rstrip("/")
         parts = urlsplit(self.base)
         if not _is_address(parts):
@@ -136,17 +141,18 @@ class _Host:
                 f"{base!r} is no address of a metadata service", "", "write it as http://HOST[:PORT]"
             )
         self._address = parts.netloc
+        self._timeout_s = timeout_s
         self._prefix = parts.path
 
     def ask(self, method: str, path: str, headers: Mapping[str, str], but: tuple[int, ...] = ()) -> str:
         """Return the body of the answer, or "" where its status is one of *but*. Raises Denied."""
         try:
-            with closing(http.client.HTTPConnection(self._address, timeout=TIMEOUT_S)) as connection:
+            with closing(http.client.HTTPConnection(self._address, timeout=self._timeout_s)) as connection:
                 connection.request(method, self._prefix + path, headers=dict(headers))
                 with connection.getresponse() as answer:
                     body = answer.read(ANSWER_LIMIT + 1)
         except (OSError, http.client.HTTPException) as exc:
-            why = getattr(exc, "strerror", None) or type(exc).__name__
+            why = (exc.strerror or exc) if isinstance(exc, OSError) else type(exc).__name__
             raise self.failed(f"It does not answer: {why}.") from exc
         if answer.status in but:
             return ""

@@ -32,7 +32,8 @@ def refusal() -> BadConfiguration:
     error = caught.value
     shown = "".join(traceback.format_exception(error)) + repr(error) + error.next_step
     assert SECRET not in shown
-    assert not [e for e in (error.__cause__, error.__context__) if SECRET in repr(vars(e) if e else "")]
+    # Those of the TOML reader and of UTF-8 carry the whole file (the former from Python 3.14 on).
+    assert not isinstance(error.__context__, ValueError)
     assert error.next_step
     return error
 

@@ -8,6 +8,7 @@ import sys
 import textwrap
 import time
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,21 @@ def test_token_and_expiry_are_optional(tmp_path: Path) -> None:
     assert (found.token, found.expires) == (None, None)
 
 
+@pytest.fixture
+def full_stdin() -> Iterator[None]:
+    """Put something to read on this process's standard input, as the source of an upload may be."""
+    reader, writer = os.pipe()
+    os.write(writer, b"bytes of the source")
+    os.close(writer)
+    saved = os.dup(0)
+    os.dup2(reader, 0)
+    yield
+    os.dup2(saved, 0)
+    os.close(saved)
+    os.close(reader)
+
+
+@pytest.mark.usefixtures("full_stdin")
 def test_program_gets_its_arguments_unshelled_an_empty_stdin_and_the_environment(tmp_path: Path) -> None:
     code = f"""
     assert sys.argv[1:] == ["--password", "{SECRET}-argument", "a b"]

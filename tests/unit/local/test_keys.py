@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -82,12 +84,21 @@ def test_value_that_is_no_text_is_refused_unshown() -> None:
         ("1970-01-01T00:00:00.250Z", 0.25),
         ("1970-01-01T00:00:00.123456789Z", 0.123456),
         ("1970-01-01T02:00:00+02:00", 0.0),
-        ("1970-01-01T00:01:00", 60.0),
         (" 1970-01-01T00:00:01.000000Z\n", 1.0),
     ],
 )
 def test_expiry_is_seconds_since_the_epoch(text: str, seconds: float) -> None:
     assert parse_expiry(text) == pytest.approx(seconds, abs=1e-9)
+
+
+def test_time_without_a_zone_is_utc_wherever_we_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        assert parse_expiry("1970-01-01T00:01:00") == 60.0
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 @pytest.mark.parametrize("text", ["", "tomorrow", None, 1700000000, "2026-13-01T00:00:00Z"])

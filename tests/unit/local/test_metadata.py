@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 import traceback
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
 from obsup.errors import BadConfiguration, Denied
+from obsup.local.credentials import CredentialSettings, open_credentials
 from obsup.local.metadata import ANSWER_LIMIT, ask_metadata
 
 pytestmark = pytest.mark.enable_socket
@@ -206,10 +209,26 @@ def test_nobody_there_is_denied_with_what_to_do() -> None:
     assert "role" in caught.value.next_step
 
 
-def test_silence_is_denied_soon(aws: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("obsup.local.metadata.TIMEOUT_S", 0.2)
+def test_silence_is_denied_soon(aws: StandIn) -> None:
     aws.shutdown()
-    assert "It does not answer" in failure(aws).why
+    started = time.monotonic()
+    with pytest.raises(Denied, match="It does not answer: timed out"):
+        ask_metadata("aws", base=aws.base, timeout_s=0.2)
+    assert time.monotonic() - started < 5
+
+
+def test_profile_that_asks_is_served_and_renewed_ten_minutes_early(aws: StandIn, tmp_path: Path) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text('[profiles.host]\nmetadata_service = "aws"\n', encoding="utf-8")
+    settings = CredentialSettings("s3", "host", str(config))
+    environ = {"AWS_EC2_METADATA_SERVICE_ENDPOINT": aws.base}
+    now = 0.0
+    source = open_credentials(settings, environ=environ, home=tmp_path, clock=lambda: now)
+    first = source.current()
+    now = 86400.0 - 601
+    assert source.current() is first
+    now = 86400.0 - 600
+    assert source.current() is not first
 
 
 def test_no_proxy_comes_between(service: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,8 +20,8 @@ def look(provider: str, environ: dict[str, str] | None = None) -> Credentials | 
 
 
 AWS = """
-# comment
 [default]
+# comment
 aws_access_key_id = AKdefault
 aws_secret_access_key = SK%default=/+
 [work]
@@ -84,6 +84,11 @@ def test_ossutil_variables_name_file_and_profile(fs: FakeFilesystem) -> None:
     found = look("oss", {"OSSUTIL_CONFIG_FILE": "/etc/oss", "OSSUTIL_PROFILE": "b"})
     assert found is not None
     assert (found.access_key, found.origin) == ("AK", "[profile b] of /etc/oss")
+
+
+def test_byte_order_mark_is_no_error(fs: FakeFilesystem) -> None:
+    fs.create_file(HOME / ".aws/credentials", contents="\ufeff" + AWS.lstrip(), encoding="utf-8")
+    assert look("s3") is not None
 
 
 @pytest.mark.parametrize("provider", ["s3", "oss"])
