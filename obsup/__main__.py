@@ -2,4 +2,6 @@
 
 from obsup.cli.main import main
 
-main()
+# A worker process imports the module that began its driver, and must not begin another.
+if __name__ == "__main__":
+    main()
