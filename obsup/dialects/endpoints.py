@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from dataclasses import dataclass
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from obsup.dialects.addressing import DEFAULT_PORTS
 from obsup.dialects.dialect import Addressing
@@ -17,6 +17,7 @@ _AWS = r"amazonaws\.(?:com\.cn|com|eu)"
 _ALIYUN = r"aliyuncs\.com"
 _REGION = r"(?P<region>[a-z0-9-]+?)"
 
+_REGION_NAME = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 _HOST = re.compile(r"[a-z0-9_](?:[a-z0-9._-]*[a-z0-9_])?")
 _DNS_SAFE = re.compile(r"[a-z0-9][a-z0-9.-]*[a-z0-9]")
 
@@ -36,13 +37,17 @@ class Recognised:
 
 @dataclass(frozen=True, slots=True)
 class _Family:
-    """Hosts of one provider. Those of one ``domain`` redirect to each other; ``refusal``: why to use none."""
+    """Hosts of one provider. Those of one ``domain`` redirect to each other; ``refusal``: why to use none.
+
+    ``is_global``: beside this host there is one for each region, with the region after its first word.
+    """
 
     provider: str
     domain: str
     hosts: str
     region: str | None = None
     refusal: str = ""
+    is_global: bool = False
 
     def match(self, host: str) -> re.Match[str] | None:
         return re.fullmatch(rf"(?:(?P<bucket>.+)\.)?(?P<host>{self.hosts})", host)
@@ -56,17 +61,17 @@ _EXPRESS = "it serves directory buckets, whose session keys obsup does not speak
 _FAMILIES = (
     _Family("obs", "huawei", rf"obs-website\.{_REGION}\.{_HUAWEI}", refusal=_WEBSITE),
     _Family("obs", "huawei", rf"obs\.{_REGION}\.{_HUAWEI}"),
-    _Family("obs", "huawei", rf"obs\.{_HUAWEI}"),
+    _Family("obs", "huawei", rf"obs\.{_HUAWEI}", is_global=True),
     _Family("obs", "otc", rf"obs-website\.{_REGION}\.{_OTC}", refusal=_WEBSITE),
     _Family("obs", "otc", rf"obs\.{_REGION}\.{_OTC}"),
-    _Family("obs", "otc", r"obs\.otc\.t-systems\.com", region="eu-de"),
+    _Family("obs", "otc", r"obs\.otc\.t-systems\.com", region="eu-de", is_global=True),
     _Family("s3", "aws", rf"s3-website[.-]{_REGION}\.{_AWS}", refusal=_WEBSITE),
     _Family("s3", "aws", rf"s3express-.+\.{_AWS}", refusal=_EXPRESS),
     _Family("s3", "aws", rf"s3-accelerate(?:\.dualstack)?\.{_AWS}"),
     _Family("s3", "aws", rf"s3(?:-fips)?(?:\.dualstack)?\.{_REGION}\.{_AWS}"),
     _Family("s3", "aws", r"s3-external-1\.amazonaws\.com", region="us-east-1"),
     _Family("s3", "aws", rf"s3-{_REGION}\.{_AWS}"),
-    _Family("s3", "aws", r"s3\.amazonaws\.com", region="us-east-1"),
+    _Family("s3", "aws", r"s3\.amazonaws\.com", region="us-east-1", is_global=True),
     _Family("s3", "oss-s3", rf"s3\.(?P<region>oss-[a-z0-9-]+?)(?:-internal)?\.{_ALIYUN}"),
     _Family("oss", "oss", rf"(?P<region>cb-[a-z0-9-]+)\.[a-z0-9-]+\.oss-cloudbox(?:-control)?\.{_ALIYUN}"),
     _Family("oss", "oss", rf"oss-accelerate(?:-overseas)?\.{_ALIYUN}"),
@@ -144,6 +149,35 @@ def same_domain(endpoint: str, other_host: str) -> bool:
     if mine is None or theirs is None or theirs[0].refusal:
         return False
     return mine[0].domain == theirs[0].domain
+
+
+def in_region(endpoint: str, region: str) -> str:
+    """Return the endpoint of the same cloud in *region*; *endpoint* where its host does not tell regions apart.
+
+    A global host (``s3.amazonaws.com``) has its regional ones beside it (``s3.eu-west-1.amazonaws.com``).
+    """
+    parts = urlsplit(endpoint)
+    host = parts.hostname or ""
+    found = _family(host)
+    if found is None or not _REGION_NAME.fullmatch(region):
+        return endpoint
+    family, match = found
+    if "region" in match.re.groupindex:
+        first, last = match.span("region")
+        moved = host[:first] + region + host[last:]
+    elif family.is_global:
+        word, _, rest = match["host"].partition(".")
+        moved = f"{word}.{region}.{rest}"
+    else:
+        return endpoint
+    return urlunsplit(parts._replace(netloc=parts.netloc.replace(host, moved)))
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether *host* (without a port) is this very machine. RFC 6761: so is every ``*.localhost``."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    return _is_ip(host) and ipaddress.ip_address(host).is_loopback
 
 
 def default_addressing(endpoint: str, bucket: str) -> Addressing:

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from obsup.dialects.endpoints import default_addressing, normalise_endpoint, recognise, same_domain
+from obsup.dialects.endpoints import (
+    default_addressing,
+    in_region,
+    is_loopback,
+    normalise_endpoint,
+    recognise,
+    same_domain,
+)
 from obsup.errors import WrongUsage
 
 
@@ -198,3 +205,31 @@ def test_redirect_out_of_the_provider_is_not_followed(endpoint: str, other: str)
 )
 def test_default_addressing(endpoint: str, bucket: str, addressing: str) -> None:
     assert default_addressing(endpoint, bucket) == addressing
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "region", "moved"),
+    [
+        ("https://s3.amazonaws.com", "eu-west-1", "https://s3.eu-west-1.amazonaws.com"),
+        ("https://s3.us-east-1.amazonaws.com", "eu-west-1", "https://s3.eu-west-1.amazonaws.com"),
+        ("https://s3-us-west-2.amazonaws.com:8443", "eu-west-1", "https://s3-eu-west-1.amazonaws.com:8443"),
+        ("https://obs.otc.t-systems.com", "eu-nl", "https://obs.eu-nl.otc.t-systems.com"),
+        ("https://obs.myhuaweicloud.com", "cn-north-4", "https://obs.cn-north-4.myhuaweicloud.com"),
+        ("https://oss-cn-beijing.aliyuncs.com", "cn-hangzhou", "https://oss-cn-hangzhou.aliyuncs.com"),
+        ("https://oss-accelerate.aliyuncs.com", "cn-hangzhou", "https://oss-accelerate.aliyuncs.com"),
+        ("http://127.0.0.1:9000", "eu-west-1", "http://127.0.0.1:9000"),
+        ("https://s3.amazonaws.com", "x.evil.example/", "https://s3.amazonaws.com"),
+    ],
+)
+def test_endpoint_moves_to_another_region_of_its_cloud(endpoint: str, region: str, moved: str) -> None:
+    assert in_region(endpoint, region) == moved
+
+
+@pytest.mark.parametrize("host", ["localhost", "bucket.localhost", "127.0.0.1", "127.8.9.1", "::1"])
+def test_loopback_is_this_machine(host: str) -> None:
+    assert is_loopback(host)
+
+
+@pytest.mark.parametrize("host", ["localhost.example", "notlocalhost", "10.0.0.1", "1270.0.1", ""])
+def test_what_only_looks_like_loopback_is_not(host: str) -> None:
+    assert not is_loopback(host)
