@@ -15,6 +15,7 @@ from obsup.store import xml
 from obsup.store.clock import ServerClock
 from obsup.store.refusal import printable, read_refusal
 from obsup.store.store import CredentialSource, OpenBody
+from obsup.store.stored import decimal, read_stored
 from obsup.store.transport import Answer, Body, Transport
 
 ANSWER_TIMEOUT_S = 60.0
@@ -109,7 +110,7 @@ class HttpStore:
             )
         finally:
             body.close()
-        return self._stored(answer, xml.bare_etag(answer.headers.get("etag")))
+        return read_stored(answer, self.dialect.headers, xml.bare_etag(answer.headers.get("etag")))
 
     def copy_part(
         self, upload: Upload, part_number: int, source: str, *, byte_range: tuple[int, int] | None = None
@@ -132,7 +133,7 @@ class HttpStore:
         etag = xml.bare_etag(xml.text(self._document(call, answer, "CopyPartResult"), "ETag"))
         if not etag:
             raise LineError("incomplete", "the answer to copy names no ETag", sent=True)
-        return self._stored(answer, etag)
+        return read_stored(answer, self.dialect.headers, etag)
 
     def complete(
         self, upload: Upload, parts: Sequence[tuple[int, str]], headers: Mapping[str, str]
@@ -151,7 +152,7 @@ class HttpStore:
         answer = self._exchange(call)
         root = self._document(call, answer, "CompleteMultipartUploadResult")
         etag = xml.bare_etag(xml.text(root, "ETag"))
-        return self._stored(answer, etag, location=xml.text(root, "Location") or None)
+        return read_stored(answer, self.dialect.headers, etag, location=xml.text(root, "Location") or None)
 
     def abort(self, upload: Upload) -> None:
         """Source: OBS API reference, "Canceling a Multipart Upload"."""
@@ -249,7 +250,7 @@ class HttpStore:
             )
         finally:
             body.close()
-        return self._stored(answer, xml.bare_etag(answer.headers.get("etag")))
+        return read_stored(answer, self.dialect.headers, xml.bare_etag(answer.headers.get("etag")))
 
     def head_object(self, target: Target) -> ObjectInfo | None:
         """Source: OBS API reference, "Querying Object Metadata"."""
@@ -272,7 +273,7 @@ class HttpStore:
             },
             upload_id=headers.get(names.upload_id) if names.upload_id else None,
             version_id=headers.get(names.version_id),
-            crc64=_decimal(headers.get(names.crc64) if names.crc64 else None),
+            crc64=decimal(headers.get(names.crc64) if names.crc64 else None),
             request_id=printable(headers.get(names.request_id, "")),
             last_modified=headers.get("last-modified", ""),
             sse=headers.get(names.sse) if names.sse else None,
@@ -332,27 +333,6 @@ class HttpStore:
             raise LineError("incomplete", f"the answer to {call.operation} is another document", sent=True)
         return root
 
-    def _stored(self, answer: Answer, etag: str, *, location: str | None = None) -> Stored:
-        names, headers = self.dialect.headers, answer.headers
-        sse, sse_c = names.sse or "", names.sse_c or ""
-        return Stored(
-            status=answer.status,
-            etag=etag,
-            request_id=printable(headers.get(names.request_id, "")),
-            host_id=printable(headers.get(names.host_id, "")),
-            version_id=headers.get(names.version_id),
-            location=location,
-            crc64=_decimal(headers.get(names.crc64) if names.crc64 else None),
-            sse_kms=headers.get(sse),
-            sse_kms_key=headers.get(names.sse_kms_key_id or ""),
-            sse_c=headers.get(sse_c + "algorithm"),
-            sse_c_key_md5=headers.get((sse_c + "key-md5").lower()),
-        )
-
 
 def _is_encoded(root: xml.Element) -> bool:
     return xml.text(root, "EncodingType") == "url"
-
-
-def _decimal(text: str | None) -> int | None:
-    return int(text) if text is not None and text.isascii() and text.isdigit() and len(text) <= 20 else None
