@@ -135,10 +135,12 @@ class _Host:
 
     def __init__(self, base: str, timeout_s: float) -> None:
         self.base = base.rstrip("/")
-        parts = urlsplit(self.base)
-        if not _is_address(parts):
+        parts = _split(self.base)
+        if parts is None:
             raise BadConfiguration(
-                f"{base!r} is no address of a metadata service", "", "write it as http://HOST[:PORT]"
+                f"{base.rpartition('@')[2]!r} is no address of a metadata service",
+                "",
+                "write it as http://HOST[:PORT]",
             )
         self._address = parts.netloc
         self._timeout_s = timeout_s
@@ -171,9 +173,10 @@ class _Host:
         )
 
 
-def _is_address(parts: SplitResult) -> bool:
+def _split(base: str) -> SplitResult | None:
     try:
+        parts = urlsplit(base)
         parts.port  # noqa: B018
     except ValueError:
-        return False
-    return parts.scheme == "http" and bool(parts.hostname) and "@" not in parts.netloc
+        return None
+    return parts if parts.scheme == "http" and parts.hostname and "@" not in parts.netloc else None

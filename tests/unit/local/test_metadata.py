@@ -243,9 +243,19 @@ def test_environment_variable_names_the_service(service: StandIn) -> None:
 
 
 @pytest.mark.parametrize(
-    "base", ["https://h", "169.254.169.254", "http://", "http://h:x", "http://u:p@h", "http://h:99999"]
+    "base",
+    [
+        "https://h",
+        "169.254.169.254",
+        "http://",
+        "http://h:x",
+        "http://u:hidden@h",
+        "http://[::1",
+        "http://h:99999",
+    ],
 )
 def test_what_is_no_address_is_bad_configuration(base: str) -> None:
     with pytest.raises(BadConfiguration, match="no address") as caught:
         ask_metadata("aws", base=base)
     assert caught.value.exit_code == 78
+    assert "hidden" not in repr(caught.value)
