@@ -99,6 +99,7 @@ def guess_content_type(key: str) -> str:
     A packed file has the type of its packing, not of what is inside: ``x.tar.gz`` is ``application/gzip``.
     Without a known suffix it is ``binary/octet-stream``.
     """
+    # The name alone: mimetypes takes URLs, and would read a scheme or a host into a key.
     media_type, packing = _media_types().guess_type(f"/{key.rpartition('/')[2]}", strict=True)
     if packing is not None:
         return _PACKINGS.get(packing, DEFAULT_CONTENT_TYPE)

@@ -360,6 +360,7 @@ def test_key_gives_the_content_type_where_none_is_given() -> None:
         ("a.tar.xz", "application/x-xz"),
         ("data:text/html,x", "binary/octet-stream"),
         ("http://x/a.txt", "text/plain"),
+        ("//[a.txt", "text/plain"),
         ("a.txt?x", "binary/octet-stream"),
         ("", "binary/octet-stream"),
         (".txt", "binary/octet-stream"),
