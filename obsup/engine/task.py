@@ -13,7 +13,7 @@ from obsup.dialects.object_headers import Operation, object_headers
 from obsup.engine.connect import Connection
 from obsup.engine.order import Order
 from obsup.engine.stop import StopSignal
-from obsup.engine.worker import Proving, choose_proving
+from obsup.engine.worker import Manner, Proving, choose_proving
 from obsup.local import checkpoint as checkpoints
 from obsup.store.store import ObjectStore
 
@@ -48,6 +48,11 @@ class Task:
     def proving(self) -> Proving:
         """What each part is proved with."""
         return choose_proving(self.order.digest, self.dialect, encrypted=self.order.encrypted)
+
+    @property
+    def manner(self) -> Manner:
+        """How each part is sent."""
+        return Manner(self.proving, self.order.content_md5, self.observe, self.gate)
 
     @property
     def checkpoint_path(self) -> Path | None:

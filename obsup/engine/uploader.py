@@ -25,8 +25,8 @@ from obsup.errors import SourceChanged, UploadGone
 from obsup.local import checkpoint as checkpoints
 from obsup.local.checkpoint import Checkpoint, CheckpointDamaged
 from obsup.local.lock import UploadLock
-from obsup.local.source import changes, check_readable, check_unchanged, stat_source
-from obsup.model import Receipt, SourceStat, Upload
+from obsup.local.source import FileWindow, changes, check_readable, check_unchanged, stat_source
+from obsup.model import Part, Receipt, SourceStat, Upload
 from obsup.store.verdicts import explain
 
 # How often Complete may find parts unfit, and how often a source may change, before that is the result.
@@ -83,9 +83,10 @@ class Uploader:
         """Send the source in one request; again where it changed meanwhile and the order says so."""
         for left in reversed(range(ROUNDS)):
             plan = Plan(stat.size, max(stat.size, DEFAULT_PART_SIZE))
+            content = FileWindow(self._task.source, Part(1, 0, stat.size), stat)
             self._announce(plan, {})
             try:
-                return self._result(None, plan, put_whole(self._task, stat))
+                return self._result(None, plan, put_whole(self._task, content))
             except SourceChanged:
                 if not left or self._order.on_change == "fail":
                     raise

@@ -6,15 +6,17 @@ import base64
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from obsup import events
 from obsup.dialects.dialect import Dialect
 from obsup.engine.proof import looks_like_md5
 from obsup.errors import DataMismatch
 from obsup.local.digest import PartDigest
-from obsup.local.source import PartBody, check_unchanged, hash_part
+from obsup.local.source import FileWindow
 from obsup.model import Part, Receipt, SourceStat, Stored, Upload
-from obsup.store.store import ObjectStore
+from obsup.store.store import ObjectStore, OpenBody
+from obsup.store.transport import Body
 
 RESENDS = 2
 
@@ -64,56 +66,112 @@ def confirms(stored: Stored, digest: PartDigest, proving: Proving) -> bool | Non
     return stored.etag.lower() == digest.md5
 
 
-def send_part(
-    job: PartJob, store: ObjectStore, *, observe: events.Observer = events.ignore, gate: Gate | None = None
-) -> Receipt:
-    """Send one part and return the receipt, once the store has confirmed the very bytes that were read.
+class HashedBody(Body, Protocol):
+    """A body that knows the digest of what it handed out."""
 
-    Raises SourceChanged where the file is not the one planned, DataMismatch where the store confirms other
-    bytes three times in a row, and what the store and the disk raise.
+    digest: PartDigest
+
+
+class Content(Protocol):
+    """The bytes of one part, which can be sent as often as it takes."""
+
+    @property
+    def part(self) -> Part:
+        """Where the bytes belong."""
+        ...
+
+    def open(
+        self, fresh: Callable[[], PartDigest], *, on_sent: Callable[[int], None], gate: Gate | None
+    ) -> HashedBody:
+        """Return the bytes as a body; *fresh* makes the digest that they are to be fed to."""
+        ...
+
+    def md5(self, gate: Gate | None) -> str:
+        """Return the MD5 in hex, before anything is sent."""
+        ...
+
+    def check(self) -> None:
+        """Raise SourceChanged where these are no longer the bytes that were planned."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How content is sent: what proves it, whether with Content-MD5, who hears of it, and what holds it back."""
+
+    proving: Proving
+    content_md5: bool = False
+    observe: events.Observer = events.ignore
+    gate: Gate | None = None
+
+
+Send = Callable[[OpenBody, "str | None"], Stored]
+"""Sends a body, with its Content-MD5 where it is to carry one."""
+
+
+def send_proved(content: Content, send: Send, manner: Manner, *, what: str) -> tuple[Stored, PartDigest]:
+    """Send *content* until the store does not confirm other bytes than were read; return its answer and the digest.
+
+    *what* names the content in messages. Raises DataMismatch where the store confirms other bytes three times in
+    a row, and what the content, the store and the disk raise.
     """
-    path, part = Path(job.path), job.part
-    check_unchanged(path, job.stat)
+    part = content.part
+    content.check()
     for resend in range(1 + RESENDS):
         if resend:
-            observe(
+            manner.observe(
                 events.Retried(part.number, resend, "the store confirmed other bytes than were sent", 0.0)
             )
-        stored, digest = _send_once(job, store, observe=observe, gate=gate)
-        check_unchanged(path, job.stat)
-        if confirms(stored, digest, job.proving) is not False:
-            observe(events.PartStored(part.number, part.size))
-            return Receipt(part.number, part.size, stored.etag, digest.md5, digest.crc64)
+        stored, digest = _send_once(content, send, manner)
+        content.check()
+        if confirms(stored, digest, manner.proving) is not False:
+            manner.observe(events.PartStored(part.number, part.size))
+            return stored, digest
     raise DataMismatch(
-        f"part {part.number} of {job.upload.target} arrives changed",
+        f"{what} arrives changed",
         f"sent with MD5 {digest.md5}, CRC-64 {digest.crc64}; the store has ETag {stored.etag}",
-        "look at the line (proxies, memory); what is stored stays",
+        "look at the line (proxies, memory), then run the same command again; what is stored stays",
     )
 
 
-def _send_once(
-    job: PartJob, store: ObjectStore, *, observe: events.Observer, gate: Gate | None
-) -> tuple[Stored, PartDigest]:
-    """Send the part; return the store's answer and the digest of what was read in the attempt that it answers."""
-    digests: list[PartDigest] = []
+def _send_once(content: Content, send: Send, manner: Manner) -> tuple[Stored, PartDigest]:
+    """Send the content; return the answer and the digest of what was read in the attempt that it answers."""
+    bodies: list[HashedBody] = []
 
-    def open_body() -> PartBody:
-        digests.append(job.proving.digest())
-        return PartBody(
-            Path(job.path),
-            job.part,
-            digest=digests[-1],
-            on_sent=lambda sent: observe(events.PartSent(job.part.number, sent)),
-            gate=gate,
-        )
+    def sent(so_far: int) -> None:
+        manner.observe(events.PartSent(content.part.number, so_far))
 
-    content_md5 = content_md5_of(Path(job.path), job.part, gate) if job.content_md5 else None
-    stored = store.upload_part(job.upload, job.part.number, open_body, content_md5=content_md5)
-    return stored, digests[-1]
+    def open_body() -> HashedBody:
+        bodies.append(content.open(manner.proving.digest, on_sent=sent, gate=manner.gate))
+        return bodies[-1]
+
+    content_md5 = None
+    if manner.content_md5:  # it must be known before the first byte is sent
+        content_md5 = base64.b64encode(bytes.fromhex(content.md5(manner.gate))).decode()
+    stored = send(open_body, content_md5)
+    return stored, bodies[-1].digest
 
 
-def content_md5_of(path: Path, part: Part, gate: Gate | None) -> str:
-    """Return the Content-MD5 of the part, which must be known before the first byte is sent: a second read."""
-    digest = PartDigest(md5=True)
-    hash_part(path, part, digest, gate)
-    return base64.b64encode(bytes.fromhex(digest.md5 or "")).decode()
+def send_content(content: Content, upload: Upload, store: ObjectStore, manner: Manner) -> Receipt:
+    """Send *content* as a part of *upload* and return the receipt, once the store confirmed the bytes that were read.
+
+    Raises as ``send_proved`` does.
+    """
+    part = content.part
+
+    def send(open_body: OpenBody, content_md5: str | None) -> Stored:
+        return store.upload_part(upload, part.number, open_body, content_md5=content_md5)
+
+    stored, digest = send_proved(content, send, manner, what=f"part {part.number} of {upload.target}")
+    return Receipt(part.number, part.size, stored.etag, digest.md5, digest.crc64)
+
+
+def send_part(
+    job: PartJob, store: ObjectStore, *, observe: events.Observer = events.ignore, gate: Gate | None = None
+) -> Receipt:
+    """Send one part of a file and return its receipt.
+
+    Raises SourceChanged where the file is not the one planned, and as ``send_proved`` does.
+    """
+    window = FileWindow(Path(job.path), job.part, job.stat)
+    return send_content(window, job.upload, store, Manner(job.proving, job.content_md5, observe, gate))

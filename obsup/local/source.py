@@ -6,6 +6,7 @@ import errno
 import os
 import stat as stat_module
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from obsup.errors import LocalFailure, SourceChanged, SourceUnreadable
@@ -158,6 +159,35 @@ def hash_part(path: Path, part: Part, digest: PartDigest, gate: Callable[[int], 
             pass
     finally:
         body.close()
+
+
+@dataclass(frozen=True, slots=True)
+class FileWindow:
+    """One part of a file that had the identity *stat* when it was planned."""
+
+    path: Path
+    part: Part
+    stat: SourceStat
+
+    def open(
+        self,
+        fresh: Callable[[], PartDigest],
+        *,
+        on_sent: Callable[[int], None] | None = None,
+        gate: Callable[[int], None] | None = None,
+    ) -> PartBody:
+        """Return the window as a body: each time it is read again, and hashed again."""
+        return PartBody(self.path, self.part, digest=fresh(), on_sent=on_sent, gate=gate)
+
+    def md5(self, gate: Callable[[int], None] | None = None) -> str:
+        """Return the MD5 in hex: a read of its own."""
+        digest = PartDigest(md5=True)
+        hash_part(self.path, self.part, digest, gate)
+        return digest.md5 or ""
+
+    def check(self) -> None:
+        """Raise SourceChanged where the file is no longer the one that was planned."""
+        check_unchanged(self.path, self.stat)
 
 
 def _read_failed(path: Path, exc: OSError) -> LocalFailure:
