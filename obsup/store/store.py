@@ -25,7 +25,17 @@ class CredentialSource(Protocol):
         ...
 
 
-class ObjectStore(Protocol):
+class PartStore(Protocol):
+    """The one verb that a worker needs. Raises as ObjectStore's verbs do."""
+
+    def upload_part(
+        self, upload: Upload, part_number: int, open_body: OpenBody, *, content_md5: str | None = None
+    ) -> Stored:
+        """Send one part. A part sent again under the same part number replaces the first."""
+        ...
+
+
+class ObjectStore(PartStore, Protocol):
     """The verbs. Each raises StoreError where the store refused and LineError where it did not answer.
 
     Safe to call from many threads. A verb tries once; RetryingStore is the same store with patience.
@@ -35,12 +45,6 @@ class ObjectStore(Protocol):
 
     def initiate(self, target: Target, headers: Mapping[str, str]) -> str:
         """Begin a multipart upload and return its upload id."""
-        ...
-
-    def upload_part(
-        self, upload: Upload, part_number: int, open_body: OpenBody, *, content_md5: str | None = None
-    ) -> Stored:
-        """Send one part. A part sent again under the same part number replaces the first."""
         ...
 
     def copy_part(
