@@ -1,6 +1,7 @@
 """Failures on demand: rules that say what goes wrong, where, and how often.
 
-A RULE is ``WHAT[=VALUE][,op=OP][,part=N][,key=GLOB][,times=N][,after=N]``.
+A RULE is ``WHAT[=VALUE][,op=OP][,part=N][,key=GLOB][,times=N][,after=N]``. A request that WHAT cannot
+befall (a bit flipped in a list, a body cut behind its end) is no match and is not counted.
 
 WHAT, refused before any work:
   error=STATUS:CODE       answer this error; with retry-after=SECONDS a Retry-After header, with early=1
@@ -53,6 +54,14 @@ _BARE = frozenset(
 )
 _KINDS = _ERRORS | _SIZES | _SECONDS | _BARE | {"error-in-200"}
 _LASTING = frozenset({"slow", "skew", "close-idle"})
+_UPLOADS = frozenset({"part", "copy", "complete", "abort", "parts"})
+_BEFALLS = {
+    "flip-bit": frozenset({"part", "put"}),
+    "empty-etag": frozenset({"complete"}),
+    "error-in-200": frozenset({"complete", "copy"}),
+    "forget-upload": _UPLOADS,
+}
+"""The operations that a kind of fault can befall, where not all."""
 _OPTIONS = frozenset({"op", "part", "key", "times", "after", "retry-after", "early", "done"})
 
 
@@ -84,6 +93,8 @@ class Place:
     part_number: int | None = None
     key: str = ""
     is_last: bool = False
+    body: int = 0
+    """Bytes of the body, as promised."""
 
 
 def parse_fault(rule: str) -> Fault:
@@ -129,6 +140,10 @@ def parse_fault(rule: str) -> Fault:
 def applies(fault: Fault, place: Place) -> bool:
     """Tell whether *fault* is meant for a request at *place*, however often it has struck."""
     if fault.operation not in ("any", place.operation):
+        return False
+    if place.operation not in _BEFALLS.get(fault.kind, {place.operation}):
+        return False
+    if fault.kind in ("drop-request", "reset") and place.body < fault.number:
         return False
     if fault.parts is not None and (place.part_number is None or place.part_number not in fault.parts):
         return False

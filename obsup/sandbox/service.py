@@ -63,7 +63,7 @@ class Service:
             except Refused:
                 upload = None
             is_last = upload is not None and any(part.size > length for part in upload.listed_parts())
-        return Place(operation, part_number, request.key, is_last)
+        return Place(operation, part_number, request.key, is_last, length)
 
     def forget_upload(self, request: Request) -> None:
         """Let the request's upload vanish (a fault)."""

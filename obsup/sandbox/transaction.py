@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import io
 import socket
+import ssl
 import threading
 import time
 import uuid
@@ -26,6 +27,7 @@ from obsup.sandbox.signatures import Claim, read_claim
 
 _DRAIN_LIMIT = 64 * 1024 * 1024
 """So much of a refused body is read, in bytes, to keep the connection; beyond, it is closed."""
+_LINE_ERRORS = (ConnectionError, ssl.SSLError)
 _LINGER_S = 2.0
 _PACED_SOCKET_BUFFER = 64 * 1024
 
@@ -77,7 +79,7 @@ class Transaction:
         """Perform the request, record it, and answer it as far as the faults let it."""
         try:
             answer = self._perform()
-        except (ConnectionLost, ConnectionError) as lost:
+        except (ConnectionLost, *_LINE_ERRORS) as lost:
             self._record(status=0, code="")
             return Ending.RESET if isinstance(lost, ResetConnection) else Ending.CLOSE
         self._keep_open = self._drain() and self._keep_open
@@ -87,7 +89,7 @@ class Transaction:
         self._record(status=answer.status, code=answer.code)
         try:
             return self._send(answer)
-        except ConnectionError:
+        except _LINE_ERRORS:
             return Ending.CLOSE
 
     def _perform(self) -> Answer:
@@ -116,6 +118,10 @@ class Transaction:
             )
         except Refused as refused:
             return self._refuse(refused)
+        except _LINE_ERRORS:
+            raise
+        except OSError as exc:  # The sandbox's own disk: full, or taken away.
+            return self._refuse(Refused(500, "InternalError", f"We encountered an internal error: {exc}"))
         late = self._faults.get("error-after") or self._faults.get("error-in-200")
         return self._refuse(_refusal(late)) if late is not None else answer
 
@@ -216,7 +222,7 @@ class Transaction:
             return False
         try:
             return self._body.drain(_DRAIN_LIMIT)
-        except (ConnectionLost, ConnectionError):
+        except (ConnectionLost, *_LINE_ERRORS):
             return False
 
     def _send(self, answer: Answer) -> Ending:
@@ -224,6 +230,8 @@ class Transaction:
         head = self._head(answer)
         body = b"" if is_head else answer.body
         if "truncate-answer" in self._faults:
+            if answer.stream is not None and not is_head:
+                body = b"".join(answer.stream)
             cut = len(head) + len(body) // 2 if body else len(head) // 2
             self._wire.connection.sendall((head + body)[:cut])
             return Ending.CLOSE

@@ -218,6 +218,23 @@ def test_boto3_presigns_urls_that_work(start: Callable[..., Sandbox], signature:
     assert put_url(url.replace("partNumber=1", "partNumber=2"), b"hello").status == 403
 
 
+@pytest.mark.usefixtures("_localhost_buckets")
+def test_custom_domains_lead_to_their_bucket(start: Callable[..., Sandbox], source: Path) -> None:
+    """OBS signs the domain there, OSS the bucket."""
+    sandbox = start(custom_domains={"files.localhost": "bucket"}, aws_vendor="obs")
+    domain = f"http://files.localhost:{sandbox.port}"
+    for signature in ("v2", "v4"):
+        client = esdk(sandbox, signature, server=domain, path_style=False, is_cname=True)
+        assert client.putFile("bucket", KEY, str(source)).status == 200
+        client.close()
+        assert_stored(sandbox, source)
+    for auth in (oss2.Auth, oss2.AuthV4):
+        credentials = auth(sandbox.access_key, sandbox.secret_key)
+        bucket = oss2.Bucket(credentials, domain, "bucket", is_cname=True, region="cn-hangzhou")
+        assert bucket.put_object("oss", b"data").status == 200
+    assert {record.bucket for record in sandbox.requests} == {"bucket"}
+
+
 def test_boto3_sends_chunks_with_a_trailer_over_tls(
     start: Callable[..., Sandbox], tls: tuple[Path, Path], source: Path
 ) -> None:

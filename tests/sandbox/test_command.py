@@ -115,6 +115,49 @@ time.sleep(20)
     process.communicate()
 
 
+def test_a_key_pressed_in_the_terminal_reaches_command_once(tmp_path: Path) -> None:
+    """The terminal signals the whole process group; passing that on as well would be a second Ctrl-C."""
+    counting = """
+import signal, time
+seen = []
+signal.signal(signal.SIGINT, lambda *_: seen.append(1))
+print("ready", flush=True)
+while not seen:
+    time.sleep(0.01)
+time.sleep(0.3)
+print("seen", len(seen), flush=True)
+"""
+    driver = """
+import os, pty, sys
+pid, terminal = pty.fork()
+if pid == 0:
+    os.execv(sys.executable, [sys.executable, "-m", "obsup.sandbox", "--", sys.executable, sys.argv[1]])
+said = b""
+while b"ready" not in said:
+    said += os.read(terminal, 100)
+os.write(terminal, b"\\x03")
+try:
+    while block := os.read(terminal, 100):
+        said += block
+except OSError:
+    pass
+print(said.decode(), os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"""
+    script = tmp_path / "counting.py"
+    script.write_text(counting)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", driver, str(script)],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        env=environment,
+        check=True,
+    )
+    assert "seen 1" in done.stdout
+    assert done.stdout.split()[-1] == "0"
+
+
 def test_a_signal_that_command_does_not_handle_ends_both() -> None:
     process = spawn("--", "sleep", "20")
     time.sleep(0.5)

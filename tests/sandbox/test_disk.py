@@ -215,6 +215,16 @@ def test_discarded_bodies_are_hashed_and_objects_are_sparse(
     assert client.send("HEAD", "key").headers["content-length"] == "3001000"
 
 
+def test_a_disk_that_fails_is_an_internal_error(sandbox: Sandbox, client: Client) -> None:
+    upload_id = client.initiate("key")
+    incoming = sandbox.directory / ".sandbox/incoming"
+    incoming.rmdir()
+    reply = client.part("key", upload_id, 1, b"data")
+    assert (reply.status, reply.code) == (500, "InternalError")
+    incoming.mkdir()
+    assert client.part("key", upload_id, 1, b"data").status == 200
+
+
 def test_named_buckets_are_the_only_ones(
     start: Callable[..., Sandbox], connect: Callable[..., Client]
 ) -> None:

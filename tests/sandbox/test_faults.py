@@ -202,6 +202,11 @@ def test_truncate_answer_ends_in_the_middle(sandbox: Sandbox, client: Client) ->
     sandbox.add_fault("truncate-answer,op=complete")
     with pytest.raises(http.client.IncompleteRead):
         client.complete("key", upload_id, etags)
+    client.close()
+    sandbox.add_fault("truncate-answer,op=get")
+    with pytest.raises(http.client.IncompleteRead) as caught:
+        client.send("GET", "key")
+    assert caught.value.partial == DATA[: len(DATA) // 2]
     sandbox.add_fault("truncate-answer,op=head")
     client.close()
     assert "content-length" not in client.send("HEAD", "key").headers
@@ -310,6 +315,24 @@ def test_faults_are_given_at_the_start_too(
     ],
 )
 def test_where_a_rule_applies(rule: str, place: Place, wanted: bool) -> None:
+    assert applies(parse_fault(rule), place) is wanted
+
+
+@pytest.mark.parametrize(
+    ("rule", "place", "wanted"),
+    [
+        ("flip-bit", Place("initiate"), False),
+        ("flip-bit", Place("put"), True),
+        ("empty-etag", Place("part", 1), False),
+        ("error-in-200=X", Place("part", 1), False),
+        ("error-in-200=X", Place("copy", 1), True),
+        ("forget-upload", Place("initiate"), False),
+        ("drop-request=100", Place("part", 1, body=99), False),
+        ("drop-request=100", Place("part", 1, body=100), True),
+        ("reset", Place("get"), True),
+    ],
+)
+def test_a_rule_spares_what_it_cannot_befall(rule: str, place: Place, wanted: bool) -> None:
     assert applies(parse_fault(rule), place) is wanted
 
 
