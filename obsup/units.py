@@ -11,8 +11,8 @@ TIB = 1024 * GIB
 
 _BINARY = {"": 1, "K": KIB, "M": MIB, "G": GIB, "T": TIB}
 _DECIMAL = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(IB|B|)", re.IGNORECASE)
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)([smhd]?)")
+_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([KMGT]?)(IB|B|)", re.IGNORECASE)
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)([smhd]?)")
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 

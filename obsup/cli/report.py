@@ -25,14 +25,18 @@ def resume_command(argv: list[str]) -> str:
 
 def error_lines(error: ObsupError, *, resume: str | None) -> str:
     """Return what happened, why, and what to do next."""
-    lines = [f"Error: {error.what}."]
+    lines = [f"Error: {_sentence(error.what)}"]
     if error.why:
-        lines.append(f"Why:   {error.why}.")
+        lines.append(f"Why:   {_sentence(error.why)}")
     if error.retryable and resume:
         lines.append(f"Next:  run again, what is stored is not sent again: {resume}")
     elif error.next_step:
-        lines.append(f"Next:  {error.next_step}.")
+        lines.append(f"Next:  {_sentence(error.next_step)}")
     return "\n".join(line.replace("\n", "\n       ") for line in lines)
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith((".", "?", "…")) else f"{text}."
 
 
 def say(text: str) -> None:

@@ -57,8 +57,8 @@ class Uploader:
     def run(self) -> Result:
         """Upload, and return once the object is in place and proved."""
         task, order = self._task, self._order
-        stat = stat_source(task.source)
-        check_readable(task.source)
+        stat = stat_source(order.source)
+        check_readable(order.source)
         plan = make_plan(stat.size, task.dialect.limits, parts=order.parts, part_size=order.part_size)
         task.headers("initiate")  # what the dialect lacks is said before anything is sent
         with UploadLock(

@@ -192,7 +192,8 @@ def _nothing_found(
     sections: tuple[Section, ...],
     place: Path,
 ) -> Denied:
-    looked = [f"environment variables {', '.join(names.access for names in variables)}"]
+    pairs = ", ".join(f"{names.access} and {names.secret}" for names in variables)
+    looked = [f"environment variables {pairs}"]
     looked.append(f"profile {settings.profile} of {place}" if settings.profile else "no --profile named")
     looked.extend(str(section) for section in sections)
     names = VENDOR_VARIABLES.get(settings.provider, OWN_VARIABLES[1:])[0]

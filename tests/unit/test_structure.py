@@ -26,7 +26,7 @@ FLOORS = {
     "sandbox": {"sandbox"},
     "__main__": {"cli"},
     "__init__": WORDS | {"api"},
-    **{word: WORDS for word in ("model", "errors", "units", "events")},
+    **dict.fromkeys(("model", "errors", "units", "events"), WORDS),
 }
 # Which rooms may hold which library.
 ROOMS = {

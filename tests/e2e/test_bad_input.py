@@ -1,0 +1,146 @@
+"""Bad input: one clear message, the documented code, no traceback, nothing initiated, nothing lost."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from obsup.sandbox import Sandbox
+from tests.shell import Outcome, Shell
+
+MakeFile = Callable[..., Path]
+
+
+def refused(outcome: Outcome, code: int, *words: str) -> None:
+    """Assert that *outcome* is one clear error with *code* that says *words*."""
+    assert outcome.code == code, outcome.err
+    assert outcome.out == ""
+    assert "Traceback" not in outcome.err
+    assert outcome.err.count("Error:") == 1
+    for word in words:
+        assert word in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (["missing", "bucket/key"], 66, ["missing", "No such file"]),
+        ([".", "bucket/key"], 66, ["is a directory"]),
+        (["/dev/null", "bucket/key"], 66, ["no regular file"]),
+        (["bigfile", "bucket"], 2, ["names no key", "bucket/bigfile"]),
+        (["bigfile", "My_Bucket/key"], 2, ["'My_Bucket' is no bucket name", "did you mean my-bucket?"]),
+        (["bigfile", "ftp://bucket/key"], 2, ["ftp:// is not known"]),
+        (["bigfile", "bucket/" + "k" * 1025], 2, ["too long", "1 bytes"]),
+        (["bigfile", "bucket/key", "--parts", "0"], 2, ["1 to 10000 parts", "--parts 1"]),
+        (["bigfile", "bucket/key", "--parts", "10001"], 2, ["--parts 10000"]),
+        (["bigfile", "bucket/key", "--parts", "50"], 2, ["100.0 KiB", "--parts 9"]),
+        (["bigfile", "bucket/key", "--part-size", "1K"], 2, ["--part-size 100K"]),
+        (["bigfile", "bucket/key", "--part-size", "6G"], 2, ["--part-size 5G"]),
+        (["bigfile", "bucket/key", "--part-size", "lots"], 2, ["not a size"]),
+        (["bigfile", "bucket/key", "--parts", "2", "--part-size", "1M"], 2, ["exclude each other"]),
+        (["bigfile", "bucket/key", "--storage-class", "FROZEN"], 2, ["FROZEN", "STANDARD"]),
+        (["bigfile", "bucket/key", "--until", "25:99"], 2, ["HH:MM"]),
+        (["bigfile", "bucket/key", "--endpoint", "ftp://x"], 2, []),
+        (["bigfile", "bucket/key", "--part"], 2, []),
+        (["bigfile"], 2, ["TARGET"]),
+    ],
+    ids=lambda value: " ".join(value)[:40] if isinstance(value, list) else str(value),
+)
+def test_bad_words(
+    words: list[str], code: int, says: list[str], shell: Shell, sandbox: Sandbox, make_file: MakeFile
+) -> None:
+    """Nothing is sent for a command line that cannot be."""
+    make_file(1_000_000)
+    refused(shell.run("upload", *words), code, *says)
+    assert sandbox.requests == []
+    assert [path.name for path in shell.folder.iterdir()] == ["bigfile"]
+
+
+def test_an_unreadable_source(shell: Shell, sandbox: Sandbox, make_file: MakeFile) -> None:
+    """Permission is looked at before anything is initiated."""
+    make_file(1000).chmod(0)
+    if os.access(shell.folder / "bigfile", os.R_OK):  # root reads everything
+        (shell.folder / "bigfile").unlink()
+        (shell.folder / "bigfile").symlink_to("bigfile")
+    refused(shell.run("upload", "bigfile", "bucket/key"), 66, "cannot read bigfile")
+    assert sandbox.requests == []
+
+
+def test_no_credentials(shell: Shell, sandbox: Sandbox, make_file: MakeFile) -> None:
+    """The message names the variables that were looked for."""
+    make_file(1000)
+    bare = Shell(shell.folder, {"OBSUP_ENDPOINT": sandbox.endpoint})
+    refused(
+        bare.run("upload", "bigfile", "bucket/key"),
+        77,
+        "AccessKeyID",
+        "SecretAccessKey",
+        "OBSUP_ACCESS_KEY_ID",
+    )
+    assert sandbox.requests == []
+
+
+def test_no_endpoint(shell: Shell, make_file: MakeFile) -> None:
+    """The message says how to name one."""
+    make_file(1000)
+    refused(Shell(shell.folder).run("upload", "bigfile", "bucket/key"), 78, "--endpoint", "OBSUP_ENDPOINT")
+
+
+def test_wrong_credentials(shell: Shell, sandbox: Sandbox, make_file: MakeFile) -> None:
+    """77, the store's own words, and nothing left behind."""
+    make_file(1_000_000)
+    outcome = shell.run("upload", "bigfile", "bucket/key", "--parts", "5", SecretAccessKey="wrong")
+    refused(outcome, 77, "SignatureDoesNotMatch", "request id")
+    assert sandbox.uploads() == []
+
+
+def test_nobody_at_the_endpoint(shell: Shell, make_file: MakeFile) -> None:
+    """75: run again. The same command is the next step."""
+    make_file(1_000_000)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        endpoint = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        words = (
+            "upload",
+            "bigfile",
+            "bucket/key",
+            "--parts",
+            "5",
+            "--retry-for",
+            "1s",
+            "--endpoint",
+            endpoint,
+        )
+        outcome = shell.run(*words)
+    refused(outcome, 75, "connection refused", "run again", "obsup upload bigfile bucket/key --parts 5")
+
+
+def test_no_such_bucket(tmp_path: Path, make_file: MakeFile) -> None:
+    """69: the service refused for good."""
+    make_file(1_000_000)
+    with Sandbox(buckets=["other"]) as sandbox:
+        outcome = Shell.against(sandbox, tmp_path).run("upload", "bigfile", "bucket/key", "--parts", "5")
+    refused(outcome, 69, "NoSuchBucket", "--endpoint")
+
+
+def test_json_tells_a_failure_too(shell: Shell, make_file: MakeFile) -> None:
+    """On failure status, exitCode, reason, message, retryable and resumeCommand are there."""
+    make_file(1000)
+    outcome = shell.run("upload", "missing", "bucket/key", "--json")
+    assert outcome.code == 66
+    assert outcome.json["status"] == "failed"
+    assert outcome.json["exitCode"] == 66
+    assert outcome.json["reason"] == "source"
+    assert outcome.json["retryable"] is False
+
+
+def test_a_name_with_control_characters_is_shown_quoted(shell: Shell) -> None:
+    """A file name must not write on the terminal."""
+    outcome = shell.run("upload", "evil\x1b[2J\nname", "bucket/key")
+    assert outcome.code == 66
+    assert "\x1b" not in outcome.err
+    assert r"\x1b" in outcome.err
