@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,10 +22,10 @@ BLOCKS: dict[str, Callable[[], str]] = {"exits": exit_table}
 def render(text: str) -> str:
     """Return *text* with every generated block as it should be."""
     for name, make in BLOCKS.items():
-        block = f"<!-- {name}:begin -->\n{make()}\n<!-- {name}:end -->"
-        text = re.sub(
-            f"<!-- {name}:begin -->.*?<!-- {name}:end -->", lambda _, new=block: new, text, flags=re.DOTALL
-        )
+        begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
+        before, _, rest = text.partition(begin)
+        _, _, after = rest.partition(end)
+        text = f"{before}{begin}\n{make()}\n{end}{after}"
     return text
 
 

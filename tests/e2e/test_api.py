@@ -1,0 +1,88 @@
+"""The public Python API does what the command does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import obsup
+from obsup import Credentials, ObsupError, upload_file
+from obsup.sandbox import Sandbox
+
+MakeFile = Callable[..., Path]
+
+
+@pytest.fixture
+def credentials(sandbox: Sandbox) -> Credentials:
+    """The sandbox's keys, as a caller would hold them."""
+    return Credentials(sandbox.access_key, sandbox.secret_key)
+
+
+def test_upload_file_proves_and_reports(
+    sandbox: Sandbox, make_file: MakeFile, credentials: Credentials
+) -> None:
+    """One call; the result carries what the vendors' tables list; the callback ends with the whole."""
+    source = make_file(1_000_000)
+    calls: list[tuple[int, int | None, float]] = []
+    result = upload_file(
+        source,
+        "bucket/key",
+        endpoint=sandbox.endpoint,
+        parts=5,
+        credentials=credentials,
+        progress=lambda *values: calls.append(values),
+    )
+    assert sandbox.object_path("bucket", "key").read_bytes() == source.read_bytes()
+    assert (result.parts, result.sent_parts, result.size, result.verified) == (5, 5, 1_000_000, "etag")
+    assert result.status == 200
+    assert result.request_id
+    assert calls[-1][:2] == (1_000_000, 1_000_000)
+    assert all(total == 1_000_000 for _, total, _ in calls)
+    assert [seconds for _, _, seconds in calls] == sorted(seconds for _, _, seconds in calls)
+
+
+def test_a_failure_carries_the_exit_code_and_the_next_call_resumes(
+    sandbox: Sandbox, make_file: MakeFile, credentials: Credentials
+) -> None:
+    """The same call again goes on with what is stored."""
+    source = make_file(1_000_000)
+    sandbox.add_fault("error=403:AccessDenied,op=part,part=5,times=always")
+
+    def call() -> obsup.Result:
+        return upload_file(
+            source, "bucket/key", endpoint=sandbox.endpoint, parts=5, jobs=1, credentials=credentials
+        )
+
+    with pytest.raises(ObsupError) as caught:
+        call()
+    assert caught.value.exit_code == 77
+    sandbox.clear_faults()
+    assert call().sent_parts == 1
+
+
+def test_progress_is_true_when_a_part_is_sent_again(
+    sandbox: Sandbox, make_file: MakeFile, credentials: Credentials
+) -> None:
+    """A part that fails after its last byte is not counted twice: never more than the whole."""
+    source = make_file(1_000_000)
+    sandbox.add_fault("error-after=500:InternalError,op=part,times=3")
+    calls: list[int] = []
+    upload_file(
+        source,
+        "bucket/key",
+        endpoint=sandbox.endpoint,
+        parts=5,
+        credentials=credentials,
+        progress=lambda transferred, _total, _seconds: calls.append(transferred),
+    )
+    assert max(calls) == calls[-1] == 1_000_000
+
+
+def test_the_public_names_are_there() -> None:
+    """What the README imports; anything else is an AttributeError as usual."""
+    for name in obsup.__all__:
+        assert getattr(obsup, name) is not None
+    with pytest.raises(AttributeError, match="upload_flie"):
+        _ = obsup.upload_flie
