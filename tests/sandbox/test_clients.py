@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import http.client
 import socket
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -56,10 +57,17 @@ def assert_stored(sandbox: Sandbox, source: Path, bucket: str = "bucket", key: s
 
 
 def put_url(url: str, body: bytes, headers: Mapping[str, str] | None = None) -> http.client.HTTPResponse:
-    """PUT to a presigned URL, with no header but those given."""
+    """PUT to a presigned URL."""
+    return send_url("PUT", url, body, headers)
+
+
+def send_url(
+    method: str, url: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
+) -> http.client.HTTPResponse:
+    """Send a request to a presigned URL, with no header but those given."""
     split = urlsplit(url)
     connection = http.client.HTTPConnection(split.hostname or "", split.port, timeout=10)
-    connection.request("PUT", f"{split.path}?{split.query}", body, dict(headers or {}))
+    connection.request(method, f"{split.path}?{split.query}", body, dict(headers or {}))
     reply = connection.getresponse()
     reply.read()
     connection.close()
@@ -216,6 +224,30 @@ def test_boto3_presigns_urls_that_work(start: Callable[..., Sandbox], signature:
     url = client.generate_presigned_url("upload_part", {**upload, "PartNumber": 1}, ExpiresIn=60)
     assert put_url(url, b"hello").headers["ETag"] == f'"{hashlib.md5(b"hello").hexdigest()}"'
     assert put_url(url.replace("partNumber=1", "partNumber=2"), b"hello").status == 403
+
+
+def signed_urls(sandbox: Sandbox) -> Iterator[str]:
+    """Yield a URL of each vendor, in each signature, that is good for a minute."""
+    for signature in ("obs", "v2", "v4"):
+        client = esdk(sandbox, signature)
+        yield client.createSignedUrl("GET", "bucket", KEY, expires=60).signedUrl
+        client.close()
+    for signature in ("s3", "s3v4"):
+        s3_client = s3(sandbox, signature)
+        yield s3_client.generate_presigned_url("get_object", {"Bucket": "bucket", "Key": KEY}, ExpiresIn=60)
+    for auth in (oss2.Auth, oss2.AuthV4):
+        credentials = auth(sandbox.access_key, sandbox.secret_key)
+        bucket = oss2.Bucket(credentials, sandbox.endpoint, "bucket", region="cn-hangzhou")
+        yield bucket.sign_url("GET", KEY, 60, slash_safe=True)
+
+
+@pytest.mark.parametrize(("later", "codes"), [(30, {"NoSuchKey"}), (90, {"AccessDenied"})])
+def test_signed_urls_expire(start: Callable[..., Sandbox], later: float, codes: set[str]) -> None:
+    sandbox = start(clock=lambda: time.time() + later)
+    for url in signed_urls(sandbox):
+        send_url("GET", url)
+    assert len(sandbox.requests) == 7
+    assert {record.code for record in sandbox.requests} == codes
 
 
 @pytest.mark.usefixtures("_localhost_buckets")

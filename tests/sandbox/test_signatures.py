@@ -181,6 +181,22 @@ def test_aws_wants_host_and_every_amz_header_signed() -> None:
     assert caught.value.details["HeadersNotSigned"] == "host"
 
 
+def test_beside_its_own_date_header_obs_does_not_sign_date() -> None:
+    vector = next(v for v in NORMATIVE if v["id"] == "046-obs-OBS-xdate")
+    headers = [("Date", "Thu, 01 Jan 1970 00:00:00 GMT"), *headers_of(vector)]
+    check(parse(vector, headers=headers), vector)
+
+
+@pytest.mark.parametrize("name", ["103-s3-v4-part-md5", "064-oss-v4-part-md5"])
+def test_the_scope_is_of_the_day_of_the_date(name: str) -> None:
+    vector = next(v for v in NORMATIVE if v["id"] == name)
+    headers = headers_of(vector)
+    other_day = headers[-1][1].replace("/20260314/", "/20260313/")
+    with pytest.raises(Refused) as caught:
+        check(parse(vector, headers=[*headers[:-1], ("Authorization", other_day)]), vector)
+    assert caught.value.code == "AuthorizationHeaderMalformed"
+
+
 @pytest.mark.parametrize(
     ("authorization", "status"),
     [

@@ -18,6 +18,7 @@ from obsup.sandbox.answers import (
     wants_url_encoding,
 )
 from obsup.sandbox.calls import Call
+from obsup.sandbox.disk import StoredObject
 from obsup.sandbox.refusals import Refused
 from obsup.sandbox.uploads import StoredPart, Upload
 
@@ -126,17 +127,8 @@ def list_objects(call: Call) -> Answer:
     children += _object_markers(page, marker=marker, spell=spell, is_v2=is_v2)
     if encoded:
         children.append(("EncodingType", "url"))
-    for key in page.items:
-        stored = call.disk.find(call.bucket, key)
-        if stored is not None:
-            content: list[Child] = [
-                ("Key", spell(key)),
-                ("LastModified", iso_date(stored.modified)),
-                ("ETag", quoted_etag(stored.etag, call.vendor)),
-                ("Size", stored.size),
-                ("StorageClass", stored.attributes.storage_class or call.vendor.storage_classes[0]),
-            ]
-            children.append(("Contents", content))
+    found = [stored for key in page.items if (stored := call.disk.find(call.bucket, key)) is not None]
+    children += [("Contents", _object(call, stored, key=spell(stored.key))) for stored in found]
     children += [("CommonPrefixes", [("Prefix", spell(common))]) for common in page.prefixes]
     return document("ListBucketResult", children, call.vendor)
 
@@ -210,6 +202,16 @@ def _upload(call: Call, upload: Upload, *, key: str) -> list[Child]:
         ("Owner", _OWNER),
         ("StorageClass", upload.attributes.storage_class or call.vendor.storage_classes[0]),
         ("Initiated", iso_date(upload.initiated)),
+    ]
+
+
+def _object(call: Call, stored: StoredObject, *, key: str) -> list[Child]:
+    return [
+        ("Key", key),
+        ("LastModified", iso_date(stored.modified)),
+        ("ETag", quoted_etag(stored.etag, call.vendor)),
+        ("Size", stored.size),
+        ("StorageClass", stored.attributes.storage_class or call.vendor.storage_classes[0]),
     ]
 
 
