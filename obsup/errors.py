@@ -101,6 +101,12 @@ class Busy(NotFinished):
     reason = "running"
 
 
+class WorkerLost(NotFinished):
+    """The process or the machine that sent a part died, and so did those that tried it again."""
+
+    reason = "worker"
+
+
 class OutOfTime(NotFinished):
     """--max-time or --until came first."""
 

@@ -16,6 +16,7 @@ from obsup.local.credentials import CredentialSettings, open_credentials
 from obsup.model import CustomerKey
 from obsup.store.clock import ServerClock
 from obsup.store.http_store import HttpStore, Location
+from obsup.store.presigned import PartSigner
 from obsup.store.retry import Attempts, Patience, Remedies, RetryingStore
 from obsup.store.store import CredentialSource
 from obsup.store.transport import LineSettings, Transport
@@ -47,9 +48,11 @@ class StoreSettings:
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """An open store with its patience and its remedies."""
+    """An open store with its patience and its remedies. ``signer`` signs the URLs of parts for those without keys."""
 
+    settings: StoreSettings
     store: RetryingStore
+    signer: PartSigner
     patience: Patience
     remedies: Remedies
     observe: events.Observer
@@ -82,16 +85,24 @@ def connect(
     if customer_key is None and settings.customer_key_file is not None:
         customer_key = read_customer_key(Path(settings.customer_key_file))
     clock = ServerClock()
+    location = Location(settings.endpoint, settings.region, settings.addressing)
     inner = HttpStore(
         settings.dialect,
-        Location(settings.endpoint, settings.region, settings.addressing),
+        location,
         transport=Transport(settings.line),
         credentials=credentials,
         clock=clock,
         customer_key=customer_key,
     )
     remedies = Remedies(credentials, clock)
-    return Connection(RetryingStore(inner, patience, remedies, observe), patience, remedies, observe)
+    return Connection(
+        settings=settings,
+        store=RetryingStore(inner, patience, remedies, observe),
+        signer=PartSigner(settings.dialect, location, credentials=credentials, clock=clock),
+        patience=patience,
+        remedies=remedies,
+        observe=observe,
+    )
 
 
 def read_customer_key(path: Path) -> CustomerKey:

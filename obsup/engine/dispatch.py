@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from itertools import islice
 
 from obsup.engine.stop import StopSignal
@@ -16,14 +16,13 @@ POLL_S = 0.2
 
 def dispatch(
     jobs: Iterator[PartJob],
-    run: Callable[[PartJob], Receipt],
-    executor: Executor,
+    send: Callable[[PartJob], Future[Receipt]],
     *,
     window: int,
     stop: StopSignal,
     keep: Callable[[Receipt], None],
 ) -> None:
-    """Run every job on *executor*, with at most *window* submitted at once, and *keep* each receipt as it comes.
+    """Have every job sent, with at most *window* under way at once, and *keep* each receipt as it comes.
 
     After a failure, or when *stop* asks, nothing new begins, what is under way ends and is kept, and the first
     failure, or the reason to stop, is raised.
@@ -34,7 +33,7 @@ def dispatch(
         while not stop.is_over:
             room = 0 if failures or stop.reason is not None else window - len(pending)
             for job in islice(jobs, max(0, room)):
-                pending.add(executor.submit(run, job))
+                pending.add(send(job))
             if not pending:
                 break
             done, pending = wait(pending, timeout=POLL_S, return_when=FIRST_COMPLETED)

@@ -1,15 +1,26 @@
-"""Where parts are sent from: the seam is concurrent.futures.Executor."""
+"""Where parts are sent from: the seam is concurrent.futures.Executor.
+
+Threads and the inline executor share this process. Processes, Dask and MPI do not: what goes there must travel.
+"""
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import signal
+import threading
 from collections.abc import Callable
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from typing import Any, ParamSpec, TypeVar
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from typing import Any, ParamSpec, Protocol, TypeVar
 
-from obsup.errors import WrongUsage
+from obsup.errors import BadConfiguration, NotFinished, WrongUsage
 
 P = ParamSpec("P")
 T = TypeVar("T")
+A = TypeVar("A")
+
+HERE = ("threads", "inline")
+CONNECT_TIMEOUT_S = 30.0
 
 
 class InlineExecutor(Executor):
@@ -25,12 +36,164 @@ class InlineExecutor(Executor):
         return future
 
 
+class Workers(Protocol):
+    """An executor whose workers are other processes, here or elsewhere: *size* calls run at once."""
+
+    size: int
+
+    def submit(self, call: Callable[[A], T], argument: A) -> Future[T]:
+        """Have a worker call *call* with *argument*. Raises BrokenExecutor where there are no workers any more."""
+        ...
+
+    def renew(self) -> None:
+        """Make new workers where all are gone because one died."""
+        ...
+
+    def close(self, *, wait: bool) -> None:
+        """Let the workers go; where not *wait*, without waiting for what they do."""
+        ...
+
+
+class Processes:
+    """Processes on this machine, started afresh so that no lock of ours is copied into them."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self._executor = self._start()
+
+    def _start(self) -> ProcessPoolExecutor:
+        return ProcessPoolExecutor(
+            self.size, mp_context=multiprocessing.get_context("spawn"), initializer=_end_with_parent
+        )
+
+    def submit(self, call: Callable[[A], T], argument: A) -> Future[T]:
+        """See Workers."""
+        return self._executor.submit(call, argument)
+
+    def renew(self) -> None:
+        """See Workers."""
+        # The broken one ends by itself, and may be the very thread that calls here.
+        self._executor = self._start()
+
+    def close(self, *, wait: bool) -> None:
+        """See Workers."""
+        self._executor.shutdown(wait=wait, cancel_futures=True)
+
+
+def _end_with_parent() -> None:
+    """Leave signals from the terminal to the driver, and end when it ends, were it by SIGKILL."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        driver = parent
+
+        def watch() -> None:
+            driver.join()
+            os._exit(1)
+
+        threading.Thread(target=watch, name="watch-parent", daemon=True).start()
+
+
+class Dask:
+    """The workers of a Dask cluster. When one dies, Dask itself gives its parts to another."""
+
+    def __init__(self, address: str) -> None:
+        try:
+            from distributed import Client
+        except ImportError as exc:
+            raise _not_installed("dask", "distributed") from exc
+        try:
+            self._client: Any = Client(address, timeout=CONNECT_TIMEOUT_S, set_as_default=False)
+        except (OSError, ValueError) as exc:
+            raise NotFinished(
+                f"the Dask scheduler at {address} does not answer",
+                str(exc) or type(exc).__name__,
+                "start it with: dask scheduler, or check the address",
+            ) from exc
+        workers = self._client.scheduler_info(n_workers=-1)["workers"].values()
+        self.size = sum(one["nthreads"] for one in workers)
+        if not self.size:
+            self._client.close()
+            raise NotFinished(
+                f"the Dask scheduler at {address} has no workers",
+                "nobody would send a part",
+                f"start them with: dask worker {address}",
+            )
+        # pure: two parts with equal arguments would be one task.
+        self._executor = self._client.get_executor(pure=False)
+
+    def submit(self, call: Callable[[A], T], argument: A) -> Future[T]:
+        """See Workers."""
+        future: Future[T] = self._executor.submit(call, argument)
+        return future
+
+    def renew(self) -> None:
+        """Do nothing: the scheduler outlives its workers."""
+
+    def close(self, *, wait: bool) -> None:
+        """See Workers."""
+        self._executor.shutdown(wait=wait)
+        self._client.close()
+
+
+class Mpi:
+    """The ranks of an MPI job other than the driver's."""
+
+    def __init__(self) -> None:
+        try:
+            from mpi4py import MPI
+            from mpi4py.futures import MPIPoolExecutor
+        except ImportError as exc:
+            raise _not_installed("mpi", "mpi4py") from exc
+        if MPI.COMM_WORLD.Get_size() < 2:
+            raise WrongUsage(
+                "there are no MPI workers",
+                "obsup was not started by mpiexec or srun, or with one process only",
+                "start it as: mpiexec -n 5 python3 -m mpi4py.futures -m obsup upload … --executor mpi",
+            )
+        self._executor: Any = MPIPoolExecutor()
+        self.size = MPI.COMM_WORLD.Get_size() - 1
+
+    def submit(self, call: Callable[[A], T], argument: A) -> Future[T]:
+        """See Workers."""
+        future: Future[T] = self._executor.submit(call, argument)
+        return future
+
+    def renew(self) -> None:
+        """Do nothing: an MPI job ends as a whole when one of its processes dies."""
+
+    def close(self, *, wait: bool) -> None:
+        """See Workers."""
+        self._executor.shutdown(wait=wait, cancel_futures=True)
+
+
 def open_executor(spec: str, jobs: int) -> Executor:
-    """Return the executor that *spec* names (threads, inline), for *jobs* parts at once. Raises WrongUsage."""
-    if spec == "threads":
-        return ThreadPoolExecutor(jobs, thread_name_prefix="part")
-    if spec == "inline":
-        return InlineExecutor()
+    """Return the executor in this process that *spec* names (threads, inline), for *jobs* parts at once."""
+    return InlineExecutor() if spec == "inline" else ThreadPoolExecutor(jobs, thread_name_prefix="part")
+
+
+def open_workers(spec: str, jobs: int) -> Workers:
+    """Return the workers that *spec* names: processes, dask:ADDRESS or mpi. Only processes are as many as *jobs*.
+
+    Raises WrongUsage, BadConfiguration where a package is missing, NotFinished where nobody answers.
+    """
+    kind, _, address = spec.partition(":")
+    if spec == "processes":
+        return Processes(jobs)
+    if spec == "mpi":
+        return Mpi()
+    if kind == "dask" and address:
+        return Dask(address)
     raise WrongUsage(
-        f"there is no executor {spec!r}", "there is: threads, inline", "choose one with --executor"
+        f"there is no executor {spec!r}",
+        "there is: threads, inline, processes, dask:ADDRESS, mpi",
+        "choose one with --executor, for example dask:tcp://scheduler:8786",
+    )
+
+
+def _not_installed(extra: str, package: str) -> BadConfiguration:
+    return BadConfiguration(
+        f"--executor {extra} needs the package {package}",
+        "it is not installed in this environment",
+        f"install it with: pip install 'obsup[{extra}]'",
     )

@@ -19,6 +19,7 @@ class Order:
 
     ``parts`` or ``part_size`` (bytes) decide the plan, or neither. ``jobs`` parts are in flight at once.
     ``checkpoint`` names its file; None is the default place, and ``keep_checkpoint`` False keeps none.
+    ``presign``: workers elsewhere get signed URLs instead of finding credentials.
     ``encrypted_by_customer`` tells that every request carries an SSE-C key.
     """
 
@@ -29,6 +30,7 @@ class Order:
     part_size: int | None = None
     jobs: int = 5
     executor: str = "threads"
+    presign: bool = False
     checkpoint: Path | None = None
     keep_checkpoint: bool = True
     restart: bool = False

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
 
 from obsup import events
 from obsup.engine.begin import begin, open_uploads
 from obsup.engine.connect import Connection
+from obsup.engine.crew import open_crew
 from obsup.engine.dispatch import dispatch
-from obsup.engine.executors import open_executor
 from obsup.engine.finish import Finished, Finisher, PartsUnfit, expect, guard
 from obsup.engine.ledger import Ledger
 from obsup.engine.order import Order, Result
@@ -20,7 +19,7 @@ from obsup.engine.resume import reconcile, recover, resume, resume_begun
 from obsup.engine.single import put_whole
 from obsup.engine.stop import StopSignal
 from obsup.engine.task import Task
-from obsup.engine.worker import PartJob, send_part
+from obsup.engine.worker import PartJob
 from obsup.errors import SourceChanged, UploadGone
 from obsup.local import checkpoint as checkpoints
 from obsup.local.checkpoint import Checkpoint, CheckpointDamaged
@@ -177,18 +176,17 @@ class Uploader:
         return plan
 
     def _send_missing(self, ledger: Ledger, plan: Plan) -> None:
-        executor = open_executor(self._order.executor, self._order.jobs)
+        crew = open_crew(self._task)
         try:
             dispatch(
                 self._missing_parts(ledger, plan),
-                partial(send_part, store=self._task.store, observe=self._tally, gate=self._task.gate),
-                executor,
-                window=2 * self._order.jobs,
+                crew.send,
+                window=2 * crew.size,
                 stop=self._stop,
                 keep=ledger.add,
             )
         finally:
-            executor.shutdown(wait=not self._stop.is_over, cancel_futures=True)
+            crew.leave(wait=not self._stop.is_over)
             ledger.settle()
 
     def _missing_parts(self, ledger: Ledger, plan: Plan) -> Iterator[PartJob]:

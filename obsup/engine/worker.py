@@ -15,7 +15,7 @@ from obsup.errors import DataMismatch
 from obsup.local.digest import PartDigest
 from obsup.local.source import FileWindow
 from obsup.model import Part, Receipt, SourceStat, Stored, Upload
-from obsup.store.store import ObjectStore, OpenBody
+from obsup.store.store import OpenBody, PartStore
 from obsup.store.transport import Body
 
 RESENDS = 2
@@ -152,7 +152,7 @@ def _send_once(content: Content, send: Send, manner: Manner) -> tuple[Stored, Pa
     return stored, bodies[-1].digest
 
 
-def send_content(content: Content, upload: Upload, store: ObjectStore, manner: Manner) -> Receipt:
+def send_content(content: Content, upload: Upload, store: PartStore, manner: Manner) -> Receipt:
     """Send *content* as a part of *upload* and return the receipt, once the store confirmed the bytes that were read.
 
     Raises as ``send_proved`` does.
@@ -167,7 +167,7 @@ def send_content(content: Content, upload: Upload, store: ObjectStore, manner: M
 
 
 def send_part(
-    job: PartJob, store: ObjectStore, *, observe: events.Observer = events.ignore, gate: Gate | None = None
+    job: PartJob, store: PartStore, *, observe: events.Observer = events.ignore, gate: Gate | None = None
 ) -> Receipt:
     """Send one part of a file and return its receipt.
 

@@ -1,0 +1,204 @@
+"""Those who send the parts: threads of this process, or workers elsewhere, told apart nowhere else."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
+from urllib.parse import urlsplit
+
+from obsup import events
+from obsup.engine.connect import StoreSettings
+from obsup.engine.executors import HERE, Workers, open_executor, open_workers
+from obsup.engine.remote import RemoteJob, run_remote
+from obsup.engine.task import Task
+from obsup.engine.worker import PartJob, send_part
+from obsup.errors import Denied, ObsupError, WorkerLost, WrongUsage
+from obsup.model import Receipt, Upload
+from obsup.store.presigned import PresignedPart
+
+# How many workers may die over one part before it is the part that is to blame.
+LOSSES = 3
+
+
+class Crew(Protocol):
+    """Sends parts, *size* at once."""
+
+    size: int
+
+    def send(self, job: PartJob) -> Future[Receipt]:
+        """Have the part sent; the future gives its receipt."""
+        ...
+
+    def leave(self, *, wait: bool) -> None:
+        """Let the crew go; where not *wait*, without waiting for what is under way."""
+        ...
+
+
+class LocalCrew:
+    """Threads of this process, or its own: they share the store, the rate limit and the stop signal."""
+
+    def __init__(self, executor: Executor, size: int, run: Callable[[PartJob], Receipt]) -> None:
+        self.size = size
+        self._executor = executor
+        self._run = run
+
+    def send(self, job: PartJob) -> Future[Receipt]:
+        """See Crew."""
+        return self._executor.submit(self._run, job)
+
+    def leave(self, *, wait: bool) -> None:
+        """See Crew."""
+        self._executor.shutdown(wait=wait, cancel_futures=True)
+
+
+@dataclass(slots=True)
+class _Errand:
+    """One part on its way: what the driver promised, and how often it went wrong."""
+
+    job: PartJob
+    promise: Future[Receipt]
+    losses: int = 0
+    was_denied: bool = False
+
+
+class RemoteCrew:
+    """Workers in other processes. A part whose worker died goes to another; progress comes by the part.
+
+    With *sign* each part carries its signed URL, anew for each try. Futures of the workers' executor end in
+    threads of that executor.
+    """
+
+    def __init__(
+        self,
+        workers: Workers,
+        settings: StoreSettings,
+        *,
+        sign: Callable[[Upload, int], PresignedPart] | None,
+        observe: events.Observer,
+    ) -> None:
+        self.size = workers.size
+        self._workers = workers
+        self._settings = settings
+        self._sign = sign
+        self._observe = observe
+        self._lock = threading.Lock()
+        self._generation = 0
+
+    def send(self, job: PartJob) -> Future[Receipt]:
+        """See Crew."""
+        errand = _Errand(job, Future())
+        self._try(errand)
+        return errand.promise
+
+    def leave(self, *, wait: bool) -> None:
+        """See Crew."""
+        self._workers.close(wait=wait)
+
+    def _try(self, errand: _Errand) -> None:
+        """Hand the errand to a worker; what comes of it is taken in by ``_settle``."""
+        job, sign = errand.job, self._sign
+        presigned = sign(job.upload, job.part.number) if sign is not None else None
+        remote = RemoteJob(job, self._settings, presigned)
+        with self._lock:
+            generation = self._generation
+            try:
+                future = self._workers.submit(run_remote, remote)
+            except BrokenExecutor as exc:
+                future = Future()
+                future.set_exception(exc)
+        future.add_done_callback(partial(self._settle, errand, generation))
+
+    def _settle(self, errand: _Errand, generation: int, future: Future[Receipt]) -> None:
+        """Pass the outcome on, or have the part sent again."""
+        failure = CancelledError() if future.cancelled() else future.exception()
+        try:
+            if failure is not None and self._is_tried_again(errand, failure, generation):
+                return
+        except Exception as exc:  # noqa: BLE001 - a callback that raises would leave the promise open for ever
+            failure = exc
+        if not errand.promise.set_running_or_notify_cancel():
+            return
+        if failure is not None:
+            errand.promise.set_exception(_as_told(failure, errand.job))
+            return
+        receipt = future.result()
+        self._observe(events.PartStored(receipt.number, receipt.size))
+        errand.promise.set_result(receipt)
+
+    def _is_tried_again(self, errand: _Errand, failure: BaseException, generation: int) -> bool:
+        """Have the part sent again where that can help; return whether it is."""
+        if isinstance(failure, BrokenExecutor) and errand.losses + 1 < LOSSES:
+            self._replace_worker(errand, generation)
+        elif isinstance(failure, Denied) and self._sign is not None and not errand.was_denied:
+            # The URL has expired, or the keys that signed it have: a new one may do.
+            errand.was_denied = True
+        else:
+            return False
+        self._try(errand)
+        return True
+
+    def _replace_worker(self, errand: _Errand, generation: int) -> None:
+        """Make new workers, once for all the parts that the old ones took with them."""
+        errand.losses += 1
+        number = errand.job.part.number
+        self._observe(events.Retried(number, errand.losses, "its worker process died", 0.0))
+        with self._lock:
+            if generation == self._generation:
+                self._workers.renew()
+                self._generation += 1
+
+
+def _as_told(failure: BaseException, job: PartJob) -> BaseException:
+    """Return *failure* as an error that says what to do: only ObsupErrors may come from a worker."""
+    if isinstance(failure, ObsupError):
+        return failure
+    what = f"the worker that sent part {job.part.number} of {job.upload.target}"
+    if isinstance(failure, (BrokenExecutor, CancelledError)) or type(failure).__name__ == "KilledWorker":
+        return WorkerLost(
+            f"{what} died, as did those that tried it before, or the scheduler went away",
+            "a worker ends when its machine does, or when it takes more memory than it is allowed",
+            "look at the workers' logs, then run the same command again; what is stored is not sent again",
+        )
+    return ObsupError(
+        f"{what} failed: {type(failure).__name__}",
+        "perhaps another version of obsup or of Python is installed there",
+        "install the same obsup on every worker, then run the same command again",
+    )
+
+
+def open_crew(task: Task) -> Crew:
+    """Return the crew that the order asks for. Raises WrongUsage, BadConfiguration, NotFinished."""
+    order = task.order
+    if order.executor in HERE:
+        run = partial(send_part, store=task.store, observe=task.observe, gate=task.gate)
+        return LocalCrew(open_executor(order.executor, order.jobs), order.jobs, run)
+    _check_travels(task)
+    return RemoteCrew(
+        open_workers(order.executor, order.jobs),
+        task.connection.settings,
+        sign=task.connection.signer.sign if order.presign else None,
+        observe=task.observe,
+    )
+
+
+def _check_travels(task: Task) -> None:
+    """Raise WrongUsage where a worker elsewhere would need a secret that must not travel."""
+    order, settings = task.order, task.connection.settings
+    if settings.line.proxy and urlsplit(settings.line.proxy).password:
+        raise WrongUsage(
+            f"--proxy holds a password, which --executor {order.executor} would carry to the workers",
+            "secrets never travel in a job",
+            "leave out --proxy, and set HTTPS_PROXY in the environment of driver and workers",
+        )
+    if not order.presign:
+        return
+    if order.content_md5 or order.encrypted_by_customer:
+        raise WrongUsage(
+            f"--presign excludes {'--content-md5' if order.content_md5 else '--sse-c-key-file'}",
+            "a URL is signed before the part is read, and carries no key",
+            "leave out one of the two",
+        )
