@@ -10,24 +10,12 @@ from typing import Any, NoReturn
 import click
 
 from obsup import __version__
-from obsup.cli.exits import BUG, EXIT_STATUSES
+from obsup.cli.exits import BUG
+from obsup.cli.help import Commands
 from obsup.cli.report import error_lines, resume_command, say
 from obsup.cli.sandbox import sandbox
 from obsup.cli.upload import upload
 from obsup.errors import Interrupted, ObsupError
-
-
-class Commands(click.Group):
-    """The group: help with the exit codes, and commands in the order in which they are needed."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the commands as they were added: the main ones first."""
-        return list(self.commands)
-
-    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the exit status table."""
-        with formatter.section("Exit status"):
-            formatter.write_dl([(row.codes, row.meaning) for row in EXIT_STATUSES])
 
 
 @click.group(
@@ -41,6 +29,8 @@ def cli() -> None:
     \b
     obsup upload bigfile bucket/key --parts 5
     obsup sandbox -- sh -c 'obsup upload bigfile bucket/key'
+
+    Run the same command again after any failure: it sends only what is missing.
     """
 
 

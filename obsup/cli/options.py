@@ -2,35 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
 
 import click
 
 from obsup.cli import types
-
-F = TypeVar("F", bound=Callable[..., Any])
-Decorator = Callable[[F], F]
-
-
-def option(*names: str, **settings: Any) -> Callable[[F], F]:
-    """Return Click's option with its environment variable: OBSUP_PART_SIZE for --part-size."""
-    longest = next(name for name in names if name.startswith("--")).split("/")[0]
-    settings.setdefault("envvar", "OBSUP_" + longest.removeprefix("--").upper().replace("-", "_"))
-    settings.setdefault("show_envvar", True)
-    return click.option(*names, **settings)
-
-
-def together(*decorators: Callable[[F], F]) -> Callable[[F], F]:
-    """Return one decorator for a group of options, which keep their order in ``--help``."""
-
-    def apply(function: F) -> F:
-        for decorator in reversed(decorators):
-            function = decorator(function)
-        return function
-
-    return apply
+from obsup.cli.help import option, together
 
 
 def _read_config(ctx: click.Context, _param: click.Parameter, _value: object) -> None:
@@ -42,10 +19,13 @@ def _read_config(ctx: click.Context, _param: click.Parameter, _value: object) ->
 
 
 FILE = click.Path(path_type=Path)
+FOLDER = click.Path(path_type=Path, file_okay=False)
 
 plan_options = together(
+    "Transfer",
     option("--parts", type=int, help="Split into N parts of equal size (the last may be smaller)."),
     option(
+        "-ps",
         "--part-size",
         type=types.SIZE,
         help="Or this size a part: 16M, 5G. Default 9M, and larger where 10,000 parts would not do.",
@@ -53,8 +33,10 @@ plan_options = together(
 )
 
 transfer_options = together(
+    "Transfer",
     option(
         "-j",
+        "-p",
         "--jobs",
         type=click.IntRange(1, 1000),
         default=5,
@@ -86,7 +68,11 @@ transfer_options = together(
 )
 
 resume_options = together(
+    "Resume",
     option("--checkpoint", type=FILE, help="The file that keeps the progress. Default beside SOURCE."),
+    option(
+        "--checkpoint-dir", type=FOLDER, help="The folder where the progress is kept, under its usual name."
+    ),
     option("--no-checkpoint", is_flag=True, help="Keep no state here; resume by asking the server."),
     option("--restart", is_flag=True, help="Abort the recorded upload and begin again."),
     option(
@@ -119,6 +105,7 @@ resume_options = together(
 )
 
 object_options = together(
+    "Object",
     option("--content-type", help="MIME type. Default from the key's suffix."),
     option("--content-encoding", help="For example gzip."),
     option("--content-disposition", help="For example attachment."),
@@ -144,6 +131,7 @@ object_options = together(
 )
 
 encryption_options = together(
+    "Encryption",
     option(
         "--sse", type=click.Choice(["AES256", "kms"]), help="Encrypt at the server with its key, or with KMS."
     ),
@@ -152,6 +140,7 @@ encryption_options = together(
 )
 
 connection_options = together(
+    "Connection",
     option("--endpoint", metavar="URL", help="The store, for example https://obs.eu-de.otc.t-systems.com."),
     option(
         "--provider",
@@ -203,6 +192,7 @@ connection_options = together(
 )
 
 output_options = together(
+    "Output",
     option(
         "--progress",
         type=click.Choice(["auto", "bar", "lines", "json", "none"]),

@@ -4,32 +4,38 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
+from obsup.cli.help import F, command, option
 
-@click.command(
-    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+
+def _option(name: str, *names: str, **settings: Any) -> Callable[[F], F]:
+    """Return an option whose environment variable is the sandbox's own: COMMAND's obsup must not read it."""
+    variable = "OBSUP_SANDBOX_" + name.removeprefix("--").upper()
+    return option(name, *names, envvar=variable, **settings)
+
+
+@command(
+    context_settings={"allow_interspersed_args": False},
     short_help="A local store to rehearse against.",
 )
-@click.option(
+@_option(
     "--port", type=click.IntRange(0, 65535), help="Listen on this port of 127.0.0.1. Default: a free one."
 )
-@click.option(
+@_option(
     "--dir", "folder", type=click.Path(path_type=Path), help="Keep objects in this folder as DIR/BUCKET/KEY."
 )
-@click.option(
-    "--bucket", "buckets", multiple=True, metavar="NAME", help="Only these buckets exist. Default: any."
-)
-@click.option(
+@_option("--bucket", "buckets", multiple=True, metavar="NAME", help="Only these buckets exist. Default: any.")
+@_option(
     "--fault", "faults", multiple=True, metavar="RULE", help="Go wrong: error=503:SlowDown,op=part,times=2"
 )
-@click.option(
-    "--limit", "limits", multiple=True, metavar="NAME=VALUE", help="Another limit: parts=40, page=10."
-)
-@click.option("--log", type=click.Path(path_type=Path), help="Append one JSON object a request to this file.")
-@click.option("--discard", is_flag=True, help="Count and hash what is sent, but do not keep it.")
+@_option("--limit", "limits", multiple=True, metavar="NAME=VALUE", help="Another limit: parts=40, page=10.")
+@_option("--log", type=click.Path(path_type=Path), help="Append one JSON object a request to this file.")
+@_option("--discard", is_flag=True, help="Count and hash what is sent, but do not keep it.")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 def sandbox(
     port: int | None,

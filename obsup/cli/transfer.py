@@ -18,6 +18,7 @@ from obsup.engine.settings import Connecting, settle_target
 from obsup.engine.stop import StopSignal
 from obsup.engine.uploader import Uploader
 from obsup.errors import Busy, ObsupError, WrongUsage
+from obsup.local.checkpoint import default_path
 from obsup.model import ObjectOptions, Target
 from obsup.store.transport import LineSettings
 
@@ -68,6 +69,13 @@ def object_options_from(values: dict[str, Any]) -> ObjectOptions:
     )
 
 
+def checkpoint_from(source: Path, target: Target, values: dict[str, Any]) -> Path | None:
+    """Return the checkpoint that --checkpoint or --checkpoint-dir names, or None for the usual place."""
+    named: Path | None = values["checkpoint"]
+    folder: Path | None = values["checkpoint_dir"]
+    return default_path(source, target, folder) if named is None and folder is not None else named
+
+
 def order_from(source: Path, target: Target, values: dict[str, Any]) -> Order:
     """Return the order that the options of a command make."""
     return Order(
@@ -78,7 +86,7 @@ def order_from(source: Path, target: Target, values: dict[str, Any]) -> Order:
         part_size=values["part_size"],
         jobs=values["jobs"],
         executor=values["executor"],
-        checkpoint=values["checkpoint"],
+        checkpoint=checkpoint_from(source, target, values),
         keep_checkpoint=not values["no_checkpoint"],
         restart=values["restart"],
         verify_source=values["verify_source"],

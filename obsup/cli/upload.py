@@ -8,9 +8,10 @@ from typing import Any
 import click
 
 from obsup.cli import options
+from obsup.cli.help import command
 
 
-@click.command(short_help="Upload a file, or go on with an upload.")
+@command(short_help="Upload a file, or go on with an upload.")
 @click.argument("source", type=click.Path(path_type=Path))
 @click.argument("target")
 @options.plan_options

@@ -55,15 +55,17 @@ class Checkpoint:
     format: int = FORMAT
 
 
-def default_path(source: Path, target: Target) -> Path:
-    """Return SOURCE.<8 hex of TARGET>.obsup.json beside the source, or in the state directory where that cannot be."""
+def default_path(source: Path, target: Target, folder: Path | None = None) -> Path:
+    """Return SOURCE.<8 hex of TARGET>.obsup.json beside the source, or in the state directory where that cannot be.
+
+    *folder* is where checkpoints of many sources are kept together, if asked for.
+    """
     name = f"{source.name}.{target_hash(target)[:8]}{SUFFIX}"
     beside = source.absolute().with_name(name)
-    if beside.exists() or os.access(beside.parent, os.W_OK | os.X_OK):
+    if folder is None and (beside.exists() or os.access(beside.parent, os.W_OK | os.X_OK)):
         return beside
-    folder = state_folder() / "checkpoints"
     prefix = hashlib.sha256(os.fsencode(source.absolute().parent)).hexdigest()[:8]
-    return folder / f"{prefix}-{name}"
+    return (folder or state_folder() / "checkpoints") / f"{prefix}-{name}"
 
 
 def encode(checkpoint: Checkpoint) -> bytes:

@@ -88,7 +88,17 @@ OPTIONS: Mapping[str, Kind] = {
     ),
     **dict.fromkeys(
         (
-            *("endpoint", "region", "ca_bundle", "proxy", "executor", "checkpoint", "receipt", "until"),
+            *(
+                "endpoint",
+                "region",
+                "ca_bundle",
+                "proxy",
+                "executor",
+                "checkpoint",
+                "checkpoint_dir",
+                "receipt",
+                "until",
+            ),
             *("expect_md5", "expect_sha256", "log_file", "content_type", "content_encoding"),
             *("content_disposition", "content_language", "cache_control", "expires_header", "acl"),
             *("storage_class", "website_redirect", "success_redirect", "sse_kms_key_id", "sse_c_key_file"),
