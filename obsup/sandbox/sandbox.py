@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 from obsup.sandbox.attributes import Attributes
 from obsup.sandbox.disk import Disk
@@ -26,8 +26,7 @@ from obsup.sandbox.signatures import Account
 from obsup.sandbox.uploads import Uploads
 
 
-@dataclass(frozen=True, slots=True)
-class OpenUpload:
+class OpenUpload(NamedTuple):
     """An open multipart upload. ``parts`` maps part numbers to sizes in bytes."""
 
     bucket: str

@@ -8,7 +8,6 @@ import shlex
 import signal
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -159,8 +158,9 @@ print(said.decode(), os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 
 
 def test_a_signal_that_command_does_not_handle_ends_both() -> None:
-    process = spawn("--", "sleep", "20")
-    time.sleep(0.5)
+    process = spawn("--", *python("import time; print('ready', flush=True); time.sleep(20)"))
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=10) == 128 + signal.SIGTERM
     process.communicate()

