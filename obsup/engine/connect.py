@@ -14,10 +14,12 @@ from obsup.dialects.registry import find_dialect
 from obsup.errors import BadConfiguration
 from obsup.local.credentials import CredentialSettings, open_credentials
 from obsup.model import CustomerKey
+from obsup.store.call import Location
 from obsup.store.clock import ServerClock
-from obsup.store.http_store import HttpStore, Location
+from obsup.store.http_store import HttpStore
 from obsup.store.presigned import PartSigner
 from obsup.store.retry import Attempts, Patience, Remedies, RetryingStore
+from obsup.store.route import Route
 from obsup.store.store import CredentialSource
 from obsup.store.transport import LineSettings, Transport
 
@@ -85,10 +87,10 @@ def connect(
     if customer_key is None and settings.customer_key_file is not None:
         customer_key = read_customer_key(Path(settings.customer_key_file))
     clock = ServerClock()
-    location = Location(settings.endpoint, settings.region, settings.addressing)
+    route = Route(Location(settings.endpoint, settings.region, settings.addressing))
     inner = HttpStore(
         settings.dialect,
-        location,
+        route,
         transport=Transport(settings.line),
         credentials=credentials,
         clock=clock,
@@ -98,7 +100,7 @@ def connect(
     return Connection(
         settings=settings,
         store=RetryingStore(inner, patience, remedies, observe),
-        signer=PartSigner(settings.dialect, location, credentials=credentials, clock=clock),
+        signer=PartSigner(settings.dialect, route, credentials=credentials, clock=clock),
         patience=patience,
         remedies=remedies,
         observe=observe,

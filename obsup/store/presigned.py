@@ -11,12 +11,12 @@ from obsup.dialects.addressing import locate
 from obsup.dialects.dialect import Address, Dialect, Signable
 from obsup.errors import StoreError
 from obsup.model import Stored, Upload
-from obsup.store import xml
+from obsup.store.call import ANSWER_TIMEOUT_S, Query
 from obsup.store.clock import ServerClock
-from obsup.store.http_store import ANSWER_TIMEOUT_S, Location, Query
 from obsup.store.refusal import read_refusal
+from obsup.store.route import Route
 from obsup.store.store import CredentialSource, OpenBody
-from obsup.store.stored import read_stored
+from obsup.store.stored import header_etag, read_stored
 from obsup.store.transport import Transport
 
 # A part waits behind at most one other; the longest, 5 GiB over a line of 1 Mbit/s, takes half a day.
@@ -35,10 +35,10 @@ class PartSigner:
     """Signs the URLs of parts with the keys and the clock of this moment."""
 
     def __init__(
-        self, dialect: Dialect, location: Location, *, credentials: CredentialSource, clock: ServerClock
+        self, dialect: Dialect, route: Route, *, credentials: CredentialSource, clock: ServerClock
     ) -> None:
         self._dialect = dialect
-        self._location = location
+        self._route = route
         self._credentials = credentials
         self._clock = clock
 
@@ -47,7 +47,8 @@ class PartSigner:
 
         Source: OBS API reference, "Authentication of Signature in a URL".
         """
-        target, location = upload.target, self._location
+        target = upload.target
+        location = self._route.of(target.bucket)
         address = locate(location.endpoint, target.bucket, target.key, location.addressing)
         query: Query = (("partNumber", str(part_number)), ("uploadId", upload.upload_id))
         signed = self._dialect.presign(
@@ -102,4 +103,4 @@ class PresignedStore:
                     endpoint=upload.target.endpoint,
                 )
             )
-        return read_stored(answer, names, xml.bare_etag(answer.headers.get("etag")))
+        return read_stored(answer, names, header_etag(answer))

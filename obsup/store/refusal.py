@@ -4,23 +4,14 @@ from __future__ import annotations
 
 import base64
 import binascii
-import re
 from collections.abc import Mapping
 from http import HTTPStatus
 
 from obsup.dialects.dialect import HeaderNames
 from obsup.errors import Refusal
 from obsup.store import xml
+from obsup.store.safe_text import clean, printable
 from obsup.store.transport import Answer
-
-_UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]+")
-_MESSAGE_LIMIT = 500
-
-
-def printable(text: str) -> str:
-    """Return a server's text without control characters, cut to a length that a terminal can bear."""
-    clean = _UNSAFE.sub(" ", text).strip()
-    return clean if len(clean) <= _MESSAGE_LIMIT else clean[:_MESSAGE_LIMIT] + "…"
 
 
 def read_refusal(
@@ -40,8 +31,8 @@ def read_refusal(
         date=headers.get("date", ""),
         retry_after_s=_retry_after(headers),
         endpoint=endpoint,
-        region=fields.get("Region") or headers.get("x-amz-bucket-region") or "",
-        location=headers.get("location") or fields.get("Endpoint") or "",
+        region=clean(fields.get("Region") or headers.get("x-amz-bucket-region") or ""),
+        location=clean(headers.get("location") or fields.get("Endpoint") or ""),
     )
 
 

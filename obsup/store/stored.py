@@ -1,32 +1,68 @@
-"""From an answer that says a part or an object was taken to what it confirms."""
+"""From the headers of an answer to the result it carries. Pure. What a server says is made safe to print."""
 
 from __future__ import annotations
 
 from obsup.dialects.dialect import HeaderNames
-from obsup.model import Stored
-from obsup.store.refusal import printable
+from obsup.model import ObjectInfo, Stored
+from obsup.store import xml
+from obsup.store.safe_text import clean
 from obsup.store.transport import Answer
 
 
 def read_stored(answer: Answer, names: HeaderNames, etag: str, *, location: str | None = None) -> Stored:
-    """Return what *answer* confirms, with its ETag, which stands in a header or in the body."""
-    headers = answer.headers
-    sse, sse_c = names.sse or "", names.sse_c or ""
+    """Return what *answer* confirms, with its bare ETag, which stands in a header or in the body."""
+    field = _Fields(answer)
     return Stored(
         status=answer.status,
         etag=etag,
-        request_id=printable(headers.get(names.request_id, "")),
-        host_id=printable(headers.get(names.host_id, "")),
-        version_id=headers.get(names.version_id),
+        request_id=field(names.request_id) or "",
+        host_id=field(names.host_id) or "",
+        version_id=field(names.version_id),
         location=location,
-        crc64=decimal(headers.get(names.crc64) if names.crc64 else None),
-        sse_kms=headers.get(sse),
-        sse_kms_key=headers.get(names.sse_kms_key_id or ""),
-        sse_c=headers.get(sse_c + "algorithm"),
-        sse_c_key_md5=headers.get((sse_c + "key-md5").lower()),
+        crc64=_decimal(field(names.crc64)),
+        sse_kms=field(names.sse),
+        sse_kms_key=field(names.sse_kms_key_id),
+        sse_c=field(names.sse_c and f"{names.sse_c}algorithm"),
+        sse_c_key_md5=field(names.sse_c and f"{names.sse_c}key-MD5"),
     )
 
 
-def decimal(text: str | None) -> int | None:
-    """Return the number that a header holds, or None where it holds none."""
+def read_object_info(answer: Answer, names: HeaderNames) -> ObjectInfo:
+    """Return what HeadObject told; a size of -1 where it told none."""
+    field = _Fields(answer)
+    size = _decimal(field("Content-Length"))
+    return ObjectInfo(
+        size=-1 if size is None else size,
+        etag=header_etag(answer),
+        metadata={
+            name.removeprefix(names.meta): value
+            for name, value in answer.headers.items()
+            if name.startswith(names.meta)
+        },
+        upload_id=field(names.upload_id),
+        version_id=field(names.version_id),
+        crc64=_decimal(field(names.crc64)),
+        request_id=field(names.request_id) or "",
+        last_modified=field("Last-Modified") or "",
+        sse=field(names.sse),
+    )
+
+
+def header_etag(answer: Answer) -> str:
+    """Return the bare ETag of the answer's headers; empty where there is none."""
+    return xml.bare_etag(clean(answer.headers.get("etag", "")))
+
+
+class _Fields:
+    """The headers of an answer by the dialect's spelling; None for a name the vendor does not have."""
+
+    def __init__(self, answer: Answer) -> None:
+        self._headers = answer.headers
+
+    def __call__(self, name: str | None) -> str | None:
+        value = self._headers.get(name.lower()) if name else None
+        return None if value is None else clean(value)
+
+
+def _decimal(text: str | None) -> int | None:
     return int(text) if text is not None and text.isascii() and text.isdigit() and len(text) <= 20 else None

@@ -12,6 +12,7 @@ import defusedxml.ElementTree
 from defusedxml.common import DefusedXmlException
 
 from obsup.model import OpenUpload, StoredPart
+from obsup.store.safe_text import clean
 
 
 class BadXML(ValueError):
@@ -40,8 +41,8 @@ def parse(body: bytes) -> Element:
 
 
 def text(element: Element, name: str) -> str:
-    """Return the text of the child *name*, stripped; empty where it is missing or empty."""
-    return (element.findtext(name) or "").strip()
+    """Return the text of the child *name*, clean and stripped; empty where it is missing or empty."""
+    return clean(element.findtext(name) or "")
 
 
 def bare_etag(value: str | None) -> str:

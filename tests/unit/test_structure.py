@@ -33,7 +33,7 @@ ROOMS = {
     "click": ("cli/",),
     "rich": ("cli/bar.py",),
     "requests": ("store/transport.py",),
-    "urllib3": ("store/transport.py",),
+    "urllib3": ("store/",),
     "defusedxml": ("store/xml.py",),
     "filelock": ("local/lock.py",),
     "platformdirs": ("local/",),

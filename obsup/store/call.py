@@ -1,0 +1,62 @@
+"""One request to the store before it is signed, and where the store lives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from obsup.dialects.dialect import Addressing
+from obsup.store.store import OpenBody
+
+ANSWER_TIMEOUT_S = 60.0
+# Assembling thousands of parts takes the stores minutes, during which S3 sends white space now and then.
+COMPLETE_TIMEOUT_S = 600.0
+
+Query = tuple[tuple[str, str | None], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """Where the store lives: endpoint, region for signatures that need one, and the addressing style."""
+
+    endpoint: str
+    region: str
+    addressing: Addressing
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request. ``operation`` is the protocol's name; ``key`` is None for a request about the bucket.
+
+    ``body`` is what is sent, or opens it anew for each attempt. ``timeout_s`` is how long the answer may keep
+    silent. ``also_success`` are the statuses that mean success besides 2xx.
+    """
+
+    operation: str
+    method: str
+    bucket: str
+    key: str | None
+    query: Query = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: OpenBody | bytes = b""
+    timeout_s: float = ANSWER_TIMEOUT_S
+    also_success: frozenset[int] = frozenset()
+
+    def is_answered_by(self, status: int) -> bool:
+        """Return whether *status* is success."""
+        return 200 <= status < 300 or status in self.also_success
+
+    @property
+    def resource(self) -> str:
+        """What the request is about, for messages."""
+        return self.bucket if self.key is None else f"{self.bucket}/{self.key}"
+
+    @property
+    def copies(self) -> bool:
+        """Whether the request has a source in the store, which may be missing too."""
+        return self.operation == "UploadPartCopy"
+
+    @property
+    def is_about_upload(self) -> bool:
+        """Whether the request names an upload id."""
+        return any(name == "uploadId" for name, _ in self.query)

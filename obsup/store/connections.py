@@ -1,0 +1,126 @@
+"""Connections to stores: urllib3's, which here hear an answer that comes early, and watch for stalls."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import ssl
+from typing import Any
+
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.util.wait import wait_for_read
+
+# No path of a request begins so: in a key the colon is encoded.
+_MASK = "/absolute:"
+_INFORMATIONAL = (b"HTTP/1.1 1", b"HTTP/1.0 1")
+
+
+class AnsweredEarly(BrokenPipeError):
+    """The store said its word, or hung up, before it had the whole body. urllib3 then goes on to read the answer."""
+
+    def __init__(self) -> None:
+        super().__init__(errno.EPIPE, "the store answered before it had the whole body")
+
+
+class _Connection(HTTPConnection):
+    """A connection that reads ``*.localhost`` as loopback, and that stops sending where nobody listens any more."""
+
+    stall_timeout_s = 60.0
+    is_cut = False  # a request was left unfinished: the connection must not carry another
+
+    def _new_conn(self) -> socket.socket:
+        self.is_cut = False
+        name = self._dns_host
+        if name.endswith(".localhost"):  # RFC 6761: loopback, whatever the resolver thinks
+            self._dns_host = "127.0.0.1"
+        try:
+            return super()._new_conn()
+        finally:
+            self._dns_host = name
+
+    def putrequest(self, method: str, url: str, *args: Any, **options: Any) -> None:
+        super().putrequest(method, url.removeprefix(_MASK), *args, **options)
+
+    def send(self, data: Any) -> None:
+        if self.sock is None:
+            self.connect()
+        try:
+            _send_in_steps(self.sock, data, self.stall_timeout_s)
+        except OSError:
+            self.is_cut = True
+            raise
+
+
+class _SecureConnection(_Connection, HTTPSConnection):
+    pass
+
+
+class _Pool(HTTPConnectionPool):
+    def urlopen(self, method: str, url: str, **options: Any) -> Any:  # type: ignore[override]
+        if not url.startswith("/"):
+            # An absolute target, as a proxy wants it. urllib3 would fold "a/../b" in it into "b": a different
+            # object. Masked as a path it is passed on as it is, but then the proxy's headers are ours to add.
+            options["headers"] = {**options["headers"], **self.proxy_headers}
+            url = _MASK + url
+        return super().urlopen(method, url, **options)
+
+    def _put_conn(self, conn: Any) -> None:
+        if conn is not None and conn.is_cut:
+            conn.close()
+        super()._put_conn(conn)
+
+
+def pool_classes(stall_timeout_s: float) -> dict[str, Any]:
+    """Return the classes of connection pools by scheme. *stall_timeout_s* is seconds in which no byte moves."""
+
+    class Plain(_Connection):
+        pass
+
+    class Secure(_SecureConnection):
+        pass
+
+    Plain.stall_timeout_s = Secure.stall_timeout_s = stall_timeout_s
+
+    class PlainPool(_Pool):
+        ConnectionCls = Plain
+
+    class SecurePool(_Pool, HTTPSConnectionPool):
+        ConnectionCls = Secure
+
+    return {"http": PlainPool, "https": SecurePool}
+
+
+def _send_in_steps(sock: Any, data: Any, stall_timeout_s: float) -> None:
+    """Send *data*. Raises AnsweredEarly, and TimeoutError where no byte moves for *stall_timeout_s*.
+
+    ``sendall`` would hold its timeout against the whole block, and cut a slow line that moves.
+    """
+    sock.settimeout(stall_timeout_s)
+    with memoryview(data) as whole:
+        view = whole.cast("B")
+        while view:
+            if _has_answered(sock):
+                raise AnsweredEarly
+            try:
+                view = view[sock.send(view) :]
+            except TimeoutError as exc:
+                if wait_for_read(sock, timeout=0):
+                    raise AnsweredEarly from exc
+                raise
+            except (ConnectionResetError, BrokenPipeError, ssl.SSLEOFError) as exc:
+                # What the store said before it hung up is still to be read.
+                raise AnsweredEarly from exc
+
+
+def _has_answered(sock: Any) -> bool:
+    """Return whether an answer, or the end of the connection, waits to be read.
+
+    Under TLS nobody can tell: what waits may be a session ticket.
+    """
+    if type(sock) is not socket.socket or not wait_for_read(sock, timeout=0):
+        return False
+    try:
+        return not sock.recv(16, socket.MSG_PEEK).startswith(_INFORMATIONAL)
+    except OSError:
+        return True
