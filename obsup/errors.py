@@ -9,17 +9,22 @@ from dataclasses import dataclass
 
 
 class ObsupError(Exception):
-    """The base of every failure obsup knows. ``reason`` is a stable word for scripts."""
+    """The base of every failure obsup knows. ``reason`` is a stable word for scripts.
+
+    ``refusal`` is what the store answered, with the fields of the vendors' result tables; None where the
+    failure is no answer of the store's.
+    """
 
     exit_code = 1
     reason = "failure"
     retryable = False
 
-    def __init__(self, what: str, why: str = "", next_step: str = "") -> None:
-        super().__init__(what, why, next_step)
+    def __init__(self, what: str, why: str = "", next_step: str = "", refusal: Refusal | None = None) -> None:
+        super().__init__(what, why, next_step, refusal)
         self.what = what
         self.why = why
         self.next_step = next_step
+        self.refusal = refusal
 
     def __str__(self) -> str:
         return f"{self.what}. {self.why}" if self.why else self.what
@@ -111,6 +116,13 @@ class OutOfTime(NotFinished):
     """--max-time or --until came first."""
 
     reason = "deadline"
+
+
+class ProducerFailed(ObsupError):
+    """The command of --from-command failed, or cannot be run. Nothing was published."""
+
+    exit_code = 76
+    reason = "producer"
 
 
 class Denied(ObsupError):
