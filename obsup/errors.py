@@ -192,7 +192,7 @@ class StoreError(Exception):
 class LineError(Exception):
     """The line failed: no answer, or half of one.
 
-    ``kind`` is one of resolve, refused, connect, proxy, certificate, tls, reset, stall, incomplete; ``sent``
+    ``kind`` is one of resolve, refused, connect, proxy, tunnel, certificate, tls, reset, stall, incomplete; ``sent``
     tells whether any of the request may have reached the store.
     """
 

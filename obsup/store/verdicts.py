@@ -16,6 +16,7 @@ from obsup.errors import (
     LineError,
     NotFinished,
     ObsupError,
+    Refusal,
     Refused,
     StoreError,
     Throttled,
@@ -40,6 +41,7 @@ class Verdict:
     """One row: which failures, what to do, and what to say where that does not help.
 
     ``statuses`` and ``codes`` are the HTTP statuses and error codes it covers; an empty set covers all.
+    ``phrases`` (lower-case) are looked for in the store's message; where there are any, one must stand in it.
     ``kinds`` are those of LineError. ``error`` is the class, with the exit code, of the final failure.
     """
 
@@ -50,15 +52,29 @@ class Verdict:
     statuses: frozenset[int] = frozenset()
     codes: frozenset[str] = frozenset()
     kinds: frozenset[str] = frozenset()
+    phrases: tuple[str, ...] = ()
 
-    def covers(self, status: int, code: str) -> bool:
-        """Return whether this row is about an answer with *status* and *code*."""
+    def covers(self, refusal: Refusal) -> bool:
+        """Return whether this row is about *refusal*."""
         if self.kinds:
             return False
-        return (not self.statuses or status in self.statuses) and (not self.codes or code in self.codes)
+        message = refusal.message.lower()
+        return (
+            (not self.statuses or refusal.status in self.statuses)
+            and (not self.codes or refusal.code in self.codes)
+            and (not self.phrases or any(phrase in message for phrase in self.phrases))
+        )
 
 
-def _row(action: Action, error: type[ObsupError], why: str, next_step: str, **match: str) -> Verdict:
+def _row(
+    action: Action,
+    error: type[ObsupError],
+    why: str,
+    next_step: str,
+    *,
+    phrases: tuple[str, ...] = (),
+    **match: str,
+) -> Verdict:
     return Verdict(
         action,
         error,
@@ -67,6 +83,7 @@ def _row(action: Action, error: type[ObsupError], why: str, next_step: str, **ma
         statuses=frozenset(int(one) for one in match.get("status", "").split()),
         codes=frozenset(match.get("code", "").split()),
         kinds=frozenset(match.get("kind", "").split()),
+        phrases=phrases,
     )
 
 
@@ -84,11 +101,54 @@ VERDICTS: tuple[Verdict, ...] = (
         kind="certificate",
     ),
     _row(
+        Action.FAIL,
+        BadConfiguration,
+        "the proxy does not let us through to the store",
+        "check --proxy or HTTPS_PROXY, with its user and password; NO_PROXY names hosts to reach without it",
+        kind="tunnel",
+    ),
+    _row(
         Action.RETRY,
         NotFinished,
         "the line failed for longer than --retry-for",
         AGAIN,
         kind="resolve refused connect proxy tls reset stall incomplete",
+    ),
+    _row(
+        Action.FAIL,
+        BadConfiguration,
+        "the proxy wants a user and a password",
+        "write them into --proxy or HTTPS_PROXY: http://USER:PASSWORD@HOST:PORT",
+        status="407",
+    ),
+    # What the signature is made for.
+    _row(
+        Action.FAIL,
+        BadConfiguration,
+        "this store does not know the kind of signature that was sent",
+        "choose another with --signature: v4 or v2 for most S3-compatible stores and older OBS",
+        phrases=("unsupported authorization type", "authorization mechanism you have provided"),
+    ),
+    _row(
+        Action.FAIL,
+        BadConfiguration,
+        "the request was signed for another region than the bucket's",
+        "name the bucket's region with --region",
+        code="AuthorizationHeaderMalformed",
+    ),
+    _row(
+        Action.FAIL,
+        BadConfiguration,
+        "the request was signed for another region than the bucket's",
+        "name the bucket's region with --region",
+        phrases=("signing region",),
+    ),
+    _row(
+        Action.FAIL,
+        BadConfiguration,
+        "this store wants the bucket in the host's name",
+        "leave out --addressing path, and name the endpoint by its name, not by its IP address",
+        code="VirtualHostDomainRequired",
     ),
     # The clock and the keys.
     _row(
@@ -223,10 +283,10 @@ VERDICTS: tuple[Verdict, ...] = (
     _row(Action.FAIL, Refused, "the store refused the request for good", LOOK, status="404"),
     _row(
         Action.FAIL,
-        Refused,
-        "the store lives elsewhere",
-        "name its endpoint with --endpoint",
-        status="301 302 307 308",
+        BadConfiguration,
+        "the bucket lives elsewhere",
+        "name its endpoint with --endpoint, and its region with --region, if you trust it",
+        status="301 302 303 307 308",
     ),
     _row(Action.FAIL, Refused, "the store refused the request for good", LOOK),
 )
@@ -236,8 +296,7 @@ def judge(failure: StoreError | LineError) -> Verdict:
     """Return the row of the table that *failure* falls under."""
     if isinstance(failure, LineError):
         return next(row for row in VERDICTS if failure.kind in row.kinds)
-    refusal = failure.refusal
-    return next(row for row in VERDICTS if row.covers(refusal.status, refusal.code))
+    return next(row for row in VERDICTS if row.covers(failure.refusal))
 
 
 def explain(failure: StoreError | LineError, *, doing: str) -> ObsupError:
@@ -248,7 +307,9 @@ def explain(failure: StoreError | LineError, *, doing: str) -> ObsupError:
     refusal = failure.refusal
     what = f"{doing} was refused: {refusal.status} {refusal.code}"
     details = [refusal.message] if refusal.message else []
+    if refusal.location:
+        details.append(f"it names {refusal.location}")
     if refusal.request_id:
         details.append(f"request id {refusal.request_id}")
     why = verdict.why + (f" ({'; '.join(details)})" if details else "")
-    return verdict.error(what, why, verdict.next_step)
+    return verdict.error(what, why, verdict.next_step, refusal)
