@@ -40,7 +40,7 @@ def begin(task: Task, stat: SourceStat, plan: Plan, *, before: frozenset[str]) -
     if token is not None:
         headers[names.meta + TOKEN_NAME] = token
     meant = Checkpoint(
-        source=str(task.source),
+        source=task.source_name,
         stat=stat,
         upload=Upload(task.order.target, "", token),
         part_size=plan.part_size,
@@ -48,6 +48,7 @@ def begin(task: Task, stat: SourceStat, plan: Plan, *, before: frozenset[str]) -
         created=task.clock(),
         headers_digest=task.order.headers_digest,
         open_before=tuple(sorted(before)),
+        growth=plan.growth,
     )
     path = task.checkpoint_path
     if path is not None and task.order.checkpoint is not None:

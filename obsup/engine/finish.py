@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from obsup.dialects.dialect import Dialect
 from obsup.engine.plan import Plan
 from obsup.engine.proof import Expected, contradicts, expected_etag, prove_answer, prove_object
+from obsup.engine.task import Task
 from obsup.engine.worker import Proving
 from obsup.errors import DataMismatch, LineError, NotFinished, StoreError
 from obsup.local.digest import combine_crc64
@@ -160,3 +161,15 @@ class Finisher:
     def _is_answered(self, answer: Stored, etag: str) -> bool:
         """Return whether the object seen can be the one that Complete answered for: not contradicted by its digest."""
         return not answer.etag or answer.etag.lower() == etag.lower()
+
+
+def finisher_of(task: Task, upload: Upload, receipts: Mapping[int, Receipt], plan: Plan) -> Finisher:
+    """Return what ends *upload*, whose *receipts* are the whole *plan*. Raises DataMismatch where they are not."""
+    expected = expect(guard(receipts, plan), plan, upload, dialect=task.dialect, proving=task.proving)
+    return Finisher(task.store, upload, expected, task.connection.attempts())
+
+
+def complete(task: Task, upload: Upload, receipts: Mapping[int, Receipt], plan: Plan) -> Finished:
+    """Assemble *upload* from *receipts*, and return once the object is proved. Raises as ``Finisher.complete``."""
+    parts = [(one.number, one.etag) for one in guard(receipts, plan)]
+    return finisher_of(task, upload, receipts, plan).complete(parts, task.headers("complete"))

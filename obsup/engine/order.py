@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
+from obsup.local.expectation import Expectation
 from obsup.model import ObjectOptions, Stored, Target
 
 Verified = Literal["etag", "crc64", "upload-id", "token", "size"]
@@ -20,6 +21,7 @@ class Order:
     ``parts`` or ``part_size`` (bytes) decide the plan, or neither. ``jobs`` parts are in flight at once.
     ``checkpoint`` names its file; None is the default place, and ``keep_checkpoint`` False keeps none.
     ``presign``: workers elsewhere get signed URLs instead of finding credentials.
+    ``expect`` lets nothing else be published. ``abort_on_failure`` leaves nothing of a stream's upload that failed.
     ``encrypted_by_customer`` tells that every request carries an SSE-C key.
     """
 
@@ -41,6 +43,8 @@ class Order:
     if_running: Literal["fail", "wait", "skip"] = "fail"
     use_token: bool = True
     encrypted_by_customer: bool = False
+    expect: Expectation = field(default_factory=Expectation)
+    abort_on_failure: bool = False
 
     @property
     def encrypted(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from obsup.dialects.dialect import Limits
 from obsup.errors import WrongUsage
@@ -13,12 +14,24 @@ from obsup.units import MIB, exact_size, format_size
 DEFAULT_PART_SIZE = 9 * MIB
 
 
+class Growth(NamedTuple):
+    """How the part size grows: times *factor* after every *every* parts."""
+
+    factor: int
+    every: int
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """Parts of ``part_size`` that cover ``size`` without gap; the last may be smaller. An empty source is one part."""
 
     size: int
     part_size: int
+
+    @property
+    def growth(self) -> Growth | None:
+        """How the part size grows: that of a file does not."""
+        return None
 
     @property
     def count(self) -> int:

@@ -45,6 +45,11 @@ class Task:
         return Path(self.order.source).absolute()
 
     @property
+    def source_name(self) -> str:
+        """What the checkpoint says of the source: the path of a file."""
+        return str(self.source)
+
+    @property
     def proving(self) -> Proving:
         """What each part is proved with."""
         return choose_proving(self.order.digest, self.dialect, encrypted=self.order.encrypted)

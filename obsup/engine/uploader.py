@@ -10,9 +10,10 @@ from obsup.engine.begin import begin, open_uploads
 from obsup.engine.connect import Connection
 from obsup.engine.crew import open_crew
 from obsup.engine.dispatch import dispatch
-from obsup.engine.finish import Finished, Finisher, PartsUnfit, expect, guard
+from obsup.engine.finish import Finished, PartsUnfit, complete, finisher_of
 from obsup.engine.ledger import Ledger
 from obsup.engine.order import Order, Result
+from obsup.engine.outcome import outcome
 from obsup.engine.plan import DEFAULT_PART_SIZE, Plan, make_plan
 from obsup.engine.progress import Tally
 from obsup.engine.resume import reconcile, recover, resume, resume_begun
@@ -66,6 +67,7 @@ class Uploader:
             return self._run_locked(stat, plan)
 
     def _run_locked(self, stat: SourceStat, plan: Plan) -> Result:
+        self._order.expect.check_file(self._task.source, stat, self._task.gate)
         found = self._load()
         if found is not None and self._order.restart:
             self._give_up(found)
@@ -137,7 +139,7 @@ class Uploader:
         """The store knows the upload no more: it was completed by the run before, or nothing of it is left."""
         recorded = Plan(found.stat.size, found.part_size)
         is_whole = len(found.receipts) == recorded.count and not changes(found.stat, stat)
-        if is_whole and self._finisher(found.upload, found.receipts, recorded).look() is not None:
+        if is_whole and finisher_of(self._task, found.upload, found.receipts, recorded).look() is not None:
             return Ledger(found, self._task.checkpoint_path, observe=self._tally), recorded
         self._tally(
             events.Noted(
@@ -195,28 +197,9 @@ class Uploader:
             if part.number not in ledger.receipts:
                 yield PartJob(ledger.upload, part, source, stat, self._task.proving, self._order.content_md5)
 
-    def _finisher(self, upload: Upload, receipts: Mapping[int, Receipt], plan: Plan) -> Finisher:
-        expected = expect(
-            guard(receipts, plan), plan, upload, dialect=self._task.dialect, proving=self._task.proving
-        )
-        return Finisher(self._task.store, upload, expected, self._task.connection.attempts())
-
     def _finish(self, ledger: Ledger, plan: Plan) -> Finished:
         check_unchanged(self._task.source, ledger.checkpoint.stat)
-        finisher = self._finisher(ledger.upload, ledger.receipts, plan)
-        parts = [(one.number, one.etag) for one in guard(ledger.receipts, plan)]
-        return finisher.complete(parts, self._task.headers("complete"))
+        return complete(self._task, ledger.upload, ledger.receipts, plan)
 
     def _result(self, upload: Upload | None, plan: Plan, finished: Finished) -> Result:
-        return Result.of(
-            finished.stored,
-            target=self._order.target,
-            upload_id=upload.upload_id if upload else None,
-            verified=finished.verified,
-            size=plan.size,
-            part_size=plan.part_size,
-            parts=plan.count,
-            sent_parts=self._tally.sent_parts,
-            sent_bytes=self._tally.sent_bytes,
-            seconds=self._tally.seconds,
-        )
+        return outcome(self._order, self._tally, upload=upload, plan=plan, finished=finished)

@@ -41,6 +41,9 @@ class Checkpoint:
     ``created`` seconds since the epoch. ``headers_digest`` tells whether the object was asked for with the
     same options; ``source_sha256`` is there with --verify-source. An empty upload id says that initiating was
     begun: the upload, if there is one, is open for this key now and was not among ``open_before``.
+
+    Of a stream, ``source`` is its name (no path), ``stat`` is all zeros, and ``growth`` says that the part size is
+    multiplied (by the first number) after every so many parts (the second); None: it stays.
     """
 
     source: str
@@ -52,6 +55,7 @@ class Checkpoint:
     headers_digest: str
     source_sha256: str | None = None
     open_before: tuple[str, ...] = ()
+    growth: tuple[int, int] | None = None
     format: int = FORMAT
 
 
@@ -82,6 +86,7 @@ def encode(checkpoint: Checkpoint) -> bytes:
         "headersDigest": checkpoint.headers_digest,
         "sourceSha256": checkpoint.source_sha256,
         "openBefore": list(checkpoint.open_before),
+        "growth": checkpoint.growth,
         "parts": [
             [one.number, one.size, one.etag, one.md5, one.crc64]
             for one in sorted(checkpoint.receipts.values(), key=lambda receipt: receipt.number)
@@ -125,7 +130,15 @@ def _from_plain(plain: dict[str, Any]) -> Checkpoint:
         headers_digest=str(plain["headersDigest"]),
         source_sha256=plain["sourceSha256"],
         open_before=tuple(str(one) for one in plain["openBefore"]),
+        growth=_growth(plain.get("growth")),
     )
+
+
+def _growth(plain: Any) -> tuple[int, int] | None:
+    if plain is None:
+        return None
+    factor, every = plain
+    return int(factor), int(every)
 
 
 def _digest(plain: Mapping[str, Any]) -> str:
