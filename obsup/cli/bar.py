@@ -1,48 +1,47 @@
-"""The bar: Rich, fed by the progress callback. The only file that knows Rich."""
+"""The bar: one line for the whole, the parts in flight beneath it. The only file that knows Rich."""
 
 from __future__ import annotations
 
+import sys
+import threading
+import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any
+from typing import NamedTuple, TextIO, cast
 
-from rich.console import Console, RenderableType
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TextColumn,
-    TimeRemainingColumn,
-)
+from rich.cells import cell_len, set_cell_size
+from rich.console import Console
 from rich.text import Text
 
 from obsup import events
-from obsup.cli.display import Talk
+from obsup.cli.display import Talk, short_reason, summary
+from obsup.cli.gauge import Gauge, PartInFlight, Reading
+from obsup.cli.screen import Screen
 from obsup.engine.order import Result
-from obsup.units import format_duration, format_size
+from obsup.units import format_clock, format_size
+
+EVERY_S = 0.125
+MIN_BAR, MAX_BAR = 8, 60
+MAX_NAME, SHORT_NAME = 24, 10
+# Parts are shown where the window has this many rows, and take no more than a third of them.
+ROWS_FOR_PARTS = 10
+MAX_PART_LINES, MIN_PART_LINE = 8, 24
 
 
-class PartsColumn(ProgressColumn):
-    """Parts done of all."""
+class Marks(NamedTuple):
+    """What a bar is made of, a cell each."""
 
-    def render(self, task: Task) -> Text:
-        """Return ``3/5 parts``."""
-        return Text(f"{task.fields['done']}/{task.fields['parts']} parts", style="progress.download")
+    resumed: str
+    done: str
+    left: str
 
 
-class RateColumn(ProgressColumn):
-    """Bytes a second over the last half minute; resumed bytes are not counted."""
-
-    def render(self, task: Task) -> Text:
-        """Return ``45.1 MiB/s``."""
-        speed = task.finished_speed or task.speed
-        return Text("" if speed is None else f"{format_size(speed)}/s", style="progress.data.speed")
+LINES = Marks("═", "━", "─")
+ASCII = Marks("=", "#", "-")
 
 
 class Bar:
-    """Draws one transfer on stderr; its ``progress`` is the progress callback."""
+    """Draws one transfer on stderr; hears its events. Leaves a clean terminal, however it ends."""
 
     def __init__(
         self,
@@ -51,71 +50,181 @@ class Bar:
         quiet: bool = False,
         verbose: bool = False,
         console: Console | None = None,
-        clock: Callable[[], float] | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._console = console or Console(stderr=True)
-        self._talk = Talk(quiet=quiet, verbose=verbose, show=self._print)
+        self._console = console or Console(file=sys.stderr, legacy_windows=False)
+        self._screen = Screen(
+            cast(TextIO, self._console.file), lambda line: cell_len(Text.from_ansi(line).plain)
+        )
+        self._talk = Talk(quiet=quiet, verbose=verbose, show=self._screen.say)
         self._name = name if name.isprintable() else repr(name)
-        self._rich = Progress(*self._columns(), console=self._console, get_time=clock)
-        self._task: Any = None
-        self._done = 0
-
-    def _columns(self) -> list[ProgressColumn | str]:
-        name = TextColumn("{task.description}", markup=False)
-        if self._console.width < 60:
-            return [name, BarColumn(bar_width=None), TextColumn("{task.percentage:>3.0f}%")]
-        return [
-            name,
-            BarColumn(bar_width=None),
-            DownloadColumn(binary_units=True),
-            RateColumn(),
-            TimeRemainingColumn(),
-            PartsColumn(),
-        ]
+        self._clock = clock
+        self._gauge = Gauge()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._draw_on, name="bar", daemon=True)
 
     def __enter__(self) -> Bar:
-        self._rich.start()
+        self._screen.open()
+        self._thread.start()
         return self
 
     def __exit__(
         self, _kind: type[BaseException] | None, _exc: BaseException | None, _trace: TracebackType | None
     ) -> None:
-        self._rich.stop()
+        self._ended.set()
+        self._thread.join()
+        self._screen.close()
 
     def observe(self, event: events.Event) -> None:
-        """Begin the bar with what is resumed, and count parts."""
-        if isinstance(event, events.Begun):
-            self._done = event.resumed_parts
-            self._task = self._rich.add_task(
-                self._name,
-                total=event.total,
-                completed=event.resumed,
-                done=self._done,
-                parts=event.parts or "?",
-            )
-        elif isinstance(event, events.PartStored) and self._task is not None:
-            self._done += 1
-            self._rich.update(self._task, done=self._done)
+        """Take *event* in, and say what the user should know."""
+        self._gauge.observe(event)
         self._talk.observe(event)
 
-    def progress(self, transferred: int, total: int | None, _seconds: float) -> None:
-        """Move the bar."""
-        if self._task is not None:
-            self._rich.update(self._task, completed=transferred, total=total)
+    def progress(self, transferred: int, total: int | None, seconds: float) -> None:
+        """Nothing: the bar reads its gauge, several times a second."""
 
-    def picture(self) -> RenderableType:
-        """Return the bar as it stands, to be drawn elsewhere."""
-        return self._rich.get_renderable()
+    def lines(self, columns: int, rows: int) -> list[Text]:
+        """Return what a window of this size shows at this moment."""
+        reading = self._gauge.read(self._clock())
+        marks = LINES if self._console.encoding.lower().startswith("utf") else ASCII
+        shown = [_whole_line(self._name, reading, columns - 1, marks)]
+        return shown + _part_lines(reading, columns - 1, rows, marks)
 
     def finished(self, result: Result) -> None:
         """Say in one line what came of it."""
-        rate = result.sent_bytes / result.seconds if result.seconds else 0.0
-        resumed = result.parts - result.sent_parts
-        kept = f", {resumed} parts were there already" if resumed else ""
-        self._print(
-            f"{result.target}: {format_size(result.size)} in {format_duration(result.seconds)} "
-            f"({format_size(rate)}/s{kept}), verified by {result.verified}"
-        )
+        self._talk.show(summary(result))
 
-    def _print(self, text: str) -> None:
-        self._console.print(text, markup=False, highlight=False)
+    def _draw_on(self) -> None:
+        while not self._ended.wait(EVERY_S):
+            columns, rows = self._screen.size()
+            self._screen.draw([self._plain(line) for line in self.lines(columns, rows)])
+
+    def _plain(self, line: Text) -> str:
+        """Return *line* as a terminal takes it, with the colours that it and NO_COLOR allow."""
+        with self._console.capture() as captured:
+            self._console.print(line, end="", no_wrap=True, overflow="ignore", crop=False, highlight=False)
+        return captured.get()
+
+
+def _whole_line(name: str, reading: Reading, width: int, marks: Marks) -> Text:
+    """Return the line for the whole transfer: what *width* cells hold of it, and the bar in the rest."""
+    has_bar = reading.share is not None
+    for leave_out in range(len(_SACRIFICES) + 1):
+        label, fields, has_bar = _give_up(_SACRIFICES[:leave_out], name, reading)
+        if _needed(label, fields, bar=has_bar) <= width:
+            break
+    text = Text(label)
+    if has_bar:
+        bar = min(MAX_BAR, width - _needed(label, fields, bar=False) - 1)
+        text.append(" " if label else "").append_text(_bar(reading, bar, marks))
+    for key, field in fields.items():
+        text.append(" " if len(text) else "").append(field, _STYLES.get(key, ""))
+    text.truncate(width, overflow="crop")
+    return text
+
+
+# What a narrow line goes without, the least needed first.
+_SACRIFICES = (
+    "units",
+    "resumed",
+    "name",
+    "word",
+    "retries",
+    "rate",
+    "label",
+    "parts",
+    "bar",
+    "bytes",
+    "left",
+)
+_STYLES = {"bytes": "green", "rate": "red", "left": "cyan", "resumed": "cyan", "retries": "yellow"}
+
+
+def _give_up(sacrifices: tuple[str, ...], name: str, reading: Reading) -> tuple[str, dict[str, str], bool]:
+    """Return the name, the fields and whether there is a bar, without what is sacrificed."""
+    fields = _fields(reading, _compact if "units" in sacrifices else format_size)
+    if "word" in sacrifices and "parts" in fields:
+        fields["parts"] = fields["parts"].removesuffix(" parts")
+    label = _cut(name, SHORT_NAME if "name" in sacrifices else MAX_NAME)
+    kept = {key: field for key, field in fields.items() if key not in sacrifices}
+    has_bar = reading.share is not None and "bar" not in sacrifices
+    return ("" if "label" in sacrifices else label), kept, has_bar
+
+
+def _compact(size: float) -> str:
+    return format_size(size).replace(" ", "").removesuffix("B").removesuffix("i")
+
+
+def _fields(reading: Reading, shown: Callable[[float], str]) -> dict[str, str]:
+    """Return what the line says in words, in its order."""
+    if not reading.is_begun:
+        return {"left": "looking at what is there"}
+    fields = {}
+    if reading.share is not None:
+        fields["percent"] = f"{int(reading.share * 100):>3}%"
+    of = "" if reading.total is None else f"/{shown(reading.total)}"
+    fields["bytes"] = f"{shown(reading.done)}{of}"
+    if reading.rate is not None and not reading.is_assembling:
+        fields["rate"] = f"{shown(reading.rate)}/s"
+    if reading.is_assembling:
+        fields["left"] = "assembling"
+    elif reading.left_s is not None:
+        fields["left"] = f"ETA {format_clock(reading.left_s)}"
+    parts = "" if reading.parts is None else f"/{reading.parts}"
+    fields["parts"] = f"{reading.parts_done}{parts} parts"
+    if reading.resumed:
+        fields["resumed"] = f"({shown(reading.resumed)} resumed)"
+    if reading.retries:
+        fields["retries"] = f"{reading.retries} {'retry' if reading.retries == 1 else 'retries'}"
+    return fields
+
+
+def _needed(label: str, fields: dict[str, str], *, bar: bool) -> int:
+    """Return the cells that the line needs, with a bar of the least length where there is to be one."""
+    widths = [cell_len(one) for one in (label, *fields.values()) if one]
+    return sum(widths) + max(0, len(widths) - 1) + (MIN_BAR + 1 if bar else 0)
+
+
+def _bar(reading: Reading, width: int, marks: Marks) -> Text:
+    """Return a bar of *width* cells: what was resumed, what this run did, and what is left."""
+    total = reading.total or 1
+    done = int(width * (reading.share or 0.0))
+    resumed = min(done, int(width * reading.resumed / total))
+    text = Text(marks.resumed * resumed, "cyan")
+    text.append(marks.done * (done - resumed), "green")
+    return text.append(marks.left * (width - done), "bright_black")
+
+
+def _part_lines(reading: Reading, width: int, rows: int, marks: Marks) -> list[Text]:
+    """Return a line a part in flight, as many as a window of *rows* rows bears."""
+    most = min(MAX_PART_LINES, rows // 3) if rows >= ROWS_FOR_PARTS else 0
+    if not most or width < MIN_PART_LINE or not reading.is_begun:
+        return []
+    shown = reading.in_flight if len(reading.in_flight) <= most else reading.in_flight[: most - 1]
+    lines = [_part_line(one, reading.part_size, width, marks) for one in shown]
+    if len(shown) < len(reading.in_flight):
+        lines.append(Text(f"  and {len(reading.in_flight) - len(shown)} more", "dim"))
+    return lines
+
+
+def _part_line(part: PartInFlight, part_size: int, width: int, marks: Marks) -> Text:
+    text = Text(f"  part {part.number:>5} ")
+    room = min(20, width - len(text) - 12)
+    if part_size and room >= MIN_BAR:
+        done = int(room * min(1.0, part.sent / part_size))
+        text.append(marks.done * done, "green").append(marks.left * (room - done), "bright_black").append(" ")
+    text.append(f"{format_size(part.sent):>10}")
+    if part.waiting:
+        text.append(f"  {short_reason(part.waiting)}", "yellow")
+    text.truncate(width, overflow="ellipsis")
+    return text
+
+
+def _cut(name: str, most: int) -> str:
+    """Return *name* in at most *most* cells; of a long one the end stays: it tells files apart."""
+    if cell_len(name) <= most:
+        return name
+    kept = name
+    while cell_len(kept) > most - 1:
+        kept = kept[1:]
+    return set_cell_size(f"…{kept}", most)

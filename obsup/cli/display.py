@@ -27,23 +27,42 @@ class Display(Protocol):
     def finished(self, result: Result) -> None: ...
 
 
+def summary(result: Result) -> str:
+    """Return what came of a transfer in one line: bytes, time, mean rate, what was skipped, what proved it."""
+    rate = result.sent_bytes / result.seconds if result.seconds else 0.0
+    skipped = result.parts - result.sent_parts
+    were_there = f", {skipped} of {result.parts} parts were there already" if skipped else ""
+    return (
+        f"{result.target}: {format_size(result.size)} in {format_duration(result.seconds)} "
+        f"({format_size(rate)}/s){were_there}; verified by {result.verified}"
+    )
+
+
+def short_reason(reason: str) -> str:
+    """Return the end of why an attempt failed, without operation, resource and request id."""
+    return reason.rpartition(": ")[2].partition(" (request id")[0]
+
+
 class Talk:
     """Says what the user should know; *verbose* says retries too. The base that the other displays hold."""
 
     def __init__(self, *, quiet: bool, verbose: bool, show: Callable[[str], None] = say) -> None:
         self._quiet = quiet
         self._verbose = verbose
-        self._show = show
+        self.show = show
 
     def observe(self, event: events.Event) -> None:
         """Say notes, and retries where asked for."""
         if isinstance(event, events.Noted) and not self._quiet:
-            self._show(f"Note:  {event.text}.")
+            self.show(f"Note:  {event.text}.")
         elif isinstance(event, events.Retried) and self._verbose:
             part = f"part {event.number}, " if event.number is not None else ""
-            self._show(
-                f"Retry: {part}attempt {event.attempt}: {event.reason}; again in {event.delay_s:.1f} s"
-            )
+            self.show(f"Retry: {part}attempt {event.attempt}: {event.reason}; again in {event.delay_s:.1f} s")
+
+    def finished(self, result: Result) -> None:
+        """Say in one line what came of it, where everything is to be said: success is silent else."""
+        if self._verbose:
+            self.show(summary(result))
 
 
 class Silence:
@@ -51,12 +70,10 @@ class Silence:
 
     def __init__(self, talk: Talk) -> None:
         self.observe = talk.observe
+        self.finished = talk.finished
 
     def progress(self, transferred: int, total: int | None, seconds: float) -> None:
         """Show nothing."""
-
-    def finished(self, result: Result) -> None:
-        """Show nothing: success is silent where nobody looks."""
 
 
 class Lines:
@@ -64,6 +81,7 @@ class Lines:
 
     def __init__(self, talk: Talk, name: str) -> None:
         self.observe = talk.observe
+        self.finished = talk.finished
         self._name = name
         self._next_s = LINE_EVERY_S
 
@@ -74,9 +92,6 @@ class Lines:
         self._next_s = seconds + LINE_EVERY_S
         of = f" of {format_size(total)} ({transferred / total:.0%})" if total else ""
         say(f"{self._name}: {format_size(transferred)}{of} in {format_duration(seconds)}")
-
-    def finished(self, result: Result) -> None:
-        """Show nothing: success is silent where nobody looks."""
 
 
 class JsonLines:
@@ -115,12 +130,10 @@ class JsonLines:
 
 def choose(mode: str, *, quiet: bool, stderr: TextIO, environ: Mapping[str, str]) -> str:
     """Return bar, lines, json or none. A bar is drawn only where somebody sees it, whatever FORCE_COLOR says."""
-    if mode != "auto":
-        return mode
-    if quiet:
-        return "none"
     is_terminal = stderr.isatty() and environ.get("TERM", "dumb") not in ("dumb", "")
-    return "bar" if is_terminal else "lines"
+    if mode == "auto":
+        mode = "none" if quiet else "bar"
+    return "lines" if mode == "bar" and not is_terminal else mode
 
 
 @contextmanager

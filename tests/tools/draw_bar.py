@@ -12,20 +12,29 @@ from obsup import events
 from obsup.cli.bar import Bar
 from obsup.units import MIB
 
+COLUMNS, ROWS = 100, 12
+
 
 def draw(path: Path) -> None:
     """Write an SVG of an upload of 1 GiB, resumed at part 41 of 114 and a good way on."""
-    console = Console(record=True, file=io.StringIO(), force_terminal=True, width=100)
-    console.print("[bold]$[/bold] obsup upload video.iso media/video.iso", highlight=False)
+    # The file says it is UTF-8: what is drawn must not depend on who draws it.
+    file = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+    console = Console(record=True, file=file, force_terminal=True, width=COLUMNS, color_system="truecolor")
+    console.print("[bold]$[/bold] obsup upload video.iso media/video.iso -j 5", highlight=False)
     now_s = 0.0
     bar = Bar("video.iso", console=console, clock=lambda: now_s)
     total, part_size = 1024 * MIB, 9 * MIB
     bar.observe(events.Begun(total, 114, resumed=40 * part_size, resumed_parts=40))
+    bar.lines(COLUMNS, ROWS)
     for number in range(41, 80):
         now_s += 0.2
         bar.observe(events.PartStored(number, part_size))
-        bar.progress(number * part_size, total, now_s)
-    console.print(bar.picture())
+        bar.lines(COLUMNS, ROWS)
+    bar.observe(events.Retried(81, 1, "UploadPart of media/video.iso: 503 SlowDown", 1.5))
+    for number, sent in ((80, 7.4), (82, 5.1), (83, 2.9)):
+        bar.observe(events.PartSent(number, int(sent * MIB)))
+    for line in bar.lines(COLUMNS, ROWS):
+        console.print(line, no_wrap=True)
     console.save_svg(str(path), title="obsup", clear=False)
 
 
