@@ -95,9 +95,11 @@ class Bar:
         self._talk.show(summary(result))
 
     def _draw_on(self) -> None:
-        while not self._ended.wait(EVERY_S):
+        while True:
             columns, rows = self._screen.size()
             self._screen.draw([self._plain(line) for line in self.lines(columns, rows)])
+            if self._ended.wait(EVERY_S):
+                return
 
     def _plain(self, line: Text) -> str:
         """Return *line* as a terminal takes it, with the colours that it and NO_COLOR allow."""
@@ -144,7 +146,7 @@ def _give_up(sacrifices: tuple[str, ...], name: str, reading: Reading) -> tuple[
     """Return the name, the fields and whether there is a bar, without what is sacrificed."""
     fields = _fields(reading, _compact if "units" in sacrifices else format_size)
     if "word" in sacrifices and "parts" in fields:
-        fields["parts"] = fields["parts"].removesuffix(" parts")
+        fields["parts"] = fields["parts"].partition(" ")[0]
     label = _cut(name, SHORT_NAME if "name" in sacrifices else MAX_NAME)
     kept = {key: field for key, field in fields.items() if key not in sacrifices}
     has_bar = reading.share is not None and "bar" not in sacrifices
@@ -171,7 +173,8 @@ def _fields(reading: Reading, shown: Callable[[float], str]) -> dict[str, str]:
     elif reading.left_s is not None:
         fields["left"] = f"ETA {format_clock(reading.left_s)}"
     parts = "" if reading.parts is None else f"/{reading.parts}"
-    fields["parts"] = f"{reading.parts_done}{parts} parts"
+    word = "part" if (reading.parts or reading.parts_done) == 1 else "parts"
+    fields["parts"] = f"{reading.parts_done}{parts} {word}"
     if reading.resumed:
         fields["resumed"] = f"({shown(reading.resumed)} resumed)"
     if reading.retries:

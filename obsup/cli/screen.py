@@ -25,6 +25,7 @@ class Screen:
         self._width_of = width_of  # cells of a line, escape sequences not counted
         self._lock = threading.RLock()
         self._widths: list[int] = []
+        self._is_closed = False
         self._is_gone = False
         self._before: Any = None
 
@@ -44,7 +45,7 @@ class Screen:
     def close(self) -> None:
         """Erase what is drawn, and draw no more."""
         self.draw([])
-        self._is_gone = True
+        self._is_closed = True
         if self._before is not None:
             signal.signal(signal.SIGCONT, self._before)
 
@@ -72,7 +73,7 @@ class Screen:
 
     def _is_ours(self) -> bool:
         """Return whether this process is in the foreground: a job in the background must not scribble."""
-        if self._is_gone:
+        if self._is_closed:
             return False
         try:
             return os.tcgetpgrp(self._stream.fileno()) == os.getpgrp()
