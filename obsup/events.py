@@ -52,7 +52,26 @@ class Noted:
     text: str
 
 
-Event = Begun | PartSent | PartStored | Retried | Noted
+@dataclass(frozen=True, slots=True)
+class Requested:
+    """One request was answered, or not: ``status`` is None where there was no answer, and ``failure`` says why.
+
+    ``resource`` is the bucket, or bucket and key; ``date`` the answer's Date header. Neither header nor query of
+    the request is here: they hold what nobody is to read.
+    """
+
+    operation: str
+    method: str
+    resource: str
+    part_number: int | None
+    status: int | None
+    request_id: str
+    seconds: float
+    date: str = ""
+    failure: str = ""
+
+
+Event = Begun | PartSent | PartStored | Retried | Noted | Requested
 Observer = Callable[[Event], None]
 
 

@@ -95,6 +95,7 @@ def connect(
         credentials=credentials,
         clock=clock,
         customer_key=customer_key,
+        observe=observe,
     )
     remedies = Remedies(credentials, clock)
     return Connection(

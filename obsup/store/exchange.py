@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from contextlib import closing, nullcontext
 from dataclasses import replace
 
+from obsup import events
 from obsup.dialects.addressing import locate
 from obsup.dialects.dialect import Dialect, Signable
 from obsup.errors import LineError, Refusal, StoreError
@@ -17,6 +18,7 @@ from obsup.store.refusal import read_refusal
 from obsup.store.route import Route
 from obsup.store.store import CredentialSource
 from obsup.store.transport import Answer, Transport
+from obsup.store.watch import Watch
 
 
 class Exchange:
@@ -30,8 +32,10 @@ class Exchange:
         transport: Transport,
         credentials: CredentialSource,
         clock: ServerClock,
+        observe: events.Observer = events.ignore,
     ) -> None:
         self._dialect = dialect
+        self._watch = Watch(observe, dialect.headers.request_id)
         self._route = route
         self._transport = transport
         self._credentials = credentials
@@ -43,14 +47,14 @@ class Exchange:
         Raises StoreError for every other answer, LineError for none.
         """
         location = self._route.of(call.bucket)
-        answer = self._send_to(location, call)
+        answer = self._watch.tell(call, lambda: self._send_to(location, call))
         if call.is_answered_by(answer.status):
             return answer
         refusal = self.refusal(call, answer)
         place = self._route.follow(call.bucket, location, refusal)
         if place is None:
             raise StoreError(refusal)
-        answer = self._send_to(place, call)
+        answer = self._watch.tell(call, lambda: self._send_to(place, call))
         if call.is_answered_by(answer.status):
             return answer
         raise StoreError(self.refusal(call, answer))

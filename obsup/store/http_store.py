@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from urllib.parse import urlsplit
 
+from obsup import events
 from obsup.dialects.dialect import Dialect
 from obsup.dialects.endpoints import is_loopback
 from obsup.dialects.object_headers import customer_key_headers
@@ -36,9 +37,12 @@ class HttpStore:
         credentials: CredentialSource,
         clock: ServerClock,
         customer_key: CustomerKey | None = None,
+        observe: events.Observer = events.ignore,
     ) -> None:
         self.dialect = dialect
-        self._exchange = Exchange(dialect, route, transport=transport, credentials=credentials, clock=clock)
+        self._exchange = Exchange(
+            dialect, route, transport=transport, credentials=credentials, clock=clock, observe=observe
+        )
         self._key_headers: Mapping[str, str] = {}
         if customer_key is not None:
             _check_private(route.given.endpoint)
