@@ -25,6 +25,8 @@ class ServerClock:
             moment = parsedate_to_datetime(date)
         except (ValueError, TypeError, IndexError):
             return False
+        if not 2000 <= moment.year < 2200:  # no store's clock
+            return False
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=UTC)
         self.offset_s = moment.timestamp() - self._time_s()

@@ -5,14 +5,17 @@ from __future__ import annotations
 import errno
 import socket
 import ssl
+from email.errors import FirstHeaderLineIsContinuationDefect, MissingHeaderBodySeparatorDefect
+from http.client import HTTPResponse, IncompleteRead
 from typing import Any
 
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.util.wait import wait_for_read
+from urllib3.util.wait import wait_for_read, wait_for_socket
 
 # No path of a request begins so: in a key the colon is encoded.
 _MASK = "/absolute:"
+_TORN = (MissingHeaderBodySeparatorDefect, FirstHeaderLineIsContinuationDefect)
 _INFORMATIONAL = (b"HTTP/1.1 1", b"HTTP/1.0 1")
 
 
@@ -23,9 +26,42 @@ class AnsweredEarly(BrokenPipeError):
         super().__init__(errno.EPIPE, "the store answered before it had the whole body")
 
 
+class _Lines:
+    """A stream of which the last line read is remembered."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self.last = b""
+
+    def readline(self, *limit: int) -> bytes:
+        self.last = self._stream.readline(*limit)
+        return self.last
+
+    def close(self) -> None:
+        self._stream.close()
+
+
+class _Answer(HTTPResponse):
+    """An answer whose head is whole. http.client takes one that breaks off for a short one, without its ETag."""
+
+    def begin(self) -> None:
+        stream = self.fp
+        lines = _Lines(stream)
+        self.fp = lines  # type: ignore[assignment]
+        try:
+            super().begin()
+        finally:
+            if self.fp is not None:
+                self.fp = stream
+        torn = [defect for defect in self.headers.defects if isinstance(defect, _TORN)]
+        if torn or lines.last not in (b"\r\n", b"\n"):
+            raise IncompleteRead(b"")
+
+
 class _Connection(HTTPConnection):
     """A connection that reads ``*.localhost`` as loopback, and that stops sending where nobody listens any more."""
 
+    response_class = _Answer
     stall_timeout_s = 60.0
     is_cut = False  # a request was left unfinished: the connection must not carry another
 
@@ -100,8 +136,8 @@ def _send_in_steps(sock: Any, data: Any, stall_timeout_s: float) -> None:
     with memoryview(data) as whole:
         view = whole.cast("B")
         while view:
-            if _has_answered(sock):
-                raise AnsweredEarly
+            if type(sock) is socket.socket:
+                _wait_for_room(sock, stall_timeout_s)
             try:
                 view = view[sock.send(view) :]
             except TimeoutError as exc:
@@ -113,14 +149,18 @@ def _send_in_steps(sock: Any, data: Any, stall_timeout_s: float) -> None:
                 raise AnsweredEarly from exc
 
 
-def _has_answered(sock: Any) -> bool:
-    """Return whether an answer, or the end of the connection, waits to be read.
+def _wait_for_room(sock: socket.socket, stall_timeout_s: float) -> None:
+    """Wait until some bytes can be sent. Raises TimeoutError, and AnsweredEarly where the store speaks instead.
 
-    Under TLS nobody can tell: what waits may be a session ticket.
+    Under TLS nobody can tell: what comes may be a session ticket.
     """
-    if type(sock) is not socket.socket or not wait_for_read(sock, timeout=0):
-        return False
+    if not wait_for_socket(sock, read=True, write=True, timeout=stall_timeout_s):
+        raise TimeoutError
+    if not wait_for_read(sock, timeout=0):
+        return
     try:
-        return not sock.recv(16, socket.MSG_PEEK).startswith(_INFORMATIONAL)
-    except OSError:
-        return True
+        word = sock.recv(16, socket.MSG_PEEK)
+    except OSError as exc:
+        raise AnsweredEarly from exc
+    if not word.startswith(_INFORMATIONAL):
+        raise AnsweredEarly
