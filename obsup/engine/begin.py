@@ -49,6 +49,7 @@ def begin(task: Task, stat: SourceStat, plan: Plan, *, before: frozenset[str]) -
         headers_digest=task.order.headers_digest,
         open_before=tuple(sorted(before)),
         growth=plan.growth,
+        completing=task.headers("complete"),
     )
     path = task.checkpoint_path
     if path is not None and task.order.checkpoint is not None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from obsup import events
 from obsup.errors import CheckpointUnwritable
 from obsup.local import checkpoint as checkpoints
+from obsup.local import registry
 from obsup.local.checkpoint import Checkpoint
 from obsup.model import Receipt, Upload
 
@@ -38,6 +39,7 @@ class Ledger:
         self._observe = observe
         self._monotonic = monotonic
         self._dirty = False
+        self._is_registered = False
         self._due = monotonic()
         self.receipts: dict[int, Receipt] = dict(checkpoint.receipts)
 
@@ -85,6 +87,7 @@ class Ledger:
             self._observe(events.Noted(f"{exc}; going on without: a later run asks the store what it holds"))
             self._path = None
             return
+        self._register()
         took = self._monotonic() - begun
         self._due = begun + max(MIN_INTERVAL_S, took / WRITING_SHARE)
 
@@ -93,7 +96,18 @@ class Ledger:
         if self._dirty:
             self.write()
 
+    def _register(self) -> None:
+        """Tell this machine, once, that the upload is ours."""
+        if not self._is_registered and self.upload.upload_id:
+            self._is_registered = True
+            registry.remember(self._entry())
+
+    def _entry(self) -> registry.Entry:
+        one = self._checkpoint
+        return registry.Entry(one.upload, one.source, str(self._path), one.created, size=one.stat.size)
+
     def remove(self) -> None:
         """Remove the checkpoint: the object is proved."""
         if self._path is not None:
+            registry.finish(self._entry())
             checkpoints.remove(self._path)

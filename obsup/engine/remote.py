@@ -44,8 +44,8 @@ def run_remote(remote: RemoteJob) -> Receipt:
         return _send(remote)
     except ObsupError as exc:
         failure = exc
-    what, why, next_step = failure.what, failure.why, failure.next_step
-    raise type(failure)(what, f"{why} (on host {socket.gethostname()})".lstrip(), next_step)
+    why = f"{failure.why} (on host {socket.gethostname()})".lstrip()
+    raise type(failure)(failure.what, why, failure.next_step, failure.refusal)
 
 
 def _send(remote: RemoteJob) -> Receipt:

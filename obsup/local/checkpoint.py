@@ -13,13 +13,13 @@ import json
 import os
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from obsup.errors import CheckpointUnwritable, ObsupError
 from obsup.local.folders import make_private, state_folder
-from obsup.local.lock import target_hash
+from obsup.local.lock import FileHold, target_hash
 from obsup.model import Receipt, SourceStat, Target, Upload
 
 FORMAT = 1
@@ -43,7 +43,8 @@ class Checkpoint:
     begun: the upload, if there is one, is open for this key now and was not among ``open_before``.
 
     Of a stream, ``source`` is its name (no path), ``stat`` is all zeros, and ``growth`` says that the part size is
-    multiplied (by the first number) after every so many parts (the second); None: it stays.
+    multiplied (by the first number) after every so many parts (the second); None: it stays. ``completing`` are
+    the headers that Complete is to carry, so that who completes need not know the object's options.
     """
 
     source: str
@@ -56,6 +57,7 @@ class Checkpoint:
     source_sha256: str | None = None
     open_before: tuple[str, ...] = ()
     growth: tuple[int, int] | None = None
+    completing: Mapping[str, str] = field(default_factory=dict)
     format: int = FORMAT
 
 
@@ -87,6 +89,7 @@ def encode(checkpoint: Checkpoint) -> bytes:
         "sourceSha256": checkpoint.source_sha256,
         "openBefore": list(checkpoint.open_before),
         "growth": checkpoint.growth,
+        "completing": dict(checkpoint.completing),
         "parts": [
             [one.number, one.size, one.etag, one.md5, one.crc64]
             for one in sorted(checkpoint.receipts.values(), key=lambda receipt: receipt.number)
@@ -111,7 +114,7 @@ def decode(data: bytes) -> Checkpoint:
         raise CheckpointDamaged("it was changed or damaged (its digest does not fit)")
     try:
         return _from_plain(plain)
-    except (KeyError, TypeError, ValueError) as exc:
+    except (KeyError, TypeError, ValueError, AttributeError) as exc:
         raise CheckpointDamaged("a field is missing or of the wrong kind") from exc
 
 
@@ -131,6 +134,7 @@ def _from_plain(plain: dict[str, Any]) -> Checkpoint:
         source_sha256=plain["sourceSha256"],
         open_before=tuple(str(one) for one in plain["openBefore"]),
         growth=_growth(plain.get("growth")),
+        completing={str(name): str(value) for name, value in plain["completing"].items()},
     )
 
 
@@ -174,6 +178,30 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
             exc.strerror or type(exc).__name__,
             "make room or name another place with --checkpoint",
         ) from exc
+
+
+def record(path: Path, upload: Upload, receipt: Receipt) -> bool:
+    """Add *receipt* to the checkpoint at *path*, whoever else adds theirs at the same time.
+
+    The lock is on the checkpoint itself, so that it holds wherever the file is seen. Returns False where the
+    checkpoint is gone, or about another upload. Raises CheckpointDamaged, CheckpointUnwritable.
+    """
+    hold = FileHold(path)
+    try:
+        hold.wait()
+    except FileNotFoundError:
+        return False
+    except OSError:
+        # A file system without locks. A record lost to another process costs a look at the store, never a part.
+        hold.free()
+    try:
+        found = load(path)
+        if found is None or found.upload.upload_id != upload.upload_id:
+            return False
+        save(path, replace(found, receipts={**found.receipts, receipt.number: receipt}))
+    finally:
+        hold.free()
+    return True
 
 
 def _replace(path: Path, data: bytes) -> None:

@@ -57,6 +57,10 @@ if sys.platform == "win32":
                 return False
             return True
 
+        def wait(self) -> None:
+            """Take the lock once it can be had."""
+            self._lock.acquire()
+
         def free(self, *, remove: bool = False) -> None:  # noqa: ARG002 - Windows removes no open file
             """Let the lock go."""
             self._lock.release()
@@ -73,9 +77,18 @@ else:
 
         def take(self, *, shared: bool = False) -> bool:
             """Take the lock now; return whether it could be had. Raises OSError, also where there are no locks."""
-            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+            return self._hold(os.O_CREAT, kind | fcntl.LOCK_NB)
+
+        def wait(self) -> None:
+            """Take the lock on a file that is there, once it can be had. Raises OSError, FileNotFoundError."""
+            while not self._hold(0, fcntl.LOCK_EX):
+                pass
+
+        def _hold(self, creation: int, kind: int) -> bool:
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CLOEXEC | creation, 0o600)
             try:
-                fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+                fcntl.flock(descriptor, kind)
                 # Between open and lock, another holder may have removed or replaced the file.
                 is_still_there = os.path.samestat(os.fstat(descriptor), self._path.stat())
             except (BlockingIOError, FileNotFoundError):

@@ -5,7 +5,7 @@ Such a URL is as good as a password until it expires: it stands in no repr, no l
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from obsup.dialects.addressing import locate
 from obsup.dialects.dialect import Address, Dialect, Signable
@@ -94,13 +94,13 @@ class PresignedStore:
             body.close()
         names = self._dialect.headers
         if not 200 <= answer.status < 300:
-            raise StoreError(
-                read_refusal(
-                    answer,
-                    names,
-                    operation="UploadPart",
-                    resource=str(upload.target),
-                    endpoint=upload.target.endpoint,
-                )
+            refusal = read_refusal(
+                answer,
+                names,
+                operation="UploadPart",
+                resource=str(upload.target),
+                endpoint=upload.target.endpoint,
             )
+            # A redirect may repeat the signed URL.
+            raise StoreError(replace(refusal, location=""))
         return read_stored(answer, names, header_etag(answer))
