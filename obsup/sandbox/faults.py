@@ -20,7 +20,8 @@ WHAT, with the work done:
   empty-etag              complete: an answer without an ETag
 WHAT, other:
   error-in-200=CODE       complete, copy: 200 with an <Error> body, with the work not done; done=1: done
-  slow=BYTES_PER_S        receive each body no faster than this (a size: 500K, 1M)
+  slow=BYTES_PER_S        receive each body no faster than this (a size: 500K, 1M); the client's own socket
+                          buffer, some MiB, is beyond the sandbox's reach
   skew=SECONDS            the server's clock is off by so much (may be negative)
   close-idle=SECONDS      close connections that stay idle for so long
 

@@ -29,7 +29,6 @@ _DRAIN_LIMIT = 64 * 1024 * 1024
 """So much of a refused body is read, in bytes, to keep the connection; beyond, it is closed."""
 _LINE_ERRORS = (ConnectionError, ssl.SSLError)
 _LINGER_S = 2.0
-_PACED_SOCKET_BUFFER = 64 * 1024
 
 
 class Ending(enum.Enum):
@@ -166,8 +165,6 @@ class Transaction:
         def pace(received: int) -> None:
             self._wire.wait(max(0.0, started + received / bytes_per_s - time.monotonic()))
 
-        # A large socket buffer would take in whole parts at once, whatever the rate.
-        self._wire.connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _PACED_SOCKET_BUFFER)
         self._body = Body(
             self._stream,
             self._body.length,

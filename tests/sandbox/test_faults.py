@@ -53,6 +53,13 @@ def test_an_early_error_comes_before_the_body_is_read(sandbox: Sandbox, client: 
     assert sandbox.requests[-1].received == 0
 
 
+def test_an_early_error_reaches_a_client_that_is_still_sending(sandbox: Sandbox, client: Client) -> None:
+    """Closing with unread bytes would be a reset, which overtakes the answer."""
+    sandbox.add_fault("error=403:AccessDenied,op=put,early=1")
+    reply = client.send("PUT", "key", body=bytes(16 * 1024 * 1024))
+    assert (reply.status, reply.code) == (403, "AccessDenied")
+
+
 def test_drop_request_takes_so_many_bytes_and_closes(sandbox: Sandbox, client: Client) -> None:
     upload_id, _ = upload_of(client)
     sandbox.add_fault("drop-request=6000,op=part")
@@ -68,8 +75,15 @@ def test_drop_request_takes_so_many_bytes_and_closes(sandbox: Sandbox, client: C
 def test_reset_ends_in_a_tcp_reset(sandbox: Sandbox, client: Client) -> None:
     upload_id, _ = upload_of(client)
     sandbox.add_fault("reset=10000,op=part")
+    query = {"partNumber": "1", "uploadId": upload_id}
+    headers = client.headers("PUT", "key", query, {"Content-Length": "10000"}, time.time())
+    client.connection.putrequest("PUT", client.target("key", query))
+    for name, value in headers.items():
+        client.connection.putheader(name, value)
+    client.connection.endheaders(DATA)
+    # The bare socket tells a reset from an orderly end, http.client does not.
     with pytest.raises(ConnectionResetError):
-        client.part("key", upload_id, 1, DATA)
+        client.connection.sock.recv(1)
 
 
 def test_drop_answer_does_the_work(sandbox: Sandbox, client: Client) -> None:

@@ -275,6 +275,17 @@ def test_a_checksum_header_is_verified_and_echoed(client: Client, header: str) -
     assert client.part("key", upload_id, 1, b"date", {header: right}).code == "BadDigest"
 
 
+def test_a_leading_slash_of_a_virtual_hosted_key_is_kept(sandbox: Sandbox, client: Client) -> None:
+    headers = client.headers("PUT", "/key", {}, {}, time.time())
+    client.connection.putrequest("PUT", "//key", skip_host=True)
+    for name, value in {**headers, "Host": "bucket.localhost", "Content-Length": "4"}.items():
+        client.connection.putheader(name, value)
+    client.connection.endheaders(b"data")
+    assert client.connection.getresponse().status == 200
+    assert sandbox.object_path("bucket", "/key").read_bytes() == b"data"
+    assert sandbox.requests[-1].key == "/key"
+
+
 def test_put_and_part_need_a_content_length(sandbox: Sandbox, client: Client) -> None:
     for query in ({}, {"partNumber": "1", "uploadId": client.initiate("key")}):
         headers = client.headers("PUT", "key", query, {}, time.time())
