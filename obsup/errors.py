@@ -100,6 +100,12 @@ class Throttled(NotFinished):
     reason = "throttled"
 
 
+class Stopped(NotFinished):
+    """A wait was cut short because the work is to stop. Whoever asked for that knows why."""
+
+    reason = "stopped"
+
+
 class Busy(NotFinished):
     """Another obsup holds this upload."""
 

@@ -37,12 +37,16 @@ class PartStored:
 
 @dataclass(frozen=True, slots=True)
 class Retried:
-    """An attempt failed and another follows after *delay_s* seconds. ``number`` is None for a call without a part."""
+    """An attempt failed and another follows after *delay_s* seconds. ``number`` is None for a call without a part.
+
+    ``throttled``: the store asked to slow down.
+    """
 
     number: int | None
     attempt: int
     reason: str
     delay_s: float
+    throttled: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,7 @@ class StoreSettings:
     config_path: str | None = None
     customer_key_file: str | None = None
     retry_for_s: float = 900.0
+    backoff_s: float = 0.5
     line: LineSettings = field(default_factory=LineSettings)
 
     @property
@@ -79,7 +80,7 @@ def connect(
 
     Nothing is sent yet. Raises Denied where no credentials are found, BadConfiguration, WrongUsage.
     """
-    patience = Patience(retry_for_s=settings.retry_for_s, sleep=sleep)
+    patience = Patience(retry_for_s=settings.retry_for_s, base_s=settings.backoff_s, sleep=sleep)
     if credentials is None:
         where = CredentialSettings(settings.provider, settings.profile, settings.config_path)
         credentials = open_credentials(where, environ=environ, home=Path.home(), clock=time.time)

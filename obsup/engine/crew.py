@@ -91,6 +91,8 @@ class RemoteCrew:
     def send(self, job: PartJob) -> Future[Receipt]:
         """See Crew."""
         errand = _Errand(job, Future())
+        # A worker may have begun it: whoever waits for the promise must not call it off, and lose the receipt.
+        errand.promise.set_running_or_notify_cancel()
         self._try(errand)
         return errand.promise
 
@@ -120,8 +122,6 @@ class RemoteCrew:
                 return
         except Exception as exc:  # noqa: BLE001 - a callback that raises would leave the promise open for ever
             failure = exc
-        if not errand.promise.set_running_or_notify_cancel():
-            return
         if failure is not None:
             errand.promise.set_exception(_as_told(failure, errand.job))
             return

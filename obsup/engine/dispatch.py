@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from itertools import islice
 
 from obsup.engine.stop import StopSignal
 from obsup.engine.worker import PartJob
@@ -13,40 +13,65 @@ from obsup.model import Receipt
 # How soon a signal or a deadline is noticed while parts are under way, in seconds.
 POLL_S = 0.2
 
+Send = Callable[[PartJob], "Future[Receipt]"]
+
 
 def dispatch(
     jobs: Iterator[PartJob],
-    send: Callable[[PartJob], Future[Receipt]],
+    send: Send,
     *,
-    window: int,
+    window: Callable[[], int],
     stop: StopSignal,
     keep: Callable[[Receipt], None],
 ) -> None:
-    """Have every job sent, with at most *window* under way at once, and *keep* each receipt as it comes.
+    """Have every job sent, with at most *window* submitted at once, and *keep* each receipt as it comes.
 
+    *window* is asked again and again; where it shrinks, what no worker has begun is called off and comes later.
     After a failure, or when *stop* asks, nothing new begins, what is under way ends and is kept, and the first
     failure, or the reason to stop, is raised.
     """
-    pending: set[Future[Receipt]] = set()
+    submitted = _Submitted(jobs, send)
     failures: list[BaseException] = []
     try:
         while not stop.is_over:
-            room = 0 if failures or stop.reason is not None else window - len(pending)
-            for job in islice(jobs, max(0, room)):
-                pending.add(send(job))
-            if not pending:
+            submitted.fill(0 if failures or stop.reason is not None else window())
+            if not submitted.pending:
                 break
-            done, pending = wait(pending, timeout=POLL_S, return_when=FIRST_COMPLETED)
+            done, _ = wait(submitted.pending, timeout=POLL_S, return_when=FIRST_COMPLETED)
             for future in done:
+                del submitted.pending[future]
                 failed = future.exception()
                 if failed is None:
                     keep(future.result())
                 else:
                     failures.append(failed)
     finally:
-        for future in pending:
-            future.cancel()
+        submitted.fill(0)
     if stop.reason is not None:
         raise stop.reason
     if failures:
         raise failures[0]
+
+
+class _Submitted:
+    """The jobs that workers have, or will take next."""
+
+    def __init__(self, jobs: Iterator[PartJob], send: Send) -> None:
+        self.pending: dict[Future[Receipt], PartJob] = {}
+        self._jobs = jobs
+        self._called_off: deque[PartJob] = deque()
+        self._send = send
+
+    def fill(self, window: int) -> None:
+        """Submit jobs until *window* are pending, or call off what has not begun beyond it."""
+        for future in list(self.pending)[window:]:
+            if future.cancel():
+                self._called_off.append(self.pending.pop(future))
+        while len(self.pending) < window:
+            job = self._called_off.popleft() if self._called_off else next(self._jobs, None)
+            if job is None:
+                return
+            future = self._send(job)
+            self.pending[future] = job
+            if future.done():  # sent in this very thread: what came of it decides whether another follows
+                return

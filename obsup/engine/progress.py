@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from obsup import events
 from obsup.events import Begun, Event, PartSent, PartStored, ProgressCallback
@@ -27,13 +28,14 @@ class Tally:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._callback = callback
-        self._forward = forward
+        self._listeners = [forward]
         self._monotonic = monotonic
         self._lock = threading.Lock()
         self._begun = monotonic()
         self._called = float("-inf")
         self._in_flight: dict[int, int] = {}
         self._stored: dict[int, int] = {}
+        self._sent_before = (0, 0)
         self.total: int | None = None
         self.parts: int | None = None
         self.resumed = 0
@@ -51,13 +53,13 @@ class Tally:
 
     @property
     def sent_parts(self) -> int:
-        """The number of parts that this run stored."""
-        return len(self._stored)
+        """The number of parts that this run stored; one sent again because the source changed counts again."""
+        return self._sent_before[0] + len(self._stored)
 
     @property
     def sent_bytes(self) -> int:
         """The bytes of the parts that this run stored."""
-        return sum(self._stored.values())
+        return self._sent_before[1] + sum(self._stored.values())
 
     @property
     def seconds(self) -> float:
@@ -73,9 +75,19 @@ class Tally:
             if due:
                 self._called = now
             values = (self.confirmed + self.in_flight, self.total, now - self._begun) if due else None
-        self._forward(event)
+        for listener in self._listeners:
+            listener(event)
         if values is not None and self._callback is not None:
             self._callback(*values)
+
+    @contextmanager
+    def heard_by(self, listener: events.Observer) -> Iterator[None]:
+        """Have *listener* hear every event while inside."""
+        self._listeners.append(listener)
+        try:
+            yield
+        finally:
+            self._listeners.remove(listener)
 
     def _take(self, event: Event) -> bool:
         if isinstance(event, PartSent):
@@ -87,6 +99,9 @@ class Tally:
             self._stored[event.number] = event.size
             return True
         if isinstance(event, Begun):
+            # After a change of the source it comes again, and counts as resumed what this run has stored.
+            self._sent_before = (self.sent_parts, self.sent_bytes)
+            self._stored, self._in_flight = {}, {}
             self.total, self.parts = event.total, event.parts
             self.resumed, self.resumed_parts = event.resumed, event.resumed_parts
             return True

@@ -19,7 +19,10 @@ SCHEMES = ("obs", "s3", "oss")
 
 @dataclass(frozen=True, slots=True)
 class Connecting:
-    """How to reach the store, as the user says it; ``auto`` and None leave it to the endpoint."""
+    """How to reach the store, as the user says it; ``auto`` and None leave it to the endpoint.
+
+    A failing call is tried again for ``retry_for_s`` seconds; the first wait is at most ``backoff_s``, and doubles.
+    """
 
     endpoint: str | None = None
     provider: str = "auto"
@@ -30,6 +33,7 @@ class Connecting:
     config_path: str | None = None
     customer_key_file: str | None = None
     retry_for_s: float = 900.0
+    backoff_s: float = 0.5
     line: LineSettings = field(default_factory=LineSettings)
 
 
@@ -101,6 +105,7 @@ def settle_store(connecting: Connecting, bucket: str, *, scheme: str | None = No
         config_path=connecting.config_path,
         customer_key_file=connecting.customer_key_file,
         retry_for_s=connecting.retry_for_s,
+        backoff_s=connecting.backoff_s,
         line=connecting.line,
     )
 

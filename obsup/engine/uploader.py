@@ -11,6 +11,7 @@ from obsup.engine.connect import Connection
 from obsup.engine.crew import open_crew
 from obsup.engine.dispatch import dispatch
 from obsup.engine.finish import Finished, PartsUnfit, complete, finisher_of
+from obsup.engine.flight import Flight
 from obsup.engine.ledger import Ledger
 from obsup.engine.order import Order, Result
 from obsup.engine.outcome import outcome
@@ -21,7 +22,7 @@ from obsup.engine.single import put_whole
 from obsup.engine.stop import StopSignal
 from obsup.engine.task import Task
 from obsup.engine.worker import PartJob
-from obsup.errors import SourceChanged, UploadGone
+from obsup.errors import Busy, SourceChanged, Stopped, UploadGone
 from obsup.local import checkpoint as checkpoints
 from obsup.local.checkpoint import Checkpoint, CheckpointDamaged
 from obsup.local.lock import UploadLock
@@ -56,6 +57,13 @@ class Uploader:
 
     def run(self) -> Result:
         """Upload, and return once the object is in place and proved."""
+        try:
+            return self._run()
+        except (Stopped, Busy):
+            self._stop.check()  # a wait that was cut short is not why the work ends
+            raise
+
+    def _run(self) -> Result:
         task, order = self._task, self._order
         stat = stat_source(order.source)
         check_readable(order.source)
@@ -180,13 +188,15 @@ class Uploader:
     def _send_missing(self, ledger: Ledger, plan: Plan) -> None:
         crew = open_crew(self._task)
         try:
-            dispatch(
-                self._missing_parts(ledger, plan),
-                crew.send,
-                window=2 * crew.size,
-                stop=self._stop,
-                keep=ledger.add,
-            )
+            flight = Flight(crew.size)
+            with self._tally.heard_by(flight):
+                dispatch(
+                    self._missing_parts(ledger, plan),
+                    crew.send,
+                    window=lambda: flight.window,
+                    stop=self._stop,
+                    keep=ledger.add,
+                )
         finally:
             crew.leave(wait=not self._stop.is_over)
             ledger.settle()

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from obsup import events
-from obsup.errors import LineError, NotFinished, StoreError
+from obsup.errors import LineError, Stopped, StoreError
 from obsup.model import Credentials, ObjectInfo, OpenUpload, Stored, StoredPart, Target, Upload
 from obsup.store.clock import ServerClock
 from obsup.store.store import CredentialSource, ObjectStore, OpenBody
@@ -96,9 +96,10 @@ class Attempts:
                 if delay_s is None:
                     raise explain(exc, doing=doing) from exc
                 reason = str(exc)
-            self._observe(events.Retried(part_number, self._count, reason, delay_s))
+                throttled = judge(exc).action is Action.SLOW_DOWN
+            self._observe(events.Retried(part_number, self._count, reason, delay_s, throttled))
             if delay_s and self._patience.sleep(delay_s):
-                raise NotFinished(f"{doing} was stopped while waiting to try again")
+                raise Stopped(f"{doing} was stopped while waiting to try again")
 
     def _next_delay(self, failure: StoreError | LineError, used: Credentials) -> float | None:
         """Return the seconds to wait before another try, or None where there is none."""
