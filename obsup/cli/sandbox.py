@@ -15,7 +15,7 @@ from obsup.cli.help import F, command, option
 
 def _option(name: str, *names: str, **settings: Any) -> Callable[[F], F]:
     """Return an option whose environment variable is the sandbox's own: COMMAND's obsup must not read it."""
-    variable = "OBSUP_SANDBOX_" + name.removeprefix("--").upper()
+    variable = "OBSUP_SANDBOX_" + name.removeprefix("--").upper().replace("-", "_")
     return option(name, *names, envvar=variable, **settings)
 
 
@@ -35,6 +35,11 @@ def _option(name: str, *names: str, **settings: Any) -> Callable[[F], F]:
 )
 @_option("--limit", "limits", multiple=True, metavar="NAME=VALUE", help="Another limit: parts=40, page=10.")
 @_option("--log", type=click.Path(path_type=Path), help="Append one JSON object a request to this file.")
+@_option(
+    "--aws-vendor",
+    type=click.Choice(["s3", "obs"]),
+    help="Whose rules hold under AWS signatures, which S3 and OBS share. Default: s3.",
+)
 @_option("--discard", is_flag=True, help="Count and hash what is sent, but do not keep it.")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 def sandbox(
@@ -44,6 +49,7 @@ def sandbox(
     faults: tuple[str, ...],
     limits: tuple[str, ...],
     log: Path | None,
+    aws_vendor: str | None,
     discard: bool,
     command: tuple[str, ...],
 ) -> None:
@@ -57,6 +63,7 @@ def sandbox(
     Without COMMAND, export lines are printed and the store serves until Ctrl-C.
     """
     given: list[tuple[str, object]] = [("--port", port), ("--dir", folder), ("--log", log)]
+    given.append(("--aws-vendor", aws_vendor))
     given += [("--bucket", one) for one in buckets]
     given += [("--fault", one) for one in faults]
     given += [("--limit", one) for one in limits]
