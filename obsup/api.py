@@ -14,6 +14,7 @@ from obsup.engine.settings import Connecting, settle_target
 from obsup.engine.stop import StopSignal
 from obsup.engine.uploader import Uploader
 from obsup.events import ProgressCallback
+from obsup.local.rate import RateLimit
 from obsup.model import Credentials, ObjectOptions, Target
 
 __all__ = [
@@ -59,14 +60,16 @@ def upload_file(
     options: ObjectOptions | None = None,
     connecting: Connecting | None = None,
     stop: StopSignal | None = None,
+    limit_rate: float | None = None,
     **order: Any,
 ) -> Result:
     """Upload the file *source* to *target* (``BUCKET/KEY``), resuming what an earlier call began.
 
     *endpoint* is the store's URL; without it OBSUP_ENDPOINT. *parts* or *part_size* (bytes; default 9 MiB, grown
-    where 10,000 parts would not do) decide how the file is cut; *jobs* parts are in flight at once. *progress*
-    is called with (transferred bytes, total bytes, seconds), *observer* with every event. Without *credentials*
-    they are found as the command line finds them. Further keywords are those of Order.
+    where 10,000 parts would not do) decide how the file is cut; *jobs* parts are in flight at once, together no
+    faster than *limit_rate* bytes a second. *progress* is called with (transferred bytes, total bytes, seconds),
+    *observer* with every event. Without *credentials* they are found as the command line finds them. Further
+    keywords are those of Order.
 
     Returns once the object is in place and proved. Raises ObsupError: its ``exit_code`` is the command line's,
     and where ``retryable`` is true the same call goes on with what is stored.
@@ -86,4 +89,5 @@ def upload_file(
     wanted = Order(
         path, named, options=options or ObjectOptions(), parts=parts, part_size=part_size, jobs=jobs, **order
     )
-    return Uploader(connection, wanted, tally=tally, stop=stop).run()
+    limit = RateLimit(limit_rate, check=stop.cut) if limit_rate is not None else None
+    return Uploader(connection, wanted, tally=tally, stop=stop, limit=limit).run()

@@ -31,6 +31,14 @@ def parse_size(text: str) -> int:
     return int(number) * scale
 
 
+def parse_rate(text: str) -> int:
+    """Return the bytes a second of a RATE, which is written as a SIZE. Raises ValueError, for a rate of 0 too."""
+    rate = parse_size(text)
+    if not rate:
+        raise ValueError("a rate of 0 would send nothing: write 500K, 10M, or leave it out")
+    return rate
+
+
 def parse_duration(text: str) -> float:
     """Return the seconds of a DURATION: ``30s``, ``15m``, ``7h``, ``2d``; a bare number is seconds.
 

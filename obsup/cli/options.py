@@ -58,6 +58,7 @@ transfer_options = together(
         show_default=True,
         help="What each part is proved with; auto is the best that the store answers with.",
     ),
+    option("--limit-rate", type=types.RATE, help="Bytes a second, all parts together: 500K, 10M."),
     option(
         "--retry-for",
         type=types.DURATION,

@@ -19,6 +19,7 @@ from obsup.engine.stop import StopSignal
 from obsup.engine.uploader import Uploader
 from obsup.errors import Busy, ObsupError, WrongUsage
 from obsup.local.checkpoint import default_path
+from obsup.local.rate import RateLimit
 from obsup.model import ObjectOptions, Target
 from obsup.store.transport import LineSettings
 
@@ -128,7 +129,8 @@ def run_upload(source: Path, target: str, values: dict[str, Any]) -> int:
         order = order_from(source, named, values)
         with open_display(values, source.name) as display, stopping_on_signals(stop):
             tally = Tally(display.progress, display.observe)
-            result = _run(settings, order, tally=tally, stop=stop)
+            limit = RateLimit(values["limit_rate"], check=stop.cut) if values["limit_rate"] else None
+            result = _run(settings, order, tally=tally, stop=stop, limit=limit)
     except Busy as exc:
         if values["if_running"] == "skip":
             return 0
@@ -142,9 +144,11 @@ def run_upload(source: Path, target: str, values: dict[str, Any]) -> int:
     return 0
 
 
-def _run(settings: StoreSettings, order: Order, *, tally: Tally, stop: StopSignal) -> Result:
+def _run(
+    settings: StoreSettings, order: Order, *, tally: Tally, stop: StopSignal, limit: RateLimit | None
+) -> Result:
     connection = connect(settings, observe=tally, sleep=stop.sleep)
-    return Uploader(connection, order, tally=tally, stop=stop).run()
+    return Uploader(connection, order, tally=tally, stop=stop, limit=limit).run()
 
 
 def _failed(error: ObsupError, values: dict[str, Any], resume: str, tally: Tally | None) -> int:

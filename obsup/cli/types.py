@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from obsup.units import parse_duration, parse_size
+from obsup.units import parse_duration, parse_rate, parse_size
 
 
 class Measure(click.ParamType[float]):
@@ -53,7 +53,7 @@ class Pair(click.ParamType[tuple[str, str]]):
 
 
 SIZE = Measure("size", parse_size)
-RATE = Measure("rate", parse_size)
+RATE = Measure("rate", parse_rate)
 DURATION = Measure("duration", parse_duration)
 KEY_VALUE = Pair("K=V")
 GRANT = Pair("PERMISSION=ID")

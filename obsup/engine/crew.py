@@ -174,7 +174,7 @@ def open_crew(task: Task) -> Crew:
     """Return the crew that the order asks for. Raises WrongUsage, BadConfiguration, NotFinished."""
     order = task.order
     if order.executor in HERE:
-        run = partial(send_part, store=task.store, observe=task.observe, gate=task.gate)
+        run = partial(send_part, store=task.store, manner=task.manner)
         return LocalCrew(open_executor(order.executor, order.jobs), order.jobs, run)
     _check_travels(task)
     return RemoteCrew(
@@ -193,6 +193,12 @@ def _check_travels(task: Task) -> None:
             f"--proxy holds a password, which --executor {order.executor} would carry to the workers",
             "secrets never travel in a job",
             "leave out --proxy, and set HTTPS_PROXY in the environment of driver and workers",
+        )
+    if task.limit is not None:
+        raise WrongUsage(
+            f"--limit-rate cannot hold back --executor {order.executor}",
+            "a worker in another process knows nothing of what the others send",
+            "leave out one of the two",
         )
     if not order.presign:
         return

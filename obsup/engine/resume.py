@@ -100,7 +100,7 @@ def _fitting(listed: Iterable[StoredPart], plan: Plan) -> list[StoredPart]:
 def compare_with_file(task: Task, stored: StoredPart, plan: Plan) -> Receipt | None:
     """Return a receipt for *stored* where its digest is that of the file's part now; None where it is not shown."""
     digest = PartDigest(md5=True, crc64=stored.crc64 is not None)
-    hash_part(task.source, plan.part(stored.number), digest, task.stop.cut)
+    hash_part(task.source, plan.part(stored.number), digest, task.read_gate)
     answer = Stored(status=200, etag=stored.etag, crc64=stored.crc64)
     if confirms(answer, digest, task.proving) is not True:
         return None

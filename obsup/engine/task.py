@@ -15,18 +15,22 @@ from obsup.engine.order import Order
 from obsup.engine.stop import StopSignal
 from obsup.engine.worker import Manner, Proving, choose_proving
 from obsup.local import checkpoint as checkpoints
+from obsup.local.source import Gate
 from obsup.store.store import ObjectStore
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What every step of an upload needs. ``limit`` is called with the size of each block before it is read."""
+    """What every step of an upload needs.
+
+    ``limit`` is asked, before bytes are sent, how many of so many may go now; it waits as it likes.
+    """
 
     connection: Connection
     order: Order
     observe: events.Observer
     stop: StopSignal
-    limit: Callable[[int], None] | None = None
+    limit: Gate | None = None
     clock: Callable[[], float] = time.time
 
     @property
@@ -57,7 +61,7 @@ class Task:
     @property
     def manner(self) -> Manner:
         """How each part is sent."""
-        return Manner(self.proving, self.order.content_md5, self.observe, self.gate)
+        return Manner(self.proving, self.order.content_md5, self.observe, self.gate, self.read_gate)
 
     @property
     def checkpoint_path(self) -> Path | None:
@@ -70,8 +74,12 @@ class Task:
         """Return the headers of the object's options that *operation* carries. Raises WrongUsage."""
         return object_headers(self.dialect, self.order.options, operation, key=self.order.target.key)
 
-    def gate(self, size: int) -> None:
-        """Hold a block back while the rate limit wants it; raise where the work is to end at once."""
+    def gate(self, size: int) -> int:
+        """Return how many of *size* bytes may be sent now; raise where the work is to end at once."""
         self.stop.cut()
-        if self.limit is not None:
-            self.limit(size)
+        return size if self.limit is None else self.limit(size)
+
+    def read_gate(self, size: int) -> int:
+        """Return *size*: bytes that are read and not sent pass; raise where the work is to end at once."""
+        self.stop.cut()
+        return size

@@ -26,7 +26,7 @@ from obsup.errors import Busy, SourceChanged, Stopped, UploadGone
 from obsup.local import checkpoint as checkpoints
 from obsup.local.checkpoint import Checkpoint, CheckpointDamaged
 from obsup.local.lock import UploadLock
-from obsup.local.source import FileWindow, changes, check_readable, check_unchanged, stat_source
+from obsup.local.source import FileWindow, Gate, changes, check_readable, check_unchanged, stat_source
 from obsup.model import Part, Receipt, SourceStat, Upload
 from obsup.store.verdicts import explain
 
@@ -37,7 +37,7 @@ ROUNDS = 3
 class Uploader:
     """Carries out one Order at an open store. Raises ObsupError; whatever it raises, progress is kept.
 
-    *limit* is called with the size of each block before it is read (a rate limit).
+    *limit* is asked, before bytes are sent, how many of so many may go now (a rate limit).
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Uploader:
         *,
         tally: Tally | None = None,
         stop: StopSignal | None = None,
-        limit: Callable[[int], None] | None = None,
+        limit: Gate | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._order = order
@@ -75,7 +75,7 @@ class Uploader:
             return self._run_locked(stat, plan)
 
     def _run_locked(self, stat: SourceStat, plan: Plan) -> Result:
-        self._order.expect.check_file(self._task.source, stat, self._task.gate)
+        self._order.expect.check_file(self._task.source, stat, self._task.read_gate)
         found = self._load()
         if found is not None and self._order.restart:
             self._give_up(found)

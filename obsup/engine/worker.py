@@ -13,14 +13,12 @@ from obsup.dialects.dialect import Dialect
 from obsup.engine.proof import looks_like_md5
 from obsup.errors import DataMismatch
 from obsup.local.digest import PartDigest
-from obsup.local.source import FileWindow
+from obsup.local.source import FileWindow, Gate
 from obsup.model import Part, Receipt, SourceStat, Stored, Upload
 from obsup.store.store import OpenBody, PartStore
 from obsup.store.transport import Body
 
 RESENDS = 2
-
-Gate = Callable[[int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,12 +95,16 @@ class Content(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Manner:
-    """How content is sent: what proves it, whether with Content-MD5, who hears of it, and what holds it back."""
+    """How content is sent: what proves it, whether with Content-MD5, who hears of it, and what holds it back.
+
+    ``gate`` is asked before bytes are sent, ``read_gate`` before bytes are read that are not sent.
+    """
 
     proving: Proving
     content_md5: bool = False
     observe: events.Observer = events.ignore
     gate: Gate | None = None
+    read_gate: Gate | None = None
 
 
 Send = Callable[[OpenBody, "str | None"], Stored]
@@ -147,7 +149,7 @@ def _send_once(content: Content, send: Send, manner: Manner) -> tuple[Stored, Pa
 
     content_md5 = None
     if manner.content_md5:  # it must be known before the first byte is sent
-        content_md5 = base64.b64encode(bytes.fromhex(content.md5(manner.gate))).decode()
+        content_md5 = base64.b64encode(bytes.fromhex(content.md5(manner.read_gate))).decode()
     stored = send(open_body, content_md5)
     return stored, bodies[-1].digest
 
@@ -166,12 +168,10 @@ def send_content(content: Content, upload: Upload, store: PartStore, manner: Man
     return Receipt(part.number, part.size, stored.etag, digest.md5, digest.crc64)
 
 
-def send_part(
-    job: PartJob, store: PartStore, *, observe: events.Observer = events.ignore, gate: Gate | None = None
-) -> Receipt:
+def send_part(job: PartJob, store: PartStore, manner: Manner) -> Receipt:
     """Send one part of a file and return its receipt.
 
     Raises SourceChanged where the file is not the one planned, and as ``send_proved`` does.
     """
     window = FileWindow(Path(job.path), job.part, job.stat)
-    return send_content(window, job.upload, store, Manner(job.proving, job.content_md5, observe, gate))
+    return send_content(window, job.upload, store, manner)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from obsup.errors import DataMismatch, WrongUsage
-from obsup.local.source import PartBody, quoted
+from obsup.local.source import Gate, PartBody, quoted
 from obsup.model import Part, SourceStat
 
 _HEX = "0123456789abcdef"
@@ -43,7 +42,7 @@ class Expectation:
         """Return a meter that holds a source against this."""
         return Meter(self)
 
-    def check_file(self, path: Path, stat: SourceStat, gate: Callable[[int], None] | None = None) -> None:
+    def check_file(self, path: Path, stat: SourceStat, gate: Gate | None = None) -> None:
         """Raise DataMismatch where the file is another; it is read only where a digest is expected."""
         by_size = Expectation(self.size).meter()
         by_size.size = stat.size

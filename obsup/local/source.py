@@ -16,6 +16,9 @@ from obsup.units import MIB
 
 BLOCK = 1 * MIB
 
+Gate = Callable[[int], int]
+"""Asked before so many bytes are read: returns how many of them may go now. It may wait, and it may raise."""
+
 
 def stat_source(path: Path) -> SourceStat:
     """Return the identity of the regular file at *path*. Raises SourceUnreadable."""
@@ -93,8 +96,8 @@ class PartBody:
     """A window on a file, read once in large blocks, each hashed before it is handed out.
 
     *on_sent* hears the bytes handed out so far. *gate* is called with the size of each block before it is
-    handed out: it may wait (a rate limit) or raise (a stop). Raises LocalFailure where the disk fails, and
-    SourceChanged where the file ends inside the window.
+    read, and returns how much of it may go now: it may wait (a rate limit) or raise (a stop). Raises LocalFailure
+    where the disk fails, and SourceChanged where the file ends inside the window.
     """
 
     def __init__(
@@ -104,7 +107,7 @@ class PartBody:
         *,
         digest: PartDigest | None = None,
         on_sent: Callable[[int], None] | None = None,
-        gate: Callable[[int], None] | None = None,
+        gate: Gate | None = None,
     ) -> None:
         self.size = part.size
         self.sent = 0
@@ -128,7 +131,7 @@ class PartBody:
         if wanted <= 0:
             return self._buffer[:0]
         if self._gate is not None:
-            self._gate(wanted)
+            wanted = self._gate(wanted)
         try:
             count = self._file.readinto(self._buffer[:wanted]) or 0
         except OSError as exc:
@@ -151,7 +154,7 @@ class PartBody:
         self._file.close()
 
 
-def hash_part(path: Path, part: Part, digest: PartDigest, gate: Callable[[int], None] | None = None) -> None:
+def hash_part(path: Path, part: Part, digest: PartDigest, gate: Gate | None = None) -> None:
     """Feed the bytes of *part* to *digest*. Raises as PartBody does."""
     body = PartBody(path, part, digest=digest, gate=gate)
     try:
@@ -174,12 +177,12 @@ class FileWindow:
         fresh: Callable[[], PartDigest],
         *,
         on_sent: Callable[[int], None] | None = None,
-        gate: Callable[[int], None] | None = None,
+        gate: Gate | None = None,
     ) -> PartBody:
         """Return the window as a body: each time it is read again, and hashed again."""
         return PartBody(self.path, self.part, digest=fresh(), on_sent=on_sent, gate=gate)
 
-    def md5(self, gate: Callable[[int], None] | None = None) -> str:
+    def md5(self, gate: Gate | None = None) -> str:
         """Return the MD5 in hex: a read of its own."""
         digest = PartDigest(md5=True)
         hash_part(self.path, self.part, digest, gate)
