@@ -16,6 +16,7 @@ from obsup.engine.plan import Plan, make_plan
 from obsup.engine.task import Task
 from obsup.engine.worker import confirms
 from obsup.errors import SourceChanged, WrongUsage
+from obsup.local import checkpoint as checkpoints
 from obsup.local.checkpoint import Checkpoint
 from obsup.local.digest import PartDigest
 from obsup.local.source import changes, hash_part, quoted
@@ -49,6 +50,14 @@ def check_same_order(task: Task, found: Checkpoint, asked: Plan | None) -> None:
             "metadata, storage class, ACL and the like are fixed when an upload is initiated",
             again,
         )
+
+
+def give_up(task: Task, found: Checkpoint) -> None:
+    """Abort the recorded upload, as --restart says, and forget it."""
+    if found.upload.upload_id:
+        task.store.abort(found.upload)
+    if task.checkpoint_path is not None:
+        checkpoints.remove(task.checkpoint_path)
 
 
 def resume(task: Task, found: Checkpoint, stat: SourceStat, asked: Plan | None) -> tuple[Ledger, Plan]:

@@ -17,7 +17,7 @@ from obsup.engine.order import Order, Result
 from obsup.engine.outcome import outcome
 from obsup.engine.plan import DEFAULT_PART_SIZE, Plan, make_plan
 from obsup.engine.progress import Tally
-from obsup.engine.resume import reconcile, recover, resume, resume_begun
+from obsup.engine.resume import give_up, reconcile, recover, resume, resume_begun
 from obsup.engine.single import put_whole
 from obsup.engine.stop import StopSignal
 from obsup.engine.task import Task
@@ -78,7 +78,7 @@ class Uploader:
         self._order.expect.check_file(self._task.source, stat, self._task.read_gate)
         found = self._load()
         if found is not None and self._order.restart:
-            self._give_up(found)
+            give_up(self._task, found)
             found = None
         if found is None and self._fits_one_request(plan):
             return self._put(stat)
@@ -119,14 +119,6 @@ class Uploader:
         except CheckpointDamaged as exc:
             self._tally(events.Noted(f"the checkpoint {path} is of no use: {exc.what}; asking the store"))
             return None
-
-    def _give_up(self, found: Checkpoint) -> None:
-        """Abort the recorded upload, as --restart says, and forget it."""
-        if found.upload.upload_id:
-            self._task.store.abort(found.upload)
-        path = self._task.checkpoint_path
-        if path is not None:
-            checkpoints.remove(path)
 
     def _stand(self, found: Checkpoint | None, stat: SourceStat, plan: Plan) -> tuple[Ledger, Plan]:
         """Return the record to go on with: of the upload that was begun, or of a new one."""

@@ -1,0 +1,130 @@
+"""The command whose output is the source: run here, without a shell, and its exit code decides."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shlex
+import signal
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from obsup.errors import ProducerFailed
+from obsup.local.stream_source import Descriptor
+
+# How long a command that is told to end may take to do so, in seconds.
+GRACE_S = 5.0
+
+
+def command_digest(command: Sequence[str]) -> str:
+    """Return 16 hex digits that stand for *command*, whose words may hold what no file should."""
+    plain = b"\0".join(os.fsencode(word) for word in command)
+    return hashlib.sha256(plain).hexdigest()[:16]
+
+
+class Producer:
+    """Runs *command* and reads what it writes; its own standard input and error are ours.
+
+    Where obsup has the terminal, the command shares it: it may ask for a password, and Ctrl-C reaches both.
+    Elsewhere it leads a process group of its own, so that signals reach its children too.
+    """
+
+    def __init__(self, command: Sequence[str]) -> None:
+        self.name = f"the output of {shlex.quote(Path(command[0]).name)}"
+        self._command = list(command)
+        self._has_group = not _has_terminal()
+        self._is_told = False
+        self._process: subprocess.Popen[bytes] | None = None
+        self._output: Descriptor | None = None
+
+    def start(self) -> None:
+        """Run the command. Raises ProducerFailed where it cannot be run."""
+        try:
+            self._process = subprocess.Popen(
+                self._command,
+                stdout=subprocess.PIPE,
+                bufsize=0,
+                process_group=0 if self._has_group else None,
+            )
+        except (OSError, ValueError) as exc:
+            raise ProducerFailed(
+                f"{shlex.quote(self._command[0])} cannot be run",
+                (exc.strerror if isinstance(exc, OSError) else None) or str(exc),
+                "check the command after --",
+            ) from exc
+        assert self._process.stdout is not None
+        self._output = Descriptor(self._process.stdout.fileno(), self.name)
+
+    def readinto(self, view: memoryview, /) -> int:
+        """Read what the command wrote. Raises LocalFailure."""
+        assert self._output is not None
+        return self._output.readinto(view)
+
+    def check(self) -> None:
+        """Raise ProducerFailed where the command has failed already."""
+        if self._process is not None and self._process.poll():
+            raise self._failed(self._process.returncode)
+
+    def is_finished(self, timeout_s: float, /) -> bool:
+        """Tell whether the command has ended well; wait up to *timeout_s* for it to end."""
+        assert self._process is not None
+        try:
+            return self._process.wait(timeout_s) == 0
+        except subprocess.TimeoutExpired:
+            return False
+
+    def signal(self, number: int) -> None:
+        """Hand a signal on to the command and its children. The keyboard's reached them where they share it."""
+        if self._process is None or self._process.poll() is not None:
+            return
+        self._is_told = True
+        with contextlib.suppress(ProcessLookupError):
+            if self._has_group:
+                os.killpg(self._process.pid, number)
+            elif number != signal.SIGINT:
+                os.kill(self._process.pid, number)
+
+    def cancel(self) -> None:
+        """Make a read that waits return."""
+        if self._output is not None:
+            self._output.cancel()
+
+    def close(self) -> None:
+        """End the command where it still runs: it does not outlive obsup."""
+        if self._process is None:
+            return
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+        if not self._is_told:
+            self.signal(signal.SIGTERM)
+        try:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(GRACE_S)
+        finally:
+            self.signal(signal.SIGKILL)
+            self._process.wait()
+
+    def _failed(self, code: int) -> ProducerFailed:
+        word = shlex.quote(self._command[0])
+        how = f"exited with {code}" if code > 0 else f"was ended by {signal.Signals(-code).name}"
+        return ProducerFailed(
+            f"{word} {how}",
+            "what it wrote may be cut off, so nothing was published",
+            "see what it said above, mend that, and run the same command again",
+        )
+
+
+def _has_terminal() -> bool:
+    """Return whether this process is the terminal's, so that a command of ours may ask something there."""
+    try:
+        terminal = os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        return os.tcgetpgrp(terminal) == os.getpgrp()
+    except OSError:
+        return False
+    finally:
+        os.close(terminal)
