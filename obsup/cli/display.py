@@ -5,14 +5,21 @@ from __future__ import annotations
 import json
 import os
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from pathlib import Path
+from types import TracebackType
 from typing import Any, Protocol, TextIO
 
 from obsup import events
+from obsup.cli.gauge import Gauge
 from obsup.cli.report import say
 from obsup.engine.order import Result
-from obsup.units import format_duration, format_size
+from obsup.errors import ObsupError
+from obsup.local.request_log import LogFile, RequestLines
+from obsup.units import format_clock, format_duration, format_size
 
 LINE_EVERY_S = 30.0
 
@@ -40,24 +47,25 @@ def summary(result: Result) -> str:
 
 def short_reason(reason: str) -> str:
     """Return the end of why an attempt failed, without operation, resource and request id."""
-    return reason.rpartition(": ")[2].partition(" (request id")[0]
+    return reason.partition(" (request id")[0].rpartition(": ")[2]
 
 
 class Talk:
-    """Says what the user should know; *verbose* says retries too. The base that the other displays hold."""
+    """Says what the user should know; *verbose* says every request too. The base that the other displays hold."""
 
     def __init__(self, *, quiet: bool, verbose: bool, show: Callable[[str], None] = say) -> None:
         self._quiet = quiet
         self._verbose = verbose
+        self._lines = RequestLines()
         self.show = show
 
     def observe(self, event: events.Event) -> None:
-        """Say notes, and retries where asked for."""
-        if isinstance(event, events.Noted) and not self._quiet:
-            self.show(f"Note:  {event.text}.")
-        elif isinstance(event, events.Retried) and self._verbose:
-            part = f"part {event.number}, " if event.number is not None else ""
-            self.show(f"Retry: {part}attempt {event.attempt}: {event.reason}; again in {event.delay_s:.1f} s")
+        """Say notes, and every request where asked for."""
+        if isinstance(event, events.Noted):
+            if not self._quiet:
+                self.show(f"Note:  {event.text}.")
+        elif self._verbose and (line := self._lines.line(event)) is not None:
+            self.show(line)
 
     def finished(self, result: Result) -> None:
         """Say in one line what came of it, where everything is to be said: success is silent else."""
@@ -77,21 +85,59 @@ class Silence:
 
 
 class Lines:
-    """One line every 30 seconds of a long transfer, for logs."""
+    """One line every 30 seconds of a long transfer, for logs; also while the line stands still."""
 
-    def __init__(self, talk: Talk, name: str) -> None:
-        self.observe = talk.observe
+    def __init__(
+        self,
+        talk: Talk,
+        name: str,
+        *,
+        every_s: float = LINE_EVERY_S,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.finished = talk.finished
-        self._name = name
-        self._next_s = LINE_EVERY_S
+        self._talk = talk
+        self._name = name if name.isprintable() else repr(name)
+        self._every_s = every_s
+        self._clock = clock
+        self._gauge = Gauge()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._say_on, name="lines", daemon=True)
+
+    def __enter__(self) -> Lines:
+        self._gauge.read(self._clock())
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _exc: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def observe(self, event: events.Event) -> None:
+        """Take *event* in, and say what the user should know."""
+        self._gauge.observe(event)
+        self._talk.observe(event)
 
     def progress(self, transferred: int, total: int | None, seconds: float) -> None:
-        """Say how far it is, where it is time."""
-        if seconds < self._next_s:
-            return
-        self._next_s = seconds + LINE_EVERY_S
-        of = f" of {format_size(total)} ({transferred / total:.0%})" if total else ""
-        say(f"{self._name}: {format_size(transferred)}{of} in {format_duration(seconds)}")
+        """Nothing: the lines come by the clock."""
+
+    def _say_on(self) -> None:
+        while not self._ended.wait(self._every_s):
+            self._talk.show(self.line())
+
+    def line(self) -> str:
+        """Return how far it is at this moment."""
+        reading = self._gauge.read(self._clock())
+        if not reading.is_begun:
+            return f"{self._name}: looking at what is there"
+        of = "" if reading.share is None else f" of {format_size(reading.total or 0)} ({reading.share:.0%})"
+        fields = [f"{format_size(reading.done)}{of}", f"{format_size(reading.rate or 0.0)}/s"]
+        if reading.left_s is not None:
+            fields.append(f"ETA {format_clock(reading.left_s)}")
+        parts = "" if reading.parts is None else f" of {reading.parts}"
+        return f"{self._name}: {', '.join(fields)}, {reading.parts_done}{parts} parts"
 
 
 class JsonLines:
@@ -136,9 +182,42 @@ def choose(mode: str, *, quiet: bool, stderr: TextIO, environ: Mapping[str, str]
     return "lines" if mode == "bar" and not is_terminal else mode
 
 
+class Logged:
+    """Another display, with a log of what happens."""
+
+    def __init__(self, shown: Display, log: LogFile) -> None:
+        self.progress = shown.progress
+        self.finished = shown.finished
+        self._shown = shown
+        self._log = log
+
+    def observe(self, event: events.Event) -> None:
+        """Log it, then show it."""
+        self._log.observe(event)
+        self._shown.observe(event)
+
+
 @contextmanager
 def open_display(values: dict[str, Any], name: str) -> Iterator[Display]:
-    """Show a transfer of *name* as the options of the command ask, and leave a clean terminal."""
+    """Show, and log, a transfer of *name* as the options of the command ask, and leave a clean terminal.
+
+    Raises BadConfiguration where the log cannot be written.
+    """
+    path: Path | None = values["log_file"]
+    if path is None:
+        with _open_shown(values, name) as shown:
+            yield shown
+        return
+    with closing(LogFile(path)) as log, _open_shown(values, name) as shown:
+        try:
+            yield Logged(shown, log)
+        except ObsupError as exc:
+            log.failed(exc)
+            raise
+
+
+@contextmanager
+def _open_shown(values: dict[str, Any], name: str) -> Iterator[Display]:
     mode = choose(values["progress"], quiet=values["quiet"], stderr=sys.stderr, environ=os.environ)
     talk = Talk(quiet=values["quiet"], verbose=values["verbose"])
     if mode == "bar":
@@ -149,6 +228,7 @@ def open_display(values: dict[str, Any], name: str) -> Iterator[Display]:
     elif mode == "json":
         yield JsonLines(talk)
     elif mode == "lines":
-        yield Lines(talk, name)
+        with Lines(talk, name) as lines:
+            yield lines
     else:
         yield Silence(talk)

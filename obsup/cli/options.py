@@ -203,5 +203,10 @@ output_options = together(
     ),
     option("--json", "as_json", is_flag=True, help="Print the result as one JSON object on stdout."),
     option("-q", "--quiet", is_flag=True, help="Errors only."),
-    option("-v", "--verbose", is_flag=True, help="Say what is retried, and why."),
+    option("-v", "--verbose", is_flag=True, help="Say every request, never a secret."),
+    option(
+        "--log-file",
+        type=FILE,
+        help="Append every request to this file, mode 0600; 10 MiB, then PATH.1 to .5.",
+    ),
 )

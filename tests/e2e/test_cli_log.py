@@ -1,0 +1,84 @@
+"""-v and --log-file: every request, and no secret."""
+
+from __future__ import annotations
+
+import re
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+from obsup.sandbox import Sandbox
+from tests.shell import Shell
+
+MakeFile = Callable[..., Path]
+TOKEN = "a-security-token-that-nobody-is-to-read"
+
+
+def test_the_log_has_a_line_a_request_with_its_attempts(
+    sandbox: Sandbox, shell: Shell, make_file: MakeFile
+) -> None:
+    """Method, key, operation, part, status, request id, seconds, attempt; retries and the end besides."""
+    make_file(600_000)
+    sandbox.add_fault("error=503:SlowDown,op=part,part=2")
+    outcome = shell.run("upload", "bigfile", "bucket/key", "--parts", "3", "--log-file", "run.log")
+    assert (outcome.code, outcome.err) == (0, "")
+    lines = (shell.folder / "run.log").read_text().splitlines()
+    requests = [line.split()[2:] for line in lines if " status=" in line]
+    assert [words[2] for words in requests if words[2] != "UploadPart"] == [
+        "ListMultipartUploads",
+        "InitiateMultipartUpload",
+        "CompleteMultipartUpload",
+    ]
+    second = [" ".join(words) for words in requests if "part=2" in words]
+    assert re.fullmatch(
+        r"PUT bucket/key UploadPart part=2 status=503 request=\w+ seconds=\d+\.\d{3} attempt=1", second[0]
+    )
+    assert re.fullmatch(
+        r"PUT bucket/key UploadPart part=2 status=200 request=\w+ seconds=\d+\.\d{3} attempt=2", second[1]
+    )
+    assert any(" retry: part 2, attempt 1: " in line for line in lines)
+    assert stat.S_IMODE((shell.folder / "run.log").stat().st_mode) == 0o600
+
+
+def test_verbose_says_every_request_on_stderr(shell: Shell, make_file: MakeFile) -> None:
+    """The same lines, without the time."""
+    make_file(600_000)
+    outcome = shell.run("upload", "bigfile", "bucket/key", "--parts", "3", "-v")
+    assert outcome.code == 0
+    assert len(re.findall(r"^PUT bucket/key UploadPart part=\d status=200 ", outcome.err, re.MULTILINE)) == 3
+
+
+def test_no_secret_is_written_anywhere(sandbox: Sandbox, shell: Shell, make_file: MakeFile) -> None:
+    """Neither key nor token nor signature, with every word that obsup can say, on success and on failure."""
+    make_file(600_000)
+    words = ("upload", "bigfile", "bucket/key", "--parts", "3", "-v", "--log-file", "run.log", "--json")
+    said = ""
+    for fault in ("error=500:InternalError,op=part", "error=403:SignatureDoesNotMatch,op=part,times=always"):
+        sandbox.add_fault(fault)
+        outcome = shell.run(*words, "--restart", SecurityToken=TOKEN)
+        said += outcome.out + outcome.err
+        sandbox.clear_faults()
+    said += "".join(one.read_text() for one in shell.folder.glob("*") if one.name != "bigfile")
+    assert "SignatureDoesNotMatch" in said
+    for secret in (sandbox.secret_key, TOKEN, "Authorization", "Signature="):
+        assert secret not in said
+
+
+def test_the_log_says_how_it_ended(sandbox: Sandbox, shell: Shell, make_file: MakeFile) -> None:
+    """A failure stands in the log with its exit code."""
+    make_file(600_000)
+    sandbox.add_fault("error=403:AccessDenied,op=part,times=always")
+    outcome = shell.run("upload", "bigfile", "bucket/key", "--parts", "3", "--log-file", "run.log")
+    assert outcome.code == 77
+    assert "error 77: " in (shell.folder / "run.log").read_text().splitlines()[-1]
+
+
+def test_a_log_that_cannot_be_written_is_said_before_anything_is_sent(
+    sandbox: Sandbox, shell: Shell, make_file: MakeFile
+) -> None:
+    """Exit 78, with the path."""
+    make_file(600_000)
+    outcome = shell.run("upload", "bigfile", "bucket/key", "--log-file", "no/folder/run.log")
+    assert outcome.code == 78
+    assert "no/folder/run.log" in outcome.err
+    assert not sandbox.requests
