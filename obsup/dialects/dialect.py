@@ -107,7 +107,7 @@ class Dialect:
     ``lists_url_encoded``: encoding-type=url is understood on ListMultipartUploads.
     ``default_region`` signs where no region is known; ``public_endpoint`` is the vendor's, with ``{region}``
     in it, None where a region alone does not name one.
-    ``hashes_payload``: x-amz-content-sha256 is part of the signature (AWS4).
+    ``hashes_payload``: x-amz-content-sha256 is the hash of what is small enough, not a word for none (S3).
     ``grantee``: how a grant header names a grantee id. ``metadata_name``: what a metadata name must match.
     ``bucket_characters`` is the inside of a regular expression's class; ``reserved_bucket_starts`` and
     ``_ends`` are refused, as is a key that begins with one of ``refused_key_starts``.

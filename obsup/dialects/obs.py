@@ -12,6 +12,7 @@ from obsup.dialects.addressing import resource_path
 from obsup.dialects.dialect import Dialect, HeaderNames, Limits
 from obsup.dialects.s3 import AWS4_SIGNATURE as S3_AWS4_SIGNATURE
 from obsup.dialects.sign_v2 import SHARED_SUB_RESOURCES, SignatureV2
+from obsup.dialects.sign_v4 import TRANSIENT_HEADERS
 from obsup.units import GIB, KIB
 
 # Of the vendor's long list those that concern one object or its uploads.
@@ -45,11 +46,13 @@ AWS2_SIGNATURE = replace(
     token_parameter="x-amz-security-token",
 )
 
-# The vendor's client dates its V4 requests with Date, and spells the token of a URL in lower case.
+# The vendor's client dates its V4 requests with Date, signs the length of a body but no hash of it, and spells
+# the token of a URL in lower case.
 AWS4_SIGNATURE = replace(
     S3_AWS4_SIGNATURE,
     date_header="Date",
     query_names=replace(S3_AWS4_SIGNATURE.query_names, token="x-amz-security-token"),
+    unsigned=TRANSIENT_HEADERS,
     default_region="",
 )
 
@@ -181,5 +184,4 @@ OBS_V4 = replace(
     sign=AWS4_SIGNATURE.sign,
     presign=AWS4_SIGNATURE.presign,
     needs_region=True,
-    hashes_payload=True,
 )

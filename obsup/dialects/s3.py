@@ -11,7 +11,7 @@ from dataclasses import replace
 from obsup.dialects.addressing import resource_path, sent_path
 from obsup.dialects.dialect import Dialect, HeaderNames, Limits
 from obsup.dialects.sign_v2 import SHARED_SUB_RESOURCES, SignatureV2
-from obsup.dialects.sign_v4 import QueryNames, SignatureV4
+from obsup.dialects.sign_v4 import TRANSIENT_HEADERS, QueryNames, SignatureV4
 from obsup.units import GIB, KIB, MIB
 
 AWS2_SIGNATURE = SignatureV2(
@@ -42,6 +42,7 @@ AWS4_SIGNATURE = SignatureV4(
         token="X-Amz-Security-Token",
         signature="X-Amz-Signature",
     ),
+    unsigned=TRANSIENT_HEADERS | {"content-length"},  # as the vendor's own client
     default_region="us-east-1",  # what S3-likes without regions take
 )
 

@@ -57,7 +57,7 @@ class SignatureV4:
 
     ``path`` gives the signed path. ``date_header`` is ``Date`` or ``{prefix}date``.
     ``headers_word`` names the list of signed headers in the Authorization. Without ``implied`` all that is
-    sent is signed and listed, save TRANSIENT_HEADERS. With it only ``{prefix}*``, ``implied`` and
+    sent is signed and listed, save ``unsigned``. With it only ``{prefix}*``, ``implied`` and
     ``additional`` headers are signed, and only the additional ones are listed.
     ``service_of_region``: regions with this prefix sign for another service than ``service``.
     ``default_region`` stands in where no region is given; empty: a region must be given.
@@ -73,6 +73,7 @@ class SignatureV4:
     headers_word: str
     query_names: QueryNames
     implied: frozenset[str] | None = None
+    unsigned: frozenset[str] = TRANSIENT_HEADERS
     additional: frozenset[str] = frozenset()
     bare_when_empty: bool = False
     collapses_spaces: bool = True
@@ -174,7 +175,7 @@ class SignatureV4:
 
     def _is_signed(self, name: str) -> bool:
         if self.implied is None:
-            return name not in TRANSIENT_HEADERS
+            return name not in self.unsigned
         return name.startswith(self.prefix) or name in self.implied or name in self.additional
 
     def _listed(self, signed: Iterable[str]) -> str:

@@ -106,15 +106,14 @@ class Exchange:
                 call.method,
                 address,
                 call.query,
-                headers=self._headers(call, address.scheme),
+                headers=self._headers(call),
                 body=opened,
                 sign=sign,
                 answer_timeout_s=call.timeout_s,
             )
 
-    def _headers(self, call: Call, scheme: str) -> dict[str, str]:
+    def _headers(self, call: Call) -> dict[str, str]:
         headers = dict(call.headers)
-        if self._dialect.hashes_payload and scheme == "http" and isinstance(call.body, bytes):
-            # S3's policies take an unsigned payload over TLS only; small bodies are cheap to hash.
+        if self._dialect.hashes_payload and isinstance(call.body, bytes):
             headers["x-amz-content-sha256"] = hashlib.sha256(call.body).hexdigest()
         return headers

@@ -141,13 +141,17 @@ class Transport:
         prepared.headers["User-Agent"] = USER_AGENT
         prepared.headers["Accept-Encoding"] = "identity"
         size = len(body) if isinstance(body, bytes) else body.size
-        if size or method in ("PUT", "POST"):
+        prepared.headers.pop("Content-Length", None)
+        if size:
             prepared.headers["Content-Length"] = str(size)
         # A file-like body of length 0, and an empty body without a length, would go out chunked.
         prepared.body = body if size else None  # type: ignore[assignment]
         if sign is not None:
             # Not prepare_auth(): it would measure the body anew, by its file and not by its window.
             _Auth(sign)(prepared)
+        if not size and method in ("PUT", "POST"):
+            # After signing: the vendors' clients sign the length of a body, where they do, and not that there is none.
+            prepared.headers["Content-Length"] = "0"
         return self._send(prepared, root, answer_timeout_s)
 
     def _send(self, prepared: requests.PreparedRequest, root: str, answer_timeout_s: float) -> Answer:

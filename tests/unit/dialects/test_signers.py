@@ -277,4 +277,5 @@ def test_dialect_is_consistent(dialect: Dialect) -> None:
     assert all(word == word.lower() for word in dialect.acls)
     assert set(dialect.sse) == {"AES256", "kms"}
     assert dialect.limits.max_object == dialect.limits.max_parts * dialect.limits.max_part
-    assert dialect.hashes_payload == ("x-amz-content-sha256" in sign(dialect))
+    assert ("x-amz-content-sha256" in sign(dialect)) == (dialect.signature == "v4")
+    assert dialect.hashes_payload == (dialect.name == "s3-v4")
