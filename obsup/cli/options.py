@@ -25,11 +25,41 @@ plan_options = together(
     "Transfer",
     option("--parts", type=int, help="Split into N parts of equal size (the last may be smaller)."),
     option(
+        "--max-parts",
+        type=click.IntRange(1, 10_000),
+        metavar="N",
+        help="The most parts that the store takes, where that is less than the vendor's 10,000.",
+    ),
+    option(
         "-ps",
         "--part-size",
         type=types.SIZE,
-        help="Or this size a part: 16M, 5G. Default 9M, and larger where 10,000 parts would not do.",
+        help="Or this size a part: 16M, 5G. Default 9M, and larger where 10,000 parts would not do; "
+        "the parts of a stream begin at 9M and double every 110 parts.",
     ),
+)
+
+stream_options = together(
+    "Stream",
+    option(
+        "--from-command",
+        is_flag=True,
+        envvar=None,
+        help="The source is what CMD writes (no shell): obsup upload --from-command TARGET -- CMD ARG… It is "
+        "published only if CMD exits 0.",
+    ),
+    option(
+        "--abort-on-failure",
+        is_flag=True,
+        help="Where the upload of a stream fails, abort it: nothing stays in the store, and nothing to replay.",
+    ),
+    option(
+        "--expect-size",
+        type=types.SIZE,
+        help="Publish nothing of another size. Of a stream it also decides the part size.",
+    ),
+    option("--expect-md5", metavar="HEX", help="Publish nothing with another MD5."),
+    option("--expect-sha256", metavar="HEX", help="Publish nothing with another SHA-256."),
 )
 
 transfer_options = together(

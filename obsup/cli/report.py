@@ -20,7 +20,8 @@ FORMAT = 1
 
 def resume_command(argv: list[str]) -> str:
     """Return the command line that goes on with this work: the same, without what would begin anew."""
-    return shlex.join(["obsup", *(word for word in argv if word != "--restart")])
+    end = argv.index("--") if "--" in argv else len(argv)
+    return shlex.join(["obsup", *(word for word in argv[:end] if word != "--restart"), *argv[end:]])
 
 
 def error_lines(error: ObsupError, *, resume: str | None) -> str:

@@ -19,8 +19,10 @@ _MARGIN_S = 1.0
 
 
 @contextmanager
-def stopping_on_signals(stop: StopSignal) -> Iterator[None]:
+def stopping_on_signals(stop: StopSignal, hear: Callable[[int], None] | None = None) -> Iterator[None]:
     """While inside, turn the first signal into a request to *stop*, and let the second exit at once.
+
+    *hear* is told of each signal, and of SIGKILL before the exit at once: it hands them on to a command.
 
     Once the parts in flight have had their time, a main thread that waits for the store (Complete may take
     minutes) gets the reason to stop raised where it waits.
@@ -33,6 +35,8 @@ def stopping_on_signals(stop: StopSignal) -> Iterator[None]:
     def ask(number: int, _frame: FrameType | None) -> None:
         nonlocal asked
         error = _REASONS[signal.Signals(number)]
+        if hear is not None:
+            hear(signal.SIGKILL if asked else number)
         if asked:
             os._exit(error.exit_code)
         asked = True

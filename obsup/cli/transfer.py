@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ from typing import Any
 from obsup.cli import report
 from obsup.cli.display import open_display
 from obsup.cli.signals import stopping_on_signals
-from obsup.engine.connect import StoreSettings, connect
+from obsup.engine.connect import Connection, StoreSettings, connect
 from obsup.engine.order import Order, Result
 from obsup.engine.progress import Tally
 from obsup.engine.settings import Connecting, settle_target
@@ -19,6 +21,7 @@ from obsup.engine.stop import StopSignal
 from obsup.engine.uploader import Uploader
 from obsup.errors import Busy, ObsupError, WrongUsage
 from obsup.local.checkpoint import default_path
+from obsup.local.expectation import Expectation
 from obsup.local.rate import RateLimit
 from obsup.model import ObjectOptions, Target
 from obsup.store.transport import LineSettings
@@ -36,6 +39,7 @@ def connecting_from(values: dict[str, Any]) -> Connecting:
         config_path=str(values["config_path"]) if values["config_path"] else None,
         customer_key_file=str(values["sse_c_key_file"]) if values.get("sse_c_key_file") else None,
         retry_for_s=values.get("retry_for", 900.0),
+        max_parts=values.get("max_parts"),
         line=LineSettings(
             connect_timeout_s=values["connect_timeout"],
             stall_timeout_s=values["stall_timeout"],
@@ -97,6 +101,8 @@ def order_from(source: Path, target: Target, values: dict[str, Any]) -> Order:
         if_running=values["if_running"],
         use_token=values["token"],
         encrypted_by_customer=values["sse_c_key_file"] is not None,
+        expect=Expectation(values["expect_size"], values["expect_md5"], values["expect_sha256"]),
+        abort_on_failure=values["abort_on_failure"],
     )
 
 
@@ -119,18 +125,51 @@ def deadline_s(values: dict[str, Any], *, now: datetime, monotonic_s: float) -> 
     return min(ends, default=None)
 
 
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A transfer under way: who counts, what may stop it, what holds it back."""
+
+    tally: Tally
+    stop: StopSignal
+    limit: RateLimit | None
+
+    def connect(self, settings: StoreSettings) -> Connection:
+        """Return the store that *settings* describe. Raises Denied, BadConfiguration."""
+        return connect(settings, observe=self.tally, sleep=self.stop.sleep)
+
+
 def run_upload(source: Path, target: str, values: dict[str, Any]) -> int:
-    """Upload, report, and return the exit code. Raises ObsupError where text is wanted of it."""
-    resume = report.resume_command(sys.argv[1:])
-    stop = StopSignal(deadline_s=deadline_s(values, now=datetime.now(), monotonic_s=time.monotonic()))
-    tally: Tally | None = None
-    try:
+    """Upload a file, report, and return the exit code. Raises ObsupError where text is wanted of it."""
+
+    def work(running: Running) -> Result:
         named, settings = settle_target(target, connecting_from(values), file_name=source.name)
         order = order_from(source, named, values)
-        with open_display(values, source.name) as display, stopping_on_signals(stop):
+        return Uploader(
+            running.connect(settings), order, tally=running.tally, stop=running.stop, limit=running.limit
+        ).run()
+
+    return carry_out(work, values, name=source.name, resume=report.resume_command(sys.argv[1:]))
+
+
+def carry_out(
+    work: Callable[[Running], Result],
+    values: dict[str, Any],
+    *,
+    name: str,
+    resume: str | None,
+    hear: Callable[[int], None] | None = None,
+) -> int:
+    """Do *work* on a transfer called *name* with progress, signals and report; return the exit code.
+
+    *resume* is the command line that goes on with it, None where no command line can. *hear* is told of signals.
+    """
+    stop = StopSignal(deadline_s=deadline_s(values, now=datetime.now(), monotonic_s=time.monotonic()))
+    limit = RateLimit(values["limit_rate"], check=stop.cut) if values["limit_rate"] else None
+    tally: Tally | None = None
+    try:
+        with open_display(values, name) as display, stopping_on_signals(stop, hear):
             tally = Tally(display.progress, display.observe)
-            limit = RateLimit(values["limit_rate"], check=stop.cut) if values["limit_rate"] else None
-            result = _run(settings, order, tally=tally, stop=stop, limit=limit)
+            result = work(Running(tally, stop, limit))
     except Busy as exc:
         if values["if_running"] == "skip":
             return 0
@@ -144,14 +183,7 @@ def run_upload(source: Path, target: str, values: dict[str, Any]) -> int:
     return 0
 
 
-def _run(
-    settings: StoreSettings, order: Order, *, tally: Tally, stop: StopSignal, limit: RateLimit | None
-) -> Result:
-    connection = connect(settings, observe=tally, sleep=stop.sleep)
-    return Uploader(connection, order, tally=tally, stop=stop, limit=limit).run()
-
-
-def _failed(error: ObsupError, values: dict[str, Any], resume: str, tally: Tally | None) -> int:
+def _failed(error: ObsupError, values: dict[str, Any], resume: str | None, tally: Tally | None) -> int:
     report.say(report.error_lines(error, resume=resume))
     if values["as_json"]:
         fields = report.failure_fields(error, command="upload", resume=resume)

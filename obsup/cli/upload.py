@@ -12,24 +12,55 @@ from obsup.cli.help import command
 
 
 @command(short_help="Upload a file, or go on with an upload.")
-@click.argument("source", type=click.Path(path_type=Path))
+@click.argument("sources", nargs=-1, metavar="SOURCE", type=click.Path())
 @click.argument("target")
 @options.plan_options
+@options.stream_options
 @options.transfer_options
 @options.resume_options
 @options.object_options
 @options.encryption_options
 @options.connection_options
 @options.output_options
-def upload(source: Path, target: str, **values: Any) -> int:
+def upload(sources: tuple[str, ...], target: str, *, from_command: bool, **values: Any) -> int:
     """Upload SOURCE to TARGET (BUCKET/KEY), whole and proved, or go on where an earlier run was cut off.
 
     \b
     obsup upload bigfile bucket/key --parts 5
     obsup upload db.dump obs://backups/2026/ --part-size 64M -j 8
+    tar -cz /srv | obsup upload - backups/srv.tgz
+    obsup upload --from-command backups/shop.dump -- pg_dump -Fc shop
 
     The same command run again sends only what is missing.
+
+    SOURCE - is standard input. A stream takes (jobs + 1) × part size of memory: 54 MiB at first. Its part size
+    doubles every 110 parts, so that up to 48.8 TB fit, and beyond 256 MiB fewer parts are in flight, at least one;
+    --expect-size or --part-size keeps the parts of a long stream small.
     """
+    if from_command:
+        place, *command = (*sources, target)
+        if not command:
+            raise click.UsageError("--from-command wants: obsup upload --from-command TARGET -- CMD ARG…")
+        from obsup.cli.stream import run_command
+
+        return run_command(place, command, values)
+    source = _only(sources)
+    if source == "-":
+        from obsup.cli.stream import run_piped
+
+        return run_piped(target, values)
     from obsup.cli.transfer import run_upload
 
-    return run_upload(source, target, values)
+    return run_upload(Path(source), target, values)
+
+
+def _only(sources: tuple[str, ...]) -> str:
+    """Return the one source. Raises UsageError."""
+    if not sources:
+        raise click.UsageError("Missing argument 'SOURCE' or 'TARGET'.")
+    if len(sources) > 1:
+        raise click.UsageError(
+            f"One SOURCE, not {len(sources)}. To upload what a command writes: "
+            "obsup upload --from-command TARGET -- CMD ARG…"
+        )
+    return sources[0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from obsup import events
@@ -28,7 +28,8 @@ from obsup.store.transport import LineSettings, Transport
 class StoreSettings:
     """Where the store is and how to speak to it: plain values without secrets, which travel to workers.
 
-    ``customer_key_file`` names the file with the 32 bytes of an SSE-C key.
+    ``customer_key_file`` names the file with the 32 bytes of an SSE-C key. ``max_parts`` is the most parts that the
+    store takes, where that is less than the vendor's.
     """
 
     provider: str
@@ -42,11 +43,16 @@ class StoreSettings:
     retry_for_s: float = 900.0
     backoff_s: float = 0.5
     line: LineSettings = field(default_factory=LineSettings)
+    max_parts: int | None = None
 
     @property
     def dialect(self) -> Dialect:
-        """The dialect that provider and signature name. Raises WrongUsage."""
-        return find_dialect(self.provider, self.signature)
+        """The dialect that provider and signature name, with this store's own part limit. Raises WrongUsage."""
+        dialect = find_dialect(self.provider, self.signature)
+        limits = dialect.limits
+        most = min(self.max_parts or limits.max_parts, limits.max_parts)
+        largest = min(limits.max_object, most * limits.max_part)
+        return replace(dialect, limits=replace(limits, max_parts=most, max_object=largest))
 
 
 @dataclass(frozen=True, slots=True)

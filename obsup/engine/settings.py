@@ -35,6 +35,7 @@ class Connecting:
     retry_for_s: float = 900.0
     backoff_s: float = 0.5
     line: LineSettings = field(default_factory=LineSettings)
+    max_parts: int | None = None
 
 
 def split_target(text: str, *, file_name: str | None = None) -> tuple[str | None, str, str]:
@@ -107,6 +108,7 @@ def settle_store(connecting: Connecting, bucket: str, *, scheme: str | None = No
         retry_for_s=connecting.retry_for_s,
         backoff_s=connecting.backoff_s,
         line=connecting.line,
+        max_parts=connecting.max_parts,
     )
 
 

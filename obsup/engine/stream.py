@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -22,6 +21,7 @@ from obsup.engine.order import Order, Result
 from obsup.engine.outcome import outcome
 from obsup.engine.plan import Growth
 from obsup.engine.progress import Tally
+from obsup.engine.receipt import with_receipt
 from obsup.engine.replay import Replay, comparable
 from obsup.engine.resume import check_same_order, give_up, resume_begun
 from obsup.engine.schedule import Schedule, StreamPlan, growing, make_schedule
@@ -31,10 +31,9 @@ from obsup.engine.task import Task
 from obsup.engine.worker import send_content
 from obsup.errors import Busy, DataMismatch, ObsupError, Stopped, UploadGone, WrongUsage
 from obsup.local import checkpoint as checkpoints
-from obsup.local.checkpoint import SUFFIX, Checkpoint, CheckpointDamaged
+from obsup.local.checkpoint import Checkpoint, CheckpointDamaged
 from obsup.local.digest import PartDigest
-from obsup.local.folders import state_folder
-from obsup.local.lock import UploadLock, target_hash
+from obsup.local.lock import UploadLock
 from obsup.local.part_memory import MemoryPart
 from obsup.local.part_reader import PartReader
 from obsup.local.source import Gate
@@ -69,8 +68,7 @@ class StreamTask(Task):
             return None
         if self.order.checkpoint is not None or not self.is_repeatable:
             return self.order.checkpoint
-        stands_for = hashlib.sha256(self.name.encode()).hexdigest()[:8]
-        return state_folder() / "checkpoints" / f"{target_hash(self.order.target)[:16]}-{stands_for}{SUFFIX}"
+        return checkpoints.default_stream_path(self.name, self.order.target)
 
 
 class StreamUploader:
@@ -108,7 +106,7 @@ class StreamUploader:
     def run(self) -> Result:
         """Upload, and return once the object is in place and proved."""
         try:
-            return self._run()
+            return with_receipt(self._order, self._tally, self._run)
         except (Stopped, Busy):
             self._stop.check()  # a wait that was cut short is not why the work ends
             raise
@@ -127,6 +125,12 @@ class StreamUploader:
 
     def _make_schedule(self) -> Schedule:
         order = self._order
+        if order.target.key.endswith("/"):
+            raise WrongUsage(
+                f"{order.target} ends in /, and a stream has no file name to put there",
+                "a stream is known by its target alone",
+                f"name the whole key: {order.target}NAME",
+            )
         if order.executor not in HERE:
             raise WrongUsage(
                 f"--executor {order.executor} cannot send a stream",
@@ -287,7 +291,7 @@ class StreamUploader:
             what,
             why,
             f"leave out --part-size: parts then grow until {format_size(growing(limits).reach)} fit; or use "
-            f"--part-size {exact_size(larger)}, with --restart",
+            f"--part-size {exact_size(larger)}",
         )
 
     def _complete(self, ledger: Ledger) -> Result:

@@ -74,6 +74,14 @@ def default_path(source: Path, target: Target, folder: Path | None = None) -> Pa
     return (folder or state_folder() / "checkpoints") / f"{prefix}-{name}"
 
 
+def default_stream_path(name: str, target: Target, folder: Path | None = None) -> Path:
+    """Return where the checkpoint of the stream that *name* stands for is kept: *folder*, or the state directory."""
+    stands_for = hashlib.sha256(name.encode()).hexdigest()[:8]
+    return (
+        folder or state_folder() / "checkpoints"
+    ) / f"stream-{target_hash(target)[:8]}-{stands_for}{SUFFIX}"
+
+
 def encode(checkpoint: Checkpoint) -> bytes:
     """Return the checkpoint as the bytes of its file."""
     plain: dict[str, Any] = {

@@ -77,11 +77,12 @@ SERVICE = _one_of("obs", "aws", "oss")
 OPTIONS: Mapping[str, Kind] = {
     **dict.fromkeys(("part_size", "limit_rate", "expect_size"), SIZE),
     **dict.fromkeys(("retry_for", "max_time", "connect_timeout", "stall_timeout"), DURATION),
-    **dict.fromkeys(("parts", "expires_days"), NUMBER),
+    **dict.fromkeys(("parts", "max_parts", "expires_days"), NUMBER),
     **dict.fromkeys(("metadata", "tag", "grant", "header"), LIST),
     **dict.fromkeys(
         (
             *("presign", "no_checkpoint", "restart", "verify_source", "content_md5", "skip_identical"),
+            "abort_on_failure",
             *("no_overwrite", "dry_run", "json", "quiet", "verbose", "no_verify_tls", "recursive"),
         ),
         FLAG,
