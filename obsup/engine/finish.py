@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from obsup.dialects.dialect import Dialect
 from obsup.engine.plan import Plan
@@ -20,10 +20,11 @@ from obsup.store.verdicts import Action, judge
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The object in place: the store's answer, and what proved it."""
+    """The object in place: the store's answer, what proved it, and the receipts of its parts, in order."""
 
     stored: Stored
     verified: str
+    receipts: tuple[Receipt, ...] = ()
 
 
 class PartsUnfit(Exception):
@@ -171,5 +172,7 @@ def finisher_of(task: Task, upload: Upload, receipts: Mapping[int, Receipt], pla
 
 def complete(task: Task, upload: Upload, receipts: Mapping[int, Receipt], plan: Plan) -> Finished:
     """Assemble *upload* from *receipts*, and return once the object is proved. Raises as ``Finisher.complete``."""
-    parts = [(one.number, one.etag) for one in guard(receipts, plan)]
-    return finisher_of(task, upload, receipts, plan).complete(parts, task.headers("complete"))
+    ordered = guard(receipts, plan)
+    parts = [(one.number, one.etag) for one in ordered]
+    finished = finisher_of(task, upload, receipts, plan).complete(parts, task.headers("complete"))
+    return replace(finished, receipts=tuple(ordered))

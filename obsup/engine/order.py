@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from obsup.local.expectation import Expectation
-from obsup.model import ObjectOptions, Stored, Target
+from obsup.model import ObjectOptions, Receipt, Stored, Target
 
-Verified = Literal["etag", "crc64", "upload-id", "token", "size"]
+Verified = Literal["etag", "crc64", "upload-id", "token", "size", "receipt"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +22,8 @@ class Order:
     ``checkpoint`` names its file; None is the default place, and ``keep_checkpoint`` False keeps none.
     ``presign``: workers elsewhere get signed URLs instead of finding credentials.
     ``expect`` lets nothing else be published. ``abort_on_failure`` leaves nothing of a stream's upload that failed.
+    ``skip_identical`` sends nothing where the object is there already, with this content. ``receipt`` names a file
+    for what is known of the finished object.
     ``encrypted_by_customer`` tells that every request carries an SSE-C key.
     """
 
@@ -45,6 +47,8 @@ class Order:
     encrypted_by_customer: bool = False
     expect: Expectation = field(default_factory=Expectation)
     abort_on_failure: bool = False
+    skip_identical: bool = False
+    receipt: Path | None = None
 
     @property
     def encrypted(self) -> bool:
@@ -63,7 +67,7 @@ class Result:
     """The finished object, with what the vendors' result tables list. Sizes are bytes.
 
     ``upload_id`` is None for a single PutObject; ``verified`` says what proved the object;
-    ``sent_parts`` and ``sent_bytes`` count what this run sent.
+    ``sent_parts`` and ``sent_bytes`` count what this run sent; ``receipts`` are those of all parts, in order.
     """
 
     target: Target
@@ -85,6 +89,7 @@ class Result:
     sse_kms_key: str | None = None
     sse_c: str | None = None
     sse_c_key_md5: str | None = None
+    receipts: tuple[Receipt, ...] = field(default=(), repr=False)
 
     @classmethod
     def of(cls, stored: Stored, **known: Any) -> Result:

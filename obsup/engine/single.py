@@ -8,7 +8,7 @@ from obsup.engine.task import Task
 from obsup.engine.worker import Content, confirms, send_proved
 from obsup.errors import DataMismatch
 from obsup.local.digest import PartDigest
-from obsup.model import Stored
+from obsup.model import Receipt, Stored
 from obsup.store.store import OpenBody
 
 
@@ -23,7 +23,8 @@ def put_whole(task: Task, content: Content) -> Finished:
         return task.store.put_object(target, open_body, headers, content_md5=content_md5)
 
     stored, digest = send_proved(content, send, task.manner, what=str(target))
-    return Finished(stored, _verified(task, content.part.size, stored, digest))
+    receipt = Receipt(1, content.part.size, stored.etag, digest.md5, digest.crc64)
+    return Finished(stored, _verified(task, content.part.size, stored, digest), (receipt,))
 
 
 def _verified(task: Task, size: int, stored: Stored, digest: PartDigest) -> str:

@@ -14,13 +14,15 @@ from obsup.engine.finish import Finished, PartsUnfit, complete, finisher_of
 from obsup.engine.flight import Flight
 from obsup.engine.ledger import Ledger
 from obsup.engine.order import Order, Result
-from obsup.engine.outcome import outcome
+from obsup.engine.outcome import outcome, outcome_of_nothing
 from obsup.engine.plan import DEFAULT_PART_SIZE, Plan, make_plan
 from obsup.engine.progress import Tally
+from obsup.engine.receipt import with_receipt
 from obsup.engine.resume import give_up, reconcile, recover, resume, resume_begun
 from obsup.engine.single import put_whole
 from obsup.engine.stop import StopSignal
 from obsup.engine.task import Task
+from obsup.engine.verify import find_identical
 from obsup.engine.worker import PartJob
 from obsup.errors import Busy, SourceChanged, Stopped, UploadGone
 from obsup.local import checkpoint as checkpoints
@@ -58,7 +60,7 @@ class Uploader:
     def run(self) -> Result:
         """Upload, and return once the object is in place and proved."""
         try:
-            return self._run()
+            return with_receipt(self._order, self._tally, self._run)
         except (Stopped, Busy):
             self._stop.check()  # a wait that was cut short is not why the work ends
             raise
@@ -76,6 +78,9 @@ class Uploader:
 
     def _run_locked(self, stat: SourceStat, plan: Plan) -> Result:
         self._order.expect.check_file(self._task.source, stat, self._task.read_gate)
+        identical = find_identical(self._task, stat, plan) if self._order.skip_identical else None
+        if identical is not None:
+            return outcome_of_nothing(self._order, self._tally, identical)
         found = self._load()
         if found is not None and self._order.restart:
             give_up(self._task, found)
