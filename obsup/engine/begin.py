@@ -34,11 +34,7 @@ def open_uploads(task: Task) -> list[OpenUpload]:
 
 def begin(task: Task, stat: SourceStat, plan: Plan, *, before: frozenset[str]) -> Ledger:
     """Initiate an upload and write its checkpoint. *before* holds the upload ids that were open for this key."""
-    headers = task.headers("initiate")
-    names = task.dialect.headers
-    token = secrets.token_hex(16) if task.order.use_token and names.upload_id is None else None
-    if token is not None:
-        headers[names.meta + TOKEN_NAME] = token
+    headers, token = marked_headers(task)
     meant = Checkpoint(
         source=task.source_name,
         stat=stat,
@@ -59,6 +55,16 @@ def begin(task: Task, stat: SourceStat, plan: Plan, *, before: frozenset[str]) -
     upload = replace(meant.upload, upload_id=initiate_once(task, headers, before))
     ledger.adopt(upload)
     return ledger
+
+
+def marked_headers(task: Task) -> tuple[dict[str, str], str | None]:
+    """Return the headers of Initiate and the token in them, None where the store has a better mark of its own."""
+    headers = task.headers("initiate")
+    names = task.dialect.headers
+    if not task.order.use_token or names.upload_id is not None:
+        return headers, None
+    token = secrets.token_hex(16)
+    return {**headers, names.meta + TOKEN_NAME: token}, token
 
 
 def initiate_once(task: Task, headers: dict[str, str], before: frozenset[str]) -> str:

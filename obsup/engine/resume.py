@@ -13,6 +13,7 @@ from obsup import events
 from obsup.engine.begin import find_ours
 from obsup.engine.ledger import Ledger
 from obsup.engine.plan import Plan, make_plan
+from obsup.engine.reclaim import abort_fully
 from obsup.engine.task import Task
 from obsup.engine.worker import confirms
 from obsup.errors import SourceChanged, WrongUsage
@@ -55,7 +56,7 @@ def check_same_order(task: Task, found: Checkpoint, asked: Plan | None) -> None:
 def give_up(task: Task, found: Checkpoint) -> None:
     """Abort the recorded upload, as --restart says, and forget it."""
     if found.upload.upload_id:
-        task.store.abort(found.upload)
+        abort_fully(task.store, found.upload, task.stop.sleep)
     if task.checkpoint_path is not None:
         checkpoints.remove(task.checkpoint_path)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from typing import TypeVar
 
 from obsup import events
 from obsup.engine.begin import begin, open_uploads
@@ -32,6 +33,8 @@ from obsup.local.source import FileWindow, Gate, changes, check_readable, check_
 from obsup.model import Part, Receipt, SourceStat, Upload
 from obsup.store.verdicts import explain
 
+T = TypeVar("T")
+
 # How often Complete may find parts unfit, and how often a source may change, before that is the result.
 ROUNDS = 3
 
@@ -59,32 +62,45 @@ class Uploader:
 
     def run(self) -> Result:
         """Upload, and return once the object is in place and proved."""
+        return with_receipt(self._order, self._tally, lambda: self._hold(self._run_locked))
+
+    def initiate(self) -> tuple[Checkpoint, Plan]:
+        """Begin the upload, or find it where it was begun, and return its checkpoint and its plan; send nothing."""
+        return self._hold(self._initiate_locked)
+
+    def _hold(self, work: Callable[[SourceStat, Plan], T]) -> T:
+        """Return what *work* returns, called with the source's identity and its plan while the upload is held."""
+        task, order, stop = self._task, self._order, self._stop
         try:
-            return with_receipt(self._order, self._tally, self._run)
+            stat = stat_source(order.source)
+            check_readable(order.source)
+            plan = make_plan(stat.size, task.dialect.limits, parts=order.parts, part_size=order.part_size)
+            task.headers("initiate")  # what the dialect lacks is said before anything is sent
+            is_patient = order.if_running == "wait"
+            with UploadLock(order.target, wait=is_patient, stopped=lambda: stop.reason is not None):
+                return work(stat, plan)
         except (Stopped, Busy):
-            self._stop.check()  # a wait that was cut short is not why the work ends
+            stop.check()  # a wait that was cut short is not why the work ends
             raise
 
-    def _run(self) -> Result:
-        task, order = self._task, self._order
-        stat = stat_source(order.source)
-        check_readable(order.source)
-        plan = make_plan(stat.size, task.dialect.limits, parts=order.parts, part_size=order.part_size)
-        task.headers("initiate")  # what the dialect lacks is said before anything is sent
-        with UploadLock(
-            order.target, wait=order.if_running == "wait", stopped=lambda: self._stop.reason is not None
-        ):
-            return self._run_locked(stat, plan)
+    def _initiate_locked(self, stat: SourceStat, plan: Plan) -> tuple[Checkpoint, Plan]:
+        ledger, plan = self._stand(self._found(), stat, plan)
+        return ledger.checkpoint, plan
+
+    def _found(self) -> Checkpoint | None:
+        """Return the checkpoint to go on with; with --restart its upload is given up instead."""
+        found = self._load()
+        if found is not None and self._order.restart:
+            give_up(self._task, found)
+            return None
+        return found
 
     def _run_locked(self, stat: SourceStat, plan: Plan) -> Result:
         self._order.expect.check_file(self._task.source, stat, self._task.read_gate)
         identical = find_identical(self._task, stat, plan) if self._order.skip_identical else None
         if identical is not None:
             return outcome_of_nothing(self._order, self._tally, identical)
-        found = self._load()
-        if found is not None and self._order.restart:
-            give_up(self._task, found)
-            found = None
+        found = self._found()
         if found is None and self._fits_one_request(plan):
             return self._put(stat)
         ledger, plan = self._stand(found, stat, plan)

@@ -8,6 +8,7 @@ costs a request, never a part.
 from __future__ import annotations
 
 import contextlib
+import glob
 import hashlib
 import json
 import os
@@ -70,8 +71,22 @@ def default_path(source: Path, target: Target, folder: Path | None = None) -> Pa
     beside = source.absolute().with_name(name)
     if folder is None and (beside.exists() or os.access(beside.parent, os.W_OK | os.X_OK)):
         return beside
-    prefix = hashlib.sha256(os.fsencode(source.absolute().parent)).hexdigest()[:8]
-    return (folder or state_folder() / "checkpoints") / f"{prefix}-{name}"
+    return (folder or _apart()) / f"{_prefix(source)}-{name}"
+
+
+def find_all(source: Path) -> set[Path]:
+    """Return the checkpoints of *source*, to whatever target, that are where ``default_path`` puts them."""
+    name = f"{glob.escape(source.name)}.????????{SUFFIX}"
+    return {*source.absolute().parent.glob(name), *_apart().glob(f"{_prefix(source)}-{name}")}
+
+
+def _apart() -> Path:
+    return state_folder() / "checkpoints"
+
+
+def _prefix(source: Path) -> str:
+    """Return what tells files of one name in different folders apart."""
+    return hashlib.sha256(os.fsencode(source.absolute().parent)).hexdigest()[:8]
 
 
 def default_stream_path(name: str, target: Target, folder: Path | None = None) -> Path:
@@ -177,7 +192,7 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
     Raises CheckpointUnwritable.
     """
     try:
-        if path.parent == state_folder() / "checkpoints":
+        if path.parent == _apart():
             make_private(path.parent)
         _replace(path, encode(checkpoint))
     except OSError as exc:

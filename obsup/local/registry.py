@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -71,6 +71,15 @@ def finish(entry: Entry, *, time_s: Callable[[], float] = time.time) -> None:
 def find(upload: Upload) -> Entry | None:
     """Return what is known of an open upload, by its target and upload id."""
     return _read(_open_path(upload))
+
+
+def entries() -> Iterator[Entry]:
+    """Yield what is known of every open upload, in no order."""
+    with contextlib.suppress(OSError):
+        for path in folder().glob(f"*{SUFFIX}"):
+            entry = _read(path) if not path.name.endswith(DONE + SUFFIX) else None
+            if entry is not None:
+                yield entry
 
 
 def find_finished(target: Target) -> Entry | None:

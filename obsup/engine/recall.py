@@ -1,0 +1,102 @@
+"""Which upload a command is about: through the checkpoint of SOURCE and TARGET, or through its upload id."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from obsup.errors import WrongUsage
+from obsup.local import checkpoint as checkpoints
+from obsup.local import registry
+from obsup.local.checkpoint import Checkpoint, CheckpointDamaged
+from obsup.local.source import quoted
+from obsup.model import Target, Upload
+
+
+@dataclass(frozen=True, slots=True)
+class Mention:
+    """How a command names an upload. ``checkpoint`` is the file that the user named, None for the usual place."""
+
+    target: Target
+    source: Path | None = None
+    upload_id: str | None = None
+    checkpoint: Path | None = None
+
+    @property
+    def path(self) -> Path | None:
+        """Where the checkpoint is, or would be; None where no source tells."""
+        if self.checkpoint is not None or self.source is None:
+            return self.checkpoint
+        return checkpoints.default_path(self.source, self.target)
+
+
+@dataclass(frozen=True, slots=True)
+class Recalled:
+    """An upload, and its checkpoint with its place where this machine has one."""
+
+    upload: Upload
+    checkpoint: Checkpoint | None = None
+    path: Path | None = None
+
+    def forget(self) -> None:
+        """Remove the checkpoint and the memory of the upload: it is completed or given up."""
+        if self.path is not None:
+            checkpoints.remove(self.path)
+        registry.forget(self.upload)
+
+
+def recall(mention: Mention) -> Recalled | None:
+    """Return the upload that is meant, or None where nothing here tells of one.
+
+    An upload id that is named needs no checkpoint, and one of another upload does not count. Raises WrongUsage
+    for a checkpoint of another target, CheckpointDamaged.
+    """
+    path = mention.path
+    found = _load(path, needed=mention.upload_id is None) if path is not None else None
+    if mention.upload_id is not None:
+        if found is not None and found.upload == Upload(
+            mention.target, mention.upload_id, found.upload.token
+        ):
+            return Recalled(found.upload, found, path)
+        known = registry.find(Upload(mention.target, mention.upload_id))
+        return Recalled(known.upload if known is not None else Upload(mention.target, mention.upload_id))
+    if found is None or not found.upload.upload_id:
+        return None
+    if found.upload.target != mention.target:
+        raise WrongUsage(
+            f"the checkpoint {quoted(str(path))} is about {found.upload.target} at {found.upload.target.endpoint}",
+            f"it is not about {mention.target} at {mention.target.endpoint}",
+            "name another file with --checkpoint, or the upload with --upload-id",
+        )
+    return Recalled(found.upload, found, path)
+
+
+def demand(mention: Mention) -> Recalled:
+    """Return the upload that is meant. Raises WrongUsage where nothing here tells of one."""
+    found = recall(mention)
+    if found is not None:
+        return found
+    if mention.source is None:
+        raise WrongUsage(
+            f"which upload of {mention.target} is meant is not said",
+            "without SOURCE there is no checkpoint that could tell",
+            f"name it with --upload-id; obsup uploads {mention.target} lists the open ones",
+        )
+    raise WrongUsage(
+        f"no upload of {quoted(mention.source)} to {mention.target} is known here",
+        f"there is no checkpoint {quoted(str(mention.path))}",
+        f"begin one with: obsup init {quoted(mention.source)} {mention.target}, or name it with --upload-id",
+    )
+
+
+def _load(path: Path, *, needed: bool) -> Checkpoint | None:
+    try:
+        return checkpoints.load(path)
+    except CheckpointDamaged as exc:
+        if not needed:
+            return None
+        raise CheckpointDamaged(
+            f"the checkpoint {quoted(path)} is of no use",
+            exc.what,
+            "name the upload with --upload-id, or run obsup upload, which asks the store",
+        ) from exc

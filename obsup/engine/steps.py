@@ -1,0 +1,164 @@
+"""The steps of an upload by themselves: initiate without a source, send one part, copy one part."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from obsup import events
+from obsup.dialects.dialect import Limits
+from obsup.dialects.encoding import encode_key
+from obsup.engine.begin import initiate_once, marked_headers, open_uploads
+from obsup.engine.plan import Plan, make_plan
+from obsup.engine.recall import Mention, Recalled, demand
+from obsup.engine.remote import check_same_file
+from obsup.engine.task import Task
+from obsup.engine.worker import send_content
+from obsup.errors import WrongUsage
+from obsup.local import checkpoint as checkpoints
+from obsup.local import registry
+from obsup.local.lock import UploadLock
+from obsup.local.source import FileWindow, stat_source
+from obsup.model import Part, Receipt, Stored, Upload
+from obsup.units import exact_size, format_size
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Which bytes of the source a part is: given as they are, or by how the whole is cut. All sizes are bytes."""
+
+    parts: int | None = None
+    part_size: int | None = None
+    offset: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CopySource:
+    """An object in the store, ``BUCKET/KEY``, and the first and last byte that are wanted, inclusive."""
+
+    bucket: str
+    key: str
+    byte_range: tuple[int, int] | None = None
+
+
+def initiate(task: Task) -> Upload:
+    """Initiate an upload of a source that is not known yet, and remember that it is ours."""
+    before = frozenset(one.upload_id for one in open_uploads(task))
+    headers, token = marked_headers(task)
+    upload = Upload(task.order.target, initiate_once(task, headers, before), token)
+    registry.remember(registry.Entry(upload, None, None, task.clock()))
+    return upload
+
+
+def send_one(task: Task, mention: Mention, number: int, cut: Cut) -> Receipt:
+    """Send one part of the order's source, record it where there is a checkpoint, and return its receipt.
+
+    Other parts of the same upload may be sent at the same time, from here and elsewhere. Raises WrongUsage for a
+    part that is not there, SourceChanged, Busy while an ``upload``, ``complete`` or ``abort`` holds the upload.
+    """
+    recalled = demand(mention)
+    path = task.source
+    seen = stat_source(path)
+    if recalled.checkpoint is not None:
+        check_same_file(path, recalled.checkpoint.stat, seen)
+    part = find_part(recalled, seen.size, number, cut, task.dialect.limits)
+    task.observe(events.Begun(part.size, 1))
+    with hold_shared(task):
+        receipt = send_content(FileWindow(path, part, seen), recalled.upload, task.store, task.manner)
+        if recalled.path is not None:
+            checkpoints.record(recalled.path, recalled.upload, receipt)
+    return receipt
+
+
+def copy_one(task: Task, mention: Mention, number: int, source: CopySource) -> Stored:
+    """Copy one part from an object in the store, and return what the store confirmed.
+
+    It is not recorded: ``complete`` takes it from the store's list.
+    """
+    check_number(number, task.dialect.limits)
+    recalled = demand(mention)
+    with hold_shared(task):
+        return task.store.copy_part(
+            recalled.upload,
+            number,
+            f"{source.bucket}/{encode_key(source.key)}",
+            byte_range=source.byte_range,
+        )
+
+
+def hold_shared(task: Task) -> UploadLock:
+    """Return the lock that parts of one upload share."""
+    return UploadLock(
+        task.order.target,
+        shared=True,
+        wait=task.order.if_running == "wait",
+        stopped=lambda: task.stop.reason is not None,
+    )
+
+
+def find_part(recalled: Recalled, size: int, number: int, cut: Cut, limits: Limits) -> Part:
+    """Return the part with this *number* of a source of *size* bytes.
+
+    Where there is a checkpoint it decides, and what is asked for must not differ. Raises WrongUsage.
+    """
+    check_number(number, limits)
+    found = recalled.checkpoint
+    if cut.offset is not None:
+        part = _part_at(size, number, cut, limits)
+        if found is not None and part != Plan(size, found.part_size).part(number):
+            raise _another_split(found.part_size, f"{part.size} bytes at {part.offset}")
+        return part
+    asked = cut.parts is not None or cut.part_size is not None
+    if found is None or asked:
+        plan = make_plan(size, limits, parts=cut.parts, part_size=cut.part_size)
+        if found is not None and plan.part_size != found.part_size:
+            raise _another_split(found.part_size, exact_size(plan.part_size))
+    else:
+        plan = Plan(size, found.part_size)
+    if number > plan.count:
+        raise WrongUsage(
+            f"there is no part {number}",
+            f"{format_size(size)} in parts of {exact_size(plan.part_size)} are {plan.count} parts",
+            f"use --part-number 1 to {plan.count}",
+        )
+    return plan.part(number)
+
+
+def _part_at(size: int, number: int, cut: Cut, limits: Limits) -> Part:
+    """Return the window that is given as it is; at the end of the source it is cut off, as the vendors' clients do."""
+    offset, wanted = cut.offset or 0, cut.part_size
+    if wanted is None or cut.parts is not None:
+        raise WrongUsage(
+            "--offset needs --part-size, and excludes --parts",
+            "it says where the part begins, not how long it is",
+            "name both --offset and --part-size",
+        )
+    if offset > size or (offset == size and size):
+        raise WrongUsage(
+            f"--offset {offset} is beyond the source", f"it has {size} bytes", "name an offset within it"
+        )
+    taken = min(wanted, size - offset)
+    if taken > limits.max_part:
+        raise WrongUsage(
+            f"--part-size {exact_size(wanted)} cannot be",
+            f"a part has at most {format_size(limits.max_part)}",
+            f"use --part-size {exact_size(limits.max_part)}",
+        )
+    return Part(number, offset, taken)
+
+
+def _another_split(part_size: int, asked: str) -> WrongUsage:
+    return WrongUsage(
+        f"the upload was begun with parts of {exact_size(part_size)}, not of {asked}",
+        "the part size of an upload cannot change",
+        "leave out --parts, --part-size and --offset: the checkpoint knows them",
+    )
+
+
+def check_number(number: int, limits: Limits) -> None:
+    """Raise WrongUsage for a part number that no upload has."""
+    if not 1 <= number <= limits.max_parts:
+        raise WrongUsage(
+            f"--part-number {number} cannot be",
+            f"part numbers go from 1 to {limits.max_parts}",
+            "use one of these",
+        )
