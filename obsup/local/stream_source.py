@@ -110,21 +110,26 @@ class FileObject:
     """
 
     def __init__(self, file: Readable, *, close: bool = True) -> None:
-        self.name = str(getattr(file, "name", None) or "the file object")
+        name = getattr(file, "name", None)
+        self.name = name if name and isinstance(name, str) else "the file object"
         self._file = file
         self._close = close
+        self._is_reading = False
 
     def start(self) -> None:
         """It is open already."""
 
     def readinto(self, view: memoryview, /) -> int:
         """Read through the object's ``read``. Raises WrongUsage, SourceUnreadable, LocalFailure."""
+        self._is_reading = True
         try:
             data = self._file.read(len(view))
+        except ValueError as exc:  # closed, or not open for reading
+            raise SourceUnreadable(f"{self.name} cannot be read", str(exc), "hand over an open file") from exc
         except OSError as exc:
             raise read_failed(self.name, exc) from exc
-        except ValueError as exc:
-            raise SourceUnreadable(f"{self.name} cannot be read", str(exc), "hand over an open file") from exc
+        finally:
+            self._is_reading = False
         if isinstance(data, str):
             raise WrongUsage(f"{self.name} is open as text", "an object is bytes", 'open it with mode "rb"')
         if data is None:
@@ -145,9 +150,10 @@ class FileObject:
         """Only its owner can."""
 
     def close(self) -> None:
-        """Close the object where that was asked for."""
+        """Close the object where that was asked for, once; but not while a read is stuck in it, to be stuck too."""
         close = getattr(self._file, "close", None)
-        if self._close and close is not None:
+        if self._close and close is not None and not self._is_reading:
+            self._close = False
             close()
 
 
