@@ -15,6 +15,7 @@ from obsup.cli.help import Commands
 from obsup.cli.report import error_lines, resume_command, say
 from obsup.cli.sandbox import sandbox
 from obsup.cli.upload import upload
+from obsup.cli.verify import verify
 from obsup.errors import Interrupted, ObsupError
 
 
@@ -35,6 +36,7 @@ def cli() -> None:
 
 
 cli.add_command(upload)
+cli.add_command(verify)
 cli.add_command(sandbox)
 
 

@@ -158,8 +158,19 @@ object_options = together(
     option("--success-redirect", metavar="URL", help="successActionRedirect of OBS, for a single request."),
     option("--expires-days", type=click.IntRange(min=0), help="Delete the object this many days after."),
     option("--no-overwrite", is_flag=True, help="Never replace an object."),
+    option(
+        "--skip-identical",
+        is_flag=True,
+        help="Send nothing where the object is there already, with this content.",
+    ),
     option("--header", "headers", type=types.HEADER, multiple=True, help="Any other header; repeatable."),
 )
+
+_customer_key = option(
+    "--sse-c-key-file", type=FILE, help="Encrypted with the 32 bytes in this file (SSE-C)."
+)
+
+customer_key_options = together("Encryption", _customer_key)
 
 encryption_options = together(
     "Encryption",
@@ -167,7 +178,7 @@ encryption_options = together(
         "--sse", type=click.Choice(["AES256", "kms"]), help="Encrypt at the server with its key, or with KMS."
     ),
     option("--sse-kms-key-id", metavar="ID", help="Which KMS key."),
-    option("--sse-c-key-file", type=FILE, help="Encrypt with the 32 bytes in this file (SSE-C)."),
+    _customer_key,
 )
 
 connection_options = together(
@@ -222,6 +233,18 @@ connection_options = together(
     ),
 )
 
+report_options = together(
+    "Output",
+    option("--json", "as_json", is_flag=True, help="Print the result as one JSON object on stdout."),
+    option("-q", "--quiet", is_flag=True, help="Errors only."),
+    option("-v", "--verbose", is_flag=True, help="Say every request, never a secret."),
+    option(
+        "--log-file",
+        type=FILE,
+        help="Append every request to this file, mode 0600; 10 MiB, then PATH.1 to .5.",
+    ),
+)
+
 output_options = together(
     "Output",
     option(
@@ -231,12 +254,10 @@ output_options = together(
         show_default=True,
         help="A bar on a terminal; otherwise a line every 30 s.",
     ),
-    option("--json", "as_json", is_flag=True, help="Print the result as one JSON object on stdout."),
-    option("-q", "--quiet", is_flag=True, help="Errors only."),
-    option("-v", "--verbose", is_flag=True, help="Say every request, never a secret."),
     option(
-        "--log-file",
+        "--receipt",
         type=FILE,
-        help="Append every request to this file, mode 0600; 10 MiB, then PATH.1 to .5.",
+        help="Write what is known of the finished object: plan, digests, version id, request ids.",
     ),
+    report_options,
 )

@@ -103,6 +103,8 @@ def order_from(source: Path, target: Target, values: dict[str, Any]) -> Order:
         encrypted_by_customer=values["sse_c_key_file"] is not None,
         expect=Expectation(values["expect_size"], values["expect_md5"], values["expect_sha256"]),
         abort_on_failure=values["abort_on_failure"],
+        skip_identical=values["skip_identical"],
+        receipt=values["receipt"],
     )
 
 

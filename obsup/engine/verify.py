@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,7 +41,7 @@ class Identical:
 
 
 class Comparison:
-    """Compares one file with one object. ``plan`` is how the object was cut, where that is known.
+    """Compares one file with one object.
 
     ``encrypted_by_customer``: the request carries an SSE-C key. *gate* is called before each block is read, and
     may raise. Raises DataMismatch where file and object differ, CannotCompare where nobody can tell.
@@ -63,8 +64,18 @@ class Comparison:
         self._gate = gate
         self._has_customer_key = encrypted_by_customer
 
-    def by_object(self, info: ObjectInfo | None, plan: Plan | None = None, tries: int = 100) -> Identical:
-        """Compare by what the store tells: CRC-64, or the ETag of *plan*, or of at most *tries* likely plans."""
+    def by_object(
+        self,
+        info: ObjectInfo | None,
+        plan: Plan | None = None,
+        *,
+        hint: Plan | None = None,
+        tries: int = 100,
+    ) -> Identical:
+        """Compare by what the store tells: CRC-64, or the ETag of *plan*.
+
+        Without a plan at most *tries* likely ones are tried, *hint* before the others.
+        """
         info = self._same_size(info)
         if info.crc64 is not None:
             return self._by_crc64(info, info.crc64)
@@ -74,7 +85,15 @@ class Comparison:
             return self._by_md5(info)
         if not is_composite(info.etag) or not self._dialect.etag_is_composite:
             raise self._cannot(f"the store tells no digest of it, and its ETag {info.etag!r} is none")
-        return self._by_composite(info, plan, tries)
+        count = int(info.etag.rpartition("-")[2])
+        if plan is not None:
+            if plan.count != count:
+                raise self._cannot(f"it was sent in {count} parts, not in {plan.count}")
+            return self._by_composite(info, [plan])
+        plans = likely_plans(self._stat.size, count, self._dialect.limits)
+        if hint is not None and hint.count == count:
+            plans = [hint, *(one for one in plans if one != hint)]
+        return self._by_composite(info, plans[:tries])
 
     def by_receipt(self, info: ObjectInfo | None, receipt: ObjectReceipt) -> Identical:
         """Compare by a receipt: the object is the one it is about, and every part of the file is what was sent."""
@@ -89,7 +108,7 @@ class Comparison:
                 f"the object {target} is not the one of the receipt",
                 f"the receipt says ETag {receipt.etag}, version {receipt.version_id}; "
                 f"the store has ETag {info.etag}, version {info.version_id}",
-                "another upload has replaced it: look at the object, or upload again",
+                f"another upload has replaced it: look at the object, or {self._upload}",
             )
         offset = 0
         for one in receipt.receipts:
@@ -108,7 +127,7 @@ class Comparison:
             raise DataMismatch(
                 f"there is no object {self._target}",
                 "the store answers that it has none under this key",
-                f"upload it: obsup upload {quoted(self._path)} {self._target}",
+                self._upload,
             )
         if info.size != self._stat.size:
             raise self._differs(f"the file has {self._stat.size} bytes, the object {info.size}", info)
@@ -133,23 +152,16 @@ class Comparison:
             raise self._differs(f"the file has the MD5 {digest.md5}, the object the ETag {info.etag}", info)
         return Identical(info, "etag", self._stat.size, 1)
 
-    def _by_composite(self, info: ObjectInfo, plan: Plan | None, tries: int) -> Identical:
-        count = int(info.etag.rpartition("-")[2])
-        if plan is not None and plan.count != count:
-            raise self._cannot(f"it was sent in {count} parts, not in {plan.count}")
-        plans = [plan] if plan is not None else likely_plans(self._stat.size, count, self._dialect.limits)
-        if not plans:
-            raise self._differs(f"a file of {self._stat.size} bytes is never cut into {count} parts", info)
-        for batch in _in_batches(plans[:tries]):
+    def _by_composite(self, info: ObjectInfo, plans: Sequence[Plan]) -> Identical:
+        for batch in _in_batches(plans):
             for found in self._digests(batch):
                 if found.etag == info.etag.lower():
-                    return Identical(info, "etag", found.plan.part_size, count)
-        if plan is not None:
-            raise self._differs(f"the object's ETag {info.etag} is not that of the file in this plan", info)
+                    return Identical(info, "etag", found.plan.part_size, found.plan.count)
+        of_which = "this plan" if len(plans) == 1 else f"any of {len(plans)} likely plans"
         raise self._differs(
-            f"the object's ETag {info.etag} is not that of the file in any of the {len(plans[:tries])} likely plans "
-            f"of {count} parts",
+            f"the object's ETag {info.etag} is not that of the file in {of_which}",
             info,
+            unless="where it was sent in parts of an unusual size, name that with --part-size; else ",
         )
 
     def _digests(self, plans: Sequence[Plan]) -> list[PlanDigest]:
@@ -178,12 +190,16 @@ class Comparison:
                 "run the same command again once it is at rest",
             )
 
-    def _differs(self, why: str, info: ObjectInfo) -> DataMismatch:
+    def _differs(self, why: str, info: ObjectInfo, *, unless: str = "") -> DataMismatch:
         return DataMismatch(
             f"{quoted(self._path)} and the object {self._target} differ",
             f"{why} (last modified {info.last_modified or 'unknown'}; request id {info.request_id or 'none'})",
-            "if it was sent in parts of an unusual size, name it with --part-size, or use --receipt; else upload it",
+            unless + self._upload,
         )
+
+    @property
+    def _upload(self) -> str:
+        return "upload it: " + shlex.join(["obsup", "upload", str(self._path), str(self._target)])
 
     def _cannot(self, why: str) -> CannotCompare:
         return CannotCompare(
@@ -201,7 +217,6 @@ def find_identical(task: Task, stat: SourceStat, plan: Plan) -> Identical | None
     info = task.store.head_object(task.order.target)
     if info is None or info.size != stat.size:
         return None
-    is_planned = info.etag.endswith(f"-{plan.count}")
     comparison = Comparison(
         task.order.target,
         task.source,
@@ -210,12 +225,10 @@ def find_identical(task: Task, stat: SourceStat, plan: Plan) -> Identical | None
         gate=task.read_gate,
         encrypted_by_customer=task.order.encrypted_by_customer,
     )
-    for tried in (plan, None) if is_planned else (None,):
-        try:
-            return comparison.by_object(info, tried, tries=BATCHES[0] + BATCHES[1])
-        except (DataMismatch, CannotCompare):
-            continue
-    return None
+    try:
+        return comparison.by_object(info, hint=plan, tries=BATCHES[0] + BATCHES[1])
+    except (DataMismatch, CannotCompare):
+        return None
 
 
 def _in_batches(plans: Sequence[Plan]) -> Iterable[Sequence[Plan]]:
