@@ -62,6 +62,31 @@ stream_options = together(
     option("--expect-sha256", metavar="HEX", help="Publish nothing with another SHA-256."),
 )
 
+retry_options = together(
+    "Transfer",
+    option(
+        "--retry-for",
+        type=types.DURATION,
+        default="15m",
+        show_default=True,
+        help="How long one failing part is tried.",
+    ),
+)
+
+sending_options = together(
+    "Transfer",
+    option("--content-md5", is_flag=True, help="Send Content-MD5 with each part (reads each part twice)."),
+    option(
+        "--digest",
+        type=click.Choice(["auto", "md5", "crc64", "none"]),
+        default="auto",
+        show_default=True,
+        help="What each part is proved with; auto is the best that the store answers with.",
+    ),
+    option("--limit-rate", type=types.RATE, help="Bytes a second, all parts together: 500K, 10M."),
+    retry_options,
+)
+
 transfer_options = together(
     "Transfer",
     option(
@@ -78,34 +103,55 @@ transfer_options = together(
         default="threads",
         show_default=True,
         metavar="SPEC",
-        help="Where parts are sent from: threads or inline.",
+        help="Where parts are sent from: threads, inline, processes, dask:ADDRESS or mpi.",
     ),
-    option("--content-md5", is_flag=True, help="Send Content-MD5 with each part (reads each part twice)."),
     option(
-        "--digest",
-        type=click.Choice(["auto", "md5", "crc64", "none"]),
-        default="auto",
-        show_default=True,
-        help="What each part is proved with; auto is the best that the store answers with.",
+        "--presign",
+        is_flag=True,
+        help="Sign each part's URL here, so that workers in other processes hold no secret.",
     ),
-    option("--limit-rate", type=types.RATE, help="Bytes a second, all parts together: 500K, 10M."),
-    option(
-        "--retry-for",
-        type=types.DURATION,
-        default="15m",
-        show_default=True,
-        help="How long one failing part is tried.",
-    ),
+    sending_options,
 )
 
-resume_options = together(
+checkpoint_options = together(
     "Resume",
     option("--checkpoint", type=FILE, help="The file that keeps the progress. Default beside SOURCE."),
     option(
         "--checkpoint-dir", type=FOLDER, help="The folder where the progress is kept, under its usual name."
     ),
-    option("--no-checkpoint", is_flag=True, help="Keep no state here; resume by asking the server."),
+)
+
+restart_options = together(
+    "Resume",
     option("--restart", is_flag=True, help="Abort the recorded upload and begin again."),
+)
+
+running_options = together(
+    "Resume",
+    option(
+        "--if-running",
+        type=click.Choice(["fail", "wait", "skip"]),
+        default="fail",
+        show_default=True,
+        help="Where another obsup holds this upload: exit 75, wait for it, or exit 0.",
+    ),
+)
+
+token_options = together(
+    "Resume",
+    option(
+        "--token/--no-token",
+        default=True,
+        help="Mark the object with a random token in its metadata where the store has nothing better to prove "
+        "that it is this upload's.",
+    ),
+)
+
+resume_options = together(
+    "Resume",
+    checkpoint_options,
+    option("--no-checkpoint", is_flag=True, help="Keep no state here; resume by asking the server."),
+    restart_options,
     option(
         "--verify-source",
         is_flag=True,
@@ -118,21 +164,10 @@ resume_options = together(
         show_default=True,
         help="When SOURCE changes meanwhile: stop, or send the changed parts again and then finish.",
     ),
-    option(
-        "--if-running",
-        type=click.Choice(["fail", "wait", "skip"]),
-        default="fail",
-        show_default=True,
-        help="Where another obsup holds this upload: exit 75, wait for it, or exit 0.",
-    ),
+    running_options,
     option("--max-time", type=types.DURATION, help="Stop after this time, keep everything, exit 75."),
     option("--until", metavar="HH:MM", help="Stop at this time of day, keep everything, exit 75."),
-    option(
-        "--token/--no-token",
-        default=True,
-        help="Mark the object with a random token in its metadata where the store has nothing better to prove "
-        "that it is this upload's.",
-    ),
+    token_options,
 )
 
 object_options = together(

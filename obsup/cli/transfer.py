@@ -91,6 +91,7 @@ def order_from(source: Path, target: Target, values: dict[str, Any]) -> Order:
         part_size=values["part_size"],
         jobs=values["jobs"],
         executor=values["executor"],
+        presign=values["presign"],
         checkpoint=checkpoint_from(source, target, values),
         keep_checkpoint=not values["no_checkpoint"],
         restart=values["restart"],
