@@ -28,12 +28,14 @@ class Producer:
     """Runs *command* and reads what it writes; its own standard input and error are ours.
 
     Where obsup has the terminal, the command shares it: it may ask for a password, and Ctrl-C reaches both.
-    Elsewhere it leads a process group of its own, so that signals reach its children too.
+    Elsewhere it leads a process group of its own, so that signals reach its children too. Told to end, it has
+    *grace_s* seconds.
     """
 
-    def __init__(self, command: Sequence[str]) -> None:
+    def __init__(self, command: Sequence[str], *, grace_s: float = GRACE_S) -> None:
         self.name = f"the output of {shlex.quote(Path(command[0]).name)}"
         self._command = list(command)
+        self._grace_s = grace_s
         self._has_group = not _has_terminal()
         self._is_told = False
         self._process: subprocess.Popen[bytes] | None = None
@@ -101,7 +103,7 @@ class Producer:
             self.signal(signal.SIGTERM)
         try:
             with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(GRACE_S)
+                self._process.wait(self._grace_s)
         finally:
             self.signal(signal.SIGKILL)
             self._process.wait()

@@ -1,0 +1,260 @@
+"""``… | obsup upload - bucket/key``: what comes is what is stored, whatever the line and the sizes do."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from obsup.sandbox import Sandbox
+from obsup.units import KIB
+from tests.pipes import Bash
+from tests.shell import Shell
+
+MakeFile = Callable[..., Path]
+PART = 100 * KIB
+
+
+@pytest.fixture
+def bash(shell: Shell, tmp_path: Path) -> Bash:
+    """Bash with obsup in it."""
+    return Bash.beside(shell, tmp_path / "bin")
+
+
+@pytest.fixture
+def few_parts() -> Iterator[Sandbox]:
+    """A store that takes 40 parts of an upload, and keeps no bodies."""
+    with Sandbox(limits={"parts": 40}, discard=True) as running:
+        yield running
+
+
+def operations(sandbox: Sandbox) -> list[str]:
+    """Return what was asked of the store, in order."""
+    return [record.operation for record in sandbox.requests]
+
+
+def begin_piped(shell: Shell, *words: str) -> subprocess.Popen[bytes]:
+    """Start obsup with a pipe on its standard input that this test holds."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "obsup", *words],
+        cwd=shell.folder,
+        env={**os.environ, **shell.environment},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+def wait_for_parts(sandbox: Sandbox, count: int, process: subprocess.Popen[bytes]) -> None:
+    """Return once the store has answered for *count* parts."""
+    while sum(one.status == 200 for one in sandbox.requests if one.operation == "part") < count:
+        assert process.poll() is None
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("size", [0, 1, PART - 1, PART, PART + 1, 3 * PART, 350_000])
+def test_a_pipe_becomes_the_object(bash: Bash, sandbox: Sandbox, make_file: MakeFile, size: int) -> None:
+    """Empty, small, exactly a part, many parts: one request where one does, and not a byte else."""
+    source = make_file(size)
+    outcome = bash.run("cat bigfile | obsup upload - bucket/key --part-size 100K --json")
+    assert outcome.code == 0, outcome.err
+    assert sandbox.object_path("bucket", "key").read_bytes() == source.read_bytes()
+    sent = [name for name in operations(sandbox) if name in ("put", "part")]
+    assert sent == (["put"] if size <= PART else ["part"] * (-(-size // PART)))
+    assert (outcome.json["size"], outcome.json["parts"]) == (size, len(sent))
+    assert sandbox.uploads() == []
+
+
+def test_what_the_object_shall_be(bash: Bash, sandbox: Sandbox, make_file: MakeFile) -> None:
+    """Content type, metadata and the rest are for streams too, in one request and in many."""
+    make_file(3 * PART)
+    for amount in (1000, 3 * PART):
+        words = "--content-type text/plain --metadata host=db1 --part-size 100K --content-md5"
+        assert bash.run(f"head -c {amount} bigfile | obsup upload - bucket/key {words}").code == 0
+        attributes = sandbox.object_metadata("bucket", "key").attributes
+        assert attributes.headers["content-type"] == "text/plain"
+        assert attributes.metadata["host"] == "db1"
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "drop-request=50000,op=part,part=2",
+        "error-after=500:InternalError,op=part,part=3",
+        "flip-bit,op=part,part=1",
+        "error=503:SlowDown,op=part,times=2",
+    ],
+)
+def test_a_fault_of_the_line_does_not_break_a_pipe(
+    bash: Bash, sandbox: Sandbox, make_file: MakeFile, fault: str
+) -> None:
+    """A pipe cannot be read again: what is sent again comes from memory."""
+    source = make_file(4 * PART)
+    sandbox.add_fault(fault)
+    outcome = bash.run("cat bigfile | obsup upload - bucket/key --part-size 100K")
+    assert outcome.code == 0, outcome.err
+    assert sandbox.object_path("bucket", "key").read_bytes() == source.read_bytes()
+    assert operations(sandbox).count("part") > 4
+
+
+def test_a_single_request_is_sent_again_from_memory(bash: Bash, sandbox: Sandbox) -> None:
+    """The first part is kept until the store has it, whichever way it goes."""
+    sandbox.add_fault("drop-request=1,op=put")
+    assert bash.run("printf hello | obsup upload - bucket/key").code == 0
+    assert sandbox.object_path("bucket", "key").read_bytes() == b"hello"
+    assert operations(sandbox) == ["put", "put"]
+
+
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [
+        ("obsup upload - bucket/key <&-", "standard input is closed"),
+        ("obsup upload - bucket/key 0>out", "cannot be read"),
+    ],
+    ids=["closed", "for writing"],
+)
+def test_standard_input_that_is_none(bash: Bash, sandbox: Sandbox, script: str, words: str) -> None:
+    """Nothing to read is not an empty object."""
+    outcome = bash.run(script)
+    assert outcome.code == 66
+    assert words in outcome.err
+    assert sandbox.requests == []
+
+
+def test_a_producer_gets_sigpipe_when_obsup_fails(bash: Bash, tmp_path: Path) -> None:
+    """Whoever writes into the pipe of an upload that ended hears of it."""
+    with Sandbox(buckets=["bucket"]) as strict:
+        outcome = Bash(Shell.against(strict, tmp_path), bash.bin).run(
+            "yes | obsup upload - missing/key --part-size 100K; echo ${PIPESTATUS[@]}"
+        )
+    assert outcome.out.split() == [str(128 + signal.SIGPIPE), "69"]
+
+
+def test_nobody_reads_the_result(bash: Bash, sandbox: Sandbox) -> None:
+    """A closed stdout does not undo an upload."""
+    outcome = bash.run("printf hello | obsup upload - bucket/key --json | true; echo ${PIPESTATUS[@]}")
+    assert outcome.out.split() == ["0", "0", "0"]
+    assert sandbox.object_path("bucket", "key").read_bytes() == b"hello"
+
+
+def test_a_fixed_part_size_ends_before_the_limit(
+    bash: Bash, few_parts: Sandbox, make_file: MakeFile, tmp_path: Path
+) -> None:
+    """Where --part-size is too small for what comes, the error says what does; nothing is published."""
+    make_file(41 * PART)
+    limited = Bash(Shell.against(few_parts, tmp_path), bash.bin)
+    command = "cat bigfile | obsup upload - bucket/key --max-parts 40 --part-size"
+    outcome = limited.run(f"{command} 100K")
+    assert outcome.code == 65
+    assert "40 parts of 100K hold no more" in outcome.err
+    assert "--part-size 200K" in outcome.err
+    assert max(one.part_number or 0 for one in few_parts.requests) <= 40
+    assert "complete" not in operations(few_parts)
+    assert limited.run(f"{command} 200K").code == 0
+
+
+def test_by_default_the_parts_grow_within_the_limit(bash: Bash, few_parts: Sandbox, tmp_path: Path) -> None:
+    """40 parts of 9 MiB are 378 MB: a longer stream has fewer and larger ones, in a store that takes 40."""
+    limited = Bash(Shell.against(few_parts, tmp_path), bash.bin)
+    outcome = limited.run("head -c 400000000 /dev/zero | obsup upload - bucket/key --max-parts 40 --json")
+    assert outcome.code == 0, outcome.err
+    assert outcome.json["size"] == few_parts.object_metadata("bucket", "key").size == 400_000_000
+    assert outcome.json["parts"] <= 40
+
+
+def test_progress_has_no_total(bash: Bash, sandbox: Sandbox, make_file: MakeFile) -> None:
+    """Nobody knows the end of a stream: total and parts are null, to the last event."""
+    make_file(3 * PART)
+    outcome = bash.run("cat bigfile | obsup upload - bucket/key --part-size 100K --progress json")
+    lines = [json.loads(line) for line in outcome.err.splitlines()]
+    assert {(one["total"], one["parts"]) for one in lines} == {(None, None)}
+    assert lines[-1]["transferred"] == 3 * PART
+    assert lines[-1]["partsDone"] == 3
+
+
+def test_an_expected_size_is_the_total(bash: Bash, sandbox: Sandbox, make_file: MakeFile) -> None:
+    """--expect-size tells where the end will be."""
+    make_file(3 * PART)
+    words = f"--part-size 100K --progress json --expect-size {3 * PART}"
+    outcome = bash.run(f"cat bigfile | obsup upload - bucket/key {words}")
+    last = json.loads(outcome.err.splitlines()[-1])
+    assert (last["total"], last["parts"]) == (3 * PART, 3)
+
+
+def test_ctrl_c_while_the_producer_says_nothing(shell: Shell, sandbox: Sandbox) -> None:
+    """A pipe that stands still does not hold obsup; half a stream is not published."""
+    with begin_piped(shell, "upload", "-", "bucket/key", "--part-size", "100K") as process:
+        assert process.stdin is not None
+        process.stdin.write(b"x" * (2 * PART + 1000))
+        process.stdin.flush()
+        wait_for_parts(sandbox, 2, process)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 130
+    assert "complete" not in operations(sandbox)
+    assert [one.parts for one in sandbox.uploads()] == [{1: PART, 2: PART}]
+
+
+def test_a_deadline_while_the_producer_says_nothing(shell: Shell, sandbox: Sandbox) -> None:
+    """--max-time ends a stream that never does, and says how it could go on."""
+    with begin_piped(shell, "upload", "-", "bucket/key", "--max-time", "0.5s") as process:
+        _, err = process.communicate(timeout=20) if process.wait(20) else (b"", b"")
+    assert process.returncode == 75
+    assert b"run the whole pipe again" in err
+    assert sandbox.requests == []
+
+
+def test_the_terminal_can_be_a_source(shell: Shell, sandbox: Sandbox) -> None:
+    """What is typed is sent, and obsup says that it waits for it."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "obsup", "upload", "-", "bucket/key"],
+        env={**os.environ, **shell.environment},
+        stdin=theirs,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        assert process.stderr is not None
+        assert "reading from the terminal" in process.stderr.readline()
+        os.write(ours, b"typed\n\x04")
+        process.stderr.read()
+    os.close(ours)
+    os.close(theirs)
+    assert process.returncode == 0
+    assert sandbox.object_path("bucket", "key").read_bytes() == b"typed\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("- bucket/folder/", "ends in /"),
+        ("- bucket/key --parts 3", "--parts cannot split a stream"),
+        ("- bucket/key --part-size 1K", "--part-size 100K"),
+        ("- bucket/key --executor processes", "cannot send a stream"),
+        ("- bucket/key --expect-md5 123", "32 hex digits"),
+        ("bucket/key -- pg_dump shop", "--from-command TARGET -- CMD"),
+        ("--from-command bucket/key", "--from-command TARGET -- CMD"),
+    ],
+)
+def test_what_cannot_be_is_said_before_anything_is_read(
+    bash: Bash, sandbox: Sandbox, words: str, said: str
+) -> None:
+    """One clear error, exit 2, nothing sent."""
+    outcome = bash.run(f"yes | obsup upload {words}")
+    assert outcome.code == 2
+    assert said in outcome.err
+    assert sandbox.requests == []
+
+
+def test_a_file_called_minus(bash: Bash, sandbox: Sandbox) -> None:
+    """./- is a file."""
+    assert bash.run("printf file > ./-; printf pipe | obsup upload ./- bucket/key").code == 0
+    assert sandbox.object_path("bucket", "key").read_bytes() == b"file"
