@@ -10,7 +10,7 @@ import secrets
 from dataclasses import replace
 
 from obsup import events
-from obsup.engine.ledger import Ledger
+from obsup.engine.ledger import Ledger, open_ledger
 from obsup.engine.plan import Plan
 from obsup.engine.proof import TOKEN_NAME
 from obsup.engine.task import Task
@@ -47,10 +47,7 @@ def begin(task: Task, stat: SourceStat, plan: Plan, *, before: frozenset[str]) -
         growth=plan.growth,
         completing=task.headers("complete"),
     )
-    path = task.checkpoint_path
-    if path is not None and task.order.checkpoint is not None:
-        Ledger(meant, path).demand()
-    ledger = Ledger(meant, path, observe=task.observe)
+    ledger = open_ledger(task, meant, is_first=True)
     ledger.write()
     upload = replace(meant.upload, upload_id=initiate_once(task, headers, before))
     ledger.adopt(upload)

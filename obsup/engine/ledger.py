@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 from obsup import events
-from obsup.errors import CheckpointUnwritable
+from obsup.engine.order import Order
+from obsup.engine.task import Task
+from obsup.errors import CheckpointUnwritable, WrongUsage
 from obsup.local import checkpoint as checkpoints
 from obsup.local import registry
-from obsup.local.checkpoint import Checkpoint
+from obsup.local.checkpoint import Checkpoint, CheckpointDamaged, CheckpointForeign
+from obsup.local.source import quoted
 from obsup.model import Receipt, Upload
 
 MIN_INTERVAL_S = 0.5
@@ -22,8 +26,9 @@ WRITING_SHARE = 0.02
 class Ledger:
     """Keeps receipts and writes the checkpoint now and then: a lost record costs a request, never a part.
 
-    *path* is None where no state is kept here. A checkpoint that cannot be written any more is said once, and
-    the upload goes on: it resumes by asking the store.
+    *path* is None where no state is kept here; *spare* is where to go where nothing can be written there. A
+    checkpoint that can be written nowhere any more is said once, and the upload goes on: it resumes by asking the
+    store.
     """
 
     def __init__(
@@ -31,11 +36,13 @@ class Ledger:
         checkpoint: Checkpoint,
         path: Path | None,
         *,
+        spare: Path | None = None,
         observe: events.Observer = events.ignore,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._checkpoint = checkpoint
         self._path = path
+        self._spare = spare
         self._observe = observe
         self._monotonic = monotonic
         self._dirty = False
@@ -84,12 +91,23 @@ class Ledger:
         try:
             checkpoints.save(self._path, self.checkpoint)
         except CheckpointUnwritable as exc:
-            self._observe(events.Noted(f"{exc}; going on without: a later run asks the store what it holds"))
-            self._path = None
+            self._move(exc)
             return
         self._register()
         took = self._monotonic() - begun
         self._due = begun + max(MIN_INTERVAL_S, took / WRITING_SHARE)
+
+    def _move(self, failure: CheckpointUnwritable) -> None:
+        """Go on with the spare place, where no older checkpoint would be found first; or without any."""
+        is_first = self._path is not None and not os.path.lexists(self._path)
+        self._path, self._spare = (self._spare if is_first else None), None
+        if self._path is None:
+            self._observe(
+                events.Noted(f"{failure}; going on without: a later run asks the store what it holds")
+            )
+        else:
+            self._observe(events.Noted(f"{failure}; it is kept as {self._path}"))
+            self.write()
 
     def settle(self) -> None:
         """Write what is not written yet."""
@@ -107,7 +125,59 @@ class Ledger:
         return registry.Entry(one.upload, one.source, str(self._path), one.created, size=one.stat.size)
 
     def remove(self) -> None:
-        """Remove the checkpoint: the object is proved."""
-        if self._path is not None:
-            registry.finish(self._entry())
+        """Remove the checkpoint: the object is proved, whatever becomes of this file."""
+        if self._path is None:
+            return
+        registry.finish(self._entry())
+        try:
             checkpoints.remove(self._path)
+        except CheckpointUnwritable as exc:
+            self._observe(events.Noted(f"{exc}; it does no harm"))
+
+
+def open_ledger(task: Task, checkpoint: Checkpoint, *, is_first: bool = False) -> Ledger:
+    """Return the record of *checkpoint* where *task* keeps it. *is_first*: nothing of this upload was written yet.
+
+    Raises CheckpointUnwritable for a first one whose place was asked for.
+    """
+    path, named = task.checkpoint_path, task.order.checkpoint
+    apart = checkpoints.path_apart(task.source, task.order.target)
+    spare = apart if named is None and path != apart else None
+    ledger = Ledger(checkpoint, path, spare=spare, observe=task.observe)
+    if is_first and named is not None:
+        ledger.demand()
+    return ledger
+
+
+def check_place(order: Order) -> None:
+    """Raise WrongUsage where the checkpoint would take the place of the source."""
+    if order.checkpoint is None or not order.checkpoint.exists():
+        return
+    if order.source.exists() and order.checkpoint.samefile(order.source):
+        raise WrongUsage(
+            f"--checkpoint {quoted(order.checkpoint)} is SOURCE itself",
+            "the checkpoint is a file of its own, which is written again and again",
+            "name another file",
+        )
+
+
+def load_checkpoint(task: Task) -> Checkpoint | None:
+    """Return what *task*'s checkpoint says, or None where it says nothing; what is not ours is set aside.
+
+    Raises CheckpointUnwritable where that cannot be.
+    """
+    path = task.checkpoint_path
+    if path is None:
+        return None
+    try:
+        return checkpoints.load(path)
+    except CheckpointForeign as exc:
+        kept = quoted(checkpoints.set_aside(path))
+        task.observe(
+            events.Noted(f"the checkpoint {quoted(path)} is of no use: {exc.what}; it is now {kept}")
+        )
+    except CheckpointDamaged as exc:
+        task.observe(
+            events.Noted(f"the checkpoint {quoted(path)} is of no use: {exc.what}; asking the store")
+        )
+    return None

@@ -36,6 +36,7 @@ class Tally:
         self._in_flight: dict[int, int] = {}
         self._stored: dict[int, int] = {}
         self._sent_before = (0, 0)
+        self._is_begun = False
         self.total: int | None = None
         self.parts: int | None = None
         self.resumed = 0
@@ -71,7 +72,7 @@ class Tally:
         with self._lock:
             important = self._take(event)
             now = self._monotonic()
-            due = important or now - self._called >= MIN_INTERVAL_S
+            due = self._is_begun and (important or now - self._called >= MIN_INTERVAL_S)
             if due:
                 self._called = now
             values = (self.confirmed + self.in_flight, self.total, now - self._begun) if due else None
@@ -101,7 +102,7 @@ class Tally:
         if isinstance(event, Begun):
             # After a change of the source it comes again, and counts as resumed what this run has stored.
             self._sent_before = (self.sent_parts, self.sent_bytes)
-            self._stored, self._in_flight = {}, {}
+            self._stored, self._in_flight, self._is_begun = {}, {}, True
             self.total, self.parts = event.total, event.parts
             self.resumed, self.resumed_parts = event.resumed, event.resumed_parts
             return True

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from obsup import events
 from obsup.engine.begin import find_ours
-from obsup.engine.ledger import Ledger
+from obsup.engine.ledger import Ledger, open_ledger
 from obsup.engine.plan import Plan, make_plan
 from obsup.engine.reclaim import abort_fully
 from obsup.engine.task import Task
@@ -73,7 +73,7 @@ def resume(task: Task, found: Checkpoint, stat: SourceStat, asked: Plan | None) 
     plan = make_plan(stat.size, task.dialect.limits, part_size=found.part_size) if stat.size else Plan(0, 1)
     if asked is not None and stat.size == found.stat.size:
         plan = asked
-    ledger = Ledger(replace(found, stat=stat, receipts={}), task.checkpoint_path, observe=task.observe)
+    ledger = open_ledger(task, replace(found, stat=stat, receipts={}))
     ledger.receipts = reconcile(task, found, stat, plan)
     ledger.write()
     return ledger, plan
@@ -124,7 +124,7 @@ def resume_begun(task: Task, found: Checkpoint, stat: SourceStat, plan: Plan) ->
     if upload_id is None:
         return None
     meant = replace(found, stat=stat, part_size=plan.part_size)
-    ledger = Ledger(meant, task.checkpoint_path, observe=task.observe)
+    ledger = open_ledger(task, meant)
     ledger.adopt(replace(found.upload, upload_id=upload_id))
     return ledger
 
@@ -159,8 +159,9 @@ def recover(
             receipts=kept,
             created=task.clock(),
             headers_digest=task.order.headers_digest,
+            completing=task.headers("complete"),
         )
-        ledger = Ledger(found, task.checkpoint_path, observe=task.observe)
+        ledger = open_ledger(task, found, is_first=True)
         ledger.write()
         return ledger, fitted
     return None

@@ -13,7 +13,7 @@ from obsup.engine.crew import open_crew
 from obsup.engine.dispatch import dispatch
 from obsup.engine.finish import Finished, PartsUnfit, complete, finisher_of
 from obsup.engine.flight import Flight
-from obsup.engine.ledger import Ledger
+from obsup.engine.ledger import Ledger, check_place, load_checkpoint, open_ledger
 from obsup.engine.order import Order, Result
 from obsup.engine.outcome import outcome, outcome_of_nothing
 from obsup.engine.plan import DEFAULT_PART_SIZE, Plan, make_plan
@@ -26,8 +26,7 @@ from obsup.engine.task import Task
 from obsup.engine.verify import find_identical
 from obsup.engine.worker import PartJob
 from obsup.errors import Busy, SourceChanged, Stopped, UploadGone
-from obsup.local import checkpoint as checkpoints
-from obsup.local.checkpoint import Checkpoint, CheckpointDamaged
+from obsup.local.checkpoint import Checkpoint
 from obsup.local.lock import UploadLock
 from obsup.local.source import FileWindow, Gate, changes, check_readable, check_unchanged, stat_source
 from obsup.model import Part, Receipt, SourceStat, Upload
@@ -72,6 +71,7 @@ class Uploader:
         """Return what *work* returns, called with the source's identity and its plan while the upload is held."""
         task, order, stop = self._task, self._order, self._stop
         try:
+            check_place(order)
             stat = stat_source(order.source)
             check_readable(order.source)
             plan = make_plan(stat.size, task.dialect.limits, parts=order.parts, part_size=order.part_size)
@@ -89,7 +89,7 @@ class Uploader:
 
     def _found(self) -> Checkpoint | None:
         """Return the checkpoint to go on with; with --restart its upload is given up instead."""
-        found = self._load()
+        found = load_checkpoint(self._task)
         if found is not None and self._order.restart:
             give_up(self._task, found)
             return None
@@ -131,16 +131,6 @@ class Uploader:
         """Return whether a single PutObject does: three calls for one part are not worth it."""
         return plan.count == 1 and plan.size <= DEFAULT_PART_SIZE and not self._is_split_asked
 
-    def _load(self) -> Checkpoint | None:
-        path = self._task.checkpoint_path
-        if path is None:
-            return None
-        try:
-            return checkpoints.load(path)
-        except CheckpointDamaged as exc:
-            self._tally(events.Noted(f"the checkpoint {path} is of no use: {exc.what}; asking the store"))
-            return None
-
     def _stand(self, found: Checkpoint | None, stat: SourceStat, plan: Plan) -> tuple[Ledger, Plan]:
         """Return the record to go on with: of the upload that was begun, or of a new one."""
         task = self._task
@@ -161,7 +151,7 @@ class Uploader:
         recorded = Plan(found.stat.size, found.part_size)
         is_whole = len(found.receipts) == recorded.count and not changes(found.stat, stat)
         if is_whole and finisher_of(self._task, found.upload, found.receipts, recorded).look() is not None:
-            return Ledger(found, self._task.checkpoint_path, observe=self._tally), recorded
+            return open_ledger(self._task, found), recorded
         self._tally(
             events.Noted(
                 f"the store no longer knows upload {found.upload.upload_id}: it was aborted or has expired; "

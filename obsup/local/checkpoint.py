@@ -15,16 +15,24 @@ import os
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from obsup.errors import CheckpointUnwritable, ObsupError
 from obsup.local.folders import make_private, state_folder
 from obsup.local.lock import FileHold, target_hash
 from obsup.model import Receipt, SourceStat, Target, Upload
+from obsup.units import MIB
 
+T = TypeVar("T")
 FORMAT = 1
 SUFFIX = ".obsup.json"
+SET_ASIDE = ".not-obsup"
+# 10,000 parts take 1 MB. A larger file is somebody's data, named by mistake.
+MAX_SIZE = 64 * MIB
+# Beyond, the name of the checkpoint and of its temporary file might not fit a file system's 255 bytes.
+MAX_NAME = 180
 
 
 class CheckpointDamaged(ObsupError):
@@ -32,6 +40,10 @@ class CheckpointDamaged(ObsupError):
 
     exit_code = 65
     reason = "checkpoint-damaged"
+
+
+class CheckpointForeign(CheckpointDamaged):
+    """The file is somebody else's, or a newer obsup's: it must not be overwritten."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,18 +77,28 @@ class Checkpoint:
 def default_path(source: Path, target: Target, folder: Path | None = None) -> Path:
     """Return SOURCE.<8 hex of TARGET>.obsup.json beside the source, or in the state directory where that cannot be.
 
-    *folder* is where checkpoints of many sources are kept together, if asked for.
+    One that is there already counts, wherever it is. *folder* is where checkpoints of many sources are kept
+    together, if asked for.
     """
-    name = f"{source.name}.{target_hash(target)[:8]}{SUFFIX}"
-    beside = source.absolute().with_name(name)
-    if folder is None and (beside.exists() or os.access(beside.parent, os.W_OK | os.X_OK)):
-        return beside
-    return (folder or _apart()) / f"{_prefix(source)}-{name}"
+    beside = source.absolute().with_name(f"{_short(source.name)}.{target_hash(target)[:8]}{SUFFIX}")
+    apart = path_apart(source, target, folder)
+    if folder is not None:
+        return apart
+    for place in (beside, apart):
+        if os.path.lexists(place):
+            return place
+    return beside if os.access(beside.parent, os.W_OK | os.X_OK) else apart
+
+
+def path_apart(source: Path, target: Target, folder: Path | None = None) -> Path:
+    """Return the checkpoint's place in *folder*, or in the state directory: what is not beside its source."""
+    name = f"{_prefix(source)}-{_short(source.name)}.{target_hash(target)[:8]}{SUFFIX}"
+    return (folder or _apart()) / name
 
 
 def find_all(source: Path) -> set[Path]:
     """Return the checkpoints of *source*, to whatever target, that are where ``default_path`` puts them."""
-    name = f"{glob.escape(source.name)}.????????{SUFFIX}"
+    name = f"{glob.escape(_short(source.name))}.????????{SUFFIX}"
     return {*source.absolute().parent.glob(name), *_apart().glob(f"{_prefix(source)}-{name}")}
 
 
@@ -86,7 +108,17 @@ def _apart() -> Path:
 
 def _prefix(source: Path) -> str:
     """Return what tells files of one name in different folders apart."""
-    return hashlib.sha256(os.fsencode(source.absolute().parent)).hexdigest()[:8]
+    return _hex8(os.fsencode(source.absolute().parent))
+
+
+def _short(name: str) -> str:
+    """Return *name*, or its beginning and a digest where it is very long."""
+    data = os.fsencode(name)
+    return name if len(data) <= MAX_NAME else f"{os.fsdecode(data[: MAX_NAME - 9])}~{_hex8(data)}"
+
+
+def _hex8(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:8]
 
 
 def default_stream_path(name: str, target: Target, folder: Path | None = None) -> Path:
@@ -125,40 +157,59 @@ def encode(checkpoint: Checkpoint) -> bytes:
 
 def decode(data: bytes) -> Checkpoint:
     """Return the checkpoint in *data*. Raises CheckpointDamaged, which says what is wrong."""
+    if not data.strip(b"\0 \r\n\t"):
+        raise CheckpointDamaged("it is empty")
     try:
         plain = json.loads(data)
     except (ValueError, RecursionError) as exc:
-        raise CheckpointDamaged("it is empty or torn" if not data.strip() else "it is no JSON") from exc
-    if not isinstance(plain, dict) or not isinstance(plain.get("format"), int):
-        raise CheckpointDamaged("it is not a checkpoint of obsup")
+        if data.startswith(b'{"format":'):
+            raise CheckpointDamaged("it is torn") from exc
+        raise CheckpointForeign("it is not a checkpoint of obsup") from exc
+    if not isinstance(plain, dict) or type(plain.get("format")) is not int:
+        raise CheckpointForeign("it is not a checkpoint of obsup")
     if plain["format"] > FORMAT:
-        raise CheckpointDamaged(f"it was written by a newer obsup (format {plain['format']})")
-    if plain.pop("digest", None) != _digest(plain):
-        raise CheckpointDamaged("it was changed or damaged (its digest does not fit)")
+        raise CheckpointForeign(f"it was written by a newer obsup (format {plain['format']})")
     try:
+        if plain.pop("digest", None) != _digest(plain):
+            raise CheckpointDamaged("it was changed or damaged (its digest does not fit)")
         return _from_plain(plain)
-    except (KeyError, TypeError, ValueError, AttributeError) as exc:
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as exc:
         raise CheckpointDamaged("a field is missing or of the wrong kind") from exc
 
 
 def _from_plain(plain: dict[str, Any]) -> Checkpoint:
-    receipts = [
-        Receipt(int(number), int(size), str(etag), md5, crc64)
-        for number, size, etag, md5, crc64 in plain["parts"]
-    ]
+    receipts = [_receipt(*one) for one in plain["parts"]]
     return Checkpoint(
         source=str(plain["source"]),
         stat=SourceStat(**{name: int(value) for name, value in plain["stat"].items()}),
-        upload=Upload(Target(**plain["target"]), str(plain["uploadId"]), plain["token"]),
+        upload=Upload(_target(plain["target"]), str(plain["uploadId"]), _optional(plain["token"], str)),
         part_size=int(plain["partSize"]),
         receipts={one.number: one for one in receipts},
         created=float(plain["created"]),
         headers_digest=str(plain["headersDigest"]),
-        source_sha256=plain["sourceSha256"],
+        source_sha256=_optional(plain["sourceSha256"], str),
         open_before=tuple(str(one) for one in plain["openBefore"]),
         growth=_growth(plain.get("growth")),
         completing={str(name): str(value) for name, value in plain["completing"].items()},
     )
+
+
+def _receipt(number: Any, size: Any, etag: Any, md5: Any, crc64: Any) -> Receipt:
+    digest: str | None = _optional(md5, str)
+    if digest is not None and len(bytes.fromhex(digest)) != 16:
+        raise ValueError("no MD5")
+    return Receipt(int(number), int(size), str(etag), digest, _optional(crc64, int))
+
+
+def _target(plain: Mapping[str, Any]) -> Target:
+    return Target(**{name: str(value) for name, value in plain.items()})
+
+
+def _optional(value: Any, kind: type[T]) -> T | None:
+    """Return *value*, which must be None or of *kind*. Raises TypeError."""
+    if value is not None and type(value) is not kind:
+        raise TypeError(f"{type(value).__name__} instead of {kind.__name__}")
+    return value
 
 
 def _growth(plain: Any) -> tuple[int, int] | None:
@@ -178,12 +229,30 @@ def load(path: Path) -> Checkpoint | None:
     Raises CheckpointDamaged for a file that is no checkpoint or cannot be read.
     """
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(MAX_SIZE + 1)
     except FileNotFoundError:
         return None
     except OSError as exc:
         raise CheckpointDamaged(f"it cannot be read: {exc.strerror}") from exc
+    if len(data) > MAX_SIZE:
+        raise CheckpointForeign("it is not a checkpoint of obsup")
     return decode(data)
+
+
+def set_aside(path: Path) -> Path:
+    """Rename the file at *path*, which is not ours to overwrite; return its new name. Raises CheckpointUnwritable."""
+    names = (f"{path.name}{SET_ASIDE}{number or ''}" for number in count())
+    free = next(path.with_name(name) for name in names if not os.path.lexists(path.with_name(name)))
+    try:
+        path.rename(free)
+    except OSError as exc:
+        raise CheckpointUnwritable(
+            f"{path} is no checkpoint of this obsup, and cannot be set aside as {free.name}",
+            exc.strerror or type(exc).__name__,
+            "name another file with --checkpoint",
+        ) from exc
+    return free
 
 
 def save(path: Path, checkpoint: Checkpoint) -> None:
@@ -227,8 +296,12 @@ def record(path: Path, upload: Upload, receipt: Receipt) -> bool:
     return True
 
 
+def _temporary_prefix(path: Path) -> str:
+    return f".{path.name[:100]}.{_hex8(os.fsencode(path.name))}."
+
+
 def _replace(path: Path, data: bytes) -> None:
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name[:100]}.", dir=path.parent)  # mode 0600
+    descriptor, temporary = tempfile.mkstemp(prefix=_temporary_prefix(path), dir=path.parent)  # mode 0600
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
@@ -239,17 +312,24 @@ def _replace(path: Path, data: bytes) -> None:
         with contextlib.suppress(OSError):
             Path(temporary).unlink()
         raise
-    folder = os.open(path.parent, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    # Where a folder cannot be synced (some network file systems), a power cut may cost this write, no more.
+    with contextlib.suppress(OSError):
+        folder = os.open(path.parent, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
 
 def remove(path: Path) -> None:
-    """Remove the checkpoint; one that is gone already is no error. Raises CheckpointUnwritable."""
+    """Remove the checkpoint, and what killed processes left beside it. Gone already is no error.
+
+    Raises CheckpointUnwritable.
+    """
     try:
         path.unlink(missing_ok=True)
+        for left in path.parent.glob(glob.escape(_temporary_prefix(path)) + "*"):
+            left.unlink(missing_ok=True)
     except OSError as exc:
         raise CheckpointUnwritable(
             f"the checkpoint {path} cannot be removed", exc.strerror or "", "remove it by hand"
