@@ -59,8 +59,8 @@ class Exchange:
             return answer
         raise StoreError(self.refusal(call, answer))
 
-    def document(self, call: Call, answer: Answer, root_name: str) -> xml.Element:
-        """Return the answer's document, whose root must be *root_name*.
+    def document(self, call: Call, answer: Answer, *signs: str) -> xml.Element:
+        """Return the answer's document, which must have one of the elements *signs*: roots have various names.
 
         Raises StoreError for an <Error> in a 200, LineError for anything else that the protocol does not promise.
         """
@@ -70,13 +70,13 @@ class Exchange:
             raise LineError("incomplete", str(exc), sent=True) from exc
         if root.tag == "Error":
             raise StoreError(self.refusal(call, answer))
-        if root.tag != root_name:
+        if not any(root.find(sign) is not None for sign in signs):
             raise LineError("incomplete", f"the answer to {call.operation} is another document", sent=True)
         return root
 
-    def ask(self, call: Call, root_name: str) -> xml.Element:
+    def ask(self, call: Call, *signs: str) -> xml.Element:
         """Send *call* and return its answer's document, as ``document`` does."""
-        return self.document(call, self.send(call), root_name)
+        return self.document(call, self.send(call), *signs)
 
     def refusal(self, call: Call, answer: Answer) -> Refusal:
         """Return what *answer* refuses."""

@@ -58,7 +58,7 @@ class HttpStore:
             query=(("uploads", None),),
             headers={**headers, **self._key_headers},
         )
-        upload_id = xml.text(self._exchange.ask(call, "InitiateMultipartUploadResult"), "UploadId")
+        upload_id = xml.text(self._exchange.ask(call, "UploadId"), "UploadId")
         if not upload_id:
             raise LineError("incomplete", "the answer to initiate names no upload id", sent=True)
         return upload_id
@@ -97,7 +97,7 @@ class HttpStore:
             timeout_s=COMPLETE_TIMEOUT_S,
         )
         answer = self._exchange.send(call)
-        etag = xml.bare_etag(xml.text(self._exchange.document(call, answer, "CopyPartResult"), "ETag"))
+        etag = xml.bare_etag(xml.text(self._exchange.document(call, answer, "ETag"), "ETag"))
         if not etag:
             raise LineError("incomplete", "the answer to copy names no ETag", sent=True)
         return read_stored(answer, names, etag)
@@ -117,7 +117,7 @@ class HttpStore:
             timeout_s=COMPLETE_TIMEOUT_S,
         )
         answer = self._exchange.send(call)
-        root = self._exchange.document(call, answer, "CompleteMultipartUploadResult")
+        root = self._exchange.document(call, answer, "ETag", "Location")
         return read_stored(
             answer,
             self.dialect.headers,

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Iterator
+from typing import Protocol
+from urllib.parse import unquote_plus
 
 from obsup.dialects.dialect import Limits
 from obsup.errors import LineError
@@ -11,16 +14,20 @@ from obsup.store import xml
 from obsup.store.call import Call, Query
 
 MOST_PAGES = 10_000
+_ENCODED = re.compile(r"(?:[A-Za-z0-9_.~/*+-]|%[0-9A-Fa-f]{2})+")
 
-Ask = Callable[[Call, str], xml.Element]
-"""Sends a call and returns the document of its answer, whose root is named."""
+
+class Ask(Protocol):
+    """Sends a call and returns the document of its answer, which must have one of the elements *signs*."""
+
+    def __call__(self, call: Call, *signs: str) -> xml.Element: ...
 
 
 def all_parts(ask: Ask, upload: Upload, limits: Limits) -> Iterator[StoredPart]:
     """Yield every part of *upload*, strictly ascending, a page at a time.
 
-    Raises LineError for a list that goes on without saying where, for one with part numbers that the protocol
-    does not have, and for another upload's.
+    Parts whose numbers the protocol does not have (some stores take them) are left out. Raises LineError for a
+    list that goes on without saying where, and for another upload's.
     Source: OBS API reference, "Listing Uploaded Parts".
     """
     last, marker = 0, 0
@@ -31,17 +38,15 @@ def all_parts(ask: Ask, upload: Upload, limits: Limits) -> Iterator[StoredPart]:
             ("part-number-marker", str(marker)),
         )
         target = upload.target
-        root = ask(Call("ListParts", "GET", target.bucket, target.key, query), "ListPartsResult")
+        root = ask(Call("ListParts", "GET", target.bucket, target.key, query), "UploadId", "IsTruncated")
         if xml.text(root, "UploadId") not in ("", upload.upload_id):
             raise _broken("the list of parts is another upload's")
         parts, following = _parts_of(root)
         for part in parts:
-            if not 1 <= part.number <= limits.max_parts:
-                raise _broken(f"the list of parts has a part {part.number}")
-            if part.number > last:
+            if last < part.number <= limits.max_parts:
                 last = part.number
                 yield part
-        if not _is_truncated(root):
+        if not _is_truncated(root) or last == limits.max_parts:
             return
         following = max(following, last)
         if not marker < following <= limits.max_parts:
@@ -68,14 +73,15 @@ def all_uploads(
             query += (("key-marker", markers[0]), ("upload-id-marker", markers[1]))
         if url_encoded:
             query += (("encoding-type", "url"),)
-        root = ask(Call("ListMultipartUploads", "GET", bucket, None, query), "ListMultipartUploadsResult")
-        is_encoded = xml.text(root, "EncodingType") == "url"
+        root = ask(Call("ListMultipartUploads", "GET", bucket, None, query), "Bucket", "IsTruncated")
+        is_encoded = url_encoded and _keys_are_encoded(root, prefix)
         uploads = [xml.open_upload(one, url_encoded=is_encoded) for one in root.findall("Upload")]
         yield from (one for one in uploads if one.key.startswith(prefix))
         if not _is_truncated(root):
             return
+        says_so = xml.text(root, "EncodingType") == "url"
         markers = (
-            xml.key(root, "NextKeyMarker", url_encoded=is_encoded) or (uploads[-1].key if uploads else ""),
+            xml.key(root, "NextKeyMarker", url_encoded=says_so) or (uploads[-1].key if uploads else ""),
             xml.text(root, "NextUploadIdMarker") or (uploads[-1].upload_id if uploads else ""),
         )
         if markers in seen:
@@ -91,6 +97,23 @@ def _parts_of(root: xml.Element) -> tuple[list[StoredPart], int]:
         return parts, xml.number(root, "NextPartNumberMarker", default=0)
     except xml.BadXML as exc:
         raise _broken(str(exc)) from exc
+
+
+def _keys_are_encoded(root: xml.Element, prefix: str) -> bool:
+    """Return whether the keys of the uploads are URL-encoded, as was asked for.
+
+    An answer says so in <EncodingType>. Ceph encodes and does not say so, and its markers are plain; a store
+    that knows no encoding leaves all as it is. Where nothing tells them apart, what was asked for was done.
+    """
+    if xml.text(root, "EncodingType") == "url":
+        return True
+    keys = [xml.key(one, "Key", url_encoded=False) for one in root.findall("Upload")]
+    if not keys or not all(map(_ENCODED.fullmatch, keys)):
+        return False
+    marker = xml.key(root, "NextKeyMarker", url_encoded=False)
+    if marker and unquote_plus(keys[-1]) != keys[-1]:
+        return marker != keys[-1]
+    return all(unquote_plus(key).startswith(prefix) for key in keys)
 
 
 def _is_truncated(root: xml.Element) -> bool:

@@ -41,8 +41,8 @@ DONE = {
     "UploadPartCopy": "<CopyPartResult><ETag>e</ETag></CopyPartResult>",
     "CompleteMultipartUpload": "<CompleteMultipartUploadResult><ETag/></CompleteMultipartUploadResult>",
     "AbortMultipartUpload": "",
-    "ListParts": "<ListPartsResult/>",
-    "ListMultipartUploads": "<ListMultipartUploadsResult/>",
+    "ListParts": "<ListPartsResult><IsTruncated/></ListPartsResult>",
+    "ListMultipartUploads": "<ListMultipartUploadsResult><IsTruncated/></ListMultipartUploadsResult>",
     "PutObject": "",
     "HeadObject": "",
 }
