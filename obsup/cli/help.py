@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from obsup.cli.exits import EXIT_STATUSES
 
@@ -20,6 +21,11 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     "Step by step": ("init", "part", "complete", "abort", "parts", "uploads"),
     "Around it": ("config", "sandbox"),
 }
+
+
+# Each of these says what the other says.
+EXCLUSIVE = (("parts", "part_size"), ("checkpoint", "checkpoint_dir"))
+_NEAREST = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT, ParameterSource.DEFAULT_MAP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +94,16 @@ class Command(click.Command):
     def story(self) -> Story:
         """What its docstring tells."""
         return read_story(self.help or "")
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse, and of options that exclude each other keep the nearest: --parts over a file's part_size."""
+        rest = super().parse_args(ctx, args)
+        for pair in EXCLUSIVE:
+            distance = {name: _distance(ctx, name) for name in pair if ctx.params.get(name) is not None}
+            for name in distance:
+                if distance[name] > min(distance.values()):
+                    ctx.params[name] = None
+        return rest
 
     def groups(self) -> dict[str, list[click.Option]]:
         """Return the options that are shown, by their group, in the order in which they were written."""
@@ -168,6 +184,12 @@ class Commands(click.Group):
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the exit status table."""
         write_exit_statuses(formatter)
+
+
+def _distance(ctx: click.Context, name: str) -> int:
+    """Return how far from the command line the value of the parameter *name* comes from."""
+    source = ctx.get_parameter_source(name)
+    return _NEAREST.index(source) if source in _NEAREST else len(_NEAREST)
 
 
 def write_exit_statuses(formatter: click.HelpFormatter) -> None:

@@ -1,0 +1,185 @@
+"""obsup verify, upload --receipt and --skip-identical: is the object this file, without a download?"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from obsup.sandbox import Sandbox
+from tests.shell import Shell
+
+MakeFile = Callable[..., Path]
+SIZE = 1_500_000
+# What proves an object; and a size, as S3 wants parts of 5 MiB.
+PROVIDERS = {"obs": "etag", "s3": "etag", "oss": "crc64"}
+SIZES = {"obs": SIZE, "s3": 11_000_000, "oss": SIZE}
+
+
+def alter(path: Path, at: int) -> None:
+    """Change one byte, and leave the size."""
+    data = bytearray(path.read_bytes())
+    data[at] ^= 1
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize("how", [("--parts", "2"), ("--part-size", "5260001"), ()])
+def test_an_object_is_its_file_and_no_other(
+    sandbox: Sandbox, shell: Shell, make_file: MakeFile, provider: str, how: tuple[str, ...]
+) -> None:
+    """Exit 0 where it is, 65 where one byte differs; one HEAD, nothing else, and nothing on stdout."""
+    bigfile = make_file(SIZES[provider])
+    words = ("bigfile", f"{provider}://bucket/key", "--region", "eu-de")
+    assert shell.run("upload", *words, *how).code == 0
+    before = len(sandbox.requests)
+    same = shell.run("verify", *words, *(how if "--part-size" in how else ()))
+    assert (same.code, same.out, same.err) == (0, "", "")
+    assert [record.method for record in sandbox.requests[before:]] == ["HEAD"]
+    assert shell.run("verify", *words, "--json", *how).json["verified"] == PROVIDERS[provider]
+    alter(bigfile, SIZES[provider] - 1)
+    other = shell.run("verify", *words, *how)
+    assert (other.code, other.out) == (65, "")
+    assert other.err.startswith("Error: bigfile and the object bucket/key differ.\nWhy: ")
+
+
+def test_another_size_is_told_without_reading(shell: Shell, make_file: MakeFile) -> None:
+    """65, with both sizes."""
+    bigfile = make_file(SIZE)
+    shell.run("upload", "bigfile", "bucket/key")
+    with bigfile.open("ab") as file:
+        file.write(b"x")
+    outcome = shell.run("verify", "bigfile", "bucket/key")
+    assert outcome.code == 65
+    assert f"{SIZE + 1} bytes, the object {SIZE}" in outcome.err
+
+
+def test_no_object_is_no_match(shell: Shell, make_file: MakeFile) -> None:
+    """65: a backup that is not there must not pass; the next command would put it there."""
+    make_file(SIZE)
+    outcome = shell.run("verify", "bigfile", "bucket/missing", "--json")
+    assert outcome.code == 65
+    assert "Next:  upload it: obsup upload bigfile bucket/missing." in outcome.err
+    assert outcome.json["status"] == "failed"
+    assert outcome.json["exitCode"] == 65
+
+
+def test_a_plan_that_is_named_is_the_only_one_tried(shell: Shell, make_file: MakeFile) -> None:
+    """Another number of parts cannot be compared; what a configuration says of it is a hint only."""
+    make_file(SIZE)
+    shell.run("upload", "bigfile", "bucket/key", "--parts", "5")
+    assert shell.run("verify", "bigfile", "bucket/key", "--parts", "4").code == 1
+    assert shell.run("verify", "bigfile", "bucket/key", OBSUP_PARTS="4").code == 0
+
+
+@pytest.mark.parametrize("words", [("--sse", "kms"), ("--sse", "kms", "--parts", "3")])
+def test_an_encrypted_object_cannot_be_compared_without_its_receipt(
+    shell: Shell, make_file: MakeFile, words: tuple[str, ...]
+) -> None:
+    """SSE-KMS: exit 1, never 0; with the receipt 0, and 65 for another file."""
+    bigfile = make_file(SIZE)
+    upload = shell.run("upload", "bigfile", "bucket/key", *words, "--receipt", "receipt.json")
+    assert upload.code == 0
+    blind = shell.run("verify", "bigfile", "bucket/key", "--json")
+    assert blind.code == 1
+    assert blind.json["reason"] == "incomparable"
+    assert "cannot be compared" in blind.err
+    seeing = shell.run("verify", "bigfile", "bucket/key", "--receipt", "receipt.json", "--json")
+    assert (seeing.code, seeing.json["verified"]) == (0, "receipt")
+    alter(bigfile, 700_000)
+    assert shell.run("verify", "bigfile", "bucket/key", "--receipt", "receipt.json").code == 65
+
+
+def test_sse_c_is_compared_by_its_receipt(shell: Shell, make_file: MakeFile) -> None:
+    """Its ETag is no digest."""
+    make_file(SIZE)
+    (shell.folder / "key").write_bytes(bytes(range(32)))
+    key = ("--sse-c-key-file", "key")
+    words = ("bigfile", "bucket/key", *key)
+    upload = shell.run("upload", *words, "--parts", "3", "--receipt", "receipt.json")
+    assert upload.code == 0, upload.err
+    assert shell.run("verify", *words).code == 1
+    assert shell.run("verify", *words, "--receipt", "receipt.json").code == 0
+
+
+def test_the_receipt_holds_plan_digests_version_and_request_ids(shell: Shell, make_file: MakeFile) -> None:
+    """All that a support case, or a later proof, asks for."""
+    make_file(SIZE)
+    words = ("upload", "bigfile", "bucket/key", "--parts", "3", "--receipt", "receipt.json", "--json", "-v")
+    outcome = shell.run(*words)
+    result = outcome.json
+    receipt = json.loads((shell.folder / "receipt.json").read_text())
+    assert {receipt[name] for name in ("bucket", "key", "etag", "uploadId", "requestId")} == {
+        "bucket",
+        "key",
+        result["etag"],
+        result["uploadId"],
+        result["requestId"],
+    }
+    assert (receipt["size"], receipt["partSize"], receipt["verified"]) == (SIZE, 500_000, "etag")
+    ids = re.findall(r"UploadPart part=\d status=200 request=(\w+) ", outcome.err)
+    assert sorted(part["requestId"] for part in receipt["parts"]) == sorted(ids)
+    assert [part["md5"] for part in receipt["parts"]] == [part["etag"] for part in receipt["parts"]]
+
+
+def test_a_receipt_of_an_object_that_was_replaced_proves_nothing(shell: Shell, make_file: MakeFile) -> None:
+    """The object's ETag is another: 65, although the file is what was sent then."""
+    make_file(SIZE)
+    shell.run("upload", "bigfile", "bucket/key", "--receipt", "receipt.json")
+    make_file(SIZE, "other", seed=2)
+    shell.run("upload", "other", "bucket/key")
+    outcome = shell.run("verify", "bigfile", "bucket/key", "--receipt", "receipt.json")
+    assert outcome.code == 65
+    assert "not the one of the receipt" in outcome.err
+
+
+@pytest.mark.parametrize("text", ["", "{}", '{"format": 1}', "[]", '{"format": 2, "size": 1}'])
+def test_a_file_that_is_no_receipt_is_a_wrong_configuration(
+    shell: Shell, make_file: MakeFile, text: str
+) -> None:
+    """Exit 78, with its path."""
+    make_file(10)
+    (shell.folder / "receipt.json").write_text(text)
+    outcome = shell.run("verify", "bigfile", "bucket/key", "--receipt", "receipt.json")
+    assert outcome.code == 78
+    assert "receipt.json" in outcome.err
+
+
+def test_a_receipt_that_cannot_be_written_is_said_before_anything_is_sent(
+    sandbox: Sandbox, shell: Shell, make_file: MakeFile
+) -> None:
+    """Exit 74: better than after a day of sending."""
+    make_file(SIZE)
+    outcome = shell.run("upload", "bigfile", "bucket/key", "--receipt", "no/folder/receipt.json")
+    assert outcome.code == 74
+    assert not sandbox.requests
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_skip_identical_sends_nothing_where_nothing_is_new(
+    sandbox: Sandbox, shell: Shell, make_file: MakeFile, provider: str
+) -> None:
+    """The second run looks once, and says 0 parts; a changed file is sent."""
+    bigfile = make_file(SIZES[provider])
+    words = ("upload", "bigfile", f"{provider}://bucket/key", "--region", "eu-de", "--parts", "2")
+    assert shell.run(*words, "--skip-identical", "--json").json["sentParts"] == 2
+    before = len(sandbox.requests)
+    again = shell.run(*words, "--skip-identical", "--json")
+    assert (again.code, again.json["sentBytes"], again.json["sentParts"]) == (0, 0, 0)
+    assert again.json["verified"] == PROVIDERS[provider]
+    assert [record.method for record in sandbox.requests[before:]] == ["HEAD"]
+    alter(bigfile, 5)
+    changed = shell.run(*words, "--skip-identical", "--json")
+    assert (changed.code, changed.json["sentParts"]) == (0, 2)
+    assert sandbox.object_path("bucket", "key").read_bytes() == bigfile.read_bytes()
+
+
+def test_skip_identical_sends_what_cannot_be_compared(shell: Shell, make_file: MakeFile) -> None:
+    """An encrypted object tells nothing: it is sent again rather than taken for the same."""
+    make_file(SIZE)
+    words = ("upload", "bigfile", "bucket/key", "--sse", "kms", "--parts", "3", "--skip-identical", "--json")
+    shell.run(*words)
+    assert shell.run(*words).json["sentParts"] == 3
