@@ -123,6 +123,11 @@ class Wire:
         """The latest request."""
         return self.received[-1]
 
+    def wait_until_hung_up(self) -> None:
+        """Return when every connection so far is closed from this side."""
+        for thread in self._threads[1:]:
+            thread.join()
+
     def _start(self, work: Callable[..., None], *arguments: object) -> None:
         thread = threading.Thread(target=work, args=arguments, daemon=True)
         self._threads.append(thread)

@@ -171,6 +171,7 @@ def test_idle_connection_that_the_store_closed_is_replaced(open_transport: Open)
         transport = open_transport()
         for _ in range(3):
             assert send(transport, wire.endpoint, "PUT", body=b"x").status == 200
+            wire.wait_until_hung_up()
         assert wire.connections == 3
 
 
