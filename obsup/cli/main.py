@@ -10,11 +10,19 @@ from typing import Any, NoReturn
 import click
 
 from obsup import __version__
+from obsup.cli.abort import abort
+from obsup.cli.complete import complete
 from obsup.cli.exits import BUG
+from obsup.cli.gc import gc
 from obsup.cli.help import Commands
+from obsup.cli.init import init
+from obsup.cli.part import part
+from obsup.cli.parts import parts
 from obsup.cli.report import error_lines, resume_command, say
 from obsup.cli.sandbox import sandbox
+from obsup.cli.status import status
 from obsup.cli.upload import upload
+from obsup.cli.uploads import uploads
 from obsup.cli.verify import verify
 from obsup.errors import Interrupted, ObsupError
 
@@ -35,9 +43,8 @@ def cli() -> None:
     """
 
 
-cli.add_command(upload)
-cli.add_command(verify)
-cli.add_command(sandbox)
+for one in (upload, init, part, complete, abort, parts, uploads, status, gc, verify, sandbox):
+    cli.add_command(one)
 
 
 def main() -> NoReturn:
@@ -77,4 +84,7 @@ def _leave(code: int) -> NoReturn:
             stream.flush()
         except OSError:
             code = code or 74
+    if "mpi4py" in sys.modules:
+        # Without MPI_Finalize, which waits for every rank, mpiexec takes the whole job for a failure.
+        sys.exit(code)
     os._exit(code)

@@ -52,9 +52,45 @@ class Pair(click.ParamType[tuple[str, str]]):
         return name.strip(), rest.strip()
 
 
+class Range(click.ParamType[tuple[int, int]]):
+    """``FIRST-LAST``, bytes, inclusive, as a tuple."""
+
+    name = "first-last"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return (first, last)."""
+        if isinstance(value, tuple):
+            return value
+        first, _, last = str(value).removeprefix("bytes=").partition("-")
+        if not (_is_number(first) and _is_number(last)) or int(first) > int(last):
+            self.fail(f"{value!r} is no range: write the first and the last byte, as 0-1048575", param, ctx)
+        return int(first), int(last)
+
+
+class PartEtag(click.ParamType[tuple[int, str]]):
+    """``N:ETAG``, as a tuple."""
+
+    name = "n:etag"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return (part number, bare ETag)."""
+        if isinstance(value, tuple):
+            return value
+        number, _, etag = str(value).partition(":")
+        if not _is_number(number) or not etag.strip('" '):
+            self.fail(f"{value!r} is not of the form N:ETAG", param, ctx)
+        return int(number), etag.strip('" ')
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit()
+
+
 SIZE = Measure("size", parse_size)
 RATE = Measure("rate", parse_rate)
 DURATION = Measure("duration", parse_duration)
 KEY_VALUE = Pair("K=V")
 GRANT = Pair("PERMISSION=ID")
 HEADER = Pair("'NAME: VALUE'", ":")
+RANGE = Range()
+PART_ETAG = PartEtag()

@@ -33,6 +33,7 @@ def check_parts(listed: Iterable[StoredPart], wanted: Wanted) -> list[StoredPart
     """
     there = {one.number: one for one in listed}
     wrong = [*_count_faults(there, wanted), *_size_faults(there, wanted), *_etag_faults(there, wanted)]
+    wrong = wrong or _sum_faults(there, wanted)
     if wrong:
         raise DataMismatch(
             f"the parts are not whole: {'; '.join(wrong)}",
@@ -98,9 +99,13 @@ def _size_faults(there: Mapping[int, StoredPart], wanted: Wanted) -> Iterator[st
         wrong = []
     if wrong:
         yield f"{_parts(wrong)} {'have' if len(wrong) > 1 else 'has'} the wrong size"
+
+
+def _sum_faults(there: Mapping[int, StoredPart], wanted: Wanted) -> list[str]:
     total = sum(one.size for one in there.values())
-    if wanted.size is not None and total != wanted.size and not wrong:
-        yield f"together they have {total} bytes, not {wanted.size}"
+    if wanted.size in (None, total):
+        return []
+    return [f"together they have {total} bytes, not {wanted.size}"]
 
 
 def _etag_faults(there: Mapping[int, StoredPart], wanted: Wanted) -> Iterator[str]:

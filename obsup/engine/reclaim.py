@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from obsup.engine.recall import Mention, demand, recall
 from obsup.engine.survey import Surveyed
+from obsup.engine.task import Task
 from obsup.errors import Busy, Denied, NotFinished, ObsupError, Refused, UploadGone
 from obsup.local import checkpoint as checkpoints
 from obsup.local import registry
@@ -42,6 +44,21 @@ def abort_fully(store: ObjectStore, upload: Upload, sleep: Callable[[float], boo
         "parts that were under way have landed since",
         "stop whoever still sends them, then run the same command again",
     )
+
+
+def give_up(task: Task, mention: Mention) -> Upload | None:
+    """Give up the upload that is meant, and forget it; return it, or None where nothing here tells of one any more.
+
+    Raises WrongUsage where neither a source nor an upload id says which is meant, Busy, NotFinished.
+    """
+    stop, is_patient = task.stop, task.order.if_running == "wait"
+    with UploadLock(mention.target, wait=is_patient, stopped=lambda: stop.reason is not None):
+        recalled = recall(mention) if mention.path is not None else demand(mention)
+        if recalled is None:
+            return None
+        abort_fully(task.store, recalled.upload, stop.sleep)
+        recalled.forget()
+        return recalled.upload
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,15 +43,7 @@ def split_target(text: str, *, file_name: str | None = None) -> tuple[str | None
 
     A TARGET that ends in ``/`` gets *file_name* appended. Raises WrongUsage where there is no key.
     """
-    scheme, separator, rest = text.partition("://")
-    if not separator:
-        scheme, rest = "", text
-    elif scheme not in SCHEMES:
-        raise WrongUsage(
-            f"{text!r} is no target: {scheme}:// is not known",
-            f"there is {', '.join(one + '://' for one in SCHEMES)}",
-            "write BUCKET/KEY, and the store's address with --endpoint",
-        )
+    scheme, rest = _split_scheme(text)
     bucket, _, key = rest.partition("/")
     if file_name is not None and (not key or key.endswith("/")) and rest.endswith("/"):
         key += file_name
@@ -61,7 +53,32 @@ def split_target(text: str, *, file_name: str | None = None) -> tuple[str | None
             "a target is BUCKET/KEY",
             f"write {bucket or 'BUCKET'}/{file_name or 'KEY'}",
         )
-    return scheme or None, bucket, key
+    return scheme, bucket, key
+
+
+def _split_scheme(text: str) -> tuple[str | None, str]:
+    """Return (provider or None, the rest) of a TARGET. Raises WrongUsage for a scheme that is not known."""
+    scheme, separator, rest = text.partition("://")
+    if not separator:
+        return None, text
+    if scheme not in SCHEMES:
+        raise WrongUsage(
+            f"{text!r} is no target: {scheme}:// is not known",
+            f"there is {', '.join(one + '://' for one in SCHEMES)}",
+            "write BUCKET/KEY, and the store's address with --endpoint",
+        )
+    return scheme, rest
+
+
+def settle_prefix(text: str, connecting: Connecting) -> tuple[Target, StoreSettings]:
+    """Return what ``BUCKET[/PREFIX]`` names, as a Target whose key is the prefix, and the settings of its store.
+
+    Raises WrongUsage for names that the vendors refuse, BadConfiguration where no endpoint is known.
+    """
+    scheme, rest = _split_scheme(text)
+    bucket, _, prefix = rest.partition("/")
+    settings = settle_store(connecting, bucket, scheme=scheme)
+    return Target(settings.provider, settings.endpoint, bucket, prefix), settings
 
 
 def settle_target(

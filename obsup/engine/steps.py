@@ -49,7 +49,7 @@ def initiate(task: Task) -> Upload:
     return upload
 
 
-def send_one(task: Task, mention: Mention, number: int, cut: Cut) -> Receipt:
+def send_one(task: Task, mention: Mention, number: int, cut: Cut) -> tuple[Upload, Receipt]:
     """Send one part of the order's source, record it where there is a checkpoint, and return its receipt.
 
     Other parts of the same upload may be sent at the same time, from here and elsewhere. Raises WrongUsage for a
@@ -66,10 +66,10 @@ def send_one(task: Task, mention: Mention, number: int, cut: Cut) -> Receipt:
         receipt = send_content(FileWindow(path, part, seen), recalled.upload, task.store, task.manner)
         if recalled.path is not None:
             checkpoints.record(recalled.path, recalled.upload, receipt)
-    return receipt
+    return recalled.upload, receipt
 
 
-def copy_one(task: Task, mention: Mention, number: int, source: CopySource) -> Stored:
+def copy_one(task: Task, mention: Mention, number: int, source: CopySource) -> tuple[Upload, Stored]:
     """Copy one part from an object in the store, and return what the store confirmed.
 
     It is not recorded: ``complete`` takes it from the store's list.
@@ -77,12 +77,13 @@ def copy_one(task: Task, mention: Mention, number: int, source: CopySource) -> S
     check_number(number, task.dialect.limits)
     recalled = demand(mention)
     with hold_shared(task):
-        return task.store.copy_part(
+        stored = task.store.copy_part(
             recalled.upload,
             number,
             f"{source.bucket}/{encode_key(source.key)}",
             byte_range=source.byte_range,
         )
+    return recalled.upload, stored
 
 
 def hold_shared(task: Task) -> UploadLock:

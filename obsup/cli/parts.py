@@ -1,0 +1,29 @@
+"""``obsup parts``: what the store holds of an upload."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from obsup.cli import options
+from obsup.cli.help import command, option
+from obsup.cli.place import Place, place_argument
+
+
+@command(short_help="List the stored parts of an upload.")
+@place_argument
+@option("--upload-id", metavar="ID", help="The upload, where no checkpoint tells.")
+@options.checkpoint_options
+@options.retry_options
+@options.connection_options
+@options.report_options
+def parts(place: Place, **values: Any) -> int:
+    """List what the store holds of the upload of TARGET: number, size, ETag and time, tab-separated, a part a line.
+
+    \b
+    obsup parts bigfile bucket/key
+    obsup parts bucket/key --upload-id "$id" | cut -f 1
+    """
+    from obsup.cli.listings import run_parts
+
+    source, target = place
+    return run_parts(source, target, values)

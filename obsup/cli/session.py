@@ -1,0 +1,108 @@
+"""One step of an upload seen from the shell: options in, one engine call, and its answer."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from obsup.cli import report
+from obsup.cli.display import open_display
+from obsup.cli.signals import stopping_on_signals
+from obsup.cli.transfer import checkpoint_from, connecting_from
+from obsup.engine.connect import Connection, StoreSettings, connect
+from obsup.engine.order import Order
+from obsup.engine.progress import Tally
+from obsup.engine.recall import Mention
+from obsup.engine.settings import settle_target
+from obsup.engine.stop import StopSignal
+from obsup.engine.task import Task
+from obsup.errors import Busy, ObsupError, Stopped
+from obsup.local.rate import RateLimit
+from obsup.model import Target, Upload
+
+
+@dataclass
+class Session:
+    """One run of a command: who listens, what may stop it, and what it answers.
+
+    ``fields`` is what ``--json`` prints; without it each ``line`` is printed as it comes.
+    """
+
+    values: dict[str, Any]
+    tally: Tally
+    stop: StopSignal
+    fields: dict[str, Any] = field(default_factory=dict)
+
+    def line(self, text: str) -> None:
+        """Print one line of the answer, where text is wanted."""
+        if not self.values["as_json"]:
+            report.answer(text)
+
+    def connect(self, settings: StoreSettings) -> Connection:
+        """Return the store that *settings* describe. Raises Denied, BadConfiguration."""
+        return connect(settings, observe=self.tally, sleep=self.stop.sleep)
+
+    def task(self, settings: StoreSettings, order: Order) -> Task:
+        """Return what the engine needs for *order*, at an open store."""
+        rate = self.values.get("limit_rate")
+        limit = RateLimit(rate, check=self.stop.cut) if rate else None
+        return Task(self.connect(settings), order, self.tally, self.stop, limit)
+
+    def name_upload(self, upload: Upload) -> None:
+        """Take the keys that name *upload* into the answer."""
+        self.fields |= {**target_fields(upload.target), "uploadId": upload.upload_id}
+
+
+def run_step(command: str, values: dict[str, Any], work: Callable[[Session], str]) -> int:
+    """Do *work*, report, and return the exit code. *work* returns the ``status`` that ``--json`` tells."""
+    resume = report.resume_command(sys.argv[1:])
+    stop = StopSignal()
+    session: Session | None = None
+    try:
+        with open_display({"progress": "none", **values}, command) as display, stopping_on_signals(stop):
+            session = Session(values, Tally(display.progress, display.observe), stop)
+            status = _do(work, session)
+    except Busy as exc:
+        if values.get("if_running") == "skip":
+            return 0
+        return _failed(exc, values, session, command=command, resume=resume)
+    except ObsupError as exc:
+        return _failed(exc, values, session, command=command, resume=resume)
+    if values["as_json"]:
+        outcome = {"command": command, "status": status}
+        report.answer_json(outcome | session.fields | outcome)
+    return 0
+
+
+def _do(work: Callable[[Session], str], session: Session) -> str:
+    try:
+        return work(session)
+    except (Stopped, Busy):
+        session.stop.check()  # a wait that was cut short is not why the work ends
+        raise
+
+
+def _failed(
+    error: ObsupError, values: dict[str, Any], session: Session | None, *, command: str, resume: str
+) -> int:
+    report.say(report.error_lines(error, resume=resume))
+    if values["as_json"]:
+        told = session.fields if session is not None else {}
+        report.answer_json({**told, **report.failure_fields(error, command=command, resume=resume)})
+    return error.exit_code
+
+
+def settle_mention(source: Path | None, target: str, values: dict[str, Any]) -> tuple[Mention, StoreSettings]:
+    """Return the upload that SOURCE, TARGET and the options name, and the settings of its store."""
+    file_name = source.name if source is not None else None
+    named, settings = settle_target(target, connecting_from(values), file_name=file_name)
+    checkpoint = checkpoint_from(source, named, values) if source is not None else values["checkpoint"]
+    return Mention(named, source, values.get("upload_id"), checkpoint), settings
+
+
+def target_fields(target: Target) -> dict[str, Any]:
+    """Return the documented keys of a target."""
+    return {"provider": target.provider, "bucket": target.bucket, "key": target.key}
