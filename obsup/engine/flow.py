@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 from obsup.engine.dispatch import POLL_S
 from obsup.engine.flight import Flight
@@ -118,16 +118,17 @@ class Flow:
     def check(self) -> None:
         """Raise, after what is under way has ended, where this cannot end well any more."""
         if self._stop.reason is None and not self._failures:
-            try:
-                self._source.check()
-            except Exception as exc:  # noqa: BLE001 - raised below, once what is under way has ended
-                self._failures.append(exc)
-        if self._stop.reason is None and not self._failures:
             return
         while self._sending and not self._stop.is_over:
             wait(self._sending, timeout=POLL_S, return_when=FIRST_COMPLETED)
             self._take_in()
         raise self._stop.reason or self._failures[0]
+
+    def fail(self, failure: Exception) -> NoReturn:
+        """Raise *failure*, or the reason to stop, after what is under way has ended."""
+        self._failures.append(failure)
+        self.check()
+        raise failure
 
     def close(self) -> None:
         """Let go of the source and the threads."""

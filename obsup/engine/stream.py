@@ -29,7 +29,7 @@ from obsup.engine.single import put_whole
 from obsup.engine.stop import StopSignal
 from obsup.engine.task import Task
 from obsup.engine.worker import send_content
-from obsup.errors import Busy, DataMismatch, ObsupError, Stopped, UploadGone, WrongUsage
+from obsup.errors import Busy, DataMismatch, ObsupError, ProducerFailed, Stopped, UploadGone, WrongUsage
 from obsup.local import checkpoint as checkpoints
 from obsup.local.checkpoint import Checkpoint, CheckpointDamaged
 from obsup.local.digest import PartDigest
@@ -246,10 +246,12 @@ class StreamUploader:
 
     def _approve(self, flow: Flow) -> None:
         """Return once it is known that the end of the stream is its true end, and the stream what was expected."""
-        flow.check()
-        while not self._source.is_finished(POLL_S):
-            flow.turn()
-        self._meter.check(self._source.name)
+        try:
+            while not self._source.is_finished(POLL_S):
+                flow.turn()
+            self._meter.check(self._source.name)
+        except (ProducerFailed, DataMismatch) as exc:
+            flow.fail(exc)
         flow.check()
 
     def _put(self, part: MemoryPart) -> Result:

@@ -8,6 +8,7 @@ import os
 import shlex
 import signal
 import subprocess
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from obsup.local.stream_source import Descriptor
 
 # How long a command that is told to end may take to do so, in seconds.
 GRACE_S = 5.0
+# How often to look whether it has ended, in seconds.
+LOOK_EVERY_S = 0.02
 
 
 def command_digest(command: Sequence[str]) -> str:
@@ -57,29 +60,29 @@ class Producer:
                 "check the command after --",
             ) from exc
         assert self._process.stdout is not None
-        self._output = Descriptor(self._process.stdout.fileno(), self.name)
+        self._output = Descriptor(self._process.stdout.fileno(), self.name, idle=self._check)
 
     def readinto(self, view: memoryview, /) -> int:
-        """Read what the command wrote. Raises LocalFailure."""
+        """Read what the command wrote.
+
+        Raises LocalFailure, and ProducerFailed where the command has failed and a child of it keeps the pipe open.
+        """
         assert self._output is not None
         return self._output.readinto(view)
 
-    def check(self) -> None:
-        """Raise ProducerFailed where the command has failed already."""
-        if self._process is not None and self._process.poll():
-            raise self._failed(self._process.returncode)
-
     def is_finished(self, timeout_s: float, /) -> bool:
-        """Tell whether the command has ended well; wait up to *timeout_s* for it to end."""
-        assert self._process is not None
-        try:
-            return self._process.wait(timeout_s) == 0
-        except subprocess.TimeoutExpired:
-            return False
+        """Tell whether the command has ended; wait up to *timeout_s* for it. Raises ProducerFailed."""
+        end_s = time.monotonic() + timeout_s
+        while self._exit_code() is None:
+            if time.monotonic() >= end_s:
+                return False
+            time.sleep(LOOK_EVERY_S)
+        self._check()
+        return True
 
     def signal(self, number: int) -> None:
         """Hand a signal on to the command and its children. The keyboard's reached them where they share it."""
-        if self._process is None or self._process.poll() is not None:
+        if self._process is None or self._process.returncode is not None:
             return
         self._is_told = True
         with contextlib.suppress(ProcessLookupError):
@@ -94,12 +97,12 @@ class Producer:
             self._output.cancel()
 
     def close(self) -> None:
-        """End the command where it still runs: it does not outlive obsup."""
+        """End the command where it still runs, and the children of one that failed: they do not outlive obsup."""
         if self._process is None:
             return
         assert self._process.stdout is not None
         self._process.stdout.close()
-        if not self._is_told:
+        if self._exit_code() != 0 and not self._is_told:
             self.signal(signal.SIGTERM)
         try:
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -108,10 +111,27 @@ class Producer:
             self.signal(signal.SIGKILL)
             self._process.wait()
 
-    def _failed(self, code: int) -> ProducerFailed:
+    def _exit_code(self) -> int | None:
+        """Return the exit code, or None while the command runs.
+
+        The process is not reaped by this: until it is, nobody else can have its number, or its group's.
+        """
+        assert self._process is not None
+        if self._process.returncode is not None or not hasattr(os, "waitid"):
+            return self._process.poll()
+        found = os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        if found is None:
+            return None
+        return found.si_status if found.si_code == os.CLD_EXITED else -found.si_status
+
+    def _check(self) -> None:
+        """Raise ProducerFailed where the command has failed."""
+        code = self._exit_code()
+        if not code:
+            return
         word = shlex.quote(self._command[0])
         how = f"exited with {code}" if code > 0 else f"was ended by {signal.Signals(-code).name}"
-        return ProducerFailed(
+        raise ProducerFailed(
             f"{word} {how}",
             "what it wrote may be cut off, so nothing was published",
             "see what it said above, mend that, and run the same command again",

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import select
+from collections.abc import Callable
 from typing import Protocol
 
 from obsup.errors import LocalFailure, ObsupError, SourceUnreadable, WrongUsage
@@ -34,14 +35,10 @@ class ByteSource(Protocol):
         """Fill *view* from its front and return how many bytes; 0 at the end. Raises what reading raises."""
         ...
 
-    def check(self) -> None:
-        """Raise where it is known already that this stream must not be published."""
-        ...
-
     def is_finished(self, timeout_s: float, /) -> bool:
         """Tell, after the end, whether all of it may be published; wait up to *timeout_s* to know.
 
-        Where it must not be, ``check`` raises.
+        Raises where it must not be.
         """
         ...
 
@@ -61,11 +58,15 @@ class Readable(Protocol):
 
 
 class Descriptor:
-    """The bytes of an open file descriptor: a pipe, a terminal, a file. It is not closed here."""
+    """The bytes of an open file descriptor: a pipe, a terminal, a file. It is not closed here.
 
-    def __init__(self, descriptor: int, name: str) -> None:
+    *idle* is called now and then while there is nothing to read; what it raises ends the wait.
+    """
+
+    def __init__(self, descriptor: int, name: str, *, idle: Callable[[], object] = lambda: None) -> None:
         self.name = name
         self._descriptor = descriptor
+        self._idle = idle
         self._is_cancelled = False
         widen_pipe(descriptor)
 
@@ -78,6 +79,7 @@ class Descriptor:
         poll.register(self._descriptor, select.POLLIN)
         while not self._is_cancelled:
             if not poll.poll(POLL_MS):
+                self._idle()
                 continue
             try:
                 return os.readv(self._descriptor, [view])
@@ -88,11 +90,8 @@ class Descriptor:
         # Not 0: a read that nobody waits for must never pass for the end of the stream.
         raise LocalFailure(f"reading {self.name} was given up")
 
-    def check(self) -> None:
-        """Whoever writes into a pipe does not say how it went."""
-
     def is_finished(self, _timeout_s: float, /) -> bool:
-        """The end of a pipe is the end."""
+        """The end of a pipe is the end: whoever writes into it does not say how it went."""
         return True
 
     def cancel(self) -> None:
@@ -138,9 +137,6 @@ class FileObject:
             )
         view[: len(data)] = data
         return len(data)
-
-    def check(self) -> None:
-        """A file object says what is wrong when it is read."""
 
     def is_finished(self, _timeout_s: float, /) -> bool:
         """The end of the file is the end."""

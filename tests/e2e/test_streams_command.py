@@ -1,0 +1,244 @@
+"""``obsup upload --from-command``: published only if the command succeeded, and whole."""
+
+from __future__ import annotations
+
+import hashlib
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from obsup.local.lock import UploadLock
+from obsup.model import Target
+from obsup.sandbox import Sandbox
+from obsup.units import KIB
+from tests.pipes import Bash
+from tests.shell import Shell
+
+MakeFile = Callable[..., Path]
+PART = 100 * KIB
+UPLOAD = "obsup upload --part-size 100K --from-command bucket/key"
+
+
+@pytest.fixture
+def bash(shell: Shell, tmp_path: Path, home: Path) -> Bash:
+    """Bash with obsup in it."""
+    return Bash.beside(shell, tmp_path / "bin")
+
+
+@pytest.fixture
+def old(bash: Bash, sandbox: Sandbox) -> Path:
+    """Yesterday's backup, in its place; returns the file that holds the object."""
+    assert bash.run("printf yesterday | obsup upload - bucket/key").code == 0
+    return sandbox.object_path("bucket", "key")
+
+
+def is_alive(pid: int) -> bool:
+    """Return whether there is such a process, and no zombie."""
+    try:
+        return b") Z" not in Path(f"/proc/{pid}/stat").read_bytes()
+    except FileNotFoundError:
+        return False
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    """Return once *condition* holds."""
+    end = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def checkpoints(home: Path) -> list[Path]:
+    """Return the checkpoints in the state folder."""
+    return list((home / ".local/state/obsup/checkpoints").glob("*.json"))
+
+
+def test_what_a_command_writes_becomes_the_object(bash: Bash, sandbox: Sandbox, make_file: MakeFile) -> None:
+    """Its output is the object, its stderr is ours."""
+    source = make_file(350_000)
+    outcome = bash.run(f"{UPLOAD} -- sh -c 'cat bigfile; echo dumping >&2'")
+    assert outcome.code == 0
+    assert outcome.err == "dumping\n"
+    assert outcome.out == ""
+    assert sandbox.object_path("bucket", "key").read_bytes() == source.read_bytes()
+    assert sandbox.uploads() == []
+
+
+def test_no_shell_reads_the_words(bash: Bash, sandbox: Sandbox) -> None:
+    """A word is a word, and options after -- are the command's."""
+    assert bash.run(f"{UPLOAD} -- printf '%s %s' '$HOME; ls *' --restart").code == 0
+    assert sandbox.object_path("bucket", "key").read_bytes() == b"$HOME; ls * --restart"
+
+
+@pytest.mark.parametrize("size", [1000, 250_000])
+@pytest.mark.parametrize(
+    ("end", "said"),
+    [
+        ("exit 3", "sh exited with 3"),
+        ("kill -9 $$", "sh was ended by SIGKILL"),
+        ("exec >&-; sleep 0.3; exit 4", "sh exited with 4"),
+    ],
+    ids=["exit code", "signal", "after the end of its output"],
+)
+def test_a_failed_command_publishes_nothing(
+    bash: Bash, sandbox: Sandbox, make_file: MakeFile, old: Path, size: int, end: str, said: str
+) -> None:
+    """Exit 76, the old object untouched, whole parts kept, never the last one, which may be cut off."""
+    make_file(size)
+    outcome = bash.run(f"{UPLOAD} --json -- sh -c 'cat bigfile; {end}'")
+    assert outcome.code == 76
+    assert said in outcome.err
+    assert (outcome.json["reason"], outcome.json["status"]) == ("producer", "failed")
+    assert old.read_bytes() == b"yesterday"
+    assert "complete" not in [one.operation for one in sandbox.requests]
+    assert [one.parts for one in sandbox.uploads()] == ([{1: PART, 2: PART}] if size > PART else [])
+
+
+@pytest.mark.parametrize(
+    ("command", "why"), [("nosuchcommand -x", "No such file"), ("./bigfile", "Permission denied")]
+)
+def test_a_command_that_cannot_be_run(
+    bash: Bash, sandbox: Sandbox, make_file: MakeFile, old: Path, command: str, why: str
+) -> None:
+    """That, too, is a producer that failed."""
+    make_file(10)
+    outcome = bash.run(f"{UPLOAD} -- {command}")
+    assert outcome.code == 76
+    assert why in outcome.err
+    assert old.read_bytes() == b"yesterday"
+
+
+def test_run_again_sends_only_what_is_missing(
+    bash: Bash, sandbox: Sandbox, make_file: MakeFile, home: Path
+) -> None:
+    """The command names the checkpoint: what it writes again is compared, not sent."""
+    source = make_file(550_000)
+    command = f"{UPLOAD} --json -- sh -c 'cat bigfile; test -e repaired'"
+    assert bash.run(command).code == 76
+    assert len(checkpoints(home)) == 1
+    (bash.shell.folder / "repaired").touch()
+    outcome = bash.run(command)
+    assert outcome.code == 0, outcome.err
+    assert outcome.json["sentParts"] == 1
+    assert outcome.json["parts"] == 6
+    assert sandbox.object_path("bucket", "key").read_bytes() == source.read_bytes()
+    assert checkpoints(home) == []
+    assert sandbox.uploads() == []
+
+
+def test_another_command_has_another_checkpoint(bash: Bash, sandbox: Sandbox, make_file: MakeFile) -> None:
+    """What one command stored is never taken for another's."""
+    make_file(550_000)
+    assert bash.run(f"{UPLOAD} -- sh -c 'cat bigfile; false'").code == 76
+    assert bash.run(f"{UPLOAD} -- cat bigfile").code == 0
+    assert len(sandbox.uploads()) == 1
+
+
+def test_abort_on_failure_leaves_nothing(
+    bash: Bash, sandbox: Sandbox, make_file: MakeFile, old: Path, home: Path
+) -> None:
+    """No parts in the store, no checkpoint here; the old object is as it was."""
+    make_file(550_000)
+    outcome = bash.run(f"{UPLOAD} --abort-on-failure -- sh -c 'cat bigfile; exit 1'")
+    assert outcome.code == 76
+    assert "was aborted" in outcome.err
+    assert sandbox.uploads() == []
+    assert checkpoints(home) == []
+    assert old.read_bytes() == b"yesterday"
+
+
+def test_no_word_of_the_command_is_written_down(bash: Bash, make_file: MakeFile, home: Path) -> None:
+    """A command may hold a password."""
+    make_file(250_000)
+    assert bash.run(f"{UPLOAD} -- sh -c 'cat bigfile; exit 1' -- --password=hunter2").code == 76
+    kept = [path for path in home.rglob("*") if path.is_file()]
+    assert checkpoints(home)
+    assert all(b"hunter2" not in path.read_bytes() for path in kept)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_signals_reach_the_command_and_its_children(
+    bash: Bash, sandbox: Sandbox, old: Path, number: signal.Signals, code: int
+) -> None:
+    """Told to end, obsup tells the whole group; nothing outlives it, and nothing is published."""
+    name = number.name.removeprefix("SIG")
+    inner = (
+        f'trap "echo told >> log; exit 0" {name}; echo $$ >> pids; head -c 150000 /dev/zero; '
+        "while :; do sleep 0.05; done"
+    )
+    script = f"exec {UPLOAD} -- sh -c '({inner}) & {inner}'"
+    with bash.begin(script) as process:
+        pids = bash.shell.folder / "pids"
+        wait_for(lambda: pids.exists() and len(pids.read_text().split()) == 2)
+        wait_for(lambda: any(one.operation == "part" and one.status == 200 for one in sandbox.requests))
+        process.send_signal(number)
+        assert process.wait(20) == code
+    assert not any(is_alive(int(pid)) for pid in pids.read_text().split())
+    assert "told" in (bash.shell.folder / "log").read_text()
+    assert old.read_bytes() == b"yesterday"
+
+
+def test_the_second_signal_takes_the_command_along(bash: Bash) -> None:
+    """A command that will not end does not outlive obsup either."""
+    script = f"exec {UPLOAD} -- sh -c 'trap \"\" TERM; echo $$ > pid; while :; do sleep 0.05; done'"
+    with bash.begin(script) as process:
+        pid = bash.shell.folder / "pid"
+        wait_for(lambda: pid.exists() and pid.read_text())
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.3)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(3) == 143
+    wait_for(lambda: not is_alive(int(pid.read_text())))
+
+
+def test_a_refused_upload_ends_the_command(bash: Bash, sandbox: Sandbox) -> None:
+    """The store's no is the answer, not that the command could not go on writing."""
+    sandbox.add_fault("error=403:AccessDenied,op=initiate,times=always")
+    outcome = bash.run(f"{UPLOAD} -- sh -c 'echo $$ > pid; yes; echo $? > end'")
+    assert outcome.code == 77
+    assert not is_alive(int((bash.shell.folder / "pid").read_text()))
+
+
+def test_a_failure_is_noticed_before_the_output_ends(bash: Bash) -> None:
+    """A child that keeps the output open does not hide that the command has failed."""
+    outcome = bash.run(f"{UPLOAD} -- sh -c 'sleep 60 2>&1 & echo $! > pid; exit 5'")
+    assert outcome.code == 76
+    wait_for(lambda: not is_alive(int((bash.shell.folder / "pid").read_text())))
+
+
+def test_the_command_is_not_begun_where_its_output_has_no_place(bash: Bash, sandbox: Sandbox) -> None:
+    """No keys, a wrong option, another run: pg_dump is not started for nothing."""
+    begun = bash.shell.folder / "begun"
+    assert bash.run(f"AccessKeyID= {UPLOAD} -- touch begun").code == 77
+    assert bash.run(f"{UPLOAD} --parts 3 -- touch begun").code == 2
+    with UploadLock(Target("obs", sandbox.endpoint, "bucket", "key")):
+        assert bash.run(f"{UPLOAD} -- touch begun").code == 75
+        assert bash.run(f"{UPLOAD} --if-running skip -- touch begun").code == 0
+    assert not begun.exists()
+
+
+@pytest.mark.parametrize("source", ["bigfile", "-", "--from-command"])
+def test_what_is_not_expected_is_not_published(
+    bash: Bash, sandbox: Sandbox, make_file: MakeFile, old: Path, source: str
+) -> None:
+    """Size and digests of the whole: for a file, for a pipe, for a command; of one part and of many."""
+    command = {
+        "bigfile": "obsup upload bigfile bucket/key",
+        "-": "cat bigfile | obsup upload - bucket/key",
+        "--from-command": "obsup upload --from-command bucket/key",
+    }[source] + " --part-size 100K --restart"
+    end = " -- cat bigfile" if source == "--from-command" else ""
+    for size in (1000, 250_000):
+        data = make_file(size).read_bytes()
+        for wrong in ("--expect-size 999", f"--expect-md5 {'0' * 32}", f"--expect-sha256 {'0' * 64}"):
+            outcome = bash.run(f"{command} {wrong}{end}")
+            assert outcome.code == 65
+            assert wrong.split()[0] in outcome.err
+            assert old.read_bytes() == b"yesterday"
+    right = f"--expect-md5 {hashlib.md5(data).hexdigest()} --expect-sha256 {hashlib.sha256(data).hexdigest()}"
+    outcome = bash.run(f"{command} --expect-size {size} {right}{end}")
+    assert outcome.code == 0, outcome.err
+    assert old.read_bytes() == data
