@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from obsup.cli.advice import AGAIN, KEPT, with_command
 from obsup.errors import ObsupError
 
 FORMAT = 1
@@ -24,20 +25,28 @@ def resume_command(argv: list[str]) -> str:
     return shlex.join(["obsup", *(word for word in argv[:end] if word != "--restart"), *argv[end:]])
 
 
-def error_lines(error: ObsupError, *, resume: str | None) -> str:
-    """Return what happened, why, and what to do next."""
+def error_lines(error: ObsupError, *, resume: str | None, stored: tuple[int, int | None] = (0, None)) -> str:
+    """Return what happened, why, and what to do next: three lines, the last with the command to run.
+
+    *resume* is the command line that goes on, None where none can; *stored* counts the parts the store holds, of all.
+    """
+    advice = error.next_step or (AGAIN if error.retryable and resume else "")
+    if stored[0]:
+        of = "" if stored[1] is None else f" of {stored[1]}"
+        kept = f"{stored[0]}{of} parts are stored and not sent again"
+        advice = advice.replace(KEPT, kept) if KEPT in advice else advice.replace(AGAIN, f"{AGAIN}, {kept}")
+    following = with_command(advice, resume)
     lines = [f"Error: {_sentence(error.what)}"]
     if error.why:
         lines.append(f"Why:   {_sentence(error.why)}")
-    if error.retryable and resume:
-        lines.append(f"Next:  run again, what is stored is not sent again: {resume}")
-    elif error.next_step:
-        lines.append(f"Next:  {_sentence(error.next_step)}")
+    if advice:
+        # A command is copied: no full stop after it.
+        lines.append(f"Next:  {_sentence(advice) if following == advice else following}")
     return "\n".join(line.replace("\n", "\n       ") for line in lines)
 
 
 def _sentence(text: str) -> str:
-    return text if text.endswith((".", "?", "…")) else f"{text}."
+    return text if text.endswith((".", "?", "…")) or ": obsup " in text else f"{text}."
 
 
 def tell_failure(error: ObsupError, values: dict[str, Any], *, command: str, resume: str | None) -> int:

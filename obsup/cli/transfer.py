@@ -187,7 +187,8 @@ def carry_out(
 
 
 def _failed(error: ObsupError, values: dict[str, Any], resume: str | None, tally: Tally | None) -> int:
-    report.say(report.error_lines(error, resume=resume))
+    stored = (tally.resumed_parts + tally.sent_parts, tally.parts) if tally is not None else (0, None)
+    report.say(report.error_lines(error, resume=resume, stored=stored))
     if values["as_json"]:
         fields = report.failure_fields(error, command="upload", resume=resume)
         if tally is not None:

@@ -89,7 +89,9 @@ def _row(
 
 AGAIN = "run the same command again; what is stored is not sent again"
 MEND_KEYS = "mend the credentials, then run the same command again; what is stored is not sent again"
-LOOK = "mend the cause that the store names; what is stored stays"
+LOOK = (
+    "mend the cause that the store names, then run the same command again; what is stored is not sent again"
+)
 
 VERDICTS: tuple[Verdict, ...] = (
     # The line.
@@ -97,14 +99,15 @@ VERDICTS: tuple[Verdict, ...] = (
         Action.FAIL,
         BadConfiguration,
         "the server is not who it says it is, or its authority is not known here",
-        "check --endpoint, or name the authority's certificate with --ca-bundle",
+        "check --endpoint, or name the authority's certificate with --ca-bundle, then run the same command again",
         kind="certificate",
     ),
     _row(
         Action.FAIL,
         BadConfiguration,
         "the proxy does not let us through to the store",
-        "check --proxy or HTTPS_PROXY, with its user and password; NO_PROXY names hosts to reach without it",
+        "check --proxy or HTTPS_PROXY, with its user and password (NO_PROXY names hosts to reach without it), then run "
+        "the same command again",
         kind="tunnel",
     ),
     _row(
@@ -118,7 +121,7 @@ VERDICTS: tuple[Verdict, ...] = (
         Action.FAIL,
         BadConfiguration,
         "the proxy wants a user and a password",
-        "write them into --proxy or HTTPS_PROXY: http://USER:PASSWORD@HOST:PORT",
+        "write them into HTTPS_PROXY (http://USER:PASSWORD@HOST:PORT), then run the same command again",
         status="407",
     ),
     # What the signature is made for.
@@ -126,28 +129,28 @@ VERDICTS: tuple[Verdict, ...] = (
         Action.FAIL,
         BadConfiguration,
         "this store does not know the kind of signature that was sent",
-        "choose another with --signature: v4 or v2 for most S3-compatible stores and older OBS",
+        "run the same command again with another --signature, v4 or v2 for most S3-compatible stores and older OBS",
         phrases=("unsupported authorization type", "authorization mechanism you have provided"),
     ),
     _row(
         Action.FAIL,
         BadConfiguration,
         "the request was signed for another region than the bucket's",
-        "name the bucket's region with --region",
+        "run the same command again with the bucket's --region",
         code="AuthorizationHeaderMalformed",
     ),
     _row(
         Action.FAIL,
         BadConfiguration,
         "the request was signed for another region than the bucket's",
-        "name the bucket's region with --region",
+        "run the same command again with the bucket's --region",
         phrases=("signing region",),
     ),
     _row(
         Action.FAIL,
         BadConfiguration,
         "this store wants the bucket in the host's name",
-        "leave out --addressing path, and name the endpoint by its name, not by its IP address",
+        "name the endpoint by its name, not by its IP address, leave out --addressing, then run the same command again",
         code="VirtualHostDomainRequired",
     ),
     # The clock and the keys.
@@ -211,7 +214,7 @@ VERDICTS: tuple[Verdict, ...] = (
         Action.RESEND,
         DataMismatch,
         "what arrives is not what was sent: something between here and the store changes the data",
-        "look at the line (proxies, memory); what is stored stays",
+        "look at the line (proxies, memory), then run the same command again; what is stored is not sent again",
         code="BadDigest IncompleteBody XAmzContentSHA256Mismatch InvalidDigest",
     ),
     # What Complete found.
@@ -234,7 +237,7 @@ VERDICTS: tuple[Verdict, ...] = (
         Action.FAIL,
         Refused,
         "the bucket does not exist at this endpoint",
-        "check the bucket's name and --endpoint, or make the bucket",
+        "check the bucket's name and --endpoint, or make the bucket, then run the same command again",
         code="NoSuchBucket",
     ),
     _row(
@@ -255,7 +258,7 @@ VERDICTS: tuple[Verdict, ...] = (
         Action.FAIL,
         Refused,
         "the account is in arrears or disabled",
-        "settle the account",
+        "settle the account, then run the same command again; what is stored is not sent again",
         code="InArrearOrInsufficientBalance AllAccessDisabled UserDisable AccountProblem",
     ),
     _row(
@@ -285,7 +288,7 @@ VERDICTS: tuple[Verdict, ...] = (
         Action.FAIL,
         BadConfiguration,
         "the bucket lives elsewhere",
-        "name its endpoint with --endpoint, and its region with --region, if you trust it",
+        "run the same command again with its --endpoint and its --region, if you trust it",
         status="301 302 303 307 308",
     ),
     _row(Action.FAIL, Refused, "the store refused the request for good", LOOK),
