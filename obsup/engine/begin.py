@@ -16,7 +16,8 @@ from obsup.engine.proof import TOKEN_NAME
 from obsup.engine.task import Task
 from obsup.errors import LineError, ObsupError, StoreError
 from obsup.local.checkpoint import Checkpoint
-from obsup.model import OpenUpload, SourceStat, Upload
+from obsup.local.source import sha256_of
+from obsup.model import OpenUpload, SourceStat, StoredPart, Upload
 
 
 def open_uploads(task: Task) -> list[OpenUpload]:
@@ -43,6 +44,7 @@ def begin(task: Task, stat: SourceStat, plan: Plan, *, before: frozenset[str]) -
         receipts={},
         created=task.clock(),
         headers_digest=task.order.headers_digest,
+        source_sha256=sha256_asked(task),
         open_before=tuple(sorted(before)),
         growth=plan.growth,
         completing=task.headers("complete"),
@@ -52,6 +54,13 @@ def begin(task: Task, stat: SourceStat, plan: Plan, *, before: frozenset[str]) -
     upload = replace(meant.upload, upload_id=initiate_once(task, headers, before))
     ledger.adopt(upload)
     return ledger
+
+
+def sha256_asked(task: Task) -> str | None:
+    """Return the SHA-256 of the source in hex where --verify-source asks for it. Raises as reading does."""
+    if not task.order.verify_source or not task.source.is_file():
+        return None
+    return sha256_of(task.source, task.read_gate)
 
 
 def marked_headers(task: Task) -> tuple[dict[str, str], str | None]:
@@ -89,8 +98,15 @@ def initiate_once(task: Task, headers: dict[str, str], before: frozenset[str]) -
 
 def find_ours(task: Task, before: frozenset[str]) -> str | None:
     """Return the upload id of an open upload of this key that was not open *before* and has no parts, or None."""
-    target = task.order.target
-    for one in open_uploads(task):
-        if one.upload_id not in before and not list(task.store.list_parts(Upload(target, one.upload_id))):
-            return one.upload_id
-    return None
+    fresh = (one.upload_id for one in open_uploads(task) if one.upload_id not in before)
+    return next((upload_id for upload_id in fresh if parts_of(task, upload_id) == []), None)
+
+
+def parts_of(task: Task, upload_id: str) -> list[StoredPart] | None:
+    """Return the parts of an open upload that may be ours; None where it is gone, or not ours to look into."""
+    try:
+        return list(task.store.list_parts(Upload(task.order.target, upload_id)))
+    except ObsupError as exc:
+        if exc.retryable:
+            raise
+        return None

@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 
 from obsup.dialects.dialect import Dialect
 from obsup.engine.plan import Plan
-from obsup.engine.proof import Expected, contradicts, expected_etag, prove_answer, prove_object
+from obsup.engine.proof import Expected, contradicts, expected_etag, is_marked, prove_answer, prove_object
 from obsup.engine.task import Task
 from obsup.engine.worker import Proving
-from obsup.errors import DataMismatch, LineError, NotFinished, StoreError
+from obsup.errors import DataMismatch, Denied, LineError, NotFinished, StoreError, UploadGone
 from obsup.local.digest import combine_crc64
-from obsup.model import Receipt, Stored, Upload
+from obsup.model import ObjectInfo, Receipt, Stored, Upload
 from obsup.store.retry import Attempts
 from obsup.store.store import ObjectStore
 from obsup.store.verdicts import Action, judge
@@ -28,11 +28,15 @@ class Finished:
 
 
 class PartsUnfit(Exception):
-    """Complete found the store's parts unfit: they are to be listed again, and what does not fit sent again."""
+    """Complete found the store's parts unfit: they are to be listed again, and what does not fit sent again.
 
-    def __init__(self, failure: StoreError | LineError) -> None:
+    ``are_too_small``: the bucket wants larger ones.
+    """
+
+    def __init__(self, failure: StoreError | LineError, *, are_too_small: bool = False) -> None:
         super().__init__(failure)
         self.failure = failure
+        self.are_too_small = are_too_small
 
 
 def guard(receipts: Mapping[int, Receipt], plan: Plan) -> list[Receipt]:
@@ -106,16 +110,33 @@ class Finisher:
         verdict = judge(failure)
         if verdict.action in (Action.RENEW_KEYS, Action.SET_CLOCK):
             raise failure
-        found = self.look()
-        if found is not None:
+        try:
+            info = self._store.head_object(self._upload.target)
+        except Denied:
+            # Who may not look can still complete; only where the upload is gone, a look alone would tell.
+            if verdict.error is UploadGone:
+                raise
+            raise failure from None
+        found = self._recognise(info)
+        if info is not None and found is not None and (is_marked(self._expected, info) or self._is_gone()):
             return found
-        if verdict.action is Action.REPAIR:
-            raise PartsUnfit(failure) from failure
+        if verdict.action in (Action.REPAIR, Action.ENLARGE):
+            raise PartsUnfit(failure, are_too_small=verdict.action is Action.ENLARGE) from failure
         raise failure
+
+    def _is_gone(self) -> bool:
+        """Return whether the upload is no more: an object with the same content may be an older one."""
+        try:
+            list(self._store.list_parts(self._upload))
+        except UploadGone:
+            return True
+        return False
 
     def look(self) -> Finished | None:
         """Return the object where it is there and proved to be this upload's, or None."""
-        info = self._store.head_object(self._upload.target)
+        return self._recognise(self._store.head_object(self._upload.target))
+
+    def _recognise(self, info: ObjectInfo | None) -> Finished | None:
         verified = prove_object(self._expected, info, ours_only=True) if info is not None else None
         if info is None or verified is None:
             return None

@@ -90,7 +90,7 @@ def prove_object(expected: Expected, info: ObjectInfo, *, ours_only: bool = Fals
     if info.size != expected.size:
         return None
     mark = _mark(expected, info)
-    can_be_marked = expected.token is not None or (expected.upload_id and info.upload_id) is not None
+    can_be_marked = expected.token is not None or bool(expected.upload_id and info.upload_id)
     if ours_only and can_be_marked and mark is None:
         return None
     if contradicts(expected, info.etag, info.crc64, ours=mark is not None):
@@ -100,6 +100,11 @@ def prove_object(expected: Expected, info: ObjectInfo, *, ours_only: bool = Fals
     if expected.etag is not None and info.etag.lower() == expected.etag:
         return "etag"
     return mark
+
+
+def is_marked(expected: Expected, info: ObjectInfo) -> bool:
+    """Return whether the object shows, by upload id or token, that this very upload made it."""
+    return _mark(expected, info) is not None
 
 
 def _mark(expected: Expected, info: ObjectInfo) -> str | None:

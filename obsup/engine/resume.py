@@ -10,14 +10,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from obsup import events
-from obsup.engine.begin import find_ours
+from obsup.engine.begin import find_ours, parts_of, sha256_asked
 from obsup.engine.ledger import Ledger, open_ledger
-from obsup.engine.plan import Plan, make_plan
+from obsup.engine.plan import Plan, fit_part_size
 from obsup.engine.reclaim import abort_fully
 from obsup.engine.task import Task
 from obsup.engine.worker import confirms
 from obsup.errors import SourceChanged, WrongUsage
 from obsup.local import checkpoint as checkpoints
+from obsup.local import registry
 from obsup.local.checkpoint import Checkpoint
 from obsup.local.digest import PartDigest
 from obsup.local.source import changes, hash_part, quoted
@@ -38,7 +39,8 @@ def check_same_order(task: Task, found: Checkpoint, asked: Plan | None) -> None:
             "name another file with --checkpoint",
         )
     again = "use the same options as before, or begin again with --restart"
-    if asked is not None and asked.size == found.stat.size and asked.part_size != found.part_size:
+    sizes = (found.part_size, found.enlarged_from)
+    if asked is not None and asked.size == found.stat.size and asked.part_size not in sizes:
         raise WrongUsage(
             f"the upload that was begun has parts of {exact_size(found.part_size)}, not of "
             f"{exact_size(asked.part_size)}",
@@ -55,8 +57,9 @@ def check_same_order(task: Task, found: Checkpoint, asked: Plan | None) -> None:
 
 def give_up(task: Task, found: Checkpoint) -> None:
     """Abort the recorded upload, as --restart says, and forget it."""
-    if found.upload.upload_id:
-        abort_fully(task.store, found.upload, task.stop.sleep)
+    upload_id = found.upload.upload_id or find_ours(task, frozenset(found.open_before))
+    if upload_id is not None:
+        abort_fully(task.store, replace(found.upload, upload_id=upload_id), task.stop.sleep)
     if task.checkpoint_path is not None:
         checkpoints.remove(task.checkpoint_path)
 
@@ -68,15 +71,29 @@ def resume(task: Task, found: Checkpoint, stat: SourceStat, asked: Plan | None) 
     where the store knows the upload no more, WrongUsage where another upload is asked for.
     """
     check_same_order(task, found, asked)
-    if stat.size != found.stat.size and task.order.on_change == "fail":
+    sha256 = sha256_asked(task)
+    has_other_content = None not in (sha256, found.source_sha256) and sha256 != found.source_sha256
+    if task.order.on_change == "fail" and (stat.size != found.stat.size or has_other_content):
         raise refuse_changed(task.source, found.stat, stat, [])
-    plan = make_plan(stat.size, task.dialect.limits, part_size=found.part_size) if stat.size else Plan(0, 1)
-    if asked is not None and stat.size == found.stat.size:
-        plan = asked
-    ledger = open_ledger(task, replace(found, stat=stat, receipts={}))
+    plan = _plan_now(task, found, stat)
+    now = replace(found, stat=stat, part_size=plan.part_size, receipts={}, source_sha256=sha256)
+    ledger = open_ledger(task, now)
     ledger.receipts = reconcile(task, found, stat, plan)
     ledger.write()
     return ledger, plan
+
+
+def _plan_now(task: Task, found: Checkpoint, stat: SourceStat) -> Plan:
+    """Return the plan for the source as it is: that of *found*, as far as a source of another size allows it.
+
+    Raises WrongUsage where the source has become too large for the store.
+    """
+    if stat.size == found.stat.size:
+        return Plan(stat.size, found.part_size)
+    limits = task.dialect.limits
+    return Plan(
+        stat.size, fit_part_size(stat.size, found.part_size, limits) if stat.size else found.part_size
+    )
 
 
 def reconcile(task: Task, found: Checkpoint, stat: SourceStat, plan: Plan) -> dict[int, Receipt]:
@@ -92,7 +109,8 @@ def reconcile(task: Task, found: Checkpoint, stat: SourceStat, plan: Plan) -> di
     for stored in _fitting(task.store.list_parts(found.upload), plan):
         recorded = found.receipts.get(stored.number)
         is_recorded = recorded is not None and recorded.etag.lower() == stored.etag.lower()
-        receipt = recorded if trusted and is_recorded else compare_with_file(task, stored, plan)
+        known = recorded if is_recorded else None
+        receipt = known if trusted and is_recorded else compare_with_file(task, stored, plan, known)
         if receipt is not None:
             receipts[stored.number] = receipt
         elif is_recorded:
@@ -107,23 +125,41 @@ def _fitting(listed: Iterable[StoredPart], plan: Plan) -> list[StoredPart]:
     return [one for one in listed if 1 <= one.number <= plan.count and one.size == plan.part(one.number).size]
 
 
-def compare_with_file(task: Task, stored: StoredPart, plan: Plan) -> Receipt | None:
-    """Return a receipt for *stored* where its digest is that of the file's part now; None where it is not shown."""
-    digest = PartDigest(md5=True, crc64=stored.crc64 is not None)
+def compare_with_file(
+    task: Task, stored: StoredPart, plan: Plan, recorded: Receipt | None = None
+) -> Receipt | None:
+    """Return a receipt for *stored* where its digest is that of the file's part now; None where it is not shown.
+
+    *recorded* is our own receipt for this very part: what it was hashed as tells even where its ETag says nothing.
+    """
+    has_crc64 = stored.crc64 is not None or (recorded is not None and recorded.crc64 is not None)
+    digest = PartDigest(md5=True, crc64=has_crc64)
     hash_part(task.source, plan.part(stored.number), digest, task.read_gate)
     answer = Stored(status=200, etag=stored.etag, crc64=stored.crc64)
-    if confirms(answer, digest, task.proving) is not True:
+    if confirms(answer, digest, task.proving) is not True and not _is_hashed_as(recorded, digest):
         return None
     return Receipt(stored.number, stored.size, stored.etag, digest.md5, digest.crc64)
 
 
+def _is_hashed_as(recorded: Receipt | None, digest: PartDigest) -> bool:
+    if recorded is None:
+        return False
+    pairs = ((recorded.md5, digest.md5), (recorded.crc64, digest.crc64))
+    compared = [ours == now for ours, now in pairs if ours is not None]
+    return bool(compared) and all(compared)
+
+
 def resume_begun(task: Task, found: Checkpoint, stat: SourceStat, plan: Plan) -> Ledger | None:
-    """Take over the upload whose initiation was cut off after *found* was written; None where there is none."""
-    check_same_order(task, found, plan)
+    """Take over the upload whose initiation was cut off after *found* was written; None where there is none.
+
+    Nothing of it was sent, so that it may be cut as *plan* says.
+    """
+    check_same_order(task, found, None)
     upload_id = find_ours(task, frozenset(found.open_before))
     if upload_id is None:
         return None
-    meant = replace(found, stat=stat, part_size=plan.part_size)
+    sha256 = sha256_asked(task)
+    meant = replace(found, stat=stat, part_size=plan.part_size, growth=plan.growth, source_sha256=sha256)
     ledger = open_ledger(task, meant)
     ledger.adopt(replace(found.upload, upload_id=upload_id))
     return ledger
@@ -134,16 +170,18 @@ def recover(
 ) -> tuple[Ledger, Plan] | None:
     """Go on with the upload that a lost checkpoint was about: the one of *candidates* whose parts are this file's.
 
-    Every stored part must be equal to the file's part, so that nobody else's upload is taken for ours. None
-    where there is none.
+    Every stored part must be equal to the file's part, so that nobody else's upload is taken for ours; one
+    without parts must be known here as begun for this file. None where there is none.
     """
     for one in candidates:
-        upload = Upload(task.order.target, one.upload_id)
-        listed = list(task.store.list_parts(upload))
+        listed = parts_of(task, one.upload_id)
+        if listed is None:
+            continue
+        upload, is_known = _known(task, Upload(task.order.target, one.upload_id))
         fitted = plan if split_asked else _plan_of(listed, plan)
         receipts = [compare_with_file(task, stored, fitted) for stored in _fitting(listed, fitted)]
         kept = {receipt.number: receipt for receipt in receipts if receipt is not None}
-        if not kept or len(kept) < len(listed):
+        if len(kept) < len(listed) or not (kept or is_known):
             continue
         task.observe(
             events.Noted(
@@ -159,12 +197,19 @@ def recover(
             receipts=kept,
             created=task.clock(),
             headers_digest=task.order.headers_digest,
+            source_sha256=sha256_asked(task),
             completing=task.headers("complete"),
         )
         ledger = open_ledger(task, found, is_first=True)
         ledger.write()
         return ledger, fitted
     return None
+
+
+def _known(task: Task, upload: Upload) -> tuple[Upload, bool]:
+    """Return *upload* with its token where this machine remembers it, and whether it was begun for this source."""
+    entry = registry.find(upload)
+    return (upload, False) if entry is None else (entry.upload, entry.source == str(task.source))
 
 
 def _plan_of(listed: list[StoredPart], plan: Plan) -> Plan:

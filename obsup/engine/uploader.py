@@ -4,31 +4,41 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import TypeVar
 
 from obsup import events
-from obsup.engine.begin import begin, open_uploads
 from obsup.engine.connect import Connection
 from obsup.engine.crew import open_crew
 from obsup.engine.dispatch import dispatch
-from obsup.engine.finish import Finished, PartsUnfit, complete, finisher_of
+from obsup.engine.finish import Finished, PartsUnfit, complete
 from obsup.engine.flight import Flight
-from obsup.engine.ledger import Ledger, check_place, load_checkpoint, open_ledger
+from obsup.engine.ground import find_finished, is_split_asked, stand
+from obsup.engine.ledger import Ledger, check_place, load_checkpoint
 from obsup.engine.order import Order, Result
 from obsup.engine.outcome import outcome, outcome_of_nothing
-from obsup.engine.plan import DEFAULT_PART_SIZE, Plan, make_plan
+from obsup.engine.plan import DEFAULT_PART_SIZE, Plan, fit_part_size, make_plan
 from obsup.engine.progress import Tally
 from obsup.engine.receipt import with_receipt
-from obsup.engine.resume import give_up, reconcile, recover, resume, resume_begun
+from obsup.engine.resume import give_up, reconcile, resume
 from obsup.engine.single import put_whole
 from obsup.engine.stop import StopSignal
 from obsup.engine.task import Task
 from obsup.engine.verify import find_identical
 from obsup.engine.worker import PartJob
-from obsup.errors import Busy, SourceChanged, Stopped, UploadGone
+from obsup.errors import Busy, SourceChanged, SourceUnreadable, Stopped, UploadGone
 from obsup.local.checkpoint import Checkpoint
 from obsup.local.lock import UploadLock
-from obsup.local.source import FileWindow, Gate, changes, check_readable, check_unchanged, stat_source
+from obsup.local.source import (
+    CHANGE_TIME,
+    FileWindow,
+    Gate,
+    changes,
+    check_readable,
+    check_unchanged,
+    stat_at_rest,
+    stat_source,
+)
 from obsup.model import Part, Receipt, SourceStat, Upload
 from obsup.store.verdicts import explain
 
@@ -72,7 +82,7 @@ class Uploader:
         task, order, stop = self._task, self._order, self._stop
         try:
             check_place(order)
-            stat = stat_source(order.source)
+            stat = stat_at_rest(order.source)
             check_readable(order.source)
             plan = make_plan(stat.size, task.dialect.limits, parts=order.parts, part_size=order.part_size)
             task.headers("initiate")  # what the dialect lacks is said before anything is sent
@@ -84,8 +94,8 @@ class Uploader:
             raise
 
     def _initiate_locked(self, stat: SourceStat, plan: Plan) -> tuple[Checkpoint, Plan]:
-        ledger, plan = self._stand(self._found(), stat, plan)
-        return ledger.checkpoint, plan
+        ground = stand(self._task, self._found(), stat, plan)
+        return ground.ledger.checkpoint, ground.plan
 
     def _found(self) -> Checkpoint | None:
         """Return the checkpoint to go on with; with --restart its upload is given up instead."""
@@ -103,9 +113,11 @@ class Uploader:
         found = self._found()
         if found is None and self._fits_one_request(plan):
             return self._put(stat)
-        ledger, plan = self._stand(found, stat, plan)
+        ground = stand(self._task, found, stat, plan)
+        ledger, plan, finished = ground.ledger, ground.plan, ground.finished
         self._announce(plan, ledger.receipts)
-        finished, plan = self._send_and_finish(ledger, plan)
+        if finished is None:
+            finished, plan = self._send_and_finish(ledger, plan)
         ledger.remove()
         return self._result(ledger.upload, plan, finished)
 
@@ -120,45 +132,12 @@ class Uploader:
             except SourceChanged:
                 if not left or self._order.on_change == "fail":
                     raise
-                stat = stat_source(self._task.source)
+                stat = stat_at_rest(self._task.source)
         raise AssertionError("the last round returns or raises")
-
-    @property
-    def _is_split_asked(self) -> bool:
-        return self._order.parts is not None or self._order.part_size is not None
 
     def _fits_one_request(self, plan: Plan) -> bool:
         """Return whether a single PutObject does: three calls for one part are not worth it."""
-        return plan.count == 1 and plan.size <= DEFAULT_PART_SIZE and not self._is_split_asked
-
-    def _stand(self, found: Checkpoint | None, stat: SourceStat, plan: Plan) -> tuple[Ledger, Plan]:
-        """Return the record to go on with: of the upload that was begun, or of a new one."""
-        task = self._task
-        if found is not None and not found.upload.upload_id:
-            ledger = resume_begun(task, found, stat, plan)
-            return ledger or begin(task, stat, plan, before=frozenset(found.open_before)), plan
-        if found is not None:
-            try:
-                return resume(task, found, stat, plan if self._is_split_asked else None)
-            except UploadGone:
-                return self._stand_without(found, stat, plan)
-        listed = [] if self._order.restart else open_uploads(task)
-        recovered = recover(task, listed, stat, plan, split_asked=self._is_split_asked)
-        return recovered or (begin(task, stat, plan, before=frozenset(one.upload_id for one in listed)), plan)
-
-    def _stand_without(self, found: Checkpoint, stat: SourceStat, plan: Plan) -> tuple[Ledger, Plan]:
-        """The store knows the upload no more: it was completed by the run before, or nothing of it is left."""
-        recorded = Plan(found.stat.size, found.part_size)
-        is_whole = len(found.receipts) == recorded.count and not changes(found.stat, stat)
-        if is_whole and finisher_of(self._task, found.upload, found.receipts, recorded).look() is not None:
-            return open_ledger(self._task, found), recorded
-        self._tally(
-            events.Noted(
-                f"the store no longer knows upload {found.upload.upload_id}: it was aborted or has expired; "
-                "beginning again"
-            )
-        )
-        return begin(self._task, stat, plan, before=frozenset()), plan
+        return plan.count == 1 and plan.size <= DEFAULT_PART_SIZE and not is_split_asked(self._order)
 
     def _announce(self, plan: Plan, kept: Mapping[int, Receipt]) -> None:
         resumed = sum(one.size for one in kept.values())
@@ -171,18 +150,51 @@ class Uploader:
                 self._send_missing(ledger, plan)
                 return self._finish(ledger, plan), plan
             except PartsUnfit as exc:
-                if not left:
-                    raise explain(exc.failure, doing=f"completing {self._order.target}") from exc
-                ledger.receipts = reconcile(self._task, ledger.checkpoint, ledger.checkpoint.stat, plan)
+                plan = self._mend(ledger, plan, exc, is_last=not left)
             except SourceChanged:
-                if not left or self._order.on_change == "fail":
+                if not left or not self._may_follow(ledger):
                     raise
                 plan = self._follow_source(ledger)
+            except UploadGone:
+                # Somebody else completed it, or it was aborted.
+                found = find_finished(self._task, ledger.checkpoint, stat_source(self._task.source))
+                if found is None:
+                    raise
+                return found, plan
         raise AssertionError("the last round returns or raises")
+
+    def _mend(self, ledger: Ledger, plan: Plan, unfit: PartsUnfit, *, is_last: bool) -> Plan:
+        """Have the parts sent again that Complete found unfit. Raises DataMismatch where that was done already."""
+        larger = fit_part_size(plan.size, DEFAULT_PART_SIZE, self._task.dialect.limits)
+        if is_last or (unfit.are_too_small and plan.part_size >= larger):
+            raise explain(unfit.failure, doing=f"completing {self._order.target}") from unfit
+        checkpoint = ledger.checkpoint
+        if not unfit.are_too_small:
+            ledger.receipts = reconcile(self._task, checkpoint, checkpoint.stat, plan)
+            return plan
+        self._tally(
+            events.Noted(f"this bucket wants larger parts: all is sent again in parts of {larger} bytes")
+        )
+        ledger.rebase(replace(checkpoint, part_size=larger, receipts={}, enlarged_from=plan.part_size))
+        ledger.write()
+        plan = Plan(plan.size, larger)
+        self._announce(plan, {})
+        return plan
+
+    def _may_follow(self, ledger: Ledger) -> bool:
+        """Return whether to go on with a source that changed: asked for, or only its change time tells of it.
+
+        A rename of a link or a chmod moves that as well as a write: what is stored is compared, and decides.
+        """
+        try:
+            now = stat_source(self._task.source)
+        except SourceUnreadable:
+            return False
+        return self._order.on_change == "resend" or changes(ledger.checkpoint.stat, now) == [CHANGE_TIME]
 
     def _follow_source(self, ledger: Ledger) -> Plan:
         """Take the source as it is now: what is stored and still the same stays, the rest is to be sent again."""
-        stat = stat_source(self._task.source)
+        stat = stat_at_rest(self._task.source)
         fresh, plan = resume(self._task, ledger.checkpoint, stat, None)
         ledger.rebase(fresh.checkpoint)
         self._announce(plan, ledger.receipts)

@@ -57,7 +57,8 @@ class Checkpoint:
 
     Of a stream, ``source`` is its name (no path), ``stat`` is all zeros, and ``growth`` says that the part size is
     multiplied (by the first number) after every so many parts (the second); None: it stays. ``completing`` are
-    the headers that Complete is to carry, so that who completes need not know the object's options.
+    the headers that Complete is to carry, so that who completes need not know the object's options. Where the
+    bucket wanted larger parts than were asked for, ``enlarged_from`` is the part size that was, in bytes.
     """
 
     source: str
@@ -71,6 +72,7 @@ class Checkpoint:
     open_before: tuple[str, ...] = ()
     growth: tuple[int, int] | None = None
     completing: Mapping[str, str] = field(default_factory=dict)
+    enlarged_from: int | None = None
     format: int = FORMAT
 
 
@@ -145,6 +147,7 @@ def encode(checkpoint: Checkpoint) -> bytes:
         "openBefore": list(checkpoint.open_before),
         "growth": checkpoint.growth,
         "completing": dict(checkpoint.completing),
+        "enlargedFrom": checkpoint.enlarged_from,
         "parts": [
             [one.number, one.size, one.etag, one.md5, one.crc64]
             for one in sorted(checkpoint.receipts.values(), key=lambda receipt: receipt.number)
@@ -191,6 +194,7 @@ def _from_plain(plain: dict[str, Any]) -> Checkpoint:
         open_before=tuple(str(one) for one in plain["openBefore"]),
         growth=_growth(plain.get("growth")),
         completing={str(name): str(value) for name, value in plain["completing"].items()},
+        enlarged_from=_optional(plain.get("enlargedFrom"), int),
     )
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import stat as stat_module
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +17,7 @@ from obsup.model import Part, SourceStat
 from obsup.units import MIB
 
 BLOCK = 1 * MIB
+CHANGE_TIME = "change time"
 
 Gate = Callable[[int], int]
 """Asked before so many bytes are read: returns how many of them may go now. It may wait, and it may raise."""
@@ -37,6 +40,26 @@ def stat_source(path: Path) -> SourceStat:
             f"{quoted(path)} is no regular file", "parts need offsets", "pipe it in: obsup upload - TARGET"
         )
     return SourceStat(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_dev, found.st_ino)
+
+
+def stat_at_rest(
+    path: Path,
+    *,
+    time_ns: Callable[[], int] = time.time_ns,
+    pause: Callable[[float], object] = time.sleep,
+) -> SourceStat:
+    """Return the identity of the file, taken so long after its last change that another one would show.
+
+    Within one tick of the file system's clock a second write leaves the same times behind. Waits for 20 ms at
+    most, or 2 s where the file system keeps whole seconds. Raises SourceUnreadable.
+    """
+    found = stat_source(path)
+    tick_ns = 20_000_000 if found.ctime_ns % 1_000_000_000 else 2_000_000_000
+    age_ns = time_ns() - found.ctime_ns
+    if not -tick_ns < age_ns < tick_ns:
+        return found
+    pause(min(tick_ns - age_ns, tick_ns) / 1e9)
+    return stat_source(path)
 
 
 def check_readable(path: Path) -> None:
@@ -67,7 +90,7 @@ def changes(before: SourceStat, now: SourceStat) -> list[str]:
     if before.mtime_ns != now.mtime_ns:
         found.append("modification time")
     elif before.ctime_ns != now.ctime_ns:
-        found.append("change time")
+        found.append(CHANGE_TIME)
     if (before.device, before.inode) != (now.device, now.inode):
         found.append("it is another file")
     return found
@@ -162,6 +185,18 @@ def hash_part(path: Path, part: Part, digest: PartDigest, gate: Gate | None = No
             pass
     finally:
         body.close()
+
+
+def sha256_of(path: Path, gate: Gate | None = None) -> str:
+    """Return the SHA-256 of the whole file in hex. Raises as PartBody does."""
+    whole = hashlib.sha256()
+    body = PartBody(path, Part(1, 0, stat_source(path).size), gate=gate)
+    try:
+        while block := body.read():
+            whole.update(block)
+    finally:
+        body.close()
+    return whole.hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,7 @@ class Action(Enum):
     RENEW_KEYS = "read the credentials again, then try again"
     SET_CLOCK = "take over the server's clock, then try again"
     REPAIR = "list the parts and send again what does not fit"
+    ENLARGE = "send again in larger parts, under the same upload id"
     FAIL = "stop, keep everything"
 
 
@@ -226,7 +227,7 @@ VERDICTS: tuple[Verdict, ...] = (
         code="InvalidPart InvalidPartOrder",
     ),
     _row(
-        Action.FAIL,
+        Action.ENLARGE,
         DataMismatch,
         "this bucket wants larger parts than its kind usually does (OBS 2.0: 5 MB)",
         "begin again with --restart --part-size 9M",

@@ -1,0 +1,106 @@
+"""What a run stands on: an upload that was begun, one that a lost checkpoint was about, its object, or a new upload."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from obsup import events
+from obsup.engine.begin import begin, open_uploads
+from obsup.engine.finish import Finished, finisher_of, guard
+from obsup.engine.ledger import Ledger, open_ledger
+from obsup.engine.order import Order
+from obsup.engine.plan import Plan
+from obsup.engine.resume import recover, resume, resume_begun
+from obsup.engine.task import Task
+from obsup.errors import UploadGone
+from obsup.local.checkpoint import Checkpoint
+from obsup.local.digest import PartDigest
+from obsup.local.source import changes, hash_part
+from obsup.model import Part, Receipt, SourceStat
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """The record to go on with, and its plan. ``finished``: an earlier run completed it, and its object is proved."""
+
+    ledger: Ledger
+    plan: Plan
+    finished: Finished | None = None
+
+
+def is_split_asked(order: Order) -> bool:
+    """Return whether the user decided how the source is cut."""
+    return order.parts is not None or order.part_size is not None
+
+
+def stand(task: Task, found: Checkpoint | None, stat: SourceStat, plan: Plan) -> Ground:
+    """Return what to go on with: the upload of *found*, where there is one and the store knows it, or another.
+
+    Raises as ``resume`` does.
+    """
+    if found is None:
+        return _recover_or_begin(task, stat, plan)
+    if not found.upload.upload_id:
+        ledger = resume_begun(task, found, stat, plan)
+        return Ground(ledger or begin(task, stat, plan, before=frozenset(found.open_before)), plan)
+    try:
+        return Ground(*resume(task, found, stat, plan if is_split_asked(task.order) else None))
+    except UploadGone:
+        return _stand_without(task, found, stat, plan)
+
+
+def _recover_or_begin(task: Task, stat: SourceStat, plan: Plan) -> Ground:
+    listed = open_uploads(task)
+    # What --restart was to give up was given up; who else has an upload open is not asked to share it.
+    candidates = [] if task.order.restart else listed
+    recovered = recover(task, candidates, stat, plan, split_asked=is_split_asked(task.order))
+    if recovered is not None:
+        return Ground(*recovered)
+    return Ground(begin(task, stat, plan, before=frozenset(one.upload_id for one in listed)), plan)
+
+
+def _stand_without(task: Task, found: Checkpoint, stat: SourceStat, plan: Plan) -> Ground:
+    """The store knows the upload no more: it was completed by the run before, or nothing of it is left."""
+    finished = find_finished(task, found, stat)
+    if finished is not None:
+        return Ground(open_ledger(task, found), _plan_of(found), finished)
+    task.observe(
+        events.Noted(
+            f"the store no longer knows upload {found.upload.upload_id}: it was aborted or has expired; "
+            "beginning again"
+        )
+    )
+    listed = open_uploads(task)
+    return Ground(begin(task, stat, plan, before=frozenset(one.upload_id for one in listed)), plan)
+
+
+def find_finished(task: Task, found: Checkpoint, stat: SourceStat) -> Finished | None:
+    """Return the object where the upload of *found*, which is no more, made it and it is the source as it is now.
+
+    Where receipts are missing, or the identity of the source does not vouch for them, the source is hashed.
+    """
+    plan = _plan_of(found)
+    if stat.size != found.stat.size:
+        return None
+    is_same = not changes(found.stat, stat) and not task.order.verify_source
+    receipts = found.receipts
+    if not is_same or len(receipts) != plan.count:
+        info = task.store.head_object(task.order.target)
+        if info is None or info.size != stat.size:
+            return None
+        receipts = {part.number: _hash(task, part) for part in plan.parts()}
+    finished = finisher_of(task, found.upload, receipts, plan).look()
+    if finished is None or not (is_same or finished.verified in ("etag", "crc64")):
+        return None
+    return replace(finished, receipts=tuple(guard(receipts, plan)))
+
+
+def _hash(task: Task, part: Part) -> Receipt:
+    """Return the receipt of a part that was not sent now: its digests, without an ETag."""
+    digest = PartDigest(md5=True, crc64=task.proving.crc64)
+    hash_part(task.source, part, digest, task.read_gate)
+    return Receipt(part.number, part.size, "", digest.md5, digest.crc64)
+
+
+def _plan_of(found: Checkpoint) -> Plan:
+    return Plan(found.stat.size, found.part_size)
