@@ -18,6 +18,8 @@ def defaults_from_config(ctx: click.Context) -> None:
     layers: dict[str, Any] = dict(config.defaults)
     if profile_name:
         layers.update(config.find_profile(str(profile_name)).options)
+        # --profile was read before the file that names it: credentials are looked for in it all the same.
+        ctx.params["profile"] = str(profile_name)
     parameters = {_key(parameter): parameter.name for parameter in ctx.command.params}
     ctx.default_map = {
         str(parameters[key]): value for key, value in layers.items() if parameters.get(key) is not None

@@ -49,14 +49,6 @@ def _sentence(text: str) -> str:
     return text if text.endswith((".", "?", "…")) or ": obsup " in text else f"{text}."
 
 
-def tell_failure(error: ObsupError, values: dict[str, Any], *, command: str, resume: str | None) -> int:
-    """Say what happened, why and what next, for people and where asked for as JSON; return the exit code."""
-    say(error_lines(error, resume=resume))
-    if values["as_json"]:
-        answer_json(failure_fields(error, command=command, resume=resume))
-    return error.exit_code
-
-
 def say(text: str) -> None:
     """Say *text* on stderr; a reader that went away is no error."""
     try:
