@@ -135,7 +135,7 @@ R, S, D, C, F = Action.RETRY, Action.SLOW_DOWN, Action.RESEND, Action.RENEW_KEYS
         (401, "Unauthorized", C, Denied),
         (400, "InvalidPart", Action.REPAIR, DataMismatch),
         (400, "InvalidPartOrder", Action.REPAIR, DataMismatch),
-        (400, "EntityTooSmall", F, DataMismatch),
+        (400, "EntityTooSmall", Action.ENLARGE, DataMismatch),
         (404, "NoSuchUpload", F, UploadGone),
         (404, "NoSuchBucket", F, Refused),
         (404, "NotFound", F, Refused),
