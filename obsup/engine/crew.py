@@ -12,11 +12,12 @@ from urllib.parse import urlsplit
 
 from obsup import events
 from obsup.engine.connect import StoreSettings
-from obsup.engine.executors import HERE, Workers, open_executor, open_workers
+from obsup.engine.executors import HERE, Workers, check_spec, open_executor, open_workers
 from obsup.engine.remote import RemoteJob, run_remote
 from obsup.engine.task import Task
 from obsup.engine.worker import PartJob, send_part
 from obsup.errors import Denied, ObsupError, WorkerLost, WrongUsage
+from obsup.local.rate import RateLimit
 from obsup.model import Receipt, Upload
 from obsup.store.presigned import PresignedPart
 
@@ -55,12 +56,29 @@ class LocalCrew:
         self._executor.shutdown(wait=wait, cancel_futures=True)
 
 
+class _Promise(Future[Receipt]):
+    """The future of a part that may take several tries. Cancelled only while no worker has begun with it."""
+
+    under_way: Future[Receipt] | None = None
+    is_called_off = False
+
+    def cancel(self) -> bool:
+        """Call the part off; return whether that could be done."""
+        if self.under_way is None:
+            return False
+        self.is_called_off = True
+        if self.under_way.cancel():
+            return super().cancel()
+        self.is_called_off = False
+        return False
+
+
 @dataclass(slots=True)
 class _Errand:
     """One part on its way: what the driver promised, and how often it went wrong."""
 
     job: PartJob
-    promise: Future[Receipt]
+    promise: _Promise
     losses: int = 0
     was_denied: bool = False
 
@@ -68,8 +86,8 @@ class _Errand:
 class RemoteCrew:
     """Workers in other processes. A part whose worker died goes to another; progress comes by the part.
 
-    With *sign* each part carries its signed URL, anew for each try. Futures of the workers' executor end in
-    threads of that executor.
+    With *sign* each part carries its signed URL, anew for each try. The workers share the rate limit out. Futures of
+    the workers' executor end in threads of that executor.
     """
 
     def __init__(
@@ -77,20 +95,22 @@ class RemoteCrew:
         workers: Workers,
         settings: StoreSettings,
         *,
-        sign: Callable[[Upload, int], PresignedPart] | None,
-        observe: events.Observer,
+        sign: Callable[[Upload, int], PresignedPart] | None = None,
+        rate_bytes_per_s: float | None = None,
+        observe: events.Observer = events.ignore,
     ) -> None:
         self.size = workers.size
         self._workers = workers
         self._settings = settings
         self._sign = sign
+        self._rate_bytes_per_s = rate_bytes_per_s / workers.size if rate_bytes_per_s else None
         self._observe = observe
         self._lock = threading.Lock()
         self._generation = 0
 
     def send(self, job: PartJob) -> Future[Receipt]:
         """See Crew."""
-        errand = _Errand(job, Future())
+        errand = _Errand(job, _Promise())
         # A worker may have begun it: whoever waits for the promise must not call it off, and lose the receipt.
         errand.promise.set_running_or_notify_cancel()
         self._try(errand)
@@ -104,7 +124,7 @@ class RemoteCrew:
         """Hand the errand to a worker; what comes of it is taken in by ``_settle``."""
         job, sign = errand.job, self._sign
         presigned = sign(job.upload, job.part.number) if sign is not None else None
-        remote = RemoteJob(job, self._settings, presigned)
+        remote = RemoteJob(job, self._settings, presigned, self._rate_bytes_per_s)
         with self._lock:
             generation = self._generation
             try:
@@ -112,10 +132,13 @@ class RemoteCrew:
             except BrokenExecutor as exc:
                 future = Future()
                 future.set_exception(exc)
+        errand.promise.under_way = future if self._workers.calls_off else None
         future.add_done_callback(partial(self._settle, errand, generation))
 
     def _settle(self, errand: _Errand, generation: int, future: Future[Receipt]) -> None:
         """Pass the outcome on, or have the part sent again."""
+        if future.cancelled() and errand.promise.is_called_off:
+            return
         failure = CancelledError() if future.cancelled() else future.exception()
         try:
             if failure is not None and self._is_tried_again(errand, failure, generation):
@@ -171,34 +194,40 @@ def _as_told(failure: BaseException, job: PartJob) -> BaseException:
 
 
 def open_crew(task: Task) -> Crew:
-    """Return the crew that the order asks for. Raises WrongUsage, BadConfiguration, NotFinished."""
+    """Return the crew that the order asks for. Raises as ``open_workers`` does."""
     order = task.order
     if order.executor in HERE:
         run = partial(send_part, store=task.store, manner=task.manner)
         return LocalCrew(open_executor(order.executor, order.jobs), order.jobs, run)
-    _check_travels(task)
     return RemoteCrew(
         open_workers(order.executor, order.jobs),
         task.connection.settings,
         sign=task.connection.signer.sign if order.presign else None,
+        rate_bytes_per_s=task.limit.rate_bytes_per_s if isinstance(task.limit, RateLimit) else None,
         observe=task.observe,
     )
 
 
-def _check_travels(task: Task) -> None:
-    """Raise WrongUsage where a worker elsewhere would need a secret that must not travel."""
+def check_crew(task: Task) -> None:
+    """Raise what stands against the crew that the order asks for, before anything is sent.
+
+    As ``check_spec`` does; and WrongUsage where a worker elsewhere would need a secret, which must not travel.
+    """
     order, settings = task.order, task.connection.settings
+    check_spec(order.executor)
+    if order.executor in HERE:
+        return
     if settings.line.proxy and urlsplit(settings.line.proxy).password:
         raise WrongUsage(
             f"--proxy holds a password, which --executor {order.executor} would carry to the workers",
             "secrets never travel in a job",
             "leave out --proxy, and set HTTPS_PROXY in the environment of driver and workers",
         )
-    if task.limit is not None:
+    if task.limit is not None and not isinstance(task.limit, RateLimit):
         raise WrongUsage(
-            f"--limit-rate cannot hold back --executor {order.executor}",
-            "a worker in another process knows nothing of what the others send",
-            "leave out one of the two",
+            f"this limit cannot hold back --executor {order.executor}",
+            "only a rate can be shared out among workers in other processes",
+            "give a RateLimit",
         )
     if not order.presign:
         return

@@ -11,6 +11,7 @@ import signal
 import threading
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from importlib.util import find_spec
 from typing import Any, ParamSpec, Protocol, TypeVar
 
 from obsup.errors import BadConfiguration, NotFinished, WrongUsage
@@ -20,7 +21,8 @@ T = TypeVar("T")
 A = TypeVar("A")
 
 HERE = ("threads", "inline")
-CONNECT_TIMEOUT_S = 30.0
+PACKAGES = {"dask": "distributed", "mpi": "mpi4py"}
+CONNECT_TIMEOUT_S = 15.0
 
 
 class InlineExecutor(Executor):
@@ -37,9 +39,13 @@ class InlineExecutor(Executor):
 
 
 class Workers(Protocol):
-    """An executor whose workers are other processes, here or elsewhere: *size* calls run at once."""
+    """An executor whose workers are other processes, here or elsewhere: *size* calls run at once.
+
+    ``calls_off``: its futures tell a call that nobody has begun from one under way, and only that is cancelled.
+    """
 
     size: int
+    calls_off: bool
 
     def submit(self, call: Callable[[A], T], argument: A) -> Future[T]:
         """Have a worker call *call* with *argument*. Raises BrokenExecutor where there are no workers any more."""
@@ -56,6 +62,8 @@ class Workers(Protocol):
 
 class Processes:
     """Processes on this machine, started afresh so that no lock of ours is copied into them."""
+
+    calls_off = True
 
     def __init__(self, size: int) -> None:
         self.size = size
@@ -97,11 +105,11 @@ def _end_with_parent() -> None:
 class Dask:
     """The workers of a Dask cluster. When one dies, Dask itself gives its parts to another."""
 
+    calls_off = False
+
     def __init__(self, address: str) -> None:
-        try:
-            from distributed import Client
-        except ImportError as exc:
-            raise _not_installed("dask", "distributed") from exc
+        from distributed import Client
+
         try:
             self._client: Any = Client(address, timeout=CONNECT_TIMEOUT_S, set_as_default=False)
         except (OSError, ValueError) as exc:
@@ -139,20 +147,22 @@ class Dask:
 class Mpi:
     """The ranks of an MPI job other than the driver's."""
 
+    calls_off = True
+
     def __init__(self) -> None:
-        try:
-            from mpi4py import MPI
-            from mpi4py.futures import MPIPoolExecutor
-        except ImportError as exc:
-            raise _not_installed("mpi", "mpi4py") from exc
-        if MPI.COMM_WORLD.Get_size() < 2:
+        from mpi4py import MPI
+        from mpi4py.futures import MPIPoolExecutor
+
+        world = MPI.COMM_WORLD
+        # Under mpi4py.futures only the first rank gets here: the others are workers.
+        if world.Get_size() < 2 or world.Get_rank() != 0:
             raise WrongUsage(
                 "there are no MPI workers",
-                "obsup was not started by mpiexec or srun, or with one process only",
+                "obsup was not started under mpi4py.futures, or with one process only",
                 "start it as: mpiexec -n 5 python3 -m mpi4py.futures -m obsup upload … --executor mpi",
             )
         self._executor: Any = MPIPoolExecutor()
-        self.size = MPI.COMM_WORLD.Get_size() - 1
+        self.size = world.Get_size() - 1
 
     def submit(self, call: Callable[[A], T], argument: A) -> Future[T]:
         """See Workers."""
@@ -175,25 +185,27 @@ def open_executor(spec: str, jobs: int) -> Executor:
 def open_workers(spec: str, jobs: int) -> Workers:
     """Return the workers that *spec* names: processes, dask:ADDRESS or mpi. Only processes are as many as *jobs*.
 
-    Raises WrongUsage, BadConfiguration where a package is missing, NotFinished where nobody answers.
+    Raises WrongUsage where there are none, NotFinished where nobody answers; and as ``check_spec`` does.
     """
-    kind, _, address = spec.partition(":")
+    check_spec(spec)
     if spec == "processes":
         return Processes(jobs)
-    if spec == "mpi":
-        return Mpi()
-    if kind == "dask" and address:
-        return Dask(address)
-    raise WrongUsage(
-        f"there is no executor {spec!r}",
-        "there is: threads, inline, processes, dask:ADDRESS, mpi",
-        "choose one with --executor, for example dask:tcp://scheduler:8786",
-    )
+    return Mpi() if spec == "mpi" else Dask(spec.partition(":")[2])
 
 
-def _not_installed(extra: str, package: str) -> BadConfiguration:
-    return BadConfiguration(
-        f"--executor {extra} needs the package {package}",
-        "it is not installed in this environment",
-        f"install it with: pip install 'obsup[{extra}]'",
-    )
+def check_spec(spec: str) -> None:
+    """Raise WrongUsage where *spec* names no executor, BadConfiguration where the package that it needs is missing."""
+    kind, _, address = spec.partition(":")
+    if spec not in (*HERE, "processes", "mpi") and not (kind == "dask" and address):
+        raise WrongUsage(
+            f"there is no executor {spec!r}",
+            f"there is: {', '.join(HERE)}, processes, dask:ADDRESS, mpi",
+            "choose one with --executor, for example dask:tcp://scheduler:8786",
+        )
+    package = PACKAGES.get(kind)
+    if package is not None and find_spec(package) is None:
+        raise BadConfiguration(
+            f"--executor {spec} needs the package {package}",
+            "it is not installed in this environment",
+            f"install it with: pip install 'obsup[{kind}]'",
+        )

@@ -16,6 +16,7 @@ from obsup import events
 from obsup.engine.connect import StoreSettings, connect
 from obsup.engine.worker import Manner, PartJob, send_content
 from obsup.errors import ObsupError, SourceChanged, SourceUnreadable
+from obsup.local.rate import RateLimit
 from obsup.local.source import FileWindow, changes, quoted, stat_source
 from obsup.model import Credentials, Receipt, SourceStat, Stored, Upload
 from obsup.store.clock import ServerClock
@@ -27,11 +28,15 @@ from obsup.store.transport import LineSettings, Transport
 
 @dataclass(frozen=True, slots=True)
 class RemoteJob:
-    """One part for a worker elsewhere: the part, the store, and the signed URL where the worker holds no keys."""
+    """One part for a worker elsewhere: the part, the store, and the signed URL where the worker holds no keys.
+
+    ``rate_bytes_per_s`` is this part's share of the rate limit.
+    """
 
     job: PartJob
     settings: StoreSettings
     presigned: PresignedPart | None = None
+    rate_bytes_per_s: float | None = None
 
 
 def run_remote(remote: RemoteJob) -> Receipt:
@@ -60,7 +65,9 @@ def _send(remote: RemoteJob) -> Receipt:
     check_same_file(path, job.stat, seen)
     # From here on this host's own view is what must not change.
     window = FileWindow(path, job.part, seen)
-    return send_content(window, job.upload, _open_store(remote), Manner(job.proving, job.content_md5))
+    rate = remote.rate_bytes_per_s
+    manner = Manner(job.proving, job.content_md5, gate=RateLimit(rate) if rate else None)
+    return send_content(window, job.upload, _open_store(remote), manner)
 
 
 def check_same_file(path: Path, planned: SourceStat, seen: SourceStat) -> None:

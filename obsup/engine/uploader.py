@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from obsup import events
 from obsup.engine.connect import Connection
-from obsup.engine.crew import open_crew
+from obsup.engine.crew import check_crew, open_crew
 from obsup.engine.dispatch import dispatch
 from obsup.engine.finish import Finished, PartsUnfit, complete
 from obsup.engine.flight import Flight
@@ -85,7 +85,8 @@ class Uploader:
             stat = stat_at_rest(order.source)
             check_readable(order.source)
             plan = make_plan(stat.size, task.dialect.limits, parts=order.parts, part_size=order.part_size)
-            task.headers("initiate")  # what the dialect lacks is said before anything is sent
+            task.headers("initiate")  # what cannot be is said before anything is sent
+            check_crew(task)
             is_patient = order.if_running == "wait"
             with UploadLock(order.target, wait=is_patient, stopped=lambda: stop.reason is not None):
                 return work(stat, plan)

@@ -48,6 +48,7 @@ class RateLimit:
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
+        self.rate_bytes_per_s = rate_bytes_per_s
         self._pace = Pace(rate_bytes_per_s)
         self._lock = threading.Lock()
         self._check = check
