@@ -1,0 +1,110 @@
+"""However long the stream: so much memory and no more, and no faster than the store takes it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from obsup import Credentials, events, upload_file
+from obsup.sandbox import Sandbox
+from obsup.units import KIB, MIB
+
+PART = 100 * KIB
+JOBS = 5
+# What the allocator and the sockets may take beside the parts.
+SLACK = 24 * MIB
+
+
+@pytest.fixture
+def environment() -> Iterator[dict[str, str]]:
+    """A store in a process of its own that hashes what it gets and keeps nothing; the variables that lead to it."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "obsup.sandbox", "--discard"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        lines = [process.stdout.readline() for _ in range(4)]
+        variables = dict(line.removeprefix("export ").strip().split("=", 1) for line in lines)
+        yield {name: value.strip("'") for name, value in variables.items()}
+        process.terminate()
+
+
+def peak_memory(environment: dict[str, str], size: int, *words: str) -> int:
+    """Pipe *size* bytes into ``obsup upload -``; return the most memory that it had, in bytes."""
+    with subprocess.Popen(["head", "-c", str(size), "/dev/zero"], stdout=subprocess.PIPE) as producer:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "obsup", "upload", "-", "bucket/key", "-j", str(JOBS), *words],
+            env={**os.environ, **environment},
+            stdin=producer.stdout,
+        )
+        assert producer.stdout is not None
+        producer.stdout.close()
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    return usage.ru_maxrss * 1024
+
+
+def test_a_gigabyte_takes_the_memory_of_six_parts(environment: dict[str, str]) -> None:
+    """(Parts in flight + 1) × part size, as --help says."""
+    bare = peak_memory(environment, 1)
+    assert peak_memory(environment, 10**9) - bare <= (JOBS + 1) * 9 * MIB + SLACK
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [((), 256 * MIB), (("--part-size", "9M"), (JOBS + 1) * 9 * MIB)],
+    ids=["grown", "fixed"],
+)
+def test_ten_gigabytes(environment: dict[str, str], words: tuple[str, ...], parts: int) -> None:
+    """Grown parts are fewer at a time: 256 MiB for 10 GB; parts of a fixed size take what they took for 1 GB."""
+    bare = peak_memory(environment, 1)
+    assert peak_memory(environment, 10**10, *words) - bare <= parts + SLACK
+
+
+class Endless:
+    """A producer that is always ready, and remembers how far it was ahead of the store."""
+
+    def __init__(self, size: int) -> None:
+        self._left = size
+        self._read = 0
+        self._stored = 0
+        self.ahead = 0
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Return as much as is asked for."""
+        taken = min(size, self._left)
+        self._left -= taken
+        self._read += taken
+        self.ahead = max(self.ahead, self._read - self._stored)
+        return b"x" * taken
+
+    def observe(self, event: events.Event) -> None:
+        """Hear what is stored."""
+        if isinstance(event, events.PartStored):
+            self._stored += event.size
+
+
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_a_slow_store_stops_the_reader(sandbox: Sandbox, jobs: int) -> None:
+    """What is read and not stored is what is in memory: the parts in flight, one more, and a look ahead."""
+    sandbox.add_fault("slow=600K,op=part")
+    source = Endless(10 * PART)
+    upload_file(
+        source,
+        "bucket/key",
+        endpoint=sandbox.endpoint,
+        credentials=Credentials(sandbox.access_key, sandbox.secret_key),
+        part_size=PART,
+        jobs=jobs,
+        observer=source.observe,
+    )
+    assert jobs * PART < source.ahead <= (jobs + 2) * PART

@@ -1,0 +1,332 @@
+"""The same stream fed again goes on where it was cut off; another one is refused before anything is sent."""
+
+from __future__ import annotations
+
+import io
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from obsup.api import Connecting, Order, StopSignal, StreamUploader, connect
+from obsup.engine.progress import Tally
+from obsup.engine.settings import settle_target
+from obsup.errors import ObsupError, SourceChanged
+from obsup.local import checkpoint as checkpoints
+from obsup.local.checkpoint import Checkpoint
+from obsup.local.stream_source import FileObject
+from obsup.model import SourceStat, Upload
+from obsup.sandbox import Sandbox
+from obsup.units import KIB, MIB
+from tests.pipes import Bash
+from tests.shell import Shell
+
+MakeFile = Callable[..., Path]
+PART = 100 * KIB
+UPLOAD = "obsup upload - bucket/key --part-size 100K --checkpoint state.json --json"
+
+
+@pytest.fixture
+def bash(shell: Shell, tmp_path: Path) -> Bash:
+    """Bash with obsup in it."""
+    return Bash.beside(shell, tmp_path / "bin")
+
+
+@pytest.fixture
+def cut_off(shell: Shell, sandbox: Sandbox, make_file: MakeFile) -> bytes:
+    """A stream of ten parts, killed with SIGKILL once seven were stored; returns the whole of it."""
+    data = make_file(10 * PART - 1000).read_bytes()
+    with subprocess.Popen(
+        [sys.executable, "-m", *UPLOAD.split()],
+        cwd=shell.folder,
+        env={**os.environ, **shell.environment},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+    ) as process:
+        assert process.stdin is not None
+        process.stdin.write(data[: 7 * PART + 5000])
+        process.stdin.flush()
+        while sum(one.status == 200 for one in sandbox.requests if one.operation == "part") < 7:
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+    assert [len(one.parts) for one in sandbox.uploads()] == [7]
+    return data
+
+
+def sent(sandbox: Sandbox, since: int) -> list[int]:
+    """Return the part numbers that were sent since the request number *since*."""
+    return sorted(one.part_number or 0 for one in sandbox.requests[since:] if one.operation == "part")
+
+
+def test_killed_after_part_seven_and_fed_again(bash: Bash, sandbox: Sandbox, cut_off: bytes) -> None:
+    """What is stored is compared and not sent; the object is the stream, whole."""
+    before = len(sandbox.requests)
+    outcome = bash.run(f"cat bigfile | {UPLOAD}")
+    assert outcome.code == 0, outcome.err
+    assert sent(sandbox, before) == [8, 9, 10]
+    assert (outcome.json["sentParts"], outcome.json["parts"]) == (3, 10)
+    assert sandbox.object_path("bucket", "key").read_bytes() == cut_off
+    assert sandbox.uploads() == []
+    assert not (bash.shell.folder / "state.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("alter", "said"),
+    [
+        (lambda data: b"X" + data[1:], "part 1 differs"),
+        (lambda data: data[: 6 * PART + 7] + b"X" + data[6 * PART + 8 :], "part 7 differs"),
+        (lambda data: data[: 3 * PART - 1], "part 3 differs"),
+        (lambda data: data[: 3 * PART], "it ends in part 3, and part 7 is stored"),
+    ],
+    ids=["first byte", "last stored part", "short", "short at a boundary"],
+)
+def test_an_altered_stream_is_refused(
+    bash: Bash, sandbox: Sandbox, cut_off: bytes, alter: Callable[[bytes], bytes], said: str
+) -> None:
+    """65 before anything is sent; the upload stays, and the right stream still goes on with it."""
+    (bash.shell.folder / "altered").write_bytes(alter(cut_off))
+    before = len(sandbox.requests)
+    outcome = bash.run(f"cat altered | {UPLOAD}")
+    assert outcome.code == 65
+    assert said in outcome.err
+    assert "--restart" in outcome.err
+    assert sent(sandbox, before) == []
+    assert "abort" not in [one.operation for one in sandbox.requests]
+    assert bash.run(f"cat bigfile | {UPLOAD}").json["sentParts"] == 3
+
+
+def test_a_stream_that_differs_after_what_is_stored_is_the_same(
+    bash: Bash, sandbox: Sandbox, cut_off: bytes
+) -> None:
+    """What was never stored may be anything: the object is what was fed last, throughout."""
+    longer = cut_off[: 8 * PART] + b"another end" * 50_000
+    (bash.shell.folder / "longer").write_bytes(longer)
+    assert bash.run(f"cat longer | {UPLOAD}").code == 0
+    assert sandbox.object_path("bucket", "key").read_bytes() == longer
+
+
+def test_restart_begins_again_with_another_stream(bash: Bash, sandbox: Sandbox, cut_off: bytes) -> None:
+    """--restart aborts what was begun and sends all of the new one."""
+    (bash.shell.folder / "other").write_bytes(cut_off[::-1])
+    outcome = bash.run(f"cat other | {UPLOAD} --restart")
+    assert outcome.json["sentParts"] == 10
+    assert sandbox.object_path("bucket", "key").read_bytes() == cut_off[::-1]
+    assert sandbox.uploads() == []
+
+
+def test_progress_of_a_replay_counts_what_was_there(bash: Bash, cut_off: bytes) -> None:
+    """Seven parts are there already: they are done, and not sent."""
+    outcome = bash.run(f"cat bigfile | {UPLOAD} --progress json")
+    last = outcome.err.splitlines()[-1]
+    assert f'"transferred": {len(cut_off)}, "total": null' in last
+    assert '"partsDone": 10, "parts": null' in last
+
+
+def test_an_upload_that_the_store_forgot_begins_again(bash: Bash, sandbox: Sandbox, cut_off: bytes) -> None:
+    """Aborted or expired meanwhile: said, and sent anew."""
+    sandbox.add_fault("forget-upload,op=parts")
+    outcome = bash.run(f"cat bigfile | {UPLOAD}")
+    assert outcome.code == 0
+    assert "beginning again" in outcome.err
+    assert sandbox.object_path("bucket", "key").read_bytes() == cut_off
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "said"),
+    [
+        ("sed -i s/bucket/becket/ state.json", 65, "is of no use"),
+        ("printf garbage > state.json", 65, "is of no use"),
+        ("export WORDS='--part-size 200K'", 2, "parts of 100K, not of 200K"),
+        ("export WORDS='--metadata a=b'", 2, "other object options"),
+    ],
+)
+def test_a_checkpoint_that_does_not_fit(
+    bash: Bash, sandbox: Sandbox, cut_off: bytes, change: str, code: int, said: str
+) -> None:
+    """Said, and nothing is overwritten, aborted or sent."""
+    before = len(sandbox.requests)
+    outcome = bash.run(f"{change}; cp state.json copy; cat bigfile | {UPLOAD} $WORDS")
+    assert outcome.code == code
+    assert said in outcome.err
+    assert [one.operation for one in sandbox.requests[before:]] == []
+    assert bash.run("cmp state.json copy").code == 0
+
+
+def test_the_checkpoint_of_another_target(bash: Bash, sandbox: Sandbox, cut_off: bytes) -> None:
+    """Not even --restart touches an upload that is another object's."""
+    for words in ("", "--restart"):
+        outcome = bash.run(f"cat bigfile | {UPLOAD.replace('bucket/key', 'bucket/other')} {words}")
+        assert outcome.code == 2
+        assert "about bucket/key" in outcome.err
+    assert [len(one.parts) for one in sandbox.uploads()] == [7]
+
+
+class Replayed:
+    """An upload in the store of which some parts are stored and recorded, as a killed run leaves it."""
+
+    def __init__(self, sandbox: Sandbox, folder: Path, *, scheme: str = "obs", part_size: int = PART) -> None:
+        self.part_size = part_size
+        self.stop = StopSignal()
+        self.tally = Tally(None)
+        environ = {"AccessKeyID": sandbox.access_key, "SecretAccessKey": sandbox.secret_key}
+        connecting = Connecting(endpoint=sandbox.endpoint, region="region", backoff_s=0.01)
+        self.target, settings = settle_target(f"{scheme}://bucket/key", connecting)
+        self.connection = connect(settings, sleep=self.stop.sleep, environ=environ, observe=self.tally)
+        self.path = folder / "state.json"
+        self.upload = Upload(self.target, self.connection.store.initiate(self.target, {}))
+
+    def store(self, number: int, data: bytes) -> None:
+        """Store part *number*."""
+        body = Body(data)
+        self.connection.store.upload_part(self.upload, number, lambda: body)
+
+    def record(self, order: Order) -> None:
+        """Write the checkpoint; the store's own digests are what the parts can be compared with."""
+        checkpoints.save(
+            self.path,
+            Checkpoint(
+                source="-",
+                stat=SourceStat(0, 0, 0, 0, 0),
+                upload=self.upload,
+                part_size=self.part_size,
+                receipts={},
+                created=0.0,
+                headers_digest=order.headers_digest,
+            ),
+        )
+
+    def feed(self, data: bytes, *, jobs: int = 5) -> int:
+        """Upload the stream *data*; return how many parts were sent."""
+        order = Order(Path("-"), self.target, part_size=self.part_size, jobs=jobs, checkpoint=self.path)
+        if not self.path.exists():
+            self.record(order)
+        source = FileObject(io.BytesIO(data))
+        return (
+            StreamUploader(self.connection, order, source, tally=self.tally, stop=self.stop).run().sent_parts
+        )
+
+
+class Body(io.BytesIO):
+    """Bytes as the body of a request."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        self.size = len(data)
+
+
+def cut(data: bytes, number: int, size: int = PART) -> bytes:
+    """Return part *number* of *data*."""
+    return data[(number - 1) * size : number * size]
+
+
+@pytest.mark.parametrize(("scheme", "part_size"), [("obs", PART), ("oss", PART), ("s3", 5 * MIB)])
+def test_the_stores_own_digests_do(sandbox: Sandbox, tmp_path: Path, scheme: str, part_size: int) -> None:
+    """Parts that were in flight when the last run died are stored and not recorded: MD5 or CRC-64 tell them."""
+    data = random.Random(1).randbytes(3 * part_size - 1)
+    replayed = Replayed(sandbox, tmp_path, scheme=scheme, part_size=part_size)
+    replayed.store(1, cut(data, 1, part_size))
+    replayed.store(3, cut(data, 3, part_size))
+    assert replayed.feed(data) == 1
+    assert sandbox.object_path("bucket", "key").read_bytes() == data
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_parts_between_stored_ones_wait(sandbox: Sandbox, tmp_path: Path, seed: int) -> None:
+    """Whichever are stored and wherever the stream differs: refused before anything is sent, or whole."""
+    dice = random.Random(seed)
+    data = dice.randbytes(9 * PART - 7)
+    stored = dice.sample(range(1, 9), 5)
+    replayed = Replayed(sandbox, tmp_path)
+    for number in stored:
+        replayed.store(number, cut(data, number))
+    differs = dice.choice(stored)
+    altered = bytearray(data)
+    altered[differs * PART - 1] ^= 1
+    before = len(sandbox.requests)
+    with pytest.raises(SourceChanged, match=f"part {differs} differs"):
+        replayed.feed(bytes(altered))
+    assert sent(sandbox, before) == []
+    assert replayed.feed(data) == 4
+    assert sandbox.object_path("bucket", "key").read_bytes() == data
+
+
+def test_more_gaps_than_memory_are_sent_again(sandbox: Sandbox, tmp_path: Path) -> None:
+    """With two parts in memory, what lies behind a wide gap is not waited for: it is sent, and replaces."""
+    data = random.Random(1).randbytes(10 * PART)
+    altered = data[: 8 * PART + 1] + b"X" + data[8 * PART + 2 :]
+    for fed in (data, altered):
+        replayed = Replayed(sandbox, tmp_path)
+        for number in (1, 9):
+            replayed.store(number, cut(data, number))
+        assert replayed.feed(fed, jobs=1) == 9
+        assert sandbox.object_path("bucket", "key").read_bytes() == fed
+
+
+def test_the_part_size_goes_on_growing_as_it_was_begun(sandbox: Sandbox, tmp_path: Path) -> None:
+    """The checkpoint says how the parts grow: a replay cuts the stream where the first run did."""
+    data = random.Random(1).randbytes(9 * PART)
+    replayed = Replayed(sandbox, tmp_path)
+    sizes = [PART, PART, 2 * PART, 2 * PART, 3 * PART]
+    offsets = [0, PART, 2 * PART, 4 * PART, 6 * PART]
+    for number in (1, 3):
+        replayed.store(number, data[offsets[number - 1] :][: sizes[number - 1]])
+    order = Order(Path("-"), replayed.target)
+    replayed.record(order)
+    found = checkpoints.load(replayed.path)
+    assert found is not None
+    checkpoints.save(replayed.path, replace(found, growth=(2, 2)))
+    order = Order(Path("-"), replayed.target, checkpoint=replayed.path)
+    source = FileObject(io.BytesIO(data))
+    result = StreamUploader(
+        replayed.connection, order, source, tally=replayed.tally, stop=replayed.stop
+    ).run()
+    assert result.sent_parts == 3
+    received = [one for one in sandbox.requests if one.operation == "part"]
+    assert {one.part_number: one.received for one in received} == dict(enumerate(sizes, start=1))
+    assert sandbox.object_path("bucket", "key").read_bytes() == data
+
+
+def test_an_initiation_that_was_cut_off_is_taken_over(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Killed between Initiate and its record: the upload is found, not orphaned."""
+    data = random.Random(1).randbytes(3 * PART)
+    replayed = Replayed(sandbox, tmp_path)
+    order = Order(Path("-"), replayed.target)
+    replayed.record(order)
+    found = checkpoints.load(replayed.path)
+    assert found is not None
+    checkpoints.save(replayed.path, replace(found, upload=replace(replayed.upload, upload_id="")))
+    assert replayed.feed(data) == 3
+    assert sandbox.uploads() == []
+    assert [one.operation for one in sandbox.requests].count("initiate") == 1
+
+
+def test_an_interrupted_replay_keeps_what_it_has_not_compared(sandbox: Sandbox, tmp_path: Path) -> None:
+    """A replay that breaks off early forgets nothing that the first run stored."""
+    data = random.Random(1).randbytes(6 * PART)
+    replayed = Replayed(sandbox, tmp_path)
+    for number in (1, 2, 3, 4):
+        replayed.store(number, cut(data, number))
+
+    class Broken(io.BytesIO):
+        """A file that cannot be read behind its second part."""
+
+        def read(self, size: int | None = -1, /) -> bytes:
+            if self.tell() >= 2 * PART:
+                raise OSError(5, "Input/output error")
+            return super().read(size)
+
+    order = Order(Path("-"), replayed.target, part_size=PART, checkpoint=replayed.path)
+    replayed.record(order)
+    with pytest.raises(ObsupError, match="reading"):
+        StreamUploader(
+            replayed.connection, order, FileObject(Broken(data)), tally=replayed.tally, stop=replayed.stop
+        ).run()
+    assert replayed.feed(data) == 2
