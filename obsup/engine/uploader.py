@@ -21,7 +21,7 @@ from obsup.engine.plan import DEFAULT_PART_SIZE, Plan, fit_part_size, make_plan
 from obsup.engine.progress import Tally
 from obsup.engine.receipt import with_receipt
 from obsup.engine.resume import give_up, reconcile, resume
-from obsup.engine.single import put_whole
+from obsup.engine.single import put_file
 from obsup.engine.stop import StopSignal
 from obsup.engine.task import Task
 from obsup.engine.verify import find_identical
@@ -31,7 +31,6 @@ from obsup.local.checkpoint import Checkpoint
 from obsup.local.lock import UploadLock
 from obsup.local.source import (
     CHANGE_TIME,
-    FileWindow,
     Gate,
     changes,
     check_readable,
@@ -39,7 +38,7 @@ from obsup.local.source import (
     stat_at_rest,
     stat_source,
 )
-from obsup.model import Part, Receipt, SourceStat, Upload
+from obsup.model import Receipt, SourceStat, Upload
 from obsup.store.verdicts import explain
 
 T = TypeVar("T")
@@ -126,10 +125,9 @@ class Uploader:
         """Send the source in one request; again where it changed meanwhile and the order says so."""
         for left in reversed(range(ROUNDS)):
             plan = Plan(stat.size, max(stat.size, DEFAULT_PART_SIZE))
-            content = FileWindow(self._task.source, Part(1, 0, stat.size), stat)
             self._announce(plan, {})
             try:
-                return self._result(None, plan, put_whole(self._task, content))
+                return self._result(None, plan, put_file(self._task, stat))
             except SourceChanged:
                 if not left or self._order.on_change == "fail":
                     raise

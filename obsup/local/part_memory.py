@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 
 from obsup.local.digest import PartDigest
-from obsup.local.source import BLOCK, Gate
+from obsup.local.source import BLOCK, FileWindow, Gate
 from obsup.model import Part
 
 
@@ -92,6 +92,28 @@ class MemoryPart:
             view = self.view(start, BLOCK)
             yield start, view
             start += len(view)
+
+
+def read_part(window: FileWindow, digest: PartDigest, gate: Gate | None = None) -> MemoryPart:
+    """Read a part of a file into memory, and return it once the file is known to have stood still meanwhile.
+
+    Raises SourceChanged, and as PartBody does.
+    """
+    pool = Blocks()
+    blocks: list[bytearray] = []
+    body = window.open(PartDigest, gate=gate)
+    try:
+        for start in range(0, window.part.size, BLOCK):
+            blocks.append(pool.take())
+            left = memoryview(blocks[-1])[: window.part.size - start]
+            while left:
+                read = body.read(len(left))
+                left[: len(read)] = read
+                left = left[len(read) :]
+    finally:
+        body.close()
+    window.check()
+    return MemoryPart(window.part, blocks, pool, is_last=True, digest=digest)
 
 
 class MemoryBody:
