@@ -39,6 +39,11 @@ def stat_source(path: Path) -> SourceStat:
         raise SourceUnreadable(
             f"{quoted(path)} is no regular file", "parts need offsets", "pipe it in: obsup upload - TARGET"
         )
+    return identity(found)
+
+
+def identity(found: os.stat_result) -> SourceStat:
+    """Return what of *found* tells whether a file is still the same."""
     return SourceStat(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_dev, found.st_ino)
 
 

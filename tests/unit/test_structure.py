@@ -37,6 +37,7 @@ ROOMS = {
     "defusedxml": ("store/xml.py",),
     "filelock": ("local/lock.py",),
     "platformdirs": ("local/",),
+    "pathspec": ("local/selection.py",),
 }
 
 
