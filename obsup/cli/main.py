@@ -12,6 +12,7 @@ import click
 from obsup import __version__
 from obsup.cli.abort import abort
 from obsup.cli.complete import complete
+from obsup.cli.doctor import doctor
 from obsup.cli.exits import BUG
 from obsup.cli.gc import gc
 from obsup.cli.help import Commands
@@ -43,7 +44,7 @@ def cli() -> None:
     """
 
 
-for one in (upload, init, part, complete, abort, parts, uploads, status, gc, verify, sandbox):
+for one in (upload, init, part, complete, abort, parts, uploads, status, gc, verify, doctor, sandbox):
     cli.add_command(one)
 
 

@@ -62,7 +62,7 @@ def test_no_object_is_no_match(shell: Shell, make_file: MakeFile) -> None:
     make_file(SIZE)
     outcome = shell.run("verify", "bigfile", "bucket/missing", "--json")
     assert outcome.code == 65
-    assert "Next:  upload it: obsup upload bigfile bucket/missing." in outcome.err
+    assert "Next:  upload it: obsup upload bigfile bucket/missing" in outcome.err
     assert outcome.json["status"] == "failed"
     assert outcome.json["exitCode"] == 65
 
