@@ -9,7 +9,7 @@ from typing import Any
 
 from obsup import events
 from obsup.engine.connect import Connection, StoreSettings, connect
-from obsup.engine.order import Order, Result
+from obsup.engine.order import Jobs, Order, Result
 from obsup.engine.progress import Tally
 from obsup.engine.settings import Connecting, settle_target
 from obsup.engine.stop import StopSignal
@@ -60,7 +60,7 @@ def upload_file(
     endpoint: str | None = None,
     parts: int | None = None,
     part_size: int | None = None,
-    jobs: int = 5,
+    jobs: Jobs = "auto",
     progress: ProgressCallback | None = None,
     observer: events.Observer = events.ignore,
     credentials: Credentials | None = None,
@@ -77,10 +77,10 @@ def upload_file(
     read once, in bounded memory, from where it stands to its end, and then closed unless *close* is false.
 
     *endpoint* is the store's URL; without it OBSUP_ENDPOINT. *parts* or *part_size* (bytes; default 9 MiB, grown
-    where 10,000 parts would not do) decide how the file is cut; *jobs* parts are in flight at once, together no
-    faster than *limit_rate* bytes a second. *progress* is called with (transferred bytes, total bytes, seconds),
-    *observer* with every event. Without *credentials* they are found as the command line finds them. Further
-    keywords are those of Order.
+    where 10,000 parts would not do) decide how the file is cut; *jobs* parts are in flight at once (``auto``:
+    5, and up to 32 while that pays), together no faster than *limit_rate* bytes a second. *progress* is called
+    with (transferred bytes, total bytes, seconds), *observer* with every event. Without *credentials* they are
+    found as the command line finds them. Further keywords are those of Order.
 
     Returns once the object is in place and proved. Raises ObsupError: its ``exit_code`` is the command line's,
     and where ``retryable`` is true the same call goes on with what is stored.

@@ -93,10 +93,10 @@ transfer_options = together(
         "-j",
         "-p",
         "--jobs",
-        type=click.IntRange(1, 1000),
-        default=5,
+        type=types.JOBS,
+        default="auto",
         show_default=True,
-        help="Parts in flight at once.",
+        help="Parts in flight at once; auto begins with 5 and grows to 32 while that pays (a stream: 5).",
     ),
     option(
         "--executor",

@@ -86,6 +86,21 @@ def _is_number(text: str) -> bool:
     return text.isascii() and text.isdigit()
 
 
+class Jobs(click.IntRange):
+    """A number of parts at once, or ``auto``."""
+
+    name = "jobs"
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
+        """Return the words of the contract."""
+        return "N|auto"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the number, or ``auto``."""
+        return value if value == "auto" else super().convert(value, param, ctx)
+
+
+JOBS = Jobs(1, 1000)
 SIZE = Measure("size", parse_size)
 RATE = Measure("rate", parse_rate)
 DURATION = Measure("duration", parse_duration)

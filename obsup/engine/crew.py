@@ -11,6 +11,7 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 from obsup import events
+from obsup.engine.climb import MOST
 from obsup.engine.connect import StoreSettings
 from obsup.engine.executors import HERE, Workers, check_spec, open_executor, open_workers
 from obsup.engine.remote import RemoteJob, run_remote
@@ -198,9 +199,10 @@ def open_crew(task: Task) -> Crew:
     order = task.order
     if order.executor in HERE:
         run = partial(send_part, store=task.store, manner=task.manner)
-        return LocalCrew(open_executor(order.executor, order.jobs), order.jobs, run)
+        most = MOST if order.tries_jobs else order.jobs_at_first
+        return LocalCrew(open_executor(order.executor, most), most, run)
     return RemoteCrew(
-        open_workers(order.executor, order.jobs),
+        open_workers(order.executor, order.jobs_at_first),
         task.connection.settings,
         sign=task.connection.signer.sign if order.presign else None,
         rate_bytes_per_s=task.limit.rate_bytes_per_s if isinstance(task.limit, RateLimit) else None,

@@ -8,17 +8,22 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
+from obsup.engine.climb import BEGIN
+from obsup.errors import WrongUsage
 from obsup.local.expectation import Expectation
 from obsup.model import ObjectOptions, Receipt, Stored, Target
 
 Verified = Literal["etag", "crc64", "upload-id", "token", "size", "receipt"]
+
+Jobs = int | Literal["auto"]
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
     """One upload as the user asks for it.
 
-    ``parts`` or ``part_size`` (bytes) decide the plan, or neither. ``jobs`` parts are in flight at once.
+    ``parts`` or ``part_size`` (bytes) decide the plan, or neither. ``jobs`` parts are in flight at
+    once; ``auto`` begins with 5 and grows to 32 while throughput grows.
     ``checkpoint`` names its file; None is the default place, and ``keep_checkpoint`` False keeps none.
     ``presign``: workers elsewhere get signed URLs instead of finding credentials.
     ``expect`` lets nothing else be published. ``abort_on_failure`` leaves nothing of a stream's upload that failed.
@@ -32,7 +37,7 @@ class Order:
     options: ObjectOptions = field(default_factory=ObjectOptions)
     parts: int | None = None
     part_size: int | None = None
-    jobs: int = 5
+    jobs: Jobs = "auto"
     executor: str = "threads"
     presign: bool = False
     checkpoint: Path | None = None
@@ -49,6 +54,20 @@ class Order:
     abort_on_failure: bool = False
     skip_identical: bool = False
     receipt: Path | None = None
+
+    @property
+    def jobs_at_first(self) -> int:
+        """How many parts are in flight at first. Raises WrongUsage."""
+        if self.jobs == "auto":
+            return BEGIN
+        if self.jobs < 1:
+            raise WrongUsage(f"{self.jobs} parts in flight send nothing", "", "use 1 or more, or auto")
+        return self.jobs
+
+    @property
+    def tries_jobs(self) -> bool:
+        """Whether the number in flight is to be tried out: only of threads is it known how each part gets on."""
+        return self.jobs == "auto" and self.executor == "threads"
 
     @property
     def encrypted(self) -> bool:

@@ -146,7 +146,7 @@ class StreamUploader:
 
     def _run_locked(self) -> Result:
         self._resume()
-        jobs = self._order.jobs
+        jobs = self._order.jobs_at_first  # more would take more memory than was promised
         flight = Flight(jobs)
         flow = Flow(
             PartReader(self._source, self._meter, self._digest),

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from obsup import events
+from obsup.engine.climb import Climb
 from obsup.engine.connect import Connection
 from obsup.engine.crew import check_crew, open_crew
 from obsup.engine.dispatch import dispatch
@@ -202,7 +203,7 @@ class Uploader:
     def _send_missing(self, ledger: Ledger, plan: Plan) -> None:
         crew = open_crew(self._task)
         try:
-            flight = Flight(crew.size)
+            flight = Flight(crew.size, climb=Climb(most=crew.size) if self._order.tries_jobs else None)
             with self._tally.heard_by(flight):
                 dispatch(
                     self._missing_parts(ledger, plan),
