@@ -6,6 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from obsup.cli.exits import EXIT_STATUSES
+from obsup.dialects.registry import find_dialect
+from obsup.engine.schedule import growing, parts_in_memory
+from obsup.units import format_size
 
 README = Path(__file__).parents[2] / "README.md"
 
@@ -16,7 +19,28 @@ def exit_table() -> str:
     return "\n".join(["| code | meaning | what cron should do |", "| --- | --- | --- |", *rows])
 
 
-BLOCKS: dict[str, Callable[[], str]] = {"exits": exit_table}
+def stream_table() -> str:
+    """Return what streams of some sizes take, in Markdown."""
+    schedule = growing(find_dialect("obs").limits)
+    rows = ["| stream | its last parts | of them in memory | memory |", "| --- | --- | --- | --- |"]
+    for name, size in STREAMS:
+        part_size = schedule.size_of(schedule.count_of(size))
+        count = parts_in_memory(part_size, schedule.start, JOBS)
+        rows.append(f"| {name} | {format_size(part_size)} | {count} | {format_size(count * part_size)} |")
+    return "\n".join(rows)
+
+
+JOBS = 5  # the default
+STREAMS = (
+    ("1 GB", 10**9),
+    ("5 GB", 5 * 10**9),
+    ("10 GB", 10**10),
+    ("100 GB", 10**11),
+    ("1 TB", 10**12),
+    ("48.8 TB", 488 * 10**11),
+)
+
+BLOCKS: dict[str, Callable[[], str]] = {"exits": exit_table, "streams": stream_table}
 
 
 def render(text: str) -> str:
