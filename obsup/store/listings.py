@@ -14,7 +14,7 @@ from obsup.store import xml
 from obsup.store.call import Call, Query
 
 MOST_PAGES = 10_000
-_ENCODED = re.compile(r"(?:[A-Za-z0-9_.~/*+-]|%[0-9A-Fa-f]{2})+")
+_ENCODED = re.compile(r"(?:[A-Za-z0-9_.~/*+!$'()-]|%[0-9A-Fa-f]{2})+")
 
 
 class Ask(Protocol):

@@ -1,0 +1,185 @@
+"""The servers of the contract: each is started once, on 127.0.0.1 and a free port, and ended by its process id."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from obsup.model import Credentials
+from obsup.sandbox import Sandbox
+from tests.contract.subjects import LONG, Server, Subject, make_bucket, open_subject
+
+CEPH = Path(__file__).parents[1] / "servers" / "ceph.sh"
+BUCKET = "contract"
+CUSTOM = "files.localhost"
+# OSS takes 1,023 bytes, and no key that begins with a slash.
+OSS_KEYS = {"/leading": ("initiate", 400), LONG: ("initiate", 400)}
+
+
+@pytest.fixture
+def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
+    """The store that a promise is tried on."""
+    fixture, dialect, addressing = request.param
+    server = request.getfixturevalue(fixture)
+    if fixture == "sandbox_server":
+        server = server(dialect, addressing)
+    with open_subject(server, dialect, addressing) as found:
+        yield found
+
+
+@pytest.fixture
+def key() -> str:
+    """A key that no other test has: the real servers keep what was there."""
+    return f"promise/{uuid.uuid4().hex}"
+
+
+@pytest.fixture
+def memory() -> Server:
+    """A store in memory."""
+    return Server("memory", bucket=BUCKET, min_part=1024)
+
+
+@pytest.fixture(scope="session")
+def sandboxes() -> Iterator[dict[str, Sandbox]]:
+    """A sandbox for each of the two vendors that share the AWS signatures; they speak all the rest as well."""
+    with ExitStack() as stack:
+        yield {
+            vendor: stack.enter_context(
+                Sandbox(
+                    buckets=[BUCKET],
+                    limits={"min_part": 1024},
+                    aws_vendor=vendor,
+                    custom_domains={CUSTOM: BUCKET},
+                )
+            )
+            for vendor in ("s3", "obs")
+        }
+
+
+@pytest.fixture(scope="session")
+def sandbox_server(sandboxes: dict[str, Sandbox]) -> Any:
+    """The sandbox, as it is addressed."""
+
+    def server(dialect: str, addressing: str) -> Server:
+        sandbox = sandboxes["obs" if dialect.startswith("obs") else "s3"]
+        host = {"path": "127.0.0.1", "virtual": "localhost", "cname": CUSTOM}[addressing]
+        keys = OSS_KEYS if dialect.startswith("oss") else {}
+        return Server(
+            "sandbox",
+            f"http://{host}:{sandbox.port}",
+            Credentials(sandbox.access_key, sandbox.secret_key),
+            bucket=BUCKET,
+            min_part=1024,
+            keys=keys,
+        )
+
+    return server
+
+
+@contextmanager
+def running(command: list[str], log: Path, ready: str) -> Iterator[str]:
+    """Run a server until the end; yield the endpoint that it names in its *log* when it is ready."""
+    with log.open("w") as file, subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT) as process:
+        try:
+            while (match := re.search(ready, log.read_text())) is None:
+                assert process.poll() is None, log.read_text()
+                time.sleep(0.05)
+            yield match[1]
+        finally:
+            process.terminate()
+
+
+@pytest.fixture(scope="session")
+def rclone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """``rclone serve s3`` over a folder: it holds only what file names can be."""
+    folder = tmp_path_factory.mktemp("rclone")
+    (folder / "data" / BUCKET).mkdir(parents=True)
+    keys = Credentials("rclone", secrets.token_hex(16))
+    command = [str(Path(sys.executable).with_name("rclone")), "serve", "s3", str(folder / "data")]
+    command += ["--addr", "127.0.0.1:0", "--auth-key", f"{keys.access_key},{keys.secret_key}"]
+    command += ["--config", str(folder / "none.conf"), "--cache-dir", str(folder / "cache")]
+    with running(command, folder / "log", r"server on \[?(http://127\.0\.0\.1:\d+)") as endpoint:
+        yield Server(
+            "rclone",
+            endpoint,
+            keys,
+            bucket=BUCKET,
+            min_part=1,
+            keys=dict.fromkeys(("dir//x", "a/../b/./c", "/leading"), ("initiate", 400))
+            | {LONG: ("complete", 500)},
+            keeps_refused_uploads=False,
+            replaces_parts=False,
+            composes_etags=False,
+            copies=False,
+            lists_folders=False,
+        )
+
+
+@pytest.fixture(scope="session")
+def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """moto's server: it checks neither signatures nor digests."""
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", "0"]
+    log = tmp_path_factory.mktemp("moto") / "log"
+    with running(command, log, r"Running on (http://127\.0\.0\.1:\d+)") as endpoint:
+        server = Server(
+            "moto",
+            endpoint,
+            bucket=BUCKET,
+            keys={"line\nbreak": ("initiate", 404)},
+            unknown={"part": "InternalServerError", "complete": "InternalServerError"},
+            checks_signatures=False,
+            checks_digests=False,
+            keeps_uploads_apart=False,
+            lists_sparse_parts=False,
+            missing_source="NotFound",
+        )
+        make_bucket(server, "s3-v4")
+        yield server
+
+
+@pytest.fixture(scope="session")
+def ceph(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Ceph's RADOS Gateway, from Debian's packages."""
+    folder = tmp_path_factory.mktemp("ceph")
+    try:
+        started = subprocess.run([CEPH, "start", folder], check=True, stdout=subprocess.PIPE, text=True)
+        said = dict(line.split("=", 1) for line in started.stdout.splitlines())
+        server = Server(
+            "ceph",
+            said["ENDPOINT"].replace("127.0.0.1", "localhost"),
+            Credentials(said["ACCESS_KEY"], said["SECRET_KEY"]),
+            bucket=BUCKET,
+            keys={"%41 100%": ("copy", 404)},  # a copy's source is decoded twice
+            unknown={"complete": "InternalError"},
+            checks_part_numbers=False,
+            answers_to_long_keys=False,
+        )
+        make_bucket(server, "s3-v4")
+        yield server
+    finally:
+        subprocess.run([CEPH, "stop", folder], check=True)
+
+
+@pytest.fixture(scope="session")
+def account() -> Server:
+    """A real account, named by OBSUP_TEST_ENDPOINT, _BUCKET, _ACCESS_KEY_ID, _SECRET_ACCESS_KEY and _REGION."""
+    given = {name.removeprefix("OBSUP_TEST_"): value for name, value in os.environ.items()}
+    return Server(
+        "account",
+        given["ENDPOINT"],
+        Credentials(given["ACCESS_KEY_ID"], given["SECRET_ACCESS_KEY"], given.get("SECURITY_TOKEN")),
+        bucket=given["BUCKET"],
+        region=given.get("REGION", ""),
+        keys=OSS_KEYS if given.get("PROVIDER") == "oss" else {},
+    )

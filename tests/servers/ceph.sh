@@ -1,0 +1,152 @@
+#!/usr/bin/env bash
+# A Ceph RADOS Gateway on 127.0.0.1, from Debian's packages, without systemd:
+#
+#     ceph.sh start FOLDER    one monitor, one OSD in memory, one gateway; prints ENDPOINT, ACCESS_KEY, SECRET_KEY
+#     ceph.sh stop FOLDER     ends what FOLDER/pids names, and nothing else
+#
+# Ports are free ones, keys are random, state is in FOLDER. The packages are installed where they are missing.
+set -eEuo pipefail
+
+folder=$(realpath -m "${2:?FOLDER}")
+conf=$folder/ceph.conf
+
+install_packages() {
+    local missing=() package
+    for package in ceph-mon ceph-osd radosgw ceph-common; do
+        dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
+    done
+    [ ${#missing[@]} -eq 0 ] && return
+    apt-get update -q >>"$folder/apt.log" 2>&1
+    DEBIAN_FRONTEND=noninteractive \
+        apt-get install -qy --no-install-recommends "${missing[@]}" >>"$folder/apt.log" 2>&1
+}
+
+free_ports() { # HOW MANY
+    python3 - "$1" <<'P'
+import socket, sys
+held = [socket.create_server(("127.0.0.1", 0)) for _ in range(int(sys.argv[1]))]
+print(*(one.getsockname()[1] for one in held))
+P
+}
+
+write_conf() {
+    local fsid=$1 mon2=$2 mon1=$3 rgw=$4
+    cat >"$conf" <<X
+[global]
+fsid = $fsid
+mon initial members = a
+mon host = [v2:127.0.0.1:$mon2,v1:127.0.0.1:$mon1]
+public network = 127.0.0.0/8
+cluster network = 127.0.0.0/8
+public addr = 127.0.0.1
+cluster addr = 127.0.0.1
+ms bind ipv6 = false
+keyring = $folder/keyring
+auth allow insecure global id reclaim = false
+run dir = $folder/run
+admin socket = $folder/run/\$cluster-\$name.asok
+log file = $folder/\$name.log
+mon cluster log file = $folder/cluster.log
+osd pool default size = 1
+osd pool default min size = 1
+osd pool default pg num = 4
+osd pool default pgp num = 4
+osd pool default pg autoscale mode = off
+mon allow pool size one = true
+mon warn on pool no redundancy = false
+mon data avail warn = 2
+mon data avail crit = 1
+osd crush chooseleaf type = 0
+osd objectstore = memstore
+memstore device bytes = 4294967296
+[mon]
+mon data = $folder/mon
+mgr initial modules =
+[osd]
+osd data = $folder/osd
+[client.rgw]
+rgw frontends = beast endpoint=127.0.0.1:$rgw
+rgw dns name = localhost
+rgw crypt require ssl = false
+rgw enable usage log = false
+rgw thread pool size = 64
+X
+}
+
+write_keys() {
+    local entity all=(--cap mon 'allow *' --cap osd 'allow *' --cap mgr 'allow *')
+    ceph-authtool --create-keyring "$folder/keyring" --gen-key -n mon. --cap mon 'allow *' >/dev/null
+    for entity in client.admin client.rgw; do
+        ceph-authtool "$folder/keyring" --gen-key -n "$entity" "${all[@]}" >/dev/null
+    done
+    ceph-authtool "$folder/keyring" --gen-key -n osd.0 --cap mon 'allow profile osd' --cap osd 'allow *' \
+        --cap mgr 'allow profile osd' >/dev/null
+}
+
+begin() { # LOG COMMAND…
+    local log=$folder/$1.out
+    shift
+    setsid nohup "$@" >>"$log" 2>&1 </dev/null &
+    echo $! >>"$folder/pids"
+}
+
+wait_for() { # SECONDS COMMAND…
+    local end=$((SECONDS + $1))
+    shift
+    until "$@" >/dev/null 2>&1; do
+        [ $SECONDS -lt $end ] || { echo "ceph.sh: not ready: $*" >&2; tail -n 20 "$folder"/*.out >&2; return 1; }
+        sleep 0.1
+    done
+}
+
+has_listener() { (exec 3<>"/dev/tcp/127.0.0.1/$1"); }
+has_osd() { timeout 10 ceph -c "$conf" osd stat | grep -q '1 up'; }
+
+start() {
+    local fsid osd mon2 mon1 rgw
+    rm -rf "${folder:?}"/{mon,osd,run,keyring,pids}
+    mkdir -p "$folder"/{mon,osd,run}
+    install_packages
+    read -r mon2 mon1 rgw < <(free_ports 3)
+    fsid=$(cat /proc/sys/kernel/random/uuid)
+    osd=$(cat /proc/sys/kernel/random/uuid)
+    write_conf "$fsid" "$mon2" "$mon1" "$rgw"
+    write_keys
+    monmaptool --create --fsid "$fsid" --addv a "[v2:127.0.0.1:$mon2,v1:127.0.0.1:$mon1]" --clobber \
+        "$folder/monmap" >/dev/null
+    ceph-mon -c "$conf" --mkfs -i a --monmap "$folder/monmap" --keyring "$folder/keyring" >>"$folder/mon.out" 2>&1
+    begin mon ceph-mon -c "$conf" -f -i a
+    wait_for 60 has_listener "$mon2"
+    timeout 60 ceph -c "$conf" osd new "$osd" >/dev/null
+    ceph-osd -c "$conf" -i 0 --mkfs --osd-uuid "$osd" >>"$folder/osd.out" 2>&1
+    begin osd ceph-osd -c "$conf" -f -i 0
+    wait_for 60 has_osd
+    begin rgw radosgw -c "$conf" -f -n client.rgw
+    wait_for 180 has_listener "$rgw"
+    local access secret
+    access=$(head -c 10 /dev/urandom | od -An -tx1 | tr -d ' \n')
+    secret=$(head -c 20 /dev/urandom | od -An -tx1 | tr -d ' \n')
+    radosgw-admin -c "$conf" -n client.rgw user create --uid=test --display-name=test \
+        --access-key="$access" --secret="$secret" >"$folder/user.json" 2>>"$folder/admin.out"
+    printf 'ENDPOINT=http://127.0.0.1:%s\nACCESS_KEY=%s\nSECRET_KEY=%s\n' "$rgw" "$access" "$secret"
+}
+
+stop() {
+    [ -f "$folder/pids" ] || return 0
+    local pid alive
+    for pid in $(tac "$folder/pids"); do kill -TERM "$pid" 2>/dev/null || true; done
+    for _ in $(seq 100); do
+        alive=0
+        for pid in $(cat "$folder/pids"); do kill -0 "$pid" 2>/dev/null && alive=1; done
+        [ $alive = 0 ] && break
+        sleep 0.05
+    done
+    for pid in $(cat "$folder/pids"); do kill -KILL "$pid" 2>/dev/null || true; done
+    rm -f "$folder/pids"
+}
+
+case ${1:-} in
+start) trap stop ERR; start ;;
+stop) stop ;;
+*) sed -n '2,7s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+esac
