@@ -8,12 +8,9 @@ from dataclasses import replace
 from typing import TypeVar
 
 from obsup import events
-from obsup.engine.climb import Climb
 from obsup.engine.connect import Connection
-from obsup.engine.crew import check_crew, open_crew
-from obsup.engine.dispatch import dispatch
+from obsup.engine.crew import check_crew
 from obsup.engine.finish import Finished, PartsUnfit, complete
-from obsup.engine.flight import Flight
 from obsup.engine.ground import find_finished, is_split_asked, stand
 from obsup.engine.ledger import Ledger, check_place, load_checkpoint
 from obsup.engine.order import Order, Result
@@ -22,7 +19,7 @@ from obsup.engine.plan import DEFAULT_PART_SIZE, Plan, fit_part_size, make_plan
 from obsup.engine.progress import Tally
 from obsup.engine.receipt import with_receipt
 from obsup.engine.resume import give_up, reconcile, resume
-from obsup.engine.single import put_file
+from obsup.engine.sender import OwnCrew, Sender
 from obsup.engine.stop import StopSignal
 from obsup.engine.task import Task
 from obsup.engine.verify import find_identical
@@ -51,7 +48,8 @@ ROUNDS = 3
 class Uploader:
     """Carries out one Order at an open store. Raises ObsupError; whatever it raises, progress is kept.
 
-    *limit* is asked, before bytes are sent, how many of so many may go now (a rate limit).
+    *limit* is asked, before bytes are sent, how many of so many may go now (a rate limit). *sender* sends them: a crew
+    of the upload's own, or one that several share.
     """
 
     def __init__(
@@ -62,11 +60,13 @@ class Uploader:
         tally: Tally | None = None,
         stop: StopSignal | None = None,
         limit: Gate | None = None,
+        sender: Sender | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._order = order
         self._tally = tally or Tally(None)
         self._stop = stop or StopSignal()
+        self._sender = sender or OwnCrew()
         self._task = Task(connection, order, self._tally, self._stop, limit, clock)
 
     def run(self) -> Result:
@@ -128,7 +128,7 @@ class Uploader:
             plan = Plan(stat.size, max(stat.size, DEFAULT_PART_SIZE))
             self._announce(plan, {})
             try:
-                return self._result(None, plan, put_file(self._task, stat))
+                return self._result(None, plan, self._sender.put_file(self._task, stat))
             except SourceChanged:
                 if not left or self._order.on_change == "fail":
                     raise
@@ -201,19 +201,10 @@ class Uploader:
         return plan
 
     def _send_missing(self, ledger: Ledger, plan: Plan) -> None:
-        crew = open_crew(self._task)
+        missing = self._missing_parts(ledger, plan)
         try:
-            flight = Flight(crew.size, climb=Climb(most=crew.size) if self._order.tries_jobs else None)
-            with self._tally.heard_by(flight):
-                dispatch(
-                    self._missing_parts(ledger, plan),
-                    crew.send,
-                    window=lambda: flight.window,
-                    stop=self._stop,
-                    keep=ledger.add,
-                )
+            self._sender.send_parts(self._task, self._tally, missing, ledger.add)
         finally:
-            crew.leave(wait=not self._stop.is_over)
             ledger.settle()
 
     def _missing_parts(self, ledger: Ledger, plan: Plan) -> Iterator[PartJob]:
