@@ -15,10 +15,11 @@ install_packages() {
     for package in ceph-mon ceph-osd radosgw ceph-common; do
         dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
     done
-    [ ${#missing[@]} -eq 0 ] && return
-    apt-get update -q >>"$folder/apt.log" 2>&1
-    DEBIAN_FRONTEND=noninteractive \
-        apt-get install -qy --no-install-recommends "${missing[@]}" >>"$folder/apt.log" 2>&1
+    [ ${#missing[@]} -gt 0 ] || return 0
+    local as_root=(env DEBIAN_FRONTEND=noninteractive)
+    [ "$(id -u)" = 0 ] || as_root=(sudo "${as_root[@]}")
+    "${as_root[@]}" apt-get update -q >>"$folder/apt.log" 2>&1
+    "${as_root[@]}" apt-get install -qy --no-install-recommends "${missing[@]}" >>"$folder/apt.log" 2>&1
 }
 
 free_ports() { # HOW MANY
