@@ -12,7 +12,7 @@ from obsup.engine.order import Order
 from obsup.engine.plan import Plan
 from obsup.engine.resume import recover, resume, resume_begun
 from obsup.engine.task import Task
-from obsup.errors import UploadGone
+from obsup.errors import NotFinished, UploadGone
 from obsup.local.checkpoint import Checkpoint
 from obsup.local.digest import PartDigest
 from obsup.local.source import changes, hash_part
@@ -61,16 +61,22 @@ def _recover_or_begin(task: Task, stat: SourceStat, plan: Plan) -> Ground:
 
 def _stand_without(task: Task, found: Checkpoint, stat: SourceStat, plan: Plan) -> Ground:
     """The store knows the upload no more: it was completed by the run before, or nothing of it is left."""
+    upload_id = found.upload.upload_id
     finished = find_finished(task, found, stat)
     if finished is not None:
         return Ground(open_ledger(task, found), _plan_of(found), finished)
+    listed = open_uploads(task)
+    if any(one.upload_id == upload_id for one in listed):
+        raise NotFinished(
+            f"the store lists upload {upload_id} of {task.order.target}, and says that it does not know it",
+            "to begin again would leave it behind, with what is stored in it",
+            "run the same command again in a while, or begin again with --restart",
+        )
     task.observe(
         events.Noted(
-            f"the store no longer knows upload {found.upload.upload_id}: it was aborted or has expired; "
-            "beginning again"
+            f"the store no longer knows upload {upload_id}: it was aborted or has expired; beginning again"
         )
     )
-    listed = open_uploads(task)
     return Ground(begin(task, stat, plan, before=frozenset(one.upload_id for one in listed)), plan)
 
 

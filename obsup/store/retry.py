@@ -17,6 +17,10 @@ from obsup.store.verdicts import Action, Verdict, explain, judge
 
 T = TypeVar("T")
 RESENDS = 2
+# How often in a row each remedy is tried: behind one name may stand several servers, with a clock each.
+REMEDIES = {Action.SET_CLOCK: 3, Action.RENEW_KEYS: 1}
+# An attempt takes at most so much from the patience, in seconds: a large part on a slow line is no failure in itself.
+ATTEMPT_S = 60.0
 
 
 def _sleep(seconds: float) -> bool:
@@ -46,7 +50,7 @@ class Patience:
 
 
 class Remedies:
-    """What can be done about a failure besides waiting; each helps one call once."""
+    """What can be done about a failure besides waiting."""
 
     def __init__(self, credentials: CredentialSource, clock: ServerClock) -> None:
         self._credentials = credentials
@@ -76,10 +80,10 @@ class Attempts:
         self._patience = patience
         self._remedies = remedies
         self._observe = observe
-        self._begun = patience.monotonic()
         self._count = 0
+        self._spent_s = 0.0
         self._resends = 0
-        self._remedied: set[Action] = set()
+        self._remedied: list[Action] = []
 
     def run(self, call: Callable[[], T], *, doing: str, part_number: int | None = None) -> T:
         """Return what *call* returns, trying again as the table says.
@@ -89,9 +93,12 @@ class Attempts:
         while True:
             self._count += 1
             used = self._remedies.credentials()
+            begun = self._patience.monotonic()
             try:
                 return call()
             except (StoreError, LineError) as exc:
+                if self._count > 1:  # until the first failure nothing was failing
+                    self._spent_s += min(self._patience.monotonic() - begun, ATTEMPT_S)
                 delay_s = self._next_delay(exc, used)
                 if delay_s is None:
                     raise explain(exc, doing=doing) from exc
@@ -105,11 +112,12 @@ class Attempts:
         """Return the seconds to wait before another try, or None where there is none."""
         verdict = judge(failure)
         asked = failure.refusal.retry_after_s if isinstance(failure, StoreError) else None
-        if verdict.action in (Action.SET_CLOCK, Action.RENEW_KEYS):
-            if verdict.action in self._remedied:
+        if verdict.action in REMEDIES:
+            self._remedied.append(verdict.action)
+            if self._remedied.count(verdict.action) > REMEDIES[verdict.action]:
                 return None
-            self._remedied.add(verdict.action)
             return self._patience.delay_s(0, None) if self._remedies.apply(verdict, failure, used) else None
+        self._remedied.clear()  # the store took clock and keys
         if verdict.action is Action.RESEND:
             self._resends += 1
             return self._patience.delay_s(1, asked) if self._resends <= RESENDS else None
@@ -117,8 +125,10 @@ class Attempts:
             return None
         harder = 2 if verdict.action is Action.SLOW_DOWN else 0
         delay_s = self._patience.delay_s(self._count + harder, asked)
-        left_s = self._patience.retry_for_s - (self._patience.monotonic() - self._begun)
-        return delay_s if delay_s <= left_s else None
+        if self._spent_s + delay_s > self._patience.retry_for_s:
+            return None
+        self._spent_s += delay_s
+        return delay_s
 
 
 class RetryingStore:

@@ -116,7 +116,13 @@ def test_nobody_at_the_endpoint(shell: Shell, make_file: MakeFile) -> None:
             endpoint,
         )
         outcome = shell.run(*words)
-    refused(outcome, 75, "connection refused", "run the same command again", "obsup upload bigfile bucket/key --parts 5")
+    refused(
+        outcome,
+        75,
+        "connection refused",
+        "run the same command again",
+        "obsup upload bigfile bucket/key --parts 5",
+    )
 
 
 def test_no_such_bucket(tmp_path: Path, make_file: MakeFile) -> None:

@@ -147,13 +147,38 @@ def test_damaged_part_is_sent_again_twice() -> None:
         run([refused(400, "BadDigest")] * 3, Time())
 
 
-def test_clock_is_set_once_by_the_store() -> None:
-    """Then the difference is something else than the clock."""
+def test_clock_is_set_by_the_store() -> None:
+    """Where that does not help a few times in a row, the difference is something else than the clock."""
     clock = ServerClock(lambda: NOON - 3600)
     assert run([refused(403, "RequestTimeTooSkewed", date=DATE)], Time(), clock=clock) == "done"
     assert clock.now().timestamp() == NOON
     with pytest.raises(Denied):
-        run([refused(403, "RequestTimeTooSkewed", date=DATE)] * 2, Time(), clock=clock)
+        run([refused(403, "RequestTimeTooSkewed", date=DATE)] * 4, Time(), clock=clock)
+
+
+def test_keys_that_expire_again_after_they_were_taken_are_read_again() -> None:
+    """A part that is tried for a quarter of an hour may outlive two security tokens."""
+    expired, failed = refused(400, "ExpiredToken"), refused(500, "InternalError")
+    assert run([expired, failed, expired, failed, expired], Time()) == "done"
+    with pytest.raises(Denied):
+        run([failed, expired, expired], Time())
+
+
+def test_time_that_a_part_takes_is_no_time_that_it_fails() -> None:
+    """A part of an hour on a slow line, which is reset once an hour, is tried again, and not for ever."""
+    time = Time()
+    calls = 0
+
+    def send() -> str:
+        nonlocal calls
+        calls += 1
+        time.now += 3600
+        raise LineError("reset", "the connection was reset", sent=True)
+
+    attempts = Attempts(time.patience(), Remedies(GivenKeys(KEYS), ServerClock()), events.ignore)
+    with pytest.raises(NotFinished):
+        attempts.run(send, doing="part 1")
+    assert 10 <= calls <= 20
 
 
 @pytest.mark.parametrize(

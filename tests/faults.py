@@ -1,0 +1,148 @@
+"""The fault matrix: what goes wrong, where it can, and how the command ends. README's table is made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+PART_PLACES = ("part=1", "part=3", "part=6")
+PLACES = (
+    "initiate",
+    *(f"part,{place}" for place in PART_PLACES),
+    "complete",
+    "uploads",
+    "parts",
+    "put",
+    "head",
+)
+"""Operations of the protocol, part three times: the first, one in the middle, the last of six."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One fault: *rule* is the sandbox's, ``{bytes}`` in it stands for half of the request's body.
+
+    ``once`` and ``always``: the exit codes where it strikes once, and every time; by operation, ``*`` for the
+    others. *at* are the operations that it can befall. *forgets*: what is stored is lost with it. *tries*: how
+    often a part is sent that it struck once.
+    """
+
+    name: str
+    rule: str
+    once: Mapping[str, int]
+    always: Mapping[str, int]
+    at: frozenset[str] = frozenset(place.partition(",")[0] for place in PLACES)
+    forgets: bool = False
+    tries: int = 2
+
+    def code(self, operation: str, *, is_always: bool) -> int:
+        """Return the expected exit code."""
+        codes = self.always if is_always else self.once
+        return codes.get(operation, codes["*"])
+
+
+@dataclass(frozen=True)
+class Case:
+    """One fault at one place, once or always."""
+
+    fault: Fault
+    place: str
+    is_always: bool
+
+    @property
+    def operation(self) -> str:
+        """The operation without the part."""
+        return self.place.partition(",")[0]
+
+    @property
+    def rule(self) -> str:
+        """The sandbox's rule."""
+        bodies = {"part": 25_000, "put": 25_000, "complete": 100}
+        what = self.fault.rule.format(bytes=bodies.get(self.operation, 0))
+        return f"{what},op={self.place},times={'always' if self.is_always else 1}"
+
+    @property
+    def code(self) -> int:
+        """The expected exit code."""
+        return self.fault.code(self.operation, is_always=self.is_always)
+
+    def __str__(self) -> str:
+        often = "always" if self.is_always else "once"
+        return f"{self.fault.name} at {self.place.replace(',', ' ').replace('=', ' ')} {often}"
+
+
+def codes(others: int, **known: int) -> dict[str, int]:
+    """Return exit codes by operation."""
+    return {"*": others, **known}
+
+
+SURVIVED = codes(0)
+# Who may not list uploads goes without: the answer is needed only where a checkpoint was lost.
+RETRIED = codes(75)
+DENIED = codes(77, uploads=0)
+REFUSED = codes(69, uploads=0)
+# Work done, answer lost: found again by a look. A part or a list cannot be looked at, and is asked for again.
+UNHEARD = codes(75, initiate=0, complete=0)
+MULTIPART = frozenset({"part", "complete", "parts"})
+
+FAULTS = (
+    Fault("401 Unauthorized", "error=401:Unauthorized", SURVIVED, DENIED),
+    Fault("403 AccessDenied", "error=403:AccessDenied", SURVIVED, DENIED),
+    Fault("403 SignatureDoesNotMatch", "error=403:SignatureDoesNotMatch", SURVIVED, DENIED),
+    # Where it strikes once, the clock that was learned is wrong for the next request, and is learned again.
+    Fault("403 RequestTimeTooSkewed, the store's clock 1 h ahead", "skew=3600", SURVIVED, SURVIVED, tries=3),
+    Fault("security token expires", "expire-token", SURVIVED, DENIED),
+    Fault("404 NoSuchBucket", "error=404:NoSuchBucket", REFUSED, REFUSED),
+    Fault(
+        "404 NoSuchUpload, wrongly",
+        "error=404:NoSuchUpload",
+        codes(69, parts=75),
+        codes(69, parts=75),
+        MULTIPART,
+    ),
+    Fault("400 InvalidArgument", "error=400:InvalidArgument", REFUSED, REFUSED),
+    Fault("400 RequestTimeout", "error=400:RequestTimeout", SURVIVED, RETRIED),
+    Fault("408 RequestTimeout", "error=408:RequestTimeout", SURVIVED, RETRIED),
+    Fault("409 OperationAborted", "error=409:OperationAborted", SURVIVED, RETRIED),
+    Fault("429 TooManyRequests", "error=429:TooManyRequests", SURVIVED, RETRIED),
+    Fault("500 InternalError", "error=500:InternalError", SURVIVED, RETRIED),
+    Fault("502 BadGateway", "error=502:BadGateway", SURVIVED, RETRIED),
+    Fault("503 SlowDown with Retry-After", "error=503:SlowDown,retry-after=0", SURVIVED, RETRIED),
+    Fault("503 before the body was read", "error=503:SlowDown,early=1", SURVIVED, RETRIED),
+    Fault("504 GatewayTimeout", "error=504:GatewayTimeout", SURVIVED, RETRIED),
+    Fault("connection reset in the middle of the request", "reset={bytes}", SURVIVED, RETRIED),
+    Fault("connection closed in the middle of the request", "drop-request={bytes}", SURVIVED, RETRIED),
+    Fault("silence, then the connection is closed", "stall=0.02", SURVIVED, RETRIED),
+    Fault("work done, answer lost", "drop-answer", SURVIVED, UNHEARD),
+    Fault("work done, half an answer", "truncate-answer", SURVIVED, UNHEARD),
+    Fault("work done, 500 InternalError", "error-after=500:InternalError", SURVIVED, UNHEARD),
+    Fault(
+        "200 with <Error>, not done", "error-in-200=InternalError", SURVIVED, RETRIED, frozenset({"complete"})
+    ),
+    Fault(
+        "200 with <Error>, done",
+        "error-in-200=InternalError,done=1",
+        SURVIVED,
+        SURVIVED,
+        frozenset({"complete"}),
+    ),
+    Fault("200 with an empty ETag", "empty-etag", SURVIVED, SURVIVED, frozenset({"complete"})),
+    Fault("a bit flips on the way", "flip-bit", SURVIVED, codes(65), frozenset({"part", "put"})),
+    Fault(
+        "the store forgets the upload",
+        "forget-upload",
+        codes(69, parts=0),
+        codes(69, parts=0),
+        MULTIPART,
+        forgets=True,
+    ),
+)
+
+
+def cases() -> Iterator[Case]:
+    """Yield the whole matrix."""
+    for fault in FAULTS:
+        for place in PLACES:
+            if place.partition(",")[0] in fault.at:
+                yield Case(fault, place, is_always=False)
+                yield Case(fault, place, is_always=True)
