@@ -141,6 +141,23 @@ class OpenUpload:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredObject:
+    """One line of ListObjects."""
+
+    key: str
+    size: int
+    etag: str
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectPage:
+    """One page of ListObjects, ascending by key; ``marker`` is where the next begins, None where this is the last."""
+
+    objects: tuple[StoredObject, ...]
+    marker: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Stored:
     """What the store answered for a part or an object it took, with the fields of the vendors' result tables."""
 

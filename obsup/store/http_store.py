@@ -10,12 +10,12 @@ from obsup.dialects.dialect import Dialect
 from obsup.dialects.endpoints import is_loopback
 from obsup.dialects.object_headers import customer_key_headers
 from obsup.errors import LineError, StoreError, WrongUsage
-from obsup.model import CustomerKey, ObjectInfo, OpenUpload, Stored, StoredPart, Target, Upload
+from obsup.model import CustomerKey, ObjectInfo, ObjectPage, OpenUpload, Stored, StoredPart, Target, Upload
 from obsup.store import xml
 from obsup.store.call import COMPLETE_TIMEOUT_S, Call, Query
 from obsup.store.clock import ServerClock
 from obsup.store.exchange import Exchange
-from obsup.store.listings import all_parts, all_uploads
+from obsup.store.listings import all_parts, all_uploads, objects_behind
 from obsup.store.route import Route
 from obsup.store.store import CredentialSource, OpenBody
 from obsup.store.stored import header_etag, read_object_info, read_stored
@@ -150,6 +150,17 @@ class HttpStore:
             self._exchange.ask,
             bucket,
             prefix,
+            self.dialect.limits,
+            url_encoded=self.dialect.lists_url_encoded,
+        )
+
+    def list_objects(self, bucket: str, prefix: str, marker: str) -> ObjectPage:
+        """Source: OBS API reference, "Listing Objects in a Bucket"."""
+        return objects_behind(
+            self._exchange.ask,
+            bucket,
+            prefix,
+            marker,
             self.dialect.limits,
             url_encoded=self.dialect.lists_url_encoded,
         )

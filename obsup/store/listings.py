@@ -1,4 +1,4 @@
-"""The two lists of the protocol, over all their pages. A server that sends us in circles is left."""
+"""The lists of the protocol, over their pages. A server that sends us in circles is left."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from urllib.parse import unquote_plus
 
 from obsup.dialects.dialect import Limits
 from obsup.errors import LineError
-from obsup.model import OpenUpload, StoredPart, Upload
+from obsup.model import ObjectPage, OpenUpload, StoredPart, Upload
 from obsup.store import xml
 from obsup.store.call import Call, Query
 
@@ -74,7 +74,9 @@ def all_uploads(
         if url_encoded:
             query += (("encoding-type", "url"),)
         root = ask(Call("ListMultipartUploads", "GET", bucket, None, query), "Bucket", "IsTruncated")
-        is_encoded = url_encoded and _keys_are_encoded(root, prefix)
+        is_encoded = url_encoded and _keys_are_encoded(
+            root, prefix, item="Upload", marker_name="NextKeyMarker"
+        )
         uploads = [xml.open_upload(one, url_encoded=is_encoded) for one in root.findall("Upload")]
         yield from (one for one in uploads if one.key.startswith(prefix))
         if not _is_truncated(root):
@@ -90,6 +92,37 @@ def all_uploads(
     raise _broken(f"the list of uploads does not end after {MOST_PAGES} pages")
 
 
+def objects_behind(
+    ask: Ask, bucket: str, prefix: str, marker: str, limits: Limits, *, url_encoded: bool
+) -> ObjectPage:
+    """Return the next page of the objects whose keys begin with *prefix*: those behind the key *marker*.
+
+    *url_encoded* is that of ``all_uploads``. Some stores have a word of their own for where a page ends. Raises
+    LineError for a page that does not go on.
+    Source: OBS API reference, "Listing Objects in a Bucket".
+    """
+    query: Query = (("max-keys", str(limits.page)),)
+    if prefix:
+        query += (("prefix", prefix),)
+    if marker:
+        query += (("marker", marker),)
+    if url_encoded:
+        query += (("encoding-type", "url"),)
+    root = ask(Call("ListObjects", "GET", bucket, None, query), "Name", "IsTruncated")
+    is_encoded = url_encoded and _keys_are_encoded(root, prefix, item="Contents", marker_name="NextMarker")
+    try:
+        objects = tuple(xml.stored_object(one, url_encoded=is_encoded) for one in root.findall("Contents"))
+    except xml.BadXML as exc:
+        raise _broken(str(exc)) from exc
+    following = xml.key(root, "NextMarker", url_encoded=xml.text(root, "EncodingType") == "url")
+    if not _is_truncated(root):
+        return ObjectPage(objects, None)
+    following = following or (objects[-1].key if objects else "")
+    if following in ("", marker):
+        raise _broken("the list of objects says there is more, but not where")
+    return ObjectPage(objects, following)
+
+
 def _parts_of(root: xml.Element) -> tuple[list[StoredPart], int]:
     """Return the parts of one page and the marker of the next. Raises LineError."""
     try:
@@ -99,18 +132,18 @@ def _parts_of(root: xml.Element) -> tuple[list[StoredPart], int]:
         raise _broken(str(exc)) from exc
 
 
-def _keys_are_encoded(root: xml.Element, prefix: str) -> bool:
-    """Return whether the keys of the uploads are URL-encoded, as was asked for.
+def _keys_are_encoded(root: xml.Element, prefix: str, *, item: str, marker_name: str) -> bool:
+    """Return whether the keys of a page's items are URL-encoded, as was asked for.
 
     An answer says so in <EncodingType>. Ceph encodes and does not say so, and its markers are plain; a store
     that knows no encoding leaves all as it is. Where nothing tells them apart, what was asked for was done.
     """
     if xml.text(root, "EncodingType") == "url":
         return True
-    keys = [xml.key(one, "Key", url_encoded=False) for one in root.findall("Upload")]
+    keys = [xml.key(one, "Key", url_encoded=False) for one in root.findall(item)]
     if not keys or not all(map(_ENCODED.fullmatch, keys)):
         return False
-    marker = xml.key(root, "NextKeyMarker", url_encoded=False)
+    marker = xml.key(root, marker_name, url_encoded=False)
     if marker and unquote_plus(keys[-1]) != keys[-1]:
         return marker != keys[-1]
     return all(unquote_plus(key).startswith(prefix) for key in keys)

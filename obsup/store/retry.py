@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from obsup import events
 from obsup.errors import LineError, Stopped, StoreError
-from obsup.model import Credentials, ObjectInfo, OpenUpload, Stored, StoredPart, Target, Upload
+from obsup.model import Credentials, ObjectInfo, ObjectPage, OpenUpload, Stored, StoredPart, Target, Upload
 from obsup.store.clock import ServerClock
 from obsup.store.store import CredentialSource, ObjectStore, OpenBody
 from obsup.store.verdicts import Action, Verdict, explain, judge
@@ -200,6 +200,12 @@ class RetryingStore:
             self._run(
                 lambda: list(self._inner.list_uploads(bucket, prefix)), f"listing the uploads of {bucket}"
             )
+        )
+
+    def list_objects(self, bucket: str, prefix: str, marker: str) -> ObjectPage:
+        """Safe to repeat, a page at a time: buckets have more objects than memory."""
+        return self._run(
+            lambda: self._inner.list_objects(bucket, prefix, marker), f"listing the objects of {bucket}"
         )
 
     def put_object(

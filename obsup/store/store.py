@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from obsup.dialects.dialect import Dialect
-from obsup.model import Credentials, ObjectInfo, OpenUpload, Stored, StoredPart, Target, Upload
+from obsup.model import Credentials, ObjectInfo, ObjectPage, OpenUpload, Stored, StoredPart, Target, Upload
 from obsup.store.transport import Body
 
 OpenBody = Callable[[], Body]
@@ -69,6 +69,10 @@ class ObjectStore(PartStore, Protocol):
 
     def list_uploads(self, bucket: str, prefix: str) -> Iterator[OpenUpload]:
         """Yield every open upload whose key begins with *prefix*, over all pages."""
+        ...
+
+    def list_objects(self, bucket: str, prefix: str, marker: str) -> ObjectPage:
+        """Return the next page of the objects whose keys begin with *prefix*: those behind the key *marker*."""
         ...
 
     def put_object(

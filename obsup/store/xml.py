@@ -11,7 +11,7 @@ from xml.sax.saxutils import escape
 import defusedxml.ElementTree
 from defusedxml.common import DefusedXmlException
 
-from obsup.model import OpenUpload, StoredPart
+from obsup.model import OpenUpload, StoredObject, StoredPart
 from obsup.store.safe_text import clean
 
 
@@ -76,6 +76,15 @@ def key(element: Element, name: str, *, url_encoded: bool) -> str:
     """Return the child *name*, a key, decoded where the answer is URL-encoded; white space is part of it."""
     value = element.findtext(name) or ""
     return unquote_plus(value) if url_encoded else value
+
+
+def stored_object(element: Element, *, url_encoded: bool) -> StoredObject:
+    """Return one <Contents> of ListObjects; the key as that of ``open_upload``. Raises BadXML."""
+    return StoredObject(
+        key=key(element, "Key", url_encoded=url_encoded),
+        size=number(element, "Size"),
+        etag=bare_etag(text(element, "ETag")),
+    )
 
 
 def open_upload(element: Element, *, url_encoded: bool) -> OpenUpload:

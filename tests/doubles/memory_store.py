@@ -14,7 +14,7 @@ from fastcrc import crc64
 
 from obsup.dialects.dialect import Dialect
 from obsup.errors import Refusal, StoreError
-from obsup.model import ObjectInfo, OpenUpload, Stored, StoredPart, Target, Upload
+from obsup.model import ObjectInfo, ObjectPage, OpenUpload, Stored, StoredObject, StoredPart, Target, Upload
 from obsup.store.store import OpenBody
 
 
@@ -116,6 +116,18 @@ class MemoryStore:
                 (one.key, upload_id) for upload_id, one in self._uploads.items() if one.bucket == bucket
             )
         yield from (OpenUpload(key, upload_id, "now") for key, upload_id in found if key.startswith(prefix))
+
+    def list_objects(self, bucket: str, prefix: str, marker: str) -> ObjectPage:
+        self._check(Target(self.dialect.provider, "", bucket, ""), "ListObjects")
+        size = self.dialect.limits.page
+        keys = sorted((key for its, key in self.objects if its == bucket), key=str.encode)
+        behind = [key for key in keys if key.startswith(prefix) and key.encode() > marker.encode()]
+        page = tuple(self._listed(bucket, key) for key in behind[:size])
+        return ObjectPage(page, page[-1].key if len(behind) > size else None)
+
+    def _listed(self, bucket: str, key: str) -> StoredObject:
+        found = self.objects[bucket, key]
+        return StoredObject(key, len(found.content), found.etag)
 
     def put_object(
         self,

@@ -215,3 +215,60 @@ def test_page_is_the_dialects() -> None:
     with Wire(replay(uploads_page())) as wire, open_store(small, wire.endpoint) as store:
         assert list(store.list_uploads("bucket", "")) == []
         assert marker_of(wire.last, "max-uploads") == "7"
+
+
+def objects_page(*keys: str, more: bool = False, extra: str = "") -> Reply:
+    contents = "".join(
+        f"<Contents><Key>{key}</Key><Size>5</Size><ETag>&quot;e&quot;</ETag></Contents>" for key in keys
+    )
+    more_text = str(more).lower()
+    return answer(
+        200,
+        f"<ListBucketResult><Name>bucket</Name><IsTruncated>{more_text}</IsTruncated>{extra}{contents}"
+        "</ListBucketResult>",
+    )
+
+
+def list_objects(
+    reply: Reply, *, prefix: str = "", marker: str = ""
+) -> tuple[list[str], str | None, Received]:
+    with Wire(replay(reply)) as wire, open_store("obs", wire.endpoint) as store:
+        page = store.list_objects("bucket", prefix, marker)
+        return [one.key for one in page.objects], page.marker, wire.last
+
+
+def test_page_of_objects_begins_behind_the_marker() -> None:
+    keys, marker, asked = list_objects(objects_page("a/2", "a/3", more=True), prefix="a/", marker="a/1")
+    assert (keys, marker) == (["a/2", "a/3"], "a/3")
+    assert (marker_of(asked, "prefix"), marker_of(asked, "marker"), marker_of(asked, "max-keys")) == (
+        "a/",
+        "a/1",
+        "1000",
+    )
+
+
+def test_page_of_objects_says_where_the_next_begins() -> None:
+    """NextMarker, decoded as the keys are; the last page has none."""
+    page = objects_page(
+        "a%20b", more=True, extra="<EncodingType>url</EncodingType><NextMarker>a%20c</NextMarker>"
+    )
+    assert list_objects(page)[:2] == (["a b"], "a c")
+    own_word = objects_page("a", more=True, extra="<NextMarker>0</NextMarker>")
+    assert list_objects(own_word, marker="1")[:2] == (["a"], "0")
+    assert list_objects(objects_page("z"), marker="y")[:2] == (["z"], None)
+
+
+@pytest.mark.parametrize("reply", [objects_page(more=True), objects_page("b", more=True)])
+def test_list_of_objects_that_does_not_go_on_is_left(reply: Reply) -> None:
+    """Else it would be asked for ever."""
+    with pytest.raises(LineError, match="not where"):
+        list_objects(reply, marker="b")
+
+
+def test_object_without_a_size_is_no_object() -> None:
+    """What a page says must be usable as a proof."""
+    reply = answer(
+        200, "<ListBucketResult><Name>b</Name><Contents><Key>a</Key></Contents></ListBucketResult>"
+    )
+    with pytest.raises(LineError):
+        list_objects(reply)
