@@ -20,13 +20,13 @@ def defaults_from_config(ctx: click.Context) -> None:
         layers.update(config.find_profile(str(profile_name)).options)
         # --profile was read before the file that names it: credentials are looked for in it all the same.
         ctx.params["profile"] = str(profile_name)
-    parameters = {_key(parameter): parameter.name for parameter in ctx.command.params}
+    parameters = {key_of(parameter): parameter.name for parameter in ctx.command.params}
     ctx.default_map = {
         str(parameters[key]): value for key, value in layers.items() if parameters.get(key) is not None
     }
 
 
-def _key(parameter: click.Parameter) -> str:
+def key_of(parameter: click.Parameter) -> str:
     """Return the parameter's key in the file: its longest option, - written as _."""
     names = [name.removeprefix("--") for name in parameter.opts if name.startswith("--")]
     return names[0].replace("-", "_") if names else str(parameter.name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import click
 from click.core import ParameterSource
@@ -87,13 +87,36 @@ def together(title: str, *decorators: Callable[[F], F]) -> Callable[[F], F]:
     return apply
 
 
-class Command(click.Command):
-    """A command whose help has the examples first, its options in groups, and the exit status table."""
+class _Told(click.Command):
+    """What a command and a group of commands have in common: a story, and the exit status table."""
 
     @property
     def story(self) -> Story:
         """What its docstring tells."""
         return read_story(self.help or "")
+
+    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the sentence, the examples, and the rest of the story."""
+        story = self.story
+        formatter.write_paragraph()
+        with formatter.indentation():
+            formatter.write_text(story.sentence)
+        if story.examples:
+            with formatter.section("Examples"):
+                _write_lines(formatter, story.examples)
+        for paragraph in story.details:
+            formatter.write_paragraph()
+            with formatter.indentation():
+                formatter.write_text(paragraph)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the exit status table."""
+        with formatter.section("Exit status"):
+            formatter.write_dl([(row.codes, row.meaning) for row in EXIT_STATUSES])
+
+
+class Command(_Told):
+    """A command whose help has the examples first, its options in groups, and the exit status table."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse, and of options that exclude each other keep the nearest: --parts over a file's part_size."""
@@ -113,20 +136,6 @@ class Command(click.Command):
                 found.setdefault(group_of(parameter), []).append(parameter)
         return found
 
-    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the sentence, the examples, and the rest of the story."""
-        story = self.story
-        formatter.write_paragraph()
-        with formatter.indentation():
-            formatter.write_text(story.sentence)
-        if story.examples:
-            with formatter.section("Examples"):
-                _write_lines(formatter, story.examples)
-        for paragraph in story.details:
-            formatter.write_paragraph()
-            with formatter.indentation():
-                formatter.write_text(paragraph)
-
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write a section for each group of options; ``--help`` itself is the last of all."""
         records = {
@@ -141,15 +150,12 @@ class Command(click.Command):
             with formatter.section(title):
                 formatter.write_dl(rows)
 
-    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the exit status table."""
-        write_exit_statuses(formatter)
 
-
-class Commands(click.Group):
+class Commands(_Told, click.Group):
     """The group: its commands in the order in which they are needed, the main five first."""
 
     command_class = Command
+    table: ClassVar[Mapping[str, tuple[str, ...]]] = SECTIONS
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of the commands, section by section."""
@@ -157,10 +163,10 @@ class Commands(click.Group):
 
     def sections(self) -> Iterator[tuple[str, list[str]]]:
         """Yield the sections of the list of commands; what has none of its own comes last."""
-        named = [name for names in SECTIONS.values() for name in names]
+        named = [name for names in self.table.values() for name in names]
         others = [name for name in self.commands if name not in named]
-        last = list(SECTIONS)[-1]
-        for title, names in SECTIONS.items():
+        last = list(self.table)[-1]
+        for title, names in self.table.items():
             there = [name for name in names if name in self.commands]
             yield title, there + (others if title == last else [])
 
@@ -181,21 +187,17 @@ class Commands(click.Group):
         self.format_commands(ctx, formatter)
         click.Command.format_options(self, ctx, formatter)
 
-    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the exit status table."""
-        write_exit_statuses(formatter)
+
+class Subcommands(Commands):
+    """A group inside the group, whose commands need no order."""
+
+    table: ClassVar[Mapping[str, tuple[str, ...]]] = {"Commands": ()}
 
 
 def _distance(ctx: click.Context, name: str) -> int:
     """Return how far from the command line the value of the parameter *name* comes from."""
     source = ctx.get_parameter_source(name)
     return _NEAREST.index(source) if source in _NEAREST else len(_NEAREST)
-
-
-def write_exit_statuses(formatter: click.HelpFormatter) -> None:
-    """Write the table of exit codes."""
-    with formatter.section("Exit status"):
-        formatter.write_dl([(row.codes, row.meaning) for row in EXIT_STATUSES])
 
 
 def _write_lines(formatter: click.HelpFormatter, lines: tuple[str, ...]) -> None:

@@ -12,6 +12,7 @@ import click
 from obsup import __version__
 from obsup.cli.abort import abort
 from obsup.cli.complete import complete
+from obsup.cli.config import config
 from obsup.cli.doctor import doctor
 from obsup.cli.exits import BUG
 from obsup.cli.gc import gc
@@ -44,7 +45,7 @@ def cli() -> None:
     """
 
 
-for one in (upload, init, part, complete, abort, parts, uploads, status, gc, verify, doctor, sandbox):
+for one in (upload, init, part, complete, abort, parts, uploads, status, gc, verify, doctor, config, sandbox):
     cli.add_command(one)
 
 

@@ -268,9 +268,11 @@ connection_options = together(
     ),
 )
 
+json_option = option("--json", "as_json", is_flag=True, help="Print the result as one JSON object on stdout.")
+
 report_options = together(
     "Output",
-    option("--json", "as_json", is_flag=True, help="Print the result as one JSON object on stdout."),
+    json_option,
     option("-q", "--quiet", is_flag=True, help="Errors only."),
     option("-v", "--verbose", is_flag=True, help="Say every request, never a secret."),
     option(

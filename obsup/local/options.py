@@ -82,7 +82,7 @@ OPTIONS: Mapping[str, Kind] = {
     **dict.fromkeys(
         (
             *("presign", "no_checkpoint", "restart", "verify_source", "content_md5", "skip_identical"),
-            "abort_on_failure",
+            *("abort_on_failure", "token"),
             *("no_overwrite", "dry_run", "json", "quiet", "verbose", "no_verify_tls", "recursive"),
         ),
         FLAG,
