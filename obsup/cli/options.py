@@ -282,6 +282,10 @@ report_options = together(
     ),
 )
 
+dry_run_option = together(
+    "Output", option("-n", "--dry-run", is_flag=True, help="Print the plan, send nothing.")
+)
+
 output_options = together(
     "Output",
     option(

@@ -22,7 +22,8 @@ from obsup.cli.help import command
 @options.encryption_options
 @options.connection_options
 @options.output_options
-def upload(sources: tuple[str, ...], target: str, *, from_command: bool, **values: Any) -> int:
+@options.dry_run_option
+def upload(sources: tuple[str, ...], target: str, *, from_command: bool, dry_run: bool, **values: Any) -> int:
     """Upload SOURCE to TARGET (BUCKET/KEY), whole and proved, or go on where an earlier run was cut off.
 
     \b
@@ -41,10 +42,18 @@ def upload(sources: tuple[str, ...], target: str, *, from_command: bool, **value
         place, *command = (*sources, target)
         if not command:
             raise click.UsageError("--from-command wants: obsup upload --from-command TARGET -- CMD ARG…")
+        if dry_run:
+            from obsup.cli.dry_run import run_dry
+
+            return run_dry(None, place, values)
         from obsup.cli.stream import run_command
 
         return run_command(place, command, values)
     source = _only(sources)
+    if dry_run:
+        from obsup.cli.dry_run import run_dry
+
+        return run_dry(None if source == "-" else Path(source), target, values)
     if source == "-":
         from obsup.cli.stream import run_piped
 

@@ -1,0 +1,106 @@
+"""``upload --dry-run``: the plan, without a word to the store."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from obsup.cli import report
+from obsup.cli.transfer import connecting_from, order_from
+from obsup.dialects.object_headers import object_headers
+from obsup.engine.order import Order
+from obsup.engine.plan import DEFAULT_PART_SIZE, Plan, make_plan
+from obsup.engine.schedule import make_schedule
+from obsup.engine.settings import settle_target
+from obsup.errors import ObsupError
+from obsup.local import checkpoint as checkpoints
+from obsup.local.source import check_readable, quoted, stat_source
+from obsup.model import Target
+from obsup.units import format_size
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What an upload would do. Sizes are bytes; ``size``, ``parts`` and ``recorded`` are None for a stream."""
+
+    source: str
+    target: Target
+    size: int | None
+    part_size: int
+    parts: int | None
+    recorded: int | None = None
+
+
+def run_dry(source: Path | None, target: str, values: dict[str, Any]) -> int:
+    """Print what ``upload`` would do; *source* is None for a stream. Return the exit code."""
+    try:
+        planned = _plan(source, target, values)
+    except ObsupError as exc:
+        report.say(report.error_lines(exc, resume=None))
+        if values["as_json"]:
+            report.answer_json(report.failure_fields(exc, command="upload", resume=None))
+        return exc.exit_code
+    if values["as_json"]:
+        report.answer_json(_fields(planned))
+    else:
+        report.answer("\n".join(_lines(planned)))
+    return 0
+
+
+def _plan(source: Path | None, target: str, values: dict[str, Any]) -> Planned:
+    """Return the plan. Raises ObsupError for what ``upload`` would refuse before it sends anything."""
+    named, settings = settle_target(
+        target, connecting_from(values), file_name=source.name if source is not None else None
+    )
+    order = order_from(source or Path("-"), named, values)
+    object_headers(settings.dialect, order.options, "initiate", key=named.key)
+    if source is None:
+        schedule = make_schedule(
+            settings.dialect.limits, part_size=order.part_size, expected=values["expect_size"]
+        )
+        return Planned("a stream", named, values["expect_size"], schedule.size_of(1), None)
+    stat = stat_source(source)
+    check_readable(source)
+    plan = make_plan(stat.size, settings.dialect.limits, parts=order.parts, part_size=order.part_size)
+    return Planned(quoted(source), named, stat.size, plan.part_size, plan.count, _recorded(order, plan))
+
+
+def _recorded(order: Order, plan: Plan) -> int | None:
+    """Return how many parts the checkpoint has recorded, None where there is none."""
+    if not order.keep_checkpoint or (plan.count == 1 and plan.size <= DEFAULT_PART_SIZE):
+        return None
+    try:
+        found = checkpoints.load(order.checkpoint or checkpoints.default_path(order.source, order.target))
+    except checkpoints.CheckpointDamaged:
+        return None
+    return len(found.receipts) if found is not None else None
+
+
+def _lines(planned: Planned) -> list[str]:
+    target = planned.target
+    lines = [f"{planned.source} → {target} ({target.provider}, {target.endpoint})"]
+    if planned.parts is None:
+        lines.append(f"parts of {format_size(planned.part_size)} at first, as many as it takes")
+    else:
+        size = planned.size or 0
+        lines.append(f"{size} bytes in {planned.parts} parts of {planned.part_size} bytes")
+    if planned.recorded is not None:
+        lines.append(
+            f"{planned.recorded} parts are recorded in the checkpoint; the store is asked which it holds"
+        )
+    return lines
+
+
+def _fields(planned: Planned) -> dict[str, Any]:
+    return {
+        "command": "upload",
+        "status": "planned",
+        "provider": planned.target.provider,
+        "bucket": planned.target.bucket,
+        "key": planned.target.key,
+        "size": planned.size,
+        "partSize": planned.part_size,
+        "parts": planned.parts,
+        "recordedParts": planned.recorded,
+    }
