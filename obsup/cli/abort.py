@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from obsup.cli import options
+from obsup.cli import options, places
 from obsup.cli.help import command, option
 from obsup.cli.place import Place, place_argument
 
 
 @command(short_help="Give an upload up, with its parts.")
 @place_argument
-@option("--upload-id", metavar="ID", help="The upload, where no checkpoint tells.")
+@option("--upload-id", metavar="ID", type=places.UPLOAD_ID, help="The upload, where no checkpoint tells.")
 @options.checkpoint_options
 @options.running_options
 @options.retry_options

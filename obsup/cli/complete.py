@@ -6,13 +6,13 @@ from typing import Any
 
 import click
 
-from obsup.cli import options, types
+from obsup.cli import options, places, types
 from obsup.cli.help import command, option, together
 from obsup.cli.place import Place, place_argument
 
 guard_options = together(
     "Guard",
-    option("--upload-id", metavar="ID", help="The upload, where no checkpoint tells."),
+    option("--upload-id", metavar="ID", type=places.UPLOAD_ID, help="The upload, where no checkpoint tells."),
     option("--parts", type=click.IntRange(1), metavar="N", help="Refuse any other number of parts."),
     option("--expect-size", type=types.SIZE, help="Refuse any other size of the whole."),
     option(

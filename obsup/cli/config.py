@@ -8,6 +8,7 @@ import click
 
 from obsup.cli import options
 from obsup.cli.help import Command, Subcommands, option, together
+from obsup.cli.places import PROFILE
 
 _place = option(
     "--config",
@@ -17,7 +18,9 @@ _place = option(
 )
 place_options = together("Connection", _place)
 profile_options = together(
-    "Connection", _place, option("--profile", metavar="NAME", help="A profile of the configuration file.")
+    "Connection",
+    _place,
+    option("--profile", metavar="NAME", type=PROFILE, help="A profile of the configuration file."),
 )
 
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import click
 
-from obsup.cli import options
+from obsup.cli import options, places
 from obsup.cli.help import command
 
 
 @command(short_help="Try everything on two tiny parts, and report.")
-@click.argument("prefix", metavar="BUCKET[/PREFIX]")
+@click.argument("prefix", metavar="BUCKET[/PREFIX]", type=places.PREFIX)
 @options.connection_options
 @options.report_options
 def doctor(prefix: str, **values: Any) -> int:

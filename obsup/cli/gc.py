@@ -6,12 +6,12 @@ from typing import Any
 
 import click
 
-from obsup.cli import options, types
+from obsup.cli import options, places, types
 from obsup.cli.help import command, option
 
 
 @command(short_help="Abort stale uploads.")
-@click.argument("prefix", metavar="BUCKET[/PREFIX]")
+@click.argument("prefix", metavar="BUCKET[/PREFIX]", type=places.PREFIX)
 @option("--older-than", type=types.DURATION, required=True, help="Only what was initiated before: 7d, 12h.")
 @option("-n", "--dry-run", is_flag=True, help="Print what would be aborted, and abort nothing.")
 @option("--foreign", is_flag=True, help="Also uploads that were not begun on this machine.")

@@ -51,6 +51,8 @@ for one in (upload, init, part, complete, abort, parts, uploads, status, gc, ver
 
 def main() -> NoReturn:
     """Run the command line and exit with the documented code."""
+    if "_OBSUP_COMPLETE" in os.environ:
+        from obsup.cli import completion  # noqa: F401 - registers the shells
     try:
         code = _run()
     except click.exceptions.Abort:

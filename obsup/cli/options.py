@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from obsup.cli import types
+from obsup.cli import places, types
 from obsup.cli.help import option, together
 
 
@@ -19,6 +19,12 @@ def _read_config(ctx: click.Context, _param: click.Parameter, _value: object) ->
 
 
 FILE = click.Path(path_type=Path)
+# What a TAB offers; the store, or the engine, knows what else there is.
+EXECUTOR = places.words("threads", "inline", "processes", "dask:", "mpi")
+ACL = places.words("private", "public-read", "public-read-write", "bucket-owner-full-control")
+STORAGE_CLASS = places.words(
+    "STANDARD", "WARM", "COLD", "DEEP_ARCHIVE", "INTELLIGENT_TIERING", "IA", "ARCHIVE"
+)
 FOLDER = click.Path(path_type=Path, file_okay=False)
 
 plan_options = together(
@@ -103,6 +109,7 @@ transfer_options = together(
         default="threads",
         show_default=True,
         metavar="SPEC",
+        type=EXECUTOR,
         help="Where parts are sent from: threads, inline, processes, dask:ADDRESS or mpi.",
     ),
     option(
@@ -180,7 +187,7 @@ object_options = together(
     option("--expires-header", help="The Expires header, as HTTP writes dates."),
     option("--metadata", type=types.KEY_VALUE, multiple=True, help="User metadata, ASCII; repeatable."),
     option("--tag", "tags", type=types.KEY_VALUE, multiple=True, help="Object tag; repeatable."),
-    option("--acl", metavar="NAME", help="Canned ACL: private, public-read, …"),
+    option("--acl", metavar="NAME", type=ACL, help="Canned ACL: private, public-read, …"),
     option(
         "--grant",
         "grants",
@@ -188,7 +195,12 @@ object_options = together(
         multiple=True,
         help="Grant PERMISSION to the account ID; repeatable.",
     ),
-    option("--storage-class", metavar="NAME", help="STANDARD, WARM, COLD, or the provider's own name."),
+    option(
+        "--storage-class",
+        metavar="NAME",
+        type=STORAGE_CLASS,
+        help="STANDARD, WARM, COLD, or the provider's own name.",
+    ),
     option("--website-redirect", metavar="URL", help="Where a website bucket sends visitors of this key."),
     option("--success-redirect", metavar="URL", help="successActionRedirect of OBS, for a single request."),
     option("--expires-days", type=click.IntRange(min=0), help="Delete the object this many days after."),
@@ -241,7 +253,13 @@ connection_options = together(
         show_default=True,
         help="Where the bucket's name goes: host, path, or a domain of its own.",
     ),
-    option("--profile", metavar="NAME", is_eager=True, help="A profile of the configuration file."),
+    option(
+        "--profile",
+        metavar="NAME",
+        type=places.PROFILE,
+        is_eager=True,
+        help="A profile of the configuration file.",
+    ),
     option(
         "--config",
         "config_path",

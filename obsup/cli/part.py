@@ -6,14 +6,14 @@ from typing import Any
 
 import click
 
-from obsup.cli import options, types
+from obsup.cli import options, places, types
 from obsup.cli.help import command, option, together
 from obsup.cli.place import Place, place_argument
 
 part_options = together(
     "Part",
     option("--part-number", type=int, required=True, metavar="N", help="Which part: from 1."),
-    option("--upload-id", metavar="ID", help="The upload, where no checkpoint tells."),
+    option("--upload-id", metavar="ID", type=places.UPLOAD_ID, help="The upload, where no checkpoint tells."),
     option("--offset", type=types.SIZE, help="Where the part begins, with --part-size as its length."),
     option("--copy-source", metavar="BUCKET/KEY", help="Copy the part from this object in the store."),
     option(

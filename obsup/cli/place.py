@@ -8,15 +8,17 @@ from typing import Any, TypeVar
 
 import click
 
+from obsup.cli.places import SOURCE_OR_TARGET
+
 F = TypeVar("F", bound=Callable[..., Any])
 Place = tuple[Path | None, str]
 
 
 def place_argument(function: F) -> F:
     """Give a command the argument ``[SOURCE] TARGET``, as a tuple (path or None, text)."""
-    return click.argument("place", nargs=-1, required=True, metavar="[SOURCE] TARGET", callback=_split)(
-        function
-    )
+    return click.argument(
+        "place", nargs=-1, required=True, metavar="[SOURCE] TARGET", type=SOURCE_OR_TARGET, callback=_split
+    )(function)
 
 
 def _split(ctx: click.Context, _param: click.Parameter, words: tuple[str, ...]) -> Place | None:

@@ -7,13 +7,13 @@ from typing import Any
 
 import click
 
-from obsup.cli import options
+from obsup.cli import options, places
 from obsup.cli.help import command
 
 
 @command(short_help="What the checkpoint knows; asks no server.")
 @click.argument("source", type=options.FILE)
-@click.argument("target", required=False)
+@click.argument("target", required=False, type=places.TARGET)
 @options.checkpoint_options
 @options.report_options
 def status(source: Path, target: str | None, **values: Any) -> int:

@@ -7,13 +7,13 @@ from typing import Any
 
 import click
 
-from obsup.cli import options
+from obsup.cli import options, places
 from obsup.cli.help import command
 
 
 @command(short_help="Upload a file, or go on with an upload.")
-@click.argument("sources", nargs=-1, metavar="SOURCE", type=click.Path())
-@click.argument("target")
+@click.argument("sources", nargs=-1, metavar="SOURCE", type=places.SOURCES)
+@click.argument("target", type=places.TARGET)
 @options.plan_options
 @options.stream_options
 @options.transfer_options

@@ -6,12 +6,12 @@ from typing import Any
 
 import click
 
-from obsup.cli import options
+from obsup.cli import options, places
 from obsup.cli.help import command, option
 
 
 @command(short_help="List the open uploads of a bucket.")
-@click.argument("prefix", metavar="BUCKET[/PREFIX]")
+@click.argument("prefix", metavar="BUCKET[/PREFIX]", type=places.PREFIX)
 @option(
     "-l",
     "--long",

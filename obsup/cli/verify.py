@@ -8,7 +8,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from obsup.cli import options, types
+from obsup.cli import options, places, types
 from obsup.cli.help import command, option, together
 
 plan_options = together(
@@ -25,7 +25,7 @@ plan_options = together(
 
 @command(short_help="Is the object in the bucket this file?")
 @click.argument("source", type=options.FILE)
-@click.argument("target")
+@click.argument("target", type=places.TARGET)
 @plan_options
 @options.customer_key_options
 @options.connection_options

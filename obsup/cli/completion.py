@@ -1,0 +1,220 @@
+"""Completion in bash, zsh and fish: each script asks obsup itself, which answers a line an item: kind, value, help.
+
+PowerShell's script is Click's own.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import ClassVar
+
+from click.shell_completion import (
+    CompletionItem,
+    ShellComplete,
+    add_completion_class,
+    get_completion_class,
+    split_arg_string,
+)
+
+VARIABLE = "_OBSUP_COMPLETE"
+#: Where each shell looks for the script of a program, below a prefix.
+FILES = {
+    "bash": ("obsup.bash", "share/bash-completion/completions/obsup"),
+    "zsh": ("_obsup", "share/zsh/site-functions/_obsup"),
+    "fish": ("obsup.fish", "share/fish/vendor_completions.d/obsup.fish"),
+    "powershell": ("obsup.ps1", None),
+}
+
+BASH = r"""# bash completion for obsup. Generated: do not edit.
+_obsup_completion() {
+    local kind value quoted files='' begun
+    COMPREPLY=()
+    while IFS=$'\t' read -r kind value _; do
+        case $kind in
+            plain)
+                printf -v quoted %q "$value"
+                COMPREPLY+=("$quoted")
+                [[ $value == */ ]] && compopt -o nospace
+                ;;
+            file | dir) files=$kind begun=$value ;;
+        esac
+    done < <(COMP_WORDS=${COMP_LINE:0:COMP_POINT} COMP_BREAKS=$COMP_WORDBREAKS \
+        _OBSUP_COMPLETE=bash_complete "$1" 2>/dev/null)
+    [[ $files ]] || return 0
+    if ((${#COMPREPLY[@]} == 0)); then
+        # Nothing but files: readline completes them best, ~ and all.
+        [[ $files == dir ]] && compopt -o dirnames || compopt -o default
+        return 0
+    fi
+    compopt -o filenames
+    while read -r value; do COMPREPLY+=("$value"); done < <(compgen -f -- "$begun")
+}
+complete -o nosort -F _obsup_completion obsup
+"""
+
+ZSH = r"""#compdef obsup
+# zsh completion for obsup. Generated: do not edit.
+_obsup() {
+    local kind value help
+    local -a values shown
+    local -a lines
+    lines=("${(@f)$(COMP_WORDS="${(pj:\n:)words[1,CURRENT]}" COMP_CWORD=$((CURRENT - 1)) \
+        _OBSUP_COMPLETE=zsh_complete "${words[1]}" 2>/dev/null)}")
+    local line
+    for line in $lines; do
+        kind=${line%%$'\t'*}
+        value=${${line#*$'\t'}%%$'\t'*}
+        help=${line##*$'\t'}
+        case $kind in
+            plain)
+                if [[ $value == */ ]]; then
+                    compadd -S '' -- "$value"
+                else
+                    values+=("$value")
+                    shown+=("$value${help:+  -- $help}")
+                fi
+                ;;
+            file | dir)
+                [[ $PREFIX == -*=* ]] && compset -P '*='
+                if [[ $kind == dir ]]; then _files -/; else _files; fi
+                ;;
+        esac
+    done
+    (( $#values )) && compadd -l -V obsup -d shown -a values
+    return 0
+}
+if [[ $zsh_eval_context[-1] == loadautofunc ]]; then
+    _obsup "$@"
+else
+    compdef _obsup obsup
+fi
+"""
+
+FISH = r"""# fish completion for obsup. Generated: do not edit.
+function __obsup_complete
+    set -l program (commandline -opc)[1]
+    set -lx COMP_WORDS (string join \n -- (commandline -opc) | string collect)
+    set -lx COMP_CWORD (commandline -ct)
+    set -lx _OBSUP_COMPLETE fish_complete
+    for line in ($program 2>/dev/null)
+        set -l item (string split \t -- $line)
+        switch $item[1]
+            case file
+                __fish_complete_path $item[2]
+            case dir
+                __fish_complete_directories $item[2]
+            case plain
+                printf '%s\t%s\n' $item[2] $item[3]
+        end
+    end
+end
+complete --command obsup --no-files --arguments '(__obsup_complete)'
+"""
+
+
+class _Lines(ShellComplete):
+    """A shell whose script reads a line an item: kind, value and help, tab-separated."""
+
+    def format_completion(self, item: CompletionItem[str]) -> str:
+        """Return the line of *item*. What would forge another line or column is not offered."""
+        help_text = " ".join((item.help or "").split())
+        value = self.fit(str(item.value))
+        return "" if set(value) & set("\t\n\r") else f"{item.type}\t{value}\t{help_text}"
+
+    def fit(self, value: str) -> str:
+        """Return *value* as this shell puts it in place of the word."""
+        return value
+
+    def complete(self) -> str:
+        """Return all lines."""
+        return "\n".join(line for line in super().complete().split("\n") if line)
+
+
+class BashComplete(_Lines):
+    """bash hands over the line as far as the cursor, and replaces what stands behind the last word break."""
+
+    name: ClassVar[str] = "bash"
+    source_template: ClassVar[str] = BASH
+
+    def get_completion_args(self) -> tuple[list[str], str]:
+        """Return the words before the one under the cursor, and that."""
+        line = os.environ["COMP_WORDS"]
+        words = split_arg_string(line)
+        begun = "" if line[-1:].isspace() and not line.endswith("\\ ") else words.pop()
+        breaks = set(os.environ.get("COMP_BREAKS", "")) & set(":=")
+        self._kept = max((begun.rfind(one) + 1 for one in breaks), default=0)
+        # Of --digest=md5 the values alone are offered: they do not begin with the option.
+        self._is_value = begun.startswith("-") and "=" in begun
+        return words[1:], begun
+
+    def fit(self, value: str) -> str:
+        """Return *value* without what readline keeps."""
+        return value if self._is_value else value[self._kept :]
+
+    def source(self) -> str:
+        """Return the script."""
+        return self.source_template
+
+
+class _WholeWord(_Lines):
+    """A shell that replaces the whole word."""
+
+    def get_completion_args(self) -> tuple[list[str], str]:
+        """Return the words before the one under the cursor, and that."""
+        words, begun = self.words()
+        option, separator, _ = begun.partition("=")
+        self._option = f"{option}=" if begun.startswith("-") and separator else ""
+        return words, begun
+
+    def words(self) -> tuple[list[str], str]:
+        """Return what the script handed over."""
+        raise NotImplementedError
+
+    def fit(self, value: str) -> str:
+        """Return *value* with the option that stands before it in the same word."""
+        return f"{self._option}{value}"
+
+    def source(self) -> str:
+        """Return the script."""
+        return self.source_template
+
+
+class ZshComplete(_WholeWord):
+    """zsh hands over the words as they were typed, quotes and all."""
+
+    name: ClassVar[str] = "zsh"
+    source_template: ClassVar[str] = ZSH
+
+    def words(self) -> tuple[list[str], str]:
+        """Return the words before the one under the cursor, and that, without their quotes."""
+        typed = [(split_arg_string(word) or [""])[0] for word in os.environ["COMP_WORDS"].split("\n")]
+        at = int(os.environ["COMP_CWORD"])
+        return typed[1:at], typed[at] if at < len(typed) else ""
+
+
+class FishComplete(_WholeWord):
+    """fish hands over words without quotes; the one under the cursor by itself."""
+
+    name: ClassVar[str] = "fish"
+    source_template: ClassVar[str] = FISH
+
+    def words(self) -> tuple[list[str], str]:
+        """Return the words before the one under the cursor, and that, without its quotes."""
+        typed = os.environ["COMP_WORDS"].split("\n")
+        return typed[1:], (split_arg_string(os.environ["COMP_CWORD"]) or [""])[0]
+
+
+for _shell in (BashComplete, ZshComplete, FishComplete):
+    add_completion_class(_shell)
+
+
+def scripts() -> dict[str, str]:
+    """Return the scripts of all shells by the names of their files."""
+    from obsup.cli.main import cli
+
+    found = {}
+    for shell, (name, _place) in FILES.items():
+        kind = get_completion_class(shell)
+        assert kind is not None, f"this Click has no completion for {shell}"
+        found[name] = kind(cli, {}, "obsup", VARIABLE).source()
+    return found
