@@ -83,7 +83,8 @@ class Rig:
         connection = connect(
             settings, observe=tally, sleep=stop.sleep, credentials=RenewableKeys(self.sandbox)
         )
-        asked = {"part_size": self.part_size, "jobs": self.jobs, **order}
+        executor = "inline" if self.jobs == 1 else "threads"  # one after the other, none ahead
+        asked = {"part_size": self.part_size, "jobs": self.jobs, "executor": executor, **order}
         return Uploader(connection, Order(self.source, wanted, **asked), tally=tally, stop=stop).run()
 
     def code(self, connecting: Connecting = PATIENT, **order: Any) -> int:
@@ -128,7 +129,8 @@ class Rig:
     def checkpoint(self) -> Path:
         """Where the checkpoint is by default."""
         wanted, _ = settle_target(
-            f"bucket/{self.key}", replace(PATIENT, endpoint=self.sandbox.endpoint, provider=self.provider)
+            f"bucket/{self.key}",
+            replace(PATIENT, endpoint=self.sandbox.endpoint, provider=self.provider, region="here"),
         )
         return checkpoints.default_path(self.source, wanted)
 
