@@ -9,6 +9,7 @@ from obsup.cli.exits import EXIT_STATUSES
 from obsup.dialects.registry import find_dialect
 from obsup.engine.schedule import growing, parts_in_memory
 from obsup.units import format_size
+from tests.tools.parameter_tables import call_table, header_table, result_table
 
 README = Path(__file__).parents[2] / "README.md"
 
@@ -40,7 +41,13 @@ STREAMS = (
     ("48.8 TB", 488 * 10**11),
 )
 
-BLOCKS: dict[str, Callable[[], str]] = {"exits": exit_table, "streams": stream_table}
+BLOCKS: dict[str, Callable[[], str]] = {
+    "exits": exit_table,
+    "streams": stream_table,
+    "calls": call_table,
+    "results": result_table,
+    "parameters": header_table,
+}
 
 
 def render(text: str) -> str:

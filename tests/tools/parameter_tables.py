@@ -1,0 +1,104 @@
+"""The tables of parameters in README.md, from the dialects' own data and from the vendors' names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from obsup.dialects.parameters import Row, parameter_table
+from obsup.dialects.registry import DIALECTS
+
+
+@dataclass(frozen=True)
+class Named:
+    """A parameter, or a field of a result, under the vendors' name and ours.
+
+    ``option`` is the command line's, ``keyword`` that of ``upload_file``, or an attribute of what it returns.
+    """
+
+    vendor: str
+    option: str
+    keyword: str
+    note: str = ""
+
+
+# Sources: OBS SDK for Python, "Uploading an Object - Resumable" and "Uploading a Part".
+CALLS = (
+    Named("bucketName, objectKey", "TARGET", "target"),
+    Named(
+        "uploadFile, object, content, isFile", "SOURCE, or -", "source", "a path or an open file-like object"
+    ),
+    Named("partSize", "--part-size", "part_size"),
+    Named("taskNum", "--jobs", "jobs"),
+    Named("enableCheckpoint", "--no-checkpoint", "keep_checkpoint", "on unless said otherwise"),
+    Named("checkpointFile", "--checkpoint", "checkpoint"),
+    Named("checkSum", "--verify-source", "verify_source"),
+    Named("metadata", "--metadata", "options.metadata"),
+    Named("progressCallback", "--progress", "progress", "(transferred bytes, total bytes, seconds)"),
+    Named("isAttachMd5, md5", "--content-md5", "content_md5"),
+    Named("isAttachCrc64", "--digest", "digest", "on by itself where the store has CRC-64"),
+    Named("offset", "--offset", "", "of `obsup part`"),
+    Named("autoClose", "", "close"),
+    Named("headers", "see below", "options"),
+    Named("extensionHeaders", "--header", "options.headers"),
+    Named("encoding_type", "", "", "asked for wherever keys are listed"),
+)
+RESULTS = (
+    Named("status", "", "status", "of an error: `error.refusal.status`"),
+    Named("errorCode", "", "refusal.code"),
+    Named("errorMessage", "", "refusal.message"),
+    Named("requestId", "requestId", "request_id", "of an error: `error.refusal.request_id`"),
+    Named("hostId", "", "host_id", "of an error: `error.refusal.host_id`"),
+    Named("etag", "etag", "etag"),
+    Named("versionId", "versionId", "version_id"),
+    Named("location, objectUrl", "location", "location"),
+    Named("sseKms", "", "sse_kms"),
+    Named("sseKmsKey", "", "sse_kms_key"),
+    Named("sseC", "", "sse_c"),
+    Named("sseCKeyMd5", "", "sse_c_key_md5"),
+)
+
+
+def call_table() -> str:
+    """Return the vendors' parameters of a call beside ours, in Markdown."""
+    rows = [(_code(one.vendor), _code(one.option), _code(one.keyword), one.note) for one in CALLS]
+    return _markdown(("vendors' name", "command line", "`upload_file`", ""), rows)
+
+
+def result_table() -> str:
+    """Return the vendors' fields of a result beside ours, in Markdown."""
+    rows = [(_code(one.vendor), _code(one.option), _code(one.keyword), one.note) for one in RESULTS]
+    return _markdown(("vendors' name", "`--json`", "result, or error", ""), rows)
+
+
+def header_table() -> str:
+    """Return which parameter becomes which header in which dialect, in Markdown. Like dialects share a column."""
+    table = parameter_table()
+    columns: dict[tuple[str | None, ...], list[str]] = {}
+    for name in DIALECTS:
+        columns.setdefault(tuple(row.headers[name] for row in table), []).append(name)
+    names = list(columns.values())
+    rows = [
+        (_code(row.option), _code(row.sdk), *(_header(row, group[0]) for group in names)) for row in table
+    ]
+    return _markdown(("option", "OBS SDK", *(", ".join(group) for group in names)), rows)
+
+
+def _header(row: Row, dialect: str) -> str:
+    header = row.headers[dialect]
+    if header is None:
+        return "–"
+    return f"`{header}…`" if header.endswith("-") else f"`{header}`"
+
+
+def _code(text: str) -> str:
+    return (
+        ", ".join(f"`{word}`" for word in text.split(", "))
+        if text and " " not in text.replace(", ", "")
+        else text
+    )
+
+
+def _markdown(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    lines = [head, tuple("---" for _ in head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

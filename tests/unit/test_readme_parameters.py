@@ -1,0 +1,66 @@
+"""The tables of parameters name what there is: options, keywords, attributes."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import fields
+from pathlib import Path
+
+import click
+import pytest
+
+from obsup import Result, upload_file
+from obsup.cli.main import cli
+from obsup.dialects.parameters import OBJECT_PARAMETERS, REQUEST_PARAMETERS
+from obsup.dialects.registry import DIALECTS
+from obsup.engine.order import Order
+from obsup.errors import Refusal
+from obsup.model import ObjectOptions
+from tests.tools.parameter_tables import CALLS, RESULTS, Named, header_table
+
+OPTIONS = {
+    word
+    for command in cli.commands.values()
+    for parameter in command.params
+    if isinstance(parameter, click.Option)
+    for word in (*parameter.opts, *parameter.secondary_opts)
+}
+KEYWORDS = (
+    set(inspect.signature(upload_file).parameters)
+    | {field.name for field in fields(Order)}
+    | {f"options.{field.name}" for field in fields(ObjectOptions)}
+)
+ATTRIBUTES = {field.name for field in fields(Result)} | {f"refusal.{field.name}" for field in fields(Refusal)}
+
+
+@pytest.mark.parametrize(
+    "named", [one for one in CALLS if one.option.startswith("--")], ids=lambda one: one.option
+)
+def test_option_of_a_call_exists(named: Named) -> None:
+    assert named.option in OPTIONS
+
+
+@pytest.mark.parametrize("named", [one for one in CALLS if one.keyword], ids=lambda one: one.keyword)
+def test_keyword_of_a_call_exists(named: Named) -> None:
+    assert named.keyword in KEYWORDS
+
+
+@pytest.mark.parametrize("named", RESULTS, ids=lambda one: one.vendor)
+def test_field_of_a_result_exists(named: Named) -> None:
+    assert named.keyword in ATTRIBUTES
+
+
+@pytest.mark.parametrize("option", [one.option for one in (*OBJECT_PARAMETERS, *REQUEST_PARAMETERS)])
+def test_option_of_a_header_exists(option: str) -> None:
+    assert option in OPTIONS
+
+
+def test_every_dialect_has_its_column_and_every_parameter_its_row() -> None:
+    """The columns are the dialects' own header names: a change of one changes the README."""
+    head, _, *rows = header_table().splitlines()
+    assert {name for cell in head.split("|")[3:-1] for name in cell.strip().split(", ")} == set(DIALECTS)
+    assert len(rows) == len(OBJECT_PARAMETERS) + len(REQUEST_PARAMETERS)
+    text = (Path(__file__).parents[2] / "README.md").read_text()
+    for dialect in DIALECTS.values():
+        assert f"`{dialect.headers.meta}…`" in text
+        assert f"`{dialect.headers.storage_class}`" in text
