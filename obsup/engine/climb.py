@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from obsup.engine.order import BEGIN, MOST
 from obsup.units import MIB
 
-BEGIN = 5
-MOST = 32
 # What more connections must carry more, and what fewer may carry less, to stay.
 PAYS = 1.08
 SPARES = 0.96

@@ -7,20 +7,21 @@ from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
 from obsup import events
-from obsup.engine.climb import MOST
 from obsup.engine.connect import StoreSettings
 from obsup.engine.executors import HERE, Workers, check_spec, open_executor, open_workers
-from obsup.engine.remote import RemoteJob, run_remote
+from obsup.engine.order import MOST
 from obsup.engine.task import Task
 from obsup.engine.worker import PartJob, send_part
 from obsup.errors import Denied, ObsupError, WorkerLost, WrongUsage
 from obsup.local.rate import RateLimit
 from obsup.model import Receipt, Upload
-from obsup.store.presigned import PresignedPart
+
+if TYPE_CHECKING:
+    from obsup.store.presigned import PresignedPart
 
 # How many workers may die over one part before it is the part that is to blame.
 LOSSES = 3
@@ -123,6 +124,9 @@ class RemoteCrew:
 
     def _try(self, errand: _Errand) -> None:
         """Hand the errand to a worker; what comes of it is taken in by ``_settle``."""
+        # Here, and not above: threads of this process need nothing of it, and every upload would wait for it.
+        from obsup.engine.remote import RemoteJob, run_remote
+
         job, sign = errand.job, self._sign
         presigned = sign(job.upload, job.part.number) if sign is not None else None
         remote = RemoteJob(job, self._settings, presigned, self._rate_bytes_per_s)

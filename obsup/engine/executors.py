@@ -5,12 +5,11 @@ Threads and the inline executor share this process. Processes, Dask and MPI do n
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import threading
 from collections.abc import Callable
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from importlib.util import find_spec
 from typing import Any, ParamSpec, Protocol, TypeVar
 
@@ -69,10 +68,12 @@ class Processes:
         self.size = size
         self._executor = self._start()
 
-    def _start(self) -> ProcessPoolExecutor:
-        return ProcessPoolExecutor(
-            self.size, mp_context=multiprocessing.get_context("spawn"), initializer=_end_with_parent
-        )
+    def _start(self) -> Executor:
+        # Here, and not above: every upload would wait for what only --executor processes needs.
+        from concurrent.futures import ProcessPoolExecutor
+        from multiprocessing import get_context
+
+        return ProcessPoolExecutor(self.size, mp_context=get_context("spawn"), initializer=_end_with_parent)
 
     def submit(self, call: Callable[[A], T], argument: A) -> Future[T]:
         """See Workers."""
@@ -91,7 +92,9 @@ class Processes:
 def _end_with_parent() -> None:
     """Leave signals from the terminal to the driver, and end when it ends, were it by SIGKILL."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
+    from multiprocessing import parent_process
+
+    parent = parent_process()
     if parent is not None:
         driver = parent
 

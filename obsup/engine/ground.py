@@ -8,7 +8,6 @@ from obsup import events
 from obsup.engine.begin import begin, open_uploads
 from obsup.engine.finish import Finished, finisher_of, guard
 from obsup.engine.ledger import Ledger, open_ledger
-from obsup.engine.order import Order
 from obsup.engine.plan import Plan
 from obsup.engine.resume import recover, resume, resume_begun
 from obsup.engine.task import Task
@@ -28,11 +27,6 @@ class Ground:
     finished: Finished | None = None
 
 
-def is_split_asked(order: Order) -> bool:
-    """Return whether the user decided how the source is cut."""
-    return order.parts is not None or order.part_size is not None
-
-
 def stand(task: Task, found: Checkpoint | None, stat: SourceStat, plan: Plan) -> Ground:
     """Return what to go on with: the upload of *found*, where there is one and the store knows it, or another.
 
@@ -44,7 +38,7 @@ def stand(task: Task, found: Checkpoint | None, stat: SourceStat, plan: Plan) ->
         ledger = resume_begun(task, found, stat, plan)
         return Ground(ledger or begin(task, stat, plan, before=frozenset(found.open_before)), plan)
     try:
-        return Ground(*resume(task, found, stat, plan if is_split_asked(task.order) else None))
+        return Ground(*resume(task, found, stat, plan if task.order.is_split_asked else None))
     except UploadGone:
         return _stand_without(task, found, stat, plan)
 
@@ -53,7 +47,7 @@ def _recover_or_begin(task: Task, stat: SourceStat, plan: Plan) -> Ground:
     listed = open_uploads(task)
     # What --restart was to give up was given up; who else has an upload open is not asked to share it.
     candidates = [] if task.order.restart else listed
-    recovered = recover(task, candidates, stat, plan, split_asked=is_split_asked(task.order))
+    recovered = recover(task, candidates, stat, plan, split_asked=task.order.is_split_asked)
     if recovered is not None:
         return Ground(*recovered)
     return Ground(begin(task, stat, plan, before=frozenset(one.upload_id for one in listed)), plan)

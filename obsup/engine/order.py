@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
-from obsup.engine.climb import BEGIN
 from obsup.errors import WrongUsage
 from obsup.local.expectation import Expectation
 from obsup.model import ObjectOptions, Receipt, Stored, Target
@@ -16,6 +15,8 @@ from obsup.model import ObjectOptions, Receipt, Stored, Target
 Verified = Literal["etag", "crc64", "upload-id", "token", "size", "receipt"]
 
 Jobs = int | Literal["auto"]
+# What auto begins with, and the most that it grows to.
+BEGIN, MOST = 5, 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,11 @@ class Order:
     abort_on_failure: bool = False
     skip_identical: bool = False
     receipt: Path | None = None
+
+    @property
+    def is_split_asked(self) -> bool:
+        """Whether the user decided how the source is cut."""
+        return self.parts is not None or self.part_size is not None
 
     @property
     def jobs_at_first(self) -> int:

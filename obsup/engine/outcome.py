@@ -1,13 +1,25 @@
-"""From an upload that ended well to its Result."""
+"""What is told of an upload: what it begins with, and the Result where it ended well."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from obsup import events
 from obsup.engine.finish import Finished
 from obsup.engine.order import Order, Result
 from obsup.engine.plan import Plan
 from obsup.engine.progress import Tally
-from obsup.engine.verify import Identical
-from obsup.model import Upload
+from obsup.model import Receipt, Upload
+
+if TYPE_CHECKING:
+    from obsup.engine.verify import Identical
+
+
+def announce(tally: Tally, plan: Plan, kept: Mapping[int, Receipt]) -> None:
+    """Tell that the upload begins with *plan*, of which the parts in *kept* are stored."""
+    resumed = sum(one.size for one in kept.values())
+    tally(events.Begun(plan.size, plan.count, resumed, len(kept)))
 
 
 def outcome_of_nothing(order: Order, tally: Tally, identical: Identical) -> Result:

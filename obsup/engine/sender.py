@@ -5,11 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
-from obsup.engine.climb import Climb
-from obsup.engine.crew import open_crew
-from obsup.engine.dispatch import dispatch
 from obsup.engine.finish import Finished
-from obsup.engine.flight import Flight
 from obsup.engine.progress import Tally
 from obsup.engine.single import put_file
 from obsup.engine.task import Task
@@ -38,6 +34,12 @@ class OwnCrew:
         self, task: Task, tally: Tally, jobs: Iterator[PartJob], keep: Callable[[Receipt], None]
     ) -> None:
         """See Sender."""
+        # Here, and not above: what fits one request need not wait for it.
+        from obsup.engine.climb import Climb
+        from obsup.engine.crew import open_crew
+        from obsup.engine.dispatch import dispatch
+        from obsup.engine.flight import Flight
+
         crew = open_crew(task)
         try:
             flight = Flight(crew.size, climb=Climb(most=crew.size) if task.order.tries_jobs else None)

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import shlex
 import stat
-import tomllib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-import platformdirs
 
 from obsup.errors import BadConfiguration
 from obsup.local.options import OPTIONS, SERVICE, TEXT, Kind, Value
@@ -86,6 +82,8 @@ def default_config_path(environ: Mapping[str, str]) -> Path:
         return named / "obsup" / "config.toml"
     if environ.get("HOME"):
         return Path(environ["HOME"]) / ".config" / "obsup" / "config.toml"
+    import platformdirs
+
     return platformdirs.user_config_path("obsup") / "config.toml"
 
 
@@ -144,6 +142,9 @@ def settle(
 
 
 def _parse(raw: bytes, place: Path) -> dict[str, Any]:
+    # Here, and not above: most machines have no such file, and no upload should wait for what reads it.
+    import tomllib
+
     try:
         return tomllib.loads(raw.decode().removeprefix("\ufeff"))
     except UnicodeDecodeError as exc:
@@ -233,7 +234,9 @@ def _refuse_unknown(table: Mapping[str, object], known: Collection[str], *, wher
     for key in table:
         if key in known:
             continue
-        near = difflib.get_close_matches(key.replace("-", "_").lower(), known, n=1)
+        from difflib import get_close_matches
+
+        near = get_close_matches(key.replace("-", "_").lower(), known, n=1)
         if key in CREDENTIAL_KEYS:
             why = "Credentials belong to a profile."
         elif near:

@@ -6,15 +6,15 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from obsup.errors import BadConfiguration, Denied
-from obsup.local.config import Profile, default_config_path, load_config
-from obsup.local.credential_process import run_process
 from obsup.local.keys import KeyNames, pair_keys
-from obsup.local.metadata import RENEW_BEFORE_S as METADATA_RENEW_BEFORE_S
-from obsup.local.metadata import ask_metadata
-from obsup.local.vendor_files import Section, list_sections, read_section
 from obsup.model import Credentials
+
+if TYPE_CHECKING:
+    from obsup.local.config import Profile
+    from obsup.local.vendor_files import Section
 
 #: Credentials that expire are asked for again this many seconds before they do.
 RENEW_BEFORE_S = 5 * 60.0
@@ -152,6 +152,21 @@ def find_credentials(settings: CredentialSettings, *, environ: Mapping[str, str]
         found = pair_keys(environ, names=names, origin=f"environment variable {names.access}")
         if found is not None:
             return Found(found)
+    return _find_in_files(settings, variables, environ=environ, home=home)
+
+
+def _find_in_files(
+    settings: CredentialSettings,
+    variables: tuple[KeyNames, ...],
+    *,
+    environ: Mapping[str, str],
+    home: Path,
+) -> Found:
+    # Here, and not above: keys in the environment, as in most scripts, need nothing of this.
+    from obsup.local import metadata
+    from obsup.local.config import default_config_path, load_config
+    from obsup.local.vendor_files import list_sections, read_section
+
     config_path = Path(settings.config_path) if settings.config_path else None
     profile = None
     if settings.profile is not None:
@@ -165,7 +180,9 @@ def find_credentials(settings: CredentialSettings, *, environ: Mapping[str, str]
         if found is not None:
             return Found(found)
     if profile is not None and profile.metadata_service is not None:
-        return Found(ask_metadata(profile.metadata_service, environ=environ), METADATA_RENEW_BEFORE_S)
+        return Found(
+            metadata.ask_metadata(profile.metadata_service, environ=environ), metadata.RENEW_BEFORE_S
+        )
     place = config_path or default_config_path(environ)
     raise _nothing_found(settings, variables, sections, place)
 
@@ -175,6 +192,8 @@ def read_profile(profile: Profile, environ: Mapping[str, str]) -> Credentials | 
 
     Raises Denied.
     """
+    from obsup.local.credential_process import run_process
+
     origin = f"profile {profile.name}"
     if profile.credential_process is not None:
         return run_process(profile.credential_process, environ=environ, origin=origin)

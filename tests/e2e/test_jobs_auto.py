@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from obsup.engine.climb import BEGIN, MOST
+from obsup.engine.order import BEGIN, MOST
 from obsup.sandbox import Sandbox
 from tests.shell import Shell
 

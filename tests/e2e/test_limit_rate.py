@@ -30,7 +30,6 @@ def test_all_parts_together_keep_to_the_rate(
     [
         (["--limit-rate", "0"], "a rate of 0 would send nothing"),
         (["--limit-rate", "fast"], "9M"),
-        (["--limit-rate", "1M", "--parts", "2", "--executor", "processes"], "leave out one of the two"),
     ],
 )
 def test_what_cannot_be_limited_is_refused(

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from obsup.engine.climb import BEGIN, MOST, Climb
+from obsup.engine.climb import Climb
 from obsup.engine.flight import Flight
+from obsup.engine.order import BEGIN, MOST
 from obsup.events import PartSent, PartStored, Retried
 from obsup.units import MIB
 
