@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import sys
 from typing import Any
@@ -46,7 +47,7 @@ def error_lines(error: ObsupError, *, resume: str | None, stored: tuple[int, int
 
 
 def _sentence(text: str) -> str:
-    return text if text.endswith((".", "?", "…")) or ": obsup " in text else f"{text}."
+    return text if text.endswith((".", "?", "…")) or re.search(r"[:|] obsup ", text) else f"{text}."
 
 
 def say(text: str) -> None:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 from obsup import events
 from obsup.engine.begin import begin, open_uploads
 from obsup.engine.connect import Connection
 from obsup.engine.dispatch import POLL_S
-from obsup.engine.executors import HERE, open_executor
+from obsup.engine.executors import open_executor
 from obsup.engine.finish import PartsUnfit, complete
 from obsup.engine.flight import Flight
 from obsup.engine.flow import Flow
@@ -22,12 +21,13 @@ from obsup.engine.outcome import outcome
 from obsup.engine.plan import Growth
 from obsup.engine.progress import Tally
 from obsup.engine.receipt import with_receipt
+from obsup.engine.reclaim import abort_fully
 from obsup.engine.replay import Replay, comparable
 from obsup.engine.resume import check_same_order, give_up, resume_begun
 from obsup.engine.schedule import Schedule, StreamPlan, growing, make_schedule
 from obsup.engine.single import put_whole
 from obsup.engine.stop import StopSignal
-from obsup.engine.task import Task
+from obsup.engine.stream_task import NO_STAT, StreamTask, check_order
 from obsup.engine.worker import send_content
 from obsup.errors import Busy, DataMismatch, ObsupError, ProducerFailed, Stopped, UploadGone, WrongUsage
 from obsup.local import checkpoint as checkpoints
@@ -38,37 +38,9 @@ from obsup.local.part_memory import MemoryPart
 from obsup.local.part_reader import PartReader
 from obsup.local.source import Gate
 from obsup.local.stream_source import ByteSource
-from obsup.model import SourceStat, Upload
+from obsup.model import Upload
 from obsup.store.verdicts import explain
 from obsup.units import exact_size, format_size
-
-NO_STAT = SourceStat(0, 0, 0, 0, 0)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StreamTask(Task):
-    """A Task whose source is a stream.
-
-    *name* stands for the stream in the checkpoint: - for what is piped in. A stream that can be had again by its
-    name (a command) has a checkpoint by default.
-    """
-
-    name: str = "-"
-    is_repeatable: bool = False
-
-    @property
-    def source_name(self) -> str:
-        """What the checkpoint says of the source."""
-        return self.name
-
-    @property
-    def checkpoint_path(self) -> Path | None:
-        """Where the checkpoint is kept, or None where no state is kept here."""
-        if not self.order.keep_checkpoint:
-            return None
-        if self.order.checkpoint is not None or not self.is_repeatable:
-            return self.order.checkpoint
-        return checkpoints.default_stream_path(self.name, self.order.target)
 
 
 class StreamUploader:
@@ -125,18 +97,7 @@ class StreamUploader:
 
     def _make_schedule(self) -> Schedule:
         order = self._order
-        if order.target.key.endswith("/"):
-            raise WrongUsage(
-                f"{order.target} ends in /, and a stream has no file name to put there",
-                "a stream is known by its target alone",
-                f"name the whole key: {order.target}NAME",
-            )
-        if order.executor not in HERE:
-            raise WrongUsage(
-                f"--executor {order.executor} cannot send a stream",
-                "its parts are in the memory of this process",
-                f"use --executor {HERE[0]}, or write the data to a file that all workers see",
-            )
+        check_order(order)
         return make_schedule(
             self._task.dialect.limits,
             parts=order.parts,
@@ -257,7 +218,7 @@ class StreamUploader:
     def _put(self, part: MemoryPart) -> Result:
         """Send a stream that ended within its first part in one request."""
         plan = StreamPlan(part.part.size, self._schedule.start, self._schedule)
-        finished = put_whole(self._task, part)
+        finished = put_whole(self._task, part, has_md5=True)
         return outcome(self._order, self._tally, upload=None, plan=plan, finished=finished)
 
     def _place(self, flow: Flow, ledger: Ledger, part: MemoryPart) -> None:
@@ -326,7 +287,7 @@ class StreamUploader:
 
     def _abort(self, ledger: Ledger, upload: Upload) -> None:
         try:
-            self._task.store.abort(upload)
+            abort_fully(self._task.store, upload, self._stop.sleep)
             ledger.remove()
         except ObsupError as exc:
             self._note(f"upload {upload.upload_id} of {upload.target} could not be aborted: {exc.what}")

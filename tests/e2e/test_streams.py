@@ -73,6 +73,28 @@ def test_a_pipe_becomes_the_object(bash: Bash, sandbox: Sandbox, make_file: Make
     assert sandbox.uploads() == []
 
 
+@pytest.mark.parametrize(("scheme", "proof"), [("obs", "etag"), ("s3", "etag"), ("oss", "crc64")])
+def test_every_provider(bash: Bash, sandbox: Sandbox, make_file: MakeFile, scheme: str, proof: str) -> None:
+    """In one request and in parts, proved as a file is."""
+    make_file(12_000_000)
+    for size, parts in ((0, 1), (1000, 1), (12_000_000, 2)):
+        command = f"obsup upload - {scheme}://bucket/key --region region --json"
+        outcome = bash.run(f"head -c {size} bigfile | {command}")
+        assert outcome.code == 0, outcome.err
+        assert (outcome.json["verified"], outcome.json["parts"]) == (proof, parts)
+        assert sandbox.object_metadata("bucket", "key").size == size
+
+
+def test_the_receipt_of_a_stream(bash: Bash, make_file: MakeFile) -> None:
+    """It lists the parts as they were cut."""
+    make_file(350_000)
+    words = "--part-size 100K --receipt receipt.json"
+    assert bash.run(f"cat bigfile | obsup upload - bucket/key {words}").code == 0
+    receipt = json.loads((bash.shell.folder / "receipt.json").read_text())
+    assert [one["size"] for one in receipt["parts"]] == [PART, PART, PART, 350_000 - 3 * PART]
+    assert bash.run("obsup verify bigfile bucket/key --receipt receipt.json").code == 0
+
+
 def test_what_the_object_shall_be(bash: Bash, sandbox: Sandbox, make_file: MakeFile) -> None:
     """Content type, metadata and the rest are for streams too, in one request and in many."""
     make_file(3 * PART)
@@ -239,6 +261,7 @@ def test_the_terminal_can_be_a_source(shell: Shell, sandbox: Sandbox) -> None:
         ("- bucket/key --parts 3", "--parts cannot split a stream"),
         ("- bucket/key --part-size 1K", "--part-size 100K"),
         ("- bucket/key --executor processes", "cannot send a stream"),
+        ("- bucket/key --skip-identical", "--skip-identical cannot be asked"),
         ("- bucket/key --expect-md5 123", "32 hex digits"),
         ("bucket/key -- pg_dump shop", "--from-command TARGET -- CMD"),
         ("--from-command bucket/key", "--from-command TARGET -- CMD"),

@@ -108,6 +108,15 @@ def test_a_retry_hashes_nothing_twice() -> None:
     assert digest.fed == len(data)
 
 
+def test_an_md5_beside_another_digest() -> None:
+    """Where parts are proved by CRC-64, Content-MD5 is computed apart."""
+    source = FileObject(Dribble(b"x" * MIB, [MIB]))
+    reader = PartReader(source, Expectation().meter(), lambda: PartDigest(crc64=True))
+    part = reader.take(1, 0, 2 * MIB)
+    assert part.md5() == hashlib.md5(b"x" * MIB).hexdigest()
+    assert part.hashed().md5 is None
+
+
 def test_a_body_takes_what_the_gate_lets_through() -> None:
     """A rate limit may let go less than the line would take."""
     part = reader_of(Dribble(b"x" * MIB, [MIB])).take(1, 0, MIB)
