@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
+import hashlib
 import io
 import os
 import random
@@ -14,10 +16,11 @@ from typing import Any
 import pytest
 
 from obsup import Credentials, ObsupError, Result, upload_file
-from obsup.api import Expectation
-from obsup.errors import SourceUnreadable, WrongUsage
+from obsup.api import Expectation, StopSignal
+from obsup.errors import Interrupted, SourceUnreadable, WrongUsage
 from obsup.sandbox import Sandbox
 from obsup.units import KIB
+from tests.doubles.wire import Wire, answer
 
 PART = 100 * KIB
 DATA = random.Random(1).randbytes(350_000)
@@ -171,3 +174,35 @@ def test_progress_of_an_object(upload: Upload) -> None:
     upload(io.BytesIO(DATA), progress=lambda *values: calls.append(values))
     assert {total for _, total, _ in calls} == {None}
     assert calls[-1][0] == len(DATA)
+
+
+def test_a_stop_is_heard_while_the_object_says_nothing(upload: Upload, sandbox: Sandbox) -> None:
+    """A read that never comes back does not hold the caller."""
+    released = threading.Event()
+
+    class Stuck(Bare):
+        """Gives a part and a half, and then waits."""
+
+        def read(self, size: int = -1, /) -> bytes:
+            """Read, or wait for the end of the test."""
+            if self._file.tell() > 1.5 * PART:
+                released.wait(60)
+            return super().read(size)
+
+    stop = StopSignal()
+    threading.Timer(0.3, lambda: stop.ask(Interrupted("the test says so"))).start()
+    try:
+        with pytest.raises(Interrupted):
+            upload(Stuck(DATA), stop=stop)
+    finally:
+        released.set()
+    assert "complete" not in [one.operation for one in sandbox.requests]
+
+
+def test_one_request_carries_its_md5(upload: Upload) -> None:
+    """What one request publishes is to be checked by the store before it takes the old object's place."""
+    md5 = hashlib.md5(b"better")
+    with Wire(lambda _: answer(headers={"ETag": f'"{md5.hexdigest()}"'})) as wire:
+        upload(io.BytesIO(b"better"), endpoint=wire.endpoint)
+    assert wire.last.body == b"better"
+    assert wire.last.header("content-md5") == base64.b64encode(md5.digest()).decode()
