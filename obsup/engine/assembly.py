@@ -8,7 +8,7 @@ from pathlib import Path
 
 from obsup.engine.finish import Finished, Finisher, PartsUnfit, expect
 from obsup.engine.order import Result
-from obsup.engine.parts_list import Wanted, check_parts, show_numbers
+from obsup.engine.parts_list import Wanted, check_parts, parts_are
 from obsup.engine.plan import Plan
 from obsup.engine.proof import Expected
 from obsup.engine.recall import Mention, Recalled, demand, recall
@@ -16,8 +16,9 @@ from obsup.engine.remote import check_same_file
 from obsup.engine.standing import etag_of_parts, finished_from_here, look
 from obsup.engine.task import Task
 from obsup.engine.worker import confirms
-from obsup.errors import DataMismatch, UploadGone
+from obsup.errors import DataMismatch, UploadGone, WrongUsage
 from obsup.local import registry
+from obsup.local.checkpoint import Checkpoint
 from obsup.local.digest import PartDigest
 from obsup.local.lock import UploadLock
 from obsup.local.source import hash_part, quoted, stat_source
@@ -53,6 +54,7 @@ class Assembly:
         An upload that is completed already is success where the object shows that it is this upload's.
         """
         order, stop = self._task.order, self._task.stop
+        self._headers(None)  # what cannot be is said before anything is sent
         is_patient = order.if_running == "wait"
         with UploadLock(order.target, wait=is_patient, stopped=lambda: stop.reason is not None):
             recalled = recall(self._mention)
@@ -125,7 +127,7 @@ class Assembly:
                 receipts.append(receipt)
         if differing:
             raise DataMismatch(
-                f"parts {show_numbers(differing)} are not shown to be of {quoted(str(source))}",
+                f"{parts_are(differing)} not shown to be of {quoted(str(source))}",
                 "their digests are not those of its bytes; the upload is left as it is",
                 "send these parts again, then run the same command again",
             )
@@ -144,9 +146,8 @@ class Assembly:
         size, etags = sum(one.size for one in receipts), [one.etag for one in receipts]
         expected = self._expect(upload, receipts, size)
         finisher = Finisher(task.store, upload, expected, task.connection.attempts())
-        headers = found.completing if found is not None else task.headers("complete")
         try:
-            finished = finisher.complete([(one.number, one.etag) for one in receipts], headers)
+            finished = finisher.complete([(one.number, one.etag) for one in receipts], self._headers(found))
         except PartsUnfit as exc:
             raise explain(exc.failure, doing=f"completing {upload.target}") from exc
         except UploadGone:
@@ -157,6 +158,17 @@ class Assembly:
             result = self._result(upload, finished, receipts, size)
         self._close(recalled, result)
         return result
+
+    def _headers(self, found: Checkpoint | None) -> dict[str, str]:
+        """Return what Complete carries: as the upload was begun, and as the user says now. Raises WrongUsage."""
+        task = self._task
+        if task.order.options.acl is not None and not task.dialect.acl_on_complete:
+            raise WrongUsage(
+                f"--acl comes too late for {task.dialect.title}",
+                "it takes the ACL when an upload is initiated",
+                "give --acl to obsup init",
+            )
+        return {**(found.completing if found is not None else {}), **task.headers("complete")}
 
     def _expect(self, upload: Upload, receipts: list[Receipt], size: int) -> Expected:
         """Return what the object must show.

@@ -56,12 +56,9 @@ def show_numbers(numbers: Iterable[int]) -> str:
     return f"{shown} and {left} more" if left else shown
 
 
-def _parts(numbers: Sequence[int]) -> str:
-    return f"part{'s' if len(numbers) > 1 else ''} {show_numbers(numbers)}"
-
-
-def _are(numbers: Sequence[int]) -> str:
-    return "are" if len(numbers) > 1 else "is"
+def parts_are(numbers: Sequence[int], one: str = "is", many: str = "are") -> str:
+    """Return the beginning of a sentence on these parts: ``part 3 is``, ``parts 3, 7-9 are``."""
+    return f"part {numbers[0]} {one}" if len(numbers) == 1 else f"parts {show_numbers(numbers)} {many}"
 
 
 def _count_faults(there: Mapping[int, StoredPart], wanted: Wanted) -> Iterator[str]:
@@ -69,7 +66,7 @@ def _count_faults(there: Mapping[int, StoredPart], wanted: Wanted) -> Iterator[s
     last = max([*known, *(wanted.etags if wanted.is_list else there), 1])
     missing = [number for number in range(1, last + 1) if number not in there]
     if missing:
-        yield f"{_parts(missing)} {_are(missing)} missing"
+        yield f"{parts_are(missing)} missing"
     most = min(known, default=None)
     extra = [
         number
@@ -77,10 +74,10 @@ def _count_faults(there: Mapping[int, StoredPart], wanted: Wanted) -> Iterator[s
         if (most is not None and number > most) or (wanted.is_list and number not in wanted.etags)
     ]
     if extra:
-        yield f"{_parts(extra)} {_are(extra)} stored and not wanted"
+        yield f"{parts_are(extra)} stored and not wanted"
     unlisted = [number for number in range(1, last + 1) if wanted.is_list and number not in wanted.etags]
     if unlisted and not extra and not missing:
-        yield f"{_parts(unlisted)} {_are(unlisted)} not in the list"
+        yield f"{parts_are(unlisted)} not in the list"
 
 
 def _size_faults(there: Mapping[int, StoredPart], wanted: Wanted) -> Iterator[str]:
@@ -98,7 +95,7 @@ def _size_faults(there: Mapping[int, StoredPart], wanted: Wanted) -> Iterator[st
     else:
         wrong = []
     if wrong:
-        yield f"{_parts(wrong)} {'have' if len(wrong) > 1 else 'has'} the wrong size"
+        yield f"{parts_are(wrong, 'has', 'have')} the wrong size"
 
 
 def _sum_faults(there: Mapping[int, StoredPart], wanted: Wanted) -> list[str]:
@@ -115,4 +112,4 @@ def _etag_faults(there: Mapping[int, StoredPart], wanted: Wanted) -> Iterator[st
         if number in there and there[number].etag.lower() != etag.lower()
     ]
     if other:
-        yield f"{_parts(other)} {'have' if len(other) > 1 else 'has'} another ETag than was confirmed"
+        yield f"{parts_are(other, 'has', 'have')} another ETag than was confirmed"

@@ -1,0 +1,389 @@
+"""init, part, complete: the steps of an upload by themselves, and with upload over one checkpoint."""
+
+from __future__ import annotations
+
+import hashlib
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from obsup.local import checkpoint as checkpoints
+from obsup.local.checkpoint import Checkpoint
+from obsup.local.lock import UploadLock
+from obsup.model import Target
+from obsup.sandbox import Sandbox
+from tests.inside import Inside
+from tests.shell import Shell
+
+MakeFile = Callable[..., Path]
+SIZE = 1_000_000
+PART = 200_000
+
+
+@pytest.fixture
+def source(make_file: MakeFile) -> Path:
+    """A file for five parts."""
+    return make_file(SIZE)
+
+
+@pytest.fixture
+def inside(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Inside:
+    """Commands in this process."""
+    return Inside(sandbox, tmp_path, monkeypatch)
+
+
+def sent(sandbox: Sandbox) -> dict[int, int]:
+    """Return how often each part was stored."""
+    stored = (r.part_number for r in sandbox.requests if r.operation == "part" and r.status == 200)
+    return dict(Counter(number for number in stored if number is not None))
+
+
+def checkpoint_of(source: Path) -> Checkpoint:
+    """Return the one checkpoint beside *source*."""
+    [path] = source.parent.glob("*.obsup.json")
+    found = checkpoints.load(path)
+    assert found is not None
+    return found
+
+
+def target_of(sandbox: Sandbox) -> Target:
+    """Return the target of bucket/key, as this machine's locks name it."""
+    return Target("obs", sandbox.endpoint, "bucket", "key")
+
+
+def etag_of(source: Path, number: int) -> str:
+    """Return the MD5 of a part of *source*."""
+    data = source.read_bytes()[(number - 1) * PART : number * PART]
+    return hashlib.md5(data, usedforsecurity=False).hexdigest()
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    """Return once *condition* holds."""
+    end = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_init_and_part_begin_what_upload_ends(shell: Shell, sandbox: Sandbox, source: Path) -> None:
+    """stdout is the answer alone; what is stored is not sent again."""
+    begun = shell.run("init", source, "bucket/key", "--parts", "5")
+    [upload] = sandbox.uploads()
+    assert (begun.code, begun.out, begun.err) == (0, f"{upload.upload_id}\n", "")
+    for number in (4, 2):
+        outcome = shell.run("part", source, "bucket/key", "--part-number", str(number))
+        assert (outcome.code, outcome.out, outcome.err) == (0, f"{etag_of(source, number)}\n", "")
+    assert shell.run("upload", source, "bucket/key", "--json").json["sentParts"] == 3
+    assert sent(sandbox) == dict.fromkeys(range(1, 6), 1)
+    assert sandbox.object_path("bucket", "key").read_bytes() == source.read_bytes()
+    assert (sandbox.uploads(), list(source.parent.glob("*.obsup.json"))) == ([], [])
+
+
+def test_part_and_complete_end_what_upload_begins(shell: Shell, sandbox: Sandbox, source: Path) -> None:
+    """The other way round, over the same checkpoint."""
+    sandbox.add_fault("error=403:AccessDenied,op=part,part=2-3,times=always")
+    assert shell.run("upload", source, "bucket/key", "--parts", "5", "-j", "1").code == 77
+    sandbox.clear_faults()
+    missing = shell.run("status", source, "--json").json["uploads"][0]["missing"]
+    assert {2, 3} <= set(missing)
+    for number in missing:
+        assert shell.run("part", source, "bucket/key", "--part-number", str(number)).code == 0
+    outcome = shell.run("complete", source, "bucket/key")
+    assert (outcome.code, outcome.err) == (0, "")
+    assert outcome.out.strip() == sandbox.object_metadata("bucket", "key").etag
+    assert sent(sandbox) == dict.fromkeys(range(1, 6), 1)
+    assert sandbox.object_path("bucket", "key").read_bytes() == source.read_bytes()
+    assert list(source.parent.glob("*.obsup.json")) == []
+
+
+def test_parts_at_once_share_one_checkpoint(shell: Shell, sandbox: Sandbox, source: Path) -> None:
+    """No record is lost, whoever writes last; and complete is not let in between."""
+    shell.run("init", source, "bucket/key", "--parts", "5")
+    running = [shell.begin("part", source, "bucket/key", "--part-number", str(n)) for n in range(1, 6)]
+    for process in running:
+        _, errors = process.communicate(timeout=30)
+        assert (process.returncode, errors) == (0, "")
+    receipts = checkpoint_of(source).receipts
+    assert {n: one.etag for n, one in receipts.items()} == {n: etag_of(source, n) for n in range(1, 6)}
+    with UploadLock(target_of(sandbox), shared=True):
+        busy = shell.run("complete", source, "bucket/key")
+    assert (busy.code, "another obsup is at work on bucket/key" in busy.err) == (75, True)
+    assert shell.run("complete", source, "bucket/key").code == 0
+    assert sandbox.object_path("bucket", "key").read_bytes() == source.read_bytes()
+
+
+def test_parts_wait_for_an_upload_that_runs(shell: Shell, sandbox: Sandbox, source: Path) -> None:
+    """fail, skip and wait, as --if-running says; other parts are no hindrance."""
+    shell.run("init", source, "bucket/key", "--parts", "5")
+    words = ("part", source, "bucket/key", "--part-number", "1", "--if-running")
+    with UploadLock(target_of(sandbox), shared=True):
+        assert shell.run(*words, "fail").code == 0
+    with UploadLock(target_of(sandbox)):
+        assert shell.run(*words, "fail").code == 75
+        skipped = shell.run(*words, "skip")
+        assert (skipped.code, skipped.out) == (0, "")
+        waiting = shell.begin(*words, "wait")
+        time.sleep(1.0)
+        assert waiting.poll() is None
+    out, _ = waiting.communicate(timeout=30)
+    assert (waiting.returncode, out.strip()) == (0, etag_of(source, 1))
+    assert sent(sandbox) == {1: 2}
+
+
+def test_five_machines_that_share_no_disk_and_a_sixth_completes(
+    shell: Shell, sandbox: Sandbox, source: Path, tmp_path: Path
+) -> None:
+    """Each has a home of its own and nothing but the upload id; the parts come in any order."""
+    homes = [tmp_path / f"home{n}" for n in range(7)]
+    upload_id = shell.run("init", "bucket/key", HOME=str(homes[0])).out.strip()
+    for number in (3, 1, 5, 2, 4):
+        outcome = shell.run(
+            *("part", source, "bucket/key", "--upload-id", upload_id, "--parts", "5"),
+            *("--part-number", str(number)),
+            HOME=str(homes[number]),
+        )
+        assert outcome.out.strip() == etag_of(source, number), outcome.err
+    words = ("complete", "bucket/key", "--upload-id", upload_id, "--parts", "5", "--expect-size", str(SIZE))
+    outcome = shell.run(*words, "--json", HOME=str(homes[6]))
+    assert outcome.json["verified"] == "upload-id"
+    assert (outcome.json["parts"], outcome.json["size"], outcome.json["partSize"]) == (5, SIZE, PART)
+    assert sandbox.object_path("bucket", "key").read_bytes() == source.read_bytes()
+    assert list(source.parent.glob("*.obsup.json")) == []
+
+
+def test_init_finds_what_was_begun(inside: Inside, sandbox: Sandbox, source: Path) -> None:
+    """A script that runs again gets the same upload; --restart gives it up for a new one."""
+    first = inside.run("init", source, "bucket/key", "--parts", "5").out
+    assert inside.run("init", source, "bucket/key").out == first
+    refused = inside.run("init", source, "bucket/key", "--storage-class", "WARM")
+    assert (refused.code, "other object options" in refused.err) == (2, True)
+    fresh = inside.run("init", source, "bucket/key", "--restart").out
+    assert fresh != first
+    assert [one.upload_id for one in sandbox.uploads()] == [fresh.strip()]
+
+
+def test_the_json_of_each_step(inside: Inside, sandbox: Sandbox, source: Path) -> None:
+    """One object on stdout, with the documented keys."""
+    named = {"format": 1, "provider": "obs", "bucket": "bucket", "key": "key"}
+    begun = inside.run("init", source, "bucket/key", "--parts", "5", "--json").json
+    named["uploadId"] = sandbox.uploads()[0].upload_id
+    assert begun == named | {
+        "command": "init",
+        "status": "initiated",
+        "size": SIZE,
+        "partSize": PART,
+        "parts": 5,
+    }
+    stored = inside.run("part", source, "bucket/key", "--part-number", "5", "--json").json
+    told = {"command": "part", "status": "stored", "partNumber": 5, "etag": etag_of(source, 5), "size": PART}
+    assert stored == named | told
+    listed = inside.run("parts", source, "bucket/key", "--json").json
+    assert (listed["command"], listed["status"]) == ("parts", "listed")
+    assert (listed["parts"], listed["size"]) == (1, PART)
+    assert listed["list"][0] | {"lastModified": ""} == {
+        "partNumber": 5,
+        "size": PART,
+        "etag": etag_of(source, 5),
+        "lastModified": "",
+    }
+    failed = inside.run("complete", source, "bucket/key", "--json")
+    assert failed.code == failed.json["exitCode"] == 65
+    assert (failed.json["command"], failed.json["status"], failed.json["reason"]) == (
+        "complete",
+        "failed",
+        "data",
+    )
+    aborted = inside.run("abort", source, "bucket/key", "--json").json
+    assert aborted == named | {"command": "abort", "status": "aborted"}
+
+
+def test_a_part_by_its_window(inside: Inside, sandbox: Sandbox, source: Path) -> None:
+    """--part-size, or --offset and --part-size as they are given; at the end the window is cut off."""
+    upload_id = inside.run("init", "bucket/key").out.strip()
+    windows = [(), ("--offset", "400000"), ("--offset", "800000")]
+    for number, window in enumerate(windows, start=1):
+        words = ("part", source, "bucket/key", "--upload-id", upload_id, "--part-number", str(number))
+        assert inside.run(*words, *window, "--part-size", "400000").code == 0
+    assert inside.run("complete", "bucket/key", "--upload-id", upload_id).code == 0
+    assert sandbox.object_path("bucket", "key").read_bytes() == source.read_bytes()
+
+
+def test_a_part_copied_inside_the_store(inside: Inside, sandbox: Sandbox, source: Path) -> None:
+    """A prefix that is there already need not be sent; the key may be any."""
+    inside.run("upload", source, "bucket/old one", "--parts", "5")
+    upload_id = inside.run("init", "bucket/key").out.strip()
+    words = ("part", "bucket/key", "--upload-id", upload_id, "--copy-source", "bucket/old one")
+    first = inside.run(*words, "--part-number", "1", "--copy-range", "0-599999")
+    assert first.out.strip() == hashlib.md5(source.read_bytes()[:600_000]).hexdigest(), first.err
+    second = inside.run(*words, "--part-number", "2", "--copy-range", "600000-999999", "--json")
+    assert (second.json["command"], second.json["status"]) == ("part", "stored")
+    done = inside.run("complete", "bucket/key", "--upload-id", upload_id, "--expect-size", str(SIZE))
+    assert done.code == 0
+    assert sandbox.object_path("bucket", "key").read_bytes() == source.read_bytes()
+
+
+def test_a_source_that_changed_sends_no_part(inside: Inside, sandbox: Sandbox, source: Path) -> None:
+    """An object must not mix two versions; the checkpoint knows what was begun."""
+    inside.run("init", source, "bucket/key", "--parts", "5")
+    source.write_bytes(source.read_bytes()[::-1])
+    outcome = inside.run("part", source, "bucket/key", "--part-number", "1")
+    assert (outcome.code, "is not the file that the upload was begun with" in outcome.err) == (65, True)
+    assert inside.run("complete", source, "bucket/key").code == 65
+    assert sent(sandbox) == {}
+    assert len(sandbox.uploads()) == 1
+
+
+def test_a_part_that_is_stopped_leaves_the_upload(shell: Shell, sandbox: Sandbox, source: Path) -> None:
+    """SIGTERM ends it with 143 after a grace; nothing is aborted, and the next try is a part like any other."""
+    shell.run("init", source, "bucket/key", "--parts", "5")
+    sandbox.add_fault("error=503:SlowDown,op=part,times=always")
+    with shell.begin("part", source, "bucket/key", "--part-number", "1") as process:
+        wait_for(lambda: any(r.operation == "part" for r in sandbox.requests))
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 143
+        process.communicate()
+    sandbox.clear_faults()
+    assert len(sandbox.uploads()) == 1
+    assert shell.run("part", source, "bucket/key", "--part-number", "1").code == 0
+
+
+def test_options_of_the_object_reach_it_through_the_steps(
+    inside: Inside, sandbox: Sandbox, source: Path
+) -> None:
+    """OSS sets the ACL when an upload is completed: complete knows it from the checkpoint."""
+    words = ("--provider", "oss", "--region", "cn-hangzhou", "--addressing", "path")
+    begun = inside.run("init", source, "bucket/key", *words, "--parts", "2", "--acl", "public-read")
+    assert begun.code == 0, begun.err
+    for number in "12":
+        part = inside.run("part", source, "bucket/key", *words, "--part-number", number)
+        assert part.code == 0, part.err
+    done = inside.run("complete", source, "bucket/key", *words, "--json")
+    assert done.json["verified"] == "crc64"
+    assert sandbox.object_metadata("bucket", "key").attributes.acl == "public-read"
+
+
+def test_a_damaged_checkpoint_is_named_and_left(inside: Inside, sandbox: Sandbox, source: Path) -> None:
+    """No state is deleted to get out of confusion; --upload-id needs none."""
+    upload_id = inside.run("init", source, "bucket/key", "--parts", "5").out.strip()
+    [path] = source.parent.glob("*.obsup.json")
+    path.write_bytes(path.read_bytes()[:100])
+    for step in ("part --part-number 1", "complete", "abort", "parts"):
+        name, *more = step.split()
+        outcome = inside.run(name, source, "bucket/key", *more)
+        assert (outcome.code, str(path) in outcome.err) == (65, True), outcome.err
+    words = ("part", source, "bucket/key", "--upload-id", upload_id, "--parts", "5", "--part-number", "1")
+    assert inside.run(*words).code == 0
+    assert len(path.read_bytes()) == 100
+
+
+def test_status_asks_no_server(
+    inside: Inside, sandbox: Sandbox, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the checkpoints know, of one target or of all; nothing for a file without uploads."""
+    for key in ("one", "two"):
+        inside.run("init", source, f"bucket/{key}", "--parts", "5")
+    inside.run("part", source, "bucket/one", "--part-number", "4")
+    before = len(sandbox.requests)
+    for name in ("OBSUP_ENDPOINT", "AccessKeyID", "SecretAccessKey"):
+        monkeypatch.delenv(name)
+    found = inside.run("status", source, "--json").json["uploads"]
+    assert sorted(one["key"] for one in found) == ["one", "two"]
+    text = inside.run("status", source, "bucket/one")
+    rows = dict(line.split(maxsplit=1) for line in text.out.replace("upload id", "upload-id").splitlines())
+    assert (rows["target"], rows["parts"]) == ("bucket/one", "1 of 5 stored, 200000 each")
+    assert (rows["missing"], rows["running"], rows["source"]) == ("1-3, 5", "no", "unchanged")
+    source.write_bytes(b"")
+    changed = inside.run("status", source, "bucket/one", "--json").json["uploads"][0]["sourceChanged"]
+    assert changed[0] == f"size {SIZE} → 0"
+    assert inside.run("status", source, "bucket/three").out == ""
+    assert len(sandbox.requests) == before
+
+
+def test_a_checkpoint_elsewhere(inside: Inside, sandbox: Sandbox, source: Path, tmp_path: Path) -> None:
+    """--checkpoint and --checkpoint-dir name it for every step; status finds it by itself."""
+    (tmp_path / "state").mkdir()
+    for where in (
+        ("--checkpoint", str(tmp_path / "mine.json")),
+        ("--checkpoint-dir", str(tmp_path / "state")),
+    ):
+        key = f"bucket/key{where[0]}"
+        assert inside.run("init", source, key, "--parts", "2", *where).code == 0
+        assert inside.run("part", source, key, "--part-number", "2", *where).code == 0
+        assert inside.run("status", source, key, "--json").json["uploads"][0]["storedParts"] == 1
+        assert inside.run("part", source, key, "--part-number", "1", *where).code == 0
+        assert inside.run("complete", source, key, *where).code == 0
+    assert list(tmp_path.glob("*.json")) + list((tmp_path / "state").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("part bigfile bucket/key --part-number 1", "no upload of bigfile to bucket/key is known here"),
+        ("complete bigfile bucket/key", "no upload of bigfile to bucket/key is known here"),
+        ("complete bucket/key", "which upload of bucket/key is meant"),
+        ("abort bucket/key", "which upload of bucket/key is meant"),
+        ("parts bucket/key", "which upload of bucket/key is meant"),
+        ("part bucket/key --part-number 1", "Missing argument 'SOURCE', or --copy-source"),
+        ("part - bucket/key --part-number 1", "A stream cannot be sent step by step"),
+        ("part bigfile other bucket/key --part-number 1", "One SOURCE and one TARGET"),
+        ("part bigfile bucket/key", "Missing option '--part-number'"),
+        ("part bigfile bucket/key --upload-id X --part-number 0", "part numbers go from 1 to 10000"),
+        ("part bigfile bucket/key --upload-id X --part-number 10001", "part numbers go from 1 to 10000"),
+        ("part bigfile bucket/key --upload-id X --part-number 6 --parts 5", "use --part-number 1 to 5"),
+        ("part bigfile bucket/key --upload-id X --part-number 1 --offset 5", "--offset needs --part-size"),
+        (
+            "part bigfile bucket/key --upload-id X --part-number 1 --offset 2M --part-size 1M",
+            "--offset 2097152 is beyond the source",
+        ),
+        ("part bigfile bucket/key --part-number 1 --copy-range 0-9", "--copy-range needs --copy-source"),
+        ("part bucket/key --part-number 1 --copy-source b/k --copy-range 9-0", "is no range"),
+        ("complete bucket/key --upload-id X --etag 5", "is not of the form N:ETAG"),
+        ("complete bucket/key --upload-id X --etag 1:a --etag 1:b", "a part is named twice"),
+        ("init bucket/key --parts 5", "give them to part instead"),
+        ("gc bucket", "Missing option '--older-than'"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_is_sent(
+    inside: Inside, sandbox: Sandbox, source: Path, words: str, says: str
+) -> None:
+    """One clear sentence, and exit code 2."""
+    outcome = inside.run(*words.split())
+    assert (outcome.code, outcome.out) == (2, "")
+    assert says in " ".join(outcome.err.split())
+    assert sandbox.requests == []
+
+
+def test_the_split_of_a_checkpoint_cannot_change(inside: Inside, sandbox: Sandbox, source: Path) -> None:
+    """--parts, --part-size and --offset must say what was begun, or nothing."""
+    inside.run("init", source, "bucket/key", "--parts", "5")
+    for other in (("--parts", "4"), ("--part-size", "300000"), ("--offset", "0", "--part-size", "300000")):
+        outcome = inside.run("part", source, "bucket/key", "--part-number", "1", *other)
+        assert (outcome.code, "the part size of an upload cannot change" in outcome.err) == (2, True)
+    same = ("--offset", "200000", "--part-size", "200000")
+    assert inside.run("part", source, "bucket/key", "--part-number", "2", *same).code == 0
+    assert sent(sandbox) == {2: 1}
+
+
+def test_no_step_tells_a_secret(inside: Inside, sandbox: Sandbox, source: Path, home: Path) -> None:
+    """Nor does what it leaves behind, with -v and a log."""
+    spoken = ""
+    loud = ("-v", "--log-file", "log")
+    for words in (
+        ("init", source, "bucket/key", "--parts", "2"),
+        ("part", source, "bucket/key", "--part-number", "1"),
+        ("complete", source, "bucket/key"),
+        ("parts", source, "bucket/key"),
+        ("uploads", "bucket", "--long"),
+        ("abort", source, "bucket/key"),
+    ):
+        outcome = inside.run(*words, *loud)
+        spoken += outcome.out + outcome.err
+    left = [path for folder in (source.parent, home) for path in folder.rglob("*") if path.is_file()]
+    spoken += "".join(path.read_text() for path in left if path != source)
+    assert "PUT" in spoken
+    assert sandbox.secret_key not in spoken
+    assert "Signature=" not in spoken

@@ -1,0 +1,291 @@
+"""complete is the guard: what is not whole is named, and left as it is; what is complete is complete."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from obsup.local import checkpoint as checkpoints
+from obsup.model import Receipt
+from obsup.sandbox import Sandbox
+from tests.inside import Inside
+
+MakeFile = Callable[..., Path]
+SIZE = 1_000_000
+PART = 200_000
+S3 = ("--provider", "s3", "--region", "eu-west-1")
+
+
+@pytest.fixture
+def inside(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Inside:
+    """Commands in this process."""
+    return Inside(sandbox, tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def source(make_file: MakeFile) -> Path:
+    """A file for five parts."""
+    return make_file(SIZE)
+
+
+@pytest.fixture
+def begun(inside: Inside, source: Path) -> str:
+    """The upload id of an upload with a checkpoint and all its parts."""
+    upload_id = inside.run("init", source, "bucket/key", "--parts", "5").out.strip()
+    for number in range(1, 6):
+        assert inside.run("part", source, "bucket/key", "--part-number", str(number)).code == 0
+    return upload_id
+
+
+def open_with(inside: Inside, source: Path, sizes: list[int], *more: str) -> str:
+    """Return the id of an upload without checkpoint whose parts have these *sizes*; 0 leaves one out."""
+    upload_id = inside.run("init", "bucket/key", *more).out.strip()
+    offset = 0
+    for number, size in enumerate(sizes, start=1):
+        if size:
+            words = ("part", source, "bucket/key", "--upload-id", upload_id, "--part-number", str(number))
+            window = ("--offset", str(offset), "--part-size", str(size))
+            assert inside.run(*words, *window, *more).code == 0
+        offset += size
+    return upload_id
+
+
+def record(source: Path, number: int, etag: str) -> None:
+    """Write into the checkpoint that part *number* was confirmed with *etag*."""
+    [path] = source.parent.glob("*.obsup.json")
+    found = checkpoints.load(path)
+    assert found is not None
+    receipt = Receipt(number, PART, etag, etag)
+    assert checkpoints.record(path, found.upload, receipt)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "words", "says"),
+    [
+        ([PART, 0, PART, 0, 0], ("--parts", "5"), "parts 2, 4-5 are missing"),
+        ([PART, 0, PART], (), "part 2 is missing"),
+        ([PART] * 3, ("--parts", "2"), "part 3 is stored and not wanted"),
+        ([PART] * 3, ("--parts", "4"), "part 4 is missing"),
+        ([PART, PART // 2, PART], (), "part 2 has the wrong size"),
+        ([PART, PART, PART * 2], (), "part 3 has the wrong size"),
+        ([PART] * 3, ("--expect-size", "500000"), "together they have 600000 bytes, not 500000"),
+        ([PART] * 3, ("bigfile",), "together they have 600000 bytes, not 1000000"),
+        ([PART] * 2, ("--etag", "3:" + "0" * 32), "part 3 is missing; parts 1-2 are stored and not wanted"),
+        ([], ("--parts", "2"), "parts 1-2 are missing"),
+    ],
+)
+def test_what_is_not_whole_is_named_and_left(
+    inside: Inside, sandbox: Sandbox, source: Path, sizes: list[int], words: tuple[str, ...], says: str
+) -> None:
+    """Exit 65; the upload is as it was."""
+    upload_id = open_with(inside, source, sizes)
+    before = sandbox.uploads()
+    places = [word for word in words if not word.startswith("-") and word == "bigfile"]
+    options = [word for word in words if word not in places]
+    outcome = inside.run("complete", *places, "bucket/key", "--upload-id", upload_id, *options)
+    assert (outcome.code, outcome.out) == (65, "")
+    assert f"the parts are not whole: {says}." in outcome.err
+    assert sandbox.uploads() == before
+    assert not sandbox.object_path("bucket", "key").exists()
+
+
+def test_a_checkpoint_tells_more(inside: Inside, sandbox: Sandbox, source: Path, begun: str) -> None:
+    """A part that another has sent with other bytes, though of the right size."""
+    other = source.with_name("other")
+    other.write_bytes(b"x" * PART)
+    words = ("part", other, "bucket/key", "--upload-id", begun, "--part-number", "3")
+    inside.run(*words, "--offset", "0", "--part-size", str(PART))
+    outcome = inside.run("complete", source, "bucket/key")
+    assert (outcome.code, "part 3 has another ETag than was confirmed" in outcome.err) == (65, True)
+    assert len(sandbox.uploads()) == 1
+    assert inside.run("part", source, "bucket/key", "--part-number", "3").code == 0
+    assert inside.run("complete", source, "bucket/key").code == 0
+    assert sandbox.object_path("bucket", "key").read_bytes() == source.read_bytes()
+
+
+def test_what_the_checkpoint_does_not_know_is_compared_with_the_source(
+    inside: Inside, sandbox: Sandbox, source: Path
+) -> None:
+    """A part sent from elsewhere counts where its bytes are the source's, and only there."""
+    upload_id = inside.run("init", source, "bucket/key", "--parts", "5").out.strip()
+    other = source.with_name("other")
+    other.write_bytes(source.read_bytes()[: 4 * PART] + b"x" * PART)
+    for number in range(1, 6):
+        away = ("--upload-id", upload_id, "--checkpoint", "none.json", "--parts", "5")
+        words = ("part", other, "bucket/key", "--part-number", str(number), *away)
+        assert inside.run(*words).code == 0
+    outcome = inside.run("complete", source, "bucket/key")
+    assert (outcome.code, "part 5 is not shown to be of" in outcome.err) == (65, True)
+    assert inside.run("part", source, "bucket/key", "--part-number", "5").code == 0
+    assert inside.run("complete", source, "bucket/key", "--json").json["verified"] == "etag"
+    assert sandbox.object_path("bucket", "key").read_bytes() == source.read_bytes()
+
+
+def test_verify_source_compares_what_the_store_alone_vouches_for(
+    inside: Inside, sandbox: Sandbox, source: Path
+) -> None:
+    """Without it a list of the right sizes is enough, and the answer says what was proved."""
+    upload_id = open_with(inside, source, [PART] * 5)
+    other = source.with_name("other")
+    other.write_bytes(bytes(SIZE))
+    words = ("complete", other, "bucket/key", "--upload-id", upload_id)
+    outcome = inside.run(*words, "--verify-source")
+    assert (outcome.code, "parts 1-5 are not shown to be of" in outcome.err) == (65, True)
+    done = inside.run("complete", source, *words[2:], "--verify-source", "--json")
+    assert done.json["verified"] == "etag"
+
+
+@pytest.mark.parametrize("form", ["--etag", "lines", "colons", "parts"])
+def test_a_list_by_hand(inside: Inside, sandbox: Sandbox, source: Path, form: str) -> None:
+    """In any order, with quotes or without, or as obsup parts prints it."""
+    upload_id = open_with(inside, source, [PART, PART])
+    md5s = [hashlib.md5(source.read_bytes()[n * PART : (n + 1) * PART]).hexdigest() for n in (0, 1)]
+    listing = source.with_name("list")
+    if form == "lines":
+        listing.write_text(f'# mine\n2 "{md5s[1]}"\n\n1\t{md5s[0].upper()}\n')
+    elif form == "colons":
+        listing.write_text(f"2:{md5s[1]}\n1:{md5s[0]}\n")
+    elif form == "parts":
+        listing.write_text(inside.run("parts", "bucket/key", "--upload-id", upload_id).out)
+    by_hand = ["--etag", f"2:{md5s[1]}", "--etag", f'1:"{md5s[0]}"']
+    words = by_hand if form == "--etag" else ["--etags-from", str(listing)]
+    assert inside.run("complete", "bucket/key", "--upload-id", upload_id, *words).code == 0
+    assert sandbox.object_path("bucket", "key").read_bytes() == source.read_bytes()[: 2 * PART]
+
+
+def test_a_list_by_hand_that_is_not_the_stores(inside: Inside, sandbox: Sandbox, source: Path) -> None:
+    """Another ETag, a part more, and a list that is none."""
+    upload_id = open_with(inside, source, [PART, PART])
+    md5s = [hashlib.md5(source.read_bytes()[n * PART : (n + 1) * PART]).hexdigest() for n in (0, 1)]
+    words = ("complete", "bucket/key", "--upload-id", upload_id)
+    swapped = inside.run(*words, "--etag", f"1:{md5s[1]}", "--etag", f"2:{md5s[0]}")
+    assert (swapped.code, "parts 1-2 have another ETag" in swapped.err) == (65, True)
+    longer = inside.run(*words, *(f"--etag={n}:{md5s[0]}" for n in (1, 2, 3)))
+    assert (longer.code, "part 3 is missing" in longer.err) == (65, True)
+    listing = source.with_name("list")
+    listing.write_text("one two three\n")
+    assert inside.run(*words, "--etags-from", listing).code == 2
+    listing.write_text("")
+    assert inside.run(*words, "--etags-from", listing).code == 65
+    assert len(sandbox.uploads()) == 1
+
+
+def test_complete_twice(inside: Inside, sandbox: Sandbox, source: Path, begun: str) -> None:
+    """With the checkpoint gone, from the same machine and, where the store tells the upload id, from any."""
+    first = inside.run("complete", source, "bucket/key")
+    assert inside.run("complete", source, "bucket/key").out == first.out
+    assert inside.run("complete", "bucket/key", "--upload-id", begun).out == first.out
+    assert sum(r.operation == "complete" for r in sandbox.requests) == 1
+
+
+def test_complete_twice_from_elsewhere(
+    inside: Inside,
+    sandbox: Sandbox,
+    source: Path,
+    begun: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """OBS tells which upload made an object; another upload's object is never taken for it."""
+    first = inside.run("complete", source, "bucket/key")
+    monkeypatch.setenv("HOME", str(tmp_path / "elsewhere"))
+    again = inside.run("complete", "bucket/key", "--upload-id", begun, "--json")
+    assert (again.json["etag"], again.json["verified"]) == (first.out.strip(), "upload-id")
+    assert (again.json["parts"], again.json["size"]) == (5, SIZE)
+    inside.run("upload", source, "bucket/key", "--parts", "2")
+    gone = inside.run("complete", "bucket/key", "--upload-id", begun)
+    assert (gone.code, "NoSuchUpload" in gone.err) == (69, True)
+
+
+def test_complete_twice_where_the_store_tells_no_upload_id(
+    inside: Inside, sandbox: Sandbox, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """S3: the token proves it where it is known, the ETags elsewhere; without either it is not proved."""
+    big = source.with_name("big")
+    big.write_bytes(bytes(6_000_000))
+    upload_id = open_with(inside, big, [5_500_000, 500_000], *S3)
+    listing = inside.run("parts", "bucket/key", "--upload-id", upload_id, *S3).out
+    words = ("complete", "bucket/key", "--upload-id", upload_id, *S3)
+    first = inside.run(*words)
+    assert first.code == 0, first.err
+    assert inside.run(*words, "--json").json["verified"] in ("etag", "token")
+    monkeypatch.setenv("HOME", str(tmp_path / "elsewhere"))
+    assert inside.run(*words).code == 69
+    (tmp_path / "list").write_text(listing)
+    known = inside.run(*words, "--etags-from", tmp_path / "list", "--json")
+    assert (known.json["verified"], known.json["etag"]) == ("etag", first.out.strip())
+
+
+@pytest.mark.parametrize(
+    "fault", ["drop-answer", "error-after=500:InternalError", "error-in-200=InternalError,done=1"]
+)
+def test_a_lost_answer_is_no_failure(
+    inside: Inside, sandbox: Sandbox, source: Path, begun: str, fault: str
+) -> None:
+    """The object is looked at; nothing is assembled twice, and nothing is reported that is not so."""
+    sandbox.add_fault(f"{fault},op=complete")
+    outcome = inside.run("complete", source, "bucket/key", "--json")
+    assert (outcome.code, outcome.json["status"]) == (0, "completed"), outcome.err
+    assert sandbox.object_path("bucket", "key").read_bytes() == source.read_bytes()
+    assert list(source.parent.glob("*.obsup.json")) == []
+
+
+def test_a_complete_that_is_killed_is_complete_when_run_again(
+    inside: Inside, sandbox: Sandbox, source: Path, begun: str
+) -> None:
+    """The checkpoint is still there, and the store no longer knows the upload."""
+    [path] = source.parent.glob("*.obsup.json")
+    kept = path.read_bytes()
+    first = inside.run("complete", source, "bucket/key")
+    path.write_bytes(kept)
+    assert inside.run("complete", source, "bucket/key").out == first.out
+    assert not path.exists()
+
+
+def test_complete_keeps_what_the_store_refuses(
+    inside: Inside, sandbox: Sandbox, source: Path, begun: str
+) -> None:
+    """403 and InvalidPart: the code says what to do, and everything stays."""
+    sandbox.add_fault("error=403:AccessDenied,op=complete,times=always")
+    assert inside.run("complete", source, "bucket/key").code == 77
+    sandbox.clear_faults()
+    sandbox.add_fault("error=400:InvalidPart,op=complete")
+    assert inside.run("complete", source, "bucket/key").code == 65
+    assert len(sandbox.uploads()[0].parts) == 5
+    assert inside.run("complete", source, "bucket/key").code == 0
+
+
+def test_an_encrypted_upload_is_completed_from_its_checkpoint(
+    inside: Inside, sandbox: Sandbox, source: Path
+) -> None:
+    """ETags are no MD5s there: the receipts of the parts vouch for them, and the upload id for the object."""
+    words = (source, "bucket/key")
+    assert inside.run("init", *words, "--parts", "2", "--sse", "kms").code == 0
+    for number in "12":
+        assert inside.run("part", *words, "--part-number", number).code == 0
+    done = inside.run("complete", *words, "--json")
+    assert (done.code, done.json["verified"]) == (0, "upload-id"), done.err
+    assert sandbox.object_path("bucket", "key").read_bytes() == source.read_bytes()
+
+
+@pytest.mark.parametrize("option", [("--no-overwrite",), ("--acl", "private")])
+def test_what_the_provider_does_not_take_here_is_refused_first(
+    inside: Inside, sandbox: Sandbox, source: Path, option: tuple[str, ...]
+) -> None:
+    """OBS has no condition at Complete, and takes the ACL at Initiate: said before anything is sent."""
+    outcome = inside.run("complete", "bucket/key", "--upload-id", "any", *option)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert sandbox.requests == []
+
+
+def test_ten_thousand_gaps_are_told_in_one_line(inside: Inside, sandbox: Sandbox, source: Path) -> None:
+    """Runs of part numbers, not each; quickly."""
+    upload_id = open_with(inside, source, [PART])
+    began = time.process_time()
+    outcome = inside.run("complete", "bucket/key", "--upload-id", upload_id, "--parts", "10000")
+    assert "parts 2-10000 are missing" in outcome.err
+    assert time.process_time() - began < 5

@@ -1,0 +1,236 @@
+"""abort, gc and uploads: what is given up, and above all what is not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from obsup.engine.reclaim import abort_fully
+from obsup.errors import NotFinished, UploadGone
+from obsup.local import registry
+from obsup.local.lock import UploadLock
+from obsup.model import StoredPart, Target, Upload
+from obsup.sandbox import Sandbox
+from tests.inside import Inside
+
+MakeFile = Callable[..., Path]
+SIZE = 1_000_000
+
+
+@pytest.fixture
+def inside(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Inside:
+    """Commands in this process."""
+    return Inside(sandbox, tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def source(make_file: MakeFile) -> Path:
+    """A file for five parts."""
+    return make_file(SIZE)
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Makes this machine another one, which remembers nothing."""
+
+    def move() -> None:
+        monkeypatch.setenv("HOME", str(tmp_path / "elsewhere"))
+
+    return move
+
+
+def open_ids(sandbox: Sandbox) -> list[str]:
+    """Return the ids of the open uploads."""
+    return [one.upload_id for one in sandbox.uploads()]
+
+
+def test_abort_gives_up_upload_and_checkpoint_and_again(
+    inside: Inside, sandbox: Sandbox, source: Path
+) -> None:
+    """A second abort succeeds, with the checkpoint gone and with the upload id; stdout stays empty."""
+    upload_id = inside.run("init", source, "bucket/key", "--parts", "5").out.strip()
+    inside.run("part", source, "bucket/key", "--part-number", "2")
+    for words in ((source, "bucket/key"), (source, "bucket/key"), ("bucket/key", "--upload-id", upload_id)):
+        outcome = inside.run("abort", *words)
+        assert (outcome.code, outcome.out, outcome.err) == (0, "", "")
+    assert sandbox.uploads() == []
+    assert list(source.parent.glob("*.obsup.json")) == []
+    assert list(registry.entries()) == []
+
+
+def test_abort_leaves_an_upload_that_runs(inside: Inside, sandbox: Sandbox, source: Path) -> None:
+    """Also where only a part of it is under way."""
+    inside.run("init", source, "bucket/key", "--parts", "5")
+    for shared in (True, False):
+        with UploadLock(Target("obs", sandbox.endpoint, "bucket", "key"), shared=shared):
+            assert inside.run("abort", source, "bucket/key").code == 75
+    assert len(sandbox.uploads()) == 1
+    assert len(list(source.parent.glob("*.obsup.json"))) == 1
+
+
+def test_abort_that_is_refused_keeps_everything(inside: Inside, sandbox: Sandbox, source: Path) -> None:
+    """What is still in the store must not be forgotten here."""
+    inside.run("init", source, "bucket/key", "--parts", "5")
+    sandbox.add_fault("error=403:AccessDenied,op=abort,times=always")
+    assert inside.run("abort", source, "bucket/key").code == 77
+    assert len(list(source.parent.glob("*.obsup.json"))) == 1
+    assert len(list(registry.entries())) == 1
+
+
+class LateStore:
+    """A store where *late* parts land one after the other, each after an abort, as S3 documents."""
+
+    def __init__(self, late: int) -> None:
+        self.late = late
+        self.aborts = 0
+
+    def abort(self, _upload: Upload) -> None:
+        """Drop what is there; the next part is on its way already."""
+        self.aborts += 1
+
+    def list_parts(self, _upload: Upload) -> list[StoredPart]:
+        """Return the part that landed since."""
+        if self.aborts > self.late:
+            raise UploadGone("gone")
+        return [StoredPart(1, 5, "etag")]
+
+
+UPLOAD = Upload(Target("s3", "https://s3.eu-west-1.amazonaws.com", "bucket", "key"), "id")
+
+
+def test_parts_that_land_late_are_aborted_too() -> None:
+    """Until none is listed any more, with longer and longer pauses."""
+    store, pauses = LateStore(3), list[float]()
+
+    def sleep(seconds: float) -> bool:
+        pauses.append(seconds)
+        return False
+
+    abort_fully(store, UPLOAD, sleep)  # type: ignore[arg-type]
+    assert (store.aborts, pauses) == (4, [0.5, 1.0, 2.0])
+
+
+def test_parts_that_never_end_are_said_to() -> None:
+    """Somebody goes on sending; and a signal ends the wait."""
+    for sleep in (lambda _: False, lambda _: True):
+        with pytest.raises(NotFinished, match="1 parts are still listed"):
+            abort_fully(LateStore(99), UPLOAD, sleep)  # type: ignore[arg-type]
+
+
+def test_uploads_joins_the_list_with_what_is_known_here(
+    inside: Inside, sandbox: Sandbox, source: Path, elsewhere: Callable[[], None], home: Path
+) -> None:
+    """Own or foreign, live, age, parts and bytes, checkpoint; by default the three columns alone."""
+    own = inside.run("init", source, "bucket/own", "--parts", "5").out.strip()
+    inside.run("part", source, "bucket/own", "--part-number", "2")
+    bare = inside.run("init", "bucket/bare").out.strip()
+    text = inside.run("uploads", "bucket")
+    rows = [line.split("\t") for line in text.out.splitlines()]
+    assert [row[:2] for row in rows] == [["bare", bare], ["own", own]]
+    assert [len(row) for row in rows] == [3, 3]
+    with UploadLock(Target("obs", sandbox.endpoint, "bucket", "own"), shared=True):
+        long = [line.split("\t") for line in inside.run("uploads", "bucket/o", "-l").out.splitlines()]
+        [found] = inside.run("uploads", "bucket/o", "--json").json["uploads"]
+    [path] = source.parent.glob("*.obsup.json")
+    assert [row[3:5] + row[6:] for row in long] == [["own", "live", "1", "200000", str(path)]]
+    assert 0 <= int(long[0][5]) < 300
+    assert (found["own"], found["live"], found["checkpoint"]) == (True, True, str(path))
+    assert "parts" not in found
+    elsewhere()
+    foreign = inside.run("uploads", "bucket", "--json", "--long").json["uploads"]
+    assert [(one["own"], one["live"], one["parts"]) for one in foreign] == [
+        (False, False, 0),
+        (False, False, 1),
+    ]
+
+
+def test_keys_forge_no_lines(inside: Inside, sandbox: Sandbox) -> None:
+    """A key is anybody's text; --json has it as it is."""
+    key = "a\nb\tc\\d\x7fe"
+    inside.run("init", f"bucket/{key}")
+    text = inside.run("uploads", "bucket").out
+    assert text.split("\t")[0] == "a\\nb\\tc\\\\d\\x7fe"
+    assert text.count("\n") == 1
+    assert inside.run("uploads", "bucket", "--json").json["uploads"][0]["key"] == key
+
+
+def test_gc_takes_only_what_is_ours_and_old_and_idle(
+    inside: Inside, sandbox: Sandbox, source: Path, elsewhere: Callable[[], None], home: Path
+) -> None:
+    """Never a live one, never a young one, never somebody else's; what goes is printed, and its checkpoint goes too."""
+    stale = inside.run("init", source, "bucket/stale", "--parts", "5").out.strip()
+    live = inside.run("init", "bucket/live").out.strip()
+    elsewhere()
+    foreign = inside.run("init", "bucket/foreign").out.strip()
+    assert inside.run("gc", "bucket", "--older-than", "1h").out == ""
+    home_again = pytest.MonkeyPatch()
+    home_again.setenv("HOME", str(home))
+    try:
+        with UploadLock(Target("obs", sandbox.endpoint, "bucket", "live"), shared=True):
+            rehearsed = inside.run("gc", "bucket", "--older-than", "0s", "--dry-run")
+            assert open_ids(sandbox) == [foreign, live, stale]
+            done = inside.run("gc", "bucket", "--older-than", "0s")
+            told = inside.run("gc", "bucket", "--older-than", "0s", "--json").json
+        assert rehearsed.out == done.out
+        assert [line.split("\t")[:2] for line in done.out.splitlines()] == [["stale", stale]]
+        assert [(one["key"], one["because"]) for one in told["kept"]] == [
+            ("foreign", "foreign"),
+            ("live", "live"),
+        ]
+        assert (told["aborted"], told["status"]) == ([], "aborted")
+        assert open_ids(sandbox) == [foreign, live]
+        assert list(source.parent.glob("*.obsup.json")) == []
+        everything = inside.run("gc", "bucket", "--older-than", "0s", "--foreign", "--json").json
+    finally:
+        home_again.undo()
+    assert sorted(one["key"] for one in everything["aborted"]) == ["foreign", "live"]
+    assert sandbox.uploads() == []
+
+
+def test_gc_goes_on_after_one_that_the_store_refuses(inside: Inside, sandbox: Sandbox) -> None:
+    """The others go; the refusal is the result."""
+    for key in ("one", "two", "three"):
+        inside.run("init", f"bucket/{key}")
+    sandbox.add_fault("error=403:AccessDenied,op=abort,key=three,times=always")
+    outcome = inside.run("gc", "bucket", "--older-than", "0s", "--json")
+    assert (outcome.code, outcome.json["status"]) == (77, "incomplete")
+    assert sorted(one["key"] for one in outcome.json["aborted"]) == ["one", "two"]
+    assert [one.key for one in sandbox.uploads()] == ["three"]
+
+
+def test_gc_leaves_the_checkpoint_of_another_upload(inside: Inside, sandbox: Sandbox, source: Path) -> None:
+    """A file that was begun again meanwhile is not what is stale."""
+    inside.run("init", source, "bucket/key", "--parts", "5")
+    [path] = source.parent.glob("*.obsup.json")
+    stale = path.read_bytes()
+    path.unlink()
+    fresh = inside.run("init", source, "bucket/key", "--parts", "4")
+    assert fresh.code == 0
+    now = path.read_bytes()
+    path.write_bytes(b"not mine")
+    inside.run("gc", "bucket", "--older-than", "0s")
+    assert (path.read_bytes(), sandbox.uploads()) == (b"not mine", [])
+    assert stale != now
+
+
+def test_restart_gives_up_as_abort_does(inside: Inside, sandbox: Sandbox, source: Path) -> None:
+    """upload --restart, init --restart and abort are one way of giving up; the registry knows of it."""
+    inside.run("init", source, "bucket/key", "--parts", "5")
+    assert inside.run("upload", source, "bucket/key", "--parts", "5", "--restart").code == 0
+    assert (sandbox.uploads(), list(registry.entries())) == ([], [])
+
+
+def test_what_upload_begins_is_ours_and_what_it_ends_is_no_more(
+    inside: Inside, sandbox: Sandbox, source: Path
+) -> None:
+    """gc finds an upload that was cut off; a finished one leaves nothing to find."""
+    sandbox.add_fault("error=403:AccessDenied,op=part,part=2,times=always")
+    assert inside.run("upload", source, "bucket/key", "--parts", "5", "-j", "1").code == 77
+    [known] = registry.entries()
+    assert [known.upload.upload_id] == open_ids(sandbox)
+    assert known.source == str(source)
+    sandbox.clear_faults()
+    assert inside.run("upload", source, "bucket/key").code == 0
+    assert list(registry.entries()) == []
