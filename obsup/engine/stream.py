@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -91,7 +92,7 @@ class StreamUploader:
         ):
             try:
                 return self._run_locked()
-            except ObsupError:
+            except Exception:
                 self._leave()
                 raise
 
@@ -280,9 +281,10 @@ class StreamUploader:
         if self._order.abort_on_failure:
             self._abort(self._ledger, upload)
         elif self._task.checkpoint_path is None:
+            command = f"obsup abort {shlex.quote(str(upload.target))} --upload-id {upload.upload_id}"
             self._note(
-                f"upload {upload.upload_id} of {upload.target} stays open, and without a checkpoint no later run goes "
-                "on with it: obsup abort or obsup gc gives it up, --abort-on-failure does so at once"
+                f"without a checkpoint no later run goes on with what is stored: {command} gives it up, "
+                "--abort-on-failure does so at once"
             )
 
     def _abort(self, ledger: Ledger, upload: Upload) -> None:

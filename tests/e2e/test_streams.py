@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -180,6 +181,10 @@ def test_a_fixed_part_size_ends_before_the_limit(
     assert "--part-size 200K" in outcome.err
     assert max(one.part_number or 0 for one in few_parts.requests) <= 40
     assert "complete" not in operations(few_parts)
+    given_up = re.search("obsup abort .* --upload-id [0-9A-F]+", outcome.err)
+    assert given_up
+    assert limited.run(given_up[0]).code == 0
+    assert few_parts.uploads() == []
     assert limited.run(f"{command} 200K").code == 0
 
 
