@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 ProgressCallback = Callable[[int, "int | None", float], None]
 """The vendors' progressCallback: (transferred bytes, total bytes or None, seconds)."""
@@ -75,8 +76,47 @@ class Requested:
     failure: str = ""
 
 
-Event = Begun | PartSent | PartStored | Retried | Noted | Requested
+OneFile = Begun | PartSent | PartStored | Retried | Noted | Requested
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """Of several files *files* with *size* bytes together have been met so far; *is_all*: there are no more."""
+
+    files: int
+    size: int
+    is_all: bool
+
+
+@dataclass(frozen=True, slots=True)
+class OfFile:
+    """What happens to one file of several. *name* is its key below the TARGET; *size* is bytes."""
+
+    name: str
+    size: int
+    event: OneFile
+
+
+@dataclass(frozen=True, slots=True)
+class FileEnded:
+    """One file of several is done with: *size* bytes are in place, by this run (sent) or before (skipped), or not.
+
+    *passed*: it is no file that can be sent. *why* tells what is not sent and not in place.
+    """
+
+    name: str
+    size: int
+    how: Literal["sent", "skipped", "passed", "failed"]
+    why: str = ""
+
+
+Event = OneFile | Counted | OfFile | FileEnded
 Observer = Callable[[Event], None]
+
+
+def of_one(event: Event) -> Event:
+    """Return what happened, without whose it is."""
+    return event.event if isinstance(event, OfFile) else event
 
 
 def ignore(_event: Event) -> None:

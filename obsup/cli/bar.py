@@ -14,10 +14,9 @@ from rich.console import Console
 from rich.text import Text
 
 from obsup import events
-from obsup.cli.display import Talk, short_reason, summary
-from obsup.cli.gauge import Gauge, PartInFlight, Reading
+from obsup.cli.display import Talk, short_reason
+from obsup.cli.gauge import Gauge, Meter, PartInFlight, Reading
 from obsup.cli.screen import Screen
-from obsup.engine.order import Result
 from obsup.units import format_clock, format_size
 
 EVERY_S = 0.125
@@ -49,6 +48,7 @@ class Bar:
         *,
         quiet: bool = False,
         verbose: bool = False,
+        gauge: Meter | None = None,
         console: Console | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -59,7 +59,7 @@ class Bar:
         self._talk = Talk(quiet=quiet, verbose=verbose, show=self._screen.say)
         self._name = name if name.isprintable() else repr(name)
         self._clock = clock
-        self._gauge = Gauge()
+        self._gauge = gauge or Gauge()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._draw_on, name="bar", daemon=True)
 
@@ -90,9 +90,9 @@ class Bar:
         shown = [_whole_line(self._name, reading, columns - 1, marks)]
         return shown + _part_lines(reading, columns - 1, rows, marks)
 
-    def finished(self, result: Result) -> None:
+    def finished(self, text: str) -> None:
         """Say in one line what came of it."""
-        self._talk.show(summary(result))
+        self._talk.show(text)
 
     def _draw_on(self) -> None:
         while True:
@@ -139,7 +139,14 @@ _SACRIFICES = (
     "bytes",
     "left",
 )
-_STYLES = {"bytes": "green", "rate": "red", "left": "cyan", "resumed": "cyan", "retries": "yellow"}
+_STYLES = {
+    "bytes": "green",
+    "rate": "red",
+    "left": "cyan",
+    "resumed": "cyan",
+    "retries": "yellow",
+    "failed": "bold red",
+}
 
 
 def _give_up(sacrifices: tuple[str, ...], name: str, reading: Reading) -> tuple[str, dict[str, str], bool]:
@@ -172,9 +179,9 @@ def _fields(reading: Reading, shown: Callable[[float], str]) -> dict[str, str]:
         fields["left"] = "assembling"
     elif reading.left_s is not None:
         fields["left"] = f"ETA {format_clock(reading.left_s)}"
-    parts = "" if reading.parts is None else f"/{reading.parts}"
-    word = "part" if (reading.parts or reading.parts_done) == 1 else "parts"
-    fields["parts"] = f"{reading.parts_done}{parts} {word}"
+    fields["parts"] = reading.progress
+    if reading.failed:
+        fields["failed"] = f"{reading.failed} failed"
     if reading.resumed:
         fields["resumed"] = f"({shown(reading.resumed)} resumed)"
     if reading.retries:
@@ -211,10 +218,12 @@ def _part_lines(reading: Reading, width: int, rows: int, marks: Marks) -> list[T
 
 
 def _part_line(part: PartInFlight, part_size: int, width: int, marks: Marks) -> Text:
-    text = Text(f"  part {part.number:>5} ")
-    room = min(20, width - len(text) - 12)
-    if part_size and room >= MIN_BAR:
-        done = int(room * min(1.0, part.sent / part_size))
+    label = f"part {part.number:>5}" if not part.name else _cut(part.name, min(MAX_NAME, width // 3))
+    text = Text(f"  {label} ")
+    room = min(20, width - cell_len(text.plain) - 12)
+    size = part.size or part_size
+    if size and room >= MIN_BAR:
+        done = int(room * min(1.0, part.sent / size))
         text.append(marks.done * done, "green").append(marks.left * (room - done), "bright_black").append(" ")
     text.append(f"{format_size(part.sent):>10}")
     if part.waiting:

@@ -14,14 +14,16 @@ from types import TracebackType
 from typing import Any, Protocol, TextIO
 
 from obsup import events
-from obsup.cli.gauge import Gauge
+from obsup.cli.gauge import Gauge, Meter
 from obsup.cli.report import say
 from obsup.engine.order import Result
 from obsup.errors import ObsupError
 from obsup.local.request_log import LogFile, RequestLines
+from obsup.local.source import quoted
 from obsup.units import format_clock, format_duration, format_size
 
 LINE_EVERY_S = 30.0
+READING_EVERY_S = 0.25
 
 
 class Display(Protocol):
@@ -31,7 +33,7 @@ class Display(Protocol):
 
     def observe(self, event: events.Event) -> None: ...
 
-    def finished(self, result: Result) -> None: ...
+    def finished(self, text: str) -> None: ...
 
 
 def summary(result: Result) -> str:
@@ -61,16 +63,24 @@ class Talk:
 
     def observe(self, event: events.Event) -> None:
         """Say notes, and every request where asked for."""
+        event = events.of_one(event)
         if isinstance(event, events.Noted):
             if not self._quiet:
                 self.show(f"Note:  {event.text}.")
+        elif isinstance(event, events.FileEnded) and self._is_news(event):
+            word = "Failed" if event.how == "failed" else "Skipped"
+            self.show(f"{word}: {quoted(event.name)}: {event.why}")
         elif self._verbose and (line := self._lines.line(event)) is not None:
             self.show(line)
 
-    def finished(self, result: Result) -> None:
+    def _is_news(self, event: events.FileEnded) -> bool:
+        """Return whether nobody would think that of a file: that it failed, or is none that can be sent."""
+        return event.how == "failed" or (event.how == "passed" and not self._quiet)
+
+    def finished(self, text: str) -> None:
         """Say in one line what came of it, where everything is to be said: success is silent else."""
         if self._verbose:
-            self.show(summary(result))
+            self.show(text)
 
 
 class Silence:
@@ -92,6 +102,7 @@ class Lines:
         talk: Talk,
         name: str,
         *,
+        gauge: Meter | None = None,
         every_s: float = LINE_EVERY_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -100,7 +111,7 @@ class Lines:
         self._name = name if name.isprintable() else repr(name)
         self._every_s = every_s
         self._clock = clock
-        self._gauge = Gauge()
+        self._gauge = gauge or Gauge()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._say_on, name="lines", daemon=True)
 
@@ -136,8 +147,9 @@ class Lines:
         fields = [f"{format_size(reading.done)}{of}", f"{format_size(reading.rate or 0.0)}/s"]
         if reading.left_s is not None:
             fields.append(f"ETA {format_clock(reading.left_s)}")
-        parts = "" if reading.parts is None else f" of {reading.parts}"
-        return f"{self._name}: {', '.join(fields)}, {reading.parts_done}{parts} parts"
+        if reading.failed:
+            fields.append(f"{reading.failed} failed")
+        return f"{self._name}: {', '.join(fields)}, {reading.progress.replace('/', ' of ')}"
 
 
 class JsonLines:
@@ -170,8 +182,59 @@ class JsonLines:
         }
         say(json.dumps(fields))
 
-    def finished(self, result: Result) -> None:
+    def finished(self, text: str) -> None:
         """Nothing more: --json prints the result."""
+
+
+class JsonReadings:
+    """One JSON object a line on stderr, of several files: at most four a second, and one at the end."""
+
+    def __init__(self, talk: Talk, gauge: Meter, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self.finished = talk.finished
+        self._talk = talk
+        self._gauge = gauge
+        self._clock = clock
+        self._begun_s = clock()
+        self._due_s = self._begun_s
+        self._lock = threading.Lock()
+
+    def observe(self, event: events.Event) -> None:
+        """Take *event* in, and print where it is time."""
+        self._gauge.observe(event)
+        self._talk.observe(event)
+        with self._lock:
+            now_s = self._clock()
+            is_due = now_s >= self._due_s
+            if is_due:
+                self._due_s = now_s + READING_EVERY_S
+        if is_due:
+            self._print(now_s)
+
+    def __enter__(self) -> JsonReadings:
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _exc: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self._print(self._clock())
+
+    def progress(self, transferred: int, total: int | None, seconds: float) -> None:
+        """Nothing: what is printed is read from the gauge."""
+
+    def _print(self, now_s: float) -> None:
+        reading = self._gauge.read(now_s)
+        fields = {
+            "format": 1,
+            "event": "progress",
+            "transferred": reading.done,
+            "total": reading.total,
+            "seconds": round(now_s - self._begun_s, 3),
+            "filesDone": reading.parts_done,
+            "filesFailed": reading.failed,
+            "files": reading.parts,
+            "counted": reading.is_counted,
+        }
+        say(json.dumps(fields))
 
 
 def choose(mode: str, *, quiet: bool, stderr: TextIO, environ: Mapping[str, str]) -> str:
@@ -198,17 +261,17 @@ class Logged:
 
 
 @contextmanager
-def open_display(values: dict[str, Any], name: str) -> Iterator[Display]:
+def open_display(values: dict[str, Any], name: str, gauge: Meter | None = None) -> Iterator[Display]:
     """Show, and log, a transfer of *name* as the options of the command ask, and leave a clean terminal.
 
-    Raises BadConfiguration where the log cannot be written.
+    *gauge* reads it: that of one file unless given. Raises BadConfiguration where the log cannot be written.
     """
     path: Path | None = values["log_file"]
     if path is None:
-        with _open_shown(values, name) as shown:
+        with _open_shown(values, name, gauge) as shown:
             yield shown
         return
-    with closing(LogFile(path)) as log, _open_shown(values, name) as shown:
+    with closing(LogFile(path)) as log, _open_shown(values, name, gauge) as shown:
         try:
             yield Logged(shown, log)
         except ObsupError as exc:
@@ -217,18 +280,21 @@ def open_display(values: dict[str, Any], name: str) -> Iterator[Display]:
 
 
 @contextmanager
-def _open_shown(values: dict[str, Any], name: str) -> Iterator[Display]:
+def _open_shown(values: dict[str, Any], name: str, gauge: Meter | None) -> Iterator[Display]:
     mode = choose(values["progress"], quiet=values["quiet"], stderr=sys.stderr, environ=os.environ)
     talk = Talk(quiet=values["quiet"], verbose=values["verbose"])
     if mode == "bar":
         from obsup.cli.bar import Bar
 
-        with Bar(name, quiet=values["quiet"], verbose=values["verbose"]) as bar:
+        with Bar(name, quiet=values["quiet"], verbose=values["verbose"], gauge=gauge) as bar:
             yield bar
+    elif mode == "json" and gauge is not None:
+        with JsonReadings(talk, gauge) as readings:
+            yield readings
     elif mode == "json":
         yield JsonLines(talk)
     elif mode == "lines":
-        with Lines(talk, name) as lines:
+        with Lines(talk, name, gauge=gauge) as lines:
             yield lines
     else:
         yield Silence(talk)

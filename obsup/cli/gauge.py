@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from dataclasses import dataclass
+from typing import Protocol
 
 from obsup import events
 
@@ -14,18 +15,24 @@ RATE_WINDOW_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class PartInFlight:
-    """One part on its way: *sent* bytes of its present attempt, and why it waits where it does."""
+    """One part on its way: *sent* bytes of its present attempt, and why it waits where it does.
+
+    One file of several has a *name*, and is *size* bytes in all.
+    """
 
     number: int
     sent: int
     waiting: str = ""
+    name: str = ""
+    size: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
     """One moment of a transfer. Sizes are bytes; ``rate`` is bytes a second, None before there is one.
 
-    ``done`` counts what is stored and what is in flight, ``resumed`` what earlier runs had stored of it.
+    ``done`` counts what is stored and what is in flight, ``resumed`` what earlier runs had stored of it. Of several
+    files, ``parts`` are files: ``is_file``; not all may have been met yet: then ``is_counted`` is False.
     """
 
     total: int | None
@@ -38,6 +45,9 @@ class Reading:
     rate: float | None
     in_flight: tuple[PartInFlight, ...] = ()
     is_begun: bool = True
+    is_file: bool = False
+    is_counted: bool = True
+    failed: int = 0
 
     @property
     def share(self) -> float | None:
@@ -56,7 +66,47 @@ class Reading:
     @property
     def is_assembling(self) -> bool:
         """Whether every part is stored, so that what lasts is the store's own work."""
-        return self.parts is not None and self.parts_done >= self.parts
+        return not self.is_file and self.parts is not None and self.parts_done >= self.parts
+
+    @property
+    def progress(self) -> str:
+        """How many parts, or files, are done, of how many."""
+        of = "" if self.parts is None else f"/{self.parts}{'' if self.is_counted else '+'}"
+        word = "file" if self.is_file else "part"
+        is_one = (self.parts or self.parts_done) == 1
+        return f"{self.parts_done}{of} {word}{'' if is_one else 's'}"
+
+
+class Meter(Protocol):
+    """What a display reads: fed by events from many threads."""
+
+    def observe(self, event: events.Event) -> None:
+        """Take *event* in."""
+        ...
+
+    def read(self, now_s: float) -> Reading:
+        """Return how it stands at *now_s* seconds of a clock that only goes forward."""
+        ...
+
+
+class Speed:
+    """The bytes a second of the last seconds."""
+
+    def __init__(self) -> None:
+        self._samples: deque[tuple[float, int]] = deque()
+
+    def clear(self) -> None:
+        """Begin anew."""
+        self._samples.clear()
+
+    def take(self, now_s: float, sent: int) -> float | None:
+        """Return the rate at *now_s*, when *sent* bytes have been sent in all; None before there is one."""
+        self._samples.append((now_s, sent))
+        while len(self._samples) > 2 and self._samples[1][0] <= now_s - RATE_WINDOW_S:
+            self._samples.popleft()
+        then_s, then = self._samples[0]
+        # A retry takes back what it had sent: the rate is then low, not negative.
+        return max(0, sent - then) / (now_s - then_s) if now_s > then_s else None
 
 
 class Gauge:
@@ -68,7 +118,7 @@ class Gauge:
         self._in_flight: dict[int, PartInFlight] = {}
         self._stored: dict[int, int] = {}
         self._retries = 0
-        self._samples: deque[tuple[float, int]] = deque()
+        self._speed = Speed()
 
     def observe(self, event: events.Event) -> None:
         """Take *event* in."""
@@ -85,7 +135,7 @@ class Gauge:
                 self._begun = event
                 self._in_flight.clear()
                 self._stored.clear()
-                self._samples.clear()
+                self._speed.clear()
 
     def _retry(self, event: events.Retried) -> None:
         self._retries += 1
@@ -105,18 +155,7 @@ class Gauge:
                 parts_done=begun.resumed_parts + len(self._stored),
                 part_size=max(self._stored.values(), default=0),
                 retries=self._retries,
-                rate=self._rate(now_s, sent),
+                rate=None if self._begun is None else self._speed.take(now_s, sent),
                 in_flight=tuple(sorted(self._in_flight.values(), key=lambda part: part.number)),
                 is_begun=self._begun is not None,
             )
-
-    def _rate(self, now_s: float, sent: int) -> float | None:
-        """Return the bytes a second of the last seconds. What was resumed is not among *sent*."""
-        if self._begun is None:
-            return None
-        self._samples.append((now_s, sent))
-        while len(self._samples) > 2 and self._samples[1][0] <= now_s - RATE_WINDOW_S:
-            self._samples.popleft()
-        then_s, then = self._samples[0]
-        # A retry takes back what it had sent: the rate is then low, not negative.
-        return max(0, sent - then) / (now_s - then_s) if now_s > then_s else None

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from obsup.cli import report
-from obsup.cli.display import open_display
+from obsup.cli.display import open_display, summary
 from obsup.cli.signals import stopping_on_signals
 from obsup.engine.connect import Connection, StoreSettings, connect
 from obsup.engine.order import Order, Result
@@ -182,7 +182,7 @@ def carry_out(
     if values["as_json"]:
         report.answer_json(result_fields(result))
     elif not values["quiet"]:
-        display.finished(result)
+        display.finished(summary(result))
     return 0
 
 

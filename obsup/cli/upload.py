@@ -9,12 +9,14 @@ import click
 
 from obsup.cli import options, places
 from obsup.cli.help import command
+from obsup.cli.many_options import many_options
 
 
 @command(short_help="Upload a file, or go on with an upload.")
 @click.argument("sources", nargs=-1, metavar="SOURCE", type=places.SOURCES)
 @click.argument("target", type=places.TARGET)
 @options.plan_options
+@many_options
 @options.stream_options
 @options.transfer_options
 @options.resume_options
@@ -29,10 +31,17 @@ def upload(sources: tuple[str, ...], target: str, *, from_command: bool, dry_run
     \b
     obsup upload bigfile bucket/key --parts 5
     obsup upload db.dump obs://backups/2026/ --part-size 64M -j 8
+    obsup upload -r photos bucket/2026/
     tar -cz /srv | obsup upload - backups/srv.tgz
     obsup upload --from-command backups/shop.dump -- pg_dump -Fc shop
 
     The same command run again sends only what is missing.
+
+    Several SOURCEs, and folders with -r, go under a TARGET that ends in /. As with rsync, the keys of a folder begin
+    with its name, and of a folder with a slash at its end with what is in it. What is proved is kept in a journal; what
+    the store has already with the same content is not sent again, unless object options are given. A file that fails
+    does not stop the others; the exit code is then the gravest, in this order: 143, 130, 70, 78, 77, 73, 74, 69, 65,
+    66, 2, 76, 1, 75.
 
     SOURCE - is standard input. A stream takes (jobs + 1) × part size of memory: 54 MiB at first. Its part size
     doubles every 110 parts, so that up to 48.8 TB fit, and beyond 256 MiB fewer parts are in flight, at least one;
@@ -49,6 +58,10 @@ def upload(sources: tuple[str, ...], target: str, *, from_command: bool, dry_run
         from obsup.cli.stream import run_command
 
         return run_command(place, command, values)
+    if len(sources) > 1 or values["recursive"] or values["from_list"]:
+        from obsup.cli.batch import run_batch
+
+        return run_batch(sources, target, values)
     source = _only(sources)
     if dry_run:
         from obsup.cli.dry_run import run_dry
@@ -67,9 +80,4 @@ def _only(sources: tuple[str, ...]) -> str:
     """Return the one source. Raises UsageError."""
     if not sources:
         raise click.UsageError("Missing argument 'SOURCE' or 'TARGET'.")
-    if len(sources) > 1:
-        raise click.UsageError(
-            f"One SOURCE, not {len(sources)}. To upload what a command writes: "
-            "obsup upload --from-command TARGET -- CMD ARG…"
-        )
     return sources[0]

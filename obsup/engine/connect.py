@@ -66,6 +66,10 @@ class Connection:
     remedies: Remedies
     observe: events.Observer
 
+    def heard_by(self, observe: events.Observer) -> Connection:
+        """Return this very connection with another to hear of its tries."""
+        return replace(self, store=self.store.heard_by(observe), observe=observe)
+
     def attempts(self) -> Attempts:
         """Return the tries of one call that has to know what each failure means."""
         return Attempts(self.patience, self.remedies, self.observe)

@@ -27,6 +27,7 @@ class RequestLines:
 
     def line(self, event: events.Event) -> str | None:
         """Return the line for *event*, or None where it has none: progress is no news."""
+        event = events.of_one(event)
         if isinstance(event, events.Requested):
             return self._request(event)
         if isinstance(event, events.Retried):
@@ -34,6 +35,8 @@ class RequestLines:
             return f"retry: {part}attempt {event.attempt}: {event.reason}; again in {event.delay_s:.1f} s"
         if isinstance(event, events.Noted):
             return f"note: {event.text}"
+        if isinstance(event, events.FileEnded) and event.why:
+            return f"{event.how}: {quoted(event.name)}: {event.why}"
         return None
 
     def _request(self, event: events.Requested) -> str:

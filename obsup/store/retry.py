@@ -150,6 +150,10 @@ class RetryingStore:
         self._remedies = remedies
         self._observe = observe
 
+    def heard_by(self, observe: events.Observer) -> RetryingStore:
+        """Return the same store with another to hear of the tries."""
+        return RetryingStore(self._inner, self._patience, self._remedies, observe)
+
     def _run(self, call: Callable[[], T], doing: str, part_number: int | None = None) -> T:
         attempts = Attempts(self._patience, self._remedies, self._observe)
         return attempts.run(call, doing=doing, part_number=part_number)

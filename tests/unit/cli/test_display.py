@@ -71,7 +71,7 @@ def test_lines_come_by_the_clock_while_the_line_stands_still() -> None:
         until = time.monotonic() + 30
         while len(said) < 3 and time.monotonic() < until:
             time.sleep(0.01)
-    assert said[-1] == "x: 0 B of 100 B (0%), 0 B/s, 0 of 1 parts"
+    assert said[-1] == "x: 0 B of 100 B (0%), 0 B/s, 0 of 1 part"
 
 
 def test_json_lines_have_the_documented_keys(capsys: pytest.CaptureFixture[str]) -> None:

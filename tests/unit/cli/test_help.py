@@ -15,7 +15,7 @@ from obsup.cli.exits import EXIT_STATUSES
 from obsup.cli.help import OWN_GROUP, Command, Commands, group_of, read_story
 from obsup.cli.main import cli
 
-GROUPS = {"Transfer", "Stream", "Resume", "Object", "Encryption", "Connection", "Output"}
+GROUPS = {"Transfer", "Many files", "Stream", "Resume", "Object", "Encryption", "Connection", "Output"}
 # Options that no environment variable could mean: they say what the words after them are.
 WITHOUT_VARIABLE = {"--from-command"}
 

@@ -1,0 +1,140 @@
+"""One file of a batch, carried by the same steps as a file of its own."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from obsup import events
+from obsup.dialects.names import check_key
+from obsup.engine.batch_order import BatchOrder, FileOutcome
+from obsup.engine.connect import Connection
+from obsup.engine.order import Order, Result
+from obsup.engine.plan import DEFAULT_PART_SIZE
+from obsup.engine.progress import Tally
+from obsup.engine.records import Fate, Records
+from obsup.engine.sender import Sender
+from obsup.engine.stop import StopSignal
+from obsup.engine.uploader import Uploader
+from obsup.errors import Busy, ObsupError, SourceUnreadable, WrongUsage
+from obsup.local.checkpoint import default_path
+from obsup.local.source import Gate, stat_source
+from obsup.local.sources import Found
+
+# More than any upload has parts: part numbers of different files stay apart.
+_STRIDE = 1 << 14
+
+
+class Carrier:
+    """Uploads single files of one batch, from any thread; says what came of each and never raises for one.
+
+    *flight* hears of the parts of all, under numbers of their own; *observe* of each file's events.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        order: BatchOrder,
+        records: Records,
+        *,
+        flight: events.Observer,
+        observe: events.Observer,
+        stop: StopSignal,
+        limit: Gate | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._connection = connection
+        self._order = order
+        self._records = records
+        self._flight = flight
+        self._observe = observe
+        self._stop = stop
+        self._limit = limit
+        self._clock = clock
+        self._numbers = itertools.count()
+
+    def fate(self, found: Found) -> Fate:
+        """Return what is to be done with the file. Raises SourceUnreadable where its name can be no key."""
+        key = self._order.place.key + found.name
+        try:
+            check_key(self._connection.store.dialect, key)
+        except WrongUsage as exc:
+            raise SourceUnreadable(
+                exc.what, exc.why, "rename the file, or leave it out with --exclude"
+            ) from exc
+        return self._records.fate(found, key)
+
+    def is_small(self, found: Found) -> bool:
+        """Return whether the file goes by one request."""
+        return found.stat.size <= min(self._order.each.part_size or DEFAULT_PART_SIZE, DEFAULT_PART_SIZE)
+
+    def carry(self, found: Found, fate: Fate, sender: Sender) -> FileOutcome:
+        """Upload the file, and return what came of it."""
+        tally = Tally(None, _Ear(found, next(self._numbers) * _STRIDE, self._flight, self._observe))
+        uploader = Uploader(
+            self._connection.heard_by(tally),
+            self._order_of(found, compares=fate == "compare"),
+            tally=tally,
+            stop=self._stop,
+            limit=self._limit,
+            sender=sender,
+            clock=self._clock,
+        )
+        try:
+            result = uploader.run()
+        except Busy as exc:
+            if self._order.each.if_running == "skip":
+                return FileOutcome(found.path, found.name, found.stat.size, skipped="another obsup holds it")
+            return FileOutcome(found.path, found.name, found.stat.size, error=exc)
+        except ObsupError as exc:
+            return FileOutcome(found.path, found.name, found.stat.size, error=exc)
+        self._keep(found, result)
+        was_there = fate == "compare" and not result.sent_parts
+        return FileOutcome(
+            found.path, found.name, result.size, result, skipped="identical" if was_there else ""
+        )
+
+    def _order_of(self, found: Found, *, compares: bool) -> Order:
+        place, each, folder = self._order.place, self._order.each, self._order.folder
+        source, target = Path(found.path), replace(place, key=place.key + found.name)
+        return replace(
+            each,
+            source=source,
+            target=target,
+            checkpoint=default_path(source, target, folder) if folder is not None else None,
+            part_size=None if self.is_small(found) else each.part_size,
+            skip_identical=compares,
+        )
+
+    def _keep(self, found: Found, result: Result) -> None:
+        """Write the file down, where it is still the one that the walk met: then it is that one which was sent."""
+        try:
+            is_same = stat_source(Path(found.path)) == found.stat
+        except SourceUnreadable:
+            is_same = False
+        if is_same:
+            self._records.keep(found.name, found.stat, etag=result.etag, verified=result.verified)
+
+
+class _Ear:
+    """Hears one upload, and tells of whose it is."""
+
+    def __init__(self, found: Found, first: int, flight: events.Observer, observe: events.Observer) -> None:
+        self._found = found
+        self._first = first
+        self._flight = flight
+        self._observe = observe
+
+    def __call__(self, event: events.Event) -> None:
+        if isinstance(event, events.PartSent):
+            self._flight(events.PartSent(self._first + event.number, event.sent))
+        elif isinstance(event, events.PartStored):
+            self._flight(events.PartStored(self._first + event.number, event.size))
+        elif isinstance(event, events.Retried):
+            number = None if event.number is None else self._first + event.number
+            self._flight(replace(event, number=number))
+        if isinstance(event, events.OneFile):
+            self._observe(events.OfFile(self._found.name, self._found.stat.size, event))
