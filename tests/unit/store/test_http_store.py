@@ -69,6 +69,7 @@ def test_error_of_complete_is_a_refusal_whatever_the_status(status: int) -> None
         "not XML",
         INITIATED,
         '<!DOCTYPE x [<!ENTITY a "b">]><CompleteMultipartUploadResult>&a;</CompleteMultipartUploadResult>',
+        "<!DOCTYPE x><CompleteMultipartUploadResult><ETag/></CompleteMultipartUploadResult>",
         "<?xml version='1.0' encoding='klingon'?><CompleteMultipartUploadResult/>",
     ],
 )

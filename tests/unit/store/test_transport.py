@@ -148,10 +148,13 @@ def test_refusal_over_tls_in_the_middle_of_a_body_is_read(open_transport: Open, 
 
 
 def test_connection_with_half_a_request_on_it_carries_no_other(open_transport: Open) -> None:
-    """The store answers early and keeps the connection: the rest of the body would pass for the next request."""
+    """The store answers early and keeps the connection: the rest of the body would pass for the next request.
+
+    The answer is heard while the socket is full, and not when patience with it is at an end.
+    """
     replies = iter([answer(503, early=True), answer(200)])
     with Wire(lambda _: next(replies)) as wire:
-        transport = open_transport()
+        transport = open_transport(stall_timeout_s=600)
         assert send(transport, wire.endpoint, "PUT", body=BytesBody(bytes(32 * MIB))).status == 503
         assert send(transport, wire.endpoint).status == 200
         assert [one.connection for one in wire.received if one.method == "GET"] == [2]
