@@ -59,7 +59,10 @@ class LocalCrew:
 
 
 class _Promise(Future[Receipt]):
-    """The future of a part that may take several tries. Cancelled only while no worker has begun with it."""
+    """The future of a part that may take several tries.
+
+    It is cancelled only while no worker has begun: whoever calls a part off must not lose its receipt.
+    """
 
     under_way: Future[Receipt] | None = None
     is_called_off = False
@@ -113,8 +116,6 @@ class RemoteCrew:
     def send(self, job: PartJob) -> Future[Receipt]:
         """See Crew."""
         errand = _Errand(job, _Promise())
-        # A worker may have begun it: whoever waits for the promise must not call it off, and lose the receipt.
-        errand.promise.set_running_or_notify_cancel()
         self._try(errand)
         return errand.promise
 
@@ -205,9 +206,10 @@ def open_crew(task: Task) -> Crew:
         run = partial(send_part, store=task.store, manner=task.manner)
         most = MOST if order.tries_jobs else order.jobs_at_first
         return LocalCrew(open_executor(order.executor, most), most, run)
+    settings = task.connection.settings
     return RemoteCrew(
-        open_workers(order.executor, order.jobs_at_first),
-        task.connection.settings,
+        open_workers(order.executor, order.jobs_at_first, timeout_s=settings.line.connect_timeout_s),
+        settings,
         sign=task.connection.signer.sign if order.presign else None,
         rate_bytes_per_s=task.limit.rate_bytes_per_s if isinstance(task.limit, RateLimit) else None,
         observe=task.observe,

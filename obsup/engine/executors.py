@@ -21,7 +21,6 @@ A = TypeVar("A")
 
 HERE = ("threads", "inline")
 PACKAGES = {"dask": "distributed", "mpi": "mpi4py"}
-CONNECT_TIMEOUT_S = 15.0
 
 
 class InlineExecutor(Executor):
@@ -110,11 +109,11 @@ class Dask:
 
     calls_off = False
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, timeout_s: float) -> None:
         from distributed import Client
 
         try:
-            self._client: Any = Client(address, timeout=CONNECT_TIMEOUT_S, set_as_default=False)
+            self._client: Any = Client(address, timeout=timeout_s, set_as_default=False)
         except (OSError, ValueError) as exc:
             raise NotFinished(
                 f"the Dask scheduler at {address} does not answer",
@@ -185,15 +184,17 @@ def open_executor(spec: str, jobs: int) -> Executor:
     return InlineExecutor() if spec == "inline" else ThreadPoolExecutor(jobs, thread_name_prefix="part")
 
 
-def open_workers(spec: str, jobs: int) -> Workers:
+def open_workers(spec: str, jobs: int, *, timeout_s: float) -> Workers:
     """Return the workers that *spec* names: processes, dask:ADDRESS or mpi. Only processes are as many as *jobs*.
+
+    A scheduler has *timeout_s* seconds to answer.
 
     Raises WrongUsage where there are none, NotFinished where nobody answers; and as ``check_spec`` does.
     """
     check_spec(spec)
     if spec == "processes":
         return Processes(jobs)
-    return Mpi() if spec == "mpi" else Dask(spec.partition(":")[2])
+    return Mpi() if spec == "mpi" else Dask(spec.partition(":")[2], timeout_s)
 
 
 def check_spec(spec: str) -> None:

@@ -1,0 +1,242 @@
+"""Parts sent from other processes: each once, though one of them be killed, and without a secret on the way."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from obsup.sandbox import Sandbox
+from tests.shell import Outcome, Shell
+
+MakeFile = Callable[..., Path]
+SIZE = 2_000_000
+PARTS = 10
+
+
+@pytest.fixture
+def source(make_file: MakeFile) -> Path:
+    """A file for ten parts."""
+    return make_file(SIZE)
+
+
+def stored(sandbox: Sandbox) -> dict[int, int]:
+    """Return how often each part was stored."""
+    found = (r.part_number for r in sandbox.requests if r.operation == "part" and r.status == 200)
+    return dict(Counter(number for number in found if number is not None))
+
+
+def children(pid: int) -> list[int]:
+    """Return the processes that send parts for *pid*: not the one that only tracks its resources."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            status = (path / "stat").read_text().rpartition(")")[2].split()
+            command = (path / "cmdline").read_text()
+        except OSError:
+            continue
+        if int(status[1]) == pid and "spawn_main" in command:
+            found.append(int(path.name))
+    return found
+
+
+def wait_for(condition: Callable[[], object], timeout_s: float = 60) -> None:
+    """Return once *condition* holds."""
+    end = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def check_object(sandbox: Sandbox, source: Path) -> None:
+    """The object is the file, and nothing is left over."""
+    assert sandbox.object_path("bucket", "key").read_bytes() == source.read_bytes()
+    assert sandbox.uploads() == []
+
+
+def test_processes_send_each_part_once(shell: Shell, sandbox: Sandbox, source: Path) -> None:
+    """The driver plans, keeps the checkpoint, shows progress by the part, and completes."""
+    words = ("upload", source, "bucket/key", "--parts", "10", "--executor", "processes", "-j", "2")
+    outcome = shell.run(*words, "--json", "--progress", "json")
+    assert (outcome.code, outcome.json["sentParts"]) == (0, PARTS), outcome.err
+    assert stored(sandbox) == dict.fromkeys(range(1, PARTS + 1), 1)
+    check_object(sandbox, source)
+    done = [int(one) for one in re.findall(r'"partsDone": (\d+)', outcome.err)]
+    assert done == sorted(done)
+    assert done[-1] == PARTS
+
+
+def test_a_killed_process_costs_what_was_in_flight(shell: Shell, sandbox: Sandbox, source: Path) -> None:
+    """Its part goes to another; the upload does not fail."""
+    sandbox.add_fault("slow=400000,op=part,times=always")
+    words = ("upload", source, "bucket/key", "--parts", "10", "--executor", "processes", "-j", "2", "-v")
+    with shell.begin(*words) as process:
+        wait_for(lambda: len(stored(sandbox)) >= 2)
+        os.kill(children(process.pid)[0], signal.SIGKILL)
+        sandbox.clear_faults()
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    assert set(stored(sandbox)) == set(range(1, PARTS + 1))
+    assert sum(stored(sandbox).values()) <= PARTS + 4
+    check_object(sandbox, source)
+
+
+def test_workers_end_with_their_driver(shell: Shell, sandbox: Sandbox, source: Path) -> None:
+    """SIGKILL leaves no process behind, and the same command goes on."""
+    sandbox.add_fault("slow=100000,op=part,times=always")
+    words = ("upload", source, "bucket/key", "--parts", "10", "--executor", "processes", "-j", "2")
+    with shell.begin(*words) as process:
+        wait_for(lambda: any(r.operation == "initiate" for r in sandbox.requests))
+        wait_for(lambda: len(children(process.pid)) == 2)
+        workers = children(process.pid)
+        process.kill()
+        process.communicate()
+    wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers))
+    sandbox.clear_faults()
+    assert shell.run(*words).code == 0
+    check_object(sandbox, source)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        ("--executor proceses", 2, "there is no executor 'proceses'"),
+        (
+            "--executor dask:tcp://127.0.0.1:9 --connect-timeout 1s",
+            75,
+            "the Dask scheduler at tcp://127.0.0.1:9 does not answer",
+        ),
+        ("--executor processes --presign --content-md5", 2, "--presign excludes --content-md5"),
+        ("--executor processes --proxy http://me:SECRET@127.0.0.1:9", 2, "--proxy holds a password"),
+    ],
+)
+def test_what_cannot_be_is_said(
+    shell: Shell, sandbox: Sandbox, source: Path, words: str, code: int, says: str
+) -> None:
+    """Before anything is initiated, wherever it can be known before."""
+    outcome = shell.run("upload", source, "bucket/key", "--parts", "2", *words.split())
+    assert (outcome.code, says in outcome.err) == (code, True), outcome.err
+    assert code != 2 or sandbox.requests == []
+
+
+class Cluster:
+    """A Dask scheduler and two workers, each a process of its own."""
+
+    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
+        self.folder = folder
+        self._file = folder / "scheduler.json"
+        self._environment = environment
+        self.processes: list[subprocess.Popen[bytes]] = []
+        self._begin("scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard")
+        wait_for(lambda: self._file.exists() and self._file.read_text().endswith("}"))
+        self.address = re.findall(r"tcp://127\.0\.0\.1:\d+", self._file.read_text())[0]
+        for _ in range(2):
+            self._begin("worker", "--nthreads", "1", "--no-nanny", "--no-dashboard", "--local-directory", ".")
+        wait_for(lambda: self.log.count("Registered to") == 2)
+
+    def _begin(self, what: str, *words: str) -> None:
+        log = self.folder / f"{what}{len(self.processes)}.log"
+        with log.open("wb") as output:
+            self.processes.append(
+                subprocess.Popen(
+                    [sys.executable, "-m", "dask", what, "--scheduler-file", str(self._file), *words],
+                    cwd=self.folder,
+                    env=os.environ | self._environment,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                )
+            )
+
+    @property
+    def log(self) -> str:
+        """What scheduler and workers have said."""
+        return "".join(path.read_text() for path in self.folder.glob("*.log"))
+
+    def end(self) -> None:
+        """End what is left of it."""
+        for process in reversed(self.processes):
+            process.kill()
+            process.wait()
+
+
+@contextmanager
+def dask_cluster(folder: Path, environment: dict[str, str]) -> Iterator[Cluster]:
+    """Run a cluster while inside."""
+    folder.mkdir()
+    cluster = Cluster(folder, environment)
+    try:
+        yield cluster
+    finally:
+        cluster.end()
+
+
+def test_dask_workers_with_keys_of_their_own_and_one_is_killed(
+    shell: Shell, sandbox: Sandbox, source: Path, tmp_path: Path
+) -> None:
+    """The scheduler gives its part to the other; the store sees each part once but for what was in flight."""
+    keys = {name: value for name, value in shell.environment.items() if name != "OBSUP_ENDPOINT"}
+    with dask_cluster(tmp_path / "dask", keys) as cluster:
+        sandbox.add_fault("slow=400000,op=part,times=always")
+        words = ("upload", source, "bucket/key", "--parts", "10", "--executor", f"dask:{cluster.address}")
+        with shell.begin(*words, "--json") as process:
+            wait_for(lambda: len(stored(sandbox)) >= 2)
+            cluster.processes[1].kill()
+            out, errors = process.communicate(timeout=60)
+        assert process.returncode == 0, errors
+        assert Outcome(0, out, errors).json["sentParts"] == PARTS
+        assert sandbox.secret_key not in cluster.log
+    assert set(stored(sandbox)) == set(range(1, PARTS + 1))
+    assert sum(stored(sandbox).values()) <= PARTS + 2
+    check_object(sandbox, source)
+
+
+def test_a_local_cluster_that_holds_no_keys(
+    shell: Shell, sandbox: Sandbox, source: Path, tmp_path: Path
+) -> None:
+    """--presign: each worker gets the URL of its part; without it, the error names the host that has no keys."""
+    program = (
+        "import sys\n"
+        "from distributed import LocalCluster\n"
+        "if __name__ == '__main__':\n"
+        "    options = {'n_workers': 2, 'threads_per_worker': 1, 'dashboard_address': None}\n"
+        "    with LocalCluster(**options, host='127.0.0.1') as cluster:\n"
+        "        print(cluster.scheduler_address, flush=True)\n"
+        "        sys.stdin.read()\n"
+    )
+    script = tmp_path / "cluster.py"
+    script.write_text(program)
+    log = tmp_path / "cluster.log"
+    with (
+        log.open("wb") as errors,
+        subprocess.Popen(
+            [sys.executable, script],
+            cwd=tmp_path,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+        ) as cluster,
+    ):
+        assert cluster.stdout is not None
+        address = cluster.stdout.readline().strip()
+        words = ("upload", source, "bucket/key", "--parts", "10", "--executor", f"dask:{address}")
+        refused = shell.run(*words)
+        assert (refused.code, "on host" in refused.err) == (77, True), refused.err
+        outcome = shell.run(*words, "--presign", "--json")
+        cluster.communicate("")
+    assert (outcome.code, outcome.json["sentParts"]) == (0, PARTS), outcome.err
+    assert stored(sandbox) == dict.fromkeys(range(1, PARTS + 1), 1)
+    check_object(sandbox, source)
+    told = log.read_text() + outcome.err + refused.err
+    assert sandbox.secret_key not in told
+    assert "Signature" not in told

@@ -1,0 +1,254 @@
+"""Workers elsewhere: what is sent again, how often, and what never travels."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from concurrent.futures import BrokenExecutor, Future
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from obsup import events
+from obsup.dialects.registry import find_dialect
+from obsup.engine.connect import StoreSettings
+from obsup.engine.crew import LOSSES, RemoteCrew
+from obsup.engine.executors import check_spec
+from obsup.engine.remote import RemoteJob
+from obsup.engine.worker import PartJob, Proving
+from obsup.errors import BadConfiguration, Denied, ObsupError, SourceChanged, WorkerLost, WrongUsage
+from obsup.model import Credentials, Part, Receipt, SourceStat, Target, Upload
+from obsup.store.call import Location
+from obsup.store.clock import ServerClock
+from obsup.store.presigned import PartSigner, PresignedPart
+from obsup.store.route import Route
+
+TARGET = Target("obs", "https://obs.eu-de.otc.t-systems.com", "bucket", "key")
+UPLOAD = Upload(TARGET, "upload-id")
+SETTINGS = StoreSettings("obs", TARGET.endpoint)
+RECEIPT = Receipt(1, 5, "etag")
+
+
+def job(number: int = 1) -> PartJob:
+    """Return the job of one part."""
+    part = Part(number, 5 * (number - 1), 5)
+    return PartJob(UPLOAD, part, "/data/file", SourceStat(50, 1, 2, 3, 4), Proving(md5=True, crc64=False))
+
+
+class Roster:
+    """Workers whose futures the test ends. ``handed`` are the calls in order."""
+
+    size = 4
+
+    def __init__(self, *, calls_off: bool = True) -> None:
+        self.calls_off = calls_off
+        self.handed: list[tuple[RemoteJob, Future[Any]]] = []
+        self.renewed = 0
+        self.is_broken = False
+
+    def submit(self, _call: Callable[[Any], Any], argument: Any) -> Future[Any]:
+        """Take a call, or refuse it as a broken pool does."""
+        if self.is_broken:
+            raise BrokenExecutor
+        future: Future[Any] = Future()
+        self.handed.append((argument, future))
+        return future
+
+    def renew(self) -> None:
+        """Be whole again."""
+        self.renewed += 1
+        self.is_broken = False
+
+    def close(self, *, wait: bool) -> None:
+        """Be gone."""
+
+
+class Credentialed:
+    """Credentials with a secret to look for."""
+
+    def current(self) -> Credentials:
+        """Return them."""
+        return Credentials("ACCESS", "THE-SECRET", "THE-TOKEN")
+
+    def refresh(self, stale: Credentials) -> Credentials:
+        """Return them."""
+        return stale
+
+
+def signer() -> PartSigner:
+    """Return a signer that is not on this machine's clock."""
+    route = Route(Location(TARGET.endpoint, "", "virtual"))
+    return PartSigner(
+        find_dialect("obs"), route, credentials=Credentialed(), clock=ServerClock(lambda: 1_700_000_000.0)
+    )
+
+
+def test_a_receipt_comes_back_and_counts_as_progress() -> None:
+    """By the part: what a worker elsewhere sends is heard of when it is stored."""
+    roster, heard = Roster(), list[events.Event]()
+    promise = RemoteCrew(roster, SETTINGS, observe=heard.append).send(job())
+    assert not promise.done()
+    roster.handed[0][1].set_result(RECEIPT)
+    assert promise.result(0) == RECEIPT
+    assert heard == [events.PartStored(1, 5)]
+
+
+def test_all_parts_of_a_broken_pool_are_sent_again_by_one_new_pool() -> None:
+    """One worker died, and took the others' parts with it."""
+    roster = Roster()
+    crew = RemoteCrew(roster, SETTINGS)
+    promises = [crew.send(job(number)) for number in (1, 2, 3)]
+    for _, future in roster.handed[:3]:
+        future.set_exception(BrokenExecutor())
+    assert roster.renewed == 1
+    assert [remote.job.part.number for remote, _ in roster.handed] == [1, 2, 3, 1, 2, 3]
+    for _, future in roster.handed[3:]:
+        future.set_result(RECEIPT)
+    assert [promise.result(0) for promise in promises] == [RECEIPT] * 3
+
+
+def test_a_pool_that_is_found_broken_is_renewed() -> None:
+    """A worker may die while none of its parts is waited for."""
+    roster = Roster()
+    crew = RemoteCrew(roster, SETTINGS)
+    roster.is_broken = True
+    promise = crew.send(job())
+    roster.handed[0][1].set_result(RECEIPT)
+    assert (promise.result(0), roster.renewed) == (RECEIPT, 1)
+
+
+def test_a_part_that_kills_every_worker_is_given_back() -> None:
+    """Three tries; then progress is kept and the exit code is 75."""
+    roster = Roster()
+    promise = RemoteCrew(roster, SETTINGS).send(job())
+    for _ in range(LOSSES):
+        roster.handed[-1][1].set_exception(BrokenExecutor())
+    assert len(roster.handed) == LOSSES
+    failure = promise.exception(0)
+    assert isinstance(failure, WorkerLost)
+    assert (failure.exit_code, failure.retryable) == (75, True)
+
+
+class KilledWorker(Exception):
+    """What Dask raises when a part has killed too many workers."""
+
+
+@pytest.mark.parametrize(
+    ("raised", "becomes"),
+    [
+        (KilledWorker("run_remote-1234"), WorkerLost),
+        (SourceChanged("it changed", "on host", "look"), SourceChanged),
+        (ModuleNotFoundError("No module named 'obsup'"), ObsupError),
+        (ValueError("https://bucket/key?Signature=SECRET"), ObsupError),
+    ],
+)
+def test_what_a_worker_raises_is_an_error_with_an_exit_code(
+    raised: Exception, becomes: type[ObsupError]
+) -> None:
+    """Ours as they are; anything else without its text, which could hold a signed URL."""
+    roster = Roster()
+    promise = RemoteCrew(roster, SETTINGS).send(job())
+    roster.handed[0][1].set_exception(raised)
+    failure = promise.exception(0)
+    assert type(failure) is becomes
+    assert "SECRET" not in f"{failure} {failure!r}"
+    assert len(roster.handed) == 1
+
+
+def test_a_call_nobody_has_begun_is_called_off() -> None:
+    """So that what is in flight can shrink; one under way is not sent twice."""
+    roster = Roster()
+    crew = RemoteCrew(roster, SETTINGS)
+    waiting, running = crew.send(job(1)), crew.send(job(2))
+    roster.handed[1][1].set_running_or_notify_cancel()
+    assert (waiting.cancel(), running.cancel()) == (True, False)
+    assert (waiting.cancelled(), roster.handed[0][1].cancelled()) == (True, True)
+    roster.handed[1][1].set_result(RECEIPT)
+    assert running.result(0) == RECEIPT
+
+
+def test_what_cannot_tell_is_not_called_off() -> None:
+    """Dask's futures look idle until they are done."""
+    roster = Roster(calls_off=False)
+    promise = RemoteCrew(roster, SETTINGS).send(job())
+    assert not promise.cancel()
+    assert not roster.handed[0][1].cancelled()
+
+
+def test_futures_that_the_scheduler_dropped_are_a_loss() -> None:
+    """The cluster went away."""
+    roster = Roster(calls_off=False)
+    promise = RemoteCrew(roster, SETTINGS).send(job())
+    roster.handed[0][1].cancel()
+    roster.handed[0][1].set_running_or_notify_cancel()
+    assert isinstance(promise.exception(0), WorkerLost)
+
+
+def test_a_signed_url_that_is_refused_is_signed_once_more() -> None:
+    """It may have expired while the part waited; keys that are not permitted stay so."""
+    roster, signed = Roster(), list[int]()
+
+    def sign(upload: Upload, number: int) -> PresignedPart:
+        signed.append(number)
+        return signer().sign(upload, number)
+
+    promise = RemoteCrew(roster, SETTINGS, sign=sign).send(job())
+    for _, future in roster.handed:
+        future.set_exception(Denied("refused"))
+    assert signed == [1, 1]
+    assert isinstance(promise.exception(0), Denied)
+
+
+def test_a_refusal_of_the_workers_own_keys_is_not_tried_again() -> None:
+    """Its own patience has been spent already."""
+    roster = Roster()
+    promise = RemoteCrew(roster, SETTINGS).send(job())
+    roster.handed[0][1].set_exception(Denied("refused"))
+    assert (len(roster.handed), type(promise.exception(0))) == (1, Denied)
+
+
+def test_the_rate_is_shared_out() -> None:
+    """Each call at once gets its part of it."""
+    roster = Roster()
+    RemoteCrew(roster, SETTINGS, rate_bytes_per_s=1000.0).send(job())
+    assert roster.handed[0][0].rate_bytes_per_s == 250.0
+
+
+def test_what_travels_holds_no_secret_and_shows_no_signature() -> None:
+    """A job is plain values; a signed URL travels, but stands in no repr, which schedulers log."""
+    presigned = signer().sign(UPLOAD, 3)
+    assert dict(presigned.query)["Signature"]
+    plain, signed = RemoteJob(job(3), SETTINGS), RemoteJob(job(3), SETTINGS, presigned)
+    for one in (plain, signed):
+        data = pickle.dumps(one)
+        assert pickle.loads(data) == one
+        assert b"THE-SECRET" not in data
+    assert "Signature" not in repr(signed)
+    assert "THE-TOKEN" not in repr(signed)
+    with pytest.raises(TypeError, match="never pickled"):
+        pickle.dumps(Credentialed().current())
+
+
+def test_a_presigned_part_lasts_a_day() -> None:
+    """Long enough to wait behind another part on a slow line."""
+    expires = dict(signer().sign(UPLOAD, 1).query)["Expires"]
+    assert datetime.fromtimestamp(int(expires or 0), UTC) == datetime(2023, 11, 15, 22, 13, 20, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("spec", ["thread", "dask", "dask:", "mpi:x", ""])
+def test_an_executor_that_is_none_is_refused(spec: str) -> None:
+    """The error names all that there are."""
+    with pytest.raises(WrongUsage, match="there is no executor") as caught:
+        check_spec(spec)
+    assert "threads, inline, processes, dask:ADDRESS, mpi" in caught.value.why
+
+
+def test_a_package_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the extra that brings it."""
+    monkeypatch.setattr("obsup.engine.executors.find_spec", lambda _: None)
+    for spec, extra in (("dask:tcp://host:1", "dask"), ("mpi", "mpi")):
+        with pytest.raises(BadConfiguration) as caught:
+            check_spec(spec)
+        assert caught.value.next_step == f"install it with: pip install 'obsup[{extra}]'"
+    check_spec("processes")

@@ -1,0 +1,142 @@
+"""A part sent from another host: the file that is seen there, and what is told when it is not the one."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from obsup.engine import remote as remote_module
+from obsup.engine.connect import StoreSettings
+from obsup.engine.remote import RemoteJob, check_same_file, run_remote
+from obsup.engine.worker import PartJob, Proving
+from obsup.errors import Denied, SourceChanged, SourceUnreadable
+from obsup.local.source import stat_source
+from obsup.model import Credentials, Part, Target, Upload
+from obsup.sandbox import Sandbox
+from obsup.store.call import Location
+from obsup.store.clock import ServerClock
+from obsup.store.presigned import PartSigner
+from obsup.store.route import Route
+
+MakeFile = Callable[..., Path]
+
+
+@pytest.fixture(autouse=True)
+def _fresh_process() -> Iterator[None]:
+    """Forget the connections of this process before and after, as a new worker has none."""
+    remote_module._connect_once.cache_clear()
+    yield
+    remote_module._connect_once.cache_clear()
+
+
+@pytest.fixture
+def job(sandbox: Sandbox, make_file: MakeFile) -> PartJob:
+    """The one part of a file."""
+    path = make_file(1000)
+    target = Target("obs", sandbox.endpoint, "bucket", "key")
+    proving = Proving(md5=True, crc64=False)
+    return PartJob(Upload(target, "none"), Part(1, 0, 1000), str(path), stat_source(path), proving)
+
+
+def settings(sandbox: Sandbox) -> StoreSettings:
+    """Return the settings of the sandbox."""
+    return StoreSettings("obs", sandbox.endpoint, addressing="path", retry_for_s=1.0)
+
+
+def initiated(sandbox: Sandbox, job: PartJob, keys: Credentials) -> PartJob:
+    """Return *job* for an upload that is open."""
+    from obsup.engine.connect import connect
+
+    class Given:
+        def current(self) -> Credentials:
+            return keys
+
+        def refresh(self, stale: Credentials) -> Credentials:
+            return stale
+
+    store = connect(settings(sandbox), sleep=lambda _: True, credentials=Given()).store
+    return replace(job, upload=Upload(job.upload.target, store.initiate(job.upload.target, {})))
+
+
+def test_hosts_number_their_devices_differently(job: PartJob) -> None:
+    """Under another device number size and modification time have to do: no network file system keeps more."""
+    seen, path = job.stat, Path(job.path)
+    check_same_file(path, seen, seen)
+    check_same_file(path, replace(seen, device=seen.device + 1, inode=7, ctime_ns=7), seen)
+
+
+@pytest.mark.parametrize("field", ["size", "mtime_ns"])
+def test_another_file_elsewhere_is_seen(job: PartJob, field: str) -> None:
+    """Whatever its device number says."""
+    for device in (job.stat.device, job.stat.device + 1):
+        planned = replace(job.stat, device=device, **{field: getattr(job.stat, field) + 1})
+        with pytest.raises(SourceChanged, match="is not the file that the upload was begun with"):
+            check_same_file(Path(job.path), planned, job.stat)
+
+
+@pytest.mark.parametrize("field", ["inode", "ctime_ns"])
+def test_on_one_device_inode_and_change_time_count_too(job: PartJob, field: str) -> None:
+    """A copy with the old times is another file."""
+    with pytest.raises(SourceChanged):
+        check_same_file(Path(job.path), replace(job.stat, **{field: 7}), job.stat)
+
+
+def test_a_worker_that_sees_another_file_sends_nothing_and_says_where(sandbox: Sandbox, job: PartJob) -> None:
+    """The error names the host."""
+    other = replace(job, stat=replace(job.stat, size=999))
+    with pytest.raises(SourceChanged) as caught:
+        run_remote(RemoteJob(other, settings(sandbox)))
+    assert "size 999 → 1000; an object must not mix" in caught.value.why
+    assert caught.value.why.endswith(f"(on host {socket.gethostname()})")
+    assert sandbox.requests == []
+
+
+def test_a_worker_that_sees_no_file_says_where(sandbox: Sandbox, job: PartJob) -> None:
+    """And what storage must be like."""
+    with pytest.raises(SourceUnreadable) as caught:
+        run_remote(RemoteJob(replace(job, path="/none"), settings(sandbox)))
+    assert f"on host {socket.gethostname()}" in caught.value.why
+    assert "under the same path" in caught.value.next_step
+
+
+def test_a_worker_without_keys_says_where(sandbox: Sandbox, job: PartJob) -> None:
+    """No secret travels: it has to have its own."""
+    with pytest.raises(Denied, match="on host"):
+        run_remote(RemoteJob(job, settings(sandbox)))
+
+
+def test_a_worker_with_a_signed_url_needs_no_keys(sandbox: Sandbox, job: PartJob) -> None:
+    """Its one part, and that alone; what goes wrong carries neither cause nor URL."""
+    keys = Credentials(sandbox.access_key, sandbox.secret_key)
+    job = initiated(sandbox, job, keys)
+
+    class Given:
+        def current(self) -> Credentials:
+            return keys
+
+        def refresh(self, stale: Credentials) -> Credentials:
+            return stale
+
+    where = settings(sandbox)
+    route = Route(Location(where.endpoint, where.region, where.addressing))
+    signer = PartSigner(where.dialect, route, credentials=Given(), clock=ServerClock())
+    signed = signer.sign(job.upload, 1)
+    assert run_remote(RemoteJob(job, where, signed)).size == 1000
+    os.utime(job.path, ns=(job.stat.mtime_ns, job.stat.mtime_ns))
+    job = replace(job, stat=stat_source(Path(job.path)))
+    sandbox.add_fault("error=307:TemporaryRedirect,op=part")
+    with pytest.raises(Exception, match="307") as caught:
+        run_remote(RemoteJob(job, where, signed))
+    assert caught.value.__cause__ is None
+    assert caught.value.__context__ is None
+    signature = dict(signed.query)["Signature"]
+    assert signature is not None
+    assert signature not in f"{caught.value!r}"
+    broken = replace(signed, query=signed.query[:-1])
+    with pytest.raises(Denied):
+        run_remote(RemoteJob(job, where, broken))
