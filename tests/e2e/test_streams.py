@@ -268,7 +268,6 @@ def test_the_terminal_can_be_a_source(shell: Shell, sandbox: Sandbox) -> None:
         ("- bucket/key --executor processes", "cannot send a stream"),
         ("- bucket/key --skip-identical", "--skip-identical cannot be asked"),
         ("- bucket/key --expect-md5 123", "32 hex digits"),
-        ("bucket/key -- pg_dump shop", "--from-command TARGET -- CMD"),
         ("--from-command bucket/key", "--from-command TARGET -- CMD"),
     ],
 )

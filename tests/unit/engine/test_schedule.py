@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from obsup.dialects.dialect import Dialect, Limits
@@ -65,6 +65,7 @@ def test_a_short_stream_has_small_parts() -> None:
     assert schedule.size_of(schedule.count_of(10**11)) == 576 * MIB
 
 
+@settings(deadline=None)
 @given(limits)
 def test_sizes_only_grow_and_reach_the_goal(found: Limits) -> None:
     """Part after part no smaller, never too large, and as a whole enough."""
@@ -85,6 +86,7 @@ def test_a_store_with_few_parts_gets_faster_growth(parts: int) -> None:
     assert growing(found).reach >= goal_of(found) >= 0.9 * parts * found.max_part
 
 
+@settings(deadline=None)
 @given(schedules, st.data())
 def test_offsets_are_the_sums_of_the_sizes(schedule: Schedule, data: st.DataObject) -> None:
     """The next part begins where this one ends."""
@@ -93,6 +95,7 @@ def test_offsets_are_the_sums_of_the_sizes(schedule: Schedule, data: st.DataObje
     assert schedule.offset_of(number + 1) == schedule.offset_of(number) + schedule.size_of(number)
 
 
+@settings(deadline=None)
 @given(schedules, st.data())
 def test_a_plan_covers_the_stream_without_gap(schedule: Schedule, data: st.DataObject) -> None:
     """The parts of an ended stream: each has its size, and the last ends where the stream does."""
@@ -107,6 +110,7 @@ def test_a_plan_covers_the_stream_without_gap(schedule: Schedule, data: st.DataO
         assert before.size == schedule.size_of(before.number)
 
 
+@settings(deadline=None)
 @given(st.integers(100 * KIB, 5 * GIB), st.integers(100 * KIB, 100 * MIB), st.integers(1, 1000))
 def test_memory_is_bounded_while_parts_grow(part_size: int, start: int, jobs: int) -> None:
     """(parts in flight + 1) × part size, and less than that where 256 MiB would be passed."""
