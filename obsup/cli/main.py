@@ -17,10 +17,13 @@ from obsup.cli.help import SECTIONS, Commands
 from obsup.cli.report import error_lines, resume_command, say
 from obsup.errors import Interrupted, ObsupError
 
+# Writes man/ and completions/ of the repository: nothing for users.
+HIDDEN = "generate"
+
 
 @click.group(
     cls=Commands,
-    commands=LazyCommands(name for names in SECTIONS.values() for name in names),
+    commands=LazyCommands([*(name for names in SECTIONS.values() for name in names), HIDDEN]),
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(__version__, message="obsup %(version)s")

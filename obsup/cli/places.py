@@ -48,19 +48,24 @@ def _files(incomplete: str) -> Items:
     """Leave the rest to the shell, which knows files best."""
     from click.shell_completion import CompletionItem
 
-    return [CompletionItem(incomplete, type="file")]
+    return [] if _scheme(incomplete) else [CompletionItem(incomplete, type="file")]
 
 
 def _targets(_ctx: click.Context, incomplete: str) -> Items:
-    """Known targets, and the buckets they are in; behind a scheme the same."""
-    scheme = next((one for one in SCHEMES if incomplete.startswith(one)), "")
+    """Known targets and, until one is begun, their buckets; behind a scheme the same."""
+    scheme = _scheme(incomplete)
     known = known_targets(os.environ, Path.cwd())
-    buckets = [f"{one}/" for one in known_buckets(os.environ, Path.cwd())]
-    return _beginning([f"{scheme}{one}" for one in (*known, *buckets)], incomplete)
+    if "/" not in incomplete.removeprefix(scheme):
+        known += [f"{one}/" for one in known_buckets(os.environ, Path.cwd())]
+    return _beginning([f"{scheme}{one}" for one in known], incomplete)
+
+
+def _scheme(incomplete: str) -> str:
+    return next((one for one in SCHEMES if incomplete.startswith(one)), "")
 
 
 def _prefixes(_ctx: click.Context, incomplete: str) -> Items:
-    scheme = next((one for one in SCHEMES if incomplete.startswith(one)), "")
+    scheme = _scheme(incomplete)
     return _beginning([f"{scheme}{one}" for one in known_buckets(os.environ, Path.cwd())], incomplete)
 
 

@@ -18,7 +18,12 @@ def state_folder() -> Path:
 def temporary_folder() -> Path:
     """Return the last resort where not even the home directory can be written: one per user."""
     user = os.getuid() if hasattr(os, "getuid") else "user"
-    return Path(tempfile.gettempdir()) / f"obsup-{user}"
+    try:
+        folder = tempfile.gettempdir()
+    except FileNotFoundError:
+        # It tries each place by writing a file, and on a full disk finds none: a lock needs no room.
+        folder = os.environ.get("TMPDIR") or "/tmp"
+    return Path(folder) / f"obsup-{user}"
 
 
 def make_private(folder: Path) -> bool:

@@ -9,6 +9,7 @@ from obsup.cli.exits import EXIT_STATUSES
 from obsup.dialects.registry import find_dialect
 from obsup.engine.schedule import growing, parts_in_memory
 from obsup.units import format_size
+from tests.readme import CRON_PAGE, block, blocks
 from tests.tools.parameter_tables import call_table, header_table, result_table
 
 README = Path(__file__).parents[2] / "README.md"
@@ -31,6 +32,13 @@ def stream_table() -> str:
     return "\n".join(rows)
 
 
+def cron_recipe() -> str:
+    """Return the script, the crontab and the units of obsup-cron(7)."""
+    marks = ("cron script", "crontab", "systemd obsup-nightly.service", "systemd obsup-nightly.timer")
+    kinds = {one.mark: one.kind for one in blocks(CRON_PAGE)}
+    return "\n\n".join(f"```{kinds[mark]}\n{block(CRON_PAGE, mark)}```" for mark in marks)
+
+
 JOBS = 5  # the default
 STREAMS = (
     ("1 GB", 10**9),
@@ -47,6 +55,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "calls": call_table,
     "results": result_table,
     "parameters": header_table,
+    "cron": cron_recipe,
 }
 
 

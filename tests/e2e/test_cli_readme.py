@@ -1,0 +1,89 @@
+"""Every command line of README.md is run by a test: those of every day here, the others where they belong."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from obsup.sandbox import Sandbox
+from tests.readme import CRON_PAGE, README, blocks
+from tests.shell import Shell
+
+MakeFile = Callable[..., Path]
+# Where the blocks of a section are run: CI, this file, and the tests of streams and of cron.
+RUN_BY = {
+    "Try it": ".ci/run",
+    "Every day": "tests/e2e/test_cli_readme.py",
+    "Streams": "tests/e2e/test_streams_readme.py",
+    "Cron": "tests/e2e/test_cli_cron.py",
+}
+ROOT = README.parent
+
+
+def sections() -> dict[str, str]:
+    """The sections of README.md by their titles."""
+    found = re.split(r"^## (.+)$", README.read_text(), flags=re.MULTILINE)
+    return dict(zip(found[1::2], found[2::2], strict=True))
+
+
+def shell_blocks(text: str) -> list[str]:
+    """The blocks of a section that are for a shell, or for cron."""
+    return re.findall(r"^```(?:sh|cron|console|bash)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+def test_every_section_with_commands_has_a_test_that_runs_them() -> None:
+    """A new one needs a new test: name it in RUN_BY."""
+    with_commands = {title for title, text in sections().items() if shell_blocks(text)}
+    assert with_commands == RUN_BY.keys()
+    assert all((ROOT / path).is_file() for path in RUN_BY.values())
+
+
+def test_the_recipe_of_cron_is_that_of_its_page() -> None:
+    """So that what is rehearsed is what stands here."""
+    here = shell_blocks(sections()["Cron"])
+    assert here == [one.text for one in blocks(CRON_PAGE) if one.mark in ("cron script", "crontab")]
+
+
+def test_the_commands_of_every_day(sandbox: Sandbox, shell: Shell, make_file: MakeFile) -> None:
+    """As they stand, one after the other, against the sandbox; only where the store is says the test."""
+    (block,) = shell_blocks(sections()["Every day"])
+    for name in ("bigfile", "db.dump", "video.iso"):
+        make_file(700_000, name)
+    settings = [line for line in block.splitlines() if line.startswith("export ")]
+    commands = [line for line in block.splitlines() if line not in settings and line.strip()]
+    assert settings
+    assert all(line.startswith("obsup ") for line in commands)
+    done = subprocess.run(
+        ["bash", "-e", "-c", "\n".join(commands)],
+        cwd=shell.folder,
+        env={
+            **os.environ,
+            **shell.environment,
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    for bucket, key, name in (
+        ("bucket", "key", "bigfile"),
+        ("backups", "2026/db.dump", "db.dump"),
+        ("media", "video.iso", "video.iso"),
+    ):
+        assert sandbox.object_path(bucket, key).read_bytes() == (shell.folder / name).read_bytes()
+
+
+def test_the_picture_shows_what_the_bar_says() -> None:
+    """man/progress.svg is drawn by tests/tools/draw_bar.py: draw it again where this fails."""
+    from tests.tools.draw_bar import half_way
+
+    svg = (ROOT / "man" / "progress.svg").read_text().replace("&#160;", " ")
+    text = re.sub(r"<[^>]+>", "", svg)
+    for line in half_way():
+        for word in line.plain.split():
+            assert word in text

@@ -1,0 +1,111 @@
+"""TAB in real shells: what is typed, and what stands there after it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.terminal import Terminal
+
+pytestmark = [pytest.mark.shells, pytest.mark.timeout(300)]
+
+# How each shell is begun, and how it finds the completions where the wheel put them.
+SHELLS = {
+    "bash": (
+        ["bash", "--norc", "--noprofile", "-i"],
+        "PS1='@@ '; source /usr/share/bash-completion/bash_completion; XDG_DATA_DIRS={prefix}/share",
+    ),
+    "zsh": (
+        ["zsh", "-f", "-i"],
+        "PS1='@@ '; setopt no_auto_menu; fpath=({prefix}/share/zsh/site-functions $fpath); autoload -U compinit; "
+        "compinit -u -D",
+    ),
+    "fish": (
+        ["fish", "--no-config", "-i"],
+        "function fish_prompt; echo '@@ '; end; set -g fish_greeting; "
+        "source {prefix}/share/fish/vendor_completions.d/obsup.fish",
+    ),
+}
+EVERY = pytest.mark.parametrize("shell", SHELLS)
+
+
+@contextmanager
+def opened(shell: str, prefix: Path, machine: dict[str, str], folder: Path) -> Iterator[Terminal]:
+    """A shell that is ready for what is typed."""
+    words, setting = SHELLS[shell]
+    with Terminal(words, folder=folder, environment=machine, columns=120, rows=40) as shown:
+        shown.type(setting.format(prefix=prefix) + "\n")
+        # The question is not the answer: only a shell that has read its settings puts the two together.
+        shown.type("echo rea''dy\n")
+        shown.wait_for(lambda: "ready" in shown.lines()[-2:] or any(x == "ready" for x in shown.lines()))
+        shown.type("clear\n")
+        shown.wait_for(lambda: [line.strip() for line in shown.lines()] == ["@@"])
+        yield shown
+
+
+def typed(shown: Terminal) -> str:
+    """The line under the cursor, behind the prompt."""
+    line: str = shown.screen.display[shown.screen.cursor.y]
+    return line[: shown.screen.cursor.x].rpartition("@@ ")[2]
+
+
+@EVERY
+@pytest.mark.parametrize(
+    ("keys", "line"),
+    [
+        ("obsup doc\t", "obsup doctor "),
+        ("obsup upload big\t", "obsup upload bigfile "),
+        ("obsup upload my\t", r"obsup upload my\ dump.tar "),
+        ("obsup upload bigfile bac\t", "obsup upload bigfile backups/"),
+        ("obsup verify bigfile backups/2\t", r"obsup verify bigfile backups/2026/db\ dump "),
+        ("obsup verify bigfile obs://backups/2\t", r"obsup verify bigfile obs://backups/2026/db\ dump "),
+        ("obsup gc bac\t", "obsup gc backups "),
+        ("obsup upload --part-n\b\b-s\t", "obsup upload --part-size "),
+        ("obsup upload --digest crc\t", "obsup upload --digest crc64 "),
+        ("obsup upload --digest=crc\t", "obsup upload --digest=crc64 "),
+        ("obsup upload --profile nig\t", "obsup upload --profile nightly "),
+        ("obsup parts backups/x --upload-id \t", "obsup parts backups/x --upload-id UPLOAD1 "),
+        ("obsup upload --checkpoint-dir fol\t", "obsup upload --checkpoint-dir folder/"),
+        ("obsup config in\t", "obsup config init "),
+        ("true; obsup upload --if-running sk\t", "true; obsup upload --if-running skip "),
+    ],
+)
+def test_a_tab_completes(
+    shell: str, keys: str, line: str, prefix: Path, machine: dict[str, str], tmp_path: Path
+) -> None:
+    """Commands, options, choices, files, known targets, upload ids and profiles."""
+    with opened(shell, prefix, machine, tmp_path) as shown:
+        shown.type(keys)
+        shown.wait_for(lambda: typed(shown).rstrip() == line.rstrip())
+
+
+@EVERY
+def test_two_tabs_show_what_there_is(
+    shell: str, prefix: Path, machine: dict[str, str], tmp_path: Path
+) -> None:
+    """All choices, and nothing else."""
+    with opened(shell, prefix, machine, tmp_path) as shown:
+        shown.type("obsup upload bigfile b/k --on-change \t\t")
+        shown.wait_for(lambda: {"fail", "resend"} <= set(re.findall(r"\w+", " ".join(shown.lines()))))
+
+
+@EVERY
+def test_a_new_user_tabs_through_an_upload(
+    shell: str, prefix: Path, machine: dict[str, str], tmp_path: Path
+) -> None:
+    """From the command to the last option, without a word looked up."""
+    with opened(shell, prefix, machine, tmp_path) as shown:
+        for keys, line in (
+            ("obsup upl", "obsup upl"),
+            ("oad bi\t", "obsup upload bigfile"),
+            (" obs://bac\t", "obsup upload bigfile obs://backups/"),
+            ("2\t", r"obsup upload bigfile obs://backups/2026/db\ dump"),
+            (" --on-ch\t", r"obsup upload bigfile obs://backups/2026/db\ dump --on-change"),
+            (" re\t", r"obsup upload bigfile obs://backups/2026/db\ dump --on-change resend"),
+        ):
+            shown.type(keys.lstrip() if typed(shown).endswith(" ") else keys)
+            shown.wait_for(lambda wanted=line: typed(shown).rstrip() == wanted)  # type: ignore[misc]

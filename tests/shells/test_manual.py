@@ -1,0 +1,89 @@
+"""The manual under real formatters, and where man finds it after pip install into a prefix."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.readme import CRON_PAGE, block
+
+pytestmark = [pytest.mark.shells, pytest.mark.timeout(300)]
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted(ROOT.glob("man/man[0-9]/*"))
+EVERY = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+
+
+def run(*words: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end."""
+    return subprocess.run(
+        list(map(str, words)),
+        env={**os.environ, "LC_ALL": "C.UTF-8", **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_there_are_pages() -> None:
+    """An empty list would be clean too."""
+    assert len(PAGES) > 15
+
+
+@EVERY
+@pytest.mark.parametrize("device", ["utf8", "ascii", "ps"])
+def test_groff_has_no_warning(page: Path, device: str) -> None:
+    """All warnings on, on a terminal and on paper."""
+    done = run("groff", "-man", "-ww", "-z", f"-T{device}", page)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@EVERY
+def test_mandoc_has_no_complaint(page: Path) -> None:
+    """Neither an error nor a matter of style."""
+    done = run("mandoc", "-T", "lint", page)
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+@pytest.mark.parametrize("name", ["obsup", "obsup-upload", "obsup-config-show", "obsup-cron"])
+def test_man_finds_the_pages_of_a_prefix(prefix: Path, name: str) -> None:
+    """With its bin in PATH, as after pip install: no MANPATH is needed."""
+    path = f"{prefix / 'bin'}:{os.environ['PATH']}"
+    environment = {"PATH": path, "MANWIDTH": "80", "MANPAGER": "cat", "MANPATH": ""}
+    environment.pop("MANPATH")
+    done = run("man", name, **environment)
+    assert done.returncode == 0, done.stderr
+    assert f"{name.upper()}(" in done.stdout.splitlines()[0]
+    assert all(len(line) <= 90 for line in done.stdout.splitlines() if "obsup verify -q" not in line)
+
+
+def test_the_page_of_upload_says_what_a_new_user_asks(prefix: Path) -> None:
+    """Examples, the way on after a failure, the exit codes."""
+    environment = {"PATH": f"{prefix / 'bin'}:{os.environ['PATH']}", "MANWIDTH": "80", "MANPAGER": "cat"}
+    text = run("man", "obsup-upload", **environment).stdout
+    assert "obsup upload bigfile bucket/key --parts 5" in text
+    assert "The same command run again sends only what is missing." in text
+    assert "OBSUP_PART_SIZE" in text
+    assert "run the same command again" in text.partition("EXIT STATUS")[2]
+
+
+def test_systemd_takes_the_units(tmp_path: Path) -> None:
+    """The timer and the service of obsup-cron(7), as systemd-analyze sees them."""
+    script = tmp_path / "obsup-nightly"
+    script.write_text("#!/bin/sh\n")
+    script.chmod(0o755)
+    for name in ("obsup-nightly.service", "obsup-nightly.timer"):
+        text = block(CRON_PAGE, f"systemd {name}").replace("/usr/local/bin/obsup-nightly", str(script))
+        (tmp_path / name).write_text(text)
+    done = run("systemd-analyze", "verify", "--man=no", tmp_path / "obsup-nightly.timer")
+    assert "obsup-nightly" not in done.stderr, done.stderr
+
+
+def test_the_script_of_the_page_is_one_that_sh_takes(tmp_path: Path) -> None:
+    """Without a word of bash."""
+    script = tmp_path / "obsup-nightly"
+    script.write_text(block(CRON_PAGE, "cron script"))
+    assert run("sh", "-n", script).returncode == 0
