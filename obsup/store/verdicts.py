@@ -43,6 +43,7 @@ class Verdict:
 
     ``statuses`` and ``codes`` are the HTTP statuses and error codes it covers; an empty set covers all.
     ``phrases`` (lower-case) are looked for in the store's message; where there are any, one must stand in it.
+    ``silent``: only where the store has no message at all.
     ``kinds`` are those of LineError. ``error`` is the class, with the exit code, of the final failure.
     """
 
@@ -54,6 +55,7 @@ class Verdict:
     codes: frozenset[str] = frozenset()
     kinds: frozenset[str] = frozenset()
     phrases: tuple[str, ...] = ()
+    silent: bool = False
 
     def covers(self, refusal: Refusal) -> bool:
         """Return whether this row is about *refusal*."""
@@ -64,6 +66,7 @@ class Verdict:
             (not self.statuses or refusal.status in self.statuses)
             and (not self.codes or refusal.code in self.codes)
             and (not self.phrases or any(phrase in message for phrase in self.phrases))
+            and not (self.silent and message)
         )
 
 
@@ -74,6 +77,7 @@ def _row(
     next_step: str,
     *,
     phrases: tuple[str, ...] = (),
+    silent: bool = False,
     **match: str,
 ) -> Verdict:
     return Verdict(
@@ -85,11 +89,15 @@ def _row(
         codes=frozenset(match.get("code", "").split()),
         kinds=frozenset(match.get("kind", "").split()),
         phrases=phrases,
+        silent=silent,
     )
 
 
 AGAIN = "run the same command again; what is stored is not sent again"
 MEND_KEYS = "mend the credentials, then run the same command again; what is stored is not sent again"
+OTHER_SIGNATURE = (
+    "run the same command again with --provider s3, as most such stores want it, or another --signature"
+)
 LOOK = (
     "mend the cause that the store names, then run the same command again; what is stored is not sent again"
 )
@@ -130,8 +138,23 @@ VERDICTS: tuple[Verdict, ...] = (
         Action.FAIL,
         BadConfiguration,
         "this store does not know the kind of signature that was sent",
-        "run the same command again with another --signature, v4 or v2 for most S3-compatible stores and older OBS",
+        OTHER_SIGNATURE,
         phrases=("unsupported authorization type", "authorization mechanism you have provided"),
+    ),
+    _row(
+        Action.FAIL,
+        BadConfiguration,
+        "this store does not know the kind of signature that was sent",
+        OTHER_SIGNATURE,
+        code="UnsupportedAlgorithm",
+    ),
+    _row(
+        Action.FAIL,
+        BadConfiguration,
+        "this store gives no reason; it may not know the kind of signature that was sent",
+        OTHER_SIGNATURE,
+        code="InvalidArgument",
+        silent=True,
     ),
     _row(
         Action.FAIL,

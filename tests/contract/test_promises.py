@@ -16,17 +16,23 @@ import pytest
 from fastcrc import crc64
 
 from obsup.engine.proof import composite_etag
-from obsup.errors import Denied, LineError, Refusal, StoreError
+from obsup.errors import BadConfiguration, Denied, LineError, Refusal, StoreError
 from obsup.model import Credentials, Stored, Upload
 from obsup.store.store import ObjectStore
 from obsup.store.verdicts import Action, explain, judge
 from tests.contract.subjects import PAGE, SUBJECTS, Server, Subject
-from tests.doubles.opening import BytesBody, bytes_body
+from tests.doubles.opening import BytesBody, bytes_body, open_store
 
 every_store = pytest.mark.parametrize("subject", SUBJECTS, indirect=True)
 over_a_line = pytest.mark.parametrize(
     "subject", [one for one in SUBJECTS if "memory" not in str(one.id)], indirect=True
 )
+
+
+# Real servers that check signatures, and do not speak OBS.
+FOREIGN = [
+    one for one in SUBJECTS if str(one.id).startswith(("rclone", "ceph")) and str(one.id).endswith("path")
+]
 
 
 def refusal_of(call: Callable[[], object]) -> Refusal:
@@ -471,6 +477,17 @@ def test_wrong_credentials_are_denied_and_do_nothing(subject: Subject, key: str,
     assert isinstance(explain(StoreError(said), doing="part 1"), Denied)
     assert numbers(subject, upload) == []
     subject.store.abort(upload)
+
+
+@pytest.mark.parametrize("subject", FOREIGN, indirect=True)
+def test_store_that_does_not_know_the_signature_is_told_clearly(subject: Subject, key: str) -> None:
+    """An S3-like server behind the default provider: the error names the option to change."""
+    server = subject.server
+    with open_store("obs", server.endpoint, keys=server.credentials) as store:
+        said = refusal_of(lambda: store.initiate(subject.target(key), {}))
+    final = explain(StoreError(said), doing="initiating")
+    assert isinstance(final, BadConfiguration)
+    assert "--provider s3" in final.next_step
 
 
 @every_store

@@ -142,7 +142,6 @@ R, S, D, C, F = Action.RETRY, Action.SLOW_DOWN, Action.RESEND, Action.RENEW_KEYS
         (409, "FileAlreadyExists", F, Refused),
         (412, "PreconditionFailed", F, Refused),
         (403, "InArrearOrInsufficientBalance", F, Refused),
-        (400, "InvalidArgument", F, Refused),
         (405, "MethodNotAllowed", F, Refused),
         (501, "NotImplemented", F, Refused),
         (301, "PermanentRedirect", F, BadConfiguration),
@@ -176,6 +175,14 @@ def test_store_that_does_not_know_the_signature_is_told_clearly(message: str, op
     assert message in final.why
 
 
+@pytest.mark.parametrize("code", ["UnsupportedAlgorithm", "InvalidArgument"])
+def test_other_words_for_an_unknown_signature(code: str) -> None:
+    """rclone has a code of its own; Ceph has InvalidArgument, and not a word with it."""
+    final = explain(refused(400, code), doing="initiating bucket/key")
+    assert isinstance(final, BadConfiguration)
+    assert "--provider s3" in final.next_step
+
+
 @pytest.mark.parametrize(
     ("kind", "action", "final"),
     [
@@ -190,6 +197,12 @@ def test_store_that_does_not_know_the_signature_is_told_clearly(message: str, op
 def test_verdict_of_the_line(kind: str, action: Action, final: type[ObsupError]) -> None:
     verdict = judge(LineError(kind, "whatever", True))
     assert (verdict.action, verdict.error) == (action, final)
+
+
+def test_invalid_argument_with_a_reason_is_what_it_says() -> None:
+    """The store named the cause: it is no matter of the signature."""
+    verdict = judge(refused(400, "InvalidArgument", "Part number must be an integer between 1 and 10000"))
+    assert (verdict.action, verdict.error) == (F, Refused)
 
 
 def test_every_verdict_says_why_and_what_next() -> None:

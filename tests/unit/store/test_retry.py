@@ -132,7 +132,9 @@ def test_retry_after_beyond_patience_is_not_waited_for() -> None:
     assert sum(time.slept) <= 10.0
 
 
-@pytest.mark.parametrize("failure", [refused(404, "NoSuchBucket"), refused(400, "InvalidArgument")])
+@pytest.mark.parametrize(
+    "failure", [refused(404, "NoSuchBucket"), refused(400, "InvalidArgument", message="no")]
+)
 def test_refusal_for_good_is_tried_once(failure: StoreError) -> None:
     time = Time()
     with pytest.raises(Refused):
