@@ -5,7 +5,7 @@ Arguments are positional so that each error travels between processes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from obsup.frozen import frozen
 
 
 class ObsupError(Exception):
@@ -160,7 +160,7 @@ class Terminated(Interrupted):
     reason = "terminated"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Refusal:
     """One answer of the store that was not success.
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Literal
+
+from obsup.frozen import frozen
 
 ProgressCallback = Callable[[int, "int | None", float], None]
 """The vendors' progressCallback: (transferred bytes, total bytes or None, seconds)."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Begun:
     """The plan stands: *total* bytes (None for a stream) in *parts* parts, *resumed* bytes of *resumed_parts* done."""
 
@@ -20,7 +21,7 @@ class Begun:
     resumed_parts: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PartSent:
     """*sent* bytes of this part have been handed to the line in its present attempt; a retry begins again at 0."""
 
@@ -28,7 +29,7 @@ class PartSent:
     sent: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PartStored:
     """The store confirmed the part."""
 
@@ -36,7 +37,7 @@ class PartStored:
     size: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Retried:
     """An attempt failed and another follows after *delay_s* seconds. ``number`` is None for a call without a part.
 
@@ -50,14 +51,14 @@ class Retried:
     throttled: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Noted:
     """Something the user should know, in one sentence; the work goes on."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Requested:
     """One request was answered, or not: ``status`` is None where there was no answer, and ``failure`` says why.
 
@@ -79,7 +80,7 @@ class Requested:
 OneFile = Begun | PartSent | PartStored | Retried | Noted | Requested
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Counted:
     """Of several files *files* with *size* bytes together have been met so far; *is_all*: there are no more."""
 
@@ -88,7 +89,7 @@ class Counted:
     is_all: bool
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class OfFile:
     """What happens to one file of several. *name* is its key below the TARGET; *size* is bytes."""
 
@@ -97,7 +98,7 @@ class OfFile:
     event: OneFile
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FileEnded:
     """One file of several is done with: *size* bytes are in place, by this run (sent) or before (skipped), or not.
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from obsup.frozen import frozen
 
-@dataclass(frozen=True, slots=True)
+
+@frozen
 class Target:
     """Where an object goes: a key in a bucket at an endpoint of a provider (``obs``, ``s3``, ``oss``)."""
 
@@ -20,7 +22,7 @@ class Target:
         return f"{self.bucket}/{self.key}"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Part:
     """One window on the source. Part numbers start at 1."""
 
@@ -29,7 +31,7 @@ class Part:
     size: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Receipt:
     """What the store confirmed of one part, and what we hashed while sending it.
 
@@ -44,7 +46,7 @@ class Receipt:
     crc64: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SourceStat:
     """The identity of the source file at one moment."""
 
@@ -55,7 +57,7 @@ class SourceStat:
     inode: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Upload:
     """One multipart upload: its upload id, and the random token in the object's metadata that proves it ours."""
 
@@ -64,7 +66,7 @@ class Upload:
     token: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Credentials:
     """An access key, its secret and, for temporary keys, the security token.
 
@@ -82,7 +84,7 @@ class Credentials:
         raise TypeError("credentials are never pickled: each worker resolves its own")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CustomerKey:
     """An SSE-C key: 32 raw bytes. As secret as credentials."""
 
@@ -92,7 +94,7 @@ class CustomerKey:
         raise TypeError("an SSE-C key is never pickled: each worker reads its own file")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ObjectOptions:
     """What the finished object shall be, in no vendor's spelling; a dialect turns it into headers.
 
@@ -120,7 +122,7 @@ class ObjectOptions:
     headers: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StoredPart:
     """One line of ListParts. ``crc64`` only where the store lists it (OSS)."""
 
@@ -131,7 +133,7 @@ class StoredPart:
     crc64: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class OpenUpload:
     """One line of ListMultipartUploads. ``initiated`` as the store wrote it (ISO 8601)."""
 
@@ -140,7 +142,7 @@ class OpenUpload:
     initiated: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StoredObject:
     """One line of ListObjects."""
 
@@ -149,7 +151,7 @@ class StoredObject:
     etag: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ObjectPage:
     """One page of ListObjects, ascending by key; ``marker`` is where the next begins, None where this is the last."""
 
@@ -157,7 +159,7 @@ class ObjectPage:
     marker: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Stored:
     """What the store answered for a part or an object it took, with the fields of the vendors' result tables."""
 
@@ -174,7 +176,7 @@ class Stored:
     sse_c_key_md5: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ObjectInfo:
     """What HeadObject told of an object. ``metadata`` keys are lower-case; ``upload_id`` where the store says it."""
 

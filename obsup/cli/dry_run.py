@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +13,14 @@ from obsup.engine.plan import DEFAULT_PART_SIZE, Plan, make_plan
 from obsup.engine.schedule import make_schedule
 from obsup.engine.settings import settle_target
 from obsup.errors import ObsupError
+from obsup.frozen import frozen
 from obsup.local import checkpoint as checkpoints
 from obsup.local.source import check_readable, quoted, stat_source
 from obsup.model import Target
 from obsup.units import format_size
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Planned:
     """What an upload would do. Sizes are bytes; ``size``, ``parts`` and ``recorded`` are None for a stream."""
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from obsup.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ExitStatus:
     """One row: the code or codes, what they mean, and what cron should do."""
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from dataclasses import dataclass
 from typing import Protocol
 
 from obsup import events
+from obsup.frozen import frozen
 
 # The rate is that of the last seconds: long enough to be calm, short enough to notice a line that stands still.
 RATE_WINDOW_S = 10.0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PartInFlight:
     """One part on its way: *sent* bytes of its present attempt, and why it waits where it does.
 
@@ -27,7 +27,7 @@ class PartInFlight:
     size: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Reading:
     """One moment of a transfer. Sizes are bytes; ``rate`` is bytes a second, None before there is one.
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
 import click
 from click.core import ParameterSource
 
 from obsup.cli.exits import EXIT_STATUSES
+from obsup.frozen import frozen
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -28,7 +28,7 @@ EXCLUSIVE = (("parts", "part_size"), ("checkpoint", "checkpoint_dir"))
 _NEAREST = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT, ParameterSource.DEFAULT_MAP)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Story:
     """What the docstring of a command tells: one sentence, the lines of its examples, and the paragraphs after."""
 

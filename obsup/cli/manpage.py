@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import click
 
@@ -12,6 +11,7 @@ from obsup import __version__
 from obsup.cli.exits import EXIT_STATUSES
 from obsup.cli.help import Command, Commands
 from obsup.cli.roff import Page, bold, escape, italic
+from obsup.frozen import frozen
 
 # Not today's: a page that changes every day cannot be compared with the one that is committed.
 DATE = "2026-11-21"
@@ -55,7 +55,7 @@ FILES = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Node:
     """One command in its place: *words* call it, ``obsup upload``."""
 

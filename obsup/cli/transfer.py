@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from obsup.engine.settings import Connecting, settle_target
 from obsup.engine.stop import StopSignal
 from obsup.engine.uploader import Uploader
 from obsup.errors import Busy, ObsupError, WrongUsage
+from obsup.frozen import frozen
 from obsup.local.checkpoint import default_path
 from obsup.local.expectation import Expectation
 from obsup.local.rate import RateLimit
@@ -128,7 +128,7 @@ def deadline_s(values: dict[str, Any], *, now: datetime, monotonic_s: float) -> 
     return min(ends, default=None)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Running:
     """A transfer under way: who counts, what may stop it, what holds it back."""
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, Protocol
 
+from obsup.frozen import frozen
 from obsup.model import Credentials
 
 Addressing = Literal["virtual", "path", "cname"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Limits:
     """The service's limits. Sizes are bytes. Source: each vendor's "constraints" of uploading parts."""
 
@@ -26,7 +26,7 @@ class Limits:
     page: int = 1000
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Address:
     """Where a request goes: what is sent, and what it is about.
 
@@ -42,7 +42,7 @@ class Address:
     addressing: Addressing
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Signable:
     """A request as it will leave the socket. Query values are decoded; None is a bare name (``?uploads``)."""
 
@@ -68,7 +68,7 @@ class Presign(Protocol):
     ) -> tuple[tuple[str, str | None], ...]: ...
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class HeaderNames:
     """The dialect's name for each concept that obsup sends or reads; None where the vendor has none."""
 
@@ -94,7 +94,7 @@ class HeaderNames:
     crc64: str | None  # answers: CRC-64/XZ of a part or an object
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Dialect:
     """One provider with one signature. Everything vendor-specific that the other floors need to know.
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from obsup.dialects.addressing import DEFAULT_PORTS
 from obsup.dialects.dialect import Addressing
 from obsup.errors import WrongUsage
+from obsup.frozen import frozen
 
 _HUAWEI = r"myhuaweicloud\.(?:com|eu|cn)"
 _OTC = r"(?:sc\.)?otc\.t-systems\.com"
@@ -22,7 +22,7 @@ _HOST = re.compile(r"[a-z0-9_](?:[a-z0-9._-]*[a-z0-9_])?")
 _DNS_SAFE = re.compile(r"[a-z0-9][a-z0-9.-]*[a-z0-9]")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Recognised:
     """What the host of an endpoint says; None where it does not say.
 
@@ -35,7 +35,7 @@ class Recognised:
     endpoint: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Family:
     """Hosts of one provider. Those of one ``domain`` redirect to each other; ``refusal``: why to use none.
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 from obsup.dialects.dialect import Dialect, HeaderNames
 from obsup.dialects.registry import DIALECTS
+from obsup.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Parameter:
     """One property of an object.
 
@@ -24,7 +24,7 @@ class Parameter:
     header: Callable[[HeaderNames], str | None]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Row:
     """A line of the table: the parameter's three names, and its header by the name of the dialect."""
 

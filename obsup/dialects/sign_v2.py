@@ -6,11 +6,11 @@ import hashlib
 import hmac
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 
 from obsup.dialects.canonical import http_date, lower_headers, secret_bytes
 from obsup.dialects.dialect import Address, Signable
+from obsup.frozen import frozen
 from obsup.model import Credentials
 
 SHARED_SUB_RESOURCES = frozenset(
@@ -38,7 +38,7 @@ SHARED_SUB_RESOURCES = frozenset(
 """The query parameters that every vendor signs: those that change which thing a request is about."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SignatureV2:
     """One vendor's HMAC-SHA1 signature.
 

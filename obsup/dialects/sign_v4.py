@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 
 from obsup.dialects.canonical import basic_date, http_date, lower_headers, secret_bytes
 from obsup.dialects.dialect import Address, Signable
 from obsup.dialects.encoding import canonical_query
 from obsup.errors import WrongUsage
+from obsup.frozen import frozen
 from obsup.model import Credentials
 
 UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD"
@@ -38,7 +38,7 @@ TRANSIENT_HEADERS = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class QueryNames:
     """What a presigned URL calls the fields of its signature."""
 
@@ -51,7 +51,7 @@ class QueryNames:
     signature: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SignatureV4:
     """One vendor's HMAC-SHA256 signature with a scope of day, region and service.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from obsup.engine.finish import Finished, Finisher, PartsUnfit, expect
@@ -17,6 +17,7 @@ from obsup.engine.standing import etag_of_parts, finished_from_here, look
 from obsup.engine.task import Task
 from obsup.engine.worker import confirms
 from obsup.errors import DataMismatch, UploadGone, WrongUsage
+from obsup.frozen import frozen
 from obsup.local import registry
 from obsup.local.checkpoint import Checkpoint
 from obsup.local.digest import PartDigest
@@ -26,7 +27,7 @@ from obsup.model import Part, Receipt, SourceStat, Stored, StoredPart, Upload
 from obsup.store.verdicts import explain
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Demands:
     """What the user demands of the parts before they are assembled.
 

@@ -12,13 +12,14 @@ from obsup import events
 from obsup.engine.gravity import gravest
 from obsup.engine.order import Order, Result
 from obsup.errors import ObsupError
+from obsup.frozen import frozen
 from obsup.local.sources import Entry
 from obsup.model import Target
 
 Status = Literal["completed", "skipped", "incomplete", "failed"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BatchOrder:
     """Many files below one prefix.
 
@@ -38,7 +39,7 @@ class BatchOrder:
     fail_fast: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FileOutcome:
     """What came of one file: its *result*, why it was *skipped* or *passed* over, or its *error*. ``size`` is bytes."""
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from obsup.engine.order import BEGIN, MOST
+from obsup.frozen import frozen
 from obsup.units import MIB
 
 # What more connections must carry more, and what fewer may carry less, to stay.
@@ -49,7 +50,7 @@ class _Sum:
     parts: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Try:
     """Another number is tried: the one that it is compared with, and what that carried in bytes a second."""
 

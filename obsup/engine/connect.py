@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 
 from obsup import events
 from obsup.dialects.dialect import Addressing, Dialect
 from obsup.dialects.registry import find_dialect
 from obsup.errors import BadConfiguration
+from obsup.frozen import frozen
 from obsup.local.credentials import CredentialSettings, open_credentials
 from obsup.model import CustomerKey
 from obsup.store.call import Location
@@ -24,7 +25,7 @@ from obsup.store.store import CredentialSource
 from obsup.store.transport import LineSettings, Transport
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StoreSettings:
     """Where the store is and how to speak to it: plain values without secrets, which travel to workers.
 
@@ -55,7 +56,7 @@ class StoreSettings:
         return replace(dialect, limits=replace(limits, max_parts=most, max_object=largest))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Connection:
     """An open store with its patience and its remedies. ``signer`` signs the URLs of parts for those without keys."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from email.utils import parsedate_to_datetime
 from functools import partial
 from statistics import median
@@ -15,6 +15,7 @@ from obsup.engine.connect import Connection, StoreSettings
 from obsup.engine.reclaim import abort_fully
 from obsup.engine.worker import Proving, confirms
 from obsup.errors import BadConfiguration, LineError, ObsupError
+from obsup.frozen import frozen
 from obsup.local.digest import PartDigest
 from obsup.model import Stored, Target, Upload
 from obsup.store import probe
@@ -27,7 +28,7 @@ PART_SIZES = (64 * KIB, 1 * KIB)
 CLOCK_WORTH_A_WORD_S, CLOCK_REFUSED_S = 60.0, 900.0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Finding:
     """One line of the report. ``error`` is why it failed; obsup can do without what is not ``is_needed``.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from obsup.dialects.dialect import Dialect
 from obsup.engine.plan import Plan
@@ -11,6 +11,7 @@ from obsup.engine.proof import Expected, contradicts, expected_etag, is_marked, 
 from obsup.engine.task import Task
 from obsup.engine.worker import Proving
 from obsup.errors import DataMismatch, Denied, LineError, NotFinished, StoreError, UploadGone
+from obsup.frozen import frozen
 from obsup.local.digest import combine_crc64
 from obsup.model import ObjectInfo, Receipt, Stored, Upload
 from obsup.store.retry import Attempts
@@ -18,7 +19,7 @@ from obsup.store.store import ObjectStore
 from obsup.store.verdicts import Action, judge
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Finished:
     """The object in place: the store's answer, what proved it, and the receipts of its parts, in order."""
 

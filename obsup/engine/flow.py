@@ -6,13 +6,13 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
-from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from obsup.engine.dispatch import POLL_S
 from obsup.engine.flight import Flight
 from obsup.engine.schedule import Schedule, parts_in_memory
 from obsup.engine.stop import StopSignal
+from obsup.frozen import frozen
 from obsup.local.part_memory import MemoryPart
 from obsup.local.part_reader import PartReader
 from obsup.local.stream_source import ByteSource
@@ -22,7 +22,7 @@ from obsup.model import Receipt
 PATIENCE_S = 1.0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Errand:
     """A part that is to be sent: by *call*, whose receipt goes to *keep*."""
 

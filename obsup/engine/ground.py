@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from obsup import events
 from obsup.engine.begin import begin, open_uploads
@@ -12,13 +12,14 @@ from obsup.engine.plan import Plan
 from obsup.engine.resume import recover, resume, resume_begun
 from obsup.engine.task import Task
 from obsup.errors import NotFinished, UploadGone
+from obsup.frozen import frozen
 from obsup.local.checkpoint import Checkpoint
 from obsup.local.digest import PartDigest
 from obsup.local.source import changes, hash_part
 from obsup.model import Part, Receipt, SourceStat
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Ground:
     """The record to go on with, and its plan. ``finished``: an earlier run completed it, and its object is proved."""
 

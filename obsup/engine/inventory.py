@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from obsup.engine.plan import Plan
 from obsup.engine.settings import split_target
 from obsup.errors import SourceUnreadable
+from obsup.frozen import frozen
 from obsup.local import checkpoint as checkpoints
 from obsup.local import registry
 from obsup.local.checkpoint import Checkpoint
@@ -16,7 +16,7 @@ from obsup.local.lock import is_held
 from obsup.local.source import changes, stat_source
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Standing:
     """One upload as its checkpoint tells. ``changes`` is what differs in the source since, in words."""
 

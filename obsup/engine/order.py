@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
 from obsup.errors import WrongUsage
+from obsup.frozen import frozen
 from obsup.local.expectation import Expectation
 from obsup.model import ObjectOptions, Receipt, Stored, Target
 
@@ -19,7 +20,7 @@ Jobs = int | Literal["auto"]
 BEGIN, MOST = 5, 32
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Order:
     """One upload as the user asks for it.
 
@@ -87,7 +88,7 @@ class Order:
         return hashlib.sha256(plain.encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Result:
     """The finished object, with what the vendors' result tables list. Sizes are bytes.
 

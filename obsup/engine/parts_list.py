@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from obsup.engine.plan import Plan
 from obsup.errors import DataMismatch
+from obsup.frozen import frozen
 from obsup.model import StoredPart
 
 SHOWN_RUNS = 40
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Wanted:
     """What the list must be, as far as it is known. Sizes are bytes.
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from obsup.dialects.dialect import Limits
 from obsup.errors import WrongUsage
+from obsup.frozen import frozen
 from obsup.model import Part
 from obsup.units import MIB, exact_size, format_size
 
@@ -21,7 +21,7 @@ class Growth(NamedTuple):
     every: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Plan:
     """Parts of ``part_size`` that cover ``size`` without gap; the last may be smaller. An empty source is one part."""
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from obsup.dialects.dialect import Dialect
+from obsup.frozen import frozen
 from obsup.model import ObjectInfo, Receipt, Stored
 
 TOKEN_NAME = "obsup-token"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Expected:
     """What the finished object must show: size, ETag, CRC-64, and the marks that it is this upload's.
 

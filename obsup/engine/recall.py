@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from obsup.errors import WrongUsage
+from obsup.frozen import frozen
 from obsup.local import checkpoint as checkpoints
 from obsup.local import registry
 from obsup.local.checkpoint import Checkpoint, CheckpointDamaged
@@ -13,7 +13,7 @@ from obsup.local.source import quoted
 from obsup.model import Target, Upload
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Mention:
     """How a command names an upload. ``checkpoint`` is the file that the user named, None for the usual place."""
 
@@ -30,7 +30,7 @@ class Mention:
         return checkpoints.default_path(self.source, self.target)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Recalled:
     """An upload, and its checkpoint with its place where this machine has one."""
 

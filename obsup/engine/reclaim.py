@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from obsup.engine.recall import Mention, demand, recall
 from obsup.engine.survey import Surveyed
 from obsup.engine.task import Task
 from obsup.errors import Busy, Denied, NotFinished, ObsupError, Refused, UploadGone
+from obsup.frozen import frozen
 from obsup.local import checkpoint as checkpoints
 from obsup.local import registry
 from obsup.local.checkpoint import CheckpointDamaged
@@ -61,7 +61,7 @@ def give_up(task: Task, mention: Mention) -> Upload | None:
         return recalled.upload
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Collected:
     """One upload that ``gc`` looked at: ``kept`` says why it stays (young, foreign, live), None that it goes."""
 

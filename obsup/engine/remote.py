@@ -8,7 +8,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from obsup import events
 from obsup.engine.connect import StoreSettings, connect
 from obsup.engine.worker import Manner, PartJob, send_content
 from obsup.errors import ObsupError, SourceChanged, SourceUnreadable
+from obsup.frozen import frozen
 from obsup.local.rate import RateLimit
 from obsup.local.source import FileWindow, changes, quoted, stat_source
 from obsup.model import Credentials, Receipt, SourceStat, Stored, Upload
@@ -26,7 +27,7 @@ from obsup.store.store import OpenBody, PartStore
 from obsup.store.transport import LineSettings, Transport
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RemoteJob:
     """One part for a worker elsewhere: the part, the store, and the signed URL where the worker holds no keys.
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from obsup.dialects.dialect import Limits
 from obsup.engine.plan import DEFAULT_PART_SIZE, Growth, Plan, make_plan
 from obsup.errors import WrongUsage
+from obsup.frozen import frozen
 from obsup.model import Part
 from obsup.units import MIB
 
@@ -24,7 +24,7 @@ REACH_NUMERATOR, REACH_DENOMINATOR = 10, 11
 MEMORY = 256 * MIB
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Schedule:
     """The sizes of a stream's parts: *start*, times ``growth.factor`` after every ``growth.every`` parts.
 
@@ -130,7 +130,7 @@ def parts_in_memory(part_size: int, start: int, jobs: int) -> int:
     return max(2, min(jobs + 1, budget // part_size))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StreamPlan(Plan):
     """The plan of a stream that has ended: its *size* bytes, cut as *schedule* says."""
 

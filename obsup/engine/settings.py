@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
 
 from obsup.dialects.dialect import Addressing
@@ -11,13 +11,14 @@ from obsup.dialects.names import SHORTEST_BUCKET, check_bucket, check_key
 from obsup.dialects.registry import find_dialect
 from obsup.engine.connect import StoreSettings
 from obsup.errors import BadConfiguration, WrongUsage
+from obsup.frozen import frozen
 from obsup.model import Target
 from obsup.store.transport import LineSettings
 
 SCHEMES = ("obs", "s3", "oss")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Connecting:
     """How to reach the store, as the user says it; ``auto`` and None leave it to the endpoint.
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from obsup import events
 from obsup.dialects.dialect import Limits
 from obsup.dialects.encoding import encode_key
@@ -14,6 +12,7 @@ from obsup.engine.remote import check_same_file
 from obsup.engine.task import Task
 from obsup.engine.worker import send_content
 from obsup.errors import WrongUsage
+from obsup.frozen import frozen
 from obsup.local import checkpoint as checkpoints
 from obsup.local import registry
 from obsup.local.lock import UploadLock
@@ -22,7 +21,7 @@ from obsup.model import Part, Receipt, Stored, Upload
 from obsup.units import exact_size, format_size
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Cut:
     """Which bytes of the source a part is: given as they are, or by how the whole is cut. All sizes are bytes."""
 
@@ -31,7 +30,7 @@ class Cut:
     offset: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CopySource:
     """An object in the store, ``BUCKET/KEY``, and the first and last byte that are wanted, inclusive."""
 

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from obsup.engine.executors import HERE
 from obsup.engine.order import Order
 from obsup.engine.task import Task
 from obsup.errors import WrongUsage
+from obsup.frozen import frozen_by_name
 from obsup.local import checkpoint as checkpoints
 from obsup.model import SourceStat
 
 NO_STAT = SourceStat(0, 0, 0, 0, 0)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_by_name
 class StreamTask(Task):
     """A Task whose source is a stream.
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from obsup.errors import UploadGone
+from obsup.frozen import frozen
 from obsup.local import registry
 from obsup.local.lock import is_held
 from obsup.model import OpenUpload, Target, Upload
 from obsup.store.store import ObjectStore
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Surveyed:
     """One open upload.
 

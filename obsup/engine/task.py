@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from obsup import events
@@ -14,12 +13,13 @@ from obsup.engine.connect import Connection
 from obsup.engine.order import Order
 from obsup.engine.stop import StopSignal
 from obsup.engine.worker import Manner, Proving, choose_proving
+from obsup.frozen import frozen
 from obsup.local import checkpoint as checkpoints
 from obsup.local.source import Gate
 from obsup.store.store import ObjectStore
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Task:
     """What every step of an upload needs.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -14,6 +13,7 @@ from obsup.engine.plan import Plan
 from obsup.engine.proof import is_composite, looks_like_md5
 from obsup.engine.task import Task
 from obsup.errors import DataMismatch, ObsupError, SourceChanged
+from obsup.frozen import frozen
 from obsup.local.digest import PartDigest
 from obsup.local.receipt_file import ObjectReceipt
 from obsup.local.source import Gate, PartBody, changes, hash_part, quoted, stat_source
@@ -30,7 +30,7 @@ class CannotCompare(ObsupError):
     reason = "incomparable"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Identical:
     """The object is the file: *by* says what proved it (``etag``, ``crc64``, ``receipt``)."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -12,6 +11,7 @@ from obsup import events
 from obsup.dialects.dialect import Dialect
 from obsup.engine.proof import looks_like_md5
 from obsup.errors import DataMismatch
+from obsup.frozen import frozen
 from obsup.local.digest import PartDigest
 from obsup.local.source import FileWindow, Gate
 from obsup.model import Part, Receipt, SourceStat, Stored, Upload
@@ -21,7 +21,7 @@ from obsup.store.transport import Body
 RESENDS = 2
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Proving:
     """What each part is proved with. ``opaque_etags``: the object is encrypted, so that no ETag is an MD5."""
 
@@ -42,7 +42,7 @@ def choose_proving(digest: str, dialect: Dialect, *, encrypted: bool) -> Proving
     return Proving(md5=digest == "md5", crc64=digest == "crc64", opaque_etags=encrypted)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PartJob:
     """All that a worker needs to send one part, without secrets. ``path`` is absolute."""
 
@@ -93,7 +93,7 @@ class Content(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Manner:
     """How content is sent: what proves it, whether with Content-MD5, who hears of it, and what holds it back.
 

@@ -14,12 +14,13 @@ import json
 import os
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, field, replace
 from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
 
 from obsup.errors import CheckpointUnwritable, ObsupError
+from obsup.frozen import frozen
 from obsup.local.folders import make_private, state_folder
 from obsup.local.lock import FileHold, target_hash
 from obsup.model import Receipt, SourceStat, Target, Upload
@@ -46,7 +47,7 @@ class CheckpointForeign(CheckpointDamaged):
     """The file is somebody else's, or a newer obsup's: it must not be overwritten."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Checkpoint:
     """The state of one upload.
 

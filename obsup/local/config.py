@@ -6,11 +6,12 @@ import os
 import shlex
 import stat
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
 from obsup.errors import BadConfiguration
+from obsup.frozen import frozen
 from obsup.local.options import OPTIONS, SERVICE, TEXT, Kind, Value
 
 CREDENTIAL_KEYS: Mapping[str, Kind] = {
@@ -24,7 +25,7 @@ DEFAULTS_KEYS: Mapping[str, Kind] = {**OPTIONS, "profile": TEXT}
 PROFILE_KEYS: Mapping[str, Kind] = {**OPTIONS, **CREDENTIAL_KEYS}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Profile:
     """One ``[profiles.NAME]``: its options (endpoint, provider, region, part_size, …) and where its keys are.
 
@@ -44,7 +45,7 @@ class Profile:
         raise TypeError("a profile is never pickled: it may hold secrets")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Config:
     """What config.toml said; *path* is where it was looked for, whether or not it was there."""
 
@@ -64,7 +65,7 @@ class Config:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Settled:
     """A setting's value and the place it came from, in words."""
 

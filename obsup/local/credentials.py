@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from obsup.errors import BadConfiguration, Denied
+from obsup.frozen import frozen
 from obsup.local.keys import KeyNames, pair_keys
 from obsup.model import Credentials
 
@@ -42,7 +42,7 @@ VENDOR_VARIABLES: Mapping[str, tuple[KeyNames, ...]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CredentialSettings:
     """Where to look, never what is found: this travels to the workers, and each finds its own keys."""
 
@@ -51,7 +51,7 @@ class CredentialSettings:
     config_path: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Found:
     """Credentials, and how many seconds before their expiry they are asked for again."""
 

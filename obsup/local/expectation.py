@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from pathlib import Path
 
 from obsup.errors import DataMismatch, WrongUsage
+from obsup.frozen import frozen
 from obsup.local.source import Gate, PartBody, quoted
 from obsup.model import Part, SourceStat
 
 _HEX = "0123456789abcdef"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Expectation:
     """What is expected: ``size`` in bytes, ``md5`` and ``sha256`` in hex; None expects nothing.
 

@@ -13,11 +13,11 @@ import sqlite3
 import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from obsup.errors import CheckpointUnwritable, ObsupError, WrongUsage
+from obsup.frozen import frozen
 from obsup.local.folders import make_private, state_folder
 from obsup.local.lock import target_hash
 from obsup.local.once import open_table
@@ -33,7 +33,7 @@ WORN = 1000
 LONGEST = 64 * KIB
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Proved:
     """A file whose object was proved: its name below the TARGET, its identity then, and what the store had.
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from obsup.errors import Denied
+from obsup.frozen import frozen
 from obsup.model import Credentials
 
 _HEADER_CHARACTERS = re.compile(r"[!-~]*")
 _PRINTABLE_CHARACTERS = re.compile(r"[^\x00-\x1f\x7f]*")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class KeyNames:
     """What one source calls the access key, the secret and the token (of tokens, the first that is set)."""
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import http.client
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import dataclass
 from urllib.parse import SplitResult, quote, urlsplit
 
 from obsup.errors import BadConfiguration, Denied
+from obsup.frozen import frozen
 from obsup.local.keys import KeyNames, pair_keys, parse_answer, parse_expiry
 from obsup.model import Credentials
 
@@ -22,7 +22,7 @@ TOKEN_LIFE_S = 21600
 _NO_TOKENS = (403, 404, 405)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Service:
     """One cloud's spelling. ``envelope`` is the JSON member that holds the keys, if not the top itself."""
 

@@ -6,14 +6,14 @@ The command line checks its own words; here a value is checked so that the error
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
+from obsup.frozen import frozen
 from obsup.units import parse_duration, parse_size
 
 Value = str | int | float | bool | tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Kind:
     """What a key takes: *wanted* in words, for messages, and *accepts*, given the value as TOML read it."""
 

@@ -6,18 +6,19 @@ import contextlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
 from obsup.errors import BadConfiguration, LocalFailure
+from obsup.frozen import frozen
 from obsup.local.source import quoted
 from obsup.model import Receipt, Target
 
 FORMAT = 1
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ObjectReceipt:
     """What is known of one finished object. Sizes are bytes, ``completed`` seconds since the epoch.
 

@@ -12,10 +12,11 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from obsup.frozen import frozen
 from obsup.local.folders import make_private, state_folder
 from obsup.local.lock import target_hash
 from obsup.model import Target, Upload
@@ -26,7 +27,7 @@ DONE = ".done"
 KEPT_S = 30 * 86400
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Entry:
     """One upload that was begun here.
 

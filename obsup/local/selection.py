@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from obsup.errors import WrongUsage
+from obsup.frozen import frozen
 
 
 class _Patterns(Protocol):
     def match_file(self, file: str) -> bool: ...
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Selection:
     """Takes what an include pattern names, or everything where there is none, without what an exclude names."""
 

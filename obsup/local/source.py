@@ -8,10 +8,10 @@ import os
 import stat as stat_module
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from obsup.errors import LocalFailure, SourceChanged, SourceUnreadable
+from obsup.frozen import frozen
 from obsup.local.digest import PartDigest
 from obsup.model import Part, SourceStat
 from obsup.units import MIB
@@ -204,7 +204,7 @@ def sha256_of(path: Path, gate: Gate | None = None) -> str:
     return whole.hexdigest()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FileWindow:
     """One part of a file that had the identity *stat* when it was planned."""
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from obsup.errors import ObsupError, SourceUnreadable, WrongUsage
+from obsup.frozen import frozen
 from obsup.local.checkpoint import SUFFIX
 from obsup.local.selection import EVERYTHING, Selection
 from obsup.local.source import identity, quoted
@@ -38,7 +39,7 @@ _KINDS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Root:
     """One SOURCE: its path, and the *name* below the TARGET that it gets; empty for the contents of a folder."""
 
@@ -46,7 +47,7 @@ class Root:
     name: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Found:
     """A regular file to be sent. ``name`` is its key below the TARGET's prefix, ``stat`` its identity when met."""
 
@@ -55,7 +56,7 @@ class Found:
     stat: SourceStat
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Passed:
     """What is passed over, and in a word what it is."""
 
@@ -64,7 +65,7 @@ class Passed:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Unfit:
     """What was to be sent and cannot be, and why."""
 
@@ -76,7 +77,7 @@ class Unfit:
 Entry = Found | Passed | Unfit
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Walk:
     """How SOURCEs are walked. Links named as a SOURCE are followed whatever *links* says, as by ``find -H``."""
 

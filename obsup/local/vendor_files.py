@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import configparser
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
+from obsup.frozen import frozen
 from obsup.local.keys import KeyNames, pair_keys
 from obsup.model import Credentials
 
@@ -16,7 +16,7 @@ _AWS_NAMES = KeyNames(
 _OSS_NAMES = KeyNames("accessKeyID", "accessKeySecret", ("stsToken",))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Section:
     """One place to look: a file, the names its section may have, nearest first, and its keys' names."""
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from obsup.dialects.dialect import Addressing
+from obsup.frozen import frozen
 from obsup.store.store import OpenBody
 
 ANSWER_TIMEOUT_S = 60.0
@@ -15,7 +16,7 @@ COMPLETE_TIMEOUT_S = 600.0
 Query = tuple[tuple[str, str | None], ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Location:
     """Where the store lives: endpoint, region for signatures that need one, and the addressing style."""
 
@@ -24,7 +25,7 @@ class Location:
     addressing: Addressing
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Call:
     """One request. ``operation`` is the protocol's name; ``key`` is None for a request about the bucket.
 

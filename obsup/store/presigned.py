@@ -5,11 +5,12 @@ Such a URL is as good as a password until it expires: it stands in no repr, no l
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from obsup.dialects.addressing import locate
 from obsup.dialects.dialect import Address, Dialect, Signable
 from obsup.errors import StoreError
+from obsup.frozen import frozen
 from obsup.model import Stored, Upload
 from obsup.store.call import ANSWER_TIMEOUT_S, Query
 from obsup.store.clock import ServerClock
@@ -23,7 +24,7 @@ from obsup.store.transport import Transport
 VALID_S = 24 * 3600
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PresignedPart:
     """The URL of one part, signed, in pieces. Plain values that may travel to whoever is to send the part."""
 

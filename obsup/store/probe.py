@@ -7,7 +7,6 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -15,13 +14,14 @@ import certifi
 
 from obsup.dialects.endpoints import is_loopback
 from obsup.errors import LineError
+from obsup.frozen import frozen
 from obsup.store.line_failures import line_error
 from obsup.store.transport import LineSettings
 
 _PORTS = {"http": 80, "https": 443}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Encryption:
     """What TLS agreed on. ``valid_until`` is the certificate's own word; empty where it was not looked at."""
 

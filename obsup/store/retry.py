@@ -5,11 +5,12 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TypeVar
 
 from obsup import events
 from obsup.errors import LineError, Stopped, StoreError
+from obsup.frozen import frozen
 from obsup.model import Credentials, ObjectInfo, ObjectPage, OpenUpload, Stored, StoredPart, Target, Upload
 from obsup.store.clock import ServerClock
 from obsup.store.store import CredentialSource, ObjectStore, OpenBody
@@ -28,7 +29,7 @@ def _sleep(seconds: float) -> bool:
     return False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Patience:
     """How long and how often to try. Durations are seconds; randomness and time are arguments.
 

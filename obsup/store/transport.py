@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -23,6 +22,7 @@ from obsup.dialects.dialect import Address
 from obsup.dialects.encoding import encode_query
 from obsup.dialects.endpoints import is_loopback
 from obsup.errors import LineError
+from obsup.frozen import frozen
 from obsup.store.connections import pool_classes
 from obsup.store.line_failures import line_error
 from obsup.units import KIB, MIB
@@ -43,7 +43,7 @@ class Body(Protocol):
     def close(self) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LineSettings:
     """How to reach the store. Timeouts are seconds; ``stall_timeout_s`` counts only while no byte moves.
 
@@ -59,7 +59,7 @@ class LineSettings:
     answer_limit_s: float = 3600.0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Answer:
     """A whole answer: header names are lower-case."""
 

@@ -6,7 +6,6 @@ First match wins. Sources: the error-code tables of OBS, S3 and OSS; the behavio
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 
 from obsup.errors import (
@@ -22,6 +21,7 @@ from obsup.errors import (
     Throttled,
     UploadGone,
 )
+from obsup.frozen import frozen
 
 
 class Action(Enum):
@@ -37,7 +37,7 @@ class Action(Enum):
     FAIL = "stop, keep everything"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Verdict:
     """One row: which failures, what to do, and what to say where that does not help.
 

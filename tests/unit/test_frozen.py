@@ -1,0 +1,107 @@
+"""What ``frozen`` makes is what ``dataclass(frozen=True, slots=True)`` makes."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from dataclasses import FrozenInstanceError, asdict, dataclass, field, fields, replace
+from typing import Any
+
+import pytest
+
+from obsup.frozen import frozen
+
+
+@frozen
+class Ours:
+    """A value with a secret, a default, and a field that does not count."""
+
+    name: str
+    secret: str = field(default="", repr=False)
+    sizes: tuple[int, ...] = ()
+    seen: int = field(default=0, compare=False)
+
+    @property
+    def total(self) -> int:
+        """A property."""
+        return sum(self.sizes)
+
+
+@dataclass(frozen=True, slots=True)
+class Theirs:
+    """The same, by the standard library alone."""
+
+    name: str
+    secret: str = field(default="", repr=False)
+    sizes: tuple[int, ...] = ()
+    seen: int = field(default=0, compare=False)
+
+
+@frozen
+class Wider(Ours):
+    """A value that inherits."""
+
+    extra: int = 1
+
+
+@frozen
+class Own:
+    """A value with methods of its own."""
+
+    name: str
+
+    def __repr__(self) -> str:
+        return "own"
+
+    def __reduce__(self) -> Any:
+        raise TypeError("never pickled")
+
+
+def test_nothing_can_be_set_or_deleted() -> None:
+    """Neither a field nor anything else."""
+    one = Ours("a", sizes=(1, 2))
+    with pytest.raises(FrozenInstanceError):
+        one.name = "b"  # type: ignore[misc]
+    with pytest.raises(FrozenInstanceError):
+        del one.name
+    with pytest.raises(AttributeError):
+        one.other = 1  # type: ignore[attr-defined]
+    assert one.total == 3
+    assert not hasattr(one, "__dict__")
+
+
+def test_it_compares_hashes_and_prints_as_the_standard_one() -> None:
+    """Fields that are not to be compared or shown are not."""
+    values: list[tuple[Any, ...]] = [("a",), ("a", "s"), ("a", "s", (1,)), ("a", "s", (1,), 5), ("b",)]
+    for first in values:
+        assert repr(Ours(*first)) == repr(Theirs(*first)).replace("Theirs", "Ours")
+        for second in values:
+            assert (Ours(*first) == Ours(*second)) == (Theirs(*first) == Theirs(*second))
+    assert len({Ours(*one) for one in values}) == len({Theirs(*one) for one in values})
+    others: list[object] = [Theirs("a"), Wider("a"), "a", None]
+    assert all(Ours("a") != one for one in others)
+
+
+def test_it_travels_and_can_be_replaced() -> None:
+    """Pickles go to other machines."""
+    for one in (Ours("a", "s", (1, 2), 3), Wider("a", extra=9)):
+        assert pickle.loads(pickle.dumps(one)) == one
+        assert copy.deepcopy(one) == one
+        assert replace(one, name="b").name == "b"
+        assert asdict(one)["name"] == "a"
+    assert [one.name for one in fields(Wider)] == ["name", "secret", "sizes", "seen", "extra"]
+
+
+def test_methods_of_its_own_stay() -> None:
+    """What a class says of itself is not overwritten."""
+    assert repr(Own("a")) == "own"
+    with pytest.raises(TypeError, match="never pickled"):
+        pickle.dumps(Own("a"))
+
+
+def test_wrong_arguments_are_refused() -> None:
+    """As by any function."""
+    with pytest.raises(TypeError, match="missing"):
+        Ours()  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="unexpected"):
+        Ours("a", other=1)  # type: ignore[call-arg]
