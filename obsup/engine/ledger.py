@@ -161,6 +161,20 @@ def check_place(order: Order) -> None:
         )
 
 
+def peek(task: Task) -> Checkpoint | None:
+    """Return the checkpoint of an upload that is as *task* wants it, whoever holds it now; None where there is none."""
+    path = task.checkpoint_path
+    try:
+        found = checkpoints.load(path) if path is not None else None
+    except CheckpointDamaged:
+        return None
+    is_same = found is not None and (found.upload.target, found.headers_digest) == (
+        task.order.target,
+        task.order.headers_digest,
+    )
+    return found if is_same else None
+
+
 def load_checkpoint(task: Task) -> Checkpoint | None:
     """Return what *task*'s checkpoint says, or None where it says nothing; what is not ours is set aside.
 

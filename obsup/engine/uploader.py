@@ -6,10 +6,11 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from obsup import events
 from obsup.engine.connect import Connection
 from obsup.engine.executors import HERE
 from obsup.engine.finish import Finished
-from obsup.engine.ledger import check_place, load_checkpoint
+from obsup.engine.ledger import check_place, load_checkpoint, peek
 from obsup.engine.order import Order, Result
 from obsup.engine.outcome import announce, outcome, outcome_of_nothing
 from obsup.engine.plan import DEFAULT_PART_SIZE, Plan, make_plan
@@ -53,6 +54,7 @@ class Uploader:
         self._stop = stop or StopSignal()
         self._sender = sender or OwnCrew()
         self._task = Task(connection, order, self._tally, self._stop, limit, clock)
+        self._seen: Checkpoint | None = None
 
     def run(self) -> Result:
         """Upload, and return once the object is in place and proved."""
@@ -67,20 +69,35 @@ class Uploader:
         task, order, stop = self._task, self._order, self._stop
         try:
             check_place(order)
-            stat = stat_at_rest(order.source)
-            check_readable(order.source)
-            plan = make_plan(stat.size, task.dialect.limits, parts=order.parts, part_size=order.part_size)
+            self._look()
             task.headers("initiate")  # what cannot be is said before anything is sent
             if order.executor not in HERE:
                 from obsup.engine.crew import check_crew
 
                 check_crew(task)
             is_patient = order.if_running == "wait"
-            with UploadLock(order.target, wait=is_patient, stopped=lambda: stop.reason is not None):
-                return work(stat, plan)
+            self._seen = peek(task) if is_patient else None
+            lock = UploadLock(
+                order.target,
+                wait=is_patient,
+                stopped=lambda: stop.reason is not None,
+                waiting=lambda: self._tally(
+                    events.Noted(f"another obsup is at work on {order.target}: waiting")
+                ),
+            )
+            with lock:
+                return work(*self._look())
         except (Stopped, Busy):
             stop.check()  # a wait that was cut short is not why the work ends
             raise
+
+    def _look(self) -> tuple[SourceStat, Plan]:
+        """Return the source's identity now, and its plan. Raises SourceUnreadable, WrongUsage."""
+        order = self._order
+        stat = stat_at_rest(order.source)
+        check_readable(order.source)
+        limits = self._task.dialect.limits
+        return stat, make_plan(stat.size, limits, parts=order.parts, part_size=order.part_size)
 
     def _initiate_locked(self, stat: SourceStat, plan: Plan) -> tuple[Checkpoint, Plan]:
         from obsup.engine.ground import stand
@@ -100,13 +117,15 @@ class Uploader:
 
     def _run_locked(self, stat: SourceStat, plan: Plan) -> Result:
         self._order.expect.check_file(self._task.source, stat, self._task.read_gate)
-        if self._order.skip_identical:
+        found = self._found()
+        # Who waited for a run of the same upload finds it done.
+        was_sent_meanwhile = self._seen is not None and found is None and not self._order.restart
+        if self._order.skip_identical or was_sent_meanwhile:
             from obsup.engine.verify import find_identical
 
             identical = find_identical(self._task, stat, plan)
             if identical is not None:
                 return outcome_of_nothing(self._order, self._tally, identical)
-        found = self._found()
         if found is None and self._fits_one_request(plan):
             return self._put(stat)
         return self._send_in_parts(found, stat, plan)

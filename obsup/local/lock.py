@@ -115,7 +115,8 @@ else:
 class UploadLock:
     """Holds the upload of a target while inside a ``with``: alone, or *shared* with others that send parts of it.
 
-    Raises Busy where another process holds it and *wait* is false. While waiting, *stopped* is asked often.
+    Raises Busy where another process holds it and *wait* is false. While waiting, *stopped* is asked often;
+    *waiting* is called when the wait begins.
     """
 
     def __init__(
@@ -125,25 +126,29 @@ class UploadLock:
         shared: bool = False,
         wait: bool = False,
         stopped: Callable[[], bool] = lambda: False,
+        waiting: Callable[[], None] = lambda: None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._target = target
         self._shared = shared
         self._wait = wait
         self._stopped = stopped
+        self._waiting = waiting
         self._monotonic = monotonic
         self._hold = FileHold(lock_folder() / f"{target_hash(target)[:32]}.lock")
 
     def __enter__(self) -> UploadLock:
-        begun = self._monotonic()
+        begun, late = self._monotonic(), False
         while not self._take():
-            late = self._monotonic() - begun >= GRACE_S
+            was_late, late = late, self._monotonic() - begun >= GRACE_S
             if late and (not self._wait or self._stopped()):
                 raise Busy(
                     f"another obsup is at work on {self._target}",
                     "two at once would send parts twice, or assemble what is still being sent",
                     "wait for it to end, or use --if-running wait",
                 )
+            if late and not was_late:
+                self._waiting()
             time.sleep(WAIT_S if late else POLL_S)
         return self
 
