@@ -21,6 +21,8 @@ def prefix(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "install",
         "--quiet",
         "--no-deps",
+        # Or pip would first uninstall the obsup that runs these tests.
+        "--ignore-installed",
         "--no-warn-script-location",
         "--prefix",
         str(place),
