@@ -17,7 +17,7 @@ from obsup import events
 from obsup.cli.display import Talk, short_reason
 from obsup.cli.gauge import Gauge, Meter, PartInFlight, Reading
 from obsup.cli.screen import Screen
-from obsup.units import format_clock, format_size
+from obsup.units import format_size
 
 EVERY_S = 0.125
 MIN_BAR, MAX_BAR = 8, 60
@@ -177,8 +177,8 @@ def _fields(reading: Reading, shown: Callable[[float], str]) -> dict[str, str]:
         fields["rate"] = f"{shown(reading.rate)}/s"
     if reading.is_assembling:
         fields["left"] = "assembling"
-    elif reading.left_s is not None:
-        fields["left"] = f"ETA {format_clock(reading.left_s)}"
+    elif reading.time is not None:
+        fields["left"] = reading.time
     fields["parts"] = reading.progress
     if reading.failed:
         fields["failed"] = f"{reading.failed} failed"

@@ -20,7 +20,7 @@ from obsup.engine.order import Result
 from obsup.errors import ObsupError
 from obsup.local.request_log import LogFile, RequestLines
 from obsup.local.source import quoted
-from obsup.units import format_clock, format_duration, format_size
+from obsup.units import format_duration, format_size
 
 LINE_EVERY_S = 30.0
 READING_EVERY_S = 0.25
@@ -145,8 +145,8 @@ class Lines:
             return f"{self._name}: looking at what is there"
         of = "" if reading.share is None else f" of {format_size(reading.total or 0)} ({reading.share:.0%})"
         fields = [f"{format_size(reading.done)}{of}", f"{format_size(reading.rate or 0.0)}/s"]
-        if reading.left_s is not None:
-            fields.append(f"ETA {format_clock(reading.left_s)}")
+        if reading.time is not None:
+            fields.append(reading.time)
         if reading.failed:
             fields.append(f"{reading.failed} failed")
         return f"{self._name}: {', '.join(fields)}, {reading.progress.replace('/', ' of ')}"

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from obsup import events
 from obsup.frozen import frozen
+from obsup.units import format_clock
 
 # The rate is that of the last seconds: long enough to be calm, short enough to notice a line that stands still.
 RATE_WINDOW_S = 10.0
@@ -48,6 +49,7 @@ class Reading:
     is_file: bool = False
     is_counted: bool = True
     failed: int = 0
+    elapsed_s: float | None = None
 
     @property
     def share(self) -> float | None:
@@ -62,6 +64,13 @@ class Reading:
         if self.total is None or not self.rate:
             return None
         return max(0.0, self.total - self.done) / self.rate
+
+    @property
+    def time(self) -> str | None:
+        """The time to the end; for a stream, of which nobody knows the end, the time so far. None before a rate."""
+        if self.total is None:
+            return None if self.elapsed_s is None else f"{format_clock(self.elapsed_s)} elapsed"
+        return None if self.left_s is None else f"ETA {format_clock(self.left_s)}"
 
     @property
     def is_assembling(self) -> bool:
@@ -119,6 +128,7 @@ class Gauge:
         self._stored: dict[int, int] = {}
         self._retries = 0
         self._speed = Speed()
+        self._first_s: float | None = None
 
     def observe(self, event: events.Event) -> None:
         """Take *event* in."""
@@ -146,6 +156,7 @@ class Gauge:
         """Return how it stands at *now_s* seconds of a clock that only goes forward."""
         with self._lock:
             begun = self._begun or events.Begun(None, None)
+            self._first_s = now_s if self._first_s is None else self._first_s
             sent = sum(self._stored.values()) + sum(part.sent for part in self._in_flight.values())
             return Reading(
                 total=begun.total,
@@ -158,4 +169,5 @@ class Gauge:
                 rate=None if self._begun is None else self._speed.take(now_s, sent),
                 in_flight=tuple(sorted(self._in_flight.values(), key=lambda part: part.number)),
                 is_begun=self._begun is not None,
+                elapsed_s=now_s - self._first_s,
             )

@@ -71,11 +71,11 @@ def test_the_parts_take_no_more_than_a_third_of_the_window() -> None:
 
 
 def test_a_stream_shows_no_share_and_no_end() -> None:
-    """Nobody knows how long it is."""
+    """Nobody knows how long it is: the time so far stands where another shows the time left."""
     bar = Bar("-")
     bar.observe(events.Begun(None, None))
     bar.observe(events.PartStored(1, PART))
-    assert bar.lines(80, 24)[0].plain == "- 9.0 MiB 1 part"
+    assert bar.lines(80, 24)[0].plain == "- 9.0 MiB 0:00 elapsed 1 part"
 
 
 def test_before_the_plan_stands_it_says_what_it_does() -> None:
