@@ -92,7 +92,7 @@ def _page(node: Node, nodes: list[Node]) -> str:
     story = node.command.story
     short = node.command.get_short_help_str(limit=100) if node.command.short_help else story.sentence
     page = Page(node.name, 1, date=DATE, source=SOURCE, summary=short.rstrip("."))
-    ctx = _context(node)
+    ctx = _context(node, nodes[0].command)
     page.section("SYNOPSIS")
     page.raw(f"{bold(' '.join(node.words))} {escape(' '.join(node.command.collect_usage_pieces(ctx)))}")
     page.section("DESCRIPTION")
@@ -116,11 +116,11 @@ def _page(node: Node, nodes: list[Node]) -> str:
     return page.text()
 
 
-def _context(node: Node) -> click.Context:
-    ctx: click.Context | None = None
-    for word in node.words:
-        ctx = click.Context(node.command, parent=ctx, info_name=word, terminal_width=100)
-    assert ctx is not None
+def _context(node: Node, root: Command | Commands) -> click.Context:
+    """Return a context like that of a run: the group's settings, -h among them, hold for every command."""
+    ctx = click.Context(root, info_name=node.words[0], **{**root.context_settings, "terminal_width": 100})
+    for word in node.words[1:]:
+        ctx = click.Context(node.command, parent=ctx, info_name=word)
     return ctx
 
 

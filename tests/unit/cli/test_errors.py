@@ -27,7 +27,7 @@ def example_of(row: Verdict) -> StoreError | LineError:
             resource="bucket/key",
             status=min(row.statuses, default=418),
             code=min(row.codes, default="SomeCode"),
-            message=min(row.phrases, default="what the store said"),
+            message="" if row.silent else min(row.phrases, default="what the store said"),
             request_id=REQUEST_ID,
         )
     )
