@@ -1,0 +1,75 @@
+"""Parts from the ranks of an MPI job. Needs tests/servers/install-mpi.sh."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from obsup.sandbox import Sandbox
+from tests.shell import Outcome, Shell
+
+pytestmark = pytest.mark.mpi
+
+MakeFile = Callable[..., Path]
+
+
+def mpiexec(shell: Shell, *words: str | Path, ranks: int = 3) -> Outcome:
+    """Run obsup under mpiexec: one driver, the other ranks its workers."""
+    # A container's root, and fewer cores than ranks, are no reason to refuse here.
+    anywhere = ["--allow-run-as-root", "--oversubscribe"]
+    done = subprocess.run(
+        [
+            *("mpiexec", *anywhere, "-n", str(ranks)),
+            *(sys.executable, "-m", "mpi4py.futures", "-m", "obsup"),
+            *words,
+        ],
+        cwd=shell.folder,
+        env={**os.environ, **shell.environment},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    return Outcome(done.returncode, done.stdout, done.stderr)
+
+
+def test_ranks_send_each_part_once(shell: Shell, sandbox: Sandbox, make_file: MakeFile) -> None:
+    """One object, exit code 0 through mpiexec, and the parts come from more than one connection."""
+    source = make_file(2_000_000)
+    words = ("upload", source, "bucket/key", "--parts", "10", "--executor", "mpi", "--json")
+    outcome = mpiexec(shell, *words)
+    assert (outcome.code, outcome.json["sentParts"]) == (0, 10), outcome.err
+    sent = [r for r in sandbox.requests if r.operation == "part"]
+    assert Counter(r.part_number for r in sent) == Counter(range(1, 11))
+    assert len({r.connection for r in sent}) > 1
+    assert sandbox.object_path("bucket", "key").read_bytes() == source.read_bytes()
+
+
+def test_the_exit_code_comes_through_mpiexec_and_progress_is_kept(
+    shell: Shell, sandbox: Sandbox, make_file: MakeFile
+) -> None:
+    """A part that is refused ends the job with 77; the same command goes on."""
+    source = make_file(2_000_000)
+    sandbox.add_fault("error=403:AccessDenied,op=part,part=7,times=always")
+    words = ("upload", source, "bucket/key", "--parts", "10", "--executor", "mpi", "--json")
+    refused = mpiexec(shell, *words)
+    assert refused.code == 77, refused.err
+    assert "on host" in refused.err
+    sandbox.clear_faults()
+    outcome = mpiexec(shell, *words)
+    assert (outcome.code, outcome.json["parts"]) == (0, 10), outcome.err
+    assert outcome.json["sentParts"] < 10
+    assert sandbox.object_path("bucket", "key").read_bytes() == source.read_bytes()
+
+
+def test_without_workers_the_command_to_run_is_said(shell: Shell, make_file: MakeFile) -> None:
+    """obsup on its own is no MPI job."""
+    source = make_file(1000)
+    outcome = shell.run("upload", source, "bucket/key", "--parts", "1", "--executor", "mpi")
+    assert (outcome.code, "mpiexec -n 5 python3 -m mpi4py.futures -m obsup" in outcome.err) == (2, True)

@@ -1,0 +1,173 @@
+"""Two hosts with a network, a device and a home each feed one object. Needs root; see tests/servers/two-hosts.sh."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import socket
+import socketserver
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+from obsup.sandbox import Sandbox
+from tests.shell import Outcome
+
+MakeFile = Callable[..., Path]
+SCRIPT = Path(__file__).parents[1] / "servers/two-hosts.sh"
+HERE = "10.213.77.1"
+ROOT = Path(__file__).parents[2]
+SIZE = 3_000_000
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300), pytest.mark.xdist_group("two-hosts")]
+
+
+class Forward(socketserver.BaseRequestHandler):
+    """Carries a connection from the hosts' network to the sandbox, which listens on the loopback only."""
+
+    port = 0
+    came_from: list[str]
+
+    def handle(self) -> None:
+        """Copy both ways until one side has ended."""
+        self.came_from.append(self.client_address[0])
+        with (
+            closing(socket.create_connection(("127.0.0.1", self.port))) as inner,
+            selectors.DefaultSelector() as ready,
+        ):
+            other = {self.request: inner, inner: self.request}
+            for one in other:
+                ready.register(one, selectors.EVENT_READ)
+            while True:
+                for key, _ in ready.select():
+                    here = key.fileobj
+                    assert isinstance(here, socket.socket)
+                    try:
+                        data = here.recv(65536)
+                        other[here].sendall(data)
+                    except OSError:
+                        return
+                    if not data:
+                        return
+
+
+@contextmanager
+def forwarding(port: int) -> Iterator[tuple[int, list[str]]]:
+    """Listen on the hosts' network; give the port there, and the addresses that connections come from."""
+
+    class Handler(Forward):
+        came_from: list[str] = []  # noqa: RUF012 - one list for all connections is the point
+
+    Handler.port = port
+
+    class Server(socketserver.ThreadingTCPServer):
+        daemon_threads = True
+        allow_reuse_address = True
+
+    with Server((HERE, 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield server.server_address[1], Handler.came_from
+        server.shutdown()
+        thread.join()
+
+
+class Hosts:
+    """The two hosts, each with a home of its own, and a store that both reach."""
+
+    def __init__(self, name: str, folder: Path, sandbox: Sandbox, port: int) -> None:
+        self.name = name
+        self.folder = folder
+        self._environment = {
+            "OBSUP_ENDPOINT": f"http://{HERE}:{port}",
+            "AccessKeyID": sandbox.access_key,
+            "SecretAccessKey": sandbox.secret_key,
+            "PYTHONPATH": str(ROOT),
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        }
+
+    def run(self, host: str, script: str) -> Outcome:
+        """Run a line of bash on a host; ``obsup`` is a command there."""
+        home = self.folder / f"home-{host}"
+        home.mkdir(exist_ok=True)
+        line = f'obsup() {{ {sys.executable} -m obsup "$@"; }}; {script}'
+        done = subprocess.run(
+            [SCRIPT, "run", f"{self.name}-{host}", "bash", "-c", line],
+            cwd=self.folder,
+            env={**os.environ, **self._environment, "HOME": str(home)},
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        return Outcome(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.fixture
+def hosts(sandbox: Sandbox, tmp_path: Path) -> Iterator[tuple[Hosts, list[str]]]:
+    """Two hosts, and where connections to the store came from."""
+    name = f"o{os.getpid()}"
+    subprocess.run([SCRIPT, "start", name], check=True, capture_output=True)
+    try:
+        with forwarding(sandbox.port) as (port, came_from):
+            yield Hosts(name, tmp_path, sandbox, port), came_from
+    finally:
+        subprocess.run([SCRIPT, "stop", name], check=True, capture_output=True)
+
+
+def stored(sandbox: Sandbox) -> dict[int, int]:
+    """Return how often each part was stored."""
+    found = (r.part_number for r in sandbox.requests if r.operation == "part" and r.status == 200)
+    return dict(Counter(number for number in found if number is not None))
+
+
+def test_two_hosts_feed_one_object_by_its_upload_id(
+    hosts: tuple[Hosts, list[str]], sandbox: Sandbox, make_file: MakeFile
+) -> None:
+    """They share nothing but the file and the id; the parts come at once from both."""
+    both, came_from = hosts
+    source = make_file(SIZE)
+    upload_id = both.run("a", "obsup init bucket/key").out.strip()
+    line = f"obsup part bigfile bucket/key --upload-id {upload_id} --parts 6 --part-number"
+    threads = [
+        threading.Thread(
+            target=both.run, args=(host, f"seq {first} 2 6 | xargs -n 1 {sys.executable} -m {line}")
+        )
+        for host, first in (("a", 1), ("b", 2))
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    done = both.run("b", f"obsup complete bucket/key --upload-id {upload_id} --parts 6 --expect-size {SIZE}")
+    assert done.code == 0, done.err
+    assert stored(sandbox) == dict.fromkeys(range(1, 7), 1)
+    assert {"10.213.77.2", "10.213.77.3"} <= set(came_from)
+    assert sandbox.object_path("bucket", "key").read_bytes() == source.read_bytes()
+
+
+def test_a_host_sees_the_file_on_another_device(
+    hosts: tuple[Hosts, list[str]], sandbox: Sandbox, make_file: MakeFile
+) -> None:
+    """One checkpoint for both; the same file under another device number counts, another file does not."""
+    both, _ = hosts
+    source = make_file(SIZE)
+    options = "--checkpoint shared.json"
+    assert both.run("a", f"obsup init bigfile bucket/key --parts 6 {options}").code == 0
+    for number in (1, 3, 5):
+        assert both.run("a", f"obsup part bigfile bucket/key --part-number {number} {options}").code == 0
+    copied = "cp -p bigfile /mnt/ && "
+    for number in (2, 4, 6):
+        part = both.run("b", f"{copied} obsup part /mnt/bigfile bucket/key --part-number {number} {options}")
+        assert part.code == 0, part.err
+    other = both.run("b", f"cp bigfile /mnt/ && obsup part /mnt/bigfile bucket/key --part-number 1 {options}")
+    assert (other.code, "modification time" in other.err) == (65, True)
+    done = both.run("a", f"obsup complete bigfile bucket/key {options} --json")
+    assert (done.code, done.json["verified"]) == (0, "etag"), done.err
+    assert stored(sandbox) == dict.fromkeys(range(1, 7), 1)
+    assert sandbox.object_path("bucket", "key").read_bytes() == source.read_bytes()
