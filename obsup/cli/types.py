@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from typing import Any
 
@@ -41,6 +42,15 @@ class Pair(click.ParamType[tuple[str, str]]):
     def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
         """Return the form to write."""
         return self.name
+
+    def split_envvar_value(self, rv: str) -> list[str]:
+        """Return the values in an environment variable: words as a shell has them; headers, with blanks, by line."""
+        if self._separator == ":":
+            return [line for line in rv.splitlines() if line.strip()]
+        try:
+            return shlex.split(rv)
+        except ValueError:
+            return rv.split()
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return (name, value), each without white space at its ends."""

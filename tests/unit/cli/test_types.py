@@ -1,0 +1,25 @@
+"""Repeatable options from the environment: what divides one value from the next."""
+
+from __future__ import annotations
+
+import pytest
+
+from obsup.cli.main import cli
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "name", "expected"),
+    [
+        ("OBSUP_METADATA", "a=1 b=2", "metadata", (("a", "1"), ("b", "2"))),
+        ("OBSUP_METADATA", "a='one two' b=2", "metadata", (("a", "one two"), ("b", "2"))),
+        ("OBSUP_HEADER", "X-One: 1", "headers", (("X-One", "1"),)),
+        ("OBSUP_HEADER", "X-One: a b\nX-Two: 2\n", "headers", (("X-One", "a b"), ("X-Two", "2"))),
+    ],
+)
+def test_the_environment_holds_several_values(
+    monkeypatch: pytest.MonkeyPatch, variable: str, text: str, name: str, expected: object
+) -> None:
+    """Pairs as a shell divides words; headers, which have blanks in them, a line each."""
+    monkeypatch.setenv(variable, text)
+    ctx = cli.commands["upload"].make_context("upload", ["f", "b/k"])
+    assert tuple(ctx.params[name]) == expected
