@@ -21,6 +21,7 @@ from obsup.engine.pool import Pool, open_pool
 from obsup.engine.records import Fate, open_records
 from obsup.engine.sender import Sender
 from obsup.engine.stop import StopSignal
+from obsup.engine.task import Task
 from obsup.errors import (
     BadConfiguration,
     Busy,
@@ -95,7 +96,9 @@ class Batch:
                 )
             )
             records = held.enter_context(open_records(order, self._connection, self._observe))
-            pool = open_pool(order.each)
+            pool = open_pool(
+                Task(self._connection, order.each, self._observe, stop, self._limit, self._clock)
+            )
             held.callback(lambda: pool.close(wait=not stop.is_over))
             carrier = Carrier(
                 self._connection,

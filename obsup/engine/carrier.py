@@ -12,6 +12,7 @@ from obsup import events
 from obsup.dialects.names import check_key
 from obsup.engine.batch_order import BatchOrder, FileOutcome
 from obsup.engine.connect import Connection
+from obsup.engine.executors import HERE
 from obsup.engine.order import Order, Result
 from obsup.engine.plan import DEFAULT_PART_SIZE
 from obsup.engine.progress import Tally
@@ -105,9 +106,16 @@ class Carrier:
             source=source,
             target=target,
             checkpoint=default_path(source, target, folder) if folder is not None else None,
-            part_size=None if self.is_small(found) else each.part_size,
+            part_size=self._part_size(found),
             skip_identical=compares,
         )
+
+    def _part_size(self, found: Found) -> int | None:
+        """Return the part size to ask for: none of a small file, unless a URL is to be signed for its one part."""
+        each = self._order.each
+        if not self.is_small(found):
+            return each.part_size
+        return DEFAULT_PART_SIZE if each.presign and each.executor not in HERE else None
 
     def _keep(self, found: Found, result: Result) -> None:
         """Write the file down, where it is still the one that the walk met: then it is that one which was sent."""

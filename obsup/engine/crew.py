@@ -7,20 +7,21 @@ from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
 from obsup import events
 from obsup.engine.connect import StoreSettings
 from obsup.engine.executors import HERE, Workers, check_spec, open_executor, open_workers
-from obsup.engine.order import MOST
+from obsup.engine.order import MOST, Order
 from obsup.engine.task import Task
 from obsup.engine.worker import PartJob, send_part
 from obsup.errors import Denied, ObsupError, WorkerLost, WrongUsage
 from obsup.local.rate import RateLimit
-from obsup.model import Receipt, Upload
+from obsup.model import Receipt, SourceStat, Upload
 
 if TYPE_CHECKING:
+    from obsup.engine.finish import Finished
     from obsup.store.presigned import PresignedPart
 
 # How many workers may die over one part before it is the part that is to blame.
@@ -58,13 +59,13 @@ class LocalCrew:
         self._executor.shutdown(wait=wait, cancel_futures=True)
 
 
-class _Promise(Future[Receipt]):
-    """The future of a part that may take several tries.
+class _Promise(Future[Any]):
+    """The future of a part, or of a small file, that may take several tries.
 
     It is cancelled only while no worker has begun: whoever calls a part off must not lose its receipt.
     """
 
-    under_way: Future[Receipt] | None = None
+    under_way: Future[Any] | None = None
     is_called_off = False
 
     def cancel(self) -> bool:
@@ -80,9 +81,14 @@ class _Promise(Future[Receipt]):
 
 @dataclass(slots=True)
 class _Errand:
-    """One part on its way: what the driver promised, and how often it went wrong."""
+    """One part, or one small file, on its way: what the driver promised, and how often it went wrong.
 
-    job: PartJob
+    *pack* makes, anew for each try, what a worker is to call and with what; *what* names it in messages.
+    """
+
+    what: str
+    number: int
+    pack: Callable[[], tuple[Callable[[Any], Any], Any]]
     promise: _Promise
     losses: int = 0
     was_denied: bool = False
@@ -115,7 +121,30 @@ class RemoteCrew:
 
     def send(self, job: PartJob) -> Future[Receipt]:
         """See Crew."""
-        errand = _Errand(job, _Promise())
+
+        def pack() -> tuple[Callable[[Any], Any], Any]:
+            # Here, and not above: threads of this process need nothing of it, and every upload would wait for it.
+            from obsup.engine.remote import RemoteJob, run_remote
+
+            presigned = self._sign(job.upload, job.part.number) if self._sign is not None else None
+            return run_remote, RemoteJob(job, self._settings, presigned, self._rate_bytes_per_s)
+
+        return self._promise(f"part {job.part.number} of {job.upload.target}", job.part.number, pack)
+
+    def put(self, order: Order, stat: SourceStat) -> Future[Finished]:
+        """Have a worker put the small file of *order*, whose identity is *stat*; the future gives its object."""
+
+        def pack() -> tuple[Callable[[Any], Any], Any]:
+            from obsup.engine.remote import RemotePut, run_put
+
+            return run_put, RemotePut(order, self._settings, stat, self._rate_bytes_per_s)
+
+        return self._promise(str(order.target), 1, pack)
+
+    def _promise(
+        self, what: str, number: int, pack: Callable[[], tuple[Callable[[Any], Any], Any]]
+    ) -> Future[Any]:
+        errand = _Errand(what, number, pack, _Promise())
         self._try(errand)
         return errand.promise
 
@@ -125,23 +154,18 @@ class RemoteCrew:
 
     def _try(self, errand: _Errand) -> None:
         """Hand the errand to a worker; what comes of it is taken in by ``_settle``."""
-        # Here, and not above: threads of this process need nothing of it, and every upload would wait for it.
-        from obsup.engine.remote import RemoteJob, run_remote
-
-        job, sign = errand.job, self._sign
-        presigned = sign(job.upload, job.part.number) if sign is not None else None
-        remote = RemoteJob(job, self._settings, presigned, self._rate_bytes_per_s)
+        call, argument = errand.pack()
         with self._lock:
             generation = self._generation
             try:
-                future = self._workers.submit(run_remote, remote)
+                future = self._workers.submit(call, argument)
             except BrokenExecutor as exc:
                 future = Future()
                 future.set_exception(exc)
         errand.promise.under_way = future if self._workers.calls_off else None
         future.add_done_callback(partial(self._settle, errand, generation))
 
-    def _settle(self, errand: _Errand, generation: int, future: Future[Receipt]) -> None:
+    def _settle(self, errand: _Errand, generation: int, future: Future[Any]) -> None:
         """Pass the outcome on, or have the part sent again."""
         if future.cancelled() and errand.promise.is_called_off:
             return
@@ -152,11 +176,12 @@ class RemoteCrew:
         except Exception as exc:  # noqa: BLE001 - a callback that raises would leave the promise open for ever
             failure = exc
         if failure is not None:
-            errand.promise.set_exception(_as_told(failure, errand.job))
+            errand.promise.set_exception(_as_told(failure, errand.what))
             return
-        receipt = future.result()
-        self._observe(events.PartStored(receipt.number, receipt.size))
-        errand.promise.set_result(receipt)
+        result = future.result()
+        if isinstance(result, Receipt):
+            self._observe(events.PartStored(result.number, result.size))
+        errand.promise.set_result(result)
 
     def _is_tried_again(self, errand: _Errand, failure: BaseException, generation: int) -> bool:
         """Have the part sent again where that can help; return whether it is."""
@@ -173,19 +198,18 @@ class RemoteCrew:
     def _replace_worker(self, errand: _Errand, generation: int) -> None:
         """Make new workers, once for all the parts that the old ones took with them."""
         errand.losses += 1
-        number = errand.job.part.number
-        self._observe(events.Retried(number, errand.losses, "its worker process died", 0.0))
+        self._observe(events.Retried(errand.number, errand.losses, "its worker process died", 0.0))
         with self._lock:
             if generation == self._generation:
                 self._workers.renew()
                 self._generation += 1
 
 
-def _as_told(failure: BaseException, job: PartJob) -> BaseException:
+def _as_told(failure: BaseException, errand: str) -> BaseException:
     """Return *failure* as an error that says what to do: only ObsupErrors may come from a worker."""
     if isinstance(failure, ObsupError):
         return failure
-    what = f"the worker that sent part {job.part.number} of {job.upload.target}"
+    what = f"the worker that sent {errand}"
     if isinstance(failure, (BrokenExecutor, CancelledError)) or type(failure).__name__ == "KilledWorker":
         return WorkerLost(
             f"{what} died, as did those that tried it before, or the scheduler went away",
@@ -206,13 +230,18 @@ def open_crew(task: Task) -> Crew:
         run = partial(send_part, store=task.store, manner=task.manner)
         most = MOST if order.tries_jobs else order.jobs_at_first
         return LocalCrew(open_executor(order.executor, most), most, run)
-    settings = task.connection.settings
+    return open_remote_crew(task, observe=task.observe)
+
+
+def open_remote_crew(task: Task, *, observe: events.Observer) -> RemoteCrew:
+    """Return the crew of workers elsewhere that the order asks for. Raises as ``open_workers`` does."""
+    order, settings = task.order, task.connection.settings
     return RemoteCrew(
         open_workers(order.executor, order.jobs_at_first, timeout_s=settings.line.connect_timeout_s),
         settings,
         sign=task.connection.signer.sign if order.presign else None,
         rate_bytes_per_s=task.limit.rate_bytes_per_s if isinstance(task.limit, RateLimit) else None,
-        observe=task.observe,
+        observe=observe,
     )
 
 

@@ -10,8 +10,9 @@ from functools import partial
 from typing import Protocol, TypeVar
 
 from obsup.engine.climb import Climb
+from obsup.engine.crew import check_crew
 from obsup.engine.dispatch import dispatch
-from obsup.engine.executors import InlineExecutor, open_executor
+from obsup.engine.executors import HERE, InlineExecutor, open_executor
 from obsup.engine.finish import Finished
 from obsup.engine.flight import Flight
 from obsup.engine.order import MOST, Order
@@ -56,9 +57,8 @@ class Pool(Protocol):
 class Shares:
     """Shares out how many may be in flight among large files and the small ones together."""
 
-    def __init__(self, order: Order) -> None:
-        self.most = MOST if order.tries_jobs else order.jobs_at_first
-        self.flight = Flight(self.most, climb=Climb(most=self.most) if order.tries_jobs else None)
+    def __init__(self, flight: Flight) -> None:
+        self.flight = flight
         self._lock = threading.Lock()
         self._large = 0
 
@@ -86,9 +86,10 @@ class LocalPool:
     """Threads of this process, or its own: a Pool that shares the store, the rate limit and the stop signal."""
 
     def __init__(self, order: Order) -> None:
-        self._shares = Shares(order)
+        most = MOST if order.tries_jobs else order.jobs_at_first
+        self._shares = Shares(Flight(most, climb=Climb(most=most) if order.tries_jobs else None))
         self.flight = self._shares.flight
-        self._executor = open_executor(order.executor, self._shares.most)
+        self._executor = open_executor(order.executor, most)
         is_inline = isinstance(self._executor, InlineExecutor)
         self.large = 1 if is_inline else LARGE
         self.has_small = False
@@ -145,6 +146,11 @@ class _Shared(_Here):
             dispatch(jobs, send, window=self._window, stop=task.stop, keep=keep)
 
 
-def open_pool(each: Order) -> Pool:
-    """Return the pool that the order asks for."""
-    return LocalPool(each)
+def open_pool(task: Task) -> Pool:
+    """Return the pool that the order of *task* asks for. Raises as ``check_crew`` and ``open_workers`` do."""
+    check_crew(task)
+    if task.order.executor in HERE:
+        return LocalPool(task.order)
+    from obsup.engine.remote_pool import RemotePool
+
+    return RemotePool(task)

@@ -13,7 +13,12 @@ from functools import lru_cache
 from pathlib import Path
 
 from obsup import events
-from obsup.engine.connect import StoreSettings, connect
+from obsup.engine.connect import Connection, StoreSettings, connect
+from obsup.engine.finish import Finished
+from obsup.engine.order import Order
+from obsup.engine.single import put_file
+from obsup.engine.stop import StopSignal
+from obsup.engine.task import Task
 from obsup.engine.worker import Manner, PartJob, send_content
 from obsup.errors import ObsupError, SourceChanged, SourceUnreadable
 from obsup.frozen import frozen
@@ -50,25 +55,62 @@ def run_remote(remote: RemoteJob) -> Receipt:
         return _send(remote)
     except ObsupError as exc:
         failure = exc
+    raise _named(failure)
+
+
+def _named(failure: ObsupError) -> ObsupError:
     why = f"{failure.why} (on host {socket.gethostname()})".lstrip()
-    raise type(failure)(failure.what, why, failure.next_step, failure.refusal)
+    return type(failure)(failure.what, why, failure.next_step, failure.refusal)
 
 
-def _send(remote: RemoteJob) -> Receipt:
-    job = remote.job
-    path = Path(job.path)
+def _see(path: Path, planned: SourceStat) -> SourceStat:
+    """Return the identity that the file has for this host. Raises SourceUnreadable, SourceChanged."""
     try:
         seen = stat_source(path)
     except SourceUnreadable as exc:
         raise SourceUnreadable(
             exc.what, exc.why, "keep the source on storage that every worker sees under the same path"
         ) from exc
-    check_same_file(path, job.stat, seen)
+    check_same_file(path, planned, seen)
+    return seen
+
+
+def _send(remote: RemoteJob) -> Receipt:
+    job = remote.job
+    path = Path(job.path)
+    seen = _see(path, job.stat)
     # From here on this host's own view is what must not change.
     window = FileWindow(path, job.part, seen)
     rate = remote.rate_bytes_per_s
     manner = Manner(job.proving, job.content_md5, gate=RateLimit(rate) if rate else None)
     return send_content(window, job.upload, _open_store(remote), manner)
+
+
+@frozen
+class RemotePut:
+    """One small file for a worker elsewhere: its order, its identity as planned, and its share of the rate limit."""
+
+    order: Order
+    settings: StoreSettings
+    stat: SourceStat
+    rate_bytes_per_s: float | None = None
+
+
+def run_put(remote: RemotePut) -> Finished:
+    """Put the file from here, once this host is seen to see the same one. Raises as ``run_remote`` does."""
+    try:
+        return _put(remote)
+    except ObsupError as exc:
+        failure = exc
+    raise _named(failure)
+
+
+def _put(remote: RemotePut) -> Finished:
+    seen = _see(remote.order.source, remote.stat)
+    rate = remote.rate_bytes_per_s
+    limit = RateLimit(rate) if rate else None
+    task = Task(_connection(remote.settings), remote.order, events.ignore, StopSignal(), limit)
+    return put_file(task, seen)
 
 
 def check_same_file(path: Path, planned: SourceStat, seen: SourceStat) -> None:
@@ -91,7 +133,7 @@ def check_same_file(path: Path, planned: SourceStat, seen: SourceStat) -> None:
 def _open_store(remote: RemoteJob) -> PartStore:
     settings = remote.settings
     if remote.presigned is None:
-        return _connected(settings)
+        return _connection(settings).store
     inner = PresignedStore(settings.dialect, _transport(settings.line), remote.presigned)
     return _PatientStore(inner, Patience(retry_for_s=settings.retry_for_s, sleep=_sleep))
 
@@ -99,15 +141,15 @@ def _open_store(remote: RemoteJob) -> PartStore:
 _opening = threading.Lock()
 
 
-def _connected(settings: StoreSettings) -> PartStore:
-    """Return this process's store for *settings*: one, however many parts and threads."""
+def _connection(settings: StoreSettings) -> Connection:
+    """Return this process's connection for *settings*: one, however many parts and threads."""
     with _opening:
         return _connect_once(settings)
 
 
 @lru_cache(maxsize=8)
-def _connect_once(settings: StoreSettings) -> PartStore:
-    return connect(settings, sleep=_sleep).store
+def _connect_once(settings: StoreSettings) -> Connection:
+    return connect(settings, sleep=_sleep)
 
 
 def _transport(line: LineSettings) -> Transport:
