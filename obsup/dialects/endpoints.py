@@ -195,6 +195,8 @@ def default_addressing(endpoint: str, bucket: str) -> Addressing:
 
 
 def _family(host: str) -> tuple[_Family, re.Match[str]] | None:
+    if _is_ip(host):
+        return None
     for family in _FAMILIES:
         match = family.match(host)
         if match is not None:

@@ -6,8 +6,7 @@ import hashlib
 from base64 import b64encode
 from collections.abc import Callable
 from functools import cache
-from mimetypes import MimeTypes
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from obsup.dialects.dialect import Dialect
 from obsup.dialects.encoding import encode_key, encode_value
@@ -27,6 +26,9 @@ from obsup.dialects.header_values import (
 from obsup.dialects.parameters import OBJECT_PARAMETERS, Parameter, carries, providers_with
 from obsup.errors import WrongUsage
 from obsup.model import CustomerKey, ObjectOptions
+
+if TYPE_CHECKING:
+    from mimetypes import MimeTypes
 
 Operation = Literal["initiate", "put", "complete"]
 
@@ -100,7 +102,10 @@ def guess_content_type(key: str) -> str:
     Without a known suffix it is ``binary/octet-stream``.
     """
     # The name alone: mimetypes takes URLs, and would read a scheme or a host into a key.
-    media_type, packing = _media_types().guess_type(f"/{key.rpartition('/')[2]}", strict=True)
+    name = key.rpartition("/")[2]
+    if "." not in name:
+        return DEFAULT_CONTENT_TYPE
+    media_type, packing = _media_types().guess_type(f"/{name}", strict=True)
     if packing is not None:
         return _PACKINGS.get(packing, DEFAULT_CONTENT_TYPE)
     return media_type or DEFAULT_CONTENT_TYPE
@@ -126,6 +131,9 @@ _PACKINGS = {
 
 @cache
 def _media_types() -> MimeTypes:
+    # Here, and not above: it reads this machine's tables first, which takes as long as a small request.
+    from mimetypes import MimeTypes
+
     return MimeTypes()
 
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 from urllib.parse import unquote_plus
-from xml.etree.ElementTree import Element as Element
-from xml.etree.ElementTree import ParseError
-from xml.sax.saxutils import escape
-
-import defusedxml.ElementTree
-from defusedxml.common import DefusedXmlException
 
 from obsup.model import OpenUpload, StoredObject, StoredPart
 from obsup.store.safe_text import clean
+
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element as Element
 
 
 class BadXML(ValueError):
@@ -21,6 +19,8 @@ class BadXML(ValueError):
 
 def complete_body(parts: Iterable[tuple[int, str]]) -> bytes:
     """Return the body of CompleteMultipartUpload for (part number, bare ETag) pairs, ascending by number."""
+    from xml.sax.saxutils import escape
+
     lines = "".join(
         f"<Part><PartNumber>{number}</PartNumber><ETag>&quot;{escape(etag)}&quot;</ETag></Part>"
         for number, etag in sorted(parts)
@@ -30,8 +30,14 @@ def complete_body(parts: Iterable[tuple[int, str]]) -> bytes:
 
 def parse(body: bytes) -> Element:
     """Return the root of an answer with every namespace stripped. Raises BadXML."""
+    # Here, and not above: a file that fits one request is over before there is any XML to read.
+    from xml.etree.ElementTree import ParseError
+
+    from defusedxml.common import DefusedXmlException
+    from defusedxml.ElementTree import fromstring
+
     try:
-        root = defusedxml.ElementTree.fromstring(body.lstrip(), forbid_dtd=True)
+        root = fromstring(body.lstrip(), forbid_dtd=True)
     except (ParseError, DefusedXmlException, LookupError, ValueError) as exc:
         raise BadXML(f"the answer is not XML as promised: {type(exc).__name__}") from exc
     for element in root.iter():

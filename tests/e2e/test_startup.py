@@ -1,0 +1,101 @@
+"""What a command loads before it works: a start is fast because of what is left out of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from obsup.sandbox import Sandbox
+from tests.shell import Shell
+
+MakeFile = Callable[..., Path]
+
+PROGRAM = """
+import json, os, sys
+import obsup.cli.main as main
+sys.argv = ["obsup", *sys.argv[1:]]
+try:
+    code = main.cli.main(standalone_mode=False, prog_name="obsup")
+except SystemExit as exc:
+    code = exc.code
+print(json.dumps([code or 0, sorted(sys.modules)]))
+"""
+
+
+def loaded_by(shell: Shell, *words: str, **extra: str) -> set[str]:
+    """Return the modules that ``obsup WORDS`` has loaded at its end."""
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, *words],
+        cwd=shell.folder,
+        env={**os.environ, **shell.environment, **extra},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    code, modules = json.loads(done.stdout.splitlines()[-1])
+    assert code == 0, done.stderr
+    return set(modules)
+
+
+ENGINE = {
+    "requests",
+    "urllib3",
+    "rich",
+    "ssl",
+    "obsup.engine",
+    "obsup.store",
+    "obsup.dialects",
+    "obsup.local",
+}
+
+
+@pytest.mark.parametrize("words", ["--version", "--help", "upload --help", "gc --help"])
+def test_help_waits_for_no_engine(words: str, shell: Shell) -> None:
+    """Click and the words of the house are all there is."""
+    assert not loaded_by(shell, *words.split()) & ENGINE
+
+
+def test_a_tab_waits_for_no_engine(shell: Shell) -> None:
+    """What is completed from the tree of commands needs no more than the tree."""
+    loaded = loaded_by(
+        shell, _OBSUP_COMPLETE="bash_complete", COMP_WORDS="obsup upload --dig", COMP_CWORD="2"
+    )
+    assert "obsup.cli.upload" in loaded
+    assert not loaded & ENGINE
+
+
+def test_a_command_waits_for_no_other(shell: Shell) -> None:
+    """--version loads no command at all, and a command only itself."""
+    commands = {f"obsup.cli.{name}" for name in ("upload", "part", "complete", "gc", "doctor", "sandbox")}
+    assert not loaded_by(shell, "--version") & commands
+    assert loaded_by(shell, "gc", "--help") & commands == {"obsup.cli.gc"}
+
+
+def test_a_small_upload_loads_what_it_needs(shell: Shell, sandbox: Sandbox, make_file: MakeFile) -> None:
+    """One request in a pipe: no terminal, no XML, no workers, no parts, no files of other vendors."""
+    make_file(1024 * 1024)
+    loaded = loaded_by(shell, "upload", "bigfile", "bucket/key")
+    assert sandbox.object_path("bucket", "key").exists()
+    assert "requests" in loaded
+    assert not loaded & {
+        "rich",
+        "multiprocessing",
+        "subprocess",
+        "defusedxml",
+        "xml.sax",
+        "tomllib",
+        "configparser",
+        "obsup.engine.crew",
+        "obsup.engine.remote",
+        "obsup.engine.resume",
+        "obsup.engine.rounds",
+        "obsup.local.metadata",
+        "obsup.local.vendor_files",
+        "obsup.sandbox",
+    }
