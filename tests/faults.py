@@ -96,7 +96,7 @@ FAULTS = (
     Fault(
         "404 NoSuchUpload, wrongly",
         "error=404:NoSuchUpload",
-        codes(69, parts=75),
+        codes(0, parts=75),
         codes(69, parts=75),
         MULTIPART,
     ),
@@ -131,7 +131,7 @@ FAULTS = (
     Fault(
         "the store forgets the upload",
         "forget-upload",
-        codes(69, parts=0),
+        SURVIVED,
         codes(69, parts=0),
         MULTIPART,
         forgets=True,

@@ -179,7 +179,8 @@ class Finisher:
                 f"the store has {info.size} bytes with ETag {info.etag}",
                 "look at the object; another upload may have replaced it",
             )
-        return Finished(answer, verified)
+        # Ceph announces the object with an empty ETag, and shows it with its own.
+        return Finished(replace(answer, etag=answer.etag or info.etag), verified)
 
     def _is_answered(self, answer: Stored, etag: str) -> bool:
         """Return whether the object seen can be the one that Complete answered for: not contradicted by its digest."""

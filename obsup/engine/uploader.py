@@ -19,7 +19,7 @@ from obsup.engine.receipt import with_receipt
 from obsup.engine.sender import OwnCrew, Sender
 from obsup.engine.stop import StopSignal
 from obsup.engine.task import Task
-from obsup.errors import Busy, SourceChanged, Stopped
+from obsup.errors import Busy, SourceChanged, Stopped, UploadGone
 from obsup.local.checkpoint import Checkpoint
 from obsup.local.lock import UploadLock
 from obsup.local.source import Gate, check_readable, stat_at_rest
@@ -143,7 +143,9 @@ class Uploader:
                 stat = stat_at_rest(self._task.source)
         raise AssertionError("the last round returns or raises")
 
-    def _send_in_parts(self, found: Checkpoint | None, stat: SourceStat, plan: Plan) -> Result:
+    def _send_in_parts(
+        self, found: Checkpoint | None, stat: SourceStat, plan: Plan, *, is_again: bool = False
+    ) -> Result:
         # Here, and not above: what fits one request need not wait for it.
         from obsup.engine.ground import stand
         from obsup.engine.rounds import Rounds
@@ -151,8 +153,14 @@ class Uploader:
         ground = stand(self._task, found, stat, plan)
         ledger, plan, finished = ground.ledger, ground.plan, ground.finished
         announce(self._tally, plan, ledger.receipts)
-        if finished is None:
-            finished, plan = Rounds(self._task, self._tally, self._sender).run(ledger, plan)
+        try:
+            if finished is None:
+                finished, plan = Rounds(self._task, self._tally, self._sender).run(ledger, plan)
+        except UploadGone:
+            # Some stores forget a whole upload after one bad part: it is begun again, but once.
+            if is_again:
+                raise
+            return self._send_in_parts(ledger.checkpoint, stat, plan, is_again=True)
         ledger.remove()
         return self._result(ledger.upload, plan, finished)
 

@@ -75,13 +75,16 @@ def test_idle_connections_that_are_closed_cost_nothing(store: Sandbox, make_file
 
 
 def test_upload_that_the_store_forgot_is_begun_again(store: Sandbox, make_file: MakeFile) -> None:
-    """rclone and gofakes3 forget the whole upload after one bad part; the same call again sends all of it."""
+    """rclone and gofakes3 forget the whole upload after one bad part: once that is mended, twice it is said."""
     source = make_file(300_000)
     store.add_fault("forget-upload,op=part,part=2")
+    assert upload(store, source).verified == "etag"
+    store.add_fault("forget-upload,op=part,part=2,times=always")
     with pytest.raises(UploadGone) as caught:
         upload(store, source)
     assert caught.value.refusal is not None
     assert caught.value.refusal.code == "NoSuchUpload"
+    store.clear_faults()
     assert upload(store, source).verified == "etag"
     assert store.uploads() == []
 
@@ -89,7 +92,7 @@ def test_upload_that_the_store_forgot_is_begun_again(store: Sandbox, make_file: 
 def test_no_such_key_for_an_unknown_upload_is_a_forgotten_upload(store: Sandbox, make_file: MakeFile) -> None:
     """Other stores have another word for it."""
     source = make_file(300_000)
-    store.add_fault("error=404:NoSuchKey,op=part,part=2")
+    store.add_fault("error=404:NoSuchKey,op=part,part=2,times=2")
     with pytest.raises(UploadGone):
         upload(store, source)
     assert upload(store, source).verified == "etag"
