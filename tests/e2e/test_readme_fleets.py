@@ -1,0 +1,108 @@
+"""The examples of README.md under "Scripts and fleets" run as they are written."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import sys
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from obsup.sandbox import Sandbox
+from tests.pipes import Bash
+from tests.readme import README, block
+from tests.shell import Shell
+
+MakeFile = Callable[..., Path]
+PARTS = 5
+
+
+@pytest.fixture
+def bash(shell: Shell, tmp_path: Path) -> Bash:
+    """Bash with obsup in it."""
+    return Bash.beside(shell, tmp_path / "bin")
+
+
+@pytest.fixture
+def source(make_file: MakeFile) -> Path:
+    """The file of the examples."""
+    return make_file(1_600_000)
+
+
+def example(name: str) -> str:
+    """Return an example, which ends with the first command of it that fails."""
+    return "set -e\n" + block(README, f"fleet: {name}")
+
+
+def check(sandbox: Sandbox, source: Path) -> None:
+    """The object is the file, and each part was sent once."""
+    assert sandbox.object_path("bucket", "key").read_bytes() == source.read_bytes()
+    sent = Counter(r.part_number for r in sandbox.requests if r.operation == "part")
+    assert sent == Counter(range(1, PARTS + 1))
+    assert sandbox.uploads() == []
+
+
+def test_xargs(bash: Bash, sandbox: Sandbox, source: Path) -> None:
+    """On one machine, over one checkpoint."""
+    outcome = bash.run(example("xargs"))
+    assert outcome.code == 0, outcome.err
+    check(sandbox, source)
+
+
+def test_parallel(bash: Bash, sandbox: Sandbox, source: Path) -> None:
+    """GNU parallel is played by xargs where the machine has none."""
+    if shutil.which("parallel") is None:
+        bash.stand_in("parallel", 'shift 4; exec xargs -P 4 -I {} "$@"')
+    outcome = bash.run(example("parallel"))
+    assert outcome.code == 0, outcome.err
+    check(sandbox, source)
+
+
+def test_slurm(bash: Bash, sandbox: Sandbox, source: Path, tmp_path: Path) -> None:
+    """sbatch is played by a loop that gives each task its number, and a home of its own."""
+    (tmp_path / "part.sh").write_text(block(README, "fleet: part.sh"))
+    bash.stand_in(
+        "sbatch",
+        'test "$1 $2" = "--wait --array=1-5" || exit 64\n'
+        "shift 2\n"
+        "for task in 1 2 3 4 5; do\n"
+        '    HOME=$PWD/node$task SLURM_ARRAY_TASK_ID=$task sh "$@" || exit 1\n'
+        "done",
+    )
+    outcome = bash.run(example("slurm"))
+    assert outcome.code == 0, outcome.err
+    check(sandbox, source)
+
+
+def test_dask(bash: Bash, sandbox: Sandbox, source: Path) -> None:
+    """Scheduler and workers without keys; the port alone is another."""
+    bash.stand_in(
+        "dask",
+        f'unset AccessKeyID SecretAccessKey\nexec {sys.executable} -m dask "$@" --no-dashboard >>dask.log 2>&1',
+    )
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        port = held.getsockname()[1]
+    written = example("dask").replace("8786", str(port))
+    # Workers come when they come: as a user does, wait until the cluster is there.
+    ready = "until grep -q 'Registered to' dask.log; do sleep 0.1; done\nobsup upload"
+    outcome = bash.run("set -m\n" + written.replace("obsup upload", ready))
+    assert outcome.code == 0, outcome.err + (source.parent / "dask.log").read_text()
+    check(sandbox, source)
+
+
+@pytest.mark.mpi
+def test_mpi(bash: Bash, sandbox: Sandbox, source: Path) -> None:
+    """mpiexec puts its own folder first on the PATH of the ranks, and refuses root and more ranks than cores."""
+    mpiexec = shutil.which("mpiexec")
+    bash.stand_in(
+        "mpiexec",
+        'test "$1 $2 $3" = "-n 3 python3" || exit 64\n'
+        "shift 3\n"
+        f'exec {mpiexec} --allow-run-as-root --oversubscribe -n 3 {sys.executable} "$@"',
+    )
+    outcome = bash.run(example("mpi"))
+    assert outcome.code == 0, outcome.err
+    check(sandbox, source)
