@@ -145,7 +145,7 @@ def test_runs_that_overlap_do_not_meet(nights: Nights) -> None:
 def test_the_window_closes_in_the_middle(nights: Nights) -> None:
     """The run ends in time and is silent; the next hours send what is missing, and nothing else."""
     nights.dump(3)
-    nights.sandbox.add_fault("delay=40,op=part,part=3,times=2")
+    nights.sandbox.add_fault("delay=40,op=part,part=3")
     assert told(nights.hour(OBSUP_MAX_TIME="1s")) == SILENCE
     assert len(nights.parts_sent()) >= 2
     assert told(nights.hour()) == SILENCE
