@@ -26,11 +26,8 @@ from obsup.model import OpenUpload, Receipt, SourceStat, Stored, StoredPart, Upl
 from obsup.units import exact_size
 
 
-def check_same_order(task: Task, found: Checkpoint, asked: Plan | None) -> None:
-    """Raise WrongUsage where the checkpoint is about another upload than the one that is asked for now.
-
-    *asked* is the plan where the user asked for a split.
-    """
+def check_same_target(task: Task, found: Checkpoint) -> None:
+    """Raise WrongUsage where the checkpoint is about another target than the one that is asked for now."""
     target, path = task.order.target, task.checkpoint_path
     if found.upload.target != target:
         raise WrongUsage(
@@ -38,6 +35,14 @@ def check_same_order(task: Task, found: Checkpoint, asked: Plan | None) -> None:
             f"it is at {found.upload.target.endpoint}, not about {target} at {target.endpoint}",
             "name another file with --checkpoint",
         )
+
+
+def check_same_order(task: Task, found: Checkpoint, asked: Plan | None) -> None:
+    """Raise WrongUsage where the checkpoint is about another upload than the one that is asked for now.
+
+    *asked* is the plan where the user asked for a split.
+    """
+    check_same_target(task, found)
     again = "use the same options as before, or begin again with --restart"
     sizes = (found.part_size, found.enlarged_from)
     if asked is not None and asked.size == found.stat.size and asked.part_size not in sizes:
@@ -56,7 +61,8 @@ def check_same_order(task: Task, found: Checkpoint, asked: Plan | None) -> None:
 
 
 def give_up(task: Task, found: Checkpoint) -> None:
-    """Abort the recorded upload, as --restart says, and forget it."""
+    """Abort the recorded upload, as --restart says, and forget it. Raises WrongUsage for one of another target."""
+    check_same_target(task, found)
     upload_id = found.upload.upload_id or find_ours(task, frozenset(found.open_before))
     if upload_id is not None:
         abort_fully(task.store, replace(found.upload, upload_id=upload_id), task.stop.sleep)

@@ -170,6 +170,21 @@ def test_retried_parts_are_told_with_v(shell: Shell, sandbox: Sandbox, make_file
     assert stored(sandbox) == source.read_bytes()
 
 
+def test_restart_aborts_nothing_of_another_target(
+    shell: Shell, sandbox: Sandbox, make_file: MakeFile
+) -> None:
+    """A checkpoint that is named by mistake must not cost another upload its parts."""
+    make_file(1_000_000)
+    sandbox.add_fault("error=403:AccessDenied,op=part,part=5,times=always")
+    words = ("--parts", "5", "--checkpoint", "state.json")
+    assert shell.run("upload", "bigfile", "bucket/key", *words).code == 77
+    outcome = shell.run("upload", "bigfile", "bucket/other", *words, "--restart")
+    assert outcome.code == 2
+    assert "is about bucket/key" in outcome.err
+    assert "abort" not in operations(sandbox)
+    assert len(sandbox.uploads()) == 1
+
+
 def test_restart_aborts_the_recorded_upload(shell: Shell, sandbox: Sandbox, make_file: MakeFile) -> None:
     """Only abort, --restart and gc ever abort."""
     make_file(1_000_000)
