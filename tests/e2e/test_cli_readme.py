@@ -20,6 +20,7 @@ RUN_BY = {
     "Every day": "tests/e2e/test_cli_readme.py",
     "Streams": "tests/e2e/test_streams_readme.py",
     "Cron": "tests/e2e/test_cli_cron.py",
+    "Scripts and fleets": "tests/e2e/test_readme_fleets.py",
 }
 ROOT = README.parent
 
