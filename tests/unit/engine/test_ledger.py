@@ -7,9 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from pyfakefs.fake_filesystem import FakeFilesystem
 
 from obsup import events
-from obsup.engine.ledger import MIN_INTERVAL_S, WRITING_SHARE, Ledger
+from obsup.engine.ledger import MIN_INTERVAL_S, NEWS_SHARE, WRITING_SHARE, Ledger
 from obsup.local import checkpoint as checkpoints
 from obsup.local.checkpoint import Checkpoint
 from obsup.model import Receipt, SourceStat, Target, Upload
@@ -55,6 +56,24 @@ def test_writes_are_coalesced(tmp_path: Path) -> None:
     assert len(recorded(path)) >= 90
     ledger.settle()
     assert recorded(path) == list(range(1, 101))
+
+
+def test_parts_that_come_slowly_are_not_a_rewrite_each(fs: FakeFilesystem) -> None:
+    """The work of all writes grows with the parts, not with their square; the record lags by a fiftieth at most."""
+    path, clock, parts = Path("/checkpoint"), Clock(), 3000
+    ledger = Ledger(MEANT, path, monotonic=clock)
+    seen, lines, behind = 0, 0, 0
+    for number in range(1, parts + 1):
+        clock.now_s += 100 * MIN_INTERVAL_S
+        ledger.add(Receipt(number, 1, "etag"))
+        if path.stat().st_ino != seen:
+            seen, behind = path.stat().st_ino, 0
+            lines += number
+        else:
+            behind += 1
+            assert behind <= NEWS_SHARE * number
+    assert lines <= 1.1 * parts / NEWS_SHARE
+    assert fs.exists(path)
 
 
 def test_a_slow_disk_is_written_to_less_often(tmp_path: Path) -> None:
