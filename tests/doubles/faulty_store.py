@@ -1,0 +1,99 @@
+"""An ObjectStore that fails, or in which the process ends, at chosen calls, before or after the work is done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TypeVar
+
+from obsup.errors import LineError, Refusal, StoreError
+from obsup.model import ObjectInfo, ObjectPage, OpenUpload, Stored, StoredPart, Target, Upload
+from obsup.store.store import ObjectStore, OpenBody
+
+T = TypeVar("T")
+
+KINDS = ("crash", "crash-after", "reset", "reset-after", "500", "500-after", "503", "403", "400-late")
+
+
+class Crash(BaseException):
+    """The end of the process, as far as one process can play it."""
+
+
+class FaultyStore:
+    """Passes calls on to *inner*; *faults* says which of them, counted from 1, end how. *crash* is told before one."""
+
+    def __init__(self, inner: ObjectStore, faults: Mapping[int, str], crash: Callable[[], None]) -> None:
+        self.dialect = inner.dialect
+        self.calls = 0
+        self._inner = inner
+        self._faults = faults
+        self._crash = crash
+
+    def _do(self, operation: str, call: Callable[[], T]) -> T:
+        self.calls += 1
+        kind = self._faults.get(self.calls, "")
+        if not kind or kind.endswith("-after"):
+            done = call()
+            if not kind:
+                return done
+        if kind.startswith("crash"):
+            self._crash()
+            raise Crash
+        if kind.startswith("reset"):
+            raise LineError("reset", "the connection was reset", sent=True)
+        status, code = {
+            "500": (500, "InternalError"),
+            "500-after": (500, "InternalError"),
+            "503": (503, "SlowDown"),
+            "403": (403, "AccessDenied"),
+            "400-late": (400, "RequestTimeout"),
+        }[kind]
+        raise StoreError(Refusal(operation, "bucket/key", status, code))
+
+    def initiate(self, target: Target, headers: Mapping[str, str]) -> str:
+        return self._do("initiate", lambda: self._inner.initiate(target, headers))
+
+    def upload_part(
+        self, upload: Upload, part_number: int, open_body: OpenBody, *, content_md5: str | None = None
+    ) -> Stored:
+        return self._do(
+            "part", lambda: self._inner.upload_part(upload, part_number, open_body, content_md5=content_md5)
+        )
+
+    def copy_part(
+        self, upload: Upload, part_number: int, source: str, *, byte_range: tuple[int, int] | None = None
+    ) -> Stored:
+        return self._do(
+            "copy", lambda: self._inner.copy_part(upload, part_number, source, byte_range=byte_range)
+        )
+
+    def complete(
+        self, upload: Upload, parts: Sequence[tuple[int, str]], headers: Mapping[str, str]
+    ) -> Stored:
+        return self._do("complete", lambda: self._inner.complete(upload, parts, headers))
+
+    def abort(self, upload: Upload) -> None:
+        return self._do("abort", lambda: self._inner.abort(upload))
+
+    def list_parts(self, upload: Upload) -> Iterator[StoredPart]:
+        return iter(self._do("parts", lambda: list(self._inner.list_parts(upload))))
+
+    def list_uploads(self, bucket: str, prefix: str) -> Iterator[OpenUpload]:
+        return iter(self._do("uploads", lambda: list(self._inner.list_uploads(bucket, prefix))))
+
+    def list_objects(self, bucket: str, prefix: str, marker: str) -> ObjectPage:
+        return self._do("list", lambda: self._inner.list_objects(bucket, prefix, marker))
+
+    def put_object(
+        self,
+        target: Target,
+        open_body: OpenBody,
+        headers: Mapping[str, str],
+        *,
+        content_md5: str | None = None,
+    ) -> Stored:
+        return self._do(
+            "put", lambda: self._inner.put_object(target, open_body, headers, content_md5=content_md5)
+        )
+
+    def head_object(self, target: Target) -> ObjectInfo | None:
+        return self._do("head", lambda: self._inner.head_object(target))
