@@ -59,6 +59,10 @@ def upload(sources: tuple[str, ...], target: str, *, from_command: bool, dry_run
 
         return run_command(place, command, values)
     if len(sources) > 1 or values["recursive"] or values["from_list"]:
+        if dry_run:
+            raise click.UsageError(
+                "--dry-run plans one SOURCE. Of many, nothing is planned before it is sent."
+            )
         from obsup.cli.batch import run_batch
 
         return run_batch(sources, target, values)

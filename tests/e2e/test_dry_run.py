@@ -39,6 +39,15 @@ def test_what_is_recorded_is_said(shell: Shell, sandbox: Sandbox, make_file: Mak
     assert "4 parts are recorded" in shell.run(*words, "--dry-run").out
 
 
+def test_many_sources_are_refused_and_not_sent(shell: Shell, sandbox: Sandbox, make_file: MakeFile) -> None:
+    """What cannot be planned must not be uploaded instead."""
+    make_file(1000)
+    make_file(1000, name="other")
+    assert shell.run("upload", "bigfile", "other", "bucket/", "--dry-run").code == 2
+    assert shell.run("upload", "-r", ".", "bucket/", "--dry-run").code == 2
+    assert sandbox.requests == []
+
+
 def test_a_command_is_not_run(shell: Shell, sandbox: Sandbox) -> None:
     """Nor is standard input read."""
     outcome = shell.run("upload", "--from-command", "--dry-run", "bucket/key", "--", "touch", "made")
