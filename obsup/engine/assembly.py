@@ -64,6 +64,7 @@ class Assembly:
             return self._complete(recalled)
 
     def _complete(self, recalled: Recalled) -> Result:
+        recalled.check_of_file()
         stat = self._look_at_source(recalled)
         try:
             listed = list(self._task.store.list_parts(recalled.upload))

@@ -38,6 +38,15 @@ class Recalled:
     checkpoint: Checkpoint | None = None
     path: Path | None = None
 
+    def check_of_file(self) -> None:
+        """Raise WrongUsage for the upload of a stream: only who reads the stream knows where it ends."""
+        if self.checkpoint is not None and not Path(self.checkpoint.source).is_absolute():
+            raise WrongUsage(
+                f"the upload of {self.upload.target} was begun from a stream",
+                "its parts are known only to who reads the stream, and so is its end",
+                "end it with the same obsup upload, or give it up with obsup abort",
+            )
+
     def forget(self) -> None:
         """Remove the checkpoint and the memory of the upload: it is completed or given up."""
         if self.path is not None:

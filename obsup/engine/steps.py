@@ -55,6 +55,7 @@ def send_one(task: Task, mention: Mention, number: int, cut: Cut) -> tuple[Uploa
     part that is not there, SourceChanged, Busy while an ``upload``, ``complete`` or ``abort`` holds the upload.
     """
     recalled = demand(mention)
+    recalled.check_of_file()
     path = task.source
     seen = stat_source(path)
     if recalled.checkpoint is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -289,3 +290,15 @@ def test_ten_thousand_gaps_are_told_in_one_line(inside: Inside, sandbox: Sandbox
     outcome = inside.run("complete", "bucket/key", "--upload-id", upload_id, "--parts", "10000")
     assert "parts 2-10000 are missing" in outcome.err
     assert time.process_time() - began < 5
+
+
+def test_a_stream_is_not_ended_by_hand(inside: Inside, sandbox: Sandbox, source: Path, begun: str) -> None:
+    """Whoever has its checkpoint does not know whether all of it came."""
+    [path] = source.parent.glob("*.obsup.json")
+    found = checkpoints.load(path)
+    assert found is not None
+    checkpoints.save(path, replace(found, source="command:0123abcd"))
+    for words in (("part", source, "bucket/key", "--part-number", "1"), ("complete", source, "bucket/key")):
+        outcome = inside.run(*words)
+        assert (outcome.code, "was begun from a stream" in outcome.err) == (2, True)
+    assert len(sandbox.uploads()) == 1

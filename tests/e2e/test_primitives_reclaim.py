@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from obsup.engine.reclaim import abort_fully
 from obsup.errors import NotFinished, UploadGone
+from obsup.local import checkpoint as checkpoints
 from obsup.local import registry
 from obsup.local.lock import UploadLock
 from obsup.model import StoredPart, Target, Upload
@@ -200,19 +202,22 @@ def test_gc_goes_on_after_one_that_the_store_refuses(inside: Inside, sandbox: Sa
     assert [one.key for one in sandbox.uploads()] == ["three"]
 
 
-def test_gc_leaves_the_checkpoint_of_another_upload(inside: Inside, sandbox: Sandbox, source: Path) -> None:
-    """A file that was begun again meanwhile is not what is stale."""
+@pytest.mark.parametrize("there", ["another upload's", "damaged"])
+def test_gc_leaves_a_checkpoint_that_is_not_the_uploads(
+    inside: Inside, sandbox: Sandbox, source: Path, there: str
+) -> None:
+    """What took its place meanwhile is not what is stale."""
     inside.run("init", source, "bucket/key", "--parts", "5")
     [path] = source.parent.glob("*.obsup.json")
-    stale = path.read_bytes()
-    path.unlink()
-    fresh = inside.run("init", source, "bucket/key", "--parts", "4")
-    assert fresh.code == 0
-    now = path.read_bytes()
-    path.write_bytes(b"not mine")
-    inside.run("gc", "bucket", "--older-than", "0s")
-    assert (path.read_bytes(), sandbox.uploads()) == (b"not mine", [])
-    assert stale != now
+    found = checkpoints.load(path)
+    assert found is not None
+    if there == "damaged":
+        path.write_bytes(b"not mine")
+    else:
+        checkpoints.save(path, replace(found, upload=replace(found.upload, upload_id="another")))
+    kept = path.read_bytes()
+    assert inside.run("gc", "bucket", "--older-than", "0s").code == 0
+    assert (path.read_bytes(), sandbox.uploads()) == (kept, [])
 
 
 def test_restart_gives_up_as_abort_does(inside: Inside, sandbox: Sandbox, source: Path) -> None:

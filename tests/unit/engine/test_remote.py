@@ -10,18 +10,21 @@ from pathlib import Path
 
 import pytest
 
+from obsup.dialects.addressing import locate
+from obsup.dialects.registry import find_dialect
 from obsup.engine import remote as remote_module
 from obsup.engine.connect import StoreSettings
 from obsup.engine.remote import RemoteJob, check_same_file, run_remote
 from obsup.engine.worker import PartJob, Proving
-from obsup.errors import Denied, SourceChanged, SourceUnreadable
-from obsup.local.source import stat_source
+from obsup.errors import Denied, SourceChanged, SourceUnreadable, StoreError
+from obsup.local.source import PartBody, stat_source
 from obsup.model import Credentials, Part, Target, Upload
 from obsup.sandbox import Sandbox
 from obsup.store.call import Location
 from obsup.store.clock import ServerClock
-from obsup.store.presigned import PartSigner
+from obsup.store.presigned import PartSigner, PresignedPart, PresignedStore
 from obsup.store.route import Route
+from obsup.store.transport import Answer
 
 MakeFile = Callable[..., Path]
 
@@ -140,3 +143,20 @@ def test_a_worker_with_a_signed_url_needs_no_keys(sandbox: Sandbox, job: PartJob
     broken = replace(signed, query=signed.query[:-1])
     with pytest.raises(Denied):
         run_remote(RemoteJob(job, where, broken))
+
+
+class Redirecting:
+    """A line whose other end repeats the URL in a redirect."""
+
+    def exchange(self, *_words: object, **_more: object) -> Answer:
+        """Answer at once."""
+        return Answer(307, {"location": "https://elsewhere/bucket/key?Signature=SECRET"}, b"")
+
+
+def test_a_redirect_does_not_tell_the_signed_url(sandbox: Sandbox, job: PartJob) -> None:
+    """What a store refuses travels to the driver, and is printed there."""
+    presigned = PresignedPart(locate(sandbox.endpoint, "bucket", "key", "path"), (("Signature", "SECRET"),))
+    store = PresignedStore(find_dialect("obs"), Redirecting(), presigned)  # type: ignore[arg-type]
+    with pytest.raises(StoreError) as caught:
+        store.upload_part(job.upload, 1, lambda: PartBody(Path(job.path), job.part))
+    assert "SECRET" not in repr(caught.value.refusal)

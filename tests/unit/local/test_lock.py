@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import signal
 import subprocess
 import sys
@@ -64,6 +65,26 @@ def test_a_lock_on_a_removed_file_is_none(tmp_path: Path) -> None:
     second.free()
     assert third.take()
     third.free()
+
+
+def test_a_file_replaced_between_open_and_lock_is_not_locked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lock would be on a file that nobody can open any more, and two would hold the upload."""
+    path = tmp_path / "file"
+    flock = fcntl.flock
+
+    def race(descriptor: int, kind: int) -> None:
+        path.unlink()
+        path.touch()
+        flock(descriptor, kind)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("fcntl.flock", race)
+        assert not FileHold(path).take()
+    hold = FileHold(path)
+    assert hold.take()
+    hold.free()
 
 
 def test_a_killed_holder_holds_nothing(home: Path) -> None:
