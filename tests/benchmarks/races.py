@@ -1,0 +1,158 @@
+"""The races: who uploads what to which sink, how often, and in turn."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median as middle
+
+from tests.benchmarks import cost
+from tests.benchmarks.cost import Cost, Failed
+from tests.benchmarks.drivers import Job
+from tests.benchmarks.peers import OBSUP, Peer, Way
+from tests.benchmarks.results import LineRow, Row, SizeRow, StartRow
+from tests.benchmarks.sinks import Sinks, serve
+from tests.benchmarks.sources import MIB, Source, make_random, make_sparse
+
+JOBS = 5
+GIB = 1024 * MIB
+
+
+@dataclass(frozen=True)
+class Ground:
+    """Where races are held: a folder for files, the sinks, the environments by peer, and how often each one runs."""
+
+    folder: Path
+    sinks: Sinks
+    homes: dict[str, Path]
+    runs: int
+    say: Callable[[str], None] = print
+
+    @property
+    def protocols(self) -> list[str]:
+        """What the sink speaks here."""
+        return ["http", "https"] if self.sinks.certificate else ["http"]
+
+
+def once(
+    ground: Ground, peer: Peer, way: Way, source: Source, *, https: bool, rate: float, jobs: int
+) -> tuple[Cost, int]:
+    """Return what one upload costs, and the most bodies that the sink received at once. Raises Failed."""
+    with serve(ground.sinks, source.digests, https=https, rate=rate) as sink:
+        ca = str(ground.sinks.certificate) if https else None
+        job = Job(sink.endpoint, str(source.path), source.part_size, jobs, way.hashed, ca)
+        call = way.call(ground.homes[peer.name], job)
+        with tempfile.TemporaryDirectory(dir=ground.folder) as home:
+            # A home of its own, so that nothing of this machine's is read, and bytecode as an installation has it.
+            environ = {"HOME": home, "PYTHONPATH": "", "PYTHONDONTWRITEBYTECODE": "", **call.environ}
+            spent = cost.measure(call.command, environ=environ, folder=Path(home), log=ground.folder / "log")
+    return spent, sink.at_once
+
+
+def race(ground: Ground, peers: Sequence[Peer], size: int, part_size: int) -> list[Row]:
+    """Have every way of every peer upload the same file over each protocol: in turn, as many rounds as wanted."""
+    source = make_random(ground.folder, size, part_size)
+    entries = [(peer, way) for peer in peers for way in peer.ways]
+    rows = {way.title: Row(way.title, peer.name, way.hashed) for peer, way in entries}
+    for protocol in ground.protocols:
+        spent: dict[str, list[Cost]] = {}
+        for turn in range(ground.runs):
+            for peer, way in entries:
+                if protocol in rows[way.title].failures:
+                    continue
+                try:
+                    one, _ = once(ground, peer, way, source, https=protocol == "https", rate=0, jobs=JOBS)
+                except Failed as exc:
+                    rows[way.title].failures[protocol] = str(exc)
+                    ground.say(f"{protocol} {way.title}: {exc}")
+                    continue
+                spent.setdefault(way.title, []).append(one)
+                ground.say(
+                    f"{protocol} {turn + 1} {way.title}: {one.cpu_s * GIB / size:.2f} CPU s/GiB, {one.wall_s:.1f} s"
+                )
+        for title, costs in spent.items():
+            rows[title].costs[protocol] = cost.median(costs)
+    return list(rows.values())
+
+
+def race_on_line(
+    ground: Ground, peers: Sequence[Peer], size: int, part_size: int, rate: int
+) -> list[LineRow]:
+    """Have one way of every peer upload over a line that grants each connection *rate*, and obsup by two."""
+    source = make_random(ground.folder, size, part_size)
+    entries = [(peer, peer.ways[0], peer.ways[0].title, JOBS) for peer in peers]
+    if OBSUP in peers:
+        entries.insert(0, (OBSUP, OBSUP.ways[0], "obsup --jobs auto (the default)", 0))
+        entries[1] = (OBSUP, OBSUP.ways[0], "obsup --jobs 5", JOBS)
+    found: dict[str, list[tuple[Cost, int]]] = {}
+    for turn in range(ground.runs):
+        for peer, way, title, jobs in entries:
+            try:
+                found.setdefault(title, []).append(
+                    once(ground, peer, way, source, https=False, rate=rate, jobs=jobs)
+                )
+                ground.say(f"line {turn + 1} {title}: {found[title][-1][0].wall_s:.1f} s")
+            except Failed as exc:
+                ground.say(f"line {title}: {exc}")
+    return [
+        LineRow(title, cost.median([one for one, _ in costs]), max(count for _, count in costs))
+        for title, costs in found.items()
+        if costs
+    ]
+
+
+def climb_sizes(ground: Ground, sizes: Iterable[int], parts: Iterable[int], total: int) -> list[SizeRow]:
+    """Measure obsup against the size of the source, and against the number of parts of *total* bytes."""
+    plans = [(size, 16 * MIB) for size in sizes]
+    plans += [(total, -(-total // count)) for count in parts]
+    rows = []
+    for size, part_size in plans:
+        for way in OBSUP.ways[:2]:
+            source = make_sparse(ground.folder, size, part_size)
+            runs = ground.runs if size <= 4 * GIB else 1
+            costs = [once(ground, OBSUP, way, source, https=False, rate=0, jobs=JOBS)[0] for _ in range(runs)]
+            rows.append(SizeRow(size, source.parts, way.hashed, cost.median(costs)))
+            ground.say(f"{size / MIB:.0f} MiB in {source.parts} parts: {rows[-1].cost}")
+            source.path.unlink()
+    return rows
+
+
+def start(ground: Ground, runs: int = 15) -> list[StartRow]:
+    """Measure commands that are over soon against a bare interpreter of the same environment, in turn."""
+    home = ground.homes[OBSUP.name]
+    source = make_random(ground.folder, MIB, MIB)
+    text = source.digests.read_text()
+    md5, crc = text.splitlines()[0].split()[1:]
+    source.digests.write_text(f"{text}put {md5} {crc}\n")
+    obsup = str(home / "bin" / "obsup")
+    commands = {
+        "a bare interpreter (`python -c pass`)": [str(home / "bin" / "python"), "-c", "pass"],
+        "`obsup --version`": [obsup, "--version"],
+        "`obsup --help`": [obsup, "--help"],
+        "`obsup upload`, 1 MiB to a local server": [obsup, "upload", str(source.path), "bucket/key"],
+    }
+    spent: dict[str, list[float]] = {}
+    with serve(ground.sinks, source.digests) as sink:
+        keys = {"AccessKeyID": "access", "SecretAccessKey": "secret", "OBSUP_ENDPOINT": sink.endpoint}
+        environ = {**keys, "PYTHONPATH": "", "PYTHONDONTWRITEBYTECODE": "", "HOME": str(ground.folder)}
+        for _ in range(runs):
+            for title, command in commands.items():
+                one = cost.measure(command, environ=environ, folder=ground.folder, log=ground.folder / "log")
+                spent.setdefault(title, []).append(one.cpu_s)
+    bare = middle(next(iter(spent.values())))
+    return [StartRow(title, middle(costs), middle(costs) / bare) for title, costs in spent.items()]
+
+
+def machine() -> str:
+    """Return what this machine is, in a few words."""
+    known = Path("/proc/cpuinfo")
+    lines = known.read_text().splitlines() if known.exists() else []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    model = models[0] if models else "an unknown CPU"
+    kernel = subprocess.run(["uname", "-sr"], capture_output=True, text=True, check=False).stdout.strip()
+    return f"{model}, {os.cpu_count()} cores, {kernel}, Python {sys.version.split()[0]}"

@@ -1,0 +1,76 @@
+"""Files to upload, and the digests that a true store would answer for them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from fastcrc import crc64
+
+from obsup.local.digest import combine_crc64
+
+MIB = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file, its size, the size of its parts (all bytes), and the file with the digests that the sink answers."""
+
+    path: Path
+    size: int
+    part_size: int
+    digests: Path
+
+    @property
+    def parts(self) -> int:
+        """How many parts it has."""
+        return max(1, -(-self.size // self.part_size))
+
+
+def make_random(folder: Path, size: int, part_size: int) -> Source:
+    """Return a file of random bytes, made where it is not there yet."""
+    path = folder / f"random-{size}"
+    if not path.exists() or path.stat().st_size != size:
+        chance = random.Random(size)
+        with path.open("wb") as file:
+            for begin in range(0, size, MIB):
+                file.write(chance.randbytes(min(MIB, size - begin)))
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        return _with_digests(path, size, part_size, lambda at, count: os.pread(descriptor, count, at))
+    finally:
+        os.close(descriptor)
+
+
+def make_sparse(folder: Path, size: int, part_size: int) -> Source:
+    """Return a file that is one hole: it takes no disk, and reads as zeros."""
+    path = folder / f"sparse-{size}"
+    with path.open("wb") as file:
+        file.truncate(size)
+    zeros = bytes(max(1, min(part_size, size)))
+    return _with_digests(path, size, part_size, lambda _at, count: zeros[:count])
+
+
+def _with_digests(path: Path, size: int, part_size: int, read: Callable[[int, int], bytes]) -> Source:
+    """Write what the sink is to answer: see sink.c."""
+    lines, md5s, whole = [], [], 0
+    known: dict[int, tuple[str, int]] = {}
+    is_sparse = path.name.startswith("sparse")
+    for number, begin in enumerate(range(0, max(size, 1), part_size), 1):
+        count = min(part_size, size - begin)
+        if not is_sparse or count not in known:
+            data = read(begin, count)
+            known[count] = hashlib.md5(data, usedforsecurity=False).hexdigest(), crc64.xz(data)
+        md5, crc = known[count]
+        whole = combine_crc64(whole, crc, count) if number > 1 else crc
+        md5s.append(bytes.fromhex(md5))
+        lines.append(f"{number} {md5} {crc}")
+    etag = f"{hashlib.md5(b''.join(md5s), usedforsecurity=False).hexdigest()}-{len(md5s)}"
+    lines.append(f"object {size} {etag} {whole}")
+    digests = path.with_name(f"{path.name}-{part_size}.digests")
+    digests.write_text("\n".join(lines) + "\n")
+    return Source(path, size, part_size, digests)
