@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -98,14 +99,31 @@ def test_one_that_will_not_end_is_killed(tmp_path: Path) -> None:
         producer.is_finished(0.0)
 
 
+CLEANS_UP = """
+import os, pathlib, signal, sys, time
+folder = pathlib.Path(sys.argv[1])
+def clean_up(*_):
+    time.sleep(0.3)
+    (folder / "end").write_text("clean")
+    os._exit(0)
+signal.signal(signal.SIGINT, clean_up)
+signal.signal(signal.SIGTERM, lambda *_: os._exit(9))
+(folder / "ready").touch()
+while True:
+    time.sleep(0.05)
+"""
+
+
 def test_one_that_was_told_is_given_its_time(tmp_path: Path) -> None:
-    """A signal that was handed on is not followed by another: the command may clean up."""
-    script = f"trap 'sleep 0.3; echo clean > {tmp_path}/end; exit 0' INT; trap 'exit 9' TERM; touch {tmp_path}/ready"
-    producer = run("sh", "-c", f"{script}; while :; do sleep 0.05; done")
+    """A signal that was handed on is not followed by another: the command may clean up.
+
+    No shell: one that was begun with SIGINT ignored, as behind an &, cannot trap it.
+    """
+    producer = run(sys.executable, "-c", CLEANS_UP, str(tmp_path))
     wait_for((tmp_path / "ready").exists)
     producer.signal(signal.SIGINT)
     producer.close()
-    assert (tmp_path / "end").read_text() == "clean\n"
+    assert (tmp_path / "end").read_text() == "clean"
 
 
 def test_a_command_is_known_by_all_its_words() -> None:
