@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import statistics
 import subprocess
-import time
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+METER = Path(__file__).with_name("meter.py")
 
 
 @dataclass(frozen=True)
@@ -26,23 +28,28 @@ class Failed(Exception):
 
 def measure(command: Sequence[str], *, environ: Mapping[str, str], folder: Path, log: Path) -> Cost:
     """Run *command* to its end in *folder* and return its cost. Raises Failed, with what it said last."""
+    used = log.with_suffix(".used")
+    used.unlink(missing_ok=True)
+    # -I -S: as small as an interpreter can be.
+    meter = [sys.executable, "-I", "-S", str(METER), str(used), *command]
     with log.open("w") as output:
-        begun = time.monotonic()
-        process = subprocess.Popen(
-            command,
+        subprocess.run(
+            meter,
             env={**os.environ, **environ},
             cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
+            check=False,
         )
-        _, status, usage = os.wait4(process.pid, 0)
-        wall_s = time.monotonic() - begun
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        said = log.read_text(errors="replace").strip().splitlines()
-        raise Failed(f"exit {process.returncode}: {said[-1] if said else 'nothing said'}")
-    return Cost(usage.ru_utime + usage.ru_stime, wall_s, usage.ru_maxrss * 1024)
+    said = log.read_text(errors="replace").strip().splitlines()
+    last = said[-1] if said else "nothing said"
+    if not used.exists():
+        raise Failed(f"did not start: {last}")
+    code, cpu_s, wall_s, peak_kib = used.read_text().split()
+    if int(code):
+        raise Failed(f"exit {code}: {last}")
+    return Cost(float(cpu_s), float(wall_s), int(peak_kib) * 1024)
 
 
 def median(costs: Sequence[Cost]) -> Cost:

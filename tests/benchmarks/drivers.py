@@ -32,7 +32,7 @@ def boto3(job: Job) -> None:
     from botocore.config import Config
 
     config = Config(
-        s3={"addressing_style": "path"},
+        s3={"addressing_style": "path", "payload_signing_enabled": False},
         request_checksum_calculation="when_supported" if job.hashed else "when_required",
     )
     keys = {"aws_access_key_id": "access", "aws_secret_access_key": "secret", "region_name": "us-east-1"}
@@ -105,7 +105,6 @@ def obstore(job: Job) -> None:
     from obstore.store import S3Store
 
     options = {"allow_http": True, "allow_invalid_certificates": True}
-    config = {"checksum_algorithm": "sha256"} if job.hashed else {}
     store = S3Store(
         "bucket",
         endpoint=job.endpoint,
@@ -114,7 +113,7 @@ def obstore(job: Job) -> None:
         region="us-east-1",
         virtual_hosted_style_request=False,
         client_options=options,
-        config=config,
+        unsigned_payload=not job.hashed,
     )
     file = Path(job.file)
     obstore.put(store, "key", file, use_multipart=True, chunk_size=job.part_size, max_concurrency=job.jobs)

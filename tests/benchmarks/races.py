@@ -42,7 +42,10 @@ class Ground:
 def once(
     ground: Ground, peer: Peer, way: Way, source: Source, *, https: bool, rate: float, jobs: int
 ) -> tuple[Cost, int]:
-    """Return what one upload costs, and the most bodies that the sink received at once. Raises Failed."""
+    """Return what one upload costs, and the most bodies that the sink received at once.
+
+    Raises Failed, also where the sink did not receive the bytes of the source, once each.
+    """
     with serve(ground.sinks, source.digests, https=https, rate=rate) as sink:
         ca = str(ground.sinks.certificate) if https else None
         job = Job(sink.endpoint, str(source.path), source.part_size, jobs, way.hashed, ca)
@@ -51,6 +54,8 @@ def once(
             # A home of its own, so that nothing of this machine's is read, and bytecode as an installation has it.
             environ = {"HOME": home, "PYTHONPATH": "", "PYTHONDONTWRITEBYTECODE": "", **call.environ}
             spent = cost.measure(call.command, environ=environ, folder=Path(home), log=ground.folder / "log")
+    if sink.content != source.size:
+        raise Failed(f"the sink received {sink.content} bytes of {source.size}")
     return spent, sink.at_once
 
 

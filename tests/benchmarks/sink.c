@@ -6,8 +6,8 @@
        PART-NUMBER MD5 CRC64        0 is every part that has no line of its own
        put MD5 CRC64                the whole object, sent in one request
        object SIZE ETAG CRC64       the object after Complete
-   --rate limits each connection, as routers and stores do. At SIGTERM it prints how many connections there were
-   and how many bodies it received at once at most.
+   --rate limits each connection, as routers and stores do. At SIGTERM it prints how many connections there were,
+   how many bodies it received at once at most, and how many bytes of content the PUTs brought in all.
 
    Built with -DTLS -lssl -lcrypto it speaks https where a certificate is given. */
 
@@ -38,6 +38,7 @@ static struct digest parts[PARTS_MAX], whole, object;
 static long long object_size;
 static double rate;
 static atomic_int connections, receiving, most;
+static atomic_llong content;
 static atomic_bool is_there;
 
 struct connection {
@@ -52,7 +53,7 @@ struct connection {
 
 struct request {
     char method[8], target[8192];
-    long long length;
+    long long length, decoded, content; /* decoded: what an aws-chunked body holds, -1 where it is none */
     bool chunked, wants_continue;
 };
 
@@ -136,13 +137,14 @@ static bool discard(struct connection *c, long long size) {
     return true;
 }
 
-static bool discard_chunks(struct connection *c) {
+static bool discard_chunks(struct connection *c, long long *received) {
     for (;;) {
         char *line = next_text(c, "\r\n");
         if (!line) return false;
         long long size = strtoll(line, NULL, 16);
         if (!size) break;
         if (!discard(c, size) || !next_text(c, "\r\n")) return false;
+        *received += size;
     }
     char *line;
     while ((line = next_text(c, "\r\n")) && *line) {}
@@ -152,20 +154,24 @@ static bool discard_chunks(struct connection *c) {
 static bool read_head(struct connection *c, struct request *r) {
     char *head = next_text(c, "\r\n\r\n");
     memset(r, 0, sizeof *r);
+    r->decoded = -1;
     if (!head || sscanf(head, "%7s %8191s", r->method, r->target) != 2) return false;
     for (char *line = strstr(head, "\r\n"); line; line = strstr(line, "\r\n")) {
         line += 2;
         if (!strncasecmp(line, "content-length:", 15)) r->length = atoll(line + 15);
+        if (!strncasecmp(line, "x-amz-decoded-content-length:", 29)) r->decoded = atoll(line + 29);
         if (!strncasecmp(line, "transfer-encoding:", 18)) r->chunked = strcasestr(line, "chunked") != NULL;
         if (!strncasecmp(line, "expect:", 7)) r->wants_continue = true;
     }
     return true;
 }
 
-static bool take_body(struct connection *c, const struct request *r) {
+static bool take_body(struct connection *c, struct request *r) {
     int at_once = atomic_fetch_add(&receiving, 1) + 1, seen = atomic_load(&most);
     while (at_once > seen && !atomic_compare_exchange_weak(&most, &seen, at_once)) {}
-    bool whole_body = r->chunked ? discard_chunks(c) : discard(c, r->length);
+    bool whole_body = r->chunked ? discard_chunks(c, &r->content) : discard(c, r->content = r->length);
+    if (r->decoded >= 0) r->content = r->decoded;
+    if (whole_body && !strcmp(r->method, "PUT")) atomic_fetch_add(&content, r->content);
     atomic_fetch_sub(&receiving, 1);
     return whole_body;
 }
@@ -177,7 +183,8 @@ static bool answer(struct connection *c, int status, const struct digest *d, con
     struct tm when;
     strftime(date, sizeof date, "%a, %d %b %Y %H:%M:%S GMT", gmtime_r(&seconds, &when));
     if (d && d->md5[0])
-        snprintf(digests, sizeof digests, "ETag: \"%s\"\r\nx-oss-hash-crc64ecma: %s\r\n", d->md5, d->crc64);
+        snprintf(digests, sizeof digests, "ETag: \"%s\"\r\nx-oss-hash-crc64ecma: %s\r\nx-amz-checksum-crc64ecma: %s\r\n",
+                 d->md5, d->crc64, d->crc64);
     bool is_head = !strcmp(method, "HEAD");
     long long length = is_head && d == &object ? object_size : (long long)strlen(body);
     int size = snprintf(text, sizeof text,
@@ -224,8 +231,8 @@ static bool serve(struct connection *c, const struct request *r) {
         return answer(c, 200, NULL, "<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>",
                       r->method);
     if (query && strstr(query, "uploadId="))
-        return answer(c, 200, NULL, "<ListPartsResult><IsTruncated>false</IsTruncated></ListPartsResult>",
-                      r->method);
+        return answer(c, 200, NULL, "<ListPartsResult><IsTruncated>false</IsTruncated>"
+                      "<NextPartNumberMarker>0</NextPartNumberMarker></ListPartsResult>", r->method);
     if (atomic_load(&is_there)) return answer(c, 200, &object, "", r->method);
     return answer(c, 404, NULL, "<Error><Code>NoSuchKey</Code><Message>none</Message></Error>", r->method);
 }
@@ -258,7 +265,8 @@ static void *talk(void *given) {
 static void report(int number) {
     (void)number;
     char text[128];
-    int size = snprintf(text, sizeof text, "connections %d at-once %d\n", atomic_load(&connections), atomic_load(&most));
+    int size = snprintf(text, sizeof text, "connections %d at-once %d content %lld\n", atomic_load(&connections),
+                        atomic_load(&most), atomic_load(&content));
     if (write(1, text, (size_t)size) < 0) _exit(1);
     _exit(0);
 }

@@ -25,11 +25,15 @@ class Sinks:
 
 @dataclass
 class Running:
-    """A sink that serves. ``at_once``: the most bodies that it received at once, known at its end."""
+    """A sink that serves, and what it has seen, known at its end.
+
+    ``at_once``: the most bodies that it received at once; ``content``: the bytes that all PUTs brought.
+    """
 
     endpoint: str
     connections: int = 0
     at_once: int = 0
+    content: int = 0
 
 
 def build(folder: Path) -> Sinks:
@@ -75,5 +79,5 @@ def serve(sinks: Sinks, digests: Path, *, https: bool = False, rate: float = 0) 
         finally:
             process.send_signal(signal.SIGTERM)
             said = process.stdout.read().split()
-            if len(said) == 4:
-                running.connections, running.at_once = int(said[1]), int(said[3])
+            if len(said) == 6:
+                running.connections, running.at_once, running.content = map(int, said[1::2])
