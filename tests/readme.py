@@ -7,7 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-CRON_PAGE = ROOT / "man" / "pages" / "obsup-cron.7.md"
+PAGES = ROOT / "man" / "pages"
+CRON_PAGE = PAGES / "obsup-cron.7.md"
+FLEETS_PAGE = PAGES / "obsup-fleets.7.md"
+PARAMETERS_PAGE = PAGES / "obsup-parameters.7.md"
+STREAMS_PAGE = PAGES / "obsup-streams.7.md"
 README = ROOT / "README.md"
 _BLOCK = re.compile(
     r"(?:^<!-- (?P<mark>[^\n]*?) -->\n)?^```(?P<kind>[a-z]+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL

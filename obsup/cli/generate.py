@@ -34,8 +34,9 @@ def generated(folder: Path) -> dict[Path, str]:
     """Return every generated file of the repository at *folder* with what belongs into it."""
     from obsup.cli.completion import scripts
     from obsup.cli.help import Commands
+    from obsup.cli.longpage import text_page
     from obsup.cli.main import cli
-    from obsup.cli.manpage import command_pages, text_page
+    from obsup.cli.manpage import command_pages
 
     assert isinstance(cli, Commands)
     longer = [text_page(path.stem, path.read_text()) for path in sorted(folder.glob("man/pages/*.md"))]

@@ -1,8 +1,7 @@
-"""The manual, made from the tree of commands: obsup(1), a page a command, and the longer pages of man/pages."""
+"""The manual, made from the tree of commands: obsup(1), and a page a command."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 import click
@@ -13,10 +12,9 @@ from obsup.cli.help import Command, Commands
 from obsup.cli.roff import Page, bold, escape, italic
 from obsup.frozen import frozen
 
-# Not today's: a page that changes every day cannot be compared with the one that is committed.
-DATE = "2026-11-21"
+# Those of section 7, made from man/pages.
+LONGER_PAGES = ("obsup-cron", "obsup-fleets", "obsup-parameters", "obsup-streams")
 SOURCE = f"obsup {__version__}"
-
 WORDS = (
     ("SOURCE", "a local file, or - for standard input"),
     (
@@ -91,7 +89,7 @@ def command_pages(cli: Commands) -> dict[str, str]:
 def _page(node: Node, nodes: list[Node]) -> str:
     story = node.command.story
     short = node.command.get_short_help_str(limit=100) if node.command.short_help else story.sentence
-    page = Page(node.name, 1, date=DATE, source=SOURCE, summary=short.rstrip("."))
+    page = Page(node.name, 1, source=SOURCE, summary=short.rstrip("."))
     ctx = _context(node, nodes[0].command)
     page.section("SYNOPSIS")
     page.raw(f"{bold(' '.join(node.words))} {escape(' '.join(node.command.collect_usage_pieces(ctx)))}")
@@ -108,11 +106,9 @@ def _page(node: Node, nodes: list[Node]) -> str:
         _write_words(page)
     _write_options(page, node.command, ctx)
     _write_common(page, story.examples)
-    page.section("SEE ALSO")
     near = [one for one in nodes if one.words[:-1] == node.words or node.words[:-1] == one.words]
     names = sorted({one.name for one in (*near, *nodes[:1]) if one.name != node.name})
-    manuals = [*(f"{bold(name)}(1)" for name in names), *(f"{bold(name)}(7)" for name in ("obsup-cron",))]
-    page.raw(", ".join(manuals))
+    page.see_also([*((name, 1) for name in names), *((name, 7) for name in LONGER_PAGES)])
     return page.text()
 
 
@@ -185,56 +181,3 @@ def _write_common(page: Page, examples: tuple[str, ...]) -> None:
         page.item(italic(name), meaning)
     page.section("EXAMPLES")
     page.example(examples)
-
-
-def text_page(name: str, text: str) -> tuple[str, str]:
-    """Return (file name, roff) of a longer page, written in a little Markdown.
-
-    *name* is ``obsup-cron.7``. The first line is ``# obsup-cron: what it is about``; then sections (``##``),
-    subsections (``###``), paragraphs, list items (``-``) and blocks between fences, shown as they are.
-    """
-    stem, _, section = name.rpartition(".")
-    heading, _, body = text.partition("\n")
-    page = Page(
-        stem, int(section), date=DATE, source=SOURCE, summary=heading.partition(": ")[2].strip().rstrip(".")
-    )
-    page.section("DESCRIPTION")
-    for block in _blocks(body):
-        if block.startswith("```"):
-            page.example(block.splitlines()[1:-1])
-        elif block.startswith("### "):
-            page.subsection(block[4:])
-        elif block.startswith("## "):
-            page.section(block[3:].upper())
-        elif block.startswith("- "):
-            for item in re.split(r"^- ", block, flags=re.MULTILINE)[1:]:
-                page.item(r"\(bu", _plain(item))
-        else:
-            page.paragraph(_plain(block))
-    return name, page.text()
-
-
-def _plain(text: str) -> str:
-    """Return Markdown prose without its marks."""
-    return re.sub(r"[`*]|<!--.*?-->", "", text).strip()
-
-
-def _blocks(body: str) -> Iterator[str]:
-    """Yield paragraphs and fenced blocks; comments are for other readers."""
-    lines: list[str] = []
-    is_fenced = False
-    for line in body.splitlines():
-        if line.startswith("<!--"):
-            continue
-        if line.startswith("```"):
-            is_fenced = not is_fenced
-        if line.strip() or is_fenced:
-            lines.append(line)
-        elif lines:
-            yield "\n".join(lines)
-            lines = []
-        if line.startswith(("```", "#")) and not is_fenced:
-            yield "\n".join(lines)
-            lines = []
-    if lines:
-        yield "\n".join(lines)

@@ -23,6 +23,8 @@ _ESCAPES = {
     "≥": r"\(>=",
 }
 WIDTH = 78
+# Not today's: a page that changes every day cannot be compared with the one that is committed.
+DATE = "2026-11-21"
 _OPTION = re.compile(r"(?<![\w-])(--[a-z][a-z0-9-]*|-[a-z]{1,2}(?![\w-]))")
 
 
@@ -61,10 +63,10 @@ def guard(line: str) -> str:
 class Page:
     """A page of section *section*, built piece by piece."""
 
-    def __init__(self, name: str, section: int, *, date: str, source: str, summary: str) -> None:
+    def __init__(self, name: str, section: int, *, source: str, summary: str) -> None:
         self._lines = [
             r".\" Generated: do not edit.",
-            f'.TH {escape(name.upper())} {section} {date} "{source}" "obsup manual"',
+            f'.TH {escape(name.upper())} {section} {DATE} "{source}" "obsup manual"',
             ".nh",
             ".ad l",
             ".SH NAME",
@@ -97,6 +99,11 @@ class Page:
         if not self._lines[-1].startswith((".SH", ".SS")):
             self._lines.append(".PP")
         self._lines += [".RS 4", ".EX", *(guard(escape(line)) for line in lines), ".EE", ".RE"]
+
+    def see_also(self, pages: Iterable[tuple[str, int]]) -> None:
+        """End the page with the names and sections of others."""
+        self.section("SEE ALSO")
+        self.raw(", ".join(f"{bold(name)}({section})" for name, section in pages))
 
     def text(self) -> str:
         """Return the page."""

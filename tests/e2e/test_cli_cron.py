@@ -242,10 +242,32 @@ def test_the_morning_look_finds_what_is_missing(nights: Nights) -> None:
     path.write_bytes(whole)
 
 
+def test_the_weekly_look_finds_and_removes_what_nobody_goes_on_with(nights: Nights) -> None:
+    """What is younger stays, and what is live; here a run of today that broke off is shown, and kept."""
+    nights.dump(13)
+    nights.sandbox.add_fault("reset,op=part,part=4,times=always")
+    assert told(nights.hour(OBSUP_RETRY_FOR="1s")) == SILENCE
+    nights.script.rename(nights.folder / "kept")
+    nights.script.write_text(block(CRON_PAGE, "weekly"))
+    outcome = nights.hour()
+    assert outcome.code == 0, outcome.err
+    assert [line.split("\t")[0] for line in outcome.out.splitlines()] == [f"nightly/{name}" for name in DUMPS]
+    nights.script.write_text(block(CRON_PAGE, "weekly").replace("14d", "0s"))
+    outcome = nights.hour()
+    assert outcome.code == 0, outcome.err
+    assert not nights.sandbox.uploads()
+    nights.sandbox.clear_faults()
+    (nights.folder / "kept").rename(nights.script)
+    assert told(nights.hour()) == SILENCE
+
+
 def test_the_crontab_is_one_that_cron_takes() -> None:
     """Five fields and a command; no percent sign that cron would take for a line break."""
-    setting, *lines = block(CRON_PAGE, "crontab").splitlines()
-    assert re.fullmatch(r"[A-Z]+=\S+", setting)
+    *settings, _, _ = lines = block(CRON_PAGE, "crontab").splitlines()
+    assert all(re.fullmatch(r"[A-Z]+=\S+", setting) for setting in settings)
+    lines = lines[len(settings) :]
+    # Cron's own PATH has no /usr/local/bin, where the page puts the script.
+    assert "PATH=/usr/local/bin:/usr/bin:/bin" in settings
     for line in lines:
         *fields, command = line.split(None, 5)
         assert all(re.fullmatch(r"[\d*/,-]+", field) for field in fields)
@@ -256,7 +278,7 @@ def test_the_timer_is_the_crontabs_twin() -> None:
     """The same hours, the same script; 75 is no failure; a night that was missed is made up for."""
     service = unit("obsup-nightly.service")
     timer = unit("obsup-nightly.timer")
-    line = block(CRON_PAGE, "crontab").splitlines()[1].split()
+    line = block(CRON_PAGE, "crontab").splitlines()[-2].split()
     first, last = (int(hour) for hour in line[1].split("-"))
     assert timer["Timer"]["OnCalendar"] == f"*-*-* {first:02}..{last:02}:{line[0]}"
     assert timer["Timer"]["Persistent"] == "true"

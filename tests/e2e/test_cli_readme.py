@@ -1,4 +1,4 @@
-"""Every command line of README.md is run by a test: those of every day here, the others where they belong."""
+"""Every command line of README.md and of the longer pages is run by a test: each where it belongs."""
 
 from __future__ import annotations
 
@@ -10,18 +10,23 @@ from collections.abc import Callable
 from pathlib import Path
 
 from obsup.sandbox import Sandbox
-from tests.readme import CRON_PAGE, README, blocks
+from tests.readme import CRON_PAGE, PAGES, README, blocks
 from tests.shell import Shell
 
 MakeFile = Callable[..., Path]
-# Where the blocks of a section are run: CI, this file, and the tests of streams and of cron.
+# Where the blocks of a section are run.
 RUN_BY = {
     "Try it": ".ci/run",
     "Every day": "tests/e2e/test_cli_readme.py",
-    "Streams": "tests/e2e/test_streams_readme.py",
     "Cron": "tests/e2e/test_cli_cron.py",
-    "Scripts and fleets": "tests/e2e/test_readme_fleets.py",
 }
+# And those of a page: each by its mark, or all of its kind.
+PAGE_RUN_BY = {
+    "obsup-cron.7.md": "tests/e2e/test_cli_cron.py",
+    "obsup-fleets.7.md": "tests/e2e/test_pages_fleets.py",
+    "obsup-streams.7.md": "tests/e2e/test_pages_streams.py",
+}
+SHELLS = ("sh", "cron", "console", "bash")
 ROOT = README.parent
 
 
@@ -33,7 +38,7 @@ def sections() -> dict[str, str]:
 
 def shell_blocks(text: str) -> list[str]:
     """The blocks of a section that are for a shell, or for cron."""
-    return re.findall(r"^```(?:sh|cron|console|bash)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    return re.findall(rf"^```(?:{'|'.join(SHELLS)})\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
 def test_every_section_with_commands_has_a_test_that_runs_them() -> None:
@@ -41,6 +46,17 @@ def test_every_section_with_commands_has_a_test_that_runs_them() -> None:
     with_commands = {title for title, text in sections().items() if shell_blocks(text)}
     assert with_commands == RUN_BY.keys()
     assert all((ROOT / path).is_file() for path in RUN_BY.values())
+
+
+def test_every_block_of_a_longer_page_has_a_test_that_runs_it() -> None:
+    """A page with commands names its test in PAGE_RUN_BY, and that test names the block, or its kind."""
+    with_commands = {page.name for page in PAGES.iterdir() if any(one.kind in SHELLS for one in blocks(page))}
+    assert with_commands == PAGE_RUN_BY.keys()
+    for name, path in PAGE_RUN_BY.items():
+        test = (ROOT / path).read_text()
+        for one in blocks(PAGES / name):
+            word = one.mark.removeprefix("fleet: ") or one.kind
+            assert one.kind not in SHELLS or f'"{word}"' in test, f"{name}: nobody runs {one}"
 
 
 def test_the_recipe_of_cron_is_that_of_its_page() -> None:

@@ -1,4 +1,4 @@
-"""Write the generated blocks of README.md: ``python -m tests.tools.write_readme``."""
+"""Write the generated blocks of README.md and man/pages: ``python -m tests.tools.write_readme``."""
 
 from __future__ import annotations
 
@@ -9,10 +9,8 @@ from obsup.cli.exits import EXIT_STATUSES
 from obsup.dialects.registry import find_dialect
 from obsup.engine.schedule import growing, parts_in_memory
 from obsup.units import format_size
-from tests.readme import CRON_PAGE, block, blocks
+from tests.readme import CRON_PAGE, PARAMETERS_PAGE, README, STREAMS_PAGE, block, blocks
 from tests.tools.parameter_tables import call_table, header_table, result_table
-
-README = Path(__file__).parents[2] / "README.md"
 
 
 def exit_table() -> str:
@@ -33,8 +31,8 @@ def stream_table() -> str:
 
 
 def cron_recipe() -> str:
-    """Return the script, the crontab and the units of obsup-cron(7)."""
-    marks = ("cron script", "crontab", "systemd obsup-nightly.service", "systemd obsup-nightly.timer")
+    """Return the script and the crontab of obsup-cron(7)."""
+    marks = ("cron script", "crontab")
     kinds = {one.mark: one.kind for one in blocks(CRON_PAGE)}
     return "\n\n".join(f"```{kinds[mark]}\n{block(CRON_PAGE, mark)}```" for mark in marks)
 
@@ -49,19 +47,17 @@ STREAMS = (
     ("48.8 TB", 488 * 10**11),
 )
 
-BLOCKS: dict[str, Callable[[], str]] = {
-    "exits": exit_table,
-    "streams": stream_table,
-    "calls": call_table,
-    "results": result_table,
-    "parameters": header_table,
-    "cron": cron_recipe,
+BLOCKS: dict[Path, dict[str, Callable[[], str]]] = {
+    README: {"exits": exit_table, "parameters": header_table, "cron": cron_recipe},
+    STREAMS_PAGE: {"streams": stream_table},
+    PARAMETERS_PAGE: {"calls": call_table, "results": result_table, "parameters": header_table},
 }
 
 
-def render(text: str) -> str:
-    """Return *text* with every generated block as it should be."""
-    for name, make in BLOCKS.items():
+def render(page: Path) -> str:
+    """Return the text of *page* with every generated block as it should be."""
+    text = page.read_text()
+    for name, make in BLOCKS[page].items():
         begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
         before, _, rest = text.partition(begin)
         _, _, after = rest.partition(end)
@@ -70,4 +66,5 @@ def render(text: str) -> str:
 
 
 if __name__ == "__main__":
-    README.write_text(render(README.read_text()))
+    for page in BLOCKS:
+        page.write_text(render(page))

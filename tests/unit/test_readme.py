@@ -1,22 +1,27 @@
-"""README.md says what the code says."""
+"""README.md and the longer pages say what the code says."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from tests.tools.write_readme import BLOCKS, README, render
+from tests.readme import README
+from tests.tools.write_readme import BLOCKS, render
+
+PLACES = [(page, name) for page, names in BLOCKS.items() for name in names]
 
 
-def test_the_generated_blocks_are_current() -> None:
-    """Where this fails: python -m tests.tools.write_readme."""
-    text = README.read_text()
-    assert render(text) == text
+@pytest.mark.parametrize("page", BLOCKS, ids=lambda page: page.name)
+def test_the_generated_blocks_are_current(page: Path) -> None:
+    """Where this fails: python -m tests.tools.write_readme, and then obsup generate."""
+    assert render(page) == page.read_text()
 
 
-@pytest.mark.parametrize("name", sorted(BLOCKS))
-def test_each_block_has_its_place(name: str) -> None:
+@pytest.mark.parametrize(("page", "name"), PLACES)
+def test_each_block_has_its_place(page: Path, name: str) -> None:
     """One beginning, then one end."""
-    text = README.read_text()
+    text = page.read_text()
     assert text.count(f"<!-- {name}:begin -->") == text.count(f"<!-- {name}:end -->") == 1
     assert text.index(f"<!-- {name}:begin -->") < text.index(f"<!-- {name}:end -->")
 

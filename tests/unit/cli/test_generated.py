@@ -9,8 +9,9 @@ import pytest
 
 from obsup.cli.generate import COMMAND, generated, stale
 from obsup.cli.help import Commands
+from obsup.cli.longpage import text_page
 from obsup.cli.main import cli
-from obsup.cli.manpage import command_pages, text_page, walk
+from obsup.cli.manpage import LONGER_PAGES, command_pages, walk
 from obsup.cli.roff import Page, escape, prose
 
 ROOT = Path(__file__).parents[3]
@@ -86,7 +87,7 @@ def test_no_line_of_text_is_a_request(text: str) -> None:
 
 def test_examples_are_shown_as_they_are() -> None:
     """Also one that begins with a dot."""
-    page = Page("x", 1, date="2026-01-01", source="x", summary="x")
+    page = Page("x", 1, source="x", summary="x")
     page.section("EXAMPLES")
     page.example(["./run --all", "echo '$HOME'"])
     assert "\\&./run \\-\\-all\necho \\(aq$HOME\\(aq\n" in page.text()
@@ -106,4 +107,28 @@ def test_a_longer_page_is_made_from_a_little_markdown() -> None:
         ".SH NAME\nobsup\\-cron \\- uploads by night\n.SH DESCRIPTION\nWhat it is about.\n"
         '.SH "WHEN IT FAILS"\n.TP\n\\(bu\nlook here\n.TP\n\\(bu\nor there\n'
         ".PP\n.RS 4\n.EX\n\\&.hidden \\-\\-x\n\ny\n.EE\n.RE\n.PP\nThe end.\n"
+        '.SH "SEE ALSO"\n\\fBobsup\\fR(1), \\fBobsup\\-fleets\\fR(7), \\fBobsup\\-parameters\\fR(7),\n'
+        "\\fBobsup\\-streams\\fR(7)\n"
     )
+
+
+def test_every_longer_page_is_named_on_the_others() -> None:
+    """SEE ALSO lists what is in man/pages, and nothing else."""
+    there = sorted(path.name.removesuffix(".7.md") for path in ROOT.glob("man/pages/*"))
+    assert there == sorted(LONGER_PAGES)
+
+
+def test_a_narrow_table_stands_in_columns() -> None:
+    """As it is on a terminal; a head without words is left out."""
+    _, page = text_page("obsup-cron.7", "# obsup-cron: x\n\n| a | b |\n| --- | --- |\n| `one` | 2 |\n")
+    assert ".EX\na    b\none  2\n.EE\n" in page
+    _, page = text_page("obsup-cron.7", "# obsup-cron: x\n\n| | |\n| --- | --- |\n| one | 2 |\n")
+    assert ".EX\none  2\n.EE\n" in page
+
+
+def test_a_wide_table_becomes_an_item_a_row() -> None:
+    """Nothing of it is cut off; of a link the name stays, and a star within a code."""
+    row = f"| `--x` | [there](https://example.com) `OBS_*` | {'word ' * 14}|"
+    _, page = text_page("obsup-cron.7", f"# obsup-cron: x\n\n| a | b | |\n| --- | --- | --- |\n{row}\n")
+    body = page[page.index(".TP") :].replace("\n", " ")
+    assert body.startswith(".TP \\fB\\-\\-x\\fR b: there OBS_*; word word ")

@@ -1,4 +1,4 @@
-"""The examples of README.md under "Scripts and fleets" run as they are written."""
+"""The examples of obsup-fleets(7) run as they are written."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 from obsup.sandbox import Sandbox
 from tests.pipes import Bash
-from tests.readme import README, block
+from tests.readme import FLEETS_PAGE, block
 from tests.shell import Shell
 
 MakeFile = Callable[..., Path]
@@ -34,7 +34,7 @@ def source(make_file: MakeFile) -> Path:
 
 def example(name: str) -> str:
     """Return an example, which ends with the first command of it that fails."""
-    return "set -e\n" + block(README, f"fleet: {name}")
+    return "set -e\n" + block(FLEETS_PAGE, f"fleet: {name}")
 
 
 def check(sandbox: Sandbox, source: Path) -> None:
@@ -63,7 +63,7 @@ def test_parallel(bash: Bash, sandbox: Sandbox, source: Path) -> None:
 
 def test_slurm(bash: Bash, sandbox: Sandbox, source: Path, tmp_path: Path) -> None:
     """sbatch is played by a loop that gives each task its number, and a home of its own."""
-    (tmp_path / "part.sh").write_text(block(README, "fleet: part.sh"))
+    (tmp_path / "part.sh").write_text(block(FLEETS_PAGE, "fleet: part.sh"))
     bash.stand_in(
         "sbatch",
         'test "$1 $2" = "--wait --array=1-5" || exit 64\n'

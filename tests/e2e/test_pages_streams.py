@@ -1,4 +1,4 @@
-"""The command lines of README.md, "Streams": each is run as it stands, with stand-ins for the producers."""
+"""The command lines of obsup-streams(7): each is run as it stands, with stand-ins for the producers."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ import pytest
 
 from obsup.sandbox import Sandbox
 from tests.pipes import Bash
+from tests.readme import STREAMS_PAGE, blocks
 from tests.shell import Shell
-from tests.tools.write_readme import README
 
-SECTION = README.read_text().partition("\n## Streams\n")[2].partition("\n## ")[0]
 DUMP = "what the producer wrote"
-# Each stand-in insists on the words that README gives it.
+# Each stand-in insists on the words that the page gives it.
 PRODUCERS = {
     "pg_dump": "-Fc shop",
     "tar": "-czf - -C /srv www",
@@ -25,8 +24,9 @@ PRODUCERS = {
 
 
 def block(language: str) -> list[str]:
-    """Return the lines of the section's block in *language*."""
-    return SECTION.partition(f"```{language}\n")[2].partition("```")[0].splitlines()
+    """Return the lines of the page's block in *language*."""
+    (found,) = [one.text for one in blocks(STREAMS_PAGE) if one.kind == language]
+    return found.splitlines()
 
 
 def cron_lines() -> tuple[dict[str, str], list[str]]:
