@@ -55,6 +55,7 @@ class Rig:
     provider: str = "obs"
     part_size: int | None = PART
     jobs: int = 1
+    endpoint: str = ""  # where the store is reached, where that is not at its own address
     begun_at: int = 0
     heard: list[events.Event] = field(default_factory=list)
 
@@ -71,7 +72,12 @@ class Rig:
         self.heard.clear()
         wanted, settings = settle_target(
             f"bucket/{self.key}",
-            replace(connecting, endpoint=self.sandbox.endpoint, provider=self.provider, region="here"),
+            replace(
+                connecting,
+                endpoint=self.endpoint or self.sandbox.endpoint,
+                provider=self.provider,
+                region="here",
+            ),
             file_name=self.source.name,
         )
 

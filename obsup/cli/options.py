@@ -282,7 +282,8 @@ connection_options = together(
         type=types.DURATION,
         default="60s",
         show_default=True,
-        help="How long no byte may move. A slow line that moves is never cut.",
+        help="How long no byte may move, either way; ten times as long while the store assembles or copies. A slow "
+        "line that moves is never cut.",
     ),
 )
 

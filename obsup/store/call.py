@@ -9,10 +9,6 @@ from obsup.dialects.dialect import Addressing
 from obsup.frozen import frozen
 from obsup.store.store import OpenBody
 
-ANSWER_TIMEOUT_S = 60.0
-# Assembling thousands of parts takes the stores minutes, during which S3 sends white space now and then.
-COMPLETE_TIMEOUT_S = 600.0
-
 Query = tuple[tuple[str, str | None], ...]
 
 
@@ -29,8 +25,8 @@ class Location:
 class Call:
     """One request. ``operation`` is the protocol's name; ``key`` is None for a request about the bucket.
 
-    ``body`` is what is sent, or opens it anew for each attempt. ``timeout_s`` is how long the answer may keep
-    silent. ``also_success`` are the statuses that mean success besides 2xx.
+    ``body`` is what is sent, or opens it anew for each attempt. ``takes_long``: the store works for minutes before
+    it answers. ``also_success`` are the statuses that mean success besides 2xx.
     """
 
     operation: str
@@ -40,7 +36,7 @@ class Call:
     query: Query = ()
     headers: Mapping[str, str] = field(default_factory=dict)
     body: OpenBody | bytes = b""
-    timeout_s: float = ANSWER_TIMEOUT_S
+    takes_long: bool = False
     also_success: frozenset[int] = frozenset()
 
     def is_answered_by(self, status: int) -> bool:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import array
 import errno
+import fcntl
+import io
 import socket
 import ssl
+import termios
+from collections.abc import Callable
 from email.errors import FirstHeaderLineIsContinuationDefect, MissingHeaderBodySeparatorDefect
 from http.client import HTTPResponse, IncompleteRead
 from typing import Any
@@ -13,6 +18,8 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.util.wait import wait_for_read, wait_for_socket
 
+# How often within a stall timeout it is looked whether bytes move.
+LOOKS = 8
 # No path of a request begins so: in a key the colon is encoded.
 _MASK = "/absolute:"
 _TORN = (MissingHeaderBodySeparatorDefect, FirstHeaderLineIsContinuationDefect)
@@ -41,8 +48,32 @@ class _Lines:
         self._stream.close()
 
 
+class _Incoming(io.RawIOBase):
+    """What comes from *sock*. No answer can come while the request still moves out of this machine's buffers."""
+
+    def __init__(self, sock: Any) -> None:
+        self._sock = sock
+        self._held = sock.makefile("rb", buffering=0)  # keeps the socket open until the answer is read
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        timeout_s = self._sock.gettimeout()
+        return _unless_still(self._sock, timeout_s, lambda _: int(self._sock.recv_into(buffer)))
+
+    def close(self) -> None:
+        self._held.close()
+        super().close()
+
+
 class _Answer(HTTPResponse):
     """An answer whose head is whole. http.client takes one that breaks off for a short one, without its ETag."""
+
+    def __init__(self, sock: Any, *args: Any, **options: Any) -> None:
+        super().__init__(sock, *args, **options)
+        self.fp.close()
+        self.fp = io.BufferedReader(_Incoming(sock))
 
     def begin(self) -> None:
         stream = self.fp
@@ -130,16 +161,20 @@ def pool_classes(stall_timeout_s: float) -> dict[str, Any]:
 def _send_in_steps(sock: Any, data: Any, stall_timeout_s: float) -> None:
     """Send *data*. Raises AnsweredEarly, and TimeoutError where no byte moves for *stall_timeout_s*.
 
-    ``sendall`` would hold its timeout against the whole block, and cut a slow line that moves.
+    ``sendall`` would hold its timeout against the whole block, and cut a slow line that moves. So would the wait for
+    room: a socket has none to give until a third of its buffer is free, which on a slow line takes minutes.
     """
-    sock.settimeout(stall_timeout_s)
     with memoryview(data) as whole:
         view = whole.cast("B")
         while view:
-            if type(sock) is socket.socket:
-                _wait_for_room(sock, stall_timeout_s)
+
+            def send_some(wait_s: float, rest: memoryview = view) -> int:
+                if type(sock) is socket.socket:
+                    _wait_for_room(sock, wait_s)
+                return int(sock.send(rest))
+
             try:
-                view = view[sock.send(view) :]
+                view = view[_unless_still(sock, stall_timeout_s, send_some) :]
             except TimeoutError as exc:
                 if wait_for_read(sock, timeout=0):
                     raise AnsweredEarly from exc
@@ -149,12 +184,32 @@ def _send_in_steps(sock: Any, data: Any, stall_timeout_s: float) -> None:
                 raise AnsweredEarly from exc
 
 
-def _wait_for_room(sock: socket.socket, stall_timeout_s: float) -> None:
+def _unless_still(sock: Any, stall_timeout_s: float, act: Callable[[float], int]) -> int:
+    """Return what *act* does, which is told how long to wait for it at a time.
+
+    Raises TimeoutError once no byte has left this machine for *stall_timeout_s*, however long it takes in all.
+    """
+    idle, look_s = 0, stall_timeout_s / LOOKS
+    sock.settimeout(look_s)
+    try:
+        while True:
+            before = _left_to_go(sock)
+            try:
+                return act(look_s)
+            except TimeoutError:
+                idle = idle + 1 if _left_to_go(sock) == before else 0
+                if idle == LOOKS:
+                    raise
+    finally:
+        sock.settimeout(stall_timeout_s)
+
+
+def _wait_for_room(sock: socket.socket, wait_s: float) -> None:
     """Wait until some bytes can be sent. Raises TimeoutError, and AnsweredEarly where the store speaks instead.
 
     Under TLS nobody can tell: what comes may be a session ticket.
     """
-    if not wait_for_socket(sock, read=True, write=True, timeout=stall_timeout_s):
+    if not wait_for_socket(sock, read=True, write=True, timeout=wait_s):
         raise TimeoutError
     if not wait_for_read(sock, timeout=0):
         return
@@ -164,3 +219,13 @@ def _wait_for_room(sock: socket.socket, stall_timeout_s: float) -> None:
         raise AnsweredEarly from exc
     if not word.startswith(_INFORMATIONAL):
         raise AnsweredEarly
+
+
+def _left_to_go(sock: Any) -> int:
+    """Return how many bytes this machine holds that the other end has not acknowledged; 0 where nobody tells."""
+    count = array.array("i", [0])
+    try:
+        fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, count)
+    except OSError:
+        return 0
+    return count[0]

@@ -109,7 +109,7 @@ class Exchange:
                 headers=self._headers(call),
                 body=opened,
                 sign=sign,
-                answer_timeout_s=call.timeout_s,
+                takes_long=call.takes_long,
             )
 
     def _headers(self, call: Call) -> dict[str, str]:

@@ -12,7 +12,7 @@ from obsup.dialects.object_headers import customer_key_headers
 from obsup.errors import LineError, StoreError, WrongUsage
 from obsup.model import CustomerKey, ObjectInfo, ObjectPage, OpenUpload, Stored, StoredPart, Target, Upload
 from obsup.store import xml
-from obsup.store.call import COMPLETE_TIMEOUT_S, Call, Query
+from obsup.store.call import Call, Query
 from obsup.store.clock import ServerClock
 from obsup.store.exchange import Exchange
 from obsup.store.listings import all_parts, all_uploads, objects_behind
@@ -94,7 +94,7 @@ class HttpStore:
             upload.target.key,
             query=_part_query(upload, part_number),
             headers=headers,
-            timeout_s=COMPLETE_TIMEOUT_S,
+            takes_long=True,
         )
         answer = self._exchange.send(call)
         etag = xml.bare_etag(xml.text(self._exchange.document(call, answer, "ETag"), "ETag"))
@@ -114,7 +114,7 @@ class HttpStore:
             query=(("uploadId", upload.upload_id),),
             headers=headers,
             body=xml.complete_body(parts),
-            timeout_s=COMPLETE_TIMEOUT_S,
+            takes_long=True,
         )
         answer = self._exchange.send(call)
         root = self._exchange.document(call, answer, "ETag", "Location")

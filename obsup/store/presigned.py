@@ -12,7 +12,7 @@ from obsup.dialects.dialect import Address, Dialect, Signable
 from obsup.errors import StoreError
 from obsup.frozen import frozen
 from obsup.model import Stored, Upload
-from obsup.store.call import ANSWER_TIMEOUT_S, Query
+from obsup.store.call import Query
 from obsup.store.clock import ServerClock
 from obsup.store.refusal import read_refusal
 from obsup.store.route import Route
@@ -89,7 +89,6 @@ class PresignedStore:
                 headers={},
                 body=body,
                 sign=None,
-                answer_timeout_s=ANSWER_TIMEOUT_S,
             )
         finally:
             body.close()

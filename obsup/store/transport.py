@@ -28,6 +28,9 @@ from obsup.store.line_failures import line_error
 from obsup.units import KIB, MIB
 
 BLOCK = 1 * MIB
+# Assembling thousands of parts takes the stores minutes, in which not all of them send white space now and then:
+# the answer to such work may be so many times as long in coming as any other.
+LONG_WORK = 10
 # The longest honest answer is a page of 1,000 uploads with keys of 1,024 bytes, each byte written %XX.
 ANSWER_LIMIT = 8 * MIB
 USER_AGENT = f"obsup/{__version__}"
@@ -45,7 +48,7 @@ class Body(Protocol):
 
 @frozen
 class LineSettings:
-    """How to reach the store. Timeouts are seconds; ``stall_timeout_s`` counts only while no byte moves.
+    """How to reach the store. Timeouts are seconds; ``stall_timeout_s`` counts only while no byte moves, either way.
 
     ``answer_limit_s`` bounds an answer that comes in drops, from its first byte to its last.
     """
@@ -126,12 +129,12 @@ class Transport:
         headers: Mapping[str, str],
         body: Body | bytes,
         sign: Callable[[Mapping[str, str]], Mapping[str, str]] | None,
-        answer_timeout_s: float,
+        takes_long: bool = False,
     ) -> Answer:
         """Send one request, signed now, and return the whole answer whatever its status.
 
-        Raises LineError when there is no answer or only half of one. Errors that *body* raises while it is
-        read pass through unchanged.
+        *takes_long*: the store works before it answers. Raises LineError when there is no answer or only half of
+        one. Errors that *body* raises while it is read pass through unchanged.
         """
         root = f"{address.scheme}://{address.host}"
         prepared = requests.Request(method, root + "/", headers=dict(headers)).prepare()
@@ -152,7 +155,7 @@ class Transport:
         if not size and method in ("PUT", "POST"):
             # After signing: the vendors' clients sign the length of a body, where they do, and not that there is none.
             prepared.headers["Content-Length"] = "0"
-        return self._send(prepared, root, answer_timeout_s)
+        return self._send(prepared, root, self._settings.stall_timeout_s * (LONG_WORK if takes_long else 1))
 
     def _send(self, prepared: requests.PreparedRequest, root: str, answer_timeout_s: float) -> Answer:
         try:

@@ -152,7 +152,6 @@ def make_bucket(server: Server, dialect_name: str) -> None:
             region=server.region,
             now=ServerClock().now(),
         ),
-        answer_timeout_s=60,
     )
     transport.close()
     assert answer.status in (200, 409), answer

@@ -63,7 +63,6 @@ def send(
     body: Body | bytes = b"",
     query: tuple[tuple[str, str | None], ...] = (),
     addressing: Addressing = "path",
-    timeout_s: float = 20.0,
 ) -> Answer:
     return transport.exchange(
         method,
@@ -72,7 +71,6 @@ def send(
         headers={},
         body=body,
         sign=None,
-        answer_timeout_s=timeout_s,
     )
 
 
@@ -255,7 +253,7 @@ def test_silent_store_is_a_stall(open_transport: Open) -> None:
         Wire(lambda _: Reply([b""], pause_s=0.5)) as wire,
         pytest.raises(LineError) as caught,
     ):
-        send(open_transport(), wire.endpoint, timeout_s=0.05)
+        send(open_transport(stall_timeout_s=0.05), wire.endpoint)
     assert (caught.value.kind, caught.value.sent) == ("stall", True)
 
 

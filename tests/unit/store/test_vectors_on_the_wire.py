@@ -117,7 +117,6 @@ def test_authorization_of_every_vector_leaves_the_socket(
         headers=headers_of(vector),
         body=content_of(vector),
         sign=sign,
-        answer_timeout_s=20,
     )
     transport.close()
     sent = recorder.last
