@@ -7,6 +7,7 @@ from dataclasses import field
 from typing import Any
 
 from obsup.frozen import frozen
+from obsup.quoting import quoted
 
 
 @frozen
@@ -18,8 +19,13 @@ class Target:
     bucket: str
     key: str
 
-    def __str__(self) -> str:
+    @property
+    def name(self) -> str:
+        """BUCKET/KEY as it is: for a command line, not for a message."""
         return f"{self.bucket}/{self.key}"
+
+    def __str__(self) -> str:
+        return quoted(self.name)
 
 
 @frozen

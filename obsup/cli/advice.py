@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Iterator
+
+from obsup.quoting import shell_line
 
 AGAIN = "run the same command again"
 KEPT = "what is stored is not sent again"
@@ -17,13 +18,13 @@ _LEFT_OUT = re.compile(r"leave out (--[a-z][a-z0-9-]*)")
 _RIVALS = {"--parts": ("--part-size", "-ps"), "--part-size": ("--parts", "-ps")}
 
 
-def with_command(advice: str, command: str | None) -> str:
+def with_command(advice: str, command: list[str] | None) -> str:
     """Return *advice* with the command line that follows it at its end, where it means one.
 
-    *command* is the line that failed, fit to be run again; None where no command line goes on with the work.
+    *command* is the line that failed, fit to be run again, in words; None where none goes on with the work.
     """
-    following = follow(advice, shlex.split(command)) if command and ": obsup " not in advice else None
-    return f"{advice}: {shlex.join(following)}" if following else advice
+    following = follow(advice, command) if command and ": obsup " not in advice else None
+    return f"{advice}: {shell_line(following)}" if following else advice
 
 
 def follow(advice: str, words: list[str]) -> list[str] | None:

@@ -17,6 +17,7 @@ from obsup import events
 from obsup.cli.display import Talk, short_reason
 from obsup.cli.gauge import Gauge, Meter, PartInFlight, Reading
 from obsup.cli.screen import Screen
+from obsup.quoting import quoted
 from obsup.units import format_size
 
 EVERY_S = 0.125
@@ -57,7 +58,7 @@ class Bar:
             cast(TextIO, self._console.file), lambda line: cell_len(Text.from_ansi(line).plain)
         )
         self._talk = Talk(quiet=quiet, verbose=verbose, show=self._screen.say)
-        self._name = name if name.isprintable() else repr(name)
+        self._name = quoted(name)
         self._clock = clock
         self._gauge = gauge or Gauge()
         self._ended = threading.Event()

@@ -31,9 +31,9 @@ from obsup.local.once import once
 from obsup.local.path_list import listed
 from obsup.local.rate import RateLimit
 from obsup.local.selection import make_selection
-from obsup.local.source import quoted
 from obsup.local.sources import Entry, Walk, can_meet, root_of
 from obsup.model import Target
+from obsup.quoting import quoted, shell_word
 
 PIPED = "-"
 # What is about one object, and would be wrong of several.
@@ -68,7 +68,8 @@ def run_batch(sources: Sequence[str], target: str, values: dict[str, Any]) -> in
 
 def _check_usage(sources: Sequence[str], target: str, values: dict[str, Any]) -> None:
     if not target.endswith("/"):
-        raise click.UsageError(f"Several files go under a TARGET that ends in /: write {target}/")
+        folder = shell_word(f"{target}/")
+        raise click.UsageError(f"Several files go under a TARGET that ends in /: write {folder}")
     if not sources and not values["from_list"]:
         raise click.UsageError("Missing argument 'SOURCE' or 'TARGET'.")
     if PIPED in sources:
@@ -142,7 +143,7 @@ def _open_list(path: Path) -> Iterator[BinaryIO]:
         yield stream
 
 
-def _failed(error: ObsupError, values: dict[str, Any], resume: str) -> int:
+def _failed(error: ObsupError, values: dict[str, Any], resume: list[str]) -> int:
     if isinstance(error, Busy) and values["if_running"] == "skip":
         return 0
     report.say(report.error_lines(error, resume=resume))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from obsup import events
 from obsup.cli.gauge import PartInFlight, Reading, Speed
+from obsup.quoting import quoted
 from obsup.units import MIB
 
 # Smaller files come and go too fast to be read.
@@ -107,5 +108,5 @@ class BatchGauge:
 
     def _shown(self, name: str) -> PartInFlight:
         file = self._files[name]
-        shown = name if name.isprintable() else repr(name)
+        shown = quoted(name)
         return PartInFlight(0, file.resumed + file.own, file.waiting, shown, file.size)

@@ -11,9 +11,9 @@ from obsup.cli.advice import AGAIN
 from obsup.cli.transfer import result_fields
 from obsup.engine.batch_order import FileOutcome, Summary
 from obsup.errors import LocalFailure, NotFinished, ObsupError
-from obsup.local.source import quoted
 from obsup.local.sources import feedable
 from obsup.model import Target
+from obsup.quoting import quoted, shell_line
 from obsup.units import format_duration, format_size
 
 _KEPT_CODES = (75, 77, 130, 143)
@@ -66,7 +66,7 @@ class FailedList:
 class BatchReport:
     """Hears of each file as it ends, and says what came of all."""
 
-    def __init__(self, place: Target, *, as_json: bool, failed: FailedList | None, resume: str) -> None:
+    def __init__(self, place: Target, *, as_json: bool, failed: FailedList | None, resume: list[str]) -> None:
         self._place = place
         self._as_json = as_json
         self._failed = failed
@@ -132,7 +132,7 @@ def failure_of(summary: Summary) -> ObsupError | None:
     return ObsupError(what, why, f"mend what is said above, then {AGAIN}; what is proved is not sent again")
 
 
-def summary_fields(summary: Summary, error: ObsupError | None, resume: str) -> dict[str, Any]:
+def summary_fields(summary: Summary, error: ObsupError | None, resume: list[str]) -> dict[str, Any]:
     """Return the documented keys of a batch for ``--json``."""
     code = summary.exit_code
     fields: dict[str, Any] = {
@@ -153,6 +153,6 @@ def summary_fields(summary: Summary, error: ObsupError | None, resume: str) -> d
             "reasons": dict(summary.reasons),
             "message": str(error),
             "retryable": summary.is_retryable,
-            "resumeCommand": resume,
+            "resumeCommand": shell_line(resume),
         }
     return fields

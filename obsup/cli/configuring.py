@@ -14,14 +14,13 @@ import click
 from obsup.cli import report
 from obsup.cli.configuration import key_of
 from obsup.cli.help import Command
-from obsup.cli.listings import one_line
 from obsup.cli.upload import upload
 from obsup.dialects.endpoints import normalise_endpoint, recognise
 from obsup.errors import BadConfiguration, Denied
 from obsup.local.config import Config, Profile, Settled, default_config_path, load_config, settle
 from obsup.local.credentials import CredentialSettings, find_credentials
 from obsup.local.options import DURATION, FLAG, LIST, NUMBER, OPTIONS, SIZE
-from obsup.local.source import quoted
+from obsup.quoting import one_line, quoted
 
 HEAD = """\
 # Configuration of obsup. Nearest wins: option, environment, profile, [defaults], built-in.

@@ -19,7 +19,7 @@ from obsup.cli.report import say
 from obsup.engine.order import Result
 from obsup.errors import ObsupError
 from obsup.local.request_log import LogFile, RequestLines
-from obsup.local.source import quoted
+from obsup.quoting import quoted
 from obsup.units import format_duration, format_size
 
 LINE_EVERY_S = 30.0
@@ -108,7 +108,7 @@ class Lines:
     ) -> None:
         self.finished = talk.finished
         self._talk = talk
-        self._name = name if name.isprintable() else repr(name)
+        self._name = quoted(name)
         self._every_s = every_s
         self._clock = clock
         self._gauge = gauge or Gauge()

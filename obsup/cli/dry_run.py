@@ -15,8 +15,9 @@ from obsup.engine.settings import settle_target
 from obsup.errors import ObsupError
 from obsup.frozen import frozen
 from obsup.local import checkpoint as checkpoints
-from obsup.local.source import check_readable, quoted, stat_source
+from obsup.local.source import check_readable, stat_source
 from obsup.model import Target
+from obsup.quoting import quoted
 from obsup.units import format_size
 
 

@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-from obsup.cli.listings import one_line
 from obsup.cli.session import Session, run_step
 from obsup.cli.transfer import connecting_from
 from obsup.engine.doctor import (
@@ -21,6 +20,7 @@ from obsup.engine.doctor import (
 )
 from obsup.engine.settings import settle_prefix
 from obsup.errors import ObsupError
+from obsup.quoting import one_line
 
 # A doctor who waits a quarter of an hour for each failure is no help.
 RETRY_FOR_S = 5.0

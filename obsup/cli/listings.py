@@ -16,15 +16,8 @@ from obsup.engine.recall import demand
 from obsup.engine.reclaim import collect
 from obsup.engine.settings import settle_prefix
 from obsup.engine.survey import Surveyed, measure, survey
-from obsup.local.source import quoted
+from obsup.quoting import one_line, quoted
 from obsup.units import exact_size, format_duration, format_size
-
-_ESCAPES = {code: f"\\x{code:02x}" for code in (*range(32), 92, 127)} | {9: "\\t", 10: "\\n", 92: "\\\\"}
-
-
-def one_line(text: str) -> str:
-    """Return *text*, which may be anybody's key, as printf would read it: it forges no line and no column."""
-    return text.translate(_ESCAPES).encode("utf-8", "backslashreplace").decode()
 
 
 def run_parts(source: Path | None, target: str, values: dict[str, Any]) -> int:
@@ -178,7 +171,7 @@ def _standing_rows(one: Standing) -> list[tuple[str, str]]:
     upload, plan = one.checkpoint.upload, one.plan
     age = format_duration(max(0.0, time.time() - one.checkpoint.created))
     return [
-        ("target", one_line(str(upload.target))),
+        ("target", str(upload.target)),
         ("endpoint", upload.target.endpoint),
         ("upload id", one_line(upload.upload_id) or "none yet: initiating was cut off"),
         (

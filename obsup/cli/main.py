@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import io
 import os
 import sys
 import traceback
@@ -56,7 +57,9 @@ def _run() -> int:
     try:
         outcome: Any = cli.main(standalone_mode=False, prog_name="obsup")
     except click.ClickException as exc:
-        exc.show()
+        said = io.StringIO()
+        exc.show(said)  # with words of the command line, whatever they hold
+        say(said.getvalue().rstrip("\n"))
         return exc.exit_code
     except ObsupError as exc:
         say(error_lines(exc, resume=resume_command(sys.argv[1:])))

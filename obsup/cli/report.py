@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shlex
 import sys
 from typing import Any
 
@@ -16,20 +15,24 @@ import click
 
 from obsup.cli.advice import AGAIN, KEPT, with_command
 from obsup.errors import ObsupError
+from obsup.quoting import shell_line, shielded
 
 FORMAT = 1
 
 
-def resume_command(argv: list[str]) -> str:
-    """Return the command line that goes on with this work: the same, without what would begin anew."""
+def resume_command(argv: list[str]) -> list[str]:
+    """Return the words of the command line that goes on with this work: the same, without what would begin anew."""
     end = argv.index("--") if "--" in argv else len(argv)
-    return shlex.join(["obsup", *(word for word in argv[:end] if word != "--restart"), *argv[end:]])
+    return ["obsup", *(word for word in argv[:end] if word != "--restart"), *argv[end:]]
 
 
-def error_lines(error: ObsupError, *, resume: str | None, stored: tuple[int, int | None] = (0, None)) -> str:
+def error_lines(
+    error: ObsupError, *, resume: list[str] | None, stored: tuple[int, int | None] = (0, None)
+) -> str:
     """Return what happened, why, and what to do next: three lines, the last with the command to run.
 
-    *resume* is the command line that goes on, None where none can; *stored* counts the parts the store holds, of all.
+    *resume* is the command line that goes on, in words, None where none can; *stored* counts the parts that the
+    store holds, of all.
     """
     advice = error.next_step or (AGAIN if error.retryable and resume else "")
     if stored[0]:
@@ -51,9 +54,9 @@ def _sentence(text: str) -> str:
 
 
 def say(text: str) -> None:
-    """Say *text* on stderr; a reader that went away is no error."""
+    """Say *text* on stderr, where no terminal obeys it; a reader that went away is no error."""
     try:
-        click.echo(text, err=True)
+        click.echo(shielded(text), err=True)
     except BrokenPipeError:
         _silence(sys.stderr)
 
@@ -72,7 +75,7 @@ def answer_json(fields: dict[str, Any]) -> None:
     answer(json.dumps({"format": FORMAT, **fields}, ensure_ascii=True))
 
 
-def failure_fields(error: ObsupError, *, command: str, resume: str | None) -> dict[str, Any]:
+def failure_fields(error: ObsupError, *, command: str, resume: list[str] | None) -> dict[str, Any]:
     """Return the documented keys of a failure for ``--json``."""
     kept = error.retryable or error.exit_code in (75, 77, 130, 143)
     return {
@@ -82,7 +85,7 @@ def failure_fields(error: ObsupError, *, command: str, resume: str | None) -> di
         "reason": error.reason,
         "message": str(error),
         "retryable": error.retryable,
-        "resumeCommand": resume,
+        "resumeCommand": shell_line(resume) if resume else None,
     }
 
 

@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Any, TextIO
 
+from obsup.quoting import shielded
+
 _ERASE_BELOW = "\x1b[J"
 _UP = "\x1b[{}A"
 
@@ -58,9 +60,9 @@ class Screen:
             self._widths = [self._width_of(line) for line in lines]
 
     def say(self, text: str) -> None:
-        """Write *text* for good, above what is drawn."""
+        """Write *text*, which the terminal does not obey, for good, above what is drawn."""
         with self._lock:
-            self._write(f"{self._erasing()}{text}\n")
+            self._write(f"{self._erasing()}{shielded(text)}\n")
             self._widths = []
 
     def _erasing(self) -> str:

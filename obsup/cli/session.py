@@ -86,7 +86,7 @@ def _do(work: Callable[[Session], str], session: Session) -> str:
 
 
 def _failed(
-    error: ObsupError, values: dict[str, Any], session: Session | None, *, command: str, resume: str
+    error: ObsupError, values: dict[str, Any], session: Session | None, *, command: str, resume: list[str]
 ) -> int:
     report.say(report.error_lines(error, resume=resume))
     if values["as_json"]:

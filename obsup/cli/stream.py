@@ -19,6 +19,7 @@ from obsup.local.checkpoint import default_stream_path
 from obsup.local.producer import Producer, command_digest
 from obsup.local.stream_source import open_standard_input
 from obsup.model import Target
+from obsup.quoting import shell_line
 
 PIPED = "-"
 # What errors promise of a command that can be run again, and a pipe without a checkpoint cannot keep.
@@ -27,7 +28,7 @@ _PROMISE = "; what is stored is not sent again"
 
 def run_piped(target: str, values: dict[str, Any]) -> int:
     """Upload standard input, report, and return the exit code."""
-    command = report.resume_command(sys.argv[1:])
+    command = shell_line(report.resume_command(sys.argv[1:]))
 
     def work(running: Running) -> Result:
         source = open_standard_input(is_open=sys.stdin is not None)

@@ -159,12 +159,12 @@ def carry_out(
     values: dict[str, Any],
     *,
     name: str,
-    resume: str | None,
+    resume: list[str] | None,
     hear: Callable[[int], None] | None = None,
 ) -> int:
     """Do *work* on a transfer called *name* with progress, signals and report; return the exit code.
 
-    *resume* is the command line that goes on with it, None where no command line can. *hear* is told of signals.
+    *resume* is the command line that goes on with it, in words, None where none can. *hear* is told of signals.
     """
     stop = StopSignal(deadline_s=deadline_s(values, now=datetime.now(), monotonic_s=time.monotonic()))
     limit = RateLimit(values["limit_rate"], check=stop.cut) if values["limit_rate"] else None
@@ -186,7 +186,7 @@ def carry_out(
     return 0
 
 
-def _failed(error: ObsupError, values: dict[str, Any], resume: str | None, tally: Tally | None) -> int:
+def _failed(error: ObsupError, values: dict[str, Any], resume: list[str] | None, tally: Tally | None) -> int:
     stored = (tally.resumed_parts + tally.sent_parts, tally.parts) if tally is not None else (0, None)
     report.say(report.error_lines(error, resume=resume, stored=stored))
     if values["as_json"]:

@@ -13,7 +13,8 @@ from obsup.engine.plan import make_plan
 from obsup.engine.settings import settle_target
 from obsup.engine.verify import Comparison, Identical
 from obsup.local import receipt_file
-from obsup.local.source import check_readable, quoted, stat_source
+from obsup.local.source import check_readable, stat_source
+from obsup.quoting import quoted
 
 
 def run_verify(source: Path, target: str, values: dict[str, Any], *, is_plan_given: bool) -> int:

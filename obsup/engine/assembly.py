@@ -22,8 +22,9 @@ from obsup.local import registry
 from obsup.local.checkpoint import Checkpoint
 from obsup.local.digest import PartDigest
 from obsup.local.lock import UploadLock
-from obsup.local.source import hash_part, quoted, stat_source
+from obsup.local.source import hash_part, stat_source
 from obsup.model import Part, Receipt, SourceStat, Stored, StoredPart, Upload
+from obsup.quoting import quoted
 from obsup.store.verdicts import explain
 
 

@@ -15,8 +15,8 @@ from obsup.errors import CheckpointUnwritable, WrongUsage
 from obsup.local import checkpoint as checkpoints
 from obsup.local import registry
 from obsup.local.checkpoint import Checkpoint, CheckpointDamaged, CheckpointForeign
-from obsup.local.source import quoted
 from obsup.model import Receipt, Upload
+from obsup.quoting import quoted
 
 MIN_INTERVAL_S = 0.5
 # Writing takes at most this share of the time, however many parts there are.

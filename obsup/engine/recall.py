@@ -9,8 +9,8 @@ from obsup.frozen import frozen
 from obsup.local import checkpoint as checkpoints
 from obsup.local import registry
 from obsup.local.checkpoint import Checkpoint, CheckpointDamaged
-from obsup.local.source import quoted
 from obsup.model import Target, Upload
+from obsup.quoting import quoted, shell_line
 
 
 @frozen
@@ -86,15 +86,17 @@ def demand(mention: Mention) -> Recalled:
     if found is not None:
         return found
     if mention.source is None:
+        listing = shell_line(["obsup", "uploads", mention.target.name])
         raise WrongUsage(
             f"which upload of {mention.target} is meant is not said",
             "without SOURCE there is no checkpoint that could tell",
-            f"name it with --upload-id; obsup uploads {mention.target} lists the open ones",
+            f"name it with --upload-id; {listing} lists the open ones",
         )
+    begin = shell_line(["obsup", "init", mention.source, mention.target.name])
     raise WrongUsage(
         f"no upload of {quoted(mention.source)} to {mention.target} is known here",
         f"there is no checkpoint {quoted(str(mention.path))}",
-        f"begin one with: obsup init {quoted(mention.source)} {mention.target}, or name it with --upload-id",
+        f"begin one with: {begin}, or name it with --upload-id",
     )
 
 

@@ -15,9 +15,9 @@ from obsup.engine.holdings import Holdings, taken
 from obsup.engine.order import Order
 from obsup.errors import CheckpointUnwritable
 from obsup.local.journal import Journal, JournalDamaged, Proved, set_aside
-from obsup.local.source import quoted
 from obsup.local.sources import Found
 from obsup.model import ObjectOptions, SourceStat, StoredObject
+from obsup.quoting import quoted
 
 Fate = Literal["skip", "compare", "send"]
 

@@ -23,8 +23,9 @@ from obsup.engine.worker import Manner, PartJob, send_content
 from obsup.errors import ObsupError, SourceChanged, SourceUnreadable
 from obsup.frozen import frozen
 from obsup.local.rate import RateLimit
-from obsup.local.source import FileWindow, changes, quoted, stat_source
+from obsup.local.source import FileWindow, changes, stat_source
 from obsup.model import Credentials, Receipt, SourceStat, Stored, Upload
+from obsup.quoting import quoted
 from obsup.store.clock import ServerClock
 from obsup.store.presigned import PresignedPart, PresignedStore
 from obsup.store.retry import Attempts, Patience, Remedies

@@ -21,8 +21,9 @@ from obsup.local import checkpoint as checkpoints
 from obsup.local import registry
 from obsup.local.checkpoint import Checkpoint
 from obsup.local.digest import PartDigest
-from obsup.local.source import changes, hash_part, quoted
+from obsup.local.source import changes, hash_part
 from obsup.model import OpenUpload, Receipt, SourceStat, Stored, StoredPart, Upload
+from obsup.quoting import quoted
 from obsup.units import exact_size
 
 

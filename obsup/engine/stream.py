@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -40,6 +39,7 @@ from obsup.local.part_reader import PartReader
 from obsup.local.source import Gate
 from obsup.local.stream_source import ByteSource
 from obsup.model import Upload
+from obsup.quoting import shell_line
 from obsup.store.verdicts import explain
 from obsup.units import exact_size, format_size
 
@@ -281,7 +281,7 @@ class StreamUploader:
         if self._order.abort_on_failure:
             self._abort(self._ledger, upload)
         elif self._task.checkpoint_path is None:
-            command = f"obsup abort {shlex.quote(str(upload.target))} --upload-id {upload.upload_id}"
+            command = shell_line(["obsup", "abort", upload.target.name, "--upload-id", upload.upload_id])
             self._note(
                 f"without a checkpoint no later run goes on with what is stored: {command} gives it up, "
                 "--abort-on-failure does so at once"

@@ -11,6 +11,7 @@ from obsup.errors import WrongUsage
 from obsup.frozen import frozen_by_name
 from obsup.local import checkpoint as checkpoints
 from obsup.model import SourceStat
+from obsup.quoting import shell_word
 
 NO_STAT = SourceStat(0, 0, 0, 0, 0)
 
@@ -47,7 +48,7 @@ def check_order(order: Order) -> None:
         raise WrongUsage(
             f"{order.target} ends in /, and a stream has no file name to put there",
             "a stream is known by its target alone",
-            f"name the whole key: {order.target}NAME",
+            f"name the whole key: {shell_word(f'{order.target.name}NAME')}",
         )
     if order.executor not in HERE:
         raise WrongUsage(

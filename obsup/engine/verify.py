@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
@@ -16,8 +15,9 @@ from obsup.errors import DataMismatch, ObsupError, SourceChanged
 from obsup.frozen import frozen
 from obsup.local.digest import PartDigest
 from obsup.local.receipt_file import ObjectReceipt
-from obsup.local.source import Gate, PartBody, changes, hash_part, quoted, stat_source
+from obsup.local.source import Gate, PartBody, changes, hash_part, stat_source
 from obsup.model import ObjectInfo, Part, SourceStat, Target
+from obsup.quoting import quoted, shell_line
 
 # How many plans are tried in the first pass over the file, in the second, …: mostly the first plan is right.
 BATCHES = (1, 4, 8, 16)
@@ -199,7 +199,7 @@ class Comparison:
 
     @property
     def _upload(self) -> str:
-        return "upload it: " + shlex.join(["obsup", "upload", str(self._path), str(self._target)])
+        return "upload it: " + shell_line(["obsup", "upload", self._path, self._target.name])
 
     def _cannot(self, why: str) -> CannotCompare:
         return CannotCompare(

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from obsup.errors import DataMismatch, WrongUsage
 from obsup.frozen import frozen
-from obsup.local.source import Gate, PartBody, quoted
+from obsup.local.source import Gate, PartBody
 from obsup.model import Part, SourceStat
+from obsup.quoting import quoted
 
 _HEX = "0123456789abcdef"
 

@@ -21,8 +21,8 @@ from obsup.frozen import frozen
 from obsup.local.folders import make_private, state_folder
 from obsup.local.lock import target_hash
 from obsup.local.once import open_table
-from obsup.local.source import quoted
 from obsup.model import SourceStat, Target
+from obsup.quoting import quoted
 from obsup.units import KIB
 
 FORMAT = 1

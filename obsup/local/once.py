@@ -8,8 +8,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from obsup.errors import LocalFailure, SourceUnreadable, WrongUsage
-from obsup.local.source import quoted
 from obsup.local.sources import Entry, Found, restat
+from obsup.quoting import quoted
 from obsup.units import KIB
 
 # What SQLite keeps in memory; the rest it writes to its own file.

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from obsup.errors import SourceUnreadable
-from obsup.local.source import quoted
 from obsup.local.sources import Entry, Root, Unfit, Walk
+from obsup.quoting import quoted
 from obsup.units import KIB
 
 BLOCK = 64 * KIB

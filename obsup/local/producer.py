@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import shlex
 import signal
 import subprocess
 import time
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from obsup.errors import ProducerFailed
 from obsup.local.stream_source import Descriptor
+from obsup.quoting import quoted
 
 # How long a command that is told to end may take to do so, in seconds.
 GRACE_S = 5.0
@@ -36,7 +36,7 @@ class Producer:
     """
 
     def __init__(self, command: Sequence[str], *, grace_s: float = GRACE_S) -> None:
-        self.name = f"the output of {shlex.quote(Path(command[0]).name)}"
+        self.name = f"the output of {quoted(Path(command[0]).name)}"
         self._command = list(command)
         self._grace_s = grace_s
         self._has_group = not _has_terminal()
@@ -55,7 +55,7 @@ class Producer:
             )
         except (OSError, ValueError) as exc:
             raise ProducerFailed(
-                f"{shlex.quote(self._command[0])} cannot be run",
+                f"{quoted(self._command[0])} cannot be run",
                 (exc.strerror if isinstance(exc, OSError) else None) or str(exc),
                 "check the command after --",
             ) from exc
@@ -129,7 +129,7 @@ class Producer:
         code = self._exit_code()
         if not code:
             return
-        word = shlex.quote(self._command[0])
+        word = quoted(self._command[0])
         how = f"exited with {code}" if code > 0 else f"was ended by {signal.Signals(-code).name}"
         raise ProducerFailed(
             f"{word} {how}",

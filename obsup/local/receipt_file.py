@@ -12,8 +12,8 @@ from typing import Any
 
 from obsup.errors import BadConfiguration, LocalFailure
 from obsup.frozen import frozen
-from obsup.local.source import quoted
 from obsup.model import Receipt, Target
+from obsup.quoting import quoted
 
 FORMAT = 1
 

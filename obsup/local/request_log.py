@@ -11,7 +11,7 @@ from pathlib import Path
 
 from obsup import events
 from obsup.errors import BadConfiguration, ObsupError
-from obsup.local.source import quoted
+from obsup.quoting import quoted
 from obsup.units import MIB
 
 LIMIT = 10 * MIB
@@ -47,7 +47,7 @@ class RequestLines:
                 self._failed.pop(what, None)
             else:
                 self._failed[what] = attempt
-        fields = [f"{event.method} {quoted(event.resource)} {event.operation}"]
+        fields = [f"{event.method} {event.resource} {event.operation}"]
         if event.part_number is not None:
             fields.append(f"part={event.part_number}")
         fields.append(f"status={'-' if event.status is None else event.status}")

@@ -14,6 +14,7 @@ from obsup.errors import LocalFailure, SourceChanged, SourceUnreadable
 from obsup.frozen import frozen
 from obsup.local.digest import PartDigest
 from obsup.model import Part, SourceStat
+from obsup.quoting import quoted
 from obsup.units import MIB
 
 BLOCK = 1 * MIB
@@ -78,13 +79,6 @@ def check_readable(path: Path) -> None:
             os.strerror(exc.errno or errno.EIO),
             "check the path and its permissions",
         ) from exc
-
-
-def quoted(path: Path | str) -> str:
-    """Return a file name that is safe to print: quoted where it has white space, escapes or control characters."""
-    text = str(path)
-    plain = text.isprintable() and " " not in text
-    return text if plain else repr(text)
 
 
 def changes(before: SourceStat, now: SourceStat) -> list[str]:

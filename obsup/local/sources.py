@@ -19,8 +19,9 @@ from obsup.errors import ObsupError, SourceUnreadable, WrongUsage
 from obsup.frozen import frozen
 from obsup.local.checkpoint import SUFFIX
 from obsup.local.selection import EVERYTHING, Selection
-from obsup.local.source import identity, quoted
+from obsup.local.source import identity
 from obsup.model import SourceStat
+from obsup.quoting import quoted
 
 Links = Literal["follow", "skip", "refuse"]
 

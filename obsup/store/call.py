@@ -7,6 +7,7 @@ from dataclasses import field
 
 from obsup.dialects.dialect import Addressing
 from obsup.frozen import frozen
+from obsup.quoting import quoted
 from obsup.store.store import OpenBody
 
 Query = tuple[tuple[str, str | None], ...]
@@ -46,7 +47,7 @@ class Call:
     @property
     def resource(self) -> str:
         """What the request is about, for messages."""
-        return self.bucket if self.key is None else f"{self.bucket}/{self.key}"
+        return quoted(self.bucket if self.key is None else f"{self.bucket}/{self.key}")
 
     @property
     def copies(self) -> bool:

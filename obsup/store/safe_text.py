@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import re
-
-# Control characters, and those that turn the direction of writing.
-_UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]+")
 _LIMIT = 500
 
 
 def clean(text: str) -> str:
-    """Return *text* without control characters and without white space at its ends."""
-    return _UNSAFE.sub(" ", text).strip()
+    """Return *text* without what is not printable, and without white space at its ends."""
+    if not text.isprintable():
+        text = "".join(one if one.isprintable() else " " for one in text)
+    return text.strip()
 
 
 def printable(text: str) -> str:

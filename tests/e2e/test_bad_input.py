@@ -149,4 +149,17 @@ def test_a_name_with_control_characters_is_shown_quoted(shell: Shell) -> None:
     outcome = shell.run("upload", "evil\x1b[2J\nname", "bucket/key")
     assert outcome.code == 66
     assert "\x1b" not in outcome.err
-    assert r"\x1b" in outcome.err
+    assert r"\033" in outcome.err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("upload", "a\x1b[2J", "b\x1b]0;t\x07", "\u202ebucket"), ("init", "a", "b", "c\x1b[2J"), ("\x1b[2J",)],
+    ids=["several sources", "too many words", "no such command"],
+)
+def test_what_click_complains_of_is_not_obeyed(shell: Shell, words: tuple[str, ...]) -> None:
+    """Usage errors repeat words of the command line."""
+    outcome = shell.run(*words)
+    assert outcome.code == 2
+    assert "Error: " in outcome.err
+    assert outcome.err.replace("\n", "").isprintable()

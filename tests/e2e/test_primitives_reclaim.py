@@ -153,7 +153,7 @@ def test_keys_forge_no_lines(inside: Inside, sandbox: Sandbox) -> None:
     key = "a\nb\tc\\d\x7fe"
     inside.run("init", f"bucket/{key}")
     text = inside.run("uploads", "bucket").out
-    assert text.split("\t")[0] == "a\\nb\\tc\\\\d\\x7fe"
+    assert text.split("\t")[0] == "a\\nb\\tc\\\\d\\177e"
     assert text.count("\n") == 1
     assert inside.run("uploads", "bucket", "--json").json["uploads"][0]["key"] == key
 

@@ -15,7 +15,7 @@ HOUSE = ROOT / "obsup"
 MODULES = sorted(HOUSE.rglob("*.py"))
 
 # What each floor may import of the house. The words import only words.
-WORDS = {"model", "errors", "units", "events", "frozen", "__version__"}
+WORDS = {"model", "errors", "units", "events", "frozen", "quoting", "__version__"}
 FLOORS = {
     "dialects": WORDS | {"dialects"},
     "store": WORDS | {"dialects", "store"},
@@ -26,7 +26,7 @@ FLOORS = {
     "sandbox": {"sandbox"},
     "__main__": {"cli"},
     "__init__": WORDS | {"api"},
-    **dict.fromkeys(("model", "errors", "units", "events", "frozen"), WORDS),
+    **dict.fromkeys(("model", "errors", "units", "events", "frozen", "quoting"), WORDS),
 }
 # Which rooms may hold which library.
 ROOMS = {

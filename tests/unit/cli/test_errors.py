@@ -51,7 +51,7 @@ def test_every_row_of_the_table_is_three_lines_with_a_command(row: Verdict) -> N
     failure = example_of(row)
     assert judge(failure) is row
     error = explain(failure, doing="part 17 of bucket/key")
-    what, why, following = error_lines(error, resume=COMMAND, stored=(16, 240)).splitlines()
+    what, why, following = error_lines(error, resume=shlex.split(COMMAND), stored=(16, 240)).splitlines()
     assert what.startswith("Error: part 17 of bucket/key ")
     assert why.startswith("Why:   ")
     assert following.startswith("Next:  ")
@@ -89,7 +89,7 @@ def test_advice_becomes_the_command_line_that_follows_it(advice: str, expected: 
 def test_what_stands_behind_two_dashes_stays() -> None:
     """It is the producer's, whatever it looks like."""
     line = "obsup upload --from-command b/k -- tar --parts 3 /srv"
-    assert with_command("use --parts 7", line).endswith(
+    assert with_command("use --parts 7", line.split()).endswith(
         ": obsup upload --from-command b/k --parts 7 -- tar --parts 3 /srv"
     )
 
@@ -97,13 +97,13 @@ def test_what_stands_behind_two_dashes_stays() -> None:
 def test_a_command_in_the_advice_is_not_followed_by_another() -> None:
     """verify says how to upload: that is the next command."""
     advice = "upload it: obsup upload f b/k"
-    assert with_command(advice, "obsup verify f b/k") == advice
+    assert with_command(advice, ["obsup", "verify", "f", "b/k"]) == advice
 
 
 def test_how_much_is_stored_is_said() -> None:
     """The fear of those who read an error is to begin anew."""
     error = NotFinished("part 17 of b/k failed", "the line broke")
-    line = error_lines(error, resume="obsup upload f b/k", stored=(16, 240)).splitlines()[2]
+    line = error_lines(error, resume=["obsup", "upload", "f", "b/k"], stored=(16, 240)).splitlines()[2]
     assert line == (
         "Next:  run the same command again, 16 of 240 parts are stored and not sent again: obsup upload f b/k"
     )
@@ -111,19 +111,22 @@ def test_how_much_is_stored_is_said() -> None:
 
 def test_an_interrupt_says_the_command_that_goes_on() -> None:
     """Ctrl-C is no failure: what is stored stays."""
-    lines = error_lines(Interrupted("stopped by SIGINT", "progress is kept"), resume="obsup upload f b/k")
+    lines = error_lines(
+        Interrupted("stopped by SIGINT", "progress is kept"), resume=["obsup", "upload", "f", "b/k"]
+    )
     assert lines.splitlines()[2] == "Next:  run the same command again: obsup upload f b/k"
 
 
 def test_resuming_does_not_begin_anew() -> None:
     """--restart of the failed run would throw away what it stored."""
-    assert resume_command(["upload", "f", "b/k", "--restart"]) == "obsup upload f b/k"
+    assert resume_command(["upload", "f", "b/k", "--restart"]) == ["obsup", "upload", "f", "b/k"]
 
 
 def test_a_sentence_ends_and_a_command_does_not() -> None:
     """A full stop after a command would be copied with it."""
     text = error_lines(
-        WrongUsage("--parts 0 cannot be", "1 to 10000", "use --parts 1"), resume="obsup upload f b/k"
+        WrongUsage("--parts 0 cannot be", "1 to 10000", "use --parts 1"),
+        resume=["obsup", "upload", "f", "b/k"],
     )
     assert text.splitlines() == [
         "Error: --parts 0 cannot be.",
@@ -135,7 +138,7 @@ def test_a_sentence_ends_and_a_command_does_not() -> None:
 def test_failures_as_json_have_the_documented_keys() -> None:
     """Status, exit code, reason, message, whether to retry, and how."""
     fields = failure_fields(
-        NotFinished("it failed", "the line broke"), command="upload", resume="obsup upload f b/k"
+        NotFinished("it failed", "the line broke"), command="upload", resume=["obsup", "upload", "f", "b/k"]
     )
     assert fields == {
         "command": "upload",
