@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from obsup.engine.finish import Finished, Finisher, PartsUnfit, expect
@@ -174,16 +173,8 @@ class Assembly:
         return {**(found.completing if found is not None else {}), **task.headers("complete")}
 
     def _expect(self, upload: Upload, receipts: list[Receipt], size: int) -> Expected:
-        """Return what the object must show.
-
-        Where a store encrypts, the ETags of parts are no MD5s, and the object's says nothing about our bytes.
-        """
         task = self._task
-        expected = expect(
-            receipts, Plan(size, max(1, size)), upload, dialect=task.dialect, proving=task.proving
-        )
-        is_opaque = any(one.md5 is not None and one.md5 != one.etag.lower() for one in receipts)
-        return replace(expected, etag=None) if is_opaque else expected
+        return expect(receipts, Plan(size, max(1, size)), upload, dialect=task.dialect, proving=task.proving)
 
     def _result(self, upload: Upload, finished: Finished, receipts: list[Receipt], size: int) -> Result:
         etag = etag_of_parts([one.etag for one in receipts])

@@ -63,7 +63,14 @@ def guard(receipts: Mapping[int, Receipt], plan: Plan) -> list[Receipt]:
 def expect(
     receipts: list[Receipt], plan: Plan, upload: Upload, *, dialect: Dialect, proving: Proving
 ) -> Expected:
-    """Return what the finished object must show."""
+    """Return what the finished object must show.
+
+    Where a store encrypts, were it only because the bucket says so, the ETags of parts are no MD5s, and the
+    object's says nothing about our bytes.
+    """
+    is_opaque = proving.opaque_etags or any(
+        one.md5 is not None and one.md5 != one.etag.lower() for one in receipts
+    )
     crc64 = receipts[0].crc64
     for receipt in receipts[1:]:
         if crc64 is None or receipt.crc64 is None:
@@ -72,7 +79,7 @@ def expect(
         crc64 = combine_crc64(crc64, receipt.crc64, receipt.size)
     return Expected(
         size=plan.size,
-        etag=None if proving.opaque_etags else expected_etag(receipts, dialect),
+        etag=None if is_opaque else expected_etag(receipts, dialect),
         crc64=crc64,
         upload_id=upload.upload_id,
         token=upload.token,

@@ -177,8 +177,9 @@ def recover(
 ) -> tuple[Ledger, Plan] | None:
     """Go on with the upload that a lost checkpoint was about: the one of *candidates* whose parts are this file's.
 
-    Every stored part must be equal to the file's part, so that nobody else's upload is taken for ours; one
-    without parts must be known here as begun for this file. None where there is none.
+    Every stored part must be equal to the file's part, so that nobody else's upload is taken for ours. What this
+    machine knows as begun for this file is ours whatever its parts are: those that are not shown to be the file's
+    are sent again. None where there is none.
     """
     for one in candidates:
         listed = parts_of(task, one.upload_id)
@@ -188,12 +189,12 @@ def recover(
         fitted = plan if split_asked else _plan_of(listed, plan)
         receipts = [compare_with_file(task, stored, fitted) for stored in _fitting(listed, fitted)]
         kept = {receipt.number: receipt for receipt in receipts if receipt is not None}
-        if len(kept) < len(listed) or not (kept or is_known):
+        if not is_known and (len(kept) < len(listed) or not kept):
             continue
         task.observe(
             events.Noted(
-                f"going on with upload {one.upload_id}, begun {one.initiated}: its {len(kept)} parts are this "
-                "file's; the object gets the options that it was begun with"
+                f"going on with upload {one.upload_id}, begun {one.initiated}: {len(kept)} of its {len(listed)} "
+                "parts are shown to be this file's; the object gets the options that it was begun with"
             )
         )
         found = Checkpoint(

@@ -55,13 +55,16 @@ class Attributes:
         return cls(**values)
 
 
-def read_attributes(request: Request, vendor: Vendor) -> Attributes:
-    """Read and check the attributes that *request* sets.
+def read_attributes(request: Request, vendor: Vendor, *, encrypts: bool = False) -> Attributes:
+    """Read and check the attributes that *request* sets. *encrypts*: KMS is the bucket's default.
 
     Raises Refused (400): InvalidArgument, InvalidStorageClass, MetadataTooLarge, InvalidTag,
     InvalidRedirectLocation, InvalidEncryptionAlgorithmError.
     """
     encryption = _read_encryption(request, vendor)
+    customer_key_md5 = read_customer_key(request, vendor)
+    if encrypts and not (encryption or customer_key_md5):
+        encryption = vendor.kms_values[0]
     return Attributes(
         headers={name: request.header(name) for name in STANDARD_HEADERS if request.has_header(name)},
         metadata=_read_metadata(request, vendor),
@@ -77,7 +80,7 @@ def read_attributes(request: Request, vendor: Vendor) -> Attributes:
         website_redirect=_read_redirect(request, vendor),
         encryption=encryption,
         kms_key_id=request.header(vendor.kms_key_header) if encryption in vendor.kms_values else "",
-        customer_key_md5=read_customer_key(request, vendor),
+        customer_key_md5=customer_key_md5,
     )
 
 

@@ -30,6 +30,7 @@ class Call:
     now: float
     disk: Disk
     uploads: Uploads
+    encrypts: bool = False
 
     @property
     def bucket(self) -> str:

@@ -55,7 +55,8 @@ class Sandbox:
     *limits*: Limits, or some of its fields by name. *discard*: hash and count bodies, store sparse files.
     *clock*: epoch seconds. *tls*: paths of a certificate chain and its key, to serve https.
     *custom_domains*: host name → bucket. *require_token*: requests must carry this security token.
-    *aws_vendor*: whose rules hold under AWS signatures, ``s3`` or ``obs``. *log*: file for JSON lines.
+    *aws_vendor*: whose rules hold under AWS signatures, ``s3`` or ``obs``. *encrypts*: KMS is every bucket's
+    default, so that no ETag is an MD5. *log*: file for JSON lines.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class Sandbox:
         custom_domains: Mapping[str, str] | None = None,
         require_token: str | None = None,
         aws_vendor: str = "s3",
+        encrypts: bool = False,
         log: Path | None = None,
     ) -> None:
         self.access_key = access_key or "SANDBOX" + secrets.token_hex(7).upper()
@@ -98,6 +100,7 @@ class Sandbox:
                 custom_domains=dict(custom_domains or {}),
                 only_buckets=only_buckets,
                 aws_vendor=aws_vendor,
+                encrypts=encrypts,
             )
             self._server = Server(port, self._service, self._journal, _tls_context(tls))
             self._held = stack.pop_all()

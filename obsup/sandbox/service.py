@@ -39,6 +39,8 @@ class Service:
     """Where there are any, no other bucket exists."""
     aws_vendor: str = "s3"
     """Whose rules hold for requests in an AWS signature: ``s3`` or ``obs`` (its AWS form)."""
+    encrypts: bool = False
+    """What comes without a word about encryption is encrypted with KMS: no ETag is an MD5 then."""
     dead_tokens: set[str] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -112,6 +114,7 @@ class Service:
             now=now,
             disk=self.disk,
             uploads=self.uploads,
+            encrypts=self.encrypts,
         )
         return OPERATIONS[operation](call)
 

@@ -91,7 +91,7 @@ def test_a_deleted_checkpoint(begun: Rig) -> None:
     """The store is asked, and the parts are compared."""
     begun.checkpoint.unlink()
     goes_on(begun)
-    assert "its 3 parts are this file's" in begun.notes()
+    assert "3 of its 3 parts are shown to be this file's" in begun.notes()
 
 
 def test_a_deleted_checkpoint_and_a_lost_state_directory(begun: Rig, home: Path) -> None:

@@ -29,7 +29,7 @@ from obsup.sandbox.uploads import StoredPart, Upload, new_part_file
 def initiate(call: Call) -> Answer:
     """Open an upload. The object's attributes are those of this request (OSS: the ACL is Complete's)."""
     check_key(call.key, call.vendor)
-    attributes = read_attributes(call.request, call.vendor)
+    attributes = read_attributes(call.request, call.vendor, encrypts=call.encrypts)
     if call.is_oss:
         check_no_overwrite(call)
     upload = call.uploads.initiate(

@@ -24,7 +24,7 @@ def put(call: Call) -> Answer:
     """Store an object from one body."""
     check_key(call.key, call.vendor)
     call.check_length()
-    attributes = read_attributes(call.request, call.vendor)
+    attributes = read_attributes(call.request, call.vendor, encrypts=call.encrypts)
     expected = call.expected()
     received = call.disk.incoming()
     try:
