@@ -1,6 +1,6 @@
 """Completion in bash, zsh and fish: each script asks obsup itself, which answers a line an item: kind, value, help.
 
-PowerShell's script is Click's own.
+PowerShell's script is Click's own, and looked for by no PowerShell: a profile loads it.
 """
 
 from __future__ import annotations

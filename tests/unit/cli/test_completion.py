@@ -141,3 +141,32 @@ def test_a_tab_loads_click_only(home: Path, tmp_path: Path, words: str) -> None:
     )
     assert done.stdout.splitlines()[-1] == "LOADED []"
     assert len(done.stdout.splitlines()) > 1 or words.endswith("--profile ")
+
+
+@pytest.mark.parametrize(
+    ("line", "word", "items"),
+    [
+        ("obsup doc", 1, [["plain", "doctor", "Try everything on two tiny parts, and report."]]),
+        ("obsup upload --digest crc", 3, [["plain", "crc64", "_"]]),
+        ("obsup upload big", 2, [["file", "big", "_"]]),
+        ("obsup gc ", 2, [["plain", "backups", "_"]]),
+    ],
+)
+def test_powershell_gets_three_lines_an_item(
+    home: Path, tmp_path: Path, line: str, word: int, items: list[list[str]]
+) -> None:
+    """What Click's script reads: kind, value, help. The script itself is not run here."""
+    remember("backups", "2026/db dump", "UPLOAD1")
+    script = (Path(__file__).parents[3] / "completions" / "obsup.ps1").read_text()
+    asked = {"_OBSUP_COMPLETE": "powershell_complete", "COMP_WORDS": line, "COMP_CWORD": str(word)}
+    assert all(f"$env:{name} = " in script for name in asked)
+    done = subprocess.run(
+        [sys.executable, "-m", "obsup"],
+        env={**os.environ, **asked},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found = done.stdout.splitlines()
+    assert [found[at : at + 3] for at in range(0, len(found), 3)] == items
