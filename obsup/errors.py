@@ -165,7 +165,8 @@ class Refusal:
     """One answer of the store that was not success.
 
     ``operation`` is the protocol's name (UploadPart, ...); ``resource`` is what it was about, for messages.
-    ``date`` is the answer's Date header, ``retry_after_s`` what the store asked to wait, in seconds.
+    ``date`` is the answer's Date header, ``retry_after_s`` what the store asked to wait, in seconds, and
+    ``clock_ahead_s`` by how many seconds this machine's clock was ahead of that date (negative: behind).
     """
 
     operation: str
@@ -180,6 +181,7 @@ class Refusal:
     endpoint: str = ""
     region: str = ""
     location: str = ""
+    clock_ahead_s: float | None = None
 
 
 class StoreError(Exception):

@@ -87,6 +87,7 @@ class Exchange:
             resource=call.resource,
             endpoint=self._route.of(call.bucket).endpoint,
         )
+        refusal = replace(refusal, clock_ahead_s=self._clock.ahead_s(refusal.date))
         # Some stores have no word for an upload that they do not know. A copy's NoSuchKey is its source's.
         if refusal.status == 404 and refusal.code == "NoSuchKey" and call.is_about_upload and not call.copies:
             return replace(refusal, code="NoSuchUpload")

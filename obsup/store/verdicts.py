@@ -22,6 +22,7 @@ from obsup.errors import (
     UploadGone,
 )
 from obsup.frozen import frozen
+from obsup.store.clock import difference
 
 
 class Action(Enum):
@@ -338,5 +339,6 @@ def explain(failure: StoreError | LineError, *, doing: str) -> ObsupError:
         details.append(f"it names {refusal.location}")
     if refusal.request_id:
         details.append(f"request id {refusal.request_id}")
-    why = verdict.why + (f" ({'; '.join(details)})" if details else "")
+    reason = difference(refusal.clock_ahead_s, refusal.endpoint) if verdict.action is Action.SET_CLOCK else ""
+    why = (reason or verdict.why) + (f" ({'; '.join(details)})" if details else "")
     return verdict.error(what, why, verdict.next_step, refusal)

@@ -116,3 +116,19 @@ def test_a_script_finds_the_same_command_in_json(sandbox: Sandbox, shell: Shell,
     sandbox.clear_faults()
     assert follow(shell, told["resumeCommand"]) == 0
     assert is_there(sandbox, source)
+
+
+@pytest.mark.parametrize(("skew", "way"), [(3600, "behind"), (-3600, "ahead of")])
+def test_a_clock_that_is_off_is_told_by_how_much(
+    sandbox: Sandbox, shell: Shell, make_file: MakeFile, skew: int, way: str
+) -> None:
+    """A store that does not take its own time either: the third line is for whoever sets the clock."""
+    sandbox.add_fault(f"skew={skew}")
+    sandbox.add_fault("error=403:RequestTimeTooSkewed,op=part,times=always")
+    outcome = shell.run("upload", make_file(1_000_000), "bucket/key", "--parts", "2")
+    assert outcome.code == 77
+    told = re.search(
+        rf"Why:   this computer's clock is (1 h 0 min|59 min 5\d s) {way} 127", outcome.err
+    )
+    assert told, outcome.err
+    assert outcome.err.splitlines()[2].startswith("Next:  set the clock, then run the same command again")

@@ -22,6 +22,7 @@ from obsup.errors import (
 from obsup.model import Credentials, Upload
 from obsup.store.clock import ServerClock
 from obsup.store.retry import Attempts, Patience, Remedies, RetryingStore
+from obsup.store.verdicts import explain
 from tests.doubles.opening import KEYS, GivenKeys, bytes_body, open_store, target
 from tests.doubles.wire import Received, Reply, Wire, answer, error
 
@@ -181,6 +182,29 @@ def test_time_that_a_part_takes_is_no_time_that_it_fails() -> None:
     with pytest.raises(NotFinished):
         attempts.run(send, doing="part 1")
     assert 10 <= calls <= 20
+
+
+@pytest.mark.parametrize(
+    ("off_s", "why"),
+    [
+        (1320, "this computer's clock is 22 min 0 s ahead of store.example"),
+        (-7500, "this computer's clock is 2 h 5 min behind store.example"),
+        (3, "this computer's clock and the store's differ by more than the store allows"),
+    ],
+)
+def test_a_clock_that_is_off_is_told_by_how_much_and_which_way(off_s: float, why: str) -> None:
+    """Where the dates agree, the store's complaint is all that is known."""
+    ahead_s = ServerClock(lambda: NOON + off_s).ahead_s(DATE)
+    refusal = Refusal(
+        "UploadPart",
+        "b/k",
+        403,
+        "RequestTimeTooSkewed",
+        request_id="r1",
+        endpoint="https://store.example",
+        clock_ahead_s=ahead_s,
+    )
+    assert explain(StoreError(refusal), doing="part 1").why == f"{why} (request id r1)"
 
 
 @pytest.mark.parametrize(
