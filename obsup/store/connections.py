@@ -67,7 +67,7 @@ class _Incoming(io.RawIOBase):
         super().close()
 
 
-class _Answer(HTTPResponse):
+class WholeAnswer(HTTPResponse):
     """An answer whose head is whole. http.client takes one that breaks off for a short one, without its ETag."""
 
     def __init__(self, sock: Any, *args: Any, **options: Any) -> None:
@@ -92,7 +92,7 @@ class _Answer(HTTPResponse):
 class _Connection(HTTPConnection):
     """A connection that reads ``*.localhost`` as loopback, and that stops sending where nobody listens any more."""
 
-    response_class = _Answer
+    response_class = WholeAnswer
     stall_timeout_s = 60.0
     is_cut = False  # a request was left unfinished: the connection must not carry another
 

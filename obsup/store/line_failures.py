@@ -6,6 +6,7 @@ import errno
 import os
 import re
 import ssl
+from http.client import HTTPException, IncompleteRead
 from typing import Any
 
 import urllib3
@@ -24,8 +25,8 @@ _KINDS: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str, 
     (ssl.SSLError, "tls", True),
     (urllib3.exceptions.ReadTimeoutError, "stall", True),
     (TimeoutError, "stall", True),
-    (urllib3.exceptions.IncompleteRead, "incomplete", True),
-    (urllib3.exceptions.ProtocolError, "reset", True),
+    ((urllib3.exceptions.IncompleteRead, IncompleteRead), "incomplete", True),
+    ((urllib3.exceptions.ProtocolError, HTTPException), "reset", True),
     (OSError, "reset", True),
 )
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing
+from http.client import HTTPException, IncompleteRead
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -15,7 +17,6 @@ from urllib.parse import urlsplit
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
-from requests.auth import AuthBase
 
 from obsup import __version__
 from obsup.dialects.dialect import Address
@@ -24,10 +25,10 @@ from obsup.dialects.endpoints import is_loopback
 from obsup.errors import LineError
 from obsup.frozen import frozen
 from obsup.store.connections import pool_classes
+from obsup.store.conversation import BLOCK, converse, head_of
 from obsup.store.line_failures import line_error
 from obsup.units import KIB, MIB
 
-BLOCK = 1 * MIB
 # Assembling thousands of parts takes the stores minutes, in which not all of them send white space now and then:
 # the answer to such work may be so many times as long in coming as any other.
 LONG_WORK = 10
@@ -71,15 +72,12 @@ class Answer:
     body: bytes
 
 
-class _Auth(AuthBase):
-    """Add what *sign* computes from the prepared request's own headers."""
+@frozen
+class _Line:
+    """The way to one host: urllib3's connections, and whether no proxy stands between."""
 
-    def __init__(self, sign: Callable[[Mapping[str, str]], Mapping[str, str]]) -> None:
-        self._sign = sign
-
-    def __call__(self, r: requests.PreparedRequest) -> requests.PreparedRequest:
-        r.headers.update(self._sign(dict(r.headers)))
-        return r
+    pool: Any
+    is_direct: bool
 
 
 class _Adapter(HTTPAdapter):
@@ -116,6 +114,7 @@ class Transport:
         self._session.mount("https://", adapter)
         self._session.mount("http://", adapter)
         self._environment: dict[str, dict[str, Any]] = {}
+        self._lines: dict[str, _Line] = {}
         if not settings.verify_tls:
             # Said once, in our own words, by who turned it off; not on every request.
             urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
@@ -137,52 +136,103 @@ class Transport:
         one. Errors that *body* raises while it is read pass through unchanged.
         """
         root = f"{address.scheme}://{address.host}"
-        prepared = requests.Request(method, root + "/", headers=dict(headers)).prepare()
-        # prepare() would fold "a/../b" into "b" and "%7E" into "~": a different object.
-        prepared.url = root + address.path + ("?" + encode_query(query) if query else "")
-        prepared.headers["Host"] = address.host
-        prepared.headers["User-Agent"] = USER_AGENT
-        prepared.headers["Accept-Encoding"] = "identity"
         size = len(body) if isinstance(body, bytes) else body.size
-        prepared.headers.pop("Content-Length", None)
+        sent = {**headers, "Host": address.host, "User-Agent": USER_AGENT, "Accept-Encoding": "identity"}
         if size:
-            prepared.headers["Content-Length"] = str(size)
-        # A file-like body of length 0, and an empty body without a length, would go out chunked.
-        prepared.body = body if size else None  # type: ignore[assignment]
+            sent["Content-Length"] = str(size)
         if sign is not None:
-            # Not prepare_auth(): it would measure the body anew, by its file and not by its window.
-            _Auth(sign)(prepared)
+            sent |= sign(sent)
         if not size and method in ("PUT", "POST"):
             # After signing: the vendors' clients sign the length of a body, where they do, and not that there is none.
-            prepared.headers["Content-Length"] = "0"
-        return self._send(prepared, root, self._settings.stall_timeout_s * (LONG_WORK if takes_long else 1))
-
-    def _send(self, prepared: requests.PreparedRequest, root: str, answer_timeout_s: float) -> Answer:
+            sent["Content-Length"] = "0"
+        path = address.path + ("?" + encode_query(query) if query else "")
+        answer_timeout_s = self._settings.stall_timeout_s * (LONG_WORK if takes_long else 1)
         try:
-            response = self._session.send(
-                prepared,
-                stream=True,
-                allow_redirects=False,
-                timeout=(self._settings.connect_timeout_s, answer_timeout_s),
-                **self._settings_for(root),
-            )
-            with response:
-                body = self._read(response)
-        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as exc:
+            line = self._line_to(root)
+            if line.is_direct:
+                head = head_of(method, path, sent)
+                return self._talk(
+                    line.pool, head, body, size, method=method, answer_timeout_s=answer_timeout_s
+                )
+            return self._send(method, root, path, sent, body if size else None, answer_timeout_s)
+        except (requests.RequestException, urllib3.exceptions.HTTPError, HTTPException, OSError) as exc:
             raise line_error(exc) from exc
-        return Answer(response.status_code, {k.lower(): v for k, v in response.headers.items()}, body)
 
-    def _read(self, response: requests.Response) -> bytes:
-        """Return the answer's body as it came: packed ones were not asked for. Bounded in size and in time."""
+    def _talk(
+        self, pool: Any, head: bytes, body: Body | bytes, size: int, *, method: str, answer_timeout_s: float
+    ) -> Answer:
+        """Exchange a request and its answer on a connection of *pool*."""
+        connection = pool._get_conn()
+        is_fit = False
+        try:
+            connection.timeout = self._settings.connect_timeout_s
+            heard = converse(connection, head, body, size, method=method, answer_timeout_s=answer_timeout_s)
+            with closing(heard):
+                content = self._read(heard.read1, heard.length)
+            is_fit = not heard.will_close and not connection.is_cut
+        finally:
+            if not is_fit:
+                connection.close()
+            pool._put_conn(connection)
+        return Answer(heard.status, heard.fields, content)
+
+    def _send(
+        self,
+        method: str,
+        root: str,
+        path: str,
+        headers: Mapping[str, str],
+        body: Body | bytes | None,
+        answer_timeout_s: float,
+    ) -> Answer:
+        """Exchange a request and its answer by way of requests and urllib3, which know how to speak to proxies."""
+        prepared = requests.Request(method, root + "/").prepare()
+        # prepare() would fold "a/../b" into "b" and "%7E" into "~": a different object.
+        prepared.url = root + path
+        prepared.headers = requests.structures.CaseInsensitiveDict(headers)
+        # A file-like body of length 0, and an empty body without a length, would go out chunked.
+        prepared.body = body  # type: ignore[assignment]
+        response = self._session.send(
+            prepared,
+            stream=True,
+            allow_redirects=False,
+            timeout=(self._settings.connect_timeout_s, answer_timeout_s),
+            **self._settings_for(root),
+        )
+        with response:
+            content = self._read(lambda size: response.raw.read1(size, decode_content=False), None)
+        return Answer(response.status_code, {k.lower(): v for k, v in response.headers.items()}, content)
+
+    def _read(self, read: Callable[[int], bytes], length: int | None) -> bytes:
+        """Return the answer's body as it came: packed ones were not asked for. Bounded in size and in time.
+
+        Raises LineError, and IncompleteRead where *length* tells of more bytes.
+        """
         body = bytearray()
         deadline = time.monotonic() + self._settings.answer_limit_s
-        while block := response.raw.read1(64 * KIB, decode_content=False):
+        while len(body) != length and (block := read(64 * KIB)):
             body += block
             if len(body) > ANSWER_LIMIT:
                 raise LineError("incomplete", f"an answer of more than {ANSWER_LIMIT // MIB} MiB", sent=True)
             if time.monotonic() > deadline:
                 raise LineError("stall", "the answer came in drops and never ended", sent=True)
+        if length is not None and len(body) != length:
+            raise IncompleteRead(bytes(body), length - len(body))
         return bytes(body)
+
+    def _line_to(self, root: str) -> _Line:
+        """Return the way to *root*, found once. Raises RequestException."""
+        line = self._lines.get(root)
+        if line is None or line.pool.pool is None:
+            found = self._settings_for(root)
+            request = requests.Request("GET", root + "/").prepare()
+            adapter: Any = self._session.get_adapter(root)
+            pool = adapter.get_connection_with_tls_context(
+                request, found["verify"], proxies=found["proxies"], cert=found["cert"]
+            )
+            adapter.cert_verify(pool, request.url, found["verify"], found["cert"])
+            line = self._lines[root] = _Line(pool, is_direct=pool.proxy is None)
+        return line
 
     def _settings_for(self, root: str) -> dict[str, Any]:
         """Return requests' proxies, verify and cert for *root*: ours, then the environment's."""
