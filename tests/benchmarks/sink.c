@@ -1,15 +1,16 @@
 /* A store that keeps nothing: it answers what multipart clients ask, and throws the bodies away.
 
-   sink [--digests FILE] [--rate BYTES_PER_S] [--cert FILE --key FILE]
+   sink [--digests FILE | --kept FILE] [--rate BYTES_PER_S] [--cert FILE --key FILE]
 
    Listens on 127.0.0.1 and prints its port. FILE tells the digests that a true store would compute:
        PART-NUMBER MD5 CRC64        0 is every part that has no line of its own
        put MD5 CRC64                the whole object, sent in one request
        object SIZE ETAG CRC64       the object after Complete
+   --kept FILE computes them instead, and writes a line KEY SIZE ETAG for every object that arrived whole.
    --rate limits each connection, as routers and stores do. At SIGTERM it prints how many connections there were,
    how many bodies it received at once at most, and how many bytes of content the PUTs brought in all.
 
-   Built with -DTLS -lssl -lcrypto it speaks https where a certificate is given. */
+   Built with -DTLS -lssl -lcrypto it speaks https where a certificate is given, and knows --kept. */
 
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -40,6 +41,7 @@ static double rate;
 static atomic_int connections, receiving, most;
 static atomic_llong content;
 static atomic_bool is_there;
+static FILE *kept;
 
 struct connection {
     int socket;
@@ -48,6 +50,7 @@ struct connection {
     char *block;
 #ifdef TLS
     SSL *ssl;
+    EVP_MD_CTX *md5; /* of the body that is received, where it is kept account of */
 #endif
 };
 
@@ -115,6 +118,9 @@ static char *next_text(struct connection *c, const char *end) {
 static bool discard(struct connection *c, long long size) {
     size_t held = c->end - c->start;
     if ((long long)held > size) held = (size_t)size;
+#ifdef TLS
+    if (kept) EVP_DigestUpdate(c->md5, c->buffer + c->start, held);
+#endif
     c->start += held;
     size -= (long long)held;
     double begun = now(), passed = (double)held;
@@ -123,12 +129,15 @@ static bool discard(struct connection *c, long long size) {
         if ((long long)wanted > size) wanted = (size_t)size;
         ssize_t got;
 #ifdef TLS
-        if (c->ssl) got = receive(c, c->block, wanted);
+        if (c->ssl || kept) got = receive(c, c->block, wanted);
         else
 #endif
         do got = recv(c->socket, c->block, wanted, MSG_TRUNC); /* the kernel drops it without a copy */
         while (got < 0 && errno == EINTR);
         if (got <= 0) return false;
+#ifdef TLS
+        if (kept) EVP_DigestUpdate(c->md5, c->block, (size_t)got);
+#endif
         size -= got;
         passed += (double)got;
         double ahead = rate ? begun + passed / rate - now() : 0;
@@ -195,11 +204,20 @@ static bool answer(struct connection *c, int status, const struct digest *d, con
     return say(c, text, (size_t)size);
 }
 
+#ifdef TLS
+#include "kept.h"
+#endif
+
 static bool serve(struct connection *c, const struct request *r) {
     char text[1024];
     const char *query = strchr(r->target, '?'), *number = query ? strstr(query, "partNumber=") : NULL;
     const char *key = strchr(r->target + 1, '/');
     bool about_bucket = !key || !key[1] || key[1] == '?';
+#ifdef TLS
+    if (kept && !about_bucket && !strcmp(r->method, "PUT")) return keep_put(c, r, key + 1, query, number);
+    if (kept && !about_bucket && !strcmp(r->method, "POST")) return keep_post(c, r, key + 1, query);
+    if (kept && !about_bucket && !strcmp(r->method, "HEAD")) return keep_head(c, key + 1, query);
+#endif
     if (!strcmp(r->method, "PUT") && number) {
         int n = atoi(number + 11);
         bool known = n > 0 && n < PARTS_MAX && parts[n].md5[0];
@@ -242,6 +260,7 @@ static void *talk(void *given) {
     struct request r;
     bool goes_on = true;
 #ifdef TLS
+    c->md5 = EVP_MD_CTX_new();
     if (tls) {
         c->ssl = SSL_new(tls);
         SSL_set_fd(c->ssl, c->socket);
@@ -250,11 +269,15 @@ static void *talk(void *given) {
 #endif
     while (goes_on && read_head(c, &r)) {
         if (r.wants_continue && !say(c, "HTTP/1.1 100 Continue\r\n\r\n", 25)) break;
+#ifdef TLS
+        if (kept) EVP_DigestInit_ex(c->md5, EVP_md5(), NULL);
+#endif
         if (r.length || r.chunked) goes_on = take_body(c, &r);
         goes_on = goes_on && serve(c, &r);
     }
 #ifdef TLS
     if (c->ssl) SSL_free(c->ssl);
+    EVP_MD_CTX_free(c->md5);
 #endif
     close(c->socket);
     free(c->block);
@@ -267,6 +290,7 @@ static void report(int number) {
     char text[128];
     int size = snprintf(text, sizeof text, "connections %d at-once %d content %lld\n", atomic_load(&connections),
                         atomic_load(&most), atomic_load(&content));
+    if (kept) fclose(kept);
     if (write(1, text, (size_t)size) < 0) _exit(1);
     _exit(0);
 }
@@ -300,6 +324,9 @@ int main(int count, char **words) {
     const char *chain = NULL;
     for (int i = 1; i + 1 < count; i += 2) {
         if (!strcmp(words[i], "--digests")) read_digests(words[i + 1]);
+#ifdef TLS
+        else if (!strcmp(words[i], "--kept")) kept = fopen(words[i + 1], "w");
+#endif
         else if (!strcmp(words[i], "--rate")) rate = atof(words[i + 1]);
         else if (!strcmp(words[i], "--cert")) chain = words[i + 1];
         else if (!strcmp(words[i], "--key")) use_certificate(chain, words[i + 1]);
