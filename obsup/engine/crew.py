@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
 from obsup import events
+from obsup.engine.account import Account
 from obsup.engine.connect import StoreSettings
 from obsup.engine.executors import HERE, Workers, check_spec, open_executor, open_workers
 from obsup.engine.order import MOST, Order
 from obsup.engine.task import Task
 from obsup.engine.worker import PartJob, send_part
-from obsup.errors import Denied, ObsupError, WorkerLost, WrongUsage
+from obsup.errors import Denied, ObsupError, Throttled, WorkerLost, WrongUsage
 from obsup.local.rate import RateLimit
 from obsup.model import Receipt, SourceStat, Upload
 
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
 
 # How many workers may die over one part before it is the part that is to blame.
 LOSSES = 3
+
+
+Package = tuple[Callable[[Any], Account], Any]
+Pack = Callable[[], Package]
 
 
 class Crew(Protocol):
@@ -83,13 +88,15 @@ class _Promise(Future[Any]):
 class _Errand:
     """One part, or one small file, on its way: what the driver promised, and how often it went wrong.
 
-    *pack* makes, anew for each try, what a worker is to call and with what; *what* names it in messages.
+    *pack* makes, anew for each try, what a worker is to call and with what; *what* names it in messages. *observe*
+    hears of its tries, wherever they were made, and of the part once it is stored.
     """
 
     what: str
     number: int
-    pack: Callable[[], tuple[Callable[[Any], Any], Any]]
+    pack: Pack
     promise: _Promise
+    observe: events.Observer
     losses: int = 0
     was_denied: bool = False
 
@@ -119,32 +126,34 @@ class RemoteCrew:
         self._lock = threading.Lock()
         self._generation = 0
 
-    def send(self, job: PartJob) -> Future[Receipt]:
-        """See Crew."""
+    def send(self, job: PartJob, observe: events.Observer | None = None) -> Future[Receipt]:
+        """See Crew. *observe* hears of this part, where that is not who hears of all."""
 
-        def pack() -> tuple[Callable[[Any], Any], Any]:
+        def pack() -> Package:
             # Here, and not above: threads of this process need nothing of it, and every upload would wait for it.
             from obsup.engine.remote import RemoteJob, run_remote
 
             presigned = self._sign(job.upload, job.part.number) if self._sign is not None else None
             return run_remote, RemoteJob(job, self._settings, presigned, self._rate_bytes_per_s)
 
-        return self._promise(f"part {job.part.number} of {job.upload.target}", job.part.number, pack)
+        what = f"part {job.part.number} of {job.upload.target}"
+        return self._promise(what, job.part.number, pack, observe or self._observe)
 
-    def put(self, order: Order, stat: SourceStat) -> Future[Finished]:
-        """Have a worker put the small file of *order*, whose identity is *stat*; the future gives its object."""
+    def put(self, order: Order, stat: SourceStat, observe: events.Observer) -> Future[Finished]:
+        """Have a worker put the small file of *order*, whose identity is *stat*; the future gives its object.
 
-        def pack() -> tuple[Callable[[Any], Any], Any]:
+        *observe* hears of its tries.
+        """
+
+        def pack() -> Package:
             from obsup.engine.remote import RemotePut, run_put
 
             return run_put, RemotePut(order, self._settings, stat, self._rate_bytes_per_s)
 
-        return self._promise(str(order.target), 1, pack)
+        return self._promise(str(order.target), 1, pack, observe)
 
-    def _promise(
-        self, what: str, number: int, pack: Callable[[], tuple[Callable[[Any], Any], Any]]
-    ) -> Future[Any]:
-        errand = _Errand(what, number, pack, _Promise())
+    def _promise(self, what: str, number: int, pack: Pack, observe: events.Observer) -> Future[Any]:
+        errand = _Errand(what, number, pack, _Promise(), observe)
         self._try(errand)
         return errand.promise
 
@@ -170,21 +179,23 @@ class RemoteCrew:
         if future.cancelled() and errand.promise.is_called_off:
             return
         failure = CancelledError() if future.cancelled() else future.exception()
+        result = None
         try:
-            if failure is not None and self._is_tried_again(errand, failure, generation):
+            if failure is None:
+                result = _take_in(future.result(), errand.observe)
+            elif self._is_tried_again(errand, failure, generation):
                 return
         except Exception as exc:  # noqa: BLE001 - a callback that raises would leave the promise open for ever
             failure = exc
-        if failure is not None:
+        if failure is None:
+            errand.promise.set_result(result)
+        else:
             errand.promise.set_exception(_as_told(failure, errand.what))
-            return
-        result = future.result()
-        if isinstance(result, Receipt):
-            self._observe(events.PartStored(result.number, result.size))
-        errand.promise.set_result(result)
 
     def _is_tried_again(self, errand: _Errand, failure: BaseException, generation: int) -> bool:
         """Have the part sent again where that can help; return whether it is."""
+        if isinstance(failure, Throttled):
+            errand.observe(events.Retried(errand.number, 1, failure.what, 0.0, throttled=True))
         if isinstance(failure, BrokenExecutor) and errand.losses + 1 < LOSSES:
             self._replace_worker(errand, generation)
         elif isinstance(failure, Denied) and self._sign is not None and not errand.was_denied:
@@ -198,11 +209,20 @@ class RemoteCrew:
     def _replace_worker(self, errand: _Errand, generation: int) -> None:
         """Make new workers, once for all the parts that the old ones took with them."""
         errand.losses += 1
-        self._observe(events.Retried(errand.number, errand.losses, "its worker process died", 0.0))
+        errand.observe(events.Retried(errand.number, errand.losses, "its worker process died", 0.0))
         with self._lock:
             if generation == self._generation:
                 self._workers.renew()
                 self._generation += 1
+
+
+def _take_in(account: Account, observe: events.Observer) -> Any:
+    """Return the result of *account*, once *observe* was told what it tells."""
+    for retried in account.retried:
+        observe(retried)
+    if isinstance(account.result, Receipt):
+        observe(events.PartStored(account.result.number, account.result.size))
+    return account.result
 
 
 def _as_told(failure: BaseException, errand: str) -> BaseException:

@@ -13,8 +13,8 @@ from functools import lru_cache
 from pathlib import Path
 
 from obsup import events
+from obsup.engine.account import Account, Memory
 from obsup.engine.connect import Connection, StoreSettings, connect
-from obsup.engine.finish import Finished
 from obsup.engine.order import Order
 from obsup.engine.single import put_file
 from obsup.engine.stop import StopSignal
@@ -24,7 +24,7 @@ from obsup.errors import ObsupError, SourceChanged, SourceUnreadable
 from obsup.frozen import frozen
 from obsup.local.rate import RateLimit
 from obsup.local.source import FileWindow, changes, stat_source
-from obsup.model import Credentials, Receipt, SourceStat, Stored, Upload
+from obsup.model import Credentials, SourceStat, Stored, Upload
 from obsup.quoting import quoted
 from obsup.store.clock import ServerClock
 from obsup.store.presigned import PresignedPart, PresignedStore
@@ -46,8 +46,8 @@ class RemoteJob:
     rate_bytes_per_s: float | None = None
 
 
-def run_remote(remote: RemoteJob) -> Receipt:
-    """Send the part from here, once this host is seen to see the same file, and return its receipt.
+def run_remote(remote: RemoteJob) -> Account:
+    """Send the part from here, once this host is seen to see the same file, and return the account of its receipt.
 
     Raises SourceUnreadable and SourceChanged where this host sees no file, or another one; and as ``send_content``
     does. What is raised names the host, and carries no cause: one could hold a signed URL, and would be logged.
@@ -76,15 +76,15 @@ def _see(path: Path, planned: SourceStat) -> SourceStat:
     return seen
 
 
-def _send(remote: RemoteJob) -> Receipt:
-    job = remote.job
+def _send(remote: RemoteJob) -> Account:
+    job, memory = remote.job, Memory()
     path = Path(job.path)
     seen = _see(path, job.stat)
     # From here on this host's own view is what must not change.
     window = FileWindow(path, job.part, seen)
     rate = remote.rate_bytes_per_s
-    manner = Manner(job.proving, job.content_md5, gate=RateLimit(rate) if rate else None)
-    return send_content(window, job.upload, _open_store(remote), manner)
+    manner = Manner(job.proving, job.content_md5, memory, RateLimit(rate) if rate else None)
+    return memory.account(send_content(window, job.upload, _open_store(remote, memory), manner))
 
 
 @frozen
@@ -97,8 +97,11 @@ class RemotePut:
     rate_bytes_per_s: float | None = None
 
 
-def run_put(remote: RemotePut) -> Finished:
-    """Put the file from here, once this host is seen to see the same one. Raises as ``run_remote`` does."""
+def run_put(remote: RemotePut) -> Account:
+    """Put the file from here, once this host is seen to see the same one, and return the account of its Finished.
+
+    Raises as ``run_remote`` does.
+    """
     try:
         return _put(remote)
     except ObsupError as exc:
@@ -106,12 +109,14 @@ def run_put(remote: RemotePut) -> Finished:
     raise _named(failure)
 
 
-def _put(remote: RemotePut) -> Finished:
+def _put(remote: RemotePut) -> Account:
+    memory = Memory()
     seen = _see(remote.order.source, remote.stat)
     rate = remote.rate_bytes_per_s
     limit = RateLimit(rate) if rate else None
-    task = Task(_connection(remote.settings), remote.order, events.ignore, StopSignal(), limit)
-    return put_file(task, seen)
+    connection = _connection(remote.settings).heard_by(memory)
+    task = Task(connection, remote.order, memory, StopSignal(), limit)
+    return memory.account(put_file(task, seen))
 
 
 def check_same_file(path: Path, planned: SourceStat, seen: SourceStat) -> None:
@@ -131,12 +136,12 @@ def check_same_file(path: Path, planned: SourceStat, seen: SourceStat) -> None:
         )
 
 
-def _open_store(remote: RemoteJob) -> PartStore:
+def _open_store(remote: RemoteJob, observe: events.Observer) -> PartStore:
     settings = remote.settings
     if remote.presigned is None:
-        return _connection(settings).store
+        return _connection(settings).heard_by(observe).store
     inner = PresignedStore(settings.dialect, _transport(settings.line), remote.presigned)
-    return _PatientStore(inner, Patience(retry_for_s=settings.retry_for_s, sleep=_sleep))
+    return _PatientStore(inner, Patience(retry_for_s=settings.retry_for_s, sleep=_sleep), observe)
 
 
 _opening = threading.Lock()
@@ -182,14 +187,15 @@ class _NoKeys:
 class _PatientStore:
     """A PartStore that tries again, without keys or clock to mend."""
 
-    def __init__(self, inner: PartStore, patience: Patience) -> None:
+    def __init__(self, inner: PartStore, patience: Patience, observe: events.Observer) -> None:
         self._inner = inner
         self._patience = patience
+        self._observe = observe
 
     def upload_part(
         self, upload: Upload, part_number: int, open_body: OpenBody, *, content_md5: str | None = None
     ) -> Stored:
-        attempts = Attempts(self._patience, Remedies(_NoKeys(), ServerClock()), events.ignore)
+        attempts = Attempts(self._patience, Remedies(_NoKeys(), ServerClock()), self._observe)
 
         def send() -> Stored:
             return self._inner.upload_part(upload, part_number, open_body, content_md5=content_md5)

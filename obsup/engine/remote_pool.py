@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import replace
+from functools import partial
 from typing import TypeVar
 
 from obsup import events
@@ -68,18 +69,14 @@ class _Elsewhere:
     def send_parts(
         self, task: Task, tally: Tally, jobs: Iterator[PartJob], keep: Callable[[Receipt], None]
     ) -> None:
-        """See Sender. Which file a part is of is known here, and so it is told of here."""
-
-        def kept(receipt: Receipt) -> None:
-            tally(events.PartStored(receipt.number, receipt.size))
-            keep(receipt)
-
+        """See Sender. Which file a part is of is known here, and so it is said here who hears of it."""
+        send = partial(self._crew.send, observe=tally)
         with self._shares.taken():
-            dispatch(jobs, self._crew.send, window=self._window, stop=task.stop, keep=kept)
+            dispatch(jobs, send, window=self._window, stop=task.stop, keep=keep)
 
     def put_file(self, task: Task, stat: SourceStat) -> Finished:
         """See Sender."""
-        future = self._crew.put(replace(task.order, source=task.source), stat)
+        future = self._crew.put(replace(task.order, source=task.source), stat, task.observe)
         while not wait([future], timeout=POLL_S).done:
             task.stop.cut()
         finished = future.result()

@@ -42,7 +42,7 @@ def test_a_dask_cluster(shell: Shell, sandbox: Sandbox, monkeypatch: pytest.Monk
     for name, value in shell.environment.items():
         monkeypatch.setenv(name, value)
     with LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, host="127.0.0.1"
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0", host="127.0.0.1"
     ) as cluster:
         check(shell, sandbox, "--executor", f"dask:{cluster.scheduler_address}")
     assert operations(sandbox)["put"] == len(SMALL)

@@ -90,6 +90,19 @@ def test_a_killed_process_costs_what_was_in_flight(shell: Shell, sandbox: Sandbo
     check_object(sandbox, source)
 
 
+@pytest.mark.parametrize("more", [(), ("--presign",)], ids=["with keys", "presigned"])
+def test_what_a_worker_tries_again_is_told(
+    shell: Shell, sandbox: Sandbox, source: Path, more: tuple[str, ...]
+) -> None:
+    """The driver hears of it, by -v and for what it keeps in flight, as if it had tried itself."""
+    sandbox.add_fault("error=503:SlowDown,op=part,part=3,times=2")
+    words = ("upload", source, "bucket/key", "--parts", "10", "--executor", "processes", "-j", "2")
+    outcome = shell.run(*words, "-v", *more)
+    assert outcome.code == 0, outcome.err
+    assert outcome.err.count("503 SlowDown") == 2
+    check_object(sandbox, source)
+
+
 def test_workers_end_with_their_driver(shell: Shell, sandbox: Sandbox, source: Path) -> None:
     """SIGKILL leaves no process behind, and the same command goes on."""
     sandbox.add_fault("slow=100000,op=part,times=always")
@@ -208,7 +221,7 @@ def test_a_local_cluster_that_holds_no_keys(
         "import sys\n"
         "from distributed import LocalCluster\n"
         "if __name__ == '__main__':\n"
-        "    options = {'n_workers': 2, 'threads_per_worker': 1, 'dashboard_address': None}\n"
+        "    options = {'n_workers': 2, 'threads_per_worker': 1, 'dashboard_address': '127.0.0.1:0'}\n"
         "    with LocalCluster(**options, host='127.0.0.1') as cluster:\n"
         "        print(cluster.scheduler_address, flush=True)\n"
         "        sys.stdin.read()\n"

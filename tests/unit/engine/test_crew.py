@@ -12,12 +12,24 @@ import pytest
 
 from obsup import events
 from obsup.dialects.registry import find_dialect
+from obsup.engine.account import Account
 from obsup.engine.connect import StoreSettings
 from obsup.engine.crew import LOSSES, RemoteCrew
+from obsup.engine.dispatch import dispatch
 from obsup.engine.executors import check_spec
+from obsup.engine.flight import Flight
 from obsup.engine.remote import RemoteJob
+from obsup.engine.stop import StopSignal
 from obsup.engine.worker import PartJob, Proving
-from obsup.errors import BadConfiguration, Denied, ObsupError, SourceChanged, WorkerLost, WrongUsage
+from obsup.errors import (
+    BadConfiguration,
+    Denied,
+    ObsupError,
+    SourceChanged,
+    Throttled,
+    WorkerLost,
+    WrongUsage,
+)
 from obsup.model import Credentials, Part, Receipt, SourceStat, Target, Upload
 from obsup.store.call import Location
 from obsup.store.clock import ServerClock
@@ -89,9 +101,51 @@ def test_a_receipt_comes_back_and_counts_as_progress() -> None:
     roster, heard = Roster(), list[events.Event]()
     promise = RemoteCrew(roster, SETTINGS, observe=heard.append).send(job())
     assert not promise.done()
-    roster.handed[0][1].set_result(RECEIPT)
+    roster.handed[0][1].set_result(Account(RECEIPT))
     assert promise.result(0) == RECEIPT
     assert heard == [events.PartStored(1, 5)]
+
+
+SLOW_DOWN = events.Retried(1, 1, "503 SlowDown", 0.5, throttled=True)
+
+
+def test_what_a_worker_was_told_to_slow_down_shrinks_what_is_in_flight() -> None:
+    """The driver hears of it with the part: fewer are handed out, as if it had been told itself."""
+    roster, flight = Roster(), Flight(Roster.size)
+    crew, kept = RemoteCrew(roster, SETTINGS, observe=flight), list[int]()
+    jobs = (job(number) for number in range(1, 21))
+    under_way: list[int] = []
+
+    def window() -> int:
+        # Whenever the driver asks how many more, the first that is under way comes to its end.
+        waiting = [future for _, future in roster.handed if not future.done()]
+        under_way.append(len(waiting))
+        if waiting:
+            number = len(kept) + 1
+            waiting[0].set_result(Account(Receipt(number, 5, "etag"), (SLOW_DOWN,) if number == 1 else ()))
+        return flight.window
+
+    dispatch(jobs, crew.send, window=window, stop=StopSignal(), keep=lambda one: kept.append(one.number))
+    assert sorted(kept) == list(range(1, 21))
+    assert max(under_way[:2]) == 2 * Roster.size
+    assert min(under_way[2:12]) <= Roster.size // 2 + 1
+
+
+def test_a_worker_that_gave_up_slowing_down_tells_it_too() -> None:
+    """A batch goes on with its other files, and with less of them at once."""
+    roster, flight = Roster(), Flight(Roster.size)
+    promise = RemoteCrew(roster, SETTINGS, observe=flight).send(job())
+    roster.handed[0][1].set_exception(Throttled("part 1 was refused", "busy", "run again"))
+    assert isinstance(promise.exception(0), Throttled)
+    assert flight.allowed == Roster.size // 2
+
+
+def test_a_worker_of_another_version_is_told_apart() -> None:
+    """What it hands back is no account: an error, not a promise that is never kept."""
+    roster = Roster()
+    promise = RemoteCrew(roster, SETTINGS).send(job())
+    roster.handed[0][1].set_result(RECEIPT)
+    assert "another version of obsup" in str(promise.exception(0))
 
 
 def test_all_parts_of_a_broken_pool_are_sent_again_by_one_new_pool() -> None:
@@ -104,7 +158,7 @@ def test_all_parts_of_a_broken_pool_are_sent_again_by_one_new_pool() -> None:
     assert roster.renewed == 1
     assert [remote.job.part.number for remote, _ in roster.handed] == [1, 2, 3, 1, 2, 3]
     for _, future in roster.handed[3:]:
-        future.set_result(RECEIPT)
+        future.set_result(Account(RECEIPT))
     assert [promise.result(0) for promise in promises] == [RECEIPT] * 3
 
 
@@ -114,7 +168,7 @@ def test_a_pool_that_is_found_broken_is_renewed() -> None:
     crew = RemoteCrew(roster, SETTINGS)
     roster.is_broken = True
     promise = crew.send(job())
-    roster.handed[0][1].set_result(RECEIPT)
+    roster.handed[0][1].set_result(Account(RECEIPT))
     assert (promise.result(0), roster.renewed) == (RECEIPT, 1)
 
 
@@ -164,7 +218,7 @@ def test_a_call_nobody_has_begun_is_called_off() -> None:
     roster.handed[1][1].set_running_or_notify_cancel()
     assert (waiting.cancel(), running.cancel()) == (True, False)
     assert (waiting.cancelled(), roster.handed[0][1].cancelled()) == (True, True)
-    roster.handed[1][1].set_result(RECEIPT)
+    roster.handed[1][1].set_result(Account(RECEIPT))
     assert running.result(0) == RECEIPT
 
 

@@ -129,7 +129,7 @@ def test_a_worker_with_a_signed_url_needs_no_keys(sandbox: Sandbox, job: PartJob
     route = Route(Location(where.endpoint, where.region, where.addressing))
     signer = PartSigner(where.dialect, route, credentials=Given(), clock=ServerClock())
     signed = signer.sign(job.upload, 1)
-    assert run_remote(RemoteJob(job, where, signed)).size == 1000
+    assert run_remote(RemoteJob(job, where, signed)).result.size == 1000
     os.utime(job.path, ns=(job.stat.mtime_ns, job.stat.mtime_ns))
     job = replace(job, stat=stat_source(Path(job.path)))
     sandbox.add_fault("error=307:TemporaryRedirect,op=part")
