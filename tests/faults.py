@@ -117,6 +117,13 @@ FAULTS = (
     Fault("work done, half an answer", "truncate-answer", SURVIVED, UNHEARD),
     Fault("work done, 500 InternalError", "error-after=500:InternalError", SURVIVED, UNHEARD),
     Fault(
+        "200 with a page that is no answer, done",
+        "garble-answer",
+        SURVIVED,
+        codes(69, initiate=0, uploads=0, complete=0),
+        frozenset({"initiate", "part", "complete", "parts", "uploads", "put"}),
+    ),
+    Fault(
         "200 with <Error>, not done", "error-in-200=InternalError", SURVIVED, RETRIED, frozenset({"complete"})
     ),
     Fault(

@@ -12,6 +12,11 @@ from obsup.model import Credentials
 Addressing = Literal["virtual", "path", "cname"]
 
 
+# What answers with keys of others: here every vendor knows encoding-type=url.
+KEYS_LISTED = frozenset({"ListMultipartUploads", "ListObjects"})
+KEYS_ANSWERED = KEYS_LISTED | {"InitiateMultipartUpload", "ListParts", "CompleteMultipartUpload"}
+
+
 @frozen
 class Limits:
     """The service's limits. Sizes are bytes. Source: each vendor's "constraints" of uploading parts."""
@@ -104,7 +109,7 @@ class Dialect:
     ``no_overwrite_on``: the operations that carry the no-overwrite header.
     ``etag_is_composite``: a multipart object's ETag is documented as md5-of-md5s-N.
     ``part_etag_is_md5``: an unencrypted part's ETag is its MD5 in hex.
-    ``lists_url_encoded``: encoding-type=url is understood on ListMultipartUploads.
+    ``url_encoded_on``: the operations whose answers name the key, and do so in URL encoding where asked to.
     ``default_region`` signs where no region is known; ``public_endpoint`` is the vendor's, with ``{region}``
     in it, None where a region alone does not name one.
     ``hashes_payload``: x-amz-content-sha256 is the hash of what is small enough, not a word for none (S3).
@@ -133,7 +138,7 @@ class Dialect:
     no_overwrite_on: frozenset[str] = frozenset()
     etag_is_composite: bool = True
     part_etag_is_md5: bool = True
-    lists_url_encoded: bool = True
+    url_encoded_on: frozenset[str] = KEYS_LISTED
     hashes_payload: bool = False
     grantee: str = "id={}"
     metadata_name: str = r"[A-Za-z0-9!#$%&'*+.^_`|~-]+"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from obsup.dialects.addressing import resource_path
-from obsup.dialects.dialect import Dialect, HeaderNames, Limits
+from obsup.dialects.dialect import KEYS_ANSWERED, Dialect, HeaderNames, Limits
 from obsup.dialects.s3 import AWS4_SIGNATURE as S3_AWS4_SIGNATURE
 from obsup.dialects.sign_v2 import SHARED_SUB_RESOURCES, SignatureV2
 from obsup.dialects.sign_v4 import TRANSIENT_HEADERS
@@ -140,6 +140,7 @@ OBS = Dialect(
     },
     grant_permissions=frozenset({"read", "read-acp", "write-acp", "full-control"}),
     sse={"AES256": "AES256", "kms": "kms"},
+    url_encoded_on=KEYS_ANSWERED,
 )
 
 OBS_V2 = replace(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from obsup.dialects.addressing import bucket_path, raw_resource_path
-from obsup.dialects.dialect import Dialect, HeaderNames, Limits
+from obsup.dialects.dialect import KEYS_ANSWERED, Dialect, HeaderNames, Limits
 from obsup.dialects.sign_v2 import SHARED_SUB_RESOURCES, SignatureV2
 from obsup.dialects.sign_v4 import QueryNames, SignatureV4
 from obsup.units import GIB, KIB
@@ -129,6 +129,7 @@ OSS_V4 = Dialect(
     acl_on_complete=True,
     no_overwrite_on=frozenset({"put", "initiate", "complete"}),
     etag_is_composite=False,
+    url_encoded_on=KEYS_ANSWERED,
     metadata_name=r"[A-Za-z0-9-]+",
     bucket_characters="a-z0-9-",
     refused_key_starts="/\\",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -13,6 +14,9 @@ from xml.etree import ElementTree as ET
 from obsup.sandbox.dialects import Vendor
 from obsup.sandbox.exchange import Request
 from obsup.sandbox.refusals import Refused
+
+# With the carriage return, which XML may hold only so.
+_UNSPEAKABLE = re.compile("[\x00-\x08\x0b-\x1f\ufffe\uffff]")
 
 Child = tuple[str, "str | int | bool | Sequence[Child]"]
 """An XML element: its name, and its text or its children."""
@@ -107,5 +111,6 @@ def _append(parent: ET.Element, children: Sequence[Child]) -> None:
 
 
 def _serialise(element: ET.Element) -> bytes:
-    text: str = ET.tostring(element, encoding="unicode")
+    """Return the document. As the services do, it writes what no XML may hold as a reference, which no parser reads."""
+    text: str = _UNSPEAKABLE.sub(lambda one: f"&#x{ord(one[0]):x};", ET.tostring(element, encoding="unicode"))
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{text}'.encode("utf-8", "surrogateescape")

@@ -16,6 +16,7 @@ WHAT, with the work done:
   drop-answer             close the connection instead of answering
   error-after=STATUS:CODE answer this error
   truncate-answer         close in the middle of the answer
+  garble-answer           200 with a page for people, as the network of a hotel has it
   flip-bit                store the part with one bit flipped, and answer the ETag of what is stored
   empty-etag              complete: an answer without an ETag
 WHAT, other:
@@ -51,7 +52,15 @@ _ERRORS = frozenset({"error", "error-after"})
 _SIZES = frozenset({"drop-request", "slow", "reset"})
 _SECONDS = frozenset({"stall", "delay", "skew", "close-idle"})
 _BARE = frozenset(
-    {"drop-answer", "truncate-answer", "flip-bit", "empty-etag", "expire-token", "forget-upload"}
+    {
+        "drop-answer",
+        "truncate-answer",
+        "garble-answer",
+        "flip-bit",
+        "empty-etag",
+        "expire-token",
+        "forget-upload",
+    }
 )
 _KINDS = _ERRORS | _SIZES | _SECONDS | _BARE | {"error-in-200"}
 _LASTING = frozenset({"slow", "skew", "close-idle"})
@@ -61,6 +70,7 @@ _BEFALLS = {
     "empty-etag": frozenset({"complete"}),
     "error-in-200": frozenset({"complete", "copy"}),
     "forget-upload": _UPLOADS,
+    "garble-answer": frozenset({"initiate", "part", "copy", "complete", "parts", "uploads", "put", "list"}),
 }
 """The operations that a kind of fault can befall, where not all."""
 _OPTIONS = frozenset({"op", "part", "key", "times", "after", "retry-after", "early", "done"})

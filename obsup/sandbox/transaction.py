@@ -29,6 +29,7 @@ _DRAIN_LIMIT = 64 * 1024 * 1024
 """So much of a refused body is read, in bytes, to keep the connection; beyond, it is closed."""
 _LINE_ERRORS = (ConnectionError, ssl.SSLError)
 _LINGER_S = 2.0
+_PAGE = b"<!DOCTYPE html><html><body>Welcome!<br>Please accept our terms of use.</body></html>"
 
 
 class Ending(enum.Enum):
@@ -121,6 +122,8 @@ class Transaction:
             raise
         except OSError as exc:  # The sandbox's own disk: full, or taken away.
             return self._refuse(Refused(500, "InternalError", f"We encountered an internal error: {exc}"))
+        if "garble-answer" in self._faults:
+            return Answer(headers={"Content-Type": "text/html"}, body=_PAGE)
         late = self._faults.get("error-after") or self._faults.get("error-in-200")
         return self._refuse(_refusal(late)) if late is not None else answer
 

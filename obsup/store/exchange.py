@@ -46,6 +46,9 @@ class Exchange:
 
         Raises StoreError for every other answer, LineError for none.
         """
+        if call.operation in self._dialect.url_encoded_on:
+            # A key may hold what no XML can, and its answer would be none.
+            call = replace(call, query=(*call.query, ("encoding-type", "url")))
         location = self._route.of(call.bucket)
         answer = self._watch.tell(call, lambda: self._send_to(location, call))
         if call.is_answered_by(answer.status):
@@ -67,11 +70,11 @@ class Exchange:
         try:
             root = xml.parse(answer.body)
         except xml.BadXML as exc:
-            raise LineError("incomplete", str(exc), sent=True) from exc
+            raise LineError("incomplete" if exc.is_torn else "garbled", str(exc), sent=True) from exc
         if root.tag == "Error":
             raise StoreError(self.refusal(call, answer))
         if not any(root.find(sign) is not None for sign in signs):
-            raise LineError("incomplete", f"the answer to {call.operation} is another document", sent=True)
+            raise LineError("garbled", f"the answer to {call.operation} is another document", sent=True)
         return root
 
     def ask(self, call: Call, *signs: str) -> xml.Element:

@@ -19,7 +19,7 @@ from obsup.store.listings import all_parts, all_uploads, objects_behind
 from obsup.store.route import Route
 from obsup.store.store import CredentialSource, OpenBody
 from obsup.store.stored import header_etag, read_object_info, read_stored
-from obsup.store.transport import Transport
+from obsup.store.transport import Answer, Transport
 
 
 class HttpStore:
@@ -60,7 +60,7 @@ class HttpStore:
         )
         upload_id = xml.text(self._exchange.ask(call, "UploadId"), "UploadId")
         if not upload_id:
-            raise LineError("incomplete", "the answer to initiate names no upload id", sent=True)
+            raise LineError("garbled", "the answer to initiate names no upload id", sent=True)
         return upload_id
 
     def upload_part(
@@ -77,7 +77,7 @@ class HttpStore:
             body=open_body,
         )
         answer = self._exchange.send(call)
-        return read_stored(answer, self.dialect.headers, header_etag(answer))
+        return read_stored(answer, self.dialect.headers, _named_etag(call, answer))
 
     def copy_part(
         self, upload: Upload, part_number: int, source: str, *, byte_range: tuple[int, int] | None = None
@@ -99,7 +99,7 @@ class HttpStore:
         answer = self._exchange.send(call)
         etag = xml.bare_etag(xml.text(self._exchange.document(call, answer, "ETag"), "ETag"))
         if not etag:
-            raise LineError("incomplete", "the answer to copy names no ETag", sent=True)
+            raise LineError("garbled", "the answer to copy names no ETag", sent=True)
         return read_stored(answer, names, etag)
 
     def complete(
@@ -146,24 +146,11 @@ class HttpStore:
 
     def list_uploads(self, bucket: str, prefix: str) -> Iterator[OpenUpload]:
         """Source: OBS API reference, "Listing Initiated Multipart Uploads in a Bucket"."""
-        return all_uploads(
-            self._exchange.ask,
-            bucket,
-            prefix,
-            self.dialect.limits,
-            url_encoded=self.dialect.lists_url_encoded,
-        )
+        return all_uploads(self._exchange.ask, bucket, prefix, self.dialect.limits)
 
     def list_objects(self, bucket: str, prefix: str, marker: str) -> ObjectPage:
         """Source: OBS API reference, "Listing Objects in a Bucket"."""
-        return objects_behind(
-            self._exchange.ask,
-            bucket,
-            prefix,
-            marker,
-            self.dialect.limits,
-            url_encoded=self.dialect.lists_url_encoded,
-        )
+        return objects_behind(self._exchange.ask, bucket, prefix, marker, self.dialect.limits)
 
     def put_object(
         self,
@@ -185,7 +172,8 @@ class HttpStore:
             also_success=frozenset({303}) if redirect in headers else frozenset(),
         )
         answer = self._exchange.send(call)
-        return read_stored(answer, self.dialect.headers, header_etag(answer))
+        etag = header_etag(answer) if answer.status in call.also_success else _named_etag(call, answer)
+        return read_stored(answer, self.dialect.headers, etag)
 
     def head_object(self, target: Target) -> ObjectInfo | None:
         """Source: OBS API reference, "Querying Object Metadata". 403 is no answer to whether it is there."""
@@ -197,6 +185,14 @@ class HttpStore:
                 return None
             raise
         return read_object_info(answer, self.dialect.headers)
+
+
+def _named_etag(call: Call, answer: Answer) -> str:
+    """Return the ETag of what was stored. Raises LineError for an answer without: it is no store's."""
+    etag = header_etag(answer)
+    if not etag:
+        raise LineError("garbled", f"the answer to {call.operation} names no ETag", sent=True)
+    return etag
 
 
 def _part_query(upload: Upload, part_number: int) -> Query:

@@ -54,13 +54,11 @@ def all_parts(ask: Ask, upload: Upload, limits: Limits) -> Iterator[StoredPart]:
         marker = following
 
 
-def all_uploads(
-    ask: Ask, bucket: str, prefix: str, limits: Limits, *, url_encoded: bool
-) -> Iterator[OpenUpload]:
+def all_uploads(ask: Ask, bucket: str, prefix: str, limits: Limits) -> Iterator[OpenUpload]:
     """Yield every open upload whose key begins with *prefix*, a page at a time.
 
-    *url_encoded* asks for keys in URL encoding: control characters cannot stand in XML. Raises LineError for a
-    list that goes on without saying where, that comes back to where it was, or that never ends.
+    Raises LineError for a list that goes on without saying where, that comes back to where it was, or that never
+    ends.
     Source: OBS API reference, "Listing Initiated Multipart Uploads in a Bucket".
     """
     markers = ("", "")
@@ -71,12 +69,8 @@ def all_uploads(
             query += (("prefix", prefix),)
         if markers[0]:
             query += (("key-marker", markers[0]), ("upload-id-marker", markers[1]))
-        if url_encoded:
-            query += (("encoding-type", "url"),)
         root = ask(Call("ListMultipartUploads", "GET", bucket, None, query), "Bucket", "IsTruncated")
-        is_encoded = url_encoded and _keys_are_encoded(
-            root, prefix, item="Upload", marker_name="NextKeyMarker"
-        )
+        is_encoded = _keys_are_encoded(root, prefix, item="Upload", marker_name="NextKeyMarker")
         uploads = [xml.open_upload(one, url_encoded=is_encoded) for one in root.findall("Upload")]
         yield from (one for one in uploads if one.key.startswith(prefix))
         if not _is_truncated(root):
@@ -92,12 +86,10 @@ def all_uploads(
     raise _broken(f"the list of uploads does not end after {MOST_PAGES} pages")
 
 
-def objects_behind(
-    ask: Ask, bucket: str, prefix: str, marker: str, limits: Limits, *, url_encoded: bool
-) -> ObjectPage:
+def objects_behind(ask: Ask, bucket: str, prefix: str, marker: str, limits: Limits) -> ObjectPage:
     """Return the next page of the objects whose keys begin with *prefix*: those behind the key *marker*.
 
-    *url_encoded* is that of ``all_uploads``. Some stores have a word of their own for where a page ends. Raises
+    Some stores have a word of their own for where a page ends. Raises
     LineError for a page that does not go on.
     Source: OBS API reference, "Listing Objects in a Bucket".
     """
@@ -106,10 +98,8 @@ def objects_behind(
         query += (("prefix", prefix),)
     if marker:
         query += (("marker", marker),)
-    if url_encoded:
-        query += (("encoding-type", "url"),)
     root = ask(Call("ListObjects", "GET", bucket, None, query), "Name", "IsTruncated")
-    is_encoded = url_encoded and _keys_are_encoded(root, prefix, item="Contents", marker_name="NextMarker")
+    is_encoded = _keys_are_encoded(root, prefix, item="Contents", marker_name="NextMarker")
     try:
         objects = tuple(xml.stored_object(one, url_encoded=is_encoded) for one in root.findall("Contents"))
     except xml.BadXML as exc:
@@ -154,4 +144,4 @@ def _is_truncated(root: xml.Element) -> bool:
 
 
 def _broken(detail: str) -> LineError:
-    return LineError("incomplete", detail, sent=True)
+    return LineError("garbled", detail, sent=True)

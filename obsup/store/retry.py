@@ -119,7 +119,7 @@ class Attempts:
                 return None
             return self._patience.delay_s(0, None) if self._remedies.apply(verdict, failure, used) else None
         self._remedied.clear()  # the store took clock and keys
-        if verdict.action is Action.RESEND:
+        if verdict.action in (Action.RESEND, Action.ASK_AGAIN):
             self._resends += 1
             return self._patience.delay_s(1, asked) if self._resends <= RESENDS else None
         if verdict.action not in (Action.RETRY, Action.SLOW_DOWN):

@@ -30,6 +30,7 @@ class Action(Enum):
 
     RETRY = "try again, with backoff"
     RESEND = "read the part again and send it again, twice at most"
+    ASK_AGAIN = "ask again, twice at most"
     SLOW_DOWN = "try again later, with less in flight"
     RENEW_KEYS = "read the credentials again, then try again"
     SET_CLOCK = "take over the server's clock, then try again"
@@ -126,6 +127,13 @@ VERDICTS: tuple[Verdict, ...] = (
         "the line failed for longer than --retry-for",
         AGAIN,
         kind="resolve refused connect proxy tls reset stall incomplete",
+    ),
+    _row(
+        Action.ASK_AGAIN,
+        Refused,
+        "what answers there does not speak the store's protocol, or something on the way rewrites its answers",
+        "check --endpoint and the proxies, then run the same command again; what is stored is not sent again",
+        kind="garbled",
     ),
     _row(
         Action.FAIL,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 from urllib.parse import unquote_plus
@@ -13,8 +14,21 @@ if TYPE_CHECKING:
     from xml.etree.ElementTree import Element as Element
 
 
+# What some stores write into their XML, raw or as a reference, and no parser reads: characters of keys.
+_FORBIDDEN = re.compile(
+    rb"[\x00-\x08\x0b\x0c\x0e-\x1f]|\xef\xbf[\xbe\xbf]|&#(?:x[0-9a-fA-F]{1,8}|[0-9]{1,10});"
+)
+_REPLACEMENT = "\ufffd".encode()
+# Expat's word for an end that came too soon.
+_TORN = frozenset({"no element found", "unclosed token", "unclosed CDATA section", "partial character"})
+
+
 class BadXML(ValueError):
-    """The answer is not the XML document that the protocol promises."""
+    """The answer is not the XML document that the protocol promises. ``is_torn``: its end is missing."""
+
+    def __init__(self, what: str, *, is_torn: bool = False) -> None:
+        super().__init__(what)
+        self.is_torn = is_torn
 
 
 def complete_body(parts: Iterable[tuple[int, str]]) -> bytes:
@@ -29,7 +43,11 @@ def complete_body(parts: Iterable[tuple[int, str]]) -> bytes:
 
 
 def parse(body: bytes) -> Element:
-    """Return the root of an answer with every namespace stripped. Raises BadXML."""
+    """Return the root of an answer with every namespace stripped. Raises BadXML.
+
+    Characters that cannot stand in XML, and do, are replaced: they are a key's, and what was asked is known.
+    Source: github.com/boto/botocore/issues/3496, for S3.
+    """
     # Here, and not above: a file that fits one request is over before there is any XML to read.
     from xml.etree.ElementTree import ParseError
 
@@ -37,13 +55,30 @@ def parse(body: bytes) -> Element:
     from defusedxml.ElementTree import fromstring
 
     try:
-        root = fromstring(body.lstrip(), forbid_dtd=True)
-    except (ParseError, DefusedXmlException, LookupError, ValueError) as exc:
+        try:
+            root = fromstring(body.lstrip(), forbid_dtd=True)
+        except ParseError:
+            root = fromstring(_FORBIDDEN.sub(_allowed, body.lstrip()), forbid_dtd=True)
+    except ParseError as exc:
+        raise BadXML(
+            "the answer is not XML as promised", is_torn=str(exc).partition(":")[0] in _TORN
+        ) from exc
+    except (DefusedXmlException, LookupError, ValueError) as exc:
         raise BadXML(f"the answer is not XML as promised: {type(exc).__name__}") from exc
     for element in root.iter():
         if isinstance(element.tag, str):
             element.tag = element.tag.rpartition("}")[2]
     return root
+
+
+def _allowed(found: re.Match[bytes]) -> bytes:
+    """Return what may stand for a character or a reference: a reference to a character that XML knows stays."""
+    written = found[0]
+    if not written.startswith(b"&#"):
+        return _REPLACEMENT
+    number = int(written[3:-1], 16) if written[2:3] == b"x" else int(written[2:-1])
+    is_known = number in (9, 10, 13) or 0x20 <= number < 0xD800 or 0xE000 <= number < 0xFFFE
+    return written if is_known or 0x10000 <= number < 0x110000 else _REPLACEMENT
 
 
 def text(element: Element, name: str) -> str:

@@ -123,6 +123,7 @@ def rclone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
             composes_etags=False,
             copies=False,
             lists_folders=False,
+            lists_unspeakable_keys=False,
         )
 
 
@@ -142,6 +143,7 @@ def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
             checks_digests=False,
             keeps_uploads_apart=False,
             lists_sparse_parts=False,
+            lists_unspeakable_keys=False,
             missing_source="NotFound",
         )
         make_bucket(server, "s3-v4")

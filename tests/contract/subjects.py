@@ -23,6 +23,8 @@ from tests.doubles.opening import open_store
 
 PAGE = 2
 LONG = "k" * 1024
+UNSPEAKABLE = ("\x1b[31mred\x07\r\x01", "\ufffe\u202e\x7f\x85")
+"""Keys that no XML can hold."""
 KEYS = (
     "plain.txt",
     "dir//x",
@@ -37,6 +39,7 @@ KEYS = (
     "q?x=1&y#z",
     "back\\slash",
     "line\nbreak",
+    *UNSPEAKABLE,
     "folder/",
     LONG,
 )
@@ -51,6 +54,7 @@ class Server:
     ``keeps_refused_uploads``: an upload outlives a part, or a Complete, that was refused.
     ``composes_etags``: HEAD shows the composite ETag, and not the MD5 of the whole.
     ``answers_to_long_keys``: with XML. ``lists_folders``: uploads of keys that end in a slash.
+    ``lists_unspeakable_keys``: encodes those that no XML can hold, as it is asked to.
     ``lists_sparse_parts``: ListParts goes on after a part number, and not after so many parts.
     """
 
@@ -73,6 +77,7 @@ class Server:
     lists_sparse_parts: bool = True
     answers_to_long_keys: bool = True
     lists_folders: bool = True
+    lists_unspeakable_keys: bool = True
     missing_source: str = "NoSuchKey"
 
 

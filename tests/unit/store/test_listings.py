@@ -103,7 +103,7 @@ def test_list_of_parts_that_lies_is_left(replies: list[Reply]) -> None:
     """It says there is more but not where, goes in circles, has numbers that are none, is another upload's."""
     with pytest.raises(LineError) as caught:
         list_parts(replay(*replies))
-    assert caught.value.kind == "incomplete"
+    assert caught.value.kind == "garbled"
 
 
 def uploads_page(*keys: str, more: bool = False, extra: str = "") -> Reply:
@@ -198,7 +198,7 @@ def test_upload_outside_the_prefix_is_not_ours() -> None:
 def test_list_of_uploads_that_lies_is_left(replies: list[Reply]) -> None:
     with pytest.raises(LineError) as caught:
         list_uploads(replay(*replies))
-    assert caught.value.kind == "incomplete"
+    assert caught.value.kind == "garbled"
 
 
 def test_list_of_uploads_that_never_ends_is_left(monkeypatch: pytest.MonkeyPatch) -> None:

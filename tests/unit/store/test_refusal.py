@@ -188,6 +188,7 @@ def test_other_words_for_an_unknown_signature(code: str) -> None:
     [
         ("certificate", F, BadConfiguration),
         ("tunnel", F, BadConfiguration),
+        ("garbled", Action.ASK_AGAIN, Refused),
         *(
             (kind, R, NotFinished)
             for kind in ["resolve", "refused", "connect", "proxy", "tls", "reset", "stall", "incomplete"]

@@ -1,0 +1,137 @@
+"""Keys that no XML can hold and no terminal should see: uploaded, and resumed by the line that is shown."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from obsup.dialects.registry import DIALECTS
+from obsup.sandbox import Sandbox
+from tests.shell import Shell
+
+MakeFile = Callable[..., Path]
+KEY = "dir/\x1b[31m\u202ered\x07\r\n\x01it's\ufffe"
+every_dialect = pytest.mark.parametrize("name", DIALECTS)
+
+
+@pytest.fixture
+def store(name: str) -> Iterator[Sandbox]:
+    """A sandbox that answers as the dialect's vendor: unreadable XML to who does not ask for encoded keys."""
+    with Sandbox(aws_vendor="obs" if name.startswith("obs") else "s3") as running:
+        yield running
+
+
+def options(name: str) -> list[str]:
+    dialect = DIALECTS[name]
+    return [
+        "--provider",
+        dialect.provider,
+        "--signature",
+        dialect.signature,
+        "--region",
+        "eu-1",
+        "--parts",
+        "3",
+    ]
+
+
+@every_dialect
+def test_failed_upload_goes_on_with_the_line_that_its_error_shows(
+    name: str, store: Sandbox, tmp_path: Path, make_file: MakeFile
+) -> None:
+    """Through bash, byte for byte; nothing raw on the terminal, and only the missing part is sent."""
+    shell = Shell.against(store, tmp_path)
+    source = make_file(3 * DIALECTS[name].limits.min_part)
+    source = source.rename(source.with_name("big\x1b]0;file"))
+    store.add_fault("error=500:InternalError,op=part,part=3,times=always")
+    failed = shell.run("upload", source.name, f"bucket/{KEY}", "--retry-for", "0s", "-j", "1", *options(name))
+    assert failed.code == 75
+    assert failed.err.replace("\n", "").isprintable()
+    store.clear_faults()
+    _, found, line = failed.err.rstrip().partition(": obsup ")
+    assert found
+    begun_at = len(store.requests)
+    done = subprocess.run(
+        ["bash", "-c", f"obsup {line}"],
+        cwd=tmp_path,
+        env={
+            **os.environ,
+            **shell.environment,
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert store.object_path("bucket", KEY).read_bytes() == source.read_bytes()
+    assert [one.part_number for one in store.requests[begun_at:] if one.operation == "part"] == [3]
+    assert store.uploads() == []
+
+
+@every_dialect
+def test_lost_answers_and_a_lost_checkpoint_are_survived(
+    name: str, store: Sandbox, tmp_path: Path, make_file: MakeFile
+) -> None:
+    """The upload is found by its key: in the list of uploads every vendor encodes it."""
+    shell = Shell.against(store, tmp_path)
+    source = make_file(3 * DIALECTS[name].limits.min_part)
+    store.add_fault("drop-answer,op=initiate")
+    store.add_fault("error=403:AccessDenied,op=part,part=3,times=2")
+    failed = shell.run("upload", source, f"bucket/{KEY}", "-j", "1", *options(name))
+    assert failed.code == 77
+    assert len(store.uploads()) == 1
+    for left in tmp_path.glob("*.obsup.json*"):
+        left.unlink()
+    store.add_fault("drop-answer,op=complete")
+    done = shell.run("upload", source, f"bucket/{KEY}", *options(name))
+    assert done.code == 0
+    assert done.err.replace("\n", "").isprintable()
+    assert store.object_path("bucket", KEY).read_bytes() == source.read_bytes()
+    assert store.uploads() == []
+    asked = {one.operation for one in store.requests}
+    assert {"initiate", "parts", "uploads", "complete", "head"} <= asked
+
+
+@every_dialect
+def test_steps_and_lists_speak_of_such_keys(
+    name: str, store: Sandbox, tmp_path: Path, make_file: MakeFile
+) -> None:
+    """One line each, whatever the key holds; ``abort`` finds what ``init`` began."""
+    shell = Shell.against(store, tmp_path)
+    connect = options(name)[:-2]
+    upload_id = shell.run("init", f"bucket/{KEY}", *connect).out.strip()
+    listed = shell.run("uploads", "bucket", *connect)
+    assert listed.out.count("\n") == 1
+    assert listed.out.replace("\n", "").replace("\t", "").isprintable()
+    assert shell.run("uploads", "bucket", "--json", *connect).json["uploads"][0]["key"] == KEY
+    assert shell.run("parts", f"bucket/{KEY}", "--upload-id", upload_id, *connect).code == 0
+    aborted = shell.run("abort", f"bucket/{KEY}", "--upload-id", upload_id, *connect)
+    assert (aborted.code, aborted.err) == (0, "")
+    assert store.uploads() == []
+
+
+@pytest.mark.parametrize("name", ["s3-v4"])
+def test_answer_that_is_no_xml_is_final_and_keeps_the_upload(
+    name: str, store: Sandbox, tmp_path: Path, make_file: MakeFile
+) -> None:
+    """A few tries, not all of --retry-for; the same command goes on once the network is itself again."""
+    shell = Shell.against(store, tmp_path)
+    source = make_file(3 * DIALECTS[name].limits.min_part)
+    store.add_fault("error=403:AccessDenied,op=part,part=3,times=2")
+    assert shell.run("upload", source, "bucket/key", *options(name)).code == 77
+    store.add_fault("garble-answer,op=parts,times=always")
+    begun_at = len(store.requests)
+    failed = shell.run("upload", source, "bucket/key", "--json", *options(name))
+    assert failed.code == 69
+    assert "not XML" in failed.err
+    assert failed.json["reason"] == "refused"
+    assert [one.operation for one in store.requests[begun_at:]] == ["parts"] * 3
+    store.clear_faults()
+    done = shell.run("upload", source, "bucket/key", "--json", *options(name))
+    assert (done.code, done.json["sentParts"]) == (0, 1)
