@@ -62,7 +62,8 @@ class Noted:
 class Requested:
     """One request was answered, or not: ``status`` is None where there was no answer, and ``failure`` says why.
 
-    ``resource`` is the bucket, or bucket and key; ``date`` the answer's Date header. Neither header nor query of
+    ``resource`` is the bucket, or bucket and key; ``date`` the answer's Date header; ``host`` who sent it, where that
+    was a worker. Neither header nor query of
     the request is here: they hold what nobody is to read.
     """
 
@@ -75,6 +76,7 @@ class Requested:
     seconds: float
     date: str = ""
     failure: str = ""
+    host: str = ""
 
 
 OneFile = Begun | PartSent | PartStored | Retried | Noted | Requested

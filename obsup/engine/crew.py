@@ -179,16 +179,17 @@ class RemoteCrew:
         if future.cancelled() and errand.promise.is_called_off:
             return
         failure = CancelledError() if future.cancelled() else future.exception()
-        result = None
+        account = Account()
         try:
             if failure is None:
-                result = _take_in(future.result(), errand.observe)
-            elif self._is_tried_again(errand, failure, generation):
+                account = _take_in(future.result(), errand.observe)
+                failure = account.failure
+            if failure is not None and self._is_tried_again(errand, failure, generation):
                 return
         except Exception as exc:  # noqa: BLE001 - a callback that raises would leave the promise open for ever
             failure = exc
         if failure is None:
-            errand.promise.set_result(result)
+            errand.promise.set_result(account.result)
         else:
             errand.promise.set_exception(_as_told(failure, errand.what))
 
@@ -216,13 +217,13 @@ class RemoteCrew:
                 self._generation += 1
 
 
-def _take_in(account: Account, observe: events.Observer) -> Any:
-    """Return the result of *account*, once *observe* was told what it tells."""
-    for retried in account.retried:
-        observe(retried)
+def _take_in(account: Account, observe: events.Observer) -> Account:
+    """Return *account*, once *observe* was told what it tells."""
+    for event in account.said:
+        observe(event)
     if isinstance(account.result, Receipt):
         observe(events.PartStored(account.result.number, account.result.size))
-    return account.result
+    return account
 
 
 def _as_told(failure: BaseException, errand: str) -> BaseException:

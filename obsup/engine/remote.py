@@ -5,26 +5,25 @@ No secret travels: a worker finds its own credentials, or is given the signed UR
 
 from __future__ import annotations
 
-import socket
 import threading
 import time
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
-from obsup import events
-from obsup.engine.account import Account, Memory
+from obsup.engine.account import Account, give_account, hear
 from obsup.engine.connect import Connection, StoreSettings, connect
+from obsup.engine.finish import Finished
 from obsup.engine.order import Order
 from obsup.engine.single import put_file
 from obsup.engine.stop import StopSignal
 from obsup.engine.task import Task
 from obsup.engine.worker import Manner, PartJob, send_content
-from obsup.errors import ObsupError, SourceChanged, SourceUnreadable
+from obsup.errors import SourceChanged, SourceUnreadable
 from obsup.frozen import frozen
 from obsup.local.rate import RateLimit
 from obsup.local.source import FileWindow, changes, stat_source
-from obsup.model import Credentials, SourceStat, Stored, Upload
+from obsup.model import Credentials, Receipt, SourceStat, Stored, Upload
 from obsup.quoting import quoted
 from obsup.store.clock import ServerClock
 from obsup.store.presigned import PresignedPart, PresignedStore
@@ -47,21 +46,12 @@ class RemoteJob:
 
 
 def run_remote(remote: RemoteJob) -> Account:
-    """Send the part from here, once this host is seen to see the same file, and return the account of its receipt.
+    """Send the part from here, once this host is seen to see the same file, and give account of it.
 
-    Raises SourceUnreadable and SourceChanged where this host sees no file, or another one; and as ``send_content``
-    does. What is raised names the host, and carries no cause: one could hold a signed URL, and would be logged.
+    Failures are SourceUnreadable and SourceChanged where this host sees no file, or another one; and those that
+    ``send_content`` raises.
     """
-    try:
-        return _send(remote)
-    except ObsupError as exc:
-        failure = exc
-    raise _named(failure)
-
-
-def _named(failure: ObsupError) -> ObsupError:
-    why = f"{failure.why} (on host {socket.gethostname()})".lstrip()
-    return type(failure)(failure.what, why, failure.next_step, failure.refusal)
+    return give_account(lambda: _send(remote))
 
 
 def _see(path: Path, planned: SourceStat) -> SourceStat:
@@ -76,15 +66,15 @@ def _see(path: Path, planned: SourceStat) -> SourceStat:
     return seen
 
 
-def _send(remote: RemoteJob) -> Account:
-    job, memory = remote.job, Memory()
+def _send(remote: RemoteJob) -> Receipt:
+    job = remote.job
     path = Path(job.path)
     seen = _see(path, job.stat)
     # From here on this host's own view is what must not change.
     window = FileWindow(path, job.part, seen)
     rate = remote.rate_bytes_per_s
-    manner = Manner(job.proving, job.content_md5, memory, RateLimit(rate) if rate else None)
-    return memory.account(send_content(window, job.upload, _open_store(remote, memory), manner))
+    manner = Manner(job.proving, job.content_md5, observe=hear, gate=RateLimit(rate) if rate else None)
+    return send_content(window, job.upload, _open_store(remote), manner)
 
 
 @frozen
@@ -98,25 +88,16 @@ class RemotePut:
 
 
 def run_put(remote: RemotePut) -> Account:
-    """Put the file from here, once this host is seen to see the same one, and return the account of its Finished.
-
-    Raises as ``run_remote`` does.
-    """
-    try:
-        return _put(remote)
-    except ObsupError as exc:
-        failure = exc
-    raise _named(failure)
+    """Put the file from here, once this host is seen to see the same one, and give account as ``run_remote`` does."""
+    return give_account(lambda: _put(remote))
 
 
-def _put(remote: RemotePut) -> Account:
-    memory = Memory()
+def _put(remote: RemotePut) -> Finished:
     seen = _see(remote.order.source, remote.stat)
     rate = remote.rate_bytes_per_s
     limit = RateLimit(rate) if rate else None
-    connection = _connection(remote.settings).heard_by(memory)
-    task = Task(connection, remote.order, memory, StopSignal(), limit)
-    return memory.account(put_file(task, seen))
+    task = Task(_connection(remote.settings), remote.order, hear, StopSignal(), limit)
+    return put_file(task, seen)
 
 
 def check_same_file(path: Path, planned: SourceStat, seen: SourceStat) -> None:
@@ -136,12 +117,12 @@ def check_same_file(path: Path, planned: SourceStat, seen: SourceStat) -> None:
         )
 
 
-def _open_store(remote: RemoteJob, observe: events.Observer) -> PartStore:
+def _open_store(remote: RemoteJob) -> PartStore:
     settings = remote.settings
     if remote.presigned is None:
-        return _connection(settings).heard_by(observe).store
-    inner = PresignedStore(settings.dialect, _transport(settings.line), remote.presigned)
-    return _PatientStore(inner, Patience(retry_for_s=settings.retry_for_s, sleep=_sleep), observe)
+        return _connection(settings).store
+    inner = PresignedStore(settings.dialect, _transport(settings.line), remote.presigned, hear)
+    return _PatientStore(inner, Patience(retry_for_s=settings.retry_for_s, sleep=_sleep))
 
 
 _opening = threading.Lock()
@@ -155,7 +136,7 @@ def _connection(settings: StoreSettings) -> Connection:
 
 @lru_cache(maxsize=8)
 def _connect_once(settings: StoreSettings) -> Connection:
-    return connect(settings, sleep=_sleep)
+    return connect(settings, sleep=_sleep, observe=hear)
 
 
 def _transport(line: LineSettings) -> Transport:
@@ -187,15 +168,14 @@ class _NoKeys:
 class _PatientStore:
     """A PartStore that tries again, without keys or clock to mend."""
 
-    def __init__(self, inner: PartStore, patience: Patience, observe: events.Observer) -> None:
+    def __init__(self, inner: PartStore, patience: Patience) -> None:
         self._inner = inner
         self._patience = patience
-        self._observe = observe
 
     def upload_part(
         self, upload: Upload, part_number: int, open_body: OpenBody, *, content_md5: str | None = None
     ) -> Stored:
-        attempts = Attempts(self._patience, Remedies(_NoKeys(), ServerClock()), self._observe)
+        attempts = Attempts(self._patience, Remedies(_NoKeys(), ServerClock()), hear)
 
         def send() -> Stored:
             return self._inner.upload_part(upload, part_number, open_body, content_md5=content_md5)

@@ -69,7 +69,7 @@ class _Elsewhere:
     def send_parts(
         self, task: Task, tally: Tally, jobs: Iterator[PartJob], keep: Callable[[Receipt], None]
     ) -> None:
-        """See Sender. Which file a part is of is known here, and so it is said here who hears of it."""
+        """See Sender. Which file a part is of is known here, and so who is to hear of it."""
         send = partial(self._crew.send, observe=tally)
         with self._shares.taken():
             dispatch(jobs, send, window=self._window, stop=task.stop, keep=keep)

@@ -54,6 +54,8 @@ class RequestLines:
         fields.append(f"request={event.request_id or '-'}")
         fields.append(f"seconds={event.seconds:.3f}")
         fields.append(f"attempt={attempt}")
+        if event.host:
+            fields.append(f"host={event.host}")
         if event.failure:
             fields.append(f"failure={event.failure!r}")
         return " ".join(fields)

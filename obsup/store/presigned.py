@@ -5,20 +5,23 @@ Such a URL is as good as a password until it expires: it stands in no repr, no l
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import field, replace
 
+from obsup import events
 from obsup.dialects.addressing import locate
 from obsup.dialects.dialect import Address, Dialect, Signable
 from obsup.errors import StoreError
 from obsup.frozen import frozen
 from obsup.model import Stored, Upload
-from obsup.store.call import Query
+from obsup.store.call import Call, Query
 from obsup.store.clock import ServerClock
 from obsup.store.refusal import read_refusal
 from obsup.store.route import Route
 from obsup.store.store import CredentialSource, OpenBody
 from obsup.store.stored import header_etag, read_stored
-from obsup.store.transport import Transport
+from obsup.store.transport import Answer, Transport
+from obsup.store.watch import Watch
 
 # A part waits behind at most one other; the longest, 5 GiB over a line of 1 Mbit/s, takes half a day.
 VALID_S = 24 * 3600
@@ -65,10 +68,17 @@ class PartSigner:
 class PresignedStore:
     """A PartStore for one presigned part. Tries once, as HttpStore does."""
 
-    def __init__(self, dialect: Dialect, transport: Transport, presigned: PresignedPart) -> None:
+    def __init__(
+        self,
+        dialect: Dialect,
+        transport: Transport,
+        presigned: PresignedPart,
+        observe: events.Observer = events.ignore,
+    ) -> None:
         self._dialect = dialect
         self._transport = transport
         self._presigned = presigned
+        self._watch = Watch(observe, dialect.headers.request_id)
 
     def upload_part(
         self,
@@ -80,27 +90,29 @@ class PresignedStore:
     ) -> Stored:
         """Send the part to its URL. *content_md5* is not part of what was signed, and so cannot be sent."""
         assert content_md5 is None, "a presigned part has no Content-MD5"
-        body = open_body()
-        try:
-            answer = self._transport.exchange(
-                "PUT",
-                self._presigned.address,
-                self._presigned.query,
-                headers={},
-                body=body,
-                sign=None,
-            )
-        finally:
-            body.close()
+        target = upload.target
+        call = Call("UploadPart", "PUT", target.bucket, target.key, self._presigned.query, body=open_body)
+        answer = self._watch.tell(call, lambda: self._send(call, open_body))
         names = self._dialect.headers
         if not 200 <= answer.status < 300:
             refusal = read_refusal(
                 answer,
                 names,
-                operation="UploadPart",
-                resource=str(upload.target),
-                endpoint=upload.target.endpoint,
+                operation=call.operation,
+                resource=str(target),
+                endpoint=target.endpoint,
             )
             # A redirect may repeat the signed URL.
             raise StoreError(replace(refusal, location=""))
         return read_stored(answer, names, header_etag(answer))
+
+    def _send(self, call: Call, open_body: OpenBody) -> Answer:
+        with closing(open_body()) as body:
+            return self._transport.exchange(
+                call.method,
+                self._presigned.address,
+                call.query,
+                headers={},
+                body=body,
+                sign=None,
+            )

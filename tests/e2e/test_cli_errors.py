@@ -127,8 +127,6 @@ def test_a_clock_that_is_off_is_told_by_how_much(
     sandbox.add_fault("error=403:RequestTimeTooSkewed,op=part,times=always")
     outcome = shell.run("upload", make_file(1_000_000), "bucket/key", "--parts", "2")
     assert outcome.code == 77
-    told = re.search(
-        rf"Why:   this computer's clock is (1 h 0 min|59 min 5\d s) {way} 127", outcome.err
-    )
+    told = re.search(rf"Why:   this computer's clock is (1 h 0 min|59 min 5\d s) {way} 127", outcome.err)
     assert told, outcome.err
     assert outcome.err.splitlines()[2].startswith("Next:  set the clock, then run the same command again")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -73,6 +75,30 @@ def test_processes_send_each_part_once(shell: Shell, sandbox: Sandbox, source: P
     done = [int(one) for one in re.findall(r'"partsDone": (\d+)', outcome.err)]
     assert done == sorted(done)
     assert done[-1] == PARTS
+
+
+@pytest.mark.parametrize("keys", ["--executor processes", "--executor processes --presign"])
+def test_each_request_of_a_worker_is_in_the_log_and_in_the_receipt(
+    shell: Shell, sandbox: Sandbox, source: Path, keys: str
+) -> None:
+    """The driver writes them: with status, request id, attempt, and the host that sent them."""
+    sandbox.add_fault("error=503:SlowDown,op=part,part=3")
+    words = f"bucket/key --parts 10 -j 2 {keys} -v --log-file run.log --receipt receipt.json".split()
+    outcome = shell.run("upload", source, *words)
+    assert outcome.code == 0, outcome.err
+    line = r"UploadPart part=(\d+) status=(\d+) request=(\w+) .*attempt=(\d) host=" + socket.gethostname()
+    for said in (outcome.err, (shell.folder / "run.log").read_text()):
+        found = re.findall(line, said)
+        assert sorted(int(part) for part, status, *_ in found if status == "200") == list(range(1, PARTS + 1))
+        assert [(status, attempt) for part, status, _, attempt in found if part == "3"] == [
+            ("503", "1"),
+            ("200", "2"),
+        ]
+        assert "retry: part 3, attempt 1: " in said
+        assert "Signature" not in said
+    stored_by = {part: request for part, status, request, _ in found if status == "200"}
+    receipt = json.loads((shell.folder / "receipt.json").read_text())
+    assert {str(one["number"]): one["requestId"] for one in receipt["parts"]} == stored_by
 
 
 def test_a_killed_process_costs_what_was_in_flight(shell: Shell, sandbox: Sandbox, source: Path) -> None:

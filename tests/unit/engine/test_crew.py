@@ -106,6 +106,16 @@ def test_a_receipt_comes_back_and_counts_as_progress() -> None:
     assert heard == [events.PartStored(1, 5)]
 
 
+def test_what_a_worker_did_is_told_here_also_where_it_failed() -> None:
+    """To whoever asked for this part, where that is not the crew's own observer."""
+    roster, heard, own = Roster(), list[events.Event](), list[events.Event]()
+    said = (events.Requested("UploadPart", "PUT", "bucket/key", 1, 403, "r1", 0.1, host="node7"),)
+    promise = RemoteCrew(roster, SETTINGS, observe=own.append).send(job(), observe=heard.append)
+    roster.handed[0][1].set_result(Account(failure=SourceChanged("it changed"), said=said))
+    assert isinstance(promise.exception(0), SourceChanged)
+    assert (heard, own) == (list(said), [])
+
+
 SLOW_DOWN = events.Retried(1, 1, "503 SlowDown", 0.5, throttled=True)
 
 
@@ -122,7 +132,9 @@ def test_what_a_worker_was_told_to_slow_down_shrinks_what_is_in_flight() -> None
         under_way.append(len(waiting))
         if waiting:
             number = len(kept) + 1
-            waiting[0].set_result(Account(Receipt(number, 5, "etag"), (SLOW_DOWN,) if number == 1 else ()))
+            waiting[0].set_result(
+                Account(Receipt(number, 5, "etag"), said=(SLOW_DOWN,) if number == 1 else ())
+            )
         return flight.window
 
     dispatch(jobs, crew.send, window=window, stop=StopSignal(), keep=lambda one: kept.append(one.number))
@@ -135,7 +147,7 @@ def test_a_worker_that_gave_up_slowing_down_tells_it_too() -> None:
     """A batch goes on with its other files, and with less of them at once."""
     roster, flight = Roster(), Flight(Roster.size)
     promise = RemoteCrew(roster, SETTINGS, observe=flight).send(job())
-    roster.handed[0][1].set_exception(Throttled("part 1 was refused", "busy", "run again"))
+    roster.handed[0][1].set_result(Account(failure=Throttled("part 1 was refused", "busy", "run again")))
     assert isinstance(promise.exception(0), Throttled)
     assert flight.allowed == Roster.size // 2
 
@@ -249,7 +261,7 @@ def test_a_signed_url_that_is_refused_is_signed_once_more() -> None:
 
     promise = RemoteCrew(roster, SETTINGS, sign=sign).send(job())
     for _, future in roster.handed:
-        future.set_exception(Denied("refused"))
+        future.set_result(Account(failure=Denied("refused")))
     assert signed == [1, 1]
     assert isinstance(promise.exception(0), Denied)
 
@@ -258,7 +270,7 @@ def test_a_refusal_of_the_workers_own_keys_is_not_tried_again() -> None:
     """Its own patience has been spent already."""
     roster = Roster()
     promise = RemoteCrew(roster, SETTINGS).send(job())
-    roster.handed[0][1].set_exception(Denied("refused"))
+    roster.handed[0][1].set_result(Account(failure=Denied("refused")))
     assert (len(roster.handed), type(promise.exception(0))) == (1, Denied)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -10,15 +11,17 @@ from pathlib import Path
 
 import pytest
 
+from obsup import events
 from obsup.dialects.addressing import locate
 from obsup.dialects.registry import find_dialect
 from obsup.engine import remote as remote_module
+from obsup.engine.account import MOST_SAID
 from obsup.engine.connect import StoreSettings
 from obsup.engine.remote import RemoteJob, check_same_file, run_remote
 from obsup.engine.worker import PartJob, Proving
 from obsup.errors import Denied, SourceChanged, SourceUnreadable, StoreError
 from obsup.local.source import PartBody, stat_source
-from obsup.model import Credentials, Part, Target, Upload
+from obsup.model import Credentials, Part, Receipt, Target, Upload
 from obsup.sandbox import Sandbox
 from obsup.store.call import Location
 from obsup.store.clock import ServerClock
@@ -92,25 +95,26 @@ def test_on_one_device_inode_and_change_time_count_too(job: PartJob, field: str)
 def test_a_worker_that_sees_another_file_sends_nothing_and_says_where(sandbox: Sandbox, job: PartJob) -> None:
     """The error names the host."""
     other = replace(job, stat=replace(job.stat, size=999))
-    with pytest.raises(SourceChanged) as caught:
-        run_remote(RemoteJob(other, settings(sandbox)))
-    assert "size 999 → 1000; an object must not mix" in caught.value.why
-    assert caught.value.why.endswith(f"(on host {socket.gethostname()})")
+    failure = run_remote(RemoteJob(other, settings(sandbox))).failure
+    assert isinstance(failure, SourceChanged)
+    assert "size 999 → 1000; an object must not mix" in failure.why
+    assert failure.why.endswith(f"(on host {socket.gethostname()})")
     assert sandbox.requests == []
 
 
 def test_a_worker_that_sees_no_file_says_where(sandbox: Sandbox, job: PartJob) -> None:
     """And what storage must be like."""
-    with pytest.raises(SourceUnreadable) as caught:
-        run_remote(RemoteJob(replace(job, path="/none"), settings(sandbox)))
-    assert f"on host {socket.gethostname()}" in caught.value.why
-    assert "under the same path" in caught.value.next_step
+    failure = run_remote(RemoteJob(replace(job, path="/none"), settings(sandbox))).failure
+    assert isinstance(failure, SourceUnreadable)
+    assert f"on host {socket.gethostname()}" in failure.why
+    assert "under the same path" in failure.next_step
 
 
 def test_a_worker_without_keys_says_where(sandbox: Sandbox, job: PartJob) -> None:
     """No secret travels: it has to have its own."""
-    with pytest.raises(Denied, match="on host"):
-        run_remote(RemoteJob(job, settings(sandbox)))
+    failure = run_remote(RemoteJob(job, settings(sandbox))).failure
+    assert isinstance(failure, Denied)
+    assert "on host" in failure.why
 
 
 def test_a_worker_with_a_signed_url_needs_no_keys(sandbox: Sandbox, job: PartJob) -> None:
@@ -129,20 +133,59 @@ def test_a_worker_with_a_signed_url_needs_no_keys(sandbox: Sandbox, job: PartJob
     route = Route(Location(where.endpoint, where.region, where.addressing))
     signer = PartSigner(where.dialect, route, credentials=Given(), clock=ServerClock())
     signed = signer.sign(job.upload, 1)
-    assert run_remote(RemoteJob(job, where, signed)).result.size == 1000
+    account = run_remote(RemoteJob(job, where, signed))
+    assert isinstance(account.result, Receipt)
+    assert account.result.size == 1000
+    (said,) = account.said
+    assert isinstance(said, events.Requested)
+    assert (said.operation, said.part_number, said.status) == ("UploadPart", 1, 200)
+    assert said.request_id
+    assert said.host == socket.gethostname()
     os.utime(job.path, ns=(job.stat.mtime_ns, job.stat.mtime_ns))
     job = replace(job, stat=stat_source(Path(job.path)))
     sandbox.add_fault("error=307:TemporaryRedirect,op=part")
-    with pytest.raises(Exception, match="307") as caught:
-        run_remote(RemoteJob(job, where, signed))
-    assert caught.value.__cause__ is None
-    assert caught.value.__context__ is None
+    account = run_remote(RemoteJob(job, where, signed))
+    assert account.failure is not None
+    assert "307" in str(account.failure)
+    assert account.failure.__cause__ is None
+    assert account.failure.__context__ is None
     signature = dict(signed.query)["Signature"]
     assert signature is not None
-    assert signature not in f"{caught.value!r}"
+    assert signature not in f"{account!r}"
     broken = replace(signed, query=signed.query[:-1])
-    with pytest.raises(Denied):
-        run_remote(RemoteJob(job, where, broken))
+    assert isinstance(run_remote(RemoteJob(job, where, broken)).failure, Denied)
+
+
+def test_what_failed_on_the_way_is_told_too(
+    sandbox: Sandbox, job: PartJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each request and each retry, in order, of this part alone."""
+    monkeypatch.setenv("AccessKeyID", sandbox.access_key)
+    monkeypatch.setenv("SecretAccessKey", sandbox.secret_key)
+    job = initiated(sandbox, job, Credentials(sandbox.access_key, sandbox.secret_key))
+    sandbox.add_fault("error=503:SlowDown,op=part")
+    account = run_remote(RemoteJob(job, replace(settings(sandbox), retry_for_s=60, backoff_s=0.01)))
+    assert account.failure is None
+    kinds = [type(event).__name__ for event in account.said]
+    assert kinds == ["Requested", "Retried", "Requested"]
+    again = pickle.loads(pickle.dumps(account))
+    assert (again.result, again.said) == (account.result, account.said)
+
+
+def test_what_goes_on_for_ever_is_told_in_short(
+    sandbox: Sandbox, job: PartJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a worker hands back stays small; how it ended is always there."""
+    monkeypatch.setenv("AccessKeyID", sandbox.access_key)
+    monkeypatch.setenv("SecretAccessKey", sandbox.secret_key)
+    job = initiated(sandbox, job, Credentials(sandbox.access_key, sandbox.secret_key))
+    sandbox.add_fault(f"error=500:InternalError,op=part,times={MOST_SAID}")
+    account = run_remote(RemoteJob(job, replace(settings(sandbox), retry_for_s=60, backoff_s=0.0)))
+    assert isinstance(account.result, Receipt)
+    assert len(account.said) == MOST_SAID
+    last = account.said[-1]
+    assert isinstance(last, events.Requested)
+    assert last.status == 200
 
 
 class Redirecting:
