@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from obsup.frozen import frozen
+from obsup.frozen import frozen, frozen_by_name
 
 
 @frozen
@@ -105,3 +105,35 @@ def test_wrong_arguments_are_refused() -> None:
         Ours()  # type: ignore[call-arg]
     with pytest.raises(TypeError, match="unexpected"):
         Ours("a", other=1)  # type: ignore[call-arg]
+
+
+@frozen
+class Checked:
+    """A value that looks at itself, and a field that is made anew for each."""
+
+    name: str
+    seen: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if not self.name:
+            raise ValueError("no name")
+
+
+@frozen_by_name
+class Named:
+    """A value whose fields are given by name."""
+
+    name: str
+    size: int = 1
+
+
+def test_what_its_own_init_does_is_what_the_standard_one_does() -> None:
+    """Defaults are made anew, the class may look at itself, names may be asked for, and a copy is frozen too."""
+    assert Checked("a").seen is not Checked("a").seen
+    with pytest.raises(ValueError, match="no name"):
+        Checked("")
+    with pytest.raises(TypeError, match="positional"):
+        Named("a")  # type: ignore[call-arg, misc]
+    assert pickle.loads(pickle.dumps(Named(name="a", size=2))) == Named(name="a", size=2)
+    with pytest.raises(FrozenInstanceError):
+        pickle.loads(pickle.dumps(Named(name="a"))).name = "b"
