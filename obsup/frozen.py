@@ -8,8 +8,10 @@ that is a call of Python's own, of which a small file would take two hundred.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, FrozenInstanceError, dataclass, field, fields
+from functools import cache
+from operator import attrgetter
 from typing import Any, TypeVar, dataclass_transform
 
 T = TypeVar("T")
@@ -41,7 +43,7 @@ def _freeze(made: type[T], *, own: Mapping[str, object]) -> type[T]:
     ):
         if name not in own:
             setattr(made, name, vars(_Methods)[name])
-    setattr(made, "__init__", _initializer(made))
+    made.__init__ = _initializer(made)  # type: ignore[method-assign]
     return made
 
 
@@ -101,5 +103,13 @@ def _fields(one: Any) -> Any:
     return fields(one)
 
 
-def _compared(one: object) -> tuple[object, ...]:
-    return tuple(getattr(one, known.name) for known in _fields(one) if known.compare)
+def _compared(one: Any) -> object:
+    kind: Any = type(one)
+    return _getter(kind)(one)
+
+
+@cache
+def _getter(kind: Any) -> Callable[[Any], object]:
+    """Return what gets the fields of a *kind* that are compared."""
+    names = [one.name for one in fields(kind) if one.compare]
+    return attrgetter(*names) if names else lambda _one: ()

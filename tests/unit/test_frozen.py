@@ -133,7 +133,7 @@ def test_what_its_own_init_does_is_what_the_standard_one_does() -> None:
     with pytest.raises(ValueError, match="no name"):
         Checked("")
     with pytest.raises(TypeError, match="positional"):
-        Named("a")  # type: ignore[call-arg, misc]
+        Named("a")  # type: ignore[call-arg]
     assert pickle.loads(pickle.dumps(Named(name="a", size=2))) == Named(name="a", size=2)
     with pytest.raises(FrozenInstanceError):
         pickle.loads(pickle.dumps(Named(name="a"))).name = "b"
