@@ -17,6 +17,8 @@ from urllib.parse import urlsplit
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
+from requests.auth import AuthBase
+from requests.structures import CaseInsensitiveDict
 
 from obsup import __version__
 from obsup.dialects.dialect import Address
@@ -70,6 +72,17 @@ class Answer:
     status: int
     headers: Mapping[str, str]
     body: bytes
+
+
+class _Auth(AuthBase):
+    """Add what *sign* computes from the request's own headers."""
+
+    def __init__(self, sign: Callable[[Mapping[str, str]], Mapping[str, str]]) -> None:
+        self._sign = sign
+
+    def __call__(self, r: requests.PreparedRequest) -> requests.PreparedRequest:
+        r.headers.update(self._sign(dict(r.headers)))
+        return r
 
 
 @frozen
@@ -137,24 +150,32 @@ class Transport:
         """
         root = f"{address.scheme}://{address.host}"
         size = len(body) if isinstance(body, bytes) else body.size
-        sent = {**headers, "Host": address.host, "User-Agent": USER_AGENT, "Accept-Encoding": "identity"}
+        path = address.path + ("?" + encode_query(query) if query else "")
+        # Not prepare(): it would fold "a/../b" into "b" and "%7E" into "~": a different object.
+        request = requests.PreparedRequest()
+        request.method, request.url = method, root + path
+        request.headers = CaseInsensitiveDict(
+            {**headers, "Host": address.host, "User-Agent": USER_AGENT, "Accept-Encoding": "identity"}
+        )
         if size:
-            sent["Content-Length"] = str(size)
+            request.headers["Content-Length"] = str(size)
+        # A file-like body of length 0, and an empty body without a length, would go out chunked.
+        request.body = body if size else None  # type: ignore[assignment]
         if sign is not None:
-            sent |= sign(sent)
+            # Not prepare_auth(): it would measure the body anew, by its file and not by its window.
+            _Auth(sign)(request)
         if not size and method in ("PUT", "POST"):
             # After signing: the vendors' clients sign the length of a body, where they do, and not that there is none.
-            sent["Content-Length"] = "0"
-        path = address.path + ("?" + encode_query(query) if query else "")
+            request.headers["Content-Length"] = "0"
         answer_timeout_s = self._settings.stall_timeout_s * (LONG_WORK if takes_long else 1)
         try:
             line = self._line_to(root)
             if line.is_direct:
-                head = head_of(method, path, sent)
+                head = head_of(method, path, request.headers)
                 return self._talk(
                     line.pool, head, body, size, method=method, answer_timeout_s=answer_timeout_s
                 )
-            return self._send(method, root, path, sent, body if size else None, answer_timeout_s)
+            return self._send(request, root, answer_timeout_s)
         except (requests.RequestException, urllib3.exceptions.HTTPError, HTTPException, OSError) as exc:
             raise line_error(exc) from exc
 
@@ -176,24 +197,10 @@ class Transport:
             pool._put_conn(connection)
         return Answer(heard.status, heard.fields, content)
 
-    def _send(
-        self,
-        method: str,
-        root: str,
-        path: str,
-        headers: Mapping[str, str],
-        body: Body | bytes | None,
-        answer_timeout_s: float,
-    ) -> Answer:
+    def _send(self, request: requests.PreparedRequest, root: str, answer_timeout_s: float) -> Answer:
         """Exchange a request and its answer by way of requests and urllib3, which know how to speak to proxies."""
-        prepared = requests.Request(method, root + "/").prepare()
-        # prepare() would fold "a/../b" into "b" and "%7E" into "~": a different object.
-        prepared.url = root + path
-        prepared.headers = requests.structures.CaseInsensitiveDict(headers)
-        # A file-like body of length 0, and an empty body without a length, would go out chunked.
-        prepared.body = body  # type: ignore[assignment]
         response = self._session.send(
-            prepared,
+            request,
             stream=True,
             allow_redirects=False,
             timeout=(self._settings.connect_timeout_s, answer_timeout_s),
