@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import field
 from datetime import datetime
 from typing import Literal, Protocol
 
@@ -53,8 +54,9 @@ class Signable:
 
     method: str
     address: Address
-    query: tuple[tuple[str, str | None], ...]
-    headers: Mapping[str, str]
+    # In no repr: either may hold a token, a key or a signature.
+    query: tuple[tuple[str, str | None], ...] = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
 
 
 class Sign(Protocol):

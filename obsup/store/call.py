@@ -34,8 +34,9 @@ class Call:
     method: str
     bucket: str
     key: str | None
-    query: Query = ()
-    headers: Mapping[str, str] = field(default_factory=dict)
+    # In no repr: a signed query is as good as a password, and a header may hold an SSE-C key.
+    query: Query = field(default=(), repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     body: OpenBody | bytes = b""
     takes_long: bool = False
     also_success: frozenset[int] = frozenset()

@@ -10,7 +10,7 @@ from http import HTTPStatus
 from obsup.dialects.dialect import HeaderNames
 from obsup.errors import Refusal
 from obsup.store import xml
-from obsup.store.safe_text import clean, printable
+from obsup.store.safe_text import clean, hide, printable
 from obsup.store.transport import Answer
 
 
@@ -18,8 +18,8 @@ def read_refusal(
     answer: Answer, names: HeaderNames, *, operation: str, resource: str, endpoint: str
 ) -> Refusal:
     """Return what *answer* refuses: code and message from the XML body, or from headers where there is none."""
-    fields = _error_fields(answer)
-    headers = answer.headers
+    fields = {name: hide(text, answer.secrets) for name, text in _error_fields(answer).items()}
+    headers = {name: hide(text, answer.secrets) for name, text in answer.headers.items()}
     return Refusal(
         operation=operation,
         resource=resource,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
+from dataclasses import field, replace
 from http.client import HTTPException, IncompleteRead
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any, Protocol
@@ -29,6 +30,7 @@ from obsup.frozen import frozen
 from obsup.store.connections import pool_classes
 from obsup.store.conversation import BLOCK, converse, head_of
 from obsup.store.line_failures import line_error
+from obsup.store.safe_text import secrets_in
 from obsup.units import KIB, MIB
 
 # Assembling thousands of parts takes the stores minutes, in which not all of them send white space now and then:
@@ -67,11 +69,12 @@ class LineSettings:
 
 @frozen
 class Answer:
-    """A whole answer: header names are lower-case."""
+    """A whole answer: header names are lower-case. ``secrets`` are those of its request, which it may repeat."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
+    secrets: tuple[str, ...] = field(default=(), repr=False)
 
 
 class _Auth(AuthBase):
@@ -172,12 +175,17 @@ class Transport:
             line = self._line_to(root)
             if line.is_direct:
                 head = head_of(method, path, request.headers)
-                return self._talk(
+                answer = self._talk(
                     line.pool, head, body, size, method=method, answer_timeout_s=answer_timeout_s
                 )
-            return self._send(request, root, answer_timeout_s)
+            else:
+                answer = self._send(request, root, answer_timeout_s)
         except (requests.RequestException, urllib3.exceptions.HTTPError, HTTPException, OSError) as exc:
             raise line_error(exc) from exc
+        if answer.status < 300 and not answer.body:
+            return answer
+        # A refusal, or a document, which may be one too.
+        return replace(answer, secrets=secrets_in(request.headers, query))
 
     def _talk(
         self, pool: Any, head: bytes, body: Body | bytes, size: int, *, method: str, answer_timeout_s: float
