@@ -45,6 +45,7 @@ def run_batch(sources: Sequence[str], target: str, values: dict[str, Any]) -> in
     _check_usage(sources, target, values)
     resume = report.resume_command(sys.argv[1:])
     stop = StopSignal(deadline_s=deadline_s(values, now=datetime.now(), monotonic_s=time.monotonic()))
+    failed: FailedList | None = None
     try:
         place, settings = settle_prefix(target, connecting_from(values))
         failed = FailedList(values["failed_list"], _separator(values)) if values["failed_list"] else None
@@ -59,11 +60,13 @@ def run_batch(sources: Sequence[str], target: str, values: dict[str, Any]) -> in
             )
             summary = batch.run(reported)
     except ObsupError as exc:
+        if failed is not None:
+            failed.discard()
         return _failed(exc, values, resume)
-    reported.finish(summary)
-    if not summary.exit_code and not values["quiet"] and not values["as_json"]:
+    code = reported.finish(summary)
+    if not code and not values["quiet"] and not values["as_json"]:
         display.finished(told(summary))
-    return summary.exit_code
+    return code
 
 
 def _check_usage(sources: Sequence[str], target: str, values: dict[str, Any]) -> None:
@@ -148,5 +151,5 @@ def _failed(error: ObsupError, values: dict[str, Any], resume: list[str]) -> int
         return 0
     report.say(report.error_lines(error, resume=resume))
     if values["as_json"]:
-        report.answer_json(report.failure_fields(error, command="upload", resume=resume))
+        report.answer_failure(report.failure_fields(error, command="upload", resume=resume))
     return error.exit_code

@@ -2,33 +2,38 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 from obsup.cli import report
 from obsup.cli.advice import AGAIN
 from obsup.cli.transfer import result_fields
 from obsup.engine.batch_order import FileOutcome, Summary
 from obsup.errors import LocalFailure, NotFinished, ObsupError
+from obsup.local.folders import is_special
 from obsup.local.sources import feedable
 from obsup.model import Target
 from obsup.quoting import quoted, shell_line
 from obsup.units import format_duration, format_size
 
+T = TypeVar("T")
 _KEPT_CODES = (75, 77, 130, 143)
 
 
 class FailedList:
     """A list of the files that failed, which --from-list takes; put in its place at the end.
 
-    Until then an older one stays where it is: it may be the very list that is read. Raises LocalFailure.
+    Until then an older one stays where it is: it may be the very list that is read. A device or a pipe is written to
+    as it is. Raises LocalFailure.
     """
 
     def __init__(self, path: Path, separator: bytes) -> None:
         self._path = path
         self._separator = separator
-        self._partial = path.with_name(f".{path.name}.{os.getpid()}")
+        self._partial = path if is_special(path) else path.with_name(f".{path.name}.{os.getpid()}")
         self._file: BinaryIO
         self.left_out = 0
         try:
@@ -37,23 +42,38 @@ class FailedList:
             raise self._failure(exc) from exc
 
     def add(self, outcome: FileOutcome) -> None:
-        """Name a file."""
+        """Name a file. After a failure there is no more to add to."""
         entry = feedable(outcome.path, outcome.name).encode("utf-8", "surrogateescape")
         if self._separator in entry:
             self.left_out += 1
             return
+        if self._file.closed:
+            return
         try:
             self._file.write(entry + self._separator)
         except OSError as exc:
+            self.discard()
             raise self._failure(exc) from exc
 
     def close(self) -> None:
         """Put the list in its place."""
+        if self._file.closed:
+            return
         try:
             self._file.close()
-            self._partial.replace(self._path)
+            if self._partial != self._path:
+                self._partial.replace(self._path)
         except OSError as exc:
+            self.discard()
             raise self._failure(exc) from exc
+
+    def discard(self) -> None:
+        """Leave an older list as it is, and nothing beside it."""
+        with contextlib.suppress(OSError):
+            self._file.close()
+        if self._partial != self._path:
+            with contextlib.suppress(OSError):
+                self._partial.unlink(missing_ok=True)
 
     def _failure(self, exc: OSError) -> LocalFailure:
         return LocalFailure(
@@ -64,20 +84,32 @@ class FailedList:
 
 
 class BatchReport:
-    """Hears of each file as it ends, and says what came of all."""
+    """Hears of each file as it ends, and says what came of all.
+
+    What cannot be written is said once, and the work goes on: it is worth more than its report.
+    """
 
     def __init__(self, place: Target, *, as_json: bool, failed: FailedList | None, resume: list[str]) -> None:
         self._place = place
         self._as_json = as_json
         self._failed = failed
         self._resume = resume
+        self._unwritten: set[str] = set()
 
     def __call__(self, outcome: FileOutcome) -> None:
         """Print the file's object, and list it where it failed."""
         if outcome.error is not None and self._failed is not None:
-            self._failed.add(outcome)
+            self._write(self._failed.add, outcome)
         if self._as_json:
-            report.answer_json(self._fields(outcome))
+            self._write(report.answer_json, self._fields(outcome))
+
+    def _write(self, write: Callable[[T], None], what: T) -> None:
+        try:
+            write(what)
+        except LocalFailure as exc:
+            if exc.what not in self._unwritten:
+                self._unwritten.add(exc.what)
+                report.say(report.error_lines(exc, resume=None))
 
     def _fields(self, outcome: FileOutcome) -> dict[str, Any]:
         about: dict[str, Any] = {"source": outcome.path}
@@ -91,10 +123,10 @@ class BatchReport:
         reason = {"reason": outcome.skipped or outcome.passed} if outcome.skipped or outcome.passed else {}
         return about | place | {"key": self._place.key + outcome.name, "status": outcome.status} | reason
 
-    def finish(self, summary: Summary) -> None:
-        """Say what came of all, where that is not simply success."""
+    def finish(self, summary: Summary) -> int:
+        """Say what came of all, where that is not simply success, and return the exit code."""
         if self._failed is not None:
-            self._failed.close()
+            self._write(lambda failed: failed.close(), self._failed)
             if self._failed.left_out:
                 report.say(
                     f"Note:  {self._failed.left_out} names with line breaks are not in the list: use -0 for them."
@@ -103,7 +135,8 @@ class BatchReport:
         if error is not None:
             report.say(report.error_lines(error, resume=self._resume))
         if self._as_json:
-            report.answer_json(summary_fields(summary, error, self._resume))
+            self._write(report.answer_json, summary_fields(summary, error, self._resume))
+        return summary.exit_code or (LocalFailure.exit_code if self._unwritten else 0)
 
 
 def told(summary: Summary) -> str:

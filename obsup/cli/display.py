@@ -271,7 +271,8 @@ def open_display(values: dict[str, Any], name: str, gauge: Meter | None = None) 
         with _open_shown(values, name, gauge) as shown:
             yield shown
         return
-    with closing(LogFile(path)) as log, _open_shown(values, name, gauge) as shown:
+    log = LogFile(path, tell=lambda text: shown.observe(events.Noted(text)))
+    with closing(log), _open_shown(values, name, gauge) as shown:
         try:
             yield Logged(shown, log)
         except ObsupError as exc:

@@ -40,7 +40,7 @@ def run_dry(source: Path | None, target: str, values: dict[str, Any]) -> int:
     except ObsupError as exc:
         report.say(report.error_lines(exc, resume=None))
         if values["as_json"]:
-            report.answer_json(report.failure_fields(exc, command="upload", resume=None))
+            report.answer_failure(report.failure_fields(exc, command="upload", resume=None))
         return exc.exit_code
     if values["as_json"]:
         report.answer_json(_fields(planned))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import io
 import os
@@ -16,7 +17,7 @@ from obsup.cli.commands import LazyCommands
 from obsup.cli.exits import BUG
 from obsup.cli.help import SECTIONS, Commands
 from obsup.cli.report import error_lines, resume_command, say
-from obsup.errors import Interrupted, ObsupError
+from obsup.errors import Interrupted, LocalFailure, ObsupError
 
 # Writes man/ and completions/ of the repository: nothing for users.
 HIDDEN = "generate"
@@ -78,11 +79,12 @@ def _run() -> int:
 
 def _leave(code: int) -> NoReturn:
     """Exit at once: a worker that still waits for the line must not hold the shell."""
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except OSError:
-            code = code or 74
+    with contextlib.suppress(OSError):
+        sys.stderr.flush()
+    try:
+        sys.stdout.flush()
+    except OSError:
+        code = code or LocalFailure.exit_code
     if "mpi4py" in sys.modules:
         # Without MPI_Finalize, which waits for every rank, mpiexec takes the whole job for a failure.
         sys.exit(code)

@@ -14,10 +14,12 @@ from typing import Any
 import click
 
 from obsup.cli.advice import AGAIN, KEPT, with_command
-from obsup.errors import ObsupError
+from obsup.errors import LocalFailure, ObsupError
 from obsup.quoting import shell_line, shielded
 
 FORMAT = 1
+# So much of an answer that cannot be printed stands in the error: an upload id, an ETag, the first keys of JSON.
+LONGEST = 200
 
 
 def resume_command(argv: list[str]) -> list[str]:
@@ -54,25 +56,41 @@ def _sentence(text: str) -> str:
 
 
 def say(text: str) -> None:
-    """Say *text* on stderr, where no terminal obeys it; a reader that went away is no error."""
+    """Say *text* on stderr, where no terminal obeys it; who went away is no error, nor is a full disk: nobody hears."""
     try:
         click.echo(shielded(text), err=True)
     except BrokenPipeError:
         _silence(sys.stderr)
+    except OSError:
+        pass
 
 
 def answer(text: str) -> None:
-    """Print a result on stdout. A reader that went away is no error of the work."""
+    """Print a result on stdout. A reader that went away is no error of the work. Raises LocalFailure."""
     try:
         click.echo(text)
         sys.stdout.flush()
     except BrokenPipeError:
         _silence(sys.stdout)
+    except OSError as exc:
+        raise LocalFailure(
+            "the answer cannot be written to standard output",
+            f"{exc.strerror}; what it was to say holds: {text[:LONGEST]}{'…' if len(text) > LONGEST else ''}",
+            "make room, or send standard output elsewhere",
+        ) from exc
 
 
 def answer_json(fields: dict[str, Any]) -> None:
     """Print one JSON object on stdout."""
     answer(json.dumps({"format": FORMAT, **fields}, ensure_ascii=True))
+
+
+def answer_failure(fields: dict[str, Any]) -> None:
+    """Print the JSON object of a failure; that it cannot be printed is said, and does not hide the failure."""
+    try:
+        answer_json(fields)
+    except LocalFailure as exc:
+        say(error_lines(exc, resume=None))
 
 
 def failure_fields(error: ObsupError, *, command: str, resume: list[str] | None) -> dict[str, Any]:

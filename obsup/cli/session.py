@@ -91,7 +91,7 @@ def _failed(
     report.say(report.error_lines(error, resume=resume))
     if values["as_json"]:
         told = session.fields if session is not None else {}
-        report.answer_json({**told, **report.failure_fields(error, command=command, resume=resume)})
+        report.answer_failure({**told, **report.failure_fields(error, command=command, resume=resume)})
     return error.exit_code
 
 

@@ -198,7 +198,7 @@ def _failed(error: ObsupError, values: dict[str, Any], resume: list[str] | None,
                 "sentBytes": tally.sent_bytes,
                 "seconds": round(tally.seconds, 3),
             }
-        report.answer_json(fields)
+        report.answer_failure(fields)
     return error.exit_code
 
 

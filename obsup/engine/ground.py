@@ -37,17 +37,19 @@ def stand(task: Task, found: Checkpoint | None, stat: SourceStat, plan: Plan) ->
         return _recover_or_begin(task, stat, plan)
     if not found.upload.upload_id:
         ledger = resume_begun(task, found, stat, plan)
-        return Ground(ledger or begin(task, stat, plan, before=frozenset(found.open_before)), plan)
+        # It has parts where only the record of its id could not be written.
+        return Ground(ledger, plan) if ledger else _recover_or_begin(task, stat, plan, found.open_before)
     try:
         return Ground(*resume(task, found, stat, plan if task.order.is_split_asked else None))
     except UploadGone:
         return _stand_without(task, found, stat, plan)
 
 
-def _recover_or_begin(task: Task, stat: SourceStat, plan: Plan) -> Ground:
+def _recover_or_begin(task: Task, stat: SourceStat, plan: Plan, foreign: tuple[str, ...] = ()) -> Ground:
+    """Go on with an open upload of this file, but for those that are *foreign*, or begin another."""
     listed = open_uploads(task)
     # What --restart was to give up was given up; who else has an upload open is not asked to share it.
-    candidates = [] if task.order.restart else listed
+    candidates = [one for one in listed if one.upload_id not in foreign] if not task.order.restart else []
     recovered = recover(task, candidates, stat, plan, split_asked=task.order.is_split_asked)
     if recovered is not None:
         return Ground(*recovered)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Callable
@@ -49,6 +50,7 @@ class Ledger:
         self._spare = spare
         self._observe = observe
         self._monotonic = monotonic
+        self._left: Path | None = None  # an older checkpoint of this upload, which cannot be written any more
         self._unwritten = 0
         self._is_registered = False
         self._due = monotonic()
@@ -103,15 +105,18 @@ class Ledger:
 
     def _move(self, failure: CheckpointUnwritable) -> None:
         """Go on with the spare place, where no older checkpoint would be found first; or without any."""
-        is_first = self._path is not None and not os.path.lexists(self._path)
-        self._path, self._spare = (self._spare if is_first else None), None
-        if self._path is None:
-            self._observe(
-                events.Noted(f"{failure}; going on without: a later run asks the store what it holds")
-            )
-        else:
-            self._observe(events.Noted(f"{failure}; it is kept as {self._path}"))
-            self.write()
+        older, spare = self._path, self._spare
+        self._path = self._spare = None
+        if older is not None and os.path.lexists(older):
+            self._left = older
+        elif spare is not None:
+            with contextlib.suppress(CheckpointUnwritable):
+                checkpoints.save(spare, self.checkpoint)
+                self._path = spare
+                self._observe(events.Noted(f"{failure}; it is kept as {spare}"))
+                self._register()
+                return
+        self._observe(events.Noted(f"{failure}; going on without: a later run asks the store what it holds"))
 
     def settle(self) -> None:
         """Write what is not written yet."""
@@ -130,11 +135,12 @@ class Ledger:
 
     def remove(self) -> None:
         """Remove the checkpoint: the object is proved, whatever becomes of this file."""
-        if self._path is None:
+        path = self._path or self._left
+        if path is None:
             return
         registry.finish(self._entry())
         try:
-            checkpoints.remove(self._path)
+            checkpoints.remove(path)
         except CheckpointUnwritable as exc:
             self._observe(events.Noted(f"{exc}; it does no harm"))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from obsup import events
 from obsup.dialects.dialect import Limits
 from obsup.dialects.encoding import encode_key
@@ -11,7 +13,7 @@ from obsup.engine.recall import Mention, Recalled, demand
 from obsup.engine.remote import check_same_file
 from obsup.engine.task import Task
 from obsup.engine.worker import send_content
-from obsup.errors import WrongUsage
+from obsup.errors import CheckpointUnwritable, WrongUsage
 from obsup.frozen import frozen
 from obsup.local import checkpoint as checkpoints
 from obsup.local import registry
@@ -65,8 +67,15 @@ def send_one(task: Task, mention: Mention, number: int, cut: Cut) -> tuple[Uploa
     with hold_shared(task):
         receipt = send_content(FileWindow(path, part, seen), recalled.upload, task.store, task.manner)
         if recalled.path is not None:
-            checkpoints.record(recalled.path, recalled.upload, receipt)
+            _record(task, recalled.path, recalled.upload, receipt)
     return recalled.upload, receipt
+
+
+def _record(task: Task, path: Path, upload: Upload, receipt: Receipt) -> None:
+    try:
+        checkpoints.record(path, upload, receipt)
+    except CheckpointUnwritable as exc:
+        task.observe(events.Noted(f"{exc}; going on without: complete asks the store what it holds"))
 
 
 def copy_one(task: Task, mention: Mention, number: int, source: CopySource) -> tuple[Upload, Stored]:

@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 
 from obsup.errors import CheckpointUnwritable, ObsupError
 from obsup.frozen import frozen
-from obsup.local.folders import make_private, state_folder
+from obsup.local.folders import demand_private, is_special, state_folder
 from obsup.local.lock import FileHold, target_hash
 from obsup.model import Receipt, SourceStat, Target, Upload
 from obsup.units import MIB
@@ -233,6 +233,8 @@ def load(path: Path) -> Checkpoint | None:
 
     Raises CheckpointDamaged for a file that is no checkpoint or cannot be read.
     """
+    if is_special(path):
+        return None
     try:
         with path.open("rb") as file:
             data = file.read(MAX_SIZE + 1)
@@ -265,9 +267,13 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
 
     Raises CheckpointUnwritable.
     """
+    if is_special(path):
+        raise CheckpointUnwritable(
+            f"the checkpoint {path} cannot be written", "it is a device or a pipe", "use --no-checkpoint"
+        )
     try:
         if path.parent == _apart():
-            make_private(path.parent)
+            demand_private(path.parent)
         _replace(path, encode(checkpoint))
     except OSError as exc:
         raise CheckpointUnwritable(

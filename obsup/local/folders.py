@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 import tempfile
 from pathlib import Path
 
@@ -29,8 +31,23 @@ def temporary_folder() -> Path:
 def make_private(folder: Path) -> bool:
     """Make *folder*, for its owner alone; return whether it is ours (or root's) and can be written."""
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        ours = not hasattr(os, "getuid") or folder.stat().st_uid in (os.getuid(), 0)
+        demand_private(folder)
     except OSError:
         return False
-    return ours and os.access(folder, os.W_OK | os.X_OK)
+    return os.access(folder, os.W_OK | os.X_OK)
+
+
+def demand_private(folder: Path) -> None:
+    """Make *folder*, for its owner alone. Raises OSError where that cannot be, or where it is another user's."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if hasattr(os, "getuid") and folder.stat().st_uid not in (os.getuid(), 0):
+        raise PermissionError(errno.EPERM, "its folder is another user's")
+
+
+def is_special(path: Path) -> bool:
+    """Return whether a device, a pipe or a socket is at *path*: a file renamed to it would take its place."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False
+    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)

@@ -18,7 +18,7 @@ from typing import Any
 
 from obsup.errors import CheckpointUnwritable, ObsupError, WrongUsage
 from obsup.frozen import frozen
-from obsup.local.folders import make_private, state_folder
+from obsup.local.folders import demand_private, is_special, state_folder
 from obsup.local.lock import target_hash
 from obsup.local.once import open_table
 from obsup.model import SourceStat, Target
@@ -86,6 +86,12 @@ class Journal:
         self._descriptor: int | None = None
         self._size = 0
         self.known = self.damaged = 0
+        if is_special(path):
+            raise CheckpointUnwritable(
+                f"the journal {quoted(path)} cannot be written",
+                "it is a device or a pipe",
+                "use --no-checkpoint",
+            )
         try:
             self._read()
             self._open()
@@ -173,7 +179,7 @@ class Journal:
 
     def _open(self) -> None:
         if self._path.parent == batches():
-            make_private(self._path.parent)
+            demand_private(self._path.parent)
         descriptor = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self._descriptor = descriptor
         os.ftruncate(descriptor, self._size)  # what follows the last whole line

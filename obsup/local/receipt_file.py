@@ -12,6 +12,7 @@ from typing import Any
 
 from obsup.errors import BadConfiguration, LocalFailure
 from obsup.frozen import frozen
+from obsup.local.folders import is_special
 from obsup.model import Receipt, Target
 from obsup.quoting import quoted
 
@@ -42,6 +43,8 @@ class ObjectReceipt:
 def check_writable(path: Path) -> None:
     """Raise LocalFailure where no receipt can be written at *path*: better said before a day of sending."""
     folder = path.absolute().parent
+    if is_special(path):
+        return
     if path.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
         raise LocalFailure(
             f"the receipt {quoted(path)} cannot be written",
@@ -53,22 +56,33 @@ def check_writable(path: Path) -> None:
 
 
 def save(path: Path, receipt: ObjectReceipt) -> None:
-    """Write *receipt* to *path*, whole or not at all. Raises LocalFailure."""
-    partial = path.with_name(f".{path.name[:100]}.{os.getpid()}")
+    """Write *receipt* to *path*, a file whole or not at all; a device or a pipe is written to. Raises LocalFailure."""
+    text = json.dumps(_to_plain(receipt), indent=1) + "\n"
     try:
-        with partial.open("w") as file:
-            file.write(json.dumps(_to_plain(receipt), indent=1) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
+        if is_special(path):
+            path.write_text(text)
+        else:
+            _replace(path, text)
     except OSError as exc:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
         raise LocalFailure(
             f"the object is in place, but its receipt {quoted(path)} cannot be written",
             exc.strerror or "",
-            "make room; --skip-identical then sends nothing again",
+            "the object needs no more; for a receipt make room and send the file again",
         ) from exc
+
+
+def _replace(path: Path, text: str) -> None:
+    partial = path.with_name(f".{path.name[:100]}.{os.getpid()}")
+    try:
+        with partial.open("w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+        raise
 
 
 def load(path: Path) -> ObjectReceipt:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import threading
 import time
 from collections import Counter
@@ -64,8 +65,8 @@ class RequestLines:
 class LogFile:
     """Appends lines to *path*, mode 0600. At *limit* bytes it is renamed to PATH.1, of which *kept* are kept.
 
-    A log that cannot be written any more is left alone: the work is worth more. Raises BadConfiguration where
-    it cannot be opened at all.
+    A log that cannot be written any more is left alone: the work is worth more; *tell* hears of it. Raises
+    BadConfiguration where it cannot be opened at all.
     """
 
     def __init__(
@@ -75,11 +76,13 @@ class LogFile:
         limit: int = LIMIT,
         kept: int = KEPT,
         clock: Callable[[], float] = time.time,
+        tell: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._path = path
         self._limit = limit
         self._kept = kept
         self._clock = clock
+        self._tell = tell
         self._lock = threading.Lock()
         self._lines = RequestLines()
         try:
@@ -108,11 +111,22 @@ class LogFile:
         with self._lock:
             if self._descriptor is None:
                 return
-            try:
-                self._turn(len(data))
-                os.write(self._descriptor, data)
-            except OSError:
-                self._close()
+            failure = self._append(data)
+        if failure is not None:
+            why = failure.strerror
+            self._tell(f"the log {quoted(self._path)} cannot be written any more: {why}; going on without")
+
+    def _append(self, data: bytes) -> OSError | None:
+        """Write *data*; return what stood against it, after which there is no more to write to."""
+        try:
+            self._turn(len(data))
+            assert self._descriptor is not None
+            while data:
+                data = data[os.write(self._descriptor, data) :]
+        except OSError as exc:
+            self._close()
+            return exc
+        return None
 
     def close(self) -> None:
         """Close the file."""
@@ -121,7 +135,8 @@ class LogFile:
 
     def _open(self) -> int:
         descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        if os.fstat(descriptor).st_uid == os.geteuid():
+        found = os.fstat(descriptor)
+        if stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid():
             os.fchmod(descriptor, 0o600)
         return descriptor
 

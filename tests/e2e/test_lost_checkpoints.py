@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import resource
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +15,6 @@ from obsup.local import checkpoint as checkpoints
 from obsup.model import ObjectOptions
 from obsup.sandbox import Sandbox
 from tests.rig import IMPATIENT, PART, Rig
-from tests.shell import Outcome, Shell
 
 PARTS = 6
 
@@ -227,78 +222,6 @@ def test_a_checkpoint_that_cannot_be_removed_is_no_failure(rig: Rig) -> None:
     rig.run(hear=block)
     assert rig.is_stored()
     assert "cannot be" in rig.notes()
-
-
-def full_disk(folder: Path) -> tuple[list[str], str]:
-    """Return a command prefix that runs a shell line with *folder* full, and what is then said.
-
-    A file system of its own where the kernel lets us mount one; else no file may grow.
-    """
-    mount = f"mount -t tmpfs -o size=1m tmpfs {folder} && cp {folder}.source {folder}/bigfile && "
-    fill = f"cat /dev/zero > {folder}/filler 2>/dev/null; cd {folder} && "
-    probe = subprocess.run(["unshare", "-m", "true"], capture_output=True)
-    if probe.returncode == 0:
-        return ["unshare", "-m", "sh", "-c", mount + fill + 'exec "$@"', "sh"], "No space left on device"
-    return ["sh", "-c", f'cd {folder} && exec "$@"', "sh"], "File too large"
-
-
-@pytest.fixture
-def crowded(shell: Shell, tmp_path: Path) -> Callable[..., Outcome]:
-    """Run obsup upload in a folder whose disk is full."""
-    folder = tmp_path / "crowded"
-    folder.mkdir()
-    (tmp_path / "crowded.source").write_bytes(os.urandom(5 * PART))
-    (folder / "bigfile").write_bytes((tmp_path / "crowded.source").read_bytes())
-    prefix, _ = full_disk(folder)
-
-    def limit() -> None:
-        if prefix[0] == "sh":
-            resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10))
-
-    def run(*words: str) -> Outcome:
-        command = [*prefix, sys.executable, "-m", "obsup", "upload", "bigfile", "bucket/key", *words]
-        done = subprocess.run(
-            command,
-            env={**os.environ, **shell.environment, "PYTHONPATH": os.pathsep.join(sys.path)},
-            capture_output=True,
-            text=True,
-            check=False,
-            preexec_fn=limit,
-            timeout=60,
-        )
-        return Outcome(done.returncode, done.stdout, done.stderr)
-
-    return run
-
-
-def test_a_full_disk_loses_no_progress(
-    crowded: Callable[..., Outcome], sandbox: Sandbox, tmp_path: Path
-) -> None:
-    """For real: what was sent before the failure is not sent again, and nothing is aborted."""
-    sandbox.add_fault("error=403:AccessDenied,op=part,part=4,times=always")
-    words = ("--part-size", "100K", "-j", "1")
-    outcome = crowded(*words)
-    assert outcome.code == 77, outcome.err
-    assert "cannot be written" in outcome.err
-    assert "Traceback" not in outcome.err
-    sandbox.clear_faults()
-    (upload,) = sandbox.uploads()
-    before = len(sandbox.requests)
-    again = crowded(*words)
-    assert again.code == 0, again.err
-    sent = {r.part_number for r in sandbox.requests[before:] if r.operation == "part"}
-    assert not sent & set(upload.parts)
-    assert sandbox.object_path("bucket", "key").read_bytes() == (tmp_path / "crowded.source").read_bytes()
-    assert sandbox.uploads() == []
-
-
-def test_a_full_disk_for_a_checkpoint_that_was_asked_for(
-    crowded: Callable[..., Outcome], sandbox: Sandbox
-) -> None:
-    """73, and nothing was initiated."""
-    outcome = crowded("--part-size", "100K", "--checkpoint", "mine.json")
-    assert outcome.code == 73, outcome.err
-    assert "initiate" not in [r.operation for r in sandbox.requests]
 
 
 # Beginning.
