@@ -16,7 +16,8 @@ from obsup.local.digest import combine_crc64
 from obsup.model import ObjectInfo, Receipt, Stored, Upload
 from obsup.store.retry import Attempts
 from obsup.store.store import ObjectStore
-from obsup.store.verdicts import Action, judge
+from obsup.store.verdict import Action
+from obsup.store.verdicts import judge
 
 
 @frozen

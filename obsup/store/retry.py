@@ -14,7 +14,8 @@ from obsup.frozen import frozen
 from obsup.model import Credentials, ObjectInfo, ObjectPage, OpenUpload, Stored, StoredPart, Target, Upload
 from obsup.store.clock import ServerClock
 from obsup.store.store import CredentialSource, ObjectStore, OpenBody
-from obsup.store.verdicts import Action, Verdict, explain, judge
+from obsup.store.verdict import Action, Verdict
+from obsup.store.verdicts import explain, judge
 
 T = TypeVar("T")
 RESENDS = 2

@@ -6,8 +6,6 @@ First match wins. Sources: the error-code tables of OBS, S3 and OSS; the behavio
 
 from __future__ import annotations
 
-from enum import Enum
-
 from obsup.errors import (
     BadConfiguration,
     DataMismatch,
@@ -15,85 +13,13 @@ from obsup.errors import (
     LineError,
     NotFinished,
     ObsupError,
-    Refusal,
     Refused,
     StoreError,
     Throttled,
     UploadGone,
 )
-from obsup.frozen import frozen
 from obsup.store.clock import difference
-
-
-class Action(Enum):
-    """What obsup does about a failure, before it gives up."""
-
-    RETRY = "try again, with backoff"
-    RESEND = "read the part again and send it again, twice at most"
-    ASK_AGAIN = "ask again, twice at most"
-    SLOW_DOWN = "try again later, with less in flight"
-    RENEW_KEYS = "read the credentials again, then try again"
-    SET_CLOCK = "take over the server's clock, then try again"
-    REPAIR = "list the parts and send again what does not fit"
-    ENLARGE = "send again in larger parts, under the same upload id"
-    FAIL = "stop, keep everything"
-
-
-@frozen
-class Verdict:
-    """One row: which failures, what to do, and what to say where that does not help.
-
-    ``statuses`` and ``codes`` are the HTTP statuses and error codes it covers; an empty set covers all.
-    ``phrases`` (lower-case) are looked for in the store's message; where there are any, one must stand in it.
-    ``silent``: only where the store has no message at all.
-    ``kinds`` are those of LineError. ``error`` is the class, with the exit code, of the final failure.
-    """
-
-    action: Action
-    error: type[ObsupError]
-    why: str
-    next_step: str
-    statuses: frozenset[int] = frozenset()
-    codes: frozenset[str] = frozenset()
-    kinds: frozenset[str] = frozenset()
-    phrases: tuple[str, ...] = ()
-    silent: bool = False
-
-    def covers(self, refusal: Refusal) -> bool:
-        """Return whether this row is about *refusal*."""
-        if self.kinds:
-            return False
-        message = refusal.message.lower()
-        return (
-            (not self.statuses or refusal.status in self.statuses)
-            and (not self.codes or refusal.code in self.codes)
-            and (not self.phrases or any(phrase in message for phrase in self.phrases))
-            and not (self.silent and message)
-        )
-
-
-def _row(
-    action: Action,
-    error: type[ObsupError],
-    why: str,
-    next_step: str,
-    *,
-    phrases: tuple[str, ...] = (),
-    silent: bool = False,
-    **match: str,
-) -> Verdict:
-    return Verdict(
-        action,
-        error,
-        why,
-        next_step,
-        statuses=frozenset(int(one) for one in match.get("status", "").split()),
-        codes=frozenset(match.get("code", "").split()),
-        kinds=frozenset(match.get("kind", "").split()),
-        phrases=phrases,
-        silent=silent,
-    )
-
+from obsup.store.verdict import Action, Verdict, row
 
 AGAIN = "run the same command again; what is stored is not sent again"
 MEND_KEYS = "mend the credentials, then run the same command again; what is stored is not sent again"
@@ -106,14 +32,14 @@ LOOK = (
 
 VERDICTS: tuple[Verdict, ...] = (
     # The line.
-    _row(
+    row(
         Action.FAIL,
         BadConfiguration,
         "the server is not who it says it is, or its authority is not known here",
         "check --endpoint, or name the authority's certificate with --ca-bundle, then run the same command again",
         kind="certificate",
     ),
-    _row(
+    row(
         Action.FAIL,
         BadConfiguration,
         "the proxy does not let us through to the store",
@@ -121,21 +47,21 @@ VERDICTS: tuple[Verdict, ...] = (
         "the same command again",
         kind="tunnel",
     ),
-    _row(
+    row(
         Action.RETRY,
         NotFinished,
         "the line failed for longer than --retry-for",
         AGAIN,
         kind="resolve refused connect proxy tls reset stall incomplete",
     ),
-    _row(
+    row(
         Action.ASK_AGAIN,
         Refused,
         "what answers there does not speak the store's protocol, or something on the way rewrites its answers",
         "check --endpoint and the proxies, then run the same command again; what is stored is not sent again",
         kind="garbled",
     ),
-    _row(
+    row(
         Action.FAIL,
         BadConfiguration,
         "the proxy wants a user and a password",
@@ -143,21 +69,21 @@ VERDICTS: tuple[Verdict, ...] = (
         status="407",
     ),
     # What the signature is made for.
-    _row(
+    row(
         Action.FAIL,
         BadConfiguration,
         "this store does not know the kind of signature that was sent",
         OTHER_SIGNATURE,
         phrases=("unsupported authorization type", "authorization mechanism you have provided"),
     ),
-    _row(
+    row(
         Action.FAIL,
         BadConfiguration,
         "this store does not know the kind of signature that was sent",
         OTHER_SIGNATURE,
         code="UnsupportedAlgorithm",
     ),
-    _row(
+    row(
         Action.FAIL,
         BadConfiguration,
         "this store gives no reason; it may not know the kind of signature that was sent",
@@ -165,21 +91,21 @@ VERDICTS: tuple[Verdict, ...] = (
         code="InvalidArgument",
         silent=True,
     ),
-    _row(
+    row(
         Action.FAIL,
         BadConfiguration,
         "the request was signed for another region than the bucket's",
         "run the same command again with the bucket's --region",
         code="AuthorizationHeaderMalformed",
     ),
-    _row(
+    row(
         Action.FAIL,
         BadConfiguration,
         "the request was signed for another region than the bucket's",
         "run the same command again with the bucket's --region",
         phrases=("signing region",),
     ),
-    _row(
+    row(
         Action.FAIL,
         BadConfiguration,
         "this store wants the bucket in the host's name",
@@ -187,37 +113,37 @@ VERDICTS: tuple[Verdict, ...] = (
         code="VirtualHostDomainRequired",
     ),
     # The clock and the keys.
-    _row(
+    row(
         Action.SET_CLOCK,
         Denied,
         "this computer's clock and the store's differ by more than the store allows",
         "set the clock, then run the same command again; what is stored is not sent again",
         code="RequestTimeTooSkewed RequestExpired",
     ),
-    _row(
+    row(
         Action.RENEW_KEYS,
         Denied,
         "the temporary credentials have expired, or the store no longer takes them",
         MEND_KEYS,
         code="ExpiredToken InvalidToken InvalidSecurityToken SecurityTokenExpired TokenRefreshRequired",
     ),
-    _row(
+    row(
         Action.RENEW_KEYS,
         Denied,
         "the store does not know this access key",
         MEND_KEYS,
         code="InvalidAccessKeyId",
     ),
-    _row(
+    row(
         Action.RENEW_KEYS,
         Denied,
         "the secret does not fit the access key, or --signature or --region is not this store's",
         MEND_KEYS,
         code="SignatureDoesNotMatch",
     ),
-    _row(Action.RENEW_KEYS, Denied, "the store asks for credentials", MEND_KEYS, status="401"),
+    row(Action.RENEW_KEYS, Denied, "the store asks for credentials", MEND_KEYS, status="401"),
     # What the store asks to wait for.
-    _row(
+    row(
         Action.SLOW_DOWN,
         Throttled,
         "the store asked to slow down for longer than --retry-for",
@@ -225,17 +151,17 @@ VERDICTS: tuple[Verdict, ...] = (
         code="SlowDown TooManyRequests RequestLimitExceeded Throttling ThrottlingException QpsLimitExceeded "
         "UploadTrafficRateLimitExceeded TotalQpsLimitExceeded BandwidthLimitExceeded RequestThrottled",
     ),
-    _row(
+    row(
         Action.SLOW_DOWN, Throttled, "the store was busy for longer than --retry-for", AGAIN, status="429 503"
     ),
-    _row(
+    row(
         Action.RETRY,
         NotFinished,
         "the store or the line was too slow for longer than --retry-for",
         AGAIN,
         code="RequestTimeout OperationAborted ConditionalRequestConflict Conflict",
     ),
-    _row(
+    row(
         Action.RETRY,
         NotFinished,
         "the store failed for longer than --retry-for",
@@ -243,7 +169,7 @@ VERDICTS: tuple[Verdict, ...] = (
         code="InternalError InternalFailure ServiceUnavailable ServerBusy",
     ),
     # What was damaged on the way.
-    _row(
+    row(
         Action.RESEND,
         DataMismatch,
         "what arrives is not what was sent: something between here and the store changes the data",
@@ -251,14 +177,14 @@ VERDICTS: tuple[Verdict, ...] = (
         code="BadDigest IncompleteBody XAmzContentSHA256Mismatch InvalidDigest",
     ),
     # What Complete found.
-    _row(
+    row(
         Action.REPAIR,
         DataMismatch,
         "the store does not hold the parts as they were recorded",
         "run the same command again; it lists the parts and sends what is missing",
         code="InvalidPart InvalidPartOrder",
     ),
-    _row(
+    row(
         Action.ENLARGE,
         DataMismatch,
         "this bucket wants larger parts than its kind usually does (OBS 2.0: 5 MB)",
@@ -266,35 +192,35 @@ VERDICTS: tuple[Verdict, ...] = (
         code="EntityTooSmall",
     ),
     # What is gone, or not allowed.
-    _row(
+    row(
         Action.FAIL,
         Refused,
         "the bucket does not exist at this endpoint",
         "check the bucket's name and --endpoint, or make the bucket, then run the same command again",
         code="NoSuchBucket",
     ),
-    _row(
+    row(
         Action.FAIL,
         UploadGone,
         "the upload was completed, aborted or expired meanwhile",
         "run with --restart to begin again",
         code="NoSuchUpload",
     ),
-    _row(
+    row(
         Action.FAIL,
         Refused,
         "the object exists and is not to be replaced",
         "choose another key, or leave out --no-overwrite",
         code="FileAlreadyExists PreconditionFailed",
     ),
-    _row(
+    row(
         Action.FAIL,
         Refused,
         "the account is in arrears or disabled",
         "settle the account, then run the same command again; what is stored is not sent again",
         code="InArrearOrInsufficientBalance AllAccessDisabled UserDisable AccountProblem",
     ),
-    _row(
+    row(
         Action.RENEW_KEYS,
         Denied,
         "these credentials are not permitted to do this",
@@ -302,29 +228,29 @@ VERDICTS: tuple[Verdict, ...] = (
         status="403",
     ),
     # The rest by status.
-    _row(
+    row(
         Action.RETRY,
         NotFinished,
         "the store failed for longer than --retry-for",
         AGAIN,
         status="500 502 504 408",
     ),
-    _row(
+    row(
         Action.RETRY,
         NotFinished,
         "the store reported a conflict for longer than --retry-for",
         AGAIN,
         status="409",
     ),
-    _row(Action.FAIL, Refused, "the store refused the request for good", LOOK, status="404"),
-    _row(
+    row(Action.FAIL, Refused, "the store refused the request for good", LOOK, status="404"),
+    row(
         Action.FAIL,
         BadConfiguration,
         "the bucket lives elsewhere",
         "run the same command again with its --endpoint and its --region, if you trust it",
         status="301 302 303 307 308",
     ),
-    _row(Action.FAIL, Refused, "the store refused the request for good", LOOK),
+    row(Action.FAIL, Refused, "the store refused the request for good", LOOK),
 )
 
 

@@ -19,7 +19,8 @@ from obsup.engine.proof import composite_etag
 from obsup.errors import BadConfiguration, Denied, LineError, Refusal, StoreError
 from obsup.model import Credentials, Stored, Upload
 from obsup.store.store import ObjectStore
-from obsup.store.verdicts import Action, explain, judge
+from obsup.store.verdict import Action
+from obsup.store.verdicts import explain, judge
 from tests.contract.subjects import PAGE, SUBJECTS, Server, Subject
 from tests.doubles.opening import BytesBody, bytes_body, open_store
 

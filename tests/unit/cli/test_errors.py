@@ -11,7 +11,8 @@ from obsup.cli.advice import follow, with_command
 from obsup.cli.main import cli
 from obsup.cli.report import error_lines, failure_fields, resume_command
 from obsup.errors import Interrupted, LineError, NotFinished, Refusal, StoreError, WrongUsage
-from obsup.store.verdicts import VERDICTS, Verdict, explain, judge
+from obsup.store.verdict import Verdict
+from obsup.store.verdicts import VERDICTS, explain, judge
 
 COMMAND = "obsup upload 'big file' bucket/key --part-size 1M --no-overwrite --addressing path -- x"
 REQUEST_ID = "0000018F3B4C"

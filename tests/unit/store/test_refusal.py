@@ -25,7 +25,8 @@ from obsup.errors import (
 )
 from obsup.store.refusal import read_refusal
 from obsup.store.transport import Answer
-from obsup.store.verdicts import VERDICTS, Action, explain, judge
+from obsup.store.verdict import Action
+from obsup.store.verdicts import VERDICTS, explain, judge
 
 
 def read(
