@@ -2,32 +2,12 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator
 
+from obsup.local.blocks import BLOCK, Blocks
 from obsup.local.digest import PartDigest
-from obsup.local.source import BLOCK, FileWindow, Gate
+from obsup.local.source import FileWindow, Gate
 from obsup.model import Part
-
-
-class Blocks:
-    """Blocks of 1 MiB, used again and again: memory is what the parts in hand hold at most, and no more."""
-
-    def __init__(self) -> None:
-        self._free: deque[bytearray] = deque()
-        self.made = 0
-
-    def take(self) -> bytearray:
-        """Return a free block, or a new one."""
-        try:
-            return self._free.pop()
-        except IndexError:
-            self.made += 1
-            return bytearray(BLOCK)
-
-    def give_back(self, blocks: list[bytearray]) -> None:
-        """Take *blocks* back; nobody reads them any more."""
-        self._free.extend(blocks)
 
 
 class MemoryPart:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from obsup.local.blocks import BLOCK, Blocks
 from obsup.local.digest import PartDigest
 from obsup.local.expectation import Meter
-from obsup.local.part_memory import Blocks, MemoryPart
-from obsup.local.source import BLOCK
+from obsup.local.part_memory import MemoryPart
 from obsup.local.stream_source import ByteSource
 from obsup.model import Part
 

@@ -12,13 +12,14 @@ from pathlib import Path
 
 from obsup.errors import LocalFailure, SourceChanged, SourceUnreadable
 from obsup.frozen import frozen
+from obsup.local.blocks import BLOCK, Blocks
 from obsup.local.digest import PartDigest
 from obsup.model import Part, SourceStat
 from obsup.quoting import quoted
-from obsup.units import MIB
 
-BLOCK = 1 * MIB
 CHANGE_TIME = "change time"
+
+SPARE = Blocks()
 
 Gate = Callable[[int], int]
 """Asked before so many bytes are read: returns how many of them may go now. It may wait, and it may raise."""
@@ -137,19 +138,20 @@ class PartBody:
         self.digest = digest or PartDigest()
         self._on_sent = on_sent
         self._gate = gate
-        self._buffer = memoryview(bytearray(min(BLOCK, part.size)))
         try:
             self._file = path.open("rb", buffering=0)
             self._file.seek(part.offset)
         except OSError as exc:
             raise _read_failed(path, exc) from exc
+        self._spare = SPARE.take()
+        self._buffer = memoryview(self._spare)
 
     def read(self, amount: int = BLOCK, /) -> memoryview:
         """Return the next block, of at most *amount* bytes; empty at the end of the window.
 
         The block is valid until the next call.
         """
-        wanted = min(amount if amount >= 0 else BLOCK, len(self._buffer), self.size - self.sent)
+        wanted = min(amount if amount >= 0 else BLOCK, BLOCK, self.size - self.sent)
         if wanted <= 0:
             return self._buffer[:0]
         if self._gate is not None:
@@ -172,8 +174,10 @@ class PartBody:
         return block
 
     def close(self) -> None:
-        """Close the descriptor."""
-        self._file.close()
+        """Close the descriptor. Nobody reads the last block any more."""
+        if not self._file.closed:  # what is given back twice would pass through two windows at once
+            self._file.close()
+            SPARE.give_back([self._spare])
 
 
 def hash_part(path: Path, part: Part, digest: PartDigest, gate: Gate | None = None) -> None:

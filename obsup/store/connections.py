@@ -6,11 +6,13 @@ import array
 import errno
 import fcntl
 import io
+import os
 import socket
 import ssl
 import termios
 from collections.abc import Callable
 from email.errors import FirstHeaderLineIsContinuationDefect, MissingHeaderBodySeparatorDefect
+from functools import partial
 from http.client import HTTPResponse, IncompleteRead
 from typing import Any
 
@@ -53,14 +55,18 @@ class _Incoming(io.RawIOBase):
 
     def __init__(self, sock: Any) -> None:
         self._sock = sock
+        self._timeout_s = sock.gettimeout()
         self._held = sock.makefile("rb", buffering=0)  # keeps the socket open until the answer is read
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
-        timeout_s = self._sock.gettimeout()
-        return _unless_still(self._sock, timeout_s, lambda _: int(self._sock.recv_into(buffer)))
+        def receive(wait_s: float) -> int:
+            _set_timeout(self._sock, wait_s)
+            return int(self._sock.recv_into(buffer))
+
+        return _unless_still(self._sock, self._timeout_s, receive)
 
     def close(self) -> None:
         self._held.close()
@@ -164,17 +170,14 @@ def _send_in_steps(sock: Any, data: Any, stall_timeout_s: float) -> None:
     ``sendall`` would hold its timeout against the whole block, and cut a slow line that moves. So would the wait for
     room: a socket has none to give until a third of its buffer is free, which on a slow line takes minutes.
     """
+    send = _send_plain if type(sock) is socket.socket else _send_secure
     with memoryview(data) as whole:
         view = whole.cast("B")
+        if send is _send_plain:
+            _listen(sock)
         while view:
-
-            def send_some(wait_s: float, rest: memoryview = view) -> int:
-                if type(sock) is socket.socket:
-                    _wait_for_room(sock, wait_s)
-                return int(sock.send(rest))
-
             try:
-                view = view[_unless_still(sock, stall_timeout_s, send_some) :]
+                view = view[_unless_still(sock, stall_timeout_s, partial(send, sock, view)) :]
             except TimeoutError as exc:
                 if wait_for_read(sock, timeout=0):
                     raise AnsweredEarly from exc
@@ -184,33 +187,51 @@ def _send_in_steps(sock: Any, data: Any, stall_timeout_s: float) -> None:
                 raise AnsweredEarly from exc
 
 
+def _send_plain(sock: socket.socket, view: memoryview, wait_s: float) -> int:
+    """Send what there is room for; wait only where there is none."""
+    try:
+        # Not sock.send(): it asks for room before each call, and each time lets go of the interpreter.
+        return os.write(sock.fileno(), view)
+    except BlockingIOError:
+        _wait_for_room(sock, wait_s)
+        return 0
+
+
+def _send_secure(sock: Any, view: memoryview, wait_s: float) -> int:
+    _set_timeout(sock, wait_s)
+    return int(sock.send(view))
+
+
+def _set_timeout(sock: Any, timeout_s: float) -> None:
+    if sock.gettimeout() != timeout_s:
+        sock.settimeout(timeout_s)
+
+
 def _unless_still(sock: Any, stall_timeout_s: float, act: Callable[[float], int]) -> int:
     """Return what *act* does, which is told how long to wait for it at a time.
 
     Raises TimeoutError once no byte has left this machine for *stall_timeout_s*, however long it takes in all.
     """
-    idle, look_s = 0, stall_timeout_s / LOOKS
-    sock.settimeout(look_s)
-    try:
-        while True:
-            before = _left_to_go(sock)
-            try:
-                return act(look_s)
-            except TimeoutError:
-                idle = idle + 1 if _left_to_go(sock) == before else 0
-                if idle == LOOKS:
-                    raise
-    finally:
-        sock.settimeout(stall_timeout_s)
+    left, looks = -1, LOOKS
+    while True:
+        try:
+            return act(stall_timeout_s / LOOKS)
+        except TimeoutError:
+            left, before = _left_to_go(sock), left
+            looks = looks - 1 if left == before else LOOKS - 1
+            if not looks:
+                raise
 
 
 def _wait_for_room(sock: socket.socket, wait_s: float) -> None:
-    """Wait until some bytes can be sent. Raises TimeoutError, and AnsweredEarly where the store speaks instead.
-
-    Under TLS nobody can tell: what comes may be a session ticket.
-    """
+    """Wait until some bytes can be sent. Raises TimeoutError, and AnsweredEarly where the store speaks instead."""
     if not wait_for_socket(sock, read=True, write=True, timeout=wait_s):
         raise TimeoutError
+    _listen(sock)
+
+
+def _listen(sock: socket.socket) -> None:
+    """Raise AnsweredEarly where the store speaks. Under TLS nobody can tell: what comes may be a session ticket."""
     if not wait_for_read(sock, timeout=0):
         return
     try:
