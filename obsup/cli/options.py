@@ -202,7 +202,11 @@ object_options = together(
         help="STANDARD, WARM, COLD, or the provider's own name.",
     ),
     option("--website-redirect", metavar="URL", help="Where a website bucket sends visitors of this key."),
-    option("--success-redirect", metavar="URL", help="successActionRedirect of OBS, for a single request."),
+    option(
+        "--success-redirect",
+        metavar="URL",
+        help="successActionRedirect of OBS, for a file that fits one request; refused in parts.",
+    ),
     option("--expires-days", type=click.IntRange(min=0), help="Delete the object this many days after."),
     option("--no-overwrite", is_flag=True, help="Never replace an object."),
     option(

@@ -24,6 +24,21 @@ part_options = together(
 )
 
 
+# What says how bytes are read and sent from here: a copy is made inside the store.
+_OF_BYTES = ("parts", "part_size", "offset", "content_md5", "digest", "limit_rate")
+
+
+def _refuse_idle_options() -> None:
+    """Raise UsageError for an option on the command line that a copy would leave without effect."""
+    ctx = click.get_current_context()
+    for parameter in ctx.command.params:
+        is_typed = ctx.get_parameter_source(parameter.name or "") is click.core.ParameterSource.COMMANDLINE
+        if is_typed and parameter.name in _OF_BYTES:
+            raise click.UsageError(
+                f"{parameter.opts[-1]} has no effect on --copy-source: nothing is sent from here."
+            )
+
+
 @command(short_help="Send one part, and print its ETag.")
 @place_argument
 @part_options
@@ -52,6 +67,8 @@ def part(place: Place, **values: Any) -> int:
             raise click.UsageError("Missing argument 'SOURCE', or --copy-source.")
         if values["copy_range"] is not None:
             raise click.UsageError("--copy-range needs --copy-source.")
+    else:
+        _refuse_idle_options()
     from obsup.cli.steps import run_copy, run_part
 
     return (

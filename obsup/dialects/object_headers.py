@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from mimetypes import MimeTypes
 
 Operation = Literal["initiate", "put", "complete"]
+IN_PARTS: tuple[Operation, ...] = ("initiate", "complete")
 
 CUSTOMER_KEY_SIZE = 32
 
@@ -46,7 +47,7 @@ def object_headers(
     All of *options* is checked whatever the operation, so that Initiate fails for what Complete would send.
     With *key*, an object without a content type gets the one of its suffix. The user's own headers go where
     the object is described (initiate, put) and win over an option of the same name. Raises WrongUsage for
-    what the dialect lacks or the store would refuse.
+    what the dialect lacks, what no request of an upload in parts carries, and what the store would refuse.
     Source: OBS API reference, "Initiating a Multipart Upload"; the vendors' equivalents.
     """
     _check_together(options)
@@ -56,6 +57,8 @@ def object_headers(
         if not _is_given(value):
             continue
         rendered = _render(dialect, parameter, value)
+        if operation != "put" and not any(carries(dialect, parameter.field, one) for one in IN_PARTS):
+            raise _needs_one_request(dialect, parameter)
         if carries(dialect, parameter.field, operation):
             headers |= rendered
     own = extension_headers(dialect, options.headers)
@@ -65,6 +68,15 @@ def object_headers(
         headers["Content-Type"] = guess_content_type(key)
     replaced = {name.lower() for name in own}
     return {name: value for name, value in headers.items() if name.lower() not in replaced} | own
+
+
+def options_of_complete(dialect: Dialect, options: ObjectOptions) -> list[str]:
+    """Return the options that are given and that Complete carries: who completes must know of them."""
+    return [
+        one.option
+        for one in OBJECT_PARAMETERS
+        if _is_given(getattr(options, one.field)) and carries(dialect, one.field, "complete")
+    ]
 
 
 def customer_key_headers(dialect: Dialect, key: CustomerKey, *, copy_source: bool = False) -> dict[str, str]:
@@ -161,6 +173,15 @@ def _render(dialect: Dialect, parameter: Parameter, value: Any) -> dict[str, str
             f"leave out {parameter.option}",
         )
     return _RENDERERS.get(parameter.field, plain_header)(dialect, name, value)
+
+
+def _needs_one_request(dialect: Dialect, parameter: Parameter) -> WrongUsage:
+    return WrongUsage(
+        f"{parameter.option} has no effect on an upload in parts",
+        f"{dialect.title} takes it on PutObject alone: for a file that fits one request, without --parts and "
+        "--part-size",
+        f"leave out {parameter.option}",
+    )
 
 
 _RENDERERS: dict[str, Callable[[Dialect, str, Any], dict[str, str]]] = {

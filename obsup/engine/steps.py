@@ -7,6 +7,7 @@ from pathlib import Path
 from obsup import events
 from obsup.dialects.dialect import Limits
 from obsup.dialects.encoding import encode_key
+from obsup.dialects.object_headers import options_of_complete
 from obsup.engine.begin import initiate_once, marked_headers, open_uploads
 from obsup.engine.plan import Plan, make_plan
 from obsup.engine.recall import Mention, Recalled, demand
@@ -42,9 +43,19 @@ class CopySource:
 
 
 def initiate(task: Task) -> Upload:
-    """Initiate an upload of a source that is not known yet, and remember that it is ours."""
-    before = frozenset(one.upload_id for one in open_uploads(task))
+    """Initiate an upload of a source that is not known yet, and remember that it is ours.
+
+    Raises WrongUsage for what would have to be known when it is completed: nothing here remembers that.
+    """
     headers, token = marked_headers(task)
+    late = options_of_complete(task.dialect, task.order.options)
+    if late:
+        raise WrongUsage(
+            f"{' and '.join(late)} would be forgotten until the upload is completed",
+            f"{task.dialect.title} takes it on Complete, and without SOURCE there is no checkpoint that remembers it",
+            f"give {' and '.join(late)} to obsup complete",
+        )
+    before = frozenset(one.upload_id for one in open_uploads(task))
     upload = Upload(task.order.target, initiate_once(task, headers, before), token)
     registry.remember(registry.Entry(upload, None, None, task.clock()))
     return upload

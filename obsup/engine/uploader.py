@@ -58,19 +58,23 @@ class Uploader:
 
     def run(self) -> Result:
         """Upload, and return once the object is in place and proved."""
-        return with_receipt(self._order, self._tally, lambda: self._hold(self._run_locked))
+        return with_receipt(self._order, self._tally, lambda: self._hold(self._run_locked, may_put=True))
 
     def initiate(self) -> tuple[Checkpoint, Plan]:
         """Begin the upload, or find it where it was begun, and return its checkpoint and its plan; send nothing."""
         return self._hold(self._initiate_locked)
 
-    def _hold(self, work: Callable[[SourceStat, Plan], T]) -> T:
-        """Return what *work* returns, called with the source's identity and its plan while the upload is held."""
+    def _hold(self, work: Callable[[SourceStat, Plan], T], *, may_put: bool = False) -> T:
+        """Return what *work* returns, called with the source's identity and its plan while the upload is held.
+
+        *may_put*: *work* sends in one request what fits it.
+        """
         task, order, stop = self._task, self._order, self._stop
         try:
             check_place(order)
-            self._look()
-            task.headers("initiate")  # what cannot be is said before anything is sent
+            _, plan = self._look()
+            # What cannot be is said before anything is sent.
+            task.headers("put" if may_put and self._fits_one_request(plan) else "initiate")
             if order.executor not in HERE:
                 from obsup.engine.crew import check_crew
 

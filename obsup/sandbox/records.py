@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 
@@ -33,6 +33,8 @@ class RequestRecord:
     """The fault rules that struck, joined by a space."""
     connection: int
     """Number of the TCP connection, from 1."""
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    """As they came, secrets too: in memory only, never in the log."""
 
     def to_json(self) -> str:
         """Return one JSON object on one line."""

@@ -144,6 +144,7 @@ class Transaction:
                 received=self._body.received,
                 fault=" ".join(fault.text for fault in self._faults.values()) or None,
                 connection=self._wire.number,
+                headers=tuple(self._wire.headers),
             )
         )
 

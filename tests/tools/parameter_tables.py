@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from obsup.dialects.parameters import Row, parameter_table
+from obsup.dialects.parameters import OBJECT_PARAMETERS, Row, carries, parameter_table
 from obsup.dialects.registry import DIALECTS
+
+_OPERATIONS = {"initiate": "Initiate", "put": "PutObject", "complete": "Complete"}
+_USUAL = ["Initiate", "PutObject"]
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,18 @@ def _header(row: Row, dialect: str) -> str:
     header = row.headers[dialect]
     if header is None:
         return "–"
-    return f"`{header}…`" if header.endswith("-") else f"`{header}`"
+    shown = f"`{header}…`" if header.endswith("-") else f"`{header}`"
+    carriers = [
+        _OPERATIONS[one]
+        for one in _OPERATIONS
+        if has_field(row) and carries(DIALECTS[dialect], row.field, one)
+    ]
+    return f"{shown} (on {', '.join(carriers)})" if carriers not in ([], _USUAL) else shown
+
+
+def has_field(row: Row) -> bool:
+    """Return whether the parameter describes the object, and not single requests."""
+    return any(row.field == one.field for one in OBJECT_PARAMETERS)
 
 
 def _code(text: str) -> str:

@@ -152,9 +152,11 @@ def test_complete_carries_nothing_else() -> None:
 
 
 def test_success_redirect_goes_on_put_only() -> None:
-    """An Initiate that is answered with 303 names no upload id."""
+    """An Initiate that is answered with 303 names no upload id: in parts it is refused, not dropped in silence."""
     assert headers_of(OBS, "put", success_redirect="http://x/") == {"success-action-redirect": "http://x/"}
-    assert headers_of(OBS, "initiate", success_redirect="http://x/") == {}
+    for operation in ("initiate", "complete"):
+        with pytest.raises(WrongUsage, match="--success-redirect has no effect on an upload in parts"):
+            headers_of(OBS, operation, success_redirect="http://x/")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,219 @@
+"""Every option, in every dialect, on every way to an object: the header that the store received, or a refusal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from obsup.dialects.dialect import Dialect
+from obsup.dialects.parameters import OBJECT_PARAMETERS, REQUEST_PARAMETERS
+from obsup.dialects.registry import DIALECTS
+from obsup.sandbox import Sandbox
+from tests.inside import Inside
+
+KEY = "dir/the key"
+EVERY = ("initiate", "part", "copy", "complete", "put", "head")
+PARAMETERS = {one.field: one for one in (*OBJECT_PARAMETERS, *REQUEST_PARAMETERS)}
+
+# What is typed, and how the header's name goes on where the dialect has but a prefix.
+WORDS: Mapping[str, tuple[str, ...]] = {
+    "content_type": ("--content-type", "text/x-own"),
+    "content_encoding": ("--content-encoding", "identity"),
+    "content_disposition": ("--content-disposition", "inline"),
+    "content_language": ("--content-language", "de"),
+    "cache_control": ("--cache-control", "no-cache"),
+    "expires_header": ("--expires-header", "Thu, 01 Dec 2033 16:00:00 GMT"),
+    "metadata": ("--metadata", "colour=blue"),
+    "tags": ("--tag", "owner=us"),
+    "acl": ("--acl", "private"),
+    "grants": ("--grant", "read=someone"),
+    "storage_class": ("--storage-class", "WARM"),
+    "website_redirect": ("--website-redirect", "/other"),
+    "success_redirect": ("--success-redirect", "https://done.example/"),
+    "expires_days": ("--expires-days", "3"),
+    "sse": ("--sse", "kms"),
+    "sse_kms_key_id": ("--sse", "kms", "--sse-kms-key-id", "key-1"),
+    "no_overwrite": ("--no-overwrite",),
+    "customer_key": ("--sse-c-key-file", "keyfile"),
+    "content_md5": ("--content-md5",),
+    "copy_source": ("--copy-source", "bucket/old"),
+    "copy_range": ("--copy-range", "0-9"),
+}
+ENDS = {"metadata": "colour", "grants": "read", "customer_key": "key"}
+
+# The requests that carry an option's header. Sources: the vendors' pages of each operation.
+DESCRIBING = {"initiate", "put"}
+CARRIED = dict.fromkeys(WORDS, DESCRIBING) | {
+    "success_redirect": {"put"},
+    "customer_key": {"initiate", "part", "copy", "put", "head"},
+    "content_md5": {"part", "put"},
+    "copy_source": {"copy"},
+    "copy_range": {"copy"},
+}
+CARRIED_OTHERWISE = {
+    ("no_overwrite", "s3"): {"put", "complete"},
+    ("no_overwrite", "oss"): {"put", "initiate", "complete"},
+    ("acl", "oss"): {"put", "complete"},
+}
+
+
+def carriers(name: str, dialect: Dialect) -> set[str]:
+    return CARRIED_OTHERWISE.get((name, dialect.provider), CARRIED[name])
+
+
+# Each way: its requests, and its commands with the options that each of them takes.
+OF_INIT = {"acl", "grants", "sse", "sse_kms_key_id", "no_overwrite", "customer_key"} | {
+    name for name in WORDS if CARRIED[name] & DESCRIBING
+} - {"content_md5"}
+OF_COMPLETE = {"acl", "no_overwrite", "customer_key"}
+OF_PART = {"customer_key", "content_md5"}
+OF_COPY = {"customer_key", "copy_source", "copy_range"}
+OF_UPLOAD = OF_INIT | {"content_md5"}
+WAYS: Mapping[str, tuple[set[str], list[tuple[str, set[str]]]]] = {
+    "one request": ({"put"}, [("upload small", OF_UPLOAD)]),
+    "parts": ({"initiate", "part", "complete"}, [("upload big --parts 2", OF_UPLOAD)]),
+    "stream": (
+        {"initiate", "part", "complete"},
+        [("upload --from-command {target} -- cat big", OF_UPLOAD)],
+    ),
+    "steps": (
+        {"initiate", "part", "complete"},
+        [
+            ("init {target}", OF_INIT),
+            ("part big {target} --upload-id {id} --parts 2 --part-number 1", OF_PART),
+            ("part big {target} --upload-id {id} --parts 2 --part-number 2", OF_PART),
+            ("complete {target} --upload-id {id}", OF_COMPLETE),
+        ],
+    ),
+    "steps with a checkpoint": (
+        {"initiate", "part", "complete"},
+        [
+            ("init big {target} --parts 2", OF_INIT),
+            ("part big {target} --part-number 1", OF_PART),
+            ("upload big {target} --parts 2", OF_UPLOAD),
+        ],
+    ),
+    "copy": (
+        {"initiate", "copy", "complete"},
+        [
+            ("init {target}", OF_INIT),
+            ("part {target} --upload-id {id} --part-number 1", OF_COPY),
+            ("complete {target} --upload-id {id}", OF_COMPLETE),
+        ],
+    ),
+}
+
+
+@pytest.fixture
+def store(name: str) -> Iterator[Sandbox]:
+    """A sandbox that answers as the dialect's vendor."""
+    with Sandbox(aws_vendor="obs" if name.startswith("obs") else "s3") as running:
+        yield running
+
+
+@pytest.fixture
+def run(
+    name: str, store: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[str, set[str]], int]:
+    """Run a command line with the words of some options; its upload id is remembered for the next."""
+    (tmp_path / "small").write_bytes(b"x" * 100)
+    (tmp_path / "big").write_bytes(bytes(2 * max(9 * 2**20, DIALECTS[name].limits.min_part)))
+    (tmp_path / "keyfile").write_bytes(bytes(32))
+    inside, dialect = Inside(store, tmp_path, monkeypatch), DIALECTS[name]
+    known = {"id": "", "old": "bucket/old"}
+
+    def run(line: str, options: set[str]) -> int:
+        target = f"bucket/{KEY}"
+        words = [word.format(target=target, **known) for word in line.split()]
+        if "{" not in line:
+            words.append(target)
+        end = words.index("--") if "--" in words else len(words)
+        more = ["--provider", dialect.provider, "--signature", dialect.signature, "--region", "eu-1"]
+        more += [word for name in WORDS if name in options for word in WORDS[name]]
+        outcome = inside.run(*words[:end], *more, *words[end:])
+        if words[0] == "init":
+            known["id"] = outcome.out.strip()
+        return outcome.code
+
+    return run
+
+
+def header_of(name: str, dialect: Dialect) -> str | None:
+    found = PARAMETERS[name].header(dialect.headers)
+    return found and (found + ENDS[name] if name in ENDS else found).lower()
+
+
+def has_effect(name: str, way: str, dialect: Dialect) -> bool:
+    """Whether some request of the way carries the option; an init that nobody remembers is none for Complete's."""
+    requests, commands = WAYS[way]
+    if header_of(name, dialect) is None or not any(name in taken for _, taken in commands):
+        return False
+    return bool(carriers(name, dialect) & requests)
+
+
+def is_forgotten(name: str, line: str, dialect: Dialect) -> bool:
+    return line == "init {target}" and "complete" in carriers(name, dialect)
+
+
+def taken_by(line: str, taken: set[str], options: set[str], dialect: Dialect) -> set[str]:
+    """The options that a command of a way is given: what it takes, and does not have to refuse."""
+    if line.startswith("complete") and not dialect.acl_on_complete:
+        taken = taken - {"acl"}
+    return {name for name in taken & options if not is_forgotten(name, line, dialect)}
+
+
+@pytest.mark.parametrize("encrypting", ["sse_kms_key_id", "customer_key"])
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("name", DIALECTS)
+def test_header_of_every_option_is_on_the_requests_that_carry_it(
+    name: str, way: str, encrypting: str, store: Sandbox, run: Callable[[str, set[str]], int]
+) -> None:
+    """And on no other: SSE-C never on Complete, a description of the object on no part."""
+    dialect = DIALECTS[name]
+    options = {one for one in WORDS if has_effect(one, way, dialect)}
+    options -= {"sse", "sse_kms_key_id", "customer_key"} - {encrypting, "sse" if "sse" in encrypting else ""}
+    if way == "copy":
+        assert run("upload small {old}", set()) == 0
+    begun_at = len(store.requests)
+    for line, taken in WAYS[way][1]:
+        assert run(line, taken_by(line, taken, options, dialect)) == 0, line
+    requests = [one for one in store.requests[begun_at:] if one.operation in EVERY]
+    assert WAYS[way][0] <= {one.operation for one in requests}
+    for option in options:
+        header = header_of(option, dialect)
+        for one in requests:
+            forgotten = one.operation == "initiate" and is_forgotten(option, WAYS[way][1][0][0], dialect)
+            expected = one.operation in carriers(option, dialect) and not forgotten
+            found = any(sent.lower() == header for sent, _ in one.headers)
+            assert found == expected, (option, one.operation)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("name", DIALECTS)
+def test_option_without_effect_is_refused_and_nothing_is_sent(
+    name: str, way: str, store: Sandbox, run: Callable[[str, set[str]], int]
+) -> None:
+    """What the provider lacks, what no request of this way carries, and what nobody would remember."""
+    dialect = DIALECTS[name]
+    line, taken = WAYS[way][1][0]
+    refused = {one for one in taken if not has_effect(one, way, dialect) or is_forgotten(one, line, dialect)}
+    for option in refused:
+        assert run(line, {option}) == 2, option
+    assert store.requests == []
+    if dialect.name == "obs":
+        assert "success_redirect" in refused or way == "one request"
+
+
+@pytest.mark.parametrize(
+    "words", ["--content-md5", "--parts 2", "--part-size 9M", "--offset 0", "--digest md5", "--limit-rate 1M"]
+)
+@pytest.mark.parametrize("name", ["obs"])
+def test_what_is_said_of_bytes_is_refused_where_none_are_sent(
+    name: str, words: str, store: Sandbox, run: Callable[[str, set[str]], int]
+) -> None:
+    """A copy is made inside the store."""
+    line = "part {target} --upload-id x --part-number 1 --copy-source bucket/old"
+    assert run(f"{line} {words}", set()) == 2
+    assert store.requests == []
