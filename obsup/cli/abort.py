@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from obsup.cli import options, places
+from obsup.cli import fitting, options, places
 from obsup.cli.help import command, option
 from obsup.cli.place import Place, place_argument
 
@@ -29,4 +29,7 @@ def abort(place: Place, **values: Any) -> int:
     from obsup.cli.steps import run_abort
 
     source, target = place
+    if source is None:
+        fitting.check_source(values, ["checkpoint_dir"])
+    fitting.check_together(values)
     return run_abort(source, target, values)

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from obsup.cli import options, places, types
+from obsup.cli import fitting, options, places, types
 from obsup.cli.help import command, option, together
 from obsup.cli.place import Place, place_argument
 
@@ -57,6 +57,9 @@ def complete(place: Place, **values: Any) -> int:
     To complete again what is completed is success, where the object shows that it is this upload's.
     """
     source, target = place
+    if source is None:
+        fitting.check_source(values, ["checkpoint_dir", "verify_source"])
+    fitting.check_together(values)
     from obsup.cli.steps import run_complete
 
     return run_complete(source, target, values)

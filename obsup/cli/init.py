@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from obsup.cli import options
+from obsup.cli import fitting, options
 from obsup.cli.help import command
 from obsup.cli.place import Place, place_argument
 
@@ -38,4 +38,7 @@ def init(place: Place, **values: Any) -> int:
     source, target = place
     if source is None and (values["parts"] is not None or values["part_size"] is not None):
         raise click.UsageError("--parts and --part-size split a SOURCE; give them to part instead.")
+    if source is None:
+        fitting.check_source(values, ["checkpoint", "checkpoint_dir", "restart", "if_running"])
+    fitting.check_together(values)
     return run_init(source, target, values)

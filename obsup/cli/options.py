@@ -209,12 +209,16 @@ object_options = together(
     ),
     option("--expires-days", type=click.IntRange(min=0), help="Delete the object this many days after."),
     option("--no-overwrite", is_flag=True, help="Never replace an object."),
+    option("--header", "headers", type=types.HEADER, multiple=True, help="Any other header; repeatable."),
+)
+
+skip_option = together(
+    "Object",
     option(
         "--skip-identical",
         is_flag=True,
         help="Send nothing where the object is there already, with this content.",
     ),
-    option("--header", "headers", type=types.HEADER, multiple=True, help="Any other header; repeatable."),
 )
 
 _customer_key = option(
@@ -309,7 +313,7 @@ dry_run_option = together(
     "Output", option("-n", "--dry-run", is_flag=True, help="Print the plan, send nothing.")
 )
 
-output_options = together(
+progress_option = together(
     "Output",
     option(
         "--progress",
@@ -318,6 +322,11 @@ output_options = together(
         show_default=True,
         help="A bar on a terminal; otherwise a line every 30 s.",
     ),
+)
+
+output_options = together(
+    "Output",
+    progress_option,
     option(
         "--receipt",
         type=FILE,

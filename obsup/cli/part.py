@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from obsup.cli import options, places, types
+from obsup.cli import fitting, options, places, types
 from obsup.cli.help import command, option, together
 from obsup.cli.place import Place, place_argument
 
@@ -24,21 +24,6 @@ part_options = together(
 )
 
 
-# What says how bytes are read and sent from here: a copy is made inside the store.
-_OF_BYTES = ("parts", "part_size", "offset", "content_md5", "digest", "limit_rate")
-
-
-def _refuse_idle_options() -> None:
-    """Raise UsageError for an option on the command line that a copy would leave without effect."""
-    ctx = click.get_current_context()
-    for parameter in ctx.command.params:
-        is_typed = ctx.get_parameter_source(parameter.name or "") is click.core.ParameterSource.COMMANDLINE
-        if is_typed and parameter.name in _OF_BYTES:
-            raise click.UsageError(
-                f"{parameter.opts[-1]} has no effect on --copy-source: nothing is sent from here."
-            )
-
-
 @command(short_help="Send one part, and print its ETag.")
 @place_argument
 @part_options
@@ -48,7 +33,8 @@ def _refuse_idle_options() -> None:
 @options.sending_options
 @options.customer_key_options
 @options.connection_options
-@options.output_options
+@options.progress_option
+@options.report_options
 def part(place: Place, **values: Any) -> int:
     """Send one part of SOURCE to the upload of TARGET, record it, and print its ETag, alone.
 
@@ -68,7 +54,8 @@ def part(place: Place, **values: Any) -> int:
         if values["copy_range"] is not None:
             raise click.UsageError("--copy-range needs --copy-source.")
     else:
-        _refuse_idle_options()
+        fitting.check_copy(values)
+    fitting.check_together(values)
     from obsup.cli.steps import run_copy, run_part
 
     return (

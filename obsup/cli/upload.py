@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from pathlib import Path
+from shutil import which
 from typing import Any
 
 import click
 
-from obsup.cli import options, places
+from obsup.cli import fitting, options, places
 from obsup.cli.help import command
 from obsup.cli.many_options import many_options
+
+PIPED = "-"
 
 
 @command(short_help="Upload a file, or go on with an upload.")
@@ -21,6 +26,7 @@ from obsup.cli.many_options import many_options
 @options.transfer_options
 @options.resume_options
 @options.object_options
+@options.skip_option
 @options.encryption_options
 @options.connection_options
 @options.output_options
@@ -47,10 +53,12 @@ def upload(sources: tuple[str, ...], target: str, *, from_command: bool, dry_run
     doubles every 110 parts, so that up to 48.8 TB fit, and beyond 256 MiB fewer parts are in flight, at least one;
     --expect-size or --part-size keeps the parts of a long stream small.
     """
+    fitting.check_together(values)
     if from_command:
         place, *command = (*sources, target)
         if not command:
             raise click.UsageError("--from-command wants: obsup upload --from-command TARGET -- CMD ARG…")
+        fitting.check_stream(values)
         if dry_run:
             from obsup.cli.dry_run import run_dry
 
@@ -58,7 +66,11 @@ def upload(sources: tuple[str, ...], target: str, *, from_command: bool, dry_run
         from obsup.cli.stream import run_command
 
         return run_command(place, command, values)
+    _hint_at_from_command(sources)
+    if sources == (PIPED,):
+        fitting.check_stream(values)
     if len(sources) > 1 or values["recursive"] or values["from_list"]:
+        fitting.check_many(values)
         if dry_run:
             raise click.UsageError(
                 "--dry-run plans one SOURCE. Of many, nothing is planned before it is sent."
@@ -67,17 +79,28 @@ def upload(sources: tuple[str, ...], target: str, *, from_command: bool, dry_run
 
         return run_batch(sources, target, values)
     source = _only(sources)
+    if source != PIPED:
+        fitting.check_one(values)
     if dry_run:
         from obsup.cli.dry_run import run_dry
 
-        return run_dry(None if source == "-" else Path(source), target, values)
-    if source == "-":
+        return run_dry(None if source == PIPED else Path(source), target, values)
+    if source == PIPED:
         from obsup.cli.stream import run_piped
 
         return run_piped(target, values)
     from obsup.cli.transfer import run_upload
 
     return run_upload(Path(source), target, values)
+
+
+def _hint_at_from_command(sources: tuple[str, ...]) -> None:
+    """Raise UsageError where ``TARGET -- CMD ARG…`` was written without --from-command."""
+    argv = sys.argv[1:]
+    command = argv[argv.index("--") + 1 :] if "--" in argv else []
+    if command and len(command) == len(sources) and not Path(sources[0]).exists() and which(command[0]):
+        line = shlex.join(["obsup", "upload", "--from-command", sources[0], "--", *command])
+        raise click.UsageError(f"What CMD writes is sent with --from-command: {line}")
 
 
 def _only(sources: tuple[str, ...]) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from obsup.cli import options, places, types
+from obsup.cli import fitting, options, places, types
 from obsup.cli.help import command, option, together
 
 plan_options = together(
@@ -45,6 +45,8 @@ def verify(source: Path, target: str, **values: Any) -> int:
     """
     from obsup.cli.verifying import run_verify
 
+    if values["receipt"] is not None:
+        fitting.leave_out(values, ["parts", "part_size"], "is told by --receipt")
     ctx = click.get_current_context()
     is_plan_given = any(
         ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE for name in ("parts", "part_size")

@@ -281,6 +281,26 @@ def test_what_cannot_be_is_said_before_anything_is_read(
     assert sandbox.requests == []
 
 
+def test_what_the_environment_says_of_files_does_not_stop_a_stream(bash: Bash, sandbox: Sandbox) -> None:
+    """It is for other uploads; what the command line says is for this one."""
+    settings = "OBSUP_SKIP_IDENTICAL=1 OBSUP_VERIFY_SOURCE=1 OBSUP_ON_CHANGE=resend OBSUP_RECURSIVE=1 OBSUP_EXCLUDE=x"
+    outcome = bash.run(f"printf pipe | {settings} obsup upload - bucket/key")
+    assert (outcome.code, outcome.err) == (0, "")
+    assert sandbox.object_path("bucket", "key").read_bytes() == b"pipe"
+
+
+def test_a_command_without_from_command_is_told_of_it(bash: Bash, sandbox: Sandbox) -> None:
+    """The line to run is said; a file behind -- is a file."""
+    outcome = bash.run("obsup upload bucket/key -- printf 'a b'")
+    assert outcome.code == 2
+    assert outcome.err.endswith(
+        "with --from-command: obsup upload --from-command bucket/key -- printf 'a b'\n"
+    )
+    assert sandbox.requests == []
+    assert bash.run("printf file > ./-x; obsup upload -- -x bucket/key").code == 0
+    assert sandbox.object_path("bucket", "key").read_bytes() == b"file"
+
+
 def test_a_file_called_minus(bash: Bash, sandbox: Sandbox) -> None:
     """./- is a file."""
     assert bash.run("printf file > ./-; printf pipe | obsup upload ./- bucket/key").code == 0
