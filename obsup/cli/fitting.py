@@ -90,7 +90,8 @@ def leave_out(values: dict[str, Any], names: Iterable[str], why: str) -> None:
 
 
 def _is_asked(values: Mapping[str, Any], name: str) -> bool:
-    return values[name] not in (None, False, _UNASKED.get(name))
+    value = values[name]
+    return value is not None and value is not False and value != _UNASKED.get(name)  # 0 is asked for
 
 
 def _is_given(values: Mapping[str, Any], name: str) -> bool:

@@ -25,7 +25,7 @@ VALUES = {
     "on_change": "resend",
     "parts": "5",
     "part_size": "5M",
-    "offset": "5",
+    "offset": "0",
     "digest": "md5",
     "limit_rate": "1M",
     "checkpoint": "c.json",
