@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from obsup.units import format_size, parse_size
@@ -18,7 +19,8 @@ from tests.benchmarks.results import GIB, Results, load
 MIB = 1024 * 1024
 PART = 16 * MIB
 LINE_RATE = 25_000_000
-SIZES = [MIB << shift for shift in range(0, 17, 2)]
+LINE_SIZE = 512 * MIB
+SIZES = [MIB << shift for shift in range(0, 17, 4)]
 PARTS = [1, 10, 100, 1000, 10_000]
 BEGIN, END = "<!-- benchmarks:begin -->", "<!-- benchmarks:end -->"
 
@@ -57,8 +59,9 @@ def prepare(peers: Sequence[Peer], folder: Path) -> tuple[dict[str, Path], dict[
     return homes, missing
 
 
-def measure(options: argparse.Namespace) -> Results:
-    """Hold every race, and return the results."""
+def measure(options: argparse.Namespace, kept: Path) -> Results:
+    """Hold every race, keep in *kept* what is known after each, and return the results."""
+    begun = time.monotonic()
     wanted = set(filter(None, options.peers.split(",")))
     peers = [peer for peer in PEERS if not wanted or peer.name in wanted or peer is OBSUP]
     options.work.mkdir(parents=True, exist_ok=True)
@@ -66,21 +69,36 @@ def measure(options: argparse.Namespace) -> Results:
     peers = [peer for peer in peers if peer.name in homes]
     built = sinks.build(options.work)
     ground = races.Ground(options.work, built, homes, options.runs, say)
-    line_size = options.size // 2
-    return Results(
+    results = Results(
         machine=races.machine(),
         sink=built.language,
         size=options.size,
         runs=options.runs,
-        line_size=line_size,
+        line_size=min(LINE_SIZE, options.size),
         line_rate=LINE_RATE,
-        starts=races.start(ground),
-        rows=races.race(ground, peers, options.size, PART),
-        lines=races.race_on_line(ground, peers, line_size, PART, LINE_RATE),
-        sizes=races.climb_sizes(ground, [one for one in SIZES if one <= options.largest], PARTS, GIB),
         versions={peer.name: version(peer, homes[peer.name]) for peer in peers},
         missing=missing,
     )
+    for name in hold(ground, peers, results, options.largest):
+        results.save(kept)
+        say(f"-- {name} after {(time.monotonic() - begun) / 60:.1f} min: kept, --report tells of it")
+    return results
+
+
+def hold(ground: races.Ground, peers: Sequence[Peer], results: Results, largest: int) -> Iterator[str]:
+    """Hold the races one after the other, and yield the name of each when it has filled its rows of *results*."""
+    results.starts.extend(races.start(ground))
+    yield "start-up"
+    results.rows.extend(races.entered(peers))
+    for protocol in ground.protocols:
+        races.race(ground, peers, results.rows, protocol, size=results.size, part_size=PART)
+        yield protocol
+    results.lines.extend(races.race_on_line(ground, peers, results.line_size, PART, results.line_rate))
+    yield "the line"
+    plans = [(size, PART) for size in SIZES if size <= largest] + [(GIB, -(-GIB // count)) for count in PARTS]
+    for size, part_size in plans:
+        results.sizes.extend(races.climb(ground, size, part_size))
+        yield f"{format_size(size)} in parts of {format_size(part_size)}"
 
 
 def publish(results: Results, readme: Path, pictures: Path) -> None:
@@ -96,9 +114,7 @@ def main() -> None:
     """Measure, keep what was measured, and report."""
     options = read_words()
     kept = options.work / "results.json"
-    if not options.report:
-        measure(options).save(kept)
-    results = load(kept)
+    results = load(kept) if options.report else measure(options, kept)
     if options.no_readme:
         print(tables.section(results))
     else:

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median as middle
@@ -59,30 +59,36 @@ def once(
     return spent, sink.at_once
 
 
-def race(ground: Ground, peers: Sequence[Peer], size: int, part_size: int) -> list[Row]:
-    """Have every way of every peer upload the same file over each protocol: in turn, as many rounds as wanted."""
+def entered(peers: Sequence[Peer]) -> list[Row]:
+    """Return a row, empty yet, for every way of every peer."""
+    return [Row(way.title, peer.name, way.hashed) for peer in peers for way in peer.ways]
+
+
+def race(
+    ground: Ground, peers: Sequence[Peer], rows: Sequence[Row], protocol: str, *, size: int, part_size: int
+) -> None:
+    """Have every way of every peer upload the same file: in turn, as many rounds as wanted. Fills *rows*."""
     source = make_random(ground.folder, size, part_size)
-    entries = [(peer, way) for peer in peers for way in peer.ways]
-    rows = {way.title: Row(way.title, peer.name, way.hashed) for peer, way in entries}
-    for protocol in ground.protocols:
-        spent: dict[str, list[Cost]] = {}
-        for turn in range(ground.runs):
-            for peer, way in entries:
-                if protocol in rows[way.title].failures:
-                    continue
-                try:
-                    one, _ = once(ground, peer, way, source, https=protocol == "https", rate=0, jobs=JOBS)
-                except Failed as exc:
-                    rows[way.title].failures[protocol] = str(exc)
-                    ground.say(f"{protocol} {way.title}: {exc}")
-                    continue
-                spent.setdefault(way.title, []).append(one)
-                ground.say(
-                    f"{protocol} {turn + 1} {way.title}: {one.cpu_s * GIB / size:.2f} CPU s/GiB, {one.wall_s:.1f} s"
-                )
-        for title, costs in spent.items():
-            rows[title].costs[protocol] = cost.median(costs)
-    return list(rows.values())
+    entries = [
+        (row, peer, way) for row in rows for peer in peers for way in peer.ways if way.title == row.title
+    ]
+    spent: dict[str, list[Cost]] = {}
+    for turn in range(ground.runs):
+        for row, peer, way in entries:
+            if protocol in row.failures:
+                continue
+            try:
+                one, _ = once(ground, peer, way, source, https=protocol == "https", rate=0, jobs=JOBS)
+            except Failed as exc:
+                row.failures[protocol] = str(exc)
+                ground.say(f"{protocol} {way.title}: {exc}")
+                continue
+            spent.setdefault(row.title, []).append(one)
+            used = one.cpu_s * GIB / size
+            ground.say(f"{protocol} {turn + 1} {row.title}: {used:.2f} CPU s/GiB, {one.wall_s:.1f} s")
+    for row in rows:
+        if row.title in spent:
+            row.costs[protocol] = cost.median(spent[row.title])
 
 
 def race_on_line(
@@ -90,40 +96,41 @@ def race_on_line(
 ) -> list[LineRow]:
     """Have one way of every peer upload over a line that grants each connection *rate*, and obsup by two."""
     source = make_random(ground.folder, size, part_size)
-    entries = [(peer, peer.ways[0], peer.ways[0].title, JOBS) for peer in peers]
+    entries = [(peer, peer.ways[0], peer.ways[0].title, JOBS) for peer in peers if peer is not OBSUP]
     if OBSUP in peers:
-        entries.insert(0, (OBSUP, OBSUP.ways[0], "obsup --jobs auto (the default)", 0))
-        entries[1] = (OBSUP, OBSUP.ways[0], "obsup --jobs 5", JOBS)
+        way = OBSUP.ways[0]
+        entries = [(OBSUP, way, "obsup --jobs auto", 0), (OBSUP, way, "obsup --jobs 5", JOBS), *entries]
     found: dict[str, list[tuple[Cost, int]]] = {}
     for turn in range(ground.runs):
         for peer, way, title, jobs in entries:
             try:
-                found.setdefault(title, []).append(
-                    once(ground, peer, way, source, https=False, rate=rate, jobs=jobs)
-                )
-                ground.say(f"line {turn + 1} {title}: {found[title][-1][0].wall_s:.1f} s")
+                one, at_once = once(ground, peer, way, source, https=False, rate=rate, jobs=jobs)
             except Failed as exc:
                 ground.say(f"line {title}: {exc}")
-    return [
-        LineRow(title, cost.median([one for one, _ in costs]), max(count for _, count in costs))
-        for title, costs in found.items()
-        if costs
-    ]
-
-
-def climb_sizes(ground: Ground, sizes: Iterable[int], parts: Iterable[int], total: int) -> list[SizeRow]:
-    """Measure obsup against the size of the source, and against the number of parts of *total* bytes."""
-    plans = [(size, 16 * MIB) for size in sizes]
-    plans += [(total, -(-total // count)) for count in parts]
+                continue
+            found.setdefault(title, []).append((one, at_once))
+            ground.say(f"line {turn + 1} {title}: {one.wall_s:.1f} s, {at_once} at once")
     rows = []
-    for size, part_size in plans:
-        for way in OBSUP.ways[:2]:
-            source = make_sparse(ground.folder, size, part_size)
-            runs = ground.runs if size <= 4 * GIB else 1
-            costs = [once(ground, OBSUP, way, source, https=False, rate=0, jobs=JOBS)[0] for _ in range(runs)]
-            rows.append(SizeRow(size, source.parts, way.hashed, cost.median(costs)))
-            ground.say(f"{size / MIB:.0f} MiB in {source.parts} parts: {rows[-1].cost}")
-            source.path.unlink()
+    for _, way, title, _ in entries:
+        costs = found.get(title, [])
+        if costs:
+            most = max(count for _, count in costs)
+            rows.append(LineRow(title, way.title, cost.median([one for one, _ in costs]), most))
+    return rows
+
+
+def climb(ground: Ground, size: int, part_size: int) -> list[SizeRow]:
+    """Measure obsup, without a digest and with MD5, on a file that is one hole."""
+    rows = []
+    source = make_sparse(ground.folder, size, part_size)
+    for way in OBSUP.ways[:2]:
+        runs = ground.runs if size <= GIB else 1
+        costs = [once(ground, OBSUP, way, source, https=False, rate=0, jobs=JOBS)[0] for _ in range(runs)]
+        rows.append(SizeRow(size, source.parts, way.hashed, cost.median(costs)))
+        ground.say(
+            f"{size / MIB:.0f} MiB in {source.parts} parts, {way.title}: {rows[-1].cost.cpu_s:.2f} CPU s"
+        )
+    source.path.unlink()
     return rows
 
 

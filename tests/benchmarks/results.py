@@ -24,9 +24,13 @@ class Row:
 
 @dataclass(frozen=True)
 class LineRow:
-    """A tool over the line that holds each connection back: its cost, and the most bodies in flight at once."""
+    """A tool over the line that holds each connection back: its cost, and the most bodies in flight at once.
+
+    ``way`` is the title of the row that tells of the same call without the line.
+    """
 
     title: str
+    way: str
     cost: Cost
     at_once: int
 

@@ -14,6 +14,7 @@ from fastcrc import crc64
 from obsup.local.digest import combine_crc64
 
 MIB = 1024 * 1024
+SHARED_MEMORY = Path("/dev/shm")
 
 
 @dataclass(frozen=True)
@@ -41,28 +42,45 @@ def make_random(folder: Path, size: int, part_size: int) -> Source:
                 file.write(chance.randbytes(min(MIB, size - begin)))
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        return _with_digests(path, size, part_size, lambda at, count: os.pread(descriptor, count, at))
+        digests = folder / f"{path.name}-{part_size}.digests"
+        return _with_digests(
+            path, size, part_size, digests=digests, read=lambda at, count: os.pread(descriptor, count, at)
+        )
     finally:
         os.close(descriptor)
 
 
 def make_sparse(folder: Path, size: int, part_size: int) -> Source:
-    """Return a file that is one hole: it takes no disk, and reads as zeros."""
-    path = folder / f"sparse-{size}"
+    """Return a file that is one hole: it takes no disk, and reads as zeros.
+
+    In memory where there is such a place: a disk's file system puts pages of zeros into the cache, which costs more
+    CPU than the upload.
+    """
+    path = (SHARED_MEMORY if SHARED_MEMORY.is_dir() else folder) / f"obsup-sparse-{os.getpid()}-{size}"
     with path.open("wb") as file:
         file.truncate(size)
     zeros = bytes(max(1, min(part_size, size)))
-    return _with_digests(path, size, part_size, lambda _at, count: zeros[:count])
+    digests = folder / f"sparse-{size}-{part_size}.digests"
+    return _with_digests(
+        path, size, part_size, digests=digests, read=lambda _at, count: zeros[:count], is_hole=True
+    )
 
 
-def _with_digests(path: Path, size: int, part_size: int, read: Callable[[int, int], bytes]) -> Source:
+def _with_digests(
+    path: Path,
+    size: int,
+    part_size: int,
+    *,
+    digests: Path,
+    read: Callable[[int, int], bytes],
+    is_hole: bool = False,
+) -> Source:
     """Write what the sink is to answer: see sink.c."""
     lines, md5s, whole = [], [], 0
     known: dict[int, tuple[str, int]] = {}
-    is_sparse = path.name.startswith("sparse")
     for number, begin in enumerate(range(0, max(size, 1), part_size), 1):
         count = min(part_size, size - begin)
-        if not is_sparse or count not in known:
+        if not is_hole or count not in known:
             data = read(begin, count)
             known[count] = hashlib.md5(data, usedforsecurity=False).hexdigest(), crc64.xz(data)
         md5, crc = known[count]
@@ -71,6 +89,5 @@ def _with_digests(path: Path, size: int, part_size: int, read: Callable[[int, in
         lines.append(f"{number} {md5} {crc}")
     etag = f"{hashlib.md5(b''.join(md5s), usedforsecurity=False).hexdigest()}-{len(md5s)}"
     lines.append(f"object {size} {etag} {whole}")
-    digests = path.with_name(f"{path.name}-{part_size}.digests")
     digests.write_text("\n".join(lines) + "\n")
     return Source(path, size, part_size, digests)

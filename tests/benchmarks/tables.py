@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from tests.benchmarks.results import GIB, Results, Row, SizeRow
+from tests.benchmarks.results import GIB, LineRow, Results, Row, SizeRow
 
 MIB = 1024 * 1024
+NONE = "–"
 
 
 def section(results: Results) -> str:
@@ -15,11 +16,11 @@ def section(results: Results) -> str:
         [
             _words(results),
             _costs(results),
+            _below(results),
             "![CPU seconds a GiB, by tool](man/speed.svg)",
-            _line(results),
-            _sizes(results),
             "![CPU seconds against size and parts](man/size.svg)",
-            _starts(results),
+            _details("obsup alone: start-up, sizes from 1 MiB to 64 GiB, 1 to 10,000 parts", _alone(results)),
+            _details("versions and machine", _versions(results)),
         ]
     )
 
@@ -31,44 +32,59 @@ def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
+def _details(title: str, text: str) -> str:
+    return f"<details><summary>{title}</summary>\n\n{text}\n\n</details>"
+
+
 def _words(results: Results) -> str:
-    versions = ", ".join(f"{name} {one}" for name, one in sorted(results.versions.items()))
-    missing = "".join(
-        f" Not to be had here: {name} ({why})." for name, why in sorted(results.missing.items())
-    )
     return (
-        f"Measured on {results.machine}, against a sink in {results.sink} on the loopback that throws bodies away: "
-        f"{results.size / GIB:g} GiB in the page cache, parts of 16 MiB, 5 in flight, medians of {results.runs} runs "
-        f"in turn. CPU is that of the client, user and system, its start included.\n\nVersions: {versions}.{missing}"
+        f"{results.size / GIB:g} GiB from the page cache in parts of 16 MiB, 5 in flight, to a store on the loopback "
+        "that throws bodies away and counts them: CPU seconds of the client a GiB, its start included, medians of "
+        f"{results.runs} runs in turn. *The line* gives each connection {results.line_rate / 1e6:g} MB/s, as routers "
+        f"and stores do ({results.line_size / GIB:g} GiB, http). `python -m tests.benchmarks` measures all of it again."
     )
 
 
 def _costs(results: Results) -> str:
     protocols = [name for name in ("http", "https") if any(name in row.costs for row in results.rows)]
-    bases = {
-        (hashed, protocol): _base(results.rows, hashed=hashed, protocol=protocol)
-        for hashed in (False, True)
-        for protocol in protocols
-    }
-    head = ["tool"]
-    for protocol in protocols:
-        head += [f"{protocol}: CPU s/GiB", "× obsup", "s"]
+    head = ["tool", *(cell for name in protocols for cell in (name, "× obsup")), "line MB/s", "peak MiB"]
     rows = []
     for row in sorted(results.rows, key=lambda one: (one.hashed, _cpu(one, results, "http") or 1e9)):
-        cells = [row.title]
+        cells = [f"**{row.title}**" if row.peer == "obsup" else row.title]
         for protocol in protocols:
-            cpu, base = _cpu(row, results, protocol), bases[row.hashed, protocol]
-            if cpu is None or base is None:
-                cells += ["–", "–", "–"]
-                continue
-            own = row.peer == "obsup"
-            cells += [f"{cpu:.2f}", "" if own else f"{cpu / base:.1f}", f"{row.costs[protocol].wall_s:.1f}"]
+            cpu, base = _cpu(row, results, protocol), _base(results, protocol, hashed=row.hashed)
+            ratio = NONE if cpu is None or base is None else f"{cpu / base:.1f}"
+            cells += [NONE if cpu is None else f"{cpu:.2f}", "" if row.peer == "obsup" else ratio]
         peak = max((one.peak_bytes for one in row.costs.values()), default=0)
-        rows.append([*cells, f"{peak / MIB:.0f}"])
-    return (
-        f"{table([*head, 'peak MiB'], rows)}\n\n"
-        "First without looking at the bytes, where a tool lets itself be told so, then with what it proves or sends "
-        "along; *× obsup* compares with `obsup --digest none` and with obsup's default."
+        cells += [_rate(_line_of(row, results), results), f"{peak / MIB:.0f}"]
+        rows.append(cells)
+    return table(head, rows)
+
+
+def _below(results: Results) -> str:
+    five = next((one for one in results.lines if one.at_once <= 5 and one.title.startswith("obsup")), None)
+    auto = next((one for one in results.lines if one.title.startswith("obsup --jobs auto")), None)
+    failed = [
+        f"{row.title} over {name} ({why})"
+        for row in results.rows
+        for name, why in sorted(row.failures.items())
+    ]
+    missing = [f"{name} ({why})" for name, why in sorted(results.missing.items())]
+    return " ".join(
+        [
+            "First those that look at no byte, then those that prove or send along what stands in brackets; "
+            "*× obsup* compares the first with `--digest none`, the others with obsup's default.",
+            *(
+                [
+                    f"`--jobs auto`, the default, found {auto.at_once} connections worth their while on the line; "
+                    f"with `--jobs 5` it is {_rate(five, results)} MB/s."
+                ]
+                if auto and five
+                else []
+            ),
+            *([f"Failed: {', '.join(failed)}."] if failed else []),
+            *([f"Not to be had here: {', '.join(missing)}."] if missing else []),
+        ]
     )
 
 
@@ -76,37 +92,22 @@ def _cpu(row: Row, results: Results, protocol: str) -> float | None:
     return row.costs[protocol].cpu_s * GIB / results.size if protocol in row.costs else None
 
 
-def _base(rows: Iterable[Row], *, hashed: bool, protocol: str) -> float | None:
-    for row in rows:
-        if row.peer == "obsup" and row.hashed == hashed and protocol in row.costs:
-            return row.costs[protocol].cpu_s
-    return None
+def _base(results: Results, protocol: str, *, hashed: bool) -> float | None:
+    own = (row for row in results.rows if row.peer == "obsup" and row.hashed == hashed)
+    return next((_cpu(row, results, protocol) for row in own), None)
 
 
-def _line(results: Results) -> str:
-    best = min((one.cost.wall_s for one in results.lines if one.title.startswith("obsup")), default=1.0)
-    rows = [
-        [
-            one.title,
-            f"{results.line_size / one.cost.wall_s / 1e6:.0f}",
-            f"{one.cost.wall_s:.1f}",
-            f"{one.cost.wall_s / best:.1f}",
-            str(one.at_once),
-        ]
-        for one in sorted(results.lines, key=lambda one: one.cost.wall_s)
-    ]
-    head = [
-        "over a line that gives each connection its share",
-        "MB/s",
-        "s",
-        "× the fastest",
-        "in flight at once",
-    ]
-    return (
-        f"{table(head, rows)}\n\n{results.line_size / GIB:g} GiB where each connection gets "
-        f"{results.line_rate / 1e6:g} MB/s: tools with five connections stand at five times that; `--jobs auto` "
-        "tries out how many pay."
-    )
+def _line_of(row: Row, results: Results) -> LineRow | None:
+    return next((one for one in results.lines if one.way == row.title), None)
+
+
+def _rate(line: LineRow | None, results: Results) -> str:
+    return "" if line is None else f"{results.line_size / line.cost.wall_s / 1e6:.0f}"
+
+
+def _alone(results: Results) -> str:
+    rows = [[one.title, f"{one.cpu_s * 1000:.0f}", f"{one.times:.1f}"] for one in results.starts]
+    return f"{table(['start-up', 'CPU ms', '× a bare interpreter'], rows)}\n\n{_sizes(results)}"
 
 
 def _sizes(results: Results) -> str:
@@ -115,7 +116,7 @@ def _sizes(results: Results) -> str:
         plain, hashed = (_of(results.sizes, size, parts, hashed=hashed) for hashed in (False, True))
         rows.append([_named(size), str(parts), *_cells(plain), *_cells(hashed)])
     head = ["sparse file", "parts", "CPU s", "s", "peak MiB", "with MD5: CPU s", "s", "peak MiB"]
-    return f"{table(head, rows)}\n\nMemory does not grow with the size of the source, nor with its parts."
+    return table(head, rows)
 
 
 def _of(rows: Iterable[SizeRow], size: int, parts: int, *, hashed: bool) -> SizeRow | None:
@@ -124,7 +125,7 @@ def _of(rows: Iterable[SizeRow], size: int, parts: int, *, hashed: bool) -> Size
 
 def _cells(row: SizeRow | None) -> list[str]:
     if row is None:
-        return ["–", "–", "–"]
+        return [NONE, NONE, NONE]
     return [f"{row.cost.cpu_s:.2f}", f"{row.cost.wall_s:.1f}", f"{row.cost.peak_bytes / MIB:.0f}"]
 
 
@@ -132,6 +133,6 @@ def _named(size: int) -> str:
     return f"{size // GIB} GiB" if size >= GIB else f"{size // MIB} MiB"
 
 
-def _starts(results: Results) -> str:
-    rows = [[one.title, f"{one.cpu_s * 1000:.0f}", f"{one.times:.1f}"] for one in results.starts]
-    return table(["start-up", "CPU ms", "× a bare interpreter"], rows)
+def _versions(results: Results) -> str:
+    versions = ", ".join(f"{name} {one}" for name, one in sorted(results.versions.items()))
+    return f"{results.machine}; the sink in {results.sink}. {versions}."
