@@ -120,7 +120,7 @@ FAULTS = (
         "200 with a page that is no answer, done",
         "garble-answer",
         SURVIVED,
-        codes(69, initiate=0, uploads=0, complete=0),
+        codes(69, initiate=0, part=0, uploads=0, complete=0),
         frozenset({"initiate", "part", "complete", "parts", "uploads", "put"}),
     ),
     Fault(

@@ -131,7 +131,28 @@ class Finisher:
             return found
         if verdict.action in (Action.REPAIR, Action.ENLARGE):
             raise PartsUnfit(failure, are_too_small=verdict.action is Action.ENLARGE) from failure
+        if verdict.action is Action.RETRY and isinstance(failure, StoreError):
+            # Ceph answers 500 to Complete of an upload that it does not know, however often it is asked.
+            found = self._look_if_gone()
+            if found is not None:
+                return found
         raise failure
+
+    def _look_if_gone(self) -> Finished | None:
+        """Return the object where the upload is no more and made it after all; None where the upload is there.
+
+        Raises UploadGone where there is neither.
+        """
+        try:
+            list(self._store.list_parts(self._upload))
+        except Denied:
+            return None
+        except UploadGone:
+            found = self.look()
+            if found is None:
+                raise
+            return found
+        return None
 
     def _is_gone(self) -> bool:
         """Return whether the upload is no more: an object with the same content may be an older one."""

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 from obsup import events
 from obsup.dialects.dialect import Dialect
 from obsup.engine.proof import looks_like_md5
-from obsup.errors import DataMismatch
+from obsup.errors import DataMismatch, ObsupError, Refused
 from obsup.frozen import frozen
 from obsup.local.digest import PartDigest
 from obsup.local.source import FileWindow, Gate
 from obsup.model import Part, Receipt, SourceStat, Stored, Upload
-from obsup.store.store import OpenBody, PartStore
+from obsup.store.store import OpenBody, PartLister, PartStore
 from obsup.store.transport import Body
 
 RESENDS = 2
@@ -160,12 +162,49 @@ def send_content(content: Content, upload: Upload, store: PartStore, manner: Man
     Raises as ``send_proved`` does.
     """
     part = content.part
+    tries = 0
+
+    def count(open_body: OpenBody) -> Body:
+        nonlocal tries
+        tries += 1
+        return open_body()
 
     def send(open_body: OpenBody, content_md5: str | None) -> Stored:
-        return store.upload_part(upload, part.number, open_body, content_md5=content_md5)
+        return store.upload_part(upload, part.number, partial(count, open_body), content_md5=content_md5)
 
-    stored, digest = send_proved(content, send, manner, what=f"part {part.number} of {upload.target}")
+    try:
+        stored, digest = send_proved(content, send, manner, what=f"part {part.number} of {upload.target}")
+    except Refused:
+        # Some stores refuse a part that they hold already: it may be that of a try whose answer was lost.
+        found = _find_stored(content, upload, store, manner) if tries > 1 else None
+        if found is None:
+            raise
+        return found
     return Receipt(part.number, part.size, stored.etag, digest.md5, digest.crc64)
+
+
+def _find_stored(content: Content, upload: Upload, store: PartStore, manner: Manner) -> Receipt | None:
+    """Return a receipt for the part where the store lists it with the content's size and digest, or None."""
+    if not isinstance(store, PartLister):
+        return None
+    part = content.part
+    try:
+        listed = [one for one in store.list_parts(upload) if one.number == part.number]
+    except ObsupError:
+        return None  # what the store said before is the news
+    if not listed or listed[0].size != part.size:
+        return None
+    fresh = partial(PartDigest, md5=True, crc64=manner.proving.crc64)
+    body = content.open(fresh, on_sent=lambda _: None, gate=manner.read_gate)
+    with closing(body):
+        while body.read():
+            pass
+    content.check()
+    stored = Stored(200, listed[0].etag, crc64=listed[0].crc64)
+    if confirms(stored, body.digest, manner.proving) is not True:
+        return None
+    manner.observe(events.PartStored(part.number, part.size))
+    return Receipt(part.number, part.size, stored.etag, body.digest.md5, body.digest.crc64)
 
 
 def send_part(job: PartJob, store: PartStore, manner: Manner) -> Receipt:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from obsup.dialects.dialect import Dialect
 from obsup.model import Credentials, ObjectInfo, ObjectPage, OpenUpload, Stored, StoredPart, Target, Upload
@@ -35,7 +35,16 @@ class PartStore(Protocol):
         ...
 
 
-class ObjectStore(PartStore, Protocol):
+@runtime_checkable
+class PartLister(Protocol):
+    """Who can say what is stored; a worker with one signed URL cannot."""
+
+    def list_parts(self, upload: Upload) -> Iterator[StoredPart]:
+        """Yield every part the store holds, ascending by part number, over all pages."""
+        ...
+
+
+class ObjectStore(PartStore, PartLister, Protocol):
     """The verbs. Each raises StoreError where the store refused and LineError where it did not answer.
 
     Safe to call from many threads. A verb tries once; RetryingStore is the same store with patience.
@@ -61,10 +70,6 @@ class ObjectStore(PartStore, Protocol):
 
     def abort(self, upload: Upload) -> None:
         """Give the upload up. An upload that is already gone is success."""
-        ...
-
-    def list_parts(self, upload: Upload) -> Iterator[StoredPart]:
-        """Yield every part the store holds, ascending by part number, over all pages."""
         ...
 
     def list_uploads(self, bucket: str, prefix: str) -> Iterator[OpenUpload]:

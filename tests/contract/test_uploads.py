@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -12,11 +14,14 @@ from obsup import upload_file
 from obsup.api import Connecting
 from obsup.engine.proof import composite_etag
 from obsup.engine.stop import StopSignal
-from obsup.errors import NotFinished
-from obsup.events import Event, PartStored
+from obsup.errors import NotFinished, UploadGone
+from obsup.events import Event, PartStored, Requested
+from obsup.model import Upload
+from obsup.store.transport import LineSettings
 from obsup.units import MIB
 from tests.contract.subjects import LONG, SUBJECTS, Server, Subject
 from tests.contract.test_promises import md5_of
+from tests.doubles.relay import Relay, Still
 
 # The sandbox's turn is in tests/e2e; memory has no line.
 every_server = pytest.mark.parametrize(
@@ -33,7 +38,15 @@ def source(tmp_path: Path) -> Path:
     return path
 
 
-def upload(subject: Subject, source: Path, key: str, **more: Any) -> str:
+def upload(
+    subject: Subject,
+    source: Path,
+    key: str,
+    *,
+    retry_for_s: float = 1.0,
+    line: LineSettings | None = None,
+    **more: Any,
+) -> str:
     """Upload, and return what proved the object."""
     dialect, server = subject.dialect, subject.server
     result = upload_file(
@@ -45,7 +58,8 @@ def upload(subject: Subject, source: Path, key: str, **more: Any) -> str:
             signature=dialect.signature,
             region=server.region or None,
             addressing=subject.addressing,
-            retry_for_s=1.0,
+            retry_for_s=retry_for_s,
+            line=line or LineSettings(),
         ),
         credentials=server.credentials,
         part_size=5 * MIB,
@@ -89,8 +103,52 @@ def test_upload_that_was_cut_off_is_gone_on_with(subject: Subject, source: Path,
 def test_key_of_1024_bytes_is_uploaded_or_not_finished(subject: Subject, source: Path) -> None:
     """Ceph answers Complete with rubbish: the object tells. rclone cannot hold it, and says 500 for it."""
     if LONG in subject.server.keys:
-        with pytest.raises(NotFinished):
+        with pytest.raises((NotFinished, UploadGone)):
             upload(subject, source, LONG)
         assert subject.store.head_object(subject.target(LONG)) is None
         return
     assert upload(subject, source, LONG) in ("etag", "crc64", "upload-id")
+
+
+@every_server
+def test_part_whose_answer_was_lost_is_stored_once_and_for_all(
+    subject: Subject, source: Path, key: str
+) -> None:
+    """The same bytes come again, and every server takes them: rclone refuses others for a part that it holds."""
+    address = urlsplit(subject.server.endpoint)
+    with Relay(address.port or 80, still=Still("partNumber=2", "down")) as relay:
+        near = replace(subject.server, endpoint=relay.endpoint.replace("127.0.0.1", address.hostname or ""))
+        seen: list[Event] = []
+        upload(
+            replace(subject, server=near),
+            source,
+            key,
+            observer=seen.append,
+            line=LineSettings(stall_timeout_s=1.0),
+        )
+    statuses = [one.status for one in seen if isinstance(one, Requested) and one.part_number == 2]
+    assert statuses == [None, 200]
+    info = subject.store.head_object(subject.target(key))
+    assert info is not None
+    assert info.size == SIZE
+
+
+@every_server
+def test_upload_that_is_gone_at_complete_is_begun_again(subject: Subject, source: Path, key: str) -> None:
+    """At once, whatever the word for it: Ceph answers Complete with 500 for ever, others with 404."""
+    seen: list[Event] = []
+
+    def observe(event: Event) -> None:
+        seen.append(event)
+        stored = [one.number for one in seen if isinstance(one, PartStored)]
+        if isinstance(event, PartStored) and len(stored) == 3:
+            (opened,) = subject.store.list_uploads(subject.server.bucket, key)
+            subject.store.abort(Upload(subject.target(key), opened.upload_id))
+
+    upload(subject, source, key, observer=observe, retry_for_s=600.0)
+    asked = [one.operation for one in seen if isinstance(one, Requested)]
+    assert asked.count("InitiateMultipartUpload") == 2
+    assert asked.count("CompleteMultipartUpload") == 2
+    info = subject.store.head_object(subject.target(key))
+    assert info is not None
+    assert info.size == SIZE

@@ -9,7 +9,7 @@ import pytest
 
 from obsup import Credentials, Result, upload_file
 from obsup.api import Connecting
-from obsup.errors import UploadGone
+from obsup.errors import Refused, UploadGone
 from obsup.events import Event, Retried
 from obsup.sandbox import Sandbox
 
@@ -96,3 +96,50 @@ def test_no_such_key_for_an_unknown_upload_is_a_forgotten_upload(store: Sandbox,
     with pytest.raises(UploadGone):
         upload(store, source)
     assert upload(store, source).verified == "etag"
+
+
+@pytest.mark.parametrize("when", ["", ",early=1"])
+def test_part_that_is_refused_because_it_is_there_already_is_found(
+    store: Sandbox, make_file: MakeFile, when: str
+) -> None:
+    """The answer to the first try was lost; the list shows size and digest, whatever was read of the second."""
+    store.add_fault("drop-answer,op=part,part=2")
+    store.add_fault(f"error=501:NotImplemented{when},op=part,part=2,after=1,times=always")
+    assert upload(store, make_file(300_000)).verified == "etag"
+    assert [one.operation for one in store.requests].count("parts") == 1
+
+
+def test_part_that_is_there_with_other_bytes_is_not_taken_for_ours(
+    store: Sandbox, make_file: MakeFile
+) -> None:
+    """A bit flipped on the way of the first try: the refusal of the second stands, and all is kept."""
+    source = make_file(300_000)
+    store.add_fault("flip-bit,op=part,part=2")
+    store.add_fault("drop-answer,op=part,part=2")
+    store.add_fault("error=501:NotImplemented,op=part,part=2,after=1,times=always")
+    with pytest.raises(Refused) as caught:
+        upload(store, source)
+    assert caught.value.refusal is not None
+    assert caught.value.refusal.status == 501
+    assert len(store.uploads()) == 1
+    store.clear_faults()
+    assert upload(store, source).verified == "etag"
+
+
+def test_complete_of_an_unknown_upload_that_is_answered_500_begins_again_at_once(
+    store: Sandbox, make_file: MakeFile
+) -> None:
+    """Ceph says InternalError for ever: the list of parts tells that there is nothing to wait for."""
+    store.add_fault("forget-upload,op=complete")
+    store.add_fault("error=500:InternalError,op=complete,times=2")
+    assert upload(store, make_file(300_000)).verified == "etag"
+    asked = [one.operation for one in store.requests if one.operation in ("initiate", "complete")]
+    # The second 500 is of an upload that is there: that one is tried again.
+    assert asked == ["initiate", "complete", "initiate", "complete", "complete"]
+
+
+def test_who_may_not_list_parts_still_waits_for_complete(store: Sandbox, make_file: MakeFile) -> None:
+    """A 500 is tried again, and 403 of the list is no news of the upload."""
+    store.add_fault("error=500:InternalError,op=complete")
+    store.add_fault("error=403:AccessDenied,op=parts,times=always")
+    assert upload(store, make_file(300_000)).verified == "etag"
