@@ -3,104 +3,16 @@
 from __future__ import annotations
 
 import configparser
-import os
-import random
 import re
-import subprocess
-import sys
-import threading
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from obsup.sandbox import Sandbox
+from tests.nights import DUMPS, SILENCE, Nights, kill_tree, told, wait_until
 from tests.readme import CRON_PAGE, block
-from tests.shell import Outcome, Shell
-
-SIZE, PART_SIZE = 500_000, 102_400
-DUMPS = ("files.dump", "shop.dump")
-
-
-class Nights:
-    """The script of the page, on a machine of its own, with a cron that is called by hand."""
-
-    def __init__(self, folder: Path, home: Path, sandbox: Sandbox) -> None:
-        self.folder = folder
-        self.dumps = folder / "dumps"
-        self.dumps.mkdir()
-        self.helper = folder / "vault-helper"
-        self.sandbox = sandbox
-        self.script = folder / "obsup-nightly"
-        self.script.write_text(block(CRON_PAGE, "cron script").replace("/srv/dumps", str(self.dumps)))
-        place = home / ".config" / "obsup" / "config.toml"
-        place.parent.mkdir(parents=True)
-        place.write_text(
-            f'[profiles.nightly]\nendpoint = "{sandbox.endpoint}"\npart_size = {PART_SIZE}\njobs = 1\n'
-            f'credential_process = "{self.helper}"\n'
-        )
-        self.let_helper(":")
-
-    def let_helper(self, first: str) -> None:
-        """Have the helper do this *first*, and then print keys with a token that is new each time."""
-        keys = (
-            f'{{"Version": 1, "AccessKeyId": "{self.sandbox.access_key}", '
-            f'"SecretAccessKey": "{self.sandbox.secret_key}", "SessionToken": "token-$$"}}'
-        )
-        self.helper.write_text(f"#!/bin/sh\n{first}\ncat <<X\n{keys}\nX\n")
-        self.helper.chmod(0o755)
-
-    def dump(self, seed: int) -> None:
-        """Write the dumps of one evening."""
-        for at, name in enumerate(DUMPS):
-            (self.dumps / name).write_bytes(random.Random(f"{seed} {at}").randbytes(SIZE))
-
-    def begin(self, before: str = "", **environment: str) -> subprocess.Popen[str]:
-        """Begin one run of the hour, as cron does it: with a shell and hardly any environment."""
-        return subprocess.Popen(
-            ["/bin/sh", "-c", f"{before} exec /bin/sh {self.script}"],
-            cwd="/",
-            env={
-                "HOME": os.environ["HOME"],
-                "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
-                "OBSUP_UNTIL": "",
-                **environment,
-            },
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def hour(self, before: str = "", **environment: str) -> Outcome:
-        """Do one run of the hour to its end."""
-        with self.begin(before, **environment) as process:
-            out, err = process.communicate(timeout=60)
-        return Outcome(process.returncode, out, err)
-
-    def is_up_to_date(self) -> bool:
-        """Whether every object is its dump, and no upload stays open."""
-        same = all(
-            self.sandbox.object_path("backups", f"nightly/{name}").read_bytes()
-            == (self.dumps / name).read_bytes()
-            for name in DUMPS
-        )
-        return same and not self.sandbox.uploads()
-
-    def parts_sent(self) -> Counter[tuple[str, int | None]]:
-        """How often each part was stored since the last call of ``forget``."""
-        return Counter(
-            (record.key, record.part_number)
-            for record in self.sandbox.requests[self._seen :]
-            if record.operation == "part" and record.status == 200
-        )
-
-    _seen = 0
-
-    def forget(self) -> None:
-        """Begin to count anew."""
-        self._seen = len(self.sandbox.requests)
+from tests.shell import Shell
 
 
 @pytest.fixture
@@ -110,14 +22,6 @@ def nights(tmp_path: Path, home: Path, sandbox: Sandbox) -> Iterator[Nights]:
     made.script.write_text(made.script.read_text().replace("--until 05:55 ", ""))
     yield made
     assert made.is_up_to_date()
-
-
-SILENCE = (0, "", "")
-
-
-def told(outcome: Outcome) -> tuple[int, str, str]:
-    """All of an outcome."""
-    return outcome.code, outcome.out, outcome.err
 
 
 def test_a_quiet_night_sends_once_and_says_nothing(nights: Nights) -> None:
@@ -212,13 +116,23 @@ def test_a_dump_that_is_written_again_is_sent_again(nights: Nights) -> None:
     assert told(nights.hour()) == SILENCE
 
 
+def test_an_upload_that_broke_off_is_not_in_the_way_of_the_next_dump(nights: Nights) -> None:
+    """The evening writes a new dump over one that is half sent: that is sent, whole, and nobody is told."""
+    nights.dump(14)
+    nights.sandbox.add_fault("reset,op=part,part=4,times=always")
+    assert told(nights.hour(OBSUP_RETRY_FOR="1s")) == SILENCE
+    nights.sandbox.clear_faults()
+    nights.dump(15)
+    assert told(nights.hour()) == SILENCE
+
+
 def test_a_failure_that_lasts_is_news_each_hour(nights: Nights) -> None:
     """A refusal for good: its code, its three lines, and the other file is sent all the same."""
     nights.dump(11)
     nights.sandbox.add_fault("error=403:AccessDenied,op=any,key=*files.dump,times=always")
     outcome = nights.hour()
     assert outcome.code == 77
-    assert re.match(r"Error: .*\nWhy: .*\nNext: ", outcome.err)
+    assert re.match(r"Failed: files.dump: .*AccessDenied.*\nError: .*\nWhy: .*\nNext: ", outcome.err)
     assert {key for key, _ in nights.parts_sent()} == {"nightly/shop.dump"}
     nights.sandbox.clear_faults()
     assert told(nights.hour()) == SILENCE
@@ -301,21 +215,3 @@ def test_the_script_ends_in_time(tmp_path: Path, shell: Shell) -> None:
     (until,) = re.findall(r"--until (\S+)", text)
     (shell.folder / "x").write_bytes(b"x")
     assert shell.run("upload", "x", "bucket/x", "--until", until).code in (0, 75)
-
-
-def wait_until(seen: Callable[[], bool]) -> None:
-    """Wait until *seen* is true. Raises AssertionError after half a minute."""
-    pause = threading.Event()
-    for _ in range(600):
-        if seen():
-            return
-        pause.wait(0.05)
-    raise AssertionError("it did not come")
-
-
-def kill_tree(pid: int) -> None:
-    """kill -9 a process and all that it began, as a power cut does."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    for child in children:
-        kill_tree(int(child))
-    os.kill(pid, 9)
