@@ -80,7 +80,7 @@ class BatchGauge:
             return
         self._is_begun = True
         self._done += 1
-        own = event.size - file.resumed if event.how == "sent" and file is not None else 0
+        own = event.size - (file.resumed if file is not None else 0) if event.how == "sent" else 0
         self._sent += own
         self._skipped += event.size - own
 

@@ -14,9 +14,22 @@ from obsup.engine.order import Order, Result
 from obsup.errors import ObsupError
 from obsup.frozen import frozen
 from obsup.local.sources import Entry
-from obsup.model import Target
+from obsup.model import SourceStat, Target
 
 Status = Literal["completed", "skipped", "incomplete", "failed"]
+
+
+@frozen
+class Common:
+    """What the files of a batch have in common, as it travels to those who carry them.
+
+    ``each`` is the order of each file but for its source and its target, ``place`` the prefix as a Target, ``folder``
+    where checkpoints of large files are kept, None for beside them.
+    """
+
+    each: Order
+    place: Target
+    folder: Path | None = None
 
 
 @frozen
@@ -26,7 +39,8 @@ class BatchOrder:
     ``entries`` begins the walk. ``place`` is the prefix as a Target. ``each`` is the order of each file but for its
     source and its target. ``stands_for`` tells batches to one prefix apart. ``journal`` names its file, None keeps
     none; ``is_journal_named``: the user asked for that very file. ``folder`` is where checkpoints of large files are
-    kept, None for beside them. ``fail_fast``: the first failure stops the others.
+    kept, None for beside them. ``fail_fast``: the first failure stops the others. ``tells_requests``: somebody wants
+    to hear of every request.
     """
 
     entries: Callable[[], Iterator[Entry]]
@@ -37,11 +51,20 @@ class BatchOrder:
     is_journal_named: bool = False
     folder: Path | None = None
     fail_fast: bool = False
+    tells_requests: bool = False
+
+    @property
+    def common(self) -> Common:
+        """What the files have in common."""
+        return Common(self.each, self.place, self.folder)
 
 
 @frozen
 class FileOutcome:
-    """What came of one file: its *result*, why it was *skipped* or *passed* over, or its *error*. ``size`` is bytes."""
+    """What came of one file: its *result*, why it was *skipped* or *passed* over, or its *error*. ``size`` is bytes.
+
+    ``stat`` is the identity of what is in place now, None where that is not known.
+    """
 
     path: str
     name: str
@@ -50,6 +73,7 @@ class FileOutcome:
     skipped: str = ""
     passed: str = ""
     error: ObsupError | None = None
+    stat: SourceStat | None = None
 
     @property
     def event(self) -> events.FileEnded:

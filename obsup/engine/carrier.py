@@ -9,21 +9,22 @@ from dataclasses import replace
 from pathlib import Path
 
 from obsup import events
-from obsup.dialects.names import check_key
-from obsup.engine.batch_order import BatchOrder, FileOutcome
+from obsup.engine.batch_order import Common, FileOutcome
 from obsup.engine.connect import Connection
 from obsup.engine.executors import HERE
-from obsup.engine.order import Order, Result
+from obsup.engine.lean import LEAN, Lean
+from obsup.engine.order import Order
 from obsup.engine.plan import DEFAULT_PART_SIZE
 from obsup.engine.progress import Tally
-from obsup.engine.records import Fate, Records
+from obsup.engine.records import Fate
 from obsup.engine.sender import Sender
 from obsup.engine.stop import StopSignal
 from obsup.engine.uploader import Uploader
-from obsup.errors import Busy, ObsupError, SourceUnreadable, WrongUsage
+from obsup.errors import Busy, ObsupError, SourceUnreadable
 from obsup.local.checkpoint import default_path
 from obsup.local.source import Gate, stat_source
 from obsup.local.sources import Found
+from obsup.model import SourceStat
 
 # More than any upload has parts: part numbers of different files stay apart.
 _STRIDE = 1 << 14
@@ -38,8 +39,7 @@ class Carrier:
     def __init__(
         self,
         connection: Connection,
-        order: BatchOrder,
-        records: Records,
+        common: Common,
         *,
         flight: events.Observer,
         observe: events.Observer,
@@ -48,8 +48,10 @@ class Carrier:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._connection = connection
-        self._order = order
-        self._records = records
+        self._common = common
+        self._lean = (
+            Lean(connection, common, stop=stop, limit=limit) if common.each.executor in HERE else None
+        )
         self._flight = flight
         self._observe = observe
         self._stop = stop
@@ -57,24 +59,18 @@ class Carrier:
         self._clock = clock
         self._numbers = itertools.count()
 
-    def fate(self, found: Found) -> Fate:
-        """Return what is to be done with the file. Raises SourceUnreadable where its name can be no key."""
-        key = self._order.place.key + found.name
-        try:
-            check_key(self._connection.store.dialect, key)
-        except WrongUsage as exc:
-            raise SourceUnreadable(
-                exc.what, exc.why, "rename the file, or leave it out with --exclude"
-            ) from exc
-        return self._records.fate(found, key)
-
     def is_small(self, found: Found) -> bool:
         """Return whether the file goes by one request."""
-        return found.stat.size <= min(self._order.each.part_size or DEFAULT_PART_SIZE, DEFAULT_PART_SIZE)
+        return found.stat.size <= min(self._common.each.part_size or DEFAULT_PART_SIZE, DEFAULT_PART_SIZE)
 
     def carry(self, found: Found, fate: Fate, sender: Sender) -> FileOutcome:
         """Upload the file, and return what came of it."""
-        tally = Tally(None, _Ear(found, next(self._numbers) * _STRIDE, self._flight, self._observe))
+        ear = _Ear(found, next(self._numbers) * _STRIDE, self._flight, self._observe)
+        if fate == "send" and self._lean is not None and found.stat.size <= LEAN:
+            outcome = self._lean.put(found, ear)
+            if outcome is not None:
+                return outcome
+        tally = Tally(None, ear)
         uploader = Uploader(
             self._connection.heard_by(tally),
             self._order_of(found, compares=fate == "compare"),
@@ -87,19 +83,23 @@ class Carrier:
         try:
             result = uploader.run()
         except Busy as exc:
-            if self._order.each.if_running == "skip":
+            if self._common.each.if_running == "skip":
                 return FileOutcome(found.path, found.name, found.stat.size, skipped="another obsup holds it")
             return FileOutcome(found.path, found.name, found.stat.size, error=exc)
         except ObsupError as exc:
             return FileOutcome(found.path, found.name, found.stat.size, error=exc)
-        self._keep(found, result)
         was_there = fate == "compare" and not result.sent_parts
         return FileOutcome(
-            found.path, found.name, result.size, result, skipped="identical" if was_there else ""
+            found.path,
+            found.name,
+            result.size,
+            result,
+            skipped="identical" if was_there else "",
+            stat=_as_found(found),
         )
 
     def _order_of(self, found: Found, *, compares: bool) -> Order:
-        place, each, folder = self._order.place, self._order.each, self._order.folder
+        place, each, folder = self._common.place, self._common.each, self._common.folder
         source, target = Path(found.path), replace(place, key=place.key + found.name)
         return replace(
             each,
@@ -112,19 +112,18 @@ class Carrier:
 
     def _part_size(self, found: Found) -> int | None:
         """Return the part size to ask for: none of a small file, unless a URL is to be signed for its one part."""
-        each = self._order.each
+        each = self._common.each
         if not self.is_small(found):
             return each.part_size
         return DEFAULT_PART_SIZE if each.presign and each.executor not in HERE else None
 
-    def _keep(self, found: Found, result: Result) -> None:
-        """Write the file down, where it is still the one that the walk met: then it is that one which was sent."""
-        try:
-            is_same = stat_source(Path(found.path)) == found.stat
-        except SourceUnreadable:
-            is_same = False
-        if is_same:
-            self._records.keep(found.name, found.stat, etag=result.etag, verified=result.verified)
+
+def _as_found(found: Found) -> SourceStat | None:
+    """Return the identity of the file where it is still the one that the walk met: then it is that which was sent."""
+    try:
+        return found.stat if stat_source(Path(found.path)) == found.stat else None
+    except SourceUnreadable:
+        return None
 
 
 class _Ear:
@@ -144,5 +143,7 @@ class _Ear:
         elif isinstance(event, events.Retried):
             number = None if event.number is None else self._first + event.number
             self._flight(replace(event, number=number))
+        if isinstance(event, events.PartSent | events.PartStored) and self._found.stat.size <= LEAN:
+            return  # it comes and goes too fast to be told of
         if isinstance(event, events.OneFile):
             self._observe(events.OfFile(self._found.name, self._found.stat.size, event))

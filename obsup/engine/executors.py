@@ -72,7 +72,7 @@ class Processes:
         from concurrent.futures import ProcessPoolExecutor
         from multiprocessing import get_context
 
-        return ProcessPoolExecutor(self.size, mp_context=get_context("spawn"), initializer=_end_with_parent)
+        return ProcessPoolExecutor(self.size, mp_context=get_context("spawn"), initializer=end_with_parent)
 
     def submit(self, call: Callable[[A], T], argument: A) -> Future[T]:
         """See Workers."""
@@ -88,7 +88,7 @@ class Processes:
         self._executor.shutdown(wait=wait, cancel_futures=True)
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """Leave signals from the terminal to the driver, and end when it ends, were it by SIGKILL."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     from multiprocessing import parent_process

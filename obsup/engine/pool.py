@@ -103,7 +103,7 @@ class LocalPool:
 
     def start_small(self, call: Callable[[Sender], T]) -> Future[T]:
         """See Pool."""
-        return self._executor.submit(call, _Here())
+        return self._executor.submit(call, Here())
 
     def start_large(self, call: Callable[[Sender], T]) -> Future[T]:
         """See Pool."""
@@ -118,7 +118,7 @@ class LocalPool:
         self._executor.shutdown(wait=wait, cancel_futures=True)
 
 
-class _Here:
+class Here:
     """Sends in the very thread that asks: it is one of the pool's own."""
 
     def send_parts(self, task: Task, tally: Tally, jobs: Iterator[PartJob], keep: Keep) -> None:  # noqa: ARG002
@@ -131,7 +131,7 @@ class _Here:
         return put_file(task, stat)
 
 
-class _Shared(_Here):
+class _Shared(Here):
     """Has parts sent by an executor that others use too."""
 
     def __init__(self, executor: Executor, shares: Shares, window: Callable[[], int]) -> None:

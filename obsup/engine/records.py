@@ -9,14 +9,15 @@ from dataclasses import replace
 from typing import Literal
 
 from obsup import events
-from obsup.engine.batch_order import BatchOrder
+from obsup.dialects.dialect import Dialect
+from obsup.dialects.names import check_key
+from obsup.engine.batch_order import BatchOrder, FileOutcome
 from obsup.engine.connect import Connection
 from obsup.engine.holdings import Holdings, taken
-from obsup.engine.order import Order
-from obsup.errors import CheckpointUnwritable
+from obsup.errors import CheckpointUnwritable, SourceUnreadable, WrongUsage
 from obsup.local.journal import Journal, JournalDamaged, Proved, set_aside
 from obsup.local.sources import Found
-from obsup.model import ObjectOptions, SourceStat, StoredObject
+from obsup.model import ObjectOptions, StoredObject
 from obsup.quoting import quoted
 
 Fate = Literal["skip", "compare", "send"]
@@ -31,9 +32,16 @@ class Records:
     """The journal of a batch, and the list of what the store has. ``keep`` may be called from any thread."""
 
     def __init__(
-        self, each: Order, holdings: Holdings, journal: Journal | None, observe: events.Observer
+        self,
+        order: BatchOrder,
+        dialect: Dialect,
+        holdings: Holdings,
+        journal: Journal | None,
+        observe: events.Observer,
     ) -> None:
-        self._each = each
+        each = self._each = order.each
+        self._dialect = dialect
+        self._prefix = order.place.key
         self._holdings = holdings
         self._journal = journal
         self._observe = observe
@@ -45,11 +53,19 @@ class Records:
         # What is there with the right content may still be the wrong object: options do not show in a list.
         self._compares = each.skip_identical or (plain and not each.restart)
 
-    def fate(self, found: Found, key: str) -> Fate:
+    def fate(self, found: Found) -> Fate:
         """Return what is to be done with the file: nothing, a look whether its object is there already, or all.
 
         The journal alone proves nothing where the store can be seen: the object must be there as it was proved.
+        Raises SourceUnreadable where its name can be no key.
         """
+        key = self._prefix + found.name
+        try:
+            check_key(self._dialect, key)
+        except WrongUsage as exc:
+            raise SourceUnreadable(
+                exc.what, exc.why, "rename the file, or leave it out with --exclude"
+            ) from exc
         there = self._holdings.find(key)
         is_known = there is not None or self._holdings.covers(key)
         if self._is_proved(found, there) if is_known else self._is_recorded(found) is not None:
@@ -60,13 +76,15 @@ class Records:
             return "send"
         return "compare" if self._compares else "send"
 
-    def keep(self, name: str, stat: SourceStat, *, etag: str, verified: str) -> None:
-        """Write down that the file with this identity is in place."""
-        if self._journal is None:
+    def keep(self, outcome: FileOutcome) -> None:
+        """Write down that the file is in place, where it is known which."""
+        if self._journal is None or outcome.result is None or outcome.stat is None:
             return
+        result = outcome.result
+        proved = Proved(outcome.name, outcome.stat, result.etag, result.verified, self._options)
         with self._lock:
             try:
-                self._journal.add(Proved(name, stat, etag, verified, self._options))
+                self._journal.add(proved)
             except CheckpointUnwritable as exc:
                 self._observe(
                     events.Noted(f"{exc}; going on without: a later run asks the store what it holds")
@@ -99,7 +117,7 @@ def open_records(order: BatchOrder, connection: Connection, observe: events.Obse
     pages = MIN_PAGES + PAGES_PER_THOUSAND * (journal.known if journal is not None else 0) // 1000
     try:
         with taken(connection.store, order.place, pages=pages, observe=observe) as holdings:
-            yield Records(order.each, holdings, journal, observe)
+            yield Records(order, connection.store.dialect, holdings, journal, observe)
     finally:
         if journal is not None:
             journal.close()

@@ -113,7 +113,7 @@ Send = Callable[[OpenBody, "str | None"], Stored]
 """Sends a body, with its Content-MD5 where it is to carry one."""
 
 
-def send_proved(content: Content, send: Send, manner: Manner, *, what: str) -> tuple[Stored, PartDigest]:
+def send_proved(content: Content, send: Send, manner: Manner, *, what: object) -> tuple[Stored, PartDigest]:
     """Send *content* until the store does not confirm other bytes than were read; return its answer and the digest.
 
     *what* names the content in messages. Raises DataMismatch where the store confirms other bytes three times in

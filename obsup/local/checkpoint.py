@@ -83,7 +83,7 @@ def default_path(source: Path, target: Target, folder: Path | None = None) -> Pa
     One that is there already counts, wherever it is. *folder* is where checkpoints of many sources are kept
     together, if asked for.
     """
-    beside = source.absolute().with_name(f"{_short(source.name)}.{target_hash(target)[:8]}{SUFFIX}")
+    beside = source.absolute().with_name(f"{short(source.name)}.{target_hash(target)[:8]}{SUFFIX}")
     apart = path_apart(source, target, folder)
     if folder is not None:
         return apart
@@ -95,32 +95,34 @@ def default_path(source: Path, target: Target, folder: Path | None = None) -> Pa
 
 def path_apart(source: Path, target: Target, folder: Path | None = None) -> Path:
     """Return the checkpoint's place in *folder*, or in the state directory: what is not beside its source."""
-    name = f"{_prefix(source)}-{_short(source.name)}.{target_hash(target)[:8]}{SUFFIX}"
-    return (folder or _apart()) / name
+    name = f"{_prefix(source)}-{short(source.name)}.{target_hash(target)[:8]}{SUFFIX}"
+    return (folder or apart()) / name
 
 
 def find_all(source: Path) -> set[Path]:
     """Return the checkpoints of *source*, to whatever target, that are where ``default_path`` puts them."""
-    name = f"{glob.escape(_short(source.name))}.????????{SUFFIX}"
-    return {*source.absolute().parent.glob(name), *_apart().glob(f"{_prefix(source)}-{name}")}
+    name = f"{glob.escape(short(source.name))}.????????{SUFFIX}"
+    return {*source.absolute().parent.glob(name), *apart().glob(f"{_prefix(source)}-{name}")}
 
 
-def _apart() -> Path:
+def apart() -> Path:
+    """Return the folder of checkpoints that cannot be beside their sources; not made yet."""
     return state_folder() / "checkpoints"
 
 
 def _prefix(source: Path) -> str:
     """Return what tells files of one name in different folders apart."""
-    return _hex8(os.fsencode(source.absolute().parent))
+    return hex8(os.fsencode(source.absolute().parent))
 
 
-def _short(name: str) -> str:
+def short(name: str) -> str:
     """Return *name*, or its beginning and a digest where it is very long."""
     data = os.fsencode(name)
-    return name if len(data) <= MAX_NAME else f"{os.fsdecode(data[: MAX_NAME - 9])}~{_hex8(data)}"
+    return name if len(data) <= MAX_NAME else f"{os.fsdecode(data[: MAX_NAME - 9])}~{hex8(data)}"
 
 
-def _hex8(data: bytes) -> str:
+def hex8(data: bytes) -> str:
+    """Return 8 hex digits that stand for *data*."""
     return hashlib.sha256(data).hexdigest()[:8]
 
 
@@ -272,7 +274,7 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
             f"the checkpoint {path} cannot be written", "it is a device or a pipe", "use --no-checkpoint"
         )
     try:
-        if path.parent == _apart():
+        if path.parent == apart():
             demand_private(path.parent)
         _replace(path, encode(checkpoint))
     except OSError as exc:
@@ -308,7 +310,7 @@ def record(path: Path, upload: Upload, receipt: Receipt) -> bool:
 
 
 def _temporary_prefix(path: Path) -> str:
-    return f".{path.name[:100]}.{_hex8(os.fsencode(path.name))}."
+    return f".{path.name[:100]}.{hex8(os.fsencode(path.name))}."
 
 
 def _replace(path: Path, data: bytes) -> None:

@@ -116,7 +116,7 @@ class UploadLock:
     """Holds the upload of a target while inside a ``with``: alone, or *shared* with others that send parts of it.
 
     Raises Busy where another process holds it and *wait* is false. While waiting, *stopped* is asked often;
-    *waiting* is called when the wait begins.
+    *waiting* is called when the wait begins. *folder* is that of locks, where it was found before.
     """
 
     def __init__(
@@ -128,6 +128,7 @@ class UploadLock:
         stopped: Callable[[], bool] = lambda: False,
         waiting: Callable[[], None] = lambda: None,
         monotonic: Callable[[], float] = time.monotonic,
+        folder: Path | None = None,
     ) -> None:
         self._target = target
         self._shared = shared
@@ -135,7 +136,7 @@ class UploadLock:
         self._stopped = stopped
         self._waiting = waiting
         self._monotonic = monotonic
-        self._hold = FileHold(lock_folder() / f"{target_hash(target)[:32]}.lock")
+        self._hold = FileHold((folder or lock_folder()) / f"{target_hash(target)[:32]}.lock")
 
     def __enter__(self) -> UploadLock:
         begun, late = self._monotonic(), False

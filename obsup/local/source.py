@@ -61,12 +61,23 @@ def stat_at_rest(
     most, or 2 s where the file system keeps whole seconds. Raises SourceUnreadable.
     """
     found = stat_source(path)
-    tick_ns = 20_000_000 if found.ctime_ns % 1_000_000_000 else 2_000_000_000
-    age_ns = time_ns() - found.ctime_ns
-    if not -tick_ns < age_ns < tick_ns:
+    now_ns = time_ns()
+    if is_at_rest(found, now_ns):
         return found
-    pause(min(tick_ns - age_ns, tick_ns) / 1e9)
+    tick_ns = _tick_ns(found)
+    pause(min(tick_ns - (now_ns - found.ctime_ns), tick_ns) / 1e9)
     return stat_source(path)
+
+
+def is_at_rest(stat: SourceStat, now_ns: int) -> bool:
+    """Return whether the file changed so long ago that another change would show."""
+    tick_ns = _tick_ns(stat)
+    return not -tick_ns < now_ns - stat.ctime_ns < tick_ns
+
+
+def _tick_ns(stat: SourceStat) -> int:
+    """Return how long the file system's clock may stand still: 20 ms, or 2 s where it keeps whole seconds."""
+    return 20_000_000 if stat.ctime_ns % 1_000_000_000 else 2_000_000_000
 
 
 def check_readable(path: Path) -> None:
