@@ -101,6 +101,7 @@ def _order_from(sources: Sequence[str], place: Target, values: dict[str, Any]) -
         is_journal_named=named is not None,
         folder=folder,
         fail_fast=values["fail_fast"],
+        tells_requests=bool(values["verbose"] or values["log_file"]),
     )
 
 

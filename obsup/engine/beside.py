@@ -57,7 +57,7 @@ class Beside:
         self._count = _count_for(order) if not is_limited else 0
         self._executor: Executor | None = None
         self._word: Any = None
-        self._ready: Future[None] | None = None
+        self._ready: list[Future[None]] = []
         self.is_open = False
         self.under_way: dict[Future[Delivery], Bundle] = {}
 
@@ -87,16 +87,18 @@ class Beside:
                 self._count, mp_context=spawned, initializer=bundle.begin, initargs=(self._word, post)
             )
             with _no_interrupts():
-                self._ready = self._executor.submit(bundle.ready)
+                # One call for each: so each is started now.
+                self._ready = [self._executor.submit(bundle.ready) for _ in range(self._count)]
         except (OSError, BrokenExecutor):  # no shared memory, no more processes: there is this interpreter
             self._count = 0
 
     @property
     def has_room(self) -> bool:
         """Whether another bundle may be handed over: one more lies ready for each interpreter."""
-        if not self.is_open and self._ready is not None and self._ready.done() and self._count:
-            self.is_open = self._ready.exception() is None
-            self._count = self._count if self.is_open else 0
+        if not self.is_open and self._count:
+            done = [one.exception() for one in self._ready if one.done()]
+            self.is_open = bool(done) and not any(done)
+            self._count = 0 if any(done) else self._count
         return self.is_open and len(self.under_way) < 2 * self._count
 
     def hand_over(self, waiting: deque[_Job], *, jobs: int) -> Future[Delivery] | None:
