@@ -200,8 +200,9 @@ class StoreError(Exception):
 class LineError(Exception):
     """The line failed: no answer, or half of one.
 
-    ``kind`` is one of resolve, refused, connect, proxy, tunnel, certificate, tls, reset, stall, incomplete, garbled
-    (an answer, but none of the protocol's); ``sent`` tells whether any of the request may have reached the store.
+    ``kind`` is one of resolve, refused, connect, proxy, tunnel, certificate, no-tls, tls, reset, stall, incomplete,
+    garbled (an answer, but none of the protocol's); ``sent`` tells whether any of the request may have reached the
+    store.
     """
 
     def __init__(self, kind: str, detail: str, sent: bool) -> None:

@@ -14,7 +14,7 @@ from obsup.engine.ledger import Ledger, open_ledger
 from obsup.engine.plan import Plan
 from obsup.engine.proof import TOKEN_NAME
 from obsup.engine.task import Task
-from obsup.errors import LineError, ObsupError, StoreError
+from obsup.errors import BadConfiguration, LineError, ObsupError, StoreError
 from obsup.local.checkpoint import Checkpoint
 from obsup.local.source import sha256_of
 from obsup.model import OpenUpload, SourceStat, StoredPart, Upload
@@ -26,7 +26,7 @@ def open_uploads(task: Task) -> list[OpenUpload]:
     try:
         listed = [one for one in task.store.list_uploads(target.bucket, target.key) if one.key == target.key]
     except ObsupError as exc:
-        if exc.retryable:
+        if exc.retryable or (isinstance(exc, BadConfiguration) and exc.refusal is None):
             raise
         task.observe(events.Noted(f"the open uploads of {target} cannot be listed: {exc.what}"))
         return []

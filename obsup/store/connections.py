@@ -125,8 +125,18 @@ class _Connection(HTTPConnection):
             raise
 
 
+class NoTLS(ssl.SSLError):
+    """The very first bytes that came were none of TLS: something else is spoken there."""
+
+
 class _SecureConnection(_Connection, HTTPSConnection):
-    pass
+    def connect(self) -> None:
+        try:
+            super().connect()
+        except ssl.SSLError as exc:
+            if exc.reason == "WRONG_VERSION_NUMBER":
+                raise NoTLS(*exc.args) from exc
+            raise
 
 
 class _Pool(HTTPConnectionPool):

@@ -12,12 +12,14 @@ from typing import Any
 import urllib3
 
 from obsup.errors import LineError
+from obsup.store.connections import NoTLS
 
 # First match wins; the innermost truth stands before the wrapper that hides it. The last word: whether any of
 # the request may have reached the store.
 _KINDS: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str, bool], ...] = (
     (ssl.SSLCertVerificationError, "certificate", False),
     (urllib3.exceptions.ProxyError, "proxy", False),
+    (NoTLS, "no-tls", False),
     (urllib3.exceptions.NameResolutionError, "resolve", False),
     (ConnectionRefusedError, "refused", False),
     (urllib3.exceptions.ConnectTimeoutError, "connect", False),
@@ -37,6 +39,7 @@ _SENTENCES = {
     "resolve": "the host name could not be resolved",
     "refused": "nobody listens there (connection refused)",
     "connect": "no connection could be made",
+    "no-tls": "no TLS is spoken there",
     "tls": "the TLS connection broke",
     "stall": "the line stood still",
     "incomplete": "the answer broke off",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import binascii
+import html
+import re
 from collections.abc import Mapping
 from http import HTTPStatus
 
@@ -12,6 +14,10 @@ from obsup.errors import Refusal
 from obsup.store import xml
 from obsup.store.safe_text import clean, hide, printable
 from obsup.store.transport import Answer
+
+# So much of a page is read for its title, in bytes.
+PAGE_READ = 4096
+_TITLE = re.compile(r"<title>([^<]*)</title>", re.IGNORECASE)
 
 
 def read_refusal(
@@ -25,7 +31,11 @@ def read_refusal(
         resource=resource,
         status=answer.status,
         code=printable(fields.get("Code") or headers.get("x-obs-error-code") or _status_word(answer.status)),
-        message=printable(fields.get("Message") or headers.get("x-obs-error-message") or ""),
+        message=printable(
+            fields.get("Message")
+            or headers.get("x-obs-error-message")
+            or hide(_page_title(answer), answer.secrets)
+        ),
         request_id=printable(headers.get(names.request_id) or fields.get("RequestId") or ""),
         host_id=printable(headers.get(names.host_id) or fields.get("HostId") or ""),
         date=headers.get("date", ""),
@@ -50,6 +60,20 @@ def _error_fields(answer: Answer) -> dict[str, str]:
     if root.tag != "Error":
         return {}
     return {child.tag: (child.text or "").strip() for child in root if isinstance(child.tag, str)}
+
+
+def _page_title(answer: Answer) -> str:
+    """Return what a proxy's page, or its line of plain text, says beyond the status."""
+    text = answer.body[:PAGE_READ].decode("utf-8", "replace")
+    kind = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind == "text/html":
+        match = _TITLE.search(text)
+        text = " ".join(html.unescape(match[1]).split()) if match else ""
+    elif kind != "text/plain":
+        return ""
+    said = text.strip().removeprefix(str(answer.status)).strip()
+    is_news = said.replace(" ", "").lower() != _status_word(answer.status).lower()
+    return said.partition("\n")[0] if is_news else ""
 
 
 def _status_word(status: int) -> str:

@@ -42,6 +42,14 @@ VERDICTS: tuple[Verdict, ...] = (
     row(
         Action.FAIL,
         BadConfiguration,
+        "https is asked for, and another protocol is spoken there, most likely http",
+        "check --endpoint: write http:// instead of https://, or the port that speaks TLS, then run the same command "
+        "again",
+        kind="no-tls",
+    ),
+    row(
+        Action.FAIL,
+        BadConfiguration,
         "the proxy does not let us through to the store",
         "check --proxy or HTTPS_PROXY, with its user and password (NO_PROXY names hosts to reach without it), then run "
         "the same command again",
@@ -67,6 +75,22 @@ VERDICTS: tuple[Verdict, ...] = (
         "the proxy wants a user and a password",
         "write them into HTTPS_PROXY (http://USER:PASSWORD@HOST:PORT), then run the same command again",
         status="407",
+    ),
+    # What stands before the store, or is there in its place.
+    row(
+        Action.FAIL,
+        BadConfiguration,
+        "http is spoken to a port that wants https",
+        "check --endpoint: write https:// instead of http://, then run the same command again",
+        phrases=("plain http request", "http request to an https server", "plain http to an ssl"),
+    ),
+    row(
+        Action.FAIL,
+        Refused,
+        "the store, or a proxy before it, takes no request so large; smaller parts would be a new upload (--restart)",
+        "have that limit raised (nginx: client_max_body_size), then run the same command again; what is stored is not "
+        "sent again",
+        status="413",
     ),
     # What the signature is made for.
     row(

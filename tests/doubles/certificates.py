@@ -12,12 +12,15 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+_HOUR = datetime.timedelta(hours=1)
+
 
 class Authority:
     """Signs server certificates. ``bundle`` is the file that a client must trust."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._count = 0
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "the tests' authority")])
         certificate = (
@@ -28,18 +31,19 @@ class Authority:
         self.bundle = folder / "authority.pem"
         self.bundle.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
 
-    def files(self, *hosts: str) -> tuple[Path, Path]:
-        """Return the files of a certificate for *hosts* and of its key."""
+    def files(self, *hosts: str, age: datetime.timedelta = _HOUR) -> tuple[Path, Path]:
+        """Return the files of a certificate for *hosts*, good for two hours since its *age*, and of its key."""
+        self._count += 1
         key = ec.generate_private_key(ec.SECP256R1())
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a server of the tests")])
         certificate = (
-            _begun(name, self._name, key)
+            _begun(name, self._name, key, age=age)
             .add_extension(
                 x509.SubjectAlternativeName([_general_name(host) for host in hosts]), critical=False
             )
             .sign(self._key, hashes.SHA256())
         )
-        paths = self._folder / "server.pem", self._folder / "server.key"
+        paths = self._folder / f"server-{self._count}.pem", self._folder / f"server-{self._count}.key"
         paths[0].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
         paths[1].write_bytes(
             key.private_bytes(
@@ -57,16 +61,18 @@ class Authority:
         return context
 
 
-def _begun(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
-    now = datetime.datetime.now(datetime.UTC)
+def _begun(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, *, age: datetime.timedelta = _HOUR
+) -> x509.CertificateBuilder:
+    begins = datetime.datetime.now(datetime.UTC) - age
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(issuer)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(hours=1))
+        .not_valid_before(begins)
+        .not_valid_after(begins + 2 * _HOUR)
     )
 
 

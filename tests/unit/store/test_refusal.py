@@ -78,6 +78,54 @@ def test_refusal_without_a_document_has_the_status_word(body: str | bytes) -> No
     assert read(599, body).code == "Status599"
 
 
+@pytest.mark.parametrize(
+    ("status", "kind", "body", "says"),
+    [
+        (
+            400,
+            "text/html",
+            "<TITLE>400 The plain HTTP request\nwas sent</title>",
+            "The plain HTTP request was sent",
+        ),
+        (502, "text/html; charset=utf-8", "<html><head><title>502 Bad Gateway</title></head>", ""),
+        (403, "text/html", "<title>Sign in &mdash; the hotel</title>", "Sign in — the hotel"),
+        (400, "Text/Plain", "Client sent an HTTP request to an HTTPS server.\nmore", "Client sent an HTTP"),
+        (403, "text/html", "<title>" + "\x1b[31m" * 2000, ""),
+        (403, "text/html", b"<title>\xff\x1b[31mred</title>", "\ufffd [31mred"),
+        (403, "application/json", '{"title": "no"}', ""),
+        (403, "", "<title>no</title>", ""),
+    ],
+)
+def test_a_proxys_page_is_read_for_what_it_says(status: int, kind: str, body: str | bytes, says: str) -> None:
+    """Beyond the status; bounded, in one line, and with nothing that a terminal obeys."""
+    said = read(status, body, {"content-type": kind})
+    assert said.message.startswith(says) if says else said.message == ""
+    assert said.message.isprintable()
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "The plain HTTP request was sent to HTTPS port",
+        "Client sent an HTTP request to an HTTPS server.",
+        "You're speaking plain HTTP to an SSL-enabled server port.",
+    ],
+    ids=["nginx", "Go", "Apache"],
+)
+def test_http_where_https_is_wanted_is_a_matter_of_the_endpoint(message: str) -> None:
+    final = explain(refused(400, "BadRequest", message), doing="initiating bucket/key")
+    assert isinstance(final, BadConfiguration)
+    assert "https://" in final.next_step
+
+
+def test_a_limit_of_a_proxy_is_named() -> None:
+    """Nobody knows which directive it is by heart."""
+    final = explain(refused(413, "RequestEntityTooLarge"), doing="part 1 of bucket/key")
+    assert final.exit_code == 69
+    assert "client_max_body_size" in final.next_step
+    assert "not sent again" in final.next_step
+
+
 def test_refusal_of_head_is_read_from_headers() -> None:
     """OBS has two headers for it, OSS the whole document in base64."""
     said = read(404, headers={"x-obs-error-code": "NoSuchBucket", "x-obs-error-message": "None here"})
@@ -144,6 +192,7 @@ R, S, D, C, F = Action.RETRY, Action.SLOW_DOWN, Action.RESEND, Action.RENEW_KEYS
         (412, "PreconditionFailed", F, Refused),
         (403, "InArrearOrInsufficientBalance", F, Refused),
         (405, "MethodNotAllowed", F, Refused),
+        (413, "RequestEntityTooLarge", F, Refused),
         (501, "NotImplemented", F, Refused),
         (301, "PermanentRedirect", F, BadConfiguration),
         (307, "TemporaryRedirect", F, BadConfiguration),
@@ -189,6 +238,7 @@ def test_other_words_for_an_unknown_signature(code: str) -> None:
     [
         ("certificate", F, BadConfiguration),
         ("tunnel", F, BadConfiguration),
+        ("no-tls", F, BadConfiguration),
         ("garbled", Action.ASK_AGAIN, Refused),
         *(
             (kind, R, NotFinished)

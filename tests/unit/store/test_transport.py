@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -372,6 +373,27 @@ def test_certificate_of_another_host_is_refused(open_transport: Open, authority:
         send(open_transport(ca_bundle=str(authority.bundle)), wire.endpoint)
     assert caught.value.kind == "certificate"
     assert wire.received == []
+
+
+@pytest.mark.parametrize("speaks", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"SSH-2.0-OpenSSH_9.2\r\n"])
+def test_a_port_that_speaks_no_tls_is_told_from_a_line_that_broke(
+    open_transport: Open, speaks: bytes
+) -> None:
+    """Patience does not teach it."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def speak() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(speaks)
+
+        thread = threading.Thread(target=speak)
+        thread.start()
+        with pytest.raises(LineError) as caught:
+            send(open_transport(), f"https://127.0.0.1:{server.getsockname()[1]}")
+        thread.join()
+    assert (caught.value.kind, caught.value.sent) == ("no-tls", False)
 
 
 def test_authority_of_ones_own_is_trusted(open_transport: Open, authority: Authority) -> None:

@@ -1,0 +1,157 @@
+"""Debian's nginx in front of a store: on 127.0.0.1 and a free port, with prefix, logs and process of its own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+# In Debian it is not on everybody's PATH.
+NGINX = shutil.which("nginx") or "/usr/sbin/nginx"
+_DEFAULTS = {"client_max_body_size": "0", "proxy_request_buffering": "off"}
+_HEAD = """
+worker_processes 1;
+worker_shutdown_timeout 20s;
+error_log error.log info;
+pid nginx.pid;
+events {{ worker_connections 256; }}
+http {{
+    log_format told '$request_method $arg_partNumber $status $connection $connection_requests';
+    access_log access.log told;
+    client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi;
+    uwsgi_temp_path uwsgi; scgi_temp_path scgi;
+    {http}
+    upstream store {{ server {store}; keepalive 16; }}
+    server {{
+        listen 127.0.0.1:{port}{tls};
+        location / {{
+            proxy_pass http://store;
+            proxy_http_version 1.1;
+            proxy_set_header Host $http_host;
+            proxy_set_header Connection "";
+            {location}
+        }}
+    }}
+}}
+"""
+
+
+@dataclass(frozen=True)
+class Told:
+    """One line of the access log: what was asked and answered, and which request of which connection it was."""
+
+    method: str
+    part_number: int | None
+    status: int
+    connection: int
+    nth: int
+
+
+class Nginx:
+    """Runs nginx in *folder* in front of the store at *store* (HOST:PORT). *tls*: the files of certificate and key.
+
+    *settings* are directives of the location; *http* is text for the http block.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        store: str,
+        *,
+        tls: tuple[Path, Path] | None = None,
+        settings: Mapping[str, str] | None = None,
+        http: str = "",
+    ) -> None:
+        self.folder = folder
+        self.store = store
+        self.tls = tls
+        self.settings = dict(settings or {})
+        self.http = http
+        self.port = _free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def endpoint(self) -> str:
+        """Where obsup is to go."""
+        return f"{'http' if self.tls is None else 'https'}://127.0.0.1:{self.port}"
+
+    def __enter__(self) -> Self:
+        self.folder.mkdir()
+        self._configure()
+        self._process = subprocess.Popen(
+            [*self._command, "-g", "daemon off;"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        while not self._listens():
+            assert self._process.poll() is None, (self.folder / "error.log").read_text()
+            time.sleep(0.02)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self._process is not None
+        self._process.terminate()
+        self._process.wait(30)
+
+    @property
+    def _command(self) -> list[str]:
+        return [NGINX, "-p", f"{self.folder}/", "-c", "nginx.conf", "-e", "error.log"]
+
+    def _configure(self) -> None:
+        tls = ""
+        if self.tls is not None:
+            tls = f" ssl; ssl_certificate {self.tls[0]}; ssl_certificate_key {self.tls[1]}"
+        text = _HEAD.format(
+            http=self.http,
+            store=self.store,
+            port=self.port,
+            tls=tls,
+            location=" ".join(f"{name} {value};" for name, value in (_DEFAULTS | self.settings).items()),
+        )
+        # Root's workers would be nobody, who may not write where the tests are.
+        (self.folder / "nginx.conf").write_text(("user root;" if os.geteuid() == 0 else "") + text)
+
+    def _listens(self) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def reload(self, **changes: object) -> None:
+        """Take over new *changes* of the attributes as ``nginx -s reload`` does; return once a new worker serves."""
+        for name, value in changes.items():
+            setattr(self, name, value)
+        self._configure()
+        before = set(self.workers())
+        subprocess.run([*self._command, "-s", "reload"], check=True, capture_output=True)
+        while not set(self.workers()) - before:
+            time.sleep(0.02)
+
+    def kill_workers(self) -> None:
+        """Kill the workers with SIGKILL; nginx begins new ones."""
+        for pid in self.workers():
+            os.kill(pid, signal.SIGKILL)
+
+    def workers(self) -> list[int]:
+        """Return the process ids of the workers."""
+        assert self._process is not None
+        path = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")
+        return [int(pid) for pid in path.read_text().split()]
+
+    def told(self) -> list[Told]:
+        """Return the access log."""
+        lines = (line.split() for line in (self.folder / "access.log").read_text().splitlines())
+        return [
+            Told(method, None if part == "-" else int(part), int(status), int(connection), int(nth))
+            for method, part, status, connection, nth in lines
+        ]
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
