@@ -17,6 +17,8 @@ BLOCK = 1 * MIB
 # A body that is no larger goes out with its head, in one piece.
 ONE_PIECE = 64 * KIB
 _MOST_HEADERS, _LONGEST_LINE = 200, 64 * KIB
+# An answer and the interim ones before it.
+_MOST_HEADS = 100
 
 
 class Heard(WholeAnswer):
@@ -29,10 +31,13 @@ class Heard(WholeAnswer):
 
     def begin(self) -> None:
         """Read the head. Raises HTTPException where it is none, or breaks off."""
-        status = 100
-        while 100 <= status < 200 and status != 101:
+        for _ in range(_MOST_HEADS):
             version, status, self.reason = self._read_status()  # type: ignore[attr-defined]
             self.fields = _read_head(self.fp)
+            if not 100 <= status < 200 or status == 101:
+                break
+        else:
+            raise UnknownProtocol("interim answers without end")
         if not version.startswith("HTTP/1."):
             raise UnknownProtocol(version)
         self.version = 10 if version == "HTTP/1.0" else 11
@@ -41,7 +46,8 @@ class Heard(WholeAnswer):
         self.chunked = self.fields.get("transfer-encoding", "").lower() == "chunked"
         self.chunk_left = None
         length = self.fields.get("content-length", "")
-        self.length = int(length) if length.isascii() and length.isdigit() and not self.chunked else None
+        is_told = length.isascii() and length.isdigit() and len(length) < 20 and not self.chunked
+        self.length = int(length) if is_told else None
         if status in (204, 304) or self._method == "HEAD":  # type: ignore[attr-defined]
             self.length = 0
         ends_with_the_line = not self.chunked and self.length is None
