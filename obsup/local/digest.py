@@ -27,6 +27,11 @@ class PartDigest:
             self._crc64 = crc64.xz(block, self._crc64)
 
     @property
+    def is_idle(self) -> bool:
+        """Whether nothing was asked for, so that no byte need be looked at."""
+        return self._md5 is None and self._crc64 is None
+
+    @property
     def md5(self) -> str | None:
         """The MD5 so far, lower-case hex."""
         return self._md5.hexdigest() if self._md5 is not None else None

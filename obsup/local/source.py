@@ -129,6 +129,7 @@ def check_unchanged(path: Path, before: SourceStat) -> None:
 class PartBody:
     """A window on a file, read once in large blocks, each hashed before it is handed out.
 
+    ``is_unseen``: nobody looks at the bytes, so that they need not come here at all; see ``send_to``.
     *on_sent* hears the bytes handed out so far. *gate* is called with the size of each block before it is
     read, and returns how much of it may go now: it may wait (a rate limit) or raise (a stop). Raises LocalFailure
     where the disk fails, and SourceChanged where the file ends inside the window.
@@ -147,8 +148,11 @@ class PartBody:
         self.sent = 0
         self._path = path
         self.digest = digest or PartDigest()
+        self.is_unseen = self.digest.is_idle
         self._on_sent = on_sent
         self._gate = gate
+        self._granted = 0
+        self._offset = part.offset
         try:
             self._file = path.open("rb", buffering=0)
             self._file.seek(part.offset)
@@ -171,18 +175,47 @@ class PartBody:
             count = self._file.readinto(self._buffer[:wanted]) or 0
         except OSError as exc:
             raise _read_failed(self._path, exc) from exc
+        block = self._buffer[:count]
+        self.digest.update(block)
+        self._hand_out(count)
+        return block
+
+    def send_to(self, descriptor: int) -> int:
+        """Have the kernel send the next bytes to the socket *descriptor*; return how many.
+
+        For a window with ``is_unseen``, which is false from where the kernel cannot: then 0 bytes are sent, and
+        ``read`` goes on. Raises as ``read`` does, and what the socket raises.
+        """
+        if not self._granted:
+            wanted = min(BLOCK, self.size - self.sent)
+            self._granted = wanted if self._gate is None else self._gate(wanted)
+        position = self._offset + self.sent
+        try:
+            count = os.sendfile(descriptor, self._file.fileno(), position, self._granted)
+        except (BlockingIOError, ConnectionError):
+            raise
+        except OSError as exc:
+            if exc.errno in (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP):
+                self.is_unseen = False
+                self._file.seek(position)
+                return 0
+            if exc.errno in (errno.EIO, errno.ESTALE):
+                raise _read_failed(self._path, exc) from exc
+            raise
+        self._granted -= count
+        self._hand_out(count)
+        return count
+
+    def _hand_out(self, count: int) -> None:
         if count == 0:
             raise SourceChanged(
                 f"{quoted(self._path)} became shorter during the upload",
                 f"it ends {self.size - self.sent} bytes before the end of this part",
                 "run with --restart to send the file as it is now",
             )
-        block = self._buffer[:count]
-        self.digest.update(block)
         self.sent += count
         if self._on_sent is not None:
             self._on_sent(self.sent)
-        return block
 
     def close(self) -> None:
         """Close the descriptor. Nobody reads the last block any more."""

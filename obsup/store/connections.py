@@ -124,6 +124,18 @@ class _Connection(HTTPConnection):
             self.is_cut = True
             raise
 
+    def send_unseen(self, body: Any) -> None:
+        """Have the kernel send what it can of *body*, from its file: all of it, or nothing under TLS."""
+        if type(self.sock) is not socket.socket:
+            return
+        try:
+            while body.is_unseen and body.sent < body.size:
+                send = partial(_send_plain, self.sock, partial(body.send_to, self.sock.fileno()))
+                _step(self.sock, self.stall_timeout_s, send)
+        except OSError:
+            self.is_cut = True
+            raise
+
 
 class NoTLS(ssl.SSLError):
     """The very first bytes that came were none of TLS: something else is spoken there."""
@@ -180,30 +192,38 @@ def _send_in_steps(sock: Any, data: Any, stall_timeout_s: float) -> None:
     ``sendall`` would hold its timeout against the whole block, and cut a slow line that moves. So would the wait for
     room: a socket has none to give until a third of its buffer is free, which on a slow line takes minutes.
     """
-    send = _send_plain if type(sock) is socket.socket else _send_secure
     with memoryview(data) as whole:
         view = whole.cast("B")
-        if send is _send_plain:
-            _listen(sock)
         while view:
-            try:
-                view = view[_unless_still(sock, stall_timeout_s, partial(send, sock, view)) :]
-            except TimeoutError as exc:
-                if wait_for_read(sock, timeout=0):
-                    raise AnsweredEarly from exc
-                raise
-            except (ConnectionResetError, BrokenPipeError, ssl.SSLEOFError) as exc:
-                # What the store said before it hung up is still to be read.
-                raise AnsweredEarly from exc
+            if type(sock) is socket.socket:
+                # Not sock.send(): it asks for room before each call, and each time lets go of the interpreter.
+                send = partial(_send_plain, sock, partial(os.write, sock.fileno(), view))
+            else:
+                send = partial(_send_secure, sock, view)
+            view = view[_step(sock, stall_timeout_s, send) :]
 
 
-def _send_plain(sock: socket.socket, view: memoryview, wait_s: float) -> int:
-    """Send what there is room for; wait only where there is none."""
+def _step(sock: Any, stall_timeout_s: float, send: Callable[[float], int]) -> int:
+    """Return how many bytes *send* sent. Raises as _send_in_steps does."""
     try:
-        # Not sock.send(): it asks for room before each call, and each time lets go of the interpreter.
-        return os.write(sock.fileno(), view)
+        return _unless_still(sock, stall_timeout_s, send)
+    except TimeoutError as exc:
+        if wait_for_read(sock, timeout=0):
+            raise AnsweredEarly from exc
+        raise
+    except (ConnectionResetError, BrokenPipeError, ssl.SSLEOFError) as exc:
+        # What the store said before it hung up is still to be read.
+        raise AnsweredEarly from exc
+
+
+def _send_plain(sock: socket.socket, send: Callable[[], int], wait_s: float) -> int:
+    """Send what there is room for. Where there is none, wait for it and send nothing yet."""
+    _listen(sock)
+    try:
+        return send()
     except BlockingIOError:
-        _wait_for_room(sock, wait_s)
+        if not wait_for_socket(sock, read=True, write=True, timeout=wait_s):
+            raise TimeoutError from None
         return 0
 
 
@@ -231,13 +251,6 @@ def _unless_still(sock: Any, stall_timeout_s: float, act: Callable[[float], int]
             looks = looks - 1 if left == before else LOOKS - 1
             if not looks:
                 raise
-
-
-def _wait_for_room(sock: socket.socket, wait_s: float) -> None:
-    """Wait until some bytes can be sent. Raises TimeoutError, and AnsweredEarly where the store speaks instead."""
-    if not wait_for_socket(sock, read=True, write=True, timeout=wait_s):
-        raise TimeoutError
-    _listen(sock)
 
 
 def _listen(sock: socket.socket) -> None:

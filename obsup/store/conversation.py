@@ -112,6 +112,8 @@ def _send_in_blocks(connection: Any, body: Any) -> None:
     if isinstance(body, bytes):
         connection.send(body)
         return
+    if getattr(body, "is_unseen", False):
+        connection.send_unseen(body)
     while block := body.read(BLOCK):
         connection.send(block)
 

@@ -6,6 +6,7 @@ import base64
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -130,11 +131,37 @@ def test_bucket_under_localhost_is_here_and_keeps_its_name(open_transport: Open)
         assert wire.connections == 1
 
 
-def test_refusal_in_the_middle_of_a_body_is_read(open_transport: Open) -> None:
+@pytest.fixture(params=["seen", "unseen"])
+def large(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Body]:
+    """A body that no socket takes at once: out of memory, or sent by the kernel."""
+    if request.param == "seen":
+        yield BytesBody(bytes(32 * MIB))
+        return
+    with (tmp_path / "large").open("wb") as file:
+        file.truncate(32 * MIB)
+    with closing(PartBody(tmp_path / "large", Part(1, 0, 32 * MIB))) as body:
+        yield body
+
+
+def test_refusal_in_the_middle_of_a_body_is_read(open_transport: Open, large: Body) -> None:
     """The store says 403 after the head and closes its socket with most of the body unread."""
     with Wire(lambda _: answer(403, "<Error/>", early=True, close=True)) as wire:
-        got = send(open_transport(), wire.endpoint, "PUT", body=BytesBody(bytes(32 * MIB)))
+        got = send(open_transport(), wire.endpoint, "PUT", body=large)
     assert (got.status, got.body) == (403, b"<Error/>")
+
+
+def test_unseen_bytes_arrive_with_and_without_tls(
+    open_transport: Open, tmp_path: Path, authority: Authority
+) -> None:
+    """Under TLS they must be seen to be encrypted."""
+    content = bytes(range(256)) * 20_000
+    (tmp_path / "source").write_bytes(content)
+    for tls in (None, authority.context("127.0.0.1")):
+        body = PartBody(tmp_path / "source", Part(1, 5, len(content) - 7))
+        with Wire(ok, tls=tls) as wire:
+            send(open_transport(ca_bundle=str(authority.bundle)), wire.endpoint, "PUT", body=body)
+        assert wire.last.body == content[5:-2]
+        body.close()
 
 
 def test_refusal_over_tls_in_the_middle_of_a_body_is_read(open_transport: Open, authority: Authority) -> None:
@@ -146,7 +173,7 @@ def test_refusal_over_tls_in_the_middle_of_a_body_is_read(open_transport: Open, 
     assert (got.status, got.body) == (403, b"<Error/>")
 
 
-def test_connection_with_half_a_request_on_it_carries_no_other(open_transport: Open) -> None:
+def test_connection_with_half_a_request_on_it_carries_no_other(open_transport: Open, large: Body) -> None:
     """The store answers early and keeps the connection: the rest of the body would pass for the next request.
 
     The answer is heard while the socket is full, and not when patience with it is at an end.
@@ -154,7 +181,7 @@ def test_connection_with_half_a_request_on_it_carries_no_other(open_transport: O
     replies = iter([answer(503, early=True), answer(200)])
     with Wire(lambda _: next(replies)) as wire:
         transport = open_transport(stall_timeout_s=600)
-        assert send(transport, wire.endpoint, "PUT", body=BytesBody(bytes(32 * MIB))).status == 503
+        assert send(transport, wire.endpoint, "PUT", body=large).status == 503
         assert send(transport, wire.endpoint).status == 200
         assert [one.connection for one in wire.received if one.method == "GET"] == [2]
 
