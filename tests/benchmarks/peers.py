@@ -108,7 +108,7 @@ def _aws(home: Path, job: Job) -> Call:
 
 
 def _s5cmd(home: Path, job: Job) -> Call:
-    command = [str(_program(home, "s5cmd")), "--endpoint-url", job.endpoint]
+    command = [str(program(home, "s5cmd")), "--endpoint-url", job.endpoint]
     command += ["--no-verify-ssl"] if job.ca else []
     command += ["cp", "-p", str(job.part_size >> 20), "-c", str(job.jobs), job.file, "s3://bucket/key"]
     return Call(command, {**_AWS_KEYS, "AWS_REGION": "us-east-1"})
@@ -128,7 +128,7 @@ def _rclone(home: Path, job: Job) -> Call:
     }
     words = [f"--s3-{name}={value}" for name, value in options.items()]
     words += ["--s3-no-check-bucket", "--config", os.devnull, *(["--ca-cert", job.ca] if job.ca else [])]
-    return Call([str(_program(home, "rclone")), "copyto", job.file, ":s3:bucket/key", *words])
+    return Call([str(program(home, "rclone")), "copyto", job.file, ":s3:bucket/key", *words])
 
 
 def _s3cmd(home: Path, job: Job) -> Call:
@@ -147,7 +147,7 @@ def _s3cmd(home: Path, job: Job) -> Call:
 _AWS_KEYS = {"AWS_ACCESS_KEY_ID": "access", "AWS_SECRET_ACCESS_KEY": "secret"}
 
 
-def _program(home: Path, name: str) -> Path:
+def program(home: Path, name: str) -> Path:
     """Return the program itself where the package has it behind a script of Python."""
     found = [one for one in _files(home / "lib", name) if one.read_bytes()[:4] == b"\x7fELF"]
     return found[0] if found else home / "bin" / name

@@ -65,9 +65,16 @@ def _make_certificate(folder: Path) -> Path | None:
 
 
 @contextmanager
-def serve(sinks: Sinks, digests: Path, *, https: bool = False, rate: float = 0) -> Iterator[Running]:
-    """Run a sink while inside; *rate* is bytes a second of each connection, 0 for no limit."""
-    words = [*sinks.command, "--digests", str(digests), "--rate", str(rate)]
+def serve(
+    sinks: Sinks, digests: Path | None, *, kept: Path | None = None, https: bool = False, rate: float = 0
+) -> Iterator[Running]:
+    """Run a sink while inside; *rate* is bytes a second of each connection, 0 for no limit.
+
+    It answers with *digests*, or with those of what arrives, and writes a line for each object to *kept*.
+    """
+    words = [*sinks.command, "--rate", str(rate)]
+    words += ["--digests", str(digests)] if digests is not None else []
+    words += ["--kept", str(kept)] if kept is not None else []
     if https:
         words += ["--cert", str(sinks.certificate), "--key", str(sinks.certificate)]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
