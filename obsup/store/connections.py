@@ -10,11 +10,12 @@ import os
 import socket
 import ssl
 import termios
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from email.errors import FirstHeaderLineIsContinuationDefect, MissingHeaderBodySeparatorDefect
 from functools import partial
 from http.client import HTTPResponse, IncompleteRead
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
@@ -33,6 +34,10 @@ class AnsweredEarly(BrokenPipeError):
 
     def __init__(self) -> None:
         super().__init__(errno.EPIPE, "the store answered before it had the whole body")
+
+
+# What a secure connection said while a request was being sent: TLS gives it out once.
+_heard: MutableMapping[Any, bytes] = WeakKeyDictionary()
 
 
 class _Lines:
@@ -62,6 +67,13 @@ class _Incoming(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
+        if word := _heard.pop(self._sock, b""):
+            count = min(len(word), len(buffer))
+            buffer[:count] = word[:count]
+            if word[count:]:
+                _heard[self._sock] = word[count:]
+            return count
+
         def receive(wait_s: float) -> int:
             _set_timeout(self._sock, wait_s)
             return int(self._sock.recv_into(buffer))
@@ -192,6 +204,8 @@ def _send_in_steps(sock: Any, data: Any, stall_timeout_s: float) -> None:
     ``sendall`` would hold its timeout against the whole block, and cut a slow line that moves. So would the wait for
     room: a socket has none to give until a third of its buffer is free, which on a slow line takes minutes.
     """
+    if type(sock) is ssl.SSLSocket:
+        _listen_secure(sock)
     with memoryview(data) as whole:
         view = whole.cast("B")
         while view:
@@ -199,7 +213,7 @@ def _send_in_steps(sock: Any, data: Any, stall_timeout_s: float) -> None:
                 # Not sock.send(): it asks for room before each call, and each time lets go of the interpreter.
                 send = partial(_send_plain, sock, partial(os.write, sock.fileno(), view))
             else:
-                send = partial(_send_secure, sock, view)
+                send = partial(_send_secure if type(sock) is ssl.SSLSocket else _send_wrapped, sock, view)
             view = view[_step(sock, stall_timeout_s, send) :]
 
 
@@ -227,7 +241,21 @@ def _send_plain(sock: socket.socket, send: Callable[[], int], wait_s: float) -> 
         return 0
 
 
-def _send_secure(sock: Any, view: memoryview, wait_s: float) -> int:
+def _send_secure(sock: ssl.SSLSocket, view: memoryview, wait_s: float) -> int:
+    """Send one record, or what was left of it; wait only where there is no room."""
+    _set_timeout(sock, 0)
+    try:
+        return sock.send(view)
+    except (ssl.SSLWantWriteError, ssl.SSLWantReadError) as exc:
+        is_full = isinstance(exc, ssl.SSLWantWriteError)
+        if not wait_for_socket(sock, read=True, write=is_full, timeout=wait_s):
+            raise TimeoutError from None
+        _listen_secure(sock)
+        return 0
+
+
+def _send_wrapped(sock: Any, view: memoryview, wait_s: float) -> int:
+    """Send on urllib3's TLS within TLS, as a proxy that is itself spoken to over TLS needs it."""
     _set_timeout(sock, wait_s)
     return int(sock.send(view))
 
@@ -254,13 +282,34 @@ def _unless_still(sock: Any, stall_timeout_s: float, act: Callable[[float], int]
 
 
 def _listen(sock: socket.socket) -> None:
-    """Raise AnsweredEarly where the store speaks. Under TLS nobody can tell: what comes may be a session ticket."""
+    """Raise AnsweredEarly where the store speaks."""
     if not wait_for_read(sock, timeout=0):
         return
     try:
         word = sock.recv(16, socket.MSG_PEEK)
     except OSError as exc:
         raise AnsweredEarly from exc
+    if not word.startswith(_INFORMATIONAL):
+        raise AnsweredEarly
+
+
+def _listen_secure(sock: ssl.SSLSocket) -> None:
+    """Raise AnsweredEarly where the store speaks; what comes may as well be a session ticket, which is no word.
+
+    What was heard is kept for the reader of the answer.
+    """
+    if not (sock.pending() or wait_for_read(sock, timeout=0)):
+        return
+    _set_timeout(sock, 0)
+    try:
+        word = sock.recv(16)
+    except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+        return
+    except OSError as exc:
+        raise AnsweredEarly from exc
+    word = _heard.pop(sock, b"") + word
+    if word:
+        _heard[sock] = word
     if not word.startswith(_INFORMATIONAL):
         raise AnsweredEarly
 

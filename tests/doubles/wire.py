@@ -47,7 +47,7 @@ class Received:
 class Reply:
     """What to answer: *pieces* with a pause before each; *early* before, and instead of, the body; then hang up or not.
 
-    *interim* goes out as soon as the head is read.
+    *interim* goes out as soon as the head is read. *drains*: what comes after an early answer is taken in and counted.
     """
 
     pieces: Iterable[bytes]
@@ -56,6 +56,7 @@ class Reply:
     early: bool = False
     close: bool = False
     reset: bool = False
+    drains: bool = False
 
 
 def answer(
@@ -88,6 +89,7 @@ class Wire:
     tunnel_tls: ssl.SSLContext | None = None
     received: list[Received] = field(default_factory=list)
     connections: int = 0
+    drained: int = 0
 
     def __post_init__(self) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -145,6 +147,8 @@ class Wire:
     def _serve(self, connection: socket.socket, number: int) -> None:
         self._open.append(connection)
         try:
+            # Else what is still held back would be lost with a socket that is closed before all is read.
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if self.tls is not None:
                 connection = self._secure(connection, self.tls)
             while self._one(connection, number):
@@ -182,7 +186,10 @@ class Wire:
         _send(connection, reply)
         if reply.reset:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-        if reply.early and not (reply.close or reply.reset):
+        if reply.drains:
+            while block := stream.read(BLOCK):
+                self.drained += len(block)
+        elif reply.early and not (reply.close or reply.reset):
             self._stopping.wait()  # and reads nothing more
         return not (reply.early or reply.close or reply.reset)
 

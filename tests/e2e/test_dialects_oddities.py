@@ -9,9 +9,11 @@ import pytest
 
 from obsup import Credentials, Result, upload_file
 from obsup.api import Connecting
-from obsup.errors import Refused, UploadGone
-from obsup.events import Event, Retried
+from obsup.errors import Denied, Refused, UploadGone
+from obsup.events import Event, Requested, Retried
 from obsup.sandbox import Sandbox
+from obsup.store.transport import LineSettings
+from tests.doubles.certificates import Authority
 
 MakeFile = Callable[..., Path]
 
@@ -65,6 +67,34 @@ def test_connection_closed_with_a_403_in_the_middle_of_a_body(store: Sandbox, ma
     store.add_fault("error=403:AccessDenied,op=part,part=2,early=1")
     upload(store, make_file(300_000), seen)
     assert [one.reason for one in seen if isinstance(one, Retried) and "403 AccessDenied" in one.reason]
+
+
+def test_connection_closed_with_a_403_in_the_middle_of_a_body_over_tls(
+    make_file: MakeFile, tmp_path: Path
+) -> None:
+    """In each of sixteen parts the refusal is what is heard, and not a connection that was reset."""
+    authority = Authority(tmp_path)
+    seen: list[Event] = []
+    with Sandbox(tls=authority.files("127.0.0.1")) as store:
+        store.add_fault("error=403:AccessDenied,op=part,early=1,times=always")
+        for _ in range(16):
+            with pytest.raises(Denied):
+                upload_file(
+                    make_file(8 * 2**20),
+                    "bucket/key",
+                    connecting=Connecting(
+                        endpoint=store.endpoint,
+                        provider="obs",
+                        backoff_s=0.001,
+                        line=LineSettings(ca_bundle=str(authority.bundle)),
+                    ),
+                    credentials=Credentials(store.access_key, store.secret_key),
+                    parts=1,
+                    observer=seen.append,
+                )
+    tried = [one for one in seen if isinstance(one, Requested) and one.operation == "UploadPart"]
+    assert {(one.status, one.failure) for one in tried} == {(403, "")}
+    assert len(tried) == 32
 
 
 def test_idle_connections_that_are_closed_cost_nothing(store: Sandbox, make_file: MakeFile) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ from obsup.model import Part
 from obsup.store.transport import ANSWER_LIMIT, Answer, Body, LineSettings, Transport
 from tests.doubles.certificates import Authority
 from tests.doubles.opening import BytesBody
-from tests.doubles.wire import Received, Reply, Wire, answer
+from tests.doubles.wire import Received, Reply, Wire, answer, error
 
 MIB = 1024 * 1024
 Open = Callable[..., Transport]
@@ -165,12 +167,48 @@ def test_unseen_bytes_arrive_with_and_without_tls(
 
 
 def test_refusal_over_tls_in_the_middle_of_a_body_is_read(open_transport: Open, authority: Authority) -> None:
-    """TLS hides what has come until it is asked for: it is asked for when nothing more can be sent."""
+    """TLS hides what has come until it is asked for: it is asked for while the socket is full."""
     tls = authority.context("127.0.0.1")
     with Wire(lambda _: answer(403, "<Error/>", early=True), tls=tls) as wire:
-        transport = open_transport(ca_bundle=str(authority.bundle), stall_timeout_s=0.3)
+        transport = open_transport(ca_bundle=str(authority.bundle), stall_timeout_s=600)
         got = send(transport, wire.endpoint, "PUT", body=BytesBody(bytes(32 * MIB)))
     assert (got.status, got.body) == (403, b"<Error/>")
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@pytest.mark.parametrize("closes", [True, False])
+def test_refusal_over_tls_is_heard_while_the_body_still_flows(
+    open_transport: Open, authority: Authority, version: ssl.TLSVersion, closes: bool
+) -> None:
+    """By a store that hangs up, and by one that takes the rest in: never "connection reset", never the whole body."""
+    tls = authority.context("127.0.0.1")
+    tls.maximum_version = version
+    told = error(403, "AccessDenied", Message="not you")
+    with Wire(lambda _: replace(told, early=True, close=closes, drains=not closes), tls=tls) as wire:
+        transport = open_transport(ca_bundle=str(authority.bundle))
+        for _ in range(5):
+            got = send(transport, wire.endpoint, "PUT", body=BytesBody(bytes(64 * MIB)))
+            assert (got.status, b"not you" in got.body) == (403, True)
+        assert wire.connections == 5
+    assert wire.drained < 5 * 32 * MIB
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_what_is_no_answer_over_tls_stops_no_body(
+    open_transport: Open, authority: Authority, version: ssl.TLSVersion
+) -> None:
+    """Session tickets, which TLS 1.3 sends when it likes, and ``100 Continue``."""
+    tls = authority.context("127.0.0.1")
+    tls.maximum_version = version
+    content = bytes(range(256)) * (32 * 4096)
+    interim = b"HTTP/1.1 100 Continue\r\n\r\n"
+    with Wire(lambda _: answer(200, "fine", interim=interim), tls=tls) as wire:
+        transport = open_transport(ca_bundle=str(authority.bundle))
+        for _ in range(3):
+            got = send(transport, wire.endpoint, "PUT", body=BytesBody(content))
+            assert (got.status, got.body) == (200, b"fine")
+        assert [one.body == content for one in wire.received] == [True] * 3
+        assert wire.connections == 1
 
 
 def test_connection_with_half_a_request_on_it_carries_no_other(open_transport: Open, large: Body) -> None:
