@@ -17,6 +17,8 @@ from obsup import events
 from obsup.cli.display import Talk, short_reason
 from obsup.cli.gauge import Gauge, Meter, PartInFlight, Reading
 from obsup.cli.screen import Screen
+from obsup.engine.stop import StopSignal
+from obsup.errors import Interrupted
 from obsup.quoting import quoted
 from obsup.units import format_size
 
@@ -50,6 +52,7 @@ class Bar:
         quiet: bool = False,
         verbose: bool = False,
         gauge: Meter | None = None,
+        stop: StopSignal | None = None,
         console: Console | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -61,6 +64,7 @@ class Bar:
         self._name = quoted(name)
         self._clock = clock
         self._gauge = gauge or Gauge()
+        self._stop = stop
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._draw_on, name="bar", daemon=True)
 
@@ -89,6 +93,8 @@ class Bar:
         reading = self._gauge.read(self._clock())
         marks = LINES if self._console.encoding.lower().startswith("utf") else ASCII
         shown = [_whole_line(self._name, reading, columns - 1, marks)]
+        if self._stop is not None and self._stop.reason is not None:
+            shown.append(_end_line(self._stop, columns - 1))
         return shown + _part_lines(reading, columns - 1, rows, marks)
 
     def finished(self, text: str) -> None:
@@ -204,6 +210,14 @@ def _bar(reading: Reading, width: int, marks: Marks) -> Text:
     text = Text(marks.resumed * resumed, "cyan")
     text.append(marks.done * (done - resumed), "green")
     return text.append(marks.left * (width - done), "bright_black")
+
+
+def _end_line(stop: StopSignal, width: int) -> Text:
+    """Return the line that answers a Ctrl-C, or a deadline: how long what is under way may take to end."""
+    again = "; Ctrl-C again: now" if isinstance(stop.reason, Interrupted) else ""
+    text = Text(f"  ending in {stop.cut_in_s or 0.0:.0f} s{again}", "yellow")
+    text.truncate(width, overflow="ellipsis")
+    return text
 
 
 def _part_lines(reading: Reading, width: int, rows: int, marks: Marks) -> list[Text]:

@@ -50,7 +50,7 @@ def run_batch(sources: Sequence[str], target: str, values: dict[str, Any]) -> in
         place, settings = settle_prefix(target, connecting_from(values))
         failed = FailedList(values["failed_list"], _separator(values)) if values["failed_list"] else None
         reported = BatchReport(place, as_json=values["as_json"], failed=failed, resume=resume)
-        with open_display(values, str(place), BatchGauge()) as display, stopping_on_signals(stop):
+        with open_display(values, str(place), BatchGauge(), stop=stop) as display, stopping_on_signals(stop):
             batch = Batch(
                 connect(settings, observe=display.observe, sleep=stop.sleep),
                 _order_from(sources, place, values),

@@ -17,6 +17,7 @@ from obsup import events
 from obsup.cli.gauge import Gauge, Meter
 from obsup.cli.report import say
 from obsup.engine.order import Result
+from obsup.engine.stop import StopSignal
 from obsup.errors import ObsupError
 from obsup.local.request_log import LogFile, RequestLines
 from obsup.quoting import quoted
@@ -261,18 +262,21 @@ class Logged:
 
 
 @contextmanager
-def open_display(values: dict[str, Any], name: str, gauge: Meter | None = None) -> Iterator[Display]:
+def open_display(
+    values: dict[str, Any], name: str, gauge: Meter | None = None, *, stop: StopSignal | None = None
+) -> Iterator[Display]:
     """Show, and log, a transfer of *name* as the options of the command ask, and leave a clean terminal.
 
-    *gauge* reads it: that of one file unless given. Raises BadConfiguration where the log cannot be written.
+    *gauge* reads it: that of one file unless given; *stop* tells that it is to end. Raises BadConfiguration where the
+    log cannot be written.
     """
     path: Path | None = values["log_file"]
     if path is None:
-        with _open_shown(values, name, gauge) as shown:
+        with _open_shown(values, name, gauge, stop) as shown:
             yield shown
         return
     log = LogFile(path, tell=lambda text: shown.observe(events.Noted(text)))
-    with closing(log), _open_shown(values, name, gauge) as shown:
+    with closing(log), _open_shown(values, name, gauge, stop) as shown:
         try:
             yield Logged(shown, log)
         except ObsupError as exc:
@@ -281,13 +285,15 @@ def open_display(values: dict[str, Any], name: str, gauge: Meter | None = None) 
 
 
 @contextmanager
-def _open_shown(values: dict[str, Any], name: str, gauge: Meter | None) -> Iterator[Display]:
+def _open_shown(
+    values: dict[str, Any], name: str, gauge: Meter | None, stop: StopSignal | None
+) -> Iterator[Display]:
     mode = choose(values["progress"], quiet=values["quiet"], stderr=sys.stderr, environ=os.environ)
     talk = Talk(quiet=values["quiet"], verbose=values["verbose"])
     if mode == "bar":
         from obsup.cli.bar import Bar
 
-        with Bar(name, quiet=values["quiet"], verbose=values["verbose"], gauge=gauge) as bar:
+        with Bar(name, quiet=values["quiet"], verbose=values["verbose"], gauge=gauge, stop=stop) as bar:
             yield bar
     elif mode == "json" and gauge is not None:
         with JsonReadings(talk, gauge) as readings:

@@ -170,7 +170,7 @@ def carry_out(
     limit = RateLimit(values["limit_rate"], check=stop.cut) if values["limit_rate"] else None
     tally: Tally | None = None
     try:
-        with open_display(values, name) as display, stopping_on_signals(stop, hear):
+        with open_display(values, name, stop=stop) as display, stopping_on_signals(stop, hear):
             tally = Tally(display.progress, display.observe)
             result = work(Running(tally, stop, limit))
     except Busy as exc:

@@ -126,6 +126,25 @@ def test_ctrl_c_leaves_the_three_lines_and_a_clean_terminal(
     assert not shown.screen.cursor.hidden
 
 
+@pytest.mark.parametrize(
+    ("columns", "line"),
+    [(80, r"  ending in [345] s; Ctrl-C again: now"), (30, r"  ending in [345] s; Ctrl-C ag\w*…")],
+)
+def test_ctrl_c_is_answered_while_parts_under_way_end(
+    sandbox: Sandbox, shell: Shell, make_file: MakeFile, columns: int, line: str
+) -> None:
+    """Nobody wonders whether it was heard; the second one ends at once."""
+    make_file(SIZE)
+    hold_from(sandbox, 3)
+    with terminal(shell, "-j", "2", columns=columns) as shown:
+        shown.wait_for(lambda: shown.shows("part     3"))
+        shown.type("\x03")
+        shown.wait_for(lambda: any(re.fullmatch(line, one) for one in shown.lines()))
+        shown.type("\x03")
+        assert shown.finish() == 130
+    assert not shown.screen.cursor.hidden
+
+
 def test_a_job_in_the_background_does_not_scribble(shell: Shell, make_file: MakeFile) -> None:
     """Only the foreground draws; the line at the end is said, as any program would say it."""
     make_file(SIZE)
