@@ -170,7 +170,12 @@ def _param(fixture: str, dialect: str, addressing: Addressing, *marks: pytest.Ma
 
 
 def _real_account() -> list[Any]:
-    """The account that the variables OBSUP_TEST_* name, where they are set."""
+    """The account that the environment names, where OBSUP_TEST_ENDPOINT is set; ``-k account`` runs it alone.
+
+    OBSUP_TEST_ENDPOINT, OBSUP_TEST_BUCKET (an empty one, for this alone), OBSUP_TEST_ACCESS_KEY_ID,
+    OBSUP_TEST_SECRET_ACCESS_KEY, OBSUP_TEST_SECURITY_TOKEN; OBSUP_TEST_PROVIDER (obs), OBSUP_TEST_SIGNATURE (auto),
+    OBSUP_TEST_REGION, OBSUP_TEST_ADDRESSING (virtual). Small objects are left behind, and no uploads.
+    """
     if "OBSUP_TEST_ENDPOINT" not in os.environ:
         return []
     provider = os.environ.get("OBSUP_TEST_PROVIDER", "obs")

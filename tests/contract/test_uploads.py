@@ -100,14 +100,15 @@ def test_upload_that_was_cut_off_is_gone_on_with(subject: Subject, source: Path,
 
 
 @every_server
-def test_key_of_1024_bytes_is_uploaded_or_not_finished(subject: Subject, source: Path) -> None:
+def test_longest_key_is_uploaded_or_not_finished(subject: Subject, source: Path) -> None:
     """Ceph answers Complete with rubbish: the object tells. rclone cannot hold it, and says 500 for it."""
-    if LONG in subject.server.keys:
+    longest = LONG[: subject.dialect.limits.max_key]
+    if longest in subject.server.keys:
         with pytest.raises((NotFinished, UploadGone)):
-            upload(subject, source, LONG)
-        assert subject.store.head_object(subject.target(LONG)) is None
+            upload(subject, source, longest)
+        assert subject.store.head_object(subject.target(longest)) is None
         return
-    assert upload(subject, source, LONG) in ("etag", "crc64", "upload-id")
+    assert upload(subject, source, longest) in ("etag", "crc64", "upload-id")
 
 
 @every_server
