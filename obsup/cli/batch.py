@@ -42,7 +42,7 @@ _OF_ONE = ("parts", "receipt", "expect_size", "expect_md5", "expect_sha256")
 
 def run_batch(sources: Sequence[str], target: str, values: dict[str, Any]) -> int:
     """Upload many files, report, and return the exit code. Raises UsageError."""
-    _check_usage(sources, target, values)
+    check_usage(sources, target, values)
     resume = report.resume_command(sys.argv[1:])
     stop = StopSignal(deadline_s=deadline_s(values, now=datetime.now(), monotonic_s=time.monotonic()))
     failed: FailedList | None = None
@@ -53,7 +53,7 @@ def run_batch(sources: Sequence[str], target: str, values: dict[str, Any]) -> in
         with open_display(values, str(place), BatchGauge(), stop=stop) as display, stopping_on_signals(stop):
             batch = Batch(
                 connect(settings, observe=display.observe, sleep=stop.sleep),
-                _order_from(sources, place, values),
+                order_of(sources, place, values),
                 observe=display.observe,
                 stop=stop,
                 limit=RateLimit(values["limit_rate"], check=stop.cut) if values["limit_rate"] else None,
@@ -69,7 +69,8 @@ def run_batch(sources: Sequence[str], target: str, values: dict[str, Any]) -> in
     return code
 
 
-def _check_usage(sources: Sequence[str], target: str, values: dict[str, Any]) -> None:
+def check_usage(sources: Sequence[str], target: str, values: dict[str, Any]) -> None:
+    """Raise UsageError for what cannot be asked of many files."""
     if not target.endswith("/"):
         folder = shell_word(f"{target}/")
         raise click.UsageError(f"Several files go under a TARGET that ends in /: write {folder}")
@@ -86,7 +87,7 @@ def _check_usage(sources: Sequence[str], target: str, values: dict[str, Any]) ->
             )
 
 
-def _order_from(sources: Sequence[str], place: Target, values: dict[str, Any]) -> BatchOrder:
+def order_of(sources: Sequence[str], place: Target, values: dict[str, Any]) -> BatchOrder:
     """Return the order that the options make. Raises WrongUsage."""
     walk = Walk(values["recursive"], values["links"], make_selection(values["include"], values["exclude"]))
     named, folder = values["checkpoint"], values["checkpoint_dir"]

@@ -110,7 +110,8 @@ transfer_options = together(
         show_default=True,
         metavar="SPEC",
         type=EXECUTOR,
-        help="Where parts are sent from: threads, inline, processes, dask:ADDRESS or mpi.",
+        help="Where parts are sent from: threads (of one interpreter, and for hundreds of very small files of one a "
+        "core), inline, processes, dask:ADDRESS or mpi.",
     ),
     option(
         "--presign",

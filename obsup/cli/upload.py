@@ -72,9 +72,9 @@ def upload(sources: tuple[str, ...], target: str, *, from_command: bool, dry_run
     if len(sources) > 1 or values["recursive"] or values["from_list"]:
         fitting.check_many(values)
         if dry_run:
-            raise click.UsageError(
-                "--dry-run plans one SOURCE. Of many, nothing is planned before it is sent."
-            )
+            from obsup.cli.batch_dry_run import run_dry_batch
+
+            return run_dry_batch(sources, target, values)
         from obsup.cli.batch import run_batch
 
         return run_batch(sources, target, values)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 from obsup import events
 from obsup.errors import ObsupError
@@ -49,9 +49,20 @@ class Holdings:
 
 
 @contextmanager
+def unseen() -> Iterator[Holdings]:
+    """Give what is known of the store where nobody asks it."""
+    with _table() as table:
+        yield Holdings(table)
+
+
+def _table() -> AbstractContextManager[sqlite3.Connection]:
+    return open_table("object (key BLOB PRIMARY KEY, size INTEGER, etag TEXT) WITHOUT ROWID")
+
+
+@contextmanager
 def taken(store: ObjectStore, place: Target, *, pages: int, observe: events.Observer) -> Iterator[Holdings]:
     """Give what the store has below *place*; where it does not let us see, that is said, and nothing is covered."""
-    with open_table("object (key BLOB PRIMARY KEY, size INTEGER, etag TEXT) WITHOUT ROWID") as table:
+    with _table() as table:
         holdings = Holdings(table)
         try:
             holdings.read(store, place, pages=pages)

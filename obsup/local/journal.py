@@ -73,14 +73,15 @@ class Journal:
     ``known`` counts the files, ``damaged`` the lines that could not be read: those files are asked about.
     """
 
-    def __init__(self, path: Path, target: Target) -> None:
-        """Read what is there, and open it for more.
+    def __init__(self, path: Path, target: Target, *, is_looked_at: bool = False) -> None:
+        """Read what is there, and open it for more, unless it *is_looked_at* only.
 
         Raises JournalDamaged for a file that is no journal, WrongUsage for one about another target, LocalFailure,
         CheckpointUnwritable.
         """
         self._path = path
         self._header = _header(target)
+        self._is_looked_at = is_looked_at
         self._resources = ExitStack()
         self._index: sqlite3.Connection | None = None
         self._descriptor: int | None = None
@@ -94,7 +95,8 @@ class Journal:
             )
         try:
             self._read()
-            self._open()
+            if not is_looked_at:
+                self._open()
         except OSError as exc:
             self.close()
             raise _unwritable(path, exc) from exc
@@ -156,7 +158,8 @@ class Journal:
             count += 1
             self._index.execute("INSERT OR REPLACE INTO proved VALUES (?, ?)", (proved.name.encode(), line))
         (self.known,) = self._index.execute("SELECT count(*) FROM proved").fetchone()
-        if count - self.known > max(WORN, self.known) or self.damaged:
+        is_worn = count - self.known > max(WORN, self.known) or self.damaged
+        if is_worn and not self._is_looked_at:
             self._renew()
 
     def _lines(self) -> Iterator[bytes]:

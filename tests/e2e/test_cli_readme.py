@@ -18,6 +18,7 @@ MakeFile = Callable[..., Path]
 RUN_BY = {
     "Try it": ".ci/run",
     "Every day": "tests/e2e/test_cli_readme.py",
+    "Many files": "tests/e2e/test_readme_many.py",
     "Cron": "tests/e2e/test_cli_cron.py",
 }
 # And those of a page: each by its mark, or all of its kind.

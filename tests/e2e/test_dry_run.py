@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -39,13 +41,62 @@ def test_what_is_recorded_is_said(shell: Shell, sandbox: Sandbox, make_file: Mak
     assert "4 parts are recorded" in shell.run(*words, "--dry-run").out
 
 
-def test_many_sources_are_refused_and_not_sent(shell: Shell, sandbox: Sandbox, make_file: MakeFile) -> None:
-    """What cannot be planned must not be uploaded instead."""
-    make_file(1000)
-    make_file(1000, name="other")
-    assert shell.run("upload", "bigfile", "other", "bucket/", "--dry-run").code == 2
-    assert shell.run("upload", "-r", ".", "bucket/", "--dry-run").code == 2
+def test_the_plan_of_many_files(shell: Shell, sandbox: Sandbox, make_file: MakeFile) -> None:
+    """A line for each, from the journal and without a request; nothing is written, neither journal nor list."""
+    tree = shell.folder / "tree"
+    tree.mkdir()
+    for number in range(5):
+        make_file(1000 + number, name=f"tree/{number}")
+    make_file(10_000_000, name="tree/large")
+    words = ("upload", "-r", "tree", "bucket/p/", "--failed-list", "failed")
+    before = sorted(shell.folder.rglob("*"))
+    outcome = shell.run(*words, "--dry-run")
+    assert (outcome.code, outcome.err) == (0, "")
+    assert "send tree/3 → bucket/p/tree/3: 1003 bytes in one request" in outcome.out
+    assert "10000000 bytes in 2 parts of 9437184 bytes" in outcome.out
+    assert outcome.out.splitlines()[-1] == "6 files to send (9.5 MiB), 0 to skip, 0 refused"
     assert sandbox.requests == []
+    assert sorted(shell.folder.rglob("*")) == before
+    assert shell.run(*words).code == 0
+    make_file(2000, name="tree/3", seed=2)
+    make_file(10, name="tree/new")
+    sent = len(sandbox.requests)
+    *files, batch = [json.loads(line) for line in shell.run(*words, "-n", "--json").out.splitlines()]
+    by_key = {one["key"]: one["status"] for one in files}
+    assert {key for key, status in by_key.items() if status == "planned"} == {"p/tree/3", "p/tree/new"}
+    assert (batch["status"], batch["planned"], batch["plannedBytes"], batch["skipped"]) == (
+        "planned",
+        2,
+        2010,
+        5,
+    )
+    assert len(sandbox.requests) == sent
+    assert shell.run(*words, "-n", "--restart").out.splitlines()[-1].startswith("7 files to send")
+
+
+def test_files_that_many_would_refuse_are_named(shell: Shell, sandbox: Sandbox, make_file: MakeFile) -> None:
+    """Each with its reason, and the exit code is the one that the upload would have."""
+    (shell.folder / "tree").mkdir()
+    make_file(1000, name="tree/good")
+    make_file(1000, name=os.fsdecode(b"tree/caf\xe9"))
+    (shell.folder / "tree/gone").symlink_to("nowhere")
+    os.mkfifo(shell.folder / "tree/pipe")
+    outcome = shell.run("upload", "-r", "tree", "bucket/p/", "--dry-run")
+    assert outcome.code == 66
+    assert "not valid UTF-8" in outcome.err
+    assert "Refused: tree/gone: " in outcome.err
+    assert "skip tree/pipe: a named pipe" in outcome.out
+    assert outcome.out.splitlines()[-1] == "1 files to send (1000 B), 1 to skip, 2 refused"
+    *_, batch = [
+        json.loads(line)
+        for line in shell.run("upload", "-r", "tree", "bucket/p/", "-n", "--json").out.splitlines()
+    ]
+    assert (batch["failed"], batch["exitCode"]) == (2, 66)
+    assert shell.run("upload", "-r", "tree", "bucket/p/").code == 66
+    make_file(1000, name="good")
+    twice = shell.run("upload", "-r", "tree/", "good", "bucket/p/", "--dry-run")
+    assert (twice.code, "two sources for one key" in " ".join(twice.err.split())) == (2, True)
+    assert shell.run("upload", "-r", "tree", "bucket/p", "--dry-run").code == 2
 
 
 def test_a_command_is_not_run(shell: Shell, sandbox: Sandbox) -> None:

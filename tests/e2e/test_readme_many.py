@@ -1,0 +1,40 @@
+"""README's commands for many files run as they stand, and the figures beneath name the command that measures them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from obsup.sandbox import Sandbox
+from tests.e2e.test_batch import make
+from tests.readme import README, block
+from tests.shell import Shell
+
+
+def test_the_commands_of_many_files(shell: Shell, sandbox: Sandbox) -> None:
+    """One after the other in one folder: the last has nothing to send, and what was excluded is not there."""
+    names = ["photos/2024/a.jpg", "photos/b.jpg", "one.csv", "two.csv", "notes.txt", "left.tmp"]
+    make(shell, *names)
+    done = subprocess.run(
+        ["bash", "-e", "-c", block(README, "many files")],
+        cwd=shell.folder,
+        env={
+            **os.environ,
+            **shell.environment,
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "0 files to send (0 B), 2 to skip, 0 refused"
+    for key, name in (
+        ("2026/photos/2024/a.jpg", "photos/2024/a.jpg"),
+        ("in/two.csv", "two.csv"),
+        ("daily/photos/b.jpg", "photos/b.jpg"),
+    ):
+        assert sandbox.object_path("backups", key).read_bytes() == (shell.folder / name).read_bytes()
+    assert not sandbox.object_path("backups", "daily/left.tmp").exists()
