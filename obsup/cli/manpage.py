@@ -162,7 +162,7 @@ def _write_option(page: Page, one: click.Option, ctx: click.Context) -> None:
     if "default" in extra:
         told.append(f"Default: {extra['default']}.")
     if "range" in extra:
-        told.append(f"Range: {extra['range']}.")
+        told.append(f"Range: {extra['range'].replace('<=x<=', ' to ').replace('x>=', 'at least ')}.")
     if extra.get("envvars"):
         told.append(f"Environment: {', '.join(extra['envvars'])}.")
     page.item(spelt, " ".join(told))

@@ -18,7 +18,7 @@ PIPED = "-"
 
 
 @command(short_help="Upload a file, or go on with an upload.")
-@click.argument("sources", nargs=-1, metavar="SOURCE", type=places.SOURCES)
+@click.argument("sources", nargs=-1, metavar="SOURCE…", type=places.SOURCES)
 @click.argument("target", type=places.TARGET)
 @options.plan_options
 @many_options
