@@ -1,0 +1,232 @@
+"""What scripts may rely on, sentence by sentence, where no other test says it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from obsup.cli.exits import EXIT_STATUSES
+from obsup.cli.main import cli
+from obsup.sandbox import Sandbox
+from tests.shell import Shell
+
+MakeFile = Callable[..., Path]
+TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z"
+
+
+@pytest.mark.parametrize(("scheme", "dialect"), [("obs", "obs"), ("s3", "aws4"), ("oss", "oss4")])
+def test_the_scheme_of_target_picks_the_provider(
+    sandbox: Sandbox, shell: Shell, make_file: MakeFile, scheme: str, dialect: str
+) -> None:
+    """And with it the signature that is sent."""
+    make_file(1000)
+    outcome = shell.run("upload", "bigfile", f"{scheme}://bucket/key", "--region", "eu-1", "--json")
+    assert (outcome.code, outcome.json["provider"]) == (0, scheme), outcome.err
+    assert {record.dialect for record in sandbox.requests} == {dialect}
+
+
+@pytest.mark.parametrize(
+    ("written", "size"),
+    [("204800", 204_800), ("200K", 204_800), ("1M", 2**20), ("1MB", 10**6), ("1MiB", 2**20)],
+)
+def test_sizes_are_binary_where_they_have_one_letter(
+    shell: Shell, make_file: MakeFile, written: str, size: int
+) -> None:
+    """As the vendors count; MB is decimal."""
+    make_file(3_000_000)
+    words = ("--dry-run", "--part-size", written, "--json")
+    assert shell.run("upload", "bigfile", "bucket/key", *words).json["partSize"] == size
+
+
+def test_an_option_stands_before_or_behind_the_words(shell: Shell, make_file: MakeFile) -> None:
+    """Every option can follow its command, and -- ends options."""
+    make_file(600_000)
+    make_file(600_000, "--odd")
+    for words in (
+        ("--parts", "3", "--json", "bigfile", "bucket/key"),
+        ("bigfile", "--parts", "3", "bucket/key", "--json"),
+        ("bigfile", "bucket/key", "--json", "--parts", "3"),
+        ("--parts=3", "--json", "--", "--odd", "bucket/odd"),
+    ):
+        assert shell.run("upload", *words).json["parts"] == 3
+
+
+def test_stdout_is_the_answer_alone(sandbox: Sandbox, shell: Shell, make_file: MakeFile) -> None:
+    """The upload id; the part's ETag; a part a line; an upload a line; the object's ETag; else nothing."""
+    make_file(600_000)
+    upload_id = shell.run("init", "bigfile", "bucket/key", "--parts", "3").out
+    assert re.fullmatch(r"\S+\n", upload_id)
+    etags = [
+        shell.run("part", "bigfile", "bucket/key", "--part-number", str(number)).out for number in (1, 2, 3)
+    ]
+    assert all(re.fullmatch(r"[0-9a-f]{32}\n", etag) for etag in etags)
+    rows = shell.run("parts", "bigfile", "bucket/key").out
+    expected = [rf"{at}\t200000\t{etag.strip()}\t{TIME}\n" for at, etag in enumerate(etags, start=1)]
+    assert re.fullmatch("".join(expected), rows)
+    assert re.fullmatch(rf"key\t{upload_id.strip()}\t{TIME}\n", shell.run("uploads", "bucket").out)
+    before = len(sandbox.requests)
+    assert shell.run("status", "bigfile", "bucket/key").out
+    assert len(sandbox.requests) == before
+    assert re.fullmatch(r"[0-9a-f]{32}-3\n", shell.run("complete", "bigfile", "bucket/key").out)
+    assert shell.run("verify", "bigfile", "bucket/key").out == ""
+    stale = shell.run("init", "bucket/stale").out.strip()
+    gone = shell.run("gc", "bucket", "--older-than", "0s").out
+    assert re.fullmatch(rf"stale\t{stale}\t{TIME}\n", gone)
+    shell.run("init", "bigfile", "bucket/other")
+    for _ in range(2):  # a second abort also succeeds
+        outcome = shell.run("abort", "bigfile", "bucket/other")
+        assert (outcome.code, outcome.out) == (0, "")
+
+
+def test_a_failure_as_json_counts_what_was_done(sandbox: Sandbox, shell: Shell, make_file: MakeFile) -> None:
+    """Every documented key, and the command that goes on, which does."""
+    make_file(600_000)
+    sandbox.add_fault("error=403:AccessDenied,op=part,part=3,times=always")
+    words = ("upload", "bigfile", "bucket/key", "--parts", "3", "-j", "1", "--json")
+    outcome = shell.run(*words)
+    told = outcome.json
+    assert outcome.code == told["exitCode"] == 77
+    assert (told["format"], told["command"], told["status"]) == (1, "upload", "incomplete")
+    assert (told["reason"], told["retryable"]) == ("credentials", False)
+    assert (told["parts"], told["sentParts"], told["sentBytes"]) == (3, 2, 400_000)
+    assert told["seconds"] > 0
+    assert "AccessDenied" in told["message"]
+    assert told["resumeCommand"] == "obsup upload bigfile bucket/key --parts 3 -j 1 --json"
+    sandbox.clear_faults()
+    assert shell.run(*words).json["sentParts"] == 1
+
+
+def test_the_nearest_setting_wins(shell: Shell, make_file: MakeFile, home: Path) -> None:
+    """Option, environment, profile, [defaults], built-in."""
+    make_file(3_000_000)
+    config = home / ".config" / "obsup" / "config.toml"
+    config.parent.mkdir(parents=True)
+
+    def part_size(*words: str, **environment: str) -> int:
+        outcome = shell.run("upload", "bigfile", "bucket/key", "--dry-run", "--json", *words, **environment)
+        found: int = outcome.json["partSize"]
+        return found
+
+    assert part_size() == 9 * 2**20
+    config.write_text('[defaults]\npart_size = "900K"\n[profiles.p]\npart_size = "800K"\n')
+    assert part_size() == 900 * 1024
+    assert part_size("--profile", "p") == 800 * 1024
+    assert part_size("--profile", "p", OBSUP_PART_SIZE="700K") == 700 * 1024
+    assert part_size("--profile", "p", "--part-size", "600K", OBSUP_PART_SIZE="700K") == 600 * 1024
+
+
+def test_quiet_says_errors_and_nothing_else(sandbox: Sandbox, shell: Shell, make_file: MakeFile) -> None:
+    """No note, no line; the three lines of a failure are there."""
+    make_file(600_000)
+    words = ("upload", "bigfile", "bucket/key", "--parts", "3", "-q")
+    (shell.folder / "c.json").write_text("torn")
+    noted = shell.run(*words[:-1], "--checkpoint", "c.json")
+    assert "Note:" in noted.err
+    (shell.folder / "c.json").write_text("torn")
+    assert shell.run(*words, "--checkpoint", "c.json").err == ""
+    sandbox.add_fault("error=403:AccessDenied,op=any,times=always")
+    assert len(shell.run(*words).err.splitlines()) == 3
+
+
+def test_the_table_of_exit_codes_is_the_contracts() -> None:
+    """What a script has learnt stays."""
+    assert [row.codes for row in EXIT_STATUSES] == [
+        *("0", "1", "2", "65", "66", "69", "70", "73", "74", "75", "76", "77", "78"),
+        "130, 143",
+    ]
+
+
+def test_every_command_of_the_contract_is_there() -> None:
+    """And none is taken away."""
+    assert set(cli.commands) >= {
+        *("upload", "init", "part", "complete", "abort", "parts", "uploads", "gc"),
+        *("status", "verify", "doctor", "sandbox"),
+    }
+
+
+CONTRACT_OPTIONS = """
+    --parts --part-size -j --jobs --executor --presign --checkpoint --no-checkpoint --restart --verify-source
+    --content-md5 --digest --receipt --on-change --limit-rate --max-time --until --retry-for --if-running
+    --skip-identical --no-overwrite --from-command --expect-size --expect-md5 --expect-sha256 --dry-run --progress
+    --json -q -v --log-file --content-type --content-encoding --content-disposition --content-language --cache-control
+    --expires-header --metadata --tag --acl --grant --storage-class --website-redirect --success-redirect
+    --expires-days --header --sse --sse-kms-key-id --sse-c-key-file --endpoint --provider --signature --region
+    --addressing --profile --config --ca-bundle --no-verify-tls --proxy --connect-timeout --stall-timeout
+"""
+
+
+def test_every_option_of_the_contract_is_there() -> None:
+    """None is renamed."""
+    spelt = {name for one in cli.commands["upload"].params for name in one.opts}
+    assert set(CONTRACT_OPTIONS.split()) - spelt == set()
+
+
+class Proxy:
+    """A proxy for plain HTTP, which hands on whatever it gets to *port*, and remembers the first lines."""
+
+    def __init__(self, port: int) -> None:
+        self.lines: list[bytes] = []
+        self._port = port
+        self._loop = asyncio.new_event_loop()
+        self._server = self._loop.run_until_complete(asyncio.start_server(self._serve, "127.0.0.1", 0))
+        self.port = self._server.sockets[0].getsockname()[1]
+        self._thread = threading.Thread(target=self._loop.run_forever)
+        self._thread.start()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            line = await reader.readline()
+            while line:
+                self.lines.append(line)
+                headers = await reader.readuntil(b"\r\n\r\n")
+                found = re.search(rb"(?i)^content-length: *(\d+)", headers, re.MULTILINE)
+                body = await reader.readexactly(int(found[1])) if found else b""
+                there, back = await asyncio.open_connection("127.0.0.1", self._port)
+                back.write(line + re.sub(rb"(?i)connection: [^\r]*\r\n", b"", headers[:-2]))
+                back.write(b"Connection: close\r\n\r\n" + body)
+                answer = await there.read()
+                back.close()
+                writer.write(answer)
+                await writer.drain()
+                break
+        finally:
+            writer.close()
+
+    def close(self) -> None:
+        """End it."""
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._server.close()
+        self._loop.run_until_complete(self._server.wait_closed())
+        self._loop.close()
+
+
+@pytest.fixture
+def proxy(sandbox: Sandbox) -> Iterator[Proxy]:
+    """A proxy before the sandbox."""
+    made = Proxy(int(sandbox.endpoint.rpartition(":")[2]))
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("way", ["--proxy", "OBSUP_PROXY", "HTTP_PROXY"])
+def test_all_requests_go_through_the_proxy(shell: Shell, make_file: MakeFile, proxy: Proxy, way: str) -> None:
+    """Named by the option, by its variable, or by everybody's."""
+    make_file(600_000)
+    place = f"http://127.0.0.1:{proxy.port}"
+    store = "http://store.example:9000"
+    words = ("upload", "bigfile", "bucket/key", "--parts", "3", "--endpoint", store, "--addressing", "path")
+    if way == "--proxy":
+        outcome = shell.run(*words, "--json", "--proxy", place)
+    else:
+        outcome = shell.run(*words, "--json", **{way: place, way.lower(): place})
+    assert outcome.code == 0, outcome.err
+    assert json.loads(outcome.out)["verified"] == "etag"
+    assert len(proxy.lines) == 6
+    assert all(line.split()[1].startswith(store.encode()) for line in proxy.lines)
