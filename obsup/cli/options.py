@@ -29,7 +29,9 @@ FOLDER = click.Path(path_type=Path, file_okay=False)
 
 plan_options = together(
     "Transfer",
-    option("--parts", type=int, metavar="N", help="Split into N parts of equal size (the last may be smaller)."),
+    option(
+        "--parts", type=int, metavar="N", help="Split into N parts of equal size (the last may be smaller)."
+    ),
     option(
         "--max-parts",
         type=click.IntRange(1, 10_000),
