@@ -194,7 +194,14 @@ def test_no_value_of_an_answer_is_obeyed(harmed: Harmed, where: str) -> None:
 @pytest.mark.parametrize("where", ["part", "put", "complete", "head"])
 def test_no_header_is_obeyed(harmed: Harmed, where: str) -> None:
     """ETag, version id, digests, dates: what goes into the result, the receipt and the log."""
-    names = ("ETag", "x-obs-version-id", "x-obs-request-id", "Date", "Last-Modified", "x-obs-uploadId")
+    names: tuple[str, ...] = (
+        "ETag",
+        "x-obs-version-id",
+        "x-obs-request-id",
+        "Date",
+        "Last-Modified",
+        "x-obs-uploadId",
+    )
     names += ("x-obs-meta-obsup-token", "x-obs-server-side-encryption", "x-obs-checksum-crc64ecma")
     headers = {name: IN_HEADERS + name for name in names}
     body = "<R><ETag>x</ETag></R>" if where == "complete" else ""
