@@ -1,0 +1,56 @@
+"""The benchmarks' sink: what the race is run against answers as a store, and counts what really arrived."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.benchmarks import sinks
+from tests.benchmarks.sinks import HERE, Sinks
+from tests.benchmarks.sources import make_random
+from tests.shell import Shell
+
+MIB = 1024 * 1024
+SIZE = 5 * MIB + 17
+
+
+@pytest.fixture(params=["the best there is", "Python"])
+def sink(request: pytest.FixtureRequest, tmp_path: Path) -> Sinks:
+    """In C where there is a compiler; and the one for machines without."""
+    best = sinks.build(tmp_path)
+    python = Sinks((sys.executable, str(HERE / "python_sink.py")), "Python", best.certificate)
+    return python if request.param == "Python" else best
+
+
+@pytest.mark.parametrize(
+    "words", [(), ("--provider", "oss", "--region", "cn-hangzhou")], ids=["md5", "crc64"]
+)
+@pytest.mark.parametrize("https", [False, True], ids=["http", "https"])
+def test_what_is_proved_there_arrived(
+    sink: Sinks, https: bool, words: tuple[str, ...], tmp_path: Path
+) -> None:
+    """Its digests are those of the file: obsup would not end in 0 with others."""
+    source = make_random(tmp_path, SIZE, MIB)
+    trust = ["--ca-bundle", str(sink.certificate)] if https else []
+    with sinks.serve(sink, source.digests, https=https) as running:
+        keys = {"OBSUP_ENDPOINT": running.endpoint, "AccessKeyID": "access", "SecretAccessKey": "secret"}
+        done = Shell(tmp_path, keys).run(
+            "upload", source.path, "bucket/key", "--part-size", "1M", "-j", "3", "--json", *trust, *words
+        )
+    assert done.code == 0, done.err
+    assert (done.json["parts"], done.json["verified"]) == (6, "crc64" if words else "etag")
+    assert running.content == SIZE
+    assert 1 <= running.at_once <= 3
+    assert 1 <= running.connections <= 4
+
+
+def test_another_file_is_not_proved_there(sink: Sinks, tmp_path: Path) -> None:
+    source = make_random(tmp_path, SIZE, MIB)
+    with source.path.open("r+b") as file:
+        file.write(b"another content")
+    with sinks.serve(sink, source.digests) as running:
+        keys = {"OBSUP_ENDPOINT": running.endpoint, "AccessKeyID": "access", "SecretAccessKey": "secret"}
+        done = Shell(tmp_path, keys).run("upload", source.path, "bucket/key", "--part-size", "1M")
+    assert done.code == 65, done.err
