@@ -11,8 +11,11 @@ TIB = 1024 * GIB
 
 _BINARY = {"": 1, "K": KIB, "M": MIB, "G": GIB, "T": TIB}
 _DECIMAL = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
-_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([KMGT]?)(IB|B|)", re.IGNORECASE)
-_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)([smhd]?)")
+# More digits are no size, and no time to wait for.
+_NUMBER = r"([0-9]{1,20}(?:\.[0-9]{1,20})?)"
+_SIZE = re.compile(_NUMBER + r"\s*([KMGT]?)(IB|B|)", re.IGNORECASE)
+_DURATION = re.compile(_NUMBER + r"([smhd]?)")
+_LARGEST, _LONGEST_S = 2**63 - 1, 36525 * 86400
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -26,9 +29,10 @@ def parse_size(text: str) -> int:
         raise ValueError(f"{text!r} is not a size: write bytes, or 100K, 9M, 5G, 9MiB, 9MB")
     number, unit, suffix = match[1], match[2].upper(), match[3].upper()
     scale = _DECIMAL[unit] if suffix == "B" else _BINARY[unit]
-    if "." in number:
-        return round(float(number) * scale)
-    return int(number) * scale
+    size = round(float(number) * scale) if "." in number else int(number) * scale
+    if size > _LARGEST:
+        raise ValueError(f"{text!r} is more than any file holds")
+    return size
 
 
 def parse_rate(text: str) -> int:
@@ -47,7 +51,10 @@ def parse_duration(text: str) -> float:
     match = _DURATION.fullmatch(text.strip())
     if match is None:
         raise ValueError(f"{text!r} is not a duration: write 30s, 15m, 7h or 2d")
-    return float(match[1]) * _SECONDS[match[2]]
+    seconds = float(match[1]) * _SECONDS[match[2]]
+    if seconds > _LONGEST_S:
+        raise ValueError(f"{text!r} is longer than a hundred years")
+    return seconds
 
 
 def format_size(size: float) -> str:

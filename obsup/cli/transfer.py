@@ -26,6 +26,9 @@ from obsup.local.rate import RateLimit
 from obsup.model import ObjectOptions, Target
 from obsup.store.transport import LineSettings
 
+# Ten times as much is the longest that poll(2) can wait.
+LONGEST_WAIT_S = 86400.0
+
 
 def connecting_from(values: dict[str, Any]) -> Connecting:
     """Return how to reach the store, from the options of a command."""
@@ -41,13 +44,25 @@ def connecting_from(values: dict[str, Any]) -> Connecting:
         retry_for_s=values.get("retry_for", 900.0),
         max_parts=values.get("max_parts"),
         line=LineSettings(
-            connect_timeout_s=values["connect_timeout"],
-            stall_timeout_s=values["stall_timeout"],
+            connect_timeout_s=_wait_of("connect-timeout", values),
+            stall_timeout_s=_wait_of("stall-timeout", values),
             ca_bundle=str(values["ca_bundle"]) if values["ca_bundle"] else None,
             verify_tls=not values["no_verify_tls"],
             proxy=values["proxy"],
         ),
     )
+
+
+def _wait_of(name: str, values: dict[str, Any]) -> float:
+    """Return how many seconds the option *name* has a socket wait. Raises WrongUsage for what no socket can."""
+    seconds = float(values[name.replace("-", "_")])
+    if not 0 < seconds <= LONGEST_WAIT_S:
+        raise WrongUsage(
+            f"--{name} cannot be {seconds:g} s",
+            "without patience every connection would be cut, and no socket waits for weeks",
+            f"give more than 0s and at most 1d, for example: --{name} 60s",
+        )
+    return seconds
 
 
 def object_options_from(values: dict[str, Any]) -> ObjectOptions:

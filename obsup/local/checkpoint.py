@@ -185,11 +185,12 @@ def decode(data: bytes) -> Checkpoint:
 
 def _from_plain(plain: dict[str, Any]) -> Checkpoint:
     receipts = [_receipt(*one) for one in plain["parts"]]
+    _at_least(0, plain["stat"]["size"])
     return Checkpoint(
         source=str(plain["source"]),
         stat=SourceStat(**{name: int(value) for name, value in plain["stat"].items()}),
         upload=Upload(_target(plain["target"]), str(plain["uploadId"]), _optional(plain["token"], str)),
-        part_size=int(plain["partSize"]),
+        part_size=_at_least(1, plain["partSize"]),
         receipts={one.number: one for one in receipts},
         created=float(plain["created"]),
         headers_digest=str(plain["headersDigest"]),
@@ -205,7 +206,15 @@ def _receipt(number: Any, size: Any, etag: Any, md5: Any, crc64: Any) -> Receipt
     digest: str | None = _optional(md5, str)
     if digest is not None and len(bytes.fromhex(digest)) != 16:
         raise ValueError("no MD5")
-    return Receipt(int(number), int(size), str(etag), digest, _optional(crc64, int))
+    return Receipt(_at_least(1, number), _at_least(0, size), str(etag), digest, _optional(crc64, int))
+
+
+def _at_least(least: int, value: Any) -> int:
+    """Return *value* as a number. Raises ValueError, TypeError, OverflowError."""
+    number = int(value)
+    if number < least:
+        raise ValueError(f"{number} where at least {least} is meant")
+    return number
 
 
 def _target(plain: Mapping[str, Any]) -> Target:
@@ -223,7 +232,7 @@ def _growth(plain: Any) -> tuple[int, int] | None:
     if plain is None:
         return None
     factor, every = plain
-    return int(factor), int(every)
+    return _at_least(1, factor), _at_least(1, every)
 
 
 def _digest(plain: Mapping[str, Any]) -> str:

@@ -151,6 +151,8 @@ def _parse(raw: bytes, place: Path) -> dict[str, Any]:
     except UnicodeDecodeError as exc:
         line = raw.count(b"\n", 0, exc.start) + 1
         problem = f"Not UTF-8 text (at line {line})"
+    except RecursionError:
+        problem = "It is nested too deeply"
     except ValueError as exc:
         problem = str(exc)
     # Raised out here, unchained: both exceptions carry the whole file, secrets included.

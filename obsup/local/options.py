@@ -42,18 +42,18 @@ def _is_flag(value: object) -> bool:
 
 
 def _is_size(value: object) -> bool:
-    return _is_number(value) or _parses(value, parse_size)
+    return _parses(value, parse_size)
 
 
 def _is_duration(value: object) -> bool:
-    return _is_number(value) or _parses(value, parse_duration)
+    return _parses(value, parse_duration)
 
 
 def _parses(value: object, parse: Callable[[str], object]) -> bool:
-    if not isinstance(value, str):
+    if not (isinstance(value, str) or _is_number(value)):
         return False
     try:
-        parse(value)
+        parse(str(value))
     except ValueError:
         return False
     return True

@@ -91,7 +91,7 @@ def load(path: Path) -> ObjectReceipt:
         return _from_plain(json.loads(path.read_bytes()))
     except OSError as exc:
         why = exc.strerror or ""
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError):
         why = "it is no receipt of obsup"
     raise BadConfiguration(f"the receipt {quoted(path)} cannot be read", why, "check --receipt")
 
@@ -131,7 +131,13 @@ def _from_plain(plain: dict[str, Any]) -> ObjectReceipt:
         raise ValueError("another format")
     parts = plain["parts"]
     receipts = tuple(
-        Receipt(int(one["number"]), int(one["size"]), str(one["etag"]), one["md5"], one["crc64"])
+        Receipt(
+            int(one["number"]),
+            int(one["size"]),
+            str(one["etag"]),
+            None if one["md5"] is None else bytes.fromhex(one["md5"]).hex(),
+            None if one["crc64"] is None else int(one["crc64"]),
+        )
         for one in parts
     )
     size = int(plain["size"])

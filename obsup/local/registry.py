@@ -114,8 +114,27 @@ def _write(path: Path, entry: Entry) -> bool:
 def _read(path: Path) -> Entry | None:
     """Return the entry at *path*; None where there is none, or none that can be read."""
     try:
-        plain: dict[str, Any] = json.loads(path.read_bytes())
-        upload = plain.pop("upload")
-        return Entry(Upload(Target(**upload.pop("target")), **upload), **plain)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return _from_plain(json.loads(path.read_bytes()))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
+
+
+def _from_plain(plain: dict[str, Any]) -> Entry:
+    """Raises KeyError, TypeError, AttributeError."""
+    upload = plain["upload"]
+    target = Target(**{name: _kind(value, str) for name, value in upload["target"].items()})
+    return Entry(
+        Upload(target, _kind(upload["upload_id"], str), _kind(upload["token"], str, None)),
+        source=_kind(plain["source"], str, None),
+        checkpoint=_kind(plain["checkpoint"], str, None),
+        created=_kind(plain["created"], float, int),
+        etag=_kind(plain.get("etag"), str, None),
+        size=_kind(plain.get("size"), int, None),
+    )
+
+
+def _kind(value: Any, *kinds: type | None) -> Any:
+    """Return *value*, which is of one of *kinds*. Raises TypeError."""
+    if (None if value is None else type(value)) not in kinds:
+        raise TypeError(type(value).__name__)
+    return value

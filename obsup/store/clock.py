@@ -37,7 +37,7 @@ class ServerClock:
         """Return by how many seconds our own clock is ahead of a Date header of now; None where it is none."""
         try:
             moment = parsedate_to_datetime(date)
-        except (ValueError, TypeError, IndexError):
+        except (ValueError, TypeError, IndexError, OverflowError):
             return None
         if not 2000 <= moment.year < 2200:  # no store's clock
             return None
