@@ -17,16 +17,16 @@ from collections.abc import Mapping
 from dataclasses import asdict, field, replace
 from itertools import count
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from obsup.errors import CheckpointUnwritable, ObsupError
 from obsup.frozen import frozen
 from obsup.local.folders import demand_private, is_special, state_folder
 from obsup.local.lock import FileHold, target_hash
+from obsup.local.plain import at_least, of_kind
 from obsup.model import Receipt, SourceStat, Target, Upload
 from obsup.units import MIB
 
-T = TypeVar("T")
 FORMAT = 1
 SUFFIX = ".obsup.json"
 SET_ASIDE = ".not-obsup"
@@ -185,54 +185,39 @@ def decode(data: bytes) -> Checkpoint:
 
 def _from_plain(plain: dict[str, Any]) -> Checkpoint:
     receipts = [_receipt(*one) for one in plain["parts"]]
-    _at_least(0, plain["stat"]["size"])
+    at_least(0, plain["stat"]["size"])
     return Checkpoint(
         source=str(plain["source"]),
         stat=SourceStat(**{name: int(value) for name, value in plain["stat"].items()}),
-        upload=Upload(_target(plain["target"]), str(plain["uploadId"]), _optional(plain["token"], str)),
-        part_size=_at_least(1, plain["partSize"]),
+        upload=Upload(_target(plain["target"]), str(plain["uploadId"]), of_kind(plain["token"], str, None)),
+        part_size=at_least(1, plain["partSize"]),
         receipts={one.number: one for one in receipts},
         created=float(plain["created"]),
         headers_digest=str(plain["headersDigest"]),
-        source_sha256=_optional(plain["sourceSha256"], str),
+        source_sha256=of_kind(plain["sourceSha256"], str, None),
         open_before=tuple(str(one) for one in plain["openBefore"]),
         growth=_growth(plain.get("growth")),
         completing={str(name): str(value) for name, value in plain["completing"].items()},
-        enlarged_from=_optional(plain.get("enlargedFrom"), int),
+        enlarged_from=of_kind(plain.get("enlargedFrom"), int, None),
     )
 
 
 def _receipt(number: Any, size: Any, etag: Any, md5: Any, crc64: Any) -> Receipt:
-    digest: str | None = _optional(md5, str)
+    digest: str | None = of_kind(md5, str, None)
     if digest is not None and len(bytes.fromhex(digest)) != 16:
         raise ValueError("no MD5")
-    return Receipt(_at_least(1, number), _at_least(0, size), str(etag), digest, _optional(crc64, int))
-
-
-def _at_least(least: int, value: Any) -> int:
-    """Return *value* as a number. Raises ValueError, TypeError, OverflowError."""
-    number = int(value)
-    if number < least:
-        raise ValueError(f"{number} where at least {least} is meant")
-    return number
+    return Receipt(at_least(1, number), at_least(0, size), str(etag), digest, of_kind(crc64, int, None))
 
 
 def _target(plain: Mapping[str, Any]) -> Target:
     return Target(**{name: str(value) for name, value in plain.items()})
 
 
-def _optional(value: Any, kind: type[T]) -> T | None:
-    """Return *value*, which must be None or of *kind*. Raises TypeError."""
-    if value is not None and type(value) is not kind:
-        raise TypeError(f"{type(value).__name__} instead of {kind.__name__}")
-    return value
-
-
 def _growth(plain: Any) -> tuple[int, int] | None:
     if plain is None:
         return None
     factor, every = plain
-    return _at_least(1, factor), _at_least(1, every)
+    return at_least(1, factor), at_least(1, every)
 
 
 def _digest(plain: Mapping[str, Any]) -> str:

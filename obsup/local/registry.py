@@ -19,6 +19,7 @@ from typing import Any
 from obsup.frozen import frozen
 from obsup.local.folders import make_private, state_folder
 from obsup.local.lock import target_hash
+from obsup.local.plain import of_kind
 from obsup.model import Target, Upload
 
 SUFFIX = ".json"
@@ -122,19 +123,12 @@ def _read(path: Path) -> Entry | None:
 def _from_plain(plain: dict[str, Any]) -> Entry:
     """Raises KeyError, TypeError, AttributeError."""
     upload = plain["upload"]
-    target = Target(**{name: _kind(value, str) for name, value in upload["target"].items()})
+    target = Target(**{name: of_kind(value, str) for name, value in upload["target"].items()})
     return Entry(
-        Upload(target, _kind(upload["upload_id"], str), _kind(upload["token"], str, None)),
-        source=_kind(plain["source"], str, None),
-        checkpoint=_kind(plain["checkpoint"], str, None),
-        created=_kind(plain["created"], float, int),
-        etag=_kind(plain.get("etag"), str, None),
-        size=_kind(plain.get("size"), int, None),
+        Upload(target, of_kind(upload["upload_id"], str), of_kind(upload["token"], str, None)),
+        source=of_kind(plain["source"], str, None),
+        checkpoint=of_kind(plain["checkpoint"], str, None),
+        created=of_kind(plain["created"], float, int),
+        etag=of_kind(plain.get("etag"), str, None),
+        size=of_kind(plain.get("size"), int, None),
     )
-
-
-def _kind(value: Any, *kinds: type | None) -> Any:
-    """Return *value*, which is of one of *kinds*. Raises TypeError."""
-    if (None if value is None else type(value)) not in kinds:
-        raise TypeError(type(value).__name__)
-    return value
