@@ -19,6 +19,7 @@ from obsup.errors import (
     UploadGone,
 )
 from obsup.store.clock import difference
+from obsup.store.safe_text import printable
 from obsup.store.verdict import Action, Verdict, row
 
 AGAIN = "run the same command again; what is stored is not sent again"
@@ -294,7 +295,7 @@ def explain(failure: StoreError | LineError, *, doing: str) -> ObsupError:
     what = f"{doing} was refused: {refusal.status} {refusal.code}"
     details = [refusal.message] if refusal.message else []
     if refusal.location:
-        details.append(f"it names {refusal.location}")
+        details.append(f"it names {printable(refusal.location)}")
     if refusal.request_id:
         details.append(f"request id {refusal.request_id}")
     reason = difference(refusal.clock_ahead_s, refusal.endpoint) if verdict.action is Action.SET_CLOCK else ""
