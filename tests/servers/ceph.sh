@@ -1,10 +1,13 @@
 #!/usr/bin/env bash
 # A Ceph RADOS Gateway on 127.0.0.1, from Debian's packages, without systemd:
 #
-#     ceph.sh start FOLDER    one monitor, one OSD in memory, one gateway; prints ENDPOINT, ACCESS_KEY, SECRET_KEY
-#     ceph.sh stop FOLDER     ends what FOLDER/pids names, and nothing else
+#     ceph.sh start FOLDER [STORE]    one monitor, one OSD, one gateway; prints ENDPOINT, ACCESS_KEY, SECRET_KEY
+#     ceph.sh kill FOLDER NAME…       mon, osd, rgw: with SIGKILL
+#     ceph.sh revive FOLDER NAME…     begins again what was killed, with what it had on disk
+#     ceph.sh stop FOLDER             ends what FOLDER/*.pid name, and nothing else
 #
-# Ports are free ones, keys are random, state is in FOLDER. The packages are installed where they are missing.
+# STORE is memstore, which is all in memory, or bluestore, which a killed OSD finds again. Ports are free ones, keys are
+# random, state is in FOLDER. The packages are installed where they are missing.
 set -eEuo pipefail
 
 folder=$(realpath -m "${2:?FOLDER}")
@@ -31,7 +34,7 @@ P
 }
 
 write_conf() {
-    local fsid=$1 mon2=$2 mon1=$3 rgw=$4
+    local fsid=$1 store=$2 mon2=$3 mon1=$4 rgw=$5
     cat >"$conf" <<X
 [global]
 fsid = $fsid
@@ -58,7 +61,8 @@ mon warn on pool no redundancy = false
 mon data avail warn = 2
 mon data avail crit = 1
 osd crush chooseleaf type = 0
-osd objectstore = memstore
+osd objectstore = $store
+bluestore block size = 4294967296
 memstore device bytes = 4294967296
 [mon]
 mon data = $folder/mon
@@ -71,6 +75,8 @@ rgw dns name = localhost
 rgw crypt require ssl = false
 rgw enable usage log = false
 rgw thread pool size = 64
+# A gateway that dies while it completes an upload keeps others from it for so long, in seconds: 600 where nobody says.
+rgw mp lock max time = 5
 X
 }
 
@@ -84,11 +90,21 @@ write_keys() {
         --cap mgr 'allow profile osd' >/dev/null
 }
 
-begin() { # LOG COMMAND…
-    local log=$folder/$1.out
-    shift
-    setsid nohup "$@" >>"$log" 2>&1 </dev/null &
-    echo $! >>"$folder/pids"
+begin() { # NAME, and return once it serves
+    local name=$1 command
+    case $name in
+    mon) command=(ceph-mon -c "$conf" -f -i a) ;;
+    osd) command=(ceph-osd -c "$conf" -f -i 0) ;;
+    rgw) command=(radosgw -c "$conf" -f -n client.rgw) ;;
+    *) echo "ceph.sh: no such daemon: $name" >&2; return 2 ;;
+    esac
+    setsid nohup "${command[@]}" >>"$folder/$name.out" 2>&1 </dev/null &
+    echo $! >"$folder/$name.pid"
+    case $name in
+    mon) wait_for 60 has_listener "$(<"$folder/mon.port")" ;;
+    osd) wait_for 60 has_osd ;;
+    rgw) wait_for 180 has_listener "$(<"$folder/rgw.port")" ;;
+    esac
 }
 
 wait_for() { # SECONDS COMMAND…
@@ -105,25 +121,24 @@ has_osd() { timeout 10 ceph -c "$conf" osd stat | grep -q '1 up'; }
 
 start() {
     local fsid osd mon2 mon1 rgw
-    rm -rf "${folder:?}"/{mon,osd,run,keyring,pids}
+    rm -rf "${folder:?}"/{mon,osd,run,keyring,*.pid}
     mkdir -p "$folder"/{mon,osd,run}
     install_packages
     read -r mon2 mon1 rgw < <(free_ports 3)
     fsid=$(cat /proc/sys/kernel/random/uuid)
     osd=$(cat /proc/sys/kernel/random/uuid)
-    write_conf "$fsid" "$mon2" "$mon1" "$rgw"
+    echo "$mon2" >"$folder/mon.port"
+    echo "$rgw" >"$folder/rgw.port"
+    write_conf "$fsid" "$1" "$mon2" "$mon1" "$rgw"
     write_keys
     monmaptool --create --fsid "$fsid" --addv a "[v2:127.0.0.1:$mon2,v1:127.0.0.1:$mon1]" --clobber \
         "$folder/monmap" >/dev/null
     ceph-mon -c "$conf" --mkfs -i a --monmap "$folder/monmap" --keyring "$folder/keyring" >>"$folder/mon.out" 2>&1
-    begin mon ceph-mon -c "$conf" -f -i a
-    wait_for 60 has_listener "$mon2"
+    begin mon
     timeout 60 ceph -c "$conf" osd new "$osd" >/dev/null
     ceph-osd -c "$conf" -i 0 --mkfs --osd-uuid "$osd" >>"$folder/osd.out" 2>&1
-    begin osd ceph-osd -c "$conf" -f -i 0
-    wait_for 60 has_osd
-    begin rgw radosgw -c "$conf" -f -n client.rgw
-    wait_for 180 has_listener "$rgw"
+    begin osd
+    begin rgw
     local access secret
     access=$(head -c 10 /dev/urandom | od -An -tx1 | tr -d ' \n')
     secret=$(head -c 20 /dev/urandom | od -An -tx1 | tr -d ' \n')
@@ -132,22 +147,37 @@ start() {
     printf 'ENDPOINT=http://127.0.0.1:%s\nACCESS_KEY=%s\nSECRET_KEY=%s\n' "$rgw" "$access" "$secret"
 }
 
+pids() { # what is to be ended first comes first
+    local name
+    for name in rgw osd mon; do
+        [ ! -f "$folder/$name.pid" ] || cat "$folder/$name.pid"
+    done
+}
+
 stop() {
-    [ -f "$folder/pids" ] || return 0
     local pid alive
-    for pid in $(tac "$folder/pids"); do kill -TERM "$pid" 2>/dev/null || true; done
+    for pid in $(pids); do kill -TERM "$pid" 2>/dev/null || true; done
     for _ in $(seq 100); do
         alive=0
-        for pid in $(cat "$folder/pids"); do kill -0 "$pid" 2>/dev/null && alive=1; done
+        for pid in $(pids); do kill -0 "$pid" 2>/dev/null && alive=1; done
         [ $alive = 0 ] && break
         sleep 0.05
     done
-    for pid in $(cat "$folder/pids"); do kill -KILL "$pid" 2>/dev/null || true; done
-    rm -f "$folder/pids"
+    for pid in $(pids); do kill -KILL "$pid" 2>/dev/null || true; done
+    rm -f "$folder"/*.pid
 }
 
 case ${1:-} in
-start) trap stop ERR; start ;;
+start) trap stop ERR; start "${3:-memstore}" ;;
+kill)
+    for name in "${@:3}"; do
+        pid=$(<"$folder/$name.pid")
+        kill -KILL "$pid"
+        rm "$folder/$name.pid"
+        while [ -e "/proc/$pid/exe" ]; do sleep 0.02; done # its port is free then
+    done
+    ;;
+revive) for name in "${@:3}"; do begin "$name"; done ;;
 stop) stop ;;
-*) sed -n '2,7s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+*) sed -n '2,10s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 esac
