@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from obsup.dialects.dialect import Address, Addressing
@@ -17,14 +18,13 @@ def locate(endpoint: str, bucket: str, key: str | None, addressing: Addressing) 
     it out of ``Host``, which AWS4 signs. A request about the bucket has a path that ends in a slash, ``/`` or
     ``/bucket/``: the one form that all vendors sign alike.
     """
-    parts = urlsplit(endpoint)
-    host = _host_and_port(endpoint)
+    scheme, host = _scheme_and_host(endpoint)
     path = "/" + encode_key(key or "")
     if addressing == "virtual":
         host = f"{bucket}.{host}"
     elif addressing == "path":
         path = f"/{bucket}{path}"
-    return Address(parts.scheme, host, path, bucket, key, addressing)
+    return Address(scheme, host, path, bucket, key, addressing)
 
 
 def resource_path(address: Address) -> str:
@@ -63,11 +63,13 @@ def sent_path(address: Address) -> str:
     return address.path
 
 
-def _host_and_port(endpoint: str) -> str:
+@lru_cache(maxsize=64)
+def _scheme_and_host(endpoint: str) -> tuple[str, str]:
+    """Return the scheme, and the host with the port where that is not the scheme's own."""
     parts = urlsplit(endpoint)
     host = parts.hostname or ""
     if ":" in host:
         host = f"[{host}]"
     if parts.port is None or parts.port == DEFAULT_PORTS.get(parts.scheme):
-        return host
-    return f"{host}:{parts.port}"
+        return parts.scheme, host
+    return parts.scheme, f"{host}:{parts.port}"

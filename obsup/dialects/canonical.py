@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import format_datetime
+from functools import lru_cache
 
 from obsup.errors import Denied
 from obsup.model import Credentials
@@ -24,7 +25,12 @@ def lower_headers(headers: Mapping[str, str]) -> dict[str, str]:
 
 def http_date(now: datetime) -> str:
     """Return *now* as an RFC 1123 date in GMT: English whatever the locale."""
-    return format_datetime(_utc(now).replace(microsecond=0), usegmt=True)
+    return _date_of_second(_utc(now).replace(microsecond=0))
+
+
+@lru_cache(maxsize=8)
+def _date_of_second(now: datetime) -> str:
+    return format_datetime(now, usegmt=True)
 
 
 def basic_date(now: datetime) -> str:

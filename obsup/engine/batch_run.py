@@ -183,7 +183,7 @@ class Run:
             if self._stop.reason is not None:
                 break
             outcome = self._carrier.carry(found, fate, sender)
-            self._records.keep(outcome)
+            self._records.keep([outcome])
             outcomes.append(outcome)
         return outcomes
 
@@ -222,8 +222,9 @@ class Run:
 
     def _unpack(self, future: Future[Any]) -> None:
         """Take in what came of a bundle; what did not come to its turn waits again."""
-        for outcome in self._beside.outcomes(future, self._place, self._tiny):
-            self._records.keep(outcome)
+        outcomes = list(self._beside.outcomes(future, self._place, self._tiny))
+        self._records.keep(outcomes)
+        for outcome in outcomes:
             self._end(outcome)
 
     def _sort(self, entry: Entry) -> None:

@@ -10,7 +10,6 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 from obsup import events
 from obsup.dialects.object_headers import object_headers
@@ -22,10 +21,10 @@ from obsup.engine.single import put_content
 from obsup.engine.stop import StopSignal
 from obsup.engine.task import Task
 from obsup.engine.worker import Manner
-from obsup.errors import Busy, ObsupError
+from obsup.errors import ObsupError
 from obsup.local.checkpoint_places import Places
 from obsup.local.digest import PartDigest
-from obsup.local.lock import UploadLock, lock_folder
+from obsup.local.lock import lock_folder, lock_path
 from obsup.local.source import Gate, identity, is_at_rest
 from obsup.local.sources import Found
 from obsup.model import Part, SourceStat, Stored, Target
@@ -52,7 +51,7 @@ class Lean:
         task = Task(connection, common.each, events.ignore, stop, limit)
         self._manner = replace(task.manner, content_md5=True)
         self._places = Places(common.folder) if common.each.keep_checkpoint else None
-        self._locks: Path | None = None
+        self._locks: str | None = None
         self._headers: dict[str, dict[str, str]] = {}
 
     def put(self, found: Found, observe: events.Observer) -> FileOutcome | None:
@@ -62,14 +61,23 @@ class Lean:
         place = self._common.place
         target = Target(place.provider, place.endpoint, place.bucket, place.key + found.name)
         try:
-            with UploadLock(target, folder=self._lock_folder()):
-                if self._places is not None and self._places.has_any(os.path.abspath(found.path), target):  # noqa: PTH100 - a Path costs as much as a request
-                    return None
-                return self._put(found, target, observe)
-        except Busy:
-            return None
+            if self._is_unusual(found.path, target):
+                return None
+            return self._put(found, target, observe)
         except ObsupError as exc:
             return FileOutcome(found.path, found.name, found.stat.size, error=exc)
+
+    def _is_unusual(self, path: str, target: Target) -> bool:
+        """Return whether another obsup holds the target, or a run before left a checkpoint.
+
+        No lock is taken here, as it is for parts: two that put one object at once send it twice, and either is whole.
+        """
+        if self._locks is None:
+            self._locks = str(lock_folder())
+        if os.path.lexists(lock_path(self._locks, target)):
+            return True
+        # As a string: a Path costs as much as half a request.
+        return self._places is not None and self._places.has_any(os.path.abspath(path), target)  # noqa: PTH100
 
     def _put(self, found: Found, target: Target, observe: events.Observer) -> FileOutcome | None:
         begun = time.monotonic()
@@ -98,11 +106,6 @@ class Lean:
             headers = object_headers(dialect, self._common.each.options, "put", key=key)
             self._headers[suffix] = headers
         return headers
-
-    def _lock_folder(self) -> Path:
-        if self._locks is None:
-            self._locks = lock_folder()
-        return self._locks
 
 
 def result_of(target: Target, size: int, stored: Stored, verified: str, seconds: float) -> Result:

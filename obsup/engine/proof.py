@@ -37,7 +37,7 @@ def composite_etag(md5s: Sequence[str]) -> str:
 
 def looks_like_md5(etag: str) -> bool:
     """Return whether *etag* has the form of an MD5 in hex."""
-    return len(etag) == 32 and all(one in "0123456789abcdefABCDEF" for one in etag)
+    return len(etag) == 32 and not etag.strip("0123456789abcdefABCDEF")
 
 
 def is_composite(etag: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Literal
@@ -76,15 +76,18 @@ class Records:
             return "send"
         return "compare" if self._compares else "send"
 
-    def keep(self, outcome: FileOutcome) -> None:
-        """Write down that the file is in place, where it is known which."""
-        if self._journal is None or outcome.result is None or outcome.stat is None:
+    def keep(self, outcomes: Iterable[FileOutcome]) -> None:
+        """Write down those files that are in place, where it is known which."""
+        if self._journal is None:
             return
-        result = outcome.result
-        proved = Proved(outcome.name, outcome.stat, result.etag, result.verified, self._options)
+        proved = [
+            Proved(one.name, one.stat, one.result.etag, one.result.verified, self._options)
+            for one in outcomes
+            if one.result is not None and one.stat is not None
+        ]
         with self._lock:
             try:
-                self._journal.add(proved)
+                self._journal.add(*proved)
             except CheckpointUnwritable as exc:
                 self._observe(
                     events.Noted(f"{exc}; going on without: a later run asks the store what it holds")

@@ -111,12 +111,12 @@ class Journal:
         row = self._index.execute("SELECT line FROM proved WHERE name = ?", (name.encode(),)).fetchone()
         return None if row is None else _decode(row[0])
 
-    def add(self, proved: Proved) -> None:
-        """Append a line. Raises CheckpointUnwritable, after which there is no more to append to."""
+    def add(self, *proved: Proved) -> None:
+        """Append a line for each. Raises CheckpointUnwritable, after which there is no more to append to."""
         if self._descriptor is None:
             return
         try:
-            _write(self._descriptor, _encode(proved))
+            _write(self._descriptor, b"".join(map(_encode, proved)))
         except OSError as exc:
             os.close(self._descriptor)
             self._descriptor = None

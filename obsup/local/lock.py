@@ -40,6 +40,11 @@ def lock_folder() -> Path:
     )
 
 
+def lock_path(folder: str, target: Target) -> str:
+    """Return the file in *folder* that is there while *target* is held."""
+    return f"{folder}/{target_hash(target)[:32]}.lock"
+
+
 if sys.platform == "win32":
     from filelock import FileLock, Timeout
 
@@ -116,7 +121,7 @@ class UploadLock:
     """Holds the upload of a target while inside a ``with``: alone, or *shared* with others that send parts of it.
 
     Raises Busy where another process holds it and *wait* is false. While waiting, *stopped* is asked often;
-    *waiting* is called when the wait begins. *folder* is that of locks, where it was found before.
+    *waiting* is called when the wait begins.
     """
 
     def __init__(
@@ -128,7 +133,6 @@ class UploadLock:
         stopped: Callable[[], bool] = lambda: False,
         waiting: Callable[[], None] = lambda: None,
         monotonic: Callable[[], float] = time.monotonic,
-        folder: Path | None = None,
     ) -> None:
         self._target = target
         self._shared = shared
@@ -136,7 +140,7 @@ class UploadLock:
         self._stopped = stopped
         self._waiting = waiting
         self._monotonic = monotonic
-        self._hold = FileHold((folder or lock_folder()) / f"{target_hash(target)[:32]}.lock")
+        self._hold = FileHold(Path(lock_path(str(lock_folder()), target)))
 
     def __enter__(self) -> UploadLock:
         begun, late = self._monotonic(), False
@@ -171,7 +175,7 @@ class UploadLock:
 
 def is_held(target: Target) -> bool:
     """Return whether an obsup on this machine works on *target* at this moment."""
-    hold = FileHold(lock_folder() / f"{target_hash(target)[:32]}.lock")
+    hold = FileHold(Path(lock_path(str(lock_folder()), target)))
     if not hold.take():
         return True
     hold.free(remove=True)

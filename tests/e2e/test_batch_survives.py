@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from obsup.local.lock import UploadLock, lock_folder, lock_path
+from obsup.model import Target
 from obsup.sandbox import Sandbox
 from tests.e2e.test_batch import LARGE, check_stored, keys, make, objects, operations
 from tests.shell import Shell
@@ -228,3 +230,19 @@ def test_the_journal_is_all_that_is_left(shell: Shell, sandbox: Sandbox, tmp_pat
     assert journal.stat().st_mode & 0o777 == 0o600
     assert len(journal.read_text().splitlines()) == 11
     assert sandbox.secret_key not in journal.read_text()
+
+
+def test_a_file_that_another_obsup_holds_is_left_to_it(shell: Shell, sandbox: Sandbox) -> None:
+    """The others are sent; with --if-running skip that is all there is to it. A lock that nobody holds is no lock."""
+    make(shell, "tree/a", "tree/held", "tree/stale")
+    held, stale = (Target("obs", sandbox.endpoint, "bucket", f"p/tree/{name}") for name in ("held", "stale"))
+    Path(lock_path(str(lock_folder()), stale)).touch()
+    words = ("upload", "-r", "tree", "bucket/p/")
+    with UploadLock(held):
+        outcome = shell.run(*words)
+        assert (outcome.code, "another obsup is at work on bucket/p/tree/held" in outcome.err) == (75, True)
+        assert keys(sandbox) == ["p/tree/a", "p/tree/stale"]
+        assert shell.run(*words, "--if-running", "skip").code == 0
+    assert shell.run(*words).code == 0
+    check_stored(shell, sandbox, "p/", ["tree/a", "tree/held", "tree/stale"])
+    assert operations(sandbox)["put"] == 3
