@@ -11,12 +11,24 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from obsup.api import Result, Uploader, upload_file
+    from obsup.api import (
+        Result,
+        Uploader,
+        abort_upload,
+        complete_upload,
+        initiate_upload,
+        upload_file,
+        upload_part,
+    )
     from obsup.errors import ObsupError
     from obsup.model import Credentials, ObjectOptions
 
 _HOMES = {
     "upload_file": "obsup.api",
+    "initiate_upload": "obsup.api",
+    "upload_part": "obsup.api",
+    "complete_upload": "obsup.api",
+    "abort_upload": "obsup.api",
     "Uploader": "obsup.api",
     "Result": "obsup.api",
     "ObsupError": "obsup.errors",
@@ -24,7 +36,19 @@ _HOMES = {
     "ObjectOptions": "obsup.model",
 }
 
-__all__ = ["Credentials", "ObjectOptions", "ObsupError", "Result", "Uploader", "__version__", "upload_file"]
+__all__ = [
+    "Credentials",
+    "ObjectOptions",
+    "ObsupError",
+    "Result",
+    "Uploader",
+    "__version__",
+    "abort_upload",
+    "complete_upload",
+    "initiate_upload",
+    "upload_file",
+    "upload_part",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,25 +1,35 @@
-"""The public Python API: one call that uploads a file, and the Uploader beneath it."""
+"""The public Python API: one call that uploads a file, its steps one by one, and the Uploader beneath."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from contextlib import closing, nullcontext
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 from obsup import events
+from obsup.engine import steps
+from obsup.engine.assembly import Assembly, Demands
 from obsup.engine.connect import Connection, StoreSettings, connect
 from obsup.engine.order import Jobs, Order, Result
 from obsup.engine.progress import Tally
+from obsup.engine.recall import Mention
+from obsup.engine.reclaim import give_up
 from obsup.engine.settings import Connecting, settle_target
+from obsup.engine.steps import Cut
 from obsup.engine.stop import StopSignal
 from obsup.engine.stream import StreamUploader
+from obsup.engine.task import Task
 from obsup.engine.uploader import Uploader
+from obsup.errors import WrongUsage
 from obsup.events import ProgressCallback
 from obsup.local.expectation import Expectation
+from obsup.local.part_reader import read_one
 from obsup.local.rate import RateLimit
 from obsup.local.stream_source import FileObject, Readable
-from obsup.model import Credentials, ObjectOptions, Target
+from obsup.model import Credentials, ObjectOptions, Stored, Target
 
 __all__ = [
     "Connecting",
@@ -35,9 +45,17 @@ __all__ = [
     "StreamUploader",
     "Target",
     "Uploader",
+    "abort_upload",
+    "complete_upload",
     "connect",
+    "initiate_upload",
     "upload_file",
+    "upload_part",
 ]
+
+
+# Stands in an order for a source that is not known; nothing reads it.
+NO_SOURCE = Path("-")
 
 
 class _Given:
@@ -112,3 +130,142 @@ def upload_file(
         if stream is not None:
             return StreamUploader(connection, wanted, stream, tally=tally, stop=stop, limit=limit).run()
         return Uploader(connection, wanted, tally=tally, stop=stop, limit=limit).run()
+
+
+def initiate_upload(
+    target: str,
+    *,
+    endpoint: str | None = None,
+    credentials: Credentials | None = None,
+    options: ObjectOptions | None = None,
+    connecting: Connecting | None = None,
+    **order: Any,
+) -> str:
+    """Initiate an upload to *target* and return its upload id; nothing is sent yet.
+
+    Arguments and errors are those of ``upload_file``.
+    Source: OBS SDK for Python, "Initiating a Multipart Upload" (initiateMultipartUpload).
+    """
+    task = _task(target, endpoint, connecting, credentials, options=options or ObjectOptions(), **order)
+    return steps.initiate(task).upload_id
+
+
+def upload_part(
+    source: str | os.PathLike[str] | bytes | Readable,
+    target: str,
+    part_number: int,
+    *,
+    upload_id: str | None = None,
+    offset: int | None = None,
+    part_size: int | None = None,
+    parts: int | None = None,
+    md5: str | None = None,
+    content_md5: bool = False,
+    close: bool = True,
+    endpoint: str | None = None,
+    credentials: Credentials | None = None,
+    connecting: Connecting | None = None,
+    progress: ProgressCallback | None = None,
+    observer: events.Observer = events.ignore,
+    **order: Any,
+) -> Stored:
+    """Send one part of the upload *upload_id* of *target*, and return what the store answered, once it is proved.
+
+    *source* is a path, of which the part is *part_size* bytes (fewer at its end) from *offset*, or the part that
+    *parts* or *part_size* alone make of it; or bytes; or an object open for reading bytes, of which the next
+    *part_size* bytes are taken, not one more, and which is closed unless *close* is false. With *md5* (Base64 of
+    the 16 bytes) other bytes are not sent; *content_md5* sends the digest that is computed. Without *upload_id* the
+    checkpoint of a path tells. Raises ObsupError as ``upload_file`` does; what is stored stays.
+    Source: OBS SDK for Python, "Uploading a Part" (uploadPart).
+    """
+    tally = Tally(progress, observer)
+    if isinstance(source, str | os.PathLike):
+        path = Path(source)
+        order |= {"source": path, "content_md5": content_md5}
+        task = _task(target, endpoint, connecting, credentials, tally=tally, **order)
+        mention = Mention(task.order.target, path, upload_id, task.order.checkpoint)
+        return steps.send_one(task, mention, part_number, Cut(parts, part_size, offset), md5=md5).stored
+    size = len(source) if isinstance(source, bytes) else part_size
+    if size is None or offset is not None or parts is not None:
+        raise WrongUsage(
+            "of an object the next part_size bytes are the part",
+            "it is read from where it stands, and its size is not known",
+            "name part_size, and neither offset nor parts",
+        )
+    with closing(FileObject(BytesIO(source) if isinstance(source, bytes) else source, close=close)) as stream:
+        task = _task(target, endpoint, connecting, credentials, tally=tally, content_md5=content_md5, **order)
+        content = read_one(stream, part_number, size, task.proving.digest())
+        mention = Mention(task.order.target, None, upload_id)
+        return steps.send_read(task, mention, content, md5=md5).stored
+
+
+def complete_upload(
+    target: str,
+    *,
+    upload_id: str | None = None,
+    source: str | os.PathLike[str] | None = None,
+    parts: int | None = None,
+    size: int | None = None,
+    etags: Mapping[int, str] | None = None,
+    verify_source: bool = False,
+    endpoint: str | None = None,
+    credentials: Credentials | None = None,
+    options: ObjectOptions | None = None,
+    connecting: Connecting | None = None,
+    **order: Any,
+) -> Result:
+    """Assemble the upload *upload_id* of *target*, or that of the checkpoint of *source*, and prove the object.
+
+    The store's list of parts is the list. Raises DataMismatch, with the upload left as it is, for a gap, a count
+    other than *parts*, a sum other than *size* bytes (or the size of *source*), and ETags other than *etags*, by
+    part number; *verify_source* compares every part with *source*.
+    Source: OBS SDK for Python, "Assembling Parts" (completeMultipartUpload).
+    """
+    path = Path(source) if source is not None else None
+    order |= {"source": path or NO_SOURCE, "options": options or ObjectOptions()}
+    task = _task(target, endpoint, connecting, credentials, **order)
+    mention = Mention(task.order.target, path, upload_id, task.order.checkpoint)
+    return Assembly(task, mention, Demands(parts, size, etags, verify_source)).complete()
+
+
+def abort_upload(
+    target: str,
+    *,
+    upload_id: str | None = None,
+    source: str | os.PathLike[str] | None = None,
+    endpoint: str | None = None,
+    credentials: Credentials | None = None,
+    connecting: Connecting | None = None,
+    **order: Any,
+) -> None:
+    """Give up the upload *upload_id* of *target*, or that of the checkpoint of *source*; a second time succeeds too.
+
+    Source: OBS SDK for Python, "Aborting a Multipart Upload" (abortMultipartUpload).
+    """
+    path = Path(source) if source is not None else None
+    task = _task(target, endpoint, connecting, credentials, source=path or NO_SOURCE, **order)
+    give_up(task, Mention(task.order.target, path, upload_id, task.order.checkpoint))
+
+
+def _task(
+    target: str,
+    endpoint: str | None,
+    connecting: Connecting | None,
+    credentials: Credentials | None,
+    *,
+    source: Path = NO_SOURCE,
+    tally: Tally | None = None,
+    **order: Any,
+) -> Task:
+    """Return what every step needs, at an open store."""
+    connecting = connecting or Connecting(endpoint=endpoint or os.environ.get("OBSUP_ENDPOINT"))
+    tally, stop = tally or Tally(None), StopSignal()
+    file_name = source.name if source != NO_SOURCE else None
+    named, settings = settle_target(target, connecting, file_name=file_name)
+    connection = connect(
+        settings,
+        observe=tally,
+        sleep=stop.sleep,
+        credentials=_Given(credentials) if credentials is not None else None,
+    )
+    return Task(connection, Order(source, named, **order), tally, stop)

@@ -71,10 +71,15 @@ def run_part(source: Path, target: str, values: dict[str, Any]) -> int:
     def work(session: Session) -> str:
         mention, settings = settle_mention(source, target, values)
         order = _order(mention, values, content_md5=values["content_md5"], digest=values["digest"])
-        upload, receipt = steps.send_one(session.task(settings, order), mention, number, cut)
-        session.name_upload(upload)
-        session.fields |= {"partNumber": number, "etag": receipt.etag, "size": receipt.size}
-        session.line(receipt.etag)
+        sent = steps.send_one(session.task(settings, order), mention, number, cut)
+        session.name_upload(sent.upload)
+        session.fields |= {
+            "partNumber": number,
+            "etag": sent.receipt.etag,
+            "size": sent.receipt.size,
+            "requestId": sent.stored.request_id,
+        }
+        session.line(sent.receipt.etag)
         return "stored"
 
     return run_step("part", values, work)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
+from dataclasses import replace
 from pathlib import Path
 
 from obsup import events
@@ -13,12 +15,13 @@ from obsup.engine.plan import Plan, make_plan
 from obsup.engine.recall import Mention, Recalled, demand
 from obsup.engine.remote import check_same_file
 from obsup.engine.task import Task
-from obsup.engine.worker import send_content
-from obsup.errors import CheckpointUnwritable, WrongUsage
+from obsup.engine.worker import Content, store_content
+from obsup.errors import CheckpointUnwritable, DataMismatch, WrongUsage
 from obsup.frozen import frozen
 from obsup.local import checkpoint as checkpoints
 from obsup.local import registry
 from obsup.local.lock import UploadLock
+from obsup.local.part_memory import MemoryPart
 from obsup.local.source import FileWindow, stat_source
 from obsup.model import Part, Receipt, Stored, Upload
 from obsup.units import exact_size, format_size
@@ -61,11 +64,21 @@ def initiate(task: Task) -> Upload:
     return upload
 
 
-def send_one(task: Task, mention: Mention, number: int, cut: Cut) -> tuple[Upload, Receipt]:
-    """Send one part of the order's source, record it where there is a checkpoint, and return its receipt.
+@frozen
+class SentPart:
+    """One part that the store confirmed: whose it is, its receipt, and all that the store answered."""
 
-    Other parts of the same upload may be sent at the same time, from here and elsewhere. Raises WrongUsage for a
-    part that is not there, SourceChanged, Busy while an ``upload``, ``complete`` or ``abort`` holds the upload.
+    upload: Upload
+    receipt: Receipt
+    stored: Stored
+
+
+def send_one(task: Task, mention: Mention, number: int, cut: Cut, *, md5: str | None = None) -> SentPart:
+    """Send one part of the order's source, record it where there is a checkpoint, and return what came of it.
+
+    Other parts of the same upload may be sent at the same time, from here and elsewhere. *md5*, in Base64, is what
+    the part must have. Raises WrongUsage for a part that is not there, DataMismatch for other bytes than *md5* says,
+    SourceChanged, Busy while an ``upload``, ``complete`` or ``abort`` holds the upload.
     """
     recalled = demand(mention)
     recalled.check_of_file()
@@ -74,12 +87,36 @@ def send_one(task: Task, mention: Mention, number: int, cut: Cut) -> tuple[Uploa
     if recalled.checkpoint is not None:
         check_same_file(path, recalled.checkpoint.stat, seen)
     part = find_part(recalled, seen.size, number, cut, task.dialect.limits)
-    task.observe(events.Begun(part.size, 1))
+    return _send(task, recalled, FileWindow(path, part, seen), md5)
+
+
+def send_read(task: Task, mention: Mention, content: MemoryPart, *, md5: str | None = None) -> SentPart:
+    """Send one part that was read into memory. It is not recorded: ``complete`` takes it from the store's list.
+
+    Raises as ``send_one`` does.
+    """
+    check_number(content.part.number, task.dialect.limits)
+    recalled = demand(mention)
+    return _send(task, replace(recalled, path=None), content, md5)
+
+
+def _send(task: Task, recalled: Recalled, content: Content, md5: str | None) -> SentPart:
+    task.observe(events.Begun(content.part.size, 1))
+    manner = task.manner
+    if md5 is not None:
+        found = b64encode(bytes.fromhex(content.md5(task.read_gate))).decode()
+        if found != md5:
+            raise DataMismatch(
+                f"part {content.part.number} has another MD5 than was said",
+                f"it is {found}, not {md5} (Base64 of its 16 bytes)",
+                "look at the source; nothing was sent",
+            )
+        manner = replace(manner, content_md5=True)
     with hold_shared(task):
-        receipt = send_content(FileWindow(path, part, seen), recalled.upload, task.store, task.manner)
+        stored, receipt = store_content(content, recalled.upload, task.store, manner)
         if recalled.path is not None:
             _record(task, recalled.path, recalled.upload, receipt)
-    return recalled.upload, receipt
+    return SentPart(recalled.upload, receipt, stored)
 
 
 def _record(task: Task, path: Path, upload: Upload, receipt: Receipt) -> None:

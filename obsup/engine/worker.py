@@ -157,7 +157,14 @@ def _send_once(content: Content, send: Send, manner: Manner) -> tuple[Stored, Pa
 
 
 def send_content(content: Content, upload: Upload, store: PartStore, manner: Manner) -> Receipt:
-    """Send *content* as a part of *upload* and return the receipt, once the store confirmed the bytes that were read.
+    """Send *content* as a part of *upload* and return its receipt. Raises as ``store_content`` does."""
+    return store_content(content, upload, store, manner)[1]
+
+
+def store_content(
+    content: Content, upload: Upload, store: PartStore, manner: Manner
+) -> tuple[Stored, Receipt]:
+    """Send *content* as a part of *upload*; return answer and receipt once the store confirmed what was read.
 
     Raises as ``send_proved`` does.
     """
@@ -180,11 +187,13 @@ def send_content(content: Content, upload: Upload, store: PartStore, manner: Man
         if found is None:
             raise
         return found
-    return Receipt(part.number, part.size, stored.etag, digest.md5, digest.crc64)
+    return stored, Receipt(part.number, part.size, stored.etag, digest.md5, digest.crc64)
 
 
-def _find_stored(content: Content, upload: Upload, store: PartStore, manner: Manner) -> Receipt | None:
-    """Return a receipt for the part where the store lists it with the content's size and digest, or None."""
+def _find_stored(
+    content: Content, upload: Upload, store: PartStore, manner: Manner
+) -> tuple[Stored, Receipt] | None:
+    """Return answer and receipt for the part where the store lists it with the content's size and digest, or None."""
     if not isinstance(store, PartLister):
         return None
     part = content.part
@@ -204,7 +213,7 @@ def _find_stored(content: Content, upload: Upload, store: PartStore, manner: Man
     if confirms(stored, body.digest, manner.proving) is not True:
         return None
     manner.observe(events.PartStored(part.number, part.size))
-    return Receipt(part.number, part.size, stored.etag, body.digest.md5, body.digest.crc64)
+    return stored, Receipt(part.number, part.size, stored.etag, body.digest.md5, body.digest.crc64)
 
 
 def send_part(job: PartJob, store: PartStore, manner: Manner) -> Receipt:

@@ -12,6 +12,23 @@ from obsup.local.stream_source import ByteSource
 from obsup.model import Part
 
 
+def read_one(source: ByteSource, number: int, size: int, digest: PartDigest) -> MemoryPart:
+    """Return a part of *size* bytes, or of what is left of *source*: not a byte more is read.
+
+    Raises what reading raises.
+    """
+    pool = Blocks()
+    blocks: list[bytearray] = []
+    filled, count = 0, 1
+    while filled < size and count:
+        within = filled % BLOCK
+        if not within:
+            blocks.append(pool.take())
+        count = source.readinto(memoryview(blocks[-1])[within : within + size - filled])
+        filled += count
+    return MemoryPart(Part(number, 0, filled), blocks, pool, is_last=False, digest=digest)
+
+
 class PartReader:
     """Cuts a stream into parts, each byte read once. One thread at a time calls ``take``.
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 import pytest
 
-from obsup import Result, upload_file
+from obsup import Result, upload_file, upload_part
 from obsup.cli.main import cli
 from obsup.dialects.parameters import OBJECT_PARAMETERS, REQUEST_PARAMETERS
 from obsup.dialects.registry import DIALECTS
@@ -27,6 +27,7 @@ OPTIONS = {
 }
 KEYWORDS = (
     set(inspect.signature(upload_file).parameters)
+    | set(inspect.signature(upload_part).parameters)
     | {field.name for field in fields(Order)}
     | {f"options.{field.name}" for field in fields(ObjectOptions)}
 )
