@@ -1,4 +1,4 @@
-"""Parts from the ranks of an MPI job. Needs tests/servers/install-mpi.sh."""
+"""Parts and small files from the ranks of an MPI job. Needs tests/servers/install-mpi.sh."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from obsup.sandbox import Sandbox
+from tests.e2e.test_batch import LARGE, check_stored, make, objects, operations
 from tests.shell import Outcome, Shell
 
 pytestmark = pytest.mark.mpi
@@ -73,3 +74,39 @@ def test_without_workers_the_command_to_run_is_said(shell: Shell, make_file: Mak
     source = make_file(1000)
     outcome = shell.run("upload", source, "bucket/key", "--parts", "1", "--executor", "mpi")
     assert (outcome.code, "mpiexec -n 5 python3 -m mpi4py.futures -m obsup" in outcome.err) == (2, True)
+
+
+def test_files_and_parts_of_a_batch_are_both_units_of_work(shell: Shell, sandbox: Sandbox) -> None:
+    """Ranks send small files and parts of a large one; the driver keeps the journal, and next time sends nothing."""
+    names = [f"tree/{number % 4}/{number:03}" for number in range(60)]
+    make(shell, *names)
+    make(shell, "tree/large", size=LARGE)
+    words = ("upload", "-r", "tree", "bucket/p/", "--executor", "mpi", "--json")
+    outcome = mpiexec(shell, *words)
+    assert outcome.code == 0, outcome.err
+    files, batch = objects(outcome)
+    assert set(files) == {*names, "tree/large"}
+    assert (batch["sent"], batch["failed"], batch["sentParts"]) == (61, 0, 62)
+    check_stored(shell, sandbox, "p/", [*names, "tree/large"])
+    sent = [r for r in sandbox.requests if r.operation in ("put", "part")]
+    assert Counter(r.operation for r in sent) == {"put": 60, "part": 2}
+    assert len({r.connection for r in sent}) > 1
+    before = len(sandbox.requests)
+    again = mpiexec(shell, *words)
+    assert (again.code, objects(again)[1]["skipped"]) == (0, 61)
+    assert operations(sandbox, before) == {"list": 1}
+
+
+def test_a_file_that_a_rank_cannot_send_stops_no_other(shell: Shell, sandbox: Sandbox) -> None:
+    """Its reason names the host, and the exit code comes through mpiexec."""
+    names = [f"tree/{number:02}" for number in range(30)]
+    make(shell, *names)
+    sandbox.add_fault("error=403:AccessDenied,op=put,key=p/tree/07,times=always")
+    words = ("upload", "-r", "tree", "bucket/p/", "--executor", "mpi", "--failed-list", "failed")
+    outcome = mpiexec(shell, *words)
+    assert outcome.code == 77, outcome.err
+    assert f"on host {os.uname().nodename}" in outcome.err
+    sandbox.clear_faults()
+    again = mpiexec(shell, "upload", "--from-list", "failed", "bucket/p/", "--executor", "mpi")
+    assert again.code == 0, again.err
+    check_stored(shell, sandbox, "p/", names)
