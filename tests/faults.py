@@ -17,6 +17,11 @@ PLACES = (
 )
 """Operations of the protocol, part three times: the first, one in the middle, the last of six."""
 
+KILLS = 200
+"""How often the process is killed in the slow lane: at each step on disk, and at random instants."""
+SEARCHES, STEPS = 1000, 30
+"""How many sequences, of how many steps, are searched in the slow lane for one that breaks a promise."""
+
 
 @dataclass(frozen=True)
 class Fault:

@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from obsup.sandbox import Sandbox
+from tests.faults import KILLS
 from tests.shell import Shell
 
 KILLER = Path(__file__).parents[1] / "killer.py"
@@ -168,7 +169,7 @@ def test_killed_at_two_hundred_points(victim: Callable[[str], Victim]) -> None:
     deaths = kill_at_steps(victim, list(range(1, steps + 1)))
     assert deaths >= steps - 2  # the last ones depend on how writes were coalesced
     round_number = 0
-    while deaths < 200:
+    while deaths < KILLS:
         instants = [chance.uniform(0, 1.2) for _ in range(20)]
         deaths += kill_at_instants(lambda key, n=round_number: victim(f"{key}-{n}"), instants)  # type: ignore[misc]
         round_number += 1

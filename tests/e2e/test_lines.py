@@ -19,7 +19,7 @@ MIB = 1024 * 1024
 LINE = LineSettings(stall_timeout_s=STALL_S)
 # Where a request stands still: the operation as the sandbox calls it, and how its line is known.
 REQUESTS = {
-    "initiate": r"^POST .*\?uploads ",
+    "initiate": r"^POST .*\?uploads[& ]",
     "part": r"^PUT .*partNumber=2&",
     "complete": r"^POST .*\?uploadId=",
     "put": r"^PUT /bucket/key ",

@@ -37,6 +37,7 @@ from obsup.model import Credentials, Target, Upload
 from obsup.store.retry import Patience, RetryingStore
 from tests.doubles.faulty_store import KINDS, Crash, FaultyStore
 from tests.doubles.memory_store import MemoryStore, _Object, etag_of
+from tests.faults import SEARCHES, STEPS
 
 PART = 10
 ALLOWED_CODES = {0, 65, 69, 75, 77}
@@ -330,5 +331,5 @@ def test_uploads() -> None:
 def test_uploads_at_length() -> None:
     """A long one."""
     run_state_machine_as_test(
-        Uploads, settings=machine_settings(int(os.environ.get("OBSUP_TEST_EXAMPLES", "1000")), 30)
+        Uploads, settings=machine_settings(int(os.environ.get("OBSUP_TEST_EXAMPLES", SEARCHES)), STEPS)
     )

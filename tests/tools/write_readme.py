@@ -11,6 +11,7 @@ from obsup.engine.schedule import growing, parts_in_memory
 from obsup.units import format_size
 from tests.readme import CRON_PAGE, PARAMETERS_PAGE, README, STREAMS_PAGE, block, blocks
 from tests.tools.parameter_tables import call_table, header_table, result_table
+from tests.tools.survival_table import survival_table
 
 
 def exit_table() -> str:
@@ -48,7 +49,12 @@ STREAMS = (
 )
 
 BLOCKS: dict[Path, dict[str, Callable[[], str]]] = {
-    README: {"exits": exit_table, "parameters": header_table, "cron": cron_recipe},
+    README: {
+        "survival": survival_table,
+        "exits": exit_table,
+        "parameters": header_table,
+        "cron": cron_recipe,
+    },
     STREAMS_PAGE: {"streams": stream_table},
     PARAMETERS_PAGE: {"calls": call_table, "results": result_table, "parameters": header_table},
 }
