@@ -156,15 +156,16 @@ def test_part_that_is_there_with_other_bytes_is_not_taken_for_ours(
     assert upload(store, source).verified == "etag"
 
 
-def test_complete_of_an_unknown_upload_that_is_answered_500_begins_again_at_once(
-    store: Sandbox, make_file: MakeFile
+@pytest.mark.parametrize("answer", ["500:InternalError", "409:ConditionalRequestConflict"])
+def test_complete_of_an_unknown_upload_that_is_told_otherwise_begins_again_at_once(
+    store: Sandbox, make_file: MakeFile, answer: str
 ) -> None:
-    """Ceph says InternalError for ever: the list of parts tells that there is nothing to wait for."""
+    """Ceph says InternalError for ever, AWS a conflict: the list of parts tells that there is nothing to wait for."""
     store.add_fault("forget-upload,op=complete")
-    store.add_fault("error=500:InternalError,op=complete,times=2")
+    store.add_fault(f"error={answer},op=complete,times=2")
     assert upload(store, make_file(300_000)).verified == "etag"
     asked = [one.operation for one in store.requests if one.operation in ("initiate", "complete")]
-    # The second 500 is of an upload that is there: that one is tried again.
+    # The second time it is of an upload that is there: that one is tried again.
     assert asked == ["initiate", "complete", "initiate", "complete", "complete"]
 
 

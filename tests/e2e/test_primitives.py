@@ -202,6 +202,31 @@ def test_the_json_of_each_step(inside: Inside, sandbox: Sandbox, source: Path) -
     assert aborted == named | {"command": "abort", "status": "aborted"}
 
 
+@pytest.mark.parametrize("done", ["", ",done=1"])
+def test_a_copy_that_fails_in_a_200_is_made_again(
+    inside: Inside, sandbox: Sandbox, source: Path, done: str
+) -> None:
+    """S3 may say <Error> after it said 200: success is only what has an ETag."""
+    inside.run("upload", source, "bucket/old")
+    upload_id = inside.run("init", "bucket/key").out.strip()
+    sandbox.add_fault(f"error-in-200=InternalError,op=copy{done}")
+    words = (
+        "part",
+        "bucket/key",
+        "--upload-id",
+        upload_id,
+        "--part-number",
+        "1",
+        "--copy-source",
+        "bucket/old",
+    )
+    copied = inside.run(*words)
+    assert (copied.code, len(copied.out.strip())) == (0, 32)
+    assert [one.operation for one in sandbox.requests].count("copy") == 2
+    assert inside.run("complete", "bucket/key", "--upload-id", upload_id).code == 0
+    assert sandbox.object_path("bucket", "key").read_bytes() == source.read_bytes()
+
+
 def test_a_part_by_its_window(inside: Inside, sandbox: Sandbox, source: Path) -> None:
     """--part-size, or --offset and --part-size as they are given; at the end the window is cut off."""
     upload_id = inside.run("init", "bucket/key").out.strip()
