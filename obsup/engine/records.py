@@ -14,7 +14,7 @@ from obsup.dialects.names import check_key
 from obsup.engine.batch_order import BatchOrder, FileOutcome
 from obsup.engine.connect import Connection
 from obsup.engine.holdings import Holdings, taken
-from obsup.errors import CheckpointUnwritable, SourceUnreadable, WrongUsage
+from obsup.errors import CheckpointUnwritable, LocalFailure, SourceUnreadable, WrongUsage
 from obsup.local.journal import Journal, JournalDamaged, Proved, set_aside
 from obsup.local.sources import Found
 from obsup.model import ObjectOptions, StoredObject
@@ -138,7 +138,7 @@ def _open_journal(order: BatchOrder, observe: events.Observer) -> Journal | None
                 raise
             observe(events.Noted(f"{exc}; it is now {quoted(set_aside(path))}, and the store is asked"))
             journal = Journal(path, order.place)
-    except CheckpointUnwritable as exc:
+    except (CheckpointUnwritable, LocalFailure) as exc:
         if order.is_journal_named:
             raise
         observe(events.Noted(f"{exc}; going on without: a later run asks the store what it holds"))

@@ -108,7 +108,10 @@ class Journal:
         """Return what was proved last under this name."""
         if self._index is None:
             return None
-        row = self._index.execute("SELECT line FROM proved WHERE name = ?", (name.encode(),)).fetchone()
+        try:
+            row = self._index.execute("SELECT line FROM proved WHERE name = ?", (name.encode(),)).fetchone()
+        except sqlite3.Error:
+            return None  # its file broke, or has no room: the store is asked
         return None if row is None else _decode(row[0])
 
     def add(self, *proved: Proved) -> None:
@@ -143,9 +146,15 @@ class Journal:
             return  # empty, or nothing but a header that was torn
         _check_header(self._path, first, self._header)
         self._size = len(first)
-        self._index = self._resources.enter_context(
-            open_table("proved (name BLOB PRIMARY KEY, line BLOB) WITHOUT ROWID")
-        )
+        with ExitStack() as held:
+            self._index = held.enter_context(
+                open_table("proved (name BLOB PRIMARY KEY, line BLOB) WITHOUT ROWID")
+            )
+            self._take_in(self._index, lines)
+            self._resources = held.pop_all()
+
+    def _take_in(self, index: sqlite3.Connection, lines: Iterator[bytes]) -> None:
+        """Keep the last line of each name in *index*."""
         count = 0
         for line in lines:
             if not line.endswith(b"\n"):
@@ -156,8 +165,8 @@ class Journal:
                 self.damaged += 1
                 continue
             count += 1
-            self._index.execute("INSERT OR REPLACE INTO proved VALUES (?, ?)", (proved.name.encode(), line))
-        (self.known,) = self._index.execute("SELECT count(*) FROM proved").fetchone()
+            index.execute("INSERT OR REPLACE INTO proved VALUES (?, ?)", (proved.name.encode(), line))
+        (self.known,) = index.execute("SELECT count(*) FROM proved").fetchone()
         is_worn = count - self.known > max(WORN, self.known) or self.damaged
         if is_worn and not self._is_looked_at:
             self._renew()
@@ -167,18 +176,28 @@ class Journal:
             yield from iter(lambda: file.readline(LONGEST), b"")
 
     def _renew(self) -> None:
-        """Replace the file with one that has a line for each name."""
-        assert self._index is not None
+        """Replace the file with one that has a line for each name; where there is no room the old one serves on."""
         partial = self._path.with_name(f".{self._path.name}.{os.getpid()}")
-        partial.touch(mode=0o600)
-        with partial.open("wb") as file:
+        try:
+            size = self._write_anew(partial)
+            partial.replace(self._path)
+        except OSError:
+            with contextlib.suppress(OSError):
+                partial.unlink(missing_ok=True)
+        else:
+            self._size = size
+
+    def _write_anew(self, path: Path) -> int:
+        """Write the header and a line for each name to *path*; return how many bytes that are."""
+        assert self._index is not None
+        path.touch(mode=0o600)
+        with path.open("wb") as file:
             file.write(self._header)
             for (line,) in self._index.execute("SELECT line FROM proved"):
                 file.write(line)
             file.flush()
             os.fsync(file.fileno())
-            self._size = file.tell()
-        partial.replace(self._path)
+            return file.tell()
 
     def _open(self) -> None:
         if self._path.parent == batches():

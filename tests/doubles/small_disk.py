@@ -133,7 +133,7 @@ class Tmpfs:
 
     def protect(self) -> None:
         """Make it read-only."""
-        subprocess.run([*self._enter, "mount", "-o", "remount,ro", self.here], check=True)
+        subprocess.run([*self._enter, "mount", "-o", "remount,bind,ro", self.here], check=True)
 
     def begin(self, *words: str, env: Mapping[str, str]) -> subprocess.Popen[str]:
         """See SmallDisk."""

@@ -6,11 +6,14 @@ import random
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from obsup.local import checkpoint as checkpoints
+from obsup.local.journal import Journal, Proved
+from obsup.model import SourceStat, Target
 from obsup.sandbox import Sandbox
 from tests.doubles.small_disk import KINDS, MOUNTED, Crowd, Limit, Tmpfs, ended
 from tests.rig import PART
@@ -191,16 +194,16 @@ def test_a_source_that_can_only_be_read(crowd: Crowd, sandbox: Sandbox) -> None:
 
 @on_mounted
 def test_nothing_can_be_written_at_all(crowd: Crowd, sandbox: Sandbox) -> None:
-    """A warning, and the next run asks the store."""
+    """But a lock in the temporary directory: a warning, and the next run asks the store."""
     assert isinstance(crowd.disk, Tmpfs)
     crowd.disk.protect()
     sandbox.add_fault("error=403:AccessDenied,op=part,part=4,times=always")
-    outcome = crowd.run(*UPLOAD, **HERE)
+    outcome = crowd.run(*UPLOAD, **HERE, TMPDIR=str(crowd.disk.here.parent))
     assert outcome.code == 77, outcome.err
     assert outcome.err.count("Read-only file system") == 1
     sandbox.clear_faults()
     before = len(sandbox.requests)
-    assert crowd.run(*UPLOAD, **HERE).code == 0
+    assert crowd.run(*UPLOAD, **HERE, TMPDIR=str(crowd.disk.here.parent)).code == 0
     assert parts_since(sandbox, before) == [4, 5]
     check_stored(sandbox, crowd)
 
@@ -271,6 +274,29 @@ def test_the_journal_of_a_batch(crowd: Crowd, sandbox: Sandbox, named: tuple[str
     assert crowd.run(*words, **HERE).code == 0
     assert {one.operation for one in sandbox.requests[before:]} <= {"list", "head"}
     assert sandbox.object_path("bucket", "many/2").read_bytes() == bytes([2]) * 1000
+
+
+@on_mounted
+def test_the_index_of_a_long_journal(crowd: Crowd, sandbox: Sandbox) -> None:
+    """What SQLite cannot keep in memory goes to TMPDIR: full, that is said, and the store is asked."""
+    folder = crowd.disk.seen / "many"
+    folder.mkdir()
+    (folder / "0").write_bytes(b"0")
+    words = ("upload", "-r", "many/", "bucket/many/")
+    state = {"OBSUP_STATE_DIR": str(crowd.disk.here.with_name("state"))}
+    assert crowd.run(*words, **state).code == 0
+    (path,) = crowd.disk.here.with_name("state").glob("batches/*")
+    stat = SourceStat(1, 2, 3, 4, 5)
+    place = Target("obs", sandbox.endpoint, "bucket", "many/")
+    with closing(Journal(path, place)) as journal:
+        for number in range(60_000):
+            journal.add(Proved(f"{number:0200}", stat, "0" * 32, "etag", "0f"))
+    crowd.disk.fill()
+    before = len(sandbox.requests)
+    outcome = crowd.run(*words, **state, TMPDIR=str(crowd.disk.here))
+    assert outcome.code == 0, outcome.err
+    assert outcome.err.count("going on without") == 1
+    assert {one.operation for one in sandbox.requests[before:]} <= {"list", "head"}
 
 
 @on_any

@@ -93,6 +93,25 @@ def test_a_journal_takes_no_more_and_keeps_its_whole_lines(disk: FakeFilesystem)
         assert journal.find("a") == one
 
 
+def test_a_worn_journal_that_cannot_be_written_anew_serves_on(disk: FakeFilesystem) -> None:
+    """What would save room needs some first: it is left as it is, and nothing beside it."""
+    path = DATA / "journal"
+    proved = [Proved("a", SourceStat(size, 2, 3, 4, 5), "0" * 32, "etag", "0f") for size in range(1, 1200)]
+    with closing(Journal(path, TARGET)) as journal:
+        for one in proved:
+            journal.add(one)
+    before = path.read_bytes()
+    fill(disk, but=10)
+    with closing(Journal(path, TARGET)) as journal:
+        assert (journal.known, journal.find("a")) == (1, proved[-1])
+    assert path.read_bytes() == before
+    assert names(DATA) == ["journal"]
+    disk.set_disk_usage(1_000_000)
+    with closing(Journal(path, TARGET)) as journal:
+        assert journal.find("a") == proved[-1]
+    assert len(path.read_bytes()) < 500
+
+
 def test_a_log_is_given_up_once(disk: FakeFilesystem) -> None:
     """What was written stays; *tell* hears of it, once."""
     said: list[str] = []
