@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from http.client import IncompleteRead, LineTooLong, UnknownProtocol
 from typing import Any
 
-from obsup.store.connections import AnsweredEarly, WholeAnswer
+from obsup.store.connections import WholeAnswer
+from obsup.store.sockets import AnsweredEarly
 from obsup.units import KIB, MIB
 
 BLOCK = 1 * MIB
