@@ -1,0 +1,158 @@
+"""Complete, exactly once: for each vendor, by what its objects prove; what proves nothing is never taken for ours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from obsup import events
+from obsup.dialects.registry import find_dialect
+from obsup.model import Credentials, Target, Upload
+from obsup.sandbox import Sandbox
+from obsup.store.http_store import HttpStore
+from tests.doubles.opening import bytes_body, open_store
+from tests.rig import PART, Rig
+
+FIVE_MIB = 5 * 1024 * 1024
+VERIFIED = {"obs": "etag", "s3": "etag", "oss": "crc64"}
+LOST = [
+    "drop-answer",
+    "truncate-answer",
+    "error-after=500:InternalError",
+    "error-after=503:SlowDown",
+    "error-after=404:NoSuchUpload",
+    "error-in-200=InternalError,done=1",
+    "empty-etag",
+]
+
+
+@pytest.fixture(params=VERIFIED)
+def rig(request: pytest.FixtureRequest, sandbox: Sandbox, tmp_path: Path) -> Rig:
+    """A source of three parts, for each vendor."""
+    source = tmp_path / "bigfile"
+    part_size = FIVE_MIB if request.param == "s3" else PART
+    source.write_bytes(bytes(2 * part_size) + b"the end" * 1000)
+    return Rig(sandbox, source, provider=request.param, part_size=part_size)
+
+
+@pytest.mark.parametrize("fault", LOST)
+def test_a_complete_whose_answer_is_lost_is_found_done(rig: Rig, fault: str) -> None:
+    """Nothing is sent again, nothing is completed twice, and it is said what proved the object."""
+    rig.sandbox.add_fault(f"{fault},op=complete")
+    result = rig.run()
+    assert result.verified == VERIFIED[rig.provider]
+    assert rig.requests("part") == [1, 2, 3]
+    assert [r.status for r in rig.sandbox.requests if r.operation == "complete" and not r.fault] == []
+    assert rig.is_stored()
+    assert not rig.checkpoint.exists()
+
+
+@pytest.mark.parametrize("fault", ["drop-request=0", "error=500:InternalError", "error-in-200=InternalError"])
+def test_a_complete_that_never_happened_is_not_taken_for_an_older_object(rig: Rig, fault: str) -> None:
+    """The key already has an object with the very same content."""
+    rig.run()
+    older = rig.sandbox.object_metadata("bucket", rig.key).upload_id
+    rig.sandbox.add_fault(f"{fault},op=complete")
+    rig.run()
+    assert rig.requests("complete") == [None, None]
+    assert rig.sandbox.object_metadata("bucket", rig.key).upload_id != older
+    assert rig.open_ids() == []
+
+
+def when_completed(act: Callable[[], object]) -> Callable[[events.Event], None]:
+    """Return an observer that acts once, when Complete has been asked for and before anybody looks."""
+    done: list[events.Event] = []
+
+    def hear(event: events.Event) -> None:
+        is_complete = isinstance(event, events.Requested) and event.operation == "CompleteMultipartUpload"
+        if is_complete and not done:
+            done.append(event)
+            act()
+
+    return hear
+
+
+@contextmanager
+def another_client(rig: Rig) -> Iterator[HttpStore]:
+    """Open the store as somebody else, who knows nothing of our locks."""
+    keys = Credentials(rig.sandbox.access_key, rig.sandbox.secret_key)
+    with open_store(find_dialect(rig.provider), rig.sandbox.endpoint, keys=keys) as store:
+        yield store
+
+
+@pytest.mark.parametrize("size", ["same size", "another size"])
+def test_somebody_elses_object_is_never_taken_for_ours(rig: Rig, size: str) -> None:
+    """Our answer is lost, and before we look another client has replaced the object: that is no success of ours."""
+    content = bytearray(rig.source.read_bytes())
+    content[5] ^= 1
+    del content[0 if size == "another size" else len(content) :]
+    target = Target(rig.provider, rig.sandbox.endpoint, "bucket", rig.key)
+
+    def put() -> None:
+        with another_client(rig) as store:
+            store.put_object(target, bytes_body(bytes(content)), {})
+
+    rig.sandbox.add_fault("drop-answer,op=complete")
+    rig.run(hear=when_completed(put))
+    # The upload is gone, and the object is not ours: it is sent anew.
+    assert rig.requests("part") == [1, 2, 3, 1, 2, 3]
+    assert rig.is_stored()
+    assert rig.open_ids() == []
+
+
+def test_an_object_that_differs_after_success_is_told(rig: Rig) -> None:
+    """The store says 200, and shows an object whose digest is another's."""
+
+    def damage() -> None:
+        folder = rig.sandbox.directory / ".sandbox"
+        for path in folder.rglob("*.json"):
+            text = path.read_text()
+            etag = rig.sandbox.object_metadata("bucket", rig.key).etag
+            path.write_text(text.replace(etag, "0" * 32 + "-3"))
+
+    rig.sandbox.add_fault("empty-etag,op=complete")
+    # The answer of OSS has the CRC-64, which proves the object: nobody looks.
+    assert rig.code(hear=when_completed(damage)) == (0 if rig.provider == "oss" else 65)
+
+
+@pytest.fixture
+def obs(tmp_path: Path) -> Iterator[Rig]:
+    """A bucket of OBS 2.0, which wants parts of 5 MB, and says so at Complete."""
+    source = tmp_path / "bigfile"
+    source.write_bytes(bytes(2 * FIVE_MIB) + b"the end" * 1000)
+    with Sandbox(limits={"min_part": FIVE_MIB}) as store:
+        yield Rig(store, source, part_size=FIVE_MIB // 4)
+
+
+def test_parts_too_small_for_this_bucket_are_sent_again_larger(obs: Rig) -> None:
+    """EntityTooSmall: under the same upload id, and the object is whole."""
+    obs.run()
+    assert len(obs.requests("initiate")) == 1
+    assert obs.is_stored()
+    assert obs.open_ids() == []
+
+
+def test_a_part_that_another_has_replaced_is_sent_again(rig: Rig) -> None:
+    """InvalidPart: the list is asked for, and only what is not ours is sent."""
+
+    def replace_part(event: events.Event) -> None:
+        if isinstance(event, events.PartStored) and event.number == 3:
+            (upload_id,) = rig.open_ids()
+            upload = Upload(Target(rig.provider, rig.sandbox.endpoint, "bucket", rig.key), upload_id)
+            with another_client(rig) as store:
+                store.upload_part(upload, 2, bytes_body(bytes(rig.part_size or 0)[1:] + b"!"))
+
+    rig.run(hear=replace_part)
+    assert rig.requests("part") == [1, 2, 3, 2, 2]
+    assert rig.is_stored()
+
+
+def test_an_order_that_the_store_finds_wrong_is_looked_at_again(rig: Rig) -> None:
+    """InvalidPartOrder, once: nothing is lost by it, and nothing is sent again."""
+    rig.sandbox.add_fault("error=400:InvalidPartOrder,op=complete")
+    rig.run()
+    assert rig.requests("part") == [1, 2, 3]
+    assert rig.is_stored()
