@@ -90,6 +90,7 @@ class Batch:
             inner = events.of_one(event)
             if isinstance(inner, events.Retried):
                 flight(replace(inner, number=None))
-            self._observe(event)
+            if inner is not event or not isinstance(inner, events.Retried):
+                self._observe(event)
 
         return hear

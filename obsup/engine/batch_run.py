@@ -221,8 +221,8 @@ class Run:
             raise post
 
     def _unpack(self, future: Future[Any]) -> None:
-        """Take in what came of a bundle; what did not come to its turn waits again."""
-        outcomes = list(self._beside.outcomes(future, self._place, self._tiny))
+        """Take in what came of a bundle; what is to be tried again is tried here."""
+        outcomes = list(self._beside.outcomes(future, self._place, self._tiny, self._small))
         self._records.keep(outcomes)
         for outcome in outcomes:
             self._end(outcome)

@@ -121,9 +121,12 @@ class Beside:
         return future
 
     def outcomes(
-        self, future: Future[Delivery], place: Target, waiting: deque[_Job]
+        self, future: Future[Delivery], place: Target, waiting: deque[_Job], again: deque[_Job]
     ) -> Iterator[FileOutcome]:
-        """Yield what came of the files of a bundle; where its interpreter died, they go back to *waiting*."""
+        """Yield what came of the files of a bundle; those that are to be tried again go to *again*.
+
+        Where its interpreter died, all go back to *waiting*.
+        """
         given = self.under_way.pop(future)
         try:
             delivery = future.result()
@@ -132,6 +135,7 @@ class Beside:
             return
         for event in delivery.said:
             self._observe(event)
+        again.extend(given.files[number] for number in delivery.again)
         yield from delivery.outcomes(given, place)
 
     def _give_back(self, files: tuple[_Job, ...], waiting: deque[_Job]) -> None:
@@ -161,7 +165,8 @@ class Beside:
 def _count_for(order: BatchOrder) -> int:
     """Return how many interpreters a batch may have beside the driver's: as many as there are cores, or jobs."""
     each = order.each
-    if each.executor != "threads":
+    # An object that must not be replaced may be our own, of which nobody heard: only who sent it can tell.
+    if each.executor != "threads" or each.options.no_overwrite:
         return 0
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(cores, MOST_INTERPRETERS, MOST if each.tries_jobs else each.jobs_at_first)

@@ -10,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import cache
 from operator import attrgetter
 from typing import Any
@@ -26,7 +26,7 @@ from obsup.engine.lean import result_of
 from obsup.engine.pool import Here
 from obsup.engine.records import Fate
 from obsup.engine.stop import StopSignal
-from obsup.errors import Stopped
+from obsup.errors import ObsupError, Stopped, Throttled
 from obsup.frozen import frozen
 from obsup.local.sources import Found
 from obsup.model import Stored, Target
@@ -70,10 +70,14 @@ _answered_of = attrgetter(*_ANSWERED)
 
 @frozen
 class Delivery:
-    """What came of a bundle: of files that simply arrived the least that tells of it, of others all."""
+    """What came of a bundle: of files that simply arrived the least that tells of it, of others all.
+
+    ``again`` are those that are to be tried again, by who has the patience.
+    """
 
     arrived: tuple[Arrived, ...]
-    others: tuple[tuple[int, FileOutcome], ...]
+    others: tuple[FileOutcome, ...]
+    again: tuple[int, ...]
     said: tuple[events.Event, ...]
 
     def outcomes(self, bundle: Bundle, place: Target) -> Iterator[FileOutcome]:
@@ -84,8 +88,7 @@ class Delivery:
             stored = Stored(**dict(zip(_ANSWERED, answered, strict=True)))
             result = result_of(target, found.stat.size, stored, verified, seconds)
             yield FileOutcome(found.path, found.name, found.stat.size, result, stat=found.stat)
-        for _number, outcome in self.others:
-            yield outcome
+        yield from self.others
 
 
 class _Desk:
@@ -99,7 +102,9 @@ class _Desk:
         self._flight = Flight(
             post.jobs, climb=Climb(min(BEGIN, post.jobs), post.jobs) if post.tries_jobs else None
         )
-        connection = connect(post.settings, observe=self._hear, sleep=self._stop.sleep)
+        # One file that waits for its next try would hold a whole bundle up: that is the driver's to do.
+        impatient = replace(post.settings, retry_for_s=0.0)
+        connection = connect(impatient, observe=self._hear, sleep=self._stop.sleep)
         self._carrier = Carrier(
             connection, post.common, flight=self._flight, observe=self._hear, stop=self._stop
         )
@@ -110,7 +115,8 @@ class _Desk:
         """Carry the files of *bundle*, and return what came of each."""
         waiting = deque(enumerate(bundle.files))
         arrived: list[Arrived] = []
-        others: list[tuple[int, FileOutcome]] = []
+        others: list[FileOutcome] = []
+        again: list[int] = []
 
         def work() -> None:
             here = Here()
@@ -120,9 +126,12 @@ class _Desk:
                 except IndexError:
                     return
                 outcome = self._carrier.carry(found, fate, here)
-                result = outcome.result
-                if result is None or outcome.skipped or outcome.stat != found.stat or result.upload_id:
-                    others.append((number, outcome))
+                result, error = outcome.result, outcome.error
+                if error is not None and error.retryable and self._stop.reason is None:
+                    again.append(number)
+                    self._told_to_slow_down(error)
+                elif result is None or outcome.skipped or outcome.stat != found.stat or result.upload_id:
+                    others.append(outcome)
                 else:
                     arrived.append((number, _answered_of(result), result.verified, result.seconds))
 
@@ -132,7 +141,13 @@ class _Desk:
         for helper in helpers:
             helper.result()
         said, self._said = self._said, []
-        return Delivery(tuple(arrived), tuple(others), tuple(said))
+        return Delivery(tuple(arrived), tuple(others), tuple(again), tuple(said))
+
+    def _told_to_slow_down(self, error: ObsupError) -> None:
+        if isinstance(error, Throttled):
+            event = events.Retried(None, 1, error.what, 0.0, throttled=True)
+            self._flight(event)
+            self._said.append(event)
 
     def _hear(self, event: events.Event) -> None:
         """Keep what the driver is to hear: requests only where they are asked for, and no progress."""

@@ -127,7 +127,8 @@ def result_of(target: Target, size: int, stored: Stored, verified: str, seconds:
 def _read(path: str, stat: SourceStat) -> bytes | None:
     """Return what is in the file at *path*, None where it is not, or does not stay, the one of *stat*."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        # Non-blocking: what was a file may have become a pipe, and nobody may ever write to it.
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError:
         return None
     try:

@@ -117,6 +117,30 @@ def test_they_end_with_their_driver(shell: Shell, sandbox: Sandbox) -> None:
     assert first.isdisjoint(again)
 
 
+def test_a_deadline_is_theirs_too(shell: Shell, sandbox: Sandbox) -> None:
+    """Exit 75, what is proved is kept, and the others are not begun."""
+    make(shell, *NAMES)
+    sandbox.add_fault("delay=0.05,op=put,times=always")
+    outcome = shell.run(*WORDS, "-j", "4", "--max-time", "4s")
+    assert outcome.code == 75, outcome.err
+    sent = operations(sandbox)["put"]
+    assert 0 < sent < len(NAMES)
+    sandbox.clear_faults()
+    assert shell.run(*WORDS).code == 0
+    assert operations(sandbox)["put"] == len(NAMES)
+    check_stored(shell, sandbox, "p/", NAMES)
+
+
+def test_a_store_that_asks_to_slow_down_is_heard(shell: Shell, sandbox: Sandbox) -> None:
+    """Whoever was told; all files arrive."""
+    make(shell, *NAMES)
+    sandbox.add_fault("error=503:SlowDown,op=put,times=20,after=800")
+    outcome = shell.run(*WORDS, "-v")
+    assert outcome.code == 0, outcome.err
+    assert outcome.err.count("status=503") == 20
+    check_stored(shell, sandbox, "p/", NAMES)
+
+
 @pytest.mark.parametrize(
     "words", [("-j", "1"), ("--limit-rate", "1G"), ("--executor", "inline")], ids=" ".join
 )

@@ -93,6 +93,60 @@ def test_a_file_that_vanishes_one_that_grows_and_one_that_cannot_be_read(
         assert stored.read_bytes() == (shell.folder / name).read_bytes()
 
 
+def test_what_becomes_of_files_between_the_walk_and_their_turn(shell: Shell, sandbox: Sandbox) -> None:
+    """One vanishes, one grows, one becomes a pipe, one a folder, and a large one vanishes in the middle of its parts.
+
+    What is sent is a file as it was at one moment; the rest is named with its reason; put right, a second run ends it.
+    """
+    names = [f"tree/{number:02}" for number in range(40)]
+    make(shell, *names)
+    make(shell, "tree/large", size=3 * LARGE)
+    sandbox.add_fault("delay=0.05,op=put,times=always")
+    sandbox.add_fault("delay=0.3,op=part,times=always")
+    words = ("upload", "--from-list", "list", "bucket/p/", "-j", "2", "--json")
+    (shell.folder / "list").write_text("\n".join(["tree/large", *names]))
+    gone, grown, pipe, folder = (shell.folder / name for name in names[-4:])
+    with shell.begin(*words) as process:
+        wait_for_puts(sandbox, 2)
+        wait_for_parts(sandbox, 1)
+        for path in (gone, pipe, folder, shell.folder / "tree/large"):
+            path.unlink()
+        with grown.open("ab") as file:
+            file.write(b"more")
+        os.mkfifo(pipe)
+        folder.mkdir()
+        out, err = process.communicate(timeout=60)
+    *lines, batch = map(json.loads, out.splitlines())
+    files = {one["source"]: one for one in lines}
+    assert process.returncode in (65, 66, 74), err
+    assert len(files) == batch["files"] == 41
+    assert {name for name, one in files.items() if one["status"] != "completed"} == {
+        names[-4],
+        names[-2],
+        names[-1],
+        "tree/large",
+    }
+    assert files[names[-4]]["exitCode"] == files[names[-2]]["exitCode"] == 66
+    check_stored(shell, sandbox, "p/", [*names[:-4], names[-3]])
+    sandbox.clear_faults()
+    pipe.unlink()
+    folder.rmdir()
+    make(shell, names[-4], names[-2], names[-1])
+    make(shell, "tree/large", size=3 * LARGE)
+    outcome = shell.run(*words, "--restart")
+    assert outcome.code == 0, outcome.err
+    check_stored(shell, sandbox, "p/", [*names, "tree/large"])
+    assert sandbox.uploads() == []
+
+
+def wait_for_parts(sandbox: Sandbox, count: int) -> None:
+    """Return once so many parts have arrived."""
+    until = time.monotonic() + 60
+    while sum(r.operation == "part" and r.status == 200 for r in list(sandbox.requests)) < count:
+        assert time.monotonic() < until
+        time.sleep(0.005)
+
+
 FAULTS = (
     "error=503:SlowDown,op=put,times=5",
     "error=500:InternalError,op=put,times=10,after=3",
