@@ -106,10 +106,14 @@ class Lines:
         gauge: Meter | None = None,
         every_s: float = LINE_EVERY_S,
         clock: Callable[[], float] = time.monotonic,
+        is_seen: bool = False,
     ) -> None:
         self.finished = talk.finished
         self._talk = talk
         self._name = quoted(name)
+        # Who sits before it is told at once that something is tried again, and need not wait for the first line.
+        self._is_to_be_told = is_seen
+        self._trouble = ""
         self._every_s = every_s
         self._clock = clock
         self._gauge = gauge or Gauge()
@@ -131,6 +135,14 @@ class Lines:
         """Take *event* in, and say what the user should know."""
         self._gauge.observe(event)
         self._talk.observe(event)
+        one = events.of_one(event)
+        if isinstance(one, events.Retried):
+            self._trouble = short_reason(one.reason)
+            if self._is_to_be_told:
+                self._is_to_be_told = False
+                self._talk.show(f"Note:  {self._trouble}; trying again.")
+        elif isinstance(one, events.Requested) and one.status is not None and one.status < 400:
+            self._trouble = ""
 
     def progress(self, transferred: int, total: int | None, seconds: float) -> None:
         """Nothing: the lines come by the clock."""
@@ -143,7 +155,8 @@ class Lines:
         """Return how far it is at this moment."""
         reading = self._gauge.read(self._clock())
         if not reading.is_begun:
-            return f"{self._name}: looking at what is there"
+            waits = f"{self._trouble}; trying again" if self._trouble else ""
+            return f"{self._name}: {waits or 'looking at what is there'}"
         of = "" if reading.share is None else f" of {format_size(reading.total or 0)} ({reading.share:.0%})"
         fields = [f"{format_size(reading.done)}{of}", f"{format_size(reading.rate or 0.0)}/s"]
         if reading.time is not None:
@@ -301,7 +314,7 @@ def _open_shown(
     elif mode == "json":
         yield JsonLines(talk)
     elif mode == "lines":
-        with Lines(talk, name, gauge=gauge) as lines:
+        with Lines(talk, name, gauge=gauge, is_seen=sys.stderr.isatty()) as lines:
             yield lines
     else:
         yield Silence(talk)

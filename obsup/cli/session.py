@@ -61,8 +61,10 @@ def run_step(command: str, values: dict[str, Any], work: Callable[[Session], str
     resume = report.resume_command(sys.argv[1:])
     stop = StopSignal()
     session: Session | None = None
+    # A step shows no bar: what it prints would stand in it.
+    shown = "none" if values["quiet"] else "lines"
     try:
-        with open_display({"progress": "none", **values}, command) as display, stopping_on_signals(stop):
+        with open_display({"progress": shown, **values}, command) as display, stopping_on_signals(stop):
             session = Session(values, Tally(display.progress, display.observe), stop)
             status = _do(work, session)
     except Busy as exc:

@@ -219,3 +219,19 @@ def test_a_pipe_gets_nothing_on_success(shell: Shell, make_file: MakeFile) -> No
     make_file(SIZE)
     outcome = shell.run("upload", "bigfile", "bucket/key", "--progress", "bar", FORCE_COLOR="1")
     assert (outcome.code, outcome.out, outcome.err) == (0, "", "")
+
+
+def test_a_step_says_at_once_that_it_tries_again(sandbox: Sandbox, shell: Shell, make_file: MakeFile) -> None:
+    """Who waits before a terminal knows for what; there is no bar, and nothing is said where all goes well."""
+    make_file(1000)
+    sandbox.add_fault("error=503:SlowDown,op=head,times=1")
+    words = [sys.executable, "-m", "obsup", "verify", "bigfile", "bucket/key"]
+    shell.run("upload", "bigfile", "bucket/key")
+    with Terminal(words, folder=shell.folder, environment=shell.environment) as shown:
+        assert shown.finish() == 0
+    first, last = shown.lines()
+    assert first == "Note:  503 SlowDown; trying again."
+    assert "proved by" in last
+    with Terminal([*words, "-q"], folder=shell.folder, environment=shell.environment) as quiet:
+        assert quiet.finish() == 0
+    assert quiet.lines() == []

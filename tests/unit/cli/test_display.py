@@ -138,3 +138,18 @@ def test_the_summary_says_what_was_there_and_what_was_sent() -> None:
 def test_a_short_reason_fits_a_bar(reason: str, expected: str) -> None:
     """Operation, resource and request id are in the log."""
     assert short_reason(reason) == expected
+
+
+def test_a_step_that_waits_for_the_store_says_so_in_its_lines() -> None:
+    """A command that is tried for a quarter of an hour is no silent one: what fails, until it does no more."""
+    said: list[str] = []
+    lines = Lines(
+        Talk(quiet=False, verbose=False, show=said.append), "verify", clock=lambda: 0.0, is_seen=True
+    )
+    assert lines.line() == "verify: looking at what is there"
+    for _ in range(2):
+        lines.observe(events.Retried(None, 1, "nobody listens there (connection refused)", 1.0))
+    assert said == ["Note:  nobody listens there (connection refused); trying again."]
+    assert lines.line() == "verify: nobody listens there (connection refused); trying again"
+    lines.observe(events.Requested("HeadObject", "HEAD", "b/k", None, 200, "r", 0.1))
+    assert lines.line() == "verify: looking at what is there"
