@@ -65,13 +65,21 @@ def run_init(path: Path | None) -> int:
             "edit it, or name another file with --config",
         ) from exc
     except OSError as exc:
-        raise BadConfiguration(
-            f"{quoted(place)} cannot be written", exc.strerror or "", "name another file with --config"
-        ) from exc
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(template())
+        raise _unwritable(place, exc) from exc
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(template())
+    except OSError as exc:
+        place.unlink(missing_ok=True)
+        raise _unwritable(place, exc) from exc
     report.answer(str(place))
     return 0
+
+
+def _unwritable(place: Path, exc: OSError) -> BadConfiguration:
+    return BadConfiguration(
+        f"{quoted(place)} cannot be written", exc.strerror or "", "name another file with --config"
+    )
 
 
 def template() -> str:

@@ -335,6 +335,17 @@ def test_the_steps_by_themselves(crowd: Crowd, sandbox: Sandbox) -> None:
 
 
 @on_any
+def test_a_configuration(crowd: Crowd) -> None:
+    """78, and no empty one that stands in the way of the next try."""
+    crowd.disk.fill()
+    outcome = crowd.run("config", "init", "--config", "obsup.toml")
+    assert outcome.code == 78, outcome.err
+    assert crowd.disk.said in outcome.err
+    crowd.disk.free()
+    assert crowd.run("config", "init", "--config", "obsup.toml").code == 0
+
+
+@on_any
 def test_a_stream(crowd: Crowd, sandbox: Sandbox) -> None:
     """Its checkpoint is in the state directory: said once, and the object is proved."""
     crowd.disk.fill()
