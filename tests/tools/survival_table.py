@@ -8,6 +8,11 @@ from tests.faults import FAULTS, KILLS, PLACES, SEARCHES, STEPS, Fault, cases
 from tests.property.test_uploads_machine import Uploads
 
 TIMES = {0: "–", 2: "twice", 3: "three times"}
+REAL = (
+    "With real servers: nginx in between (its TLS, 413, 502, 503 and 504, slow lines, connections closed and used up, "
+    "workers killed, reloads), and Ceph's gateway, or all of its store, killed with `kill -9` and begun again. With real "
+    "disks: full, or fit to be read only, for whatever obsup writes."
+)
 OPERATIONS = {"uploads": "list uploads", "parts": "list parts"}
 
 
@@ -19,7 +24,7 @@ def survival_table() -> str:
     rows = ["| what goes wrong | once | every time | the part is sent |", "| --- | --- | --- | --- |"]
     for (once, always, tries), names in fates.items():
         rows.append(f"| {'; '.join(names).replace('<', '&lt;')} | {once} | {always} | {TIMES[tries]} |")
-    return "\n".join([*rows, "", _numbers()])
+    return "\n".join([*rows, "", _numbers(), "", REAL])
 
 
 def _codes(codes: Mapping[str, int]) -> str:
