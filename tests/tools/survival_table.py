@@ -10,8 +10,8 @@ from tests.property.test_uploads_machine import Uploads
 TIMES = {0: "–", 2: "twice", 3: "three times"}
 REAL = (
     "With real servers: nginx in between (its TLS, 413, 502, 503 and 504, slow lines, connections closed and used up, "
-    "workers killed, reloads), and Ceph's gateway, or all of its store, killed with `kill -9` and begun again. With real "
-    "disks: full, or fit to be read only, for whatever obsup writes."
+    "workers killed, reloads), and Ceph's gateway, or all of its store, killed with `kill -9` and begun again. With "
+    "real disks: full, or fit to be read only, for whatever obsup writes."
 )
 OPERATIONS = {"uploads": "list uploads", "parts": "list parts"}
 
