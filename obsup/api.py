@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from contextlib import closing, nullcontext
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -106,7 +107,8 @@ def upload_file(
     """
     path = Path(source) if isinstance(source, str | os.PathLike) else Path("-")
     stream = None if isinstance(source, str | os.PathLike) else FileObject(source, close=close)
-    connecting = connecting or Connecting(endpoint=endpoint or os.environ.get("OBSUP_ENDPOINT"))
+    options = options or ObjectOptions()
+    connecting = _connecting(endpoint, connecting, options)
     tally = Tally(progress, observer)
     stop = stop or StopSignal()
     limit = RateLimit(limit_rate, check=stop.cut) if limit_rate is not None else None
@@ -115,7 +117,7 @@ def upload_file(
         wanted = Order(
             path,
             named,
-            options=options or ObjectOptions(),
+            options=options,
             parts=parts,
             part_size=part_size,
             jobs=jobs,
@@ -247,6 +249,11 @@ def abort_upload(
     give_up(task, Mention(task.order.target, path, upload_id, task.order.checkpoint))
 
 
+def _connecting(endpoint: str | None, connecting: Connecting | None, options: ObjectOptions) -> Connecting:
+    connecting = connecting or Connecting(endpoint=endpoint or os.environ.get("OBSUP_ENDPOINT"))
+    return replace(connecting, headers=connecting.headers or options.headers)
+
+
 def _task(
     target: str,
     endpoint: str | None,
@@ -258,7 +265,7 @@ def _task(
     **order: Any,
 ) -> Task:
     """Return what every step needs, at an open store."""
-    connecting = connecting or Connecting(endpoint=endpoint or os.environ.get("OBSUP_ENDPOINT"))
+    connecting = _connecting(endpoint, connecting, order.get("options", ObjectOptions()))
     tally, stop = tally or Tally(None), StopSignal()
     file_name = source.name if source != NO_SOURCE else None
     named, settings = settle_target(target, connecting, file_name=file_name)

@@ -212,7 +212,13 @@ object_options = together(
     ),
     option("--expires-days", type=click.IntRange(min=0), help="Delete the object this many days after."),
     option("--no-overwrite", is_flag=True, help="Never replace an object."),
-    option("--header", "headers", type=types.HEADER, multiple=True, help="Any other header; repeatable."),
+    option(
+        "--header",
+        "headers",
+        type=types.HEADER,
+        multiple=True,
+        help="Any other header, where the object is described; who pays, on every request; repeatable.",
+    ),
 )
 
 skip_option = together(

@@ -43,6 +43,7 @@ def connecting_from(values: dict[str, Any]) -> Connecting:
         customer_key_file=str(values["sse_c_key_file"]) if values.get("sse_c_key_file") else None,
         retry_for_s=values.get("retry_for", 900.0),
         max_parts=values.get("max_parts"),
+        headers=tuple(values.get("headers") or ()),
         line=LineSettings(
             connect_timeout_s=_wait_of("connect-timeout", values),
             stall_timeout_s=_wait_of("stall-timeout", values),

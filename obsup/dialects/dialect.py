@@ -114,6 +114,7 @@ class Dialect:
     ``url_encoded_on``: the operations whose answers name the key, and do so in URL encoding where asked to.
     ``default_region`` signs where no region is known; ``public_endpoint`` is the vendor's, with ``{region}``
     in it, None where a region alone does not name one.
+    ``request_headers`` (lower-case) are said on every request where the user says them: who pays, and the like.
     ``hashes_payload``: x-amz-content-sha256 is the hash of what is small enough, not a word for none (S3).
     ``grantee``: how a grant header names a grantee id. ``metadata_name``: what a metadata name must match.
     ``bucket_characters`` is the inside of a regular expression's class; ``reserved_bucket_starts`` and
@@ -141,6 +142,7 @@ class Dialect:
     etag_is_composite: bool = True
     part_etag_is_md5: bool = True
     url_encoded_on: frozenset[str] = KEYS_LISTED
+    request_headers: frozenset[str] = frozenset()
     hashes_payload: bool = False
     grantee: str = "id={}"
     metadata_name: str = r"[A-Za-z0-9!#$%&'*+.^_`|~-]+"

@@ -141,6 +141,7 @@ OBS = Dialect(
     grant_permissions=frozenset({"read", "read-acp", "write-acp", "full-control"}),
     sse={"AES256": "AES256", "kms": "kms"},
     url_encoded_on=KEYS_ANSWERED,
+    request_headers=frozenset({"x-obs-request-payer"}),
 )
 
 OBS_V2 = replace(
@@ -175,6 +176,7 @@ OBS_V2 = replace(
         )
     },
     sse={"AES256": "AES256", "kms": "aws:kms"},
+    request_headers=frozenset({"x-amz-request-payer"}),
 )
 
 OBS_V4 = replace(

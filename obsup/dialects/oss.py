@@ -130,6 +130,7 @@ OSS_V4 = Dialect(
     no_overwrite_on=frozenset({"put", "initiate", "complete"}),
     etag_is_composite=False,
     url_encoded_on=KEYS_ANSWERED,
+    request_headers=frozenset({"x-oss-request-payer", "x-oss-traffic-limit"}),
     metadata_name=r"[A-Za-z0-9-]+",
     bucket_characters="a-z0-9-",
     refused_key_starts="/\\",

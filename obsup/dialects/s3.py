@@ -120,6 +120,7 @@ S3_V4 = Dialect(
     grant_permissions=frozenset({"read", "read-acp", "write-acp", "full-control"}),
     sse={"AES256": "AES256", "kms": "aws:kms"},
     no_overwrite_on=frozenset({"put", "complete"}),
+    request_headers=frozenset({"x-amz-request-payer", "x-amz-expected-bucket-owner"}),
     hashes_payload=True,
     grantee='id="{}"',
     reserved_bucket_starts=("xn--", "sthree-", "amzn-s3-demo-"),

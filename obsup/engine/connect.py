@@ -30,7 +30,7 @@ class StoreSettings:
     """Where the store is and how to speak to it: plain values without secrets, which travel to workers.
 
     ``customer_key_file`` names the file with the 32 bytes of an SSE-C key. ``max_parts`` is the most parts that the
-    store takes, where that is less than the vendor's.
+    store takes, where that is less than the vendor's. ``headers`` are said on every request.
     """
 
     provider: str
@@ -45,6 +45,7 @@ class StoreSettings:
     backoff_s: float = 0.5
     line: LineSettings = field(default_factory=LineSettings)
     max_parts: int | None = None
+    headers: tuple[tuple[str, str], ...] = ()
 
     @property
     def dialect(self) -> Dialect:
@@ -107,6 +108,7 @@ def connect(
         credentials=credentials,
         clock=clock,
         customer_key=customer_key,
+        headers=dict(settings.headers),
         observe=observe,
     )
     remedies = Remedies(credentials, clock)

@@ -289,6 +289,12 @@ def check_crew(task: Task) -> None:
         )
     if not order.presign:
         return
+    if settings.headers:
+        raise WrongUsage(
+            f"--presign excludes --header {settings.headers[0][0]}",
+            "it is said on every request, and a signed URL carries no header",
+            "leave out one of the two",
+        )
     if order.content_md5 or order.encrypted_by_customer:
         raise WrongUsage(
             f"--presign excludes {'--content-md5' if order.content_md5 else '--sse-c-key-file'}",

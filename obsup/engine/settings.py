@@ -7,6 +7,7 @@ from typing import Literal
 
 from obsup.dialects.dialect import Addressing
 from obsup.dialects.endpoints import default_addressing, normalise_endpoint, recognise
+from obsup.dialects.header_values import extension_headers
 from obsup.dialects.names import SHORTEST_BUCKET, check_bucket, check_key
 from obsup.dialects.registry import find_dialect
 from obsup.engine.connect import StoreSettings
@@ -22,6 +23,7 @@ SCHEMES = ("obs", "s3", "oss")
 class Connecting:
     """How to reach the store, as the user says it; ``auto`` and None leave it to the endpoint.
 
+    Of ``headers``, which describe the object, those that the dialect wants on every request are said on every one.
     A failing call is tried again for ``retry_for_s`` seconds; the first wait is at most ``backoff_s``, and doubles.
     """
 
@@ -37,6 +39,7 @@ class Connecting:
     backoff_s: float = 0.5
     line: LineSettings = field(default_factory=LineSettings)
     max_parts: int | None = None
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 def split_target(text: str, *, file_name: str | None = None) -> tuple[str | None, str, str]:
@@ -127,6 +130,11 @@ def settle_store(connecting: Connecting, bucket: str, *, scheme: str | None = No
         backoff_s=connecting.backoff_s,
         line=connecting.line,
         max_parts=connecting.max_parts,
+        headers=tuple(
+            (name, value)
+            for name, value in extension_headers(dialect, connecting.headers).items()
+            if name.lower() in dialect.request_headers
+        ),
     )
 
 

@@ -32,6 +32,7 @@ class Exchange:
         transport: Transport,
         credentials: CredentialSource,
         clock: ServerClock,
+        headers: Mapping[str, str],
         observe: events.Observer = events.ignore,
     ) -> None:
         self._dialect = dialect
@@ -40,6 +41,7 @@ class Exchange:
         self._transport = transport
         self._credentials = credentials
         self._clock = clock
+        self._own_headers = headers
 
     def send(self, call: Call) -> Answer:
         """Return the answer that says success, after one redirect at most, which is signed anew.
@@ -117,7 +119,7 @@ class Exchange:
             )
 
     def _headers(self, call: Call) -> dict[str, str]:
-        headers = dict(call.headers)
+        headers = {**self._own_headers, **call.headers}
         if self._dialect.hashes_payload and isinstance(call.body, bytes):
             headers["x-amz-content-sha256"] = hashlib.sha256(call.body).hexdigest()
         return headers

@@ -25,7 +25,7 @@ from obsup.store.transport import Answer, Transport
 class HttpStore:
     """An ObjectStore at an endpoint. Each verb tries once, and signs with the keys and the clock of this moment.
 
-    Raises WrongUsage for a *customer_key* (SSE-C) that would travel without TLS.
+    *headers* are said on every request. Raises WrongUsage for a *customer_key* (SSE-C) that would travel without TLS.
     """
 
     def __init__(
@@ -37,11 +37,18 @@ class HttpStore:
         credentials: CredentialSource,
         clock: ServerClock,
         customer_key: CustomerKey | None = None,
+        headers: Mapping[str, str] | None = None,
         observe: events.Observer = events.ignore,
     ) -> None:
         self.dialect = dialect
         self._exchange = Exchange(
-            dialect, route, transport=transport, credentials=credentials, clock=clock, observe=observe
+            dialect,
+            route,
+            transport=transport,
+            credentials=credentials,
+            clock=clock,
+            headers=headers or {},
+            observe=observe,
         )
         self._key_headers: Mapping[str, str] = {}
         if customer_key is not None:

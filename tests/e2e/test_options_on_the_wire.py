@@ -217,3 +217,24 @@ def test_what_is_said_of_bytes_is_refused_where_none_are_sent(
     line = "part {target} --upload-id x --part-number 1 --copy-source bucket/old"
     assert run(f"{line} {words}", set()) == 2
     assert store.requests == []
+
+
+REQUEST_HEADERS = [(name, header) for name, one in DIALECTS.items() for header in sorted(one.request_headers)]
+
+
+@pytest.mark.parametrize(("name", "header"), REQUEST_HEADERS)
+def test_own_header_that_concerns_requests_is_on_every_one(
+    name: str, header: str, store: Sandbox, run: Callable[[str, set[str]], int]
+) -> None:
+    """Who pays must be said with each part; any other header stands where the object is described."""
+    value = "1048576" if header.endswith("limit") else "requester"
+    words = f"--header {header.title()}:{value} --header X-Other:1"
+    assert run(f"upload big --parts 2 {words}", set()) == 0
+    assert {"initiate", "part", "complete"} <= {one.operation for one in store.requests}
+    for one in store.requests:
+        sent = {key.lower(): told for key, told in one.headers}
+        assert sent.get(header) == value, one.operation
+        assert ("x-other" in sent) == (one.operation == "initiate")
+    begun_at = len(store.requests)
+    assert run(f"upload small {words}", set()) == 0
+    assert [header in {key.lower() for key, _ in one.headers} for one in store.requests[begun_at:]] == [True]

@@ -46,7 +46,7 @@ CALLS = (
     Named("offset", "--offset", "offset", "of `obsup part` and `upload_part`"),
     Named("autoClose", "", "close"),
     Named("headers", "see below", "options"),
-    Named("extensionHeaders", "--header", "options.headers"),
+    Named("extensionHeaders", "--header", "options.headers", "who pays, and the like, on every request"),
     Named("encoding_type", "", "", "asked for wherever keys are listed"),
 )
 RESULTS = (
