@@ -136,7 +136,12 @@ class Rig:
         """Where the checkpoint is by default."""
         wanted, _ = settle_target(
             f"bucket/{self.key}",
-            replace(PATIENT, endpoint=self.sandbox.endpoint, provider=self.provider, region="here"),
+            replace(
+                PATIENT,
+                endpoint=self.endpoint or self.sandbox.endpoint,
+                provider=self.provider,
+                region="here",
+            ),
         )
         return checkpoints.default_path(self.source, wanted)
 

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import socket
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from obsup import events
+from obsup.errors import NotFinished
 from obsup.sandbox import Sandbox
 from obsup.store.transport import LONG_WORK, LineSettings
 from tests.doubles.certificates import Authority
 from tests.doubles.relay import Relay, Still, Way
-from tests.rig import PART, PATIENT, Rig
+from tests.rig import IMPATIENT, PART, PATIENT, Rig
 
 STALL_S = 0.4
 MIB = 1024 * 1024
@@ -111,3 +116,54 @@ def test_the_work_of_complete_may_take_longer_than_any_other(sandbox: Sandbox, r
     rig.run(replace(PATIENT, line=LINE))
     assert [one.number for one in retries(rig)] == [2]
     assert rig.is_stored()
+
+
+def after_part(number: int, act: Callable[[], object]) -> Callable[[events.Event], None]:
+    """Return an observer that acts when part *number* is stored."""
+
+    def hear(event: events.Event) -> None:
+        if isinstance(event, events.PartStored) and event.number == number:
+            act()
+
+    return hear
+
+
+def check_goes_on(rig: Rig, code: int) -> None:
+    """Assert that the run ended in 75 with all kept, and that the same command sends what is missing."""
+    assert code == 75
+    assert rig.checkpoint.exists()
+    assert rig.run(replace(PATIENT, addressing="path")).sent_parts == 1
+    assert rig.is_stored()
+    assert rig.open_ids() == []
+
+
+def test_a_store_that_goes_away_and_comes_back(tmp_path: Path, rig: Rig) -> None:
+    """Connections are refused: what is stored stays."""
+    access, secret, folder = rig.sandbox.access_key, rig.sandbox.secret_key, tmp_path / "store"
+    with ExitStack() as running:
+        rig.sandbox = running.enter_context(Sandbox(folder, access_key=access, secret_key=secret))
+        code = rig.code(IMPATIENT, hear=after_part(2, running.close))
+    port = rig.sandbox.port
+    with Sandbox(folder, port=port, access_key=access, secret_key=secret) as rig.sandbox:
+        check_goes_on(rig, code)
+
+
+def test_a_name_that_is_resolved_no_more(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """DNS fails when a connection has to be made anew: what is stored stays."""
+    resolve, knows = socket.getaddrinfo, [True]
+
+    def getaddrinfo(host: str | bytes | None, *args: Any, **more: Any) -> Any:
+        if host != "store.test":
+            return resolve(host, *args, **more)
+        if knows[0]:
+            return resolve("127.0.0.1", *args, **more)
+        raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    rig.endpoint = f"http://store.test:{rig.sandbox.port}"
+    rig.sandbox.add_fault("reset,op=part,part=3")
+    by_path = replace(IMPATIENT, addressing="path")
+    with pytest.raises(NotFinished, match="could not be resolved") as caught:
+        rig.run(by_path, hear=after_part(2, lambda: knows.__setitem__(0, False)))
+    knows[0] = True
+    check_goes_on(rig, caught.value.exit_code)

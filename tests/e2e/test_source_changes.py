@@ -200,6 +200,13 @@ def test_a_write_during_the_upload_is_refused(rig: Rig) -> None:
     assert rig.is_stored()
 
 
+def test_a_write_after_the_last_part_is_seen_before_complete(rig: Rig) -> None:
+    """All is stored, and nothing is assembled of it."""
+    refused(rig, "modification time", hear=once_stored(PARTS, lambda: write_at(rig, 2)))
+    assert rig.requests("complete") == []
+    assert len(rig.open_ids()) == 1
+
+
 @pytest.mark.parametrize("part_number", [1, 3, 6])
 @pytest.mark.parametrize("jobs", [1, 4])
 def test_resend_sends_the_changed_parts_again_and_finishes(rig: Rig, part_number: int, jobs: int) -> None:

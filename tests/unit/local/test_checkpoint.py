@@ -203,3 +203,23 @@ def test_a_folder_that_refuses_keeps_the_old_one(fs: FakeFilesystem) -> None:
             checkpoints.load(path)
     finally:
         helpers.reset_ids()
+
+
+def test_it_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A temporary file beside it, fsync, rename, fsync of the folder: a power cut leaves the old or the new one."""
+    done: list[str] = []
+    fsync, rename = os.fsync, os.replace
+
+    def sync(descriptor: int) -> None:
+        place = Path(f"/proc/self/fd/{descriptor}").readlink()
+        done.append("folder" if place == tmp_path else f"file beside it: {place.parent == tmp_path}")
+        fsync(descriptor)
+
+    def move(old: str | Path, new: str | Path) -> None:
+        done.append(f"rename to {Path(new).name}")
+        rename(old, new)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    monkeypatch.setattr(os, "replace", move)
+    checkpoints.save(tmp_path / "state", CHECKPOINT)
+    assert done == ["file beside it: True", "rename to state", "folder"]
