@@ -9,6 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 PAGES = ROOT / "man" / "pages"
 CRON_PAGE = PAGES / "obsup-cron.7.md"
+FAILURES_PAGE = PAGES / "obsup-failures.7.md"
 FLEETS_PAGE = PAGES / "obsup-fleets.7.md"
 PARAMETERS_PAGE = PAGES / "obsup-parameters.7.md"
 STREAMS_PAGE = PAGES / "obsup-streams.7.md"

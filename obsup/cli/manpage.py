@@ -13,7 +13,7 @@ from obsup.cli.roff import Page, bold, escape, italic
 from obsup.frozen import frozen
 
 # Those of section 7, made from man/pages.
-LONGER_PAGES = ("obsup-cron", "obsup-fleets", "obsup-parameters", "obsup-streams")
+LONGER_PAGES = ("obsup-cron", "obsup-failures", "obsup-fleets", "obsup-parameters", "obsup-streams")
 SOURCE = f"obsup {__version__}"
 WORDS = (
     ("SOURCE", "a local file, or - for standard input"),

@@ -9,7 +9,8 @@ from obsup.cli.exits import EXIT_STATUSES
 from obsup.dialects.registry import find_dialect
 from obsup.engine.schedule import growing, parts_in_memory
 from obsup.units import format_size
-from tests.readme import CRON_PAGE, PARAMETERS_PAGE, README, STREAMS_PAGE, block, blocks
+from tests.readme import CRON_PAGE, FAILURES_PAGE, PARAMETERS_PAGE, README, STREAMS_PAGE, block, blocks
+from tests.tools.failure_table import failure_table
 from tests.tools.parameter_tables import call_table, header_table, result_table
 from tests.tools.survival_table import survival_table
 
@@ -55,6 +56,7 @@ BLOCKS: dict[Path, dict[str, Callable[[], str]]] = {
         "parameters": header_table,
         "cron": cron_recipe,
     },
+    FAILURES_PAGE: {"failures": failure_table},
     STREAMS_PAGE: {"streams": stream_table},
     PARAMETERS_PAGE: {"calls": call_table, "results": result_table, "parameters": header_table},
 }
