@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from obsup.store.verdicts import VERDICTS, Verdict
+from obsup.store.verdict import Verdict
+from obsup.store.verdicts import VERDICTS
 
 LINE = {
     "certificate": "the server's certificate is not accepted",
@@ -26,7 +27,9 @@ def failure_table() -> str:
     for verdict in VERDICTS:
         error = verdict.error
         again = ", again" if error.retryable else ""
-        rows.append(f"| {_heard(verdict)} | {verdict.action.value} | {error.exit_code}{again} | {error.reason} |")
+        rows.append(
+            f"| {_heard(verdict)} | {verdict.action.value} | {error.exit_code}{again} | {error.reason} |"
+        )
     return "\n".join(rows)
 
 
