@@ -15,6 +15,7 @@ from tests.e2e.test_batch_survives import wait_for_puts
 from tests.shell import Shell
 
 NAMES = [f"tree/{number % 9}/{number:04}" for number in range(1500)]
+ONCE = ("--provider", "s3", "--region", "us-east-1", "--no-overwrite")
 WORDS = ("upload", "-r", "tree", "bucket/p/")
 pytestmark = pytest.mark.skipif(
     len(os.sched_getaffinity(0)) < 2, reason="one core has no use for two interpreters"
@@ -142,7 +143,7 @@ def test_a_store_that_asks_to_slow_down_is_heard(shell: Shell, sandbox: Sandbox)
 
 
 @pytest.mark.parametrize(
-    "words", [("-j", "1"), ("--limit-rate", "1G"), ("--executor", "inline")], ids=" ".join
+    "words", [("-j", "1"), ("--limit-rate", "1G"), ("--executor", "inline"), ONCE], ids=" ".join
 )
 def test_where_they_are_of_no_use_there_are_none(
     words: tuple[str, ...], shell: Shell, sandbox: Sandbox
