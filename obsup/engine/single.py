@@ -15,6 +15,7 @@ from obsup.engine.proof import Expected, prove_object
 from obsup.engine.task import Task
 from obsup.engine.worker import Content, Manner, Proving, confirms, send_proved
 from obsup.errors import DataMismatch, Refused
+from obsup.local.blocks import Blocks
 from obsup.local.digest import PartDigest
 from obsup.local.part_memory import read_part
 from obsup.local.source import FileWindow
@@ -24,13 +25,19 @@ from obsup.store.transport import Body
 
 # The store says that the object exists, and --no-overwrite that it is not to be replaced.
 EXISTS = ("FileAlreadyExists", "PreconditionFailed")
+# For all files of a batch: as much as was in flight at once.
+_blocks = Blocks()
 
 
 def put_file(task: Task, stat: SourceStat) -> Finished:
     """Put the file that had the identity *stat*. Raises as ``put_whole`` does."""
     window = FileWindow(task.source, Part(1, 0, stat.size), stat)
-    content = read_part(window, PartDigest(md5=True, crc64=task.proving.crc64), task.read_gate)
-    return put_whole(task, content, has_md5=True)
+    digest = PartDigest(md5=True, crc64=task.proving.crc64)
+    content = read_part(window, digest, task.read_gate, pool=_blocks)
+    try:
+        return put_whole(task, content, has_md5=True)
+    finally:
+        content.release()
 
 
 def put_whole(task: Task, content: Content, *, has_md5: bool = False) -> Finished:

@@ -81,12 +81,14 @@ class MemoryPart:
             start += len(view)
 
 
-def read_part(window: FileWindow, digest: PartDigest, gate: Gate | None = None) -> MemoryPart:
-    """Read a part of a file into memory, and return it once the file is known to have stood still meanwhile.
+def read_part(
+    window: FileWindow, digest: PartDigest, gate: Gate | None = None, *, pool: Blocks | None = None
+) -> MemoryPart:
+    """Read a part of a file into memory of *pool*, and return it once the file is known to have stood still meanwhile.
 
     Raises SourceChanged, and as PartBody does.
     """
-    pool = Blocks()
+    pool = pool or Blocks()
     blocks: list[bytearray] = []
     body = window.open(PartDigest, gate=gate)
     try:
