@@ -47,6 +47,7 @@ _SAMPLES = {
     "expect_md5": "0" * 32,
     "expect_sha256": "0" * 64,
 }
+_LIST_SAMPLES = {"header": "NAME: VALUE", "grant": "PERMISSION=ID", "include": "*.iso", "exclude": "*.tmp"}
 # A header's value is shown unless its name says that nobody is to read it.
 _PRIVATE_NAME = re.compile(r"authorization|secret|token|password|key", re.IGNORECASE)
 MASK = "…"
@@ -109,7 +110,7 @@ def _sample(option: click.Option) -> str:
     if kind is NUMBER:
         return "5"
     if kind is LIST:
-        return '["NAME: VALUE"]' if key == "header" else '["K=V"]'
+        return f'["{_LIST_SAMPLES.get(key, "K=V")}"]'
     if isinstance(built_in, int):
         return str(built_in)
     if isinstance(built_in, str):

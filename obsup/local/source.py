@@ -15,7 +15,7 @@ from obsup.frozen import frozen
 from obsup.local.blocks import BLOCK, Blocks
 from obsup.local.digest import PartDigest
 from obsup.model import Part, SourceStat
-from obsup.quoting import quoted
+from obsup.quoting import quoted, shell_word
 
 CHANGE_TIME = "change time"
 
@@ -35,7 +35,9 @@ def stat_source(path: Path) -> SourceStat:
         ) from exc
     if stat_module.S_ISDIR(found.st_mode):
         raise SourceUnreadable(
-            f"{quoted(path)} is a directory", "only a regular file has parts", "name a file"
+            f"{quoted(path)} is a directory",
+            "only a regular file has parts",
+            f"name a file, or send all that is in it: obsup upload -r {shell_word(str(path))} BUCKET/PREFIX/",
         )
     if not stat_module.S_ISREG(found.st_mode):
         raise SourceUnreadable(

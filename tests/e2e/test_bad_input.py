@@ -137,6 +137,14 @@ def test_no_such_bucket(tmp_path: Path, make_file: MakeFile) -> None:
     refused(outcome, 69, "NoSuchBucket", "--endpoint")
 
 
+def test_a_directory_is_sent_with_r(shell: Shell) -> None:
+    """The error shows how."""
+    (shell.folder / "my photos").mkdir()
+    outcome = shell.run("upload", "my photos", "bucket/key")
+    assert outcome.code == 66
+    assert outcome.err.endswith("obsup upload -r 'my photos' BUCKET/PREFIX/\n")
+
+
 def test_json_tells_a_failure_too(shell: Shell, make_file: MakeFile) -> None:
     """On failure status, exitCode, reason, message, retryable and resumeCommand are there."""
     make_file(1000)
