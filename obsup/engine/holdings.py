@@ -44,6 +44,8 @@ class Holdings:
 
     def find(self, key: str) -> StoredObject | None:
         """Return the object as it was listed, None where it was not."""
+        if not self._last:
+            return None
         row = self._table.execute("SELECT size, etag FROM object WHERE key = ?", (key.encode(),)).fetchone()
         return None if row is None else StoredObject(key, *row)
 

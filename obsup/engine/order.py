@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, field, fields
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Literal
 
@@ -88,6 +89,10 @@ class Order:
         return hashlib.sha256(plain.encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
 
+_ANSWERED = tuple(one.name for one in fields(Stored) if one.name != "crc64")
+_answered_of = attrgetter(*_ANSWERED)
+
+
 @frozen
 class Result:
     """The finished object, with what the vendors' result tables list. Sizes are bytes.
@@ -120,5 +125,4 @@ class Result:
     @classmethod
     def of(cls, stored: Stored, **known: Any) -> Result:
         """Return the result with what the store answered, and what else is *known*."""
-        answered = {one.name: getattr(stored, one.name) for one in fields(stored) if one.name != "crc64"}
-        return cls(**answered, **known)
+        return cls(**dict(zip(_ANSWERED, _answered_of(stored), strict=True)), **known)

@@ -29,8 +29,9 @@ def section(results: ManyResults) -> str:
     words = (
         f"Measured with `python -m tests.benchmarks.many` on {results.machine}, over http to a sink on the loopback "
         "that hashes and counts what arrives; after each run it had every file, byte for byte. Medians of "
-        f"{results.runs} runs in turn, start included, each tool as it comes (rclone with 32 transfers in place of "
-        f"4). CPU and memory are those of all processes of the tool.{''.join(f' {one}.' for one in few)}"
+        f"{results.runs} runs in turn, start included, each tool as it comes: rclone, which asks after each object "
+        "once more, has 32 transfers in place of 4. CPU and memory are those of all processes of the tool."
+        f"{''.join(f' {one}.' for one in few)}"
     )
     return "\n\n".join([words, _table(results), f"Versions: {versions}.{missing}"])
 
