@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -235,3 +236,23 @@ def test_a_step_says_at_once_that_it_tries_again(sandbox: Sandbox, shell: Shell,
     with Terminal([*words, "-q"], folder=shell.folder, environment=shell.environment) as quiet:
         assert quiet.finish() == 0
     assert quiet.lines() == []
+
+
+@pytest.mark.parametrize("columns", [80, 30])
+def test_a_cut_line_is_followed_to_the_end(
+    sandbox: Sandbox, shell: Shell, make_file: MakeFile, columns: int
+) -> None:
+    """What stands on the screen, copied over its line ends as a terminal copies it, ends the work."""
+    source = make_file(SIZE)
+    sandbox.add_fault("reset,op=part,part=4-6,times=always")
+    with terminal(shell, "-j", "1", "--retry-for", "1s", columns=columns) as shown:
+        assert shown.finish() == 75
+        copied = "".join(line.ljust(columns)[:columns] for line in shown.screen.display).rstrip()
+    assert "3 of 6 parts are stored and not sent again" in copied
+    _, separator, command = copied.rpartition(": obsup ")
+    assert separator
+    sandbox.clear_faults()
+    words = [sys.executable, "-m", "obsup", *shlex.split(command)]
+    with Terminal(words, folder=shell.folder, environment=shell.environment, columns=columns) as shown:
+        assert shown.finish() == 0
+    assert sandbox.object_path("bucket", "key").read_bytes() == source.read_bytes()
