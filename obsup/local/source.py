@@ -16,10 +16,13 @@ from obsup.local.blocks import BLOCK, Blocks
 from obsup.local.digest import PartDigest
 from obsup.model import Part, SourceStat
 from obsup.quoting import quoted, shell_word
+from obsup.units import MIB
 
 CHANGE_TIME = "change time"
 
 SPARE = Blocks()
+# What the kernel is asked to send at a time: about what a socket has room for. Bytes.
+UNSEEN = 2 * MIB
 
 Gate = Callable[[int], int]
 """Asked before so many bytes are read: returns how many of them may go now. It may wait, and it may raise."""
@@ -189,7 +192,7 @@ class PartBody:
         ``read`` goes on. Raises as ``read`` does, and what the socket raises.
         """
         if not self._granted:
-            wanted = min(BLOCK, self.size - self.sent)
+            wanted = min(UNSEEN, self.size - self.sent)
             self._granted = wanted if self._gate is None else self._gate(wanted)
         position = self._offset + self.sent
         try:
