@@ -85,6 +85,7 @@ class Run:
         self._ahead = Lookahead(order.entries(), self._posts.put, observe)
         self._lists_due = 0
         self._is_walked = False
+        self._met = 0
         self._tiny: deque[_Job] = deque()
         self._small: deque[_Job] = deque()
         self._large: deque[_Job] = deque()
@@ -115,6 +116,8 @@ class Run:
             self._give_up(jobs)
         for bundle in self._beside.under_way.values():
             self._give_up(bundle.files)
+        if self._summary.ended_by is None and self._summary.files != self._met:
+            raise AssertionError(f"{self._met} files were met, and {self._summary.files} came to an end")
         return self._summary
 
     @property
@@ -211,6 +214,7 @@ class Run:
                 self._end(outcome)
         elif isinstance(post, list):
             self._lists_due += 1
+            self._met += len(post)
             for entry in post:
                 self._sort(entry)
         elif isinstance(post, ObsupError):
