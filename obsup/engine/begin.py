@@ -6,7 +6,9 @@ that is open later, and was not then, is ours.
 
 from __future__ import annotations
 
+import os
 import secrets
+from collections.abc import Callable
 from dataclasses import replace
 
 from obsup import events
@@ -50,10 +52,17 @@ def begin(task: Task, stat: SourceStat, plan: Plan, *, before: frozenset[str]) -
         completing=task.headers("complete"),
     )
     ledger = open_ledger(task, meant, is_first=True)
+    is_new = task.checkpoint_path is not None and not os.path.lexists(task.checkpoint_path)
     ledger.write()
-    upload = replace(meant.upload, upload_id=initiate_once(task, headers, before))
+    # What a store refused was never begun, and wants no record; an older record may be of what was.
+    withdraw = ledger.remove if is_new else _keep
+    upload = replace(meant.upload, upload_id=initiate_once(task, headers, before, withdraw=withdraw))
     ledger.adopt(upload)
     return ledger
+
+
+def _keep() -> None:
+    pass
 
 
 def sha256_asked(task: Task) -> str | None:
@@ -73,27 +82,37 @@ def marked_headers(task: Task) -> tuple[dict[str, str], str | None]:
     return {**headers, names.meta + TOKEN_NAME: token}, token
 
 
-def initiate_once(task: Task, headers: dict[str, str], before: frozenset[str]) -> str:
-    """Return the upload id of a new upload. Where an answer was lost, the upload that it was about is found."""
-    failed = False
-    doing = f"initiating {task.order.target}"
+def initiate_once(
+    task: Task, headers: dict[str, str], before: frozenset[str], *, withdraw: Callable[[], None] = _keep
+) -> str:
+    """Return the upload id of a new upload. Where an answer was lost, the upload that it was about is found.
+
+    *withdraw* is called where the store certainly began none.
+    """
+    in_doubt = False
 
     def once() -> str:
-        nonlocal failed
-        if failed:
+        nonlocal in_doubt
+        if in_doubt:
             found = find_ours(task, before)
             if found is not None:
                 return found
+        was_in_doubt, in_doubt = in_doubt, True
         try:
             return task.store.initiate(task.order.target, headers)
         except LineError as exc:
-            failed = failed or exc.sent
+            in_doubt = was_in_doubt or exc.sent
             raise
         except StoreError as exc:
-            failed = failed or exc.refusal.status >= 500 or exc.refusal.status < 400
+            in_doubt = was_in_doubt or not 400 <= exc.refusal.status < 500
             raise
 
-    return task.connection.attempts().run(once, doing=doing)
+    try:
+        return task.connection.attempts().run(once, doing=f"initiating {task.order.target}")
+    except ObsupError:
+        if not in_doubt:
+            withdraw()
+        raise
 
 
 def find_ours(task: Task, before: frozenset[str]) -> str | None:

@@ -7,6 +7,7 @@ import binascii
 import html
 import re
 from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 
 from obsup.dialects.dialect import HeaderNames
@@ -15,6 +16,7 @@ from obsup.store import xml
 from obsup.store.safe_text import clean, hide, printable
 from obsup.store.transport import Answer
 
+_LONGEST_WAIT_S = 999_999.0
 # So much of a page is read for its title, in bytes.
 PAGE_READ = 4096
 _TITLE = re.compile(r"<title>([^<]*)</title>", re.IGNORECASE)
@@ -85,5 +87,12 @@ def _status_word(status: int) -> str:
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """Return seconds: what is said in them, or from the answer's own date, whatever this clock says, to a later one."""
     value = headers.get("retry-after", headers.get("x-amz-retry-after", ""))
-    return float(value) if value.isascii() and value.isdigit() and len(value) < 7 else None
+    if value.isascii() and value.isdigit():
+        return float(value) if len(value) < 7 else None
+    try:
+        wait = parsedate_to_datetime(value) - parsedate_to_datetime(headers.get("date", ""))
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return max(0.0, min(wait.total_seconds(), _LONGEST_WAIT_S))

@@ -135,6 +135,7 @@ def test_no_such_bucket(tmp_path: Path, make_file: MakeFile) -> None:
     with Sandbox(buckets=["other"]) as sandbox:
         outcome = Shell.against(sandbox, tmp_path).run("upload", "bigfile", "bucket/key", "--parts", "5")
     refused(outcome, 69, "NoSuchBucket", "--endpoint")
+    assert [path.name for path in tmp_path.iterdir()] == ["bigfile"]
 
 
 def test_a_directory_is_sent_with_r(shell: Shell) -> None:
@@ -175,3 +176,30 @@ def test_what_click_complains_of_is_not_obeyed(shell: Shell, words: tuple[str, .
     assert outcome.code == 2
     assert "Error: " in outcome.err
     assert outcome.err.replace("\n", "").isprintable()
+
+
+@pytest.mark.parametrize(
+    ("faults", "code", "is_recorded"),
+    [
+        (["error=403:AccessDenied,op=initiate,times=always"], 77, False),
+        (
+            ["drop-answer,op=initiate,times=always", "error=403:AccessDenied,op=uploads,times=always"],
+            75,
+            True,
+        ),
+    ],
+    ids=["refused", "in doubt"],
+)
+def test_a_record_stays_only_of_what_may_have_begun(
+    faults: list[str], code: int, is_recorded: bool, shell: Shell, sandbox: Sandbox, make_file: MakeFile
+) -> None:
+    """What was refused left nothing in the store, and leaves nothing beside SOURCE; a lost answer may have."""
+    make_file(1_000_000)
+    for fault in faults:
+        sandbox.add_fault(fault)
+    words = ("upload", "bigfile", "bucket/key", "--parts", "5")
+    refused(shell.run(*words, "--retry-for", "0s"), code)
+    assert bool(list(shell.folder.glob("*.obsup.json"))) == is_recorded
+    sandbox.clear_faults()
+    assert shell.run(*words).code == 0
+    assert sandbox.uploads() == []

@@ -154,6 +154,14 @@ def test_retry_after_that_is_no_number_of_seconds_is_ignored(value: str) -> None
     assert read(503, headers={"retry-after": value}).retry_after_s is None
 
 
+def test_retry_after_may_be_a_date_and_counts_from_the_answers_own() -> None:
+    """RFC 9110: a store's clock and ours need not agree."""
+    headers = {"retry-after": "Fri, 31 Dec 1999 23:59:59 GMT", "date": "Fri, 31 Dec 1999 23:59:29 GMT"}
+    assert read(503, headers=headers).retry_after_s == 30.0
+    headers["date"] = "Sat, 01 Jan 2000 00:01:00 GMT"
+    assert read(503, headers=headers).retry_after_s == 0.0
+
+
 R, S, D, C, F = Action.RETRY, Action.SLOW_DOWN, Action.RESEND, Action.RENEW_KEYS, Action.FAIL
 
 
