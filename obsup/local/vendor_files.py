@@ -90,8 +90,9 @@ def _read_values(section: Section) -> dict[str, str]:
     parser = _Parser()
     try:
         parser.read_string(section.path.read_text("utf-8-sig"))
-    except (OSError, UnicodeDecodeError, configparser.Error):
+    except (OSError, UnicodeDecodeError, configparser.Error, AttributeError):
         # Not our file: what cannot be read holds no keys for us. (The parser's errors quote whole lines.)
+        # AttributeError is what Python before 3.13 says of lines indented below a key without a value.
         return {}
     there = {name.casefold(): name for name in parser.sections()}
     for name in section.names:

@@ -445,6 +445,7 @@ INI = st.one_of(
 
 @bounded
 @given(INI)
+@example(b"[default]\nkey\n  indented below a key without a value")
 def test_any_file_of_another_tool_has_keys_or_none(data: bytes) -> None:
     """~/.aws/credentials and ~/.ossutilconfig: half a pair is told, all else is not ours."""
 
