@@ -68,6 +68,8 @@ def test_fault(case: Case, rig: Rig) -> None:
     assert rig.is_stored()
     assert rig.open_ids() == []
     assert not list(rig.source.parent.glob("*.obsup.json*"))
+    # Only abort, --restart and gc abort an upload.
+    assert not [r for r in rig.sandbox.requests if r.key == rig.key and r.operation == "abort"]
 
 
 def finish(rig: Rig, case: Case) -> None:
