@@ -87,6 +87,7 @@ def measure(options: argparse.Namespace, kept: Path) -> Results:
 
 def hold(ground: races.Ground, peers: Sequence[Peer], results: Results, largest: int) -> Iterator[str]:
     """Hold the races one after the other, and yield the name of each when it has filled its rows of *results*."""
+    results.floors["MD5"] = races.md5_alone()
     results.starts.extend(races.start(ground))
     yield "start-up"
     results.rows.extend(races.entered(peers))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -158,6 +160,18 @@ def start(ground: Ground, runs: int = 15) -> list[StartRow]:
                 spent.setdefault(title, []).append(one.cpu_s)
     bare = middle(next(iter(spent.values())))
     return [StartRow(title, middle(costs), middle(costs) / bare) for title, costs in spent.items()]
+
+
+def md5_alone() -> float:
+    """Return the CPU seconds that MD5 takes for a GiB in memory: no tool that computes it goes below."""
+    block = os.urandom(MIB)
+    spent = []
+    for _ in range(3):
+        whole, begun = hashlib.md5(usedforsecurity=False), time.process_time()
+        for _ in range(GIB // MIB):
+            whole.update(block)
+        spent.append(time.process_time() - begun)
+    return middle(spent)
 
 
 def machine() -> str:

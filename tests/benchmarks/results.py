@@ -56,7 +56,7 @@ class StartRow:
 
 @dataclass(frozen=True)
 class Results:
-    """All of a run. Sizes are bytes, rates bytes a second."""
+    """All of a run. Sizes are bytes, rates bytes a second; ``floors`` are CPU seconds a GiB by what takes them."""
 
     machine: str
     sink: str
@@ -70,6 +70,7 @@ class Results:
     starts: list[StartRow] = field(default_factory=list)
     versions: dict[str, str] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
+    floors: dict[str, float] = field(default_factory=dict)
 
     def save(self, path: Path) -> None:
         """Write everything to *path*."""
