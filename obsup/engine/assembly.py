@@ -147,7 +147,8 @@ class Assembly:
         task, upload, found = self._task, recalled.upload, recalled.checkpoint
         size, etags = sum(one.size for one in receipts), [one.etag for one in receipts]
         expected = self._expect(upload, receipts, size)
-        finisher = Finisher(task.store, upload, expected, task.connection.attempts())
+        attempts = task.connection.attempts()
+        finisher = Finisher(task.store, upload, expected, attempts, observe=task.observe)
         try:
             finished = finisher.complete([(one.number, one.etag) for one in receipts], self._headers(found))
         except PartsUnfit as exc:

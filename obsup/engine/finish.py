@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from obsup import events
 from obsup.dialects.dialect import Dialect
 from obsup.engine.plan import Plan
 from obsup.engine.proof import Expected, contradicts, expected_etag, is_marked, prove_answer, prove_object
 from obsup.engine.task import Task
 from obsup.engine.worker import Proving
-from obsup.errors import DataMismatch, Denied, LineError, NotFinished, StoreError, UploadGone
+from obsup.errors import DataMismatch, Denied, LineError, NotFinished, ObsupError, StoreError, UploadGone
 from obsup.frozen import frozen
 from obsup.local.digest import combine_crc64
 from obsup.model import ObjectInfo, Receipt, Stored, Upload
@@ -90,7 +91,16 @@ def expect(
 class Finisher:
     """Completes one upload and proves the object."""
 
-    def __init__(self, store: ObjectStore, upload: Upload, expected: Expected, attempts: Attempts) -> None:
+    def __init__(
+        self,
+        store: ObjectStore,
+        upload: Upload,
+        expected: Expected,
+        attempts: Attempts,
+        *,
+        observe: events.Observer = events.ignore,
+    ) -> None:
+        self._observe = observe
         self._store = store
         self._upload = upload
         self._expected = expected
@@ -127,7 +137,10 @@ class Finisher:
                 raise
             raise failure from None
         found = self._recognise(info)
-        if info is not None and found is not None and (is_marked(self._expected, info) or self._is_gone()):
+        if info is not None and found is not None and is_marked(self._expected, info):
+            self._tell_of_remains()
+            return found
+        if found is not None and self._is_gone():
             return found
         if verdict.action in (Action.REPAIR, Action.ENLARGE):
             raise PartsUnfit(failure, are_too_small=verdict.action is Action.ENLARGE) from failure
@@ -161,6 +174,23 @@ class Finisher:
         except UploadGone:
             return True
         return False
+
+    def _tell_of_remains(self) -> None:
+        """Say where the store lists the upload still: Ceph does, where its gateway died between object and list.
+
+        It is not completed again, nor aborted: its parts are the object's, and a store in doubt might take them away.
+        """
+        try:
+            is_gone = self._is_gone()
+        except ObsupError:
+            return
+        if not is_gone:
+            self._observe(
+                events.Noted(
+                    f"the object is in place, but the store still lists upload {self._upload.upload_id}, which made "
+                    "it; do not abort it: its parts may be the object's own"
+                )
+            )
 
     def look(self) -> Finished | None:
         """Return the object where it is there and proved to be this upload's, or None."""
@@ -220,7 +250,7 @@ class Finisher:
 def finisher_of(task: Task, upload: Upload, receipts: Mapping[int, Receipt], plan: Plan) -> Finisher:
     """Return what ends *upload*, whose *receipts* are the whole *plan*. Raises DataMismatch where they are not."""
     expected = expect(guard(receipts, plan), plan, upload, dialect=task.dialect, proving=task.proving)
-    return Finisher(task.store, upload, expected, task.connection.attempts())
+    return Finisher(task.store, upload, expected, task.connection.attempts(), observe=task.observe)
 
 
 def complete(task: Task, upload: Upload, receipts: Mapping[int, Receipt], plan: Plan) -> Finished:

@@ -13,6 +13,7 @@ from obsup.engine.resume import recover, resume, resume_begun
 from obsup.engine.task import Task
 from obsup.errors import NotFinished, UploadGone
 from obsup.frozen import frozen
+from obsup.local import registry
 from obsup.local.checkpoint import Checkpoint
 from obsup.local.digest import PartDigest
 from obsup.local.source import changes, hash_part
@@ -49,7 +50,10 @@ def _recover_or_begin(task: Task, stat: SourceStat, plan: Plan, foreign: tuple[s
     """Go on with an open upload of this file, but for those that are *foreign*, or begin another."""
     listed = open_uploads(task)
     # What --restart was to give up was given up; who else has an upload open is not asked to share it.
-    candidates = [one for one in listed if one.upload_id not in foreign] if not task.order.restart else []
+    made = registry.find_finished(task.order.target)
+    # What made its object already is the store's to tidy up: to complete it again might take the object's parts away.
+    spared = {*foreign, made.upload.upload_id} if made else set(foreign)
+    candidates = [one for one in listed if one.upload_id not in spared] if not task.order.restart else []
     recovered = recover(task, candidates, stat, plan, split_asked=task.order.is_split_asked)
     if recovered is not None:
         return Ground(*recovered)

@@ -19,6 +19,7 @@ WHAT, with the work done:
   garble-answer           200 with a page for people, as the network of a hotel has it
   flip-bit                store the part with one bit flipped, and answer the ETag of what is stored
   empty-etag              complete: an answer without an ETag
+  keep-upload             complete: the object is made, but the upload stays open
 WHAT, other:
   error-in-200=CODE       complete, copy: 200 with an <Error> body, with the work not done; done=1: done
   slow=BYTES_PER_S        receive each body no faster than this (a size: 500K, 1M); the client's own socket
@@ -60,6 +61,7 @@ _BARE = frozenset(
         "empty-etag",
         "expire-token",
         "forget-upload",
+        "keep-upload",
     }
 )
 _KINDS = _ERRORS | _SIZES | _SECONDS | _BARE | {"error-in-200"}
@@ -69,6 +71,7 @@ _BEFALLS = {
     "flip-bit": frozenset({"part", "put"}),
     "empty-etag": frozenset({"complete"}),
     "error-in-200": frozenset({"complete", "copy"}),
+    "keep-upload": frozenset({"complete"}),
     "forget-upload": _UPLOADS,
     "garble-answer": frozenset({"initiate", "part", "copy", "complete", "parts", "uploads", "put", "list"}),
 }

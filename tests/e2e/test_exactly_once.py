@@ -50,6 +50,21 @@ def test_a_complete_whose_answer_is_lost_is_found_done(rig: Rig, fault: str) -> 
     assert not rig.checkpoint.exists()
 
 
+def test_an_upload_that_outlives_its_object_is_said_and_left_alone(rig: Rig) -> None:
+    """A gateway died between object and list. To complete or abort it might take the object's parts away."""
+    rig.sandbox.add_fault("keep-upload,op=complete")
+    rig.sandbox.add_fault("drop-answer,op=complete")
+    rig.run()
+    left = rig.open_ids()
+    assert len(left) == 1
+    assert rig.requests("complete") == [None]
+    assert [one.text for one in rig.heard if isinstance(one, events.Noted) and "do not abort it" in one.text]
+    rig.run()
+    assert rig.requests("part") == [1, 2, 3]
+    assert rig.open_ids() == left
+    assert not [r for r in rig.sandbox.requests if r.operation == "abort"]
+
+
 @pytest.mark.parametrize("fault", ["drop-request=0", "error=500:InternalError", "error-in-200=InternalError"])
 def test_a_complete_that_never_happened_is_not_taken_for_an_older_object(rig: Rig, fault: str) -> None:
     """The key already has an object with the very same content."""

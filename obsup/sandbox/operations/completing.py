@@ -36,7 +36,8 @@ def complete(call: Call) -> Answer:
         _check_sizes(call, parts)
         stored = _describe(call, upload, parts)
         _publish(call, upload, parts, stored=stored)
-        call.uploads.forget(upload)
+        if "keep-upload" not in call.faults:
+            call.uploads.forget(upload)
     return _answer(call, stored)
 
 
