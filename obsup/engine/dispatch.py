@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import Future
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 
 from obsup.engine.stop import StopSignal
 from obsup.engine.worker import PartJob
@@ -37,9 +39,7 @@ def dispatch(
             submitted.fill(0 if failures or stop.reason is not None else window())
             if not submitted.pending:
                 break
-            done, _ = wait(submitted.pending, timeout=POLL_S, return_when=FIRST_COMPLETED)
-            for future in done:
-                del submitted.pending[future]
+            for future in submitted.ended():
                 failed = future.exception()
                 if failed is None:
                     keep(future.result())
@@ -61,6 +61,8 @@ class _Submitted:
         self._jobs = jobs
         self._called_off: deque[PartJob] = deque()
         self._send = send
+        # Not concurrent.futures.wait: it would ask every pending part, each time that one ends.
+        self._ended: SimpleQueue[Future[Receipt]] = SimpleQueue()
 
     def fill(self, window: int) -> None:
         """Submit jobs until *window* are pending, or call off what has not begun beyond it."""
@@ -73,5 +75,16 @@ class _Submitted:
                 return
             future = self._send(job)
             self.pending[future] = job
+            future.add_done_callback(self._ended.put)
             if future.done():  # sent in this very thread: what came of it decides whether another follows
                 return
+
+    def ended(self) -> Iterator[Future[Receipt]]:
+        """Take out of the pending ones those that ended, and wait for one, but not long."""
+        wait_s = POLL_S
+        with suppress(Empty):
+            while True:
+                future = self._ended.get(block=wait_s > 0, timeout=wait_s)
+                wait_s = 0.0
+                if self.pending.pop(future, None) is not None:  # else it was called off
+                    yield future

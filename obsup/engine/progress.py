@@ -35,6 +35,7 @@ class Tally:
         self._called = float("-inf")
         self._in_flight: dict[int, int] = {}
         self._stored: dict[int, int] = {}
+        self._stored_bytes = 0
         self._sent_before = (0, 0)
         self._is_begun = False
         self.total: int | None = None
@@ -45,7 +46,7 @@ class Tally:
     @property
     def confirmed(self) -> int:
         """Bytes that the store confirmed, resumed ones included."""
-        return self.resumed + sum(self._stored.values())
+        return self.resumed + self._stored_bytes
 
     @property
     def in_flight(self) -> int:
@@ -60,7 +61,7 @@ class Tally:
     @property
     def sent_bytes(self) -> int:
         """The bytes of the parts that this run stored."""
-        return self._sent_before[1] + sum(self._stored.values())
+        return self._sent_before[1] + self._stored_bytes
 
     @property
     def seconds(self) -> float:
@@ -97,12 +98,13 @@ class Tally:
             return False
         if isinstance(event, PartStored):
             self._in_flight.pop(event.number, None)
+            self._stored_bytes += event.size - self._stored.get(event.number, 0)
             self._stored[event.number] = event.size
             return True
         if isinstance(event, Begun):
             # After a change of the source it comes again, and counts as resumed what this run has stored.
             self._sent_before = (self.sent_parts, self.sent_bytes)
-            self._stored, self._in_flight, self._is_begun = {}, {}, True
+            self._stored, self._stored_bytes, self._in_flight, self._is_begun = {}, 0, {}, True
             self.total, self.parts = event.total, event.parts
             self.resumed, self.resumed_parts = event.resumed, event.resumed_parts
             return True

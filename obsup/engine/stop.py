@@ -67,7 +67,7 @@ class StopSignal:
 
     def cut(self, _size: int = 0) -> None:
         """Raise the reason where even parts in flight are to end now. Called between the blocks of a part."""
-        if self.is_over:
+        if self._cut_at is not None and self.is_over:
             self.check()
 
     def sleep(self, seconds: float) -> bool:

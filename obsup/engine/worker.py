@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import time
 from collections.abc import Callable
 from contextlib import closing
 from functools import partial
@@ -21,6 +22,8 @@ from obsup.store.store import OpenBody, PartLister, PartStore
 from obsup.store.transport import Body
 
 RESENDS = 2
+# How often it is said how far a part is, in seconds: each time takes more of the interpreter than a block does.
+SAY_EVERY_S = 0.05
 
 
 @frozen
@@ -141,9 +144,14 @@ def send_proved(content: Content, send: Send, manner: Manner, *, what: object) -
 def _send_once(content: Content, send: Send, manner: Manner) -> tuple[Stored, PartDigest]:
     """Send the content; return the answer and the digest of what was read in the attempt that it answers."""
     bodies: list[HashedBody] = []
+    part, due_s = content.part, 0.0
 
     def sent(so_far: int) -> None:
-        manner.observe(events.PartSent(content.part.number, so_far))
+        nonlocal due_s
+        now_s = time.monotonic()
+        if now_s >= due_s or so_far == part.size:
+            due_s = now_s + SAY_EVERY_S
+            manner.observe(events.PartSent(part.number, so_far))
 
     def open_body() -> HashedBody:
         bodies.append(content.open(manner.proving.digest, on_sent=sent, gate=manner.gate))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import deque
 
-from obsup.units import KIB
+from obsup.units import MIB
 
 # What is read is hashed and sent while it still lies in the processor's own cache. Bytes.
-BLOCK = 512 * KIB
+BLOCK = 1 * MIB
 
 
 class Blocks:

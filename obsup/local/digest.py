@@ -16,15 +16,17 @@ class PartDigest:
         # usedforsecurity: a proof against accidents, which no FIPS rule forbids.
         self._md5 = hashlib.md5(usedforsecurity=False) if md5 else None
         self._crc64 = 0 if crc64 else None
+        if crc64:
+            from fastcrc.crc64 import xz  # here, and not above: few dialects need it
+
+            self._xz = xz
 
     def update(self, block: memoryview | bytes) -> None:
         """Take the next block in."""
         if self._md5 is not None:
             self._md5.update(block)
         if self._crc64 is not None:
-            from fastcrc import crc64
-
-            self._crc64 = crc64.xz(block, self._crc64)
+            self._crc64 = self._xz(block, self._crc64)
 
     @property
     def is_idle(self) -> bool:
