@@ -24,6 +24,10 @@ class Target:
         """BUCKET/KEY as it is: for a command line, not for a message."""
         return f"{self.bucket}/{self.key}"
 
+    def below(self, name: str) -> Target:
+        """Return where *name* goes, where this is the place of many: its key is what all their keys begin with."""
+        return Target(self.provider, self.endpoint, self.bucket, self.key + name)
+
     def __str__(self) -> str:
         return quoted(self.name)
 

@@ -84,9 +84,8 @@ class Delivery:
         """Yield what came of each file of *bundle*; there is nothing of those that were not begun."""
         for number, answered, verified, seconds in self.arrived:
             found = bundle.files[number][0]
-            target = Target(place.provider, place.endpoint, place.bucket, place.key + found.name)
             stored = Stored(**dict(zip(_ANSWERED, answered, strict=True)))
-            result = result_of(target, found.stat.size, stored, verified, seconds)
+            result = result_of(place.below(found.name), found.stat.size, stored, verified, seconds)
             yield FileOutcome(found.path, found.name, found.stat.size, result, stat=found.stat)
         yield from self.others
 

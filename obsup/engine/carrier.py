@@ -100,7 +100,7 @@ class Carrier:
 
     def _order_of(self, found: Found, *, compares: bool) -> Order:
         place, each, folder = self._common.place, self._common.each, self._common.folder
-        source, target = Path(found.path), replace(place, key=place.key + found.name)
+        source, target = Path(found.path), place.below(found.name)
         return replace(
             each,
             source=source,

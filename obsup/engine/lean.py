@@ -58,8 +58,7 @@ class Lean:
         """Put the file and return what came of it; None where it is not for here, and nothing was sent of it."""
         if not is_at_rest(found.stat, time.time_ns()):
             return None
-        place = self._common.place
-        target = Target(place.provider, place.endpoint, place.bucket, place.key + found.name)
+        target = self._common.place.below(found.name)
         try:
             if self._is_unusual(found.path, target):
                 return None
