@@ -7,7 +7,6 @@ import gc
 import io
 import os
 import sys
-import traceback
 from typing import Any, NoReturn
 
 import click
@@ -67,6 +66,8 @@ def _run() -> int:
         return exc.exit_code
     except Exception as exc:  # noqa: BLE001 - the last net: a bug must end in its own code, not in a traceback
         if "-v" in sys.argv or "--verbose" in sys.argv:
+            import traceback  # here, and not above: it would take a tenth of --version
+
             traceback.print_exc()
         say(
             f"Error: a bug in obsup: {type(exc).__name__}.\n"

@@ -5,7 +5,6 @@ Results go to stdout, talk to stderr.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import sys
@@ -82,6 +81,8 @@ def answer(text: str) -> None:
 
 def answer_json(fields: dict[str, Any]) -> None:
     """Print one JSON object on stdout."""
+    import json  # here, and not above: --help and --version need none
+
     answer(json.dumps({"format": FORMAT, **fields}, ensure_ascii=True))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import html
 import re
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
@@ -69,6 +68,8 @@ def _page_title(answer: Answer) -> str:
     text = answer.body[:PAGE_READ].decode("utf-8", "replace")
     kind = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "text/html":
+        import html  # here, and not above: proxies speak it, and most uploads meet none
+
         match = _TITLE.search(text)
         text = " ".join(html.unescape(match[1]).split()) if match else ""
     elif kind != "text/plain":
