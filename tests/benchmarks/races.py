@@ -9,14 +9,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median as middle
 
 from tests.benchmarks import cost
 from tests.benchmarks.cost import Cost, Failed
 from tests.benchmarks.drivers import Job
-from tests.benchmarks.peers import OBSUP, Peer, Way
+from tests.benchmarks.peers import OBSUP, Peer, Way, library
 from tests.benchmarks.results import LineRow, Row, SizeRow, StartRow
 from tests.benchmarks.sinks import Sinks, serve
 from tests.benchmarks.sources import MIB, Source, make_random, make_sparse
@@ -162,16 +162,26 @@ def start(ground: Ground, runs: int = 15) -> list[StartRow]:
     return [StartRow(title, middle(costs), middle(costs) / bare) for title, costs in spent.items()]
 
 
-def md5_alone() -> float:
-    """Return the CPU seconds that MD5 takes for a GiB in memory: no tool that computes it goes below."""
+def floors(ground: Ground, size: int, part_size: int) -> dict[str, float]:
+    """Return the CPU seconds a GiB of what no tool goes below, by what takes them, as this machine is just now."""
+    source = make_random(ground.folder, size, part_size)
+    found = {"MD5": _md5_alone()}
+    for name, comes_by in (("sendfile", False), ("reading and sending", True)):
+        way = Way(name, comes_by, library("bare"))
+        bare = Peer(name, None, (way,))
+        here = replace(ground, homes={name: Path(sys.prefix)})
+        spent, _ = once(here, bare, way, source, https=False, rate=0, jobs=JOBS)
+        found[name] = spent.cpu_s * GIB / size
+    return found
+
+
+def _md5_alone() -> float:
+    """Return the CPU seconds that MD5 takes for a GiB in memory."""
     block = os.urandom(MIB)
-    spent = []
-    for _ in range(3):
-        whole, begun = hashlib.md5(usedforsecurity=False), time.process_time()
-        for _ in range(GIB // MIB):
-            whole.update(block)
-        spent.append(time.process_time() - begun)
-    return middle(spent)
+    whole, begun = hashlib.md5(usedforsecurity=False), time.process_time()
+    for _ in range(GIB // MIB):
+        whole.update(block)
+    return time.process_time() - begun
 
 
 def machine() -> str:

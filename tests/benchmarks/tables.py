@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from tests.benchmarks.results import GIB, LineRow, Results, Row, SizeRow
 
@@ -74,7 +74,7 @@ def _below(results: Results) -> str:
         [
             "First those that look at no byte, then those that prove or send along what stands in brackets; "
             "*× obsup* compares the first with `--digest none`, the others with obsup's default.",
-            *(f"{name} by itself takes {cpu:.2f} here." for name, cpu in results.floors.items()),
+            *_floors(results.floors),
             *(
                 [
                     f"`--jobs auto`, the default, found {auto.at_once} connections worth their while on the line; "
@@ -87,6 +87,12 @@ def _below(results: Results) -> str:
             *([f"Not to be had here: {', '.join(missing)}."] if missing else []),
         ]
     )
+
+
+def _floors(floors: Mapping[str, float]) -> list[str]:
+    """Return what of a figure is the machine's: in the same run, without any tool around it."""
+    told = ", ".join(f"{name} {cpu:.2f}" for name, cpu in floors.items())
+    return [f"What no tool goes below, by itself: {told}."] if told else []
 
 
 def _cpu(row: Row, results: Results, protocol: str) -> float | None:
