@@ -17,7 +17,7 @@ from obsup.engine.dispatch import POLL_S
 from obsup.engine.lean import LEAN
 from obsup.engine.lookahead import Lookahead
 from obsup.engine.pool import Pool
-from obsup.engine.records import Fate, Records
+from obsup.engine.records import Job, Records
 from obsup.engine.sender import Sender
 from obsup.engine.stop import StopSignal
 from obsup.errors import (
@@ -32,7 +32,7 @@ from obsup.errors import (
     Stopped,
     WorkerLost,
 )
-from obsup.local.sources import Entry, Found, Passed, Unfit
+from obsup.local.sources import Entry, Passed, Unfit
 from obsup.units import KIB
 
 # So many files wait to be begun at most; then the walk does.
@@ -53,7 +53,6 @@ OF_ALL = (
 )
 
 Report = Callable[[FileOutcome], None]
-_Job = tuple[Found, Fate]
 _Post = list[Entry] | BaseException | Future[Any] | None
 
 
@@ -86,10 +85,10 @@ class Run:
         self._lists_due = 0
         self._is_walked = False
         self._met = 0
-        self._tiny: deque[_Job] = deque()
-        self._small: deque[_Job] = deque()
-        self._large: deque[_Job] = deque()
-        self._under_way: dict[Future[list[FileOutcome]], list[_Job]] = {}
+        self._tiny: deque[Job] = deque()
+        self._small: deque[Job] = deque()
+        self._large: deque[Job] = deque()
+        self._under_way: dict[Future[list[FileOutcome]], list[Job]] = {}
         self._small_under_way = 0
         self._in_a_row = 0
         self._summary = Summary()
@@ -140,7 +139,7 @@ class Run:
             self._lists_due -= 1
             self._ahead.taken()
 
-    def _waiting(self) -> deque[_Job]:
+    def _waiting(self) -> deque[Job]:
         """Return the small files that this interpreter is to send next."""
         return self._small or (self._small if self._beside.is_open else self._tiny)
 
@@ -160,7 +159,7 @@ class Run:
                 return
             future.add_done_callback(self._posts.put)
 
-    def _together(self, waiting: deque[_Job]) -> list[_Job]:
+    def _together(self, waiting: deque[Job]) -> list[Job]:
         """Return the next small files that go to a worker together: one where few are left, so that all are busy."""
         jobs = [waiting.popleft()]
         size = jobs[0][0].stat.size
@@ -172,14 +171,14 @@ class Run:
 
     def _start(
         self,
-        jobs: list[_Job],
+        jobs: list[Job],
         start: Callable[[Callable[[Sender], list[FileOutcome]]], Future[list[FileOutcome]]],
     ) -> None:
         future = start(partial(self._carry, jobs))
         self._under_way[future] = jobs
         future.add_done_callback(self._posts.put)
 
-    def _carry(self, jobs: list[_Job], sender: Sender) -> list[FileOutcome]:
+    def _carry(self, jobs: list[Job], sender: Sender) -> list[FileOutcome]:
         """Carry these files, one after the other, where the pool runs this; less where the work is to stop."""
         outcomes = []
         for found, fate in jobs:
@@ -273,7 +272,7 @@ class Run:
             self._summary.ended_by = why
             self._stop.ask(Stopped(word, "progress is kept"))
 
-    def _give_up(self, jobs: Sequence[_Job]) -> None:
+    def _give_up(self, jobs: Sequence[Job]) -> None:
         """Say of files that are still under way that they are not finished."""
         for found, _fate in jobs:
             why = self._stop.reason or Stopped("the work was to stop")

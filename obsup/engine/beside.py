@@ -18,10 +18,9 @@ from obsup import events
 from obsup.engine.batch_order import BatchOrder, FileOutcome
 from obsup.engine.connect import StoreSettings
 from obsup.engine.order import MOST
-from obsup.engine.records import Fate
+from obsup.engine.records import Job
 from obsup.engine.stop import StopSignal
 from obsup.errors import ObsupError
-from obsup.local.sources import Found
 from obsup.model import Target
 from obsup.units import MIB
 
@@ -34,8 +33,6 @@ PAYS = 400
 MOST_INTERPRETERS = 6
 # Nobody hears of a file before its bundle is done: so many files, and bytes, are one at most.
 FILES, SIZE = 64, 2 * MIB
-
-_Job = tuple[Found, Fate]
 
 
 class Beside:
@@ -101,7 +98,7 @@ class Beside:
             self._count = 0 if any(done) else self._count
         return self.is_open and len(self.under_way) < 2 * self._count
 
-    def hand_over(self, waiting: deque[_Job], *, jobs: int) -> Future[Delivery] | None:
+    def hand_over(self, waiting: deque[Job], *, jobs: int) -> Future[Delivery] | None:
         """Take the next files from *waiting* and have them carried, *jobs* at once in all. None where nobody can."""
         from obsup.engine import bundle
 
@@ -121,7 +118,7 @@ class Beside:
         return future
 
     def outcomes(
-        self, future: Future[Delivery], place: Target, waiting: deque[_Job], again: deque[_Job]
+        self, future: Future[Delivery], place: Target, waiting: deque[Job], again: deque[Job]
     ) -> Iterator[FileOutcome]:
         """Yield what came of the files of a bundle; those that are to be tried again go to *again*.
 
@@ -138,7 +135,7 @@ class Beside:
         again.extend(given.files[number] for number in delivery.again)
         yield from delivery.outcomes(given, place)
 
-    def _give_back(self, files: tuple[_Job, ...], waiting: deque[_Job]) -> None:
+    def _give_back(self, files: tuple[Job, ...], waiting: deque[Job]) -> None:
         """Have this interpreter send *files*, and all others from now on."""
         waiting.extendleft(reversed(files))
         self.is_open, self._count = False, 0

@@ -10,9 +10,8 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import fields, replace
+from dataclasses import replace
 from functools import cache
-from operator import attrgetter
 from typing import Any
 
 from obsup import events
@@ -23,12 +22,12 @@ from obsup.engine.connect import StoreSettings, connect
 from obsup.engine.executors import end_with_parent
 from obsup.engine.flight import Flight
 from obsup.engine.lean import result_of
+from obsup.engine.order import ANSWERED, answered_of
 from obsup.engine.pool import Here
-from obsup.engine.records import Fate
+from obsup.engine.records import Job
 from obsup.engine.stop import StopSignal
 from obsup.errors import ObsupError, Stopped, Throttled
 from obsup.frozen import frozen
-from obsup.local.sources import Found
 from obsup.model import Stored, Target
 
 # What the driver tells all interpreters, by one number that they share with it.
@@ -58,14 +57,12 @@ class Post:
 class Bundle:
     """Small files for another interpreter, of which ``jobs`` may be in flight at once."""
 
-    files: tuple[tuple[Found, Fate], ...]
+    files: tuple[Job, ...]
     jobs: int
 
 
 # Of a file that simply arrived: its place in the bundle, what the store answered, what proved it, and the seconds.
 Arrived = tuple[int, tuple[Any, ...], str, float]
-_ANSWERED = tuple(one.name for one in fields(Stored) if one.name != "crc64")
-_answered_of = attrgetter(*_ANSWERED)
 
 
 @frozen
@@ -84,7 +81,7 @@ class Delivery:
         """Yield what came of each file of *bundle*; there is nothing of those that were not begun."""
         for number, answered, verified, seconds in self.arrived:
             found = bundle.files[number][0]
-            stored = Stored(**dict(zip(_ANSWERED, answered, strict=True)))
+            stored = Stored(**dict(zip(ANSWERED, answered, strict=True)))
             result = result_of(place.below(found.name), found.stat.size, stored, verified, seconds)
             yield FileOutcome(found.path, found.name, found.stat.size, result, stat=found.stat)
         yield from self.others
@@ -132,7 +129,7 @@ class _Desk:
                 elif result is None or outcome.skipped or outcome.stat != found.stat or result.upload_id:
                     others.append(outcome)
                 else:
-                    arrived.append((number, _answered_of(result), result.verified, result.seconds))
+                    arrived.append((number, answered_of(result), result.verified, result.seconds))
 
         count = max(1, min(bundle.jobs, self._flight.allowed, len(bundle.files)))
         helpers = [self._threads.submit(work) for _ in range(count - 1)]

@@ -89,8 +89,9 @@ class Order:
         return hashlib.sha256(plain.encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
 
-_ANSWERED = tuple(one.name for one in fields(Stored) if one.name != "crc64")
-_answered_of = attrgetter(*_ANSWERED)
+# The fields that a Result has from what the store answered, and what reads them off either.
+ANSWERED = tuple(one.name for one in fields(Stored) if one.name != "crc64")
+answered_of = attrgetter(*ANSWERED)
 
 
 @frozen
@@ -125,4 +126,4 @@ class Result:
     @classmethod
     def of(cls, stored: Stored, **known: Any) -> Result:
         """Return the result with what the store answered, and what else is *known*."""
-        return cls(**dict(zip(_ANSWERED, _answered_of(stored), strict=True)), **known)
+        return cls(**dict(zip(ANSWERED, answered_of(stored), strict=True)), **known)

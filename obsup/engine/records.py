@@ -21,6 +21,8 @@ from obsup.model import ObjectOptions, StoredObject
 from obsup.quoting import quoted
 
 Fate = Literal["skip", "compare", "send"]
+# A file of a batch that the walk met, and what is to be done with it.
+Job = tuple[Found, Fate]
 
 # A list of as many objects as there are files takes a page for each thousand; beyond so many more it is somebody
 # else's, and the files that it does not come to are looked up in the journal alone.
