@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from email.utils import parsedate_to_datetime
 from functools import partial
 from statistics import median
 
@@ -19,6 +18,7 @@ from obsup.frozen import frozen
 from obsup.local.digest import PartDigest
 from obsup.model import Stored, Target, Upload
 from obsup.store import probe
+from obsup.store.clock import ServerClock
 from obsup.store.transport import LineSettings
 from obsup.store.verdicts import explain
 from obsup.units import KIB, exact_size, format_duration, format_size
@@ -143,7 +143,7 @@ class Listener:
     """Hears the requests: how long each took, and what the store's clock says."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
+        self._clock = ServerClock(clock)
         self.seconds: list[float] = []
         self.clock_offset_s: float | None = None
 
@@ -154,12 +154,10 @@ class Listener:
         self.seconds.append(event.seconds)
         if self.clock_offset_s is not None:
             return
-        try:
-            moment = parsedate_to_datetime(event.date).timestamp()
-        except (ValueError, TypeError, IndexError):
-            return
-        # The answer was written about half its way ago, and its date has no fractions.
-        self.clock_offset_s = moment + 0.5 + event.seconds / 2 - self._clock()
+        ahead_s = self._clock.ahead_s(event.date)
+        if ahead_s is not None:
+            # The answer was written about half its way ago, and its date has no fractions.
+            self.clock_offset_s = 0.5 + event.seconds / 2 - ahead_s
 
     @property
     def round_trip_s(self) -> float | None:
