@@ -140,7 +140,7 @@ class Finisher:
         if info is not None and found is not None and is_marked(self._expected, info):
             self._tell_of_remains()
             return found
-        if found is not None and self._is_gone():
+        if found is not None and self._gone() is not None:
             return found
         if verdict.action in (Action.REPAIR, Action.ENLARGE):
             raise PartsUnfit(failure, are_too_small=verdict.action is Action.ENLARGE) from failure
@@ -157,23 +157,23 @@ class Finisher:
         Raises UploadGone where there is neither.
         """
         try:
-            list(self._store.list_parts(self._upload))
+            gone = self._gone()
         except Denied:
             return None
-        except UploadGone:
-            found = self.look()
-            if found is None:
-                raise
-            return found
-        return None
+        if gone is None:
+            return None
+        found = self.look()
+        if found is None:
+            raise gone
+        return found
 
-    def _is_gone(self) -> bool:
-        """Return whether the upload is no more: an object with the same content may be an older one."""
+    def _gone(self) -> UploadGone | None:
+        """Return the store's word that the upload is no more: an object with the same content may be an older one."""
         try:
             list(self._store.list_parts(self._upload))
-        except UploadGone:
-            return True
-        return False
+        except UploadGone as exc:
+            return exc
+        return None
 
     def _tell_of_remains(self) -> None:
         """Say where the store lists the upload still: Ceph does, where its gateway died between object and list.
@@ -181,10 +181,10 @@ class Finisher:
         It is not completed again, nor aborted: its parts are the object's, and a store in doubt might take them away.
         """
         try:
-            is_gone = self._is_gone()
+            gone = self._gone()
         except ObsupError:
             return
-        if not is_gone:
+        if gone is None:
             self._observe(
                 events.Noted(
                     f"the object is in place, but the store still lists upload {self._upload.upload_id}, which made "
