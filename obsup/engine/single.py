@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
 
 from obsup.engine.finish import Finished
 from obsup.engine.proof import Expected, prove_object
 from obsup.engine.task import Task
-from obsup.engine.worker import Content, Manner, Proving, confirms, send_proved
+from obsup.engine.worker import Content, Manner, Proving, Tries, confirms, send_proved
 from obsup.errors import DataMismatch, Refused
 from obsup.local.blocks import Blocks
 from obsup.local.digest import PartDigest
@@ -21,7 +20,6 @@ from obsup.local.part_memory import read_part
 from obsup.local.source import FileWindow
 from obsup.model import Part, Receipt, SourceStat, Stored, Target
 from obsup.store.store import ObjectStore, OpenBody
-from obsup.store.transport import Body
 
 # The store says that the object exists, and --no-overwrite that it is not to be replaced.
 EXISTS = ("FileAlreadyExists", "PreconditionFailed")
@@ -56,21 +54,16 @@ def put_content(
 
     Raises SourceChanged, DataMismatch, and what the store and the disk raise.
     """
-    tries = 0
-
-    def count(open_body: OpenBody) -> Body:
-        nonlocal tries
-        tries += 1
-        return open_body()
+    tries = Tries()
 
     def send(open_body: OpenBody, content_md5: str | None) -> Stored:
-        return store.put_object(target, partial(count, open_body), headers, content_md5=content_md5)
+        return store.put_object(target, tries.of(open_body), headers, content_md5=content_md5)
 
     try:
         stored, digest = send_proved(content, send, manner, what=target)
     except Refused as exc:
         # The object that must not be replaced may be the one of our own first try, whose answer was lost.
-        is_ours_perhaps = tries > 1 and exc.refusal and exc.refusal.code in EXISTS
+        is_ours_perhaps = tries.count > 1 and exc.refusal and exc.refusal.code in EXISTS
         found = _look(store, target, content, manner) if is_ours_perhaps else None
         if found is None:
             raise

@@ -112,6 +112,22 @@ class Manner:
     read_gate: Gate | None = None
 
 
+class Tries:
+    """Counts how often content was begun to be sent: each try opens a body of its own."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def of(self, open_body: OpenBody) -> OpenBody:
+        """Return what opens the same bodies, counted."""
+
+        def counted() -> Body:
+            self.count += 1
+            return open_body()
+
+        return counted
+
+
 Send = Callable[[OpenBody, "str | None"], Stored]
 """Sends a body, with its Content-MD5 where it is to carry one."""
 
@@ -177,21 +193,16 @@ def store_content(
     Raises as ``send_proved`` does.
     """
     part = content.part
-    tries = 0
-
-    def count(open_body: OpenBody) -> Body:
-        nonlocal tries
-        tries += 1
-        return open_body()
+    tries = Tries()
 
     def send(open_body: OpenBody, content_md5: str | None) -> Stored:
-        return store.upload_part(upload, part.number, partial(count, open_body), content_md5=content_md5)
+        return store.upload_part(upload, part.number, tries.of(open_body), content_md5=content_md5)
 
     try:
         stored, digest = send_proved(content, send, manner, what=f"part {part.number} of {upload.target}")
     except Refused:
         # Some stores refuse a part that they hold already: it may be that of a try whose answer was lost.
-        found = _find_stored(content, upload, store, manner) if tries > 1 else None
+        found = _find_stored(content, upload, store, manner) if tries.count > 1 else None
         if found is None:
             raise
         return found
