@@ -64,3 +64,18 @@ class Shell:
         with self.begin(*words, **extra) as process:
             out, err = process.communicate(timeout=self.timeout_s)
         return Outcome(process.returncode, out, err)
+
+    def run_script(self, script: str) -> Outcome:
+        """Run the lines of *script*, in which ``obsup`` is this one, to their end, or to the first that fails."""
+        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        done = subprocess.run(
+            ["bash", "-e", "-c", script],
+            cwd=self.folder,
+            env={**os.environ, **self.environment, "PATH": path},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=self.timeout_s,
+            check=False,
+        )
+        return Outcome(done.returncode, done.stdout, done.stderr)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -75,19 +72,8 @@ def test_the_commands_of_every_day(sandbox: Sandbox, shell: Shell, make_file: Ma
     commands = [line for line in block.splitlines() if line not in settings and line.strip()]
     assert settings
     assert all(line.startswith("obsup ") for line in commands)
-    done = subprocess.run(
-        ["bash", "-e", "-c", "\n".join(commands)],
-        cwd=shell.folder,
-        env={
-            **os.environ,
-            **shell.environment,
-            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    outcome = shell.run_script("\n".join(commands))
+    assert outcome.code == 0, outcome.err
     for bucket, key, name in (
         ("bucket", "key", "bigfile"),
         ("backups", "2026/db.dump", "db.dump"),

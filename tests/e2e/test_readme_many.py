@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 from obsup.sandbox import Sandbox
 from tests.e2e.test_batch import make
 from tests.readme import README, block
@@ -17,20 +12,9 @@ def test_the_commands_of_many_files(shell: Shell, sandbox: Sandbox) -> None:
     """One after the other in one folder: the last has nothing to send, and what was excluded is not there."""
     names = ["photos/2024/a.jpg", "photos/b.jpg", "one.csv", "two.csv", "notes.txt", "left.tmp"]
     make(shell, *names)
-    done = subprocess.run(
-        ["bash", "-e", "-c", block(README, "many files")],
-        cwd=shell.folder,
-        env={
-            **os.environ,
-            **shell.environment,
-            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1] == "0 files to send (0 B), 2 to skip, 0 refused"
+    outcome = shell.run_script(block(README, "many files"))
+    assert outcome.code == 0, outcome.err
+    assert outcome.out.splitlines()[-1] == "0 files to send (0 B), 2 to skip, 0 refused"
     for key, name in (
         ("2026/photos/2024/a.jpg", "photos/2024/a.jpg"),
         ("in/two.csv", "two.csv"),
