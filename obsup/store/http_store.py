@@ -18,8 +18,8 @@ from obsup.store.exchange import Exchange
 from obsup.store.listings import all_parts, all_uploads, objects_behind
 from obsup.store.route import Route
 from obsup.store.store import CredentialSource, OpenBody
-from obsup.store.stored import header_etag, read_object_info, read_stored
-from obsup.store.transport import Answer, Transport
+from obsup.store.stored import header_etag, named_etag, read_object_info, read_stored
+from obsup.store.transport import Transport
 
 
 class HttpStore:
@@ -84,7 +84,7 @@ class HttpStore:
             body=open_body,
         )
         answer = self._exchange.send(call)
-        return read_stored(answer, self.dialect.headers, _named_etag(call, answer))
+        return read_stored(answer, self.dialect.headers, named_etag(answer, call.operation))
 
     def copy_part(
         self, upload: Upload, part_number: int, source: str, *, byte_range: tuple[int, int] | None = None
@@ -179,7 +179,8 @@ class HttpStore:
             also_success=frozenset({303}) if redirect in headers else frozenset(),
         )
         answer = self._exchange.send(call)
-        etag = header_etag(answer) if answer.status in call.also_success else _named_etag(call, answer)
+        is_redirect = answer.status in call.also_success
+        etag = header_etag(answer) if is_redirect else named_etag(answer, call.operation)
         return read_stored(answer, self.dialect.headers, etag)
 
     def head_object(self, target: Target) -> ObjectInfo | None:
@@ -192,14 +193,6 @@ class HttpStore:
                 return None
             raise
         return read_object_info(answer, self.dialect.headers)
-
-
-def _named_etag(call: Call, answer: Answer) -> str:
-    """Return the ETag of what was stored. Raises LineError for an answer without: it is no store's."""
-    etag = header_etag(answer)
-    if not etag:
-        raise LineError("garbled", f"the answer to {call.operation} names no ETag", sent=True)
-    return etag
 
 
 def _part_query(upload: Upload, part_number: int) -> Query:

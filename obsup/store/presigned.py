@@ -19,7 +19,7 @@ from obsup.store.clock import ServerClock
 from obsup.store.refusal import read_refusal
 from obsup.store.route import Route
 from obsup.store.store import CredentialSource, OpenBody
-from obsup.store.stored import header_etag, read_stored
+from obsup.store.stored import named_etag, read_stored
 from obsup.store.transport import Answer, Transport
 from obsup.store.watch import Watch
 
@@ -104,7 +104,7 @@ class PresignedStore:
             )
             # A redirect may repeat the signed URL.
             raise StoreError(replace(refusal, location=""))
-        return read_stored(answer, names, header_etag(answer))
+        return read_stored(answer, names, named_etag(answer, call.operation))
 
     def _send(self, call: Call, open_body: OpenBody) -> Answer:
         with closing(open_body()) as body:

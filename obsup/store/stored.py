@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from obsup.dialects.dialect import HeaderNames
+from obsup.errors import LineError
 from obsup.model import ObjectInfo, Stored
 from obsup.store import xml
 from obsup.store.safe_text import clean
@@ -51,6 +52,14 @@ def read_object_info(answer: Answer, names: HeaderNames) -> ObjectInfo:
 def header_etag(answer: Answer) -> str:
     """Return the bare ETag of the answer's headers; empty where there is none."""
     return xml.bare_etag(clean(answer.headers.get("etag", "")))
+
+
+def named_etag(answer: Answer, operation: str) -> str:
+    """Return the bare ETag of what *operation* stored. Raises LineError for an answer without: it is no store's."""
+    etag = header_etag(answer)
+    if not etag:
+        raise LineError("garbled", f"the answer to {operation} names no ETag", sent=True)
+    return etag
 
 
 class _Fields:

@@ -19,7 +19,7 @@ from obsup.engine.account import MOST_SAID
 from obsup.engine.connect import StoreSettings
 from obsup.engine.remote import RemoteJob, check_same_file, run_remote
 from obsup.engine.worker import PartJob, Proving
-from obsup.errors import Denied, SourceChanged, SourceUnreadable, StoreError
+from obsup.errors import Denied, Refused, SourceChanged, SourceUnreadable, StoreError
 from obsup.local.source import PartBody, stat_source
 from obsup.model import Credentials, Part, Receipt, Target, Upload
 from obsup.sandbox import Sandbox
@@ -28,6 +28,7 @@ from obsup.store.clock import ServerClock
 from obsup.store.presigned import PartSigner, PresignedPart, PresignedStore
 from obsup.store.route import Route
 from obsup.store.transport import Answer
+from tests.doubles.opening import GivenKeys
 
 MakeFile = Callable[..., Path]
 
@@ -58,15 +59,16 @@ def initiated(sandbox: Sandbox, job: PartJob, keys: Credentials) -> PartJob:
     """Return *job* for an upload that is open."""
     from obsup.engine.connect import connect
 
-    class Given:
-        def current(self) -> Credentials:
-            return keys
-
-        def refresh(self, stale: Credentials) -> Credentials:
-            return stale
-
-    store = connect(settings(sandbox), sleep=lambda _: True, credentials=Given()).store
+    store = connect(settings(sandbox), sleep=lambda _: True, credentials=GivenKeys(keys)).store
     return replace(job, upload=Upload(job.upload.target, store.initiate(job.upload.target, {})))
+
+
+def sign(sandbox: Sandbox, job: PartJob) -> PresignedPart:
+    """Return the signed URL of *job*'s part."""
+    where, keys = settings(sandbox), Credentials(sandbox.access_key, sandbox.secret_key)
+    route = Route(Location(where.endpoint, where.region, where.addressing))
+    signer = PartSigner(where.dialect, route, credentials=GivenKeys(keys), clock=ServerClock())
+    return signer.sign(job.upload, 1)
 
 
 def test_hosts_number_their_devices_differently(job: PartJob) -> None:
@@ -119,20 +121,8 @@ def test_a_worker_without_keys_says_where(sandbox: Sandbox, job: PartJob) -> Non
 
 def test_a_worker_with_a_signed_url_needs_no_keys(sandbox: Sandbox, job: PartJob) -> None:
     """Its one part, and that alone; what goes wrong carries neither cause nor URL."""
-    keys = Credentials(sandbox.access_key, sandbox.secret_key)
-    job = initiated(sandbox, job, keys)
-
-    class Given:
-        def current(self) -> Credentials:
-            return keys
-
-        def refresh(self, stale: Credentials) -> Credentials:
-            return stale
-
-    where = settings(sandbox)
-    route = Route(Location(where.endpoint, where.region, where.addressing))
-    signer = PartSigner(where.dialect, route, credentials=Given(), clock=ServerClock())
-    signed = signer.sign(job.upload, 1)
+    job = initiated(sandbox, job, Credentials(sandbox.access_key, sandbox.secret_key))
+    where, signed = settings(sandbox), sign(sandbox, job)
     account = run_remote(RemoteJob(job, where, signed))
     assert isinstance(account.result, Receipt)
     assert account.result.size == 1000
@@ -154,6 +144,28 @@ def test_a_worker_with_a_signed_url_needs_no_keys(sandbox: Sandbox, job: PartJob
     assert signature not in f"{account!r}"
     broken = replace(signed, query=signed.query[:-1])
     assert isinstance(run_remote(RemoteJob(job, where, broken)).failure, Denied)
+
+
+def test_a_signed_url_that_is_answered_without_an_etag_is_tried_again(sandbox: Sandbox, job: PartJob) -> None:
+    """A page of the hotel's network took nothing: only an answer that names an ETag is a receipt."""
+    job = initiated(sandbox, job, Credentials(sandbox.access_key, sandbox.secret_key))
+    sandbox.add_fault("garble-answer,op=part")
+    patient = replace(settings(sandbox), retry_for_s=60, backoff_s=0.01)
+    account = run_remote(RemoteJob(job, patient, sign(sandbox, job)))
+    assert isinstance(account.result, Receipt)
+    assert account.result.etag == account.result.md5
+    assert [type(event).__name__ for event in account.said] == ["Requested", "Retried", "Requested"]
+
+
+def test_a_signed_url_that_is_never_answered_with_an_etag_fails(sandbox: Sandbox, job: PartJob) -> None:
+    """Whatever stands behind it, the part is not stored."""
+    job = initiated(sandbox, job, Credentials(sandbox.access_key, sandbox.secret_key))
+    sandbox.add_fault("garble-answer,op=part,times=always")
+    impatient = replace(settings(sandbox), retry_for_s=0.0)
+    account = run_remote(RemoteJob(job, impatient, sign(sandbox, job)))
+    assert account.result is None
+    assert isinstance(account.failure, Refused)
+    assert "names no ETag" in account.failure.what
 
 
 def test_what_failed_on_the_way_is_told_too(
