@@ -166,11 +166,12 @@ class RemoteCrew:
         call, argument = errand.pack()
         with self._lock:
             generation = self._generation
-            try:
-                future = self._workers.submit(call, argument)
-            except BrokenExecutor as exc:
-                future = Future()
-                future.set_exception(exc)
+        # Not under the lock: a pool that breaks lets nobody submit until it has called back, and that comes here.
+        try:
+            future = self._workers.submit(call, argument)
+        except BrokenExecutor as exc:
+            future = Future()
+            future.set_exception(exc)
         errand.promise.under_way = future if self._workers.calls_off else None
         future.add_done_callback(partial(self._settle, errand, generation))
 

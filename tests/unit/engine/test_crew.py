@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import threading
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Future
 from datetime import UTC, datetime
@@ -74,6 +75,38 @@ class Roster:
 
     def close(self, *, wait: bool) -> None:
         """Be gone."""
+
+
+class Locked(Roster):
+    """A pool that calls back under the lock that a submission waits for, as CPython's does from 3.12 on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lock = threading.Lock()
+        self.is_waited_for = threading.Event()
+        self.is_ending = threading.Event()
+
+    def submit(self, call: Callable[[Any], Any], argument: Any) -> Future[Any]:
+        """Take a call, once the lock is free."""
+        if self.is_ending.is_set():
+            self.is_waited_for.set()
+        with self._lock:
+            return super().submit(call, argument)
+
+    def renew(self) -> None:
+        """Be another pool, with a lock of its own."""
+        super().renew()
+        self._lock = threading.Lock()
+        self.is_ending.clear()
+
+    def end(self) -> None:
+        """Break, once somebody waits for the lock, and tell those whose calls are lost."""
+        with self._lock:
+            self.is_ending.set()
+            assert self.is_waited_for.wait(10)
+            lost, self.is_broken = list(self.handed), True
+            for _, future in lost:
+                future.set_exception(BrokenExecutor())
 
 
 class Credentialed:
@@ -182,6 +215,26 @@ def test_a_pool_that_is_found_broken_is_renewed() -> None:
     promise = crew.send(job())
     roster.handed[0][1].set_result(Account(RECEIPT))
     assert (promise.result(0), roster.renewed) == (RECEIPT, 1)
+
+
+def test_a_pool_that_breaks_while_a_part_is_handed_over_does_not_stand_still() -> None:
+    """The pool's thread, which calls back, and the driver's must not wait for one another's locks."""
+    pool = Locked()
+    crew = RemoteCrew(pool, SETTINGS)
+    first = crew.send(job(1))
+    second: list[Future[Receipt]] = []
+    ends = threading.Thread(target=pool.end, daemon=True)
+    ends.start()
+    assert pool.is_ending.wait(10)
+    sends = threading.Thread(target=lambda: second.append(crew.send(job(2))), daemon=True)
+    sends.start()
+    for thread in (ends, sends):
+        thread.join(10)
+        assert not thread.is_alive()
+    for one, future in pool.handed[1:]:
+        future.set_result(Account(Receipt(one.job.part.number, 5, "etag")))
+    assert (first.result(0).number, second[0].result(0).number) == (1, 2)
+    assert pool.renewed == 1
 
 
 def test_a_part_that_kills_every_worker_is_given_back() -> None:
