@@ -20,6 +20,7 @@ import pytest
 from obs import CompleteMultipartUploadRequest, CompletePart, ObsClient, SseCHeader
 
 from obsup.sandbox import Sandbox
+from tests.doubles.certificates import Authority
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
@@ -268,10 +269,11 @@ def test_custom_domains_lead_to_their_bucket(start: Callable[..., Sandbox], sour
 
 
 def test_boto3_sends_chunks_with_a_trailer_over_tls(
-    start: Callable[..., Sandbox], tls: tuple[Path, Path], source: Path
+    start: Callable[..., Sandbox], tmp_path: Path, source: Path
 ) -> None:
-    sandbox = start(tls=tls)
-    client = s3(sandbox, "s3v4", verify=str(tls[0]))
+    authority = Authority(tmp_path)
+    sandbox = start(tls=authority.files("127.0.0.1"))
+    client = s3(sandbox, "s3v4", verify=str(authority.bundle))
     client.put_object(Bucket="bucket", Key=KEY, Body=source.read_bytes())
     assert_stored(sandbox, source)
     (record,) = [record for record in sandbox.requests if record.method == "PUT"]
