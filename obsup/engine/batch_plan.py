@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import closing, nullcontext
+from pathlib import Path
 from typing import Literal
 
 from obsup import events
@@ -14,11 +14,11 @@ from obsup.engine.batch_order import BatchOrder
 from obsup.engine.holdings import unseen
 from obsup.engine.plan import DEFAULT_PART_SIZE, make_plan
 from obsup.engine.records import Records
-from obsup.errors import ObsupError, SourceUnreadable
+from obsup.errors import ObsupError
 from obsup.frozen import frozen
 from obsup.local.journal import Journal, JournalDamaged
-from obsup.local.sources import Entry, Found, Passed, Unfit
-from obsup.quoting import quoted
+from obsup.local.source import check_readable
+from obsup.local.sources import Entry, Passed, Unfit
 
 
 @frozen
@@ -70,7 +70,7 @@ def _planned(entry: Entry, order: BatchOrder, dialect: Dialect, records: Records
     size, each = entry.stat.size, order.each
     try:
         fate = records.fate(entry)
-        _check_readable(entry)
+        check_readable(Path(entry.path))
         is_small = size <= min(each.part_size or DEFAULT_PART_SIZE, DEFAULT_PART_SIZE)
         plan = make_plan(size, dialect.limits, part_size=None if is_small else each.part_size)
     except ObsupError as exc:
@@ -79,11 +79,3 @@ def _planned(entry: Entry, order: BatchOrder, dialect: Dialect, records: Records
         return PlannedFile(entry.path, entry.name, "skip", size, why="proved before")
     why = "unless the store has it" if fate == "compare" else ""
     return PlannedFile(entry.path, entry.name, "send", size, plan.part_size, plan.count, why)
-
-
-def _check_readable(found: Found) -> None:
-    """Raise SourceUnreadable where this user may not read the file."""
-    if not os.access(found.path, os.R_OK):
-        raise SourceUnreadable(
-            f"cannot read {quoted(found.path)}", "permission denied", "check the path and its permissions"
-        )
