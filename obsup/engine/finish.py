@@ -138,7 +138,7 @@ class Finisher:
             raise failure from None
         found = self._recognise(info)
         if info is not None and found is not None and is_marked(self._expected, info):
-            self._tell_of_remains()
+            self.tell_of_remains()
             return found
         if found is not None and self._gone() is not None:
             return found
@@ -175,7 +175,7 @@ class Finisher:
             return exc
         return None
 
-    def _tell_of_remains(self) -> None:
+    def tell_of_remains(self) -> None:
         """Say where the store lists the upload still: Ceph does, where its gateway died between object and list.
 
         It is not completed again, nor aborted: its parts are the object's, and a store in doubt might take them away.
@@ -192,9 +192,15 @@ class Finisher:
                 )
             )
 
-    def look(self) -> Finished | None:
-        """Return the object where it is there and proved to be this upload's, or None."""
-        return self._recognise(self._store.head_object(self._upload.target))
+    def look(self, *, is_open: bool = False) -> Finished | None:
+        """Return the object where it is there and proved to be this upload's, or None.
+
+        *is_open*: the store knows the upload still, so that only upload id or token tell that it made the object.
+        """
+        info = self._store.head_object(self._upload.target)
+        if is_open and (info is None or not is_marked(self._expected, info)):
+            return None
+        return self._recognise(info)
 
     def _recognise(self, info: ObjectInfo | None) -> Finished | None:
         verified = prove_object(self._expected, info, ours_only=True) if info is not None else None

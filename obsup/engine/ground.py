@@ -11,7 +11,7 @@ from obsup.engine.ledger import Ledger, open_ledger
 from obsup.engine.plan import Plan
 from obsup.engine.resume import recover, resume, resume_begun
 from obsup.engine.task import Task
-from obsup.errors import NotFinished, UploadGone
+from obsup.errors import Denied, NotFinished, UploadGone
 from obsup.frozen import frozen
 from obsup.local import registry
 from obsup.local.checkpoint import Checkpoint
@@ -41,9 +41,10 @@ def stand(task: Task, found: Checkpoint | None, stat: SourceStat, plan: Plan) ->
         # It has parts where only the record of its id could not be written.
         return Ground(ledger, plan) if ledger else _recover_or_begin(task, stat, plan, found.open_before)
     try:
-        return Ground(*resume(task, found, stat, plan if task.order.is_split_asked else None))
+        ground = Ground(*resume(task, found, stat, plan if task.order.is_split_asked else None))
     except UploadGone:
         return _stand_without(task, found, stat, plan)
+    return replace(ground, finished=_find_made(task, found, stat, ground))
 
 
 def _recover_or_begin(task: Task, stat: SourceStat, plan: Plan, foreign: tuple[str, ...] = ()) -> Ground:
@@ -81,6 +82,25 @@ def _stand_without(task: Task, found: Checkpoint, stat: SourceStat, plan: Plan) 
     return Ground(begin(task, stat, plan, before=frozenset(one.upload_id for one in listed)), plan)
 
 
+def _find_made(task: Task, found: Checkpoint, stat: SourceStat, ground: Ground) -> Finished | None:
+    """Return the object where the run before completed the upload of *found*, though the store knows that still.
+
+    To complete it again might take the object's parts away. Only who had all parts stored can have come so far.
+    """
+    receipts, plan = ground.ledger.receipts, ground.plan
+    if not len(found.receipts) == len(receipts) == plan.count:
+        return None
+    finisher = finisher_of(task, found.upload, receipts, plan)
+    try:
+        finished = finisher.look(is_open=True)
+    except Denied:  # who may not look can still complete
+        return None
+    if finished is None or not (_is_same(task, found, stat) or _has_digest(finished)):
+        return None
+    finisher.tell_of_remains()
+    return replace(finished, receipts=tuple(guard(receipts, plan)))
+
+
 def find_finished(task: Task, found: Checkpoint, stat: SourceStat) -> Finished | None:
     """Return the object where the upload of *found*, which is no more, made it and it is the source as it is now.
 
@@ -89,7 +109,7 @@ def find_finished(task: Task, found: Checkpoint, stat: SourceStat) -> Finished |
     plan = _plan_of(found)
     if stat.size != found.stat.size:
         return None
-    is_same = not changes(found.stat, stat) and not task.order.verify_source
+    is_same = _is_same(task, found, stat)
     receipts = found.receipts
     if not is_same or len(receipts) != plan.count:
         info = task.store.head_object(task.order.target)
@@ -97,9 +117,19 @@ def find_finished(task: Task, found: Checkpoint, stat: SourceStat) -> Finished |
             return None
         receipts = {part.number: _hash(task, part) for part in plan.parts()}
     finished = finisher_of(task, found.upload, receipts, plan).look()
-    if finished is None or not (is_same or finished.verified in ("etag", "crc64")):
+    if finished is None or not (is_same or _has_digest(finished)):
         return None
     return replace(finished, receipts=tuple(guard(receipts, plan)))
+
+
+def _is_same(task: Task, found: Checkpoint, stat: SourceStat) -> bool:
+    """Return whether the identity of the source vouches for what is recorded of it."""
+    return not changes(found.stat, stat) and not task.order.verify_source
+
+
+def _has_digest(finished: Finished) -> bool:
+    """Return whether the object's content is proved, and not only whose it is."""
+    return finished.verified in ("etag", "crc64")
 
 
 def _hash(task: Task, part: Part) -> Receipt:

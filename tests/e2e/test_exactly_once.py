@@ -13,10 +13,12 @@ from obsup.dialects.registry import find_dialect
 from obsup.model import Credentials, Target, Upload
 from obsup.sandbox import Sandbox
 from obsup.store.http_store import HttpStore
+from tests.doubles.faulty_store import Crash
 from tests.doubles.opening import bytes_body, open_store
 from tests.rig import PART, Rig
 
 FIVE_MIB = 5 * 1024 * 1024
+
 VERIFIED = {"obs": "etag", "s3": "etag", "oss": "crc64"}
 LOST = [
     "drop-answer",
@@ -63,6 +65,65 @@ def test_an_upload_that_outlives_its_object_is_said_and_left_alone(rig: Rig) -> 
     assert rig.requests("part") == [1, 2, 3]
     assert rig.open_ids() == left
     assert not [r for r in rig.sandbox.requests if r.operation == "abort"]
+
+
+def test_killed_before_it_heard_that_the_object_is_made(rig: Rig) -> None:
+    """The store lists the upload still: the next run looks before it completes, and leaves the upload alone."""
+
+    def die() -> None:
+        raise Crash
+
+    rig.sandbox.add_fault("keep-upload,op=complete")
+    with pytest.raises(Crash):
+        rig.run(hear=when_completed(die))
+    assert rig.requests("head") == []  # a look belongs to a second run
+    assert rig.checkpoint.exists()
+    left = rig.open_ids()
+    assert len(left) == 1
+    assert rig.run().verified == VERIFIED[rig.provider]
+    operations = [r.operation for r in rig.sandbox.requests[rig.begun_at :]]
+    assert operations == ["parts", "head", "parts"]
+    assert f"upload {left[0]}, which made it; do not abort it" in rig.notes()
+    assert rig.is_stored()
+    assert rig.open_ids() == left
+    assert not rig.checkpoint.exists()
+    assert rig.run().upload_id not in left
+
+
+@pytest.mark.parametrize("use_token", [True, False], ids=["token", "no token"])
+def test_killed_before_complete_over_an_older_object(rig: Rig, use_token: bool) -> None:
+    """It has the very same content, and is not this upload's: what is stored is completed."""
+    rig.run(use_token=use_token)
+    older = rig.sandbox.object_metadata("bucket", rig.key).upload_id
+    rig.sandbox.add_fault("error=403:AccessDenied,op=complete,times=always")
+    assert rig.code(use_token=use_token) == 77
+    rig.sandbox.clear_faults()
+    rig.run(use_token=use_token)
+    operations = [r.operation for r in rig.sandbox.requests[rig.begun_at :]]
+    assert operations == ["parts", "head", "complete"]
+    assert rig.sandbox.object_metadata("bucket", rig.key).upload_id != older
+    assert rig.open_ids() == []
+
+
+def test_who_may_not_look_completes_what_was_stored(rig: Rig) -> None:
+    """The answer of Complete proves the object; a look was only to be sure."""
+    rig.sandbox.add_fault("error=403:AccessDenied,op=complete,times=always")
+    assert rig.code() == 77
+    rig.sandbox.clear_faults()
+    rig.sandbox.add_fault("error=403:AccessDenied,op=head,times=always")
+    assert rig.run().verified == VERIFIED[rig.provider]
+    assert rig.requests("complete") == [None]
+    assert rig.is_stored()
+
+
+def test_a_part_that_is_missing_needs_no_look(rig: Rig) -> None:
+    """Nobody completed what is not whole."""
+    rig.sandbox.add_fault("error=403:AccessDenied,op=part,part=3,times=always")
+    assert rig.code() == 77
+    rig.sandbox.clear_faults()
+    rig.run()
+    assert rig.requests("part") == [3]
+    assert rig.requests("head") == []
 
 
 @pytest.mark.parametrize("fault", ["drop-request=0", "error=500:InternalError", "error-in-200=InternalError"])

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from obsup import events
 from obsup.local.folders import state_folder
 from obsup.sandbox import Sandbox
+from tests.doubles.faulty_store import Crash
 from tests.inside import Inside
 from tests.rig import PART, Rig
 
@@ -58,6 +61,22 @@ def test_somebody_elses_object_is_not_taken_for_ours(rig: Rig) -> None:
     result = rig.run()
     assert result.verified == MARKS[rig.provider]
     assert rig.sandbox.object_metadata("bucket", rig.key).upload_id != before
+
+
+def test_a_mark_does_not_vouch_for_a_source_that_was_touched(rig: Rig) -> None:
+    """Killed before it heard that the object is made, in a store that lists the upload still: only a digest tells."""
+
+    def die(event: events.Event) -> None:
+        if isinstance(event, events.Requested) and event.operation == "CompleteMultipartUpload":
+            raise Crash
+
+    rig.sandbox.add_fault("keep-upload,op=complete")
+    with pytest.raises(Crash):
+        rig.run(hear=die)
+    os.utime(rig.source)
+    assert rig.run().verified == MARKS[rig.provider]
+    assert rig.requests("part") == []
+    assert rig.requests("complete") == ([] if rig.provider == "oss" else [None])
 
 
 def test_what_is_stored_is_not_sent_again(rig: Rig) -> None:
