@@ -5,12 +5,11 @@ from __future__ import annotations
 import contextlib
 import re
 import socket
-import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Literal, Self
+from dataclasses import dataclass
+from typing import Literal
+
+from tests.doubles.listening import Listening
 
 # Small, so that what the client believes to have sent is not far ahead of what came through.
 BUFFER = 64 * 1024
@@ -31,58 +30,29 @@ class Still:
 
 
 @dataclass
-class Relay:
+class Relay(Listening):
     """Passes bytes on to the store at *port*; *up* and *down* are rates in bytes a second."""
 
     port: int
     up: float | None = None
     down: float | None = None
     still: Still | None = None
-    _open: list[socket.socket] = field(default_factory=list)
-    _threads: list[threading.Thread] = field(default_factory=list)
-    _stopping: threading.Event = field(default_factory=threading.Event)
 
-    def __enter__(self) -> Self:
-        self._listener = socket.socket()
+    def __post_init__(self) -> None:
+        super().__post_init__()
         self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)
-        self._listener.bind(("127.0.0.1", 0))
-        self._listener.listen()
-        self._start(self._accept)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stopping.set()
-        for one in (self._listener, *self._open):
-            with contextlib.suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
-        for thread in self._threads:
-            thread.join()
-        for one in (self._listener, *self._open):
-            one.close()
 
     @property
     def endpoint(self) -> str:
         """``http://127.0.0.1:PORT``."""
-        return f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        return f"http://{self._address}"
 
-    def _start(self, work: Callable[..., None], *arguments: object) -> None:
-        thread = threading.Thread(target=work, args=arguments, daemon=True)
-        self._threads.append(thread)
-        thread.start()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
-            store = socket.create_connection(("127.0.0.1", self.port))
-            self._open += [client, store]
-            request = _Request()
-            self._start(self._pass_on, client, store, "up", self.up, request)
-            self._start(self._pass_on, store, client, "down", self.down, request)
+    def _take(self, connection: socket.socket) -> None:
+        store = socket.create_connection(("127.0.0.1", self.port))
+        self._open.append(store)
+        request = _Request()
+        self._start(self._pass_on, connection, store, "up", self.up, request)
+        self._start(self._pass_on, store, connection, "down", self.down, request)
 
     def _pass_on(
         self, here: socket.socket, there: socket.socket, way: Way, rate: float | None, request: _Request

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import socket
 import ssl
 import struct
-import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
+
+from tests.doubles.listening import Listening
 
 BLOCK = 64 * 1024
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER on, 0 s: close() sends an RST
@@ -76,7 +75,7 @@ def error(status: int, code: str, *, headers: dict[str, str] | None = None, **fi
 
 
 @dataclass
-class Wire:
+class Wire(Listening):
     """Serves from ``with`` on. *script* gives the reply to each request; it is asked before the body is read.
 
     With *tls* it speaks TLS. It is a proxy too: to CONNECT it says *tunnel*, and goes on as the host that was
@@ -91,34 +90,15 @@ class Wire:
     connections: int = 0
     drained: int = 0
 
-    def __post_init__(self) -> None:
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listener.getsockname()[1]
-        self._stopping = threading.Event()
-        self._threads: list[threading.Thread] = []
-        self._open: list[socket.socket] = []
-
-    def __enter__(self) -> Self:
-        self._start(self._accept)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stopping.set()
-        with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        for connection in list(self._open):
-            with contextlib.suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
-        for thread in self._threads:
-            thread.join()
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return int(self._address.partition(":")[2])
 
     @property
     def endpoint(self) -> str:
         """``http://127.0.0.1:PORT``, or https."""
-        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}"
+        return f"{'https' if self.tls else 'http'}://{self._address}"
 
     @property
     def last(self) -> Received:
@@ -130,22 +110,11 @@ class Wire:
         for thread in self._threads[1:]:
             thread.join()
 
-    def _start(self, work: Callable[..., None], *arguments: object) -> None:
-        thread = threading.Thread(target=work, args=arguments, daemon=True)
-        self._threads.append(thread)
-        thread.start()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                connection, _ = self._listener.accept()
-            except OSError:
-                return
-            self.connections += 1
-            self._start(self._serve, connection, self.connections)
+    def _take(self, connection: socket.socket) -> None:
+        self.connections += 1
+        self._start(self._serve, connection, self.connections)
 
     def _serve(self, connection: socket.socket, number: int) -> None:
-        self._open.append(connection)
         try:
             # Else what is still held back would be lost with a socket that is closed before all is read.
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
