@@ -101,6 +101,12 @@ class Rig:
             return exc.exit_code
         return 0
 
+    def break_off(self, at: str, **order: Any) -> None:
+        """Upload until the store refuses what *at* says, as a fault has it; what is stored and recorded stays."""
+        self.sandbox.add_fault(f"error=403:AccessDenied,{at},times=always")
+        assert self.code(**order) == 77
+        self.sandbox.clear_faults()
+
     @property
     def parts(self) -> int:
         """The number of parts of the source."""

@@ -14,13 +14,10 @@ from obsup.errors import CheckpointUnwritable, NotFinished, WrongUsage
 from obsup.local import checkpoint as checkpoints
 from obsup.model import ObjectOptions
 from obsup.sandbox import Sandbox
+from tests.doubles.faulty_store import Crash
 from tests.rig import IMPATIENT, PART, Rig
 
 PARTS = 6
-
-
-class Crash(BaseException):
-    """The end of the process, as far as one process can play it."""
 
 
 @pytest.fixture
@@ -38,9 +35,7 @@ def begun(rig: Rig) -> Rig:
 
 def begin(rig: Rig) -> None:
     """Store and record parts 1 to 3."""
-    rig.sandbox.add_fault("error=403:AccessDenied,op=part,part=4,times=always")
-    assert rig.code() == 77
-    rig.sandbox.clear_faults()
+    rig.break_off("op=part,part=4")
     assert rig.right_parts() == {1, 2, 3}
 
 
@@ -110,9 +105,7 @@ def test_the_token_comes_back_with_a_lost_checkpoint(
 ) -> None:
     """This machine remembers it, so that a lost answer to Complete can be settled."""
     rig = Rig(sandbox, make_file(3 * PART), provider="oss")
-    sandbox.add_fault("error=403:AccessDenied,op=part,part=3,times=always")
-    assert rig.code() == 77
-    sandbox.clear_faults()
+    rig.break_off("op=part,part=3")
     rig.checkpoint.unlink()
     sandbox.add_fault("drop-answer,op=complete")
     assert rig.run().verified == "crc64"
@@ -121,9 +114,7 @@ def test_the_token_comes_back_with_a_lost_checkpoint(
 
 def test_an_upload_without_parts_that_this_machine_began_is_gone_on_with(rig: Rig) -> None:
     """Though its checkpoint was lost: nobody else will."""
-    rig.sandbox.add_fault("error=403:AccessDenied,op=part,times=always")
-    assert rig.code() == 77
-    rig.sandbox.clear_faults()
+    rig.break_off("op=part")
     rig.checkpoint.unlink()
     rig.run()
     assert rig.requests("initiate") == []
@@ -247,9 +238,7 @@ def test_a_crash_between_initiate_and_its_answer_leaves_no_orphan(rig: Rig) -> N
 
 def test_an_initiation_that_was_cut_off_may_be_gone_on_with_in_other_parts(rig: Rig) -> None:
     """Nothing of it was sent."""
-    rig.sandbox.add_fault("error=403:AccessDenied,op=initiate,times=always")
-    assert rig.code() == 77
-    rig.sandbox.clear_faults()
+    rig.break_off("op=initiate")
     rig.run(part_size=2 * PART)
     assert rig.is_stored()
 
