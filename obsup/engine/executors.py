@@ -66,6 +66,7 @@ class Processes:
     def __init__(self, size: int) -> None:
         self.size = size
         self._executor = self._start()
+        self._broken: list[Executor] = []
 
     def _start(self) -> Executor:
         # Here, and not above: every upload would wait for what only --executor processes needs.
@@ -80,12 +81,16 @@ class Processes:
 
     def renew(self) -> None:
         """See Workers."""
-        # The broken one ends by itself, and may be the very thread that calls here.
+        # The broken one ends by itself, and its thread may be the one that calls here, under its lock: to shut it down
+        # takes that lock, and from CPython 3.12 on so does letting go of it.
+        self._broken.append(self._executor)
         self._executor = self._start()
 
     def close(self, *, wait: bool) -> None:
         """See Workers."""
-        self._executor.shutdown(wait=wait, cancel_futures=True)
+        for executor in (*self._broken, self._executor):
+            executor.shutdown(wait=wait, cancel_futures=True)
+        self._broken.clear()
 
 
 def end_with_parent() -> None:

@@ -17,7 +17,7 @@ from obsup.engine.account import Account
 from obsup.engine.connect import StoreSettings
 from obsup.engine.crew import LOSSES, RemoteCrew
 from obsup.engine.dispatch import dispatch
-from obsup.engine.executors import check_spec
+from obsup.engine.executors import Processes, check_spec
 from obsup.engine.flight import Flight
 from obsup.engine.remote import RemoteJob
 from obsup.engine.stop import StopSignal
@@ -235,6 +235,32 @@ def test_a_pool_that_breaks_while_a_part_is_handed_over_does_not_stand_still() -
         future.set_result(Account(Receipt(one.job.part.number, 5, "etag")))
     assert (first.result(0).number, second[0].result(0).number) == (1, 2)
     assert pool.renewed == 1
+
+
+def test_a_broken_pool_is_let_go_of_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not where it calls back: it holds its lock there, and from CPython 3.12 on wants it once more to be gone."""
+    ended, gone = list[int](), list[int]()
+    numbers = iter(range(1, 9))
+
+    class Pool:
+        def __init__(self, *_given: Any, **_named: Any) -> None:
+            self.number = next(numbers)
+
+        def shutdown(self, **_named: Any) -> None:
+            ended.append(self.number)
+
+        def __del__(self) -> None:
+            gone.append(self.number)
+
+    monkeypatch.setattr("concurrent.futures.ProcessPoolExecutor", Pool)
+    workers = Processes(2)
+    workers.renew()
+    workers.renew()
+    assert (ended, gone) == ([], [])
+    workers.close(wait=True)
+    assert ended == [1, 2, 3]
+    del workers
+    assert sorted(gone) == [1, 2, 3]
 
 
 def test_a_part_that_kills_every_worker_is_given_back() -> None:
