@@ -26,7 +26,7 @@ class Still:
     request: str
     way: Way
     after: int = 0
-    struck: int = 0
+    struck: object | None = None
 
 
 @dataclass
@@ -79,12 +79,12 @@ class Relay(Listening):
         still = self.still
         if still is None or still.way != way or not re.search(still.request, request.line):
             return size
-        if still.struck and still.struck != id(request):
+        if still.struck not in (None, request):
             return size
         left = max(0, still.after - request.passed.get(way, 0))
         request.passed[way] = request.passed.get(way, 0) + size
         if left < size:
-            still.struck = id(request)
+            still.struck = request  # itself: a number of its own may be another's once it is gone
         return min(left, size)
 
     def _wait_for_end(self, client: socket.socket) -> None:
