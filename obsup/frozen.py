@@ -1,9 +1,10 @@
 """Frozen, slotted dataclasses that cost little to define: what every value of the house is.
 
 ``dataclass(frozen=True, slots=True)`` writes out and compiles six methods a class. With CPython 3.11 that is half a
-millisecond, and with the sixty classes of an upload a fifth of the time that a small one takes. Here it compiles one;
-the others are the same for all. That one is ours: the standard library's sets each field through __setattr__, and here
-that is a call of Python's own, of which a small file would take two hundred.
+millisecond, and with the seventy classes of an upload a fifth of the time that a small one takes. Here it compiles one,
+and only for a class that has more than a few values; the others are the same for all. That one is ours: the standard
+library's sets each field through __setattr__, and here that is a call of Python's own, of which a small file would take
+two hundred.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ from operator import attrgetter
 from typing import Any, TypeVar, dataclass_transform
 
 T = TypeVar("T")
+
+# So many values of a class are made without an __init__ of its own.
+FEW = 2
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))
@@ -43,8 +47,50 @@ def _freeze(made: type[T], *, own: Mapping[str, object]) -> type[T]:
     ):
         if name not in own:
             setattr(made, name, vars(_Methods)[name])
-    made.__init__ = _initializer(made)  # type: ignore[method-assign]
+    made.__init__ = _first_initializer(made)  # type: ignore[method-assign]
     return made
+
+
+def _first_initializer(made: type[Any]) -> Any:
+    """Return an __init__ that sets the fields of the first values one by one, and then has one written.
+
+    Most classes have few values in a run, or none: for these, what is compiled takes longer than it saves.
+    """
+    left = FEW
+
+    def initialize(self: Any, *given: Any, **named: Any) -> None:
+        nonlocal left
+        left -= 1
+        if left < 0 or not _set_fields(made, self, given, named):
+            made.__init__ = _initializer(made)
+            made.__init__(self, *given, **named)
+
+    return initialize
+
+
+def _set_fields(made: type[Any], value: Any, given: tuple[Any, ...], named: dict[str, Any]) -> bool:
+    """Set the fields of *value*; return whether what is given fits them. What does not, a written __init__ says."""
+    known = fields(made)
+    names = [one.name for one in known if not one.kw_only]
+    found = {**dict(zip(names, given, strict=False)), **named}
+    if len(found) < len(given) + len(named):
+        return False
+    for one in known:
+        if one.name in found:
+            continue
+        if one.default is not MISSING:
+            found[one.name] = one.default
+        elif one.default_factory is not MISSING:
+            found[one.name] = one.default_factory()
+        else:
+            return False
+    if len(found) > len(known):
+        return False
+    for one in known:
+        object.__setattr__(value, one.name, found[one.name])
+    if hasattr(made, "__post_init__"):
+        value.__post_init__()
+    return True
 
 
 def _initializer(made: type[Any]) -> Any:

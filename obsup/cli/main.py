@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import io
 import os
 import sys
@@ -41,9 +40,6 @@ def cli() -> None:
 
 def main() -> NoReturn:
     """Run the command line and exit with the documented code."""
-    # Starting makes a hundred thousand objects that stay: to look through them for garbage again and again is a
-    # twentieth of the time that a small upload takes.
-    gc.set_threshold(50_000)
     if "_OBSUP_COMPLETE" in os.environ:
         from obsup.cli import completion  # noqa: F401 - registers the shells
     try:
