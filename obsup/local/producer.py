@@ -72,11 +72,8 @@ class Producer:
 
     def is_finished(self, timeout_s: float, /) -> bool:
         """Tell whether the command has ended; wait up to *timeout_s* for it. Raises ProducerFailed."""
-        end_s = time.monotonic() + timeout_s
-        while self._exit_code() is None:
-            if time.monotonic() >= end_s:
-                return False
-            time.sleep(LOOK_EVERY_S)
+        if not self._ends_within(timeout_s):
+            return False
         self._check()
         return True
 
@@ -105,11 +102,19 @@ class Producer:
         if self._exit_code() != 0 and not self._is_told:
             self.signal(signal.SIGTERM)
         try:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(self._grace_s)
+            self._ends_within(self._grace_s)
         finally:
-            self.signal(signal.SIGKILL)
+            if self._is_told:  # also where it has ended: a child of it may have been deaf to what it was told
+                self.signal(signal.SIGKILL)
             self._process.wait()
+
+    def _ends_within(self, timeout_s: float) -> bool:
+        end_s = time.monotonic() + timeout_s
+        while self._exit_code() is None:
+            if time.monotonic() >= end_s:
+                return False
+            time.sleep(LOOK_EVERY_S)
+        return True
 
     def _exit_code(self) -> int | None:
         """Return the exit code, or None while the command runs.
