@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from obsup.frozen import frozen, frozen_by_name
+from obsup.frozen import FEW, frozen, frozen_by_name
 
 
 @frozen
@@ -137,3 +137,50 @@ def test_what_its_own_init_does_is_what_the_standard_one_does() -> None:
     assert pickle.loads(pickle.dumps(Named(name="a", size=2))) == Named(name="a", size=2)
     with pytest.raises(FrozenInstanceError):
         pickle.loads(pickle.dumps(Named(name="a"))).name = "b"
+
+
+WRONG: list[tuple[tuple[Any, ...], dict[str, Any], str]] = [
+    ((), {}, "missing 1 required"),
+    ((), {"size": 1}, "missing 1 required"),
+    (("a",), {"name": "b"}, "multiple values"),
+    (("a",), {"other": 1}, "unexpected keyword"),
+    (("a", 1, [], "b", 2), {}, "positional"),
+    (("a", 1, [], "b"), {"word": "c"}, "positional"),
+]
+
+
+def fresh(before: int) -> Any:
+    """Return a class with every kind of field, of which there are so many values already."""
+
+    @frozen
+    class Fresh:
+        """A value."""
+
+        name: str
+        size: int = 1
+        seen: list[str] = field(default_factory=list)
+        word: str = field(default="w", kw_only=True)
+
+    for number in range(before):
+        Fresh(str(number))
+    return Fresh
+
+
+@pytest.mark.parametrize("before", range(FEW + 2))
+def test_the_first_values_are_made_as_the_later_ones(before: int) -> None:
+    """An __init__ is written for a class once it has a few: nobody sees the difference."""
+    whole = fresh(before)("a", 2, ["b"], word="c")
+    assert (whole.name, whole.size, whole.seen, whole.word) == ("a", 2, ["b"], "c")
+    one, other = fresh(before)("a"), fresh(before)(name="a", word="w", size=1)
+    assert asdict(one) == asdict(other) == {"name": "a", "size": 1, "seen": [], "word": "w"}
+    assert one.seen is not other.seen
+
+
+@pytest.mark.parametrize("before", range(FEW + 2))
+@pytest.mark.parametrize(("given", "named", "why"), WRONG)
+def test_the_first_values_are_refused_as_the_later_ones(
+    before: int, given: tuple[Any, ...], named: dict[str, Any], why: str
+) -> None:
+    """In Python's own words."""
+    with pytest.raises(TypeError, match=why):
+        fresh(before)(*given, **named)
