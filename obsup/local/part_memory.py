@@ -96,9 +96,7 @@ def read_part(
             blocks.append(pool.take())
             left = memoryview(blocks[-1])[: window.part.size - start]
             while left:
-                read = body.read(len(left))
-                left[: len(read)] = read
-                left = left[len(read) :]
+                left = left[body.readinto(left) :]
     finally:
         body.close()
     window.check()

@@ -163,8 +163,7 @@ class PartBody:
             self._file.seek(part.offset)
         except OSError as exc:
             raise _read_failed(path, exc) from exc
-        self._spare = SPARE.take()
-        self._buffer = memoryview(self._spare)
+        self._spare: bytearray | None = None
 
     def read(self, amount: int = BLOCK, /) -> memoryview:
         """Return the next block, of at most *amount* bytes; empty at the end of the window.
@@ -172,18 +171,25 @@ class PartBody:
         The block is valid until the next call.
         """
         wanted = min(amount if amount >= 0 else BLOCK, BLOCK, self.size - self.sent)
+        if self._spare is None:
+            self._spare = SPARE.take()
+        block = memoryview(self._spare)[:wanted]
+        return block[: self.readinto(block)]
+
+    def readinto(self, block: memoryview, /) -> int:
+        """Read the next bytes of the window into *block*; return how many, 0 at its end. Raises as ``read`` does."""
+        wanted = min(len(block), self.size - self.sent)
         if wanted <= 0:
-            return self._buffer[:0]
+            return 0
         if self._gate is not None:
             wanted = self._gate(wanted)
         try:
-            count = self._file.readinto(self._buffer[:wanted]) or 0
+            count = self._file.readinto(block[:wanted]) or 0
         except OSError as exc:
             raise _read_failed(self._path, exc) from exc
-        block = self._buffer[:count]
-        self.digest.update(block)
+        self.digest.update(block[:count])
         self._hand_out(count)
-        return block
+        return count
 
     def send_to(self, descriptor: int) -> int:
         """Have the kernel send the next bytes to the socket *descriptor*; return how many.
@@ -226,7 +232,8 @@ class PartBody:
         """Close the descriptor. Nobody reads the last block any more."""
         if not self._file.closed:  # what is given back twice would pass through two windows at once
             self._file.close()
-            SPARE.give_back([self._spare])
+            if self._spare is not None:
+                SPARE.give_back([self._spare])
 
 
 def hash_part(path: Path, part: Part, digest: PartDigest, gate: Gate | None = None) -> None:
