@@ -147,8 +147,8 @@ def test_slow_shows_the_client_a_slow_line_and_not_a_deep_buffer(sandbox: Sandbo
     client.connection.putrequest("PUT", client.target("key", {}))
     for name, value in headers.items():
         client.connection.putheader(name, value)
+    started = time.monotonic()  # the sandbox's clock runs from the head on
     client.connection.endheaders()
-    started = time.monotonic()
     client.connection.send(body)
     assert time.monotonic() - started > 0.2
     assert client.connection.getresponse().status == 200
