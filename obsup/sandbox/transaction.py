@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import io
 import socket
@@ -264,14 +265,12 @@ class Transaction:
 
     def _linger(self) -> None:
         """Close in two steps, so that the answer survives what the client is still sending."""
-        self._wire.connection.shutdown(socket.SHUT_WR)
-        self._wire.connection.settimeout(_LINGER_S)
         deadline = time.monotonic() + _LINGER_S
-        try:
+        with contextlib.suppress(OSError):  # it goes on sending, or has hung up
+            self._wire.connection.shutdown(socket.SHUT_WR)
+            self._wire.connection.settimeout(_LINGER_S)
             while time.monotonic() < deadline and self._wire.connection.recv(BLOCK):
                 pass
-        except TimeoutError:
-            return
 
 
 def _refusal(fault: Fault) -> Refused:
