@@ -13,7 +13,7 @@ from obsup import events
 from obsup.engine.batch_order import BatchOrder, FileOutcome, Summary
 from obsup.engine.beside import PAYS, Beside
 from obsup.engine.carrier import Carrier
-from obsup.engine.dispatch import POLL_S
+from obsup.engine.dispatch import POLL_S, arrived
 from obsup.engine.lean import LEAN
 from obsup.engine.lookahead import Lookahead
 from obsup.engine.pool import Pool
@@ -191,17 +191,13 @@ class Run:
 
     def _take_in(self) -> None:
         """Wait a little for anything to happen, and take it in."""
-        try:
-            post = self._posts.get(timeout=POLL_S)
-        except queue.Empty:
-            return
-        self._open(post)
-        self._drain()
+        for post in arrived(self._posts, POLL_S):
+            self._open(post)
 
     def _drain(self) -> None:
         """Take in what has happened."""
-        while not self._posts.empty():
-            self._open(self._posts.get())
+        for post in arrived(self._posts):
+            self._open(post)
 
     def _open(self, post: _Post) -> None:
         if isinstance(post, Future) and post in self._beside.under_way:

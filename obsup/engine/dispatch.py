@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import suppress
 from queue import Empty, SimpleQueue
+from typing import TypeVar
 
 from obsup.engine.stop import StopSignal
 from obsup.engine.worker import PartJob
@@ -15,7 +16,16 @@ from obsup.model import Receipt
 # How soon a signal or a deadline is noticed while parts are under way, in seconds.
 POLL_S = 0.2
 
+T = TypeVar("T")
 Send = Callable[[PartJob], "Future[Receipt]"]
+
+
+def arrived(posts: SimpleQueue[T], wait_s: float = 0.0) -> Iterator[T]:
+    """Yield all that lies in *posts*; where nothing does, wait for it, but no longer than *wait_s* seconds."""
+    with suppress(Empty):
+        while True:
+            yield posts.get(block=wait_s > 0, timeout=wait_s)
+            wait_s = 0.0
 
 
 def dispatch(
@@ -81,10 +91,6 @@ class _Submitted:
 
     def ended(self) -> Iterator[Future[Receipt]]:
         """Take out of the pending ones those that ended, and wait for one, but not long."""
-        wait_s = POLL_S
-        with suppress(Empty):
-            while True:
-                future = self._ended.get(block=wait_s > 0, timeout=wait_s)
-                wait_s = 0.0
-                if self.pending.pop(future, None) is not None:  # else it was called off
-                    yield future
+        for future in arrived(self._ended, POLL_S):
+            if self.pending.pop(future, None) is not None:  # else it was called off
+                yield future
