@@ -76,11 +76,9 @@ def send_in_steps(sock: Any, data: Any, stall_timeout_s: float) -> None:
     """
     with memoryview(data) as whole:
         view = whole.cast("B")
-        is_plain = type(sock) is socket.socket
-        if is_plain:
-            view = view[_send_at_once(sock, view) :]
         while view:
-            if is_plain:
+            if type(sock) is socket.socket:
+                # Not sock.send(): it asks for room before each call, and each time lets go of the interpreter.
                 sent = send_what_fits(sock, partial(os.write, sock.fileno(), view), stall_timeout_s)
             else:
                 send = _send_secure if type(sock) is ssl.SSLSocket else _send_wrapped
@@ -88,21 +86,15 @@ def send_in_steps(sock: Any, data: Any, stall_timeout_s: float) -> None:
             view = view[sent:]
 
 
-def _send_at_once(sock: socket.socket, view: memoryview) -> int:
-    """Return how many bytes there was room for: most blocks go so, with nothing more around them."""
-    try:
-        # Not sock.send(): it asks for room before each call, and each time lets go of the interpreter.
-        return os.write(sock.fileno(), view)
-    except OSError:
-        return 0  # the steps that follow find out what it is
-
-
 def send_what_fits(sock: socket.socket, send: Callable[[], int], stall_timeout_s: float) -> int:
     """Return how many bytes *send* sent, which does not wait for room: none where there was none, but now is.
 
     Raises as ``send_in_steps`` does.
     """
-    return _step(sock, stall_timeout_s, partial(_send_plain, sock, send))
+    try:
+        return send()  # there is room for most, and nothing more around it
+    except (BlockingIOError, ConnectionError):
+        return _step(sock, stall_timeout_s, partial(_send_plain, sock, send))
 
 
 def _step(sock: Any, stall_timeout_s: float, send: Callable[[float], int]) -> int:
