@@ -170,10 +170,11 @@ class PartBody:
 
         The block is valid until the next call.
         """
-        wanted = min(amount if amount >= 0 else BLOCK, BLOCK, self.size - self.sent)
+        if self.sent >= self.size:
+            return memoryview(b"")
         if self._spare is None:
             self._spare = SPARE.take()
-        block = memoryview(self._spare)[:wanted]
+        block = memoryview(self._spare)[: amount if amount >= 0 else BLOCK]
         return block[: self.readinto(block)]
 
     def readinto(self, block: memoryview, /) -> int:
