@@ -20,6 +20,7 @@ from obsup.errors import ObsupError
 from obsup.local import checkpoint as checkpoints
 from obsup.model import Credentials
 from obsup.sandbox import Sandbox
+from tests.doubles.faulty_store import Crash
 
 PART = 102_400  # the smallest part that OBS takes
 PATIENT = Connecting(retry_for_s=60.0, backoff_s=0.001)
@@ -163,3 +164,21 @@ class Rig:
     def notes(self) -> str:
         """Return what the user was told."""
         return "\n".join(one.text for one in self.heard if isinstance(one, events.Noted))
+
+
+def when_completed(act: Callable[[], object]) -> Callable[[events.Event], None]:
+    """Return an observer that acts once, when Complete has been asked for and before anybody looks."""
+    done: list[events.Event] = []
+
+    def hear(event: events.Event) -> None:
+        is_complete = isinstance(event, events.Requested) and event.operation == "CompleteMultipartUpload"
+        if is_complete and not done:
+            done.append(event)
+            act()
+
+    return hear
+
+
+def die() -> None:
+    """End, as far as one process can play the end of another."""
+    raise Crash

@@ -1,4 +1,4 @@
-"""What the doubles that stand on 127.0.0.1 have in common: a listener, a thread for each line, and the end of all."""
+"""What the doubles that stand on 127.0.0.1 hold: a listener, a thread for each line, and the end of all."""
 
 from __future__ import annotations
 
@@ -6,55 +6,50 @@ import contextlib
 import socket
 import threading
 from collections.abc import Callable
-from types import TracebackType
-from typing import Self
 
 
-class Listening:
-    """Listens from its making on; within ``with`` each connection goes to ``_take``, and in the end all are hung up.
+class Listener:
+    """Listens from its making on; from ``begin`` each connection goes to *take*, and ``end`` hangs all up."""
 
-    For dataclasses: it has a ``__post_init__``.
-    """
+    def __init__(self, take: Callable[[socket.socket], None]) -> None:
+        self._take = take
+        self.stopping = threading.Event()
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self.socket.getsockname()[1]
+        self.address = f"127.0.0.1:{self.port}"
+        self.lines: list[threading.Thread] = []
+        self.open: list[socket.socket] = []
 
-    def __post_init__(self) -> None:
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self._address = f"127.0.0.1:{self._listener.getsockname()[1]}"
-        self._stopping = threading.Event()
-        self._threads: list[threading.Thread] = []
-        self._open: list[socket.socket] = []
+    def begin(self) -> None:
+        """Take connections from now on."""
+        self._accepts = threading.Thread(target=self._accept, daemon=True)
+        self._accepts.start()
 
-    def __enter__(self) -> Self:
-        self._start(self._accept)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stopping.set()
-        _hang_up(self._listener)
-        self._threads[0].join()  # nobody comes any more
-        for one in list(self._open):
+    def end(self) -> None:
+        """Hang everything up, and return once nobody works any more."""
+        self.stopping.set()
+        _hang_up(self.socket)
+        self._accepts.join()  # nobody comes any more
+        for one in list(self.open):
             _hang_up(one)
-        for thread in self._threads:
+        for thread in self.lines:
             thread.join()
-        for one in (self._listener, *self._open):
+        for one in (self.socket, *self.open):
             one.close()
 
-    def _take(self, connection: socket.socket) -> None:
-        raise NotImplementedError
-
-    def _start(self, work: Callable[..., None], *arguments: object) -> None:
+    def start(self, work: Callable[..., None], *arguments: object) -> None:
+        """Have a thread of its own do *work*."""
         thread = threading.Thread(target=work, args=arguments, daemon=True)
-        self._threads.append(thread)
+        self.lines.append(thread)
         thread.start()
 
     def _accept(self) -> None:
         while True:
             try:
-                connection, _ = self._listener.accept()
+                connection, _ = self.socket.accept()
             except OSError:
                 return
-            self._open.append(connection)
+            self.open.append(connection)
             self._take(connection)
 
 

@@ -7,9 +7,10 @@ import re
 import socket
 import time
 from dataclasses import dataclass
-from typing import Literal
+from types import TracebackType
+from typing import Literal, Self
 
-from tests.doubles.listening import Listening
+from tests.doubles.listening import Listener
 
 # Small, so that what the client believes to have sent is not far ahead of what came through.
 BUFFER = 64 * 1024
@@ -30,7 +31,7 @@ class Still:
 
 
 @dataclass
-class Relay(Listening):
+class Relay:
     """Passes bytes on to the store at *port*; *up* and *down* are rates in bytes a second."""
 
     port: int
@@ -39,20 +40,29 @@ class Relay(Listening):
     still: Still | None = None
 
     def __post_init__(self) -> None:
-        super().__post_init__()
-        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)
+        self._listener = Listener(self._take)
+        self._listener.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)
+
+    def __enter__(self) -> Self:
+        self._listener.begin()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._listener.end()
 
     @property
     def endpoint(self) -> str:
         """``http://127.0.0.1:PORT``."""
-        return f"http://{self._address}"
+        return f"http://{self._listener.address}"
 
     def _take(self, connection: socket.socket) -> None:
         store = socket.create_connection(("127.0.0.1", self.port))
-        self._open.append(store)
+        self._listener.open.append(store)
         request = _Request()
-        self._start(self._pass_on, connection, store, "up", self.up, request)
-        self._start(self._pass_on, store, connection, "down", self.down, request)
+        self._listener.start(self._pass_on, connection, store, "up", self.up, request)
+        self._listener.start(self._pass_on, store, connection, "down", self.down, request)
 
     def _pass_on(
         self, here: socket.socket, there: socket.socket, way: Way, rate: float | None, request: _Request
@@ -89,7 +99,7 @@ class Relay(Listening):
 
     def _wait_for_end(self, client: socket.socket) -> None:
         """Return when the client hangs up, without taking from it what it sends."""
-        while not self._stopping.wait(STEP_S):
+        while not self._listener.stopping.wait(STEP_S):
             state = client.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
             if state != 1:  # not ESTABLISHED any more
                 return

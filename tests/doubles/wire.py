@@ -8,9 +8,10 @@ import struct
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
-from tests.doubles.listening import Listening
+from tests.doubles.listening import Listener
 
 BLOCK = 64 * 1024
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER on, 0 s: close() sends an RST
@@ -75,7 +76,7 @@ def error(status: int, code: str, *, headers: dict[str, str] | None = None, **fi
 
 
 @dataclass
-class Wire(Listening):
+class Wire:
     """Serves from ``with`` on. *script* gives the reply to each request; it is asked before the body is read.
 
     With *tls* it speaks TLS. It is a proxy too: to CONNECT it says *tunnel*, and goes on as the host that was
@@ -90,15 +91,23 @@ class Wire(Listening):
     connections: int = 0
     drained: int = 0
 
-    @property
-    def port(self) -> int:
-        """Where it listens."""
-        return int(self._address.partition(":")[2])
+    def __post_init__(self) -> None:
+        self._listener = Listener(self._take)
+        self.port = self._listener.port
+
+    def __enter__(self) -> Self:
+        self._listener.begin()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._listener.end()
 
     @property
     def endpoint(self) -> str:
         """``http://127.0.0.1:PORT``, or https."""
-        return f"{'https' if self.tls else 'http'}://{self._address}"
+        return f"{'https' if self.tls else 'http'}://{self._listener.address}"
 
     @property
     def last(self) -> Received:
@@ -107,12 +116,12 @@ class Wire(Listening):
 
     def wait_until_hung_up(self) -> None:
         """Return when every connection so far is closed from this side."""
-        for thread in self._threads[1:]:
+        for thread in self._listener.lines:
             thread.join()
 
     def _take(self, connection: socket.socket) -> None:
         self.connections += 1
-        self._start(self._serve, connection, self.connections)
+        self._listener.start(self._serve, connection, self.connections)
 
     def _serve(self, connection: socket.socket, number: int) -> None:
         try:
@@ -128,9 +137,9 @@ class Wire(Listening):
             connection.close()
 
     def _secure(self, connection: socket.socket, context: ssl.SSLContext) -> socket.socket:
-        self._open.remove(connection)
+        self._listener.open.remove(connection)
         secured = context.wrap_socket(connection, server_side=True)
-        self._open.append(secured)
+        self._listener.open.append(secured)
         return secured
 
     def _one(self, connection: socket.socket, number: int) -> bool:
@@ -159,7 +168,7 @@ class Wire(Listening):
             while block := stream.read(BLOCK):
                 self.drained += len(block)
         elif reply.early and not (reply.close or reply.reset):
-            self._stopping.wait()  # and reads nothing more
+            self._listener.stopping.wait()  # and reads nothing more
         return not (reply.early or reply.close or reply.reset)
 
     def _connect(self, connection: socket.socket, number: int) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,10 +15,9 @@ from obsup.sandbox import Sandbox
 from obsup.store.http_store import HttpStore
 from tests.doubles.faulty_store import Crash
 from tests.doubles.opening import bytes_body, open_store
-from tests.rig import PART, Rig
+from tests.rig import PART, Rig, die, when_completed
 
 FIVE_MIB = 5 * 1024 * 1024
-
 VERIFIED = {"obs": "etag", "s3": "etag", "oss": "crc64"}
 LOST = [
     "drop-answer",
@@ -69,10 +68,6 @@ def test_an_upload_that_outlives_its_object_is_said_and_left_alone(rig: Rig) -> 
 
 def test_killed_before_it_heard_that_the_object_is_made(rig: Rig) -> None:
     """The store lists the upload still: the next run looks before it completes, and leaves the upload alone."""
-
-    def die() -> None:
-        raise Crash
-
     rig.sandbox.add_fault("keep-upload,op=complete")
     with pytest.raises(Crash):
         rig.run(hear=when_completed(die))
@@ -130,19 +125,6 @@ def test_a_complete_that_never_happened_is_not_taken_for_an_older_object(rig: Ri
     assert rig.requests("complete") == [None, None]
     assert rig.sandbox.object_metadata("bucket", rig.key).upload_id != older
     assert rig.open_ids() == []
-
-
-def when_completed(act: Callable[[], object]) -> Callable[[events.Event], None]:
-    """Return an observer that acts once, when Complete has been asked for and before anybody looks."""
-    done: list[events.Event] = []
-
-    def hear(event: events.Event) -> None:
-        is_complete = isinstance(event, events.Requested) and event.operation == "CompleteMultipartUpload"
-        if is_complete and not done:
-            done.append(event)
-            act()
-
-    return hear
 
 
 @contextmanager

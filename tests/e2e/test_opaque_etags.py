@@ -9,12 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from obsup import events
 from obsup.local.folders import state_folder
 from obsup.sandbox import Sandbox
 from tests.doubles.faulty_store import Crash
 from tests.inside import Inside
-from tests.rig import PART, Rig
+from tests.rig import PART, Rig, die, when_completed
 
 FIVE_MIB = 5 * 1024 * 1024  # the smallest part that S3 takes
 MARKS = {"obs": "upload-id", "s3": "token", "oss": "crc64"}
@@ -65,14 +64,9 @@ def test_somebody_elses_object_is_not_taken_for_ours(rig: Rig) -> None:
 
 def test_a_mark_does_not_vouch_for_a_source_that_was_touched(rig: Rig) -> None:
     """Killed before it heard that the object is made, in a store that lists the upload still: only a digest tells."""
-
-    def die(event: events.Event) -> None:
-        if isinstance(event, events.Requested) and event.operation == "CompleteMultipartUpload":
-            raise Crash
-
     rig.sandbox.add_fault("keep-upload,op=complete")
     with pytest.raises(Crash):
-        rig.run(hear=die)
+        rig.run(hear=when_completed(die))
     os.utime(rig.source)
     assert rig.run().verified == MARKS[rig.provider]
     assert rig.requests("part") == []
