@@ -147,6 +147,11 @@ start() {
     printf 'ENDPOINT=http://127.0.0.1:%s\nACCESS_KEY=%s\nSECRET_KEY=%s\n' "$rgw" "$access" "$secret"
 }
 
+# A process lets go of its ports with the last of its threads; what its parent has not waited for yet is a zombie of one.
+is_gone() { # PID
+    ! grep -qsE '^(State:.[^ZX]|Threads:.([2-9]|1[0-9]))' "/proc/$1/status"
+}
+
 pids() { # what is to be ended first comes first
     local name
     for name in rgw osd mon; do
@@ -174,7 +179,7 @@ kill)
         pid=$(<"$folder/$name.pid")
         kill -KILL "$pid"
         rm "$folder/$name.pid"
-        while [ -e "/proc/$pid/exe" ]; do sleep 0.02; done # its port is free then
+        until is_gone "$pid"; do sleep 0.02; done
     done
     ;;
 revive) for name in "${@:3}"; do begin "$name"; done ;;
