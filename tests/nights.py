@@ -6,9 +6,7 @@ import os
 import random
 import subprocess
 import sys
-import threading
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
 from obsup.sandbox import Sandbox
@@ -106,16 +104,6 @@ SILENCE = (0, "", "")
 def told(outcome: Outcome) -> tuple[int, str, str]:
     """All of an outcome."""
     return outcome.code, outcome.out, outcome.err
-
-
-def wait_until(seen: Callable[[], bool]) -> None:
-    """Wait until *seen* is true. Raises AssertionError after half a minute."""
-    pause = threading.Event()
-    for _ in range(600):
-        if seen():
-            return
-        pause.wait(0.05)
-    raise AssertionError("it did not come")
 
 
 def kill_tree(pid: int) -> None:

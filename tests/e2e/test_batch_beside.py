@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import time
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ from obsup.sandbox import Sandbox
 from tests.e2e.test_batch import check_stored, keys, make, objects, operations
 from tests.e2e.test_batch_survives import wait_for_puts
 from tests.shell import Shell
+from tests.waiting import wait_for
 
 NAMES = [f"tree/{number % 9}/{number:04}" for number in range(1500)]
 ONCE = ("--provider", "s3", "--region", "us-east-1", "--no-overwrite")
@@ -34,13 +34,14 @@ def children(pid: int) -> list[int]:
     return found
 
 
+def wait_for_end(pids: list[int]) -> None:
+    """Return once none of these processes is there."""
+    wait_for(lambda: not any(Path(f"/proc/{one}").exists() for one in pids), within_s=10)
+
+
 def wait_for_children(pid: int) -> list[int]:
     """Return the interpreters once there are two."""
-    until = time.monotonic() + 60
-    while len(found := children(pid)) < 2:
-        assert time.monotonic() < until
-        time.sleep(0.002)
-    return found
+    return wait_for(lambda: found if len(found := children(pid)) >= 2 else [])
 
 
 def test_each_file_once_whoever_carries_it(shell: Shell, sandbox: Sandbox, home: Path) -> None:
@@ -106,10 +107,7 @@ def test_they_end_with_their_driver(shell: Shell, sandbox: Sandbox) -> None:
             _out, err = process.communicate(timeout=60)
         assert process.returncode == code
         assert code < 0 or "Traceback" not in err, err
-        until = time.monotonic() + 10
-        while any(Path(f"/proc/{one}").exists() for one in found):
-            assert time.monotonic() < until
-            time.sleep(0.01)
+        wait_for_end(found)
     assert len(keys(sandbox)) < len(NAMES)
     sandbox.clear_faults()
     before = len(sandbox.requests)

@@ -17,16 +17,14 @@ from obsup.model import Target
 from obsup.sandbox import Sandbox
 from tests.e2e.test_batch import LARGE, check_stored, keys, make, objects, operations
 from tests.shell import Shell
+from tests.waiting import wait_for
 
 SEED = int(os.environ.get("OBSUP_TEST_SEED", "9"))
 
 
 def wait_for_puts(sandbox: Sandbox, count: int) -> None:
     """Return once so many objects have arrived in one request each."""
-    until = time.monotonic() + 60
-    while sum(r.operation == "put" and r.status == 200 for r in list(sandbox.requests)) < count:
-        assert time.monotonic() < until
-        time.sleep(0.005)
+    wait_for(lambda: sum(r.operation == "put" and r.status == 200 for r in list(sandbox.requests)) >= count)
 
 
 def test_kill_nine_at_random_moments_over_two_thousand_files(shell: Shell, sandbox: Sandbox) -> None:
@@ -67,10 +65,7 @@ def test_a_file_that_vanishes_one_that_grows_and_one_that_cannot_be_read(
     sandbox.add_fault("slow=8M,op=part,times=always")
     words = ("upload", "-r", "tree/", "bucket/p/", "-j", "2", "--json")
     with shell.begin(*words) as process:
-        until = time.monotonic() + 60
-        while "initiate" not in operations(sandbox):
-            assert time.monotonic() < until
-            time.sleep(0.005)
+        wait_for(lambda: "initiate" in operations(sandbox))
         with (shell.folder / "tree/grows").open("ab") as file:
             file.write(b"more")
         out, err = process.communicate(timeout=60)
@@ -141,10 +136,7 @@ def test_what_becomes_of_files_between_the_walk_and_their_turn(shell: Shell, san
 
 def wait_for_parts(sandbox: Sandbox, count: int) -> None:
     """Return once so many parts have arrived."""
-    until = time.monotonic() + 60
-    while sum(r.operation == "part" and r.status == 200 for r in list(sandbox.requests)) < count:
-        assert time.monotonic() < until
-        time.sleep(0.005)
+    wait_for(lambda: sum(r.operation == "part" and r.status == 200 for r in list(sandbox.requests)) >= count)
 
 
 FAULTS = (

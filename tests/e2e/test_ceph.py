@@ -17,6 +17,7 @@ from tests.doubles.ceph import BUCKET, Ceph
 from tests.doubles.certificates import Authority
 from tests.doubles.nginx import Nginx
 from tests.shell import Outcome, Shell
+from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.ceph, pytest.mark.xdist_group("ceph"), pytest.mark.timeout(600)]
 
@@ -63,9 +64,7 @@ class Client:
 
     def wait_for_parts(self, count: int, process: subprocess.Popen[str]) -> None:
         """Wait until so many are confirmed."""
-        while len(self.confirmed()) < count:
-            assert process.poll() is None
-            time.sleep(0.01)
+        wait_for(lambda: len(self.confirmed()) >= count, within_s=300, process=process)
 
     def check_done(self, said: str = "") -> None:
         """Assert that the object is the file, confirmed parts were sent once, one upload made it, and none is left.

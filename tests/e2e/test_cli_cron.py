@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from obsup.sandbox import Sandbox
-from tests.nights import DUMPS, SILENCE, Nights, kill_tree, told, wait_until
+from tests.nights import DUMPS, SILENCE, Nights, kill_tree, told
 from tests.readme import CRON_PAGE, block
 from tests.shell import Shell
+from tests.waiting import wait_for
 
 
 @pytest.fixture
@@ -38,7 +39,7 @@ def test_runs_that_overlap_do_not_meet(nights: Nights) -> None:
     nights.dump(2)
     nights.sandbox.add_fault("slow=150000,op=part,key=*files.dump")
     with nights.begin() as first:
-        wait_until(lambda: bool(nights.parts_sent()))
+        wait_for(nights.parts_sent)
         assert told(nights.hour()) == SILENCE
         assert first.poll() is None
         assert first.communicate(timeout=60) == ("", "")
@@ -100,7 +101,7 @@ def test_a_reboot(nights: Nights) -> None:
     nights.dump(8)
     nights.sandbox.add_fault("stall=40,op=part,part=3")
     with nights.begin("set -m;") as process:
-        wait_until(lambda: len(nights.parts_sent()) >= 2)
+        wait_for(lambda: len(nights.parts_sent()) >= 2)
         kill_tree(process.pid)
         process.communicate(timeout=60)
     nights.sandbox.clear_faults()

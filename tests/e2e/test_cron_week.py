@@ -15,9 +15,10 @@ from pathlib import Path
 import pytest
 
 from obsup.sandbox import Sandbox
-from tests.nights import DUMPS, Nights, kill_tree, wait_until
+from tests.nights import DUMPS, Nights, kill_tree
 from tests.readme import CRON_PAGE, ROOT, block
 from tests.shell import Outcome
+from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -132,7 +133,7 @@ def test_a_week(week: Week, home: Path) -> None:
     nights.forget()
     week.calendar.set(MONDAY + timedelta(days=1) + week.hours[0])
     with nights.begin() as first:
-        wait_until(lambda: bool(nights.parts_sent()))
+        wait_for(nights.parts_sent)
         week.hour(2, week.hours[1])
         assert first.poll() is None
         assert first.communicate(timeout=60) == ("", "")
@@ -178,7 +179,7 @@ def test_a_week(week: Week, home: Path) -> None:
     nights.forget()
     week.calendar.set(MONDAY + timedelta(days=5) + week.hours[0])
     with nights.begin("set -m;") as process:
-        wait_until(lambda: len(nights.parts_sent()) >= 2)
+        wait_for(lambda: len(nights.parts_sent()) >= 2)
         kill_tree(process.pid)
         process.communicate(timeout=60)
     sandbox.clear_faults()

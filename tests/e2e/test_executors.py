@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ import pytest
 
 from obsup.sandbox import Sandbox
 from tests.shell import Outcome, Shell
+from tests.waiting import wait_for
 
 MakeFile = Callable[..., Path]
 SIZE = 2_000_000
@@ -49,14 +49,6 @@ def children(pid: int) -> list[int]:
         if int(status[1]) == pid and "spawn_main" in command:
             found.append(int(path.name))
     return found
-
-
-def wait_for(condition: Callable[[], object], timeout_s: float = 60) -> None:
-    """Return once *condition* holds."""
-    end = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.05)
 
 
 def check_object(sandbox: Sandbox, source: Path) -> None:

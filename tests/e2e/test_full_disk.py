@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -18,6 +17,7 @@ from obsup.sandbox import Sandbox
 from tests.doubles.small_disk import KINDS, MOUNTED, Crowd, Limit, Tmpfs, ended
 from tests.rig import PART
 from tests.shell import Shell
+from tests.waiting import wait_for
 
 PARTS = 5
 DATA = random.Random(7).randbytes(PARTS * PART)
@@ -57,9 +57,7 @@ def begin_and_fill(crowd: Crowd, sandbox: Sandbox, *words: str, after: int) -> s
     """Start an upload, and fill the disk once part *after* is stored."""
     sandbox.add_fault("slow=300K,op=part,times=always")
     process = crowd.begin(*UPLOAD, *words, **HERE)
-    while after not in parts_since(sandbox, 0):
-        assert process.poll() is None
-        time.sleep(0.005)
+    wait_for(lambda: after in parts_since(sandbox, 0), process=process)
     crowd.disk.fill(process)
     return process
 
@@ -129,8 +127,7 @@ def test_full_between_the_intention_and_the_upload_id(crowd: Crowd, sandbox: San
     sandbox.add_fault("delay=1,op=initiate")
     sandbox.add_fault("error=403:AccessDenied,op=part,part=4,times=always")
     process = crowd.begin(*UPLOAD, **HERE)
-    while not list(crowd.disk.seen.glob(f"*{checkpoints.SUFFIX}")):
-        time.sleep(0.01)
+    wait_for(lambda: list(crowd.disk.seen.glob(f"*{checkpoints.SUFFIX}")), process=process)
     crowd.disk.fill(process)
     outcome = ended(process)
     assert outcome.code == 77, outcome.err

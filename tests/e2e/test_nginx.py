@@ -22,6 +22,7 @@ from tests.doubles.certificates import Authority
 from tests.doubles.nginx import Nginx
 from tests.rig import PART, PATIENT, Rig
 from tests.shell import Outcome, Shell
+from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.nginx, pytest.mark.xdist_group("nginx")]
 
@@ -76,8 +77,7 @@ class Client:
 
     def wait_for_parts(self, count: int) -> None:
         """Wait until the store holds so many."""
-        while not (uploads := self._sandbox.uploads()) or len(uploads[0].parts) < count:
-            time.sleep(0.01)
+        wait_for(lambda: any(len(one.parts) >= count for one in self._sandbox.uploads()[:1]))
 
     def confirmed(self) -> Counter[int]:
         """Return how often the client heard of each part that it is stored, in all runs."""

@@ -18,6 +18,7 @@ from obsup.model import Target
 from obsup.sandbox import Sandbox
 from tests.inside import Inside
 from tests.shell import Shell
+from tests.waiting import wait_for
 
 MakeFile = Callable[..., Path]
 SIZE = 1_000_000
@@ -59,14 +60,6 @@ def etag_of(source: Path, number: int) -> str:
     """Return the MD5 of a part of *source*."""
     data = source.read_bytes()[(number - 1) * PART : number * PART]
     return hashlib.md5(data, usedforsecurity=False).hexdigest()
-
-
-def wait_for(condition: Callable[[], object]) -> None:
-    """Return once *condition* holds."""
-    end = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 def test_init_and_part_begin_what_upload_ends(shell: Shell, sandbox: Sandbox, source: Path) -> None:

@@ -38,6 +38,7 @@ from obsup.sandbox import Sandbox
 from tests.doubles.wire import Received, Reply, Wire, error
 from tests.rig import IMPATIENT, PART
 from tests.shell import Outcome
+from tests.waiting import wait_for
 
 SECRET = "sk+/=%&'\"" + secrets.token_hex(16)
 TOKEN = "tok/+=%&" + secrets.token_hex(24)
@@ -291,8 +292,7 @@ def killed(estate: Estate) -> None:
     estate.sandbox.add_fault("stall=30,op=part,part=3,times=always")
     process = estate.begin(*UPLOAD, "--json", "-j", "3")
     with process, estate.watching(process.pid):
-        while not list(estate.work.glob("*.obsup.json")):
-            time.sleep(0.05)
+        wait_for(lambda: list(estate.work.glob("*.obsup.json")))
         time.sleep(0.5)
         process.kill()
         estate.said += process.communicate()

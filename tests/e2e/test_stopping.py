@@ -16,6 +16,7 @@ import pytest
 
 from obsup.sandbox import Sandbox
 from tests.shell import Shell
+from tests.waiting import wait_for
 
 MakeFile = Callable[..., Path]
 WORDS = ("upload", "bigfile", "bucket/key", "--part-size", "100K", "-j", "2")
@@ -28,13 +29,6 @@ def slow(sandbox: Sandbox, make_file: MakeFile) -> Sandbox:
     make_file(PARTS * 102_400)
     sandbox.add_fault("slow=200000,op=part")
     return sandbox
-
-
-def wait_until(process: subprocess.Popen[str], condition: Callable[[], object]) -> None:
-    """Wait for *condition* while *process* runs."""
-    while not condition():
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.02)
 
 
 def stored(sandbox: Sandbox) -> int:
@@ -76,7 +70,7 @@ def test_the_first_signal_lets_parts_end_and_says_how_to_go_on(
 ) -> None:
     """What is in flight is stored and recorded; the command that is printed finishes, and sends the rest."""
     with running(shell) as process:
-        wait_until(process, lambda: stored(slow) >= 3)
+        wait_for(lambda: stored(slow) >= 3, process=process)
         process.send_signal(number)
         _, err = process.communicate(timeout=60)
     assert process.returncode == code, err
@@ -100,7 +94,7 @@ def test_the_second_signal_ends_at_once(sandbox: Sandbox, shell: Shell, make_fil
     make_file(PARTS * 102_400)
     sandbox.add_fault("stall=60,op=part,times=always")
     with running(shell) as process:
-        wait_until(process, lambda: sandbox.uploads())
+        wait_for(sandbox.uploads, process=process)
         time.sleep(0.3)
         process.send_signal(signal.SIGINT)
         time.sleep(0.3)
@@ -115,7 +109,7 @@ def test_a_signal_ends_a_wait_for_complete(sandbox: Sandbox, shell: Shell, make_
     make_file(PARTS * 102_400)
     sandbox.add_fault("stall=60,op=complete")
     with running(shell) as process:
-        wait_until(process, lambda: stored(sandbox) == PARTS)
+        wait_for(lambda: stored(sandbox) == PARTS, process=process)
         time.sleep(0.5)
         process.send_signal(signal.SIGTERM)
         _, err = process.communicate(timeout=30)
@@ -130,7 +124,7 @@ def test_a_signal_ends_a_backoff(sandbox: Sandbox, shell: Shell, make_file: Make
     make_file(PARTS * 102_400)
     sandbox.add_fault("error=503:SlowDown,retry-after=600,op=initiate,times=always")
     with running(shell) as process:
-        wait_until(process, lambda: any(r.operation == "initiate" for r in sandbox.requests))
+        wait_for(lambda: any(r.operation == "initiate" for r in sandbox.requests), process=process)
         time.sleep(0.3)
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=30)
@@ -165,7 +159,7 @@ def test_until_is_a_time_of_day(slow: Sandbox, shell: Shell) -> None:
 def test_two_runs_at_once_send_each_part_once(slow: Sandbox, shell: Shell) -> None:
     """The second is told to come again, leaves it to the first, or waits and finds it done."""
     with running(shell) as first:
-        wait_until(first, lambda: stored(slow) >= 1)
+        wait_for(lambda: stored(slow) >= 1, process=first)
         first.send_signal(signal.SIGSTOP)
         failed = shell.run(*WORDS, "--json")
         skipped = shell.run(*WORDS, "--if-running", "skip")
@@ -186,7 +180,7 @@ def test_two_runs_at_once_send_each_part_once(slow: Sandbox, shell: Shell) -> No
 def test_who_waits_for_another_run_can_be_stopped(slow: Sandbox, shell: Shell) -> None:
     """By a signal with 130, by --max-time with 75 and its reason."""
     with running(shell) as first:
-        wait_until(first, lambda: stored(slow) >= 1)
+        wait_for(lambda: stored(slow) >= 1, process=first)
         first.send_signal(signal.SIGSTOP)
         with running(shell, "--if-running", "wait") as waiting:
             wait_for_the_lock(waiting)
@@ -201,7 +195,7 @@ def test_who_waits_for_another_run_can_be_stopped(slow: Sandbox, shell: Shell) -
 def test_a_killed_run_holds_nothing(slow: Sandbox, shell: Shell) -> None:
     """The lock is the kernel's: it goes with the process."""
     with running(shell) as first:
-        wait_until(first, lambda: stored(slow) >= 1)
+        wait_for(lambda: stored(slow) >= 1, process=first)
         os.kill(first.pid, signal.SIGKILL)
     slow.clear_faults()
     assert shell.run(*WORDS).code == 0
@@ -210,7 +204,7 @@ def test_a_killed_run_holds_nothing(slow: Sandbox, shell: Shell) -> None:
 def test_a_stopped_run_is_still_running(slow: Sandbox, shell: Shell) -> None:
     """SIGSTOP: a process that cannot answer still holds its upload."""
     with running(shell) as first:
-        wait_until(first, lambda: stored(slow) >= 1)
+        wait_for(lambda: stored(slow) >= 1, process=first)
         first.send_signal(signal.SIGSTOP)
         assert shell.run(*WORDS).code == 75
         first.send_signal(signal.SIGCONT)

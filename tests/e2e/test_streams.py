@@ -9,7 +9,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from obsup.sandbox import Sandbox
 from obsup.units import KIB
 from tests.pipes import Bash
 from tests.shell import Shell
+from tests.waiting import wait_for
 
 MakeFile = Callable[..., Path]
 PART = 100 * KIB
@@ -56,9 +56,10 @@ def begin_piped(shell: Shell, *words: str) -> subprocess.Popen[bytes]:
 
 def wait_for_parts(sandbox: Sandbox, count: int, process: subprocess.Popen[bytes]) -> None:
     """Return once the store has answered for *count* parts."""
-    while sum(one.status == 200 for one in sandbox.requests if one.operation == "part") < count:
-        assert process.poll() is None
-        time.sleep(0.01)
+    wait_for(
+        lambda: sum(one.status == 200 for one in sandbox.requests if one.operation == "part") >= count,
+        process=process,
+    )
 
 
 @pytest.mark.parametrize("size", [0, 1, PART - 1, PART, PART + 1, 3 * PART, 350_000])

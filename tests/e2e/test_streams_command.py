@@ -16,6 +16,7 @@ from obsup.sandbox import Sandbox
 from obsup.units import KIB
 from tests.pipes import Bash
 from tests.shell import Shell
+from tests.waiting import wait_for
 
 MakeFile = Callable[..., Path]
 PART = 100 * KIB
@@ -41,14 +42,6 @@ def is_alive(pid: int) -> bool:
         return b") Z" not in Path(f"/proc/{pid}/stat").read_bytes()
     except FileNotFoundError:
         return False
-
-
-def wait_for(condition: Callable[[], object]) -> None:
-    """Return once *condition* holds."""
-    end = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 def checkpoints(home: Path) -> list[Path]:

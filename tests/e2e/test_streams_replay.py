@@ -8,7 +8,6 @@ import random
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +26,7 @@ from obsup.sandbox import Sandbox
 from obsup.units import KIB, MIB
 from tests.pipes import Bash
 from tests.shell import Shell
+from tests.waiting import wait_for
 
 MakeFile = Callable[..., Path]
 PART = 100 * KIB
@@ -53,9 +53,10 @@ def cut_off(shell: Shell, sandbox: Sandbox, make_file: MakeFile) -> bytes:
         assert process.stdin is not None
         process.stdin.write(data[: 7 * PART + 5000])
         process.stdin.flush()
-        while sum(one.status == 200 for one in sandbox.requests if one.operation == "part") < 7:
-            assert process.poll() is None
-            time.sleep(0.01)
+        wait_for(
+            lambda: sum(one.status == 200 for one in sandbox.requests if one.operation == "part") >= 7,
+            process=process,
+        )
         process.send_signal(signal.SIGKILL)
     assert [len(one.parts) for one in sandbox.uploads()] == [7]
     return data

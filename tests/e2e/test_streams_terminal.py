@@ -8,6 +8,7 @@ from pathlib import Path
 from obsup.sandbox import Sandbox
 from tests.shell import Shell
 from tests.terminal import Terminal
+from tests.waiting import wait_for
 
 ASK = 'printf "Password: " > /dev/tty; read word < /dev/tty; printf "%s" "$word"'
 WAIT = 'trap "echo told > told; exit 1" INT; echo $$ > pid; while :; do sleep 0.05; done'
@@ -42,8 +43,7 @@ def test_a_command_may_ask_for_a_password(shell: Shell, sandbox: Sandbox) -> Non
 def test_ctrl_c_ends_both(shell: Shell, sandbox: Sandbox, tmp_path: Path) -> None:
     """130, not the command's own end; nothing is published, nothing is left running."""
     with on_terminal(shell, WAIT) as terminal:
-        while not (tmp_path / "pid").exists():
-            assert terminal.process.poll() is None
+        wait_for((tmp_path / "pid").exists, process=terminal.process)
         terminal.type("\x03")
         assert terminal.finish() == 130
     assert (tmp_path / "told").exists()

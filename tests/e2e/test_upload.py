@@ -6,7 +6,6 @@ import hashlib
 import json
 import signal
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import pytest
 
 from obsup.sandbox import Sandbox
 from tests.shell import Shell
+from tests.waiting import wait_for
 
 MakeFile = Callable[..., Path]
 
@@ -112,9 +112,10 @@ def test_kill_nine_then_only_the_missing_parts(shell: Shell, sandbox: Sandbox, m
     sandbox.add_fault("slow=400000,op=part,times=always")
     words = ("upload", "bigfile", "bucket/key", "--parts", "10", "-j", "2")
     with shell.begin(*words) as process:
-        while sum(r.status == 200 for r in sandbox.requests if r.operation == "part") < 4:
-            assert process.poll() is None
-            time.sleep(0.02)
+        wait_for(
+            lambda: sum(r.status == 200 for r in sandbox.requests if r.operation == "part") >= 4,
+            process=process,
+        )
         process.send_signal(signal.SIGKILL)
     there = [number for upload in sandbox.uploads() for number in upload.parts]
     assert len(there) >= 4

@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -16,6 +16,7 @@ import pytest
 from obsup.errors import ObsupError, ProducerFailed, SourceUnreadable
 from obsup.local.producer import Producer, command_digest
 from obsup.local.stream_source import Descriptor, open_standard_input
+from tests.waiting import wait_for
 
 
 def read_all(source: Producer | Descriptor) -> bytes:
@@ -32,14 +33,6 @@ def run(*command: str, grace_s: float = 5.0) -> Producer:
     producer = Producer(command, grace_s=grace_s)
     producer.start()
     return producer
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    """Return once *condition* holds."""
-    end = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 @pytest.fixture
