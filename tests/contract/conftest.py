@@ -20,7 +20,8 @@ from obsup.model import Credentials
 from obsup.sandbox import Sandbox
 from tests.contract.subjects import LONG, Server, Subject, make_bucket, open_subject
 
-CEPH = Path(__file__).parents[1] / "servers" / "ceph.sh"
+SERVERS = Path(__file__).parents[1] / "servers"
+CEPH, MOTO = SERVERS / "ceph.sh", SERVERS / "moto_server.py"
 BUCKET = "contract"
 CUSTOM = "files.localhost"
 # OSS takes 1,023 bytes, and no key that begins with a slash.
@@ -130,7 +131,7 @@ def rclone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture(scope="session")
 def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """moto's server: it checks neither signatures nor digests."""
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", "0"]
+    command = [sys.executable, str(MOTO), "-H", "127.0.0.1", "-p", "0"]
     log = tmp_path_factory.mktemp("moto") / "log"
     with running(command, log, r"Running on (http://127\.0\.0\.1:\d+)") as endpoint:
         server = Server(
