@@ -16,6 +16,7 @@ from obsup.cli.place import Place, place_argument
 @options.running_options
 @options.retry_options
 @options.connection_options
+@options.request_options
 @options.report_options
 def abort(place: Place, **values: Any) -> int:
     """Give the upload of TARGET up: its parts are deleted, and so is its checkpoint.

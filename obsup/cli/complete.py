@@ -42,6 +42,7 @@ guard_options = together(
 @options.retry_options
 @options.customer_key_options
 @options.connection_options
+@options.request_options
 @options.report_options
 def complete(place: Place, **values: Any) -> int:
     """Assemble the parts of the upload of TARGET, once they are proved whole, and print the object's ETag, alone.

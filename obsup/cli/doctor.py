@@ -13,6 +13,7 @@ from obsup.cli.help import command
 @command(short_help="Try everything on two tiny parts, and report.")
 @click.argument("prefix", metavar="BUCKET[/PREFIX]", type=places.PREFIX)
 @options.connection_options
+@options.request_options
 @options.report_options
 def doctor(prefix: str, **values: Any) -> int:
     """Examine a bucket: name, line, TLS, keys, each permission, the clock, what an ETag proves, the limits.

@@ -73,7 +73,7 @@ def check_together(values: dict[str, Any]) -> None:
         ("no_verify_tls", "ca_bundle"),
         ("quiet", "verbose"),
     ):
-        if _is_given(values, first) and _is_given(values, second):
+        if is_given(values, first) and is_given(values, second):
             raise click.UsageError(f"{_name(first)} and {_name(second)} exclude each other: leave out one.")
 
 
@@ -83,7 +83,7 @@ def leave_out(values: dict[str, Any], names: Iterable[str], why: str) -> None:
     From the environment or the configuration they are for other uploads, and are left out of *values*.
     """
     for name in names:
-        if _is_given(values, name):
+        if is_given(values, name):
             raise click.UsageError(f"{_name(name)} {why}.")
         if name in values and _is_asked(values, name):
             values[name] = _UNASKED.get(name, False if values[name] is True else None)
@@ -94,7 +94,7 @@ def _is_asked(values: Mapping[str, Any], name: str) -> bool:
     return value is not None and value is not False and value != _UNASKED.get(name)  # 0 is asked for
 
 
-def _is_given(values: Mapping[str, Any], name: str) -> bool:
+def is_given(values: Mapping[str, Any], name: str) -> bool:
     """Return whether the command line itself asks for it."""
     source = click.get_current_context().get_parameter_source(name)
     return name in values and source is ParameterSource.COMMANDLINE and _is_asked(values, name)

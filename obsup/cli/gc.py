@@ -17,6 +17,7 @@ from obsup.cli.help import command, option
 @option("--foreign", is_flag=True, help="Also uploads that were not begun on this machine.")
 @options.retry_options
 @options.connection_options
+@options.request_options
 @options.report_options
 def gc(prefix: str, **values: Any) -> int:
     """Abort the stale uploads of a bucket, and print each that went: key, upload id, initiated.

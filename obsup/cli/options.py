@@ -47,29 +47,6 @@ plan_options = together(
     ),
 )
 
-stream_options = together(
-    "Stream",
-    option(
-        "--from-command",
-        is_flag=True,
-        envvar=None,
-        help="The source is what CMD writes (no shell): obsup upload --from-command TARGET -- CMD ARG… It is "
-        "published only if CMD exits 0.",
-    ),
-    option(
-        "--abort-on-failure",
-        is_flag=True,
-        help="Where the upload of a stream fails, abort it: nothing stays in the store, and nothing to replay.",
-    ),
-    option(
-        "--expect-size",
-        type=types.SIZE,
-        help="Publish nothing of another size. Of a stream it also decides the part size.",
-    ),
-    option("--expect-md5", metavar="HEX", help="Publish nothing with another MD5."),
-    option("--expect-sha256", metavar="HEX", help="Publish nothing with another SHA-256."),
-)
-
 retry_options = together(
     "Transfer",
     option(
@@ -243,6 +220,18 @@ encryption_options = together(
     ),
     option("--sse-kms-key-id", metavar="ID", help="Which KMS key."),
     _customer_key,
+)
+
+request_options = together(
+    "Connection",
+    option(
+        "--header",
+        "request_headers",
+        type=types.HEADER,
+        multiple=True,
+        help="A header that every request is to carry, such as who pays; repeatable. What describes the object is for "
+        "upload and init.",
+    ),
 )
 
 connection_options = together(

@@ -33,6 +33,7 @@ part_options = together(
 @options.sending_options
 @options.customer_key_options
 @options.connection_options
+@options.request_options
 @options.progress_option
 @options.report_options
 def part(place: Place, **values: Any) -> int:

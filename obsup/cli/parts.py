@@ -15,6 +15,7 @@ from obsup.cli.place import Place, place_argument
 @options.checkpoint_options
 @options.retry_options
 @options.connection_options
+@options.request_options
 @options.report_options
 def parts(place: Place, **values: Any) -> int:
     """List what the store holds of the upload of TARGET: number, size, ETag and time, tab-separated, a part a line.

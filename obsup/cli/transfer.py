@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from obsup.cli import report
+from obsup.cli import fitting, report
 from obsup.cli.display import open_display, summary
 from obsup.cli.signals import stopping_on_signals
 from obsup.engine.connect import Connection, StoreSettings, connect
@@ -31,7 +31,12 @@ LONGEST_WAIT_S = 86400.0
 
 
 def connecting_from(values: dict[str, Any]) -> Connecting:
-    """Return how to reach the store, from the options of a command."""
+    """Return how to reach the store, from the options of a command.
+
+    Headers that the environment or the configuration has for objects are nothing to a command that makes none.
+    """
+    for_requests = tuple(values.get("request_headers") or ())
+    is_asked = fitting.is_given(values, "request_headers")
     return Connecting(
         endpoint=values["endpoint"],
         provider=values["provider"],
@@ -43,7 +48,8 @@ def connecting_from(values: dict[str, Any]) -> Connecting:
         customer_key_file=str(values["sse_c_key_file"]) if values.get("sse_c_key_file") else None,
         retry_for_s=values.get("retry_for", 900.0),
         max_parts=values.get("max_parts"),
-        headers=tuple(values.get("headers") or ()),
+        headers=tuple(values.get("headers") or ()) + (() if is_asked else for_requests),
+        request_headers=for_requests if is_asked else (),
         line=LineSettings(
             connect_timeout_s=_wait_of("connect-timeout", values),
             stall_timeout_s=_wait_of("stall-timeout", values),

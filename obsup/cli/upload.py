@@ -10,11 +10,34 @@ from typing import Any
 
 import click
 
-from obsup.cli import fitting, options, places
-from obsup.cli.help import command
+from obsup.cli import fitting, options, places, types
+from obsup.cli.help import command, option, together
 from obsup.cli.many_options import many_options
 
 PIPED = "-"
+
+stream_options = together(
+    "Stream",
+    option(
+        "--from-command",
+        is_flag=True,
+        envvar=None,
+        help="The source is what CMD writes (no shell): obsup upload --from-command TARGET -- CMD ARG… It is "
+        "published only if CMD exits 0.",
+    ),
+    option(
+        "--abort-on-failure",
+        is_flag=True,
+        help="Where the upload of a stream fails, abort it: nothing stays in the store, and nothing to replay.",
+    ),
+    option(
+        "--expect-size",
+        type=types.SIZE,
+        help="Publish nothing of another size. Of a stream it also decides the part size.",
+    ),
+    option("--expect-md5", metavar="HEX", help="Publish nothing with another MD5."),
+    option("--expect-sha256", metavar="HEX", help="Publish nothing with another SHA-256."),
+)
 
 
 @command(short_help="Upload a file, or go on with an upload.")
@@ -22,7 +45,7 @@ PIPED = "-"
 @click.argument("target", type=places.TARGET)
 @options.plan_options
 @many_options
-@options.stream_options
+@stream_options
 @options.transfer_options
 @options.resume_options
 @options.object_options

@@ -20,6 +20,7 @@ from obsup.cli.help import command, option
 )
 @options.retry_options
 @options.connection_options
+@options.request_options
 @options.report_options
 def uploads(prefix: str, **values: Any) -> int:
     """List the uploads that are open in a bucket: key, upload id and when it was initiated, an upload a line.

@@ -29,6 +29,7 @@ plan_options = together(
 @plan_options
 @options.customer_key_options
 @options.connection_options
+@options.request_options
 @options.report_options
 def verify(source: Path, target: str, **values: Any) -> int:
     """Tell whether the object TARGET is the file SOURCE, by digests; nothing is downloaded.

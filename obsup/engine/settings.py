@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import field
 from typing import Literal
 
-from obsup.dialects.dialect import Addressing
+from obsup.dialects.dialect import Addressing, Dialect
 from obsup.dialects.endpoints import default_addressing, normalise_endpoint, recognise
 from obsup.dialects.header_values import extension_headers
 from obsup.dialects.names import SHORTEST_BUCKET, check_bucket, check_key
@@ -23,7 +23,8 @@ SCHEMES = ("obs", "s3", "oss")
 class Connecting:
     """How to reach the store, as the user says it; ``auto`` and None leave it to the endpoint.
 
-    Of ``headers``, which describe the object, those that the dialect wants on every request are said on every one.
+    Of ``headers``, which describe the object, those that the dialect wants on every request are said on every one;
+    ``request_headers`` must all be such.
     A failing call is tried again for ``retry_for_s`` seconds; the first wait is at most ``backoff_s``, and doubles.
     """
 
@@ -40,6 +41,7 @@ class Connecting:
     line: LineSettings = field(default_factory=LineSettings)
     max_parts: int | None = None
     headers: tuple[tuple[str, str], ...] = ()
+    request_headers: tuple[tuple[str, str], ...] = ()
 
 
 def split_target(text: str, *, file_name: str | None = None) -> tuple[str | None, str, str]:
@@ -130,12 +132,23 @@ def settle_store(connecting: Connecting, bucket: str, *, scheme: str | None = No
         backoff_s=connecting.backoff_s,
         line=connecting.line,
         max_parts=connecting.max_parts,
-        headers=tuple(
-            (name, value)
-            for name, value in extension_headers(dialect, connecting.headers).items()
-            if name.lower() in dialect.request_headers
-        ),
+        headers=_said_on_every_request(dialect, connecting),
     )
+
+
+def _said_on_every_request(dialect: Dialect, connecting: Connecting) -> tuple[tuple[str, str], ...]:
+    """Return what each request is to carry. Raises WrongUsage for a header given for that, which is for none."""
+    own = extension_headers(dialect, connecting.headers + connecting.request_headers)
+    said = {name: value for name, value in own.items() if name.lower() in dialect.request_headers}
+    for name, _ in connecting.request_headers:
+        if name not in said:
+            known = ", ".join(sorted(dialect.request_headers))
+            raise WrongUsage(
+                f"the header {name} would be on no request",
+                f"those that every request can carry at {dialect.title} are {known}",
+                "what describes the object is for upload and init",
+            )
+    return tuple(said.items())
 
 
 def _public_endpoint(provider: str | None, region: str | None) -> str:

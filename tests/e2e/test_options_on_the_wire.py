@@ -122,7 +122,7 @@ def run(
     (tmp_path / "big").write_bytes(bytes(2 * max(9 * 2**20, DIALECTS[name].limits.min_part)))
     (tmp_path / "keyfile").write_bytes(bytes(32))
     inside, dialect = Inside(store, tmp_path, monkeypatch), DIALECTS[name]
-    known = {"id": "", "old": "bucket/old"}
+    known = {"id": "", "bucket": "bucket", "old": "bucket/old"}
 
     def run(line: str, options: set[str]) -> int:
         target = f"bucket/{KEY}"
@@ -238,3 +238,52 @@ def test_own_header_that_concerns_requests_is_on_every_one(
     begun_at = len(store.requests)
     assert run(f"upload small {words}", set()) == 0
     assert [header in {key.lower() for key, _ in one.headers} for one in store.requests[begun_at:]] == [True]
+
+
+OTHER_COMMANDS = (
+    "part big {target} --upload-id {id} --parts 2 --part-number 1",
+    "parts {target} --upload-id {id}",
+    "uploads {bucket}",
+    "part big {target} --upload-id {id} --parts 2 --part-number 2",
+    "complete {target} --upload-id {id}",
+    "verify big {target}",
+    "abort {target} --upload-id {id}",
+    "gc {bucket} --older-than 1d",
+    "doctor {bucket}",
+)
+
+
+@pytest.mark.parametrize(("name", "header"), REQUEST_HEADERS)
+def test_own_header_of_requests_is_on_those_of_every_command(
+    name: str, header: str, store: Sandbox, run: Callable[[str, set[str]], int]
+) -> None:
+    """Each step says who pays: a bucket whose readers pay refuses the one that does not."""
+    value = "1048576" if header.endswith("limit") else "requester"
+    assert run("init {target}", set()) == 0
+    for line in OTHER_COMMANDS:
+        begun_at = len(store.requests)
+        assert run(f"{line} --header {header.title()}:{value}", set()) == 0, line
+        requests = store.requests[begun_at:]
+        assert requests, line
+        for one in requests:
+            assert (header, value) in {(key.lower(), told) for key, told in one.headers}, (
+                line,
+                one.operation,
+            )
+
+
+@pytest.mark.parametrize("line", OTHER_COMMANDS)
+@pytest.mark.parametrize("name", ["obs"])
+def test_own_header_of_an_object_is_refused_where_none_is_made(
+    name: str, line: str, store: Sandbox, run: Callable[[str, set[str]], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Typed, it would be without effect: exit 2. From the environment it is for other commands."""
+    assert run(f"{line} --header X-Other:1", set()) == 2
+    assert store.requests == []
+    assert run("init {target}", set()) == 0
+    monkeypatch.setenv("OBSUP_HEADER", "X-Other: 1\nX-Obs-Request-Payer: requester")
+    begun_at = len(store.requests)
+    run(line, set())
+    for one in store.requests[begun_at:]:
+        sent = {key.lower() for key, _ in one.headers}
+        assert ("x-obs-request-payer" in sent, "x-other" in sent) == (True, False), one.operation
