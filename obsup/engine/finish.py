@@ -192,13 +192,20 @@ class Finisher:
                 )
             )
 
-    def look(self, *, is_open: bool = False) -> Finished | None:
-        """Return the object where it is there and proved to be this upload's, or None.
+    def look(self) -> Finished | None:
+        """Return the object where it is there and proved to be this upload's, or None."""
+        return self._recognise(self._store.head_object(self._upload.target))
 
-        *is_open*: the store knows the upload still, so that only upload id or token tell that it made the object.
+    def look_if_made(self) -> Finished | None:
+        """Return the object where an earlier run completed this upload, which the store knows still; or None.
+
+        Only upload id or token tell that. To complete it again might take the object's parts away.
         """
-        info = self._store.head_object(self._upload.target)
-        if is_open and (info is None or not is_marked(self._expected, info)):
+        try:
+            info = self._store.head_object(self._upload.target)
+        except Denied:  # who may not look can still complete
+            return None
+        if info is None or not is_marked(self._expected, info):
             return None
         return self._recognise(info)
 

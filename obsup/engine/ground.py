@@ -11,7 +11,7 @@ from obsup.engine.ledger import Ledger, open_ledger
 from obsup.engine.plan import Plan
 from obsup.engine.resume import recover, resume, resume_begun
 from obsup.engine.task import Task
-from obsup.errors import Denied, NotFinished, UploadGone
+from obsup.errors import NotFinished, UploadGone
 from obsup.frozen import frozen
 from obsup.local import registry
 from obsup.local.checkpoint import Checkpoint
@@ -57,7 +57,8 @@ def _recover_or_begin(task: Task, stat: SourceStat, plan: Plan, foreign: tuple[s
     candidates = [one for one in listed if one.upload_id not in spared] if not task.order.restart else []
     recovered = recover(task, candidates, stat, plan, split_asked=task.order.is_split_asked)
     if recovered is not None:
-        return Ground(*recovered)
+        ground = Ground(*recovered)
+        return replace(ground, finished=_find_made(task, ground.ledger.checkpoint, stat, ground))
     return Ground(begin(task, stat, plan, before=frozenset(one.upload_id for one in listed)), plan)
 
 
@@ -85,16 +86,13 @@ def _stand_without(task: Task, found: Checkpoint, stat: SourceStat, plan: Plan) 
 def _find_made(task: Task, found: Checkpoint, stat: SourceStat, ground: Ground) -> Finished | None:
     """Return the object where the run before completed the upload of *found*, though the store knows that still.
 
-    To complete it again might take the object's parts away. Only who had all parts stored can have come so far.
+    Only who had all parts stored can have come so far.
     """
     receipts, plan = ground.ledger.receipts, ground.plan
     if not len(found.receipts) == len(receipts) == plan.count:
         return None
     finisher = finisher_of(task, found.upload, receipts, plan)
-    try:
-        finished = finisher.look(is_open=True)
-    except Denied:  # who may not look can still complete
-        return None
+    finished = finisher.look_if_made()
     if finished is None or not (_is_same(task, found, stat) or _has_digest(finished)):
         return None
     finisher.tell_of_remains()

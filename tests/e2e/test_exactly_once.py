@@ -85,6 +85,21 @@ def test_killed_before_it_heard_that_the_object_is_made(rig: Rig) -> None:
     assert rig.run().upload_id not in left
 
 
+def test_killed_before_it_heard_and_the_checkpoint_is_lost(rig: Rig) -> None:
+    """What the store lists still is found again by this machine's memory, and looked for before it is completed."""
+    rig.sandbox.add_fault("keep-upload,op=complete")
+    with pytest.raises(Crash):
+        rig.run(hear=when_completed(die))
+    rig.checkpoint.unlink()
+    left = rig.open_ids()
+    assert rig.run().upload_id == left[0]
+    assert rig.requests("complete") == rig.requests("part") == []
+    assert f"upload {left[0]}, which made it; do not abort it" in rig.notes()
+    assert rig.is_stored()
+    assert rig.open_ids() == left
+    assert not rig.checkpoint.exists()
+
+
 @pytest.mark.parametrize("use_token", [True, False], ids=["token", "no token"])
 def test_killed_before_complete_over_an_older_object(rig: Rig, use_token: bool) -> None:
     """It has the very same content, and is not this upload's: what is stored is completed."""

@@ -247,6 +247,29 @@ def test_a_complete_that_is_killed_is_complete_when_run_again(
     assert not path.exists()
 
 
+@pytest.mark.parametrize("provider", ["obs", "s3", "oss"])
+def test_an_upload_that_made_its_object_and_is_listed_still_is_not_completed_again(
+    inside: Inside, sandbox: Sandbox, source: Path, provider: str
+) -> None:
+    """A gateway died between object and list, and so did who heard of it: a look tells, by upload id or token."""
+    words = ("bucket/key", "--provider", provider, "--region", "eu-west-1")
+    if provider == "s3":
+        source.write_bytes(bytes(6 * 2**20))
+    upload_id = inside.run("init", source, *words, "--parts", "1").out.strip()
+    assert inside.run("part", source, *words, "--part-number", "1").code == 0
+    [kept] = source.parent.glob("*.obsup.json")
+    recorded = kept.read_bytes()
+    sandbox.add_fault("keep-upload,op=complete")
+    etag = inside.run("complete", source, *words).out
+    kept.write_bytes(recorded)
+    begun_at = len(sandbox.requests)
+    again = inside.run("complete", source, *words)
+    assert (again.code, again.out) == (0, etag)
+    assert [one.operation for one in sandbox.requests[begun_at:]] == ["parts", "head", "parts"]
+    assert f"upload {upload_id}, which made it; do not abort it" in again.err
+    assert [one.upload_id for one in sandbox.uploads()] == [upload_id]
+
+
 def test_complete_keeps_what_the_store_refuses(
     inside: Inside, sandbox: Sandbox, source: Path, begun: str
 ) -> None:
