@@ -149,12 +149,9 @@ class Assembly:
         expected = self._expect(upload, receipts, size)
         attempts = task.connection.attempts()
         finisher = Finisher(task.store, upload, expected, attempts, observe=task.observe)
-        made = finisher.look_if_made()
-        if made is not None:
-            finisher.tell_of_remains()
         try:
             parts = [(one.number, one.etag) for one in receipts]
-            finished = made or finisher.complete(parts, self._headers(found))
+            finished = finisher.complete(parts, self._headers(found), looks_first=True)
         except PartsUnfit as exc:
             raise explain(exc.failure, doing=f"completing {upload.target}") from exc
         except UploadGone:

@@ -106,14 +106,21 @@ class Finisher:
         self._expected = expected
         self._attempts = attempts
 
-    def complete(self, parts: list[tuple[int, str]], headers: Mapping[str, str]) -> Finished:
+    def complete(
+        self, parts: list[tuple[int, str]], headers: Mapping[str, str], *, looks_first: bool = False
+    ) -> Finished:
         """Assemble the parts, and return once the object is proved.
 
+        *looks_first*: an earlier run may have done so, though the store knows the upload still.
         A failure whose meaning is open (no answer, 5xx, <Error> in a 200, an upload that is gone) is settled by
         looking at the object. Raises PartsUnfit where parts are to be sent again, UploadGone where the upload is
         no more and the object is not ours, DataMismatch where the object is not the source.
         """
         doing = f"completing {self._upload.target}"
+        made = self.look_if_made() if looks_first else None
+        if made is not None:
+            self.tell_of_remains()
+            return made
 
         def once() -> Finished:
             try:
@@ -266,9 +273,12 @@ def finisher_of(task: Task, upload: Upload, receipts: Mapping[int, Receipt], pla
     return Finisher(task.store, upload, expected, task.connection.attempts(), observe=task.observe)
 
 
-def complete(task: Task, upload: Upload, receipts: Mapping[int, Receipt], plan: Plan) -> Finished:
+def complete(
+    task: Task, upload: Upload, receipts: Mapping[int, Receipt], plan: Plan, *, looks_first: bool = False
+) -> Finished:
     """Assemble *upload* from *receipts*, and return once the object is proved. Raises as ``Finisher.complete``."""
     ordered = guard(receipts, plan)
     parts = [(one.number, one.etag) for one in ordered]
-    finished = finisher_of(task, upload, receipts, plan).complete(parts, task.headers("complete"))
+    finisher = finisher_of(task, upload, receipts, plan)
+    finished = finisher.complete(parts, task.headers("complete"), looks_first=looks_first)
     return replace(finished, receipts=tuple(ordered))

@@ -261,8 +261,9 @@ class StreamUploader:
     def _complete(self, ledger: Ledger) -> Result:
         plan = StreamPlan(self._meter.size, self._schedule.start, self._schedule)
         ledger.settle()
+        was_stored = self._replay.confirmed.keys() == ledger.receipts.keys()
         try:
-            finished = complete(self._task, ledger.upload, ledger.receipts, plan)
+            finished = complete(self._task, ledger.upload, ledger.receipts, plan, looks_first=was_stored)
         except PartsUnfit as exc:
             raise explain(exc.failure, doing=f"completing {self._order.target}") from exc
         ledger.remove()

@@ -104,6 +104,30 @@ def test_an_altered_stream_is_refused(
     assert bash.run(f"cat bigfile | {UPLOAD}").json["sentParts"] == 3
 
 
+@pytest.mark.parametrize("provider", ["obs", "s3", "oss"])
+def test_fed_again_to_an_upload_that_made_its_object_and_is_listed_still(
+    bash: Bash, sandbox: Sandbox, make_file: MakeFile, provider: str
+) -> None:
+    """A gateway died between object and list, and so did who heard of it: it is looked before it is completed."""
+    make_file(6 * MIB)
+    command = f"cat bigfile | {UPLOAD} --part-size 5M --provider {provider} --region eu-west-1"
+    sandbox.add_fault("error=403:AccessDenied,op=complete,times=always")
+    assert bash.run(command).code == 77
+    sandbox.clear_faults()
+    state = bash.shell.folder / "state.json"
+    recorded = state.read_bytes()
+    sandbox.add_fault("keep-upload,op=complete")
+    assert bash.run(command).code == 0
+    [left] = sandbox.uploads()
+    state.write_bytes(recorded)
+    before = len(sandbox.requests)
+    again = bash.run(command)
+    assert (again.code, again.json["uploadId"]) == (0, left.upload_id), again.err
+    assert [one.operation for one in sandbox.requests[before:]] == ["parts", "head", "parts"]
+    assert f"upload {left.upload_id}, which made it; do not abort it" in again.err
+    assert not state.exists()
+
+
 def test_a_stream_that_differs_after_what_is_stored_is_the_same(
     bash: Bash, sandbox: Sandbox, cut_off: bytes
 ) -> None:
