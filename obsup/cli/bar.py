@@ -14,9 +14,9 @@ from rich.console import Console
 from rich.text import Text
 
 from obsup import events
-from obsup.cli.display import Talk, short_reason
 from obsup.cli.gauge import Gauge, Meter, PartInFlight, Reading
 from obsup.cli.screen import Screen
+from obsup.cli.talk import Talk, short_reason
 from obsup.engine.stop import StopSignal
 from obsup.errors import Interrupted
 from obsup.quoting import quoted

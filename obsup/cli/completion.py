@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from typing import ClassVar
 
+import click
 from click.shell_completion import (
     CompletionItem,
     ShellComplete,
@@ -211,13 +212,11 @@ for _shell in (BashComplete, ZshComplete, FishComplete):
     add_completion_class(_shell)
 
 
-def scripts() -> dict[str, str]:
-    """Return the scripts of all shells by the names of their files."""
-    from obsup.cli.main import cli
-
+def scripts(command: click.Command) -> dict[str, str]:
+    """Return the scripts of all shells, for obsup's *command*, by the names of their files."""
     found = {}
     for shell, (name, _place) in FILES.items():
         kind = get_completion_class(shell)
         assert kind is not None, f"this Click has no completion for {shell}"
-        found[name] = kind(cli, {}, "obsup", VARIABLE).source()
+        found[name] = kind(command, {}, "obsup", VARIABLE).source()
     return found

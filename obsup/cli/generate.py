@@ -42,7 +42,7 @@ def generated(folder: Path) -> dict[Path, str]:
     longer = [text_page(path.stem, path.read_text()) for path in sorted(folder.glob("man/pages/*.md"))]
     pages = [*command_pages(cli).items(), *longer]
     files = {folder / "man" / f"man{name[-1]}" / name: text for name, text in pages}
-    return files | {folder / "completions" / name: text for name, text in scripts().items()}
+    return files | {folder / "completions" / name: text for name, text in scripts(cli).items()}
 
 
 def stale(folder: Path) -> list[Path]:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from functools import partial
 from typing import Protocol, TypeVar
 
@@ -18,6 +16,7 @@ from obsup.engine.flight import Flight
 from obsup.engine.order import MOST, Order
 from obsup.engine.progress import Tally
 from obsup.engine.sender import Sender
+from obsup.engine.shares import LARGE, Shares
 from obsup.engine.single import put_file
 from obsup.engine.task import Task
 from obsup.engine.worker import PartJob, send_part
@@ -25,9 +24,6 @@ from obsup.model import Receipt, SourceStat
 
 T = TypeVar("T")
 Keep = Callable[[Receipt], None]
-
-# Large files under way at once: while one begins or ends, which takes a few answers, others fill the line.
-LARGE = 8
 
 
 class Pool(Protocol):
@@ -52,34 +48,6 @@ class Pool(Protocol):
     def close(self, *, wait: bool) -> None:
         """Let the workers go; where not *wait*, without waiting for what is under way."""
         ...
-
-
-class Shares:
-    """Shares out how many may be in flight among large files and the small ones together."""
-
-    def __init__(self, flight: Flight) -> None:
-        self.flight = flight
-        self._lock = threading.Lock()
-        self._large = 0
-
-    @contextmanager
-    def taken(self) -> Iterator[None]:
-        """Count as one large file while inside."""
-        with self._lock:
-            self._large += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._large -= 1
-
-    def of_large(self, *, has_small: bool) -> int:
-        """Return how many parts of one large file may be submitted now."""
-        return max(1, self.flight.window // (self._large + has_small or 1))
-
-    def of_small(self) -> int:
-        """Return how many small files may be in flight now."""
-        return max(1, self.flight.allowed // (self._large + 1))
 
 
 class LocalPool:

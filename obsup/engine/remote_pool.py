@@ -13,9 +13,9 @@ from obsup.engine.crew import RemoteCrew, open_remote_crew
 from obsup.engine.dispatch import POLL_S, dispatch
 from obsup.engine.finish import Finished
 from obsup.engine.flight import Flight
-from obsup.engine.pool import LARGE, Shares
 from obsup.engine.progress import Tally
 from obsup.engine.sender import Sender
+from obsup.engine.shares import LARGE, Shares
 from obsup.engine.task import Task
 from obsup.engine.worker import PartJob
 from obsup.model import Receipt, SourceStat

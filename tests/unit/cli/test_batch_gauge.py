@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from obsup import events
 from obsup.cli.batch_gauge import BatchGauge
-from obsup.cli.display import Lines, Talk
+from obsup.cli.display import Lines
+from obsup.cli.talk import Talk
 from obsup.units import MIB
 
 

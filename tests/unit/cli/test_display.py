@@ -9,7 +9,8 @@ import time
 import pytest
 
 from obsup import events
-from obsup.cli.display import JsonLines, Lines, Talk, choose, short_reason, summary
+from obsup.cli.display import JsonLines, Lines, choose, summary
+from obsup.cli.talk import Talk, short_reason
 from obsup.engine.order import Result
 from obsup.model import Target
 from obsup.units import MIB

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from obsup import events
-from obsup.cli.display import Lines, Talk
+from obsup.cli.display import Lines
 from obsup.cli.gauge import Gauge
+from obsup.cli.talk import Talk
 from obsup.units import MIB
 
 
