@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import ssl
 import sys
 import tempfile
 import threading
@@ -145,11 +146,16 @@ def bare(job: Job) -> None:
     """
     where = urlsplit(job.endpoint)
     size = Path(job.file).stat().st_size
+    secure = ssl.create_default_context(cafile=job.ca) if job.ca else None
+
+    def connect() -> socket.socket:
+        line = socket.create_connection((where.hostname, where.port))
+        return secure.wrap_socket(line, server_hostname=where.hostname) if secure else line
 
     def send(first: int) -> None:
         block = memoryview(bytearray(1 << 20))
         with (
-            socket.create_connection((where.hostname, where.port)) as line,
+            connect() as line,
             Path(job.file).open("rb", buffering=0) as file,
         ):
             for begin in range(first * job.part_size, size, job.jobs * job.part_size):

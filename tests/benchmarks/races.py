@@ -16,8 +16,8 @@ from statistics import median as middle
 from tests.benchmarks import cost
 from tests.benchmarks.cost import Cost, Failed
 from tests.benchmarks.drivers import Job
-from tests.benchmarks.peers import OBSUP, Peer, Way, library
-from tests.benchmarks.results import LineRow, Row, SizeRow, StartRow
+from tests.benchmarks.peers import OBSUP, Peer, Way, library, obsup
+from tests.benchmarks.results import Keeping, LineRow, Row, SizeRow, StartRow
 from tests.benchmarks.sinks import Sinks, serve
 from tests.benchmarks.sources import MIB, Source, make_random, make_sparse
 
@@ -162,15 +162,34 @@ def start(ground: Ground, runs: int = 15) -> list[StartRow]:
     return [StartRow(title, middle(costs), middle(costs) / bare) for title, costs in spent.items()]
 
 
+def keeping(ground: Ground, size: int, parts: int) -> Keeping:
+    """Measure what the checkpoint of so many parts of a file of *size* bytes takes: with it and without, in turn."""
+    source = make_random(ground.folder, size, -(-size // parts))
+    kept, unkept = (
+        Way(word, False, obsup("--digest", "none", *word.split())) for word in ("", "--no-checkpoint")
+    )
+    spent: dict[str, list[float]] = {}
+    for _ in range(ground.runs):
+        for way in (kept, unkept):
+            one, _ = once(ground, OBSUP, way, source, https=False, rate=0, jobs=JOBS)
+            spent.setdefault(way.title, []).append(one.cpu_s)
+    return Keeping(source.parts, middle(spent[kept.title]), middle(spent[unkept.title]))
+
+
 def floors(ground: Ground, size: int, part_size: int) -> dict[str, float]:
     """Return the CPU seconds a GiB of what no tool goes below, by what takes them, as this machine is just now."""
     source = make_random(ground.folder, size, part_size)
     found = {"MD5": _md5_alone()}
-    for name, comes_by in (("sendfile", False), ("reading and sending", True)):
+    ways = [
+        ("sendfile", False, False),
+        ("reading and sending", True, False),
+        ("the same over TLS", True, True),
+    ]
+    for name, comes_by, https in ways[: 1 + len(ground.protocols)]:
         way = Way(name, comes_by, library("bare"))
         bare = Peer(name, None, (way,))
         here = replace(ground, homes={name: Path(sys.prefix)})
-        spent, _ = once(here, bare, way, source, https=False, rate=0, jobs=JOBS)
+        spent, _ = once(here, bare, way, source, https=https, rate=0, jobs=JOBS)
         found[name] = spent.cpu_s * GIB / size
     return found
 

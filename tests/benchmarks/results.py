@@ -55,6 +55,15 @@ class StartRow:
 
 
 @dataclass(frozen=True)
+class Keeping:
+    """An upload of so many *parts*: seconds of CPU with its checkpoint, and without."""
+
+    parts: int
+    with_s: float
+    without_s: float
+
+
+@dataclass(frozen=True)
 class Results:
     """All of a run. Sizes are bytes, rates bytes a second; ``floors`` are CPU seconds a GiB by what takes them."""
 
@@ -68,6 +77,7 @@ class Results:
     lines: list[LineRow] = field(default_factory=list)
     sizes: list[SizeRow] = field(default_factory=list)
     starts: list[StartRow] = field(default_factory=list)
+    keeping: list[Keeping] = field(default_factory=list)
     versions: dict[str, str] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
     floors: dict[str, float] = field(default_factory=dict)
@@ -84,7 +94,7 @@ def load(path: Path) -> Results:
         row["costs"] = {name: Cost(**one) for name, one in row["costs"].items()}
     for row in plain["lines"] + plain["sizes"]:
         row["cost"] = Cost(**row["cost"])
-    kinds = {"rows": Row, "lines": LineRow, "sizes": SizeRow, "starts": StartRow}
+    kinds = {"rows": Row, "lines": LineRow, "sizes": SizeRow, "starts": StartRow, "keeping": Keeping}
     for name, kind in kinds.items():
         plain[name] = [kind(**row) for row in plain[name]]
     return Results(**plain)

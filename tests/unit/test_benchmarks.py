@@ -11,7 +11,7 @@ import pytest
 from tests.benchmarks import plots, tables
 from tests.benchmarks.__main__ import BEGIN, END, publish
 from tests.benchmarks.cost import Cost
-from tests.benchmarks.results import GIB, LineRow, Results, Row, SizeRow, StartRow, load
+from tests.benchmarks.results import GIB, Keeping, LineRow, Results, Row, SizeRow, StartRow, load
 
 MIB = 1024 * 1024
 BEGUN = Results("a machine", "C", size=2 * GIB, runs=3, line_size=GIB, line_rate=25_000_000)
@@ -38,6 +38,7 @@ WHOLE = replace(
         for hashed in (False, True)
     ],
     starts=[StartRow("`obsup --help`", 0.05, 5.0)],
+    keeping=[Keeping(10_000, 4.5, 4.0)],
     versions={"obsup": "1", "other": "2"},
     missing={"third": "no such package"},
 )
@@ -53,6 +54,14 @@ def test_the_table_compares_with_the_like() -> None:
     told = tables.section(WHOLE).splitlines()
     assert "| **obsup --digest none** | 0.40 |  | 1.00 |  | 537 | 40 |" in told
     assert "| other | 0.80 | 2.0 | – | – | 126 | 300 |" in told
+
+
+def test_what_the_checkpoint_takes_is_the_difference() -> None:
+    told = tables.section(WHOLE)
+    assert (
+        "The checkpoint of 10,000 parts of a file on disk takes 0.50 CPU s in all (4.50 with it, 4.00 without)"
+        in told
+    )
 
 
 def test_what_failed_or_is_missing_is_said() -> None:
