@@ -109,7 +109,7 @@ def hold(ground: races.Ground, peers: Sequence[Peer], results: Results, largest:
     for size, part_size in plans:
         results.sizes.extend(races.climb(ground, size, part_size))
         yield f"{format_size(size)} in parts of {format_size(part_size)}"
-    results.keeping.append(races.keeping(ground, GIB, max(PARTS)))
+    results.keeping.append(races.keeping(ground, max(PARTS)))
     yield "the checkpoint"
 
 

@@ -73,9 +73,7 @@ def version(peer: Peer, home: Path) -> str:
     return done.stdout.strip()
 
 
-def obsup(*words: str) -> Callable[[Path, Job], Call]:
-    """Return the call of obsup with *words*."""
-
+def _obsup(*words: str) -> Callable[[Path, Job], Call]:
     def call(home: Path, job: Job) -> Call:
         command = [str(home / "bin" / "obsup"), "upload", job.file, "bucket/key"]
         command += ["--part-size", str(job.part_size), *words]
@@ -166,9 +164,9 @@ OBSUP = Peer(
     "obsup",
     None,
     (
-        Way("obsup --digest none", False, obsup("--digest", "none")),
-        Way("obsup (MD5 held against the ETag)", True, obsup()),
-        Way("obsup to OSS (CRC-64 of the object)", True, obsup(*OSS)),
+        Way("obsup --digest none", False, _obsup("--digest", "none")),
+        Way("obsup (MD5 held against the ETag)", True, _obsup()),
+        Way("obsup to OSS (CRC-64 of the object)", True, _obsup(*OSS)),
     ),
 )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from statistics import median as middle
 from tests.benchmarks import cost
 from tests.benchmarks.cost import Cost, Failed
 from tests.benchmarks.drivers import Job
-from tests.benchmarks.peers import OBSUP, Peer, Way, library, obsup
+from tests.benchmarks.peers import OBSUP, ROOT, Peer, Way, library
 from tests.benchmarks.results import Keeping, LineRow, Row, SizeRow, StartRow
 from tests.benchmarks.sinks import Sinks, serve
 from tests.benchmarks.sources import MIB, Source, make_random, make_sparse
@@ -162,18 +163,16 @@ def start(ground: Ground, runs: int = 15) -> list[StartRow]:
     return [StartRow(title, middle(costs), middle(costs) / bare) for title, costs in spent.items()]
 
 
-def keeping(ground: Ground, size: int, parts: int) -> Keeping:
-    """Measure what the checkpoint of so many parts of a file of *size* bytes takes: with it and without, in turn."""
-    source = make_random(ground.folder, size, -(-size // parts))
-    kept, unkept = (
-        Way(word, False, obsup("--digest", "none", *word.split())) for word in ("", "--no-checkpoint")
-    )
-    spent: dict[str, list[float]] = {}
+def keeping(ground: Ground, parts: int) -> Keeping:
+    """Return what the checkpoint of so many parts takes, kept on the disk of the ground: the median of its runs."""
+    found = []
     for _ in range(ground.runs):
-        for way in (kept, unkept):
-            one, _ = once(ground, OBSUP, way, source, https=False, rate=0, jobs=JOBS)
-            spent.setdefault(way.title, []).append(one.cpu_s)
-    return Keeping(source.parts, middle(spent[kept.title]), middle(spent[unkept.title]))
+        with tempfile.TemporaryDirectory(dir=ground.folder) as home:
+            command = [sys.executable, "-m", "tests.benchmarks.checkpoint", home, str(parts)]
+            environ = {**os.environ, "HOME": home, "XDG_STATE_HOME": home}
+            done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=True)
+        found.append(Keeping(parts, **json.loads(done.stdout)))
+    return sorted(found, key=lambda one: one.cpu_s)[len(found) // 2]
 
 
 def floors(ground: Ground, size: int, part_size: int) -> dict[str, float]:
@@ -183,7 +182,7 @@ def floors(ground: Ground, size: int, part_size: int) -> dict[str, float]:
     ways = [
         ("sendfile", False, False),
         ("reading and sending", True, False),
-        ("the same over TLS", True, True),
+        ("the same by Python's TLS", True, True),
     ]
     for name, comes_by, https in ways[: 1 + len(ground.protocols)]:
         way = Way(name, comes_by, library("bare"))

@@ -56,11 +56,11 @@ class StartRow:
 
 @dataclass(frozen=True)
 class Keeping:
-    """An upload of so many *parts*: seconds of CPU with its checkpoint, and without."""
+    """The checkpoint of so many *parts*: seconds of CPU in all, and how often it was written."""
 
     parts: int
-    with_s: float
-    without_s: float
+    cpu_s: float
+    writes: int
 
 
 @dataclass(frozen=True)

@@ -92,7 +92,7 @@ def _below(results: Results) -> str:
 def _floors(floors: Mapping[str, float]) -> list[str]:
     """Return what of a figure is the machine's: in the same run, without any tool around it."""
     told = ", ".join(f"{name} {cpu:.2f}" for name, cpu in floors.items())
-    return [f"What no tool goes below, by itself: {told}."] if told else []
+    return [f"What it takes without any tool, in the same run: {told}."] if told else []
 
 
 def _cpu(row: Row, results: Results, protocol: str) -> float | None:
@@ -119,11 +119,10 @@ def _alone(results: Results) -> str:
 
 
 def _kept(one: Keeping) -> str:
-    cost = f"{one.with_s - one.without_s:.2f} CPU s in all ({one.with_s:.2f} with it, {one.without_s:.2f} without)"
     return (
-        f"The checkpoint of {one.parts:,} parts of a file on disk takes {cost}. It is written at most twice a second, "
-        "and only when a fiftieth of its parts is new, so about 300 times however long that takes, each time with an "
-        "fsync of the file and one of its directory. What a crash takes of it is asked of the store."
+        f"The checkpoint of {one.parts:,} parts takes {one.cpu_s:.2f} CPU s in all, however slowly they come: it is "
+        f"written at most twice a second, and only when a fiftieth of its parts is new, {one.writes} times, each time "
+        "with an fsync of the file and one of its directory. What a crash takes of it is asked of the store."
     )
 
 
