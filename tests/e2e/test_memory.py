@@ -1,4 +1,4 @@
-"""However long the stream: so much memory and no more, and no faster than the store takes it."""
+"""However long the source: so much memory and no more; and a stream is read no faster than the store takes it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,6 +19,8 @@ PART = 100 * KIB
 JOBS = 5
 # What the allocator and the sockets may take beside the parts.
 SLACK = 24 * MIB
+# Of a file, whatever its size, with five parts in flight.
+OF_A_FILE = 80_000_000
 
 
 @pytest.fixture
@@ -35,20 +39,44 @@ def environment() -> Iterator[dict[str, str]]:
         process.terminate()
 
 
+def upload(environment: dict[str, str], source: str | Path, *words: str, stdin: Any = None) -> int:
+    """Upload *source*; return the most memory that the command had, in bytes."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "obsup", "upload", source, "bucket/key", "-j", str(JOBS), *words],
+        env={**os.environ, **environment},
+        stdin=stdin,
+    )
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    return usage.ru_maxrss * 1024
+
+
 def peak_memory(environment: dict[str, str], size: int, *words: str) -> int:
     """Pipe *size* bytes into ``obsup upload -``; return the most memory that it had, in bytes."""
     with subprocess.Popen(["head", "-c", str(size), "/dev/zero"], stdout=subprocess.PIPE) as producer:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "obsup", "upload", "-", "bucket/key", "-j", str(JOBS), *words],
-            env={**os.environ, **environment},
-            stdin=producer.stdout,
-        )
         assert producer.stdout is not None
-        producer.stdout.close()
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    assert process.returncode == 0
-    return usage.ru_maxrss * 1024
+        with producer.stdout as pipe:
+            return upload(environment, "-", *words, stdin=pipe)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        pytest.param((), id="parts of 9 MiB"),
+        pytest.param(
+            ("--parts", "10000"), id="10,000 parts", marks=[pytest.mark.slow, pytest.mark.timeout(600)]
+        ),
+    ],
+)
+def test_of_a_file_it_holds_a_few_blocks(
+    environment: dict[str, str], tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    """Not its parts, and not its size: a gigabyte takes what a megabyte takes, and a little for each part's receipt."""
+    source = tmp_path / "bigfile"
+    with source.open("wb") as file:
+        file.truncate(10_000 * PART)
+    assert upload(environment, source, *words) <= OF_A_FILE
 
 
 def test_a_gigabyte_takes_the_memory_of_six_parts(environment: dict[str, str]) -> None:
