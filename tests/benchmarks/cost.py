@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 METER = Path(__file__).with_name("meter.py")
 
@@ -26,7 +27,14 @@ class Failed(Exception):
     """The command ended with another code than 0."""
 
 
-def measure(command: Sequence[str], *, environ: Mapping[str, str], folder: Path, log: Path) -> Cost:
+def measure(
+    command: Sequence[str],
+    *,
+    environ: Mapping[str, str],
+    folder: Path,
+    log: Path,
+    stdin: int | IO[bytes] = subprocess.DEVNULL,
+) -> Cost:
     """Run *command* to its end in *folder* and return its cost. Raises Failed, with what it said last."""
     used = log.with_suffix(".used")
     used.unlink(missing_ok=True)
@@ -37,7 +45,7 @@ def measure(command: Sequence[str], *, environ: Mapping[str, str], folder: Path,
             meter,
             env={**os.environ, **environ},
             cwd=folder,
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             stdout=output,
             stderr=output,
             check=False,
