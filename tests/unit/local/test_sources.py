@@ -6,7 +6,6 @@ import io
 import os
 import posixpath
 import socket
-import subprocess
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -31,6 +30,8 @@ from obsup.local.sources import (
     feedable,
     root_of,
 )
+from obsup.units import MIB
+from tests.benchmarks.cost import measure
 
 WHOLE = Walk(recursive=True)
 
@@ -394,21 +395,21 @@ def test_a_hundred_thousand_names_in_bounded_memory(tmp_path: Path) -> None:
     for number in range(100):
         Path(f"tree/{number}").symlink_to(tmp_path / "files")
     program = (
-        "import resource, sys\n"
+        "import sys\n"
         "from obsup.local.once import once\n"
         "from obsup.local.sources import Walk, root_of\n"
         "entries = Walk(recursive=True).entries(root_of(sys.argv[2]))\n"
         "count = sum(1 for _ in (once(entries) if sys.argv[1] == 'once' else entries))\n"
-        "print(count, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+        "print(count)"
     )
 
-    def measure(way: str, source: str) -> tuple[int, int]:
+    def walk(way: str, source: str) -> tuple[int, int]:
         words = [sys.executable, "-c", program, way, source]
-        count, peak = subprocess.run(words, capture_output=True, text=True, check=True).stdout.split()
-        return int(count), int(peak)
+        spent = measure(words, environ={}, folder=tmp_path, log=tmp_path / "log")
+        return int((tmp_path / "log").read_text()), spent.peak_bytes
 
-    _few, usual = measure("walk", "tree/1")
+    _few, usual = walk("walk", "tree/1")
     for way in ("walk", "once"):
-        count, peak = measure(way, "tree/")
+        count, peak = walk(way, "tree/")
         assert count == 100_000
-        assert peak - usual < 16 * 1024
+        assert peak - usual < 16 * MIB
