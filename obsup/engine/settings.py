@@ -145,7 +145,7 @@ def _said_on_every_request(dialect: Dialect, connecting: Connecting) -> tuple[tu
             known = ", ".join(sorted(dialect.request_headers))
             raise WrongUsage(
                 f"the header {name} would be on no request",
-                f"those that every request can carry at {dialect.title} are {known}",
+                f"what every request can carry at {dialect.title} is: {known}",
                 "what describes the object is for upload and init",
             )
     return tuple(said.items())
