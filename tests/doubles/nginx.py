@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from tests.waiting import wait_for
+
 # In Debian it is not on everybody's PATH.
 NGINX = shutil.which("nginx") or "/usr/sbin/nginx"
 _DEFAULTS = {"client_max_body_size": "0", "proxy_request_buffering": "off"}
@@ -121,14 +123,16 @@ class Nginx:
             return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
     def reload(self, **changes: object) -> None:
-        """Take over new *changes* of the attributes as ``nginx -s reload`` does; return once a new worker serves."""
+        """Take over new *changes* of the attributes as ``nginx -s reload`` does.
+
+        Returns once a new worker serves, and the old ones, who still know the old ways, take no connection any more.
+        """
         for name, value in changes.items():
             setattr(self, name, value)
         self._configure()
         before = set(self.workers())
         subprocess.run([*self._command, "-s", "reload"], check=True, capture_output=True)
-        while not set(self.workers()) - before:
-            time.sleep(0.02)
+        wait_for(lambda: set(self.workers()) - before and all(map(_takes_no_more, before)))
 
     def kill_workers(self) -> None:
         """Kill the workers with SIGKILL; nginx begins new ones."""
@@ -148,6 +152,15 @@ class Nginx:
             Told(method, None if part == "-" else int(part), int(status), int(connection), int(nth))
             for method, part, status, connection, nth in lines
         ]
+
+
+def _takes_no_more(pid: int) -> bool:
+    """Return whether a worker is gone, or takes no connection any more, which its title says."""
+    try:
+        title = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    return not title or b"is shutting down" in title
 
 
 def _free_port() -> int:
