@@ -39,7 +39,7 @@ def test_runs_that_overlap_do_not_meet(nights: Nights) -> None:
     nights.dump(2)
     nights.sandbox.add_fault("slow=150000,op=part,key=*files.dump")
     with nights.begin() as first:
-        wait_for(nights.parts_sent)
+        wait_for(nights.parts_sent, within_s=30)
         assert told(nights.hour()) == SILENCE
         assert first.poll() is None
         assert first.communicate(timeout=60) == ("", "")
@@ -101,7 +101,7 @@ def test_a_reboot(nights: Nights) -> None:
     nights.dump(8)
     nights.sandbox.add_fault("stall=40,op=part,part=3")
     with nights.begin("set -m;") as process:
-        wait_for(lambda: len(nights.parts_sent()) >= 2)
+        wait_for(lambda: len(nights.parts_sent()) >= 2, within_s=30)
         kill_tree(process.pid)
         process.communicate(timeout=60)
     nights.sandbox.clear_faults()

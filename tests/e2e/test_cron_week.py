@@ -133,7 +133,7 @@ def test_a_week(week: Week, home: Path) -> None:
     nights.forget()
     week.calendar.set(MONDAY + timedelta(days=1) + week.hours[0])
     with nights.begin() as first:
-        wait_for(nights.parts_sent)
+        wait_for(nights.parts_sent, within_s=30)
         week.hour(2, week.hours[1])
         assert first.poll() is None
         assert first.communicate(timeout=60) == ("", "")
@@ -179,7 +179,7 @@ def test_a_week(week: Week, home: Path) -> None:
     nights.forget()
     week.calendar.set(MONDAY + timedelta(days=5) + week.hours[0])
     with nights.begin("set -m;") as process:
-        wait_for(lambda: len(nights.parts_sent()) >= 2)
+        wait_for(lambda: len(nights.parts_sent()) >= 2, within_s=30)
         kill_tree(process.pid)
         process.communicate(timeout=60)
     sandbox.clear_faults()

@@ -261,7 +261,7 @@ def test_a_part_that_is_stopped_leaves_the_upload(shell: Shell, sandbox: Sandbox
     shell.run("init", source, "bucket/key", "--parts", "5")
     sandbox.add_fault("error=503:SlowDown,op=part,times=always")
     with shell.begin("part", source, "bucket/key", "--part-number", "1") as process:
-        wait_for(lambda: any(r.operation == "part" for r in sandbox.requests))
+        wait_for(lambda: any(r.operation == "part" for r in sandbox.requests), within_s=30)
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 143
         process.communicate()

@@ -166,14 +166,17 @@ def test_signals_reach_the_command_and_its_children(
     script = f"exec {UPLOAD} -- sh -c 'echo $$ > first; sh dump & exec sh dump'"
     with bash.begin(script) as process:
         pids = bash.shell.folder / "pids"
-        wait_for(lambda: pids.exists() and len(pids.read_text().split()) == 2)
-        wait_for(lambda: any(one.operation == "part" and one.status == 200 for one in sandbox.requests))
+        wait_for(lambda: pids.exists() and len(pids.read_text().split()) == 2, within_s=20)
+        wait_for(
+            lambda: any(one.operation == "part" and one.status == 200 for one in sandbox.requests),
+            within_s=20,
+        )
         process.send_signal(number)
         assert process.wait(20) == code
     first = int((bash.shell.folder / "first").read_text())
     (child,) = {int(pid) for pid in pids.read_text().split()} - {first}
     assert not is_alive(first)
-    wait_for(lambda: not is_alive(child))
+    wait_for(lambda: not is_alive(child), within_s=20)
     assert "told" in (bash.shell.folder / "log").read_text()
     assert old.read_bytes() == b"yesterday"
 
@@ -183,12 +186,12 @@ def test_the_second_signal_takes_the_command_along(bash: Bash) -> None:
     script = f"exec {UPLOAD} -- sh -c 'trap \"\" TERM; echo $$ > pid; while :; do sleep 0.05; done'"
     with bash.begin(script) as process:
         pid = bash.shell.folder / "pid"
-        wait_for(lambda: pid.exists() and pid.read_text())
+        wait_for(lambda: pid.exists() and pid.read_text(), within_s=20)
         process.send_signal(signal.SIGTERM)
         time.sleep(0.3)
         process.send_signal(signal.SIGTERM)
         assert process.wait(3) == 143
-    wait_for(lambda: not is_alive(int(pid.read_text())))
+    wait_for(lambda: not is_alive(int(pid.read_text())), within_s=20)
 
 
 def test_a_refused_upload_ends_the_command(bash: Bash, sandbox: Sandbox) -> None:
@@ -203,7 +206,7 @@ def test_a_failure_is_noticed_before_the_output_ends(bash: Bash) -> None:
     """A child that keeps the output open does not hide that the command has failed."""
     outcome = bash.run(f"{UPLOAD} -- sh -c 'sleep 60 2>&1 & echo $! > pid; exit 5'")
     assert outcome.code == 76
-    wait_for(lambda: not is_alive(int((bash.shell.folder / "pid").read_text())))
+    wait_for(lambda: not is_alive(int((bash.shell.folder / "pid").read_text())), within_s=20)
 
 
 def test_the_command_is_not_begun_where_its_output_has_no_place(bash: Bash, sandbox: Sandbox) -> None:

@@ -164,7 +164,7 @@ stop() {
     for pid in $(pids); do kill -TERM "$pid" 2>/dev/null || true; done
     for _ in $(seq 100); do
         alive=0
-        for pid in $(pids); do kill -0 "$pid" 2>/dev/null && alive=1; done
+        for pid in $(pids); do is_gone "$pid" || alive=1; done
         [ $alive = 0 ] && break
         sleep 0.05
     done

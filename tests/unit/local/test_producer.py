@@ -86,7 +86,7 @@ def test_one_that_will_not_end_is_killed(tmp_path: Path) -> None:
     """SIGTERM first; after the grace, SIGKILL."""
     ready = tmp_path / "ready"
     producer = run("sh", "-c", f"trap '' TERM; touch {ready}; while :; do sleep 0.05; done", grace_s=0.2)
-    wait_for(ready.exists)
+    wait_for(ready.exists, within_s=20)
     producer.close()
     with pytest.raises(ProducerFailed, match="SIGKILL"):
         producer.is_finished(0.0)
@@ -113,7 +113,7 @@ def test_one_that_was_told_is_given_its_time(tmp_path: Path) -> None:
     No shell: one that was begun with SIGINT ignored, as behind an &, cannot trap it.
     """
     producer = run(sys.executable, "-c", CLEANS_UP, str(tmp_path))
-    wait_for((tmp_path / "ready").exists)
+    wait_for((tmp_path / "ready").exists, within_s=20)
     producer.signal(signal.SIGINT)
     producer.close()
     assert (tmp_path / "end").read_text() == "clean"
