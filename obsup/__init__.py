@@ -8,22 +8,16 @@ The public API. Names load on first use, so that ``import obsup`` (and with it `
 
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
-
 if TYPE_CHECKING:
-    from obsup.api import (
-        Result,
-        Uploader,
-        abort_upload,
-        complete_upload,
-        initiate_upload,
-        upload_file,
-        upload_part,
-    )
+    from obsup.api import abort_upload, complete_upload, initiate_upload, upload_file, upload_part
+    from obsup.engine.job.result import Result
+    from obsup.engine.upload.uploader import Uploader
     from obsup.errors import ObsupError
     from obsup.model import Credentials, ObjectOptions
+    from obsup.version import __version__
 
 _HOMES = {
+    "__version__": "obsup.version",
     "upload_file": "obsup.api",
     "initiate_upload": "obsup.api",
     "upload_part": "obsup.api",

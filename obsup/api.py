@@ -11,25 +11,27 @@ from pathlib import Path
 from typing import Any
 
 from obsup import events
-from obsup.engine import steps
-from obsup.engine.assembly import Assembly, Demands
-from obsup.engine.connect import Connection, StoreSettings, connect
-from obsup.engine.order import Jobs, Order, Result
-from obsup.engine.progress import Tally
-from obsup.engine.recall import Mention
-from obsup.engine.reclaim import give_up
-from obsup.engine.settings import Connecting, settle_target
-from obsup.engine.steps import Cut
-from obsup.engine.stop import StopSignal
-from obsup.engine.stream import StreamUploader
-from obsup.engine.task import Task
-from obsup.engine.uploader import Uploader
+from obsup.engine.job.connection import Connection, StoreSettings, connect
+from obsup.engine.job.context import Task
+from obsup.engine.job.progress import Tally
+from obsup.engine.job.request import Jobs, Order
+from obsup.engine.job.result import Result
+from obsup.engine.job.stop import StopSignal
+from obsup.engine.job.target_settings import Connecting, settle_target
+from obsup.engine.steps import part as part_steps
+from obsup.engine.steps.abort import give_up
+from obsup.engine.steps.complete import Assembly, Demands
+from obsup.engine.steps.lookup import Mention
+from obsup.engine.steps.part import Cut
+from obsup.engine.stream.uploader import StreamUploader
+from obsup.engine.upload import initiate
+from obsup.engine.upload.uploader import Uploader
 from obsup.errors import WrongUsage
 from obsup.events import ProgressCallback
-from obsup.local.expectation import Expectation
-from obsup.local.part_reader import read_one
-from obsup.local.rate import RateLimit
-from obsup.local.stream_source import FileObject, Readable
+from obsup.local.source.expectation import Expectation
+from obsup.local.source.rate_limit import RateLimit
+from obsup.local.source.stream import FileObject, Readable
+from obsup.local.source.stream_parts import read_one
 from obsup.model import Credentials, ObjectOptions, Stored, Target
 
 __all__ = [
@@ -149,7 +151,7 @@ def initiate_upload(
     Source: OBS SDK for Python, "Initiating a Multipart Upload" (initiateMultipartUpload).
     """
     task = _task(target, endpoint, connecting, credentials, options=options or ObjectOptions(), **order)
-    return steps.initiate(task).upload_id
+    return initiate.initiate(task).upload_id
 
 
 def upload_part(
@@ -186,7 +188,7 @@ def upload_part(
         order |= {"source": path, "content_md5": content_md5}
         task = _task(target, endpoint, connecting, credentials, tally=tally, **order)
         mention = Mention(task.order.target, path, upload_id, task.order.checkpoint)
-        return steps.send_one(task, mention, part_number, Cut(parts, part_size, offset), md5=md5).stored
+        return part_steps.send_one(task, mention, part_number, Cut(parts, part_size, offset), md5=md5).stored
     size = len(source) if isinstance(source, bytes) else part_size
     if size is None or offset is not None or parts is not None:
         raise WrongUsage(
@@ -198,7 +200,7 @@ def upload_part(
         task = _task(target, endpoint, connecting, credentials, tally=tally, content_md5=content_md5, **order)
         content = read_one(stream, part_number, size, task.proving.digest())
         mention = Mention(task.order.target, None, upload_id)
-        return steps.send_read(task, mention, content, md5=md5).stored
+        return part_steps.send_read(task, mention, content, md5=md5).stored
 
 
 def complete_upload(

@@ -7,7 +7,7 @@ from dataclasses import field
 from typing import Any
 
 from obsup.frozen import frozen
-from obsup.quoting import quoted
+from obsup.text import quoted
 
 
 @frozen

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from obsup.sandbox import Sandbox
-from tests.shell import Shell
+from obsup.sandbox.sandbox import Sandbox
+from tests.support.shell import Shell
 
 _FOREIGN = ("OBSUP_", "OBS_", "AWS_", "OSS_", "ALIBABA_CLOUD_", "XDG_", "http_proxy", "https_proxy", "HTTP")
 _KEYS = ("AccessKeyID", "SecretAccessKey", "SecurityToken", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")

@@ -10,12 +10,12 @@ from typing import Any, NoReturn
 
 import click
 
-from obsup import __version__
-from obsup.cli.commands import LazyCommands
-from obsup.cli.exits import BUG
-from obsup.cli.help import SECTIONS, Commands
-from obsup.cli.report import error_lines, resume_command, say
+from obsup.cli.arguments.command import SECTIONS, Commands
+from obsup.cli.lazy_commands import LazyCommands
+from obsup.cli.report.output import error_lines, resume_command, say
 from obsup.errors import Interrupted, LocalFailure, ObsupError
+from obsup.exit_status import BUG
+from obsup.version import __version__
 
 # Writes man/ and completions/ of the repository: nothing for users.
 HIDDEN = "generate"
@@ -41,7 +41,7 @@ def cli() -> None:
 def main() -> NoReturn:
     """Run the command line and exit with the documented code."""
     if "_OBSUP_COMPLETE" in os.environ:
-        from obsup.cli import completion  # noqa: F401 - registers the shells
+        from obsup.cli.docs import completion  # noqa: F401 - registers the shells
     try:
         code = _run()
     except click.exceptions.Abort:

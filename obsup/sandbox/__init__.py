@@ -1,7 +1,7 @@
 """A local store that speaks the multipart dialects of OBS, S3 and OSS, for tests and rehearsals."""
 
 from obsup.sandbox.limits import Limits
-from obsup.sandbox.records import RequestRecord
+from obsup.sandbox.request_records import RequestRecord
 from obsup.sandbox.sandbox import ObjectMetadata, OpenUpload, Sandbox
 
 __all__ = ["Limits", "ObjectMetadata", "OpenUpload", "RequestRecord", "Sandbox"]

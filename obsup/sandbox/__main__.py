@@ -12,11 +12,11 @@ from pathlib import Path
 
 from obsup.sandbox import faults
 from obsup.sandbox.command import HANDLED, command_environment, run_command, settings, wait_for_end
-from obsup.sandbox.dialects import OBS_VENDOR
 from obsup.sandbox.limits import Limits, parse_limit
-from obsup.sandbox.names import check_bucket_name
 from obsup.sandbox.refusals import Refused
 from obsup.sandbox.sandbox import Sandbox
+from obsup.sandbox.storage.names import check_bucket_name
+from obsup.sandbox.vendors import OBS_VENDOR
 
 _DESCRIPTION = """Serve the multipart protocols of OBS, S3 and OSS on 127.0.0.1 and keep objects as plain
 files DIR/BUCKET/KEY. With COMMAND: run it with OBSUP_ENDPOINT, AccessKeyID, SecretAccessKey and

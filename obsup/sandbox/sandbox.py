@@ -15,15 +15,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from obsup.sandbox.attributes import Attributes
-from obsup.sandbox.disk import Disk
 from obsup.sandbox.faults import FaultBook
 from obsup.sandbox.limits import Limits
-from obsup.sandbox.records import Journal, RequestRecord
+from obsup.sandbox.request_records import Journal, RequestRecord
 from obsup.sandbox.server import Server
 from obsup.sandbox.service import Service
-from obsup.sandbox.signatures import Account
-from obsup.sandbox.uploads import Uploads
+from obsup.sandbox.signatures.check import Account
+from obsup.sandbox.storage.attributes import Attributes
+from obsup.sandbox.storage.disk import Disk
+from obsup.sandbox.storage.uploads import Uploads
 
 
 class OpenUpload(NamedTuple):

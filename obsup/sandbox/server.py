@@ -12,7 +12,7 @@ import sys
 import threading
 from typing import Any
 
-from obsup.sandbox.records import Journal
+from obsup.sandbox.request_records import Journal
 from obsup.sandbox.service import Service
 from obsup.sandbox.transaction import Ending, Transaction, Wire
 

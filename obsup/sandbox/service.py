@@ -6,19 +6,20 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from obsup.sandbox.answers import Answer
-from obsup.sandbox.body import Body
-from obsup.sandbox.calls import Call
-from obsup.sandbox.dialects import AWS, OBS, OSS, Vendor, vendor_of
-from obsup.sandbox.disk import Disk
-from obsup.sandbox.exchange import Request
 from obsup.sandbox.faults import Fault, FaultBook, Place
 from obsup.sandbox.limits import Limits
-from obsup.sandbox.names import check_bucket_name
 from obsup.sandbox.operations import OPERATIONS
+from obsup.sandbox.operations.call import Call
 from obsup.sandbox.refusals import Refused
-from obsup.sandbox.signatures import Account, Claim, check_signature
-from obsup.sandbox.uploads import Uploads
+from obsup.sandbox.signatures.check import Account, check_signature
+from obsup.sandbox.signatures.claim import Claim
+from obsup.sandbox.storage.disk import Disk
+from obsup.sandbox.storage.names import check_bucket_name
+from obsup.sandbox.storage.uploads import Uploads
+from obsup.sandbox.vendors import AWS, OBS, OSS, Vendor, vendor_of
+from obsup.sandbox.wire.body import Body
+from obsup.sandbox.wire.request import Request
+from obsup.sandbox.wire.response import Answer
 
 SKEW_S = 900.0
 """How far a client's clock may be off, at all three vendors."""

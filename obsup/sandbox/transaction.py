@@ -14,17 +14,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 
-from obsup.sandbox import answers
-from obsup.sandbox.answers import Answer
-from obsup.sandbox.body import BLOCK, Body, is_aws_chunked
-from obsup.sandbox.chunks import ChunkedStream
-from obsup.sandbox.exchange import parse_request
 from obsup.sandbox.faults import Fault
 from obsup.sandbox.operations import name_operation
-from obsup.sandbox.records import Journal, RequestRecord
 from obsup.sandbox.refusals import ConnectionLost, Refused, ResetConnection
+from obsup.sandbox.request_records import Journal, RequestRecord
 from obsup.sandbox.service import Service
-from obsup.sandbox.signatures import Claim, read_claim
+from obsup.sandbox.signatures.claim import Claim, read_claim
+from obsup.sandbox.wire import response
+from obsup.sandbox.wire.body import BLOCK, Body, is_aws_chunked
+from obsup.sandbox.wire.chunks import ChunkedStream
+from obsup.sandbox.wire.request import parse_request
+from obsup.sandbox.wire.response import Answer
 
 _DRAIN_LIMIT = 64 * 1024 * 1024
 """So much of a refused body is read, in bytes, to keep the connection; beyond, it is closed."""
@@ -216,7 +216,7 @@ class Transaction:
 
     def _refuse(self, refused: Refused) -> Answer:
         _, vendor = self._service.vendor(self._request, self._claim)
-        return answers.error(refused, self._request, vendor, self._request_id)
+        return response.error(refused, self._request, vendor, self._request_id)
 
     def _drain(self) -> bool:
         """Read what the operation left of the body; False where the connection cannot go on."""
@@ -250,7 +250,7 @@ class Transaction:
         _, vendor = self._service.vendor(self._request, self._claim)
         headers = {
             "Server": "obsup-sandbox",
-            "Date": answers.http_date(self._service.now(self._faults)),
+            "Date": response.http_date(self._service.now(self._faults)),
             vendor.header("request-id"): self._request_id,
             **({"x-amz-id-2": self._request_id} if vendor.prefix == "x-amz-" else {}),
             **answer.headers,

@@ -14,14 +14,16 @@ from obsup.dialects.dialect import Address, Dialect, Signable
 from obsup.errors import StoreError
 from obsup.frozen import frozen
 from obsup.model import Stored, Upload
-from obsup.store.call import Call, Query
-from obsup.store.clock import ServerClock
-from obsup.store.refusal import read_refusal
-from obsup.store.route import Route
-from obsup.store.store import CredentialSource, OpenBody
-from obsup.store.stored import named_etag, read_stored
-from obsup.store.transport import Answer, Transport
-from obsup.store.watch import Watch
+from obsup.store.answers.refusal import read_refusal
+from obsup.store.answers.request import Call, Query
+from obsup.store.answers.result_headers import named_etag, read_stored
+from obsup.store.answers.server_clock import ServerClock
+from obsup.store.http.body import OpenBody
+from obsup.store.http.endpoint_route import Route
+from obsup.store.http.settings import Answer
+from obsup.store.http.transport import Transport
+from obsup.store.interface import CredentialSource
+from obsup.store.request_events import Watch
 
 # A part waits behind at most one other; the longest, 5 GiB over a line of 1 Mbit/s, takes half a day.
 VALID_S = 24 * 3600

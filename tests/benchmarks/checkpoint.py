@@ -11,8 +11,8 @@ import sys
 import time
 from pathlib import Path
 
-from obsup.engine.ledger import Ledger
-from obsup.local.checkpoint import Checkpoint
+from obsup.engine.upload.progress_record import Ledger
+from obsup.local.state.checkpoint import Checkpoint
 from obsup.model import Receipt, SourceStat, Target, Upload
 
 PART = 100 * 1024

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from fastcrc import crc64
 
-from obsup.local.digest import combine_crc64
+from obsup.local.source.digest import combine_crc64
 
 MIB = 1024 * 1024
 SHARED_MEMORY = Path("/dev/shm")

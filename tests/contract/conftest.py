@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from obsup.model import Credentials
-from obsup.sandbox import Sandbox
+from obsup.sandbox.sandbox import Sandbox
 from tests.contract.subjects import LONG, Server, Subject, make_bucket, open_subject
 
 SERVERS = Path(__file__).parents[1] / "servers"

@@ -14,12 +14,13 @@ from obsup.dialects.addressing import locate
 from obsup.dialects.dialect import Addressing, Dialect, Signable
 from obsup.dialects.registry import DIALECTS, find_dialect
 from obsup.model import Credentials, Target, Upload
-from obsup.store.clock import ServerClock
-from obsup.store.store import ObjectStore
-from obsup.store.transport import LineSettings, Transport
+from obsup.store.answers.server_clock import ServerClock
+from obsup.store.http.settings import LineSettings
+from obsup.store.http.transport import Transport
+from obsup.store.interface import ObjectStore
 from obsup.units import MIB
 from tests.doubles.memory_store import MemoryStore
-from tests.doubles.opening import open_store
+from tests.support.stores import open_store
 
 PAGE = 2
 LONG = "k" * 1024

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from obsup.sandbox import Sandbox
+from obsup.sandbox.sandbox import Sandbox
 
 ROOT = Path(__file__).parents[2]
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from obsup.dialects.object_headers import copy_source_value
-from obsup.engine.proof import composite_etag
+from obsup.engine.proof.object_proof import composite_etag
 from obsup.errors import LineError, StoreError
 from obsup.model import Upload
 from tests.contract.subjects import KEYS, LONG, SUBJECTS, UNSPEAKABLE, Subject
 from tests.contract.test_promises import md5_of
 from tests.doubles.memory_store import MemoryStore
-from tests.doubles.opening import bytes_body
+from tests.support.stores import bytes_body
 
 CONTENT = b"the content"
 

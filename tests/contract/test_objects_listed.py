@@ -7,7 +7,7 @@ import pytest
 from obsup.model import StoredObject
 from tests.contract.subjects import PAGE, SUBJECTS, Subject
 from tests.contract.test_promises import md5_of
-from tests.doubles.opening import bytes_body
+from tests.support.stores import bytes_body
 
 every_store = pytest.mark.parametrize("subject", SUBJECTS, indirect=True)
 

@@ -15,14 +15,14 @@ from functools import partial
 import pytest
 from fastcrc import crc64
 
-from obsup.engine.proof import composite_etag
+from obsup.engine.proof.object_proof import composite_etag
 from obsup.errors import BadConfiguration, Denied, LineError, Refusal, StoreError
 from obsup.model import Credentials, Stored, Upload
-from obsup.store.store import ObjectStore
-from obsup.store.verdict import Action
-from obsup.store.verdicts import explain, judge
+from obsup.store.answers.failure_rule import Action
+from obsup.store.answers.failure_table import explain, judge
+from obsup.store.interface import ObjectStore
 from tests.contract.subjects import PAGE, SUBJECTS, Server, Subject
-from tests.doubles.opening import BytesBody, bytes_body, open_store
+from tests.support.stores import BytesBody, bytes_body, open_store
 
 every_store = pytest.mark.parametrize("subject", SUBJECTS, indirect=True)
 over_a_line = pytest.mark.parametrize(

@@ -10,18 +10,18 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from obsup import upload_file
-from obsup.api import Connecting
-from obsup.engine.proof import composite_etag
-from obsup.engine.stop import StopSignal
+from obsup.api import upload_file
+from obsup.engine.job.stop import StopSignal
+from obsup.engine.job.target_settings import Connecting
+from obsup.engine.proof.object_proof import composite_etag
 from obsup.errors import NotFinished, UploadGone
 from obsup.events import Event, PartStored, Requested
 from obsup.model import Upload
-from obsup.store.transport import LineSettings
+from obsup.store.http.settings import LineSettings
 from obsup.units import MIB
 from tests.contract.subjects import LONG, SUBJECTS, Server, Subject
 from tests.contract.test_promises import md5_of
-from tests.doubles.relay import Relay, Still
+from tests.doubles.slow_network import Relay, Still
 
 # The sandbox's turn is in tests/e2e; memory has no line.
 every_server = pytest.mark.parametrize(

@@ -7,7 +7,8 @@ from typing import TypeVar
 
 from obsup.errors import LineError, Refusal, StoreError
 from obsup.model import ObjectInfo, ObjectPage, OpenUpload, Stored, StoredPart, Target, Upload
-from obsup.store.store import ObjectStore, OpenBody
+from obsup.store.http.body import OpenBody
+from obsup.store.interface import ObjectStore
 
 T = TypeVar("T")
 

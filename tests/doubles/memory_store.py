@@ -15,7 +15,7 @@ from fastcrc import crc64
 from obsup.dialects.dialect import Dialect
 from obsup.errors import Refusal, StoreError
 from obsup.model import ObjectInfo, ObjectPage, OpenUpload, Stored, StoredObject, StoredPart, Target, Upload
-from obsup.store.store import OpenBody
+from obsup.store.http.body import OpenBody
 
 
 @dataclass

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from tests.waiting import wait_for
+from tests.support.waiting import wait_for
 
 # In Debian it is not on everybody's PATH.
 NGINX = shutil.which("nginx") or "/usr/sbin/nginx"

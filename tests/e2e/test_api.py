@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 import obsup
-from obsup import Credentials, ObsupError, upload_file
-from obsup.sandbox import Sandbox
+from obsup.api import upload_file
+from obsup.errors import ObsupError
+from obsup.model import Credentials
+from obsup.sandbox.sandbox import Sandbox
 
 MakeFile = Callable[..., Path]
 

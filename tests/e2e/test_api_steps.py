@@ -11,18 +11,12 @@ from typing import Any
 
 import pytest
 
-from obsup import (
-    Credentials,
-    ObjectOptions,
-    abort_upload,
-    complete_upload,
-    initiate_upload,
-    upload_part,
-)
-from obsup.api import Connecting
+from obsup.api import abort_upload, complete_upload, initiate_upload, upload_part
 from obsup.dialects.registry import DIALECTS
+from obsup.engine.job.target_settings import Connecting
 from obsup.errors import DataMismatch, SourceUnreadable, UploadGone, WrongUsage
-from obsup.sandbox import Sandbox
+from obsup.model import Credentials, ObjectOptions
+from obsup.sandbox.sandbox import Sandbox
 
 MakeFile = Callable[..., Path]
 

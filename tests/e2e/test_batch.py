@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from obsup.sandbox import Sandbox
-from tests.shell import Outcome, Shell
+from obsup.sandbox.sandbox import Sandbox
+from tests.support.shell import Outcome, Shell
 
 LARGE = 10_000_000
 

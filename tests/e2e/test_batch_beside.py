@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from obsup.sandbox import Sandbox
+from obsup.sandbox.sandbox import Sandbox
 from tests.e2e.test_batch import check_stored, keys, make, objects, operations
 from tests.e2e.test_batch_survives import wait_for_puts
-from tests.shell import Shell
-from tests.waiting import wait_for
+from tests.support.shell import Shell
+from tests.support.waiting import wait_for
 
 NAMES = [f"tree/{number % 9}/{number:04}" for number in range(1500)]
 ONCE = ("--provider", "s3", "--region", "us-east-1", "--no-overwrite")

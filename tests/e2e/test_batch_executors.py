@@ -7,9 +7,9 @@ import os
 import pytest
 from distributed import LocalCluster
 
-from obsup.sandbox import Sandbox
+from obsup.sandbox.sandbox import Sandbox
 from tests.e2e.test_batch import LARGE, check_stored, make, objects, operations
-from tests.shell import Shell
+from tests.support.shell import Shell
 
 SMALL = [f"tree/{number:02}" for number in range(30)]
 

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from obsup.local.lock import UploadLock, lock_folder, lock_path
+from obsup.local.state.lock import UploadLock, lock_folder, lock_path
 from obsup.model import Target
-from obsup.sandbox import Sandbox
+from obsup.sandbox.sandbox import Sandbox
 from tests.e2e.test_batch import LARGE, check_stored, keys, make, objects, operations
-from tests.shell import Shell
-from tests.waiting import wait_for
+from tests.support.shell import Shell
+from tests.support.waiting import wait_for
 
 SEED = int(os.environ.get("OBSUP_TEST_SEED", "9"))
 

@@ -10,7 +10,7 @@ import pytest
 from tests.benchmarks import sinks
 from tests.benchmarks.sinks import HERE, Sinks
 from tests.benchmarks.sources import make_random
-from tests.shell import Shell
+from tests.support.shell import Shell
 
 MIB = 1024 * 1024
 SIZE = 5 * MIB + 17

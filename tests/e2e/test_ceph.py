@@ -16,8 +16,8 @@ import pytest
 from tests.doubles.ceph import BUCKET, Ceph
 from tests.doubles.certificates import Authority
 from tests.doubles.nginx import Nginx
-from tests.shell import Outcome, Shell
-from tests.waiting import wait_for
+from tests.support.shell import Outcome, Shell
+from tests.support.waiting import wait_for
 
 pytestmark = [pytest.mark.ceph, pytest.mark.xdist_group("ceph"), pytest.mark.timeout(600)]
 

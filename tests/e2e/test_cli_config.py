@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from obsup.cli.configuration import key_of
-from obsup.cli.configuring import template
-from obsup.cli.help import Command
-from obsup.cli.upload import upload
-from obsup.local.config import load_config
-from obsup.local.options import OPTIONS
-from tests.shell import Outcome, Shell
+from obsup.cli.actions.config import template
+from obsup.cli.arguments.command import Command
+from obsup.cli.arguments.config_defaults import key_of
+from obsup.cli.commands.upload import upload
+from obsup.local.config.file import load_config
+from obsup.local.config.keys import OPTIONS
+from tests.support.shell import Outcome, Shell
 
 MakeFile = Callable[..., Path]
 SECRET, TOKEN = "nobody-is-to-read-this", "nor-this"
@@ -60,7 +60,7 @@ def test_what_init_writes_sets_nothing(shell: Shell, make_file: MakeFile) -> Non
 
 def test_every_key_of_the_template_is_one_that_the_file_takes(tmp_path: Path) -> None:
     """With the comment signs taken away it is a configuration, and no key is missing."""
-    text = re.sub(r"^#(?=[a-z_\[])", "", template(), flags=re.MULTILINE)
+    text = re.sub(r"^#(?=[a-z_\[])", "", template(upload), flags=re.MULTILINE)
     text = re.sub(r"^(credential_process|metadata_service) .*$", "", text, flags=re.MULTILINE)
     path = tmp_path / "config.toml"
     path.write_text(text)
@@ -72,7 +72,7 @@ def test_every_key_of_the_template_is_one_that_the_file_takes(tmp_path: Path) ->
 
 def template_keys() -> set[str]:
     """The keys that are explained."""
-    return set(re.findall(r"^#([a-z_0-9]+) = ", template(), flags=re.MULTILINE))
+    return set(re.findall(r"^#([a-z_0-9]+) = ", template(upload), flags=re.MULTILINE))
 
 
 def test_every_option_of_upload_is_a_key_and_explained() -> None:
@@ -170,4 +170,4 @@ def test_the_nearest_of_options_that_exclude_each_other_wins(
 
 def test_the_template_is_toml() -> None:
     """As it is written, with nothing set."""
-    assert tomllib.loads(template()) == {"defaults": {}}
+    assert tomllib.loads(template(upload)) == {"defaults": {}}

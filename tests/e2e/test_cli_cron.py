@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from obsup.sandbox import Sandbox
-from tests.nights import DUMPS, SILENCE, Nights, kill_tree, told
-from tests.readme import CRON_PAGE, block
-from tests.shell import Shell
-from tests.waiting import wait_for
+from obsup.sandbox.sandbox import Sandbox
+from tests.support.cron_machine import DUMPS, SILENCE, Nights, kill_tree, told
+from tests.support.readme import CRON_PAGE, block
+from tests.support.shell import Shell
+from tests.support.waiting import wait_for
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from obsup.sandbox import Sandbox
+from obsup.sandbox.sandbox import Sandbox
 from tests.doubles.certificates import Authority
-from tests.shell import Outcome, Shell
+from tests.support.shell import Outcome, Shell
 
 MakeFile = Callable[..., Path]
 

@@ -7,8 +7,8 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 
-from obsup.sandbox import Sandbox
-from tests.shell import Shell
+from obsup.sandbox.sandbox import Sandbox
+from tests.support.shell import Shell
 
 MakeFile = Callable[..., Path]
 TOKEN = "a-security-token-that-nobody-is-to-read"

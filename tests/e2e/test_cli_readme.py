@@ -6,9 +6,9 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from obsup.sandbox import Sandbox
-from tests.readme import CRON_PAGE, PAGES, README, blocks
-from tests.shell import Shell
+from obsup.sandbox.sandbox import Sandbox
+from tests.support.readme import CRON_PAGE, PAGES, README, blocks
+from tests.support.shell import Shell
 
 MakeFile = Callable[..., Path]
 # Where the blocks of a section are run.

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from obsup.sandbox import Sandbox
-from tests.shell import Shell
-from tests.terminal import Terminal
+from obsup.sandbox.sandbox import Sandbox
+from tests.support.shell import Shell
+from tests.support.terminal import Terminal
 
 MakeFile = Callable[..., Path]
 

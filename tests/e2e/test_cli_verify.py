@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from obsup.sandbox import Sandbox
-from tests.shell import Shell
+from obsup.sandbox.sandbox import Sandbox
+from tests.support.shell import Shell
 
 MakeFile = Callable[..., Path]
 SIZE = 1_500_000

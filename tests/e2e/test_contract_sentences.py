@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from obsup.cli.exits import EXIT_STATUSES
 from obsup.cli.main import cli
-from obsup.sandbox import Sandbox
-from tests.shell import Shell
+from obsup.exit_status import EXIT_STATUSES
+from obsup.sandbox.sandbox import Sandbox
+from tests.support.shell import Shell
 
 MakeFile = Callable[..., Path]
 TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z"

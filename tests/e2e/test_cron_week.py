@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from obsup.sandbox import Sandbox
-from tests.nights import DUMPS, Nights, kill_tree
-from tests.readme import CRON_PAGE, ROOT, block
-from tests.shell import Outcome
-from tests.waiting import wait_for
+from obsup.sandbox.sandbox import Sandbox
+from tests.support.cron_machine import DUMPS, Nights, kill_tree
+from tests.support.readme import CRON_PAGE, ROOT, block
+from tests.support.shell import Outcome
+from tests.support.waiting import wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 

@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 
-from obsup import Credentials, upload_file
-from obsup.api import Connecting, ObjectOptions
+from obsup.api import upload_file
 from obsup.dialects.registry import DIALECTS
+from obsup.engine.job.target_settings import Connecting
 from obsup.errors import WrongUsage
-from obsup.sandbox import Sandbox
-from tests.shell import Shell
+from obsup.model import Credentials, ObjectOptions
+from obsup.sandbox.sandbox import Sandbox
+from tests.support.shell import Shell
 
 MakeFile = Callable[..., Path]
 MIB = 2**20

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from obsup import Credentials, Result, upload_file
-from obsup.api import Connecting
+from obsup.api import upload_file
+from obsup.engine.job.result import Result
+from obsup.engine.job.target_settings import Connecting
 from obsup.errors import Denied, Refused, UploadGone
 from obsup.events import Event, Requested, Retried
-from obsup.sandbox import Sandbox
-from obsup.store.transport import LineSettings
+from obsup.model import Credentials
+from obsup.sandbox.sandbox import Sandbox
+from obsup.store.http.settings import LineSettings
 from tests.doubles.certificates import Authority
 
 MakeFile = Callable[..., Path]

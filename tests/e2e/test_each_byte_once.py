@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from obsup.sandbox import Sandbox
+from obsup.sandbox.sandbox import Sandbox
 from tests.doubles.certificates import Authority
-from tests.shell import Shell
+from tests.support.shell import Shell
 
 MakeFile = Callable[..., Path]
 

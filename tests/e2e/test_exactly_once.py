@@ -11,11 +11,11 @@ import pytest
 from obsup import events
 from obsup.dialects.registry import find_dialect
 from obsup.model import Credentials, Target, Upload
-from obsup.sandbox import Sandbox
-from obsup.store.http_store import HttpStore
+from obsup.sandbox.sandbox import Sandbox
+from obsup.store.client import HttpStore
 from tests.doubles.faulty_store import Crash
-from tests.doubles.opening import bytes_body, open_store
-from tests.rig import PART, Rig, die, when_completed
+from tests.support.stores import bytes_body, open_store
+from tests.support.upload_rig import PART, Rig, die, when_completed
 
 FIVE_MIB = 5 * 1024 * 1024
 VERIFIED = {"obs": "etag", "s3": "etag", "oss": "crc64"}

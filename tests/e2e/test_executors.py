@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from obsup.sandbox import Sandbox
-from tests.shell import Outcome, Shell
-from tests.waiting import wait_for
+from obsup.sandbox.sandbox import Sandbox
+from tests.support.shell import Outcome, Shell
+from tests.support.waiting import wait_for
 
 MakeFile = Callable[..., Path]
 SIZE = 2_000_000

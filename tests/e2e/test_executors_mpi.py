@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from obsup.sandbox import Sandbox
+from obsup.sandbox.sandbox import Sandbox
 from tests.e2e.test_batch import LARGE, check_stored, make, objects, operations
-from tests.shell import Outcome, Shell
+from tests.support.shell import Outcome, Shell
 
 pytestmark = pytest.mark.mpi
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from obsup.errors import ObsupError
-from obsup.sandbox import Sandbox
-from tests.faults import Case, cases
-from tests.rig import IMPATIENT, PART, PATIENT, Rig
+from obsup.sandbox.sandbox import Sandbox
+from tests.support.fault_matrix import Case, cases
+from tests.support.upload_rig import IMPATIENT, PART, PATIENT, Rig
 
 SIZE = 5 * PART + 50_000
 

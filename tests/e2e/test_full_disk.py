@@ -10,14 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from obsup.local import checkpoint as checkpoints
-from obsup.local.journal import Journal, Proved
+from obsup.local.state import checkpoint as checkpoints
+from obsup.local.state import checkpoint_path
+from obsup.local.state.journal import Journal, Proved
 from obsup.model import SourceStat, Target
-from obsup.sandbox import Sandbox
+from obsup.sandbox.sandbox import Sandbox
 from tests.doubles.small_disk import KINDS, MOUNTED, Crowd, Limit, Tmpfs, ended
-from tests.rig import PART
-from tests.shell import Shell
-from tests.waiting import wait_for
+from tests.support.shell import Shell
+from tests.support.upload_rig import PART
+from tests.support.waiting import wait_for
 
 PARTS = 5
 DATA = random.Random(7).randbytes(PARTS * PART)
@@ -107,7 +108,7 @@ def test_full_in_the_middle(crowd: Crowd, sandbox: Sandbox, has_room_again: bool
     outcome = ended(begin_and_fill(crowd, sandbox, after=2))
     assert outcome.code == 77, outcome.err
     assert outcome.err.count(crowd.disk.said) == 1
-    (path,) = crowd.disk.seen.glob(f"*{checkpoints.SUFFIX}")
+    (path,) = crowd.disk.seen.glob(f"*{checkpoint_path.SUFFIX}")
     kept = checkpoints.load(path)
     assert kept is not None
     assert kept.upload.upload_id == sandbox.uploads()[0].upload_id
@@ -127,7 +128,7 @@ def test_full_between_the_intention_and_the_upload_id(crowd: Crowd, sandbox: San
     sandbox.add_fault("delay=1,op=initiate")
     sandbox.add_fault("error=403:AccessDenied,op=part,part=4,times=always")
     process = crowd.begin(*UPLOAD, **HERE)
-    wait_for(lambda: list(crowd.disk.seen.glob(f"*{checkpoints.SUFFIX}")), process=process)
+    wait_for(lambda: list(crowd.disk.seen.glob(f"*{checkpoint_path.SUFFIX}")), process=process)
     crowd.disk.fill(process)
     outcome = ended(process)
     assert outcome.code == 77, outcome.err

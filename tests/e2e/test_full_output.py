@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from obsup.sandbox import Sandbox
-from tests.shell import Outcome, Shell
+from obsup.sandbox.sandbox import Sandbox
+from tests.support.shell import Outcome, Shell
 
 MakeFile = Callable[..., Path]
 UPLOAD = ("upload", "bigfile", "bucket/key", "--parts", "3")

@@ -13,11 +13,11 @@ from xml.sax.saxutils import escape
 
 import pytest
 
-from obsup.cli.exits import EXIT_STATUSES
-from obsup.sandbox import Sandbox
-from tests.doubles.wire import Received, Reply, Wire, answer
-from tests.inside import Inside
-from tests.shell import Outcome
+from obsup.exit_status import EXIT_STATUSES
+from obsup.sandbox.sandbox import Sandbox
+from tests.doubles.scripted_server import Received, Reply, Wire, answer
+from tests.support.in_process import Inside
+from tests.support.shell import Outcome
 
 CODES = {int(code) for row in EXIT_STATUSES for code in row.codes.split(", ")} - {70}
 MIB = 1024 * 1024

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from obsup.sandbox import Sandbox
+from obsup.sandbox.sandbox import Sandbox
 from obsup.units import KIB, MIB
-from tests.shell import Shell
+from tests.support.shell import Shell
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from obsup.engine.order import BEGIN, MOST
-from obsup.sandbox import Sandbox
-from tests.shell import Shell
+from obsup.engine.job.request import BEGIN, MOST
+from obsup.sandbox.sandbox import Sandbox
+from tests.support.shell import Shell
 
 MakeFile = Callable[..., Path]
 

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from obsup import upload_file
-from obsup.api import Connecting
+from obsup.api import upload_file
+from obsup.engine.job.target_settings import Connecting
 from obsup.errors import Denied
 from obsup.events import Event, PartStored
-from obsup.sandbox import Sandbox
-from tests.unit.local.test_metadata import PATHS, StandIn
+from obsup.sandbox.sandbox import Sandbox
+from tests.unit.local.config.test_instance_metadata import PATHS, StandIn
 
 MakeFile = Callable[..., Path]
 Rotate = Callable[[str], None]

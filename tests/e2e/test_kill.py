@@ -17,11 +17,11 @@ from pathlib import Path
 
 import pytest
 
-from obsup.sandbox import Sandbox
-from tests.faults import KILLS
-from tests.shell import Shell
+from obsup.sandbox.sandbox import Sandbox
+from tests.support.fault_matrix import KILLS
+from tests.support.shell import Shell
 
-KILLER = Path(__file__).parents[1] / "killer.py"
+KILLER = Path(__file__).parents[1] / "support" / "kill_at_step.py"
 PARTS = 8
 SEED = int(os.environ.get("OBSUP_TEST_SEED", random.SystemRandom().randrange(10**6)))
 

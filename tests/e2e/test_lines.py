@@ -13,12 +13,13 @@ import pytest
 
 from obsup import events
 from obsup.errors import NotFinished
-from obsup.sandbox import Sandbox
-from obsup.store.transport import LONG_WORK, LineSettings
+from obsup.sandbox.sandbox import Sandbox
+from obsup.store.http.settings import LineSettings
+from obsup.store.http.transport import LONG_WORK
 from tests.doubles.certificates import Authority
-from tests.doubles.relay import Relay, Still, Way
-from tests.rig import IMPATIENT, PART, PATIENT, Rig
-from tests.waiting import wait_for
+from tests.doubles.slow_network import Relay, Still, Way
+from tests.support.upload_rig import IMPATIENT, PART, PATIENT, Rig
+from tests.support.waiting import wait_for
 
 STALL_S = 0.4
 MIB = 1024 * 1024

@@ -11,11 +11,11 @@ import pytest
 
 from obsup import events
 from obsup.errors import CheckpointUnwritable, NotFinished, WrongUsage
-from obsup.local import checkpoint as checkpoints
+from obsup.local.state import checkpoint as checkpoints
 from obsup.model import ObjectOptions
-from obsup.sandbox import Sandbox
+from obsup.sandbox.sandbox import Sandbox
 from tests.doubles.faulty_store import Crash
-from tests.rig import IMPATIENT, PART, Rig
+from tests.support.upload_rig import IMPATIENT, PART, Rig
 
 PARTS = 6
 

@@ -10,8 +10,10 @@ from typing import IO
 
 import pytest
 
-from obsup import Credentials, events, upload_file
-from obsup.sandbox import Sandbox
+from obsup import events
+from obsup.api import upload_file
+from obsup.model import Credentials
+from obsup.sandbox.sandbox import Sandbox
 from obsup.units import KIB, MIB
 from tests.benchmarks.cost import measure
 

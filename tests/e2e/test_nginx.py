@@ -17,12 +17,12 @@ from typing import Any
 import pytest
 
 from obsup import events
-from obsup.sandbox import Sandbox
+from obsup.sandbox.sandbox import Sandbox
 from tests.doubles.certificates import Authority
 from tests.doubles.nginx import Nginx
-from tests.rig import PART, PATIENT, Rig
-from tests.shell import Outcome, Shell
-from tests.waiting import wait_for
+from tests.support.shell import Outcome, Shell
+from tests.support.upload_rig import PART, PATIENT, Rig
+from tests.support.waiting import wait_for
 
 pytestmark = [pytest.mark.nginx, pytest.mark.xdist_group("nginx")]
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from obsup.local.folders import state_folder
-from obsup.sandbox import Sandbox
+from obsup.local.state.folders import state_folder
+from obsup.sandbox.sandbox import Sandbox
 from tests.doubles.faulty_store import Crash
-from tests.inside import Inside
-from tests.rig import PART, Rig, die, when_completed
+from tests.support.in_process import Inside
+from tests.support.upload_rig import PART, Rig, die, when_completed
 
 FIVE_MIB = 5 * 1024 * 1024  # the smallest part that S3 takes
 MARKS = {"obs": "upload-id", "s3": "token", "oss": "crc64"}

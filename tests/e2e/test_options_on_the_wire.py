@@ -10,8 +10,8 @@ import pytest
 from obsup.dialects.dialect import Dialect
 from obsup.dialects.parameters import OBJECT_PARAMETERS, REQUEST_PARAMETERS
 from obsup.dialects.registry import DIALECTS
-from obsup.sandbox import Sandbox
-from tests.inside import Inside
+from obsup.sandbox.sandbox import Sandbox
+from tests.support.in_process import Inside
 
 KEY = "dir/the key"
 EVERY = ("initiate", "part", "copy", "complete", "put", "head")

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from obsup.sandbox import Sandbox
-from tests.pipes import Bash
-from tests.readme import FLEETS_PAGE, block
-from tests.shell import Shell
+from obsup.sandbox.sandbox import Sandbox
+from tests.support.pipes import Bash
+from tests.support.readme import FLEETS_PAGE, block
+from tests.support.shell import Shell
 
 MakeFile = Callable[..., Path]
 PARTS = 5

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from obsup.sandbox import Sandbox
-from tests.pipes import Bash
-from tests.readme import STREAMS_PAGE, blocks
-from tests.shell import Shell
+from obsup.sandbox.sandbox import Sandbox
+from tests.support.pipes import Bash
+from tests.support.readme import STREAMS_PAGE, blocks
+from tests.support.shell import Shell
 
 DUMP = "what the producer wrote"
 # Each stand-in insists on the words that the page gives it.

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from obsup.local import checkpoint as checkpoints
-from obsup.local.checkpoint import Checkpoint
-from obsup.local.lock import UploadLock
+from obsup.local.state import checkpoint as checkpoints
+from obsup.local.state.checkpoint import Checkpoint
+from obsup.local.state.lock import UploadLock
 from obsup.model import Target
-from obsup.sandbox import Sandbox
-from tests.inside import Inside
-from tests.shell import Shell
-from tests.waiting import wait_for
+from obsup.sandbox.sandbox import Sandbox
+from tests.support.in_process import Inside
+from tests.support.shell import Shell
+from tests.support.waiting import wait_for
 
 MakeFile = Callable[..., Path]
 SIZE = 1_000_000

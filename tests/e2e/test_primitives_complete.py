@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from obsup.local import checkpoint as checkpoints
+from obsup.local.state import checkpoint as checkpoints
 from obsup.model import Receipt
-from obsup.sandbox import Sandbox
-from tests.inside import Inside
+from obsup.sandbox.sandbox import Sandbox
+from tests.support.in_process import Inside
 
 MakeFile = Callable[..., Path]
 SIZE = 1_000_000

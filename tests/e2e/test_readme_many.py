@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from obsup.sandbox import Sandbox
+from obsup.sandbox.sandbox import Sandbox
 from tests.e2e.test_batch import make
-from tests.readme import README, block
-from tests.shell import Shell
+from tests.support.readme import README, block
+from tests.support.shell import Shell
 
 
 def test_the_commands_of_many_files(shell: Shell, sandbox: Sandbox) -> None:

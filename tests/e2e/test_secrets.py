@@ -26,19 +26,20 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 
-from obsup.engine.connect import connect
-from obsup.engine.crew import RemoteCrew
-from obsup.engine.settings import settle_target
-from obsup.engine.worker import PartJob, Proving
+from obsup.engine.job.connection import connect
+from obsup.engine.job.target_settings import settle_target
+from obsup.engine.proof.part_proof import Proving
+from obsup.engine.send.part import PartJob
+from obsup.engine.send.remote_workers import RemoteCrew
 from obsup.errors import ObsupError
-from obsup.local.credentials import CredentialSource, Found
-from obsup.local.source import stat_source
+from obsup.local.config.credentials import CredentialSource, Found
+from obsup.local.source.file import stat_source
 from obsup.model import Credentials, CustomerKey, Part, Upload
-from obsup.sandbox import Sandbox
-from tests.doubles.wire import Received, Reply, Wire, error
-from tests.rig import IMPATIENT, PART
-from tests.shell import Outcome
-from tests.waiting import wait_for
+from obsup.sandbox.sandbox import Sandbox
+from tests.doubles.scripted_server import Received, Reply, Wire, error
+from tests.support.shell import Outcome
+from tests.support.upload_rig import IMPATIENT, PART
+from tests.support.waiting import wait_for
 
 SECRET = "sk+/=%&'\"" + secrets.token_hex(16)
 TOKEN = "tok/+=%&" + secrets.token_hex(24)

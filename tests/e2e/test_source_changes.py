@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from obsup import events
-from obsup.engine.stop import StopSignal
+from obsup.engine.job.stop import StopSignal
 from obsup.errors import ObsupError, SourceChanged, SourceUnreadable
-from obsup.local import checkpoint as checkpoints
-from obsup.local.source import stat_at_rest, stat_source
-from obsup.sandbox import Sandbox
-from tests.rig import PART, Rig
+from obsup.local.source.file import stat_at_rest, stat_source
+from obsup.local.state import checkpoint as checkpoints
+from obsup.sandbox.sandbox import Sandbox
+from tests.support.upload_rig import PART, Rig
 
 PARTS = 6
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from obsup.sandbox import Sandbox
-from tests.shell import Shell
+from obsup.sandbox.sandbox import Sandbox
+from tests.support.shell import Shell
 
 MakeFile = Callable[..., Path]
 
@@ -66,15 +66,17 @@ def test_a_tab_waits_for_no_engine(shell: Shell) -> None:
     loaded = loaded_by(
         shell, _OBSUP_COMPLETE="bash_complete", COMP_WORDS="obsup upload --dig", COMP_CWORD="2"
     )
-    assert "obsup.cli.upload" in loaded
+    assert "obsup.cli.commands.upload" in loaded
     assert not loaded & ENGINE
 
 
 def test_a_command_waits_for_no_other(shell: Shell) -> None:
     """--version loads no command at all, and a command only itself."""
-    commands = {f"obsup.cli.{name}" for name in ("upload", "part", "complete", "gc", "doctor", "sandbox")}
+    commands = {
+        f"obsup.cli.commands.{name}" for name in ("upload", "part", "complete", "gc", "doctor", "sandbox")
+    }
     assert not loaded_by(shell, "--version") & commands
-    assert loaded_by(shell, "gc", "--help") & commands == {"obsup.cli.gc"}
+    assert loaded_by(shell, "gc", "--help") & commands == {"obsup.cli.commands.gc"}
 
 
 def test_a_small_upload_loads_what_it_needs(shell: Shell, sandbox: Sandbox, make_file: MakeFile) -> None:
@@ -91,11 +93,11 @@ def test_a_small_upload_loads_what_it_needs(shell: Shell, sandbox: Sandbox, make
         "xml.sax",
         "tomllib",
         "configparser",
-        "obsup.engine.crew",
-        "obsup.engine.remote",
-        "obsup.engine.resume",
-        "obsup.engine.rounds",
-        "obsup.local.metadata",
-        "obsup.local.vendor_files",
+        "obsup.engine.send.workers",
+        "obsup.engine.send.remote_task",
+        "obsup.engine.upload.resume",
+        "obsup.engine.upload.send_loop",
+        "obsup.local.config.instance_metadata",
+        "obsup.local.config.vendor_files",
         "obsup.sandbox",
     }

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from obsup.sandbox import Sandbox
-from tests.shell import Shell
-from tests.waiting import wait_for
+from obsup.sandbox.sandbox import Sandbox
+from tests.support.shell import Shell
+from tests.support.waiting import wait_for
 
 MakeFile = Callable[..., Path]
 WORDS = ("upload", "bigfile", "bucket/key", "--part-size", "100K", "-j", "2")

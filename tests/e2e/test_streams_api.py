@@ -15,12 +15,15 @@ from typing import Any
 
 import pytest
 
-from obsup import Credentials, ObsupError, Result, upload_file
-from obsup.api import Expectation, StopSignal
-from obsup.errors import Interrupted, SourceUnreadable, WrongUsage
-from obsup.sandbox import Sandbox
+from obsup.api import upload_file
+from obsup.engine.job.result import Result
+from obsup.engine.job.stop import StopSignal
+from obsup.errors import Interrupted, ObsupError, SourceUnreadable, WrongUsage
+from obsup.local.source.expectation import Expectation
+from obsup.model import Credentials
+from obsup.sandbox.sandbox import Sandbox
 from obsup.units import KIB
-from tests.doubles.wire import Wire, answer
+from tests.doubles.scripted_server import Wire, answer
 
 PART = 100 * KIB
 DATA = random.Random(1).randbytes(350_000)

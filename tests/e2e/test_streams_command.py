@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from obsup.local.lock import UploadLock
+from obsup.local.state.lock import UploadLock
 from obsup.model import Target
-from obsup.sandbox import Sandbox
+from obsup.sandbox.sandbox import Sandbox
 from obsup.units import KIB
-from tests.pipes import Bash
-from tests.shell import Shell
-from tests.waiting import wait_for
+from tests.support.pipes import Bash
+from tests.support.shell import Shell
+from tests.support.waiting import wait_for
 
 MakeFile = Callable[..., Path]
 PART = 100 * KIB

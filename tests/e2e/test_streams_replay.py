@@ -14,19 +14,22 @@ from pathlib import Path
 
 import pytest
 
-from obsup.api import Connecting, Order, StopSignal, StreamUploader, connect
-from obsup.engine.progress import Tally
-from obsup.engine.settings import settle_target
+from obsup.engine.job.connection import connect
+from obsup.engine.job.progress import Tally
+from obsup.engine.job.request import Order
+from obsup.engine.job.stop import StopSignal
+from obsup.engine.job.target_settings import Connecting, settle_target
+from obsup.engine.stream.uploader import StreamUploader
 from obsup.errors import ObsupError, SourceChanged
-from obsup.local import checkpoint as checkpoints
-from obsup.local.checkpoint import Checkpoint
-from obsup.local.stream_source import FileObject
+from obsup.local.source.stream import FileObject
+from obsup.local.state import checkpoint as checkpoints
+from obsup.local.state.checkpoint import Checkpoint
 from obsup.model import SourceStat, Upload
-from obsup.sandbox import Sandbox
+from obsup.sandbox.sandbox import Sandbox
 from obsup.units import KIB, MIB
-from tests.pipes import Bash
-from tests.shell import Shell
-from tests.waiting import wait_for
+from tests.support.pipes import Bash
+from tests.support.shell import Shell
+from tests.support.waiting import wait_for
 
 MakeFile = Callable[..., Path]
 PART = 100 * KIB

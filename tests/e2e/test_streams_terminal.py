@@ -5,10 +5,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from obsup.sandbox import Sandbox
-from tests.shell import Shell
-from tests.terminal import Terminal
-from tests.waiting import wait_for
+from obsup.sandbox.sandbox import Sandbox
+from tests.support.shell import Shell
+from tests.support.terminal import Terminal
+from tests.support.waiting import wait_for
 
 ASK = 'printf "Password: " > /dev/tty; read word < /dev/tty; printf "%s" "$word"'
 WAIT = 'trap "echo told > told; exit 1" INT; echo $$ > pid; while :; do sleep 0.05; done'

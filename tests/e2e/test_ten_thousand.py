@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from obsup.sandbox import Sandbox
+from obsup.sandbox.sandbox import Sandbox
 from obsup.units import KIB
-from tests.shell import Shell
+from tests.support.shell import Shell
 
 PARTS = 10_000
 PART = 100 * KIB

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from obsup.sandbox import Sandbox
-from tests.shell import Outcome
+from obsup.sandbox.sandbox import Sandbox
+from tests.support.shell import Outcome
 
 MakeFile = Callable[..., Path]
 SCRIPT = Path(__file__).parents[1] / "servers/two-hosts.sh"

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from obsup.dialects.registry import DIALECTS
-from obsup.sandbox import Sandbox
-from tests.shell import Shell
+from obsup.sandbox.sandbox import Sandbox
+from tests.support.shell import Shell
 
 MakeFile = Callable[..., Path]
 KEY = "dir/\x1b[31m\u202ered\x07\r\n\x01it's\ufffe"

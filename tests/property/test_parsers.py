@@ -18,34 +18,27 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from obsup.dialects.registry import DIALECTS
-from obsup.engine.proof import Expected, prove_answer, prove_object
-from obsup.errors import (
-    BadConfiguration,
-    CheckpointUnwritable,
-    Denied,
-    LineError,
-    StoreError,
-    WrongUsage,
-)
-from obsup.local import checkpoint as checkpoints
-from obsup.local import receipt_file, registry
-from obsup.local.checkpoint import Checkpoint, CheckpointDamaged
-from obsup.local.config import load_config
-from obsup.local.credential_process import _read_answer as read_process
-from obsup.local.journal import Journal, JournalDamaged, Proved
-from obsup.local.keys import parse_answer, parse_expiry
-from obsup.local.metadata import SERVICES, _Host
-from obsup.local.metadata import _read_answer as read_metadata
-from obsup.local.vendor_files import list_sections, read_section
+from obsup.engine.proof.object_proof import Expected, prove_answer, prove_object
+from obsup.errors import BadConfiguration, CheckpointUnwritable, Denied, LineError, StoreError, WrongUsage
+from obsup.local.config.credential_fields import parse_answer, parse_expiry
+from obsup.local.config.credential_process import _read_answer as read_process
+from obsup.local.config.file import load_config
+from obsup.local.config.instance_metadata import SERVICES, _Host
+from obsup.local.config.instance_metadata import _read_answer as read_metadata
+from obsup.local.config.vendor_files import list_sections, read_section
+from obsup.local.state import checkpoint as checkpoints
+from obsup.local.state import receipt_file, started_uploads
+from obsup.local.state.checkpoint import Checkpoint, CheckpointDamaged
+from obsup.local.state.journal import Journal, JournalDamaged, Proved
 from obsup.model import Receipt, SourceStat, Target, Upload
-from obsup.store import xml
-from obsup.store.call import Call
-from obsup.store.clock import ServerClock
-from obsup.store.listings import all_parts, all_uploads, objects_behind
-from obsup.store.refusal import read_refusal
-from obsup.store.stored import header_etag, read_object_info, read_stored
-from obsup.store.transport import Answer
-from obsup.store.verdicts import explain, judge
+from obsup.store.answers import xml
+from obsup.store.answers.failure_table import explain, judge
+from obsup.store.answers.listings import all_parts, all_uploads, objects_behind
+from obsup.store.answers.refusal import read_refusal
+from obsup.store.answers.request import Call
+from obsup.store.answers.result_headers import header_etag, read_object_info, read_stored
+from obsup.store.answers.server_clock import ServerClock
+from obsup.store.http.settings import Answer
 from obsup.units import parse_duration, parse_rate, parse_size
 
 T = TypeVar("T")
@@ -298,7 +291,7 @@ def test_any_file_is_no_checkpoint_no_receipt_and_no_memory(data: bytes) -> None
         path = Path(folder) / "file"
         path.write_bytes(data)
         assert ends_in(lambda: receipt_file.load(path), BadConfiguration) is None
-        assert registry._read(path) is None
+        assert started_uploads._read(path) is None
 
 
 RECEIPT = receipt_file.ObjectReceipt(
@@ -313,7 +306,7 @@ RECEIPT = receipt_file.ObjectReceipt(
     "r",
     1.0,
 )
-ENTRY = registry.Entry(Upload(TARGET, "id"), "/data/dump", None, 1.0)
+ENTRY = started_uploads.Entry(Upload(TARGET, "id"), "/data/dump", None, 1.0)
 
 
 @bounded
@@ -325,7 +318,7 @@ def test_any_value_in_a_receipt_or_a_memory_is_read_or_refused(data: st.DataObje
             receipt_file._to_plain(RECEIPT),
             lambda path: ends_in(lambda: receipt_file.load(path), BadConfiguration),
         ),
-        (json.loads(json.dumps(asdict(ENTRY))), registry._read),
+        (json.loads(json.dumps(asdict(ENTRY))), started_uploads._read),
     ):
         where: Any = plain
         while isinstance(where, (dict, list)) and where:
@@ -339,7 +332,7 @@ def test_any_value_in_a_receipt_or_a_memory_is_read_or_refused(data: st.DataObje
             path = Path(folder) / "file"
             path.write_text(json.dumps(plain))
             found: Any = read(path)
-        if isinstance(found, registry.Entry):
+        if isinstance(found, started_uploads.Entry):
             assert isinstance(found.upload.upload_id, str)
             assert isinstance(found.upload.target.key, str)
             assert found.source is None or isinstance(found.source, str)

@@ -26,18 +26,18 @@ from hypothesis.stateful import (
 
 from obsup import events
 from obsup.dialects.registry import find_dialect
-from obsup.engine.connect import Connection, StoreSettings, connect
-from obsup.engine.order import Order
-from obsup.engine.progress import Tally
-from obsup.engine.uploader import Uploader
+from obsup.engine.job.connection import Connection, StoreSettings, connect
+from obsup.engine.job.progress import Tally
+from obsup.engine.job.request import Order
+from obsup.engine.upload.uploader import Uploader
 from obsup.errors import ObsupError
-from obsup.local import checkpoint as checkpoints
-from obsup.local.folders import state_folder
+from obsup.local.state import checkpoint_path
+from obsup.local.state.folders import state_folder
 from obsup.model import Credentials, Target, Upload
-from obsup.store.retry import Patience, RetryingStore
+from obsup.store.retrying import Patience, RetryingStore
 from tests.doubles.faulty_store import KINDS, Crash, FaultyStore
 from tests.doubles.memory_store import MemoryStore, _Object, etag_of
-from tests.faults import SEARCHES, STEPS
+from tests.support.fault_matrix import SEARCHES, STEPS
 
 PART = 10
 ALLOWED_CODES = {0, 65, 69, 75, 77}
@@ -101,7 +101,7 @@ class Uploads(RuleBasedStateMachine):
 
     def path(self) -> Path:
         """Return where the checkpoint is."""
-        return checkpoints.default_path(self.source, self.target)
+        return checkpoint_path.default_path(self.source, self.target)
 
     def connection(self, faults: dict[int, str]) -> tuple[Connection, FaultyStore]:
         """Return a connection to the store that fails so."""

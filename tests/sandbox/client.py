@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 from xml.etree import ElementTree as ET
 
-from obsup.sandbox import Sandbox
+from obsup.sandbox.sandbox import Sandbox
 
 SIGNED = {"uploads", "uploadId", "partNumber", "location"}
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from obsup.sandbox import Sandbox
+from obsup.sandbox.sandbox import Sandbox
 from tests.sandbox.client import Client
 
 

@@ -12,7 +12,7 @@ import botocore.config
 import botocore.exceptions
 import pytest
 
-from obsup.sandbox import Sandbox
+from obsup.sandbox.sandbox import Sandbox
 from tests.sandbox.client import Client
 
 COMMON = {

@@ -19,7 +19,7 @@ import oss2
 import pytest
 from obs import CompleteMultipartUploadRequest, CompletePart, ObsClient, SseCHeader
 
-from obsup.sandbox import Sandbox
+from obsup.sandbox.sandbox import Sandbox
 from tests.doubles.certificates import Authority
 
 pytestmark = [

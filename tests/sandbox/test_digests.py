@@ -6,7 +6,7 @@ import oss2.utils
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from obsup.sandbox.digests import combine_crc64, crc64, crc64_by_table
+from obsup.sandbox.wire.digests import combine_crc64, crc64, crc64_by_table
 
 
 def test_the_check_value_of_crc64_xz() -> None:

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from obsup.sandbox import Limits, Sandbox
-from obsup.sandbox.disk import Disk, StoredObject
-from obsup.sandbox.names import key_of_path, path_of_key
+from obsup.sandbox.limits import Limits
+from obsup.sandbox.sandbox import Sandbox
+from obsup.sandbox.storage.disk import Disk, StoredObject
+from obsup.sandbox.storage.names import key_of_path, path_of_key
 from tests.sandbox.client import Client
 
 AWKWARD = [

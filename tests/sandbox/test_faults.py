@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from obsup.sandbox import Sandbox
 from obsup.sandbox.faults import Place, applies, parse_fault
+from obsup.sandbox.sandbox import Sandbox
 from tests.sandbox.client import Client
 
 LOST = (http.client.HTTPException, ConnectionError)

@@ -7,7 +7,7 @@ from urllib.parse import unquote, unquote_plus
 
 import pytest
 
-from obsup.sandbox import Sandbox
+from obsup.sandbox.sandbox import Sandbox
 from tests.sandbox.client import Client, Reply
 
 KEYS = ["a", "a/b", "a/c", "dir//x", "z z+%", "ä"]

@@ -6,7 +6,7 @@ import hashlib
 import tracemalloc
 from collections.abc import Callable, Iterator
 
-from obsup.sandbox import Sandbox
+from obsup.sandbox.sandbox import Sandbox
 from tests.sandbox.client import Client
 
 MIB = 1024 * 1024

@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 import pytest
 
-from obsup.sandbox import Sandbox
-from obsup.sandbox.digests import crc64, crc64_by_table
+from obsup.sandbox.sandbox import Sandbox
+from obsup.sandbox.wire.digests import crc64, crc64_by_table
 from tests.sandbox.client import Client
 
 MIB = 1024 * 1024

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from obsup.sandbox.exchange import Request, host_name, parse_request
 from obsup.sandbox.refusals import Refused
-from obsup.sandbox.signatures import Account, check_signature, read_claim
+from obsup.sandbox.signatures.check import Account, check_signature
+from obsup.sandbox.signatures.claim import read_claim
+from obsup.sandbox.wire.request import Request, host_name, parse_request
 
 VECTORS: list[dict[str, Any]] = json.loads(
     (Path(__file__).parents[1] / "vectors" / "signing.json").read_text(encoding="utf-8")

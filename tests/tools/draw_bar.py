@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from obsup import events
-from obsup.cli.bar import Bar
+from obsup.cli.display.bar import Bar
 from obsup.units import MIB
 
 COLUMNS, ROWS = 100, 12

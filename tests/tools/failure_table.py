@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from obsup.store.verdict import Verdict
-from obsup.store.verdicts import VERDICTS
+from obsup.store.answers.failure_rule import Verdict
+from obsup.store.answers.failure_table import VERDICTS
 
 LINE = {
     "certificate": "the server's certificate is not accepted",

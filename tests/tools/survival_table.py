@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tests.faults import FAULTS, KILLS, PLACES, SEARCHES, STEPS, Fault, cases
 from tests.property.test_uploads_machine import Uploads
+from tests.support.fault_matrix import FAULTS, KILLS, PLACES, SEARCHES, STEPS, Fault, cases
 
 TIMES = {0: "–", 2: "twice", 3: "three times"}
 REAL = (

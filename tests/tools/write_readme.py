@@ -5,11 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from obsup.cli.exits import EXIT_STATUSES
 from obsup.dialects.registry import find_dialect
-from obsup.engine.schedule import growing, parts_in_memory
+from obsup.engine.plan.stream_plan import growing, parts_in_memory
+from obsup.exit_status import EXIT_STATUSES
 from obsup.units import format_size
-from tests.readme import CRON_PAGE, FAILURES_PAGE, PARAMETERS_PAGE, README, STREAMS_PAGE, block, blocks
+from tests.support.readme import (
+    CRON_PAGE,
+    FAILURES_PAGE,
+    PARAMETERS_PAGE,
+    README,
+    STREAMS_PAGE,
+    block,
+    blocks,
+)
 from tests.tools.failure_table import failure_table
 from tests.tools.parameter_tables import call_table, header_table, result_table
 from tests.tools.survival_table import survival_table

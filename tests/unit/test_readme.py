@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.readme import README
+from tests.support.readme import README
 from tests.tools.write_readme import BLOCKS, render
 
 PLACES = [(page, name) for page, names in BLOCKS.items() for name in names]

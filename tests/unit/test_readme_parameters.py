@@ -9,11 +9,12 @@ from pathlib import Path
 import click
 import pytest
 
-from obsup import Result, upload_file, upload_part
+from obsup.api import upload_file, upload_part
 from obsup.cli.main import cli
 from obsup.dialects.parameters import OBJECT_PARAMETERS, REQUEST_PARAMETERS
 from obsup.dialects.registry import DIALECTS
-from obsup.engine.order import Order
+from obsup.engine.job.request import Order
+from obsup.engine.job.result import Result
 from obsup.errors import Refusal
 from obsup.model import ObjectOptions
 from tests.tools.parameter_tables import CALLS, RESULTS, Named, header_table

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from obsup.sandbox.answers import Answer
-from obsup.sandbox.calls import Call
-from obsup.sandbox.exchange import Request
-from obsup.sandbox.operations import buckets, completing, listing, multipart, objects
+from obsup.sandbox.operations import buckets, complete, listing, multipart, objects
+from obsup.sandbox.operations.call import Call
+from obsup.sandbox.wire.request import Request
+from obsup.sandbox.wire.response import Answer
 
 Operation = Callable[[Call], Answer]
 
@@ -16,7 +16,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "part": multipart.upload_part,
     "copy": multipart.copy_part,
     "abort": multipart.abort,
-    "complete": completing.complete,
+    "complete": complete.complete,
     "parts": listing.list_parts,
     "uploads": listing.list_uploads,
     "list": listing.list_objects,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from obsup.sandbox.answers import Answer, Child, document, iso_date
-from obsup.sandbox.calls import Call
-from obsup.sandbox.names import check_bucket_name
+from obsup.sandbox.operations.call import Call
 from obsup.sandbox.refusals import Refused
+from obsup.sandbox.storage.names import check_bucket_name
+from obsup.sandbox.wire.response import Answer, Child, document, iso_date
 
 REGION = "sandbox"
 

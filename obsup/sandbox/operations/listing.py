@@ -8,7 +8,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from obsup.sandbox.answers import (
+from obsup.sandbox.operations.call import Call
+from obsup.sandbox.refusals import Refused
+from obsup.sandbox.storage.disk import StoredObject
+from obsup.sandbox.storage.uploads import StoredPart, Upload
+from obsup.sandbox.wire.response import (
     Answer,
     Child,
     document,
@@ -17,10 +21,6 @@ from obsup.sandbox.answers import (
     quoted_etag,
     wants_url_encoding,
 )
-from obsup.sandbox.calls import Call
-from obsup.sandbox.disk import StoredObject
-from obsup.sandbox.refusals import Refused
-from obsup.sandbox.uploads import StoredPart, Upload
 
 _OWNER: list[Child] = [("ID", "sandbox"), ("DisplayName", "sandbox")]
 T = TypeVar("T")

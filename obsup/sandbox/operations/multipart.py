@@ -6,7 +6,21 @@ import hashlib
 import re
 from pathlib import Path
 
-from obsup.sandbox.answers import (
+from obsup.sandbox.operations.call import Call
+from obsup.sandbox.operations.objects import check_no_overwrite, find_object, parse_range
+from obsup.sandbox.refusals import Refused
+from obsup.sandbox.storage.attributes import (
+    encryption_headers,
+    is_etag_opaque,
+    read_attributes,
+    read_customer_key,
+)
+from obsup.sandbox.storage.names import check_key
+from obsup.sandbox.storage.uploads import StoredPart, Upload, new_part_file
+from obsup.sandbox.wire.body import BLOCK, Expected, receive
+from obsup.sandbox.wire.digests import Digest
+from obsup.sandbox.wire.request import decode
+from obsup.sandbox.wire.response import (
     Answer,
     Child,
     document,
@@ -15,15 +29,6 @@ from obsup.sandbox.answers import (
     quoted_etag,
     wants_url_encoding,
 )
-from obsup.sandbox.attributes import encryption_headers, is_etag_opaque, read_attributes, read_customer_key
-from obsup.sandbox.body import BLOCK, Expected, receive
-from obsup.sandbox.calls import Call
-from obsup.sandbox.digests import Digest
-from obsup.sandbox.exchange import decode
-from obsup.sandbox.names import check_key
-from obsup.sandbox.operations.objects import check_no_overwrite, find_object, parse_range
-from obsup.sandbox.refusals import Refused
-from obsup.sandbox.uploads import StoredPart, Upload, new_part_file
 
 
 def initiate(call: Call) -> Answer:

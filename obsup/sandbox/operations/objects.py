@@ -8,14 +8,19 @@ from collections.abc import Iterator
 from typing import BinaryIO
 from urllib.parse import parse_qsl
 
-from obsup.sandbox.answers import Answer, http_date, quoted_etag
-from obsup.sandbox.attributes import encryption_headers, is_etag_opaque, read_attributes, read_customer_key
-from obsup.sandbox.body import BLOCK, receive
-from obsup.sandbox.calls import Call
-from obsup.sandbox.dialects import AWS4
-from obsup.sandbox.disk import StoredObject
-from obsup.sandbox.names import check_key
+from obsup.sandbox.operations.call import Call
 from obsup.sandbox.refusals import Refused
+from obsup.sandbox.storage.attributes import (
+    encryption_headers,
+    is_etag_opaque,
+    read_attributes,
+    read_customer_key,
+)
+from obsup.sandbox.storage.disk import StoredObject
+from obsup.sandbox.storage.names import check_key
+from obsup.sandbox.vendors import AWS4
+from obsup.sandbox.wire.body import BLOCK, receive
+from obsup.sandbox.wire.response import Answer, http_date, quoted_etag
 
 _DAY_S = 24 * 3600
 

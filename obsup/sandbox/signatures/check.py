@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from obsup.sandbox.dialects import AWS4, OSS, OSS4
-from obsup.sandbox.exchange import Request
 from obsup.sandbox.refusals import Refused
 from obsup.sandbox.signatures import v2, v4
 from obsup.sandbox.signatures.claim import Claim, timestamp_of
+from obsup.sandbox.vendors import AWS4, OSS, OSS4
+from obsup.sandbox.wire.request import Request
 
 _MAX_PRESIGNED_V4_S = 7 * 24 * 3600
 

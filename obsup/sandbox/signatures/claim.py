@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-from obsup.sandbox.dialects import AWS, AWS4, OBS, OSS, OSS4
-from obsup.sandbox.exchange import Request
 from obsup.sandbox.refusals import Refused
+from obsup.sandbox.vendors import AWS, AWS4, OBS, OSS, OSS4
+from obsup.sandbox.wire.request import Request
 
 ISO_BASIC = "%Y%m%dT%H%M%SZ"
 

@@ -10,9 +10,9 @@ import base64
 import hashlib
 import hmac
 
-from obsup.sandbox.dialects import AWS, OBS, OSS
-from obsup.sandbox.exchange import CUSTOM_DOMAIN, PATH_STYLE, VIRTUAL, Request, host_name
 from obsup.sandbox.signatures.claim import Claim
+from obsup.sandbox.vendors import AWS, OBS, OSS
+from obsup.sandbox.wire.request import CUSTOM_DOMAIN, PATH_STYLE, VIRTUAL, Request, host_name
 
 _PREFIX = {OBS: "x-obs-", AWS: "x-amz-", OSS: "x-oss-"}
 

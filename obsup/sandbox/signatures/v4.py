@@ -11,9 +11,9 @@ import re
 from datetime import UTC, datetime
 from urllib.parse import quote
 
-from obsup.sandbox.dialects import AWS4, OSS4
-from obsup.sandbox.exchange import Request, decode
 from obsup.sandbox.signatures.claim import ISO_BASIC, Claim, timestamp_of
+from obsup.sandbox.vendors import AWS4, OSS4
+from obsup.sandbox.wire.request import Request, decode
 
 _ALGORITHM = {AWS4: "AWS4-HMAC-SHA256", OSS4: "OSS4-HMAC-SHA256"}
 _KEY_PREFIX = {AWS4: "AWS4", OSS4: "aliyun_v4"}

@@ -16,11 +16,12 @@ import pytest
 from obsup.dialects.dialect import Dialect, Signable
 from obsup.dialects.oss import OSS4_SIGNATURE
 from obsup.model import CustomerKey, Target, Upload
-from obsup.store.http_store import HttpStore
-from obsup.store.transport import LineSettings, Transport
+from obsup.store.client import HttpStore
+from obsup.store.http.settings import LineSettings
+from obsup.store.http.transport import Transport
 from tests.doubles.certificates import Authority
-from tests.doubles.opening import bytes_body, open_store
-from tests.doubles.wire import Wire, answer
+from tests.doubles.scripted_server import Wire, answer
+from tests.support.stores import bytes_body, open_store
 from tests.unit.dialects.test_vectors import (
     ADDITIONAL,
     NORMATIVE,

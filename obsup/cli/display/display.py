@@ -1,0 +1,98 @@
+"""What is shown while a transfer runs: a bar on a terminal, a line now and then elsewhere, JSON, or nothing."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any, Protocol, TextIO
+
+from obsup import events
+from obsup.cli.display.json_lines import JsonLines, JsonReadings
+from obsup.cli.display.lines import Lines, Silence
+from obsup.cli.display.log_file import LogFile
+from obsup.cli.display.meter import Meter
+from obsup.cli.display.notices import Talk
+from obsup.engine.job.stop import StopSignal
+from obsup.errors import ObsupError
+
+
+class Display(Protocol):
+    """Hears the progress callback and the events of one transfer."""
+
+    def progress(self, transferred: int, total: int | None, seconds: float) -> None: ...
+
+    def observe(self, event: events.Event) -> None: ...
+
+    def finished(self, text: str) -> None: ...
+
+
+def choose(mode: str, *, quiet: bool, stderr: TextIO, environ: Mapping[str, str]) -> str:
+    """Return bar, lines, json or none. A bar is drawn only where somebody sees it, whatever FORCE_COLOR says."""
+    is_terminal = stderr.isatty() and environ.get("TERM", "dumb") not in ("dumb", "")
+    if mode == "auto":
+        mode = "none" if quiet else "bar"
+    return "lines" if mode == "bar" and not is_terminal else mode
+
+
+class Logged:
+    """Another display, with a log of what happens."""
+
+    def __init__(self, shown: Display, log: LogFile) -> None:
+        self.progress = shown.progress
+        self.finished = shown.finished
+        self._shown = shown
+        self._log = log
+
+    def observe(self, event: events.Event) -> None:
+        """Log it, then show it."""
+        self._log.observe(event)
+        self._shown.observe(event)
+
+
+@contextmanager
+def open_display(
+    values: dict[str, Any], name: str, gauge: Meter | None = None, *, stop: StopSignal | None = None
+) -> Iterator[Display]:
+    """Show, and log, a transfer of *name* as the options of the command ask, and leave a clean terminal.
+
+    *gauge* reads it: that of one file unless given; *stop* tells that it is to end. Raises BadConfiguration where the
+    log cannot be written.
+    """
+    path: Path | None = values["log_file"]
+    if path is None:
+        with _open_shown(values, name, gauge, stop) as shown:
+            yield shown
+        return
+    log = LogFile(path, tell=lambda text: shown.observe(events.Noted(text)))
+    with closing(log), _open_shown(values, name, gauge, stop) as shown:
+        try:
+            yield Logged(shown, log)
+        except ObsupError as exc:
+            log.failed(exc)
+            raise
+
+
+@contextmanager
+def _open_shown(
+    values: dict[str, Any], name: str, gauge: Meter | None, stop: StopSignal | None
+) -> Iterator[Display]:
+    mode = choose(values["progress"], quiet=values["quiet"], stderr=sys.stderr, environ=os.environ)
+    talk = Talk(quiet=values["quiet"], verbose=values["verbose"])
+    if mode == "bar":
+        from obsup.cli.display.bar import Bar
+
+        with Bar(name, quiet=values["quiet"], verbose=values["verbose"], gauge=gauge, stop=stop) as bar:
+            yield bar
+    elif mode == "json" and gauge is not None:
+        with JsonReadings(talk, gauge) as readings:
+            yield readings
+    elif mode == "json":
+        yield JsonLines(talk)
+    elif mode == "lines":
+        with Lines(talk, name, gauge=gauge, is_seen=sys.stderr.isatty()) as lines:
+            yield lines
+    else:
+        yield Silence(talk)

@@ -1,0 +1,99 @@
+"""What is said at the end: three lines for an error, one JSON object for scripts.
+
+Results go to stdout, talk to stderr.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from typing import Any
+
+import click
+
+from obsup.cli.report.next_command import AGAIN, KEPT, with_command
+from obsup.errors import LocalFailure, ObsupError
+from obsup.text import shielded
+
+FORMAT = 1
+# So much of an answer that cannot be printed stands in the error: an upload id, an ETag, the first keys of JSON.
+LONGEST = 200
+
+
+def resume_command(argv: list[str]) -> list[str]:
+    """Return the words of the command line that goes on with this work: the same, without what would begin anew."""
+    end = argv.index("--") if "--" in argv else len(argv)
+    return ["obsup", *(word for word in argv[:end] if word != "--restart"), *argv[end:]]
+
+
+def error_lines(
+    error: ObsupError, *, resume: list[str] | None, stored: tuple[int, int | None] = (0, None)
+) -> str:
+    """Return what happened, why, and what to do next: three lines, the last with the command to run.
+
+    *resume* is the command line that goes on, in words, None where none can; *stored* counts the parts that the
+    store holds, of all.
+    """
+    advice = error.next_step or (AGAIN if error.retryable and resume else "")
+    if stored[0]:
+        of = "" if stored[1] is None else f" of {stored[1]}"
+        kept = f"{stored[0]}{of} parts are stored and not sent again"
+        advice = advice.replace(KEPT, kept) if KEPT in advice else advice.replace(AGAIN, f"{AGAIN}, {kept}")
+    following = with_command(advice, resume)
+    lines = [f"Error: {_sentence(error.what)}"]
+    if error.why:
+        lines.append(f"Why:   {_sentence(error.why)}")
+    if advice:
+        # A command is copied: no full stop after it.
+        lines.append(f"Next:  {_sentence(advice) if following == advice else following}")
+    return "\n".join(line.replace("\n", "\n       ") for line in lines)
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith((".", "?", "…")) or re.search(r"[:|] obsup ", text) else f"{text}."
+
+
+def say(text: str) -> None:
+    """Say *text* on stderr, where no terminal obeys it; who went away is no error, nor is a full disk: nobody hears."""
+    try:
+        click.echo(shielded(text), err=True)
+    except BrokenPipeError:
+        _silence(sys.stderr)
+    except OSError:
+        pass
+
+
+def answer(text: str) -> None:
+    """Print a result on stdout. A reader that went away is no error of the work. Raises LocalFailure."""
+    try:
+        click.echo(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _silence(sys.stdout)
+    except OSError as exc:
+        raise LocalFailure(
+            "the answer cannot be written to standard output",
+            f"{exc.strerror}; what it was to say holds: {text[:LONGEST]}{'…' if len(text) > LONGEST else ''}",
+            "make room, or send standard output elsewhere",
+        ) from exc
+
+
+def answer_json(fields: dict[str, Any]) -> None:
+    """Print one JSON object on stdout."""
+    import json  # here, and not above: --help and --version need none
+
+    answer(json.dumps({"format": FORMAT, **fields}, ensure_ascii=True))
+
+
+def answer_failure(fields: dict[str, Any]) -> None:
+    """Print the JSON object of a failure; that it cannot be printed is said, and does not hide the failure."""
+    try:
+        answer_json(fields)
+    except LocalFailure as exc:
+        say(error_lines(exc, resume=None))
+
+
+def _silence(stream: Any) -> None:
+    """Send what is still to be flushed nowhere, so that the interpreter does not complain at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -1,0 +1,81 @@
+"""What a batch would do, file by file, without a word to the store: what its journal knows is all that is known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing, nullcontext
+from pathlib import Path
+from typing import Literal
+
+from obsup import events
+from obsup.dialects.dialect import Dialect
+from obsup.dialects.object_headers import object_headers
+from obsup.engine.batch.bucket_index import unseen
+from obsup.engine.batch.known_files import Records
+from obsup.engine.batch.request import BatchOrder
+from obsup.engine.plan.file_plan import DEFAULT_PART_SIZE, make_plan
+from obsup.errors import ObsupError
+from obsup.frozen import frozen
+from obsup.local.source.file import check_readable
+from obsup.local.state.journal import Journal, JournalDamaged
+from obsup.local.walk.walk import Entry, Passed, Unfit
+
+
+@frozen
+class PlannedFile:
+    """One file of a batch: to be sent in *parts* parts (1: in one request), skipped and why, or not fit and why.
+
+    ``size`` and ``part_size`` are bytes.
+    """
+
+    path: str
+    name: str
+    what: Literal["send", "skip", "refuse"]
+    size: int = 0
+    part_size: int = 0
+    parts: int = 0
+    why: str = ""
+    error: ObsupError | None = None
+
+
+def plan_batch(
+    order: BatchOrder, dialect: Dialect, observe: events.Observer = events.ignore
+) -> Iterator[PlannedFile]:
+    """Yield what is to be done with each file. Raises ObsupError for what stands against all of them."""
+    object_headers(dialect, order.each.options, "initiate")
+    journal = _look_at(order, observe)
+    with unseen() as holdings, closing(journal) if journal is not None else nullcontext():
+        records = Records(order, dialect, holdings, journal, observe)
+        for entry in order.entries():
+            yield _planned(entry, order, dialect, records)
+
+
+def _look_at(order: BatchOrder, observe: events.Observer) -> Journal | None:
+    if order.journal is None:
+        return None
+    try:
+        return Journal(order.journal, order.place, is_looked_at=True)
+    except JournalDamaged as exc:
+        if order.is_journal_named:
+            raise
+        observe(events.Noted(f"{exc}; the store would be asked"))
+        return None
+
+
+def _planned(entry: Entry, order: BatchOrder, dialect: Dialect, records: Records) -> PlannedFile:
+    if isinstance(entry, Passed):
+        return PlannedFile(entry.path, entry.name, "skip", why=entry.reason)
+    if isinstance(entry, Unfit):
+        return PlannedFile(entry.path, entry.name, "refuse", error=entry.error)
+    size, each = entry.stat.size, order.each
+    try:
+        fate = records.fate(entry)
+        check_readable(Path(entry.path))
+        is_small = size <= min(each.part_size or DEFAULT_PART_SIZE, DEFAULT_PART_SIZE)
+        plan = make_plan(size, dialect.limits, part_size=None if is_small else each.part_size)
+    except ObsupError as exc:
+        return PlannedFile(entry.path, entry.name, "refuse", size, error=exc)
+    if fate == "skip":
+        return PlannedFile(entry.path, entry.name, "skip", size, why="proved before")
+    why = "unless the store has it" if fate == "compare" else ""
+    return PlannedFile(entry.path, entry.name, "send", size, plan.part_size, plan.count, why)

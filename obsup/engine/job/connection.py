@@ -1,0 +1,122 @@
+"""From plain settings to an open store: the same on the driver and on every worker."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import field, replace
+from pathlib import Path
+
+from obsup import events
+from obsup.dialects.dialect import Addressing, Dialect
+from obsup.dialects.registry import find_dialect
+from obsup.frozen import frozen
+from obsup.local.config.credentials import CredentialSettings, open_credentials
+from obsup.local.config.customer_key import read_customer_key
+from obsup.model import CustomerKey
+from obsup.store.answers.server_clock import ServerClock
+from obsup.store.client import HttpStore
+from obsup.store.http.endpoint_route import Location, Route
+from obsup.store.http.settings import LineSettings
+from obsup.store.http.transport import Transport
+from obsup.store.interface import CredentialSource
+from obsup.store.presigned import PartSigner
+from obsup.store.retrying import Attempts, Patience, Remedies, RetryingStore
+
+
+@frozen
+class StoreSettings:
+    """Where the store is and how to speak to it: plain values without secrets, which travel to workers.
+
+    ``customer_key_file`` names the file with the 32 bytes of an SSE-C key. ``max_parts`` is the most parts that the
+    store takes, where that is less than the vendor's. ``headers`` are said on every request.
+    """
+
+    provider: str
+    endpoint: str
+    signature: str = "auto"
+    region: str = ""
+    addressing: Addressing = "virtual"
+    profile: str | None = None
+    config_path: str | None = None
+    customer_key_file: str | None = None
+    retry_for_s: float = 900.0
+    backoff_s: float = 0.5
+    line: LineSettings = field(default_factory=LineSettings)
+    max_parts: int | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def dialect(self) -> Dialect:
+        """The dialect that provider and signature name, with this store's own part limit. Raises WrongUsage."""
+        dialect = find_dialect(self.provider, self.signature)
+        limits = dialect.limits
+        most = min(self.max_parts or limits.max_parts, limits.max_parts)
+        largest = min(limits.max_object, most * limits.max_part)
+        return replace(dialect, limits=replace(limits, max_parts=most, max_object=largest))
+
+
+@frozen
+class Connection:
+    """An open store with its patience and its remedies. ``signer`` signs the URLs of parts for those without keys."""
+
+    settings: StoreSettings
+    store: RetryingStore
+    signer: PartSigner
+    patience: Patience
+    remedies: Remedies
+    observe: events.Observer
+
+    def heard_by(self, observe: events.Observer) -> Connection:
+        """Return this very connection with another to hear of its tries."""
+        return replace(self, store=self.store.heard_by(observe), observe=observe)
+
+    def attempts(self) -> Attempts:
+        """Return the tries of one call that has to know what each failure means."""
+        return Attempts(self.patience, self.remedies, self.observe)
+
+
+def connect(
+    settings: StoreSettings,
+    *,
+    sleep: Callable[[float], bool],
+    observe: events.Observer = events.ignore,
+    credentials: CredentialSource | None = None,
+    customer_key: CustomerKey | None = None,
+    environ: Mapping[str, str] = os.environ,
+) -> Connection:
+    """Return the store that *settings* describe, with keys found on this machine unless given.
+
+    *sleep* waits between tries, and returns True where the work is to stop.
+
+    Nothing is sent yet. Raises Denied where no credentials are found, BadConfiguration, WrongUsage.
+    """
+    patience = Patience(retry_for_s=settings.retry_for_s, base_s=settings.backoff_s, sleep=sleep)
+    if credentials is None:
+        where = CredentialSettings(settings.provider, settings.profile, settings.config_path)
+        credentials = open_credentials(where, environ=environ, home=Path.home(), clock=time.time)
+    credentials.current()
+    if customer_key is None and settings.customer_key_file is not None:
+        customer_key = read_customer_key(Path(settings.customer_key_file))
+    clock = ServerClock()
+    route = Route(Location(settings.endpoint, settings.region, settings.addressing))
+    inner = HttpStore(
+        settings.dialect,
+        route,
+        transport=Transport(settings.line),
+        credentials=credentials,
+        clock=clock,
+        customer_key=customer_key,
+        headers=dict(settings.headers),
+        observe=observe,
+    )
+    remedies = Remedies(credentials, clock)
+    return Connection(
+        settings=settings,
+        store=RetryingStore(inner, patience, remedies, observe),
+        signer=PartSigner(settings.dialect, route, credentials=credentials, clock=clock),
+        patience=patience,
+        remedies=remedies,
+        observe=observe,
+    )

@@ -1,0 +1,40 @@
+"""Choose what verifies a part, and compare it."""
+
+from __future__ import annotations
+
+from obsup.dialects.dialect import Dialect
+from obsup.engine.proof.object_proof import looks_like_md5
+from obsup.frozen import frozen
+from obsup.local.source.digest import PartDigest
+from obsup.model import Stored
+
+
+@frozen
+class Proving:
+    """What each part is proved with. ``opaque_etags``: the object is encrypted, so that no ETag is an MD5."""
+
+    md5: bool
+    crc64: bool
+    opaque_etags: bool = False
+
+    def digest(self) -> PartDigest:
+        """Return a fresh digest."""
+        return PartDigest(md5=self.md5, crc64=self.crc64)
+
+
+def choose_proving(digest: str, dialect: Dialect, *, encrypted: bool) -> Proving:
+    """Return what *digest* (auto, md5, crc64, none) means for *dialect*: auto is the best that the store answers."""
+    has_crc64 = dialect.headers.crc64 is not None and not dialect.etag_is_composite
+    if digest == "auto":
+        return Proving(md5=not has_crc64, crc64=has_crc64, opaque_etags=encrypted)
+    return Proving(md5=digest == "md5", crc64=digest == "crc64", opaque_etags=encrypted)
+
+
+def confirms(stored: Stored, digest: PartDigest, proving: Proving) -> bool | None:
+    """Return whether the store's answer shows the bytes that were read; None where it shows nothing."""
+    if digest.crc64 is not None and stored.crc64 is not None:
+        return stored.crc64 == digest.crc64
+    encrypted = proving.opaque_etags or (stored.sse_kms or "AES256").upper() != "AES256" or stored.sse_c
+    if digest.md5 is None or encrypted or not looks_like_md5(stored.etag):
+        return None
+    return stored.etag.lower() == digest.md5

@@ -1,0 +1,75 @@
+"""What a worker elsewhere hands back: the result or the failure, and the requests that it took."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from obsup import events
+from obsup.errors import ObsupError
+from obsup.frozen import frozen
+from obsup.model import Receipt
+
+if TYPE_CHECKING:
+    from obsup.engine.job.result import Finished
+
+
+@frozen
+class Account:
+    """What came of one part, or of one small file: its *result*, or the *failure*; *said* in the order it happened.
+
+    A failure is no exception here: what was said before it would be lost.
+    """
+
+    result: Receipt | Finished | None = None
+    failure: ObsupError | None = None
+    said: tuple[events.Event, ...] = ()
+
+
+# More than these say nothing new; the last is kept, since it is how it ended.
+MOST_SAID = 64
+
+
+class _Hearing(threading.local):
+    said: list[events.Event] | None = None
+
+
+# One connection serves all threads of a worker; each thread does one errand at a time.
+_hearing = _Hearing()
+
+
+def hear(event: events.Event) -> None:
+    """Keep *event* for the account of the errand that this thread is on: requests and retries, not progress."""
+    if _hearing.said is None:
+        return
+    if isinstance(event, events.Requested):
+        event = replace(event, host=socket.gethostname())
+    if isinstance(event, events.Requested | events.Retried | events.Noted):
+        del _hearing.said[MOST_SAID - 1 :]
+        _hearing.said.append(event)
+
+
+@contextmanager
+def _listening() -> Iterator[list[events.Event]]:
+    said = _hearing.said = list[events.Event]()
+    try:
+        yield said
+    finally:
+        _hearing.said = None
+
+
+def give_account(do: Callable[[], Receipt | Finished]) -> Account:
+    """Return the account of *do*. A failure names this host, and carries no cause: one could hold a signed URL."""
+    with _listening() as said:
+        try:
+            result = do()
+            return Account(result, said=tuple(said))
+        except ObsupError as exc:
+            failure = exc
+    why = f"{failure.why} (on host {socket.gethostname()})".lstrip()
+    named = type(failure)(failure.what, why, failure.next_step, failure.refusal)
+    return Account(failure=named, said=tuple(said))

@@ -1,0 +1,102 @@
+"""A source that fits one request: PutObject, proved like any other upload.
+
+What is put is published at once: it is sent from memory, so that it is the source as it stood at one moment, and
+with its Content-MD5, so that a damaged one is never taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from obsup.engine.job.context import Task
+from obsup.engine.job.result import Finished
+from obsup.engine.job.send_options import Manner
+from obsup.engine.proof.object_proof import Expected, prove_object
+from obsup.engine.proof.part_proof import Proving, confirms
+from obsup.engine.send.content import Content, Tries, send_proved
+from obsup.errors import DataMismatch, Refused
+from obsup.local.source.buffers import Blocks
+from obsup.local.source.digest import PartDigest
+from obsup.local.source.file import FileWindow
+from obsup.local.source.memory_part import read_part
+from obsup.model import Part, Receipt, SourceStat, Stored, Target
+from obsup.store.http.body import OpenBody
+from obsup.store.interface import ObjectStore
+
+# The store says that the object exists, and --no-overwrite that it is not to be replaced.
+EXISTS = ("FileAlreadyExists", "PreconditionFailed")
+# For all files of a batch: as much as was in flight at once.
+_blocks = Blocks()
+
+
+def put_file(task: Task, stat: SourceStat) -> Finished:
+    """Put the file that had the identity *stat*. Raises as ``put_whole`` does."""
+    window = FileWindow(task.source, Part(1, 0, stat.size), stat)
+    digest = PartDigest(md5=True, crc64=task.proving.crc64)
+    content = read_part(window, digest, task.read_gate, pool=_blocks)
+    try:
+        return put_whole(task, content, has_md5=True)
+    finally:
+        content.release()
+
+
+def put_whole(task: Task, content: Content, *, has_md5: bool = False) -> Finished:
+    """Send *content* in one PutObject and return once the object is proved.
+
+    *has_md5*: its MD5 costs nothing. Raises as ``put_content`` does.
+    """
+    manner = replace(task.manner, content_md5=has_md5 or task.order.content_md5)
+    return put_content(task.store, task.order.target, task.headers("put"), content, manner)
+
+
+def put_content(
+    store: ObjectStore, target: Target, headers: Mapping[str, str], content: Content, manner: Manner
+) -> Finished:
+    """Send *content* in one PutObject and return once the object is proved.
+
+    Raises SourceChanged, DataMismatch, and what the store and the disk raise.
+    """
+    tries = Tries()
+
+    def send(open_body: OpenBody, content_md5: str | None) -> Stored:
+        return store.put_object(target, tries.of(open_body), headers, content_md5=content_md5)
+
+    try:
+        stored, digest = send_proved(content, send, manner, what=target)
+    except Refused as exc:
+        # The object that must not be replaced may be the one of our own first try, whose answer was lost.
+        is_ours_perhaps = tries.count > 1 and exc.refusal and exc.refusal.code in EXISTS
+        found = _look(store, target, content, manner) if is_ours_perhaps else None
+        if found is None:
+            raise
+        return found
+    receipt = Receipt(1, content.part.size, stored.etag, digest.md5, digest.crc64)
+    verified = _verified(store, target, content.part.size, stored, digest, manner.proving)
+    return Finished(stored, verified, (receipt,))
+
+
+def _look(store: ObjectStore, target: Target, content: Content, manner: Manner) -> Finished | None:
+    """Return the object where it is there with this very content."""
+    info, md5 = store.head_object(target), content.md5(manner.read_gate)
+    if info is None or info.size != content.part.size or info.etag.lower() != md5:
+        return None
+    stored = Stored(200, info.etag, info.request_id, version_id=info.version_id, crc64=info.crc64)
+    return Finished(stored, "etag", (Receipt(1, info.size, info.etag, md5),))
+
+
+def _verified(
+    store: ObjectStore, target: Target, size: int, stored: Stored, digest: PartDigest, proving: Proving
+) -> str:
+    """Return what proves the object: the answer's digest, or a look at it. Raises DataMismatch."""
+    if confirms(stored, digest, proving):
+        return "crc64" if stored.crc64 is not None and digest.crc64 is not None else "etag"
+    info = store.head_object(target)
+    expected = Expected(size, None, digest.crc64, None, None)
+    if info is None or info.size != size or (stored.etag and info.etag != stored.etag):
+        raise DataMismatch(
+            f"the object {target} is not the source",
+            f"expected {size} bytes, the store has {'none' if info is None else info.size}",
+            "look at the object; another upload may have replaced it",
+        )
+    return prove_object(expected, info) or "size"

@@ -1,0 +1,100 @@
+"""Those who send the parts: threads of this process, or workers elsewhere, told apart nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from functools import partial
+from typing import TYPE_CHECKING, Protocol
+from urllib.parse import urlsplit
+
+from obsup.engine.job.context import Task
+from obsup.engine.job.executor_spec import HERE, check_spec
+from obsup.engine.job.request import MOST
+from obsup.engine.send.executors import open_executor
+from obsup.engine.send.part import PartJob, send_part
+from obsup.engine.send.remote_workers import open_remote_crew
+from obsup.errors import WrongUsage
+from obsup.local.source.rate_limit import RateLimit
+from obsup.model import Receipt
+
+if TYPE_CHECKING:
+    pass
+
+
+class Crew(Protocol):
+    """Sends parts, *size* at once."""
+
+    size: int
+
+    def send(self, job: PartJob) -> Future[Receipt]:
+        """Have the part sent; the future gives its receipt."""
+        ...
+
+    def leave(self, *, wait: bool) -> None:
+        """Let the crew go; where not *wait*, without waiting for what is under way."""
+        ...
+
+
+class LocalCrew:
+    """Threads of this process, or its own: they share the store, the rate limit and the stop signal."""
+
+    def __init__(self, executor: Executor, size: int, run: Callable[[PartJob], Receipt]) -> None:
+        self.size = size
+        self._executor = executor
+        self._run = run
+
+    def send(self, job: PartJob) -> Future[Receipt]:
+        """See Crew."""
+        return self._executor.submit(self._run, job)
+
+    def leave(self, *, wait: bool) -> None:
+        """See Crew."""
+        self._executor.shutdown(wait=wait, cancel_futures=True)
+
+
+def open_crew(task: Task) -> Crew:
+    """Return the crew that the order asks for. Raises as ``open_workers`` does."""
+    order = task.order
+    if order.executor in HERE:
+        run = partial(send_part, store=task.store, manner=task.manner)
+        most = MOST if order.tries_jobs else order.jobs_at_first
+        return LocalCrew(open_executor(order.executor, most), most, run)
+    return open_remote_crew(task, observe=task.observe)
+
+
+def check_crew(task: Task) -> None:
+    """Raise what stands against the crew that the order asks for, before anything is sent.
+
+    As ``check_spec`` does; and WrongUsage where a worker elsewhere would need a secret, which must not travel.
+    """
+    order, settings = task.order, task.connection.settings
+    check_spec(order.executor)
+    if order.executor in HERE:
+        return
+    if settings.line.proxy and urlsplit(settings.line.proxy).password:
+        raise WrongUsage(
+            f"--proxy holds a password, which --executor {order.executor} would carry to the workers",
+            "secrets never travel in a job",
+            "leave out --proxy, and set HTTPS_PROXY in the environment of driver and workers",
+        )
+    if task.limit is not None and not isinstance(task.limit, RateLimit):
+        raise WrongUsage(
+            f"this limit cannot hold back --executor {order.executor}",
+            "only a rate can be shared out among workers in other processes",
+            "give a RateLimit",
+        )
+    if not order.presign:
+        return
+    if settings.headers:
+        raise WrongUsage(
+            f"--presign excludes --header {settings.headers[0][0]}",
+            "it is said on every request, and a signed URL carries no header",
+            "leave out one of the two",
+        )
+    if order.content_md5 or order.encrypted_by_customer:
+        raise WrongUsage(
+            f"--presign excludes {'--content-md5' if order.content_md5 else '--sse-c-key-file'}",
+            "a URL is signed before the part is read, and carries no key",
+            "leave out one of the two",
+        )

@@ -1,0 +1,152 @@
+"""Beginning an upload so that not even a kill in the middle, or a lost answer, leaves one that nobody knows.
+
+What is meant is written down before the store is asked, with the uploads of this key that were open before. One
+that is open later, and was not then, is ours.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable
+from dataclasses import replace
+
+from obsup import events
+from obsup.dialects.object_headers import options_of_complete
+from obsup.engine.job.context import Task
+from obsup.engine.plan.file_plan import Plan
+from obsup.engine.proof.object_proof import TOKEN_NAME
+from obsup.engine.upload.progress_record import Ledger, open_ledger
+from obsup.errors import BadConfiguration, LineError, ObsupError, StoreError, WrongUsage
+from obsup.local.source.file import sha256_of
+from obsup.local.state import started_uploads
+from obsup.local.state.checkpoint import Checkpoint
+from obsup.model import OpenUpload, SourceStat, StoredPart, Upload
+
+
+def open_uploads(task: Task) -> list[OpenUpload]:
+    """Return the open uploads of the target's very key, newest first; none where listing is not permitted."""
+    target = task.order.target
+    try:
+        listed = [one for one in task.store.list_uploads(target.bucket, target.key) if one.key == target.key]
+    except ObsupError as exc:
+        if exc.retryable or (isinstance(exc, BadConfiguration) and exc.refusal is None):
+            raise
+        task.observe(events.Noted(f"the open uploads of {target} cannot be listed: {exc.what}"))
+        return []
+    return sorted(listed, key=lambda one: one.initiated, reverse=True)
+
+
+def begin(task: Task, stat: SourceStat, plan: Plan, *, before: frozenset[str]) -> Ledger:
+    """Initiate an upload and write its checkpoint. *before* holds the upload ids that were open for this key."""
+    headers, token = marked_headers(task)
+    meant = Checkpoint(
+        source=task.source_name,
+        stat=stat,
+        upload=Upload(task.order.target, "", token),
+        part_size=plan.part_size,
+        receipts={},
+        created=task.clock(),
+        headers_digest=task.order.headers_digest,
+        source_sha256=sha256_asked(task),
+        open_before=tuple(sorted(before)),
+        growth=plan.growth,
+        completing=task.headers("complete"),
+    )
+    ledger = open_ledger(task, meant, is_first=True)
+    is_new = task.checkpoint_path is not None and not os.path.lexists(task.checkpoint_path)
+    ledger.write()
+    # What a store refused was never begun, and wants no record; an older record may be of what was.
+    withdraw = ledger.remove if is_new else _keep
+    upload = replace(meant.upload, upload_id=initiate_once(task, headers, before, withdraw=withdraw))
+    ledger.adopt(upload)
+    return ledger
+
+
+def _keep() -> None:
+    pass
+
+
+def sha256_asked(task: Task) -> str | None:
+    """Return the SHA-256 of the source in hex where --verify-source asks for it. Raises as reading does."""
+    if not task.order.verify_source or not task.source.is_file():
+        return None
+    return sha256_of(task.source, task.read_gate)
+
+
+def marked_headers(task: Task) -> tuple[dict[str, str], str | None]:
+    """Return the headers of Initiate and the token in them, None where the store has a better mark of its own."""
+    headers = task.headers("initiate")
+    names = task.dialect.headers
+    if not task.order.use_token or names.upload_id is not None:
+        return headers, None
+    token = secrets.token_hex(16)
+    return {**headers, names.meta + TOKEN_NAME: token}, token
+
+
+def initiate_once(
+    task: Task, headers: dict[str, str], before: frozenset[str], *, withdraw: Callable[[], None] = _keep
+) -> str:
+    """Return the upload id of a new upload. Where an answer was lost, the upload that it was about is found.
+
+    *withdraw* is called where the store certainly began none.
+    """
+    in_doubt = False
+
+    def once() -> str:
+        nonlocal in_doubt
+        if in_doubt:
+            found = find_ours(task, before)
+            if found is not None:
+                return found
+        was_in_doubt, in_doubt = in_doubt, True
+        try:
+            return task.store.initiate(task.order.target, headers)
+        except LineError as exc:
+            in_doubt = was_in_doubt or exc.sent
+            raise
+        except StoreError as exc:
+            in_doubt = was_in_doubt or not 400 <= exc.refusal.status < 500
+            raise
+
+    try:
+        return task.connection.attempts().run(once, doing=f"initiating {task.order.target}")
+    except ObsupError:
+        if not in_doubt:
+            withdraw()
+        raise
+
+
+def find_ours(task: Task, before: frozenset[str]) -> str | None:
+    """Return the upload id of an open upload of this key that was not open *before* and has no parts, or None."""
+    fresh = (one.upload_id for one in open_uploads(task) if one.upload_id not in before)
+    return next((upload_id for upload_id in fresh if parts_of(task, upload_id) == []), None)
+
+
+def parts_of(task: Task, upload_id: str) -> list[StoredPart] | None:
+    """Return the parts of an open upload that may be ours; None where it is gone, or not ours to look into."""
+    try:
+        return list(task.store.list_parts(Upload(task.order.target, upload_id)))
+    except ObsupError as exc:
+        if exc.retryable:
+            raise
+        return None
+
+
+def initiate(task: Task) -> Upload:
+    """Initiate an upload of a source that is not known yet, and remember that it is ours.
+
+    Raises WrongUsage for what would have to be known when it is completed: nothing here remembers that.
+    """
+    headers, token = marked_headers(task)
+    late = options_of_complete(task.dialect, task.order.options)
+    if late:
+        raise WrongUsage(
+            f"{' and '.join(late)} would be forgotten until the upload is completed",
+            f"{task.dialect.title} takes it on Complete, and without SOURCE there is no checkpoint that remembers it",
+            f"give {' and '.join(late)} to obsup complete",
+        )
+    before = frozenset(one.upload_id for one in open_uploads(task))
+    upload = Upload(task.order.target, initiate_once(task, headers, before), token)
+    started_uploads.remember(started_uploads.Entry(upload, None, None, task.clock()))
+    return upload

@@ -1,0 +1,176 @@
+"""One upload from beginning to end: lock, plan, initiate or resume, send, complete, prove."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from obsup import events
+from obsup.engine.job.connection import Connection
+from obsup.engine.job.context import Task
+from obsup.engine.job.executor_spec import HERE
+from obsup.engine.job.progress import Tally
+from obsup.engine.job.request import Order
+from obsup.engine.job.result import Finished, Result, announce, outcome
+from obsup.engine.job.stop import StopSignal
+from obsup.engine.plan.file_plan import DEFAULT_PART_SIZE, Plan, make_plan
+from obsup.engine.send.sender import OwnCrew, Sender
+from obsup.engine.upload.progress_record import check_place, load_checkpoint, peek
+from obsup.engine.upload.receipt import with_receipt
+from obsup.engine.verify.comparison import outcome_of_nothing
+from obsup.errors import Busy, SourceChanged, Stopped, UploadGone
+from obsup.local.source.file import Gate, check_readable, stat_at_rest
+from obsup.local.state.checkpoint import Checkpoint
+from obsup.local.state.lock import UploadLock
+from obsup.model import SourceStat, Upload
+
+T = TypeVar("T")
+
+# How often the source may change while it is sent in one request before that is the result.
+ROUNDS = 3
+
+
+class Uploader:
+    """Carries out one Order at an open store. Raises ObsupError; whatever it raises, progress is kept.
+
+    *limit* is asked, before bytes are sent, how many of so many may go now (a rate limit). *sender* sends them: a crew
+    of the upload's own, or one that several share.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        order: Order,
+        *,
+        tally: Tally | None = None,
+        stop: StopSignal | None = None,
+        limit: Gate | None = None,
+        sender: Sender | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._order = order
+        self._tally = tally or Tally(None)
+        self._stop = stop or StopSignal()
+        self._sender = sender or OwnCrew()
+        self._task = Task(connection, order, self._tally, self._stop, limit, clock)
+        self._seen: Checkpoint | None = None
+
+    def run(self) -> Result:
+        """Upload, and return once the object is in place and proved."""
+        return with_receipt(self._order, self._tally, lambda: self._hold(self._run_locked, may_put=True))
+
+    def initiate(self) -> tuple[Checkpoint, Plan]:
+        """Begin the upload, or find it where it was begun, and return its checkpoint and its plan; send nothing."""
+        return self._hold(self._initiate_locked)
+
+    def _hold(self, work: Callable[[SourceStat, Plan], T], *, may_put: bool = False) -> T:
+        """Return what *work* returns, called with the source's identity and its plan while the upload is held.
+
+        *may_put*: *work* sends in one request what fits it.
+        """
+        task, order, stop = self._task, self._order, self._stop
+        try:
+            check_place(order)
+            _, plan = self._look()
+            # What cannot be is said before anything is sent.
+            task.headers("put" if may_put and self._fits_one_request(plan) else "initiate")
+            if order.executor not in HERE:
+                from obsup.engine.send.workers import check_crew
+
+                check_crew(task)
+            is_patient = order.if_running == "wait"
+            self._seen = peek(task) if is_patient else None
+            lock = UploadLock(
+                order.target,
+                wait=is_patient,
+                stopped=lambda: stop.reason is not None,
+                waiting=lambda: self._tally(
+                    events.Noted(f"another obsup is at work on {order.target}: waiting")
+                ),
+            )
+            with lock:
+                return work(*self._look())
+        except (Stopped, Busy):
+            stop.check()  # a wait that was cut short is not why the work ends
+            raise
+
+    def _look(self) -> tuple[SourceStat, Plan]:
+        """Return the source's identity now, and its plan. Raises SourceUnreadable, WrongUsage."""
+        order = self._order
+        stat = stat_at_rest(order.source)
+        check_readable(order.source)
+        limits = self._task.dialect.limits
+        return stat, make_plan(stat.size, limits, parts=order.parts, part_size=order.part_size)
+
+    def _initiate_locked(self, stat: SourceStat, plan: Plan) -> tuple[Checkpoint, Plan]:
+        from obsup.engine.upload.starting_point import stand
+
+        ground = stand(self._task, self._found(), stat, plan)
+        return ground.ledger.checkpoint, ground.plan
+
+    def _found(self) -> Checkpoint | None:
+        """Return the checkpoint to go on with; with --restart its upload is given up instead."""
+        found = load_checkpoint(self._task)
+        if found is not None and self._order.restart:
+            from obsup.engine.upload.abort import give_up
+
+            give_up(self._task, found)
+            return None
+        return found
+
+    def _run_locked(self, stat: SourceStat, plan: Plan) -> Result:
+        self._order.expect.check_file(self._task.source, stat, self._task.read_gate)
+        found = self._found()
+        # Who waited for a run of the same upload finds it done.
+        was_sent_meanwhile = self._seen is not None and found is None and not self._order.restart
+        if self._order.skip_identical or was_sent_meanwhile:
+            from obsup.engine.verify.comparison import find_identical
+
+            identical = find_identical(self._task, stat, plan)
+            if identical is not None:
+                return outcome_of_nothing(self._order, self._tally, identical)
+        if found is None and self._fits_one_request(plan):
+            return self._put(stat)
+        return self._send_in_parts(found, stat, plan)
+
+    def _put(self, stat: SourceStat) -> Result:
+        """Send the source in one request; again where it changed meanwhile and the order says so."""
+        for left in reversed(range(ROUNDS)):
+            plan = Plan(stat.size, max(stat.size, DEFAULT_PART_SIZE))
+            announce(self._tally, plan, {})
+            try:
+                return self._result(None, plan, self._sender.put_file(self._task, stat))
+            except SourceChanged:
+                if not left or self._order.on_change == "fail":
+                    raise
+                stat = stat_at_rest(self._task.source)
+        raise AssertionError("the last round returns or raises")
+
+    def _send_in_parts(
+        self, found: Checkpoint | None, stat: SourceStat, plan: Plan, *, is_again: bool = False
+    ) -> Result:
+        # Here, and not above: what fits one request need not wait for it.
+        from obsup.engine.upload.send_loop import Rounds
+        from obsup.engine.upload.starting_point import stand
+
+        ground = stand(self._task, found, stat, plan)
+        ledger, plan, finished = ground.ledger, ground.plan, ground.finished
+        announce(self._tally, plan, ledger.receipts)
+        try:
+            if finished is None:
+                finished, plan = Rounds(self._task, self._tally, self._sender).run(ledger, plan)
+        except UploadGone:
+            # Some stores forget a whole upload after one bad part: it is begun again, but once.
+            if is_again:
+                raise
+            return self._send_in_parts(ledger.checkpoint, stat, plan, is_again=True)
+        ledger.remove()
+        return self._result(ledger.upload, plan, finished)
+
+    def _fits_one_request(self, plan: Plan) -> bool:
+        """Return whether a single PutObject does: three calls for one part are not worth it."""
+        return plan.count == 1 and plan.size <= DEFAULT_PART_SIZE and not self._order.is_split_asked
+
+    def _result(self, upload: Upload | None, plan: Plan, finished: Finished) -> Result:
+        return outcome(self._order, self._tally, upload=upload, plan=plan, finished=finished)

@@ -1,0 +1,93 @@
+"""Ask a program of the user's for credentials, in the form that AWS gave such programs."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+from collections.abc import Mapping
+
+from obsup.errors import Denied
+from obsup.local.config.credential_fields import KeyNames, pair_keys, parse_answer, parse_expiry
+from obsup.model import Credentials
+
+#: Time for a person to touch a key or answer a second factor.
+TIMEOUT_S = 60.0
+_NAMES = KeyNames("AccessKeyId", "SecretAccessKey", ("SessionToken",))
+_NEXT = "run the credential_process of {origin} by hand and mend it"
+_CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x1f\x7f-\x9f]")
+_WORD = re.compile(r"[A-Za-z0-9/+=_~-]{8,}")
+
+
+def run_process(
+    command: str, *, environ: Mapping[str, str], origin: str, timeout_s: float = TIMEOUT_S
+) -> Credentials:
+    """Run *command* without a shell and return the credentials it prints.
+
+    Raises Denied where it cannot be started, fails, takes longer than *timeout_s* seconds or prints anything
+    else. Neither its arguments nor what it printed to stdout show in the error.
+    Source: AWS SDKs and Tools Reference Guide, "Process credential provider".
+    """
+    words = shlex.split(command)
+    why = output = ""
+    try:
+        done = subprocess.run(
+            words,
+            # Standard input may be the source of the upload.
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            env=dict(environ),
+            timeout=timeout_s,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        why = f"It did not finish within {timeout_s:g} s."
+    except (OSError, ValueError) as exc:
+        why = f"It cannot be started: {getattr(exc, 'strerror', None) or 'it is no command'}."
+    else:
+        output = done.stdout.decode(errors="replace")
+        if done.returncode:
+            why = _explain_failure(done.returncode, done.stderr.decode(errors="replace"), output)
+    if why:
+        # Raised out here, unchained: TimeoutExpired carries the arguments and the output.
+        raise _failed(words[0], why, origin)
+    return _read_answer(output, words[0], origin)
+
+
+def _read_answer(output: str, program: str, origin: str) -> Credentials:
+    answer = parse_answer(output)
+    if answer is None:
+        raise _failed(program, "It printed no JSON object.", origin)
+    if answer.get("Version") != 1:
+        raise _failed(program, 'Its answer does not say "Version": 1.', origin)
+    expires = parse_expiry(answer.get("Expiration"))
+    if expires is None and answer.get("Expiration") is not None:
+        raise _failed(program, "Its Expiration is no ISO 8601 time.", origin)
+    found = pair_keys(answer, names=_NAMES, origin=f"credential_process of {origin}", expires=expires)
+    if found is None:
+        raise _failed(program, "Its answer has neither AccessKeyId nor SecretAccessKey.", origin)
+    return found
+
+
+def _failed(program: str, why: str, origin: str) -> Denied:
+    return Denied(f"the credential_process {program!r} gave no credentials", why, _NEXT.format(origin=origin))
+
+
+def _explain_failure(code: int, stderr: str, stdout: str) -> str:
+    how = f"It was killed by signal {-code}" if code < 0 else f"It exited with {code}"
+    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
+    return f"{how}: {sanitise(lines[-1], stdout)}" if lines else f"{how}, without a word on stderr."
+
+
+def sanitise(line: str, secret_text: str) -> str:
+    """Return *line* fit to print: no control characters, at most 200 characters, nothing like a key.
+
+    A word goes when *secret_text* has it too, or when it is as long and mixed as keys are.
+    """
+
+    def mask(match: re.Match[str]) -> str:
+        word = match[0]
+        is_keylike = len(word) >= 30 and any(c.isdigit() for c in word) and any(c.isalpha() for c in word)
+        return "***" if is_keylike or word in secret_text else word
+
+    return _WORD.sub(mask, _CONTROL.sub(" ", line))[:200].strip()

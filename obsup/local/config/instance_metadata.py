@@ -1,0 +1,182 @@
+"""Ask the metadata service of a cloud host for the credentials of the host's role."""
+
+from __future__ import annotations
+
+import http.client
+from collections.abc import Mapping
+from contextlib import closing
+from urllib.parse import SplitResult, quote, urlsplit
+
+from obsup.errors import BadConfiguration, Denied
+from obsup.frozen import frozen
+from obsup.local.config.credential_fields import KeyNames, pair_keys, parse_answer, parse_expiry
+from obsup.model import Credentials
+
+#: The service is one hop away: it answers at once, or this is no such host. Seconds, to connect and to read.
+TIMEOUT_S = 2.0
+#: The services make new credentials well before this many seconds to the end of the old.
+RENEW_BEFORE_S = 10 * 60.0
+ANSWER_LIMIT = 64 * 1024
+TOKEN_LIFE_S = 21600
+#: What a service says that has no session tokens, or does not insist on them (the vendors' SDKs agree).
+_NO_TOKENS = (403, 404, 405)
+
+
+@frozen
+class Service:
+    """One cloud's spelling. ``envelope`` is the JSON member that holds the keys, if not the top itself."""
+
+    base: str
+    base_variable: str
+    token_path: str
+    token_header: str
+    life_header: str
+    path: str
+    has_roles: bool
+    envelope: str | None
+    names: KeyNames
+    expiry: str
+
+
+#: Sources: OBS Python SDK, ECS security provider; Amazon EC2 User Guide, "Retrieve security credentials from
+#: instance metadata"; Alibaba Cloud ECS User Guide, "Obtain instance metadata" (security hardening mode).
+SERVICES: Mapping[str, Service] = {
+    "obs": Service(
+        base="http://169.254.169.254",
+        base_variable="OBSUP_METADATA_ENDPOINT",
+        token_path="/meta-data/latest/api/token",
+        token_header="X-securitykey-Token",
+        life_header="X-securitykey-Token-Ttl-Seconds",
+        path="/openstack/latest/securitykey",
+        has_roles=False,
+        envelope="credential",
+        names=KeyNames("access", "secret", ("securitytoken",)),
+        expiry="expires_at",
+    ),
+    "aws": Service(
+        base="http://169.254.169.254",
+        base_variable="AWS_EC2_METADATA_SERVICE_ENDPOINT",
+        token_path="/latest/api/token",
+        token_header="X-aws-ec2-metadata-token",
+        life_header="X-aws-ec2-metadata-token-ttl-seconds",
+        path="/latest/meta-data/iam/security-credentials/",
+        has_roles=True,
+        envelope=None,
+        names=KeyNames("AccessKeyId", "SecretAccessKey", ("Token",)),
+        expiry="Expiration",
+    ),
+    "oss": Service(
+        base="http://100.100.100.200",
+        base_variable="OBSUP_METADATA_ENDPOINT",
+        token_path="/latest/api/token",
+        token_header="X-aliyun-ecs-metadata-token",
+        life_header="X-aliyun-ecs-metadata-token-ttl-seconds",
+        path="/latest/meta-data/ram/security-credentials/",
+        has_roles=True,
+        envelope=None,
+        names=KeyNames("AccessKeyId", "AccessKeySecret", ("SecurityToken",)),
+        expiry="Expiration",
+    ),
+}
+
+
+def ask_metadata(
+    name: str,
+    *,
+    base: str | None = None,
+    environ: Mapping[str, str] | None = None,
+    timeout_s: float = TIMEOUT_S,
+) -> Credentials:
+    """Return the credentials that the metadata service *name* (``obs``, ``aws``, ``oss``) has for this host.
+
+    The service is asked at *base*, at the service's environment variable, or where the cloud puts it; never
+    through a proxy, for *timeout_s* seconds to connect and as many to read. Raises Denied where it does not
+    answer or has no credentials.
+    """
+    service = SERVICES[name]
+    where = base or (environ or {}).get(service.base_variable) or service.base
+    host = _Host(where, timeout_s)
+    headers = _open_session(host, service)
+    path = service.path
+    if service.has_roles:
+        roles = host.ask("GET", path, headers).split()
+        if not roles:
+            raise host.failed("This host has no role.")
+        path += quote(roles[0], safe="+=,@")
+    return _read_answer(host.ask("GET", path, headers), service, host)
+
+
+def _open_session(host: _Host, service: Service) -> dict[str, str]:
+    life = {service.life_header: str(TOKEN_LIFE_S)}
+    token = host.ask("PUT", service.token_path, life, but=_NO_TOKENS).strip()
+    if not (token.isascii() and token.isprintable()):
+        raise host.failed("Its session token is nothing that fits in a header.")
+    return {service.token_header: token} if token else {}
+
+
+def _read_answer(text: str, service: Service, host: _Host) -> Credentials:
+    answer: object = parse_answer(text)
+    if service.envelope is not None and isinstance(answer, dict):
+        answer = answer.get(service.envelope)
+    if not isinstance(answer, dict) or answer.get("Code", "Success") != "Success":
+        raise host.failed("It answered, but not with credentials.")
+    expires = parse_expiry(answer.get(service.expiry))
+    if expires is None:
+        raise host.failed("Its credentials do not say when they expire.")
+    origin = f"metadata service {host.base}"
+    found = pair_keys(answer, names=service.names, origin=origin, expires=expires)
+    if found is None or found.token is None:
+        raise host.failed("The key or the token is missing in its answer.")
+    return found
+
+
+class _Host:
+    """The metadata service at one base URL, one short connection a question."""
+
+    def __init__(self, base: str, timeout_s: float) -> None:
+        self.base = base.rstrip("/")
+        parts = _split(self.base)
+        if parts is None:
+            raise BadConfiguration(
+                f"{base.rpartition('@')[2]!r} is no address of a metadata service",
+                "",
+                "write it as http://HOST[:PORT]",
+            )
+        self._address = parts.netloc
+        self._timeout_s = timeout_s
+        self._prefix = parts.path
+
+    def ask(self, method: str, path: str, headers: Mapping[str, str], but: tuple[int, ...] = ()) -> str:
+        """Return the body of the answer, or "" where its status is one of *but*. Raises Denied."""
+        try:
+            with closing(http.client.HTTPConnection(self._address, timeout=self._timeout_s)) as connection:
+                connection.request(method, self._prefix + path, headers=dict(headers))
+                with connection.getresponse() as answer:
+                    body = answer.read(ANSWER_LIMIT + 1)
+        except (OSError, http.client.HTTPException) as exc:
+            why = (exc.strerror or exc) if isinstance(exc, OSError) else type(exc).__name__
+            raise self.failed(f"It does not answer: {why}.") from exc
+        if answer.status in but:
+            return ""
+        if answer.status != 200:
+            raise self.failed(f"{method} {path} was answered with {answer.status}.")
+        if len(body) > ANSWER_LIMIT:
+            raise self.failed(f"Its answer to {method} {path} is longer than {ANSWER_LIMIT} bytes.")
+        return body.decode(errors="replace")
+
+    def failed(self, why: str) -> Denied:
+        """Return the error to raise."""
+        return Denied(
+            f"the metadata service at {self.base} gave no credentials",
+            why,
+            "check that this host has a role (agency) with access to the bucket, or give the profile keys",
+        )
+
+
+def _split(base: str) -> SplitResult | None:
+    try:
+        parts = urlsplit(base)
+        parts.port  # noqa: B018
+    except ValueError:
+        return None
+    return parts if parts.scheme == "http" and parts.hostname and "@" not in parts.netloc else None

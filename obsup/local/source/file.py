@@ -1,0 +1,314 @@
+"""The source file: its identity, and windows on it that are the bodies of parts."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import stat as stat_module
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from obsup.errors import LocalFailure, SourceChanged, SourceUnreadable
+from obsup.frozen import frozen
+from obsup.local.source.buffers import BLOCK, Blocks
+from obsup.local.source.digest import PartDigest
+from obsup.model import Part, SourceStat
+from obsup.text import quoted, shell_word
+from obsup.units import MIB
+
+CHANGE_TIME = "change time"
+
+SPARE = Blocks()
+# What the kernel is asked to send at a time: about what a socket has room for. Bytes.
+UNSEEN = 2 * MIB
+
+Gate = Callable[[int], int]
+"""Asked before so many bytes are read: returns how many of them may go now. It may wait, and it may raise."""
+
+
+def stat_source(path: Path) -> SourceStat:
+    """Return the identity of the regular file at *path*. Raises SourceUnreadable."""
+    try:
+        found = path.stat()
+    except OSError as exc:
+        raise SourceUnreadable(
+            f"cannot read {quoted(path)}", os.strerror(exc.errno or errno.EIO), "check the path"
+        ) from exc
+    if stat_module.S_ISDIR(found.st_mode):
+        raise SourceUnreadable(
+            f"{quoted(path)} is a directory",
+            "only a regular file has parts",
+            f"name a file, or send all that is in it: obsup upload -r {shell_word(str(path))} BUCKET/PREFIX/",
+        )
+    if not stat_module.S_ISREG(found.st_mode):
+        raise SourceUnreadable(
+            f"{quoted(path)} is no regular file", "parts need offsets", "pipe it in: obsup upload - TARGET"
+        )
+    return identity(found)
+
+
+def identity(found: os.stat_result) -> SourceStat:
+    """Return what of *found* tells whether a file is still the same."""
+    return SourceStat(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_dev, found.st_ino)
+
+
+def stat_at_rest(
+    path: Path,
+    *,
+    time_ns: Callable[[], int] = time.time_ns,
+    pause: Callable[[float], object] = time.sleep,
+) -> SourceStat:
+    """Return the identity of the file, taken so long after its last change that another one would show.
+
+    Within one tick of the file system's clock a second write leaves the same times behind. Waits for 20 ms at
+    most, or 2 s where the file system keeps whole seconds. Raises SourceUnreadable.
+    """
+    found = stat_source(path)
+    now_ns = time_ns()
+    if is_at_rest(found, now_ns):
+        return found
+    tick_ns = _tick_ns(found)
+    pause(min(tick_ns - (now_ns - found.ctime_ns), tick_ns) / 1e9)
+    return stat_source(path)
+
+
+def is_at_rest(stat: SourceStat, now_ns: int) -> bool:
+    """Return whether the file changed so long ago that another change would show."""
+    tick_ns = _tick_ns(stat)
+    return not -tick_ns < now_ns - stat.ctime_ns < tick_ns
+
+
+def _tick_ns(stat: SourceStat) -> int:
+    """Return how long the file system's clock may stand still: 20 ms, or 2 s where it keeps whole seconds."""
+    return 20_000_000 if stat.ctime_ns % 1_000_000_000 else 2_000_000_000
+
+
+def check_readable(path: Path) -> None:
+    """Raise SourceUnreadable where *path* cannot be opened for reading."""
+    try:
+        with path.open("rb"):
+            pass
+    except OSError as exc:
+        raise SourceUnreadable(
+            f"cannot read {quoted(path)}",
+            os.strerror(exc.errno or errno.EIO),
+            "check the path and its permissions",
+        ) from exc
+
+
+def changes(before: SourceStat, now: SourceStat) -> list[str]:
+    """Return what differs between two identities, in words; empty where nothing does."""
+    found = []
+    if before.size != now.size:
+        found.append(f"size {before.size} → {now.size}")
+    if before.mtime_ns != now.mtime_ns:
+        found.append("modification time")
+    elif before.ctime_ns != now.ctime_ns:
+        found.append(CHANGE_TIME)
+    if (before.device, before.inode) != (now.device, now.inode):
+        found.append("it is another file")
+    return found
+
+
+def check_unchanged(path: Path, before: SourceStat) -> None:
+    """Raise SourceChanged where the file at *path* is not the one that *before* describes."""
+    try:
+        now = stat_source(path)
+    except SourceUnreadable as exc:
+        raise SourceChanged(
+            f"{quoted(path)} went away during the upload",
+            exc.why,
+            "put it back and run the same command again",
+        ) from exc
+    found = changes(before, now)
+    if found:
+        raise SourceChanged(
+            f"{quoted(path)} changed since the upload began",
+            f"what changed: {', '.join(found)}; an object must not mix two versions of its source",
+            "run with --restart to send the file as it is now",
+        )
+
+
+class PartBody:
+    """A window on a file, read once in large blocks, each hashed before it is handed out.
+
+    ``is_unseen``: nobody looks at the bytes, so that they need not come here at all; see ``send_to``.
+    *on_sent* hears the bytes handed out so far. *gate* is called with the size of each block before it is
+    read, and returns how much of it may go now: it may wait (a rate limit) or raise (a stop). Raises LocalFailure
+    where the disk fails, and SourceChanged where the file ends inside the window.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        part: Part,
+        *,
+        digest: PartDigest | None = None,
+        on_sent: Callable[[int], None] | None = None,
+        gate: Gate | None = None,
+    ) -> None:
+        self.size = part.size
+        self.sent = 0
+        self._path = path
+        self.digest = digest or PartDigest()
+        self.is_unseen = self.digest.is_idle
+        self._on_sent = on_sent
+        self._gate = gate
+        self._granted = 0
+        self._offset = part.offset
+        try:
+            self._file = path.open("rb", buffering=0)
+            self._file.seek(part.offset)
+        except OSError as exc:
+            raise _read_failed(path, exc) from exc
+        self._spare: bytearray | None = None
+
+    def read(self, amount: int = BLOCK, /) -> memoryview:
+        """Return the next block, of at most *amount* bytes; empty at the end of the window.
+
+        The block is valid until the next call.
+        """
+        if self.sent >= self.size:
+            return memoryview(b"")
+        if self._spare is None:
+            self._spare = SPARE.take()
+        block = memoryview(self._spare)[: amount if amount >= 0 else BLOCK]
+        return block[: self.readinto(block)]
+
+    def readinto(self, block: memoryview, /) -> int:
+        """Read the next bytes of the window into *block*; return how many, 0 at its end. Raises as ``read`` does."""
+        wanted = min(len(block), self.size - self.sent)
+        if wanted <= 0:
+            return 0
+        if self._gate is not None:
+            wanted = self._gate(wanted)
+        try:
+            count = self._file.readinto(block[:wanted]) or 0
+        except OSError as exc:
+            raise _read_failed(self._path, exc) from exc
+        self.digest.update(block[:count])
+        self._hand_out(count)
+        return count
+
+    def send_to(self, descriptor: int) -> int:
+        """Have the kernel send the next bytes to the socket *descriptor*; return how many.
+
+        For a window with ``is_unseen``, which is false from where the kernel cannot: then 0 bytes are sent, and
+        ``read`` goes on. Raises as ``read`` does, and what the socket raises.
+        """
+        if not self._granted:
+            wanted = min(UNSEEN, self.size - self.sent)
+            self._granted = wanted if self._gate is None else self._gate(wanted)
+        position = self._offset + self.sent
+        try:
+            count = os.sendfile(descriptor, self._file.fileno(), position, self._granted)
+        except (BlockingIOError, ConnectionError):
+            raise
+        except OSError as exc:
+            if exc.errno in (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP):
+                self.is_unseen = False
+                self._file.seek(position)
+                return 0
+            if exc.errno in (errno.EIO, errno.ESTALE):
+                raise _read_failed(self._path, exc) from exc
+            raise
+        self._granted -= count
+        self._hand_out(count)
+        return count
+
+    def _hand_out(self, count: int) -> None:
+        if count == 0:
+            raise SourceChanged(
+                f"{quoted(self._path)} became shorter during the upload",
+                f"it ends {self.size - self.sent} bytes before the end of this part",
+                "run with --restart to send the file as it is now",
+            )
+        self.sent += count
+        if self._on_sent is not None:
+            self._on_sent(self.sent)
+
+    def close(self) -> None:
+        """Close the descriptor. Nobody reads the last block any more."""
+        if not self._file.closed:  # what is given back twice would pass through two windows at once
+            self._file.close()
+            if self._spare is not None:
+                SPARE.give_back([self._spare])
+
+
+def hash_part(path: Path, part: Part, digest: PartDigest, gate: Gate | None = None) -> None:
+    """Feed the bytes of *part* to *digest*. Raises as PartBody does."""
+    body = PartBody(path, part, digest=digest, gate=gate)
+    try:
+        while body.read():
+            pass
+    finally:
+        body.close()
+
+
+def sha256_of(path: Path, gate: Gate | None = None) -> str:
+    """Return the SHA-256 of the whole file in hex. Raises as PartBody does."""
+    whole = hashlib.sha256()
+    body = PartBody(path, Part(1, 0, stat_source(path).size), gate=gate)
+    try:
+        while block := body.read():
+            whole.update(block)
+    finally:
+        body.close()
+    return whole.hexdigest()
+
+
+@frozen
+class FileWindow:
+    """One part of a file that had the identity *stat* when it was planned."""
+
+    path: Path
+    part: Part
+    stat: SourceStat
+
+    def open(
+        self,
+        fresh: Callable[[], PartDigest],
+        *,
+        on_sent: Callable[[int], None] | None = None,
+        gate: Gate | None = None,
+    ) -> PartBody:
+        """Return the window as a body: each time it is read again, and hashed again."""
+        return PartBody(self.path, self.part, digest=fresh(), on_sent=on_sent, gate=gate)
+
+    def md5(self, gate: Gate | None = None) -> str:
+        """Return the MD5 in hex: a read of its own."""
+        digest = PartDigest(md5=True)
+        hash_part(self.path, self.part, digest, gate)
+        return digest.md5 or ""
+
+    def check(self) -> None:
+        """Raise SourceChanged where the file is no longer the one that was planned."""
+        check_unchanged(self.path, self.stat)
+
+
+def _read_failed(path: Path, exc: OSError) -> LocalFailure:
+    return LocalFailure(
+        f"reading {quoted(path)} failed",
+        os.strerror(exc.errno or errno.EIO),
+        "check the disk, then run the same command again; what is stored is not sent again",
+    )
+
+
+def check_same_file(path: Path, planned: SourceStat, seen: SourceStat) -> None:
+    """Raise SourceChanged where this host does not see the file that was planned.
+
+    Hosts number their devices differently, and network file systems may not agree on inodes and change times:
+    under another device number, size and modification time have to do.
+    """
+    if planned.device != seen.device:
+        planned = replace(planned, device=seen.device, inode=seen.inode, ctime_ns=seen.ctime_ns)
+    found = changes(planned, seen)
+    if found:
+        raise SourceChanged(
+            f"{quoted(path)} is not the file that the upload was begun with",
+            f"what differs: {', '.join(found)}; an object must not mix two versions of its source",
+            "keep the source on storage that every worker sees; if it changed, begin again with --restart",
+        )

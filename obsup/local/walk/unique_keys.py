@@ -1,0 +1,52 @@
+"""No two sources for one key: files by their names, in a file that SQLite makes and removes where they are many."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from obsup.errors import SourceUnreadable, WrongUsage
+from obsup.local.state.table import open_table
+from obsup.local.walk.walk import Entry, Found, restat
+from obsup.text import quoted
+
+
+def once(entries: Iterator[Entry]) -> Iterator[Entry]:
+    """Yield *entries*, files last and by name, once it is known that no two of them have one name.
+
+    The same file twice counts once. Raises WrongUsage for two files with one name, before any is yielded.
+    """
+    with open_table("file (name BLOB PRIMARY KEY, path BLOB) WITHOUT ROWID") as database:
+        for entry in entries:
+            if not isinstance(entry, Found):
+                yield entry
+                continue
+            row = (_bytes(entry.name), _bytes(entry.path))
+            if not database.execute("INSERT OR IGNORE INTO file VALUES (?, ?)", row).rowcount:
+                (other,) = database.execute("SELECT path FROM file WHERE name = ?", row[:1]).fetchone()
+                _check_same(entry, _text(other))
+        for name, path in database.execute("SELECT name, path FROM file ORDER BY name"):
+            yield restat(_text(path), _text(name))
+
+
+def _check_same(found: Found, other: str) -> None:
+    if found.path == other:
+        return
+    try:
+        is_same = Path(found.path).samefile(other)
+    except OSError as exc:
+        raise SourceUnreadable(f"cannot read {quoted(other)}", exc.strerror or "", "check the path") from exc
+    if not is_same:
+        raise WrongUsage(
+            f"two sources for one key: {quoted(other)} and {quoted(found.path)} would both be {quoted(found.name)}",
+            "one would replace the other",
+            "upload them to two TARGETs, or leave one out with --exclude",
+        )
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "surrogateescape")

@@ -1,0 +1,70 @@
+"""What an operation works on: the request, the rules that hold for it, and the store behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from obsup.sandbox.faults import Fault
+from obsup.sandbox.limits import Limits
+from obsup.sandbox.refusals import Refused
+from obsup.sandbox.storage.disk import Disk
+from obsup.sandbox.storage.uploads import Uploads
+from obsup.sandbox.vendors import OSS, OSS4, Vendor
+from obsup.sandbox.wire.body import Body, Expected, is_aws_chunked
+from obsup.sandbox.wire.digests import Digest
+from obsup.sandbox.wire.request import Request
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One authenticated request on its way to an operation. ``now`` is epoch seconds."""
+
+    request: Request
+    body: Body
+    operation: str
+    dialect: str
+    vendor: Vendor
+    faults: Mapping[str, Fault]
+    limits: Limits
+    now: float
+    disk: Disk
+    uploads: Uploads
+    encrypts: bool = False
+
+    @property
+    def bucket(self) -> str:
+        """The bucket addressed."""
+        return self.request.bucket
+
+    @property
+    def key(self) -> str:
+        """The key addressed, decoded."""
+        return self.request.key
+
+    @property
+    def is_oss(self) -> bool:
+        """Tell whether the client speaks OSS, and so expects CRC-64."""
+        return self.dialect in (OSS, OSS4)
+
+    def expected(self) -> Expected:
+        """Return what the headers promise about the body."""
+        return Expected(self.request, self.vendor, with_crc64=self.is_oss)
+
+    def check_length(self) -> None:
+        """Raise Refused: 411 MissingContentLength, 400 EntityTooLarge."""
+        if not self.request.has_header("content-length") and not is_aws_chunked(self.request):
+            raise Refused(411, "MissingContentLength", "You must provide the Content-Length HTTP header.")
+        if self.body.length > self.limits.max_part:
+            details = {"ProposedSize": str(self.body.length), "MaxSizeAllowed": str(self.limits.max_part)}
+            message = "Your proposed upload exceeds the maximum allowed size"
+            raise Refused(400, "EntityTooLarge", message, details=details)
+
+    def read_document(self, limit: int) -> bytes:
+        """Return the checked body of a request that carries XML."""
+        expected = self.expected()
+        text = self.body.read_all(limit)
+        digest = Digest(expected.digests)
+        digest.update(memoryview(text))
+        expected.check(digest)
+        return text

@@ -1,0 +1,173 @@
+"""Complete: the parts that the client names, checked and joined, become the object exactly once."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
+from xml.etree import ElementTree as ET
+
+from obsup.sandbox.operations.call import Call
+from obsup.sandbox.operations.objects import check_no_overwrite
+from obsup.sandbox.refusals import Refused
+from obsup.sandbox.storage.attributes import encryption_headers, is_etag_opaque, read_acl
+from obsup.sandbox.storage.disk import StoredObject
+from obsup.sandbox.storage.uploads import StoredPart, Upload, join_parts, no_such_upload
+from obsup.sandbox.wire.digests import combine_crc64
+from obsup.sandbox.wire.response import Answer, Child, document, encode_key, quoted_etag, wants_url_encoding
+
+_MAX_DOCUMENT = 8 * 1024 * 1024
+
+
+def complete(call: Call) -> Answer:
+    """Join the named parts and publish the object; parts not named are dropped, as the services do.
+
+    Raises Refused: MalformedXML, NoSuchUpload, InvalidPartOrder, InvalidPart, EntityTooSmall, InvalidRequest
+    (x-amz-mp-object-size), PreconditionFailed, FileAlreadyExists.
+    """
+    text = call.read_document(_MAX_DOCUMENT)
+    upload = call.uploads.find(call.bucket, call.key, call.request.param("uploadId"))
+    named = parse_parts(text, most=call.limits.parts)
+    with upload.lock:
+        if not upload.is_open:
+            raise no_such_upload(upload.upload_id)
+        parts = choose_parts(named, upload.listed_parts())
+        _check_sizes(call, parts)
+        stored = _describe(call, upload, parts)
+        _publish(call, upload, parts, stored=stored)
+        if "keep-upload" not in call.faults:
+            call.uploads.forget(upload)
+    return _answer(call, stored)
+
+
+def parse_parts(text: bytes, *, most: int) -> list[tuple[int, str]]:
+    """Return (part number, bare lower-case ETag) of a CompleteMultipartUpload document.
+
+    Namespaces are ignored. Raises Refused (400 MalformedXML).
+    """
+    malformed = Refused(400, "MalformedXML", "The XML you provided was not well-formed or did not validate.")
+    try:
+        root = ET.fromstring(text)
+    except ET.ParseError as exc:
+        raise malformed from exc
+    if _local(root) != "CompleteMultipartUpload":
+        raise malformed
+    named = []
+    for element in root:
+        fields = {_local(child): (child.text or "").strip() for child in element}
+        if _local(element) != "Part" or not fields.get("PartNumber", "").isdecimal() or "ETag" not in fields:
+            raise malformed
+        named.append((int(fields["PartNumber"]), fields["ETag"].strip('"').lower()))
+    if not named or len(named) > most:
+        raise malformed
+    return named
+
+
+def choose_parts(named: Sequence[tuple[int, str]], stored: Sequence[StoredPart]) -> list[StoredPart]:
+    """Return the stored parts that *named* lists. Raises Refused (400): InvalidPartOrder, InvalidPart."""
+    numbers = [number for number, _ in named]
+    if any(first >= second for first, second in pairwise(numbers)):
+        message = "The list of parts was not in ascending order. Parts must be ordered by part number."
+        raise Refused(400, "InvalidPartOrder", message)
+    by_number = {part.number: part for part in stored}
+    chosen = []
+    for number, etag in named:
+        part = by_number.get(number)
+        if part is None or part.etag != etag:
+            message = (
+                "One or more of the specified parts could not be found. The part may not have been uploaded, "
+                "or the specified entity tag may not match the part's entity tag."
+            )
+            raise Refused(400, "InvalidPart", message, details={"PartNumber": str(number), "ETag": etag})
+        chosen.append(part)
+    return chosen
+
+
+def object_etag(parts: Sequence[StoredPart]) -> str:
+    """Return the documented ETag of OBS and S3: the MD5 of the parts' MD5s, a dash, their number."""
+    joined = b"".join(bytes.fromhex(part.md5) for part in parts)
+    return f"{hashlib.md5(joined, usedforsecurity=False).hexdigest()}-{len(parts)}"
+
+
+def _check_sizes(call: Call, parts: Sequence[StoredPart]) -> None:
+    least = call.vendor.min_part if call.limits.min_part is None else call.limits.min_part
+    for part in parts[:-1]:
+        if part.size < least:
+            details = {
+                "ProposedSize": str(part.size),
+                "MinSizeAllowed": str(least),
+                "PartNumber": str(part.number),
+                "ETag": part.etag,
+            }
+            message = "Your proposed upload is smaller than the minimum allowed object size."
+            raise Refused(400, "EntityTooSmall", message, details=details)
+    promised = call.request.header("x-amz-mp-object-size") if call.vendor.name == "s3" else ""
+    if promised and promised != str(sum(part.size for part in parts)):
+        raise Refused(400, "InvalidRequest", "The x-amz-mp-object-size is not the size of the parts.")
+
+
+def _describe(call: Call, upload: Upload, parts: Sequence[StoredPart]) -> StoredObject:
+    etag = object_etag(parts)
+    if is_etag_opaque(upload.attributes, call.vendor):
+        opaque = hashlib.md5((upload.upload_id + etag).encode(), usedforsecurity=False).hexdigest()
+        etag = f"{opaque}-{len(parts)}"
+    attributes = upload.attributes
+    if call.is_oss:
+        attributes = replace(attributes, acl=read_acl(call.request, call.vendor))
+    return StoredObject(
+        bucket=call.bucket,
+        key=call.key,
+        size=sum(part.size for part in parts),
+        etag=etag,
+        modified=call.now,
+        crc64=_combined_crc64(call, parts),
+        upload_id=upload.upload_id,
+        attributes=attributes,
+    )
+
+
+def _combined_crc64(call: Call, parts: Sequence[StoredPart]) -> int | None:
+    total = 0
+    for part in parts:
+        if part.crc64 is None:
+            return None
+        total = combine_crc64(total, part.crc64, part.size)
+    promised = call.request.header(call.vendor.header("checksum-crc64ecma"))
+    if promised and promised != str(total):
+        raise Refused(400, "BadDigest", f"The crc64ecma you specified did not match: {total}.")
+    return total
+
+
+def _publish(call: Call, upload: Upload, parts: Sequence[StoredPart], *, stored: StoredObject) -> None:
+    joined = call.disk.incoming()
+    try:
+        if not call.disk.discard:
+            join_parts(upload, parts, joined)
+        with call.disk.lock:
+            check_no_overwrite(call)
+            call.disk.publish(joined, stored)
+    finally:
+        joined.unlink(missing_ok=True)
+
+
+def _answer(call: Call, stored: StoredObject) -> Answer:
+    encoded = wants_url_encoding(call.request, call.vendor, is_key_list=False)
+    key = encode_key(stored.key, call.vendor) if encoded else stored.key
+    etag = "" if "empty-etag" in call.faults else quoted_etag(stored.etag, call.vendor)
+    children: list[Child] = [
+        ("Location", f"http://{call.request.host}{call.request.path}"),
+        ("Bucket", stored.bucket),
+        ("Key", key),
+        ("ETag", etag),
+    ]
+    if encoded:
+        children.insert(0, ("EncodingType", "url"))
+    headers = encryption_headers(stored.attributes, call.vendor)
+    if call.is_oss and stored.crc64 is not None:
+        headers["x-oss-hash-crc64ecma"] = str(stored.crc64)
+    return document("CompleteMultipartUploadResult", children, call.vendor).with_headers(headers)
+
+
+def _local(element: ET.Element) -> str:
+    return element.tag.rpartition("}")[2]

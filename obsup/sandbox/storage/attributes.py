@@ -1,0 +1,194 @@
+"""What an object carries besides its bytes, read from the headers of Initiate, PutObject and Complete."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import re
+from dataclasses import asdict, dataclass, field
+from typing import Any
+from urllib.parse import parse_qsl
+
+from obsup.sandbox.refusals import Refused
+from obsup.sandbox.vendors import Vendor
+from obsup.sandbox.wire.request import Request
+
+STANDARD_HEADERS = (
+    "content-type",
+    "content-encoding",
+    "content-disposition",
+    "content-language",
+    "cache-control",
+    "expires",
+)
+_MAX_TAGS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Attributes:
+    """The stored attributes of an object. Header names are lower-case."""
+
+    headers: dict[str, str] = field(default_factory=dict)
+    """The standard headers as they were sent; the default Content-Type is not stored."""
+    metadata: dict[str, str] = field(default_factory=dict)
+    """User metadata without the vendor's prefix."""
+    storage_class: str = ""
+    acl: str = ""
+    grants: dict[str, str] = field(default_factory=dict)
+    tagging: str = ""
+    expires_days: int | None = None
+    website_redirect: str = ""
+    encryption: str = ""
+    """Value of the server-side-encryption header."""
+    kms_key_id: str = ""
+    customer_key_md5: str = ""
+    """SSE-C: base64 of the MD5 of the customer's key."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Attributes:
+        """Rebuild from to_json's values."""
+        return cls(**values)
+
+
+def read_attributes(request: Request, vendor: Vendor, *, encrypts: bool = False) -> Attributes:
+    """Read and check the attributes that *request* sets. *encrypts*: KMS is the bucket's default.
+
+    Raises Refused (400): InvalidArgument, InvalidStorageClass, MetadataTooLarge, InvalidTag,
+    InvalidRedirectLocation, InvalidEncryptionAlgorithmError.
+    """
+    encryption = _read_encryption(request, vendor)
+    customer_key_md5 = read_customer_key(request, vendor)
+    if encrypts and not (encryption or customer_key_md5):
+        encryption = vendor.kms_values[0]
+    return Attributes(
+        headers={name: request.header(name) for name in STANDARD_HEADERS if request.has_header(name)},
+        metadata=_read_metadata(request, vendor),
+        storage_class=_read_storage_class(request, vendor),
+        acl=read_acl(request, vendor),
+        grants={
+            name.removeprefix(vendor.header("grant-")): value
+            for name, value in request.headers
+            if name.startswith(vendor.header("grant-"))
+        },
+        tagging=_read_tagging(request, vendor),
+        expires_days=_read_expires_days(request, vendor),
+        website_redirect=_read_redirect(request, vendor),
+        encryption=encryption,
+        kms_key_id=request.header(vendor.kms_key_header) if encryption in vendor.kms_values else "",
+        customer_key_md5=customer_key_md5,
+    )
+
+
+def read_acl(request: Request, vendor: Vendor) -> str:
+    """Return the canned ACL. Raises Refused (400 InvalidArgument) where the vendor knows no such ACL."""
+    acl = request.header(vendor.acl_header)
+    if acl and acl not in vendor.acls:
+        raise Refused(400, "InvalidArgument", f"Unsupported ACL: {vendor.acl_header}: {acl}")
+    return acl
+
+
+def read_customer_key(request: Request, vendor: Vendor) -> str:
+    """Return the MD5 of the SSE-C key as sent (base64), or nothing. Raises Refused (400)."""
+    prefix = vendor.header("server-side-encryption-customer-")
+    sent = [request.header(prefix + name) for name in ("algorithm", "key", "key-md5")]
+    if not any(sent) or vendor.name == "oss":
+        return ""
+    algorithm, key, key_md5 = sent
+    if algorithm != "AES256":
+        raise Refused(400, "InvalidEncryptionAlgorithmError", f"{prefix}algorithm must be AES256.")
+    try:
+        raw = base64.b64decode(key, validate=True)
+    except binascii.Error as exc:
+        raise Refused(400, "InvalidArgument", f"{prefix}key is not base64.") from exc
+    if len(raw) != 32:
+        raise Refused(400, "InvalidArgument", f"{prefix}key must hold 32 bytes, not {len(raw)}.")
+    if key_md5 != base64.b64encode(hashlib.md5(raw, usedforsecurity=False).digest()).decode("ascii"):
+        raise Refused(
+            400, "InvalidArgument", "The calculated MD5 hash of the key did not match the hash sent."
+        )
+    return key_md5
+
+
+def is_etag_opaque(attributes: Attributes, vendor: Vendor) -> bool:
+    """Tell whether the ETag is something else than an MD5 (SSE-KMS, SSE-C)."""
+    return bool(attributes.customer_key_md5) or attributes.encryption in vendor.kms_values
+
+
+def encryption_headers(attributes: Attributes, vendor: Vendor) -> dict[str, str]:
+    """Return the headers that echo the encryption of an object or part."""
+    headers = {}
+    if attributes.customer_key_md5:
+        prefix = vendor.header("server-side-encryption-customer-")
+        headers[prefix + "algorithm"] = "AES256"
+        headers[prefix + "key-MD5"] = attributes.customer_key_md5
+    if attributes.encryption:
+        headers[vendor.header("server-side-encryption")] = attributes.encryption
+    if attributes.kms_key_id:
+        headers[vendor.kms_key_header] = attributes.kms_key_id
+    return headers
+
+
+def _read_metadata(request: Request, vendor: Vendor) -> dict[str, str]:
+    prefix = vendor.header("meta-")
+    names = {name for name, _ in request.headers if name.startswith(prefix)}
+    metadata = {name.removeprefix(prefix): request.header(name) for name in sorted(names)}
+    size = sum(len(name.encode()) + len(value.encode("utf-8", "replace")) for name, value in metadata.items())
+    if size > vendor.max_metadata:
+        message = f"Your metadata headers exceed the maximum allowed metadata size of {vendor.max_metadata}."
+        raise Refused(400, "MetadataTooLarge", message)
+    for name in metadata:
+        if vendor.name == "oss" and not re.fullmatch(r"[A-Za-z0-9-]+", name):
+            raise Refused(400, "InvalidArgument", f"Metadata name {name!r}: letters, digits and - only.")
+    return metadata
+
+
+def _read_storage_class(request: Request, vendor: Vendor) -> str:
+    value = request.header(vendor.header("storage-class"))
+    if value and value not in vendor.storage_classes:
+        code = "InvalidArgument" if vendor.name == "oss" else "InvalidStorageClass"
+        raise Refused(400, code, f"The storage class you specified is not valid: {value}")
+    return value
+
+
+def _read_tagging(request: Request, vendor: Vendor) -> str:
+    value = request.header(vendor.header("tagging"))
+    try:
+        pairs = parse_qsl(value, keep_blank_values=True, strict_parsing=bool(value))
+    except ValueError as exc:
+        raise Refused(400, "InvalidArgument", "The tagging header must be k=v&k2=v2, URL-encoded.") from exc
+    if len(pairs) > _MAX_TAGS or len({name for name, _ in pairs}) != len(pairs):
+        raise Refused(400, "InvalidTag", f"At most {_MAX_TAGS} tags, each key once.")
+    return value
+
+
+def _read_expires_days(request: Request, vendor: Vendor) -> int | None:
+    # The header keeps its OBS name in OBS's AWS form too.
+    value = request.header("x-obs-expires") if vendor.name == "obs" else ""
+    if not value:
+        return None
+    if not re.fullmatch(r"[1-9][0-9]{0,8}", value):
+        raise Refused(400, "InvalidArgument", f"x-obs-expires must be a number of days, not {value!r}.")
+    return int(value)
+
+
+def _read_redirect(request: Request, vendor: Vendor) -> str:
+    if vendor.name == "oss":
+        return ""
+    value = request.header(vendor.header("website-redirect-location"))
+    if value and (not value.startswith(("/", "http://", "https://")) or len(value) > 2048):
+        message = "The website redirect location must begin with /, http:// or https://."
+        raise Refused(400, "InvalidRedirectLocation", message)
+    return value
+
+
+def _read_encryption(request: Request, vendor: Vendor) -> str:
+    value = request.header(vendor.header("server-side-encryption"))
+    if value and value not in vendor.kms_values + vendor.sse_values:
+        code = "InvalidEncryptionAlgorithmError"
+        raise Refused(400, code, f"The encryption request you specified is not valid: {value}")
+    return value

@@ -1,0 +1,231 @@
+"""Buckets and objects as plain files: DIR/BUCKET/KEY, what else is known of them under DIR/.sandbox/.
+
+Each object's metadata is one JSON file named by the hash of its key, and holds for the file of the size and
+mtime it was written with. A file that was put into DIR/BUCKET by hand, or changed, is an object all the
+same: its ETag is then computed from its bytes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import threading
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO, TextIO
+
+from obsup.sandbox.storage.attributes import Attributes
+from obsup.sandbox.storage.names import key_of_path, path_of_key
+
+_STATE = ".sandbox"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """An object. ``size`` is bytes, ``modified`` epoch seconds, ``etag`` lower-case without quotes."""
+
+    bucket: str
+    key: str
+    size: int
+    etag: str
+    modified: float
+    crc64: int | None = None
+    upload_id: str = ""
+    """The multipart upload that made the object, empty for PutObject."""
+    checksums: dict[str, str] = field(default_factory=dict)
+    """Further checksum headers to echo, by header name."""
+    attributes: Attributes = field(default_factory=Attributes)
+
+
+class Disk:
+    """The folder that the sandbox keeps. Safe to share between threads."""
+
+    def __init__(self, directory: Path, *, discard: bool = False) -> None:
+        """With *discard*, objects are sparse files of the right size.
+
+        Raises OSError where another sandbox has the folder.
+        """
+        self.directory = directory
+        self.discard = discard
+        self.lock = threading.RLock()
+        self.uploads_folder = directory / _STATE / "uploads"
+        self._metadata = directory / _STATE / "objects"
+        self._incoming = directory / _STATE / "incoming"
+        (directory / _STATE).mkdir(parents=True, exist_ok=True)
+        self._claimed = _claim(directory)
+        # Nothing that was arriving when an earlier sandbox died was ever acknowledged.
+        shutil.rmtree(self._incoming, ignore_errors=True)
+        for folder in (self.uploads_folder, self._metadata, self._incoming):
+            folder.mkdir(parents=True, exist_ok=True)
+
+    def close(self) -> None:
+        """Leave the folder to the next sandbox."""
+        self._claimed.close()
+
+    def buckets(self) -> list[str]:
+        """Return the names of the buckets."""
+        return sorted(p.name for p in self.directory.iterdir() if p.is_dir() and not p.name.startswith("."))
+
+    def has_bucket(self, bucket: str) -> bool:
+        """Tell whether *bucket* exists."""
+        return bool(bucket) and not bucket.startswith(".") and (self.directory / bucket).is_dir()
+
+    def make_bucket(self, bucket: str) -> None:
+        """Make *bucket*, whose name the caller has checked."""
+        (self.directory / bucket).mkdir(exist_ok=True)
+
+    def remove_bucket(self, bucket: str) -> bool:
+        """Remove *bucket*; False where it is not empty."""
+        try:
+            (self.directory / bucket).rmdir()
+        except OSError:
+            return False
+        shutil.rmtree(self._metadata / bucket, ignore_errors=True)
+        return True
+
+    def incoming(self) -> Path:
+        """Return the path of a new file to receive into, on the same file system as the objects."""
+        return self._incoming / uuid.uuid4().hex
+
+    def path(self, bucket: str, key: str) -> Path:
+        """Return where the object is stored, or would be if it were put now."""
+        with self.lock:
+            entry = self._read_entry(bucket, key)
+            if entry is not None and (self.directory / bucket / entry["path"]).is_file():
+                return Path(self.directory / bucket / entry["path"])
+            return self._free_path(bucket, key)
+
+    def find(self, bucket: str, key: str) -> StoredObject | None:
+        """Return the object, or None."""
+        with self.lock:
+            path = self.path(bucket, key)
+            if not path.is_file():
+                return None
+            entry = self._read_entry(bucket, key)
+            stat = path.stat()
+            if entry is not None and (entry["size"], entry["mtime_ns"]) == (stat.st_size, stat.st_mtime_ns):
+                return _object_from_json(bucket, key, entry)
+            with path.open("rb") as file:
+                etag = hashlib.file_digest(file, _new_md5).hexdigest()
+            return StoredObject(bucket, key, stat.st_size, etag, stat.st_mtime)
+
+    def open(self, bucket: str, key: str) -> BinaryIO:
+        """Open an object's bytes for reading; they stay what they are though the object be replaced."""
+        with self.lock:
+            return self.path(bucket, key).open("rb")
+
+    def publish(self, received: Path, stored: StoredObject) -> None:
+        """Make *received* the object, atomically replacing an earlier one.
+
+        With discard there is nothing received: the object becomes a sparse file of its size.
+        """
+        if self.discard:
+            with received.open("wb") as file:
+                file.truncate(stored.size)
+        with self.lock:
+            path = self.path(stored.bucket, stored.key)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            received.replace(path)
+            self._write_entry(stored, path)
+
+    def delete(self, bucket: str, key: str) -> None:
+        """Delete an object if it is there, and the folders that it leaves empty."""
+        with self.lock:
+            path = self.path(bucket, key)
+            path.unlink(missing_ok=True)
+            self._entry_path(bucket, key).unlink(missing_ok=True)
+            folder = path.parent
+            with contextlib.suppress(OSError):  # The first folder that is not empty ends the walk.
+                while folder != self.directory / bucket:
+                    folder.rmdir()
+                    folder = folder.parent
+
+    def keys(self, bucket: str) -> list[str]:
+        """Return the keys of *bucket* in the order of their UTF-8 bytes."""
+        root = self.directory / bucket
+        with self.lock:
+            found = [
+                key_of_path((Path(folder) / name).relative_to(root).parts)
+                for folder, _, names in os.walk(root)
+                for name in names
+            ]
+        return sorted(found, key=lambda key: key.encode("utf-8", "surrogateescape"))
+
+    def _free_path(self, bucket: str, key: str) -> Path:
+        path = self.directory / bucket
+        *folders, name = path_of_key(key)
+        for folder in folders:
+            path = path / folder
+            while path.is_file():
+                path = path.with_name(path.name + "%")
+        path = path / name
+        while path.is_dir():
+            path = path.with_name(path.name + "%")
+        return path
+
+    def _entry_path(self, bucket: str, key: str) -> Path:
+        return self._metadata / bucket / (hashlib.sha256(key.encode("utf-8")).hexdigest() + ".json")
+
+    def _read_entry(self, bucket: str, key: str) -> dict[str, Any] | None:
+        try:
+            entry: dict[str, Any] = json.loads(self._entry_path(bucket, key).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        return entry
+
+    def _write_entry(self, stored: StoredObject, path: Path) -> None:
+        entry = {
+            "key": stored.key,
+            "path": path.relative_to(self.directory / stored.bucket).as_posix(),
+            "size": stored.size,
+            "mtime_ns": path.stat().st_mtime_ns,
+            "etag": stored.etag,
+            "modified": stored.modified,
+            "crc64": stored.crc64,
+            "uploadId": stored.upload_id,
+            "checksums": stored.checksums,
+            "attributes": stored.attributes.to_json(),
+        }
+        write_json(self._entry_path(stored.bucket, stored.key), entry)
+
+
+def _claim(directory: Path) -> TextIO:
+    """Take the folder's lock, which dies with its holder."""
+    lock = (directory / _STATE / "lock").open("w", encoding="ascii")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as exc:
+        lock.close()
+        raise OSError(exc.errno, f"another sandbox serves from {directory}") from exc
+    return lock
+
+
+def write_json(path: Path, value: dict[str, Any]) -> None:
+    """Write *value* to *path*, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.{uuid.uuid4().hex}")
+    partial.write_text(json.dumps(value), encoding="utf-8")
+    partial.replace(path)
+
+
+def _object_from_json(bucket: str, key: str, entry: dict[str, Any]) -> StoredObject:
+    return StoredObject(
+        bucket=bucket,
+        key=key,
+        size=entry["size"],
+        etag=entry["etag"],
+        modified=entry["modified"],
+        crc64=entry["crc64"],
+        upload_id=entry["uploadId"],
+        checksums=entry["checksums"],
+        attributes=Attributes.from_json(entry["attributes"]),
+    )
+
+
+def _new_md5() -> hashlib._Hash:
+    return hashlib.md5(usedforsecurity=False)

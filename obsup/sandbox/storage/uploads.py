@@ -1,0 +1,173 @@
+"""The open multipart uploads and their parts, kept under DIR/.sandbox/uploads/UPLOAD-ID/."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import shutil
+import threading
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from obsup.sandbox.refusals import Refused
+from obsup.sandbox.storage.attributes import Attributes
+from obsup.sandbox.storage.disk import write_json
+from obsup.sandbox.vendors import Vendor
+
+_BLOCK = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPart:
+    """A part that arrived. ``size`` is bytes, ``md5`` hex of the stored bytes, ``modified`` epoch seconds."""
+
+    number: int
+    size: int
+    etag: str
+    md5: str
+    modified: float
+    crc64: int | None = None
+    file: str = ""
+    """The file's name in the upload's folder; empty where bodies are discarded."""
+    checksums: dict[str, str] = field(default_factory=dict)
+
+
+class Upload:
+    """An upload between Initiate and its Complete or Abort. Hold ``lock`` to change or to finish it."""
+
+    def __init__(
+        self, folder: Path, bucket: str, key: str, *, initiated: float, attributes: Attributes, vendor: str
+    ) -> None:
+        self.folder = folder
+        self.bucket = bucket
+        self.key = key
+        self.initiated = initiated
+        self.attributes = attributes
+        self.vendor = vendor
+        self.parts: dict[int, StoredPart] = {}
+        self.lock = threading.Lock()
+        self.is_open = True
+
+    @property
+    def upload_id(self) -> str:
+        """The name that the client knows the upload by."""
+        return self.folder.name
+
+    def listed_parts(self) -> list[StoredPart]:
+        """Return the parts by ascending number, as they are now."""
+        parts = dict(self.parts)
+        return [parts[number] for number in sorted(parts)]
+
+
+class Uploads:
+    """All open uploads; what is in memory is also on disk. Safe to share between threads."""
+
+    def __init__(self, folder: Path) -> None:
+        """Load what an earlier sandbox left open in *folder*."""
+        self._folder = folder
+        self._lock = threading.Lock()
+        self._open = {upload.upload_id: upload for upload in _load_all(folder)}
+
+    def initiate(
+        self, bucket: str, key: str, *, vendor: Vendor, attributes: Attributes, initiated: float
+    ) -> Upload:
+        """Open an upload with a new id in the vendor's spelling."""
+        folder = self._folder / _new_upload_id(vendor)
+        upload = Upload(folder, bucket, key, initiated=initiated, attributes=attributes, vendor=vendor.name)
+        record = {
+            "bucket": bucket,
+            "key": key,
+            "initiated": initiated,
+            "attributes": attributes.to_json(),
+            "vendor": vendor.name,
+        }
+        write_json(folder / "upload.json", record)
+        with self._lock:
+            self._open[upload.upload_id] = upload
+        return upload
+
+    def find(self, bucket: str, key: str, upload_id: str) -> Upload:
+        """Return an open upload. Raises Refused (404 NoSuchUpload)."""
+        with self._lock:
+            upload = self._open.get(upload_id)
+        if upload is None or not upload.is_open or (upload.bucket, upload.key) != (bucket, key):
+            raise no_such_upload(upload_id)
+        return upload
+
+    def store_part(self, upload: Upload, part: StoredPart, received: Path | None) -> None:
+        """Add *part*, or put it in the place of an earlier one. Raises Refused where the upload is gone."""
+        with upload.lock:
+            if not upload.is_open:
+                raise no_such_upload(upload.upload_id)
+            replaced = upload.parts.get(part.number)
+            if received is not None:
+                received.replace(upload.folder / part.file)
+            write_json(upload.folder / f"{part.number:05d}.json", _part_to_json(part))
+            upload.parts[part.number] = part
+        if replaced is not None and replaced.file:
+            (upload.folder / replaced.file).unlink(missing_ok=True)
+
+    def forget(self, upload: Upload) -> None:
+        """Drop an upload with its parts; the caller holds its lock, or does not care about the race."""
+        upload.is_open = False
+        with self._lock:
+            self._open.pop(upload.upload_id, None)
+        shutil.rmtree(upload.folder, ignore_errors=True)
+
+    def listed(self, bucket: str | None = None) -> list[Upload]:
+        """Return the open uploads by key (UTF-8 bytes) and upload id."""
+        with self._lock:
+            found = [upload for upload in self._open.values() if bucket in (None, upload.bucket)]
+        return sorted(found, key=lambda upload: (upload.key.encode("utf-8"), upload.upload_id))
+
+
+def new_part_file(number: int) -> str:
+    """Return a fresh name for the bytes of a part."""
+    return f"{number:05d}.{uuid.uuid4().hex}.part"
+
+
+def join_parts(upload: Upload, parts: Iterable[StoredPart], target: Path) -> None:
+    """Write the bytes of *parts*, in order, to *target*."""
+    with target.open("wb") as output:
+        for part in parts:
+            with (upload.folder / part.file).open("rb") as source:
+                shutil.copyfileobj(source, output, _BLOCK)
+
+
+def no_such_upload(upload_id: str) -> Refused:
+    """Return the refusal for an upload that is not, or no longer, open."""
+    message = (
+        "The specified multipart upload does not exist. The upload ID might be invalid, "
+        "or the multipart upload might have been aborted or completed."
+    )
+    return Refused(404, "NoSuchUpload", message, details={"UploadId": upload_id})
+
+
+def _new_upload_id(vendor: Vendor) -> str:
+    if vendor.name == "s3":
+        return secrets.token_urlsafe(64) + "." + secrets.token_urlsafe(24)
+    return secrets.token_hex(16).upper()
+
+
+def _part_to_json(part: StoredPart) -> dict[str, Any]:
+    return {name: getattr(part, name) for name in StoredPart.__dataclass_fields__}
+
+
+def _load_all(folder: Path) -> Iterable[Upload]:
+    for record in sorted(folder.glob("*/upload.json")):
+        values = json.loads(record.read_text(encoding="utf-8"))
+        upload = Upload(
+            record.parent,
+            values["bucket"],
+            values["key"],
+            initiated=values["initiated"],
+            attributes=Attributes.from_json(values["attributes"]),
+            vendor=values["vendor"],
+        )
+        for path in record.parent.glob("[0-9]*.json"):
+            part = StoredPart(**json.loads(path.read_text(encoding="utf-8")))
+            upload.parts[part.number] = part
+        yield upload

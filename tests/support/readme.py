@@ -1,0 +1,42 @@
+"""The blocks of README.md and of the longer pages, by the mark that stands above them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PAGES = ROOT / "man" / "pages"
+CRON_PAGE = PAGES / "obsup-cron.7.md"
+FAILURES_PAGE = PAGES / "obsup-failures.7.md"
+FLEETS_PAGE = PAGES / "obsup-fleets.7.md"
+PARAMETERS_PAGE = PAGES / "obsup-parameters.7.md"
+STREAMS_PAGE = PAGES / "obsup-streams.7.md"
+README = ROOT / "README.md"
+_BLOCK = re.compile(
+    r"(?:^<!-- (?P<mark>[^\n]*?) -->\n)?^```(?P<kind>[a-z]+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One fenced block: *kind* stands behind the fence, *mark* in the comment above it."""
+
+    kind: str
+    text: str
+    mark: str = ""
+
+
+def blocks(page: Path) -> list[Block]:
+    """Return all fenced blocks of *page*, in order."""
+    return [
+        Block(found["kind"], found["text"], found["mark"] or "")
+        for found in _BLOCK.finditer(page.read_text())
+    ]
+
+
+def block(page: Path, mark: str) -> str:
+    """Return the text of the one block of *page* with this *mark*."""
+    (found,) = [one.text for one in blocks(page) if one.mark == mark]
+    return found

@@ -1,0 +1,104 @@
+"""Stores as the tests open them: one real HttpStore over one real Transport, with given keys and clock."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from io import BytesIO
+
+from obsup.dialects.dialect import Addressing, Dialect
+from obsup.dialects.registry import DIALECTS
+from obsup.model import Credentials, CustomerKey, Target
+from obsup.store.answers.server_clock import ServerClock
+from obsup.store.client import HttpStore
+from obsup.store.http.endpoint_route import Location, Route
+from obsup.store.http.settings import LineSettings
+from obsup.store.http.transport import Transport
+
+KEYS = Credentials("TESTACCESSKEY", "a-secret-for-tests")
+
+
+@dataclass
+class GivenKeys:
+    """A CredentialSource: these keys, and after a refresh the next ones."""
+
+    now: Credentials
+    later: list[Credentials] = field(default_factory=list)
+    refreshed: int = 0
+
+    def current(self) -> Credentials:
+        return self.now
+
+    def refresh(self, stale: Credentials) -> Credentials:
+        assert stale is not None
+        self.refreshed += 1
+        if self.later:
+            self.now = self.later.pop(0)
+        return self.now
+
+
+class BytesBody:
+    """A Body of bytes in memory. *fails_after* bytes it raises *failure*."""
+
+    def __init__(
+        self, content: bytes, *, fails_after: int | None = None, failure: Exception | None = None
+    ) -> None:
+        self.size = len(content)
+        self.is_closed = False
+        self._stream = BytesIO(content)
+        self._fails_after = fails_after
+        self._failure = failure or RuntimeError("the body broke")
+
+    def read(self, amount: int = -1, /) -> bytes:
+        if self._fails_after is not None and self._stream.tell() >= self._fails_after:
+            raise self._failure
+        if self._fails_after is not None:
+            amount = min(amount, self._fails_after)
+        return self._stream.read(amount)
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+def bytes_body(content: bytes) -> Callable[[], BytesBody]:
+    """Return what opens a body of *content* anew for each attempt."""
+    return lambda: BytesBody(content)
+
+
+def small_pages(dialect: Dialect, page: int = 2) -> Dialect:
+    """Return *dialect* as if its lists had *page* entries a page."""
+    return replace(dialect, limits=replace(dialect.limits, page=page))
+
+
+def target(endpoint: str, key: str = "key", *, bucket: str = "bucket", provider: str = "obs") -> Target:
+    """Return the Target of a key at *endpoint*."""
+    return Target(provider, endpoint, bucket, key)
+
+
+@contextmanager
+def open_store(
+    dialect: Dialect | str,
+    endpoint: str,
+    *,
+    keys: Credentials | GivenKeys = KEYS,
+    region: str = "eu-test-1",
+    addressing: Addressing = "path",
+    line: LineSettings | None = None,
+    clock: Callable[[], float] = time.time,
+    customer_key: CustomerKey | None = None,
+) -> Iterator[HttpStore]:
+    """Open a store, and close its connections in the end."""
+    transport = Transport(line or LineSettings(connect_timeout_s=10, stall_timeout_s=20))
+    try:
+        yield HttpStore(
+            DIALECTS[dialect] if isinstance(dialect, str) else dialect,
+            Route(Location(endpoint, region, addressing)),
+            transport=transport,
+            credentials=keys if isinstance(keys, GivenKeys) else GivenKeys(keys),
+            clock=ServerClock(clock),
+            customer_key=customer_key,
+        )
+    finally:
+        transport.close()

@@ -1,0 +1,172 @@
+"""What a TAB answers, shell by shell, without the shells; those are tried in tests/shells."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from obsup.cli.arguments.known_words import known_profiles, known_targets, known_uploads, state_folder
+from obsup.local.state import folders, started_uploads
+from obsup.model import Target, Upload
+
+HEAVY = {
+    "requests",
+    "urllib3",
+    "rich",
+    "platformdirs",
+    "filelock",
+    "obsup.engine",
+    "obsup.store",
+    "obsup.local",
+}
+
+
+def answer(shell: str, words: list[str], *, here: Path, **extra: str) -> list[list[str]]:
+    """The items that obsup offers *shell* for the last of *words*, as kind, value, help."""
+    asked = {
+        "bash": {"COMP_WORDS": " ".join(words), "COMP_BREAKS": " \t\n\"'><=;|&(:"},
+        "zsh": {"COMP_WORDS": "\n".join(words), "COMP_CWORD": str(len(words) - 1)},
+        "fish": {"COMP_WORDS": "\n".join(words[:-1]), "COMP_CWORD": words[-1]},
+    }[shell]
+    done = subprocess.run(
+        [sys.executable, "-m", "obsup"],
+        env={**os.environ, **asked, "_OBSUP_COMPLETE": f"{shell}_complete", **extra},
+        cwd=here,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return [line.split("\t") for line in done.stdout.splitlines() if line]
+
+
+def remember(bucket: str, key: str, upload_id: str) -> None:
+    """Have this machine know an upload, as an upload would."""
+    target = Target("obs", "https://obs.example", bucket, key)
+    started_uploads.remember(started_uploads.Entry(Upload(target, upload_id), "/srv/db", None, 1.0))
+
+
+@pytest.mark.parametrize(
+    ("shell", "words", "values"),
+    [
+        ("bash", ["obsup", "doc"], ["doctor"]),
+        ("zsh", ["obsup", "upload", "--digest", "crc"], ["crc64"]),
+        ("bash", ["obsup", "upload", "--digest=crc"], ["crc64"]),
+        ("zsh", ["obsup", "upload", "--digest=crc"], ["--digest=crc64"]),
+        ("fish", ["obsup", "upload", "--digest=crc"], ["--digest=crc64"]),
+        ("zsh", ["obsup", "verify", "f", "obs://backups/2"], ["obs://backups/2026/db dump"]),
+        ("bash", ["obsup", "verify", "f", "obs://backups/2"], ["//backups/2026/db dump"]),
+        ("fish", ["obsup", "verify", "f", "bac"], ["backups/2026/db dump", "backups/"]),
+        ("zsh", ["obsup", "abort", "b/k", "--upload-id", ""], ["UPLOAD1"]),
+        ("zsh", ["obsup", "doctor", "s3://"], ["s3://backups"]),
+    ],
+)
+def test_each_shell_gets_what_it_puts_in_place_of_the_word(
+    home: Path, tmp_path: Path, shell: str, words: list[str], values: list[str]
+) -> None:
+    """bash breaks words at colons and equals signs; zsh and fish replace the whole of it."""
+    remember("backups", "2026/db dump", "UPLOAD1")
+    found = answer(shell, words, here=tmp_path)
+    assert [value for kind, value, *_ in found if kind == "plain"] == values
+
+
+def test_a_source_is_left_to_the_shell(tmp_path: Path) -> None:
+    """It knows files best."""
+    assert answer("zsh", ["obsup", "upload", "big"], here=tmp_path) == [["file", "big", ""]]
+
+
+def test_a_key_cannot_forge_another_item(home: Path, tmp_path: Path) -> None:
+    """What has a tab or a line break in it is not offered."""
+    remember("backups", "one\nplain\tforged\t", "U1")
+    remember("backups", "good", "U2")
+    values = [item[1] for item in answer("zsh", ["obsup", "verify", "f", "backups/"], here=tmp_path)]
+    assert values == ["backups/good"]
+
+
+def test_checkpoints_beside_a_source_are_known(tmp_path: Path) -> None:
+    """An upload of this folder, whose registry was lost."""
+    plain = {"format": 1, "target": {"bucket": "media", "key": "video.iso"}, "uploadId": "U3"}
+    (tmp_path / "video.iso.0a1b2c3d.obsup.json").write_text(json.dumps(plain))
+    (tmp_path / "torn.0a1b2c3d.obsup.json").write_text('{"target": ')
+    (tmp_path / "list.0a1b2c3d.obsup.json").write_text("[1]")
+    assert known_targets({"HOME": str(tmp_path)}, tmp_path) == ["media/video.iso"]
+    assert known_uploads({"HOME": str(tmp_path)}, tmp_path) == {"U3": "media/video.iso"}
+
+
+@pytest.mark.parametrize("text", ["", "[profiles", "profiles = 3", "[defaults]\n"])
+def test_a_configuration_without_profiles_offers_none(tmp_path: Path, text: str) -> None:
+    """Nor does one that is no TOML: a TAB is silent."""
+    path = tmp_path / "config.toml"
+    path.write_text(text)
+    assert known_profiles({}, path) == []
+    assert known_profiles({"HOME": str(tmp_path)}, None) == []
+
+
+@pytest.mark.parametrize(
+    "environ", [{}, {"XDG_STATE_HOME": "/x/state"}, {"OBSUP_STATE_DIR": "/y"}, {"XDG_STATE_HOME": " "}]
+)
+def test_the_state_folder_is_the_engines(
+    monkeypatch: pytest.MonkeyPatch, home: Path, environ: dict[str, str]
+) -> None:
+    """Found without platformdirs, and the same."""
+    for name in ("XDG_STATE_HOME", "OBSUP_STATE_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    assert state_folder(os.environ) == folders.state_folder()
+
+
+@pytest.mark.parametrize(
+    "words", ["obsup ", "obsup upload --", "obsup verify f b", "obsup upload --profile "]
+)
+def test_a_tab_loads_click_only(home: Path, tmp_path: Path, words: str) -> None:
+    """Nobody waits for the engine, for requests or for Rich to complete a word."""
+    remember("backups", "db", "U1")
+    program = (
+        "import os, sys\nos._exit = lambda code: None\nimport obsup.cli.main as m\n"
+        "try: m.main()\nexcept SystemExit: pass\n"
+        f"print('LOADED', sorted({HEAVY!r} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "_OBSUP_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_BREAKS": ":="},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.splitlines()[-1] == "LOADED []"
+    assert len(done.stdout.splitlines()) > 1 or words.endswith("--profile ")
+
+
+@pytest.mark.parametrize(
+    ("line", "word", "items"),
+    [
+        ("obsup doc", 1, [["plain", "doctor", "Try everything on two tiny parts, and report."]]),
+        ("obsup upload --digest crc", 3, [["plain", "crc64", "_"]]),
+        ("obsup upload big", 2, [["file", "big", "_"]]),
+        ("obsup gc ", 2, [["plain", "backups", "_"]]),
+    ],
+)
+def test_powershell_gets_three_lines_an_item(
+    home: Path, tmp_path: Path, line: str, word: int, items: list[list[str]]
+) -> None:
+    """What Click's script reads: kind, value, help. The script itself is not run here."""
+    remember("backups", "2026/db dump", "UPLOAD1")
+    script = (Path(__file__).parents[4] / "completions" / "obsup.ps1").read_text()
+    asked = {"_OBSUP_COMPLETE": "powershell_complete", "COMP_WORDS": line, "COMP_CWORD": str(word)}
+    assert all(f"$env:{name} = " in script for name in asked)
+    done = subprocess.run(
+        [sys.executable, "-m", "obsup"],
+        env={**os.environ, **asked},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found = done.stdout.splitlines()
+    assert [found[at : at + 3] for at in range(0, len(found), 3)] == items

@@ -1,0 +1,79 @@
+"""How an object may have been cut: plans that give the number of parts, and the ETag that each makes."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from obsup.dialects.registry import find_dialect
+from obsup.engine.plan.file_plan import DEFAULT_PART_SIZE, Plan, make_plan
+from obsup.engine.plan.likely_plans import MOST, PlanDigest, likely_plans
+from obsup.engine.plan.stream_plan import StreamPlan, growing
+from obsup.engine.proof.object_proof import composite_etag
+from obsup.units import GIB, MIB
+
+LIMITS = find_dialect("obs").limits
+
+
+@given(st.integers(1, 100 * GIB), st.integers(1, 10_000))
+@settings(max_examples=200, deadline=None)
+def test_every_likely_plan_gives_the_number_of_parts(size: int, count: int) -> None:
+    """None is tried in vain, none twice, and never more than a few."""
+    plans = likely_plans(size, count, LIMITS)
+    assert all(plan.count == count for plan in plans)
+    assert len(plans) <= MOST
+    assert len(set(plans)) == len(plans)
+
+
+@pytest.mark.parametrize(
+    ("size", "parts", "part_size"),
+    [
+        (100 * MIB, None, None),  # our default
+        (100 * MIB, 5, None),  # --parts, as the vendors' samples do
+        (30_000_000, 3, None),
+        (3 * GIB, None, 8 * MIB),  # the AWS command line
+        (3 * GIB, None, 5 * MIB),  # s3cmd, rclone
+        (3 * GIB, None, 16 * MIB),
+        (200 * GIB, None, None),  # grown to a whole MiB for 10,000 parts
+        (100 * GIB, None, 100_000_000),
+        (40 * GIB, None, 33 * MIB),
+    ],
+)
+def test_the_usual_plans_are_among_the_likely(size: int, parts: int | None, part_size: int | None) -> None:
+    """What common tools make of a file is found."""
+    plan = make_plan(size, LIMITS, parts=parts, part_size=part_size)
+    assert plan in likely_plans(size, plan.count, LIMITS)
+
+
+def composite_sizes(plan: Plan) -> list[int]:
+    """The sizes of its parts."""
+    return [part.size for part in plan.parts()]
+
+
+def test_our_own_default_is_tried_first() -> None:
+    """Mostly the first pass over the file is the last."""
+    plan = make_plan(1000 * MIB, LIMITS)
+    assert likely_plans(1000 * MIB, plan.count, LIMITS)[0] == Plan(1000 * MIB, DEFAULT_PART_SIZE)
+
+
+def test_the_plan_of_a_stream_is_among_the_likely() -> None:
+    """Its parts grow, so that no plan of equal parts gives its ETag."""
+    size = 4 * GIB
+    stream = StreamPlan(size, DEFAULT_PART_SIZE, growing(LIMITS))
+    assert stream in likely_plans(size, stream.count, LIMITS)
+    assert composite_sizes(stream) != composite_sizes(Plan(size, DEFAULT_PART_SIZE))
+
+
+@given(st.binary(max_size=300), st.integers(1, 50), st.integers(1, 70))
+@settings(max_examples=200, deadline=None)
+def test_the_digest_does_not_depend_on_how_the_file_is_read(data: bytes, part_size: int, block: int) -> None:
+    """The ETag is md5-of-md5s-N of the parts, whatever the blocks."""
+    plan = Plan(len(data), part_size)
+    digest = PlanDigest(plan)
+    for at in range(0, len(data), block):
+        digest.update(memoryview(data[at : at + block]))
+    parts = [data[part.offset : part.offset + part.size] for part in plan.parts()]
+    assert digest.etag == composite_etag([hashlib.md5(part).hexdigest() for part in parts])

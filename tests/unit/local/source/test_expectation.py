@@ -1,0 +1,81 @@
+"""What the source must be, or nothing is published."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from obsup.errors import DataMismatch, WrongUsage
+from obsup.local.source.expectation import Expectation
+from obsup.local.source.file import stat_source
+
+DATA = b"the whole dump"
+MD5 = hashlib.md5(DATA).hexdigest()
+SHA256 = hashlib.sha256(DATA).hexdigest()
+
+
+def hold(expected: Expectation, *blocks: bytes) -> None:
+    """Hold a stream of *blocks* against *expected*."""
+    meter = expected.meter()
+    for block in blocks:
+        meter.update(memoryview(block))
+        meter.check_room("the stream")
+    meter.check("the stream")
+
+
+@pytest.mark.parametrize(
+    "expected",
+    [
+        Expectation(),
+        Expectation(size=len(DATA)),
+        Expectation(md5=MD5),
+        Expectation(sha256=SHA256.upper()),
+        Expectation(len(DATA), MD5, SHA256),
+    ],
+)
+def test_what_is_expected_passes(expected: Expectation, tmp_path: Path) -> None:
+    """In one block, in several, or as a file."""
+    hold(expected, DATA)
+    hold(expected, DATA[:5], DATA[5:])
+    file = tmp_path / "dump"
+    file.write_bytes(DATA)
+    expected.check_file(file, stat_source(file))
+
+
+@pytest.mark.parametrize(
+    ("expected", "words"),
+    [
+        (Expectation(size=len(DATA) + 1), "has 14 bytes, not 15"),
+        (Expectation(size=len(DATA) - 1), "13 bytes"),
+        (Expectation(md5="0" * 32), f"has the MD5 {MD5}, not 000"),
+        (Expectation(sha256="0" * 64), f"has the SHA-256 {SHA256}, not 000"),
+        (Expectation(len(DATA), MD5, "0" * 64), "SHA-256"),
+    ],
+)
+def test_anything_else_does_not(expected: Expectation, words: str, tmp_path: Path) -> None:
+    """The error says what was expected, and what came."""
+    with pytest.raises(DataMismatch, match=words):
+        hold(expected, DATA)
+    file = tmp_path / "dump"
+    file.write_bytes(DATA)
+    with pytest.raises(DataMismatch):
+        expected.check_file(file, stat_source(file))
+
+
+def test_too_much_is_noticed_at_once() -> None:
+    """A stream that became larger than it may be is not read to its end."""
+    meter = Expectation(size=3).meter()
+    meter.update(memoryview(b"four"))
+    with pytest.raises(DataMismatch, match="more than 3 bytes"):
+        meter.check_room("the stream")
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"), [("md5", "abc"), ("md5", "g" * 32), ("sha256", MD5), ("sha256", "")]
+)
+def test_a_digest_that_is_none_is_refused(kind: str, value: str) -> None:
+    """A truncated digest must not pass for "expect nothing"."""
+    with pytest.raises(WrongUsage, match=f"--expect-{kind}"):
+        Expectation(md5=value) if kind == "md5" else Expectation(sha256=value)

@@ -1,0 +1,274 @@
+"""The lists, over all pages; a server that sends us in circles is left."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from obsup.dialects.registry import DIALECTS
+from obsup.errors import LineError
+from obsup.model import StoredPart, Upload
+from obsup.store.answers import listings
+from tests.doubles.scripted_server import Received, Reply, Wire, answer
+from tests.support.stores import open_store, target
+
+Script = Callable[[Received], Reply]
+
+
+def parts_page(
+    *numbers: object, more: bool = False, following: object = None, upload_id: str = "the-id"
+) -> Reply:
+    marker = "" if following is None else f"<NextPartNumberMarker>{following}</NextPartNumberMarker>"
+    parts = "".join(
+        f"<Part><PartNumber>{n}</PartNumber><Size>5</Size><ETag>&quot;e{n}&quot;</ETag></Part>"
+        for n in numbers
+    )
+    return answer(
+        200,
+        f"<ListPartsResult><UploadId>{upload_id}</UploadId><IsTruncated>{str(more).lower()}</IsTruncated>"
+        f"{marker}{parts}</ListPartsResult>",
+    )
+
+
+def list_parts(script: Script) -> tuple[list[StoredPart], list[Received]]:
+    with Wire(script) as wire, open_store("obs", wire.endpoint) as store:
+        return list(store.list_parts(Upload(target(wire.endpoint), "the-id"))), wire.received
+
+
+def replay(*replies: Reply) -> Script:
+    left = iter(replies)
+    return lambda _: next(left)
+
+
+def marker_of(request: Received, name: str) -> str:
+    return parse_qs(urlsplit(request.target).query).get(name, [""])[0]
+
+
+def test_parts_come_from_all_pages() -> None:
+    """The marker is the last part of the page before."""
+    parts, asked = list_parts(
+        replay(
+            parts_page(1, 3, more=True, following=3),
+            parts_page(4, 9000, more=True, following=9000),
+            parts_page(),
+        )
+    )
+    assert [(part.number, part.size, part.etag) for part in parts] == [
+        (1, 5, "e1"),
+        (3, 5, "e3"),
+        (4, 5, "e4"),
+        (9000, 5, "e9000"),
+    ]
+    assert [marker_of(one, "part-number-marker") for one in asked] == ["0", "3", "9000"]
+    assert {marker_of(one, "max-parts") for one in asked} == {"1000"}
+
+
+def test_more_parts_without_a_marker_go_on_from_the_last() -> None:
+    parts, asked = list_parts(replay(parts_page(1, 2, more=True), parts_page(3)))
+    assert [part.number for part in parts] == [1, 2, 3]
+    assert marker_of(asked[1], "part-number-marker") == "2"
+
+
+def test_part_that_is_listed_twice_counts_once() -> None:
+    """A store whose marker is inclusive."""
+    parts, _ = list_parts(replay(parts_page(1, 2, more=True), parts_page(2, 3)))
+    assert [part.number for part in parts] == [1, 2, 3]
+
+
+def test_part_that_the_protocol_does_not_have_is_left_out() -> None:
+    """Ceph takes parts 0 and 10001; whose ever they are, they are none of ours."""
+    parts, asked = list_parts(replay(parts_page(0, 1, more=True), parts_page(10000, 10001, more=True)))
+    assert [part.number for part in parts] == [1, 10000]
+    assert len(asked) == 2
+
+
+@pytest.mark.parametrize(
+    "replies",
+    [
+        [parts_page(more=True)],
+        [parts_page(1, more=True), parts_page(1, more=True, following=1)],
+        [parts_page(1, 2, more=True), parts_page(1, more=True, following=1)],
+        [parts_page(more=True, following=20000)],
+        [parts_page(-1)],
+        [parts_page("x")],
+        [parts_page("9" * 30)],
+        [parts_page(1, following="x")],
+        [parts_page(1, upload_id="another")],
+    ],
+)
+def test_list_of_parts_that_lies_is_left(replies: list[Reply]) -> None:
+    """It says there is more but not where, goes in circles, has numbers that are none, is another upload's."""
+    with pytest.raises(LineError) as caught:
+        list_parts(replay(*replies))
+    assert caught.value.kind == "garbled"
+
+
+def uploads_page(*keys: str, more: bool = False, extra: str = "") -> Reply:
+    uploads = "".join(
+        f"<Upload><Key>{key}</Key><UploadId>id-{key}</UploadId><Initiated>now</Initiated></Upload>"
+        for key in keys
+    )
+    return answer(
+        200,
+        f"<ListMultipartUploadsResult><IsTruncated>{str(more).lower()}</IsTruncated>{extra}{uploads}"
+        "</ListMultipartUploadsResult>",
+    )
+
+
+def list_uploads(
+    script: Script, prefix: str = "", *, dialect: str = "obs"
+) -> tuple[list[tuple[str, str]], list[Received]]:
+    with Wire(script) as wire, open_store(dialect, wire.endpoint) as store:
+        found = [(one.key, one.upload_id) for one in store.list_uploads("bucket", prefix)]
+        return found, wire.received
+
+
+def test_uploads_come_from_all_pages() -> None:
+    """With both markers: the upload id's alone means nothing."""
+    following = "<NextKeyMarker>b</NextKeyMarker><NextUploadIdMarker>id-b</NextUploadIdMarker>"
+    uploads, asked = list_uploads(
+        replay(uploads_page("a", "b", more=True, extra=following), uploads_page("c"))
+    )
+    assert uploads == [("a", "id-a"), ("b", "id-b"), ("c", "id-c")]
+    assert (marker_of(asked[1], "key-marker"), marker_of(asked[1], "upload-id-marker")) == ("b", "id-b")
+
+
+def test_more_uploads_without_a_marker_go_on_from_the_last() -> None:
+    uploads, asked = list_uploads(replay(uploads_page("a", more=True), uploads_page("b")))
+    assert [key for key, _ in uploads] == ["a", "b"]
+    assert marker_of(asked[1], "key-marker") == "a"
+
+
+def test_keys_are_decoded_where_the_answer_says_so() -> None:
+    """An old server may not honour encoding-type: then a percent sign is a percent sign."""
+    encoded = "<EncodingType>url</EncodingType><NextKeyMarker>x%2By</NextKeyMarker>"
+    uploads, asked = list_uploads(
+        replay(uploads_page("a%2Fb+c%0A", more=True, extra=encoded), uploads_page("100%"))
+    )
+    assert [key for key, _ in uploads] == ["a/b c\n", "100%"]
+    assert marker_of(asked[1], "key-marker") == "x+y"
+    assert {marker_of(one, "encoding-type") for one in asked} == {"url"}
+
+
+@pytest.mark.parametrize(
+    ("keys", "extra", "prefix", "found"),
+    [
+        # Ceph: encoded, unsaid, and the marker is plain.
+        (["a%20b", "c%2Bd"], "<NextKeyMarker>c+d</NextKeyMarker>", "", ["a b", "c+d"]),
+        (["a%20b", "plain"], "<NextKeyMarker>plain</NextKeyMarker>", "", ["a b", "plain"]),
+        (["a%20b"], "", "a b", ["a b"]),
+        # A store that knows no encoding.
+        (["a%20b", "c+d"], "<NextKeyMarker>c+d</NextKeyMarker>", "", ["a%20b", "c+d"]),
+        (["a%20b"], "<NextKeyMarker>a%20b</NextKeyMarker>", "", ["a%20b"]),
+        (["a%20b"], "", "a%", ["a%20b"]),
+        (["100%"], "", "", ["100%"]),
+        (["a%20b", "é"], "", "", ["a%20b", "é"]),
+    ],
+)
+def test_encoding_that_is_not_said_is_found_out(
+    keys: list[str], extra: str, prefix: str, found: list[str]
+) -> None:
+    uploads, _ = list_uploads(replay(uploads_page(*keys, extra=extra)), prefix)
+    assert [key for key, _ in uploads] == found
+
+
+def test_white_space_belongs_to_a_key() -> None:
+    uploads, _ = list_uploads(replay(uploads_page(" a ")))
+    assert [key for key, _ in uploads] == [" a "]
+
+
+def test_upload_outside_the_prefix_is_not_ours() -> None:
+    """A store that ignores the parameter must not have a stranger's uploads collected."""
+    uploads, asked = list_uploads(replay(uploads_page("a/1", "b/1")), "a/")
+    assert [key for key, _ in uploads] == ["a/1"]
+    assert marker_of(asked[0], "prefix") == "a/"
+
+
+@pytest.mark.parametrize(
+    "replies",
+    [
+        [uploads_page(more=True)],
+        [uploads_page("a", more=True), uploads_page("a", more=True)],
+        [uploads_page("a", more=True), uploads_page("b", more=True), uploads_page("a", more=True)],
+    ],
+)
+def test_list_of_uploads_that_lies_is_left(replies: list[Reply]) -> None:
+    with pytest.raises(LineError) as caught:
+        list_uploads(replay(*replies))
+    assert caught.value.kind == "garbled"
+
+
+def test_list_of_uploads_that_never_ends_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However new each page's markers are."""
+    monkeypatch.setattr(listings, "MOST_PAGES", 20)
+    names = iter(range(1000))
+    with pytest.raises(LineError, match="does not end"):
+        list_uploads(lambda _: uploads_page(str(next(names)), more=True))
+
+
+def test_page_is_the_dialects() -> None:
+    dialect = DIALECTS["obs"]
+    small = replace(dialect, limits=replace(dialect.limits, page=7))
+    with Wire(replay(uploads_page())) as wire, open_store(small, wire.endpoint) as store:
+        assert list(store.list_uploads("bucket", "")) == []
+        assert marker_of(wire.last, "max-uploads") == "7"
+
+
+def objects_page(*keys: str, more: bool = False, extra: str = "") -> Reply:
+    contents = "".join(
+        f"<Contents><Key>{key}</Key><Size>5</Size><ETag>&quot;e&quot;</ETag></Contents>" for key in keys
+    )
+    more_text = str(more).lower()
+    return answer(
+        200,
+        f"<ListBucketResult><Name>bucket</Name><IsTruncated>{more_text}</IsTruncated>{extra}{contents}"
+        "</ListBucketResult>",
+    )
+
+
+def list_objects(
+    reply: Reply, *, prefix: str = "", marker: str = ""
+) -> tuple[list[str], str | None, Received]:
+    with Wire(replay(reply)) as wire, open_store("obs", wire.endpoint) as store:
+        page = store.list_objects("bucket", prefix, marker)
+        return [one.key for one in page.objects], page.marker, wire.last
+
+
+def test_page_of_objects_begins_behind_the_marker() -> None:
+    keys, marker, asked = list_objects(objects_page("a/2", "a/3", more=True), prefix="a/", marker="a/1")
+    assert (keys, marker) == (["a/2", "a/3"], "a/3")
+    assert (marker_of(asked, "prefix"), marker_of(asked, "marker"), marker_of(asked, "max-keys")) == (
+        "a/",
+        "a/1",
+        "1000",
+    )
+
+
+def test_page_of_objects_says_where_the_next_begins() -> None:
+    """NextMarker, decoded as the keys are; the last page has none."""
+    page = objects_page(
+        "a%20b", more=True, extra="<EncodingType>url</EncodingType><NextMarker>a%20c</NextMarker>"
+    )
+    assert list_objects(page)[:2] == (["a b"], "a c")
+    own_word = objects_page("a", more=True, extra="<NextMarker>0</NextMarker>")
+    assert list_objects(own_word, marker="1")[:2] == (["a"], "0")
+    assert list_objects(objects_page("z"), marker="y")[:2] == (["z"], None)
+
+
+@pytest.mark.parametrize("reply", [objects_page(more=True), objects_page("b", more=True)])
+def test_list_of_objects_that_does_not_go_on_is_left(reply: Reply) -> None:
+    """Else it would be asked for ever."""
+    with pytest.raises(LineError, match="not where"):
+        list_objects(reply, marker="b")
+
+
+def test_object_without_a_size_is_no_object() -> None:
+    """What a page says must be usable as a proof."""
+    reply = answer(
+        200, "<ListBucketResult><Name>b</Name><Contents><Key>a</Key></Contents></ListBucketResult>"
+    )
+    with pytest.raises(LineError):
+        list_objects(reply)

@@ -1,0 +1,304 @@
+"""What an answer refuses, and what is made of it: bounded, printable, one row of the table, one error with advice."""
+
+from __future__ import annotations
+
+import base64
+import pickle
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from obsup.dialects.registry import DIALECTS
+from obsup.errors import (
+    BadConfiguration,
+    DataMismatch,
+    Denied,
+    LineError,
+    NotFinished,
+    ObsupError,
+    Refusal,
+    Refused,
+    StoreError,
+    Throttled,
+    UploadGone,
+)
+from obsup.store.answers.failure_rule import Action
+from obsup.store.answers.failure_table import VERDICTS, explain, judge
+from obsup.store.answers.refusal import read_refusal
+from obsup.store.http.settings import Answer
+
+
+def read(
+    status: int, body: bytes | str = b"", headers: Mapping[str, str] | None = None, dialect: str = "obs"
+) -> Refusal:
+    content = body.encode() if isinstance(body, str) else body
+    return read_refusal(
+        Answer(status, headers or {}, content),
+        DIALECTS[dialect].headers,
+        operation="UploadPart",
+        resource="bucket/key",
+        endpoint="https://store.example",
+    )
+
+
+def refused(status: int, code: str, message: str = "") -> StoreError:
+    return StoreError(Refusal("UploadPart", "bucket/key", status, code, message))
+
+
+def test_refusal_carries_what_the_vendors_tables_list() -> None:
+    """The ids of the headers stand before those of the body: they are this very request's."""
+    said = read(
+        403,
+        '<?xml version="1.0"?><Error xmlns="urn:x"><Code>AccessDenied</Code><Message>No.</Message>'
+        "<RequestId>body-r</RequestId><HostId>body-h</HostId></Error>",
+        {
+            "x-obs-request-id": "r1",
+            "x-obs-id-2": "h1",
+            "date": "Sat, 14 Mar 2026 15:09:26 GMT",
+            "retry-after": "7",
+        },
+    )
+    assert (said.status, said.code, said.message) == (403, "AccessDenied", "No.")
+    assert (said.request_id, said.host_id) == ("r1", "h1")
+    assert (said.date, said.retry_after_s) == ("Sat, 14 Mar 2026 15:09:26 GMT", 7.0)
+
+
+def test_error_without_a_message_is_read() -> None:
+    """Ceph writes none."""
+    said = read(404, "<Error><Code>NoSuchUpload</Code><RequestId>tx1</RequestId><HostId>h</HostId></Error>")
+    assert (said.code, said.message, said.request_id) == ("NoSuchUpload", "", "tx1")
+
+
+@pytest.mark.parametrize(
+    "body", ["", "<html><h1>Forbidden", "<Other><Code>x</Code></Other>", "<Error", b"\xff\xfe"]
+)
+def test_refusal_without_a_document_has_the_status_word(body: str | bytes) -> None:
+    assert read(403, body).code == "Forbidden"
+    assert read(599, body).code == "Status599"
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "body", "says"),
+    [
+        (
+            400,
+            "text/html",
+            "<TITLE>400 The plain HTTP request\nwas sent</title>",
+            "The plain HTTP request was sent",
+        ),
+        (502, "text/html; charset=utf-8", "<html><head><title>502 Bad Gateway</title></head>", ""),
+        (403, "text/html", "<title>Sign in &mdash; the hotel</title>", "Sign in — the hotel"),
+        (400, "Text/Plain", "Client sent an HTTP request to an HTTPS server.\nmore", "Client sent an HTTP"),
+        (403, "text/html", "<title>" + "\x1b[31m" * 2000, ""),
+        (403, "text/html", b"<title>\xff\x1b[31mred</title>", "\ufffd [31mred"),
+        (403, "application/json", '{"title": "no"}', ""),
+        (403, "", "<title>no</title>", ""),
+    ],
+)
+def test_a_proxys_page_is_read_for_what_it_says(status: int, kind: str, body: str | bytes, says: str) -> None:
+    """Beyond the status; bounded, in one line, and with nothing that a terminal obeys."""
+    said = read(status, body, {"content-type": kind})
+    assert said.message.startswith(says) if says else said.message == ""
+    assert said.message.isprintable()
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "The plain HTTP request was sent to HTTPS port",
+        "Client sent an HTTP request to an HTTPS server.",
+        "You're speaking plain HTTP to an SSL-enabled server port.",
+    ],
+    ids=["nginx", "Go", "Apache"],
+)
+def test_http_where_https_is_wanted_is_a_matter_of_the_endpoint(message: str) -> None:
+    final = explain(refused(400, "BadRequest", message), doing="initiating bucket/key")
+    assert isinstance(final, BadConfiguration)
+    assert "https://" in final.next_step
+
+
+def test_a_limit_of_a_proxy_is_named() -> None:
+    """Nobody knows which directive it is by heart."""
+    final = explain(refused(413, "RequestEntityTooLarge"), doing="part 1 of bucket/key")
+    assert final.exit_code == 69
+    assert "client_max_body_size" in final.next_step
+    assert "not sent again" in final.next_step
+
+
+def test_refusal_of_head_is_read_from_headers() -> None:
+    """OBS has two headers for it, OSS the whole document in base64."""
+    said = read(404, headers={"x-obs-error-code": "NoSuchBucket", "x-obs-error-message": "None here"})
+    assert (said.code, said.message) == ("NoSuchBucket", "None here")
+    document = base64.b64encode(b"<Error><Code>SymlinkTargetNotExist</Code><EC>0026</EC></Error>").decode()
+    assert read(404, headers={"x-oss-err": document}, dialect="oss-v4").code == "SymlinkTargetNotExist"
+    assert read(404, headers={"x-oss-err": "%%%"}, dialect="oss-v4").code == "NotFound"
+
+
+def test_what_a_server_says_cannot_write_on_the_terminal() -> None:
+    """No escape sequences, no turned writing, no endless text."""
+    evil = "a&#xd;b\u202ec" + "x" * 5000
+    said = read(
+        400,
+        f"<Error><Code>{evil}</Code><Message>{evil}</Message></Error>",
+        {"x-obs-request-id": "\x1b[31mred\x07", "location": "https://x/\x1b]0;t"},
+    )
+    for text in (said.code, said.message, said.request_id, said.location):
+        assert text.isprintable()
+        assert len(text) <= 501
+    assert said.request_id == "[31mred"
+
+
+@pytest.mark.parametrize("value", ["", "soon", "-1", "1e9", "Fri, 31 Dec 1999 23:59:59 GMT", "9" * 20])
+def test_retry_after_that_is_no_number_of_seconds_is_ignored(value: str) -> None:
+    assert read(503, headers={"retry-after": value}).retry_after_s is None
+
+
+def test_retry_after_may_be_a_date_and_counts_from_the_answers_own() -> None:
+    """RFC 9110: a store's clock and ours need not agree."""
+    headers = {"retry-after": "Fri, 31 Dec 1999 23:59:59 GMT", "date": "Fri, 31 Dec 1999 23:59:29 GMT"}
+    assert read(503, headers=headers).retry_after_s == 30.0
+    headers["date"] = "Sat, 01 Jan 2000 00:01:00 GMT"
+    assert read(503, headers=headers).retry_after_s == 0.0
+
+
+R, S, D, C, F = Action.RETRY, Action.SLOW_DOWN, Action.RESEND, Action.RENEW_KEYS, Action.FAIL
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "action", "final"),
+    [
+        (408, "RequestTimeout", R, NotFinished),
+        (400, "RequestTimeout", R, NotFinished),
+        (500, "InternalError", R, NotFinished),
+        (502, "BadGateway", R, NotFinished),
+        (504, "GatewayTimeout", R, NotFinished),
+        (200, "InternalError", R, NotFinished),
+        (409, "OperationAborted", R, NotFinished),
+        (503, "SlowDown", S, Throttled),
+        (503, "ServiceUnavailable", S, Throttled),
+        (429, "TooManyRequests", S, Throttled),
+        (503, "QpsLimitExceeded", S, Throttled),
+        (400, "BadDigest", D, DataMismatch),
+        (400, "IncompleteBody", D, DataMismatch),
+        (400, "InvalidDigest", D, DataMismatch),
+        (403, "RequestTimeTooSkewed", Action.SET_CLOCK, Denied),
+        (400, "ExpiredToken", C, Denied),
+        (403, "SecurityTokenExpired", C, Denied),
+        (403, "InvalidAccessKeyId", C, Denied),
+        (403, "SignatureDoesNotMatch", C, Denied),
+        (403, "AccessDenied", C, Denied),
+        (403, "Forbidden", C, Denied),
+        (401, "Unauthorized", C, Denied),
+        (400, "InvalidPart", Action.REPAIR, DataMismatch),
+        (400, "InvalidPartOrder", Action.REPAIR, DataMismatch),
+        (400, "EntityTooSmall", Action.ENLARGE, DataMismatch),
+        (404, "NoSuchUpload", F, UploadGone),
+        (404, "NoSuchBucket", F, Refused),
+        (404, "NotFound", F, Refused),
+        (409, "FileAlreadyExists", F, Refused),
+        (412, "PreconditionFailed", F, Refused),
+        (403, "InArrearOrInsufficientBalance", F, Refused),
+        (405, "MethodNotAllowed", F, Refused),
+        (413, "RequestEntityTooLarge", F, Refused),
+        (501, "NotImplemented", F, Refused),
+        (301, "PermanentRedirect", F, BadConfiguration),
+        (307, "TemporaryRedirect", F, BadConfiguration),
+        (407, "ProxyAuthenticationRequired", F, BadConfiguration),
+        (400, "AuthorizationHeaderMalformed", F, BadConfiguration),
+        (403, "VirtualHostDomainRequired", F, BadConfiguration),
+    ],
+)
+def test_verdict_of_an_answer(status: int, code: str, action: Action, final: type[ObsupError]) -> None:
+    """No 4xx but those that nothing can outlive stops at once, and none gives the upload up."""
+    verdict = judge(refused(status, code))
+    assert (verdict.action, verdict.error) == (action, final)
+
+
+@pytest.mark.parametrize(
+    ("message", "option"),
+    [
+        ("Unsupported Authorization Type", "--signature"),
+        (
+            "The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256.",
+            "--signature",
+        ),
+        ("Invalid signing region in Authorization header.", "--region"),
+    ],
+)
+def test_store_that_does_not_know_the_signature_is_told_clearly(message: str, option: str) -> None:
+    final = explain(refused(400, "InvalidRequest", message), doing="part 1 of bucket/key")
+    assert isinstance(final, BadConfiguration)
+    assert option in final.next_step
+    assert message in final.why
+
+
+@pytest.mark.parametrize("code", ["UnsupportedAlgorithm", "InvalidArgument"])
+def test_other_words_for_an_unknown_signature(code: str) -> None:
+    """rclone has a code of its own; Ceph has InvalidArgument, and not a word with it."""
+    final = explain(refused(400, code), doing="initiating bucket/key")
+    assert isinstance(final, BadConfiguration)
+    assert "--provider s3" in final.next_step
+
+
+@pytest.mark.parametrize(
+    ("kind", "action", "final"),
+    [
+        ("certificate", F, BadConfiguration),
+        ("tunnel", F, BadConfiguration),
+        ("no-tls", F, BadConfiguration),
+        ("garbled", Action.ASK_AGAIN, Refused),
+        *(
+            (kind, R, NotFinished)
+            for kind in ["resolve", "refused", "connect", "proxy", "tls", "reset", "stall", "incomplete"]
+        ),
+    ],
+)
+def test_verdict_of_the_line(kind: str, action: Action, final: type[ObsupError]) -> None:
+    verdict = judge(LineError(kind, "whatever", True))
+    assert (verdict.action, verdict.error) == (action, final)
+
+
+def test_invalid_argument_with_a_reason_is_what_it_says() -> None:
+    """The store named the cause: it is no matter of the signature."""
+    verdict = judge(refused(400, "InvalidArgument", "Part number must be an integer between 1 and 10000"))
+    assert (verdict.action, verdict.error) == (F, Refused)
+
+
+def test_every_verdict_says_why_and_what_next() -> None:
+    assert all(row.why and row.next_step for row in VERDICTS)
+
+
+def test_final_error_has_what_why_next_and_the_ids() -> None:
+    """What support asks for stands in the message; what scripts want stands beside it."""
+    said = read(
+        403, "<Error><Code>AccessDenied</Code><Message>No.</Message></Error>", {"x-obs-request-id": "r1"}
+    )
+    final = explain(StoreError(said), doing="part 3 of bucket/key")
+    assert final.what == "part 3 of bucket/key was refused: 403 AccessDenied"
+    assert final.why.endswith("(No.; request id r1)")
+    assert final.next_step
+    assert final.refusal == said
+
+
+def test_failure_of_the_line_has_no_refusal() -> None:
+    final = explain(LineError("reset", "the connection was closed", True), doing="part 3 of bucket/key")
+    assert final.what == "part 3 of bucket/key failed: the connection was closed"
+    assert final.refusal is None
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        explain(refused(403, "AccessDenied", "No."), doing="part 1 of b/k"),
+        explain(LineError("reset", "closed", True), doing="part 1 of b/k"),
+        refused(500, "InternalError"),
+        LineError("stall", "still", False),
+    ],
+)
+def test_failures_travel_between_processes(failure: Any) -> None:
+    """With all that they carry: a pool's worker is another process."""
+    back = pickle.loads(pickle.dumps(failure))
+    assert type(back) is type(failure)
+    assert str(back) == str(failure)
+    assert vars(back) == vars(failure)

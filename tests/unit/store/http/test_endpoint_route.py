@@ -1,0 +1,241 @@
+"""Redirects: one, signed anew, within the provider's domain, remembered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from obsup.dialects.registry import DIALECTS
+from obsup.errors import BadConfiguration, Refusal, StoreError
+from obsup.model import Upload
+from obsup.store.answers.failure_table import explain
+from obsup.store.answers.refusal import read_refusal
+from obsup.store.http.endpoint_route import Location, elsewhere
+from obsup.store.http.settings import Answer
+from tests.doubles.scripted_server import Received, Reply, Wire, answer, error
+from tests.support.stores import bytes_body, open_store, target
+
+AWS = Location("https://s3.us-east-1.amazonaws.com", "us-east-1", "virtual")
+OBS = Location("https://obs.eu-de.otc.t-systems.com", "eu-de", "virtual")
+OSS = Location("https://oss-cn-beijing.aliyuncs.com", "cn-beijing", "virtual")
+OWN = Location("https://store.example:9000", "us-east-1", "path")
+
+
+def refusal(status: int, code: str = "PermanentRedirect", *, region: str = "", location: str = "") -> Refusal:
+    return Refusal("UploadPart", "bkt/key", status, code, region=region, location=location)
+
+
+@pytest.mark.parametrize(
+    ("used", "said", "place"),
+    [
+        # Location of a redirect: the regional host, with the bucket before it or without.
+        (
+            OBS,
+            refusal(307, location="https://bkt.obs.eu-nl.otc.t-systems.com/key?uploads"),
+            Location("https://obs.eu-nl.otc.t-systems.com", "eu-nl", "virtual"),
+        ),
+        (
+            OBS,
+            refusal(301, location="https://obs.eu-nl.otc.t-systems.com/bkt/key"),
+            Location("https://obs.eu-nl.otc.t-systems.com", "eu-nl", "virtual"),
+        ),
+        # <Endpoint> in the body: a bare host. The region of the header wins over the host's.
+        (
+            AWS,
+            refusal(301, location="bkt.s3-eu-west-1.amazonaws.com", region="eu-west-1"),
+            Location("https://s3-eu-west-1.amazonaws.com", "eu-west-1", "virtual"),
+        ),
+        (
+            AWS,
+            refusal(301, location="bkt.s3.amazonaws.com", region="eu-west-1"),
+            Location("https://s3.amazonaws.com", "eu-west-1", "virtual"),
+        ),
+        # HEAD: a region in a header is all there is.
+        (
+            AWS,
+            refusal(301, region="eu-west-1"),
+            Location("https://s3.eu-west-1.amazonaws.com", "eu-west-1", "virtual"),
+        ),
+        (
+            AWS,
+            refusal(400, "BadRequest", region="eu-west-1"),
+            Location("https://s3.eu-west-1.amazonaws.com", "eu-west-1", "virtual"),
+        ),
+        # A signature for the wrong region: there is one host, or one for each.
+        (
+            OWN,
+            refusal(400, "AuthorizationHeaderMalformed", region="eu-west-9"),
+            replace(OWN, region="eu-west-9"),
+        ),
+        # OSS says 403 and where to go.
+        (
+            OSS,
+            refusal(403, "AccessDenied", location="oss-cn-hangzhou.aliyuncs.com"),
+            Location("https://oss-cn-hangzhou.aliyuncs.com", "cn-hangzhou", "virtual"),
+        ),
+        # A store of one's own: the same host, or one below it, on the same port.
+        (
+            OWN,
+            refusal(307, location="https://bkt.store.example:9000/key"),
+            Location("https://store.example:9000", "us-east-1", "virtual"),
+        ),
+        (
+            OWN,
+            refusal(307, location="https://eu.store.example:9000/bkt/key"),
+            Location("https://eu.store.example:9000", "us-east-1", "path"),
+        ),
+    ],
+)
+def test_redirect_within_the_domain_is_followed(used: Location, said: Refusal, place: Location) -> None:
+    assert elsewhere(said, used, "bkt", given=used) == place
+
+
+@pytest.mark.parametrize(
+    ("used", "said"),
+    [
+        # Another's host, however much it looks like the provider's.
+        (OBS, refusal(307, location="https://obs.eu-nl.otc.t-systems.com.evil.example/key")),
+        (OBS, refusal(307, location="https://evil.example/obs.eu-nl.otc.t-systems.com")),
+        (OBS, refusal(307, location="https://obs.eu-nl.otc.t-systems.com@evil.example/key")),
+        (OBS, refusal(307, location="https://s3.eu-west-1.amazonaws.com/key")),
+        (OBS, refusal(307, location="https://other.otc.t-systems.com/key")),
+        (OBS, refusal(307, location="https://obs-website.eu-nl.otc.t-systems.com/key")),
+        (OWN, refusal(307, location="https://store.example.evil.example:9000/key")),
+        # Without TLS, on another port, nowhere at all.
+        (OBS, refusal(307, location="http://obs.eu-nl.otc.t-systems.com/key")),
+        (OBS, refusal(307, location="https://obs.eu-nl.otc.t-systems.com:8443/key")),
+        (OBS, refusal(307, location="/key")),
+        (OBS, refusal(307, location="//obs.eu-nl.otc.t-systems.com/key")),
+        (OBS, refusal(307, location="https://[::1/key")),
+        (OBS, refusal(307, location="ftp://obs.eu-nl.otc.t-systems.com/key")),
+        (OBS, refusal(307)),
+        # Where we are already: it would go round and round.
+        (OBS, refusal(307, location="https://bkt.obs.eu-de.otc.t-systems.com/key")),
+        (AWS, refusal(400, "AuthorizationHeaderMalformed", region="us-east-1")),
+        # A region that is no region would become a host.
+        (AWS, refusal(301, region="evil.example/")),
+        # No redirect: other refusals name regions and places too.
+        (AWS, refusal(403, "AccessDenied", region="eu-west-1")),
+        (AWS, refusal(400, "InvalidPart", region="eu-west-1")),
+        (OSS, refusal(404, "NoSuchBucket", location="oss-cn-hangzhou.aliyuncs.com")),
+        (OBS, refusal(303, location="https://obs.eu-nl.otc.t-systems.com/key")),
+    ],
+)
+def test_anything_else_is_not_followed(used: Location, said: Refusal) -> None:
+    assert elsewhere(said, used, "bkt", given=used) is None
+
+
+def test_domain_is_that_of_the_endpoint_that_was_given() -> None:
+    """Step by step one could be led away: every step is measured from the beginning."""
+    used = Location("https://eu.store.example:9000", "", "path")
+    said = refusal(307, location="https://a.eu.store.example:9000/x")
+    assert elsewhere(said, used, "bkt", given=OWN) is not None
+    assert elsewhere(said, used, "bkt", given=replace(OWN, endpoint="https://us.store.example:9000")) is None
+
+
+def test_refusal_names_the_place_from_headers_and_body() -> None:
+    body = (
+        b"<Error><Code>PermanentRedirect</Code><Endpoint>b.s3.example</Endpoint><Region>r-1</Region></Error>"
+    )
+    names = DIALECTS["s3-v4"].headers
+    said = read_refusal(Answer(301, {}, body), names, operation="HeadObject", resource="b/k", endpoint="")
+    assert (said.location, said.region) == ("b.s3.example", "r-1")
+    headers = {"location": "https://c.s3.example/k", "x-amz-bucket-region": "r-2"}
+    said = read_refusal(Answer(301, headers, b""), names, operation="HeadObject", resource="b/k", endpoint="")
+    assert (said.location, said.region) == ("https://c.s3.example/k", "r-2")
+
+
+def moved(to: str) -> Callable[[Received], Reply]:
+    """Redirect every request that does not go to the host *to* already."""
+
+    def script(request: Received) -> Reply:
+        port = str(request.header("Host")).rpartition(":")[2]
+        if request.header("Host") == f"{to}:{port}":
+            return answer(200, headers={"ETag": '"e"'})
+        return answer(307, headers={"Location": f"http://{to}:{port}{request.target}"})
+
+    return script
+
+
+def test_part_is_sent_whole_to_the_new_place_and_signed_for_it() -> None:
+    """Nothing of the body is lost on the way, and the signature is another: its host is another."""
+    with Wire(moved("eu.localhost")) as wire:
+        endpoint = f"http://localhost:{wire.port}"
+        with open_store("s3-v4", endpoint) as store:
+            stored = store.upload_part(Upload(target(endpoint), "id"), 1, bytes_body(b"content"))
+        first, second = wire.received
+    assert stored.etag == "e"
+    assert (first.header("Host"), second.header("Host")) == (
+        f"localhost:{wire.port}",
+        f"eu.localhost:{wire.port}",
+    )
+    assert (first.body, second.body) == (b"content", b"content")
+    assert first.target == second.target
+    assert first.header("Authorization") != second.header("Authorization")
+
+
+def test_new_place_is_remembered_for_the_bucket_alone() -> None:
+    """Requests that follow go there at once; another bucket may live elsewhere."""
+    with Wire(moved("eu.localhost")) as wire:
+        endpoint = f"http://localhost:{wire.port}"
+        with open_store("s3-v4", endpoint) as store:
+            for _ in range(2):
+                store.head_object(target(endpoint))
+            store.head_object(target(endpoint, bucket="other"))
+        hosts = [str(one.header("Host")).partition(":")[0] for one in wire.received]
+    assert hosts == ["localhost", "eu.localhost", "eu.localhost", "localhost", "eu.localhost"]
+
+
+def test_redirect_in_circles_ends_after_one() -> None:
+    def script(request: Received) -> Reply:
+        host, _, port = str(request.header("Host")).partition(":")
+        other = "a.localhost" if host == "b.localhost" else "b.localhost"
+        return answer(307, headers={"Location": f"http://{other}:{port}/"})
+
+    with Wire(script) as wire:
+        endpoint = f"http://localhost:{wire.port}"
+        with open_store("obs", endpoint) as store, pytest.raises(StoreError):
+            store.head_object(target(endpoint))
+        assert len(wire.received) == 2
+
+
+def test_authorization_goes_to_no_other_host() -> None:
+    """The store, or whoever speaks for it, sends us to a stranger: the stranger hears nothing."""
+    with Wire(lambda _: answer(200)) as stranger:
+        location = f"{stranger.endpoint}/bucket/key"
+        with (
+            Wire(lambda _: answer(307, headers={"Location": location})) as wire,
+            open_store("obs", wire.endpoint) as store,
+            pytest.raises(StoreError) as caught,
+        ):
+            store.head_object(target(wire.endpoint))
+        assert (stranger.connections, len(wire.received)) == (0, 1)
+    final = explain(caught.value, doing="looking at bucket/key")
+    assert isinstance(final, BadConfiguration)
+    assert location in str(final)
+
+
+def test_signature_takes_over_the_region_that_the_store_wants() -> None:
+    """AuthorizationHeaderMalformed names it."""
+
+    def script(request: Received) -> Reply:
+        if "/eu-right-1/" in str(request.header("Authorization")):
+            return answer(200, headers={"ETag": "e"})
+        return error(400, "AuthorizationHeaderMalformed", Region="eu-right-1")
+
+    with Wire(script) as wire, open_store("s3-v4", wire.endpoint, region="us-wrong-1") as store:
+        assert store.put_object(target(wire.endpoint), bytes_body(b"x"), {}).status == 200
+        assert [one.body for one in wire.received] == [b"x", b"x"]
+
+
+def test_credentials_are_asked_for_once_an_attempt_and_the_clock_too() -> None:
+    """A redirect is a new request: signed with the date of its own moment."""
+    ticks = iter([1_700_000_000.0, 1_700_000_100.0])
+    with Wire(moved("eu.localhost")) as wire:
+        endpoint = f"http://localhost:{wire.port}"
+        with open_store("s3-v4", endpoint, clock=lambda: next(ticks)) as store:
+            store.head_object(target(endpoint))
+        dates = [one.header("x-amz-date") for one in wire.received]
+    assert dates == ["20231114T221320Z", "20231114T221500Z"]

@@ -1,0 +1,71 @@
+"""The head of a request as it is written, and of an answer as it is read."""
+
+from __future__ import annotations
+
+import pytest
+
+from obsup.dialects.addressing import locate
+from obsup.errors import LineError
+from obsup.store.http.request_writer import ONE_PIECE, head_of
+from obsup.store.http.settings import Answer, LineSettings
+from obsup.store.http.transport import Transport
+from tests.doubles.scripted_server import Reply, Wire, answer
+from tests.support.stores import BytesBody
+
+
+@pytest.mark.parametrize("value", ["a\r\nX-Other: b", "a\nb", "a\rb"])
+def test_a_header_with_a_line_break_is_never_sent(value: str) -> None:
+    """It would be read as another header, or as another request."""
+    with pytest.raises(ValueError, match="line break"):
+        head_of("PUT", "/bucket/key", {"x-obs-meta-a": value})
+
+
+@pytest.mark.parametrize(
+    ("lines", "name", "value"),
+    [
+        ("ETag: one\r\n", "etag", "one"),
+        ("X-A: one\r\nx-a: two\r\n", "x-a", "one, two"),
+        ("X-A: one\r\n two\r\n", "x-a", "one two"),
+        ("X-A:\r\n", "x-a", ""),
+        ("X-A:one  \r\n", "x-a", "one"),
+    ],
+)
+def test_headers_are_read_as_they_are_meant(lines: str, name: str, value: str) -> None:
+    """Repeated ones are joined, folded ones unfolded, spaces at the ends are none of the value."""
+    head = f"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n{lines}\r\n".encode()
+    with Wire(lambda _: Reply([head])) as wire:
+        got = _put(wire, b"x")
+    assert got.headers[name] == value
+
+
+@pytest.mark.parametrize("count", [1, 199, 5000])
+def test_an_answer_with_endless_headers_is_cut(count: int) -> None:
+    """Honest ones have a dozen."""
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n" + b"X-A: b\r\n" * count + b"\r\n"
+    with Wire(lambda _: Reply([head])) as wire:
+        if count < 199:
+            assert _put(wire, b"x").status == 200
+            return
+        with pytest.raises(LineError) as caught:
+            _put(wire, b"x")
+    assert caught.value.kind == "incomplete"
+
+
+@pytest.mark.parametrize("size", [1, ONE_PIECE, ONE_PIECE + 1])
+def test_a_body_arrives_whole_in_one_piece_or_many(size: int) -> None:
+    """With the head or after it, from memory or from a file."""
+    content = bytes(range(256)) * (size // 256 + 1)
+    for body in (content[:size], BytesBody(content[:size])):
+        with Wire(lambda _: answer(200)) as wire:
+            _put(wire, body)
+            assert wire.last.body == content[:size]
+
+
+def _put(wire: Wire, body: bytes | BytesBody) -> Answer:
+    transport = Transport(LineSettings(connect_timeout_s=10, stall_timeout_s=20))
+    try:
+        return transport.exchange(
+            "PUT", locate(wire.endpoint, "bucket", "key", "path"), (), headers={}, body=body, sign=None
+        )
+    finally:
+        transport.close()

@@ -1,0 +1,313 @@
+"""Patience: what is tried again, when, how often, and with what."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import pytest
+
+from obsup import events
+from obsup.errors import (
+    DataMismatch,
+    Denied,
+    LineError,
+    NotFinished,
+    ObsupError,
+    Refusal,
+    Refused,
+    StoreError,
+    Throttled,
+)
+from obsup.model import Credentials, Upload
+from obsup.store.answers.failure_table import explain
+from obsup.store.answers.server_clock import ServerClock
+from obsup.store.retrying import Attempts, Patience, Remedies, RetryingStore
+from tests.doubles.scripted_server import Received, Reply, Wire, answer, error
+from tests.support.stores import KEYS, GivenKeys, bytes_body, open_store, target
+
+NOON = 1_773_500_966.0  # Sat, 14 Mar 2026 15:09:26 GMT
+DATE = "Sat, 14 Mar 2026 15:09:26 GMT"
+
+
+@dataclass
+class Time:
+    """A clock that only sleeping moves."""
+
+    now: float = 0.0
+    slept: list[float] = field(default_factory=list)
+    stops_after: int | None = None
+
+    def sleep(self, seconds: float) -> bool:
+        self.slept.append(seconds)
+        self.now += seconds
+        return len(self.slept) == self.stops_after
+
+    def patience(self, retry_for_s: float = 900.0) -> Patience:
+        return Patience(
+            retry_for_s=retry_for_s,
+            monotonic=lambda: self.now,
+            sleep=self.sleep,
+            uniform=lambda _low, high: high,
+        )
+
+
+def refused(status: int, code: str, **more: object) -> StoreError:
+    return StoreError(Refusal("UploadPart", "b/k", status, code, **more))  # type: ignore[arg-type]
+
+
+def run(
+    failures: list[Exception],
+    time: Time,
+    *,
+    keys: GivenKeys | None = None,
+    clock: ServerClock | None = None,
+    retry_for_s: float = 900.0,
+    observe: events.Observer = events.ignore,
+) -> str:
+    """Try what fails with *failures*, one a try, and then succeeds."""
+    left: Iterator[Exception] = iter(failures)
+
+    def once() -> str:
+        failure = next(left, None)
+        if failure is not None:
+            raise failure
+        return "done"
+
+    remedies = Remedies(keys or GivenKeys(KEYS), clock or ServerClock(lambda: NOON))
+    return Attempts(time.patience(retry_for_s), remedies, observe).run(
+        once, doing="part 1 of b/k", part_number=1
+    )
+
+
+def test_backoff_doubles_up_to_a_cap() -> None:
+    """With full jitter, whose most is measured here."""
+    time = Time()
+    assert run([LineError("reset", "closed", True)] * 8, time) == "done"
+    assert time.slept == [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0]
+
+
+def test_backoff_is_random() -> None:
+    """From nothing up: a fleet that failed together must not come back together."""
+    asked: list[tuple[float, float]] = []
+
+    def uniform(low: float, high: float) -> float:
+        asked.append((low, high))
+        return low
+
+    patience = Patience(uniform=uniform)
+    assert patience.delay_s(3, None) == 0.0
+    assert asked == [(0.0, 4.0)]
+
+
+def test_one_part_is_given_up_after_its_time() -> None:
+    """Before a wait that would go beyond it; what failed last is what is said."""
+    time = Time()
+    with pytest.raises(NotFinished, match="closed"):
+        run([LineError("reset", "closed", True)] * 99, time, retry_for_s=60.0)
+    assert sum(time.slept) <= 60.0
+    assert len(time.slept) == 5
+
+
+def test_store_that_is_busy_is_given_more_time() -> None:
+    time = Time()
+    assert run([refused(503, "SlowDown")], time) == "done"
+    assert time.slept == [4.0]
+    with pytest.raises(Throttled):
+        run([refused(503, "SlowDown")] * 99, Time())
+
+
+def test_retry_after_is_the_least_wait() -> None:
+    time = Time()
+    assert run(
+        [refused(503, "SlowDown", retry_after_s=45.0), refused(500, "InternalError", retry_after_s=0.1)], time
+    )
+    assert time.slept == [45.0, 2.0]
+
+
+def test_retry_after_beyond_patience_is_not_waited_for() -> None:
+    """A store that asks for a year is told that the same command will come again."""
+    time = Time()
+    with pytest.raises(Throttled):
+        run([refused(503, "SlowDown", retry_after_s=999_999.0)] * 2, time, retry_for_s=10.0)
+    assert sum(time.slept) <= 10.0
+
+
+@pytest.mark.parametrize(
+    "failure", [refused(404, "NoSuchBucket"), refused(400, "InvalidArgument", message="no")]
+)
+def test_refusal_for_good_is_tried_once(failure: StoreError) -> None:
+    time = Time()
+    with pytest.raises(Refused):
+        run([failure], time)
+    assert time.slept == []
+
+
+def test_damaged_part_is_sent_again_twice() -> None:
+    """Not for 15 minutes: a line that damages data does so again."""
+    assert run([refused(400, "BadDigest")] * 2, Time()) == "done"
+    with pytest.raises(DataMismatch):
+        run([refused(400, "BadDigest")] * 3, Time())
+
+
+def test_clock_is_set_by_the_store() -> None:
+    """Where that does not help a few times in a row, the difference is something else than the clock."""
+    clock = ServerClock(lambda: NOON - 3600)
+    assert run([refused(403, "RequestTimeTooSkewed", date=DATE)], Time(), clock=clock) == "done"
+    assert clock.now().timestamp() == NOON
+    with pytest.raises(Denied):
+        run([refused(403, "RequestTimeTooSkewed", date=DATE)] * 4, Time(), clock=clock)
+
+
+def test_keys_that_expire_again_after_they_were_taken_are_read_again() -> None:
+    """A part that is tried for a quarter of an hour may outlive two security tokens."""
+    expired, failed = refused(400, "ExpiredToken"), refused(500, "InternalError")
+    assert run([expired, failed, expired, failed, expired], Time()) == "done"
+    with pytest.raises(Denied):
+        run([failed, expired, expired], Time())
+
+
+def test_time_that_a_part_takes_is_no_time_that_it_fails() -> None:
+    """A part of an hour on a slow line, which is reset once an hour, is tried again, and not for ever."""
+    time = Time()
+    calls = 0
+
+    def send() -> str:
+        nonlocal calls
+        calls += 1
+        time.now += 3600
+        raise LineError("reset", "the connection was reset", sent=True)
+
+    attempts = Attempts(time.patience(), Remedies(GivenKeys(KEYS), ServerClock()), events.ignore)
+    with pytest.raises(NotFinished):
+        attempts.run(send, doing="part 1")
+    assert 10 <= calls <= 20
+
+
+@pytest.mark.parametrize(
+    ("off_s", "why"),
+    [
+        (1320, "this computer's clock is 22 min 0 s ahead of store.example"),
+        (-7500, "this computer's clock is 2 h 5 min behind store.example"),
+        (3, "this computer's clock and the store's differ by more than the store allows"),
+    ],
+)
+def test_a_clock_that_is_off_is_told_by_how_much_and_which_way(off_s: float, why: str) -> None:
+    """Where the dates agree, the store's complaint is all that is known."""
+    ahead_s = ServerClock(lambda: NOON + off_s).ahead_s(DATE)
+    refusal = Refusal(
+        "UploadPart",
+        "b/k",
+        403,
+        "RequestTimeTooSkewed",
+        request_id="r1",
+        endpoint="https://store.example",
+        clock_ahead_s=ahead_s,
+    )
+    assert explain(StoreError(refusal), doing="part 1").why == f"{why} (request id r1)"
+
+
+@pytest.mark.parametrize(
+    "date", ["", "yesterday", "Wed, 01 Jan 1800 00:00:00 GMT", "Fri, 31 Dec 9999 23:59:59 GMT"]
+)
+def test_clock_is_not_set_to_nonsense(date: str) -> None:
+    clock = ServerClock(lambda: NOON)
+    with pytest.raises(Denied):
+        run([refused(403, "RequestTimeTooSkewed", date=date)], Time(), clock=clock)
+    assert clock.now().timestamp() == NOON
+
+
+@pytest.mark.parametrize(
+    "code", ["ExpiredToken", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch"]
+)
+def test_keys_are_renewed_once(code: str) -> None:
+    """Expired keys are replaced; a permission that is missing is said soon."""
+    keys = GivenKeys(KEYS, later=[Credentials("new", "secret")])
+    assert run([refused(403, code)], Time(), keys=keys) == "done"
+    assert (keys.refreshed, keys.current().access_key) == (1, "new")
+    with pytest.raises(Denied):
+        run([refused(403, code)] * 2, Time(), keys=GivenKeys(KEYS))
+
+
+def test_several_troubles_each_have_their_remedy() -> None:
+    keys = GivenKeys(KEYS)
+    clock = ServerClock(lambda: NOON - 3600)
+    troubles: list[Exception] = [
+        refused(403, "RequestTimeTooSkewed", date=DATE),
+        LineError("reset", "closed", True),
+        refused(400, "ExpiredToken"),
+        refused(400, "BadDigest"),
+        refused(500, "InternalError"),
+    ]
+    assert run(troubles, Time(), keys=keys, clock=clock) == "done"
+
+
+def test_each_retry_is_told() -> None:
+    seen: list[events.Event] = []
+    run([refused(500, "InternalError", request_id="r1")], Time(), observe=seen.append)
+    assert isinstance(seen[0], events.Retried)
+    assert (seen[0].number, seen[0].attempt, seen[0].delay_s) == (1, 1, 1.0)
+    assert "r1" in seen[0].reason
+
+
+def test_stop_ends_the_waiting() -> None:
+    """Progress is kept: it is not finished, and may be run again."""
+    with pytest.raises(ObsupError) as caught:
+        run([LineError("reset", "closed", True)] * 9, Time(stops_after=2))
+    assert caught.value.exit_code == 75
+
+
+Script = Callable[[Received], Reply]
+
+
+def replay(*replies: Reply) -> Script:
+    left = iter(replies)
+    return lambda _: next(left)
+
+
+def test_each_attempt_sends_the_whole_body_and_a_new_signature() -> None:
+    """Dates and tokens age; the body is read again from its beginning."""
+    time = Time(now=NOON)
+    keys = GivenKeys(KEYS, later=[Credentials("second", "secret", "token")])
+    replies = replay(
+        error(500, "InternalError"), error(400, "ExpiredToken"), answer(200, headers={"ETag": "e"})
+    )
+    with (
+        Wire(replies) as wire,
+        open_store("obs", wire.endpoint, keys=keys, clock=lambda: time.now) as inner,
+    ):
+        store = RetryingStore(inner, time.patience(), Remedies(keys, ServerClock()))
+        store.upload_part(Upload(target(wire.endpoint), "id"), 1, bytes_body(b"content"))
+        first, second, third = wire.received
+    assert [one.body for one in wire.received] == [b"content"] * 3
+    assert first.header("Date") != second.header("Date")
+    assert first.header("Authorization") != second.header("Authorization")
+    assert str(third.header("Authorization")).startswith("OBS second:")
+    assert third.header("x-obs-security-token") == "token"
+
+
+def test_half_a_list_never_passes_for_a_whole_one() -> None:
+    """A failure on the second page asks for the first again."""
+    part = "<Part><PartNumber>{}</PartNumber><Size>1</Size></Part>"
+    page = f"<ListPartsResult><IsTruncated>{{}}</IsTruncated>{part}</ListPartsResult>"
+    replies = replay(
+        answer(200, page.format("true", 1)),
+        error(500, "InternalError"),
+        answer(200, page.format("true", 1)),
+        answer(200, page.format("false", 2)),
+    )
+    with Wire(replies) as wire, open_store("obs", wire.endpoint) as inner:
+        store = RetryingStore(inner, Time().patience(), Remedies(GivenKeys(KEYS), ServerClock()))
+        listed = [part.number for part in store.list_parts(Upload(target(wire.endpoint), "id"))]
+    assert listed == [1, 2]
+
+
+def test_initiate_and_complete_are_tried_once_here() -> None:
+    """Only a look at the store can tell what a lost answer of theirs means."""
+    with Wire(lambda _: error(500, "InternalError")) as wire, open_store("obs", wire.endpoint) as inner:
+        store = RetryingStore(inner, Time().patience(), Remedies(GivenKeys(KEYS), ServerClock()))
+        with pytest.raises(StoreError):
+            store.initiate(target(wire.endpoint), {})
+        with pytest.raises(StoreError):
+            store.complete(Upload(target(wire.endpoint), "id"), [(1, "e")], {})
+        assert len(wire.received) == 2

@@ -1,0 +1,42 @@
+"""Many files, one exit code: in the order that --help documents."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from click.testing import CliRunner
+
+from obsup.cli.main import cli
+from obsup.exit_status import GRAVITY, gravest
+
+
+@pytest.mark.parametrize(
+    ("codes", "code"),
+    [
+        ([], 0),
+        ([0, 0], 0),
+        ([75, 0], 75),
+        ([75, 66], 66),
+        ([66, 65, 69], 69),
+        ([77, 69], 77),
+        ([130, 77], 130),
+    ],
+)
+def test_the_gravest_counts(codes: list[int], code: int) -> None:
+    """What running again mends comes last, and is 75 only where it is all there is."""
+    assert gravest(codes) == code
+
+
+def test_a_code_that_is_in_no_order_is_still_a_failure() -> None:
+    """0 must mean that every file is proved."""
+    assert gravest([99, 0]) == 99
+
+
+def test_the_order_is_the_one_that_help_tells() -> None:
+    """And holds every code that a failure can have."""
+    text = " ".join(CliRunner().invoke(cli, ["upload", "--help"], prog_name="obsup").output.split())
+    told = re.search(r"in this order: ([0-9, ]+)\.", text)
+    assert told is not None
+    assert tuple(map(int, told[1].split(", "))) == GRAVITY
+    assert set(GRAVITY) == {1, 2, 65, 66, 69, 70, 73, 74, 75, 76, 77, 78, 130, 143}
