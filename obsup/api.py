@@ -12,17 +12,17 @@ from typing import Any
 
 from obsup import events
 from obsup.engine.job.connection import Connection, StoreSettings, connect
-from obsup.engine.job.context import Task
-from obsup.engine.job.progress import Tally
-from obsup.engine.job.request import Jobs, Order
+from obsup.engine.job.context import UploadContext
+from obsup.engine.job.progress import ProgressTally
+from obsup.engine.job.request import Jobs, UploadRequest
 from obsup.engine.job.result import Result
 from obsup.engine.job.stop import StopSignal
-from obsup.engine.job.target_settings import Connecting, settle_target
+from obsup.engine.job.target_settings import ConnectOptions, resolve_target
+from obsup.engine.steps.abort import abort_upload as abort_selected
 from obsup.engine.steps import part as part_steps
-from obsup.engine.steps.abort import give_up
-from obsup.engine.steps.complete import Assembly, Demands
-from obsup.engine.steps.lookup import Mention
-from obsup.engine.steps.part import Cut
+from obsup.engine.steps.complete import CompletionChecks, ManualCompletion
+from obsup.engine.steps.lookup import UploadSelector
+from obsup.engine.steps.part import PartWindow
 from obsup.engine.stream.uploader import StreamUploader
 from obsup.engine.upload import initiate
 from obsup.engine.upload.uploader import Uploader
@@ -35,18 +35,18 @@ from obsup.local.source.stream_parts import read_one
 from obsup.model import Credentials, ObjectOptions, Stored, Target
 
 __all__ = [
-    "Connecting",
+    "ConnectOptions",
     "Connection",
     "Credentials",
     "Expectation",
     "ObjectOptions",
-    "Order",
     "Readable",
     "Result",
     "StopSignal",
     "StoreSettings",
     "StreamUploader",
     "Target",
+    "UploadRequest",
     "Uploader",
     "abort_upload",
     "complete_upload",
@@ -86,7 +86,7 @@ def upload_file(
     observer: events.Observer = events.ignore,
     credentials: Credentials | None = None,
     options: ObjectOptions | None = None,
-    connecting: Connecting | None = None,
+    connecting: ConnectOptions | None = None,
     stop: StopSignal | None = None,
     limit_rate: float | None = None,
     close: bool = True,
@@ -101,7 +101,7 @@ def upload_file(
     where 10,000 parts would not do) decide how the file is cut; *jobs* parts are in flight at once (``auto``:
     5, and up to 32 while that pays), together no faster than *limit_rate* bytes a second. *progress* is called
     with (transferred bytes, total bytes, seconds), *observer* with every event. Without *credentials* they are
-    found as the command line finds them. Further keywords are those of Order.
+    found as the command line finds them. Further keywords are those of UploadRequest.
 
     Returns once the object is in place and proved. Raises ObsupError: its ``exit_code`` is the command line's,
     and where ``retryable`` is true the same call goes on with what is stored.
@@ -111,12 +111,12 @@ def upload_file(
     stream = None if isinstance(source, str | os.PathLike) else FileObject(source, close=close)
     options = options or ObjectOptions()
     connecting = _connecting(endpoint, connecting, options)
-    tally = Tally(progress, observer)
+    tally = ProgressTally(progress, observer)
     stop = stop or StopSignal()
     limit = RateLimit(limit_rate, check=stop.cut) if limit_rate is not None else None
     with closing(stream) if stream is not None else nullcontext():
-        named, settings = settle_target(target, connecting, file_name=None if stream else path.name)
-        wanted = Order(
+        named, settings = resolve_target(target, connecting, file_name=None if stream else path.name)
+        wanted = UploadRequest(
             path,
             named,
             options=options,
@@ -142,7 +142,7 @@ def initiate_upload(
     endpoint: str | None = None,
     credentials: Credentials | None = None,
     options: ObjectOptions | None = None,
-    connecting: Connecting | None = None,
+    connecting: ConnectOptions | None = None,
     **order: Any,
 ) -> str:
     """Initiate an upload to *target* and return its upload id; nothing is sent yet.
@@ -168,7 +168,7 @@ def upload_part(
     close: bool = True,
     endpoint: str | None = None,
     credentials: Credentials | None = None,
-    connecting: Connecting | None = None,
+    connecting: ConnectOptions | None = None,
     progress: ProgressCallback | None = None,
     observer: events.Observer = events.ignore,
     **order: Any,
@@ -182,13 +182,15 @@ def upload_part(
     checkpoint of a path tells. Raises ObsupError as ``upload_file`` does; what is stored stays.
     Source: OBS SDK for Python, "Uploading a Part" (uploadPart).
     """
-    tally = Tally(progress, observer)
+    tally = ProgressTally(progress, observer)
     if isinstance(source, str | os.PathLike):
         path = Path(source)
         order |= {"source": path, "content_md5": content_md5}
         task = _task(target, endpoint, connecting, credentials, tally=tally, **order)
-        mention = Mention(task.order.target, path, upload_id, task.order.checkpoint)
-        return part_steps.send_one(task, mention, part_number, Cut(parts, part_size, offset), md5=md5).stored
+        selector = UploadSelector(task.order.target, path, upload_id, task.order.checkpoint)
+        return part_steps.send_one(
+            task, selector, part_number, PartWindow(parts, part_size, offset), md5=md5
+        ).stored
     size = len(source) if isinstance(source, bytes) else part_size
     if size is None or offset is not None or parts is not None:
         raise WrongUsage(
@@ -198,9 +200,9 @@ def upload_part(
         )
     with closing(FileObject(BytesIO(source) if isinstance(source, bytes) else source, close=close)) as stream:
         task = _task(target, endpoint, connecting, credentials, tally=tally, content_md5=content_md5, **order)
-        content = read_one(stream, part_number, size, task.proving.digest())
-        mention = Mention(task.order.target, None, upload_id)
-        return part_steps.send_read(task, mention, content, md5=md5).stored
+        content = read_one(stream, part_number, size, task.digests.digest())
+        selector = UploadSelector(task.order.target, None, upload_id)
+        return part_steps.send_read(task, selector, content, md5=md5).stored
 
 
 def complete_upload(
@@ -215,7 +217,7 @@ def complete_upload(
     endpoint: str | None = None,
     credentials: Credentials | None = None,
     options: ObjectOptions | None = None,
-    connecting: Connecting | None = None,
+    connecting: ConnectOptions | None = None,
     **order: Any,
 ) -> Result:
     """Assemble the upload *upload_id* of *target*, or that of the checkpoint of *source*, and prove the object.
@@ -228,8 +230,8 @@ def complete_upload(
     path = Path(source) if source is not None else None
     order |= {"source": path or NO_SOURCE, "options": options or ObjectOptions()}
     task = _task(target, endpoint, connecting, credentials, **order)
-    mention = Mention(task.order.target, path, upload_id, task.order.checkpoint)
-    return Assembly(task, mention, Demands(parts, size, etags, verify_source)).complete()
+    selector = UploadSelector(task.order.target, path, upload_id, task.order.checkpoint)
+    return ManualCompletion(task, selector, CompletionChecks(parts, size, etags, verify_source)).complete()
 
 
 def abort_upload(
@@ -239,7 +241,7 @@ def abort_upload(
     source: str | os.PathLike[str] | None = None,
     endpoint: str | None = None,
     credentials: Credentials | None = None,
-    connecting: Connecting | None = None,
+    connecting: ConnectOptions | None = None,
     **order: Any,
 ) -> None:
     """Give up the upload *upload_id* of *target*, or that of the checkpoint of *source*; a second time succeeds too.
@@ -248,33 +250,35 @@ def abort_upload(
     """
     path = Path(source) if source is not None else None
     task = _task(target, endpoint, connecting, credentials, source=path or NO_SOURCE, **order)
-    give_up(task, Mention(task.order.target, path, upload_id, task.order.checkpoint))
+    abort_selected(task, UploadSelector(task.order.target, path, upload_id, task.order.checkpoint))
 
 
-def _connecting(endpoint: str | None, connecting: Connecting | None, options: ObjectOptions) -> Connecting:
-    connecting = connecting or Connecting(endpoint=endpoint or os.environ.get("OBSUP_ENDPOINT"))
+def _connecting(
+    endpoint: str | None, connecting: ConnectOptions | None, options: ObjectOptions
+) -> ConnectOptions:
+    connecting = connecting or ConnectOptions(endpoint=endpoint or os.environ.get("OBSUP_ENDPOINT"))
     return replace(connecting, headers=connecting.headers or options.headers)
 
 
 def _task(
     target: str,
     endpoint: str | None,
-    connecting: Connecting | None,
+    connecting: ConnectOptions | None,
     credentials: Credentials | None,
     *,
     source: Path = NO_SOURCE,
-    tally: Tally | None = None,
+    tally: ProgressTally | None = None,
     **order: Any,
-) -> Task:
+) -> UploadContext:
     """Return what every step needs, at an open store."""
     connecting = _connecting(endpoint, connecting, order.get("options", ObjectOptions()))
-    tally, stop = tally or Tally(None), StopSignal()
+    tally, stop = tally or ProgressTally(None), StopSignal()
     file_name = source.name if source != NO_SOURCE else None
-    named, settings = settle_target(target, connecting, file_name=file_name)
+    named, settings = resolve_target(target, connecting, file_name=file_name)
     connection = connect(
         settings,
         observe=tally,
         sleep=stop.sleep,
         credentials=_Given(credentials) if credentials is not None else None,
     )
-    return Task(connection, Order(source, named, **order), tally, stop)
+    return UploadContext(connection, UploadRequest(source, named, **order), tally, stop)

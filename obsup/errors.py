@@ -124,7 +124,7 @@ class OutOfTime(NotFinished):
     reason = "deadline"
 
 
-class ProducerFailed(ObsupError):
+class CommandFailed(ObsupError):
     """The command of --from-command failed, or cannot be run. Nothing was published."""
 
     exit_code = 76
@@ -197,7 +197,7 @@ class StoreError(Exception):
         return f"{text} (request id {refusal.request_id})" if refusal.request_id else text
 
 
-class LineError(Exception):
+class NetworkError(Exception):
     """The line failed: no answer, or half of one.
 
     ``kind`` is one of resolve, refused, connect, proxy, tunnel, certificate, no-tls, tls, reset, stall, incomplete,

@@ -12,7 +12,7 @@ import click
 
 from obsup.cli.arguments.command import SECTIONS, Commands
 from obsup.cli.lazy_commands import LazyCommands
-from obsup.cli.report.output import error_lines, resume_command, say
+from obsup.cli.report.output import error_lines, print_message, resume_command
 from obsup.errors import Interrupted, LocalFailure, ObsupError
 from obsup.exit_status import BUG
 from obsup.version import __version__
@@ -55,17 +55,17 @@ def _run() -> int:
     except click.ClickException as exc:
         said = io.StringIO()
         exc.show(said)  # with words of the command line, whatever they hold
-        say(said.getvalue().rstrip("\n"))
+        print_message(said.getvalue().rstrip("\n"))
         return exc.exit_code
     except ObsupError as exc:
-        say(error_lines(exc, resume=resume_command(sys.argv[1:])))
+        print_message(error_lines(exc, resume=resume_command(sys.argv[1:])))
         return exc.exit_code
     except Exception as exc:  # noqa: BLE001 - the last net: a bug must end in its own code, not in a traceback
         if "-v" in sys.argv or "--verbose" in sys.argv:
             import traceback  # here, and not above: it would take a tenth of --version
 
             traceback.print_exc()
-        say(
+        print_message(
             f"Error: a bug in obsup: {type(exc).__name__}.\n"
             "Why:   this should not happen; what is stored stays stored.\n"
             "Next:  report it, with what the same command prints with -v."

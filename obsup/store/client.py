@@ -9,18 +9,18 @@ from obsup import events
 from obsup.dialects.dialect import Dialect
 from obsup.dialects.endpoints import is_loopback
 from obsup.dialects.object_headers import customer_key_headers
-from obsup.errors import LineError, StoreError, WrongUsage
+from obsup.errors import NetworkError, StoreError, WrongUsage
 from obsup.model import CustomerKey, ObjectInfo, ObjectPage, OpenUpload, Stored, StoredPart, Target, Upload
 from obsup.store.answers import xml
 from obsup.store.answers.listings import all_parts, all_uploads, objects_behind
-from obsup.store.answers.request import Call, Query
+from obsup.store.answers.request import Query, StoreRequest
 from obsup.store.answers.result_headers import header_etag, named_etag, read_object_info, read_stored
 from obsup.store.answers.server_clock import ServerClock
 from obsup.store.http.body import OpenBody
 from obsup.store.http.endpoint_route import Route
 from obsup.store.http.transport import Transport
 from obsup.store.interface import CredentialSource
-from obsup.store.signed_exchange import Exchange
+from obsup.store.signed_exchange import SignedExchange
 
 
 class HttpStore:
@@ -42,7 +42,7 @@ class HttpStore:
         observe: events.Observer = events.ignore,
     ) -> None:
         self.dialect = dialect
-        self._exchange = Exchange(
+        self._exchange = SignedExchange(
             dialect,
             route,
             transport=transport,
@@ -58,7 +58,7 @@ class HttpStore:
 
     def initiate(self, target: Target, headers: Mapping[str, str]) -> str:
         """Source: OBS API reference, "Initiating a Multipart Upload"."""
-        call = Call(
+        call = StoreRequest(
             "InitiateMultipartUpload",
             "POST",
             target.bucket,
@@ -68,14 +68,14 @@ class HttpStore:
         )
         upload_id = xml.text(self._exchange.ask(call, "UploadId"), "UploadId")
         if not upload_id:
-            raise LineError("garbled", "the answer to initiate names no upload id", sent=True)
+            raise NetworkError("garbled", "the answer to initiate names no upload id", sent=True)
         return upload_id
 
     def upload_part(
         self, upload: Upload, part_number: int, open_body: OpenBody, *, content_md5: str | None = None
     ) -> Stored:
         """Source: OBS API reference, "Uploading a Part"."""
-        call = Call(
+        call = StoreRequest(
             "UploadPart",
             "PUT",
             upload.target.bucket,
@@ -95,7 +95,7 @@ class HttpStore:
         headers = {names.copy_source: source, **self._key_headers}
         if byte_range is not None:
             headers[names.copy_source_range] = f"bytes={byte_range[0]}-{byte_range[1]}"
-        call = Call(
+        call = StoreRequest(
             "UploadPartCopy",
             "PUT",
             upload.target.bucket,
@@ -107,14 +107,14 @@ class HttpStore:
         answer = self._exchange.send(call)
         etag = xml.bare_etag(xml.text(self._exchange.document(call, answer, "ETag"), "ETag"))
         if not etag:
-            raise LineError("garbled", "the answer to copy names no ETag", sent=True)
+            raise NetworkError("garbled", "the answer to copy names no ETag", sent=True)
         return read_stored(answer, names, etag)
 
     def complete(
         self, upload: Upload, parts: Sequence[tuple[int, str]], headers: Mapping[str, str]
     ) -> Stored:
         """Source: OBS API reference, "Assembling Parts". The object's ETag may be empty (Ceph)."""
-        call = Call(
+        call = StoreRequest(
             "CompleteMultipartUpload",
             "POST",
             upload.target.bucket,
@@ -135,7 +135,7 @@ class HttpStore:
 
     def abort(self, upload: Upload) -> None:
         """Source: OBS API reference, "Canceling a Multipart Upload"."""
-        call = Call(
+        call = StoreRequest(
             "AbortMultipartUpload",
             "DELETE",
             upload.target.bucket,
@@ -170,7 +170,7 @@ class HttpStore:
     ) -> Stored:
         """Source: OBS API reference, "Uploading Objects - PUT", which answers a success redirect with 303."""
         redirect = self.dialect.headers.success_redirect
-        call = Call(
+        call = StoreRequest(
             "PutObject",
             "PUT",
             target.bucket,
@@ -186,7 +186,7 @@ class HttpStore:
 
     def head_object(self, target: Target) -> ObjectInfo | None:
         """Source: OBS API reference, "Querying Object Metadata". 403 is no answer to whether it is there."""
-        call = Call("HeadObject", "HEAD", target.bucket, target.key, headers=self._key_headers)
+        call = StoreRequest("HeadObject", "HEAD", target.bucket, target.key, headers=self._key_headers)
         try:
             answer = self._exchange.send(call)
         except StoreError as exc:

@@ -44,7 +44,7 @@ class PartLister(Protocol):
 
 
 class ObjectStore(PartStore, PartLister, Protocol):
-    """The verbs. Each raises StoreError where the store refused and LineError where it did not answer.
+    """The verbs. Each raises StoreError where the store refused and NetworkError where it did not answer.
 
     Safe to call from many threads. A verb tries once; RetryingStore is the same store with patience.
     """

@@ -15,15 +15,15 @@ from obsup.errors import StoreError
 from obsup.frozen import frozen
 from obsup.model import Stored, Upload
 from obsup.store.answers.refusal import read_refusal
-from obsup.store.answers.request import Call, Query
+from obsup.store.answers.request import Query, StoreRequest
 from obsup.store.answers.result_headers import named_etag, read_stored
 from obsup.store.answers.server_clock import ServerClock
 from obsup.store.http.body import OpenBody
 from obsup.store.http.endpoint_route import Route
-from obsup.store.http.settings import Answer
+from obsup.store.http.settings import Response
 from obsup.store.http.transport import Transport
 from obsup.store.interface import CredentialSource
-from obsup.store.request_events import Watch
+from obsup.store.request_events import RequestEvents
 
 # A part waits behind at most one other; the longest, 5 GiB over a line of 1 Mbit/s, takes half a day.
 VALID_S = 24 * 3600
@@ -80,7 +80,7 @@ class PresignedStore:
         self._dialect = dialect
         self._transport = transport
         self._presigned = presigned
-        self._watch = Watch(observe, dialect.headers.request_id)
+        self._watch = RequestEvents(observe, dialect.headers.request_id)
 
     def upload_part(
         self,
@@ -93,7 +93,9 @@ class PresignedStore:
         """Send the part to its URL. *content_md5* is not part of what was signed, and so cannot be sent."""
         assert content_md5 is None, "a presigned part has no Content-MD5"
         target = upload.target
-        call = Call("UploadPart", "PUT", target.bucket, target.key, self._presigned.query, body=open_body)
+        call = StoreRequest(
+            "UploadPart", "PUT", target.bucket, target.key, self._presigned.query, body=open_body
+        )
         answer = self._watch.tell(call, lambda: self._send(call, open_body))
         names = self._dialect.headers
         if not 200 <= answer.status < 300:
@@ -108,7 +110,7 @@ class PresignedStore:
             raise StoreError(replace(refusal, location=""))
         return read_stored(answer, names, named_etag(answer, call.operation))
 
-    def _send(self, call: Call, open_body: OpenBody) -> Answer:
+    def _send(self, call: StoreRequest, open_body: OpenBody) -> Response:
         with closing(open_body()) as body:
             return self._transport.exchange(
                 call.method,

@@ -6,13 +6,13 @@ import time
 from collections.abc import Callable
 
 from obsup import events
-from obsup.errors import LineError
-from obsup.store.answers.request import Call
-from obsup.store.http.settings import Answer
+from obsup.errors import NetworkError
+from obsup.store.answers.request import StoreRequest
+from obsup.store.http.settings import Response
 from obsup.text import printable
 
 
-class Watch:
+class RequestEvents:
     """Tells *observe* of each request; ``request_id`` is the name of the header that holds it."""
 
     def __init__(
@@ -25,18 +25,18 @@ class Watch:
         self._request_id = request_id
         self._monotonic = monotonic
 
-    def tell(self, call: Call, send: Callable[[], Answer]) -> Answer:
+    def tell(self, call: StoreRequest, send: Callable[[], Response]) -> Response:
         """Return what *send* answers for *call*, told of in any case. Raises what *send* raises."""
         begun = self._monotonic()
         try:
             answer = send()
-        except LineError as exc:
+        except NetworkError as exc:
             self._say(call, begun, None, failure=str(exc))
             raise
         self._say(call, begun, answer)
         return answer
 
-    def _say(self, call: Call, begun: float, answer: Answer | None, failure: str = "") -> None:
+    def _say(self, call: StoreRequest, begun: float, answer: Response | None, failure: str = "") -> None:
         number = dict(call.query).get("partNumber")
         headers = answer.headers if answer is not None else {}
         self._observe(

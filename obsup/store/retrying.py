@@ -9,11 +9,11 @@ from dataclasses import field
 from typing import TypeVar
 
 from obsup import events
-from obsup.errors import LineError, Stopped, StoreError
+from obsup.errors import NetworkError, Stopped, StoreError
 from obsup.frozen import frozen
 from obsup.model import Credentials, ObjectInfo, ObjectPage, OpenUpload, Stored, StoredPart, Target, Upload
-from obsup.store.answers.failure_rule import Action, Verdict
-from obsup.store.answers.failure_table import explain, judge
+from obsup.store.answers.failure_rule import Action, FailureRule
+from obsup.store.answers.failure_table import as_error, classify
 from obsup.store.answers.server_clock import ServerClock
 from obsup.store.http.body import OpenBody
 from obsup.store.interface import CredentialSource, ObjectStore
@@ -32,7 +32,7 @@ def _sleep(seconds: float) -> bool:
 
 
 @frozen
-class Patience:
+class RetryPolicy:
     """How long and how often to try. Durations are seconds; randomness and time are arguments.
 
     Backoff with full jitter: before attempt n+1 a random wait of at most ``base_s * 2**n``, capped; what the
@@ -52,20 +52,20 @@ class Patience:
         return max(own, min(asked_s or 0.0, self.retry_for_s))
 
 
-class Remedies:
+class FailureRemedies:
     """What can be done about a failure besides waiting."""
 
     def __init__(self, credentials: CredentialSource, clock: ServerClock) -> None:
         self._credentials = credentials
         self._clock = clock
 
-    def apply(self, verdict: Verdict, failure: StoreError | LineError, used: Credentials | None) -> bool:
+    def apply(self, rule: FailureRule, failure: StoreError | NetworkError, used: Credentials | None) -> bool:
         """Try to remove the cause; return whether trying again can help."""
         if not isinstance(failure, StoreError) or used is None:
             return False
-        if verdict.action is Action.SET_CLOCK:
+        if rule.action is Action.SET_CLOCK:
             return self._clock.learn(failure.refusal.date)
-        if verdict.action is Action.RENEW_KEYS:
+        if rule.action is Action.RENEW_KEYS:
             # One refusal may also be the store's own mistake: the same keys get a second chance.
             self._credentials.refresh(used)
             return True
@@ -79,8 +79,8 @@ class Remedies:
 class Attempts:
     """The tries of one call: decides after each failure whether, and when, another follows."""
 
-    def __init__(self, patience: Patience, remedies: Remedies, observe: events.Observer) -> None:
-        self._patience = patience
+    def __init__(self, policy: RetryPolicy, remedies: FailureRemedies, observe: events.Observer) -> None:
+        self._policy = policy
         self._remedies = remedies
         self._observe = observe
         self._count = 0
@@ -96,39 +96,39 @@ class Attempts:
         while True:
             self._count += 1
             used = self._remedies.credentials()
-            begun = self._patience.monotonic()
+            begun = self._policy.monotonic()
             try:
                 return call()
-            except (StoreError, LineError) as exc:
+            except (StoreError, NetworkError) as exc:
                 if self._count > 1:  # until the first failure nothing was failing
-                    self._spent_s += min(self._patience.monotonic() - begun, ATTEMPT_S)
+                    self._spent_s += min(self._policy.monotonic() - begun, ATTEMPT_S)
                 delay_s = self._next_delay(exc, used)
                 if delay_s is None:
-                    raise explain(exc, doing=doing) from exc
+                    raise as_error(exc, doing=doing) from exc
                 reason = str(exc)
-                throttled = judge(exc).action is Action.SLOW_DOWN
+                throttled = classify(exc).action is Action.SLOW_DOWN
             self._observe(events.Retried(part_number, self._count, reason, delay_s, throttled))
-            if delay_s and self._patience.sleep(delay_s):
+            if delay_s and self._policy.sleep(delay_s):
                 raise Stopped(f"{doing} was stopped while waiting to try again")
 
-    def _next_delay(self, failure: StoreError | LineError, used: Credentials) -> float | None:
+    def _next_delay(self, failure: StoreError | NetworkError, used: Credentials) -> float | None:
         """Return the seconds to wait before another try, or None where there is none."""
-        verdict = judge(failure)
+        rule = classify(failure)
         asked = failure.refusal.retry_after_s if isinstance(failure, StoreError) else None
-        if verdict.action in REMEDIES:
-            self._remedied.append(verdict.action)
-            if self._remedied.count(verdict.action) > REMEDIES[verdict.action]:
+        if rule.action in REMEDIES:
+            self._remedied.append(rule.action)
+            if self._remedied.count(rule.action) > REMEDIES[rule.action]:
                 return None
-            return self._patience.delay_s(0, None) if self._remedies.apply(verdict, failure, used) else None
+            return self._policy.delay_s(0, None) if self._remedies.apply(rule, failure, used) else None
         self._remedied.clear()  # the store took clock and keys
-        if verdict.action in (Action.RESEND, Action.ASK_AGAIN):
+        if rule.action in (Action.RESEND, Action.ASK_AGAIN):
             self._resends += 1
-            return self._patience.delay_s(1, asked) if self._resends <= RESENDS else None
-        if verdict.action not in (Action.RETRY, Action.SLOW_DOWN):
+            return self._policy.delay_s(1, asked) if self._resends <= RESENDS else None
+        if rule.action not in (Action.RETRY, Action.SLOW_DOWN):
             return None
-        harder = 2 if verdict.action is Action.SLOW_DOWN else 0
-        delay_s = self._patience.delay_s(self._count + harder, asked)
-        if self._spent_s + delay_s > self._patience.retry_for_s:
+        harder = 2 if rule.action is Action.SLOW_DOWN else 0
+        delay_s = self._policy.delay_s(self._count + harder, asked)
+        if self._spent_s + delay_s > self._policy.retry_for_s:
             return None
         self._spent_s += delay_s
         return delay_s
@@ -143,22 +143,22 @@ class RetryingStore:
     def __init__(
         self,
         inner: ObjectStore,
-        patience: Patience,
-        remedies: Remedies,
+        policy: RetryPolicy,
+        remedies: FailureRemedies,
         observe: events.Observer = events.ignore,
     ) -> None:
         self.dialect = inner.dialect
         self._inner = inner
-        self._patience = patience
+        self._policy = policy
         self._remedies = remedies
         self._observe = observe
 
-    def heard_by(self, observe: events.Observer) -> RetryingStore:
+    def observed_by(self, observe: events.Observer) -> RetryingStore:
         """Return the same store with another to hear of the tries."""
-        return RetryingStore(self._inner, self._patience, self._remedies, observe)
+        return RetryingStore(self._inner, self._policy, self._remedies, observe)
 
     def _run(self, call: Callable[[], T], doing: str, part_number: int | None = None) -> T:
-        attempts = Attempts(self._patience, self._remedies, self._observe)
+        attempts = Attempts(self._policy, self._remedies, self._observe)
         return attempts.run(call, doing=doing, part_number=part_number)
 
     def initiate(self, target: Target, headers: Mapping[str, str]) -> str:

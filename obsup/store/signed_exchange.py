@@ -10,19 +10,19 @@ from dataclasses import replace
 from obsup import events
 from obsup.dialects.addressing import locate
 from obsup.dialects.dialect import Dialect, Signable
-from obsup.errors import LineError, Refusal, StoreError
+from obsup.errors import NetworkError, Refusal, StoreError
 from obsup.store.answers import xml
 from obsup.store.answers.refusal import read_refusal
-from obsup.store.answers.request import Call
+from obsup.store.answers.request import StoreRequest
 from obsup.store.answers.server_clock import ServerClock
 from obsup.store.http.endpoint_route import Location, Route
-from obsup.store.http.settings import Answer
+from obsup.store.http.settings import Response
 from obsup.store.http.transport import Transport
 from obsup.store.interface import CredentialSource
-from obsup.store.request_events import Watch
+from obsup.store.request_events import RequestEvents
 
 
-class Exchange:
+class SignedExchange:
     """Sends calls in one dialect to wherever their buckets are. Safe to share between threads."""
 
     def __init__(
@@ -37,14 +37,14 @@ class Exchange:
         observe: events.Observer = events.ignore,
     ) -> None:
         self._dialect = dialect
-        self._watch = Watch(observe, dialect.headers.request_id)
+        self._watch = RequestEvents(observe, dialect.headers.request_id)
         self._route = route
         self._transport = transport
         self._credentials = credentials
         self._clock = clock
         self._own_headers = headers
 
-    def send(self, call: Call) -> Answer:
+    def send(self, call: StoreRequest) -> Response:
         """Return the answer that says success, after one redirect at most, which is signed anew.
 
         Raises StoreError for every other answer, LineError for none.
@@ -65,7 +65,7 @@ class Exchange:
             return answer
         raise StoreError(self.refusal(call, answer))
 
-    def document(self, call: Call, answer: Answer, *signs: str) -> xml.Element:
+    def document(self, call: StoreRequest, answer: Response, *signs: str) -> xml.Element:
         """Return the answer's document, which must have one of the elements *signs*: roots have various names.
 
         Raises StoreError for an <Error> in a 200, LineError for anything else that the protocol does not promise.
@@ -73,18 +73,18 @@ class Exchange:
         try:
             root = xml.parse(answer.body)
         except xml.BadXML as exc:
-            raise LineError("incomplete" if exc.is_torn else "garbled", str(exc), sent=True) from exc
+            raise NetworkError("incomplete" if exc.is_torn else "garbled", str(exc), sent=True) from exc
         if root.tag == "Error":
             raise StoreError(self.refusal(call, answer))
         if not any(root.find(sign) is not None for sign in signs):
-            raise LineError("garbled", f"the answer to {call.operation} is another document", sent=True)
+            raise NetworkError("garbled", f"the answer to {call.operation} is another document", sent=True)
         return root
 
-    def ask(self, call: Call, *signs: str) -> xml.Element:
+    def ask(self, call: StoreRequest, *signs: str) -> xml.Element:
         """Send *call* and return its answer's document, as ``document`` does."""
         return self.document(call, self.send(call), *signs)
 
-    def refusal(self, call: Call, answer: Answer) -> Refusal:
+    def refusal(self, call: StoreRequest, answer: Response) -> Refusal:
         """Return what *answer* refuses."""
         refusal = read_refusal(
             answer,
@@ -99,7 +99,7 @@ class Exchange:
             return replace(refusal, code="NoSuchUpload")
         return refusal
 
-    def _send_to(self, location: Location, call: Call) -> Answer:
+    def _send_to(self, location: Location, call: StoreRequest) -> Response:
         address = locate(location.endpoint, call.bucket, call.key, location.addressing)
         credentials = self._credentials.current()
 
@@ -119,7 +119,7 @@ class Exchange:
                 takes_long=call.takes_long,
             )
 
-    def _headers(self, call: Call) -> dict[str, str]:
+    def _headers(self, call: StoreRequest) -> dict[str, str]:
         headers = {**self._own_headers, **call.headers}
         if self._dialect.hashes_payload and isinstance(call.body, bytes):
             headers["x-amz-content-sha256"] = hashlib.sha256(call.body).hexdigest()

@@ -69,7 +69,7 @@ def measure(options: argparse.Namespace, kept: Path) -> Results:
     homes, missing = prepare(peers, options.work / "environments")
     peers = [peer for peer in peers if peer.name in homes]
     built = sinks.build(options.work)
-    ground = races.Ground(options.work, built, homes, options.runs, say)
+    start = races.StartingPoint(options.work, built, homes, options.runs, say)
     results = Results(
         machine=races.machine(),
         sink=built.language,
@@ -80,36 +80,36 @@ def measure(options: argparse.Namespace, kept: Path) -> Results:
         versions={peer.name: version(peer, homes[peer.name]) for peer in peers},
         missing=missing,
     )
-    for name in hold(ground, peers, results, options.largest):
+    for name in hold(start, peers, results, options.largest):
         results.save(kept)
         say(f"-- {name} after {(time.monotonic() - begun) / 60:.1f} min: kept, --report tells of it")
     return results
 
 
-def hold(ground: races.Ground, peers: Sequence[Peer], results: Results, largest: int) -> Iterator[str]:
+def hold(start: races.StartingPoint, peers: Sequence[Peer], results: Results, largest: int) -> Iterator[str]:
     """Hold the races one after the other, and yield the name of each when it has filled its rows of *results*."""
     floors: list[dict[str, float]] = []
 
     def look_at_floors() -> None:
         # More than once: what runs beside this machine slows it down and lets it go again.
-        floors.append(races.floors(ground, results.size, PART))
+        floors.append(races.floors(start, results.size, PART))
         results.floors.update({name: median(one[name] for one in floors) for name in floors[0]})
 
     look_at_floors()
-    results.starts.extend(races.start(ground))
+    results.starts.extend(races.start(start))
     yield "start-up"
     results.rows.extend(races.entered(peers))
-    for protocol in ground.protocols:
-        races.race(ground, peers, results.rows, protocol, size=results.size, part_size=PART)
+    for protocol in start.protocols:
+        races.race(start, peers, results.rows, protocol, size=results.size, part_size=PART)
         look_at_floors()
         yield protocol
-    results.lines.extend(races.race_on_line(ground, peers, results.line_size, PART, results.line_rate))
+    results.lines.extend(races.race_on_line(start, peers, results.line_size, PART, results.line_rate))
     yield "the line"
     plans = [(size, PART) for size in SIZES if size <= largest] + [(GIB, -(-GIB // count)) for count in PARTS]
     for size, part_size in plans:
-        results.sizes.extend(races.climb(ground, size, part_size))
+        results.sizes.extend(races.probe(start, size, part_size))
         yield f"{format_size(size)} in parts of {format_size(part_size)}"
-    results.keeping.append(races.keeping(ground, max(PARTS)))
+    results.keeping.append(races.keeping(start, max(PARTS)))
     yield "the checkpoint"
 
 

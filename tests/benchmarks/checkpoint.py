@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-from obsup.engine.upload.progress_record import Ledger
+from obsup.engine.upload.progress_record import ProgressRecord
 from obsup.local.state.checkpoint import Checkpoint
 from obsup.model import Receipt, SourceStat, Target, Upload
 
@@ -28,15 +28,15 @@ def main() -> None:
     upload = Upload(Target("obs", "https://obs.eu-de.otc.t-systems.com", "bucket", "key"), "0" * 32)
     stat = SourceStat(parts * PART, 1, 1, 1, 1)
     meant = Checkpoint(str(folder / "bigfile"), stat, upload, PART, {}, 0.0, "0" * 64)
-    ledger = Ledger(meant, path, monotonic=lambda: now[0])
+    record = ProgressRecord(meant, path, monotonic=lambda: now[0])
     written: list[int] = []
     begun = time.process_time()
     for number in range(1, parts + 1):
         now[0] += SLOW_S
-        ledger.add(Receipt(number, PART, DIGEST, DIGEST))
+        record.add(Receipt(number, PART, DIGEST, DIGEST))
         if written[-1:] != [path.stat().st_ino]:
             written.append(path.stat().st_ino)
-    ledger.settle()
+    record.flush()
     print(json.dumps({"cpu_s": time.process_time() - begun, "writes": len(written)}))
 
 

@@ -56,7 +56,7 @@ def say(text: str) -> None:
 
 
 @dataclass(frozen=True)
-class Ground:
+class StartingPoint:
     """Where it all happens: a folder, the sink, and the environments of the peers."""
 
     folder: Path
@@ -64,15 +64,15 @@ class Ground:
     homes: dict[str, Path]
 
 
-def once(ground: Ground, peer: ManyPeer, tree: Tree) -> Cost:
+def once(start: StartingPoint, peer: ManyPeer, tree: Tree) -> Cost:
     """Return what one upload of the tree costs, once the sink has every file as it is. Raises Failed."""
-    kept = ground.folder / "kept"
-    with tempfile.TemporaryDirectory(dir=ground.folder) as home:
-        with sinks.serve(ground.sink, None, kept=kept) as sink:
-            call = peer.call(ground.homes[peer.name], ManyJob(sink.endpoint, str(tree.path), home))
+    kept = start.folder / "kept"
+    with tempfile.TemporaryDirectory(dir=start.folder) as home:
+        with sinks.serve(start.sink, None, kept=kept) as sink:
+            call = peer.call(start.homes[peer.name], ManyJob(sink.endpoint, str(tree.path), home))
             environ = {"HOME": home, "PYTHONPATH": "", "PYTHONDONTWRITEBYTECODE": "", **call.environ}
             spent = many_cost.measure(
-                call.command, environ=environ, folder=Path(home), log=ground.folder / "log"
+                call.command, environ=environ, folder=Path(home), log=start.folder / "log"
             )
         wrong = unlike(tree, kept)
     if wrong:
@@ -82,8 +82,8 @@ def once(ground: Ground, peer: ManyPeer, tree: Tree) -> Cost:
 
 def turns(runs: int, peers: Sequence[ManyPeer]) -> Iterator[ManyPeer]:
     """Yield the peers in turn, as often as each is to run: slow ones once."""
-    for turn in range(runs):
-        yield from (peer for peer in peers if not (peer.is_slow and turn))
+    for wait_a_little in range(runs):
+        yield from (peer for peer in peers if not (peer.is_slow and wait_a_little))
 
 
 def measure(options: argparse.Namespace) -> ManyResults:
@@ -100,24 +100,24 @@ def measure(options: argparse.Namespace) -> ManyResults:
         except Missing as exc:
             results.failures[peer.name] = str(exc)
         say(f"{peer.name}: {results.failures.get(peer.name, 'ready')}")
-    ground = Ground(options.work, sinks.build(options.work), homes)
+    start = StartingPoint(options.work, sinks.build(options.work), homes)
     peers = [peer for peer in peers if peer.name in homes]
     for kind in TREES:
-        _race(ground, peers, kind.name, options, results)
+        _race(start, peers, kind.name, options, results)
     return results
 
 
 def _race(
-    ground: Ground, peers: list[ManyPeer], kind: str, options: argparse.Namespace, results: ManyResults
+    start: StartingPoint, peers: list[ManyPeer], kind: str, options: argparse.Namespace, results: ManyResults
 ) -> None:
     spent: dict[str, list[Cost]] = {}
-    trees = {slow: make(ground.folder, kind, options.share, few=slow) for slow in (False, True)}
+    trees = {slow: make(start.folder, kind, options.share, few=slow) for slow in (False, True)}
     for peer in turns(options.runs, peers):
         tree = trees[peer.is_slow]
         if f"{kind} {peer.name}" in results.failures:
             continue
         try:
-            spent.setdefault(peer.name, []).append(once(ground, peer, tree))
+            spent.setdefault(peer.name, []).append(once(start, peer, tree))
         except Failed as exc:
             results.failures[f"{kind} {peer.name}"] = str(exc)
             say(f"{kind} {peer.name}: {exc}")

@@ -15,7 +15,7 @@ from obsup.dialects.dialect import Addressing, Dialect, Signable
 from obsup.dialects.registry import DIALECTS, find_dialect
 from obsup.model import Credentials, Target, Upload
 from obsup.store.answers.server_clock import ServerClock
-from obsup.store.http.settings import LineSettings
+from obsup.store.http.settings import ConnectionSettings
 from obsup.store.http.transport import Transport
 from obsup.store.interface import ObjectStore
 from obsup.units import MIB
@@ -136,7 +136,7 @@ def open_subject(server: Server, dialect_name: str, addressing: Addressing) -> I
         keys=server.credentials,
         region=server.region,
         addressing=addressing,
-        line=LineSettings(connect_timeout_s=30, stall_timeout_s=60),
+        line=ConnectionSettings(connect_timeout_s=30, stall_timeout_s=60),
     ) as store:
         yield Subject(server, dialect, addressing, store)
 
@@ -144,7 +144,7 @@ def open_subject(server: Server, dialect_name: str, addressing: Addressing) -> I
 def make_bucket(server: Server, dialect_name: str) -> None:
     """Create the server's bucket; one that is there already is as good."""
     dialect = DIALECTS[dialect_name]
-    transport = Transport(LineSettings())
+    transport = Transport(ConnectionSettings())
     address = locate(server.endpoint, server.bucket, None, "path")
     answer = transport.exchange(
         "PUT",

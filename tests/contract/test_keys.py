@@ -6,7 +6,7 @@ import pytest
 
 from obsup.dialects.object_headers import copy_source_value
 from obsup.engine.proof.object_proof import composite_etag
-from obsup.errors import LineError, StoreError
+from obsup.errors import NetworkError, StoreError
 from obsup.model import Upload
 from tests.contract.subjects import KEYS, LONG, SUBJECTS, UNSPEAKABLE, Subject
 from tests.contract.test_promises import md5_of
@@ -21,7 +21,7 @@ def complete(subject: Subject, upload: Upload, etag: str) -> None:
     if subject.server.answers_to_long_keys or upload.target.key != LONG:
         subject.store.complete(upload, [(1, etag)], {})
         return
-    with pytest.raises(LineError, match="not XML"):
+    with pytest.raises(NetworkError, match="not XML"):
         subject.store.complete(upload, [(1, etag)], {})
 
 

@@ -16,10 +16,10 @@ import pytest
 from fastcrc import crc64
 
 from obsup.engine.proof.object_proof import composite_etag
-from obsup.errors import BadConfiguration, Denied, LineError, Refusal, StoreError
+from obsup.errors import BadConfiguration, Denied, NetworkError, Refusal, StoreError
 from obsup.model import Credentials, Stored, Upload
 from obsup.store.answers.failure_rule import Action
-from obsup.store.answers.failure_table import explain, judge
+from obsup.store.answers.failure_table import as_error, classify
 from obsup.store.interface import ObjectStore
 from tests.contract.subjects import PAGE, SUBJECTS, Server, Subject
 from tests.support.stores import BytesBody, bytes_body, open_store
@@ -208,7 +208,7 @@ def test_complete_with_a_wrong_etag_is_refused_and_keeps_the_parts(subject: Subj
     upload = subject.begin(key)
     send(subject, upload, b"content")
     said = refusal_of(lambda: subject.store.complete(upload, [(1, md5_of(b"other"))], {}))
-    assert judge(StoreError(said)).action is Action.REPAIR
+    assert classify(StoreError(said)).action is Action.REPAIR
     assert subject.store.head_object(upload.target) is None
     assert kept(subject, upload) == [1]
     subject.store.abort(upload)
@@ -323,7 +323,7 @@ def test_damaged_part_is_refused_and_the_right_one_taken(subject: Subject, key: 
         assert shows(stored, b"content")
         return
     said = refusal_of(lambda: subject.store.upload_part(upload, 1, bytes_body(b"content"), content_md5=wrong))
-    assert judge(StoreError(said)).action is Action.RESEND
+    assert classify(StoreError(said)).action is Action.RESEND
     if not subject.server.keeps_refused_uploads:
         assert refusal_of(lambda: send(subject, upload, b"content")).code == "NoSuchUpload"
         return
@@ -379,7 +379,7 @@ def test_damaged_object_is_refused_and_replaces_nothing(subject: Subject, key: s
         assert shows(subject.store.put_object(target, bytes_body(b"x"), {}, content_md5=wrong), b"x")
         return
     said = refusal_of(lambda: subject.store.put_object(target, bytes_body(b"x"), {}, content_md5=wrong))
-    assert judge(StoreError(said)).action is Action.RESEND
+    assert classify(StoreError(said)).action is Action.RESEND
     info = subject.store.head_object(target)
     assert info is not None
     assert info.size == 6
@@ -416,7 +416,7 @@ def test_part_is_copied_whole_and_in_part(subject: Subject, key: str) -> None:
     last = subject.server.min_part + 9
     if not subject.server.copies:
         # It takes the request for an empty part and answers 200; our store does not.
-        with pytest.raises(LineError):
+        with pytest.raises(NetworkError):
             subject.store.copy_part(upload, 1, source)
         return
     copies = [
@@ -436,7 +436,7 @@ def test_missing_source_of_a_copy_is_named(subject: Subject, key: str) -> None:
     upload = subject.begin(key)
     source = f"/{subject.server.bucket}/{key}-missing"
     if not subject.server.copies:
-        with pytest.raises(LineError):
+        with pytest.raises(NetworkError):
             subject.store.copy_part(upload, 1, source)
         return
     said = refusal_of(lambda: subject.store.copy_part(upload, 1, source))
@@ -474,8 +474,8 @@ def test_wrong_credentials_are_denied_and_do_nothing(subject: Subject, key: str,
             assert shows(store.upload_part(upload, 1, bytes_body(b"x")), b"x")
             return
         said = refusal_of(lambda: store.upload_part(upload, 1, bytes_body(b"x")))
-    assert judge(StoreError(said)).action is Action.RENEW_KEYS
-    assert isinstance(explain(StoreError(said), doing="part 1"), Denied)
+    assert classify(StoreError(said)).action is Action.RENEW_KEYS
+    assert isinstance(as_error(StoreError(said), doing="part 1"), Denied)
     assert numbers(subject, upload) == []
     subject.store.abort(upload)
 
@@ -486,7 +486,7 @@ def test_store_that_does_not_know_the_signature_is_told_clearly(subject: Subject
     server = subject.server
     with open_store("obs", server.endpoint, keys=server.credentials) as store:
         said = refusal_of(lambda: store.initiate(subject.target(key), {}))
-    final = explain(StoreError(said), doing="initiating")
+    final = as_error(StoreError(said), doing="initiating")
     assert isinstance(final, BadConfiguration)
     assert "--provider s3" in final.next_step
 

@@ -12,12 +12,12 @@ import pytest
 
 from obsup.api import upload_file
 from obsup.engine.job.stop import StopSignal
-from obsup.engine.job.target_settings import Connecting
+from obsup.engine.job.target_settings import ConnectOptions
 from obsup.engine.proof.object_proof import composite_etag
 from obsup.errors import NotFinished, UploadGone
 from obsup.events import Event, PartStored, Requested
 from obsup.model import Upload
-from obsup.store.http.settings import LineSettings
+from obsup.store.http.settings import ConnectionSettings
 from obsup.units import MIB
 from tests.contract.subjects import LONG, SUBJECTS, Server, Subject
 from tests.contract.test_promises import md5_of
@@ -44,7 +44,7 @@ def upload(
     key: str,
     *,
     retry_for_s: float = 1.0,
-    line: LineSettings | None = None,
+    line: ConnectionSettings | None = None,
     **more: Any,
 ) -> str:
     """Upload, and return what proved the object."""
@@ -52,14 +52,14 @@ def upload(
     result = upload_file(
         source,
         f"{server.bucket}/{key}",
-        connecting=Connecting(
+        connecting=ConnectOptions(
             endpoint=server.endpoint,
             provider=dialect.provider,
             signature=dialect.signature,
             region=server.region or None,
             addressing=subject.addressing,
             retry_for_s=retry_for_s,
-            line=line or LineSettings(),
+            line=line or ConnectionSettings(),
         ),
         credentials=server.credentials,
         part_size=5 * MIB,
@@ -125,7 +125,7 @@ def test_part_whose_answer_was_lost_is_stored_once_and_for_all(
             source,
             key,
             observer=seen.append,
-            line=LineSettings(stall_timeout_s=1.0),
+            line=ConnectionSettings(stall_timeout_s=1.0),
         )
     statuses = [one.status for one in seen if isinstance(one, Requested) and one.part_number == 2]
     assert statuses == [None, 200]

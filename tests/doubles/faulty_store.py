@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
-from obsup.errors import LineError, Refusal, StoreError
+from obsup.errors import NetworkError, Refusal, StoreError
 from obsup.model import ObjectInfo, ObjectPage, OpenUpload, Stored, StoredPart, Target, Upload
 from obsup.store.http.body import OpenBody
 from obsup.store.interface import ObjectStore
@@ -40,7 +40,7 @@ class FaultyStore:
             self._crash()
             raise Crash
         if kind.startswith("reset"):
-            raise LineError("reset", "the connection was reset", sent=True)
+            raise NetworkError("reset", "the connection was reset", sent=True)
         status, code = {
             "500": (500, "InternalError"),
             "500-after": (500, "InternalError"),

@@ -13,7 +13,7 @@ import pytest
 
 from obsup.api import abort_upload, complete_upload, initiate_upload, upload_part
 from obsup.dialects.registry import DIALECTS
-from obsup.engine.job.target_settings import Connecting
+from obsup.engine.job.target_settings import ConnectOptions
 from obsup.errors import DataMismatch, SourceUnreadable, UploadGone, WrongUsage
 from obsup.model import Credentials, ObjectOptions
 from obsup.sandbox.sandbox import Sandbox
@@ -40,7 +40,7 @@ def place(store: Sandbox, dialect: str) -> dict[str, Any]:
     """Where the store is and who asks: the arguments that every step takes."""
     one = DIALECTS[dialect]
     return {
-        "connecting": Connecting(
+        "connecting": ConnectOptions(
             endpoint=store.endpoint, provider=one.provider, signature=one.signature, region="eu-1"
         ),
         "credentials": Credentials(store.access_key, store.secret_key),

@@ -13,7 +13,7 @@ import pytest
 
 from obsup.api import upload_file
 from obsup.dialects.registry import DIALECTS
-from obsup.engine.job.target_settings import Connecting
+from obsup.engine.job.target_settings import ConnectOptions
 from obsup.errors import WrongUsage
 from obsup.model import Credentials, ObjectOptions
 from obsup.sandbox.sandbox import Sandbox
@@ -130,10 +130,10 @@ def store(name: str) -> Iterator[Sandbox]:
         yield running
 
 
-def connecting(name: str, store: Sandbox, addressing: Any = "path", **more: Any) -> Connecting:
+def connecting(name: str, store: Sandbox, addressing: Any = "path", **more: Any) -> ConnectOptions:
     dialect = DIALECTS[name]
     host = {"path": "127.0.0.1", "virtual": "localhost", "cname": CUSTOM}[addressing]
-    return Connecting(
+    return ConnectOptions(
         endpoint=f"http://{host}:{store.port}",
         provider=dialect.provider,
         signature=dialect.signature,

@@ -9,12 +9,12 @@ import pytest
 
 from obsup.api import upload_file
 from obsup.engine.job.result import Result
-from obsup.engine.job.target_settings import Connecting
+from obsup.engine.job.target_settings import ConnectOptions
 from obsup.errors import Denied, Refused, UploadGone
 from obsup.events import Event, Requested, Retried
 from obsup.model import Credentials
 from obsup.sandbox.sandbox import Sandbox
-from obsup.store.http.settings import LineSettings
+from obsup.store.http.settings import ConnectionSettings
 from tests.doubles.certificates import Authority
 
 MakeFile = Callable[..., Path]
@@ -31,7 +31,7 @@ def upload(store: Sandbox, source: Path, seen: list[Event] | None = None, *, pro
     result = upload_file(
         source,
         "bucket/key",
-        connecting=Connecting(
+        connecting=ConnectOptions(
             endpoint=store.endpoint, provider=provider, signature="v2" if provider == "s3" else "auto"
         ),
         credentials=Credentials(store.access_key, store.secret_key),
@@ -84,11 +84,11 @@ def test_connection_closed_with_a_403_in_the_middle_of_a_body_over_tls(
                 upload_file(
                     make_file(8 * 2**20),
                     "bucket/key",
-                    connecting=Connecting(
+                    connecting=ConnectOptions(
                         endpoint=store.endpoint,
                         provider="obs",
                         backoff_s=0.001,
-                        line=LineSettings(ca_bundle=str(authority.bundle)),
+                        line=ConnectionSettings(ca_bundle=str(authority.bundle)),
                     ),
                     credentials=Credentials(store.access_key, store.secret_key),
                     parts=1,

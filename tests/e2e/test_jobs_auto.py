@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from obsup.engine.job.request import BEGIN, MOST
+from obsup.engine.job.request import INITIAL_JOBS, MAX_JOBS
 from obsup.sandbox.sandbox import Sandbox
 from tests.support.shell import Shell
 
@@ -22,7 +22,7 @@ def test_connections_grow_where_each_is_slow(shell: Shell, sandbox: Sandbox, mak
     sandbox.add_fault(SLOW)
     outcome = shell.run("upload", "bigfile", "bucket/key", "--part-size", "300K")
     assert outcome.code == 0, outcome.err
-    assert 2 * BEGIN < sandbox.connections <= MOST + 1
+    assert 2 * INITIAL_JOBS < sandbox.connections <= MAX_JOBS + 1
     assert sandbox.object_path("bucket", "key").read_bytes() == source.read_bytes()
     parts = sorted(r.part_number for r in sandbox.requests if r.operation == "part" and r.part_number)
     assert parts == list(range(1, 91))
@@ -52,7 +52,7 @@ def test_a_store_that_asks_to_slow_down_is_heard(shell: Shell, sandbox: Sandbox,
     sandbox.add_fault("error=503:SlowDown,op=part,times=2,after=9")
     outcome = shell.run("upload", "bigfile", "bucket/key", "--part-size", "300K")
     assert outcome.code == 0, outcome.err
-    assert sandbox.connections <= 2 * BEGIN
+    assert sandbox.connections <= 2 * INITIAL_JOBS
     assert sandbox.object_path("bucket", "key").read_bytes() == source.read_bytes()
 
 

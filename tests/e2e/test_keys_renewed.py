@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from obsup.api import upload_file
-from obsup.engine.job.target_settings import Connecting
+from obsup.engine.job.target_settings import ConnectOptions
 from obsup.errors import Denied
 from obsup.events import Event, PartStored
 from obsup.sandbox.sandbox import Sandbox
@@ -151,7 +151,7 @@ def test_token_that_expires_is_read_again_where_it_came_from(
     upload_file(
         file,
         "bucket/key",
-        connecting=Connecting(
+        connecting=ConnectOptions(
             endpoint=store.endpoint, provider=provider, profile="p", region="eu-1", backoff_s=0.001
         ),
         part_size=size,
@@ -177,7 +177,7 @@ def test_token_that_stays_expired_keeps_the_upload(
         return upload_file(
             file,
             "bucket/key",
-            connecting=Connecting(
+            connecting=ConnectOptions(
                 endpoint=store.endpoint, provider="s3", profile="p", region="eu-1", backoff_s=0.001
             ),
             part_size=5 * 2**20,

@@ -14,8 +14,8 @@ import pytest
 from obsup import events
 from obsup.errors import NotFinished
 from obsup.sandbox.sandbox import Sandbox
-from obsup.store.http.settings import LineSettings
-from obsup.store.http.transport import LONG_WORK
+from obsup.store.http.settings import ConnectionSettings
+from obsup.store.http.transport import LONG_TIMEOUT_FACTOR
 from tests.doubles.certificates import Authority
 from tests.doubles.slow_network import Relay, Still, Way
 from tests.support.upload_rig import IMPATIENT, PART, PATIENT, Rig
@@ -23,7 +23,7 @@ from tests.support.waiting import wait_for
 
 STALL_S = 0.4
 MIB = 1024 * 1024
-LINE = LineSettings(stall_timeout_s=STALL_S)
+LINE = ConnectionSettings(stall_timeout_s=STALL_S)
 # Where a request stands still: the operation as the sandbox calls it, and how its line is known.
 REQUESTS = {
     "initiate": r"^POST .*\?uploads[& ]",
@@ -91,7 +91,7 @@ def test_a_line_that_stands_still_is_cut(sandbox: Sandbox, rig: Rig, operation: 
         rig.endpoint = relay.endpoint
         result = rig.run(replace(PATIENT, line=LINE))
     assert still.struck
-    assert result.seconds > STALL_S * (LONG_WORK if operation == "complete" else 1)
+    assert result.seconds > STALL_S * (LONG_TIMEOUT_FACTOR if operation == "complete" else 1)
     sent = {"part": 4, "put": 2}.get(operation, 1)
     # The store hears that a request was given up only when the relay's own end of it goes.
     wait_for(lambda: len(rig.requests(operation)) >= sent)

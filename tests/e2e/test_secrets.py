@@ -27,12 +27,12 @@ from urllib.parse import quote, quote_plus
 import pytest
 
 from obsup.engine.job.connection import connect
-from obsup.engine.job.target_settings import settle_target
-from obsup.engine.proof.part_proof import Proving
-from obsup.engine.send.part import PartJob
-from obsup.engine.send.remote_workers import RemoteCrew
+from obsup.engine.job.target_settings import resolve_target
+from obsup.engine.proof.part_proof import DigestChoice
+from obsup.engine.send.part import PartToSend
+from obsup.engine.send.remote_workers import RemoteWorkers
 from obsup.errors import ObsupError
-from obsup.local.config.credentials import CredentialSource, Found
+from obsup.local.config.credentials import CredentialSource, FoundCredentials
 from obsup.local.source.file import stat_source
 from obsup.model import Credentials, CustomerKey, Part, Upload
 from obsup.sandbox.sandbox import Sandbox
@@ -373,7 +373,7 @@ class Eager:
     """Workers in this process, which keep what would travel to others."""
 
     size = 1
-    calls_off = False
+    can_cancel = False
 
     def __init__(self) -> None:
         self.pickled: list[bytes] = []
@@ -407,26 +407,28 @@ def test_what_travels_and_what_is_shown_of_an_object(
         monkeypatch.setenv(name, value)
     if is_refused:
         estate.sandbox.add_fault("error=403:AccessDenied,op=part,times=always")
-    wanted, settings = settle_target("bucket/key", replace(IMPATIENT, endpoint=estate.sandbox.endpoint))
+    wanted, settings = resolve_target("bucket/key", replace(IMPATIENT, endpoint=estate.sandbox.endpoint))
     keys = Credentials(estate.sandbox.access_key, SECRET, TOKEN)
-    source = CredentialSource(lambda: Found(keys), time.time)
+    source = CredentialSource(lambda: FoundCredentials(keys), time.time)
     customer = CustomerKey(CUSTOMER_KEY)
     connection = connect(settings, sleep=lambda _: False, credentials=source, customer_key=customer)
     plain_one = connect(settings, sleep=lambda _: False, credentials=source)
     upload = Upload(wanted, plain_one.store.initiate(wanted, {}))
     path = estate.work / "bigfile"
-    job = PartJob(upload, Part(1, 0, PART), str(path), stat_source(path), Proving(md5=True, crc64=False))
-    workers = Eager()
-    crew = RemoteCrew(workers, settings, sign=plain_one.signer.sign if is_presigned else None)
-    promise = crew.send(job)
+    job = PartToSend(
+        upload, Part(1, 0, PART), str(path), stat_source(path), DigestChoice(md5=True, crc64=False)
+    )
+    eager = Eager()
+    workers = RemoteWorkers(eager, settings, sign=plain_one.signer.sign if is_presigned else None)
+    promise = workers.send(job)
     assert (promise.exception() is not None) == is_refused
-    for number, data in enumerate(workers.pickled):
+    for number, data in enumerate(eager.pickled):
         is_job = not number % 2
         for needle in NEEDLES - {form for form in forms(TOKEN.encode()) if is_presigned and is_job}:
             assert needle not in data
         assert not (SIGNATURE.search(data) and not (is_presigned and is_job))
     signed = plain_one.signer.sign(upload, 1)
-    shown = [connection, crew, customer, keys, signed, promise.exception(), *_all_of_the_house()]
+    shown = [connection, workers, customer, keys, signed, promise.exception(), *_all_of_the_house()]
     for one in shown:
         check(f"{one!r} {one}".encode("utf-8", "replace"), f"the repr of a {type(one)}")
     for one in (keys, customer):

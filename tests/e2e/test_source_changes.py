@@ -13,7 +13,7 @@ import pytest
 from obsup import events
 from obsup.engine.job.stop import StopSignal
 from obsup.errors import ObsupError, SourceChanged, SourceUnreadable
-from obsup.local.source.file import stat_at_rest, stat_source
+from obsup.local.source.file import stat_source, stat_when_stable
 from obsup.local.state import checkpoint as checkpoints
 from obsup.sandbox.sandbox import Sandbox
 from tests.support.upload_rig import PART, Rig
@@ -326,7 +326,7 @@ def test_a_file_is_looked_at_again_once_its_clock_has_ticked(tmp_path: Path) -> 
         waits.append(seconds)
         path.write_bytes(b"second one")
 
-    assert stat_at_rest(path, time_ns=lambda: ctime_ns + 1_000_000, pause=write_again).size == 10
+    assert stat_when_stable(path, time_ns=lambda: ctime_ns + 1_000_000, pause=write_again).size == 10
     assert waits == [pytest.approx(0.019)]
 
 
@@ -337,6 +337,6 @@ def test_only_a_fresh_file_is_waited_for(tmp_path: Path, age_s: float, waits: in
     path.touch()
     paused: list[float] = []
     now_ns = stat_source(path).ctime_ns + round(age_s * 1e9)
-    stat_at_rest(path, time_ns=lambda: now_ns, pause=paused.append)
+    stat_when_stable(path, time_ns=lambda: now_ns, pause=paused.append)
     assert len(paused) == waits
     assert all(seconds <= 0.02 for seconds in paused)

@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 
 from obsup.engine.job.connection import connect
-from obsup.engine.job.progress import Tally
-from obsup.engine.job.request import Order
+from obsup.engine.job.progress import ProgressTally
+from obsup.engine.job.request import UploadRequest
 from obsup.engine.job.stop import StopSignal
-from obsup.engine.job.target_settings import Connecting, settle_target
+from obsup.engine.job.target_settings import ConnectOptions, resolve_target
 from obsup.engine.stream.uploader import StreamUploader
 from obsup.errors import ObsupError, SourceChanged
 from obsup.local.source.stream import FileObject
@@ -203,10 +203,10 @@ class Replayed:
     def __init__(self, sandbox: Sandbox, folder: Path, *, scheme: str = "obs", part_size: int = PART) -> None:
         self.part_size = part_size
         self.stop = StopSignal()
-        self.tally = Tally(None)
+        self.tally = ProgressTally(None)
         environ = {"AccessKeyID": sandbox.access_key, "SecretAccessKey": sandbox.secret_key}
-        connecting = Connecting(endpoint=sandbox.endpoint, region="region", backoff_s=0.01)
-        self.target, settings = settle_target(f"{scheme}://bucket/key", connecting)
+        connecting = ConnectOptions(endpoint=sandbox.endpoint, region="region", backoff_s=0.01)
+        self.target, settings = resolve_target(f"{scheme}://bucket/key", connecting)
         self.connection = connect(settings, sleep=self.stop.sleep, environ=environ, observe=self.tally)
         self.path = folder / "state.json"
         self.upload = Upload(self.target, self.connection.store.initiate(self.target, {}))
@@ -216,7 +216,7 @@ class Replayed:
         body = Body(data)
         self.connection.store.upload_part(self.upload, number, lambda: body)
 
-    def record(self, order: Order) -> None:
+    def record(self, order: UploadRequest) -> None:
         """Write the checkpoint; the store's own digests are what the parts can be compared with."""
         checkpoints.save(
             self.path,
@@ -233,7 +233,9 @@ class Replayed:
 
     def feed(self, data: bytes, *, jobs: int = 5) -> int:
         """Upload the stream *data*; return how many parts were sent."""
-        order = Order(Path("-"), self.target, part_size=self.part_size, jobs=jobs, checkpoint=self.path)
+        order = UploadRequest(
+            Path("-"), self.target, part_size=self.part_size, jobs=jobs, checkpoint=self.path
+        )
         if not self.path.exists():
             self.record(order)
         source = FileObject(io.BytesIO(data))
@@ -306,12 +308,12 @@ def test_the_part_size_goes_on_growing_as_it_was_begun(sandbox: Sandbox, tmp_pat
     offsets = [0, PART, 2 * PART, 4 * PART, 6 * PART]
     for number in (1, 3):
         replayed.store(number, data[offsets[number - 1] :][: sizes[number - 1]])
-    order = Order(Path("-"), replayed.target)
+    order = UploadRequest(Path("-"), replayed.target)
     replayed.record(order)
     found = checkpoints.load(replayed.path)
     assert found is not None
     checkpoints.save(replayed.path, replace(found, growth=(2, 2)))
-    order = Order(Path("-"), replayed.target, checkpoint=replayed.path)
+    order = UploadRequest(Path("-"), replayed.target, checkpoint=replayed.path)
     source = FileObject(io.BytesIO(data))
     result = StreamUploader(
         replayed.connection, order, source, tally=replayed.tally, stop=replayed.stop
@@ -326,7 +328,7 @@ def test_an_initiation_that_was_cut_off_is_taken_over(sandbox: Sandbox, tmp_path
     """Killed between Initiate and its record: the upload is found, not orphaned."""
     data = random.Random(1).randbytes(3 * PART)
     replayed = Replayed(sandbox, tmp_path)
-    order = Order(Path("-"), replayed.target)
+    order = UploadRequest(Path("-"), replayed.target)
     replayed.record(order)
     found = checkpoints.load(replayed.path)
     assert found is not None
@@ -351,7 +353,7 @@ def test_an_interrupted_replay_keeps_what_it_has_not_compared(sandbox: Sandbox, 
                 raise OSError(5, "Input/output error")
             return super().read(size)
 
-    order = Order(Path("-"), replayed.target, part_size=PART, checkpoint=replayed.path)
+    order = UploadRequest(Path("-"), replayed.target, part_size=PART, checkpoint=replayed.path)
     replayed.record(order)
     with pytest.raises(ObsupError, match="reading"):
         StreamUploader(

@@ -18,8 +18,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from obsup.dialects.registry import DIALECTS
-from obsup.engine.proof.object_proof import Expected, prove_answer, prove_object
-from obsup.errors import BadConfiguration, CheckpointUnwritable, Denied, LineError, StoreError, WrongUsage
+from obsup.engine.proof.object_proof import Expected, verify_object, verify_response
+from obsup.errors import BadConfiguration, CheckpointUnwritable, Denied, NetworkError, StoreError, WrongUsage
 from obsup.local.config.credential_fields import parse_answer, parse_expiry
 from obsup.local.config.credential_process import _read_answer as read_process
 from obsup.local.config.file import load_config
@@ -32,13 +32,13 @@ from obsup.local.state.checkpoint import Checkpoint, CheckpointDamaged
 from obsup.local.state.journal import Journal, JournalDamaged, Proved
 from obsup.model import Receipt, SourceStat, Target, Upload
 from obsup.store.answers import xml
-from obsup.store.answers.failure_table import explain, judge
+from obsup.store.answers.failure_table import as_error, classify
 from obsup.store.answers.listings import all_parts, all_uploads, objects_behind
 from obsup.store.answers.refusal import read_refusal
-from obsup.store.answers.request import Call
+from obsup.store.answers.request import StoreRequest
 from obsup.store.answers.result_headers import header_etag, read_object_info, read_stored
 from obsup.store.answers.server_clock import ServerClock
-from obsup.store.http.settings import Answer
+from obsup.store.http.settings import Response
 from obsup.units import parse_duration, parse_rate, parse_size
 
 T = TypeVar("T")
@@ -132,7 +132,7 @@ HEADERS = st.dictionaries(
     max_size=8,
 )
 STATUSES = st.sampled_from([200, 204, 301, 400, 403, 404, 409, 412, 429, 500, 503, 999])
-ANSWERS = st.builds(Answer, STATUSES, HEADERS, BODIES)
+ANSWERS = st.builds(Response, STATUSES, HEADERS, BODIES)
 
 
 def ends_in(call: Callable[[], T], *errors: type[BaseException]) -> T | None:
@@ -145,14 +145,14 @@ def ends_in(call: Callable[[], T], *errors: type[BaseException]) -> T | None:
 
 @bounded
 @given(ANSWERS)
-def test_a_refusal_can_be_read_judged_and_explained(answer: Answer) -> None:
+def test_a_refusal_can_be_read_judged_and_explained(answer: Response) -> None:
     """In one line each, whatever the store says; how long it asks to wait is a number or nothing."""
     for dialect in DIALECTS.values():
         refusal = read_refusal(answer, dialect.headers, operation="UploadPart", resource="b/k", endpoint="e")
         assert refusal.retry_after_s is None or 0 <= refusal.retry_after_s < 10**7
         failure = StoreError(refusal)
-        judge(failure)
-        error = explain(failure, doing="part 1 of b/k")
+        classify(failure)
+        error = as_error(failure, doing="part 1 of b/k")
         told = f"{error}{error.next_step}{failure}"
         assert told.isprintable()
         assert len(told) < 10_000
@@ -160,13 +160,13 @@ def test_a_refusal_can_be_read_judged_and_explained(answer: Answer) -> None:
 
 @bounded
 @given(ANSWERS)
-def test_headers_can_be_read_and_prove_nothing_by_accident(answer: Answer) -> None:
+def test_headers_can_be_read_and_prove_nothing_by_accident(answer: Response) -> None:
     """HEAD, and the answers to parts and to Complete."""
     expected = Expected(1_000_000, "0" * 32 + "-2", None, "our-upload-id", "our-token")
     stored = read_stored(answer, NAMES, header_etag(answer))
     info = read_object_info(answer, NAMES)
-    assert prove_answer(expected, stored) is None
-    assert prove_object(expected, info) is None
+    assert verify_response(expected, stored) is None
+    assert verify_object(expected, info) is None
     assert stored.etag.isprintable()
     assert "".join(info.metadata).isprintable()
 
@@ -193,23 +193,23 @@ def test_any_list_ends(bodies: list[bytes]) -> None:
     limits = DIALECTS["obs"].limits
     asked = 0
 
-    def ask(call: Call, *signs: str) -> xml.Element:
+    def ask(call: StoreRequest, *signs: str) -> xml.Element:
         nonlocal asked
         asked += 1
         assert asked < 50
         try:
             return xml.parse(bodies[min(asked, len(bodies)) - 1])
         except xml.BadXML as exc:
-            raise LineError("garbled", str(exc), sent=True) from exc
+            raise NetworkError("garbled", str(exc), sent=True) from exc
 
     upload = Upload(TARGET, "id")
-    parts = ends_in(lambda: list(all_parts(ask, upload, limits)), LineError, StoreError) or []
+    parts = ends_in(lambda: list(all_parts(ask, upload, limits)), NetworkError, StoreError) or []
     numbers = [one.number for one in parts]
     assert numbers == sorted(set(numbers))
     asked = 0
-    ends_in(lambda: list(all_uploads(ask, "b", "", limits)), LineError, StoreError)
+    ends_in(lambda: list(all_uploads(ask, "b", "", limits)), NetworkError, StoreError)
     asked = 0
-    ends_in(lambda: objects_behind(ask, "b", "", "", limits), LineError, StoreError)
+    ends_in(lambda: objects_behind(ask, "b", "", "", limits), NetworkError, StoreError)
 
 
 @bounded
@@ -306,7 +306,7 @@ RECEIPT = receipt_file.ObjectReceipt(
     "r",
     1.0,
 )
-ENTRY = started_uploads.Entry(Upload(TARGET, "id"), "/data/dump", None, 1.0)
+ENTRY = started_uploads.StartedUpload(Upload(TARGET, "id"), "/data/dump", None, 1.0)
 
 
 @bounded
@@ -332,7 +332,7 @@ def test_any_value_in_a_receipt_or_a_memory_is_read_or_refused(data: st.DataObje
             path = Path(folder) / "file"
             path.write_text(json.dumps(plain))
             found: Any = read(path)
-        if isinstance(found, started_uploads.Entry):
+        if isinstance(found, started_uploads.StartedUpload):
             assert isinstance(found.upload.upload_id, str)
             assert isinstance(found.upload.target.key, str)
             assert found.source is None or isinstance(found.source, str)

@@ -27,14 +27,14 @@ from hypothesis.stateful import (
 from obsup import events
 from obsup.dialects.registry import find_dialect
 from obsup.engine.job.connection import Connection, StoreSettings, connect
-from obsup.engine.job.progress import Tally
-from obsup.engine.job.request import Order
+from obsup.engine.job.progress import ProgressTally
+from obsup.engine.job.request import UploadRequest
 from obsup.engine.upload.uploader import Uploader
 from obsup.errors import ObsupError
 from obsup.local.state import checkpoint_path
 from obsup.local.state.folders import state_folder
 from obsup.model import Credentials, Target, Upload
-from obsup.store.retrying import Patience, RetryingStore
+from obsup.store.retrying import RetryingStore, RetryPolicy
 from tests.doubles.faulty_store import KINDS, Crash, FaultyStore
 from tests.doubles.memory_store import MemoryStore, _Object, etag_of
 from tests.support.fault_matrix import SEARCHES, STEPS
@@ -78,7 +78,7 @@ class Uploads(RuleBasedStateMachine):
         self.source = self.folder / "bigfile"
         self.serial = 0
         self.source.write_bytes(self.content(size))
-        self.order = Order(
+        self.order = UploadRequest(
             self.source,
             self.target,
             part_size=PART,
@@ -106,7 +106,7 @@ class Uploads(RuleBasedStateMachine):
     def connection(self, faults: dict[int, str]) -> tuple[Connection, FaultyStore]:
         """Return a connection to the store that fails so."""
         faulty = FaultyStore(self.store, faults, self.freeze)
-        patience = Patience(
+        policy = RetryPolicy(
             monotonic=lambda: 0.0, sleep=lambda _seconds: False, uniform=lambda low, _high: low
         )
         given = connect(
@@ -114,8 +114,8 @@ class Uploads(RuleBasedStateMachine):
             sleep=lambda _seconds: False,
             credentials=GivenKeys(),
         )
-        store = RetryingStore(faulty, patience, given.remedies)
-        return replace(given, store=store, patience=patience), faulty
+        store = RetryingStore(faulty, policy, given.remedies)
+        return replace(given, store=store, policy=policy), faulty
 
     def freeze(self) -> None:
         """Keep what is on disk at this instant: a process that ends writes nothing more."""
@@ -143,7 +143,7 @@ class Uploads(RuleBasedStateMachine):
         wanted = replace(self.order, **order)  # type: ignore[arg-type]
         heard: list[events.Event] = []
         try:
-            Uploader(connection, wanted, tally=Tally(None, heard.append)).run()
+            Uploader(connection, wanted, tally=ProgressTally(None, heard.append)).run()
         except Crash:
             self.thaw()
             return None
@@ -286,7 +286,7 @@ class Uploads(RuleBasedStateMachine):
 
         connection, _ = self.connection({})
         counting = Counting(self.store, {}, self.freeze)
-        store = RetryingStore(counting, connection.patience, connection.remedies)
+        store = RetryingStore(counting, connection.policy, connection.remedies)
         Uploader(replace(connection, store=store), replace(self.order, on_change="resend")).run()
         assert not sent & before
         self.has_changed = False

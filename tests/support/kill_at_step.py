@@ -14,7 +14,7 @@ from pathlib import Path
 STEPS = frozenset({"open", "tempfile.mkstemp", "os.rename", "os.remove", "os.mkdir", "os.truncate"})
 
 
-class Watch:
+class RequestEvents:
     """An audit hook that counts steps under *folders*, but for the file *spared*, and kills at the *nth*."""
 
     def __init__(self, nth: int, folders: tuple[str, ...], spared: str) -> None:
@@ -41,7 +41,7 @@ def main() -> None:
     from obsup.local.state.folders import state_folder
 
     source = Path(words[1]).absolute()
-    watch = Watch(nth, (str(source.parent), str(state_folder())), str(source))
+    watch = RequestEvents(nth, (str(source.parent), str(state_folder())), str(source))
     sys.argv = ["obsup", *words]
     sys.addaudithook(watch)
     if not nth:

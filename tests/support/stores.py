@@ -14,7 +14,7 @@ from obsup.model import Credentials, CustomerKey, Target
 from obsup.store.answers.server_clock import ServerClock
 from obsup.store.client import HttpStore
 from obsup.store.http.endpoint_route import Location, Route
-from obsup.store.http.settings import LineSettings
+from obsup.store.http.settings import ConnectionSettings
 from obsup.store.http.transport import Transport
 
 KEYS = Credentials("TESTACCESSKEY", "a-secret-for-tests")
@@ -85,12 +85,12 @@ def open_store(
     keys: Credentials | GivenKeys = KEYS,
     region: str = "eu-test-1",
     addressing: Addressing = "path",
-    line: LineSettings | None = None,
+    line: ConnectionSettings | None = None,
     clock: Callable[[], float] = time.time,
     customer_key: CustomerKey | None = None,
 ) -> Iterator[HttpStore]:
     """Open a store, and close its connections in the end."""
-    transport = Transport(line or LineSettings(connect_timeout_s=10, stall_timeout_s=20))
+    transport = Transport(line or ConnectionSettings(connect_timeout_s=10, stall_timeout_s=20))
     try:
         yield HttpStore(
             DIALECTS[dialect] if isinstance(dialect, str) else dialect,

@@ -11,11 +11,11 @@ from typing import Any
 
 from obsup import events
 from obsup.engine.job.connection import connect
-from obsup.engine.job.progress import Tally
-from obsup.engine.job.request import Order
+from obsup.engine.job.progress import ProgressTally
+from obsup.engine.job.request import UploadRequest
 from obsup.engine.job.result import Result
 from obsup.engine.job.stop import StopSignal
-from obsup.engine.job.target_settings import Connecting, settle_target
+from obsup.engine.job.target_settings import ConnectOptions, resolve_target
 from obsup.engine.upload.uploader import Uploader
 from obsup.errors import ObsupError
 from obsup.local.state import checkpoint_path
@@ -24,8 +24,8 @@ from obsup.sandbox.sandbox import Sandbox
 from tests.doubles.faulty_store import Crash
 
 PART = 102_400  # the smallest part that OBS takes
-PATIENT = Connecting(retry_for_s=60.0, backoff_s=0.001)
-IMPATIENT = Connecting(retry_for_s=0.05, backoff_s=0.001)
+PATIENT = ConnectOptions(retry_for_s=60.0, backoff_s=0.001)
+IMPATIENT = ConnectOptions(retry_for_s=0.05, backoff_s=0.001)
 
 
 class RenewableKeys:
@@ -63,7 +63,7 @@ class Rig:
 
     def run(
         self,
-        connecting: Connecting = PATIENT,
+        connecting: ConnectOptions = PATIENT,
         *,
         stop: StopSignal | None = None,
         hear: Callable[[events.Event], None] = events.ignore,
@@ -72,7 +72,7 @@ class Rig:
         """Upload; the requests that follow are this run's. Raises ObsupError."""
         self.begun_at = len(self.sandbox.requests)
         self.heard.clear()
-        wanted, settings = settle_target(
+        wanted, settings = resolve_target(
             f"bucket/{self.key}",
             replace(
                 connecting,
@@ -87,15 +87,15 @@ class Rig:
             self.heard.append(event)
             hear(event)
 
-        tally, stop = Tally(None, observe), stop or StopSignal()
+        tally, stop = ProgressTally(None, observe), stop or StopSignal()
         connection = connect(
             settings, observe=tally, sleep=stop.sleep, credentials=RenewableKeys(self.sandbox)
         )
         executor = "inline" if self.jobs == 1 else "threads"  # one after the other, none ahead
         asked = {"part_size": self.part_size, "jobs": self.jobs, "executor": executor, **order}
-        return Uploader(connection, Order(self.source, wanted, **asked), tally=tally, stop=stop).run()
+        return Uploader(connection, UploadRequest(self.source, wanted, **asked), tally=tally, stop=stop).run()
 
-    def code(self, connecting: Connecting = PATIENT, **order: Any) -> int:
+    def code(self, connecting: ConnectOptions = PATIENT, **order: Any) -> int:
         """Upload, and return the exit code that the command would have."""
         try:
             self.run(connecting, **order)
@@ -142,7 +142,7 @@ class Rig:
     @property
     def checkpoint(self) -> Path:
         """Where the checkpoint is by default."""
-        wanted, _ = settle_target(
+        wanted, _ = resolve_target(
             f"bucket/{self.key}",
             replace(
                 PATIENT,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from obsup.store.answers.failure_rule import Verdict
-from obsup.store.answers.failure_table import VERDICTS
+from obsup.store.answers.failure_rule import FailureRule
+from obsup.store.answers.failure_table import FAILURE_RULES
 
 LINE = {
     "certificate": "the server's certificate is not accepted",
@@ -24,20 +24,20 @@ LINE = {
 def failure_table() -> str:
     """Return the table in Markdown, first match first."""
     rows = ["| what is heard | what is done | in the end | reason |", "| --- | --- | --- | --- |"]
-    for verdict in VERDICTS:
-        error = verdict.error
+    for rule in FAILURE_RULES:
+        error = rule.error
         again = ", again" if error.retryable else ""
         rows.append(
-            f"| {_heard(verdict)} | {verdict.action.value} | {error.exit_code}{again} | {error.reason} |"
+            f"| {_received(rule)} | {rule.action.value} | {error.exit_code}{again} | {error.reason} |"
         )
     return "\n".join(rows)
 
 
-def _heard(verdict: Verdict) -> str:
-    """Return which failures *verdict* is about."""
-    if verdict.kinds:
-        return "; ".join(words for kind, words in LINE.items() if kind in verdict.kinds)
-    words = [", ".join(sorted(verdict.codes)), ", ".join(map(str, sorted(verdict.statuses)))]
-    words.append(" or ".join(f"“{phrase}”" for phrase in verdict.phrases))
-    words.append("without a message" if verdict.silent else "")
+def _received(rule: FailureRule) -> str:
+    """Return which failures *rule* is about."""
+    if rule.kinds:
+        return "; ".join(words for kind, words in LINE.items() if kind in rule.kinds)
+    words = [", ".join(sorted(rule.codes)), ", ".join(map(str, sorted(rule.statuses)))]
+    words.append(" or ".join(f"“{phrase}”" for phrase in rule.phrases))
+    words.append("without a message" if rule.silent else "")
     return "; ".join(filter(None, words)) or "any other answer"

@@ -31,11 +31,11 @@ def exit_table() -> str:
 
 def stream_table() -> str:
     """Return what streams of some sizes take, in Markdown."""
-    schedule = growing(find_dialect("obs").limits)
+    sizes = growing(find_dialect("obs").limits)
     rows = ["| stream | its last parts | of them in memory | memory |", "| --- | --- | --- | --- |"]
     for name, size in STREAMS:
-        part_size = schedule.size_of(schedule.count_of(size))
-        count = parts_in_memory(part_size, schedule.start, JOBS)
+        part_size = sizes.size_of(sizes.count_of(size))
+        count = parts_in_memory(part_size, sizes.start, JOBS)
         rows.append(f"| {name} | {format_size(part_size)} | {count} | {format_size(count * part_size)} |")
     return "\n".join(rows)
 

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from obsup.cli.main import cli
-from obsup.exit_status import GRAVITY, gravest
+from obsup.exit_status import SEVERITY, worst_code
 
 
 @pytest.mark.parametrize(
@@ -25,12 +25,12 @@ from obsup.exit_status import GRAVITY, gravest
 )
 def test_the_gravest_counts(codes: list[int], code: int) -> None:
     """What running again mends comes last, and is 75 only where it is all there is."""
-    assert gravest(codes) == code
+    assert worst_code(codes) == code
 
 
 def test_a_code_that_is_in_no_order_is_still_a_failure() -> None:
     """0 must mean that every file is proved."""
-    assert gravest([99, 0]) == 99
+    assert worst_code([99, 0]) == 99
 
 
 def test_the_order_is_the_one_that_help_tells() -> None:
@@ -38,5 +38,5 @@ def test_the_order_is_the_one_that_help_tells() -> None:
     text = " ".join(CliRunner().invoke(cli, ["upload", "--help"], prog_name="obsup").output.split())
     told = re.search(r"in this order: ([0-9, ]+)\.", text)
     assert told is not None
-    assert tuple(map(int, told[1].split(", "))) == GRAVITY
-    assert set(GRAVITY) == {1, 2, 65, 66, 69, 70, 73, 74, 75, 76, 77, 78, 130, 143}
+    assert tuple(map(int, told[1].split(", "))) == SEVERITY
+    assert set(SEVERITY) == {1, 2, 65, 66, 69, 70, 73, 74, 75, 76, 77, 78, 130, 143}

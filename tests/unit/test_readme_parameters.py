@@ -13,7 +13,7 @@ from obsup.api import upload_file, upload_part
 from obsup.cli.main import cli
 from obsup.dialects.parameters import OBJECT_PARAMETERS, REQUEST_PARAMETERS
 from obsup.dialects.registry import DIALECTS
-from obsup.engine.job.request import Order
+from obsup.engine.job.request import UploadRequest
 from obsup.engine.job.result import Result
 from obsup.errors import Refusal
 from obsup.model import ObjectOptions
@@ -29,7 +29,7 @@ OPTIONS = {
 KEYWORDS = (
     set(inspect.signature(upload_file).parameters)
     | set(inspect.signature(upload_part).parameters)
-    | {field.name for field in fields(Order)}
+    | {field.name for field in fields(UploadRequest)}
     | {f"options.{field.name}" for field in fields(ObjectOptions)}
 )
 ATTRIBUTES = {field.name for field in fields(Result)} | {f"refusal.{field.name}" for field in fields(Refusal)}

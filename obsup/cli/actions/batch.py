@@ -14,24 +14,24 @@ from typing import Any, BinaryIO
 
 import click
 
-from obsup.cli.display.batch_meter import BatchGauge
+from obsup.cli.display.batch_meter import BatchMeter
 from obsup.cli.display.display import open_display
 from obsup.cli.report import output
 from obsup.cli.report.batch import BatchReport, FailedList, told
 from obsup.cli.report.fields import failure_fields
-from obsup.cli.run.requests import connecting_from, deadline_s, order_from
+from obsup.cli.run.requests import connect_options_from, deadline_s, request_from
 from obsup.cli.run.signals import stopping_on_signals
-from obsup.engine.batch.request import BatchOrder
-from obsup.engine.batch.uploader import Batch
+from obsup.engine.batch.request import BatchRequest
+from obsup.engine.batch.uploader import BatchUploader
 from obsup.engine.job.connection import connect
 from obsup.engine.job.stop import StopSignal
-from obsup.engine.job.target_settings import settle_prefix
+from obsup.engine.job.target_settings import resolve_prefix
 from obsup.errors import Busy, ObsupError, SourceUnreadable
 from obsup.local.source.rate_limit import RateLimit
 from obsup.local.state import journal as journals
 from obsup.local.walk.file_list import listed
 from obsup.local.walk.filters import make_selection
-from obsup.local.walk.unique_keys import once
+from obsup.local.walk.unique_keys import unique_keys
 from obsup.local.walk.walk import Entry, Walk, can_meet, root_of
 from obsup.model import Target
 from obsup.text import quoted, shell_word
@@ -48,11 +48,11 @@ def run_batch(sources: Sequence[str], target: str, values: dict[str, Any]) -> in
     stop = StopSignal(deadline_s=deadline_s(values, now=datetime.now(), monotonic_s=time.monotonic()))
     failed: FailedList | None = None
     try:
-        place, settings = settle_prefix(target, connecting_from(values))
+        place, settings = resolve_prefix(target, connect_options_from(values))
         failed = FailedList(values["failed_list"], _separator(values)) if values["failed_list"] else None
         reported = BatchReport(place, as_json=values["as_json"], failed=failed, resume=resume)
-        with open_display(values, str(place), BatchGauge(), stop=stop) as display, stopping_on_signals(stop):
-            batch = Batch(
+        with open_display(values, str(place), BatchMeter(), stop=stop) as display, stopping_on_signals(stop):
+            batch = BatchUploader(
                 connect(settings, observe=display.observe, sleep=stop.sleep),
                 order_of(sources, place, values),
                 observe=display.observe,
@@ -88,16 +88,16 @@ def check_usage(sources: Sequence[str], target: str, values: dict[str, Any]) -> 
             )
 
 
-def order_of(sources: Sequence[str], place: Target, values: dict[str, Any]) -> BatchOrder:
+def order_of(sources: Sequence[str], place: Target, values: dict[str, Any]) -> BatchRequest:
     """Return the order that the options make. Raises WrongUsage."""
     walk = Walk(values["recursive"], values["links"], make_selection(values["include"], values["exclude"]))
     named, folder = values["checkpoint"], values["checkpoint_dir"]
     stands_for = _stands_for(sources, values["from_list"])
     journal = named or journals.default_path(place, stands_for, folder)
-    return BatchOrder(
+    return BatchRequest(
         entries=lambda: _entries(sources, walk, values),
         place=place,
-        each=order_from(Path(), place, {**values, "checkpoint": None, "checkpoint_dir": None}),
+        each=request_from(Path(), place, {**values, "checkpoint": None, "checkpoint_dir": None}),
         stands_for=stands_for,
         journal=None if values["no_checkpoint"] else journal,
         is_journal_named=named is not None,
@@ -126,7 +126,7 @@ def _entries(sources: Sequence[str], walk: Walk, values: dict[str, Any]) -> Iter
                 yield from listed(walk, stream, _separator(values))
 
     is_apart = values["from_list"] is None and not can_meet(roots)
-    return walked() if is_apart else once(walked())
+    return walked() if is_apart else unique_keys(walked())
 
 
 def _separator(values: dict[str, Any]) -> bytes:
@@ -152,7 +152,7 @@ def _open_list(path: Path) -> Iterator[BinaryIO]:
 def _failed(error: ObsupError, values: dict[str, Any], resume: list[str]) -> int:
     if isinstance(error, Busy) and values["if_running"] == "skip":
         return 0
-    output.say(output.error_lines(error, resume=resume))
+    output.print_message(output.error_lines(error, resume=resume))
     if values["as_json"]:
-        output.answer_failure(failure_fields(error, command="upload", resume=resume))
+        output.print_failure(failure_fields(error, command="upload", resume=resume))
     return error.exit_code

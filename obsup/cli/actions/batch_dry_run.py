@@ -10,11 +10,11 @@ from obsup import events
 from obsup.cli.actions.batch import check_usage, order_of
 from obsup.cli.report import output
 from obsup.cli.report.fields import failure_fields
-from obsup.cli.run.requests import connecting_from
+from obsup.cli.run.requests import connect_options_from
 from obsup.engine.batch.dry_run import PlannedFile, plan_batch
-from obsup.engine.job.target_settings import settle_prefix
+from obsup.engine.job.target_settings import resolve_prefix
 from obsup.errors import ObsupError
-from obsup.exit_status import gravest
+from obsup.exit_status import worst_code
 from obsup.model import Target
 from obsup.text import quoted
 from obsup.units import format_size
@@ -29,7 +29,7 @@ def run_dry_batch(sources: Sequence[str], target: str, values: dict[str, Any]) -
     counts: Counter[str] = Counter()
     codes: list[int] = []
     try:
-        place, settings = settle_prefix(target, connecting_from(values))
+        place, settings = resolve_prefix(target, connect_options_from(values))
         for planned in plan_batch(order_of(sources, place, values), settings.dialect, _say_notes):
             counts[planned.what] += 1
             counts[f"{planned.what} bytes"] += planned.size
@@ -37,15 +37,15 @@ def run_dry_batch(sources: Sequence[str], target: str, values: dict[str, Any]) -
                 codes.append(planned.error.exit_code)
             _tell(planned, place, values)
     except ObsupError as exc:
-        output.say(output.error_lines(exc, resume=None))
+        output.print_message(output.error_lines(exc, resume=None))
         if values["as_json"]:
-            output.answer_failure(failure_fields(exc, command="upload", resume=None))
+            output.print_failure(failure_fields(exc, command="upload", resume=None))
         return exc.exit_code
-    code = gravest(codes)
+    code = worst_code(codes)
     if values["as_json"]:
-        output.answer_json(_sum(counts, place, code))
+        output.print_json(_sum(counts, place, code))
     else:
-        output.answer(
+        output.print_result(
             f"{counts['send']:,} files to send ({format_size(counts['send bytes'])}), {counts['skip']:,} to skip, "
             f"{counts['refuse']:,} refused"
         )
@@ -54,16 +54,16 @@ def run_dry_batch(sources: Sequence[str], target: str, values: dict[str, Any]) -
 
 def _say_notes(event: events.Event) -> None:
     if isinstance(event, events.Noted):
-        output.say(f"Note:  {event.text}.")
+        output.print_message(f"Note:  {event.text}.")
 
 
 def _tell(planned: PlannedFile, place: Target, values: dict[str, Any]) -> None:
     if planned.error is not None and not values["as_json"]:
-        output.say(f"Refused: {quoted(planned.name)}: {planned.error}")
+        output.print_message(f"Refused: {quoted(planned.name)}: {planned.error}")
     elif values["as_json"]:
-        output.answer_json(_fields(planned, place))
+        output.print_json(_fields(planned, place))
     else:
-        output.answer(_line(planned, place))
+        output.print_result(_line(planned, place))
 
 
 def _line(planned: PlannedFile, place: Target) -> str:

@@ -17,7 +17,14 @@ from obsup.cli.report import output
 from obsup.dialects.endpoints import normalise_endpoint, recognise
 from obsup.errors import BadConfiguration, Denied
 from obsup.local.config.credentials import CredentialSettings, find_credentials
-from obsup.local.config.file import Config, Profile, Settled, default_config_path, load_config, settle
+from obsup.local.config.file import (
+    Config,
+    EffectiveSetting,
+    Profile,
+    default_config_path,
+    load_config,
+    resolve_setting,
+)
 from obsup.local.config.keys import DURATION, FLAG, LIST, NUMBER, OPTIONS, SIZE
 from obsup.text import one_line, quoted
 
@@ -72,7 +79,7 @@ def run_init(path: Path | None, upload: Command) -> int:
     except OSError as exc:
         place.unlink(missing_ok=True)
         raise _unwritable(place, exc) from exc
-    output.answer(str(place))
+    output.print_result(str(place))
     return 0
 
 
@@ -123,21 +130,23 @@ def run_show(path: Path | None, profile_name: str | None, upload: Command, *, as
     config = load_config(path, os.environ)
     named = profile_name or os.environ.get("OBSUP_PROFILE") or config.defaults.get("profile")
     profile = config.find_profile(str(named)) if named else None
-    settled = dict(_settings(config, profile, upload))
-    rows = [("config", Settled(str(config.path), "there" if config.path.exists() else "not there"))]
-    rows += [("profile", Settled(profile.name if profile else None, ""))]
-    rows += list(settled.items())
-    rows += list(_credentials(profile, settled, str(config.path) if path else None))
+    settings = dict(_settings(config, profile, upload))
+    rows = [("config", EffectiveSetting(str(config.path), "there" if config.path.exists() else "not there"))]
+    rows += [("profile", EffectiveSetting(profile.name if profile else None, ""))]
+    rows += list(settings.items())
+    rows += list(_credentials(profile, settings, str(config.path) if path else None))
     if as_json:
         fields = [{"name": name, "value": one.value, "origin": one.origin} for name, one in rows]
-        output.answer_json({"command": "config show", "status": "listed", "settings": fields})
+        output.print_json({"command": "config show", "status": "listed", "settings": fields})
         return 0
     for name, one in rows:
-        output.answer(f"{name}\t{_shown(one.value)}\t{one.origin}")
+        output.print_result(f"{name}\t{_shown(one.value)}\t{one.origin}")
     return 0
 
 
-def _settings(config: Config, profile: Profile | None, upload: Command) -> Iterator[tuple[str, Settled]]:
+def _settings(
+    config: Config, profile: Profile | None, upload: Command
+) -> Iterator[tuple[str, EffectiveSetting]]:
     """Yield each setting of upload by its key, as it is in force here; what is secret in it is masked."""
     for options in upload.groups().values():
         for one in options:
@@ -145,7 +154,7 @@ def _settings(config: Config, profile: Profile | None, upload: Command) -> Itera
             if key not in OPTIONS:
                 continue
             built_in = one.to_info_dict()["default"]
-            found = settle(
+            found = resolve_setting(
                 key,
                 option=None,
                 environ=os.environ,
@@ -153,7 +162,7 @@ def _settings(config: Config, profile: Profile | None, upload: Command) -> Itera
                 defaults=config.defaults,
                 builtin=built_in if built_in not in ((), False) or OPTIONS[key] is FLAG else None,
             )
-            yield key, Settled(_masked(key, found.value), found.origin)
+            yield key, EffectiveSetting(_masked(key, found.value), found.origin)
 
 
 def _shown(value: object) -> str:
@@ -170,32 +179,32 @@ def _helper(profile: Profile | None) -> str | None:
     return "credential_process" if profile.credential_process else profile.metadata_service
 
 
-def _provider(settled: dict[str, Settled]) -> str:
+def _provider(settings: dict[str, EffectiveSetting]) -> str:
     """Return whose keys are looked for, as an upload would."""
-    provider, endpoint = str(settled["provider"].value), settled["endpoint"].value
+    provider, endpoint = str(settings["provider"].value), settings["endpoint"].value
     if provider != "auto" or not endpoint:
         return provider.replace("auto", "obs")
     return recognise(normalise_endpoint(str(endpoint))).provider or "obs"
 
 
 def _credentials(
-    profile: Profile | None, settled: dict[str, Settled], path: str | None
-) -> Iterator[tuple[str, Settled]]:
+    profile: Profile | None, settings: dict[str, EffectiveSetting], path: str | None
+) -> Iterator[tuple[str, EffectiveSetting]]:
     """Yield whose keys would sign. A helper or a metadata service is named, and not asked."""
     helper = _helper(profile)
     name = profile.name if profile is not None and helper is None else None
     try:
         found = find_credentials(
-            CredentialSettings(_provider(settled), name, path), environ=os.environ, home=Path.home()
+            CredentialSettings(_provider(settings), name, path), environ=os.environ, home=Path.home()
         ).credentials
     except Denied:
         told = f"{helper} is asked when they are needed" if helper else "none found"
-        yield "credentials", Settled(MASK if helper else None, told)
+        yield "credentials", EffectiveSetting(MASK if helper else None, told)
         return
-    yield "access_key_id", Settled(f"{found.access_key[:4]}{MASK}", found.origin)
-    yield "secret_access_key", Settled(MASK, found.origin)
+    yield "access_key_id", EffectiveSetting(f"{found.access_key[:4]}{MASK}", found.origin)
+    yield "secret_access_key", EffectiveSetting(MASK, found.origin)
     if found.token is not None:
-        yield "security_token", Settled(MASK, found.origin)
+        yield "security_token", EffectiveSetting(MASK, found.origin)
 
 
 def _masked(key: str, value: object) -> object:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-from obsup.cli.run.requests import connecting_from
+from obsup.cli.run.requests import connect_options_from
 from obsup.cli.run.session import Session, run_step
 from obsup.engine.inspect.doctor import (
     Doctor,
@@ -18,7 +18,7 @@ from obsup.engine.inspect.doctor import (
     examine_line,
     recommend,
 )
-from obsup.engine.job.target_settings import settle_prefix
+from obsup.engine.job.target_settings import resolve_prefix
 from obsup.errors import ObsupError
 from obsup.text import one_line
 
@@ -31,13 +31,13 @@ def run_doctor(prefix: str, values: dict[str, Any]) -> int:
     """Examine, report, and return the exit code: that of the first failure."""
 
     def work(session: Session) -> str:
-        place, settings = settle_prefix(prefix, connecting_from({"retry_for": RETRY_FOR_S, **values}))
+        place, settings = resolve_prefix(prefix, connect_options_from({"retry_for": RETRY_FOR_S, **values}))
         session.fields |= {"provider": place.provider, "bucket": place.bucket, "checks": []}
         report = Report(session)
         report.take(examine_line(settings, place.bucket))
         report.demand()
         listener = Listener(time.time)
-        with session.tally.heard_by(listener):
+        with session.tally.observed_by(listener):
             connection = session.connect(settings)
             report.take([describe_credentials(connection, time.time())])
             key = f"{place.key}.obsup-doctor-{secrets.token_hex(4)}"

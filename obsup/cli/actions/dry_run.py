@@ -7,12 +7,12 @@ from typing import Any
 
 from obsup.cli.report import output
 from obsup.cli.report.fields import failure_fields
-from obsup.cli.run.requests import connecting_from, order_from
+from obsup.cli.run.requests import connect_options_from, request_from
 from obsup.dialects.object_headers import object_headers
-from obsup.engine.job.request import Order
-from obsup.engine.job.target_settings import settle_target
+from obsup.engine.job.request import UploadRequest
+from obsup.engine.job.target_settings import resolve_target
 from obsup.engine.plan.file_plan import DEFAULT_PART_SIZE, Plan, make_plan
-from obsup.engine.plan.stream_plan import make_schedule
+from obsup.engine.plan.stream_plan import make_stream_sizes
 from obsup.errors import ObsupError
 from obsup.frozen import frozen
 from obsup.local.source.file import check_readable, stat_source
@@ -40,36 +40,36 @@ def run_dry(source: Path | None, target: str, values: dict[str, Any]) -> int:
     try:
         planned = _plan(source, target, values)
     except ObsupError as exc:
-        output.say(output.error_lines(exc, resume=None))
+        output.print_message(output.error_lines(exc, resume=None))
         if values["as_json"]:
-            output.answer_failure(failure_fields(exc, command="upload", resume=None))
+            output.print_failure(failure_fields(exc, command="upload", resume=None))
         return exc.exit_code
     if values["as_json"]:
-        output.answer_json(_fields(planned))
+        output.print_json(_fields(planned))
     else:
-        output.answer("\n".join(_lines(planned)))
+        output.print_result("\n".join(_lines(planned)))
     return 0
 
 
 def _plan(source: Path | None, target: str, values: dict[str, Any]) -> Planned:
     """Return the plan. Raises ObsupError for what ``upload`` would refuse before it sends anything."""
-    named, settings = settle_target(
-        target, connecting_from(values), file_name=source.name if source is not None else None
+    named, settings = resolve_target(
+        target, connect_options_from(values), file_name=source.name if source is not None else None
     )
-    order = order_from(source or Path("-"), named, values)
+    order = request_from(source or Path("-"), named, values)
     object_headers(settings.dialect, order.options, "initiate", key=named.key)
     if source is None:
-        schedule = make_schedule(
+        sizes = make_stream_sizes(
             settings.dialect.limits, part_size=order.part_size, expected=values["expect_size"]
         )
-        return Planned("a stream", named, values["expect_size"], schedule.size_of(1), None)
+        return Planned("a stream", named, values["expect_size"], sizes.size_of(1), None)
     stat = stat_source(source)
     check_readable(source)
     plan = make_plan(stat.size, settings.dialect.limits, parts=order.parts, part_size=order.part_size)
     return Planned(quoted(source), named, stat.size, plan.part_size, plan.count, _recorded(order, plan))
 
 
-def _recorded(order: Order, plan: Plan) -> int | None:
+def _recorded(order: UploadRequest, plan: Plan) -> int | None:
     """Return how many parts the checkpoint has recorded, None where there is none."""
     if not order.keep_checkpoint or (plan.count == 1 and plan.size <= DEFAULT_PART_SIZE):
         return None

@@ -6,18 +6,18 @@ import time
 from typing import Any
 
 from obsup.cli.actions.listings import _columns, _upload_fields
-from obsup.cli.run.requests import connecting_from
+from obsup.cli.run.requests import connect_options_from
 from obsup.cli.run.session import Session, run_step
-from obsup.engine.inspect.gc import collect
-from obsup.engine.inspect.open_uploads import survey
-from obsup.engine.job.target_settings import settle_prefix
+from obsup.engine.inspect.gc import abort_stale
+from obsup.engine.inspect.open_uploads import list_open_uploads
+from obsup.engine.job.target_settings import resolve_prefix
 
 
 def run_gc(prefix: str, values: dict[str, Any]) -> int:
     """Give stale uploads up, and return the exit code."""
 
     def work(session: Session) -> str:
-        place, settings = settle_prefix(prefix, connecting_from(values))
+        place, settings = resolve_prefix(prefix, connect_options_from(values))
         store = session.connect(settings).store
         aborted: list[dict[str, Any]] = []
         kept: list[dict[str, Any]] = []
@@ -28,9 +28,9 @@ def run_gc(prefix: str, values: dict[str, Any]) -> int:
             "aborted": aborted,
             "kept": kept,
         }
-        for looked in collect(
+        for looked in abort_stale(
             store,
-            survey(store, place, now_s=time.time()),
+            list_open_uploads(store, place, now_s=time.time()),
             older_than_s=values["older_than"],
             foreign=values["foreign"],
             dry_run=values["dry_run"],

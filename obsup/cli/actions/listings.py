@@ -9,13 +9,13 @@ from typing import Any
 
 from obsup.cli.report import output
 from obsup.cli.report.fields import target_fields
-from obsup.cli.run.requests import connecting_from, settle_mention
+from obsup.cli.run.requests import connect_options_from, select_upload
 from obsup.cli.run.session import Session, run_step
-from obsup.engine.inspect.local_uploads import Standing, find_standings
-from obsup.engine.inspect.open_uploads import Surveyed, measure, survey
-from obsup.engine.job.target_settings import settle_prefix
+from obsup.engine.inspect.local_uploads import LocalUpload, find_local_uploads
+from obsup.engine.inspect.open_uploads import ListedUpload, count_parts, list_open_uploads
+from obsup.engine.job.target_settings import resolve_prefix
 from obsup.engine.proof.part_list import show_numbers
-from obsup.engine.steps.lookup import demand
+from obsup.engine.steps.lookup import require_upload
 from obsup.text import one_line, quoted
 from obsup.units import exact_size, format_duration, format_size
 
@@ -24,8 +24,8 @@ def run_parts(source: Path | None, target: str, values: dict[str, Any]) -> int:
     """List the stored parts of an upload, and return the exit code."""
 
     def work(session: Session) -> str:
-        mention, settings = settle_mention(source, target, values)
-        upload = demand(mention).upload
+        selector, settings = select_upload(source, target, values)
+        upload = require_upload(selector).upload
         session.name_upload(upload)
         listed = list(session.connect(settings).store.list_parts(upload))
         session.fields |= {
@@ -52,12 +52,12 @@ def run_uploads(prefix: str, values: dict[str, Any]) -> int:
     """List the open uploads of a bucket, and return the exit code."""
 
     def work(session: Session) -> str:
-        place, settings = settle_prefix(prefix, connecting_from(values))
+        place, settings = resolve_prefix(prefix, connect_options_from(values))
         store = session.connect(settings).store
         found: list[dict[str, Any]] = []
         session.fields |= {"provider": place.provider, "bucket": place.bucket, "uploads": found}
-        for one in survey(store, place, now_s=time.time()):
-            shown = measure(store, one) if values["long"] else one
+        for one in list_open_uploads(store, place, now_s=time.time()):
+            shown = count_parts(store, one) if values["long"] else one
             found.append(_upload_fields(shown))
             session.line("\t".join([*_columns(shown), *(_long_columns(shown) if values["long"] else [])]))
         return "listed"
@@ -69,7 +69,7 @@ def run_status(source: Path, target: str | None, values: dict[str, Any]) -> int:
     """Show what the checkpoints of a file know, and return the exit code."""
 
     def work(session: Session) -> str:
-        found = list(find_standings(source, target=target, checkpoint=values["checkpoint"]))
+        found = list(find_local_uploads(source, target=target, checkpoint=values["checkpoint"]))
         session.fields |= {
             "source": str(source.absolute()),
             "uploads": [_standing_fields(one) for one in found],
@@ -80,17 +80,17 @@ def run_status(source: Path, target: str | None, values: dict[str, Any]) -> int:
             for name, text in _standing_rows(one):
                 session.line(f"{name:<12}{text}")
         if not found and not values["quiet"] and sys.stderr.isatty():
-            output.say(f"no upload of {quoted(source)} is under way, as far as this machine knows")
+            output.print_message(f"no upload of {quoted(source)} is under way, as far as this machine knows")
         return "listed"
 
     return run_step("status", values, work)
 
 
-def _columns(one: Surveyed) -> list[str]:
+def _columns(one: ListedUpload) -> list[str]:
     return [one_line(one.upload.target.key), one_line(one.upload.upload_id), one_line(one.initiated)]
 
 
-def _long_columns(one: Surveyed) -> list[str]:
+def _long_columns(one: ListedUpload) -> list[str]:
     return [
         "own" if one.is_own else "foreign",
         "live" if one.is_live else "-",
@@ -101,7 +101,7 @@ def _long_columns(one: Surveyed) -> list[str]:
     ]
 
 
-def _upload_fields(one: Surveyed) -> dict[str, Any]:
+def _upload_fields(one: ListedUpload) -> dict[str, Any]:
     measured = {"parts": one.parts, "size": one.size} if one.parts is not None else {}
     return {
         "key": one.upload.target.key,
@@ -115,7 +115,7 @@ def _upload_fields(one: Surveyed) -> dict[str, Any]:
     }
 
 
-def _standing_fields(one: Standing) -> dict[str, Any]:
+def _standing_fields(one: LocalUpload) -> dict[str, Any]:
     upload = one.checkpoint.upload
     return {
         **target_fields(upload.target),
@@ -134,7 +134,7 @@ def _standing_fields(one: Standing) -> dict[str, Any]:
     }
 
 
-def _standing_rows(one: Standing) -> list[tuple[str, str]]:
+def _standing_rows(one: LocalUpload) -> list[tuple[str, str]]:
     upload, plan = one.checkpoint.upload, one.plan
     age = format_duration(max(0.0, time.time() - one.checkpoint.created))
     return [

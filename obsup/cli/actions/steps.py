@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from obsup.cli.report.fields import result_fields, target_fields
-from obsup.cli.run.requests import object_options_from, settle_mention
+from obsup.cli.run.requests import object_options_from, select_upload
 from obsup.cli.run.session import Session, run_step
-from obsup.engine.job.request import Order
+from obsup.engine.job.request import UploadRequest
 from obsup.engine.job.target_text import split_target
 from obsup.engine.steps import part as part_steps
-from obsup.engine.steps.abort import give_up
-from obsup.engine.steps.complete import Assembly, Demands
-from obsup.engine.steps.lookup import Mention
-from obsup.engine.steps.part import CopySource, Cut
+from obsup.engine.steps.abort import abort_upload
+from obsup.engine.steps.complete import CompletionChecks, ManualCompletion
+from obsup.engine.steps.lookup import UploadSelector
+from obsup.engine.steps.part import CopySource, PartWindow
 from obsup.engine.upload import initiate
 from obsup.engine.upload.uploader import Uploader
 from obsup.errors import WrongUsage
@@ -25,12 +25,12 @@ from obsup.model import ObjectOptions
 NO_SOURCE = Path("-")
 
 
-def _order(mention: Mention, values: dict[str, Any], **more: Any) -> Order:
+def _order(selector: UploadSelector, values: dict[str, Any], **more: Any) -> UploadRequest:
     """Return the order that the options which the steps share make."""
-    return Order(
-        source=mention.source or NO_SOURCE,
-        target=mention.target,
-        checkpoint=mention.checkpoint,
+    return UploadRequest(
+        source=selector.source or NO_SOURCE,
+        target=selector.target,
+        checkpoint=selector.checkpoint,
         if_running=values["if_running"],
         encrypted_by_customer=values.get("sse_c_key_file") is not None,
         **more,
@@ -41,9 +41,9 @@ def run_init(source: Path | None, target: str, values: dict[str, Any]) -> int:
     """Initiate an upload, print its id, and return the exit code."""
 
     def work(session: Session) -> str:
-        mention, settings = settle_mention(source, target, values)
+        selector, settings = select_upload(source, target, values)
         order = _order(
-            mention,
+            selector,
             values,
             options=object_options_from(values),
             parts=values["parts"],
@@ -67,13 +67,13 @@ def run_init(source: Path | None, target: str, values: dict[str, Any]) -> int:
 
 def run_part(source: Path, target: str, values: dict[str, Any]) -> int:
     """Send one part, print its ETag, and return the exit code."""
-    cut = Cut(values["parts"], values["part_size"], values["offset"])
+    cut = PartWindow(values["parts"], values["part_size"], values["offset"])
     number = values["part_number"]
 
     def work(session: Session) -> str:
-        mention, settings = settle_mention(source, target, values)
-        order = _order(mention, values, content_md5=values["content_md5"], digest=values["digest"])
-        sent = part_steps.send_one(session.task(settings, order), mention, number, cut)
+        selector, settings = select_upload(source, target, values)
+        order = _order(selector, values, content_md5=values["content_md5"], digest=values["digest"])
+        sent = part_steps.send_one(session.task(settings, order), selector, number, cut)
         session.name_upload(sent.upload)
         session.fields |= {
             "partNumber": number,
@@ -92,11 +92,11 @@ def run_copy(source: Path | None, target: str, values: dict[str, Any]) -> int:
     number = values["part_number"]
 
     def work(session: Session) -> str:
-        mention, settings = settle_mention(source, target, values)
+        selector, settings = select_upload(source, target, values)
         _, bucket, key = split_target(values["copy_source"])
-        task = session.task(settings, _order(mention, values))
+        task = session.task(settings, _order(selector, values))
         upload, stored = part_steps.copy_one(
-            task, mention, number, CopySource(bucket, key, values["copy_range"])
+            task, selector, number, CopySource(bucket, key, values["copy_range"])
         )
         session.name_upload(upload)
         session.fields |= {"partNumber": number, "etag": stored.etag, "requestId": stored.request_id}
@@ -110,17 +110,17 @@ def run_complete(source: Path | None, target: str, values: dict[str, Any]) -> in
     """Assemble the parts, print the object's ETag, and return the exit code."""
 
     def work(session: Session) -> str:
-        mention, settings = settle_mention(source, target, values)
+        selector, settings = select_upload(source, target, values)
         options = ObjectOptions(acl=values["acl"], no_overwrite=values["no_overwrite"])
-        task = session.task(settings, _order(mention, values, options=options))
-        demands = Demands(
+        task = session.task(settings, _order(selector, values, options=options))
+        checks = CompletionChecks(
             count=values["parts"],
             size=values["expect_size"],
             etags=_etags(values["etags"], values["etags_from"]),
             verify_source=values["verify_source"],
         )
-        session.fields |= target_fields(mention.target)
-        result = Assembly(task, mention, demands).complete()
+        session.fields |= target_fields(selector.target)
+        result = ManualCompletion(task, selector, checks).complete()
         session.fields |= result_fields(result) | {"seconds": round(session.tally.seconds, 3)}
         session.line(result.etag)
         return "completed"
@@ -132,9 +132,9 @@ def run_abort(source: Path | None, target: str, values: dict[str, Any]) -> int:
     """Give an upload up, and return the exit code."""
 
     def work(session: Session) -> str:
-        mention, settings = settle_mention(source, target, values)
-        session.fields |= target_fields(mention.target)
-        upload = give_up(session.task(settings, _order(mention, values)), mention)
+        selector, settings = select_upload(source, target, values)
+        session.fields |= target_fields(selector.target)
+        upload = abort_upload(session.task(settings, _order(selector, values)), selector)
         if upload is not None:
             session.name_upload(upload)
         return "aborted"

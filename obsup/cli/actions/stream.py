@@ -10,14 +10,14 @@ from typing import Any
 
 from obsup import events
 from obsup.cli.report import output
-from obsup.cli.run.requests import connecting_from, order_from
-from obsup.cli.run.transfer import Running, carry_out
-from obsup.engine.job.request import Order
+from obsup.cli.run.requests import connect_options_from, request_from
+from obsup.cli.run.transfer import Running, run_transfer
+from obsup.engine.job.request import UploadRequest
 from obsup.engine.job.result import Result
-from obsup.engine.job.target_settings import settle_target
+from obsup.engine.job.target_settings import resolve_target
 from obsup.engine.stream.uploader import StreamUploader
 from obsup.errors import ObsupError
-from obsup.local.source.command import Producer, command_digest
+from obsup.local.source.command import CommandSource, command_digest
 from obsup.local.source.stream import open_standard_input
 from obsup.local.state.checkpoint_path import default_stream_path
 from obsup.model import Target
@@ -36,7 +36,7 @@ def run_piped(target: str, values: dict[str, Any]) -> int:
         source = open_standard_input(is_open=sys.stdin is not None)
         if sys.stdin.isatty():
             running.tally(events.Noted("reading from the terminal; Ctrl-D on an empty line ends it"))
-        named, settings = settle_target(target, connecting_from(values))
+        named, settings = resolve_target(target, connect_options_from(values))
         order = _order(PIPED, named, values)
         try:
             return StreamUploader(
@@ -53,16 +53,16 @@ def run_piped(target: str, values: dict[str, Any]) -> int:
             raise
 
     # No command line goes on with a pipe: whoever writes into it has to do so again.
-    return carry_out(work, values, name=_short(target), resume=None)
+    return run_transfer(work, values, name=_short(target), resume=None)
 
 
 def run_command(target: str, command: Sequence[str], values: dict[str, Any]) -> int:
     """Upload what *command* writes, report, and return the exit code."""
-    producer = Producer(command)
+    producer = CommandSource(command)
     name = f"command:{command_digest(command)}"
 
     def work(running: Running) -> Result:
-        named, settings = settle_target(target, connecting_from(values))
+        named, settings = resolve_target(target, connect_options_from(values))
         return StreamUploader(
             running.connect(settings),
             _order(name, named, values),
@@ -75,16 +75,16 @@ def run_command(target: str, command: Sequence[str], values: dict[str, Any]) -> 
         ).run()
 
     resume = output.resume_command(sys.argv[1:])
-    return carry_out(work, values, name=_short(target), resume=resume, hear=producer.signal)
+    return run_transfer(work, values, name=_short(target), resume=resume, hear=producer.signal)
 
 
-def _order(name: str, target: Target, values: dict[str, Any]) -> Order:
+def _order(name: str, target: Target, values: dict[str, Any]) -> UploadRequest:
     """Return the order that the options make, for the stream that *name* stands for."""
     named: Path | None = values["checkpoint"]
     folder: Path | None = values["checkpoint_dir"]
     if named is None and folder is not None:
         named = default_stream_path(name, target, folder)
-    return replace(order_from(Path(PIPED), target, values), checkpoint=named)
+    return replace(request_from(Path(PIPED), target, values), checkpoint=named)
 
 
 def _short(target: str) -> str:

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from obsup.cli.report import output
-from obsup.cli.run.requests import connecting_from, order_from
-from obsup.cli.run.transfer import Running, carry_out
+from obsup.cli.run.requests import connect_options_from, request_from
+from obsup.cli.run.transfer import Running, run_transfer
 from obsup.engine.job.result import Result
-from obsup.engine.job.target_settings import settle_target
+from obsup.engine.job.target_settings import resolve_target
 from obsup.engine.upload.uploader import Uploader
 
 
@@ -18,10 +18,10 @@ def run_upload(source: Path, target: str, values: dict[str, Any]) -> int:
     """Upload a file, report, and return the exit code. Raises ObsupError where text is wanted of it."""
 
     def work(running: Running) -> Result:
-        named, settings = settle_target(target, connecting_from(values), file_name=source.name)
-        order = order_from(source, named, values)
+        named, settings = resolve_target(target, connect_options_from(values), file_name=source.name)
+        order = request_from(source, named, values)
         return Uploader(
             running.connect(settings), order, tally=running.tally, stop=running.stop, limit=running.limit
         ).run()
 
-    return carry_out(work, values, name=source.name, resume=output.resume_command(sys.argv[1:]))
+    return run_transfer(work, values, name=source.name, resume=output.resume_command(sys.argv[1:]))

@@ -8,9 +8,9 @@ from typing import Any
 
 from obsup.cli.report import output
 from obsup.cli.report.fields import target_fields
-from obsup.cli.run.requests import connecting_from
+from obsup.cli.run.requests import connect_options_from
 from obsup.cli.run.session import Session, run_step
-from obsup.engine.job.target_settings import settle_target
+from obsup.engine.job.target_settings import resolve_target
 from obsup.engine.plan.file_plan import make_plan
 from obsup.engine.verify.comparison import Comparison, Identical
 from obsup.local.source.file import check_readable, stat_source
@@ -25,7 +25,7 @@ def run_verify(source: Path, target: str, values: dict[str, Any], *, is_plan_giv
     """
 
     def work(session: Session) -> str:
-        named, settings = settle_target(target, connecting_from(values), file_name=source.name)
+        named, settings = resolve_target(target, connect_options_from(values), file_name=source.name)
         session.fields |= target_fields(named)
         stat = stat_source(source)
         check_readable(source)
@@ -53,7 +53,9 @@ def run_verify(source: Path, target: str, values: dict[str, Any], *, is_plan_giv
             found = comparison.by_object(info, plan if is_plan_given else None, hint=plan)
         session.fields |= _fields(found)
         if values["verbose"] or (sys.stderr.isatty() and not values["quiet"]):
-            output.say(f"{named} is {quoted(source)}: {found.info.size} bytes, proved by {found.by}")
+            output.print_message(
+                f"{named} is {quoted(source)}: {found.info.size} bytes, proved by {found.by}"
+            )
         return "identical"
 
     return run_step("verify", values, work)

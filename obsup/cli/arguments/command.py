@@ -29,7 +29,7 @@ _NEAREST = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT, ParameterS
 
 
 @frozen
-class Story:
+class HelpText:
     """What the docstring of a command tells: one sentence, the lines of its examples, and the paragraphs after."""
 
     sentence: str
@@ -37,7 +37,7 @@ class Story:
     details: tuple[str, ...]
 
 
-def read_story(text: str) -> Story:
+def read_help_text(text: str) -> HelpText:
     """Return the story in a command's help *text*: its first paragraph, then a ``\\b`` paragraph of examples."""
     paragraphs = [one.strip("\n") for one in inspect.cleandoc(text).split("\f")[0].split("\n\n")]
     sentence = " ".join(paragraphs[0].split())
@@ -45,7 +45,7 @@ def read_story(text: str) -> Story:
     rest = [one for one in paragraphs[1:] if one.strip()]
     if rest and rest[0].startswith("\b"):
         examples = tuple(line.strip() for line in rest.pop(0).splitlines()[1:])
-    return Story(sentence, examples, tuple(rest))
+    return HelpText(sentence, examples, tuple(rest))
 
 
 class Option(click.Option):
@@ -91,9 +91,9 @@ class _Told(click.Command):
     """What a command and a group of commands have in common: a story, and the exit status table."""
 
     @property
-    def story(self) -> Story:
+    def story(self) -> HelpText:
         """What its docstring tells."""
-        return read_story(self.help or "")
+        return read_help_text(self.help or "")
 
     def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the sentence, the examples, and the rest of the story."""

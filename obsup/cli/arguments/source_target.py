@@ -11,17 +11,17 @@ import click
 from obsup.cli.arguments.completed_words import SOURCE_OR_TARGET
 
 F = TypeVar("F", bound=Callable[..., Any])
-Place = tuple[Path | None, str]
+SourceTarget = tuple[Path | None, str]
 
 
-def place_argument(function: F) -> F:
+def source_target_argument(function: F) -> F:
     """Give a command the argument ``[SOURCE] TARGET``, as a tuple (path or None, text)."""
     return click.argument(
         "place", nargs=-1, required=True, metavar="[SOURCE] TARGET", type=SOURCE_OR_TARGET, callback=_split
     )(function)
 
 
-def _split(ctx: click.Context, _param: click.Parameter, words: tuple[str, ...]) -> Place | None:
+def _split(ctx: click.Context, _param: click.Parameter, words: tuple[str, ...]) -> SourceTarget | None:
     if not words:
         return None  # a TAB, or what Click reports itself
     *sources, target = words

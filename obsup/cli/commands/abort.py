@@ -6,11 +6,11 @@ from typing import Any
 
 from obsup.cli.arguments import completed_words, conflicts, options
 from obsup.cli.arguments.command import command, option
-from obsup.cli.arguments.source_target import Place, place_argument
+from obsup.cli.arguments.source_target import SourceTarget, source_target_argument
 
 
 @command(short_help="Give an upload up, with its parts.")
-@place_argument
+@source_target_argument
 @option(
     "--upload-id", metavar="ID", type=completed_words.UPLOAD_ID, help="The upload, where no checkpoint tells."
 )
@@ -20,7 +20,7 @@ from obsup.cli.arguments.source_target import Place, place_argument
 @options.connection_options
 @options.request_options
 @options.report_options
-def abort(place: Place, **values: Any) -> int:
+def abort(place: SourceTarget, **values: Any) -> int:
     """Give the upload of TARGET up: its parts are deleted, and so is its checkpoint.
 
     \b

@@ -8,7 +8,7 @@ import click
 
 from obsup.cli.arguments import completed_words, conflicts, options, types
 from obsup.cli.arguments.command import command, option, together
-from obsup.cli.arguments.source_target import Place, place_argument
+from obsup.cli.arguments.source_target import SourceTarget, source_target_argument
 
 guard_options = together(
     "Guard",
@@ -40,7 +40,7 @@ guard_options = together(
 
 
 @command(short_help="Prove the parts whole, assemble them, and print the object's ETag.")
-@place_argument
+@source_target_argument
 @guard_options
 @options.checkpoint_options
 @options.running_options
@@ -49,7 +49,7 @@ guard_options = together(
 @options.connection_options
 @options.request_options
 @options.report_options
-def complete(place: Place, **values: Any) -> int:
+def complete(place: SourceTarget, **values: Any) -> int:
     """Assemble the parts of the upload of TARGET, once they are proved whole, and print the object's ETag, alone.
 
     \b

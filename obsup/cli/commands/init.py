@@ -8,11 +8,11 @@ import click
 
 from obsup.cli.arguments import conflicts, options
 from obsup.cli.arguments.command import command
-from obsup.cli.arguments.source_target import Place, place_argument
+from obsup.cli.arguments.source_target import SourceTarget, source_target_argument
 
 
 @command(short_help="Initiate an upload, and print its upload id.")
-@place_argument
+@source_target_argument
 @options.plan_options
 @options.checkpoint_options
 @options.restart_options
@@ -23,7 +23,7 @@ from obsup.cli.arguments.source_target import Place, place_argument
 @options.encryption_options
 @options.connection_options
 @options.report_options
-def init(place: Place, **values: Any) -> int:
+def init(place: SourceTarget, **values: Any) -> int:
     """Initiate an upload to TARGET and print its upload id, alone.
 
     \b

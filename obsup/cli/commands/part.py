@@ -8,7 +8,7 @@ import click
 
 from obsup.cli.arguments import completed_words, conflicts, options, types
 from obsup.cli.arguments.command import command, option, together
-from obsup.cli.arguments.source_target import Place, place_argument
+from obsup.cli.arguments.source_target import SourceTarget, source_target_argument
 
 part_options = together(
     "Part",
@@ -30,7 +30,7 @@ part_options = together(
 
 
 @command(short_help="Send one part, and print its ETag.")
-@place_argument
+@source_target_argument
 @part_options
 @options.plan_options
 @options.checkpoint_options
@@ -41,7 +41,7 @@ part_options = together(
 @options.request_options
 @options.progress_option
 @options.report_options
-def part(place: Place, **values: Any) -> int:
+def part(place: SourceTarget, **values: Any) -> int:
     """Send one part of SOURCE to the upload of TARGET, record it, and print its ETag, alone.
 
     \b

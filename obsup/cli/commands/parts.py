@@ -6,11 +6,11 @@ from typing import Any
 
 from obsup.cli.arguments import completed_words, conflicts, options
 from obsup.cli.arguments.command import command, option
-from obsup.cli.arguments.source_target import Place, place_argument
+from obsup.cli.arguments.source_target import SourceTarget, source_target_argument
 
 
 @command(short_help="List the stored parts of an upload.")
-@place_argument
+@source_target_argument
 @option(
     "--upload-id", metavar="ID", type=completed_words.UPLOAD_ID, help="The upload, where no checkpoint tells."
 )
@@ -19,7 +19,7 @@ from obsup.cli.arguments.source_target import Place, place_argument
 @options.connection_options
 @options.request_options
 @options.report_options
-def parts(place: Place, **values: Any) -> int:
+def parts(place: SourceTarget, **values: Any) -> int:
     """List what the store holds of the upload of TARGET: number, size, ETag and time, tab-separated, a part a line.
 
     \b

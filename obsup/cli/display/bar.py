@@ -14,9 +14,9 @@ from rich.console import Console
 from rich.text import Text
 
 from obsup import events
-from obsup.cli.display.meter import Gauge, Meter, PartInFlight, Reading
-from obsup.cli.display.notices import Talk, short_reason
-from obsup.cli.display.terminal import Screen
+from obsup.cli.display.meter import Meter, PartInFlight, Reading, TransferMeter
+from obsup.cli.display.notices import Notices, short_reason
+from obsup.cli.display.terminal import TerminalLines
 from obsup.engine.job.stop import StopSignal
 from obsup.errors import Interrupted
 from obsup.text import quoted
@@ -51,19 +51,19 @@ class Bar:
         *,
         quiet: bool = False,
         verbose: bool = False,
-        gauge: Meter | None = None,
+        meter: Meter | None = None,
         stop: StopSignal | None = None,
         console: Console | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._console = console or Console(file=sys.stderr, legacy_windows=False)
-        self._screen = Screen(
+        self._screen = TerminalLines(
             cast(TextIO, self._console.file), lambda line: cell_len(Text.from_ansi(line).plain)
         )
-        self._talk = Talk(quiet=quiet, verbose=verbose, show=self._screen.say)
+        self._notices = Notices(quiet=quiet, verbose=verbose, show=self._screen.say)
         self._name = quoted(name)
         self._clock = clock
-        self._gauge = gauge or Gauge()
+        self._meter = meter or TransferMeter()
         self._stop = stop
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._draw_on, name="bar", daemon=True)
@@ -82,15 +82,15 @@ class Bar:
 
     def observe(self, event: events.Event) -> None:
         """Take *event* in, and say what the user should know."""
-        self._gauge.observe(event)
-        self._talk.observe(event)
+        self._meter.observe(event)
+        self._notices.observe(event)
 
     def progress(self, transferred: int, total: int | None, seconds: float) -> None:
         """Nothing: the bar reads its gauge, several times a second."""
 
     def lines(self, columns: int, rows: int) -> list[Text]:
         """Return what a window of this size shows at this moment."""
-        reading = self._gauge.read(self._clock())
+        reading = self._meter.read(self._clock())
         marks = LINES if self._console.encoding.lower().startswith("utf") else ASCII
         shown = [_whole_line(self._name, reading, columns - 1, marks)]
         if self._stop is not None and self._stop.reason is not None:
@@ -99,7 +99,7 @@ class Bar:
 
     def finished(self, text: str) -> None:
         """Say in one line what came of it."""
-        self._talk.show(text)
+        self._notices.show(text)
 
     def _draw_on(self) -> None:
         while True:

@@ -45,7 +45,7 @@ class _File:
         return sum(self.stored.values()) + sum(self.sent.values())
 
 
-class BatchGauge:
+class BatchMeter:
     """Takes events of many files in, from many threads; ``read`` gives the Reading of a moment."""
 
     def __init__(self) -> None:

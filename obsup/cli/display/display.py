@@ -14,7 +14,7 @@ from obsup.cli.display.json_lines import JsonLines, JsonReadings
 from obsup.cli.display.lines import Lines, Silence
 from obsup.cli.display.log_file import LogFile
 from obsup.cli.display.meter import Meter
-from obsup.cli.display.notices import Talk
+from obsup.cli.display.notices import Notices
 from obsup.engine.job.stop import StopSignal
 from obsup.errors import ObsupError
 
@@ -54,20 +54,20 @@ class Logged:
 
 @contextmanager
 def open_display(
-    values: dict[str, Any], name: str, gauge: Meter | None = None, *, stop: StopSignal | None = None
+    values: dict[str, Any], name: str, meter: Meter | None = None, *, stop: StopSignal | None = None
 ) -> Iterator[Display]:
     """Show, and log, a transfer of *name* as the options of the command ask, and leave a clean terminal.
 
-    *gauge* reads it: that of one file unless given; *stop* tells that it is to end. Raises BadConfiguration where the
+    *meter* reads it: that of one file unless given; *stop* tells that it is to end. Raises BadConfiguration where the
     log cannot be written.
     """
     path: Path | None = values["log_file"]
     if path is None:
-        with _open_shown(values, name, gauge, stop) as shown:
+        with _open_shown(values, name, meter, stop) as shown:
             yield shown
         return
     log = LogFile(path, tell=lambda text: shown.observe(events.Noted(text)))
-    with closing(log), _open_shown(values, name, gauge, stop) as shown:
+    with closing(log), _open_shown(values, name, meter, stop) as shown:
         try:
             yield Logged(shown, log)
         except ObsupError as exc:
@@ -77,22 +77,22 @@ def open_display(
 
 @contextmanager
 def _open_shown(
-    values: dict[str, Any], name: str, gauge: Meter | None, stop: StopSignal | None
+    values: dict[str, Any], name: str, meter: Meter | None, stop: StopSignal | None
 ) -> Iterator[Display]:
     mode = choose(values["progress"], quiet=values["quiet"], stderr=sys.stderr, environ=os.environ)
-    talk = Talk(quiet=values["quiet"], verbose=values["verbose"])
+    notices = Notices(quiet=values["quiet"], verbose=values["verbose"])
     if mode == "bar":
         from obsup.cli.display.bar import Bar
 
-        with Bar(name, quiet=values["quiet"], verbose=values["verbose"], gauge=gauge, stop=stop) as bar:
+        with Bar(name, quiet=values["quiet"], verbose=values["verbose"], meter=meter, stop=stop) as bar:
             yield bar
-    elif mode == "json" and gauge is not None:
-        with JsonReadings(talk, gauge) as readings:
+    elif mode == "json" and meter is not None:
+        with JsonReadings(notices, meter) as readings:
             yield readings
     elif mode == "json":
-        yield JsonLines(talk)
+        yield JsonLines(notices)
     elif mode == "lines":
-        with Lines(talk, name, gauge=gauge, is_seen=sys.stderr.isatty()) as lines:
+        with Lines(notices, name, meter=meter, is_seen=sys.stderr.isatty()) as lines:
             yield lines
     else:
-        yield Silence(talk)
+        yield Silence(notices)

@@ -10,8 +10,8 @@ from types import TracebackType
 
 from obsup import events
 from obsup.cli.display.meter import Meter
-from obsup.cli.display.notices import Talk
-from obsup.cli.report.output import say
+from obsup.cli.display.notices import Notices
+from obsup.cli.report.output import print_message
 
 READING_EVERY_S = 0.25
 
@@ -19,8 +19,8 @@ READING_EVERY_S = 0.25
 class JsonLines:
     """One JSON object a line on stderr."""
 
-    def __init__(self, talk: Talk) -> None:
-        self._talk = talk
+    def __init__(self, notices: Notices) -> None:
+        self._notices = notices
         self._begun: events.Begun | None = None
         self._stored: set[int] = set()
 
@@ -30,7 +30,7 @@ class JsonLines:
             self._begun = event
         elif isinstance(event, events.PartStored):
             self._stored.add(event.number)
-        self._talk.observe(event)
+        self._notices.observe(event)
 
     def progress(self, transferred: int, total: int | None, seconds: float) -> None:
         """Print the documented keys."""
@@ -44,7 +44,7 @@ class JsonLines:
             "partsDone": resumed + len(self._stored),
             "parts": self._begun.parts if self._begun else None,
         }
-        say(json.dumps(fields))
+        print_message(json.dumps(fields))
 
     def finished(self, text: str) -> None:
         """Nothing more: --json prints the result."""
@@ -53,10 +53,12 @@ class JsonLines:
 class JsonReadings:
     """One JSON object a line on stderr, of several files: at most four a second, and one at the end."""
 
-    def __init__(self, talk: Talk, gauge: Meter, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self.finished = talk.finished
-        self._talk = talk
-        self._gauge = gauge
+    def __init__(
+        self, notices: Notices, meter: Meter, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.finished = notices.finished
+        self._notices = notices
+        self._meter = meter
         self._clock = clock
         self._begun_s = clock()
         self._due_s = self._begun_s
@@ -64,8 +66,8 @@ class JsonReadings:
 
     def observe(self, event: events.Event) -> None:
         """Take *event* in, and print where it is time."""
-        self._gauge.observe(event)
-        self._talk.observe(event)
+        self._meter.observe(event)
+        self._notices.observe(event)
         with self._lock:
             now_s = self._clock()
             is_due = now_s >= self._due_s
@@ -86,7 +88,7 @@ class JsonReadings:
         """Nothing: what is printed is read from the gauge."""
 
     def _print(self, now_s: float) -> None:
-        reading = self._gauge.read(now_s)
+        reading = self._meter.read(now_s)
         fields = {
             "format": 1,
             "event": "progress",
@@ -98,4 +100,4 @@ class JsonReadings:
             "files": reading.parts,
             "counted": reading.is_counted,
         }
-        say(json.dumps(fields))
+        print_message(json.dumps(fields))

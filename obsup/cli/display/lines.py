@@ -8,8 +8,8 @@ from collections.abc import Callable
 from types import TracebackType
 
 from obsup import events
-from obsup.cli.display.meter import Gauge, Meter
-from obsup.cli.display.notices import Talk, short_reason
+from obsup.cli.display.meter import Meter, TransferMeter
+from obsup.cli.display.notices import Notices, short_reason
 from obsup.text import quoted
 from obsup.units import format_size
 
@@ -19,9 +19,9 @@ LINE_EVERY_S = 30.0
 class Silence:
     """Shows no progress."""
 
-    def __init__(self, talk: Talk) -> None:
-        self.observe = talk.observe
-        self.finished = talk.finished
+    def __init__(self, notices: Notices) -> None:
+        self.observe = notices.observe
+        self.finished = notices.finished
 
     def progress(self, transferred: int, total: int | None, seconds: float) -> None:
         """Show nothing."""
@@ -32,28 +32,28 @@ class Lines:
 
     def __init__(
         self,
-        talk: Talk,
+        notices: Notices,
         name: str,
         *,
-        gauge: Meter | None = None,
+        meter: Meter | None = None,
         every_s: float = LINE_EVERY_S,
         clock: Callable[[], float] = time.monotonic,
         is_seen: bool = False,
     ) -> None:
-        self.finished = talk.finished
-        self._talk = talk
+        self.finished = notices.finished
+        self._notices = notices
         self._name = quoted(name)
         # Who sits before it is told at once that something is tried again, and need not wait for the first line.
         self._is_to_be_told = is_seen
         self._trouble = ""
         self._every_s = every_s
         self._clock = clock
-        self._gauge = gauge or Gauge()
+        self._meter = meter or TransferMeter()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._say_on, name="lines", daemon=True)
 
     def __enter__(self) -> Lines:
-        self._gauge.read(self._clock())
+        self._meter.read(self._clock())
         self._thread.start()
         return self
 
@@ -65,14 +65,14 @@ class Lines:
 
     def observe(self, event: events.Event) -> None:
         """Take *event* in, and say what the user should know."""
-        self._gauge.observe(event)
-        self._talk.observe(event)
+        self._meter.observe(event)
+        self._notices.observe(event)
         one = events.of_one(event)
         if isinstance(one, events.Retried):
             self._trouble = short_reason(one.reason)
             if self._is_to_be_told:
                 self._is_to_be_told = False
-                self._talk.show(f"Note:  {self._trouble}; trying again.")
+                self._notices.show(f"Note:  {self._trouble}; trying again.")
         elif isinstance(one, events.Requested) and one.status is not None and one.status < 400:
             self._trouble = ""
 
@@ -81,11 +81,11 @@ class Lines:
 
     def _say_on(self) -> None:
         while not self._ended.wait(self._every_s):
-            self._talk.show(self.line())
+            self._notices.show(self.line())
 
     def line(self) -> str:
         """Return how far it is at this moment."""
-        reading = self._gauge.read(self._clock())
+        reading = self._meter.read(self._clock())
         if not reading.is_begun:
             waits = f"{self._trouble}; trying again" if self._trouble else ""
             return f"{self._name}: {waits or 'looking at what is there'}"

@@ -118,7 +118,7 @@ class Speed:
         return max(0, sent - then) / (now_s - then_s) if now_s > then_s else None
 
 
-class Gauge:
+class TransferMeter:
     """Takes events in from many threads; ``read`` gives the Reading of a moment."""
 
     def __init__(self) -> None:

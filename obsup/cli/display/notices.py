@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from obsup import events
 from obsup.cli.display.log_file import RequestLines
-from obsup.cli.report.output import say
+from obsup.cli.report.output import print_message
 from obsup.text import quoted
 
 
@@ -15,10 +15,10 @@ def short_reason(reason: str) -> str:
     return reason.partition(" (request id")[0].rpartition(": ")[2]
 
 
-class Talk:
+class Notices:
     """Says what the user should know; *verbose* says every request too. The base that the other displays hold."""
 
-    def __init__(self, *, quiet: bool, verbose: bool, show: Callable[[str], None] = say) -> None:
+    def __init__(self, *, quiet: bool, verbose: bool, show: Callable[[str], None] = print_message) -> None:
         self._quiet = quiet
         self._verbose = verbose
         self._lines = RequestLines()

@@ -16,7 +16,7 @@ _ERASE_BELOW = "\x1b[J"
 _UP = "\x1b[{}A"
 
 
-class Screen:
+class TerminalLines:
     """Draws lines on the terminal *stream*. The cursor stays visible and stands beneath them.
 
     So a process that is killed leaves a terminal that can be typed on. Safe to call from many threads.

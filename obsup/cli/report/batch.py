@@ -11,10 +11,10 @@ from typing import Any, BinaryIO, TypeVar
 from obsup.cli.report import output
 from obsup.cli.report.fields import failure_fields, result_fields
 from obsup.cli.report.next_command import AGAIN
-from obsup.engine.batch.outcome import FileOutcome, Summary
+from obsup.engine.batch.outcome import BatchSummary, FileOutcome
 from obsup.errors import LocalFailure, NotFinished, ObsupError
 from obsup.local.state.folders import is_special
-from obsup.local.walk.walk import feedable
+from obsup.local.walk.walk import as_list_entry
 from obsup.model import Target
 from obsup.text import quoted, shell_line
 from obsup.units import format_duration, format_size
@@ -43,7 +43,7 @@ class FailedList:
 
     def add(self, outcome: FileOutcome) -> None:
         """Name a file. After a failure there is no more to add to."""
-        entry = feedable(outcome.path, outcome.name).encode("utf-8", "surrogateescape")
+        entry = as_list_entry(outcome.path, outcome.name).encode("utf-8", "surrogateescape")
         if self._separator in entry:
             self.left_out += 1
             return
@@ -101,7 +101,7 @@ class BatchReport:
         if outcome.error is not None and self._failed is not None:
             self._write(self._failed.add, outcome)
         if self._as_json:
-            self._write(output.answer_json, self._fields(outcome))
+            self._write(output.print_json, self._fields(outcome))
 
     def _write(self, write: Callable[[T], None], what: T) -> None:
         try:
@@ -109,7 +109,7 @@ class BatchReport:
         except LocalFailure as exc:
             if exc.what not in self._unwritten:
                 self._unwritten.add(exc.what)
-                output.say(output.error_lines(exc, resume=None))
+                output.print_message(output.error_lines(exc, resume=None))
 
     def _fields(self, outcome: FileOutcome) -> dict[str, Any]:
         about: dict[str, Any] = {"source": outcome.path}
@@ -123,23 +123,23 @@ class BatchReport:
         reason = {"reason": outcome.skipped or outcome.passed} if outcome.skipped or outcome.passed else {}
         return about | place | {"key": self._place.key + outcome.name, "status": outcome.status} | reason
 
-    def finish(self, summary: Summary) -> int:
+    def finish(self, summary: BatchSummary) -> int:
         """Say what came of all, where that is not simply success, and return the exit code."""
         if self._failed is not None:
             self._write(lambda failed: failed.close(), self._failed)
             if self._failed.left_out:
-                output.say(
+                output.print_message(
                     f"Note:  {self._failed.left_out} names with line breaks are not in the list: use -0 for them."
                 )
         error = failure_of(summary)
         if error is not None:
-            output.say(output.error_lines(error, resume=self._resume))
+            output.print_message(output.error_lines(error, resume=self._resume))
         if self._as_json:
-            self._write(output.answer_json, summary_fields(summary, error, self._resume))
+            self._write(output.print_json, summary_fields(summary, error, self._resume))
         return summary.exit_code or (LocalFailure.exit_code if self._unwritten else 0)
 
 
-def told(summary: Summary) -> str:
+def told(summary: BatchSummary) -> str:
     """Return what came of all in one line."""
     rate = summary.sent_bytes / summary.seconds if summary.seconds else 0.0
     return (
@@ -148,7 +148,7 @@ def told(summary: Summary) -> str:
     )
 
 
-def failure_of(summary: Summary) -> ObsupError | None:
+def failure_of(summary: BatchSummary) -> ObsupError | None:
     """Return what stands against calling it a success, None where every file is in place and proved."""
     if not summary.exit_code:
         return None
@@ -165,7 +165,7 @@ def failure_of(summary: Summary) -> ObsupError | None:
     return ObsupError(what, why, f"mend what is said above, then {AGAIN}; what is proved is not sent again")
 
 
-def summary_fields(summary: Summary, error: ObsupError | None, resume: list[str]) -> dict[str, Any]:
+def summary_fields(summary: BatchSummary, error: ObsupError | None, resume: list[str]) -> dict[str, Any]:
     """Return the documented keys of a batch for ``--json``."""
     code = summary.exit_code
     fields: dict[str, Any] = {

@@ -54,7 +54,7 @@ def _sentence(text: str) -> str:
     return text if text.endswith((".", "?", "…")) or re.search(r"[:|] obsup ", text) else f"{text}."
 
 
-def say(text: str) -> None:
+def print_message(text: str) -> None:
     """Say *text* on stderr, where no terminal obeys it; who went away is no error, nor is a full disk: nobody hears."""
     try:
         click.echo(shielded(text), err=True)
@@ -64,7 +64,7 @@ def say(text: str) -> None:
         pass
 
 
-def answer(text: str) -> None:
+def print_result(text: str) -> None:
     """Print a result on stdout. A reader that went away is no error of the work. Raises LocalFailure."""
     try:
         click.echo(text)
@@ -79,19 +79,19 @@ def answer(text: str) -> None:
         ) from exc
 
 
-def answer_json(fields: dict[str, Any]) -> None:
+def print_json(fields: dict[str, Any]) -> None:
     """Print one JSON object on stdout."""
     import json  # here, and not above: --help and --version need none
 
-    answer(json.dumps({"format": FORMAT, **fields}, ensure_ascii=True))
+    print_result(json.dumps({"format": FORMAT, **fields}, ensure_ascii=True))
 
 
-def answer_failure(fields: dict[str, Any]) -> None:
+def print_failure(fields: dict[str, Any]) -> None:
     """Print the JSON object of a failure; that it cannot be printed is said, and does not hide the failure."""
     try:
-        answer_json(fields)
+        print_json(fields)
     except LocalFailure as exc:
-        say(error_lines(exc, resume=None))
+        print_message(error_lines(exc, resume=None))
 
 
 def _silence(stream: Any) -> None:

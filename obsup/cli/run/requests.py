@@ -8,14 +8,14 @@ from typing import Any
 
 from obsup.cli.arguments import conflicts
 from obsup.engine.job.connection import StoreSettings
-from obsup.engine.job.request import Order
-from obsup.engine.job.target_settings import Connecting, settle_target
-from obsup.engine.steps.lookup import Mention
+from obsup.engine.job.request import UploadRequest
+from obsup.engine.job.target_settings import ConnectOptions, resolve_target
+from obsup.engine.steps.lookup import UploadSelector
 from obsup.errors import WrongUsage
 from obsup.local.source.expectation import Expectation
 from obsup.local.state.checkpoint_path import default_path
 from obsup.model import ObjectOptions, Target
-from obsup.store.http.settings import LineSettings
+from obsup.store.http.settings import ConnectionSettings
 
 # Ten times as much is the longest that poll(2) can wait.
 LONGEST_WAIT_S = 86400.0
@@ -33,22 +33,24 @@ def _wait_of(name: str, values: dict[str, Any]) -> float:
     return seconds
 
 
-def settle_mention(source: Path | None, target: str, values: dict[str, Any]) -> tuple[Mention, StoreSettings]:
+def select_upload(
+    source: Path | None, target: str, values: dict[str, Any]
+) -> tuple[UploadSelector, StoreSettings]:
     """Return the upload that SOURCE, TARGET and the options name, and the settings of its store."""
     file_name = source.name if source is not None else None
-    named, settings = settle_target(target, connecting_from(values), file_name=file_name)
+    named, settings = resolve_target(target, connect_options_from(values), file_name=file_name)
     checkpoint = checkpoint_from(source, named, values) if source is not None else values["checkpoint"]
-    return Mention(named, source, values.get("upload_id"), checkpoint), settings
+    return UploadSelector(named, source, values.get("upload_id"), checkpoint), settings
 
 
-def connecting_from(values: dict[str, Any]) -> Connecting:
+def connect_options_from(values: dict[str, Any]) -> ConnectOptions:
     """Return how to reach the store, from the options of a command.
 
     Headers that the environment or the configuration has for objects are nothing to a command that makes none.
     """
     for_requests = tuple(values.get("request_headers") or ())
     is_asked = conflicts.is_given(values, "request_headers")
-    return Connecting(
+    return ConnectOptions(
         endpoint=values["endpoint"],
         provider=values["provider"],
         signature=values["signature"],
@@ -61,7 +63,7 @@ def connecting_from(values: dict[str, Any]) -> Connecting:
         max_parts=values.get("max_parts"),
         headers=tuple(values.get("headers") or ()) + (() if is_asked else for_requests),
         request_headers=for_requests if is_asked else (),
-        line=LineSettings(
+        line=ConnectionSettings(
             connect_timeout_s=_wait_of("connect-timeout", values),
             stall_timeout_s=_wait_of("stall-timeout", values),
             ca_bundle=str(values["ca_bundle"]) if values["ca_bundle"] else None,
@@ -102,9 +104,9 @@ def checkpoint_from(source: Path, target: Target, values: dict[str, Any]) -> Pat
     return default_path(source, target, folder) if named is None and folder is not None else named
 
 
-def order_from(source: Path, target: Target, values: dict[str, Any]) -> Order:
+def request_from(source: Path, target: Target, values: dict[str, Any]) -> UploadRequest:
     """Return the order that the options of a command make."""
-    return Order(
+    return UploadRequest(
         source=source,
         target=target,
         options=object_options_from(values),

@@ -12,9 +12,9 @@ from obsup.cli.report import output
 from obsup.cli.report.fields import failure_fields, target_fields
 from obsup.cli.run.signals import stopping_on_signals
 from obsup.engine.job.connection import Connection, StoreSettings, connect
-from obsup.engine.job.context import Task
-from obsup.engine.job.progress import Tally
-from obsup.engine.job.request import Order
+from obsup.engine.job.context import UploadContext
+from obsup.engine.job.progress import ProgressTally
+from obsup.engine.job.request import UploadRequest
 from obsup.engine.job.stop import StopSignal
 from obsup.errors import Busy, ObsupError, Stopped
 from obsup.local.source.rate_limit import RateLimit
@@ -29,24 +29,24 @@ class Session:
     """
 
     values: dict[str, Any]
-    tally: Tally
+    tally: ProgressTally
     stop: StopSignal
     fields: dict[str, Any] = field(default_factory=dict)
 
     def line(self, text: str) -> None:
         """Print one line of the answer, where text is wanted."""
         if not self.values["as_json"]:
-            output.answer(text)
+            output.print_result(text)
 
     def connect(self, settings: StoreSettings) -> Connection:
         """Return the store that *settings* describe. Raises Denied, BadConfiguration."""
         return connect(settings, observe=self.tally, sleep=self.stop.sleep)
 
-    def task(self, settings: StoreSettings, order: Order) -> Task:
+    def task(self, settings: StoreSettings, order: UploadRequest) -> UploadContext:
         """Return what the engine needs for *order*, at an open store."""
         rate = self.values.get("limit_rate")
         limit = RateLimit(rate, check=self.stop.cut) if rate else None
-        return Task(self.connect(settings), order, self.tally, self.stop, limit)
+        return UploadContext(self.connect(settings), order, self.tally, self.stop, limit)
 
     def name_upload(self, upload: Upload) -> None:
         """Take the keys that name *upload* into the answer."""
@@ -62,7 +62,7 @@ def run_step(command: str, values: dict[str, Any], work: Callable[[Session], str
     shown = "none" if values["quiet"] else "lines"
     try:
         with open_display({"progress": shown, **values}, command) as display, stopping_on_signals(stop):
-            session = Session(values, Tally(display.progress, display.observe), stop)
+            session = Session(values, ProgressTally(display.progress, display.observe), stop)
             status = _do(work, session)
     except Busy as exc:
         if values.get("if_running") == "skip":
@@ -72,7 +72,7 @@ def run_step(command: str, values: dict[str, Any], work: Callable[[Session], str
         return _failed(exc, values, session, command=command, resume=resume)
     if values["as_json"]:
         outcome = {"command": command, "status": status}
-        output.answer_json(outcome | session.fields | outcome)
+        output.print_json(outcome | session.fields | outcome)
     return 0
 
 
@@ -87,8 +87,8 @@ def _do(work: Callable[[Session], str], session: Session) -> str:
 def _failed(
     error: ObsupError, values: dict[str, Any], session: Session | None, *, command: str, resume: list[str]
 ) -> int:
-    output.say(output.error_lines(error, resume=resume))
+    output.print_message(output.error_lines(error, resume=resume))
     if values["as_json"]:
         told = session.fields if session is not None else {}
-        output.answer_failure({**told, **failure_fields(error, command=command, resume=resume)})
+        output.print_failure({**told, **failure_fields(error, command=command, resume=resume)})
     return error.exit_code

@@ -13,7 +13,7 @@ from obsup.cli.report.fields import failure_fields, result_fields, summary
 from obsup.cli.run.requests import deadline_s
 from obsup.cli.run.signals import stopping_on_signals
 from obsup.engine.job.connection import Connection, StoreSettings, connect
-from obsup.engine.job.progress import Tally
+from obsup.engine.job.progress import ProgressTally
 from obsup.engine.job.result import Result
 from obsup.engine.job.stop import StopSignal
 from obsup.errors import Busy, ObsupError
@@ -25,7 +25,7 @@ from obsup.local.source.rate_limit import RateLimit
 class Running:
     """A transfer under way: who counts, what may stop it, what holds it back."""
 
-    tally: Tally
+    tally: ProgressTally
     stop: StopSignal
     limit: RateLimit | None
 
@@ -34,7 +34,7 @@ class Running:
         return connect(settings, observe=self.tally, sleep=self.stop.sleep)
 
 
-def carry_out(
+def run_transfer(
     work: Callable[[Running], Result],
     values: dict[str, Any],
     *,
@@ -48,10 +48,10 @@ def carry_out(
     """
     stop = StopSignal(deadline_s=deadline_s(values, now=datetime.now(), monotonic_s=time.monotonic()))
     limit = RateLimit(values["limit_rate"], check=stop.cut) if values["limit_rate"] else None
-    tally: Tally | None = None
+    tally: ProgressTally | None = None
     try:
         with open_display(values, name, stop=stop) as display, stopping_on_signals(stop, hear):
-            tally = Tally(display.progress, display.observe)
+            tally = ProgressTally(display.progress, display.observe)
             result = work(Running(tally, stop, limit))
     except Busy as exc:
         if values["if_running"] == "skip":
@@ -60,15 +60,17 @@ def carry_out(
     except ObsupError as exc:
         return _failed(exc, values, resume, tally)
     if values["as_json"]:
-        output.answer_json(result_fields(result))
+        output.print_json(result_fields(result))
     elif not values["quiet"]:
         display.finished(summary(result))
     return 0
 
 
-def _failed(error: ObsupError, values: dict[str, Any], resume: list[str] | None, tally: Tally | None) -> int:
+def _failed(
+    error: ObsupError, values: dict[str, Any], resume: list[str] | None, tally: ProgressTally | None
+) -> int:
     stored = (tally.resumed_parts + tally.sent_parts, tally.parts) if tally is not None else (0, None)
-    output.say(output.error_lines(error, resume=resume, stored=stored))
+    output.print_message(output.error_lines(error, resume=resume, stored=stored))
     if values["as_json"]:
         fields = failure_fields(error, command="upload", resume=resume)
         if tally is not None:
@@ -78,5 +80,5 @@ def _failed(error: ObsupError, values: dict[str, Any], resume: list[str] | None,
                 "sentBytes": tally.sent_bytes,
                 "seconds": round(tally.seconds, 3),
             }
-        output.answer_failure(fields)
+        output.print_failure(fields)
     return error.exit_code

@@ -16,7 +16,7 @@ from obsup.store.interface import ObjectStore
 NOT_ALLOWED = ("AccessDenied", "Forbidden", "MethodNotAllowed", "NotImplemented")
 
 
-class Holdings:
+class BucketIndex:
     """The objects of a list, as far as it was read."""
 
     def __init__(self, table: sqlite3.Connection) -> None:
@@ -51,10 +51,10 @@ class Holdings:
 
 
 @contextmanager
-def unseen() -> Iterator[Holdings]:
+def empty_index() -> Iterator[BucketIndex]:
     """Give what is known of the store where nobody asks it."""
     with _table() as table:
-        yield Holdings(table)
+        yield BucketIndex(table)
 
 
 def _table() -> AbstractContextManager[sqlite3.Connection]:
@@ -62,12 +62,14 @@ def _table() -> AbstractContextManager[sqlite3.Connection]:
 
 
 @contextmanager
-def taken(store: ObjectStore, place: Target, *, pages: int, observe: events.Observer) -> Iterator[Holdings]:
+def open_bucket_index(
+    store: ObjectStore, place: Target, *, pages: int, observe: events.Observer
+) -> Iterator[BucketIndex]:
     """Give what the store has below *place*; where it does not let us see, that is said, and nothing is covered."""
     with _table() as table:
-        holdings = Holdings(table)
+        index = BucketIndex(table)
         try:
-            holdings.read(store, place, pages=pages)
+            index.read(store, place, pages=pages)
         except ObsupError as exc:
             if exc.refusal is None or exc.refusal.code not in NOT_ALLOWED:
                 raise
@@ -76,4 +78,4 @@ def taken(store: ObjectStore, place: Target, *, pages: int, observe: events.Obse
                     f"what is in {place} already cannot be listed: {exc.what}; the journal is believed"
                 )
             )
-        yield holdings
+        yield index

@@ -10,15 +10,15 @@ from typing import Literal
 from obsup import events
 from obsup.dialects.dialect import Dialect
 from obsup.dialects.object_headers import object_headers
-from obsup.engine.batch.bucket_index import unseen
-from obsup.engine.batch.known_files import Records
-from obsup.engine.batch.request import BatchOrder
+from obsup.engine.batch.bucket_index import empty_index
+from obsup.engine.batch.known_files import KnownFiles
+from obsup.engine.batch.request import BatchRequest
 from obsup.engine.plan.file_plan import DEFAULT_PART_SIZE, make_plan
 from obsup.errors import ObsupError
 from obsup.frozen import frozen
 from obsup.local.source.file import check_readable
 from obsup.local.state.journal import Journal, JournalDamaged
-from obsup.local.walk.walk import Entry, Passed, Unfit
+from obsup.local.walk.walk import Entry, SkippedFile, UnreadableFile
 
 
 @frozen
@@ -39,18 +39,18 @@ class PlannedFile:
 
 
 def plan_batch(
-    order: BatchOrder, dialect: Dialect, observe: events.Observer = events.ignore
+    order: BatchRequest, dialect: Dialect, observe: events.Observer = events.ignore
 ) -> Iterator[PlannedFile]:
     """Yield what is to be done with each file. Raises ObsupError for what stands against all of them."""
     object_headers(dialect, order.each.options, "initiate")
     journal = _look_at(order, observe)
-    with unseen() as holdings, closing(journal) if journal is not None else nullcontext():
-        records = Records(order, dialect, holdings, journal, observe)
+    with empty_index() as index, closing(journal) if journal is not None else nullcontext():
+        records = KnownFiles(order, dialect, index, journal, observe)
         for entry in order.entries():
             yield _planned(entry, order, dialect, records)
 
 
-def _look_at(order: BatchOrder, observe: events.Observer) -> Journal | None:
+def _look_at(order: BatchRequest, observe: events.Observer) -> Journal | None:
     if order.journal is None:
         return None
     try:
@@ -62,20 +62,20 @@ def _look_at(order: BatchOrder, observe: events.Observer) -> Journal | None:
         return None
 
 
-def _planned(entry: Entry, order: BatchOrder, dialect: Dialect, records: Records) -> PlannedFile:
-    if isinstance(entry, Passed):
+def _planned(entry: Entry, order: BatchRequest, dialect: Dialect, records: KnownFiles) -> PlannedFile:
+    if isinstance(entry, SkippedFile):
         return PlannedFile(entry.path, entry.name, "skip", why=entry.reason)
-    if isinstance(entry, Unfit):
+    if isinstance(entry, UnreadableFile):
         return PlannedFile(entry.path, entry.name, "refuse", error=entry.error)
     size, each = entry.stat.size, order.each
     try:
-        fate = records.fate(entry)
+        decision = records.decision(entry)
         check_readable(Path(entry.path))
         is_small = size <= min(each.part_size or DEFAULT_PART_SIZE, DEFAULT_PART_SIZE)
         plan = make_plan(size, dialect.limits, part_size=None if is_small else each.part_size)
     except ObsupError as exc:
         return PlannedFile(entry.path, entry.name, "refuse", size, error=exc)
-    if fate == "skip":
+    if decision == "skip":
         return PlannedFile(entry.path, entry.name, "skip", size, why="proved before")
-    why = "unless the store has it" if fate == "compare" else ""
+    why = "unless the store has it" if decision == "compare" else ""
     return PlannedFile(entry.path, entry.name, "send", size, plan.part_size, plan.count, why)

@@ -11,19 +11,19 @@ from typing import Literal
 from obsup import events
 from obsup.dialects.dialect import Dialect
 from obsup.dialects.names import check_key
-from obsup.engine.batch.bucket_index import Holdings, taken
+from obsup.engine.batch.bucket_index import BucketIndex, open_bucket_index
 from obsup.engine.batch.outcome import FileOutcome
-from obsup.engine.batch.request import BatchOrder
+from obsup.engine.batch.request import BatchRequest
 from obsup.engine.job.connection import Connection
 from obsup.errors import CheckpointUnwritable, LocalFailure, SourceUnreadable, WrongUsage
 from obsup.local.state.journal import Journal, JournalDamaged, Proved, set_aside
-from obsup.local.walk.walk import Found
+from obsup.local.walk.walk import FoundFile
 from obsup.model import ObjectOptions, StoredObject
 from obsup.text import quoted
 
-Fate = Literal["skip", "compare", "send"]
+Decision = Literal["skip", "compare", "send"]
 # A file of a batch that the walk met, and what is to be done with it.
-Job = tuple[Found, Fate]
+Job = tuple[FoundFile, Decision]
 
 # A list of as many objects as there are files takes a page for each thousand; beyond so many more it is somebody
 # else's, and the files that it does not come to are looked up in the journal alone.
@@ -31,21 +31,21 @@ MIN_PAGES = 10
 PAGES_PER_THOUSAND = 3
 
 
-class Records:
+class KnownFiles:
     """The journal of a batch, and the list of what the store has. ``keep`` may be called from any thread."""
 
     def __init__(
         self,
-        order: BatchOrder,
+        order: BatchRequest,
         dialect: Dialect,
-        holdings: Holdings,
+        index: BucketIndex,
         journal: Journal | None,
         observe: events.Observer,
     ) -> None:
         each = self._each = order.each
         self._dialect = dialect
         self._prefix = order.place.key
-        self._holdings = holdings
+        self._index = index
         self._journal = journal
         self._observe = observe
         self._options = each.headers_digest[:8]
@@ -56,7 +56,7 @@ class Records:
         # What is there with the right content may still be the wrong object: options do not show in a list.
         self._compares = each.skip_identical or (plain and not each.restart)
 
-    def fate(self, found: Found) -> Fate:
+    def decision(self, found: FoundFile) -> Decision:
         """Return what is to be done with the file: nothing, a look whether its object is there already, or all.
 
         The journal alone proves nothing where the store can be seen: the object must be there as it was proved.
@@ -69,8 +69,8 @@ class Records:
             raise SourceUnreadable(
                 exc.what, exc.why, "rename the file, or leave it out with --exclude"
             ) from exc
-        there = self._holdings.find(key)
-        is_known = there is not None or self._holdings.covers(key)
+        there = self._index.find(key)
+        is_known = there is not None or self._index.covers(key)
         if self._is_proved(found, there) if is_known else self._is_recorded(found) is not None:
             return "skip"
         if not is_known:
@@ -96,7 +96,7 @@ class Records:
                     events.Noted(f"{exc}; going on without: a later run asks the store what it holds")
                 )
 
-    def _is_recorded(self, found: Found) -> Proved | None:
+    def _is_recorded(self, found: FoundFile) -> Proved | None:
         """Return what the journal knows of this very file, sent with these very options."""
         if self._journal is None or self._each.restart:
             return None
@@ -107,7 +107,7 @@ class Records:
             else None
         )
 
-    def _is_proved(self, found: Found, there: StoredObject | None) -> bool:
+    def _is_proved(self, found: FoundFile, there: StoredObject | None) -> bool:
         if there is None:
             return False
         known = self._is_recorded(found)
@@ -117,19 +117,21 @@ class Records:
 
 
 @contextmanager
-def open_records(order: BatchOrder, connection: Connection, observe: events.Observer) -> Iterator[Records]:
+def open_known_files(
+    order: BatchRequest, connection: Connection, observe: events.Observer
+) -> Iterator[KnownFiles]:
     """Give the records of a batch. Raises CheckpointUnwritable where its journal was asked for and cannot be."""
     journal = _open_journal(order, observe)
     pages = MIN_PAGES + PAGES_PER_THOUSAND * (journal.known if journal is not None else 0) // 1000
     try:
-        with taken(connection.store, order.place, pages=pages, observe=observe) as holdings:
-            yield Records(order, connection.store.dialect, holdings, journal, observe)
+        with open_bucket_index(connection.store, order.place, pages=pages, observe=observe) as index:
+            yield KnownFiles(order, connection.store.dialect, index, journal, observe)
     finally:
         if journal is not None:
             journal.close()
 
 
-def _open_journal(order: BatchOrder, observe: events.Observer) -> Journal | None:
+def _open_journal(order: BatchRequest, observe: events.Observer) -> Journal | None:
     path = order.journal
     if path is None:
         return None

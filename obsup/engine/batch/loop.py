@@ -10,16 +10,16 @@ from functools import partial
 from typing import Any
 
 from obsup import events
-from obsup.engine.batch.file_upload import Carrier
-from obsup.engine.batch.known_files import Job, Records
-from obsup.engine.batch.outcome import FileOutcome, Summary
+from obsup.engine.batch.file_upload import FileUploader
+from obsup.engine.batch.known_files import Job, KnownFiles
+from obsup.engine.batch.outcome import BatchSummary, FileOutcome
 from obsup.engine.batch.pool import Pool
-from obsup.engine.batch.process_pool import PAYS, Beside
-from obsup.engine.batch.request import BatchOrder
-from obsup.engine.batch.small_file import LEAN
+from obsup.engine.batch.process_pool import MIN_FILES, ProcessPool
+from obsup.engine.batch.request import BatchRequest
+from obsup.engine.batch.small_file import MAX_SMALL_FILE
 from obsup.engine.job.stop import StopSignal
-from obsup.engine.send.dispatcher import POLL_S, arrived
-from obsup.engine.send.sender import Sender
+from obsup.engine.send.dispatcher import POLL_S, drain
+from obsup.engine.send.sender import PartSender
 from obsup.errors import (
     BadConfiguration,
     Busy,
@@ -32,17 +32,17 @@ from obsup.errors import (
     Stopped,
     WorkerLost,
 )
-from obsup.local.walk.prefetch import Lookahead
-from obsup.local.walk.walk import Entry, Passed, Unfit
+from obsup.local.walk.prefetch import PrefetchedWalk
+from obsup.local.walk.walk import Entry, SkippedFile, UnreadableFile
 from obsup.units import KIB
 
 # So many files wait to be begun at most; then the walk does.
-WAITING = 10_000
+MAX_PENDING = 10_000
 # Files that are very small go to a worker together: to hand one over costs as much as to send it.
-TOGETHER, TOGETHER_SIZE = 8, 256 * KIB
+GROUP_FILES, GROUP_BYTES = 8, 256 * KIB
 # So many files in a row that the store did not take, and none that it took, and the others are not begun.
-IN_A_ROW = 64
-OF_ALL = (
+MAX_FAILURES_IN_A_ROW = 64
+CODES_OF_ALL_FILES = (
     "NoSuchBucket",
     "InvalidAccessKeyId",
     "SignatureDoesNotMatch",
@@ -57,22 +57,22 @@ Report = Callable[[FileOutcome], None]
 _Post = list[Entry] | BaseException | Future[Any] | None
 
 
-class Run:
+class BatchLoop:
     """The loop of the driver: keeps the pool busy with files, and takes in what came of them."""
 
     def __init__(
         self,
-        order: BatchOrder,
-        carrier: Carrier,
-        records: Records,
+        order: BatchRequest,
+        file_uploader: FileUploader,
+        records: KnownFiles,
         pool: Pool,
-        beside: Beside,
+        beside: ProcessPool,
         *,
         stop: StopSignal,
         observe: events.Observer,
         report: Report,
     ) -> None:
-        self._carrier = carrier
+        self._file_uploader = file_uploader
         self._records = records
         self._pool = pool
         self._beside = beside
@@ -82,7 +82,7 @@ class Run:
         self._report = report
         self._fails_fast = order.fail_fast
         self._posts: queue.SimpleQueue[_Post] = queue.SimpleQueue()
-        self._ahead = Lookahead(order.entries(), self._posts.put, observe)
+        self._ahead = PrefetchedWalk(order.entries(), self._posts.put, observe)
         self._lists_due = 0
         self._is_walked = False
         self._met = 0
@@ -92,9 +92,9 @@ class Run:
         self._under_way: dict[Future[list[FileOutcome]], list[Job]] = {}
         self._small_under_way = 0
         self._in_a_row = 0
-        self._summary = Summary()
+        self._summary = BatchSummary()
 
-    def drive(self) -> Summary:
+    def drive(self) -> BatchSummary:
         """Return once every file has come to an end, or the work is to stop."""
         self._ahead.start()
         try:
@@ -136,7 +136,7 @@ class Run:
             self._small_under_way += 1
             self._start(self._together(queue), self._pool.start_small)
             self._drain()
-        while self._lists_due and len(self._tiny) + len(self._small) + len(self._large) < WAITING:
+        while self._lists_due and len(self._tiny) + len(self._small) + len(self._large) < MAX_PENDING:
             self._lists_due -= 1
             self._ahead.taken()
 
@@ -151,7 +151,7 @@ class Run:
 
     def _share(self) -> None:
         """Hand very small files over to other interpreters, where so many wait that it pays."""
-        if len(self._tiny) >= PAYS:
+        if len(self._tiny) >= MIN_FILES:
             self._beside.open()
         while self._tiny and self._beside.has_room:
             jobs = self._pool.room() - min(self._small_under_way, self._room() if self._small else 0)
@@ -164,8 +164,8 @@ class Run:
         """Return the next small files that go to a worker together: one where few are left, so that all are busy."""
         jobs = [waiting.popleft()]
         size = jobs[0][0].stat.size
-        most = min(TOGETHER, 1 + len(waiting) // (4 * self._pool.room()))
-        while waiting and len(jobs) < most and size + waiting[0][0].stat.size <= TOGETHER_SIZE:
+        most = min(GROUP_FILES, 1 + len(waiting) // (4 * self._pool.room()))
+        while waiting and len(jobs) < most and size + waiting[0][0].stat.size <= GROUP_BYTES:
             jobs.append(waiting.popleft())
             size += jobs[-1][0].stat.size
         return jobs
@@ -173,31 +173,31 @@ class Run:
     def _start(
         self,
         jobs: list[Job],
-        start: Callable[[Callable[[Sender], list[FileOutcome]]], Future[list[FileOutcome]]],
+        start: Callable[[Callable[[PartSender], list[FileOutcome]]], Future[list[FileOutcome]]],
     ) -> None:
         future = start(partial(self._carry, jobs))
         self._under_way[future] = jobs
         future.add_done_callback(self._posts.put)
 
-    def _carry(self, jobs: list[Job], sender: Sender) -> list[FileOutcome]:
+    def _carry(self, jobs: list[Job], sender: PartSender) -> list[FileOutcome]:
         """Carry these files, one after the other, where the pool runs this; less where the work is to stop."""
         outcomes = []
-        for found, fate in jobs:
+        for found, decision in jobs:
             if self._stop.reason is not None:
                 break
-            outcome = self._carrier.carry(found, fate, sender)
+            outcome = self._file_uploader.carry(found, decision, sender)
             self._records.keep([outcome])
             outcomes.append(outcome)
         return outcomes
 
     def _take_in(self) -> None:
         """Wait a little for anything to happen, and take it in."""
-        for post in arrived(self._posts, POLL_S):
+        for post in drain(self._posts, POLL_S):
             self._open(post)
 
     def _drain(self) -> None:
         """Take in what has happened."""
-        for post in arrived(self._posts):
+        for post in drain(self._posts):
             self._open(post)
 
     def _open(self, post: _Post) -> None:
@@ -205,7 +205,7 @@ class Run:
             self._unpack(post)
         elif isinstance(post, Future):
             jobs = self._under_way.pop(post)
-            self._small_under_way -= self._carrier.is_small(jobs[0][0])
+            self._small_under_way -= self._file_uploader.is_small(jobs[0][0])
             for outcome in post.result():
                 self._end(outcome)
         elif isinstance(post, list):
@@ -231,23 +231,23 @@ class Run:
         """Put a file where it is sent from, or say at once what came of it."""
         if self._stop.reason is not None:
             return
-        if isinstance(entry, Passed):
+        if isinstance(entry, SkippedFile):
             self._end(FileOutcome(entry.path, entry.name, passed=entry.reason))
             return
-        if isinstance(entry, Unfit):
+        if isinstance(entry, UnreadableFile):
             self._end(FileOutcome(entry.path, entry.name, error=entry.error))
             return
         size = entry.stat.size
         try:
-            fate = self._records.fate(entry)
+            decision = self._records.decision(entry)
         except SourceUnreadable as exc:
             self._end(FileOutcome(entry.path, entry.name, size, error=exc))
             return
-        if fate == "skip":
+        if decision == "skip":
             self._end(FileOutcome(entry.path, entry.name, size, skipped="proved before"))
         else:
-            small = self._tiny if size <= LEAN else self._small
-            (small if self._carrier.is_small(entry) else self._large).append((entry, fate))
+            small = self._tiny if size <= MAX_SMALL_FILE else self._small
+            (small if self._file_uploader.is_small(entry) else self._large).append((entry, decision))
 
     def _end(self, outcome: FileOutcome) -> None:
         """Count the file, and tell of it."""
@@ -257,9 +257,9 @@ class Run:
         if outcome.error is None:
             self._in_a_row = 0
             return
-        self._in_a_row += befalls_all(outcome.error)
-        if self._in_a_row >= IN_A_ROW:
-            self._end_all(outcome.error, f"{IN_A_ROW} files in a row failed alike")
+        self._in_a_row += affects_all_files(outcome.error)
+        if self._in_a_row >= MAX_FAILURES_IN_A_ROW:
+            self._end_all(outcome.error, f"{MAX_FAILURES_IN_A_ROW} files in a row failed alike")
         elif self._fails_fast:
             self._end_all(None, "another file failed, and --fail-fast was asked for")
 
@@ -276,11 +276,11 @@ class Run:
             self._end(FileOutcome(found.path, found.name, found.stat.size, error=why))
 
 
-def befalls_all(error: ObsupError) -> bool:
+def affects_all_files(error: ObsupError) -> bool:
     """Return whether what befell one file is likely to befall every other: no line, no keys, no bucket."""
     if isinstance(error, (Busy, Stopped, WorkerLost, OutOfTime)):
         return False
     if isinstance(error, (NotFinished, BadConfiguration)):
         return True
     code = error.refusal.code if error.refusal is not None else ""
-    return isinstance(error, (Denied, Refused)) and (not code or code in OF_ALL)
+    return isinstance(error, (Denied, Refused)) and (not code or code in CODES_OF_ALL_FILES)

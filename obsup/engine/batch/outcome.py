@@ -9,7 +9,7 @@ from typing import Literal
 from obsup import events
 from obsup.engine.job.result import Result
 from obsup.errors import ObsupError
-from obsup.exit_status import gravest
+from obsup.exit_status import worst_code
 from obsup.frozen import frozen
 from obsup.model import SourceStat
 
@@ -51,7 +51,7 @@ class FileOutcome:
 
 
 @dataclass(slots=True)
-class Summary:
+class BatchSummary:
     """What came of all: numbers of files and of bytes. ``ended_by`` is what cut the batch short."""
 
     sent: int = 0
@@ -90,7 +90,7 @@ class Summary:
     @property
     def exit_code(self) -> int:
         """0 where every file is in place and proved, else the gravest code."""
-        return gravest([*self.codes, self.ended_by.exit_code if self.ended_by is not None else 0])
+        return worst_code([*self.codes, self.ended_by.exit_code if self.ended_by is not None else 0])
 
     @property
     def is_retryable(self) -> bool:

@@ -11,20 +11,20 @@ from functools import partial
 from typing import Protocol, TypeVar
 
 from obsup import events
-from obsup.engine.job.context import Task
-from obsup.engine.job.executor_spec import HERE
-from obsup.engine.job.progress import Tally
-from obsup.engine.job.request import MOST, Order
+from obsup.engine.job.context import UploadContext
+from obsup.engine.job.executor_spec import LOCAL_EXECUTORS
+from obsup.engine.job.progress import ProgressTally
+from obsup.engine.job.request import MAX_JOBS, UploadRequest
 from obsup.engine.job.result import Finished
-from obsup.engine.send.concurrency import Flight
-from obsup.engine.send.concurrency_probe import Climb
+from obsup.engine.send.concurrency import ConcurrencyLimit
+from obsup.engine.send.concurrency_probe import ConcurrencyProbe
 from obsup.engine.send.dispatcher import POLL_S, dispatch
 from obsup.engine.send.executors import InlineExecutor, open_executor
-from obsup.engine.send.part import PartJob, send_part
-from obsup.engine.send.remote_workers import RemoteCrew, open_remote_crew
-from obsup.engine.send.sender import Sender
+from obsup.engine.send.part import PartToSend, send_part
+from obsup.engine.send.remote_workers import RemoteWorkers, open_remote_workers
+from obsup.engine.send.sender import PartSender
 from obsup.engine.send.whole_object import put_file
-from obsup.engine.send.workers import check_crew
+from obsup.engine.send.workers import check_workers
 from obsup.model import Receipt, SourceStat
 
 T = TypeVar("T")
@@ -32,9 +32,9 @@ Keep = Callable[[Receipt], None]
 
 
 class Pool(Protocol):
-    """Runs uploads of small and of large files side by side. ``flight`` is to hear what becomes of their parts."""
+    """Runs uploads of small and of large files side by side. ``concurrency`` is to hear what becomes of their parts."""
 
-    flight: Flight
+    concurrency: ConcurrencyLimit
     large: int  # how many large files may be under way at once
     has_small: bool  # whether small files wait: set by who has them
 
@@ -42,11 +42,11 @@ class Pool(Protocol):
         """Return how many small files may be under way now, beside the large ones."""
         ...
 
-    def start_small(self, call: Callable[[Sender], T]) -> Future[T]:
+    def start_small(self, call: Callable[[PartSender], T]) -> Future[T]:
         """Call *call* where a small file is sent from, with whom to send it by."""
         ...
 
-    def start_large(self, call: Callable[[Sender], T]) -> Future[T]:
+    def start_large(self, call: Callable[[PartSender], T]) -> Future[T]:
         """Call *call* in a thread that waits for its parts, with whom to send them by."""
         ...
 
@@ -58,29 +58,31 @@ class Pool(Protocol):
 class LocalPool:
     """Threads of this process, or its own: a Pool that shares the store, the rate limit and the stop signal."""
 
-    def __init__(self, order: Order) -> None:
-        most = MOST if order.tries_jobs else order.jobs_at_first
-        self._shares = Shares(Flight(most, climb=Climb(most=most) if order.tries_jobs else None))
-        self.flight = self._shares.flight
+    def __init__(self, order: UploadRequest) -> None:
+        most = MAX_JOBS if order.probes_jobs else order.jobs_at_first
+        self._shares = FairShare(
+            ConcurrencyLimit(most, probe=ConcurrencyProbe(most=most) if order.probes_jobs else None)
+        )
+        self.concurrency = self._shares.concurrency
         self._executor = open_executor(order.executor, most)
         is_inline = isinstance(self._executor, InlineExecutor)
-        self.large = 1 if is_inline else LARGE
+        self.large = 1 if is_inline else LARGE_FILE_PARTS
         self.has_small = False
         self._waiting: Executor = (
-            InlineExecutor() if is_inline else ThreadPoolExecutor(LARGE, thread_name_prefix="file")
+            InlineExecutor() if is_inline else ThreadPoolExecutor(LARGE_FILE_PARTS, thread_name_prefix="file")
         )
 
     def room(self) -> int:
         """See Pool."""
         return self._shares.of_small()
 
-    def start_small(self, call: Callable[[Sender], T]) -> Future[T]:
+    def start_small(self, call: Callable[[PartSender], T]) -> Future[T]:
         """See Pool."""
-        return self._executor.submit(call, Here())
+        return self._executor.submit(call, InlineSender())
 
-    def start_large(self, call: Callable[[Sender], T]) -> Future[T]:
+    def start_large(self, call: Callable[[PartSender], T]) -> Future[T]:
         """See Pool."""
-        return self._waiting.submit(call, _Shared(self._executor, self._shares, self._large_window))
+        return self._waiting.submit(call, _SharedSender(self._executor, self._shares, self._large_window))
 
     def _large_window(self) -> int:
         return self._shares.of_large(has_small=self.has_small)
@@ -91,65 +93,81 @@ class LocalPool:
         self._executor.shutdown(wait=wait, cancel_futures=True)
 
 
-class Here:
+class InlineSender:
     """Sends in the very thread that asks: it is one of the pool's own."""
 
-    def send_parts(self, task: Task, tally: Tally, jobs: Iterator[PartJob], keep: Keep) -> None:  # noqa: ARG002
-        """See Sender. Parts of a small file are those that an earlier run left over."""
-        send = partial(InlineExecutor().submit, partial(send_part, store=task.store, manner=task.manner))
+    def send_parts(
+        self,
+        task: UploadContext,
+        tally: ProgressTally,  # noqa: ARG002 - only some senders use it
+        jobs: Iterator[PartToSend],
+        keep: Keep,
+    ) -> None:
+        """See PartSender. Parts of a small file are those that an earlier run left over."""
+        send = partial(
+            InlineExecutor().submit, partial(send_part, store=task.store, send_options=task.send_options)
+        )
         dispatch(jobs, send, window=lambda: 1, stop=task.stop, keep=keep)
 
-    def put_file(self, task: Task, stat: SourceStat) -> Finished:
-        """See Sender."""
+    def put_file(self, task: UploadContext, stat: SourceStat) -> Finished:
+        """See PartSender."""
         return put_file(task, stat)
 
 
-class _Shared(Here):
+class _SharedSender(InlineSender):
     """Has parts sent by an executor that others use too."""
 
-    def __init__(self, executor: Executor, shares: Shares, window: Callable[[], int]) -> None:
+    def __init__(self, executor: Executor, shares: FairShare, window: Callable[[], int]) -> None:
         self._executor = executor
         self._shares = shares
         self._window = window
 
-    def send_parts(self, task: Task, tally: Tally, jobs: Iterator[PartJob], keep: Keep) -> None:  # noqa: ARG002
-        """See Sender."""
-        send = partial(self._executor.submit, partial(send_part, store=task.store, manner=task.manner))
+    def send_parts(
+        self,
+        task: UploadContext,
+        tally: ProgressTally,  # noqa: ARG002 - only some senders use it
+        jobs: Iterator[PartToSend],
+        keep: Keep,
+    ) -> None:
+        """See PartSender."""
+        send = partial(
+            self._executor.submit, partial(send_part, store=task.store, send_options=task.send_options)
+        )
         with self._shares.taken():
             dispatch(jobs, send, window=self._window, stop=task.stop, keep=keep)
 
 
-def open_pool(task: Task) -> Pool:
-    """Return the pool that the order of *task* asks for. Raises as ``check_crew`` and ``open_workers`` do."""
-    check_crew(task)
-    if task.order.executor in HERE:
+def open_pool(task: UploadContext) -> Pool:
+    """Return the pool that the order of *task* asks for. Raises as ``check_workers`` and ``open_workers`` do."""
+    check_workers(task)
+    if task.order.executor in LOCAL_EXECUTORS:
         return LocalPool(task.order)
 
     return RemotePool(task)
 
 
 class RemotePool:
-    """A Pool over a RemoteCrew. Threads here take the steps of each file; only what is sent goes to the workers."""
+    """A Pool over a RemoteWorkers. Threads here take the steps of each file; only what is sent goes to the workers."""
 
-    def __init__(self, task: Task) -> None:
-        self._crew = open_remote_crew(task, observe=events.ignore)
-        self._shares = Shares(Flight(self._crew.size))
-        self.flight = self._shares.flight
-        self.large = LARGE
+    def __init__(self, task: UploadContext) -> None:
+        self._workers = open_remote_workers(task, observe=events.ignore)
+        self._shares = FairShare(ConcurrencyLimit(self._workers.size))
+        self.concurrency = self._shares.concurrency
+        self.large = LARGE_FILE_PARTS
         self.has_small = False
-        self._small = ThreadPoolExecutor(2 * self._crew.size, thread_name_prefix="small")
-        self._large = ThreadPoolExecutor(LARGE, thread_name_prefix="file")
-        self._sender = _Elsewhere(self._crew, self._shares, self._large_window)
+        self._small = ThreadPoolExecutor(2 * self._workers.size, thread_name_prefix="small")
+        self._large = ThreadPoolExecutor(LARGE_FILE_PARTS, thread_name_prefix="file")
+        self._sender = _RemoteSender(self._workers, self._shares, self._large_window)
 
     def room(self) -> int:
         """See Pool: another lies ready for each worker, for the way there takes time."""
         return 2 * self._shares.of_small()
 
-    def start_small(self, call: Callable[[Sender], T]) -> Future[T]:
+    def start_small(self, call: Callable[[PartSender], T]) -> Future[T]:
         """See Pool."""
         return self._small.submit(call, self._sender)
 
-    def start_large(self, call: Callable[[Sender], T]) -> Future[T]:
+    def start_large(self, call: Callable[[PartSender], T]) -> Future[T]:
         """See Pool."""
         return self._large.submit(call, self._sender)
 
@@ -160,28 +178,32 @@ class RemotePool:
         """See Pool."""
         self._small.shutdown(wait=wait, cancel_futures=True)
         self._large.shutdown(wait=wait, cancel_futures=True)
-        self._crew.leave(wait=wait)
+        self._workers.close(wait=wait)
 
 
-class _Elsewhere:
+class _RemoteSender:
     """Has parts and small files sent by workers elsewhere, which many uploads share."""
 
-    def __init__(self, crew: RemoteCrew, shares: Shares, window: Callable[[], int]) -> None:
-        self._crew = crew
+    def __init__(self, workers: RemoteWorkers, shares: FairShare, window: Callable[[], int]) -> None:
+        self._workers = workers
         self._shares = shares
         self._window = window
 
     def send_parts(
-        self, task: Task, tally: Tally, jobs: Iterator[PartJob], keep: Callable[[Receipt], None]
+        self,
+        task: UploadContext,
+        tally: ProgressTally,
+        jobs: Iterator[PartToSend],
+        keep: Callable[[Receipt], None],
     ) -> None:
-        """See Sender. Which file a part is of is known here, and so who is to hear of it."""
-        send = partial(self._crew.send, observe=tally)
+        """See PartSender. Which file a part is of is known here, and so who is to hear of it."""
+        send = partial(self._workers.send, observe=tally)
         with self._shares.taken():
             dispatch(jobs, send, window=self._window, stop=task.stop, keep=keep)
 
-    def put_file(self, task: Task, stat: SourceStat) -> Finished:
-        """See Sender."""
-        future = self._crew.put(replace(task.order, source=task.source), stat, task.observe)
+    def put_file(self, task: UploadContext, stat: SourceStat) -> Finished:
+        """See PartSender."""
+        future = self._workers.put(replace(task.order, source=task.source), stat, task.observe)
         while not wait([future], timeout=POLL_S).done:
             task.stop.cut()
         finished = future.result()
@@ -190,14 +212,14 @@ class _Elsewhere:
 
 
 # Large files under way at once: while one begins or ends, which takes a few answers, others fill the line.
-LARGE = 8
+LARGE_FILE_PARTS = 8
 
 
-class Shares:
+class FairShare:
     """Shares out how many may be in flight among large files and the small ones together."""
 
-    def __init__(self, flight: Flight) -> None:
-        self.flight = flight
+    def __init__(self, concurrency: ConcurrencyLimit) -> None:
+        self.concurrency = concurrency
         self._lock = threading.Lock()
         self._large = 0
 
@@ -214,8 +236,8 @@ class Shares:
 
     def of_large(self, *, has_small: bool) -> int:
         """Return how many parts of one large file may be submitted now."""
-        return max(1, self.flight.window // (self._large + has_small or 1))
+        return max(1, self.concurrency.window // (self._large + has_small or 1))
 
     def of_small(self) -> int:
         """Return how many small files may be in flight now."""
-        return max(1, self.flight.allowed // (self._large + 1))
+        return max(1, self.concurrency.allowed // (self._large + 1))

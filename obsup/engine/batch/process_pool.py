@@ -17,31 +17,31 @@ from typing import TYPE_CHECKING, Any
 from obsup import events
 from obsup.engine.batch.known_files import Job
 from obsup.engine.batch.outcome import FileOutcome
-from obsup.engine.batch.request import BatchOrder
+from obsup.engine.batch.request import BatchRequest
 from obsup.engine.job.connection import StoreSettings
-from obsup.engine.job.request import MOST
+from obsup.engine.job.request import MAX_JOBS
 from obsup.engine.job.stop import StopSignal
 from obsup.errors import ObsupError
 from obsup.model import Target
 from obsup.units import MIB
 
 if TYPE_CHECKING:
-    from obsup.engine.batch.process_worker import Bundle, Delivery
+    from obsup.engine.batch.process_worker import FileGroup, GroupResult
 
 # So many very small files have to wait: to start interpreters takes about as long as to send these.
-PAYS = 400
+MIN_FILES = 400
 # More of them than this find nothing to do: the driver alone walks and keeps the journal.
-MOST_INTERPRETERS = 6
+MAX_PROCESSES = 6
 # Nobody hears of a file before its bundle is done: so many files, and bytes, are one at most.
-FILES, SIZE = 64, 2 * MIB
+MAX_GROUP_FILES, MAX_GROUP_BYTES = 64, 2 * MIB
 
 
-class Beside:
+class ProcessPool:
     """Carries bundles of very small files in other interpreters. Only the driver's thread may use it."""
 
     def __init__(
         self,
-        order: BatchOrder,
+        order: BatchRequest,
         settings: StoreSettings,
         stop: StopSignal,
         *,
@@ -57,36 +57,39 @@ class Beside:
         self._word: Any = None
         self._ready: list[Future[None]] = []
         self.is_open = False
-        self.under_way: dict[Future[Delivery], Bundle] = {}
+        self.under_way: dict[Future[GroupResult], FileGroup] = {}
 
     def open(self) -> None:
         """Begin to start them, where they can be of use and that was not done."""
         if self._executor is not None or self._count < 2:
             return
-        # Here, and not above: few batches are so large, and all would wait for it.
+        # InlineSender, and not above: few batches are so large, and all would wait for it.
         from concurrent.futures import ProcessPoolExecutor
         from multiprocessing import get_context
 
         from obsup.engine.batch import process_worker
 
         each = self._order.each
-        most = MOST if each.tries_jobs else each.jobs_at_first
-        post = process_worker.Post(
+        most = MAX_JOBS if each.probes_jobs else each.jobs_at_first
+        post = process_worker.WorkerSetup(
             self._order.common,
             self._settings,
             max(1, most // self._count),
-            each.tries_jobs,
+            each.probes_jobs,
             self._order.tells_requests,
         )
         spawned = get_context("spawn")
         try:
             self._word = spawned.Value("b", process_worker.GO_ON, lock=False)
             self._executor = ProcessPoolExecutor(
-                self._count, mp_context=spawned, initializer=process_worker.begin, initargs=(self._word, post)
+                self._count,
+                mp_context=spawned,
+                initializer=process_worker.start_worker,
+                initargs=(self._word, post),
             )
             with _no_interrupts():
                 # One call for each: so each is started now.
-                self._ready = [self._executor.submit(process_worker.ready) for _ in range(self._count)]
+                self._ready = [self._executor.submit(process_worker.check_worker) for _ in range(self._count)]
         except (OSError, BrokenExecutor):  # no shared memory, no more processes: there is this interpreter
             self._count = 0
 
@@ -99,19 +102,19 @@ class Beside:
             self._count = 0 if any(done) else self._count
         return self.is_open and len(self.under_way) < 2 * self._count
 
-    def hand_over(self, waiting: deque[Job], *, jobs: int) -> Future[Delivery] | None:
+    def hand_over(self, waiting: deque[Job], *, jobs: int) -> Future[GroupResult] | None:
         """Take the next files from *waiting* and have them carried, *jobs* at once in all. None where nobody can."""
         from obsup.engine.batch import process_worker
 
         assert self._executor is not None
         files, size = [waiting.popleft()], 0
-        most = min(FILES, 1 + len(waiting) // (3 * self._count))
-        while waiting and len(files) < most and size < SIZE:
+        most = min(MAX_GROUP_FILES, 1 + len(waiting) // (3 * self._count))
+        while waiting and len(files) < most and size < MAX_GROUP_BYTES:
             files.append(waiting.popleft())
             size += files[-1][0].stat.size
-        given = process_worker.Bundle(tuple(files), max(1, jobs // self._count))
+        given = process_worker.FileGroup(tuple(files), max(1, jobs // self._count))
         try:
-            future = self._executor.submit(process_worker.send_bundle, given)
+            future = self._executor.submit(process_worker.send_group, given)
         except BrokenExecutor:
             self._give_back(given.files, waiting)
             return None
@@ -119,7 +122,7 @@ class Beside:
         return future
 
     def outcomes(
-        self, future: Future[Delivery], place: Target, waiting: deque[Job], again: deque[Job]
+        self, future: Future[GroupResult], place: Target, waiting: deque[Job], again: deque[Job]
     ) -> Iterator[FileOutcome]:
         """Yield what came of the files of a bundle; those that are to be tried again go to *again*.
 
@@ -160,14 +163,14 @@ class Beside:
         self._executor.shutdown(wait=wait, cancel_futures=True)
 
 
-def _count_for(order: BatchOrder) -> int:
+def _count_for(order: BatchRequest) -> int:
     """Return how many interpreters a batch may have beside the driver's: as many as there are cores, or jobs."""
     each = order.each
     # An object that must not be replaced may be our own, of which nobody heard: only who sent it can tell.
     if each.executor != "threads" or each.options.no_overwrite:
         return 0
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(cores, MOST_INTERPRETERS, MOST if each.tries_jobs else each.jobs_at_first)
+    return min(cores, MAX_PROCESSES, MAX_JOBS if each.probes_jobs else each.jobs_at_first)
 
 
 @contextmanager

@@ -15,17 +15,17 @@ from functools import cache
 from typing import Any
 
 from obsup import events
-from obsup.engine.batch.file_upload import Carrier
+from obsup.engine.batch.file_upload import FileUploader
 from obsup.engine.batch.known_files import Job
 from obsup.engine.batch.outcome import FileOutcome
-from obsup.engine.batch.pool import Here
-from obsup.engine.batch.request import Common
+from obsup.engine.batch.pool import InlineSender
+from obsup.engine.batch.request import SharedRequest
 from obsup.engine.batch.small_file import result_of
 from obsup.engine.job.connection import StoreSettings, connect
 from obsup.engine.job.result import ANSWERED, answered_of
 from obsup.engine.job.stop import StopSignal
-from obsup.engine.send.concurrency import Flight
-from obsup.engine.send.concurrency_probe import Climb
+from obsup.engine.send.concurrency import ConcurrencyLimit
+from obsup.engine.send.concurrency_probe import ConcurrencyProbe
 from obsup.engine.send.executors import end_with_parent
 from obsup.errors import ObsupError, Stopped, Throttled
 from obsup.frozen import frozen
@@ -35,27 +35,27 @@ from obsup.model import Stored, Target
 GO_ON, STOP, STOP_AT_ONCE = 0, 1, 2
 POLL_S = 0.1
 # So many are in flight at first, where the number is tried out.
-BEGIN = 2
+INITIAL_JOBS = 2
 # The driver has a grace of its own, and says when it is over.
 GRACE_S = 3600.0
 
 
 @frozen
-class Post:
+class WorkerSetup:
     """What an interpreter is told at its beginning: the batch, the store, and the most ``jobs`` in flight at once.
 
-    ``tries_jobs``: fewer are where more do not pay. ``tells_requests``: the driver wants to hear of every request.
+    ``probes_jobs``: fewer are where more do not pay. ``tells_requests``: the driver wants to hear of every request.
     """
 
-    common: Common
+    common: SharedRequest
     settings: StoreSettings
     jobs: int
-    tries_jobs: bool
+    probes_jobs: bool
     tells_requests: bool
 
 
 @frozen
-class Bundle:
+class FileGroup:
     """Small files for another interpreter, of which ``jobs`` may be in flight at once."""
 
     files: tuple[Job, ...]
@@ -67,7 +67,7 @@ Arrived = tuple[int, tuple[Any, ...], str, float]
 
 
 @frozen
-class Delivery:
+class GroupResult:
     """What came of a bundle: of files that simply arrived the least that tells of it, of others all.
 
     ``again`` are those that are to be tried again, by who has the patience.
@@ -78,7 +78,7 @@ class Delivery:
     again: tuple[int, ...]
     said: tuple[events.Event, ...]
 
-    def outcomes(self, bundle: Bundle, place: Target) -> Iterator[FileOutcome]:
+    def outcomes(self, bundle: FileGroup, place: Target) -> Iterator[FileOutcome]:
         """Yield what came of each file of *bundle*; there is nothing of those that were not begun."""
         for number, answered, verified, seconds in self.arrived:
             found = bundle.files[number][0]
@@ -88,27 +88,28 @@ class Delivery:
         yield from self.others
 
 
-class _Desk:
+class ProcessWorker:
     """All that an interpreter needs to carry the files of one batch."""
 
-    def __init__(self, word: Any, post: Post) -> None:
+    def __init__(self, word: Any, post: WorkerSetup) -> None:
         self._word = word
         self._post = post
         self._stop = StopSignal(grace_s=GRACE_S)
         self._said: list[events.Event] = []
-        self._flight = Flight(
-            post.jobs, climb=Climb(min(BEGIN, post.jobs), post.jobs) if post.tries_jobs else None
+        self._concurrency = ConcurrencyLimit(
+            post.jobs,
+            probe=ConcurrencyProbe(min(INITIAL_JOBS, post.jobs), post.jobs) if post.probes_jobs else None,
         )
         # One file that waits for its next try would hold a whole bundle up: that is the driver's to do.
         impatient = replace(post.settings, retry_for_s=0.0)
         connection = connect(impatient, observe=self._hear, sleep=self._stop.sleep)
-        self._carrier = Carrier(
-            connection, post.common, flight=self._flight, observe=self._hear, stop=self._stop
+        self._file_uploader = FileUploader(
+            connection, post.common, concurrency=self._concurrency, observe=self._hear, stop=self._stop
         )
         self._threads = ThreadPoolExecutor(post.jobs, thread_name_prefix="small")
         threading.Thread(target=self._listen, name="word", daemon=True).start()
 
-    def carry(self, bundle: Bundle) -> Delivery:
+    def carry(self, bundle: FileGroup) -> GroupResult:
         """Carry the files of *bundle*, and return what came of each."""
         waiting = deque(enumerate(bundle.files))
         arrived: list[Arrived] = []
@@ -116,13 +117,13 @@ class _Desk:
         again: list[int] = []
 
         def work() -> None:
-            here = Here()
+            here = InlineSender()
             while self._stop.reason is None:
                 try:
-                    number, (found, fate) = waiting.popleft()
+                    number, (found, decision) = waiting.popleft()
                 except IndexError:
                     return
-                outcome = self._carrier.carry(found, fate, here)
+                outcome = self._file_uploader.carry(found, decision, here)
                 result, error = outcome.result, outcome.error
                 if error is not None and error.retryable and self._stop.reason is None:
                     again.append(number)
@@ -132,18 +133,18 @@ class _Desk:
                 else:
                     arrived.append((number, answered_of(result), result.verified, result.seconds))
 
-        count = max(1, min(bundle.jobs, self._flight.allowed, len(bundle.files)))
+        count = max(1, min(bundle.jobs, self._concurrency.allowed, len(bundle.files)))
         helpers = [self._threads.submit(work) for _ in range(count - 1)]
         work()
         for helper in helpers:
             helper.result()
         said, self._said = self._said, []
-        return Delivery(tuple(arrived), tuple(others), tuple(again), tuple(said))
+        return GroupResult(tuple(arrived), tuple(others), tuple(again), tuple(said))
 
     def _told_to_slow_down(self, error: ObsupError) -> None:
         if isinstance(error, Throttled):
             event = events.Retried(None, 1, error.what, 0.0, throttled=True)
-            self._flight(event)
+            self._concurrency(event)
             self._said.append(event)
 
     def _hear(self, event: events.Event) -> None:
@@ -165,22 +166,22 @@ class _Desk:
 _given: list[Any] = []
 
 
-def begin(word: Any, post: Post) -> None:
+def start_worker(word: Any, post: WorkerSetup) -> None:
     """Begin as an interpreter of *post*; *word* is a number that the driver changes when the work is to stop."""
     end_with_parent()
     _given[:] = (word, post)
 
 
 @cache
-def _desk() -> _Desk:
-    return _Desk(*_given)
+def _worker() -> ProcessWorker:
+    return ProcessWorker(*_given)
 
 
-def ready() -> None:
+def check_worker() -> None:
     """Be there, with all that a bundle needs. Raises as ``connect`` does."""
-    _desk()
+    _worker()
 
 
-def send_bundle(bundle: Bundle) -> Delivery:
+def send_group(bundle: FileGroup) -> GroupResult:
     """Carry the files of *bundle*, several at once, and return what came of each; fewer where the work is to stop."""
-    return _desk().carry(bundle)
+    return _worker().carry(bundle)

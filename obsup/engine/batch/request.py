@@ -5,27 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from obsup.engine.job.request import Order
+from obsup.engine.job.request import UploadRequest
 from obsup.frozen import frozen
 from obsup.local.walk.walk import Entry
 from obsup.model import Target
 
 
 @frozen
-class Common:
+class SharedRequest:
     """What the files of a batch have in common, as it travels to those who carry them.
 
     ``each`` is the order of each file but for its source and its target, ``place`` the prefix as a Target, ``folder``
     where checkpoints of large files are kept, None for beside them.
     """
 
-    each: Order
+    each: UploadRequest
     place: Target
     folder: Path | None = None
 
 
 @frozen
-class BatchOrder:
+class BatchRequest:
     """Many files below one prefix.
 
     ``entries`` begins the walk. ``place`` is the prefix as a Target. ``each`` is the order of each file but for its
@@ -37,7 +37,7 @@ class BatchOrder:
 
     entries: Callable[[], Iterator[Entry]]
     place: Target
-    each: Order
+    each: UploadRequest
     stands_for: str
     journal: Path | None
     is_journal_named: bool = False
@@ -46,6 +46,6 @@ class BatchOrder:
     tells_requests: bool = False
 
     @property
-    def common(self) -> Common:
+    def common(self) -> SharedRequest:
         """What the files have in common."""
-        return Common(self.each, self.place, self.folder)
+        return SharedRequest(self.each, self.place, self.folder)

@@ -14,50 +14,50 @@ from dataclasses import replace
 from obsup import events
 from obsup.dialects.object_headers import object_headers
 from obsup.engine.batch.outcome import FileOutcome
-from obsup.engine.batch.request import Common
+from obsup.engine.batch.request import SharedRequest
 from obsup.engine.job.connection import Connection
-from obsup.engine.job.context import Task
+from obsup.engine.job.context import UploadContext
 from obsup.engine.job.result import Result
-from obsup.engine.job.send_options import Manner
+from obsup.engine.job.send_options import SendOptions
 from obsup.engine.job.stop import StopSignal
 from obsup.engine.plan.file_plan import DEFAULT_PART_SIZE
 from obsup.engine.send.whole_object import put_content
 from obsup.errors import ObsupError
 from obsup.local.source.digest import PartDigest
-from obsup.local.source.file import Gate, identity, is_at_rest
-from obsup.local.state.checkpoint_path import Places
+from obsup.local.source.file import Gate, identity, is_stable
+from obsup.local.state.checkpoint_path import CheckpointLookup
 from obsup.local.state.lock import lock_folder, lock_path
-from obsup.local.walk.walk import Found
+from obsup.local.walk.walk import FoundFile
 from obsup.model import Part, SourceStat, Stored, Target
 from obsup.units import KIB
 
 # Beyond this the bytes cost more than the steps that are left out.
-LEAN = 256 * KIB
+MAX_SMALL_FILE = 256 * KIB
 MOST_SUFFIXES = 1000
 
 
-class Lean:
+class SmallFileUploader:
     """Puts small files of one batch, from any thread."""
 
     def __init__(
         self,
         connection: Connection,
-        common: Common,
+        common: SharedRequest,
         *,
         stop: StopSignal,
         limit: Gate | None = None,
     ) -> None:
         self._connection = connection
         self._common = common
-        task = Task(connection, common.each, events.ignore, stop, limit)
-        self._manner = replace(task.manner, content_md5=True)
-        self._places = Places(common.folder) if common.each.keep_checkpoint else None
+        task = UploadContext(connection, common.each, events.ignore, stop, limit)
+        self._send_options = replace(task.send_options, content_md5=True)
+        self._places = CheckpointLookup(common.folder) if common.each.keep_checkpoint else None
         self._locks: str | None = None
         self._headers: dict[str, dict[str, str]] = {}
 
-    def put(self, found: Found, observe: events.Observer) -> FileOutcome | None:
+    def put(self, found: FoundFile, observe: events.Observer) -> FileOutcome | None:
         """Put the file and return what came of it; None where it is not for here, and nothing was sent of it."""
-        if not is_at_rest(found.stat, time.time_ns()):
+        if not is_stable(found.stat, time.time_ns()):
             return None
         target = self._common.place.below(found.name)
         try:
@@ -79,17 +79,19 @@ class Lean:
         # As a string: a Path costs as much as half a request.
         return self._places is not None and self._places.has_any(os.path.abspath(path), target)  # noqa: PTH100
 
-    def _put(self, found: Found, target: Target, observe: events.Observer) -> FileOutcome | None:
+    def _put(self, found: FoundFile, target: Target, observe: events.Observer) -> FileOutcome | None:
         begun = time.monotonic()
         data = _read(found.path, found.stat)
         if data is None:
             return None
-        manner, size = self._manner, len(data)
-        manner = Manner(manner.proving, True, observe, manner.gate, manner.read_gate)
-        content = _Held(data, PartDigest(md5=True, crc64=manner.proving.crc64))
-        store = self._connection.store.heard_by(observe)
+        send_options, size = self._send_options, len(data)
+        send_options = SendOptions(
+            send_options.digests, True, observe, send_options.gate, send_options.read_gate
+        )
+        content = BytesContent(data, PartDigest(md5=True, crc64=send_options.digests.crc64))
+        store = self._connection.store.observed_by(observe)
         observe(events.PartSent(1, size))
-        finished = put_content(store, target, self._headers_of(target.key), content, manner)
+        finished = put_content(store, target, self._headers_of(target.key), content, send_options)
         result = result_of(target, size, finished.stored, finished.verified, time.monotonic() - begun)
         return FileOutcome(found.path, found.name, size, result, stat=found.stat)
 
@@ -143,7 +145,7 @@ def _read(path: str, stat: SourceStat) -> bytes | None:
     return data if is_whole else None
 
 
-class _Held:
+class BytesContent:
     """The bytes of a small file, read and hashed. It is its own body: it is sent whole, as often as it takes."""
 
     def __init__(self, data: bytes, digest: PartDigest) -> None:
@@ -161,7 +163,7 @@ class _Held:
         *,
         on_sent: Callable[[int], None],  # noqa: ARG002 - that it is on its way was told
         gate: Gate | None,
-    ) -> _Held:
+    ) -> BytesContent:
         """Return the bytes as a body."""
         self._gate, self._is_sent = gate, False
         return self

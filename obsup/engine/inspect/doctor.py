@@ -11,16 +11,16 @@ from obsup import events
 from obsup.dialects.addressing import locate
 from obsup.dialects.registry import DIALECTS
 from obsup.engine.job.connection import Connection, StoreSettings
-from obsup.engine.proof.part_proof import Proving, confirms
+from obsup.engine.proof.part_proof import DigestChoice, matches
 from obsup.engine.upload.abort import abort_fully
-from obsup.errors import BadConfiguration, LineError, ObsupError
+from obsup.errors import BadConfiguration, NetworkError, ObsupError
 from obsup.frozen import frozen
 from obsup.local.source.digest import PartDigest
 from obsup.model import Stored, Target, Upload
-from obsup.store.answers.failure_table import explain
+from obsup.store.answers.failure_table import as_error
 from obsup.store.answers.server_clock import ServerClock
 from obsup.store.http import probe
-from obsup.store.http.settings import LineSettings
+from obsup.store.http.settings import ConnectionSettings
 from obsup.units import KIB, exact_size, format_duration, format_size
 
 PART_SIZES = (64 * KIB, 1 * KIB)
@@ -46,8 +46,8 @@ def tried(name: str, call: Callable[[], str]) -> Finding:
     """Return what *call* tells, or why it failed."""
     try:
         return Finding(name, call())
-    except LineError as exc:
-        return Finding(name, str(exc), explain(exc, doing=f"reaching the store ({name})"))
+    except NetworkError as exc:
+        return Finding(name, str(exc), as_error(exc, doing=f"reaching the store ({name})"))
     except ObsupError as exc:
         return Finding(name, exc.what, exc)
 
@@ -81,7 +81,7 @@ def examine_line(settings: StoreSettings, bucket: str) -> Iterator[Finding]:
         yield Finding("TLS", "none: what is sent can be read on its way", is_judged=False)
 
 
-def _describe_tls(url: str, line: LineSettings) -> str:
+def _describe_tls(url: str, line: ConnectionSettings) -> str:
     found = probe.encrypt(url, line)
     until = f", certificate valid until {found.valid_until}" if found.valid_until else ""
     unchecked = "" if line.verify_tls else ", certificate not checked"
@@ -252,7 +252,7 @@ class Doctor:
         for stored, data in self._stored:
             digest = PartDigest(md5=True, crc64=stored.crc64 is not None)
             digest.update(data)
-            if stored.crc64 is not None and confirms(stored, digest, Proving(md5=False, crc64=True)):
+            if stored.crc64 is not None and matches(stored, digest, DigestChoice(md5=False, crc64=True)):
                 kinds.add("CRC-64")
             if stored.etag.lower() == digest.md5:
                 kinds.add("ETag, the part's MD5")

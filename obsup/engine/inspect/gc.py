@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from obsup.engine.inspect.open_uploads import Surveyed
+from obsup.engine.inspect.open_uploads import ListedUpload
 from obsup.engine.upload.abort import abort_fully
 from obsup.errors import Busy, Denied, ObsupError, Refused
 from obsup.frozen import frozen
@@ -17,22 +17,22 @@ from obsup.store.interface import ObjectStore
 
 
 @frozen
-class Collected:
+class GcDecision:
     """One upload that ``gc`` looked at: ``kept`` says why it stays (young, foreign, live), None that it goes."""
 
-    one: Surveyed
+    one: ListedUpload
     kept: str | None
 
 
-def collect(
+def abort_stale(
     store: ObjectStore,
-    found: Iterable[Surveyed],
+    found: Iterable[ListedUpload],
     *,
     older_than_s: float,
     foreign: bool,
     dry_run: bool,
     sleep: Callable[[float], bool],
-) -> Iterator[Collected]:
+) -> Iterator[GcDecision]:
     """Give up what is older than *older_than_s* and ours, or anybody's with *foreign*; never what is live here.
 
     With *dry_run* nothing is given up. An upload whose age is not known is young. After one that the store
@@ -47,12 +47,12 @@ def collect(
             except (Denied, Refused) as exc:
                 refused.append(exc)
                 continue
-        yield Collected(one, kept)
+        yield GcDecision(one, kept)
     if refused:
         raise refused[0]
 
 
-def _reason_to_keep(one: Surveyed, older_than_s: float, *, foreign: bool) -> str | None:
+def _reason_to_keep(one: ListedUpload, older_than_s: float, *, foreign: bool) -> str | None:
     if one.is_live:
         return "live"
     if not one.is_own and not foreign:
@@ -60,7 +60,7 @@ def _reason_to_keep(one: Surveyed, older_than_s: float, *, foreign: bool) -> str
     return "young" if one.age_s is None or one.age_s <= older_than_s else None
 
 
-def _collect(store: ObjectStore, one: Surveyed, sleep: Callable[[float], bool]) -> str | None:
+def _collect(store: ObjectStore, one: ListedUpload, sleep: Callable[[float], bool]) -> str | None:
     """Give the upload up, under its lock, with its checkpoint. Return why it stays where somebody began meanwhile."""
     try:
         with UploadLock(one.upload.target):

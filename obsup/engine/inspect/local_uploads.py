@@ -17,7 +17,7 @@ from obsup.local.state.lock import is_held
 
 
 @frozen
-class Standing:
+class LocalUpload:
     """One upload as its checkpoint tells. ``changes`` is what differs in the source since, in words."""
 
     path: Path
@@ -41,7 +41,7 @@ class Standing:
         return [n for n in range(1, self.plan.count + 1) if n not in self.checkpoint.receipts]
 
 
-def find_standings(source: Path, *, target: str | None, checkpoint: Path | None) -> Iterator[Standing]:
+def find_local_uploads(source: Path, *, target: str | None, checkpoint: Path | None) -> Iterator[LocalUpload]:
     """Yield the uploads of *source*; only those to *target* (``BUCKET/KEY``), or that of one *checkpoint*, if named.
 
     Raises CheckpointDamaged, and WrongUsage for a target that is none.
@@ -53,7 +53,7 @@ def find_standings(source: Path, *, target: str | None, checkpoint: Path | None)
             continue
         at = found.upload.target
         if wanted in (None, (at.bucket, at.key)):
-            yield Standing(path, found, is_held(at), tuple(_changes(source, found)))
+            yield LocalUpload(path, found, is_held(at), tuple(_changes(source, found)))
 
 
 def _places(source: Path) -> set[Path]:

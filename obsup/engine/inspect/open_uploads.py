@@ -15,7 +15,7 @@ from obsup.store.interface import ObjectStore
 
 
 @frozen
-class Surveyed:
+class ListedUpload:
     """One open upload.
 
     ``is_own``: begun on this machine. ``is_live``: an obsup on this machine works on its target now.
@@ -33,12 +33,12 @@ class Surveyed:
     size: int | None = None
 
 
-def survey(store: ObjectStore, place: Target, *, now_s: float) -> Iterator[Surveyed]:
+def list_open_uploads(store: ObjectStore, place: Target, *, now_s: float) -> Iterator[ListedUpload]:
     """Yield the open uploads in the bucket of *place* whose keys begin with its key, as the store orders them."""
     for listed in store.list_uploads(place.bucket, place.key):
         upload = Upload(replace(place, key=listed.key), listed.upload_id)
         known = started_uploads.find(upload)
-        yield Surveyed(
+        yield ListedUpload(
             upload=known.upload if known is not None else upload,
             initiated=listed.initiated,
             is_own=known is not None,
@@ -48,7 +48,7 @@ def survey(store: ObjectStore, place: Target, *, now_s: float) -> Iterator[Surve
         )
 
 
-def measure(store: ObjectStore, one: Surveyed) -> Surveyed:
+def count_parts(store: ObjectStore, one: ListedUpload) -> ListedUpload:
     """Return *one* with the number and the bytes of its parts, which costs a list for each upload."""
     try:
         sizes = [part.size for part in store.list_parts(one.upload)]

@@ -18,11 +18,11 @@ from obsup.model import CustomerKey
 from obsup.store.answers.server_clock import ServerClock
 from obsup.store.client import HttpStore
 from obsup.store.http.endpoint_route import Location, Route
-from obsup.store.http.settings import LineSettings
+from obsup.store.http.settings import ConnectionSettings
 from obsup.store.http.transport import Transport
 from obsup.store.interface import CredentialSource
 from obsup.store.presigned import PartSigner
-from obsup.store.retrying import Attempts, Patience, Remedies, RetryingStore
+from obsup.store.retrying import Attempts, FailureRemedies, RetryingStore, RetryPolicy
 
 
 @frozen
@@ -43,7 +43,7 @@ class StoreSettings:
     customer_key_file: str | None = None
     retry_for_s: float = 900.0
     backoff_s: float = 0.5
-    line: LineSettings = field(default_factory=LineSettings)
+    line: ConnectionSettings = field(default_factory=ConnectionSettings)
     max_parts: int | None = None
     headers: tuple[tuple[str, str], ...] = ()
 
@@ -64,17 +64,17 @@ class Connection:
     settings: StoreSettings
     store: RetryingStore
     signer: PartSigner
-    patience: Patience
-    remedies: Remedies
+    policy: RetryPolicy
+    remedies: FailureRemedies
     observe: events.Observer
 
-    def heard_by(self, observe: events.Observer) -> Connection:
+    def observed_by(self, observe: events.Observer) -> Connection:
         """Return this very connection with another to hear of its tries."""
-        return replace(self, store=self.store.heard_by(observe), observe=observe)
+        return replace(self, store=self.store.observed_by(observe), observe=observe)
 
     def attempts(self) -> Attempts:
         """Return the tries of one call that has to know what each failure means."""
-        return Attempts(self.patience, self.remedies, self.observe)
+        return Attempts(self.policy, self.remedies, self.observe)
 
 
 def connect(
@@ -92,7 +92,7 @@ def connect(
 
     Nothing is sent yet. Raises Denied where no credentials are found, BadConfiguration, WrongUsage.
     """
-    patience = Patience(retry_for_s=settings.retry_for_s, base_s=settings.backoff_s, sleep=sleep)
+    policy = RetryPolicy(retry_for_s=settings.retry_for_s, base_s=settings.backoff_s, sleep=sleep)
     if credentials is None:
         where = CredentialSettings(settings.provider, settings.profile, settings.config_path)
         credentials = open_credentials(where, environ=environ, home=Path.home(), clock=time.time)
@@ -111,12 +111,12 @@ def connect(
         headers=dict(settings.headers),
         observe=observe,
     )
-    remedies = Remedies(credentials, clock)
+    remedies = FailureRemedies(credentials, clock)
     return Connection(
         settings=settings,
-        store=RetryingStore(inner, patience, remedies, observe),
+        store=RetryingStore(inner, policy, remedies, observe),
         signer=PartSigner(settings.dialect, route, credentials=credentials, clock=clock),
-        patience=patience,
+        policy=policy,
         remedies=remedies,
         observe=observe,
     )

@@ -10,10 +10,10 @@ from obsup import events
 from obsup.dialects.dialect import Dialect
 from obsup.dialects.object_headers import Operation, object_headers
 from obsup.engine.job.connection import Connection
-from obsup.engine.job.request import Order
-from obsup.engine.job.send_options import Manner
+from obsup.engine.job.request import UploadRequest
+from obsup.engine.job.send_options import SendOptions
 from obsup.engine.job.stop import StopSignal
-from obsup.engine.proof.part_proof import Proving, choose_proving
+from obsup.engine.proof.part_proof import DigestChoice, choose_digests
 from obsup.frozen import frozen
 from obsup.local.source.file import Gate
 from obsup.local.state import checkpoint_path
@@ -21,14 +21,14 @@ from obsup.store.interface import ObjectStore
 
 
 @frozen
-class Task:
+class UploadContext:
     """What every step of an upload needs.
 
     ``limit`` is asked, before bytes are sent, how many of so many may go now; it waits as it likes.
     """
 
     connection: Connection
-    order: Order
+    order: UploadRequest
     observe: events.Observer
     stop: StopSignal
     limit: Gate | None = None
@@ -55,14 +55,14 @@ class Task:
         return str(self.source)
 
     @property
-    def proving(self) -> Proving:
+    def digests(self) -> DigestChoice:
         """What each part is proved with."""
-        return choose_proving(self.order.digest, self.dialect, encrypted=self.order.encrypted)
+        return choose_digests(self.order.digest, self.dialect, encrypted=self.order.encrypted)
 
     @property
-    def manner(self) -> Manner:
+    def send_options(self) -> SendOptions:
         """How each part is sent."""
-        return Manner(self.proving, self.order.content_md5, self.observe, self.gate, self.read_gate)
+        return SendOptions(self.digests, self.order.content_md5, self.observe, self.gate, self.read_gate)
 
     @property
     def checkpoint_path(self) -> Path | None:

@@ -6,7 +6,7 @@ from importlib.util import find_spec
 
 from obsup.errors import BadConfiguration, WrongUsage
 
-HERE = ("threads", "inline")
+LOCAL_EXECUTORS = ("threads", "inline")
 
 
 PACKAGES = {"dask": "distributed", "mpi": "mpi4py"}
@@ -15,10 +15,10 @@ PACKAGES = {"dask": "distributed", "mpi": "mpi4py"}
 def check_spec(spec: str) -> None:
     """Raise WrongUsage where *spec* names no executor, BadConfiguration where the package that it needs is missing."""
     kind, _, address = spec.partition(":")
-    if spec not in (*HERE, "processes", "mpi") and not (kind == "dask" and address):
+    if spec not in (*LOCAL_EXECUTORS, "processes", "mpi") and not (kind == "dask" and address):
         raise WrongUsage(
             f"there is no executor {spec!r}",
-            f"there is: {', '.join(HERE)}, processes, dask:ADDRESS, mpi",
+            f"there is: {', '.join(LOCAL_EXECUTORS)}, processes, dask:ADDRESS, mpi",
             "choose one with --executor, for example dask:tcp://scheduler:8786",
         )
     package = PACKAGES.get(kind)

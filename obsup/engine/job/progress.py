@@ -13,7 +13,7 @@ from obsup.events import Begun, Event, PartSent, PartStored, ProgressCallback
 MIN_INTERVAL_S = 0.05
 
 
-class Tally:
+class ProgressTally:
     """An Observer that adds up the parts and calls back with (transferred bytes, total bytes, seconds).
 
     ``confirmed`` bytes are stored; ``in_flight`` bytes left this machine and may have to be sent again. A
@@ -83,7 +83,7 @@ class Tally:
             self._callback(*values)
 
     @contextmanager
-    def heard_by(self, listener: events.Observer) -> Iterator[None]:
+    def observed_by(self, listener: events.Observer) -> Iterator[None]:
         """Have *listener* hear every event while inside."""
         self._listeners.append(listener)
         try:

@@ -15,11 +15,11 @@ from obsup.model import ObjectOptions, Target
 
 Jobs = int | Literal["auto"]
 # What auto begins with, and the most that it grows to.
-BEGIN, MOST = 5, 32
+INITIAL_JOBS, MAX_JOBS = 5, 32
 
 
 @frozen
-class Order:
+class UploadRequest:
     """One upload as the user asks for it.
 
     ``parts`` or ``part_size`` (bytes) decide the plan, or neither. ``jobs`` parts are in flight at
@@ -64,13 +64,13 @@ class Order:
     def jobs_at_first(self) -> int:
         """How many parts are in flight at first. Raises WrongUsage."""
         if self.jobs == "auto":
-            return BEGIN
+            return INITIAL_JOBS
         if self.jobs < 1:
             raise WrongUsage(f"{self.jobs} parts in flight send nothing", "", "use 1 or more, or auto")
         return self.jobs
 
     @property
-    def tries_jobs(self) -> bool:
+    def probes_jobs(self) -> bool:
         """Whether the number in flight is to be tried out: only of threads is it known how each part gets on."""
         return self.jobs == "auto" and self.executor == "threads"
 

@@ -8,8 +8,8 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Literal
 
 from obsup import events
-from obsup.engine.job.progress import Tally
-from obsup.engine.job.request import Order
+from obsup.engine.job.progress import ProgressTally
+from obsup.engine.job.request import UploadRequest
 from obsup.engine.plan.file_plan import Plan
 from obsup.frozen import frozen
 from obsup.model import Receipt, Stored, Target, Upload
@@ -18,13 +18,15 @@ if TYPE_CHECKING:
     pass
 
 
-def announce(tally: Tally, plan: Plan, kept: Mapping[int, Receipt]) -> None:
+def report_start(tally: ProgressTally, plan: Plan, kept: Mapping[int, Receipt]) -> None:
     """Tell that the upload begins with *plan*, of which the parts in *kept* are stored."""
     resumed = sum(one.size for one in kept.values())
     tally(events.Begun(plan.size, plan.count, resumed, len(kept)))
 
 
-def outcome(order: Order, tally: Tally, *, upload: Upload | None, plan: Plan, finished: Finished) -> Result:
+def result_of_upload(
+    order: UploadRequest, tally: ProgressTally, *, upload: Upload | None, plan: Plan, finished: Finished
+) -> Result:
     """Return the result of *order*: *upload* is None for a single PutObject; *tally* counted what was sent."""
     return Result.of(
         finished.stored,

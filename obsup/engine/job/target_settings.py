@@ -15,11 +15,11 @@ from obsup.engine.job.target_text import _split_scheme, split_target
 from obsup.errors import BadConfiguration, WrongUsage
 from obsup.frozen import frozen
 from obsup.model import Target
-from obsup.store.http.settings import LineSettings
+from obsup.store.http.settings import ConnectionSettings
 
 
 @frozen
-class Connecting:
+class ConnectOptions:
     """How to reach the store, as the user says it; ``auto`` and None leave it to the endpoint.
 
     Of ``headers``, which describe the object, those that the dialect wants on every request are said on every one;
@@ -37,37 +37,37 @@ class Connecting:
     customer_key_file: str | None = None
     retry_for_s: float = 900.0
     backoff_s: float = 0.5
-    line: LineSettings = field(default_factory=LineSettings)
+    line: ConnectionSettings = field(default_factory=ConnectionSettings)
     max_parts: int | None = None
     headers: tuple[tuple[str, str], ...] = ()
     request_headers: tuple[tuple[str, str], ...] = ()
 
 
-def settle_prefix(text: str, connecting: Connecting) -> tuple[Target, StoreSettings]:
+def resolve_prefix(text: str, connecting: ConnectOptions) -> tuple[Target, StoreSettings]:
     """Return what ``BUCKET[/PREFIX]`` names, as a Target whose key is the prefix, and the settings of its store.
 
     Raises WrongUsage for names that the vendors refuse, BadConfiguration where no endpoint is known.
     """
     scheme, rest = _split_scheme(text)
     bucket, _, prefix = rest.partition("/")
-    settings = settle_store(connecting, bucket, scheme=scheme)
+    settings = resolve_store(connecting, bucket, scheme=scheme)
     return Target(settings.provider, settings.endpoint, bucket, prefix), settings
 
 
-def settle_target(
-    text: str, connecting: Connecting, *, file_name: str | None = None
+def resolve_target(
+    text: str, connecting: ConnectOptions, *, file_name: str | None = None
 ) -> tuple[Target, StoreSettings]:
     """Return the Target that *text* names and the settings of its store.
 
     Raises WrongUsage for names that the vendors refuse, BadConfiguration where no endpoint is known.
     """
     scheme, bucket, key = split_target(text, file_name=file_name)
-    settings = settle_store(connecting, bucket, scheme=scheme)
+    settings = resolve_store(connecting, bucket, scheme=scheme)
     check_key(settings.dialect, key)
     return Target(settings.provider, settings.endpoint, bucket, key), settings
 
 
-def settle_store(connecting: Connecting, bucket: str, *, scheme: str | None = None) -> StoreSettings:
+def resolve_store(connecting: ConnectOptions, bucket: str, *, scheme: str | None = None) -> StoreSettings:
     """Return the settings of the store of *bucket*; *scheme* is the provider that the TARGET names."""
     provider = scheme or (connecting.provider if connecting.provider != "auto" else None)
     endpoint = normalise_endpoint(connecting.endpoint or _public_endpoint(provider, connecting.region))
@@ -99,11 +99,11 @@ def settle_store(connecting: Connecting, bucket: str, *, scheme: str | None = No
         backoff_s=connecting.backoff_s,
         line=connecting.line,
         max_parts=connecting.max_parts,
-        headers=_said_on_every_request(dialect, connecting),
+        headers=_headers_of_every_request(dialect, connecting),
     )
 
 
-def _said_on_every_request(dialect: Dialect, connecting: Connecting) -> tuple[tuple[str, str], ...]:
+def _headers_of_every_request(dialect: Dialect, connecting: ConnectOptions) -> tuple[tuple[str, str], ...]:
     """Return what each request is to carry. Raises WrongUsage for a header given for that, which is for none."""
     own = extension_headers(dialect, connecting.headers + connecting.request_headers)
     said = {name: value for name, value in own.items() if name.lower() in dialect.request_headers}

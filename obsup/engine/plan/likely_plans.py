@@ -15,7 +15,7 @@ from obsup.units import MIB
 USUAL_MIB = (8, 5, 10, 6, 16, 15, 20, 25, 32, 50, 64, 100, 128, 200, 256, 500, 512, 1000, 1024, 2048, 5120)
 USUAL_MB = (5, 8, 10, 16, 20, 50, 64, 100, 128, 256, 500)
 # Each plan costs a pass of MD5 over the file.
-MOST = 24
+MAX_PLANS = 24
 
 
 def likely_plans(size: int, count: int, limits: Limits) -> list[Plan]:
@@ -23,7 +23,7 @@ def likely_plans(size: int, count: int, limits: Limits) -> list[Plan]:
 
     Our own default, equal parts, the defaults of other tools, our plan for streams, and then whole MiB.
     """
-    return list(islice(_fitting(size, count, limits), MOST))
+    return list(islice(_fitting(size, count, limits), MAX_PLANS))
 
 
 def _fitting(size: int, count: int, limits: Limits) -> Iterator[Plan]:

@@ -25,7 +25,7 @@ MEMORY = 256 * MIB
 
 
 @frozen
-class Schedule:
+class StreamSizes:
     """The sizes of a stream's parts: *start*, times ``growth.factor`` after every ``growth.every`` parts.
 
     No part is larger than *max_part*. With *growth* None all are *start*.
@@ -77,7 +77,7 @@ def goal_of(limits: Limits) -> int:
     return min(limits.max_object, limits.max_parts * limits.max_part * REACH_NUMERATOR // REACH_DENOMINATOR)
 
 
-def growing(limits: Limits, start: int = DEFAULT_PART_SIZE) -> Schedule:
+def growing(limits: Limits, start: int = DEFAULT_PART_SIZE) -> StreamSizes:
     """Return the gentlest schedule from *start* that reaches the goal of *limits*.
 
     Sizes double every so many parts. Where even doubling with every part does not reach it (a store that takes a
@@ -85,21 +85,21 @@ def growing(limits: Limits, start: int = DEFAULT_PART_SIZE) -> Schedule:
     """
     goal = goal_of(limits)
 
-    def schedule(factor: int, every: int) -> Schedule:
-        return Schedule(start, limits.max_part, limits.max_parts, Growth(factor, every))
+    def sizes(factor: int, every: int) -> StreamSizes:
+        return StreamSizes(start, limits.max_part, limits.max_parts, Growth(factor, every))
 
     # The longer a size stays, the less is reached: the longest that still reaches the goal is wanted.
-    longest = bisect_right(range(1, limits.max_parts + 1), -goal, key=lambda every: -schedule(2, every).reach)
-    factor, chosen = 2, schedule(2, max(1, longest))
+    longest = bisect_right(range(1, limits.max_parts + 1), -goal, key=lambda every: -sizes(2, every).reach)
+    factor, chosen = 2, sizes(2, max(1, longest))
     while chosen.reach < goal and start * factor < limits.max_part:
         factor *= 2
-        chosen = schedule(factor, 1)
+        chosen = sizes(factor, 1)
     return chosen
 
 
-def make_schedule(
+def make_stream_sizes(
     limits: Limits, *, parts: int | None = None, part_size: int | None = None, expected: int | None = None
-) -> Schedule:
+) -> StreamSizes:
     """Return the schedule for a stream, of which *expected* bytes are foreseen where that is known.
 
     *part_size* fixes the size of every part, and so does an expected size. Raises WrongUsage for what the store
@@ -107,7 +107,7 @@ def make_schedule(
     """
     if expected is not None:
         fixed = make_plan(expected, limits, parts=parts, part_size=part_size).part_size
-        return Schedule(fixed, limits.max_part, limits.max_parts)
+        return StreamSizes(fixed, limits.max_part, limits.max_parts)
     if parts is not None:
         raise WrongUsage(
             "--parts cannot split a stream",
@@ -116,7 +116,7 @@ def make_schedule(
         )
     if part_size is not None:
         make_plan(part_size, limits, part_size=part_size)  # refuses a size that the store would refuse
-        return Schedule(part_size, limits.max_part, limits.max_parts)
+        return StreamSizes(part_size, limits.max_part, limits.max_parts)
     return growing(limits)
 
 
@@ -132,21 +132,21 @@ def parts_in_memory(part_size: int, start: int, jobs: int) -> int:
 
 @frozen
 class StreamPlan(Plan):
-    """The plan of a stream that has ended: its *size* bytes, cut as *schedule* says."""
+    """The plan of a stream that has ended: its *size* bytes, cut as *sizes* says."""
 
-    schedule: Schedule
+    sizes: StreamSizes
 
     @property
     def growth(self) -> Growth | None:
         """How the part size grows."""
-        return self.schedule.growth
+        return self.sizes.growth
 
     @property
     def count(self) -> int:
         """The number of parts."""
-        return self.schedule.count_of(self.size)
+        return self.sizes.count_of(self.size)
 
     def part(self, number: int) -> Part:
         """Return the part with this *number*, from 1."""
-        offset = self.schedule.offset_of(number)
-        return Part(number, offset, max(0, min(self.schedule.size_of(number), self.size - offset)))
+        offset = self.sizes.offset_of(number)
+        return Part(number, offset, max(0, min(self.sizes.size_of(number), self.size - offset)))

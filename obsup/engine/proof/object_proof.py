@@ -54,7 +54,7 @@ def expected_etag(receipts: Sequence[Receipt], dialect: Dialect) -> str | None:
     return composite_etag(md5s)
 
 
-def prove_answer(expected: Expected, answer: Stored) -> str | None:
+def verify_response(expected: Expected, answer: Stored) -> str | None:
     """Return what the answer to Complete or PutObject proves (``crc64``, ``etag``), or None for nothing."""
     if expected.crc64 is not None and answer.crc64 == expected.crc64:
         return "crc64"
@@ -80,7 +80,7 @@ def contradicts(expected: Expected, etag: str, crc64: int | None, *, ours: bool)
     return True
 
 
-def prove_object(expected: Expected, info: ObjectInfo, *, ours_only: bool = False) -> str | None:
+def verify_object(expected: Expected, info: ObjectInfo, *, ours_only: bool = False) -> str | None:
     """Return what HeadObject proves of the object: ``crc64``, ``etag``, ``upload-id``, ``token``; None for nothing.
 
     A size or a digest that differs disproves everything. *ours_only* asks not just for the source's content but

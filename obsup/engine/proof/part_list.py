@@ -14,7 +14,7 @@ SHOWN_RUNS = 40
 
 
 @frozen
-class Wanted:
+class ExpectedParts:
     """What the list must be, as far as it is known. Sizes are bytes.
 
     ``etags`` are those that were confirmed when the parts were sent; with ``is_list`` they are all that may be.
@@ -27,7 +27,7 @@ class Wanted:
     is_list: bool = False
 
 
-def check_parts(listed: Iterable[StoredPart], wanted: Wanted) -> list[StoredPart]:
+def check_parts(listed: Iterable[StoredPart], wanted: ExpectedParts) -> list[StoredPart]:
     """Return the parts in order where they can be the whole of what is wanted.
 
     Raises DataMismatch, which names every part that is missing, too much, of the wrong size or with another ETag.
@@ -62,7 +62,7 @@ def parts_are(numbers: Sequence[int], one: str = "is", many: str = "are") -> str
     return f"part {numbers[0]} {one}" if len(numbers) == 1 else f"parts {show_numbers(numbers)} {many}"
 
 
-def _count_faults(there: Mapping[int, StoredPart], wanted: Wanted) -> Iterator[str]:
+def _count_faults(there: Mapping[int, StoredPart], wanted: ExpectedParts) -> Iterator[str]:
     known = [count for count in (wanted.count, wanted.plan.count if wanted.plan else None) if count]
     last = max([*known, *(wanted.etags if wanted.is_list else there), 1])
     missing = [number for number in range(1, last + 1) if number not in there]
@@ -81,7 +81,7 @@ def _count_faults(there: Mapping[int, StoredPart], wanted: Wanted) -> Iterator[s
         yield f"{parts_are(unlisted)} not in the list"
 
 
-def _size_faults(there: Mapping[int, StoredPart], wanted: Wanted) -> Iterator[str]:
+def _size_faults(there: Mapping[int, StoredPart], wanted: ExpectedParts) -> Iterator[str]:
     plan = wanted.plan
     if plan is not None:
         wrong = [n for n, one in there.items() if n <= plan.count and one.size != plan.part(n).size]
@@ -99,14 +99,14 @@ def _size_faults(there: Mapping[int, StoredPart], wanted: Wanted) -> Iterator[st
         yield f"{parts_are(wrong, 'has', 'have')} the wrong size"
 
 
-def _sum_faults(there: Mapping[int, StoredPart], wanted: Wanted) -> list[str]:
+def _sum_faults(there: Mapping[int, StoredPart], wanted: ExpectedParts) -> list[str]:
     total = sum(one.size for one in there.values())
     if wanted.size in (None, total):
         return []
     return [f"together they have {total} bytes, not {wanted.size}"]
 
 
-def _etag_faults(there: Mapping[int, StoredPart], wanted: Wanted) -> Iterator[str]:
+def _etag_faults(there: Mapping[int, StoredPart], wanted: ExpectedParts) -> Iterator[str]:
     other = [
         number
         for number, etag in wanted.etags.items()

@@ -10,7 +10,7 @@ from obsup.model import Stored
 
 
 @frozen
-class Proving:
+class DigestChoice:
     """What each part is proved with. ``opaque_etags``: the object is encrypted, so that no ETag is an MD5."""
 
     md5: bool
@@ -22,19 +22,19 @@ class Proving:
         return PartDigest(md5=self.md5, crc64=self.crc64)
 
 
-def choose_proving(digest: str, dialect: Dialect, *, encrypted: bool) -> Proving:
+def choose_digests(digest: str, dialect: Dialect, *, encrypted: bool) -> DigestChoice:
     """Return what *digest* (auto, md5, crc64, none) means for *dialect*: auto is the best that the store answers."""
     has_crc64 = dialect.headers.crc64 is not None and not dialect.etag_is_composite
     if digest == "auto":
-        return Proving(md5=not has_crc64, crc64=has_crc64, opaque_etags=encrypted)
-    return Proving(md5=digest == "md5", crc64=digest == "crc64", opaque_etags=encrypted)
+        return DigestChoice(md5=not has_crc64, crc64=has_crc64, opaque_etags=encrypted)
+    return DigestChoice(md5=digest == "md5", crc64=digest == "crc64", opaque_etags=encrypted)
 
 
-def confirms(stored: Stored, digest: PartDigest, proving: Proving) -> bool | None:
+def matches(stored: Stored, digest: PartDigest, digests: DigestChoice) -> bool | None:
     """Return whether the store's answer shows the bytes that were read; None where it shows nothing."""
     if digest.crc64 is not None and stored.crc64 is not None:
         return stored.crc64 == digest.crc64
-    encrypted = proving.opaque_etags or (stored.sse_kms or "AES256").upper() != "AES256" or stored.sse_c
+    encrypted = digests.opaque_etags or (stored.sse_kms or "AES256").upper() != "AES256" or stored.sse_c
     if digest.md5 is None or encrypted or not looks_like_md5(stored.etag):
         return None
     return stored.etag.lower() == digest.md5

@@ -10,26 +10,30 @@ import time
 from collections.abc import Callable
 
 from obsup import events
-from obsup.engine.send.concurrency_probe import Climb
+from obsup.engine.send.concurrency_probe import ConcurrencyProbe
 
 # What was under way when the number was halved may be refused as well: so long that says nothing new, in seconds.
-DEAF_S = 1.0
+THROTTLE_PAUSE_S = 1.0
 
 
-class Flight:
+class ConcurrencyLimit:
     """An Observer that says how many parts may be in flight, from 1 to *most*.
 
-    It begins with *most*, or with what *climb* says: then that is the number to grow back to, as it changes.
+    It begins with *most*, or with what *probe* says: then that is the number to grow back to, as it changes.
     """
 
     def __init__(
-        self, most: int, *, climb: Climb | None = None, monotonic: Callable[[], float] = time.monotonic
+        self,
+        most: int,
+        *,
+        probe: ConcurrencyProbe | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.most = most
-        self._climb = climb
+        self._probe = probe
         self._monotonic = monotonic
         self._lock = threading.Lock()
-        self._goal = most if climb is None else climb.goal
+        self._goal = most if probe is None else probe.goal
         self._allowed = float(self._goal)
         self._deaf_until = float("-inf")
 
@@ -50,27 +54,27 @@ class Flight:
                 self._allowed = min(self._goal, self._allowed + 1 / self._allowed)
             elif isinstance(event, events.Retried) and event.throttled:
                 self._halve()
-            if self._climb is not None:
-                self._follow(self._climb, event)
+            if self._probe is not None:
+                self._follow(self._probe, event)
 
     def _halve(self) -> None:
         now = self._monotonic()
         if now >= self._deaf_until:
             self._allowed = max(1.0, self._allowed / 2)
-            self._deaf_until = now + DEAF_S
-            if self._climb is not None:
-                self._climb.throttled(now)
-                self._goal = self._climb.goal
+            self._deaf_until = now + THROTTLE_PAUSE_S
+            if self._probe is not None:
+                self._probe.throttled(now)
+                self._goal = self._probe.goal
                 self._allowed = min(self._allowed, self._goal)
 
-    def _follow(self, climb: Climb, event: events.Event) -> None:
-        """Let *climb* hear of the parts in flight, and take up what it wants to try."""
+    def _follow(self, probe: ConcurrencyProbe, event: events.Event) -> None:
+        """Let *probe* hear of the parts in flight, and take up what it wants to try."""
         if isinstance(event, events.PartSent):
-            climb.sent(event.number, event.sent, self._monotonic())
+            probe.sent(event.number, event.sent, self._monotonic())
         elif isinstance(event, events.PartStored):
-            climb.stored(event.number, event.size, self._monotonic())
+            probe.stored(event.number, event.size, self._monotonic())
         elif isinstance(event, events.Retried) and event.number is not None:
-            climb.failed(event.number)
-        if climb.goal != self._goal:
-            self._goal = climb.goal
+            probe.failed(event.number)
+        if probe.goal != self._goal:
+            self._goal = probe.goal
             self._allowed = float(self._goal)

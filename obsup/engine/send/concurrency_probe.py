@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from obsup.engine.job.request import BEGIN, MOST
+from obsup.engine.job.request import INITIAL_JOBS, MAX_JOBS
 from obsup.frozen import frozen
 from obsup.units import MIB
 
 # What more connections must carry more, and what fewer may carry less, to stay.
-PAYS = 1.08
-SPARES = 0.96
+MIN_GAIN = 1.08
+MAX_LOSS = 0.96
 # The step while everything pays, and those of a try after one that did not, or after the store refused.
 FAST, UP, DOWN = 2.0, 1.25, 0.75
 # Whole parts tell a rate, answers included, after so long at least, in seconds. Where not one is whole by a later
@@ -58,10 +58,10 @@ class _Try:
     rate: float
 
 
-class Climb:
+class ConcurrencyProbe:
     """Says how many parts should be in flight, ``goal``, from how the parts in flight get on."""
 
-    def __init__(self, begin: int = BEGIN, most: int = MOST) -> None:
+    def __init__(self, begin: int = INITIAL_JOBS, most: int = MAX_JOBS) -> None:
         self.goal = min(begin, most)
         self._begin = self.goal
         self._most = most
@@ -138,7 +138,7 @@ class Climb:
         tried, self._try = self._try, None
         if tried is not None:
             is_more = self.goal > tried.before
-            if rate < tried.rate * (PAYS if is_more else SPARES):
+            if rate < tried.rate * (MIN_GAIN if is_more else MAX_LOSS):
                 self._step = UP
                 self._go_to(tried.before, now_s)
                 self._rest(now_s)

@@ -10,8 +10,8 @@ from functools import partial
 from typing import Protocol
 
 from obsup import events
-from obsup.engine.job.send_options import Manner
-from obsup.engine.proof.part_proof import confirms
+from obsup.engine.job.send_options import SendOptions
+from obsup.engine.proof.part_proof import matches
 from obsup.errors import DataMismatch, ObsupError, Refused
 from obsup.local.source.digest import PartDigest
 from obsup.local.source.file import Gate
@@ -23,7 +23,7 @@ RESENDS = 2
 
 
 # How often it is said how far a part is, in seconds: each time takes more of the interpreter than a block does.
-SAY_EVERY_S = 0.05
+REPORT_EVERY_S = 0.05
 
 
 class HashedBody(Body, Protocol):
@@ -55,7 +55,7 @@ class Content(Protocol):
         ...
 
 
-class Tries:
+class AttemptCounter:
     """Counts how often content was begun to be sent: each try opens a body of its own."""
 
     def __init__(self) -> None:
@@ -74,7 +74,9 @@ class Tries:
 Send = Callable[[OpenBody, "str | None"], Stored]
 
 
-def send_proved(content: Content, send: Send, manner: Manner, *, what: object) -> tuple[Stored, PartDigest]:
+def send_verified(
+    content: Content, send: Send, send_options: SendOptions, *, what: object
+) -> tuple[Stored, PartDigest]:
     """Send *content* until the store does not confirm other bytes than were read; return its answer and the digest.
 
     *what* names the content in messages. Raises DataMismatch where the store confirms other bytes three times in
@@ -84,13 +86,13 @@ def send_proved(content: Content, send: Send, manner: Manner, *, what: object) -
     content.check()
     for resend in range(1 + RESENDS):
         if resend:
-            manner.observe(
+            send_options.observe(
                 events.Retried(part.number, resend, "the store confirmed other bytes than were sent", 0.0)
             )
-        stored, digest = _send_once(content, send, manner)
+        stored, digest = _send_once(content, send, send_options)
         content.check()
-        if confirms(stored, digest, manner.proving) is not False:
-            manner.observe(events.PartStored(part.number, part.size))
+        if matches(stored, digest, send_options.digests) is not False:
+            send_options.observe(events.PartStored(part.number, part.size))
             return stored, digest
     raise DataMismatch(
         f"{what} arrives changed",
@@ -99,7 +101,7 @@ def send_proved(content: Content, send: Send, manner: Manner, *, what: object) -
     )
 
 
-def _send_once(content: Content, send: Send, manner: Manner) -> tuple[Stored, PartDigest]:
+def _send_once(content: Content, send: Send, send_options: SendOptions) -> tuple[Stored, PartDigest]:
     """Send the content; return the answer and the digest of what was read in the attempt that it answers."""
     bodies: list[HashedBody] = []
     part, due_s = content.part, 0.0
@@ -108,43 +110,45 @@ def _send_once(content: Content, send: Send, manner: Manner) -> tuple[Stored, Pa
         nonlocal due_s
         now_s = time.monotonic()
         if now_s >= due_s or so_far == part.size:
-            due_s = now_s + SAY_EVERY_S
-            manner.observe(events.PartSent(part.number, so_far))
+            due_s = now_s + REPORT_EVERY_S
+            send_options.observe(events.PartSent(part.number, so_far))
 
     def open_body() -> HashedBody:
-        bodies.append(content.open(manner.proving.digest, on_sent=sent, gate=manner.gate))
+        bodies.append(content.open(send_options.digests.digest, on_sent=sent, gate=send_options.gate))
         return bodies[-1]
 
     content_md5 = None
-    if manner.content_md5:  # it must be known before the first byte is sent
-        content_md5 = base64.b64encode(bytes.fromhex(content.md5(manner.read_gate))).decode()
+    if send_options.content_md5:  # it must be known before the first byte is sent
+        content_md5 = base64.b64encode(bytes.fromhex(content.md5(send_options.read_gate))).decode()
     stored = send(open_body, content_md5)
     return stored, bodies[-1].digest
 
 
-def send_content(content: Content, upload: Upload, store: PartStore, manner: Manner) -> Receipt:
+def send_content(content: Content, upload: Upload, store: PartStore, send_options: SendOptions) -> Receipt:
     """Send *content* as a part of *upload* and return its receipt. Raises as ``store_content`` does."""
-    return store_content(content, upload, store, manner)[1]
+    return store_content(content, upload, store, send_options)[1]
 
 
 def store_content(
-    content: Content, upload: Upload, store: PartStore, manner: Manner
+    content: Content, upload: Upload, store: PartStore, send_options: SendOptions
 ) -> tuple[Stored, Receipt]:
     """Send *content* as a part of *upload*; return answer and receipt once the store confirmed what was read.
 
-    Raises as ``send_proved`` does.
+    Raises as ``send_verified`` does.
     """
     part = content.part
-    tries = Tries()
+    tries = AttemptCounter()
 
     def send(open_body: OpenBody, content_md5: str | None) -> Stored:
         return store.upload_part(upload, part.number, tries.of(open_body), content_md5=content_md5)
 
     try:
-        stored, digest = send_proved(content, send, manner, what=f"part {part.number} of {upload.target}")
+        stored, digest = send_verified(
+            content, send, send_options, what=f"part {part.number} of {upload.target}"
+        )
     except Refused:
         # Some stores refuse a part that they hold already: it may be that of a try whose answer was lost.
-        found = _find_stored(content, upload, store, manner) if tries.count > 1 else None
+        found = _find_stored(content, upload, store, send_options) if tries.count > 1 else None
         if found is None:
             raise
         return found
@@ -152,7 +156,7 @@ def store_content(
 
 
 def _find_stored(
-    content: Content, upload: Upload, store: PartStore, manner: Manner
+    content: Content, upload: Upload, store: PartStore, send_options: SendOptions
 ) -> tuple[Stored, Receipt] | None:
     """Return answer and receipt for the part where the store lists it with the content's size and digest, or None."""
     if not isinstance(store, PartLister):
@@ -164,14 +168,14 @@ def _find_stored(
         return None  # what the store said before is the news
     if not listed or listed[0].size != part.size:
         return None
-    fresh = partial(PartDigest, md5=True, crc64=manner.proving.crc64)
-    body = content.open(fresh, on_sent=lambda _: None, gate=manner.read_gate)
+    fresh = partial(PartDigest, md5=True, crc64=send_options.digests.crc64)
+    body = content.open(fresh, on_sent=lambda _: None, gate=send_options.read_gate)
     with closing(body):
         while body.read():
             pass
     content.check()
     stored = Stored(200, listed[0].etag, crc64=listed[0].crc64)
-    if confirms(stored, body.digest, manner.proving) is not True:
+    if matches(stored, body.digest, send_options.digests) is not True:
         return None
-    manner.observe(events.PartStored(part.number, part.size))
+    send_options.observe(events.PartStored(part.number, part.size))
     return stored, Receipt(part.number, part.size, stored.etag, body.digest.md5, body.digest.crc64)

@@ -10,17 +10,17 @@ from queue import Empty, SimpleQueue
 from typing import TypeVar
 
 from obsup.engine.job.stop import StopSignal
-from obsup.engine.send.part import PartJob
+from obsup.engine.send.part import PartToSend
 from obsup.model import Receipt
 
 # How soon a signal or a deadline is noticed while parts are under way, in seconds.
 POLL_S = 0.2
 
 T = TypeVar("T")
-Send = Callable[[PartJob], "Future[Receipt]"]
+Send = Callable[[PartToSend], "Future[Receipt]"]
 
 
-def arrived(posts: SimpleQueue[T], wait_s: float = 0.0) -> Iterator[T]:
+def drain(posts: SimpleQueue[T], wait_s: float = 0.0) -> Iterator[T]:
     """Yield all that lies in *posts*; where nothing does, wait for it, but no longer than *wait_s* seconds."""
     with suppress(Empty):
         while True:
@@ -29,7 +29,7 @@ def arrived(posts: SimpleQueue[T], wait_s: float = 0.0) -> Iterator[T]:
 
 
 def dispatch(
-    jobs: Iterator[PartJob],
+    jobs: Iterator[PartToSend],
     send: Send,
     *,
     window: Callable[[], int],
@@ -66,10 +66,10 @@ def dispatch(
 class _Submitted:
     """The jobs that workers have, or will take next."""
 
-    def __init__(self, jobs: Iterator[PartJob], send: Send) -> None:
-        self.pending: dict[Future[Receipt], PartJob] = {}
+    def __init__(self, jobs: Iterator[PartToSend], send: Send) -> None:
+        self.pending: dict[Future[Receipt], PartToSend] = {}
         self._jobs = jobs
-        self._called_off: deque[PartJob] = deque()
+        self._called_off: deque[PartToSend] = deque()
         self._send = send
         # Not concurrent.futures.wait: it would ask every pending part, each time that one ends.
         self._ended: SimpleQueue[Future[Receipt]] = SimpleQueue()
@@ -91,6 +91,6 @@ class _Submitted:
 
     def ended(self) -> Iterator[Future[Receipt]]:
         """Take out of the pending ones those that ended, and wait for one, but not long."""
-        for future in arrived(self._ended, POLL_S):
+        for future in drain(self._ended, POLL_S):
             if self.pending.pop(future, None) is not None:  # else it was called off
                 yield future

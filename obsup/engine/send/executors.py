@@ -33,14 +33,14 @@ class InlineExecutor(Executor):
         return future
 
 
-class Workers(Protocol):
+class WorkerBackend(Protocol):
     """An executor whose workers are other processes, here or elsewhere: *size* calls run at once.
 
-    ``calls_off``: its futures tell a call that nobody has begun from one under way, and only that is cancelled.
+    ``can_cancel``: its futures tell a call that nobody has begun from one under way, and only that is cancelled.
     """
 
     size: int
-    calls_off: bool
+    can_cancel: bool
 
     def submit(self, call: Callable[[A], T], argument: A) -> Future[T]:
         """Have a worker call *call* with *argument*. Raises BrokenExecutor where there are no workers any more."""
@@ -58,7 +58,7 @@ class Workers(Protocol):
 class Processes:
     """Processes on this machine, started afresh so that no lock of ours is copied into them."""
 
-    calls_off = True
+    can_cancel = True
 
     def __init__(self, size: int) -> None:
         self.size = size
@@ -73,18 +73,18 @@ class Processes:
         return ProcessPoolExecutor(self.size, mp_context=get_context("spawn"), initializer=end_with_parent)
 
     def submit(self, call: Callable[[A], T], argument: A) -> Future[T]:
-        """See Workers."""
+        """See WorkerBackend."""
         return self._executor.submit(call, argument)
 
     def renew(self) -> None:
-        """See Workers."""
+        """See WorkerBackend."""
         # The broken one ends by itself, and its thread may be the one that calls here, under its lock: to shut it down
         # takes that lock, and from CPython 3.12 on so does letting go of it.
         self._broken.append(self._executor)
         self._executor = self._start()
 
     def close(self, *, wait: bool) -> None:
-        """See Workers."""
+        """See WorkerBackend."""
         for executor in (*self._broken, self._executor):
             executor.shutdown(wait=wait, cancel_futures=True)
         self._broken.clear()
@@ -109,7 +109,7 @@ def end_with_parent() -> None:
 class Dask:
     """The workers of a Dask cluster. When one dies, Dask itself gives its parts to another."""
 
-    calls_off = False
+    can_cancel = False
 
     def __init__(self, address: str, timeout_s: float) -> None:
         from distributed import Client
@@ -135,7 +135,7 @@ class Dask:
         self._executor = self._client.get_executor(pure=False)
 
     def submit(self, call: Callable[[A], T], argument: A) -> Future[T]:
-        """See Workers."""
+        """See WorkerBackend."""
         future: Future[T] = self._executor.submit(call, argument)
         return future
 
@@ -143,7 +143,7 @@ class Dask:
         """Do nothing: the scheduler outlives its workers."""
 
     def close(self, *, wait: bool) -> None:
-        """See Workers."""
+        """See WorkerBackend."""
         self._executor.shutdown(wait=wait)
         self._client.close()
 
@@ -151,7 +151,7 @@ class Dask:
 class Mpi:
     """The ranks of an MPI job other than the driver's."""
 
-    calls_off = True
+    can_cancel = True
 
     def __init__(self) -> None:
         from mpi4py import MPI
@@ -169,7 +169,7 @@ class Mpi:
         self.size = world.Get_size() - 1
 
     def submit(self, call: Callable[[A], T], argument: A) -> Future[T]:
-        """See Workers."""
+        """See WorkerBackend."""
         future: Future[T] = self._executor.submit(call, argument)
         return future
 
@@ -177,7 +177,7 @@ class Mpi:
         """Do nothing: an MPI job ends as a whole when one of its processes dies."""
 
     def close(self, *, wait: bool) -> None:
-        """See Workers."""
+        """See WorkerBackend."""
         self._executor.shutdown(wait=wait, cancel_futures=True)
 
 
@@ -186,7 +186,7 @@ def open_executor(spec: str, jobs: int) -> Executor:
     return InlineExecutor() if spec == "inline" else ThreadPoolExecutor(jobs, thread_name_prefix="part")
 
 
-def open_workers(spec: str, jobs: int, *, timeout_s: float) -> Workers:
+def open_backend(spec: str, jobs: int, *, timeout_s: float) -> WorkerBackend:
     """Return the workers that *spec* names: processes, dask:ADDRESS or mpi. Only processes are as many as *jobs*.
 
     A scheduler has *timeout_s* seconds to answer.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from obsup.engine.job.send_options import Manner
-from obsup.engine.proof.part_proof import Proving
+from obsup.engine.job.send_options import SendOptions
+from obsup.engine.proof.part_proof import DigestChoice
 from obsup.engine.send.content import send_content
 from obsup.frozen import frozen
 from obsup.local.source.file import FileWindow
@@ -14,21 +14,21 @@ from obsup.store.interface import PartStore
 
 
 @frozen
-class PartJob:
+class PartToSend:
     """All that a worker needs to send one part, without secrets. ``path`` is absolute."""
 
     upload: Upload
     part: Part
     path: str
     stat: SourceStat
-    proving: Proving
+    digests: DigestChoice
     content_md5: bool = False
 
 
-def send_part(job: PartJob, store: PartStore, manner: Manner) -> Receipt:
+def send_part(job: PartToSend, store: PartStore, send_options: SendOptions) -> Receipt:
     """Send one part of a file and return its receipt.
 
-    Raises SourceChanged where the file is not the one planned, and as ``send_proved`` does.
+    Raises SourceChanged where the file is not the one planned, and as ``send_verified`` does.
     """
     window = FileWindow(Path(job.path), job.part, job.stat)
-    return send_content(window, job.upload, store, manner)
+    return send_content(window, job.upload, store, send_options)

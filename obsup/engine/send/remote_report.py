@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @frozen
-class Account:
+class WorkerReport:
     """What came of one part, or of one small file: its *result*, or the *failure*; *said* in the order it happened.
 
     A failure is no exception here: what was said before it would be lost.
@@ -31,45 +31,45 @@ class Account:
 
 
 # More than these say nothing new; the last is kept, since it is how it ended.
-MOST_SAID = 64
+MAX_EVENTS = 64
 
 
-class _Hearing(threading.local):
+class _Recording(threading.local):
     said: list[events.Event] | None = None
 
 
 # One connection serves all threads of a worker; each thread does one errand at a time.
-_hearing = _Hearing()
+_recording = _Recording()
 
 
-def hear(event: events.Event) -> None:
+def note_event(event: events.Event) -> None:
     """Keep *event* for the account of the errand that this thread is on: requests and retries, not progress."""
-    if _hearing.said is None:
+    if _recording.said is None:
         return
     if isinstance(event, events.Requested):
         event = replace(event, host=socket.gethostname())
     if isinstance(event, events.Requested | events.Retried | events.Noted):
-        del _hearing.said[MOST_SAID - 1 :]
-        _hearing.said.append(event)
+        del _recording.said[MAX_EVENTS - 1 :]
+        _recording.said.append(event)
 
 
 @contextmanager
-def _listening() -> Iterator[list[events.Event]]:
-    said = _hearing.said = list[events.Event]()
+def _recording_events() -> Iterator[list[events.Event]]:
+    said = _recording.said = list[events.Event]()
     try:
         yield said
     finally:
-        _hearing.said = None
+        _recording.said = None
 
 
-def give_account(do: Callable[[], Receipt | Finished]) -> Account:
+def report_of(do: Callable[[], Receipt | Finished]) -> WorkerReport:
     """Return the account of *do*. A failure names this host, and carries no cause: one could hold a signed URL."""
-    with _listening() as said:
+    with _recording_events() as said:
         try:
             result = do()
-            return Account(result, said=tuple(said))
+            return WorkerReport(result, said=tuple(said))
         except ObsupError as exc:
             failure = exc
     why = f"{failure.why} (on host {socket.gethostname()})".lstrip()
     named = type(failure)(failure.what, why, failure.next_step, failure.refusal)
-    return Account(failure=named, said=tuple(said))
+    return WorkerReport(failure=named, said=tuple(said))

@@ -11,14 +11,14 @@ from functools import lru_cache
 from pathlib import Path
 
 from obsup.engine.job.connection import Connection, StoreSettings, connect
-from obsup.engine.job.context import Task
-from obsup.engine.job.request import Order
+from obsup.engine.job.context import UploadContext
+from obsup.engine.job.request import UploadRequest
 from obsup.engine.job.result import Finished
-from obsup.engine.job.send_options import Manner
+from obsup.engine.job.send_options import SendOptions
 from obsup.engine.job.stop import StopSignal
 from obsup.engine.send.content import send_content
-from obsup.engine.send.part import PartJob
-from obsup.engine.send.remote_report import Account, give_account, hear
+from obsup.engine.send.part import PartToSend
+from obsup.engine.send.remote_report import WorkerReport, note_event, report_of
 from obsup.engine.send.whole_object import put_file
 from obsup.errors import SourceUnreadable
 from obsup.frozen import frozen
@@ -27,36 +27,36 @@ from obsup.local.source.rate_limit import RateLimit
 from obsup.model import Credentials, Receipt, SourceStat, Stored, Upload
 from obsup.store.answers.server_clock import ServerClock
 from obsup.store.http.body import OpenBody
-from obsup.store.http.settings import LineSettings
+from obsup.store.http.settings import ConnectionSettings
 from obsup.store.http.transport import Transport
 from obsup.store.interface import PartStore
 from obsup.store.presigned import PresignedPart, PresignedStore
-from obsup.store.retrying import Attempts, Patience, Remedies
+from obsup.store.retrying import Attempts, FailureRemedies, RetryPolicy
 
 
 @frozen
-class RemoteJob:
+class PartTask:
     """One part for a worker elsewhere: the part, the store, and the signed URL where the worker holds no keys.
 
     ``rate_bytes_per_s`` is this part's share of the rate limit.
     """
 
-    job: PartJob
+    job: PartToSend
     settings: StoreSettings
     presigned: PresignedPart | None = None
     rate_bytes_per_s: float | None = None
 
 
-def run_remote(remote: RemoteJob) -> Account:
+def run_part_task(remote: PartTask) -> WorkerReport:
     """Send the part from here, once this host is seen to see the same file, and give account of it.
 
     Failures are SourceUnreadable and SourceChanged where this host sees no file, or another one; and those that
     ``send_content`` raises.
     """
-    return give_account(lambda: _send(remote))
+    return report_of(lambda: _send(remote))
 
 
-def _see(path: Path, planned: SourceStat) -> SourceStat:
+def _find_file(path: Path, planned: SourceStat) -> SourceStat:
     """Return the identity that the file has for this host. Raises SourceUnreadable, SourceChanged."""
     try:
         seen = stat_source(path)
@@ -68,46 +68,48 @@ def _see(path: Path, planned: SourceStat) -> SourceStat:
     return seen
 
 
-def _send(remote: RemoteJob) -> Receipt:
+def _send(remote: PartTask) -> Receipt:
     job = remote.job
     path = Path(job.path)
-    seen = _see(path, job.stat)
+    seen = _find_file(path, job.stat)
     # From here on this host's own view is what must not change.
     window = FileWindow(path, job.part, seen)
     rate = remote.rate_bytes_per_s
-    manner = Manner(job.proving, job.content_md5, observe=hear, gate=RateLimit(rate) if rate else None)
-    return send_content(window, job.upload, _open_store(remote), manner)
+    send_options = SendOptions(
+        job.digests, job.content_md5, observe=note_event, gate=RateLimit(rate) if rate else None
+    )
+    return send_content(window, job.upload, _open_store(remote), send_options)
 
 
 @frozen
-class RemotePut:
+class ObjectTask:
     """One small file for a worker elsewhere: its order, its identity as planned, and its share of the rate limit."""
 
-    order: Order
+    order: UploadRequest
     settings: StoreSettings
     stat: SourceStat
     rate_bytes_per_s: float | None = None
 
 
-def run_put(remote: RemotePut) -> Account:
-    """Put the file from here, once this host is seen to see the same one, and give account as ``run_remote`` does."""
-    return give_account(lambda: _put(remote))
+def run_object_task(remote: ObjectTask) -> WorkerReport:
+    """Send the file from this host after checking that it is the same file; return a report."""
+    return report_of(lambda: _put(remote))
 
 
-def _put(remote: RemotePut) -> Finished:
-    seen = _see(remote.order.source, remote.stat)
+def _put(remote: ObjectTask) -> Finished:
+    seen = _find_file(remote.order.source, remote.stat)
     rate = remote.rate_bytes_per_s
     limit = RateLimit(rate) if rate else None
-    task = Task(_connection(remote.settings), remote.order, hear, StopSignal(), limit)
+    task = UploadContext(_connection(remote.settings), remote.order, note_event, StopSignal(), limit)
     return put_file(task, seen)
 
 
-def _open_store(remote: RemoteJob) -> PartStore:
+def _open_store(remote: PartTask) -> PartStore:
     settings = remote.settings
     if remote.presigned is None:
         return _connection(settings).store
-    inner = PresignedStore(settings.dialect, _transport(settings.line), remote.presigned, hear)
-    return _PatientStore(inner, Patience(retry_for_s=settings.retry_for_s, sleep=_sleep))
+    inner = PresignedStore(settings.dialect, _transport(settings.line), remote.presigned, note_event)
+    return _PatientStore(inner, RetryPolicy(retry_for_s=settings.retry_for_s, sleep=_sleep))
 
 
 _opening = threading.Lock()
@@ -121,17 +123,17 @@ def _connection(settings: StoreSettings) -> Connection:
 
 @lru_cache(maxsize=8)
 def _connect_once(settings: StoreSettings) -> Connection:
-    return connect(settings, sleep=_sleep, observe=hear)
+    return connect(settings, sleep=_sleep, observe=note_event)
 
 
-def _transport(line: LineSettings) -> Transport:
+def _transport(line: ConnectionSettings) -> Transport:
     """Return this process's line."""
     with _opening:
         return _open_line_once(line)
 
 
 @lru_cache(maxsize=8)
-def _open_line_once(line: LineSettings) -> Transport:
+def _open_line_once(line: ConnectionSettings) -> Transport:
     return Transport(line)
 
 
@@ -153,14 +155,14 @@ class _NoKeys:
 class _PatientStore:
     """A PartStore that tries again, without keys or clock to mend."""
 
-    def __init__(self, inner: PartStore, patience: Patience) -> None:
+    def __init__(self, inner: PartStore, policy: RetryPolicy) -> None:
         self._inner = inner
-        self._patience = patience
+        self._policy = policy
 
     def upload_part(
         self, upload: Upload, part_number: int, open_body: OpenBody, *, content_md5: str | None = None
     ) -> Stored:
-        attempts = Attempts(self._patience, Remedies(_NoKeys(), ServerClock()), hear)
+        attempts = Attempts(self._policy, FailureRemedies(_NoKeys(), ServerClock()), note_event)
 
         def send() -> Stored:
             return self._inner.upload_part(upload, part_number, open_body, content_md5=content_md5)

@@ -8,12 +8,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
-from obsup.engine.job.context import Task
-from obsup.engine.job.executor_spec import HERE, check_spec
-from obsup.engine.job.request import MOST
+from obsup.engine.job.context import UploadContext
+from obsup.engine.job.executor_spec import LOCAL_EXECUTORS, check_spec
+from obsup.engine.job.request import MAX_JOBS
 from obsup.engine.send.executors import open_executor
-from obsup.engine.send.part import PartJob, send_part
-from obsup.engine.send.remote_workers import open_remote_crew
+from obsup.engine.send.part import PartToSend, send_part
+from obsup.engine.send.remote_workers import open_remote_workers
 from obsup.errors import WrongUsage
 from obsup.local.source.rate_limit import RateLimit
 from obsup.model import Receipt
@@ -22,55 +22,55 @@ if TYPE_CHECKING:
     pass
 
 
-class Crew(Protocol):
+class Workers(Protocol):
     """Sends parts, *size* at once."""
 
     size: int
 
-    def send(self, job: PartJob) -> Future[Receipt]:
+    def send(self, job: PartToSend) -> Future[Receipt]:
         """Have the part sent; the future gives its receipt."""
         ...
 
-    def leave(self, *, wait: bool) -> None:
+    def close(self, *, wait: bool) -> None:
         """Let the crew go; where not *wait*, without waiting for what is under way."""
         ...
 
 
-class LocalCrew:
+class LocalWorkers:
     """Threads of this process, or its own: they share the store, the rate limit and the stop signal."""
 
-    def __init__(self, executor: Executor, size: int, run: Callable[[PartJob], Receipt]) -> None:
+    def __init__(self, executor: Executor, size: int, run: Callable[[PartToSend], Receipt]) -> None:
         self.size = size
         self._executor = executor
         self._run = run
 
-    def send(self, job: PartJob) -> Future[Receipt]:
-        """See Crew."""
+    def send(self, job: PartToSend) -> Future[Receipt]:
+        """See Workers."""
         return self._executor.submit(self._run, job)
 
-    def leave(self, *, wait: bool) -> None:
-        """See Crew."""
+    def close(self, *, wait: bool) -> None:
+        """See Workers."""
         self._executor.shutdown(wait=wait, cancel_futures=True)
 
 
-def open_crew(task: Task) -> Crew:
+def open_workers(task: UploadContext) -> Workers:
     """Return the crew that the order asks for. Raises as ``open_workers`` does."""
     order = task.order
-    if order.executor in HERE:
-        run = partial(send_part, store=task.store, manner=task.manner)
-        most = MOST if order.tries_jobs else order.jobs_at_first
-        return LocalCrew(open_executor(order.executor, most), most, run)
-    return open_remote_crew(task, observe=task.observe)
+    if order.executor in LOCAL_EXECUTORS:
+        run = partial(send_part, store=task.store, send_options=task.send_options)
+        most = MAX_JOBS if order.probes_jobs else order.jobs_at_first
+        return LocalWorkers(open_executor(order.executor, most), most, run)
+    return open_remote_workers(task, observe=task.observe)
 
 
-def check_crew(task: Task) -> None:
+def check_workers(task: UploadContext) -> None:
     """Raise what stands against the crew that the order asks for, before anything is sent.
 
     As ``check_spec`` does; and WrongUsage where a worker elsewhere would need a secret, which must not travel.
     """
     order, settings = task.order, task.connection.settings
     check_spec(order.executor)
-    if order.executor in HERE:
+    if order.executor in LOCAL_EXECUTORS:
         return
     if settings.line.proxy and urlsplit(settings.line.proxy).password:
         raise WrongUsage(

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from obsup.engine.job.context import Task
-from obsup.engine.steps.lookup import Mention, demand, recall
+from obsup.engine.job.context import UploadContext
+from obsup.engine.steps.lookup import UploadSelector, find_upload, require_upload
 from obsup.engine.upload.abort import abort_fully
 from obsup.local.state.lock import UploadLock
 from obsup.model import Upload
 
 
-def give_up(task: Task, mention: Mention) -> Upload | None:
+def abort_upload(task: UploadContext, selector: UploadSelector) -> Upload | None:
     """Give up the upload that is meant, and forget it; return it, or None where nothing here tells of one any more.
 
     Raises WrongUsage where neither a source nor an upload id says which is meant, Busy, NotFinished.
     """
-    stop, is_patient = task.stop, task.order.if_running == "wait"
-    with UploadLock(mention.target, wait=is_patient, stopped=lambda: stop.reason is not None):
-        recalled = recall(mention) if mention.path is not None else demand(mention)
-        if recalled is None:
+    stop, may_wait = task.stop, task.order.if_running == "wait"
+    with UploadLock(selector.target, wait=may_wait, stopped=lambda: stop.reason is not None):
+        found_upload = find_upload(selector) if selector.path is not None else require_upload(selector)
+        if found_upload is None:
             return None
-        abort_fully(task.store, recalled.upload, stop.sleep)
-        recalled.forget()
-        return recalled.upload
+        abort_fully(task.store, found_upload.upload, stop.sleep)
+        found_upload.forget()
+        return found_upload.upload

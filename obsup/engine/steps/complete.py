@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from obsup.engine.job.context import Task
+from obsup.engine.job.context import UploadContext
 from obsup.engine.job.result import Finished, Result
 from obsup.engine.plan.file_plan import Plan
 from obsup.engine.proof.object_proof import Expected
-from obsup.engine.proof.part_list import Wanted, check_parts, parts_are
-from obsup.engine.proof.part_proof import confirms
-from obsup.engine.steps.earlier_object import etag_of_parts, finished_from_here, look
-from obsup.engine.steps.lookup import Mention, Recalled, demand, recall
-from obsup.engine.upload.complete import Finisher, PartsUnfit, expect
+from obsup.engine.proof.part_list import ExpectedParts, check_parts, parts_are
+from obsup.engine.proof.part_proof import matches
+from obsup.engine.steps.earlier_object import etag_of_parts, find_object_of, finished_from_here
+from obsup.engine.steps.lookup import FoundUpload, UploadSelector, find_upload, require_upload
+from obsup.engine.upload.complete import Completer, PartsRejected, expected_object
 from obsup.errors import DataMismatch, UploadGone, WrongUsage
 from obsup.frozen import frozen
 from obsup.local.source.digest import PartDigest
@@ -22,12 +22,12 @@ from obsup.local.state import started_uploads
 from obsup.local.state.checkpoint import Checkpoint
 from obsup.local.state.lock import UploadLock
 from obsup.model import Part, Receipt, SourceStat, Stored, StoredPart, Upload
-from obsup.store.answers.failure_table import explain
+from obsup.store.answers.failure_table import as_error
 from obsup.text import quoted
 
 
 @frozen
-class Demands:
+class CompletionChecks:
     """What the user demands of the parts before they are assembled.
 
     ``count`` parts, together ``size`` bytes, with these ``etags`` by part number and no others. ``verify_source``:
@@ -40,13 +40,13 @@ class Demands:
     verify_source: bool = False
 
 
-class Assembly:
+class ManualCompletion:
     """Completes one upload. Raises DataMismatch, with the upload untouched, where the parts are not whole."""
 
-    def __init__(self, task: Task, mention: Mention, demands: Demands) -> None:
+    def __init__(self, task: UploadContext, selector: UploadSelector, checks: CompletionChecks) -> None:
         self._task = task
-        self._mention = mention
-        self._demands = demands
+        self._selector = selector
+        self._checks = checks
 
     def complete(self) -> Result:
         """Prove the list of parts, assemble it, prove the object, and forget the upload.
@@ -55,64 +55,64 @@ class Assembly:
         """
         order, stop = self._task.order, self._task.stop
         self._headers(None)  # what cannot be is said before anything is sent
-        is_patient = order.if_running == "wait"
-        with UploadLock(order.target, wait=is_patient, stopped=lambda: stop.reason is not None):
-            recalled = recall(self._mention)
-            if recalled is None:
-                return self._earlier() or self._complete(demand(self._mention))
-            return self._complete(recalled)
+        may_wait = order.if_running == "wait"
+        with UploadLock(order.target, wait=may_wait, stopped=lambda: stop.reason is not None):
+            found_upload = find_upload(self._selector)
+            if found_upload is None:
+                return self._earlier() or self._complete(require_upload(self._selector))
+            return self._complete(found_upload)
 
-    def _complete(self, recalled: Recalled) -> Result:
-        recalled.check_of_file()
-        stat = self._look_at_source(recalled)
+    def _complete(self, found_upload: FoundUpload) -> Result:
+        found_upload.check_of_file()
+        stat = self._look_at_source(found_upload)
         try:
-            listed = list(self._task.store.list_parts(recalled.upload))
+            listed = list(self._task.store.list_parts(found_upload.upload))
         except UploadGone:
             found = self._earlier() or self._look(
-                recalled, self._known_etags(recalled), self._known_size(recalled)
+                found_upload, self._known_etags(found_upload), self._known_size(found_upload)
             )
             if found is None:
                 raise
-            recalled.forget()
+            found_upload.forget()
             return found
-        parts = check_parts(listed, self._wanted(recalled, stat))
-        receipts = self._vouch(recalled, parts)
-        return self._assemble(recalled, receipts)
+        parts = check_parts(listed, self._wanted(found_upload, stat))
+        receipts = self._vouch(found_upload, parts)
+        return self._assemble(found_upload, receipts)
 
-    def _look_at_source(self, recalled: Recalled) -> SourceStat | None:
+    def _look_at_source(self, found_upload: FoundUpload) -> SourceStat | None:
         """Return the identity of the source. Raises SourceChanged where it is not the checkpoint's."""
-        if self._mention.source is None:
+        if self._selector.source is None:
             return None
-        stat = stat_source(self._mention.source)
-        if recalled.checkpoint is not None:
-            check_same_file(self._mention.source, recalled.checkpoint.stat, stat)
+        stat = stat_source(self._selector.source)
+        if found_upload.checkpoint is not None:
+            check_same_file(self._selector.source, found_upload.checkpoint.stat, stat)
         return stat
 
-    def _wanted(self, recalled: Recalled, stat: SourceStat | None) -> Wanted:
-        found, demands = recalled.checkpoint, self._demands
-        if stat is not None and demands.size not in (None, stat.size):
+    def _wanted(self, found_upload: FoundUpload, stat: SourceStat | None) -> ExpectedParts:
+        found, checks = found_upload.checkpoint, self._checks
+        if stat is not None and checks.size not in (None, stat.size):
             raise DataMismatch(
-                f"{quoted(str(self._mention.source))} has {stat.size} bytes",
-                f"--expect-size says {demands.size}",
+                f"{quoted(str(self._selector.source))} has {stat.size} bytes",
+                f"--expect-size says {checks.size}",
                 "correct --expect-size, or the source",
             )
         recorded = {one.number: one.etag for one in found.receipts.values()} if found else {}
-        return Wanted(
+        return ExpectedParts(
             plan=Plan(found.stat.size, found.part_size) if found else None,
-            count=demands.count,
-            size=stat.size if stat is not None else demands.size,
-            etags=recorded if demands.etags is None else demands.etags,
-            is_list=demands.etags is not None,
+            count=checks.count,
+            size=stat.size if stat is not None else checks.size,
+            etags=recorded if checks.etags is None else checks.etags,
+            is_list=checks.etags is not None,
         )
 
-    def _vouch(self, recalled: Recalled, parts: Sequence[StoredPart]) -> list[Receipt]:
+    def _vouch(self, found_upload: FoundUpload, parts: Sequence[StoredPart]) -> list[Receipt]:
         """Return receipts for *parts*: the recorded ones, and those that are found to be the source's.
 
         Where there is neither checkpoint nor --verify-source, the store's own list has to do.
         """
-        found, source = recalled.checkpoint, self._mention.source
-        recorded = found.receipts if found is not None and not self._demands.verify_source else {}
-        is_compared = found is not None or self._demands.verify_source
+        found, source = found_upload.checkpoint, self._selector.source
+        recorded = found.receipts if found is not None and not self._checks.verify_source else {}
+        is_compared = found is not None or self._checks.verify_source
         receipts: list[Receipt] = []
         differing: list[int] = []
         for part, stored in _windows(parts):
@@ -138,28 +138,28 @@ class Assembly:
         digest = PartDigest(md5=True, crc64=stored.crc64 is not None)
         hash_part(source, part, digest, self._task.gate)
         answer = Stored(status=200, etag=stored.etag, crc64=stored.crc64)
-        if confirms(answer, digest, self._task.proving) is not True:
+        if matches(answer, digest, self._task.digests) is not True:
             return None
         return Receipt(stored.number, stored.size, stored.etag, digest.md5, digest.crc64)
 
-    def _assemble(self, recalled: Recalled, receipts: list[Receipt]) -> Result:
-        task, upload, found = self._task, recalled.upload, recalled.checkpoint
+    def _assemble(self, found_upload: FoundUpload, receipts: list[Receipt]) -> Result:
+        task, upload, found = self._task, found_upload.upload, found_upload.checkpoint
         size, etags = sum(one.size for one in receipts), [one.etag for one in receipts]
         expected = self._expect(upload, receipts, size)
         attempts = task.connection.attempts()
-        finisher = Finisher(task.store, upload, expected, attempts, observe=task.observe)
+        completer = Completer(task.store, upload, expected, attempts, observe=task.observe)
         try:
             parts = [(one.number, one.etag) for one in receipts]
-            finished = finisher.complete(parts, self._headers(found), looks_first=True)
-        except PartsUnfit as exc:
-            raise explain(exc.failure, doing=f"completing {upload.target}") from exc
+            finished = completer.complete(parts, self._headers(found), looks_first=True)
+        except PartsRejected as exc:
+            raise as_error(exc.failure, doing=f"completing {upload.target}") from exc
         except UploadGone:
-            result = self._look(recalled, etags, size)
+            result = self._look(found_upload, etags, size)
             if result is None:
                 raise
         else:
             result = self._result(upload, finished, receipts, size)
-        self._close(recalled, result)
+        self._close(found_upload, result)
         return result
 
     def _headers(self, found: Checkpoint | None) -> dict[str, str]:
@@ -175,7 +175,9 @@ class Assembly:
 
     def _expect(self, upload: Upload, receipts: list[Receipt], size: int) -> Expected:
         task = self._task
-        return expect(receipts, Plan(size, max(1, size)), upload, dialect=task.dialect, proving=task.proving)
+        return expected_object(
+            receipts, Plan(size, max(1, size)), upload, dialect=task.dialect, digests=task.digests
+        )
 
     def _result(self, upload: Upload, finished: Finished, receipts: list[Receipt], size: int) -> Result:
         etag = etag_of_parts([one.etag for one in receipts])
@@ -193,33 +195,35 @@ class Assembly:
             seconds=0.0,
         )
 
-    def _close(self, recalled: Recalled, result: Result) -> None:
+    def _close(self, found_upload: FoundUpload, result: Result) -> None:
         """Remember which upload made the object, and forget the rest."""
-        source = str(self._mention.source.absolute()) if self._mention.source is not None else None
+        source = str(self._selector.source.absolute()) if self._selector.source is not None else None
         etag = result.etag.lower() or None
         started_uploads.finish(
-            started_uploads.Entry(recalled.upload, source, None, self._task.clock(), etag, result.size)
+            started_uploads.StartedUpload(
+                found_upload.upload, source, None, self._task.clock(), etag, result.size
+            )
         )
-        recalled.forget()
+        found_upload.forget()
 
     def _earlier(self) -> Result | None:
         """Return the object where the upload that is meant was completed from this machine before."""
-        done = finished_from_here(self._mention)
-        return look(self._task.store, done.upload, size=done.size, etag=done.etag) if done else None
+        done = finished_from_here(self._selector)
+        return find_object_of(self._task.store, done.upload, size=done.size, etag=done.etag) if done else None
 
-    def _look(self, recalled: Recalled, etags: Sequence[str], size: int | None) -> Result | None:
+    def _look(self, found_upload: FoundUpload, etags: Sequence[str], size: int | None) -> Result | None:
         """Return the object where it is the one that this upload has made of parts with these *etags*."""
         etag = etag_of_parts(etags) if self._task.dialect.etag_is_composite else None
-        return look(self._task.store, recalled.upload, size=size, etag=etag)
+        return find_object_of(self._task.store, found_upload.upload, size=size, etag=etag)
 
-    def _known_size(self, recalled: Recalled) -> int | None:
-        return recalled.checkpoint.stat.size if recalled.checkpoint is not None else self._demands.size
+    def _known_size(self, found_upload: FoundUpload) -> int | None:
+        return found_upload.checkpoint.stat.size if found_upload.checkpoint is not None else self._checks.size
 
-    def _known_etags(self, recalled: Recalled) -> list[str]:
+    def _known_etags(self, found_upload: FoundUpload) -> list[str]:
         """Return the ETags of all parts as they were confirmed when they were sent; none where not all are known."""
-        found = recalled.checkpoint
-        if self._demands.etags is not None:
-            return [etag for _, etag in sorted(self._demands.etags.items())]
+        found = found_upload.checkpoint
+        if self._checks.etags is not None:
+            return [etag for _, etag in sorted(self._checks.etags.items())]
         if found is None or len(found.receipts) < Plan(found.stat.size, found.part_size).count:
             return []
         return [one.etag for _, one in sorted(found.receipts.items())]

@@ -5,26 +5,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from obsup.engine.job.result import Result
-from obsup.engine.proof.object_proof import Expected, composite_etag, looks_like_md5, prove_object
-from obsup.engine.steps.lookup import Mention
+from obsup.engine.proof.object_proof import Expected, composite_etag, looks_like_md5, verify_object
+from obsup.engine.steps.lookup import UploadSelector
 from obsup.local.state import started_uploads
-from obsup.local.state.started_uploads import Entry
+from obsup.local.state.started_uploads import StartedUpload
 from obsup.model import ObjectInfo, Stored, Upload
 from obsup.store.interface import ObjectStore
 
 
-def finished_from_here(mention: Mention) -> Entry | None:
-    """Return what is known here of a completed upload that *mention* can mean: by its id, or by its source."""
-    done = started_uploads.find_finished(mention.target)
+def finished_from_here(selector: UploadSelector) -> StartedUpload | None:
+    """Return what is known here of a completed upload that *selector* can mean: by its id, or by its source."""
+    done = started_uploads.find_finished(selector.target)
     if done is None:
         return None
-    if mention.upload_id is not None:
-        return done if mention.upload_id == done.upload.upload_id else None
-    is_of_source = mention.source is not None and str(mention.source.absolute()) == done.source
+    if selector.upload_id is not None:
+        return done if selector.upload_id == done.upload.upload_id else None
+    is_of_source = selector.source is not None and str(selector.source.absolute()) == done.source
     return done if is_of_source else None
 
 
-def look(store: ObjectStore, upload: Upload, *, size: int | None, etag: str | None) -> Result | None:
+def find_object_of(
+    store: ObjectStore, upload: Upload, *, size: int | None, etag: str | None
+) -> Result | None:
     """Return the object where it shows that *upload* made it: by upload id or token, or by what it must contain.
 
     *size* is bytes and *etag* lower-case, each None where it is not known. Proof fails closed.
@@ -33,7 +35,7 @@ def look(store: ObjectStore, upload: Upload, *, size: int | None, etag: str | No
     if info is None:
         return None
     expected = Expected(info.size if size is None else size, etag, None, upload.upload_id, upload.token)
-    verified = prove_object(expected, info, ours_only=True)
+    verified = verify_object(expected, info, ours_only=True)
     if verified is None:
         return None
     count = _count_of(info.etag)

@@ -14,7 +14,7 @@ from obsup.text import quoted, shell_line
 
 
 @frozen
-class Mention:
+class UploadSelector:
     """How a command names an upload. ``checkpoint`` is the file that the user named, None for the usual place."""
 
     target: Target
@@ -31,7 +31,7 @@ class Mention:
 
 
 @frozen
-class Recalled:
+class FoundUpload:
     """An upload, and its checkpoint with its place where this machine has one."""
 
     upload: Upload
@@ -54,48 +54,48 @@ class Recalled:
         started_uploads.forget(self.upload)
 
 
-def recall(mention: Mention) -> Recalled | None:
+def find_upload(selector: UploadSelector) -> FoundUpload | None:
     """Return the upload that is meant, or None where nothing here tells of one.
 
     An upload id that is named needs no checkpoint, and one of another upload does not count. Raises WrongUsage
     for a checkpoint of another target, CheckpointDamaged.
     """
-    path = mention.path
-    found = _load(path, needed=mention.upload_id is None) if path is not None else None
-    if mention.upload_id is not None:
+    path = selector.path
+    found = _load(path, needed=selector.upload_id is None) if path is not None else None
+    if selector.upload_id is not None:
         if found is not None and found.upload == Upload(
-            mention.target, mention.upload_id, found.upload.token
+            selector.target, selector.upload_id, found.upload.token
         ):
-            return Recalled(found.upload, found, path)
-        known = started_uploads.find(Upload(mention.target, mention.upload_id))
-        return Recalled(known.upload if known is not None else Upload(mention.target, mention.upload_id))
+            return FoundUpload(found.upload, found, path)
+        known = started_uploads.find(Upload(selector.target, selector.upload_id))
+        return FoundUpload(known.upload if known is not None else Upload(selector.target, selector.upload_id))
     if found is None or not found.upload.upload_id:
         return None
-    if found.upload.target != mention.target:
+    if found.upload.target != selector.target:
         raise WrongUsage(
             f"the checkpoint {quoted(str(path))} is about {found.upload.target} at {found.upload.target.endpoint}",
-            f"it is not about {mention.target} at {mention.target.endpoint}",
+            f"it is not about {selector.target} at {selector.target.endpoint}",
             "name another file with --checkpoint, or the upload with --upload-id",
         )
-    return Recalled(found.upload, found, path)
+    return FoundUpload(found.upload, found, path)
 
 
-def demand(mention: Mention) -> Recalled:
+def require_upload(selector: UploadSelector) -> FoundUpload:
     """Return the upload that is meant. Raises WrongUsage where nothing here tells of one."""
-    found = recall(mention)
+    found = find_upload(selector)
     if found is not None:
         return found
-    if mention.source is None:
-        listing = shell_line(["obsup", "uploads", mention.target.name])
+    if selector.source is None:
+        listing = shell_line(["obsup", "uploads", selector.target.name])
         raise WrongUsage(
-            f"which upload of {mention.target} is meant is not said",
+            f"which upload of {selector.target} is meant is not said",
             "without SOURCE there is no checkpoint that could tell",
             f"name it with --upload-id; {listing} lists the open ones",
         )
-    begin = shell_line(["obsup", "init", mention.source, mention.target.name])
+    begin = shell_line(["obsup", "init", selector.source, selector.target.name])
     raise WrongUsage(
-        f"no upload of {quoted(mention.source)} to {mention.target} is known here",
-        f"there is no checkpoint {quoted(str(mention.path))}",
+        f"no upload of {quoted(selector.source)} to {selector.target} is known here",
+        f"there is no checkpoint {quoted(str(selector.path))}",
         f"begin one with: {begin}, or name it with --upload-id",
     )
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from obsup import events
 from obsup.dialects.dialect import Limits
 from obsup.dialects.encoding import encode_key
-from obsup.engine.job.context import Task
+from obsup.engine.job.context import UploadContext
 from obsup.engine.plan.file_plan import Plan, make_plan
 from obsup.engine.send.content import Content, store_content
-from obsup.engine.steps.lookup import Mention, Recalled, demand
+from obsup.engine.steps.lookup import FoundUpload, UploadSelector, require_upload
 from obsup.errors import CheckpointUnwritable, DataMismatch, WrongUsage
 from obsup.frozen import frozen
 from obsup.local.source.file import FileWindow, check_same_file, stat_source
@@ -24,7 +24,7 @@ from obsup.units import exact_size, format_size
 
 
 @frozen
-class Cut:
+class PartWindow:
     """Which bytes of the source a part is: given as they are, or by how the whole is cut. All sizes are bytes."""
 
     parts: int | None = None
@@ -50,36 +50,40 @@ class SentPart:
     stored: Stored
 
 
-def send_one(task: Task, mention: Mention, number: int, cut: Cut, *, md5: str | None = None) -> SentPart:
+def send_one(
+    task: UploadContext, selector: UploadSelector, number: int, cut: PartWindow, *, md5: str | None = None
+) -> SentPart:
     """Send one part of the order's source, record it where there is a checkpoint, and return what came of it.
 
     Other parts of the same upload may be sent at the same time, from here and elsewhere. *md5*, in Base64, is what
     the part must have. Raises WrongUsage for a part that is not there, DataMismatch for other bytes than *md5* says,
     SourceChanged, Busy while an ``upload``, ``complete`` or ``abort`` holds the upload.
     """
-    recalled = demand(mention)
-    recalled.check_of_file()
+    found_upload = require_upload(selector)
+    found_upload.check_of_file()
     path = task.source
     seen = stat_source(path)
-    if recalled.checkpoint is not None:
-        check_same_file(path, recalled.checkpoint.stat, seen)
-    part = find_part(recalled, seen.size, number, cut, task.dialect.limits)
-    return _send(task, recalled, FileWindow(path, part, seen), md5)
+    if found_upload.checkpoint is not None:
+        check_same_file(path, found_upload.checkpoint.stat, seen)
+    part = find_part(found_upload, seen.size, number, cut, task.dialect.limits)
+    return _send(task, found_upload, FileWindow(path, part, seen), md5)
 
 
-def send_read(task: Task, mention: Mention, content: MemoryPart, *, md5: str | None = None) -> SentPart:
+def send_read(
+    task: UploadContext, selector: UploadSelector, content: MemoryPart, *, md5: str | None = None
+) -> SentPart:
     """Send one part that was read into memory. It is not recorded: ``complete`` takes it from the store's list.
 
     Raises as ``send_one`` does.
     """
     check_number(content.part.number, task.dialect.limits)
-    recalled = demand(mention)
-    return _send(task, replace(recalled, path=None), content, md5)
+    found_upload = require_upload(selector)
+    return _send(task, replace(found_upload, path=None), content, md5)
 
 
-def _send(task: Task, recalled: Recalled, content: Content, md5: str | None) -> SentPart:
+def _send(task: UploadContext, found_upload: FoundUpload, content: Content, md5: str | None) -> SentPart:
     task.observe(events.Begun(content.part.size, 1))
-    manner = task.manner
+    send_options = task.send_options
     if md5 is not None:
         found = b64encode(bytes.fromhex(content.md5(task.read_gate))).decode()
         if found != md5:
@@ -88,39 +92,41 @@ def _send(task: Task, recalled: Recalled, content: Content, md5: str | None) -> 
                 f"it is {found}, not {md5} (Base64 of its 16 bytes)",
                 "look at the source; nothing was sent",
             )
-        manner = replace(manner, content_md5=True)
+        send_options = replace(send_options, content_md5=True)
     with hold_shared(task):
-        stored, receipt = store_content(content, recalled.upload, task.store, manner)
-        if recalled.path is not None:
-            _record(task, recalled.path, recalled.upload, receipt)
-    return SentPart(recalled.upload, receipt, stored)
+        stored, receipt = store_content(content, found_upload.upload, task.store, send_options)
+        if found_upload.path is not None:
+            _record(task, found_upload.path, found_upload.upload, receipt)
+    return SentPart(found_upload.upload, receipt, stored)
 
 
-def _record(task: Task, path: Path, upload: Upload, receipt: Receipt) -> None:
+def _record(task: UploadContext, path: Path, upload: Upload, receipt: Receipt) -> None:
     try:
         checkpoints.record(path, upload, receipt)
     except CheckpointUnwritable as exc:
         task.observe(events.Noted(f"{exc}; going on without: complete asks the store what it holds"))
 
 
-def copy_one(task: Task, mention: Mention, number: int, source: CopySource) -> tuple[Upload, Stored]:
+def copy_one(
+    task: UploadContext, selector: UploadSelector, number: int, source: CopySource
+) -> tuple[Upload, Stored]:
     """Copy one part from an object in the store, and return what the store confirmed.
 
     It is not recorded: ``complete`` takes it from the store's list.
     """
     check_number(number, task.dialect.limits)
-    recalled = demand(mention)
+    found_upload = require_upload(selector)
     with hold_shared(task):
         stored = task.store.copy_part(
-            recalled.upload,
+            found_upload.upload,
             number,
             f"{source.bucket}/{encode_key(source.key)}",
             byte_range=source.byte_range,
         )
-    return recalled.upload, stored
+    return found_upload.upload, stored
 
 
-def hold_shared(task: Task) -> UploadLock:
+def hold_shared(task: UploadContext) -> UploadLock:
     """Return the lock that parts of one upload share."""
     return UploadLock(
         task.order.target,
@@ -130,13 +136,13 @@ def hold_shared(task: Task) -> UploadLock:
     )
 
 
-def find_part(recalled: Recalled, size: int, number: int, cut: Cut, limits: Limits) -> Part:
+def find_part(found_upload: FoundUpload, size: int, number: int, cut: PartWindow, limits: Limits) -> Part:
     """Return the part with this *number* of a source of *size* bytes.
 
     Where there is a checkpoint it decides, and what is asked for must not differ. Raises WrongUsage.
     """
     check_number(number, limits)
-    found = recalled.checkpoint
+    found = found_upload.checkpoint
     if cut.offset is not None:
         part = _part_at(size, number, cut, limits)
         if found is not None and part != Plan(size, found.part_size).part(number):
@@ -158,7 +164,7 @@ def find_part(recalled: Recalled, size: int, number: int, cut: Cut, limits: Limi
     return plan.part(number)
 
 
-def _part_at(size: int, number: int, cut: Cut, limits: Limits) -> Part:
+def _part_at(size: int, number: int, cut: PartWindow, limits: Limits) -> Part:
     """Return the window that is given as it is; at the end of the source it is cut off, as the vendors' clients do."""
     offset, wanted = cut.offset or 0, cut.part_size
     if wanted is None or cut.parts is not None:

@@ -9,8 +9,8 @@ from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from typing import Any, NoReturn
 
 from obsup.engine.job.stop import StopSignal
-from obsup.engine.plan.stream_plan import Schedule, parts_in_memory
-from obsup.engine.send.concurrency import Flight
+from obsup.engine.plan.stream_plan import StreamSizes, parts_in_memory
+from obsup.engine.send.concurrency import ConcurrencyLimit
 from obsup.engine.send.dispatcher import POLL_S
 from obsup.frozen import frozen
 from obsup.local.source.memory_part import MemoryPart
@@ -23,7 +23,7 @@ PATIENCE_S = 1.0
 
 
 @frozen
-class _Errand:
+class _PendingPart:
     """A part that is to be sent: by *call*, whose receipt goes to *keep*."""
 
     part: MemoryPart
@@ -31,8 +31,8 @@ class _Errand:
     keep: Callable[[Receipt], None]
 
 
-class Flow:
-    """Driven by one thread: ``next`` gives a part, which is then sent or dropped; ``settle`` waits for all.
+class StreamPipeline:
+    """Driven by one thread: ``next`` gives a part, which is then sent or dropped; ``drain`` waits for all.
 
     After a failure, or when *stop* asks, nothing new begins, what is under way ends and is kept, and the failure
     or the reason is raised.
@@ -42,25 +42,25 @@ class Flow:
         self,
         reader: PartReader,
         source: ByteSource,
-        schedule: Schedule,
+        sizes: StreamSizes,
         *,
         executor: Executor,
-        flight: Flight,
+        concurrency: ConcurrencyLimit,
         stop: StopSignal,
     ) -> None:
         self._reader = reader
         self._source = source
-        self._schedule = schedule
+        self._sizes = sizes
         self._executor = executor
-        self._flight = flight
+        self._concurrency = concurrency
         self._stop = stop
         self._number = 1
         self._is_at_end = False
         self._in_memory = 0
         self._thread: threading.Thread | None = None
         self._reading: Future[MemoryPart] | None = None
-        self._ready: deque[_Errand] = deque()
-        self._sending: dict[Future[Receipt], _Errand] = {}
+        self._ready: deque[_PendingPart] = deque()
+        self._sending: dict[Future[Receipt], _PendingPart] = {}
         self._failures: list[BaseException] = []
 
     @property
@@ -70,14 +70,14 @@ class Flow:
 
     @property
     def _has_room(self) -> bool:
-        size = self._schedule.size_of(min(self._number, self._schedule.max_parts))
-        return self._in_memory < parts_in_memory(size, self._schedule.start, self._flight.most)
+        size = self._sizes.size_of(min(self._number, self._sizes.max_parts))
+        return self._in_memory < parts_in_memory(size, self._sizes.start, self._concurrency.most)
 
     def next(self) -> MemoryPart:
         """Return the next part of the stream; meanwhile take receipts in."""
         self._read_ahead()
         while self._reading is None or not self._reading.done():
-            self.turn()
+            self.wait_a_little()
             self._read_ahead()
         self._take_in()
         self.check()
@@ -92,7 +92,7 @@ class Flow:
         self, part: MemoryPart, call: Callable[[MemoryPart], Receipt], keep: Callable[[Receipt], None]
     ) -> None:
         """Have a thread *call* with *part*; *keep* hears the receipt, here."""
-        self._ready.append(_Errand(part, call, keep))
+        self._ready.append(_PendingPart(part, call, keep))
         self._launch()
 
     def drop(self, part: MemoryPart) -> None:
@@ -100,12 +100,12 @@ class Flow:
         part.release()
         self._in_memory -= 1
 
-    def settle(self) -> None:
+    def drain(self) -> None:
         """Return once every part that was sent is stored."""
         while self._sending or self._ready:
-            self.turn()
+            self.wait_a_little()
 
-    def turn(self) -> None:
+    def wait_a_little(self) -> None:
         """Wait a little for anything to happen, and take it in."""
         waiting: set[Future[Any]] = set(self._sending)
         if self._reading is not None:
@@ -143,14 +143,14 @@ class Flow:
 
     def _launch(self) -> None:
         """Have as many parts sent as may be in flight."""
-        while self._ready and len(self._sending) < self._flight.allowed:
-            errand = self._ready.popleft()
-            self._sending[self._executor.submit(errand.call, errand.part)] = errand
+        while self._ready and len(self._sending) < self._concurrency.allowed:
+            pending = self._ready.popleft()
+            self._sending[self._executor.submit(pending.call, pending.part)] = pending
 
     def _read_ahead(self) -> None:
         if self._reading is not None or self._is_at_end or not self._has_room:
             return
-        if self._number > self._schedule.max_parts:
+        if self._number > self._sizes.max_parts:
             return
         self._in_memory += 1
         self._reading = Future()
@@ -160,18 +160,18 @@ class Flow:
     def _read(self, future: Future[MemoryPart], number: int) -> None:
         try:
             future.set_result(
-                self._reader.take(number, self._schedule.offset_of(number), self._schedule.size_of(number))
+                self._reader.take(number, self._sizes.offset_of(number), self._sizes.size_of(number))
             )
         except BaseException as exc:  # noqa: BLE001 - a future carries whatever its call raised
             future.set_exception(exc)
 
     def _take_in(self) -> None:
         for future in [one for one in self._sending if one.done()]:
-            errand = self._sending.pop(future)
-            self.drop(errand.part)
+            pending = self._sending.pop(future)
+            self.drop(pending.part)
             failed = future.exception()
             if failed is None:
-                errand.keep(future.result())
+                pending.keep(future.result())
             else:
                 self._failures.append(failed)
         if self._reading is not None and self._reading.done() and self._reading.exception() is not None:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from obsup.engine.proof.object_proof import looks_like_md5
-from obsup.engine.proof.part_proof import Proving
+from obsup.engine.proof.part_proof import DigestChoice
 from obsup.errors import SourceChanged
 from obsup.local.source.file import Gate
 from obsup.local.source.memory_part import MemoryPart
@@ -18,7 +18,7 @@ from obsup.model import Receipt, StoredPart
 
 
 def comparable(
-    listed: Iterable[StoredPart], recorded: Mapping[int, Receipt], proving: Proving
+    listed: Iterable[StoredPart], recorded: Mapping[int, Receipt], digests: DigestChoice
 ) -> dict[int, Receipt]:
     """Return receipts of the stored parts that a part of a stream can be compared with, by part number.
 
@@ -28,7 +28,7 @@ def comparable(
     for stored in listed:
         known = recorded.get(stored.number)
         if known is None or known.etag.lower() != stored.etag.lower() or known.size != stored.size:
-            is_md5 = looks_like_md5(stored.etag) and not proving.opaque_etags
+            is_md5 = looks_like_md5(stored.etag) and not digests.opaque_etags
             md5 = stored.etag.lower() if is_md5 else None
             known = Receipt(stored.number, stored.size, stored.etag, md5, stored.crc64)
         if known.md5 is not None or known.crc64 is not None:
@@ -37,7 +37,7 @@ def comparable(
 
 
 @dataclass(slots=True)
-class Replay:
+class ReplayCheck:
     """Holds the parts of a stream, as they come, against the *stored* ones; ``confirmed`` are those found equal."""
 
     stored: Mapping[int, Receipt]

@@ -9,28 +9,28 @@ from functools import partial
 
 from obsup import events
 from obsup.engine.job.connection import Connection
-from obsup.engine.job.executor_spec import HERE
-from obsup.engine.job.progress import Tally
-from obsup.engine.job.request import Order
-from obsup.engine.job.result import Result, outcome
+from obsup.engine.job.executor_spec import LOCAL_EXECUTORS
+from obsup.engine.job.progress import ProgressTally
+from obsup.engine.job.request import UploadRequest
+from obsup.engine.job.result import Result, result_of_upload
 from obsup.engine.job.stop import StopSignal
-from obsup.engine.job.stream_context import NO_STAT, StreamTask
+from obsup.engine.job.stream_context import NO_STAT, StreamContext
 from obsup.engine.plan.file_plan import Growth
-from obsup.engine.plan.stream_plan import Schedule, StreamPlan, growing, make_schedule
-from obsup.engine.send.concurrency import Flight
+from obsup.engine.plan.stream_plan import StreamPlan, StreamSizes, growing, make_stream_sizes
+from obsup.engine.send.concurrency import ConcurrencyLimit
 from obsup.engine.send.content import send_content
 from obsup.engine.send.dispatcher import POLL_S
 from obsup.engine.send.executors import open_executor
 from obsup.engine.send.whole_object import put_whole
-from obsup.engine.stream.pipeline import Flow
-from obsup.engine.stream.replay import Replay, comparable
-from obsup.engine.upload.abort import abort_fully, give_up
-from obsup.engine.upload.complete import PartsUnfit, complete
-from obsup.engine.upload.initiate import begin, open_uploads
-from obsup.engine.upload.progress_record import Ledger
+from obsup.engine.stream.pipeline import StreamPipeline
+from obsup.engine.stream.replay import ReplayCheck, comparable
+from obsup.engine.upload.abort import abort_fully, abort_recorded
+from obsup.engine.upload.complete import PartsRejected, complete
+from obsup.engine.upload.initiate import initiate_recorded, open_uploads
+from obsup.engine.upload.progress_record import ProgressRecord
 from obsup.engine.upload.receipt import with_receipt
 from obsup.engine.upload.resume import check_same_order, resume_begun
-from obsup.errors import Busy, DataMismatch, ObsupError, ProducerFailed, Stopped, UploadGone, WrongUsage
+from obsup.errors import Busy, CommandFailed, DataMismatch, ObsupError, Stopped, UploadGone, WrongUsage
 from obsup.local.source.digest import PartDigest
 from obsup.local.source.file import Gate
 from obsup.local.source.memory_part import MemoryPart
@@ -40,42 +40,42 @@ from obsup.local.state import checkpoint as checkpoints
 from obsup.local.state.checkpoint import Checkpoint, CheckpointDamaged
 from obsup.local.state.lock import UploadLock
 from obsup.model import Upload
-from obsup.store.answers.failure_table import explain
+from obsup.store.answers.failure_table import as_error
 from obsup.text import shell_line, shell_word
 from obsup.units import exact_size, format_size
 
 
 class StreamUploader:
-    """Carries out one Order whose source is a stream. Raises ObsupError; the store keeps what it has.
+    """Carries out one UploadRequest whose source is a stream. Raises ObsupError; the store keeps what it has.
 
     The stream is started once the target is ours, read once, and closed. ``name`` and ``is_repeatable`` are those
-    of StreamTask, *limit* is that of Uploader.
+    of StreamContext, *limit* is that of Uploader.
     """
 
     def __init__(
         self,
         connection: Connection,
-        order: Order,
+        order: UploadRequest,
         source: ByteSource,
         *,
         name: str = "-",
         is_repeatable: bool = False,
-        tally: Tally | None = None,
+        tally: ProgressTally | None = None,
         stop: StopSignal | None = None,
         limit: Gate | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._order = order
         self._source = source
-        self._tally = tally or Tally(None)
+        self._tally = tally or ProgressTally(None)
         self._stop = stop or StopSignal()
-        self._task = StreamTask(
+        self._task = StreamContext(
             connection, order, self._tally, self._stop, limit, clock, name=name, is_repeatable=is_repeatable
         )
-        self._ledger: Ledger | None = None
-        self._replay = Replay({})
+        self._record: ProgressRecord | None = None
+        self._replay = ReplayCheck({})
         self._meter = order.expect.meter()
-        self._schedule = self._make_schedule()
+        self._sizes = self._make_schedule()
 
     def run(self) -> Result:
         """Upload, and return once the object is in place and proved."""
@@ -97,10 +97,10 @@ class StreamUploader:
                 self._leave()
                 raise
 
-    def _make_schedule(self) -> Schedule:
+    def _make_schedule(self) -> StreamSizes:
         order = self._order
-        check_order(order)
-        return make_schedule(
+        check_stream_request(order)
+        return make_stream_sizes(
             self._task.dialect.limits,
             parts=order.parts,
             part_size=order.part_size,
@@ -110,24 +110,24 @@ class StreamUploader:
     def _run_locked(self) -> Result:
         self._resume()
         jobs = self._order.jobs_at_first  # more would take more memory than was promised
-        flight = Flight(jobs)
-        flow = Flow(
+        concurrency = ConcurrencyLimit(jobs)
+        pipeline = StreamPipeline(
             PartReader(self._source, self._meter, self._digest),
             self._source,
-            self._schedule,
+            self._sizes,
             executor=open_executor(self._order.executor, jobs),
-            flight=flight,
+            concurrency=concurrency,
             stop=self._stop,
         )
         try:
             self._stop.check()
             self._source.start()
-            with self._tally.heard_by(flight):
-                return self._carry(flow)
+            with self._tally.observed_by(concurrency):
+                return self._carry(pipeline)
         finally:
-            flow.close()
-            if self._ledger is not None:
-                self._ledger.settle()
+            pipeline.close()
+            if self._record is not None:
+                self._record.flush()
 
     def _resume(self) -> None:
         """Find what an earlier run of the same stream stored."""
@@ -136,11 +136,11 @@ class StreamUploader:
             return
         self._check_same_stream(found)
         if self._order.restart:
-            give_up(self._task, found)
+            abort_recorded(self._task, found)
             return
-        asked = StreamPlan(0, self._schedule.start, self._schedule)
+        asked = StreamPlan(0, self._sizes.start, self._sizes)
         if not found.upload.upload_id:
-            self._ledger = resume_begun(self._task, found, NO_STAT, asked)
+            self._record = resume_begun(self._task, found, NO_STAT, asked)
             return
         check_same_order(self._task, found, asked if self._order.part_size is not None else None)
         try:
@@ -151,11 +151,11 @@ class StreamUploader:
                 "expired; beginning again"
             )
             return
-        self._schedule = replace(
-            self._schedule, start=found.part_size, growth=Growth(*found.growth) if found.growth else None
+        self._sizes = replace(
+            self._sizes, start=found.part_size, growth=Growth(*found.growth) if found.growth else None
         )
-        self._replay = Replay(comparable(listed, found.receipts, self._task.proving))
-        self._ledger = Ledger(
+        self._replay = ReplayCheck(comparable(listed, found.receipts, self._task.digests))
+        self._record = ProgressRecord(
             replace(found, receipts=self._replay.stored),
             self._task.checkpoint_path,
             observe=self._tally,
@@ -181,77 +181,81 @@ class StreamUploader:
             )
 
     def _digest(self) -> PartDigest:
-        proving, stored = self._task.proving, self._replay.stored.values()
-        compares_md5 = any(one.crc64 is None for one in stored) or bool(stored and not proving.crc64)
-        return PartDigest(md5=proving.md5 or self._order.content_md5 or compares_md5, crc64=proving.crc64)
+        digests, stored = self._task.digests, self._replay.stored.values()
+        compares_md5 = any(one.crc64 is None for one in stored) or bool(stored and not digests.crc64)
+        return PartDigest(md5=digests.md5 or self._order.content_md5 or compares_md5, crc64=digests.crc64)
 
-    def _carry(self, flow: Flow) -> Result:
+    def _carry(self, pipeline: StreamPipeline) -> Result:
         self._announce()
-        part = flow.next()
+        part = pipeline.next()
         if part.is_last:
-            self._approve(flow)
-            if self._ledger is None:
+            self._approve(pipeline)
+            if self._record is None:
                 return self._put(part)
-        ledger = self._ledger = self._ledger or self._begin()
+        record = self._record = self._record or self._begin()
         while not part.is_last:
             self._check_limit(part)
-            self._place(flow, ledger, part)
-            part = flow.next()
+            self._place(pipeline, record, part)
+            part = pipeline.next()
             if part.is_last:
-                self._approve(flow)
-        self._place(flow, ledger, part)
-        flow.settle()
-        return self._complete(ledger)
+                self._approve(pipeline)
+        self._place(pipeline, record, part)
+        pipeline.drain()
+        return self._complete(record)
 
-    def _begin(self) -> Ledger:
+    def _begin(self) -> ProgressRecord:
         before = frozenset(one.upload_id for one in open_uploads(self._task))
-        return begin(self._task, NO_STAT, StreamPlan(0, self._schedule.start, self._schedule), before=before)
+        return initiate_recorded(
+            self._task, NO_STAT, StreamPlan(0, self._sizes.start, self._sizes), before=before
+        )
 
-    def _approve(self, flow: Flow) -> None:
+    def _approve(self, pipeline: StreamPipeline) -> None:
         """Return once it is known that the end of the stream is its true end, and the stream what was expected."""
         try:
             while not self._source.is_finished(POLL_S):
-                flow.turn()
+                pipeline.wait_a_little()
             self._meter.check(self._source.name)
-        except (ProducerFailed, DataMismatch) as exc:
-            flow.fail(exc)
-        flow.check()
+        except (CommandFailed, DataMismatch) as exc:
+            pipeline.fail(exc)
+        pipeline.check()
 
     def _put(self, part: MemoryPart) -> Result:
         """Send a stream that ended within its first part in one request."""
-        plan = StreamPlan(part.part.size, self._schedule.start, self._schedule)
+        plan = StreamPlan(part.part.size, self._sizes.start, self._sizes)
         finished = put_whole(self._task, part, has_md5=True)
-        return outcome(self._order, self._tally, upload=None, plan=plan, finished=finished)
+        return result_of_upload(self._order, self._tally, upload=None, plan=plan, finished=finished)
 
-    def _place(self, flow: Flow, ledger: Ledger, part: MemoryPart) -> None:
+    def _place(self, pipeline: StreamPipeline, record: ProgressRecord, part: MemoryPart) -> None:
         """Send the part, unless it is stored already; keep it where that is not to be known yet."""
         replay = self._replay
         if replay.confirms(part, self._task.read_gate):
-            flow.drop(part)
+            pipeline.drop(part)
             self._announce()
         else:
             replay.waiting.append(part)
         if replay.waiting and replay.last > part.part.number:
-            if flow.can_go_on:
+            if pipeline.can_go_on:
                 return
             # More is missing between stored parts than fits into memory: what follows is sent again.
             replay.give_up()
-            ledger.receipts = dict(replay.confirmed)
-        send = partial(send_content, upload=ledger.upload, store=self._task.store, manner=self._task.manner)
+            record.receipts = dict(replay.confirmed)
+        send = partial(
+            send_content, upload=record.upload, store=self._task.store, send_options=self._task.send_options
+        )
         for one in replay.waiting:
-            flow.send(one, send, ledger.add)
+            pipeline.send(one, send, record.add)
         replay.waiting.clear()
 
     def _check_limit(self, part: MemoryPart) -> None:
         """Raise DataMismatch where the last possible part is not the last of the stream."""
-        schedule, limits = self._schedule, self._task.dialect.limits
-        if part.part.number < schedule.max_parts:
+        sizes, limits = self._sizes, self._task.dialect.limits
+        if part.part.number < sizes.max_parts:
             return
-        what = f"{self._source.name} is longer than {format_size(schedule.reach)}"
-        why = f"{schedule.max_parts} parts of {exact_size(schedule.start)} hold no more"
-        if schedule.growth is not None or schedule.start == limits.max_part:
+        what = f"{self._source.name} is longer than {format_size(sizes.reach)}"
+        why = f"{sizes.max_parts} parts of {exact_size(sizes.start)} hold no more"
+        if sizes.growth is not None or sizes.start == limits.max_part:
             raise DataMismatch(what, "the store holds no larger object", "split the stream")
-        larger = min(2 * schedule.start, limits.max_part)
+        larger = min(2 * sizes.start, limits.max_part)
         raise DataMismatch(
             what,
             why,
@@ -259,29 +263,29 @@ class StreamUploader:
             f"--part-size {exact_size(larger)}",
         )
 
-    def _complete(self, ledger: Ledger) -> Result:
-        plan = StreamPlan(self._meter.size, self._schedule.start, self._schedule)
-        ledger.settle()
-        was_stored = self._replay.confirmed.keys() == ledger.receipts.keys()
+    def _complete(self, record: ProgressRecord) -> Result:
+        plan = StreamPlan(self._meter.size, self._sizes.start, self._sizes)
+        record.flush()
+        was_stored = self._replay.confirmed.keys() == record.receipts.keys()
         try:
-            finished = complete(self._task, ledger.upload, ledger.receipts, plan, looks_first=was_stored)
-        except PartsUnfit as exc:
-            raise explain(exc.failure, doing=f"completing {self._order.target}") from exc
-        ledger.remove()
-        return outcome(self._order, self._tally, upload=ledger.upload, plan=plan, finished=finished)
+            finished = complete(self._task, record.upload, record.receipts, plan, looks_first=was_stored)
+        except PartsRejected as exc:
+            raise as_error(exc.failure, doing=f"completing {self._order.target}") from exc
+        record.remove()
+        return result_of_upload(self._order, self._tally, upload=record.upload, plan=plan, finished=finished)
 
     def _announce(self) -> None:
         expected, confirmed = self._order.expect.size, self._replay.confirmed.values()
-        parts = self._schedule.count_of(expected) if expected is not None else None
+        parts = self._sizes.count_of(expected) if expected is not None else None
         self._tally(events.Begun(expected, parts, sum(one.size for one in confirmed), len(confirmed)))
 
     def _leave(self) -> None:
         """After a failure: abort the upload where the order says so; otherwise say where it is."""
-        if self._ledger is None:
+        if self._record is None:
             return
-        upload = self._ledger.upload
+        upload = self._record.upload
         if self._order.abort_on_failure:
-            self._abort(self._ledger, upload)
+            self._abort(self._record, upload)
         elif self._task.checkpoint_path is None:
             command = shell_line(["obsup", "abort", upload.target.name, "--upload-id", upload.upload_id])
             self._note(
@@ -289,10 +293,10 @@ class StreamUploader:
                 "--abort-on-failure does so at once"
             )
 
-    def _abort(self, ledger: Ledger, upload: Upload) -> None:
+    def _abort(self, record: ProgressRecord, upload: Upload) -> None:
         try:
             abort_fully(self._task.store, upload, self._stop.sleep)
-            ledger.remove()
+            record.remove()
         except ObsupError as exc:
             self._note(f"upload {upload.upload_id} of {upload.target} could not be aborted: {exc.what}")
         else:
@@ -302,7 +306,7 @@ class StreamUploader:
         self._tally(events.Noted(text))
 
 
-def check_order(order: Order) -> None:
+def check_stream_request(order: UploadRequest) -> None:
     """Raise WrongUsage for what cannot be done with a stream."""
     if order.target.key.endswith("/"):
         raise WrongUsage(
@@ -310,11 +314,11 @@ def check_order(order: Order) -> None:
             "a stream is known by its target alone",
             f"name the whole key: {shell_word(f'{order.target.name}NAME')}",
         )
-    if order.executor not in HERE:
+    if order.executor not in LOCAL_EXECUTORS:
         raise WrongUsage(
             f"--executor {order.executor} cannot send a stream",
             "its parts are in the memory of this process",
-            f"use --executor {HERE[0]}, or write the data to a file that all workers see",
+            f"use --executor {LOCAL_EXECUTORS[0]}, or write the data to a file that all workers see",
         )
     if order.skip_identical:
         raise WrongUsage(

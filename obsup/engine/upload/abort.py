@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from obsup.engine.job.context import Task
-from obsup.engine.upload.initiate import find_ours
+from obsup.engine.job.context import UploadContext
+from obsup.engine.upload.initiate import find_own_upload
 from obsup.errors import NotFinished, UploadGone, WrongUsage
 from obsup.local.state import checkpoint as checkpoints
 from obsup.local.state import started_uploads
@@ -16,7 +16,7 @@ from obsup.store.interface import ObjectStore
 from obsup.text import quoted
 
 # A part under way when its upload is aborted may land afterwards: how often, and how long apart, to look again.
-LOOKS = 8
+MAX_CHECKS = 8
 
 
 PAUSE_S = 0.5
@@ -28,7 +28,7 @@ def abort_fully(store: ObjectStore, upload: Upload, sleep: Callable[[float], boo
     *sleep* waits, and returns True where the work is to stop. Raises NotFinished where parts go on landing.
     Source: Amazon S3, AbortMultipartUpload: parts in progress may succeed, so that it has to be repeated.
     """
-    for look in range(LOOKS):
+    for look in range(MAX_CHECKS):
         store.abort(upload)
         try:
             left = list(store.list_parts(upload))
@@ -46,7 +46,7 @@ def abort_fully(store: ObjectStore, upload: Upload, sleep: Callable[[float], boo
     )
 
 
-def check_same_target(task: Task, found: Checkpoint) -> None:
+def check_same_target(task: UploadContext, found: Checkpoint) -> None:
     """Raise WrongUsage where the checkpoint is about another target than the one that is asked for now."""
     target, path = task.order.target, task.checkpoint_path
     if found.upload.target != target:
@@ -57,10 +57,10 @@ def check_same_target(task: Task, found: Checkpoint) -> None:
         )
 
 
-def give_up(task: Task, found: Checkpoint) -> None:
+def abort_recorded(task: UploadContext, found: Checkpoint) -> None:
     """Abort the recorded upload, as --restart says, and forget it. Raises WrongUsage for one of another target."""
     check_same_target(task, found)
-    upload_id = found.upload.upload_id or find_ours(task, frozenset(found.open_before))
+    upload_id = found.upload.upload_id or find_own_upload(task, frozenset(found.open_before))
     if upload_id is not None:
         abort_fully(task.store, replace(found.upload, upload_id=upload_id), task.stop.sleep)
     if task.checkpoint_path is not None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from obsup import events
 from obsup.dialects.dialect import Dialect
-from obsup.engine.job.context import Task
+from obsup.engine.job.context import UploadContext
 from obsup.engine.job.result import Finished
 from obsup.engine.plan.file_plan import Plan
 from obsup.engine.proof.object_proof import (
@@ -15,32 +15,32 @@ from obsup.engine.proof.object_proof import (
     contradicts,
     expected_etag,
     is_marked,
-    prove_answer,
-    prove_object,
+    verify_object,
+    verify_response,
 )
-from obsup.engine.proof.part_proof import Proving
-from obsup.errors import DataMismatch, Denied, LineError, NotFinished, ObsupError, StoreError, UploadGone
+from obsup.engine.proof.part_proof import DigestChoice
+from obsup.errors import DataMismatch, Denied, NetworkError, NotFinished, ObsupError, StoreError, UploadGone
 from obsup.local.source.digest import combine_crc64
 from obsup.model import ObjectInfo, Receipt, Stored, Upload
 from obsup.store.answers.failure_rule import Action
-from obsup.store.answers.failure_table import judge
+from obsup.store.answers.failure_table import classify
 from obsup.store.interface import ObjectStore
 from obsup.store.retrying import Attempts
 
 
-class PartsUnfit(Exception):
+class PartsRejected(Exception):
     """Complete found the store's parts unfit: they are to be listed again, and what does not fit sent again.
 
     ``are_too_small``: the bucket wants larger ones.
     """
 
-    def __init__(self, failure: StoreError | LineError, *, are_too_small: bool = False) -> None:
+    def __init__(self, failure: StoreError | NetworkError, *, are_too_small: bool = False) -> None:
         super().__init__(failure)
         self.failure = failure
         self.are_too_small = are_too_small
 
 
-def guard(receipts: Mapping[int, Receipt], plan: Plan) -> list[Receipt]:
+def check_complete(receipts: Mapping[int, Receipt], plan: Plan) -> list[Receipt]:
     """Return the receipts in order where they are the whole source, contiguous from part 1. Raises DataMismatch."""
     missing = [number for number in range(1, plan.count + 1) if number not in receipts]
     if missing:
@@ -60,15 +60,15 @@ def guard(receipts: Mapping[int, Receipt], plan: Plan) -> list[Receipt]:
     return ordered
 
 
-def expect(
-    receipts: list[Receipt], plan: Plan, upload: Upload, *, dialect: Dialect, proving: Proving
+def expected_object(
+    receipts: list[Receipt], plan: Plan, upload: Upload, *, dialect: Dialect, digests: DigestChoice
 ) -> Expected:
     """Return what the finished object must show.
 
     Where a store encrypts, were it only because the bucket says so, the ETags of parts are no MD5s, and the
     object's says nothing about our bytes.
     """
-    is_opaque = proving.opaque_etags or any(
+    is_opaque = digests.opaque_etags or any(
         one.md5 is not None and one.md5 != one.etag.lower() for one in receipts
     )
     crc64 = receipts[0].crc64
@@ -86,7 +86,7 @@ def expect(
     )
 
 
-class Finisher:
+class Completer:
     """Completes one upload and proves the object."""
 
     def __init__(
@@ -111,7 +111,7 @@ class Finisher:
 
         *looks_first*: an earlier run may have done so, though the store knows the upload still.
         A failure whose meaning is open (no answer, 5xx, <Error> in a 200, an upload that is gone) is settled by
-        looking at the object. Raises PartsUnfit where parts are to be sent again, UploadGone where the upload is
+        looking at the object. Raises PartsRejected where parts are to be sent again, UploadGone where the upload is
         no more and the object is not ours, DataMismatch where the object is not the source.
         """
         doing = f"completing {self._upload.target}"
@@ -123,22 +123,22 @@ class Finisher:
         def once() -> Finished:
             try:
                 answer = self._store.complete(self._upload, parts, headers)
-            except (StoreError, LineError) as exc:
+            except (StoreError, NetworkError) as exc:
                 return self._settle(exc)
             return self._prove(answer)
 
         return self._attempts.run(once, doing=doing)
 
-    def _settle(self, failure: StoreError | LineError) -> Finished:
+    def _settle(self, failure: StoreError | NetworkError) -> Finished:
         """Return the proved object where the failure hid a success; raise what is to follow where it did not."""
-        verdict = judge(failure)
-        if verdict.action in (Action.RENEW_KEYS, Action.SET_CLOCK):
+        rule = classify(failure)
+        if rule.action in (Action.RENEW_KEYS, Action.SET_CLOCK):
             raise failure
         try:
             info = self._store.head_object(self._upload.target)
         except Denied:
             # Who may not look can still complete; only where the upload is gone, a look alone would tell.
-            if verdict.error is UploadGone:
+            if rule.error is UploadGone:
                 raise
             raise failure from None
         found = self._recognise(info)
@@ -147,9 +147,9 @@ class Finisher:
             return found
         if found is not None and self._gone() is not None:
             return found
-        if verdict.action in (Action.REPAIR, Action.ENLARGE):
-            raise PartsUnfit(failure, are_too_small=verdict.action is Action.ENLARGE) from failure
-        if verdict.action is Action.RETRY and isinstance(failure, StoreError):
+        if rule.action in (Action.REPAIR, Action.ENLARGE):
+            raise PartsRejected(failure, are_too_small=rule.action is Action.ENLARGE) from failure
+        if rule.action is Action.RETRY and isinstance(failure, StoreError):
             # Ceph answers 500 to Complete of an upload that it does not know, however often it is asked.
             found = self._look_if_gone()
             if found is not None:
@@ -215,7 +215,7 @@ class Finisher:
         return self._recognise(info)
 
     def _recognise(self, info: ObjectInfo | None) -> Finished | None:
-        verified = prove_object(self._expected, info, ours_only=True) if info is not None else None
+        verified = verify_object(self._expected, info, ours_only=True) if info is not None else None
         if info is None or verified is None:
             return None
         stored = Stored(
@@ -229,7 +229,7 @@ class Finisher:
 
     def _prove(self, answer: Stored) -> Finished:
         """Return the object that *answer* announces, proved by the answer or by a look. Raises DataMismatch."""
-        verified = prove_answer(self._expected, answer)
+        verified = verify_response(self._expected, answer)
         if verified is not None:
             return Finished(answer, verified)
         info = self._store.head_object(self._upload.target)
@@ -239,7 +239,7 @@ class Finisher:
                 "the store answered success and shows no object",
                 "run the same command again; it looks again",
             )
-        verified = prove_object(self._expected, info)
+        verified = verify_object(self._expected, info)
         shown = ((answer.etag, answer.crc64), (info.etag, info.crc64))
         denied = any(contradicts(self._expected, etag, crc64, ours=True) for etag, crc64 in shown)
         if (
@@ -265,18 +265,27 @@ class Finisher:
         return not answer.etag or answer.etag.lower() == etag.lower()
 
 
-def finisher_of(task: Task, upload: Upload, receipts: Mapping[int, Receipt], plan: Plan) -> Finisher:
+def completer_of(
+    task: UploadContext, upload: Upload, receipts: Mapping[int, Receipt], plan: Plan
+) -> Completer:
     """Return what ends *upload*, whose *receipts* are the whole *plan*. Raises DataMismatch where they are not."""
-    expected = expect(guard(receipts, plan), plan, upload, dialect=task.dialect, proving=task.proving)
-    return Finisher(task.store, upload, expected, task.connection.attempts(), observe=task.observe)
+    expected = expected_object(
+        check_complete(receipts, plan), plan, upload, dialect=task.dialect, digests=task.digests
+    )
+    return Completer(task.store, upload, expected, task.connection.attempts(), observe=task.observe)
 
 
 def complete(
-    task: Task, upload: Upload, receipts: Mapping[int, Receipt], plan: Plan, *, looks_first: bool = False
+    task: UploadContext,
+    upload: Upload,
+    receipts: Mapping[int, Receipt],
+    plan: Plan,
+    *,
+    looks_first: bool = False,
 ) -> Finished:
-    """Assemble *upload* from *receipts*, and return once the object is proved. Raises as ``Finisher.complete``."""
-    ordered = guard(receipts, plan)
+    """Assemble *upload* from *receipts*, and return once the object is proved. Raises as ``Completer.complete``."""
+    ordered = check_complete(receipts, plan)
     parts = [(one.number, one.etag) for one in ordered]
-    finisher = finisher_of(task, upload, receipts, plan)
-    finished = finisher.complete(parts, task.headers("complete"), looks_first=looks_first)
+    completer = completer_of(task, upload, receipts, plan)
+    finished = completer.complete(parts, task.headers("complete"), looks_first=looks_first)
     return replace(finished, receipts=tuple(ordered))

@@ -13,18 +13,18 @@ from dataclasses import replace
 
 from obsup import events
 from obsup.dialects.object_headers import options_of_complete
-from obsup.engine.job.context import Task
+from obsup.engine.job.context import UploadContext
 from obsup.engine.plan.file_plan import Plan
 from obsup.engine.proof.object_proof import TOKEN_NAME
-from obsup.engine.upload.progress_record import Ledger, open_ledger
-from obsup.errors import BadConfiguration, LineError, ObsupError, StoreError, WrongUsage
+from obsup.engine.upload.progress_record import ProgressRecord, open_record
+from obsup.errors import BadConfiguration, NetworkError, ObsupError, StoreError, WrongUsage
 from obsup.local.source.file import sha256_of
 from obsup.local.state import started_uploads
 from obsup.local.state.checkpoint import Checkpoint
 from obsup.model import OpenUpload, SourceStat, StoredPart, Upload
 
 
-def open_uploads(task: Task) -> list[OpenUpload]:
+def open_uploads(task: UploadContext) -> list[OpenUpload]:
     """Return the open uploads of the target's very key, newest first; none where listing is not permitted."""
     target = task.order.target
     try:
@@ -37,9 +37,11 @@ def open_uploads(task: Task) -> list[OpenUpload]:
     return sorted(listed, key=lambda one: one.initiated, reverse=True)
 
 
-def begin(task: Task, stat: SourceStat, plan: Plan, *, before: frozenset[str]) -> Ledger:
+def initiate_recorded(
+    task: UploadContext, stat: SourceStat, plan: Plan, *, before: frozenset[str]
+) -> ProgressRecord:
     """Initiate an upload and write its checkpoint. *before* holds the upload ids that were open for this key."""
-    headers, token = marked_headers(task)
+    headers, token = headers_with_token(task)
     meant = Checkpoint(
         source=task.source_name,
         stat=stat,
@@ -48,33 +50,33 @@ def begin(task: Task, stat: SourceStat, plan: Plan, *, before: frozenset[str]) -
         receipts={},
         created=task.clock(),
         headers_digest=task.order.headers_digest,
-        source_sha256=sha256_asked(task),
+        source_sha256=requested_sha256(task),
         open_before=tuple(sorted(before)),
         growth=plan.growth,
         completing=task.headers("complete"),
     )
-    ledger = open_ledger(task, meant, is_first=True)
+    record = open_record(task, meant, is_first=True)
     is_new = task.checkpoint_path is not None and not os.path.lexists(task.checkpoint_path)
-    ledger.write()
+    record.write()
     # What a store refused was never begun, and wants no record; an older record may be of what was.
-    withdraw = ledger.remove if is_new else _keep
+    withdraw = record.remove if is_new else _keep
     upload = replace(meant.upload, upload_id=initiate_once(task, headers, before, withdraw=withdraw))
-    ledger.adopt(upload)
-    return ledger
+    record.set_upload(upload)
+    return record
 
 
 def _keep() -> None:
     pass
 
 
-def sha256_asked(task: Task) -> str | None:
+def requested_sha256(task: UploadContext) -> str | None:
     """Return the SHA-256 of the source in hex where --verify-source asks for it. Raises as reading does."""
     if not task.order.verify_source or not task.source.is_file():
         return None
     return sha256_of(task.source, task.read_gate)
 
 
-def marked_headers(task: Task) -> tuple[dict[str, str], str | None]:
+def headers_with_token(task: UploadContext) -> tuple[dict[str, str], str | None]:
     """Return the headers of Initiate and the token in them, None where the store has a better mark of its own."""
     headers = task.headers("initiate")
     names = task.dialect.headers
@@ -85,7 +87,11 @@ def marked_headers(task: Task) -> tuple[dict[str, str], str | None]:
 
 
 def initiate_once(
-    task: Task, headers: dict[str, str], before: frozenset[str], *, withdraw: Callable[[], None] = _keep
+    task: UploadContext,
+    headers: dict[str, str],
+    before: frozenset[str],
+    *,
+    withdraw: Callable[[], None] = _keep,
 ) -> str:
     """Return the upload id of a new upload. Where an answer was lost, the upload that it was about is found.
 
@@ -96,13 +102,13 @@ def initiate_once(
     def once() -> str:
         nonlocal in_doubt
         if in_doubt:
-            found = find_ours(task, before)
+            found = find_own_upload(task, before)
             if found is not None:
                 return found
         was_in_doubt, in_doubt = in_doubt, True
         try:
             return task.store.initiate(task.order.target, headers)
-        except LineError as exc:
+        except NetworkError as exc:
             in_doubt = was_in_doubt or exc.sent
             raise
         except StoreError as exc:
@@ -117,13 +123,13 @@ def initiate_once(
         raise
 
 
-def find_ours(task: Task, before: frozenset[str]) -> str | None:
+def find_own_upload(task: UploadContext, before: frozenset[str]) -> str | None:
     """Return the upload id of an open upload of this key that was not open *before* and has no parts, or None."""
     fresh = (one.upload_id for one in open_uploads(task) if one.upload_id not in before)
     return next((upload_id for upload_id in fresh if parts_of(task, upload_id) == []), None)
 
 
-def parts_of(task: Task, upload_id: str) -> list[StoredPart] | None:
+def parts_of(task: UploadContext, upload_id: str) -> list[StoredPart] | None:
     """Return the parts of an open upload that may be ours; None where it is gone, or not ours to look into."""
     try:
         return list(task.store.list_parts(Upload(task.order.target, upload_id)))
@@ -133,12 +139,12 @@ def parts_of(task: Task, upload_id: str) -> list[StoredPart] | None:
         return None
 
 
-def initiate(task: Task) -> Upload:
+def initiate(task: UploadContext) -> Upload:
     """Initiate an upload of a source that is not known yet, and remember that it is ours.
 
     Raises WrongUsage for what would have to be known when it is completed: nothing here remembers that.
     """
-    headers, token = marked_headers(task)
+    headers, token = headers_with_token(task)
     late = options_of_complete(task.dialect, task.order.options)
     if late:
         raise WrongUsage(
@@ -148,5 +154,5 @@ def initiate(task: Task) -> Upload:
         )
     before = frozenset(one.upload_id for one in open_uploads(task))
     upload = Upload(task.order.target, initiate_once(task, headers, before), token)
-    started_uploads.remember(started_uploads.Entry(upload, None, None, task.clock()))
+    started_uploads.remember(started_uploads.StartedUpload(upload, None, None, task.clock()))
     return upload

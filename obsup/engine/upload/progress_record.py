@@ -10,8 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from obsup import events
-from obsup.engine.job.context import Task
-from obsup.engine.job.request import Order
+from obsup.engine.job.context import UploadContext
+from obsup.engine.job.request import UploadRequest
 from obsup.errors import CheckpointUnwritable, WrongUsage
 from obsup.local.state import checkpoint as checkpoints
 from obsup.local.state import checkpoint_path, started_uploads
@@ -28,7 +28,7 @@ WRITING_SHARE = 0.02
 NEWS_SHARE = 0.02
 
 
-class Ledger:
+class ProgressRecord:
     """Keeps receipts and writes the checkpoint now and then: a lost record costs a request, never a part.
 
     *path* is None where no state is kept here; *spare* is where to go where nothing can be written there. A
@@ -56,17 +56,17 @@ class Ledger:
         self._due = monotonic()
         self.receipts: dict[int, Receipt] = dict(checkpoint.receipts)
 
-    def demand(self) -> None:
+    def write_or_raise(self) -> None:
         """Write the checkpoint, and raise CheckpointUnwritable where that cannot be: its place was asked for."""
         if self._path is not None:
             checkpoints.save(self._path, self.checkpoint)
 
-    def adopt(self, upload: Upload) -> None:
+    def set_upload(self, upload: Upload) -> None:
         """Take over the upload that the store initiated, and write the checkpoint."""
         self._checkpoint = replace(self._checkpoint, upload=upload, open_before=())
         self.write()
 
-    def rebase(self, checkpoint: Checkpoint) -> None:
+    def replace_checkpoint(self, checkpoint: Checkpoint) -> None:
         """Go on with *checkpoint*: the same upload after a look at a source that changed."""
         self._checkpoint = checkpoint
         self.receipts = dict(checkpoint.receipts)
@@ -118,7 +118,7 @@ class Ledger:
                 return
         self._observe(events.Noted(f"{failure}; going on without: a later run asks the store what it holds"))
 
-    def settle(self) -> None:
+    def flush(self) -> None:
         """Write what is not written yet."""
         if self._unwritten:
             self.write()
@@ -129,9 +129,11 @@ class Ledger:
             self._is_registered = True
             started_uploads.remember(self._entry())
 
-    def _entry(self) -> started_uploads.Entry:
+    def _entry(self) -> started_uploads.StartedUpload:
         one = self._checkpoint
-        return started_uploads.Entry(one.upload, one.source, str(self._path), one.created, size=one.stat.size)
+        return started_uploads.StartedUpload(
+            one.upload, one.source, str(self._path), one.created, size=one.stat.size
+        )
 
     def remove(self) -> None:
         """Remove the checkpoint: the object is proved, whatever becomes of this file."""
@@ -145,7 +147,7 @@ class Ledger:
             self._observe(events.Noted(f"{exc}; it does no harm"))
 
 
-def open_ledger(task: Task, checkpoint: Checkpoint, *, is_first: bool = False) -> Ledger:
+def open_record(task: UploadContext, checkpoint: Checkpoint, *, is_first: bool = False) -> ProgressRecord:
     """Return the record of *checkpoint* where *task* keeps it. *is_first*: nothing of this upload was written yet.
 
     Raises CheckpointUnwritable for a first one whose place was asked for.
@@ -153,13 +155,13 @@ def open_ledger(task: Task, checkpoint: Checkpoint, *, is_first: bool = False) -
     path, named = task.checkpoint_path, task.order.checkpoint
     apart = checkpoint_path.path_apart(task.source, task.order.target)
     spare = apart if named is None and path != apart else None
-    ledger = Ledger(checkpoint, path, spare=spare, observe=task.observe)
+    record = ProgressRecord(checkpoint, path, spare=spare, observe=task.observe)
     if is_first and named is not None:
-        ledger.demand()
-    return ledger
+        record.write_or_raise()
+    return record
 
 
-def check_place(order: Order) -> None:
+def check_checkpoint_path(order: UploadRequest) -> None:
     """Raise WrongUsage where the checkpoint would take the place of the source."""
     if order.checkpoint is None or not order.checkpoint.exists():
         return
@@ -171,7 +173,7 @@ def check_place(order: Order) -> None:
         )
 
 
-def peek(task: Task) -> Checkpoint | None:
+def read_checkpoint(task: UploadContext) -> Checkpoint | None:
     """Return the checkpoint of an upload that is as *task* wants it, whoever holds it now; None where there is none."""
     path = task.checkpoint_path
     try:
@@ -185,7 +187,7 @@ def peek(task: Task) -> Checkpoint | None:
     return found if is_same else None
 
 
-def load_checkpoint(task: Task) -> Checkpoint | None:
+def load_checkpoint(task: UploadContext) -> Checkpoint | None:
     """Return what *task*'s checkpoint says, or None where it says nothing; what is not ours is set aside.
 
     Raises CheckpointUnwritable where that cannot be.

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from obsup import events
-from obsup.engine.job.progress import Tally
-from obsup.engine.job.request import Order
+from obsup.engine.job.progress import ProgressTally
+from obsup.engine.job.request import UploadRequest
 from obsup.engine.job.result import Result
 from obsup.local.state import receipt_file
 from obsup.local.state.receipt_file import ObjectReceipt
@@ -29,7 +29,10 @@ class RequestIds:
 
 
 def with_receipt(
-    order: Order, tally: Tally, run: Callable[[], Result], clock: Callable[[], float] = time.time
+    order: UploadRequest,
+    tally: ProgressTally,
+    run: Callable[[], Result],
+    clock: Callable[[], float] = time.time,
 ) -> Result:
     """Return what *run* returns, with its receipt written where *order* asks for one. Raises LocalFailure."""
     path: Path | None = order.receipt
@@ -37,7 +40,7 @@ def with_receipt(
         return run()
     receipt_file.check_writable(path)
     ids = RequestIds()
-    with tally.heard_by(ids):
+    with tally.observed_by(ids):
         result = run()
     if result.receipts:
         receipt_file.save(path, receipt_of(result, ids, clock()))

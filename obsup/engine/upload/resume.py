@@ -10,12 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from obsup import events
-from obsup.engine.job.context import Task
+from obsup.engine.job.context import UploadContext
 from obsup.engine.plan.file_plan import Plan, fit_part_size
-from obsup.engine.proof.part_proof import confirms
+from obsup.engine.proof.part_proof import matches
 from obsup.engine.upload.abort import check_same_target
-from obsup.engine.upload.initiate import find_ours, parts_of, sha256_asked
-from obsup.engine.upload.progress_record import Ledger, open_ledger
+from obsup.engine.upload.initiate import find_own_upload, parts_of, requested_sha256
+from obsup.engine.upload.progress_record import ProgressRecord, open_record
 from obsup.errors import SourceChanged, WrongUsage
 from obsup.local.source.digest import PartDigest
 from obsup.local.source.file import changes, hash_part
@@ -26,7 +26,7 @@ from obsup.text import quoted
 from obsup.units import exact_size
 
 
-def check_same_order(task: Task, found: Checkpoint, asked: Plan | None) -> None:
+def check_same_order(task: UploadContext, found: Checkpoint, asked: Plan | None) -> None:
     """Raise WrongUsage where the checkpoint is about another upload than the one that is asked for now.
 
     *asked* is the plan where the user asked for a split.
@@ -49,26 +49,28 @@ def check_same_order(task: Task, found: Checkpoint, asked: Plan | None) -> None:
         )
 
 
-def resume(task: Task, found: Checkpoint, stat: SourceStat, asked: Plan | None) -> tuple[Ledger, Plan]:
+def resume(
+    task: UploadContext, found: Checkpoint, stat: SourceStat, asked: Plan | None
+) -> tuple[ProgressRecord, Plan]:
     """Go on with the upload of *found*: keep what the store holds and the file still says.
 
     Raises SourceChanged where the source is another and the order does not say to send it again, UploadGone
     where the store knows the upload no more, WrongUsage where another upload is asked for.
     """
     check_same_order(task, found, asked)
-    sha256 = sha256_asked(task)
+    sha256 = requested_sha256(task)
     has_other_content = None not in (sha256, found.source_sha256) and sha256 != found.source_sha256
     if task.order.on_change == "fail" and (stat.size != found.stat.size or has_other_content):
         raise refuse_changed(task.source, found.stat, stat, [])
     plan = _plan_now(task, found, stat)
     now = replace(found, stat=stat, part_size=plan.part_size, receipts={}, source_sha256=sha256)
-    ledger = open_ledger(task, now)
-    ledger.receipts = reconcile(task, found, stat, plan)
-    ledger.write()
-    return ledger, plan
+    record = open_record(task, now)
+    record.receipts = reconcile(task, found, stat, plan)
+    record.write()
+    return record, plan
 
 
-def _plan_now(task: Task, found: Checkpoint, stat: SourceStat) -> Plan:
+def _plan_now(task: UploadContext, found: Checkpoint, stat: SourceStat) -> Plan:
     """Return the plan for the source as it is: that of *found*, as far as a source of another size allows it.
 
     Raises WrongUsage where the source has become too large for the store.
@@ -81,7 +83,7 @@ def _plan_now(task: Task, found: Checkpoint, stat: SourceStat) -> Plan:
     )
 
 
-def reconcile(task: Task, found: Checkpoint, stat: SourceStat, plan: Plan) -> dict[int, Receipt]:
+def reconcile(task: UploadContext, found: Checkpoint, stat: SourceStat, plan: Plan) -> dict[int, Receipt]:
     """Return the receipts of the stored parts that need not be sent again.
 
     A part counts where the store lists it with the plan's size, and either its ETag is the recorded one and the
@@ -111,7 +113,7 @@ def _fitting(listed: Iterable[StoredPart], plan: Plan) -> list[StoredPart]:
 
 
 def compare_with_file(
-    task: Task, stored: StoredPart, plan: Plan, recorded: Receipt | None = None
+    task: UploadContext, stored: StoredPart, plan: Plan, recorded: Receipt | None = None
 ) -> Receipt | None:
     """Return a receipt for *stored* where its digest is that of the file's part now; None where it is not shown.
 
@@ -121,7 +123,7 @@ def compare_with_file(
     digest = PartDigest(md5=True, crc64=has_crc64)
     hash_part(task.source, plan.part(stored.number), digest, task.read_gate)
     answer = Stored(status=200, etag=stored.etag, crc64=stored.crc64)
-    if confirms(answer, digest, task.proving) is not True and not _is_hashed_as(recorded, digest):
+    if matches(answer, digest, task.digests) is not True and not _is_hashed_as(recorded, digest):
         return None
     return Receipt(stored.number, stored.size, stored.etag, digest.md5, digest.crc64)
 
@@ -134,25 +136,27 @@ def _is_hashed_as(recorded: Receipt | None, digest: PartDigest) -> bool:
     return bool(compared) and all(compared)
 
 
-def resume_begun(task: Task, found: Checkpoint, stat: SourceStat, plan: Plan) -> Ledger | None:
+def resume_begun(
+    task: UploadContext, found: Checkpoint, stat: SourceStat, plan: Plan
+) -> ProgressRecord | None:
     """Take over the upload whose initiation was cut off after *found* was written; None where there is none.
 
     Nothing of it was sent, so that it may be cut as *plan* says.
     """
     check_same_order(task, found, None)
-    upload_id = find_ours(task, frozenset(found.open_before))
+    upload_id = find_own_upload(task, frozenset(found.open_before))
     if upload_id is None:
         return None
-    sha256 = sha256_asked(task)
+    sha256 = requested_sha256(task)
     meant = replace(found, stat=stat, part_size=plan.part_size, growth=plan.growth, source_sha256=sha256)
-    ledger = open_ledger(task, meant)
-    ledger.adopt(replace(found.upload, upload_id=upload_id))
-    return ledger
+    record = open_record(task, meant)
+    record.set_upload(replace(found.upload, upload_id=upload_id))
+    return record
 
 
 def recover(
-    task: Task, candidates: Iterable[OpenUpload], stat: SourceStat, plan: Plan, *, split_asked: bool
-) -> tuple[Ledger, Plan] | None:
+    task: UploadContext, candidates: Iterable[OpenUpload], stat: SourceStat, plan: Plan, *, split_asked: bool
+) -> tuple[ProgressRecord, Plan] | None:
     """Go on with the upload that a lost checkpoint was about: the one of *candidates* whose parts are this file's.
 
     Every stored part must be equal to the file's part, so that nobody else's upload is taken for ours. What this
@@ -183,16 +187,16 @@ def recover(
             receipts=kept,
             created=task.clock(),
             headers_digest=task.order.headers_digest,
-            source_sha256=sha256_asked(task),
+            source_sha256=requested_sha256(task),
             completing=task.headers("complete"),
         )
-        ledger = open_ledger(task, found, is_first=True)
-        ledger.write()
-        return ledger, fitted
+        record = open_record(task, found, is_first=True)
+        record.write()
+        return record, fitted
     return None
 
 
-def _known(task: Task, upload: Upload) -> tuple[Upload, bool]:
+def _known(task: UploadContext, upload: Upload) -> tuple[Upload, bool]:
     """Return *upload* with its token where this machine remembers it, and whether it was begun for this source."""
     entry = started_uploads.find(upload)
     return (upload, False) if entry is None else (entry.upload, entry.source == str(task.source))

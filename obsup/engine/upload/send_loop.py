@@ -6,74 +6,76 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from obsup import events
-from obsup.engine.job.context import Task
-from obsup.engine.job.progress import Tally
-from obsup.engine.job.result import Finished, announce
+from obsup.engine.job.context import UploadContext
+from obsup.engine.job.progress import ProgressTally
+from obsup.engine.job.result import Finished, report_start
 from obsup.engine.plan.file_plan import DEFAULT_PART_SIZE, Plan, fit_part_size
-from obsup.engine.send.part import PartJob
-from obsup.engine.send.sender import Sender
-from obsup.engine.upload.complete import PartsUnfit, complete
-from obsup.engine.upload.progress_record import Ledger
+from obsup.engine.send.part import PartToSend
+from obsup.engine.send.sender import PartSender
+from obsup.engine.upload.complete import PartsRejected, complete
+from obsup.engine.upload.progress_record import ProgressRecord
 from obsup.engine.upload.resume import reconcile, resume
 from obsup.engine.upload.starting_point import find_finished
 from obsup.errors import SourceChanged, SourceUnreadable, UploadGone
-from obsup.local.source.file import CHANGE_TIME, changes, check_unchanged, stat_at_rest, stat_source
-from obsup.store.answers.failure_table import explain
+from obsup.local.source.file import CHANGE_TIME, changes, check_unchanged, stat_source, stat_when_stable
+from obsup.store.answers.failure_table import as_error
 
 # How often Complete may find parts unfit, and how often a source may change, before that is the result.
-ROUNDS = 3
+MAX_ROUNDS = 3
 
 
-class Rounds:
+class SendLoop:
     """Sends the parts of *task* through *sender*, in as many rounds as it takes."""
 
-    def __init__(self, task: Task, tally: Tally, sender: Sender) -> None:
+    def __init__(self, task: UploadContext, tally: ProgressTally, sender: PartSender) -> None:
         self._task = task
         self._tally = tally
         self._sender = sender
 
-    def run(self, ledger: Ledger, plan: Plan) -> tuple[Finished, Plan]:
+    def run(self, record: ProgressRecord, plan: Plan) -> tuple[Finished, Plan]:
         """Send what is missing, and complete; again where parts turn out unfit or the source may change.
 
         Returns the object with the plan that it has in the end. Raises as ``Uploader.run`` does.
         """
-        for left in reversed(range(ROUNDS)):
+        for left in reversed(range(MAX_ROUNDS)):
             try:
-                self._send_missing(ledger, plan)
-                return self._finish(ledger, plan), plan
-            except PartsUnfit as exc:
-                plan = self._mend(ledger, plan, exc, is_last=not left)
+                self._send_missing(record, plan)
+                return self._finish(record, plan), plan
+            except PartsRejected as exc:
+                plan = self._mend(record, plan, exc, is_last=not left)
             except SourceChanged:
-                if not left or not self._may_follow(ledger):
+                if not left or not self._may_follow(record):
                     raise
-                plan = self._follow_source(ledger)
+                plan = self._follow_source(record)
             except UploadGone:
                 # Somebody else completed it, or it was aborted.
-                found = find_finished(self._task, ledger.checkpoint, stat_source(self._task.source))
+                found = find_finished(self._task, record.checkpoint, stat_source(self._task.source))
                 if found is None:
                     raise
                 return found, plan
         raise AssertionError("the last round returns or raises")
 
-    def _mend(self, ledger: Ledger, plan: Plan, unfit: PartsUnfit, *, is_last: bool) -> Plan:
+    def _mend(self, record: ProgressRecord, plan: Plan, unfit: PartsRejected, *, is_last: bool) -> Plan:
         """Have the parts sent again that Complete found unfit. Raises DataMismatch where that was done already."""
         larger = fit_part_size(plan.size, DEFAULT_PART_SIZE, self._task.dialect.limits)
         if is_last or (unfit.are_too_small and plan.part_size >= larger):
-            raise explain(unfit.failure, doing=f"completing {self._task.order.target}") from unfit
-        checkpoint = ledger.checkpoint
+            raise as_error(unfit.failure, doing=f"completing {self._task.order.target}") from unfit
+        checkpoint = record.checkpoint
         if not unfit.are_too_small:
-            ledger.receipts = reconcile(self._task, checkpoint, checkpoint.stat, plan)
+            record.receipts = reconcile(self._task, checkpoint, checkpoint.stat, plan)
             return plan
         self._tally(
             events.Noted(f"this bucket wants larger parts: all is sent again in parts of {larger} bytes")
         )
-        ledger.rebase(replace(checkpoint, part_size=larger, receipts={}, enlarged_from=plan.part_size))
-        ledger.write()
+        record.replace_checkpoint(
+            replace(checkpoint, part_size=larger, receipts={}, enlarged_from=plan.part_size)
+        )
+        record.write()
         plan = Plan(plan.size, larger)
-        announce(self._tally, plan, {})
+        report_start(self._tally, plan, {})
         return plan
 
-    def _may_follow(self, ledger: Ledger) -> bool:
+    def _may_follow(self, record: ProgressRecord) -> bool:
         """Return whether to go on with a source that changed: asked for, or only its change time tells of it.
 
         A rename of a link or a chmod moves that as well as a write: what is stored is compared, and decides.
@@ -82,31 +84,31 @@ class Rounds:
             now = stat_source(self._task.source)
         except SourceUnreadable:
             return False
-        return self._task.order.on_change == "resend" or changes(ledger.checkpoint.stat, now) == [CHANGE_TIME]
+        return self._task.order.on_change == "resend" or changes(record.checkpoint.stat, now) == [CHANGE_TIME]
 
-    def _follow_source(self, ledger: Ledger) -> Plan:
+    def _follow_source(self, record: ProgressRecord) -> Plan:
         """Take the source as it is now: what is stored and still the same stays, the rest is to be sent again."""
-        stat = stat_at_rest(self._task.source)
-        fresh, plan = resume(self._task, ledger.checkpoint, stat, None)
-        ledger.rebase(fresh.checkpoint)
-        announce(self._tally, plan, ledger.receipts)
+        stat = stat_when_stable(self._task.source)
+        fresh, plan = resume(self._task, record.checkpoint, stat, None)
+        record.replace_checkpoint(fresh.checkpoint)
+        report_start(self._tally, plan, record.receipts)
         return plan
 
-    def _send_missing(self, ledger: Ledger, plan: Plan) -> None:
-        missing = self._missing_parts(ledger, plan)
+    def _send_missing(self, record: ProgressRecord, plan: Plan) -> None:
+        missing = self._missing_parts(record, plan)
         try:
-            self._sender.send_parts(self._task, self._tally, missing, ledger.add)
+            self._sender.send_parts(self._task, self._tally, missing, record.add)
         finally:
-            ledger.settle()
+            record.flush()
 
-    def _missing_parts(self, ledger: Ledger, plan: Plan) -> Iterator[PartJob]:
-        stat, source = ledger.checkpoint.stat, str(self._task.source)
+    def _missing_parts(self, record: ProgressRecord, plan: Plan) -> Iterator[PartToSend]:
+        stat, source = record.checkpoint.stat, str(self._task.source)
         for part in plan.parts():
-            if part.number not in ledger.receipts:
-                yield PartJob(
-                    ledger.upload, part, source, stat, self._task.proving, self._task.order.content_md5
+            if part.number not in record.receipts:
+                yield PartToSend(
+                    record.upload, part, source, stat, self._task.digests, self._task.order.content_md5
                 )
 
-    def _finish(self, ledger: Ledger, plan: Plan) -> Finished:
-        check_unchanged(self._task.source, ledger.checkpoint.stat)
-        return complete(self._task, ledger.upload, ledger.receipts, plan)
+    def _finish(self, record: ProgressRecord, plan: Plan) -> Finished:
+        check_unchanged(self._task.source, record.checkpoint.stat)
+        return complete(self._task, record.upload, record.receipts, plan)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from obsup import events
-from obsup.engine.job.context import Task
+from obsup.engine.job.context import UploadContext
 from obsup.engine.job.result import Finished
 from obsup.engine.plan.file_plan import Plan
-from obsup.engine.upload.complete import finisher_of, guard
-from obsup.engine.upload.initiate import begin, open_uploads
-from obsup.engine.upload.progress_record import Ledger, open_ledger
+from obsup.engine.upload.complete import check_complete, completer_of
+from obsup.engine.upload.initiate import initiate_recorded, open_uploads
+from obsup.engine.upload.progress_record import ProgressRecord, open_record
 from obsup.engine.upload.resume import recover, resume, resume_begun
 from obsup.errors import NotFinished, UploadGone
 from obsup.frozen import frozen
@@ -22,15 +22,17 @@ from obsup.model import Part, Receipt, SourceStat
 
 
 @frozen
-class Ground:
+class StartingPoint:
     """The record to go on with, and its plan. ``finished``: an earlier run completed it, and its object is proved."""
 
-    ledger: Ledger
+    record: ProgressRecord
     plan: Plan
     finished: Finished | None = None
 
 
-def stand(task: Task, found: Checkpoint | None, stat: SourceStat, plan: Plan) -> Ground:
+def find_starting_point(
+    task: UploadContext, found: Checkpoint | None, stat: SourceStat, plan: Plan
+) -> StartingPoint:
     """Return what to go on with: the upload of *found*, where there is one and the store knows it, or another.
 
     Raises as ``resume`` does.
@@ -38,17 +40,21 @@ def stand(task: Task, found: Checkpoint | None, stat: SourceStat, plan: Plan) ->
     if found is None:
         return _recover_or_begin(task, stat, plan)
     if not found.upload.upload_id:
-        ledger = resume_begun(task, found, stat, plan)
+        record = resume_begun(task, found, stat, plan)
         # It has parts where only the record of its id could not be written.
-        return Ground(ledger, plan) if ledger else _recover_or_begin(task, stat, plan, found.open_before)
+        return (
+            StartingPoint(record, plan) if record else _recover_or_begin(task, stat, plan, found.open_before)
+        )
     try:
-        ground = Ground(*resume(task, found, stat, plan if task.order.is_split_asked else None))
+        start = StartingPoint(*resume(task, found, stat, plan if task.order.is_split_asked else None))
     except UploadGone:
         return _stand_without(task, found, stat, plan)
-    return replace(ground, finished=_find_made(task, found, stat, ground))
+    return replace(start, finished=_find_made(task, found, stat, start))
 
 
-def _recover_or_begin(task: Task, stat: SourceStat, plan: Plan, foreign: tuple[str, ...] = ()) -> Ground:
+def _recover_or_begin(
+    task: UploadContext, stat: SourceStat, plan: Plan, foreign: tuple[str, ...] = ()
+) -> StartingPoint:
     """Go on with an open upload of this file, but for those that are *foreign*, or begin another."""
     listed = open_uploads(task)
     # What --restart was to give up was given up; who else has an upload open is not asked to share it.
@@ -58,17 +64,19 @@ def _recover_or_begin(task: Task, stat: SourceStat, plan: Plan, foreign: tuple[s
     candidates = [one for one in listed if one.upload_id not in spared] if not task.order.restart else []
     recovered = recover(task, candidates, stat, plan, split_asked=task.order.is_split_asked)
     if recovered is not None:
-        ground = Ground(*recovered)
-        return replace(ground, finished=_find_made(task, ground.ledger.checkpoint, stat, ground))
-    return Ground(begin(task, stat, plan, before=frozenset(one.upload_id for one in listed)), plan)
+        start = StartingPoint(*recovered)
+        return replace(start, finished=_find_made(task, start.record.checkpoint, stat, start))
+    return StartingPoint(
+        initiate_recorded(task, stat, plan, before=frozenset(one.upload_id for one in listed)), plan
+    )
 
 
-def _stand_without(task: Task, found: Checkpoint, stat: SourceStat, plan: Plan) -> Ground:
+def _stand_without(task: UploadContext, found: Checkpoint, stat: SourceStat, plan: Plan) -> StartingPoint:
     """The store knows the upload no more: it was completed by the run before, or nothing of it is left."""
     upload_id = found.upload.upload_id
     finished = find_finished(task, found, stat)
     if finished is not None:
-        return Ground(open_ledger(task, found), _plan_of(found), finished)
+        return StartingPoint(open_record(task, found), _plan_of(found), finished)
     listed = open_uploads(task)
     if any(one.upload_id == upload_id for one in listed):
         raise NotFinished(
@@ -81,26 +89,30 @@ def _stand_without(task: Task, found: Checkpoint, stat: SourceStat, plan: Plan) 
             f"the store no longer knows upload {upload_id}: it was aborted or has expired; beginning again"
         )
     )
-    return Ground(begin(task, stat, plan, before=frozenset(one.upload_id for one in listed)), plan)
+    return StartingPoint(
+        initiate_recorded(task, stat, plan, before=frozenset(one.upload_id for one in listed)), plan
+    )
 
 
-def _find_made(task: Task, found: Checkpoint, stat: SourceStat, ground: Ground) -> Finished | None:
+def _find_made(
+    task: UploadContext, found: Checkpoint, stat: SourceStat, start: StartingPoint
+) -> Finished | None:
     """Return the object where the run before completed the upload of *found*, though the store knows that still.
 
     Only who had all parts stored can have come so far.
     """
-    receipts, plan = ground.ledger.receipts, ground.plan
+    receipts, plan = start.record.receipts, start.plan
     if not len(found.receipts) == len(receipts) == plan.count:
         return None
-    finisher = finisher_of(task, found.upload, receipts, plan)
-    finished = finisher.look_if_made()
+    completer = completer_of(task, found.upload, receipts, plan)
+    finished = completer.look_if_made()
     if finished is None or not (_is_same(task, found, stat) or _has_digest(finished)):
         return None
-    finisher.tell_of_remains()
-    return replace(finished, receipts=tuple(guard(receipts, plan)))
+    completer.tell_of_remains()
+    return replace(finished, receipts=tuple(check_complete(receipts, plan)))
 
 
-def find_finished(task: Task, found: Checkpoint, stat: SourceStat) -> Finished | None:
+def find_finished(task: UploadContext, found: Checkpoint, stat: SourceStat) -> Finished | None:
     """Return the object where the upload of *found*, which is no more, made it and it is the source as it is now.
 
     Where receipts are missing, or the identity of the source does not vouch for them, the source is hashed.
@@ -115,13 +127,13 @@ def find_finished(task: Task, found: Checkpoint, stat: SourceStat) -> Finished |
         if info is None or info.size != stat.size:
             return None
         receipts = {part.number: _hash(task, part) for part in plan.parts()}
-    finished = finisher_of(task, found.upload, receipts, plan).look()
+    finished = completer_of(task, found.upload, receipts, plan).look()
     if finished is None or not (is_same or _has_digest(finished)):
         return None
-    return replace(finished, receipts=tuple(guard(receipts, plan)))
+    return replace(finished, receipts=tuple(check_complete(receipts, plan)))
 
 
-def _is_same(task: Task, found: Checkpoint, stat: SourceStat) -> bool:
+def _is_same(task: UploadContext, found: Checkpoint, stat: SourceStat) -> bool:
     """Return whether the identity of the source vouches for what is recorded of it."""
     return not changes(found.stat, stat) and not task.order.verify_source
 
@@ -131,9 +143,9 @@ def _has_digest(finished: Finished) -> bool:
     return finished.verified in ("etag", "crc64")
 
 
-def _hash(task: Task, part: Part) -> Receipt:
+def _hash(task: UploadContext, part: Part) -> Receipt:
     """Return the receipt of a part that was not sent now: its digests, without an ETag."""
-    digest = PartDigest(md5=True, crc64=task.proving.crc64)
+    digest = PartDigest(md5=True, crc64=task.digests.crc64)
     hash_part(task.source, part, digest, task.read_gate)
     return Receipt(part.number, part.size, "", digest.md5, digest.crc64)
 

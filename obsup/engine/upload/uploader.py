@@ -8,19 +8,19 @@ from typing import TypeVar
 
 from obsup import events
 from obsup.engine.job.connection import Connection
-from obsup.engine.job.context import Task
-from obsup.engine.job.executor_spec import HERE
-from obsup.engine.job.progress import Tally
-from obsup.engine.job.request import Order
-from obsup.engine.job.result import Finished, Result, announce, outcome
+from obsup.engine.job.context import UploadContext
+from obsup.engine.job.executor_spec import LOCAL_EXECUTORS
+from obsup.engine.job.progress import ProgressTally
+from obsup.engine.job.request import UploadRequest
+from obsup.engine.job.result import Finished, Result, report_start, result_of_upload
 from obsup.engine.job.stop import StopSignal
 from obsup.engine.plan.file_plan import DEFAULT_PART_SIZE, Plan, make_plan
-from obsup.engine.send.sender import OwnCrew, Sender
-from obsup.engine.upload.progress_record import check_place, load_checkpoint, peek
+from obsup.engine.send.sender import DedicatedSender, PartSender
+from obsup.engine.upload.progress_record import check_checkpoint_path, load_checkpoint, read_checkpoint
 from obsup.engine.upload.receipt import with_receipt
-from obsup.engine.verify.comparison import outcome_of_nothing
+from obsup.engine.verify.comparison import result_of_identical
 from obsup.errors import Busy, SourceChanged, Stopped, UploadGone
-from obsup.local.source.file import Gate, check_readable, stat_at_rest
+from obsup.local.source.file import Gate, check_readable, stat_when_stable
 from obsup.local.state.checkpoint import Checkpoint
 from obsup.local.state.lock import UploadLock
 from obsup.model import SourceStat, Upload
@@ -32,7 +32,7 @@ ROUNDS = 3
 
 
 class Uploader:
-    """Carries out one Order at an open store. Raises ObsupError; whatever it raises, progress is kept.
+    """Carries out one UploadRequest at an open store. Raises ObsupError; whatever it raises, progress is kept.
 
     *limit* is asked, before bytes are sent, how many of so many may go now (a rate limit). *sender* sends them: a crew
     of the upload's own, or one that several share.
@@ -41,19 +41,19 @@ class Uploader:
     def __init__(
         self,
         connection: Connection,
-        order: Order,
+        order: UploadRequest,
         *,
-        tally: Tally | None = None,
+        tally: ProgressTally | None = None,
         stop: StopSignal | None = None,
         limit: Gate | None = None,
-        sender: Sender | None = None,
+        sender: PartSender | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._order = order
-        self._tally = tally or Tally(None)
+        self._tally = tally or ProgressTally(None)
         self._stop = stop or StopSignal()
-        self._sender = sender or OwnCrew()
-        self._task = Task(connection, order, self._tally, self._stop, limit, clock)
+        self._sender = sender or DedicatedSender()
+        self._task = UploadContext(connection, order, self._tally, self._stop, limit, clock)
         self._seen: Checkpoint | None = None
 
     def run(self) -> Result:
@@ -71,19 +71,19 @@ class Uploader:
         """
         task, order, stop = self._task, self._order, self._stop
         try:
-            check_place(order)
+            check_checkpoint_path(order)
             _, plan = self._look()
             # What cannot be is said before anything is sent.
             task.headers("put" if may_put and self._fits_one_request(plan) else "initiate")
-            if order.executor not in HERE:
-                from obsup.engine.send.workers import check_crew
+            if order.executor not in LOCAL_EXECUTORS:
+                from obsup.engine.send.workers import check_workers
 
-                check_crew(task)
-            is_patient = order.if_running == "wait"
-            self._seen = peek(task) if is_patient else None
+                check_workers(task)
+            may_wait = order.if_running == "wait"
+            self._seen = read_checkpoint(task) if may_wait else None
             lock = UploadLock(
                 order.target,
-                wait=is_patient,
+                wait=may_wait,
                 stopped=lambda: stop.reason is not None,
                 waiting=lambda: self._tally(
                     events.Noted(f"another obsup is at work on {order.target}: waiting")
@@ -98,24 +98,24 @@ class Uploader:
     def _look(self) -> tuple[SourceStat, Plan]:
         """Return the source's identity now, and its plan. Raises SourceUnreadable, WrongUsage."""
         order = self._order
-        stat = stat_at_rest(order.source)
+        stat = stat_when_stable(order.source)
         check_readable(order.source)
         limits = self._task.dialect.limits
         return stat, make_plan(stat.size, limits, parts=order.parts, part_size=order.part_size)
 
     def _initiate_locked(self, stat: SourceStat, plan: Plan) -> tuple[Checkpoint, Plan]:
-        from obsup.engine.upload.starting_point import stand
+        from obsup.engine.upload.starting_point import find_starting_point
 
-        ground = stand(self._task, self._found(), stat, plan)
-        return ground.ledger.checkpoint, ground.plan
+        start = find_starting_point(self._task, self._found(), stat, plan)
+        return start.record.checkpoint, start.plan
 
     def _found(self) -> Checkpoint | None:
         """Return the checkpoint to go on with; with --restart its upload is given up instead."""
         found = load_checkpoint(self._task)
         if found is not None and self._order.restart:
-            from obsup.engine.upload.abort import give_up
+            from obsup.engine.upload.abort import abort_recorded
 
-            give_up(self._task, found)
+            abort_recorded(self._task, found)
             return None
         return found
 
@@ -129,7 +129,7 @@ class Uploader:
 
             identical = find_identical(self._task, stat, plan)
             if identical is not None:
-                return outcome_of_nothing(self._order, self._tally, identical)
+                return result_of_identical(self._order, self._tally, identical)
         if found is None and self._fits_one_request(plan):
             return self._put(stat)
         return self._send_in_parts(found, stat, plan)
@@ -138,39 +138,39 @@ class Uploader:
         """Send the source in one request; again where it changed meanwhile and the order says so."""
         for left in reversed(range(ROUNDS)):
             plan = Plan(stat.size, max(stat.size, DEFAULT_PART_SIZE))
-            announce(self._tally, plan, {})
+            report_start(self._tally, plan, {})
             try:
                 return self._result(None, plan, self._sender.put_file(self._task, stat))
             except SourceChanged:
                 if not left or self._order.on_change == "fail":
                     raise
-                stat = stat_at_rest(self._task.source)
+                stat = stat_when_stable(self._task.source)
         raise AssertionError("the last round returns or raises")
 
     def _send_in_parts(
         self, found: Checkpoint | None, stat: SourceStat, plan: Plan, *, is_again: bool = False
     ) -> Result:
         # Here, and not above: what fits one request need not wait for it.
-        from obsup.engine.upload.send_loop import Rounds
-        from obsup.engine.upload.starting_point import stand
+        from obsup.engine.upload.send_loop import SendLoop
+        from obsup.engine.upload.starting_point import find_starting_point
 
-        ground = stand(self._task, found, stat, plan)
-        ledger, plan, finished = ground.ledger, ground.plan, ground.finished
-        announce(self._tally, plan, ledger.receipts)
+        start = find_starting_point(self._task, found, stat, plan)
+        record, plan, finished = start.record, start.plan, start.finished
+        report_start(self._tally, plan, record.receipts)
         try:
             if finished is None:
-                finished, plan = Rounds(self._task, self._tally, self._sender).run(ledger, plan)
+                finished, plan = SendLoop(self._task, self._tally, self._sender).run(record, plan)
         except UploadGone:
             # Some stores forget a whole upload after one bad part: it is begun again, but once.
             if is_again:
                 raise
-            return self._send_in_parts(ledger.checkpoint, stat, plan, is_again=True)
-        ledger.remove()
-        return self._result(ledger.upload, plan, finished)
+            return self._send_in_parts(record.checkpoint, stat, plan, is_again=True)
+        record.remove()
+        return self._result(record.upload, plan, finished)
 
     def _fits_one_request(self, plan: Plan) -> bool:
         """Return whether a single PutObject does: three calls for one part are not worth it."""
         return plan.count == 1 and plan.size <= DEFAULT_PART_SIZE and not self._order.is_split_asked
 
     def _result(self, upload: Upload | None, plan: Plan, finished: Finished) -> Result:
-        return outcome(self._order, self._tally, upload=upload, plan=plan, finished=finished)
+        return result_of_upload(self._order, self._tally, upload=upload, plan=plan, finished=finished)

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Literal
 
 from obsup.dialects.dialect import Dialect
-from obsup.engine.job.context import Task
-from obsup.engine.job.progress import Tally
-from obsup.engine.job.request import Order
+from obsup.engine.job.context import UploadContext
+from obsup.engine.job.progress import ProgressTally
+from obsup.engine.job.request import UploadRequest
 from obsup.engine.job.result import Result
 from obsup.engine.plan.file_plan import Plan
 from obsup.engine.plan.likely_plans import PlanDigest, likely_plans
@@ -212,7 +212,7 @@ class Comparison:
         )
 
 
-def find_identical(task: Task, stat: SourceStat, plan: Plan) -> Identical | None:
+def find_identical(task: UploadContext, stat: SourceStat, plan: Plan) -> Identical | None:
     """Return the object that is there already with the source's content, None where there is none to be shown.
 
     *plan* is how the source would be sent. Few plans are tried: to send it may cost less than to guess.
@@ -242,7 +242,7 @@ def _in_batches(plans: Sequence[Plan]) -> Iterable[Sequence[Plan]]:
         begin += size
 
 
-def outcome_of_nothing(order: Order, tally: Tally, identical: Identical) -> Result:
+def result_of_identical(order: UploadRequest, tally: ProgressTally, identical: Identical) -> Result:
     """Return the result of *order* where nothing was to be sent: the object was there already."""
     info = identical.info
     return Result(

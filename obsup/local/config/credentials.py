@@ -52,7 +52,7 @@ class CredentialSettings:
 
 
 @frozen
-class Found:
+class FoundCredentials:
     """Credentials, and how many seconds before their expiry they are asked for again."""
 
     credentials: Credentials
@@ -62,7 +62,7 @@ class Found:
 class CredentialSource:
     """The credentials of one run, shared by its threads; *find* asks for them anew each time it is called."""
 
-    def __init__(self, find: Callable[[], Found], clock: Callable[[], float]) -> None:
+    def __init__(self, find: Callable[[], FoundCredentials], clock: Callable[[], float]) -> None:
         self._find = find
         self._clock = clock
         self._lock = threading.Lock()
@@ -140,7 +140,9 @@ def open_credentials(
     return CredentialSource(lambda: find_credentials(settings, environ=environ, home=home), clock)
 
 
-def find_credentials(settings: CredentialSettings, *, environ: Mapping[str, str], home: Path) -> Found:
+def find_credentials(
+    settings: CredentialSettings, *, environ: Mapping[str, str], home: Path
+) -> FoundCredentials:
     """Look everywhere once, in the contract's order, and return the first credentials found.
 
     The order: our own variables, the vendor's, the profile's keys or credential_process, the vendor's file,
@@ -151,7 +153,7 @@ def find_credentials(settings: CredentialSettings, *, environ: Mapping[str, str]
     for names in variables:
         found = pair_keys(environ, names=names, origin=f"environment variable {names.access}")
         if found is not None:
-            return Found(found)
+            return FoundCredentials(found)
     return _find_in_files(settings, variables, environ=environ, home=home)
 
 
@@ -161,7 +163,7 @@ def _find_in_files(
     *,
     environ: Mapping[str, str],
     home: Path,
-) -> Found:
+) -> FoundCredentials:
     # Here, and not above: keys in the environment, as in most scripts, need nothing of this.
     from obsup.local.config import instance_metadata
     from obsup.local.config.file import default_config_path, load_config
@@ -173,14 +175,14 @@ def _find_in_files(
         profile = load_config(config_path, environ).find_profile(settings.profile)
         found = read_profile(profile, environ)
         if found is not None:
-            return Found(found)
+            return FoundCredentials(found)
     sections = list_sections(settings.provider, environ=environ, home=home)
     for section in sections:
         found = read_section(section)
         if found is not None:
-            return Found(found)
+            return FoundCredentials(found)
     if profile is not None and profile.metadata_service is not None:
-        return Found(
+        return FoundCredentials(
             instance_metadata.ask_metadata(profile.metadata_service, environ=environ),
             instance_metadata.RENEW_BEFORE_S,
         )

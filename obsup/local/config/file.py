@@ -66,7 +66,7 @@ class Config:
 
 
 @frozen
-class Settled:
+class EffectiveSetting:
     """A setting's value and the place it came from, in words."""
 
     value: object
@@ -115,7 +115,7 @@ def load_config(path: Path | None, environ: Mapping[str, str]) -> Config:
     return config
 
 
-def settle(
+def resolve_setting(
     name: str,
     *,
     option: object,
@@ -123,7 +123,7 @@ def settle(
     profile: Profile | None,
     defaults: Mapping[str, Value],
     builtin: object,
-) -> Settled:
+) -> EffectiveSetting:
     """Return the setting *name* from the nearest place that has it.
 
     The order is option, environment, profile, [defaults], built-in. An *option* of None or () was not given;
@@ -132,14 +132,14 @@ def settle(
     key = name.replace("-", "_")
     variable = f"OBSUP_{key.upper()}"
     if option is not None and option != ():
-        return Settled(option, f"option --{key.replace('_', '-')}")
+        return EffectiveSetting(option, f"option --{key.replace('_', '-')}")
     if environ.get(variable):
-        return Settled(environ[variable], f"environment variable {variable}")
+        return EffectiveSetting(environ[variable], f"environment variable {variable}")
     if profile is not None and key in profile.options:
-        return Settled(profile.options[key], f"profile {profile.name}")
+        return EffectiveSetting(profile.options[key], f"profile {profile.name}")
     if key in defaults:
-        return Settled(defaults[key], "[defaults]")
-    return Settled(builtin, "built-in")
+        return EffectiveSetting(defaults[key], "[defaults]")
+    return EffectiveSetting(builtin, "built-in")
 
 
 def _parse(raw: bytes, place: Path) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from obsup.units import MIB
 BLOCK = 1 * MIB
 
 
-class Blocks:
+class BufferPool:
     """Buffers of the size of a block: as many as were taken at once, and no more. Safe to share between threads."""
 
     def __init__(self) -> None:

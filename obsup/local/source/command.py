@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from obsup.errors import ProducerFailed
+from obsup.errors import CommandFailed
 from obsup.local.source.stream import Descriptor
 from obsup.text import quoted
 
@@ -27,7 +27,7 @@ def command_digest(command: Sequence[str]) -> str:
     return hashlib.sha256(plain).hexdigest()[:16]
 
 
-class Producer:
+class CommandSource:
     """Runs *command* and reads what it writes; its own standard input and error are ours.
 
     Where obsup has the terminal, the command shares it: it may ask for a password, and Ctrl-C reaches both.
@@ -45,7 +45,7 @@ class Producer:
         self._output: Descriptor | None = None
 
     def start(self) -> None:
-        """Run the command. Raises ProducerFailed where it cannot be run."""
+        """Run the command. Raises CommandFailed where it cannot be run."""
         try:
             self._process = subprocess.Popen(
                 self._command,
@@ -54,7 +54,7 @@ class Producer:
                 process_group=0 if self._has_group else None,
             )
         except (OSError, ValueError) as exc:
-            raise ProducerFailed(
+            raise CommandFailed(
                 f"{quoted(self._command[0])} cannot be run",
                 (exc.strerror if isinstance(exc, OSError) else None) or str(exc),
                 "check the command after --",
@@ -65,13 +65,13 @@ class Producer:
     def readinto(self, view: memoryview, /) -> int:
         """Read what the command wrote.
 
-        Raises LocalFailure, and ProducerFailed where the command has failed and a child of it keeps the pipe open.
+        Raises LocalFailure, and CommandFailed where the command has failed and a child of it keeps the pipe open.
         """
         assert self._output is not None
         return self._output.readinto(view)
 
     def is_finished(self, timeout_s: float, /) -> bool:
-        """Tell whether the command has ended; wait up to *timeout_s* for it. Raises ProducerFailed."""
+        """Tell whether the command has ended; wait up to *timeout_s* for it. Raises CommandFailed."""
         if not self._ends_within(timeout_s):
             return False
         self._check()
@@ -136,7 +136,7 @@ class Producer:
             return
         word = quoted(self._command[0])
         how = f"exited with {code}" if code > 0 else f"was ended by {signal.Signals(-code).name}"
-        raise ProducerFailed(
+        raise CommandFailed(
             f"{word} {how}",
             "what it wrote may be cut off, so nothing was published",
             "see what it said above, mend that, and run the same command again",

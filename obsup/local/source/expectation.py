@@ -39,9 +39,9 @@ class Expectation:
                 )
             object.__setattr__(self, name, plain)
 
-    def meter(self) -> Meter:
+    def meter(self) -> SourceMeter:
         """Return a meter that holds a source against this."""
-        return Meter(self)
+        return SourceMeter(self)
 
     def check_file(self, path: Path, stat: SourceStat, gate: Gate | None = None) -> None:
         """Raise DataMismatch where the file is another; it is read only where a digest is expected."""
@@ -60,7 +60,7 @@ class Expectation:
         meter.check(quoted(path))
 
 
-class Meter:
+class SourceMeter:
     """Counts and hashes a source as its bytes go by, each once; hashes only what is expected."""
 
     def __init__(self, expectation: Expectation) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from obsup.errors import LocalFailure, SourceChanged, SourceUnreadable
 from obsup.frozen import frozen
-from obsup.local.source.buffers import BLOCK, Blocks
+from obsup.local.source.buffers import BLOCK, BufferPool
 from obsup.local.source.digest import PartDigest
 from obsup.model import Part, SourceStat
 from obsup.text import quoted, shell_word
@@ -21,9 +21,9 @@ from obsup.units import MIB
 
 CHANGE_TIME = "change time"
 
-SPARE = Blocks()
+BUFFERS = BufferPool()
 # What the kernel is asked to send at a time: about what a socket has room for. Bytes.
-UNSEEN = 2 * MIB
+SENDFILE_BYTES = 2 * MIB
 
 Gate = Callable[[int], int]
 """Asked before so many bytes are read: returns how many of them may go now. It may wait, and it may raise."""
@@ -55,7 +55,7 @@ def identity(found: os.stat_result) -> SourceStat:
     return SourceStat(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_dev, found.st_ino)
 
 
-def stat_at_rest(
+def stat_when_stable(
     path: Path,
     *,
     time_ns: Callable[[], int] = time.time_ns,
@@ -68,20 +68,20 @@ def stat_at_rest(
     """
     found = stat_source(path)
     now_ns = time_ns()
-    if is_at_rest(found, now_ns):
+    if is_stable(found, now_ns):
         return found
-    tick_ns = _tick_ns(found)
+    tick_ns = _timestamp_resolution_ns(found)
     pause(min(tick_ns - (now_ns - found.ctime_ns), tick_ns) / 1e9)
     return stat_source(path)
 
 
-def is_at_rest(stat: SourceStat, now_ns: int) -> bool:
+def is_stable(stat: SourceStat, now_ns: int) -> bool:
     """Return whether the file changed so long ago that another change would show."""
-    tick_ns = _tick_ns(stat)
+    tick_ns = _timestamp_resolution_ns(stat)
     return not -tick_ns < now_ns - stat.ctime_ns < tick_ns
 
 
-def _tick_ns(stat: SourceStat) -> int:
+def _timestamp_resolution_ns(stat: SourceStat) -> int:
     """Return how long the file system's clock may stand still: 20 ms, or 2 s where it keeps whole seconds."""
     return 20_000_000 if stat.ctime_ns % 1_000_000_000 else 2_000_000_000
 
@@ -135,7 +135,7 @@ def check_unchanged(path: Path, before: SourceStat) -> None:
 class PartBody:
     """A window on a file, read once in large blocks, each hashed before it is handed out.
 
-    ``is_unseen``: nobody looks at the bytes, so that they need not come here at all; see ``send_to``.
+    ``can_sendfile``: nobody looks at the bytes, so that they need not come here at all; see ``send_to``.
     *on_sent* hears the bytes handed out so far. *gate* is called with the size of each block before it is
     read, and returns how much of it may go now: it may wait (a rate limit) or raise (a stop). Raises LocalFailure
     where the disk fails, and SourceChanged where the file ends inside the window.
@@ -154,7 +154,7 @@ class PartBody:
         self.sent = 0
         self._path = path
         self.digest = digest or PartDigest()
-        self.is_unseen = self.digest.is_idle
+        self.can_sendfile = self.digest.is_idle
         self._on_sent = on_sent
         self._gate = gate
         self._granted = 0
@@ -174,7 +174,7 @@ class PartBody:
         if self.sent >= self.size:
             return memoryview(b"")
         if self._spare is None:
-            self._spare = SPARE.take()
+            self._spare = BUFFERS.take()
         block = memoryview(self._spare)[: amount if amount >= 0 else BLOCK]
         return block[: self.readinto(block)]
 
@@ -196,11 +196,11 @@ class PartBody:
     def send_to(self, descriptor: int) -> int:
         """Have the kernel send the next bytes to the socket *descriptor*; return how many.
 
-        For a window with ``is_unseen``, which is false from where the kernel cannot: then 0 bytes are sent, and
+        For a window with ``can_sendfile``, which is false from where the kernel cannot: then 0 bytes are sent, and
         ``read`` goes on. Raises as ``read`` does, and what the socket raises.
         """
         if not self._granted:
-            wanted = min(UNSEEN, self.size - self.sent)
+            wanted = min(SENDFILE_BYTES, self.size - self.sent)
             self._granted = wanted if self._gate is None else self._gate(wanted)
         position = self._offset + self.sent
         try:
@@ -209,7 +209,7 @@ class PartBody:
             raise
         except OSError as exc:
             if exc.errno in (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP):
-                self.is_unseen = False
+                self.can_sendfile = False
                 self._file.seek(position)
                 return 0
             if exc.errno in (errno.EIO, errno.ESTALE):
@@ -235,7 +235,7 @@ class PartBody:
         if not self._file.closed:  # what is given back twice would pass through two windows at once
             self._file.close()
             if self._spare is not None:
-                SPARE.give_back([self._spare])
+                BUFFERS.give_back([self._spare])
 
 
 def hash_part(path: Path, part: Part, digest: PartDigest, gate: Gate | None = None) -> None:

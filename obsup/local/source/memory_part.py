@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from obsup.local.source.buffers import BLOCK, Blocks
+from obsup.local.source.buffers import BLOCK, BufferPool
 from obsup.local.source.digest import PartDigest
 from obsup.local.source.file import FileWindow, Gate
 from obsup.model import Part
@@ -14,7 +14,7 @@ class MemoryPart:
     """The bytes of one part. ``is_last`` tells that the stream ends with it."""
 
     def __init__(
-        self, part: Part, blocks: list[bytearray], pool: Blocks, *, is_last: bool, digest: PartDigest
+        self, part: Part, blocks: list[bytearray], pool: BufferPool, *, is_last: bool, digest: PartDigest
     ) -> None:
         self.part = part
         self.is_last = is_last
@@ -82,13 +82,13 @@ class MemoryPart:
 
 
 def read_part(
-    window: FileWindow, digest: PartDigest, gate: Gate | None = None, *, pool: Blocks | None = None
+    window: FileWindow, digest: PartDigest, gate: Gate | None = None, *, pool: BufferPool | None = None
 ) -> MemoryPart:
     """Read a part of a file into memory of *pool*, and return it once the file is known to have stood still meanwhile.
 
     Raises SourceChanged, and as PartBody does.
     """
-    pool = pool or Blocks()
+    pool = pool or BufferPool()
     blocks: list[bytearray] = []
     body = window.open(PartDigest, gate=gate)
     try:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from obsup.local.source.buffers import BLOCK, Blocks
+from obsup.local.source.buffers import BLOCK, BufferPool
 from obsup.local.source.digest import PartDigest
-from obsup.local.source.expectation import Meter
+from obsup.local.source.expectation import SourceMeter
 from obsup.local.source.memory_part import MemoryPart
 from obsup.local.source.stream import ByteSource
 from obsup.model import Part
@@ -17,7 +17,7 @@ def read_one(source: ByteSource, number: int, size: int, digest: PartDigest) -> 
 
     Raises what reading raises.
     """
-    pool = Blocks()
+    pool = BufferPool()
     blocks: list[bytearray] = []
     filled, count = 0, 1
     while filled < size and count:
@@ -35,11 +35,11 @@ class PartReader:
     It reads a little ahead of each part, at most a block, so that the last part knows that it is the last.
     """
 
-    def __init__(self, source: ByteSource, meter: Meter, digest: Callable[[], PartDigest]) -> None:
+    def __init__(self, source: ByteSource, meter: SourceMeter, digest: Callable[[], PartDigest]) -> None:
         self._source = source
         self._meter = meter
         self._digest = digest
-        self.pool = Blocks()
+        self.pool = BufferPool()
         self._ahead: tuple[bytearray, int] | None = None
 
     def take(self, number: int, offset: int, size: int) -> MemoryPart:

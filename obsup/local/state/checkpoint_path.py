@@ -12,7 +12,7 @@ from obsup.local.state.lock import target_hash
 from obsup.model import Target
 
 
-class Places:
+class CheckpointLookup:
     """Looks for checkpoints where ``default_path`` puts them; *folder* is as for that."""
 
     def __init__(self, folder: Path | None) -> None:

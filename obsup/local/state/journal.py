@@ -28,7 +28,7 @@ from obsup.units import KIB
 FORMAT = 1
 SUFFIX = ".obsup.journal"
 # Files come and change: once so many lines are no longer the last of their name, the journal is written anew.
-WORN = 1000
+MAX_STALE_LINES = 1000
 # A key has at most 1,024 bytes. What has longer lines is somebody's data, named by mistake.
 LONGEST = 64 * KIB
 
@@ -167,7 +167,7 @@ class Journal:
             count += 1
             index.execute("INSERT OR REPLACE INTO proved VALUES (?, ?)", (proved.name.encode(), line))
         (self.known,) = index.execute("SELECT count(*) FROM proved").fetchone()
-        is_worn = count - self.known > max(WORN, self.known) or self.damaged
+        is_worn = count - self.known > max(MAX_STALE_LINES, self.known) or self.damaged
         if is_worn and not self._is_looked_at:
             self._renew()
 

@@ -29,7 +29,7 @@ KEPT_S = 30 * 86400
 
 
 @frozen
-class Entry:
+class StartedUpload:
     """One upload that was begun here.
 
     ``source`` and ``checkpoint`` are absolute paths, None where it was begun without. ``created`` is seconds
@@ -49,7 +49,7 @@ def folder() -> Path:
     return state_folder() / "uploads"
 
 
-def remember(entry: Entry) -> bool:
+def remember(entry: StartedUpload) -> bool:
     """Write down that the upload was begun here; return whether that could be done."""
     return _write(_open_path(entry.upload), entry)
 
@@ -60,7 +60,7 @@ def forget(upload: Upload) -> None:
         _open_path(upload).unlink(missing_ok=True)
 
 
-def finish(entry: Entry, *, time_s: Callable[[], float] = time.time) -> None:
+def finish(entry: StartedUpload, *, time_s: Callable[[], float] = time.time) -> None:
     """Write down that the upload made its object, in place of what was there of that object; forget older ones."""
     _write(_done_path(entry.upload.target), entry)
     forget(entry.upload)
@@ -70,12 +70,12 @@ def finish(entry: Entry, *, time_s: Callable[[], float] = time.time) -> None:
                 path.unlink(missing_ok=True)
 
 
-def find(upload: Upload) -> Entry | None:
+def find(upload: Upload) -> StartedUpload | None:
     """Return what is known of an open upload, by its target and upload id."""
     return _read(_open_path(upload))
 
 
-def entries() -> Iterator[Entry]:
+def entries() -> Iterator[StartedUpload]:
     """Yield what is known of every open upload, in no order."""
     with contextlib.suppress(OSError):
         for path in folder().glob(f"*{SUFFIX}"):
@@ -84,7 +84,7 @@ def entries() -> Iterator[Entry]:
                 yield entry
 
 
-def find_finished(target: Target) -> Entry | None:
+def find_finished(target: Target) -> StartedUpload | None:
     """Return what is known of the upload that last made this object from here."""
     return _read(_done_path(target))
 
@@ -98,7 +98,7 @@ def _done_path(target: Target) -> Path:
     return folder() / (target_hash(target)[:32] + DONE + SUFFIX)
 
 
-def _write(path: Path, entry: Entry) -> bool:
+def _write(path: Path, entry: StartedUpload) -> bool:
     if not make_private(path.parent):
         return False
     partial = path.with_name(f".{path.name}.{os.getpid()}")
@@ -112,7 +112,7 @@ def _write(path: Path, entry: Entry) -> bool:
     return True
 
 
-def _read(path: Path) -> Entry | None:
+def _read(path: Path) -> StartedUpload | None:
     """Return the entry at *path*; None where there is none, or none that can be read."""
     try:
         return _from_plain(json.loads(path.read_bytes()))
@@ -120,11 +120,11 @@ def _read(path: Path) -> Entry | None:
         return None
 
 
-def _from_plain(plain: dict[str, Any]) -> Entry:
+def _from_plain(plain: dict[str, Any]) -> StartedUpload:
     """Raises KeyError, TypeError, AttributeError."""
     upload = plain["upload"]
     target = Target(**{name: of_kind(value, str) for name, value in upload["target"].items()})
-    return Entry(
+    return StartedUpload(
         Upload(target, of_kind(upload["upload_id"], str), of_kind(upload["token"], str, None)),
         source=of_kind(plain["source"], str, None),
         checkpoint=of_kind(plain["checkpoint"], str, None),

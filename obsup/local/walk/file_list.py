@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from obsup.errors import SourceUnreadable
-from obsup.local.walk.walk import Entry, Root, Unfit, Walk
+from obsup.local.walk.walk import Entry, SourceRoot, UnreadableFile, Walk
 from obsup.text import quoted
 from obsup.units import KIB
 
@@ -39,7 +39,7 @@ def _text(entry: bytes) -> str:
     return entry.decode("utf-8", "surrogateescape")
 
 
-def root_of_entry(entry: str) -> Root | None:
+def root_of_entry(entry: str) -> SourceRoot | None:
     """Return the source that *entry* names, and its name below the TARGET: its path, as rsync's --files-from has it.
 
     Of an absolute path the first slash goes; ``/./`` marks where the name begins, the last one where there are
@@ -52,7 +52,7 @@ def root_of_entry(entry: str) -> Root | None:
     if ".." in words:
         return None
     name = "/".join(words)
-    return Root(posixpath.join(base, name) if name else base or ".", name)
+    return SourceRoot(posixpath.join(base, name) if name else base or ".", name)
 
 
 def listed(walk: Walk, stream: BinaryIO, separator: bytes) -> Iterator[Entry]:
@@ -60,7 +60,7 @@ def listed(walk: Walk, stream: BinaryIO, separator: bytes) -> Iterator[Entry]:
     for entry in read_entries(stream, separator):
         root = root_of_entry(entry)
         if root is None:
-            yield Unfit(entry, entry, _leaves(entry))
+            yield UnreadableFile(entry, entry, _leaves(entry))
         else:
             yield from walk.entries(root)
 

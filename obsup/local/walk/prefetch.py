@@ -6,14 +6,14 @@ import threading
 from collections.abc import Callable, Iterator
 
 from obsup import events
-from obsup.local.walk.walk import Entry, Found
+from obsup.local.walk.walk import Entry, FoundFile
 
 # So many entries come at once, and so many times that may be ahead of what is sent.
 CHUNK = 100
 AHEAD = 100
 
 
-class Lookahead:
+class PrefetchedWalk:
     """Walks in a thread of its own, and *post*s lists of entries; an exception where the walk failed, None at its end.
 
     *observe* hears how many files have been met. Each list that was taken care of is to be told with ``taken``.
@@ -50,7 +50,7 @@ class Lookahead:
         files = size = 0
         try:
             for chunk in _chunks(self._entries):
-                found = [entry for entry in chunk if isinstance(entry, Found)]
+                found = [entry for entry in chunk if isinstance(entry, FoundFile)]
                 files += len(chunk)
                 size += sum(entry.stat.size for entry in found)
                 self._observe(events.Counted(files, size, is_all=False))

@@ -7,18 +7,18 @@ from pathlib import Path
 
 from obsup.errors import SourceUnreadable, WrongUsage
 from obsup.local.state.table import open_table
-from obsup.local.walk.walk import Entry, Found, restat
+from obsup.local.walk.walk import Entry, FoundFile, stat_again
 from obsup.text import quoted
 
 
-def once(entries: Iterator[Entry]) -> Iterator[Entry]:
+def unique_keys(entries: Iterator[Entry]) -> Iterator[Entry]:
     """Yield *entries*, files last and by name, once it is known that no two of them have one name.
 
     The same file twice counts once. Raises WrongUsage for two files with one name, before any is yielded.
     """
     with open_table("file (name BLOB PRIMARY KEY, path BLOB) WITHOUT ROWID") as database:
         for entry in entries:
-            if not isinstance(entry, Found):
+            if not isinstance(entry, FoundFile):
                 yield entry
                 continue
             row = (_bytes(entry.name), _bytes(entry.path))
@@ -26,10 +26,10 @@ def once(entries: Iterator[Entry]) -> Iterator[Entry]:
                 (other,) = database.execute("SELECT path FROM file WHERE name = ?", row[:1]).fetchone()
                 _check_same(entry, _text(other))
         for name, path in database.execute("SELECT name, path FROM file ORDER BY name"):
-            yield restat(_text(path), _text(name))
+            yield stat_again(_text(path), _text(name))
 
 
-def _check_same(found: Found, other: str) -> None:
+def _check_same(found: FoundFile, other: str) -> None:
     if found.path == other:
         return
     try:

@@ -41,7 +41,7 @@ _KINDS = (
 
 
 @frozen
-class Root:
+class SourceRoot:
     """One SOURCE: its path, and the *name* below the TARGET that it gets; empty for the contents of a folder."""
 
     path: str
@@ -49,7 +49,7 @@ class Root:
 
 
 @frozen
-class Found:
+class FoundFile:
     """A regular file to be sent. ``name`` is its key below the TARGET's prefix, ``stat`` its identity when met."""
 
     path: str
@@ -58,7 +58,7 @@ class Found:
 
 
 @frozen
-class Passed:
+class SkippedFile:
     """What is passed over, and in a word what it is."""
 
     path: str
@@ -67,7 +67,7 @@ class Passed:
 
 
 @frozen
-class Unfit:
+class UnreadableFile:
     """What was to be sent and cannot be, and why."""
 
     path: str
@@ -75,7 +75,7 @@ class Unfit:
     error: ObsupError
 
 
-Entry = Found | Passed | Unfit
+Entry = FoundFile | SkippedFile | UnreadableFile
 
 
 @frozen
@@ -86,20 +86,20 @@ class Walk:
     links: Links = "follow"
     selection: Selection = EVERYTHING
 
-    def entries(self, root: Root) -> Iterator[Entry]:
+    def entries(self, root: SourceRoot) -> Iterator[Entry]:
         """Yield everything below *root*, in the order in which the system tells it."""
         try:
             found = os.stat(root.path)  # noqa: PTH116 - a Path per file is most of the cost of a walk
         except (OSError, ValueError) as exc:
-            yield Unfit(root.path, root.name, unreadable(root.path, exc))
+            yield UnreadableFile(root.path, root.name, unreadable(root.path, exc))
             return
         if stat_module.S_ISDIR(found.st_mode):
             if self.recursive:
                 yield from _Tree(self, root).entries(found)
             else:
-                yield Unfit(root.path, root.name, _is_folder(root.path))
+                yield UnreadableFile(root.path, root.name, _is_folder(root.path))
         elif not root.name:
-            yield Unfit(root.path, root.name, _is_no_folder(root.path))
+            yield UnreadableFile(root.path, root.name, _is_no_folder(root.path))
         elif self.selection.takes(root.name):
             yield _regular(root.path, root.name, found)
 
@@ -118,7 +118,7 @@ class _Folder:
 class _Tree:
     """One folder and all that is in it, depth first. Folders above are kept open, names are not kept."""
 
-    def __init__(self, walk: Walk, root: Root) -> None:
+    def __init__(self, walk: Walk, root: SourceRoot) -> None:
         self._walk = walk
         self._root = root
         self._prefix = f"{root.name}/" if root.name else ""
@@ -139,7 +139,7 @@ class _Tree:
             try:
                 entry = next(folder.rest, None)
             except OSError as exc:
-                yield Unfit(folder.path, self._name(folder.inner), unreadable(folder.path, exc))
+                yield UnreadableFile(folder.path, self._name(folder.inner), unreadable(folder.path, exc))
                 entry = None
             if entry is None:
                 self._open.pop().close()
@@ -162,12 +162,12 @@ class _Tree:
                 return
             found = entry.stat()
         except OSError as exc:
-            yield Unfit(entry.path, name, unreadable(entry.path, exc))
+            yield UnreadableFile(entry.path, name, unreadable(entry.path, exc))
             return
         if is_folder:
             yield from self._enter(entry.path, inner, found)
         elif _OWN_STATE.fullmatch(entry.name):
-            yield Passed(entry.path, name, "a checkpoint of obsup")
+            yield SkippedFile(entry.path, name, "a checkpoint of obsup")
         else:
             yield _regular(entry.path, name, found)
 
@@ -176,15 +176,15 @@ class _Tree:
             return
         name = self._prefix + inner
         if self._walk.links == "skip":
-            yield Passed(entry.path, name, "a symbolic link")
+            yield SkippedFile(entry.path, name, "a symbolic link")
         else:
-            yield Unfit(entry.path, name, _is_link(entry.path))
+            yield UnreadableFile(entry.path, name, _is_link(entry.path))
 
     def _enter(self, path: str, inner: str, found: os.stat_result) -> Iterator[Entry]:
         """Open the folder at *path*: its entries come next."""
         which = (found.st_dev, found.st_ino)
         if any(which == folder.which for folder in self._open):
-            yield Passed(path, self._name(inner), "a symbolic link to a folder that it is in")
+            yield SkippedFile(path, self._name(inner), "a symbolic link to a folder that it is in")
             return
         try:
             scan = os.scandir(path)
@@ -193,10 +193,10 @@ class _Tree:
             if len(self._open) > OPEN_FOLDERS:
                 folder.rest = iter(list(scan))
         except OSError as exc:
-            yield Unfit(path, self._name(inner), unreadable(path, exc))
+            yield UnreadableFile(path, self._name(inner), unreadable(path, exc))
 
 
-def root_of(source: str) -> Root:
+def root_of(source: str) -> SourceRoot:
     """Return how the SOURCE named on a command line appears below the TARGET, as rsync has it.
 
     A file and a folder keep their last name; a folder with a slash at its end, and ``.``, are their contents.
@@ -204,17 +204,17 @@ def root_of(source: str) -> Root:
     path = source.rstrip("/") or "/"
     last = path.rpartition("/")[2]
     is_contents = source.endswith("/") or last in (".", "..", "")
-    return Root(path, "" if is_contents else last)
+    return SourceRoot(path, "" if is_contents else last)
 
 
-def can_meet(roots: list[Root]) -> bool:
+def can_meet(roots: list[SourceRoot]) -> bool:
     """Return whether two files below different *roots* can get the same name."""
     names = sorted(f"{root.name}/" if root.name else "" for root in roots)
     # Sorted, whatever lies below a name follows it at once.
     return any(later.startswith(first) for first, later in pairwise(names))
 
 
-def feedable(path: str, name: str) -> str:
+def as_list_entry(path: str, name: str) -> str:
     """Return the entry of a list that stands for this file under this very name, as rsync reads ``/./``."""
     base = path.removesuffix(name).removesuffix("/") if name else path
     if path == name:
@@ -222,12 +222,12 @@ def feedable(path: str, name: str) -> str:
     return f"{base}/./{name}"
 
 
-def restat(path: str, name: str) -> Entry:
+def stat_again(path: str, name: str) -> Entry:
     """Return what is at *path* now."""
     try:
         return _regular(path, name, os.stat(path))  # noqa: PTH116 - as in a walk
     except OSError as exc:
-        return Unfit(path, name, unreadable(path, exc))
+        return UnreadableFile(path, name, unreadable(path, exc))
 
 
 def unreadable(path: str, exc: OSError | ValueError) -> SourceUnreadable:
@@ -242,9 +242,9 @@ def unreadable(path: str, exc: OSError | ValueError) -> SourceUnreadable:
 
 def _regular(path: str, name: str, found: os.stat_result) -> Entry:
     if stat_module.S_ISREG(found.st_mode):
-        return Found(path, name, identity(found))
+        return FoundFile(path, name, identity(found))
     kind = next((word for is_kind, word in _KINDS if is_kind(found.st_mode)), "no regular file")
-    return Passed(path, name, kind)
+    return SkippedFile(path, name, kind)
 
 
 def _is_folder(path: str) -> WrongUsage:

@@ -23,13 +23,13 @@ class Action(Enum):
 
 
 @frozen
-class Verdict:
+class FailureRule:
     """One row: which failures, what to do, and what to say where that does not help.
 
     ``statuses`` and ``codes`` are the HTTP statuses and error codes it covers; an empty set covers all.
     ``phrases`` (lower-case) are looked for in the store's message; where there are any, one must stand in it.
     ``silent``: only where the store has no message at all.
-    ``kinds`` are those of LineError. ``error`` is the class, with the exit code, of the final failure.
+    ``kinds`` are those of NetworkError. ``error`` is the class, with the exit code, of the final failure.
     """
 
     action: Action
@@ -64,9 +64,9 @@ def row(
     phrases: tuple[str, ...] = (),
     silent: bool = False,
     **match: str,
-) -> Verdict:
+) -> FailureRule:
     """Return a row; ``status``, ``code`` and ``kind`` are words with spaces between."""
-    return Verdict(
+    return FailureRule(
         action,
         error,
         why,

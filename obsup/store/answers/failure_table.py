@@ -10,7 +10,7 @@ from obsup.errors import (
     BadConfiguration,
     DataMismatch,
     Denied,
-    LineError,
+    NetworkError,
     NotFinished,
     ObsupError,
     Refused,
@@ -18,12 +18,12 @@ from obsup.errors import (
     Throttled,
     UploadGone,
 )
-from obsup.store.answers.failure_rule import Action, Verdict, row
+from obsup.store.answers.failure_rule import Action, FailureRule, row
 from obsup.store.answers.server_clock import difference
 from obsup.text import printable
 
 AGAIN = "run the same command again; what is stored is not sent again"
-MEND_KEYS = "mend the credentials, then run the same command again; what is stored is not sent again"
+FIX_CREDENTIALS = "mend the credentials, then run the same command again; what is stored is not sent again"
 OTHER_SIGNATURE = (
     "run the same command again with --provider s3, as most such stores want it, or another --signature"
 )
@@ -31,7 +31,7 @@ LOOK = (
     "mend the cause that the store names, then run the same command again; what is stored is not sent again"
 )
 
-VERDICTS: tuple[Verdict, ...] = (
+FAILURE_RULES: tuple[FailureRule, ...] = (
     # The line.
     row(
         Action.FAIL,
@@ -149,24 +149,24 @@ VERDICTS: tuple[Verdict, ...] = (
         Action.RENEW_KEYS,
         Denied,
         "the temporary credentials have expired, or the store no longer takes them",
-        MEND_KEYS,
+        FIX_CREDENTIALS,
         code="ExpiredToken InvalidToken InvalidSecurityToken SecurityTokenExpired TokenRefreshRequired",
     ),
     row(
         Action.RENEW_KEYS,
         Denied,
         "the store does not know this access key",
-        MEND_KEYS,
+        FIX_CREDENTIALS,
         code="InvalidAccessKeyId",
     ),
     row(
         Action.RENEW_KEYS,
         Denied,
         "the secret does not fit the access key, or --signature or --region is not this store's",
-        MEND_KEYS,
+        FIX_CREDENTIALS,
         code="SignatureDoesNotMatch",
     ),
-    row(Action.RENEW_KEYS, Denied, "the store asks for credentials", MEND_KEYS, status="401"),
+    row(Action.RENEW_KEYS, Denied, "the store asks for credentials", FIX_CREDENTIALS, status="401"),
     # What the store asks to wait for.
     row(
         Action.SLOW_DOWN,
@@ -279,18 +279,18 @@ VERDICTS: tuple[Verdict, ...] = (
 )
 
 
-def judge(failure: StoreError | LineError) -> Verdict:
+def classify(failure: StoreError | NetworkError) -> FailureRule:
     """Return the row of the table that *failure* falls under."""
-    if isinstance(failure, LineError):
-        return next(row for row in VERDICTS if failure.kind in row.kinds)
-    return next(row for row in VERDICTS if row.covers(failure.refusal))
+    if isinstance(failure, NetworkError):
+        return next(row for row in FAILURE_RULES if failure.kind in row.kinds)
+    return next(row for row in FAILURE_RULES if row.covers(failure.refusal))
 
 
-def explain(failure: StoreError | LineError, *, doing: str) -> ObsupError:
+def as_error(failure: StoreError | NetworkError, *, doing: str) -> ObsupError:
     """Return the final error for *failure*, which happened while *doing* (``part 3 of bkt/key``)."""
-    verdict = judge(failure)
-    if isinstance(failure, LineError):
-        return verdict.error(f"{doing} failed: {failure}", verdict.why, verdict.next_step)
+    rule = classify(failure)
+    if isinstance(failure, NetworkError):
+        return rule.error(f"{doing} failed: {failure}", rule.why, rule.next_step)
     refusal = failure.refusal
     what = f"{doing} was refused: {refusal.status} {refusal.code}"
     details = [refusal.message] if refusal.message else []
@@ -298,6 +298,6 @@ def explain(failure: StoreError | LineError, *, doing: str) -> ObsupError:
         details.append(f"it names {printable(refusal.location)}")
     if refusal.request_id:
         details.append(f"request id {refusal.request_id}")
-    reason = difference(refusal.clock_ahead_s, refusal.endpoint) if verdict.action is Action.SET_CLOCK else ""
-    why = (reason or verdict.why) + (f" ({'; '.join(details)})" if details else "")
-    return verdict.error(what, why, verdict.next_step, refusal)
+    reason = difference(refusal.clock_ahead_s, refusal.endpoint) if rule.action is Action.SET_CLOCK else ""
+    why = (reason or rule.why) + (f" ({'; '.join(details)})" if details else "")
+    return rule.error(what, why, rule.next_step, refusal)

@@ -8,25 +8,25 @@ from typing import Protocol
 from urllib.parse import unquote_plus
 
 from obsup.dialects.dialect import Limits
-from obsup.errors import LineError
+from obsup.errors import NetworkError
 from obsup.model import ObjectPage, OpenUpload, StoredPart, Upload
 from obsup.store.answers import xml
-from obsup.store.answers.request import Call, Query
+from obsup.store.answers.request import Query, StoreRequest
 
-MOST_PAGES = 10_000
+MAX_PAGES = 10_000
 _ENCODED = re.compile(r"(?:[A-Za-z0-9_.~/*+!$'()-]|%[0-9A-Fa-f]{2})+")
 
 
 class Ask(Protocol):
     """Sends a call and returns the document of its answer, which must have one of the elements *signs*."""
 
-    def __call__(self, call: Call, *signs: str) -> xml.Element: ...
+    def __call__(self, call: StoreRequest, *signs: str) -> xml.Element: ...
 
 
 def all_parts(ask: Ask, upload: Upload, limits: Limits) -> Iterator[StoredPart]:
     """Yield every part of *upload*, strictly ascending, a page at a time.
 
-    Parts whose numbers the protocol does not have (some stores take them) are left out. Raises LineError for a
+    Parts whose numbers the protocol does not have (some stores take them) are left out. Raises NetworkError for a
     list that goes on without saying where, and for another upload's.
     Source: OBS API reference, "Listing Uploaded Parts".
     """
@@ -38,7 +38,9 @@ def all_parts(ask: Ask, upload: Upload, limits: Limits) -> Iterator[StoredPart]:
             ("part-number-marker", str(marker)),
         )
         target = upload.target
-        root = ask(Call("ListParts", "GET", target.bucket, target.key, query), "UploadId", "IsTruncated")
+        root = ask(
+            StoreRequest("ListParts", "GET", target.bucket, target.key, query), "UploadId", "IsTruncated"
+        )
         if xml.text(root, "UploadId") not in ("", upload.upload_id):
             raise _broken("the list of parts is another upload's")
         parts, following = _parts_of(root)
@@ -57,19 +59,19 @@ def all_parts(ask: Ask, upload: Upload, limits: Limits) -> Iterator[StoredPart]:
 def all_uploads(ask: Ask, bucket: str, prefix: str, limits: Limits) -> Iterator[OpenUpload]:
     """Yield every open upload whose key begins with *prefix*, a page at a time.
 
-    Raises LineError for a list that goes on without saying where, that comes back to where it was, or that never
+    Raises NetworkError for a list that goes on without saying where, that comes back to where it was, or that never
     ends.
     Source: OBS API reference, "Listing Initiated Multipart Uploads in a Bucket".
     """
     markers = ("", "")
     seen = {markers}
-    while len(seen) <= MOST_PAGES:
+    while len(seen) <= MAX_PAGES:
         query: Query = (("uploads", None), ("max-uploads", str(limits.page)))
         if prefix:
             query += (("prefix", prefix),)
         if markers[0]:
             query += (("key-marker", markers[0]), ("upload-id-marker", markers[1]))
-        root = ask(Call("ListMultipartUploads", "GET", bucket, None, query), "Bucket", "IsTruncated")
+        root = ask(StoreRequest("ListMultipartUploads", "GET", bucket, None, query), "Bucket", "IsTruncated")
         is_encoded = _keys_are_encoded(root, prefix, item="Upload", marker_name="NextKeyMarker")
         uploads = [xml.open_upload(one, url_encoded=is_encoded) for one in root.findall("Upload")]
         yield from (one for one in uploads if one.key.startswith(prefix))
@@ -83,7 +85,7 @@ def all_uploads(ask: Ask, bucket: str, prefix: str, limits: Limits) -> Iterator[
         if markers in seen:
             raise _broken("the list of uploads says there is more, but not where")
         seen.add(markers)
-    raise _broken(f"the list of uploads does not end after {MOST_PAGES} pages")
+    raise _broken(f"the list of uploads does not end after {MAX_PAGES} pages")
 
 
 def objects_behind(ask: Ask, bucket: str, prefix: str, marker: str, limits: Limits) -> ObjectPage:
@@ -98,7 +100,7 @@ def objects_behind(ask: Ask, bucket: str, prefix: str, marker: str, limits: Limi
         query += (("prefix", prefix),)
     if marker:
         query += (("marker", marker),)
-    root = ask(Call("ListObjects", "GET", bucket, None, query), "Name", "IsTruncated")
+    root = ask(StoreRequest("ListObjects", "GET", bucket, None, query), "Name", "IsTruncated")
     is_encoded = _keys_are_encoded(root, prefix, item="Contents", marker_name="NextMarker")
     try:
         objects = tuple(xml.stored_object(one, url_encoded=is_encoded) for one in root.findall("Contents"))
@@ -114,7 +116,7 @@ def objects_behind(ask: Ask, bucket: str, prefix: str, marker: str, limits: Limi
 
 
 def _parts_of(root: xml.Element) -> tuple[list[StoredPart], int]:
-    """Return the parts of one page and the marker of the next. Raises LineError."""
+    """Return the parts of one page and the marker of the next. Raises NetworkError."""
     try:
         parts = [xml.stored_part(element) for element in root.findall("Part")]
         return parts, xml.number(root, "NextPartNumberMarker", default=0)
@@ -143,5 +145,5 @@ def _is_truncated(root: xml.Element) -> bool:
     return xml.text(root, "IsTruncated").lower() == "true"
 
 
-def _broken(detail: str) -> LineError:
-    return LineError("garbled", detail, sent=True)
+def _broken(detail: str) -> NetworkError:
+    return NetworkError("garbled", detail, sent=True)

@@ -13,7 +13,7 @@ from obsup.dialects.dialect import HeaderNames
 from obsup.errors import Refusal
 from obsup.store.answers import xml
 from obsup.store.http.redaction import hide
-from obsup.store.http.settings import Answer
+from obsup.store.http.settings import Response
 from obsup.text import clean, printable
 
 _LONGEST_WAIT_S = 999_999.0
@@ -23,7 +23,7 @@ _TITLE = re.compile(r"<title>([^<]*)</title>", re.IGNORECASE)
 
 
 def read_refusal(
-    answer: Answer, names: HeaderNames, *, operation: str, resource: str, endpoint: str
+    answer: Response, names: HeaderNames, *, operation: str, resource: str, endpoint: str
 ) -> Refusal:
     """Return what *answer* refuses: code and message from the XML body, or from headers where there is none."""
     fields = {name: hide(text, answer.secrets) for name, text in _error_fields(answer).items()}
@@ -48,7 +48,7 @@ def read_refusal(
     )
 
 
-def _error_fields(answer: Answer) -> dict[str, str]:
+def _error_fields(answer: Response) -> dict[str, str]:
     body = answer.body
     if not body.strip() and "x-oss-err" in answer.headers:
         try:
@@ -64,7 +64,7 @@ def _error_fields(answer: Answer) -> dict[str, str]:
     return {child.tag: (child.text or "").strip() for child in root if isinstance(child.tag, str)}
 
 
-def _page_title(answer: Answer) -> str:
+def _page_title(answer: Response) -> str:
     """Return what a proxy's page, or its line of plain text, says beyond the status."""
     text = answer.body[:PAGE_READ].decode("utf-8", "replace")
     kind = answer.headers.get("content-type", "").partition(";")[0].strip().lower()

@@ -13,7 +13,7 @@ Query = tuple[tuple[str, str | None], ...]
 
 
 @frozen
-class Call:
+class StoreRequest:
     """One request. ``operation`` is the protocol's name; ``key`` is None for a request about the bucket.
 
     ``body`` is what is sent, or opens it anew for each attempt. ``takes_long``: the store works for minutes before

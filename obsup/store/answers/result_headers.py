@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from obsup.dialects.dialect import HeaderNames
-from obsup.errors import LineError
+from obsup.errors import NetworkError
 from obsup.model import ObjectInfo, Stored
 from obsup.store.answers import xml
-from obsup.store.http.settings import Answer
+from obsup.store.http.settings import Response
 from obsup.text import clean
 
 
-def read_stored(answer: Answer, names: HeaderNames, etag: str, *, location: str | None = None) -> Stored:
+def read_stored(answer: Response, names: HeaderNames, etag: str, *, location: str | None = None) -> Stored:
     """Return what *answer* confirms, with its bare ETag, which stands in a header or in the body."""
     field = _Fields(answer)
     return Stored(
@@ -28,7 +28,7 @@ def read_stored(answer: Answer, names: HeaderNames, etag: str, *, location: str 
     )
 
 
-def read_object_info(answer: Answer, names: HeaderNames) -> ObjectInfo:
+def read_object_info(answer: Response, names: HeaderNames) -> ObjectInfo:
     """Return what HeadObject told; a size of -1 where it told none."""
     field = _Fields(answer)
     size = _decimal(field("Content-Length"))
@@ -49,23 +49,23 @@ def read_object_info(answer: Answer, names: HeaderNames) -> ObjectInfo:
     )
 
 
-def header_etag(answer: Answer) -> str:
+def header_etag(answer: Response) -> str:
     """Return the bare ETag of the answer's headers; empty where there is none."""
     return xml.bare_etag(clean(answer.headers.get("etag", "")))
 
 
-def named_etag(answer: Answer, operation: str) -> str:
-    """Return the bare ETag of what *operation* stored. Raises LineError for an answer without: it is no store's."""
+def named_etag(answer: Response, operation: str) -> str:
+    """Return the bare ETag of what *operation* stored. Raises NetworkError for an answer without: it is no store's."""
     etag = header_etag(answer)
     if not etag:
-        raise LineError("garbled", f"the answer to {operation} names no ETag", sent=True)
+        raise NetworkError("garbled", f"the answer to {operation} names no ETag", sent=True)
     return etag
 
 
 class _Fields:
     """The headers of an answer by the dialect's spelling; None for a name the vendor does not have."""
 
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, answer: Response) -> None:
         self._headers = answer.headers
 
     def __call__(self, name: str | None) -> str | None:

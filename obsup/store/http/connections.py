@@ -94,7 +94,7 @@ class _Connection(HTTPConnection):
         if type(self.sock) is not socket.socket:
             return
         try:
-            while body.is_unseen and body.sent < body.size:
+            while body.can_sendfile and body.sent < body.size:
                 self._listen_now_and_then()
                 send_what_fits(self.sock, partial(body.send_to, self.sock.fileno()), self.stall_timeout_s)
         except OSError:

@@ -1,4 +1,4 @@
-"""From the exceptions of sockets, TLS and urllib3 to one LineError that says what broke."""
+"""From the exceptions of sockets, TLS and urllib3 to one NetworkError that says what broke."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 import urllib3
 
-from obsup.errors import LineError
+from obsup.errors import NetworkError
 from obsup.store.http.connections import NoTLS
 
 # First match wins; the innermost truth stands before the wrapper that hides it. The last word: whether any of
@@ -49,17 +49,17 @@ _SENTENCES = {
 _REFUSED_TUNNEL = re.compile(r"Tunnel connection failed: (4\d\d)")
 
 
-def line_error(exc: BaseException) -> LineError:
+def network_error(exc: BaseException) -> NetworkError:
     """Return what *exc*, which a request raised, means for the line."""
-    if isinstance(exc, LineError):
+    if isinstance(exc, NetworkError):
         return exc
     causes = _causes(exc)
     for types, kind, sent in _KINDS:
         found = next((one for one in causes if isinstance(one, types)), None)
         if found is not None:
             refused = _refused_tunnel(causes) if kind == "proxy" else None
-            return refused or LineError(kind, _detail(kind, found), sent)
-    return LineError("reset", f"{type(exc).__name__}", sent=True)
+            return refused or NetworkError(kind, _detail(kind, found), sent)
+    return NetworkError("reset", f"{type(exc).__name__}", sent=True)
 
 
 def _causes(exc: BaseException) -> list[BaseException]:
@@ -74,11 +74,11 @@ def _causes(exc: BaseException) -> list[BaseException]:
     return found
 
 
-def _refused_tunnel(causes: list[BaseException]) -> LineError | None:
+def _refused_tunnel(causes: list[BaseException]) -> NetworkError | None:
     """Return the error for a proxy that says no, as it will say again; None where it merely failed."""
     texts = (str(one) for one in causes if isinstance(one, OSError))
     match = next(filter(None, map(_REFUSED_TUNNEL.search, texts)), None)
-    return LineError("tunnel", f"{_SENTENCES['tunnel']} ({match[1]})", sent=False) if match else None
+    return NetworkError("tunnel", f"{_SENTENCES['tunnel']} ({match[1]})", sent=False) if match else None
 
 
 def _detail(kind: str, exc: BaseException) -> str:

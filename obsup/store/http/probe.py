@@ -13,10 +13,10 @@ from urllib.request import getproxies, proxy_bypass
 import certifi
 
 from obsup.dialects.endpoints import is_loopback
-from obsup.errors import LineError
+from obsup.errors import NetworkError
 from obsup.frozen import frozen
-from obsup.store.http.network_errors import line_error
-from obsup.store.http.settings import LineSettings
+from obsup.store.http.network_errors import network_error
+from obsup.store.http.settings import ConnectionSettings
 
 _PORTS = {"http": 80, "https": 443}
 
@@ -30,7 +30,7 @@ class Encryption:
     valid_until: str
 
 
-def find_proxy(url: str, line: LineSettings) -> str | None:
+def find_proxy(url: str, line: ConnectionSettings) -> str | None:
     """Return the host of the proxy that requests to *url* go through, None where they go straight."""
     parts = urlsplit(url)
     named = line.proxy
@@ -41,31 +41,31 @@ def find_proxy(url: str, line: LineSettings) -> str | None:
 
 
 def resolve(url: str) -> list[str]:
-    """Return the addresses of the host of *url*. Raises LineError."""
+    """Return the addresses of the host of *url*. Raises NetworkError."""
     host, port = _place(url)
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except OSError as exc:
-        raise LineError(
+        raise NetworkError(
             "resolve", f"the host name {host} could not be resolved: {exc.strerror}", False
         ) from exc
     return list(dict.fromkeys(str(one[4][0]) for one in found))
 
 
 def measure(url: str, timeout_s: float, monotonic: Callable[[], float] = time.monotonic) -> float:
-    """Return the seconds that a TCP connection to the host of *url* takes. Raises LineError."""
+    """Return the seconds that a TCP connection to the host of *url* takes. Raises NetworkError."""
     begun = monotonic()
     try:
         with socket.create_connection(_place(url), timeout_s):
             return monotonic() - begun
     except OSError as exc:
-        raise line_error(exc) from exc
+        raise network_error(exc) from exc
 
 
-def encrypt(url: str, line: LineSettings, environ: Mapping[str, str] = os.environ) -> Encryption:
+def encrypt(url: str, line: ConnectionSettings, environ: Mapping[str, str] = os.environ) -> Encryption:
     """Return what TLS agrees on with the host of *url*, whose certificate is checked as for a request.
 
-    Raises LineError.
+    Raises NetworkError.
     """
     named = environ.get("REQUESTS_CA_BUNDLE") or environ.get("CURL_CA_BUNDLE")
     context = ssl.create_default_context(cafile=line.ca_bundle or named or certifi.where())
@@ -83,7 +83,7 @@ def encrypt(url: str, line: LineSettings, environ: Mapping[str, str] = os.enviro
                 secure.version() or "", cipher[0] if cipher else "", str(certificate.get("notAfter", ""))
             )
     except OSError as exc:
-        raise line_error(exc) from exc
+        raise network_error(exc) from exc
 
 
 def _place(url: str) -> tuple[str, int]:

@@ -22,7 +22,7 @@ _MOST_HEADERS, _LONGEST_LINE = 200, 64 * KIB
 _MOST_HEADS = 100
 
 
-class Heard(WholeAnswer):
+class FastResponse(WholeAnswer):
     """An answer whose head is read line by line.
 
     ``fields`` are its headers by lower-case name; those that come more than once are joined by a comma.
@@ -55,9 +55,9 @@ class Heard(WholeAnswer):
         self.will_close = self._check_close() or ends_with_the_line  # type: ignore[attr-defined]
 
 
-def converse(
+def exchange_directly(
     connection: Any, head: bytes, body: Any, size: int, *, method: str, answer_timeout_s: float
-) -> Heard:
+) -> FastResponse:
     """Send *head*, then *size* bytes that *body* is or hands out, and return the answer with its head read.
 
     Raises as sockets, urllib3's connections and http.client do.
@@ -74,7 +74,7 @@ def converse(
         # What the store said before it hung up is still to be read.
         connection.is_cut = True
     connection.sock.settimeout(answer_timeout_s)
-    answer = Heard(connection.sock, method=method)
+    answer = FastResponse(connection.sock, method=method)
     try:
         answer.begin()
     except BaseException:

@@ -9,7 +9,7 @@ from obsup.frozen import frozen
 
 
 @frozen
-class LineSettings:
+class ConnectionSettings:
     """How to reach the store. Timeouts are seconds; ``stall_timeout_s`` counts only while no byte moves, either way.
 
     ``answer_limit_s`` bounds an answer that comes in drops, from its first byte to its last.
@@ -25,7 +25,7 @@ class LineSettings:
 
 
 @frozen
-class Answer:
+class Response:
     """A whole answer: header names are lower-case. ``secrets`` are those of its request, which it may repeat."""
 
     status: int

@@ -23,7 +23,7 @@ from urllib3.util.wait import wait_for_read, wait_for_socket
 # While there is room for what is sent, it is looked so often whether the store speaks, in seconds.
 LISTEN_EVERY_S = 0.05
 # How often within a stall timeout it is looked whether bytes move.
-LOOKS = 8
+MAX_CHECKS = 8
 _INFORMATIONAL = (b"HTTP/1.1 1", b"HTTP/1.0 1")
 
 
@@ -35,7 +35,7 @@ class AnsweredEarly(BrokenPipeError):
 
 
 # What a secure connection said while a request was being sent: TLS gives it out once.
-_heard: MutableMapping[Any, bytes] = WeakKeyDictionary()
+_received: MutableMapping[Any, bytes] = WeakKeyDictionary()
 
 
 class Incoming(io.RawIOBase):
@@ -50,11 +50,11 @@ class Incoming(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        if word := _heard.pop(self._sock, b""):
+        if word := _received.pop(self._sock, b""):
             count = min(len(word), len(buffer))
             buffer[:count] = word[:count]
             if word[count:]:
-                _heard[self._sock] = word[count:]
+                _received[self._sock] = word[count:]
             return count
 
         def receive(wait_s: float) -> int:
@@ -152,13 +152,13 @@ def _unless_still(sock: Any, stall_timeout_s: float, act: Callable[[float], int]
 
     Raises TimeoutError once no byte has left this machine for *stall_timeout_s*, however long it takes in all.
     """
-    left, looks = -1, LOOKS
+    left, looks = -1, MAX_CHECKS
     while True:
         try:
-            return act(stall_timeout_s / LOOKS)
+            return act(stall_timeout_s / MAX_CHECKS)
         except TimeoutError:
             left, before = _left_to_go(sock), left
-            looks = looks - 1 if left == before else LOOKS - 1
+            looks = looks - 1 if left == before else MAX_CHECKS - 1
             if not looks:
                 raise
 
@@ -196,9 +196,9 @@ def _listen_secure(sock: ssl.SSLSocket) -> None:
         return
     except OSError as exc:
         raise AnsweredEarly from exc
-    word = _heard.pop(sock, b"") + word
+    word = _received.pop(sock, b"") + word
     if word:
-        _heard[sock] = word
+        _received[sock] = word
     if not word.startswith(_INFORMATIONAL):
         raise AnsweredEarly
 

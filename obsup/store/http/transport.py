@@ -24,20 +24,20 @@ from requests.structures import CaseInsensitiveDict
 from obsup.dialects.dialect import Address
 from obsup.dialects.encoding import encode_query
 from obsup.dialects.endpoints import is_loopback
-from obsup.errors import LineError
+from obsup.errors import NetworkError
 from obsup.frozen import frozen
 from obsup.store.http.body import Body
 from obsup.store.http.connections import pool_classes
-from obsup.store.http.network_errors import line_error
+from obsup.store.http.network_errors import network_error
 from obsup.store.http.redaction import secrets_in
-from obsup.store.http.request_writer import BLOCK, converse, head_of
-from obsup.store.http.settings import Answer, LineSettings
+from obsup.store.http.request_writer import BLOCK, exchange_directly, head_of
+from obsup.store.http.settings import ConnectionSettings, Response
 from obsup.units import KIB, MIB
 from obsup.version import __version__
 
 # Assembling thousands of parts takes the stores minutes, in which not all of them send white space now and then:
 # the answer to such work may be so many times as long in coming as any other.
-LONG_WORK = 10
+LONG_TIMEOUT_FACTOR = 10
 # The longest honest answer is a page of 1,000 uploads with keys of 1,024 bytes, each byte written %XX.
 ANSWER_LIMIT = 8 * MIB
 USER_AGENT = f"obsup/{__version__}"
@@ -65,7 +65,7 @@ class _Line:
 class _Adapter(HTTPAdapter):
     """requests' adapter with large blocks, our connections, and paths left alone."""
 
-    def __init__(self, settings: LineSettings) -> None:
+    def __init__(self, settings: ConnectionSettings) -> None:
         self._pools = pool_classes(settings.stall_timeout_s)
         super().__init__(pool_connections=4, pool_maxsize=settings.connections)
 
@@ -87,7 +87,7 @@ class _Adapter(HTTPAdapter):
 class Transport:
     """Sends requests to stores, keeping one pool of connections. Safe to share between threads."""
 
-    def __init__(self, settings: LineSettings) -> None:
+    def __init__(self, settings: ConnectionSettings) -> None:
         self._settings = settings
         self._session = requests.Session()
         self._session.trust_env = settings.proxy is None
@@ -111,10 +111,10 @@ class Transport:
         body: Body | bytes,
         sign: Callable[[Mapping[str, str]], Mapping[str, str]] | None,
         takes_long: bool = False,
-    ) -> Answer:
+    ) -> Response:
         """Send one request, signed now, and return the whole answer whatever its status.
 
-        *takes_long*: the store works before it answers. Raises LineError when there is no answer or only half of
+        *takes_long*: the store works before it answers. Raises NetworkError when there is no answer or only half of
         one. Errors that *body* raises while it is read pass through unchanged.
         """
         root = f"{address.scheme}://{address.host}"
@@ -136,32 +136,34 @@ class Transport:
         if not size and method in ("PUT", "POST"):
             # After signing: the vendors' clients sign the length of a body, where they do, and not that there is none.
             request.headers["Content-Length"] = "0"
-        answer_timeout_s = self._settings.stall_timeout_s * (LONG_WORK if takes_long else 1)
+        answer_timeout_s = self._settings.stall_timeout_s * (LONG_TIMEOUT_FACTOR if takes_long else 1)
         try:
             line = self._line_to(root)
             if line.is_direct:
                 head = head_of(method, path, request.headers)
-                answer = self._talk(
+                answer = self._notices(
                     line.pool, head, body, size, method=method, answer_timeout_s=answer_timeout_s
                 )
             else:
                 answer = self._send(request, root, answer_timeout_s)
         except (requests.RequestException, urllib3.exceptions.HTTPError, HTTPException, OSError) as exc:
-            raise line_error(exc) from exc
+            raise network_error(exc) from exc
         if answer.status < 300 and not answer.body:
             return answer
         # A refusal, or a document, which may be one too.
         return replace(answer, secrets=secrets_in(request.headers, query))
 
-    def _talk(
+    def _notices(
         self, pool: Any, head: bytes, body: Body | bytes, size: int, *, method: str, answer_timeout_s: float
-    ) -> Answer:
+    ) -> Response:
         """Exchange a request and its answer on a connection of *pool*."""
         connection = pool._get_conn()
         is_fit = False
         try:
             connection.timeout = self._settings.connect_timeout_s
-            heard = converse(connection, head, body, size, method=method, answer_timeout_s=answer_timeout_s)
+            heard = exchange_directly(
+                connection, head, body, size, method=method, answer_timeout_s=answer_timeout_s
+            )
             with closing(heard):
                 content = self._read(heard.read1, heard.length)
             is_fit = not heard.will_close and not connection.is_cut
@@ -169,9 +171,9 @@ class Transport:
             if not is_fit:
                 connection.close()
             pool._put_conn(connection)
-        return Answer(heard.status, heard.fields, content)
+        return Response(heard.status, heard.fields, content)
 
-    def _send(self, request: requests.PreparedRequest, root: str, answer_timeout_s: float) -> Answer:
+    def _send(self, request: requests.PreparedRequest, root: str, answer_timeout_s: float) -> Response:
         """Exchange a request and its answer by way of requests and urllib3, which know how to speak to proxies."""
         response = self._session.send(
             request,
@@ -182,21 +184,23 @@ class Transport:
         )
         with response:
             content = self._read(lambda size: response.raw.read1(size, decode_content=False), None)
-        return Answer(response.status_code, {k.lower(): v for k, v in response.headers.items()}, content)
+        return Response(response.status_code, {k.lower(): v for k, v in response.headers.items()}, content)
 
     def _read(self, read: Callable[[int], bytes], length: int | None) -> bytes:
         """Return the answer's body as it came: packed ones were not asked for. Bounded in size and in time.
 
-        Raises LineError, and IncompleteRead where *length* tells of more bytes.
+        Raises NetworkError, and IncompleteRead where *length* tells of more bytes.
         """
         body = bytearray()
         deadline = time.monotonic() + self._settings.answer_limit_s
         while len(body) != length and (block := read(64 * KIB)):
             body += block
             if len(body) > ANSWER_LIMIT:
-                raise LineError("incomplete", f"an answer of more than {ANSWER_LIMIT // MIB} MiB", sent=True)
+                raise NetworkError(
+                    "incomplete", f"an answer of more than {ANSWER_LIMIT // MIB} MiB", sent=True
+                )
             if time.monotonic() > deadline:
-                raise LineError("stall", "the answer came in drops and never ended", sent=True)
+                raise NetworkError("stall", "the answer came in drops and never ended", sent=True)
         if length is not None and len(body) != length:
             raise IncompleteRead(bytes(body), length - len(body))
         return bytes(body)

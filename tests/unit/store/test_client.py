@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from obsup.dialects.registry import DIALECTS
-from obsup.errors import LineError, StoreError, WrongUsage
+from obsup.errors import NetworkError, StoreError, WrongUsage
 from obsup.model import Credentials, CustomerKey, Upload
 from obsup.store.client import HttpStore
 from tests.doubles.scripted_server import Received, Reply, Wire, answer, error
@@ -83,7 +83,7 @@ def test_anything_else_than_the_promised_document_is_no_answer(body: str, kind: 
     with (
         Wire(lambda _: answer(200, body)) as wire,
         open_store("obs", wire.endpoint) as store,
-        pytest.raises(LineError) as caught,
+        pytest.raises(NetworkError) as caught,
     ):
         store.complete(upload(wire), [(1, "e")], {})
     assert (caught.value.kind, caught.value.sent) == (kind, True)
@@ -104,7 +104,7 @@ def test_initiate_without_an_upload_id_is_no_answer(body: str) -> None:
     with (
         Wire(lambda _: answer(200, body)) as wire,
         open_store("obs", wire.endpoint) as store,
-        pytest.raises(LineError),
+        pytest.raises(NetworkError),
     ):
         store.initiate(target(wire.endpoint), {})
 
@@ -114,7 +114,7 @@ def test_copy_without_an_etag_is_no_answer() -> None:
     with (
         Wire(lambda _: answer(200, "<CopyPartResult/>")) as wire,
         open_store("obs", wire.endpoint) as store,
-        pytest.raises(LineError),
+        pytest.raises(NetworkError),
     ):
         store.copy_part(upload(wire), 1, "/bucket/source")
 
@@ -139,9 +139,9 @@ def test_part_and_object_without_an_etag_are_no_answer(headers: dict[str, str]) 
         Wire(lambda _: answer(200, "Welcome!", headers)) as wire,
         open_store("obs", wire.endpoint) as store,
     ):
-        with pytest.raises(LineError) as of_part:
+        with pytest.raises(NetworkError) as of_part:
             store.upload_part(upload(wire), 1, bytes_body(b"x"))
-        with pytest.raises(LineError) as of_object:
+        with pytest.raises(NetworkError) as of_object:
             store.put_object(target(wire.endpoint), bytes_body(b"x"), {})
     assert {(one.value.kind, one.value.sent) for one in (of_part, of_object)} == {("garbled", True)}
 

@@ -11,7 +11,7 @@ from obsup import events
 from obsup.errors import (
     DataMismatch,
     Denied,
-    LineError,
+    NetworkError,
     NotFinished,
     ObsupError,
     Refusal,
@@ -20,9 +20,9 @@ from obsup.errors import (
     Throttled,
 )
 from obsup.model import Credentials, Upload
-from obsup.store.answers.failure_table import explain
+from obsup.store.answers.failure_table import as_error
 from obsup.store.answers.server_clock import ServerClock
-from obsup.store.retrying import Attempts, Patience, Remedies, RetryingStore
+from obsup.store.retrying import Attempts, FailureRemedies, RetryingStore, RetryPolicy
 from tests.doubles.scripted_server import Received, Reply, Wire, answer, error
 from tests.support.stores import KEYS, GivenKeys, bytes_body, open_store, target
 
@@ -43,8 +43,8 @@ class Time:
         self.now += seconds
         return len(self.slept) == self.stops_after
 
-    def patience(self, retry_for_s: float = 900.0) -> Patience:
-        return Patience(
+    def policy(self, retry_for_s: float = 900.0) -> RetryPolicy:
+        return RetryPolicy(
             retry_for_s=retry_for_s,
             monotonic=lambda: self.now,
             sleep=self.sleep,
@@ -74,8 +74,8 @@ def run(
             raise failure
         return "done"
 
-    remedies = Remedies(keys or GivenKeys(KEYS), clock or ServerClock(lambda: NOON))
-    return Attempts(time.patience(retry_for_s), remedies, observe).run(
+    remedies = FailureRemedies(keys or GivenKeys(KEYS), clock or ServerClock(lambda: NOON))
+    return Attempts(time.policy(retry_for_s), remedies, observe).run(
         once, doing="part 1 of b/k", part_number=1
     )
 
@@ -83,7 +83,7 @@ def run(
 def test_backoff_doubles_up_to_a_cap() -> None:
     """With full jitter, whose most is measured here."""
     time = Time()
-    assert run([LineError("reset", "closed", True)] * 8, time) == "done"
+    assert run([NetworkError("reset", "closed", True)] * 8, time) == "done"
     assert time.slept == [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0]
 
 
@@ -95,8 +95,8 @@ def test_backoff_is_random() -> None:
         asked.append((low, high))
         return low
 
-    patience = Patience(uniform=uniform)
-    assert patience.delay_s(3, None) == 0.0
+    policy = RetryPolicy(uniform=uniform)
+    assert policy.delay_s(3, None) == 0.0
     assert asked == [(0.0, 4.0)]
 
 
@@ -104,7 +104,7 @@ def test_one_part_is_given_up_after_its_time() -> None:
     """Before a wait that would go beyond it; what failed last is what is said."""
     time = Time()
     with pytest.raises(NotFinished, match="closed"):
-        run([LineError("reset", "closed", True)] * 99, time, retry_for_s=60.0)
+        run([NetworkError("reset", "closed", True)] * 99, time, retry_for_s=60.0)
     assert sum(time.slept) <= 60.0
     assert len(time.slept) == 5
 
@@ -176,9 +176,9 @@ def test_time_that_a_part_takes_is_no_time_that_it_fails() -> None:
         nonlocal calls
         calls += 1
         time.now += 3600
-        raise LineError("reset", "the connection was reset", sent=True)
+        raise NetworkError("reset", "the connection was reset", sent=True)
 
-    attempts = Attempts(time.patience(), Remedies(GivenKeys(KEYS), ServerClock()), events.ignore)
+    attempts = Attempts(time.policy(), FailureRemedies(GivenKeys(KEYS), ServerClock()), events.ignore)
     with pytest.raises(NotFinished):
         attempts.run(send, doing="part 1")
     assert 10 <= calls <= 20
@@ -204,7 +204,7 @@ def test_a_clock_that_is_off_is_told_by_how_much_and_which_way(off_s: float, why
         endpoint="https://store.example",
         clock_ahead_s=ahead_s,
     )
-    assert explain(StoreError(refusal), doing="part 1").why == f"{why} (request id r1)"
+    assert as_error(StoreError(refusal), doing="part 1").why == f"{why} (request id r1)"
 
 
 @pytest.mark.parametrize(
@@ -234,7 +234,7 @@ def test_several_troubles_each_have_their_remedy() -> None:
     clock = ServerClock(lambda: NOON - 3600)
     troubles: list[Exception] = [
         refused(403, "RequestTimeTooSkewed", date=DATE),
-        LineError("reset", "closed", True),
+        NetworkError("reset", "closed", True),
         refused(400, "ExpiredToken"),
         refused(400, "BadDigest"),
         refused(500, "InternalError"),
@@ -253,7 +253,7 @@ def test_each_retry_is_told() -> None:
 def test_stop_ends_the_waiting() -> None:
     """Progress is kept: it is not finished, and may be run again."""
     with pytest.raises(ObsupError) as caught:
-        run([LineError("reset", "closed", True)] * 9, Time(stops_after=2))
+        run([NetworkError("reset", "closed", True)] * 9, Time(stops_after=2))
     assert caught.value.exit_code == 75
 
 
@@ -276,7 +276,7 @@ def test_each_attempt_sends_the_whole_body_and_a_new_signature() -> None:
         Wire(replies) as wire,
         open_store("obs", wire.endpoint, keys=keys, clock=lambda: time.now) as inner,
     ):
-        store = RetryingStore(inner, time.patience(), Remedies(keys, ServerClock()))
+        store = RetryingStore(inner, time.policy(), FailureRemedies(keys, ServerClock()))
         store.upload_part(Upload(target(wire.endpoint), "id"), 1, bytes_body(b"content"))
         first, second, third = wire.received
     assert [one.body for one in wire.received] == [b"content"] * 3
@@ -297,7 +297,7 @@ def test_half_a_list_never_passes_for_a_whole_one() -> None:
         answer(200, page.format("false", 2)),
     )
     with Wire(replies) as wire, open_store("obs", wire.endpoint) as inner:
-        store = RetryingStore(inner, Time().patience(), Remedies(GivenKeys(KEYS), ServerClock()))
+        store = RetryingStore(inner, Time().policy(), FailureRemedies(GivenKeys(KEYS), ServerClock()))
         listed = [part.number for part in store.list_parts(Upload(target(wire.endpoint), "id"))]
     assert listed == [1, 2]
 
@@ -305,7 +305,7 @@ def test_half_a_list_never_passes_for_a_whole_one() -> None:
 def test_initiate_and_complete_are_tried_once_here() -> None:
     """Only a look at the store can tell what a lost answer of theirs means."""
     with Wire(lambda _: error(500, "InternalError")) as wire, open_store("obs", wire.endpoint) as inner:
-        store = RetryingStore(inner, Time().patience(), Remedies(GivenKeys(KEYS), ServerClock()))
+        store = RetryingStore(inner, Time().policy(), FailureRemedies(GivenKeys(KEYS), ServerClock()))
         with pytest.raises(StoreError):
             store.initiate(target(wire.endpoint), {})
         with pytest.raises(StoreError):

@@ -17,7 +17,7 @@ from obsup.dialects.dialect import Dialect, Signable
 from obsup.dialects.oss import OSS4_SIGNATURE
 from obsup.model import CustomerKey, Target, Upload
 from obsup.store.client import HttpStore
-from obsup.store.http.settings import LineSettings
+from obsup.store.http.settings import ConnectionSettings
 from obsup.store.http.transport import Transport
 from tests.doubles.certificates import Authority
 from tests.doubles.scripted_server import Wire, answer
@@ -66,10 +66,10 @@ def recorder(authority: Authority) -> Iterator[Wire]:
 
 
 @pytest.fixture
-def line(recorder: Wire, authority: Authority) -> LineSettings:
+def line(recorder: Wire, authority: Authority) -> ConnectionSettings:
     """The line to any host, by way of the recorder."""
     recorder.received.clear()
-    return LineSettings(proxy=recorder.endpoint, ca_bundle=str(authority.bundle))
+    return ConnectionSettings(proxy=recorder.endpoint, ca_bundle=str(authority.bundle))
 
 
 def answers(recorder: Wire, vector: Vector) -> None:
@@ -95,7 +95,7 @@ def content_of(vector: Vector) -> bytes:
 
 @pytest.mark.parametrize("vector", NORMATIVE, ids=name_of)
 def test_authorization_of_every_vector_leaves_the_socket(
-    vector: Vector, recorder: Wire, line: LineSettings
+    vector: Vector, recorder: Wire, line: ConnectionSettings
 ) -> None:
     """The vector's request byte for byte, in its vendor's spelling, signed on the way out."""
     answers(recorder, vector)
@@ -195,7 +195,7 @@ def is_ours(vector: Vector) -> bool:
     return vector["id"].partition("-")[0] not in SPELLED_OTHERWISE
 
 
-def store_of(vector: Vector, line: LineSettings) -> Any:
+def store_of(vector: Vector, line: ConnectionSettings) -> Any:
     dialect: Dialect = dialect_of(vector)
     return open_store(
         dialect,
@@ -209,7 +209,7 @@ def store_of(vector: Vector, line: LineSettings) -> Any:
     )
 
 
-def carry_out(vector: Vector, line: LineSettings) -> None:
+def run_transfer(vector: Vector, line: ConnectionSettings) -> None:
     """Do the vector's operation with the store's own verb."""
     with store_of(vector, line) as store:
         target = Target(vector["dialect"], endpoint_of(vector), vector["bucket"], vector["key"])
@@ -219,19 +219,19 @@ def carry_out(vector: Vector, line: LineSettings) -> None:
 
 @pytest.mark.parametrize("vector", [one for one in NORMATIVE if is_ours(one)], ids=name_of)
 def test_authorization_of_obsups_own_request_is_the_vendors(
-    vector: Vector, recorder: Wire, line: LineSettings
+    vector: Vector, recorder: Wire, line: ConnectionSettings
 ) -> None:
     """The verb of the store makes the very request that the vendor's client made."""
     answers(recorder, vector)
-    carry_out(vector, line)
+    run_transfer(vector, line)
     assert fields_of(recorder.last.header("Authorization") or "") == fields_of(vector["authorization"])
 
 
 @pytest.mark.parametrize("vector", [one for one in NORMATIVE if not is_ours(one)], ids=name_of)
 def test_request_that_is_spelled_otherwise_is_signed_otherwise(
-    vector: Vector, recorder: Wire, line: LineSettings
+    vector: Vector, recorder: Wire, line: ConnectionSettings
 ) -> None:
     """Were it the same, the vector would belong to those above."""
     answers(recorder, vector)
-    carry_out(vector, line)
+    run_transfer(vector, line)
     assert fields_of(recorder.last.header("Authorization") or "") != fields_of(vector["authorization"])

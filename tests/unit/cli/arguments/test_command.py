@@ -11,7 +11,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from obsup.cli.arguments.command import OWN_GROUP, Command, Commands, group_of, read_story
+from obsup.cli.arguments.command import OWN_GROUP, Command, Commands, group_of, read_help_text
 from obsup.cli.main import cli
 from obsup.exit_status import EXIT_STATUSES
 
@@ -189,7 +189,7 @@ def test_the_names_that_users_of_other_tools_try(words: list[str], name: str, va
 
 def test_a_story_is_read_from_a_docstring() -> None:
     """First paragraph, examples, and the rest, which is left as it is."""
-    story = read_story(
+    story = read_help_text(
         """Do this
         and that.
 
@@ -210,7 +210,7 @@ def test_a_story_is_read_from_a_docstring() -> None:
 
 def test_a_command_without_examples_is_all_story() -> None:
     """Nothing is taken for an example that is none."""
-    story = read_story("Do this.\n\nThen more.")
+    story = read_help_text("Do this.\n\nThen more.")
     assert (story.examples, story.details) == ((), ("Then more.",))
 
 

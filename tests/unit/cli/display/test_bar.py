@@ -7,7 +7,7 @@ from rich.cells import cell_len
 
 from obsup import events
 from obsup.cli.display.bar import Bar
-from obsup.cli.display.meter import Gauge
+from obsup.cli.display.meter import TransferMeter
 from obsup.units import MIB
 
 PART = 9 * MIB
@@ -95,37 +95,37 @@ def test_with_all_parts_stored_it_waits_for_the_store() -> None:
 
 def test_the_rate_is_that_of_the_last_seconds_and_never_of_what_was_resumed() -> None:
     """A line that stands still shows it within ten seconds."""
-    gauge = Gauge()
-    gauge.observe(events.Begun(1024 * MIB, 114, resumed=100 * MIB, resumed_parts=11))
-    assert gauge.read(0.0).rate is None
-    assert gauge.read(1.0).rate == 0
-    gauge.observe(events.PartSent(12, 8 * MIB))
-    assert gauge.read(2.0).rate == 4 * MIB
+    meter = TransferMeter()
+    meter.observe(events.Begun(1024 * MIB, 114, resumed=100 * MIB, resumed_parts=11))
+    assert meter.read(0.0).rate is None
+    assert meter.read(1.0).rate == 0
+    meter.observe(events.PartSent(12, 8 * MIB))
+    assert meter.read(2.0).rate == 4 * MIB
     for second in range(3, 12):
-        gauge.read(float(second))
-    assert gauge.read(12.0).rate == 0
-    assert gauge.read(12.0).done == 108 * MIB
+        meter.read(float(second))
+    assert meter.read(12.0).rate == 0
+    assert meter.read(12.0).done == 108 * MIB
 
 
 def test_a_retry_takes_back_what_it_had_sent() -> None:
     """The bar tells the truth: fewer bytes, and a rate of nothing rather than a negative one."""
-    gauge = Gauge()
-    gauge.observe(events.Begun(1024 * MIB, 114))
-    gauge.read(0.0)
-    gauge.observe(events.PartSent(1, 8 * MIB))
-    assert gauge.read(1.0).done == 8 * MIB
-    gauge.observe(events.Retried(1, 1, "the connection was closed", 0.5))
-    reading = gauge.read(2.0)
+    meter = TransferMeter()
+    meter.observe(events.Begun(1024 * MIB, 114))
+    meter.read(0.0)
+    meter.observe(events.PartSent(1, 8 * MIB))
+    assert meter.read(1.0).done == 8 * MIB
+    meter.observe(events.Retried(1, 1, "the connection was closed", 0.5))
+    reading = meter.read(2.0)
     assert (reading.done, reading.rate, reading.retries) == (0, 0, 1)
     assert reading.in_flight[0].waiting == "the connection was closed"
 
 
 def test_events_may_be_lost_or_come_late() -> None:
     """A part that is stored is stored, whatever is said of it afterwards."""
-    gauge = Gauge()
-    gauge.observe(events.Begun(2 * PART, 2))
-    gauge.observe(events.PartStored(1, PART))
-    gauge.observe(events.PartSent(1, 5))
-    gauge.observe(events.Retried(1, 1, "late", 0.0))
-    reading = gauge.read(1.0)
+    meter = TransferMeter()
+    meter.observe(events.Begun(2 * PART, 2))
+    meter.observe(events.PartStored(1, PART))
+    meter.observe(events.PartSent(1, 5))
+    meter.observe(events.Retried(1, 1, "late", 0.0))
+    reading = meter.read(1.0)
     assert (reading.done, reading.parts_done, reading.in_flight) == (PART, 1, ())

@@ -12,7 +12,7 @@ from obsup import events
 from obsup.cli.display.display import choose
 from obsup.cli.display.json_lines import JsonLines
 from obsup.cli.display.lines import Lines
-from obsup.cli.display.notices import Talk, short_reason
+from obsup.cli.display.notices import Notices, short_reason
 from obsup.cli.report.fields import summary
 from obsup.engine.job.result import Result
 from obsup.model import Target
@@ -57,7 +57,7 @@ def test_a_bar_is_drawn_only_where_somebody_sees_it(
 def test_a_line_says_how_far_it_is() -> None:
     """Bytes, share, rate, time left, parts; resumed bytes are in the bytes and not in the rate."""
     now_s = 0.0
-    lines = Lines(Talk(quiet=False, verbose=False), "db.dump", clock=lambda: now_s)
+    lines = Lines(Notices(quiet=False, verbose=False), "db.dump", clock=lambda: now_s)
     assert lines.line() == "db.dump: looking at what is there"
     lines.observe(events.Begun(100 * MIB, 10, resumed=40 * MIB, resumed_parts=4))
     lines.line()
@@ -69,7 +69,7 @@ def test_a_line_says_how_far_it_is() -> None:
 def test_lines_come_by_the_clock_while_the_line_stands_still() -> None:
     """No event moves it, and it says so all the same."""
     said: list[str] = []
-    lines = Lines(Talk(quiet=False, verbose=False, show=said.append), "x", every_s=0.01)
+    lines = Lines(Notices(quiet=False, verbose=False, show=said.append), "x", every_s=0.01)
     with lines:
         lines.observe(events.Begun(100, 1))
         until = time.monotonic() + 30
@@ -80,7 +80,7 @@ def test_lines_come_by_the_clock_while_the_line_stands_still() -> None:
 
 def test_json_lines_have_the_documented_keys(capsys: pytest.CaptureFixture[str]) -> None:
     """One object a line on stderr; parts count what was resumed."""
-    shown = JsonLines(Talk(quiet=False, verbose=False))
+    shown = JsonLines(Notices(quiet=False, verbose=False))
     shown.observe(events.Begun(100, 4, resumed=25, resumed_parts=1))
     shown.observe(events.PartStored(2, 25))
     shown.observe(events.PartStored(2, 25))
@@ -105,10 +105,10 @@ def test_talk_says_notes_and_where_asked_every_request(
 ) -> None:
     """-q keeps the notes away, -v adds the requests."""
     said: list[str] = []
-    talk = Talk(quiet=quiet, verbose=verbose, show=said.append)
-    talk.observe(events.Noted("it goes on"))
-    talk.observe(events.Requested("UploadPart", "PUT", "bucket/key", 1, 200, "01", 0.1))
-    talk.observe(events.PartStored(1, 5))
+    notices = Notices(quiet=quiet, verbose=verbose, show=said.append)
+    notices.observe(events.Noted("it goes on"))
+    notices.observe(events.Requested("UploadPart", "PUT", "bucket/key", 1, 200, "01", 0.1))
+    notices.observe(events.PartStored(1, 5))
     assert [line if line.startswith("Note") else line.split()[0] for line in said] == expected
 
 
@@ -148,7 +148,7 @@ def test_a_step_that_waits_for_the_store_says_so_in_its_lines() -> None:
     """A command that is tried for a quarter of an hour is no silent one: what fails, until it does no more."""
     said: list[str] = []
     lines = Lines(
-        Talk(quiet=False, verbose=False, show=said.append), "verify", clock=lambda: 0.0, is_seen=True
+        Notices(quiet=False, verbose=False, show=said.append), "verify", clock=lambda: 0.0, is_seen=True
     )
     assert lines.line() == "verify: looking at what is there"
     for _ in range(2):

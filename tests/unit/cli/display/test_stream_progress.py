@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from obsup import events
 from obsup.cli.display.lines import Lines
-from obsup.cli.display.meter import Gauge
-from obsup.cli.display.notices import Talk
+from obsup.cli.display.meter import TransferMeter
+from obsup.cli.display.notices import Notices
 from obsup.units import MIB
 
 
-def fed(total: int | None) -> Gauge:
+def fed(total: int | None) -> TransferMeter:
     """Return a gauge of a transfer that began 100 s ago and has stored 9 MiB in the last second."""
-    gauge = Gauge()
-    gauge.read(100.0)
-    gauge.observe(events.Begun(total, None))
-    gauge.read(199.0)
-    gauge.observe(events.PartStored(1, 9 * MIB))
-    return gauge
+    meter = TransferMeter()
+    meter.read(100.0)
+    meter.observe(events.Begun(total, None))
+    meter.read(199.0)
+    meter.observe(events.PartStored(1, 9 * MIB))
+    return meter
 
 
 def test_a_stream_shows_the_time_so_far() -> None:
@@ -33,5 +33,5 @@ def test_a_known_size_shows_the_time_left() -> None:
 
 def test_a_line_of_the_log() -> None:
     """What cron's mail shows every 30 seconds."""
-    lines = Lines(Talk(quiet=False, verbose=False), "shop.dump", gauge=fed(None), clock=lambda: 200.0)
+    lines = Lines(Notices(quiet=False, verbose=False), "shop.dump", meter=fed(None), clock=lambda: 200.0)
     assert lines.line() == "shop.dump: 9.0 MiB, 9.0 MiB/s, 1:40 elapsed, 1 part"

@@ -11,18 +11,18 @@ from obsup.cli.main import cli
 from obsup.cli.report.fields import failure_fields
 from obsup.cli.report.next_command import follow, with_command
 from obsup.cli.report.output import error_lines, resume_command
-from obsup.errors import Interrupted, LineError, NotFinished, Refusal, StoreError, WrongUsage
-from obsup.store.answers.failure_rule import Verdict
-from obsup.store.answers.failure_table import VERDICTS, explain, judge
+from obsup.errors import Interrupted, NetworkError, NotFinished, Refusal, StoreError, WrongUsage
+from obsup.store.answers.failure_rule import FailureRule
+from obsup.store.answers.failure_table import FAILURE_RULES, as_error, classify
 
 COMMAND = "obsup upload 'big file' bucket/key --part-size 1M --no-overwrite --addressing path -- x"
 REQUEST_ID = "0000018F3B4C"
 
 
-def example_of(row: Verdict) -> StoreError | LineError:
+def example_of(row: FailureRule) -> StoreError | NetworkError:
     """Return a failure that falls under *row*."""
     if row.kinds:
-        return LineError(sorted(row.kinds)[0], "what the line said", True)
+        return NetworkError(sorted(row.kinds)[0], "what the line said", True)
     return StoreError(
         Refusal(
             operation="UploadPart",
@@ -35,7 +35,7 @@ def example_of(row: Verdict) -> StoreError | LineError:
     )
 
 
-def name_of(row: Verdict) -> str:
+def name_of(row: FailureRule) -> str:
     """Return what tells the row from others."""
     return min(row.codes | row.kinds | set(row.phrases) | {str(one) for one in row.statuses}, default="rest")
 
@@ -47,12 +47,12 @@ def parses(line: str) -> click.Context:
     return cli.commands[name].make_context(name, words)
 
 
-@pytest.mark.parametrize("row", VERDICTS, ids=name_of)
-def test_every_row_of_the_table_is_three_lines_with_a_command(row: Verdict) -> None:
+@pytest.mark.parametrize("row", FAILURE_RULES, ids=name_of)
+def test_every_row_of_the_table_is_three_lines_with_a_command(row: FailureRule) -> None:
     """What, why with the request id, and next with a command line that obsup itself takes."""
     failure = example_of(row)
-    assert judge(failure) is row
-    error = explain(failure, doing="part 17 of bucket/key")
+    assert classify(failure) is row
+    error = as_error(failure, doing="part 17 of bucket/key")
     what, why, following = error_lines(error, resume=shlex.split(COMMAND), stored=(16, 240)).splitlines()
     assert what.startswith("Error: part 17 of bucket/key ")
     assert why.startswith("Why:   ")

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from obsup.dialects.registry import find_dialect
 from obsup.engine.batch.dry_run import plan_batch
-from obsup.engine.batch.request import BatchOrder
-from obsup.engine.job.request import Order
+from obsup.engine.batch.request import BatchRequest
+from obsup.engine.job.request import UploadRequest
 from obsup.errors import SourceUnreadable
 from obsup.local.source.file import stat_source
-from obsup.local.walk.walk import Found
+from obsup.local.walk.walk import FoundFile
 from obsup.model import Target
 
 
@@ -19,9 +19,9 @@ def test_a_file_that_cannot_be_read_is_refused_for_its_own_reason(tmp_path: Path
     here, gone, place = tmp_path / "here", tmp_path / "gone", Target("obs", "http://store", "bucket", "p/")
     for path in (here, gone):
         path.write_bytes(b"some")
-    entries = [Found(str(path), path.name, stat_source(path)) for path in (here, gone)]
+    entries = [FoundFile(str(path), path.name, stat_source(path)) for path in (here, gone)]
     gone.unlink()
-    order = BatchOrder(lambda: iter(entries), place, Order(here, place), "here", None)
+    order = BatchRequest(lambda: iter(entries), place, UploadRequest(here, place), "here", None)
     sent, refused = plan_batch(order, find_dialect("obs"))
     assert (sent.name, sent.what, sent.parts, sent.error) == ("here", "send", 1, None)
     assert (refused.name, refused.what) == ("gone", "refuse")

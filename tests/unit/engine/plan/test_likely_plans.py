@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from obsup.dialects.registry import find_dialect
 from obsup.engine.plan.file_plan import DEFAULT_PART_SIZE, Plan, make_plan
-from obsup.engine.plan.likely_plans import MOST, PlanDigest, likely_plans
+from obsup.engine.plan.likely_plans import MAX_PLANS, PlanDigest, likely_plans
 from obsup.engine.plan.stream_plan import StreamPlan, growing
 from obsup.engine.proof.object_proof import composite_etag
 from obsup.units import GIB, MIB
@@ -24,7 +24,7 @@ def test_every_likely_plan_gives_the_number_of_parts(size: int, count: int) -> N
     """None is tried in vain, none twice, and never more than a few."""
     plans = likely_plans(size, count, LIMITS)
     assert all(plan.count == count for plan in plans)
-    assert len(plans) <= MOST
+    assert len(plans) <= MAX_PLANS
     assert len(set(plans)) == len(plans)
 
 

@@ -12,11 +12,11 @@ from obsup.dialects.dialect import Dialect, Limits
 from obsup.dialects.registry import DIALECTS
 from obsup.engine.plan.file_plan import DEFAULT_PART_SIZE, Growth
 from obsup.engine.plan.stream_plan import (
-    Schedule,
     StreamPlan,
+    StreamSizes,
     goal_of,
     growing,
-    make_schedule,
+    make_stream_sizes,
     parts_in_memory,
 )
 from obsup.errors import WrongUsage
@@ -39,7 +39,7 @@ limits = st.builds(
     share=st.integers(1, 100),
 )
 schedules = st.builds(
-    lambda found, fixed: Schedule(fixed, found.max_part, found.max_parts) if fixed else growing(found),
+    lambda found, fixed: StreamSizes(fixed, found.max_part, found.max_parts) if fixed else growing(found),
     found=limits,
     fixed=st.sampled_from([None, 100 * KIB, 9 * MIB]),
 )
@@ -49,34 +49,34 @@ schedules = st.builds(
 def test_48_8_tb_are_reachable_from_the_default_start(dialect: Dialect) -> None:
     """No stream that the vendors' largest object could hold ends at the part limit."""
     found = dialect.limits
-    schedule = growing(found)
-    assert schedule.size_of(1) == 9 * MIB
-    assert schedule.reach >= 48.8 * TB
-    assert schedule.count_of(int(48.8 * TB)) <= found.max_parts
-    assert max(schedule.size_of(number) for number in range(1, found.max_parts + 1)) <= found.max_part
+    sizes = growing(found)
+    assert sizes.size_of(1) == 9 * MIB
+    assert sizes.reach >= 48.8 * TB
+    assert sizes.count_of(int(48.8 * TB)) <= found.max_parts
+    assert max(sizes.size_of(number) for number in range(1, found.max_parts + 1)) <= found.max_part
 
 
 def test_a_short_stream_has_small_parts() -> None:
     """What is common costs little memory: the size doubles only every 110 parts."""
-    schedule = growing(DIALECTS["obs"].limits)
-    assert schedule.growth == Growth(2, 110)
-    assert schedule.size_of(schedule.count_of(10**9)) == 9 * MIB
-    assert schedule.size_of(schedule.count_of(10**10)) == 72 * MIB
-    assert schedule.size_of(schedule.count_of(10**11)) == 576 * MIB
+    sizes = growing(DIALECTS["obs"].limits)
+    assert sizes.growth == Growth(2, 110)
+    assert sizes.size_of(sizes.count_of(10**9)) == 9 * MIB
+    assert sizes.size_of(sizes.count_of(10**10)) == 72 * MIB
+    assert sizes.size_of(sizes.count_of(10**11)) == 576 * MIB
 
 
 @settings(deadline=None)
 @given(limits)
 def test_sizes_only_grow_and_reach_the_goal(found: Limits) -> None:
     """Part after part no smaller, never too large, and as a whole enough."""
-    schedule = growing(found)
+    sizes = growing(found)
     numbers = {1, 2, found.max_parts, *range(1, found.max_parts, max(1, found.max_parts // 50))}
-    sizes = [schedule.size_of(number) for number in sorted(numbers) if number <= found.max_parts]
-    assert sizes == sorted(sizes)
-    assert sizes[0] == DEFAULT_PART_SIZE
-    assert sizes[-1] <= found.max_part
+    found_sizes = [sizes.size_of(number) for number in sorted(numbers) if number <= found.max_parts]
+    assert found_sizes == sorted(found_sizes)
+    assert found_sizes[0] == DEFAULT_PART_SIZE
+    assert found_sizes[-1] <= found.max_part
     if found.max_parts > 20:  # with a handful of parts, a small first one is a large share of what there is
-        assert schedule.reach >= goal_of(found)
+        assert sizes.reach >= goal_of(found)
 
 
 @pytest.mark.parametrize("parts", [40, 100, 1000])
@@ -88,26 +88,26 @@ def test_a_store_with_few_parts_gets_faster_growth(parts: int) -> None:
 
 @settings(deadline=None)
 @given(schedules, st.data())
-def test_offsets_are_the_sums_of_the_sizes(schedule: Schedule, data: st.DataObject) -> None:
+def test_offsets_are_the_sums_of_the_sizes(sizes: StreamSizes, data: st.DataObject) -> None:
     """The next part begins where this one ends."""
-    number = data.draw(st.integers(1, schedule.max_parts))
-    assert schedule.offset_of(1) == 0
-    assert schedule.offset_of(number + 1) == schedule.offset_of(number) + schedule.size_of(number)
+    number = data.draw(st.integers(1, sizes.max_parts))
+    assert sizes.offset_of(1) == 0
+    assert sizes.offset_of(number + 1) == sizes.offset_of(number) + sizes.size_of(number)
 
 
 @settings(deadline=None)
 @given(schedules, st.data())
-def test_a_plan_covers_the_stream_without_gap(schedule: Schedule, data: st.DataObject) -> None:
+def test_a_plan_covers_the_stream_without_gap(sizes: StreamSizes, data: st.DataObject) -> None:
     """The parts of an ended stream: each has its size, and the last ends where the stream does."""
-    size = data.draw(st.integers(0, schedule.reach))
-    plan = StreamPlan(size, schedule.start, schedule)
+    size = data.draw(st.integers(0, sizes.reach))
+    plan = StreamPlan(size, sizes.start, sizes)
     last = plan.part(plan.count)
     assert last.offset + last.size == size
     assert last.size > 0 or (size == 0 and plan.count == 1)
     if plan.count > 1:
         before = plan.part(plan.count - 1)
         assert before.offset + before.size == last.offset
-        assert before.size == schedule.size_of(before.number)
+        assert before.size == sizes.size_of(before.number)
 
 
 @settings(deadline=None)
@@ -122,20 +122,22 @@ def test_memory_is_bounded_while_parts_grow(part_size: int, start: int, jobs: in
 
 def test_a_part_size_is_fixed() -> None:
     """--part-size is what the user says it is, from the first part to the last."""
-    schedule = make_schedule(DIALECTS["obs"].limits, part_size=MIB)
-    assert schedule.growth is None
-    assert schedule.reach == 10_000 * MIB
+    sizes = make_stream_sizes(DIALECTS["obs"].limits, part_size=MIB)
+    assert sizes.growth is None
+    assert sizes.reach == 10_000 * MIB
     with pytest.raises(WrongUsage, match="--part-size 1K cannot be"):
-        make_schedule(DIALECTS["obs"].limits, part_size=KIB)
+        make_stream_sizes(DIALECTS["obs"].limits, part_size=KIB)
 
 
 def test_an_expected_size_decides_the_part_size() -> None:
     """Whoever names the size gets the parts of a file of that size."""
-    assert make_schedule(DIALECTS["obs"].limits, expected=10**11) == Schedule(10 * MIB, 5 * GIB, 10_000)
-    assert make_schedule(DIALECTS["obs"].limits, expected=10 * MIB, parts=4).start == 2.5 * MIB
+    assert make_stream_sizes(DIALECTS["obs"].limits, expected=10**11) == StreamSizes(
+        10 * MIB, 5 * GIB, 10_000
+    )
+    assert make_stream_sizes(DIALECTS["obs"].limits, expected=10 * MIB, parts=4).start == 2.5 * MIB
 
 
 def test_a_stream_of_unknown_size_has_no_number_of_parts() -> None:
     """--parts needs a size to divide."""
     with pytest.raises(WrongUsage, match="--parts cannot split a stream"):
-        make_schedule(DIALECTS["obs"].limits, parts=5)
+        make_stream_sizes(DIALECTS["obs"].limits, parts=5)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from obsup.engine.plan.file_plan import Plan
-from obsup.engine.proof.part_list import Wanted, check_parts, show_numbers
+from obsup.engine.proof.part_list import ExpectedParts, check_parts, show_numbers
 from obsup.errors import DataMismatch
 from obsup.model import StoredPart
 
@@ -23,10 +23,10 @@ def parts_of(plan: Plan) -> list[StoredPart]:
     return [StoredPart(part.number, part.size, f"E{part.number:x}") for part in plan.parts()]
 
 
-def wanted_of(plan: Plan) -> Wanted:
+def wanted_of(plan: Plan) -> ExpectedParts:
     """Return all that a checkpoint wants of it."""
     etags = {one.number: one.etag.lower() for one in parts_of(plan)}
-    return Wanted(plan=plan, count=plan.count, size=plan.size, etags=etags)
+    return ExpectedParts(plan=plan, count=plan.count, size=plan.size, etags=etags)
 
 
 @unhurried
@@ -35,7 +35,12 @@ def test_what_is_whole_passes_in_any_order(plan: Plan, random: object) -> None:
     """And comes out in the order in which it is assembled; ETags in either case."""
     listed = parts_of(plan)
     random.shuffle(listed)  # type: ignore[attr-defined]
-    for wanted in (wanted_of(plan), Wanted(), Wanted(size=plan.size), Wanted(count=plan.count)):
+    for wanted in (
+        wanted_of(plan),
+        ExpectedParts(),
+        ExpectedParts(size=plan.size),
+        ExpectedParts(count=plan.count),
+    ):
         assert check_parts(listed, wanted) == parts_of(plan)
 
 

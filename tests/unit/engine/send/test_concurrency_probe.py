@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from obsup.engine.job.request import BEGIN, MOST
-from obsup.engine.send.concurrency import Flight
-from obsup.engine.send.concurrency_probe import Climb
+from obsup.engine.job.request import INITIAL_JOBS, MAX_JOBS
+from obsup.engine.send.concurrency import ConcurrencyLimit
+from obsup.engine.send.concurrency_probe import ConcurrencyProbe
 from obsup.events import PartSent, PartStored, Retried
 from obsup.units import MIB
 
@@ -49,27 +49,27 @@ class Line:
     seed: int = 7
     history: list[tuple[float, int, float]] = field(default_factory=list)
 
-    def run(self, seconds: float, flight: Flight) -> None:
-        """Send parts as *flight* allows."""
+    def run(self, seconds: float, concurrency: ConcurrencyLimit) -> None:
+        """Send parts as *concurrency* allows."""
         chance = random.Random(self.seed)
         numbers: Iterator[int] = iter(range(1, 10**9))
         moving: list[Connection] = []
         while self.now_s < seconds:
             self.now_s += STEP_S
-            while len(moving) < flight.allowed:
+            while len(moving) < concurrency.allowed:
                 moving.append(Connection(next(numbers)))
             if len(moving) > self.most:
                 self.refused += 1
-                flight(Retried(moving.pop().number, 1, "503 SlowDown", 0.1, throttled=True))
+                concurrency(Retried(moving.pop().number, 1, "503 SlowDown", 0.1, throttled=True))
             share = min(self.connection, self.total / len(moving)) * STEP_S
             for one in list(moving):
-                self._move(one, share * (1 + chance.uniform(-self.noise, self.noise)), flight)
+                self._move(one, share * (1 + chance.uniform(-self.noise, self.noise)), concurrency)
                 if one.answer_s >= self.latency_s:
                     moving.remove(one)
-                    flight(PartStored(one.number, self.part))
+                    concurrency(PartStored(one.number, self.part))
             self.history.append((self.now_s, len(moving), self.passed))
 
-    def _move(self, one: Connection, size: float, flight: Flight) -> None:
+    def _move(self, one: Connection, size: float, concurrency: ConcurrencyLimit) -> None:
         if one.passed >= self.part:
             one.answer_s += STEP_S
             return
@@ -77,7 +77,7 @@ class Line:
         one.passed = min(self.part, one.passed + size)
         while one.sent < min(self.part, one.passed + BUFFER):
             one.sent += MIB
-            flight(PartSent(one.number, one.sent))
+            concurrency(PartSent(one.number, one.sent))
 
     def rate(self, begin_s: float, end_s: float) -> float:
         """Return the bytes a second between two moments."""
@@ -92,7 +92,7 @@ class Line:
 
 def fly(line: Line, seconds: float) -> Line:
     """Run *line* for so many seconds under the controller."""
-    line.run(seconds, Flight(MOST, climb=Climb(), monotonic=lambda: line.now_s))
+    line.run(seconds, ConcurrencyLimit(MAX_JOBS, probe=ConcurrencyProbe(), monotonic=lambda: line.now_s))
     return line
 
 
@@ -109,7 +109,7 @@ def test_a_line_that_holds_each_connection_back_is_filled(part: int, noise: floa
     """25 MB/s a connection: five would stand at 125 MB/s; three times that within three seconds, then all of it."""
     line = fly(Line(25 * MB, 10_000 * MB, part=part, noise=noise, seed=seed), 30)
     assert line.rate(4, 6) >= 3 * 125 * MB
-    assert line.rate(10, 30) >= 0.85 * capacity(line, MOST)
+    assert line.rate(10, 30) >= 0.85 * capacity(line, MAX_JOBS)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -119,8 +119,8 @@ def test_a_line_that_holds_each_connection_back_is_filled(part: int, noise: floa
 def test_a_line_that_one_connection_fills_stays_small(total: float, latency_s: float, seed: int) -> None:
     """More is tried now and then, and taken back."""
     line = fly(Line(total, total, latency_s, seed=seed), 120)
-    assert line.in_flight(0, 120) <= 1.6 * BEGIN
-    assert line.in_flight(90, 120) <= 1.25 * BEGIN
+    assert line.in_flight(0, 120) <= 1.6 * INITIAL_JOBS
+    assert line.in_flight(90, 120) <= 1.25 * INITIAL_JOBS
     assert line.rate(5, 120) >= 0.9 * total
 
 
@@ -144,43 +144,43 @@ def test_a_store_that_refuses_is_believed(seed: int) -> None:
 def test_more_in_flight_hide_slow_answers() -> None:
     """A fast line to a store that takes its time to answer: more parts in flight carry more."""
     line = fly(Line(1000 * MB, 1000 * MB, latency_s=0.3), 60)
-    assert line.rate(20, 60) >= 0.9 * capacity(line, MOST)
+    assert line.rate(20, 60) >= 0.9 * capacity(line, MAX_JOBS)
 
 
 def test_what_is_sent_again_says_nothing_of_the_line() -> None:
     """A part that begins again at its first byte neither counts twice nor backwards."""
-    climb = Climb()
+    probe = ConcurrencyProbe()
     for attempt in range(50):
         for block in range(1, 9):
             for number in range(1, 6):
-                climb.sent(number, block * MIB, attempt + block * 0.1)
+                probe.sent(number, block * MIB, attempt + block * 0.1)
         for number in range(1, 6):
-            climb.failed(number)
-    assert BEGIN <= climb.goal <= 2 * BEGIN
+            probe.failed(number)
+    assert INITIAL_JOBS <= probe.goal <= 2 * INITIAL_JOBS
 
 
 def test_a_line_that_becomes_free_is_found() -> None:
     """Others used it at first: what did not pay then is tried again."""
     line = Line(25 * MB, 125 * MB)
-    flight = Flight(MOST, climb=Climb(), monotonic=lambda: line.now_s)
-    line.run(40, flight)
+    concurrency = ConcurrencyLimit(MAX_JOBS, probe=ConcurrencyProbe(), monotonic=lambda: line.now_s)
+    line.run(40, concurrency)
     assert line.in_flight(20, 40) <= 10
     line.total = 10_000 * MB
-    line.run(140, flight)
-    assert line.in_flight(120, 140) >= 3 * BEGIN
+    line.run(140, concurrency)
+    assert line.in_flight(120, 140) >= 3 * INITIAL_JOBS
 
 
 def test_few_parts_change_nothing() -> None:
     """An upload of fewer parts than it begins with never tries anything."""
-    climb = Climb()
+    probe = ConcurrencyProbe()
     for block in range(1, 5000):
-        climb.sent(block % 3, block * MIB, block * 0.01)
-    assert climb.goal == BEGIN
+        probe.sent(block % 3, block * MIB, block * 0.01)
+    assert probe.goal == INITIAL_JOBS
 
 
 @pytest.mark.parametrize("most", [1, 3, 5])
 def test_it_never_passes_its_limits(most: int) -> None:
     """Not even where it begins with more."""
     line = Line(25 * MB, 10_000 * MB)
-    line.run(20, Flight(most, climb=Climb(most=most), monotonic=lambda: line.now_s))
+    line.run(20, ConcurrencyLimit(most, probe=ConcurrencyProbe(most=most), monotonic=lambda: line.now_s))
     assert max(count for _, count, _ in line.history) == most

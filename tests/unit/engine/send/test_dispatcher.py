@@ -9,9 +9,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import pytest
 
 from obsup.engine.job.stop import StopSignal
-from obsup.engine.proof.part_proof import Proving
+from obsup.engine.proof.part_proof import DigestChoice
 from obsup.engine.send.dispatcher import dispatch
-from obsup.engine.send.part import PartJob
+from obsup.engine.send.part import PartToSend
 from obsup.errors import Interrupted, NotFinished, ObsupError
 from obsup.model import Part, Receipt, SourceStat, Target, Upload
 
@@ -19,10 +19,12 @@ UPLOAD = Upload(Target("obs", "http://127.0.0.1", "bucket", "key"), "id")
 STAT = SourceStat(1000, 0, 0, 0, 0)
 
 
-def jobs(count: int) -> Iterator[PartJob]:
+def jobs(count: int) -> Iterator[PartToSend]:
     """Yield *count* jobs."""
     return (
-        PartJob(UPLOAD, Part(number, number * 10, 10), "/source", STAT, Proving(md5=True, crc64=False))
+        PartToSend(
+            UPLOAD, Part(number, number * 10, 10), "/source", STAT, DigestChoice(md5=True, crc64=False)
+        )
         for number in range(1, count + 1)
     )
 
@@ -42,7 +44,7 @@ class Workers:
     def __exit__(self, *_: object) -> None:
         self._pool.shutdown()
 
-    def _send(self, job: PartJob) -> Receipt:
+    def _send(self, job: PartToSend) -> Receipt:
         self.begun.append(job.part.number)
         self._how(job.part.number)
         return Receipt(job.part.number, job.part.size, "etag")
@@ -70,7 +72,7 @@ def test_no_more_than_the_window_is_ever_submitted() -> None:
     open_now, most = 0, 0
     futures: list[Future[Receipt]] = []
 
-    def send(job: PartJob) -> Future[Receipt]:
+    def send(job: PartToSend) -> Future[Receipt]:
         nonlocal open_now, most
         open_now += 1
         most = max(most, open_now)
@@ -110,7 +112,7 @@ def test_where_the_driver_sends_itself_the_first_failure_is_the_last_part() -> N
     """The inline executor hands back futures that are done."""
     begun = []
 
-    def send(job: PartJob) -> Future[Receipt]:
+    def send(job: PartToSend) -> Future[Receipt]:
         begun.append(job.part.number)
         future: Future[Receipt] = Future()
         if job.part.number == 3:

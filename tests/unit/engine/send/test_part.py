@@ -9,11 +9,11 @@ from pathlib import Path
 
 from obsup import events
 from obsup.dialects.registry import find_dialect
-from obsup.engine.job.send_options import Manner
-from obsup.engine.proof.part_proof import Proving
-from obsup.engine.send.content import SAY_EVERY_S, send_content
+from obsup.engine.job.send_options import SendOptions
+from obsup.engine.proof.part_proof import DigestChoice
+from obsup.engine.send.content import REPORT_EVERY_S, send_content
 from obsup.local.source.buffers import BLOCK
-from obsup.local.source.file import FileWindow, stat_at_rest
+from obsup.local.source.file import FileWindow, stat_when_stable
 from obsup.model import Part, Target, Upload
 from tests.doubles.memory_store import MemoryStore
 
@@ -31,9 +31,11 @@ def said_of(path: Path, blocks: int, gate: Callable[[int], int]) -> list[tuple[f
         if isinstance(event, events.PartSent):
             said.append((time.monotonic(), event.sent))
 
-    window = FileWindow(path, Part(1, 0, blocks * BLOCK), stat_at_rest(path))
-    manner = Manner(Proving(md5=False, crc64=False), observe=observe, gate=gate, read_gate=gate)
-    send_content(window, upload, store, manner)
+    window = FileWindow(path, Part(1, 0, blocks * BLOCK), stat_when_stable(path))
+    send_options = SendOptions(
+        DigestChoice(md5=False, crc64=False), observe=observe, gate=gate, read_gate=gate
+    )
+    send_content(window, upload, store, send_options)
     return said
 
 
@@ -45,14 +47,14 @@ def test_progress_is_said_now_and_then_and_at_the_end(tmp_path: Path) -> None:
     assert said[-1][1] == blocks * BLOCK
     times = [at for at, _ in said[:-1]]
     gaps = [later - earlier for earlier, later in pairwise(times)]
-    assert all(gap > SAY_EVERY_S * 0.9 for gap in gaps)
+    assert all(gap > REPORT_EVERY_S * 0.9 for gap in gaps)
 
 
 def test_a_slow_part_says_each_block(tmp_path: Path) -> None:
     """Where the line lets a block go now and then, the bar moves with each one."""
 
     def slow(size: int) -> int:
-        time.sleep(1.2 * SAY_EVERY_S)
+        time.sleep(1.2 * REPORT_EVERY_S)
         return size
 
     said = said_of(tmp_path / "source", 4, slow)

@@ -16,14 +16,14 @@ from obsup.dialects.registry import find_dialect
 from obsup.engine.job.connection import StoreSettings
 from obsup.engine.job.executor_spec import check_spec
 from obsup.engine.job.stop import StopSignal
-from obsup.engine.proof.part_proof import Proving
-from obsup.engine.send.concurrency import Flight
+from obsup.engine.proof.part_proof import DigestChoice
+from obsup.engine.send.concurrency import ConcurrencyLimit
 from obsup.engine.send.dispatcher import dispatch
 from obsup.engine.send.executors import Processes
-from obsup.engine.send.part import PartJob
-from obsup.engine.send.remote_report import Account
-from obsup.engine.send.remote_task import RemoteJob
-from obsup.engine.send.remote_workers import LOSSES, RemoteCrew
+from obsup.engine.send.part import PartToSend
+from obsup.engine.send.remote_report import WorkerReport
+from obsup.engine.send.remote_task import PartTask
+from obsup.engine.send.remote_workers import MAX_WORKER_LOSSES, RemoteWorkers
 from obsup.errors import (
     BadConfiguration,
     Denied,
@@ -44,10 +44,12 @@ SETTINGS = StoreSettings("obs", TARGET.endpoint)
 RECEIPT = Receipt(1, 5, "etag")
 
 
-def job(number: int = 1) -> PartJob:
+def job(number: int = 1) -> PartToSend:
     """Return the job of one part."""
     part = Part(number, 5 * (number - 1), 5)
-    return PartJob(UPLOAD, part, "/data/file", SourceStat(50, 1, 2, 3, 4), Proving(md5=True, crc64=False))
+    return PartToSend(
+        UPLOAD, part, "/data/file", SourceStat(50, 1, 2, 3, 4), DigestChoice(md5=True, crc64=False)
+    )
 
 
 class Roster:
@@ -55,9 +57,9 @@ class Roster:
 
     size = 4
 
-    def __init__(self, *, calls_off: bool = True) -> None:
-        self.calls_off = calls_off
-        self.handed: list[tuple[RemoteJob, Future[Any]]] = []
+    def __init__(self, *, can_cancel: bool = True) -> None:
+        self.can_cancel = can_cancel
+        self.handed: list[tuple[PartTask, Future[Any]]] = []
         self.renewed = 0
         self.is_broken = False
 
@@ -133,9 +135,9 @@ def signer() -> PartSigner:
 def test_a_receipt_comes_back_and_counts_as_progress() -> None:
     """By the part: what a worker elsewhere sends is heard of when it is stored."""
     roster, heard = Roster(), list[events.Event]()
-    promise = RemoteCrew(roster, SETTINGS, observe=heard.append).send(job())
+    promise = RemoteWorkers(roster, SETTINGS, observe=heard.append).send(job())
     assert not promise.done()
-    roster.handed[0][1].set_result(Account(RECEIPT))
+    roster.handed[0][1].set_result(WorkerReport(RECEIPT))
     assert promise.result(0) == RECEIPT
     assert heard == [events.PartStored(1, 5)]
 
@@ -144,8 +146,8 @@ def test_what_a_worker_did_is_told_here_also_where_it_failed() -> None:
     """To whoever asked for this part, where that is not the crew's own observer."""
     roster, heard, own = Roster(), list[events.Event](), list[events.Event]()
     said = (events.Requested("UploadPart", "PUT", "bucket/key", 1, 403, "r1", 0.1, host="node7"),)
-    promise = RemoteCrew(roster, SETTINGS, observe=own.append).send(job(), observe=heard.append)
-    roster.handed[0][1].set_result(Account(failure=SourceChanged("it changed"), said=said))
+    promise = RemoteWorkers(roster, SETTINGS, observe=own.append).send(job(), observe=heard.append)
+    roster.handed[0][1].set_result(WorkerReport(failure=SourceChanged("it changed"), said=said))
     assert isinstance(promise.exception(0), SourceChanged)
     assert (heard, own) == (list(said), [])
 
@@ -155,8 +157,8 @@ SLOW_DOWN = events.Retried(1, 1, "503 SlowDown", 0.5, throttled=True)
 
 def test_what_a_worker_was_told_to_slow_down_shrinks_what_is_in_flight() -> None:
     """The driver hears of it with the part: fewer are handed out, as if it had been told itself."""
-    roster, flight = Roster(), Flight(Roster.size)
-    crew, kept = RemoteCrew(roster, SETTINGS, observe=flight), list[int]()
+    roster, concurrency = Roster(), ConcurrencyLimit(Roster.size)
+    workers, kept = RemoteWorkers(roster, SETTINGS, observe=concurrency), list[int]()
     jobs = (job(number) for number in range(1, 21))
     under_way: list[int] = []
 
@@ -167,11 +169,11 @@ def test_what_a_worker_was_told_to_slow_down_shrinks_what_is_in_flight() -> None
         if waiting:
             number = len(kept) + 1
             waiting[0].set_result(
-                Account(Receipt(number, 5, "etag"), said=(SLOW_DOWN,) if number == 1 else ())
+                WorkerReport(Receipt(number, 5, "etag"), said=(SLOW_DOWN,) if number == 1 else ())
             )
-        return flight.window
+        return concurrency.window
 
-    dispatch(jobs, crew.send, window=window, stop=StopSignal(), keep=lambda one: kept.append(one.number))
+    dispatch(jobs, workers.send, window=window, stop=StopSignal(), keep=lambda one: kept.append(one.number))
     assert sorted(kept) == list(range(1, 21))
     assert max(under_way[:2]) == 2 * Roster.size
     assert min(under_way[2:12]) <= Roster.size // 2 + 1
@@ -179,17 +181,17 @@ def test_what_a_worker_was_told_to_slow_down_shrinks_what_is_in_flight() -> None
 
 def test_a_worker_that_gave_up_slowing_down_tells_it_too() -> None:
     """A batch goes on with its other files, and with less of them at once."""
-    roster, flight = Roster(), Flight(Roster.size)
-    promise = RemoteCrew(roster, SETTINGS, observe=flight).send(job())
-    roster.handed[0][1].set_result(Account(failure=Throttled("part 1 was refused", "busy", "run again")))
+    roster, concurrency = Roster(), ConcurrencyLimit(Roster.size)
+    promise = RemoteWorkers(roster, SETTINGS, observe=concurrency).send(job())
+    roster.handed[0][1].set_result(WorkerReport(failure=Throttled("part 1 was refused", "busy", "run again")))
     assert isinstance(promise.exception(0), Throttled)
-    assert flight.allowed == Roster.size // 2
+    assert concurrency.allowed == Roster.size // 2
 
 
 def test_a_worker_of_another_version_is_told_apart() -> None:
     """What it hands back is no account: an error, not a promise that is never kept."""
     roster = Roster()
-    promise = RemoteCrew(roster, SETTINGS).send(job())
+    promise = RemoteWorkers(roster, SETTINGS).send(job())
     roster.handed[0][1].set_result(RECEIPT)
     assert "another version of obsup" in str(promise.exception(0))
 
@@ -197,43 +199,43 @@ def test_a_worker_of_another_version_is_told_apart() -> None:
 def test_all_parts_of_a_broken_pool_are_sent_again_by_one_new_pool() -> None:
     """One worker died, and took the others' parts with it."""
     roster = Roster()
-    crew = RemoteCrew(roster, SETTINGS)
-    promises = [crew.send(job(number)) for number in (1, 2, 3)]
+    workers = RemoteWorkers(roster, SETTINGS)
+    promises = [workers.send(job(number)) for number in (1, 2, 3)]
     for _, future in roster.handed[:3]:
         future.set_exception(BrokenExecutor())
     assert roster.renewed == 1
     assert [remote.job.part.number for remote, _ in roster.handed] == [1, 2, 3, 1, 2, 3]
     for _, future in roster.handed[3:]:
-        future.set_result(Account(RECEIPT))
+        future.set_result(WorkerReport(RECEIPT))
     assert [promise.result(0) for promise in promises] == [RECEIPT] * 3
 
 
 def test_a_pool_that_is_found_broken_is_renewed() -> None:
     """A worker may die while none of its parts is waited for."""
     roster = Roster()
-    crew = RemoteCrew(roster, SETTINGS)
+    workers = RemoteWorkers(roster, SETTINGS)
     roster.is_broken = True
-    promise = crew.send(job())
-    roster.handed[0][1].set_result(Account(RECEIPT))
+    promise = workers.send(job())
+    roster.handed[0][1].set_result(WorkerReport(RECEIPT))
     assert (promise.result(0), roster.renewed) == (RECEIPT, 1)
 
 
 def test_a_pool_that_breaks_while_a_part_is_handed_over_does_not_stand_still() -> None:
     """The pool's thread, which calls back, and the driver's must not wait for one another's locks."""
     pool = Locked()
-    crew = RemoteCrew(pool, SETTINGS)
-    first = crew.send(job(1))
+    workers = RemoteWorkers(pool, SETTINGS)
+    first = workers.send(job(1))
     second: list[Future[Receipt]] = []
     ends = threading.Thread(target=pool.end, daemon=True)
     ends.start()
     assert pool.is_ending.wait(10)
-    sends = threading.Thread(target=lambda: second.append(crew.send(job(2))), daemon=True)
+    sends = threading.Thread(target=lambda: second.append(workers.send(job(2))), daemon=True)
     sends.start()
     for thread in (ends, sends):
         thread.join(10)
         assert not thread.is_alive()
     for one, future in pool.handed[1:]:
-        future.set_result(Account(Receipt(one.job.part.number, 5, "etag")))
+        future.set_result(WorkerReport(Receipt(one.job.part.number, 5, "etag")))
     assert (first.result(0).number, second[0].result(0).number) == (1, 2)
     assert pool.renewed == 1
 
@@ -267,10 +269,10 @@ def test_a_broken_pool_is_let_go_of_at_the_end(monkeypatch: pytest.MonkeyPatch) 
 def test_a_part_that_kills_every_worker_is_given_back() -> None:
     """Three tries; then progress is kept and the exit code is 75."""
     roster = Roster()
-    promise = RemoteCrew(roster, SETTINGS).send(job())
-    for _ in range(LOSSES):
+    promise = RemoteWorkers(roster, SETTINGS).send(job())
+    for _ in range(MAX_WORKER_LOSSES):
         roster.handed[-1][1].set_exception(BrokenExecutor())
-    assert len(roster.handed) == LOSSES
+    assert len(roster.handed) == MAX_WORKER_LOSSES
     failure = promise.exception(0)
     assert isinstance(failure, WorkerLost)
     assert (failure.exit_code, failure.retryable) == (75, True)
@@ -294,7 +296,7 @@ def test_what_a_worker_raises_is_an_error_with_an_exit_code(
 ) -> None:
     """Ours as they are; anything else without its text, which could hold a signed URL."""
     roster = Roster()
-    promise = RemoteCrew(roster, SETTINGS).send(job())
+    promise = RemoteWorkers(roster, SETTINGS).send(job())
     roster.handed[0][1].set_exception(raised)
     failure = promise.exception(0)
     assert type(failure) is becomes
@@ -305,27 +307,27 @@ def test_what_a_worker_raises_is_an_error_with_an_exit_code(
 def test_a_call_nobody_has_begun_is_called_off() -> None:
     """So that what is in flight can shrink; one under way is not sent twice."""
     roster = Roster()
-    crew = RemoteCrew(roster, SETTINGS)
-    waiting, running = crew.send(job(1)), crew.send(job(2))
+    workers = RemoteWorkers(roster, SETTINGS)
+    waiting, running = workers.send(job(1)), workers.send(job(2))
     roster.handed[1][1].set_running_or_notify_cancel()
     assert (waiting.cancel(), running.cancel()) == (True, False)
     assert (waiting.cancelled(), roster.handed[0][1].cancelled()) == (True, True)
-    roster.handed[1][1].set_result(Account(RECEIPT))
+    roster.handed[1][1].set_result(WorkerReport(RECEIPT))
     assert running.result(0) == RECEIPT
 
 
 def test_what_cannot_tell_is_not_called_off() -> None:
     """Dask's futures look idle until they are done."""
-    roster = Roster(calls_off=False)
-    promise = RemoteCrew(roster, SETTINGS).send(job())
+    roster = Roster(can_cancel=False)
+    promise = RemoteWorkers(roster, SETTINGS).send(job())
     assert not promise.cancel()
     assert not roster.handed[0][1].cancelled()
 
 
 def test_futures_that_the_scheduler_dropped_are_a_loss() -> None:
     """The cluster went away."""
-    roster = Roster(calls_off=False)
-    promise = RemoteCrew(roster, SETTINGS).send(job())
+    roster = Roster(can_cancel=False)
+    promise = RemoteWorkers(roster, SETTINGS).send(job())
     roster.handed[0][1].cancel()
     roster.handed[0][1].set_running_or_notify_cancel()
     assert isinstance(promise.exception(0), WorkerLost)
@@ -339,9 +341,9 @@ def test_a_signed_url_that_is_refused_is_signed_once_more() -> None:
         signed.append(number)
         return signer().sign(upload, number)
 
-    promise = RemoteCrew(roster, SETTINGS, sign=sign).send(job())
+    promise = RemoteWorkers(roster, SETTINGS, sign=sign).send(job())
     for _, future in roster.handed:
-        future.set_result(Account(failure=Denied("refused")))
+        future.set_result(WorkerReport(failure=Denied("refused")))
     assert signed == [1, 1]
     assert isinstance(promise.exception(0), Denied)
 
@@ -349,15 +351,15 @@ def test_a_signed_url_that_is_refused_is_signed_once_more() -> None:
 def test_a_refusal_of_the_workers_own_keys_is_not_tried_again() -> None:
     """Its own patience has been spent already."""
     roster = Roster()
-    promise = RemoteCrew(roster, SETTINGS).send(job())
-    roster.handed[0][1].set_result(Account(failure=Denied("refused")))
+    promise = RemoteWorkers(roster, SETTINGS).send(job())
+    roster.handed[0][1].set_result(WorkerReport(failure=Denied("refused")))
     assert (len(roster.handed), type(promise.exception(0))) == (1, Denied)
 
 
 def test_the_rate_is_shared_out() -> None:
     """Each call at once gets its part of it."""
     roster = Roster()
-    RemoteCrew(roster, SETTINGS, rate_bytes_per_s=1000.0).send(job())
+    RemoteWorkers(roster, SETTINGS, rate_bytes_per_s=1000.0).send(job())
     assert roster.handed[0][0].rate_bytes_per_s == 250.0
 
 
@@ -365,7 +367,7 @@ def test_what_travels_holds_no_secret_and_shows_no_signature() -> None:
     """A job is plain values; a signed URL travels, but stands in no repr, which schedulers log."""
     presigned = signer().sign(UPLOAD, 3)
     assert dict(presigned.query)["Signature"]
-    plain, signed = RemoteJob(job(3), SETTINGS), RemoteJob(job(3), SETTINGS, presigned)
+    plain, signed = PartTask(job(3), SETTINGS), PartTask(job(3), SETTINGS, presigned)
     for one in (plain, signed):
         data = pickle.dumps(one)
         assert pickle.loads(data) == one

@@ -10,7 +10,7 @@ import pytest
 from pyfakefs.fake_filesystem import FakeFilesystem
 
 from obsup import events
-from obsup.engine.upload.progress_record import MIN_INTERVAL_S, NEWS_SHARE, WRITING_SHARE, Ledger
+from obsup.engine.upload.progress_record import MIN_INTERVAL_S, NEWS_SHARE, WRITING_SHARE, ProgressRecord
 from obsup.local.state import checkpoint as checkpoints
 from obsup.local.state.checkpoint import Checkpoint
 from obsup.model import Receipt, SourceStat, Target, Upload
@@ -46,26 +46,26 @@ def recorded(path: Path) -> list[int]:
 def test_writes_are_coalesced(tmp_path: Path) -> None:
     """10,000 parts are not 10,000 rewrites of 10,000 lines; what is not written yet is written at the end."""
     path, clock = tmp_path / "checkpoint", Clock()
-    ledger = Ledger(MEANT, path, monotonic=clock)
+    record = ProgressRecord(MEANT, path, monotonic=clock)
     versions = set()
     for number in range(1, 101):
         clock.now_s += MIN_INTERVAL_S / 10
-        ledger.add(Receipt(number, 1, "etag"))
+        record.add(Receipt(number, 1, "etag"))
         versions.add(path.stat().st_mtime_ns)
     assert len(versions) <= 11
     assert len(recorded(path)) >= 90
-    ledger.settle()
+    record.flush()
     assert recorded(path) == list(range(1, 101))
 
 
 def test_parts_that_come_slowly_are_not_a_rewrite_each(fs: FakeFilesystem) -> None:
     """The work of all writes grows with the parts, not with their square; the record lags by a fiftieth at most."""
     path, clock, parts = Path("/checkpoint"), Clock(), 3000
-    ledger = Ledger(MEANT, path, monotonic=clock)
+    record = ProgressRecord(MEANT, path, monotonic=clock)
     seen, lines, behind = 0, 0, 0
     for number in range(1, parts + 1):
         clock.now_s += 100 * MIN_INTERVAL_S
-        ledger.add(Receipt(number, 1, "etag"))
+        record.add(Receipt(number, 1, "etag"))
         if path.stat().st_ino != seen:
             seen, behind = path.stat().st_ino, 0
             lines += number
@@ -79,16 +79,16 @@ def test_parts_that_come_slowly_are_not_a_rewrite_each(fs: FakeFilesystem) -> No
 def test_a_slow_disk_is_written_to_less_often(tmp_path: Path) -> None:
     """Writing takes a small share of the time, however long one write takes."""
     path, clock = tmp_path / "checkpoint", Clock()
-    ledger = Ledger(MEANT, path, monotonic=clock)
+    record = ProgressRecord(MEANT, path, monotonic=clock)
     clock.tick_s = 1.0  # each look at the clock, and so each write, takes a second
-    ledger.add(Receipt(1, 1, "etag"))
+    record.add(Receipt(1, 1, "etag"))
     clock.tick_s = 0.0
     wrote = path.stat().st_mtime_ns
     clock.now_s += 1.0 / WRITING_SHARE - 2
-    ledger.add(Receipt(2, 1, "etag"))
+    record.add(Receipt(2, 1, "etag"))
     assert path.stat().st_mtime_ns == wrote
     clock.now_s += 3
-    ledger.add(Receipt(3, 1, "etag"))
+    record.add(Receipt(3, 1, "etag"))
     assert recorded(path) == [1, 2, 3]
 
 
@@ -109,12 +109,12 @@ def test_the_spare_place_takes_a_first_checkpoint(
 ) -> None:
     """And goes with success."""
     spare = tmp_path / "spare"
-    ledger = Ledger(MEANT, tmp_path / "no-folder" / "checkpoint", spare=spare, observe=observe)
-    ledger.write()
+    record = ProgressRecord(MEANT, tmp_path / "no-folder" / "checkpoint", spare=spare, observe=observe)
+    record.write()
     assert checkpoints.load(spare) == MEANT
     assert len(notes) == 1
     assert str(spare) in notes[0]
-    ledger.remove()
+    record.remove()
     assert not spare.exists()
 
 
@@ -124,9 +124,9 @@ def test_an_older_checkpoint_is_not_left_for_a_second_one(
     """Two checkpoints of one upload would be one too many: the older is found, and the store knows the rest."""
     path, spare = tmp_path / "checkpoint", tmp_path / "spare"
     path.mkdir()
-    ledger = Ledger(MEANT, path, spare=spare, observe=observe)
-    ledger.write()
-    ledger.write()
+    record = ProgressRecord(MEANT, path, spare=spare, observe=observe)
+    record.write()
+    record.write()
     assert not spare.exists()
     assert len(notes) == 1
     assert "going on without" in notes[0]

@@ -18,7 +18,7 @@ from obsup.local.config.credentials import (
     ASK_AGAIN_AFTER_S,
     CredentialSettings,
     CredentialSource,
-    Found,
+    FoundCredentials,
     find_credentials,
     open_credentials,
 )
@@ -227,13 +227,13 @@ class Issuer:
     def clock(self) -> float:
         return self.now
 
-    def find(self) -> Found:
+    def find(self) -> FoundCredentials:
         self.asked += 1
         time.sleep(self.delay_s)
         if self.fails:
             raise Denied("the vault is sealed", "", "open it")
         expires = None if self.life_s is None else self.now + self.life_s
-        return Found(Credentials(f"AK{self.asked}", SECRET, expires=expires), 300.0)
+        return FoundCredentials(Credentials(f"AK{self.asked}", SECRET, expires=expires), 300.0)
 
     def open(self) -> CredentialSource:
         return CredentialSource(self.find, self.clock)
@@ -336,7 +336,9 @@ def test_threads_that_refresh_at_once_ask_once(names_stale: bool) -> None:
 def test_the_same_keys_read_again_are_an_answer_to_all_threads() -> None:
     """A profile of lasting keys reads back equal: that must not send 32 threads to read it one by one."""
     issuer = Issuer(delay_s=0.2)
-    same = CredentialSource(lambda: Found(replace(issuer.find().credentials, access_key="AK")), issuer.clock)
+    same = CredentialSource(
+        lambda: FoundCredentials(replace(issuer.find().credentials, access_key="AK")), issuer.clock
+    )
     stale = same.current()
     at_once(lambda: same.refresh(stale))
     assert issuer.asked == 2
@@ -362,4 +364,6 @@ def test_threads_share_one_failure() -> None:
 def test_no_secret_in_the_repr_of_what_is_held() -> None:
     source = Issuer().open()
     held = source.current()
-    assert SECRET not in repr(source) + repr(held) + str(held) + repr(Found(held)) + repr(vars(source))
+    assert SECRET not in repr(source) + repr(held) + str(held) + repr(FoundCredentials(held)) + repr(
+        vars(source)
+    )

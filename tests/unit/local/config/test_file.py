@@ -11,7 +11,7 @@ import pytest
 from pyfakefs.fake_filesystem import FakeFilesystem
 
 from obsup.errors import BadConfiguration
-from obsup.local.config.file import Profile, default_config_path, load_config, settle
+from obsup.local.config.file import Profile, default_config_path, load_config, resolve_setting
 
 SECRET = "s3cr3t-Value-That-Nobody-May-See-0123"
 HOME = Path("/home/u")
@@ -237,5 +237,7 @@ def test_nearest_wins_and_says_where_it_stood(
     origin: str,
 ) -> None:
     variables = {} if environ is None else {"OBSUP_PART_SIZE": environ}
-    settled = settle(name, option=option, environ=variables, profile=profile, defaults=defaults, builtin="9M")
-    assert (settled.value, settled.origin) == (value, origin)
+    settings = resolve_setting(
+        name, option=option, environ=variables, profile=profile, defaults=defaults, builtin="9M"
+    )
+    assert (settings.value, settings.origin) == (value, origin)

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from obsup.local.source import file as file_source
-from obsup.local.source.buffers import Blocks
+from obsup.local.source.buffers import BufferPool
 from obsup.local.source.file import PartBody
 from obsup.model import Part
 
 
 def test_buffers_are_used_again() -> None:
-    pool = Blocks()
+    pool = BufferPool()
     first = pool.take()
     pool.give_back([first])
     assert pool.take() is first
@@ -29,13 +29,13 @@ def test_parts_one_after_the_other_pass_through_one_buffer(tmp_path: Path) -> No
         body = PartBody(path, Part(number, 1000 * (number - 1), 1000))
         assert len(body.read()) == 1000
         body.close()
-        made.append(file_source.SPARE.made)
+        made.append(file_source.BUFFERS.made)
     assert made[0] == made[2]
 
 
 def test_what_is_read_elsewhere_takes_no_buffer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Small files are read into the memory that they are sent from, and others the kernel sends."""
-    spare = Blocks()
+    spare = BufferPool()
     monkeypatch.setattr(file_source, "SPARE", spare)
     path = tmp_path / "source"
     path.write_bytes(b"a" * 1000 + b"b" * 2000)

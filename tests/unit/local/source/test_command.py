@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from obsup.errors import ObsupError, ProducerFailed, SourceUnreadable
-from obsup.local.source.command import Producer, command_digest
+from obsup.errors import CommandFailed, ObsupError, SourceUnreadable
+from obsup.local.source.command import CommandSource, command_digest
 from obsup.local.source.stream import Descriptor, open_standard_input
 from tests.support.waiting import wait_for
 
 
-def read_all(source: Producer | Descriptor) -> bytes:
+def read_all(source: CommandSource | Descriptor) -> bytes:
     """Return what *source* gives until its end."""
     buffer = bytearray(65536)
     data = b""
@@ -28,9 +28,9 @@ def read_all(source: Producer | Descriptor) -> bytes:
     return data
 
 
-def run(*command: str, grace_s: float = 5.0) -> Producer:
+def run(*command: str, grace_s: float = 5.0) -> CommandSource:
     """Return a producer that has begun *command*."""
-    producer = Producer(command, grace_s=grace_s)
+    producer = CommandSource(command, grace_s=grace_s)
     producer.start()
     return producer
 
@@ -62,7 +62,7 @@ def test_its_failure_is_known(script: str, words: str) -> None:
     """The exit code or the signal, in the error."""
     with closing(run("sh", "-c", script)) as producer:
         assert read_all(producer) == b""
-        with pytest.raises(ProducerFailed, match=words) as caught:
+        with pytest.raises(CommandFailed, match=words) as caught:
             producer.is_finished(20.0)
     assert caught.value.exit_code == 76
 
@@ -76,8 +76,8 @@ def test_what_it_wrote_before_it_failed_is_read() -> None:
 @pytest.mark.parametrize("command", [("no-such-command",), ("",), ("/",), ("a\0b",)])
 def test_what_cannot_be_run(command: tuple[str, ...]) -> None:
     """An error, and nothing to close."""
-    producer = Producer(command)
-    with pytest.raises(ProducerFailed, match="cannot be run"):
+    producer = CommandSource(command)
+    with pytest.raises(CommandFailed, match="cannot be run"):
         producer.start()
     producer.close()
 
@@ -88,7 +88,7 @@ def test_one_that_will_not_end_is_killed(tmp_path: Path) -> None:
     producer = run("sh", "-c", f"trap '' TERM; touch {ready}; while :; do sleep 0.05; done", grace_s=0.2)
     wait_for(ready.exists, within_s=20)
     producer.close()
-    with pytest.raises(ProducerFailed, match="SIGKILL"):
+    with pytest.raises(CommandFailed, match="SIGKILL"):
         producer.is_finished(0.0)
 
 

@@ -57,13 +57,13 @@ def everything(far: socket.socket) -> bytes:
 
 @pytest.mark.parametrize("digest", [PartDigest(md5=True), PartDigest(crc64=True)])
 def test_bytes_that_a_digest_needs_are_seen(opened: Open, source: Path, digest: PartDigest) -> None:
-    assert not opened(source, Part(1, 0, 10), digest=digest).is_unseen
+    assert not opened(source, Part(1, 0, 10), digest=digest).can_sendfile
 
 
 def test_only_the_window_is_sent(opened: Open, source: Path, ends: Ends) -> None:
     heard: list[int] = []
     body = opened(source, Part(2, 100, 5000), on_sent=heard.append)
-    assert body.is_unseen
+    assert body.can_sendfile
     assert body.send_to(ends[0].fileno()) == 5000
     assert everything(ends[1]) == CONTENT[100:5100]
     assert heard == [5000]
@@ -110,7 +110,7 @@ def test_where_the_kernel_cannot_the_bytes_are_read(opened: Open, ends: Ends) ->
     content = path.read_bytes()
     body = opened(path, Part(1, 3, len(content) - 3))
     assert body.send_to(ends[0].fileno()) == 0
-    assert not body.is_unseen
+    assert not body.can_sendfile
     assert bytes(body.read()) == content[3:]
 
 

@@ -128,8 +128,8 @@ def test_a_log_is_given_up_once(disk: FakeFilesystem) -> None:
 def test_an_upload_that_cannot_be_remembered_is_no_failure(disk: FakeFilesystem) -> None:
     """Nothing half-written is taken for a memory."""
     fill(disk)
-    assert not started_uploads.remember(started_uploads.Entry(UPLOAD, "/data/file", None, 1.0))
-    started_uploads.finish(started_uploads.Entry(UPLOAD, "/data/file", None, 1.0))
+    assert not started_uploads.remember(started_uploads.StartedUpload(UPLOAD, "/data/file", None, 1.0))
+    started_uploads.finish(started_uploads.StartedUpload(UPLOAD, "/data/file", None, 1.0))
     assert started_uploads.find(UPLOAD) is None
     assert started_uploads.find_finished(TARGET) is None
     assert names(started_uploads.folder()) == []

@@ -13,7 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from obsup.errors import CheckpointUnwritable, WrongUsage
-from obsup.local.state.journal import WORN, Journal, JournalDamaged, Proved, default_path, set_aside
+from obsup.local.state.journal import (
+    MAX_STALE_LINES,
+    Journal,
+    JournalDamaged,
+    Proved,
+    default_path,
+    set_aside,
+)
 from obsup.model import SourceStat, Target
 from obsup.units import MIB
 from tests.benchmarks.cost import measure
@@ -162,9 +169,9 @@ def test_a_journal_about_another_target_is_refused(path: Path) -> None:
 def test_a_worn_journal_is_written_anew(path: Path) -> None:
     """It does not grow for ever, and forgets nothing."""
     journal = Journal(path, TARGET)
-    for turn in range(WORN // 10 + 20):
+    for wait_a_little in range(MAX_STALE_LINES // 10 + 20):
         for number in range(10):
-            journal.add(proved(f"file {number}", size=turn))
+            journal.add(proved(f"file {number}", size=wait_a_little))
     journal.close()
     before = path.stat().st_size
     journal = Journal(path, TARGET)
@@ -174,7 +181,7 @@ def test_a_worn_journal_is_written_anew(path: Path) -> None:
     assert path.stat().st_size < before / 50
     assert path.stat().st_mode & 0o777 == 0o600
     journal = Journal(path, TARGET)
-    assert journal.find("file 3") == proved("file 3", size=turn)
+    assert journal.find("file 3") == proved("file 3", size=wait_a_little)
     assert journal.find("more") == proved("more")
     journal.close()
 

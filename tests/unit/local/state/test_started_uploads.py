@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from obsup.local.state import started_uploads
-from obsup.local.state.started_uploads import Entry
+from obsup.local.state.started_uploads import StartedUpload
 from obsup.model import Target, Upload
 
 TARGET = Target("oss", "https://oss-cn-hangzhou.aliyuncs.com", "bucket", "kéy\udcff\n")
 UPLOAD = Upload(TARGET, "upload-id", "token")
-ENTRY = Entry(UPLOAD, "/data/file", "/data/file.obsup.json", 1.5)
+ENTRY = StartedUpload(UPLOAD, "/data/file", "/data/file.obsup.json", 1.5)
 
 
 def test_what_is_remembered_is_found_until_it_is_forgotten() -> None:

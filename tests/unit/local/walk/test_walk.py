@@ -17,17 +17,17 @@ from hypothesis import strategies as st
 from obsup.errors import ObsupError, SourceUnreadable, WrongUsage
 from obsup.local.walk.file_list import LONGEST, listed, read_entries, root_of_entry
 from obsup.local.walk.filters import make_selection
-from obsup.local.walk.unique_keys import once
+from obsup.local.walk.unique_keys import unique_keys
 from obsup.local.walk.walk import (
     OPEN_FOLDERS,
     Entry,
-    Found,
-    Passed,
-    Root,
-    Unfit,
+    FoundFile,
+    SkippedFile,
+    SourceRoot,
+    UnreadableFile,
     Walk,
+    as_list_entry,
     can_meet,
-    feedable,
     root_of,
 )
 from obsup.units import MIB
@@ -50,16 +50,16 @@ def make(*paths: str) -> None:
 
 def names(entries: Iterable[Entry]) -> list[str]:
     """Return the names of the files found, sorted."""
-    return sorted(entry.name for entry in entries if isinstance(entry, Found))
+    return sorted(entry.name for entry in entries if isinstance(entry, FoundFile))
 
 
 def others(entries: Iterable[Entry]) -> dict[str, str]:
     """Return what is no file to be sent: its name, and why."""
     found = {}
     for entry in entries:
-        if isinstance(entry, Passed):
+        if isinstance(entry, SkippedFile):
             found[entry.name] = entry.reason
-        elif isinstance(entry, Unfit):
+        elif isinstance(entry, UnreadableFile):
             found[entry.name] = str(entry.error)
     return found
 
@@ -67,17 +67,17 @@ def others(entries: Iterable[Entry]) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("source", "root", "keys"),
     [
-        ("photos", Root("photos", "photos"), ["photos/2026/b", "photos/a"]),
-        ("photos/", Root("photos", ""), ["2026/b", "a"]),
-        ("photos//", Root("photos", ""), ["2026/b", "a"]),
-        ("./photos", Root("./photos", "photos"), ["photos/2026/b", "photos/a"]),
-        (".", Root(".", ""), ["photos/2026/b", "photos/a"]),
-        ("photos/..", Root("photos/..", ""), ["photos/2026/b", "photos/a"]),
-        ("photos/a", Root("photos/a", "a"), ["a"]),
+        ("photos", SourceRoot("photos", "photos"), ["photos/2026/b", "photos/a"]),
+        ("photos/", SourceRoot("photos", ""), ["2026/b", "a"]),
+        ("photos//", SourceRoot("photos", ""), ["2026/b", "a"]),
+        ("./photos", SourceRoot("./photos", "photos"), ["photos/2026/b", "photos/a"]),
+        (".", SourceRoot(".", ""), ["photos/2026/b", "photos/a"]),
+        ("photos/..", SourceRoot("photos/..", ""), ["photos/2026/b", "photos/a"]),
+        ("photos/a", SourceRoot("photos/a", "a"), ["a"]),
     ],
 )
 def test_a_folder_keeps_its_name_and_with_a_slash_is_its_contents(
-    source: str, root: Root, keys: list[str]
+    source: str, root: SourceRoot, keys: list[str]
 ) -> None:
     """As rsync has it."""
     make("photos/a", "photos/2026/b")
@@ -90,7 +90,7 @@ def test_the_stat_is_the_file_s_own() -> None:
     make("a")
     (entry,) = WHOLE.entries(root_of("a"))
     now = Path("a").stat()
-    assert isinstance(entry, Found)
+    assert isinstance(entry, FoundFile)
     assert (entry.stat.size, entry.stat.mtime_ns, entry.stat.inode) == (1, now.st_mtime_ns, now.st_ino)
 
 
@@ -98,7 +98,7 @@ def test_folders_are_entered_only_where_asked() -> None:
     """A folder that is not sent is an error: it is not silently left out."""
     make("photos/a")
     (entry,) = Walk().entries(root_of("photos"))
-    assert isinstance(entry, Unfit)
+    assert isinstance(entry, UnreadableFile)
     assert isinstance(entry.error, WrongUsage)
     assert "--recursive" in entry.error.next_step
 
@@ -106,7 +106,7 @@ def test_folders_are_entered_only_where_asked() -> None:
 def test_what_is_missing_is_an_error_of_its_own() -> None:
     """The rest of a batch goes on."""
     (entry,) = WHOLE.entries(root_of("nowhere"))
-    assert isinstance(entry, Unfit)
+    assert isinstance(entry, UnreadableFile)
     assert "No such file" in str(entry.error)
 
 
@@ -114,7 +114,7 @@ def test_a_file_with_a_slash_at_its_end_is_no_folder() -> None:
     """It would have no name."""
     make("a")
     (entry,) = WHOLE.entries(root_of("a/"))
-    assert isinstance(entry, Unfit)
+    assert isinstance(entry, UnreadableFile)
 
 
 def test_what_is_no_regular_file_is_named_and_passed_over() -> None:
@@ -172,7 +172,7 @@ def test_links_are_refused() -> None:
     """Each is an error, and the rest goes on."""
     entries = list(Walk(recursive=True, links="refuse").entries(root_of("tree/")))
     assert names(entries) == ["a"]
-    assert sum(isinstance(entry, Unfit) for entry in entries) == 4
+    assert sum(isinstance(entry, UnreadableFile) for entry in entries) == 4
 
 
 @pytest.mark.usefixtures("linked")
@@ -287,7 +287,7 @@ def walk_all(*sources: str) -> Iterable[Entry]:
 def test_two_sources_for_one_key_are_refused_before_any_is_sent() -> None:
     """One would replace the other."""
     make("one/a", "one/same", "two/b", "two/same")
-    entries = iter(once(iter(walk_all("one/", "two/"))))
+    entries = iter(unique_keys(iter(walk_all("one/", "two/"))))
     with pytest.raises(WrongUsage, match=r"one/same and two/same would both be same"):
         next(entries)
 
@@ -295,7 +295,7 @@ def test_two_sources_for_one_key_are_refused_before_any_is_sent() -> None:
 def test_the_same_file_twice_counts_once() -> None:
     """However it is spelled."""
     make("one/a", "one/b")
-    assert names(once(iter(walk_all("one/", "./one/", "one/a")))) == ["a", "b"]
+    assert names(unique_keys(iter(walk_all("one/", "./one/", "one/a")))) == ["a", "b"]
 
 
 def test_what_vanished_since_it_was_counted_is_an_error() -> None:
@@ -306,7 +306,7 @@ def test_what_vanished_since_it_was_counted_is_an_error() -> None:
         yield from walk_all("one/")
         Path("one/b").unlink()
 
-    entries = list(once(iter(vanishing())))
+    entries = list(unique_keys(iter(vanishing())))
     assert names(entries) == ["a"]
     assert list(others(entries)) == ["b"]
 
@@ -314,21 +314,21 @@ def test_what_vanished_since_it_was_counted_is_an_error() -> None:
 @pytest.mark.parametrize(
     ("entry", "root"),
     [
-        ("a/b", Root("a/b", "a/b")),
-        ("./a/b", Root("a/b", "a/b")),
-        ("a//b/", Root("a/b", "a/b")),
-        ("/srv/x", Root("/srv/x", "srv/x")),
-        ("/./srv/x", Root("/srv/x", "srv/x")),
-        ("photos/./x", Root("photos/x", "x")),
-        ("a/./b/./x", Root("a/./b/x", "x")),
-        ("../d/./x", Root("../d/x", "x")),
-        ("photos/./", Root("photos", "")),
-        (".", Root(".", "")),
+        ("a/b", SourceRoot("a/b", "a/b")),
+        ("./a/b", SourceRoot("a/b", "a/b")),
+        ("a//b/", SourceRoot("a/b", "a/b")),
+        ("/srv/x", SourceRoot("/srv/x", "srv/x")),
+        ("/./srv/x", SourceRoot("/srv/x", "srv/x")),
+        ("photos/./x", SourceRoot("photos/x", "x")),
+        ("a/./b/./x", SourceRoot("a/./b/x", "x")),
+        ("../d/./x", SourceRoot("../d/x", "x")),
+        ("photos/./", SourceRoot("photos", "")),
+        (".", SourceRoot(".", "")),
         ("../x", None),
         ("a/../../x", None),
     ],
 )
-def test_the_entries_of_a_list(entry: str, root: Root | None) -> None:
+def test_the_entries_of_a_list(entry: str, root: SourceRoot | None) -> None:
     """Keys are the paths; ``/./`` marks where they begin, as in rsync."""
     assert root_of_entry(entry) == root
 
@@ -344,7 +344,7 @@ BASE = st.one_of(
 def test_what_failed_can_be_fed_back(base: str, name: str) -> None:
     """The same file comes again under the same name, wherever its source was."""
     path = posixpath.join(base, name)
-    root = root_of_entry(feedable(path, name))
+    root = root_of_entry(as_list_entry(path, name))
     assert root is not None
     assert root.name == name
     assert os.path.normpath(root.path) == os.path.normpath(path)
@@ -383,7 +383,7 @@ def test_what_is_no_list_is_said_so() -> None:
 def test_errors_travel_with_their_names() -> None:
     """Each entry that cannot be sent says which and why."""
     (entry,) = listed(WHOLE, io.BytesIO(b"gone"), b"\n")
-    assert isinstance(entry, Unfit)
+    assert isinstance(entry, UnreadableFile)
     assert isinstance(entry.error, ObsupError)
     assert (entry.path, entry.name, entry.error.exit_code) == ("gone", "gone", 66)
 

@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from obsup.dialects.registry import DIALECTS
-from obsup.errors import LineError
+from obsup.errors import NetworkError
 from obsup.model import StoredPart, Upload
 from obsup.store.answers import listings
 from tests.doubles.scripted_server import Received, Reply, Wire, answer
@@ -101,7 +101,7 @@ def test_part_that_the_protocol_does_not_have_is_left_out() -> None:
 )
 def test_list_of_parts_that_lies_is_left(replies: list[Reply]) -> None:
     """It says there is more but not where, goes in circles, has numbers that are none, is another upload's."""
-    with pytest.raises(LineError) as caught:
+    with pytest.raises(NetworkError) as caught:
         list_parts(replay(*replies))
     assert caught.value.kind == "garbled"
 
@@ -196,7 +196,7 @@ def test_upload_outside_the_prefix_is_not_ours() -> None:
     ],
 )
 def test_list_of_uploads_that_lies_is_left(replies: list[Reply]) -> None:
-    with pytest.raises(LineError) as caught:
+    with pytest.raises(NetworkError) as caught:
         list_uploads(replay(*replies))
     assert caught.value.kind == "garbled"
 
@@ -205,7 +205,7 @@ def test_list_of_uploads_that_never_ends_is_left(monkeypatch: pytest.MonkeyPatch
     """However new each page's markers are."""
     monkeypatch.setattr(listings, "MOST_PAGES", 20)
     names = iter(range(1000))
-    with pytest.raises(LineError, match="does not end"):
+    with pytest.raises(NetworkError, match="does not end"):
         list_uploads(lambda _: uploads_page(str(next(names)), more=True))
 
 
@@ -261,7 +261,7 @@ def test_page_of_objects_says_where_the_next_begins() -> None:
 @pytest.mark.parametrize("reply", [objects_page(more=True), objects_page("b", more=True)])
 def test_list_of_objects_that_does_not_go_on_is_left(reply: Reply) -> None:
     """Else it would be asked for ever."""
-    with pytest.raises(LineError, match="not where"):
+    with pytest.raises(NetworkError, match="not where"):
         list_objects(reply, marker="b")
 
 
@@ -270,5 +270,5 @@ def test_object_without_a_size_is_no_object() -> None:
     reply = answer(
         200, "<ListBucketResult><Name>b</Name><Contents><Key>a</Key></Contents></ListBucketResult>"
     )
-    with pytest.raises(LineError):
+    with pytest.raises(NetworkError):
         list_objects(reply)

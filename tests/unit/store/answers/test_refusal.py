@@ -14,7 +14,7 @@ from obsup.errors import (
     BadConfiguration,
     DataMismatch,
     Denied,
-    LineError,
+    NetworkError,
     NotFinished,
     ObsupError,
     Refusal,
@@ -24,9 +24,9 @@ from obsup.errors import (
     UploadGone,
 )
 from obsup.store.answers.failure_rule import Action
-from obsup.store.answers.failure_table import VERDICTS, explain, judge
+from obsup.store.answers.failure_table import FAILURE_RULES, as_error, classify
 from obsup.store.answers.refusal import read_refusal
-from obsup.store.http.settings import Answer
+from obsup.store.http.settings import Response
 
 
 def read(
@@ -34,7 +34,7 @@ def read(
 ) -> Refusal:
     content = body.encode() if isinstance(body, str) else body
     return read_refusal(
-        Answer(status, headers or {}, content),
+        Response(status, headers or {}, content),
         DIALECTS[dialect].headers,
         operation="UploadPart",
         resource="bucket/key",
@@ -113,14 +113,14 @@ def test_a_proxys_page_is_read_for_what_it_says(status: int, kind: str, body: st
     ids=["nginx", "Go", "Apache"],
 )
 def test_http_where_https_is_wanted_is_a_matter_of_the_endpoint(message: str) -> None:
-    final = explain(refused(400, "BadRequest", message), doing="initiating bucket/key")
+    final = as_error(refused(400, "BadRequest", message), doing="initiating bucket/key")
     assert isinstance(final, BadConfiguration)
     assert "https://" in final.next_step
 
 
 def test_a_limit_of_a_proxy_is_named() -> None:
     """Nobody knows which directive it is by heart."""
-    final = explain(refused(413, "RequestEntityTooLarge"), doing="part 1 of bucket/key")
+    final = as_error(refused(413, "RequestEntityTooLarge"), doing="part 1 of bucket/key")
     assert final.exit_code == 69
     assert "client_max_body_size" in final.next_step
     assert "not sent again" in final.next_step
@@ -211,8 +211,8 @@ R, S, D, C, F = Action.RETRY, Action.SLOW_DOWN, Action.RESEND, Action.RENEW_KEYS
 )
 def test_verdict_of_an_answer(status: int, code: str, action: Action, final: type[ObsupError]) -> None:
     """No 4xx but those that nothing can outlive stops at once, and none gives the upload up."""
-    verdict = judge(refused(status, code))
-    assert (verdict.action, verdict.error) == (action, final)
+    rule = classify(refused(status, code))
+    assert (rule.action, rule.error) == (action, final)
 
 
 @pytest.mark.parametrize(
@@ -227,7 +227,7 @@ def test_verdict_of_an_answer(status: int, code: str, action: Action, final: typ
     ],
 )
 def test_store_that_does_not_know_the_signature_is_told_clearly(message: str, option: str) -> None:
-    final = explain(refused(400, "InvalidRequest", message), doing="part 1 of bucket/key")
+    final = as_error(refused(400, "InvalidRequest", message), doing="part 1 of bucket/key")
     assert isinstance(final, BadConfiguration)
     assert option in final.next_step
     assert message in final.why
@@ -236,7 +236,7 @@ def test_store_that_does_not_know_the_signature_is_told_clearly(message: str, op
 @pytest.mark.parametrize("code", ["UnsupportedAlgorithm", "InvalidArgument"])
 def test_other_words_for_an_unknown_signature(code: str) -> None:
     """rclone has a code of its own; Ceph has InvalidArgument, and not a word with it."""
-    final = explain(refused(400, code), doing="initiating bucket/key")
+    final = as_error(refused(400, code), doing="initiating bucket/key")
     assert isinstance(final, BadConfiguration)
     assert "--provider s3" in final.next_step
 
@@ -255,18 +255,18 @@ def test_other_words_for_an_unknown_signature(code: str) -> None:
     ],
 )
 def test_verdict_of_the_line(kind: str, action: Action, final: type[ObsupError]) -> None:
-    verdict = judge(LineError(kind, "whatever", True))
-    assert (verdict.action, verdict.error) == (action, final)
+    rule = classify(NetworkError(kind, "whatever", True))
+    assert (rule.action, rule.error) == (action, final)
 
 
 def test_invalid_argument_with_a_reason_is_what_it_says() -> None:
     """The store named the cause: it is no matter of the signature."""
-    verdict = judge(refused(400, "InvalidArgument", "Part number must be an integer between 1 and 10000"))
-    assert (verdict.action, verdict.error) == (F, Refused)
+    rule = classify(refused(400, "InvalidArgument", "Part number must be an integer between 1 and 10000"))
+    assert (rule.action, rule.error) == (F, Refused)
 
 
 def test_every_verdict_says_why_and_what_next() -> None:
-    assert all(row.why and row.next_step for row in VERDICTS)
+    assert all(row.why and row.next_step for row in FAILURE_RULES)
 
 
 def test_final_error_has_what_why_next_and_the_ids() -> None:
@@ -274,7 +274,7 @@ def test_final_error_has_what_why_next_and_the_ids() -> None:
     said = read(
         403, "<Error><Code>AccessDenied</Code><Message>No.</Message></Error>", {"x-obs-request-id": "r1"}
     )
-    final = explain(StoreError(said), doing="part 3 of bucket/key")
+    final = as_error(StoreError(said), doing="part 3 of bucket/key")
     assert final.what == "part 3 of bucket/key was refused: 403 AccessDenied"
     assert final.why.endswith("(No.; request id r1)")
     assert final.next_step
@@ -282,7 +282,7 @@ def test_final_error_has_what_why_next_and_the_ids() -> None:
 
 
 def test_failure_of_the_line_has_no_refusal() -> None:
-    final = explain(LineError("reset", "the connection was closed", True), doing="part 3 of bucket/key")
+    final = as_error(NetworkError("reset", "the connection was closed", True), doing="part 3 of bucket/key")
     assert final.what == "part 3 of bucket/key failed: the connection was closed"
     assert final.refusal is None
 
@@ -290,10 +290,10 @@ def test_failure_of_the_line_has_no_refusal() -> None:
 @pytest.mark.parametrize(
     "failure",
     [
-        explain(refused(403, "AccessDenied", "No."), doing="part 1 of b/k"),
-        explain(LineError("reset", "closed", True), doing="part 1 of b/k"),
+        as_error(refused(403, "AccessDenied", "No."), doing="part 1 of b/k"),
+        as_error(NetworkError("reset", "closed", True), doing="part 1 of b/k"),
         refused(500, "InternalError"),
-        LineError("stall", "still", False),
+        NetworkError("stall", "still", False),
     ],
 )
 def test_failures_travel_between_processes(failure: Any) -> None:

@@ -10,10 +10,10 @@ import pytest
 from obsup.dialects.registry import DIALECTS
 from obsup.errors import BadConfiguration, Refusal, StoreError
 from obsup.model import Upload
-from obsup.store.answers.failure_table import explain
+from obsup.store.answers.failure_table import as_error
 from obsup.store.answers.refusal import read_refusal
 from obsup.store.http.endpoint_route import Location, elsewhere
-from obsup.store.http.settings import Answer
+from obsup.store.http.settings import Response
 from tests.doubles.scripted_server import Received, Reply, Wire, answer, error
 from tests.support.stores import bytes_body, open_store, target
 
@@ -140,10 +140,12 @@ def test_refusal_names_the_place_from_headers_and_body() -> None:
         b"<Error><Code>PermanentRedirect</Code><Endpoint>b.s3.example</Endpoint><Region>r-1</Region></Error>"
     )
     names = DIALECTS["s3-v4"].headers
-    said = read_refusal(Answer(301, {}, body), names, operation="HeadObject", resource="b/k", endpoint="")
+    said = read_refusal(Response(301, {}, body), names, operation="HeadObject", resource="b/k", endpoint="")
     assert (said.location, said.region) == ("b.s3.example", "r-1")
     headers = {"location": "https://c.s3.example/k", "x-amz-bucket-region": "r-2"}
-    said = read_refusal(Answer(301, headers, b""), names, operation="HeadObject", resource="b/k", endpoint="")
+    said = read_refusal(
+        Response(301, headers, b""), names, operation="HeadObject", resource="b/k", endpoint=""
+    )
     assert (said.location, said.region) == ("https://c.s3.example/k", "r-2")
 
 
@@ -212,7 +214,7 @@ def test_authorization_goes_to_no_other_host() -> None:
         ):
             store.head_object(target(wire.endpoint))
         assert (stranger.connections, len(wire.received)) == (0, 1)
-    final = explain(caught.value, doing="looking at bucket/key")
+    final = as_error(caught.value, doing="looking at bucket/key")
     assert isinstance(final, BadConfiguration)
     assert location in str(final)
 

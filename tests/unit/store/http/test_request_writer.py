@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from obsup.dialects.addressing import locate
-from obsup.errors import LineError
+from obsup.errors import NetworkError
 from obsup.store.http.request_writer import ONE_PIECE, head_of
-from obsup.store.http.settings import Answer, LineSettings
+from obsup.store.http.settings import ConnectionSettings, Response
 from obsup.store.http.transport import Transport
 from tests.doubles.scripted_server import Reply, Wire, answer
 from tests.support.stores import BytesBody
@@ -46,7 +46,7 @@ def test_an_answer_with_endless_headers_is_cut(count: int) -> None:
         if count < 199:
             assert _put(wire, b"x").status == 200
             return
-        with pytest.raises(LineError) as caught:
+        with pytest.raises(NetworkError) as caught:
             _put(wire, b"x")
     assert caught.value.kind == "incomplete"
 
@@ -61,8 +61,8 @@ def test_a_body_arrives_whole_in_one_piece_or_many(size: int) -> None:
             assert wire.last.body == content[:size]
 
 
-def _put(wire: Wire, body: bytes | BytesBody) -> Answer:
-    transport = Transport(LineSettings(connect_timeout_s=10, stall_timeout_s=20))
+def _put(wire: Wire, body: bytes | BytesBody) -> Response:
+    transport = Transport(ConnectionSettings(connect_timeout_s=10, stall_timeout_s=20))
     try:
         return transport.exchange(
             "PUT", locate(wire.endpoint, "bucket", "key", "path"), (), headers={}, body=body, sign=None

@@ -16,11 +16,11 @@ import pytest
 
 from obsup.dialects.addressing import locate
 from obsup.dialects.dialect import Addressing
-from obsup.errors import LineError
+from obsup.errors import NetworkError
 from obsup.local.source.file import PartBody
 from obsup.model import Part
 from obsup.store.http.body import Body
-from obsup.store.http.settings import Answer, LineSettings
+from obsup.store.http.settings import ConnectionSettings, Response
 from obsup.store.http.transport import ANSWER_LIMIT, Transport
 from tests.doubles.certificates import Authority
 from tests.doubles.scripted_server import Received, Reply, Wire, answer, error
@@ -48,7 +48,7 @@ def open_transport() -> Iterator[Open]:
 
     def run(**settings: Any) -> Transport:
         settings = {"connect_timeout_s": 10.0, "stall_timeout_s": 20.0, **settings}
-        opened.append(Transport(LineSettings(**settings)))
+        opened.append(Transport(ConnectionSettings(**settings)))
         return opened[-1]
 
     yield run
@@ -69,7 +69,7 @@ def send(
     body: Body | bytes = b"",
     query: tuple[tuple[str, str | None], ...] = (),
     addressing: Addressing = "path",
-) -> Answer:
+) -> Response:
     return transport.exchange(
         method,
         locate(endpoint, "bucket", key, addressing),
@@ -279,14 +279,14 @@ def test_chunked_answer_is_read(open_transport: Open) -> None:
 )
 def test_broken_answer_is_a_broken_line(open_transport: Open, pieces: list[bytes]) -> None:
     """Half an answer is none: the request may have been carried out."""
-    with Wire(lambda _: Reply(pieces, close=True)) as wire, pytest.raises(LineError) as caught:
+    with Wire(lambda _: Reply(pieces, close=True)) as wire, pytest.raises(NetworkError) as caught:
         send(open_transport(), wire.endpoint, "POST", body=b"x")
     assert caught.value.kind in ("incomplete", "reset")
     assert caught.value.sent
 
 
 def test_broken_request_is_a_broken_line(open_transport: Open) -> None:
-    with Wire(lambda _: Reply([], early=True, reset=True)) as wire, pytest.raises(LineError) as caught:
+    with Wire(lambda _: Reply([], early=True, reset=True)) as wire, pytest.raises(NetworkError) as caught:
         send(open_transport(), wire.endpoint, "PUT", body=BytesBody(bytes(8 * MIB)))
     assert (caught.value.kind, caught.value.sent) == ("reset", True)
 
@@ -295,7 +295,7 @@ def test_endless_answer_is_cut(open_transport: Open) -> None:
     head = f"HTTP/1.1 200 OK\r\nContent-Length: {10 * ANSWER_LIMIT}\r\n\r\n".encode()
     with (
         Wire(lambda _: Reply((head, *[bytes(MIB)] * 20))) as wire,
-        pytest.raises(LineError, match="more than"),
+        pytest.raises(NetworkError, match="more than"),
     ):
         send(open_transport(), wire.endpoint)
 
@@ -305,7 +305,7 @@ def test_answer_in_drops_is_cut(open_transport: Open) -> None:
     pieces = [b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n", *[b" "] * 1000]
     with (
         Wire(lambda _: Reply(pieces, pause_s=0.01)) as wire,
-        pytest.raises(LineError, match="drops"),
+        pytest.raises(NetworkError, match="drops"),
     ):
         send(open_transport(answer_limit_s=0.1), wire.endpoint)
 
@@ -319,7 +319,7 @@ def test_packed_answer_is_not_unpacked(open_transport: Open) -> None:
 def test_silent_store_is_a_stall(open_transport: Open) -> None:
     with (
         Wire(lambda _: Reply([b""], pause_s=0.5)) as wire,
-        pytest.raises(LineError) as caught,
+        pytest.raises(NetworkError) as caught,
     ):
         send(open_transport(stall_timeout_s=0.05), wire.endpoint)
     assert (caught.value.kind, caught.value.sent) == ("stall", True)
@@ -330,7 +330,7 @@ def test_store_that_takes_nothing_is_a_stall(open_transport: Open) -> None:
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         endpoint = f"http://127.0.0.1:{deaf.getsockname()[1]}"
         transport = open_transport(stall_timeout_s=0.2)
-        with pytest.raises(LineError) as caught:
+        with pytest.raises(NetworkError) as caught:
             send(transport, endpoint, "PUT", body=BytesBody(bytes(64 * MIB)))
     assert caught.value.kind == "stall"
 
@@ -368,7 +368,7 @@ def test_netrc_is_not_read(open_transport: Open, home: Path) -> None:
 def test_nobody_listening_is_refused(open_transport: Open) -> None:
     with socket.create_server(("127.0.0.1", 0)) as gone:
         port = gone.getsockname()[1]
-    with pytest.raises(LineError) as caught:
+    with pytest.raises(NetworkError) as caught:
         send(open_transport(), f"http://127.0.0.1:{port}")
     assert (caught.value.kind, caught.value.sent) == ("refused", False)
 
@@ -415,28 +415,28 @@ def test_https_goes_through_a_tunnel(open_transport: Open, authority: Authority)
 
 @pytest.mark.parametrize("status", [403, 407])
 def test_proxy_that_says_no_is_not_asked_again(open_transport: Open, status: int) -> None:
-    with Wire(ok, tunnel=answer(status, close=True)) as proxy, pytest.raises(LineError) as caught:
+    with Wire(ok, tunnel=answer(status, close=True)) as proxy, pytest.raises(NetworkError) as caught:
         send(open_transport(proxy=proxy.endpoint), "https://store.example")
     assert (caught.value.kind, caught.value.sent) == ("tunnel", False)
     assert str(status) in caught.value.detail
 
 
 def test_proxy_that_fails_is_asked_again(open_transport: Open) -> None:
-    with Wire(ok, tunnel=answer(502, close=True)) as proxy, pytest.raises(LineError) as caught:
+    with Wire(ok, tunnel=answer(502, close=True)) as proxy, pytest.raises(NetworkError) as caught:
         send(open_transport(proxy=proxy.endpoint), "https://store.example")
     assert caught.value.kind == "proxy"
 
 
 def test_certificate_of_an_unknown_authority_is_refused(open_transport: Open, authority: Authority) -> None:
     """By default; and nothing was sent."""
-    with Wire(ok, tls=authority.context("127.0.0.1")) as wire, pytest.raises(LineError) as caught:
+    with Wire(ok, tls=authority.context("127.0.0.1")) as wire, pytest.raises(NetworkError) as caught:
         send(open_transport(), wire.endpoint)
     assert (caught.value.kind, caught.value.sent) == ("certificate", False)
     assert wire.received == []
 
 
 def test_certificate_of_another_host_is_refused(open_transport: Open, authority: Authority) -> None:
-    with Wire(ok, tls=authority.context("other.example")) as wire, pytest.raises(LineError) as caught:
+    with Wire(ok, tls=authority.context("other.example")) as wire, pytest.raises(NetworkError) as caught:
         send(open_transport(ca_bundle=str(authority.bundle)), wire.endpoint)
     assert caught.value.kind == "certificate"
     assert wire.received == []
@@ -457,7 +457,7 @@ def test_a_port_that_speaks_no_tls_is_told_from_a_line_that_broke(
 
         thread = threading.Thread(target=speak)
         thread.start()
-        with pytest.raises(LineError) as caught:
+        with pytest.raises(NetworkError) as caught:
             send(open_transport(), f"https://127.0.0.1:{server.getsockname()[1]}")
         thread.join()
     assert (caught.value.kind, caught.value.sent) == ("no-tls", False)
