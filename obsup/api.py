@@ -18,8 +18,8 @@ from obsup.engine.job.request import Jobs, UploadRequest
 from obsup.engine.job.result import Result
 from obsup.engine.job.stop import StopSignal
 from obsup.engine.job.target_settings import ConnectOptions, resolve_target
-from obsup.engine.steps.abort import abort_upload as abort_selected
 from obsup.engine.steps import part as part_steps
+from obsup.engine.steps.abort import abort_upload as abort_selected
 from obsup.engine.steps.complete import CompletionChecks, ManualCompletion
 from obsup.engine.steps.lookup import UploadSelector
 from obsup.engine.steps.part import PartWindow
