@@ -35,7 +35,9 @@ class Calendar:
         self.bin = folder / "bin"
         self.bin.mkdir()
         obsup = self.bin / "obsup"
-        program = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from tests.false_clock import run; run()"
+        program = (
+            f"import sys; sys.path.insert(0, {str(ROOT)!r}); from tests.support.false_clock import run; run()"
+        )
         obsup.write_text(f'#!/bin/sh\nexec {sys.executable} -c {shlex.quote(program)} "$@"\n')
         obsup.chmod(0o755)
         self.environment = {

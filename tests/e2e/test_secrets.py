@@ -276,14 +276,19 @@ def unusable(estate: Estate) -> None:
 def a_bug(estate: Estate) -> None:
     """The traceback of an error that nobody foresaw, in the midst of signing and sending."""
     program = (
-        "from obsup.store import {module}\n"
+        "from obsup.store{package} import {module}\n"
         "def broken(*args, **more): raise ValueError('nobody foresaw this')\n"
         "{module}.{name} = broken\n"
         "from obsup.cli.main import main\n"
         "main()\n"
     )
-    for module, name in (("transport", "Transport.exchange"), ("exchange", "locate"), ("xml", "parse")):
-        outcome = estate.run(*UPLOAD, program=program.format(module=module, name=name))
+    places = (
+        (".http", "transport", "Transport.exchange"),
+        ("", "signed_exchange", "locate"),
+        (".answers", "xml", "parse"),
+    )
+    for package, module, name in places:
+        outcome = estate.run(*UPLOAD, program=program.format(package=package, module=module, name=name))
         assert outcome.code == 70
         assert "nobody foresaw this" in outcome.err  # the traceback is there, with -v
 

@@ -35,7 +35,7 @@ class Terminal:
         rows: int = 24,
         timeout_s: float = 60.0,
     ) -> None:
-        self.screen = pyte.TerminalLines(columns, rows)
+        self.screen = pyte.Screen(columns, rows)
         self.raw = b""
         self._stream = pyte.ByteStream(self.screen)
         self._until = time.monotonic() + timeout_s

@@ -36,7 +36,7 @@ def test_parts_one_after_the_other_pass_through_one_buffer(tmp_path: Path) -> No
 def test_what_is_read_elsewhere_takes_no_buffer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Small files are read into the memory that they are sent from, and others the kernel sends."""
     spare = BufferPool()
-    monkeypatch.setattr(file_source, "SPARE", spare)
+    monkeypatch.setattr(file_source, "BUFFERS", spare)
     path = tmp_path / "source"
     path.write_bytes(b"a" * 1000 + b"b" * 2000)
     body, into = PartBody(path, Part(1, 0, 3000)), memoryview(bytearray(4000))

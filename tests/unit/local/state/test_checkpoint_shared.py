@@ -25,7 +25,7 @@ def test_no_record_is_lost(tmp_path: Path) -> None:
     program = (
         "import sys\n"
         "from pathlib import Path\n"
-        "from obsup.local import checkpoint\n"
+        "from obsup.local.state import checkpoint\n"
         "from obsup.model import Receipt\n"
         "path, first = Path(sys.argv[1]), int(sys.argv[2])\n"
         "upload = checkpoint.load(path).upload\n"

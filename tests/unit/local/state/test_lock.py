@@ -90,7 +90,7 @@ def test_a_file_replaced_between_open_and_lock_is_not_locked(
 def test_a_killed_holder_holds_nothing(home: Path) -> None:
     """The kernel takes the lock back."""
     program = (
-        "from obsup.local.lock import UploadLock\n"
+        "from obsup.local.state.lock import UploadLock\n"
         "from obsup.model import Target\n"
         f"with UploadLock({TARGET!r}):\n"
         "    print('held', flush=True)\n"

@@ -396,10 +396,10 @@ def test_a_hundred_thousand_names_in_bounded_memory(tmp_path: Path) -> None:
         Path(f"tree/{number}").symlink_to(tmp_path / "files")
     program = (
         "import sys\n"
-        "from obsup.local.once import once\n"
-        "from obsup.local.sources import Walk, root_of\n"
+        "from obsup.local.walk.unique_keys import unique_keys\n"
+        "from obsup.local.walk.walk import Walk, root_of\n"
         "entries = Walk(recursive=True).entries(root_of(sys.argv[2]))\n"
-        "count = sum(1 for _ in (once(entries) if sys.argv[1] == 'once' else entries))\n"
+        "count = sum(1 for _ in (unique_keys(entries) if sys.argv[1] == 'once' else entries))\n"
         "print(count)"
     )
 

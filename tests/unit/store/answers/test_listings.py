@@ -203,7 +203,7 @@ def test_list_of_uploads_that_lies_is_left(replies: list[Reply]) -> None:
 
 def test_list_of_uploads_that_never_ends_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
     """However new each page's markers are."""
-    monkeypatch.setattr(listings, "MOST_PAGES", 20)
+    monkeypatch.setattr(listings, "MAX_PAGES", 20)
     names = iter(range(1000))
     with pytest.raises(NetworkError, match="does not end"):
         list_uploads(lambda _: uploads_page(str(next(names)), more=True))
