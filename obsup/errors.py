@@ -8,6 +8,30 @@ from __future__ import annotations
 from obsup.frozen import frozen
 
 
+@frozen
+class NextStep:
+    """What to do after a failure. The command line to run is computed from this data; no message is parsed for it.
+
+    ``text`` is one instruction without a full stop, such as "set the clock". ``rerun``: run the failed command again,
+    with the words ``add`` appended and without the options ``drop`` and their values. ``command``: run this other
+    command line, given as words.
+    """
+
+    text: str = ""
+    rerun: bool = False
+    add: tuple[str, ...] = ()
+    drop: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return " ".join(word for word in (self.text, *self.add, *self.command) if word)
+
+
+def run_again(text: str = "", *, add: tuple[str, ...] = (), drop: tuple[str, ...] = ()) -> NextStep:
+    """Return the step "run the same command again", changed by *add* and *drop*, after what *text* says."""
+    return NextStep(text, rerun=True, add=add, drop=drop)
+
+
 class ObsupError(Exception):
     """The base of every failure obsup knows. ``reason`` is a stable word for scripts.
 
@@ -19,7 +43,9 @@ class ObsupError(Exception):
     reason = "failure"
     retryable = False
 
-    def __init__(self, what: str, why: str = "", next_step: str = "", refusal: Refusal | None = None) -> None:
+    def __init__(
+        self, what: str, why: str = "", next_step: str | NextStep = "", refusal: Refusal | None = None
+    ) -> None:
         super().__init__(what, why, next_step, refusal)
         self.what = what
         self.why = why

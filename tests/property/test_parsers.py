@@ -153,7 +153,7 @@ def test_a_refusal_can_be_read_judged_and_explained(answer: Response) -> None:
         failure = StoreError(refusal)
         classify(failure)
         error = as_error(failure, doing="part 1 of b/k")
-        told = f"{error}{error.next_step}{failure}"
+        told = f"{error}{error.next_step!s}{failure}"
         assert told.isprintable()
         assert len(told) < 10_000
 

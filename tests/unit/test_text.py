@@ -100,7 +100,7 @@ def test_the_next_command_of_an_error_is_the_one_that_failed(key: str) -> None:
     """Nothing of the key is dropped, in the text and in ``resumeCommand``."""
     words = ["obsup", "upload", "file", f"bucket/{key}", "--parts", "3"]
     error = NotFinished("it failed", "the line broke")
-    told = error_lines(error, resume=words).partition("run the same command again: ")[2]
+    told = error_lines(error, resume=words).partition("Run the same command again: ")[2]
     fields = failure_fields(error, command="upload", resume=words)
     assert told == fields["resumeCommand"]
     assert read_back(told) == [os.fsencode(one) for one in words]

@@ -110,5 +110,5 @@ def _fields(finding: Finding) -> dict[str, Any]:
         "ok": None if not finding.is_judged else error is None,
         "told": finding.told,
         "why": error.why if error is not None else None,
-        "next": error.next_step if error is not None else None,
+        "next": str(error.next_step) if error is not None else None,
     }

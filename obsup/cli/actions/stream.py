@@ -95,7 +95,7 @@ def _short(target: str) -> str:
 def _next_step(error: ObsupError, command: str, *, is_replayed: bool) -> str:
     """Return what to do after *error*, for a pipe: *command* is its end, the producer is not known here."""
     if not error.retryable:
-        return error.next_step if is_replayed else error.next_step.replace(_PROMISE, "")
+        return str(error.next_step) if is_replayed else str(error.next_step).replace(_PROMISE, "")
     if is_replayed:
         return f"feed it the same stream again, what is stored is not sent again: … | {command}"
     return (

@@ -6,14 +6,13 @@ Results go to stdout, talk to stderr.
 from __future__ import annotations
 
 import os
-import re
 import sys
 from typing import Any
 
 import click
 
-from obsup.cli.report.next_command import AGAIN, KEPT, with_command
-from obsup.errors import LocalFailure, ObsupError
+from obsup.cli.report.next_command import next_line, sentence
+from obsup.errors import LocalFailure, ObsupError, run_again
 from obsup.text import shielded
 
 FORMAT = 1
@@ -35,23 +34,13 @@ def error_lines(
     *resume* is the command line that goes on, in words, None where none can; *stored* counts the parts that the
     store holds, of all.
     """
-    advice = error.next_step or (AGAIN if error.retryable and resume else "")
-    if stored[0]:
-        of = "" if stored[1] is None else f" of {stored[1]}"
-        kept = f"{stored[0]}{of} parts are stored and not sent again"
-        advice = advice.replace(KEPT, kept) if KEPT in advice else advice.replace(AGAIN, f"{AGAIN}, {kept}")
-    following = with_command(advice, resume)
-    lines = [f"Error: {_sentence(error.what)}"]
+    lines = [f"Error: {sentence(error.what)}"]
     if error.why:
-        lines.append(f"Why:   {_sentence(error.why)}")
-    if advice:
-        # A command is copied: no full stop after it.
-        lines.append(f"Next:  {_sentence(advice) if following == advice else following}")
+        lines.append(f"Why:   {sentence(error.why)}")
+    step = error.next_step or (run_again() if error.retryable and resume else "")
+    if step:
+        lines.append(f"Next:  {next_line(step, resume, stored)}")
     return "\n".join(line.replace("\n", "\n       ") for line in lines)
-
-
-def _sentence(text: str) -> str:
-    return text if text.endswith((".", "?", "…")) or re.search(r"[:|] obsup ", text) else f"{text}."
 
 
 def print_message(text: str) -> None:

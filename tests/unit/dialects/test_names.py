@@ -65,13 +65,13 @@ def test_names_reserved_by_s3_are_refused_there(bucket: str) -> None:
 def test_nearest_bucket_name_is_offered(bucket: str, nearest: str) -> None:
     with pytest.raises(WrongUsage) as caught:
         check_bucket(OBS, bucket)
-    assert caught.value.next_step == f"did you mean {nearest}?"
+    assert str(caught.value.next_step) == f"did you mean {nearest}?"
 
 
 def test_no_bucket_name_is_guessed() -> None:
     with pytest.raises(WrongUsage) as caught:
         check_bucket(OBS, "ü")
-    assert "BUCKET/KEY" in caught.value.next_step
+    assert "BUCKET/KEY" in str(caught.value.next_step)
 
 
 @pytest.mark.parametrize("key", ["a", "/a", "//", "a/../b", "对象", "a\x01b", " ", "x" * 1024])
@@ -90,14 +90,14 @@ def test_length_of_a_key_counts_bytes(dialect: Dialect, limit: int) -> None:
     check_key(dialect, "é" * (limit // 2))
     with pytest.raises(WrongUsage, match=f"takes {limit} bytes of UTF-8; this has {limit + 1}") as caught:
         check_key(dialect, "é" * (limit // 2) + "x" * (1 + limit % 2))
-    assert "by 1 bytes" in caught.value.next_step
+    assert "by 1 bytes" in str(caught.value.next_step)
 
 
 @pytest.mark.parametrize("key", ["/a", "\\a", "//a"])
 def test_oss_takes_no_leading_slash(key: str) -> None:
     with pytest.raises(WrongUsage) as caught:
         check_key(OSS, key)
-    assert caught.value.next_step == "did you mean a?"
+    assert str(caught.value.next_step) == "did you mean a?"
 
 
 def test_key_that_is_no_unicode_is_refused() -> None:

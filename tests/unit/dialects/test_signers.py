@@ -223,7 +223,7 @@ def test_missing_region_is_an_error_that_names_the_option(name: str) -> None:
     assert dialect.needs_region
     with pytest.raises(WrongUsage, match="need the region") as caught:
         dialect.sign(REQUEST, CREDENTIALS, region="", now=NOW)
-    assert "--region" in caught.value.next_step
+    assert "--region" in str(caught.value.next_step)
 
 
 def test_cloud_box_signs_for_a_service_of_its_own() -> None:

@@ -107,7 +107,8 @@ def test_how_much_is_stored_is_said() -> None:
     error = NotFinished("part 17 of b/k failed", "the line broke")
     line = error_lines(error, resume=["obsup", "upload", "f", "b/k"], stored=(16, 240)).splitlines()[2]
     assert line == (
-        "Next:  run the same command again, 16 of 240 parts are stored and not sent again: obsup upload f b/k"
+        "Next:  Run the same command again (16 of 240 parts are stored and will not be sent again): "
+        "obsup upload f b/k"
     )
 
 
@@ -116,7 +117,7 @@ def test_an_interrupt_says_the_command_that_goes_on() -> None:
     lines = error_lines(
         Interrupted("stopped by SIGINT", "progress is kept"), resume=["obsup", "upload", "f", "b/k"]
     )
-    assert lines.splitlines()[2] == "Next:  run the same command again: obsup upload f b/k"
+    assert lines.splitlines()[2] == "Next:  Run the same command again: obsup upload f b/k"
 
 
 def test_resuming_does_not_begin_anew() -> None:

@@ -111,7 +111,7 @@ def test_a_worker_that_sees_no_file_says_where(sandbox: Sandbox, job: PartToSend
     failure = run_part_task(PartTask(replace(job, path="/none"), settings(sandbox))).failure
     assert isinstance(failure, SourceUnreadable)
     assert f"on host {socket.gethostname()}" in failure.why
-    assert "under the same path" in failure.next_step
+    assert "under the same path" in str(failure.next_step)
 
 
 def test_a_worker_without_keys_says_where(sandbox: Sandbox, job: PartToSend) -> None:

@@ -398,5 +398,5 @@ def test_a_package_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> 
     for spec, extra in (("dask:tcp://host:1", "dask"), ("mpi", "mpi")):
         with pytest.raises(BadConfiguration) as caught:
             check_spec(spec)
-        assert caught.value.next_step == f"install it with: pip install 'obsup[{extra}]'"
+        assert str(caught.value.next_step) == f"install it with: pip install 'obsup[{extra}]'"
     check_spec("processes")

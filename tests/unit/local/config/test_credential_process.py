@@ -48,8 +48,8 @@ def failure(command: str, timeout_s: float = 10.0) -> Denied:
         run(command, timeout_s)
     error = caught.value
     assert error.__context__ is None
-    assert SECRET not in "".join(traceback.format_exception(error)) + repr(error) + error.next_step
-    assert "profile p" in error.what + error.why + error.next_step
+    assert SECRET not in "".join(traceback.format_exception(error)) + repr(error) + str(error.next_step)
+    assert "profile p" in error.what + error.why + str(error.next_step)
     return error
 
 

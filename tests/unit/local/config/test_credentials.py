@@ -180,7 +180,7 @@ def test_half_a_pair_in_a_profile_is_denied(home: Home) -> None:
 def test_nothing_found_lists_where_it_looked(home: Home, provider: str, looked: list[str]) -> None:
     with pytest.raises(Denied) as caught:
         home.find(provider, "bare")
-    text = f"{caught.value} {caught.value.next_step}"
+    text = f"{caught.value} {caught.value.next_step!s}"
     assert [word for word in looked if word not in text] == []
     assert f"profile bare of {home.config}" in text
 

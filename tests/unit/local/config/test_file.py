@@ -30,11 +30,11 @@ def refusal() -> BadConfiguration:
     with pytest.raises(BadConfiguration) as caught:
         load_config(None, ENVIRON)
     error = caught.value
-    shown = "".join(traceback.format_exception(error)) + repr(error) + error.next_step
+    shown = "".join(traceback.format_exception(error)) + repr(error) + str(error.next_step)
     assert SECRET not in shown
     # Those of the TOML reader and of UTF-8 carry the whole file (the former from Python 3.14 on).
     assert not isinstance(error.__context__, ValueError)
-    assert error.next_step
+    assert str(error.next_step)
     return error
 
 
@@ -188,7 +188,7 @@ def test_secrets_that_others_can_reach_are_refused_with_the_cure(fs: FakeFilesys
     write(fs, KEYS, mode=mode)
     error = refusal()
     assert f"mode {mode:04o}" in error.what
-    assert error.next_step == f"run: chmod 600 {PLACE}"
+    assert str(error.next_step) == f"run: chmod 600 {PLACE}"
 
 
 def test_security_token_alone_is_a_secret(fs: FakeFilesystem) -> None:
@@ -201,7 +201,7 @@ def test_secrets_in_a_file_of_another_user_are_refused(fs: FakeFilesystem) -> No
     fs.get_object(str(PLACE)).st_uid = os.geteuid() + 1
     error = refusal()
     assert "belongs to another user" in error.what
-    assert "chmod 600" in error.next_step
+    assert "chmod 600" in str(error.next_step)
 
 
 @pytest.mark.parametrize("text", ['[profiles.a]\ncredential_process = "helper"\n', "[defaults]\njobs = 2\n"])

@@ -125,4 +125,4 @@ def test_where_no_lock_can_be_taken_the_way_out_is_said(monkeypatch: pytest.Monk
         UploadLock(TARGET),
     ):
         pass
-    assert "OBSUP_STATE_DIR" in caught.value.next_step
+    assert "OBSUP_STATE_DIR" in str(caught.value.next_step)

@@ -100,7 +100,7 @@ def test_folders_are_entered_only_where_asked() -> None:
     (entry,) = Walk().entries(root_of("photos"))
     assert isinstance(entry, UnreadableFile)
     assert isinstance(entry.error, WrongUsage)
-    assert "--recursive" in entry.error.next_step
+    assert "--recursive" in str(entry.error.next_step)
 
 
 def test_what_is_missing_is_an_error_of_its_own() -> None:
