@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from contextlib import closing, nullcontext
-from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
+
+from msgspec.structs import replace
 
 from obsup import events
 from obsup.engine.job.connection import Connection, StoreSettings, connect

@@ -5,11 +5,10 @@ Arguments are positional so that each error travels between processes.
 
 from __future__ import annotations
 
-from obsup.frozen import frozen
+from typing import NamedTuple
 
 
-@frozen
-class NextStep:
+class NextStep(NamedTuple):
     """What to do after a failure. The command line to run is computed from this data; no message is parsed for it.
 
     ``text`` is one instruction without a full stop, such as "set the clock". ``rerun``: run the failed command again,
@@ -186,8 +185,7 @@ class Terminated(Interrupted):
     reason = "terminated"
 
 
-@frozen
-class Refusal:
+class Refusal(NamedTuple):
     """One answer of the store that was not success.
 
     ``operation`` is the protocol's name (UploadPart, ...); ``resource`` is what it was about, for messages.

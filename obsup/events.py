@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
-from obsup.frozen import frozen
+from obsup.value import Value
 
 ProgressCallback = Callable[[int, "int | None", float], None]
 """The vendors' progressCallback: (transferred bytes, total bytes or None, seconds)."""
 
 
-@frozen
-class Begun:
+class Begun(Value):
     """The plan stands: *total* bytes (None for a stream) in *parts* parts, *resumed* bytes of *resumed_parts* done."""
 
     total: int | None
@@ -21,24 +20,21 @@ class Begun:
     resumed_parts: int = 0
 
 
-@frozen
-class PartSent:
+class PartSent(Value):
     """*sent* bytes of this part have been handed to the line in its present attempt; a retry begins again at 0."""
 
     number: int
     sent: int
 
 
-@frozen
-class PartStored:
+class PartStored(Value):
     """The store confirmed the part."""
 
     number: int
     size: int
 
 
-@frozen
-class Retried:
+class Retried(Value):
     """An attempt failed and another follows after *delay_s* seconds. ``number`` is None for a call without a part.
 
     ``throttled``: the store asked to slow down.
@@ -51,15 +47,13 @@ class Retried:
     throttled: bool = False
 
 
-@frozen
-class Noted:
+class Noted(Value):
     """Something the user should know, in one sentence; the work goes on."""
 
     text: str
 
 
-@frozen
-class Requested:
+class Requested(Value):
     """One request was answered, or not: ``status`` is None where there was no answer, and ``failure`` says why.
 
     ``resource`` is the bucket, or bucket and key; ``date`` the answer's Date header; ``host`` who sent it, where that
@@ -82,8 +76,7 @@ class Requested:
 OneFile = Begun | PartSent | PartStored | Retried | Noted | Requested
 
 
-@frozen
-class Counted:
+class Counted(Value):
     """Of several files *files* with *size* bytes together have been met so far; *is_all*: there are no more."""
 
     files: int
@@ -91,8 +84,7 @@ class Counted:
     is_all: bool
 
 
-@frozen
-class OfFile:
+class OfFile(Value):
     """What happens to one file of several. *name* is its key below the TARGET; *size* is bytes."""
 
     name: str
@@ -100,8 +92,7 @@ class OfFile:
     event: OneFile
 
 
-@frozen
-class FileEnded:
+class FileEnded(Value):
     """One file of several is done with: *size* bytes are in place, by this run (sent) or before (skipped), or not.
 
     *passed*: it is no file that can be sent. *why* tells what is not sent and not in place.

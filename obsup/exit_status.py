@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
-from obsup.frozen import frozen
 
-
-@frozen
-class ExitStatus:
+class ExitStatus(NamedTuple):
     """One row: the code or codes, what they mean, and what cron should do."""
 
     codes: str

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
 from typing import Any
 
-from obsup.frozen import frozen
+from msgspec import field
+
 from obsup.text import quoted
+from obsup.value import Value
 
 
-@frozen
-class Target:
+class Target(Value):
     """Where an object goes: a key in a bucket at an endpoint of a provider (``obs``, ``s3``, ``oss``)."""
 
     provider: str
@@ -32,8 +32,7 @@ class Target:
         return quoted(self.name)
 
 
-@frozen
-class Part:
+class Part(Value):
     """One window on the source. Part numbers start at 1."""
 
     number: int
@@ -41,8 +40,7 @@ class Part:
     size: int
 
 
-@frozen
-class Receipt:
+class Receipt(Value):
     """What the store confirmed of one part, and what we hashed while sending it.
 
     ``etag`` is bare (no quotes), as the store spelled it. ``md5`` is lower-case hex, ``crc64`` the CRC-64/XZ of
@@ -56,8 +54,7 @@ class Receipt:
     crc64: int | None = None
 
 
-@frozen
-class SourceStat:
+class SourceStat(Value):
     """The identity of the source file at one moment."""
 
     size: int
@@ -67,8 +64,7 @@ class SourceStat:
     inode: int
 
 
-@frozen
-class Upload:
+class Upload(Value):
     """One multipart upload: its upload id, and the random token in the object's metadata that proves it ours."""
 
     target: Target
@@ -76,17 +72,18 @@ class Upload:
     token: str | None = None
 
 
-@frozen
-class Credentials:
+class Credentials(Value):
     """An access key, its secret and, for temporary keys, the security token.
 
     ``expires`` is seconds since the epoch. The secret shows in no repr and travels in no pickle: a worker on
     another machine finds its own.
     """
 
+    _hidden = ("secret_key", "token")
+
     access_key: str
-    secret_key: str = field(repr=False)
-    token: str | None = field(default=None, repr=False)
+    secret_key: str
+    token: str | None = None
     expires: float | None = None
     origin: str = "given"
 
@@ -94,18 +91,18 @@ class Credentials:
         raise TypeError("credentials are never pickled: each worker resolves its own")
 
 
-@frozen
-class CustomerKey:
+class CustomerKey(Value):
     """An SSE-C key: 32 raw bytes. As secret as credentials."""
 
-    key: bytes = field(repr=False)
+    _hidden = ("key",)
+
+    key: bytes
 
     def __reduce__(self) -> Any:
         raise TypeError("an SSE-C key is never pickled: each worker reads its own file")
 
 
-@frozen
-class ObjectOptions:
+class ObjectOptions(Value):
     """What the finished object shall be, in no vendor's spelling; a dialect turns it into headers.
 
     ``grants`` are (permission, grantee id) pairs; ``expires_days`` counts from the last modification;
@@ -132,8 +129,7 @@ class ObjectOptions:
     headers: tuple[tuple[str, str], ...] = ()
 
 
-@frozen
-class StoredPart:
+class StoredPart(Value):
     """One line of ListParts. ``crc64`` only where the store lists it (OSS)."""
 
     number: int
@@ -143,8 +139,7 @@ class StoredPart:
     crc64: int | None = None
 
 
-@frozen
-class OpenUpload:
+class OpenUpload(Value):
     """One line of ListMultipartUploads. ``initiated`` as the store wrote it (ISO 8601)."""
 
     key: str
@@ -152,8 +147,7 @@ class OpenUpload:
     initiated: str
 
 
-@frozen
-class StoredObject:
+class StoredObject(Value):
     """One line of ListObjects."""
 
     key: str
@@ -161,16 +155,14 @@ class StoredObject:
     etag: str
 
 
-@frozen
-class ObjectPage:
+class ObjectPage(Value):
     """One page of ListObjects, ascending by key; ``marker`` is where the next begins, None where this is the last."""
 
     objects: tuple[StoredObject, ...]
     marker: str | None
 
 
-@frozen
-class Stored:
+class Stored(Value):
     """What the store answered for a part or an object it took, with the fields of the vendors' result tables."""
 
     status: int
@@ -186,8 +178,7 @@ class Stored:
     sse_c_key_md5: str | None = None
 
 
-@frozen
-class ObjectInfo:
+class ObjectInfo(Value):
     """What HeadObject told of an object. ``metadata`` keys are lower-case; ``upload_id`` where the store says it."""
 
     size: int

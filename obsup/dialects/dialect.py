@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
 from datetime import datetime
 from typing import Literal, Protocol
 
-from obsup.frozen import frozen
 from obsup.model import Credentials
+from obsup.value import Value
 
 Addressing = Literal["virtual", "path", "cname"]
 
@@ -18,8 +17,7 @@ KEYS_LISTED = frozenset({"ListMultipartUploads", "ListObjects"})
 KEYS_ANSWERED = KEYS_LISTED | {"InitiateMultipartUpload", "ListParts", "CompleteMultipartUpload"}
 
 
-@frozen
-class Limits:
+class Limits(Value):
     """The service's limits. Sizes are bytes. Source: each vendor's "constraints" of uploading parts."""
 
     min_part: int
@@ -32,8 +30,7 @@ class Limits:
     page: int = 1000
 
 
-@frozen
-class Address:
+class Address(Value):
     """Where a request goes: what is sent, and what it is about.
 
     ``host`` has the port where it is not the scheme's own. ``path`` is percent-encoded, as sent. ``key`` is
@@ -48,15 +45,16 @@ class Address:
     addressing: Addressing
 
 
-@frozen
-class Signable:
+class Signable(Value):
     """A request as it will leave the socket. Query values are decoded; None is a bare name (``?uploads``)."""
+
+    _hidden = ("query", "headers")
 
     method: str
     address: Address
     # In no repr: either may hold a token, a key or a signature.
-    query: tuple[tuple[str, str | None], ...] = field(repr=False)
-    headers: Mapping[str, str] = field(repr=False)
+    query: tuple[tuple[str, str | None], ...]
+    headers: Mapping[str, str]
 
 
 class Sign(Protocol):
@@ -75,8 +73,7 @@ class Presign(Protocol):
     ) -> tuple[tuple[str, str | None], ...]: ...
 
 
-@frozen
-class HeaderNames:
+class HeaderNames(Value):
     """The dialect's name for each concept that obsup sends or reads; None where the vendor has none."""
 
     security_token: str
@@ -101,8 +98,7 @@ class HeaderNames:
     crc64: str | None  # answers: CRC-64/XZ of a part or an object
 
 
-@frozen
-class Dialect:
+class Dialect(Value):
     """One provider with one signature. Everything vendor-specific that the other floors need to know.
 
     ``storage_classes`` and ``acls`` map what users write (upper-case, lower-case) to the vendor's spelling;

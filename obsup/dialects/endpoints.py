@@ -9,7 +9,7 @@ from urllib.parse import SplitResult, urlsplit, urlunsplit
 from obsup.dialects.addressing import DEFAULT_PORTS
 from obsup.dialects.dialect import Addressing
 from obsup.errors import WrongUsage
-from obsup.frozen import frozen
+from obsup.value import Value
 
 _HUAWEI = r"myhuaweicloud\.(?:com|eu|cn)"
 _OTC = r"(?:sc\.)?otc\.t-systems\.com"
@@ -22,8 +22,7 @@ _HOST = re.compile(r"[a-z0-9_](?:[a-z0-9._-]*[a-z0-9_])?")
 _DNS_SAFE = re.compile(r"[a-z0-9][a-z0-9.-]*[a-z0-9]")
 
 
-@frozen
-class Recognised:
+class Recognised(Value):
     """What the host of an endpoint says; None where it does not say.
 
     ``bucket`` is what stands before a vendor's host, ``endpoint`` is the endpoint without it.
@@ -35,8 +34,7 @@ class Recognised:
     endpoint: str
 
 
-@frozen
-class _Family:
+class _Family(Value):
     """Hosts of one provider. Those of one ``domain`` redirect to each other; ``refusal``: why to use none.
 
     ``is_global``: beside this host there is one for each region, with the region after its first word.

@@ -6,7 +6,7 @@ for the AWS forms the S3-compatible API reference of the same service.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from obsup.dialects.addressing import resource_path
 from obsup.dialects.dialect import KEYS_ANSWERED, Dialect, HeaderNames, Limits

@@ -6,7 +6,7 @@ signature in the Authorization header", "Include a V1 signature in the Authoriza
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from obsup.dialects.addressing import bucket_path, raw_resource_path
 from obsup.dialects.dialect import KEYS_ANSWERED, Dialect, HeaderNames, Limits

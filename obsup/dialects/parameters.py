@@ -6,11 +6,10 @@ from collections.abc import Callable, Mapping
 
 from obsup.dialects.dialect import Dialect, HeaderNames
 from obsup.dialects.registry import DIALECTS
-from obsup.frozen import frozen
+from obsup.value import Value
 
 
-@frozen
-class Parameter:
+class Parameter(Value):
     """One property of an object.
 
     ``field`` is its name in ObjectOptions, ``option`` the one on the command line, ``sdk`` the one in the
@@ -24,8 +23,7 @@ class Parameter:
     header: Callable[[HeaderNames], str | None]
 
 
-@frozen
-class Row:
+class Row(Value):
     """A line of the table: the parameter's three names, and its header by the name of the dialect."""
 
     field: str

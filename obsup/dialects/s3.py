@@ -6,7 +6,7 @@ guide, "Amazon S3 multipart upload limits".
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from obsup.dialects.addressing import resource_path, sent_path
 from obsup.dialects.dialect import Dialect, HeaderNames, Limits

@@ -10,8 +10,8 @@ from datetime import datetime
 
 from obsup.dialects.canonical import http_date, lower_headers, secret_bytes
 from obsup.dialects.dialect import Address, Signable
-from obsup.frozen import frozen
 from obsup.model import Credentials
+from obsup.value import Value
 
 SHARED_SUB_RESOURCES = frozenset(
     {
@@ -38,8 +38,7 @@ SHARED_SUB_RESOURCES = frozenset(
 """The query parameters that every vendor signs: those that change which thing a request is about."""
 
 
-@frozen
-class SignatureV2:
+class SignatureV2(Value):
     """One vendor's HMAC-SHA1 signature.
 
     ``word`` begins the Authorization, ``prefix`` tells the vendor's own headers, all of which are signed.

@@ -11,8 +11,8 @@ from obsup.dialects.canonical import basic_date, http_date, lower_headers, secre
 from obsup.dialects.dialect import Address, Signable
 from obsup.dialects.encoding import canonical_query
 from obsup.errors import WrongUsage
-from obsup.frozen import frozen
 from obsup.model import Credentials
+from obsup.value import Value
 
 UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD"
 LONGEST_PRESIGNED_S = 7 * 24 * 3600
@@ -38,8 +38,7 @@ TRANSIENT_HEADERS = frozenset(
 )
 
 
-@frozen
-class QueryNames:
+class QueryNames(Value):
     """What a presigned URL calls the fields of its signature."""
 
     algorithm: str
@@ -51,8 +50,7 @@ class QueryNames:
     signature: str
 
 
-@frozen
-class SignatureV4:
+class SignatureV4(Value):
     """One vendor's HMAC-SHA256 signature with a scope of day, region and service.
 
     ``path`` gives the signed path. ``date_header`` is ``Date`` or ``{prefix}date``.

@@ -6,13 +6,11 @@ Such a URL is as good as a password until it expires: it stands in no repr, no l
 from __future__ import annotations
 
 from contextlib import closing
-from dataclasses import field, replace
 
 from obsup import events
 from obsup.dialects.addressing import locate
 from obsup.dialects.dialect import Address, Dialect, Signable
 from obsup.errors import StoreError
-from obsup.frozen import frozen
 from obsup.model import Stored, Upload
 from obsup.store.answers.refusal import read_refusal
 from obsup.store.answers.request import Query, StoreRequest
@@ -24,17 +22,19 @@ from obsup.store.http.settings import Response
 from obsup.store.http.transport import Transport
 from obsup.store.interface import CredentialSource
 from obsup.store.request_events import RequestEvents
+from obsup.value import Value
 
 # A part waits behind at most one other; the longest, 5 GiB over a line of 1 Mbit/s, takes half a day.
 VALID_S = 24 * 3600
 
 
-@frozen
-class PresignedPart:
+class PresignedPart(Value):
     """The URL of one part, signed, in pieces. Plain values that may travel to whoever is to send the part."""
 
+    _hidden = ("query",)
+
     address: Address
-    query: Query = field(repr=False)
+    query: Query
 
 
 class PartSigner:
@@ -107,7 +107,7 @@ class PresignedStore:
                 endpoint=target.endpoint,
             )
             # A redirect may repeat the signed URL.
-            raise StoreError(replace(refusal, location=""))
+            raise StoreError(refusal._replace(location=""))
         return read_stored(answer, names, named_etag(answer, call.operation))
 
     def _send(self, call: StoreRequest, open_body: OpenBody) -> Response:

@@ -5,18 +5,19 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import field
 from typing import TypeVar
+
+from msgspec import field
 
 from obsup import events
 from obsup.errors import NetworkError, Stopped, StoreError
-from obsup.frozen import frozen
 from obsup.model import Credentials, ObjectInfo, ObjectPage, OpenUpload, Stored, StoredPart, Target, Upload
 from obsup.store.answers.failure_rule import Action, FailureRule
 from obsup.store.answers.failure_table import as_error, classify
 from obsup.store.answers.server_clock import ServerClock
 from obsup.store.http.body import OpenBody
 from obsup.store.interface import CredentialSource, ObjectStore
+from obsup.value import Value
 
 T = TypeVar("T")
 RESENDS = 2
@@ -31,8 +32,7 @@ def _sleep(seconds: float) -> bool:
     return False
 
 
-@frozen
-class RetryPolicy:
+class RetryPolicy(Value):
     """How long and how often to try. Durations are seconds; randomness and time are arguments.
 
     Backoff with full jitter: before attempt n+1 a random wait of at most ``base_s * 2**n``, capped; what the

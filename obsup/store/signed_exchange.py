@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from contextlib import closing, nullcontext
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from obsup import events
 from obsup.dialects.addressing import locate
@@ -93,10 +94,10 @@ class SignedExchange:
             resource=call.resource,
             endpoint=self._route.of(call.bucket).endpoint,
         )
-        refusal = replace(refusal, clock_ahead_s=self._clock.ahead_s(refusal.date))
+        refusal = refusal._replace(clock_ahead_s=self._clock.ahead_s(refusal.date))
         # Some stores have no word for an upload that they do not know. A copy's NoSuchKey is its source's.
         if refusal.status == 404 and refusal.code == "NoSuchKey" and call.is_about_upload and not call.copies:
-            return replace(refusal, code="NoSuchUpload")
+            return refusal._replace(code="NoSuchUpload")
         return refusal
 
     def _send_to(self, location: Location, call: StoreRequest) -> Response:

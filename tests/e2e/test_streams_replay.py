@@ -9,10 +9,10 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from obsup.engine.job.connection import connect
 from obsup.engine.job.progress import ProgressTally

@@ -10,12 +10,12 @@ import json
 import math
 import tempfile
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from msgspec import to_builtins
 
 from obsup.dialects.registry import DIALECTS
 from obsup.engine.proof.object_proof import Expected, verify_object, verify_response
@@ -318,7 +318,7 @@ def test_any_value_in_a_receipt_or_a_memory_is_read_or_refused(data: st.DataObje
             receipt_file._to_plain(RECEIPT),
             lambda path: ends_in(lambda: receipt_file.load(path), BadConfiguration),
         ),
-        (json.loads(json.dumps(asdict(ENTRY))), started_uploads._read),
+        (json.loads(json.dumps(to_builtins(ENTRY))), started_uploads._read),
     ):
         where: Any = plain
         while isinstance(where, (dict, list)) and where:

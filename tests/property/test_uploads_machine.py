@@ -9,7 +9,6 @@ import itertools
 import os
 import shutil
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,6 +22,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from msgspec.structs import replace
 
 from obsup import events
 from obsup.dialects.registry import find_dialect
@@ -140,7 +140,7 @@ class Uploads(RuleBasedStateMachine):
     def upload(self, faults: dict[int, str], **order: object) -> int | None:
         """Run, and return the exit code, or None where the process ended."""
         connection, _ = self.connection(faults)
-        wanted = replace(self.order, **order)  # type: ignore[arg-type]
+        wanted = replace(self.order, **order)
         heard: list[events.Event] = []
         try:
             Uploader(connection, wanted, tally=ProgressTally(None, heard.append)).run()

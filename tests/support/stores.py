@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from io import BytesIO
+
+from msgspec.structs import replace
 
 from obsup.dialects.dialect import Addressing, Dialect
 from obsup.dialects.registry import DIALECTS

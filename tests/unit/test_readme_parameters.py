@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from dataclasses import fields
 from pathlib import Path
 
 import click
@@ -29,10 +28,10 @@ OPTIONS = {
 KEYWORDS = (
     set(inspect.signature(upload_file).parameters)
     | set(inspect.signature(upload_part).parameters)
-    | {field.name for field in fields(UploadRequest)}
-    | {f"options.{field.name}" for field in fields(ObjectOptions)}
+    | set(UploadRequest.__struct_fields__)
+    | {f"options.{field}" for field in ObjectOptions.__struct_fields__}
 )
-ATTRIBUTES = {field.name for field in fields(Result)} | {f"refusal.{field.name}" for field in fields(Refusal)}
+ATTRIBUTES = set(Result.__struct_fields__) | {f"refusal.{field}" for field in Refusal._fields}
 
 
 @pytest.mark.parametrize(

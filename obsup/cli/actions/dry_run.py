@@ -14,17 +14,16 @@ from obsup.engine.job.target_settings import resolve_target
 from obsup.engine.plan.file_plan import DEFAULT_PART_SIZE, Plan, make_plan
 from obsup.engine.plan.stream_plan import make_stream_sizes
 from obsup.errors import ObsupError
-from obsup.frozen import frozen
 from obsup.local.source.file import check_readable, stat_source
 from obsup.local.state import checkpoint as checkpoints
 from obsup.local.state import checkpoint_path
 from obsup.model import Target
 from obsup.text import quoted
 from obsup.units import format_size
+from obsup.value import Value
 
 
-@frozen
-class Planned:
+class Planned(Value):
     """What an upload would do. Sizes are bytes; ``size``, ``parts`` and ``recorded`` are None for a stream."""
 
     source: str

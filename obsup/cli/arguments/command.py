@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import click
 from click.core import ParameterSource
 
 from obsup.exit_status import EXIT_STATUSES
-from obsup.frozen import frozen
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -28,8 +27,7 @@ EXCLUSIVE = (("parts", "part_size"), ("checkpoint", "checkpoint_dir"))
 _NEAREST = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT, ParameterSource.DEFAULT_MAP)
 
 
-@frozen
-class HelpText:
+class HelpText(NamedTuple):
     """What the docstring of a command tells: one sentence, the lines of its examples, and the paragraphs after."""
 
     sentence: str

@@ -7,15 +7,14 @@ from collections import deque
 from typing import Protocol
 
 from obsup import events
-from obsup.frozen import frozen
 from obsup.units import format_clock
+from obsup.value import Value
 
 # The rate is that of the last seconds: long enough to be calm, short enough to notice a line that stands still.
 RATE_WINDOW_S = 10.0
 
 
-@frozen
-class PartInFlight:
+class PartInFlight(Value):
     """One part on its way: *sent* bytes of its present attempt, and why it waits where it does.
 
     One file of several has a *name*, and is *size* bytes in all.
@@ -28,8 +27,7 @@ class PartInFlight:
     size: int = 0
 
 
-@frozen
-class Reading:
+class Reading(Value):
     """One moment of a transfer. Sizes are bytes; ``rate`` is bytes a second, None before there is one.
 
     ``done`` counts what is stored and what is in flight, ``resumed`` what earlier runs had stored of it. Of several

@@ -9,7 +9,7 @@ import click
 from obsup.cli.arguments.command import Command, Commands
 from obsup.cli.docs.roff import Page, bold, escape, italic
 from obsup.exit_status import EXIT_STATUSES
-from obsup.frozen import frozen
+from obsup.value import Value
 from obsup.version import __version__
 
 # Those of section 7, made from man/pages.
@@ -53,8 +53,7 @@ FILES = (
 )
 
 
-@frozen
-class Node:
+class Node(Value):
     """One command in its place: *words* call it, ``obsup upload``."""
 
     words: tuple[str, ...]

@@ -17,12 +17,11 @@ from obsup.engine.job.progress import ProgressTally
 from obsup.engine.job.result import Result
 from obsup.engine.job.stop import StopSignal
 from obsup.errors import Busy, ObsupError
-from obsup.frozen import frozen
 from obsup.local.source.rate_limit import RateLimit
+from obsup.value import Value
 
 
-@frozen
-class Running:
+class Running(Value):
     """A transfer under way: who counts, what may stop it, what holds it back."""
 
     tally: ProgressTally

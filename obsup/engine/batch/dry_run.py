@@ -15,14 +15,13 @@ from obsup.engine.batch.known_files import KnownFiles
 from obsup.engine.batch.request import BatchRequest
 from obsup.engine.plan.file_plan import DEFAULT_PART_SIZE, make_plan
 from obsup.errors import ObsupError
-from obsup.frozen import frozen
 from obsup.local.source.file import check_readable
 from obsup.local.state.journal import Journal, JournalDamaged
 from obsup.local.walk.walk import Entry, SkippedFile, UnreadableFile
+from obsup.value import Value
 
 
-@frozen
-class PlannedFile:
+class PlannedFile(Value):
     """One file of a batch: to be sent in *parts* parts (1: in one request), skipped and why, or not fit and why.
 
     ``size`` and ``part_size`` are bytes.

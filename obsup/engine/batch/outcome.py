@@ -10,14 +10,13 @@ from obsup import events
 from obsup.engine.job.result import Result
 from obsup.errors import ObsupError
 from obsup.exit_status import worst_code
-from obsup.frozen import frozen
 from obsup.model import SourceStat
+from obsup.value import Value
 
 Status = Literal["completed", "skipped", "incomplete", "failed"]
 
 
-@frozen
-class FileOutcome:
+class FileOutcome(Value):
     """What came of one file: its *result*, why it was *skipped* or *passed* over, or its *error*. ``size`` is bytes.
 
     ``stat`` is the identity of what is in place now, None where that is not known.

@@ -10,9 +10,10 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from functools import cache
 from typing import Any
+
+from msgspec.structs import replace
 
 from obsup import events
 from obsup.engine.batch.file_upload import FileUploader
@@ -28,8 +29,8 @@ from obsup.engine.send.concurrency import ConcurrencyLimit
 from obsup.engine.send.concurrency_probe import ConcurrencyProbe
 from obsup.engine.send.executors import end_with_parent
 from obsup.errors import ObsupError, Stopped, Throttled
-from obsup.frozen import frozen
 from obsup.model import Stored, Target
+from obsup.value import Value
 
 # What the driver tells all interpreters, by one number that they share with it.
 GO_ON, STOP, STOP_AT_ONCE = 0, 1, 2
@@ -40,8 +41,7 @@ INITIAL_JOBS = 2
 GRACE_S = 3600.0
 
 
-@frozen
-class WorkerSetup:
+class WorkerSetup(Value):
     """What an interpreter is told at its beginning: the batch, the store, and the most ``jobs`` in flight at once.
 
     ``probes_jobs``: fewer are where more do not pay. ``tells_requests``: the driver wants to hear of every request.
@@ -54,8 +54,7 @@ class WorkerSetup:
     tells_requests: bool
 
 
-@frozen
-class FileGroup:
+class FileGroup(Value):
     """Small files for another interpreter, of which ``jobs`` may be in flight at once."""
 
     files: tuple[Job, ...]
@@ -66,8 +65,7 @@ class FileGroup:
 Arrived = tuple[int, tuple[Any, ...], str, float]
 
 
-@frozen
-class GroupResult:
+class GroupResult(Value):
     """What came of a bundle: of files that simply arrived the least that tells of it, of others all.
 
     ``again`` are those that are to be tried again, by who has the patience.

@@ -6,13 +6,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from obsup.engine.job.request import UploadRequest
-from obsup.frozen import frozen
 from obsup.local.walk.walk import Entry
 from obsup.model import Target
+from obsup.value import Value
 
 
-@frozen
-class SharedRequest:
+class SharedRequest(Value):
     """What the files of a batch have in common, as it travels to those who carry them.
 
     ``each`` is the order of each file but for its source and its target, ``place`` the prefix as a Target, ``folder``
@@ -24,8 +23,7 @@ class SharedRequest:
     folder: Path | None = None
 
 
-@frozen
-class BatchRequest:
+class BatchRequest(Value):
     """Many files below one prefix.
 
     ``entries`` begins the walk. ``place`` is the prefix as a Target. ``each`` is the order of each file but for its

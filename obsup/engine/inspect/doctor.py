@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from functools import partial
 from statistics import median
+
+from msgspec.structs import replace
 
 from obsup import events
 from obsup.dialects.addressing import locate
@@ -14,7 +15,6 @@ from obsup.engine.job.connection import Connection, StoreSettings
 from obsup.engine.proof.part_proof import DigestChoice, matches
 from obsup.engine.upload.abort import abort_fully
 from obsup.errors import BadConfiguration, NetworkError, ObsupError
-from obsup.frozen import frozen
 from obsup.local.source.digest import PartDigest
 from obsup.model import Stored, Target, Upload
 from obsup.store.answers.failure_table import as_error
@@ -22,14 +22,14 @@ from obsup.store.answers.server_clock import ServerClock
 from obsup.store.http import probe
 from obsup.store.http.settings import ConnectionSettings
 from obsup.units import KIB, exact_size, format_duration, format_size
+from obsup.value import Value
 
 PART_SIZES = (64 * KIB, 1 * KIB)
 # A clock that is this far off, in seconds, is refused by the stores; beyond the first it is worth a word.
 CLOCK_WORTH_A_WORD_S, CLOCK_REFUSED_S = 60.0, 900.0
 
 
-@frozen
-class Finding:
+class Finding(Value):
     """One line of the report. ``error`` is why it failed; obsup can do without what is not ``is_needed``.
 
     Without ``is_judged`` it only tells.

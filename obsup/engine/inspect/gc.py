@@ -8,16 +8,15 @@ from pathlib import Path
 from obsup.engine.inspect.open_uploads import ListedUpload
 from obsup.engine.upload.abort import abort_fully
 from obsup.errors import Busy, Denied, ObsupError, Refused
-from obsup.frozen import frozen
 from obsup.local.state import checkpoint as checkpoints
 from obsup.local.state.checkpoint import CheckpointDamaged
 from obsup.local.state.lock import UploadLock
 from obsup.model import Upload
 from obsup.store.interface import ObjectStore
+from obsup.value import Value
 
 
-@frozen
-class GcDecision:
+class GcDecision(Value):
     """One upload that ``gc`` looked at: ``kept`` says why it stays (young, foreign, live), None that it goes."""
 
     one: ListedUpload

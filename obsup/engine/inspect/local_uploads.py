@@ -8,16 +8,15 @@ from pathlib import Path
 from obsup.engine.job.target_text import split_target
 from obsup.engine.plan.file_plan import Plan
 from obsup.errors import SourceUnreadable
-from obsup.frozen import frozen
 from obsup.local.source.file import changes, stat_source
 from obsup.local.state import checkpoint as checkpoints
 from obsup.local.state import checkpoint_path, started_uploads
 from obsup.local.state.checkpoint import Checkpoint
 from obsup.local.state.lock import is_held
+from obsup.value import Value
 
 
-@frozen
-class LocalUpload:
+class LocalUpload(Value):
     """One upload as its checkpoint tells. ``changes`` is what differs in the source since, in words."""
 
     path: Path

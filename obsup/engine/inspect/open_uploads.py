@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, datetime
 
+from msgspec.structs import replace
+
 from obsup.errors import UploadGone
-from obsup.frozen import frozen
 from obsup.local.state import started_uploads
 from obsup.local.state.lock import is_held
 from obsup.model import OpenUpload, Target, Upload
 from obsup.store.interface import ObjectStore
+from obsup.value import Value
 
 
-@frozen
-class ListedUpload:
+class ListedUpload(Value):
     """One open upload.
 
     ``is_own``: begun on this machine. ``is_live``: an obsup on this machine works on its target now.

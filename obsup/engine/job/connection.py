@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import field, replace
 from pathlib import Path
+
+from msgspec import field
+from msgspec.structs import replace
 
 from obsup import events
 from obsup.dialects.dialect import Addressing, Dialect
 from obsup.dialects.registry import find_dialect
-from obsup.frozen import frozen
 from obsup.local.config.credentials import CredentialSettings, open_credentials
 from obsup.local.config.customer_key import read_customer_key
 from obsup.model import CustomerKey
@@ -23,10 +24,10 @@ from obsup.store.http.transport import Transport
 from obsup.store.interface import CredentialSource
 from obsup.store.presigned import PartSigner
 from obsup.store.retrying import Attempts, FailureRemedies, RetryingStore, RetryPolicy
+from obsup.value import Value
 
 
-@frozen
-class StoreSettings:
+class StoreSettings(Value):
     """Where the store is and how to speak to it: plain values without secrets, which travel to workers.
 
     ``customer_key_file`` names the file with the 32 bytes of an SSE-C key. ``max_parts`` is the most parts that the
@@ -57,8 +58,7 @@ class StoreSettings:
         return replace(dialect, limits=replace(limits, max_parts=most, max_object=largest))
 
 
-@frozen
-class Connection:
+class Connection(Value):
     """An open store with its patience and its remedies. ``signer`` signs the URLs of parts for those without keys."""
 
     settings: StoreSettings

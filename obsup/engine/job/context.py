@@ -14,14 +14,13 @@ from obsup.engine.job.request import UploadRequest
 from obsup.engine.job.send_options import SendOptions
 from obsup.engine.job.stop import StopSignal
 from obsup.engine.proof.part_proof import DigestChoice, choose_digests
-from obsup.frozen import frozen
 from obsup.local.source.file import Gate
 from obsup.local.state import checkpoint_path
 from obsup.store.interface import ObjectStore
+from obsup.value import Value
 
 
-@frozen
-class UploadContext:
+class UploadContext(Value):
     """What every step of an upload needs.
 
     ``limit`` is asked, before bytes are sent, how many of so many may go now; it waits as it likes.

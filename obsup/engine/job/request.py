@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, field
 from pathlib import Path
 from typing import Literal
 
+from msgspec import field, to_builtins
+
 from obsup.errors import WrongUsage
-from obsup.frozen import frozen
 from obsup.local.source.expectation import Expectation
 from obsup.model import ObjectOptions, Target
+from obsup.value import Value
 
 Jobs = int | Literal["auto"]
 # What auto begins with, and the most that it grows to.
 INITIAL_JOBS, MAX_JOBS = 5, 32
 
 
-@frozen
-class UploadRequest:
+class UploadRequest(Value):
     """One upload as the user asks for it.
 
     ``parts`` or ``part_size`` (bytes) decide the plan, or neither. ``jobs`` parts are in flight at
@@ -82,5 +82,7 @@ class UploadRequest:
     @property
     def headers_digest(self) -> str:
         """What tells, on resume, whether the object was asked for with the same options."""
-        plain = json.dumps([asdict(self.options), self.encrypted_by_customer], sort_keys=True, default=str)
+        plain = json.dumps(
+            [to_builtins(self.options), self.encrypted_by_customer], sort_keys=True, default=str
+        )
         return hashlib.sha256(plain.encode("utf-8", "surrogateescape")).hexdigest()[:32]

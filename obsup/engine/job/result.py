@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field, fields
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,8 +10,8 @@ from obsup import events
 from obsup.engine.job.progress import ProgressTally
 from obsup.engine.job.request import UploadRequest
 from obsup.engine.plan.file_plan import Plan
-from obsup.frozen import frozen
 from obsup.model import Receipt, Stored, Target, Upload
+from obsup.value import Value
 
 if TYPE_CHECKING:
     pass
@@ -43,8 +42,7 @@ def result_of_upload(
     )
 
 
-@frozen
-class Finished:
+class Finished(Value):
     """The object in place: the store's answer, what proved it, and the receipts of its parts, in order."""
 
     stored: Stored
@@ -56,19 +54,20 @@ Verified = Literal["etag", "crc64", "upload-id", "token", "size", "receipt"]
 
 
 # The fields that a Result has from what the store answered, and what reads them off either.
-ANSWERED = tuple(one.name for one in fields(Stored) if one.name != "crc64")
+ANSWERED = tuple(one for one in Stored.__struct_fields__ if one != "crc64")
 
 
 answered_of = attrgetter(*ANSWERED)
 
 
-@frozen
-class Result:
+class Result(Value):
     """The finished object, with what the vendors' result tables list. Sizes are bytes.
 
     ``upload_id`` is None for a single PutObject; ``verified`` says what proved the object;
     ``sent_parts`` and ``sent_bytes`` count what this run sent; ``receipts`` are those of all parts, in order.
     """
+
+    _hidden = ("receipts",)
 
     target: Target
     upload_id: str | None
@@ -89,7 +88,7 @@ class Result:
     sse_kms_key: str | None = None
     sse_c: str | None = None
     sse_c_key_md5: str | None = None
-    receipts: tuple[Receipt, ...] = field(default=(), repr=False)
+    receipts: tuple[Receipt, ...] = ()
 
     @classmethod
     def of(cls, stored: Stored, **known: Any) -> Result:

@@ -5,15 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from obsup.engine.job.context import UploadContext
-from obsup.frozen import frozen_by_name
 from obsup.local.state import checkpoint_path
 from obsup.model import SourceStat
 
 NO_STAT = SourceStat(0, 0, 0, 0, 0)
 
 
-@frozen_by_name
-class StreamContext(UploadContext):
+class StreamContext(UploadContext, kw_only=True):
     """A Task whose source is a stream.
 
     *name* stands for the stream in the checkpoint: - for what is piped in. A stream that can be had again by its

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import field
 from typing import Literal
+
+from msgspec import field
 
 from obsup.dialects.dialect import Addressing, Dialect
 from obsup.dialects.endpoints import default_addressing, normalise_endpoint, recognise
@@ -13,13 +14,12 @@ from obsup.dialects.registry import find_dialect
 from obsup.engine.job.connection import StoreSettings
 from obsup.engine.job.target_text import _split_scheme, split_target
 from obsup.errors import BadConfiguration, WrongUsage
-from obsup.frozen import frozen
 from obsup.model import Target
 from obsup.store.http.settings import ConnectionSettings
+from obsup.value import Value
 
 
-@frozen
-class ConnectOptions:
+class ConnectOptions(Value):
     """How to reach the store, as the user says it; ``auto`` and None leave it to the endpoint.
 
     Of ``headers``, which describe the object, those that the dialect wants on every request are said on every one;

@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 from obsup.dialects.dialect import Limits
 from obsup.errors import WrongUsage
-from obsup.frozen import frozen
 from obsup.model import Part
 from obsup.units import MIB, exact_size, format_size
+from obsup.value import Value
 
 DEFAULT_PART_SIZE = 9 * MIB
 
@@ -21,8 +21,7 @@ class Growth(NamedTuple):
     every: int
 
 
-@frozen
-class Plan:
+class Plan(Value):
     """Parts of ``part_size`` that cover ``size`` without gap; the last may be smaller. An empty source is one part."""
 
     size: int

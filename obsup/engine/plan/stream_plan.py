@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from obsup.dialects.dialect import Limits
 from obsup.engine.plan.file_plan import DEFAULT_PART_SIZE, Growth, Plan, make_plan
 from obsup.errors import WrongUsage
-from obsup.frozen import frozen
 from obsup.model import Part
 from obsup.units import MIB
+from obsup.value import Value
 
 # Ten thousand parts of 5 GiB are 53.7 TB and the vendors' largest object is 48.8 TB: small parts at the
 # beginning may cost an eleventh of what all the largest together would hold.
@@ -24,8 +24,7 @@ REACH_NUMERATOR, REACH_DENOMINATOR = 10, 11
 MEMORY = 256 * MIB
 
 
-@frozen
-class StreamSizes:
+class StreamSizes(Value):
     """The sizes of a stream's parts: *start*, times ``growth.factor`` after every ``growth.every`` parts.
 
     No part is larger than *max_part*. With *growth* None all are *start*.
@@ -130,7 +129,6 @@ def parts_in_memory(part_size: int, start: int, jobs: int) -> int:
     return max(2, min(jobs + 1, budget // part_size))
 
 
-@frozen
 class StreamPlan(Plan):
     """The plan of a stream that has ended: its *size* bytes, cut as *sizes* says."""
 

@@ -6,14 +6,13 @@ import hashlib
 from collections.abc import Sequence
 
 from obsup.dialects.dialect import Dialect
-from obsup.frozen import frozen
 from obsup.model import ObjectInfo, Receipt, Stored
+from obsup.value import Value
 
 TOKEN_NAME = "obsup-token"
 
 
-@frozen
-class Expected:
+class Expected(Value):
     """What the finished object must show: size, ETag, CRC-64, and the marks that it is this upload's.
 
     ``etag`` is lower-case, None where it could not be computed. ``upload_id`` is None for a single PutObject.

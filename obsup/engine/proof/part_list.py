@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import field
+
+from msgspec import field
 
 from obsup.engine.plan.file_plan import Plan
 from obsup.errors import DataMismatch
-from obsup.frozen import frozen
 from obsup.model import StoredPart
+from obsup.value import Value
 
 SHOWN_RUNS = 40
 
 
-@frozen
-class ExpectedParts:
+class ExpectedParts(Value):
     """What the list must be, as far as it is known. Sizes are bytes.
 
     ``etags`` are those that were confirmed when the parts were sent; with ``is_list`` they are all that may be.

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from obsup.dialects.dialect import Dialect
 from obsup.engine.proof.object_proof import looks_like_md5
-from obsup.frozen import frozen
 from obsup.local.source.digest import PartDigest
 from obsup.model import Stored
+from obsup.value import Value
 
 
-@frozen
-class DigestChoice:
+class DigestChoice(Value):
     """What each part is proved with. ``opaque_etags``: the object is encrypted, so that no ETag is an MD5."""
 
     md5: bool

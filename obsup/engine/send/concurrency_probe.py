@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from obsup.engine.job.request import INITIAL_JOBS, MAX_JOBS
-from obsup.frozen import frozen
 from obsup.units import MIB
+from obsup.value import Value
 
 # What more connections must carry more, and what fewer may carry less, to stay.
 MIN_GAIN = 1.08
@@ -50,8 +50,7 @@ class _Sum:
     parts: int = 0
 
 
-@frozen
-class _Try:
+class _Try(Value):
     """Another number is tried: the one that it is compared with, and what that carried in bytes a second."""
 
     before: int

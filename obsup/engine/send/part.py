@@ -7,14 +7,13 @@ from pathlib import Path
 from obsup.engine.job.send_options import SendOptions
 from obsup.engine.proof.part_proof import DigestChoice
 from obsup.engine.send.content import send_content
-from obsup.frozen import frozen
 from obsup.local.source.file import FileWindow
 from obsup.model import Part, Receipt, SourceStat, Upload
 from obsup.store.interface import PartStore
+from obsup.value import Value
 
 
-@frozen
-class PartToSend:
+class PartToSend(Value):
     """All that a worker needs to send one part, without secrets. ``path`` is absolute."""
 
     upload: Upload

@@ -6,20 +6,20 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from obsup import events
 from obsup.errors import ObsupError
-from obsup.frozen import frozen
 from obsup.model import Receipt
+from obsup.value import Value
 
 if TYPE_CHECKING:
     from obsup.engine.job.result import Finished
 
 
-@frozen
-class WorkerReport:
+class WorkerReport(Value):
     """What came of one part, or of one small file: its *result*, or the *failure*; *said* in the order it happened.
 
     A failure is no exception here: what was said before it would be lost.

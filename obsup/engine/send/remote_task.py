@@ -21,7 +21,6 @@ from obsup.engine.send.part import PartToSend
 from obsup.engine.send.remote_report import WorkerReport, note_event, report_of
 from obsup.engine.send.whole_object import put_file
 from obsup.errors import SourceUnreadable
-from obsup.frozen import frozen
 from obsup.local.source.file import FileWindow, check_same_file, stat_source
 from obsup.local.source.rate_limit import RateLimit
 from obsup.model import Credentials, Receipt, SourceStat, Stored, Upload
@@ -32,10 +31,10 @@ from obsup.store.http.transport import Transport
 from obsup.store.interface import PartStore
 from obsup.store.presigned import PresignedPart, PresignedStore
 from obsup.store.retrying import Attempts, FailureRemedies, RetryPolicy
+from obsup.value import Value
 
 
-@frozen
-class PartTask:
+class PartTask(Value):
     """One part for a worker elsewhere: the part, the store, and the signed URL where the worker holds no keys.
 
     ``rate_bytes_per_s`` is this part's share of the rate limit.
@@ -81,8 +80,7 @@ def _send(remote: PartTask) -> Receipt:
     return send_content(window, job.upload, _open_store(remote), send_options)
 
 
-@frozen
-class ObjectTask:
+class ObjectTask(Value):
     """One small file for a worker elsewhere: its order, its identity as planned, and its share of the rate limit."""
 
     order: UploadRequest

@@ -7,7 +7,8 @@ with its Content-MD5, so that a damaged one is never taken.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from obsup.engine.job.context import UploadContext
 from obsup.engine.job.result import Finished

@@ -15,7 +15,6 @@ from obsup.engine.steps.earlier_object import etag_of_parts, find_object_of, fin
 from obsup.engine.steps.lookup import FoundUpload, UploadSelector, find_upload, require_upload
 from obsup.engine.upload.complete import Completer, PartsRejected, expected_object
 from obsup.errors import DataMismatch, UploadGone, WrongUsage
-from obsup.frozen import frozen
 from obsup.local.source.digest import PartDigest
 from obsup.local.source.file import check_same_file, hash_part, stat_source
 from obsup.local.state import started_uploads
@@ -24,10 +23,10 @@ from obsup.local.state.lock import UploadLock
 from obsup.model import Part, Receipt, SourceStat, Stored, StoredPart, Upload
 from obsup.store.answers.failure_table import as_error
 from obsup.text import quoted
+from obsup.value import Value
 
 
-@frozen
-class CompletionChecks:
+class CompletionChecks(Value):
     """What the user demands of the parts before they are assembled.
 
     ``count`` parts, together ``size`` bytes, with these ``etags`` by part number and no others. ``verify_source``:

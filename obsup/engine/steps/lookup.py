@@ -5,16 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from obsup.errors import WrongUsage
-from obsup.frozen import frozen
 from obsup.local.state import checkpoint as checkpoints
 from obsup.local.state import checkpoint_path, started_uploads
 from obsup.local.state.checkpoint import Checkpoint, CheckpointDamaged
 from obsup.model import Target, Upload
 from obsup.text import quoted, shell_line
+from obsup.value import Value
 
 
-@frozen
-class UploadSelector:
+class UploadSelector(Value):
     """How a command names an upload. ``checkpoint`` is the file that the user named, None for the usual place."""
 
     target: Target
@@ -30,8 +29,7 @@ class UploadSelector:
         return checkpoint_path.default_path(self.source, self.target)
 
 
-@frozen
-class FoundUpload:
+class FoundUpload(Value):
     """An upload, and its checkpoint with its place where this machine has one."""
 
     upload: Upload

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from dataclasses import replace
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from obsup import events
 from obsup.dialects.dialect import Limits
@@ -14,17 +15,16 @@ from obsup.engine.plan.file_plan import Plan, make_plan
 from obsup.engine.send.content import Content, store_content
 from obsup.engine.steps.lookup import FoundUpload, UploadSelector, require_upload
 from obsup.errors import CheckpointUnwritable, DataMismatch, WrongUsage
-from obsup.frozen import frozen
 from obsup.local.source.file import FileWindow, check_same_file, stat_source
 from obsup.local.source.memory_part import MemoryPart
 from obsup.local.state import checkpoint as checkpoints
 from obsup.local.state.lock import UploadLock
 from obsup.model import Part, Receipt, Stored, Upload
 from obsup.units import exact_size, format_size
+from obsup.value import Value
 
 
-@frozen
-class PartWindow:
+class PartWindow(Value):
     """Which bytes of the source a part is: given as they are, or by how the whole is cut. All sizes are bytes."""
 
     parts: int | None = None
@@ -32,8 +32,7 @@ class PartWindow:
     offset: int | None = None
 
 
-@frozen
-class CopySource:
+class CopySource(Value):
     """An object in the store, ``BUCKET/KEY``, and the first and last byte that are wanted, inclusive."""
 
     bucket: str
@@ -41,8 +40,7 @@ class CopySource:
     byte_range: tuple[int, int] | None = None
 
 
-@frozen
-class SentPart:
+class SentPart(Value):
     """One part that the store confirmed: whose it is, its receipt, and all that the store answered."""
 
     upload: Upload

@@ -12,18 +12,17 @@ from obsup.engine.job.stop import StopSignal
 from obsup.engine.plan.stream_plan import StreamSizes, parts_in_memory
 from obsup.engine.send.concurrency import ConcurrencyLimit
 from obsup.engine.send.dispatcher import POLL_S
-from obsup.frozen import frozen
 from obsup.local.source.memory_part import MemoryPart
 from obsup.local.source.stream import ByteSource
 from obsup.local.source.stream_parts import PartReader
 from obsup.model import Receipt
+from obsup.value import Value
 
 # How long a reader that was cancelled may take to come back, in seconds.
 PATIENCE_S = 1.0
 
 
-@frozen
-class _PendingPart:
+class _PendingPart(Value):
     """A part that is to be sent: by *call*, whose receipt goes to *keep*."""
 
     part: MemoryPart

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from obsup.engine.job.context import UploadContext
 from obsup.engine.upload.initiate import find_own_upload

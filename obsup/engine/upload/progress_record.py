@@ -6,8 +6,9 @@ import contextlib
 import os
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from obsup import events
 from obsup.engine.job.context import UploadContext

@@ -6,8 +6,9 @@ The store's list is the truth about what exists, the checkpoint about what was m
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from obsup import events
 from obsup.engine.job.context import UploadContext

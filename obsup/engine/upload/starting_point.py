@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from obsup import events
 from obsup.engine.job.context import UploadContext
@@ -13,16 +13,15 @@ from obsup.engine.upload.initiate import initiate_recorded, open_uploads
 from obsup.engine.upload.progress_record import ProgressRecord, open_record
 from obsup.engine.upload.resume import recover, resume, resume_begun
 from obsup.errors import NotFinished, UploadGone
-from obsup.frozen import frozen
 from obsup.local.source.digest import PartDigest
 from obsup.local.source.file import changes, hash_part
 from obsup.local.state import started_uploads
 from obsup.local.state.checkpoint import Checkpoint
 from obsup.model import Part, Receipt, SourceStat
+from obsup.value import Value
 
 
-@frozen
-class StartingPoint:
+class StartingPoint(Value):
     """The record to go on with, and its plan. ``finished``: an earlier run completed it, and its object is proved."""
 
     record: ProgressRecord

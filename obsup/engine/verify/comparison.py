@@ -15,12 +15,12 @@ from obsup.engine.plan.file_plan import Plan
 from obsup.engine.plan.likely_plans import PlanDigest, likely_plans
 from obsup.engine.proof.object_proof import is_composite, looks_like_md5
 from obsup.errors import DataMismatch, ObsupError, SourceChanged
-from obsup.frozen import frozen
 from obsup.local.source.digest import PartDigest
 from obsup.local.source.file import Gate, PartBody, changes, hash_part, stat_source
 from obsup.local.state.receipt_file import ObjectReceipt
 from obsup.model import ObjectInfo, Part, SourceStat, Target
 from obsup.text import quoted, shell_line
+from obsup.value import Value
 
 # How many plans are tried in the first pass over the file, in the second, …: mostly the first plan is right.
 BATCHES = (1, 4, 8, 16)
@@ -33,8 +33,7 @@ class CannotCompare(ObsupError):
     reason = "incomparable"
 
 
-@frozen
-class Identical:
+class Identical(Value):
     """The object is the file: *by* says what proved it (``etag``, ``crc64``, ``receipt``)."""
 
     info: ObjectInfo

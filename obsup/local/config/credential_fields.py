@@ -8,15 +8,14 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from obsup.errors import Denied
-from obsup.frozen import frozen
 from obsup.model import Credentials
+from obsup.value import Value
 
 _HEADER_CHARACTERS = re.compile(r"[!-~]*")
 _PRINTABLE_CHARACTERS = re.compile(r"[^\x00-\x1f\x7f]*")
 
 
-@frozen
-class KeyNames:
+class KeyNames(Value):
     """What one source calls the access key, the secret and the token (of tokens, the first that is set)."""
 
     access: str

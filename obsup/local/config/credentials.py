@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from obsup.errors import BadConfiguration, Denied
-from obsup.frozen import frozen
 from obsup.local.config.credential_fields import KeyNames, pair_keys
 from obsup.model import Credentials
+from obsup.value import Value
 
 if TYPE_CHECKING:
     from obsup.local.config.file import Profile
@@ -42,8 +42,7 @@ VENDOR_VARIABLES: Mapping[str, tuple[KeyNames, ...]] = {
 }
 
 
-@frozen
-class CredentialSettings:
+class CredentialSettings(Value):
     """Where to look, never what is found: this travels to the workers, and each finds its own keys."""
 
     provider: str
@@ -51,8 +50,7 @@ class CredentialSettings:
     config_path: str | None = None
 
 
-@frozen
-class FoundCredentials:
+class FoundCredentials(Value):
     """Credentials, and how many seconds before their expiry they are asked for again."""
 
     credentials: Credentials

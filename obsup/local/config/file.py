@@ -6,13 +6,14 @@ import os
 import shlex
 import stat
 from collections.abc import Collection, Mapping
-from dataclasses import field
 from pathlib import Path
 from typing import Any
 
+from msgspec import field
+
 from obsup.errors import BadConfiguration
-from obsup.frozen import frozen
-from obsup.local.config.keys import OPTIONS, SERVICE, TEXT, Kind, Value
+from obsup.local.config.keys import OPTIONS, SERVICE, TEXT, Kind, OptionValue
+from obsup.value import Value
 
 CREDENTIAL_KEYS: Mapping[str, Kind] = {
     "access_key_id": TEXT,
@@ -25,32 +26,32 @@ DEFAULTS_KEYS: Mapping[str, Kind] = {**OPTIONS, "profile": TEXT}
 PROFILE_KEYS: Mapping[str, Kind] = {**OPTIONS, **CREDENTIAL_KEYS}
 
 
-@frozen
-class Profile:
+class Profile(Value):
     """One ``[profiles.NAME]``: its options (endpoint, provider, region, part_size, …) and where its keys are.
 
     Credentials are its own, or what ``credential_process`` prints, or those of the cloud's metadata service
     (``obs``, ``aws``, ``oss``). Secrets show in no repr and travel in no pickle.
     """
 
+    _hidden = ("secret_access_key", "security_token", "credential_process")
+
     name: str
-    options: Mapping[str, Value]
+    options: Mapping[str, OptionValue]
     access_key_id: str | None = None
-    secret_access_key: str | None = field(default=None, repr=False)
-    security_token: str | None = field(default=None, repr=False)
-    credential_process: str | None = field(default=None, repr=False)
+    secret_access_key: str | None = None
+    security_token: str | None = None
+    credential_process: str | None = None
     metadata_service: str | None = None
 
     def __reduce__(self) -> Any:
         raise TypeError("a profile is never pickled: it may hold secrets")
 
 
-@frozen
-class Config:
+class Config(Value):
     """What config.toml said; *path* is where it was looked for, whether or not it was there."""
 
     path: Path
-    defaults: Mapping[str, Value] = field(default_factory=dict)
+    defaults: Mapping[str, OptionValue] = field(default_factory=dict)
     profiles: Mapping[str, Profile] = field(default_factory=dict)
 
     def find_profile(self, name: str) -> Profile:
@@ -65,8 +66,7 @@ class Config:
         )
 
 
-@frozen
-class EffectiveSetting:
+class EffectiveSetting(Value):
     """A setting's value and the place it came from, in words."""
 
     value: object
@@ -121,7 +121,7 @@ def resolve_setting(
     option: object,
     environ: Mapping[str, str],
     profile: Profile | None,
-    defaults: Mapping[str, Value],
+    defaults: Mapping[str, OptionValue],
     builtin: object,
 ) -> EffectiveSetting:
     """Return the setting *name* from the nearest place that has it.
@@ -215,7 +215,7 @@ def _table(value: object, *, where: str, place: Path) -> Mapping[str, object]:
 
 def _check(
     table: Mapping[str, object], kinds: Mapping[str, Kind], *, where: str, place: Path
-) -> dict[str, Value]:
+) -> dict[str, OptionValue]:
     _refuse_unknown(table, kinds, where=where, place=place)
     for key, value in table.items():
         if not kinds[key].accepts(value):
@@ -228,8 +228,8 @@ def _check(
     return {key: _freeze(value) for key, value in table.items()}
 
 
-def _freeze(value: Any) -> Value:
-    frozen: Value = tuple(value) if isinstance(value, list) else value
+def _freeze(value: Any) -> OptionValue:
+    frozen: OptionValue = tuple(value) if isinstance(value, list) else value
     return frozen
 
 

@@ -8,9 +8,9 @@ from contextlib import closing
 from urllib.parse import SplitResult, quote, urlsplit
 
 from obsup.errors import BadConfiguration, Denied
-from obsup.frozen import frozen
 from obsup.local.config.credential_fields import KeyNames, pair_keys, parse_answer, parse_expiry
 from obsup.model import Credentials
+from obsup.value import Value
 
 #: The service is one hop away: it answers at once, or this is no such host. Seconds, to connect and to read.
 TIMEOUT_S = 2.0
@@ -22,8 +22,7 @@ TOKEN_LIFE_S = 21600
 _NO_TOKENS = (403, 404, 405)
 
 
-@frozen
-class Service:
+class Service(Value):
     """One cloud's spelling. ``envelope`` is the JSON member that holds the keys, if not the top itself."""
 
     base: str

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from obsup.frozen import frozen
 from obsup.units import parse_duration, parse_size
+from obsup.value import Value
 
-Value = str | int | float | bool | tuple[str, ...]
+OptionValue = str | int | float | bool | tuple[str, ...]
 
 
-@frozen
-class Kind:
+class Kind(Value):
     """What a key takes: *wanted* in words, for messages, and *accepts*, given the value as TOML read it."""
 
     wanted: str

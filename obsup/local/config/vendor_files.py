@@ -6,9 +6,9 @@ import configparser
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from obsup.frozen import frozen
 from obsup.local.config.credential_fields import KeyNames, pair_keys
 from obsup.model import Credentials
+from obsup.value import Value
 
 _AWS_NAMES = KeyNames(
     "aws_access_key_id", "aws_secret_access_key", ("aws_session_token", "aws_security_token")
@@ -16,8 +16,7 @@ _AWS_NAMES = KeyNames(
 _OSS_NAMES = KeyNames("accessKeyID", "accessKeySecret", ("stsToken",))
 
 
-@frozen
-class Section:
+class Section(Value):
     """One place to look: a file, the names its section may have, nearest first, and its keys' names."""
 
     path: Path

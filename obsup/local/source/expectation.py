@@ -5,17 +5,18 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+from msgspec.structs import force_setattr
+
 from obsup.errors import DataMismatch, WrongUsage
-from obsup.frozen import frozen
 from obsup.local.source.file import Gate, PartBody
 from obsup.model import Part, SourceStat
 from obsup.text import quoted
+from obsup.value import Value
 
 _HEX = "0123456789abcdef"
 
 
-@frozen
-class Expectation:
+class Expectation(Value):
     """What is expected: ``size`` in bytes, ``md5`` and ``sha256`` in hex; None expects nothing.
 
     Raises WrongUsage for a digest that is none.
@@ -37,7 +38,7 @@ class Expectation:
                     f"it has {length} hex digits",
                     f"write what {name}sum prints",
                 )
-            object.__setattr__(self, name, plain)
+            force_setattr(self, name, plain)
 
     def meter(self) -> SourceMeter:
         """Return a meter that holds a source against this."""

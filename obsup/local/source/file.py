@@ -8,16 +8,17 @@ import os
 import stat as stat_module
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from obsup.errors import LocalFailure, SourceChanged, SourceUnreadable
-from obsup.frozen import frozen
 from obsup.local.source.buffers import BLOCK, BufferPool
 from obsup.local.source.digest import PartDigest
 from obsup.model import Part, SourceStat
 from obsup.text import quoted, shell_word
 from obsup.units import MIB
+from obsup.value import Value
 
 CHANGE_TIME = "change time"
 
@@ -260,8 +261,7 @@ def sha256_of(path: Path, gate: Gate | None = None) -> str:
     return whole.hexdigest()
 
 
-@frozen
-class FileWindow:
+class FileWindow(Value):
     """One part of a file that had the identity *stat* when it was planned."""
 
     path: Path

@@ -14,19 +14,21 @@ import json
 import os
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, field, replace
 from itertools import count
 from pathlib import Path
 from typing import Any
 
+from msgspec import field, to_builtins
+from msgspec.structs import replace
+
 from obsup.errors import CheckpointUnwritable, ObsupError
-from obsup.frozen import frozen
 from obsup.local.state.checkpoint_path import apart, hex8
 from obsup.local.state.folders import demand_private, is_special
 from obsup.local.state.json_fields import at_least, of_kind
 from obsup.local.state.lock import FileHold
 from obsup.model import Receipt, SourceStat, Target, Upload
 from obsup.units import MIB
+from obsup.value import Value
 
 FORMAT = 1
 SET_ASIDE = ".not-obsup"
@@ -45,8 +47,7 @@ class CheckpointForeign(CheckpointDamaged):
     """The file is somebody else's, or a newer obsup's: it must not be overwritten."""
 
 
-@frozen
-class Checkpoint:
+class Checkpoint(Value):
     """The state of one upload.
 
     ``source`` is the absolute path, ``part_size`` bytes, ``receipts`` what the store confirmed by part number,
@@ -80,8 +81,8 @@ def encode(checkpoint: Checkpoint) -> bytes:
     plain: dict[str, Any] = {
         "format": checkpoint.format,
         "source": checkpoint.source,
-        "stat": asdict(checkpoint.stat),
-        "target": asdict(checkpoint.upload.target),
+        "stat": to_builtins(checkpoint.stat),
+        "target": to_builtins(checkpoint.upload.target),
         "uploadId": checkpoint.upload.upload_id,
         "token": checkpoint.upload.token,
         "partSize": checkpoint.part_size,

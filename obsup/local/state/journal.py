@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from obsup.errors import CheckpointUnwritable, ObsupError, WrongUsage
-from obsup.frozen import frozen
 from obsup.local.state.folders import demand_private, is_special, state_folder
 from obsup.local.state.lock import target_hash
 from obsup.local.state.table import open_table
 from obsup.model import SourceStat, Target
 from obsup.text import quoted
 from obsup.units import KIB
+from obsup.value import Value
 
 FORMAT = 1
 SUFFIX = ".obsup.journal"
@@ -33,8 +33,7 @@ MAX_STALE_LINES = 1000
 LONGEST = 64 * KIB
 
 
-@frozen
-class Proved:
+class Proved(Value):
     """A file whose object was proved: its name below the TARGET, its identity then, and what the store had.
 
     ``options`` stands for what the object was asked to be.

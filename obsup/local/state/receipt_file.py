@@ -6,21 +6,21 @@ import contextlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import field
 from pathlib import Path
 from typing import Any
 
+from msgspec import field
+
 from obsup.errors import BadConfiguration, LocalFailure
-from obsup.frozen import frozen
 from obsup.local.state.folders import is_special
 from obsup.model import Receipt, Target
 from obsup.text import quoted
+from obsup.value import Value
 
 FORMAT = 1
 
 
-@frozen
-class ObjectReceipt:
+class ObjectReceipt(Value):
     """What is known of one finished object. Sizes are bytes, ``completed`` seconds since the epoch.
 
     ``part_size`` is that of the first part; ``receipts`` are all parts, in order, each with the digests that were

@@ -12,15 +12,16 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from obsup.frozen import frozen
+from msgspec import to_builtins
+
 from obsup.local.state.folders import make_private, state_folder
 from obsup.local.state.json_fields import of_kind
 from obsup.local.state.lock import target_hash
 from obsup.model import Target, Upload
+from obsup.value import Value
 
 SUFFIX = ".json"
 DONE = ".done"
@@ -28,8 +29,7 @@ DONE = ".done"
 KEPT_S = 30 * 86400
 
 
-@frozen
-class StartedUpload:
+class StartedUpload(Value):
     """One upload that was begun here.
 
     ``source`` and ``checkpoint`` are absolute paths, None where it was begun without. ``created`` is seconds
@@ -103,7 +103,7 @@ def _write(path: Path, entry: StartedUpload) -> bool:
         return False
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        partial.write_text(json.dumps(asdict(entry)))
+        partial.write_text(json.dumps(to_builtins(entry)))
         partial.replace(path)
     except OSError:
         with contextlib.suppress(OSError):

@@ -6,15 +6,14 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from obsup.errors import WrongUsage
-from obsup.frozen import frozen
+from obsup.value import Value
 
 
 class _Patterns(Protocol):
     def match_file(self, file: str) -> bool: ...
 
 
-@frozen
-class Selection:
+class Selection(Value):
     """Takes what an include pattern names, or everything where there is none, without what an exclude names."""
 
     included: _Patterns | None = None

@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Literal
 
 from obsup.errors import ObsupError, SourceUnreadable, WrongUsage
-from obsup.frozen import frozen
 from obsup.local.source.file import identity
 from obsup.local.state.checkpoint_path import SUFFIX
 from obsup.local.walk.filters import EVERYTHING, Selection
 from obsup.model import SourceStat
 from obsup.text import quoted
+from obsup.value import Value
 
 Links = Literal["follow", "skip", "refuse"]
 
@@ -40,16 +40,14 @@ _KINDS = (
 )
 
 
-@frozen
-class SourceRoot:
+class SourceRoot(Value):
     """One SOURCE: its path, and the *name* below the TARGET that it gets; empty for the contents of a folder."""
 
     path: str
     name: str
 
 
-@frozen
-class FoundFile:
+class FoundFile(Value):
     """A regular file to be sent. ``name`` is its key below the TARGET's prefix, ``stat`` its identity when met."""
 
     path: str
@@ -57,8 +55,7 @@ class FoundFile:
     stat: SourceStat
 
 
-@frozen
-class SkippedFile:
+class SkippedFile(Value):
     """What is passed over, and in a word what it is."""
 
     path: str
@@ -66,8 +63,7 @@ class SkippedFile:
     reason: str
 
 
-@frozen
-class UnreadableFile:
+class UnreadableFile(Value):
     """What was to be sent and cannot be, and why."""
 
     path: str
@@ -78,8 +74,7 @@ class UnreadableFile:
 Entry = FoundFile | SkippedFile | UnreadableFile
 
 
-@frozen
-class Walk:
+class Walk(Value):
     """How SOURCEs are walked. Links named as a SOURCE are followed whatever *links* says, as by ``find -H``."""
 
     recursive: bool = False

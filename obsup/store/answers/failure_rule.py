@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum
 
 from obsup.errors import ObsupError, Refusal
-from obsup.frozen import frozen
+from obsup.value import Value
 
 
 class Action(Enum):
@@ -22,8 +22,7 @@ class Action(Enum):
     FAIL = "stop, keep everything"
 
 
-@frozen
-class FailureRule:
+class FailureRule(Value):
     """One row: which failures, what to do, and what to say where that does not help.
 
     ``statuses`` and ``codes`` are the HTTP statuses and error codes it covers; an empty set covers all.

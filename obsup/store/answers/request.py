@@ -3,30 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
 
-from obsup.frozen import frozen
+from msgspec import field
+
 from obsup.store.http.body import OpenBody
 from obsup.text import quoted
+from obsup.value import Value
 
 Query = tuple[tuple[str, str | None], ...]
 
 
-@frozen
-class StoreRequest:
+class StoreRequest(Value):
     """One request. ``operation`` is the protocol's name; ``key`` is None for a request about the bucket.
 
     ``body`` is what is sent, or opens it anew for each attempt. ``takes_long``: the store works for minutes before
     it answers. ``also_success`` are the statuses that mean success besides 2xx.
     """
 
+    _hidden = ("query", "headers")
+
     operation: str
     method: str
     bucket: str
     key: str | None
     # In no repr: a signed query is as good as a password, and a header may hold an SSE-C key.
-    query: Query = field(default=(), repr=False)
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    query: Query = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
     body: OpenBody | bytes = b""
     takes_long: bool = False
     also_success: frozenset[int] = frozenset()

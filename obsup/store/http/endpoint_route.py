@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from urllib.parse import urlsplit
+
+from msgspec.structs import replace
 
 from obsup.dialects.dialect import Addressing
 from obsup.dialects.endpoints import in_region, normalise_endpoint, recognise, same_domain
 from obsup.errors import Refusal, WrongUsage
-from obsup.frozen import frozen
+from obsup.value import Value
 
 _REDIRECTS = frozenset({301, 302, 307, 308})
 # A signature for the wrong region. HEAD has no body, so all that AWS says there is 400 and the region.
@@ -77,8 +78,7 @@ def _at(text: str, used: Location, bucket: str, *, given: Location, region: str)
     return Location(endpoint, region, used.addressing)
 
 
-@frozen
-class Location:
+class Location(Value):
     """Where the store lives: endpoint, region for signatures that need one, and the addressing style."""
 
     endpoint: str

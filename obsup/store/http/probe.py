@@ -14,15 +14,14 @@ import certifi
 
 from obsup.dialects.endpoints import is_loopback
 from obsup.errors import NetworkError
-from obsup.frozen import frozen
 from obsup.store.http.network_errors import network_error
 from obsup.store.http.settings import ConnectionSettings
+from obsup.value import Value
 
 _PORTS = {"http": 80, "https": 443}
 
 
-@frozen
-class Encryption:
+class Encryption(Value):
     """What TLS agreed on. ``valid_until`` is the certificate's own word; empty where it was not looked at."""
 
     version: str

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
 
-from obsup.frozen import frozen
+from obsup.value import Value
 
 
-@frozen
-class ConnectionSettings:
+class ConnectionSettings(Value):
     """How to reach the store. Timeouts are seconds; ``stall_timeout_s`` counts only while no byte moves, either way.
 
     ``answer_limit_s`` bounds an answer that comes in drops, from its first byte to its last.
@@ -24,11 +22,12 @@ class ConnectionSettings:
     answer_limit_s: float = 3600.0
 
 
-@frozen
-class Response:
+class Response(Value):
     """A whole answer: header names are lower-case. ``secrets`` are those of its request, which it may repeat."""
+
+    _hidden = ("secrets",)
 
     status: int
     headers: Mapping[str, str]
     body: bytes
-    secrets: tuple[str, ...] = field(default=(), repr=False)
+    secrets: tuple[str, ...] = ()

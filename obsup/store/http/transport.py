@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
-from dataclasses import replace
 from http.client import HTTPException, IncompleteRead
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
@@ -17,6 +16,7 @@ from urllib.parse import urlsplit
 
 import requests
 import urllib3
+from msgspec.structs import replace
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 from requests.structures import CaseInsensitiveDict
@@ -25,7 +25,6 @@ from obsup.dialects.dialect import Address
 from obsup.dialects.encoding import encode_query
 from obsup.dialects.endpoints import is_loopback
 from obsup.errors import NetworkError
-from obsup.frozen import frozen
 from obsup.store.http.body import Body
 from obsup.store.http.connections import pool_classes
 from obsup.store.http.network_errors import network_error
@@ -33,6 +32,7 @@ from obsup.store.http.redaction import secrets_in
 from obsup.store.http.request_writer import BLOCK, exchange_directly, head_of
 from obsup.store.http.settings import ConnectionSettings, Response
 from obsup.units import KIB, MIB
+from obsup.value import Value
 from obsup.version import __version__
 
 # Assembling thousands of parts takes the stores minutes, in which not all of them send white space now and then:
@@ -54,8 +54,7 @@ class _Auth(AuthBase):
         return r
 
 
-@frozen
-class _Line:
+class _Line(Value):
     """The way to one host: urllib3's connections, and whether no proxy stands between."""
 
     pool: Any

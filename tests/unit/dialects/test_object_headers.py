@@ -426,7 +426,7 @@ def test_copy_source(key: str, version: str | None, value: str) -> None:
 
 
 def test_parameter_table_covers_every_option_of_an_object() -> None:
-    fields = set(ObjectOptions.__dataclass_fields__) - {"headers"}
+    fields = set(ObjectOptions.__struct_fields__) - {"headers"}
     assert {parameter.field for parameter in OBJECT_PARAMETERS} == fields
 
 

@@ -7,11 +7,11 @@ import locale
 import pickle
 import traceback
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
 import oss2
 import pytest
+from msgspec.structs import replace
 
 from obsup.dialects.addressing import locate
 from obsup.dialects.canonical import basic_date, http_date, lower_headers, secret_bytes

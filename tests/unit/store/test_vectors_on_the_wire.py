@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from obsup.dialects.dialect import Dialect, Signable
 from obsup.dialects.oss import OSS4_SIGNATURE

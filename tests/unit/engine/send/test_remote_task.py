@@ -6,10 +6,10 @@ import os
 import pickle
 import socket
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from obsup import events
 from obsup.dialects.addressing import locate

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import stat
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from obsup.local.state import started_uploads
 from obsup.local.state.started_uploads import StartedUpload
