@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
@@ -13,6 +12,7 @@ from obsup.cli.report.fields import failure_fields, result_fields
 from obsup.cli.report.next_command import AGAIN
 from obsup.engine.batch.outcome import BatchSummary, FileOutcome
 from obsup.errors import LocalFailure, NotFinished, ObsupError
+from obsup.local.state.atomic_file import AtomicFile
 from obsup.local.state.folders import is_special
 from obsup.local.walk.walk import as_list_entry
 from obsup.model import Target
@@ -24,56 +24,47 @@ _KEPT_CODES = (75, 77, 130, 143)
 
 
 class FailedList:
-    """A list of the files that failed, which --from-list takes; put in its place at the end.
+    """The list of the files that failed, in the format of --from-list; it replaces an older one at the end.
 
-    Until then an older one stays where it is: it may be the very list that is read. A device or a pipe is written to
-    as it is. Raises LocalFailure.
+    Until then the older one stays: it may be the very list that this run reads. A device or a pipe is written directly.
+    Raises LocalFailure.
     """
 
     def __init__(self, path: Path, separator: bytes) -> None:
         self._path = path
         self._separator = separator
-        self._partial = path if is_special(path) else path.with_name(f".{path.name}.{os.getpid()}")
-        self._file: BinaryIO
+        self._file: BinaryIO | AtomicFile
         self.left_out = 0
         try:
-            self._file = self._partial.open("wb")
+            self._file = path.open("wb") if is_special(path) else AtomicFile(path, is_private=False)
         except OSError as exc:
             raise self._failure(exc) from exc
 
     def add(self, outcome: FileOutcome) -> None:
-        """Name a file. After a failure there is no more to add to."""
+        """Add a file. Does nothing after a failure."""
         entry = as_list_entry(outcome.path, outcome.name).encode("utf-8", "surrogateescape")
         if self._separator in entry:
             self.left_out += 1
-            return
-        if self._file.closed:
-            return
-        try:
-            self._file.write(entry + self._separator)
-        except OSError as exc:
-            self.discard()
-            raise self._failure(exc) from exc
+        elif not self._file.closed:
+            try:
+                self._file.write(entry + self._separator)
+            except OSError as exc:
+                self.discard()
+                raise self._failure(exc) from exc
 
     def close(self) -> None:
-        """Put the list in its place."""
+        """Replace the older list."""
         if self._file.closed:
             return
         try:
-            self._file.close()
-            if self._partial != self._path:
-                self._partial.replace(self._path)
+            self._file.commit() if isinstance(self._file, AtomicFile) else self._file.close()
         except OSError as exc:
-            self.discard()
             raise self._failure(exc) from exc
 
     def discard(self) -> None:
-        """Leave an older list as it is, and nothing beside it."""
+        """Keep the older list, and leave no other file."""
         with contextlib.suppress(OSError):
-            self._file.close()
-        if self._partial != self._path:
-            with contextlib.suppress(OSError):
-                self._partial.unlink(missing_ok=True)
+            self._file.discard() if isinstance(self._file, AtomicFile) else self._file.close()
 
     def _failure(self, exc: OSError) -> LocalFailure:
         return LocalFailure(

@@ -7,12 +7,10 @@ costs a request, never a part.
 
 from __future__ import annotations
 
-import contextlib
 import glob
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Mapping
 from itertools import count
 from pathlib import Path
@@ -22,7 +20,8 @@ from msgspec import field, to_builtins
 from msgspec.structs import replace
 
 from obsup.errors import CheckpointUnwritable, ObsupError
-from obsup.local.state.checkpoint_path import apart, hex8
+from obsup.local.state.atomic_file import temporary_prefix, write_atomically
+from obsup.local.state.checkpoint_path import apart
 from obsup.local.state.folders import demand_private, is_special
 from obsup.local.state.json_fields import at_least, of_kind
 from obsup.local.state.lock import FileHold
@@ -212,7 +211,7 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
     try:
         if path.parent == apart():
             demand_private(path.parent)
-        _replace(path, encode(checkpoint))
+        write_atomically(path, encode(checkpoint))
     except OSError as exc:
         raise CheckpointUnwritable(
             f"the checkpoint {path} cannot be written",
@@ -245,31 +244,6 @@ def record(path: Path, upload: Upload, receipt: Receipt) -> bool:
     return True
 
 
-def _temporary_prefix(path: Path) -> str:
-    return f".{path.name[:100]}.{hex8(os.fsencode(path.name))}."
-
-
-def _replace(path: Path, data: bytes) -> None:
-    descriptor, temporary = tempfile.mkstemp(prefix=_temporary_prefix(path), dir=path.parent)  # mode 0600
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            Path(temporary).unlink()
-        raise
-    # Where a folder cannot be synced (some network file systems), a power cut may cost this write, no more.
-    with contextlib.suppress(OSError):
-        folder = os.open(path.parent, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-
-
 def remove(path: Path) -> None:
     """Remove the checkpoint, and what killed processes left beside it. Gone already is no error.
 
@@ -277,7 +251,7 @@ def remove(path: Path) -> None:
     """
     try:
         path.unlink(missing_ok=True)
-        for left in path.parent.glob(glob.escape(_temporary_prefix(path)) + "*"):
+        for left in path.parent.glob(glob.escape(temporary_prefix(path)) + "*"):
             left.unlink(missing_ok=True)
     except OSError as exc:
         raise CheckpointUnwritable(

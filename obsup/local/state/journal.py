@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from obsup.errors import CheckpointUnwritable, ObsupError, WrongUsage
+from obsup.local.state.atomic_file import AtomicFile
 from obsup.local.state.folders import demand_private, is_special, state_folder
 from obsup.local.state.lock import target_hash
 from obsup.local.state.table import open_table
@@ -168,35 +169,24 @@ class Journal:
         (self.known,) = index.execute("SELECT count(*) FROM proved").fetchone()
         is_worn = count - self.known > max(MAX_STALE_LINES, self.known) or self.damaged
         if is_worn and not self._is_looked_at:
-            self._renew()
+            self._renew(index)
 
     def _lines(self) -> Iterator[bytes]:
         with self._path.open("rb") as file:
             yield from iter(lambda: file.readline(LONGEST), b"")
 
-    def _renew(self) -> None:
-        """Replace the file with one that has a line for each name; where there is no room the old one serves on."""
-        partial = self._path.with_name(f".{self._path.name}.{os.getpid()}")
+    def _renew(self, index: sqlite3.Connection) -> None:
+        """Replace the file by one with a single line per name; if that fails, for lack of room, the old file stays."""
+        size = len(self._header)
         try:
-            size = self._write_anew(partial)
-            partial.replace(self._path)
+            with AtomicFile(self._path) as file:
+                file.write(self._header)
+                for (line,) in index.execute("SELECT line FROM proved"):
+                    file.write(line)
+                    size += len(line)
         except OSError:
-            with contextlib.suppress(OSError):
-                partial.unlink(missing_ok=True)
-        else:
-            self._size = size
-
-    def _write_anew(self, path: Path) -> int:
-        """Write the header and a line for each name to *path*; return how many bytes that are."""
-        assert self._index is not None
-        path.touch(mode=0o600)
-        with path.open("wb") as file:
-            file.write(self._header)
-            for (line,) in self._index.execute("SELECT line FROM proved"):
-                file.write(line)
-            file.flush()
-            os.fsync(file.fileno())
-            return file.tell()
+            return
+        self._size = size
 
     def _open(self) -> None:
         if self._path.parent == batches():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 from collections.abc import Mapping
@@ -12,6 +11,7 @@ from typing import Any
 from msgspec import field
 
 from obsup.errors import BadConfiguration, LocalFailure
+from obsup.local.state.atomic_file import write_atomically
 from obsup.local.state.folders import is_special
 from obsup.model import Receipt, Target
 from obsup.text import quoted
@@ -62,27 +62,13 @@ def save(path: Path, receipt: ObjectReceipt) -> None:
         if is_special(path):
             path.write_text(text)
         else:
-            _replace(path, text)
+            write_atomically(path, text.encode(), is_private=False)
     except OSError as exc:
         raise LocalFailure(
             f"the object is in place, but its receipt {quoted(path)} cannot be written",
             exc.strerror or "",
             "the object needs no more; for a receipt make room and send the file again",
         ) from exc
-
-
-def _replace(path: Path, text: str) -> None:
-    partial = path.with_name(f".{path.name[:100]}.{os.getpid()}")
-    try:
-        with partial.open("w") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
-        raise
 
 
 def load(path: Path) -> ObjectReceipt:

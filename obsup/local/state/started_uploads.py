@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 
 from msgspec import to_builtins
 
+from obsup.local.state.atomic_file import write_atomically
 from obsup.local.state.folders import make_private, state_folder
 from obsup.local.state.json_fields import of_kind
 from obsup.local.state.lock import target_hash
@@ -101,13 +101,9 @@ def _done_path(target: Target) -> Path:
 def _write(path: Path, entry: StartedUpload) -> bool:
     if not make_private(path.parent):
         return False
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        partial.write_text(json.dumps(to_builtins(entry)))
-        partial.replace(path)
+        write_atomically(path, json.dumps(to_builtins(entry)).encode())
     except OSError:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
         return False
     return True
 

@@ -17,6 +17,7 @@ from pyfakefs.fake_filesystem import FakeFilesystem
 from obsup.errors import CheckpointUnwritable
 from obsup.local.state import checkpoint as checkpoints
 from obsup.local.state import checkpoint_path
+from obsup.local.state.atomic_file import temporary_prefix
 from obsup.local.state.checkpoint import Checkpoint, CheckpointDamaged, CheckpointForeign
 from obsup.model import Receipt, SourceStat, Target, Upload
 
@@ -160,8 +161,8 @@ def test_its_place_is_beside_the_source_or_where_it_is_already(
 def test_what_a_killed_writer_left_goes_with_the_checkpoint(tmp_path: Path) -> None:
     """And nothing else in the folder does."""
     path, other = tmp_path / "a.obsup.json", tmp_path / "b.obsup.json"
-    others = tmp_path / (checkpoints._temporary_prefix(other) + "xyz")
-    for left in (tmp_path / (checkpoints._temporary_prefix(path) + "abc"), others, tmp_path / "file"):
+    others = tmp_path / (temporary_prefix(other) + "xyz")
+    for left in (tmp_path / (temporary_prefix(path) + "abc"), others, tmp_path / "file"):
         left.touch()
     checkpoints.save(path, CHECKPOINT)
     checkpoints.remove(path)
@@ -204,23 +205,3 @@ def test_a_folder_that_refuses_keeps_the_old_one(fs: FakeFilesystem) -> None:
             checkpoints.load(path)
     finally:
         helpers.reset_ids()
-
-
-def test_it_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A temporary file beside it, fsync, rename, fsync of the folder: a power cut leaves the old or the new one."""
-    done: list[str] = []
-    fsync, rename = os.fsync, os.replace
-
-    def sync(descriptor: int) -> None:
-        place = Path(f"/proc/self/fd/{descriptor}").readlink()
-        done.append("folder" if place == tmp_path else f"file beside it: {place.parent == tmp_path}")
-        fsync(descriptor)
-
-    def move(old: str | Path, new: str | Path) -> None:
-        done.append(f"rename to {Path(new).name}")
-        rename(old, new)
-
-    monkeypatch.setattr(os, "fsync", sync)
-    monkeypatch.setattr(os, "replace", move)
-    checkpoints.save(tmp_path / "state", CHECKPOINT)
-    assert done == ["file beside it: True", "rename to state", "folder"]

@@ -1,0 +1,107 @@
+"""Replace a file atomically: at any time the old or the new content is there, complete."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import stat
+from pathlib import Path
+from types import TracebackType
+
+from obsup.local.state.checkpoint_path import hex8
+
+
+class AtomicFile:
+    """A temporary file in the folder of *path* that replaces *path* on ``commit``.
+
+    A symbolic link at *path* is replaced, not followed. The new file has mode 0600 if *is_private*, otherwise the mode
+    of the file that it replaces, or that of any new file. As a context manager it commits at the end of the block and
+    discards after an exception. All methods raise OSError, whose ``filename`` is *path*; the temporary file is removed
+    then, and the old file stays.
+    """
+
+    def __init__(self, path: Path, *, is_private: bool = True) -> None:
+        self._path = path
+        self._temporary = path.with_name(temporary_prefix(path) + secrets.token_hex(4))
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
+        try:
+            descriptor = os.open(self._temporary, flags, 0o600 if is_private else 0o666)
+        except OSError as exc:
+            raise self._named(exc) from exc
+        self._file = os.fdopen(descriptor, "wb")
+        if not is_private:
+            self._keep_mode()
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was committed or discarded."""
+        return self._file.closed
+
+    def write(self, data: bytes) -> None:
+        """Append *data* to the new content."""
+        try:
+            self._file.write(data)
+        except OSError as exc:
+            self.discard()
+            raise self._named(exc) from exc
+
+    def commit(self) -> None:
+        """Write the new content to the disk and give it the name of the old one."""
+        try:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.close()
+            self._temporary.replace(self._path)
+        except OSError as exc:
+            self.discard()
+            raise self._named(exc) from exc
+        _sync_folder(self._path.parent)
+
+    def discard(self) -> None:
+        """Remove the temporary file; the old file stays."""
+        with contextlib.suppress(OSError):
+            self._file.close()  # writes what is buffered, so it can fail on a full disk
+        with contextlib.suppress(OSError):
+            self._temporary.unlink()
+
+    def __enter__(self) -> AtomicFile:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is not None:
+            self.discard()
+        elif not self.closed:
+            self.commit()
+
+    def _keep_mode(self) -> None:
+        with contextlib.suppress(OSError):  # no old file, or its owner is another user
+            old = self._path.lstat()
+            if stat.S_ISREG(old.st_mode):
+                self._temporary.chmod(stat.S_IMODE(old.st_mode))
+
+    def _named(self, exc: OSError) -> OSError:
+        return OSError(exc.errno, exc.strerror, str(self._path))
+
+
+def write_atomically(path: Path, data: bytes, *, is_private: bool = True) -> None:
+    """Replace the file at *path* by one with *data*. Raises OSError; see ``AtomicFile``."""
+    with AtomicFile(path, is_private=is_private) as file:
+        file.write(data)
+
+
+def temporary_prefix(path: Path) -> str:
+    """Return how the names of the temporary files for *path* begin; a killed process leaves one behind."""
+    return f".{path.name[:100]}.{hex8(os.fsencode(path.name))}."
+
+
+def _sync_folder(folder: Path) -> None:
+    # Some network file systems cannot sync a folder. A power failure can then undo this write, nothing more.
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
