@@ -58,7 +58,7 @@ __all__ = [
 ]
 
 
-# Stands in an order for a source that is not known; nothing reads it.
+# Stands in an request for a source that is not known; nothing reads it.
 NO_SOURCE = Path("-")
 
 
@@ -91,7 +91,7 @@ def upload_file(
     stop: StopSignal | None = None,
     limit_rate: float | None = None,
     close: bool = True,
-    **order: Any,
+    **request: Any,
 ) -> Result:
     """Upload the file *source* to *target* (``BUCKET/KEY``), resuming what an earlier call began.
 
@@ -124,7 +124,7 @@ def upload_file(
             parts=parts,
             part_size=part_size,
             jobs=jobs,
-            **order,
+            **request,
         )
         connection = connect(
             settings,
@@ -144,15 +144,17 @@ def initiate_upload(
     credentials: Credentials | None = None,
     options: ObjectOptions | None = None,
     connecting: ConnectOptions | None = None,
-    **order: Any,
+    **request: Any,
 ) -> str:
     """Initiate an upload to *target* and return its upload id; nothing is sent yet.
 
     Arguments and errors are those of ``upload_file``.
     Source: OBS SDK for Python, "Initiating a Multipart Upload" (initiateMultipartUpload).
     """
-    task = _task(target, endpoint, connecting, credentials, options=options or ObjectOptions(), **order)
-    return initiate.initiate(task).upload_id
+    context = _open_context(
+        target, endpoint, connecting, credentials, options=options or ObjectOptions(), **request
+    )
+    return initiate.initiate(context).upload_id
 
 
 def upload_part(
@@ -172,7 +174,7 @@ def upload_part(
     connecting: ConnectOptions | None = None,
     progress: ProgressCallback | None = None,
     observer: events.Observer = events.ignore,
-    **order: Any,
+    **request: Any,
 ) -> Stored:
     """Send one part of the upload *upload_id* of *target*, and return what the store answered, once it is proved.
 
@@ -186,11 +188,11 @@ def upload_part(
     tally = ProgressTally(progress, observer)
     if isinstance(source, str | os.PathLike):
         path = Path(source)
-        order |= {"source": path, "content_md5": content_md5}
-        task = _task(target, endpoint, connecting, credentials, tally=tally, **order)
-        selector = UploadSelector(task.order.target, path, upload_id, task.order.checkpoint)
+        request |= {"source": path, "content_md5": content_md5}
+        context = _open_context(target, endpoint, connecting, credentials, tally=tally, **request)
+        selector = UploadSelector(context.request.target, path, upload_id, context.request.checkpoint)
         return part_steps.send_one(
-            task, selector, part_number, PartWindow(parts, part_size, offset), md5=md5
+            context, selector, part_number, PartWindow(parts, part_size, offset), md5=md5
         ).stored
     size = len(source) if isinstance(source, bytes) else part_size
     if size is None or offset is not None or parts is not None:
@@ -200,10 +202,12 @@ def upload_part(
             "name part_size, and neither offset nor parts",
         )
     with closing(FileObject(BytesIO(source) if isinstance(source, bytes) else source, close=close)) as stream:
-        task = _task(target, endpoint, connecting, credentials, tally=tally, content_md5=content_md5, **order)
-        content = read_one(stream, part_number, size, task.digests.digest())
-        selector = UploadSelector(task.order.target, None, upload_id)
-        return part_steps.send_read(task, selector, content, md5=md5).stored
+        context = _open_context(
+            target, endpoint, connecting, credentials, tally=tally, content_md5=content_md5, **request
+        )
+        content = read_one(stream, part_number, size, context.digests.digest())
+        selector = UploadSelector(context.request.target, None, upload_id)
+        return part_steps.send_read(context, selector, content, md5=md5).stored
 
 
 def complete_upload(
@@ -219,7 +223,7 @@ def complete_upload(
     credentials: Credentials | None = None,
     options: ObjectOptions | None = None,
     connecting: ConnectOptions | None = None,
-    **order: Any,
+    **request: Any,
 ) -> Result:
     """Assemble the upload *upload_id* of *target*, or that of the checkpoint of *source*, and prove the object.
 
@@ -229,10 +233,10 @@ def complete_upload(
     Source: OBS SDK for Python, "Assembling Parts" (completeMultipartUpload).
     """
     path = Path(source) if source is not None else None
-    order |= {"source": path or NO_SOURCE, "options": options or ObjectOptions()}
-    task = _task(target, endpoint, connecting, credentials, **order)
-    selector = UploadSelector(task.order.target, path, upload_id, task.order.checkpoint)
-    return ManualCompletion(task, selector, CompletionChecks(parts, size, etags, verify_source)).complete()
+    request |= {"source": path or NO_SOURCE, "options": options or ObjectOptions()}
+    context = _open_context(target, endpoint, connecting, credentials, **request)
+    selector = UploadSelector(context.request.target, path, upload_id, context.request.checkpoint)
+    return ManualCompletion(context, selector, CompletionChecks(parts, size, etags, verify_source)).complete()
 
 
 def abort_upload(
@@ -243,15 +247,17 @@ def abort_upload(
     endpoint: str | None = None,
     credentials: Credentials | None = None,
     connecting: ConnectOptions | None = None,
-    **order: Any,
+    **request: Any,
 ) -> None:
     """Give up the upload *upload_id* of *target*, or that of the checkpoint of *source*; a second time succeeds too.
 
     Source: OBS SDK for Python, "Aborting a Multipart Upload" (abortMultipartUpload).
     """
     path = Path(source) if source is not None else None
-    task = _task(target, endpoint, connecting, credentials, source=path or NO_SOURCE, **order)
-    abort_selected(task, UploadSelector(task.order.target, path, upload_id, task.order.checkpoint))
+    context = _open_context(target, endpoint, connecting, credentials, source=path or NO_SOURCE, **request)
+    abort_selected(
+        context, UploadSelector(context.request.target, path, upload_id, context.request.checkpoint)
+    )
 
 
 def _connecting(
@@ -261,7 +267,7 @@ def _connecting(
     return replace(connecting, headers=connecting.headers or options.headers)
 
 
-def _task(
+def _open_context(
     target: str,
     endpoint: str | None,
     connecting: ConnectOptions | None,
@@ -269,10 +275,10 @@ def _task(
     *,
     source: Path = NO_SOURCE,
     tally: ProgressTally | None = None,
-    **order: Any,
+    **request: Any,
 ) -> UploadContext:
     """Return what every step needs, at an open store."""
-    connecting = _connecting(endpoint, connecting, order.get("options", ObjectOptions()))
+    connecting = _connecting(endpoint, connecting, request.get("options", ObjectOptions()))
     tally, stop = tally or ProgressTally(None), StopSignal()
     file_name = source.name if source != NO_SOURCE else None
     named, settings = resolve_target(target, connecting, file_name=file_name)
@@ -282,4 +288,4 @@ def _task(
         sleep=stop.sleep,
         credentials=_Given(credentials) if credentials is not None else None,
     )
-    return UploadContext(connection, UploadRequest(source, named, **order), tally, stop)
+    return UploadContext(connection, UploadRequest(source, named, **request), tally, stop)

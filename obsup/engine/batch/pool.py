@@ -141,8 +141,8 @@ class _SharedSender(InlineSender):
 def open_pool(task: UploadContext) -> Pool:
     """Return the pool that the order of *task* asks for. Raises as ``check_workers`` and ``open_workers`` do."""
     check_workers(task)
-    if task.order.executor in LOCAL_EXECUTORS:
-        return LocalPool(task.order)
+    if task.request.executor in LOCAL_EXECUTORS:
+        return LocalPool(task.request)
 
     return RemotePool(task)
 
@@ -204,7 +204,7 @@ class _RemoteSender:
 
     def put_file(self, task: UploadContext, stat: SourceStat) -> Finished:
         """See PartSender."""
-        future = self._workers.put(replace(task.order, source=task.source), stat, task.observe)
+        future = self._workers.put(replace(task.request, source=task.source), stat, task.observe)
         while not wait([future], timeout=POLL_S).done:
             task.stop.cut()
         finished = future.result()

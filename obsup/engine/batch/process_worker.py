@@ -23,8 +23,8 @@ from obsup.engine.batch.pool import InlineSender
 from obsup.engine.batch.request import SharedRequest
 from obsup.engine.batch.small_file import result_of
 from obsup.engine.job.connection import StoreSettings, connect
-from obsup.engine.job.result import ANSWERED, answered_of
 from obsup.engine.job.stop import StopSignal
+from obsup.engine.proof.object_proof import Verified
 from obsup.engine.send.concurrency import ConcurrencyLimit
 from obsup.engine.send.concurrency_probe import ConcurrencyProbe
 from obsup.engine.send.executors import end_with_parent
@@ -62,7 +62,7 @@ class FileGroup(Value):
 
 
 # Of a file that simply arrived: its place in the bundle, what the store answered, what proved it, and the seconds.
-Arrived = tuple[int, tuple[Any, ...], str, float]
+Arrived = tuple[int, Stored, Verified, float]
 
 
 class GroupResult(Value):
@@ -78,9 +78,8 @@ class GroupResult(Value):
 
     def outcomes(self, bundle: FileGroup, place: Target) -> Iterator[FileOutcome]:
         """Yield what came of each file of *bundle*; there is nothing of those that were not begun."""
-        for number, answered, verified, seconds in self.arrived:
+        for number, stored, verified, seconds in self.arrived:
             found = bundle.files[number][0]
-            stored = Stored(**dict(zip(ANSWERED, answered, strict=True)))
             result = result_of(place.below(found.name), found.stat.size, stored, verified, seconds)
             yield FileOutcome(found.path, found.name, found.stat.size, result, stat=found.stat)
         yield from self.others
@@ -129,7 +128,7 @@ class ProcessWorker:
                 elif result is None or outcome.skipped or outcome.stat != found.stat or result.upload_id:
                     others.append(outcome)
                 else:
-                    arrived.append((number, answered_of(result), result.verified, result.seconds))
+                    arrived.append((number, result.stored, result.verified, result.seconds))
 
         count = max(1, min(bundle.jobs, self._concurrency.allowed, len(bundle.files)))
         helpers = [self._threads.submit(work) for _ in range(count - 1)]

@@ -22,6 +22,7 @@ from obsup.engine.job.result import Result
 from obsup.engine.job.send_options import SendOptions
 from obsup.engine.job.stop import StopSignal
 from obsup.engine.plan.file_plan import DEFAULT_PART_SIZE
+from obsup.engine.proof.object_proof import Verified
 from obsup.engine.send.whole_object import put_content
 from obsup.errors import ObsupError
 from obsup.local.source.digest import PartDigest
@@ -111,7 +112,7 @@ class SmallFileUploader:
         return headers
 
 
-def result_of(target: Target, size: int, stored: Stored, verified: str, seconds: float) -> Result:
+def result_of(target: Target, size: int, stored: Stored, verified: Verified, seconds: float) -> Result:
     """Return the result of a file that went in one request."""
     return Result.of(
         stored,

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from obsup.engine.job.target_text import split_target
-from obsup.engine.plan.file_plan import Plan
+from obsup.engine.plan.file_plan import FilePlan, Plan
 from obsup.errors import SourceUnreadable
 from obsup.local.source.file import changes, stat_source
 from obsup.local.state import checkpoint as checkpoints
@@ -27,7 +27,7 @@ class LocalUpload(Value):
     @property
     def plan(self) -> Plan:
         """How the source is cut."""
-        return Plan(self.checkpoint.stat.size, self.checkpoint.part_size)
+        return FilePlan(self.checkpoint.stat.size, self.checkpoint.part_size)
 
     @property
     def stored(self) -> int:

@@ -1,4 +1,4 @@
-"""One upload in hand: the order, the open store, and who listens and may stop it."""
+"""One upload in hand: the request, the open store, and who listens and may stop it."""
 
 from __future__ import annotations
 
@@ -23,15 +23,19 @@ from obsup.value import Value
 class UploadContext(Value):
     """What every step of an upload needs.
 
-    ``limit`` is asked, before bytes are sent, how many of so many may go now; it waits as it likes.
+    ``limit`` is called before bytes are sent; it returns how many of them may be sent now and may block.
+    ``stream_name`` identifies a stream in its checkpoint ("-" for standard input); it is None for a file. Only a
+    repeatable stream, which its name can open again (a command), has a checkpoint by default.
     """
 
     connection: Connection
-    order: UploadRequest
+    request: UploadRequest
     observe: events.Observer
     stop: StopSignal
     limit: Gate | None = None
     clock: Callable[[], float] = time.time
+    stream_name: str | None = None
+    is_repeatable: bool = False
 
     @property
     def store(self) -> ObjectStore:
@@ -46,33 +50,39 @@ class UploadContext(Value):
     @property
     def source(self) -> Path:
         """The source, as an absolute path."""
-        return Path(self.order.source).absolute()
+        return Path(self.request.source).absolute()
 
     @property
     def source_name(self) -> str:
-        """What the checkpoint says of the source: the path of a file."""
-        return str(self.source)
+        """The source in the checkpoint: the absolute path of a file, or the name of a stream."""
+        return str(self.source) if self.stream_name is None else self.stream_name
 
     @property
     def digests(self) -> DigestChoice:
         """What each part is proved with."""
-        return choose_digests(self.order.digest, self.dialect, encrypted=self.order.encrypted)
+        return choose_digests(self.request.digest, self.dialect, encrypted=self.request.encrypted)
 
     @property
     def send_options(self) -> SendOptions:
         """How each part is sent."""
-        return SendOptions(self.digests, self.order.content_md5, self.observe, self.gate, self.read_gate)
+        return SendOptions(self.digests, self.request.content_md5, self.observe, self.gate, self.read_gate)
 
     @property
     def checkpoint_path(self) -> Path | None:
-        """Where the checkpoint is kept, or None where no state is kept here."""
-        if not self.order.keep_checkpoint:
+        """The path of the checkpoint, or None if this upload keeps none."""
+        if not self.request.keep_checkpoint:
             return None
-        return self.order.checkpoint or checkpoint_path.default_path(self.source, self.order.target)
+        if self.request.checkpoint is not None:
+            return self.request.checkpoint
+        if self.stream_name is None:
+            return checkpoint_path.default_path(self.source, self.request.target)
+        if not self.is_repeatable:
+            return None
+        return checkpoint_path.default_stream_path(self.stream_name, self.request.target)
 
     def headers(self, operation: Operation) -> dict[str, str]:
         """Return the headers of the object's options that *operation* carries. Raises WrongUsage."""
-        return object_headers(self.dialect, self.order.options, operation, key=self.order.target.key)
+        return object_headers(self.dialect, self.request.options, operation, key=self.request.target.key)
 
     def gate(self, size: int) -> int:
         """Return how many of *size* bytes may be sent now; raise where the work is to end at once."""

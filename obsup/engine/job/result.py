@@ -1,35 +1,31 @@
-"""What is told of an upload: what it begins with, and the Result where it ended well."""
+"""The result of an upload, and the event that starts it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Literal
 
 from obsup import events
 from obsup.engine.job.progress import ProgressTally
 from obsup.engine.job.request import UploadRequest
 from obsup.engine.plan.file_plan import Plan
+from obsup.engine.proof.object_proof import Verified
 from obsup.model import Receipt, Stored, Target, Upload
 from obsup.value import Value
 
-if TYPE_CHECKING:
-    pass
-
 
 def report_start(tally: ProgressTally, plan: Plan, kept: Mapping[int, Receipt]) -> None:
-    """Tell that the upload begins with *plan*, of which the parts in *kept* are stored."""
+    """Report that the upload starts with *plan*; the parts in *kept* are stored already."""
     resumed = sum(one.size for one in kept.values())
     tally(events.Begun(plan.size, plan.count, resumed, len(kept)))
 
 
 def result_of_upload(
-    order: UploadRequest, tally: ProgressTally, *, upload: Upload | None, plan: Plan, finished: Finished
+    request: UploadRequest, tally: ProgressTally, *, upload: Upload | None, plan: Plan, finished: Finished
 ) -> Result:
-    """Return the result of *order*: *upload* is None for a single PutObject; *tally* counted what was sent."""
+    """Return the result of *request*. *upload* is None for a single PutObject; *tally* counted what was sent."""
     return Result.of(
         finished.stored,
-        target=order.target,
+        target=request.target,
         upload_id=upload.upload_id if upload else None,
         verified=finished.verified,
         size=plan.size,
@@ -43,27 +39,17 @@ def result_of_upload(
 
 
 class Finished(Value):
-    """The object in place: the store's answer, what proved it, and the receipts of its parts, in order."""
+    """A completed object: the store's response, how it was verified, and the receipts of its parts in order."""
 
     stored: Stored
-    verified: str
+    verified: Verified
     receipts: tuple[Receipt, ...] = ()
 
 
-Verified = Literal["etag", "crc64", "upload-id", "token", "size", "receipt"]
-
-
-# The fields that a Result has from what the store answered, and what reads them off either.
-ANSWERED = tuple(one for one in Stored.__struct_fields__ if one != "crc64")
-
-
-answered_of = attrgetter(*ANSWERED)
-
-
 class Result(Value):
-    """The finished object, with what the vendors' result tables list. Sizes are bytes.
+    """The completed object, with the fields of the vendors' result tables. Sizes are bytes.
 
-    ``upload_id`` is None for a single PutObject; ``verified`` says what proved the object;
+    ``upload_id`` is None for a single PutObject; ``verified`` names what verified the object;
     ``sent_parts`` and ``sent_bytes`` count what this run sent; ``receipts`` are those of all parts, in order.
     """
 
@@ -91,6 +77,57 @@ class Result(Value):
     receipts: tuple[Receipt, ...] = ()
 
     @classmethod
-    def of(cls, stored: Stored, **known: Any) -> Result:
-        """Return the result with what the store answered, and what else is *known*."""
-        return cls(**dict(zip(ANSWERED, answered_of(stored), strict=True)), **known)
+    def of(
+        cls,
+        stored: Stored,
+        *,
+        target: Target,
+        upload_id: str | None,
+        verified: Verified,
+        size: int,
+        part_size: int,
+        parts: int,
+        sent_parts: int = 0,
+        sent_bytes: int = 0,
+        seconds: float = 0.0,
+        receipts: tuple[Receipt, ...] = (),
+    ) -> Result:
+        """Return the result with the fields of the store's response *stored*."""
+        return cls(
+            target,
+            upload_id,
+            stored.etag,
+            verified,
+            size,
+            part_size,
+            parts,
+            sent_parts,
+            sent_bytes,
+            seconds,
+            status=stored.status,
+            request_id=stored.request_id,
+            host_id=stored.host_id,
+            version_id=stored.version_id,
+            location=stored.location,
+            sse_kms=stored.sse_kms,
+            sse_kms_key=stored.sse_kms_key,
+            sse_c=stored.sse_c,
+            sse_c_key_md5=stored.sse_c_key_md5,
+            receipts=receipts,
+        )
+
+    @property
+    def stored(self) -> Stored:
+        """The store's response, without a CRC-64."""
+        return Stored(
+            self.status,
+            self.etag,
+            self.request_id,
+            self.host_id,
+            self.version_id,
+            self.location,
+            sse_kms=self.sse_kms,
+            sse_kms_key=self.sse_kms_key,
+            sse_c=self.sse_c,
+            sse_c_key_md5=self.sse_c_key_md5,
+        )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from obsup.dialects.dialect import Limits
 from obsup.errors import WrongUsage
@@ -21,15 +21,47 @@ class Growth(NamedTuple):
     every: int
 
 
-class Plan(Value):
-    """Parts of ``part_size`` that cover ``size`` without gap; the last may be smaller. An empty source is one part."""
+class Plan(Protocol):
+    """How a source is split into parts."""
+
+    @property
+    def size(self) -> int:
+        """The size of the source in bytes."""
+        ...
+
+    @property
+    def part_size(self) -> int:
+        """The size of part 1 in bytes, unless it is the last part."""
+        ...
+
+    @property
+    def growth(self) -> Growth | None:
+        """How the part size grows, None if it does not."""
+        ...
+
+    @property
+    def count(self) -> int:
+        """The number of parts."""
+        ...
+
+    def part(self, number: int) -> Part:
+        """Return the part with this *number*, from 1."""
+        ...
+
+    def parts(self) -> Iterator[Part]:
+        """Yield all parts in ascending order."""
+        ...
+
+
+class FilePlan(Value):
+    """The plan of a file: parts of ``part_size`` bytes; the last may be smaller. An empty file has one part."""
 
     size: int
     part_size: int
 
     @property
     def growth(self) -> Growth | None:
-        """How the part size grows: that of a file does not."""
+        """None: all parts have the same size."""
         return None
 
     @property
@@ -43,7 +75,7 @@ class Plan(Value):
         return Part(number, offset, max(0, min(self.part_size, self.size - offset)))
 
     def parts(self) -> Iterator[Part]:
-        """Yield every part, ascending."""
+        """Yield all parts in ascending order."""
         return (self.part(number) for number in range(1, self.count + 1))
 
 
@@ -87,7 +119,7 @@ def make_plan(size: int, limits: Limits, *, parts: int | None = None, part_size:
         return _plan_by_count(size, parts, limits)
     if part_size is not None:
         return _plan_by_size(size, part_size, limits)
-    return Plan(size, fit_part_size(size, DEFAULT_PART_SIZE, limits))
+    return FilePlan(size, fit_part_size(size, DEFAULT_PART_SIZE, limits))
 
 
 def _plan_by_count(size: int, parts: int, limits: Limits) -> Plan:
@@ -111,7 +143,7 @@ def _plan_by_count(size: int, parts: int, limits: Limits) -> Plan:
             f"every part but the last has at least {format_size(limits.min_part)}",
             f"use --parts {max(1, size // limits.min_part)}",
         )
-    return Plan(size, part_size)
+    return FilePlan(size, part_size)
 
 
 def _plan_by_size(size: int, part_size: int, limits: Limits) -> Plan:
@@ -129,4 +161,4 @@ def _plan_by_size(size: int, part_size: int, limits: Limits) -> Plan:
             f"an upload has at most {limits.max_parts} parts",
             f"use --part-size {exact_size(least)}",
         )
-    return Plan(size, part_size)
+    return FilePlan(size, part_size)

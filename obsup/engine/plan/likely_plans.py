@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from itertools import islice
 
 from obsup.dialects.dialect import Limits
-from obsup.engine.plan.file_plan import DEFAULT_PART_SIZE, Plan
+from obsup.engine.plan.file_plan import DEFAULT_PART_SIZE, FilePlan, Plan
 from obsup.engine.plan.stream_plan import StreamPlan, growing
 from obsup.units import MIB
 
@@ -29,14 +29,14 @@ def likely_plans(size: int, count: int, limits: Limits) -> list[Plan]:
 def _fitting(size: int, count: int, limits: Limits) -> Iterator[Plan]:
     seen: set[int] = set()
     for part_size in _part_sizes(size, count):
-        if part_size not in seen and Plan(size, part_size).count == count:
+        if part_size not in seen and FilePlan(size, part_size).count == count:
             seen.add(part_size)
-            yield Plan(size, part_size)
+            yield FilePlan(size, part_size)
         if part_size == DEFAULT_PART_SIZE:
-            stream = StreamPlan(size, DEFAULT_PART_SIZE, growing(limits))
+            stream = StreamPlan(size, growing(limits))
             if (
                 stream.count == count
-                and stream.part(count).offset != Plan(size, part_size).part(count).offset
+                and stream.part(count).offset != FilePlan(size, part_size).part(count).offset
             ):
                 yield stream
 

@@ -10,7 +10,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 
 from obsup.dialects.dialect import Limits
-from obsup.engine.plan.file_plan import DEFAULT_PART_SIZE, Growth, Plan, make_plan
+from obsup.engine.plan.file_plan import DEFAULT_PART_SIZE, Growth, make_plan
 from obsup.errors import WrongUsage
 from obsup.model import Part
 from obsup.units import MIB
@@ -129,10 +129,16 @@ def parts_in_memory(part_size: int, start: int, jobs: int) -> int:
     return max(2, min(jobs + 1, budget // part_size))
 
 
-class StreamPlan(Plan):
-    """The plan of a stream that has ended: its *size* bytes, cut as *sizes* says."""
+class StreamPlan(Value):
+    """The plan of a stream: *size* bytes in parts of the sizes *sizes*."""
 
+    size: int
     sizes: StreamSizes
+
+    @property
+    def part_size(self) -> int:
+        """The size of the first parts, in bytes."""
+        return self.sizes.start
 
     @property
     def growth(self) -> Growth | None:
@@ -148,3 +154,7 @@ class StreamPlan(Plan):
         """Return the part with this *number*, from 1."""
         offset = self.sizes.offset_of(number)
         return Part(number, offset, max(0, min(self.sizes.size_of(number), self.size - offset)))
+
+    def parts(self) -> Iterator[Part]:
+        """Yield all parts in ascending order."""
+        return (self.part(number) for number in range(1, self.count + 1))

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from typing import Literal
 
 from obsup.dialects.dialect import Dialect
 from obsup.model import ObjectInfo, Receipt, Stored
 from obsup.value import Value
 
 TOKEN_NAME = "obsup-token"
+
+Verified = Literal["etag", "crc64", "upload-id", "token", "size", "receipt"]
+"""What verified that an object is the source."""
 
 
 class Expected(Value):
@@ -53,7 +57,7 @@ def expected_etag(receipts: Sequence[Receipt], dialect: Dialect) -> str | None:
     return composite_etag(md5s)
 
 
-def verify_response(expected: Expected, answer: Stored) -> str | None:
+def verify_response(expected: Expected, answer: Stored) -> Verified | None:
     """Return what the answer to Complete or PutObject proves (``crc64``, ``etag``), or None for nothing."""
     if expected.crc64 is not None and answer.crc64 == expected.crc64:
         return "crc64"
@@ -79,7 +83,7 @@ def contradicts(expected: Expected, etag: str, crc64: int | None, *, ours: bool)
     return True
 
 
-def verify_object(expected: Expected, info: ObjectInfo, *, ours_only: bool = False) -> str | None:
+def verify_object(expected: Expected, info: ObjectInfo, *, ours_only: bool = False) -> Verified | None:
     """Return what HeadObject proves of the object: ``crc64``, ``etag``, ``upload-id``, ``token``; None for nothing.
 
     A size or a digest that differs disproves everything. *ours_only* asks not just for the source's content but
@@ -106,7 +110,7 @@ def is_marked(expected: Expected, info: ObjectInfo) -> bool:
     return _mark(expected, info) is not None
 
 
-def _mark(expected: Expected, info: ObjectInfo) -> str | None:
+def _mark(expected: Expected, info: ObjectInfo) -> Verified | None:
     """Return how the object shows that this very upload made it, or None."""
     if expected.upload_id and info.upload_id == expected.upload_id:
         return "upload-id"

@@ -218,7 +218,7 @@ def _as_obsup_error(failure: BaseException, pending: str) -> BaseException:
 
 def open_remote_workers(task: UploadContext, *, observe: events.Observer) -> RemoteWorkers:
     """Return the crew of workers elsewhere that the order asks for. Raises as ``open_backend`` does."""
-    order, settings = task.order, task.connection.settings
+    order, settings = task.request, task.connection.settings
     return RemoteWorkers(
         open_backend(order.executor, order.jobs_at_first, timeout_s=settings.line.connect_timeout_s),
         settings,

@@ -51,7 +51,7 @@ class DedicatedSender:
         workers = open_workers(task)
         try:
             concurrency = ConcurrencyLimit(
-                workers.size, probe=ConcurrencyProbe(most=workers.size) if task.order.probes_jobs else None
+                workers.size, probe=ConcurrencyProbe(most=workers.size) if task.request.probes_jobs else None
             )
             with tally.observed_by(concurrency):
                 dispatch(jobs, workers.send, window=lambda: concurrency.window, stop=task.stop, keep=keep)

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from obsup.engine.job.context import UploadContext
 from obsup.engine.job.result import Finished
 from obsup.engine.job.send_options import SendOptions
-from obsup.engine.proof.object_proof import Expected, verify_object
+from obsup.engine.proof.object_proof import Expected, Verified, verify_object
 from obsup.engine.proof.part_proof import DigestChoice, matches
 from obsup.engine.send.content import AttemptCounter, Content, send_verified
 from obsup.errors import DataMismatch, Refused
@@ -47,8 +47,8 @@ def put_whole(task: UploadContext, content: Content, *, has_md5: bool = False) -
 
     *has_md5*: its MD5 costs nothing. Raises as ``put_content`` does.
     """
-    send_options = replace(task.send_options, content_md5=has_md5 or task.order.content_md5)
-    return put_content(task.store, task.order.target, task.headers("put"), content, send_options)
+    send_options = replace(task.send_options, content_md5=has_md5 or task.request.content_md5)
+    return put_content(task.store, task.request.target, task.headers("put"), content, send_options)
 
 
 def put_content(
@@ -92,7 +92,7 @@ def _look(store: ObjectStore, target: Target, content: Content, send_options: Se
 
 def _verified(
     store: ObjectStore, target: Target, size: int, stored: Stored, digest: PartDigest, digests: DigestChoice
-) -> str:
+) -> Verified:
     """Return what proves the object: the answer's digest, or a look at it. Raises DataMismatch."""
     if matches(stored, digest, digests):
         return "crc64" if stored.crc64 is not None and digest.crc64 is not None else "etag"

@@ -55,7 +55,7 @@ class LocalWorkers:
 
 def open_workers(task: UploadContext) -> Workers:
     """Return the crew that the order asks for. Raises as ``open_workers`` does."""
-    order = task.order
+    order = task.request
     if order.executor in LOCAL_EXECUTORS:
         run = partial(send_part, store=task.store, send_options=task.send_options)
         most = MAX_JOBS if order.probes_jobs else order.jobs_at_first
@@ -68,7 +68,7 @@ def check_workers(task: UploadContext) -> None:
 
     As ``check_spec`` does; and WrongUsage where a worker elsewhere would need a secret, which must not travel.
     """
-    order, settings = task.order, task.connection.settings
+    order, settings = task.request, task.connection.settings
     check_spec(order.executor)
     if order.executor in LOCAL_EXECUTORS:
         return

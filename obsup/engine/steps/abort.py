@@ -9,16 +9,16 @@ from obsup.local.state.lock import UploadLock
 from obsup.model import Upload
 
 
-def abort_upload(task: UploadContext, selector: UploadSelector) -> Upload | None:
+def abort_upload(context: UploadContext, selector: UploadSelector) -> Upload | None:
     """Give up the upload that is meant, and forget it; return it, or None where nothing here tells of one any more.
 
     Raises WrongUsage where neither a source nor an upload id says which is meant, Busy, NotFinished.
     """
-    stop, may_wait = task.stop, task.order.if_running == "wait"
+    stop, may_wait = context.stop, context.request.if_running == "wait"
     with UploadLock(selector.target, wait=may_wait, stopped=lambda: stop.reason is not None):
         found_upload = find_upload(selector) if selector.path is not None else require_upload(selector)
         if found_upload is None:
             return None
-        abort_fully(task.store, found_upload.upload, stop.sleep)
+        abort_fully(context.store, found_upload.upload, stop.sleep)
         found_upload.forget()
         return found_upload.upload

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from obsup.engine.job.context import UploadContext
 from obsup.engine.job.result import Finished, Result
-from obsup.engine.plan.file_plan import Plan
+from obsup.engine.plan.file_plan import FilePlan
 from obsup.engine.proof.object_proof import Expected
 from obsup.engine.proof.part_list import ExpectedParts, check_parts, parts_are
 from obsup.engine.proof.part_proof import matches
@@ -42,8 +42,8 @@ class CompletionChecks(Value):
 class ManualCompletion:
     """Completes one upload. Raises DataMismatch, with the upload untouched, where the parts are not whole."""
 
-    def __init__(self, task: UploadContext, selector: UploadSelector, checks: CompletionChecks) -> None:
-        self._task = task
+    def __init__(self, context: UploadContext, selector: UploadSelector, checks: CompletionChecks) -> None:
+        self._context = context
         self._selector = selector
         self._checks = checks
 
@@ -52,10 +52,10 @@ class ManualCompletion:
 
         An upload that is completed already is success where the object shows that it is this upload's.
         """
-        order, stop = self._task.order, self._task.stop
+        request, stop = self._context.request, self._context.stop
         self._headers(None)  # what cannot be is said before anything is sent
-        may_wait = order.if_running == "wait"
-        with UploadLock(order.target, wait=may_wait, stopped=lambda: stop.reason is not None):
+        may_wait = request.if_running == "wait"
+        with UploadLock(request.target, wait=may_wait, stopped=lambda: stop.reason is not None):
             found_upload = find_upload(self._selector)
             if found_upload is None:
                 return self._earlier() or self._complete(require_upload(self._selector))
@@ -65,7 +65,7 @@ class ManualCompletion:
         found_upload.check_of_file()
         stat = self._look_at_source(found_upload)
         try:
-            listed = list(self._task.store.list_parts(found_upload.upload))
+            listed = list(self._context.store.list_parts(found_upload.upload))
         except UploadGone:
             found = self._earlier() or self._look(
                 found_upload, self._known_etags(found_upload), self._known_size(found_upload)
@@ -97,7 +97,7 @@ class ManualCompletion:
             )
         recorded = {one.number: one.etag for one in found.receipts.values()} if found else {}
         return ExpectedParts(
-            plan=Plan(found.stat.size, found.part_size) if found else None,
+            plan=FilePlan(found.stat.size, found.part_size) if found else None,
             count=checks.count,
             size=stat.size if stat is not None else checks.size,
             etags=recorded if checks.etags is None else checks.etags,
@@ -135,18 +135,18 @@ class ManualCompletion:
 
     def _compare(self, source: Path, part: Part, stored: StoredPart) -> Receipt | None:
         digest = PartDigest(md5=True, crc64=stored.crc64 is not None)
-        hash_part(source, part, digest, self._task.gate)
+        hash_part(source, part, digest, self._context.gate)
         answer = Stored(status=200, etag=stored.etag, crc64=stored.crc64)
-        if matches(answer, digest, self._task.digests) is not True:
+        if matches(answer, digest, self._context.digests) is not True:
             return None
         return Receipt(stored.number, stored.size, stored.etag, digest.md5, digest.crc64)
 
     def _assemble(self, found_upload: FoundUpload, receipts: list[Receipt]) -> Result:
-        task, upload, found = self._task, found_upload.upload, found_upload.checkpoint
+        context, upload, found = self._context, found_upload.upload, found_upload.checkpoint
         size, etags = sum(one.size for one in receipts), [one.etag for one in receipts]
         expected = self._expect(upload, receipts, size)
-        attempts = task.connection.attempts()
-        completer = Completer(task.store, upload, expected, attempts, observe=task.observe)
+        attempts = context.connection.attempts()
+        completer = Completer(context.store, upload, expected, attempts, observe=context.observe)
         try:
             parts = [(one.number, one.etag) for one in receipts]
             finished = completer.complete(parts, self._headers(found), looks_first=True)
@@ -163,19 +163,19 @@ class ManualCompletion:
 
     def _headers(self, found: Checkpoint | None) -> dict[str, str]:
         """Return what Complete carries: as the upload was begun, and as the user says now. Raises WrongUsage."""
-        task = self._task
-        if task.order.options.acl is not None and not task.dialect.acl_on_complete:
+        context = self._context
+        if context.request.options.acl is not None and not context.dialect.acl_on_complete:
             raise WrongUsage(
-                f"--acl comes too late for {task.dialect.title}",
+                f"--acl comes too late for {context.dialect.title}",
                 "it takes the ACL when an upload is initiated",
                 "give --acl to obsup init",
             )
-        return {**(found.completing if found is not None else {}), **task.headers("complete")}
+        return {**(found.completing if found is not None else {}), **context.headers("complete")}
 
     def _expect(self, upload: Upload, receipts: list[Receipt], size: int) -> Expected:
-        task = self._task
+        context = self._context
         return expected_object(
-            receipts, Plan(size, max(1, size)), upload, dialect=task.dialect, digests=task.digests
+            receipts, FilePlan(size, max(1, size)), upload, dialect=context.dialect, digests=context.digests
         )
 
     def _result(self, upload: Upload, finished: Finished, receipts: list[Receipt], size: int) -> Result:
@@ -189,9 +189,6 @@ class ManualCompletion:
             size=size,
             part_size=receipts[0].size,
             parts=len(receipts),
-            sent_parts=0,
-            sent_bytes=0,
-            seconds=0.0,
         )
 
     def _close(self, found_upload: FoundUpload, result: Result) -> None:
@@ -200,7 +197,7 @@ class ManualCompletion:
         etag = result.etag.lower() or None
         started_uploads.finish(
             started_uploads.StartedUpload(
-                found_upload.upload, source, None, self._task.clock(), etag, result.size
+                found_upload.upload, source, None, self._context.clock(), etag, result.size
             )
         )
         found_upload.forget()
@@ -208,12 +205,14 @@ class ManualCompletion:
     def _earlier(self) -> Result | None:
         """Return the object where the upload that is meant was completed from this machine before."""
         done = finished_from_here(self._selector)
-        return find_object_of(self._task.store, done.upload, size=done.size, etag=done.etag) if done else None
+        return (
+            find_object_of(self._context.store, done.upload, size=done.size, etag=done.etag) if done else None
+        )
 
     def _look(self, found_upload: FoundUpload, etags: Sequence[str], size: int | None) -> Result | None:
         """Return the object where it is the one that this upload has made of parts with these *etags*."""
-        etag = etag_of_parts(etags) if self._task.dialect.etag_is_composite else None
-        return find_object_of(self._task.store, found_upload.upload, size=size, etag=etag)
+        etag = etag_of_parts(etags) if self._context.dialect.etag_is_composite else None
+        return find_object_of(self._context.store, found_upload.upload, size=size, etag=etag)
 
     def _known_size(self, found_upload: FoundUpload) -> int | None:
         return found_upload.checkpoint.stat.size if found_upload.checkpoint is not None else self._checks.size
@@ -223,7 +222,7 @@ class ManualCompletion:
         found = found_upload.checkpoint
         if self._checks.etags is not None:
             return [etag for _, etag in sorted(self._checks.etags.items())]
-        if found is None or len(found.receipts) < Plan(found.stat.size, found.part_size).count:
+        if found is None or len(found.receipts) < FilePlan(found.stat.size, found.part_size).count:
             return []
         return [one.etag for _, one in sorted(found.receipts.items())]
 

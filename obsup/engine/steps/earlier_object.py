@@ -47,9 +47,6 @@ def find_object_of(
         size=info.size,
         part_size=-(-info.size // count),
         parts=count,
-        sent_parts=0,
-        sent_bytes=0,
-        seconds=0.0,
     )
 
 

@@ -11,7 +11,7 @@ from obsup import events
 from obsup.dialects.dialect import Limits
 from obsup.dialects.encoding import encode_key
 from obsup.engine.job.context import UploadContext
-from obsup.engine.plan.file_plan import Plan, make_plan
+from obsup.engine.plan.file_plan import FilePlan, make_plan
 from obsup.engine.send.content import Content, store_content
 from obsup.engine.steps.lookup import FoundUpload, UploadSelector, require_upload
 from obsup.errors import CheckpointUnwritable, DataMismatch, WrongUsage
@@ -49,9 +49,9 @@ class SentPart(Value):
 
 
 def send_one(
-    task: UploadContext, selector: UploadSelector, number: int, cut: PartWindow, *, md5: str | None = None
+    context: UploadContext, selector: UploadSelector, number: int, cut: PartWindow, *, md5: str | None = None
 ) -> SentPart:
-    """Send one part of the order's source, record it where there is a checkpoint, and return what came of it.
+    """Send one part of the request's source, record it where there is a checkpoint, and return what came of it.
 
     Other parts of the same upload may be sent at the same time, from here and elsewhere. *md5*, in Base64, is what
     the part must have. Raises WrongUsage for a part that is not there, DataMismatch for other bytes than *md5* says,
@@ -59,31 +59,31 @@ def send_one(
     """
     found_upload = require_upload(selector)
     found_upload.check_of_file()
-    path = task.source
+    path = context.source
     seen = stat_source(path)
     if found_upload.checkpoint is not None:
         check_same_file(path, found_upload.checkpoint.stat, seen)
-    part = find_part(found_upload, seen.size, number, cut, task.dialect.limits)
-    return _send(task, found_upload, FileWindow(path, part, seen), md5)
+    part = find_part(found_upload, seen.size, number, cut, context.dialect.limits)
+    return _send(context, found_upload, FileWindow(path, part, seen), md5)
 
 
 def send_read(
-    task: UploadContext, selector: UploadSelector, content: MemoryPart, *, md5: str | None = None
+    context: UploadContext, selector: UploadSelector, content: MemoryPart, *, md5: str | None = None
 ) -> SentPart:
     """Send one part that was read into memory. It is not recorded: ``complete`` takes it from the store's list.
 
     Raises as ``send_one`` does.
     """
-    check_number(content.part.number, task.dialect.limits)
+    check_number(content.part.number, context.dialect.limits)
     found_upload = require_upload(selector)
-    return _send(task, replace(found_upload, path=None), content, md5)
+    return _send(context, replace(found_upload, path=None), content, md5)
 
 
-def _send(task: UploadContext, found_upload: FoundUpload, content: Content, md5: str | None) -> SentPart:
-    task.observe(events.Begun(content.part.size, 1))
-    send_options = task.send_options
+def _send(context: UploadContext, found_upload: FoundUpload, content: Content, md5: str | None) -> SentPart:
+    context.observe(events.Begun(content.part.size, 1))
+    send_options = context.send_options
     if md5 is not None:
-        found = b64encode(bytes.fromhex(content.md5(task.read_gate))).decode()
+        found = b64encode(bytes.fromhex(content.md5(context.read_gate))).decode()
         if found != md5:
             raise DataMismatch(
                 f"part {content.part.number} has another MD5 than was said",
@@ -91,31 +91,31 @@ def _send(task: UploadContext, found_upload: FoundUpload, content: Content, md5:
                 "look at the source; nothing was sent",
             )
         send_options = replace(send_options, content_md5=True)
-    with hold_shared(task):
-        stored, receipt = store_content(content, found_upload.upload, task.store, send_options)
+    with hold_shared(context):
+        stored, receipt = store_content(content, found_upload.upload, context.store, send_options)
         if found_upload.path is not None:
-            _record(task, found_upload.path, found_upload.upload, receipt)
+            _record(context, found_upload.path, found_upload.upload, receipt)
     return SentPart(found_upload.upload, receipt, stored)
 
 
-def _record(task: UploadContext, path: Path, upload: Upload, receipt: Receipt) -> None:
+def _record(context: UploadContext, path: Path, upload: Upload, receipt: Receipt) -> None:
     try:
         checkpoints.record(path, upload, receipt)
     except CheckpointUnwritable as exc:
-        task.observe(events.Noted(f"{exc}; going on without: complete asks the store what it holds"))
+        context.observe(events.Noted(f"{exc}; going on without: complete asks the store what it holds"))
 
 
 def copy_one(
-    task: UploadContext, selector: UploadSelector, number: int, source: CopySource
+    context: UploadContext, selector: UploadSelector, number: int, source: CopySource
 ) -> tuple[Upload, Stored]:
     """Copy one part from an object in the store, and return what the store confirmed.
 
     It is not recorded: ``complete`` takes it from the store's list.
     """
-    check_number(number, task.dialect.limits)
+    check_number(number, context.dialect.limits)
     found_upload = require_upload(selector)
-    with hold_shared(task):
-        stored = task.store.copy_part(
+    with hold_shared(context):
+        stored = context.store.copy_part(
             found_upload.upload,
             number,
             f"{source.bucket}/{encode_key(source.key)}",
@@ -124,13 +124,13 @@ def copy_one(
     return found_upload.upload, stored
 
 
-def hold_shared(task: UploadContext) -> UploadLock:
+def hold_shared(context: UploadContext) -> UploadLock:
     """Return the lock that parts of one upload share."""
     return UploadLock(
-        task.order.target,
+        context.request.target,
         shared=True,
-        wait=task.order.if_running == "wait",
-        stopped=lambda: task.stop.reason is not None,
+        wait=context.request.if_running == "wait",
+        stopped=lambda: context.stop.reason is not None,
     )
 
 
@@ -143,7 +143,7 @@ def find_part(found_upload: FoundUpload, size: int, number: int, cut: PartWindow
     found = found_upload.checkpoint
     if cut.offset is not None:
         part = _part_at(size, number, cut, limits)
-        if found is not None and part != Plan(size, found.part_size).part(number):
+        if found is not None and part != FilePlan(size, found.part_size).part(number):
             raise _another_split(found.part_size, f"{part.size} bytes at {part.offset}")
         return part
     asked = cut.parts is not None or cut.part_size is not None
@@ -152,7 +152,7 @@ def find_part(found_upload: FoundUpload, size: int, number: int, cut: PartWindow
         if found is not None and plan.part_size != found.part_size:
             raise _another_split(found.part_size, exact_size(plan.part_size))
     else:
-        plan = Plan(size, found.part_size)
+        plan = FilePlan(size, found.part_size)
     if number > plan.count:
         raise WrongUsage(
             f"there is no part {number}",

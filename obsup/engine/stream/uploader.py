@@ -10,12 +10,12 @@ from msgspec.structs import replace
 
 from obsup import events
 from obsup.engine.job.connection import Connection
+from obsup.engine.job.context import UploadContext
 from obsup.engine.job.executor_spec import LOCAL_EXECUTORS
 from obsup.engine.job.progress import ProgressTally
 from obsup.engine.job.request import UploadRequest
 from obsup.engine.job.result import Result, result_of_upload
 from obsup.engine.job.stop import StopSignal
-from obsup.engine.job.stream_context import NO_STAT, StreamContext
 from obsup.engine.plan.file_plan import Growth
 from obsup.engine.plan.stream_plan import StreamPlan, StreamSizes, growing, make_stream_sizes
 from obsup.engine.send.concurrency import ConcurrencyLimit
@@ -30,7 +30,7 @@ from obsup.engine.upload.complete import PartsRejected, complete
 from obsup.engine.upload.initiate import initiate_recorded, open_uploads
 from obsup.engine.upload.progress_record import ProgressRecord
 from obsup.engine.upload.receipt import with_receipt
-from obsup.engine.upload.resume import check_same_order, resume_begun
+from obsup.engine.upload.resume import check_same_request, resume_begun
 from obsup.errors import Busy, CommandFailed, DataMismatch, ObsupError, Stopped, UploadGone, WrongUsage
 from obsup.local.source.digest import PartDigest
 from obsup.local.source.file import Gate
@@ -40,17 +40,20 @@ from obsup.local.source.stream_parts import PartReader
 from obsup.local.state import checkpoint as checkpoints
 from obsup.local.state.checkpoint import Checkpoint, CheckpointDamaged
 from obsup.local.state.lock import UploadLock
-from obsup.model import Upload
+from obsup.model import SourceStat, Upload
 from obsup.store.answers.failure_table import as_error
 from obsup.text import shell_line, shell_word
 from obsup.units import exact_size, format_size
+
+# In the checkpoint of a stream, which has no identity.
+NO_STAT = SourceStat(0, 0, 0, 0, 0)
 
 
 class StreamUploader:
     """Carries out one UploadRequest whose source is a stream. Raises ObsupError; the store keeps what it has.
 
     The stream is started once the target is ours, read once, and closed. ``name`` and ``is_repeatable`` are those
-    of StreamContext, *limit* is that of Uploader.
+    of UploadContext, *limit* is that of Uploader.
     """
 
     def __init__(
@@ -70,8 +73,8 @@ class StreamUploader:
         self._source = source
         self._tally = tally or ProgressTally(None)
         self._stop = stop or StopSignal()
-        self._task = StreamContext(
-            connection, order, self._tally, self._stop, limit, clock, name=name, is_repeatable=is_repeatable
+        self._task = UploadContext(
+            connection, order, self._tally, self._stop, limit, clock, name, is_repeatable
         )
         self._record: ProgressRecord | None = None
         self._replay = ReplayCheck({})
@@ -139,11 +142,11 @@ class StreamUploader:
         if self._order.restart:
             abort_recorded(self._task, found)
             return
-        asked = StreamPlan(0, self._sizes.start, self._sizes)
+        asked = StreamPlan(0, self._sizes)
         if not found.upload.upload_id:
             self._record = resume_begun(self._task, found, NO_STAT, asked)
             return
-        check_same_order(self._task, found, asked if self._order.part_size is not None else None)
+        check_same_request(self._task, found, asked if self._order.part_size is not None else None)
         try:
             listed = list(self._task.store.list_parts(found.upload))
         except UploadGone:
@@ -206,9 +209,7 @@ class StreamUploader:
 
     def _begin(self) -> ProgressRecord:
         before = frozenset(one.upload_id for one in open_uploads(self._task))
-        return initiate_recorded(
-            self._task, NO_STAT, StreamPlan(0, self._sizes.start, self._sizes), before=before
-        )
+        return initiate_recorded(self._task, NO_STAT, StreamPlan(0, self._sizes), before=before)
 
     def _approve(self, pipeline: StreamPipeline) -> None:
         """Return once it is known that the end of the stream is its true end, and the stream what was expected."""
@@ -222,7 +223,7 @@ class StreamUploader:
 
     def _put(self, part: MemoryPart) -> Result:
         """Send a stream that ended within its first part in one request."""
-        plan = StreamPlan(part.part.size, self._sizes.start, self._sizes)
+        plan = StreamPlan(part.part.size, self._sizes)
         finished = put_whole(self._task, part, has_md5=True)
         return result_of_upload(self._order, self._tally, upload=None, plan=plan, finished=finished)
 
@@ -265,7 +266,7 @@ class StreamUploader:
         )
 
     def _complete(self, record: ProgressRecord) -> Result:
-        plan = StreamPlan(self._meter.size, self._sizes.start, self._sizes)
+        plan = StreamPlan(self._meter.size, self._sizes)
         record.flush()
         was_stored = self._replay.confirmed.keys() == record.receipts.keys()
         try:

@@ -47,9 +47,9 @@ def abort_fully(store: ObjectStore, upload: Upload, sleep: Callable[[float], boo
     )
 
 
-def check_same_target(task: UploadContext, found: Checkpoint) -> None:
+def check_same_target(context: UploadContext, found: Checkpoint) -> None:
     """Raise WrongUsage where the checkpoint is about another target than the one that is asked for now."""
-    target, path = task.order.target, task.checkpoint_path
+    target, path = context.request.target, context.checkpoint_path
     if found.upload.target != target:
         raise WrongUsage(
             f"the checkpoint {quoted(str(path))} is about {found.upload.target}",
@@ -58,11 +58,11 @@ def check_same_target(task: UploadContext, found: Checkpoint) -> None:
         )
 
 
-def abort_recorded(task: UploadContext, found: Checkpoint) -> None:
+def abort_recorded(context: UploadContext, found: Checkpoint) -> None:
     """Abort the recorded upload, as --restart says, and forget it. Raises WrongUsage for one of another target."""
-    check_same_target(task, found)
-    upload_id = found.upload.upload_id or find_own_upload(task, frozenset(found.open_before))
+    check_same_target(context, found)
+    upload_id = found.upload.upload_id or find_own_upload(context, frozenset(found.open_before))
     if upload_id is not None:
-        abort_fully(task.store, replace(found.upload, upload_id=upload_id), task.stop.sleep)
-    if task.checkpoint_path is not None:
-        checkpoints.remove(task.checkpoint_path)
+        abort_fully(context.store, replace(found.upload, upload_id=upload_id), context.stop.sleep)
+    if context.checkpoint_path is not None:
+        checkpoints.remove(context.checkpoint_path)

@@ -267,17 +267,17 @@ class Completer:
 
 
 def completer_of(
-    task: UploadContext, upload: Upload, receipts: Mapping[int, Receipt], plan: Plan
+    context: UploadContext, upload: Upload, receipts: Mapping[int, Receipt], plan: Plan
 ) -> Completer:
     """Return what ends *upload*, whose *receipts* are the whole *plan*. Raises DataMismatch where they are not."""
     expected = expected_object(
-        check_complete(receipts, plan), plan, upload, dialect=task.dialect, digests=task.digests
+        check_complete(receipts, plan), plan, upload, dialect=context.dialect, digests=context.digests
     )
-    return Completer(task.store, upload, expected, task.connection.attempts(), observe=task.observe)
+    return Completer(context.store, upload, expected, context.connection.attempts(), observe=context.observe)
 
 
 def complete(
-    task: UploadContext,
+    context: UploadContext,
     upload: Upload,
     receipts: Mapping[int, Receipt],
     plan: Plan,
@@ -287,6 +287,6 @@ def complete(
     """Assemble *upload* from *receipts*, and return once the object is proved. Raises as ``Completer.complete``."""
     ordered = check_complete(receipts, plan)
     parts = [(one.number, one.etag) for one in ordered]
-    completer = completer_of(task, upload, receipts, plan)
-    finished = completer.complete(parts, task.headers("complete"), looks_first=looks_first)
+    completer = completer_of(context, upload, receipts, plan)
+    finished = completer.complete(parts, context.headers("complete"), looks_first=looks_first)
     return replace(finished, receipts=tuple(ordered))

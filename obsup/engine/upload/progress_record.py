@@ -148,63 +148,63 @@ class ProgressRecord:
             self._observe(events.Noted(f"{exc}; it does no harm"))
 
 
-def open_record(task: UploadContext, checkpoint: Checkpoint, *, is_first: bool = False) -> ProgressRecord:
-    """Return the record of *checkpoint* where *task* keeps it. *is_first*: nothing of this upload was written yet.
+def open_record(context: UploadContext, checkpoint: Checkpoint, *, is_first: bool = False) -> ProgressRecord:
+    """Return the record of *checkpoint* where *context* keeps it. *is_first*: nothing of this upload was written yet.
 
     Raises CheckpointUnwritable for a first one whose place was asked for.
     """
-    path, named = task.checkpoint_path, task.order.checkpoint
-    apart = checkpoint_path.path_apart(task.source, task.order.target)
+    path, named = context.checkpoint_path, context.request.checkpoint
+    apart = checkpoint_path.path_apart(context.source, context.request.target)
     spare = apart if named is None and path != apart else None
-    record = ProgressRecord(checkpoint, path, spare=spare, observe=task.observe)
+    record = ProgressRecord(checkpoint, path, spare=spare, observe=context.observe)
     if is_first and named is not None:
         record.write_or_raise()
     return record
 
 
-def check_checkpoint_path(order: UploadRequest) -> None:
+def check_checkpoint_path(request: UploadRequest) -> None:
     """Raise WrongUsage where the checkpoint would take the place of the source."""
-    if order.checkpoint is None or not order.checkpoint.exists():
+    if request.checkpoint is None or not request.checkpoint.exists():
         return
-    if order.source.exists() and order.checkpoint.samefile(order.source):
+    if request.source.exists() and request.checkpoint.samefile(request.source):
         raise WrongUsage(
-            f"--checkpoint {quoted(order.checkpoint)} is SOURCE itself",
+            f"--checkpoint {quoted(request.checkpoint)} is SOURCE itself",
             "the checkpoint is a file of its own, which is written again and again",
             "name another file",
         )
 
 
-def read_checkpoint(task: UploadContext) -> Checkpoint | None:
-    """Return the checkpoint of an upload that is as *task* wants it, whoever holds it now; None where there is none."""
-    path = task.checkpoint_path
+def read_checkpoint(context: UploadContext) -> Checkpoint | None:
+    """Return the checkpoint if it has the target and the object options of the request; None otherwise."""
+    path = context.checkpoint_path
     try:
         found = checkpoints.load(path) if path is not None else None
     except CheckpointDamaged:
         return None
     is_same = found is not None and (found.upload.target, found.headers_digest) == (
-        task.order.target,
-        task.order.headers_digest,
+        context.request.target,
+        context.request.headers_digest,
     )
     return found if is_same else None
 
 
-def load_checkpoint(task: UploadContext) -> Checkpoint | None:
-    """Return what *task*'s checkpoint says, or None where it says nothing; what is not ours is set aside.
+def load_checkpoint(context: UploadContext) -> Checkpoint | None:
+    """Return what *context*'s checkpoint says, or None where it says nothing; what is not ours is set aside.
 
     Raises CheckpointUnwritable where that cannot be.
     """
-    path = task.checkpoint_path
+    path = context.checkpoint_path
     if path is None:
         return None
     try:
         return checkpoints.load(path)
     except CheckpointForeign as exc:
         kept = quoted(checkpoints.set_aside(path))
-        task.observe(
+        context.observe(
             events.Noted(f"the checkpoint {quoted(path)} is of no use: {exc.what}; it is now {kept}")
         )
     except CheckpointDamaged as exc:
-        task.observe(
+        context.observe(
             events.Noted(f"the checkpoint {quoted(path)} is of no use: {exc.what}; asking the store")
         )
     return None

@@ -29,13 +29,13 @@ class RequestIds:
 
 
 def with_receipt(
-    order: UploadRequest,
+    request: UploadRequest,
     tally: ProgressTally,
     run: Callable[[], Result],
     clock: Callable[[], float] = time.time,
 ) -> Result:
-    """Return what *run* returns, with its receipt written where *order* asks for one. Raises LocalFailure."""
-    path: Path | None = order.receipt
+    """Return what *run* returns, with its receipt written where *request* asks for one. Raises LocalFailure."""
+    path: Path | None = request.receipt
     if path is None:
         return run()
     receipt_file.check_writable(path)

@@ -10,7 +10,7 @@ from obsup import events
 from obsup.engine.job.context import UploadContext
 from obsup.engine.job.progress import ProgressTally
 from obsup.engine.job.result import Finished, report_start
-from obsup.engine.plan.file_plan import DEFAULT_PART_SIZE, Plan, fit_part_size
+from obsup.engine.plan.file_plan import DEFAULT_PART_SIZE, FilePlan, Plan, fit_part_size
 from obsup.engine.send.part import PartToSend
 from obsup.engine.send.sender import PartSender
 from obsup.engine.upload.complete import PartsRejected, complete
@@ -26,10 +26,10 @@ MAX_ROUNDS = 3
 
 
 class SendLoop:
-    """Sends the parts of *task* through *sender*, in as many rounds as it takes."""
+    """Sends the parts of *context* through *sender*, in as many rounds as it takes."""
 
-    def __init__(self, task: UploadContext, tally: ProgressTally, sender: PartSender) -> None:
-        self._task = task
+    def __init__(self, context: UploadContext, tally: ProgressTally, sender: PartSender) -> None:
+        self._context = context
         self._tally = tally
         self._sender = sender
 
@@ -50,7 +50,7 @@ class SendLoop:
                 plan = self._follow_source(record)
             except UploadGone:
                 # Somebody else completed it, or it was aborted.
-                found = find_finished(self._task, record.checkpoint, stat_source(self._task.source))
+                found = find_finished(self._context, record.checkpoint, stat_source(self._context.source))
                 if found is None:
                     raise
                 return found, plan
@@ -58,12 +58,12 @@ class SendLoop:
 
     def _mend(self, record: ProgressRecord, plan: Plan, unfit: PartsRejected, *, is_last: bool) -> Plan:
         """Have the parts sent again that Complete found unfit. Raises DataMismatch where that was done already."""
-        larger = fit_part_size(plan.size, DEFAULT_PART_SIZE, self._task.dialect.limits)
+        larger = fit_part_size(plan.size, DEFAULT_PART_SIZE, self._context.dialect.limits)
         if is_last or (unfit.are_too_small and plan.part_size >= larger):
-            raise as_error(unfit.failure, doing=f"completing {self._task.order.target}") from unfit
+            raise as_error(unfit.failure, doing=f"completing {self._context.request.target}") from unfit
         checkpoint = record.checkpoint
         if not unfit.are_too_small:
-            record.receipts = reconcile(self._task, checkpoint, checkpoint.stat, plan)
+            record.receipts = reconcile(self._context, checkpoint, checkpoint.stat, plan)
             return plan
         self._tally(
             events.Noted(f"this bucket wants larger parts: all is sent again in parts of {larger} bytes")
@@ -72,7 +72,7 @@ class SendLoop:
             replace(checkpoint, part_size=larger, receipts={}, enlarged_from=plan.part_size)
         )
         record.write()
-        plan = Plan(plan.size, larger)
+        plan = FilePlan(plan.size, larger)
         report_start(self._tally, plan, {})
         return plan
 
@@ -82,15 +82,17 @@ class SendLoop:
         A rename of a link or a chmod moves that as well as a write: what is stored is compared, and decides.
         """
         try:
-            now = stat_source(self._task.source)
+            now = stat_source(self._context.source)
         except SourceUnreadable:
             return False
-        return self._task.order.on_change == "resend" or changes(record.checkpoint.stat, now) == [CHANGE_TIME]
+        return self._context.request.on_change == "resend" or changes(record.checkpoint.stat, now) == [
+            CHANGE_TIME
+        ]
 
     def _follow_source(self, record: ProgressRecord) -> Plan:
         """Take the source as it is now: what is stored and still the same stays, the rest is to be sent again."""
-        stat = stat_when_stable(self._task.source)
-        fresh, plan = resume(self._task, record.checkpoint, stat, None)
+        stat = stat_when_stable(self._context.source)
+        fresh, plan = resume(self._context, record.checkpoint, stat, None)
         record.replace_checkpoint(fresh.checkpoint)
         report_start(self._tally, plan, record.receipts)
         return plan
@@ -98,18 +100,23 @@ class SendLoop:
     def _send_missing(self, record: ProgressRecord, plan: Plan) -> None:
         missing = self._missing_parts(record, plan)
         try:
-            self._sender.send_parts(self._task, self._tally, missing, record.add)
+            self._sender.send_parts(self._context, self._tally, missing, record.add)
         finally:
             record.flush()
 
     def _missing_parts(self, record: ProgressRecord, plan: Plan) -> Iterator[PartToSend]:
-        stat, source = record.checkpoint.stat, str(self._task.source)
+        stat, source = record.checkpoint.stat, str(self._context.source)
         for part in plan.parts():
             if part.number not in record.receipts:
                 yield PartToSend(
-                    record.upload, part, source, stat, self._task.digests, self._task.order.content_md5
+                    record.upload,
+                    part,
+                    source,
+                    stat,
+                    self._context.digests,
+                    self._context.request.content_md5,
                 )
 
     def _finish(self, record: ProgressRecord, plan: Plan) -> Finished:
-        check_unchanged(self._task.source, record.checkpoint.stat)
-        return complete(self._task, record.upload, record.receipts, plan)
+        check_unchanged(self._context.source, record.checkpoint.stat)
+        return complete(self._context, record.upload, record.receipts, plan)

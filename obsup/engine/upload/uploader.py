@@ -14,7 +14,7 @@ from obsup.engine.job.progress import ProgressTally
 from obsup.engine.job.request import UploadRequest
 from obsup.engine.job.result import Finished, Result, report_start, result_of_upload
 from obsup.engine.job.stop import StopSignal
-from obsup.engine.plan.file_plan import DEFAULT_PART_SIZE, Plan, make_plan
+from obsup.engine.plan.file_plan import DEFAULT_PART_SIZE, FilePlan, Plan, make_plan
 from obsup.engine.send.sender import DedicatedSender, PartSender
 from obsup.engine.upload.progress_record import check_checkpoint_path, load_checkpoint, read_checkpoint
 from obsup.engine.upload.receipt import with_receipt
@@ -41,7 +41,7 @@ class Uploader:
     def __init__(
         self,
         connection: Connection,
-        order: UploadRequest,
+        request: UploadRequest,
         *,
         tally: ProgressTally | None = None,
         stop: StopSignal | None = None,
@@ -49,16 +49,16 @@ class Uploader:
         sender: PartSender | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._order = order
+        self._request = request
         self._tally = tally or ProgressTally(None)
         self._stop = stop or StopSignal()
         self._sender = sender or DedicatedSender()
-        self._task = UploadContext(connection, order, self._tally, self._stop, limit, clock)
+        self._context = UploadContext(connection, request, self._tally, self._stop, limit, clock)
         self._seen: Checkpoint | None = None
 
     def run(self) -> Result:
         """Upload, and return once the object is in place and proved."""
-        return with_receipt(self._order, self._tally, lambda: self._hold(self._run_locked, may_put=True))
+        return with_receipt(self._request, self._tally, lambda: self._hold(self._run_locked, may_put=True))
 
     def initiate(self) -> tuple[Checkpoint, Plan]:
         """Begin the upload, or find it where it was begun, and return its checkpoint and its plan; send nothing."""
@@ -69,24 +69,24 @@ class Uploader:
 
         *may_put*: *work* sends in one request what fits it.
         """
-        task, order, stop = self._task, self._order, self._stop
+        context, request, stop = self._context, self._request, self._stop
         try:
-            check_checkpoint_path(order)
+            check_checkpoint_path(request)
             _, plan = self._look()
             # What cannot be is said before anything is sent.
-            task.headers("put" if may_put and self._fits_one_request(plan) else "initiate")
-            if order.executor not in LOCAL_EXECUTORS:
+            context.headers("put" if may_put and self._fits_one_request(plan) else "initiate")
+            if request.executor not in LOCAL_EXECUTORS:
                 from obsup.engine.send.workers import check_workers
 
-                check_workers(task)
-            may_wait = order.if_running == "wait"
-            self._seen = read_checkpoint(task) if may_wait else None
+                check_workers(context)
+            may_wait = request.if_running == "wait"
+            self._seen = read_checkpoint(context) if may_wait else None
             lock = UploadLock(
-                order.target,
+                request.target,
                 wait=may_wait,
                 stopped=lambda: stop.reason is not None,
                 waiting=lambda: self._tally(
-                    events.Noted(f"another obsup is at work on {order.target}: waiting")
+                    events.Noted(f"another obsup is at work on {request.target}: waiting")
                 ),
             )
             with lock:
@@ -97,54 +97,54 @@ class Uploader:
 
     def _look(self) -> tuple[SourceStat, Plan]:
         """Return the source's identity now, and its plan. Raises SourceUnreadable, WrongUsage."""
-        order = self._order
-        stat = stat_when_stable(order.source)
-        check_readable(order.source)
-        limits = self._task.dialect.limits
-        return stat, make_plan(stat.size, limits, parts=order.parts, part_size=order.part_size)
+        request = self._request
+        stat = stat_when_stable(request.source)
+        check_readable(request.source)
+        limits = self._context.dialect.limits
+        return stat, make_plan(stat.size, limits, parts=request.parts, part_size=request.part_size)
 
     def _initiate_locked(self, stat: SourceStat, plan: Plan) -> tuple[Checkpoint, Plan]:
         from obsup.engine.upload.starting_point import find_starting_point
 
-        start = find_starting_point(self._task, self._found(), stat, plan)
+        start = find_starting_point(self._context, self._found(), stat, plan)
         return start.record.checkpoint, start.plan
 
     def _found(self) -> Checkpoint | None:
         """Return the checkpoint to go on with; with --restart its upload is given up instead."""
-        found = load_checkpoint(self._task)
-        if found is not None and self._order.restart:
+        found = load_checkpoint(self._context)
+        if found is not None and self._request.restart:
             from obsup.engine.upload.abort import abort_recorded
 
-            abort_recorded(self._task, found)
+            abort_recorded(self._context, found)
             return None
         return found
 
     def _run_locked(self, stat: SourceStat, plan: Plan) -> Result:
-        self._order.expect.check_file(self._task.source, stat, self._task.read_gate)
+        self._request.expect.check_file(self._context.source, stat, self._context.read_gate)
         found = self._found()
         # Who waited for a run of the same upload finds it done.
-        was_sent_meanwhile = self._seen is not None and found is None and not self._order.restart
-        if self._order.skip_identical or was_sent_meanwhile:
+        was_sent_meanwhile = self._seen is not None and found is None and not self._request.restart
+        if self._request.skip_identical or was_sent_meanwhile:
             from obsup.engine.verify.comparison import find_identical
 
-            identical = find_identical(self._task, stat, plan)
+            identical = find_identical(self._context, stat, plan)
             if identical is not None:
-                return result_of_identical(self._order, self._tally, identical)
+                return result_of_identical(self._request, self._tally, identical)
         if found is None and self._fits_one_request(plan):
             return self._put(stat)
         return self._send_in_parts(found, stat, plan)
 
     def _put(self, stat: SourceStat) -> Result:
-        """Send the source in one request; again where it changed meanwhile and the order says so."""
+        """Send the source in one request; again where it changed meanwhile and the request says so."""
         for left in reversed(range(ROUNDS)):
-            plan = Plan(stat.size, max(stat.size, DEFAULT_PART_SIZE))
+            plan = FilePlan(stat.size, max(stat.size, DEFAULT_PART_SIZE))
             report_start(self._tally, plan, {})
             try:
-                return self._result(None, plan, self._sender.put_file(self._task, stat))
+                return self._result(None, plan, self._sender.put_file(self._context, stat))
             except SourceChanged:
-                if not left or self._order.on_change == "fail":
+                if not left or self._request.on_change == "fail":
                     raise
-                stat = stat_when_stable(self._task.source)
+                stat = stat_when_stable(self._context.source)
         raise AssertionError("the last round returns or raises")
 
     def _send_in_parts(
@@ -154,12 +154,12 @@ class Uploader:
         from obsup.engine.upload.send_loop import SendLoop
         from obsup.engine.upload.starting_point import find_starting_point
 
-        start = find_starting_point(self._task, found, stat, plan)
+        start = find_starting_point(self._context, found, stat, plan)
         record, plan, finished = start.record, start.plan, start.finished
         report_start(self._tally, plan, record.receipts)
         try:
             if finished is None:
-                finished, plan = SendLoop(self._task, self._tally, self._sender).run(record, plan)
+                finished, plan = SendLoop(self._context, self._tally, self._sender).run(record, plan)
         except UploadGone:
             # Some stores forget a whole upload after one bad part: it is begun again, but once.
             if is_again:
@@ -170,7 +170,7 @@ class Uploader:
 
     def _fits_one_request(self, plan: Plan) -> bool:
         """Return whether a single PutObject does: three calls for one part are not worth it."""
-        return plan.count == 1 and plan.size <= DEFAULT_PART_SIZE and not self._order.is_split_asked
+        return plan.count == 1 and plan.size <= DEFAULT_PART_SIZE and not self._request.is_split_asked
 
     def _result(self, upload: Upload | None, plan: Plan, finished: Finished) -> Result:
-        return result_of_upload(self._order, self._tally, upload=upload, plan=plan, finished=finished)
+        return result_of_upload(self._request, self._tally, upload=upload, plan=plan, finished=finished)

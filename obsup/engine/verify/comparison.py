@@ -211,21 +211,21 @@ class Comparison:
         )
 
 
-def find_identical(task: UploadContext, stat: SourceStat, plan: Plan) -> Identical | None:
+def find_identical(context: UploadContext, stat: SourceStat, plan: Plan) -> Identical | None:
     """Return the object that is there already with the source's content, None where there is none to be shown.
 
     *plan* is how the source would be sent. Few plans are tried: to send it may cost less than to guess.
     """
-    info = task.store.head_object(task.order.target)
+    info = context.store.head_object(context.request.target)
     if info is None or info.size != stat.size:
         return None
     comparison = Comparison(
-        task.order.target,
-        task.source,
+        context.request.target,
+        context.source,
         stat,
-        dialect=task.dialect,
-        gate=task.read_gate,
-        encrypted_by_customer=task.order.encrypted_by_customer,
+        dialect=context.dialect,
+        gate=context.read_gate,
+        encrypted_by_customer=context.request.encrypted_by_customer,
     )
     try:
         return comparison.by_object(info, hint=plan, tries=BATCHES[0] + BATCHES[1])
@@ -241,11 +241,11 @@ def _in_batches(plans: Sequence[Plan]) -> Iterable[Sequence[Plan]]:
         begin += size
 
 
-def result_of_identical(order: UploadRequest, tally: ProgressTally, identical: Identical) -> Result:
-    """Return the result of *order* where nothing was to be sent: the object was there already."""
+def result_of_identical(request: UploadRequest, tally: ProgressTally, identical: Identical) -> Result:
+    """Return the result of *request* where nothing was to be sent: the object was there already."""
     info = identical.info
     return Result(
-        target=order.target,
+        target=request.target,
         upload_id=info.upload_id,
         etag=info.etag,
         verified=identical.by,

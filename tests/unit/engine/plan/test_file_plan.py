@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from obsup.dialects.registry import DIALECTS
-from obsup.engine.plan.file_plan import DEFAULT_PART_SIZE, Plan, fit_part_size, make_plan
+from obsup.engine.plan.file_plan import DEFAULT_PART_SIZE, FilePlan, fit_part_size, make_plan
 from obsup.errors import WrongUsage
 from obsup.units import GIB, KIB, MIB, TIB, parse_size
 
@@ -20,7 +20,7 @@ S3 = DIALECTS["s3-v4"].limits
 @given(size=st.integers(0, 10**7), part_size=st.integers(1, 10**6))
 def test_parts_cover_the_source_without_gap_or_overlap(size: int, part_size: int) -> None:
     """Part n begins where part n-1 ends, and the last ends where the source does."""
-    plan = Plan(size, max(part_size, size // 1000 + 1))
+    plan = FilePlan(size, max(part_size, size // 1000 + 1))
     end = 0
     for number, part in enumerate(plan.parts(), start=1):
         assert (part.number, part.offset) == (number, end)

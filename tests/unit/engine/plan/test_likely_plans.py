@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from obsup.dialects.registry import find_dialect
-from obsup.engine.plan.file_plan import DEFAULT_PART_SIZE, Plan, make_plan
+from obsup.engine.plan.file_plan import DEFAULT_PART_SIZE, FilePlan, Plan, make_plan
 from obsup.engine.plan.likely_plans import MAX_PLANS, PlanDigest, likely_plans
 from obsup.engine.plan.stream_plan import StreamPlan, growing
 from obsup.engine.proof.object_proof import composite_etag
@@ -56,22 +56,22 @@ def composite_sizes(plan: Plan) -> list[int]:
 def test_our_own_default_is_tried_first() -> None:
     """Mostly the first pass over the file is the last."""
     plan = make_plan(1000 * MIB, LIMITS)
-    assert likely_plans(1000 * MIB, plan.count, LIMITS)[0] == Plan(1000 * MIB, DEFAULT_PART_SIZE)
+    assert likely_plans(1000 * MIB, plan.count, LIMITS)[0] == FilePlan(1000 * MIB, DEFAULT_PART_SIZE)
 
 
 def test_the_plan_of_a_stream_is_among_the_likely() -> None:
     """Its parts grow, so that no plan of equal parts gives its ETag."""
     size = 4 * GIB
-    stream = StreamPlan(size, DEFAULT_PART_SIZE, growing(LIMITS))
+    stream = StreamPlan(size, growing(LIMITS))
     assert stream in likely_plans(size, stream.count, LIMITS)
-    assert composite_sizes(stream) != composite_sizes(Plan(size, DEFAULT_PART_SIZE))
+    assert composite_sizes(stream) != composite_sizes(FilePlan(size, DEFAULT_PART_SIZE))
 
 
 @given(st.binary(max_size=300), st.integers(1, 50), st.integers(1, 70))
 @settings(max_examples=200, deadline=None)
 def test_the_digest_does_not_depend_on_how_the_file_is_read(data: bytes, part_size: int, block: int) -> None:
     """The ETag is md5-of-md5s-N of the parts, whatever the blocks."""
-    plan = Plan(len(data), part_size)
+    plan = FilePlan(len(data), part_size)
     digest = PlanDigest(plan)
     for at in range(0, len(data), block):
         digest.update(memoryview(data[at : at + block]))

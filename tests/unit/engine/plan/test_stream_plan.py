@@ -99,7 +99,7 @@ def test_offsets_are_the_sums_of_the_sizes(sizes: StreamSizes, data: st.DataObje
 def test_a_plan_covers_the_stream_without_gap(sizes: StreamSizes, data: st.DataObject) -> None:
     """The parts of an ended stream: each has its size, and the last ends where the stream does."""
     size = data.draw(st.integers(0, sizes.reach))
-    plan = StreamPlan(size, sizes.start, sizes)
+    plan = StreamPlan(size, sizes)
     last = plan.part(plan.count)
     assert last.offset + last.size == size
     assert last.size > 0 or (size == 0 and plan.count == 1)

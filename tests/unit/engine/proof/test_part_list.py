@@ -8,22 +8,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from obsup.engine.plan.file_plan import Plan
+from obsup.engine.plan.file_plan import FilePlan
 from obsup.engine.proof.part_list import ExpectedParts, check_parts, show_numbers
 from obsup.errors import DataMismatch
 from obsup.model import StoredPart
 
-plans = st.builds(Plan, st.integers(1, 300), st.integers(1, 60))
+plans = st.builds(FilePlan, st.integers(1, 300), st.integers(1, 60))
 # The machine may be busy: time is not what is tried here.
 unhurried = settings(deadline=None, max_examples=60)
 
 
-def parts_of(plan: Plan) -> list[StoredPart]:
+def parts_of(plan: FilePlan) -> list[StoredPart]:
     """Return the list of a store that holds all of *plan*."""
     return [StoredPart(part.number, part.size, f"E{part.number:x}") for part in plan.parts()]
 
 
-def wanted_of(plan: Plan) -> ExpectedParts:
+def wanted_of(plan: FilePlan) -> ExpectedParts:
     """Return all that a checkpoint wants of it."""
     etags = {one.number: one.etag.lower() for one in parts_of(plan)}
     return ExpectedParts(plan=plan, count=plan.count, size=plan.size, etags=etags)
@@ -31,7 +31,7 @@ def wanted_of(plan: Plan) -> ExpectedParts:
 
 @unhurried
 @given(plans, st.randoms())
-def test_what_is_whole_passes_in_any_order(plan: Plan, random: object) -> None:
+def test_what_is_whole_passes_in_any_order(plan: FilePlan, random: object) -> None:
     """And comes out in the order in which it is assembled; ETags in either case."""
     listed = parts_of(plan)
     random.shuffle(listed)  # type: ignore[attr-defined]
@@ -56,7 +56,7 @@ DAMAGES: dict[str, Callable[[StoredPart], list[StoredPart]]] = {
 @pytest.mark.parametrize("damage", DAMAGES)
 @unhurried
 @given(plan=plans, data=st.data())
-def test_whatever_differs_is_refused(damage: str, plan: Plan, data: st.DataObject) -> None:
+def test_whatever_differs_is_refused(damage: str, plan: FilePlan, data: st.DataObject) -> None:
     """One part missing, of another size, with another ETag, or one too many; the part is named."""
     victim = data.draw(st.sampled_from(parts_of(plan)))
     listed = [new for one in parts_of(plan) for new in (DAMAGES[damage](one) if one == victim else [one])]
