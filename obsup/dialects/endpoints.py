@@ -8,14 +8,10 @@ from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from obsup.dialects.addressing import DEFAULT_PORTS
 from obsup.dialects.dialect import Addressing
+from obsup.dialects.registry import VENDORS
+from obsup.dialects.vendor import HostFamily
 from obsup.errors import WrongUsage
 from obsup.value import Value
-
-_HUAWEI = r"myhuaweicloud\.(?:com|eu|cn)"
-_OTC = r"(?:sc\.)?otc\.t-systems\.com"
-_AWS = r"amazonaws\.(?:com\.cn|com|eu)"
-_ALIYUN = r"aliyuncs\.com"
-_REGION = r"(?P<region>[a-z0-9-]+?)"
 
 _REGION_NAME = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 _HOST = re.compile(r"[a-z0-9_](?:[a-z0-9._-]*[a-z0-9_])?")
@@ -32,50 +28,6 @@ class Recognised(Value):
     region: str | None
     bucket: str | None
     endpoint: str
-
-
-class _Family(Value):
-    """Hosts of one provider. Those of one ``domain`` redirect to each other; ``refusal``: why to use none.
-
-    ``is_global``: beside this host there is one for each region, with the region after its first word.
-    """
-
-    provider: str
-    domain: str
-    hosts: str
-    region: str | None = None
-    refusal: str = ""
-    is_global: bool = False
-
-    def match(self, host: str) -> re.Match[str] | None:
-        return re.fullmatch(rf"(?:(?P<bucket>.+)\.)?(?P<host>{self.hosts})", host)
-
-
-_WEBSITE = "it serves static websites and takes no uploads"
-_EXPRESS = "it serves directory buckets, whose session keys obsup does not speak"
-
-# The first that matches wins, so the particular hosts stand before the general ones.
-# Sources: OBS, "Regions and Endpoints"; Amazon S3, "Service endpoints"; Alibaba OSS, "Regions and endpoints".
-_FAMILIES = (
-    _Family("obs", "huawei", rf"obs-website\.{_REGION}\.{_HUAWEI}", refusal=_WEBSITE),
-    _Family("obs", "huawei", rf"obs\.{_REGION}\.{_HUAWEI}"),
-    _Family("obs", "huawei", rf"obs\.{_HUAWEI}", is_global=True),
-    _Family("obs", "otc", rf"obs-website\.{_REGION}\.{_OTC}", refusal=_WEBSITE),
-    _Family("obs", "otc", rf"obs\.{_REGION}\.{_OTC}"),
-    _Family("obs", "otc", r"obs\.otc\.t-systems\.com", region="eu-de", is_global=True),
-    _Family("s3", "aws", rf"s3-website[.-]{_REGION}\.{_AWS}", refusal=_WEBSITE),
-    _Family("s3", "aws", rf"s3express-.+\.{_AWS}", refusal=_EXPRESS),
-    _Family("s3", "aws", rf"s3-accelerate(?:\.dualstack)?\.{_AWS}"),
-    _Family("s3", "aws", rf"s3(?:-fips)?(?:\.dualstack)?\.{_REGION}\.{_AWS}"),
-    _Family("s3", "aws", r"s3-external-1\.amazonaws\.com", region="us-east-1"),
-    _Family("s3", "aws", rf"s3-{_REGION}\.{_AWS}"),
-    _Family("s3", "aws", r"s3\.amazonaws\.com", region="us-east-1", is_global=True),
-    _Family("s3", "oss-s3", rf"s3\.(?P<region>oss-[a-z0-9-]+?)(?:-internal)?\.{_ALIYUN}"),
-    _Family("oss", "oss", rf"(?P<region>cb-[a-z0-9-]+)\.[a-z0-9-]+\.oss-cloudbox(?:-control)?\.{_ALIYUN}"),
-    _Family("oss", "oss", rf"oss-accelerate(?:-overseas)?\.{_ALIYUN}"),
-    _Family("oss", "oss", rf"oss-{_REGION}(?:-internal)?\.{_ALIYUN}"),
-    _Family("oss", "oss", rf"{_REGION}\.oss\.{_ALIYUN}"),
-)
 
 
 def normalise_endpoint(text: str) -> str:
@@ -109,10 +61,10 @@ def recognise(endpoint: str) -> Recognised:
     Raises WrongUsage for the vendors' hosts that take no uploads: static websites, S3 directory buckets.
     """
     parts = urlsplit(endpoint)
-    found = _family(parts.hostname or "")
+    found = _find_family(parts.hostname or "")
     if found is None:
         return Recognised(None, None, None, endpoint)
-    family, match = found
+    provider, family, match = found
     if family.refusal:
         raise WrongUsage(
             f"{parts.hostname} cannot be the endpoint",
@@ -121,7 +73,7 @@ def recognise(endpoint: str) -> Recognised:
         )
     region = match.groupdict().get("region") or family.region
     port = f":{parts.port}" if parts.port else ""
-    return Recognised(family.provider, region, match["bucket"], f"{parts.scheme}://{match['host']}{port}")
+    return Recognised(provider, region, match["bucket"], f"{parts.scheme}://{match['host']}{port}")
 
 
 def same_domain(endpoint: str, other_host: str) -> bool:
@@ -143,10 +95,10 @@ def same_domain(endpoint: str, other_host: str) -> bool:
         return False
     if other == host or (not _is_ip(host) and other.endswith(f".{host}")):
         return True
-    mine, theirs = _family(host), _family(other)
-    if mine is None or theirs is None or theirs[0].refusal:
+    mine, theirs = _find_family(host), _find_family(other)
+    if mine is None or theirs is None or theirs[1].refusal:
         return False
-    return mine[0].domain == theirs[0].domain
+    return mine[1].domain == theirs[1].domain
 
 
 def in_region(endpoint: str, region: str) -> str:
@@ -156,10 +108,10 @@ def in_region(endpoint: str, region: str) -> str:
     """
     parts = urlsplit(endpoint)
     host = parts.hostname or ""
-    found = _family(host)
+    found = _find_family(host)
     if found is None or not _REGION_NAME.fullmatch(region):
         return endpoint
-    family, match = found
+    _, family, match = found
     if "region" in match.re.groupindex:
         first, last = match.span("region")
         moved = host[:first] + region + host[last:]
@@ -192,13 +144,15 @@ def default_addressing(endpoint: str, bucket: str) -> Addressing:
     return "path" if "." in bucket and parts.scheme == "https" else "virtual"
 
 
-def _family(host: str) -> tuple[_Family, re.Match[str]] | None:
+def _find_family(host: str) -> tuple[str, HostFamily, re.Match[str]] | None:
+    """Return provider, host family and match of the first family that *host* belongs to."""
     if _is_ip(host):
         return None
-    for family in _FAMILIES:
-        match = family.match(host)
-        if match is not None:
-            return family, match
+    for provider, vendor in VENDORS.items():
+        for family in vendor.hosts:
+            match = family.match(host)
+            if match is not None:
+                return provider, family, match
     return None
 
 

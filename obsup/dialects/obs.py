@@ -13,6 +13,7 @@ from obsup.dialects.dialect import KEYS_ANSWERED, Dialect, HeaderNames, Limits
 from obsup.dialects.s3 import AWS4_SIGNATURE as S3_AWS4_SIGNATURE
 from obsup.dialects.sign_v2 import SHARED_SUB_RESOURCES, SignatureV2
 from obsup.dialects.sign_v4 import TRANSIENT_HEADERS
+from obsup.dialects.vendor import REGION, WEBSITE_REFUSAL, HostFamily, KeyNames, MetadataService, Vendor
 from obsup.units import GIB, KIB
 
 # Of the vendor's long list those that concern one object or its uploads.
@@ -187,4 +188,37 @@ OBS_V4 = replace(
     sign=AWS4_SIGNATURE.sign,
     presign=AWS4_SIGNATURE.presign,
     needs_region=True,
+)
+
+_HUAWEI = r"myhuaweicloud\.(?:com|eu|cn)"
+_OTC = r"(?:sc\.)?otc\.t-systems\.com"
+
+# Sources: OBS, "Regions and Endpoints"; OBS Python SDK, ECS security provider. obsutil encrypts the credentials in its
+# configuration file, so that file is not read.
+VENDOR = Vendor(
+    name="obs",
+    dialects=(OBS, OBS_V2, OBS_V4),
+    hosts=(
+        HostFamily("huawei", rf"obs-website\.{REGION}\.{_HUAWEI}", refusal=WEBSITE_REFUSAL),
+        HostFamily("huawei", rf"obs\.{REGION}\.{_HUAWEI}"),
+        HostFamily("huawei", rf"obs\.{_HUAWEI}", is_global=True),
+        HostFamily("otc", rf"obs-website\.{REGION}\.{_OTC}", refusal=WEBSITE_REFUSAL),
+        HostFamily("otc", rf"obs\.{REGION}\.{_OTC}"),
+        HostFamily("otc", r"obs\.otc\.t-systems\.com", region="eu-de", is_global=True),
+    ),
+    credential_variables=(KeyNames("OBS_ACCESS_KEY_ID", "OBS_SECRET_ACCESS_KEY", ("OBS_SECURITY_TOKEN",)),),
+    credential_files=(),
+    metadata_service=MetadataService(
+        name="obs",
+        base="http://169.254.169.254",
+        base_variable="OBSUP_METADATA_ENDPOINT",
+        token_path="/meta-data/latest/api/token",
+        token_header="X-securitykey-Token",
+        life_header="X-securitykey-Token-Ttl-Seconds",
+        path="/openstack/latest/securitykey",
+        has_roles=False,
+        envelope="credential",
+        names=KeyNames("access", "secret", ("securitytoken",)),
+        expiry="expires_at",
+    ),
 )

@@ -12,6 +12,7 @@ from obsup.dialects.addressing import bucket_path, raw_resource_path
 from obsup.dialects.dialect import KEYS_ANSWERED, Dialect, HeaderNames, Limits
 from obsup.dialects.sign_v2 import SHARED_SUB_RESOURCES, SignatureV2
 from obsup.dialects.sign_v4 import QueryNames, SignatureV4
+from obsup.dialects.vendor import REGION, CredentialFile, HostFamily, KeyNames, MetadataService, Vendor
 from obsup.units import GIB, KIB
 
 # Of the vendor's long list those that concern one object or its uploads.
@@ -144,4 +145,54 @@ OSS_V1 = replace(
     sign=OSS1_SIGNATURE.sign,
     presign=OSS1_SIGNATURE.presign,
     needs_region=False,
+)
+
+_ALIYUN = r"aliyuncs\.com"
+_FILE_KEYS = KeyNames("accessKeyID", "accessKeySecret", ("stsToken",))
+
+# Sources: Alibaba OSS, "Regions and endpoints"; OSS developer reference, "Configure ossutil" (2.0 also reads the
+# section [Credentials] of 1.0); Alibaba Cloud ECS User Guide, "Obtain instance metadata" (security hardening mode).
+VENDOR = Vendor(
+    name="oss",
+    dialects=(OSS_V4, OSS_V1),
+    hosts=(
+        HostFamily("oss", rf"(?P<region>cb-[a-z0-9-]+)\.[a-z0-9-]+\.oss-cloudbox(?:-control)?\.{_ALIYUN}"),
+        HostFamily("oss", rf"oss-accelerate(?:-overseas)?\.{_ALIYUN}"),
+        HostFamily("oss", rf"oss-{REGION}(?:-internal)?\.{_ALIYUN}"),
+        HostFamily("oss", rf"{REGION}\.oss\.{_ALIYUN}"),
+    ),
+    credential_variables=(
+        KeyNames("OSS_ACCESS_KEY_ID", "OSS_ACCESS_KEY_SECRET", ("OSS_SESSION_TOKEN",)),
+        KeyNames(
+            "ALIBABA_CLOUD_ACCESS_KEY_ID",
+            "ALIBABA_CLOUD_ACCESS_KEY_SECRET",
+            ("ALIBABA_CLOUD_SECURITY_TOKEN",),
+        ),
+    ),
+    credential_files=(
+        CredentialFile(
+            ".ossutilconfig",
+            "OSSUTIL_CONFIG_FILE",
+            "OSSUTIL_PROFILE",
+            ("profile {profile}",),
+            _FILE_KEYS,
+            default_sections=("default", "profile default"),
+        ),
+        CredentialFile(
+            ".ossutilconfig", "OSSUTIL_CONFIG_FILE", "OSSUTIL_PROFILE", ("Credentials",), _FILE_KEYS
+        ),
+    ),
+    metadata_service=MetadataService(
+        name="oss",
+        base="http://100.100.100.200",
+        base_variable="OBSUP_METADATA_ENDPOINT",
+        token_path="/latest/api/token",
+        token_header="X-aliyun-ecs-metadata-token",
+        life_header="X-aliyun-ecs-metadata-token-ttl-seconds",
+        path="/latest/meta-data/ram/security-credentials/",
+        has_roles=True,
+        envelope=None,
+        names=KeyNames("AccessKeyId", "AccessKeySecret", ("SecurityToken",)),
+        expiry="Expiration",
+    ),
 )

@@ -1,35 +1,49 @@
-"""The dialects obsup speaks, and how a provider and a signature on the command line name one."""
+"""All vendors and dialects, and the lookup of a dialect by provider and signature."""
 
 from __future__ import annotations
 
 from obsup.dialects import obs, oss, s3
 from obsup.dialects.dialect import Dialect
-from obsup.errors import WrongUsage
+from obsup.dialects.vendor import MetadataService, Vendor
+from obsup.errors import NextStep, WrongUsage
+
+VENDORS: dict[str, Vendor] = {vendor.name: vendor for vendor in (obs.VENDOR, s3.VENDOR, oss.VENDOR)}
+"""Every vendor by name."""
 
 DIALECTS: dict[str, Dialect] = {
-    dialect.name: dialect
-    for dialect in (obs.OBS, obs.OBS_V2, obs.OBS_V4, s3.S3_V4, s3.S3_V2, oss.OSS_V4, oss.OSS_V1)
+    dialect.name: dialect for vendor in VENDORS.values() for dialect in vendor.dialects
 }
-"""Every dialect by name. The first of a provider is what ``auto`` means for it."""
+"""Every dialect by name."""
+
+METADATA_SERVICES: dict[str, MetadataService] = {
+    vendor.metadata_service.name: vendor.metadata_service for vendor in VENDORS.values()
+}
+"""Every metadata service by name."""
+
+
+def find_vendor(provider: str) -> Vendor:
+    """Return the vendor named *provider*. Raises WrongUsage, which lists the valid names."""
+    if provider not in VENDORS:
+        raise WrongUsage(
+            f"unknown provider {provider!r}",
+            f"obsup supports {', '.join(VENDORS)}",
+            NextStep("choose one of them with --provider"),
+        )
+    return VENDORS[provider]
 
 
 def find_dialect(provider: str, signature: str = "auto") -> Dialect:
-    """Return the dialect of *provider* (obs, s3, oss) with *signature* (auto, obs, v2, v4, oss1, oss4).
+    """Return the dialect of *provider* with *signature*; ``auto`` selects the provider's default.
 
-    Raises WrongUsage that names what there is.
+    Raises WrongUsage, which lists the valid names.
     """
-    of_provider = [dialect for dialect in DIALECTS.values() if dialect.provider == provider]
-    if not of_provider:
-        known = ", ".join(dict.fromkeys(dialect.provider for dialect in DIALECTS.values()))
-        raise WrongUsage(
-            f"there is no provider {provider!r}", f"obsup speaks to {known}", "choose one with --provider"
-        )
-    for dialect in of_provider:
+    dialects = find_vendor(provider).dialects
+    for dialect in dialects:
         if signature in ("auto", dialect.signature):
             return dialect
-    words = ", ".join(["auto", *(dialect.signature for dialect in of_provider)])
+    names = ", ".join(["auto", *(dialect.signature for dialect in dialects)])
     raise WrongUsage(
-        f"{of_provider[0].title} knows no signature {signature!r}",
-        f"with --provider {provider} there is: {words}",
-        "choose one with --signature, or leave it out",
+        f"{dialects[0].title} does not support signature {signature!r}",
+        f"The signatures of provider {provider} are {names}",
+        NextStep("choose one of them with --signature, or omit it"),
     )

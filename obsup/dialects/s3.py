@@ -12,6 +12,15 @@ from obsup.dialects.addressing import resource_path, sent_path
 from obsup.dialects.dialect import Dialect, HeaderNames, Limits
 from obsup.dialects.sign_v2 import SHARED_SUB_RESOURCES, SignatureV2
 from obsup.dialects.sign_v4 import TRANSIENT_HEADERS, QueryNames, SignatureV4
+from obsup.dialects.vendor import (
+    REGION,
+    WEBSITE_REFUSAL,
+    CredentialFile,
+    HostFamily,
+    KeyNames,
+    MetadataService,
+    Vendor,
+)
 from obsup.units import GIB, KIB, MIB
 
 AWS2_SIGNATURE = SignatureV2(
@@ -138,4 +147,55 @@ S3_V2 = replace(
     headers=replace(_HEADERS, no_overwrite=None),
     no_overwrite_on=frozenset(),
     hashes_payload=False,
+)
+
+_AWS = r"amazonaws\.(?:com\.cn|com|eu)"
+_FILE_KEYS = KeyNames(
+    "aws_access_key_id", "aws_secret_access_key", ("aws_session_token", "aws_security_token")
+)
+
+# Sources: Amazon S3, "Service endpoints"; AWS SDKs and Tools Reference Guide, "Shared config and credentials files";
+# Amazon EC2 User Guide, "Retrieve security credentials from instance metadata".
+VENDOR = Vendor(
+    name="s3",
+    dialects=(S3_V4, S3_V2),
+    hosts=(
+        HostFamily("aws", rf"s3-website[.-]{REGION}\.{_AWS}", refusal=WEBSITE_REFUSAL),
+        HostFamily(
+            "aws",
+            rf"s3express-.+\.{_AWS}",
+            refusal="This host serves directory buckets, whose session authentication obsup does not support",
+        ),
+        HostFamily("aws", rf"s3-accelerate(?:\.dualstack)?\.{_AWS}"),
+        HostFamily("aws", rf"s3(?:-fips)?(?:\.dualstack)?\.{REGION}\.{_AWS}"),
+        HostFamily("aws", r"s3-external-1\.amazonaws\.com", region="us-east-1"),
+        HostFamily("aws", rf"s3-{REGION}\.{_AWS}"),
+        HostFamily("aws", r"s3\.amazonaws\.com", region="us-east-1", is_global=True),
+        # The S3-compatible hosts of Alibaba Cloud OSS.
+        HostFamily("oss-s3", r"s3\.(?P<region>oss-[a-z0-9-]+?)(?:-internal)?\.aliyuncs\.com"),
+    ),
+    credential_variables=(
+        KeyNames("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", ("AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN")),
+    ),
+    credential_files=(
+        CredentialFile(
+            ".aws/credentials", "AWS_SHARED_CREDENTIALS_FILE", "AWS_PROFILE", ("{profile}",), _FILE_KEYS
+        ),
+        CredentialFile(
+            ".aws/config", "AWS_CONFIG_FILE", "AWS_PROFILE", ("profile {profile}", "{profile}"), _FILE_KEYS
+        ),
+    ),
+    metadata_service=MetadataService(
+        name="aws",
+        base="http://169.254.169.254",
+        base_variable="AWS_EC2_METADATA_SERVICE_ENDPOINT",
+        token_path="/latest/api/token",
+        token_header="X-aws-ec2-metadata-token",
+        life_header="X-aws-ec2-metadata-token-ttl-seconds",
+        path="/latest/meta-data/iam/security-credentials/",
+        has_roles=True,
+        envelope=None,
+        names=KeyNames("AccessKeyId", "SecretAccessKey", ("Token",)),
+        expiry="Expiration",
+    ),
 )

@@ -50,7 +50,7 @@ ENGINE = {
     "ssl",
     "obsup.engine",
     "obsup.store",
-    "obsup.dialects",
+    "obsup.dialects.registry",
     "obsup.local",
 }
 

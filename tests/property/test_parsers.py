@@ -17,13 +17,13 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from msgspec import to_builtins
 
-from obsup.dialects.registry import DIALECTS
+from obsup.dialects.registry import DIALECTS, METADATA_SERVICES
 from obsup.engine.proof.object_proof import Expected, verify_object, verify_response
 from obsup.errors import BadConfiguration, CheckpointUnwritable, Denied, NetworkError, StoreError, WrongUsage
 from obsup.local.config.credential_fields import parse_answer, parse_expiry
 from obsup.local.config.credential_process import _read_answer as read_process
 from obsup.local.config.file import load_config
-from obsup.local.config.instance_metadata import SERVICES, _Host
+from obsup.local.config.instance_metadata import _Host
 from obsup.local.config.instance_metadata import _read_answer as read_metadata
 from obsup.local.config.vendor_files import list_sections, read_section
 from obsup.local.state import checkpoint as checkpoints
@@ -481,7 +481,7 @@ def test_any_words_of_a_helper_or_a_metadata_service_are_keys_or_denied(text: st
         lambda: read_process(text, "helper", "profile p"),
         *(
             lambda service=service: read_metadata(text, service, _Host("http://127.0.0.1", 1.0))
-            for service in SERVICES.values()
+            for service in METADATA_SERVICES.values()
         ),
     ):
         ends_in(read, Denied)

@@ -15,6 +15,7 @@ from obsup.cli.arguments.command import Command
 from obsup.cli.arguments.config_defaults import key_of
 from obsup.cli.report import output
 from obsup.dialects.endpoints import normalise_endpoint, recognise
+from obsup.dialects.vendor_names import DEFAULT_PROVIDER
 from obsup.errors import BadConfiguration, Denied
 from obsup.local.config.credentials import CredentialSettings, find_credentials
 from obsup.local.config.file import (
@@ -183,8 +184,8 @@ def _provider(settings: dict[str, EffectiveSetting]) -> str:
     """Return whose keys are looked for, as an upload would."""
     provider, endpoint = str(settings["provider"].value), settings["endpoint"].value
     if provider != "auto" or not endpoint:
-        return provider.replace("auto", "obs")
-    return recognise(normalise_endpoint(str(endpoint))).provider or "obs"
+        return provider.replace("auto", DEFAULT_PROVIDER)
+    return recognise(normalise_endpoint(str(endpoint))).provider or DEFAULT_PROVIDER
 
 
 def _credentials(

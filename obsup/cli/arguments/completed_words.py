@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 import click
 
 from obsup.cli.arguments.known_words import known_buckets, known_profiles, known_targets, known_uploads
+from obsup.dialects.vendor_names import PROVIDERS
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
     Items = list[CompletionItem[str]]
 
-SCHEMES = ("obs://", "s3://", "oss://")
+SCHEMES = tuple(f"{provider}://" for provider in PROVIDERS)
 
 
 class Word(click.ParamType[str]):

@@ -8,6 +8,7 @@ import click
 
 from obsup.cli.arguments import completed_words, types
 from obsup.cli.arguments.command import option, together
+from obsup.dialects.vendor_names import PROVIDERS, SIGNATURES
 
 
 def _read_config(ctx: click.Context, _param: click.Parameter, _value: object) -> None:
@@ -239,14 +240,14 @@ connection_options = together(
     option("--endpoint", metavar="URL", help="The store, for example https://obs.eu-de.otc.t-systems.com."),
     option(
         "--provider",
-        type=click.Choice(["auto", "obs", "s3", "oss"]),
+        type=click.Choice(["auto", *PROVIDERS]),
         default="auto",
         show_default=True,
         help="Whose store it is; auto tells by TARGET's scheme or the endpoint.",
     ),
     option(
         "--signature",
-        type=click.Choice(["auto", "obs", "v2", "v4", "oss1", "oss4"]),
+        type=click.Choice(["auto", *SIGNATURES]),
         default="auto",
         show_default=True,
         help="How requests are signed.",

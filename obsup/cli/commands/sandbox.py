@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from obsup.cli.arguments.command import F, command, option
+from obsup.dialects.vendor_names import AWS_SIGNATURE_PROVIDERS
 
 
 def _option(name: str, *names: str, **settings: Any) -> Callable[[F], F]:
@@ -37,7 +38,7 @@ def _option(name: str, *names: str, **settings: Any) -> Callable[[F], F]:
 @_option("--log", type=click.Path(path_type=Path), help="Append one JSON object a request to this file.")
 @_option(
     "--aws-vendor",
-    type=click.Choice(["s3", "obs"]),
+    type=click.Choice(AWS_SIGNATURE_PROVIDERS),
     help="Whose rules hold under AWS signatures, which S3 and OBS share. Default: s3.",
 )
 @_option("--discard", is_flag=True, help="Count and hash what is sent, but do not keep it.")

@@ -11,6 +11,7 @@ from obsup.dialects.endpoints import default_addressing, normalise_endpoint, rec
 from obsup.dialects.header_values import extension_headers
 from obsup.dialects.names import SHORTEST_BUCKET, check_bucket, check_key
 from obsup.dialects.registry import find_dialect
+from obsup.dialects.vendor_names import DEFAULT_PROVIDER
 from obsup.engine.job.connection import StoreSettings
 from obsup.engine.job.target_text import _split_scheme, split_target
 from obsup.errors import BadConfiguration, WrongUsage
@@ -72,7 +73,7 @@ def resolve_store(connecting: ConnectOptions, bucket: str, *, scheme: str | None
     provider = scheme or (connecting.provider if connecting.provider != "auto" else None)
     endpoint = normalise_endpoint(connecting.endpoint or _public_endpoint(provider, connecting.region))
     known = recognise(endpoint)
-    provider = provider or known.provider or "obs"
+    provider = provider or known.provider or DEFAULT_PROVIDER
     dialect = find_dialect(provider, connecting.signature)
     # A store of one's own may have names that are shorter than the vendors allow.
     check_bucket(dialect, bucket, shortest=SHORTEST_BUCKET if known.provider else 1)

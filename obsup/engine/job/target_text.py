@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from obsup.dialects.vendor_names import PROVIDERS
 from obsup.errors import WrongUsage
-
-SCHEMES = ("obs", "s3", "oss")
 
 
 def split_target(text: str, *, file_name: str | None = None) -> tuple[str | None, str, str]:
@@ -30,10 +29,10 @@ def _split_scheme(text: str) -> tuple[str | None, str]:
     scheme, separator, rest = text.partition("://")
     if not separator:
         return None, text
-    if scheme not in SCHEMES:
+    if scheme not in PROVIDERS:
         raise WrongUsage(
             f"{text!r} is no target: {scheme}:// is not known",
-            f"there is {', '.join(one + '://' for one in SCHEMES)}",
+            f"there is {', '.join(one + '://' for one in PROVIDERS)}",
             "write BUCKET/KEY, and the store's address with --endpoint",
         )
     return scheme, rest

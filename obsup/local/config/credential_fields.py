@@ -7,20 +7,12 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
+from obsup.dialects.vendor import KeyNames
 from obsup.errors import Denied
 from obsup.model import Credentials
-from obsup.value import Value
 
 _HEADER_CHARACTERS = re.compile(r"[!-~]*")
 _PRINTABLE_CHARACTERS = re.compile(r"[^\x00-\x1f\x7f]*")
-
-
-class KeyNames(Value):
-    """What one source calls the access key, the secret and the token (of tokens, the first that is set)."""
-
-    access: str
-    secret: str
-    tokens: tuple[str, ...]
 
 
 def pair_keys(

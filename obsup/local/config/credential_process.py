@@ -7,8 +7,9 @@ import shlex
 import subprocess
 from collections.abc import Mapping
 
+from obsup.dialects.vendor import KeyNames
 from obsup.errors import Denied
-from obsup.local.config.credential_fields import KeyNames, pair_keys, parse_answer, parse_expiry
+from obsup.local.config.credential_fields import pair_keys, parse_answer, parse_expiry
 from obsup.model import Credentials
 
 #: Time for a person to touch a key or answer a second factor.

@@ -7,8 +7,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from obsup.dialects.registry import find_vendor
+from obsup.dialects.vendor import KeyNames
 from obsup.errors import BadConfiguration, Denied
-from obsup.local.config.credential_fields import KeyNames, pair_keys
+from obsup.local.config.credential_fields import pair_keys
 from obsup.model import Credentials
 from obsup.value import Value
 
@@ -26,20 +28,6 @@ OWN_VARIABLES = (
     KeyNames("OBSUP_ACCESS_KEY_ID", "OBSUP_SECRET_ACCESS_KEY", ("OBSUP_SECURITY_TOKEN",)),
 )
 PROFILE_NAMES = KeyNames("access_key_id", "secret_access_key", ("security_token",))
-VENDOR_VARIABLES: Mapping[str, tuple[KeyNames, ...]] = {
-    "obs": (KeyNames("OBS_ACCESS_KEY_ID", "OBS_SECRET_ACCESS_KEY", ("OBS_SECURITY_TOKEN",)),),
-    "s3": (
-        KeyNames("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", ("AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN")),
-    ),
-    "oss": (
-        KeyNames("OSS_ACCESS_KEY_ID", "OSS_ACCESS_KEY_SECRET", ("OSS_SESSION_TOKEN",)),
-        KeyNames(
-            "ALIBABA_CLOUD_ACCESS_KEY_ID",
-            "ALIBABA_CLOUD_ACCESS_KEY_SECRET",
-            ("ALIBABA_CLOUD_SECURITY_TOKEN",),
-        ),
-    ),
-}
 
 
 class CredentialSettings(Value):
@@ -147,7 +135,7 @@ def find_credentials(
     the metadata service that the profile names. Raises Denied where there are none or where a source fails,
     BadConfiguration for a bad config file.
     """
-    variables = (*OWN_VARIABLES, *VENDOR_VARIABLES.get(settings.provider, ()))
+    variables = (*OWN_VARIABLES, *find_vendor(settings.provider).credential_variables)
     for names in variables:
         found = pair_keys(environ, names=names, origin=f"environment variable {names.access}")
         if found is not None:
@@ -216,7 +204,7 @@ def _nothing_found(
     looked = [f"environment variables {pairs}"]
     looked.append(f"profile {settings.profile} of {place}" if settings.profile else "no --profile named")
     looked.extend(str(section) for section in sections)
-    names = VENDOR_VARIABLES.get(settings.provider, OWN_VARIABLES[1:])[0]
+    names = find_vendor(settings.provider).credential_variables[0]
     return Denied(
         f"no credentials for {settings.provider} were found",
         f"Looked in: {'; '.join(looked)}.",

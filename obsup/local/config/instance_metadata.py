@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from contextlib import closing
 from urllib.parse import SplitResult, quote, urlsplit
 
+from obsup.dialects.registry import METADATA_SERVICES
+from obsup.dialects.vendor import MetadataService
 from obsup.errors import BadConfiguration, Denied
-from obsup.local.config.credential_fields import KeyNames, pair_keys, parse_answer, parse_expiry
+from obsup.local.config.credential_fields import pair_keys, parse_answer, parse_expiry
 from obsup.model import Credentials
-from obsup.value import Value
 
 #: The service is one hop away: it answers at once, or this is no such host. Seconds, to connect and to read.
 TIMEOUT_S = 2.0
@@ -20,63 +21,6 @@ ANSWER_LIMIT = 64 * 1024
 TOKEN_LIFE_S = 21600
 #: What a service says that has no session tokens, or does not insist on them (the vendors' SDKs agree).
 _NO_TOKENS = (403, 404, 405)
-
-
-class Service(Value):
-    """One cloud's spelling. ``envelope`` is the JSON member that holds the keys, if not the top itself."""
-
-    base: str
-    base_variable: str
-    token_path: str
-    token_header: str
-    life_header: str
-    path: str
-    has_roles: bool
-    envelope: str | None
-    names: KeyNames
-    expiry: str
-
-
-#: Sources: OBS Python SDK, ECS security provider; Amazon EC2 User Guide, "Retrieve security credentials from
-#: instance metadata"; Alibaba Cloud ECS User Guide, "Obtain instance metadata" (security hardening mode).
-SERVICES: Mapping[str, Service] = {
-    "obs": Service(
-        base="http://169.254.169.254",
-        base_variable="OBSUP_METADATA_ENDPOINT",
-        token_path="/meta-data/latest/api/token",
-        token_header="X-securitykey-Token",
-        life_header="X-securitykey-Token-Ttl-Seconds",
-        path="/openstack/latest/securitykey",
-        has_roles=False,
-        envelope="credential",
-        names=KeyNames("access", "secret", ("securitytoken",)),
-        expiry="expires_at",
-    ),
-    "aws": Service(
-        base="http://169.254.169.254",
-        base_variable="AWS_EC2_METADATA_SERVICE_ENDPOINT",
-        token_path="/latest/api/token",
-        token_header="X-aws-ec2-metadata-token",
-        life_header="X-aws-ec2-metadata-token-ttl-seconds",
-        path="/latest/meta-data/iam/security-credentials/",
-        has_roles=True,
-        envelope=None,
-        names=KeyNames("AccessKeyId", "SecretAccessKey", ("Token",)),
-        expiry="Expiration",
-    ),
-    "oss": Service(
-        base="http://100.100.100.200",
-        base_variable="OBSUP_METADATA_ENDPOINT",
-        token_path="/latest/api/token",
-        token_header="X-aliyun-ecs-metadata-token",
-        life_header="X-aliyun-ecs-metadata-token-ttl-seconds",
-        path="/latest/meta-data/ram/security-credentials/",
-        has_roles=True,
-        envelope=None,
-        names=KeyNames("AccessKeyId", "AccessKeySecret", ("SecurityToken",)),
-        expiry="Expiration",
-    ),
-}
 
 
 def ask_metadata(
@@ -92,7 +36,7 @@ def ask_metadata(
     through a proxy, for *timeout_s* seconds to connect and as many to read. Raises Denied where it does not
     answer or has no credentials.
     """
-    service = SERVICES[name]
+    service = METADATA_SERVICES[name]
     where = base or (environ or {}).get(service.base_variable) or service.base
     host = _Host(where, timeout_s)
     headers = _open_session(host, service)
@@ -105,7 +49,7 @@ def ask_metadata(
     return _read_answer(host.ask("GET", path, headers), service, host)
 
 
-def _open_session(host: _Host, service: Service) -> dict[str, str]:
+def _open_session(host: _Host, service: MetadataService) -> dict[str, str]:
     life = {service.life_header: str(TOKEN_LIFE_S)}
     token = host.ask("PUT", service.token_path, life, but=_NO_TOKENS).strip()
     if not (token.isascii() and token.isprintable()):
@@ -113,7 +57,7 @@ def _open_session(host: _Host, service: Service) -> dict[str, str]:
     return {service.token_header: token} if token else {}
 
 
-def _read_answer(text: str, service: Service, host: _Host) -> Credentials:
+def _read_answer(text: str, service: MetadataService, host: _Host) -> Credentials:
     answer: object = parse_answer(text)
     if service.envelope is not None and isinstance(answer, dict):
         answer = answer.get(service.envelope)

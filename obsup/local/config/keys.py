@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from obsup.dialects.vendor_names import METADATA_SERVICES, PROVIDERS, SIGNATURES
 from obsup.units import parse_duration, parse_size
 from obsup.value import Value
 
@@ -69,7 +70,7 @@ JOBS = Kind('a whole number or "auto"', _is_jobs)
 SIZE = Kind('a size such as "16M" or 16777216', _is_size)
 DURATION = Kind('a duration such as "15m" or 900 (seconds)', _is_duration)
 LIST = Kind('a list of texts such as ["K=V"]', _is_list)
-SERVICE = _one_of("obs", "aws", "oss")
+SERVICE = _one_of(*METADATA_SERVICES)
 
 #: Not here: --config (it is how the file was found), --profile (in [defaults] only) and --from-command,
 #: which is nothing without the command after it.
@@ -118,8 +119,8 @@ OPTIONS: Mapping[str, Kind] = {
         TEXT,
     ),
     "jobs": JOBS,
-    "provider": _one_of("auto", "obs", "s3", "oss"),
-    "signature": _one_of("auto", "obs", "v2", "v4", "oss1", "oss4"),
+    "provider": _one_of("auto", *PROVIDERS),
+    "signature": _one_of("auto", *SIGNATURES),
     "addressing": _one_of("auto", "virtual", "path", "cname"),
     "digest": _one_of("auto", "md5", "crc64", "none"),
     "on_change": _one_of("fail", "resend"),

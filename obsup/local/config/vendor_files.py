@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import configparser
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
-from obsup.local.config.credential_fields import KeyNames, pair_keys
+from obsup.dialects.registry import find_vendor
+from obsup.dialects.vendor import CredentialFile, KeyNames
+from obsup.local.config.credential_fields import pair_keys
 from obsup.model import Credentials
 from obsup.value import Value
-
-_AWS_NAMES = KeyNames(
-    "aws_access_key_id", "aws_secret_access_key", ("aws_session_token", "aws_security_token")
-)
-_OSS_NAMES = KeyNames("accessKeyID", "accessKeySecret", ("stsToken",))
 
 
 class Section(Value):
@@ -29,8 +26,7 @@ class Section(Value):
 
 def list_sections(provider: str, *, environ: Mapping[str, str], home: Path) -> tuple[Section, ...]:
     """Return where the tools of *provider* keep their keys, nearest first; empty for those that keep none."""
-    lister = _LISTERS.get(provider)
-    return lister(environ, home) if lister else ()
+    return tuple(_section(file, environ, home) for file in find_vendor(provider).credential_files)
 
 
 def read_section(section: Section) -> Credentials | None:
@@ -44,29 +40,14 @@ def read_section(section: Section) -> Credentials | None:
     return pair_keys(values, names=section.keys, origin=str(section))
 
 
-def _list_aws(environ: Mapping[str, str], home: Path) -> tuple[Section, ...]:
-    """Source: AWS SDKs and Tools Reference Guide, "Shared config and credentials files"."""
-    name = environ.get("AWS_PROFILE") or "default"
-    keys = _locate(environ.get("AWS_SHARED_CREDENTIALS_FILE"), home, ".aws/credentials")
-    config = _locate(environ.get("AWS_CONFIG_FILE"), home, ".aws/config")
-    return (
-        Section(keys, (name,), _AWS_NAMES),
-        Section(config, (f"profile {name}", name), _AWS_NAMES),
+def _section(file: CredentialFile, environ: Mapping[str, str], home: Path) -> Section:
+    profile = environ.get(file.profile_variable) or "default"
+    names = (profile == "default" and file.default_sections) or file.sections
+    return Section(
+        _locate(environ.get(file.path_variable), home, file.path),
+        tuple(name.format(profile=profile) for name in names),
+        file.keys,
     )
-
-
-def _list_oss(environ: Mapping[str, str], home: Path) -> tuple[Section, ...]:
-    """Source: OSS developer reference, "Configure ossutil" (2.0 reads the [Credentials] of 1.0 too)."""
-    name = environ.get("OSSUTIL_PROFILE") or "default"
-    path = _locate(environ.get("OSSUTIL_CONFIG_FILE"), home, ".ossutilconfig")
-    names = (name, f"profile {name}") if name == "default" else (f"profile {name}",)
-    return Section(path, names, _OSS_NAMES), Section(path, ("Credentials",), _OSS_NAMES)
-
-
-_LISTERS: Mapping[str, Callable[[Mapping[str, str], Path], tuple[Section, ...]]] = {
-    "s3": _list_aws,
-    "oss": _list_oss,
-}
 
 
 def _locate(named: str | None, home: Path, usual: str) -> Path:

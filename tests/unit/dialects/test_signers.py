@@ -18,7 +18,7 @@ from obsup.dialects.canonical import basic_date, http_date, lower_headers, secre
 from obsup.dialects.dialect import Dialect, Signable
 from obsup.dialects.obs import NATIVE_SIGNATURE
 from obsup.dialects.oss import OSS1_SIGNATURE, OSS4_SIGNATURE
-from obsup.dialects.registry import DIALECTS, find_dialect
+from obsup.dialects.registry import DIALECTS
 from obsup.dialects.s3 import AWS4_SIGNATURE
 from obsup.errors import Denied, WrongUsage
 from obsup.model import Credentials
@@ -233,37 +233,6 @@ def test_cloud_box_signs_for_a_service_of_its_own() -> None:
 
 def test_secret_bytes_may_have_a_prefix() -> None:
     assert secret_bytes(CREDENTIALS, "AWS4") == b"AWS4" + SECRET.encode()
-
-
-@pytest.mark.parametrize(
-    ("provider", "signature", "name"),
-    [
-        ("obs", "auto", "obs"),
-        ("obs", "obs", "obs"),
-        ("obs", "v2", "obs-v2"),
-        ("obs", "v4", "obs-v4"),
-        ("s3", "auto", "s3-v4"),
-        ("s3", "v4", "s3-v4"),
-        ("s3", "v2", "s3-v2"),
-        ("oss", "auto", "oss-v4"),
-        ("oss", "oss4", "oss-v4"),
-        ("oss", "oss1", "oss-v1"),
-    ],
-)
-def test_provider_and_signature_name_a_dialect(provider: str, signature: str, name: str) -> None:
-    assert find_dialect(provider, signature).name == name
-    assert DIALECTS[name].provider == provider
-
-
-def test_unknown_provider_is_an_error_that_names_the_known() -> None:
-    with pytest.raises(WrongUsage, match="obs, s3, oss"):
-        find_dialect("azure")
-
-
-@pytest.mark.parametrize("signature", ["v1", "oss4", ""])
-def test_unknown_signature_is_an_error_that_names_the_known(signature: str) -> None:
-    with pytest.raises(WrongUsage, match="auto, obs, v2, v4"):
-        find_dialect("obs", signature)
 
 
 @every_dialect

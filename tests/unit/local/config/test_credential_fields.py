@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from obsup.dialects.vendor import KeyNames
 from obsup.errors import Denied
-from obsup.local.config.credential_fields import KeyNames, pair_keys, parse_answer, parse_expiry
+from obsup.local.config.credential_fields import pair_keys, parse_answer, parse_expiry
 from obsup.model import Credentials
 
 NAMES = KeyNames("ID", "KEY", ("TOKEN", "OLD_TOKEN"))

@@ -174,7 +174,6 @@ def test_half_a_pair_in_a_profile_is_denied(home: Home) -> None:
         ("obs", ["AccessKeyID", "OBSUP_ACCESS_KEY_ID", "OBS_ACCESS_KEY_ID", "set OBS_ACCESS_KEY_ID"]),
         ("s3", ["AWS_ACCESS_KEY_ID", "[default] of ", "/.aws/credentials", "/.aws/config"]),
         ("oss", ["ALIBABA_CLOUD_ACCESS_KEY_ID", "/.ossutilconfig", "set OSS_ACCESS_KEY_ID"]),
-        ("new", ["AccessKeyID", "set OBSUP_ACCESS_KEY_ID and OBSUP_SECRET_ACCESS_KEY"]),
     ],
 )
 def test_nothing_found_lists_where_it_looked(home: Home, provider: str, looked: list[str]) -> None:

@@ -1,0 +1,89 @@
+"""The type of a vendor: one value with everything that is specific to it outside of a request. No IO."""
+
+from __future__ import annotations
+
+import re
+
+from obsup.dialects.dialect import Dialect
+from obsup.value import Value
+
+REGION = r"(?P<region>[a-z0-9-]+?)"
+"""The part of a host pattern that is the region."""
+
+WEBSITE_REFUSAL = "This host serves static websites and accepts no uploads"
+
+
+class HostFamily(Value):
+    """Hosts of one provider that match the regular expression *hosts*.
+
+    Hosts with the same ``domain`` may redirect to each other. ``region`` applies if the pattern contains none.
+    ``refusal``: why these hosts cannot be used. ``is_global``: regional hosts exist, with the region as the second
+    label of this host.
+    """
+
+    domain: str
+    hosts: str
+    region: str | None = None
+    refusal: str = ""
+    is_global: bool = False
+
+    def match(self, host: str) -> re.Match[str] | None:
+        return re.fullmatch(rf"(?:(?P<bucket>.+)\.)?(?P<host>{self.hosts})", host)
+
+
+class KeyNames(Value):
+    """The names that one source uses for access key, secret and token. The first token that is set applies."""
+
+    access: str
+    secret: str
+    tokens: tuple[str, ...]
+
+
+class CredentialFile(Value):
+    """A file in INI format in which a tool of the vendor keeps credentials.
+
+    ``path`` is relative to the home directory unless the environment variable ``path_variable`` names a file.
+    ``sections`` are the names that the section may have, nearest first; ``{profile}`` is the value of the environment
+    variable ``profile_variable``, or ``default``. ``default_sections`` replace them for the profile ``default``.
+    """
+
+    path: str
+    path_variable: str
+    profile_variable: str
+    sections: tuple[str, ...]
+    keys: KeyNames
+    default_sections: tuple[str, ...] = ()
+
+
+class MetadataService(Value):
+    """The service from which a cloud host gets the credentials of its role.
+
+    ``base`` is its URL unless the environment variable ``base_variable`` names another. ``envelope`` is the member of
+    the JSON response that contains the keys; None: the top level.
+    """
+
+    name: str
+    base: str
+    base_variable: str
+    token_path: str
+    token_header: str
+    life_header: str
+    path: str
+    has_roles: bool
+    envelope: str | None
+    names: KeyNames
+    expiry: str
+
+
+class Vendor(Value):
+    """A provider of object storage. ``name`` is also the scheme of a target.
+
+    The first of ``dialects`` is the default. The first host family that matches applies, so specific ones come first.
+    """
+
+    name: str
+    dialects: tuple[Dialect, ...]
+    hosts: tuple[HostFamily, ...]
+    credential_variables: tuple[KeyNames, ...]
+    credential_files: tuple[CredentialFile, ...]
+    metadata_service: MetadataService

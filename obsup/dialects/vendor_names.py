@@ -1,0 +1,20 @@
+"""Names of the vendors, for help texts and completion, which must not load the vendors' data.
+
+A test compares them with ``registry``.
+"""
+
+from __future__ import annotations
+
+PROVIDERS = ("obs", "s3", "oss")
+"""Every provider, which is also the scheme of a target. The first is the default."""
+
+DEFAULT_PROVIDER = PROVIDERS[0]
+
+SIGNATURES = ("obs", "v2", "v4", "oss1", "oss4")
+"""Every signature that a dialect has."""
+
+METADATA_SERVICES = ("obs", "aws", "oss")
+"""Every metadata service that a profile can name."""
+
+AWS_SIGNATURE_PROVIDERS = ("s3", "obs")
+"""The providers that accept AWS signatures."""
