@@ -106,7 +106,6 @@ class Dialect(Value):
     ``acl_on_complete``: the ACL belongs on Complete, not on Initiate (OSS).
     ``no_overwrite_on``: the operations that carry the no-overwrite header.
     ``etag_is_composite``: a multipart object's ETag is documented as md5-of-md5s-N.
-    ``part_etag_is_md5``: an unencrypted part's ETag is its MD5 in hex.
     ``url_encoded_on``: the operations whose answers name the key, and do so in URL encoding where asked to.
     ``default_region`` signs where no region is known; ``public_endpoint`` is the vendor's, with ``{region}``
     in it, None where a region alone does not name one.
@@ -136,7 +135,6 @@ class Dialect(Value):
     acl_on_complete: bool = False
     no_overwrite_on: frozenset[str] = frozenset()
     etag_is_composite: bool = True
-    part_etag_is_md5: bool = True
     url_encoded_on: frozenset[str] = KEYS_LISTED
     request_headers: frozenset[str] = frozenset()
     hashes_payload: bool = False

@@ -1,4 +1,4 @@
-"""What an object store can do for us: the verbs of multipart upload, and what each promises."""
+"""The contract of an object store: the operations of a multipart upload, with errors, idempotence and retry safety."""
 
 from __future__ import annotations
 
@@ -9,74 +9,106 @@ from obsup.dialects.dialect import Dialect
 from obsup.model import Credentials, ObjectInfo, ObjectPage, OpenUpload, Stored, StoredPart, Target, Upload
 from obsup.store.http.body import OpenBody
 
-"""Opens the body anew for each attempt."""
-
 
 class CredentialSource(Protocol):
-    """Where the keys of a request come from."""
+    """The source of the credentials that sign requests."""
 
     def current(self) -> Credentials:
-        """Return credentials that are not about to expire. Raises Denied."""
+        """Return credentials that are not about to expire. Raises Denied if none can be obtained."""
         ...
 
     def refresh(self, stale: Credentials) -> Credentials:
-        """Return newer credentials than *stale*, which the store refused; the same where there are none."""
+        """Return credentials newer than *stale*, which the store rejected; the same if there are no newer ones."""
         ...
 
 
 class PartStore(Protocol):
-    """The one verb that a worker needs. Raises as ObjectStore's verbs do."""
+    """The part of the contract that a worker needs."""
 
     def upload_part(
         self, upload: Upload, part_number: int, open_body: OpenBody, *, content_md5: str | None = None
     ) -> Stored:
-        """Send one part. A part sent again under the same part number replaces the first."""
+        """Send one part and return what the store confirmed.
+
+        *content_md5* is Base64. Idempotent and safe to retry: a part replaces an earlier one with the same number.
+        Raises StoreError, NetworkError, Denied, and unchanged every error of the body.
+        """
         ...
 
 
 @runtime_checkable
 class PartLister(Protocol):
-    """Who can say what is stored; a worker with one signed URL cannot."""
+    """A store that can list parts. A worker that has only a presigned URL cannot."""
 
     def list_parts(self, upload: Upload) -> Iterator[StoredPart]:
-        """Yield every part the store holds, ascending by part number, over all pages."""
+        """Yield every stored part, ascending by part number, from all pages.
+
+        Reads only: safe to retry from the start. Raises StoreError, NetworkError and Denied, also in the middle of the
+        list: a caller must not use a list that did not end.
+        """
         ...
 
 
 class ObjectStore(PartStore, PartLister, Protocol):
-    """The verbs. Each raises StoreError where the store refused and NetworkError where it did not answer.
+    """An object store. Safe to share between threads.
 
-    Safe to call from many threads. A verb tries once; RetryingStore is the same store with patience.
+    Every operation raises StoreError if the store rejects the request, NetworkError if no valid response arrives, and
+    Denied if there are no credentials. ``NetworkError.sent`` is True if the store may have executed the request.
+    HttpStore sends every request once (twice after a redirect). RetryingStore implements the same contract with
+    retries, and raises the final ObsupError instead.
     """
 
     dialect: Dialect
 
     def initiate(self, target: Target, headers: Mapping[str, str]) -> str:
-        """Begin a multipart upload and return its upload id."""
+        """Initiate a multipart upload and return its upload id.
+
+        Not idempotent: each request creates an upload. Not safe to retry if ``NetworkError.sent``: list the uploads
+        first. Never retried by RetryingStore.
+        """
         ...
 
     def copy_part(
         self, upload: Upload, part_number: int, source: str, *, byte_range: tuple[int, int] | None = None
     ) -> Stored:
-        """Copy a part from *source* (``bucket/encoded-key``); the range is first and last byte, inclusive."""
+        """Copy a part from the object that *source* names (see ``copy_source_value``).
+
+        *byte_range* is the first and the last byte, inclusive. Idempotent and safe to retry, as ``upload_part``.
+        A response 200 that contains <Error> raises StoreError.
+        """
         ...
 
     def complete(
         self, upload: Upload, parts: Sequence[tuple[int, str]], headers: Mapping[str, str]
     ) -> Stored:
-        """Assemble (part number, ETag) pairs. Success only with a body that says so; 200 with <Error> is none."""
+        """Assemble the object from pairs of part number and ETag.
+
+        Not idempotent: after success the upload id is unknown, and a second request fails with NoSuchUpload. Not safe
+        to retry if ``NetworkError.sent``: look at the object first. Never retried by RetryingStore.
+        A response 200 that contains <Error> raises StoreError.
+        """
         ...
 
     def abort(self, upload: Upload) -> None:
-        """Give the upload up. An upload that is already gone is success."""
+        """Abort the upload and discard its parts.
+
+        Idempotent and safe to retry: an upload that no longer exists is success. Parts that are still in flight may be
+        stored after the abort, so a caller repeats it until ``list_parts`` fails with NoSuchUpload.
+        """
         ...
 
     def list_uploads(self, bucket: str, prefix: str) -> Iterator[OpenUpload]:
-        """Yield every open upload whose key begins with *prefix*, over all pages."""
+        """Yield every upload in progress whose key begins with *prefix*, from all pages.
+
+        Reads only: safe to retry from the start, as ``list_parts``.
+        """
         ...
 
     def list_objects(self, bucket: str, prefix: str, marker: str) -> ObjectPage:
-        """Return the next page of the objects whose keys begin with *prefix*: those behind the key *marker*."""
+        """Return one page of the objects whose keys begin with *prefix* and follow the key *marker*.
+
+        Reads only: safe to retry.
+        """
         ...
 
     def put_object(
@@ -87,9 +119,16 @@ class ObjectStore(PartStore, PartLister, Protocol):
         *,
         content_md5: str | None = None,
     ) -> Stored:
-        """Store a whole object in one request."""
+        """Store a whole object with one request. *content_md5* is Base64.
+
+        Idempotent unless *headers* forbid overwriting. Safe to retry in any case, but then a rejection because the
+        object exists may be caused by the first attempt. Passes errors of the body unchanged.
+        """
         ...
 
     def head_object(self, target: Target) -> ObjectInfo | None:
-        """Return what the store tells of the object, or None where there is none."""
+        """Return the properties of the object, or None if it does not exist.
+
+        Reads only: safe to retry. Raises StoreError if the bucket does not exist or the permission is missing.
+        """
         ...

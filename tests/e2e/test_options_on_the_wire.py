@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from obsup.dialects.dialect import Dialect
-from obsup.dialects.parameters import OBJECT_PARAMETERS, REQUEST_PARAMETERS
 from obsup.dialects.registry import DIALECTS
 from obsup.sandbox.sandbox import Sandbox
 from tests.support.in_process import Inside
+from tests.tools import parameter_tables
 
 KEY = "dir/the key"
 EVERY = ("initiate", "part", "copy", "complete", "put", "head")
-PARAMETERS = {one.field: one for one in (*OBJECT_PARAMETERS, *REQUEST_PARAMETERS)}
+PARAMETERS = {one.field: one for one in parameter_tables.PARAMETERS}
 
 # What is typed, and how the header's name goes on where the dialect has but a prefix.
 WORDS: Mapping[str, tuple[str, ...]] = {

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from obsup.dialects.parameters import OBJECT_PARAMETERS, Row, carries, parameter_table
+from obsup.dialects.dialect import Dialect
+from obsup.dialects.parameters import OBJECT_PARAMETERS, Parameter, carries
 from obsup.dialects.registry import DIALECTS
 
 _OPERATIONS = {"initiate": "Initiate", "put": "PutObject", "complete": "Complete"}
@@ -24,6 +25,33 @@ class Named:
     keyword: str
     note: str = ""
 
+
+REQUEST_PARAMETERS = (
+    Parameter("customer_key", "--sse-c-key-file", lambda names: names.sse_c),
+    Parameter("content_md5", "--content-md5", lambda _names: "Content-MD5"),
+    Parameter("copy_source", "--copy-source", lambda names: names.copy_source),
+    Parameter("copy_range", "--copy-range", lambda names: names.copy_source_range),
+)
+"""The parameters of single requests."""
+
+PARAMETERS = (*OBJECT_PARAMETERS, *REQUEST_PARAMETERS)
+SDK_NAMES = {
+    "content_type": "headers.contentType",
+    "metadata": "metadata",
+    "acl": "headers.acl",
+    "grants": "headers.extensionGrants",
+    "storage_class": "headers.storageClass",
+    "website_redirect": "headers.location",
+    "success_redirect": "headers.successActionRedirect",
+    "expires_days": "headers.expires",
+    "sse": "headers.sseHeader.encryption",
+    "sse_kms_key_id": "headers.sseHeader.key",
+    "customer_key": "headers.sseHeader (SseCHeader)",
+    "content_md5": "isAttachMd5",
+    "copy_source": "copySource",
+    "copy_range": "copySourceRange",
+}
+"""The name of each parameter in the vendor's ``ObsClient.uploadFile``, if it has one."""
 
 # Sources: OBS SDK for Python, "Uploading an Object - Resumable" and "Uploading a Part".
 CALLS = (
@@ -79,33 +107,32 @@ def result_table() -> str:
 
 def header_table() -> str:
     """Return which parameter becomes which header in which dialect, in Markdown. Like dialects share a column."""
-    table = parameter_table()
     columns: dict[tuple[str | None, ...], list[str]] = {}
-    for name in DIALECTS:
-        columns.setdefault(tuple(row.headers[name] for row in table), []).append(name)
+    for name, dialect in DIALECTS.items():
+        columns.setdefault(tuple(one.header(dialect.headers) for one in PARAMETERS), []).append(name)
     names = list(columns.values())
     rows = [
-        (_code(row.option), _code(row.sdk), *(_header(row, group[0]) for group in names)) for row in table
+        (
+            _code(one.option),
+            _code(SDK_NAMES.get(one.field, "")),
+            *(_header(one, DIALECTS[group[0]]) for group in names),
+        )
+        for one in PARAMETERS
     ]
     return _markdown(("option", "OBS SDK", *(", ".join(group) for group in names)), rows)
 
 
-def _header(row: Row, dialect: str) -> str:
-    header = row.headers[dialect]
+def _header(parameter: Parameter, dialect: Dialect) -> str:
+    header = parameter.header(dialect.headers)
     if header is None:
         return "–"
     shown = f"`{header}…`" if header.endswith("-") else f"`{header}`"
     carriers = [
-        _OPERATIONS[one]
-        for one in _OPERATIONS
-        if has_field(row) and carries(DIALECTS[dialect], row.field, one)
+        title
+        for operation, title in _OPERATIONS.items()
+        if parameter in OBJECT_PARAMETERS and carries(dialect, parameter.field, operation)
     ]
     return f"{shown} (on {', '.join(carriers)})" if carriers not in ([], _USUAL) else shown
-
-
-def has_field(row: Row) -> bool:
-    """Return whether the parameter describes the object, and not single requests."""
-    return any(row.field == one.field for one in OBJECT_PARAMETERS)
 
 
 def _code(text: str) -> str:

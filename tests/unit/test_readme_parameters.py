@@ -10,13 +10,12 @@ import pytest
 
 from obsup.api import upload_file, upload_part
 from obsup.cli.main import cli
-from obsup.dialects.parameters import OBJECT_PARAMETERS, REQUEST_PARAMETERS
 from obsup.dialects.registry import DIALECTS
 from obsup.engine.job.request import UploadRequest
 from obsup.engine.job.result import Result
 from obsup.errors import Refusal
 from obsup.model import ObjectOptions
-from tests.tools.parameter_tables import CALLS, RESULTS, Named, header_table
+from tests.tools.parameter_tables import CALLS, PARAMETERS, RESULTS, Named, header_table
 
 OPTIONS = {
     word
@@ -51,7 +50,7 @@ def test_field_of_a_result_exists(named: Named) -> None:
     assert named.keyword in ATTRIBUTES
 
 
-@pytest.mark.parametrize("option", [one.option for one in (*OBJECT_PARAMETERS, *REQUEST_PARAMETERS)])
+@pytest.mark.parametrize("option", [one.option for one in PARAMETERS])
 def test_option_of_a_header_exists(option: str) -> None:
     assert option in OPTIONS
 
@@ -60,7 +59,7 @@ def test_every_dialect_has_its_column_and_every_parameter_its_row() -> None:
     """The columns are the dialects' own header names: a change of one changes the README."""
     head, _, *rows = header_table().splitlines()
     assert {name for cell in head.split("|")[3:-1] for name in cell.strip().split(", ")} == set(DIALECTS)
-    assert len(rows) == len(OBJECT_PARAMETERS) + len(REQUEST_PARAMETERS)
+    assert len(rows) == len(PARAMETERS)
     text = (Path(__file__).parents[2] / "README.md").read_text()
     for dialect in DIALECTS.values():
         assert f"`{dialect.headers.meta}…`" in text

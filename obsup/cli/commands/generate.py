@@ -9,8 +9,6 @@ import click
 from obsup.cli.arguments import options
 from obsup.cli.arguments.command import Commands, command
 
-COMMAND = "obsup generate"
-
 
 @command(hidden=True, short_help="Write man/ and completions/.")
 @click.pass_context

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from obsup import events
 from obsup.dialects.dialect import Limits
-from obsup.dialects.encoding import encode_key
+from obsup.dialects.object_headers import copy_source_value
 from obsup.engine.job.context import UploadContext
 from obsup.engine.plan.file_plan import FilePlan, make_plan
 from obsup.engine.send.content import Content, store_content
@@ -118,7 +118,7 @@ def copy_one(
         stored = context.store.copy_part(
             found_upload.upload,
             number,
-            f"{source.bucket}/{encode_key(source.key)}",
+            copy_source_value(source.bucket, source.key),
             byte_range=source.byte_range,
         )
     return found_upload.upload, stored

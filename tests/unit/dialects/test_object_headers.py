@@ -16,7 +16,7 @@ from obsup.dialects.object_headers import (
     guess_content_type,
     object_headers,
 )
-from obsup.dialects.parameters import OBJECT_PARAMETERS, parameter_table
+from obsup.dialects.parameters import OBJECT_PARAMETERS
 from obsup.dialects.registry import DIALECTS
 from obsup.errors import WrongUsage
 from obsup.model import CustomerKey, ObjectOptions
@@ -425,18 +425,6 @@ def test_copy_source(key: str, version: str | None, value: str) -> None:
     assert copy_source_value("src", key, version) == value
 
 
-def test_parameter_table_covers_every_option_of_an_object() -> None:
+def test_the_parameters_cover_every_option_of_an_object() -> None:
     fields = set(ObjectOptions.__struct_fields__) - {"headers"}
     assert {parameter.field for parameter in OBJECT_PARAMETERS} == fields
-
-
-def test_parameter_table_tells_the_header_of_each_dialect() -> None:
-    rows = {row.field: row for row in parameter_table()}
-    assert rows["storage_class"].option == "--storage-class"
-    assert rows["storage_class"].sdk == "headers.storageClass"
-    assert rows["storage_class"].headers["obs"] == "x-obs-storage-class"
-    assert rows["expires_days"].headers["s3-v4"] is None
-    assert rows["no_overwrite"].headers["s3-v4"] == "If-None-Match"
-    assert rows["no_overwrite"].headers["obs"] is None
-    assert rows["customer_key"].headers["oss-v4"] is None
-    assert all(set(row.headers) == set(DIALECTS) for row in rows.values())

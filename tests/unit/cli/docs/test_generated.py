@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from obsup.cli.arguments.command import Commands
-from obsup.cli.commands.generate import COMMAND, generated, stale
+from obsup.cli.commands.generate import generated, stale
 from obsup.cli.docs.manpage import LONGER_PAGES, command_pages, walk
 from obsup.cli.docs.markdown_page import text_page
 from obsup.cli.docs.roff import Page, escape, prose
@@ -26,7 +26,7 @@ def test_what_is_committed_is_what_the_commands_say() -> None:
         str(path.relative_to(ROOT)) for path, text in generated(ROOT, cli).items() if not _is(path, text)
     ]
     left = [str(path.relative_to(ROOT)) for path in stale(ROOT, cli)]
-    assert not wrong + left, f"run this in the repository, and commit what it writes: {COMMAND}"
+    assert not wrong + left, "run this in the repository, and commit what it writes: obsup generate"
 
 
 def _is(path: Path, text: str) -> bool:
