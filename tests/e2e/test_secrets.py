@@ -396,7 +396,7 @@ class Eager:
             future.set_exception(pickle.loads(self.pickled[-1]))
         return future
 
-    def renew(self) -> None:
+    def restart(self) -> None:
         """Stay."""
 
     def close(self, *, wait: bool) -> None:

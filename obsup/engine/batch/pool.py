@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from msgspec.structs import replace
 
@@ -22,11 +22,13 @@ from obsup.engine.send.concurrency_probe import ConcurrencyProbe
 from obsup.engine.send.dispatcher import POLL_S, dispatch
 from obsup.engine.send.executors import InlineExecutor, open_executor
 from obsup.engine.send.part import PartToSend, send_part
-from obsup.engine.send.remote_workers import RemoteWorkers, open_remote_workers
 from obsup.engine.send.sender import PartSender
 from obsup.engine.send.whole_object import put_file
 from obsup.engine.send.workers import check_workers
 from obsup.model import Receipt, SourceStat
+
+if TYPE_CHECKING:
+    from obsup.engine.send.remote_workers import RemoteWorkers
 
 T = TypeVar("T")
 Keep = Callable[[Receipt], None]
@@ -101,14 +103,14 @@ class InlineSender:
         self,
         task: UploadContext,
         tally: ProgressTally,  # noqa: ARG002 - only some senders use it
-        jobs: Iterator[PartToSend],
-        keep: Keep,
+        parts: Iterator[PartToSend],
+        on_receipt: Keep,
     ) -> None:
         """See PartSender. Parts of a small file are those that an earlier run left over."""
         send = partial(
             InlineExecutor().submit, partial(send_part, store=task.store, send_options=task.send_options)
         )
-        dispatch(jobs, send, window=lambda: 1, stop=task.stop, keep=keep)
+        dispatch(parts, send, window=lambda: 1, stop=task.stop, on_receipt=on_receipt)
 
     def put_file(self, task: UploadContext, stat: SourceStat) -> Finished:
         """See PartSender."""
@@ -127,15 +129,15 @@ class _SharedSender(InlineSender):
         self,
         task: UploadContext,
         tally: ProgressTally,  # noqa: ARG002 - only some senders use it
-        jobs: Iterator[PartToSend],
-        keep: Keep,
+        parts: Iterator[PartToSend],
+        on_receipt: Keep,
     ) -> None:
         """See PartSender."""
         send = partial(
             self._executor.submit, partial(send_part, store=task.store, send_options=task.send_options)
         )
         with self._shares.taken():
-            dispatch(jobs, send, window=self._window, stop=task.stop, keep=keep)
+            dispatch(parts, send, window=self._window, stop=task.stop, on_receipt=on_receipt)
 
 
 def open_pool(task: UploadContext) -> Pool:
@@ -151,6 +153,8 @@ class RemotePool:
     """A Pool over a RemoteWorkers. Threads here take the steps of each file; only what is sent goes to the workers."""
 
     def __init__(self, task: UploadContext) -> None:
+        from obsup.engine.send.remote_workers import open_remote_workers
+
         self._workers = open_remote_workers(task, observe=events.ignore)
         self._shares = FairShare(ConcurrencyLimit(self._workers.size))
         self.concurrency = self._shares.concurrency
@@ -194,13 +198,13 @@ class _RemoteSender:
         self,
         task: UploadContext,
         tally: ProgressTally,
-        jobs: Iterator[PartToSend],
-        keep: Callable[[Receipt], None],
+        parts: Iterator[PartToSend],
+        on_receipt: Callable[[Receipt], None],
     ) -> None:
         """See PartSender. Which file a part is of is known here, and so who is to hear of it."""
         send = partial(self._workers.send, observe=tally)
         with self._shares.taken():
-            dispatch(jobs, send, window=self._window, stop=task.stop, keep=keep)
+            dispatch(parts, send, window=self._window, stop=task.stop, on_receipt=on_receipt)
 
     def put_file(self, task: UploadContext, stat: SourceStat) -> Finished:
         """See PartSender."""

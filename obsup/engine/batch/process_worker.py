@@ -25,9 +25,9 @@ from obsup.engine.batch.small_file import result_of
 from obsup.engine.job.connection import StoreSettings, connect
 from obsup.engine.job.stop import StopSignal
 from obsup.engine.proof.object_proof import Verified
+from obsup.engine.send.backends import end_with_parent
 from obsup.engine.send.concurrency import ConcurrencyLimit
 from obsup.engine.send.concurrency_probe import ConcurrencyProbe
-from obsup.engine.send.executors import end_with_parent
 from obsup.errors import ObsupError, Stopped, Throttled
 from obsup.model import Stored, Target
 from obsup.value import Value

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+
 from obsup import events
 from obsup.engine.proof.part_proof import DigestChoice
 from obsup.local.source.file import Gate
@@ -9,9 +12,10 @@ from obsup.value import Value
 
 
 class SendOptions(Value):
-    """How content is sent: what proves it, whether with Content-MD5, who hears of it, and what holds it back.
+    """How content is sent: the digests that verify it, Content-MD5 or not, the observer, and the limits.
 
-    ``gate`` is asked before bytes are sent, ``read_gate`` before bytes are read that are not sent.
+    ``gate`` is called before bytes are sent, ``read_gate`` before bytes are read that are not sent. ``monotonic`` is a
+    clock in seconds, which spaces the progress events.
     """
 
     digests: DigestChoice
@@ -19,3 +23,4 @@ class SendOptions(Value):
     observe: events.Observer = events.ignore
     gate: Gate | None = None
     read_gate: Gate | None = None
+    monotonic: Callable[[], float] = time.monotonic

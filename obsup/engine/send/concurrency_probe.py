@@ -1,8 +1,8 @@
-"""How many connections a line is worth: tried out, by what they carry. Pure: the clock is an argument.
+"""Find how many connections pay, by measuring their throughput. Pure: the clock is an argument.
 
-Where each connection is held to a rate of its own, twice as many carry twice as much; where the line is full,
-more of them carry nothing more. So twice as many are tried as long as that pays, then a few more or a few less
-now and then, and what does not pay is taken back.
+If the network limits each connection, twice as many transfer twice as much; if one limit applies to all, more
+connections gain nothing. So the number is doubled as long as that pays. After that, a few more or a few less are tried
+from time to time, and a change that does not pay is reverted.
 """
 
 from __future__ import annotations
@@ -13,28 +13,27 @@ from obsup.engine.job.request import INITIAL_JOBS, MAX_JOBS
 from obsup.units import MIB
 from obsup.value import Value
 
-# What more connections must carry more, and what fewer may carry less, to stay.
-MIN_GAIN = 1.08
-MAX_LOSS = 0.96
-# The step while everything pays, and those of a try after one that did not, or after the store refused.
-FAST, UP, DOWN = 2.0, 1.25, 0.75
-# Whole parts tell a rate, answers included, after so long at least, in seconds. Where not one is whole by a later
-# time, what was sent of them does: so much of each, in bytes.
+# The throughput ratio that more connections must reach to stay, and the ratio that fewer connections must keep.
+MIN_GAIN_RATIO = 1.08
+MIN_KEPT_RATIO = 0.96
+# The growth factor while every step pays; then the factors of a trial upwards and downwards.
+FAST_FACTOR, UP_FACTOR, DOWN_FACTOR = 2.0, 1.25, 0.75
+# Whole parts are measured, responses included, over at least MEASURE_S. If no part is complete after LONG_PART_S, the
+# bytes sent so far are measured, of parts that sent at least MIN_MEASURED_BYTES.
 MEASURE_S, LONG_PART_S = 0.3, 1.0
-MEASURE = 4 * MIB
-# The beginning of a part goes into this machine's own buffers, at no rate of the line's. Bytes.
-BUFFER = 4 * MIB
-# How long nothing is tried after a try that did not pay, twice as long each time up to the longest; and after the
-# store refused. Seconds.
-REST_S, LONGEST_REST_S = 10.0, 120.0
-THROTTLED_REST_S = 30.0
+MIN_MEASURED_BYTES = 4 * MIB
+# The beginning of a part fills this machine's socket buffers, faster than the network transfers it.
+SOCKET_BUFFER_BYTES = 4 * MIB
+# The pause after a trial that did not pay, doubled each time up to the maximum, and after the store asked to slow down.
+PAUSE_S, MAX_PAUSE_S = 10.0, 120.0
+THROTTLED_PAUSE_S = 30.0
 
 
 @dataclass(slots=True)
-class _Part:
-    """A part in flight: when it began, since when and from which byte on its pace is looked at, and how far it is."""
+class _PartInFlight:
+    """Progress of a part; its pace is measured from ``from_byte`` at ``from_s`` on."""
 
-    begun_s: float
+    started_s: float
     from_s: float
     from_byte: int
     sent: int
@@ -42,131 +41,132 @@ class _Part:
 
 
 @dataclass(slots=True)
-class _Sum:
-    """Bytes of parts, and the seconds that these parts took for them, each for itself."""
+class _Measurement:
+    """Bytes of several parts, and the sum of the seconds that each part took."""
 
     size: int = 0
     seconds: float = 0.0
     parts: int = 0
 
 
-class _Try(Value):
-    """Another number is tried: the one that it is compared with, and what that carried in bytes a second."""
+class _Trial(Value):
+    """Another number is being tried; ``before`` is the previous number and ``rate`` its bytes per second."""
 
     before: int
     rate: float
 
 
 class ConcurrencyProbe:
-    """Says how many parts should be in flight, ``goal``, from how the parts in flight get on."""
+    """Computes ``goal``, the number of parts that should be in flight, from the progress of those in flight."""
 
-    def __init__(self, begin: int = INITIAL_JOBS, most: int = MAX_JOBS) -> None:
-        self.goal = min(begin, most)
-        self._begin = self.goal
+    def __init__(self, initial: int = INITIAL_JOBS, most: int = MAX_JOBS) -> None:
+        self.goal = min(initial, most)
+        self._initial = self.goal
         self._most = most
-        self._in_flight: dict[int, _Part] = {}
-        self._whole = _Sum()
-        self._begun_s = float("-inf")
+        self._in_flight: dict[int, _PartInFlight] = {}
+        self._whole_parts = _Measurement()
+        self._started_s = float("-inf")
         self._full_s: float | None = None
-        self._try: _Try | None = None
-        self._fast = FAST
-        self._step = FAST
+        self._trial: _Trial | None = None
+        self._fast_factor = FAST_FACTOR
+        self._factor = FAST_FACTOR
         self._up_is_next = True
-        self._rest_s = REST_S
-        self._rests_until = float("-inf")
+        self._pause_s = PAUSE_S
+        self._paused_until_s = float("-inf")
 
     def sent(self, number: int, so_far: int, now_s: float) -> None:
-        """Take in that *so_far* bytes of a part were handed to the line; fewer than before mean another attempt."""
+        """Record that *so_far* bytes of a part were sent; fewer than before mean a new attempt."""
         part = self._in_flight.get(number)
         if part is None or so_far < part.sent:
-            part = self._in_flight[number] = _Part(now_s, now_s, so_far, so_far, now_s)
+            part = self._in_flight[number] = _PartInFlight(now_s, now_s, so_far, so_far, now_s)
         part.sent, part.sent_s = so_far, now_s
-        if so_far <= BUFFER:
+        if so_far <= SOCKET_BUFFER_BYTES:
             part.from_s, part.from_byte = now_s, so_far
         if self._full_s is None and len(self._in_flight) == self.goal:
             self._full_s = now_s
-            for one in self._in_flight.values():
-                one.from_s, one.from_byte = one.sent_s, one.sent
+            for other in self._in_flight.values():
+                other.from_s, other.from_byte = other.sent_s, other.sent
         self._measure(now_s)
 
     def stored(self, number: int, size: int, now_s: float) -> None:
-        """Take in that the store confirmed a part of *size* bytes."""
+        """Record that the store confirmed a part of *size* bytes."""
         part = self._in_flight.pop(number, None)
-        if part is not None and part.begun_s >= self._begun_s:
-            self._whole.size += size
-            self._whole.seconds += now_s - part.begun_s
-            self._whole.parts += 1
+        if part is not None and part.started_s >= self._started_s:
+            self._whole_parts.size += size
+            self._whole_parts.seconds += now_s - part.started_s
+            self._whole_parts.parts += 1
         self._measure(now_s)
 
     def failed(self, number: int) -> None:
-        """Take in that a part is not in flight any more."""
+        """Record that a part is no longer in flight."""
         self._in_flight.pop(number, None)
 
     def throttled(self, now_s: float) -> None:
-        """Take in that the store refused what is in flight as too much."""
-        tried = self._try
-        is_more = tried is not None and tried.before < self.goal
-        less = tried.before if tried is not None and is_more else max(1, int(self.goal * DOWN))
-        self._go_to(less, now_s)
-        self._fast = self._step = UP
+        """Record that the store asked to slow down: revert a trial upwards, or reduce the goal."""
+        trial = self._trial
+        is_upwards = trial is not None and trial.before < self.goal
+        lower = trial.before if trial is not None and is_upwards else max(1, int(self.goal * DOWN_FACTOR))
+        self._set_goal(lower, now_s)
+        self._fast_factor = self._factor = UP_FACTOR
         self._up_is_next = True
-        self._rests_until = now_s + THROTTLED_REST_S
+        self._paused_until_s = now_s + THROTTLED_PAUSE_S
 
     def _measure(self, now_s: float) -> None:
-        """Find what is carried in all, as soon as that can be said: as many times the pace of one as there are."""
+        """Compute the total throughput once enough is known: the pace of one part times the goal."""
         elapsed_s = now_s - self._full_s if self._full_s is not None else 0.0
-        found = self._whole
-        if not found.parts and elapsed_s >= LONG_PART_S:
-            found = self._under_way()
-        if elapsed_s < MEASURE_S or 2 * found.parts < self.goal or not found.seconds:
+        measured = self._whole_parts
+        if not measured.parts and elapsed_s >= LONG_PART_S:
+            measured = self._measure_in_flight()
+        if elapsed_s < MEASURE_S or 2 * measured.parts < self.goal or not measured.seconds:
             return
-        rate = self.goal * found.size / found.seconds
-        self._begin_measure(now_s)
-        self._judge(rate, now_s)
+        rate = self.goal * measured.size / measured.seconds
+        self._restart_measurement(now_s)
+        self._evaluate(rate, now_s)
 
-    def _under_way(self) -> _Sum:
-        moving = [one for one in self._in_flight.values() if one.sent - one.from_byte >= MEASURE]
-        size = sum(one.sent - one.from_byte for one in moving)
-        return _Sum(size, sum(one.sent_s - one.from_s for one in moving), len(moving))
+    def _measure_in_flight(self) -> _Measurement:
+        parts = [
+            part for part in self._in_flight.values() if part.sent - part.from_byte >= MIN_MEASURED_BYTES
+        ]
+        size = sum(part.sent - part.from_byte for part in parts)
+        return _Measurement(size, sum(part.sent_s - part.from_s for part in parts), len(parts))
 
-    def _begin_measure(self, now_s: float) -> None:
-        self._begun_s, self._full_s = now_s, None
-        self._whole = _Sum()
+    def _restart_measurement(self, now_s: float) -> None:
+        self._started_s, self._full_s = now_s, None
+        self._whole_parts = _Measurement()
 
-    def _judge(self, rate: float, now_s: float) -> None:
-        tried, self._try = self._try, None
-        if tried is not None:
-            is_more = self.goal > tried.before
-            if rate < tried.rate * (MIN_GAIN if is_more else MAX_LOSS):
-                self._step = UP
-                self._go_to(tried.before, now_s)
-                self._rest(now_s)
+    def _evaluate(self, rate: float, now_s: float) -> None:
+        """Keep or revert the current trial, whose throughput is *rate*, and start the next."""
+        trial, self._trial = self._trial, None
+        if trial is not None:
+            is_upwards = self.goal > trial.before
+            if rate < trial.rate * (MIN_GAIN_RATIO if is_upwards else MIN_KEPT_RATIO):
+                self._factor = UP_FACTOR
+                self._set_goal(trial.before, now_s)
+                self._pause(now_s)
                 return
-            self._rest_s = REST_S
-            if is_more:
-                self._step, self._up_is_next = self._fast, True
-            if not is_more or self.goal == self._most:
-                self._rest(now_s)
-        if now_s >= self._rests_until:
+            self._pause_s = PAUSE_S
+            if is_upwards:
+                self._factor, self._up_is_next = self._fast_factor, True
+            if not is_upwards or self.goal == self._most:
+                self._pause(now_s)
+        if now_s >= self._paused_until_s:
             before = self.goal
-            self._go_to(self._next(), now_s)
-            self._try = _Try(before, rate)
+            self._set_goal(self._next_goal(), now_s)
+            self._trial = _Trial(before, rate)
 
-    def _next(self) -> int:
+    def _next_goal(self) -> int:
         """Return the number to try next: twice as many at first, then a few more and a few less in turn."""
-        more = min(self._most, max(self.goal + 1, int(self.goal * self._step)))
-        less = max(min(self._begin, self.goal), int(self.goal * DOWN))
-        goes_up = self._up_is_next
-        self._up_is_next = not goes_up
-        if more == self.goal or (less < self.goal and not goes_up):
-            return less
-        return more
+        more = min(self._most, max(self.goal + 1, int(self.goal * self._factor)))
+        less = max(min(self._initial, self.goal), int(self.goal * DOWN_FACTOR))
+        is_up = self._up_is_next
+        self._up_is_next = not is_up
+        return less if more == self.goal or (less < self.goal and not is_up) else more
 
-    def _go_to(self, goal: int, now_s: float) -> None:
+    def _set_goal(self, goal: int, now_s: float) -> None:
         self.goal = goal
-        self._try = None
-        self._begin_measure(now_s)
+        self._trial = None
+        self._restart_measurement(now_s)
 
-    def _rest(self, now_s: float) -> None:
-        self._rests_until = now_s + self._rest_s
-        self._rest_s = min(LONGEST_REST_S, 2 * self._rest_s)
+    def _pause(self, now_s: float) -> None:
+        self._paused_until_s = now_s + self._pause_s
+        self._pause_s = min(MAX_PAUSE_S, 2 * self._pause_s)

@@ -1,4 +1,4 @@
-"""The loop of the driver: keeps workers busy with parts, and takes their receipts in."""
+"""The driver's loop: keeps workers busy with parts and collects their receipts."""
 
 from __future__ import annotations
 
@@ -13,84 +13,84 @@ from obsup.engine.job.stop import StopSignal
 from obsup.engine.send.part import PartToSend
 from obsup.model import Receipt
 
-# How soon a signal or a deadline is noticed while parts are under way, in seconds.
+# How soon the driver notices a signal or a deadline while parts are in flight, in seconds.
 POLL_S = 0.2
 
 T = TypeVar("T")
-Send = Callable[[PartToSend], "Future[Receipt]"]
+SubmitPart = Callable[[PartToSend], "Future[Receipt]"]
 
 
-def drain(posts: SimpleQueue[T], wait_s: float = 0.0) -> Iterator[T]:
-    """Yield all that lies in *posts*; where nothing does, wait for it, but no longer than *wait_s* seconds."""
+def drain(queue: SimpleQueue[T], wait_s: float = 0.0) -> Iterator[T]:
+    """Yield everything in *queue*; if it is empty, wait up to *wait_s* seconds for the first item."""
     with suppress(Empty):
         while True:
-            yield posts.get(block=wait_s > 0, timeout=wait_s)
+            yield queue.get(block=wait_s > 0, timeout=wait_s)
             wait_s = 0.0
 
 
 def dispatch(
-    jobs: Iterator[PartToSend],
-    send: Send,
+    parts: Iterator[PartToSend],
+    submit: SubmitPart,
     *,
     window: Callable[[], int],
     stop: StopSignal,
-    keep: Callable[[Receipt], None],
+    on_receipt: Callable[[Receipt], None],
 ) -> None:
-    """Have every job sent, with at most *window* submitted at once, and *keep* each receipt as it comes.
+    """Send all *parts* with at most *window* submitted at once; call *on_receipt* for each in this thread.
 
-    *window* is asked again and again; where it shrinks, what no worker has begun is called off and comes later.
-    After a failure, or when *stop* asks, nothing new begins, what is under way ends and is kept, and the first
-    failure, or the reason to stop, is raised.
+    *window* is called repeatedly. If it shrinks, parts that no worker has started are cancelled and submitted again
+    later. After a failure or a stop no part starts, those in flight finish, and the first failure or the stop's
+    reason is raised.
     """
-    submitted = _Submitted(jobs, send)
+    submitted = _SubmittedParts(parts, submit)
     failures: list[BaseException] = []
     try:
         while not stop.is_over:
-            submitted.fill(0 if failures or stop.reason is not None else window())
+            submitted.resize(0 if failures or stop.reason is not None else window())
             if not submitted.pending:
                 break
-            for future in submitted.ended():
-                failed = future.exception()
-                if failed is None:
-                    keep(future.result())
+            for future in submitted.finished():
+                failure = future.exception()
+                if failure is None:
+                    on_receipt(future.result())
                 else:
-                    failures.append(failed)
+                    failures.append(failure)
     finally:
-        submitted.fill(0)
+        submitted.resize(0)
     if stop.reason is not None:
         raise stop.reason
     if failures:
         raise failures[0]
 
 
-class _Submitted:
-    """The jobs that workers have, or will take next."""
+class _SubmittedParts:
+    """The parts that workers are sending or will start next."""
 
-    def __init__(self, jobs: Iterator[PartToSend], send: Send) -> None:
+    def __init__(self, parts: Iterator[PartToSend], submit: SubmitPart) -> None:
         self.pending: dict[Future[Receipt], PartToSend] = {}
-        self._jobs = jobs
-        self._called_off: deque[PartToSend] = deque()
-        self._send = send
-        # Not concurrent.futures.wait: it would ask every pending part, each time that one ends.
-        self._ended: SimpleQueue[Future[Receipt]] = SimpleQueue()
+        self._parts = parts
+        self._cancelled: deque[PartToSend] = deque()
+        self._submit = submit
+        # Not concurrent.futures.wait, which checks every pending future whenever one finishes.
+        self._finished: SimpleQueue[Future[Receipt]] = SimpleQueue()
 
-    def fill(self, window: int) -> None:
-        """Submit jobs until *window* are pending, or call off what has not begun beyond it."""
+    def resize(self, window: int) -> None:
+        """Submit parts until *window* are pending, or cancel those beyond it that have not started."""
         for future in list(self.pending)[window:]:
             if future.cancel():
-                self._called_off.append(self.pending.pop(future))
+                self._cancelled.append(self.pending.pop(future))
         while len(self.pending) < window:
-            job = self._called_off.popleft() if self._called_off else next(self._jobs, None)
-            if job is None:
+            part = self._cancelled.popleft() if self._cancelled else next(self._parts, None)
+            if part is None:
                 return
-            future = self._send(job)
-            self.pending[future] = job
-            future.add_done_callback(self._ended.put)
-            if future.done():  # sent in this very thread: what came of it decides whether another follows
+            future = self._submit(part)
+            self.pending[future] = part
+            future.add_done_callback(self._finished.put)
+            if future.done():  # sent in this thread: its result decides whether another part starts
                 return
 
-    def ended(self) -> Iterator[Future[Receipt]]:
-        """Take out of the pending ones those that ended, and wait for one, but not long."""
-        for future in drain(self._ended, POLL_S):
-            if self.pending.pop(future, None) is not None:  # else it was called off
+    def finished(self) -> Iterator[Future[Receipt]]:
+        """Remove and yield the futures that are done; wait up to POLL_S for the first."""
+        for future in drain(self._finished, POLL_S):
+            if self.pending.pop(future, None) is not None:  # None: it was cancelled
                 yield future

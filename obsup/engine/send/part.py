@@ -1,20 +1,26 @@
-"""One part, from its window on the source to the store's receipt for it. Runs in a thread or on another machine."""
+"""Send one part and return the store's receipt for it, in a thread or on another host."""
 
 from __future__ import annotations
 
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 
+from obsup import events
 from obsup.engine.job.send_options import SendOptions
-from obsup.engine.proof.part_proof import DigestChoice
-from obsup.engine.send.content import send_content
+from obsup.engine.proof.part_proof import DigestChoice, matches
+from obsup.engine.send.content import AttemptCounter, Content, send_verified
+from obsup.errors import ObsupError, Refused
+from obsup.local.source.digest import PartDigest
 from obsup.local.source.file import FileWindow
-from obsup.model import Part, Receipt, SourceStat, Upload
-from obsup.store.interface import PartStore
+from obsup.model import Part, Receipt, SourceStat, Stored, Upload
+from obsup.store.http.body import OpenBody
+from obsup.store.interface import PartLister, PartStore
 from obsup.value import Value
 
 
 class PartToSend(Value):
-    """All that a worker needs to send one part, without secrets. ``path`` is absolute."""
+    """Everything a worker needs to send one part of a file, without secrets. ``path`` is absolute."""
 
     upload: Upload
     part: Part
@@ -24,10 +30,60 @@ class PartToSend(Value):
     content_md5: bool = False
 
 
-def send_part(job: PartToSend, store: PartStore, send_options: SendOptions) -> Receipt:
+def send_part(to_send: PartToSend, store: PartStore, send_options: SendOptions) -> Receipt:
     """Send one part of a file and return its receipt.
 
-    Raises SourceChanged where the file is not the one planned, and as ``send_verified`` does.
+    Raises SourceChanged if the file is not the planned one, and as ``send_content`` does.
     """
-    window = FileWindow(Path(job.path), job.part, job.stat)
-    return send_content(window, job.upload, store, send_options)
+    window = FileWindow(Path(to_send.path), to_send.part, to_send.stat)
+    return send_content(window, to_send.upload, store, send_options)[1]
+
+
+def send_content(
+    content: Content, upload: Upload, store: PartStore, send_options: SendOptions
+) -> tuple[Stored, Receipt]:
+    """Send *content* as a part of *upload*; return the verified response and the receipt.
+
+    Raises as ``send_verified`` does.
+    """
+    part, attempts = content.part, AttemptCounter()
+
+    def send(open_body: OpenBody, content_md5: str | None) -> Stored:
+        return store.upload_part(upload, part.number, attempts.counted(open_body), content_md5=content_md5)
+
+    what = f"part {part.number} of {upload.target}"
+    try:
+        stored, digest = send_verified(content, send, send_options, what=what)
+    except Refused:
+        # Some stores reject a part that they already have: an earlier attempt may have stored it.
+        existing = _find_stored(content, upload, store, send_options) if attempts.count > 1 else None
+        if existing is None:
+            raise
+        return existing
+    return stored, Receipt(part.number, part.size, stored.etag, digest.md5, digest.crc64)
+
+
+def _find_stored(
+    content: Content, upload: Upload, store: PartStore, send_options: SendOptions
+) -> tuple[Stored, Receipt] | None:
+    """Return response and receipt of the part if the store lists it with this size and digest, or None."""
+    if not isinstance(store, PartLister):
+        return None
+    part = content.part
+    try:
+        listed = [stored for stored in store.list_parts(upload) if stored.number == part.number]
+    except ObsupError:
+        return None  # the caller raises the first error
+    if not listed or listed[0].size != part.size:
+        return None
+    fresh = partial(PartDigest, md5=True, crc64=send_options.digests.crc64)
+    body = content.open(fresh, on_sent=lambda _: None, gate=send_options.read_gate)
+    with closing(body):
+        while body.read():
+            pass
+    content.check()
+    stored = Stored(200, listed[0].etag, crc64=listed[0].crc64)
+    if matches(stored, body.digest, send_options.digests) is not True:
+        return None
+    send_options.observe(events.PartStored(part.number, part.size))
+    return stored, Receipt(part.number, part.size, stored.etag, body.digest.md5, body.digest.crc64)

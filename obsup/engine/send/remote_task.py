@@ -1,26 +1,30 @@
-"""A part sent from another process or another machine: what travels there, and what is done with it there.
+"""What is sent to a remote worker and back: tasks for one part or one small file, and the worker's report.
 
-No secret travels: a worker finds its own credentials, or is given the signed URL of its one part.
+A task holds no secret: the worker finds its own credentials, or gets the signed URL of this one part.
 """
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 
+from msgspec.structs import replace
+
+from obsup import events
 from obsup.engine.job.connection import Connection, StoreSettings, connect
 from obsup.engine.job.context import UploadContext
 from obsup.engine.job.request import UploadRequest
 from obsup.engine.job.result import Finished
 from obsup.engine.job.send_options import SendOptions
 from obsup.engine.job.stop import StopSignal
-from obsup.engine.send.content import send_content
-from obsup.engine.send.part import PartToSend
-from obsup.engine.send.remote_report import WorkerReport, note_event, report_of
+from obsup.engine.send.part import PartToSend, send_content
 from obsup.engine.send.whole_object import put_file
-from obsup.errors import SourceUnreadable
+from obsup.errors import NextStep, ObsupError, SourceUnreadable
 from obsup.local.source.file import FileWindow, check_same_file, stat_source
 from obsup.local.source.rate_limit import RateLimit
 from obsup.model import Credentials, Receipt, SourceStat, Stored, Upload
@@ -33,106 +37,159 @@ from obsup.store.presigned import PresignedPart, PresignedStore
 from obsup.store.retrying import Attempts, FailureRemedies, RetryPolicy
 from obsup.value import Value
 
+# The size limit of a report. The last event is always kept, because it shows how the task ended.
+MAX_EVENTS = 64
+
 
 class PartTask(Value):
-    """One part for a worker elsewhere: the part, the store, and the signed URL where the worker holds no keys.
+    """One part for a remote worker. ``presigned`` is the signed URL, or None if the worker has its own credentials.
 
-    ``rate_bytes_per_s`` is this part's share of the rate limit.
+    ``rate_bytes_per_s`` is this task's share of the rate limit.
     """
 
-    job: PartToSend
+    to_send: PartToSend
     settings: StoreSettings
     presigned: PresignedPart | None = None
     rate_bytes_per_s: float | None = None
 
 
-def run_part_task(remote: PartTask) -> WorkerReport:
-    """Send the part from here, once this host is seen to see the same file, and give account of it.
-
-    Failures are SourceUnreadable and SourceChanged where this host sees no file, or another one; and those that
-    ``send_content`` raises.
-    """
-    return report_of(lambda: _send(remote))
-
-
-def _find_file(path: Path, planned: SourceStat) -> SourceStat:
-    """Return the identity that the file has for this host. Raises SourceUnreadable, SourceChanged."""
-    try:
-        seen = stat_source(path)
-    except SourceUnreadable as exc:
-        raise SourceUnreadable(
-            exc.what, exc.why, "keep the source on storage that every worker sees under the same path"
-        ) from exc
-    check_same_file(path, planned, seen)
-    return seen
-
-
-def _send(remote: PartTask) -> Receipt:
-    job = remote.job
-    path = Path(job.path)
-    seen = _find_file(path, job.stat)
-    # From here on this host's own view is what must not change.
-    window = FileWindow(path, job.part, seen)
-    rate = remote.rate_bytes_per_s
-    send_options = SendOptions(
-        job.digests, job.content_md5, observe=note_event, gate=RateLimit(rate) if rate else None
-    )
-    return send_content(window, job.upload, _open_store(remote), send_options)
-
-
 class ObjectTask(Value):
-    """One small file for a worker elsewhere: its order, its identity as planned, and its share of the rate limit."""
+    """One small file for a remote worker: the request, the planned identity, and the share of the rate limit."""
 
-    order: UploadRequest
+    request: UploadRequest
     settings: StoreSettings
     stat: SourceStat
     rate_bytes_per_s: float | None = None
 
 
-def run_object_task(remote: ObjectTask) -> WorkerReport:
-    """Send the file from this host after checking that it is the same file; return a report."""
-    return report_of(lambda: _put(remote))
+class WorkerReport(Value):
+    """The result of a task, or its failure, and the events in the order they happened.
+
+    The failure is returned, not raised: raising it would lose the events.
+    """
+
+    result: Receipt | Finished | None = None
+    failure: ObsupError | None = None
+    recorded: tuple[events.Event, ...] = ()
 
 
-def _put(remote: ObjectTask) -> Finished:
-    seen = _find_file(remote.order.source, remote.stat)
-    rate = remote.rate_bytes_per_s
-    limit = RateLimit(rate) if rate else None
-    task = UploadContext(_connection(remote.settings), remote.order, note_event, StopSignal(), limit)
-    return put_file(task, seen)
+def run_part_task(task: PartTask) -> WorkerReport:
+    """Check that this host sees the same file, send the part, and return a report.
+
+    Failures are SourceUnreadable, SourceChanged, and those that ``send_content`` raises.
+    """
+    return _report_of(lambda: _send_part(task))
 
 
-def _open_store(remote: PartTask) -> PartStore:
-    settings = remote.settings
-    if remote.presigned is None:
+def run_object_task(task: ObjectTask) -> WorkerReport:
+    """Check that this host sees the same file, send it in one request, and return a report."""
+    return _report_of(lambda: _put_object(task))
+
+
+def _send_part(task: PartTask) -> Receipt:
+    to_send = task.to_send
+    path = Path(to_send.path)
+    # From here on, the file must not change as this host sees it.
+    window = FileWindow(path, to_send.part, _stat_same_file(path, to_send.stat))
+    send_options = SendOptions(
+        to_send.digests,
+        to_send.content_md5,
+        observe=_record_event,
+        gate=RateLimit(task.rate_bytes_per_s) if task.rate_bytes_per_s else None,
+    )
+    return send_content(window, to_send.upload, _open_store(task), send_options)[1]
+
+
+def _put_object(task: ObjectTask) -> Finished:
+    stat = _stat_same_file(task.request.source, task.stat)
+    limit = RateLimit(task.rate_bytes_per_s) if task.rate_bytes_per_s else None
+    context = UploadContext(_connection(task.settings), task.request, _record_event, StopSignal(), limit)
+    return put_file(context, stat)
+
+
+def _stat_same_file(path: Path, planned: SourceStat) -> SourceStat:
+    """Return the identity of the file on this host. Raises SourceUnreadable, or SourceChanged if it is another file."""
+    try:
+        stat = stat_source(path)
+    except SourceUnreadable as exc:
+        step = NextStep("keep the source on storage that every worker sees under the same path")
+        raise SourceUnreadable(exc.what, exc.why, step) from exc
+    check_same_file(path, planned, stat)
+    return stat
+
+
+class _Recording(threading.local):
+    recorded: list[events.Event] | None = None
+
+
+# All threads of a worker share one connection, and with it one observer; each thread runs one task at a time.
+_recording = _Recording()
+
+
+def _record_event(event: events.Event) -> None:
+    """Record *event* for the report of this thread's task: requests, retries and notices, but not progress."""
+    recorded = _recording.recorded
+    if recorded is None:
+        return
+    if isinstance(event, events.Requested):
+        event = replace(event, host=socket.gethostname())
+    if isinstance(event, events.Requested | events.Retried | events.Noted):
+        del recorded[MAX_EVENTS - 1 :]
+        recorded.append(event)
+
+
+@contextmanager
+def _recording_events() -> Iterator[list[events.Event]]:
+    recorded = _recording.recorded = list[events.Event]()
+    try:
+        yield recorded
+    finally:
+        _recording.recorded = None
+
+
+def _report_of(work: Callable[[], Receipt | Finished]) -> WorkerReport:
+    """Run *work* and return its report. A failure names this host and has no cause, which could hold a signed URL."""
+    with _recording_events() as recorded:
+        try:
+            return WorkerReport(work(), recorded=tuple(recorded))
+        except ObsupError as exc:
+            failure = exc
+    why = f"{failure.why} (on host {socket.gethostname()})".lstrip()
+    copy = type(failure)(failure.what, why, failure.next_step, failure.refusal)
+    return WorkerReport(failure=copy, recorded=tuple(recorded))
+
+
+def _open_store(task: PartTask) -> PartStore:
+    settings = task.settings
+    if task.presigned is None:
         return _connection(settings).store
-    inner = PresignedStore(settings.dialect, _transport(settings.line), remote.presigned, note_event)
-    return _PatientStore(inner, RetryPolicy(retry_for_s=settings.retry_for_s, sleep=_sleep))
+    inner = PresignedStore(settings.dialect, _transport(settings.line), task.presigned, _record_event)
+    return _RetryingPartStore(inner, RetryPolicy(retry_for_s=settings.retry_for_s, sleep=_sleep))
 
 
-_opening = threading.Lock()
+_open_lock = threading.Lock()
 
 
 def _connection(settings: StoreSettings) -> Connection:
-    """Return this process's connection for *settings*: one, however many parts and threads."""
-    with _opening:
+    """Return this process's connection for *settings*, which all its threads share."""
+    with _open_lock:
         return _connect_once(settings)
 
 
 @lru_cache(maxsize=8)
 def _connect_once(settings: StoreSettings) -> Connection:
-    return connect(settings, sleep=_sleep, observe=note_event)
+    return connect(settings, sleep=_sleep, observe=_record_event)
 
 
-def _transport(line: ConnectionSettings) -> Transport:
-    """Return this process's line."""
-    with _opening:
-        return _open_line_once(line)
+def _transport(settings: ConnectionSettings) -> Transport:
+    """Return this process's transport for *settings*, which all its threads share."""
+    with _open_lock:
+        return _open_transport_once(settings)
 
 
 @lru_cache(maxsize=8)
-def _open_line_once(line: ConnectionSettings) -> Transport:
-    return Transport(line)
+def _open_transport_once(settings: ConnectionSettings) -> Transport:
+    return Transport(settings)
 
 
 def _sleep(seconds: float) -> bool:
@@ -140,8 +197,8 @@ def _sleep(seconds: float) -> bool:
     return False
 
 
-class _NoKeys:
-    """The credentials of a worker that holds none."""
+class _NoCredentials:
+    """The credentials of a worker that has none."""
 
     def current(self) -> Credentials:
         return Credentials("", "")
@@ -150,8 +207,8 @@ class _NoKeys:
         return stale
 
 
-class _PatientStore:
-    """A PartStore that tries again, without keys or clock to mend."""
+class _RetryingPartStore:
+    """A PartStore that retries. It can neither refresh credentials nor correct the clock of a signed URL."""
 
     def __init__(self, inner: PartStore, policy: RetryPolicy) -> None:
         self._inner = inner
@@ -160,7 +217,7 @@ class _PatientStore:
     def upload_part(
         self, upload: Upload, part_number: int, open_body: OpenBody, *, content_md5: str | None = None
     ) -> Stored:
-        attempts = Attempts(self._policy, FailureRemedies(_NoKeys(), ServerClock()), note_event)
+        attempts = Attempts(self._policy, FailureRemedies(_NoCredentials(), ServerClock()), _record_event)
 
         def send() -> Stored:
             return self._inner.upload_part(upload, part_number, open_body, content_md5=content_md5)

@@ -1,228 +1,218 @@
-"""Workers in other processes or on other machines that send parts."""
+"""Workers in other processes or on other hosts that send parts."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, CancelledError, Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from obsup import events
 from obsup.engine.job.connection import StoreSettings
 from obsup.engine.job.context import UploadContext
 from obsup.engine.job.request import UploadRequest
-from obsup.engine.send.executors import WorkerBackend, open_backend
+from obsup.engine.job.result import Finished
+from obsup.engine.send.backends import WorkerBackend, open_backend
 from obsup.engine.send.part import PartToSend
-from obsup.engine.send.remote_report import WorkerReport
-from obsup.errors import Denied, ObsupError, Throttled, WorkerLost
+from obsup.engine.send.remote_task import (
+    ObjectTask,
+    PartTask,
+    WorkerReport,
+    run_object_task,
+    run_part_task,
+)
+from obsup.errors import Denied, ObsupError, Throttled, WorkerLost, run_again
 from obsup.local.source.rate_limit import RateLimit
 from obsup.model import Receipt, SourceStat, Upload
+from obsup.store.presigned import PresignedPart
 
-if TYPE_CHECKING:
-    from obsup.engine.job.result import Finished
-    from obsup.store.presigned import PresignedPart
+# A part fails after so many workers died while they sent it: the part may be what kills them.
+MAX_LOST_WORKERS = 3
 
-
-# How many workers may die over one part before it is the part that is to blame.
-MAX_WORKER_LOSSES = 3
-
-
+# A function that a worker calls, and its argument.
 WorkerCall = tuple[Callable[[Any], WorkerReport], Any]
 
 
-MakeCall = Callable[[], WorkerCall]
+class _TaskFuture(Future[Any]):
+    """The future of a task that may take several attempts.
 
-
-class _PartFuture(Future[Any]):
-    """The future of a part, or of a small file, that may take several tries.
-
-    It is cancelled only while no worker has begun: whoever calls a part off must not lose its receipt.
+    It can be cancelled only while no worker has started the current attempt: otherwise a receipt could be lost.
     """
 
-    under_way: Future[Any] | None = None
+    attempt: Future[Any] | None = None
     is_cancelled = False
 
     def cancel(self) -> bool:
-        """Call the part off; return whether that could be done."""
-        if self.under_way is None:
+        """Cancel the task if it has not started; return whether it was cancelled."""
+        if self.attempt is None:
             return False
         self.is_cancelled = True
-        if self.under_way.cancel():
+        if self.attempt.cancel():
             return super().cancel()
         self.is_cancelled = False
         return False
 
 
 @dataclass(slots=True)
-class _PendingPart:
-    """One part, or one small file, on its way: what the driver promised, and how often it went wrong.
+class _PendingTask:
+    """One part or one small file that a worker sends.
 
-    *pack* makes, anew for each try, what a worker is to call and with what; *what* names it in messages. *observe*
-    hears of its tries, wherever they were made, and of the part once it is stored.
+    *make_call* returns the call for one attempt. *what* names the task in messages. *observe* gets the events of all
+    attempts.
     """
 
     what: str
     number: int
-    pack: MakeCall
-    promise: _PartFuture
+    make_call: Callable[[], WorkerCall]
     observe: events.Observer
-    losses: int = 0
+    future: _TaskFuture = field(default_factory=_TaskFuture)
+    lost_workers: int = 0
     was_denied: bool = False
 
 
 class RemoteWorkers:
-    """Workers in other processes. A part whose worker died goes to another; progress comes by the part.
+    """Workers in other processes. If a worker dies, another sends its part. Progress is reported per part.
 
-    With *sign* each part carries its signed URL, anew for each try. The workers share the rate limit out. Futures of
-    the workers' executor end in threads of that executor.
+    *sign* creates a signed URL for each attempt of a part. The workers share the rate limit equally. Futures complete
+    in threads of the backend's executor.
     """
 
     def __init__(
         self,
-        workers: WorkerBackend,
+        backend: WorkerBackend,
         settings: StoreSettings,
         *,
         sign: Callable[[Upload, int], PresignedPart] | None = None,
         rate_bytes_per_s: float | None = None,
         observe: events.Observer = events.ignore,
     ) -> None:
-        self.size = workers.size
-        self._workers = workers
+        self.size = backend.size
+        self._backend = backend
         self._settings = settings
         self._sign = sign
-        self._rate_bytes_per_s = rate_bytes_per_s / workers.size if rate_bytes_per_s else None
+        self._rate_bytes_per_s = rate_bytes_per_s / backend.size if rate_bytes_per_s else None
         self._observe = observe
         self._lock = threading.Lock()
-        self._generation = 0
+        self._restarts = 0
 
-    def send(self, job: PartToSend, observe: events.Observer | None = None) -> Future[Receipt]:
-        """See WorkerBackend. *observe* hears of this part, where that is not who hears of all."""
+    def send(self, part: PartToSend, observe: events.Observer | None = None) -> Future[Receipt]:
+        """See Workers. *observe* gets the events of this part instead of the common observer."""
+        number = part.part.number
 
-        def pack() -> WorkerCall:
-            # Here, and not above: threads of this process need nothing of it, and every upload would wait for it.
-            from obsup.engine.send.remote_task import PartTask, run_part_task
+        def make_call() -> WorkerCall:
+            presigned = self._sign(part.upload, number) if self._sign is not None else None
+            return run_part_task, PartTask(part, self._settings, presigned, self._rate_bytes_per_s)
 
-            presigned = self._sign(job.upload, job.part.number) if self._sign is not None else None
-            return run_part_task, PartTask(job, self._settings, presigned, self._rate_bytes_per_s)
+        what = f"part {number} of {part.upload.target}"
+        return self._submit(_PendingTask(what, number, make_call, observe or self._observe))
 
-        what = f"part {job.part.number} of {job.upload.target}"
-        return self._promise(what, job.part.number, pack, observe or self._observe)
-
-    def put(self, order: UploadRequest, stat: SourceStat, observe: events.Observer) -> Future[Finished]:
-        """Have a worker put the small file of *order*, whose identity is *stat*; the future gives its object.
-
-        *observe* hears of its tries.
-        """
-
-        def pack() -> WorkerCall:
-            from obsup.engine.send.remote_task import ObjectTask, run_object_task
-
-            return run_object_task, ObjectTask(order, self._settings, stat, self._rate_bytes_per_s)
-
-        return self._promise(str(order.target), 1, pack, observe)
-
-    def _promise(self, what: str, number: int, pack: MakeCall, observe: events.Observer) -> Future[Any]:
-        pending = _PendingPart(what, number, pack, _PartFuture(), observe)
-        self._try(pending)
-        return pending.promise
+    def put(self, request: UploadRequest, stat: SourceStat, observe: events.Observer) -> Future[Finished]:
+        """Have a worker put the small file of *request*, whose identity is *stat*; *observe* gets its events."""
+        argument = ObjectTask(request, self._settings, stat, self._rate_bytes_per_s)
+        return self._submit(
+            _PendingTask(str(request.target), 1, lambda: (run_object_task, argument), observe)
+        )
 
     def close(self, *, wait: bool) -> None:
-        """See WorkerBackend."""
-        self._workers.close(wait=wait)
+        """See Workers."""
+        self._backend.close(wait=wait)
 
-    def _try(self, pending: _PendingPart) -> None:
-        """Hand the errand to a worker; what comes of it is taken in by ``_settle``."""
-        call, argument = pending.pack()
+    def _submit(self, task: _PendingTask) -> Future[Any]:
+        self._start_attempt(task)
+        return task.future
+
+    def _start_attempt(self, task: _PendingTask) -> None:
+        """Submit the task to a worker; ``_finish_attempt`` is called when the attempt is done."""
+        call, argument = task.make_call()
         with self._lock:
-            generation = self._generation
-        # Not under the lock: a pool that breaks lets nobody submit until it has called back, and that comes here.
+            restarts = self._restarts
+        # Outside the lock: while a pool breaks, submit blocks until the pool has called _finish_attempt.
         try:
-            future = self._workers.submit(call, argument)
+            attempt = self._backend.submit(call, argument)
         except BrokenExecutor as exc:
-            future = Future()
-            future.set_exception(exc)
-        pending.promise.under_way = future if self._workers.can_cancel else None
-        future.add_done_callback(partial(self._settle, pending, generation))
+            attempt = Future()
+            attempt.set_exception(exc)
+        task.future.attempt = attempt if self._backend.can_cancel else None
+        attempt.add_done_callback(partial(self._finish_attempt, task, restarts))
 
-    def _settle(self, pending: _PendingPart, generation: int, future: Future[Any]) -> None:
-        """Pass the outcome on, or have the part sent again."""
-        if future.cancelled() and pending.promise.is_cancelled:
+    def _finish_attempt(self, task: _PendingTask, restarts: int, attempt: Future[Any]) -> None:
+        """Complete the task's future, or start another attempt."""
+        if attempt.cancelled() and task.future.is_cancelled:
             return
-        failure = CancelledError() if future.cancelled() else future.exception()
-        account = WorkerReport()
+        failure = CancelledError() if attempt.cancelled() else attempt.exception()
+        report = WorkerReport()
         try:
             if failure is None:
-                account = _publish_events(future.result(), pending.observe)
-                failure = account.failure
-            if failure is not None and self._is_tried_again(pending, failure, generation):
+                report = _publish_events(attempt.result(), task.observe)
+                failure = report.failure
+            if failure is not None and self._retries(task, failure, restarts):
                 return
-        except Exception as exc:  # noqa: BLE001 - a callback that raises would leave the promise open for ever
+        except Exception as exc:  # noqa: BLE001 - if a callback raised, the future would never complete
             failure = exc
         if failure is None:
-            pending.promise.set_result(account.result)
+            task.future.set_result(report.result)
         else:
-            pending.promise.set_exception(_as_obsup_error(failure, pending.what))
+            task.future.set_exception(_as_obsup_error(failure, task.what))
 
-    def _is_tried_again(self, pending: _PendingPart, failure: BaseException, generation: int) -> bool:
-        """Have the part sent again where that can help; return whether it is."""
+    def _retries(self, task: _PendingTask, failure: BaseException, restarts: int) -> bool:
+        """Start another attempt if that can help; return whether it was started."""
         if isinstance(failure, Throttled):
-            pending.observe(events.Retried(pending.number, 1, failure.what, 0.0, throttled=True))
-        if isinstance(failure, BrokenExecutor) and pending.losses + 1 < MAX_WORKER_LOSSES:
-            self._replace_worker(pending, generation)
-        elif isinstance(failure, Denied) and self._sign is not None and not pending.was_denied:
-            # The URL has expired, or the keys that signed it have: a new one may do.
-            pending.was_denied = True
+            task.observe(events.Retried(task.number, 1, failure.what, 0.0, throttled=True))
+        if isinstance(failure, BrokenExecutor) and task.lost_workers + 1 < MAX_LOST_WORKERS:
+            self._restart_backend(task, restarts)
+        elif isinstance(failure, Denied) and self._sign is not None and not task.was_denied:
+            # The URL or the credentials that signed it have expired: a new URL may work.
+            task.was_denied = True
         else:
             return False
-        self._try(pending)
+        self._start_attempt(task)
         return True
 
-    def _replace_worker(self, pending: _PendingPart, generation: int) -> None:
-        """Make new workers, once for all the parts that the old ones took with them."""
-        pending.losses += 1
-        pending.observe(events.Retried(pending.number, pending.losses, "its worker process died", 0.0))
+    def _restart_backend(self, task: _PendingTask, restarts: int) -> None:
+        """Start new workers, once for all parts that were lost with the old ones."""
+        task.lost_workers += 1
+        task.observe(events.Retried(task.number, task.lost_workers, "its worker process died", 0.0))
         with self._lock:
-            if generation == self._generation:
-                self._workers.renew()
-                self._generation += 1
+            if restarts == self._restarts:
+                self._backend.restart()
+                self._restarts += 1
 
 
-def _publish_events(account: WorkerReport, observe: events.Observer) -> WorkerReport:
-    """Return *account*, once *observe* was told what it tells."""
-    for event in account.said:
+def _publish_events(report: WorkerReport, observe: events.Observer) -> WorkerReport:
+    """Pass the events of *report* to *observe*, and return the report."""
+    for event in report.recorded:
         observe(event)
-    if isinstance(account.result, Receipt):
-        observe(events.PartStored(account.result.number, account.result.size))
-    return account
+    if isinstance(report.result, Receipt):
+        observe(events.PartStored(report.result.number, report.result.size))
+    return report
 
 
-def _as_obsup_error(failure: BaseException, pending: str) -> BaseException:
-    """Return *failure* as an error that says what to do: only ObsupErrors may come from a worker."""
+def _as_obsup_error(failure: BaseException, what: str) -> BaseException:
+    """Return *failure* as an ObsupError. The text of other errors is dropped: it could hold a signed URL."""
     if isinstance(failure, ObsupError):
         return failure
-    what = f"the worker that sent {pending}"
     if isinstance(failure, (BrokenExecutor, CancelledError)) or type(failure).__name__ == "KilledWorker":
         return WorkerLost(
-            f"{what} died, as did those that tried it before, or the scheduler went away",
-            "a worker ends when its machine does, or when it takes more memory than it is allowed",
-            "look at the workers' logs, then run the same command again; what is stored is not sent again",
+            f"all workers that tried to send {what} died, or the scheduler stopped",
+            "A worker ends when its host stops, or when it exceeds its memory limit",
+            run_again("check the workers' logs"),
         )
     return ObsupError(
-        f"{what} failed: {type(failure).__name__}",
-        "perhaps another version of obsup or of Python is installed there",
-        "install the same obsup on every worker, then run the same command again",
+        f"the worker that sent {what} failed: {type(failure).__name__}",
+        "The worker may have a different version of obsup or Python",
+        run_again("install the same obsup on every worker"),
     )
 
 
-def open_remote_workers(task: UploadContext, *, observe: events.Observer) -> RemoteWorkers:
-    """Return the crew of workers elsewhere that the order asks for. Raises as ``open_backend`` does."""
-    order, settings = task.request, task.connection.settings
+def open_remote_workers(context: UploadContext, *, observe: events.Observer) -> RemoteWorkers:
+    """Return the remote workers that the request asks for. Raises as ``open_backend`` does."""
+    request, settings = context.request, context.connection.settings
     return RemoteWorkers(
-        open_backend(order.executor, order.jobs_at_first, timeout_s=settings.line.connect_timeout_s),
+        open_backend(request.executor, request.jobs_at_first, timeout_s=settings.line.connect_timeout_s),
         settings,
-        sign=task.connection.signer.sign if order.presign else None,
-        rate_bytes_per_s=task.limit.rate_bytes_per_s if isinstance(task.limit, RateLimit) else None,
+        sign=context.connection.signer.sign if request.presign else None,
+        rate_bytes_per_s=context.limit.rate_bytes_per_s if isinstance(context.limit, RateLimit) else None,
         observe=observe,
     )

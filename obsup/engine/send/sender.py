@@ -1,4 +1,4 @@
-"""Who sends what an upload consists of: a crew of its own, or hands that many uploads share."""
+"""Send the parts of an upload, or its whole file in one request: the interface, and the sender of a single upload."""
 
 from __future__ import annotations
 
@@ -14,50 +14,38 @@ from obsup.model import Receipt, SourceStat
 
 
 class PartSender(Protocol):
-    """Has the parts of an upload sent, or its whole file in one request. Raises as ``dispatch`` and ``put_file``."""
+    """Sends the parts of uploads. A batch shares one sender; a single upload has its own."""
 
     def send_parts(
         self,
-        task: UploadContext,
+        context: UploadContext,
         tally: ProgressTally,
-        jobs: Iterator[PartToSend],
-        keep: Callable[[Receipt], None],
+        parts: Iterator[PartToSend],
+        on_receipt: Callable[[Receipt], None],
     ) -> None:
-        """Have every job sent; *keep* hears of each receipt as it comes, in the thread that calls."""
+        """Send all *parts*; call *on_receipt* for each stored part, in the calling thread. Raises as ``dispatch``."""
         ...
 
-    def put_file(self, task: UploadContext, stat: SourceStat) -> Finished:
-        """Put the file that had the identity *stat*, and return once the object is proved."""
+    def put_file(self, context: UploadContext, stat: SourceStat) -> Finished:
+        """Put the file with the identity *stat* in one request and verify the object. Raises as ``put_whole``."""
         ...
 
 
 class DedicatedSender:
-    """A crew for each round of one upload, as large as its order asks for."""
+    """A PartSender that opens workers for one upload, as many as its request asks for."""
 
     def send_parts(
         self,
-        task: UploadContext,
+        context: UploadContext,
         tally: ProgressTally,
-        jobs: Iterator[PartToSend],
-        keep: Callable[[Receipt], None],
+        parts: Iterator[PartToSend],
+        on_receipt: Callable[[Receipt], None],
     ) -> None:
         """See PartSender."""
-        # Here, and not above: what fits one request need not wait for it.
-        from obsup.engine.send.concurrency import ConcurrencyLimit
-        from obsup.engine.send.concurrency_probe import ConcurrencyProbe
-        from obsup.engine.send.dispatcher import dispatch
-        from obsup.engine.send.workers import open_workers
+        from obsup.engine.send.workers import send_with_workers
 
-        workers = open_workers(task)
-        try:
-            concurrency = ConcurrencyLimit(
-                workers.size, probe=ConcurrencyProbe(most=workers.size) if task.request.probes_jobs else None
-            )
-            with tally.observed_by(concurrency):
-                dispatch(jobs, workers.send, window=lambda: concurrency.window, stop=task.stop, keep=keep)
-        finally:
-            workers.close(wait=not task.stop.is_over)
+        send_with_workers(context, tally, parts, on_receipt)
 
-    def put_file(self, task: UploadContext, stat: SourceStat) -> Finished:
-        """See PartSender: in this very thread."""
-        return put_file(task, stat)
+    def put_file(self, context: UploadContext, stat: SourceStat) -> Finished:
+        """See PartSender. Sends in the calling thread."""
+        return put_file(context, stat)

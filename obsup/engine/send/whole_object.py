@@ -1,7 +1,7 @@
-"""A source that fits one request: PutObject, proved like any other upload.
+"""Send a source that fits one request with PutObject, and verify it like every other upload.
 
-What is put is published at once: it is sent from memory, so that it is the source as it stood at one moment, and
-with its Content-MD5, so that a damaged one is never taken.
+The request publishes the object immediately. So it is sent from memory, where the source cannot change, and with
+Content-MD5, so that the store rejects damaged bytes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from obsup.engine.job.send_options import SendOptions
 from obsup.engine.proof.object_proof import Expected, Verified, verify_object
 from obsup.engine.proof.part_proof import DigestChoice, matches
 from obsup.engine.send.content import AttemptCounter, Content, send_verified
-from obsup.errors import DataMismatch, Refused
+from obsup.errors import DataMismatch, NextStep, Refused
 from obsup.local.source.buffers import BufferPool
 from obsup.local.source.digest import PartDigest
 from obsup.local.source.file import FileWindow
@@ -25,30 +25,30 @@ from obsup.model import Part, Receipt, SourceStat, Stored, Target
 from obsup.store.http.body import OpenBody
 from obsup.store.interface import ObjectStore
 
-# The store says that the object exists, and --no-overwrite that it is not to be replaced.
-EXISTS = ("FileAlreadyExists", "PreconditionFailed")
-# For all files of a batch: as much as was in flight at once.
-_blocks = BufferPool()
+# Error codes of a store that refuses to replace an existing object (--no-overwrite).
+OBJECT_EXISTS_CODES = ("FileAlreadyExists", "PreconditionFailed")
+# Shared by all files of a batch: it grows to what is in flight at once.
+_buffers = BufferPool()
 
 
-def put_file(task: UploadContext, stat: SourceStat) -> Finished:
-    """Put the file that had the identity *stat*. Raises as ``put_whole`` does."""
-    window = FileWindow(task.source, Part(1, 0, stat.size), stat)
-    digest = PartDigest(md5=True, crc64=task.digests.crc64)
-    content = read_part(window, digest, task.read_gate, pool=_blocks)
+def put_file(context: UploadContext, stat: SourceStat) -> Finished:
+    """Put the file with the identity *stat* from memory. Raises as ``put_whole`` does."""
+    window = FileWindow(context.source, Part(1, 0, stat.size), stat)
+    digest = PartDigest(md5=True, crc64=context.digests.crc64)
+    content = read_part(window, digest, context.read_gate, pool=_buffers)
     try:
-        return put_whole(task, content, has_md5=True)
+        return put_whole(context, content, has_md5=True)
     finally:
         content.release()
 
 
-def put_whole(task: UploadContext, content: Content, *, has_md5: bool = False) -> Finished:
-    """Send *content* in one PutObject and return once the object is proved.
+def put_whole(context: UploadContext, content: Content, *, has_md5: bool = False) -> Finished:
+    """Send *content* in one PutObject and return after verifying the object.
 
-    *has_md5*: its MD5 costs nothing. Raises as ``put_content`` does.
+    *has_md5*: the content computes its MD5 anyway, so that Content-MD5 costs nothing. Raises as ``put_content`` does.
     """
-    send_options = replace(task.send_options, content_md5=has_md5 or task.request.content_md5)
-    return put_content(task.store, task.request.target, task.headers("put"), content, send_options)
+    send_options = replace(context.send_options, content_md5=has_md5 or context.request.content_md5)
+    return put_content(context.store, context.request.target, context.headers("put"), content, send_options)
 
 
 def put_content(
@@ -58,31 +58,33 @@ def put_content(
     content: Content,
     send_options: SendOptions,
 ) -> Finished:
-    """Send *content* in one PutObject and return once the object is proved.
+    """Send *content* in one PutObject and return after verifying the object.
 
-    Raises SourceChanged, DataMismatch, and what the store and the disk raise.
+    Raises SourceChanged, DataMismatch, and any error of the store and the disk.
     """
-    tries = AttemptCounter()
+    attempts = AttemptCounter()
 
     def send(open_body: OpenBody, content_md5: str | None) -> Stored:
-        return store.put_object(target, tries.of(open_body), headers, content_md5=content_md5)
+        return store.put_object(target, attempts.counted(open_body), headers, content_md5=content_md5)
 
     try:
         stored, digest = send_verified(content, send, send_options, what=target)
     except Refused as exc:
-        # The object that must not be replaced may be the one of our own first try, whose answer was lost.
-        is_ours_perhaps = tries.count > 1 and exc.refusal and exc.refusal.code in EXISTS
-        found = _look(store, target, content, send_options) if is_ours_perhaps else None
-        if found is None:
+        # The existing object may be from our own first attempt, if its response was lost.
+        may_be_ours = attempts.count > 1 and exc.refusal and exc.refusal.code in OBJECT_EXISTS_CODES
+        existing = _find_object(store, target, content, send_options) if may_be_ours else None
+        if existing is None:
             raise
-        return found
+        return existing
     receipt = Receipt(1, content.part.size, stored.etag, digest.md5, digest.crc64)
-    verified = _verified(store, target, content.part.size, stored, digest, send_options.digests)
+    verified = _verify(store, target, content.part.size, stored, digest, send_options.digests)
     return Finished(stored, verified, (receipt,))
 
 
-def _look(store: ObjectStore, target: Target, content: Content, send_options: SendOptions) -> Finished | None:
-    """Return the object where it is there with this very content."""
+def _find_object(
+    store: ObjectStore, target: Target, content: Content, send_options: SendOptions
+) -> Finished | None:
+    """Return the existing object if it has exactly this content, or None."""
     info, md5 = store.head_object(target), content.md5(send_options.read_gate)
     if info is None or info.size != content.part.size or info.etag.lower() != md5:
         return None
@@ -90,18 +92,18 @@ def _look(store: ObjectStore, target: Target, content: Content, send_options: Se
     return Finished(stored, "etag", (Receipt(1, info.size, info.etag, md5),))
 
 
-def _verified(
+def _verify(
     store: ObjectStore, target: Target, size: int, stored: Stored, digest: PartDigest, digests: DigestChoice
 ) -> Verified:
-    """Return what proves the object: the answer's digest, or a look at it. Raises DataMismatch."""
+    """Return what verifies the object: the response's digest, or HeadObject. Raises DataMismatch."""
     if matches(stored, digest, digests):
         return "crc64" if stored.crc64 is not None and digest.crc64 is not None else "etag"
     info = store.head_object(target)
-    expected = Expected(size, None, digest.crc64, None, None)
     if info is None or info.size != size or (stored.etag and info.etag != stored.etag):
         raise DataMismatch(
-            f"the object {target} is not the source",
-            f"expected {size} bytes, the store has {'none' if info is None else info.size}",
-            "look at the object; another upload may have replaced it",
+            f"the object {target} differs from the source",
+            f"It must have {size} bytes and ETag {stored.etag}; the store has "
+            + ("no object" if info is None else f"{info.size} bytes and ETag {info.etag}"),
+            NextStep("check whether another program writes this object"),
         )
-    return verify_object(expected, info) or "size"
+    return verify_object(Expected(size, None, digest.crc64, None, None), info) or "size"

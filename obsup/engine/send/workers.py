@@ -1,100 +1,133 @@
-"""Those who send the parts: threads of this process, or workers elsewhere, told apart nowhere else."""
+"""Worker pools that send parts: local threads, or remote workers. Only this module distinguishes them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 from urllib.parse import urlsplit
 
 from obsup.engine.job.context import UploadContext
 from obsup.engine.job.executor_spec import LOCAL_EXECUTORS, check_spec
+from obsup.engine.job.progress import ProgressTally
 from obsup.engine.job.request import MAX_JOBS
+from obsup.engine.send.concurrency import ConcurrencyLimit
+from obsup.engine.send.concurrency_probe import ConcurrencyProbe
+from obsup.engine.send.dispatcher import dispatch
 from obsup.engine.send.executors import open_executor
 from obsup.engine.send.part import PartToSend, send_part
-from obsup.engine.send.remote_workers import open_remote_workers
-from obsup.errors import WrongUsage
+from obsup.errors import NextStep, WrongUsage, run_again
 from obsup.local.source.rate_limit import RateLimit
 from obsup.model import Receipt
 
-if TYPE_CHECKING:
-    pass
-
 
 class Workers(Protocol):
-    """Sends parts, *size* at once."""
+    """Sends parts, up to *size* at once."""
 
     size: int
 
-    def send(self, job: PartToSend) -> Future[Receipt]:
-        """Have the part sent; the future gives its receipt."""
+    def send(self, part: PartToSend) -> Future[Receipt]:
+        """Submit the part; the future returns its receipt."""
         ...
 
     def close(self, *, wait: bool) -> None:
-        """Let the crew go; where not *wait*, without waiting for what is under way."""
+        """Release the workers; wait for parts in flight only if *wait*."""
         ...
 
 
 class LocalWorkers:
-    """Threads of this process, or its own: they share the store, the rate limit and the stop signal."""
+    """Threads of this process, or the calling thread; they share the store, the rate limit and the stop signal."""
 
     def __init__(self, executor: Executor, size: int, run: Callable[[PartToSend], Receipt]) -> None:
         self.size = size
         self._executor = executor
         self._run = run
 
-    def send(self, job: PartToSend) -> Future[Receipt]:
+    def send(self, part: PartToSend) -> Future[Receipt]:
         """See Workers."""
-        return self._executor.submit(self._run, job)
+        return self._executor.submit(self._run, part)
 
     def close(self, *, wait: bool) -> None:
         """See Workers."""
         self._executor.shutdown(wait=wait, cancel_futures=True)
 
 
-def open_workers(task: UploadContext) -> Workers:
-    """Return the crew that the order asks for. Raises as ``open_workers`` does."""
-    order = task.request
-    if order.executor in LOCAL_EXECUTORS:
-        run = partial(send_part, store=task.store, send_options=task.send_options)
-        most = MAX_JOBS if order.probes_jobs else order.jobs_at_first
-        return LocalWorkers(open_executor(order.executor, most), most, run)
-    return open_remote_workers(task, observe=task.observe)
+def open_workers(context: UploadContext) -> Workers:
+    """Return the workers that the request asks for. Raises as ``open_backend`` does."""
+    request = context.request
+    if request.executor in LOCAL_EXECUTORS:
+        run = partial(send_part, store=context.store, send_options=context.send_options)
+        size = MAX_JOBS if request.probes_jobs else request.jobs_at_first
+        return LocalWorkers(open_executor(request.executor, size), size, run)
+    from obsup.engine.send.remote_workers import open_remote_workers
+
+    return open_remote_workers(context, observe=context.observe)
 
 
-def check_workers(task: UploadContext) -> None:
-    """Raise what stands against the crew that the order asks for, before anything is sent.
+def send_with_workers(
+    context: UploadContext,
+    tally: ProgressTally,
+    parts: Iterator[PartToSend],
+    on_receipt: Callable[[Receipt], None],
+) -> None:
+    """Open workers, send all *parts* with them, and close them. See ``PartSender.send_parts``."""
+    workers = open_workers(context)
+    try:
+        probe = ConcurrencyProbe(most=workers.size) if context.request.probes_jobs else None
+        concurrency = ConcurrencyLimit(workers.size, probe=probe)
+        with tally.observed_by(concurrency):
+            dispatch(
+                parts,
+                workers.send,
+                window=lambda: concurrency.window,
+                stop=context.stop,
+                on_receipt=on_receipt,
+            )
+    finally:
+        workers.close(wait=not context.stop.is_over)
 
-    As ``check_spec`` does; and WrongUsage where a worker elsewhere would need a secret, which must not travel.
+
+def check_workers(context: UploadContext) -> None:
+    """Check, before anything is sent, that the requested executor can send this upload.
+
+    Raises as ``check_spec`` does, and WrongUsage if a remote worker would need a secret: secrets are never sent to it.
     """
-    order, settings = task.request, task.connection.settings
-    check_spec(order.executor)
-    if order.executor in LOCAL_EXECUTORS:
+    request, settings = context.request, context.connection.settings
+    check_spec(request.executor)
+    if request.executor in LOCAL_EXECUTORS:
         return
     if settings.line.proxy and urlsplit(settings.line.proxy).password:
         raise WrongUsage(
-            f"--proxy holds a password, which --executor {order.executor} would carry to the workers",
-            "secrets never travel in a job",
-            "leave out --proxy, and set HTTPS_PROXY in the environment of driver and workers",
+            f"--proxy with a password cannot be combined with --executor {request.executor}",
+            "Secrets are never sent to workers",
+            run_again("set HTTPS_PROXY for obsup and for the workers instead of --proxy", drop=("--proxy",)),
         )
-    if task.limit is not None and not isinstance(task.limit, RateLimit):
+    if context.limit is not None and not isinstance(context.limit, RateLimit):
         raise WrongUsage(
-            f"this limit cannot hold back --executor {order.executor}",
-            "only a rate can be shared out among workers in other processes",
-            "give a RateLimit",
+            f"--executor {request.executor} does not support this kind of limit",
+            "Only a fixed rate can be divided among workers in other processes",
+            NextStep("pass a RateLimit"),
         )
-    if not order.presign:
-        return
-    if settings.headers:
+    if request.presign:
+        _check_presign(context)
+
+
+def _check_presign(context: UploadContext) -> None:
+    """Raise WrongUsage for options that a signed URL cannot carry."""
+    request, headers = context.request, context.connection.settings.headers
+    if headers:
         raise WrongUsage(
-            f"--presign excludes --header {settings.headers[0][0]}",
-            "it is said on every request, and a signed URL carries no header",
-            "leave out one of the two",
+            f"--presign cannot be combined with --header {headers[0][0]}",
+            "The header is sent with every request, and a signed URL carries no headers",
+            run_again("leave out one of the two", drop=("--header",)),
         )
-    if order.content_md5 or order.encrypted_by_customer:
+    if request.content_md5 or request.encrypted_by_customer:
+        option = "--content-md5" if request.content_md5 else "--sse-c-key-file"
         raise WrongUsage(
-            f"--presign excludes {'--content-md5' if order.content_md5 else '--sse-c-key-file'}",
-            "a URL is signed before the part is read, and carries no key",
-            "leave out one of the two",
+            f"--presign cannot be combined with {option}",
+            "The URL is signed before the part is read, and carries no key",
+            run_again(
+                "leave out one of the two", drop=("--content-md5" if request.content_md5 else "--presign",)
+            ),
         )

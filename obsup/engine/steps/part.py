@@ -12,7 +12,8 @@ from obsup.dialects.dialect import Limits
 from obsup.dialects.object_headers import copy_source_value
 from obsup.engine.job.context import UploadContext
 from obsup.engine.plan.file_plan import FilePlan, make_plan
-from obsup.engine.send.content import Content, store_content
+from obsup.engine.send.content import Content
+from obsup.engine.send.part import send_content
 from obsup.engine.steps.lookup import FoundUpload, UploadSelector, require_upload
 from obsup.errors import CheckpointUnwritable, DataMismatch, WrongUsage
 from obsup.local.source.file import FileWindow, check_same_file, stat_source
@@ -92,7 +93,7 @@ def _send(context: UploadContext, found_upload: FoundUpload, content: Content, m
             )
         send_options = replace(send_options, content_md5=True)
     with hold_shared(context):
-        stored, receipt = store_content(content, found_upload.upload, context.store, send_options)
+        stored, receipt = send_content(content, found_upload.upload, context.store, send_options)
         if found_upload.path is not None:
             _record(context, found_upload.path, found_upload.upload, receipt)
     return SentPart(found_upload.upload, receipt, stored)

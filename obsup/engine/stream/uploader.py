@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from functools import partial
 
 from msgspec.structs import replace
 
@@ -19,9 +18,9 @@ from obsup.engine.job.stop import StopSignal
 from obsup.engine.plan.file_plan import Growth
 from obsup.engine.plan.stream_plan import StreamPlan, StreamSizes, growing, make_stream_sizes
 from obsup.engine.send.concurrency import ConcurrencyLimit
-from obsup.engine.send.content import send_content
 from obsup.engine.send.dispatcher import POLL_S
 from obsup.engine.send.executors import open_executor
+from obsup.engine.send.part import send_content
 from obsup.engine.send.whole_object import put_whole
 from obsup.engine.stream.pipeline import StreamPipeline
 from obsup.engine.stream.replay import ReplayCheck, comparable
@@ -40,7 +39,7 @@ from obsup.local.source.stream_parts import PartReader
 from obsup.local.state import checkpoint as checkpoints
 from obsup.local.state.checkpoint import Checkpoint, CheckpointDamaged
 from obsup.local.state.lock import UploadLock
-from obsup.model import SourceStat, Upload
+from obsup.model import Receipt, SourceStat, Upload
 from obsup.store.answers.failure_table import as_error
 from obsup.text import shell_line, shell_word
 from obsup.units import exact_size, format_size
@@ -241,9 +240,11 @@ class StreamUploader:
             # More is missing between stored parts than fits into memory: what follows is sent again.
             replay.give_up()
             record.receipts = dict(replay.confirmed)
-        send = partial(
-            send_content, upload=record.upload, store=self._task.store, send_options=self._task.send_options
-        )
+        upload, store, send_options = record.upload, self._task.store, self._task.send_options
+
+        def send(part: MemoryPart) -> Receipt:
+            return send_content(part, upload, store, send_options)[1]
+
         for one in replay.waiting:
             pipeline.send(one, send, record.add)
         replay.waiting.clear()

@@ -56,7 +56,7 @@ class Workers:
             lambda job: self._pool.submit(self._send, job),
             window=window,
             stop=stop or StopSignal(),
-            keep=lambda receipt: self.kept.append(receipt.number),
+            on_receipt=lambda receipt: self.kept.append(receipt.number),
         )
 
 
@@ -85,7 +85,7 @@ def test_no_more_than_the_window_is_ever_submitted() -> None:
             open_now = 0
         return future
 
-    dispatch(jobs(40), send, window=lambda: 4, stop=StopSignal(), keep=lambda _receipt: None)
+    dispatch(jobs(40), send, window=lambda: 4, stop=StopSignal(), on_receipt=lambda _receipt: None)
     assert most == 4
 
 
@@ -122,7 +122,7 @@ def test_where_the_driver_sends_itself_the_first_failure_is_the_last_part() -> N
         return future
 
     with pytest.raises(NotFinished):
-        dispatch(jobs(9), send, window=lambda: 8, stop=StopSignal(), keep=lambda _receipt: None)
+        dispatch(jobs(9), send, window=lambda: 8, stop=StopSignal(), on_receipt=lambda _receipt: None)
     assert begun == [1, 2, 3]
 
 

@@ -11,7 +11,8 @@ from obsup import events
 from obsup.dialects.registry import find_dialect
 from obsup.engine.job.send_options import SendOptions
 from obsup.engine.proof.part_proof import DigestChoice
-from obsup.engine.send.content import REPORT_EVERY_S, send_content
+from obsup.engine.send.content import REPORT_INTERVAL_S
+from obsup.engine.send.part import send_content
 from obsup.local.source.buffers import BLOCK
 from obsup.local.source.file import FileWindow, stat_when_stable
 from obsup.model import Part, Target, Upload
@@ -47,14 +48,14 @@ def test_progress_is_said_now_and_then_and_at_the_end(tmp_path: Path) -> None:
     assert said[-1][1] == blocks * BLOCK
     times = [at for at, _ in said[:-1]]
     gaps = [later - earlier for earlier, later in pairwise(times)]
-    assert all(gap > REPORT_EVERY_S * 0.9 for gap in gaps)
+    assert all(gap > REPORT_INTERVAL_S * 0.9 for gap in gaps)
 
 
 def test_a_slow_part_says_each_block(tmp_path: Path) -> None:
     """Where the line lets a block go now and then, the bar moves with each one."""
 
     def slow(size: int) -> int:
-        time.sleep(1.2 * REPORT_EVERY_S)
+        time.sleep(1.2 * REPORT_INTERVAL_S)
         return size
 
     said = said_of(tmp_path / "source", 4, slow)

@@ -18,8 +18,7 @@ from obsup.engine.job.connection import StoreSettings
 from obsup.engine.proof.part_proof import DigestChoice
 from obsup.engine.send import remote_task as remote_module
 from obsup.engine.send.part import PartToSend
-from obsup.engine.send.remote_report import MAX_EVENTS
-from obsup.engine.send.remote_task import PartTask, run_part_task
+from obsup.engine.send.remote_task import MAX_EVENTS, PartTask, run_part_task
 from obsup.errors import Denied, Refused, SourceChanged, SourceUnreadable, StoreError
 from obsup.local.source.file import PartBody, check_same_file, stat_source
 from obsup.model import Credentials, Part, Receipt, Target, Upload
@@ -128,7 +127,7 @@ def test_a_worker_with_a_signed_url_needs_no_keys(sandbox: Sandbox, job: PartToS
     account = run_part_task(PartTask(job, where, signed))
     assert isinstance(account.result, Receipt)
     assert account.result.size == 1000
-    (said,) = account.said
+    (said,) = account.recorded
     assert isinstance(said, events.Requested)
     assert (said.operation, said.part_number, said.status) == ("UploadPart", 1, 200)
     assert said.request_id
@@ -158,7 +157,7 @@ def test_a_signed_url_that_is_answered_without_an_etag_is_tried_again(
     account = run_part_task(PartTask(job, patient, sign(sandbox, job)))
     assert isinstance(account.result, Receipt)
     assert account.result.etag == account.result.md5
-    assert [type(event).__name__ for event in account.said] == ["Requested", "Retried", "Requested"]
+    assert [type(event).__name__ for event in account.recorded] == ["Requested", "Retried", "Requested"]
 
 
 def test_a_signed_url_that_is_never_answered_with_an_etag_fails(sandbox: Sandbox, job: PartToSend) -> None:
@@ -182,10 +181,10 @@ def test_what_failed_on_the_way_is_told_too(
     sandbox.add_fault("error=503:SlowDown,op=part")
     account = run_part_task(PartTask(job, replace(settings(sandbox), retry_for_s=60, backoff_s=0.01)))
     assert account.failure is None
-    kinds = [type(event).__name__ for event in account.said]
+    kinds = [type(event).__name__ for event in account.recorded]
     assert kinds == ["Requested", "Retried", "Requested"]
     again = pickle.loads(pickle.dumps(account))
-    assert (again.result, again.said) == (account.result, account.said)
+    assert (again.result, again.recorded) == (account.result, account.recorded)
 
 
 def test_what_goes_on_for_ever_is_told_in_short(
@@ -198,8 +197,8 @@ def test_what_goes_on_for_ever_is_told_in_short(
     sandbox.add_fault(f"error=500:InternalError,op=part,times={MAX_EVENTS}")
     account = run_part_task(PartTask(job, replace(settings(sandbox), retry_for_s=60, backoff_s=0.0)))
     assert isinstance(account.result, Receipt)
-    assert len(account.said) == MAX_EVENTS
-    last = account.said[-1]
+    assert len(account.recorded) == MAX_EVENTS
+    last = account.recorded[-1]
     assert isinstance(last, events.Requested)
     assert last.status == 200
 

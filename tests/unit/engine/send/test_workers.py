@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 import threading
 from collections.abc import Callable
-from concurrent.futures import BrokenExecutor, Future
+from concurrent.futures import BrokenExecutor, Executor, Future
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,13 +17,12 @@ from obsup.engine.job.connection import StoreSettings
 from obsup.engine.job.executor_spec import check_spec
 from obsup.engine.job.stop import StopSignal
 from obsup.engine.proof.part_proof import DigestChoice
+from obsup.engine.send.backends import ProcessBackend
 from obsup.engine.send.concurrency import ConcurrencyLimit
 from obsup.engine.send.dispatcher import dispatch
-from obsup.engine.send.executors import Processes
 from obsup.engine.send.part import PartToSend
-from obsup.engine.send.remote_report import WorkerReport
-from obsup.engine.send.remote_task import PartTask
-from obsup.engine.send.remote_workers import MAX_WORKER_LOSSES, RemoteWorkers
+from obsup.engine.send.remote_task import PartTask, WorkerReport
+from obsup.engine.send.remote_workers import MAX_LOST_WORKERS, RemoteWorkers
 from obsup.errors import (
     BadConfiguration,
     Denied,
@@ -71,7 +70,7 @@ class Roster:
         self.handed.append((argument, future))
         return future
 
-    def renew(self) -> None:
+    def restart(self) -> None:
         """Be whole again."""
         self.renewed += 1
         self.is_broken = False
@@ -96,9 +95,9 @@ class Locked(Roster):
         with self._lock:
             return super().submit(call, argument)
 
-    def renew(self) -> None:
+    def restart(self) -> None:
         """Be another pool, with a lock of its own."""
-        super().renew()
+        super().restart()
         self._lock = threading.Lock()
         self.is_ending.clear()
 
@@ -147,7 +146,7 @@ def test_what_a_worker_did_is_told_here_also_where_it_failed() -> None:
     roster, heard, own = Roster(), list[events.Event](), list[events.Event]()
     said = (events.Requested("UploadPart", "PUT", "bucket/key", 1, 403, "r1", 0.1, host="node7"),)
     promise = RemoteWorkers(roster, SETTINGS, observe=own.append).send(job(), observe=heard.append)
-    roster.handed[0][1].set_result(WorkerReport(failure=SourceChanged("it changed"), said=said))
+    roster.handed[0][1].set_result(WorkerReport(failure=SourceChanged("it changed"), recorded=said))
     assert isinstance(promise.exception(0), SourceChanged)
     assert (heard, own) == (list(said), [])
 
@@ -169,11 +168,13 @@ def test_what_a_worker_was_told_to_slow_down_shrinks_what_is_in_flight() -> None
         if waiting:
             number = len(kept) + 1
             waiting[0].set_result(
-                WorkerReport(Receipt(number, 5, "etag"), said=(SLOW_DOWN,) if number == 1 else ())
+                WorkerReport(Receipt(number, 5, "etag"), recorded=(SLOW_DOWN,) if number == 1 else ())
             )
         return concurrency.window
 
-    dispatch(jobs, workers.send, window=window, stop=StopSignal(), keep=lambda one: kept.append(one.number))
+    dispatch(
+        jobs, workers.send, window=window, stop=StopSignal(), on_receipt=lambda one: kept.append(one.number)
+    )
     assert sorted(kept) == list(range(1, 21))
     assert max(under_way[:2]) == 2 * Roster.size
     assert min(under_way[2:12]) <= Roster.size // 2 + 1
@@ -193,7 +194,7 @@ def test_a_worker_of_another_version_is_told_apart() -> None:
     roster = Roster()
     promise = RemoteWorkers(roster, SETTINGS).send(job())
     roster.handed[0][1].set_result(RECEIPT)
-    assert "another version of obsup" in str(promise.exception(0))
+    assert "different version of obsup" in str(promise.exception(0))
 
 
 def test_all_parts_of_a_broken_pool_are_sent_again_by_one_new_pool() -> None:
@@ -204,7 +205,7 @@ def test_all_parts_of_a_broken_pool_are_sent_again_by_one_new_pool() -> None:
     for _, future in roster.handed[:3]:
         future.set_exception(BrokenExecutor())
     assert roster.renewed == 1
-    assert [remote.job.part.number for remote, _ in roster.handed] == [1, 2, 3, 1, 2, 3]
+    assert [remote.to_send.part.number for remote, _ in roster.handed] == [1, 2, 3, 1, 2, 3]
     for _, future in roster.handed[3:]:
         future.set_result(WorkerReport(RECEIPT))
     assert [promise.result(0) for promise in promises] == [RECEIPT] * 3
@@ -235,30 +236,31 @@ def test_a_pool_that_breaks_while_a_part_is_handed_over_does_not_stand_still() -
         thread.join(10)
         assert not thread.is_alive()
     for one, future in pool.handed[1:]:
-        future.set_result(WorkerReport(Receipt(one.job.part.number, 5, "etag")))
+        future.set_result(WorkerReport(Receipt(one.to_send.part.number, 5, "etag")))
     assert (first.result(0).number, second[0].result(0).number) == (1, 2)
     assert pool.renewed == 1
 
 
-def test_a_broken_pool_is_let_go_of_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broken_pool_is_let_go_of_at_the_end() -> None:
     """Not where it calls back: it holds its lock there, and from CPython 3.12 on wants it once more to be gone."""
     ended, gone = list[int](), list[int]()
     numbers = iter(range(1, 9))
 
-    class Pool:
-        def __init__(self, *_given: Any, **_named: Any) -> None:
+    class Pool(Executor):
+        def __init__(self) -> None:
             self.number = next(numbers)
 
-        def shutdown(self, **_named: Any) -> None:
+        def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+            assert wait
+            assert cancel_futures
             ended.append(self.number)
 
         def __del__(self) -> None:
             gone.append(self.number)
 
-    monkeypatch.setattr("concurrent.futures.ProcessPoolExecutor", Pool)
-    workers = Processes(2)
-    workers.renew()
-    workers.renew()
+    workers = ProcessBackend(2, open_pool=lambda _: Pool())
+    workers.restart()
+    workers.restart()
     assert (ended, gone) == ([], [])
     workers.close(wait=True)
     assert ended == [1, 2, 3]
@@ -270,9 +272,9 @@ def test_a_part_that_kills_every_worker_is_given_back() -> None:
     """Three tries; then progress is kept and the exit code is 75."""
     roster = Roster()
     promise = RemoteWorkers(roster, SETTINGS).send(job())
-    for _ in range(MAX_WORKER_LOSSES):
+    for _ in range(MAX_LOST_WORKERS):
         roster.handed[-1][1].set_exception(BrokenExecutor())
-    assert len(roster.handed) == MAX_WORKER_LOSSES
+    assert len(roster.handed) == MAX_LOST_WORKERS
     failure = promise.exception(0)
     assert isinstance(failure, WorkerLost)
     assert (failure.exit_code, failure.retryable) == (75, True)
