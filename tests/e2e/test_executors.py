@@ -146,7 +146,11 @@ def test_workers_end_with_their_driver(shell: Shell, sandbox: Sandbox, source: P
             75,
             "the Dask scheduler at tcp://127.0.0.1:9 does not respond",
         ),
-        ("--executor processes --presign --content-md5", 2, "--presign cannot be combined with --content-md5"),
+        (
+            "--executor processes --presign --content-md5",
+            2,
+            "--presign cannot be combined with --content-md5",
+        ),
         ("--executor processes --proxy http://me:SECRET@127.0.0.1:9", 2, "--proxy with a password"),
     ],
 )

@@ -169,7 +169,7 @@ class MpiBackend:
 def open_backend(spec: str, jobs: int, *, timeout_s: float) -> WorkerBackend:
     """Return the workers that *spec* names: processes (*jobs* of them), dask:ADDRESS or mpi.
 
-    A Dask scheduler must respond within *timeout_s* seconds. Raises WrongUsage if there are no MPI workers,
+    A Dask scheduler must respond within *timeout_s* seconds. Raises WrongUsage without MPI workers,
     NotFinished if the scheduler does not respond, and as ``check_spec`` does.
     """
     check_spec(spec)
