@@ -21,10 +21,11 @@ class Begun(Value):
 
 
 class PartSent(Value):
-    """*sent* bytes of this part have been handed to the line in its present attempt; a retry begins again at 0."""
+    """The current attempt has sent *sent* of the *size* bytes of this part. A retry starts again at 0."""
 
     number: int
     sent: int
+    size: int = 0
 
 
 class PartStored(Value):

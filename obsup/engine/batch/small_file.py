@@ -92,7 +92,7 @@ class SmallFileUploader:
         )
         content = BytesContent(data, PartDigest(md5=True, crc64=send_options.digests.crc64))
         store = self._connection.store.observed_by(observe)
-        observe(events.PartSent(1, size))
+        observe(events.PartSent(1, size, size))
         finished = put_content(store, target, self._headers_of(target.key), content, send_options)
         result = result_of(target, size, finished.stored, finished.verified, time.monotonic() - begun)
         return FileOutcome(found.path, found.name, size, result, stat=found.stat)

@@ -109,5 +109,5 @@ class ProgressTally:
             self.resumed, self.resumed_parts = event.resumed, event.resumed_parts
             return True
         if isinstance(event, events.Retried) and event.number is not None:
-            self._in_flight.pop(event.number, None)
+            return self._in_flight.pop(event.number, None) is not None
         return False

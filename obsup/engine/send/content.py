@@ -106,7 +106,7 @@ def _send_once(content: Content, send: SendRequest, send_options: SendOptions) -
         now_s = send_options.monotonic()
         if now_s >= next_report_s or sent == part.size:
             next_report_s = now_s + REPORT_INTERVAL_S
-            send_options.observe(events.PartSent(part.number, sent))
+            send_options.observe(events.PartSent(part.number, sent, part.size))
 
     def open_body() -> HashedBody:
         bodies.append(content.open(send_options.digests.digest, on_sent=report, gate=send_options.gate))

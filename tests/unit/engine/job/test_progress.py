@@ -1,0 +1,17 @@
+"""The progress callback is computed from the events of the parts."""
+
+from __future__ import annotations
+
+from obsup import events
+from obsup.engine.job.progress import ProgressTally
+
+
+def test_the_callback_reports_that_a_failed_attempt_lost_its_bytes() -> None:
+    """No other event has to follow: a part may wait a minute before it is sent again."""
+    calls: list[tuple[int, int | None, float]] = []
+    tally = ProgressTally(lambda *values: calls.append(values), monotonic=lambda: 5.0)
+    tally(events.Begun(100, 2))
+    tally(events.PartStored(1, 50))
+    tally(events.PartSent(2, 30, 50))
+    tally(events.Retried(2, 1, "the connection was closed", 60.0))
+    assert calls[-1] == (50, 100, 0.0)
