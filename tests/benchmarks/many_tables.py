@@ -22,15 +22,17 @@ def section(results: ManyResults) -> str:
     versions = ", ".join(f"{name} {one}" for name, one in sorted(results.versions.items()))
     missing = "".join(f" Not measured: {name} ({why})." for name, why in sorted(results.failures.items()))
     few = [
-        f"{name} sends one file after the other and got {results.files['small'][name]:,} of the small ones, once"
+        f"{name} sends one file at a time and uploaded {results.files['small'][name]:,} of the small files, once"
         for name in results.files.get("small", {})
         if results.files["small"][name] < max(results.files["small"].values())
     ]
     words = (
-        f"Measured with `python -m tests.benchmarks.many` on {results.machine}, over http to a sink on the loopback "
-        "that hashes and counts what arrives; after each run it had every file, byte for byte. Medians of "
-        f"{results.runs} runs in turn, start included, each tool as it comes: rclone, which asks after each object "
-        "once more, has 32 transfers in place of 4. CPU and memory are those of all processes of the tool."
+        f"Measured with `python -m tests.benchmarks.many` on {results.machine}, over http to a test "
+        "server on the loopback interface that hashes and counts the bodies; after each run "
+        "it had received every file. Medians of "
+        f"{results.runs} interleaved runs, with start-up, each tool with its defaults, except "
+        "that rclone, which sends one more request "
+        "per object, uses 32 transfers instead of 4. CPU and memory are those of all processes of the tool."
         f"{''.join(f' {one}.' for one in few)}"
     )
     return "\n\n".join([words, _table(results), f"Versions: {versions}.{missing}"])

@@ -165,7 +165,7 @@ OBSUP = Peer(
     None,
     (
         Way("obsup --digest none", False, _obsup("--digest", "none")),
-        Way("obsup (MD5 held against the ETag)", True, _obsup()),
+        Way("obsup (MD5 compared with the ETag)", True, _obsup()),
         Way("obsup to OSS (CRC-64 of the object)", True, _obsup(*OSS)),
     ),
 )

@@ -54,7 +54,7 @@ def lines(results: Results) -> str:
             ]
             curves.append((sorted(set(points)), colour))
         drawn += _chart(left, 40, 280, height - 90, title, curves)
-    drawn.append(_text(60, height - 8, "blue: --digest none; orange: MD5 held against the ETag"))
+    drawn.append(_text(60, height - 8, "blue: --digest none; orange: MD5 compared with the ETag"))
     return _svg(drawn, height)
 
 

@@ -188,7 +188,7 @@ def floors(start: StartingPoint, size: int, part_size: int) -> dict[str, float]:
     ways = [
         ("sendfile", False, False),
         ("reading and sending", True, False),
-        ("the same by Python's TLS", True, True),
+        ("the same through Python's TLS", True, True),
     ]
     for name, comes_by, https in ways:
         if https and "https" not in start.protocols:

@@ -17,7 +17,7 @@ def section(results: Results) -> str:
             _words(results),
             _costs(results),
             _below(results),
-            "![CPU seconds a GiB, by tool](man/speed.svg)",
+            "![CPU seconds per GiB, by tool](man/speed.svg)",
             "![CPU seconds against size and parts](man/size.svg)",
             _details("obsup alone: start-up, sizes from 1 MiB to 64 GiB, 1 to 10,000 parts", _alone(results)),
             _details("versions and machine", _versions(results)),
@@ -38,16 +38,19 @@ def _details(title: str, text: str) -> str:
 
 def _words(results: Results) -> str:
     return (
-        f"{results.size / GIB:g} GiB from the page cache in parts of 16 MiB, 5 in flight, to a store on the loopback "
-        "that throws bodies away and counts them: CPU seconds of the client a GiB, its start included, medians of "
-        f"{results.runs} runs in turn. *The line* gives each connection {results.line_rate / 1e6:g} MB/s, as routers "
-        f"and stores do ({results.line_size / GIB:g} GiB, http). `python -m tests.benchmarks` measures all of it again."
+        f"{results.size / GIB:g} GiB from the page cache in parts of 16 MiB, 5 in flight, to a test server on the "
+        "loopback interface that discards the bodies and counts them. CPU seconds of the "
+        "client per GiB, with start-up, medians of "
+        f"{results.runs} interleaved runs. For *limited MB/s* each connection is limited to "
+        f"{results.line_rate / 1e6:g} MB/s, as by many "
+        f"routers and stores ({results.line_size / GIB:g} GiB, http). `python -m "
+        "tests.benchmarks` repeats the measurement."
     )
 
 
 def _costs(results: Results) -> str:
     protocols = [name for name in ("http", "https") if any(name in row.costs for row in results.rows)]
-    head = ["tool", *(cell for name in protocols for cell in (name, "× obsup")), "line MB/s", "peak MiB"]
+    head = ["tool", *(cell for name in protocols for cell in (name, "× obsup")), "limited MB/s", "peak MiB"]
     rows = []
     for row in sorted(results.rows, key=lambda one: (one.hashed, _cpu(one, results, "http") or 1e9)):
         cells = [f"**{row.title}**" if row.peer == "obsup" else row.title]
@@ -72,19 +75,19 @@ def _below(results: Results) -> str:
     missing = [f"{name} ({why})" for name, why in sorted(results.missing.items())]
     return " ".join(
         [
-            "First those that look at no byte, then those that prove or send along what stands in brackets; "
-            "*× obsup* compares the first with `--digest none`, the others with obsup's default.",
+            "The first group does not verify the bytes; the second verifies or sends the checksum in brackets. "
+            "*× obsup* compares the first group with `--digest none` and the others with obsup's default.",
             *_floors(results.floors),
             *(
                 [
-                    f"`--jobs auto`, the default, found {auto.at_once} connections worth their while on the line; "
-                    f"with `--jobs 5` it is {_rate(five, results)} MB/s."
+                    f"`--jobs auto`, the default, used {auto.at_once} connections on the limited network; "
+                    f"with `--jobs 5` the rate is {_rate(five, results)} MB/s."
                 ]
                 if auto and five
                 else []
             ),
             *([f"Failed: {', '.join(failed)}."] if failed else []),
-            *([f"Not to be had here: {', '.join(missing)}."] if missing else []),
+            *([f"Not available here: {', '.join(missing)}."] if missing else []),
         ]
     )
 
@@ -92,7 +95,7 @@ def _below(results: Results) -> str:
 def _floors(floors: Mapping[str, float]) -> list[str]:
     """Return what of a figure is the machine's: in the same run, without any tool around it."""
     told = ", ".join(f"{name} {cpu:.2f}" for name, cpu in floors.items())
-    return [f"What it takes without any tool, in the same run: {told}."] if told else []
+    return [f"The cost without any tool, in the same run: {told}."] if told else []
 
 
 def _cpu(row: Row, results: Results, protocol: str) -> float | None:
@@ -120,9 +123,11 @@ def _alone(results: Results) -> str:
 
 def _kept(one: Keeping) -> str:
     return (
-        f"The checkpoint of {one.parts:,} parts takes {one.cpu_s:.2f} CPU s in all, however slowly they come: it is "
-        f"written at most twice a second, and only when a fiftieth of its parts is new, {one.writes} times, each time "
-        "with an fsync of the file and one of its directory. What a crash takes of it is asked of the store."
+        f"The checkpoint of {one.parts:,} parts takes {one.cpu_s:.2f} CPU s in total, however "
+        "slowly the parts arrive: it is "
+        "written at most twice per second, and only if at least 2 % of its parts are new, "
+        f"{one.writes} times, each time "
+        "with an fsync of the file and of its directory. After a crash, missing records are read from the store."
     )
 
 

@@ -13,8 +13,8 @@ from tests.support.shell import Shell
 MakeFile = Callable[..., Path]
 # Where the blocks of a section are run.
 RUN_BY = {
-    "Try it": ".ci/run",
-    "Every day": "tests/e2e/test_cli_readme.py",
+    "Quick start": ".ci/run",
+    "Daily use": "tests/e2e/test_cli_readme.py",
     "Many files": "tests/e2e/test_readme_many.py",
     "Cron": "tests/e2e/test_cli_cron.py",
 }
@@ -65,7 +65,7 @@ def test_the_recipe_of_cron_is_that_of_its_page() -> None:
 
 def test_the_commands_of_every_day(sandbox: Sandbox, shell: Shell, make_file: MakeFile) -> None:
     """As they stand, one after the other, against the sandbox; only where the store is says the test."""
-    (block,) = shell_blocks(sections()["Every day"])
+    (block,) = shell_blocks(sections()["Daily use"])
     for name in ("bigfile", "db.dump", "video.iso"):
         make_file(700_000, name)
     settings = [line for line in block.splitlines() if line.startswith("export ")]

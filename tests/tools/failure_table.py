@@ -5,25 +5,25 @@ from __future__ import annotations
 from obsup.store.answers.failure_rule import FailureRule
 from obsup.store.answers.failure_table import FAILURE_RULES
 
-LINE = {
-    "certificate": "the server's certificate is not accepted",
-    "no-tls": "https is asked for, and not spoken there",
+NETWORK = {
+    "certificate": "the server's certificate is invalid",
+    "no-tls": "the server does not use TLS",
     "tunnel": "the proxy refuses to connect",
-    "resolve": "the name is not resolved",
+    "resolve": "the host name cannot be resolved",
     "refused": "the connection is refused",
-    "connect": "no connection is made",
-    "proxy": "the proxy does not answer",
-    "tls": "TLS breaks",
+    "connect": "no connection can be established",
+    "proxy": "the proxy does not respond",
+    "tls": "a TLS error",
     "reset": "the connection is closed",
-    "stall": "the line stands still",
-    "incomplete": "the answer breaks off",
-    "garbled": "the answer is none of the protocol",
+    "stall": "no data for the stall timeout",
+    "incomplete": "the response is truncated",
+    "garbled": "the response is not from the store",
 }
 
 
 def failure_table() -> str:
     """Return the table in Markdown, first match first."""
-    rows = ["| what is heard | what is done | in the end | reason |", "| --- | --- | --- | --- |"]
+    rows = ["| failure | action | exit code | reason |", "| --- | --- | --- | --- |"]
     for rule in FAILURE_RULES:
         error = rule.error
         again = ", again" if error.retryable else ""
@@ -34,10 +34,10 @@ def failure_table() -> str:
 
 
 def _received(rule: FailureRule) -> str:
-    """Return which failures *rule* is about."""
+    """Return a description of the failures that *rule* matches."""
     if rule.kinds:
-        return "; ".join(words for kind, words in LINE.items() if kind in rule.kinds)
+        return "; ".join(words for kind, words in NETWORK.items() if kind in rule.kinds)
     words = [", ".join(sorted(rule.codes)), ", ".join(map(str, sorted(rule.statuses)))]
     words.append(" or ".join(f"“{phrase}”" for phrase in rule.phrases))
     words.append("without a message" if rule.silent else "")
-    return "; ".join(filter(None, words)) or "any other answer"
+    return "; ".join(filter(None, words)) or "any other response"

@@ -61,21 +61,23 @@ CALLS = (
     ),
     Named("partSize", "--part-size", "part_size"),
     Named("taskNum", "--jobs", "jobs"),
-    Named("enableCheckpoint", "--no-checkpoint", "keep_checkpoint", "on unless said otherwise"),
+    Named("enableCheckpoint", "--no-checkpoint", "keep_checkpoint", "on by default"),
     Named("checkpointFile", "--checkpoint", "checkpoint"),
     Named("checkSum", "--verify-source", "verify_source"),
     Named("metadata", "--metadata", "options.metadata"),
     Named("progressCallback", "--progress", "progress", "(transferred bytes, total bytes, seconds)"),
     Named("isAttachMd5", "--content-md5", "content_md5"),
-    Named("md5", "", "md5", "of `upload_part`: Base64; other bytes are not sent"),
-    Named("isAttachCrc64", "--digest", "digest", "on by itself where the store has CRC-64"),
+    Named(
+        "md5", "", "md5", "of `upload_part`: Base64; a part with another digest is rejected before it is sent"
+    ),
+    Named("isAttachCrc64", "--digest", "digest", "used automatically if the store supports CRC-64"),
     Named("partNumber", "--part-number", "part_number", "of `obsup part` and `upload_part`"),
     Named("uploadId", "--upload-id", "upload_id", "of the steps: part, complete, abort"),
     Named("offset", "--offset", "offset", "of `obsup part` and `upload_part`"),
     Named("autoClose", "", "close"),
     Named("headers", "see below", "options"),
-    Named("extensionHeaders", "--header", "options.headers", "who pays, and the like, on every request"),
-    Named("encoding_type", "", "", "asked for wherever keys are listed"),
+    Named("extensionHeaders", "--header", "options.headers", "for example who pays; sent with every request"),
+    Named("encoding_type", "", "", "sent with every request that lists keys"),
 )
 RESULTS = (
     Named("status", "", "status", "of an error: `error.refusal.status`"),
