@@ -12,7 +12,8 @@ import click
 
 from obsup.cli.arguments.command import SECTIONS, Commands
 from obsup.cli.lazy_commands import LazyCommands
-from obsup.cli.report.output import error_lines, print_message, resume_command
+from obsup.cli.report.next_command import resume_command
+from obsup.cli.report.output import error_lines, print_message
 from obsup.errors import Interrupted, LocalFailure, ObsupError
 from obsup.exit_status import BUG
 from obsup.version import __version__

@@ -44,8 +44,16 @@ def refused(outcome: Outcome, code: int, *words: str) -> None:
         (["bigfile", "bucket/key", "--parts", "2", "--part-size", "1M"], 2, ["exclude each other"]),
         (["bigfile", "bucket/key", "--storage-class", "FROZEN"], 2, ["FROZEN", "STANDARD"]),
         (["bigfile", "bucket/key", "--until", "25:99"], 2, ["HH:MM"]),
-        (["bigfile", "bucket/key", "--stall-timeout", "0s"], 2, ["--stall-timeout cannot be 0 s"]),
-        (["bigfile", "bucket/key", "--connect-timeout", "30d"], 2, ["no socket waits for weeks"]),
+        (
+            ["bigfile", "bucket/key", "--stall-timeout", "0s"],
+            2,
+            ["--stall-timeout must be more than 0s and at most 1d, not 0s"],
+        ),
+        (
+            ["bigfile", "bucket/key", "--connect-timeout", "30d"],
+            2,
+            ["sockets do not support very long timeouts"],
+        ),
         (["bigfile", "bucket/key", "--max-time", "9" * 15 + "d"], 2, ["longer than a hundred years"]),
         (["bigfile", "bucket/key", "--part-size", "9" * 20 + "T"], 2, ["more than any file holds"]),
         (["bigfile", "bucket/key", "--endpoint", "ftp://x"], 2, []),

@@ -101,7 +101,7 @@ def test_several_sources(shell: Shell, sandbox: Sandbox) -> None:
     ("words", "said"),
     [
         (["a", "b", "bucket/p"], "bucket/p/"),
-        (["-r", "tree", "bucket/p"], "ends in /"),
+        (["-r", "tree", "bucket/p"], "must end in /"),
         (["a", "-", "bucket/p/"], "--from-list -"),
         (["-r", "bucket/p/"], "SOURCE"),
         (["a", "b", "bucket/p/", "--parts", "3"], "--parts"),
@@ -175,7 +175,7 @@ def test_the_gravest_code_counts(shell: Shell, sandbox: Sandbox) -> None:
     outcome = shell.run(*words)
     _, batch = objects(outcome)
     assert (outcome.code, batch["status"], batch["retryable"]) == (75, "incomplete", True)
-    assert "run the same command again" in outcome.err
+    assert "Run the same command again" in outcome.err
     assert batch["resumeCommand"] == "obsup upload -r tree/ bucket/p/ --retry-for 0s --json"
     sandbox.add_fault("error=400:InvalidRequest,op=put,key=p/b,times=always")
     (shell.folder / "tree/b").write_bytes(b"changed")

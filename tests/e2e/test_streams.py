@@ -235,7 +235,7 @@ def test_a_deadline_while_the_producer_says_nothing(shell: Shell, sandbox: Sandb
     with begin_piped(shell, "upload", "-", "bucket/key", "--max-time", "0.5s") as process:
         _, err = process.communicate(timeout=20) if process.wait(20) else (b"", b"")
     assert process.returncode == 75
-    assert b"run the whole pipe again" in err
+    assert b"Run the whole pipe again" in err
     assert sandbox.requests == []
 
 

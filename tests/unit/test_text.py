@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from obsup.cli.report.fields import failure_fields
+from obsup.cli.report.next_command import ResumeCommand
 from obsup.cli.report.output import error_lines
 from obsup.errors import NotFinished
 from obsup.model import Target
@@ -99,8 +100,9 @@ def test_a_column_is_what_printf_reads() -> None:
 def test_the_next_command_of_an_error_is_the_one_that_failed(key: str) -> None:
     """Nothing of the key is dropped, in the text and in ``resumeCommand``."""
     words = ["obsup", "upload", "file", f"bucket/{key}", "--parts", "3"]
+    resume = ResumeCommand(tuple(words))
     error = NotFinished("it failed", "the line broke")
-    told = error_lines(error, resume=words).partition("Run the same command again: ")[2]
-    fields = failure_fields(error, command="upload", resume=words)
+    told = error_lines(error, resume=resume).partition("Run the same command again: ")[2]
+    fields = failure_fields(error, command="upload", resume=resume)
     assert told == fields["resumeCommand"]
     assert read_back(told) == [os.fsencode(one) for one in words]

@@ -1,0 +1,1 @@
+"""What each command does: typed options in, engine calls, results out through a session."""

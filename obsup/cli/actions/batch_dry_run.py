@@ -1,4 +1,4 @@
-"""``upload --dry-run`` of many files: a line or an object for each, and their sum; not one request."""
+"""Run ``obsup upload --dry-run`` for many files: print the plan of each file and their sum, send no request."""
 
 from __future__ import annotations
 
@@ -6,76 +6,72 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from obsup import events
-from obsup.cli.actions.batch import check_usage, order_of
+from obsup.cli.actions.batch import batch_request, check_usage
+from obsup.cli.actions.dry_run import without_log
 from obsup.cli.report import output
 from obsup.cli.report.fields import failure_fields
-from obsup.cli.run.requests import connect_options_from
+from obsup.cli.run.requests import BatchOptions, CommandOptions
+from obsup.cli.run.session import Session, run_command
 from obsup.engine.batch.dry_run import PlannedFile, plan_batch
-from obsup.engine.job.target_settings import resolve_prefix
-from obsup.errors import ObsupError
 from obsup.exit_status import worst_code
 from obsup.model import Target
 from obsup.text import quoted
 from obsup.units import format_size
 
 
-def run_dry_batch(sources: Sequence[str], target: str, values: dict[str, Any]) -> int:
-    """Print what ``upload`` would do with each file; return 0, or the gravest code of those that it would refuse.
+def run_dry_batch(sources: Sequence[str], target: str, options: CommandOptions, batch: BatchOptions) -> int:
+    """Print what ``upload`` would do with each file; return 0 or the worst exit code of the refused files.
 
     Raises UsageError.
     """
-    check_usage(sources, target, values)
-    counts: Counter[str] = Counter()
-    codes: list[int] = []
-    try:
-        place, settings = resolve_prefix(target, connect_options_from(values))
-        for planned in plan_batch(order_of(sources, place, values), settings.dialect, _say_notes):
+    check_usage(sources, target, options, batch)
+
+    def work(session: Session) -> int:
+        counts: Counter[str] = Counter()
+        codes: list[int] = []
+        prefix, settings = options.resolve_prefix(target)
+        request = batch_request(sources, prefix, options, batch)
+        for planned in plan_batch(request, settings.dialect, session.display.observe):
             counts[planned.what] += 1
             counts[f"{planned.what} bytes"] += planned.size
             if planned.error is not None:
                 codes.append(planned.error.exit_code)
-            _tell(planned, place, values)
-    except ObsupError as exc:
-        output.print_message(output.error_lines(exc, resume=None))
-        if values["as_json"]:
-            output.print_failure(failure_fields(exc, command="upload", resume=None))
-        return exc.exit_code
-    code = worst_code(codes)
-    if values["as_json"]:
-        output.print_json(_sum(counts, place, code))
-    else:
-        output.print_result(
+            _print_file(planned, prefix, as_json=options.as_json)
+        code = worst_code(codes)
+        session.fields |= _sum_fields(counts, prefix, code)
+        session.print_text(
             f"{counts['send']:,} files to send ({format_size(counts['send bytes'])}), {counts['skip']:,} to skip, "
             f"{counts['refuse']:,} refused"
         )
-    return code
+        return code
+
+    def report(session: Session, code: int) -> int:
+        if options.as_json:
+            output.print_json(session.fields)
+        return code
+
+    return run_command("upload", without_log(options), work, report)
 
 
-def _say_notes(event: events.Event) -> None:
-    if isinstance(event, events.Noted):
-        output.print_message(f"Note:  {event.text}.")
-
-
-def _tell(planned: PlannedFile, place: Target, values: dict[str, Any]) -> None:
-    if planned.error is not None and not values["as_json"]:
+def _print_file(planned: PlannedFile, prefix: Target, *, as_json: bool) -> None:
+    if as_json:
+        output.print_json(_fields(planned, prefix))
+    elif planned.error is not None:
         output.print_message(f"Refused: {quoted(planned.name)}: {planned.error}")
-    elif values["as_json"]:
-        output.print_json(_fields(planned, place))
     else:
-        output.print_result(_line(planned, place))
+        output.print_result(_line(planned, prefix))
 
 
-def _line(planned: PlannedFile, place: Target) -> str:
-    key = quoted(f"{place.bucket}/{place.key}{planned.name}")
+def _line(planned: PlannedFile, prefix: Target) -> str:
     if planned.what == "skip":
         return f"skip {quoted(planned.path)}: {planned.why}"
+    key = quoted(f"{prefix.bucket}/{prefix.key}{planned.name}")
     how = "one request" if planned.parts <= 1 else f"{planned.parts} parts of {planned.part_size} bytes"
-    unless = f", {planned.why}" if planned.why else ""
-    return f"send {quoted(planned.path)} → {key}: {planned.size} bytes in {how}{unless}"
+    why = f", {planned.why}" if planned.why else ""
+    return f"send {quoted(planned.path)} → {key}: {planned.size} bytes in {how}{why}"
 
 
-def _fields(planned: PlannedFile, place: Target) -> dict[str, Any]:
+def _fields(planned: PlannedFile, prefix: Target) -> dict[str, Any]:
     fields: dict[str, Any] = {"source": planned.path, "command": "upload"}
     if planned.error is not None:
         fields |= failure_fields(planned.error, command="upload", resume=None)
@@ -84,16 +80,19 @@ def _fields(planned: PlannedFile, place: Target) -> dict[str, Any]:
         fields |= {"reason": planned.why} if planned.why else {}
     if planned.what == "send":
         fields |= {"partSize": planned.part_size, "parts": planned.parts}
-    where = {"provider": place.provider, "bucket": place.bucket, "key": place.key + planned.name}
-    return fields | where
+    return fields | {
+        "provider": prefix.provider,
+        "bucket": prefix.bucket,
+        "key": prefix.key + planned.name,
+    }
 
 
-def _sum(counts: Counter[str], place: Target, code: int) -> dict[str, Any]:
+def _sum_fields(counts: Counter[str], prefix: Target, code: int) -> dict[str, Any]:
     return {
         "command": "upload",
         "status": "planned",
-        "provider": place.provider,
-        "bucket": place.bucket,
+        "provider": prefix.provider,
+        "bucket": prefix.bucket,
         "files": counts["send"] + counts["skip"] + counts["refuse"],
         "planned": counts["send"],
         "plannedBytes": counts["send bytes"],

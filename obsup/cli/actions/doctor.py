@@ -1,4 +1,4 @@
-"""An examination seen from the shell: a line for each finding, and the settings at the end."""
+"""Run ``obsup doctor``: one line per finding, and the recommended settings at the end."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-from obsup.cli.run.requests import connect_options_from
+from msgspec.structs import replace
+
+from obsup.cli.report.next_command import next_line
+from obsup.cli.run.requests import CommandOptions
 from obsup.cli.run.session import Session, run_step
 from obsup.engine.inspect.doctor import (
     Doctor,
@@ -18,69 +21,69 @@ from obsup.engine.inspect.doctor import (
     examine_line,
     recommend,
 )
-from obsup.engine.job.target_settings import resolve_prefix
 from obsup.errors import ObsupError
 from obsup.text import one_line
 
-# A doctor who waits a quarter of an hour for each failure is no help.
+# Diagnosing a broken connection must not take the 15 minutes of an upload.
 RETRY_FOR_S = 5.0
-SIGNATURE_REFUSED = frozenset({"SignatureDoesNotMatch", "InvalidRequest", "InvalidArgument"})
+SIGNATURE_ERRORS = frozenset({"SignatureDoesNotMatch", "InvalidRequest", "InvalidArgument"})
 
 
-def run_doctor(prefix: str, values: dict[str, Any]) -> int:
-    """Examine, report, and return the exit code: that of the first failure."""
+def run_doctor(prefix: str, options: CommandOptions) -> int:
+    """Examine a bucket and return the exit code, which is that of the first failure."""
+    options = replace(options, connect=replace(options.connect, retry_for_s=RETRY_FOR_S))
 
     def work(session: Session) -> str:
-        place, settings = resolve_prefix(prefix, connect_options_from({"retry_for": RETRY_FOR_S, **values}))
-        session.fields |= {"provider": place.provider, "bucket": place.bucket, "checks": []}
+        resolved, settings = options.resolve_prefix(prefix)
+        session.fields |= {"provider": resolved.provider, "bucket": resolved.bucket, "checks": []}
         report = Report(session)
-        report.take(examine_line(settings, place.bucket))
-        report.demand()
+        report.add(examine_line(settings, resolved.bucket))
+        report.check()
         listener = Listener(time.time)
         with session.tally.observed_by(listener):
             connection = session.connect(settings)
-            report.take([describe_credentials(connection, time.time())])
-            key = f"{place.key}.obsup-doctor-{secrets.token_hex(4)}"
-            doctor = Doctor(connection, place, key=key, listener=listener, sleep=session.stop.sleep)
-            report.take(doctor.examine())
-            if report.is_signature_refused:
-                report.take(describe_signature(settings, place.bucket, session.connect))
-        report.demand()
-        advised = recommend(connection, listener.round_trip_s)
-        session.fields["settings"] = advised
-        for line in ["", *config_lines(advised, values["profile"])]:
-            session.line(line)
+            report.add([describe_credentials(connection, time.time())])
+            key = f"{resolved.key}.obsup-doctor-{secrets.token_hex(4)}"
+            doctor = Doctor(connection, resolved, key=key, listener=listener, sleep=session.stop.sleep)
+            report.add(doctor.examine())
+            if report.is_signature_rejected:
+                report.add(describe_signature(settings, resolved.bucket, session.connect))
+        report.check()
+        recommended = recommend(connection, listener.round_trip_s)
+        session.fields["settings"] = recommended
+        for line in ["", *config_lines(recommended, options.connect.profile)]:
+            session.print_text(line)
         return "healthy"
 
-    return run_step("doctor", values, work)
+    return run_step("doctor", options, work)
 
 
 class Report:
-    """Prints findings as they come, and remembers what failed."""
+    """Prints findings when they arrive and collects the failures."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
         self._failures: list[ObsupError] = []
 
-    def take(self, findings: Iterable[Finding]) -> None:
-        """Print each, and add it to the answer."""
+    def add(self, findings: Iterable[Finding]) -> None:
+        """Print each finding and add it to the result."""
         for finding in findings:
             self._session.stop.check()
             self._session.fields["checks"].append(_fields(finding))
-            self._session.line(f"{finding.name:<14}{_mark(finding):<6}{one_line(finding.told)}")
+            self._session.print_text(f"{finding.name:<14}{_mark(finding):<6}{one_line(finding.told)}")
             if finding.error is not None and finding.is_needed:
                 self._failures.append(finding.error)
 
-    def demand(self) -> None:
-        """Raise the first failure."""
+    def check(self) -> None:
+        """Raise the first failure, if any."""
         if self._failures:
             raise self._failures[0]
 
     @property
-    def is_signature_refused(self) -> bool:
-        """Whether the store took no request for how it was signed."""
+    def is_signature_rejected(self) -> bool:
+        """Whether the store rejected how a request was signed."""
         return any(
-            error.refusal is not None and error.refusal.code in SIGNATURE_REFUSED for error in self._failures
+            error.refusal is not None and error.refusal.code in SIGNATURE_ERRORS for error in self._failures
         )
 
 
@@ -105,10 +108,11 @@ def _mark(finding: Finding) -> str:
 
 def _fields(finding: Finding) -> dict[str, Any]:
     error = finding.error
+    step = error.next_step if error is not None else None
     return {
         "name": finding.name,
         "ok": None if not finding.is_judged else error is None,
         "told": finding.told,
         "why": error.why if error is not None else None,
-        "next": str(error.next_step) if error is not None else None,
+        "next": next_line(step, None) if step else "" if error is not None else None,
     }

@@ -1,46 +1,45 @@
-"""Run the gc command."""
+"""Run ``obsup gc``."""
 
 from __future__ import annotations
 
 import time
 from typing import Any
 
-from obsup.cli.actions.listings import _columns, _upload_fields
-from obsup.cli.run.requests import connect_options_from
+from obsup.cli.actions.listings import upload_columns, upload_fields
+from obsup.cli.run.requests import CommandOptions
 from obsup.cli.run.session import Session, run_step
 from obsup.engine.inspect.gc import abort_stale
 from obsup.engine.inspect.open_uploads import list_open_uploads
-from obsup.engine.job.target_settings import resolve_prefix
 
 
-def run_gc(prefix: str, values: dict[str, Any]) -> int:
-    """Give stale uploads up, and return the exit code."""
+def run_gc(prefix: str, options: CommandOptions, *, older_than_s: float, foreign: bool, dry_run: bool) -> int:
+    """Abort stale uploads, print each, and return the exit code."""
 
     def work(session: Session) -> str:
-        place, settings = resolve_prefix(prefix, connect_options_from(values))
+        resolved, settings = options.resolve_prefix(prefix)
         store = session.connect(settings).store
         aborted: list[dict[str, Any]] = []
         kept: list[dict[str, Any]] = []
         session.fields |= {
-            "provider": place.provider,
-            "bucket": place.bucket,
-            "dryRun": values["dry_run"],
+            "provider": resolved.provider,
+            "bucket": resolved.bucket,
+            "dryRun": dry_run,
             "aborted": aborted,
             "kept": kept,
         }
-        for looked in abort_stale(
+        for decision in abort_stale(
             store,
-            list_open_uploads(store, place, now_s=time.time()),
-            older_than_s=values["older_than"],
-            foreign=values["foreign"],
-            dry_run=values["dry_run"],
+            list_open_uploads(store, resolved, now_s=time.time()),
+            older_than_s=older_than_s,
+            foreign=foreign,
+            dry_run=dry_run,
             sleep=session.stop.sleep,
         ):
-            if looked.kept is None:
-                aborted.append(_upload_fields(looked.one))
-                session.line("\t".join(_columns(looked.one)))
+            if decision.kept is None:
+                aborted.append(upload_fields(decision.one))
+                session.print_text("\t".join(upload_columns(decision.one)))
             else:
-                kept.append({**_upload_fields(looked.one), "because": looked.kept})
-        return "listed" if values["dry_run"] else "aborted"
+                kept.append({**upload_fields(decision.one), "because": decision.kept})
+        return "listed" if dry_run else "aborted"
 
-    return run_step("gc", values, work)
+    return run_step("gc", options, work)

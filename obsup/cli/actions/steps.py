@@ -1,13 +1,14 @@
-"""The steps of an upload seen from the shell: init, part, complete, abort."""
+"""Run the steps of an upload: init, part, complete, abort."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+
+from msgspec.structs import replace
 
 from obsup.cli.report.fields import result_fields, target_fields
-from obsup.cli.run.requests import object_options_from, select_upload
+from obsup.cli.run.requests import NO_SOURCE, CommandOptions
 from obsup.cli.run.session import Session, run_step
 from obsup.engine.job.request import UploadRequest
 from obsup.engine.job.target_text import split_target
@@ -18,134 +19,142 @@ from obsup.engine.steps.lookup import UploadSelector
 from obsup.engine.steps.part import CopySource, PartWindow
 from obsup.engine.upload import initiate
 from obsup.engine.upload.uploader import Uploader
-from obsup.errors import WrongUsage
-from obsup.model import ObjectOptions
-
-# Stands in an order for a source that is not known; nothing reads it.
-NO_SOURCE = Path("-")
+from obsup.errors import NextStep, WrongUsage
 
 
-def _order(selector: UploadSelector, values: dict[str, Any], **more: Any) -> UploadRequest:
-    """Return the order that the options which the steps share make."""
-    return UploadRequest(
+def _request_for(selector: UploadSelector, options: CommandOptions) -> UploadRequest:
+    return replace(
+        options.request,
         source=selector.source or NO_SOURCE,
         target=selector.target,
         checkpoint=selector.checkpoint,
-        if_running=values["if_running"],
-        encrypted_by_customer=values.get("sse_c_key_file") is not None,
-        **more,
     )
 
 
-def run_init(source: Path | None, target: str, values: dict[str, Any]) -> int:
-    """Initiate an upload, print its id, and return the exit code."""
+def run_init(source: Path | None, target: str, options: CommandOptions) -> int:
+    """Initiate an upload, print its upload id, and return the exit code."""
 
     def work(session: Session) -> str:
-        selector, settings = select_upload(source, target, values)
-        order = _order(
-            selector,
-            values,
-            options=object_options_from(values),
-            parts=values["parts"],
-            part_size=values["part_size"],
-            restart=values["restart"],
-            use_token=values["token"],
-        )
+        selector, settings = options.select_upload(source, target)
+        request = _request_for(selector, options)
         if source is None:
-            upload = initiate.initiate(session.task(settings, order))
+            upload = initiate.initiate(session.context(settings, request))
         else:
-            uploader = Uploader(session.connect(settings), order, tally=session.tally, stop=session.stop)
+            uploader = Uploader(session.connect(settings), request, tally=session.tally, stop=session.stop)
             checkpoint, plan = uploader.initiate()
             upload = checkpoint.upload
             session.fields |= {"size": plan.size, "partSize": plan.part_size, "parts": plan.count}
-        session.name_upload(upload)
-        session.line(upload.upload_id)
+        session.add_upload(upload)
+        session.print_text(upload.upload_id)
         return "initiated"
 
-    return run_step("init", values, work)
+    return run_step("init", options, work)
 
 
-def run_part(source: Path, target: str, values: dict[str, Any]) -> int:
-    """Send one part, print its ETag, and return the exit code."""
-    cut = PartWindow(values["parts"], values["part_size"], values["offset"])
-    number = values["part_number"]
+def run_part(
+    source: Path, target: str, options: CommandOptions, *, part_number: int, offset: int | None
+) -> int:
+    """Send one part, print its ETag, and return the exit code. *offset* is in bytes."""
+    window = PartWindow(options.request.parts, options.request.part_size, offset)
 
     def work(session: Session) -> str:
-        selector, settings = select_upload(source, target, values)
-        order = _order(selector, values, content_md5=values["content_md5"], digest=values["digest"])
-        sent = part_steps.send_one(session.task(settings, order), selector, number, cut)
-        session.name_upload(sent.upload)
+        selector, settings = options.select_upload(source, target)
+        context = session.context(settings, _request_for(selector, options))
+        sent = part_steps.send_one(context, selector, part_number, window)
+        session.add_upload(sent.upload)
         session.fields |= {
-            "partNumber": number,
+            "partNumber": part_number,
             "etag": sent.receipt.etag,
             "size": sent.receipt.size,
             "requestId": sent.stored.request_id,
         }
-        session.line(sent.receipt.etag)
+        session.print_text(sent.receipt.etag)
         return "stored"
 
-    return run_step("part", values, work)
+    return run_step("part", options, work)
 
 
-def run_copy(source: Path | None, target: str, values: dict[str, Any]) -> int:
-    """Copy one part inside the store, print its ETag, and return the exit code."""
-    number = values["part_number"]
+def run_copy(
+    source: Path | None,
+    target: str,
+    options: CommandOptions,
+    *,
+    part_number: int,
+    copy_source: str,
+    copy_range: tuple[int, int] | None,
+) -> int:
+    """Copy one part inside the store, print its ETag, and return the exit code.
+
+    *copy_source* is ``BUCKET/KEY``. *copy_range* is its first and last byte, inclusive.
+    """
 
     def work(session: Session) -> str:
-        selector, settings = select_upload(source, target, values)
-        _, bucket, key = split_target(values["copy_source"])
-        task = session.task(settings, _order(selector, values))
+        selector, settings = options.select_upload(source, target)
+        _, bucket, key = split_target(copy_source)
+        context = session.context(settings, _request_for(selector, options))
         upload, stored = part_steps.copy_one(
-            task, selector, number, CopySource(bucket, key, values["copy_range"])
+            context, selector, part_number, CopySource(bucket, key, copy_range)
         )
-        session.name_upload(upload)
-        session.fields |= {"partNumber": number, "etag": stored.etag, "requestId": stored.request_id}
-        session.line(stored.etag)
+        session.add_upload(upload)
+        session.fields |= {"partNumber": part_number, "etag": stored.etag, "requestId": stored.request_id}
+        session.print_text(stored.etag)
         return "stored"
 
-    return run_step("part", values, work)
+    return run_step("part", options, work)
 
 
-def run_complete(source: Path | None, target: str, values: dict[str, Any]) -> int:
-    """Assemble the parts, print the object's ETag, and return the exit code."""
+def run_complete(
+    source: Path | None,
+    target: str,
+    options: CommandOptions,
+    *,
+    etags: Iterable[tuple[int, str]],
+    etags_from: Iterable[str] | None,
+) -> int:
+    """Assemble the parts, print the object's ETag, and return the exit code.
+
+    *etags* and the lines of *etags_from* are the user's own list of parts.
+    """
 
     def work(session: Session) -> str:
-        selector, settings = select_upload(source, target, values)
-        options = ObjectOptions(acl=values["acl"], no_overwrite=values["no_overwrite"])
-        task = session.task(settings, _order(selector, values, options=options))
+        selector, settings = options.select_upload(source, target)
+        # The number of parts and --verify-source are checks here, not options of a new upload.
+        request = replace(_request_for(selector, options), parts=None, verify_source=False)
         checks = CompletionChecks(
-            count=values["parts"],
-            size=values["expect_size"],
-            etags=_etags(values["etags"], values["etags_from"]),
-            verify_source=values["verify_source"],
+            count=options.request.parts,
+            size=options.expect_size,
+            etags=_parse_etags(etags, etags_from),
+            verify_source=options.request.verify_source,
         )
+        context = session.context(settings, request)
         session.fields |= target_fields(selector.target)
-        result = ManualCompletion(task, selector, checks).complete()
-        session.fields |= result_fields(result) | {"seconds": round(session.tally.seconds, 3)}
-        session.line(result.etag)
+        result = ManualCompletion(context, selector, checks).complete()
+        seconds = round(session.tally.seconds, 3)
+        session.fields |= {**result_fields(result), "command": "complete", "seconds": seconds}
+        session.print_text(result.etag)
         return "completed"
 
-    return run_step("complete", values, work)
+    return run_step("complete", options, work)
 
 
-def run_abort(source: Path | None, target: str, values: dict[str, Any]) -> int:
-    """Give an upload up, and return the exit code."""
+def run_abort(source: Path | None, target: str, options: CommandOptions) -> int:
+    """Abort an upload and return the exit code."""
 
     def work(session: Session) -> str:
-        selector, settings = select_upload(source, target, values)
+        selector, settings = options.select_upload(source, target)
         session.fields |= target_fields(selector.target)
-        upload = abort_upload(session.task(settings, _order(selector, values)), selector)
+        upload = abort_upload(session.context(settings, _request_for(selector, options)), selector)
         if upload is not None:
-            session.name_upload(upload)
+            session.add_upload(upload)
         return "aborted"
 
-    return run_step("abort", values, work)
+    return run_step("abort", options, work)
 
 
-def _etags(given: Iterable[tuple[int, str]], lines: Iterable[str] | None) -> dict[int, str] | None:
-    """Return the list of ETags that the user keeps, None where there is none. Raises WrongUsage.
+def _parse_etags(given: Iterable[tuple[int, str]], lines: Iterable[str] | None) -> dict[int, str] | None:
+    """Return the user's ETags by part number, None if there is no list. Raises WrongUsage.
 
-    A line has a part number and an ETag, or what ``obsup parts`` prints: number, size, ETag, time.
+    A line has a part number and an ETag, or is what ``obsup parts`` prints: number, size, ETag, time.
     """
     pairs = list(given)
     for number, line in enumerate(lines or (), start=1):
@@ -154,16 +163,18 @@ def _etags(given: Iterable[tuple[int, str]], lines: Iterable[str] | None) -> dic
             continue
         if len(words) < 2 or not words[0].isdecimal():
             raise WrongUsage(
-                f"line {number} of --etags-from is no part: {line.strip()!r}",
-                "a line is a part number and an ETag, or what obsup parts prints",
-                "mend the line",
+                f"line {number} of --etags-from is not a valid part: {line.strip()!r}",
+                "A line has a part number and an ETag, or is what obsup parts prints",
+                NextStep("correct the line"),
             )
         pairs.append((int(words[0]), (words[2] if len(words) > 2 else words[1]).strip('"')))
     if not pairs and lines is None:
         return None
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    by_number = dict(pairs)
+    if len(by_number) < len(pairs):
         raise WrongUsage(
-            "a part is named twice by --etag or --etags-from", "each part has one ETag", "name it once"
+            "--etag or --etags-from name a part twice",
+            "Each part has one ETag",
+            NextStep("name each part once"),
         )
-    return found
+    return by_number

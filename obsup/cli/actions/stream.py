@@ -1,104 +1,72 @@
-"""A stream seen from the shell: what is piped in, or what a command writes."""
+"""Run ``obsup upload`` for a stream: standard input, or the output of a command."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from msgspec.structs import replace
 
 from obsup import events
-from obsup.cli.report import output
-from obsup.cli.run.requests import connect_options_from, request_from
-from obsup.cli.run.transfer import Running, run_transfer
-from obsup.engine.job.request import UploadRequest
+from obsup.cli.report.next_command import resume_command
+from obsup.cli.run.requests import CommandOptions
+from obsup.cli.run.session import Session, run_upload_work
 from obsup.engine.job.result import Result
-from obsup.engine.job.target_settings import resolve_target
 from obsup.engine.stream.uploader import StreamUploader
-from obsup.errors import ObsupError
 from obsup.local.source.command import CommandSource, command_digest
-from obsup.local.source.stream import open_standard_input
+from obsup.local.source.stream import ByteSource, open_standard_input
 from obsup.local.state.checkpoint_path import default_stream_path
-from obsup.model import Target
-from obsup.text import shell_line
 
 PIPED = "-"
-# What errors promise of a command that can be run again, and a pipe without a checkpoint cannot keep.
-_PROMISE = "; what is stored is not sent again"
 
 
-def run_piped(target: str, values: dict[str, Any]) -> int:
-    """Upload standard input, report, and return the exit code."""
-    command = shell_line(output.resume_command(sys.argv[1:]))
+def run_piped(target: str, options: CommandOptions) -> int:
+    """Upload standard input and return the exit code."""
 
-    def work(running: Running) -> Result:
+    def work(session: Session) -> Result:
         source = open_standard_input(is_open=sys.stdin is not None)
         if sys.stdin.isatty():
-            running.tally(events.Noted("reading from the terminal; Ctrl-D on an empty line ends it"))
-        named, settings = resolve_target(target, connect_options_from(values))
-        order = _order(PIPED, named, values)
-        try:
-            return StreamUploader(
-                running.connect(settings),
-                order,
-                source,
-                name=PIPED,
-                tally=running.tally,
-                stop=running.stop,
-                limit=running.limit,
-            ).run()
-        except ObsupError as exc:
-            exc.next_step = _next_step(exc, command, is_replayed=order.checkpoint is not None)
-            raise
+            session.tally(
+                events.Noted("reading from the terminal; press Ctrl-D on an empty line to end the input")
+            )
+        return _upload(session, source, target, name=PIPED, is_repeatable=False)
 
-    # No command line goes on with a pipe: whoever writes into it has to do so again.
-    return run_transfer(work, values, name=_short(target), resume=None)
+    keeps_parts = options.checkpoint is not None or options.checkpoint_dir is not None
+    resume = resume_command(sys.argv[1:], is_piped=True, keeps_parts=keeps_parts)
+    return run_upload_work(options, work, name=_last_word(target), resume=resume)
 
 
-def run_command(target: str, command: Sequence[str], values: dict[str, Any]) -> int:
-    """Upload what *command* writes, report, and return the exit code."""
-    producer = CommandSource(command)
+def run_command(target: str, command: Sequence[str], options: CommandOptions) -> int:
+    """Upload the output of *command* and return the exit code."""
+    source = CommandSource(command)
     name = f"command:{command_digest(command)}"
 
-    def work(running: Running) -> Result:
-        named, settings = resolve_target(target, connect_options_from(values))
-        return StreamUploader(
-            running.connect(settings),
-            _order(name, named, values),
-            producer,
-            name=name,
-            is_repeatable=True,
-            tally=running.tally,
-            stop=running.stop,
-            limit=running.limit,
-        ).run()
+    def work(session: Session) -> Result:
+        return _upload(session, source, target, name=name, is_repeatable=True)
 
-    resume = output.resume_command(sys.argv[1:])
-    return run_transfer(work, values, name=_short(target), resume=resume, hear=producer.signal)
+    return run_upload_work(options, work, name=_last_word(target), forward_signal=source.signal)
 
 
-def _order(name: str, target: Target, values: dict[str, Any]) -> UploadRequest:
-    """Return the order that the options make, for the stream that *name* stands for."""
-    named: Path | None = values["checkpoint"]
-    folder: Path | None = values["checkpoint_dir"]
-    if named is None and folder is not None:
-        named = default_stream_path(name, target, folder)
-    return replace(request_from(Path(PIPED), target, values), checkpoint=named)
+def _upload(session: Session, source: ByteSource, target: str, *, name: str, is_repeatable: bool) -> Result:
+    """Upload *source*; *name* identifies the stream in its checkpoint. Raises ObsupError."""
+    options = session.options
+    resolved, settings = options.resolve_target(target)
+    checkpoint = options.checkpoint
+    if checkpoint is None and options.checkpoint_dir is not None:
+        checkpoint = default_stream_path(name, resolved, options.checkpoint_dir)
+    return StreamUploader(
+        session.connect(settings),
+        replace(options.request_for(Path(PIPED), resolved), checkpoint=checkpoint),
+        source,
+        name=name,
+        is_repeatable=is_repeatable,
+        tally=session.tally,
+        stop=session.stop,
+        limit=session.limit,
+    ).run()
 
 
-def _short(target: str) -> str:
-    """Return what to call the stream while it runs: the last word of its key."""
+def _last_word(target: str) -> str:
+    """Return the last word of the key, which names the stream in the progress display."""
     return target.rstrip("/").rpartition("/")[2]
-
-
-def _next_step(error: ObsupError, command: str, *, is_replayed: bool) -> str:
-    """Return what to do after *error*, for a pipe: *command* is its end, the producer is not known here."""
-    if not error.retryable:
-        return str(error.next_step) if is_replayed else str(error.next_step).replace(_PROMISE, "")
-    if is_replayed:
-        return f"feed it the same stream again, what is stored is not sent again: … | {command}"
-    return (
-        f"run the whole pipe again, from its beginning (it could go on with --checkpoint FILE): … | {command}"
-    )

@@ -1,4 +1,4 @@
-"""A comparison seen from the shell: options in, one engine call, and the report."""
+"""Run ``obsup verify``."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from typing import Any
 
 from obsup.cli.report import output
 from obsup.cli.report.fields import target_fields
-from obsup.cli.run.requests import connect_options_from
+from obsup.cli.run.requests import CommandOptions
 from obsup.cli.run.session import Session, run_step
-from obsup.engine.job.target_settings import resolve_target
 from obsup.engine.plan.file_plan import make_plan
 from obsup.engine.verify.comparison import Comparison, Identical
 from obsup.local.source.file import check_readable, stat_source
@@ -18,20 +17,21 @@ from obsup.local.state import receipt_file
 from obsup.text import quoted
 
 
-def run_verify(source: Path, target: str, values: dict[str, Any], *, is_plan_given: bool) -> int:
-    """Compare, report, and return the exit code.
+def run_verify(source: Path, target: str, options: CommandOptions, *, is_plan_given: bool) -> int:
+    """Compare an object with a file and return the exit code.
 
-    *is_plan_given*: the command line names the plan; what a configuration says of it is a hint.
+    *is_plan_given*: the command line sets the part size; a part size from the configuration is only a hint.
     """
+    request, shown = options.request, options.display
 
     def work(session: Session) -> str:
-        named, settings = resolve_target(target, connect_options_from(values), file_name=source.name)
-        session.fields |= target_fields(named)
+        resolved, settings = options.resolve_target(target, file_name=source.name)
+        session.fields |= target_fields(resolved)
         stat = stat_source(source)
         check_readable(source)
         limits = settings.dialect.limits
-        plan = make_plan(stat.size, limits, parts=values["parts"], part_size=values["part_size"])
-        kept = receipt_file.load(values["receipt"]) if values["receipt"] is not None else None
+        plan = make_plan(stat.size, limits, parts=request.parts, part_size=request.part_size)
+        receipt = receipt_file.load(request.receipt) if request.receipt is not None else None
 
         def gate(size: int) -> int:
             session.stop.check()
@@ -39,37 +39,36 @@ def run_verify(source: Path, target: str, values: dict[str, Any], *, is_plan_giv
 
         store = session.connect(settings).store
         comparison = Comparison(
-            named,
+            resolved,
             source,
             stat,
             dialect=store.dialect,
             gate=gate,
-            encrypted_by_customer=values["sse_c_key_file"] is not None,
+            encrypted_by_customer=request.encrypted_by_customer,
         )
-        info = store.head_object(named)
-        if kept is not None:
-            found = comparison.by_receipt(info, kept)
+        info = store.head_object(resolved)
+        if receipt is not None:
+            identical = comparison.by_receipt(info, receipt)
         else:
-            found = comparison.by_object(info, plan if is_plan_given else None, hint=plan)
-        session.fields |= _fields(found)
-        if values["verbose"] or (sys.stderr.isatty() and not values["quiet"]):
+            identical = comparison.by_object(info, plan if is_plan_given else None, hint=plan)
+        session.fields |= _fields(identical)
+        if shown.verbose or (sys.stderr.isatty() and not shown.quiet):
             output.print_message(
-                f"{named} is {quoted(source)}: {found.info.size} bytes, proved by {found.by}"
+                f"{resolved} matches {quoted(source)}: {identical.info.size} bytes, verified by {identical.by}"
             )
         return "identical"
 
-    return run_step("verify", values, work)
+    return run_step("verify", options, work)
 
 
-def _fields(found: Identical) -> dict[str, Any]:
-    """Return the keys of a comparison that found no difference, for ``--json``."""
-    info = found.info
+def _fields(identical: Identical) -> dict[str, Any]:
+    info = identical.info
     return {
         "etag": info.etag,
         "versionId": info.version_id,
         "size": info.size,
-        "partSize": found.part_size,
-        "parts": found.parts,
-        "verified": found.by,
+        "partSize": identical.part_size,
+        "parts": identical.parts,
+        "verified": identical.by,
         "requestId": info.request_id,
     }

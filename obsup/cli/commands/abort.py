@@ -30,9 +30,10 @@ def abort(place: SourceTarget, **values: Any) -> int:
     Parts that land late are waited for. To abort again what is aborted is success.
     """
     from obsup.cli.actions.steps import run_abort
+    from obsup.cli.run.requests import options_from
 
     source, target = place
     if source is None:
         conflicts.check_source(values, ["checkpoint_dir"])
     conflicts.check_together(values)
-    return run_abort(source, target, values)
+    return run_abort(source, target, options_from(values))

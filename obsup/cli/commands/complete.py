@@ -67,5 +67,8 @@ def complete(place: SourceTarget, **values: Any) -> int:
         conflicts.check_source(values, ["checkpoint_dir", "verify_source"])
     conflicts.check_together(values)
     from obsup.cli.actions.steps import run_complete
+    from obsup.cli.run.requests import options_from
 
-    return run_complete(source, target, values)
+    return run_complete(
+        source, target, options_from(values), etags=values["etags"], etags_from=values["etags_from"]
+    )

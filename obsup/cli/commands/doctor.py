@@ -26,5 +26,6 @@ def doctor(prefix: str, **values: Any) -> int:
     settings that were found to work, as lines for the configuration file.
     """
     from obsup.cli.actions.doctor import run_doctor
+    from obsup.cli.run.requests import options_from
 
-    return run_doctor(prefix, values)
+    return run_doctor(prefix, options_from(values))

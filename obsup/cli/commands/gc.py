@@ -29,5 +29,12 @@ def gc(prefix: str, **values: Any) -> int:
     Never one that an obsup on this machine works on, and never one that was begun elsewhere, unless --foreign.
     """
     from obsup.cli.actions.gc import run_gc
+    from obsup.cli.run.requests import options_from
 
-    return run_gc(prefix, values)
+    return run_gc(
+        prefix,
+        options_from(values),
+        older_than_s=values["older_than"],
+        foreign=values["foreign"],
+        dry_run=values["dry_run"],
+    )

@@ -34,6 +34,7 @@ def init(place: SourceTarget, **values: Any) -> int:
     was begun before is found again. Without, its parts can be sent from anywhere with --upload-id.
     """
     from obsup.cli.actions.steps import run_init
+    from obsup.cli.run.requests import options_from
 
     source, target = place
     if source is None and (values["parts"] is not None or values["part_size"] is not None):
@@ -41,4 +42,4 @@ def init(place: SourceTarget, **values: Any) -> int:
     if source is None:
         conflicts.check_source(values, ["checkpoint", "checkpoint_dir", "restart", "if_running"])
     conflicts.check_together(values)
-    return run_init(source, target, values)
+    return run_init(source, target, options_from(values))

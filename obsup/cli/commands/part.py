@@ -63,9 +63,17 @@ def part(place: SourceTarget, **values: Any) -> int:
         conflicts.check_copy(values)
     conflicts.check_together(values)
     from obsup.cli.actions.steps import run_copy, run_part
+    from obsup.cli.run.requests import options_from
 
-    return (
-        run_copy(source, target, values)
-        if source is None or values["copy_source"]
-        else run_part(source, target, values)
+    command_options = options_from(values)
+    number = values["part_number"]
+    if source is not None and not values["copy_source"]:
+        return run_part(source, target, command_options, part_number=number, offset=values["offset"])
+    return run_copy(
+        source,
+        target,
+        command_options,
+        part_number=number,
+        copy_source=values["copy_source"],
+        copy_range=values["copy_range"],
     )

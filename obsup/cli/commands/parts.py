@@ -27,9 +27,10 @@ def parts(place: SourceTarget, **values: Any) -> int:
     obsup parts bucket/key --upload-id "$id" | cut -f 1
     """
     from obsup.cli.actions.listings import run_parts
+    from obsup.cli.run.requests import options_from
 
     source, target = place
     if source is None:
         conflicts.check_source(values, ["checkpoint_dir"])
     conflicts.check_together(values)
-    return run_parts(source, target, values)
+    return run_parts(source, target, options_from(values))

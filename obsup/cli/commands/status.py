@@ -26,5 +26,6 @@ def status(source: Path, target: str | None, **values: Any) -> int:
     Of a file that no upload is under way of nothing is printed.
     """
     from obsup.cli.actions.listings import run_status
+    from obsup.cli.run.requests import options_from
 
-    return run_status(source, target, values)
+    return run_status(source, target, options_from(values))

@@ -53,6 +53,8 @@ def upload(sources: tuple[str, ...], target: str, *, from_command: bool, dry_run
     doubles every 110 parts, so that up to 48.8 TB fit, and beyond 256 MiB fewer parts are in flight, at least one;
     --expect-size or --part-size keeps the parts of a long stream small.
     """
+    from obsup.cli.run.requests import batch_options_from, options_from
+
     conflicts.check_together(values)
     if from_command:
         place, *command = (*sources, target)
@@ -62,10 +64,10 @@ def upload(sources: tuple[str, ...], target: str, *, from_command: bool, dry_run
         if dry_run:
             from obsup.cli.actions.dry_run import run_dry
 
-            return run_dry(None, place, values)
+            return run_dry(None, place, options_from(values))
         from obsup.cli.actions.stream import run_command
 
-        return run_command(place, command, values)
+        return run_command(place, command, options_from(values))
     _hint_at_from_command(sources)
     if sources == (PIPED,):
         conflicts.check_stream(values)
@@ -74,24 +76,24 @@ def upload(sources: tuple[str, ...], target: str, *, from_command: bool, dry_run
         if dry_run:
             from obsup.cli.actions.batch_dry_run import run_dry_batch
 
-            return run_dry_batch(sources, target, values)
+            return run_dry_batch(sources, target, options_from(values), batch_options_from(values))
         from obsup.cli.actions.batch import run_batch
 
-        return run_batch(sources, target, values)
+        return run_batch(sources, target, options_from(values), batch_options_from(values))
     source = _only(sources)
     if source != PIPED:
         conflicts.check_one(values)
     if dry_run:
         from obsup.cli.actions.dry_run import run_dry
 
-        return run_dry(None if source == PIPED else Path(source), target, values)
+        return run_dry(None if source == PIPED else Path(source), target, options_from(values))
     if source == PIPED:
         from obsup.cli.actions.stream import run_piped
 
-        return run_piped(target, values)
+        return run_piped(target, options_from(values))
     from obsup.cli.actions.upload import run_upload
 
-    return run_upload(Path(source), target, values)
+    return run_upload(Path(source), target, options_from(values))
 
 
 def _hint_at_from_command(sources: tuple[str, ...]) -> None:

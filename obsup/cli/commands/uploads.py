@@ -32,5 +32,6 @@ def uploads(prefix: str, **values: Any) -> int:
     An upload is own where it was begun on this machine, and live while an obsup on this machine works on its key.
     """
     from obsup.cli.actions.listings import run_uploads
+    from obsup.cli.run.requests import options_from
 
-    return run_uploads(prefix, values)
+    return run_uploads(prefix, options_from(values), long=values["long"])

@@ -45,6 +45,7 @@ def verify(source: Path, target: str, **values: Any) -> int:
     likeliest first. Each file is read once for the first of them.
     """
     from obsup.cli.actions.verify import run_verify
+    from obsup.cli.run.requests import options_from
 
     if values["receipt"] is not None:
         conflicts.leave_out(values, ["parts", "part_size"], "is told by --receipt")
@@ -52,4 +53,4 @@ def verify(source: Path, target: str, **values: Any) -> int:
     is_plan_given = any(
         ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE for name in ("parts", "part_size")
     )
-    return run_verify(source, target, values, is_plan_given=is_plan_given)
+    return run_verify(source, target, options_from(values), is_plan_given=is_plan_given)

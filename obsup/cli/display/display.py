@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any, Protocol, TextIO
+from typing import Protocol, TextIO
 
 from obsup import events
 from obsup.cli.display.json_lines import JsonLines, JsonReadings
@@ -17,6 +17,16 @@ from obsup.cli.display.meter import Meter
 from obsup.cli.display.notices import Notices
 from obsup.engine.job.stop import StopSignal
 from obsup.errors import ObsupError
+from obsup.value import Value
+
+
+class DisplayOptions(Value):
+    """What a command shows while it runs. ``progress`` is auto, bar, lines, json or none."""
+
+    progress: str = "auto"
+    quiet: bool = False
+    verbose: bool = False
+    log_file: Path | None = None
 
 
 class Display(Protocol):
@@ -54,20 +64,20 @@ class Logged:
 
 @contextmanager
 def open_display(
-    values: dict[str, Any], name: str, meter: Meter | None = None, *, stop: StopSignal | None = None
+    options: DisplayOptions, name: str, meter: Meter | None = None, *, stop: StopSignal | None = None
 ) -> Iterator[Display]:
     """Show, and log, a transfer of *name* as the options of the command ask, and leave a clean terminal.
 
     *meter* reads it: that of one file unless given; *stop* tells that it is to end. Raises BadConfiguration where the
     log cannot be written.
     """
-    path: Path | None = values["log_file"]
+    path = options.log_file
     if path is None:
-        with _open_shown(values, name, meter, stop) as shown:
+        with _open_shown(options, name, meter, stop) as shown:
             yield shown
         return
     log = LogFile(path, tell=lambda text: shown.observe(events.Noted(text)))
-    with closing(log), _open_shown(values, name, meter, stop) as shown:
+    with closing(log), _open_shown(options, name, meter, stop) as shown:
         try:
             yield Logged(shown, log)
         except ObsupError as exc:
@@ -77,14 +87,14 @@ def open_display(
 
 @contextmanager
 def _open_shown(
-    values: dict[str, Any], name: str, meter: Meter | None, stop: StopSignal | None
+    options: DisplayOptions, name: str, meter: Meter | None, stop: StopSignal | None
 ) -> Iterator[Display]:
-    mode = choose(values["progress"], quiet=values["quiet"], stderr=sys.stderr, environ=os.environ)
-    notices = Notices(quiet=values["quiet"], verbose=values["verbose"])
+    mode = choose(options.progress, quiet=options.quiet, stderr=sys.stderr, environ=os.environ)
+    notices = Notices(quiet=options.quiet, verbose=options.verbose)
     if mode == "bar":
         from obsup.cli.display.bar import Bar
 
-        with Bar(name, quiet=values["quiet"], verbose=values["verbose"], meter=meter, stop=stop) as bar:
+        with Bar(name, quiet=options.quiet, verbose=options.verbose, meter=meter, stop=stop) as bar:
             yield bar
     elif mode == "json" and meter is not None:
         with JsonReadings(notices, meter) as readings:

@@ -1,4 +1,4 @@
-"""What is said of many files: an object a file for scripts, a list of those that failed, and a summary."""
+"""Reports of a batch: one JSON object per file, the list of failed files, and the summary."""
 
 from __future__ import annotations
 
@@ -8,33 +8,32 @@ from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
 from obsup.cli.report import output
-from obsup.cli.report.fields import failure_fields, result_fields
-from obsup.cli.report.next_command import AGAIN
+from obsup.cli.report.fields import KEPT_CODES, failure_fields, result_fields
+from obsup.cli.report.next_command import ResumeCommand, shown_command
 from obsup.engine.batch.outcome import BatchSummary, FileOutcome
-from obsup.errors import LocalFailure, NotFinished, ObsupError
+from obsup.errors import LocalFailure, NotFinished, ObsupError, run_again
 from obsup.local.state.atomic_file import AtomicFile
 from obsup.local.state.folders import is_special
 from obsup.local.walk.walk import as_list_entry
 from obsup.model import Target
-from obsup.text import quoted, shell_line
+from obsup.text import quoted
 from obsup.units import format_duration, format_size
 
 T = TypeVar("T")
-_KEPT_CODES = (75, 77, 130, 143)
 
 
 class FailedList:
-    """The list of the files that failed, in the format of --from-list; it replaces an older one at the end.
+    """A list of the failed files for --from-list. It replaces an earlier list only when the batch ends.
 
-    Until then the older one stays: it may be the very list that this run reads. A device or a pipe is written directly.
-    Raises LocalFailure.
+    Until then the earlier list stays readable: it may be the list that this batch reads. A device or a pipe is written
+    directly. Raises LocalFailure.
     """
 
     def __init__(self, path: Path, separator: bytes) -> None:
         self._path = path
         self._separator = separator
         self._file: BinaryIO | AtomicFile
-        self.left_out = 0
+        self.omitted = 0
         try:
             self._file = path.open("wb") if is_special(path) else AtomicFile(path, is_private=False)
         except OSError as exc:
@@ -44,7 +43,7 @@ class FailedList:
         """Add a file. Does nothing after a failure."""
         entry = as_list_entry(outcome.path, outcome.name).encode("utf-8", "surrogateescape")
         if self._separator in entry:
-            self.left_out += 1
+            self.omitted += 1
         elif not self._file.closed:
             try:
                 self._file.write(entry + self._separator)
@@ -53,7 +52,7 @@ class FailedList:
                 raise self._failure(exc) from exc
 
     def close(self) -> None:
-        """Replace the older list."""
+        """Replace the earlier list."""
         if self._file.closed:
             return
         try:
@@ -62,76 +61,84 @@ class FailedList:
             raise self._failure(exc) from exc
 
     def discard(self) -> None:
-        """Keep the older list, and leave no other file."""
+        """Keep the earlier list unchanged and remove the temporary file."""
         with contextlib.suppress(OSError):
             self._file.discard() if isinstance(self._file, AtomicFile) else self._file.close()
 
     def _failure(self, exc: OSError) -> LocalFailure:
         return LocalFailure(
-            f"the list {quoted(self._path)} cannot be written",
+            f"cannot write the list of failed files {quoted(self._path)}",
             exc.strerror or "",
-            "name another file with --failed-list",
+            run_again("name another file with --failed-list"),
         )
 
 
 class BatchReport:
-    """Hears of each file as it ends, and says what came of all.
+    """Receives the outcome of each file and reports the whole batch at its end.
 
-    What cannot be written is said once, and the work goes on: it is worth more than its report.
+    A report that cannot be written is mentioned once; the batch continues, because the uploads matter more.
     """
 
-    def __init__(self, place: Target, *, as_json: bool, failed: FailedList | None, resume: list[str]) -> None:
-        self._place = place
+    def __init__(
+        self, prefix: Target, *, as_json: bool, failed_list: FailedList | None, resume: ResumeCommand
+    ) -> None:
+        self._prefix = prefix
         self._as_json = as_json
-        self._failed = failed
+        self._failed_list = failed_list
         self._resume = resume
-        self._unwritten: set[str] = set()
+        self._write_failures: set[str] = set()
 
     def __call__(self, outcome: FileOutcome) -> None:
-        """Print the file's object, and list it where it failed."""
-        if outcome.error is not None and self._failed is not None:
-            self._write(self._failed.add, outcome)
+        """Print the file's JSON object, and add the file to the list if it failed."""
+        if outcome.error is not None and self._failed_list is not None:
+            self._write(self._failed_list.add, outcome)
         if self._as_json:
             self._write(output.print_json, self._fields(outcome))
 
-    def _write(self, write: Callable[[T], None], what: T) -> None:
+    def _write(self, write: Callable[[T], None], value: T) -> None:
         try:
-            write(what)
+            write(value)
         except LocalFailure as exc:
-            if exc.what not in self._unwritten:
-                self._unwritten.add(exc.what)
+            if exc.what not in self._write_failures:
+                self._write_failures.add(exc.what)
                 output.print_message(output.error_lines(exc, resume=None))
 
     def _fields(self, outcome: FileOutcome) -> dict[str, Any]:
-        about: dict[str, Any] = {"source": outcome.path}
+        fields: dict[str, Any] = {"source": outcome.path}
         if outcome.error is not None:
-            about |= failure_fields(outcome.error, command="upload", resume=self._resume)
+            fields |= failure_fields(outcome.error, command="upload", resume=self._resume)
         elif outcome.result is not None:
-            about |= result_fields(outcome.result)
+            fields |= result_fields(outcome.result)
         else:
-            about |= {"command": "upload", "size": outcome.size}
-        place = {"provider": self._place.provider, "bucket": self._place.bucket}
+            fields |= {"command": "upload", "size": outcome.size}
         reason = {"reason": outcome.skipped or outcome.passed} if outcome.skipped or outcome.passed else {}
-        return about | place | {"key": self._place.key + outcome.name, "status": outcome.status} | reason
+        return {
+            **fields,
+            "provider": self._prefix.provider,
+            "bucket": self._prefix.bucket,
+            "key": self._prefix.key + outcome.name,
+            "status": outcome.status,
+            **reason,
+        }
 
     def finish(self, summary: BatchSummary) -> int:
-        """Say what came of all, where that is not simply success, and return the exit code."""
-        if self._failed is not None:
-            self._write(lambda failed: failed.close(), self._failed)
-            if self._failed.left_out:
+        """Report the whole batch and return the exit code. A fully successful batch prints nothing as text."""
+        if self._failed_list is not None:
+            self._write(lambda failed_list: failed_list.close(), self._failed_list)
+            if self._failed_list.omitted:
                 output.print_message(
-                    f"Note:  {self._failed.left_out} names with line breaks are not in the list: use -0 for them."
+                    f"Note:  {self._failed_list.omitted} names with line breaks are not in the list; use -0 for them."
                 )
         error = failure_of(summary)
         if error is not None:
             output.print_message(output.error_lines(error, resume=self._resume))
         if self._as_json:
             self._write(output.print_json, summary_fields(summary, error, self._resume))
-        return summary.exit_code or (LocalFailure.exit_code if self._unwritten else 0)
+        return summary.exit_code or (LocalFailure.exit_code if self._write_failures else 0)
 
 
-def told(summary: BatchSummary) -> str:
-    """Return what came of all in one line."""
+def summary_line(summary: BatchSummary) -> str:
+    """Return one line about the batch: files sent, skipped and failed, bytes, time and mean rate."""
     rate = summary.sent_bytes / summary.seconds if summary.seconds else 0.0
     return (
         f"{summary.sent:,} files sent, {summary.skipped:,} skipped, {summary.failed:,} failed: "
@@ -140,28 +147,28 @@ def told(summary: BatchSummary) -> str:
 
 
 def failure_of(summary: BatchSummary) -> ObsupError | None:
-    """Return what stands against calling it a success, None where every file is in place and proved."""
+    """Return the error of a batch that did not fully succeed, or None."""
     if not summary.exit_code:
         return None
     counts = ", ".join(f"{count:,} × {reason}" for reason, count in summary.reasons.most_common())
-    ended = summary.ended_by
-    if ended is None:
-        what = f"{summary.failed:,} of {summary.files:,} files are not in place"
-        why = f"{told(summary)}; the reasons: {counts}"
+    reasons = f"; reasons: {counts}" if counts else ""
+    if summary.ended_by is None:
+        what = f"{summary.failed:,} of {summary.files:,} files were not uploaded"
+        why = f"{summary_line(summary)}{reasons}"
     else:
-        what = f"the batch was cut short: {ended}"
-        why = f"{told(summary)}; others were not begun" + (f"; the reasons: {counts}" if counts else "")
+        what = f"the batch was stopped: {summary.ended_by}"
+        why = f"{summary_line(summary)}; the remaining files were not started{reasons}"
     if summary.is_retryable:
-        return NotFinished(what, why, f"{AGAIN}; what is proved is not sent again")
-    return ObsupError(what, why, f"mend what is said above, then {AGAIN}; what is proved is not sent again")
+        return NotFinished(what, why, run_again())
+    return ObsupError(what, why, run_again("fix the errors above"))
 
 
-def summary_fields(summary: BatchSummary, error: ObsupError | None, resume: list[str]) -> dict[str, Any]:
-    """Return the documented keys of a batch for ``--json``."""
+def summary_fields(summary: BatchSummary, error: ObsupError | None, resume: ResumeCommand) -> dict[str, Any]:
+    """Return the documented keys of a batch."""
     code = summary.exit_code
     fields: dict[str, Any] = {
         "command": "upload",
-        "status": "completed" if not code else "incomplete" if code in _KEPT_CODES else "failed",
+        "status": "completed" if not code else "incomplete" if code in KEPT_CODES else "failed",
         "files": summary.files,
         "sent": summary.sent,
         "skipped": summary.skipped,
@@ -177,6 +184,6 @@ def summary_fields(summary: BatchSummary, error: ObsupError | None, resume: list
             "reasons": dict(summary.reasons),
             "message": str(error),
             "retryable": summary.is_retryable,
-            "resumeCommand": shell_line(resume),
+            "resumeCommand": shown_command(error, resume),
         }
     return fields

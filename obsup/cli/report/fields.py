@@ -1,38 +1,52 @@
-"""JSON fields of results, targets and failures."""
+"""The JSON fields of results, targets and failures, and the summary line of an upload."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from obsup.cli.report.next_command import ResumeCommand, shown_command
+from obsup.engine.job.progress import ProgressTally
 from obsup.engine.job.result import Result
 from obsup.errors import ObsupError
 from obsup.model import Target
-from obsup.text import shell_line
 from obsup.units import format_duration, format_size
+
+# Exit codes of failures that keep the progress.
+KEPT_CODES = frozenset({75, 77, 130, 143})
 
 
 def summary(result: Result) -> str:
-    """Return what came of a transfer in one line: bytes, time, mean rate, what was skipped, what proved it."""
+    """Return one line about a finished upload: bytes, time, mean rate, resumed parts, how it was verified."""
     rate = result.sent_bytes / result.seconds if result.seconds else 0.0
-    skipped = result.parts - result.sent_parts
-    were_there = f", {skipped} of {result.parts} parts were there already" if skipped else ""
+    resumed = result.parts - result.sent_parts
+    reused = f", {resumed} of {result.parts} parts were already stored" if resumed else ""
     return (
         f"{result.target}: {format_size(result.size)} in {format_duration(result.seconds)} "
-        f"({format_size(rate)}/s){were_there}; verified by {result.verified}"
+        f"({format_size(rate)}/s){reused}; verified by {result.verified}"
     )
 
 
-def failure_fields(error: ObsupError, *, command: str, resume: list[str] | None) -> dict[str, Any]:
-    """Return the documented keys of a failure for ``--json``."""
-    kept = error.retryable or error.exit_code in (75, 77, 130, 143)
+def failure_fields(error: ObsupError, *, command: str, resume: ResumeCommand | None) -> dict[str, Any]:
+    """Return the documented keys of a failure. ``resumeCommand`` is the command of the "Next:" line, or None."""
+    is_kept = error.retryable or error.exit_code in KEPT_CODES
     return {
         "command": command,
-        "status": "incomplete" if kept else "failed",
+        "status": "incomplete" if is_kept else "failed",
         "exitCode": error.exit_code,
         "reason": error.reason,
         "message": str(error),
         "retryable": error.retryable,
-        "resumeCommand": shell_line(resume) if resume else None,
+        "resumeCommand": shown_command(error, resume) or None,
+    }
+
+
+def tally_fields(tally: ProgressTally) -> dict[str, Any]:
+    """Return the documented keys that count what an unfinished upload has sent."""
+    return {
+        "parts": tally.parts,
+        "sentParts": tally.sent_parts,
+        "sentBytes": tally.sent_bytes,
+        "seconds": round(tally.seconds, 3),
     }
 
 
@@ -42,13 +56,11 @@ def target_fields(target: Target) -> dict[str, Any]:
 
 
 def result_fields(result: Result) -> dict[str, Any]:
-    """Return the documented keys of a finished upload for ``--json``."""
+    """Return the documented keys of a finished upload."""
     return {
         "command": "upload",
         "status": "completed",
-        "provider": result.target.provider,
-        "bucket": result.target.bucket,
-        "key": result.target.key,
+        **target_fields(result.target),
         "uploadId": result.upload_id,
         "etag": result.etag,
         "versionId": result.version_id,

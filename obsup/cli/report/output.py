@@ -1,88 +1,80 @@
-"""What is said at the end: three lines for an error, one JSON object for scripts.
-
-Results go to stdout, talk to stderr.
-"""
+"""Print results on stdout, and errors and messages on stderr."""
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 import click
 
-from obsup.cli.report.next_command import next_line, sentence
-from obsup.errors import LocalFailure, ObsupError, run_again
+from obsup.cli.report.next_command import ResumeCommand, next_line, next_step, sentence
+from obsup.errors import LocalFailure, NextStep, ObsupError
 from obsup.text import shielded
 
-FORMAT = 1
-# So much of an answer that cannot be printed stands in the error: an upload id, an ETag, the first keys of JSON.
-LONGEST = 200
-
-
-def resume_command(argv: list[str]) -> list[str]:
-    """Return the words of the command line that goes on with this work: the same, without what would begin anew."""
-    end = argv.index("--") if "--" in argv else len(argv)
-    return ["obsup", *(word for word in argv[:end] if word != "--restart"), *argv[end:]]
+JSON_FORMAT = 1
+# An error quotes this much of a result that could not be printed: enough for an upload id, an ETag or the first keys.
+MAX_QUOTED_CHARACTERS = 200
 
 
 def error_lines(
-    error: ObsupError, *, resume: list[str] | None, stored: tuple[int, int | None] = (0, None)
+    error: ObsupError, *, resume: ResumeCommand | None, stored: tuple[int, int | None] = (0, None)
 ) -> str:
-    """Return what happened, why, and what to do next: three lines, the last with the command to run.
+    """Return the text of *error* in three lines: what failed, why, and what to do next.
 
-    *resume* is the command line that goes on, in words, None where none can; *stored* counts the parts that the
-    store holds, of all.
+    *resume* is the command line that resumes the work, None if none does. *stored* counts the parts that the store
+    holds, and all parts.
     """
     lines = [f"Error: {sentence(error.what)}"]
     if error.why:
         lines.append(f"Why:   {sentence(error.why)}")
-    step = error.next_step or (run_again() if error.retryable and resume else "")
-    if step:
+    if step := next_step(error, resume):
         lines.append(f"Next:  {next_line(step, resume, stored)}")
     return "\n".join(line.replace("\n", "\n       ") for line in lines)
 
 
 def print_message(text: str) -> None:
-    """Say *text* on stderr, where no terminal obeys it; who went away is no error, nor is a full disk: nobody hears."""
+    """Print *text* on stderr, with control characters escaped. A closed pipe or a full disk is ignored."""
     try:
         click.echo(shielded(text), err=True)
     except BrokenPipeError:
-        _silence(sys.stderr)
+        _discard_output(sys.stderr)
     except OSError:
         pass
 
 
 def print_result(text: str) -> None:
-    """Print a result on stdout. A reader that went away is no error of the work. Raises LocalFailure."""
+    """Print *text* on stdout. A closed pipe is ignored. Raises LocalFailure if it cannot be written."""
     try:
         click.echo(text)
         sys.stdout.flush()
     except BrokenPipeError:
-        _silence(sys.stdout)
+        _discard_output(sys.stdout)
     except OSError as exc:
+        quote = text[:MAX_QUOTED_CHARACTERS] + ("…" if len(text) > MAX_QUOTED_CHARACTERS else "")
         raise LocalFailure(
-            "the answer cannot be written to standard output",
-            f"{exc.strerror}; what it was to say holds: {text[:LONGEST]}{'…' if len(text) > LONGEST else ''}",
-            "make room, or send standard output elsewhere",
+            "the result cannot be written to standard output",
+            f"{exc.strerror}; the result is: {quote}",
+            NextStep("free disk space, or redirect standard output to another file"),
         ) from exc
 
 
-def print_json(fields: dict[str, Any]) -> None:
-    """Print one JSON object on stdout."""
-    import json  # here, and not above: --help and --version need none
+def print_json(fields: Mapping[str, Any]) -> None:
+    """Print *fields* as one JSON object on stdout. Raises LocalFailure if it cannot be written."""
+    import json  # --help and --version do not need it
 
-    print_result(json.dumps({"format": FORMAT, **fields}, ensure_ascii=True))
+    print_result(json.dumps({"format": JSON_FORMAT, **fields}, ensure_ascii=True))
 
 
-def print_failure(fields: dict[str, Any]) -> None:
-    """Print the JSON object of a failure; that it cannot be printed is said, and does not hide the failure."""
+def print_json_failure(fields: Mapping[str, Any]) -> None:
+    """Print the JSON object of a failure. If it cannot be written, a message on stderr reports that instead."""
     try:
         print_json(fields)
     except LocalFailure as exc:
         print_message(error_lines(exc, resume=None))
 
 
-def _silence(stream: Any) -> None:
-    """Send what is still to be flushed nowhere, so that the interpreter does not complain at its end."""
+def _discard_output(stream: Any) -> None:
+    """Redirect *stream* to the null device, so that flushing it when the interpreter exits raises no error."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -1,4 +1,4 @@
-"""Turn the options of a command into typed requests."""
+"""Turn the parsed options of a command into typed values."""
 
 from __future__ import annotations
 
@@ -6,50 +6,215 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from msgspec import field
+from msgspec.structs import replace
+
 from obsup.cli.arguments import conflicts
+from obsup.cli.display.display import DisplayOptions
 from obsup.engine.job.connection import StoreSettings
 from obsup.engine.job.request import UploadRequest
-from obsup.engine.job.target_settings import ConnectOptions, resolve_target
+from obsup.engine.job.target_settings import ConnectOptions, resolve_prefix, resolve_target
 from obsup.engine.steps.lookup import UploadSelector
-from obsup.errors import WrongUsage
+from obsup.errors import WrongUsage, run_again
 from obsup.local.source.expectation import Expectation
 from obsup.local.state.checkpoint_path import default_path
+from obsup.local.walk.walk import Links
 from obsup.model import ObjectOptions, Target
 from obsup.store.http.settings import ConnectionSettings
+from obsup.value import Value
 
-# Ten times as much is the longest that poll(2) can wait.
-LONGEST_WAIT_S = 86400.0
+# poll(2) cannot wait much longer than ten times as long.
+MAX_TIMEOUT_S = 86400.0
+# Placeholders in a request whose source or target is not known yet.
+NO_SOURCE = Path("-")
+NO_TARGET = Target("", "", "", "")
+_REQUEST_OPTIONS = (
+    "parts",
+    "part_size",
+    "jobs",
+    "executor",
+    "presign",
+    "restart",
+    "verify_source",
+    "content_md5",
+    "digest",
+    "on_change",
+    "if_running",
+    "abort_on_failure",
+    "skip_identical",
+    "receipt",
+)
+_OBJECT_OPTIONS = (
+    "content_type",
+    "content_encoding",
+    "content_disposition",
+    "content_language",
+    "cache_control",
+    "expires_header",
+    "acl",
+    "storage_class",
+    "website_redirect",
+    "success_redirect",
+    "expires_days",
+    "sse",
+    "sse_kms_key_id",
+    "no_overwrite",
+)
 
 
-def _wait_of(name: str, values: dict[str, Any]) -> float:
-    """Return how many seconds the option *name* has a socket wait. Raises WrongUsage for what no socket can."""
-    seconds = float(values[name.replace("-", "_")])
-    if not 0 < seconds <= LONGEST_WAIT_S:
-        raise WrongUsage(
-            f"--{name} cannot be {seconds:g} s",
-            "without patience every connection would be cut, and no socket waits for weeks",
-            f"give more than 0s and at most 1d, for example: --{name} 60s",
+class Limits(Value):
+    """What limits a run: a rate in bytes per second, a duration in seconds, a local time of day (``HH:MM``)."""
+
+    rate_bytes_per_s: float | None = None
+    max_time_s: float | None = None
+    until: str | None = None
+
+    def deadline_s(self, *, now: datetime, monotonic_s: float) -> float | None:
+        """Return the earlier of --max-time and --until on the monotonic clock, or None. Raises WrongUsage."""
+        ends = []
+        if self.max_time_s is not None:
+            ends.append(monotonic_s + self.max_time_s)
+        if self.until is not None:
+            try:
+                moment = datetime.strptime(self.until, "%H:%M")
+            except ValueError:
+                raise WrongUsage(
+                    f"--until {self.until!r} is not a valid time of day",
+                    "A time of day is written as HH:MM",
+                    run_again("use a valid time, for example 06:30", add=("--until", "06:30")),
+                ) from None
+            end = now.replace(hour=moment.hour, minute=moment.minute, second=0, microsecond=0)
+            if end <= now:
+                end += timedelta(days=1)
+            ends.append(monotonic_s + (end - now).total_seconds())
+        return min(ends, default=None)
+
+
+class CommandOptions(Value):
+    """The options of one command, typed. ``request`` lacks its source and target until ``request_for`` sets them."""
+
+    display: DisplayOptions
+    as_json: bool = False
+    connect: ConnectOptions = field(default_factory=ConnectOptions)
+    limits: Limits = field(default_factory=Limits)
+    request: UploadRequest = field(default_factory=lambda: UploadRequest(NO_SOURCE, NO_TARGET))
+    checkpoint: Path | None = None
+    checkpoint_dir: Path | None = None
+    upload_id: str | None = None
+    expect_size: int | None = None
+    expect_md5: str | None = None
+    expect_sha256: str | None = None
+
+    def resolve_target(self, text: str, *, file_name: str | None = None) -> tuple[Target, StoreSettings]:
+        """Return the target that *text* names and the settings of its store. Raises WrongUsage, BadConfiguration."""
+        check_timeouts(self.connect.line)
+        return resolve_target(text, self.connect, file_name=file_name)
+
+    def resolve_prefix(self, text: str) -> tuple[Target, StoreSettings]:
+        """Return the target that ``BUCKET[/PREFIX]`` names and its settings. Raises WrongUsage, BadConfiguration."""
+        check_timeouts(self.connect.line)
+        return resolve_prefix(text, self.connect)
+
+    def select_upload(self, source: Path | None, target: str) -> tuple[UploadSelector, StoreSettings]:
+        """Return the upload that SOURCE, TARGET and the options name, and the settings of its store."""
+        named, settings = self.resolve_target(target, file_name=source.name if source is not None else None)
+        checkpoint = self.checkpoint_for(source, named) if source is not None else self.checkpoint
+        return UploadSelector(named, source, self.upload_id, checkpoint), settings
+
+    def request_for(self, source: Path, target: Target) -> UploadRequest:
+        """Return the request to upload *source* to *target*. Raises WrongUsage for an invalid digest."""
+        return replace(
+            self.request,
+            source=source,
+            target=target,
+            checkpoint=self.checkpoint_for(source, target),
+            expect=Expectation(self.expect_size, self.expect_md5, self.expect_sha256),
         )
-    return seconds
+
+    def checkpoint_for(self, source: Path, target: Target) -> Path | None:
+        """Return the checkpoint that --checkpoint or --checkpoint-dir names, or None for the default path."""
+        if self.checkpoint is None and self.checkpoint_dir is not None:
+            return default_path(source, target, self.checkpoint_dir)
+        return self.checkpoint
 
 
-def select_upload(
-    source: Path | None, target: str, values: dict[str, Any]
-) -> tuple[UploadSelector, StoreSettings]:
-    """Return the upload that SOURCE, TARGET and the options name, and the settings of its store."""
-    file_name = source.name if source is not None else None
-    named, settings = resolve_target(target, connect_options_from(values), file_name=file_name)
-    checkpoint = checkpoint_from(source, named, values) if source is not None else values["checkpoint"]
-    return UploadSelector(named, source, values.get("upload_id"), checkpoint), settings
+class BatchOptions(Value):
+    """The options that select the files of a batch and say what to do with files that fail."""
+
+    recursive: bool
+    links: Links
+    include: tuple[str, ...]
+    exclude: tuple[str, ...]
+    from_list: Path | None
+    null: bool
+    fail_fast: bool
+    failed_list: Path | None
+
+    @property
+    def separator(self) -> bytes:
+        """What separates the names in lists of files."""
+        return b"\0" if self.null else b"\n"
 
 
-def connect_options_from(values: dict[str, Any]) -> ConnectOptions:
-    """Return how to reach the store, from the options of a command.
+def options_from(values: dict[str, Any]) -> CommandOptions:
+    """Return the parsed options of a command as typed values; an option that the command lacks has its default."""
+    return CommandOptions(
+        display=_display_options(values),
+        as_json=values["as_json"],
+        connect=_connect_options(values) if "endpoint" in values else ConnectOptions(),
+        limits=Limits(values.get("limit_rate"), values.get("max_time"), values.get("until")),
+        request=_upload_request(values),
+        checkpoint=values.get("checkpoint"),
+        checkpoint_dir=values.get("checkpoint_dir"),
+        upload_id=values.get("upload_id"),
+        expect_size=values.get("expect_size"),
+        expect_md5=values.get("expect_md5"),
+        expect_sha256=values.get("expect_sha256"),
+    )
 
-    Headers that the environment or the configuration has for objects are nothing to a command that makes none.
+
+def batch_options_from(values: dict[str, Any]) -> BatchOptions:
+    """Return the options of a batch as typed values."""
+    return BatchOptions(
+        recursive=values["recursive"],
+        links=values["links"],
+        include=tuple(values["include"]),
+        exclude=tuple(values["exclude"]),
+        from_list=values["from_list"],
+        null=values["null"],
+        fail_fast=values["fail_fast"],
+        failed_list=values["failed_list"],
+    )
+
+
+def check_timeouts(line: ConnectionSettings) -> None:
+    """Raise WrongUsage for a timeout that no socket supports."""
+    for name, seconds in (
+        ("--connect-timeout", line.connect_timeout_s),
+        ("--stall-timeout", line.stall_timeout_s),
+    ):
+        if not 0 < seconds <= MAX_TIMEOUT_S:
+            raise WrongUsage(
+                f"{name} must be more than 0s and at most 1d, not {seconds:g}s",
+                "A timeout of 0 would end every connection, and sockets do not support very long timeouts",
+                run_again("use a valid timeout", add=(name, "60s")),
+            )
+
+
+def _display_options(values: dict[str, Any]) -> DisplayOptions:
+    quiet = values["quiet"]
+    # A bar would mix with what a step prints.
+    progress = values.get("progress") or ("none" if quiet else "lines")
+    return DisplayOptions(progress, quiet=quiet, verbose=values["verbose"], log_file=values["log_file"])
+
+
+def _connect_options(values: dict[str, Any]) -> ConnectOptions:
+    """Return how to reach the store.
+
+    A command that creates no object ignores the object headers of the environment and the configuration.
     """
     for_requests = tuple(values.get("request_headers") or ())
-    is_asked = conflicts.is_given(values, "request_headers")
+    is_given = conflicts.is_given(values, "request_headers")
     return ConnectOptions(
         endpoint=values["endpoint"],
         provider=values["provider"],
@@ -57,95 +222,45 @@ def connect_options_from(values: dict[str, Any]) -> ConnectOptions:
         region=values["region"],
         addressing=values["addressing"],
         profile=values["profile"],
-        config_path=str(values["config_path"]) if values["config_path"] else None,
-        customer_key_file=str(values["sse_c_key_file"]) if values.get("sse_c_key_file") else None,
+        config_path=_text(values["config_path"]),
+        customer_key_file=_text(values.get("sse_c_key_file")),
         retry_for_s=values.get("retry_for", 900.0),
         max_parts=values.get("max_parts"),
-        headers=tuple(values.get("headers") or ()) + (() if is_asked else for_requests),
-        request_headers=for_requests if is_asked else (),
+        headers=tuple(values.get("headers") or ()) + (() if is_given else for_requests),
+        request_headers=for_requests if is_given else (),
         line=ConnectionSettings(
-            connect_timeout_s=_wait_of("connect-timeout", values),
-            stall_timeout_s=_wait_of("stall-timeout", values),
-            ca_bundle=str(values["ca_bundle"]) if values["ca_bundle"] else None,
+            connect_timeout_s=float(values["connect_timeout"]),
+            stall_timeout_s=float(values["stall_timeout"]),
+            ca_bundle=_text(values["ca_bundle"]),
             verify_tls=not values["no_verify_tls"],
             proxy=values["proxy"],
         ),
     )
 
 
-def object_options_from(values: dict[str, Any]) -> ObjectOptions:
-    """Return what the object shall be, from the options of a command."""
-    return ObjectOptions(
-        content_type=values["content_type"],
-        content_encoding=values["content_encoding"],
-        content_disposition=values["content_disposition"],
-        content_language=values["content_language"],
-        cache_control=values["cache_control"],
-        expires_header=values["expires_header"],
-        metadata=dict(values["metadata"]),
-        tags=dict(values["tags"]),
-        acl=values["acl"],
-        grants=tuple(values["grants"]),
-        storage_class=values["storage_class"],
-        website_redirect=values["website_redirect"],
-        success_redirect=values["success_redirect"],
-        expires_days=values["expires_days"],
-        sse=values["sse"],
-        sse_kms_key_id=values["sse_kms_key_id"],
-        no_overwrite=values["no_overwrite"],
-        headers=tuple(values["headers"]),
-    )
+def _text(path: Path | None) -> str | None:
+    return str(path) if path else None
 
 
-def checkpoint_from(source: Path, target: Target, values: dict[str, Any]) -> Path | None:
-    """Return the checkpoint that --checkpoint or --checkpoint-dir names, or None for the usual place."""
-    named: Path | None = values["checkpoint"]
-    folder: Path | None = values["checkpoint_dir"]
-    return default_path(source, target, folder) if named is None and folder is not None else named
-
-
-def request_from(source: Path, target: Target, values: dict[str, Any]) -> UploadRequest:
-    """Return the order that the options of a command make."""
+def _upload_request(values: dict[str, Any]) -> UploadRequest:
+    known = {name: values[name] for name in _REQUEST_OPTIONS if name in values}
     return UploadRequest(
-        source=source,
-        target=target,
-        options=object_options_from(values),
-        parts=values["parts"],
-        part_size=values["part_size"],
-        jobs=values["jobs"],
-        executor=values["executor"],
-        presign=values["presign"],
-        checkpoint=checkpoint_from(source, target, values),
-        keep_checkpoint=not values["no_checkpoint"],
-        restart=values["restart"],
-        verify_source=values["verify_source"],
-        content_md5=values["content_md5"],
-        digest=values["digest"],
-        on_change=values["on_change"],
-        if_running=values["if_running"],
-        use_token=values["token"],
-        encrypted_by_customer=values["sse_c_key_file"] is not None,
-        expect=Expectation(values["expect_size"], values["expect_md5"], values["expect_sha256"]),
-        abort_on_failure=values["abort_on_failure"],
-        skip_identical=values["skip_identical"],
-        receipt=values["receipt"],
+        NO_SOURCE,
+        NO_TARGET,
+        options=_object_options(values),
+        keep_checkpoint=not values.get("no_checkpoint"),
+        use_token=values.get("token", True),
+        encrypted_by_customer=values.get("sse_c_key_file") is not None,
+        **known,
     )
 
 
-def deadline_s(values: dict[str, Any], *, now: datetime, monotonic_s: float) -> float | None:
-    """Return the earlier of --max-time and --until on the monotonic scale, or None. Raises WrongUsage."""
-    ends = []
-    if values["max_time"] is not None:
-        ends.append(monotonic_s + values["max_time"])
-    if values["until"] is not None:
-        try:
-            moment = datetime.strptime(values["until"], "%H:%M")
-        except ValueError:
-            raise WrongUsage(
-                f"--until {values['until']!r} is no time of day", "", "write it as HH:MM, for example 06:30"
-            ) from None
-        end = now.replace(hour=moment.hour, minute=moment.minute, second=0, microsecond=0)
-        if end <= now:
-            end += timedelta(days=1)
-        ends.append(monotonic_s + (end - now).total_seconds())
-    return min(ends, default=None)
+def _object_options(values: dict[str, Any]) -> ObjectOptions:
+    known = {name: values[name] for name in _OBJECT_OPTIONS if name in values}
+    return ObjectOptions(
+        metadata=dict(values.get("metadata", ())),
+        tags=dict(values.get("tags", ())),
+        grants=tuple(values.get("grants", ())),
+        headers=tuple(values.get("headers", ())),
+        **known,
+    )

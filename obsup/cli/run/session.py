@@ -1,94 +1,163 @@
-"""One step of an upload seen from the shell: options in, one engine call, and its answer."""
+"""The runner of every command: display, signals, stop and rate limit, the work, then the report and the exit code."""
 
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
+from datetime import datetime
+from typing import Any, TypeVar
 
-from obsup.cli.display.display import open_display
+from obsup.cli.display.display import Display, open_display
+from obsup.cli.display.meter import Meter
 from obsup.cli.report import output
-from obsup.cli.report.fields import failure_fields, target_fields
+from obsup.cli.report.fields import failure_fields, result_fields, summary, tally_fields, target_fields
+from obsup.cli.report.next_command import ResumeCommand, resume_command
+from obsup.cli.run.requests import CommandOptions
 from obsup.cli.run.signals import stopping_on_signals
 from obsup.engine.job.connection import Connection, StoreSettings, connect
 from obsup.engine.job.context import UploadContext
 from obsup.engine.job.progress import ProgressTally
 from obsup.engine.job.request import UploadRequest
+from obsup.engine.job.result import Result
 from obsup.engine.job.stop import StopSignal
 from obsup.errors import Busy, ObsupError, Stopped
 from obsup.local.source.rate_limit import RateLimit
 from obsup.model import Upload
 
+T = TypeVar("T")
 
-@dataclass
+
 class Session:
-    """One run of a command: who listens, what may stop it, and what it answers.
+    """One run of a command: its options, its display, what may stop it, and the ``fields`` that ``--json`` prints."""
 
-    ``fields`` is what ``--json`` prints; without it each ``line`` is printed as it comes.
-    """
+    def __init__(self, options: CommandOptions, display: Display, stop: StopSignal) -> None:
+        rate = options.limits.rate_bytes_per_s
+        self.options = options
+        self.display = display
+        self.stop = stop
+        self.limit = RateLimit(rate, check=stop.cut) if rate else None
+        self.tally = ProgressTally(display.progress, display.observe)
+        self.fields: dict[str, Any] = {}
 
-    values: dict[str, Any]
-    tally: ProgressTally
-    stop: StopSignal
-    fields: dict[str, Any] = field(default_factory=dict)
-
-    def line(self, text: str) -> None:
-        """Print one line of the answer, where text is wanted."""
-        if not self.values["as_json"]:
+    def print_text(self, text: str) -> None:
+        """Print one line of the result, unless --json is given."""
+        if not self.options.as_json:
             output.print_result(text)
 
     def connect(self, settings: StoreSettings) -> Connection:
-        """Return the store that *settings* describe. Raises Denied, BadConfiguration."""
+        """Return a connection to the store of *settings*. Raises Denied, BadConfiguration."""
         return connect(settings, observe=self.tally, sleep=self.stop.sleep)
 
-    def task(self, settings: StoreSettings, order: UploadRequest) -> UploadContext:
-        """Return what the engine needs for *order*, at an open store."""
-        rate = self.values.get("limit_rate")
-        limit = RateLimit(rate, check=self.stop.cut) if rate else None
-        return UploadContext(self.connect(settings), order, self.tally, self.stop, limit)
+    def context(self, settings: StoreSettings, request: UploadRequest) -> UploadContext:
+        """Return what the engine needs to carry out *request*. Raises Denied, BadConfiguration."""
+        return UploadContext(self.connect(settings), request, self.tally, self.stop, self.limit)
 
-    def name_upload(self, upload: Upload) -> None:
-        """Take the keys that name *upload* into the answer."""
+    def add_upload(self, upload: Upload) -> None:
+        """Add the keys that identify *upload* to the result."""
         self.fields |= {**target_fields(upload.target), "uploadId": upload.upload_id}
 
 
-def run_step(command: str, values: dict[str, Any], work: Callable[[Session], str]) -> int:
-    """Do *work*, report, and return the exit code. *work* returns the ``status`` that ``--json`` tells."""
-    resume = output.resume_command(sys.argv[1:])
-    stop = StopSignal()
+def run_command(
+    command: str,
+    options: CommandOptions,
+    work: Callable[[Session], T],
+    report: Callable[[Session, T], int],
+    *,
+    name: str | None = None,
+    meter: Meter | None = None,
+    forward_signal: Callable[[int], None] | None = None,
+    resume: ResumeCommand | None = None,
+    is_transfer: bool = False,
+) -> int:
+    """Do *work*, then *report* its result after the display is closed; return the exit code.
+
+    *name* is shown with the progress. *forward_signal* receives each signal. *resume* resumes the work after a failure,
+    by default the same command line. The failure of a transfer also reports how much was sent.
+    """
+    resume = resume or resume_command(sys.argv[1:])
     session: Session | None = None
-    # A step shows no bar: what it prints would stand in it.
-    shown = "none" if values["quiet"] else "lines"
     try:
-        with open_display({"progress": shown, **values}, command) as display, stopping_on_signals(stop):
-            session = Session(values, ProgressTally(display.progress, display.observe), stop)
-            status = _do(work, session)
-    except Busy as exc:
-        if values.get("if_running") == "skip":
-            return 0
-        return _failed(exc, values, session, command=command, resume=resume)
+        deadline_s = options.limits.deadline_s(now=datetime.now(), monotonic_s=time.monotonic())
+        stop = StopSignal(deadline_s=deadline_s)
+        with (
+            open_display(options.display, name or command, meter, stop=stop) as display,
+            stopping_on_signals(stop, forward_signal),
+        ):
+            session = Session(options, display, stop)
+            result = _do(work, session)
     except ObsupError as exc:
-        return _failed(exc, values, session, command=command, resume=resume)
-    if values["as_json"]:
-        outcome = {"command": command, "status": status}
-        output.print_json(outcome | session.fields | outcome)
-    return 0
+        if isinstance(exc, Busy) and options.request.if_running == "skip":
+            return 0
+        _report_failure(
+            exc, session, command=command, options=options, resume=resume, is_transfer=is_transfer
+        )
+        return exc.exit_code
+    return report(session, result)
 
 
-def _do(work: Callable[[Session], str], session: Session) -> str:
+def run_step(command: str, options: CommandOptions, work: Callable[[Session], str]) -> int:
+    """Do *work*, which returns the ``status`` that ``--json`` prints, and return the exit code."""
+
+    def report(session: Session, status: str) -> int:
+        if options.as_json:
+            output.print_json({"command": command, "status": status, **session.fields})
+        return 0
+
+    return run_command(command, options, work, report)
+
+
+def run_upload_work(
+    options: CommandOptions,
+    work: Callable[[Session], Result],
+    *,
+    name: str,
+    resume: ResumeCommand | None = None,
+    forward_signal: Callable[[int], None] | None = None,
+) -> int:
+    """Upload one object by *work*, report it, and return the exit code. The parameters are those of run_command."""
+
+    def report(session: Session, result: Result) -> int:
+        if options.as_json:
+            output.print_json(result_fields(result))
+        elif not options.display.quiet:
+            session.display.finished(summary(result))
+        return 0
+
+    return run_command(
+        "upload",
+        options,
+        work,
+        report,
+        name=name,
+        resume=resume,
+        forward_signal=forward_signal,
+        is_transfer=True,
+    )
+
+
+def _do(work: Callable[[Session], T], session: Session) -> T:
     try:
         return work(session)
     except (Stopped, Busy):
-        session.stop.check()  # a wait that was cut short is not why the work ends
+        session.stop.check()  # the signal or the deadline that ended a wait is the cause
         raise
 
 
-def _failed(
-    error: ObsupError, values: dict[str, Any], session: Session | None, *, command: str, resume: list[str]
-) -> int:
-    output.print_message(output.error_lines(error, resume=resume))
-    if values["as_json"]:
-        told = session.fields if session is not None else {}
-        output.print_failure({**told, **failure_fields(error, command=command, resume=resume)})
-    return error.exit_code
+def _report_failure(
+    error: ObsupError,
+    session: Session | None,
+    *,
+    command: str,
+    options: CommandOptions,
+    resume: ResumeCommand,
+    is_transfer: bool,
+) -> None:
+    tally = session.tally if session is not None and is_transfer else None
+    stored = (tally.resumed_parts + tally.sent_parts, tally.parts) if tally is not None else (0, None)
+    output.print_message(output.error_lines(error, resume=resume, stored=stored))
+    if options.as_json:
+        fields = session.fields if session is not None else {}
+        counts = tally_fields(tally) if tally is not None else {}
+        failure = failure_fields(error, command=command, resume=resume)
+        output.print_json_failure({**fields, **failure, **counts})

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM: the first asks for an orderly end, the second ends at once. A deadline is kept as well."""
+"""SIGINT and SIGTERM: the first requests an orderly end, the second exits at once. Also enforces the deadline."""
 
 from __future__ import annotations
 
@@ -14,36 +14,38 @@ from obsup.engine.job.stop import StopSignal
 from obsup.errors import Interrupted, Terminated
 
 _REASONS = {signal.SIGINT: Interrupted, signal.SIGTERM: Terminated}
-# An orderly end is given so long before a call that still waits for the store is broken off, and then again.
+# How long after the end of the grace period a request that still waits for the store is interrupted, and how often.
 _MARGIN_S = 1.0
 
 
 @contextmanager
-def stopping_on_signals(stop: StopSignal, hear: Callable[[int], None] | None = None) -> Iterator[None]:
-    """While inside, turn the first signal into a request to *stop*, and let the second exit at once.
+def stopping_on_signals(
+    stop: StopSignal, forward_signal: Callable[[int], None] | None = None
+) -> Iterator[None]:
+    """Inside the context, the first signal requests a *stop*, and the second exits at once.
 
-    *hear* is told of each signal, and of SIGKILL before the exit at once: it hands them on to a command.
+    *forward_signal* receives each signal, and SIGKILL before the immediate exit, to pass it to a child process.
 
-    Once the parts in flight have had their time, a main thread that waits for the store (Complete may take
-    minutes) gets the reason to stop raised where it waits.
+    After the grace period of the parts in flight, the reason for the stop is raised in the main thread if it still
+    waits for the store (Complete may take minutes).
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    asked = False
+    is_stopping = False
 
-    def ask(number: int, _frame: FrameType | None) -> None:
-        nonlocal asked
+    def request_stop(number: int, _frame: FrameType | None) -> None:
+        nonlocal is_stopping
         error = _REASONS[signal.Signals(number)]
-        if hear is not None:
-            hear(signal.SIGKILL if asked else number)
-        if asked:
+        if forward_signal is not None:
+            forward_signal(signal.SIGKILL if is_stopping else number)
+        if is_stopping:
             os._exit(error.exit_code)
-        asked = True
-        stop.ask(error(f"stopped by {signal.Signals(number).name}", "progress is kept"))
+        is_stopping = True
+        stop.ask(error(f"stopped by {signal.Signals(number).name}", "Progress is kept"))
         set_alarm(stop)
 
-    handlers: dict[int, Callable[[int, FrameType | None], None]] = dict.fromkeys(_REASONS, ask)
+    handlers: dict[int, Callable[[int, FrameType | None], None]] = dict.fromkeys(_REASONS, request_stop)
     if sys.platform != "win32":
         handlers[signal.SIGALRM] = lambda _number, _frame: stop.cut()
     before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
@@ -58,6 +60,6 @@ def stopping_on_signals(stop: StopSignal, hear: Callable[[int], None] | None = N
 
 
 def set_alarm(stop: StopSignal) -> None:
-    """Have SIGALRM come after the moment from which nothing may be under way any more, where one is known."""
+    """Schedule SIGALRM for the end of the grace period, if a stop was requested or a deadline is set."""
     if sys.platform != "win32" and stop.cut_in_s is not None:
         signal.setitimer(signal.ITIMER_REAL, stop.cut_in_s + _MARGIN_S, _MARGIN_S)

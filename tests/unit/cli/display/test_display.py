@@ -127,7 +127,7 @@ def test_the_summary_says_what_was_there_and_what_was_sent() -> None:
         seconds=12.0,
     )
     assert summary(result) == (
-        "media/video.iso: 100.0 MiB in 12 s (5.0 MiB/s), 4 of 10 parts were there already; verified by etag"
+        "media/video.iso: 100.0 MiB in 12 s (5.0 MiB/s), 4 of 10 parts were already stored; verified by etag"
     )
 
 

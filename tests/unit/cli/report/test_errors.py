@@ -9,14 +9,15 @@ import pytest
 
 from obsup.cli.main import cli
 from obsup.cli.report.fields import failure_fields
-from obsup.cli.report.next_command import follow, with_command
-from obsup.cli.report.output import error_lines, resume_command
+from obsup.cli.report.next_command import ResumeCommand, follow, resume_command, with_command
+from obsup.cli.report.output import error_lines
 from obsup.errors import Interrupted, NetworkError, NotFinished, Refusal, StoreError, WrongUsage
 from obsup.store.answers.failure_rule import FailureRule
 from obsup.store.answers.failure_table import FAILURE_RULES, as_error, classify
 
 COMMAND = "obsup upload 'big file' bucket/key --part-size 1M --no-overwrite --addressing path -- x"
 REQUEST_ID = "0000018F3B4C"
+RESUME = ResumeCommand(("obsup", "upload", "f", "b/k"))
 
 
 def example_of(row: FailureRule) -> StoreError | NetworkError:
@@ -53,7 +54,9 @@ def test_every_row_of_the_table_is_three_lines_with_a_command(row: FailureRule) 
     failure = example_of(row)
     assert classify(failure) is row
     error = as_error(failure, doing="part 17 of bucket/key")
-    what, why, following = error_lines(error, resume=shlex.split(COMMAND), stored=(16, 240)).splitlines()
+    what, why, following = error_lines(
+        error, resume=ResumeCommand(tuple(shlex.split(COMMAND))), stored=(16, 240)
+    ).splitlines()
     assert what.startswith("Error: part 17 of bucket/key ")
     assert why.startswith("Why:   ")
     assert following.startswith("Next:  ")
@@ -105,7 +108,7 @@ def test_a_command_in_the_advice_is_not_followed_by_another() -> None:
 def test_how_much_is_stored_is_said() -> None:
     """The fear of those who read an error is to begin anew."""
     error = NotFinished("part 17 of b/k failed", "the line broke")
-    line = error_lines(error, resume=["obsup", "upload", "f", "b/k"], stored=(16, 240)).splitlines()[2]
+    line = error_lines(error, resume=RESUME, stored=(16, 240)).splitlines()[2]
     assert line == (
         "Next:  Run the same command again (16 of 240 parts are stored and will not be sent again): "
         "obsup upload f b/k"
@@ -114,22 +117,20 @@ def test_how_much_is_stored_is_said() -> None:
 
 def test_an_interrupt_says_the_command_that_goes_on() -> None:
     """Ctrl-C is no failure: what is stored stays."""
-    lines = error_lines(
-        Interrupted("stopped by SIGINT", "progress is kept"), resume=["obsup", "upload", "f", "b/k"]
-    )
+    lines = error_lines(Interrupted("stopped by SIGINT", "progress is kept"), resume=RESUME)
     assert lines.splitlines()[2] == "Next:  Run the same command again: obsup upload f b/k"
 
 
 def test_resuming_does_not_begin_anew() -> None:
     """--restart of the failed run would throw away what it stored."""
-    assert resume_command(["upload", "f", "b/k", "--restart"]) == ["obsup", "upload", "f", "b/k"]
+    assert resume_command(["upload", "f", "b/k", "--restart"]) == RESUME
 
 
 def test_a_sentence_ends_and_a_command_does_not() -> None:
     """A full stop after a command would be copied with it."""
     text = error_lines(
         WrongUsage("--parts 0 cannot be", "1 to 10000", "use --parts 1"),
-        resume=["obsup", "upload", "f", "b/k"],
+        resume=RESUME,
     )
     assert text.splitlines() == [
         "Error: --parts 0 cannot be.",
@@ -140,9 +141,7 @@ def test_a_sentence_ends_and_a_command_does_not() -> None:
 
 def test_failures_as_json_have_the_documented_keys() -> None:
     """Status, exit code, reason, message, whether to retry, and how."""
-    fields = failure_fields(
-        NotFinished("it failed", "the line broke"), command="upload", resume=["obsup", "upload", "f", "b/k"]
-    )
+    fields = failure_fields(NotFinished("it failed", "the line broke"), command="upload", resume=RESUME)
     assert fields == {
         "command": "upload",
         "status": "incomplete",
