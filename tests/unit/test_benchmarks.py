@@ -58,14 +58,14 @@ def test_the_table_compares_with_the_like() -> None:
 
 def test_what_the_checkpoint_takes_is_told() -> None:
     told = tables.section(WHOLE)
-    assert "The checkpoint of 10,000 parts takes 0.50 CPU s in all" in told
+    assert "The checkpoint of 10,000 parts takes 0.50 CPU s in total" in told
     assert "292 times" in told
 
 
 def test_what_failed_or_is_missing_is_said() -> None:
     told = tables.section(WHOLE)
     assert "Failed: other over https (exit 1: no)." in told
-    assert "Not to be had here: third (no such package)." in told
+    assert "Not available here: third (no such package)." in told
 
 
 @pytest.mark.parametrize("results", [WHOLE, BEGUN, replace(WHOLE, lines=[], sizes=[])])
