@@ -54,7 +54,7 @@ class Receipt(Value):
     crc64: int | None = None
 
 
-class SourceStat(Value):
+class SourceStat(Value, rename="camel"):
     """The identity of the source file at one moment."""
 
     size: int

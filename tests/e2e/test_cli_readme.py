@@ -20,6 +20,7 @@ RUN_BY = {
 }
 # And those of a page: each by its mark, or all of its kind.
 PAGE_RUN_BY = {
+    "obsup-checkpoint.7.md": "tests/unit/local/state/test_checkpoint_page.py",
     "obsup-cron.7.md": "tests/e2e/test_cli_cron.py",
     "obsup-fleets.7.md": "tests/e2e/test_pages_fleets.py",
     "obsup-streams.7.md": "tests/e2e/test_pages_streams.py",

@@ -12,7 +12,7 @@ import pytest
 
 from obsup.local.state import checkpoint as checkpoints
 from obsup.local.state import checkpoint_path
-from obsup.local.state.journal import Journal, Proved
+from obsup.local.state.journal import Journal, JournalEntry
 from obsup.model import SourceStat, Target
 from obsup.sandbox.sandbox import Sandbox
 from tests.doubles.small_disk import KINDS, MOUNTED, Crowd, Limit, Tmpfs, ended
@@ -288,7 +288,7 @@ def test_the_index_of_a_long_journal(crowd: Crowd, sandbox: Sandbox) -> None:
     place = Target("obs", sandbox.endpoint, "bucket", "many/")
     with closing(Journal(path, place)) as journal:
         for number in range(60_000):
-            journal.add(Proved(f"{number:0200}", stat, "0" * 32, "etag", "0f"))
+            journal.add(JournalEntry(f"{number:0200}", stat, "0" * 32, "etag", "0f"))
     crowd.disk.fill()
     before = len(sandbox.requests)
     outcome = crowd.run(*words, **state, TMPDIR=str(crowd.disk.here))

@@ -56,10 +56,10 @@ def newer(data: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("damage", "says", "is_kept"),
     [
-        (lambda data: data[: len(data) // 2], "it is torn", False),
+        (lambda data: data[: len(data) // 2], "it is incomplete", False),
         (lambda _data: b"", "it is empty", False),
         (lambda data: bytes(len(data)), "it is empty", False),
-        (lambda data: data.replace(b"102400", b"102401", 1), "changed or damaged", False),
+        (lambda data: data.replace(b"102400", b"102401", 1), "edited or damaged", False),
         (lambda _data: b'{"bucketName":"bucket","uploadParts":[]}', "not a checkpoint of obsup", True),
         (newer, "newer obsup", True),
     ],
@@ -73,7 +73,7 @@ def test_a_checkpoint_of_no_use(
     begun.checkpoint.write_bytes(bad)
     goes_on(begun)
     assert begun.notes().count(says) == 1
-    aside = list(begun.source.parent.glob("*" + checkpoints.SET_ASIDE))
+    aside = list(begun.source.parent.glob("*" + checkpoints.SET_ASIDE_SUFFIX))
     assert [path.read_bytes() for path in aside] == ([bad] if is_kept else [])
 
 

@@ -59,7 +59,7 @@ def test_abort_gives_up_upload_and_checkpoint_and_again(
         assert (outcome.code, outcome.out, outcome.err) == (0, "", "")
     assert sandbox.uploads() == []
     assert list(source.parent.glob("*.obsup.json")) == []
-    assert list(started_uploads.entries()) == []
+    assert list(started_uploads.find_open()) == []
 
 
 def test_abort_leaves_an_upload_that_runs(inside: Inside, sandbox: Sandbox, source: Path) -> None:
@@ -78,7 +78,7 @@ def test_abort_that_is_refused_keeps_everything(inside: Inside, sandbox: Sandbox
     sandbox.add_fault("error=403:AccessDenied,op=abort,times=always")
     assert inside.run("abort", source, "bucket/key").code == 77
     assert len(list(source.parent.glob("*.obsup.json"))) == 1
-    assert len(list(started_uploads.entries())) == 1
+    assert len(list(started_uploads.find_open())) == 1
 
 
 class LateStore:
@@ -224,7 +224,7 @@ def test_restart_gives_up_as_abort_does(inside: Inside, sandbox: Sandbox, source
     """upload --restart, init --restart and abort are one way of giving up; the registry knows of it."""
     inside.run("init", source, "bucket/key", "--parts", "5")
     assert inside.run("upload", source, "bucket/key", "--parts", "5", "--restart").code == 0
-    assert (sandbox.uploads(), list(started_uploads.entries())) == ([], [])
+    assert (sandbox.uploads(), list(started_uploads.find_open())) == ([], [])
 
 
 def test_what_upload_begins_is_ours_and_what_it_ends_is_no_more(
@@ -233,9 +233,9 @@ def test_what_upload_begins_is_ours_and_what_it_ends_is_no_more(
     """gc finds an upload that was cut off; a finished one leaves nothing to find."""
     sandbox.add_fault("error=403:AccessDenied,op=part,part=2,times=always")
     assert inside.run("upload", source, "bucket/key", "--parts", "5", "-j", "1").code == 77
-    [known] = started_uploads.entries()
+    [known] = started_uploads.find_open()
     assert [known.upload.upload_id] == open_ids(sandbox)
     assert known.source == str(source)
     sandbox.clear_faults()
     assert inside.run("upload", source, "bucket/key").code == 0
-    assert list(started_uploads.entries()) == []
+    assert list(started_uploads.find_open()) == []

@@ -29,7 +29,7 @@ from obsup.local.config.vendor_files import list_sections, read_section
 from obsup.local.state import checkpoint as checkpoints
 from obsup.local.state import receipt_file, started_uploads
 from obsup.local.state.checkpoint import Checkpoint, CheckpointDamaged
-from obsup.local.state.journal import Journal, JournalDamaged, Proved
+from obsup.local.state.journal import Journal, JournalDamaged, JournalEntry
 from obsup.model import Receipt, SourceStat, Target, Upload
 from obsup.store.answers import xml
 from obsup.store.answers.failure_table import as_error, classify
@@ -256,6 +256,12 @@ def test_a_checkpoint_with_a_flipped_bit_or_a_torn_end_is_damaged(data: st.DataO
         assert found in (None, CHECKPOINT)
 
 
+PARTS = [
+    [{"partNumber": number, "partSize": size, "etag": "e", "crc64": crc64}]
+    for number, size, crc64 in ((0, 1, None), (1, -1, None), (1, 1, 2**70))
+]
+
+
 @settings(bounded, max_examples=600)
 @given(st.data())
 def test_a_checkpoint_with_any_value_in_any_field_is_read_or_damaged(data: st.DataObject) -> None:
@@ -264,12 +270,9 @@ def test_a_checkpoint_with_any_value_in_any_field_is_read_or_damaged(data: st.Da
     name = data.draw(st.sampled_from(sorted(plain)))
     where = plain[name] if isinstance(plain[name], dict) and data.draw(st.booleans()) else plain
     inner = name if where is plain else data.draw(st.sampled_from(sorted(where) or ["x"]))
-    where[inner] = data.draw(
-        JSON | st.sampled_from([0, -1, 2**70, [[0, 1, "e", None, None]], [[1, -1, "e", None, None]]])
-    )
+    where[inner] = data.draw(JSON | st.sampled_from([0, -1, 2**70, *PARTS]))
     plain.pop("digest", None)
-    plain["digest"] = checkpoints._digest(plain)
-    text = json.dumps(plain).encode()
+    text = checkpoints._sealed(json.dumps(plain).encode()[:-1] + b",\n")
     found = ends_in(lambda: checkpoints.decode(text), CheckpointDamaged)
     if found is not None:
         assert found.part_size > 0
@@ -315,7 +318,7 @@ def test_any_value_in_a_receipt_or_a_memory_is_read_or_refused(data: st.DataObje
     """What is read has the kinds that it promises."""
     for plain, read in (
         (
-            receipt_file._to_plain(RECEIPT),
+            to_builtins(receipt_file._to_file(RECEIPT)),
             lambda path: ends_in(lambda: receipt_file.load(path), BadConfiguration),
         ),
         (json.loads(json.dumps(to_builtins(ENTRY))), started_uploads._read),
@@ -350,7 +353,7 @@ def test_any_value_in_a_receipt_or_a_memory_is_read_or_refused(data: st.DataObje
 )
 def test_a_journal_with_any_lines_keeps_the_right_ones(lines: list[bytes]) -> None:
     """What is damaged is counted; what was proved before it is still known, and nothing else is."""
-    proved = Proved("name", STAT, "etag", "etag", "options")
+    proved = JournalEntry("name", STAT, "etag", "etag", "options")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "journal"
         journal = Journal(path, TARGET)

@@ -53,7 +53,7 @@ def _look_at(order: BatchRequest, observe: events.Observer) -> Journal | None:
     if order.journal is None:
         return None
     try:
-        return Journal(order.journal, order.place, is_looked_at=True)
+        return Journal(order.journal, order.place, read_only=True)
     except JournalDamaged as exc:
         if order.is_journal_named:
             raise

@@ -17,7 +17,7 @@ from obsup.engine.batch.outcome import FileOutcome
 from obsup.engine.batch.request import BatchRequest
 from obsup.engine.job.connection import Connection
 from obsup.errors import CheckpointUnwritable, LocalFailure, SourceUnreadable, WrongUsage
-from obsup.local.state.journal import Journal, JournalDamaged, Proved, set_aside
+from obsup.local.state.journal import Journal, JournalDamaged, JournalEntry, set_aside
 from obsup.local.walk.walk import FoundFile
 from obsup.model import ObjectOptions, StoredObject
 from obsup.text import quoted
@@ -85,7 +85,7 @@ class KnownFiles:
         if self._journal is None:
             return
         proved = [
-            Proved(one.name, one.stat, one.result.etag, one.result.verified, self._options)
+            JournalEntry(one.name, one.stat, one.result.etag, one.result.verified, self._options)
             for one in outcomes
             if one.result is not None and one.stat is not None
         ]
@@ -97,7 +97,7 @@ class KnownFiles:
                     events.Noted(f"{exc}; going on without: a later run asks the store what it holds")
                 )
 
-    def _is_recorded(self, found: FoundFile) -> Proved | None:
+    def _is_recorded(self, found: FoundFile) -> JournalEntry | None:
         """Return what the journal knows of this very file, sent with these very options."""
         if self._journal is None or self._each.restart:
             return None

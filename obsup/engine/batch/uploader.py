@@ -54,7 +54,7 @@ class BatchUploader:
                 UploadLock(
                     replace(order.place, key=f"{order.place.key} ({order.stands_for})"),
                     wait=order.each.if_running == "wait",
-                    stopped=lambda: stop.reason is not None,
+                    is_stopped=lambda: stop.reason is not None,
                 )
             )
             records = held.enter_context(open_known_files(order, self._connection, self._observe))

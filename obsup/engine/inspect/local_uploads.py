@@ -57,7 +57,7 @@ def find_local_uploads(source: Path, *, target: str | None, checkpoint: Path | N
 
 def _places(source: Path) -> set[Path]:
     """Return where checkpoints of *source* may be: the usual places, and where the registry says."""
-    named = {entry.checkpoint for entry in started_uploads.entries() if entry.source == str(source)}
+    named = {entry.checkpoint for entry in started_uploads.find_open() if entry.source == str(source)}
     return checkpoint_path.find_all(source) | {Path(one) for one in named if one is not None}
 
 

@@ -15,7 +15,7 @@ def abort_upload(context: UploadContext, selector: UploadSelector) -> Upload | N
     Raises WrongUsage where neither a source nor an upload id says which is meant, Busy, NotFinished.
     """
     stop, may_wait = context.stop, context.request.if_running == "wait"
-    with UploadLock(selector.target, wait=may_wait, stopped=lambda: stop.reason is not None):
+    with UploadLock(selector.target, wait=may_wait, is_stopped=lambda: stop.reason is not None):
         found_upload = find_upload(selector) if selector.path is not None else require_upload(selector)
         if found_upload is None:
             return None

@@ -55,7 +55,7 @@ class ManualCompletion:
         request, stop = self._context.request, self._context.stop
         self._headers(None)  # what cannot be is said before anything is sent
         may_wait = request.if_running == "wait"
-        with UploadLock(request.target, wait=may_wait, stopped=lambda: stop.reason is not None):
+        with UploadLock(request.target, wait=may_wait, is_stopped=lambda: stop.reason is not None):
             found_upload = find_upload(self._selector)
             if found_upload is None:
                 return self._earlier() or self._complete(require_upload(self._selector))

@@ -49,7 +49,7 @@ class FoundUpload(Value):
         """Remove the checkpoint and the memory of the upload: it is completed or given up."""
         if self.path is not None:
             checkpoints.remove(self.path)
-        started_uploads.forget(self.upload)
+        started_uploads.remove(self.upload)
 
 
 def find_upload(selector: UploadSelector) -> FoundUpload | None:

@@ -131,7 +131,7 @@ def hold_shared(context: UploadContext) -> UploadLock:
         context.request.target,
         shared=True,
         wait=context.request.if_running == "wait",
-        stopped=lambda: context.stop.reason is not None,
+        is_stopped=lambda: context.stop.reason is not None,
     )
 
 

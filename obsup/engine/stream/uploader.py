@@ -92,7 +92,7 @@ class StreamUploader:
         order = self._order
         self._task.headers("initiate")  # what the dialect lacks is said before anything is read
         with UploadLock(
-            order.target, wait=order.if_running == "wait", stopped=lambda: self._stop.reason is not None
+            order.target, wait=order.if_running == "wait", is_stopped=lambda: self._stop.reason is not None
         ):
             try:
                 return self._run_locked()

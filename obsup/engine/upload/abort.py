@@ -36,7 +36,7 @@ def abort_fully(store: ObjectStore, upload: Upload, sleep: Callable[[float], boo
         except UploadGone:
             left = []
         if not left:
-            started_uploads.forget(upload)
+            started_uploads.remove(upload)
             return
         if sleep(PAUSE_S * 2**look):
             break

@@ -157,5 +157,5 @@ def initiate(context: UploadContext) -> Upload:
         )
     before = frozenset(one.upload_id for one in open_uploads(context))
     upload = Upload(context.request.target, initiate_once(context, headers, before), token)
-    started_uploads.remember(started_uploads.StartedUpload(upload, None, None, context.clock()))
+    started_uploads.add(started_uploads.StartedUpload(upload, None, None, context.clock()))
     return upload

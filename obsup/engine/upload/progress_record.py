@@ -128,7 +128,7 @@ class ProgressRecord:
         """Tell this machine, once, that the upload is ours."""
         if not self._is_registered and self.upload.upload_id:
             self._is_registered = True
-            started_uploads.remember(self._entry())
+            started_uploads.add(self._entry())
 
     def _entry(self) -> started_uploads.StartedUpload:
         one = self._checkpoint
@@ -154,7 +154,7 @@ def open_record(context: UploadContext, checkpoint: Checkpoint, *, is_first: boo
     Raises CheckpointUnwritable for a first one whose place was asked for.
     """
     path, named = context.checkpoint_path, context.request.checkpoint
-    apart = checkpoint_path.path_apart(context.source, context.request.target)
+    apart = checkpoint_path.fallback_path(context.source, context.request.target)
     spare = apart if named is None and path != apart else None
     record = ProgressRecord(checkpoint, path, spare=spare, observe=context.observe)
     if is_first and named is not None:

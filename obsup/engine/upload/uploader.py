@@ -84,8 +84,8 @@ class Uploader:
             lock = UploadLock(
                 request.target,
                 wait=may_wait,
-                stopped=lambda: stop.reason is not None,
-                waiting=lambda: self._tally(
+                is_stopped=lambda: stop.reason is not None,
+                on_wait=lambda: self._tally(
                     events.Noted(f"another obsup is at work on {request.target}: waiting")
                 ),
             )

@@ -9,7 +9,7 @@ import stat
 from pathlib import Path
 from types import TracebackType
 
-from obsup.local.state.checkpoint_path import hex8
+from obsup.local.state.checkpoint_path import short_digest
 
 
 class AtomicFile:
@@ -94,7 +94,7 @@ def write_atomically(path: Path, data: bytes, *, is_private: bool = True) -> Non
 
 def temporary_prefix(path: Path) -> str:
     """Return how the names of the temporary files for *path* begin; a killed process leaves one behind."""
-    return f".{path.name[:100]}.{hex8(os.fsencode(path.name))}."
+    return f".{path.name[:100]}.{short_digest(os.fsencode(path.name))}."
 
 
 def _sync_folder(folder: Path) -> None:

@@ -1,8 +1,8 @@
-"""The checkpoint: what was meant and what was confirmed, in one JSON file that is always whole.
+"""The checkpoint of an upload: a JSON file with what was planned and what the store confirmed.
 
-Written to a temporary file in the same folder, fsynced, renamed, the folder fsynced; mode 0600; a digest over
-itself tells a torn or edited file. The store's list of parts is the truth about what exists: a lost record
-costs a request, never a part.
+The file is replaced atomically, has mode 0600 and ends with a digest of its content. The store's list of parts is the
+truth about what exists: a lost record costs a request, never a part. The fields are documented in
+obsup-checkpoint(7).
 """
 
 from __future__ import annotations
@@ -11,53 +11,56 @@ import glob
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from itertools import count
 from pathlib import Path
 from typing import Any
 
-from msgspec import field, to_builtins
+import msgspec
+from msgspec import field
 from msgspec.structs import replace
 
-from obsup.errors import CheckpointUnwritable, ObsupError
+from obsup.errors import CheckpointUnwritable, NextStep, ObsupError, run_again
 from obsup.local.state.atomic_file import temporary_prefix, write_atomically
-from obsup.local.state.checkpoint_path import apart
-from obsup.local.state.folders import demand_private, is_special
-from obsup.local.state.json_fields import at_least, of_kind
-from obsup.local.state.lock import FileHold
+from obsup.local.state.checkpoint_path import fallback_folder
+from obsup.local.state.folders import create_private_folder, is_special
+from obsup.local.state.lock import FileLock
+from obsup.local.state.typed_json import MD5, NotNegative, Positive, parse
 from obsup.model import Receipt, SourceStat, Target, Upload
+from obsup.text import quoted
 from obsup.units import MIB
 from obsup.value import Value
 
-FORMAT = 1
-SET_ASIDE = ".not-obsup"
-# 10,000 parts take 1 MB. A larger file is somebody's data, named by mistake.
-MAX_SIZE = 64 * MIB
+FORMAT = 2
+SET_ASIDE_SUFFIX = ".not-obsup"
+# A checkpoint of 10,000 parts has less than 2 MB. A larger file is not a checkpoint, but named by mistake.
+MAX_FILE_BYTES = 64 * MIB
+_DIGEST_FIELD = b'  "digest": "'
 
 
 class CheckpointDamaged(ObsupError):
-    """The file is no checkpoint of this format: torn, empty, foreign, edited or newer."""
+    """The file is not a valid checkpoint: empty, incomplete, edited or damaged."""
 
     exit_code = 65
     reason = "checkpoint-damaged"
 
 
 class CheckpointForeign(CheckpointDamaged):
-    """The file is somebody else's, or a newer obsup's: it must not be overwritten."""
+    """The file belongs to another program or to a newer obsup, so it must not be overwritten."""
 
 
 class Checkpoint(Value):
-    """The state of one upload.
+    """The state of one upload. Sizes are bytes.
 
-    ``source`` is the absolute path, ``part_size`` bytes, ``receipts`` what the store confirmed by part number,
-    ``created`` seconds since the epoch. ``headers_digest`` tells whether the object was asked for with the
-    same options; ``source_sha256`` is there with --verify-source. An empty upload id says that initiating was
-    begun: the upload, if there is one, is open for this key now and was not among ``open_before``.
+    ``source`` is the absolute path, ``receipts`` are the parts that the store confirmed, by part number, ``created``
+    is seconds since the epoch. ``headers_digest`` identifies the object options. ``source_sha256`` is set by
+    --verify-source. An empty upload id means that the response to the initiation is unknown: if it succeeded, the
+    upload is open for this key now and is not one of ``open_before``.
 
-    Of a stream, ``source`` is its name (no path), ``stat`` is all zeros, and ``growth`` says that the part size is
-    multiplied (by the first number) after every so many parts (the second); None: it stays. ``completing`` are
-    the headers that Complete is to carry, so that who completes need not know the object's options. Where the
-    bucket wanted larger parts than were asked for, ``enlarged_from`` is the part size that was, in bytes.
+    For a stream, ``source`` is a name and not a path, and ``stat`` is all zeros. ``growth`` is (factor, every): the
+    part size is multiplied by *factor* after every *every* parts; None if it is constant. ``completing`` are the
+    headers that Complete must send. ``enlarged_from`` is the part size asked for, if the bucket required larger parts.
     """
 
     source: str
@@ -72,188 +75,254 @@ class Checkpoint(Value):
     growth: tuple[int, int] | None = None
     completing: Mapping[str, str] = field(default_factory=dict)
     enlarged_from: int | None = None
-    format: int = FORMAT
+
+
+class PartRecord(Value, rename="camel", omit_defaults=True, kw_only=True):
+    """One part as the file has it."""
+
+    part_number: Positive
+    offset: NotNegative | None = None
+    part_size: NotNegative
+    etag: str
+    md5: MD5 | None = None
+    crc64: int | None = None
+
+    def receipt(self) -> Receipt:
+        """Return the part as a receipt. Raises ValueError."""
+        if self.crc64 is not None and not 0 <= self.crc64 < 1 << 64:
+            raise ValueError(f"the crc64 of part {self.part_number} does not have 64 bits")
+        return Receipt(self.part_number, self.part_size, self.etag, self.md5, self.crc64)
+
+
+class GrowthRecord(Value, rename="camel"):
+    """How the part size of a stream grows, as the file has it."""
+
+    factor: Positive
+    every_parts: Positive
+
+
+class CheckpointFile(Value, rename="camel", omit_defaults=True, kw_only=True):
+    """The fields of the file, except the digest."""
+
+    format: int
+    source: str
+    stat: SourceStat
+    target: Target
+    upload_id: str
+    token: str | None = None
+    part_size: Positive
+    growth: GrowthRecord | None = None
+    enlarged_from: Positive | None = None
+    created: float
+    headers_digest: str
+    source_sha256: str | None = None
+    open_before: tuple[str, ...] = ()
+    completing: dict[str, str] = field(default_factory=dict)
+    parts: tuple[PartRecord, ...]
 
 
 def encode(checkpoint: Checkpoint) -> bytes:
-    """Return the checkpoint as the bytes of its file."""
-    plain: dict[str, Any] = {
-        "format": checkpoint.format,
-        "source": checkpoint.source,
-        "stat": to_builtins(checkpoint.stat),
-        "target": to_builtins(checkpoint.upload.target),
-        "uploadId": checkpoint.upload.upload_id,
-        "token": checkpoint.upload.token,
-        "partSize": checkpoint.part_size,
-        "created": checkpoint.created,
-        "headersDigest": checkpoint.headers_digest,
-        "sourceSha256": checkpoint.source_sha256,
-        "openBefore": list(checkpoint.open_before),
-        "growth": checkpoint.growth,
-        "completing": dict(checkpoint.completing),
-        "enlargedFrom": checkpoint.enlarged_from,
-        "parts": [
-            [one.number, one.size, one.etag, one.md5, one.crc64]
-            for one in sorted(checkpoint.receipts.values(), key=lambda receipt: receipt.number)
-        ],
-    }
-    plain["digest"] = _digest(plain)
-    # surrogateescape: a file name need not be UTF-8, and must come back as it was.
-    return json.dumps(plain, ensure_ascii=True, separators=(",", ":")).encode() + b"\n"
+    """Return the checkpoint as the bytes of its file: indented JSON, with one part per line."""
+    growth = checkpoint.growth
+    fields = CheckpointFile(
+        format=FORMAT,
+        source=checkpoint.source,
+        stat=checkpoint.stat,
+        target=checkpoint.upload.target,
+        upload_id=checkpoint.upload.upload_id,
+        token=checkpoint.upload.token,
+        part_size=checkpoint.part_size,
+        growth=GrowthRecord(*growth) if growth is not None else None,
+        enlarged_from=checkpoint.enlarged_from,
+        created=checkpoint.created,
+        headers_digest=checkpoint.headers_digest,
+        source_sha256=checkpoint.source_sha256,
+        open_before=checkpoint.open_before,
+        completing=dict(checkpoint.completing),
+        parts=(),
+    )
+    # ensure_ascii escapes the lone surrogates of a source whose name is not UTF-8.
+    head = msgspec.to_builtins(fields)
+    del head["parts"]
+    text = json.dumps(head, indent=2, ensure_ascii=True).removesuffix("\n}").encode()
+    encoder = msgspec.json.Encoder()
+    parts = b",\n    ".join(map(encoder.encode, _part_records(checkpoint)))
+    return _sealed(b'%s,\n  "parts": [\n    %s\n  ],\n' % (text, parts))
+
+
+def _part_records(checkpoint: Checkpoint) -> Iterator[PartRecord]:
+    """Yield the parts by number. The offset is left out if the part size grows and an earlier part is missing."""
+    size_before = 0
+    ordered = sorted(checkpoint.receipts.items())
+    for position, (number, receipt) in enumerate(ordered, 1):
+        offset = (number - 1) * checkpoint.part_size if checkpoint.growth is None else None
+        if offset is None and position == number:
+            offset = size_before
+        size_before += receipt.size
+        yield PartRecord(
+            part_number=number,
+            offset=offset,
+            part_size=receipt.size,
+            etag=receipt.etag,
+            md5=receipt.md5,
+            crc64=receipt.crc64,
+        )
+
+
+def _sealed(text: bytes) -> bytes:
+    """Return a file that begins with *text* and ends with the digest of *text*."""
+    return b'%s%s%s"\n}\n' % (text, _DIGEST_FIELD, hashlib.sha256(text).hexdigest().encode())
 
 
 def decode(data: bytes) -> Checkpoint:
-    """Return the checkpoint in *data*. Raises CheckpointDamaged, which says what is wrong."""
+    """Return the checkpoint in *data*, of this format or an older one. Raises CheckpointDamaged with the cause."""
     if not data.strip(b"\0 \r\n\t"):
         raise CheckpointDamaged("it is empty")
     try:
-        plain = json.loads(data)
-    except (ValueError, RecursionError) as exc:
-        if data.startswith(b'{"format":'):
-            raise CheckpointDamaged("it is torn") from exc
+        plain = parse(data)
+    except ValueError as exc:
+        if re.match(rb'\{\s*"format":', data):
+            raise CheckpointDamaged("it is incomplete or damaged") from exc
         raise CheckpointForeign("it is not a checkpoint of obsup") from exc
     if not isinstance(plain, dict) or type(plain.get("format")) is not int:
         raise CheckpointForeign("it is not a checkpoint of obsup")
     if plain["format"] > FORMAT:
         raise CheckpointForeign(f"it was written by a newer obsup (format {plain['format']})")
     try:
-        if plain.pop("digest", None) != _digest(plain):
-            raise CheckpointDamaged("it was changed or damaged (its digest does not fit)")
-        return _from_plain(plain)
-    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as exc:
-        raise CheckpointDamaged("a field is missing or of the wrong kind") from exc
+        if plain["format"] == 1:
+            plain = _upgraded(plain)
+        elif data != _sealed(data.rpartition(_DIGEST_FIELD)[0]):
+            raise CheckpointDamaged("it was edited or damaged: its digest differs")
+        return _from_file(msgspec.convert(plain, CheckpointFile))
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as exc:
+        raise CheckpointDamaged(f"a field is missing or invalid: {exc}") from exc
 
 
-def _from_plain(plain: dict[str, Any]) -> Checkpoint:
-    receipts = [_receipt(*one) for one in plain["parts"]]
-    at_least(0, plain["stat"]["size"])
+def _upgraded(plain: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of a file of format 1, which had lists instead of objects, under the names of this format.
+
+    Raises CheckpointDamaged, and for missing or invalid fields ValueError, LookupError, TypeError or AttributeError.
+    """
+    digest = plain.pop("digest", None)
+    canonical = json.dumps(plain, sort_keys=True, separators=(",", ":")).encode()
+    if digest != hashlib.sha256(canonical).hexdigest():
+        raise CheckpointDamaged("it was edited or damaged: its digest differs")
+    stat, growth = plain["stat"], plain.get("growth")
+    names = ("partNumber", "partSize", "etag", "md5", "crc64")
+    return plain | {
+        "stat": stat | {"mtimeNs": stat["mtime_ns"], "ctimeNs": stat["ctime_ns"]},
+        "growth": growth and dict(zip(("factor", "everyParts"), growth, strict=True)),
+        "parts": [dict(zip(names, part, strict=True)) for part in plain["parts"]],
+    }
+
+
+def _from_file(fields: CheckpointFile) -> Checkpoint:
+    """Raises ValueError."""
+    if fields.stat.size < 0:
+        raise ValueError("the size of the source is negative")
     return Checkpoint(
-        source=str(plain["source"]),
-        stat=SourceStat(**{name: int(value) for name, value in plain["stat"].items()}),
-        upload=Upload(_target(plain["target"]), str(plain["uploadId"]), of_kind(plain["token"], str, None)),
-        part_size=at_least(1, plain["partSize"]),
-        receipts={one.number: one for one in receipts},
-        created=float(plain["created"]),
-        headers_digest=str(plain["headersDigest"]),
-        source_sha256=of_kind(plain["sourceSha256"], str, None),
-        open_before=tuple(str(one) for one in plain["openBefore"]),
-        growth=_growth(plain.get("growth")),
-        completing={str(name): str(value) for name, value in plain["completing"].items()},
-        enlarged_from=of_kind(plain.get("enlargedFrom"), int, None),
+        source=fields.source,
+        stat=fields.stat,
+        upload=Upload(fields.target, fields.upload_id, fields.token),
+        part_size=fields.part_size,
+        receipts={part.part_number: part.receipt() for part in fields.parts},
+        created=fields.created,
+        headers_digest=fields.headers_digest,
+        source_sha256=fields.source_sha256,
+        open_before=fields.open_before,
+        growth=(fields.growth.factor, fields.growth.every_parts) if fields.growth is not None else None,
+        completing=fields.completing,
+        enlarged_from=fields.enlarged_from,
     )
 
 
-def _receipt(number: Any, size: Any, etag: Any, md5: Any, crc64: Any) -> Receipt:
-    digest: str | None = of_kind(md5, str, None)
-    if digest is not None and len(bytes.fromhex(digest)) != 16:
-        raise ValueError("no MD5")
-    return Receipt(at_least(1, number), at_least(0, size), str(etag), digest, of_kind(crc64, int, None))
-
-
-def _target(plain: Mapping[str, Any]) -> Target:
-    return Target(**{name: str(value) for name, value in plain.items()})
-
-
-def _growth(plain: Any) -> tuple[int, int] | None:
-    if plain is None:
-        return None
-    factor, every = plain
-    return at_least(1, factor), at_least(1, every)
-
-
-def _digest(plain: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(plain, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
-
-
 def load(path: Path) -> Checkpoint | None:
-    """Return the checkpoint at *path*, or None where there is none.
+    """Return the checkpoint at *path*, or None if there is no file.
 
-    Raises CheckpointDamaged for a file that is no checkpoint or cannot be read.
+    Raises CheckpointDamaged for a file that is not a checkpoint or cannot be read.
     """
     if is_special(path):
         return None
     try:
         with path.open("rb") as file:
-            data = file.read(MAX_SIZE + 1)
+            data = file.read(MAX_FILE_BYTES + 1)
     except FileNotFoundError:
         return None
     except OSError as exc:
         raise CheckpointDamaged(f"it cannot be read: {exc.strerror}") from exc
-    if len(data) > MAX_SIZE:
+    if len(data) > MAX_FILE_BYTES:
         raise CheckpointForeign("it is not a checkpoint of obsup")
     return decode(data)
 
 
 def set_aside(path: Path) -> Path:
-    """Rename the file at *path*, which is not ours to overwrite; return its new name. Raises CheckpointUnwritable."""
-    names = (f"{path.name}{SET_ASIDE}{number or ''}" for number in count())
+    """Rename a foreign file at *path* to a free name and return that name. Raises CheckpointUnwritable."""
+    names = (f"{path.name}{SET_ASIDE_SUFFIX}{number or ''}" for number in count())
     free = next(path.with_name(name) for name in names if not os.path.lexists(path.with_name(name)))
     try:
         path.rename(free)
     except OSError as exc:
         raise CheckpointUnwritable(
-            f"{path} is no checkpoint of this obsup, and cannot be set aside as {free.name}",
+            f"{quoted(path)} is not a checkpoint of this obsup and cannot be renamed to {quoted(free.name)}",
             exc.strerror or type(exc).__name__,
-            "name another file with --checkpoint",
+            NextStep("name another file with --checkpoint"),
         ) from exc
     return free
 
 
 def save(path: Path, checkpoint: Checkpoint) -> None:
-    """Replace the file at *path*, so that at any instant the old or the new one is there, whole.
-
-    Raises CheckpointUnwritable.
-    """
+    """Replace the checkpoint at *path* atomically. Raises CheckpointUnwritable."""
     if is_special(path):
         raise CheckpointUnwritable(
-            f"the checkpoint {path} cannot be written", "it is a device or a pipe", "use --no-checkpoint"
+            f"the checkpoint {quoted(path)} cannot be written",
+            "It is a device or a pipe",
+            run_again(add=("--no-checkpoint",), drop=("--checkpoint",)),
         )
     try:
-        if path.parent == apart():
-            demand_private(path.parent)
+        if path.parent == fallback_folder():
+            create_private_folder(path.parent)
         write_atomically(path, encode(checkpoint))
     except OSError as exc:
         raise CheckpointUnwritable(
-            f"the checkpoint {path} cannot be written",
+            f"the checkpoint {quoted(path)} cannot be written",
             exc.strerror or type(exc).__name__,
-            "make room or name another place with --checkpoint",
+            run_again("free disk space or name another file with --checkpoint"),
         ) from exc
 
 
 def record(path: Path, upload: Upload, receipt: Receipt) -> bool:
-    """Add *receipt* to the checkpoint at *path*, whoever else adds theirs at the same time.
+    """Add *receipt* to the checkpoint at *path*; safe while other processes do the same.
 
-    The lock is on the checkpoint itself, so that it holds wherever the file is seen. Returns False where the
-    checkpoint is gone, or about another upload. Raises CheckpointDamaged, CheckpointUnwritable.
+    The lock is on the checkpoint itself, so it also works on a shared disk. Returns False if the checkpoint is gone or
+    belongs to another upload. Raises CheckpointDamaged, CheckpointUnwritable.
     """
-    hold = FileHold(path)
+    lock = FileLock(path)
     try:
-        hold.wait()
+        lock.wait()
     except FileNotFoundError:
         return False
     except OSError:
-        # A file system without locks. A record lost to another process costs a look at the store, never a part.
-        hold.free()
+        # The file system has no locks. A record that another process overwrites costs a request, never a part.
+        lock.release()
     try:
         found = load(path)
         if found is None or found.upload.upload_id != upload.upload_id:
             return False
         save(path, replace(found, receipts={**found.receipts, receipt.number: receipt}))
     finally:
-        hold.free()
+        lock.release()
     return True
 
 
 def remove(path: Path) -> None:
-    """Remove the checkpoint, and what killed processes left beside it. Gone already is no error.
-
-    Raises CheckpointUnwritable.
-    """
+    """Remove the checkpoint, if it exists, and the temporary files of killed processes. Raises CheckpointUnwritable."""
     try:
         path.unlink(missing_ok=True)
-        for left in path.parent.glob(glob.escape(temporary_prefix(path)) + "*"):
-            left.unlink(missing_ok=True)
+        for temporary in path.parent.glob(glob.escape(temporary_prefix(path)) + "*"):
+            temporary.unlink(missing_ok=True)
     except OSError as exc:
         raise CheckpointUnwritable(
-            f"the checkpoint {path} cannot be removed", exc.strerror or "", "remove it by hand"
+            f"the checkpoint {quoted(path)} cannot be removed",
+            exc.strerror or type(exc).__name__,
+            NextStep("remove it by hand"),
         ) from exc

@@ -1,4 +1,4 @@
-"""Where the checkpoints of thousands of small files may be: a look at each that costs little."""
+"""Paths of checkpoints: next to the source, or in the state directory."""
 
 from __future__ import annotations
 
@@ -11,87 +11,85 @@ from obsup.local.state.folders import state_folder
 from obsup.local.state.lock import target_hash
 from obsup.model import Target
 
-
-class CheckpointLookup:
-    """Looks for checkpoints where ``default_path`` puts them; *folder* is as for that."""
-
-    def __init__(self, folder: Path | None) -> None:
-        self._apart = str(folder or apart())
-        self._is_named = folder is not None
-        self._prefixes: dict[str, str] = {}
-
-    def has_any(self, path: str, target: Target) -> bool:
-        """Return whether there is a checkpoint of the source at the absolute *path* to *target*."""
-        folder, _, last = path.rpartition("/")
-        name = f"{short(last)}.{target_hash(target)[:8]}{SUFFIX}"
-        prefix = self._prefixes.get(folder)
-        if prefix is None:
-            prefix = hex8(os.fsencode(folder or "/"))
-            self._prefixes = {folder: prefix}  # a walk goes folder by folder
-        if os.path.lexists(f"{self._apart}/{prefix}-{name}"):
-            return True
-        return not self._is_named and os.path.lexists(f"{folder}/{name}")
-
-
 SUFFIX = ".obsup.json"
-
-
-# Beyond, the name of the checkpoint and of its temporary file might not fit a file system's 255 bytes.
-MAX_NAME = 180
+# The names of the checkpoint and of its temporary file must fit the 255 bytes that file systems allow.
+MAX_NAME_BYTES = 180
 
 
 def default_path(source: Path, target: Target, folder: Path | None = None) -> Path:
-    """Return SOURCE.<8 hex of TARGET>.obsup.json beside the source, or in the state directory where that cannot be.
+    """Return SOURCE.<8 hex of TARGET>.obsup.json next to the source, or the path in the state directory.
 
-    One that is there already counts, wherever it is. *folder* is where checkpoints of many sources are kept
-    together, if asked for.
+    The state directory is used if the folder of the source cannot be written. An existing checkpoint at either path
+    takes precedence. *folder* is the folder of all checkpoints, if one was asked for.
     """
-    beside = source.absolute().with_name(f"{short(source.name)}.{target_hash(target)[:8]}{SUFFIX}")
-    apart = path_apart(source, target, folder)
+    fallback = fallback_path(source, target, folder)
     if folder is not None:
-        return apart
-    for place in (beside, apart):
-        if os.path.lexists(place):
-            return place
-    return beside if os.access(beside.parent, os.W_OK | os.X_OK) else apart
+        return fallback
+    default = source.absolute().with_name(f"{short_name(source.name)}.{target_hash(target)[:8]}{SUFFIX}")
+    for path in (default, fallback):
+        if os.path.lexists(path):
+            return path
+    return default if os.access(default.parent, os.W_OK | os.X_OK) else fallback
 
 
-def path_apart(source: Path, target: Target, folder: Path | None = None) -> Path:
-    """Return the checkpoint's place in *folder*, or in the state directory: what is not beside its source."""
-    name = f"{_prefix(source)}-{short(source.name)}.{target_hash(target)[:8]}{SUFFIX}"
-    return (folder or apart()) / name
-
-
-def find_all(source: Path) -> set[Path]:
-    """Return the checkpoints of *source*, to whatever target, that are where ``default_path`` puts them."""
-    name = f"{glob.escape(short(source.name))}.????????{SUFFIX}"
-    return {*source.absolute().parent.glob(name), *apart().glob(f"{_prefix(source)}-{name}")}
-
-
-def apart() -> Path:
-    """Return the folder of checkpoints that cannot be beside their sources; not made yet."""
-    return state_folder() / "checkpoints"
-
-
-def _prefix(source: Path) -> str:
-    """Return what tells files of one name in different folders apart."""
-    return hex8(os.fsencode(source.absolute().parent))
-
-
-def short(name: str) -> str:
-    """Return *name*, or its beginning and a digest where it is very long."""
-    data = os.fsencode(name)
-    return name if len(data) <= MAX_NAME else f"{os.fsdecode(data[: MAX_NAME - 9])}~{hex8(data)}"
-
-
-def hex8(data: bytes) -> str:
-    """Return 8 hex digits that stand for *data*."""
-    return hashlib.sha256(data).hexdigest()[:8]
+def fallback_path(source: Path, target: Target, folder: Path | None = None) -> Path:
+    """Return the path of the checkpoint in *folder*, or in the state directory."""
+    name = f"{_folder_digest(source)}-{short_name(source.name)}.{target_hash(target)[:8]}{SUFFIX}"
+    return (folder or fallback_folder()) / name
 
 
 def default_stream_path(name: str, target: Target, folder: Path | None = None) -> Path:
-    """Return where the checkpoint of the stream that *name* stands for is kept: *folder*, or the state directory."""
-    stands_for = hashlib.sha256(name.encode()).hexdigest()[:8]
-    return (
-        folder or state_folder() / "checkpoints"
-    ) / f"stream-{target_hash(target)[:8]}-{stands_for}{SUFFIX}"
+    """Return the path of the checkpoint of the stream *name* in *folder*, or in the state directory."""
+    return (folder or fallback_folder()) / (
+        f"stream-{target_hash(target)[:8]}-{short_digest(name.encode())}{SUFFIX}"
+    )
+
+
+def find_all(source: Path) -> set[Path]:
+    """Return the checkpoints of *source* for all targets, at the paths that ``default_path`` returns."""
+    name = f"{glob.escape(short_name(source.name))}.????????{SUFFIX}"
+    in_fallback = fallback_folder().glob(f"{_folder_digest(source)}-{name}")
+    return {*source.absolute().parent.glob(name), *in_fallback}
+
+
+def fallback_folder() -> Path:
+    """Return the folder of checkpoints in the state directory. It may not exist yet."""
+    return state_folder() / "checkpoints"
+
+
+def short_name(name: str) -> str:
+    """Return *name*, or its beginning and a digest if it is very long."""
+    data = os.fsencode(name)
+    if len(data) <= MAX_NAME_BYTES:
+        return name
+    return f"{os.fsdecode(data[: MAX_NAME_BYTES - 9])}~{short_digest(data)}"
+
+
+def short_digest(data: bytes) -> str:
+    """Return 8 hex digits of the SHA-256 of *data*."""
+    return hashlib.sha256(data).hexdigest()[:8]
+
+
+def _folder_digest(source: Path) -> str:
+    return short_digest(os.fsencode(source.absolute().parent))
+
+
+class CheckpointLookup:
+    """Looks for checkpoints of many files quickly, at the paths that ``default_path`` returns for *folder*."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self._fallback = str(folder or fallback_folder())
+        self._has_folder = folder is not None
+        self._digests: dict[str, str] = {}
+
+    def has_any(self, path: str, target: Target) -> bool:
+        """Return whether the source at the absolute *path* has a checkpoint for *target*."""
+        folder, _, last = path.rpartition("/")
+        name = f"{short_name(last)}.{target_hash(target)[:8]}{SUFFIX}"
+        digest = self._digests.get(folder)
+        if digest is None:
+            digest = short_digest(os.fsencode(folder or "/"))
+            self._digests = {folder: digest}  # a walk lists one folder after the other
+        if os.path.lexists(f"{self._fallback}/{digest}-{name}"):
+            return True
+        return not self._has_folder and os.path.lexists(f"{folder}/{name}")

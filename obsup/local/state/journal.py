@@ -1,7 +1,7 @@
-"""The journal of a batch: a line for each file that is proved, so that the next run knows without asking.
+"""The journal of a batch: one line per verified file, so that the next run can skip the file without a request.
 
-Lines are only ever appended, each in one write and with a checksum of its own: a kill leaves whole lines, a power
-cut at worst a torn one. Nothing is fsynced on the way: a lost line costs a look at the store, never a file.
+Lines are appended, each with its own checksum: a kill leaves complete lines, and a power failure at worst an incomplete
+one. Appended lines are not synced one by one, because a lost line costs a request, never a file.
 """
 
 from __future__ import annotations
@@ -16,9 +16,11 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from obsup.errors import CheckpointUnwritable, ObsupError, WrongUsage
+import msgspec
+
+from obsup.errors import CheckpointUnwritable, NextStep, ObsupError, WrongUsage, run_again
 from obsup.local.state.atomic_file import AtomicFile
-from obsup.local.state.folders import demand_private, is_special, state_folder
+from obsup.local.state.folders import create_private_folder, is_special, state_folder
 from obsup.local.state.lock import target_hash
 from obsup.local.state.table import open_table
 from obsup.model import SourceStat, Target
@@ -28,16 +30,16 @@ from obsup.value import Value
 
 FORMAT = 1
 SUFFIX = ".obsup.journal"
-# Files come and change: once so many lines are no longer the last of their name, the journal is written anew.
+# Files change: if more lines than this are outdated by later lines of the same name, the journal is rewritten.
 MAX_STALE_LINES = 1000
-# A key has at most 1,024 bytes. What has longer lines is somebody's data, named by mistake.
-LONGEST = 64 * KIB
+# A key has at most 1,024 bytes. A file with longer lines is not a journal, but named by mistake.
+MAX_LINE_BYTES = 64 * KIB
 
 
-class Proved(Value):
-    """A file whose object was proved: its name below the TARGET, its identity then, and what the store had.
+class JournalEntry(Value):
+    """A file whose object was verified: its name below the TARGET, its identity then, and the object's ETag.
 
-    ``options`` stands for what the object was asked to be.
+    ``verified`` names the means of verification, ``options`` identifies the object options.
     """
 
     name: str
@@ -47,41 +49,64 @@ class Proved(Value):
     options: str
 
 
+class JournalLine(Value, array_like=True, forbid_unknown_fields=True):
+    """An entry as a line of the file: a JSON array, whose last item is the CRC-32 of everything before it."""
+
+    name: str
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    device: int
+    inode: int
+    etag: str
+    verified: str
+    options: str
+    checksum: int
+
+
+class JournalHeader(Value):
+    """The first line of the file."""
+
+    journal: str
+    format: int
+    target: Any
+
+
 class JournalDamaged(ObsupError):
-    """The file is no journal of this format."""
+    """The file is not a journal of this format."""
 
     exit_code = 65
     reason = "checkpoint-damaged"
 
 
-def default_path(target: Target, stands_for: str, folder: Path | None = None) -> Path:
-    """Return where the journal of a batch is kept: *folder*, or the state directory.
+def default_path(target: Target, batch_id: str, folder: Path | None = None) -> Path:
+    """Return the path of the journal in *folder*, or in the state directory.
 
-    *target* is the common prefix, *stands_for* what tells batches to it apart.
+    *target* is the common prefix of the batch; *batch_id* distinguishes batches with the same prefix.
     """
-    return (folder or batches()) / f"{target_hash(target)[:16]}-{stands_for}{SUFFIX}"
+    return (folder or journal_folder()) / f"{target_hash(target)[:16]}-{batch_id}{SUFFIX}"
 
 
-def batches() -> Path:
-    """Return the folder of journals in the state directory; not made yet."""
+def journal_folder() -> Path:
+    """Return the folder of journals in the state directory. It may not exist yet."""
     return state_folder() / "batches"
 
 
 class Journal:
-    """What is known of the files of one batch. Close it; only one process at a time may hold it open.
+    """The verified files of one batch. Close it; only one process at a time may have it open.
 
-    ``known`` counts the files, ``damaged`` the lines that could not be read: those files are asked about.
+    ``known`` counts the files, ``damaged`` the lines that cannot be read: their files are compared with the store.
     """
 
-    def __init__(self, path: Path, target: Target, *, is_looked_at: bool = False) -> None:
-        """Read what is there, and open it for more, unless it *is_looked_at* only.
+    def __init__(self, path: Path, target: Target, *, read_only: bool = False) -> None:
+        """Read the file, if it exists, and open it for appending unless *read_only*.
 
-        Raises JournalDamaged for a file that is no journal, WrongUsage for one about another target, LocalFailure,
+        Raises JournalDamaged for a file that is not a journal, WrongUsage for one of another target, LocalFailure,
         CheckpointUnwritable.
         """
         self._path = path
         self._header = _header(target)
-        self._is_looked_at = is_looked_at
+        self._read_only = read_only
         self._resources = ExitStack()
         self._index: sqlite3.Connection | None = None
         self._descriptor: int | None = None
@@ -90,12 +115,12 @@ class Journal:
         if is_special(path):
             raise CheckpointUnwritable(
                 f"the journal {quoted(path)} cannot be written",
-                "it is a device or a pipe",
-                "use --no-checkpoint",
+                "It is a device or a pipe",
+                run_again(add=("--no-checkpoint",), drop=("--checkpoint",)),
             )
         try:
             self._read()
-            if not is_looked_at:
+            if not read_only:
                 self._open()
         except OSError as exc:
             self.close()
@@ -104,29 +129,29 @@ class Journal:
             self.close()
             raise
 
-    def find(self, name: str) -> Proved | None:
-        """Return what was proved last under this name."""
+    def find(self, name: str) -> JournalEntry | None:
+        """Return the last entry for this name."""
         if self._index is None:
             return None
         try:
-            row = self._index.execute("SELECT line FROM proved WHERE name = ?", (name.encode(),)).fetchone()
+            row = self._index.execute("SELECT line FROM entry WHERE name = ?", (name.encode(),)).fetchone()
         except sqlite3.Error:
-            return None  # its file broke, or has no room: the store is asked
+            return None  # the temporary file failed, for example on a full disk: the file counts as unknown
         return None if row is None else _decode(row[0])
 
-    def add(self, *proved: Proved) -> None:
-        """Append a line for each. Raises CheckpointUnwritable, after which there is no more to append to."""
+    def add(self, *entries: JournalEntry) -> None:
+        """Append entries. Raises CheckpointUnwritable once; after that, nothing is appended."""
         if self._descriptor is None:
             return
         try:
-            _write(self._descriptor, b"".join(map(_encode, proved)))
+            _write(self._descriptor, b"".join(map(_encode, entries)))
         except OSError as exc:
             os.close(self._descriptor)
             self._descriptor = None
             raise _unwritable(self._path, exc) from exc
 
     def close(self) -> None:
-        """Bring what was appended to the disk, and let go."""
+        """Sync what was appended to the disk, and close the file."""
         self._resources.close()
         self._index = None
         if self._descriptor is not None:
@@ -136,52 +161,53 @@ class Journal:
             self._descriptor = None
 
     def _read(self) -> None:
-        """Index the lines that are there; write the journal anew where most of it is worn."""
+        """Index the existing lines; rewrite the journal if many of them are outdated."""
         try:
             lines = self._lines()
             first = next(lines, b"")
         except FileNotFoundError:
             return
         if not first.endswith(b"\n") and self._header.startswith(first):
-            return  # empty, or nothing but a header that was torn
+            return  # empty, or only an incomplete header
         _check_header(self._path, first, self._header)
         self._size = len(first)
-        with ExitStack() as held:
-            self._index = held.enter_context(
-                open_table("proved (name BLOB PRIMARY KEY, line BLOB) WITHOUT ROWID")
+        with ExitStack() as resources:
+            index = resources.enter_context(
+                open_table("entry (name BLOB PRIMARY KEY, line BLOB) WITHOUT ROWID")
             )
-            self._take_in(self._index, lines)
-            self._resources = held.pop_all()
+            self._index_lines(index, lines)
+            self._index = index
+            self._resources = resources.pop_all()
 
-    def _take_in(self, index: sqlite3.Connection, lines: Iterator[bytes]) -> None:
-        """Keep the last line of each name in *index*."""
+    def _index_lines(self, index: sqlite3.Connection, lines: Iterator[bytes]) -> None:
+        """Store the last line of each name in *index*."""
         count = 0
         for line in lines:
             if not line.endswith(b"\n"):
-                break  # torn by a kill or a full disk: that is no damage
+                break  # incomplete after a kill or on a full disk: not counted as damage
             self._size += len(line)
-            proved = _decode(line)
-            if proved is None:
+            entry = _decode(line)
+            if entry is None:
                 self.damaged += 1
                 continue
             count += 1
-            index.execute("INSERT OR REPLACE INTO proved VALUES (?, ?)", (proved.name.encode(), line))
-        (self.known,) = index.execute("SELECT count(*) FROM proved").fetchone()
-        is_worn = count - self.known > max(MAX_STALE_LINES, self.known) or self.damaged
-        if is_worn and not self._is_looked_at:
-            self._renew(index)
+            index.execute("INSERT OR REPLACE INTO entry VALUES (?, ?)", (entry.name.encode(), line))
+        (self.known,) = index.execute("SELECT count(*) FROM entry").fetchone()
+        is_outdated = count - self.known > max(MAX_STALE_LINES, self.known) or self.damaged
+        if is_outdated and not self._read_only:
+            self._rewrite(index)
 
     def _lines(self) -> Iterator[bytes]:
         with self._path.open("rb") as file:
-            yield from iter(lambda: file.readline(LONGEST), b"")
+            yield from iter(lambda: file.readline(MAX_LINE_BYTES), b"")
 
-    def _renew(self, index: sqlite3.Connection) -> None:
-        """Replace the file by one with a single line per name; if that fails, for lack of room, the old file stays."""
+    def _rewrite(self, index: sqlite3.Connection) -> None:
+        """Replace the file by one with one line per name; keep the old one if that fails."""
         size = len(self._header)
         try:
             with AtomicFile(self._path) as file:
                 file.write(self._header)
-                for (line,) in index.execute("SELECT line FROM proved"):
+                for (line,) in index.execute("SELECT line FROM entry"):
                     file.write(line)
                     size += len(line)
         except OSError:
@@ -189,74 +215,68 @@ class Journal:
         self._size = size
 
     def _open(self) -> None:
-        if self._path.parent == batches():
-            demand_private(self._path.parent)
+        if self._path.parent == journal_folder():
+            create_private_folder(self._path.parent)
         descriptor = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self._descriptor = descriptor
-        os.ftruncate(descriptor, self._size)  # what follows the last whole line
+        os.ftruncate(descriptor, self._size)  # removes an incomplete line
         if not self._size:
             _write(descriptor, self._header)
 
 
 def set_aside(path: Path) -> Path:
-    """Give what is at *path*, and is no journal, another name, and return that."""
-    aside = path.with_name(f"{path.name}.damaged")
-    path.replace(aside)
-    return aside
+    """Rename the damaged journal at *path* and return its new path."""
+    new_path = path.with_name(f"{path.name}.damaged")
+    path.replace(new_path)
+    return new_path
 
 
 def _header(target: Target) -> bytes:
     about = {"endpoint": target.endpoint, "bucket": target.bucket, "prefix": target.key}
-    return _line({"journal": "obsup", "format": FORMAT, "target": about}) + b"\n"
+    header = {"journal": "obsup", "format": FORMAT, "target": about}
+    return json.dumps(header, separators=(",", ":")).encode() + b"\n"
 
 
-def _check_header(path: Path, first: bytes, wanted: bytes) -> None:
-    """Raise JournalDamaged, or WrongUsage for a journal about another target."""
-    if first == wanted:
+def _check_header(path: Path, first: bytes, expected: bytes) -> None:
+    """Raise JournalDamaged, or WrongUsage for a journal of another target."""
+    if first == expected:
         return
     try:
-        found: Any = json.loads(first)
-        is_journal = found["journal"] == "obsup"
-        version, about = int(found["format"]), found["target"]
-    except (ValueError, TypeError, KeyError, RecursionError):
-        is_journal, version, about = False, 0, None
-    if not is_journal or version > FORMAT:
+        header = msgspec.json.decode(first, type=JournalHeader)
+    except (ValueError, RecursionError):
+        header = JournalHeader("", 0, None)
+    if header.journal != "obsup" or header.format > FORMAT:
         raise JournalDamaged(
-            f"{quoted(path)} is no journal of a batch",
-            "it was written by a newer obsup"
-            if version > FORMAT
-            else "its first line is another's, or damaged",
-            "remove it, or name another file with --checkpoint",
+            f"{quoted(path)} is not a journal of a batch",
+            "It was written by a newer obsup"
+            if header.format > FORMAT
+            else "Its first line is damaged or was written by another program",
+            NextStep("remove it or name another file with --checkpoint"),
         )
     raise WrongUsage(
-        f"the journal {quoted(path)} is about another TARGET",
-        f"it is about {about}",
-        "name another file with --checkpoint",
+        f"the journal {quoted(path)} belongs to another TARGET",
+        f"It belongs to {header.target}",
+        NextStep("name another file with --checkpoint"),
     )
 
 
-def _encode(proved: Proved) -> bytes:
-    stat = proved.stat
-    which = (stat.size, stat.mtime_ns, stat.ctime_ns, stat.device, stat.inode)
-    body = _line([proved.name, *which, proved.etag, proved.verified, proved.options])[:-1]
+def _encode(entry: JournalEntry) -> bytes:
+    stat = entry.stat
+    identity = (stat.size, stat.mtime_ns, stat.ctime_ns, stat.device, stat.inode)
+    body = msgspec.json.encode((entry.name, *identity, entry.etag, entry.verified, entry.options))[:-1]
     return b"%s,%d]\n" % (body, zlib.crc32(body))
 
 
-def _decode(line: bytes) -> Proved | None:
-    """Return what *line* says; None where it is torn or damaged."""
-    body, _comma, _sum = line.rpartition(b",")
+def _decode(line: bytes) -> JournalEntry | None:
+    """Return the entry in *line*, or None if it is damaged."""
     try:
-        *fields, checksum = json.loads(line)
-        if checksum != zlib.crc32(body):
-            return None
-        name, size, mtime_ns, ctime_ns, device, inode, etag, verified, options = fields
-    except (ValueError, TypeError, RecursionError):
+        fields = msgspec.json.decode(line, type=JournalLine)
+    except (ValueError, RecursionError):
         return None
-    return Proved(name, SourceStat(size, mtime_ns, ctime_ns, device, inode), etag, verified, options)
-
-
-def _line(plain: object) -> bytes:
-    return json.dumps(plain, separators=(",", ":")).encode()
+    if fields.checksum != zlib.crc32(line.rpartition(b",")[0]):
+        return None
+    stat = SourceStat(fields.size, fields.mtime_ns, fields.ctime_ns, fields.device, fields.inode)
+    return JournalEntry(fields.name, stat, fields.etag, fields.verified, fields.options)
 
 
 def _write(descriptor: int, data: bytes) -> None:
@@ -268,5 +288,5 @@ def _unwritable(path: Path, exc: OSError) -> CheckpointUnwritable:
     return CheckpointUnwritable(
         f"the journal {quoted(path)} cannot be written",
         exc.strerror or type(exc).__name__,
-        "make room or name another place with --checkpoint",
+        run_again("free disk space or name another file with --checkpoint"),
     )

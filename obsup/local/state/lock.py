@@ -1,4 +1,4 @@
-"""Kernel locks, gone with the process that holds them: one obsup at a time for an upload, or several for its parts."""
+"""Kernel locks, released when their process ends: one obsup per upload, or several that send parts of it."""
 
 from __future__ import annotations
 
@@ -11,104 +11,107 @@ from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
-from obsup.errors import Busy, LocalFailure
-from obsup.local.state.folders import make_private, state_folder, temporary_folder
+from obsup.errors import Busy, LocalFailure, NextStep, run_again
+from obsup.local.state.folders import can_use_private_folder, state_folder, temporary_folder
 from obsup.model import Target
 
-# A look at whether an upload is live holds its lock for an instant: that must not pass for another run.
+# is_held takes the lock for an instant. For this long, a lock that is held does not count as another run.
 GRACE_S = 0.3
 POLL_S = 0.05
-WAIT_S = 0.2
+WAIT_POLL_S = 0.2
 
 
 def target_hash(target: Target) -> str:
-    """Return 64 hex digits that stand for *target*: endpoint, bucket and key."""
+    """Return 64 hex digits that identify *target*: endpoint, bucket and key."""
     text = "\n".join((target.endpoint, target.bucket, target.key))
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def lock_folder() -> Path:
-    """Return the folder of locks, made. Raises LocalFailure where none can be written."""
+    """Return the folder of locks, which exists. Raises LocalFailure if none can be written."""
     for root in (state_folder(), temporary_folder()):
         folder = root / "locks"
-        if make_private(folder):
+        if can_use_private_folder(folder):
             return folder
     raise LocalFailure(
         "no lock can be taken",
-        f"neither {state_folder()} nor {temporary_folder()} can be written",
-        "name a writable folder in OBSUP_STATE_DIR",
+        f"Neither {state_folder()} nor {temporary_folder()} can be written",
+        NextStep("set OBSUP_STATE_DIR to a folder that you can write"),
     )
 
 
 def lock_path(folder: str, target: Target) -> str:
-    """Return the file in *folder* that is there while *target* is held."""
+    """Return the path in *folder* of the file that exists while *target* is locked."""
     return f"{folder}/{target_hash(target)[:32]}.lock"
 
 
 if sys.platform == "win32":
-    from filelock import FileLock, Timeout
+    import filelock
 
-    class FileHold:
-        """Holds a lock on a file. Windows has no shared one here: it is exclusive."""
+    class FileLock:
+        """A lock on a file. Windows has no shared locks here: it is always exclusive."""
 
         def __init__(self, path: Path) -> None:
-            self._lock = FileLock(path.with_name(path.name + ".lock"))
+            self._lock = filelock.FileLock(path.with_name(path.name + ".lock"))
 
-        def take(self, *, shared: bool = False) -> bool:  # noqa: ARG002 - the same method everywhere
-            """Take the lock now; return whether it could be had."""
+        def try_acquire(self, *, shared: bool = False) -> bool:  # noqa: ARG002 - same method as below
+            """Return whether the lock was acquired; do not wait."""
             try:
                 self._lock.acquire(blocking=False)
-            except Timeout:
+            except filelock.Timeout:
                 return False
             return True
 
         def wait(self) -> None:
-            """Take the lock once it can be had."""
+            """Wait until the lock is acquired."""
             self._lock.acquire()
 
-        def free(self, *, remove: bool = False) -> None:  # noqa: ARG002 - Windows removes no open file
-            """Let the lock go."""
+        def release(self, *, remove: bool = False) -> None:  # noqa: ARG002 - Windows cannot remove an open file
+            """Release the lock."""
             self._lock.release()
 
 else:
     import fcntl
 
-    class FileHold:
-        """Holds a lock on a file, made where it is not there: alone, or *shared* with others who share."""
+    class FileLock:
+        """A lock on a file: exclusive, or shared with others that share it."""
 
         def __init__(self, path: Path) -> None:
             self._path = path
             self._descriptor: int | None = None
 
-        def take(self, *, shared: bool = False) -> bool:
-            """Take the lock now; return whether it could be had. Raises OSError, also where there are no locks."""
+        def try_acquire(self, *, shared: bool = False) -> bool:
+            """Create the file if it is missing and return whether the lock was acquired; do not wait.
+
+            Raises OSError, also if the file system has no locks.
+            """
             kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
-            return self._hold(os.O_CREAT, kind | fcntl.LOCK_NB)
+            return self._lock(os.O_CREAT, kind | fcntl.LOCK_NB)
 
         def wait(self) -> None:
-            """Take the lock on a file that is there, once it can be had. Raises OSError, FileNotFoundError."""
-            while not self._hold(0, fcntl.LOCK_EX):
+            """Wait until the lock on the existing file is acquired. Raises OSError, FileNotFoundError."""
+            while not self._lock(0, fcntl.LOCK_EX):
                 pass
 
-        def _hold(self, creation: int, kind: int) -> bool:
+        def _lock(self, creation: int, kind: int) -> bool:
             descriptor = os.open(self._path, os.O_RDWR | os.O_CLOEXEC | creation, 0o600)
             try:
                 fcntl.flock(descriptor, kind)
                 # Between open and lock, another holder may have removed or replaced the file.
-                is_still_there = os.path.samestat(os.fstat(descriptor), self._path.stat())
+                is_same_file = os.path.samestat(os.fstat(descriptor), self._path.stat())
             except (BlockingIOError, FileNotFoundError):
-                is_still_there = False
+                is_same_file = False
             except BaseException:
                 os.close(descriptor)
                 raise
-            if not is_still_there:
+            if not is_same_file:
                 os.close(descriptor)
                 return False
             self._descriptor = descriptor
             return True
 
-        def free(self, *, remove: bool = False) -> None:
-            """Let the lock go. *remove* the file too, which only one who holds it alone may do."""
+        def release(self, *, remove: bool = False) -> None:
+            """Release the lock. *remove* the file too, which only an exclusive holder may do."""
             if self._descriptor is None:
                 return
             if remove:
@@ -118,10 +121,10 @@ else:
 
 
 class UploadLock:
-    """Holds the upload of a target while inside a ``with``: alone, or *shared* with others that send parts of it.
+    """Locks the upload of a target inside a ``with``: exclusively, or *shared* with others that send its parts.
 
-    Raises Busy where another process holds it and *wait* is false. While waiting, *stopped* is asked often;
-    *waiting* is called when the wait begins.
+    Raises Busy if another process holds the lock and *wait* is false, or if *is_stopped* returns true during the wait.
+    *on_wait* is called when the wait begins.
     """
 
     def __init__(
@@ -130,53 +133,54 @@ class UploadLock:
         *,
         shared: bool = False,
         wait: bool = False,
-        stopped: Callable[[], bool] = lambda: False,
-        waiting: Callable[[], None] = lambda: None,
+        is_stopped: Callable[[], bool] = lambda: False,
+        on_wait: Callable[[], None] = lambda: None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._target = target
         self._shared = shared
         self._wait = wait
-        self._stopped = stopped
-        self._waiting = waiting
+        self._is_stopped = is_stopped
+        self._on_wait = on_wait
         self._monotonic = monotonic
-        self._hold = FileHold(Path(lock_path(str(lock_folder()), target)))
+        self._lock = FileLock(Path(lock_path(str(lock_folder()), target)))
 
     def __enter__(self) -> UploadLock:
-        begun, late = self._monotonic(), False
-        while not self._take():
-            was_late, late = late, self._monotonic() - begun >= GRACE_S
-            if late and (not self._wait or self._stopped()):
-                raise Busy(
-                    f"another obsup is at work on {self._target}",
-                    "two at once would send parts twice, or assemble what is still being sent",
-                    "wait for it to end, or use --if-running wait",
-                )
-            if late and not was_late:
-                self._waiting()
-            time.sleep(WAIT_S if late else POLL_S)
+        started_s, is_waiting = self._monotonic(), False
+        while not self._try_acquire():
+            if is_waiting or self._monotonic() - started_s >= GRACE_S:
+                if not self._wait or self._is_stopped():
+                    raise Busy(
+                        f"another obsup is at work on {self._target}",
+                        "Two at a time would send parts twice, or complete an upload that is still being sent",
+                        run_again("wait for it to end", add=("--if-running", "wait")),
+                    )
+                if not is_waiting:
+                    self._on_wait()
+                is_waiting = True
+            time.sleep(WAIT_POLL_S if is_waiting else POLL_S)
         return self
 
-    def _take(self) -> bool:
+    def _try_acquire(self) -> bool:
         try:
-            return self._hold.take(shared=self._shared)
+            return self._lock.try_acquire(shared=self._shared)
         except OSError as exc:
             raise LocalFailure(
                 f"no lock can be taken for {self._target}",
                 os.strerror(exc.errno or errno.EIO),
-                "name a folder on a local disk in OBSUP_STATE_DIR",
+                NextStep("set OBSUP_STATE_DIR to a folder on a local disk"),
             ) from exc
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._hold.free(remove=not self._shared)
+        self._lock.release(remove=not self._shared)
 
 
 def is_held(target: Target) -> bool:
-    """Return whether an obsup on this machine works on *target* at this moment."""
-    hold = FileHold(Path(lock_path(str(lock_folder()), target)))
-    if not hold.take():
+    """Return whether an obsup on this machine holds the lock of *target*."""
+    lock = FileLock(Path(lock_path(str(lock_folder()), target)))
+    if not lock.try_acquire():
         return True
-    hold.free(remove=True)
+    lock.release(remove=True)
     return False

@@ -47,7 +47,7 @@ def answer(shell: str, words: list[str], *, here: Path, **extra: str) -> list[li
 def remember(bucket: str, key: str, upload_id: str) -> None:
     """Have this machine know an upload, as an upload would."""
     target = Target("obs", "https://obs.example", bucket, key)
-    started_uploads.remember(started_uploads.StartedUpload(Upload(target, upload_id), "/srv/db", None, 1.0))
+    started_uploads.add(started_uploads.StartedUpload(Upload(target, upload_id), "/srv/db", None, 1.0))
 
 
 @pytest.mark.parametrize(

@@ -109,8 +109,8 @@ def test_a_longer_page_is_made_from_a_little_markdown() -> None:
         ".SH NAME\nobsup\\-cron \\- uploads by night\n.SH DESCRIPTION\nWhat it is about.\n"
         '.SH "WHEN IT FAILS"\n.TP\n\\(bu\nlook here\n.TP\n\\(bu\nor there\n'
         ".PP\n.RS 4\n.EX\n\\&.hidden \\-\\-x\n\ny\n.EE\n.RE\n.PP\nThe end.\n"
-        '.SH "SEE ALSO"\n\\fBobsup\\fR(1), \\fBobsup\\-failures\\fR(7), \\fBobsup\\-fleets\\fR(7),\n'
-        "\\fBobsup\\-parameters\\fR(7), \\fBobsup\\-streams\\fR(7)\n"
+        '.SH "SEE ALSO"\n\\fBobsup\\fR(1), \\fBobsup\\-checkpoint\\fR(7), \\fBobsup\\-failures\\fR(7),\n'
+        "\\fBobsup\\-fleets\\fR(7), \\fBobsup\\-parameters\\fR(7), \\fBobsup\\-streams\\fR(7)\n"
     )
 
 

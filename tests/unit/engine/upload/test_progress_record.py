@@ -40,7 +40,7 @@ class Clock:
 
 def recorded(path: Path) -> list[int]:
     """Return the part numbers that the checkpoint at *path* records."""
-    return [part[0] for part in json.loads(path.read_bytes())["parts"]]
+    return [part["partNumber"] for part in json.loads(path.read_bytes())["parts"]]
 
 
 def test_writes_are_coalesced(tmp_path: Path) -> None:

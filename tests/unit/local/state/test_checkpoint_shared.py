@@ -1,4 +1,4 @@
-"""Several processes over one checkpoint: no record is lost, and none is written into another's."""
+"""Several processes write to one checkpoint: no record is lost."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ CHECKPOINT = Checkpoint(
 WRITERS, EACH = 4, 25
 
 
-def test_no_record_is_lost(tmp_path: Path) -> None:
-    """Four processes write a hundred records at once."""
+def test_no_record_of_another_process_is_lost(tmp_path: Path) -> None:
+    """Four processes write 25 records each at the same time."""
     path = tmp_path / "checkpoint"
     checkpoints.save(path, CHECKPOINT)
     program = (
@@ -44,8 +44,8 @@ def test_no_record_is_lost(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_record_goes_into_no_other_uploads_checkpoint(tmp_path: Path) -> None:
-    """Nor does it make one that was removed meanwhile."""
+def test_a_record_is_not_written_to_the_checkpoint_of_another_upload(tmp_path: Path) -> None:
+    """Nor does it create a checkpoint that was removed."""
     path = tmp_path / "checkpoint"
     receipt = Receipt(1, 10, "etag")
     assert not checkpoints.record(path, CHECKPOINT.upload, receipt)
@@ -56,8 +56,8 @@ def test_a_record_goes_into_no_other_uploads_checkpoint(tmp_path: Path) -> None:
     assert checkpoints.load(path) == other
 
 
-def test_ten_thousand_parts_are_two_megabytes_at_most(tmp_path: Path) -> None:
-    """A plan of 48.8 TB, its checkpoint written and read."""
+def test_a_checkpoint_of_ten_thousand_parts_has_at_most_two_megabytes(tmp_path: Path) -> None:
+    """A checkpoint of 48.8 TB, written and read."""
     path = tmp_path / "checkpoint"
     receipts = {n: Receipt(n, 5 << 30, "0" * 32, "0" * 32, 2**64 - 1) for n in range(1, 10_001)}
     whole = replace(CHECKPOINT, receipts=receipts, stat=SourceStat(10_000 * (5 << 30), 1, 2, 3, 4))

@@ -1,4 +1,4 @@
-"""A full disk, or a folder that is another's, under each file that obsup keeps: what was there stays, and is whole."""
+"""A full disk, or a folder of another user, for each file that obsup writes: the old content stays complete."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from obsup.local.state import checkpoint as checkpoints
 from obsup.local.state import checkpoint_path, receipt_file, started_uploads
 from obsup.local.state import journal as journals
 from obsup.local.state.checkpoint import Checkpoint
-from obsup.local.state.folders import is_special, make_private
-from obsup.local.state.journal import Journal, Proved
+from obsup.local.state.folders import can_use_private_folder, is_special
+from obsup.local.state.journal import Journal, JournalEntry
 from obsup.local.state.receipt_file import ObjectReceipt
 from obsup.model import Receipt, SourceStat, Target, Upload
 
@@ -32,7 +32,7 @@ DATA = Path("/data")
 
 @pytest.fixture
 def disk(fs: FakeFilesystem, monkeypatch: pytest.MonkeyPatch) -> FakeFilesystem:
-    """A disk with room, and obsup's state on it."""
+    """A disk with free space and the state directory of obsup."""
     fs.set_disk_usage(1_000_000)
     fs.create_dir(DATA)
     monkeypatch.setenv("OBSUP_STATE_DIR", "/data/state")
@@ -41,7 +41,7 @@ def disk(fs: FakeFilesystem, monkeypatch: pytest.MonkeyPatch) -> FakeFilesystem:
 
 @contextmanager
 def user() -> Iterator[None]:
-    """Be a user whom permissions bind."""
+    """Run as a user that permissions apply to."""
     helpers.set_uid(1000)
     try:
         yield
@@ -50,12 +50,12 @@ def user() -> Iterator[None]:
 
 
 def fill(disk: FakeFilesystem, *, but: int = 0) -> None:
-    """Leave so many bytes of room."""
+    """Fill the disk, except for *but* bytes."""
     disk.set_disk_usage(disk.get_disk_usage(str(DATA))[1] + but)
 
 
 def names(folder: Path) -> list[str]:
-    """Return what is in *folder*."""
+    """Return the names in *folder*."""
     return sorted(os.listdir(folder))  # noqa: PTH208 - pyfakefs fakes this one
 
 
@@ -65,8 +65,8 @@ def receipt(size: int) -> ObjectReceipt:
     return ObjectReceipt(TARGET, size, size, parts, "etag", "etag", "upload-id", None, "id", 1.0)
 
 
-def test_a_receipt_stays_as_it_was(disk: FakeFilesystem) -> None:
-    """74, and no half one in its place or beside it."""
+def test_an_old_receipt_is_kept(disk: FakeFilesystem) -> None:
+    """Exit status 74, and no incomplete file in the folder."""
     path = DATA / "receipt.json"
     receipt_file.save(path, receipt(1))
     fill(disk, but=50)
@@ -77,10 +77,12 @@ def test_a_receipt_stays_as_it_was(disk: FakeFilesystem) -> None:
     assert names(DATA) == ["receipt.json"]
 
 
-def test_a_journal_takes_no_more_and_keeps_its_whole_lines(disk: FakeFilesystem) -> None:
-    """The first line that does not fit raises, later ones are for nobody."""
+def test_a_journal_keeps_its_complete_lines(disk: FakeFilesystem) -> None:
+    """The first line that does not fit raises; later ones are dropped silently."""
     path = DATA / "journal"
-    one, two, three = (Proved(name, SourceStat(1, 2, 3, 4, 5), "0" * 32, "etag", "0f") for name in "abc")
+    one, two, three = (
+        JournalEntry(name, SourceStat(1, 2, 3, 4, 5), "0" * 32, "etag", "0f") for name in "abc"
+    )
     with closing(Journal(path, TARGET)) as journal:
         journal.add(one)
         fill(disk, but=20)
@@ -93,22 +95,24 @@ def test_a_journal_takes_no_more_and_keeps_its_whole_lines(disk: FakeFilesystem)
         assert journal.find("a") == one
 
 
-def test_a_worn_journal_that_cannot_be_written_anew_serves_on(disk: FakeFilesystem) -> None:
-    """What would save room needs some first: it is left as it is, and nothing beside it."""
+def test_an_outdated_journal_that_cannot_be_rewritten_is_still_used(disk: FakeFilesystem) -> None:
+    """The rewrite would save space but needs some first: the file stays, without a temporary one."""
     path = DATA / "journal"
-    proved = [Proved("a", SourceStat(size, 2, 3, 4, 5), "0" * 32, "etag", "0f") for size in range(1, 1200)]
+    entries = [
+        JournalEntry("a", SourceStat(size, 2, 3, 4, 5), "0" * 32, "etag", "0f") for size in range(1, 1200)
+    ]
     with closing(Journal(path, TARGET)) as journal:
-        for one in proved:
-            journal.add(one)
+        for entry in entries:
+            journal.add(entry)
     before = path.read_bytes()
     fill(disk, but=10)
     with closing(Journal(path, TARGET)) as journal:
-        assert (journal.known, journal.find("a")) == (1, proved[-1])
+        assert (journal.known, journal.find("a")) == (1, entries[-1])
     assert path.read_bytes() == before
     assert names(DATA) == ["journal"]
     disk.set_disk_usage(1_000_000)
     with closing(Journal(path, TARGET)) as journal:
-        assert journal.find("a") == proved[-1]
+        assert journal.find("a") == entries[-1]
     assert len(path.read_bytes()) < 500
 
 
@@ -125,51 +129,51 @@ def test_a_log_is_given_up_once(disk: FakeFilesystem) -> None:
     assert (DATA / "log").read_text() == before
 
 
-def test_an_upload_that_cannot_be_remembered_is_no_failure(disk: FakeFilesystem) -> None:
-    """Nothing half-written is taken for a memory."""
+def test_a_started_upload_that_cannot_be_recorded_is_not_an_error(disk: FakeFilesystem) -> None:
+    """No incomplete record is left."""
     fill(disk)
-    assert not started_uploads.remember(started_uploads.StartedUpload(UPLOAD, "/data/file", None, 1.0))
+    assert not started_uploads.add(started_uploads.StartedUpload(UPLOAD, "/data/file", None, 1.0))
     started_uploads.finish(started_uploads.StartedUpload(UPLOAD, "/data/file", None, 1.0))
     assert started_uploads.find(UPLOAD) is None
     assert started_uploads.find_finished(TARGET) is None
     assert names(started_uploads.folder()) == []
 
 
-def test_another_users_folder_is_no_place_for_state(
+def test_a_folder_of_another_user_is_not_used_for_state(
     disk: FakeFilesystem, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever owns it reads what is in it, and could put something else there: said as it is."""
+    """Its owner could read the files and replace them. The error has the reason."""
     state = Path("/data/state")
     disk.create_dir(state / "checkpoints", perm_bits=0o777)
     disk.create_dir(state / "batches", perm_bits=0o777)
     for folder in ("checkpoints", "batches"):
         os.chown(state / folder, 1001, 1001)  # type: ignore[attr-defined,unused-ignore]
     monkeypatch.setattr("os.getuid", lambda: 1000)
-    assert not make_private(state / "checkpoints")
-    with pytest.raises(CheckpointUnwritable, match="another user's"):
-        checkpoints.save(checkpoint_path.path_apart(DATA / "file", TARGET), CHECKPOINT)
-    with pytest.raises(CheckpointUnwritable, match="another user's"):
+    assert not can_use_private_folder(state / "checkpoints")
+    with pytest.raises(CheckpointUnwritable, match="belongs to another user"):
+        checkpoints.save(checkpoint_path.fallback_path(DATA / "file", TARGET), CHECKPOINT)
+    with pytest.raises(CheckpointUnwritable, match="belongs to another user"):
         Journal(journals.default_path(TARGET, "0f"), TARGET)
     assert names(state / "checkpoints") == names(state / "batches") == []
 
 
-def test_what_stands_in_the_way_of_the_state_is_named(disk: FakeFilesystem) -> None:
-    """A folder that cannot be made is told by its own reason, not by what follows from it."""
+def test_a_state_folder_that_cannot_be_created_is_an_error_with_the_reason(disk: FakeFilesystem) -> None:
+    """The original reason, not a consequence of it."""
     disk.create_dir("/data/state", perm_bits=0o500)
     with user(), pytest.raises(CheckpointUnwritable, match="Permission denied"):
-        checkpoints.save(checkpoint_path.path_apart(DATA / "file", TARGET), CHECKPOINT)
+        checkpoints.save(checkpoint_path.fallback_path(DATA / "file", TARGET), CHECKPOINT)
 
 
-def test_devices_are_told_from_files() -> None:
-    """A file renamed to /dev/null would take its place."""
+def test_devices_are_special() -> None:
+    """A file renamed to /dev/null would replace the device."""
     assert is_special(Path("/dev/null"))
     assert not is_special(Path(__file__))
     assert not is_special(Path("/"))
     assert not is_special(Path("/none/such"))
 
 
-def test_a_pipe_is_never_replaced(tmp_path: Path) -> None:
-    """Not even where a file could be renamed to it."""
+def test_a_pipe_is_not_replaced(tmp_path: Path) -> None:
+    """Even if the rename would succeed."""
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     with pytest.raises(CheckpointUnwritable, match="a device or a pipe"):

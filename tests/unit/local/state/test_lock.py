@@ -1,4 +1,4 @@
-"""Kernel locks: alone or shared, gone with their holder, and no file left behind."""
+"""Locks: exclusive or shared, released when their process ends, and without leftover files."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from obsup.errors import Busy, LocalFailure
-from obsup.local.state.lock import FileHold, UploadLock, is_held, lock_folder
+from obsup.local.state.lock import FileLock, UploadLock, is_held, lock_folder
 from obsup.model import Target
 
 TARGET = Target("obs", "https://obs.eu-de.otc.t-systems.com", "bucket", "key")
@@ -22,8 +22,8 @@ OTHER = Target("obs", "https://obs.eu-de.otc.t-systems.com", "bucket", "other")
     ("first", "second", "fits"),
     [(True, True, True), (True, False, False), (False, True, False), (False, False, False)],
 )
-def test_parts_share_and_nobody_else(first: bool, second: bool, fits: bool) -> None:
-    """An upload, a complete or an abort is alone."""
+def test_only_shared_locks_can_be_held_together(first: bool, second: bool, fits: bool) -> None:
+    """Parts share the lock; an upload, a complete or an abort needs it exclusively."""
     with UploadLock(TARGET, shared=first):
         if fits:
             with UploadLock(TARGET, shared=second):
@@ -36,41 +36,41 @@ def test_parts_share_and_nobody_else(first: bool, second: bool, fits: bool) -> N
             pass
 
 
-def test_a_look_is_not_another_run() -> None:
-    """is_held takes the lock for an instant, and whoever wants it then gets it all the same."""
+def test_is_held_does_not_disturb() -> None:
+    """It takes the lock for an instant; another process that wants it then still gets it."""
     assert not is_held(TARGET)
     with UploadLock(TARGET):
         assert is_held(TARGET)
     assert not is_held(TARGET)
-    hold = FileHold(next(iter([lock_folder() / "x.lock"])))
-    assert hold.take()
-    hold.free(remove=True)
+    lock = FileLock(lock_folder() / "x.lock")
+    assert lock.try_acquire()
+    lock.release(remove=True)
 
 
-def test_no_file_is_left() -> None:
-    """A million keys leave no million files."""
+def test_lock_files_are_removed() -> None:
+    """A million keys do not leave a million files."""
     with UploadLock(TARGET), UploadLock(OTHER):
         assert len(list(lock_folder().iterdir())) == 2
     assert list(lock_folder().iterdir()) == []
 
 
-def test_a_lock_on_a_removed_file_is_none(tmp_path: Path) -> None:
-    """Whoever has opened the file before it went would hold a lock that nobody sees."""
-    first, second, third = (FileHold(tmp_path / "file") for _ in range(3))
-    assert first.take()
-    first.free(remove=True)
-    assert second.take()
-    assert not third.take()
-    assert not third.take(shared=True)
-    second.free()
-    assert third.take()
-    third.free()
+def test_a_removed_file_is_not_locked(tmp_path: Path) -> None:
+    """A process that opened the file before its removal would hold a lock that no other process can see."""
+    first, second, third = (FileLock(tmp_path / "file") for _ in range(3))
+    assert first.try_acquire()
+    first.release(remove=True)
+    assert second.try_acquire()
+    assert not third.try_acquire()
+    assert not third.try_acquire(shared=True)
+    second.release()
+    assert third.try_acquire()
+    third.release()
 
 
 def test_a_file_replaced_between_open_and_lock_is_not_locked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The lock would be on a file that nobody can open any more, and two would hold the upload."""
+    """The lock would be on a file without a name, and two processes would hold the upload."""
     path = tmp_path / "file"
     flock = fcntl.flock
 
@@ -81,14 +81,14 @@ def test_a_file_replaced_between_open_and_lock_is_not_locked(
 
     with monkeypatch.context() as patch:
         patch.setattr("fcntl.flock", race)
-        assert not FileHold(path).take()
-    hold = FileHold(path)
-    assert hold.take()
-    hold.free()
+        assert not FileLock(path).try_acquire()
+    lock = FileLock(path)
+    assert lock.try_acquire()
+    lock.release()
 
 
-def test_a_killed_holder_holds_nothing(home: Path) -> None:
-    """The kernel takes the lock back."""
+def test_a_killed_process_holds_no_lock(home: Path) -> None:
+    """The kernel releases it."""
     program = (
         "from obsup.local.state.lock import UploadLock\n"
         "from obsup.model import Target\n"
@@ -107,13 +107,13 @@ def test_a_killed_holder_holds_nothing(home: Path) -> None:
     assert not is_held(TARGET)
 
 
-def test_waiting_ends_when_it_is_to_stop() -> None:
-    """A signal or a deadline comes first."""
-    with UploadLock(TARGET), pytest.raises(Busy), UploadLock(TARGET, wait=True, stopped=lambda: True):
+def test_the_wait_ends_on_a_stop() -> None:
+    """A signal or a deadline ends it."""
+    with UploadLock(TARGET), pytest.raises(Busy), UploadLock(TARGET, wait=True, is_stopped=lambda: True):
         pass
 
 
-def test_where_no_lock_can_be_taken_the_way_out_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_system_without_locks_is_an_error_with_a_solution(monkeypatch: pytest.MonkeyPatch) -> None:
     """A network file system without a lock service."""
 
     def refuse(_descriptor: int, _kind: int) -> None:
