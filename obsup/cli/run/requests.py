@@ -28,38 +28,6 @@ MAX_TIMEOUT_S = 86400.0
 # Placeholders in a request whose source or target is not known yet.
 NO_SOURCE = Path("-")
 NO_TARGET = Target("", "", "", "")
-_REQUEST_OPTIONS = (
-    "parts",
-    "part_size",
-    "jobs",
-    "executor",
-    "presign",
-    "restart",
-    "verify_source",
-    "content_md5",
-    "digest",
-    "on_change",
-    "if_running",
-    "abort_on_failure",
-    "skip_identical",
-    "receipt",
-)
-_OBJECT_OPTIONS = (
-    "content_type",
-    "content_encoding",
-    "content_disposition",
-    "content_language",
-    "cache_control",
-    "expires_header",
-    "acl",
-    "storage_class",
-    "website_redirect",
-    "success_redirect",
-    "expires_days",
-    "sse",
-    "sse_kms_key_id",
-    "no_overwrite",
-)
 
 
 class Limits(Value):
@@ -160,31 +128,21 @@ def options_from(values: dict[str, Any]) -> CommandOptions:
     """Return the parsed options of a command as typed values; an option that the command lacks has its default."""
     return CommandOptions(
         display=_display_options(values),
-        as_json=values["as_json"],
         connect=_connect_options(values) if "endpoint" in values else ConnectOptions(),
         limits=Limits(values.get("limit_rate"), values.get("max_time"), values.get("until")),
         request=_upload_request(values),
-        checkpoint=values.get("checkpoint"),
-        checkpoint_dir=values.get("checkpoint_dir"),
-        upload_id=values.get("upload_id"),
-        expect_size=values.get("expect_size"),
-        expect_md5=values.get("expect_md5"),
-        expect_sha256=values.get("expect_sha256"),
+        **_fields_of(CommandOptions, values),
     )
 
 
 def batch_options_from(values: dict[str, Any]) -> BatchOptions:
     """Return the options of a batch as typed values."""
-    return BatchOptions(
-        recursive=values["recursive"],
-        links=values["links"],
-        include=tuple(values["include"]),
-        exclude=tuple(values["exclude"]),
-        from_list=values["from_list"],
-        null=values["null"],
-        fail_fast=values["fail_fast"],
-        failed_list=values["failed_list"],
-    )
+    return BatchOptions(**_fields_of(BatchOptions, values))
+
+
+def _fields_of(kind: type[Value], values: dict[str, Any]) -> dict[str, Any]:
+    """Return the *values* that have the name of a field of *kind*."""
+    return {name: values[name] for name in kind.__struct_fields__ if name in values}
 
 
 def check_timeouts(line: ConnectionSettings) -> None:
@@ -213,28 +171,24 @@ def _connect_options(values: dict[str, Any]) -> ConnectOptions:
 
     A command that creates no object ignores the object headers of the environment and the configuration.
     """
-    for_requests = tuple(values.get("request_headers") or ())
+    for_requests = values.get("request_headers", ())
     is_given = conflicts.is_given(values, "request_headers")
     return ConnectOptions(
-        endpoint=values["endpoint"],
-        provider=values["provider"],
-        signature=values["signature"],
-        region=values["region"],
-        addressing=values["addressing"],
-        profile=values["profile"],
-        config_path=_text(values["config_path"]),
-        customer_key_file=_text(values.get("sse_c_key_file")),
-        retry_for_s=values.get("retry_for", 900.0),
-        max_parts=values.get("max_parts"),
-        headers=tuple(values.get("headers") or ()) + (() if is_given else for_requests),
-        request_headers=for_requests if is_given else (),
-        line=ConnectionSettings(
-            connect_timeout_s=float(values["connect_timeout"]),
-            stall_timeout_s=float(values["stall_timeout"]),
-            ca_bundle=_text(values["ca_bundle"]),
-            verify_tls=not values["no_verify_tls"],
-            proxy=values["proxy"],
-        ),
+        **_fields_of(ConnectOptions, values)
+        | {
+            "config_path": _text(values["config_path"]),
+            "customer_key_file": _text(values.get("sse_c_key_file")),
+            "retry_for_s": values.get("retry_for", ConnectOptions().retry_for_s),
+            "headers": values.get("headers", ()) + (() if is_given else for_requests),
+            "request_headers": for_requests if is_given else (),
+            "line": ConnectionSettings(
+                connect_timeout_s=values["connect_timeout"],
+                stall_timeout_s=values["stall_timeout"],
+                ca_bundle=_text(values["ca_bundle"]),
+                verify_tls=not values["no_verify_tls"],
+                proxy=values["proxy"],
+            ),
+        }
     )
 
 
@@ -243,24 +197,14 @@ def _text(path: Path | None) -> str | None:
 
 
 def _upload_request(values: dict[str, Any]) -> UploadRequest:
-    known = {name: values[name] for name in _REQUEST_OPTIONS if name in values}
-    return UploadRequest(
-        NO_SOURCE,
-        NO_TARGET,
-        options=_object_options(values),
-        keep_checkpoint=not values.get("no_checkpoint"),
-        use_token=values.get("token", True),
-        encrypted_by_customer=values.get("sse_c_key_file") is not None,
-        **known,
-    )
-
-
-def _object_options(values: dict[str, Any]) -> ObjectOptions:
-    known = {name: values[name] for name in _OBJECT_OPTIONS if name in values}
-    return ObjectOptions(
-        metadata=dict(values.get("metadata", ())),
-        tags=dict(values.get("tags", ())),
-        grants=tuple(values.get("grants", ())),
-        headers=tuple(values.get("headers", ())),
-        **known,
-    )
+    described: dict[str, Any] = {name: dict(values[name]) for name in ("metadata", "tags") if name in values}
+    template: dict[str, Any] = {
+        "source": NO_SOURCE,
+        "target": NO_TARGET,
+        "options": ObjectOptions(**_fields_of(ObjectOptions, values) | described),
+        "checkpoint": None,
+        "keep_checkpoint": not values.get("no_checkpoint"),
+        "use_token": values.get("token", True),
+        "encrypted_by_customer": values.get("sse_c_key_file") is not None,
+    }
+    return UploadRequest(**_fields_of(UploadRequest, values) | template)

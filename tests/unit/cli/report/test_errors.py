@@ -1,4 +1,4 @@
-"""Every failure ends in three lines: what, why, and the next command, which parses."""
+"""Every error is printed in three lines: what failed, why, and the next command, which the command line accepts."""
 
 from __future__ import annotations
 
@@ -9,145 +9,197 @@ import pytest
 
 from obsup.cli.main import cli
 from obsup.cli.report.fields import failure_fields
-from obsup.cli.report.next_command import ResumeCommand, follow, resume_command, with_command
+from obsup.cli.report.next_command import ResumeCommand, changed, next_line, resume_command
 from obsup.cli.report.output import error_lines
-from obsup.errors import Interrupted, NetworkError, NotFinished, Refusal, StoreError, WrongUsage
+from obsup.errors import (
+    Interrupted,
+    NetworkError,
+    NextStep,
+    NotFinished,
+    Refusal,
+    StoreError,
+    WrongUsage,
+    run_again,
+)
 from obsup.store.answers.failure_rule import FailureRule
 from obsup.store.answers.failure_table import FAILURE_RULES, as_error, classify
 
 COMMAND = "obsup upload 'big file' bucket/key --part-size 1M --no-overwrite --addressing path -- x"
 REQUEST_ID = "0000018F3B4C"
 RESUME = ResumeCommand(("obsup", "upload", "f", "b/k"))
+PIPE = ResumeCommand(("obsup", "upload", "-", "b/k"), is_piped=True, keeps_parts=False)
 
 
-def example_of(row: FailureRule) -> StoreError | NetworkError:
-    """Return a failure that falls under *row*."""
-    if row.kinds:
-        return NetworkError(sorted(row.kinds)[0], "what the line said", True)
+def example_failure(rule: FailureRule) -> StoreError | NetworkError:
+    """Return a failure that *rule* matches."""
+    if rule.kinds:
+        return NetworkError(sorted(rule.kinds)[0], "details of the network error", True)
     return StoreError(
         Refusal(
             operation="UploadPart",
             resource="bucket/key",
-            status=min(row.statuses, default=418),
-            code=min(row.codes, default="SomeCode"),
-            message="" if row.silent else min(row.phrases, default="what the store said"),
+            status=min(rule.statuses, default=418),
+            code=min(rule.codes, default="SomeCode"),
+            message="" if rule.silent else min(rule.phrases, default="message of the store"),
             request_id=REQUEST_ID,
         )
     )
 
 
-def name_of(row: FailureRule) -> str:
-    """Return what tells the row from others."""
-    return min(row.codes | row.kinds | set(row.phrases) | {str(one) for one in row.statuses}, default="rest")
+def rule_id(rule: FailureRule) -> str:
+    """Return a name for the rule in the test report."""
+    return min(
+        rule.codes | rule.kinds | set(rule.phrases) | {str(one) for one in rule.statuses}, default="rest"
+    )
 
 
-def parses(line: str) -> click.Context:
-    """Return the context of a command line; fails where Click refuses it."""
+def parse_command(line: str) -> click.Context:
+    """Return the Click context of a command line; fail if Click rejects it."""
     program, name, *words = shlex.split(line)
     assert program == "obsup"
     return cli.commands[name].make_context(name, words)
 
 
-@pytest.mark.parametrize("row", FAILURE_RULES, ids=name_of)
-def test_every_row_of_the_table_is_three_lines_with_a_command(row: FailureRule) -> None:
-    """What, why with the request id, and next with a command line that obsup itself takes."""
-    failure = example_of(row)
-    assert classify(failure) is row
+@pytest.mark.parametrize("rule", FAILURE_RULES, ids=rule_id)
+def test_every_failure_rule_gives_three_lines_with_a_valid_command(rule: FailureRule) -> None:
+    """What failed, why with the request id, and a command line that obsup accepts."""
+    failure = example_failure(rule)
+    assert classify(failure) is rule
     error = as_error(failure, doing="part 17 of bucket/key")
-    what, why, following = error_lines(
-        error, resume=ResumeCommand(tuple(shlex.split(COMMAND))), stored=(16, 240)
-    ).splitlines()
+    resume = ResumeCommand(tuple(shlex.split(COMMAND)))
+    what, why, following = error_lines(error, resume=resume, stored=(16, 240)).splitlines()
     assert what.startswith("Error: part 17 of bucket/key ")
     assert why.startswith("Why:   ")
     assert following.startswith("Next:  ")
     assert (REQUEST_ID in why) == isinstance(failure, StoreError)
-    advice, separator, command = following.partition(": obsup ")
+    _, separator, command = following.partition(": obsup ")
     assert separator, f"no command in {following!r}"
-    ctx = parses(f"obsup {command}")
-    assert ctx.params["sources"] == ("big file", "bucket/key")
-    assert "what is stored is not sent again" not in advice
+    context = parse_command(f"obsup {command}")
+    assert context.params["sources"] == ("big file", "bucket/key")
+    assert failure_fields(error, command="upload", resume=resume)["resumeCommand"] == f"obsup {command}"
 
 
 @pytest.mark.parametrize(
-    ("advice", "expected"),
+    ("step", "expected"),
     [
-        ("run the same command again", "obsup upload f b/k --part-size 1M"),
-        ("run with --restart to begin again", "obsup upload f b/k --part-size 1M --restart"),
-        ("use --part-size 5M", "obsup upload f b/k --part-size 5M"),
-        ("use --parts 7 or more", "obsup upload f b/k --parts 7"),
-        ("begin again with --restart --part-size 9M", "obsup upload f b/k --restart --part-size 9M"),
-        (
-            "wait for it to end, or use --if-running wait",
-            "obsup upload f b/k --part-size 1M --if-running wait",
-        ),
-        ("choose another key, or leave out --part-size", "obsup upload f b/k"),
-        ("name another file with --checkpoint", None),
-        ("look at the object", None),
+        (run_again(), "obsup upload f b/k --part-size 1M -j 8"),
+        (run_again(add=("--restart",)), "obsup upload f b/k --part-size 1M -j 8 --restart"),
+        (run_again(add=("--part-size", "5M")), "obsup upload f b/k -j 8 --part-size 5M"),
+        (run_again(add=("--parts", "7")), "obsup upload f b/k -j 8 --parts 7"),
+        (run_again(add=("--restart", "--parts", "7")), "obsup upload f b/k -j 8 --restart --parts 7"),
+        (run_again(add=("--if-running", "wait")), "obsup upload f b/k --part-size 1M -j 8 --if-running wait"),
+        (run_again(drop=("--part-size",)), "obsup upload f b/k -j 8"),
+        (run_again(drop=("--jobs",)), "obsup upload f b/k --part-size 1M"),
     ],
 )
-def test_advice_becomes_the_command_line_that_follows_it(advice: str, expected: str | None) -> None:
-    """Options that it names are put in, their rivals and what is to be left out go."""
-    words = follow(advice, shlex.split("obsup upload f b/k --part-size 1M"))
-    assert (words and shlex.join(words)) == expected
+def test_a_step_changes_the_failed_command_line(step: NextStep, expected: str) -> None:
+    """Options are added and dropped; an added option replaces the options that exclude it."""
+    words = shlex.split("obsup upload f b/k --part-size 1M -j 8")
+    assert shlex.join(changed(words, step)) == expected
 
 
-def test_what_stands_behind_two_dashes_stays() -> None:
-    """It is the producer's, whatever it looks like."""
-    line = "obsup upload --from-command b/k -- tar --parts 3 /srv"
-    assert with_command("use --parts 7", line.split()).endswith(
-        ": obsup upload --from-command b/k --parts 7 -- tar --parts 3 /srv"
-    )
+def test_words_after_two_dashes_are_not_changed() -> None:
+    """They belong to the command of --from-command."""
+    words = ["obsup", "upload", "--from-command", "b/k", "--", "tar", "--parts", "3", "/srv"]
+    changed_words = changed(words, run_again(add=("--parts", "7")))
+    assert " ".join(changed_words) == "obsup upload --from-command b/k --parts 7 -- tar --parts 3 /srv"
 
 
-def test_a_command_in_the_advice_is_not_followed_by_another() -> None:
-    """verify says how to upload: that is the next command."""
-    advice = "upload it: obsup upload f b/k"
-    assert with_command(advice, ["obsup", "verify", "f", "b/k"]) == advice
+@pytest.mark.parametrize(
+    ("step", "resume", "expected"),
+    [
+        (run_again(), RESUME, "Run the same command again: obsup upload f b/k"),
+        (run_again(), None, "Run the same command again."),
+        (run_again("set the clock"), RESUME, "Set the clock, then run: obsup upload f b/k"),
+        (run_again("set the clock"), None, "Set the clock, then run the same command again."),
+        (run_again(add=("--restart",)), RESUME, "Run: obsup upload f b/k --restart"),
+        (run_again(add=("--restart",)), None, "Run the same command again (with --restart)."),
+        (
+            run_again("use larger parts", add=("--part-size", "5M"), drop=("--parts",)),
+            None,
+            "Use larger parts (without --parts, with --part-size 5M).",
+        ),
+        (
+            run_again("use larger parts", add=("--part-size", "5M")),
+            RESUME,
+            "Use larger parts: obsup upload f b/k --part-size 5M",
+        ),
+        (NextStep("check the bucket name"), RESUME, "Check the bucket name."),
+        (
+            NextStep("upload it", command=("obsup", "upload", "a b", "b/k")),
+            RESUME,
+            "Upload it: obsup upload 'a b' b/k",
+        ),
+        (run_again("set the clock"), PIPE, "Set the clock, then run: … | obsup upload - b/k"),
+        (run_again(), PIPE._replace(keeps_parts=True), "Run the same pipe again: … | obsup upload - b/k"),
+    ],
+)
+def test_the_next_line_ends_with_the_command_to_run(
+    step: NextStep, resume: ResumeCommand | None, expected: str
+) -> None:
+    """A line without a command is a sentence with a full stop, which would be copied with a command."""
+    assert next_line(step, resume) == expected
 
 
-def test_how_much_is_stored_is_said() -> None:
-    """The fear of those who read an error is to begin anew."""
-    error = NotFinished("part 17 of b/k failed", "the line broke")
-    line = error_lines(error, resume=RESUME, stored=(16, 240)).splitlines()[2]
-    assert line == (
+def test_the_stored_parts_are_counted() -> None:
+    """Users must see that a retry does not start over."""
+    error = NotFinished("part 17 of b/k failed", "Connection reset")
+    assert error_lines(error, resume=RESUME, stored=(16, 240)).splitlines()[2] == (
         "Next:  Run the same command again (16 of 240 parts are stored and will not be sent again): "
         "obsup upload f b/k"
     )
 
 
-def test_an_interrupt_says_the_command_that_goes_on() -> None:
-    """Ctrl-C is no failure: what is stored stays."""
-    lines = error_lines(Interrupted("stopped by SIGINT", "progress is kept"), resume=RESUME)
-    assert lines.splitlines()[2] == "Next:  Run the same command again: obsup upload f b/k"
+def test_a_pipe_without_a_checkpoint_promises_nothing() -> None:
+    """Its parts are sent again; no single command resumes it."""
+    error = NotFinished("part 17 of b/k failed", "Connection reset")
+    line = error_lines(error, resume=PIPE, stored=(16, None)).splitlines()[2]
+    assert line.startswith("Next:  Run the whole pipe again from its beginning")
+    assert line.endswith(": … | obsup upload - b/k")
+    assert "not be sent again" not in line
+    assert failure_fields(error, command="upload", resume=PIPE)["resumeCommand"] is None
 
 
-def test_resuming_does_not_begin_anew() -> None:
-    """--restart of the failed run would throw away what it stored."""
+def test_an_interrupt_prints_the_command_that_resumes() -> None:
+    """Ctrl-C keeps what is stored."""
+    error = Interrupted("stopped by SIGINT", "Progress is kept")
+    assert error_lines(error, resume=RESUME).splitlines()[2] == (
+        "Next:  Run the same command again: obsup upload f b/k"
+    )
+
+
+def test_the_resume_command_has_no_restart() -> None:
+    """--restart of the failed run would discard what that run stored."""
     assert resume_command(["upload", "f", "b/k", "--restart"]) == RESUME
 
 
-def test_a_sentence_ends_and_a_command_does_not() -> None:
+def test_sentences_end_with_a_full_stop_and_commands_do_not() -> None:
     """A full stop after a command would be copied with it."""
-    text = error_lines(
-        WrongUsage("--parts 0 cannot be", "1 to 10000", "use --parts 1"),
-        resume=RESUME,
-    )
-    assert text.splitlines() == [
-        "Error: --parts 0 cannot be.",
-        "Why:   1 to 10000.",
-        "Next:  use --parts 1: obsup upload f b/k --parts 1",
+    error = WrongUsage("--parts must be between 1 and 10000, not 0", "", run_again(add=("--parts", "1")))
+    assert error_lines(error, resume=RESUME).splitlines() == [
+        "Error: --parts must be between 1 and 10000, not 0.",
+        "Next:  Run: obsup upload f b/k --parts 1",
     ]
 
 
-def test_failures_as_json_have_the_documented_keys() -> None:
-    """Status, exit code, reason, message, whether to retry, and how."""
-    fields = failure_fields(NotFinished("it failed", "the line broke"), command="upload", resume=RESUME)
-    assert fields == {
+def test_a_failure_as_json_has_the_documented_keys() -> None:
+    """Status, exit code, reason, message, whether a retry helps, and the command to run."""
+    error = NotFinished("part 17 of b/k failed", "Connection reset")
+    assert failure_fields(error, command="upload", resume=RESUME) == {
         "command": "upload",
         "status": "incomplete",
         "exitCode": 75,
         "reason": "network",
-        "message": "it failed. the line broke",
+        "message": "part 17 of b/k failed. Connection reset",
         "retryable": True,
         "resumeCommand": "obsup upload f b/k",
     }
+
+
+def test_a_failure_that_no_command_fixes_has_no_resume_command() -> None:
+    """``resumeCommand`` is the command of the "Next:" line, if it has one."""
+    error = WrongUsage("invalid bucket name 'b'", "Too short", NextStep("use another bucket"))
+    assert failure_fields(error, command="upload", resume=RESUME)["resumeCommand"] is None
+    changed_step = WrongUsage("the file is too large", "Too many parts", run_again(add=("--parts", "7")))
+    fields = failure_fields(changed_step, command="upload", resume=RESUME)
+    assert fields["resumeCommand"] == "obsup upload f b/k --parts 7"
