@@ -1,4 +1,4 @@
-"""A local store that speaks the multipart dialects of OBS, S3 and OSS, for tests and rehearsals."""
+"""A local test server for the multipart dialects of OBS, S3 and OSS."""
 
 from obsup.sandbox.limits import Limits
 from obsup.sandbox.request_records import RequestRecord

@@ -87,7 +87,7 @@ def _quote(value: str) -> str:
 
 
 def _split(argv: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Split at the first ``--``: what follows is COMMAND's, options and all."""
+    """Split at the first ``--``: all words after it belong to COMMAND."""
     if "--" not in argv:
         return list(argv), []
     at = argv.index("--")

@@ -1,4 +1,4 @@
-"""Running a COMMAND against the sandbox: its environment, its signals, its exit code."""
+"""Run a COMMAND against the sandbox: its environment, signals and exit code."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ def settings(endpoint: str, access_key: str, secret_key: str) -> dict[str, str]:
 
 
 def command_environment(inherited: Mapping[str, str], variables: Mapping[str, str]) -> dict[str, str]:
-    """Return COMMAND's environment: without any real credentials, with the sandbox's *variables*.
+    """Return the environment of COMMAND: the sandbox's *variables*, and no real credentials.
 
-    A proxy is kept from 127.0.0.1.
+    Proxies are disabled for 127.0.0.1.
     """
     environment = {
         name: value
@@ -61,7 +61,7 @@ def command_environment(inherited: Mapping[str, str], variables: Mapping[str, st
 
 
 def run_command(command: Sequence[str], environment: Mapping[str, str]) -> int:
-    """Run *command*, pass signals on to it, and return the exit code a shell would see.
+    """Run *command*, forward signals to it, and return its exit code as a shell reports it.
 
     The caller has blocked HANDLED in all threads. Raises FileNotFoundError, PermissionError, OSError.
     """
@@ -81,7 +81,7 @@ def run_command(command: Sequence[str], environment: Mapping[str, str]) -> int:
                 code = os.waitstatus_to_exitcode(status)
                 return 128 - code if code < 0 else code
             continue
-        # A key pressed in the terminal went to COMMAND as well: si_code tells the kernel's from kill's.
+        # A key pressed in the terminal also reached COMMAND: si_code separates the kernel's signals from those of kill.
         if not (received.si_signo in _FROM_TERMINAL and received.si_code > 0):
             os.kill(child, received.si_signo)
 

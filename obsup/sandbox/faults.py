@@ -1,35 +1,35 @@
-"""Failures on demand: rules that say what goes wrong, where, and how often.
+"""Fault injection: rules that define which fault happens, where, and how often.
 
 A RULE is ``WHAT[=VALUE][,op=OP][,part=N][,key=GLOB][,times=N][,after=N]``. A request that WHAT cannot
-befall (a bit flipped in a list, a body cut behind its end) is no match and is not counted.
+affect (a bit flip in a list, a body truncated after its end) does not match and is not counted.
 
-WHAT, refused before any work:
-  error=STATUS:CODE       answer this error; with retry-after=SECONDS a Retry-After header, with early=1
+WHAT, rejected before execution:
+  error=STATUS:CODE       return this error; with retry-after=SECONDS a Retry-After header, with early=1
                           before the body was read (the connection is then closed)
-  drop-request=BYTES      close the connection after so many bytes of the body, without an answer
+  drop-request=BYTES      close the connection after this many bytes of the body, without a response
   reset[=BYTES]           the same with a TCP reset
-  stall=SECONDS           read nothing, say nothing for so long, then close
-  delay=SECONDS           wait so long before the work
-  expire-token            this request's security token is refused, now and from now on
-  forget-upload           the upload vanishes: NoSuchUpload from now on
-WHAT, with the work done:
-  drop-answer             close the connection instead of answering
-  error-after=STATUS:CODE answer this error
-  truncate-answer         close in the middle of the answer
-  garble-answer           200 with a page for people, as the network of a hotel has it
-  flip-bit                store the part with one bit flipped, and answer the ETag of what is stored
-  empty-etag              complete: an answer without an ETag
-  keep-upload             complete: the object is made, but the upload stays open
+  stall=SECONDS           neither read nor write for this long, then close
+  delay=SECONDS           wait this long before executing the request
+  expire-token            reject this request's security token, now and in all later requests
+  forget-upload           remove the upload: NoSuchUpload in all later requests
+WHAT, after execution:
+  drop-answer             close the connection instead of responding
+  error-after=STATUS:CODE return this error
+  truncate-answer         close the connection in the middle of the response
+  garble-answer           200 with an HTML page, as captive portals return it
+  flip-bit                store the part with one bit flipped, and return the ETag of the stored bytes
+  empty-etag              complete: a response without an ETag
+  keep-upload             complete: the object is created, but the upload stays open
 WHAT, other:
-  error-in-200=CODE       complete, copy: 200 with an <Error> body, with the work not done; done=1: done
-  slow=BYTES_PER_S        receive each body no faster than this (a size: 500K, 1M); the client's own socket
-                          buffer, some MiB, is beyond the sandbox's reach
-  skew=SECONDS            the server's clock is off by so much (may be negative)
-  close-idle=SECONDS      close connections that stay idle for so long
+  error-in-200=CODE       complete, copy: 200 with an <Error> body, not executed; done=1: executed
+  slow=BYTES_PER_S        receive each body no faster than this (a size: 500K, 1M); the client's socket
+                          buffer, some MiB, fills faster
+  skew=SECONDS            the server's clock is off by this much (may be negative)
+  close-idle=SECONDS      close connections that stay idle for this long
 
 WHERE: op = initiate part copy complete abort parts uploads put head get any (or any other operation of the
 log); part = N, N-M, or last (a part smaller than another part already stored of its upload); key = a glob.
-HOW OFTEN: times = N, or always (inf): default 1, but always for slow, skew and close-idle; after = N: spare
+HOW OFTEN: times = N, or always (inf): default 1, but always for slow, skew and close-idle; after = N: skip
 the first N matches.
 """
 
@@ -75,13 +75,13 @@ _BEFALLS = {
     "forget-upload": _UPLOADS,
     "garble-answer": frozenset({"initiate", "part", "copy", "complete", "parts", "uploads", "put", "list"}),
 }
-"""The operations that a kind of fault can befall, where not all."""
+"""The operations that a kind of fault can affect, if not all."""
 _OPTIONS = frozenset({"op", "part", "key", "times", "after", "retry-after", "early", "done"})
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One parsed rule. ``number`` is bytes, bytes per second or seconds, as the kind has it."""
+    """One parsed rule. ``number`` is bytes, bytes per second or seconds, depending on the kind."""
 
     text: str
     kind: str
@@ -101,14 +101,14 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where in the protocol a request stands."""
+    """The position of a request in the protocol."""
 
     operation: str
     part_number: int | None = None
     key: str = ""
     is_last: bool = False
     body: int = 0
-    """Bytes of the body, as promised."""
+    """Bytes of the body, as announced."""
 
 
 def parse_fault(rule: str) -> Fault:
@@ -152,7 +152,7 @@ def parse_fault(rule: str) -> Fault:
 
 
 def applies(fault: Fault, place: Place) -> bool:
-    """Tell whether *fault* is meant for a request at *place*, however often it has struck."""
+    """Return whether *fault* applies to a request at *place*, ignoring how often it has been triggered."""
     if fault.operation not in ("any", place.operation):
         return False
     if place.operation not in _BEFALLS.get(fault.kind, {place.operation}):
@@ -167,7 +167,7 @@ def applies(fault: Fault, place: Place) -> bool:
 
 
 class FaultBook:
-    """The rules in force, and how often each has struck. Safe to share between threads."""
+    """The active rules, and how often each has been triggered. Thread-safe."""
 
     def __init__(self, rules: Iterable[str] = ()) -> None:
         self._lock = threading.Lock()
@@ -180,12 +180,12 @@ class FaultBook:
             self._entries.append(entry)
 
     def clear(self) -> None:
-        """Forget every rule."""
+        """Remove all rules."""
         with self._lock:
             self._entries.clear()
 
     def strike(self, place: Place) -> Mapping[str, Fault]:
-        """Return the faults of a request by kind, at most one of a kind, and count them as struck."""
+        """Return the faults that apply to a request, at most one per kind, and count them as triggered."""
         struck: dict[str, Fault] = {}
         with self._lock:
             for entry in self._entries:
@@ -198,7 +198,7 @@ class FaultBook:
         return struck
 
     def idle_s(self) -> float | None:
-        """Return after how many idle seconds connections are closed, None for never."""
+        """Return the idle time in seconds after which connections are closed, None for never."""
         with self._lock:
             return next((e.fault.number for e in self._entries if e.fault.kind == "close-idle"), None)
 

@@ -1,4 +1,4 @@
-"""The numbers that the services hold requests to, and that a test may make smaller."""
+"""The limits of the services; a test may lower them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Limits:
     max_part: int = 5 * GIB
     """The largest part, and the largest object of one PutObject."""
     page: int = 1000
-    """The most items on one page of a list."""
+    """The maximum number of items per page of a list."""
     skew: float = 0.0
     """How far the server's clock is off, in seconds."""
 

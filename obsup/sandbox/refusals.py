@@ -1,4 +1,4 @@
-"""What the sandbox says no with: an exception that carries the answer."""
+"""Exceptions that end a request with an error response."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 
 class Refused(Exception):
-    """The request is refused with an HTTP status and a vendor's error code.
+    """The request is rejected with an HTTP status and a vendor's error code.
 
     ``details`` become further elements of the ``<Error>`` document (``StringToSign``, ``Region``, …),
-    ``headers`` further headers of the answer.
+    ``headers`` further headers of the response.
     """
 
     def __init__(
@@ -30,8 +30,8 @@ class Refused(Exception):
 
 
 class ConnectionLost(Exception):
-    """The client went away, or a fault rule says that it did: there is nobody left to answer."""
+    """The client disconnected, or a fault rule simulates that: no response can be sent."""
 
 
 class ResetConnection(ConnectionLost):
-    """As ConnectionLost, but the socket is closed with an RST instead of a FIN."""
+    """Like ConnectionLost, but the socket is closed with an RST instead of a FIN."""

@@ -1,4 +1,4 @@
-"""What arrived: one record per request, in memory and, if wanted, as JSON lines in a file."""
+"""One record per received request, in memory and optionally as JSON lines in a file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class RequestRecord:
-    """One request and how it was answered."""
+    """One request and its response."""
 
     time: float
     """Epoch seconds by the clock of this machine, when the request was recorded."""
@@ -24,17 +24,17 @@ class RequestRecord:
     dialect: str
     """obs, aws2, aws4, oss1 or oss4; empty for a request without a signature."""
     status: int
-    """The HTTP status; 0 where the connection ended without an answer."""
+    """The HTTP status; 0 if the connection ended without a response."""
     code: str
     """The vendor's error code, empty for success."""
     received: int
-    """Bytes of the body that came over the wire."""
+    """Bytes of the body received on the wire."""
     fault: str | None
-    """The fault rules that struck, joined by a space."""
+    """The fault rules that were triggered, joined by a space."""
     connection: int
     """Number of the TCP connection, from 1."""
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
-    """As they came, secrets too: in memory only, never in the log."""
+    """As received, including secrets: kept in memory only, never logged."""
 
     def to_json(self) -> str:
         """Return one JSON object on one line."""
@@ -57,7 +57,7 @@ class RequestRecord:
 
 
 class Journal:
-    """Collects records. Safe to share between threads."""
+    """Collects records. Thread-safe."""
 
     def __init__(self, path: Path | None = None) -> None:
         """With *path*, each record is also appended to that file by a single write."""
@@ -67,7 +67,7 @@ class Journal:
         self._file = os.open(path, flags, 0o666) if path is not None else None
 
     def add(self, record: RequestRecord) -> None:
-        """Keep a record."""
+        """Add a record."""
         line = (record.to_json() + "\n").encode("utf-8", "backslashreplace")
         with self._lock:
             self._records.append(record)

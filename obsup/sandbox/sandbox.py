@@ -1,4 +1,4 @@
-"""The sandbox as a value: start it, ask it what it saw, stop it."""
+"""The sandbox as a Python object: start it, inspect its requests, stop it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class OpenUpload(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ObjectMetadata:
-    """What the sandbox knows of an object. ``etag`` is lower-case, without quotes; ``size`` bytes."""
+    """Metadata of a stored object. ``etag`` is lower-case, without quotes; ``size`` bytes."""
 
     size: int
     etag: str
@@ -48,15 +48,15 @@ class ObjectMetadata:
 
 
 class Sandbox:
-    """A local OBS, S3 and OSS at once, on 127.0.0.1, that serves while its ``with`` block runs.
+    """A local server for OBS, S3 and OSS on 127.0.0.1 that runs during its ``with`` block.
 
-    *directory*: where objects go, kept afterwards; by default a temporary folder that is removed.
-    *buckets*: only these exist; by default a bucket is made on first use. *faults*: rules, see faults.py.
+    *directory*: where objects are stored and kept; by default a temporary folder that is removed.
+    *buckets*: only these exist; by default a bucket is created on first use. *faults*: rules, see faults.py.
     *limits*: Limits, or some of its fields by name. *discard*: hash and count bodies, store sparse files.
     *clock*: epoch seconds. *tls*: paths of a certificate chain and its key, to serve https.
     *custom_domains*: host name → bucket. *require_token*: requests must carry this security token.
-    *aws_vendor*: whose rules hold under AWS signatures, ``s3`` or ``obs``. *encrypts*: KMS is every bucket's
-    default, so that no ETag is an MD5. *log*: file for JSON lines.
+    *aws_vendor*: whose rules apply to AWS signatures, ``s3`` or ``obs``. *encrypts*: KMS is the default of
+    every bucket, so that no ETag is an MD5. *log*: file for JSON lines.
     """
 
     def __init__(
@@ -118,7 +118,7 @@ class Sandbox:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop, cut what is connected, and remove a temporary folder."""
+        """Stop, close all connections, and remove the temporary folder."""
         self._held.close()
 
     @property
@@ -133,17 +133,17 @@ class Sandbox:
 
     @property
     def requests(self) -> list[RequestRecord]:
-        """Every request so far, as a snapshot. A request is recorded before its answer is sent."""
+        """All requests so far, as a snapshot. A request is recorded before its response is sent."""
         return self._journal.snapshot()
 
     @property
     def connections(self) -> int:
-        """How many TCP connections were accepted."""
+        """The number of accepted TCP connections."""
         return self._server.connections
 
     @property
     def require_token(self) -> str | None:
-        """The security token that requests must carry; may be set while serving."""
+        """The security token that requests must have; may be changed while the server runs."""
         return self._service.account.token
 
     @require_token.setter
@@ -155,7 +155,7 @@ class Sandbox:
         self._service.faults.add(rule)
 
     def clear_faults(self) -> None:
-        """Forget all fault rules, and the tokens that they expired."""
+        """Remove all fault rules and the tokens that they expired."""
         self._service.faults.clear()
         self._service.revive_tokens()
 
@@ -171,7 +171,7 @@ class Sandbox:
         return self._service.disk.path(bucket, key)
 
     def object_metadata(self, bucket: str, key: str) -> ObjectMetadata:
-        """Return what is known of an object. Raises KeyError where there is none."""
+        """Return the metadata of an object. Raises KeyError if it does not exist."""
         stored = self._service.disk.find(bucket, key)
         if stored is None:
             raise KeyError(f"{bucket}/{key}")
@@ -192,7 +192,7 @@ def _temporary_directory(stack: ExitStack) -> str:
 
 
 def _limits_from(values: Mapping[str, int | float]) -> Limits:
-    """Raises TypeError where a name is no limit."""
+    """Build Limits from field names. Raises TypeError for an unknown name."""
     return replace(Limits(), **values)  # type: ignore[arg-type]
 
 

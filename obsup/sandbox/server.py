@@ -1,4 +1,4 @@
-"""The socket side: a server on 127.0.0.1, and one thread per connection."""
+"""The HTTP server on 127.0.0.1, with one thread per connection."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _RESET = struct.pack("ii", 1, 0)
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """Accepts connections, each served by a daemonic thread of its own."""
+    """Accepts connections and serves each in a daemon thread."""
 
     daemon_threads = True
     block_on_close = False
@@ -40,7 +40,7 @@ class Server(http.server.ThreadingHTTPServer):
         super().__init__(("127.0.0.1", port), Handler)
 
     def server_bind(self) -> None:
-        """Bind without the look-up of a host name that HTTPServer does."""
+        """Bind without HTTPServer's host name lookup."""
         socketserver.TCPServer.server_bind(self)
         self.server_name, self.server_port = "127.0.0.1", self.socket.getsockname()[1]
 
@@ -58,7 +58,7 @@ class Server(http.server.ThreadingHTTPServer):
             return self._numbers[connection]
 
     def shutdown_request(self, request: Any) -> None:
-        """Close a connection: by an RST where it was so prepared, else by a FIN."""
+        """Close a connection, with an RST if it was prepared for that, otherwise with a FIN."""
         with self._lock:
             self._numbers.pop(request, None)
         if _is_to_be_reset(request):
@@ -67,19 +67,19 @@ class Server(http.server.ThreadingHTTPServer):
             super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Report an error of the sandbox itself; that a client leaves is none."""
+        """Report an error of the sandbox itself; a disconnected client is not an error."""
         if not isinstance(sys.exception(), ConnectionError | ssl.SSLError) and not self.stopping.is_set():
             super().handle_error(request, client_address)
 
     def stop(self) -> None:
-        """Stop accepting, and cut every open connection."""
+        """Stop accepting connections and close the open ones."""
         self.stopping.set()
         self.shutdown()
         self.server_close()
         with self._lock:
             left = list(self._numbers)
         for connection in left:
-            with contextlib.suppress(OSError):  # It may be closed meanwhile.
+            with contextlib.suppress(OSError):  # It may already be closed.
                 connection.shutdown(socket.SHUT_RDWR)
 
 
@@ -91,32 +91,32 @@ class Handler(http.server.BaseHTTPRequestHandler):
     server: Server
 
     def setup(self) -> None:
-        """Begin TLS here, in the connection's own thread, so that a silent client blocks no other."""
+        """Start TLS in the connection's thread, so that a silent client does not block others."""
         self._number = self.server.number_of(self.request)
         if self.server.tls is not None:
             self.request = self.server.tls.wrap_socket(self.request, server_side=True)
         super().setup()
 
     def finish(self) -> None:
-        """Close the connection's files, and the TLS socket, which the server does not know."""
+        """Close the connection's files and the TLS socket, which the server does not track."""
         super().finish()
         if self.server.tls is not None:
             self.request.close()
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - http.server's name
-        """Print nothing: the journal has it all."""
+        """Print nothing: the journal records all requests."""
 
     def handle_one_request(self) -> None:
-        """Wait for a request, but not longer than a close-idle fault allows."""
+        """Wait for a request, at most as long as a close-idle fault allows."""
         self.connection.settimeout(self.server.service.faults.idle_s())
         super().handle_one_request()
 
     def handle_expect_100(self) -> bool:
-        """Leave "100 Continue" to the first read of the body: a refusal should come instead of it."""
+        """Delay "100 Continue" until the body is read, so that an error can be sent instead."""
         return True
 
     def serve(self) -> None:
-        """Carry out the request whose head was just read."""
+        """Execute the request whose head was just read."""
         self.connection.settimeout(None)
         wire = Wire(
             method=self.command,
@@ -139,12 +139,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 
 def _as_utf8(value: str) -> str:
-    """Undo http.server's ISO-8859-1: what the clients send and sign is UTF-8."""
+    """Undo http.server's ISO-8859-1 decoding: clients send and sign UTF-8."""
     return value.encode("latin-1").decode("utf-8", "surrogateescape")
 
 
 def _is_to_be_reset(connection: socket.socket) -> bool:
     try:
         return connection.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER, len(_RESET)) == _RESET
-    except OSError:  # TLS took the descriptor over.
+    except OSError:  # TLS now owns the descriptor.
         return False

@@ -1,4 +1,4 @@
-"""The service behind the socket: who may do what, and which operation does it."""
+"""Authenticate a request and execute its operation."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from obsup.sandbox.storage.uploads import Uploads
 from obsup.sandbox.vendors import AWS, OBS, OSS, Vendor, vendor_of
 from obsup.sandbox.wire.body import Body
 from obsup.sandbox.wire.request import Request
-from obsup.sandbox.wire.response import Answer
+from obsup.sandbox.wire.response import Response
 
 SKEW_S = 900.0
-"""How far a client's clock may be off, at all three vendors."""
+"""Allowed clock difference of a client, the same for all three vendors."""
 
 
 @dataclass(slots=True)
 class Service:
-    """The rules and the store of one sandbox. ``account`` may be replaced while it serves."""
+    """The rules and the storage of one sandbox. ``account`` may be replaced while it runs."""
 
     disk: Disk
     uploads: Uploads
@@ -37,26 +37,26 @@ class Service:
     clock: Callable[[], float]
     custom_domains: Mapping[str, str] = field(default_factory=dict)
     only_buckets: frozenset[str] = frozenset()
-    """Where there are any, no other bucket exists."""
+    """If not empty, no other bucket exists."""
     aws_vendor: str = "s3"
-    """Whose rules hold for requests in an AWS signature: ``s3`` or ``obs`` (its AWS form)."""
+    """The vendor whose rules apply to AWS signatures: ``s3`` or ``obs`` (its AWS form)."""
     encrypts: bool = False
-    """What comes without a word about encryption is encrypted with KMS: no ETag is an MD5 then."""
+    """Objects without encryption headers are encrypted with KMS: no ETag is an MD5 then."""
     dead_tokens: set[str] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def now(self, faults: Mapping[str, Fault]) -> float:
-        """Return the server's clock in epoch seconds, off by what the limits and the faults say."""
+        """Return the server's clock in epoch seconds, shifted by limits and faults."""
         skew = faults["skew"].number if "skew" in faults else 0.0
         return self.clock() + self.limits.skew + skew
 
     def vendor(self, request: Request, claim: Claim | None) -> tuple[str, Vendor]:
-        """Return the dialect of a request, guessed where it is not signed, and its vendor."""
+        """Return the dialect of a request, guessed if it is unsigned, and its vendor."""
         dialect = claim.dialect if claim is not None else _guess_dialect(request)
         return dialect, vendor_of(dialect, aws_vendor=self.aws_vendor)
 
     def place(self, request: Request, operation: str, length: int) -> Place:
-        """Return where the request stands, for the fault rules. *length*: bytes of its body."""
+        """Return the position of the request in the protocol, for the fault rules. *length*: bytes of its body."""
         number = request.param("partNumber")
         part_number = int(number) if number.isdecimal() else None
         is_last = False
@@ -69,16 +69,16 @@ class Service:
         return Place(operation, part_number, request.key, is_last, length)
 
     def forget_upload(self, request: Request) -> None:
-        """Let the request's upload vanish (a fault)."""
+        """Remove the request's upload (a fault)."""
         self.uploads.forget(self.uploads.find(request.bucket, request.key, request.param("uploadId")))
 
     def expire_token(self, claim: Claim | None) -> None:
-        """Refuse the request's security token from now on (a fault)."""
+        """Reject the request's security token in all later requests (a fault)."""
         with self._lock:
             self.dead_tokens.add(claim.token if claim is not None else "")
 
     def revive_tokens(self) -> None:
-        """Accept every token again that a fault had expired."""
+        """Accept all expired tokens again."""
         with self._lock:
             self.dead_tokens.clear()
 
@@ -91,10 +91,10 @@ class Service:
         claim: Claim | None,
         faults: Mapping[str, Fault],
         now: float,
-    ) -> Answer:
-        """Check a request and carry it out. Raises Refused."""
+    ) -> Response:
+        """Check and execute a request. Raises Refused."""
         if operation == "apiversion":
-            return Answer(headers={"x-obs-api": "3.0"})
+            return Response(headers={"x-obs-api": "3.0"})
         if claim is None:
             raise Refused(403, "AccessDenied", "Access Denied: the request is not signed.")
         dialect, vendor = self.vendor(request, claim)
@@ -134,7 +134,7 @@ class Service:
         raise Refused(400, "InvalidToken", "The provided token is malformed or otherwise invalid.")
 
     def _check_bucket(self, request: Request, vendor: Vendor, operation: str) -> None:
-        """Make the bucket on first use, or refuse one that was not named."""
+        """Create the bucket on first use, or reject an unknown one."""
         if not request.bucket or (operation == "create-bucket" and not self.only_buckets):
             return
         if self.disk.has_bucket(request.bucket):

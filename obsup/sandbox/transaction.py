@@ -1,4 +1,4 @@
-"""One request and its answer: read, struck by faults, performed, recorded, sent."""
+"""One request and its response: read, apply faults, execute, record, send."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from obsup.sandbox.wire import response
 from obsup.sandbox.wire.body import BLOCK, Body, is_aws_chunked
 from obsup.sandbox.wire.chunks import ChunkedStream
 from obsup.sandbox.wire.request import parse_request
-from obsup.sandbox.wire.response import Answer
+from obsup.sandbox.wire.response import Response
 
 _DRAIN_LIMIT = 64 * 1024 * 1024
-"""So much of a refused body is read, in bytes, to keep the connection; beyond, it is closed."""
+"""A rejected body is read up to this many bytes to keep the connection; a longer one closes it."""
 _LINE_ERRORS = (ConnectionError, ssl.SSLError)
 _LINGER_S = 2.0
 _PAGE = b"<!DOCTYPE html><html><body>Welcome!<br>Please accept our terms of use.</body></html>"
 
 
 class Ending(enum.Enum):
-    """What becomes of the connection after a request."""
+    """What happens to the connection after a request."""
 
     KEEP = "keep"
     CLOSE = "close"
@@ -43,7 +43,7 @@ class Ending(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Wire:
-    """A request's head as it was read, and the connection it came on."""
+    """The head of a request and its connection."""
 
     method: str
     target: str
@@ -51,7 +51,7 @@ class Wire:
     stream: io.BufferedIOBase
     connection: socket.socket
     number: int
-    """Of the connection, from 1."""
+    """The number of the connection, from 1."""
     stopping: threading.Event
 
     def wait(self, seconds: float) -> None:
@@ -61,7 +61,7 @@ class Wire:
 
 
 class Transaction:
-    """One request on its way through the service. Use once: ``run()``."""
+    """Handles one request. Call ``run()`` once."""
 
     def __init__(self, wire: Wire, service: Service, journal: Journal) -> None:
         self._wire = wire
@@ -77,24 +77,24 @@ class Transaction:
         self._keep_open = True
 
     def run(self) -> Ending:
-        """Perform the request, record it, and answer it as far as the faults let it."""
+        """Execute the request, record it, and respond as far as the faults allow."""
         try:
-            answer = self._perform()
+            response = self._perform()
         except (ConnectionLost, *_LINE_ERRORS) as lost:
             self._record(status=0, code="")
             return Ending.RESET if isinstance(lost, ResetConnection) else Ending.CLOSE
         self._keep_open = self._drain() and self._keep_open
         if "drop-answer" in self._faults:
-            self._record(status=0, code=answer.code)
+            self._record(status=0, code=response.code)
             return Ending.CLOSE
-        self._record(status=answer.status, code=answer.code)
+        self._record(status=response.status, code=response.code)
         try:
-            return self._send(answer)
+            return self._send(response)
         except _LINE_ERRORS:
             return Ending.CLOSE
 
-    def _perform(self) -> Answer:
-        """Return the answer, a refusal included. Raises ConnectionLost where there is to be none."""
+    def _perform(self) -> Response:
+        """Return the response, including error responses. Raises ConnectionLost if none is sent."""
         try:
             self._open_body()
             self._request = parse_request(
@@ -109,7 +109,7 @@ class Transaction:
             self._claim = read_claim(self._request)
             self._strike_connection()
             self._strike_service()
-            answer = self._service.perform(
+            response = self._service.perform(
                 self._request,
                 self._body,
                 operation=self._operation,
@@ -121,12 +121,12 @@ class Transaction:
             return self._refuse(refused)
         except _LINE_ERRORS:
             raise
-        except OSError as exc:  # The sandbox's own disk: full, or taken away.
+        except OSError as exc:  # The sandbox's disk is full or was removed.
             return self._refuse(Refused(500, "InternalError", f"We encountered an internal error: {exc}"))
         if "garble-answer" in self._faults:
-            return Answer(headers={"Content-Type": "text/html"}, body=_PAGE)
+            return Response(headers={"Content-Type": "text/html"}, body=_PAGE)
         late = self._faults.get("error-after") or self._faults.get("error-in-200")
-        return self._refuse(_refusal(late)) if late is not None else answer
+        return self._refuse(_refusal(late)) if late is not None else response
 
     def _record(self, *, status: int, code: str) -> None:
         number = self._request.param("partNumber")
@@ -158,7 +158,7 @@ class Transaction:
         elif self._request.has_header("transfer-encoding"):
             length = ""
         if not length.isdecimal():
-            # Where the next request begins is anyone's guess.
+            # The start of the next request is unknown.
             self._keep_open = False
             raise Refused(411, "MissingContentLength", "You must provide the Content-Length HTTP header.")
         self._stream = stream
@@ -186,7 +186,7 @@ class Transaction:
             self._wire.connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def _strike_connection(self) -> None:
-        """Let the faults of the line strike. Raises ConnectionLost."""
+        """Apply connection faults. Raises ConnectionLost."""
         faults = self._faults
         if "slow" in faults:
             self._pace_body(faults["slow"].number)
@@ -202,7 +202,7 @@ class Transaction:
                 raise loss(faults[kind].text)
 
     def _strike_service(self) -> None:
-        """Let the faults of the service strike that come before the work. Raises Refused."""
+        """Apply service faults that precede execution. Raises Refused."""
         faults = self._faults
         if "expire-token" in faults:
             self._service.expire_token(self._claim)
@@ -214,12 +214,12 @@ class Transaction:
         if "error-in-200" in faults and not faults["error-in-200"].done:
             raise _refusal(faults["error-in-200"])
 
-    def _refuse(self, refused: Refused) -> Answer:
+    def _refuse(self, refused: Refused) -> Response:
         _, vendor = self._service.vendor(self._request, self._claim)
         return response.error(refused, self._request, vendor, self._request_id)
 
     def _drain(self) -> bool:
-        """Read what the operation left of the body; False where the connection cannot go on."""
+        """Read the rest of the body; return False if the connection cannot be reused."""
         if not self._keep_open or (self._body.left and self._body.is_untouched and self._expects_continue()):
             return False
         try:
@@ -227,46 +227,48 @@ class Transaction:
         except (ConnectionLost, *_LINE_ERRORS):
             return False
 
-    def _send(self, answer: Answer) -> Ending:
+    def _send(self, response: Response) -> Ending:
         is_head = self._wire.method == "HEAD"
-        head = self._head(answer)
-        body = b"" if is_head else answer.body
+        head = self._head(response)
+        body = b"" if is_head else response.body
         if "truncate-answer" in self._faults:
-            if answer.stream is not None and not is_head:
-                body = b"".join(answer.stream)
+            if response.stream is not None and not is_head:
+                body = b"".join(response.stream)
             cut = len(head) + len(body) // 2 if body else len(head) // 2
             self._wire.connection.sendall((head + body)[:cut])
             return Ending.CLOSE
         self._wire.connection.sendall(head + body)
-        if answer.stream is not None and not is_head:
-            for block in answer.stream:
+        if response.stream is not None and not is_head:
+            for block in response.stream:
                 self._wire.connection.sendall(block)
         if self._keep_open:
             return Ending.KEEP
         self._linger()
         return Ending.CLOSE
 
-    def _head(self, answer: Answer) -> bytes:
+    def _head(self, response: Response) -> bytes:
         _, vendor = self._service.vendor(self._request, self._claim)
         headers = {
             "Server": "obsup-sandbox",
             "Date": response.http_date(self._service.now(self._faults)),
             vendor.header("request-id"): self._request_id,
             **({"x-amz-id-2": self._request_id} if vendor.prefix == "x-amz-" else {}),
-            **answer.headers,
+            **response.headers,
         }
-        if answer.status != HTTPStatus.NO_CONTENT:
-            headers["Content-Length"] = str(len(answer.body) if answer.length is None else answer.length)
+        if response.status != HTTPStatus.NO_CONTENT:
+            headers["Content-Length"] = str(
+                len(response.body) if response.length is None else response.length
+            )
         if not self._keep_open or self._request.header("connection").lower() == "close":
             headers["Connection"] = "close"
-        lines = [f"HTTP/1.1 {answer.status} {_reason(answer.status)}"]
+        lines = [f"HTTP/1.1 {response.status} {_reason(response.status)}"]
         lines += [f"{name}: {value}" for name, value in headers.items()]
         return "\r\n".join([*lines, "", ""]).encode("utf-8", "surrogateescape")
 
     def _linger(self) -> None:
-        """Close in two steps, so that the answer survives what the client is still sending."""
+        """Close in two steps, so that data still sent by the client does not destroy the response."""
         deadline = time.monotonic() + _LINGER_S
-        with contextlib.suppress(OSError):  # it goes on sending, or has hung up
+        with contextlib.suppress(OSError):  # it is still sending or has disconnected
             self._wire.connection.shutdown(socket.SHUT_WR)
             self._wire.connection.settimeout(_LINGER_S)
             while time.monotonic() < deadline and self._wire.connection.recv(BLOCK):

@@ -1,4 +1,4 @@
-"""The vendors, as data: what differs between OBS, S3 and OSS in names, limits and spelling."""
+"""Vendor data: names, limits and formats of OBS, S3 and OSS."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ OBS, AWS, AWS4, OSS, OSS4 = "obs", "aws2", "aws4", "oss1", "oss4"
 
 @dataclass(frozen=True, slots=True)
 class Vendor:
-    """One vendor's words. Sizes are bytes; header names are lower-case."""
+    """Names and limits of one vendor. Sizes are bytes; header names are lower-case."""
 
     name: str
     prefix: str
-    """What the vendor's own headers begin with, e.g. ``x-obs-``."""
+    """Prefix of the vendor's headers, for example ``x-obs-``."""
     namespace: str | None
-    """The xmlns of answers; clients must not depend on it."""
+    """The xmlns of responses; clients must not depend on it."""
     min_part: int
-    """Every part but the last must have this size at least, checked at Complete."""
+    """Minimum size of every part except the last, checked at Complete."""
     max_key: int
     """The longest key, in bytes of UTF-8."""
     acl_header: str
@@ -30,16 +30,16 @@ class Vendor:
     storage_classes: tuple[str, ...]
     """The first is the default, which is not echoed."""
     kms_values: tuple[str, ...]
-    """Values of ``…server-side-encryption`` that stand for a key service."""
+    """Values of ``…server-side-encryption`` that mean a key service."""
     sse_values: tuple[str, ...]
     kms_key_header: str
     max_metadata: int
     """Names and values of user metadata together, bytes."""
     upper_etag: bool
-    encodes_answers: bool
+    encodes_responses: bool
     """Honours encoding-type=url on every operation, not on the lists of keys only."""
     space: str
-    """How a space is written in an url-encoded answer."""
+    """How a space is written in a URL-encoded response."""
     key_too_long: str
     digest_mismatch: str
     token_expired: tuple[int, str]
@@ -64,7 +64,7 @@ OBS_VENDOR = Vendor(
     kms_key_header="x-obs-server-side-encryption-kms-key-id",
     max_metadata=8 * KIB,
     upper_etag=False,
-    encodes_answers=True,
+    encodes_responses=True,
     space="+",
     key_too_long="KeyTooLong",
     digest_mismatch="BadDigest",
@@ -106,7 +106,7 @@ S3_VENDOR = Vendor(
     kms_key_header="x-amz-server-side-encryption-aws-kms-key-id",
     max_metadata=2 * KIB,
     upper_etag=False,
-    encodes_answers=False,
+    encodes_responses=False,
     space="+",
     key_too_long="KeyTooLongError",
     digest_mismatch="BadDigest",
@@ -128,7 +128,7 @@ OBS_IN_AWS_FORM = Vendor(
     kms_key_header="x-amz-server-side-encryption-aws-kms-key-id",
     max_metadata=8 * KIB,
     upper_etag=False,
-    encodes_answers=True,
+    encodes_responses=True,
     space="+",
     key_too_long="KeyTooLong",
     digest_mismatch="BadDigest",
@@ -150,7 +150,7 @@ OSS_VENDOR = Vendor(
     kms_key_header="x-oss-server-side-encryption-key-id",
     max_metadata=8 * KIB,
     upper_etag=True,
-    encodes_answers=True,
+    encodes_responses=True,
     space="%20",
     key_too_long="InvalidObjectName",
     digest_mismatch="InvalidDigest",
@@ -160,10 +160,10 @@ OSS_VENDOR = Vendor(
 
 
 def vendor_of(dialect: str, *, aws_vendor: str = "s3") -> Vendor:
-    """Return the vendor whose rules hold for *dialect*.
+    """Return the vendor whose rules apply to *dialect*.
 
-    S3 and OBS share the AWS signatures, and nothing in a request tells them apart: *aws_vendor* says which
-    of the two answers (``s3`` or ``obs``).
+    S3 and OBS share the AWS signatures, and requests do not differ: *aws_vendor* selects one of the
+    two (``s3`` or ``obs``).
     """
     if dialect in (OSS, OSS4):
         return OSS_VENDOR

@@ -1,4 +1,4 @@
-"""The operations of the protocol, one function each, and which request means which."""
+"""The operations of the protocol, one function each, and how a request selects one."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from obsup.sandbox.operations import buckets, complete, listing, multipart, objects
 from obsup.sandbox.operations.call import Call
 from obsup.sandbox.wire.request import Request
-from obsup.sandbox.wire.response import Answer
+from obsup.sandbox.wire.response import Response
 
-Operation = Callable[[Call], Answer]
+Operation = Callable[[Call], Response]
 
 OPERATIONS: Mapping[str, Operation] = {
     "initiate": multipart.initiate,
@@ -42,7 +42,7 @@ _AUTH = frozenset(
 
 
 def name_operation(request: Request) -> str:
-    """Return the name of the operation that *request* asks for, ``unknown`` if the sandbox has none."""
+    """Return the name of the operation that *request* selects, ``unknown`` if the sandbox does not support it."""
     if request.method == "HEAD" and request.has_param("apiversion"):
         return "apiversion"
     if any(_is_unknown(name) for name, _ in request.query):

@@ -1,4 +1,4 @@
-"""What an operation works on: the request, the rules that hold for it, and the store behind it."""
+"""The input of an operation: the request, the rules that apply to it, and the storage."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from obsup.sandbox.wire.request import Request
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One authenticated request on its way to an operation. ``now`` is epoch seconds."""
+    """One authenticated request. ``now`` is epoch seconds."""
 
     request: Request
     body: Body
@@ -44,11 +44,11 @@ class Call:
 
     @property
     def is_oss(self) -> bool:
-        """Tell whether the client speaks OSS, and so expects CRC-64."""
+        """Return whether the client uses OSS and therefore expects CRC-64."""
         return self.dialect in (OSS, OSS4)
 
     def expected(self) -> Expected:
-        """Return what the headers promise about the body."""
+        """Return what the headers announce about the body."""
         return Expected(self.request, self.vendor, with_crc64=self.is_oss)
 
     def check_length(self) -> None:

@@ -1,4 +1,4 @@
-"""Complete: the parts that the client names, checked and joined, become the object exactly once."""
+"""Complete: check the parts named by the client and join them to the object, exactly once."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from obsup.sandbox.storage.attributes import encryption_headers, is_etag_opaque,
 from obsup.sandbox.storage.disk import StoredObject
 from obsup.sandbox.storage.uploads import StoredPart, Upload, join_parts, no_such_upload
 from obsup.sandbox.wire.digests import combine_crc64
-from obsup.sandbox.wire.response import Answer, Child, document, encode_key, quoted_etag, wants_url_encoding
+from obsup.sandbox.wire.response import Response, Child, document, encode_key, quoted_etag, wants_url_encoding
 
 _MAX_DOCUMENT = 8 * 1024 * 1024
 
 
-def complete(call: Call) -> Answer:
-    """Join the named parts and publish the object; parts not named are dropped, as the services do.
+def complete(call: Call) -> Response:
+    """Join the named parts and publish the object; other parts are discarded, as by the services.
 
     Raises Refused: MalformedXML, NoSuchUpload, InvalidPartOrder, InvalidPart, EntityTooSmall, InvalidRequest
     (x-amz-mp-object-size), PreconditionFailed, FileAlreadyExists.
@@ -38,7 +38,7 @@ def complete(call: Call) -> Answer:
         _publish(call, upload, parts, stored=stored)
         if "keep-upload" not in call.faults:
             call.uploads.forget(upload)
-    return _answer(call, stored)
+    return _response(call, stored)
 
 
 def parse_parts(text: bytes, *, most: int) -> list[tuple[int, str]]:
@@ -151,7 +151,7 @@ def _publish(call: Call, upload: Upload, parts: Sequence[StoredPart], *, stored:
         joined.unlink(missing_ok=True)
 
 
-def _answer(call: Call, stored: StoredObject) -> Answer:
+def _response(call: Call, stored: StoredObject) -> Response:
     encoded = wants_url_encoding(call.request, call.vendor, is_key_list=False)
     key = encode_key(stored.key, call.vendor) if encoded else stored.key
     etag = "" if "empty-etag" in call.faults else quoted_etag(stored.etag, call.vendor)

@@ -13,7 +13,7 @@ from obsup.sandbox.refusals import Refused
 from obsup.sandbox.storage.disk import StoredObject
 from obsup.sandbox.storage.uploads import StoredPart, Upload
 from obsup.sandbox.wire.response import (
-    Answer,
+    Response,
     Child,
     document,
     encode_key,
@@ -28,17 +28,17 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
-    """One page: the items and the common prefixes on it, and whether more follow."""
+    """One page: its items and common prefixes, and whether more follow."""
 
     items: tuple[T, ...]
     prefixes: tuple[str, ...]
     is_truncated: bool
     last_key: str
-    """The key or common prefix of the last entry, where the next page begins behind."""
+    """The key or common prefix of the last entry; the next page starts after it."""
 
 
-def list_parts(call: Call) -> Answer:
-    """Answer one page of an upload's parts by number, behind part-number-marker."""
+def list_parts(call: Call) -> Response:
+    """Return one page of an upload's parts by number, after part-number-marker."""
     upload = call.uploads.find(call.bucket, call.key, call.request.param("uploadId"))
     size = _page_size(call, "max-parts")
     marker = call.request.int_param("part-number-marker", 0)
@@ -63,8 +63,8 @@ def list_parts(call: Call) -> Answer:
     return document("ListPartsResult", children, call.vendor)
 
 
-def list_uploads(call: Call) -> Answer:
-    """Answer one page of the open uploads by key and upload id, behind both markers."""
+def list_uploads(call: Call) -> Response:
+    """Return one page of the open uploads by key and upload id, after both markers."""
     key_marker = call.request.param("key-marker")
     id_marker = call.request.param("upload-id-marker") if key_marker else ""
     size = _page_size(call, "max-uploads")
@@ -99,8 +99,8 @@ def list_uploads(call: Call) -> Answer:
     return document("ListMultipartUploadsResult", children, call.vendor)
 
 
-def list_objects(call: Call) -> Answer:
-    """Answer one page of a bucket's objects, as ListObjects or (list-type=2) ListObjectsV2."""
+def list_objects(call: Call) -> Response:
+    """Return one page of a bucket's objects, as ListObjects or (list-type=2) ListObjectsV2."""
     request = call.request
     is_v2 = request.param("list-type") == "2"
     marker = _v2_marker(call) if is_v2 else request.param("marker")
@@ -136,10 +136,10 @@ def list_objects(call: Call) -> Answer:
 def paginate(
     entries: Iterable[tuple[str, T]], *, prefix: str, delimiter: str, marker: str, inclusive: bool, size: int
 ) -> Page[T]:
-    """Return the page of at most *size* entries behind *marker*; *entries* come sorted by key.
+    """Return the page of at most *size* entries after *marker*; *entries* are sorted by key.
 
-    Keys that share what is before the first *delimiter* behind *prefix* are one entry, a common prefix.
-    With *inclusive* the marker's own key is not behind it yet (its upload id decides).
+    Keys that are equal up to the first *delimiter* after *prefix* form one entry, a common prefix.
+    With *inclusive* the page may contain the marker's own key (its upload id decides).
     """
     items: list[T] = []
     prefixes: list[str] = []
@@ -173,7 +173,7 @@ def _behind(
 
 
 def _page_size(call: Call, name: str) -> int:
-    """Return the page size asked for; outside 1..1000 it is the most, as OBS documents."""
+    """Return the requested page size; outside 1..1000 it is the maximum, as OBS documents."""
     wanted = call.request.int_param(name, call.limits.page)
     return wanted if 1 <= wanted <= call.limits.page else call.limits.page
 

@@ -21,7 +21,7 @@ from obsup.sandbox.wire.body import BLOCK, Expected, receive
 from obsup.sandbox.wire.digests import Digest
 from obsup.sandbox.wire.request import decode
 from obsup.sandbox.wire.response import (
-    Answer,
+    Response,
     Child,
     document,
     encode_key,
@@ -31,8 +31,8 @@ from obsup.sandbox.wire.response import (
 )
 
 
-def initiate(call: Call) -> Answer:
-    """Open an upload. The object's attributes are those of this request (OSS: the ACL is Complete's)."""
+def initiate(call: Call) -> Response:
+    """Initiate an upload. Its attributes are those of this request (OSS takes the ACL from Complete)."""
     check_key(call.key, call.vendor)
     attributes = read_attributes(call.request, call.vendor, encrypts=call.encrypts)
     if call.is_oss:
@@ -48,11 +48,11 @@ def initiate(call: Call) -> Answer:
     ]
     if encoded:
         children.append(("EncodingType", "url"))
-    answer = document("InitiateMultipartUploadResult", children, call.vendor)
-    return answer.with_headers(encryption_headers(attributes, call.vendor))
+    response = document("InitiateMultipartUploadResult", children, call.vendor)
+    return response.with_headers(encryption_headers(attributes, call.vendor))
 
 
-def upload_part(call: Call) -> Answer:
+def upload_part(call: Call) -> Response:
     """Receive one part. A part of the same number is replaced."""
     number = part_number(call)
     upload = call.uploads.find(call.bucket, call.key, call.request.param("uploadId"))
@@ -70,11 +70,11 @@ def upload_part(call: Call) -> Answer:
     headers = {"ETag": quoted_etag(part.etag, call.vendor), **part.checksums}
     if call.is_oss and part.crc64 is not None:
         headers["x-oss-hash-crc64ecma"] = str(part.crc64)
-    return Answer(headers={**headers, **encryption_headers(upload.attributes, call.vendor)})
+    return Response(headers={**headers, **encryption_headers(upload.attributes, call.vendor)})
 
 
-def copy_part(call: Call) -> Answer:
-    """Make a part from an object, or from an inclusive range of one, inside the store."""
+def copy_part(call: Call) -> Response:
+    """Copy a part from an object, or from an inclusive range of one, inside the store."""
     number = part_number(call)
     upload = call.uploads.find(call.bucket, call.key, call.request.param("uploadId"))
     _check_customer_key(call, upload)
@@ -96,16 +96,16 @@ def copy_part(call: Call) -> Answer:
         ("LastModified", iso_date(part.modified)),
         ("ETag", quoted_etag(part.etag, call.vendor)),
     ]
-    answer = document("CopyPartResult", children, call.vendor)
-    return answer.with_headers(encryption_headers(upload.attributes, call.vendor))
+    response = document("CopyPartResult", children, call.vendor)
+    return response.with_headers(encryption_headers(upload.attributes, call.vendor))
 
 
-def abort(call: Call) -> Answer:
-    """Drop an upload and its parts."""
+def abort(call: Call) -> Response:
+    """Discard an upload and its parts."""
     upload = call.uploads.find(call.bucket, call.key, call.request.param("uploadId"))
     with upload.lock:
         call.uploads.forget(upload)
-    return Answer(204)
+    return Response(204)
 
 
 def part_number(call: Call) -> int:

@@ -20,12 +20,12 @@ from obsup.sandbox.storage.disk import StoredObject
 from obsup.sandbox.storage.names import check_key
 from obsup.sandbox.vendors import AWS4
 from obsup.sandbox.wire.body import BLOCK, receive
-from obsup.sandbox.wire.response import Answer, http_date, quoted_etag
+from obsup.sandbox.wire.response import Response, http_date, quoted_etag
 
 _DAY_S = 24 * 3600
 
 
-def put(call: Call) -> Answer:
+def put(call: Call) -> Response:
     """Store an object from one body."""
     check_key(call.key, call.vendor)
     call.check_length()
@@ -53,18 +53,18 @@ def put(call: Call) -> Answer:
             call.disk.publish(received, stored)
     finally:
         received.unlink(missing_ok=True)
-    return _put_answer(call, stored)
+    return _put_response(call, stored)
 
 
-def head(call: Call) -> Answer:
-    """Answer an object's headers."""
+def head(call: Call) -> Response:
+    """Return an object's headers."""
     stored = find_object(call, call.bucket, call.key)
     _check_customer_key(call, stored)
-    return Answer(headers=object_headers(call, stored), length=stored.size)
+    return Response(headers=object_headers(call, stored), length=stored.size)
 
 
-def get(call: Call) -> Answer:
-    """Answer an object's bytes, or one range of them."""
+def get(call: Call) -> Response:
+    """Return an object's bytes, or one range of them."""
     with call.disk.lock:
         stored = find_object(call, call.bucket, call.key)
         _check_customer_key(call, stored)
@@ -78,13 +78,13 @@ def get(call: Call) -> Answer:
     if wanted:
         headers["Content-Range"] = f"bytes {span.start}-{span.stop - 1}/{stored.size}"
     stream = _read_span(file, span)
-    return Answer(206 if wanted else 200, headers, stream=stream, length=len(span))
+    return Response(206 if wanted else 200, headers, stream=stream, length=len(span))
 
 
-def delete(call: Call) -> Answer:
-    """Delete an object; one that is not there is deleted as well."""
+def delete(call: Call) -> Response:
+    """Delete an object; succeeds even if the object does not exist."""
     call.disk.delete(call.bucket, call.key)
-    return Answer(204)
+    return Response(204)
 
 
 def find_object(call: Call, bucket: str, key: str) -> StoredObject:
@@ -96,9 +96,9 @@ def find_object(call: Call, bucket: str, key: str) -> StoredObject:
 
 
 def check_no_overwrite(call: Call) -> None:
-    """Refuse to replace an object where the client forbids it: 412 (S3), 409 FileAlreadyExists (OSS).
+    """Reject replacing an object if the client forbids it: 412 (S3), 409 FileAlreadyExists (OSS).
 
-    S3 has the condition with Signature V4 only; under V2 the header is not looked at, and OBS has none.
+    S3 supports the condition only with Signature V4; V2 ignores the header, and OBS has no such header.
     """
     exists = call.disk.find(call.bucket, call.key) is not None
     if (
@@ -116,7 +116,7 @@ def check_no_overwrite(call: Call) -> None:
 
 
 def parse_range(text: str, size: int) -> range | None:
-    """Return the offsets of ``bytes=A-B``, ``bytes=A-`` or ``bytes=-N``; None where there are none."""
+    """Return the offsets of ``bytes=A-B``, ``bytes=A-`` or ``bytes=-N``; None if the header is absent."""
     match = re.fullmatch(r"bytes=(\d*)-(\d*)", text.strip())
     if not match or not (match[1] or match[2]):
         return None
@@ -128,7 +128,7 @@ def parse_range(text: str, size: int) -> range | None:
 
 
 def object_headers(call: Call, stored: StoredObject) -> dict[str, str]:
-    """Return an object's headers in the words of the vendor who asks."""
+    """Return an object's headers with the names of the client's vendor."""
     vendor, attributes = call.vendor, stored.attributes
     default_type = "application/octet-stream" if call.is_oss else "binary/octet-stream"
     headers = {"Content-Type": default_type, **{n.title(): v for n, v in attributes.headers.items()}}
@@ -156,19 +156,19 @@ def object_headers(call: Call, stored: StoredObject) -> dict[str, str]:
     return {**headers, **stored.checksums, **encryption_headers(attributes, vendor)}
 
 
-def _put_answer(call: Call, stored: StoredObject) -> Answer:
+def _put_response(call: Call, stored: StoredObject) -> Response:
     headers = {"ETag": quoted_etag(stored.etag, call.vendor), **stored.checksums}
     headers.update(encryption_headers(stored.attributes, call.vendor))
     if call.is_oss:
         headers["x-oss-hash-crc64ecma"] = str(stored.crc64)
     redirect = call.request.header("success-action-redirect") if call.vendor.prefix == "x-obs-" else ""
     if redirect:
-        return Answer(303, {**headers, "Location": redirect})
-    return Answer(headers=headers)
+        return Response(303, {**headers, "Location": redirect})
+    return Response(headers=headers)
 
 
 def _check_customer_key(call: Call, stored: StoredObject) -> None:
-    """SSE-C objects are shown only to who has the key."""
+    """Return an SSE-C object only to a client that sends its key."""
     sent = read_customer_key(call.request, call.vendor)
     wanted = stored.attributes.customer_key_md5
     if wanted and not sent:

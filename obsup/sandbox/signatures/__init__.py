@@ -1,4 +1,4 @@
-"""Checking signatures, from the vendors' documents and from nothing of obsup's own signers."""
+"""Check signatures, written from the vendors' documents, independent of obsup's signers."""
 
 from obsup.sandbox.signatures.check import Account, check_signature
 from obsup.sandbox.signatures.claim import Claim, read_claim

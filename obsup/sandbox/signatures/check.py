@@ -1,4 +1,4 @@
-"""Is this request from who it says, made now, and unchanged?"""
+"""Check a request's signature, age and integrity."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MAX_PRESIGNED_V4_S = 7 * 24 * 3600
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Whose requests are accepted. With *token*, only requests that carry it."""
+    """The accepted credentials. With *token*, only requests that contain it."""
 
     access_key: str
     secret_key: str
@@ -28,7 +28,7 @@ class Account:
 def check_signature(request: Request, claim: Claim, account: Account, *, now: float, skew_s: float) -> None:
     """Accept the request, or raise Refused as the vendors do.
 
-    *now* is the server's clock in epoch seconds; *skew_s* how far the client's may be off (900 s at all
+    *now* is the server's clock in epoch seconds; *skew_s* the allowed difference of the client's clock (900 s for all
     three). Codes: InvalidAccessKeyId, RequestTimeTooSkewed, AccessDenied (expired, unsigned headers, no
     date), AuthorizationHeaderMalformed, SignatureDoesNotMatch.
     """
@@ -57,7 +57,7 @@ def _check_v4(request: Request, claim: Claim, account: Account) -> None:
 
 
 def _check_signed_headers(request: Request, claim: Claim) -> None:
-    """Refuse what AWS refuses: host or an x-amz- header that the signature does not cover."""
+    """Reject unsigned host or x-amz- headers, as AWS does."""
     must = {name for name, _ in request.headers if name.startswith("x-amz-")} | {"host"}
     unsigned = sorted(must - set(claim.signed_headers))
     if unsigned:

@@ -1,4 +1,4 @@
-"""What a request claims about itself: who signed it, how, when, and which parts of it."""
+"""The signature of a request: access key, algorithm, time and signed parts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SCHEMES_V4 = {"AWS4-HMAC-SHA256": AWS4, "OSS4-HMAC-SHA256": OSS4}
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A signature and what it says it covers."""
+    """A signature and what it covers."""
 
     dialect: str
     access_key: str
@@ -48,7 +48,7 @@ def read_claim(request: Request) -> Claim | None:
 
 
 def timestamp_of(claim: Claim) -> float:
-    """Return the claim's timestamp as epoch seconds. Raises Refused (403 AccessDenied) if there is none."""
+    """Return the claim's timestamp as epoch seconds. Raises Refused (403 AccessDenied) if it is missing."""
     text = claim.timestamp
     try:
         if text.endswith("Z") and "T" in text:

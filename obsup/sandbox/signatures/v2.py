@@ -49,7 +49,7 @@ _QUERY_AUTH = {"Signature", "Expires", "AccessKeyId", "AWSAccessKeyId", "OSSAcce
 def strings_to_sign(request: Request, claim: Claim) -> list[str]:
     """Return the strings that a correct client may have signed, the documented one first.
 
-    There are two only for ``GET /bucket?…`` in path style, where the vendors' own clients disagree whether
+    There are two only for ``GET /bucket?…`` in path style, where the vendors' clients disagree whether
     the resource ends in a slash.
     """
     prefix = _PREFIX[claim.dialect]
@@ -79,13 +79,13 @@ def _date_line(request: Request, claim: Claim, prefix: str) -> str:
         return claim.timestamp
     if claim.dialect == OSS:
         return claim.timestamp
-    # With x-obs-date (x-amz-date) the date is signed among the headers, and its own line stays empty.
+    # With x-obs-date (x-amz-date) the date is signed as a header, and the Date line is empty.
     return "" if request.has_header(prefix + "date") else request.header("date")
 
 
 def _resources(request: Request, claim: Claim) -> list[str]:
     if claim.dialect == OSS:
-        # OSS V1 alone signs the key itself, not its percent-encoding.
+        # Only OSS V1 signs the key itself, not its percent-encoding.
         return [f"/{request.bucket}/{request.key}" if request.bucket else "/"]
     if request.addressing == CUSTOM_DOMAIN:
         return [f"/{host_name(request.host)}{request.path}"]

@@ -30,7 +30,7 @@ def canonical_request(request: Request, claim: Claim) -> str:
 def string_to_sign(canonical: str, claim: Claim) -> str:
     """Return the string to sign: algorithm, timestamp, scope, hash of the canonical request."""
     digest = hashlib.sha256(canonical.encode("utf-8", "surrogateescape")).hexdigest()
-    # A client may date its request with Date alone (RFC 1123); what is signed is ISO 8601 all the same.
+    # A client may send only Date (RFC 1123); the string to sign uses ISO 8601 in any case.
     moment = datetime.fromtimestamp(timestamp_of(claim), UTC).strftime(ISO_BASIC)
     return "\n".join((_ALGORITHM[claim.dialect], moment, "/".join(claim.scope), digest))
 

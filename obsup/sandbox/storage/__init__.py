@@ -1,0 +1,1 @@
+"""Objects, open uploads and their attributes on disk."""

@@ -1,4 +1,4 @@
-"""What an object carries besides its bytes, read from the headers of Initiate, PutObject and Complete."""
+"""Object attributes, read from the headers of Initiate, PutObject and Complete."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Attributes:
     """The stored attributes of an object. Header names are lower-case."""
 
     headers: dict[str, str] = field(default_factory=dict)
-    """The standard headers as they were sent; the default Content-Type is not stored."""
+    """The standard headers as sent; the default Content-Type is not stored."""
     metadata: dict[str, str] = field(default_factory=dict)
     """User metadata without the vendor's prefix."""
     storage_class: str = ""
@@ -85,7 +85,7 @@ def read_attributes(request: Request, vendor: Vendor, *, encrypts: bool = False)
 
 
 def read_acl(request: Request, vendor: Vendor) -> str:
-    """Return the canned ACL. Raises Refused (400 InvalidArgument) where the vendor knows no such ACL."""
+    """Return the canned ACL. Raises Refused (400 InvalidArgument) if the vendor does not support it."""
     acl = request.header(vendor.acl_header)
     if acl and acl not in vendor.acls:
         raise Refused(400, "InvalidArgument", f"Unsupported ACL: {vendor.acl_header}: {acl}")
@@ -115,7 +115,7 @@ def read_customer_key(request: Request, vendor: Vendor) -> str:
 
 
 def is_etag_opaque(attributes: Attributes, vendor: Vendor) -> bool:
-    """Tell whether the ETag is something else than an MD5 (SSE-KMS, SSE-C)."""
+    """Return whether the ETag is not an MD5 (SSE-KMS, SSE-C)."""
     return bool(attributes.customer_key_md5) or attributes.encryption in vendor.kms_values
 
 

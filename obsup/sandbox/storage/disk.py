@@ -1,8 +1,8 @@
-"""Buckets and objects as plain files: DIR/BUCKET/KEY, what else is known of them under DIR/.sandbox/.
+"""Buckets and objects as plain files in DIR/BUCKET/KEY, with metadata under DIR/.sandbox/.
 
-Each object's metadata is one JSON file named by the hash of its key, and holds for the file of the size and
-mtime it was written with. A file that was put into DIR/BUCKET by hand, or changed, is an object all the
-same: its ETag is then computed from its bytes.
+The metadata of an object is one JSON file, named by the hash of its key. It is valid only for the file size and
+mtime that it was written with. A file that was created or changed in DIR/BUCKET by hand is also an object:
+its ETag is then computed from its bytes.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ class StoredObject:
 
 
 class Disk:
-    """The folder that the sandbox keeps. Safe to share between threads."""
+    """The storage folder of the sandbox. Thread-safe."""
 
     def __init__(self, directory: Path, *, discard: bool = False) -> None:
         """With *discard*, objects are sparse files of the right size.
 
-        Raises OSError where another sandbox has the folder.
+        Raises OSError if another sandbox uses the folder.
         """
         self.directory = directory
         self.discard = discard
@@ -58,13 +58,13 @@ class Disk:
         self._incoming = directory / _STATE / "incoming"
         (directory / _STATE).mkdir(parents=True, exist_ok=True)
         self._claimed = _claim(directory)
-        # Nothing that was arriving when an earlier sandbox died was ever acknowledged.
+        # Partial files of an earlier sandbox were never acknowledged.
         shutil.rmtree(self._incoming, ignore_errors=True)
         for folder in (self.uploads_folder, self._metadata, self._incoming):
             folder.mkdir(parents=True, exist_ok=True)
 
     def close(self) -> None:
-        """Leave the folder to the next sandbox."""
+        """Release the folder."""
         self._claimed.close()
 
     def buckets(self) -> list[str]:
@@ -72,15 +72,15 @@ class Disk:
         return sorted(p.name for p in self.directory.iterdir() if p.is_dir() and not p.name.startswith("."))
 
     def has_bucket(self, bucket: str) -> bool:
-        """Tell whether *bucket* exists."""
+        """Return whether *bucket* exists."""
         return bool(bucket) and not bucket.startswith(".") and (self.directory / bucket).is_dir()
 
     def make_bucket(self, bucket: str) -> None:
-        """Make *bucket*, whose name the caller has checked."""
+        """Create *bucket*; the caller has checked its name."""
         (self.directory / bucket).mkdir(exist_ok=True)
 
     def remove_bucket(self, bucket: str) -> bool:
-        """Remove *bucket*; False where it is not empty."""
+        """Remove *bucket*; return False if it is not empty."""
         try:
             (self.directory / bucket).rmdir()
         except OSError:
@@ -93,7 +93,7 @@ class Disk:
         return self._incoming / uuid.uuid4().hex
 
     def path(self, bucket: str, key: str) -> Path:
-        """Return where the object is stored, or would be if it were put now."""
+        """Return the path of the object, whether it exists or not."""
         with self.lock:
             entry = self._read_entry(bucket, key)
             if entry is not None and (self.directory / bucket / entry["path"]).is_file():
@@ -115,14 +115,14 @@ class Disk:
             return StoredObject(bucket, key, stat.st_size, etag, stat.st_mtime)
 
     def open(self, bucket: str, key: str) -> BinaryIO:
-        """Open an object's bytes for reading; they stay what they are though the object be replaced."""
+        """Open an object's bytes for reading; they do not change if the object is replaced."""
         with self.lock:
             return self.path(bucket, key).open("rb")
 
     def publish(self, received: Path, stored: StoredObject) -> None:
-        """Make *received* the object, atomically replacing an earlier one.
+        """Publish *received* as the object, atomically replacing an earlier one.
 
-        With discard there is nothing received: the object becomes a sparse file of its size.
+        With discard the object becomes a sparse file of its size.
         """
         if self.discard:
             with received.open("wb") as file:
@@ -134,7 +134,7 @@ class Disk:
             self._write_entry(stored, path)
 
     def delete(self, bucket: str, key: str) -> None:
-        """Delete an object if it is there, and the folders that it leaves empty."""
+        """Delete an object if it exists, and folders that become empty."""
         with self.lock:
             path = self.path(bucket, key)
             path.unlink(missing_ok=True)
@@ -195,7 +195,7 @@ class Disk:
 
 
 def _claim(directory: Path) -> TextIO:
-    """Take the folder's lock, which dies with its holder."""
+    """Lock the folder; the lock is released when the process ends."""
     lock = (directory / _STATE / "lock").open("w", encoding="ascii")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -206,7 +206,7 @@ def _claim(directory: Path) -> TextIO:
 
 
 def write_json(path: Path, value: dict[str, Any]) -> None:
-    """Write *value* to *path*, whole or not at all."""
+    """Write *value* to *path* atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.{uuid.uuid4().hex}")
     partial.write_text(json.dumps(value), encoding="utf-8")

@@ -1,14 +1,14 @@
-"""Keys as paths: plain keys stay plain paths, awkward ones are escaped, none leaves its bucket's folder.
+"""Map keys to paths: plain keys stay plain paths, others are escaped, and none leaves its bucket's folder.
 
 An object key is any string; a file name is not. In each ``/``-separated segment of a key
 
 * ``%``, control characters and a segment ``.`` or ``..`` are percent-encoded;
 * an empty segment (``dir//x``, a leading or trailing ``/``) is written ``%``, a run of N of them ``%xN``;
 * a segment of more than 200 bytes is cut into nested folders that end in ``%-``;
-* a trailing ``%`` is a file or folder that had to give way to a folder or file of the same name
-  (the keys ``a`` and ``a/b`` side by side); only the disk knows about those, see disk.py.
+* a trailing ``%`` marks a file or folder whose name is taken by a folder or file
+  (the keys ``a`` and ``a/b``); see disk.py.
 
-As a literal ``%`` is always escaped, the markers are unambiguous, and every path says its key.
+A literal ``%`` is always escaped, so the markers are unambiguous and every path determines its key.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from obsup.sandbox.refusals import Refused
 from obsup.sandbox.vendors import Vendor
 
 _MAX_SEGMENT = 200
-# The vendors want three characters; a rehearsal may be about b/k.
+# The vendors require three characters; the sandbox also accepts shorter names such as b.
 _BUCKET = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,61}[a-z0-9])?")
 _ADDRESS = re.compile(r"[0-9]+(?:\.[0-9]+){3}")
 _EMPTY_RUN = re.compile(r"%x([0-9]+)")
@@ -30,7 +30,7 @@ _S3_RESERVED = re.compile(r"(?:xn--|sthree-|amzn-s3-demo-).*|.*(?:-s3alias|--ol-
 
 
 def check_bucket_name(bucket: str, vendor: Vendor) -> None:
-    """Raise Refused (400 InvalidBucketName) where *bucket* breaks the vendor's naming rules."""
+    """Raise Refused (400 InvalidBucketName) if *bucket* violates the vendor's naming rules."""
     wrong = not _BUCKET.fullmatch(bucket) or ".." in bucket or bool(_ADDRESS.fullmatch(bucket))
     if vendor.name == "obs":
         wrong = wrong or "-." in bucket or ".-" in bucket
@@ -44,7 +44,7 @@ def check_bucket_name(bucket: str, vendor: Vendor) -> None:
 
 
 def check_key(key: str, vendor: Vendor) -> None:
-    """Raise Refused where *key* is longer than the vendor allows, or begins as OSS forbids."""
+    """Raise Refused if *key* is too long for the vendor or has a prefix that OSS forbids."""
     size = len(key.encode("utf-8"))
     if size > vendor.max_key:
         message = f"Your key is too long: {size} bytes, at most {vendor.max_key}."

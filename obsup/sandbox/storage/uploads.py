@@ -22,7 +22,7 @@ _BLOCK = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class StoredPart:
-    """A part that arrived. ``size`` is bytes, ``md5`` hex of the stored bytes, ``modified`` epoch seconds."""
+    """A received part. ``size`` is bytes, ``md5`` hex of the stored bytes, ``modified`` epoch seconds."""
 
     number: int
     size: int
@@ -31,12 +31,12 @@ class StoredPart:
     modified: float
     crc64: int | None = None
     file: str = ""
-    """The file's name in the upload's folder; empty where bodies are discarded."""
+    """The file name in the upload's folder; empty if bodies are discarded."""
     checksums: dict[str, str] = field(default_factory=dict)
 
 
 class Upload:
-    """An upload between Initiate and its Complete or Abort. Hold ``lock`` to change or to finish it."""
+    """An upload between Initiate and its Complete or Abort. Hold ``lock`` while changing it."""
 
     def __init__(
         self, folder: Path, bucket: str, key: str, *, initiated: float, attributes: Attributes, vendor: str
@@ -53,7 +53,7 @@ class Upload:
 
     @property
     def upload_id(self) -> str:
-        """The name that the client knows the upload by."""
+        """The upload id."""
         return self.folder.name
 
     def listed_parts(self) -> list[StoredPart]:
@@ -63,10 +63,10 @@ class Upload:
 
 
 class Uploads:
-    """All open uploads; what is in memory is also on disk. Safe to share between threads."""
+    """All open uploads, in memory and on disk. Thread-safe."""
 
     def __init__(self, folder: Path) -> None:
-        """Load what an earlier sandbox left open in *folder*."""
+        """Load the uploads that an earlier sandbox left open in *folder*."""
         self._folder = folder
         self._lock = threading.Lock()
         self._open = {upload.upload_id: upload for upload in _load_all(folder)}
@@ -74,7 +74,7 @@ class Uploads:
     def initiate(
         self, bucket: str, key: str, *, vendor: Vendor, attributes: Attributes, initiated: float
     ) -> Upload:
-        """Open an upload with a new id in the vendor's spelling."""
+        """Open an upload with a new id in the vendor's format."""
         folder = self._folder / _new_upload_id(vendor)
         upload = Upload(folder, bucket, key, initiated=initiated, attributes=attributes, vendor=vendor.name)
         record = {
@@ -98,7 +98,7 @@ class Uploads:
         return upload
 
     def store_part(self, upload: Upload, part: StoredPart, received: Path | None) -> None:
-        """Add *part*, or put it in the place of an earlier one. Raises Refused where the upload is gone."""
+        """Add *part* or replace an earlier one. Raises Refused if the upload no longer exists."""
         with upload.lock:
             if not upload.is_open:
                 raise no_such_upload(upload.upload_id)
@@ -111,7 +111,7 @@ class Uploads:
             (upload.folder / replaced.file).unlink(missing_ok=True)
 
     def forget(self, upload: Upload) -> None:
-        """Drop an upload with its parts; the caller holds its lock, or does not care about the race."""
+        """Discard an upload with its parts; the caller holds its lock or accepts the race."""
         upload.is_open = False
         with self._lock:
             self._open.pop(upload.upload_id, None)
@@ -125,7 +125,7 @@ class Uploads:
 
 
 def new_part_file(number: int) -> str:
-    """Return a fresh name for the bytes of a part."""
+    """Return a new file name for the bytes of a part."""
     return f"{number:05d}.{uuid.uuid4().hex}.part"
 
 
@@ -138,7 +138,7 @@ def join_parts(upload: Upload, parts: Iterable[StoredPart], target: Path) -> Non
 
 
 def no_such_upload(upload_id: str) -> Refused:
-    """Return the refusal for an upload that is not, or no longer, open."""
+    """Return the error for an upload that is not open."""
     message = (
         "The specified multipart upload does not exist. The upload ID might be invalid, "
         "or the multipart upload might have been aborted or completed."

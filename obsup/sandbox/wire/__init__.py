@@ -1,0 +1,1 @@
+"""HTTP requests, bodies and responses of the sandbox."""

@@ -1,4 +1,4 @@
-"""The body of a request: read in blocks, decoded, hashed, and held to what the headers promised."""
+"""The body of a request: read in blocks, decoded, hashed, and checked against the headers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _COMPUTED = ("crc32", "sha1", "sha256")
 
 
 class Body:
-    """The bytes after the headers. ``received`` counts those that came over the wire."""
+    """The bytes after the headers. ``received`` counts bytes on the wire."""
 
     def __init__(
         self,
@@ -33,9 +33,9 @@ class Body:
         after_read: Callable[[int], None] = lambda _: None,
         block: int = BLOCK,
     ) -> None:
-        """*length*: bytes on the wire. *after_read* is told the bytes received so far, and may raise.
+        """*length*: bytes on the wire. *after_read* is called with the bytes received so far and may raise.
 
-        A ChunkedStream ends by itself: then *length* only says what was promised.
+        A ChunkedStream has its own end marker: *length* is then only the announced length.
         """
         self.length = length
         self._chunked = stream if isinstance(stream, ChunkedStream) else None
@@ -48,7 +48,7 @@ class Body:
 
     @property
     def left(self) -> int:
-        """How many bytes are still to come."""
+        """The number of bytes not yet read."""
         if self._chunked is not None:
             return 0 if self._chunked.is_at_end else _UNKNOWN
         return self.length - self.received
@@ -56,7 +56,7 @@ class Body:
     def blocks(self, size: int | None = None) -> Iterator[memoryview]:
         """Yield the next *size* bytes (all that is left by default) in one reused buffer.
 
-        Raises ConnectionLost where the client goes away early.
+        Raises ConnectionLost if the client disconnects early.
         """
         wanted = self.left if size is None else size
         if wanted > self.left:
@@ -80,20 +80,20 @@ class Body:
         return line.rstrip(b"\r\n")
 
     def read_all(self, limit: int) -> bytes:
-        """Return the whole body. Raises Refused (400 MalformedXML) where it is longer than *limit*."""
+        """Return the whole body. Raises Refused (400 MalformedXML) if it is longer than *limit*."""
         if self.left > limit:
             raise Refused(400, "MalformedXML", f"The body is longer than {limit} bytes.")
         return b"".join(bytes(block) for block in self.blocks())
 
     def drain(self, limit: int) -> bool:
-        """Read and forget what is left; False where that is more than *limit*."""
+        """Read and discard the rest; return False if it is longer than *limit*."""
         if self._chunked is None and self.left > limit:
             return False
         return all(self.received <= limit + self.length for _ in self.blocks())
 
     @property
     def is_untouched(self) -> bool:
-        """Tell whether nothing was asked of the client yet (it may wait for 100 Continue)."""
+        """Return whether nothing was read yet (the client may wait for 100 Continue)."""
         return not self._started
 
     def _start(self) -> None:
@@ -109,10 +109,10 @@ class Body:
 
 
 class Expected:
-    """What the headers say about the content, checked once it has arrived."""
+    """Checksums from the headers, compared when the body is complete."""
 
     def __init__(self, request: Request, vendor: Vendor, *, with_crc64: bool) -> None:
-        """Raises Refused (400 InvalidDigest) where a Content-MD5 is malformed."""
+        """Raises Refused (400 InvalidDigest) if Content-MD5 is malformed."""
         self._vendor = vendor
         self._md5 = _read_content_md5(request)
         sha256 = request.header("x-amz-content-sha256")
@@ -131,7 +131,7 @@ class Expected:
         self.digests = frozenset(wanted)
 
     def add_trailers(self, trailers: dict[str, str]) -> None:
-        """Add the checksums that came behind the body."""
+        """Add the checksums from trailers."""
         for name, value in trailers.items():
             self.checksums[name.removeprefix("x-amz-checksum-")] = value
 
@@ -156,8 +156,8 @@ class Expected:
 def receive(body: Body, request: Request, target: Path | None, expected: Expected, *, flip: bool) -> Digest:
     """Receive *body* into *target* (None: nowhere), check it, and return the digest of what is stored.
 
-    With *flip* one bit is turned on the way to the disk: what arrived passes its checks, what is stored
-    differs, and the digest tells so.
+    With *flip* one bit is changed before it is written: the received body passes its checks, but the stored bytes and
+    their digest differ.
     """
     arrived = Digest(expected.digests)
     stored = Digest(expected.digests) if flip else arrived
@@ -180,7 +180,7 @@ def receive(body: Body, request: Request, target: Path | None, expected: Expecte
 
 
 def is_aws_chunked(request: Request) -> bool:
-    """Tell whether the body comes in AWS's own chunks (not HTTP's), whose signatures are not checked here."""
+    """Return whether the body uses aws-chunked encoding; its chunk signatures are not checked."""
     return request.header("x-amz-content-sha256").startswith("STREAMING-")
 
 

@@ -1,4 +1,4 @@
-"""Transfer-Encoding: chunked, which http.server leaves to its users."""
+"""Decode Transfer-Encoding: chunked, which http.server does not."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from obsup.sandbox.refusals import Refused
 
 
 class ChunkedStream(io.BufferedIOBase):
-    """What a body with Transfer-Encoding: chunked carries.
+    """The decoded body of a request with Transfer-Encoding: chunked.
 
-    S3 takes it from clients that send a checksum behind the body, as boto3 does.
+    S3 accepts it from clients that send a checksum trailer, for example boto3.
     """
 
     def __init__(self, stream: io.BufferedIOBase) -> None:
@@ -21,11 +21,11 @@ class ChunkedStream(io.BufferedIOBase):
         self.is_at_end = False
 
     def readable(self) -> bool:
-        """Say yes, for io."""
+        """Return True, for io."""
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Read into *buffer*; 0 at the last chunk, or where the client leaves (is_at_end tells which)."""
+        """Read into *buffer*; return 0 at the last chunk or if the client disconnects (see is_at_end)."""
         view = memoryview(buffer).cast("B")
         if not self._left and not self._next_chunk():
             return 0
@@ -36,7 +36,7 @@ class ChunkedStream(io.BufferedIOBase):
         return count
 
     def readline(self, size: int | None = -1) -> bytes:
-        """Read a line across chunks, byte by byte: only the short lines between AWS's own chunks."""
+        """Read a line across chunks, byte by byte; used only for the short lines of aws-chunked."""
         most = size if size is not None and size >= 0 else 65536
         line = bytearray()
         byte = bytearray(1)

@@ -1,4 +1,4 @@
-"""Hashes computed while bytes arrive: MD5 always, the others where a request needs them."""
+"""Hashes computed while receiving: MD5 always, others if a request needs them."""
 
 from __future__ import annotations
 
@@ -46,16 +46,16 @@ class Digest:
 
     @property
     def crc64(self) -> int | None:
-        """CRC-64/XZ, where it was asked for."""
+        """CRC-64/XZ, if requested."""
         return self._crc64
 
     @property
     def sha256_hex(self) -> str:
-        """Lower-case hex, empty where it was not asked for."""
+        """Lower-case hex, empty if not requested."""
         return self._sha256.hexdigest() if self._sha256 is not None else ""
 
     def base64_of(self, name: str) -> str | None:
-        """Return a digest in the spelling of the x-amz-checksum headers; None if not computed."""
+        """Return a digest as in the x-amz-checksum headers; None if not computed."""
         if name == "sha256" and self._sha256 is not None:
             return base64.b64encode(self._sha256.digest()).decode("ascii")
         if name == "sha1" and self._sha1 is not None:
@@ -66,7 +66,7 @@ class Digest:
 
 
 def crc64(data: memoryview, crc: int = 0) -> int:
-    """Return the CRC-64/XZ ("crc64ecma" of OSS) of *data* appended to what *crc* is of."""
+    """Return the CRC-64/XZ ("crc64ecma" of OSS) of *data* appended to the data of *crc*."""
     return _crc64_function()(data, crc)
 
 
@@ -104,7 +104,7 @@ def _square(matrix: list[int]) -> list[int]:
 
 @cache
 def _crc64_function() -> Callable[[memoryview, int], int]:
-    """Return the C implementation where it is installed: it is some 500 times faster than the table."""
+    """Return the C implementation if installed: it is about 500 times faster than the table."""
     try:
         import fastcrc
     except ImportError:
@@ -114,7 +114,7 @@ def _crc64_function() -> Callable[[memoryview, int], int]:
 
 
 def crc64_by_table(data: memoryview, crc: int = 0) -> int:
-    """Compute CRC-64/XZ with the standard library alone, two bytes a step."""
+    """Compute CRC-64/XZ with the standard library alone, two bytes per step."""
     table = _table()
     crc ^= _MASK
     even = len(data) & ~1

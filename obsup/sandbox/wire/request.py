@@ -1,4 +1,4 @@
-"""One request as it came over the wire, taken apart without changing a byte that is signed."""
+"""Parse a request without changing any signed byte."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _SERVICE_HOST = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A parsed request. ``path`` holds the bytes of the wire, percent-encoded as the client sent them."""
+    """A parsed request. ``path`` is percent-encoded exactly as the client sent it."""
 
     method: str
     path: str
     query: tuple[tuple[str, str | None], ...]
-    """Decoded names and values in wire order; None where the name came without ``=``."""
+    """Decoded names and values in wire order; None if there was no ``=``."""
     headers: tuple[tuple[str, str], ...]
     """Lower-case names and stripped values in wire order."""
     host: str
@@ -39,7 +39,7 @@ class Request:
         return ",".join(values) if values else default
 
     def has_header(self, name: str) -> bool:
-        """Tell whether the header *name* (lower-case) was sent."""
+        """Return whether the header *name* (lower-case) was sent."""
         return any(header == name for header, _ in self.headers)
 
     def param(self, name: str, default: str = "") -> str:
@@ -50,11 +50,11 @@ class Request:
         return default
 
     def has_param(self, name: str) -> bool:
-        """Tell whether the query parameter *name* was sent, with a value or without."""
+        """Return whether the query parameter *name* was sent, with or without a value."""
         return any(param == name for param, _ in self.query)
 
     def int_param(self, name: str, default: int) -> int:
-        """Return an integer parameter. Raises Refused (400 InvalidArgument) where it is none."""
+        """Return an integer parameter. Raises Refused (400 InvalidArgument) if it is not an integer."""
         text = self.param(name)
         if not text:
             return default
@@ -70,9 +70,9 @@ def parse_request(
     *,
     custom_domains: Mapping[str, str] | None = None,
 ) -> Request:
-    """Take a request line and its headers apart. *target* is the raw request target.
+    """Parse a request line and its headers. *target* is the raw request target.
 
-    Raises Refused (400 InvalidURI) where the path is not percent-encoded UTF-8.
+    Raises Refused (400 InvalidURI) if the path is not percent-encoded UTF-8.
     """
     clean = tuple((name.lower(), value.strip()) for name, value in headers)
     host = next((value for name, value in clean if name == "host"), "")
@@ -98,7 +98,7 @@ def parse_request(
 
 
 def parse_query(query: str) -> tuple[tuple[str, str | None], ...]:
-    """Decode a query string; ``+`` stands for a space, as all three services read it."""
+    """Decode a query string; ``+`` means a space, as in all three services."""
     pairs: list[tuple[str, str | None]] = []
     for pair in query.split("&"):
         if not pair:
@@ -109,7 +109,7 @@ def parse_query(query: str) -> tuple[tuple[str, str | None], ...]:
 
 
 def decode(text: str) -> str:
-    """Percent-decode *text* as UTF-8. Raises Refused (400 InvalidURI) where it is not UTF-8."""
+    """Percent-decode *text* as UTF-8. Raises Refused (400 InvalidURI) if it is not UTF-8."""
     try:
         return unquote_to_bytes(text).decode("utf-8")
     except UnicodeDecodeError as exc:

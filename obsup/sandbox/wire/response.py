@@ -1,4 +1,4 @@
-"""What goes back: status, headers, and XML in each vendor's manner."""
+"""Responses: status, headers, and XML in each vendor's format."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from obsup.sandbox.refusals import Refused
 from obsup.sandbox.vendors import Vendor
 from obsup.sandbox.wire.request import Request
 
-# With the carriage return, which XML may hold only so.
+# Includes the carriage return, which XML allows only as a reference.
 _UNSPEAKABLE = re.compile("[\x00-\x08\x0b-\x1f\ufffe\uffff]")
 
 Child = tuple[str, "str | int | bool | Sequence[Child]"]
@@ -23,32 +23,32 @@ Child = tuple[str, "str | int | bool | Sequence[Child]"]
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """A response. ``length`` is the Content-Length, which HEAD states without sending a body."""
+class Response:
+    """A response. ``length`` is the Content-Length, which HEAD sends without a body."""
 
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = b""
     stream: Iterator[bytes] | None = None
-    """For large bodies, instead of ``body``; ``length`` says how much it yields."""
+    """For large bodies, instead of ``body``; ``length`` is its total size."""
     length: int | None = None
     code: str = ""
     """The vendor's error code, for the log."""
 
-    def with_headers(self, headers: dict[str, str]) -> Answer:
-        """Return the answer with *headers* added."""
+    def with_headers(self, headers: dict[str, str]) -> Response:
+        """Return the response with *headers* added."""
         return replace(self, headers={**self.headers, **headers})
 
 
-def document(root: str, children: Sequence[Child], vendor: Vendor) -> Answer:
+def document(root: str, children: Sequence[Child], vendor: Vendor) -> Response:
     """Return 200 with an XML document in the vendor's namespace."""
     element = ET.Element(root, {"xmlns": vendor.namespace} if vendor.namespace else {})
     _append(element, children)
-    return Answer(headers={"Content-Type": "application/xml"}, body=_serialise(element))
+    return Response(headers={"Content-Type": "application/xml"}, body=_serialise(element))
 
 
-def error(refused: Refused, request: Request, vendor: Vendor, request_id: str) -> Answer:
-    """Return a refusal as the vendor words it. HEAD has no body: OSS then uses the x-oss-err header."""
+def error(refused: Refused, request: Request, vendor: Vendor, request_id: str) -> Response:
+    """Return an error response in the vendor's format. HEAD has no body: OSS then uses the x-oss-err header."""
     element = ET.Element("Error")
     children: list[Child] = [("Code", refused.code), ("Message", refused.message)]
     children += refused.details.items()
@@ -66,11 +66,11 @@ def error(refused: Refused, request: Request, vendor: Vendor, request_id: str) -
         if vendor.name == "obs":
             headers[vendor.header("error-code")] = refused.code
             headers[vendor.header("error-message")] = refused.message
-    return Answer(refused.status, headers, body, code=refused.code)
+    return Response(refused.status, headers, body, code=refused.code)
 
 
 def quoted_etag(etag: str, vendor: Vendor) -> str:
-    """Return an ETag as the vendor spells it: in quotes, and OSS in capitals."""
+    """Return an ETag in the vendor's format: quoted, and upper-case for OSS."""
     return f'"{etag.upper() if vendor.upper_etag else etag}"'
 
 
@@ -86,14 +86,14 @@ def iso_date(epoch: float) -> str:
 
 
 def wants_url_encoding(request: Request, vendor: Vendor, *, is_key_list: bool) -> bool:
-    """Tell whether keys in the answer are to be URL-encoded; S3 does so in lists of keys only."""
+    """Return whether keys in the response must be URL-encoded; S3 encodes them only in lists."""
     if request.param("encoding-type") not in ("", "url"):
         raise Refused(400, "InvalidArgument", "Invalid Encoding Method specified in Request")
-    return bool(request.param("encoding-type")) and (is_key_list or vendor.encodes_answers)
+    return bool(request.param("encoding-type")) and (is_key_list or vendor.encodes_responses)
 
 
 def encode_key(key: str, vendor: Vendor) -> str:
-    """URL-encode a key for an answer: S3 and OBS write a space as ``+``, OSS as ``%20``."""
+    """URL-encode a key for a response: S3 and OBS write a space as ``+``, OSS as ``%20``."""
     if vendor.space == "%20":
         return quote(key, safe="")
     return quote_plus(key, safe="/" if vendor.name == "s3" else "")
@@ -111,6 +111,6 @@ def _append(parent: ET.Element, children: Sequence[Child]) -> None:
 
 
 def _serialise(element: ET.Element) -> bytes:
-    """Return the document. As the services do, it writes what no XML may hold as a reference, which no parser reads."""
+    """Serialise the document; like the services, write characters that XML forbids as references."""
     text: str = _UNSPEAKABLE.sub(lambda one: f"&#x{ord(one[0]):x};", ET.tostring(element, encoding="unicode"))
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{text}'.encode("utf-8", "surrogateescape")
