@@ -20,11 +20,10 @@ from obsup.sandbox.refusals import ConnectionLost, Refused, ResetConnection
 from obsup.sandbox.request_records import Journal, RequestRecord
 from obsup.sandbox.service import Service
 from obsup.sandbox.signatures.claim import Claim, read_claim
-from obsup.sandbox.wire import response
 from obsup.sandbox.wire.body import BLOCK, Body, is_aws_chunked
 from obsup.sandbox.wire.chunks import ChunkedStream
 from obsup.sandbox.wire.request import parse_request
-from obsup.sandbox.wire.response import Response
+from obsup.sandbox.wire.response import Response, error, http_date
 
 _DRAIN_LIMIT = 64 * 1024 * 1024
 """A rejected body is read up to this many bytes to keep the connection; a longer one closes it."""
@@ -216,7 +215,7 @@ class Transaction:
 
     def _refuse(self, refused: Refused) -> Response:
         _, vendor = self._service.vendor(self._request, self._claim)
-        return response.error(refused, self._request, vendor, self._request_id)
+        return error(refused, self._request, vendor, self._request_id)
 
     def _drain(self) -> bool:
         """Read the rest of the body; return False if the connection cannot be reused."""
@@ -250,7 +249,7 @@ class Transaction:
         _, vendor = self._service.vendor(self._request, self._claim)
         headers = {
             "Server": "obsup-sandbox",
-            "Date": response.http_date(self._service.now(self._faults)),
+            "Date": http_date(self._service.now(self._faults)),
             vendor.header("request-id"): self._request_id,
             **({"x-amz-id-2": self._request_id} if vendor.prefix == "x-amz-" else {}),
             **response.headers,

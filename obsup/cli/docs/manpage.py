@@ -13,7 +13,14 @@ from obsup.value import Value
 from obsup.version import __version__
 
 # Those of section 7, made from man/pages.
-LONGER_PAGES = ("obsup-checkpoint", "obsup-cron", "obsup-failures", "obsup-fleets", "obsup-parameters", "obsup-streams")
+LONGER_PAGES = (
+    "obsup-checkpoint",
+    "obsup-cron",
+    "obsup-failures",
+    "obsup-fleets",
+    "obsup-parameters",
+    "obsup-streams",
+)
 SOURCE = f"obsup {__version__}"
 WORDS = (
     ("SOURCE", "a local file, or - for standard input"),
