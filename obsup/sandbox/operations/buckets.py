@@ -5,7 +5,7 @@ from __future__ import annotations
 from obsup.sandbox.operations.call import Call
 from obsup.sandbox.refusals import Refused
 from obsup.sandbox.storage.names import check_bucket_name
-from obsup.sandbox.wire.response import Response, Child, document, iso_date
+from obsup.sandbox.wire.response import Child, Response, document, iso_date
 
 REGION = "sandbox"
 

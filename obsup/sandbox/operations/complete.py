@@ -15,7 +15,7 @@ from obsup.sandbox.storage.attributes import encryption_headers, is_etag_opaque,
 from obsup.sandbox.storage.disk import StoredObject
 from obsup.sandbox.storage.uploads import StoredPart, Upload, join_parts, no_such_upload
 from obsup.sandbox.wire.digests import combine_crc64
-from obsup.sandbox.wire.response import Response, Child, document, encode_key, quoted_etag, wants_url_encoding
+from obsup.sandbox.wire.response import Child, Response, document, encode_key, quoted_etag, wants_url_encoding
 
 _MAX_DOCUMENT = 8 * 1024 * 1024
 

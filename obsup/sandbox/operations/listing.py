@@ -13,8 +13,8 @@ from obsup.sandbox.refusals import Refused
 from obsup.sandbox.storage.disk import StoredObject
 from obsup.sandbox.storage.uploads import StoredPart, Upload
 from obsup.sandbox.wire.response import (
-    Response,
     Child,
+    Response,
     document,
     encode_key,
     iso_date,

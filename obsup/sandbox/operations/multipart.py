@@ -21,8 +21,8 @@ from obsup.sandbox.wire.body import BLOCK, Expected, receive
 from obsup.sandbox.wire.digests import Digest
 from obsup.sandbox.wire.request import decode
 from obsup.sandbox.wire.response import (
-    Response,
     Child,
+    Response,
     document,
     encode_key,
     iso_date,
