@@ -23,7 +23,8 @@ class NextStep(NamedTuple):
     command: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return " ".join(word for word in (self.text, *self.add, *self.command) if word)
+        words = " ".join(word for word in (self.text, *self.add, *self.command) if word)
+        return words or ("run the same command again" if self.rerun else "")
 
 
 def run_again(text: str = "", *, add: tuple[str, ...] = (), drop: tuple[str, ...] = ()) -> NextStep:

@@ -9,6 +9,8 @@ PROVIDERS = ("obs", "s3", "oss")
 """Every provider, which is also the scheme of a target. The first is the default."""
 
 DEFAULT_PROVIDER = PROVIDERS[0]
+COMPATIBLE_PROVIDER = "s3"
+"""The provider that most stores of other vendors are compatible with."""
 
 SIGNATURES = ("obs", "v2", "v4", "oss1", "oss4")
 """Every signature that a dialect has."""

@@ -1,4 +1,4 @@
-"""Patience: the same verbs, tried again as the classification table says, each attempt signed anew."""
+"""A store that retries failed requests as the failure table says. Every attempt is signed again."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from obsup.store.interface import CredentialSource, ObjectStore
 from obsup.value import Value
 
 T = TypeVar("T")
-RESENDS = 2
-# How often in a row each remedy is tried: behind one name may stand several servers, with a clock each.
-REMEDIES = {Action.SET_CLOCK: 3, Action.RENEW_KEYS: 1}
-# An attempt takes at most so much from the patience, in seconds: a large part on a slow line is no failure in itself.
-ATTEMPT_S = 60.0
+MAX_RESENDS = 2
+# In a row. One host name may belong to several servers, each with its own clock.
+MAX_RECOVERIES = {Action.SET_CLOCK: 3, Action.RELOAD_CREDENTIALS: 1}
+# An attempt counts for at most this much of the retry time: a large part on a slow network is not a failure.
+MAX_COUNTED_ATTEMPT_S = 60.0
 
 
 def _sleep(seconds: float) -> bool:
@@ -33,10 +33,10 @@ def _sleep(seconds: float) -> bool:
 
 
 class RetryPolicy(Value):
-    """How long and how often to try. Durations are seconds; randomness and time are arguments.
+    """How long to retry and how long to wait in between. Durations are seconds; randomness and time are arguments.
 
-    Backoff with full jitter: before attempt n+1 a random wait of at most ``base_s * 2**n``, capped; what the
-    store asks for in Retry-After is the least. ``sleep`` returns True when the work is to stop.
+    Backoff with full jitter: before attempt n+1 a random wait of at most ``base_s * 2**n``, capped at ``cap_s``, but
+    at least what the store requests in Retry-After. ``sleep`` returns True if the work must stop.
     """
 
     retry_for_s: float = 900.0
@@ -46,27 +46,27 @@ class RetryPolicy(Value):
     sleep: Callable[[float], bool] = _sleep
     uniform: Callable[[float, float], float] = field(default=random.uniform)
 
-    def delay_s(self, attempt: int, asked_s: float | None) -> float:
-        """Return how long to wait after the failed *attempt* (from 1), at least what the store asked for."""
-        own = self.uniform(0.0, min(self.cap_s, self.base_s * 2 ** min(attempt, 16)))
-        return max(own, min(asked_s or 0.0, self.retry_for_s))
+    def delay_s(self, attempt: int, requested_s: float | None) -> float:
+        """Return the wait after the failed *attempt* (from 1), at least *requested_s*, the store's Retry-After."""
+        backoff_s = self.uniform(0.0, min(self.cap_s, self.base_s * 2 ** min(attempt, 16)))
+        return max(backoff_s, min(requested_s or 0.0, self.retry_for_s))
 
 
-class FailureRemedies:
-    """What can be done about a failure besides waiting."""
+class FailureRecovery:
+    """What removes the cause of a failure: the server's clock, and new credentials."""
 
     def __init__(self, credentials: CredentialSource, clock: ServerClock) -> None:
         self._credentials = credentials
         self._clock = clock
 
     def apply(self, rule: FailureRule, failure: StoreError | NetworkError, used: Credentials | None) -> bool:
-        """Try to remove the cause; return whether trying again can help."""
+        """Try to remove the cause; return whether a retry can succeed."""
         if not isinstance(failure, StoreError) or used is None:
             return False
         if rule.action is Action.SET_CLOCK:
             return self._clock.learn(failure.refusal.date)
-        if rule.action is Action.RENEW_KEYS:
-            # One refusal may also be the store's own mistake: the same keys get a second chance.
+        if rule.action is Action.RELOAD_CREDENTIALS:
+            # The rejection may be an error of the store, so unchanged credentials are tried once more.
             self._credentials.refresh(used)
             return True
         return False
@@ -77,57 +77,57 @@ class FailureRemedies:
 
 
 class Attempts:
-    """The tries of one call: decides after each failure whether, and when, another follows."""
+    """The attempts of one operation. Decides after each failure whether and when to retry."""
 
-    def __init__(self, policy: RetryPolicy, remedies: FailureRemedies, observe: events.Observer) -> None:
+    def __init__(self, policy: RetryPolicy, recovery: FailureRecovery, observe: events.Observer) -> None:
         self._policy = policy
-        self._remedies = remedies
+        self._recovery = recovery
         self._observe = observe
         self._count = 0
         self._spent_s = 0.0
         self._resends = 0
-        self._remedied: list[Action] = []
+        self._recoveries: list[Action] = []
 
-    def run(self, call: Callable[[], T], *, doing: str, part_number: int | None = None) -> T:
-        """Return what *call* returns, trying again as the table says.
+    def run(self, operation: Callable[[], T], *, doing: str, part_number: int | None = None) -> T:
+        """Return what *operation* returns, retried as the failure table says.
 
-        Raises the ObsupError of the last failure.
+        *doing* describes it for messages. Raises the ObsupError of the last failure.
         """
         while True:
             self._count += 1
-            used = self._remedies.credentials()
-            begun = self._policy.monotonic()
+            used = self._recovery.credentials()
+            started = self._policy.monotonic()
             try:
-                return call()
+                return operation()
             except (StoreError, NetworkError) as exc:
-                if self._count > 1:  # until the first failure nothing was failing
-                    self._spent_s += min(self._policy.monotonic() - begun, ATTEMPT_S)
-                delay_s = self._next_delay(exc, used)
+                if self._count > 1:  # nothing failed before the first attempt
+                    self._spent_s += min(self._policy.monotonic() - started, MAX_COUNTED_ATTEMPT_S)
+                delay_s = self._next_delay_s(exc, used)
                 if delay_s is None:
                     raise as_error(exc, doing=doing) from exc
                 reason = str(exc)
                 throttled = classify(exc).action is Action.SLOW_DOWN
             self._observe(events.Retried(part_number, self._count, reason, delay_s, throttled))
             if delay_s and self._policy.sleep(delay_s):
-                raise Stopped(f"{doing} was stopped while waiting to try again")
+                raise Stopped(f"{doing} was stopped while waiting for a retry")
 
-    def _next_delay(self, failure: StoreError | NetworkError, used: Credentials) -> float | None:
-        """Return the seconds to wait before another try, or None where there is none."""
+    def _next_delay_s(self, failure: StoreError | NetworkError, used: Credentials) -> float | None:
+        """Return the wait before the next attempt, or None if there is none."""
         rule = classify(failure)
-        asked = failure.refusal.retry_after_s if isinstance(failure, StoreError) else None
-        if rule.action in REMEDIES:
-            self._remedied.append(rule.action)
-            if self._remedied.count(rule.action) > REMEDIES[rule.action]:
+        requested_s = failure.refusal.retry_after_s if isinstance(failure, StoreError) else None
+        if rule.action in MAX_RECOVERIES:
+            self._recoveries.append(rule.action)
+            if self._recoveries.count(rule.action) > MAX_RECOVERIES[rule.action]:
                 return None
-            return self._policy.delay_s(0, None) if self._remedies.apply(rule, failure, used) else None
-        self._remedied.clear()  # the store took clock and keys
-        if rule.action in (Action.RESEND, Action.ASK_AGAIN):
+            return self._policy.delay_s(0, None) if self._recovery.apply(rule, failure, used) else None
+        self._recoveries.clear()  # the store accepted clock and credentials
+        if rule.action in (Action.RESEND, Action.REPEAT):
             self._resends += 1
-            return self._policy.delay_s(1, asked) if self._resends <= RESENDS else None
+            return self._policy.delay_s(1, requested_s) if self._resends <= MAX_RESENDS else None
         if rule.action not in (Action.RETRY, Action.SLOW_DOWN):
             return None
-        harder = 2 if rule.action is Action.SLOW_DOWN else 0
-        delay_s = self._policy.delay_s(self._count + harder, asked)
+        extra_attempts = 2 if rule.action is Action.SLOW_DOWN else 0
+        delay_s = self._policy.delay_s(self._count + extra_attempts, requested_s)
         if self._spent_s + delay_s > self._policy.retry_for_s:
             return None
         self._spent_s += delay_s
@@ -135,40 +135,40 @@ class Attempts:
 
 
 class RetryingStore:
-    """An ObjectStore that tries again.
+    """An ObjectStore that retries every operation except initiate and complete.
 
-    Initiate and Complete are tried once: only a look at the store can tell what a failure of theirs means.
+    Only a look at the store can tell what a failure of these two means; the engine does that.
     """
 
     def __init__(
         self,
         inner: ObjectStore,
         policy: RetryPolicy,
-        remedies: FailureRemedies,
+        recovery: FailureRecovery,
         observe: events.Observer = events.ignore,
     ) -> None:
         self.dialect = inner.dialect
         self._inner = inner
         self._policy = policy
-        self._remedies = remedies
+        self._recovery = recovery
         self._observe = observe
 
     def observed_by(self, observe: events.Observer) -> RetryingStore:
-        """Return the same store with another to hear of the tries."""
-        return RetryingStore(self._inner, self._policy, self._remedies, observe)
+        """Return the same store, which reports its retries to *observe*."""
+        return RetryingStore(self._inner, self._policy, self._recovery, observe)
 
-    def _run(self, call: Callable[[], T], doing: str, part_number: int | None = None) -> T:
-        attempts = Attempts(self._policy, self._remedies, self._observe)
-        return attempts.run(call, doing=doing, part_number=part_number)
+    def _run(self, operation: Callable[[], T], doing: str, part_number: int | None = None) -> T:
+        attempts = Attempts(self._policy, self._recovery, self._observe)
+        return attempts.run(operation, doing=doing, part_number=part_number)
 
     def initiate(self, target: Target, headers: Mapping[str, str]) -> str:
-        """Not repeated here: see engine.begin. A lost answer would leave an upload that nobody knows."""
+        """Initiate an upload without retries."""
         return self._inner.initiate(target, headers)
 
     def upload_part(
         self, upload: Upload, part_number: int, open_body: OpenBody, *, content_md5: str | None = None
     ) -> Stored:
-        """Safe to repeat: the same part number replaces."""
+        """Send one part."""
         return self._run(
             lambda: self._inner.upload_part(upload, part_number, open_body, content_md5=content_md5),
             f"part {part_number} of {upload.target}",
@@ -178,7 +178,7 @@ class RetryingStore:
     def copy_part(
         self, upload: Upload, part_number: int, source: str, *, byte_range: tuple[int, int] | None = None
     ) -> Stored:
-        """Safe to repeat: the same part number replaces."""
+        """Copy one part."""
         return self._run(
             lambda: self._inner.copy_part(upload, part_number, source, byte_range=byte_range),
             f"copying part {part_number} of {upload.target}",
@@ -188,21 +188,21 @@ class RetryingStore:
     def complete(
         self, upload: Upload, parts: Sequence[tuple[int, str]], headers: Mapping[str, str]
     ) -> Stored:
-        """Not repeated here: see engine.finish."""
+        """Complete the upload without retries."""
         return self._inner.complete(upload, parts, headers)
 
     def abort(self, upload: Upload) -> None:
-        """Safe to repeat: gone is success."""
+        """Abort the upload."""
         self._run(lambda: self._inner.abort(upload), f"aborting the upload of {upload.target}")
 
     def list_parts(self, upload: Upload) -> Iterator[StoredPart]:
-        """The whole list is fetched again after a failure: a half list must never pass for a whole one."""
+        """Yield every part. A retry lists from the start, so that the list is always complete."""
         return iter(
             self._run(lambda: list(self._inner.list_parts(upload)), f"listing the parts of {upload.target}")
         )
 
     def list_uploads(self, bucket: str, prefix: str) -> Iterator[OpenUpload]:
-        """As list_parts."""
+        """Yield every upload in progress, as ``list_parts``."""
         return iter(
             self._run(
                 lambda: list(self._inner.list_uploads(bucket, prefix)), f"listing the uploads of {bucket}"
@@ -210,7 +210,7 @@ class RetryingStore:
         )
 
     def list_objects(self, bucket: str, prefix: str, marker: str) -> ObjectPage:
-        """Safe to repeat, a page at a time: buckets have more objects than memory."""
+        """Return one page of objects."""
         return self._run(
             lambda: self._inner.list_objects(bucket, prefix, marker), f"listing the objects of {bucket}"
         )
@@ -223,13 +223,13 @@ class RetryingStore:
         *,
         content_md5: str | None = None,
     ) -> Stored:
-        """Safe to repeat: the same content replaces itself."""
+        """Store a whole object."""
         return self._run(
             lambda: self._inner.put_object(target, open_body, headers, content_md5=content_md5),
-            f"sending {target}",
+            f"uploading {target}",
             1,
         )
 
     def head_object(self, target: Target) -> ObjectInfo | None:
-        """Safe to repeat."""
-        return self._run(lambda: self._inner.head_object(target), f"looking at {target}")
+        """Return the properties of the object."""
+        return self._run(lambda: self._inner.head_object(target), f"checking {target}")

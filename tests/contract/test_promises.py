@@ -474,7 +474,7 @@ def test_wrong_credentials_are_denied_and_do_nothing(subject: Subject, key: str,
             assert shows(store.upload_part(upload, 1, bytes_body(b"x")), b"x")
             return
         said = refusal_of(lambda: store.upload_part(upload, 1, bytes_body(b"x")))
-    assert classify(StoreError(said)).action is Action.RENEW_KEYS
+    assert classify(StoreError(said)).action is Action.RELOAD_CREDENTIALS
     assert isinstance(as_error(StoreError(said), doing="part 1"), Denied)
     assert numbers(subject, upload) == []
     subject.store.abort(upload)

@@ -132,7 +132,7 @@ def test_nobody_at_the_endpoint(shell: Shell, make_file: MakeFile) -> None:
         outcome,
         75,
         "connection refused",
-        "run the same command again",
+        "Run the same command again",
         "obsup upload bigfile bucket/key --parts 5",
     )
 

@@ -68,7 +68,7 @@ def test_the_printed_command_resumes_an_interrupted_upload(
     words = ("upload", "--parts", "5", "-j", "1", "--retry-for", "0s", "my dump", "bucket/key")
     outcome = shell.run(*words)
     assert outcome.code == code
-    assert re.search(r" parts are stored and (will )?not (be )?sent again", outcome.err)
+    assert " parts are stored and will not be sent again" in outcome.err
     sandbox.clear_faults()
     assert run_in_shell(shell, next_command(outcome)) == 0
     assert is_uploaded(sandbox, source)
@@ -130,6 +130,6 @@ def test_a_wrong_clock_is_reported_with_its_difference(
     sandbox.add_fault("error=403:RequestTimeTooSkewed,op=part,times=always")
     outcome = shell.run("upload", make_file(1_000_000), "bucket/key", "--parts", "2")
     assert outcome.code == 77
-    why = rf"Why:   [Tt]his computer's clock is (1 h 0 min|59 min 5\d s) {direction} 127"
+    why = rf"Why:   This computer's clock is (1 h 0 min|59 min 5\d s) {direction} 127"
     assert re.search(why, outcome.err), outcome.err
-    assert re.match(r"Next:  [Ss]et the clock, then run", outcome.err.splitlines()[2])
+    assert re.match(r"Next:  Set the clock, then run: obsup upload", outcome.err.splitlines()[2])

@@ -248,7 +248,7 @@ def test_a_cut_line_is_followed_to_the_end(
     with terminal(shell, "-j", "1", "--retry-for", "1s", columns=columns) as shown:
         assert shown.finish() == 75
         copied = "".join(line.ljust(columns)[:columns] for line in shown.screen.display).rstrip()
-    assert "3 of 6 parts are stored and not sent again" in copied
+    assert "3 of 6 parts are stored and will not be sent again" in copied
     _, separator, command = copied.rpartition(": obsup ")
     assert separator
     sandbox.clear_faults()

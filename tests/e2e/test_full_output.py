@@ -67,7 +67,7 @@ def test_a_failure_that_cannot_be_printed(shell: Shell, sandbox: Sandbox, make_f
     sandbox.add_fault("error=403:AccessDenied,op=part,part=2,times=always")
     outcome = run_full(shell, "stdout", *UPLOAD, "--json")
     assert outcome.code == 77, outcome.err
-    assert "have the permission granted" in outcome.err
+    assert "Request the permission" in outcome.err
 
 
 def test_the_answers_of_a_batch_that_cannot_be_printed(

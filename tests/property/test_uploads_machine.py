@@ -114,7 +114,7 @@ class Uploads(RuleBasedStateMachine):
             sleep=lambda _seconds: False,
             credentials=GivenKeys(),
         )
-        store = RetryingStore(faulty, policy, given.remedies)
+        store = RetryingStore(faulty, policy, given.recovery)
         return replace(given, store=store, policy=policy), faulty
 
     def freeze(self) -> None:
@@ -286,7 +286,7 @@ class Uploads(RuleBasedStateMachine):
 
         connection, _ = self.connection({})
         counting = Counting(self.store, {}, self.freeze)
-        store = RetryingStore(counting, connection.policy, connection.remedies)
+        store = RetryingStore(counting, connection.policy, connection.recovery)
         Uploader(replace(connection, store=store), replace(self.order, on_change="resend")).run()
         assert not sent & before
         self.has_changed = False

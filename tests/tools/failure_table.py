@@ -39,5 +39,5 @@ def _received(rule: FailureRule) -> str:
         return "; ".join(words for kind, words in NETWORK.items() if kind in rule.kinds)
     words = [", ".join(sorted(rule.codes)), ", ".join(map(str, sorted(rule.statuses)))]
     words.append(" or ".join(f"“{phrase}”" for phrase in rule.phrases))
-    words.append("without a message" if rule.silent else "")
+    words.append("without a message" if rule.without_message else "")
     return "; ".join(filter(None, words)) or "any other response"

@@ -90,7 +90,7 @@ def _describe_tls(url: str, line: ConnectionSettings) -> str:
 
 def describe_credentials(connection: Connection, now_s: float) -> Finding:
     """Tell whose keys sign, and for how long."""
-    credentials = connection.remedies.credentials()
+    credentials = connection.recovery.credentials()
     expires = credentials.expires
     until = "" if expires is None else f", for another {format_duration(max(0.0, expires - now_s))}"
     return Finding("credentials", f"from {credentials.origin}{until}")

@@ -23,7 +23,7 @@ from obsup.store.http.settings import ConnectionSettings
 from obsup.store.http.transport import Transport
 from obsup.store.interface import CredentialSource
 from obsup.store.presigned import PartSigner
-from obsup.store.retrying import Attempts, FailureRemedies, RetryingStore, RetryPolicy
+from obsup.store.retrying import Attempts, FailureRecovery, RetryingStore, RetryPolicy
 from obsup.value import Value
 
 
@@ -59,13 +59,13 @@ class StoreSettings(Value):
 
 
 class Connection(Value):
-    """An open store with its patience and its remedies. ``signer`` signs the URLs of parts for those without keys."""
+    """An open store with its retry policy. ``signer`` signs the URLs of parts for those without keys."""
 
     settings: StoreSettings
     store: RetryingStore
     signer: PartSigner
     policy: RetryPolicy
-    remedies: FailureRemedies
+    recovery: FailureRecovery
     observe: events.Observer
 
     def observed_by(self, observe: events.Observer) -> Connection:
@@ -74,7 +74,7 @@ class Connection(Value):
 
     def attempts(self) -> Attempts:
         """Return the tries of one call that has to know what each failure means."""
-        return Attempts(self.policy, self.remedies, self.observe)
+        return Attempts(self.policy, self.recovery, self.observe)
 
 
 def connect(
@@ -111,12 +111,12 @@ def connect(
         headers=dict(settings.headers),
         observe=observe,
     )
-    remedies = FailureRemedies(credentials, clock)
+    recovery = FailureRecovery(credentials, clock)
     return Connection(
         settings=settings,
-        store=RetryingStore(inner, policy, remedies, observe),
+        store=RetryingStore(inner, policy, recovery, observe),
         signer=PartSigner(settings.dialect, route, credentials=credentials, clock=clock),
         policy=policy,
-        remedies=remedies,
+        recovery=recovery,
         observe=observe,
     )

@@ -34,7 +34,7 @@ from obsup.store.http.settings import ConnectionSettings
 from obsup.store.http.transport import Transport
 from obsup.store.interface import PartStore
 from obsup.store.presigned import PresignedPart, PresignedStore
-from obsup.store.retrying import Attempts, FailureRemedies, RetryPolicy
+from obsup.store.retrying import Attempts, FailureRecovery, RetryPolicy
 from obsup.value import Value
 
 # The size limit of a report. The last event is always kept, because it shows how the task ended.
@@ -217,7 +217,7 @@ class _RetryingPartStore:
     def upload_part(
         self, upload: Upload, part_number: int, open_body: OpenBody, *, content_md5: str | None = None
     ) -> Stored:
-        attempts = Attempts(self._policy, FailureRemedies(_NoCredentials(), ServerClock()), _record_event)
+        attempts = Attempts(self._policy, FailureRecovery(_NoCredentials(), ServerClock()), _record_event)
 
         def send() -> Stored:
             return self._inner.upload_part(upload, part_number, open_body, content_md5=content_md5)

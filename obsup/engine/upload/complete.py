@@ -133,7 +133,7 @@ class Completer:
     def _settle(self, failure: StoreError | NetworkError) -> Finished:
         """Return the proved object where the failure hid a success; raise what is to follow where it did not."""
         rule = classify(failure)
-        if rule.action in (Action.RENEW_KEYS, Action.SET_CLOCK):
+        if rule.action in (Action.RELOAD_CREDENTIALS, Action.SET_CLOCK):
             raise failure
         try:
             info = self._store.head_object(self._upload.target)

@@ -1,48 +1,48 @@
-"""One row of the classification table: which failures it covers, and what is to be done about them."""
+"""One rule of the failure table: which failures it covers, and how obsup handles them."""
 
 from __future__ import annotations
 
 from enum import Enum
 
-from obsup.errors import ObsupError, Refusal
+from obsup.errors import NextStep, ObsupError, Refusal
 from obsup.value import Value
 
 
 class Action(Enum):
-    """What obsup does about a failure, before it gives up."""
+    """How obsup handles a failure. The values are the words of the documentation."""
 
-    RETRY = "try again, with backoff"
-    RESEND = "read the part again and send it again, twice at most"
-    ASK_AGAIN = "ask again, twice at most"
-    SLOW_DOWN = "try again later, with less in flight"
-    RENEW_KEYS = "read the credentials again, then try again"
-    SET_CLOCK = "take over the server's clock, then try again"
-    REPAIR = "list the parts and send again what does not fit"
-    ENLARGE = "send again in larger parts, under the same upload id"
-    FAIL = "stop, keep everything"
+    RETRY = "retry with backoff"
+    RESEND = "read and send the part again, at most twice"
+    REPEAT = "send the request again, at most twice"
+    SLOW_DOWN = "retry later with fewer parts in flight"
+    RELOAD_CREDENTIALS = "reload the credentials, then retry"
+    SET_CLOCK = "adopt the server's clock, then retry"
+    REPAIR = "list the parts and send those that do not match"
+    ENLARGE = "send larger parts under the same upload id"
+    FAIL = "stop and keep the progress"
 
 
 class FailureRule(Value):
-    """One row: which failures, what to do, and what to say where that does not help.
+    """Which failures the rule covers, the action, and the error that is raised if the action does not help.
 
-    ``statuses`` and ``codes`` are the HTTP statuses and error codes it covers; an empty set covers all.
-    ``phrases`` (lower-case) are looked for in the store's message; where there are any, one must stand in it.
-    ``silent``: only where the store has no message at all.
-    ``kinds`` are those of NetworkError. ``error`` is the class, with the exit code, of the final failure.
+    ``statuses`` and ``codes`` are HTTP statuses and error codes; an empty set covers all. If there are ``phrases``
+    (lower-case), the message of the store must contain one of them. ``without_message``: the store must send no
+    message. ``kinds`` are those of NetworkError. ``error`` is the class, and thereby the exit code, of the final error;
+    ``why`` and ``next_step`` are its texts.
     """
 
     action: Action
     error: type[ObsupError]
     why: str
-    next_step: str
+    next_step: NextStep
     statuses: frozenset[int] = frozenset()
     codes: frozenset[str] = frozenset()
     kinds: frozenset[str] = frozenset()
     phrases: tuple[str, ...] = ()
-    silent: bool = False
+    without_message: bool = False
 
     def covers(self, refusal: Refusal) -> bool:
-        """Return whether this row is about *refusal*."""
+        """Return whether the rule covers *refusal*."""
         if self.kinds:
             return False
         message = refusal.message.lower()
@@ -50,29 +50,29 @@ class FailureRule(Value):
             (not self.statuses or refusal.status in self.statuses)
             and (not self.codes or refusal.code in self.codes)
             and (not self.phrases or any(phrase in message for phrase in self.phrases))
-            and not (self.silent and message)
+            and not (self.without_message and message)
         )
 
 
-def row(
+def rule(
     action: Action,
     error: type[ObsupError],
     why: str,
-    next_step: str,
+    next_step: NextStep,
     *,
     phrases: tuple[str, ...] = (),
-    silent: bool = False,
+    without_message: bool = False,
     **match: str,
 ) -> FailureRule:
-    """Return a row; ``status``, ``code`` and ``kind`` are words with spaces between."""
+    """Return a rule; ``status``, ``code`` and ``kind`` are words separated by spaces."""
     return FailureRule(
         action,
         error,
         why,
         next_step,
-        statuses=frozenset(int(one) for one in match.get("status", "").split()),
+        statuses=frozenset(int(status) for status in match.get("status", "").split()),
         codes=frozenset(match.get("code", "").split()),
         kinds=frozenset(match.get("kind", "").split()),
         phrases=phrases,
-        silent=silent,
+        without_message=without_message,
     )

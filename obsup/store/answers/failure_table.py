@@ -1,11 +1,12 @@
-"""The classification table: what each failure of store or line means, and what to do about it.
+"""The failure table: what each failure of the store or the network means, and how obsup handles it.
 
-One table drives the retries, the exit codes, ``--json``'s reason and retryable, and the documentation.
-First match wins. Sources: the error-code tables of OBS, S3 and OSS; the behaviour of their own clients.
+Retries, exit codes, messages, the ``reason`` and ``retryable`` of ``--json`` and the documentation use this table.
+The first rule that matches applies. Sources: the error-code tables of OBS, S3 and OSS; the behaviour of their clients.
 """
 
 from __future__ import annotations
 
+from obsup.dialects.vendor_names import COMPATIBLE_PROVIDER
 from obsup.errors import (
     BadConfiguration,
     DataMismatch,
@@ -17,287 +18,276 @@ from obsup.errors import (
     StoreError,
     Throttled,
     UploadGone,
+    run_again,
 )
-from obsup.store.answers.failure_rule import Action, FailureRule, row
-from obsup.store.answers.server_clock import difference
+from obsup.store.answers.failure_rule import Action, FailureRule, rule
+from obsup.store.answers.server_clock import describe_difference
 from obsup.text import printable
 
-AGAIN = "run the same command again; what is stored is not sent again"
-FIX_CREDENTIALS = "mend the credentials, then run the same command again; what is stored is not sent again"
-OTHER_SIGNATURE = (
-    "run the same command again with --provider s3, as most such stores want it, or another --signature"
+_FIX_CREDENTIALS = run_again("fix the credentials")
+_OTHER_SIGNATURE = run_again(
+    "try another --signature, or the provider that most other stores are compatible with",
+    add=("--provider", COMPATIBLE_PROVIDER),
 )
-LOOK = (
-    "mend the cause that the store names, then run the same command again; what is stored is not sent again"
-)
+_BUCKET_REGION = run_again("set --region to the region of the bucket")
+_UNKNOWN_SIGNATURE = "The store does not support the signature that was sent"
+_WRONG_REGION = "The request was signed for a region that is not the bucket's"
+_REJECTED = "The store rejected the request permanently"
 
 FAILURE_RULES: tuple[FailureRule, ...] = (
-    # The line.
-    row(
+    # The network and the proxy.
+    rule(
         Action.FAIL,
         BadConfiguration,
-        "the server is not who it says it is, or its authority is not known here",
-        "check --endpoint, or name the authority's certificate with --ca-bundle, then run the same command again",
+        "The certificate does not match the host, or its authority is not trusted on this computer",
+        run_again("check --endpoint, or pass the certificate of the authority with --ca-bundle"),
         kind="certificate",
     ),
-    row(
+    rule(
         Action.FAIL,
         BadConfiguration,
-        "https is asked for, and another protocol is spoken there, most likely http",
-        "check --endpoint: write http:// instead of https://, or the port that speaks TLS, then run the same command "
-        "again",
+        "The endpoint begins with https, but the server does not use TLS on this port",
+        run_again("check --endpoint: write http:// instead of https://, or use the port that supports TLS"),
         kind="no-tls",
     ),
-    row(
+    rule(
         Action.FAIL,
         BadConfiguration,
-        "the proxy does not let us through to the store",
-        "check --proxy or HTTPS_PROXY, with its user and password (NO_PROXY names hosts to reach without it), then run "
-        "the same command again",
+        "The proxy does not permit connections to the store",
+        run_again(
+            "check --proxy or HTTPS_PROXY, including user and password; NO_PROXY lists hosts to reach directly"
+        ),
         kind="tunnel",
     ),
-    row(
+    rule(
         Action.RETRY,
         NotFinished,
-        "the line failed for longer than --retry-for",
-        AGAIN,
+        "The network kept failing for longer than --retry-for",
+        run_again(),
         kind="resolve refused connect proxy tls reset stall incomplete",
     ),
-    row(
-        Action.ASK_AGAIN,
+    rule(
+        Action.REPEAT,
         Refused,
-        "what answers there does not speak the store's protocol, or something on the way rewrites its answers",
-        "check --endpoint and the proxies, then run the same command again; what is stored is not sent again",
+        "The server does not use the protocol of the store, or a proxy changes its responses",
+        run_again("check --endpoint and the proxies"),
         kind="garbled",
     ),
-    row(
+    rule(
         Action.FAIL,
         BadConfiguration,
-        "the proxy wants a user and a password",
-        "write them into HTTPS_PROXY (http://USER:PASSWORD@HOST:PORT), then run the same command again",
+        "The proxy requires a user and a password",
+        run_again("add them to HTTPS_PROXY (http://USER:PASSWORD@HOST:PORT)"),
         status="407",
     ),
-    # What stands before the store, or is there in its place.
-    row(
+    rule(
         Action.FAIL,
         BadConfiguration,
-        "http is spoken to a port that wants https",
-        "check --endpoint: write https:// instead of http://, then run the same command again",
+        "The endpoint begins with http, but the server requires https on this port",
+        run_again("check --endpoint: write https:// instead of http://"),
         phrases=("plain http request", "http request to an https server", "plain http to an ssl"),
     ),
-    row(
+    rule(
         Action.FAIL,
         Refused,
-        "the store, or a proxy before it, takes no request so large; smaller parts would be a new upload (--restart)",
-        "have that limit raised (nginx: client_max_body_size), then run the same command again; what is stored is not "
-        "sent again",
+        "The store, or a proxy in front of it, accepts no request of this size; smaller parts need a new upload "
+        "(--restart)",
+        run_again("raise that limit (nginx: client_max_body_size)"),
         status="413",
     ),
-    # What the signature is made for.
-    row(
+    # Signature, region and addressing.
+    rule(
         Action.FAIL,
         BadConfiguration,
-        "this store does not know the kind of signature that was sent",
-        OTHER_SIGNATURE,
+        _UNKNOWN_SIGNATURE,
+        _OTHER_SIGNATURE,
         phrases=("unsupported authorization type", "authorization mechanism you have provided"),
     ),
-    row(
+    rule(Action.FAIL, BadConfiguration, _UNKNOWN_SIGNATURE, _OTHER_SIGNATURE, code="UnsupportedAlgorithm"),
+    rule(
         Action.FAIL,
         BadConfiguration,
-        "this store does not know the kind of signature that was sent",
-        OTHER_SIGNATURE,
-        code="UnsupportedAlgorithm",
-    ),
-    row(
-        Action.FAIL,
-        BadConfiguration,
-        "this store gives no reason; it may not know the kind of signature that was sent",
-        OTHER_SIGNATURE,
+        "The store returned no reason; it may not support the signature that was sent",
+        _OTHER_SIGNATURE,
         code="InvalidArgument",
-        silent=True,
+        without_message=True,
     ),
-    row(
+    rule(Action.FAIL, BadConfiguration, _WRONG_REGION, _BUCKET_REGION, code="AuthorizationHeaderMalformed"),
+    rule(Action.FAIL, BadConfiguration, _WRONG_REGION, _BUCKET_REGION, phrases=("signing region",)),
+    rule(
         Action.FAIL,
         BadConfiguration,
-        "the request was signed for another region than the bucket's",
-        "run the same command again with the bucket's --region",
-        code="AuthorizationHeaderMalformed",
-    ),
-    row(
-        Action.FAIL,
-        BadConfiguration,
-        "the request was signed for another region than the bucket's",
-        "run the same command again with the bucket's --region",
-        phrases=("signing region",),
-    ),
-    row(
-        Action.FAIL,
-        BadConfiguration,
-        "this store wants the bucket in the host's name",
-        "name the endpoint by its name, not by its IP address, leave out --addressing, then run the same command again",
+        "The store requires the bucket in the host name",
+        run_again("set --endpoint to the host name of the store, not its IP address", drop=("--addressing",)),
         code="VirtualHostDomainRequired",
     ),
-    # The clock and the keys.
-    row(
+    # Clock and credentials.
+    rule(
         Action.SET_CLOCK,
         Denied,
-        "this computer's clock and the store's differ by more than the store allows",
-        "set the clock, then run the same command again; what is stored is not sent again",
+        "The clocks of this computer and of the store differ by more than the store allows",
+        run_again("set the clock"),
         code="RequestTimeTooSkewed RequestExpired",
     ),
-    row(
-        Action.RENEW_KEYS,
+    rule(
+        Action.RELOAD_CREDENTIALS,
         Denied,
-        "the temporary credentials have expired, or the store no longer takes them",
-        FIX_CREDENTIALS,
+        "The temporary credentials have expired or are no longer valid",
+        _FIX_CREDENTIALS,
         code="ExpiredToken InvalidToken InvalidSecurityToken SecurityTokenExpired TokenRefreshRequired",
     ),
-    row(
-        Action.RENEW_KEYS,
+    rule(
+        Action.RELOAD_CREDENTIALS,
         Denied,
-        "the store does not know this access key",
-        FIX_CREDENTIALS,
+        "The store does not know this access key",
+        _FIX_CREDENTIALS,
         code="InvalidAccessKeyId",
     ),
-    row(
-        Action.RENEW_KEYS,
+    rule(
+        Action.RELOAD_CREDENTIALS,
         Denied,
-        "the secret does not fit the access key, or --signature or --region is not this store's",
-        FIX_CREDENTIALS,
+        "The secret key does not match the access key, or --signature or --region is wrong for this store",
+        _FIX_CREDENTIALS,
         code="SignatureDoesNotMatch",
     ),
-    row(Action.RENEW_KEYS, Denied, "the store asks for credentials", FIX_CREDENTIALS, status="401"),
-    # What the store asks to wait for.
-    row(
+    rule(Action.RELOAD_CREDENTIALS, Denied, "The store requires credentials", _FIX_CREDENTIALS, status="401"),
+    # Throttling and temporary failures.
+    rule(
         Action.SLOW_DOWN,
         Throttled,
-        "the store asked to slow down for longer than --retry-for",
-        AGAIN,
+        "The store requested a lower rate for longer than --retry-for",
+        run_again(),
         code="SlowDown TooManyRequests RequestLimitExceeded Throttling ThrottlingException QpsLimitExceeded "
         "UploadTrafficRateLimitExceeded TotalQpsLimitExceeded BandwidthLimitExceeded RequestThrottled",
     ),
-    row(
-        Action.SLOW_DOWN, Throttled, "the store was busy for longer than --retry-for", AGAIN, status="429 503"
+    rule(
+        Action.SLOW_DOWN,
+        Throttled,
+        "The store was busy for longer than --retry-for",
+        run_again(),
+        status="429 503",
     ),
-    row(
+    rule(
         Action.RETRY,
         NotFinished,
-        "the store or the line was too slow for longer than --retry-for",
-        AGAIN,
+        "The store or the network was too slow for longer than --retry-for",
+        run_again(),
         code="RequestTimeout OperationAborted ConditionalRequestConflict Conflict",
     ),
-    row(
+    rule(
         Action.RETRY,
         NotFinished,
-        "the store failed for longer than --retry-for",
-        AGAIN,
+        "The store kept failing for longer than --retry-for",
+        run_again(),
         code="InternalError InternalFailure ServiceUnavailable ServerBusy",
     ),
-    # What was damaged on the way.
-    row(
+    # Damaged data.
+    rule(
         Action.RESEND,
         DataMismatch,
-        "what arrives is not what was sent: something between here and the store changes the data",
-        "look at the line (proxies, memory), then run the same command again; what is stored is not sent again",
+        "The store received other data than was sent: something on the network path changes it",
+        run_again("check the network path (proxies, memory)"),
         code="BadDigest IncompleteBody XAmzContentSHA256Mismatch InvalidDigest",
     ),
-    # What Complete found.
-    row(
+    # Parts that Complete rejects.
+    rule(
         Action.REPAIR,
         DataMismatch,
-        "the store does not hold the parts as they were recorded",
-        "run the same command again; it lists the parts and sends what is missing",
+        "The parts in the store differ from the recorded ones",
+        run_again(),
         code="InvalidPart InvalidPartOrder",
     ),
-    row(
+    rule(
         Action.ENLARGE,
         DataMismatch,
-        "this bucket wants larger parts than its kind usually does (OBS 2.0: 5 MB)",
-        "begin again with --restart --part-size 9M",
+        "The minimum part size of this bucket is larger than usual (OBS 2.0: 5 MB)",
+        run_again(add=("--restart", "--part-size", "9M")),
         code="EntityTooSmall",
     ),
-    # What is gone, or not allowed.
-    row(
+    # Missing, existing or forbidden things.
+    rule(
         Action.FAIL,
         Refused,
-        "the bucket does not exist at this endpoint",
-        "check the bucket's name and --endpoint, or make the bucket, then run the same command again",
+        "The bucket does not exist at this endpoint",
+        run_again("check the name of the bucket and --endpoint, or create the bucket"),
         code="NoSuchBucket",
     ),
-    row(
+    rule(
         Action.FAIL,
         UploadGone,
-        "the upload was completed, aborted or expired meanwhile",
-        "run with --restart to begin again",
+        "The upload was completed or aborted, or it expired",
+        run_again("start over", add=("--restart",)),
         code="NoSuchUpload",
     ),
-    row(
+    rule(
         Action.FAIL,
         Refused,
-        "the object exists and is not to be replaced",
-        "choose another key, or leave out --no-overwrite",
+        "The object exists and must not be replaced",
+        run_again("choose another key, or replace the object", drop=("--no-overwrite",)),
         code="FileAlreadyExists PreconditionFailed",
     ),
-    row(
+    rule(
         Action.FAIL,
         Refused,
-        "the account is in arrears or disabled",
-        "settle the account, then run the same command again; what is stored is not sent again",
+        "The account is in arrears or disabled",
+        run_again("settle the account"),
         code="InArrearOrInsufficientBalance AllAccessDisabled UserDisable AccountProblem",
     ),
-    row(
-        Action.RENEW_KEYS,
+    rule(
+        Action.RELOAD_CREDENTIALS,
         Denied,
-        "these credentials are not permitted to do this",
-        "have the permission granted, then run the same command again; what is stored is not sent again",
+        "These credentials do not have the permission for this request",
+        run_again("request the permission"),
         status="403",
     ),
-    # The rest by status.
-    row(
+    # All other responses, by status.
+    rule(
         Action.RETRY,
         NotFinished,
-        "the store failed for longer than --retry-for",
-        AGAIN,
+        "The store kept failing for longer than --retry-for",
+        run_again(),
         status="500 502 504 408",
     ),
-    row(
+    rule(
         Action.RETRY,
         NotFinished,
-        "the store reported a conflict for longer than --retry-for",
-        AGAIN,
+        "The store reported a conflict for longer than --retry-for",
+        run_again(),
         status="409",
     ),
-    row(Action.FAIL, Refused, "the store refused the request for good", LOOK, status="404"),
-    row(
+    rule(Action.FAIL, Refused, _REJECTED, run_again("fix the cause that the store reports"), status="404"),
+    rule(
         Action.FAIL,
         BadConfiguration,
-        "the bucket lives elsewhere",
-        "run the same command again with its --endpoint and its --region, if you trust it",
+        "The bucket is at another endpoint",
+        run_again("set --endpoint and --region to those of the bucket, if you trust them"),
         status="301 302 303 307 308",
     ),
-    row(Action.FAIL, Refused, "the store refused the request for good", LOOK),
+    rule(Action.FAIL, Refused, _REJECTED, run_again("fix the cause that the store reports")),
 )
 
 
 def classify(failure: StoreError | NetworkError) -> FailureRule:
-    """Return the row of the table that *failure* falls under."""
+    """Return the rule that covers *failure*."""
     if isinstance(failure, NetworkError):
-        return next(row for row in FAILURE_RULES if failure.kind in row.kinds)
-    return next(row for row in FAILURE_RULES if row.covers(failure.refusal))
+        return next(candidate for candidate in FAILURE_RULES if failure.kind in candidate.kinds)
+    return next(candidate for candidate in FAILURE_RULES if candidate.covers(failure.refusal))
 
 
 def as_error(failure: StoreError | NetworkError, *, doing: str) -> ObsupError:
-    """Return the final error for *failure*, which happened while *doing* (``part 3 of bkt/key``)."""
-    rule = classify(failure)
+    """Return the final error for *failure*, which occurred while *doing* (``part 3 of bkt/key``)."""
+    matching = classify(failure)
     if isinstance(failure, NetworkError):
-        return rule.error(f"{doing} failed: {failure}", rule.why, rule.next_step)
+        return matching.error(f"{doing} failed: {failure}", matching.why, matching.next_step)
     refusal = failure.refusal
-    what = f"{doing} was refused: {refusal.status} {refusal.code}"
+    what = f"{doing} was rejected: {refusal.status} {refusal.code}"
     details = [refusal.message] if refusal.message else []
     if refusal.location:
-        details.append(f"it names {printable(refusal.location)}")
+        details.append(f"location {printable(refusal.location)}")
     if refusal.request_id:
         details.append(f"request id {refusal.request_id}")
-    reason = difference(refusal.clock_ahead_s, refusal.endpoint) if rule.action is Action.SET_CLOCK else ""
-    why = (reason or rule.why) + (f" ({'; '.join(details)})" if details else "")
-    return rule.error(what, why, rule.next_step, refusal)
+    reason = ""
+    if matching.action is Action.SET_CLOCK:
+        reason = describe_difference(refusal.clock_ahead_s, refusal.endpoint)
+    why = (reason or matching.why) + (f" ({'; '.join(details)})" if details else "")
+    return matching.error(what, why, matching.next_step, refusal)

@@ -22,7 +22,7 @@ from obsup.errors import (
 from obsup.model import Credentials, Upload
 from obsup.store.answers.failure_table import as_error
 from obsup.store.answers.server_clock import ServerClock
-from obsup.store.retrying import Attempts, FailureRemedies, RetryingStore, RetryPolicy
+from obsup.store.retrying import Attempts, FailureRecovery, RetryingStore, RetryPolicy
 from tests.doubles.scripted_server import Received, Reply, Wire, answer, error
 from tests.support.stores import KEYS, GivenKeys, bytes_body, open_store, target
 
@@ -74,8 +74,8 @@ def run(
             raise failure
         return "done"
 
-    remedies = FailureRemedies(keys or GivenKeys(KEYS), clock or ServerClock(lambda: NOON))
-    return Attempts(time.policy(retry_for_s), remedies, observe).run(
+    recovery = FailureRecovery(keys or GivenKeys(KEYS), clock or ServerClock(lambda: NOON))
+    return Attempts(time.policy(retry_for_s), recovery, observe).run(
         once, doing="part 1 of b/k", part_number=1
     )
 
@@ -178,7 +178,7 @@ def test_time_that_a_part_takes_is_no_time_that_it_fails() -> None:
         time.now += 3600
         raise NetworkError("reset", "the connection was reset", sent=True)
 
-    attempts = Attempts(time.policy(), FailureRemedies(GivenKeys(KEYS), ServerClock()), events.ignore)
+    attempts = Attempts(time.policy(), FailureRecovery(GivenKeys(KEYS), ServerClock()), events.ignore)
     with pytest.raises(NotFinished):
         attempts.run(send, doing="part 1")
     assert 10 <= calls <= 20
@@ -187,9 +187,9 @@ def test_time_that_a_part_takes_is_no_time_that_it_fails() -> None:
 @pytest.mark.parametrize(
     ("off_s", "why"),
     [
-        (1320, "this computer's clock is 22 min 0 s ahead of store.example"),
-        (-7500, "this computer's clock is 2 h 5 min behind store.example"),
-        (3, "this computer's clock and the store's differ by more than the store allows"),
+        (1320, "This computer's clock is 22 min 0 s ahead of store.example"),
+        (-7500, "This computer's clock is 2 h 5 min behind store.example"),
+        (3, "The clocks of this computer and of the store differ by more than the store allows"),
     ],
 )
 def test_a_clock_that_is_off_is_told_by_how_much_and_which_way(off_s: float, why: str) -> None:
@@ -276,7 +276,7 @@ def test_each_attempt_sends_the_whole_body_and_a_new_signature() -> None:
         Wire(replies) as wire,
         open_store("obs", wire.endpoint, keys=keys, clock=lambda: time.now) as inner,
     ):
-        store = RetryingStore(inner, time.policy(), FailureRemedies(keys, ServerClock()))
+        store = RetryingStore(inner, time.policy(), FailureRecovery(keys, ServerClock()))
         store.upload_part(Upload(target(wire.endpoint), "id"), 1, bytes_body(b"content"))
         first, second, third = wire.received
     assert [one.body for one in wire.received] == [b"content"] * 3
@@ -297,7 +297,7 @@ def test_half_a_list_never_passes_for_a_whole_one() -> None:
         answer(200, page.format("false", 2)),
     )
     with Wire(replies) as wire, open_store("obs", wire.endpoint) as inner:
-        store = RetryingStore(inner, Time().policy(), FailureRemedies(GivenKeys(KEYS), ServerClock()))
+        store = RetryingStore(inner, Time().policy(), FailureRecovery(GivenKeys(KEYS), ServerClock()))
         listed = [part.number for part in store.list_parts(Upload(target(wire.endpoint), "id"))]
     assert listed == [1, 2]
 
@@ -305,7 +305,7 @@ def test_half_a_list_never_passes_for_a_whole_one() -> None:
 def test_initiate_and_complete_are_tried_once_here() -> None:
     """Only a look at the store can tell what a lost answer of theirs means."""
     with Wire(lambda _: error(500, "InternalError")) as wire, open_store("obs", wire.endpoint) as inner:
-        store = RetryingStore(inner, Time().policy(), FailureRemedies(GivenKeys(KEYS), ServerClock()))
+        store = RetryingStore(inner, Time().policy(), FailureRecovery(GivenKeys(KEYS), ServerClock()))
         with pytest.raises(StoreError):
             store.initiate(target(wire.endpoint), {})
         with pytest.raises(StoreError):

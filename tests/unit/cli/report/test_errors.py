@@ -40,7 +40,7 @@ def example_failure(rule: FailureRule) -> StoreError | NetworkError:
             resource="bucket/key",
             status=min(rule.statuses, default=418),
             code=min(rule.codes, default="SomeCode"),
-            message="" if rule.silent else min(rule.phrases, default="message of the store"),
+            message="" if rule.without_message else min(rule.phrases, default="message of the store"),
             request_id=REQUEST_ID,
         )
     )

@@ -123,7 +123,6 @@ def test_a_limit_of_a_proxy_is_named() -> None:
     final = as_error(refused(413, "RequestEntityTooLarge"), doing="part 1 of bucket/key")
     assert final.exit_code == 69
     assert "client_max_body_size" in str(final.next_step)
-    assert "not sent again" in str(final.next_step)
 
 
 def test_refusal_of_head_is_read_from_headers() -> None:
@@ -162,7 +161,7 @@ def test_retry_after_may_be_a_date_and_counts_from_the_answers_own() -> None:
     assert read(503, headers=headers).retry_after_s == 0.0
 
 
-R, S, D, C, F = Action.RETRY, Action.SLOW_DOWN, Action.RESEND, Action.RENEW_KEYS, Action.FAIL
+R, S, D, C, F = Action.RETRY, Action.SLOW_DOWN, Action.RESEND, Action.RELOAD_CREDENTIALS, Action.FAIL
 
 
 @pytest.mark.parametrize(
@@ -247,7 +246,7 @@ def test_other_words_for_an_unknown_signature(code: str) -> None:
         ("certificate", F, BadConfiguration),
         ("tunnel", F, BadConfiguration),
         ("no-tls", F, BadConfiguration),
-        ("garbled", Action.ASK_AGAIN, Refused),
+        ("garbled", Action.REPEAT, Refused),
         *(
             (kind, R, NotFinished)
             for kind in ["resolve", "refused", "connect", "proxy", "tls", "reset", "stall", "incomplete"]
@@ -275,7 +274,7 @@ def test_final_error_has_what_why_next_and_the_ids() -> None:
         403, "<Error><Code>AccessDenied</Code><Message>No.</Message></Error>", {"x-obs-request-id": "r1"}
     )
     final = as_error(StoreError(said), doing="part 3 of bucket/key")
-    assert final.what == "part 3 of bucket/key was refused: 403 AccessDenied"
+    assert final.what == "part 3 of bucket/key was rejected: 403 AccessDenied"
     assert final.why.endswith("(No.; request id r1)")
     assert str(final.next_step)
     assert final.refusal == said
