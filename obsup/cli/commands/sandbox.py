@@ -73,4 +73,5 @@ def sandbox(
         words.append("--discard")
     if command:
         words += ["--", *command]
-    os.execv(sys.executable, [sys.executable, "-m", "obsup.sandbox", *words])
+    # -P: import nothing from the current directory.
+    os.execv(sys.executable, [sys.executable, "-P", "-m", "obsup.sandbox", *words])

@@ -8,8 +8,9 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from contextlib import contextmanager
 from multiprocessing import get_context, parent_process
 from typing import Any, Protocol, TypeVar
 
@@ -55,7 +56,8 @@ class ProcessBackend:
 
     def submit(self, call: Callable[[A], T], argument: A) -> Future[T]:
         """See WorkerBackend."""
-        return self._executor.submit(call, argument)
+        with safe_import_path():  # the first calls start the processes
+            return self._executor.submit(call, argument)
 
     def restart(self) -> None:
         """See WorkerBackend."""
@@ -72,11 +74,41 @@ class ProcessBackend:
 
 
 def _spawn_processes(size: int) -> Executor:
-    return ProcessPoolExecutor(size, mp_context=get_context("spawn"), initializer=end_with_parent)
+    with safe_import_path():
+        return ProcessPoolExecutor(size, mp_context=get_context("spawn"), initializer=end_with_parent)
+
+
+_SAFE_PATH, _SAFE_PATH_OF_WORKER = "PYTHONSAFEPATH", "obsup-worker"
+_safe_path_lock = threading.Lock()
+_safe_path_users = 0
+
+
+@contextmanager
+def safe_import_path() -> Iterator[None]:
+    """Keep Python processes that are started inside from importing from the current directory. Thread-safe.
+
+    A spawned process runs ``python -c``, which would search the current directory before the standard library.
+    """
+    global _safe_path_users
+    if os.environ.get(_SAFE_PATH, _SAFE_PATH_OF_WORKER) != _SAFE_PATH_OF_WORKER:
+        yield  # set by the user
+        return
+    with _safe_path_lock:
+        _safe_path_users += 1
+        os.environ[_SAFE_PATH] = _SAFE_PATH_OF_WORKER
+    try:
+        yield
+    finally:
+        with _safe_path_lock:
+            _safe_path_users -= 1
+            if not _safe_path_users:
+                del os.environ[_SAFE_PATH]
 
 
 def end_with_parent() -> None:
     """Ignore SIGINT, which the driver handles, and exit when the driver does, even if it is killed."""
+    if os.environ.get(_SAFE_PATH) == _SAFE_PATH_OF_WORKER:
+        del os.environ[_SAFE_PATH]  # not meant for programs that this process starts
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     driver = parent_process()
     if driver is None:
