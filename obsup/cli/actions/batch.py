@@ -19,7 +19,7 @@ from obsup.cli.report.next_command import resume_command
 from obsup.cli.run.requests import NO_SOURCE, BatchOptions, CommandOptions
 from obsup.cli.run.session import Session, run_command
 from obsup.engine.batch.outcome import BatchSummary
-from obsup.engine.batch.request import BatchRequest
+from obsup.engine.batch.request import BatchRequest, SharedRequest
 from obsup.engine.batch.uploader import BatchUploader
 from obsup.engine.job.connection import connect
 from obsup.errors import ObsupError, SourceUnreadable, run_again
@@ -98,16 +98,15 @@ def batch_request(
     named, folder = options.checkpoint, options.checkpoint_dir
     digest = _sources_digest(sources, batch.from_list)
     journal = named or journals.default_path(prefix, digest, folder)
+    template = replace(options.request, source=NO_SOURCE, target=prefix)
     return BatchRequest(
         entries=lambda: _entries(sources, walk, batch),
-        place=prefix,
-        each=replace(options.request, source=NO_SOURCE, target=prefix),
-        stands_for=digest,
+        shared=SharedRequest(template, prefix, folder),
+        batch_id=digest,
         journal=journal if options.request.keep_checkpoint else None,
-        is_journal_named=named is not None,
-        folder=folder,
+        is_journal_explicit=named is not None,
         fail_fast=batch.fail_fast,
-        tells_requests=options.display.verbose or options.display.log_file is not None,
+        reports_requests=options.display.verbose or options.display.log_file is not None,
     )
 
 

@@ -32,8 +32,8 @@ def run_dry_batch(sources: Sequence[str], target: str, options: CommandOptions, 
         prefix, settings = options.resolve_prefix(target)
         request = batch_request(sources, prefix, options, batch)
         for planned in plan_batch(request, settings.dialect, session.display.observe):
-            counts[planned.what] += 1
-            counts[f"{planned.what} bytes"] += planned.size
+            counts[planned.action] += 1
+            counts[f"{planned.action} bytes"] += planned.size
             if planned.error is not None:
                 codes.append(planned.error.exit_code)
             _print_file(planned, prefix, as_json=options.as_json)
@@ -63,11 +63,11 @@ def _print_file(planned: PlannedFile, prefix: Target, *, as_json: bool) -> None:
 
 
 def _line(planned: PlannedFile, prefix: Target) -> str:
-    if planned.what == "skip":
-        return f"skip {quoted(planned.path)}: {planned.why}"
+    if planned.action == "skip":
+        return f"skip {quoted(planned.path)}: {planned.reason}"
     key = quoted(f"{prefix.bucket}/{prefix.key}{planned.name}")
     how = "one request" if planned.parts <= 1 else f"{planned.parts} parts of {planned.part_size} bytes"
-    why = f", {planned.why}" if planned.why else ""
+    why = f", {planned.reason}" if planned.reason else ""
     return f"send {quoted(planned.path)} → {key}: {planned.size} bytes in {how}{why}"
 
 
@@ -76,9 +76,9 @@ def _fields(planned: PlannedFile, prefix: Target) -> dict[str, Any]:
     if planned.error is not None:
         fields |= failure_fields(planned.error, command="upload", resume=None)
     else:
-        fields |= {"status": "skipped" if planned.what == "skip" else "planned", "size": planned.size}
-        fields |= {"reason": planned.why} if planned.why else {}
-    if planned.what == "send":
+        fields |= {"status": "skipped" if planned.action == "skip" else "planned", "size": planned.size}
+        fields |= {"reason": planned.reason} if planned.reason else {}
+    if planned.action == "send":
         fields |= {"partSize": planned.part_size, "parts": planned.parts}
     return fields | {
         "provider": prefix.provider,

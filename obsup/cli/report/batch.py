@@ -111,7 +111,8 @@ class BatchReport:
             fields |= result_fields(outcome.result)
         else:
             fields |= {"command": "upload", "size": outcome.size}
-        reason = {"reason": outcome.skipped or outcome.passed} if outcome.skipped or outcome.passed else {}
+        why = outcome.skip_reason or outcome.ignore_reason
+        reason = {"reason": why} if why else {}
         return {
             **fields,
             "provider": self._prefix.provider,

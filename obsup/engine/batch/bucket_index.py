@@ -1,4 +1,4 @@
-"""What the store has below a TARGET: a thousand objects a request, instead of a request an object."""
+"""Index of the objects below a prefix, listed a thousand per request instead of one request per object."""
 
 from __future__ import annotations
 
@@ -12,39 +12,39 @@ from obsup.local.state.table import open_table
 from obsup.model import StoredObject, Target
 from obsup.store.interface import ObjectStore
 
-# Keys that may write and not list are common; whatever else stands against a list stands against every file.
-NOT_ALLOWED = ("AccessDenied", "Forbidden", "MethodNotAllowed", "NotImplemented")
+# Credentials that may write but not list are common. Any other error of a list request would hit every file.
+LISTING_DENIED_CODES = ("AccessDenied", "Forbidden", "MethodNotAllowed", "NotImplemented")
 
 
 class BucketIndex:
-    """The objects of a list, as far as it was read."""
+    """The objects that were listed so far. A list in key order may end before the last object."""
 
     def __init__(self, table: sqlite3.Connection) -> None:
         self._table = table
-        self._last = ""
-        self._is_whole = False
+        self._last_key = ""
+        self._is_complete = False
 
-    def read(self, store: ObjectStore, place: Target, *, pages: int) -> None:
-        """Read at most so many *pages* of the list of the objects below *place*. Raises ObsupError."""
+    def read(self, store: ObjectStore, prefix: Target, *, max_pages: int) -> None:
+        """List the objects below *prefix*, at most *max_pages* pages. Raises ObsupError."""
         marker = ""
-        for _page in range(pages):
-            page = store.list_objects(place.bucket, place.key, marker)
+        for _ in range(max_pages):
+            page = store.list_objects(prefix.bucket, prefix.key, marker)
             rows = [(one.key.encode("utf-8", "surrogateescape"), one.size, one.etag) for one in page.objects]
             self._table.executemany("INSERT OR REPLACE INTO object VALUES (?, ?, ?)", rows)
             if page.objects:
-                self._last = page.objects[-1].key
+                self._last_key = page.objects[-1].key
             if page.marker is None:
-                self._is_whole = True
+                self._is_complete = True
                 return
             marker = page.marker
 
     def covers(self, key: str) -> bool:
-        """Return whether *key* would be here, if the store had it."""
-        return self._is_whole or key.encode() <= self._last.encode("utf-8", "surrogateescape")
+        """Return whether *key* would be in this index if the object existed."""
+        return self._is_complete or key.encode() <= self._last_key.encode("utf-8", "surrogateescape")
 
     def find(self, key: str) -> StoredObject | None:
-        """Return the object as it was listed, None where it was not."""
-        if not self._last:
+        """Return the listed object, or None."""
+        if not self._last_key:
             return None
         row = self._table.execute("SELECT size, etag FROM object WHERE key = ?", (key.encode(),)).fetchone()
         return None if row is None else StoredObject(key, *row)
@@ -52,30 +52,33 @@ class BucketIndex:
 
 @contextmanager
 def empty_index() -> Iterator[BucketIndex]:
-    """Give what is known of the store where nobody asks it."""
-    with _table() as table:
+    """Yield an index that covers no key, for work without network access."""
+    with _open_table() as table:
         yield BucketIndex(table)
-
-
-def _table() -> AbstractContextManager[sqlite3.Connection]:
-    return open_table("object (key BLOB PRIMARY KEY, size INTEGER, etag TEXT) WITHOUT ROWID")
 
 
 @contextmanager
 def open_bucket_index(
-    store: ObjectStore, place: Target, *, pages: int, observe: events.Observer
+    store: ObjectStore, prefix: Target, *, max_pages: int, observe: events.Observer
 ) -> Iterator[BucketIndex]:
-    """Give what the store has below *place*; where it does not let us see, that is said, and nothing is covered."""
-    with _table() as table:
+    """Yield the index of the objects below *prefix*.
+
+    If listing is not permitted, the index covers no key and a note is reported. Raises ObsupError.
+    """
+    with _open_table() as table:
         index = BucketIndex(table)
         try:
-            index.read(store, place, pages=pages)
+            index.read(store, prefix, max_pages=max_pages)
         except ObsupError as exc:
-            if exc.refusal is None or exc.refusal.code not in NOT_ALLOWED:
+            if exc.refusal is None or exc.refusal.code not in LISTING_DENIED_CODES:
                 raise
             observe(
                 events.Noted(
-                    f"what is in {place} already cannot be listed: {exc.what}; the journal is believed"
+                    f"the objects below {prefix} cannot be listed: {exc.what}; using the journal only"
                 )
             )
         yield index
+
+
+def _open_table() -> AbstractContextManager[sqlite3.Connection]:
+    return open_table("object (key BLOB PRIMARY KEY, size INTEGER, etag TEXT) WITHOUT ROWID")

@@ -1,4 +1,4 @@
-"""What a batch would do, file by file, without a word to the store: what its journal knows is all that is known."""
+"""Plan a batch without network access: what would be done with each file, by the journal alone."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from obsup.dialects.object_headers import object_headers
 from obsup.engine.batch.bucket_index import empty_index
 from obsup.engine.batch.known_files import KnownFiles
 from obsup.engine.batch.request import BatchRequest
-from obsup.engine.plan.file_plan import DEFAULT_PART_SIZE, make_plan
+from obsup.engine.plan.file_plan import make_plan
 from obsup.errors import ObsupError
 from obsup.local.source.file import check_readable
 from obsup.local.state.journal import Journal, JournalDamaged
@@ -22,59 +22,59 @@ from obsup.value import Value
 
 
 class PlannedFile(Value):
-    """One file of a batch: to be sent in *parts* parts (1: in one request), skipped and why, or not fit and why.
+    """What would be done with one file: send it in *parts* parts (1: in one request), skip it, or refuse it.
 
-    ``size`` and ``part_size`` are bytes.
+    ``size`` and ``part_size`` are bytes. ``reason`` is why it is skipped, or under which condition it is not sent.
     """
 
     path: str
     name: str
-    what: Literal["send", "skip", "refuse"]
+    action: Literal["send", "skip", "refuse"]
     size: int = 0
     part_size: int = 0
     parts: int = 0
-    why: str = ""
+    reason: str = ""
     error: ObsupError | None = None
 
 
 def plan_batch(
-    order: BatchRequest, dialect: Dialect, observe: events.Observer = events.ignore
+    request: BatchRequest, dialect: Dialect, observe: events.Observer = events.ignore
 ) -> Iterator[PlannedFile]:
-    """Yield what is to be done with each file. Raises ObsupError for what stands against all of them."""
-    object_headers(dialect, order.each.options, "initiate")
-    journal = _look_at(order, observe)
+    """Yield the plan of each file. Raises ObsupError if no file could be sent."""
+    object_headers(dialect, request.shared.template.options, "initiate")
+    journal = _open_journal(request, observe)
     with empty_index() as index, closing(journal) if journal is not None else nullcontext():
-        records = KnownFiles(order, dialect, index, journal, observe)
-        for entry in order.entries():
-            yield _planned(entry, order, dialect, records)
+        known_files = KnownFiles(request, dialect, index, journal, observe)
+        for entry in request.entries():
+            yield _plan_file(entry, request, dialect, known_files)
 
 
-def _look_at(order: BatchRequest, observe: events.Observer) -> Journal | None:
-    if order.journal is None:
+def _open_journal(request: BatchRequest, observe: events.Observer) -> Journal | None:
+    if request.journal is None:
         return None
     try:
-        return Journal(order.journal, order.place, read_only=True)
+        return Journal(request.journal, request.shared.prefix, read_only=True)
     except JournalDamaged as exc:
-        if order.is_journal_named:
+        if request.is_journal_explicit:
             raise
-        observe(events.Noted(f"{exc}; the store would be asked"))
+        observe(events.Noted(f"{exc}; an upload would ask the store instead"))
         return None
 
 
-def _planned(entry: Entry, order: BatchRequest, dialect: Dialect, records: KnownFiles) -> PlannedFile:
+def _plan_file(entry: Entry, request: BatchRequest, dialect: Dialect, known_files: KnownFiles) -> PlannedFile:
     if isinstance(entry, SkippedFile):
-        return PlannedFile(entry.path, entry.name, "skip", why=entry.reason)
+        return PlannedFile(entry.path, entry.name, "skip", reason=entry.reason)
     if isinstance(entry, UnreadableFile):
         return PlannedFile(entry.path, entry.name, "refuse", error=entry.error)
-    size, each = entry.stat.size, order.each
+    size, shared = entry.stat.size, request.shared
     try:
-        decision = records.decision(entry)
+        decision = known_files.decide(entry)
         check_readable(Path(entry.path))
-        is_small = size <= min(each.part_size or DEFAULT_PART_SIZE, DEFAULT_PART_SIZE)
-        plan = make_plan(size, dialect.limits, part_size=None if is_small else each.part_size)
+        part_size = None if shared.fits_one_request(size) else shared.template.part_size
+        plan = make_plan(size, dialect.limits, part_size=part_size)
     except ObsupError as exc:
         return PlannedFile(entry.path, entry.name, "refuse", size, error=exc)
     if decision == "skip":
-        return PlannedFile(entry.path, entry.name, "skip", size, why="proved before")
-    why = "unless the store has it" if decision == "compare" else ""
-    return PlannedFile(entry.path, entry.name, "send", size, plan.part_size, plan.count, why)
+        return PlannedFile(entry.path, entry.name, "skip", size, reason="already uploaded")
+    reason = "unless the store has it" if decision == "compare" else ""
+    return PlannedFile(entry.path, entry.name, "send", size, plan.part_size, plan.count, reason)

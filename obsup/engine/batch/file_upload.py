@@ -1,4 +1,4 @@
-"""One file of a batch, carried by the same steps as a file of its own."""
+"""Upload of one file of a batch, with the same steps as a single upload."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from obsup import events
-from obsup.engine.batch.known_files import Decision
+from obsup.engine.batch.known_files import PendingFile
 from obsup.engine.batch.outcome import FileOutcome
 from obsup.engine.batch.request import SharedRequest
-from obsup.engine.batch.small_file import MAX_SMALL_FILE, SmallFileUploader
+from obsup.engine.batch.small_file import MAX_SMALL_FILE_BYTES, SmallFileUploader
 from obsup.engine.job.connection import Connection
 from obsup.engine.job.executor_spec import LOCAL_EXECUTORS
 from obsup.engine.job.progress import ProgressTally
@@ -28,20 +28,21 @@ from obsup.local.state.checkpoint_path import default_path
 from obsup.local.walk.walk import FoundFile
 from obsup.model import SourceStat
 
-# More than any upload has parts: part numbers of different files stay apart.
-_STRIDE = 1 << 14
+# More than the parts of any upload, so that the part numbers of different files do not collide.
+PART_NUMBERS_PER_FILE = 1 << 14
 
 
 class FileUploader:
-    """Uploads single files of one batch, from any thread; says what came of each and never raises for one.
+    """Uploads single files of one batch from any thread. Returns an outcome for each file and raises for none.
 
-    *concurrency* hears of the parts of all, under numbers of their own; *observe* of each file's events.
+    *concurrency* receives the part events of all files, with part numbers that are unique in the batch; *observe*
+    receives the events of each file.
     """
 
     def __init__(
         self,
         connection: Connection,
-        common: SharedRequest,
+        shared: SharedRequest,
         *,
         concurrency: events.Observer,
         observe: events.Observer,
@@ -50,34 +51,34 @@ class FileUploader:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._connection = connection
-        self._common = common
-        self._lean = (
-            SmallFileUploader(connection, common, stop=stop, limit=limit)
-            if common.each.executor in LOCAL_EXECUTORS
-            else None
+        self._shared = shared
+        self._is_local = shared.template.executor in LOCAL_EXECUTORS
+        self._small_files = (
+            SmallFileUploader(connection, shared, stop=stop, limit=limit) if self._is_local else None
         )
         self._concurrency = concurrency
         self._observe = observe
         self._stop = stop
         self._limit = limit
         self._clock = clock
-        self._numbers = itertools.count()
+        self._file_numbers = itertools.count()
 
-    def is_small(self, found: FoundFile) -> bool:
-        """Return whether the file goes by one request."""
-        return found.stat.size <= min(self._common.each.part_size or DEFAULT_PART_SIZE, DEFAULT_PART_SIZE)
-
-    def carry(self, found: FoundFile, decision: Decision, sender: PartSender) -> FileOutcome:
-        """Upload the file, and return what came of it."""
-        ear = _EventCollector(found, next(self._numbers) * _STRIDE, self._concurrency, self._observe)
-        if decision == "send" and self._lean is not None and found.stat.size <= MAX_SMALL_FILE:
-            outcome = self._lean.put(found, ear)
-            if outcome is not None:
-                return outcome
-        tally = ProgressTally(None, ear)
+    def upload(self, pending: PendingFile, sender: PartSender) -> FileOutcome:
+        """Upload the file and return its outcome."""
+        file, decision = pending
+        first_number = next(self._file_numbers) * PART_NUMBERS_PER_FILE
+        observe = _FileObserver(file, first_number, self._concurrency, self._observe)
+        if (
+            self._small_files is not None
+            and decision == "send"
+            and file.stat.size <= MAX_SMALL_FILE_BYTES
+            and (outcome := self._small_files.upload(file, observe)) is not None
+        ):
+            return outcome
+        tally = ProgressTally(None, observe)
         uploader = Uploader(
             self._connection.observed_by(tally),
-            self._order_of(found, compares=decision == "compare"),
+            self._request_for(file, skip_identical=decision == "compare"),
             tally=tally,
             stop=self._stop,
             limit=self._limit,
@@ -87,69 +88,73 @@ class FileUploader:
         try:
             result = uploader.run()
         except Busy as exc:
-            if self._common.each.if_running == "skip":
-                return FileOutcome(found.path, found.name, found.stat.size, skipped="another obsup holds it")
-            return FileOutcome(found.path, found.name, found.stat.size, error=exc)
+            if self._shared.template.if_running == "skip":
+                return FileOutcome(
+                    file.path, file.name, file.stat.size, skip_reason="another obsup is uploading it"
+                )
+            return FileOutcome(file.path, file.name, file.stat.size, error=exc)
         except ObsupError as exc:
-            return FileOutcome(found.path, found.name, found.stat.size, error=exc)
-        was_there = decision == "compare" and not result.sent_parts
+            return FileOutcome(file.path, file.name, file.stat.size, error=exc)
+        is_identical = decision == "compare" and not result.sent_parts
         return FileOutcome(
-            found.path,
-            found.name,
+            file.path,
+            file.name,
             result.size,
             result,
-            skipped="identical" if was_there else "",
-            stat=_as_found(found),
+            skip_reason="identical" if is_identical else "",
+            stat=_unchanged_stat(file),
         )
 
-    def _order_of(self, found: FoundFile, *, compares: bool) -> UploadRequest:
-        place, each, folder = self._common.place, self._common.each, self._common.folder
-        source, target = Path(found.path), place.below(found.name)
+    def _request_for(self, file: FoundFile, *, skip_identical: bool) -> UploadRequest:
+        shared = self._shared
+        source, target = Path(file.path), shared.prefix.below(file.name)
+        folder = shared.checkpoint_folder
         return replace(
-            each,
+            shared.template,
             source=source,
             target=target,
             checkpoint=default_path(source, target, folder) if folder is not None else None,
-            part_size=self._part_size(found),
-            skip_identical=compares,
+            part_size=self._part_size(file.stat.size),
+            skip_identical=skip_identical,
         )
 
-    def _part_size(self, found: FoundFile) -> int | None:
-        """Return the part size to ask for: none of a small file, unless a URL is to be signed for its one part."""
-        each = self._common.each
-        if not self.is_small(found):
-            return each.part_size
-        return DEFAULT_PART_SIZE if each.presign and each.executor not in LOCAL_EXECUTORS else None
+    def _part_size(self, size: int) -> int | None:
+        """Return the requested part size: None for one request, unless it has to be presigned as a part."""
+        template = self._shared.template
+        if not self._shared.fits_one_request(size):
+            return template.part_size
+        return DEFAULT_PART_SIZE if template.presign and not self._is_local else None
 
 
-def _as_found(found: FoundFile) -> SourceStat | None:
-    """Return the identity of the file where it is still the one that the walk met: then it is that which was sent."""
+def _unchanged_stat(file: FoundFile) -> SourceStat | None:
+    """Return the identity of the file if it is still the one that the walk found, which then was sent; else None."""
     try:
-        return found.stat if stat_source(Path(found.path)) == found.stat else None
+        return file.stat if stat_source(Path(file.path)) == file.stat else None
     except SourceUnreadable:
         return None
 
 
-class _EventCollector:
-    """Hears one upload, and tells of whose it is."""
+class _FileObserver:
+    """Forwards the events of one upload, with the name of its file."""
 
     def __init__(
-        self, found: FoundFile, first: int, concurrency: events.Observer, observe: events.Observer
+        self, file: FoundFile, first_number: int, concurrency: events.Observer, observe: events.Observer
     ) -> None:
-        self._found = found
-        self._first = first
+        self._file = file
+        self._first_number = first_number
         self._concurrency = concurrency
         self._observe = observe
 
     def __call__(self, event: events.Event) -> None:
         if isinstance(event, events.PartSent):
-            self._concurrency(events.PartSent(self._first + event.number, event.sent))
+            self._concurrency(events.PartSent(self._first_number + event.number, event.sent))
         elif isinstance(event, events.PartStored):
-            self._concurrency(events.PartStored(self._first + event.number, event.size))
+            self._concurrency(events.PartStored(self._first_number + event.number, event.size))
         elif isinstance(event, events.Retried):
-            number = None if event.number is None else self._first + event.number
+            number = None if event.number is None else self._first_number + event.number
             self._concurrency(replace(event, number=number))
-        if isinstance(event, events.PartSent | events.PartStored) and self._found.stat.size <= MAX_SMALL_FILE:
-            return  # it comes and goes too fast to be told of
+        is_progress = isinstance(event, events.PartSent | events.PartStored)
+        if is_progress and self._file.stat.size <= MAX_SMALL_FILE_BYTES:
+            return  # too short-lived to display
         if isinstance(event, events.OneFile):
-            self._observe(events.OfFile(self._found.name, self._found.stat.size, event))
+            self._observe(events.OfFile(self._file.name, self._file.stat.size, event))

@@ -1,11 +1,11 @@
-"""What is known of the files of a batch, here and in the store, and so what is to be done with each."""
+"""Decide for each file of a batch, by its journal and the objects in the bucket, whether it has to be sent."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from msgspec.structs import replace
 
@@ -16,143 +16,158 @@ from obsup.engine.batch.bucket_index import BucketIndex, open_bucket_index
 from obsup.engine.batch.outcome import FileOutcome
 from obsup.engine.batch.request import BatchRequest
 from obsup.engine.job.connection import Connection
-from obsup.errors import CheckpointUnwritable, LocalFailure, SourceUnreadable, WrongUsage
+from obsup.errors import CheckpointUnwritable, LocalFailure, NextStep, SourceUnreadable, WrongUsage
 from obsup.local.state.journal import Journal, JournalDamaged, JournalEntry, set_aside
 from obsup.local.walk.walk import FoundFile
 from obsup.model import ObjectOptions, StoredObject
 from obsup.text import quoted
 
 Decision = Literal["skip", "compare", "send"]
-# A file of a batch that the walk met, and what is to be done with it.
-Job = tuple[FoundFile, Decision]
+"""Skip the file, send it unless its object is identical, or send it."""
 
-# A list of as many objects as there are files takes a page for each thousand; beyond so many more it is somebody
-# else's, and the files that it does not come to are looked up in the journal alone.
-MIN_PAGES = 10
-PAGES_PER_THOUSAND = 3
+# One page lists 1,000 objects. If the prefix holds far more objects than the journal has files, the rest of the list
+# is not read, and the files behind its end are decided by the journal alone.
+MIN_LISTED_PAGES = 10
+LISTED_PAGES_PER_1000_FILES = 3
+
+
+class PendingFile(NamedTuple):
+    """A file of a batch and what to do with it."""
+
+    file: FoundFile
+    decision: Decision
 
 
 class KnownFiles:
-    """The journal of a batch, and the list of what the store has. ``keep`` may be called from any thread."""
+    """What the journal of a batch and the list of its bucket say of each file. ``record`` is thread-safe."""
 
     def __init__(
         self,
-        order: BatchRequest,
+        request: BatchRequest,
         dialect: Dialect,
         index: BucketIndex,
         journal: Journal | None,
         observe: events.Observer,
     ) -> None:
-        each = self._each = order.each
+        template = self._template = request.shared.template
         self._dialect = dialect
-        self._prefix = order.place.key
+        self._key_prefix = request.shared.prefix.key
         self._index = index
         self._journal = journal
         self._observe = observe
-        self._options = each.headers_digest[:8]
+        self._options_digest = template.headers_digest[:8]
         self._lock = threading.Lock()
-        plain = (
-            replace(each.options, no_overwrite=False) == ObjectOptions() and not each.encrypted_by_customer
+        has_default_options = (
+            replace(template.options, no_overwrite=False) == ObjectOptions()
+            and not template.encrypted_by_customer
         )
-        # What is there with the right content may still be the wrong object: options do not show in a list.
-        self._compares = each.skip_identical or (plain and not each.restart)
+        # A list does not show the options of an object. An object with the right content may have other options.
+        self._may_compare = template.skip_identical or (has_default_options and not template.restart)
 
-    def decision(self, found: FoundFile) -> Decision:
-        """Return what is to be done with the file: nothing, a look whether its object is there already, or all.
+    def decide(self, file: FoundFile) -> Decision:
+        """Return what to do with the file.
 
-        The journal alone proves nothing where the store can be seen: the object must be there as it was proved.
-        Raises SourceUnreadable where its name can be no key.
+        If the bucket could be listed, a file is skipped only if the list contains the object of the journal entry.
+        Raises SourceUnreadable if the name of the file is not a valid key.
         """
-        key = self._prefix + found.name
+        key = self._key_prefix + file.name
         try:
             check_key(self._dialect, key)
         except WrongUsage as exc:
-            raise SourceUnreadable(
-                exc.what, exc.why, "rename the file, or leave it out with --exclude"
-            ) from exc
-        there = self._index.find(key)
-        is_known = there is not None or self._index.covers(key)
-        if self._is_proved(found, there) if is_known else self._is_recorded(found) is not None:
+            step = NextStep("rename the file, or leave it out with --exclude")
+            raise SourceUnreadable(exc.what, exc.why, step) from exc
+        stored = self._index.find(key)
+        if stored is None and not self._index.covers(key):
+            if self._journal_entry(file) is not None:
+                return "skip"
+            return "compare" if self._template.skip_identical else "send"
+        if self._is_verified(file, stored):
             return "skip"
-        if not is_known:
-            return "compare" if self._each.skip_identical else "send"
-        if there is None or there.size != found.stat.size:
+        if stored is None or stored.size != file.stat.size:
             return "send"
-        return "compare" if self._compares else "send"
+        return "compare" if self._may_compare else "send"
 
-    def keep(self, outcomes: Iterable[FileOutcome]) -> None:
-        """Write down those files that are in place, where it is known which."""
+    def record(self, outcomes: Iterable[FileOutcome]) -> None:
+        """Add the files that are in place to the journal, if their identity is known."""
         if self._journal is None:
             return
-        proved = [
-            JournalEntry(one.name, one.stat, one.result.etag, one.result.verified, self._options)
+        verified = [
+            JournalEntry(one.name, one.stat, one.result.etag, one.result.verified, self._options_digest)
             for one in outcomes
             if one.result is not None and one.stat is not None
         ]
         with self._lock:
             try:
-                self._journal.add(*proved)
+                self._journal.add(*verified)
             except CheckpointUnwritable as exc:
-                self._observe(
-                    events.Noted(f"{exc}; going on without: a later run asks the store what it holds")
-                )
+                self._observe(_continuing_without_journal(exc))
 
-    def _is_recorded(self, found: FoundFile) -> JournalEntry | None:
-        """Return what the journal knows of this very file, sent with these very options."""
-        if self._journal is None or self._each.restart:
+    def _journal_entry(self, file: FoundFile) -> JournalEntry | None:
+        """Return the journal's entry of this file if neither the file nor the options have changed since."""
+        if self._journal is None or self._template.restart:
             return None
-        known = self._journal.find(found.name)
-        return (
-            known
-            if known is not None and (known.stat, known.options) == (found.stat, self._options)
-            else None
-        )
+        entry = self._journal.find(file.name)
+        if entry is None or (entry.stat, entry.options) != (file.stat, self._options_digest):
+            return None
+        return entry
 
-    def _is_proved(self, found: FoundFile, there: StoredObject | None) -> bool:
-        if there is None:
+    def _is_verified(self, file: FoundFile, stored: StoredObject | None) -> bool:
+        """Return whether the object is the one that the journal recorded when this file was verified."""
+        if stored is None:
             return False
-        known = self._is_recorded(found)
-        if known is None or not known.etag:
+        entry = self._journal_entry(file)
+        if entry is None or not entry.etag:
             return False
-        return there.size == found.stat.size and there.etag.lower() == known.etag.lower()
+        return stored.size == file.stat.size and stored.etag.lower() == entry.etag.lower()
 
 
 @contextmanager
 def open_known_files(
-    order: BatchRequest, connection: Connection, observe: events.Observer
+    request: BatchRequest, connection: Connection, observe: events.Observer
 ) -> Iterator[KnownFiles]:
-    """Give the records of a batch. Raises CheckpointUnwritable where its journal was asked for and cannot be."""
-    journal = _open_journal(order, observe)
-    pages = MIN_PAGES + PAGES_PER_THOUSAND * (journal.known if journal is not None else 0) // 1000
+    """Open the journal, list the bucket, and yield what is known of the files.
+
+    Raises CheckpointUnwritable if the user named a journal that cannot be written, and what listing raises.
+    """
+    journal = _open_journal(request, observe)
+    known_count = journal.known if journal is not None else 0
+    max_pages = MIN_LISTED_PAGES + LISTED_PAGES_PER_1000_FILES * known_count // 1000
+    store, prefix = connection.store, request.shared.prefix
     try:
-        with open_bucket_index(connection.store, order.place, pages=pages, observe=observe) as index:
-            yield KnownFiles(order, connection.store.dialect, index, journal, observe)
+        with open_bucket_index(store, prefix, max_pages=max_pages, observe=observe) as index:
+            yield KnownFiles(request, store.dialect, index, journal, observe)
     finally:
         if journal is not None:
             journal.close()
 
 
-def _open_journal(order: BatchRequest, observe: events.Observer) -> Journal | None:
-    path = order.journal
+def _open_journal(request: BatchRequest, observe: events.Observer) -> Journal | None:
+    path, prefix = request.journal, request.shared.prefix
     if path is None:
         return None
     try:
         try:
-            journal = Journal(path, order.place)
+            journal = Journal(path, prefix)
         except JournalDamaged as exc:
-            if order.is_journal_named:
+            if request.is_journal_explicit:
                 raise
-            observe(events.Noted(f"{exc}; it is now {quoted(set_aside(path))}, and the store is asked"))
-            journal = Journal(path, order.place)
+            moved = set_aside(path)
+            observe(events.Noted(f"{exc}; it was renamed to {quoted(moved)}, and the store is asked instead"))
+            journal = Journal(path, prefix)
     except (CheckpointUnwritable, LocalFailure) as exc:
-        if order.is_journal_named:
+        if request.is_journal_explicit:
             raise
-        observe(events.Noted(f"{exc}; going on without: a later run asks the store what it holds"))
+        observe(_continuing_without_journal(exc))
         return None
     if journal.damaged:
         observe(
             events.Noted(
-                f"{journal.damaged} lines of the journal {quoted(path)} are damaged; asking the store"
+                f"{journal.damaged} lines of the journal {quoted(path)} are damaged; "
+                "the store is asked about these files"
             )
         )
     return journal
+
+
+def _continuing_without_journal(error: Exception) -> events.Noted:
+    return events.Noted(f"{error}; continuing without a journal, so a later run will ask the store instead")

@@ -1,22 +1,22 @@
-"""The run of a batch: the loop that keeps the pool busy with files, and takes in what came of them."""
+"""The main loop of a batch: starts uploads while the pool has room, and collects their outcomes."""
 
 from __future__ import annotations
 
 import queue
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from functools import partial
 from typing import Any
 
 from obsup import events
 from obsup.engine.batch.file_upload import FileUploader
-from obsup.engine.batch.known_files import Job, KnownFiles
+from obsup.engine.batch.known_files import KnownFiles, PendingFile
 from obsup.engine.batch.outcome import BatchSummary, FileOutcome
 from obsup.engine.batch.pool import Pool
 from obsup.engine.batch.process_pool import MIN_FILES, ProcessPool
 from obsup.engine.batch.request import BatchRequest
-from obsup.engine.batch.small_file import MAX_SMALL_FILE
+from obsup.engine.batch.small_file import MAX_SMALL_FILE_BYTES
 from obsup.engine.job.stop import StopSignal
 from obsup.engine.send.dispatcher import POLL_S, drain
 from obsup.engine.send.sender import PartSender
@@ -36,11 +36,11 @@ from obsup.local.walk.prefetch import PrefetchedWalk
 from obsup.local.walk.walk import Entry, SkippedFile, UnreadableFile
 from obsup.units import KIB
 
-# So many files wait to be begun at most; then the walk does.
-MAX_PENDING = 10_000
-# Files that are very small go to a worker together: to hand one over costs as much as to send it.
-GROUP_FILES, GROUP_BYTES = 8, 256 * KIB
-# So many files in a row that the store did not take, and none that it took, and the others are not begun.
+# The walk pauses while this many files wait to be started.
+MAX_PENDING_FILES = 10_000
+# A thread gets several small files at once: handing over one costs as much as sending it.
+MAX_GROUP_FILES, MAX_GROUP_BYTES = 8, 256 * KIB
+# After this many failures in a row that would affect every file, no more files are started.
 MAX_FAILURES_IN_A_ROW = 64
 CODES_OF_ALL_FILES = (
     "NoSuchBucket",
@@ -54,230 +54,235 @@ CODES_OF_ALL_FILES = (
 )
 
 Report = Callable[[FileOutcome], None]
-_Post = list[Entry] | BaseException | Future[Any] | None
+_Message = list[Entry] | BaseException | Future[Any] | None
+"""Entries of the walk, None at its end, the exception that ended it, or the future of an upload that is done."""
 
 
 class BatchLoop:
-    """The loop of the driver: keeps the pool busy with files, and takes in what came of them."""
+    """Starts the uploads of a batch and collects their outcomes. Runs in the driver's thread."""
 
     def __init__(
         self,
-        order: BatchRequest,
+        request: BatchRequest,
         file_uploader: FileUploader,
-        records: KnownFiles,
+        known_files: KnownFiles,
         pool: Pool,
-        beside: ProcessPool,
+        process_pool: ProcessPool,
         *,
         stop: StopSignal,
         observe: events.Observer,
         report: Report,
     ) -> None:
+        self._shared = request.shared
+        self._fail_fast = request.fail_fast
         self._file_uploader = file_uploader
-        self._records = records
+        self._known_files = known_files
         self._pool = pool
-        self._beside = beside
-        self._place = order.place
+        self._process_pool = process_pool
         self._stop = stop
         self._observe = observe
         self._report = report
-        self._fails_fast = order.fail_fast
-        self._posts: queue.SimpleQueue[_Post] = queue.SimpleQueue()
-        self._ahead = PrefetchedWalk(order.entries(), self._posts.put, observe)
-        self._lists_due = 0
-        self._is_walked = False
-        self._met = 0
-        self._tiny: deque[Job] = deque()
-        self._small: deque[Job] = deque()
-        self._large: deque[Job] = deque()
-        self._under_way: dict[Future[list[FileOutcome]], list[Job]] = {}
-        self._small_under_way = 0
-        self._in_a_row = 0
+        self._inbox: queue.SimpleQueue[_Message] = queue.SimpleQueue()
+        self._walk = PrefetchedWalk(request.entries(), self._inbox.put, observe)
+        self._unacknowledged_lists = 0
+        self._is_walk_done = False
+        self._entry_count = 0
+        # Files for SmallFileUploader, other files that fit one request, and files that are sent in parts.
+        self._small: deque[PendingFile] = deque()
+        self._medium: deque[PendingFile] = deque()
+        self._large: deque[PendingFile] = deque()
+        self._in_flight: dict[Future[list[FileOutcome]], list[PendingFile]] = {}
+        self._large_in_flight = 0
+        self._failures_in_a_row = 0
         self._summary = BatchSummary()
 
-    def drive(self) -> BatchSummary:
-        """Return once every file has come to an end, or the work is to stop."""
-        self._ahead.start()
+    def run(self) -> BatchSummary:
+        """Return once every file has an outcome, or the batch was stopped."""
+        self._walk.start()
         try:
             while not self._stop.is_over:
                 if self._stop.reason is None:
-                    self._launch()
-                self._beside.heed()
-                if (
-                    not self._under_way
-                    and not self._beside.under_way
-                    and (self._stop.reason is not None or self._is_done)
-                ):
+                    self._start_uploads()
+                self._process_pool.forward_stop()
+                is_idle = not self._in_flight and not self._process_pool.in_flight
+                if is_idle and (self._stop.reason is not None or self._is_done):
                     break
-                self._take_in()
+                self._handle_messages(wait_s=POLL_S)
         finally:
-            self._ahead.stop()
+            self._walk.stop()
         self._summary.ended_by = self._summary.ended_by or self._stop.reason
-        for jobs in self._under_way.values():
-            self._give_up(jobs)
-        for bundle in self._beside.under_way.values():
-            self._give_up(bundle.files)
-        if self._summary.ended_by is None and self._summary.files != self._met:
-            raise AssertionError(f"{self._met} files were met, and {self._summary.files} came to an end")
+        for files in self._in_flight.values():
+            self._end_unfinished(files)
+        for group in self._process_pool.in_flight.values():
+            self._end_unfinished(group.files)
+        if self._summary.ended_by is None and self._summary.files != self._entry_count:
+            raise AssertionError(f"{self._entry_count} files were found, but {self._summary.files} ended")
         return self._summary
 
     @property
     def _is_done(self) -> bool:
-        return self._is_walked and not self._tiny and not self._small and not self._large
+        return self._is_walk_done and not self._small and not self._medium and not self._large
 
-    def _launch(self) -> None:
-        """Begin as many files as may be under way."""
-        large_under_way = len(self._under_way) - self._small_under_way
-        while self._large and large_under_way < self._pool.large:
+    def _start_uploads(self) -> None:
+        """Start as many uploads as the pool has room for, and let the walk continue if few files wait."""
+        while self._large and self._large_in_flight < self._pool.max_large_files:
+            self._large_in_flight += 1
             self._start([self._large.popleft()], self._pool.start_large)
-            large_under_way += 1
-        self._pool.has_small = bool(self._small or self._tiny)
-        self._share()
-        while (queue := self._waiting()) and self._small_under_way < self._room():
-            self._small_under_way += 1
-            self._start(self._together(queue), self._pool.start_small)
-            self._drain()
-        while self._lists_due and len(self._tiny) + len(self._small) + len(self._large) < MAX_PENDING:
-            self._lists_due -= 1
-            self._ahead.taken()
+        self._pool.shares.has_small_files = bool(self._medium or self._small)
+        self._submit_to_processes()
+        while (pending := self._next_queue()) and self._small_in_flight < self._small_file_limit():
+            self._start(self._take_group(pending), self._pool.start_small)
+            self._handle_messages()
+        while (
+            self._unacknowledged_lists
+            and len(self._small) + len(self._medium) + len(self._large) < MAX_PENDING_FILES
+        ):
+            self._unacknowledged_lists -= 1
+            self._walk.taken()
 
-    def _waiting(self) -> deque[Job]:
-        """Return the small files that this interpreter is to send next."""
-        return self._small or (self._small if self._beside.is_open else self._tiny)
+    def _next_queue(self) -> deque[PendingFile]:
+        """Return the queue from which this process sends next; the small files belong to the others, if there are."""
+        return self._medium if self._medium or self._process_pool.is_open else self._small
 
-    def _room(self) -> int:
-        """Return how many small files this interpreter may have under way: half of all where others have some too."""
-        room = self._pool.room()
-        return max(1, room // 2) if self._beside.under_way else room
+    @property
+    def _small_in_flight(self) -> int:
+        return len(self._in_flight) - self._large_in_flight
 
-    def _share(self) -> None:
-        """Hand very small files over to other interpreters, where so many wait that it pays."""
-        if len(self._tiny) >= MIN_FILES:
-            self._beside.open()
-        while self._tiny and self._beside.has_room:
-            jobs = self._pool.room() - min(self._small_under_way, self._room() if self._small else 0)
-            future = self._beside.hand_over(self._tiny, jobs=jobs)
+    def _small_file_limit(self) -> int:
+        """Return how many uploads of small files this process may have in flight: half if others have some, too."""
+        limit = self._pool.small_file_limit()
+        return max(1, limit // 2) if self._process_pool.in_flight else limit
+
+    def _submit_to_processes(self) -> None:
+        """Submit small files to other processes if enough of them wait."""
+        if len(self._small) >= MIN_FILES:
+            self._process_pool.start()
+        while self._small and self._process_pool.has_room():
+            reserved = self._small_file_limit() if self._medium else 0
+            jobs = self._pool.small_file_limit() - min(self._small_in_flight, reserved)
+            future = self._process_pool.submit(self._small, jobs=jobs)
             if future is None:
                 return
-            future.add_done_callback(self._posts.put)
+            future.add_done_callback(self._inbox.put)
 
-    def _together(self, waiting: deque[Job]) -> list[Job]:
-        """Return the next small files that go to a worker together: one where few are left, so that all are busy."""
-        jobs = [waiting.popleft()]
-        size = jobs[0][0].stat.size
-        most = min(GROUP_FILES, 1 + len(waiting) // (4 * self._pool.room()))
-        while waiting and len(jobs) < most and size + waiting[0][0].stat.size <= GROUP_BYTES:
-            jobs.append(waiting.popleft())
-            size += jobs[-1][0].stat.size
-        return jobs
+    def _take_group(self, pending: deque[PendingFile]) -> list[PendingFile]:
+        """Take the next files for one thread: only one if few are left, so that all threads are busy."""
+        files = [pending.popleft()]
+        size = files[0].file.stat.size
+        max_files = min(MAX_GROUP_FILES, 1 + len(pending) // (4 * self._pool.small_file_limit()))
+        while pending and len(files) < max_files and size + pending[0].file.stat.size <= MAX_GROUP_BYTES:
+            files.append(pending.popleft())
+            size += files[-1].file.stat.size
+        return files
 
     def _start(
         self,
-        jobs: list[Job],
+        files: list[PendingFile],
         start: Callable[[Callable[[PartSender], list[FileOutcome]]], Future[list[FileOutcome]]],
     ) -> None:
-        future = start(partial(self._carry, jobs))
-        self._under_way[future] = jobs
-        future.add_done_callback(self._posts.put)
+        future = start(partial(self._upload, files))
+        self._in_flight[future] = files
+        future.add_done_callback(self._inbox.put)
 
-    def _carry(self, jobs: list[Job], sender: PartSender) -> list[FileOutcome]:
-        """Carry these files, one after the other, where the pool runs this; less where the work is to stop."""
+    def _upload(self, files: list[PendingFile], sender: PartSender) -> list[FileOutcome]:
+        """Upload these files one after the other, in a thread of the pool; fewer if the batch is stopped."""
         outcomes = []
-        for found, decision in jobs:
+        for pending in files:
             if self._stop.reason is not None:
                 break
-            outcome = self._file_uploader.carry(found, decision, sender)
-            self._records.keep([outcome])
+            outcome = self._file_uploader.upload(pending, sender)
+            self._known_files.record([outcome])
             outcomes.append(outcome)
         return outcomes
 
-    def _take_in(self) -> None:
-        """Wait a little for anything to happen, and take it in."""
-        for post in drain(self._posts, POLL_S):
-            self._open(post)
+    def _handle_messages(self, *, wait_s: float = 0.0) -> None:
+        """Handle what has happened; if nothing has, wait for it up to *wait_s* seconds."""
+        for message in drain(self._inbox, wait_s):
+            self._handle(message)
 
-    def _drain(self) -> None:
-        """Take in what has happened."""
-        for post in drain(self._posts):
-            self._open(post)
-
-    def _open(self, post: _Post) -> None:
-        if isinstance(post, Future) and post in self._beside.under_way:
-            self._unpack(post)
-        elif isinstance(post, Future):
-            jobs = self._under_way.pop(post)
-            self._small_under_way -= self._file_uploader.is_small(jobs[0][0])
-            for outcome in post.result():
-                self._end(outcome)
-        elif isinstance(post, list):
-            self._lists_due += 1
-            self._met += len(post)
-            for entry in post:
-                self._sort(entry)
-        elif isinstance(post, ObsupError):
-            self._end_all(post, "the walk over the sources came to a bad end")
-        elif post is None:
-            self._is_walked = True
+    def _handle(self, message: _Message) -> None:
+        if isinstance(message, Future):
+            self._collect(message)
+        elif isinstance(message, list):
+            self._unacknowledged_lists += 1
+            self._entry_count += len(message)
+            for entry in message:
+                self._add(entry)
+        elif isinstance(message, ObsupError):
+            self._end_batch(message, "listing the source files failed")
+        elif message is None:
+            self._is_walk_done = True
         else:
-            raise post
+            raise message
 
-    def _unpack(self, future: Future[Any]) -> None:
-        """Take in what came of a bundle; what is to be tried again is tried here."""
-        outcomes = list(self._beside.outcomes(future, self._place, self._tiny, self._small))
-        self._records.keep(outcomes)
+    def _collect(self, future: Future[Any]) -> None:
+        """Count the outcomes of an upload, or of a group of another process."""
+        if future in self._process_pool.in_flight:
+            outcomes: Iterable[FileOutcome] = self._process_pool.collect(future, self._small, self._medium)
+            self._known_files.record(outcomes)
+        else:
+            files = self._in_flight.pop(future)
+            self._large_in_flight -= not self._shared.fits_one_request(files[0].file.stat.size)
+            outcomes = future.result()
         for outcome in outcomes:
             self._end(outcome)
 
-    def _sort(self, entry: Entry) -> None:
-        """Put a file where it is sent from, or say at once what came of it."""
+    def _add(self, entry: Entry) -> None:
+        """Add a file to a queue, or end it at once if it need not or cannot be sent."""
         if self._stop.reason is not None:
             return
         if isinstance(entry, SkippedFile):
-            self._end(FileOutcome(entry.path, entry.name, passed=entry.reason))
+            self._end(FileOutcome(entry.path, entry.name, ignore_reason=entry.reason))
             return
         if isinstance(entry, UnreadableFile):
             self._end(FileOutcome(entry.path, entry.name, error=entry.error))
             return
         size = entry.stat.size
         try:
-            decision = self._records.decision(entry)
+            decision = self._known_files.decide(entry)
         except SourceUnreadable as exc:
             self._end(FileOutcome(entry.path, entry.name, size, error=exc))
             return
         if decision == "skip":
-            self._end(FileOutcome(entry.path, entry.name, size, skipped="proved before"))
+            self._end(FileOutcome(entry.path, entry.name, size, skip_reason="already uploaded"))
+        elif not self._shared.fits_one_request(size):
+            self._large.append(PendingFile(entry, decision))
+        elif size > MAX_SMALL_FILE_BYTES:
+            self._medium.append(PendingFile(entry, decision))
         else:
-            small = self._tiny if size <= MAX_SMALL_FILE else self._small
-            (small if self._file_uploader.is_small(entry) else self._large).append((entry, decision))
+            self._small.append(PendingFile(entry, decision))
 
     def _end(self, outcome: FileOutcome) -> None:
-        """Count the file, and tell of it."""
+        """Count and report the outcome of a file, and end the batch if too many failed."""
         self._summary.add(outcome)
         self._observe(outcome.event)
         self._report(outcome)
         if outcome.error is None:
-            self._in_a_row = 0
+            self._failures_in_a_row = 0
             return
-        self._in_a_row += affects_all_files(outcome.error)
-        if self._in_a_row >= MAX_FAILURES_IN_A_ROW:
-            self._end_all(outcome.error, f"{MAX_FAILURES_IN_A_ROW} files in a row failed alike")
-        elif self._fails_fast:
-            self._end_all(None, "another file failed, and --fail-fast was asked for")
+        self._failures_in_a_row += affects_all_files(outcome.error)
+        if self._failures_in_a_row >= MAX_FAILURES_IN_A_ROW:
+            self._end_batch(
+                outcome.error, f"{MAX_FAILURES_IN_A_ROW} files in a row failed for the same reason"
+            )
+        elif self._fail_fast:
+            self._end_batch(None, "another file failed, and --fail-fast was given")
 
-    def _end_all(self, why: ObsupError | None, word: str) -> None:
-        """Begin no more files; those under way end soon, or are kept as they are."""
+    def _end_batch(self, error: ObsupError | None, reason: str) -> None:
+        """Start no more files. Those in flight may end within the grace period, or keep their progress."""
         if self._summary.ended_by is None and self._stop.reason is None:
-            self._summary.ended_by = why
-            self._stop.ask(Stopped(word, "progress is kept"))
+            self._summary.ended_by = error
+            self._stop.ask(Stopped(reason, "Progress is kept"))
 
-    def _give_up(self, jobs: Sequence[Job]) -> None:
-        """Say of files that are still under way that they are not finished."""
-        for found, _fate in jobs:
-            why = self._stop.reason or Stopped("the work was to stop")
-            self._end(FileOutcome(found.path, found.name, found.stat.size, error=why))
+    def _end_unfinished(self, files: Iterable[PendingFile]) -> None:
+        """Count and report files that were in flight when the batch was stopped."""
+        for file, _decision in files:
+            error = self._stop.reason or Stopped("the batch was stopped")
+            self._end(FileOutcome(file.path, file.name, file.stat.size, error=error))
 
 
 def affects_all_files(error: ObsupError) -> bool:
-    """Return whether what befell one file is likely to befall every other: no line, no keys, no bucket."""
+    """Return whether this error would probably hit every other file too: no network, no credentials, no bucket."""
     if isinstance(error, (Busy, Stopped, WorkerLost, OutOfTime)):
         return False
     if isinstance(error, (NotFinished, BadConfiguration)):

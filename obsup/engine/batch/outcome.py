@@ -1,4 +1,4 @@
-"""What became of each file of a batch, and the summary."""
+"""The outcome of each file of a batch, and the summary of all."""
 
 from __future__ import annotations
 
@@ -17,41 +17,42 @@ Status = Literal["completed", "skipped", "incomplete", "failed"]
 
 
 class FileOutcome(Value):
-    """What came of one file: its *result*, why it was *skipped* or *passed* over, or its *error*. ``size`` is bytes.
+    """The outcome of one file: its ``result``, or why it was skipped or ignored, or its ``error``.
 
-    ``stat`` is the identity of what is in place now, None where that is not known.
+    A file is skipped if its object is in place already, and ignored if it is not a regular file. ``size`` is bytes.
+    ``stat`` is the identity of the file that is now in place, None if it is unknown.
     """
 
     path: str
     name: str
     size: int = 0
     result: Result | None = None
-    skipped: str = ""
-    passed: str = ""
+    skip_reason: str = ""
+    ignore_reason: str = ""
     error: ObsupError | None = None
     stat: SourceStat | None = None
 
     @property
     def event(self) -> events.FileEnded:
-        """What is told of it."""
+        """The event that reports this outcome."""
         if self.error is not None:
             return events.FileEnded(self.name, self.size, "failed", str(self.error))
-        if self.passed:
-            return events.FileEnded(self.name, 0, "passed", self.passed)
-        return events.FileEnded(self.name, self.size, "skipped" if self.skipped else "sent")
+        if self.ignore_reason:
+            return events.FileEnded(self.name, 0, "passed", self.ignore_reason)
+        return events.FileEnded(self.name, self.size, "skipped" if self.skip_reason else "sent")
 
     @property
     def status(self) -> Status:
-        """The word for it."""
+        """The status of the file in ``--json``."""
         if self.error is not None:
-            is_kept = self.error.retryable or self.error.exit_code == 77
-            return "incomplete" if is_kept else "failed"
-        return "skipped" if self.skipped or self.passed else "completed"
+            is_progress_kept = self.error.retryable or self.error.exit_code == 77
+            return "incomplete" if is_progress_kept else "failed"
+        return "skipped" if self.skip_reason or self.ignore_reason else "completed"
 
 
 @dataclass(slots=True)
 class BatchSummary:
-    """What came of all: numbers of files and of bytes. ``ended_by`` is what cut the batch short."""
+    """Counts of files and bytes of a batch. ``ended_by`` is the error that ended the batch early."""
 
     sent: int = 0
     skipped: int = 0
@@ -73,7 +74,7 @@ class BatchSummary:
             self.reasons[error.reason] += 1
             return
         self.size += outcome.size
-        if outcome.skipped or outcome.passed:
+        if outcome.status == "skipped":
             self.skipped += 1
         else:
             self.sent += 1
@@ -83,15 +84,15 @@ class BatchSummary:
 
     @property
     def files(self) -> int:
-        """How many files came to an end, whichever."""
+        """The number of files that ended, whatever the outcome."""
         return self.sent + self.skipped + self.failed
 
     @property
     def exit_code(self) -> int:
-        """0 where every file is in place and proved, else the gravest code."""
+        """0 if every file is in place and verified, otherwise the worst exit code."""
         return worst_code([*self.codes, self.ended_by.exit_code if self.ended_by is not None else 0])
 
     @property
     def is_retryable(self) -> bool:
-        """Whether the same command run again is all that it takes."""
+        """Whether running the same command again can complete the batch."""
         return self.exit_code in (75, 130, 143)

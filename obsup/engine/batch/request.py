@@ -1,4 +1,4 @@
-"""Many files as the user asks for them, and what came of each and of all."""
+"""The request for an upload of many files."""
 
 from __future__ import annotations
 
@@ -6,44 +6,41 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from obsup.engine.job.request import UploadRequest
+from obsup.engine.plan.file_plan import DEFAULT_PART_SIZE
 from obsup.local.walk.walk import Entry
 from obsup.model import Target
 from obsup.value import Value
 
 
 class SharedRequest(Value):
-    """What the files of a batch have in common, as it travels to those who carry them.
+    """What the files of a batch have in common. It can be pickled and contains no secret.
 
-    ``each`` is the order of each file but for its source and its target, ``place`` the prefix as a Target, ``folder``
-    where checkpoints of large files are kept, None for beside them.
+    ``template`` is the request of each file except for its source and target. ``prefix`` is the common target: its key
+    is the start of every key. ``checkpoint_folder`` keeps the checkpoints of large files; None keeps each beside its
+    source.
     """
 
-    each: UploadRequest
-    place: Target
-    folder: Path | None = None
+    template: UploadRequest
+    prefix: Target
+    checkpoint_folder: Path | None = None
+
+    def fits_one_request(self, size: int) -> bool:
+        """Return whether a file of *size* bytes is sent in one request instead of in parts."""
+        return size <= min(self.template.part_size or DEFAULT_PART_SIZE, DEFAULT_PART_SIZE)
 
 
 class BatchRequest(Value):
-    """Many files below one prefix.
+    """An upload of many files.
 
-    ``entries`` begins the walk. ``place`` is the prefix as a Target. ``each`` is the order of each file but for its
-    source and its target. ``stands_for`` tells batches to one prefix apart. ``journal`` names its file, None keeps
-    none; ``is_journal_named``: the user asked for that very file. ``folder`` is where checkpoints of large files are
-    kept, None for beside them. ``fail_fast``: the first failure stops the others. ``tells_requests``: somebody wants
-    to hear of every request.
+    ``entries`` starts the walk over the sources. ``batch_id`` distinguishes batches to one prefix. ``journal`` is the
+    path of the journal, None for no journal; ``is_journal_explicit`` if the user named this path. ``fail_fast`` stops
+    the batch at the first failure. ``reports_requests`` if an observer needs the event of every request.
     """
 
     entries: Callable[[], Iterator[Entry]]
-    place: Target
-    each: UploadRequest
-    stands_for: str
+    shared: SharedRequest
+    batch_id: str
     journal: Path | None
-    is_journal_named: bool = False
-    folder: Path | None = None
+    is_journal_explicit: bool = False
     fail_fast: bool = False
-    tells_requests: bool = False
-
-    @property
-    def common(self) -> SharedRequest:
-        """What the files have in common."""
-        return SharedRequest(self.each, self.place, self.folder)
+    reports_requests: bool = False

@@ -1,4 +1,4 @@
-"""Many files through the same engine: one pool for all their parts, one journal, one outcome a file."""
+"""Upload many files through one worker pool, with one journal and one outcome per file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from obsup.engine.batch.file_upload import FileUploader
 from obsup.engine.batch.known_files import open_known_files
 from obsup.engine.batch.loop import BatchLoop, Report
 from obsup.engine.batch.outcome import BatchSummary
-from obsup.engine.batch.pool import open_pool
+from obsup.engine.batch.pool import Pool, open_pool
 from obsup.engine.batch.process_pool import ProcessPool
 from obsup.engine.batch.request import BatchRequest
 from obsup.engine.job.connection import Connection
@@ -24,75 +24,89 @@ from obsup.local.state.lock import UploadLock
 
 
 class BatchUploader:
-    """Carries out one BatchRequest at an open store. *limit* is that of Uploader; *observe* hears of every file."""
+    """Carries out one BatchRequest on an open store. *limit* is as for Uploader; *observe* receives all events."""
 
     def __init__(
         self,
         connection: Connection,
-        order: BatchRequest,
+        request: BatchRequest,
         *,
         observe: events.Observer = events.ignore,
         stop: StopSignal | None = None,
         limit: Gate | None = None,
         clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._connection = connection
-        self._order = order
+        self._request = request
         self._observe = observe
         self._stop = stop or StopSignal()
         self._limit = limit
         self._clock = clock
+        self._monotonic = monotonic
 
     def run(self, report: Report) -> BatchSummary:
-        """Upload all; *report* hears of each file as it ends. Return what came of all.
+        """Upload all files and return the summary; *report* is called with the outcome of each file.
 
-        Raises ObsupError for what stands against all of them, before anything is sent.
+        Raises ObsupError, before anything is sent, if no file could be uploaded.
         """
-        begun, order, stop = time.monotonic(), self._order, self._stop
-        with ExitStack() as held:
-            held.enter_context(
-                UploadLock(
-                    replace(order.place, key=f"{order.place.key} ({order.stands_for})"),
-                    wait=order.each.if_running == "wait",
-                    is_stopped=lambda: stop.reason is not None,
-                )
-            )
-            records = held.enter_context(open_known_files(order, self._connection, self._observe))
-            pool = open_pool(
-                UploadContext(self._connection, order.each, self._observe, stop, self._limit, self._clock)
-            )
-            held.callback(lambda: pool.close(wait=not stop.is_over))
-            beside = ProcessPool(
-                order,
+        started, request, stop = self._monotonic(), self._request, self._stop
+        with ExitStack() as resources:
+            resources.enter_context(self._lock())
+            known_files = resources.enter_context(open_known_files(request, self._connection, self._observe))
+            template = request.shared.template
+            context = UploadContext(self._connection, template, self._observe, stop, self._limit, self._clock)
+            pool = open_pool(context)
+            resources.callback(lambda: pool.close(wait=not stop.is_over))
+            process_pool = ProcessPool(
+                request,
                 self._connection.settings,
                 stop,
                 is_limited=self._limit is not None,
-                observe=self._hear_and(pool.concurrency),
+                observe=self._process_observer(pool),
             )
-            held.callback(lambda: beside.close(wait=not stop.is_over))
+            resources.callback(lambda: process_pool.close(wait=not stop.is_over))
             file_uploader = FileUploader(
                 self._connection,
-                order.common,
+                request.shared,
                 concurrency=pool.concurrency,
                 observe=self._observe,
                 stop=stop,
                 limit=self._limit,
                 clock=self._clock,
             )
-            summary = BatchLoop(
-                order, file_uploader, records, pool, beside, stop=stop, observe=self._observe, report=report
-            ).drive()
-        summary.seconds = time.monotonic() - begun
+            loop = BatchLoop(
+                request,
+                file_uploader,
+                known_files,
+                pool,
+                process_pool,
+                stop=stop,
+                observe=self._observe,
+                report=report,
+            )
+            summary = loop.run()
+        summary.seconds = self._monotonic() - started
         return summary
 
-    def _hear_and(self, concurrency: events.Observer) -> events.Observer:
-        """Return who hears what other interpreters tell: the number in flight is that of all."""
+    def _lock(self) -> UploadLock:
+        """Return the lock of this batch. Other batches to the same prefix may run at the same time."""
+        request, stop = self._request, self._stop
+        prefix = request.shared.prefix
+        return UploadLock(
+            replace(prefix, key=f"{prefix.key} ({request.batch_id})"),
+            wait=request.shared.template.if_running == "wait",
+            is_stopped=lambda: stop.reason is not None,
+        )
 
-        def hear(event: events.Event) -> None:
+    def _process_observer(self, pool: Pool) -> events.Observer:
+        """Return the observer of events from other processes: throttling there slows down this process, too."""
+
+        def observe(event: events.Event) -> None:
             inner = events.of_one(event)
             if isinstance(inner, events.Retried):
-                concurrency(replace(inner, number=None))
+                pool.concurrency(replace(inner, number=None))
             if inner is not event or not isinstance(inner, events.Retried):
                 self._observe(event)
 
-        return hear
+        return observe

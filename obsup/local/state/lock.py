@@ -124,7 +124,7 @@ class UploadLock:
     """Locks the upload of a target inside a ``with``: exclusively, or *shared* with others that send its parts.
 
     Raises Busy if another process holds the lock and *wait* is false, or if *is_stopped* returns true during the wait.
-    *on_wait* is called when the wait begins.
+    *on_wait* is called when the wait begins. *folder* is what ``lock_folder`` returned, for callers that take many.
     """
 
     def __init__(
@@ -136,6 +136,7 @@ class UploadLock:
         is_stopped: Callable[[], bool] = lambda: False,
         on_wait: Callable[[], None] = lambda: None,
         monotonic: Callable[[], float] = time.monotonic,
+        folder: str | None = None,
     ) -> None:
         self._target = target
         self._shared = shared
@@ -143,7 +144,7 @@ class UploadLock:
         self._is_stopped = is_stopped
         self._on_wait = on_wait
         self._monotonic = monotonic
-        self._lock = FileLock(Path(lock_path(str(lock_folder()), target)))
+        self._lock = FileLock(Path(lock_path(folder or str(lock_folder()), target)))
 
     def __enter__(self) -> UploadLock:
         started_s, is_waiting = self._monotonic(), False

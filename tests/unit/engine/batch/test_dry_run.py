@@ -6,7 +6,7 @@ from pathlib import Path
 
 from obsup.dialects.registry import find_dialect
 from obsup.engine.batch.dry_run import plan_batch
-from obsup.engine.batch.request import BatchRequest
+from obsup.engine.batch.request import BatchRequest, SharedRequest
 from obsup.engine.job.request import UploadRequest
 from obsup.errors import SourceUnreadable
 from obsup.local.source.file import stat_source
@@ -21,9 +21,10 @@ def test_a_file_that_cannot_be_read_is_refused_for_its_own_reason(tmp_path: Path
         path.write_bytes(b"some")
     entries = [FoundFile(str(path), path.name, stat_source(path)) for path in (here, gone)]
     gone.unlink()
-    order = BatchRequest(lambda: iter(entries), place, UploadRequest(here, place), "here", None)
+    shared = SharedRequest(UploadRequest(here, place), place)
+    order = BatchRequest(lambda: iter(entries), shared, "here", None)
     sent, refused = plan_batch(order, find_dialect("obs"))
-    assert (sent.name, sent.what, sent.parts, sent.error) == ("here", "send", 1, None)
-    assert (refused.name, refused.what) == ("gone", "refuse")
+    assert (sent.name, sent.action, sent.parts, sent.error) == ("here", "send", 1, None)
+    assert (refused.name, refused.action) == ("gone", "refuse")
     assert isinstance(refused.error, SourceUnreadable)
     assert refused.error.why == "No such file or directory"
