@@ -23,9 +23,10 @@ from obsup.dialects.header_values import (
     tagging_header,
     website_redirect_header,
 )
-from obsup.dialects.parameters import OBJECT_PARAMETERS, Parameter, carries, providers_with
+from obsup.dialects.parameters import OBJECT_PARAMETERS, carries, header_of, providers_with
 from obsup.errors import WrongUsage
 from obsup.model import CustomerKey, ObjectOptions
+from obsup.options.row import OptionRow
 
 if TYPE_CHECKING:
     from mimetypes import MimeTypes
@@ -52,14 +53,14 @@ def object_headers(
     """
     _check_together(options)
     headers: dict[str, str] = {}
-    for parameter in OBJECT_PARAMETERS:
-        value = getattr(options, parameter.field)
+    for row in OBJECT_PARAMETERS:
+        value = getattr(options, row.parameter)
         if not _is_given(value):
             continue
-        rendered = _render(dialect, parameter, value)
-        if operation != "put" and not any(carries(dialect, parameter.field, one) for one in IN_PARTS):
-            raise _needs_one_request(dialect, parameter)
-        if carries(dialect, parameter.field, operation):
+        rendered = _render(dialect, row, value)
+        if operation != "put" and not any(carries(dialect, row.parameter, one) for one in IN_PARTS):
+            raise _needs_one_request(dialect, row)
+        if carries(dialect, row.parameter, operation):
             headers |= rendered
     own = extension_headers(dialect, options.headers)
     if operation == "complete":
@@ -75,7 +76,7 @@ def options_of_complete(dialect: Dialect, options: ObjectOptions) -> list[str]:
     return [
         one.option
         for one in OBJECT_PARAMETERS
-        if _is_given(getattr(options, one.field)) and carries(dialect, one.field, "complete")
+        if _is_given(getattr(options, one.parameter)) and carries(dialect, one.parameter, "complete")
     ]
 
 
@@ -163,24 +164,24 @@ def _check_together(options: ObjectOptions) -> None:
         )
 
 
-def _render(dialect: Dialect, parameter: Parameter, value: Any) -> dict[str, str]:
+def _render(dialect: Dialect, row: OptionRow, value: Any) -> dict[str, str]:
     """Return the headers of one option that is given."""
-    name = parameter.header(dialect.headers)
+    name = header_of(row, dialect.headers)
     if name is None:
         raise WrongUsage(
-            f"{dialect.title} has no {parameter.option}",
-            f"only these have it: {'; '.join(providers_with(parameter))}",
-            f"leave out {parameter.option}",
+            f"{dialect.title} has no {row.option}",
+            f"only these have it: {'; '.join(providers_with(row))}",
+            f"leave out {row.option}",
         )
-    return _RENDERERS.get(parameter.field, plain_header)(dialect, name, value)
+    return _RENDERERS.get(row.parameter, plain_header)(dialect, name, value)
 
 
-def _needs_one_request(dialect: Dialect, parameter: Parameter) -> WrongUsage:
+def _needs_one_request(dialect: Dialect, row: OptionRow) -> WrongUsage:
     return WrongUsage(
-        f"{parameter.option} has no effect on an upload in parts",
+        f"{row.option} has no effect on an upload in parts",
         f"{dialect.title} takes it on PutObject alone: for a file that fits one request, without --parts and "
         "--part-size",
-        f"leave out {parameter.option}",
+        f"leave out {row.option}",
     )
 
 

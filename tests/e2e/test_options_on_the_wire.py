@@ -7,15 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from obsup.dialects import parameters
 from obsup.dialects.dialect import Dialect
 from obsup.dialects.registry import DIALECTS
+from obsup.options.table import HEADER_OPTIONS
 from obsup.sandbox.sandbox import Sandbox
 from tests.support.in_process import Inside
-from tests.tools import parameter_tables
 
 KEY = "dir/the key"
 EVERY = ("initiate", "part", "copy", "complete", "put", "head")
-PARAMETERS = {one.field: one for one in parameter_tables.PARAMETERS}
+PARAMETERS = {row.parameter: row for row in HEADER_OPTIONS}
 
 # What is typed, and how the header's name goes on where the dialect has but a prefix.
 WORDS: Mapping[str, tuple[str, ...]] = {
@@ -36,18 +37,18 @@ WORDS: Mapping[str, tuple[str, ...]] = {
     "sse": ("--sse", "kms"),
     "sse_kms_key_id": ("--sse", "kms", "--sse-kms-key-id", "key-1"),
     "no_overwrite": ("--no-overwrite",),
-    "customer_key": ("--sse-c-key-file", "keyfile"),
+    "sse_c_key_file": ("--sse-c-key-file", "keyfile"),
     "content_md5": ("--content-md5",),
     "copy_source": ("--copy-source", "bucket/old"),
     "copy_range": ("--copy-range", "0-9"),
 }
-ENDS = {"metadata": "colour", "grants": "read", "customer_key": "key"}
+ENDS = {"metadata": "colour", "grants": "read", "sse_c_key_file": "key"}
 
 # The requests that carry an option's header. Sources: the vendors' pages of each operation.
 DESCRIBING = {"initiate", "put"}
 CARRIED = dict.fromkeys(WORDS, DESCRIBING) | {
     "success_redirect": {"put"},
-    "customer_key": {"initiate", "part", "copy", "put", "head"},
+    "sse_c_key_file": {"initiate", "part", "copy", "put", "head"},
     "content_md5": {"part", "put"},
     "copy_source": {"copy"},
     "copy_range": {"copy"},
@@ -64,12 +65,12 @@ def carriers(name: str, dialect: Dialect) -> set[str]:
 
 
 # Each way: its requests, and its commands with the options that each of them takes.
-OF_INIT = {"acl", "grants", "sse", "sse_kms_key_id", "no_overwrite", "customer_key"} | {
+OF_INIT = {"acl", "grants", "sse", "sse_kms_key_id", "no_overwrite", "sse_c_key_file"} | {
     name for name in WORDS if CARRIED[name] & DESCRIBING
 } - {"content_md5"}
-OF_COMPLETE = {"acl", "no_overwrite", "customer_key"}
-OF_PART = {"customer_key", "content_md5"}
-OF_COPY = {"customer_key", "copy_source", "copy_range"}
+OF_COMPLETE = {"acl", "no_overwrite", "sse_c_key_file"}
+OF_PART = {"sse_c_key_file", "content_md5"}
+OF_COPY = {"sse_c_key_file", "copy_source", "copy_range"}
 OF_UPLOAD = OF_INIT | {"content_md5"}
 WAYS: Mapping[str, tuple[set[str], list[tuple[str, set[str]]]]] = {
     "one request": ({"put"}, [("upload small", OF_UPLOAD)]),
@@ -141,7 +142,7 @@ def run(
 
 
 def header_of(name: str, dialect: Dialect) -> str | None:
-    found = PARAMETERS[name].header(dialect.headers)
+    found = parameters.header_of(PARAMETERS[name], dialect.headers)
     return found and (found + ENDS[name] if name in ENDS else found).lower()
 
 
@@ -164,7 +165,7 @@ def taken_by(line: str, taken: set[str], options: set[str], dialect: Dialect) ->
     return {name for name in taken & options if not is_forgotten(name, line, dialect)}
 
 
-@pytest.mark.parametrize("encrypting", ["sse_kms_key_id", "customer_key"])
+@pytest.mark.parametrize("encrypting", ["sse_kms_key_id", "sse_c_key_file"])
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("name", DIALECTS)
 def test_header_of_every_option_is_on_the_requests_that_carry_it(
@@ -173,7 +174,10 @@ def test_header_of_every_option_is_on_the_requests_that_carry_it(
     """And on no other: SSE-C never on Complete, a description of the object on no part."""
     dialect = DIALECTS[name]
     options = {one for one in WORDS if has_effect(one, way, dialect)}
-    options -= {"sse", "sse_kms_key_id", "customer_key"} - {encrypting, "sse" if "sse" in encrypting else ""}
+    options -= {"sse", "sse_kms_key_id", "sse_c_key_file"} - {
+        encrypting,
+        "sse" if "kms" in encrypting else "",
+    }
     if way == "copy":
         assert run("upload small {old}", set()) == 0
     begun_at = len(store.requests)

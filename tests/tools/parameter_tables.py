@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from obsup.dialects.dialect import Dialect
-from obsup.dialects.parameters import OBJECT_PARAMETERS, Parameter, carries
+from obsup.dialects.parameters import OBJECT_PARAMETERS, carries, header_of
 from obsup.dialects.registry import DIALECTS
+from obsup.options.row import OptionRow
+from obsup.options.table import HEADER_OPTIONS
 
 _OPERATIONS = {"initiate": "Initiate", "put": "PutObject", "complete": "Complete"}
 _USUAL = ["Initiate", "PutObject"]
@@ -26,15 +28,7 @@ class Named:
     note: str = ""
 
 
-REQUEST_PARAMETERS = (
-    Parameter("customer_key", "--sse-c-key-file", lambda names: names.sse_c),
-    Parameter("content_md5", "--content-md5", lambda _names: "Content-MD5"),
-    Parameter("copy_source", "--copy-source", lambda names: names.copy_source),
-    Parameter("copy_range", "--copy-range", lambda names: names.copy_source_range),
-)
-"""The parameters of single requests."""
-
-PARAMETERS = (*OBJECT_PARAMETERS, *REQUEST_PARAMETERS)
+PARAMETERS = (*OBJECT_PARAMETERS, *(row for row in HEADER_OPTIONS if row not in OBJECT_PARAMETERS))
 SDK_NAMES = {
     "content_type": "headers.contentType",
     "metadata": "metadata",
@@ -46,7 +40,7 @@ SDK_NAMES = {
     "expires_days": "headers.expires",
     "sse": "headers.sseHeader.encryption",
     "sse_kms_key_id": "headers.sseHeader.key",
-    "customer_key": "headers.sseHeader (SseCHeader)",
+    "sse_c_key_file": "headers.sseHeader (SseCHeader)",
     "content_md5": "isAttachMd5",
     "copy_source": "copySource",
     "copy_range": "copySourceRange",
@@ -111,12 +105,12 @@ def header_table() -> str:
     """Return which parameter becomes which header in which dialect, in Markdown. Like dialects share a column."""
     columns: dict[tuple[str | None, ...], list[str]] = {}
     for name, dialect in DIALECTS.items():
-        columns.setdefault(tuple(one.header(dialect.headers) for one in PARAMETERS), []).append(name)
+        columns.setdefault(tuple(header_of(one, dialect.headers) for one in PARAMETERS), []).append(name)
     names = list(columns.values())
     rows = [
         (
             _code(one.option),
-            _code(SDK_NAMES.get(one.field, "")),
+            _code(SDK_NAMES.get(one.parameter, "")),
             *(_header(one, DIALECTS[group[0]]) for group in names),
         )
         for one in PARAMETERS
@@ -124,15 +118,15 @@ def header_table() -> str:
     return _markdown(("option", "OBS SDK", *(", ".join(group) for group in names)), rows)
 
 
-def _header(parameter: Parameter, dialect: Dialect) -> str:
-    header = parameter.header(dialect.headers)
+def _header(row: OptionRow, dialect: Dialect) -> str:
+    header = header_of(row, dialect.headers)
     if header is None:
         return "–"
     shown = f"`{header}…`" if header.endswith("-") else f"`{header}`"
     carriers = [
         title
         for operation, title in _OPERATIONS.items()
-        if parameter in OBJECT_PARAMETERS and carries(dialect, parameter.field, operation)
+        if row in OBJECT_PARAMETERS and carries(dialect, row.parameter, operation)
     ]
     return f"{shown} (on {', '.join(carriers)})" if carriers not in ([], _USUAL) else shown
 

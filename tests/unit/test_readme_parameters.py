@@ -15,7 +15,8 @@ from obsup.engine.job.request import UploadRequest
 from obsup.engine.job.result import Result
 from obsup.errors import Refusal
 from obsup.model import ObjectOptions
-from tests.tools.parameter_tables import CALLS, PARAMETERS, RESULTS, Named, header_table
+from obsup.options.table import HEADER_OPTIONS
+from tests.tools.parameter_tables import CALLS, RESULTS, Named, header_table
 
 OPTIONS = {
     word
@@ -50,7 +51,7 @@ def test_field_of_a_result_exists(named: Named) -> None:
     assert named.keyword in ATTRIBUTES
 
 
-@pytest.mark.parametrize("option", [one.option for one in PARAMETERS])
+@pytest.mark.parametrize("option", [one.option for one in HEADER_OPTIONS])
 def test_option_of_a_header_exists(option: str) -> None:
     assert option in OPTIONS
 
@@ -59,7 +60,7 @@ def test_every_dialect_has_its_column_and_every_parameter_its_row() -> None:
     """The columns are the dialects' own header names: a change of one changes the README."""
     head, _, *rows = header_table().splitlines()
     assert {name for cell in head.split("|")[3:-1] for name in cell.strip().split(", ")} == set(DIALECTS)
-    assert len(rows) == len(PARAMETERS)
+    assert len(rows) == len(HEADER_OPTIONS)
     text = (Path(__file__).parents[2] / "README.md").read_text()
     for dialect in DIALECTS.values():
         assert f"`{dialect.headers.meta}…`" in text

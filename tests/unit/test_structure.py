@@ -17,7 +17,8 @@ MODULES = sorted(HOUSE.rglob("*.py"))
 # The layers from bottom to top. A package imports only packages of lower lines, and itself. Packages of one line never
 # import each other.
 LAYERS = (
-    ("version", "units", "value", "text", "exit_status", "errors", "model", "events"),  # any of these
+    ("version", "units", "value", "text", "exit_status", "vendor_names", "errors", "model", "events"),
+    ("options",),
     ("dialects",),
     ("store.http", "local.source", "local.state", "local.config"),
     ("store.answers", "local.walk"),
@@ -176,7 +177,7 @@ def test_no_vendor_is_named_outside_the_dialects() -> None:
     wrong = [
         f"{path}:{node.lineno}"
         for path in MODULES
-        if path.relative_to(HOUSE).parts[0] not in ("dialects", "sandbox")
+        if path.relative_to(HOUSE).parts[0] not in ("dialects", "sandbox", "vendor_names.py")
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Constant) and node.value in ("obs", "s3", "oss")
     ]

@@ -1,4 +1,4 @@
-"""The configuration file seen from the shell: written with every key explained, and shown with every origin."""
+"""Write a configuration file that explains every setting, and show the effective settings."""
 
 from __future__ import annotations
 
@@ -12,204 +12,150 @@ from urllib.parse import urlsplit
 import click
 
 from obsup.cli.arguments.command import Command
-from obsup.cli.arguments.config_defaults import key_of
+from obsup.cli.arguments.options import Option
+from obsup.cli.arguments.settings import EffectiveSetting, effective_profile, effective_settings
 from obsup.cli.report import output
 from obsup.dialects.endpoints import normalise_endpoint, recognise
-from obsup.dialects.vendor_names import DEFAULT_PROVIDER
-from obsup.errors import BadConfiguration, Denied
+from obsup.errors import BadConfiguration, Denied, NextStep
 from obsup.local.config.credentials import CredentialSettings, find_credentials
-from obsup.local.config.file import (
-    Config,
-    EffectiveSetting,
-    Profile,
-    default_config_path,
-    load_config,
-    resolve_setting,
-)
-from obsup.local.config.keys import DURATION, FLAG, LIST, NUMBER, OPTIONS, SIZE
+from obsup.local.config.file import Profile, default_config_path, load_config
+from obsup.options.row import OptionRow
 from obsup.text import one_line, quoted
+from obsup.vendor_names import DEFAULT_PROVIDER
 
 HEAD = """\
-# Configuration of obsup. Nearest wins: option, environment, profile, [defaults], built-in.
-# Every long option of `obsup upload` is a key here, - written as _. `obsup config show` says what is in force.
+# Configuration of obsup. The nearest setting wins: option, environment, profile, [defaults], built-in.
+# Every long option of `obsup upload` is a key here, with _ for -. `obsup config show` prints the effective settings.
 """
 PROFILE = """\
-# A profile is chosen with --profile NAME, OBSUP_PROFILE, or profile = "NAME" in [defaults]. It takes the same keys,
-# and one source of credentials. A file with secrets in it must be yours alone: chmod 600.
+# Select a profile with --profile NAME, OBSUP_PROFILE, or profile = "NAME" in [defaults]. It takes the same keys and
+# one source of credentials. Only you may be able to read a file with secrets: chmod 600.
 #[profiles.nightly]
 #endpoint = "https://obs.eu-de.otc.t-systems.com"
 #access_key_id = "…"
 #secret_access_key = "…"
 #security_token = "…"
-# or: a program that prints {"Version":1,"AccessKeyId":…,"SecretAccessKey":…,"SessionToken":…,"Expiration":…}; it is
-# asked again before they expire, and when they fail.
+# or: a program that prints {"Version":1,"AccessKeyId":…,"SecretAccessKey":…,"SessionToken":…,"Expiration":…}; it runs
+# again before the credentials expire, and when the store rejects them.
 #credential_process = "vault-helper --role backup"
 # or: the metadata service of this cloud host: obs, aws or oss.
 #metadata_service = "obs"
 """
-_SAMPLES = {
-    "endpoint": "https://obs.eu-de.otc.t-systems.com",
-    "region": "eu-de",
-    "until": "06:30",
-    "expect_md5": "0" * 32,
-    "expect_sha256": "0" * 64,
-}
-_LIST_SAMPLES = {"header": "NAME: VALUE", "grant": "PERMISSION=ID", "include": "*.iso", "exclude": "*.tmp"}
-# A header's value is shown unless its name says that nobody is to read it.
+# The value of a header is shown unless its name suggests a secret.
 _PRIVATE_NAME = re.compile(r"authorization|secret|token|password|key", re.IGNORECASE)
 MASK = "…"
 
 
 def run_init(path: Path | None, upload: Command) -> int:
-    """Write the file, print its path, and return the exit code."""
-    place = path or default_config_path(os.environ)
+    """Write the configuration file, print its path, and return the exit code."""
+    config_path = path or default_config_path(os.environ)
     try:
-        place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        config_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(config_path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except FileExistsError as exc:
         raise BadConfiguration(
-            f"{quoted(place)} is there already",
-            "what is in it may be all that knows your keys",
-            "edit it, or name another file with --config",
+            f"{quoted(config_path)} already exists",
+            "It may contain the only copy of your keys",
+            NextStep("edit it, or name another file with --config"),
         ) from exc
     except OSError as exc:
-        raise _unwritable(place, exc) from exc
+        raise _unwritable(config_path, exc) from exc
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(template(upload))
     except OSError as exc:
-        place.unlink(missing_ok=True)
-        raise _unwritable(place, exc) from exc
-    output.print_result(str(place))
+        config_path.unlink(missing_ok=True)
+        raise _unwritable(config_path, exc) from exc
+    output.print_result(str(config_path))
     return 0
 
 
-def _unwritable(place: Path, exc: OSError) -> BadConfiguration:
+def _unwritable(path: Path, exc: OSError) -> BadConfiguration:
     return BadConfiguration(
-        f"{quoted(place)} cannot be written", exc.strerror or "", "name another file with --config"
+        f"cannot write {quoted(path)}", exc.strerror or "", NextStep("name another file with --config")
     )
 
 
 def template(upload: Command) -> str:
-    """Return a configuration file in which every key stands explained, and none is set."""
+    """Return a configuration file that explains every key and sets none."""
     lines = [HEAD, "[defaults]", '#profile = "nightly"']
     for title, options in upload.groups().items():
-        known = [one for one in options if key_of(one) in OPTIONS]
-        if known:
-            lines += ["", f"## {title}"]
-        for one in known:
-            lines += textwrap.wrap(one.help or "", 100, initial_indent="# ", subsequent_indent="# ")
-            lines.append(f"#{key_of(one)} = {_sample(one)}")
+        rows = [one.row for one in options if isinstance(one, Option) and one.row.is_setting]
+        lines += ["", f"## {title}"] if rows else []
+        for row in rows:
+            lines += textwrap.wrap(row.help, 100, initial_indent="# ", subsequent_indent="# ")
+            lines.append(f"#{row.key} = {_sample(row)}")
     return "\n".join([*lines, "", PROFILE])
 
 
-def _sample(option: click.Option) -> str:
-    """Return what a line of the file may say: the built-in value, or one of the right kind."""
-    key, kind = key_of(option), OPTIONS[key_of(option)]
-    built_in = option.to_info_dict()["default"]
-    if kind is FLAG:
-        return "false" if option.secondary_opts else "true"
-    if kind is NUMBER:
-        return "5"
-    if kind is LIST:
-        return f'["{_LIST_SAMPLES.get(key, "K=V")}"]'
-    if isinstance(built_in, int):
-        return str(built_in)
-    if isinstance(built_in, str):
-        return f'"{built_in}"'
-    if isinstance(option.type, click.Choice):
-        return f'"{option.type.choices[0]}"'
-    if kind is SIZE:
-        return '"16M"'
-    if kind is DURATION:
-        return '"7h"'
-    return f'"{_SAMPLES.get(key, MASK)}"'
+def _sample(row: OptionRow) -> str:
+    """Return a valid value: the built-in one if there is one."""
+    if row.sample:
+        return row.sample
+    if isinstance(row.default, bool):
+        return str(not row.default).lower()
+    return row.kind.sample if row.default is None else f'"{row.default}"'
 
 
-def run_show(path: Path | None, profile_name: str | None, upload: Command, *, as_json: bool) -> int:
-    """Print every setting with its origin, and return the exit code."""
-    config = load_config(path, os.environ)
-    named = profile_name or os.environ.get("OBSUP_PROFILE") or config.defaults.get("profile")
-    profile = config.find_profile(str(named)) if named else None
-    settings = dict(_settings(config, profile, upload))
-    rows = [("config", EffectiveSetting(str(config.path), "there" if config.path.exists() else "not there"))]
-    rows += [("profile", EffectiveSetting(profile.name if profile else None, ""))]
-    rows += list(settings.items())
-    rows += list(_credentials(profile, settings, str(config.path) if path else None))
+def run_show(upload: click.Context, *, as_json: bool) -> int:
+    """Print every setting of the *upload* command with its source, and return the exit code."""
+    path = upload.params["config_path"] or default_config_path(os.environ)
+    settings = list(effective_settings(upload))
+    rows = [EffectiveSetting("config", str(path), "found" if path.exists() else "not found")]
+    rows.append(effective_profile(upload))
+    rows += [one._replace(value=_masked(one.name, one.value)) for one in settings]
+    rows += _credentials(upload)
     if as_json:
-        fields = [{"name": name, "value": one.value, "origin": one.origin} for name, one in rows]
+        fields = [one._asdict() for one in rows]
         output.print_json({"command": "config show", "status": "listed", "settings": fields})
         return 0
-    for name, one in rows:
-        output.print_result(f"{name}\t{_shown(one.value)}\t{one.origin}")
+    for one in rows:
+        output.print_result(f"{one.name}\t{_shown(one.value)}\t{one.origin}")
     return 0
 
 
-def _settings(
-    config: Config, profile: Profile | None, upload: Command
-) -> Iterator[tuple[str, EffectiveSetting]]:
-    """Yield each setting of upload by its key, as it is in force here; what is secret in it is masked."""
-    for options in upload.groups().values():
-        for one in options:
-            key = key_of(one)
-            if key not in OPTIONS:
-                continue
-            built_in = one.to_info_dict()["default"]
-            found = resolve_setting(
-                key,
-                option=None,
-                environ=os.environ,
-                profile=profile,
-                defaults=config.defaults,
-                builtin=built_in if built_in not in ((), False) or OPTIONS[key] is FLAG else None,
-            )
-            yield key, EffectiveSetting(_masked(key, found.value), found.origin)
-
-
 def _shown(value: object) -> str:
-    """Return *value* as the file would have it."""
+    """Return *value* as the configuration file spells it."""
     if isinstance(value, bool):
         return str(value).lower()
     return "-" if value is None else one_line(str(value))
 
 
+def _provider(upload: click.Context) -> str:
+    """Return the provider whose credentials an upload would use."""
+    provider, endpoint = upload.params["provider"], upload.params["endpoint"]
+    if provider != "auto":
+        return str(provider)
+    return (recognise(normalise_endpoint(endpoint)).provider if endpoint else None) or DEFAULT_PROVIDER
+
+
+def _credentials(upload: click.Context) -> Iterator[EffectiveSetting]:
+    """Yield the credentials that would sign. A credential process or a metadata service is named, but not used."""
+    path, name = upload.params["config_path"], upload.params["profile"]
+    profile = load_config(path, os.environ).find_profile(name) if name else None
+    helper = _helper(profile)
+    settings = CredentialSettings(_provider(upload), None if helper else name, str(path) if path else None)
+    try:
+        found = find_credentials(settings, environ=os.environ, home=Path.home()).credentials
+    except Denied:
+        origin = f"{helper}, which is run when needed" if helper else "not found"
+        yield EffectiveSetting("credentials", MASK if helper else None, origin)
+        return
+    yield EffectiveSetting("access_key_id", f"{found.access_key[:4]}{MASK}", found.origin)
+    yield EffectiveSetting("secret_access_key", MASK, found.origin)
+    if found.token is not None:
+        yield EffectiveSetting("security_token", MASK, found.origin)
+
+
 def _helper(profile: Profile | None) -> str | None:
-    """Return who would be asked for credentials: a program, or a metadata service."""
+    """Return what would provide the credentials: a credential process, or a metadata service."""
     if profile is None:
         return None
     return "credential_process" if profile.credential_process else profile.metadata_service
 
 
-def _provider(settings: dict[str, EffectiveSetting]) -> str:
-    """Return whose keys are looked for, as an upload would."""
-    provider, endpoint = str(settings["provider"].value), settings["endpoint"].value
-    if provider != "auto" or not endpoint:
-        return provider.replace("auto", DEFAULT_PROVIDER)
-    return recognise(normalise_endpoint(str(endpoint))).provider or DEFAULT_PROVIDER
-
-
-def _credentials(
-    profile: Profile | None, settings: dict[str, EffectiveSetting], path: str | None
-) -> Iterator[tuple[str, EffectiveSetting]]:
-    """Yield whose keys would sign. A helper or a metadata service is named, and not asked."""
-    helper = _helper(profile)
-    name = profile.name if profile is not None and helper is None else None
-    try:
-        found = find_credentials(
-            CredentialSettings(_provider(settings), name, path), environ=os.environ, home=Path.home()
-        ).credentials
-    except Denied:
-        told = f"{helper} is asked when they are needed" if helper else "none found"
-        yield "credentials", EffectiveSetting(MASK if helper else None, told)
-        return
-    yield "access_key_id", EffectiveSetting(f"{found.access_key[:4]}{MASK}", found.origin)
-    yield "secret_access_key", EffectiveSetting(MASK, found.origin)
-    if found.token is not None:
-        yield "security_token", EffectiveSetting(MASK, found.origin)
-
-
 def _masked(key: str, value: object) -> object:
-    """Return *value* without what nobody is to read: passwords in URLs, headers that carry secrets."""
+    """Return *value* without secrets: passwords in URLs, and headers whose name suggests a secret."""
     if isinstance(value, tuple):
         return ", ".join(str(_masked(key, one)) for one in value)
     if not isinstance(value, str):

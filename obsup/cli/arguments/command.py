@@ -1,4 +1,4 @@
-"""What ``--help`` shows, and the man pages and completions are made from: a command's story and its grouped options."""
+"""The commands: their help, their groups of options, and the resolution of their settings."""
 
 from __future__ import annotations
 
@@ -7,28 +7,25 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import click
-from click.core import ParameterSource
 
+from obsup.cli.arguments.options import Option
+from obsup.cli.arguments.settings import apply_config, keep_nearest
 from obsup.exit_status import EXIT_STATUSES
+from obsup.options.table import rows_of
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 OWN_GROUP = "Options"
-# The main five first; then the single steps of an upload; then what is needed now and then.
+# The main five first, then the single steps of an upload, then what is needed now and then.
 SECTIONS: Mapping[str, tuple[str, ...]] = {
     "Every day": ("upload", "status", "verify", "gc", "doctor"),
     "Step by step": ("init", "part", "complete", "abort", "parts", "uploads"),
-    "Around it": ("config", "sandbox"),
+    "Other": ("config", "sandbox"),
 }
 
 
-# Each of these says what the other says.
-EXCLUSIVE = (("parts", "part_size"), ("checkpoint", "checkpoint_dir"))
-_NEAREST = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT, ParameterSource.DEFAULT_MAP)
-
-
 class HelpText(NamedTuple):
-    """What the docstring of a command tells: one sentence, the lines of its examples, and the paragraphs after."""
+    """The docstring of a command: its first sentence, the lines of its examples, and the other paragraphs."""
 
     sentence: str
     examples: tuple[str, ...]
@@ -36,7 +33,7 @@ class HelpText(NamedTuple):
 
 
 def read_help_text(text: str) -> HelpText:
-    """Return the story in a command's help *text*: its first paragraph, then a ``\\b`` paragraph of examples."""
+    """Split the help *text* of a command: its first paragraph, a ``\\b`` paragraph of examples, and the rest."""
     paragraphs = [one.strip("\n") for one in inspect.cleandoc(text).split("\f")[0].split("\n\n")]
     sentence = " ".join(paragraphs[0].split())
     examples: tuple[str, ...] = ()
@@ -46,88 +43,76 @@ def read_help_text(text: str) -> HelpText:
     return HelpText(sentence, examples, tuple(rest))
 
 
-class Option(click.Option):
-    """An option that knows its group."""
-
-    group: str = OWN_GROUP
-
-
-def option(*names: str, **settings: Any) -> Callable[[F], F]:
-    """Return Click's option with its environment variable: OBSUP_PART_SIZE for --part-size."""
-    longest = next(name for name in names if name.startswith("--")).split("/")[0]
-    settings.setdefault("envvar", "OBSUP_" + longest.removeprefix("--").upper().replace("-", "_"))
-    settings.setdefault("show_envvar", True)
-    return click.option(*names, cls=Option, **settings)
+def command(options: str, **settings: Any) -> Callable[[Callable[..., Any]], Command]:
+    """Return Click's decorator for a command with the options that the table has for *options*."""
+    return click.command(cls=Command, params=options_of(options), **settings)
 
 
-def command(**settings: Any) -> Callable[[Callable[..., Any]], Command]:
-    """Return Click's command decorator for a command of the house: story, groups, exit status."""
-    return click.command(cls=Command, **settings)
+def options_of(command: str) -> list[click.Parameter]:
+    """Return the options of *command*, and what applies the configuration file to them if it has a store."""
+    options: list[click.Parameter] = [Option(row, title) for title, row in rows_of(command)]
+    if any(isinstance(one, Option) and one.row.option == "--endpoint" for one in options):
+        options.append(_read_config_option())
+    return options
+
+
+def _read_config_option() -> click.Option:
+    """Return a hidden option that Click processes after --profile and --config, and before all others."""
+    return click.Option(
+        ["--read-config"],
+        hidden=True,
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        callback=_read_config,
+    )
+
+
+def _read_config(ctx: click.Context, _param: click.Parameter, _value: object) -> None:
+    if not ctx.resilient_parsing:
+        apply_config(ctx)
 
 
 def group_of(parameter: click.Parameter) -> str:
-    """Return the title under which *parameter* is explained."""
+    """Return the title of the group of *parameter*."""
     return parameter.group if isinstance(parameter, Option) else OWN_GROUP
 
 
-def together(title: str, *decorators: Callable[[F], F]) -> Callable[[F], F]:
-    """Return one decorator for a group of options, which keep their order in ``--help`` under *title*."""
-
-    def apply(function: F) -> F:
-        before = list(getattr(function, "__click_params__", ()))
-        for decorator in reversed(decorators):
-            function = decorator(function)
-        for parameter in getattr(function, "__click_params__", ()):
-            if isinstance(parameter, Option) and parameter not in before:
-                parameter.group = title
-        return function
-
-    return apply
-
-
-class _Told(click.Command):
-    """What a command and a group of commands have in common: a story, and the exit status table."""
+class _Documented(click.Command):
+    """The help of commands and groups of commands."""
 
     @property
-    def story(self) -> HelpText:
-        """What its docstring tells."""
+    def help_text(self) -> HelpText:
+        """The docstring, split."""
         return read_help_text(self.help or "")
 
     def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the sentence, the examples, and the rest of the story."""
-        story = self.story
+        """Write the first sentence, the examples, and the rest of the help text."""
+        text = self.help_text
         formatter.write_paragraph()
         with formatter.indentation():
-            formatter.write_text(story.sentence)
-        if story.examples:
+            formatter.write_text(text.sentence)
+        if text.examples:
             with formatter.section("Examples"):
-                _write_lines(formatter, story.examples)
-        for paragraph in story.details:
+                _write_lines(formatter, text.examples)
+        for paragraph in text.details:
             formatter.write_paragraph()
             with formatter.indentation():
                 formatter.write_text(paragraph)
 
-    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the exit status table."""
-        with formatter.section("Exit status"):
-            formatter.write_dl([(row.codes, row.meaning) for row in EXIT_STATUSES])
 
-
-class Command(_Told):
-    """A command whose help has the examples first, its options in groups, and the exit status table."""
+class Command(_Documented):
+    """A command whose help shows the examples first and its options in groups."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse, and of options that exclude each other keep the nearest: --parts over a file's part_size."""
+        """Parse; of settings that exclude each other, keep the nearest."""
         rest = super().parse_args(ctx, args)
-        for pair in EXCLUSIVE:
-            distance = {name: _distance(ctx, name) for name in pair if ctx.params.get(name) is not None}
-            for name in distance:
-                if distance[name] > min(distance.values()):
-                    ctx.params[name] = None
+        if not ctx.resilient_parsing:
+            keep_nearest(ctx)
         return rest
 
     def groups(self) -> dict[str, list[click.Option]]:
-        """Return the options that are shown, by their group, in the order in which they were written."""
+        """Return the visible options by the title of their group, in their order."""
         found: dict[str, list[click.Option]] = {}
         for parameter in self.params:
             if isinstance(parameter, click.Option) and not parameter.hidden:
@@ -135,7 +120,7 @@ class Command(_Told):
         return found
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write a section for each group of options; ``--help`` itself is the last of all."""
+        """Write a section for each group of options; ``--help`` itself comes last."""
         records = {
             title: [record for one in options if (record := one.get_help_record(ctx)) is not None]
             for title, options in self.groups().items()
@@ -149,8 +134,8 @@ class Command(_Told):
                 formatter.write_dl(rows)
 
 
-class Commands(_Told, click.Group):
-    """The group: its commands in the order in which they are needed, the main five first."""
+class Commands(_Documented, click.Group):
+    """A group of commands, listed by section."""
 
     command_class = Command
     table: ClassVar[Mapping[str, tuple[str, ...]]] = SECTIONS
@@ -160,16 +145,16 @@ class Commands(_Told, click.Group):
         return [name for _title, names in self.sections() for name in names]
 
     def sections(self) -> Iterator[tuple[str, list[str]]]:
-        """Yield the sections of the list of commands; what has none of its own comes last."""
+        """Yield the sections of the list of commands; commands without a section are in the last one."""
         named = [name for names in self.table.values() for name in names]
         others = [name for name in self.commands if name not in named]
         last = list(self.table)[-1]
         for title, names in self.table.items():
-            there = [name for name in names if name in self.commands]
-            yield title, there + (others if title == last else [])
+            existing = [name for name in names if name in self.commands]
+            yield title, existing + (others if title == last else [])
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write a line a command, section by section."""
+        """Write one line per command, section by section."""
         for title, names in self.sections():
             rows = [
                 (name, self.commands[name].get_short_help_str(limit=80))
@@ -181,24 +166,24 @@ class Commands(_Told, click.Group):
                     formatter.write_dl(rows)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the commands before the group's own options: they are what is looked for."""
+        """Write the commands, then the group's own options."""
         self.format_commands(ctx, formatter)
         click.Command.format_options(self, ctx, formatter)
 
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the exit status table, in ``obsup --help`` only."""
+        if ctx.parent is None:
+            with formatter.section("Exit status"):
+                formatter.write_dl([(row.codes, row.meaning) for row in EXIT_STATUSES])
+
 
 class Subcommands(Commands):
-    """A group inside the group, whose commands need no order."""
+    """A group within the group."""
 
     table: ClassVar[Mapping[str, tuple[str, ...]]] = {"Commands": ()}
 
 
-def _distance(ctx: click.Context, name: str) -> int:
-    """Return how far from the command line the value of the parameter *name* comes from."""
-    source = ctx.get_parameter_source(name)
-    return _NEAREST.index(source) if source in _NEAREST else len(_NEAREST)
-
-
 def _write_lines(formatter: click.HelpFormatter, lines: tuple[str, ...]) -> None:
-    """Write *lines* as they are: a command line that is wrapped cannot be copied."""
+    """Write *lines* without wrapping: a command line that is wrapped cannot be copied."""
     for line in lines:
         formatter.write(f"{'':>{formatter.current_indent}}{line}\n")

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 from obsup.cli.arguments.known_words import known_buckets, known_profiles, known_targets, known_uploads
-from obsup.dialects.vendor_names import PROVIDERS
+from obsup.cli.arguments.types import TextType
+from obsup.vendor_names import PROVIDERS
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 SCHEMES = tuple(f"{provider}://" for provider in PROVIDERS)
 
 
-class Word(click.ParamType[str]):
+class Word(TextType):
     """A word that is taken as it stands; *offer* gives what a TAB offers for its beginning."""
 
     def __init__(self, name: str, offer: Callable[[click.Context, str], Items]) -> None:
@@ -72,7 +73,7 @@ def _prefixes(_ctx: click.Context, incomplete: str) -> Items:
 
 def _sources(ctx: click.Context, incomplete: str) -> Items:
     """Files; once a source is given the target may be next, and comes from what is known."""
-    given = ctx.params.get("sources") or ctx.params.get("place") or ctx.params.get("target")
+    given = ctx.params.get("sources") or ctx.params.get("source_target") or ctx.params.get("target")
     if ctx.params.get("from_command"):
         return [] if given else _targets(ctx, incomplete)
     return [*_targets(ctx, incomplete), *_files(incomplete)] if given else _files(incomplete)

@@ -1,29 +1,39 @@
-"""Words on the command line that Click does not know: SIZE, DURATION, RATE, NAME=VALUE."""
+"""Types of command-line values that Click does not have: SIZE, DURATION, RATE, NAME=VALUE."""
 
 from __future__ import annotations
 
 import shlex
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from obsup.units import parse_duration, parse_rate, parse_size
 
+if TYPE_CHECKING:
+    NumberType = click.ParamType[float]
+    TextType = click.ParamType[str]
+    PairType = click.ParamType[tuple[str, str]]
+    RangeType = click.ParamType[tuple[int, int]]
+    PartEtagType = click.ParamType[tuple[int, str]]
+else:  # Click before 8.4 has no generic types.
+    NumberType = TextType = PairType = RangeType = PartEtagType = click.ParamType
 
-class Measure(click.ParamType[float]):
-    """A quantity with a unit, which *parse* turns into a number."""
+
+class Measure(NumberType):
+    """A quantity with a unit, which *parse* converts to a number."""
 
     def __init__(self, name: str, parse: Callable[[str], float]) -> None:
         self.name = name
         self._parse = parse
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
-        """Return the word of the contract."""
+        """Return the metavar: SIZE, RATE or DURATION."""
         return self.name.upper()
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the number; a wrong word ends with what would be right."""
+        """Return the number. Fails with a message that shows valid values."""
         if isinstance(value, int | float):
             return value
         try:
@@ -32,7 +42,7 @@ class Measure(click.ParamType[float]):
             self.fail(str(exc), param, ctx)
 
 
-class Pair(click.ParamType[tuple[str, str]]):
+class Pair(PairType):
     """``NAME=VALUE``, as a tuple."""
 
     def __init__(self, name: str, separator: str = "=") -> None:
@@ -40,11 +50,11 @@ class Pair(click.ParamType[tuple[str, str]]):
         self._separator = separator
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
-        """Return the form to write."""
+        """Return the form of a value."""
         return self.name
 
     def split_envvar_value(self, rv: str) -> list[str]:
-        """Return the values in an environment variable: words as a shell has them; headers, with blanks, by line."""
+        """Split an environment variable into values: headers, which contain spaces, by line; others as a shell does."""
         if self._separator == ":":
             return [line for line in rv.splitlines() if line.strip()]
         try:
@@ -53,7 +63,7 @@ class Pair(click.ParamType[tuple[str, str]]):
             return rv.split()
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return (name, value), each without white space at its ends."""
+        """Return (name, value), both stripped."""
         if isinstance(value, tuple):
             return value
         name, separator, rest = str(value).partition(self._separator)
@@ -62,8 +72,8 @@ class Pair(click.ParamType[tuple[str, str]]):
         return name.strip(), rest.strip()
 
 
-class Range(click.ParamType[tuple[int, int]]):
-    """``FIRST-LAST``, bytes, inclusive, as a tuple."""
+class ByteRange(RangeType):
+    """``FIRST-LAST``, bytes, both inclusive, as a tuple."""
 
     name = "first-last"
 
@@ -73,17 +83,18 @@ class Range(click.ParamType[tuple[int, int]]):
             return value
         first, _, last = str(value).removeprefix("bytes=").partition("-")
         if not (_is_number(first) and _is_number(last)) or int(first) > int(last):
-            self.fail(f"{value!r} is no range: write the first and the last byte, as 0-1048575", param, ctx)
+            message = f"{value!r} is not a range: write the first and the last byte, for example 0-1048575"
+            self.fail(message, param, ctx)
         return int(first), int(last)
 
 
-class PartEtag(click.ParamType[tuple[int, str]]):
+class PartEtag(PartEtagType):
     """``N:ETAG``, as a tuple."""
 
     name = "n:etag"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return (part number, bare ETag)."""
+        """Return (part number, ETag without quotes)."""
         if isinstance(value, tuple):
             return value
         number, _, etag = str(value).partition(":")
@@ -97,12 +108,12 @@ def _is_number(text: str) -> bool:
 
 
 class Jobs(click.IntRange):
-    """A number of parts at once, or ``auto``."""
+    """A number of parts in flight, or ``auto``."""
 
     name = "jobs"
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
-        """Return the words of the contract."""
+        """Return the metavar."""
         return "N|auto"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
@@ -110,6 +121,8 @@ class Jobs(click.IntRange):
         return value if value == "auto" else super().convert(value, param, ctx)
 
 
+FILE = click.Path(path_type=Path)
+FOLDER = click.Path(path_type=Path, file_okay=False)
 JOBS = Jobs(1, 1000)
 SIZE = Measure("size", parse_size)
 RATE = Measure("rate", parse_rate)
@@ -117,5 +130,5 @@ DURATION = Measure("duration", parse_duration)
 KEY_VALUE = Pair("K=V")
 GRANT = Pair("PERMISSION=ID")
 HEADER = Pair("'NAME: VALUE'", ":")
-RANGE = Range()
+BYTE_RANGE = ByteRange()
 PART_ETAG = PartEtag()

@@ -1,39 +1,29 @@
-"""``obsup abort``: give an upload up."""
+"""``obsup abort``: discard an upload."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from obsup.cli.arguments import completed_words, conflicts, options
-from obsup.cli.arguments.command import command, option
+from obsup.cli.arguments import conflicts
+from obsup.cli.arguments.command import command
 from obsup.cli.arguments.source_target import SourceTarget, source_target_argument
 
 
-@command(short_help="Give an upload up, with its parts.")
+@command("abort", short_help="Discard an upload and its parts.")
 @source_target_argument
-@option(
-    "--upload-id", metavar="ID", type=completed_words.UPLOAD_ID, help="The upload, where no checkpoint tells."
-)
-@options.checkpoint_options
-@options.running_options
-@options.retry_options
-@options.connection_options
-@options.request_options
-@options.report_options
-def abort(place: SourceTarget, **values: Any) -> int:
-    """Give the upload of TARGET up: its parts are deleted, and so is its checkpoint.
+def abort(source_target: SourceTarget, **values: Any) -> int:
+    """Discard the upload of TARGET: delete its stored parts and its checkpoint.
 
     \b
     obsup abort bigfile bucket/key
     obsup abort bucket/key --upload-id "$id"
 
-    Parts that land late are waited for. To abort again what is aborted is success.
+    Waits for parts that are still in flight and deletes them, too. Aborting an aborted upload again succeeds.
     """
     from obsup.cli.actions.steps import run_abort
     from obsup.cli.run.requests import options_from
 
-    source, target = place
+    source, target = source_target
     if source is None:
         conflicts.check_source(values, ["checkpoint_dir"])
-    conflicts.check_together(values)
     return run_abort(source, target, options_from(values))

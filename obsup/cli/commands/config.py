@@ -1,74 +1,67 @@
-"""``obsup config``: begin a configuration file, and show what is in force and where each value comes from."""
+"""``obsup config``: create a configuration file, and show the effective settings with their sources."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
-from obsup.cli.arguments import options
-from obsup.cli.arguments.command import Command, Subcommands, option, together
-from obsup.cli.arguments.completed_words import PROFILE
-
-_place = option(
-    "--config",
-    "config_path",
-    type=options.FILE,
-    help="The configuration file. Default ~/.config/obsup/config.toml.",
-)
-place_options = together("Connection", _place)
-profile_options = together(
-    "Connection",
-    _place,
-    option("--profile", metavar="NAME", type=PROFILE, help="A profile of the configuration file."),
-)
+from obsup.cli.arguments.command import Command, Subcommands, options_of
 
 
-@click.group(cls=Subcommands, short_help="Begin a configuration file; show what is in force.")
+@click.group(cls=Subcommands, short_help="Create a configuration file; show effective settings.")
 def config() -> None:
-    """Begin a configuration file, or show what is in force.
+    """Create a configuration file, or show the effective settings.
 
     \b
     obsup config init
     obsup config show --profile nightly
 
-    Nearest wins: option, environment, profile, [defaults], built-in.
+    The nearest setting wins: option, environment, profile, [defaults], built-in.
     """
 
 
-@config.command(cls=Command, short_help="Write a configuration file with every key explained.")
-@place_options
+@config.command(
+    cls=Command, params=options_of("config-init"), short_help="Create a configuration file with all settings."
+)
 @click.pass_context
 def init(ctx: click.Context, config_path: Path | None) -> int:
-    """Write a configuration file in which every key stands explained, and print its path, alone.
+    """Create a configuration file that explains every setting, and print its path.
 
     \b
     obsup config init
     obsup config init --config ./obsup.toml
 
-    Its mode is 0600. A file that is there is left as it is.
+    Every setting is commented out. The file mode is 0600. An existing file is not changed.
     """
     from obsup.cli.actions.config import run_init
 
     return run_init(config_path, _upload(ctx))
 
 
-@config.command(cls=Command, short_help="Show every setting and where it comes from.")
-@profile_options
-@together("Output", options.json_option)
+@config.command(
+    cls=Command, params=options_of("config-show"), short_help="Show every setting and its source."
+)
 @click.pass_context
 def show(ctx: click.Context, config_path: Path | None, profile: str | None, *, as_json: bool) -> int:
-    """Show every setting of upload that is in force here, and where each comes from; secrets are masked.
+    """Show the settings that upload would use here, and the source of each; secrets are masked.
 
     \b
     obsup config show
     OBSUP_REGION=eu-de obsup config show --profile nightly
 
-    Each line is the setting, its value and its origin, tab-separated.
+    Each line is a setting, its value and its source, separated by tabs.
     """
     from obsup.cli.actions.config import run_show
 
-    return run_show(config_path, profile, _upload(ctx), as_json=as_json)
+    words = []
+    if ctx.get_parameter_source("config_path") is ParameterSource.COMMANDLINE:
+        words += ["--config", str(config_path)]
+    if ctx.get_parameter_source("profile") is ParameterSource.COMMANDLINE:
+        words += ["--profile", str(profile)]
+    # The upload command itself resolves the settings; SOURCE and TARGET are placeholders.
+    return run_show(_upload(ctx).make_context("upload", [*words, "-", "bucket/key"], ctx), as_json=as_json)
 
 
 def _upload(ctx: click.Context) -> Command:

@@ -1,4 +1,4 @@
-"""``obsup doctor``: try the whole cycle on two tiny parts, and report."""
+"""``obsup doctor``: test credentials, permissions and limits with a tiny upload."""
 
 from __future__ import annotations
 
@@ -6,24 +6,21 @@ from typing import Any
 
 import click
 
-from obsup.cli.arguments import completed_words, options
+from obsup.cli.arguments import completed_words
 from obsup.cli.arguments.command import command
 
 
-@command(short_help="Try everything on two tiny parts, and report.")
+@command("doctor", short_help="Test credentials, permissions and limits with a tiny upload.")
 @click.argument("prefix", metavar="BUCKET[/PREFIX]", type=completed_words.PREFIX)
-@options.connection_options
-@options.request_options
-@options.report_options
 def doctor(prefix: str, **values: Any) -> int:
-    """Examine a bucket: name, line, TLS, keys, each permission, the clock, what an ETag proves, the limits.
+    """Test the access to a bucket: name, network, TLS, keys, permissions, clock, ETags and limits.
 
     \b
     obsup doctor bucket
     obsup doctor obs://bucket/2026/ --profile nightly
 
-    An upload of two tiny parts is begun under PREFIX and aborted again; no object is made. At its end it prints the
-    settings that were found to work, as lines for the configuration file.
+    Initiates an upload under PREFIX, sends two tiny parts, and aborts it; no object is created. At the end it prints
+    the settings that work, as lines for the configuration file.
     """
     from obsup.cli.actions.doctor import run_doctor
     from obsup.cli.run.requests import options_from

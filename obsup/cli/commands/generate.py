@@ -1,4 +1,4 @@
-"""``obsup generate``, hidden: writes man/ and completions/ of the repository from the tree of commands."""
+"""``obsup generate``, hidden: write the man pages and the completions of the repository from the commands."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ from pathlib import Path
 
 import click
 
-from obsup.cli.arguments import options
+from obsup.cli.arguments import types
 from obsup.cli.arguments.command import Commands, command
 
 
-@command(hidden=True, short_help="Write man/ and completions/.")
+@command("generate", hidden=True, short_help="Write man/ and completions/.")
 @click.pass_context
-@click.argument("folder", type=options.FOLDER, default=".")
+@click.argument("folder", type=types.FOLDER, default=".")
 def generate(ctx: click.Context, folder: Path) -> None:
-    """Write the manual and the completions into the repository at FOLDER.
+    """Write the man pages and the completions into the repository at FOLDER.
 
     \b
     obsup generate
     obsup generate ~/src/obsup
 
-    What is there and is generated no more is removed.
+    Removes files that are not generated any more.
     """
     root = ctx.find_root().command
     assert isinstance(root, Commands)
@@ -32,7 +32,7 @@ def generate(ctx: click.Context, folder: Path) -> None:
 
 
 def generated(folder: Path, root: Commands) -> dict[Path, str]:
-    """Return every generated file of the repository at *folder* with what belongs into it."""
+    """Return the text of every generated file of the repository at *folder*."""
     from obsup.cli.docs.completion import scripts
     from obsup.cli.docs.manpage import command_pages
     from obsup.cli.docs.markdown_page import text_page
@@ -44,6 +44,6 @@ def generated(folder: Path, root: Commands) -> dict[Path, str]:
 
 
 def stale(folder: Path, root: Commands) -> list[Path]:
-    """Return the files in the generated folders of the repository at *folder* that are generated no more."""
-    there = [*folder.glob("man/man[0-9]/*"), *folder.glob("completions/*")]
-    return sorted(set(there) - set(generated(folder, root)))
+    """Return the files in the generated folders of the repository at *folder* that are not generated any more."""
+    existing = [*folder.glob("man/man[0-9]/*"), *folder.glob("completions/*")]
+    return sorted(set(existing) - set(generated(folder, root)))

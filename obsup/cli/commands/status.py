@@ -1,4 +1,4 @@
-"""``obsup status``: what this machine knows of the uploads of a file."""
+"""``obsup status``: show the local progress of uploads."""
 
 from __future__ import annotations
 
@@ -7,23 +7,21 @@ from typing import Any
 
 import click
 
-from obsup.cli.arguments import completed_words, options
+from obsup.cli.arguments import completed_words, types
 from obsup.cli.arguments.command import command
 
 
-@command(short_help="What the checkpoint knows; asks no server.")
-@click.argument("source", type=options.FILE)
+@command("status", short_help="Show local upload progress (no network access).")
+@click.argument("source", type=types.FILE)
 @click.argument("target", required=False, type=completed_words.TARGET)
-@options.checkpoint_options
-@options.report_options
 def status(source: Path, target: str | None, **values: Any) -> int:
-    """Show how far the uploads of SOURCE are, by their checkpoints; no server is asked.
+    """Show the progress of the uploads of SOURCE as recorded in their checkpoints, without network access.
 
     \b
     obsup status bigfile
     obsup status bigfile bucket/key --json
 
-    Of a file that no upload is under way of nothing is printed.
+    Prints nothing if no upload of SOURCE is in progress.
     """
     from obsup.cli.actions.listings import run_status
     from obsup.cli.run.requests import options_from

@@ -1,4 +1,4 @@
-"""``obsup upload``: from options to one engine call, and its report."""
+"""``obsup upload``: upload a file, many files or a stream."""
 
 from __future__ import annotations
 
@@ -10,29 +10,17 @@ from typing import Any
 
 import click
 
-from obsup.cli.arguments import completed_words, conflicts, options
+from obsup.cli.arguments import completed_words, conflicts
 from obsup.cli.arguments.command import command
-from obsup.cli.arguments.upload_options import many_options, stream_options
 
-PIPED = "-"
+STANDARD_INPUT = "-"
 
 
-@command(short_help="Upload a file, or go on with an upload.")
+@command("upload", short_help="Upload a file or directory; resume if interrupted.")
 @click.argument("sources", nargs=-1, metavar="SOURCE…", type=completed_words.SOURCES)
 @click.argument("target", type=completed_words.TARGET)
-@options.plan_options
-@many_options
-@stream_options
-@options.transfer_options
-@options.resume_options
-@options.object_options
-@options.skip_option
-@options.encryption_options
-@options.connection_options
-@options.output_options
-@options.dry_run_option
 def upload(sources: tuple[str, ...], target: str, *, from_command: bool, dry_run: bool, **values: Any) -> int:
-    """Upload SOURCE to TARGET (BUCKET/KEY), whole and proved, or go on where an earlier run was cut off.
+    """Upload SOURCE to TARGET (BUCKET/KEY) and verify the object; resume if an earlier run was interrupted.
 
     \b
     obsup upload bigfile bucket/key --parts 5
@@ -41,53 +29,73 @@ def upload(sources: tuple[str, ...], target: str, *, from_command: bool, dry_run
     tar -cz /srv | obsup upload - backups/srv.tgz
     obsup upload --from-command backups/shop.dump -- pg_dump -Fc shop
 
-    The same command run again sends only what is missing.
+    Run the same command again after a failure: it sends only what is missing.
 
-    Several SOURCEs, and folders with -r, go under a TARGET that ends in /. As with rsync, the keys of a folder begin
-    with its name, and of a folder with a slash at its end with what is in it. What is proved is kept in a journal; what
-    the store has already with the same content is not sent again, unless object options are given. A file that fails
-    does not stop the others; the exit code is then the gravest, in this order: 143, 130, 70, 78, 77, 73, 74, 69, 65,
-    66, 2, 76, 1, 75.
+    Several SOURCEs, and directories with -r, need a TARGET that ends in /. As with rsync, the keys of a directory start
+    with its name, and those of a directory with a slash at its end with the names in it. A journal records the verified
+    files. Files that the store already has with the same content are not sent again, unless object options are given. A
+    file that fails does not stop the others; the exit code is the first of these that occurred: 143, 130, 70, 78, 77,
+    73, 74, 69, 65, 66, 2, 76, 1, 75.
 
-    SOURCE - is standard input. A stream takes (jobs + 1) × part size of memory: 54 MiB at first. Its part size
-    doubles every 110 parts, so that up to 48.8 TB fit, and beyond 256 MiB fewer parts are in flight, at least one;
-    --expect-size or --part-size keeps the parts of a long stream small.
+    SOURCE - is standard input. A stream needs (jobs + 1) × part size of memory: 54 MiB at first. Its part size doubles
+    every 110 parts, so that up to 48.8 TB fit; beyond 256 MiB fewer parts are in flight, at least one. --expect-size or
+    --part-size keeps the parts of a long stream small.
     """
-    from obsup.cli.run.requests import batch_options_from, options_from
-
-    conflicts.check_together(values)
     if from_command:
-        place, *command = (*sources, target)
-        if not command:
-            raise click.UsageError("--from-command wants: obsup upload --from-command TARGET -- CMD ARG…")
-        conflicts.check_stream(values)
-        if dry_run:
-            from obsup.cli.actions.dry_run import run_dry
-
-            return run_dry(None, place, options_from(values))
-        from obsup.cli.actions.stream import run_command
-
-        return run_command(place, command, options_from(values))
-    _hint_at_from_command(sources)
-    if sources == (PIPED,):
-        conflicts.check_stream(values)
+        return _upload_command((*sources, target), values, is_dry_run=dry_run)
+    _suggest_from_command(sources)
+    if not sources and not values["from_list"]:
+        raise click.UsageError("Missing argument 'SOURCE' or 'TARGET'.")
     if len(sources) > 1 or values["recursive"] or values["from_list"]:
-        conflicts.check_many(values)
-        if dry_run:
-            from obsup.cli.actions.batch_dry_run import run_dry_batch
+        return _upload_many(sources, target, values, is_dry_run=dry_run)
+    return _upload_one(sources[0], target, values, is_dry_run=dry_run)
 
-            return run_dry_batch(sources, target, options_from(values), batch_options_from(values))
-        from obsup.cli.actions.batch import run_batch
 
-        return run_batch(sources, target, options_from(values), batch_options_from(values))
-    source = _only(sources)
-    if source != PIPED:
-        conflicts.check_one(values)
-    if dry_run:
+def _upload_command(words: tuple[str, ...], values: dict[str, Any], *, is_dry_run: bool) -> int:
+    """Upload the output of a command; *words* are TARGET CMD ARG…"""
+    from obsup.cli.run.requests import options_from
+
+    target, *command = words
+    if not command:
+        raise click.UsageError("--from-command needs: obsup upload --from-command TARGET -- CMD ARG…")
+    conflicts.check_stream(values)
+    if is_dry_run:
         from obsup.cli.actions.dry_run import run_dry
 
-        return run_dry(None if source == PIPED else Path(source), target, options_from(values))
-    if source == PIPED:
+        return run_dry(None, target, options_from(values))
+    from obsup.cli.actions.stream import run_command
+
+    return run_command(target, command, options_from(values))
+
+
+def _upload_many(sources: tuple[str, ...], target: str, values: dict[str, Any], *, is_dry_run: bool) -> int:
+    from obsup.cli.run.requests import batch_options_from, options_from
+
+    if sources == (STANDARD_INPUT,):
+        conflicts.check_stream(values)
+    conflicts.check_many(values)
+    if is_dry_run:
+        from obsup.cli.actions.batch_dry_run import run_dry_batch
+
+        return run_dry_batch(sources, target, options_from(values), batch_options_from(values))
+    from obsup.cli.actions.batch import run_batch
+
+    return run_batch(sources, target, options_from(values), batch_options_from(values))
+
+
+def _upload_one(source: str, target: str, values: dict[str, Any], *, is_dry_run: bool) -> int:
+    from obsup.cli.run.requests import options_from
+
+    is_stream = source == STANDARD_INPUT
+    if is_stream:
+        conflicts.check_stream(values)
+    else:
+        conflicts.check_one(values)
+    if is_dry_run:
+        from obsup.cli.actions.dry_run import run_dry
+
+        return run_dry(None if is_stream else Path(source), target, options_from(values))
+    if is_stream:
         from obsup.cli.actions.stream import run_piped
 
         return run_piped(target, options_from(values))
@@ -96,17 +104,10 @@ def upload(sources: tuple[str, ...], target: str, *, from_command: bool, dry_run
     return run_upload(Path(source), target, options_from(values))
 
 
-def _hint_at_from_command(sources: tuple[str, ...]) -> None:
-    """Raise UsageError where ``TARGET -- CMD ARG…`` was written without --from-command."""
+def _suggest_from_command(sources: tuple[str, ...]) -> None:
+    """Raise UsageError for ``TARGET -- CMD ARG…`` without --from-command."""
     argv = sys.argv[1:]
     command = argv[argv.index("--") + 1 :] if "--" in argv else []
     if command and len(command) == len(sources) and not Path(sources[0]).exists() and which(command[0]):
         line = shlex.join(["obsup", "upload", "--from-command", sources[0], "--", *command])
-        raise click.UsageError(f"What CMD writes is sent with --from-command: {line}")
-
-
-def _only(sources: tuple[str, ...]) -> str:
-    """Return the one source. Raises UsageError."""
-    if not sources:
-        raise click.UsageError("Missing argument 'SOURCE' or 'TARGET'.")
-    return sources[0]
+        raise click.UsageError(f"To upload the output of CMD, add --from-command: {line}")

@@ -1,4 +1,4 @@
-"""``obsup uploads``: the open uploads of a bucket."""
+"""``obsup uploads``: list the open uploads of a bucket."""
 
 from __future__ import annotations
 
@@ -6,30 +6,21 @@ from typing import Any
 
 import click
 
-from obsup.cli.arguments import completed_words, options
-from obsup.cli.arguments.command import command, option
+from obsup.cli.arguments import completed_words
+from obsup.cli.arguments.command import command
 
 
-@command(short_help="List the open uploads of a bucket.")
+@command("uploads", short_help="List the open uploads of a bucket.")
 @click.argument("prefix", metavar="BUCKET[/PREFIX]", type=completed_words.PREFIX)
-@option(
-    "-l",
-    "--long",
-    is_flag=True,
-    help="Also own or foreign, live or not, age in seconds, parts, bytes and checkpoint: a list for each upload.",
-)
-@options.retry_options
-@options.connection_options
-@options.request_options
-@options.report_options
 def uploads(prefix: str, **values: Any) -> int:
-    """List the uploads that are open in a bucket: key, upload id and when it was initiated, an upload a line.
+    """List the open uploads of a bucket: key, upload id, and when it was initiated.
 
     \b
     obsup uploads bucket
     obsup uploads bucket/2026/ --long
 
-    An upload is own where it was begun on this machine, and live while an obsup on this machine works on its key.
+    Prints one upload per line, separated by tabs. With --long, an upload is own if this machine initiated it, and live
+    while an obsup on this machine is working on its key.
     """
     from obsup.cli.actions.listings import run_uploads
     from obsup.cli.run.requests import options_from

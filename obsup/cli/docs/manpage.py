@@ -93,15 +93,15 @@ def command_pages(cli: Commands) -> dict[str, str]:
 
 
 def _page(node: Node, nodes: list[Node]) -> str:
-    story = node.command.story
-    short = node.command.get_short_help_str(limit=100) if node.command.short_help else story.sentence
+    help_text = node.command.help_text
+    short = node.command.get_short_help_str(limit=100) if node.command.short_help else help_text.sentence
     page = Page(node.name, 1, source=SOURCE, summary=short.rstrip("."))
     ctx = _context(node, nodes[0].command)
     page.section("SYNOPSIS")
     page.raw(f"{bold(' '.join(node.words))} {escape(' '.join(node.command.collect_usage_pieces(ctx)))}")
     page.section("DESCRIPTION")
-    page.paragraph(story.sentence)
-    for paragraph in story.details:
+    page.paragraph(help_text.sentence)
+    for paragraph in help_text.details:
         if paragraph.startswith("\b"):
             page.example(paragraph.splitlines()[1:])
         else:
@@ -111,7 +111,7 @@ def _page(node: Node, nodes: list[Node]) -> str:
     if len(node.words) == 1:
         _write_words(page)
     _write_options(page, node.command, ctx)
-    _write_common(page, story.examples)
+    _write_common(page, help_text.examples)
     near = [one for one in nodes if one.words[:-1] == node.words or node.words[:-1] == one.words]
     names = sorted({one.name for one in (*near, *nodes[:1]) if one.name != node.name})
     page.see_also([*((name, 1) for name in names), *((name, 7) for name in LONGER_PAGES)])

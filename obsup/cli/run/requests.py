@@ -20,6 +20,7 @@ from obsup.local.source.expectation import Expectation
 from obsup.local.state.checkpoint_path import default_path
 from obsup.local.walk.walk import Links
 from obsup.model import ObjectOptions, Target
+from obsup.options.table import object_values
 from obsup.store.http.settings import ConnectionSettings
 from obsup.value import Value
 
@@ -197,11 +198,10 @@ def _text(path: Path | None) -> str | None:
 
 
 def _upload_request(values: dict[str, Any]) -> UploadRequest:
-    described: dict[str, Any] = {name: dict(values[name]) for name in ("metadata", "tags") if name in values}
     template: dict[str, Any] = {
         "source": NO_SOURCE,
         "target": NO_TARGET,
-        "options": ObjectOptions(**_fields_of(ObjectOptions, values) | described),
+        "options": ObjectOptions(**object_values(values)),
         "checkpoint": None,
         "keep_checkpoint": not values.get("no_checkpoint"),
         "use_token": values.get("token", True),

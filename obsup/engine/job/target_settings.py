@@ -11,13 +11,13 @@ from obsup.dialects.endpoints import default_addressing, normalise_endpoint, rec
 from obsup.dialects.header_values import extension_headers
 from obsup.dialects.names import SHORTEST_BUCKET, check_bucket, check_key
 from obsup.dialects.registry import find_dialect
-from obsup.dialects.vendor_names import DEFAULT_PROVIDER
 from obsup.engine.job.connection import StoreSettings
 from obsup.engine.job.target_text import _split_scheme, split_target
 from obsup.errors import BadConfiguration, WrongUsage
 from obsup.model import Target
 from obsup.store.http.settings import ConnectionSettings
 from obsup.value import Value
+from obsup.vendor_names import DEFAULT_PROVIDER
 
 
 class ConnectOptions(Value):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from obsup.dialects.vendor_names import PROVIDERS
 from obsup.errors import WrongUsage
+from obsup.vendor_names import PROVIDERS
 
 
 def split_target(text: str, *, file_name: str | None = None) -> tuple[str | None, str, str]:

@@ -16,10 +16,11 @@ from obsup.dialects.object_headers import (
     guess_content_type,
     object_headers,
 )
-from obsup.dialects.parameters import OBJECT_PARAMETERS
+from obsup.dialects.parameters import OBJECT_PARAMETERS, header_of
 from obsup.dialects.registry import DIALECTS
 from obsup.errors import WrongUsage
 from obsup.model import CustomerKey, ObjectOptions
+from obsup.options.table import HEADER_OPTIONS, OBJECT_OPTIONS
 
 OBS, OBS_V2, OBS_V4 = DIALECTS["obs"], DIALECTS["obs-v2"], DIALECTS["obs-v4"]
 S3, S3_V2 = DIALECTS["s3-v4"], DIALECTS["s3-v2"]
@@ -425,6 +426,20 @@ def test_copy_source(key: str, version: str | None, value: str) -> None:
     assert copy_source_value("src", key, version) == value
 
 
-def test_the_parameters_cover_every_option_of_an_object() -> None:
-    fields = set(ObjectOptions.__struct_fields__) - {"headers"}
-    assert {parameter.field for parameter in OBJECT_PARAMETERS} == fields
+def test_table_has_every_field_of_object_options() -> None:
+    assert {row.parameter for row in OBJECT_OPTIONS} == set(ObjectOptions.__struct_fields__)
+    assert {row.parameter for row in OBJECT_PARAMETERS} == set(ObjectOptions.__struct_fields__) - {"headers"}
+
+
+def test_table_names_the_header_of_each_dialect() -> None:
+    rows = {row.parameter: row for row in HEADER_OPTIONS}
+
+    def header(field: str, dialect: str) -> str | None:
+        return header_of(rows[field], DIALECTS[dialect].headers)
+
+    assert header("storage_class", "obs") == "x-obs-storage-class"
+    assert header("content_type", "obs") == "Content-Type"
+    assert header("expires_days", "s3-v4") is None
+    assert header("no_overwrite", "s3-v4") == "If-None-Match"
+    assert header("no_overwrite", "obs") is None
+    assert header("sse_c_key_file", "oss-v4") is None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from obsup.dialects import vendor_names
+from obsup import vendor_names
 from obsup.dialects.registry import DIALECTS, METADATA_SERVICES, VENDORS, find_dialect
 from obsup.dialects.vendor import Vendor
 from obsup.errors import WrongUsage

@@ -1,9 +1,10 @@
-"""--help: one sentence, two examples first, options in groups with their environment variables, exit status."""
+"""--help: one sentence, two examples first, options in groups with their environment variables."""
 
 from __future__ import annotations
 
 import re
 import shlex
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,20 +13,22 @@ import pytest
 from click.testing import CliRunner
 
 from obsup.cli.arguments.command import OWN_GROUP, Command, Commands, group_of, read_help_text
+from obsup.cli.arguments.options import Option
 from obsup.cli.main import cli
 from obsup.exit_status import EXIT_STATUSES
+from obsup.options.table import GROUPS as TABLE
 
 GROUPS = {"Transfer", "Many files", "Stream", "Resume", "Object", "Encryption", "Connection", "Output"}
-# Options that no environment variable could mean: they say what the words after them are.
+# Options that an environment variable cannot set: they define what the words after them are.
 WITHOUT_VARIABLE = {"--from-command"}
+# The width of the help column at 80 columns: Click reserves 2 on the right, 32 for the names, and 2 between.
+HELP_COLUMNS = 44
 
 
 def walk(group: Commands, *words: str) -> Iterator[tuple[tuple[str, ...], Command | Commands]]:
-    """Yield every command that is shown, with the words that call it."""
+    """Yield every visible command with the words that call it."""
     for name, one in group.commands.items():
-        assert isinstance(one, Command | Commands), (
-            f"{name} is made by click.command: use obsup.cli.help.command"
-        )
+        assert isinstance(one, Command | Commands), f"{name} must be made by obsup.cli.arguments.command"
         if one.hidden:
             continue
         yield (*words, name), one
@@ -42,44 +45,44 @@ LEAVES = pytest.mark.parametrize(
 
 
 def help_of(words: tuple[str, ...]) -> str:
-    """What --help prints, on a wide terminal."""
+    """Return what --help prints on a wide terminal."""
     result = CliRunner().invoke(cli, [*words, "--help"], terminal_width=100, prog_name="obsup")
     assert result.exit_code == 0
     return result.output
 
 
 def options_of(words: tuple[str, ...]) -> list[click.Option]:
-    """The options that are shown."""
+    """Return the visible options of a command."""
     return [one for one in COMMANDS[words].params if isinstance(one, click.Option) and not one.hidden]
 
 
 @EVERY
-def test_the_sentence_and_the_examples_come_first(words: tuple[str, ...]) -> None:
+def test_sentence_and_examples_come_first(words: tuple[str, ...]) -> None:
     """One sentence, at least two examples, then the rest."""
-    story = COMMANDS[words].story
-    assert story.sentence.endswith(".")
-    assert len(story.examples) >= 2
+    text = COMMANDS[words].help_text
+    assert text.sentence.endswith(".")
+    assert len(text.examples) >= 2
     lines = [line.strip() for line in help_of(words).splitlines() if line.strip()]
     assert lines[0].startswith(f"Usage: obsup {' '.join(words)}")
-    assert lines[lines.index("Examples:") + 1 :][: len(story.examples)] == list(story.examples)
-    shown = help_of(words)
-    assert shown.index("Examples:") < shown.index("--help")
+    assert lines[lines.index("Examples:") + 1 :][: len(text.examples)] == list(text.examples)
+    printed = help_of(words)
+    assert printed.index("Examples:") < printed.index("--help")
 
 
 @LEAVES
 def test_every_example_parses(words: tuple[str, ...], home: Path) -> None:
-    """What the help shows is what obsup takes."""
-    place = home / ".config" / "obsup" / "config.toml"
-    place.parent.mkdir(parents=True)
-    place.write_text("[profiles.nightly]\n")
-    for example in COMMANDS[words].story.examples:
+    """obsup accepts the examples of the help."""
+    config_path = home / ".config" / "obsup" / "config.toml"
+    config_path.parent.mkdir(parents=True)
+    config_path.write_text("[profiles.nightly]\n")
+    for example in COMMANDS[words].help_text.examples:
         for line in obsup_lines(example):
             name, *rest = line
             parse(cli, name, rest)
 
 
 def parse(group: Commands, name: str, rest: list[str]) -> None:
-    """Have Click parse a command line; raises where it refuses it."""
+    """Let Click parse a command line; raises if it is invalid."""
     one = group.commands[name]
     if isinstance(one, Commands):
         parse(one, rest[0], rest[1:])
@@ -88,7 +91,7 @@ def parse(group: Commands, name: str, rest: list[str]) -> None:
 
 
 def obsup_lines(text: str) -> list[list[str]]:
-    """Return the words of every call of obsup in a line of shell."""
+    """Return the words of every call of obsup in a shell line."""
     found = []
     for piece in re.split(r"\s(?:\|\||&&|\||;)\s|\$\(|\)$", text):
         words = shlex.split(piece.replace("{}", "1"), comments=True)
@@ -98,8 +101,14 @@ def obsup_lines(text: str) -> list[list[str]]:
 
 
 @LEAVES
+def test_every_option_is_in_the_table(words: tuple[str, ...]) -> None:
+    """No command declares an option of its own."""
+    assert all(isinstance(one, Option) for one in options_of(words))
+
+
+@LEAVES
 def test_every_option_has_help_and_its_environment_variable(words: tuple[str, ...]) -> None:
-    """--help names it: OBSUP_ and the longest name."""
+    """--help prints the variable: OBSUP_ and the longest name."""
     text = " ".join(help_of(words).split())
     for one in options_of(words):
         assert one.help, one.opts
@@ -112,45 +121,43 @@ def test_every_option_has_help_and_its_environment_variable(words: tuple[str, ..
         assert f"env var: {one.envvar}" in text
 
 
+def test_every_help_text_fits_on_two_lines() -> None:
+    """At 80 columns, without the variable and the default. It starts with a capital and ends with a full stop."""
+    rows = [row for _, rows in TABLE for row in rows]
+    assert [row.option for row in rows if len(textwrap.wrap(row.help, HELP_COLUMNS)) > 2] == []
+    assert [row.option for row in rows if not re.fullmatch(r"[A-Z].*[.…]", row.help)] == []
+
+
 @LEAVES
-def test_no_two_options_of_a_command_share_a_name(words: tuple[str, ...]) -> None:
-    """Neither a long nor a short one."""
+def test_option_names_are_unique_per_command(words: tuple[str, ...]) -> None:
+    """This applies to long and short names."""
     names = [
         name for one in COMMANDS[words].params for name in (*one.opts, *one.secondary_opts) if name[0] == "-"
     ]
     assert len(names) == len(set(names))
 
 
-@EVERY
-def test_the_exit_status_table_is_whole(words: tuple[str, ...]) -> None:
-    """Every command says what each code means."""
-    text = " ".join(help_of(words).partition("Exit status:")[2].split())
+def test_exit_status_table_is_in_the_help_of_obsup_only() -> None:
+    """It is not repeated after the help of every command."""
+    text = " ".join(help_of(()).partition("Exit status:")[2].split())
     for row in EXIT_STATUSES:
         assert f"{row.codes} {row.meaning}" in text
+    assert [words for words in COMMANDS if "Exit status:" in help_of(words)] == []
 
 
-def test_the_options_of_upload_stand_in_groups() -> None:
-    """Transfer, resume, object, encryption, connection, output; none without a group."""
+def test_every_option_of_upload_is_in_a_group() -> None:
+    """The groups are those of cli.md."""
     assert {group_of(one) for one in options_of(("upload",))} == GROUPS
 
 
-def test_obsup_alone_shows_the_main_commands_first() -> None:
-    """The five of every day, before all others."""
+def test_obsup_alone_lists_the_main_commands_first() -> None:
+    """The five commands of every day come before all others."""
     text = CliRunner().invoke(cli, [], prog_name="obsup").output
     section = text.partition("Every day:\n")[2].partition("\n\n")[0]
-    assert [line.split()[0] for line in section.splitlines()] == [
-        "upload",
-        "status",
-        "verify",
-        "gc",
-        "doctor",
-    ]
-    assert (
-        text.index("Every day:")
-        < text.index("Step by step:")
-        < text.index("Around it:")
-        < text.index("Options:")
-    )
+    names = [line.split()[0] for line in section.splitlines()]
+    assert names == ["upload", "status", "verify", "gc", "doctor"]
+    titles = ("Every day:", "Step by step:", "Other:", "Options:")
+    assert sorted(titles, key=text.index) == list(titles)
 
 
 @pytest.mark.parametrize(
@@ -163,12 +170,12 @@ def test_obsup_alone_shows_the_main_commands_first() -> None:
         (["sandbox", "--buket", "b"], "--bucket"),
     ],
 )
-def test_a_wrong_word_suggests_the_right_one(words: list[str], meant: str) -> None:
-    """Exit 2, and what was probably meant."""
+def test_misspelled_word_suggests_the_right_one(words: list[str], meant: str) -> None:
+    """Exit 2, with a suggestion."""
     result = CliRunner().invoke(cli, words)
     assert result.exit_code == 2
     assert "Did you mean" in result.output
-    assert f"'{meant}'" in result.output
+    assert meant in result.output.partition("Did you mean")[2]
 
 
 @pytest.mark.parametrize(
@@ -181,15 +188,15 @@ def test_a_wrong_word_suggests_the_right_one(words: list[str], meant: str) -> No
         (["-p7"], "jobs", 7),
     ],
 )
-def test_the_names_that_users_of_other_tools_try(words: list[str], name: str, value: int) -> None:
+def test_short_names_of_obsutil_work(words: list[str], name: str, value: int) -> None:
     """obsutil has -p for jobs and -ps for the part size."""
     ctx = cli.commands["upload"].make_context("upload", ["f", "b/k", *words])
     assert ctx.params[name] == value
 
 
-def test_a_story_is_read_from_a_docstring() -> None:
-    """First paragraph, examples, and the rest, which is left as it is."""
-    story = read_help_text(
+def test_help_text_is_split_into_sentence_examples_and_details() -> None:
+    """The details are left unchanged."""
+    text = read_help_text(
         """Do this
         and that.
 
@@ -203,17 +210,17 @@ def test_a_story_is_read_from_a_docstring() -> None:
         as it
         is"""
     )
-    assert story.sentence == "Do this and that."
-    assert story.examples == ("obsup a", "obsup b")
-    assert story.details == ("Then more.", "\b\nas it\nis")
+    assert text.sentence == "Do this and that."
+    assert text.examples == ("obsup a", "obsup b")
+    assert text.details == ("Then more.", "\b\nas it\nis")
 
 
-def test_a_command_without_examples_is_all_story() -> None:
-    """Nothing is taken for an example that is none."""
-    story = read_help_text("Do this.\n\nThen more.")
-    assert (story.examples, story.details) == ((), ("Then more.",))
+def test_help_text_may_have_no_examples() -> None:
+    """An ordinary paragraph is not an example."""
+    text = read_help_text("Do this.\n\nThen more.")
+    assert (text.examples, text.details) == ((), ("Then more.",))
 
 
-def test_own_options_have_a_title_too() -> None:
-    """What stands in no group is under Options."""
+def test_option_without_a_group_is_under_options() -> None:
+    """Click's own options have no group."""
     assert group_of(click.Option(["--x"])) == OWN_GROUP

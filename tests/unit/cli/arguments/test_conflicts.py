@@ -1,4 +1,4 @@
-"""No option is taken and then without effect: each is of use to what is asked for, or refused."""
+"""No option is accepted and then without effect: each one applies to what is asked for, or is refused."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ STREAM, COMMAND = "upload - bucket/key", "upload --from-command bucket/key"
 ONE, MANY = "upload bigfile bucket/key", "upload one two bucket/folder/"
 COPY = "part bucket/key --upload-id u --part-number 1 --copy-source bucket/old"
 
-# What each option of upload is given in these tests; a flag has nothing.
+# The values of the options in these tests; a flag has none.
 VALUES = {
     "from_list": "list",
     "include": "*.iso",
@@ -36,22 +36,22 @@ VALUES = {
     "expect_md5": "d41d8cd98f00b204e9800998ecf8427e",
     "expect_sha256": "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
 }
-# Of upload, for each kind of source, what is refused; all other options are of use to it.
+# The options of upload that each kind of source refuses; all others apply to it.
 REFUSED = {
     STREAM: "recursive from_list null include exclude links fail_fast failed_list verify_source on_change "
     "skip_identical presign",
     ONE: "null include exclude links fail_fast failed_list abort_on_failure presign",
     MANY: "links null abort_on_failure presign parts receipt expect_size expect_md5 expect_sha256",
 }
-# What every transfer of a kind heeds, whatever its source. A new option is put here, or above.
-OF_USE = {
+# The options that apply to each kind of source, then to all. A new option must be added here, or above.
+APPLICABLE = {
     STREAM: "parts abort_on_failure expect_size expect_md5 expect_sha256 receipt from_command",
     ONE: "parts expect_size expect_md5 expect_sha256 receipt verify_source on_change skip_identical recursive "
     "from_list from_command",
     MANY: "recursive from_list include exclude fail_fast failed_list verify_source on_change skip_identical "
     "from_command",
 }
-OF_ALL = """
+ALWAYS_APPLICABLE = """
     max_parts part_size jobs executor content_md5 digest limit_rate retry_for checkpoint checkpoint_dir no_checkpoint
     restart if_running max_time until token content_type content_encoding content_disposition content_language
     cache_control expires_header metadata tags acl grants storage_class website_redirect success_redirect expires_days
@@ -62,26 +62,26 @@ OF_ALL = """
 
 
 def run(line: str, **environment: str) -> tuple[int, str]:
-    """Run a command line that is refused before anything is done; return its exit code and what it says."""
+    """Run a command line that is refused before anything is sent; return its exit code and its output."""
     outcome = CliRunner().invoke(cli, shlex.split(line), env=environment)
     return outcome.exit_code, outcome.output
 
 
 def option(command: str, name: str) -> str:
-    """The option of *command* called *name*, with a value, as it is written."""
+    """Return the option *name* of *command*, with a value, as it is written on the command line."""
     (found,) = [one for one in cli.commands[command].params if one.name == name]
     assert isinstance(found, click.Option)
     return found.opts[-1] if found.is_flag else f"{found.opts[-1]} {shlex.quote(VALUES[name])}"
 
 
-def test_every_option_of_upload_is_of_use_to_each_kind_of_source_or_refused() -> None:
-    """A new option has to be thought of: for a stream, for one file, for many."""
+def test_every_option_of_upload_applies_to_each_kind_of_source_or_is_refused() -> None:
+    """A new option must be assigned for a stream, for one file, and for many files."""
     upload = cli.commands["upload"]
     assert isinstance(upload, Command)
     names = {one.name for one in upload.params if isinstance(one, click.Option) and one.expose_value}
     for kind, refused in REFUSED.items():
-        told = [*refused.split(), *OF_USE[kind].split(), *OF_ALL.split()]
-        assert sorted(told) == sorted(names), kind
+        assigned = [*refused.split(), *APPLICABLE[kind].split(), *ALWAYS_APPLICABLE.split()]
+        assert sorted(assigned) == sorted(names), kind
 
 
 @pytest.mark.parametrize(
@@ -91,19 +91,19 @@ def test_every_option_of_upload_is_of_use_to_each_kind_of_source_or_refused() ->
         *((COMMAND, name) for name in REFUSED[STREAM].split()),
     ],
 )
-def test_what_is_of_no_use_is_refused(line: str, name: str) -> None:
+def test_option_without_effect_is_refused(line: str, name: str) -> None:
     """Exit 2, with the option's name, before anything is sent."""
     words = f"{line} {option('upload', name)}{' -- true' if line == COMMAND else ''}"
-    code, said = run(words)
-    assert code == 2, said
-    assert option("upload", name).split()[0] in said or "one of several" in said or "ends in /" in said
+    code, text = run(words)
+    assert code == 2, text
+    assert option("upload", name).split()[0] in text or "one of several" in text or "ends in /" in text
 
 
 @pytest.mark.parametrize("name", ["parts", "part_size", "offset", "content_md5", "digest", "limit_rate"])
-def test_a_copied_part_is_not_cut_or_proved_here(name: str) -> None:
-    """The store copies it."""
-    code, said = run(f"{COPY} {option('part', name)}")
-    assert (code, option("part", name).split()[0] in said) == (2, True), said
+def test_options_about_sent_bytes_are_refused_for_a_copied_part(name: str) -> None:
+    """The store copies the part, so nothing is sent."""
+    code, text = run(f"{COPY} {option('part', name)}")
+    assert (code, option("part", name).split()[0] in text) == (2, True), text
 
 
 @pytest.mark.parametrize(
@@ -119,15 +119,23 @@ def test_a_copied_part_is_not_cut_or_proved_here(name: str) -> None:
         ("complete bucket/key --upload-id u --checkpoint-dir c", "--checkpoint-dir needs SOURCE"),
         ("abort bucket/key --upload-id u --checkpoint-dir c", "--checkpoint-dir needs SOURCE"),
         ("parts bucket/key --upload-id u --checkpoint-dir c", "--checkpoint-dir needs SOURCE"),
-        ("verify f bucket/key --receipt r --parts 5", "--parts is told by --receipt"),
+        ("verify f bucket/key --receipt r --parts 5", "--parts is recorded in --receipt"),
+        ("upload f b/k --parts 5 --part-size 1M", "--parts and --part-size exclude each other"),
         ("upload f b/k --checkpoint c --checkpoint-dir d", "--checkpoint and --checkpoint-dir exclude"),
-        ("upload f b/k --no-checkpoint --checkpoint d", "--no-checkpoint and --checkpoint exclude"),
-        ("upload f b/k --no-checkpoint --checkpoint-dir d", "--no-checkpoint and --checkpoint-dir exclude"),
-        ("upload f b/k --no-verify-tls --ca-bundle c", "--no-verify-tls and --ca-bundle exclude"),
+        ("upload f b/k --no-checkpoint --checkpoint d", "--checkpoint and --no-checkpoint exclude"),
+        ("upload f b/k --no-checkpoint --checkpoint-dir d", "--checkpoint-dir and --no-checkpoint exclude"),
+        ("upload f b/k --sse kms --sse-c-key-file k", "--sse and --sse-c-key-file exclude each other"),
+        ("upload f b/k --no-verify-tls --ca-bundle c", "--ca-bundle and --no-verify-tls exclude"),
         ("upload f b/k -q -v", "--quiet and --verbose exclude each other"),
     ],
 )
-def test_what_contradicts_or_lacks_something_is_refused(line: str, named: str) -> None:
-    """Neither of the two is dropped in silence."""
-    code, said = run(line)
-    assert (code, named in said) == (2, True), said
+def test_contradictory_or_incomplete_options_are_refused(line: str, named: str) -> None:
+    """Neither option is ignored silently."""
+    code, text = run(line)
+    assert (code, named in text) == (2, True), text
+
+
+def test_contradictory_variables_are_refused_by_name() -> None:
+    """The message names the environment variables."""
+    code, text = run("upload f b/k", OBSUP_PARTS="5", OBSUP_PART_SIZE="1M")
+    assert (code, "OBSUP_PARTS and OBSUP_PART_SIZE exclude each other" in text) == (2, True), text

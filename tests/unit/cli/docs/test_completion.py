@@ -146,7 +146,11 @@ def test_a_tab_loads_click_only(home: Path, tmp_path: Path, words: str) -> None:
 @pytest.mark.parametrize(
     ("line", "word", "items"),
     [
-        ("obsup doc", 1, [["plain", "doctor", "Try everything on two tiny parts, and report."]]),
+        (
+            "obsup doc",
+            1,
+            [["plain", "doctor", "Test credentials, permissions and limits with a tiny upload."]],
+        ),
         ("obsup upload --digest crc", 3, [["plain", "crc64", "_"]]),
         ("obsup upload big", 2, [["file", "big", "_"]]),
         ("obsup gc ", 2, [["plain", "backups", "_"]]),

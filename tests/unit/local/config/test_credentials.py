@@ -185,7 +185,7 @@ def test_nothing_found_lists_where_it_looked(home: Home, provider: str, looked: 
 
 
 def test_unknown_profile_is_bad_configuration(home: Home) -> None:
-    with pytest.raises(BadConfiguration, match="no profile 'absent'"):
+    with pytest.raises(BadConfiguration, match="profile 'absent' not found"):
         home.find("obs", "absent")
 
 

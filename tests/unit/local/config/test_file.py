@@ -1,4 +1,4 @@
-"""config.toml: what is read, what is refused, and which place wins."""
+"""config.toml: what is read, and what is refused."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ import pytest
 from pyfakefs.fake_filesystem import FakeFilesystem
 
 from obsup.errors import BadConfiguration
-from obsup.local.config.file import Profile, default_config_path, load_config, resolve_setting
+from obsup.local.config.file import Profile, default_config_path, load_config
 
-SECRET = "s3cr3t-Value-That-Nobody-May-See-0123"
+SECRET = "s3cr3t-Value-That-Must-Stay-Hidden-0123"
 HOME = Path("/home/u")
 ENVIRON = {"HOME": str(HOME)}
-PLACE = HOME / ".config/obsup/config.toml"
+CONFIG_PATH = HOME / ".config/obsup/config.toml"
 
 
 def write(fs: FakeFilesystem, text: str, *, mode: int = 0o600) -> None:
-    fs.create_file(PLACE, contents=text)
-    # Not as an argument: a umask would take the bits away that the tests are about.
-    fs.chmod(str(PLACE), mode)
+    fs.create_file(CONFIG_PATH, contents=text)
+    # Not as an argument: the umask would remove bits that the tests need.
+    fs.chmod(str(CONFIG_PATH), mode)
 
 
-def refusal() -> BadConfiguration:
-    """Load the file, which must be refused, and prove that no secret leaves with the error."""
+def load_error() -> BadConfiguration:
+    """Load the file, which must be refused, and check that the error contains no secret."""
     with pytest.raises(BadConfiguration) as caught:
         load_config(None, ENVIRON)
     error = caught.value
     shown = "".join(traceback.format_exception(error)) + repr(error) + str(error.next_step)
     assert SECRET not in shown
-    # Those of the TOML reader and of UTF-8 carry the whole file (the former from Python 3.14 on).
+    # Those of the TOML reader and of UTF-8 contain the whole file (the former from Python 3.14 on).
     assert not isinstance(error.__context__, ValueError)
     assert str(error.next_step)
     return error
@@ -53,7 +53,7 @@ def test_default_path_follows_xdg(environ: dict[str, str], path: str) -> None:
 
 def test_missing_default_file_is_an_empty_config(fs: FakeFilesystem) -> None:
     config = load_config(None, ENVIRON)
-    assert (str(config.path), config.defaults, config.profiles) == (str(PLACE), {}, {})
+    assert (str(config.path), config.defaults, config.profiles) == (str(CONFIG_PATH), {}, {})
 
 
 def test_missing_named_file_is_refused(fs: FakeFilesystem) -> None:
@@ -62,9 +62,9 @@ def test_missing_named_file_is_refused(fs: FakeFilesystem) -> None:
     assert caught.value.exit_code == 78
 
 
-def test_directory_in_place_of_the_file_is_refused(fs: FakeFilesystem) -> None:
-    fs.create_dir(PLACE)
-    assert "cannot be read" in refusal().what
+def test_directory_instead_of_the_file_is_refused(fs: FakeFilesystem) -> None:
+    fs.create_dir(CONFIG_PATH)
+    assert "cannot read" in load_error().what
 
 
 def test_defaults_and_profiles_are_read(fs: FakeFilesystem) -> None:
@@ -110,7 +110,7 @@ def test_defaults_and_profiles_are_read(fs: FakeFilesystem) -> None:
     assert config.find_profile("host").metadata_service == "obs"
 
 
-def test_secrets_show_in_no_repr_and_travel_in_no_pickle(fs: FakeFilesystem) -> None:
+def test_secrets_are_in_no_repr_and_no_pickle(fs: FakeFilesystem) -> None:
     write(fs, f'[profiles.a]\naccess_key_id = "AK"\nsecret_access_key = "{SECRET}"\n')
     config = load_config(None, ENVIRON)
     assert SECRET not in repr(config) + str(config)
@@ -118,12 +118,12 @@ def test_secrets_show_in_no_repr_and_travel_in_no_pickle(fs: FakeFilesystem) -> 
         pickle.dumps(config)
 
 
-def test_process_arguments_show_in_no_repr() -> None:
+def test_arguments_of_credential_process_are_in_no_repr() -> None:
     assert SECRET not in repr(Profile("a", {}, credential_process=f"helper --password {SECRET}"))
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "message"),
     [
         (f'[profiles.a]\nsecret_access_key = "{SECRET}\n', "line 2"),
         (f"[profiles.a]\nsecret_access_key = {SECRET}\n", "line 2"),
@@ -133,9 +133,9 @@ def test_process_arguments_show_in_no_repr() -> None:
         ('[defaults]\nparallel = "9M"\n', "long options of upload"),
         ("[default]\n", "Did you mean defaults?"),
         ("profile = 'nightly'\n", "Did you mean profiles?"),
-        (f'[defaults]\nsecret_access_key = "{SECRET}"\n', "belong to a profile"),
+        (f'[defaults]\nsecret_access_key = "{SECRET}"\n', "only valid in a profile"),
         ('[profiles.a]\nprofile = "b"\n', "'profile' in [profiles.a]"),
-        ("defaults = 3\n", "is no table"),
+        ("defaults = 3\n", "is not a table"),
         ("[profiles]\na = 3\n", "profiles.a in"),
         ('[defaults]\npart_size = "16Q"\n', "takes a size"),
         ("[defaults]\npart_size = -1\n", "takes a size"),
@@ -150,33 +150,36 @@ def test_process_arguments_show_in_no_repr() -> None:
         ('[defaults]\nprovider = "s4"\n', "takes one of auto, obs, s3, oss"),
         (f'[profiles.a]\nsecret_access_key = ["{SECRET}"]\n', "secret_access_key in [profiles.a]"),
         ('[profiles.a]\ncredential_process = "helper \'unclosed"\n', "a quote is not closed"),
-        ('[profiles.a]\ncredential_process = " "\n', "is no command line"),
+        ('[profiles.a]\ncredential_process = " "\n', "not a valid command line"),
+        ('[defaults]\nparts = 5\npart_size = "9M"\n', "has both parts and part_size"),
         (
             f'[profiles.a]\nsecret_access_key = "{SECRET}"\ncredential_process = "x"\n',
             "both secret_access_key and credential_process",
         ),
     ],
 )
-def test_what_cannot_be_used_is_refused_and_named(fs: FakeFilesystem, text: str, says: str) -> None:
+def test_invalid_content_is_refused_and_named(fs: FakeFilesystem, text: str, message: str) -> None:
     write(fs, text)
-    error = refusal()
-    assert says in str(error)
-    assert str(PLACE) in str(error)
+    error = load_error()
+    assert message in str(error)
+    assert str(CONFIG_PATH) in str(error)
 
 
 def test_file_that_is_not_utf8_names_the_line(fs: FakeFilesystem) -> None:
-    fs.create_file(PLACE, contents=f'# x\nsecret_access_key = "{SECRET}"\n'.encode() + b"\xff\n")
-    assert "line 3" in str(refusal())
+    fs.create_file(CONFIG_PATH, contents=f'# x\nsecret_access_key = "{SECRET}"\n'.encode() + b"\xff\n")
+    assert "line 3" in str(load_error())
 
 
-def test_byte_order_mark_is_no_error(fs: FakeFilesystem) -> None:
+def test_byte_order_mark_is_accepted(fs: FakeFilesystem) -> None:
     write(fs, "\ufeff[defaults]\njobs = 2\n")
     assert load_config(None, ENVIRON).defaults == {"jobs": 2}
 
 
 def test_unknown_profile_names_the_known_ones(fs: FakeFilesystem) -> None:
     write(fs, "[profiles.nightly]\n[profiles.daily]\n")
-    with pytest.raises(BadConfiguration, match=r"no profile 'nihgtly'.*It has: daily, nightly"):
+    with pytest.raises(
+        BadConfiguration, match=r"profile 'nihgtly' not found.*The profiles are: daily, nightly"
+    ):
         load_config(None, ENVIRON).find_profile("nihgtly")
 
 
@@ -184,22 +187,22 @@ KEYS = f'[profiles.a]\naccess_key_id = "AK"\nsecret_access_key = "{SECRET}"\n'
 
 
 @pytest.mark.parametrize("mode", [0o604, 0o640, 0o620, 0o602, 0o644, 0o601])
-def test_secrets_that_others_can_reach_are_refused_with_the_cure(fs: FakeFilesystem, mode: int) -> None:
+def test_secrets_that_others_can_read_are_refused(fs: FakeFilesystem, mode: int) -> None:
     write(fs, KEYS, mode=mode)
-    error = refusal()
+    error = load_error()
     assert f"mode {mode:04o}" in error.what
-    assert str(error.next_step) == f"run: chmod 600 {PLACE}"
+    assert str(error.next_step) == f"run chmod 600 {CONFIG_PATH}"
 
 
 def test_security_token_alone_is_a_secret(fs: FakeFilesystem) -> None:
     write(fs, f'[profiles.a]\nsecurity_token = "{SECRET}"\n', mode=0o644)
-    assert "holds secrets" in refusal().what
+    assert "contains secrets" in load_error().what
 
 
 def test_secrets_in_a_file_of_another_user_are_refused(fs: FakeFilesystem) -> None:
     write(fs, KEYS, mode=0o644)
-    fs.get_object(str(PLACE)).st_uid = os.geteuid() + 1
-    error = refusal()
+    fs.get_object(str(CONFIG_PATH)).st_uid = os.geteuid() + 1
+    error = load_error()
     assert "belongs to another user" in error.what
     assert "chmod 600" in str(error.next_step)
 
@@ -207,37 +210,4 @@ def test_secrets_in_a_file_of_another_user_are_refused(fs: FakeFilesystem) -> No
 @pytest.mark.parametrize("text", ['[profiles.a]\ncredential_process = "helper"\n', "[defaults]\njobs = 2\n"])
 def test_file_without_secrets_may_be_read_by_all(fs: FakeFilesystem, text: str) -> None:
     write(fs, text, mode=0o644)
-    assert load_config(None, ENVIRON).path.name == PLACE.name
-
-
-PROFILE = Profile("nightly", {"part_size": "4M"})
-
-
-@pytest.mark.parametrize(
-    ("option", "environ", "profile", "defaults", "value", "origin"),
-    [
-        ("1M", "2M", PROFILE, {"part_size": "8M"}, "1M", "option --part-size"),
-        (None, "2M", PROFILE, {"part_size": "8M"}, "2M", "environment variable OBSUP_PART_SIZE"),
-        (None, "", PROFILE, {"part_size": "8M"}, "4M", "profile nightly"),
-        (None, None, None, {"part_size": "8M"}, "8M", "[defaults]"),
-        (None, None, Profile("empty", {}), {}, "9M", "built-in"),
-        ((), None, None, {}, "9M", "built-in"),
-        (False, "2M", PROFILE, {}, False, "option --part-size"),
-        (0, "2M", PROFILE, {}, 0, "option --part-size"),
-    ],
-)
-@pytest.mark.parametrize("name", ["part-size", "part_size"])
-def test_nearest_wins_and_says_where_it_stood(
-    name: str,
-    option: object,
-    environ: str | None,
-    profile: Profile | None,
-    defaults: dict[str, str],
-    value: object,
-    origin: str,
-) -> None:
-    variables = {} if environ is None else {"OBSUP_PART_SIZE": environ}
-    settings = resolve_setting(
-        name, option=option, environ=variables, profile=profile, defaults=defaults, builtin="9M"
-    )
-    assert (settings.value, settings.origin) == (value, origin)
+    assert load_config(None, ENVIRON).path.name == CONFIG_PATH.name

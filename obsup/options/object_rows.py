@@ -1,0 +1,143 @@
+"""The rows of options that describe the object: its headers, retention and encryption.
+
+To add an option that becomes a header, add its row here, its field to ObjectOptions, the header's name to the data of
+each vendor that has it, and a check to the sandbox.
+"""
+
+from __future__ import annotations
+
+from obsup.options.kinds import FILE, FLAG, GRANTS, HEADERS, KEY_VALUES, TEXT, choice, number, text
+from obsup.options.row import INIT, UPLOAD, OptionRow
+
+ACL = text("words", suggestions=("private", "public-read", "public-read-write", "bucket-owner-full-control"))
+STORAGE_CLASS = text(
+    "words",
+    suggestions=("STANDARD", "WARM", "COLD", "DEEP_ARCHIVE", "INTELLIGENT_TIERING", "IA", "ARCHIVE"),
+)
+
+OBJECT = (
+    OptionRow(
+        "--content-type",
+        TEXT,
+        INIT,
+        "MIME type. Default: derived from the suffix of the key.",
+        header="Content-Type",
+    ),
+    OptionRow(
+        "--content-encoding",
+        TEXT,
+        INIT,
+        "Content-Encoding header, for example gzip.",
+        header="Content-Encoding",
+    ),
+    OptionRow(
+        "--content-disposition",
+        TEXT,
+        INIT,
+        "Content-Disposition header, for example attachment.",
+        header="Content-Disposition",
+    ),
+    OptionRow(
+        "--content-language",
+        TEXT,
+        INIT,
+        "Content-Language header, for example de.",
+        header="Content-Language",
+    ),
+    OptionRow(
+        "--cache-control", TEXT, INIT, "Cache-Control header, for example no-cache.", header="Cache-Control"
+    ),
+    OptionRow("--expires-header", TEXT, INIT, "Expires header, as an HTTP date.", header="Expires"),
+    OptionRow(
+        "--metadata",
+        KEY_VALUES,
+        INIT,
+        "User metadata in ASCII (repeatable).",
+        header="meta",
+    ),
+    OptionRow("--tag", KEY_VALUES, INIT, "Object tag (repeatable).", field="tags", header="tagging"),
+    OptionRow(
+        "--acl",
+        ACL,
+        INIT,
+        "Canned ACL, for example private or public-read.",
+        metavar="NAME",
+        header="acl",
+    ),
+    OptionRow(
+        "--grant",
+        GRANTS,
+        INIT,
+        "Grant PERMISSION to the account ID (repeatable).",
+        field="grants",
+        header="grant",
+    ),
+    OptionRow(
+        "--storage-class",
+        STORAGE_CLASS,
+        INIT,
+        "Storage class: STANDARD, WARM, COLD or the provider's own name.",
+        metavar="NAME",
+        header="storage_class",
+    ),
+    OptionRow(
+        "--website-redirect",
+        TEXT,
+        INIT,
+        "Redirect visitors of this key to URL, if the bucket is a website.",
+        metavar="URL",
+        header="website_redirect",
+    ),
+    OptionRow(
+        "--success-redirect",
+        TEXT,
+        INIT,
+        "OBS successActionRedirect; only for a file that is sent in one request.",
+        metavar="URL",
+        header="success_redirect",
+    ),
+    OptionRow(
+        "--expires-days",
+        number(0),
+        INIT,
+        "Delete the object this many days after it was last modified.",
+        metavar="N",
+        header="expires_days",
+    ),
+    OptionRow("--no-overwrite", FLAG, INIT, "Never replace an existing object.", header="no_overwrite"),
+    OptionRow(
+        "--header",
+        HEADERS,
+        INIT,
+        "Any other header of the object or, such as who pays, of every request (repeatable).",
+        field="headers",
+    ),
+    OptionRow(
+        "--skip-identical", FLAG, UPLOAD, "Send nothing if the object already exists with this content."
+    ),
+)
+
+ENCRYPTION = (
+    OptionRow(
+        "--sse",
+        choice("AES256", "kms"),
+        INIT,
+        "Encrypt at the server, with its own key or with KMS.",
+        header="sse",
+    ),
+    OptionRow(
+        "--sse-kms-key-id",
+        TEXT,
+        INIT,
+        "ID of the KMS key. Default: the provider's.",
+        metavar="ID",
+        header="sse_kms_key_id",
+    ),
+    OptionRow(
+        "--sse-c-key-file",
+        FILE,
+        (*INIT, "part", "complete", "verify"),
+        "Encrypt with the customer key in this file (SSE-C, 32 bytes).",
+        header="sse_c",
+    ),
+)

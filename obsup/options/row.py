@@ -1,0 +1,76 @@
+"""One row of the table of options."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from obsup.options.kinds import Kind, OptionValue
+
+STORE = ("upload", "init", "part", "complete", "abort", "parts", "uploads", "gc", "verify", "doctor")
+UPLOAD = ("upload",)
+INIT = ("upload", "init")
+PLANNED = ("upload", "init", "part")
+# What is in the table, and yet not a key of the configuration file: the file itself, a profile (which only
+# [defaults] may name), and an option that is meaningless without the command after it.
+_NO_SETTINGS = ("--config", "--profile", "--from-command")
+
+
+class OptionRow(NamedTuple):
+    """One option.
+
+    ``names`` are the short and long names, the long one last; ``--on/--off`` is a flag with its opposite. ``commands``
+    are the commands that take it. ``field`` is its name in code, by default the long name. ``default`` is the built-in
+    value; None means not set. ``header`` is for options that become a header: the header's name if all vendors share
+    it, otherwise the attribute of the dialects' HeaderNames. ``sample`` is a value for the configuration file, as TOML
+    spells it.
+    ``variable``, unless None, replaces the environment variable; empty means that there is none.
+    """
+
+    names: str
+    kind: Kind
+    commands: tuple[str, ...]
+    help: str
+    field: str = ""
+    default: OptionValue | None = None
+    metavar: str = ""
+    header: str = ""
+    sample: str = ""
+    variable: str | None = None
+    is_required: bool = False
+
+    @property
+    def spellings(self) -> tuple[str, ...]:
+        """The names as they are written on the command line; a flag and its opposite are one."""
+        return tuple(self.names.split())
+
+    @property
+    def option(self) -> str:
+        """The long name: ``--part-size``."""
+        return self.spellings[-1].partition("/")[0]
+
+    @property
+    def key(self) -> str:
+        """The key in the configuration file: the long name, with ``_`` for ``-``."""
+        return self.option.removeprefix("--").replace("-", "_")
+
+    @property
+    def parameter(self) -> str:
+        """The name in code."""
+        return self.field or self.key
+
+    @property
+    def environment(self) -> str:
+        """The environment variable: ``OBSUP_PART_SIZE``; empty if there is none."""
+        return f"OBSUP_{self.key.upper()}" if self.variable is None else self.variable
+
+    @property
+    def is_setting(self) -> bool:
+        """Whether it is a key of the configuration file."""
+        return "upload" in self.commands and self.option not in _NO_SETTINGS
+
+    @property
+    def unset(self) -> OptionValue | None:
+        """The value that it has if it is not given anywhere."""
+        if self.kind.is_list:
+            return ()
+        return False if self.kind.name == "flag" and self.default is None else self.default
