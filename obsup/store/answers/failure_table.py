@@ -6,7 +6,6 @@ The first rule that matches applies. Sources: the error-code tables of OBS, S3 a
 
 from __future__ import annotations
 
-from obsup.dialects.vendor_names import COMPATIBLE_PROVIDER
 from obsup.errors import (
     BadConfiguration,
     DataMismatch,
@@ -23,6 +22,7 @@ from obsup.errors import (
 from obsup.store.answers.failure_rule import Action, FailureRule, rule
 from obsup.store.answers.server_clock import describe_difference
 from obsup.text import printable
+from obsup.vendor_names import COMPATIBLE_PROVIDER
 
 _FIX_CREDENTIALS = run_again("fix the credentials")
 _OTHER_SIGNATURE = run_again(
