@@ -114,7 +114,7 @@ def upload_file(
     connecting = _connecting(endpoint, connecting, options)
     tally = ProgressTally(progress, observer)
     stop = stop or StopSignal()
-    limit = RateLimit(limit_rate, check=stop.cut) if limit_rate is not None else None
+    limit = RateLimit(limit_rate, check=stop.check_in_flight) if limit_rate is not None else None
     with closing(stream) if stream is not None else nullcontext():
         named, settings = resolve_target(target, connecting, file_name=None if stream else path.name)
         wanted = UploadRequest(

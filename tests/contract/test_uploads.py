@@ -85,7 +85,7 @@ def test_upload_that_was_cut_off_is_gone_on_with(subject: Subject, source: Path,
     def observe(event: Event) -> None:
         if isinstance(event, PartStored):
             stored.append(event.number)
-            stop.ask(NotFinished("enough for now"))
+            stop.request_stop(NotFinished("enough for now"))
 
     with pytest.raises(NotFinished):
         upload(subject, source, key, observer=observe, stop=stop)

@@ -193,7 +193,7 @@ def test_a_stop_is_heard_while_the_object_says_nothing(upload: Upload, sandbox: 
             return super().read(size)
 
     stop = StopSignal()
-    threading.Timer(0.3, lambda: stop.ask(Interrupted("the test says so"))).start()
+    threading.Timer(0.3, lambda: stop.request_stop(Interrupted("the test says so"))).start()
     try:
         with pytest.raises(Interrupted):
             upload(Stuck(DATA), stop=stop)

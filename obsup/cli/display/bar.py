@@ -215,7 +215,7 @@ def _bar(reading: Reading, width: int, marks: Marks) -> Text:
 def _end_line(stop: StopSignal, width: int) -> Text:
     """Return the line that answers a Ctrl-C, or a deadline: how long what is under way may take to end."""
     again = "; Ctrl-C again: now" if isinstance(stop.reason, Interrupted) else ""
-    text = Text(f"  ending in {stop.cut_in_s or 0.0:.0f} s{again}", "yellow")
+    text = Text(f"  ending in {stop.grace_left_s or 0.0:.0f} s{again}", "yellow")
     text.truncate(width, overflow="ellipsis")
     return text
 

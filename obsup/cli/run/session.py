@@ -36,7 +36,7 @@ class Session:
         self.options = options
         self.display = display
         self.stop = stop
-        self.limit = RateLimit(rate, check=stop.cut) if rate else None
+        self.limit = RateLimit(rate, check=stop.check_in_flight) if rate else None
         self.tally = ProgressTally(display.progress, display.observe)
         self.fields: dict[str, Any] = {}
 

@@ -42,12 +42,12 @@ def stopping_on_signals(
         if is_stopping:
             os._exit(error.exit_code)
         is_stopping = True
-        stop.ask(error(f"stopped by {signal.Signals(number).name}", "Progress is kept"))
+        stop.request_stop(error(f"stopped by {signal.Signals(number).name}", "Progress is kept"))
         set_alarm(stop)
 
     handlers: dict[int, Callable[[int, FrameType | None], None]] = dict.fromkeys(_REASONS, request_stop)
     if sys.platform != "win32":
-        handlers[signal.SIGALRM] = lambda _number, _frame: stop.cut()
+        handlers[signal.SIGALRM] = lambda _number, _frame: stop.check_in_flight()
     before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     set_alarm(stop)
     try:
@@ -61,5 +61,5 @@ def stopping_on_signals(
 
 def set_alarm(stop: StopSignal) -> None:
     """Schedule SIGALRM for the end of the grace period, if a stop was requested or a deadline is set."""
-    if sys.platform != "win32" and stop.cut_in_s is not None:
-        signal.setitimer(signal.ITIMER_REAL, stop.cut_in_s + _MARGIN_S, _MARGIN_S)
+    if sys.platform != "win32" and stop.grace_left_s is not None:
+        signal.setitimer(signal.ITIMER_REAL, stop.grace_left_s + _MARGIN_S, _MARGIN_S)

@@ -209,7 +209,7 @@ def _remote_pool(workers: RemoteWorkers) -> Pool:
 def _put_remotely(workers: RemoteWorkers, context: UploadContext, stat: SourceStat) -> Finished:
     future = workers.put(replace(context.request, source=context.source), stat, context.observe)
     while not wait([future], timeout=POLL_S).done:
-        context.stop.cut()
+        context.stop.check_in_flight()
     finished = future.result()
     context.observe(events.PartStored(1, stat.size))
     return finished
@@ -227,4 +227,4 @@ def _threads(count: int, name: str) -> ThreadPoolExecutor:
 
 def max_jobs_of(request: UploadRequest) -> int:
     """Return the largest number of parts or files in flight."""
-    return MAX_JOBS if request.probes_jobs else request.jobs_at_first
+    return MAX_JOBS if request.probes_jobs else request.initial_jobs

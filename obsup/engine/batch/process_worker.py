@@ -133,9 +133,9 @@ class ProcessWorker:
         """Stop when the driver sets the flag."""
         while self._stop_flag.value != STOP_NOW:
             if self._stop_flag.value == STOP:
-                self._stop.ask(Stopped("the batch was stopped"))
+                self._stop.request_stop(Stopped("the batch was stopped"))
             time.sleep(POLL_S)
-        self._stop.ask(Stopped("the batch was stopped"), at_once=True)
+        self._stop.request_stop(Stopped("the batch was stopped"), at_once=True)
 
 
 _worker_arguments: list[Any] = []

@@ -86,10 +86,10 @@ class UploadContext(Value):
 
     def gate(self, size: int) -> int:
         """Return how many of *size* bytes may be sent now; raise where the work is to end at once."""
-        self.stop.cut()
+        self.stop.check_in_flight()
         return size if self.limit is None else self.limit(size)
 
     def read_gate(self, size: int) -> int:
         """Return *size*: bytes that are read and not sent pass; raise where the work is to end at once."""
-        self.stop.cut()
+        self.stop.check_in_flight()
         return size

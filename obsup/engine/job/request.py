@@ -56,12 +56,12 @@ class UploadRequest(Value):
     receipt: Path | None = None
 
     @property
-    def is_split_asked(self) -> bool:
+    def is_split_requested(self) -> bool:
         """Whether the user decided how the source is cut."""
         return self.parts is not None or self.part_size is not None
 
     @property
-    def jobs_at_first(self) -> int:
+    def initial_jobs(self) -> int:
         """How many parts are in flight at first. Raises WrongUsage."""
         if self.jobs == "auto":
             return INITIAL_JOBS

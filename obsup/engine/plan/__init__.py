@@ -1,0 +1,1 @@
+"""How a source is split into parts. Pure; sizes are bytes."""

@@ -1,4 +1,4 @@
-"""The plan: how a source of a known size is cut into parts. Pure; all sizes are bytes."""
+"""The plan of an upload: how a source of known size is split into parts. Pure; sizes are bytes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import NamedTuple, Protocol
 
 from obsup.dialects.dialect import Limits
-from obsup.errors import WrongUsage
+from obsup.errors import NextStep, WrongUsage, run_again
+from obsup.local.state.checkpoint import Checkpoint
 from obsup.model import Part
 from obsup.units import MIB, exact_size, format_size
 from obsup.value import Value
@@ -15,7 +16,7 @@ DEFAULT_PART_SIZE = 9 * MIB
 
 
 class Growth(NamedTuple):
-    """How the part size grows: times *factor* after every *every* parts."""
+    """How the part size grows: it is multiplied by *factor* after every *every* parts."""
 
     factor: int
     every: int
@@ -79,41 +80,42 @@ class FilePlan(Value):
         return (self.part(number) for number in range(1, self.count + 1))
 
 
-def fit_part_size(size: int, wanted: int, limits: Limits) -> int:
-    """Return the smallest allowed part size, at least *wanted*, that holds *size* in the part limit.
+def recorded_plan(checkpoint: Checkpoint) -> FilePlan:
+    """Return the plan of the file that *checkpoint* records."""
+    return FilePlan(checkpoint.stat.size, checkpoint.part_size)
 
-    A grown size is a whole number of MiB. Raises WrongUsage where even the largest part needs too many parts.
+
+def fit_part_size(size: int, wanted: int, limits: Limits) -> int:
+    """Return the smallest allowed part size of at least *wanted* that fits *size* into the part limit.
+
+    An increased size is a whole number of MiB. Raises WrongUsage if even the largest part size needs too many parts.
     Source: OBS API reference, "Uploading a Part", constraints.
     """
     least = -(-size // limits.max_parts)
     if least <= wanted:
         return max(wanted, limits.min_part)
-    grown = max(-(-least // MIB) * MIB, limits.min_part)
-    if grown > limits.max_part:
-        if least <= limits.max_part:
-            return limits.max_part
-        raise WrongUsage(
-            f"a source of {format_size(size)} is too large",
-            f"the store holds at most {limits.max_parts} parts of {format_size(limits.max_part)}",
-            "split the source",
-        )
-    return grown
+    increased = max(-(-least // MIB) * MIB, limits.min_part)
+    if increased <= limits.max_part:
+        return increased
+    if least <= limits.max_part:
+        return limits.max_part
+    raise _too_large(size, f"{limits.max_parts} parts of {format_size(limits.max_part)}")
 
 
-def make_plan(size: int, limits: Limits, *, parts: int | None = None, part_size: int | None = None) -> Plan:
-    """Return the plan for *size* bytes: in *parts* parts, or of *part_size*, or as fits.
+def make_plan(
+    size: int, limits: Limits, *, parts: int | None = None, part_size: int | None = None
+) -> FilePlan:
+    """Return the plan for *size* bytes: in *parts* parts, with *part_size*, or with the default part size.
 
-    Raises WrongUsage, with the nearest value that works, for what the store would refuse.
+    Raises WrongUsage, with the nearest valid value, for what the store would reject.
     """
     if size > limits.max_object:
-        raise WrongUsage(
-            f"a source of {format_size(size)} is too large",
-            f"the store's largest object is {format_size(limits.max_object)}",
-            "split the source",
-        )
+        raise _too_large(size, f"objects of {format_size(limits.max_object)}")
     if parts is not None and part_size is not None:
         raise WrongUsage(
-            "--parts and --part-size exclude each other", "each decides the other", "leave out one"
+            "--parts and --part-size exclude each other",
+            "Each of them determines the other",
+            run_again("leave out --part-size", drop=("--part-size",)),
         )
     if parts is not None:
         return _plan_by_count(size, parts, limits)
@@ -122,43 +124,55 @@ def make_plan(size: int, limits: Limits, *, parts: int | None = None, part_size:
     return FilePlan(size, fit_part_size(size, DEFAULT_PART_SIZE, limits))
 
 
-def _plan_by_count(size: int, parts: int, limits: Limits) -> Plan:
+def _too_large(size: int, most: str) -> WrongUsage:
+    return WrongUsage(
+        f"a source of {format_size(size)} is too large",
+        f"The store accepts at most {most}",
+        NextStep("split the source into several objects"),
+    )
+
+
+def _use(option: str, value: int | str, more: str = "") -> NextStep:
+    return run_again(f"use {option} {value}{more}", add=(option, str(value)))
+
+
+def _plan_by_count(size: int, parts: int, limits: Limits) -> FilePlan:
     if not 1 <= parts <= limits.max_parts:
-        nearest = min(max(parts, 1), limits.max_parts)
         raise WrongUsage(
-            f"--parts {parts} cannot be",
-            f"an upload has 1 to {limits.max_parts} parts",
-            f"use --parts {nearest}",
+            f"--parts must be between 1 and {limits.max_parts}, not {parts}",
+            f"The store accepts at most {limits.max_parts} parts per upload",
+            _use("--parts", min(max(parts, 1), limits.max_parts)),
         )
     part_size = max(1, -(-size // parts))
     if part_size > limits.max_part:
         raise WrongUsage(
             f"--parts {parts} makes parts of {format_size(part_size)}",
-            f"a part has at most {format_size(limits.max_part)}",
-            f"use --parts {-(-size // limits.max_part)} or more",
+            f"The store accepts parts of at most {format_size(limits.max_part)}",
+            _use("--parts", -(-size // limits.max_part), " or more"),
         )
     if parts > 1 and part_size < limits.min_part:
         raise WrongUsage(
             f"--parts {parts} makes parts of {format_size(part_size)}",
-            f"every part but the last has at least {format_size(limits.min_part)}",
-            f"use --parts {max(1, size // limits.min_part)}",
+            f"Every part but the last must have at least {format_size(limits.min_part)}",
+            _use("--parts", max(1, size // limits.min_part)),
         )
     return FilePlan(size, part_size)
 
 
-def _plan_by_size(size: int, part_size: int, limits: Limits) -> Plan:
+def _plan_by_size(size: int, part_size: int, limits: Limits) -> FilePlan:
     nearest = min(max(part_size, limits.min_part), limits.max_part)
     if nearest != part_size:
+        allowed = f"between {exact_size(limits.min_part)} and {exact_size(limits.max_part)}"
         raise WrongUsage(
-            f"--part-size {exact_size(part_size)} cannot be",
-            f"a part has {format_size(limits.min_part)} to {format_size(limits.max_part)}",
-            f"use --part-size {exact_size(nearest)}",
+            f"--part-size must be {allowed}, not {exact_size(part_size)}",
+            "The store rejects other part sizes",
+            _use("--part-size", exact_size(nearest)),
         )
     least = fit_part_size(size, part_size, limits)
     if least != part_size:
         raise WrongUsage(
             f"--part-size {exact_size(part_size)} is too small for {format_size(size)}",
-            f"an upload has at most {limits.max_parts} parts",
-            f"use --part-size {exact_size(least)}",
+            f"The store accepts at most {limits.max_parts} parts per upload",
+            _use("--part-size", exact_size(least)),
         )
     return FilePlan(size, part_size)

@@ -1,4 +1,4 @@
-"""What proves that the object in the store is our source. Pure. Proof fails closed: what is missing proves nothing."""
+"""Verify that the object in the store is the source. Pure. Verification fails closed: missing data verifies nothing."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import Literal
 
 from obsup.dialects.dialect import Dialect
-from obsup.model import ObjectInfo, Receipt, Stored
+from obsup.local.source.digest import combine_crc64
+from obsup.model import ObjectInfo, Receipt, Stored, Upload
 from obsup.value import Value
 
 TOKEN_NAME = "obsup-token"
@@ -17,12 +18,13 @@ Verified = Literal["etag", "crc64", "upload-id", "token", "size", "receipt"]
 
 
 class Expected(Value):
-    """What the finished object must show: size, ETag, CRC-64, and the marks that it is this upload's.
+    """What the completed object must show: its size, ETag and CRC-64, and the mark of the upload that made it.
 
-    ``etag`` is lower-case, None where it could not be computed. ``upload_id`` is None for a single PutObject.
+    ``size`` is bytes, ``etag`` lower-case; each is None if it is unknown. The mark is the upload id, if the store
+    shows it, or the token in the metadata; ``upload_id`` is None for a single PutObject.
     """
 
-    size: int
+    size: int | None
     etag: str | None
     crc64: int | None
     upload_id: str | None
@@ -50,47 +52,69 @@ def is_composite(etag: str) -> bool:
 
 
 def expected_etag(receipts: Sequence[Receipt], dialect: Dialect) -> str | None:
-    """Return the composite ETag that the store must answer, or None where this dialect's proves nothing."""
+    """Return the composite ETag that the store must show, or None if the ETags of *dialect* are not composite."""
     md5s = [one.md5 for one in receipts if one.md5 is not None]
     if not dialect.etag_is_composite or len(md5s) != len(receipts):
         return None
     return composite_etag(md5s)
 
 
-def verify_response(expected: Expected, answer: Stored) -> Verified | None:
-    """Return what the answer to Complete or PutObject proves (``crc64``, ``etag``), or None for nothing."""
-    if expected.crc64 is not None and answer.crc64 == expected.crc64:
+def expected_object(
+    receipts: Sequence[Receipt], upload: Upload, *, dialect: Dialect, opaque_etags: bool
+) -> Expected:
+    """Return what the object that *upload* makes of *receipts* must show. *receipts* has all parts, in order.
+
+    If the object is encrypted, for example by a bucket default, the ETags of parts are not MD5s, and the ETag of the
+    object depends on more than the content.
+    """
+    is_opaque = opaque_etags or any(one.md5 is not None and one.md5 != one.etag.lower() for one in receipts)
+    crc64 = receipts[0].crc64
+    for receipt in receipts[1:]:
+        if crc64 is None or receipt.crc64 is None:
+            crc64 = None
+            break
+        crc64 = combine_crc64(crc64, receipt.crc64, receipt.size)
+    return Expected(
+        size=sum(one.size for one in receipts),
+        etag=None if is_opaque else expected_etag(receipts, dialect),
+        crc64=crc64,
+        upload_id=upload.upload_id,
+        token=upload.token,
+    )
+
+
+def verify_response(expected: Expected, response: Stored) -> Verified | None:
+    """Return what the response to Complete or PutObject verifies (``crc64``, ``etag``), or None for nothing."""
+    if expected.crc64 is not None and response.crc64 == expected.crc64:
         return "crc64"
-    if expected.etag is not None and answer.etag.lower() == expected.etag:
+    if expected.etag is not None and response.etag.lower() == expected.etag:
         return "etag"
     return None
 
 
 def contradicts(expected: Expected, etag: str, crc64: int | None, *, ours: bool) -> bool:
-    """Return whether digests that the store shows say that the content is another.
+    """Return whether the digests that the store shows belong to other content.
 
-    *ours* tells that the object is known to be this upload's: then an ETag of another form (a store that
-    encrypts) says nothing. An ETag of the expected form with another value is a contradiction always.
+    *ours*: the object is known to be made by this upload. An ETag of another form (a store that encrypts) then means
+    nothing. An ETag of the expected form with another value is always a contradiction.
     """
     if expected.crc64 is not None and crc64 is not None:
         return crc64 != expected.crc64
     if expected.etag is None or not etag or etag.lower() == expected.etag:
         return False
     if ours:
-        return is_composite(etag) == is_composite(expected.etag) and etag.count("-") == expected.etag.count(
-            "-"
-        )
+        same_form = is_composite(etag) == is_composite(expected.etag)
+        return same_form and etag.count("-") == expected.etag.count("-")
     return True
 
 
 def verify_object(expected: Expected, info: ObjectInfo, *, ours_only: bool = False) -> Verified | None:
-    """Return what HeadObject proves of the object: ``crc64``, ``etag``, ``upload-id``, ``token``; None for nothing.
+    """Return what HeadObject verifies of the object: ``crc64``, ``etag``, ``upload-id``, ``token``; None for nothing.
 
-    A size or a digest that differs disproves everything. *ours_only* asks not just for the source's content but
-    for the object of this very upload, wherever upload id or token can tell: an older object with the same
-    content must not pass for a Complete that never happened.
+    A different size or digest always fails. *ours_only* requires, if upload id or token can show it, that this very
+    upload made the object: an older object with the same content must not pass for a Complete that never happened.
     """
-    if info.size != expected.size:
+    if expected.size not in (None, info.size):
         return None
     mark = _mark(expected, info)
     can_be_marked = expected.token is not None or bool(expected.upload_id and info.upload_id)
@@ -106,12 +130,11 @@ def verify_object(expected: Expected, info: ObjectInfo, *, ours_only: bool = Fal
 
 
 def is_marked(expected: Expected, info: ObjectInfo) -> bool:
-    """Return whether the object shows, by upload id or token, that this very upload made it."""
+    """Return whether the upload id or the token shows that this very upload made the object."""
     return _mark(expected, info) is not None
 
 
 def _mark(expected: Expected, info: ObjectInfo) -> Verified | None:
-    """Return how the object shows that this very upload made it, or None."""
     if expected.upload_id and info.upload_id == expected.upload_id:
         return "upload-id"
     if expected.token and info.metadata.get(TOKEN_NAME) == expected.token:

@@ -1,4 +1,4 @@
-"""The list of parts that is to become an object: proved whole before anything is assembled. Pure."""
+"""Check the list of parts before an object is assembled from it. Pure."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from msgspec import field
 
 from obsup.engine.plan.file_plan import Plan
-from obsup.errors import DataMismatch
-from obsup.model import StoredPart
+from obsup.errors import DataMismatch, run_again
+from obsup.model import Receipt, StoredPart
 from obsup.value import Value
 
-SHOWN_RUNS = 40
+MAX_SHOWN_RUNS = 40
 
 
 class ExpectedParts(Value):
-    """What the list must be, as far as it is known. Sizes are bytes.
+    """What is known of the list. Sizes are bytes.
 
-    ``etags`` are those that were confirmed when the parts were sent; with ``is_list`` they are all that may be.
+    ``etags`` were confirmed when the parts were sent; with ``is_list`` the list must have these parts and no others.
     """
 
     plan: Plan | None = None
@@ -27,71 +27,92 @@ class ExpectedParts(Value):
     is_list: bool = False
 
 
-def check_parts(listed: Iterable[StoredPart], wanted: ExpectedParts) -> list[StoredPart]:
-    """Return the parts in order where they can be the whole of what is wanted.
-
-    Raises DataMismatch, which names every part that is missing, too much, of the wrong size or with another ETag.
-    """
-    there = {one.number: one for one in listed}
-    wrong = [*_count_faults(there, wanted), *_size_faults(there, wanted), *_etag_faults(there, wanted)]
-    wrong = wrong or _sum_faults(there, wanted)
-    if wrong:
+def check_receipts(receipts: Mapping[int, Receipt], plan: Plan) -> list[Receipt]:
+    """Return the receipts in order if they are the whole source, contiguous from part 1. Raises DataMismatch."""
+    missing = [number for number in range(1, plan.count + 1) if number not in receipts]
+    if missing:
         raise DataMismatch(
-            f"the parts are not whole: {'; '.join(wrong)}",
-            "an object assembled from them would not be the source; the upload is left as it is",
-            "send the parts that are named, then run the same command again",
+            f"{parts_are(missing)} missing",
+            "An object without them would not be the source",
+            run_again("send the missing parts"),
         )
-    return [there[number] for number in sorted(there)]
+    ordered = [receipts[number] for number in range(1, plan.count + 1)]
+    wrong = [one.number for one in ordered if one.size != plan.part(one.number).size]
+    total = sum(one.size for one in ordered)
+    if wrong or total != plan.size:
+        raise DataMismatch(
+            f"{parts_are(wrong, 'has', 'have')} the wrong size" if wrong else f"the parts have {total} bytes",
+            f"Together the parts must have the {plan.size} bytes of the source",
+            run_again("start over with --restart", add=("--restart",)),
+        )
+    return ordered
+
+
+def check_parts(listed: Iterable[StoredPart], expected: ExpectedParts) -> list[StoredPart]:
+    """Return the *listed* parts in order if they are what is *expected*.
+
+    Raises DataMismatch, which names every part that is missing, unexpected, of the wrong size or with another ETag.
+    """
+    parts = {one.number: one for one in listed}
+    faults = [*_count_faults(parts, expected), *_size_faults(parts, expected), *_etag_faults(parts, expected)]
+    faults = faults or _sum_faults(parts, expected)
+    if faults:
+        raise DataMismatch(
+            f"the list of parts is not complete and correct: {'; '.join(faults)}",
+            "An object assembled from these parts would not be the source; the upload is unchanged",
+            run_again("send the parts named above again"),
+        )
+    return [parts[number] for number in sorted(parts)]
 
 
 def show_numbers(numbers: Iterable[int]) -> str:
-    """Return part numbers for people: ``3, 7-9``."""
+    """Return part numbers for a message: ``3, 7-9``."""
     runs: list[tuple[int, int]] = []
     for number in sorted(numbers):
         if runs and number == runs[-1][1] + 1:
             runs[-1] = (runs[-1][0], number)
         else:
             runs.append((number, number))
-    shown = ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in runs[:SHOWN_RUNS])
-    left = sum(last - first + 1 for first, last in runs[SHOWN_RUNS:])
-    return f"{shown} and {left} more" if left else shown
+    shown = [str(first) if first == last else f"{first}-{last}" for first, last in runs[:MAX_SHOWN_RUNS]]
+    left = sum(last - first + 1 for first, last in runs[MAX_SHOWN_RUNS:])
+    return f"{', '.join(shown)} and {left} more" if left else ", ".join(shown)
 
 
-def parts_are(numbers: Sequence[int], one: str = "is", many: str = "are") -> str:
-    """Return the beginning of a sentence on these parts: ``part 3 is``, ``parts 3, 7-9 are``."""
-    return f"part {numbers[0]} {one}" if len(numbers) == 1 else f"parts {show_numbers(numbers)} {many}"
+def parts_are(numbers: Sequence[int], singular: str = "is", plural: str = "are") -> str:
+    """Return the start of a sentence about these parts: ``part 3 is``, ``parts 3, 7-9 are``."""
+    if len(numbers) == 1:
+        return f"part {numbers[0]} {singular}"
+    return f"parts {show_numbers(numbers)} {plural}"
 
 
-def _count_faults(there: Mapping[int, StoredPart], wanted: ExpectedParts) -> Iterator[str]:
-    known = [count for count in (wanted.count, wanted.plan.count if wanted.plan else None) if count]
-    last = max([*known, *(wanted.etags if wanted.is_list else there), 1])
-    missing = [number for number in range(1, last + 1) if number not in there]
+def _count_faults(parts: Mapping[int, StoredPart], expected: ExpectedParts) -> Iterator[str]:
+    known = [count for count in (expected.count, expected.plan.count if expected.plan else None) if count]
+    last = max([*known, *(expected.etags if expected.is_list else parts), 1])
+    missing = [number for number in range(1, last + 1) if number not in parts]
     if missing:
         yield f"{parts_are(missing)} missing"
     most = min(known, default=None)
     extra = [
         number
-        for number in there
-        if (most is not None and number > most) or (wanted.is_list and number not in wanted.etags)
+        for number in parts
+        if (most is not None and number > most) or (expected.is_list and number not in expected.etags)
     ]
     if extra:
-        yield f"{parts_are(extra)} stored and not wanted"
-    unlisted = [number for number in range(1, last + 1) if wanted.is_list and number not in wanted.etags]
+        yield f"{parts_are(extra)} not expected"
+    unlisted = [number for number in range(1, last + 1) if expected.is_list and number not in expected.etags]
     if unlisted and not extra and not missing:
-        yield f"{parts_are(unlisted)} not in the list"
+        yield f"{parts_are(unlisted)} not in the given list"
 
 
-def _size_faults(there: Mapping[int, StoredPart], wanted: ExpectedParts) -> Iterator[str]:
-    plan = wanted.plan
+def _size_faults(parts: Mapping[int, StoredPart], expected: ExpectedParts) -> Iterator[str]:
+    plan = expected.plan
     if plan is not None:
-        wrong = [n for n, one in there.items() if n <= plan.count and one.size != plan.part(n).size]
-    elif wanted.size is None:
-        # Nothing says how large the whole is: then the parts must at least be cut from one cloth.
-        sizes = [there[number].size for number in sorted(there)]
+        wrong = [n for n, one in parts.items() if n <= plan.count and one.size != plan.part(n).size]
+    elif expected.size is None and parts:
+        # The size of the whole is unknown: the parts must at least be all the same size, except the last.
+        first, last = parts[min(parts)].size, max(parts)
         wrong = [
-            number
-            for number, size in zip(sorted(there), sizes, strict=True)
-            if size > sizes[0] or (size < sizes[0] and number != max(there))
+            n for n, one in sorted(parts.items()) if one.size > first or (one.size < first and n != last)
         ]
     else:
         wrong = []
@@ -99,18 +120,18 @@ def _size_faults(there: Mapping[int, StoredPart], wanted: ExpectedParts) -> Iter
         yield f"{parts_are(wrong, 'has', 'have')} the wrong size"
 
 
-def _sum_faults(there: Mapping[int, StoredPart], wanted: ExpectedParts) -> list[str]:
-    total = sum(one.size for one in there.values())
-    if wanted.size in (None, total):
+def _sum_faults(parts: Mapping[int, StoredPart], expected: ExpectedParts) -> list[str]:
+    total = sum(one.size for one in parts.values())
+    if expected.size in (None, total):
         return []
-    return [f"together they have {total} bytes, not {wanted.size}"]
+    return [f"together they have {total} bytes, not {expected.size}"]
 
 
-def _etag_faults(there: Mapping[int, StoredPart], wanted: ExpectedParts) -> Iterator[str]:
-    other = [
+def _etag_faults(parts: Mapping[int, StoredPart], expected: ExpectedParts) -> Iterator[str]:
+    differing = [
         number
-        for number, etag in wanted.etags.items()
-        if number in there and there[number].etag.lower() != etag.lower()
+        for number, etag in expected.etags.items()
+        if number in parts and parts[number].etag.lower() != etag.lower()
     ]
-    if other:
-        yield f"{parts_are(other, 'has', 'have')} another ETag than was confirmed"
+    if differing:
+        yield f"{parts_are(differing, 'has', 'have')} another ETag than was confirmed"

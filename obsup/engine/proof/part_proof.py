@@ -1,4 +1,4 @@
-"""Choose what verifies a part, and compare it."""
+"""Choose the digest that verifies each part, and compare it with the store's response."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from obsup.value import Value
 
 
 class DigestChoice(Value):
-    """What each part is proved with. ``opaque_etags``: the object is encrypted, so that no ETag is an MD5."""
+    """The digests that verify each part. ``opaque_etags``: the object is encrypted, so no ETag is an MD5."""
 
     md5: bool
     crc64: bool
     opaque_etags: bool = False
 
     def digest(self) -> PartDigest:
-        """Return a fresh digest."""
+        """Return a new, empty digest."""
         return PartDigest(md5=self.md5, crc64=self.crc64)
 
 
 def choose_digests(digest: str, dialect: Dialect, *, encrypted: bool) -> DigestChoice:
-    """Return what *digest* (auto, md5, crc64, none) means for *dialect*: auto is the best that the store answers."""
+    """Return what *digest* (auto, md5, crc64, none) means for *dialect*: auto is the best that the store confirms."""
     has_crc64 = dialect.headers.crc64 is not None and not dialect.etag_is_composite
     if digest == "auto":
         return DigestChoice(md5=not has_crc64, crc64=has_crc64, opaque_etags=encrypted)
@@ -30,7 +30,7 @@ def choose_digests(digest: str, dialect: Dialect, *, encrypted: bool) -> DigestC
 
 
 def matches(stored: Stored, digest: PartDigest, digests: DigestChoice) -> bool | None:
-    """Return whether the store's answer shows the bytes that were read; None where it shows nothing."""
+    """Return whether the store confirms the bytes that were read, None if its response has no comparable digest."""
     if digest.crc64 is not None and stored.crc64 is not None:
         return stored.crc64 == digest.crc64
     encrypted = digests.opaque_etags or (stored.sse_kms or "AES256").upper() != "AES256" or stored.sse_c

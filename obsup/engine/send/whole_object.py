@@ -13,10 +13,11 @@ from msgspec.structs import replace
 from obsup.engine.job.context import UploadContext
 from obsup.engine.job.result import Finished
 from obsup.engine.job.send_options import SendOptions
-from obsup.engine.proof.object_proof import Expected, Verified, verify_object
+from obsup.engine.proof.object_proof import Expected, Verified
 from obsup.engine.proof.part_proof import DigestChoice, matches
 from obsup.engine.send.content import AttemptCounter, Content, send_verified
-from obsup.errors import DataMismatch, NextStep, Refused
+from obsup.engine.verify.object_probe import ObjectProbe
+from obsup.errors import Refused
 from obsup.local.source.buffers import BufferPool
 from obsup.local.source.digest import PartDigest
 from obsup.local.source.file import FileWindow
@@ -84,26 +85,17 @@ def put_content(
 def _find_object(
     store: ObjectStore, target: Target, content: Content, send_options: SendOptions
 ) -> Finished | None:
-    """Return the existing object if it has exactly this content, or None."""
-    info, md5 = store.head_object(target), content.md5(send_options.read_gate)
-    if info is None or info.size != content.part.size or info.etag.lower() != md5:
-        return None
-    stored = Stored(200, info.etag, info.request_id, version_id=info.version_id, crc64=info.crc64)
-    return Finished(stored, "etag", (Receipt(1, info.size, info.etag, md5),))
+    """Return the object if it has this very content."""
+    size, md5 = content.part.size, content.md5(send_options.read_gate)
+    found = ObjectProbe(store, target, Expected(size, md5, None, None, None)).find()
+    return found.finished([Receipt(1, size, found.info.etag, md5)]) if found is not None else None
 
 
 def _verify(
     store: ObjectStore, target: Target, size: int, stored: Stored, digest: PartDigest, digests: DigestChoice
 ) -> Verified:
-    """Return what verifies the object: the response's digest, or HeadObject. Raises DataMismatch."""
+    """Return what verifies the object: the digest in the response, or HeadObject. Raises DataMismatch."""
     if matches(stored, digest, digests):
         return "crc64" if stored.crc64 is not None and digest.crc64 is not None else "etag"
-    info = store.head_object(target)
-    if info is None or info.size != size or (stored.etag and info.etag != stored.etag):
-        raise DataMismatch(
-            f"the object {target} differs from the source",
-            f"It must have {size} bytes and ETag {stored.etag}; the store has "
-            + ("no object" if info is None else f"{info.size} bytes and ETag {info.etag}"),
-            NextStep("check whether another program writes this object"),
-        )
-    return verify_object(Expected(size, None, digest.crc64, None, None), info) or "size"
+    expected = Expected(size, None, digest.crc64, None, None)
+    return ObjectProbe(store, target, expected).confirm(stored).verified

@@ -58,7 +58,7 @@ def open_workers(context: UploadContext) -> Workers:
     request = context.request
     if request.executor in LOCAL_EXECUTORS:
         run = partial(send_part, store=context.store, send_options=context.send_options)
-        size = MAX_JOBS if request.probes_jobs else request.jobs_at_first
+        size = MAX_JOBS if request.probes_jobs else request.initial_jobs
         return LocalWorkers(open_executor(request.executor, size), size, run)
     from obsup.engine.send.remote_workers import open_remote_workers
 

@@ -1,4 +1,4 @@
-"""Giving uploads up: the only way in which parts are ever destroyed. Used by ``abort``, ``gc`` and --restart alone."""
+"""Abort one upload that the user selects."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from obsup.model import Upload
 
 
 def abort_upload(context: UploadContext, selector: UploadSelector) -> Upload | None:
-    """Give up the upload that is meant, and forget it; return it, or None where nothing here tells of one any more.
+    """Abort the selected upload and forget it; return it, or None if the checkpoint of the source is gone already.
 
-    Raises WrongUsage where neither a source nor an upload id says which is meant, Busy, NotFinished.
+    Raises WrongUsage if neither a source nor an upload id selects an upload, Busy, NotFinished.
     """
     stop, may_wait = context.stop, context.request.if_running == "wait"
     with UploadLock(selector.target, wait=may_wait, is_stopped=lambda: stop.reason is not None):
-        found_upload = find_upload(selector) if selector.path is not None else require_upload(selector)
-        if found_upload is None:
+        selected = find_upload(selector) if selector.path is not None else require_upload(selector)
+        if selected is None:
             return None
-        abort_fully(context.store, found_upload.upload, stop.sleep)
-        found_upload.forget()
-        return found_upload.upload
+        abort_fully(context.store, selected.upload, stop.sleep)
+        selected.forget()
+        return selected.upload

@@ -1,20 +1,21 @@
-"""Which upload a command is about: through the checkpoint of SOURCE and TARGET, or through its upload id."""
+"""Find the upload that a command means: through the checkpoint of SOURCE and TARGET, or through its upload id."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from obsup.errors import WrongUsage
+from obsup.errors import NextStep, WrongUsage
 from obsup.local.state import checkpoint as checkpoints
 from obsup.local.state import checkpoint_path, started_uploads
 from obsup.local.state.checkpoint import Checkpoint, CheckpointDamaged
+from obsup.local.state.started_uploads import StartedUpload
 from obsup.model import Target, Upload
-from obsup.text import quoted, shell_line
+from obsup.text import quoted
 from obsup.value import Value
 
 
 class UploadSelector(Value):
-    """How a command names an upload. ``checkpoint`` is the file that the user named, None for the usual place."""
+    """How a command selects an upload. ``checkpoint`` is the file that the user gave, None for the default path."""
 
     target: Target
     source: Path | None = None
@@ -23,79 +24,98 @@ class UploadSelector(Value):
 
     @property
     def path(self) -> Path | None:
-        """Where the checkpoint is, or would be; None where no source tells."""
+        """The path of the checkpoint; None without a source."""
         if self.checkpoint is not None or self.source is None:
             return self.checkpoint
         return checkpoint_path.default_path(self.source, self.target)
 
 
 class FoundUpload(Value):
-    """An upload, and its checkpoint with its place where this machine has one."""
+    """An upload, and its checkpoint with its path if this machine has one."""
 
     upload: Upload
     checkpoint: Checkpoint | None = None
     path: Path | None = None
 
     def check_of_file(self) -> None:
-        """Raise WrongUsage for the upload of a stream: only who reads the stream knows where it ends."""
+        """Raise WrongUsage for the upload of a stream: only a run that reads the stream knows where it ends."""
         if self.checkpoint is not None and not Path(self.checkpoint.source).is_absolute():
+            name = self.upload.target.name
             raise WrongUsage(
-                f"the upload of {self.upload.target} was begun from a stream",
-                "its parts are known only to who reads the stream, and so is its end",
-                "end it with the same obsup upload, or give it up with obsup abort",
+                f"the upload of {self.upload.target} is the upload of a stream",
+                "Only the command that reads the stream can send its parts and complete it",
+                NextStep(
+                    "complete it with the same obsup upload command, or abort it",
+                    command=("obsup", "abort", name, "--upload-id", self.upload.upload_id),
+                ),
             )
 
     def forget(self) -> None:
-        """Remove the checkpoint and the memory of the upload: it is completed or given up."""
+        """Remove the checkpoint and the record of the upload, which is completed or aborted."""
         if self.path is not None:
             checkpoints.remove(self.path)
         started_uploads.remove(self.upload)
 
 
 def find_upload(selector: UploadSelector) -> FoundUpload | None:
-    """Return the upload that is meant, or None where nothing here tells of one.
+    """Return the selected upload, or None if nothing on this machine identifies one.
 
-    An upload id that is named needs no checkpoint, and one of another upload does not count. Raises WrongUsage
-    for a checkpoint of another target, CheckpointDamaged.
+    An upload id needs no checkpoint, and the checkpoint of another upload is ignored. Raises WrongUsage for a
+    checkpoint of another target, CheckpointDamaged.
     """
-    path = selector.path
-    found = _load(path, needed=selector.upload_id is None) if path is not None else None
-    if selector.upload_id is not None:
-        if found is not None and found.upload == Upload(
-            selector.target, selector.upload_id, found.upload.token
-        ):
+    target, upload_id, path = selector.target, selector.upload_id, selector.path
+    found = _load(path, needed=upload_id is None) if path is not None else None
+    if upload_id is not None:
+        if found is not None and (found.upload.target, found.upload.upload_id) == (target, upload_id):
             return FoundUpload(found.upload, found, path)
-        known = started_uploads.find(Upload(selector.target, selector.upload_id))
-        return FoundUpload(known.upload if known is not None else Upload(selector.target, selector.upload_id))
+        upload = Upload(target, upload_id)
+        known = started_uploads.find(upload)
+        return FoundUpload(known.upload if known is not None else upload)
     if found is None or not found.upload.upload_id:
         return None
-    if found.upload.target != selector.target:
+    recorded = found.upload.target
+    if recorded != target:
         raise WrongUsage(
-            f"the checkpoint {quoted(str(path))} is about {found.upload.target} at {found.upload.target.endpoint}",
-            f"it is not about {selector.target} at {selector.target.endpoint}",
-            "name another file with --checkpoint, or the upload with --upload-id",
+            f"the checkpoint {quoted(str(path))} belongs to {recorded}",
+            f"That target is at {recorded.endpoint}; the given one is {target} at {target.endpoint}",
+            NextStep("give another file with --checkpoint, or the upload id with --upload-id"),
         )
     return FoundUpload(found.upload, found, path)
 
 
 def require_upload(selector: UploadSelector) -> FoundUpload:
-    """Return the upload that is meant. Raises WrongUsage where nothing here tells of one."""
+    """Return the selected upload. Raises WrongUsage if nothing on this machine identifies one."""
     found = find_upload(selector)
     if found is not None:
         return found
     if selector.source is None:
-        listing = shell_line(["obsup", "uploads", selector.target.name])
         raise WrongUsage(
-            f"which upload of {selector.target} is meant is not said",
-            "without SOURCE there is no checkpoint that could tell",
-            f"name it with --upload-id; {listing} lists the open ones",
+            f"no upload id given for {selector.target}",
+            "Without SOURCE there is no checkpoint that records it",
+            NextStep(
+                "give it with --upload-id; this lists the open uploads",
+                command=("obsup", "uploads", selector.target.name),
+            ),
         )
-    begin = shell_line(["obsup", "init", selector.source, selector.target.name])
     raise WrongUsage(
-        f"no upload of {quoted(selector.source)} to {selector.target} is known here",
-        f"there is no checkpoint {quoted(str(selector.path))}",
-        f"begin one with: {begin}, or name it with --upload-id",
+        f"no upload of {quoted(selector.source)} to {selector.target} is recorded here",
+        f"The checkpoint {quoted(str(selector.path))} does not exist",
+        NextStep(
+            "give its upload id with --upload-id, or initiate one",
+            command=("obsup", "init", str(selector.source), selector.target.name),
+        ),
     )
+
+
+def find_completed_upload(selector: UploadSelector) -> StartedUpload | None:
+    """Return the record of an upload that this machine completed, if *selector* means it by its id or its source."""
+    completed = started_uploads.find_finished(selector.target)
+    if completed is None:
+        return None
+    if selector.upload_id is not None:
+        return completed if selector.upload_id == completed.upload.upload_id else None
+    is_of_source = selector.source is not None and str(selector.source.absolute()) == completed.source
+    return completed if is_of_source else None
 
 
 def _load(path: Path, *, needed: bool) -> Checkpoint | None:
@@ -105,7 +125,7 @@ def _load(path: Path, *, needed: bool) -> Checkpoint | None:
         if not needed:
             return None
         raise CheckpointDamaged(
-            f"the checkpoint {quoted(path)} is of no use",
-            exc.what,
-            "name the upload with --upload-id, or run obsup upload, which asks the store",
+            f"cannot use the checkpoint {quoted(path)}",
+            exc.what[:1].upper() + exc.what[1:],
+            NextStep("give the upload id with --upload-id, or run obsup upload, which asks the store"),
         ) from exc

@@ -1,4 +1,4 @@
-"""The steps of an upload by themselves: initiate without a source, send one part, copy one part."""
+"""Send one part, or copy one part from another object."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from obsup.engine.plan.file_plan import FilePlan, make_plan
 from obsup.engine.send.content import Content
 from obsup.engine.send.part import send_content
 from obsup.engine.steps.lookup import FoundUpload, UploadSelector, require_upload
-from obsup.errors import CheckpointUnwritable, DataMismatch, WrongUsage
+from obsup.errors import CheckpointUnwritable, DataMismatch, NextStep, WrongUsage, run_again
 from obsup.local.source.file import FileWindow, check_same_file, stat_source
 from obsup.local.source.memory_part import MemoryPart
 from obsup.local.state import checkpoint as checkpoints
@@ -24,9 +24,11 @@ from obsup.model import Part, Receipt, Stored, Upload
 from obsup.units import exact_size, format_size
 from obsup.value import Value
 
+SPLIT_OPTIONS = ("--parts", "--part-size", "--offset")
+
 
 class PartWindow(Value):
-    """Which bytes of the source a part is: given as they are, or by how the whole is cut. All sizes are bytes."""
+    """Which bytes of the source a part is: an offset and a size, or how the whole source is split. All are bytes."""
 
     parts: int | None = None
     part_size: int | None = None
@@ -34,7 +36,7 @@ class PartWindow(Value):
 
 
 class CopySource(Value):
-    """An object in the store, ``BUCKET/KEY``, and the first and last byte that are wanted, inclusive."""
+    """An object in the store, and the first and last byte to copy, inclusive."""
 
     bucket: str
     key: str
@@ -42,7 +44,7 @@ class CopySource(Value):
 
 
 class SentPart(Value):
-    """One part that the store confirmed: whose it is, its receipt, and all that the store answered."""
+    """One part that the store confirmed: its upload, its receipt, and the store's response."""
 
     upload: Upload
     receipt: Receipt
@@ -50,79 +52,84 @@ class SentPart(Value):
 
 
 def send_one(
-    context: UploadContext, selector: UploadSelector, number: int, cut: PartWindow, *, md5: str | None = None
+    context: UploadContext,
+    selector: UploadSelector,
+    number: int,
+    window: PartWindow,
+    *,
+    md5: str | None = None,
 ) -> SentPart:
-    """Send one part of the request's source, record it where there is a checkpoint, and return what came of it.
+    """Send one part of the source, record it if there is a checkpoint, and return the store's response.
 
-    Other parts of the same upload may be sent at the same time, from here and elsewhere. *md5*, in Base64, is what
-    the part must have. Raises WrongUsage for a part that is not there, DataMismatch for other bytes than *md5* says,
+    Other parts of the same upload may be sent at the same time, by this machine or others. *md5*, in Base64, is the
+    expected digest. Raises WrongUsage for a part that does not exist, DataMismatch if its MD5 is not *md5*,
     SourceChanged, Busy while an ``upload``, ``complete`` or ``abort`` holds the upload.
     """
-    found_upload = require_upload(selector)
-    found_upload.check_of_file()
+    selected = require_upload(selector)
+    selected.check_of_file()
     path = context.source
-    seen = stat_source(path)
-    if found_upload.checkpoint is not None:
-        check_same_file(path, found_upload.checkpoint.stat, seen)
-    part = find_part(found_upload, seen.size, number, cut, context.dialect.limits)
-    return _send(context, found_upload, FileWindow(path, part, seen), md5)
+    stat = stat_source(path)
+    if selected.checkpoint is not None:
+        check_same_file(path, selected.checkpoint.stat, stat)
+    part = find_part(selected, stat.size, number, window, context.dialect.limits)
+    return _send(context, selected, FileWindow(path, part, stat), md5)
 
 
 def send_read(
     context: UploadContext, selector: UploadSelector, content: MemoryPart, *, md5: str | None = None
 ) -> SentPart:
-    """Send one part that was read into memory. It is not recorded: ``complete`` takes it from the store's list.
+    """Send one part from memory. It is not recorded: ``complete`` takes it from the store's list.
 
     Raises as ``send_one`` does.
     """
     check_number(content.part.number, context.dialect.limits)
-    found_upload = require_upload(selector)
-    return _send(context, replace(found_upload, path=None), content, md5)
+    selected = require_upload(selector)
+    return _send(context, replace(selected, path=None), content, md5)
 
 
-def _send(context: UploadContext, found_upload: FoundUpload, content: Content, md5: str | None) -> SentPart:
+def _send(context: UploadContext, selected: FoundUpload, content: Content, md5: str | None) -> SentPart:
     context.observe(events.Begun(content.part.size, 1))
     send_options = context.send_options
     if md5 is not None:
-        found = b64encode(bytes.fromhex(content.md5(context.read_gate))).decode()
-        if found != md5:
+        computed = b64encode(bytes.fromhex(content.md5(context.read_gate))).decode()
+        if computed != md5:
             raise DataMismatch(
-                f"part {content.part.number} has another MD5 than was said",
-                f"it is {found}, not {md5} (Base64 of its 16 bytes)",
-                "look at the source; nothing was sent",
+                f"part {content.part.number} does not have the given MD5",
+                f"It is {computed}, not {md5} (Base64 of its 16 bytes)",
+                NextStep("check the source; nothing was sent"),
             )
         send_options = replace(send_options, content_md5=True)
     with hold_shared(context):
-        stored, receipt = send_content(content, found_upload.upload, context.store, send_options)
-        if found_upload.path is not None:
-            _record(context, found_upload.path, found_upload.upload, receipt)
-    return SentPart(found_upload.upload, receipt, stored)
+        stored, receipt = send_content(content, selected.upload, context.store, send_options)
+        if selected.path is not None:
+            _record(context, selected.path, selected.upload, receipt)
+    return SentPart(selected.upload, receipt, stored)
 
 
 def _record(context: UploadContext, path: Path, upload: Upload, receipt: Receipt) -> None:
     try:
         checkpoints.record(path, upload, receipt)
     except CheckpointUnwritable as exc:
-        context.observe(events.Noted(f"{exc}; going on without: complete asks the store what it holds"))
+        context.observe(events.Noted(f"{exc}; continuing without: complete asks the store what is stored"))
 
 
 def copy_one(
     context: UploadContext, selector: UploadSelector, number: int, source: CopySource
 ) -> tuple[Upload, Stored]:
-    """Copy one part from an object in the store, and return what the store confirmed.
+    """Copy one part from an object in the store; return its upload and the store's response.
 
     It is not recorded: ``complete`` takes it from the store's list.
     """
     check_number(number, context.dialect.limits)
-    found_upload = require_upload(selector)
+    selected = require_upload(selector)
     with hold_shared(context):
         stored = context.store.copy_part(
-            found_upload.upload,
+            selected.upload,
             number,
             copy_source_value(source.bucket, source.key),
             byte_range=source.byte_range,
         )
-    return found_upload.upload, stored
+    return selected.upload, stored
 
 
 def hold_shared(context: UploadContext) -> UploadLock:
@@ -135,70 +142,75 @@ def hold_shared(context: UploadContext) -> UploadLock:
     )
 
 
-def find_part(found_upload: FoundUpload, size: int, number: int, cut: PartWindow, limits: Limits) -> Part:
+def find_part(selected: FoundUpload, size: int, number: int, window: PartWindow, limits: Limits) -> Part:
     """Return the part with this *number* of a source of *size* bytes.
 
-    Where there is a checkpoint it decides, and what is asked for must not differ. Raises WrongUsage.
+    If there is a checkpoint, *window* must not contradict it. Raises WrongUsage.
     """
     check_number(number, limits)
-    found = found_upload.checkpoint
-    if cut.offset is not None:
-        part = _part_at(size, number, cut, limits)
-        if found is not None and part != FilePlan(size, found.part_size).part(number):
-            raise _another_split(found.part_size, f"{part.size} bytes at {part.offset}")
+    checkpoint = selected.checkpoint
+    if window.offset is not None:
+        part = _part_at(size, number, window, limits)
+        if checkpoint is not None and part != FilePlan(size, checkpoint.part_size).part(number):
+            raise _another_split(checkpoint.part_size, f"{part.size} bytes at {part.offset}")
         return part
-    asked = cut.parts is not None or cut.part_size is not None
-    if found is None or asked:
-        plan = make_plan(size, limits, parts=cut.parts, part_size=cut.part_size)
-        if found is not None and plan.part_size != found.part_size:
-            raise _another_split(found.part_size, exact_size(plan.part_size))
+    is_split_given = window.parts is not None or window.part_size is not None
+    if checkpoint is None or is_split_given:
+        plan = make_plan(size, limits, parts=window.parts, part_size=window.part_size)
+        if checkpoint is not None and plan.part_size != checkpoint.part_size:
+            raise _another_split(checkpoint.part_size, exact_size(plan.part_size))
     else:
-        plan = FilePlan(size, found.part_size)
+        plan = FilePlan(size, checkpoint.part_size)
     if number > plan.count:
         raise WrongUsage(
-            f"there is no part {number}",
+            f"part {number} does not exist",
             f"{format_size(size)} in parts of {exact_size(plan.part_size)} are {plan.count} parts",
-            f"use --part-number 1 to {plan.count}",
+            NextStep(f"use --part-number 1 to {plan.count}"),
         )
     return plan.part(number)
 
 
-def _part_at(size: int, number: int, cut: PartWindow, limits: Limits) -> Part:
-    """Return the window that is given as it is; at the end of the source it is cut off, as the vendors' clients do."""
-    offset, wanted = cut.offset or 0, cut.part_size
-    if wanted is None or cut.parts is not None:
+def _part_at(size: int, number: int, window: PartWindow, limits: Limits) -> Part:
+    """Return the given window, shortened at the end of the source, as the vendors' clients do."""
+    offset, wanted = window.offset or 0, window.part_size
+    if wanted is None or window.parts is not None:
         raise WrongUsage(
             "--offset needs --part-size, and excludes --parts",
-            "it says where the part begins, not how long it is",
-            "name both --offset and --part-size",
+            "The offset is where the part begins, not how long it is",
+            NextStep("give both --offset and --part-size"),
         )
     if offset > size or (offset == size and size):
         raise WrongUsage(
-            f"--offset {offset} is beyond the source", f"it has {size} bytes", "name an offset within it"
+            f"--offset {offset} is beyond the end of the source",
+            f"The source has {size} bytes",
+            NextStep("give an offset within it"),
         )
     taken = min(wanted, size - offset)
     if taken > limits.max_part:
+        largest = exact_size(limits.max_part)
         raise WrongUsage(
-            f"--part-size {exact_size(wanted)} cannot be",
-            f"a part has at most {format_size(limits.max_part)}",
-            f"use --part-size {exact_size(limits.max_part)}",
+            f"--part-size must be at most {largest}, not {exact_size(wanted)}",
+            f"The store accepts parts of at most {format_size(limits.max_part)}",
+            run_again("use the largest part size", add=("--part-size", largest)),
         )
     return Part(number, offset, taken)
 
 
-def _another_split(part_size: int, asked: str) -> WrongUsage:
+def _another_split(part_size: int, given: str) -> WrongUsage:
     return WrongUsage(
-        f"the upload was begun with parts of {exact_size(part_size)}, not of {asked}",
-        "the part size of an upload cannot change",
-        "leave out --parts, --part-size and --offset: the checkpoint knows them",
+        f"the upload has parts of {exact_size(part_size)}, not of {given}",
+        "The part size of an upload cannot change",
+        run_again(
+            "leave out --parts, --part-size and --offset: the checkpoint records them", drop=SPLIT_OPTIONS
+        ),
     )
 
 
 def check_number(number: int, limits: Limits) -> None:
-    """Raise WrongUsage for a part number that no upload has."""
+    """Raise WrongUsage for a part number outside the limits of the store."""
     if not 1 <= number <= limits.max_parts:
         raise WrongUsage(
-            f"--part-number {number} cannot be",
-            f"part numbers go from 1 to {limits.max_parts}",
-            "use one of these",
+            f"--part-number must be between 1 and {limits.max_parts}, not {number}",
+            "The store accepts no other part numbers",
+            NextStep("use a part number in this range"),
         )

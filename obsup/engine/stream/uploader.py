@@ -29,7 +29,7 @@ from obsup.engine.upload.complete import PartsRejected, complete
 from obsup.engine.upload.initiate import initiate_recorded, open_uploads
 from obsup.engine.upload.progress_record import ProgressRecord
 from obsup.engine.upload.receipt import with_receipt
-from obsup.engine.upload.resume import check_same_request, resume_begun
+from obsup.engine.upload.resume import check_same_request, resume_initiated
 from obsup.errors import Busy, CommandFailed, DataMismatch, ObsupError, Stopped, UploadGone, WrongUsage
 from obsup.local.source.digest import PartDigest
 from obsup.local.source.file import Gate
@@ -112,7 +112,7 @@ class StreamUploader:
 
     def _run_locked(self) -> Result:
         self._resume()
-        jobs = self._order.jobs_at_first  # more would take more memory than was promised
+        jobs = self._order.initial_jobs  # more would take more memory than was promised
         concurrency = ConcurrencyLimit(jobs)
         pipeline = StreamPipeline(
             PartReader(self._source, self._meter, self._digest),
@@ -143,7 +143,7 @@ class StreamUploader:
             return
         asked = StreamPlan(0, self._sizes)
         if not found.upload.upload_id:
-            self._record = resume_begun(self._task, found, NO_STAT, asked)
+            self._record = resume_initiated(self._task, found, NO_STAT, asked)
             return
         check_same_request(self._task, found, asked if self._order.part_size is not None else None)
         try:
@@ -271,7 +271,7 @@ class StreamUploader:
         record.flush()
         was_stored = self._replay.confirmed.keys() == record.receipts.keys()
         try:
-            finished = complete(self._task, record.upload, record.receipts, plan, looks_first=was_stored)
+            finished = complete(self._task, record.upload, record.receipts, plan, look_first=was_stored)
         except PartsRejected as exc:
             raise as_error(exc.failure, doing=f"completing {self._order.target}") from exc
         record.remove()

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from obsup.engine.job.context import UploadContext
 from obsup.engine.upload.initiate import find_own_upload
-from obsup.errors import NotFinished, UploadGone, WrongUsage
+from obsup.errors import NextStep, NotFinished, UploadGone, WrongUsage, run_again
 from obsup.local.state import checkpoint as checkpoints
 from obsup.local.state import started_uploads
 from obsup.local.state.checkpoint import Checkpoint
@@ -16,20 +16,18 @@ from obsup.model import Upload
 from obsup.store.interface import ObjectStore
 from obsup.text import quoted
 
-# A part under way when its upload is aborted may land afterwards: how often, and how long apart, to look again.
+# A part in flight when its upload is aborted may be stored afterwards: how often to check, and the first pause.
 MAX_CHECKS = 8
-
-
-PAUSE_S = 0.5
+FIRST_PAUSE_S = 0.5
 
 
 def abort_fully(store: ObjectStore, upload: Upload, sleep: Callable[[float], bool]) -> None:
-    """Abort *upload* until the store lists no part of it, and forget it here. Gone already is success.
+    """Abort *upload* until the store lists no part of it, and forget it here. An upload that is gone is a success.
 
-    *sleep* waits, and returns True where the work is to stop. Raises NotFinished where parts go on landing.
-    Source: Amazon S3, AbortMultipartUpload: parts in progress may succeed, so that it has to be repeated.
+    *sleep* waits, and returns True if the work must stop. Raises NotFinished if more parts keep arriving.
+    Source: Amazon S3, AbortMultipartUpload: parts in progress may succeed, so it must be repeated.
     """
-    for look in range(MAX_CHECKS):
+    for check in range(MAX_CHECKS):
         store.abort(upload)
         try:
             left = list(store.list_parts(upload))
@@ -38,31 +36,31 @@ def abort_fully(store: ObjectStore, upload: Upload, sleep: Callable[[float], boo
         if not left:
             started_uploads.remove(upload)
             return
-        if sleep(PAUSE_S * 2**look):
+        if sleep(FIRST_PAUSE_S * 2**check):
             break
     raise NotFinished(
-        f"the upload {upload.upload_id} of {upload.target} is aborted, but {len(left)} parts are still listed",
-        "parts that were under way have landed since",
-        "stop whoever still sends them, then run the same command again",
+        f"upload {upload.upload_id} of {upload.target} is aborted, but {len(left)} parts are still listed",
+        "Parts that were in flight have been stored since",
+        run_again("stop the processes that still send parts"),
     )
 
 
-def check_same_target(context: UploadContext, found: Checkpoint) -> None:
-    """Raise WrongUsage where the checkpoint is about another target than the one that is asked for now."""
-    target, path = context.request.target, context.checkpoint_path
-    if found.upload.target != target:
+def check_same_target(context: UploadContext, checkpoint: Checkpoint) -> None:
+    """Raise WrongUsage if the checkpoint belongs to another target than the requested one."""
+    recorded, target = checkpoint.upload.target, context.request.target
+    if recorded != target:
         raise WrongUsage(
-            f"the checkpoint {quoted(str(path))} is about {found.upload.target}",
-            f"it is at {found.upload.target.endpoint}, not about {target} at {target.endpoint}",
-            "name another file with --checkpoint",
+            f"the checkpoint {quoted(str(context.checkpoint_path))} belongs to {recorded}",
+            f"That target is at {recorded.endpoint}; the requested one is {target} at {target.endpoint}",
+            NextStep("give another file with --checkpoint"),
         )
 
 
-def abort_recorded(context: UploadContext, found: Checkpoint) -> None:
-    """Abort the recorded upload, as --restart says, and forget it. Raises WrongUsage for one of another target."""
-    check_same_target(context, found)
-    upload_id = found.upload.upload_id or find_own_upload(context, frozenset(found.open_before))
+def abort_recorded(context: UploadContext, checkpoint: Checkpoint) -> None:
+    """Abort the recorded upload, for --restart, and remove its checkpoint. Raises WrongUsage for another target."""
+    check_same_target(context, checkpoint)
+    upload_id = checkpoint.upload.upload_id or find_own_upload(context, frozenset(checkpoint.open_before))
     if upload_id is not None:
-        abort_fully(context.store, replace(found.upload, upload_id=upload_id), context.stop.sleep)
+        abort_fully(context.store, replace(checkpoint.upload, upload_id=upload_id), context.stop.sleep)
     if context.checkpoint_path is not None:
         checkpoints.remove(context.checkpoint_path)

@@ -1,7 +1,7 @@
-"""Beginning an upload so that not even a kill in the middle, or a lost answer, leaves one that nobody knows.
+"""Initiate an upload without leaking it, even if the process is killed or the response is lost.
 
-What is meant is written down before the store is asked, with the uploads of this key that were open before. One
-that is open later, and was not then, is ours.
+The checkpoint is written before the request, with the uploads of this key that are open at that time. An upload
+that is open later, and was not open then, is ours.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from obsup.engine.job.context import UploadContext
 from obsup.engine.plan.file_plan import Plan
 from obsup.engine.proof.object_proof import TOKEN_NAME
 from obsup.engine.upload.progress_record import ProgressRecord, open_record
-from obsup.errors import BadConfiguration, NetworkError, ObsupError, StoreError, WrongUsage
+from obsup.errors import BadConfiguration, NetworkError, NextStep, ObsupError, StoreError, WrongUsage
 from obsup.local.source.file import sha256_of
 from obsup.local.state import started_uploads
 from obsup.local.state.checkpoint import Checkpoint
@@ -26,7 +26,7 @@ from obsup.model import OpenUpload, SourceStat, StoredPart, Upload
 
 
 def open_uploads(context: UploadContext) -> list[OpenUpload]:
-    """Return the open uploads of the target's very key, newest first; none where listing is not permitted."""
+    """Return the open uploads of the target's key, newest first; none if listing is not permitted."""
     target = context.request.target
     try:
         listed = [
@@ -35,7 +35,7 @@ def open_uploads(context: UploadContext) -> list[OpenUpload]:
     except ObsupError as exc:
         if exc.retryable or (isinstance(exc, BadConfiguration) and exc.refusal is None):
             raise
-        context.observe(events.Noted(f"the open uploads of {target} cannot be listed: {exc.what}"))
+        context.observe(events.Noted(f"cannot list the open uploads of {target}: {exc.what}"))
         return []
     return sorted(listed, key=lambda one: one.initiated, reverse=True)
 
@@ -45,7 +45,7 @@ def initiate_recorded(
 ) -> ProgressRecord:
     """Initiate an upload and write its checkpoint. *before* holds the upload ids that were open for this key."""
     headers, token = headers_with_token(context)
-    meant = Checkpoint(
+    checkpoint = Checkpoint(
         source=context.source_name,
         stat=stat,
         upload=Upload(context.request.target, "", token),
@@ -58,13 +58,13 @@ def initiate_recorded(
         growth=plan.growth,
         completing=context.headers("complete"),
     )
-    record = open_record(context, meant, is_first=True)
+    record = open_record(context, checkpoint, is_first=True)
     is_new = context.checkpoint_path is not None and not os.path.lexists(context.checkpoint_path)
     record.write()
-    # What a store refused was never begun, and wants no record; an older record may be of what was.
+    # An upload that the store rejected needs no checkpoint; an older checkpoint may belong to an upload that exists.
     withdraw = record.remove if is_new else _keep
-    upload = replace(meant.upload, upload_id=initiate_once(context, headers, before, withdraw=withdraw))
-    record.set_upload(upload)
+    upload_id = initiate_once(context, headers, before, withdraw=withdraw)
+    record.set_upload(replace(checkpoint.upload, upload_id=upload_id))
     return record
 
 
@@ -73,14 +73,14 @@ def _keep() -> None:
 
 
 def requested_sha256(context: UploadContext) -> str | None:
-    """Return the SHA-256 of the source in hex where --verify-source asks for it. Raises as reading does."""
+    """Return the SHA-256 of the source in hex if --verify-source requests it. Raises LocalFailure."""
     if not context.request.verify_source or not context.source.is_file():
         return None
     return sha256_of(context.source, context.read_gate)
 
 
 def headers_with_token(context: UploadContext) -> tuple[dict[str, str], str | None]:
-    """Return the headers of Initiate and the token in them, None where the store has a better mark of its own."""
+    """Return the headers of Initiate and the token in them; no token if the store shows the upload id of an object."""
     headers = context.headers("initiate")
     names = context.dialect.headers
     if not context.request.use_token or names.upload_id is not None:
@@ -96,18 +96,18 @@ def initiate_once(
     *,
     withdraw: Callable[[], None] = _keep,
 ) -> str:
-    """Return the upload id of a new upload. Where an answer was lost, the upload that it was about is found.
+    """Return the upload id of a new upload. If a response was lost, the upload that it reported is found by listing.
 
-    *withdraw* is called where the store certainly began none.
+    *withdraw* is called if the store certainly initiated no upload.
     """
     in_doubt = False
 
     def once() -> str:
         nonlocal in_doubt
         if in_doubt:
-            found = find_own_upload(context, before)
-            if found is not None:
-                return found
+            upload_id = find_own_upload(context, before)
+            if upload_id is not None:
+                return upload_id
         was_in_doubt, in_doubt = in_doubt, True
         try:
             return context.store.initiate(context.request.target, headers)
@@ -128,12 +128,12 @@ def initiate_once(
 
 def find_own_upload(context: UploadContext, before: frozenset[str]) -> str | None:
     """Return the upload id of an open upload of this key that was not open *before* and has no parts, or None."""
-    fresh = (one.upload_id for one in open_uploads(context) if one.upload_id not in before)
-    return next((upload_id for upload_id in fresh if parts_of(context, upload_id) == []), None)
+    new_ids = (one.upload_id for one in open_uploads(context) if one.upload_id not in before)
+    return next((upload_id for upload_id in new_ids if parts_of(context, upload_id) == []), None)
 
 
 def parts_of(context: UploadContext, upload_id: str) -> list[StoredPart] | None:
-    """Return the parts of an open upload that may be ours; None where it is gone, or not ours to look into."""
+    """Return the parts of an open upload, None if it is gone or may not be listed."""
     try:
         return list(context.store.list_parts(Upload(context.request.target, upload_id)))
     except ObsupError as exc:
@@ -143,17 +143,17 @@ def parts_of(context: UploadContext, upload_id: str) -> list[StoredPart] | None:
 
 
 def initiate(context: UploadContext) -> Upload:
-    """Initiate an upload of a source that is not known yet, and remember that it is ours.
+    """Initiate an upload without a source, and record that this machine started it.
 
-    Raises WrongUsage for what would have to be known when it is completed: nothing here remembers that.
+    Raises WrongUsage for options that would be needed when it is completed: nothing records them.
     """
     headers, token = headers_with_token(context)
-    late = options_of_complete(context.dialect, context.request.options)
+    late = " and ".join(options_of_complete(context.dialect, context.request.options))
     if late:
         raise WrongUsage(
-            f"{' and '.join(late)} would be forgotten until the upload is completed",
-            f"{context.dialect.title} takes it on Complete, and without SOURCE no checkpoint stores it",
-            f"give {' and '.join(late)} to obsup complete",
+            f"{late} cannot be given to init without SOURCE",
+            f"{context.dialect.title} takes it on complete, and without SOURCE no checkpoint stores it",
+            NextStep(f"give {late} to obsup complete"),
         )
     before = frozenset(one.upload_id for one in open_uploads(context))
     upload = Upload(context.request.target, initiate_once(context, headers, before), token)

@@ -1,4 +1,4 @@
-"""The driver's record of receipts, and when it reaches the checkpoint. Only the driver writes it."""
+"""The receipts of an upload in memory, and when they are written to the checkpoint. Only the driver writes it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from obsup import events
 from obsup.engine.job.context import UploadContext
 from obsup.engine.job.request import UploadRequest
-from obsup.errors import CheckpointUnwritable, WrongUsage
+from obsup.errors import CheckpointUnwritable, NextStep, WrongUsage
 from obsup.local.state import checkpoint as checkpoints
 from obsup.local.state import checkpoint_path, started_uploads
 from obsup.local.state.checkpoint import Checkpoint, CheckpointDamaged, CheckpointForeign
@@ -21,20 +21,18 @@ from obsup.model import Receipt, Upload
 from obsup.text import quoted
 
 MIN_INTERVAL_S = 0.5
-# Writing takes at most this share of the time, however many parts there are.
-WRITING_SHARE = 0.02
-# Each write is of the whole file: one is worth it where this share of the parts is new. So 10,000 parts are written
-# about 300 times, in less than a second of CPU, however slowly they come; what a crash loses of the record is compared
-# with the store's list on resume, and is not sent again.
-NEWS_SHARE = 0.02
+# Writing takes at most this share of the time, for any number of parts.
+MAX_WRITING_SHARE = 0.02
+# The whole file is written each time, so it is written only when this share of the parts is new: 10,000 parts are
+# written about 300 times, in less than a second of CPU. Receipts that a crash loses are restored from the store's list.
+MIN_NEW_SHARE = 0.02
 
 
 class ProgressRecord:
-    """Keeps receipts and writes the checkpoint now and then: a lost record costs a request, never a part.
+    """Keeps receipts and writes the checkpoint from time to time. A lost receipt costs a request, never a part.
 
-    *path* is None where no state is kept here; *spare* is where to go where nothing can be written there. A
-    checkpoint that can be written nowhere any more is said once, and the upload goes on: it resumes by asking the
-    store.
+    *path* is None if no checkpoint is kept; *fallback* is the path to use if *path* becomes unwritable. If neither can
+    be written, that is reported once and the upload continues: it is resumed by asking the store.
     """
 
     def __init__(
@@ -42,51 +40,51 @@ class ProgressRecord:
         checkpoint: Checkpoint,
         path: Path | None,
         *,
-        spare: Path | None = None,
+        fallback: Path | None = None,
         observe: events.Observer = events.ignore,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._checkpoint = checkpoint
         self._path = path
-        self._spare = spare
+        self._fallback = fallback
         self._observe = observe
         self._monotonic = monotonic
-        self._left: Path | None = None  # an older checkpoint of this upload, which cannot be written any more
+        self._outdated: Path | None = None  # an older checkpoint of this upload, which is no longer writable
         self._unwritten = 0
         self._is_registered = False
         self._due = monotonic()
         self.receipts: dict[int, Receipt] = dict(checkpoint.receipts)
 
     def write_or_raise(self) -> None:
-        """Write the checkpoint, and raise CheckpointUnwritable where that cannot be: its place was asked for."""
+        """Write the checkpoint. Raises CheckpointUnwritable, because the user gave its path."""
         if self._path is not None:
             checkpoints.save(self._path, self.checkpoint)
 
     def set_upload(self, upload: Upload) -> None:
-        """Take over the upload that the store initiated, and write the checkpoint."""
+        """Set the upload that the store initiated, and write the checkpoint."""
         self._checkpoint = replace(self._checkpoint, upload=upload, open_before=())
         self.write()
 
     def replace_checkpoint(self, checkpoint: Checkpoint) -> None:
-        """Go on with *checkpoint*: the same upload after a look at a source that changed."""
+        """Continue with *checkpoint*, which describes the same upload after the source or the plan changed."""
         self._checkpoint = checkpoint
         self.receipts = dict(checkpoint.receipts)
 
     @property
     def upload(self) -> Upload:
-        """The upload that this is the record of."""
+        """The upload of this record."""
         return self._checkpoint.upload
 
     @property
     def checkpoint(self) -> Checkpoint:
-        """The checkpoint as it stands now."""
+        """The checkpoint with all receipts so far."""
         return replace(self._checkpoint, receipts=dict(self.receipts))
 
     def add(self, receipt: Receipt) -> None:
-        """Record *receipt*, and write the checkpoint where it is time."""
+        """Record *receipt*, and write the checkpoint if it is due."""
         self.receipts[receipt.number] = receipt
         self._unwritten += 1
-        if self._unwritten >= NEWS_SHARE * len(self.receipts) and self._monotonic() >= self._due:
+        if self._unwritten >= MIN_NEW_SHARE * len(self.receipts) and self._monotonic() >= self._due:
             self.write()
 
     def write(self) -> None:
@@ -94,38 +92,38 @@ class ProgressRecord:
         self._unwritten = 0
         if self._path is None:
             return
-        begun = self._monotonic()
+        started = self._monotonic()
         try:
             checkpoints.save(self._path, self.checkpoint)
         except CheckpointUnwritable as exc:
             self._move(exc)
             return
         self._register()
-        took = self._monotonic() - begun
-        self._due = begun + max(MIN_INTERVAL_S, took / WRITING_SHARE)
+        took = self._monotonic() - started
+        self._due = started + max(MIN_INTERVAL_S, took / MAX_WRITING_SHARE)
 
     def _move(self, failure: CheckpointUnwritable) -> None:
-        """Go on with the spare place, where no older checkpoint would be found first; or without any."""
-        older, spare = self._path, self._spare
-        self._path = self._spare = None
-        if older is not None and os.path.lexists(older):
-            self._left = older
-        elif spare is not None:
+        """Continue at the fallback path, unless an older checkpoint would be found first; or without a checkpoint."""
+        path, fallback = self._path, self._fallback
+        self._path = self._fallback = None
+        if path is not None and os.path.lexists(path):
+            self._outdated = path
+        elif fallback is not None:
             with contextlib.suppress(CheckpointUnwritable):
-                checkpoints.save(spare, self.checkpoint)
-                self._path = spare
-                self._observe(events.Noted(f"{failure}; it is kept as {spare}"))
+                checkpoints.save(fallback, self.checkpoint)
+                self._path = fallback
+                self._observe(events.Noted(f"{failure}; it is kept as {fallback}"))
                 self._register()
                 return
-        self._observe(events.Noted(f"{failure}; going on without: a later run asks the store what it holds"))
+        self._observe(events.Noted(f"{failure}; continuing without: a later run resumes by asking the store"))
 
     def flush(self) -> None:
-        """Write what is not written yet."""
+        """Write the checkpoint if a receipt is not in it."""
         if self._unwritten:
             self.write()
 
     def _register(self) -> None:
-        """Tell this machine, once, that the upload is ours."""
+        """Record once that this machine started the upload."""
         if not self._is_registered and self.upload.upload_id:
             self._is_registered = True
             started_uploads.add(self._entry())
@@ -137,8 +135,8 @@ class ProgressRecord:
         )
 
     def remove(self) -> None:
-        """Remove the checkpoint: the object is proved, whatever becomes of this file."""
-        path = self._path or self._left
+        """Remove the checkpoint of a verified object. A failure is only reported."""
+        path = self._path or self._outdated
         if path is None:
             return
         started_uploads.finish(self._entry())
@@ -149,62 +147,55 @@ class ProgressRecord:
 
 
 def open_record(context: UploadContext, checkpoint: Checkpoint, *, is_first: bool = False) -> ProgressRecord:
-    """Return the record of *checkpoint* where *context* keeps it. *is_first*: nothing of this upload was written yet.
+    """Return the record of *checkpoint* at the path of *context*. *is_first*: no checkpoint was written yet.
 
-    Raises CheckpointUnwritable for a first one whose place was asked for.
+    Raises CheckpointUnwritable if the first checkpoint cannot be written to a path that the user gave.
     """
-    path, named = context.checkpoint_path, context.request.checkpoint
+    path, given = context.checkpoint_path, context.request.checkpoint
     apart = checkpoint_path.fallback_path(context.source, context.request.target)
-    spare = apart if named is None and path != apart else None
-    record = ProgressRecord(checkpoint, path, spare=spare, observe=context.observe)
-    if is_first and named is not None:
+    fallback = apart if given is None and path != apart else None
+    record = ProgressRecord(checkpoint, path, fallback=fallback, observe=context.observe)
+    if is_first and given is not None:
         record.write_or_raise()
     return record
 
 
 def check_checkpoint_path(request: UploadRequest) -> None:
-    """Raise WrongUsage where the checkpoint would take the place of the source."""
+    """Raise WrongUsage if the checkpoint would overwrite the source."""
     if request.checkpoint is None or not request.checkpoint.exists():
         return
     if request.source.exists() and request.checkpoint.samefile(request.source):
         raise WrongUsage(
             f"--checkpoint {quoted(request.checkpoint)} is SOURCE itself",
-            "the checkpoint is a file of its own, which is written again and again",
-            "name another file",
+            "The checkpoint would overwrite it",
+            NextStep("give another file with --checkpoint"),
         )
 
 
 def read_checkpoint(context: UploadContext) -> Checkpoint | None:
     """Return the checkpoint if it has the target and the object options of the request; None otherwise."""
-    path = context.checkpoint_path
+    path, request = context.checkpoint_path, context.request
     try:
         found = checkpoints.load(path) if path is not None else None
     except CheckpointDamaged:
         return None
-    is_same = found is not None and (found.upload.target, found.headers_digest) == (
-        context.request.target,
-        context.request.headers_digest,
-    )
-    return found if is_same else None
+    if found is None or found.upload.target != request.target:
+        return None
+    return found if found.headers_digest == request.headers_digest else None
 
 
 def load_checkpoint(context: UploadContext) -> Checkpoint | None:
-    """Return what *context*'s checkpoint says, or None where it says nothing; what is not ours is set aside.
+    """Return the checkpoint, or None if it is missing or damaged. A file that is not a checkpoint is set aside.
 
-    Raises CheckpointUnwritable where that cannot be.
+    Raises CheckpointUnwritable if that is not possible.
     """
     path = context.checkpoint_path
     if path is None:
         return None
     try:
         return checkpoints.load(path)
-    except CheckpointForeign as exc:
-        kept = quoted(checkpoints.set_aside(path))
-        context.observe(
-            events.Noted(f"the checkpoint {quoted(path)} is of no use: {exc.what}; it is now {kept}")
-        )
     except CheckpointDamaged as exc:
-        context.observe(
-            events.Noted(f"the checkpoint {quoted(path)} is of no use: {exc.what}; asking the store")
-        )
+        is_foreign = isinstance(exc, CheckpointForeign)
+        then = f"it is now {quoted(checkpoints.set_aside(path))}" if is_foreign else "asking the store"
+        context.observe(events.Noted(f"cannot use the checkpoint {quoted(path)}: {exc.what}; {then}"))
     return None

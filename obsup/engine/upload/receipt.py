@@ -1,10 +1,9 @@
-"""The receipt of an upload: kept while it runs, written once the object is proved."""
+"""Write the receipt of a completed object (--receipt)."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from obsup import events
 from obsup.engine.job.progress import ProgressTally
@@ -15,13 +14,13 @@ from obsup.local.state.receipt_file import ObjectReceipt
 
 
 class RequestIds:
-    """Remembers by which request each part was stored."""
+    """An observer that collects the request id of each stored part."""
 
     def __init__(self) -> None:
         self.by_part: dict[int, str] = {}
 
     def __call__(self, event: events.Event) -> None:
-        """Take in the answer to a part."""
+        """Record the request id if *event* is a successful response for a part."""
         if not isinstance(event, events.Requested) or event.part_number is None or event.status is None:
             return
         if event.status < 300 and event.request_id:
@@ -34,8 +33,8 @@ def with_receipt(
     run: Callable[[], Result],
     clock: Callable[[], float] = time.time,
 ) -> Result:
-    """Return what *run* returns, with its receipt written where *request* asks for one. Raises LocalFailure."""
-    path: Path | None = request.receipt
+    """Return the result of *run*, and write its receipt if *request* names a file for it. Raises LocalFailure."""
+    path = request.receipt
     if path is None:
         return run()
     receipt_file.check_writable(path)
@@ -43,14 +42,14 @@ def with_receipt(
     with tally.observed_by(ids):
         result = run()
     if result.receipts:
-        receipt_file.save(path, receipt_of(result, ids, clock()))
+        receipt_file.save(path, _receipt_of(result, ids, clock()))
     else:
-        tally(events.Noted("nothing was sent, so that there is no receipt to write"))
+        tally(events.Noted("nothing was sent, so no receipt was written"))
     return result
 
 
-def receipt_of(result: Result, ids: RequestIds, completed: float) -> ObjectReceipt:
-    """Return the receipt of a finished object; *completed* is seconds since the epoch."""
+def _receipt_of(result: Result, ids: RequestIds, completed: float) -> ObjectReceipt:
+    """Return the receipt; *completed* is seconds since the epoch."""
     return ObjectReceipt(
         target=result.target,
         size=result.size,

@@ -1,6 +1,6 @@
-"""Going on with what was begun.
+"""Resume an upload: by its checkpoint, or by the open uploads of the store if the checkpoint is lost.
 
-The store's list is the truth about what exists, the checkpoint about what was meant.
+The store's list is the truth about what exists, the checkpoint about what was intended.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ from msgspec.structs import replace
 from obsup import events
 from obsup.engine.job.context import UploadContext
 from obsup.engine.plan.file_plan import FilePlan, Plan, fit_part_size
+from obsup.engine.proof.part_list import parts_are
 from obsup.engine.proof.part_proof import matches
 from obsup.engine.upload.abort import check_same_target
 from obsup.engine.upload.initiate import find_own_upload, parts_of, requested_sha256
 from obsup.engine.upload.progress_record import ProgressRecord, open_record
-from obsup.errors import SourceChanged, WrongUsage
+from obsup.errors import SourceChanged, WrongUsage, run_again
 from obsup.local.source.digest import PartDigest
 from obsup.local.source.file import changes, hash_part
 from obsup.local.state import started_uploads
@@ -27,131 +28,136 @@ from obsup.text import quoted
 from obsup.units import exact_size
 
 
-def check_same_request(context: UploadContext, found: Checkpoint, asked: Plan | None) -> None:
-    """Raise WrongUsage where the checkpoint is about another upload than the one that is asked for now.
+def check_same_request(context: UploadContext, checkpoint: Checkpoint, requested: Plan | None) -> None:
+    """Raise WrongUsage if the checkpoint belongs to another upload than the requested one.
 
-    *asked* is the plan where the user asked for a split.
+    *requested* is the plan if the user asked for a split.
     """
-    check_same_target(context, found)
-    again = "use the same options as before, or begin again with --restart"
-    sizes = (found.part_size, found.enlarged_from)
-    if asked is not None and asked.size == found.stat.size and asked.part_size not in sizes:
+    check_same_target(context, checkpoint)
+    again = run_again("use the same options as before, or start over with --restart", add=("--restart",))
+    sizes = (checkpoint.part_size, checkpoint.enlarged_from)
+    if requested and requested.size == checkpoint.stat.size and requested.part_size not in sizes:
         raise WrongUsage(
-            f"the upload that was begun has parts of {exact_size(found.part_size)}, not of "
-            f"{exact_size(asked.part_size)}",
-            "the part size of an upload cannot change",
+            f"the existing upload has parts of {exact_size(checkpoint.part_size)}, not of "
+            f"{exact_size(requested.part_size)}",
+            "The part size of an upload cannot change",
             again,
         )
-    if found.headers_digest != context.request.headers_digest:
+    if checkpoint.headers_digest != context.request.headers_digest:
         raise WrongUsage(
-            "the upload was begun with other object options",
-            "metadata, storage class, ACL and the like are fixed when an upload is initiated",
+            "the existing upload has other object options",
+            "Metadata, storage class, ACL and other options are fixed when an upload is initiated",
             again,
         )
 
 
 def resume(
-    context: UploadContext, found: Checkpoint, stat: SourceStat, asked: Plan | None
+    context: UploadContext, checkpoint: Checkpoint, stat: SourceStat, requested: Plan | None
 ) -> tuple[ProgressRecord, Plan]:
-    """Go on with the upload of *found*: keep what the store holds and the file still says.
+    """Resume the upload of *checkpoint*: keep the stored parts that still match the file.
 
-    Raises SourceChanged where the source is another and the request does not say to send it again, UploadGone
-    where the store knows the upload no more, WrongUsage where another upload is asked for.
+    Raises SourceChanged if the source has changed and changed parts may not be sent again, UploadGone if the store
+    no longer knows the upload, WrongUsage if another upload is requested.
     """
-    check_same_request(context, found, asked)
+    check_same_request(context, checkpoint, requested)
     sha256 = requested_sha256(context)
-    has_other_content = None not in (sha256, found.source_sha256) and sha256 != found.source_sha256
-    if context.request.on_change == "fail" and (stat.size != found.stat.size or has_other_content):
-        raise refuse_changed(context.source, found.stat, stat, [])
-    plan = _plan_now(context, found, stat)
-    now = replace(found, stat=stat, part_size=plan.part_size, receipts={}, source_sha256=sha256)
-    record = open_record(context, now)
-    record.receipts = reconcile(context, found, stat, plan)
+    has_other_content = None not in (sha256, checkpoint.source_sha256) and sha256 != checkpoint.source_sha256
+    if context.request.on_change == "fail" and (stat.size != checkpoint.stat.size or has_other_content):
+        raise source_changed(context.source, checkpoint.stat, stat, [])
+    plan = _current_plan(context, checkpoint, stat)
+    current = replace(checkpoint, stat=stat, part_size=plan.part_size, receipts={}, source_sha256=sha256)
+    record = open_record(context, current)
+    record.receipts = reconcile(context, checkpoint, stat, plan)
     record.write()
     return record, plan
 
 
-def _plan_now(context: UploadContext, found: Checkpoint, stat: SourceStat) -> Plan:
-    """Return the plan for the source as it is: that of *found*, as far as a source of another size allows it.
+def _current_plan(context: UploadContext, checkpoint: Checkpoint, stat: SourceStat) -> Plan:
+    """Return the plan for the source as it is now, with the recorded part size if its size allows that.
 
-    Raises WrongUsage where the source has become too large for the store.
+    Raises WrongUsage if the source has become too large for the store.
     """
-    if stat.size == found.stat.size:
-        return FilePlan(stat.size, found.part_size)
-    limits = context.dialect.limits
-    return FilePlan(
-        stat.size, fit_part_size(stat.size, found.part_size, limits) if stat.size else found.part_size
-    )
+    part_size = checkpoint.part_size
+    if stat.size not in (checkpoint.stat.size, 0):
+        part_size = fit_part_size(stat.size, part_size, context.dialect.limits)
+    return FilePlan(stat.size, part_size)
 
 
-def reconcile(context: UploadContext, found: Checkpoint, stat: SourceStat, plan: Plan) -> dict[int, Receipt]:
+def reconcile(
+    context: UploadContext, checkpoint: Checkpoint, stat: SourceStat, plan: Plan
+) -> dict[int, Receipt]:
     """Return the receipts of the stored parts that need not be sent again.
 
-    A part counts where the store lists it with the plan's size, and either its ETag is the recorded one and the
-    source is the same file as then, or its content is shown to be the file's as it is now. Raises SourceChanged
-    for a recorded part whose content is another, unless such parts are to be sent again.
+    A part counts if the store lists it with the size of the plan, and if either its ETag is the recorded one and the
+    source is unchanged, or its digest is that of the file's part now. Raises SourceChanged for a recorded part with
+    other content, unless such parts may be sent again.
     """
-    trusted = not changes(found.stat, stat) and not context.request.verify_source
+    trusted = not changes(checkpoint.stat, stat) and not context.request.verify_source
     receipts: dict[int, Receipt] = {}
     differing: list[int] = []
-    for stored in _fitting(context.store.list_parts(found.upload), plan):
-        recorded = found.receipts.get(stored.number)
-        is_recorded = recorded is not None and recorded.etag.lower() == stored.etag.lower()
-        known = recorded if is_recorded else None
-        receipt = known if trusted and is_recorded else compare_with_file(context, stored, plan, known)
+    for stored in _fitting(context.store.list_parts(checkpoint.upload), plan):
+        recorded = checkpoint.receipts.get(stored.number)
+        if recorded is not None and recorded.etag.lower() != stored.etag.lower():
+            recorded = None
+        receipt = recorded if trusted and recorded else compare_with_file(context, stored, plan, recorded)
         if receipt is not None:
             receipts[stored.number] = receipt
-        elif is_recorded:
+        elif recorded is not None:
             differing.append(stored.number)
     if differing and context.request.on_change == "fail":
-        raise refuse_changed(context.source, found.stat, stat, differing)
+        raise source_changed(context.source, checkpoint.stat, stat, differing)
     return receipts
 
 
 def _fitting(listed: Iterable[StoredPart], plan: Plan) -> list[StoredPart]:
-    """Return the stored parts that have a place in *plan*, with the size of that place."""
+    """Return the stored parts that *plan* has, with the same size."""
     return [one for one in listed if 1 <= one.number <= plan.count and one.size == plan.part(one.number).size]
 
 
 def compare_with_file(
     context: UploadContext, stored: StoredPart, plan: Plan, recorded: Receipt | None = None
 ) -> Receipt | None:
-    """Return a receipt for *stored* where its digest is that of the file's part now; None where it is not shown.
+    """Return a receipt for *stored* if its digest is that of the file's part now, None if it differs or is unknown.
 
-    *recorded* is our own receipt for this very part: what it was hashed as tells even where its ETag says nothing.
+    *recorded* is our own receipt for this very part: its digests can be compared even if the ETag is not an MD5.
     """
     has_crc64 = stored.crc64 is not None or (recorded is not None and recorded.crc64 is not None)
     digest = PartDigest(md5=True, crc64=has_crc64)
     hash_part(context.source, plan.part(stored.number), digest, context.read_gate)
-    answer = Stored(status=200, etag=stored.etag, crc64=stored.crc64)
-    if matches(answer, digest, context.digests) is not True and not _is_hashed_as(recorded, digest):
+    shown = Stored(status=200, etag=stored.etag, crc64=stored.crc64)
+    if matches(shown, digest, context.digests) is not True and not _has_same_digests(recorded, digest):
         return None
     return Receipt(stored.number, stored.size, stored.etag, digest.md5, digest.crc64)
 
 
-def _is_hashed_as(recorded: Receipt | None, digest: PartDigest) -> bool:
+def _has_same_digests(recorded: Receipt | None, digest: PartDigest) -> bool:
     if recorded is None:
         return False
     pairs = ((recorded.md5, digest.md5), (recorded.crc64, digest.crc64))
-    compared = [ours == now for ours, now in pairs if ours is not None]
+    compared = [before == now for before, now in pairs if before is not None]
     return bool(compared) and all(compared)
 
 
-def resume_begun(
-    context: UploadContext, found: Checkpoint, stat: SourceStat, plan: Plan
+def resume_initiated(
+    context: UploadContext, checkpoint: Checkpoint, stat: SourceStat, plan: Plan
 ) -> ProgressRecord | None:
-    """Take over the upload whose initiation was cut off after *found* was written; None where there is none.
+    """Take over the upload whose initiation was interrupted after *checkpoint* was written; None if there is none.
 
-    Nothing of it was sent, so that it may be cut as *plan* says.
+    No part of it was sent, so it can use *plan*.
     """
-    check_same_request(context, found, None)
-    upload_id = find_own_upload(context, frozenset(found.open_before))
+    check_same_request(context, checkpoint, None)
+    upload_id = find_own_upload(context, frozenset(checkpoint.open_before))
     if upload_id is None:
         return None
-    sha256 = requested_sha256(context)
-    meant = replace(found, stat=stat, part_size=plan.part_size, growth=plan.growth, source_sha256=sha256)
-    record = open_record(context, meant)
-    record.set_upload(replace(found.upload, upload_id=upload_id))
+    current = replace(
+        checkpoint,
+        stat=stat,
+        part_size=plan.part_size,
+        growth=plan.growth,
+        source_sha256=requested_sha256(context),
+    )
+    record = open_record(context, current)
+    record.set_upload(replace(checkpoint.upload, upload_id=upload_id))
     return record
 
 
@@ -161,34 +167,34 @@ def recover(
     stat: SourceStat,
     plan: Plan,
     *,
-    split_asked: bool,
+    split_requested: bool,
 ) -> tuple[ProgressRecord, Plan] | None:
-    """Go on with the upload that a lost checkpoint was about: the one of *candidates* whose parts are this file's.
+    """Continue the upload of a lost checkpoint: the one of *candidates* whose parts are this file's. None if none is.
 
-    Every stored part must be equal to the file's part, so that nobody else's upload is taken for ours. What this
-    machine knows as begun for this file is ours whatever its parts are: those that are not shown to be the file's
-    are sent again. None where there is none.
+    Every stored part must equal the file's part, so that an upload of someone else is never taken over. An upload that
+    this machine started for this file is ours in any case: parts that differ are sent again.
     """
     for one in candidates:
         listed = parts_of(context, one.upload_id)
         if listed is None:
             continue
-        upload, is_known = _known(context, Upload(context.request.target, one.upload_id))
-        fitted = plan if split_asked else _plan_of(listed, plan)
-        receipts = [compare_with_file(context, stored, fitted) for stored in _fitting(listed, fitted)]
-        kept = {receipt.number: receipt for receipt in receipts if receipt is not None}
-        if not is_known and (len(kept) < len(listed) or not kept):
+        entry = started_uploads.find(Upload(context.request.target, one.upload_id))
+        fitted = plan if split_requested else _likely_plan(listed, plan)
+        compared = [compare_with_file(context, stored, fitted) for stored in _fitting(listed, fitted)]
+        kept = {receipt.number: receipt for receipt in compared if receipt is not None}
+        is_own = entry is not None and entry.source == str(context.source)
+        if not is_own and (len(kept) < len(listed) or not kept):
             continue
         context.observe(
             events.Noted(
-                f"going on with upload {one.upload_id}, begun {one.initiated}: {len(kept)} of its {len(listed)} "
-                "parts are shown to be this file's; the object gets the options that it was begun with"
+                f"resuming upload {one.upload_id}, initiated {one.initiated}: {len(kept)} of its {len(listed)} "
+                "parts match this file; the object gets the options that it was initiated with"
             )
         )
-        found = Checkpoint(
+        checkpoint = Checkpoint(
             source=str(context.source),
             stat=stat,
-            upload=upload,
+            upload=Upload(context.request.target, one.upload_id) if entry is None else entry.upload,
             part_size=fitted.part_size,
             receipts=kept,
             created=context.clock(),
@@ -196,38 +202,27 @@ def recover(
             source_sha256=requested_sha256(context),
             completing=context.headers("complete"),
         )
-        record = open_record(context, found, is_first=True)
+        record = open_record(context, checkpoint, is_first=True)
         record.write()
         return record, fitted
     return None
 
 
-def _known(context: UploadContext, upload: Upload) -> tuple[Upload, bool]:
-    """Return *upload* with its token where this machine remembers it, and whether it was begun for this source."""
-    entry = started_uploads.find(upload)
-    return (upload, False) if entry is None else (entry.upload, entry.source == str(context.source))
-
-
-def _plan_of(listed: list[StoredPart], plan: Plan) -> Plan:
-    """Return the plan that the stored parts were cut by: the largest is a whole one. *plan* where they fit none."""
+def _likely_plan(listed: list[StoredPart], plan: Plan) -> Plan:
+    """Return the plan with the size of the largest stored part, or *plan* if the parts do not fit that."""
     largest = max((one.size for one in listed), default=0)
     if not largest:
         return plan
-    told = FilePlan(plan.size, largest)
-    return told if len(_fitting(listed, told)) == len(listed) else plan
+    likely = FilePlan(plan.size, largest)
+    return likely if len(_fitting(listed, likely)) == len(listed) else plan
 
 
-def refuse_changed(path: Path, before: SourceStat, now: SourceStat, differing: list[int]) -> SourceChanged:
-    """Return the error for a source that is not what the stored parts were made from."""
+def source_changed(path: Path, before: SourceStat, now: SourceStat, differing: list[int]) -> SourceChanged:
+    """Return the error for a source that is not the one whose parts are stored."""
     what = ", ".join(changes(before, now)) or "its content"
-    parts = f"; parts {_some(differing)} differ from what is stored" if differing else ""
+    parts = f"; {parts_are(differing, 'differs', 'differ')} from what is stored" if differing else ""
     return SourceChanged(
-        f"{quoted(path)} changed since the upload began",
-        f"what changed: {what}{parts}; an object must not mix two versions of its source",
-        "run with --restart to send the file as it is now",
+        f"{quoted(path)} changed since the upload was initiated",
+        f"What changed: {what}{parts}; an object must not mix two versions of its source",
+        run_again("use --restart to send the file as it is now", add=("--restart",)),
     )
-
-
-def _some(numbers: list[int]) -> str:
-    shown = ", ".join(map(str, numbers[:10]))
-    return shown if len(numbers) <= 10 else f"{shown} and {len(numbers) - 10} more"

@@ -1,28 +1,83 @@
-"""What a run stands on: an upload that was begun, one that a lost checkpoint was about, its object, or a new upload."""
+"""Decide where an upload starts: resume, recover, already complete, or new.
+
+``DECISIONS`` is the decision table. Its conditions are checked from left to right, each only if a row depends on it,
+because that costs requests and hashing:
+
+- checkpoint: a checkpoint of this source and target exists.
+- upload id: the checkpoint has one. It has none if obsup was killed while it initiated the upload.
+- known: the store knows the upload. Without an upload id: it lists an open upload that is this one, shown by the
+  uploads that were open before, by its parts, or by the record of uploads started on this machine.
+- object: the object is in the store, made by this upload, and it is the source as it is now (``object_probe``).
+"""
 
 from __future__ import annotations
 
-from msgspec.structs import replace
+from collections.abc import Callable, Sequence
+from enum import Enum
+from functools import cached_property
+from typing import NamedTuple
 
 from obsup import events
 from obsup.engine.job.context import UploadContext
 from obsup.engine.job.result import Finished
-from obsup.engine.plan.file_plan import FilePlan, Plan
-from obsup.engine.upload.complete import check_complete, completer_of
+from obsup.engine.plan.file_plan import Plan, recorded_plan
+from obsup.engine.upload.complete import report_if_listed
 from obsup.engine.upload.initiate import initiate_recorded, open_uploads
 from obsup.engine.upload.progress_record import ProgressRecord, open_record
-from obsup.engine.upload.resume import recover, resume, resume_begun
-from obsup.errors import NotFinished, UploadGone
-from obsup.local.source.digest import PartDigest
-from obsup.local.source.file import changes, hash_part
+from obsup.engine.upload.resume import recover, resume, resume_initiated
+from obsup.engine.verify.object_probe import find_completed, find_made
+from obsup.errors import NotFinished, UploadGone, run_again
 from obsup.local.state import started_uploads
 from obsup.local.state.checkpoint import Checkpoint
-from obsup.model import Part, Receipt, SourceStat
+from obsup.model import OpenUpload, SourceStat
 from obsup.value import Value
 
 
+class Action(Enum):
+    """What an upload starts with."""
+
+    RESUME = "keep the parts that the checkpoint and the store agree on, and send the others"
+    RECOVER = "take over the open upload, and send the parts that it does not have"
+    FINISH = "the object is complete: send nothing"
+    INITIATE = "initiate a new upload"
+    REPLACE = "initiate a new upload in place of one that was aborted or has expired"
+
+
+class Decision(NamedTuple):
+    """One row of the table. A condition of None matches both."""
+
+    checkpoint: bool | None
+    upload_id: bool | None
+    known: bool | None
+    object: bool | None
+    action: Action
+
+
+DECISIONS = (
+    #        checkpoint  upload id  known  object
+    Decision(False,      None,      False, None,  Action.INITIATE),
+    Decision(False,      None,      True,  False, Action.RECOVER),
+    Decision(False,      None,      True,  True,  Action.FINISH),
+    Decision(True,       False,     False, None,  Action.INITIATE),
+    Decision(True,       False,     True,  False, Action.RECOVER),
+    Decision(True,       False,     True,  True,  Action.FINISH),
+    Decision(True,       True,      True,  False, Action.RESUME),
+    Decision(True,       True,      True,  True,  Action.FINISH),
+    Decision(True,       True,      False, False, Action.REPLACE),
+    Decision(True,       True,      False, True,  Action.FINISH),
+)  # fmt: skip
+
+
+def decide(conditions: Sequence[Callable[[], bool]]) -> Action:
+    """Return the action for the four *conditions*, in the order of the table. Calls only those that it needs."""
+    for row in DECISIONS:
+        if all(wanted is None or wanted == is_met() for wanted, is_met in zip(row, conditions, strict=False)):
+            return row.action
+    raise AssertionError("the table covers every combination")
+
+
 class StartingPoint(Value):
-    """The record to go on with, and its plan. ``finished``: an earlier run completed it, and its object is proved."""
+    """The record to continue, and its plan. ``finished``: an earlier run completed the object, which is verified."""
 
     record: ProgressRecord
     plan: Plan
@@ -30,126 +85,108 @@ class StartingPoint(Value):
 
 
 def find_starting_point(
-    context: UploadContext, found: Checkpoint | None, stat: SourceStat, plan: Plan
+    context: UploadContext, checkpoint: Checkpoint | None, stat: SourceStat, plan: Plan
 ) -> StartingPoint:
-    """Return what to go on with: the upload of *found*, where there is one and the store knows it, or another.
+    """Return where the upload of the source *stat* starts. *plan* is for a new upload.
 
-    Raises as ``resume`` does.
+    Raises as ``resume`` does, and NotFinished if the store contradicts itself about the recorded upload.
     """
-    if found is None:
-        return _recover_or_begin(context, stat, plan)
-    if not found.upload.upload_id:
-        record = resume_begun(context, found, stat, plan)
-        # It has parts where only the record of its id could not be written.
-        return (
-            StartingPoint(record, plan)
-            if record
-            else _recover_or_begin(context, stat, plan, found.open_before)
-        )
-    try:
-        start = StartingPoint(*resume(context, found, stat, plan if context.request.is_split_asked else None))
-    except UploadGone:
-        return _stand_without(context, found, stat, plan)
-    return replace(start, finished=_find_made(context, found, stat, start))
-
-
-def _recover_or_begin(
-    context: UploadContext, stat: SourceStat, plan: Plan, foreign: tuple[str, ...] = ()
-) -> StartingPoint:
-    """Go on with an open upload of this file, but for those that are *foreign*, or begin another."""
-    listed = open_uploads(context)
-    # What --restart was to give up was given up; who else has an upload open is not asked to share it.
-    made = started_uploads.find_finished(context.request.target)
-    # What made its object already is the store's to tidy up: to complete it again might take the object's parts away.
-    spared = {*foreign, made.upload.upload_id} if made else set(foreign)
-    candidates = [one for one in listed if one.upload_id not in spared] if not context.request.restart else []
-    recovered = recover(context, candidates, stat, plan, split_asked=context.request.is_split_asked)
-    if recovered is not None:
-        start = StartingPoint(*recovered)
-        return replace(start, finished=_find_made(context, start.record.checkpoint, stat, start))
-    return StartingPoint(
-        initiate_recorded(context, stat, plan, before=frozenset(one.upload_id for one in listed)), plan
-    )
-
-
-def _stand_without(context: UploadContext, found: Checkpoint, stat: SourceStat, plan: Plan) -> StartingPoint:
-    """The store knows the upload no more: it was completed by the run before, or nothing of it is left."""
-    upload_id = found.upload.upload_id
-    finished = find_finished(context, found, stat)
-    if finished is not None:
-        return StartingPoint(open_record(context, found), _plan_of(found), finished)
-    listed = open_uploads(context)
-    if any(one.upload_id == upload_id for one in listed):
-        raise NotFinished(
-            f"the store lists upload {upload_id} of {context.request.target}, and says that it does not know it",
-            "to begin again would leave it behind, with what is stored in it",
-            "run the same command again in a while, or begin again with --restart",
-        )
-    context.observe(
-        events.Noted(
-            f"the store no longer knows upload {upload_id}: it was aborted or has expired; beginning again"
+    facts = _Facts(context, checkpoint, stat, plan)
+    action = decide(
+        (
+            lambda: checkpoint is not None,
+            lambda: _has_id(checkpoint),
+            lambda: facts.continued is not None,
+            lambda: facts.finished is not None,
         )
     )
-    return StartingPoint(
-        initiate_recorded(context, stat, plan, before=frozenset(one.upload_id for one in listed)), plan
-    )
+    if action is Action.REPLACE:
+        facts.check_gone()
+    if action in (Action.INITIATE, Action.REPLACE):
+        before = frozenset(one.upload_id for one in facts.listed)
+        return StartingPoint(initiate_recorded(context, stat, plan, before=before), plan)
+    if facts.continued is not None:
+        record, plan = facts.continued
+        if facts.finished is not None:
+            report_if_listed(context, record.upload)
+        return StartingPoint(record, plan, facts.finished)
+    assert checkpoint is not None
+    return StartingPoint(open_record(context, checkpoint), recorded_plan(checkpoint), facts.finished)
 
 
-def _find_made(
-    context: UploadContext, found: Checkpoint, stat: SourceStat, start: StartingPoint
-) -> Finished | None:
-    """Return the object where the run before completed the upload of *found*, though the store knows that still.
+class _Facts:
+    """What the checkpoint, the store and this machine know about the upload. Each is found out once, when needed."""
 
-    Only who had all parts stored can have come so far.
-    """
-    receipts, plan = start.record.receipts, start.plan
-    if not len(found.receipts) == len(receipts) == plan.count:
-        return None
-    completer = completer_of(context, found.upload, receipts, plan)
-    finished = completer.look_if_made()
-    if finished is None or not (_is_same(context, found, stat) or _has_digest(finished)):
-        return None
-    completer.tell_of_remains()
-    return replace(finished, receipts=tuple(check_complete(receipts, plan)))
+    def __init__(
+        self, context: UploadContext, checkpoint: Checkpoint | None, stat: SourceStat, plan: Plan
+    ) -> None:
+        self._context = context
+        self._checkpoint = checkpoint
+        self._stat = stat
+        self._plan = plan
 
+    @cached_property
+    def listed(self) -> list[OpenUpload]:
+        """The open uploads of the target."""
+        return open_uploads(self._context)
 
-def find_finished(context: UploadContext, found: Checkpoint, stat: SourceStat) -> Finished | None:
-    """Return the object where the upload of *found*, which is no more, made it and it is the source as it is now.
-
-    Where receipts are missing, or the identity of the source does not vouch for them, the source is hashed.
-    """
-    plan = _plan_of(found)
-    if stat.size != found.stat.size:
-        return None
-    is_same = _is_same(context, found, stat)
-    receipts = found.receipts
-    if not is_same or len(receipts) != plan.count:
-        info = context.store.head_object(context.request.target)
-        if info is None or info.size != stat.size:
+    @cached_property
+    def continued(self) -> tuple[ProgressRecord, Plan] | None:
+        """The upload that the store knows, with its record and plan; None if there is none."""
+        context, checkpoint, stat, plan = self._context, self._checkpoint, self._stat, self._plan
+        if checkpoint is None:
+            return self._recover()
+        if not checkpoint.upload.upload_id:
+            record = resume_initiated(context, checkpoint, stat, plan)
+            # An upload with parts is ours as well if only the record of its id could not be written.
+            return (record, plan) if record is not None else self._recover(checkpoint.open_before)
+        try:
+            return resume(context, checkpoint, stat, plan if context.request.is_split_requested else None)
+        except UploadGone:
             return None
-        receipts = {part.number: _hash(context, part) for part in plan.parts()}
-    finished = completer_of(context, found.upload, receipts, plan).look()
-    if finished is None or not (is_same or _has_digest(finished)):
-        return None
-    return replace(finished, receipts=tuple(check_complete(receipts, plan)))
+
+    def _recover(self, foreign: tuple[str, ...] = ()) -> tuple[ProgressRecord, Plan] | None:
+        """Take over an open upload of this file, except those that are *foreign*."""
+        request = self._context.request
+        if request.restart:
+            # The recorded upload has been aborted; the other ones may belong to someone else.
+            return None
+        excluded = set(foreign)
+        made = started_uploads.find_finished(request.target)
+        if made is not None:
+            # Completing an upload again that made its object could destroy the object's parts.
+            excluded.add(made.upload.upload_id)
+        candidates = [one for one in self.listed if one.upload_id not in excluded]
+        return recover(
+            self._context, candidates, self._stat, self._plan, split_requested=request.is_split_requested
+        )
+
+    @cached_property
+    def finished(self) -> Finished | None:
+        """The object, if the upload made it already and it is the source as it is now."""
+        if self.continued is not None:
+            record, plan = self.continued
+            recorded = self._checkpoint if _has_id(self._checkpoint) else record.checkpoint
+            assert recorded is not None
+            return find_made(self._context, recorded, self._stat, record.receipts, plan)
+        return find_completed(self._context, self._checkpoint, self._stat) if self._checkpoint else None
+
+    def check_gone(self) -> None:
+        """Report that the recorded upload is gone. Raises NotFinished if the store lists it nevertheless."""
+        assert self._checkpoint is not None
+        target, upload_id = self._context.request.target, self._checkpoint.upload.upload_id
+        if any(one.upload_id == upload_id for one in self.listed):
+            raise NotFinished(
+                f"the store lists upload {upload_id} of {target}, but returns that it does not exist",
+                "A new upload would leave this one behind, with the parts that are stored in it",
+                run_again("wait a few minutes, or use --restart to start over"),
+            )
+        self._context.observe(
+            events.Noted(
+                f"upload {upload_id} no longer exists in the store: it was aborted or has expired; starting over"
+            )
+        )
 
 
-def _is_same(context: UploadContext, found: Checkpoint, stat: SourceStat) -> bool:
-    """Return whether the identity of the source vouches for what is recorded of it."""
-    return not changes(found.stat, stat) and not context.request.verify_source
-
-
-def _has_digest(finished: Finished) -> bool:
-    """Return whether the object's content is proved, and not only whose it is."""
-    return finished.verified in ("etag", "crc64")
-
-
-def _hash(context: UploadContext, part: Part) -> Receipt:
-    """Return the receipt of a part that was not sent now: its digests, without an ETag."""
-    digest = PartDigest(md5=True, crc64=context.digests.crc64)
-    hash_part(context.source, part, digest, context.read_gate)
-    return Receipt(part.number, part.size, "", digest.md5, digest.crc64)
-
-
-def _plan_of(found: Checkpoint) -> Plan:
-    return FilePlan(found.stat.size, found.part_size)
+def _has_id(checkpoint: Checkpoint | None) -> bool:
+    return checkpoint is not None and bool(checkpoint.upload.upload_id)

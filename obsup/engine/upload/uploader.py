@@ -1,4 +1,4 @@
-"""One upload from beginning to end: lock, plan, initiate or resume, send, complete, prove."""
+"""One upload from start to end: lock, plan, initiate or resume, send, complete, verify."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from obsup.engine.plan.file_plan import DEFAULT_PART_SIZE, FilePlan, Plan, make_
 from obsup.engine.send.sender import DedicatedSender, PartSender
 from obsup.engine.upload.progress_record import check_checkpoint_path, load_checkpoint, read_checkpoint
 from obsup.engine.upload.receipt import with_receipt
-from obsup.engine.verify.comparison import result_of_identical
 from obsup.errors import Busy, SourceChanged, Stopped, UploadGone
 from obsup.local.source.file import Gate, check_readable, stat_when_stable
 from obsup.local.state.checkpoint import Checkpoint
@@ -27,15 +26,15 @@ from obsup.model import SourceStat, Upload
 
 T = TypeVar("T")
 
-# How often the source may change while it is sent in one request before that is the result.
-ROUNDS = 3
+# How often a source that changes is sent in one request before the upload fails.
+MAX_ROUNDS = 3
 
 
 class Uploader:
-    """Carries out one UploadRequest at an open store. Raises ObsupError; whatever it raises, progress is kept.
+    """Carries out one UploadRequest. Raises ObsupError; progress is always kept.
 
-    *limit* is asked, before bytes are sent, how many of so many may go now (a rate limit). *sender* sends them: a crew
-    of the upload's own, or one that several share.
+    *limit* is called before bytes are sent, and returns how many of them may be sent now (a rate limit). *sender* sends
+    the parts: with its own workers, or with workers that several uploads share.
     """
 
     def __init__(
@@ -54,49 +53,49 @@ class Uploader:
         self._stop = stop or StopSignal()
         self._sender = sender or DedicatedSender()
         self._context = UploadContext(connection, request, self._tally, self._stop, limit, clock)
-        self._seen: Checkpoint | None = None
+        self._before_waiting: Checkpoint | None = None
 
     def run(self) -> Result:
-        """Upload, and return once the object is in place and proved."""
-        return with_receipt(self._request, self._tally, lambda: self._hold(self._run_locked, may_put=True))
+        """Upload, and return once the object is complete and verified."""
+        return with_receipt(self._request, self._tally, lambda: self._locked(self._run_locked, may_put=True))
 
     def initiate(self) -> tuple[Checkpoint, Plan]:
-        """Begin the upload, or find it where it was begun, and return its checkpoint and its plan; send nothing."""
-        return self._hold(self._initiate_locked)
+        """Initiate the upload, or find the existing one; return its checkpoint and its plan. Sends no parts."""
+        return self._locked(self._initiate_locked)
 
-    def _hold(self, work: Callable[[SourceStat, Plan], T], *, may_put: bool = False) -> T:
-        """Return what *work* returns, called with the source's identity and its plan while the upload is held.
+    def _locked(self, work: Callable[[SourceStat, Plan], T], *, may_put: bool = False) -> T:
+        """Return the result of *work*, called with the source's identity and its plan while the upload is locked.
 
-        *may_put*: *work* sends in one request what fits it.
+        *may_put*: *work* sends the source in one request if it fits.
         """
         context, request, stop = self._context, self._request, self._stop
         try:
             check_checkpoint_path(request)
-            _, plan = self._look()
-            # What cannot be is said before anything is sent.
+            _, plan = self._stat_and_plan()
+            # Invalid options fail before anything is sent.
             context.headers("put" if may_put and self._fits_one_request(plan) else "initiate")
             if request.executor not in LOCAL_EXECUTORS:
                 from obsup.engine.send.workers import check_workers
 
                 check_workers(context)
             may_wait = request.if_running == "wait"
-            self._seen = read_checkpoint(context) if may_wait else None
+            self._before_waiting = read_checkpoint(context) if may_wait else None
             lock = UploadLock(
                 request.target,
                 wait=may_wait,
                 is_stopped=lambda: stop.reason is not None,
                 on_wait=lambda: self._tally(
-                    events.Noted(f"another obsup is at work on {request.target}: waiting")
+                    events.Noted(f"another obsup is uploading to {request.target}: waiting")
                 ),
             )
             with lock:
-                return work(*self._look())
+                return work(*self._stat_and_plan())
         except (Stopped, Busy):
-            stop.check()  # a wait that was cut short is not why the work ends
+            stop.check()  # if a stop interrupted the wait, raise its reason instead
             raise
 
-    def _look(self) -> tuple[SourceStat, Plan]:
-        """Return the source's identity now, and its plan. Raises SourceUnreadable, WrongUsage."""
+    def _stat_and_plan(self) -> tuple[SourceStat, Plan]:
+        """Return the source's current identity, and its plan. Raises SourceUnreadable, WrongUsage."""
         request = self._request
         stat = stat_when_stable(request.source)
         check_readable(request.source)
@@ -106,37 +105,37 @@ class Uploader:
     def _initiate_locked(self, stat: SourceStat, plan: Plan) -> tuple[Checkpoint, Plan]:
         from obsup.engine.upload.starting_point import find_starting_point
 
-        start = find_starting_point(self._context, self._found(), stat, plan)
+        start = find_starting_point(self._context, self._load(), stat, plan)
         return start.record.checkpoint, start.plan
 
-    def _found(self) -> Checkpoint | None:
-        """Return the checkpoint to go on with; with --restart its upload is given up instead."""
-        found = load_checkpoint(self._context)
-        if found is not None and self._request.restart:
+    def _load(self) -> Checkpoint | None:
+        """Return the checkpoint to resume from. With --restart, abort its upload instead."""
+        checkpoint = load_checkpoint(self._context)
+        if checkpoint is not None and self._request.restart:
             from obsup.engine.upload.abort import abort_recorded
 
-            abort_recorded(self._context, found)
+            abort_recorded(self._context, checkpoint)
             return None
-        return found
+        return checkpoint
 
     def _run_locked(self, stat: SourceStat, plan: Plan) -> Result:
         self._request.expect.check_file(self._context.source, stat, self._context.read_gate)
-        found = self._found()
-        # Who waited for a run of the same upload finds it done.
-        was_sent_meanwhile = self._seen is not None and found is None and not self._request.restart
-        if self._request.skip_identical or was_sent_meanwhile:
-            from obsup.engine.verify.comparison import find_identical
+        checkpoint = self._load()
+        # A run that waited for another run of the same upload finds the object complete.
+        was_completed = self._before_waiting is not None and checkpoint is None and not self._request.restart
+        if self._request.skip_identical or was_completed:
+            from obsup.engine.verify.object_probe import find_identical
 
             identical = find_identical(self._context, stat, plan)
             if identical is not None:
-                return result_of_identical(self._request, self._tally, identical)
-        if found is None and self._fits_one_request(plan):
+                return identical.result(self._request, self._tally)
+        if checkpoint is None and self._fits_one_request(plan):
             return self._put(stat)
-        return self._send_in_parts(found, stat, plan)
+        return self._send_in_parts(checkpoint, stat, plan)
 
     def _put(self, stat: SourceStat) -> Result:
-        """Send the source in one request; again where it changed meanwhile and the request says so."""
-        for left in reversed(range(ROUNDS)):
+        """Send the source in one request; again if it changed during that and the request allows it."""
+        for left in reversed(range(MAX_ROUNDS)):
             plan = FilePlan(stat.size, max(stat.size, DEFAULT_PART_SIZE))
             report_start(self._tally, plan, {})
             try:
@@ -148,29 +147,29 @@ class Uploader:
         raise AssertionError("the last round returns or raises")
 
     def _send_in_parts(
-        self, found: Checkpoint | None, stat: SourceStat, plan: Plan, *, is_again: bool = False
+        self, checkpoint: Checkpoint | None, stat: SourceStat, plan: Plan, *, is_second: bool = False
     ) -> Result:
-        # Here, and not above: what fits one request need not wait for it.
+        # Imported here, because an upload in one request does not need them.
         from obsup.engine.upload.send_loop import SendLoop
         from obsup.engine.upload.starting_point import find_starting_point
 
-        start = find_starting_point(self._context, found, stat, plan)
+        start = find_starting_point(self._context, checkpoint, stat, plan)
         record, plan, finished = start.record, start.plan, start.finished
         report_start(self._tally, plan, record.receipts)
         try:
             if finished is None:
                 finished, plan = SendLoop(self._context, self._tally, self._sender).run(record, plan)
         except UploadGone:
-            # Some stores forget a whole upload after one bad part: it is begun again, but once.
-            if is_again:
+            # Some stores lose a whole upload after one bad part: start over, but only once.
+            if is_second:
                 raise
-            return self._send_in_parts(record.checkpoint, stat, plan, is_again=True)
+            return self._send_in_parts(record.checkpoint, stat, plan, is_second=True)
         record.remove()
         return self._result(record.upload, plan, finished)
 
     def _fits_one_request(self, plan: Plan) -> bool:
-        """Return whether a single PutObject does: three calls for one part are not worth it."""
-        return plan.count == 1 and plan.size <= DEFAULT_PART_SIZE and not self._request.is_split_asked
+        """Return whether to use a single PutObject instead of three requests for one part."""
+        return plan.count == 1 and plan.size <= DEFAULT_PART_SIZE and not self._request.is_split_requested
 
     def _result(self, upload: Upload | None, plan: Plan, finished: Finished) -> Result:
         return result_of_upload(self._request, self._tally, upload=upload, plan=plan, finished=finished)

@@ -45,40 +45,40 @@ def test_nothing_stops_by_itself() -> None:
     assert not stop.sleep(1000)
     assert clock.now_s == pytest.approx(1100)
     stop.check()
-    stop.cut()
-    assert (stop.reason, stop.is_over, stop.cut_in_s) == (None, False, None)
+    stop.check_in_flight()
+    assert (stop.reason, stop.is_over, stop.grace_left_s) == (None, False, None)
 
 
 def test_parts_in_flight_have_their_grace() -> None:
     """Nothing new begins at once; what was begun ends some seconds later."""
     stop, clock = stop_by_hand()
-    stop.ask(INTERRUPTED)
+    stop.request_stop(INTERRUPTED)
     with pytest.raises(Interrupted):
         stop.check()
-    stop.cut()
+    stop.check_in_flight()
     clock.now_s += 4.9
-    stop.cut()
+    stop.check_in_flight()
     clock.now_s += 0.1
     with pytest.raises(Interrupted):
-        stop.cut()
+        stop.check_in_flight()
 
 
 def test_the_first_reason_counts() -> None:
     """And a second asker does not lengthen the grace."""
     stop, clock = stop_by_hand()
-    stop.ask(INTERRUPTED)
+    stop.request_stop(INTERRUPTED)
     clock.now_s += 4
-    stop.ask(Terminated("stopped by SIGTERM"))
+    stop.request_stop(Terminated("stopped by SIGTERM"))
     assert stop.reason is INTERRUPTED
-    assert stop.cut_in_s == pytest.approx(1)
-    stop.ask(INTERRUPTED, at_once=True)
+    assert stop.grace_left_s == pytest.approx(1)
+    stop.request_stop(INTERRUPTED, at_once=True)
     assert stop.is_over
 
 
 def test_a_deadline_is_a_reason_of_its_own() -> None:
     """--max-time: exit 75, with the same grace."""
     stop, clock = stop_by_hand(deadline_s=110)
-    assert stop.cut_in_s == pytest.approx(15)
+    assert stop.grace_left_s == pytest.approx(15)
     assert stop.sleep(1000)
     assert clock.now_s == pytest.approx(110, abs=0.2)
     assert isinstance(stop.reason, OutOfTime)
@@ -90,7 +90,7 @@ def test_a_deadline_is_a_reason_of_its_own() -> None:
 def test_a_sleeper_wakes_when_asked() -> None:
     """A backoff of half a minute does not hold a stop back."""
     stop = StopSignal()
-    threading.Timer(0.1, stop.ask, [INTERRUPTED]).start()
+    threading.Timer(0.1, stop.request_stop, [INTERRUPTED]).start()
     assert stop.sleep(60)
 
 
@@ -102,7 +102,7 @@ def sleep_interrupted_at(step: int) -> bool:
         nonlocal steps
         steps += 1
         if steps == step:
-            stop.ask(INTERRUPTED)
+            stop.request_stop(INTERRUPTED)
         return trace
 
     sys.settrace(trace)

@@ -154,7 +154,7 @@ def test_a_stop_lets_parts_in_flight_end_and_raises_its_reason() -> None:
     stop = StopSignal(grace_s=30)
 
     def how(number: int) -> None:
-        stop.ask(Interrupted("stopped by SIGINT"))
+        stop.request_stop(Interrupted("stopped by SIGINT"))
         if number == 2:
             raise NotFinished("cut short")
 
@@ -170,7 +170,7 @@ def test_a_stop_at_once_waits_for_nobody() -> None:
     may_end = threading.Event()
 
     def how(number: int) -> None:
-        stop.ask(Interrupted("stopped"), at_once=True)
+        stop.request_stop(Interrupted("stopped"), at_once=True)
         assert may_end.wait(30)
 
     with Workers(1, how) as workers:

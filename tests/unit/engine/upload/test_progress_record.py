@@ -10,7 +10,12 @@ import pytest
 from pyfakefs.fake_filesystem import FakeFilesystem
 
 from obsup import events
-from obsup.engine.upload.progress_record import MIN_INTERVAL_S, NEWS_SHARE, WRITING_SHARE, ProgressRecord
+from obsup.engine.upload.progress_record import (
+    MAX_WRITING_SHARE,
+    MIN_INTERVAL_S,
+    MIN_NEW_SHARE,
+    ProgressRecord,
+)
 from obsup.local.state import checkpoint as checkpoints
 from obsup.local.state.checkpoint import Checkpoint
 from obsup.model import Receipt, SourceStat, Target, Upload
@@ -71,8 +76,8 @@ def test_parts_that_come_slowly_are_not_a_rewrite_each(fs: FakeFilesystem) -> No
             lines += number
         else:
             behind += 1
-            assert behind <= NEWS_SHARE * number
-    assert lines <= 1.1 * parts / NEWS_SHARE
+            assert behind <= MIN_NEW_SHARE * number
+    assert lines <= 1.1 * parts / MIN_NEW_SHARE
     assert fs.exists(path)
 
 
@@ -84,7 +89,7 @@ def test_a_slow_disk_is_written_to_less_often(tmp_path: Path) -> None:
     record.add(Receipt(1, 1, "etag"))
     clock.tick_s = 0.0
     wrote = path.stat().st_mtime_ns
-    clock.now_s += 1.0 / WRITING_SHARE - 2
+    clock.now_s += 1.0 / MAX_WRITING_SHARE - 2
     record.add(Receipt(2, 1, "etag"))
     assert path.stat().st_mtime_ns == wrote
     clock.now_s += 3
@@ -109,7 +114,7 @@ def test_the_spare_place_takes_a_first_checkpoint(
 ) -> None:
     """And goes with success."""
     spare = tmp_path / "spare"
-    record = ProgressRecord(MEANT, tmp_path / "no-folder" / "checkpoint", spare=spare, observe=observe)
+    record = ProgressRecord(MEANT, tmp_path / "no-folder" / "checkpoint", fallback=spare, observe=observe)
     record.write()
     assert checkpoints.load(spare) == MEANT
     assert len(notes) == 1
@@ -124,7 +129,7 @@ def test_an_older_checkpoint_is_not_left_for_a_second_one(
     """Two checkpoints of one upload would be one too many: the older is found, and the store knows the rest."""
     path, spare = tmp_path / "checkpoint", tmp_path / "spare"
     path.mkdir()
-    record = ProgressRecord(MEANT, path, spare=spare, observe=observe)
+    record = ProgressRecord(MEANT, path, fallback=spare, observe=observe)
     record.write()
     record.write()
     assert not spare.exists()

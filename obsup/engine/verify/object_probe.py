@@ -1,0 +1,217 @@
+"""Is the object already in the store, ours, and the right one? Every such decision is made here.
+
+- After PutObject or Complete: ``ObjectProbe.confirm``.
+- After a response that was lost or is ambiguous: ``ObjectProbe.find``.
+- Before sending: ``find_completed`` (an upload that the store no longer knows), ``find_made`` (one that it still
+  lists), ``find_identical`` (any object with the content of the source).
+- Without the source: ``find_object_of``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from msgspec.structs import replace
+
+from obsup.engine.job.context import UploadContext
+from obsup.engine.job.result import Finished
+from obsup.engine.plan.file_plan import Plan, recorded_plan
+from obsup.engine.proof.object_proof import (
+    Expected,
+    Verified,
+    contradicts,
+    expected_object,
+    is_marked,
+    verify_object,
+    verify_response,
+)
+from obsup.engine.proof.part_list import check_receipts
+from obsup.engine.verify.comparison import BATCHES, CannotCompare, Comparison, Identical
+from obsup.errors import DataMismatch, Denied, NextStep, NotFinished, run_again
+from obsup.local.source.digest import PartDigest
+from obsup.local.source.file import changes, hash_part
+from obsup.local.state.checkpoint import Checkpoint
+from obsup.model import ObjectInfo, Receipt, SourceStat, Stored, Target, Upload
+from obsup.store.interface import ObjectStore
+from obsup.value import Value
+
+
+class FoundObject(Value):
+    """An object that is verified. ``is_marked``: upload id or token shows that this very upload made it."""
+
+    info: ObjectInfo
+    verified: Verified
+    is_marked: bool
+
+    def finished(self, receipts: Sequence[Receipt] = ()) -> Finished:
+        """Return it as the completed object of an upload with these *receipts*."""
+        info = self.info
+        stored = Stored(200, info.etag, info.request_id, version_id=info.version_id, crc64=info.crc64)
+        return Finished(stored, self.verified, tuple(receipts))
+
+
+class ObjectProbe:
+    """Requests one object (HeadObject) and verifies that it is *expected*."""
+
+    def __init__(self, store: ObjectStore, target: Target, expected: Expected) -> None:
+        self._store = store
+        self._target = target
+        self._expected = expected
+
+    def find(self) -> FoundObject | None:
+        """Return the object if it exists, is this upload's as far as it can show that, and is the right one."""
+        info = self._store.head_object(self._target)
+        verified = verify_object(self._expected, info, ours_only=True) if info is not None else None
+        if info is None or verified is None:
+            return None
+        return FoundObject(info, verified, is_marked(self._expected, info))
+
+    def find_marked(self) -> FoundObject | None:
+        """Return the object only if upload id or token shows that this very upload made it.
+
+        None also if HeadObject is not permitted: such credentials can still complete an upload.
+        """
+        try:
+            found = self.find()
+        except Denied:
+            return None
+        return found if found is not None and found.is_marked else None
+
+    def confirm(self, stored: Stored) -> Finished:
+        """Return the object that the response *stored* reports, verified by the response or by HeadObject.
+
+        Raises DataMismatch if the object is another one, NotFinished if it is not visible yet.
+        """
+        verified = verify_response(self._expected, stored)
+        if verified is not None:
+            return Finished(stored, verified)
+        expected, info = self._expected, self._store.head_object(self._target)
+        if info is None:
+            raise NotFinished(
+                f"{self._target} was stored, but is not visible yet",
+                "The store reported success, but returns no object",
+                run_again(),
+            )
+        verified = verify_object(expected, info)
+        shown = ((stored.etag, stored.crc64), (info.etag, info.crc64))
+        is_contradicted = any(contradicts(expected, etag, crc64, ours=True) for etag, crc64 in shown)
+        is_same_etag = not stored.etag or stored.etag.lower() == info.etag.lower()
+        if verified is None and not is_contradicted and info.size == expected.size and is_same_etag:
+            # The store confirmed that this very request made this object; its digests cannot be compared.
+            verified = "size"
+        if verified is None or is_contradicted:
+            etag = f" with ETag {expected.etag}" if expected.etag else ""
+            raise DataMismatch(
+                f"the object {self._target} is not the source",
+                f"Expected {expected.size} bytes{etag}, the store has {info.size} bytes with ETag {info.etag}",
+                NextStep("check the object; another upload may have replaced it"),
+            )
+        # Ceph returns an empty ETag for Complete, and the real one for HeadObject.
+        return Finished(replace(stored, etag=stored.etag or info.etag), verified)
+
+
+def probe_of(context: UploadContext, upload: Upload, receipts: Sequence[Receipt]) -> ObjectProbe:
+    """Return the probe for the object that *upload* makes of *receipts*, which are all parts in order."""
+    expected = expected_object(
+        receipts, upload, dialect=context.dialect, opaque_etags=context.digests.opaque_etags
+    )
+    return ObjectProbe(context.store, upload.target, expected)
+
+
+def find_made(
+    context: UploadContext,
+    checkpoint: Checkpoint,
+    stat: SourceStat,
+    receipts: Mapping[int, Receipt],
+    plan: Plan,
+) -> Finished | None:
+    """Return the object if the previous run completed this upload, although the store still lists it.
+
+    Only a run that had stored all parts can have completed it. Completing it again could destroy the object's parts.
+    """
+    if not len(checkpoint.receipts) == len(receipts) == plan.count:
+        return None
+    ordered = check_receipts(receipts, plan)
+    found = probe_of(context, checkpoint.upload, ordered).find_marked()
+    return _if_current(context, checkpoint, stat, found, ordered)
+
+
+def find_completed(context: UploadContext, checkpoint: Checkpoint, stat: SourceStat) -> Finished | None:
+    """Return the object if this upload, which the store no longer knows, made it and it is the source as it is now.
+
+    The source is hashed if receipts are missing, or if its identity has changed since they were recorded.
+    """
+    plan, receipts = recorded_plan(checkpoint), checkpoint.receipts
+    if stat.size != checkpoint.stat.size:
+        return None
+    if not _is_same_source(context, checkpoint, stat) or len(receipts) != plan.count:
+        info = context.store.head_object(context.request.target)
+        if info is None or info.size != stat.size:
+            return None
+        receipts = {part.number: _hash(context, plan, part.number) for part in plan.parts()}
+    ordered = check_receipts(receipts, plan)
+    found = probe_of(context, checkpoint.upload, ordered).find()
+    return _if_current(context, checkpoint, stat, found, ordered)
+
+
+def find_identical(context: UploadContext, stat: SourceStat, plan: Plan) -> Identical | None:
+    """Return the object if it has the content of the source already, whoever made it; None if that cannot be shown.
+
+    *plan* is how the source would be sent. Only a few plans are tried, because sending can be faster than hashing.
+    """
+    info = context.store.head_object(context.request.target)
+    if info is None or info.size != stat.size:
+        return None
+    comparison = Comparison(
+        context.request.target,
+        context.source,
+        stat,
+        dialect=context.dialect,
+        gate=context.read_gate,
+        encrypted_by_customer=context.request.encrypted_by_customer,
+    )
+    try:
+        return comparison.by_object(info, hint=plan, max_plans=BATCHES[0] + BATCHES[1])
+    except (DataMismatch, CannotCompare):
+        return None
+
+
+def find_object_of(
+    store: ObjectStore, upload: Upload, *, size: int | None, etag: str | None
+) -> FoundObject | None:
+    """Return the object if *upload* made it: shown by its upload id or token, or by the ETag that it must have.
+
+    *size* is bytes and *etag* lower-case; each is None if unknown.
+    """
+    return ObjectProbe(
+        store, upload.target, Expected(size, etag, None, upload.upload_id, upload.token)
+    ).find()
+
+
+def _if_current(
+    context: UploadContext,
+    checkpoint: Checkpoint,
+    stat: SourceStat,
+    found: FoundObject | None,
+    receipts: Sequence[Receipt],
+) -> Finished | None:
+    """Return *found* if it is the source as it is now.
+
+    If the source may have changed since *checkpoint*, only a digest shows that; a mark only shows who made the object.
+    """
+    if found is None:
+        return None
+    is_digest = found.verified in ("etag", "crc64")
+    return found.finished(receipts) if is_digest or _is_same_source(context, checkpoint, stat) else None
+
+
+def _is_same_source(context: UploadContext, checkpoint: Checkpoint, stat: SourceStat) -> bool:
+    """Return whether the recorded digests still apply to the source."""
+    return not changes(checkpoint.stat, stat) and not context.request.verify_source
+
+
+def _hash(context: UploadContext, plan: Plan, number: int) -> Receipt:
+    """Return a receipt with the digests of a part as it is now, and without an ETag."""
+    part, digest = plan.part(number), PartDigest(md5=True, crc64=context.digests.crc64)
+    hash_part(context.source, part, digest, context.read_gate)
+    return Receipt(number, part.size, "", digest.md5, digest.crc64)
