@@ -81,7 +81,7 @@ def test_a_deleted_checkpoint(begun: Rig) -> None:
     """The store is asked, and the parts are compared."""
     begun.checkpoint.unlink()
     goes_on(begun)
-    assert "3 of its 3 parts are shown to be this file's" in begun.notes()
+    assert "3 of its 3 parts match this file" in begun.notes()
 
 
 def test_a_deleted_checkpoint_and_a_lost_state_directory(begun: Rig, home: Path) -> None:
@@ -151,7 +151,7 @@ def test_a_checkpoint_of_another_target_is_refused(begun: Rig) -> None:
     path = begun.source.with_name("mine")
     begun.checkpoint.rename(path)
     before = path.read_bytes()
-    with pytest.raises(WrongUsage, match="is about bucket/key"):
+    with pytest.raises(WrongUsage, match="belongs to bucket/key"):
         replace(begun, key="another").run(checkpoint=path)
     assert path.read_bytes() == before
 
@@ -187,7 +187,7 @@ def test_unwritable_everywhere_is_a_warning(
     blocked.touch()
     monkeypatch.setenv("OBSUP_STATE_DIR", str(blocked))
     begin(rig)
-    assert rig.notes().count("going on without") == 1
+    assert rig.notes().count("continuing without") == 1
     goes_on(rig)
 
 
@@ -278,7 +278,7 @@ def test_an_upload_that_is_gone_is_begun_again(begun: Rig) -> None:
     """It expired, or somebody aborted it: said, and the file is sent."""
     begun.sandbox.add_fault("forget-upload,op=parts")
     begun.run()
-    assert "no longer knows upload" in begun.notes()
+    assert "no longer exists in the store" in begun.notes()
     assert len(begun.requests("part")) == PARTS
     assert begun.is_stored()
 
@@ -286,7 +286,7 @@ def test_an_upload_that_is_gone_is_begun_again(begun: Rig) -> None:
 def test_a_store_that_contradicts_itself_is_not_believed(begun: Rig) -> None:
     """NoSuchUpload of an upload that it lists: another one begun would leave this one behind."""
     begun.sandbox.add_fault("error=404:NoSuchUpload,op=parts")
-    with pytest.raises(NotFinished, match="says that it does not know it"):
+    with pytest.raises(NotFinished, match="returns that it does not exist"):
         begun.run()
     goes_on(begun)
 

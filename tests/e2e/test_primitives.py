@@ -341,22 +341,28 @@ def test_a_checkpoint_elsewhere(inside: Inside, sandbox: Sandbox, source: Path, 
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        ("part bigfile bucket/key --part-number 1", "no upload of bigfile to bucket/key is known here"),
-        ("complete bigfile bucket/key", "no upload of bigfile to bucket/key is known here"),
-        ("complete bucket/key", "which upload of bucket/key is meant"),
-        ("abort bucket/key", "which upload of bucket/key is meant"),
-        ("parts bucket/key", "which upload of bucket/key is meant"),
+        ("part bigfile bucket/key --part-number 1", "no upload of bigfile to bucket/key is recorded here"),
+        ("complete bigfile bucket/key", "no upload of bigfile to bucket/key is recorded here"),
+        ("complete bucket/key", "no upload id given for bucket/key"),
+        ("abort bucket/key", "no upload id given for bucket/key"),
+        ("parts bucket/key", "no upload id given for bucket/key"),
         ("part bucket/key --part-number 1", "Missing argument 'SOURCE', or --copy-source"),
         ("part - bucket/key --part-number 1", "The steps do not accept a stream"),
         ("part bigfile other bucket/key --part-number 1", "Expected [SOURCE] TARGET, not 3 arguments"),
         ("part bigfile bucket/key", "Missing option '--part-number'"),
-        ("part bigfile bucket/key --upload-id X --part-number 0", "part numbers go from 1 to 10000"),
-        ("part bigfile bucket/key --upload-id X --part-number 10001", "part numbers go from 1 to 10000"),
-        ("part bigfile bucket/key --upload-id X --part-number 6 --parts 5", "use --part-number 1 to 5"),
+        (
+            "part bigfile bucket/key --upload-id X --part-number 0",
+            "--part-number must be between 1 and 10000",
+        ),
+        (
+            "part bigfile bucket/key --upload-id X --part-number 10001",
+            "--part-number must be between 1 and 10000",
+        ),
+        ("part bigfile bucket/key --upload-id X --part-number 6 --parts 5", "Use --part-number 1 to 5"),
         ("part bigfile bucket/key --upload-id X --part-number 1 --offset 5", "--offset needs --part-size"),
         (
             "part bigfile bucket/key --upload-id X --part-number 1 --offset 2M --part-size 1M",
-            "--offset 2097152 is beyond the source",
+            "--offset 2097152 is beyond the end of the source",
         ),
         ("part bigfile bucket/key --part-number 1 --copy-range 0-9", "--copy-range needs --copy-source"),
         ("part bucket/key --part-number 1 --copy-source b/k --copy-range 9-0", "is not a range"),
@@ -381,7 +387,7 @@ def test_the_split_of_a_checkpoint_cannot_change(inside: Inside, sandbox: Sandbo
     inside.run("init", source, "bucket/key", "--parts", "5")
     for other in (("--parts", "4"), ("--part-size", "300000"), ("--offset", "0", "--part-size", "300000")):
         outcome = inside.run("part", source, "bucket/key", "--part-number", "1", *other)
-        assert (outcome.code, "the part size of an upload cannot change" in outcome.err) == (2, True)
+        assert (outcome.code, "The part size of an upload cannot change" in outcome.err) == (2, True)
     same = ("--offset", "200000", "--part-size", "200000")
     assert inside.run("part", source, "bucket/key", "--part-number", "2", *same).code == 0
     assert sent(sandbox) == {2: 1}

@@ -75,7 +75,7 @@ def test_a_touched_source_is_compared_and_not_sent_again(begun: Rig) -> None:
 def test_a_rewritten_source_is_refused_and_resent_where_asked(begun: Rig, jobs: int) -> None:
     """65 names what changed and where; resend sends only what differs."""
     write_at(begun, 2)
-    error = refused(begun, "bigfile changed", "modification time", "parts 2 differ")
+    error = refused(begun, "bigfile changed", "modification time", "part 2 differs")
     assert "--restart" in str(error.next_step)
     begun.run(on_change="resend", jobs=jobs)
     assert sorted(number or 0 for number in begun.requests("part")) == [2, 4, 5, 6]
@@ -94,7 +94,7 @@ def test_a_rewritten_part_that_was_not_sent_yet_is_no_mixture(begun: Rig) -> Non
 def test_an_edit_that_sets_the_modification_time_back_is_seen(begun: Rig) -> None:
     """Same size, same modification time: the change time tells, and the content decides."""
     keep_times(begun, lambda: write_at(begun, 1))
-    refused(begun, "change time", "parts 1 differ")
+    refused(begun, "change time", "part 1 differs")
 
 
 def test_another_file_under_the_same_name_is_seen(begun: Rig) -> None:
@@ -128,7 +128,7 @@ def test_verify_source_compares_what_is_stored_though_nothing_seems_to_have_chan
     found = checkpoints.load(begun.checkpoint)
     assert found is not None
     checkpoints.save(begun.checkpoint, replace(found, stat=stat_source(begun.source)))
-    refused(begun, "parts 2 differ", verify_source=True)
+    refused(begun, "part 2 differs", verify_source=True)
 
 
 @pytest.mark.parametrize("size", [0, 1, 2 * PART, 2 * PART + 1, 9 * PART])
@@ -188,7 +188,7 @@ def once_stored(number: int, act: Callable[[], object]) -> Callable[[events.Even
 def test_a_write_during_the_upload_is_refused(rig: Rig) -> None:
     """What was stored stays; the same command then says which parts differ."""
     refused(rig, "modification time", hear=once_stored(3, lambda: write_at(rig, 2)))
-    refused(rig, "parts 2 differ")
+    refused(rig, "part 2 differs")
     rig.run(on_change="resend")
     assert sorted(number or 0 for number in rig.requests("part")) == [2, 4, 5, 6]
     assert rig.is_stored()
@@ -238,7 +238,7 @@ def test_a_write_that_sets_the_modification_time_back_during_the_upload_is_refus
     refused(
         rig,
         "change time",
-        "parts 1 differ",
+        "part 1 differs",
         hear=once_stored(3, lambda: keep_times(rig, lambda: write_at(rig, 1))),
     )
 

@@ -181,7 +181,7 @@ def test_restart_aborts_nothing_of_another_target(
     assert shell.run("upload", "bigfile", "bucket/key", *words).code == 77
     outcome = shell.run("upload", "bigfile", "bucket/other", *words, "--restart")
     assert outcome.code == 2
-    assert "is about bucket/key" in outcome.err
+    assert "belongs to bucket/key" in outcome.err
     assert "abort" not in operations(sandbox)
     assert len(sandbox.uploads()) == 1
 

@@ -1,4 +1,4 @@
-"""How an upload is asked to stop: by a signal, a deadline, or a failure elsewhere. Progress is kept each time."""
+"""Stop an upload: by a signal, a deadline, or a failure elsewhere. Progress is always kept."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Callable
 
 from obsup.errors import ObsupError, OutOfTime
 
-# How soon one who waits notices that the work is to stop, in seconds.
+# How often a wait checks whether to stop, in seconds.
 POLL_S = 0.1
 
 
 class StopSignal:
-    """Says, from any thread or signal handler, that no new part shall begin; and later that those begun shall end.
+    """Signals, from any thread or signal handler, to start no new parts, and later to interrupt those in flight.
 
-    ``deadline_s`` is on *monotonic*'s scale. After ``ask`` the parts in flight have ``grace_s`` seconds.
+    ``deadline_s`` is a value of *monotonic*. Parts in flight have ``grace_s`` seconds after ``request_stop``.
     """
 
     # No lock and no threading.Event: a handler may run while the thread that it interrupts holds the Event's lock.
@@ -32,50 +32,50 @@ class StopSignal:
         self._monotonic = monotonic
         self._pause = pause
         self._reason: ObsupError | None = None
-        self._cut_at: float | None = None if deadline_s is None else deadline_s + grace_s
+        self._grace_end_s: float | None = None if deadline_s is None else deadline_s + grace_s
 
-    def ask(self, reason: ObsupError, *, at_once: bool = False) -> None:
-        """Ask for the end; the first *reason* counts. *at_once* leaves parts in flight no time."""
-        now = self._monotonic()
+    def request_stop(self, reason: ObsupError, *, at_once: bool = False) -> None:
+        """Stop the upload; the first *reason* counts. *at_once* ends the grace period of parts in flight."""
+        now_s = self._monotonic()
         if self._reason is None:
-            self._cut_at = now + self._grace_s
+            self._grace_end_s = now_s + self._grace_s
             self._reason = reason
         if at_once:
-            self._cut_at = now
+            self._grace_end_s = now_s
 
     @property
     def reason(self) -> ObsupError | None:
-        """Why the work is to stop, or None where it is not."""
+        """Why the upload must stop, or None."""
         if self._reason is None and self._deadline_s is not None and self._monotonic() >= self._deadline_s:
-            self.ask(OutOfTime("the time given is over", "--max-time or --until came first"))
+            self.request_stop(OutOfTime("the time limit is reached", "--max-time or --until ended the run"))
         return self._reason
 
     @property
-    def cut_in_s(self) -> float | None:
-        """The seconds until even the parts in flight are to end; None where no end is in sight."""
-        return None if self._cut_at is None else max(0.0, self._cut_at - self._monotonic())
+    def grace_left_s(self) -> float | None:
+        """The seconds until parts in flight must end, None without a stop or a deadline."""
+        return None if self._grace_end_s is None else max(0.0, self._grace_end_s - self._monotonic())
 
     @property
     def is_over(self) -> bool:
-        """Whether even the parts in flight are to end now."""
-        return self.reason is not None and self.cut_in_s == 0
+        """Whether parts in flight must end now."""
+        return self.reason is not None and self.grace_left_s == 0
 
     def check(self, _size: int = 0) -> None:
-        """Raise the reason where the work is to stop. Called where nothing is in flight that could still end."""
+        """Raise the reason if the upload must stop. Called if nothing in flight could still be completed."""
         if self.reason is not None:
             raise self.reason
 
-    def cut(self, _size: int = 0) -> None:
-        """Raise the reason where even parts in flight are to end now. Called between the blocks of a part."""
-        if self._cut_at is not None and self.is_over:
+    def check_in_flight(self, _size: int = 0) -> None:
+        """Raise the reason if parts in flight must end now. Called between the blocks of a part."""
+        if self._grace_end_s is not None and self.is_over:
             self.check()
 
     def sleep(self, seconds: float) -> bool:
-        """Wait *seconds*, less where a stop or the deadline comes; return whether the work is to stop."""
-        end = self._monotonic() + seconds
+        """Wait *seconds*, or less if the upload must stop; return whether it must."""
+        end_s = self._monotonic() + seconds
         while self.reason is None:
-            left = end - self._monotonic()
-            if left <= 0:
+            left_s = end_s - self._monotonic()
+            if left_s <= 0:
                 return False
-            self._pause(min(left, POLL_S))
+            self._pause(min(left_s, POLL_S))
         return True

@@ -71,7 +71,7 @@ class StreamSizes(Value):
         return self.offset_of(self.max_parts + 1)
 
 
-def goal_of(limits: Limits) -> int:
+def required_reach(limits: Limits) -> int:
     """Return how long a stream must be able to become. Source: OBS API reference, "Uploading a Part", 48.8 TB."""
     return min(limits.max_object, limits.max_parts * limits.max_part * REACH_NUMERATOR // REACH_DENOMINATOR)
 
@@ -82,7 +82,7 @@ def growing(limits: Limits, start: int = DEFAULT_PART_SIZE) -> StreamSizes:
     Sizes double every so many parts. Where even doubling with every part does not reach it (a store that takes a
     few dozen parts), they grow faster.
     """
-    goal = goal_of(limits)
+    goal = required_reach(limits)
 
     def sizes(factor: int, every: int) -> StreamSizes:
         return StreamSizes(start, limits.max_part, limits.max_parts, Growth(factor, every))

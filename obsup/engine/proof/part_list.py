@@ -58,7 +58,7 @@ def check_parts(listed: Iterable[StoredPart], expected: ExpectedParts) -> list[S
     faults = faults or _sum_faults(parts, expected)
     if faults:
         raise DataMismatch(
-            f"the list of parts is not complete and correct: {'; '.join(faults)}",
+            f"cannot assemble the object: {'; '.join(faults)}",
             "An object assembled from these parts would not be the source; the upload is unchanged",
             run_again("send the parts named above again"),
         )

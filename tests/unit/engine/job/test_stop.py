@@ -1,4 +1,4 @@
-"""How an upload is asked to stop."""
+"""Stop an upload by a signal, a deadline or a failure."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from obsup.errors import Interrupted, OutOfTime, Terminated
 INTERRUPTED = Interrupted("stopped by SIGINT")
 
 
-class Hands:
-    """A clock that only moves when someone pauses."""
+class ManualClock:
+    """A clock that only advances in ``pause``."""
 
     def __init__(self) -> None:
         self.now_s = 100.0
@@ -29,19 +29,19 @@ class Hands:
         return self.now_s
 
     def pause(self, seconds: float) -> None:
-        """Let *seconds* go by."""
+        """Advance by *seconds*."""
         self.now_s += seconds
 
 
-def stop_by_hand(*, deadline_s: float | None = None) -> tuple[StopSignal, Hands]:
-    """Return a stop signal of 5 s grace, and its clock."""
-    clock = Hands()
+def make_stop(*, deadline_s: float | None = None) -> tuple[StopSignal, ManualClock]:
+    """Return a stop signal with a grace period of 5 s, and its clock."""
+    clock = ManualClock()
     return StopSignal(grace_s=5, deadline_s=deadline_s, monotonic=clock, pause=clock.pause), clock
 
 
-def test_nothing_stops_by_itself() -> None:
-    """Without a signal and a deadline the work goes on."""
-    stop, clock = stop_by_hand()
+def test_nothing_stops_without_a_reason() -> None:
+    """Without a signal or a deadline the work continues."""
+    stop, clock = make_stop()
     assert not stop.sleep(1000)
     assert clock.now_s == pytest.approx(1100)
     stop.check()
@@ -49,9 +49,9 @@ def test_nothing_stops_by_itself() -> None:
     assert (stop.reason, stop.is_over, stop.grace_left_s) == (None, False, None)
 
 
-def test_parts_in_flight_have_their_grace() -> None:
-    """Nothing new begins at once; what was begun ends some seconds later."""
-    stop, clock = stop_by_hand()
+def test_parts_in_flight_get_a_grace_period() -> None:
+    """No new part starts; parts in flight have some seconds to end."""
+    stop, clock = make_stop()
     stop.request_stop(INTERRUPTED)
     with pytest.raises(Interrupted):
         stop.check()
@@ -64,8 +64,8 @@ def test_parts_in_flight_have_their_grace() -> None:
 
 
 def test_the_first_reason_counts() -> None:
-    """And a second asker does not lengthen the grace."""
-    stop, clock = stop_by_hand()
+    """A second reason does not extend the grace period."""
+    stop, clock = make_stop()
     stop.request_stop(INTERRUPTED)
     clock.now_s += 4
     stop.request_stop(Terminated("stopped by SIGTERM"))
@@ -75,9 +75,9 @@ def test_the_first_reason_counts() -> None:
     assert stop.is_over
 
 
-def test_a_deadline_is_a_reason_of_its_own() -> None:
-    """--max-time: exit 75, with the same grace."""
-    stop, clock = stop_by_hand(deadline_s=110)
+def test_a_deadline_is_a_reason_to_stop() -> None:
+    """--max-time: exit 75, with the same grace period."""
+    stop, clock = make_stop(deadline_s=110)
     assert stop.grace_left_s == pytest.approx(15)
     assert stop.sleep(1000)
     assert clock.now_s == pytest.approx(110, abs=0.2)
@@ -87,15 +87,15 @@ def test_a_deadline_is_a_reason_of_its_own() -> None:
     assert stop.is_over
 
 
-def test_a_sleeper_wakes_when_asked() -> None:
-    """A backoff of half a minute does not hold a stop back."""
+def test_a_stop_ends_a_wait() -> None:
+    """A backoff of half a minute does not delay a stop."""
     stop = StopSignal()
     threading.Timer(0.1, stop.request_stop, [INTERRUPTED]).start()
     assert stop.sleep(60)
 
 
 def sleep_interrupted_at(step: int) -> bool:
-    """Sleep, and ask for the end at the *step*-th line that runs; return whether there was such a line."""
+    """Sleep, and request a stop at the *step*-th executed line; return whether there is such a line."""
     stop, steps = StopSignal(), 0
 
     def trace(_frame: FrameType, _event: str, _arg: object) -> Any:
@@ -114,24 +114,24 @@ def sleep_interrupted_at(step: int) -> bool:
 
 
 def test_a_signal_may_come_at_any_line() -> None:
-    """The handler takes no lock: one that interrupts the very wait it is to end would wait for ever."""
-    hit = []
+    """The handler takes no lock: a handler that interrupts the wait that it must end would deadlock."""
+    lines = []
 
     def try_all() -> None:
         step = 1
         while sleep_interrupted_at(step):
-            hit.append(step)
+            lines.append(step)
             step += 1
 
     thread = threading.Thread(target=try_all, daemon=True)
     thread.start()
     thread.join(30)
-    assert not thread.is_alive(), f"stuck at line {len(hit) + 1}"
-    assert len(hit) > 5
+    assert not thread.is_alive(), f"stuck at line {len(lines) + 1}"
+    assert len(lines) > 5
 
 
-def test_a_main_thread_that_waits_for_the_store_is_broken_off() -> None:
-    """Complete may keep a call waiting for minutes: the reason is raised where it waits."""
+def test_a_signal_interrupts_a_main_thread_that_waits_for_the_store() -> None:
+    """Complete can take minutes: the reason is raised at the place of the wait."""
     stop = StopSignal(grace_s=0.0)
     threading.Timer(0.1, os.kill, [os.getpid(), signal.SIGTERM]).start()
     with pytest.raises(Terminated), stopping_on_signals(stop):
@@ -140,8 +140,8 @@ def test_a_main_thread_that_waits_for_the_store_is_broken_off() -> None:
     assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
 
 
-def test_a_deadline_breaks_a_wait_off_too() -> None:
-    """--max-time holds even while a call waits for its answer."""
+def test_a_deadline_interrupts_a_wait() -> None:
+    """--max-time applies even during a request."""
     stop = StopSignal(grace_s=0.0, deadline_s=time.monotonic() + 0.1)
     with pytest.raises(OutOfTime), stopping_on_signals(stop):
         time.sleep(60)

@@ -1,4 +1,4 @@
-"""How an object may have been cut: plans that give the number of parts, and the ETag that each makes."""
+"""Guess how an object was split from its number of parts, and compute the ETag of each plan."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ LIMITS = find_dialect("obs").limits
 
 @given(st.integers(1, 100 * GIB), st.integers(1, 10_000))
 @settings(max_examples=200, deadline=None)
-def test_every_likely_plan_gives_the_number_of_parts(size: int, count: int) -> None:
-    """None is tried in vain, none twice, and never more than a few."""
+def test_every_likely_plan_has_the_number_of_parts(size: int, count: int) -> None:
+    """No plan is useless or repeated, and there are only a few."""
     plans = likely_plans(size, count, LIMITS)
     assert all(plan.count == count for plan in plans)
     assert len(plans) <= MAX_PLANS
@@ -37,40 +37,40 @@ def test_every_likely_plan_gives_the_number_of_parts(size: int, count: int) -> N
         (3 * GIB, None, 8 * MIB),  # the AWS command line
         (3 * GIB, None, 5 * MIB),  # s3cmd, rclone
         (3 * GIB, None, 16 * MIB),
-        (200 * GIB, None, None),  # grown to a whole MiB for 10,000 parts
+        (200 * GIB, None, None),  # increased to a whole MiB for 10,000 parts
         (100 * GIB, None, 100_000_000),
         (40 * GIB, None, 33 * MIB),
     ],
 )
-def test_the_usual_plans_are_among_the_likely(size: int, parts: int | None, part_size: int | None) -> None:
-    """What common tools make of a file is found."""
+def test_the_plans_of_common_tools_are_likely(size: int, parts: int | None, part_size: int | None) -> None:
+    """Default part sizes and --parts of other tools."""
     plan = make_plan(size, LIMITS, parts=parts, part_size=part_size)
     assert plan in likely_plans(size, plan.count, LIMITS)
 
 
-def composite_sizes(plan: Plan) -> list[int]:
-    """The sizes of its parts."""
+def part_sizes(plan: Plan) -> list[int]:
+    """Return the sizes of its parts."""
     return [part.size for part in plan.parts()]
 
 
 def test_our_own_default_is_tried_first() -> None:
-    """Mostly the first pass over the file is the last."""
+    """Usually one pass over the file is enough."""
     plan = make_plan(1000 * MIB, LIMITS)
     assert likely_plans(1000 * MIB, plan.count, LIMITS)[0] == FilePlan(1000 * MIB, DEFAULT_PART_SIZE)
 
 
-def test_the_plan_of_a_stream_is_among_the_likely() -> None:
-    """Its parts grow, so that no plan of equal parts gives its ETag."""
+def test_the_plan_of_a_stream_is_likely() -> None:
+    """Its part size grows, so no plan with equal parts has its ETag."""
     size = 4 * GIB
     stream = StreamPlan(size, growing(LIMITS))
     assert stream in likely_plans(size, stream.count, LIMITS)
-    assert composite_sizes(stream) != composite_sizes(FilePlan(size, DEFAULT_PART_SIZE))
+    assert part_sizes(stream) != part_sizes(FilePlan(size, DEFAULT_PART_SIZE))
 
 
 @given(st.binary(max_size=300), st.integers(1, 50), st.integers(1, 70))
 @settings(max_examples=200, deadline=None)
-def test_the_digest_does_not_depend_on_how_the_file_is_read(data: bytes, part_size: int, block: int) -> None:
-    """The ETag is md5-of-md5s-N of the parts, whatever the blocks."""
+def test_the_etag_does_not_depend_on_the_block_size(data: bytes, part_size: int, block: int) -> None:
+    """The ETag is md5-of-md5s-N of the parts."""
     plan = FilePlan(len(data), part_size)
     digest = PlanDigest(plan)
     for at in range(0, len(data), block):

@@ -1,4 +1,4 @@
-"""The guard of complete, without a store: what is whole passes, and nothing else does."""
+"""The check of the part list before complete: complete lists pass, all others are rejected."""
 
 from __future__ import annotations
 
@@ -14,37 +14,37 @@ from obsup.errors import DataMismatch
 from obsup.model import StoredPart
 
 plans = st.builds(FilePlan, st.integers(1, 300), st.integers(1, 60))
-# The machine may be busy: time is not what is tried here.
-unhurried = settings(deadline=None, max_examples=60)
+# Time is not tested here: the machine may be busy.
+no_deadline = settings(deadline=None, max_examples=60)
 
 
 def parts_of(plan: FilePlan) -> list[StoredPart]:
-    """Return the list of a store that holds all of *plan*."""
+    """Return the list of a store that has all parts of *plan*."""
     return [StoredPart(part.number, part.size, f"E{part.number:x}") for part in plan.parts()]
 
 
-def wanted_of(plan: FilePlan) -> ExpectedParts:
-    """Return all that a checkpoint wants of it."""
+def expected_of(plan: FilePlan) -> ExpectedParts:
+    """Return what a checkpoint of *plan* expects."""
     etags = {one.number: one.etag.lower() for one in parts_of(plan)}
     return ExpectedParts(plan=plan, count=plan.count, size=plan.size, etags=etags)
 
 
-@unhurried
+@no_deadline
 @given(plans, st.randoms())
-def test_what_is_whole_passes_in_any_order(plan: FilePlan, random: object) -> None:
-    """And comes out in the order in which it is assembled; ETags in either case."""
+def test_a_complete_list_passes_in_any_order(plan: FilePlan, random: object) -> None:
+    """The result is sorted by part number. ETags are compared without case."""
     listed = parts_of(plan)
     random.shuffle(listed)  # type: ignore[attr-defined]
-    for wanted in (
-        wanted_of(plan),
+    for expected in (
+        expected_of(plan),
         ExpectedParts(),
         ExpectedParts(size=plan.size),
         ExpectedParts(count=plan.count),
     ):
-        assert check_parts(listed, wanted) == parts_of(plan)
+        assert check_parts(listed, expected) == parts_of(plan)
 
 
-DAMAGES: dict[str, Callable[[StoredPart], list[StoredPart]]] = {
+FAULTS: dict[str, Callable[[StoredPart], list[StoredPart]]] = {
     "missing": lambda _one: [],
     "short": lambda one: [StoredPart(one.number, one.size - 1, one.etag)],
     "long": lambda one: [StoredPart(one.number, one.size + 1, one.etag)],
@@ -53,22 +53,22 @@ DAMAGES: dict[str, Callable[[StoredPart], list[StoredPart]]] = {
 }
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
-@unhurried
+@pytest.mark.parametrize("fault", FAULTS)
+@no_deadline
 @given(plan=plans, data=st.data())
-def test_whatever_differs_is_refused(damage: str, plan: FilePlan, data: st.DataObject) -> None:
-    """One part missing, of another size, with another ETag, or one too many; the part is named."""
-    victim = data.draw(st.sampled_from(parts_of(plan)))
-    listed = [new for one in parts_of(plan) for new in (DAMAGES[damage](one) if one == victim else [one])]
+def test_a_list_with_one_fault_is_rejected(fault: str, plan: FilePlan, data: st.DataObject) -> None:
+    """A part is missing, has another size or ETag, or is not expected; the message names it."""
+    damaged = data.draw(st.sampled_from(parts_of(plan)))
+    listed = [new for one in parts_of(plan) for new in (FAULTS[fault](one) if one == damaged else [one])]
     with pytest.raises(DataMismatch) as caught:
-        check_parts(listed, wanted_of(plan))
-    assert (caught.value.exit_code, "the upload is left as it is" in caught.value.why) == (65, True)
-    named = 5000 if damage == "extra" else victim.number
+        check_parts(listed, expected_of(plan))
+    assert (caught.value.exit_code, "the upload is unchanged" in caught.value.why) == (65, True)
+    named = 5000 if fault == "extra" else damaged.number
     assert str(named) in show_all(caught.value.what)
 
 
 def show_all(text: str) -> str:
-    """Return *text* with every run of part numbers written out."""
+    """Return *text* with every range of part numbers expanded."""
     words = text.replace(",", " ").replace(";", " ").split()
     for word in list(words):
         first, dash, last = word.partition("-")
@@ -77,10 +77,10 @@ def show_all(text: str) -> str:
     return " ".join(words)
 
 
-@unhurried
+@no_deadline
 @given(st.sets(st.integers(1, 10_000), max_size=30))
-def test_numbers_are_shown_in_runs(numbers: set[int]) -> None:
-    """What is shown is what there is."""
+def test_part_numbers_are_shown_as_ranges(numbers: set[int]) -> None:
+    """The ranges contain exactly the numbers."""
     shown = show_numbers(numbers)
     found: set[int] = set()
     for run in filter(None, shown.split(", ")):
@@ -89,7 +89,7 @@ def test_numbers_are_shown_in_runs(numbers: set[int]) -> None:
     assert found == numbers
 
 
-def test_a_line_of_numbers_has_an_end() -> None:
-    """5,000 single gaps are no help to anybody."""
+def test_a_long_list_of_part_numbers_is_shortened() -> None:
+    """5,000 single numbers would not help."""
     assert show_numbers(range(1, 10_000, 2)).endswith(" and 4960 more")
     assert len(show_numbers(range(1, 10_000, 2))) < 300

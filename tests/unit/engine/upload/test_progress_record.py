@@ -1,4 +1,4 @@
-"""When receipts reach the checkpoint, and where they go when it cannot be written."""
+"""When receipts are written to the checkpoint, and what happens if it cannot be written."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from obsup.local.state import checkpoint as checkpoints
 from obsup.local.state.checkpoint import Checkpoint
 from obsup.model import Receipt, SourceStat, Target, Upload
 
-MEANT = Checkpoint(
+CHECKPOINT = Checkpoint(
     source="/data/bigfile",
     stat=SourceStat(10_000, 1, 2, 3, 4),
     upload=Upload(Target("obs", "http://127.0.0.1", "bucket", "key"), "id"),
@@ -32,7 +32,7 @@ MEANT = Checkpoint(
 
 
 class Clock:
-    """Seconds that go by when told to; *tick_s* more with each look."""
+    """A clock that advances by *tick_s* with each call, and otherwise only by hand."""
 
     def __init__(self, tick_s: float = 0.0) -> None:
         self.now_s = 0.0
@@ -49,9 +49,9 @@ def recorded(path: Path) -> list[int]:
 
 
 def test_writes_are_coalesced(tmp_path: Path) -> None:
-    """10,000 parts are not 10,000 rewrites of 10,000 lines; what is not written yet is written at the end."""
+    """The file is not rewritten for every part; flush() writes the rest."""
     path, clock = tmp_path / "checkpoint", Clock()
-    record = ProgressRecord(MEANT, path, monotonic=clock)
+    record = ProgressRecord(CHECKPOINT, path, monotonic=clock)
     versions = set()
     for number in range(1, 101):
         clock.now_s += MIN_INTERVAL_S / 10
@@ -63,35 +63,35 @@ def test_writes_are_coalesced(tmp_path: Path) -> None:
     assert recorded(path) == list(range(1, 101))
 
 
-def test_parts_that_come_slowly_are_not_a_rewrite_each(fs: FakeFilesystem) -> None:
-    """The work of all writes grows with the parts, not with their square; the record lags by a fiftieth at most."""
+def test_slow_parts_do_not_rewrite_the_file_each_time(fs: FakeFilesystem) -> None:
+    """All writes together grow linearly with the parts; the file lags lag by at most a fiftieth."""
     path, clock, parts = Path("/checkpoint"), Clock(), 3000
-    record = ProgressRecord(MEANT, path, monotonic=clock)
-    seen, lines, behind = 0, 0, 0
+    record = ProgressRecord(CHECKPOINT, path, monotonic=clock)
+    inode, lines, lag = 0, 0, 0
     for number in range(1, parts + 1):
         clock.now_s += 100 * MIN_INTERVAL_S
         record.add(Receipt(number, 1, "etag"))
-        if path.stat().st_ino != seen:
-            seen, behind = path.stat().st_ino, 0
+        if path.stat().st_ino != inode:
+            inode, lag = path.stat().st_ino, 0
             lines += number
         else:
-            behind += 1
-            assert behind <= MIN_NEW_SHARE * number
+            lag += 1
+            assert lag <= MIN_NEW_SHARE * number
     assert lines <= 1.1 * parts / MIN_NEW_SHARE
     assert fs.exists(path)
 
 
-def test_a_slow_disk_is_written_to_less_often(tmp_path: Path) -> None:
-    """Writing takes a small share of the time, however long one write takes."""
+def test_a_slow_disk_is_written_less_often(tmp_path: Path) -> None:
+    """Writing takes only a small share of the time, even if one write takes long."""
     path, clock = tmp_path / "checkpoint", Clock()
-    record = ProgressRecord(MEANT, path, monotonic=clock)
-    clock.tick_s = 1.0  # each look at the clock, and so each write, takes a second
+    record = ProgressRecord(CHECKPOINT, path, monotonic=clock)
+    clock.tick_s = 1.0  # each call of the clock, and so each write, takes a second
     record.add(Receipt(1, 1, "etag"))
     clock.tick_s = 0.0
-    wrote = path.stat().st_mtime_ns
+    written = path.stat().st_mtime_ns
     clock.now_s += 1.0 / MAX_WRITING_SHARE - 2
     record.add(Receipt(2, 1, "etag"))
-    assert path.stat().st_mtime_ns == wrote
+    assert path.stat().st_mtime_ns == written
     clock.now_s += 3
     record.add(Receipt(3, 1, "etag"))
     assert recorded(path) == [1, 2, 3]
@@ -99,7 +99,7 @@ def test_a_slow_disk_is_written_to_less_often(tmp_path: Path) -> None:
 
 @pytest.fixture
 def notes() -> list[str]:
-    """What the user is told."""
+    """The notes for the user."""
     return []
 
 
@@ -109,29 +109,31 @@ def observe(notes: list[str]) -> Callable[[events.Event], None]:
     return lambda event: notes.append(event.text) if isinstance(event, events.Noted) else None
 
 
-def test_the_spare_place_takes_a_first_checkpoint(
+def test_the_first_checkpoint_can_use_the_fallback_path(
     tmp_path: Path, notes: list[str], observe: Callable[[events.Event], None]
 ) -> None:
-    """And goes with success."""
-    spare = tmp_path / "spare"
-    record = ProgressRecord(MEANT, tmp_path / "no-folder" / "checkpoint", fallback=spare, observe=observe)
+    """And it is removed after success."""
+    fallback = tmp_path / "fallback"
+    record = ProgressRecord(
+        CHECKPOINT, tmp_path / "no-folder" / "checkpoint", fallback=fallback, observe=observe
+    )
     record.write()
-    assert checkpoints.load(spare) == MEANT
+    assert checkpoints.load(fallback) == CHECKPOINT
     assert len(notes) == 1
-    assert str(spare) in notes[0]
+    assert str(fallback) in notes[0]
     record.remove()
-    assert not spare.exists()
+    assert not fallback.exists()
 
 
-def test_an_older_checkpoint_is_not_left_for_a_second_one(
+def test_an_older_checkpoint_is_not_replaced_by_a_second_one(
     tmp_path: Path, notes: list[str], observe: Callable[[events.Event], None]
 ) -> None:
-    """Two checkpoints of one upload would be one too many: the older is found, and the store knows the rest."""
-    path, spare = tmp_path / "checkpoint", tmp_path / "spare"
+    """A later run must find one checkpoint only: the older one, completed by what the store lists."""
+    path, fallback = tmp_path / "checkpoint", tmp_path / "fallback"
     path.mkdir()
-    record = ProgressRecord(MEANT, path, fallback=spare, observe=observe)
+    record = ProgressRecord(CHECKPOINT, path, fallback=fallback, observe=observe)
     record.write()
     record.write()
-    assert not spare.exists()
+    assert not fallback.exists()
     assert len(notes) == 1
-    assert "going on without" in notes[0]
+    assert "continuing without" in notes[0]
