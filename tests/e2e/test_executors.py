@@ -140,7 +140,7 @@ def test_workers_end_with_their_driver(shell: Shell, sandbox: Sandbox, source: P
 @pytest.mark.parametrize(
     ("words", "code", "says"),
     [
-        ("--executor proceses", 2, "there is no executor 'proceses'"),
+        ("--executor proceses", 2, "unknown executor 'proceses'"),
         (
             "--executor dask:tcp://127.0.0.1:9 --connect-timeout 1s",
             75,

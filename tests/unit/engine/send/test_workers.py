@@ -389,9 +389,9 @@ def test_a_presigned_part_lasts_a_day() -> None:
 @pytest.mark.parametrize("spec", ["thread", "dask", "dask:", "mpi:x", ""])
 def test_an_executor_that_is_none_is_refused(spec: str) -> None:
     """The error names all that there are."""
-    with pytest.raises(WrongUsage, match="there is no executor") as caught:
+    with pytest.raises(WrongUsage, match="unknown executor") as caught:
         check_spec(spec)
-    assert "threads, inline, processes, dask:ADDRESS, mpi" in caught.value.why
+    assert "threads, inline, processes, dask:ADDRESS and mpi" in caught.value.why
 
 
 def test_a_package_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
