@@ -178,7 +178,7 @@ def test_a_fixed_part_size_ends_before_the_limit(
     command = "cat bigfile | obsup upload - bucket/key --max-parts 40 --part-size"
     outcome = limited.run(f"{command} 100K")
     assert outcome.code == 65
-    assert "40 parts of 100K hold no more" in outcome.err
+    assert "can have 40 parts of 100K" in outcome.err
     assert "--part-size 200K" in outcome.err
     assert max(one.part_number or 0 for one in few_parts.requests) <= 40
     assert "complete" not in operations(few_parts)

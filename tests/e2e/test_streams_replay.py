@@ -85,10 +85,10 @@ def test_killed_after_part_seven_and_fed_again(bash: Bash, sandbox: Sandbox, cut
 @pytest.mark.parametrize(
     ("alter", "said"),
     [
-        (lambda data: b"X" + data[1:], "part 1 differs"),
-        (lambda data: data[: 6 * PART + 7] + b"X" + data[6 * PART + 8 :], "part 7 differs"),
-        (lambda data: data[: 3 * PART - 1], "part 3 differs"),
-        (lambda data: data[: 3 * PART], "it ends in part 3, and part 7 is stored"),
+        (lambda data: b"X" + data[1:], "Part 1 differs"),
+        (lambda data: data[: 6 * PART + 7] + b"X" + data[6 * PART + 8 :], "Part 7 differs"),
+        (lambda data: data[: 3 * PART - 1], "Part 3 differs"),
+        (lambda data: data[: 3 * PART], "It ends in part 3, but part 7 is stored"),
     ],
     ids=["first byte", "last stored part", "short", "short at a boundary"],
 )
@@ -163,15 +163,15 @@ def test_an_upload_that_the_store_forgot_begins_again(bash: Bash, sandbox: Sandb
     sandbox.add_fault("forget-upload,op=parts")
     outcome = bash.run(f"cat bigfile | {UPLOAD}")
     assert outcome.code == 0
-    assert "beginning again" in outcome.err
+    assert "starting over" in outcome.err
     assert sandbox.object_path("bucket", "key").read_bytes() == cut_off
 
 
 @pytest.mark.parametrize(
     ("change", "code", "said"),
     [
-        ("sed -i s/bucket/becket/ state.json", 65, "is of no use"),
-        ("printf garbage > state.json", 65, "is of no use"),
+        ("sed -i s/bucket/becket/ state.json", 65, "is damaged"),
+        ("printf garbage > state.json", 65, "is damaged"),
         ("export WORDS='--part-size 200K'", 2, "parts of 100K, not of 200K"),
         ("export WORDS='--metadata a=b'", 2, "other object options"),
     ],
@@ -193,7 +193,7 @@ def test_the_checkpoint_of_another_target(bash: Bash, sandbox: Sandbox, cut_off:
     for words in ("", "--restart"):
         outcome = bash.run(f"cat bigfile | {UPLOAD.replace('bucket/key', 'bucket/other')} {words}")
         assert outcome.code == 2
-        assert "about bucket/key" in outcome.err
+        assert "It is about bucket/key" in outcome.err
     assert [len(one.parts) for one in sandbox.uploads()] == [7]
 
 
@@ -281,7 +281,7 @@ def test_parts_between_stored_ones_wait(sandbox: Sandbox, tmp_path: Path, seed: 
     altered = bytearray(data)
     altered[differs * PART - 1] ^= 1
     before = len(sandbox.requests)
-    with pytest.raises(SourceChanged, match=f"part {differs} differs"):
+    with pytest.raises(SourceChanged, match=f"Part {differs} differs"):
         replayed.feed(bytes(altered))
     assert sent(sandbox, before) == []
     assert replayed.feed(data) == 4

@@ -13,7 +13,7 @@ AGAIN = "run the same command again"
 KEPT = "what is stored is not sent again"
 
 # Options without a value.
-_FLAGS = frozenset({"--restart", "--no-overwrite", "--presign", "--content-md5"})
+_FLAGS = frozenset({"--restart", "--no-overwrite", "--presign", "--content-md5", "--skip-identical"})
 # Short names, and options that an added option replaces.
 _ALIASES = {"--part-size": ("-ps",), "--jobs": ("-j", "-p")}
 _REPLACED = {"--parts": ("--part-size",), "--part-size": ("--parts",)}

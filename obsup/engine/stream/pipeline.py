@@ -1,40 +1,41 @@
-"""The parts of one stream on their way: read ahead, sent by several threads, never more in memory than agreed."""
+"""Pipeline for a stream: read ahead, upload concurrently, within a memory budget."""
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
-from typing import Any, NoReturn
+from concurrent.futures import Executor, Future
+from queue import SimpleQueue
+from typing import NoReturn
 
 from obsup.engine.job.stop import StopSignal
-from obsup.engine.plan.stream_plan import StreamSizes, parts_in_memory
+from obsup.engine.plan.stream_plan import StreamSizes
 from obsup.engine.send.concurrency import ConcurrencyLimit
-from obsup.engine.send.dispatcher import POLL_S
+from obsup.engine.send.dispatcher import POLL_S, drain
+from obsup.engine.stream.reader_thread import ReaderThread
 from obsup.local.source.memory_part import MemoryPart
 from obsup.local.source.stream import ByteSource
 from obsup.local.source.stream_parts import PartReader
 from obsup.model import Receipt
 from obsup.value import Value
 
-# How long a reader that was cancelled may take to come back, in seconds.
-PATIENCE_S = 1.0
+# How long close() waits for a cancelled read to return, in seconds.
+JOIN_S = 1.0
 
 
 class _PendingPart(Value):
-    """A part that is to be sent: by *call*, whose receipt goes to *keep*."""
+    """A part to send with *call*; *on_receipt* gets its receipt."""
 
     part: MemoryPart
     call: Callable[[MemoryPart], Receipt]
-    keep: Callable[[Receipt], None]
+    on_receipt: Callable[[Receipt], None]
 
 
 class StreamPipeline:
-    """Driven by one thread: ``next`` gives a part, which is then sent or dropped; ``drain`` waits for all.
+    """Reads the parts of a stream in one thread and sends them in several. One thread drives it.
 
-    After a failure, or when *stop* asks, nothing new begins, what is under way ends and is kept, and the failure
-    or the reason is raised.
+    ``next`` returns a part, which the driver passes to ``send`` or ``discard``; ``drain`` waits for all parts sent.
+    After a failure or a stop no part starts, those in flight finish, and the failure or the stop's reason is raised.
     """
 
     def __init__(
@@ -47,131 +48,109 @@ class StreamPipeline:
         concurrency: ConcurrencyLimit,
         stop: StopSignal,
     ) -> None:
-        self._reader = reader
         self._source = source
-        self._sizes = sizes
         self._executor = executor
         self._concurrency = concurrency
         self._stop = stop
-        self._number = 1
-        self._is_at_end = False
-        self._in_memory = 0
-        self._thread: threading.Thread | None = None
-        self._reading: Future[MemoryPart] | None = None
+        # What the reader and the senders finished. The memory budget bounds it.
+        self._finished: SimpleQueue[MemoryPart | BaseException | Future[Receipt]] = SimpleQueue()
+        self._reader = ReaderThread(reader, sizes, jobs=concurrency.most, deliver=self._finished.put)
+        self._read: deque[MemoryPart | BaseException] = deque()
+        self._next_number = 1
+        self._held = 0
         self._ready: deque[_PendingPart] = deque()
         self._sending: dict[Future[Receipt], _PendingPart] = {}
         self._failures: list[BaseException] = []
 
     @property
-    def can_go_on(self) -> bool:
-        """Whether ``next`` will have a part though all that are in memory now stay there."""
-        return self._reading is not None or self._has_room
+    def has_room(self) -> bool:
+        """Whether ``next`` returns a part even if all parts returned so far stay in memory."""
+        return self._held < self._reader.budget(self._next_number)
 
-    @property
-    def _has_room(self) -> bool:
-        size = self._sizes.size_of(min(self._number, self._sizes.max_parts))
-        return self._in_memory < parts_in_memory(size, self._sizes.start, self._concurrency.most)
+    def start(self) -> None:
+        """Start the source, and read it."""
+        self._source.start()
+        self._reader.start()
 
     def next(self) -> MemoryPart:
-        """Return the next part of the stream; meanwhile take receipts in."""
-        self._read_ahead()
-        while self._reading is None or not self._reading.done():
-            self.wait_a_little()
-            self._read_ahead()
-        self._take_in()
-        self.check()
-        part = self._reading.result()
-        self._reading = None
-        self._is_at_end = part.is_last
-        self._number += 1
-        self._read_ahead()
+        """Return the next part of the stream; receive receipts while waiting. Raises what reading raises."""
+        self.update()
+        while not self._read:
+            self.update(POLL_S)
+        part = self._read.popleft()
+        if isinstance(part, BaseException):
+            self.fail(part)
+        self._next_number += 1
+        self._held += 1
         return part
 
     def send(
-        self, part: MemoryPart, call: Callable[[MemoryPart], Receipt], keep: Callable[[Receipt], None]
+        self, part: MemoryPart, call: Callable[[MemoryPart], Receipt], on_receipt: Callable[[Receipt], None]
     ) -> None:
-        """Have a thread *call* with *part*; *keep* hears the receipt, here."""
-        self._ready.append(_PendingPart(part, call, keep))
-        self._launch()
+        """Call *call* with *part* in a sender thread; *on_receipt* is called in the driver's thread."""
+        self._ready.append(_PendingPart(part, call, on_receipt))
+        self._submit()
 
-    def drop(self, part: MemoryPart) -> None:
-        """Let go of a part that need not be sent."""
+    def discard(self, part: MemoryPart) -> None:
+        """Release a part that is not sent, or no longer."""
         part.release()
-        self._in_memory -= 1
+        self._held -= 1
+        self._reader.release()
 
     def drain(self) -> None:
-        """Return once every part that was sent is stored."""
+        """Wait until every part that was sent is stored."""
         while self._sending or self._ready:
-            self.wait_a_little()
+            self.update(POLL_S)
 
-    def wait_a_little(self) -> None:
-        """Wait a little for anything to happen, and take it in."""
-        waiting: set[Future[Any]] = set(self._sending)
-        if self._reading is not None:
-            waiting.add(self._reading)
-        wait(waiting, timeout=POLL_S, return_when=FIRST_COMPLETED)
-        self._take_in()
+    def update(self, wait_s: float = 0.0) -> None:
+        """Process the parts that were read or stored; wait up to *wait_s* for one. Raises as ``check`` does."""
+        self._receive(wait_s)
         self.check()
-        self._launch()
+        self._submit()
 
     def check(self) -> None:
-        """Raise, after what is under way has ended, where this cannot end well any more."""
+        """Raise the stop's reason or the first failure, if any, after the parts in flight finished."""
         if self._stop.reason is None and not self._failures:
             return
         while self._sending and not self._stop.is_over:
-            wait(self._sending, timeout=POLL_S, return_when=FIRST_COMPLETED)
-            self._take_in()
+            self._receive(POLL_S)
         raise self._stop.reason or self._failures[0]
 
-    def fail(self, failure: Exception) -> NoReturn:
-        """Raise *failure*, or the reason to stop, after what is under way has ended."""
+    def fail(self, failure: BaseException) -> NoReturn:
+        """Raise *failure*, or the stop's reason, after the parts in flight finished."""
         self._failures.append(failure)
         self.check()
         raise failure
 
     def close(self) -> None:
-        """Let go of the source and the threads."""
+        """End all threads, and close the source unless a read blocks in it."""
         self._source.cancel()
+        has_ended = False
         try:
-            if self._thread is not None:
-                self._thread.join(PATIENCE_S)
+            has_ended = self._reader.close(JOIN_S)
             self._executor.shutdown(wait=not self._stop.is_over, cancel_futures=True)
         finally:
-            if self._thread is None or not self._thread.is_alive():
+            if has_ended:
                 self._source.close()
 
-    def _launch(self) -> None:
-        """Have as many parts sent as may be in flight."""
+    def _submit(self) -> None:
+        """Start sending as many parts as may be in flight."""
         while self._ready and len(self._sending) < self._concurrency.allowed:
             pending = self._ready.popleft()
-            self._sending[self._executor.submit(pending.call, pending.part)] = pending
+            future = self._executor.submit(pending.call, pending.part)
+            self._sending[future] = pending
+            future.add_done_callback(self._finished.put)
 
-    def _read_ahead(self) -> None:
-        if self._reading is not None or self._is_at_end or not self._has_room:
-            return
-        if self._number > self._sizes.max_parts:
-            return
-        self._in_memory += 1
-        self._reading = Future()
-        self._thread = threading.Thread(target=self._read, args=(self._reading, self._number), daemon=True)
-        self._thread.start()
-
-    def _read(self, future: Future[MemoryPart], number: int) -> None:
-        try:
-            future.set_result(
-                self._reader.take(number, self._sizes.offset_of(number), self._sizes.size_of(number))
-            )
-        except BaseException as exc:  # noqa: BLE001 - a future carries whatever its call raised
-            future.set_exception(exc)
-
-    def _take_in(self) -> None:
-        for future in [one for one in self._sending if one.done()]:
-            pending = self._sending.pop(future)
-            self.drop(pending.part)
-            failed = future.exception()
-            if failed is None:
-                pending.keep(future.result())
+    def _receive(self, wait_s: float = 0.0) -> None:
+        """Process everything that the reader and the senders finished; wait up to *wait_s* for the first."""
+        for finished in drain(self._finished, wait_s):
+            if not isinstance(finished, Future):
+                self._read.append(finished)
+                continue
+            pending = self._sending.pop(finished)
+            self.discard(pending.part)
+            failure = finished.exception()
+            if failure is None:
+                pending.on_receipt(finished.result())
             else:
-                self._failures.append(failed)
-        if self._reading is not None and self._reading.done() and self._reading.exception() is not None:
-            self._failures.append(self._reading.exception() or AssertionError("it was looked at"))
+                self._failures.append(failure)

@@ -1,7 +1,7 @@
-"""The same stream fed again: what the store holds of it is compared, not sent.
+"""Compare a stream that is fed again with the parts that the store already has, and skip those.
 
-Nothing is sent before the last stored part has been compared: parts that are missing between stored ones wait in
-memory. So a stream that is another is found out while the upload is still as it was.
+Nothing is sent before the last stored part has been compared; parts that are missing in between are held in memory.
+So a different stream is detected before the upload changes.
 """
 
 from __future__ import annotations
@@ -11,48 +11,52 @@ from dataclasses import dataclass, field
 
 from obsup.engine.proof.object_proof import looks_like_md5
 from obsup.engine.proof.part_proof import DigestChoice
-from obsup.errors import SourceChanged
+from obsup.errors import SourceChanged, run_again
 from obsup.local.source.file import Gate
 from obsup.local.source.memory_part import MemoryPart
 from obsup.model import Receipt, StoredPart
 
 
-def comparable(
+def comparable_receipts(
     listed: Iterable[StoredPart], recorded: Mapping[int, Receipt], digests: DigestChoice
 ) -> dict[int, Receipt]:
-    """Return receipts of the stored parts that a part of a stream can be compared with, by part number.
+    """Return the receipts of the stored parts that have a digest to compare with, by part number.
 
-    That is where the recorded digest is the stored part's, or the store itself tells one. Others are sent again.
+    The digest is the recorded one if the record matches the stored part, otherwise the one that the store lists. Parts
+    without a digest are sent again.
     """
     receipts = {}
     for stored in listed:
-        known = recorded.get(stored.number)
-        if known is None or known.etag.lower() != stored.etag.lower() or known.size != stored.size:
+        receipt = recorded.get(stored.number)
+        if receipt is None or receipt.etag.lower() != stored.etag.lower() or receipt.size != stored.size:
             is_md5 = looks_like_md5(stored.etag) and not digests.opaque_etags
             md5 = stored.etag.lower() if is_md5 else None
-            known = Receipt(stored.number, stored.size, stored.etag, md5, stored.crc64)
-        if known.md5 is not None or known.crc64 is not None:
-            receipts[stored.number] = known
+            receipt = Receipt(stored.number, stored.size, stored.etag, md5, stored.crc64)
+        if receipt.md5 is not None or receipt.crc64 is not None:
+            receipts[stored.number] = receipt
     return receipts
 
 
 @dataclass(slots=True)
 class ReplayCheck:
-    """Holds the parts of a stream, as they come, against the *stored* ones; ``confirmed`` are those found equal."""
+    """Compares the parts of a stream with the *stored* ones.
+
+    ``confirmed`` are those found equal, ``held_back`` the parts to send once the last stored part has been compared.
+    """
 
     stored: Mapping[int, Receipt]
     confirmed: dict[int, Receipt] = field(default_factory=dict)
-    waiting: list[MemoryPart] = field(default_factory=list)
+    held_back: list[MemoryPart] = field(default_factory=list)
 
     @property
     def last(self) -> int:
-        """The number of the last stored part; 0 where there is none."""
+        """The number of the last stored part, or 0."""
         return max(self.stored, default=0)
 
-    def confirms(self, part: MemoryPart, gate: Gate | None = None) -> bool:
-        """Return whether *part* is stored already.
+    def confirm(self, part: MemoryPart, gate: Gate | None = None) -> bool:
+        """Return whether *part* is already stored; compare it if the store has a part of this number.
 
-        Raises SourceChanged where another part is stored in its place, or the stream ends before what is stored.
+        Raises SourceChanged if the stored part differs, or if the stream ends before the last stored part.
         """
         receipt = self.stored.get(part.part.number)
         if receipt is not None:
@@ -60,20 +64,20 @@ class ReplayCheck:
             pairs = ((receipt.md5, digest.md5), (receipt.crc64, digest.crc64))
             known = [(then, now) for then, now in pairs if then is not None and now is not None]
             if receipt.size != part.part.size or not known or any(then != now for then, now in known):
-                raise _another(f"part {part.part.number} differs from what is stored")
+                raise _different_stream(f"Part {part.part.number} differs from the stored part")
             self.confirmed[receipt.number] = receipt
         if part.is_last and part.part.number < self.last:
-            raise _another(f"it ends in part {part.part.number}, and part {self.last} is stored")
+            raise _different_stream(f"It ends in part {part.part.number}, but part {self.last} is stored")
         return receipt is not None
 
-    def give_up(self) -> None:
-        """Compare no more: what has not been compared is sent again, whatever is stored in its place."""
+    def stop_comparing(self) -> None:
+        """Treat all parts that have not been compared as missing: they are sent again and replaced."""
         self.stored = dict(self.confirmed)
 
 
-def _another(how: str) -> SourceChanged:
+def _different_stream(how: str) -> SourceChanged:
     return SourceChanged(
-        "this is not the stream that the upload was begun with",
+        "the stream differs from the one of the interrupted upload",
         f"{how}; an object must not mix two streams",
-        "feed the same stream, or run with --restart to begin again with this one",
+        run_again("feed the same stream again, or discard the stored parts", add=("--restart",)),
     )

@@ -105,7 +105,7 @@ class Descriptor:
 class FileObject:
     """An object with ``read``, as the API takes it; closed at the end where *close* is true.
 
-    A read that waits cannot be cancelled here: that is for the object's owner.
+    A read that blocks cannot be interrupted, but after ``cancel`` no other read starts.
     """
 
     def __init__(self, file: Readable, *, close: bool = True) -> None:
@@ -114,12 +114,15 @@ class FileObject:
         self._file = file
         self._close = close
         self._is_reading = False
+        self._is_cancelled = False
 
     def start(self) -> None:
         """It is open already."""
 
     def readinto(self, view: memoryview, /) -> int:
         """Read through the object's ``read``. Raises WrongUsage, SourceUnreadable, LocalFailure."""
+        if self._is_cancelled:
+            raise LocalFailure(f"reading {self.name} was cancelled")
         self._is_reading = True
         try:
             data = self._file.read(len(view))
@@ -143,7 +146,8 @@ class FileObject:
         return True
 
     def cancel(self) -> None:
-        """Only its owner can."""
+        """Make every later read fail."""
+        self._is_cancelled = True
 
     def close(self) -> None:
         """Close the object where that was asked for, once; but not while a read is stuck in it, to be stuck too."""
