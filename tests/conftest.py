@@ -8,9 +8,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from obsup.sandbox.sandbox import Sandbox
 from tests.support.shell import Shell
+
+# No deadlines: the machine may be busy with something else. The slow lane tries more examples.
+settings.register_profile(
+    "default", deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile("thorough", settings.get_profile("default"), max_examples=500)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 _FOREIGN = ("OBSUP_", "OBS_", "AWS_", "OSS_", "ALIBABA_CLOUD_", "XDG_", "http_proxy", "https_proxy", "HTTP")
 _KEYS = ("AccessKeyID", "SecretAccessKey", "SecurityToken", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")

@@ -165,6 +165,13 @@ def make_bucket(server: Server, dialect_name: str) -> None:
 
 
 _ADDRESSINGS: tuple[Addressing, ...] = ("path", "virtual", "cname")
+# Every dialect in path style, and every addressing once; the other combinations run in the slow lane.
+_EVERY_RUN = {
+    *((dialect, "path") for dialect in DIALECTS),
+    ("obs", "virtual"),
+    ("s3-v4", "virtual"),
+    ("oss-v4", "cname"),
+}
 
 
 def _param(fixture: str, dialect: str, addressing: Addressing, *marks: pytest.MarkDecorator) -> Any:
@@ -189,7 +196,16 @@ def _real_account() -> list[Any]:
 
 def _subjects() -> list[Any]:
     found: list[Any] = [_param("memory", dialect, "virtual") for dialect in ("obs", "oss-v4")]
-    found += [_param("sandbox_server", d, a) for d in DIALECTS for a in _ADDRESSINGS]
+    found += [
+        _param(
+            "sandbox_server",
+            dialect,
+            addressing,
+            *([] if (dialect, addressing) in _EVERY_RUN else [pytest.mark.slow]),
+        )
+        for dialect in DIALECTS
+        for addressing in _ADDRESSINGS
+    ]
     found += [_param("rclone", "s3-v4", "path", pytest.mark.xdist_group("rclone"))]
     found += [_param("moto", d, "path", pytest.mark.xdist_group("moto")) for d in ("s3-v4", "s3-v2")]
     ceph = (pytest.mark.ceph, pytest.mark.xdist_group("ceph"), pytest.mark.timeout(600))

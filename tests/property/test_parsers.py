@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec import to_builtins
 
@@ -42,7 +42,6 @@ from obsup.store.http.settings import Response
 from obsup.units import parse_duration, parse_rate, parse_size
 
 T = TypeVar("T")
-bounded = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 TARGET = Target("obs", "http://127.0.0.1", "bucket", "key")
 NAMES = DIALECTS["obs"].headers
@@ -143,7 +142,6 @@ def ends_in(call: Callable[[], T], *errors: type[BaseException]) -> T | None:
         return None
 
 
-@bounded
 @given(ANSWERS)
 def test_a_refusal_can_be_read_judged_and_explained(answer: Response) -> None:
     """In one line each, whatever the store says; how long it asks to wait is a number or nothing."""
@@ -158,7 +156,6 @@ def test_a_refusal_can_be_read_judged_and_explained(answer: Response) -> None:
         assert len(told) < 10_000
 
 
-@bounded
 @given(ANSWERS)
 def test_headers_can_be_read_and_prove_nothing_by_accident(answer: Response) -> None:
     """HEAD, and the answers to parts and to Complete."""
@@ -171,7 +168,6 @@ def test_headers_can_be_read_and_prove_nothing_by_accident(answer: Response) -> 
     assert "".join(info.metadata).isprintable()
 
 
-@bounded
 @given(BODIES)
 def test_any_document_is_read_or_refused(body: bytes) -> None:
     """Upload ids, ETags and numbers of it too."""
@@ -186,7 +182,6 @@ def test_any_document_is_read_or_refused(body: bytes) -> None:
         xml.open_upload(element, url_encoded=True)
 
 
-@bounded
 @given(st.lists(BODIES, min_size=1, max_size=4))
 def test_any_list_ends(bodies: list[bytes]) -> None:
     """Each page may be any document, the last for ever: a list is whole, or it is refused; it never goes in circles."""
@@ -212,7 +207,6 @@ def test_any_list_ends(bodies: list[bytes]) -> None:
     ends_in(lambda: objects_behind(ask, "b", "", "", limits), NetworkError, StoreError)
 
 
-@bounded
 @given(TEXTS)
 @example("Sat, 01 Jan 99999 00:00:00 GMT")
 @example("Sat, 01 Jan 2026 00:00:00 +99999999999999999999")
@@ -243,7 +237,6 @@ JSON = st.recursive(
 )
 
 
-@bounded
 @given(st.data())
 def test_a_checkpoint_with_a_flipped_bit_or_a_torn_end_is_damaged(data: st.DataObject) -> None:
     """Never another checkpoint than the one that was written."""
@@ -262,7 +255,6 @@ PARTS = [
 ]
 
 
-@settings(bounded, max_examples=600)
 @given(st.data())
 def test_a_checkpoint_with_any_value_in_any_field_is_read_or_damaged(data: st.DataObject) -> None:
     """Its digest is right: only what stands in it is not. What is read can be written again."""
@@ -281,7 +273,6 @@ def test_a_checkpoint_with_any_value_in_any_field_is_read_or_damaged(data: st.Da
         assert checkpoints.decode(checkpoints.encode(found)) is not None
 
 
-@bounded
 @given(st.one_of(st.binary(max_size=300), JSON.map(lambda one: json.dumps(one).encode())))
 @example(b"[" * 100_000)
 @example(b'{"format":' + b"9" * 5000 + b"}")
@@ -312,7 +303,6 @@ RECEIPT = receipt_file.ObjectReceipt(
 ENTRY = started_uploads.StartedUpload(Upload(TARGET, "id"), "/data/dump", None, 1.0)
 
 
-@bounded
 @given(st.data())
 def test_any_value_in_a_receipt_or_a_memory_is_read_or_refused(data: st.DataObject) -> None:
     """What is read has the kinds that it promises."""
@@ -345,7 +335,6 @@ def test_any_value_in_a_receipt_or_a_memory_is_read_or_refused(data: st.DataObje
             assert all(one.crc64 is None or isinstance(one.crc64, int) for one in found.receipts)
 
 
-@bounded
 @given(
     st.lists(
         st.one_of(st.binary(max_size=60), JSON.map(lambda one: json.dumps(one).encode() + b"\n")), max_size=5
@@ -388,7 +377,6 @@ TOML_VALUES = st.one_of(
 )
 
 
-@bounded
 @given(
     st.one_of(
         st.binary(max_size=200),
@@ -439,7 +427,6 @@ INI = st.one_of(
 )
 
 
-@bounded
 @given(INI)
 @example(b"[default]\nkey\n  indented below a key without a value")
 def test_any_file_of_another_tool_has_keys_or_none(data: bytes) -> None:
@@ -473,7 +460,6 @@ KEYS = st.dictionaries(
 )
 
 
-@bounded
 @given(st.one_of(TEXTS, KEYS.map(json.dumps), KEYS.map(lambda one: json.dumps({"credential": one}))))
 @example("[" * 100_000)
 @example('{"Version": ' + "9" * 5000 + "}")
@@ -490,7 +476,6 @@ def test_any_words_of_a_helper_or_a_metadata_service_are_keys_or_denied(text: st
         ends_in(read, Denied)
 
 
-@bounded
 @given(JSON)
 @example("9999-12-31T23:59:59-23:59")
 @example("0001-01-01T00:00:00+23:59")
@@ -500,7 +485,6 @@ def test_any_expiry_is_a_time_or_none(value: object) -> None:
     assert found is None or math.isfinite(found)
 
 
-@bounded
 @given(TEXTS)
 @example("9" * 400 + ".5K")
 @example("9" * 400 + "d")

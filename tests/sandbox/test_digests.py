@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import oss2.utils
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from obsup.sandbox.wire.digests import combine_crc64, crc64, crc64_by_table
@@ -14,7 +14,6 @@ def test_the_check_value_of_crc64_xz() -> None:
     assert crc64_by_table(memoryview(b"123456789")) == 11051210869376104954
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=300), st.binary(max_size=300))
 def test_the_table_the_library_and_the_vendor_agree(first: bytes, second: bytes) -> None:
     whole = crc64_by_table(memoryview(first + second))
@@ -25,7 +24,6 @@ def test_the_table_the_library_and_the_vendor_agree(first: bytes, second: bytes)
     assert vendor.crc == whole
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=300), st.binary(max_size=300))
 def test_crcs_combine_as_their_data_does(first: bytes, second: bytes) -> None:
     one, two = crc64(memoryview(first)), crc64(memoryview(second))

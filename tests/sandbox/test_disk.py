@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from obsup.sandbox.limits import Limits
@@ -74,7 +74,6 @@ def test_plain_keys_are_plain_paths(key: str) -> None:
     assert "/".join(path_of_key(key)) == key
 
 
-@settings(deadline=None)
 @given(st.text(alphabet=st.characters(exclude_categories=["Cs"]), min_size=1, max_size=300))
 def test_every_path_says_its_key(key: str) -> None:
     names = path_of_key(key)
@@ -85,7 +84,6 @@ def test_every_path_says_its_key(key: str) -> None:
     assert not any(ord(character) < 0x20 for name in names for character in name)
 
 
-@settings(deadline=None)
 @given(st.lists(st.text(alphabet="a/%.-", min_size=1, max_size=5), min_size=1, max_size=8, unique=True))
 def test_any_keys_live_side_by_side(tmp_path_factory: pytest.TempPathFactory, keys: list[str]) -> None:
     disk = Disk(tmp_path_factory.mktemp("disk"))

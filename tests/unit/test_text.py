@@ -59,7 +59,7 @@ def test_bash_reads_back_every_awkward_word() -> None:
     assert read_back(line) == [os.fsencode(one) for one in AWKWARD]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(suppress_health_check=list(HealthCheck))
 @given(WORDS)
 def test_bash_reads_back_whatever_a_word_can_be(words: list[str]) -> None:
     line = shell_line(words)
@@ -67,7 +67,6 @@ def test_bash_reads_back_whatever_a_word_can_be(words: list[str]) -> None:
     assert read_back(line) == [os.fsencode(one) for one in words]
 
 
-@settings(deadline=None)
 @given(st.text(alphabet=st.characters(categories=("L", "N", "P", "S")) | st.just(" ")))
 def test_what_is_printable_is_quoted_as_every_posix_shell_reads_it(word: str) -> None:
     """``$'…'`` stands only where nothing else can."""

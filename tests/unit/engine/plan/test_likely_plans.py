@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from obsup.dialects.registry import find_dialect
@@ -19,7 +19,6 @@ LIMITS = find_dialect("obs").limits
 
 
 @given(st.integers(1, 100 * GIB), st.integers(1, 10_000))
-@settings(max_examples=200, deadline=None)
 def test_every_likely_plan_has_the_number_of_parts(size: int, count: int) -> None:
     """No plan is useless or repeated, and there are only a few."""
     plans = likely_plans(size, count, LIMITS)
@@ -68,7 +67,6 @@ def test_the_plan_of_a_stream_is_likely() -> None:
 
 
 @given(st.binary(max_size=300), st.integers(1, 50), st.integers(1, 70))
-@settings(max_examples=200, deadline=None)
 def test_the_etag_does_not_depend_on_the_block_size(data: bytes, part_size: int, block: int) -> None:
     """The ETag is md5-of-md5s-N of the parts."""
     plan = FilePlan(len(data), part_size)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -64,7 +64,6 @@ def test_a_short_stream_has_small_parts() -> None:
     assert sizes.size_of(sizes.count_of(10**11)) == 576 * MIB
 
 
-@settings(deadline=None)
 @given(store_limits)
 def test_sizes_never_shrink_and_reach_the_required_size(limits: Limits) -> None:
     """No part is smaller than the one before or too large, and together they are large enough."""
@@ -85,7 +84,6 @@ def test_a_store_with_few_parts_gets_faster_growth(parts: int) -> None:
     assert growing(limits).reach >= required_reach(limits) >= 0.9 * parts * limits.max_part
 
 
-@settings(deadline=None)
 @given(sizes_of_streams, st.data())
 def test_offsets_are_the_sums_of_the_sizes(sizes: StreamSizes, data: st.DataObject) -> None:
     """Each part starts at the end of the previous one."""
@@ -94,7 +92,6 @@ def test_offsets_are_the_sums_of_the_sizes(sizes: StreamSizes, data: st.DataObje
     assert sizes.offset_of(number + 1) == sizes.offset_of(number) + sizes.size_of(number)
 
 
-@settings(deadline=None)
 @given(sizes_of_streams, st.data())
 def test_a_plan_covers_the_stream_without_gap(sizes: StreamSizes, data: st.DataObject) -> None:
     """Each part has its size, and the last part ends at the end of the stream."""
@@ -109,7 +106,6 @@ def test_a_plan_covers_the_stream_without_gap(sizes: StreamSizes, data: st.DataO
         assert before.size == sizes.size_of(before.number)
 
 
-@settings(deadline=None)
 @given(st.integers(100 * KIB, 5 * GIB), st.integers(100 * KIB, 100 * MIB), st.integers(1, 1000))
 def test_memory_is_bounded_while_parts_grow(part_size: int, start: int, jobs: int) -> None:
     """(parts in flight + 1) × part size, and less if that exceeds 256 MiB."""

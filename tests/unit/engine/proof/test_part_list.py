@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from obsup.engine.plan.file_plan import FilePlan
@@ -15,7 +15,6 @@ from obsup.model import StoredPart
 
 plans = st.builds(FilePlan, st.integers(1, 300), st.integers(1, 60))
 # Time is not tested here: the machine may be busy.
-no_deadline = settings(deadline=None, max_examples=60)
 
 
 def parts_of(plan: FilePlan) -> list[StoredPart]:
@@ -29,7 +28,6 @@ def expected_of(plan: FilePlan) -> ExpectedParts:
     return ExpectedParts(plan=plan, count=plan.count, size=plan.size, etags=etags)
 
 
-@no_deadline
 @given(plans, st.randoms())
 def test_a_complete_list_passes_in_any_order(plan: FilePlan, random: object) -> None:
     """The result is sorted by part number. ETags are compared without case."""
@@ -54,7 +52,6 @@ FAULTS: dict[str, Callable[[StoredPart], list[StoredPart]]] = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-@no_deadline
 @given(plan=plans, data=st.data())
 def test_a_list_with_one_fault_is_rejected(fault: str, plan: FilePlan, data: st.DataObject) -> None:
     """A part is missing, has another size or ETag, or is not expected; the message names it."""
@@ -77,7 +74,6 @@ def show_all(text: str) -> str:
     return " ".join(words)
 
 
-@no_deadline
 @given(st.sets(st.integers(1, 10_000), max_size=30))
 def test_part_numbers_are_shown_as_ranges(numbers: set[int]) -> None:
     """The ranges contain exactly the numbers."""

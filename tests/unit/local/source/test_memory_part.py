@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from obsup.local.source.buffers import BLOCK
@@ -71,7 +71,6 @@ def take_all(reader: PartReader, size: int) -> list[MemoryPart]:
 
 
 # The machine may be busy: how long an example takes says nothing.
-@settings(deadline=None, max_examples=60)
 @given(
     length=st.integers(0, 3 * MIB),
     size=st.sampled_from([100 * KIB, MIB - 1, MIB, MIB + 1, 2 * MIB]),

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from obsup.errors import Interrupted
@@ -44,7 +44,6 @@ def longest_burst(sent: list[tuple[float, int]], rate: float) -> float:
     return worst
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     rate=st.floats(1, 2e9),
     workers=st.integers(1, 32),
