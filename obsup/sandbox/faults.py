@@ -172,6 +172,7 @@ class FaultBook:
     def __init__(self, rules: Iterable[str] = ()) -> None:
         self._lock = threading.Lock()
         self._entries: list[_Entry] = [_Entry(parse_fault(rule)) for rule in rules]
+        self.injected = 0
 
     def add(self, rule: str) -> None:
         """Add a rule. Raises ValueError."""
@@ -195,6 +196,7 @@ class FaultBook:
                 entry.matches += 1
                 if fault.after < entry.matches <= fault.after + fault.times:
                     struck[fault.kind] = fault
+            self.injected += len(struck)
         return struck
 
     def idle_s(self) -> float | None:

@@ -154,6 +154,11 @@ class Sandbox:
         """Add a fault rule. Raises ValueError."""
         self._service.faults.add(rule)
 
+    @property
+    def injected_faults(self) -> int:
+        """How many faults were injected so far; a request that a fault delays is counted when it arrives."""
+        return self._service.faults.injected
+
     def clear_faults(self) -> None:
         """Remove all fault rules and the tokens that they expired."""
         self._service.faults.clear()

@@ -1,4 +1,4 @@
-"""obsup verify, upload --receipt and --skip-identical: is the object this file, without a download?"""
+"""obsup verify, upload --receipt and --skip-identical: compare an object with a file without downloading it."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from tests.support.shell import Shell
 
 MakeFile = Callable[..., Path]
 SIZE = 1_500_000
-# What proves an object; and a size, as S3 wants parts of 5 MiB.
+# What each provider verifies an object by, and a size for two parts, which S3 requires to be 5 MiB.
 PROVIDERS = {"obs": "etag", "s3": "etag", "oss": "crc64"}
 SIZES = {"obs": SIZE, "s3": 11_000_000, "oss": SIZE}
 
 
-def alter(path: Path, at: int) -> None:
-    """Change one byte, and leave the size."""
+def change_byte(path: Path, offset: int) -> None:
+    """Change the byte at this offset; the size stays."""
     data = bytearray(path.read_bytes())
-    data[at] ^= 1
+    data[offset] ^= 1
     path.write_bytes(data)
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
 @pytest.mark.parametrize("how", [("--parts", "2"), ("--part-size", "5260001"), ()])
-def test_an_object_is_its_file_and_no_other(
+def test_verify_accepts_the_uploaded_file_and_rejects_another(
     sandbox: Sandbox, shell: Shell, make_file: MakeFile, provider: str, how: tuple[str, ...]
 ) -> None:
-    """Exit 0 where it is, 65 where one byte differs; one HEAD, nothing else, and nothing on stdout."""
+    """Exit 0 if the object matches, 65 if one byte differs; one HEAD request and nothing on stdout."""
     bigfile = make_file(SIZES[provider])
     words = ("bigfile", f"{provider}://bucket/key", "--region", "eu-de")
     assert shell.run("upload", *words, *how).code == 0
@@ -40,14 +40,14 @@ def test_an_object_is_its_file_and_no_other(
     assert (same.code, same.out, same.err) == (0, "", "")
     assert [record.method for record in sandbox.requests[before:]] == ["HEAD"]
     assert shell.run("verify", *words, "--json", *how).json["verified"] == PROVIDERS[provider]
-    alter(bigfile, SIZES[provider] - 1)
+    change_byte(bigfile, SIZES[provider] - 1)
     other = shell.run("verify", *words, *how)
     assert (other.code, other.out) == (65, "")
     assert other.err.startswith("Error: bigfile and the object bucket/key differ.\nWhy:   The ")
 
 
-def test_another_size_is_told_without_reading(shell: Shell, make_file: MakeFile) -> None:
-    """65, with both sizes."""
+def test_a_different_size_is_reported(shell: Shell, make_file: MakeFile) -> None:
+    """Exit 65, with both sizes."""
     bigfile = make_file(SIZE)
     shell.run("upload", "bigfile", "bucket/key")
     with bigfile.open("ab") as file:
@@ -57,8 +57,8 @@ def test_another_size_is_told_without_reading(shell: Shell, make_file: MakeFile)
     assert f"{SIZE + 1} bytes, the object {SIZE}" in outcome.err
 
 
-def test_no_object_is_no_match(shell: Shell, make_file: MakeFile) -> None:
-    """65: a backup that is not there must not pass; the next command would put it there."""
+def test_a_missing_object_does_not_match(shell: Shell, make_file: MakeFile) -> None:
+    """Exit 65: a missing backup must not pass; the next command uploads it."""
     make_file(SIZE)
     outcome = shell.run("verify", "bigfile", "bucket/missing", "--json")
     assert outcome.code == 65
@@ -67,8 +67,8 @@ def test_no_object_is_no_match(shell: Shell, make_file: MakeFile) -> None:
     assert outcome.json["exitCode"] == 65
 
 
-def test_a_plan_that_is_named_is_the_only_one_tried(shell: Shell, make_file: MakeFile) -> None:
-    """Another number of parts cannot be compared; what a configuration says of it is a hint only."""
+def test_only_the_given_part_size_is_tried(shell: Shell, make_file: MakeFile) -> None:
+    """Another number of parts cannot be compared; a number from the environment is only a hint."""
     make_file(SIZE)
     shell.run("upload", "bigfile", "bucket/key", "--parts", "5")
     assert shell.run("verify", "bigfile", "bucket/key", "--parts", "4").code == 1
@@ -79,22 +79,22 @@ def test_a_plan_that_is_named_is_the_only_one_tried(shell: Shell, make_file: Mak
 def test_an_encrypted_object_cannot_be_compared_without_its_receipt(
     shell: Shell, make_file: MakeFile, words: tuple[str, ...]
 ) -> None:
-    """SSE-KMS: exit 1, never 0; with the receipt 0, and 65 for another file."""
+    """SSE-KMS: exit 1, never 0; with the receipt 0, and 65 for a changed file."""
     bigfile = make_file(SIZE)
     upload = shell.run("upload", "bigfile", "bucket/key", *words, "--receipt", "receipt.json")
     assert upload.code == 0
-    blind = shell.run("verify", "bigfile", "bucket/key", "--json")
-    assert blind.code == 1
-    assert blind.json["reason"] == "incomparable"
-    assert "cannot compare" in blind.err
-    seeing = shell.run("verify", "bigfile", "bucket/key", "--receipt", "receipt.json", "--json")
-    assert (seeing.code, seeing.json["verified"]) == (0, "receipt")
-    alter(bigfile, 700_000)
+    unknown = shell.run("verify", "bigfile", "bucket/key", "--json")
+    assert unknown.code == 1
+    assert unknown.json["reason"] == "incomparable"
+    assert "cannot compare" in unknown.err
+    known = shell.run("verify", "bigfile", "bucket/key", "--receipt", "receipt.json", "--json")
+    assert (known.code, known.json["verified"]) == (0, "receipt")
+    change_byte(bigfile, 700_000)
     assert shell.run("verify", "bigfile", "bucket/key", "--receipt", "receipt.json").code == 65
 
 
-def test_sse_c_is_compared_by_its_receipt(shell: Shell, make_file: MakeFile) -> None:
-    """Its ETag is no digest."""
+def test_an_sse_c_object_is_compared_by_its_receipt(shell: Shell, make_file: MakeFile) -> None:
+    """Its ETag is not a digest."""
     make_file(SIZE)
     (shell.folder / "key").write_bytes(bytes(range(32)))
     key = ("--sse-c-key-file", "key")
@@ -105,8 +105,8 @@ def test_sse_c_is_compared_by_its_receipt(shell: Shell, make_file: MakeFile) -> 
     assert shell.run("verify", *words, "--receipt", "receipt.json").code == 0
 
 
-def test_the_receipt_holds_plan_digests_version_and_request_ids(shell: Shell, make_file: MakeFile) -> None:
-    """All that a support case, or a later proof, asks for."""
+def test_the_receipt_has_plan_digests_version_and_request_ids(shell: Shell, make_file: MakeFile) -> None:
+    """They are enough for a support case or a later comparison."""
     make_file(SIZE)
     words = ("upload", "bigfile", "bucket/key", "--parts", "3", "--receipt", "receipt.json", "--json", "-v")
     outcome = shell.run(*words)
@@ -125,8 +125,8 @@ def test_the_receipt_holds_plan_digests_version_and_request_ids(shell: Shell, ma
     assert [part["md5"] for part in receipt["parts"]] == [part["etag"] for part in receipt["parts"]]
 
 
-def test_a_receipt_of_an_object_that_was_replaced_proves_nothing(shell: Shell, make_file: MakeFile) -> None:
-    """The object's ETag is another: 65, although the file is what was sent then."""
+def test_the_receipt_of_a_replaced_object_does_not_match(shell: Shell, make_file: MakeFile) -> None:
+    """Exit 65: the object has another ETag, although the file is the one that was sent."""
     make_file(SIZE)
     shell.run("upload", "bigfile", "bucket/key", "--receipt", "receipt.json")
     make_file(SIZE, "other", seed=2)
@@ -137,10 +137,8 @@ def test_a_receipt_of_an_object_that_was_replaced_proves_nothing(shell: Shell, m
 
 
 @pytest.mark.parametrize("text", ["", "{}", '{"format": 1}', "[]", '{"format": 2, "size": 1}'])
-def test_a_file_that_is_no_receipt_is_a_wrong_configuration(
-    shell: Shell, make_file: MakeFile, text: str
-) -> None:
-    """Exit 78, with its path."""
+def test_an_invalid_receipt_is_a_configuration_error(shell: Shell, make_file: MakeFile, text: str) -> None:
+    """Exit 78, with the path of the file."""
     make_file(10)
     (shell.folder / "receipt.json").write_text(text)
     outcome = shell.run("verify", "bigfile", "bucket/key", "--receipt", "receipt.json")
@@ -148,10 +146,10 @@ def test_a_file_that_is_no_receipt_is_a_wrong_configuration(
     assert "receipt.json" in outcome.err
 
 
-def test_a_receipt_that_cannot_be_written_is_said_before_anything_is_sent(
+def test_an_unwritable_receipt_is_reported_before_anything_is_sent(
     sandbox: Sandbox, shell: Shell, make_file: MakeFile
 ) -> None:
-    """Exit 74: better than after a day of sending."""
+    """Exit 74, instead of after a day of sending."""
     make_file(SIZE)
     outcome = shell.run("upload", "bigfile", "bucket/key", "--receipt", "no/folder/receipt.json")
     assert outcome.code == 74
@@ -159,10 +157,10 @@ def test_a_receipt_that_cannot_be_written_is_said_before_anything_is_sent(
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
-def test_skip_identical_sends_nothing_where_nothing_is_new(
+def test_skip_identical_sends_nothing_if_the_object_matches(
     sandbox: Sandbox, shell: Shell, make_file: MakeFile, provider: str
 ) -> None:
-    """The second run looks once, and says 0 parts; a changed file is sent."""
+    """The second run sends one HEAD request and no part; a changed file is sent."""
     bigfile = make_file(SIZES[provider])
     words = ("upload", "bigfile", f"{provider}://bucket/key", "--region", "eu-de", "--parts", "2")
     assert shell.run(*words, "--skip-identical", "--json").json["sentParts"] == 2
@@ -171,14 +169,14 @@ def test_skip_identical_sends_nothing_where_nothing_is_new(
     assert (again.code, again.json["sentBytes"], again.json["sentParts"]) == (0, 0, 0)
     assert again.json["verified"] == PROVIDERS[provider]
     assert [record.method for record in sandbox.requests[before:]] == ["HEAD"]
-    alter(bigfile, 5)
+    change_byte(bigfile, 5)
     changed = shell.run(*words, "--skip-identical", "--json")
     assert (changed.code, changed.json["sentParts"]) == (0, 2)
     assert sandbox.object_path("bucket", "key").read_bytes() == bigfile.read_bytes()
 
 
-def test_skip_identical_sends_what_cannot_be_compared(shell: Shell, make_file: MakeFile) -> None:
-    """An encrypted object tells nothing: it is sent again rather than taken for the same."""
+def test_skip_identical_sends_a_file_that_cannot_be_compared(shell: Shell, make_file: MakeFile) -> None:
+    """The ETag of an encrypted object is not a digest, so the file is sent again."""
     make_file(SIZE)
     words = ("upload", "bigfile", "bucket/key", "--sse", "kms", "--parts", "3", "--skip-identical", "--json")
     shell.run(*words)

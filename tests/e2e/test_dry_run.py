@@ -13,8 +13,8 @@ from tests.support.shell import Shell
 MakeFile = Callable[..., Path]
 
 
-def test_the_plan_of_a_file(shell: Shell, sandbox: Sandbox, make_file: MakeFile) -> None:
-    """The same parts that an upload would send; not one request, no state."""
+def test_the_plan_of_a_file_is_that_of_an_upload(shell: Shell, sandbox: Sandbox, make_file: MakeFile) -> None:
+    """It has the same parts; no request is sent and no file is written."""
     make_file(5_000_001)
     outcome = shell.run("upload", "bigfile", "bucket/key", "--parts", "5", "--dry-run")
     assert outcome.code == 0
@@ -25,15 +25,15 @@ def test_the_plan_of_a_file(shell: Shell, sandbox: Sandbox, make_file: MakeFile)
     assert [path.name for path in shell.folder.iterdir()] == ["bigfile"]
 
 
-def test_what_upload_would_refuse_is_refused(shell: Shell, make_file: MakeFile) -> None:
-    """A plan that cannot be is no plan."""
+def test_an_invalid_upload_is_refused(shell: Shell, make_file: MakeFile) -> None:
+    """The exit codes are those of upload."""
     make_file(1000)
     assert shell.run("upload", "bigfile", "bucket/key", "--parts", "5", "--dry-run").code == 2
     assert shell.run("upload", "missing", "bucket/key", "--dry-run").code == 66
 
 
-def test_what_is_recorded_is_said(shell: Shell, sandbox: Sandbox, make_file: MakeFile) -> None:
-    """A run that was cut off left a checkpoint."""
+def test_recorded_parts_are_counted(shell: Shell, sandbox: Sandbox, make_file: MakeFile) -> None:
+    """An interrupted run left a checkpoint."""
     make_file(1_000_000)
     sandbox.add_fault("error=403:AccessDenied,op=part,part=5,times=always")
     words = ("upload", "bigfile", "bucket/key", "--parts", "5", "-j", "1")
@@ -41,8 +41,10 @@ def test_what_is_recorded_is_said(shell: Shell, sandbox: Sandbox, make_file: Mak
     assert "4 parts are recorded" in shell.run(*words, "--dry-run").out
 
 
-def test_the_plan_of_many_files(shell: Shell, sandbox: Sandbox, make_file: MakeFile) -> None:
-    """A line for each, from the journal and without a request; nothing is written, neither journal nor list."""
+def test_the_plan_of_many_files_comes_from_the_journal(
+    shell: Shell, sandbox: Sandbox, make_file: MakeFile
+) -> None:
+    """One line per file, without a request; neither journal nor list is written."""
     tree = shell.folder / "tree"
     tree.mkdir()
     for number in range(5):
@@ -74,8 +76,8 @@ def test_the_plan_of_many_files(shell: Shell, sandbox: Sandbox, make_file: MakeF
     assert shell.run(*words, "-n", "--restart").out.splitlines()[-1].startswith("7 files to send")
 
 
-def test_files_that_many_would_refuse_are_named(shell: Shell, sandbox: Sandbox, make_file: MakeFile) -> None:
-    """Each with its reason, and the exit code is the one that the upload would have."""
+def test_refused_files_are_listed(shell: Shell, sandbox: Sandbox, make_file: MakeFile) -> None:
+    """Each has its reason; the exit code is that of the upload."""
     (shell.folder / "tree").mkdir()
     make_file(1000, name="tree/good")
     make_file(1000, name=os.fsdecode(b"tree/caf\xe9"))
@@ -99,8 +101,8 @@ def test_files_that_many_would_refuse_are_named(shell: Shell, sandbox: Sandbox, 
     assert shell.run("upload", "-r", "tree", "bucket/p", "--dry-run").code == 2
 
 
-def test_a_command_is_not_run(shell: Shell, sandbox: Sandbox) -> None:
-    """Nor is standard input read."""
+def test_the_command_is_not_run(shell: Shell, sandbox: Sandbox) -> None:
+    """The plan of a stream starts with the smallest part size."""
     outcome = shell.run("upload", "--from-command", "--dry-run", "bucket/key", "--", "touch", "made")
     assert outcome.code == 0
     assert "9.0 MiB at first" in outcome.out

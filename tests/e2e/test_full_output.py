@@ -1,4 +1,4 @@
-"""Answers and talk that cannot be written, and devices and pipes where a file was to be: never a lie, never a loss."""
+"""Results and messages that cannot be written, and devices and pipes used as files."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FULL = Path("/dev/full")
 
 
 def run_full(shell: Shell, stream: str, *words: str) -> Outcome:
-    """Run ``obsup WORDS`` with *stream*, stdout or stderr, on a full disk."""
+    """Run ``obsup WORDS`` with *stream* (stdout or stderr) on a full disk."""
     with FULL.open("w") as full:
         done = subprocess.run(
             [sys.executable, "-m", "obsup", *words],
@@ -38,12 +38,14 @@ def run_full(shell: Shell, stream: str, *words: str) -> Outcome:
 
 
 def is_stored(sandbox: Sandbox, source: Path, key: str = "key") -> bool:
-    """Return whether the object is the file."""
+    """Return whether the object has the content of the file."""
     return sandbox.object_path("bucket", key).read_bytes() == source.read_bytes()
 
 
-def test_an_answer_that_cannot_be_printed(shell: Shell, sandbox: Sandbox, make_file: MakeFile) -> None:
-    """74: the script that waits for it must not think it has it. What it was to say stands in the error."""
+def test_a_result_that_cannot_be_printed_is_an_error(
+    shell: Shell, sandbox: Sandbox, make_file: MakeFile
+) -> None:
+    """Exit 74, because a script would miss it; the error quotes the result."""
     source = make_file(600_000)
     outcome = run_full(shell, "stdout", *UPLOAD, "--json")
     assert outcome.code == 74, outcome.err
@@ -53,16 +55,18 @@ def test_an_answer_that_cannot_be_printed(shell: Shell, sandbox: Sandbox, make_f
     assert [path.name for path in shell.folder.iterdir()] == ["bigfile"]
 
 
-def test_an_upload_id_that_cannot_be_printed(shell: Shell, sandbox: Sandbox) -> None:
-    """It is not lost."""
+def test_an_upload_id_that_cannot_be_printed_is_in_the_error(shell: Shell, sandbox: Sandbox) -> None:
+    """Otherwise nothing could resume or abort the upload."""
     outcome = run_full(shell, "stdout", "init", "bucket/key")
     assert outcome.code == 74, outcome.err
     (upload,) = sandbox.uploads()
     assert upload.upload_id in outcome.err
 
 
-def test_a_failure_that_cannot_be_printed(shell: Shell, sandbox: Sandbox, make_file: MakeFile) -> None:
-    """Its own exit code stands."""
+def test_a_failure_that_cannot_be_printed_keeps_its_exit_code(
+    shell: Shell, sandbox: Sandbox, make_file: MakeFile
+) -> None:
+    """The error on stderr is that of the failure."""
     make_file(600_000)
     sandbox.add_fault("error=403:AccessDenied,op=part,part=2,times=always")
     outcome = run_full(shell, "stdout", *UPLOAD, "--json")
@@ -70,10 +74,10 @@ def test_a_failure_that_cannot_be_printed(shell: Shell, sandbox: Sandbox, make_f
     assert "Request the permission" in outcome.err
 
 
-def test_the_answers_of_a_batch_that_cannot_be_printed(
+def test_batch_results_that_cannot_be_printed_are_reported_once(
     shell: Shell, sandbox: Sandbox, make_file: MakeFile
 ) -> None:
-    """All files are sent; said once, and 74."""
+    """All files are sent, and the exit code is 74."""
     sources = [make_file(1000 + number, name=f"file-{number}") for number in range(5)]
     words = [one.name for one in sources]
     outcome = run_full(shell, "stdout", "upload", *words, "bucket/", "--json")
@@ -84,10 +88,10 @@ def test_the_answers_of_a_batch_that_cannot_be_printed(
 
 
 @pytest.mark.parametrize("words", [("-v",), ("--progress", "json"), ("--progress", "lines", "-v")])
-def test_talk_that_cannot_be_written(
+def test_messages_that_cannot_be_written_are_ignored(
     shell: Shell, sandbox: Sandbox, make_file: MakeFile, words: tuple[str, ...]
 ) -> None:
-    """Nobody hears it, and nothing else changes."""
+    """The upload and its exit code do not change."""
     source = make_file(600_000)
     outcome = run_full(shell, "stderr", *UPLOAD, "--json", *words)
     assert outcome.code == 0
@@ -97,11 +101,8 @@ def test_talk_that_cannot_be_written(
     assert run_full(shell, "stderr", *UPLOAD, *words).code == 77
 
 
-# Devices and pipes.
-
-
 class Pipe:
-    """A named pipe, and who reads it."""
+    """A named pipe and a thread that reads it."""
 
     def __init__(self, path: Path) -> None:
         os.mkfifo(path)
@@ -115,15 +116,15 @@ class Pipe:
         self._text = self.path.read_text()
 
     def text(self) -> str:
-        """Return all that was written, once the writer has closed it, and nothing has taken its place."""
+        """Return what was written once the writer has closed the pipe; check that the pipe was not replaced."""
         self._thread.join(30)
         assert stat.S_ISFIFO(self.path.stat().st_mode)
         assert stat.S_IMODE(self.path.stat().st_mode) == 0o622
         return self._text
 
 
-def test_a_receipt_into_a_pipe(shell: Shell, make_file: MakeFile) -> None:
-    """--receipt /dev/stdout, /dev/null, a pipe: written to, and never replaced by a file."""
+def test_a_receipt_can_be_written_to_a_pipe(shell: Shell, make_file: MakeFile) -> None:
+    """A pipe or /dev/stdout is written to, not replaced by a file."""
     make_file(600_000)
     pipe = Pipe(shell.folder / "pipe")
     assert shell.run(*UPLOAD, "--receipt", "pipe").code == 0
@@ -132,16 +133,16 @@ def test_a_receipt_into_a_pipe(shell: Shell, make_file: MakeFile) -> None:
     assert outcome.json["size"] == 600_000
 
 
-def test_a_list_of_failures_into_a_pipe(shell: Shell, make_file: MakeFile) -> None:
-    """As --receipt."""
+def test_a_failed_list_can_be_written_to_a_pipe(shell: Shell, make_file: MakeFile) -> None:
+    """It is written to, not replaced by a file."""
     make_file(600_000)
     pipe = Pipe(shell.folder / "pipe")
     assert shell.run("upload", "bigfile", "none", "bucket/", "--failed-list", "pipe").code == 66
     assert pipe.text() == "./none\n"
 
 
-def test_a_log_into_a_pipe(shell: Shell, make_file: MakeFile) -> None:
-    """Its mode is left alone: that of a device is everybody's."""
+def test_a_log_can_be_written_to_a_pipe(shell: Shell, make_file: MakeFile) -> None:
+    """The mode of the pipe does not change."""
     make_file(600_000)
     pipe = Pipe(shell.folder / "pipe")
     assert shell.run(*UPLOAD, "--log-file", "pipe").code == 0
@@ -151,10 +152,10 @@ def test_a_log_into_a_pipe(shell: Shell, make_file: MakeFile) -> None:
 @pytest.mark.parametrize(
     "words", [("bigfile", "bucket/key", "--parts", "3"), ("bigfile", "other", "bucket/")]
 )
-def test_a_pipe_is_no_place_for_a_checkpoint(
+def test_a_pipe_is_rejected_as_a_checkpoint(
     shell: Shell, sandbox: Sandbox, make_file: MakeFile, words: tuple[str, ...]
 ) -> None:
-    """73 before anything is initiated, and it is there as it was: --no-checkpoint is what was meant."""
+    """Exit 73 before anything is initiated; the error suggests --no-checkpoint, and the pipe is unchanged."""
     make_file(600_000)
     make_file(600_000, name="other")
     os.mkfifo(shell.folder / "pipe")

@@ -1,4 +1,4 @@
-"""The machine of obsup-cron(7): its script, its dumps, its profile, and a cron that is called by hand."""
+"""The machine of obsup-cron(7): its script, dumps and profile. A test starts each run, not cron."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ SIZE, PART_SIZE = 500_000, 102_400
 DUMPS = ("files.dump", "shop.dump")
 
 
-class Nights:
-    """The script of the page, on a machine of its own, with a cron that is called by hand."""
+class CronMachine:
+    """The script of the manual page with its own folder and profile."""
 
     def __init__(self, folder: Path, home: Path, sandbox: Sandbox) -> None:
         self.folder = folder
@@ -28,31 +28,32 @@ class Nights:
         self.sandbox = sandbox
         self.script = folder / "obsup-nightly"
         self.script.write_text(block(CRON_PAGE, "cron script").replace("/srv/dumps", str(self.dumps)))
-        place = home / ".config" / "obsup" / "config.toml"
-        place.parent.mkdir(parents=True)
-        place.write_text(
+        config = home / ".config" / "obsup" / "config.toml"
+        config.parent.mkdir(parents=True)
+        config.write_text(
             f'[profiles.nightly]\nendpoint = "{sandbox.endpoint}"\npart_size = {PART_SIZE}\njobs = 1\n'
             f'credential_process = "{self.helper}"\nlog_file = "{folder}/obsup.log"\n'
         )
-        self.let_helper(":")
+        self.write_helper(":")
         self.environment: dict[str, str] = {}
+        self._first_request = 0
 
-    def let_helper(self, first: str) -> None:
-        """Have the helper do this *first*, and then print keys with a token that is new each time."""
+    def write_helper(self, command: str) -> None:
+        """Make the credential helper run *command*, then print keys with a new token each time."""
         keys = (
             f'{{"Version": 1, "AccessKeyId": "{self.sandbox.access_key}", '
             f'"SecretAccessKey": "{self.sandbox.secret_key}", "SessionToken": "token-$$"}}'
         )
-        self.helper.write_text(f"#!/bin/sh\n{first}\ncat <<X\n{keys}\nX\n")
+        self.helper.write_text(f"#!/bin/sh\n{command}\ncat <<X\n{keys}\nX\n")
         self.helper.chmod(0o755)
 
-    def dump(self, seed: int) -> None:
-        """Write the dumps of one evening, each of its own size."""
-        for at, name in enumerate(DUMPS):
-            (self.dumps / name).write_bytes(random.Random(f"{seed} {at}").randbytes(SIZE + 1000 * seed))
+    def write_dumps(self, seed: int) -> None:
+        """Write the dumps of one evening; content and size depend on *seed*."""
+        for index, name in enumerate(DUMPS):
+            (self.dumps / name).write_bytes(random.Random(f"{seed} {index}").randbytes(SIZE + 1000 * seed))
 
-    def begin(self, before: str = "", **environment: str) -> subprocess.Popen[str]:
-        """Begin one run of the hour, as cron does it: with a shell and hardly any environment."""
+    def start(self, before: str = "", **environment: str) -> subprocess.Popen[str]:
+        """Start the script as cron does, with a shell and a minimal environment; run *before* in the shell first."""
         return subprocess.Popen(
             ["/bin/sh", "-c", f"{before} exec /bin/sh {self.script}"],
             cwd="/",
@@ -68,46 +69,41 @@ class Nights:
             text=True,
         )
 
-    def hour(self, before: str = "", **environment: str) -> Outcome:
-        """Do one run of the hour to its end."""
-        with self.begin(before, **environment) as process:
+    def run(self, before: str = "", **environment: str) -> Outcome:
+        """Run the script to its end, as ``start`` does."""
+        with self.start(before, **environment) as process:
             out, err = process.communicate(timeout=60)
         return Outcome(process.returncode, out, err)
 
     def is_up_to_date(self) -> bool:
-        """Whether every object is its dump, and no upload stays open."""
-        same = all(
+        """Return whether every object has the content of its dump and no upload is open."""
+        is_same = all(
             self.sandbox.object_path("backups", f"nightly/{name}").read_bytes()
             == (self.dumps / name).read_bytes()
             for name in DUMPS
         )
-        return same and not self.sandbox.uploads()
+        return is_same and not self.sandbox.uploads()
 
     def parts_sent(self) -> Counter[tuple[str, int | None]]:
-        """How often each part was stored since the last call of ``forget``."""
+        """Return how often each part was stored since the last call of ``reset_count``."""
         return Counter(
             (record.key, record.part_number)
-            for record in self.sandbox.requests[self._seen :]
+            for record in self.sandbox.requests[self._first_request :]
             if record.operation == "part" and record.status == 200
         )
 
-    _seen = 0
-
-    def forget(self) -> None:
-        """Begin to count anew."""
-        self._seen = len(self.sandbox.requests)
+    def reset_count(self) -> None:
+        """Start counting parts from here."""
+        self._first_request = len(self.sandbox.requests)
 
 
-SILENCE = (0, "", "")
-
-
-def told(outcome: Outcome) -> tuple[int, str, str]:
-    """All of an outcome."""
-    return outcome.code, outcome.out, outcome.err
+def is_silent_success(outcome: Outcome) -> bool:
+    """Return whether the run exited with 0 and printed nothing, so that cron sends no mail."""
+    return (outcome.code, outcome.out, outcome.err) == (0, "", "")
 
 
 def kill_tree(pid: int) -> None:
-    """kill -9 a process and all that it began, as a power cut does."""
+    """Kill a process and all its descendants with SIGKILL, as a power failure does."""
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     for child in children:
         kill_tree(int(child))
