@@ -12,15 +12,14 @@ from msgspec.structs import replace
 from obsup.cli.report.next_command import next_line
 from obsup.cli.run.requests import CommandOptions
 from obsup.cli.run.session import Session, run_step
-from obsup.engine.inspect.doctor import (
-    Doctor,
-    Finding,
-    Listener,
+from obsup.engine.inspect.connection_checks import (
+    check_connection,
     describe_credentials,
-    describe_signature,
-    examine_line,
-    recommend,
+    suggest_signature,
 )
+from obsup.engine.inspect.finding import Finding
+from obsup.engine.inspect.recommendations import recommend
+from obsup.engine.inspect.upload_cycle import RequestTimes, UploadCycle
 from obsup.errors import ObsupError
 from obsup.text import one_line
 
@@ -37,19 +36,19 @@ def run_doctor(prefix: str, options: CommandOptions) -> int:
         resolved, settings = options.resolve_prefix(prefix)
         session.fields |= {"provider": resolved.provider, "bucket": resolved.bucket, "checks": []}
         report = Report(session)
-        report.add(examine_line(settings, resolved.bucket))
+        report.add(check_connection(settings, resolved.bucket))
         report.check()
-        listener = Listener(time.time)
-        with session.tally.observed_by(listener):
+        times = RequestTimes(time.time)
+        with session.tally.observed_by(times):
             connection = session.connect(settings)
             report.add([describe_credentials(connection, time.time())])
             key = f"{resolved.key}.obsup-doctor-{secrets.token_hex(4)}"
-            doctor = Doctor(connection, resolved, key=key, listener=listener, sleep=session.stop.sleep)
-            report.add(doctor.examine())
+            cycle = UploadCycle(connection, resolved, key=key, times=times, sleep=session.stop.sleep)
+            report.add(cycle.run())
             if report.is_signature_rejected:
-                report.add(describe_signature(settings, resolved.bucket, session.connect))
+                report.add(suggest_signature(settings, resolved.bucket, session.connect))
         report.check()
-        recommended = recommend(connection, listener.round_trip_s)
+        recommended = recommend(connection, times.round_trip_s)
         session.fields["settings"] = recommended
         for line in ["", *config_lines(recommended, options.connect.profile)]:
             session.print_text(line)
@@ -70,8 +69,8 @@ class Report:
         for finding in findings:
             self._session.stop.check()
             self._session.fields["checks"].append(_fields(finding))
-            self._session.print_text(f"{finding.name:<14}{_mark(finding):<6}{one_line(finding.told)}")
-            if finding.error is not None and finding.is_needed:
+            self._session.print_text(f"{finding.name:<14}{_mark(finding):<6}{one_line(finding.detail)}")
+            if finding.error is not None and finding.is_required:
                 self._failures.append(finding.error)
 
     def check(self) -> None:
@@ -102,8 +101,8 @@ def _toml(value: str | int) -> str:
 
 def _mark(finding: Finding) -> str:
     if finding.error is not None:
-        return "FAIL" if finding.is_needed else "no"
-    return "ok" if finding.is_judged else "-"
+        return "FAIL" if finding.is_required else "no"
+    return "ok" if finding.is_check else "-"
 
 
 def _fields(finding: Finding) -> dict[str, Any]:
@@ -111,8 +110,8 @@ def _fields(finding: Finding) -> dict[str, Any]:
     step = error.next_step if error is not None else None
     return {
         "name": finding.name,
-        "ok": None if not finding.is_judged else error is None,
-        "told": finding.told,
+        "ok": None if not finding.is_check else error is None,
+        "told": finding.detail,
         "why": error.why if error is not None else None,
         "next": next_line(step, None) if step else "" if error is not None else None,
     }

@@ -36,10 +36,10 @@ def run_gc(prefix: str, options: CommandOptions, *, older_than_s: float, foreign
             sleep=session.stop.sleep,
         ):
             if decision.kept is None:
-                aborted.append(upload_fields(decision.one))
-                session.print_text("\t".join(upload_columns(decision.one)))
+                aborted.append(upload_fields(decision.listed))
+                session.print_text("\t".join(upload_columns(decision.listed)))
             else:
-                kept.append({**upload_fields(decision.one), "because": decision.kept})
+                kept.append({**upload_fields(decision.listed), "because": decision.kept})
         return "listed" if dry_run else "aborted"
 
     return run_step("gc", options, work)

@@ -17,62 +17,62 @@ from obsup.value import Value
 
 
 class GcDecision(Value):
-    """One upload that ``gc`` looked at: ``kept`` says why it stays (young, foreign, live), None that it goes."""
+    """The decision on one open upload: ``kept`` is why it is kept (young, foreign, live), None if it is aborted."""
 
-    one: ListedUpload
+    listed: ListedUpload
     kept: str | None
 
 
 def abort_stale(
     store: ObjectStore,
-    found: Iterable[ListedUpload],
+    uploads: Iterable[ListedUpload],
     *,
     older_than_s: float,
     foreign: bool,
     dry_run: bool,
     sleep: Callable[[float], bool],
 ) -> Iterator[GcDecision]:
-    """Give up what is older than *older_than_s* and ours, or anybody's with *foreign*; never what is live here.
+    """Abort uploads older than *older_than_s* seconds that this machine started; with *foreign*, those of others too.
 
-    With *dry_run* nothing is given up. An upload whose age is not known is young. After one that the store
-    refuses to abort the others follow, and then its refusal is raised; any other failure is raised at once.
+    A live upload, and one of unknown age, is kept. *dry_run* aborts nothing. If the store rejects an abort, the
+    remaining uploads are processed before its error is raised; any other error is raised at once.
     """
-    refused: list[ObsupError] = []
-    for one in found:
-        kept = _reason_to_keep(one, older_than_s, foreign=foreign)
+    rejections: list[ObsupError] = []
+    for listed in uploads:
+        kept = _reason_to_keep(listed, older_than_s, foreign=foreign)
         if kept is None and not dry_run:
             try:
-                kept = _collect(store, one, sleep)
+                kept = _abort(store, listed, sleep)
             except (Denied, Refused) as exc:
-                refused.append(exc)
+                rejections.append(exc)
                 continue
-        yield GcDecision(one, kept)
-    if refused:
-        raise refused[0]
+        yield GcDecision(listed, kept)
+    if rejections:
+        raise rejections[0]
 
 
-def _reason_to_keep(one: ListedUpload, older_than_s: float, *, foreign: bool) -> str | None:
-    if one.is_live:
+def _reason_to_keep(listed: ListedUpload, older_than_s: float, *, foreign: bool) -> str | None:
+    if listed.is_live:
         return "live"
-    if not one.is_own and not foreign:
+    if not listed.is_own and not foreign:
         return "foreign"
-    return "young" if one.age_s is None or one.age_s <= older_than_s else None
+    return "young" if listed.age_s is None or listed.age_s <= older_than_s else None
 
 
-def _collect(store: ObjectStore, one: ListedUpload, sleep: Callable[[float], bool]) -> str | None:
-    """Give the upload up, under its lock, with its checkpoint. Return why it stays where somebody began meanwhile."""
+def _abort(store: ObjectStore, listed: ListedUpload, sleep: Callable[[float], bool]) -> str | None:
+    """Abort the upload under its lock and remove its checkpoint. Return why it is kept if another obsup resumed it."""
     try:
-        with UploadLock(one.upload.target):
-            abort_fully(store, one.upload, sleep)
-            if one.checkpoint is not None:
-                _remove_checkpoint(Path(one.checkpoint), one.upload)
+        with UploadLock(listed.upload.target):
+            abort_fully(store, listed.upload, sleep)
+            if listed.checkpoint is not None:
+                _remove_checkpoint(Path(listed.checkpoint), listed.upload)
     except Busy:
         return "live"
     return None
 
 
 def _remove_checkpoint(path: Path, upload: Upload) -> None:
-    """Remove the checkpoint where it is this upload's; another one, or one that cannot be read, stays."""
+    """Remove the checkpoint if it is that of *upload*. A checkpoint of another upload, or a damaged one, is kept."""
     try:
         found = checkpoints.load(path)
     except CheckpointDamaged:

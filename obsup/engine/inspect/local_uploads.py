@@ -1,4 +1,4 @@
-"""What this machine knows of the uploads of a source: its checkpoints. Asks no store."""
+"""Find the uploads of a source by its checkpoints, without network access."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from obsup.value import Value
 
 
 class LocalUpload(Value):
-    """One upload as its checkpoint tells. ``changes`` is what differs in the source since, in words."""
+    """One upload as its checkpoint records it. ``changes`` describes what has changed in the source since."""
 
     path: Path
     checkpoint: Checkpoint
@@ -26,39 +26,39 @@ class LocalUpload(Value):
 
     @property
     def plan(self) -> Plan:
-        """How the source is cut."""
+        """How the source is divided into parts."""
         return FilePlan(self.checkpoint.stat.size, self.checkpoint.part_size)
 
     @property
     def stored(self) -> int:
         """Bytes that the store has confirmed."""
-        return sum(one.size for one in self.checkpoint.receipts.values())
+        return sum(receipt.size for receipt in self.checkpoint.receipts.values())
 
     @property
     def missing(self) -> list[int]:
-        """The numbers of the parts that are still to be sent."""
+        """The numbers of the parts that are not stored yet."""
         return [n for n in range(1, self.plan.count + 1) if n not in self.checkpoint.receipts]
 
 
 def find_local_uploads(source: Path, *, target: str | None, checkpoint: Path | None) -> Iterator[LocalUpload]:
-    """Yield the uploads of *source*; only those to *target* (``BUCKET/KEY``), or that of one *checkpoint*, if named.
+    """Yield the uploads of *source*, or only those to *target* (``BUCKET/KEY``), or only that of *checkpoint*.
 
-    Raises CheckpointDamaged, and WrongUsage for a target that is none.
+    Raises CheckpointDamaged, and WrongUsage for an invalid target.
     """
-    wanted = split_target(target, file_name=source.name)[1:] if target is not None else None
-    for path in [checkpoint] if checkpoint is not None else sorted(_places(source.absolute())):
+    bucket_and_key = split_target(target, file_name=source.name)[1:] if target is not None else None
+    for path in [checkpoint] if checkpoint is not None else sorted(_checkpoint_paths(source.absolute())):
         found = checkpoints.load(path)
         if found is None:
             continue
-        at = found.upload.target
-        if wanted in (None, (at.bucket, at.key)):
-            yield LocalUpload(path, found, is_held(at), tuple(_changes(source, found)))
+        found_target = found.upload.target
+        if bucket_and_key in (None, (found_target.bucket, found_target.key)):
+            yield LocalUpload(path, found, is_held(found_target), tuple(_changes(source, found)))
 
 
-def _places(source: Path) -> set[Path]:
-    """Return where checkpoints of *source* may be: the usual places, and where the registry says."""
-    named = {entry.checkpoint for entry in started_uploads.find_open() if entry.source == str(source)}
-    return checkpoint_path.find_all(source) | {Path(one) for one in named if one is not None}
+def _checkpoint_paths(source: Path) -> set[Path]:
+    """Return the default paths of checkpoints of *source*, and those in the list of started uploads."""
+    listed = {one.checkpoint for one in started_uploads.find_open() if one.source == str(source)}
+    return checkpoint_path.find_all(source) | {Path(path) for path in listed if path is not None}
 
 
 def _changes(source: Path, found: Checkpoint) -> list[str]:

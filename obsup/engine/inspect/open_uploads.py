@@ -1,4 +1,4 @@
-"""The open uploads of a bucket as the store lists them, joined with what this machine knows of them."""
+"""List the open uploads of a bucket, with what this machine knows of them."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from obsup.value import Value
 class ListedUpload(Value):
     """One open upload.
 
-    ``is_own``: begun on this machine. ``is_live``: an obsup on this machine works on its target now.
-    ``checkpoint`` is its path, ``age_s`` seconds by the store's date, ``parts`` and ``size`` (bytes) what is stored of
-    it; each None where it is not known.
+    ``is_own`` if this machine started it, ``is_live`` if an obsup on this machine is uploading to its target now.
+    ``checkpoint`` is its path, ``age_s`` seconds by the store's date; ``parts`` and ``size`` (bytes) are what the store
+    has of it. Each is None if it is unknown.
     """
 
     upload: Upload
@@ -33,34 +33,34 @@ class ListedUpload(Value):
     size: int | None = None
 
 
-def list_open_uploads(store: ObjectStore, place: Target, *, now_s: float) -> Iterator[ListedUpload]:
-    """Yield the open uploads in the bucket of *place* whose keys begin with its key, as the store orders them."""
-    for listed in store.list_uploads(place.bucket, place.key):
-        upload = Upload(replace(place, key=listed.key), listed.upload_id)
-        known = started_uploads.find(upload)
+def list_open_uploads(store: ObjectStore, prefix: Target, *, now_s: float) -> Iterator[ListedUpload]:
+    """Yield the open uploads whose keys start with that of *prefix*, in the store's order."""
+    for found in store.list_uploads(prefix.bucket, prefix.key):
+        upload = Upload(replace(prefix, key=found.key), found.upload_id)
+        started = started_uploads.find(upload)
         yield ListedUpload(
-            upload=known.upload if known is not None else upload,
-            initiated=listed.initiated,
-            is_own=known is not None,
+            upload=started.upload if started is not None else upload,
+            initiated=found.initiated,
+            is_own=started is not None,
             is_live=is_held(upload.target),
-            checkpoint=known.checkpoint if known is not None else None,
-            age_s=_age_s(listed, now_s),
+            checkpoint=started.checkpoint if started is not None else None,
+            age_s=_age_s(found, now_s),
         )
 
 
-def count_parts(store: ObjectStore, one: ListedUpload) -> ListedUpload:
-    """Return *one* with the number and the bytes of its parts, which costs a list for each upload."""
+def count_parts(store: ObjectStore, listed: ListedUpload) -> ListedUpload:
+    """Return *listed* with the number and size of its parts. Costs one list request per upload."""
     try:
-        sizes = [part.size for part in store.list_parts(one.upload)]
+        sizes = [part.size for part in store.list_parts(listed.upload)]
     except UploadGone:
         sizes = []
-    return replace(one, parts=len(sizes), size=sum(sizes))
+    return replace(listed, parts=len(sizes), size=sum(sizes))
 
 
-def _age_s(listed: OpenUpload, now_s: float) -> float | None:
-    """Return how long ago the upload was initiated, in seconds; None where the store's date cannot be read."""
+def _age_s(found: OpenUpload, now_s: float) -> float | None:
+    """Return how long ago the upload was initiated, in seconds, or None if its date is invalid."""
     try:
-        moment = datetime.fromisoformat(listed.initiated)
+        moment = datetime.fromisoformat(found.initiated)
     except ValueError:
         return None
     if moment.tzinfo is None:

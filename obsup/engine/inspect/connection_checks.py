@@ -1,0 +1,75 @@
+"""Check the way to a store before any upload: name resolution, connection, TLS, credentials, signature."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from msgspec.structs import replace
+
+from obsup.dialects.addressing import locate
+from obsup.dialects.registry import DIALECTS
+from obsup.engine.inspect.finding import Finding, information, run_check
+from obsup.engine.job.connection import Connection, StoreSettings
+from obsup.errors import ObsupError
+from obsup.store.http import probe
+from obsup.store.http.settings import ConnectionSettings
+from obsup.units import format_duration
+
+
+def check_connection(settings: StoreSettings, bucket: str) -> Iterator[Finding]:
+    """Yield the endpoint, then check name resolution, connection and TLS. Stops at the first failure."""
+    region = f"region {settings.region}" if settings.region else ""
+    properties = ", ".join(filter(None, (settings.dialect.title, region, settings.addressing)))
+    yield information("endpoint", f"{settings.endpoint} ({properties})")
+    address = locate(settings.endpoint, bucket, None, settings.addressing)
+    url, connection = f"{address.scheme}://{address.host}", settings.line
+    proxy = probe.find_proxy(url, connection)
+    if proxy is not None:
+        yield information("connection", f"through the proxy {proxy}")
+        return
+    checks: list[tuple[str, Callable[[], str]]] = [
+        ("DNS", lambda: ", ".join(probe.resolve(url))),
+        ("connection", lambda: f"TCP in {probe.measure(url, connection.connect_timeout_s) * 1000:.1f} ms"),
+    ]
+    if address.scheme == "https":
+        checks.append(("TLS", lambda: _check_tls(url, connection)))
+    for name, check in checks:
+        finding = run_check(name, check)
+        yield finding
+        if finding.error is not None:
+            return
+    if address.scheme == "http":
+        yield information("TLS", "none: the data is sent unencrypted")
+
+
+def _check_tls(url: str, connection: ConnectionSettings) -> str:
+    found = probe.encrypt(url, connection)
+    validity = f", certificate valid until {found.valid_until}" if found.valid_until else ""
+    unverified = "" if connection.verify_tls else ", certificate not verified"
+    return f"{found.version}, {found.cipher}{validity}{unverified}"
+
+
+def describe_credentials(connection: Connection, now_s: float) -> Finding:
+    """Return where the credentials come from, and when they expire. *now_s* is seconds since the epoch."""
+    credentials = connection.recovery.credentials()
+    expires = credentials.expires
+    validity = "" if expires is None else f", valid for another {format_duration(max(0.0, expires - now_s))}"
+    return Finding("credentials", f"from {credentials.origin}{validity}")
+
+
+def suggest_signature(
+    settings: StoreSettings, bucket: str, connect: Callable[[StoreSettings], Connection]
+) -> Iterator[Finding]:
+    """Yield another signature of this provider that the store accepts, if there is one."""
+    for dialect in DIALECTS.values():
+        if dialect.provider != settings.provider or dialect.signature == settings.dialect.signature:
+            continue
+        if dialect.needs_region and not settings.region:
+            continue
+        store = connect(replace(settings, signature=dialect.signature)).store
+        try:
+            next(iter(store.list_uploads(bucket, "")), None)
+        except ObsupError:
+            continue
+        yield information("signature", f"the store accepts requests with --signature {dialect.signature}")
+        return

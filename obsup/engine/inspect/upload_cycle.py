@@ -1,0 +1,188 @@
+"""Check every request of an upload with two tiny parts, and abort it: no object is created."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from statistics import median
+
+from msgspec.structs import replace
+
+from obsup import events
+from obsup.engine.inspect.finding import Finding, information, run_check
+from obsup.engine.job.connection import Connection
+from obsup.engine.proof.part_proof import DigestChoice, matches
+from obsup.engine.upload.abort import abort_fully
+from obsup.errors import BadConfiguration, NextStep, run_again
+from obsup.local.source.buffers import BufferPool
+from obsup.local.source.digest import PartDigest
+from obsup.local.source.memory_part import MemoryPart
+from obsup.model import Part, Stored, Target, Upload
+from obsup.store.answers.server_clock import ServerClock
+from obsup.units import KIB, exact_size, format_size
+
+PART_SIZES = (64 * KIB, 1 * KIB)
+# Clock differences in seconds: one to report, and one with which stores reject requests.
+MAX_CLOCK_OFFSET_S, REJECTED_CLOCK_OFFSET_S = 60.0, 900.0
+
+
+class RequestTimes:
+    """An observer that collects the duration of each request, and the offset of this computer's clock.
+
+    ``clock_offset_s`` is positive if this computer is behind the store, None until a response had a date.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = ServerClock(clock)
+        self._seconds: list[float] = []
+        self.clock_offset_s: float | None = None
+
+    def __call__(self, event: events.Event) -> None:
+        """Record one request."""
+        if not isinstance(event, events.Requested) or event.status is None:
+            return
+        self._seconds.append(event.seconds)
+        if self.clock_offset_s is not None:
+            return
+        ahead_s = self._clock.ahead_s(event.date)
+        if ahead_s is not None:
+            # The date has no fractions, and the response was written about half a round trip ago.
+            self.clock_offset_s = 0.5 + event.seconds / 2 - ahead_s
+
+    @property
+    def round_trip_s(self) -> float | None:
+        """The median duration of the requests in seconds."""
+        return median(self._seconds) if self._seconds else None
+
+
+class UploadCycle:
+    """Checks the requests of an upload to *key* in the bucket of *prefix*; *times* observes the connection.
+
+    *sleep* waits that many seconds and returns True if the work was stopped.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        prefix: Target,
+        *,
+        key: str,
+        times: RequestTimes,
+        sleep: Callable[[float], bool],
+    ) -> None:
+        self._connection = connection
+        self._store = connection.store
+        self._prefix = prefix
+        self._target = replace(prefix, key=key)
+        self._times = times
+        self._sleep = sleep
+        self._upload: Upload | None = None
+        self._sent_parts: list[tuple[Stored, PartDigest]] = []
+
+    def run(self) -> Iterator[Finding]:
+        """Yield the finding of each check. Parts are sent only if the upload could be initiated."""
+        listing = run_check("list uploads", self._list_uploads)
+        if listing.error is not None:
+            detail = f"{listing.detail}; without it neither a lost checkpoint nor gc can find open uploads"
+            listing = replace(listing, detail=detail, is_required=False)
+        yield listing
+        yield self._check_clock()
+        initiation = run_check("initiate", self._initiate)
+        yield initiation
+        if self._upload is not None:
+            try:
+                yield from self._check_parts(self._upload)
+            finally:
+                abortion = run_check("abort", partial(self._abort, self._upload))
+            yield abortion
+        yield run_check("head object", self._head_object)
+        yield from self._describe_limits()
+
+    def _list_uploads(self) -> str:
+        count = sum(1 for _ in self._store.list_uploads(self._prefix.bucket, self._prefix.key))
+        return f"permitted; {count} open"
+
+    def _initiate(self) -> str:
+        upload_id = self._connection.attempts().run(
+            lambda: self._store.initiate(self._target, {}), doing=f"initiating {self._target}"
+        )
+        self._upload = Upload(self._target, upload_id)
+        return f"permitted; {self._target}"
+
+    def _check_parts(self, upload: Upload) -> Iterator[Finding]:
+        for number, size in enumerate(PART_SIZES, start=1):
+            finding = run_check(f"part {number}", partial(self._send_part, upload, number, size))
+            yield finding
+            if finding.error is not None:
+                return
+        yield run_check("list parts", partial(self._list_parts, upload))
+        yield self._describe_verification()
+
+    def _send_part(self, upload: Upload, number: int, size: int) -> str:
+        digest = PartDigest(md5=True, crc64=True)
+        data = bytearray([number]) * size
+        part = MemoryPart(Part(number, 0, size), [data], BufferPool(), is_last=True, digest=digest)
+        stored = self._store.upload_part(upload, number, part.open)
+        self._sent_parts.append((stored, part.hashed()))
+        return f"permitted; {exact_size(size)}"
+
+    def _list_parts(self, upload: Upload) -> str:
+        sizes = [part.size for part in self._store.list_parts(upload)]
+        if sizes != list(PART_SIZES):
+            raise BadConfiguration(
+                f"the store lists parts of {sizes} bytes, but parts of {list(PART_SIZES)} bytes were sent",
+                "An upload can be resumed only if the store lists its parts",
+                NextStep("report this to the operator of the store"),
+            )
+        return f"permitted; {len(sizes)} parts"
+
+    def _describe_verification(self) -> Finding:
+        """Return which digest in the responses verifies each part."""
+        kinds = set()
+        for stored, digest in self._sent_parts:
+            if stored.crc64 is not None and matches(stored, digest, DigestChoice(md5=False, crc64=True)):
+                kinds.add("CRC-64")
+            if stored.etag.lower() == digest.md5:
+                kinds.add("ETag, the part's MD5")
+        if kinds:
+            return Finding("verification", f"each part is verified by {' and '.join(sorted(kinds))}")
+        encryption = next((stored.sse_kms for stored, _ in self._sent_parts if stored.sse_kms), None)
+        why = f"the bucket encrypts ({encryption})" if encryption else "the ETags are not MD5 digests"
+        return Finding(
+            "verification", f"no digest: {why}; an object is verified by its upload id or token, and its size"
+        )
+
+    def _abort(self, upload: Upload) -> str:
+        abort_fully(self._store, upload, self._sleep)
+        return "permitted; nothing is left"
+
+    def _head_object(self) -> str:
+        found = self._store.head_object(self._target)
+        return "permitted; the object does not exist, as expected" if found is None else "permitted"
+
+    def _check_clock(self) -> Finding:
+        offset_s = self._times.clock_offset_s
+        if offset_s is None:
+            return information("clock", "the responses of the store have no date")
+        direction = "behind" if offset_s > 0 else "ahead of"
+        detail = f"this computer is {abs(offset_s):.0f} s {direction} the store"
+        if abs(offset_s) <= MAX_CLOCK_OFFSET_S:
+            return Finding("clock", detail)
+        error = BadConfiguration(
+            detail,
+            f"Stores reject requests with a difference of more than {REJECTED_CLOCK_OFFSET_S / 60:.0f} min; "
+            "obsup corrects its own requests, but signed URLs and other tools do not",
+            run_again("set the clock"),
+        )
+        return Finding("clock", detail, error, is_required=abs(offset_s) > REJECTED_CLOCK_OFFSET_S)
+
+    def _describe_limits(self) -> Iterator[Finding]:
+        limits = self._store.dialect.limits
+        yield information(
+            "limits",
+            f"1 to {limits.max_parts} parts of {exact_size(limits.min_part)} to {exact_size(limits.max_part)}, "
+            f"objects up to {format_size(limits.max_object)}, one request up to {exact_size(limits.max_put)}",
+        )
+        round_trip_s = self._times.round_trip_s
+        if round_trip_s is not None:
+            yield information("round trip", f"{round_trip_s * 1000:.0f} ms per small request")
