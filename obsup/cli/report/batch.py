@@ -16,7 +16,7 @@ from obsup.local.state.atomic_file import AtomicFile
 from obsup.local.state.folders import is_special
 from obsup.local.walk.walk import as_list_entry
 from obsup.model import Target
-from obsup.text import quoted
+from obsup.text import quoted, shell_line
 from obsup.units import format_duration, format_size
 
 T = TypeVar("T")
@@ -106,7 +106,8 @@ class BatchReport:
     def _fields(self, outcome: FileOutcome) -> dict[str, Any]:
         fields: dict[str, Any] = {"source": outcome.path}
         if outcome.error is not None:
-            fields |= failure_fields(outcome.error, command="upload", resume=self._resume)
+            fields |= failure_fields(outcome.error, command="upload", resume=None)
+            fields["resumeCommand"] = shell_line(self._resume.words)
         elif outcome.result is not None:
             fields |= result_fields(outcome.result)
         else:
