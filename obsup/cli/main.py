@@ -18,13 +18,10 @@ from obsup.errors import Interrupted, LocalFailure, ObsupError
 from obsup.exit_status import BUG
 from obsup.version import __version__
 
-# Writes man/ and completions/ of the repository: nothing for users.
-HIDDEN = "generate"
-
 
 @click.group(
     cls=Commands,
-    commands=LazyCommands([*(name for names in SECTIONS.values() for name in names), HIDDEN]),
+    commands=LazyCommands(name for names in SECTIONS.values() for name in names),
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(__version__, message="obsup %(version)s")
@@ -42,7 +39,7 @@ def cli() -> None:
 def main() -> NoReturn:
     """Run the command line and exit with the documented code."""
     if "_OBSUP_COMPLETE" in os.environ:
-        from obsup.cli.docs import completion  # noqa: F401 - registers the shells
+        from obsup.cli import completion  # noqa: F401 - registers the shells
     try:
         code = _run()
     except click.exceptions.Abort:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from obsup.cli.docs.manpage import LONGER_PAGES
 from tests.support.readme import CRON_PAGE, block
+from tests.tools.manpage import LONGER_PAGES
 
 pytestmark = [pytest.mark.shells, pytest.mark.timeout(300)]
 

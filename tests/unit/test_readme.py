@@ -14,7 +14,7 @@ PLACES = [(page, name) for page, names in BLOCKS.items() for name in names]
 
 @pytest.mark.parametrize("page", BLOCKS, ids=lambda page: page.name)
 def test_the_generated_blocks_are_current(page: Path) -> None:
-    """Where this fails: python -m tests.tools.write_readme, and then obsup generate."""
+    """Where this fails: python -m tests.tools.write_readme, and then python -m tests.tools.generate."""
     assert render(page) == page.read_text()
 
 

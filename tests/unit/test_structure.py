@@ -36,7 +36,6 @@ LAYERS = (
     ("cli.display",),
     ("cli.run",),
     ("cli.actions",),
-    ("cli.docs",),
     ("cli.commands",),
     ("cli",),
     ("__main__",),

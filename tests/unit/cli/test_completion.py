@@ -161,7 +161,7 @@ def test_powershell_gets_three_lines_an_item(
 ) -> None:
     """What Click's script reads: kind, value, help. The script itself is not run here."""
     remember("backups", "2026/db dump", "UPLOAD1")
-    script = (Path(__file__).parents[4] / "completions" / "obsup.ps1").read_text()
+    script = (Path(__file__).parents[3] / "completions" / "obsup.ps1").read_text()
     asked = {"_OBSUP_COMPLETE": "powershell_complete", "COMP_WORDS": line, "COMP_CWORD": str(word)}
     assert all(f"$env:{name} = " in script for name in asked)
     done = subprocess.run(

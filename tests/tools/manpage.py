@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import click
 
 from obsup.cli.arguments.command import Command, Commands
-from obsup.cli.docs.roff import Page, bold, escape, italic
 from obsup.exit_status import EXIT_STATUSES
 from obsup.value import Value
 from obsup.version import __version__
+from tests.tools.roff import Page, bold, escape, italic
 
 # Those of section 7, made from man/pages.
 LONGER_PAGES = (

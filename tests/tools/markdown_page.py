@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from obsup.cli.docs.manpage import LONGER_PAGES
-from obsup.cli.docs.roff import Page, bold, escape
 from obsup.version import __version__
+from tests.tools.manpage import LONGER_PAGES
+from tests.tools.roff import Page, bold, escape
 
 # What a terminal of 80 columns shows of an indented line.
 TABLE_WIDTH = 72

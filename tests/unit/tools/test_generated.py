@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from obsup.cli.arguments.command import Commands
-from obsup.cli.commands.generate import generated, stale
-from obsup.cli.docs.manpage import LONGER_PAGES, command_pages, walk
-from obsup.cli.docs.markdown_page import text_page
-from obsup.cli.docs.roff import Page, escape, prose
 from obsup.cli.main import cli
+from tests.tools.generate import generated, stale
+from tests.tools.manpage import LONGER_PAGES, command_pages, walk
+from tests.tools.markdown_page import text_page
+from tests.tools.roff import Page, escape, prose
 
-ROOT = Path(__file__).parents[4]
+ROOT = Path(__file__).parents[3]
 SECTIONS = ("NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "EXIT STATUS", "ENVIRONMENT", "FILES", "EXAMPLES")
 assert isinstance(cli, Commands)
 PAGES = command_pages(cli)
@@ -26,7 +26,9 @@ def test_what_is_committed_is_what_the_commands_say() -> None:
         str(path.relative_to(ROOT)) for path, text in generated(ROOT, cli).items() if not _is(path, text)
     ]
     left = [str(path.relative_to(ROOT)) for path in stale(ROOT, cli)]
-    assert not wrong + left, "run this in the repository, and commit what it writes: obsup generate"
+    assert not wrong + left, (
+        "run this in the repository, and commit what it writes: python -m tests.tools.generate"
+    )
 
 
 def _is(path: Path, text: str) -> bool:
