@@ -32,7 +32,7 @@ from obsup.events import ProgressCallback
 from obsup.local.source.expectation import Expectation
 from obsup.local.source.rate_limit import RateLimit
 from obsup.local.source.stream import FileObject, Readable
-from obsup.local.source.stream_parts import read_one
+from obsup.local.source.stream_parts import read_stream_part
 from obsup.model import Credentials, ObjectOptions, Stored, Target
 
 __all__ = [
@@ -205,7 +205,7 @@ def upload_part(
         context = _open_context(
             target, endpoint, connecting, credentials, tally=tally, content_md5=content_md5, **request
         )
-        content = read_one(stream, part_number, size, context.digests.digest())
+        content = read_stream_part(stream, part_number, size, context.digests.digest())
         selector = UploadSelector(context.request.target, None, upload_id)
         return part_steps.send_read(context, selector, content, md5=md5).stored
 

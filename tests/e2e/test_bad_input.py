@@ -30,7 +30,7 @@ def refused(outcome: Outcome, code: int, *words: str) -> None:
     [
         (["missing", "bucket/key"], 66, ["missing", "No such file"]),
         ([".", "bucket/key"], 66, ["is a directory"]),
-        (["/dev/null", "bucket/key"], 66, ["no regular file"]),
+        (["/dev/null", "bucket/key"], 66, ["not a regular file"]),
         (["bigfile", "bucket"], 2, ["names no key", "bucket/bigfile"]),
         (["bigfile", "My_Bucket/key"], 2, ["'My_Bucket' is no bucket name", "did you mean my-bucket?"]),
         (["bigfile", "ftp://bucket/key"], 2, ["ftp:// is not known"]),

@@ -311,7 +311,7 @@ def test_the_list_of_files_that_failed(crowd: Crowd, sandbox: Sandbox) -> None:
     words = ("upload", "-r", "many/", "bucket/many/", "--failed-list", "failed", "--no-checkpoint")
     outcome = crowd.run(*words)
     assert outcome.code == 69, outcome.err
-    assert outcome.err.count("the list failed cannot be written") == 1
+    assert outcome.err.count("cannot write the list of failed files failed") == 1
     assert "300 × refused" in outcome.err
     assert "1 files sent" in outcome.err
     assert (crowd.disk.seen / "failed").read_text() == "older\n"

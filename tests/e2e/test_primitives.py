@@ -250,7 +250,7 @@ def test_a_source_that_changed_sends_no_part(inside: Inside, sandbox: Sandbox, s
     inside.run("init", source, "bucket/key", "--parts", "5")
     source.write_bytes(source.read_bytes()[::-1])
     outcome = inside.run("part", source, "bucket/key", "--part-number", "1")
-    assert (outcome.code, "is not the file that the upload was begun with" in outcome.err) == (65, True)
+    assert (outcome.code, "is not the file that the upload began with" in outcome.err) == (65, True)
     assert inside.run("complete", source, "bucket/key").code == 65
     assert sent(sandbox) == {}
     assert len(sandbox.uploads()) == 1

@@ -248,7 +248,7 @@ def test_a_source_that_goes_away_during_the_upload(rig: Rig, on_change: str) -> 
     """65, with the next step; put back, it is finished."""
     away = rig.source.with_name("away")
     error = refused(
-        rig, "went away", on_change=on_change, hear=once_stored(3, lambda: rig.source.rename(away))
+        rig, "disappeared", on_change=on_change, hear=once_stored(3, lambda: rig.source.rename(away))
     )
     assert "put it back" in str(error.next_step)
     away.rename(rig.source)

@@ -27,7 +27,7 @@ from obsup.local.state import journal as journals
 from obsup.local.walk.file_list import listed
 from obsup.local.walk.filters import make_selection
 from obsup.local.walk.unique_keys import unique_keys
-from obsup.local.walk.walk import Entry, Walk, can_meet, root_of
+from obsup.local.walk.walk import Entry, Walk, can_collide, root_of
 from obsup.model import Target
 from obsup.text import quoted, shell_word
 
@@ -128,7 +128,7 @@ def _entries(sources: Sequence[str], walk: Walk, batch: BatchOptions) -> Iterato
             with _open_list(batch.from_list) as stream:
                 yield from listed(walk, stream, batch.separator)
 
-    is_distinct = batch.from_list is None and not can_meet(roots)
+    is_distinct = batch.from_list is None and not can_collide(roots)
     return walked() if is_distinct else unique_keys(walked())
 
 

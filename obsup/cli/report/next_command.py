@@ -93,7 +93,7 @@ def next_line(
         ]
         text = f"{text or 'run the same command again'} ({', '.join(change)})"
     text = capitalised(text or "run")
-    if step.rerun and stored[0] and resume is not None and resume.keeps_parts:
+    if step.rerun and "--restart" not in step.add and stored[0] and resume is not None and resume.keeps_parts:
         of = "" if stored[1] is None else f" of {stored[1]}"
         text = f"{text} ({stored[0]}{of} parts are stored and will not be sent again)"
     if not words:

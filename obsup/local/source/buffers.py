@@ -1,4 +1,4 @@
-"""Buffers that bytes pass through, used again and again: a new one costs as much as the bytes that it takes."""
+"""Buffers for reading the source. They are reused, because allocating one costs as much as the bytes that it holds."""
 
 from __future__ import annotations
 
@@ -6,25 +6,25 @@ from collections import deque
 
 from obsup.units import MIB
 
-# What is read is hashed and sent while it still lies in the processor's own cache. Bytes.
-BLOCK = 1 * MIB
+# A block is hashed and sent while it is still in the processor's cache.
+BLOCK_BYTES = 1 * MIB
 
 
 class BufferPool:
-    """Buffers of the size of a block: as many as were taken at once, and no more. Safe to share between threads."""
+    """A pool of blocks of BLOCK_BYTES, with as many as were ever in use at once. Thread-safe."""
 
     def __init__(self) -> None:
         self._free: deque[bytearray] = deque()
-        self.made = 0
+        self.allocated = 0
 
     def take(self) -> bytearray:
         """Return a free block, or a new one."""
         try:
             return self._free.pop()
         except IndexError:
-            self.made += 1
-            return bytearray(BLOCK)
+            self.allocated += 1
+            return bytearray(BLOCK_BYTES)
 
     def give_back(self, blocks: list[bytearray]) -> None:
-        """Take *blocks* back; nobody reads them any more."""
+        """Return *blocks* to the pool. They must not be used any more."""
         self._free.extend(blocks)

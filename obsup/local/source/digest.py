@@ -1,4 +1,4 @@
-"""The digests of a part, computed while its bytes pass by: MD5 for the ETag, CRC-64/XZ where the store answers one."""
+"""Digests of a part, computed while it is sent: MD5 for the ETag, CRC-64/XZ for stores that return it."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ _BITS = 64
 
 
 class PartDigest:
-    """Takes blocks in; gives ``md5`` in hex and ``crc64``, each None where it was not asked for."""
+    """Computes ``md5`` (hex) and ``crc64``. Each is None if it was not asked for."""
 
     def __init__(self, *, md5: bool = False, crc64: bool = False) -> None:
-        # usedforsecurity: a proof against accidents, which no FIPS rule forbids.
+        # usedforsecurity: it detects accidental changes, which FIPS mode allows.
         self._md5 = hashlib.md5(usedforsecurity=False) if md5 else None
         self._crc64 = 0 if crc64 else None
         if crc64:
-            from fastcrc.crc64 import xz  # here, and not above: few dialects need it
+            from fastcrc.crc64 import xz  # imported here because few dialects need it
 
             self._xz = xz
 
     def update(self, block: memoryview | bytes) -> None:
-        """Take the next block in."""
+        """Add the next block."""
         if self._md5 is not None:
             self._md5.update(block)
         if self._crc64 is not None:
@@ -30,30 +30,30 @@ class PartDigest:
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing was asked for, so that no byte need be looked at."""
+        """Whether no digest is computed, so that the bytes need not be read into memory."""
         return self._md5 is None and self._crc64 is None
 
     @property
     def md5(self) -> str | None:
-        """The MD5 so far, lower-case hex."""
+        """The MD5 so far, in lower-case hex."""
         return self._md5.hexdigest() if self._md5 is not None else None
 
     @property
     def crc64(self) -> int | None:
-        """The CRC-64/XZ so far, an unsigned 64-bit number, as OSS writes it in decimal."""
+        """The CRC-64/XZ so far, an unsigned 64-bit number; OSS writes it in decimal."""
         return self._crc64
 
 
 def combine_crc64(first: int, second: int, second_size: int) -> int:
-    """Return the CRC-64/XZ of two runs of bytes together, from those of each and the size of the second in bytes."""
+    """Return the CRC-64/XZ of two byte strings together, from that of each and the size of the second in bytes."""
     return _times(_zeros_operator(second_size), first) ^ second
 
 
 @lru_cache(maxsize=8)
 def _zeros_operator(size: int) -> tuple[int, ...]:
-    """Return the matrix that *size* zero bytes apply to a CRC; a column is where one bit goes."""
+    """Return the matrix that *size* zero bytes apply to a CRC, as columns."""
     operator = tuple(1 << bit for bit in range(_BITS))
-    power = (_POLYNOMIAL, *(1 << bit for bit in range(_BITS - 1)))  # one zero bit
+    power = (_POLYNOMIAL, *(1 << bit for bit in range(_BITS - 1)))  # the matrix of one zero bit
     bits = size * 8
     while bits:
         if bits & 1:

@@ -1,4 +1,4 @@
-"""What the source must be as a whole, or nothing is published: its size, its MD5, its SHA-256."""
+"""Checks of the whole source before anything is published: its size, its MD5, its SHA-256."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from msgspec.structs import force_setattr
 
-from obsup.errors import DataMismatch, WrongUsage
+from obsup.errors import DataMismatch, NextStep, WrongUsage
 from obsup.local.source.file import Gate, PartBody
 from obsup.model import Part, SourceStat
 from obsup.text import quoted
@@ -17,9 +17,9 @@ _HEX = "0123456789abcdef"
 
 
 class Expectation(Value):
-    """What is expected: ``size`` in bytes, ``md5`` and ``sha256`` in hex; None expects nothing.
+    """The expected ``size`` in bytes, ``md5`` and ``sha256`` in hex; None is not checked.
 
-    Raises WrongUsage for a digest that is none.
+    Raises WrongUsage for an invalid digest.
     """
 
     size: int | None = None
@@ -34,21 +34,22 @@ class Expectation(Value):
             plain = value.strip().lower()
             if len(plain) != length or plain.strip(_HEX):
                 raise WrongUsage(
-                    f"--expect-{name} {value!r} is no {name.upper()}",
-                    f"it has {length} hex digits",
-                    f"write what {name}sum prints",
+                    f"--expect-{name} {value!r} is not a valid {name.upper()}",
+                    f"It must have {length} hexadecimal digits",
+                    NextStep(f"give the digest as {name}sum prints it"),
                 )
             force_setattr(self, name, plain)
 
     def meter(self) -> SourceMeter:
-        """Return a meter that holds a source against this."""
+        """Return a meter that compares a source with this expectation."""
         return SourceMeter(self)
 
     def check_file(self, path: Path, stat: SourceStat, gate: Gate | None = None) -> None:
-        """Raise DataMismatch where the file is another; it is read only where a digest is expected."""
-        by_size = Expectation(self.size).meter()
-        by_size.size = stat.size
-        by_size.check(quoted(path))
+        """Raise DataMismatch if the file differs. It is read only if a digest is expected."""
+        if self.size is not None:
+            by_size = Expectation(self.size).meter()
+            by_size.size = stat.size
+            by_size.check(quoted(path))
         if self.md5 is None and self.sha256 is None:
             return
         meter = self.meter()
@@ -62,30 +63,30 @@ class Expectation(Value):
 
 
 class SourceMeter:
-    """Counts and hashes a source as its bytes go by, each once; hashes only what is expected."""
+    """Counts a source while it is read, and computes the digests that are expected."""
 
     def __init__(self, expectation: Expectation) -> None:
         self._expected = expectation
         self.size = 0
-        # usedforsecurity: a proof against accidents, which no FIPS rule forbids.
+        # usedforsecurity: it detects accidental changes, which FIPS mode allows.
         self._md5 = hashlib.md5(usedforsecurity=False) if expectation.md5 is not None else None
         self._sha256 = hashlib.sha256() if expectation.sha256 is not None else None
 
     def update(self, block: memoryview) -> None:
-        """Take the next bytes in."""
+        """Add the next bytes."""
         self.size += len(block)
         if self._md5 is not None:
             self._md5.update(block)
         if self._sha256 is not None:
             self._sha256.update(block)
 
-    def check_room(self, name: str) -> None:
-        """Raise DataMismatch where the source *name* is larger already than it may be."""
+    def check_size_so_far(self, name: str) -> None:
+        """Raise DataMismatch if the source *name* is already larger than expected."""
         if self._expected.size is not None and self.size > self._expected.size:
             raise _mismatch(name, f"has more than {self._expected.size} bytes", "--expect-size")
 
     def check(self, name: str) -> None:
-        """Raise DataMismatch where the whole source *name* is not what was expected."""
+        """Raise DataMismatch if the complete source *name* differs from the expectation."""
         if self._expected.size is not None and self.size != self._expected.size:
             raise _mismatch(name, f"has {self.size} bytes, not {self._expected.size}", "--expect-size")
         for kind, digest, expected in (
@@ -100,6 +101,6 @@ class SourceMeter:
 def _mismatch(name: str, what: str, option: str) -> DataMismatch:
     return DataMismatch(
         f"{name} {what}",
-        f"{option} lets nothing else be published",
-        "look at what made it; nothing is published",
+        f"{option} allows only the expected content, so nothing was published",
+        NextStep(f"check how {name} was created"),
     )

@@ -1,4 +1,4 @@
-"""The source file: its identity, and windows on it that are the bodies of parts."""
+"""The source file: its identity, and windows on it that are the bodies of part requests."""
 
 from __future__ import annotations
 
@@ -12,22 +12,24 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from obsup.errors import LocalFailure, SourceChanged, SourceUnreadable
-from obsup.local.source.buffers import BLOCK, BufferPool
+from obsup.errors import LocalFailure, NextStep, SourceChanged, SourceUnreadable, run_again
+from obsup.local.source.buffers import BLOCK_BYTES, BufferPool
 from obsup.local.source.digest import PartDigest
 from obsup.model import Part, SourceStat
-from obsup.text import quoted, shell_word
+from obsup.text import quoted
 from obsup.units import MIB
 from obsup.value import Value
 
 CHANGE_TIME = "change time"
 
 BUFFERS = BufferPool()
-# What the kernel is asked to send at a time: about what a socket has room for. Bytes.
+# How much one sendfile call sends at most: about what the buffer of a socket holds.
 SENDFILE_BYTES = 2 * MIB
 
+_RESTART = run_again("upload the file as it is now", add=("--restart",))
+
 Gate = Callable[[int], int]
-"""Asked before so many bytes are read: returns how many of them may go now. It may wait, and it may raise."""
+"""Called before sending n bytes; returns how many may be sent now. It may block, and it may raise."""
 
 
 def stat_source(path: Path) -> SourceStat:
@@ -36,23 +38,28 @@ def stat_source(path: Path) -> SourceStat:
         found = path.stat()
     except OSError as exc:
         raise SourceUnreadable(
-            f"cannot read {quoted(path)}", os.strerror(exc.errno or errno.EIO), "check the path"
+            f"cannot read {quoted(path)}", os.strerror(exc.errno or errno.EIO), NextStep("check the path")
         ) from exc
     if stat_module.S_ISDIR(found.st_mode):
         raise SourceUnreadable(
             f"{quoted(path)} is a directory",
-            "only a regular file has parts",
-            f"name a file, or send all that is in it: obsup upload -r {shell_word(str(path))} BUCKET/PREFIX/",
+            "Only a regular file can be uploaded in parts",
+            NextStep(
+                "name a file, or upload all files of the directory",
+                command=("obsup", "upload", "-r", str(path), "BUCKET/PREFIX/"),
+            ),
         )
     if not stat_module.S_ISREG(found.st_mode):
         raise SourceUnreadable(
-            f"{quoted(path)} is no regular file", "parts need offsets", "pipe it in: obsup upload - TARGET"
+            f"{quoted(path)} is not a regular file",
+            "Parts of it cannot be read at an offset",
+            NextStep("pipe its content to obsup", command=("obsup", "upload", "-", "TARGET")),
         )
     return identity(found)
 
 
 def identity(found: os.stat_result) -> SourceStat:
-    """Return what of *found* tells whether a file is still the same."""
+    """Return the fields of *found* that change if the file changes."""
     return SourceStat(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_dev, found.st_ino)
 
 
@@ -62,10 +69,10 @@ def stat_when_stable(
     time_ns: Callable[[], int] = time.time_ns,
     pause: Callable[[float], object] = time.sleep,
 ) -> SourceStat:
-    """Return the identity of the file, taken so long after its last change that another one would show.
+    """Return the identity of the file, taken so long after its last change that another change would show.
 
-    Within one tick of the file system's clock a second write leaves the same times behind. Waits for 20 ms at
-    most, or 2 s where the file system keeps whole seconds. Raises SourceUnreadable.
+    Within one tick of the file system's clock, a second write does not change the times. Waits at most 20 ms, or 2 s on
+    a file system that stores whole seconds. Raises SourceUnreadable.
     """
     found = stat_source(path)
     now_ns = time_ns()
@@ -77,18 +84,18 @@ def stat_when_stable(
 
 
 def is_stable(stat: SourceStat, now_ns: int) -> bool:
-    """Return whether the file changed so long ago that another change would show."""
+    """Return whether the last change of the file is so old that another change would show."""
     tick_ns = _timestamp_resolution_ns(stat)
     return not -tick_ns < now_ns - stat.ctime_ns < tick_ns
 
 
 def _timestamp_resolution_ns(stat: SourceStat) -> int:
-    """Return how long the file system's clock may stand still: 20 ms, or 2 s where it keeps whole seconds."""
+    """Return the longest tick of the file system's clock: 20 ms, or 2 s if it stores whole seconds."""
     return 20_000_000 if stat.ctime_ns % 1_000_000_000 else 2_000_000_000
 
 
 def check_readable(path: Path) -> None:
-    """Raise SourceUnreadable where *path* cannot be opened for reading."""
+    """Raise SourceUnreadable if *path* cannot be opened for reading."""
     try:
         with path.open("rb"):
             pass
@@ -96,12 +103,12 @@ def check_readable(path: Path) -> None:
         raise SourceUnreadable(
             f"cannot read {quoted(path)}",
             os.strerror(exc.errno or errno.EIO),
-            "check the path and its permissions",
+            NextStep("check the path and its permissions"),
         ) from exc
 
 
 def changes(before: SourceStat, now: SourceStat) -> list[str]:
-    """Return what differs between two identities, in words; empty where nothing does."""
+    """Return the differences between two identities in words; empty if there are none."""
     found = []
     if before.size != now.size:
         found.append(f"size {before.size} → {now.size}")
@@ -115,31 +122,29 @@ def changes(before: SourceStat, now: SourceStat) -> list[str]:
 
 
 def check_unchanged(path: Path, before: SourceStat) -> None:
-    """Raise SourceChanged where the file at *path* is not the one that *before* describes."""
+    """Raise SourceChanged if the file at *path* is not the one that *before* describes."""
     try:
         now = stat_source(path)
     except SourceUnreadable as exc:
         raise SourceChanged(
-            f"{quoted(path)} went away during the upload",
-            exc.why,
-            "put it back and run the same command again",
+            f"{quoted(path)} disappeared during the upload", exc.why, run_again("put it back")
         ) from exc
     found = changes(before, now)
     if found:
         raise SourceChanged(
             f"{quoted(path)} changed since the upload began",
-            f"what changed: {', '.join(found)}; an object must not mix two versions of its source",
-            "run with --restart to send the file as it is now",
+            f"What changed: {', '.join(found)}; an object must not mix two versions of its source",
+            _RESTART,
         )
 
 
 class PartBody:
-    """A window on a file, read once in large blocks, each hashed before it is handed out.
+    """A window on a file, read once in large blocks, each hashed before it is returned.
 
-    ``can_sendfile``: nobody looks at the bytes, so that they need not come here at all; see ``send_to``.
-    *on_sent* hears the bytes handed out so far. *gate* is called with the size of each block before it is
-    read, and returns how much of it may go now: it may wait (a rate limit) or raise (a stop). Raises LocalFailure
-    where the disk fails, and SourceChanged where the file ends inside the window.
+    ``can_sendfile``: no digest is computed, so the kernel can send the bytes directly; see ``send_to``. *on_sent* is
+    called with the number of bytes returned so far. *gate* is called with the size of each block before it is read and
+    returns how much of it may be sent now: it may block (a rate limit) or raise (a stop). Raises LocalFailure if the
+    disk fails, and SourceChanged if the file ends inside the window.
     """
 
     def __init__(
@@ -165,22 +170,22 @@ class PartBody:
             self._file.seek(part.offset)
         except OSError as exc:
             raise _read_failed(path, exc) from exc
-        self._spare: bytearray | None = None
+        self._buffer: bytearray | None = None
 
-    def read(self, amount: int = BLOCK, /) -> memoryview:
+    def read(self, amount: int = BLOCK_BYTES, /) -> memoryview:
         """Return the next block, of at most *amount* bytes; empty at the end of the window.
 
         The block is valid until the next call.
         """
         if self.sent >= self.size:
             return memoryview(b"")
-        if self._spare is None:
-            self._spare = BUFFERS.take()
-        block = memoryview(self._spare)[: amount if amount >= 0 else BLOCK]
+        if self._buffer is None:
+            self._buffer = BUFFERS.take()
+        block = memoryview(self._buffer)[: amount if amount >= 0 else BLOCK_BYTES]
         return block[: self.readinto(block)]
 
     def readinto(self, block: memoryview, /) -> int:
-        """Read the next bytes of the window into *block*; return how many, 0 at its end. Raises as ``read`` does."""
+        """Read the next bytes of the window into *block*; return how many, 0 at its end. Raises like ``read``."""
         wanted = min(len(block), self.size - self.sent)
         if wanted <= 0:
             return 0
@@ -191,14 +196,14 @@ class PartBody:
         except OSError as exc:
             raise _read_failed(self._path, exc) from exc
         self.digest.update(block[:count])
-        self._hand_out(count)
+        self._advance(count)
         return count
 
     def send_to(self, descriptor: int) -> int:
-        """Have the kernel send the next bytes to the socket *descriptor*; return how many.
+        """Let the kernel send the next bytes to the socket *descriptor*; return how many.
 
-        For a window with ``can_sendfile``, which is false from where the kernel cannot: then 0 bytes are sent, and
-        ``read`` goes on. Raises as ``read`` does, and what the socket raises.
+        Only if ``can_sendfile``. If the kernel cannot send this file, nothing is sent, ``can_sendfile`` becomes false,
+        and ``read`` continues. Raises what ``read`` and the socket raise.
         """
         if not self._granted:
             wanted = min(SENDFILE_BYTES, self.size - self.sent)
@@ -217,30 +222,30 @@ class PartBody:
                 raise _read_failed(self._path, exc) from exc
             raise
         self._granted -= count
-        self._hand_out(count)
+        self._advance(count)
         return count
 
-    def _hand_out(self, count: int) -> None:
+    def _advance(self, count: int) -> None:
         if count == 0:
             raise SourceChanged(
                 f"{quoted(self._path)} became shorter during the upload",
-                f"it ends {self.size - self.sent} bytes before the end of this part",
-                "run with --restart to send the file as it is now",
+                f"It ends {self.size - self.sent} bytes before the end of this part",
+                _RESTART,
             )
         self.sent += count
         if self._on_sent is not None:
             self._on_sent(self.sent)
 
     def close(self) -> None:
-        """Close the descriptor. Nobody reads the last block any more."""
-        if not self._file.closed:  # what is given back twice would pass through two windows at once
+        """Close the file. The last block must not be used any more."""
+        if not self._file.closed:  # a buffer given back twice would be used by two windows at once
             self._file.close()
-            if self._spare is not None:
-                BUFFERS.give_back([self._spare])
+            if self._buffer is not None:
+                BUFFERS.give_back([self._buffer])
 
 
 def hash_part(path: Path, part: Part, digest: PartDigest, gate: Gate | None = None) -> None:
-    """Feed the bytes of *part* to *digest*. Raises as PartBody does."""
+    """Add the bytes of *part* to *digest*. Raises what PartBody raises."""
     body = PartBody(path, part, digest=digest, gate=gate)
     try:
         while body.read():
@@ -250,15 +255,15 @@ def hash_part(path: Path, part: Part, digest: PartDigest, gate: Gate | None = No
 
 
 def sha256_of(path: Path, gate: Gate | None = None) -> str:
-    """Return the SHA-256 of the whole file in hex. Raises as PartBody does."""
-    whole = hashlib.sha256()
+    """Return the SHA-256 of the whole file in hex. Raises what PartBody raises."""
+    digest = hashlib.sha256()
     body = PartBody(path, Part(1, 0, stat_source(path).size), gate=gate)
     try:
         while block := body.read():
-            whole.update(block)
+            digest.update(block)
     finally:
         body.close()
-    return whole.hexdigest()
+    return digest.hexdigest()
 
 
 class FileWindow(Value):
@@ -270,45 +275,46 @@ class FileWindow(Value):
 
     def open(
         self,
-        fresh: Callable[[], PartDigest],
+        new_digest: Callable[[], PartDigest],
         *,
         on_sent: Callable[[int], None] | None = None,
         gate: Gate | None = None,
     ) -> PartBody:
-        """Return the window as a body: each time it is read again, and hashed again."""
-        return PartBody(self.path, self.part, digest=fresh(), on_sent=on_sent, gate=gate)
+        """Return the window as a request body. Each body reads and hashes the file again."""
+        return PartBody(self.path, self.part, digest=new_digest(), on_sent=on_sent, gate=gate)
 
     def md5(self, gate: Gate | None = None) -> str:
-        """Return the MD5 in hex: a read of its own."""
+        """Return the MD5 in hex. This reads the file once more."""
         digest = PartDigest(md5=True)
         hash_part(self.path, self.part, digest, gate)
         return digest.md5 or ""
 
     def check(self) -> None:
-        """Raise SourceChanged where the file is no longer the one that was planned."""
+        """Raise SourceChanged if the file is no longer the one that was planned."""
         check_unchanged(self.path, self.stat)
 
 
 def _read_failed(path: Path, exc: OSError) -> LocalFailure:
     return LocalFailure(
-        f"reading {quoted(path)} failed",
-        os.strerror(exc.errno or errno.EIO),
-        "check the disk, then run the same command again; what is stored is not sent again",
+        f"reading {quoted(path)} failed", os.strerror(exc.errno or errno.EIO), run_again("check the disk")
     )
 
 
 def check_same_file(path: Path, planned: SourceStat, seen: SourceStat) -> None:
-    """Raise SourceChanged where this host does not see the file that was planned.
+    """Raise SourceChanged if this host does not see the file that was planned.
 
-    Hosts number their devices differently, and network file systems may not agree on inodes and change times:
-    under another device number, size and modification time have to do.
+    Hosts number their devices differently, and network file systems may differ in inodes and change times. So under
+    another device number only size and modification time are compared.
     """
     if planned.device != seen.device:
         planned = replace(planned, device=seen.device, inode=seen.inode, ctime_ns=seen.ctime_ns)
     found = changes(planned, seen)
     if found:
         raise SourceChanged(
-            f"{quoted(path)} is not the file that the upload was begun with",
-            f"what differs: {', '.join(found)}; an object must not mix two versions of its source",
-            "keep the source on storage that every worker sees; if it changed, begin again with --restart",
+            f"{quoted(path)} is not the file that the upload began with",
+            f"What differs: {', '.join(found)}; an object must not mix two versions of its source",
+            run_again(
+                "keep the source on storage that every worker sees; if the file changed, start over",
+                add=("--restart",),
+            ),
         )

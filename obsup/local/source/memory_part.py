@@ -1,17 +1,17 @@
-"""A part of a stream in memory: read once, hashed once, sent as often as it takes."""
+"""A part in memory: read once, hashed once, sent as often as necessary."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from obsup.local.source.buffers import BLOCK, BufferPool
+from obsup.local.source.buffers import BLOCK_BYTES, BufferPool
 from obsup.local.source.digest import PartDigest
 from obsup.local.source.file import FileWindow, Gate
 from obsup.model import Part
 
 
 class MemoryPart:
-    """The bytes of one part. ``is_last`` tells that the stream ends with it."""
+    """The bytes of one part. ``is_last``: the stream ends with it."""
 
     def __init__(
         self, part: Part, blocks: list[bytearray], pool: BufferPool, *, is_last: bool, digest: PartDigest
@@ -25,28 +25,28 @@ class MemoryPart:
 
     def open(
         self,
-        _fresh: Callable[[], PartDigest] | None = None,
+        _new_digest: Callable[[], PartDigest] | None = None,
         /,
         *,
         on_sent: Callable[[int], None] | None = None,
         gate: Gate | None = None,
     ) -> MemoryBody:
-        """Return the bytes as a body. Memory does not change: what was hashed is not hashed again."""
+        """Return the part as a request body. Memory does not change, so each byte is hashed only once."""
         return MemoryBody(self, on_sent=on_sent, gate=gate)
 
     def md5(self, gate: Gate | None = None) -> str:
-        """Return the MD5 in hex; for a digest without one it is computed apart."""
+        """Return the MD5 in hex; if the digest does not include it, it is computed separately."""
         if self.digest.md5 is not None:
             return self.hashed(gate).md5 or ""
-        apart = PartDigest(md5=True)
+        digest = PartDigest(md5=True)
         for _, view in self._views(0):
             if gate is not None:
                 gate(len(view))
-            apart.update(view)
-        return apart.md5 or ""
+            digest.update(view)
+        return digest.md5 or ""
 
     def hashed(self, gate: Gate | None = None) -> PartDigest:
-        """Return the digest of all the bytes."""
+        """Return the digest of the whole part."""
         for start, view in self._views(self._hashed):
             if gate is not None:
                 gate(len(view))
@@ -54,49 +54,62 @@ class MemoryPart:
         return self.digest
 
     def check(self) -> None:
-        """Memory stays what it is."""
+        """Do nothing: memory does not change."""
 
     def view(self, start: int, amount: int) -> memoryview:
-        """Return at most *amount* bytes from *start*, of one block."""
-        number, within = divmod(start, BLOCK)
-        end = min(within + amount, BLOCK, within + self.part.size - start)
+        """Return at most *amount* bytes from *start*, within one block."""
+        number, within = divmod(start, BLOCK_BYTES)
+        end = min(within + amount, BLOCK_BYTES, within + self.part.size - start)
         return memoryview(self._blocks[number])[within:end]
 
     def hash_to(self, start: int, view: memoryview) -> None:
-        """Feed *view*, which begins at *start*, to the digest, as far as it is new to it."""
+        """Add to the digest what *view*, which begins at *start*, has beyond the bytes already hashed."""
         fresh = view[max(0, self._hashed - start) :]
         if start <= self._hashed and fresh:
             self.digest.update(fresh)
             self._hashed += len(fresh)
 
     def release(self) -> None:
-        """Give the memory back."""
+        """Return the memory to the pool."""
         self._pool.give_back(self._blocks)
         self._blocks = []
 
     def _views(self, start: int) -> Iterator[tuple[int, memoryview]]:
         while start < self.part.size:
-            view = self.view(start, BLOCK)
+            view = self.view(start, BLOCK_BYTES)
             yield start, view
             start += len(view)
+
+
+def fill_blocks(
+    blocks: list[bytearray], filled: int, size: int, pool: BufferPool, readinto: Callable[[memoryview], int]
+) -> int:
+    """Read into *blocks*, of which *filled* bytes are in use, until they hold *size* bytes or the source ends.
+
+    Blocks are added from *pool*. Returns how many bytes they hold. Raises what *readinto* raises.
+    """
+    count = 1
+    while filled < size and count:
+        within = filled % BLOCK_BYTES
+        if not within:
+            blocks.append(pool.take())
+        count = readinto(memoryview(blocks[-1])[within : within + size - filled])
+        filled += count
+    return filled
 
 
 def read_part(
     window: FileWindow, digest: PartDigest, gate: Gate | None = None, *, pool: BufferPool | None = None
 ) -> MemoryPart:
-    """Read a part of a file into memory of *pool*, and return it once the file is known to have stood still meanwhile.
+    """Return a part of a file, read into memory of *pool*, after checking that the file did not change.
 
-    Raises SourceChanged, and as PartBody does.
+    Raises SourceChanged, and what PartBody raises.
     """
     pool = pool or BufferPool()
     blocks: list[bytearray] = []
     body = window.open(PartDigest, gate=gate)
     try:
-        for start in range(0, window.part.size, BLOCK):
-            blocks.append(pool.take())
-            left = memoryview(blocks[-1])[: window.part.size - start]
-            while left:
-                left = left[body.readinto(left) :]
+        fill_blocks(blocks, 0, window.part.size, pool, body.readinto)
     finally:
         body.close()
     window.check()
@@ -116,11 +129,11 @@ class MemoryBody:
         self._on_sent = on_sent
         self._gate = gate
 
-    def read(self, amount: int = BLOCK, /) -> memoryview:
+    def read(self, amount: int = BLOCK_BYTES, /) -> memoryview:
         """Return the next block, of at most *amount* bytes; empty at the end of the part."""
         if self.sent >= self.size:
             return memoryview(b"")
-        view = self._content.view(self.sent, amount if amount >= 0 else BLOCK)
+        view = self._content.view(self.sent, amount if amount >= 0 else BLOCK_BYTES)
         if self._gate is not None:
             view = view[: self._gate(len(view))]
         self._content.hash_to(self.sent, view)
@@ -130,4 +143,4 @@ class MemoryBody:
         return view
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: no file is open."""

@@ -1,4 +1,4 @@
-"""The rate limit: one schedule for all workers, which tells each block when it may go."""
+"""The bandwidth limit: one schedule for all workers, which assigns each block the time when it may be sent."""
 
 from __future__ import annotations
 
@@ -8,36 +8,36 @@ from collections.abc import Callable
 
 from obsup.units import MIB
 
-# What a line that was idle may catch up on, and what one block may take: together the longest burst, in seconds.
+# The longest burst: what an idle connection may catch up, plus the duration of one block.
 CREDIT_S = 0.1
 BLOCK_S = 0.05
-# How soon a worker that waits for its turn notices that the work is to end, in seconds.
+# How often a waiting worker checks whether the upload is stopped.
 POLL_S = 0.2
 
 
-class Pace:
-    """Places blocks one behind the other on a line of *rate_bytes_per_s*. Pure: the clock is an argument.
+class RateSchedule:
+    """Assigns times to blocks so that they are sent at *rate_bytes_per_s*. Pure: the clock is an argument.
 
-    Over any time *t* it lets through at most ``rate × (t + CREDIT_S + BLOCK_S)`` bytes, and as long as there is
-    somebody to send no less than ``rate × (t - BLOCK_S)``: who comes late to his turn delays nobody else.
+    In any time *t* it allows at most ``rate × (t + CREDIT_S + BLOCK_S)`` bytes and, as long as there is something to
+    send, at least ``rate × (t - BLOCK_S)``: a worker that wakes up late delays no other.
     """
 
     def __init__(self, rate_bytes_per_s: float) -> None:
         self._rate = rate_bytes_per_s
-        self._free_s = float("-inf")
-        self.block = max(1, min(MIB, int(rate_bytes_per_s * BLOCK_S)))
+        self._free_at_s = float("-inf")
+        self.block_bytes = max(1, min(MIB, int(rate_bytes_per_s * BLOCK_S)))
 
     def reserve(self, size: int, now_s: float) -> float:
-        """Take the line for *size* bytes, at most ``block``; return in how many seconds they may go."""
-        begin_s = max(self._free_s, now_s - CREDIT_S)
-        self._free_s = begin_s + size / self._rate
+        """Reserve time for *size* bytes, at most ``block_bytes``; return in how many seconds they may be sent."""
+        begin_s = max(self._free_at_s, now_s - CREDIT_S)
+        self._free_at_s = begin_s + size / self._rate
         return max(0.0, begin_s - now_s)
 
 
 class RateLimit:
-    """Holds blocks back so that all threads together send *rate_bytes_per_s*, and no more.
+    """Delays blocks so that all threads together send at most *rate_bytes_per_s*.
 
-    *check* is called while a thread waits for its turn; what it raises ends the wait.
+    *check* is called while a thread waits; an exception of it ends the wait.
     """
 
     def __init__(
@@ -49,19 +49,19 @@ class RateLimit:
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
         self.rate_bytes_per_s = rate_bytes_per_s
-        self._pace = Pace(rate_bytes_per_s)
+        self._schedule = RateSchedule(rate_bytes_per_s)
         self._lock = threading.Lock()
         self._check = check
         self._monotonic = monotonic
         self._sleep = sleep
 
     def __call__(self, size: int) -> int:
-        """Wait for a turn, and return how many of *size* bytes may go now: at least one."""
-        granted = min(size, self._pace.block)
+        """Wait, then return how many of *size* bytes may be sent now: at least one."""
+        granted = min(size, self._schedule.block_bytes)
         with self._lock:
             now_s = self._monotonic()
-            turn_s = now_s + self._pace.reserve(granted, now_s)
-        while (left_s := turn_s - self._monotonic()) > 0:
+            due_s = now_s + self._schedule.reserve(granted, now_s)
+        while (left_s := due_s - self._monotonic()) > 0:
             self._sleep(min(left_s, POLL_S))
             self._check()
         return granted

@@ -1,4 +1,4 @@
-"""Sources that are read once, from front to back, and whose end nobody knows: standard input, a file object."""
+"""Sources of unknown size that are read once, from beginning to end: standard input, a file object."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import select
 from collections.abc import Callable
 from typing import Protocol
 
-from obsup.errors import LocalFailure, ObsupError, SourceUnreadable, WrongUsage
+from obsup.errors import LocalFailure, NextStep, ObsupError, SourceUnreadable, WrongUsage, run_again
 from obsup.units import MIB
 
 try:
     import fcntl
-except ImportError:  # Windows has no pipes whose size could be changed
+except ImportError:  # Windows, whose pipes have a fixed size
     fcntl = None  # type: ignore[assignment]
 
-# How soon a reader notices that nobody waits for its bytes any more, in milliseconds.
+# How often a blocked read checks whether it is cancelled.
 POLL_MS = 100
-PIPE_SIZE = 1 * MIB
+PIPE_BYTES = 1 * MIB
 
 
 class ByteSource(Protocol):
@@ -28,31 +28,31 @@ class ByteSource(Protocol):
     name: str
 
     def start(self) -> None:
-        """Begin, before the first read."""
+        """Prepare for the first read."""
         ...
 
     def readinto(self, view: memoryview, /) -> int:
-        """Fill *view* from its front and return how many bytes; 0 at the end. Raises what reading raises."""
+        """Read into the beginning of *view*; return the number of bytes, 0 at the end. Raises what reading raises."""
         ...
 
     def is_finished(self, timeout_s: float, /) -> bool:
-        """Tell, after the end, whether all of it may be published; wait up to *timeout_s* to know.
+        """Return, after the end, whether the stream may be published; wait up to *timeout_s* for that.
 
-        Raises where it must not be.
+        Raises if it must not be published.
         """
         ...
 
     def cancel(self) -> None:
-        """Make a read that waits return soon."""
+        """Make a blocked read return soon."""
         ...
 
     def close(self) -> None:
-        """Let go of everything. Nobody reads any more."""
+        """Release all resources. No read may be active."""
         ...
 
 
 class Readable(Protocol):
-    """What the API takes for a file: an object open for reading bytes."""
+    """A file object of the API: open for reading bytes."""
 
     def read(self, size: int = ..., /) -> bytes: ...
 
@@ -60,50 +60,50 @@ class Readable(Protocol):
 class Descriptor:
     """The bytes of an open file descriptor: a pipe, a terminal, a file. It is not closed here.
 
-    *idle* is called now and then while there is nothing to read; what it raises ends the wait.
+    *on_idle* is called regularly while there is nothing to read; an exception of it ends the wait.
     """
 
-    def __init__(self, descriptor: int, name: str, *, idle: Callable[[], object] = lambda: None) -> None:
+    def __init__(self, descriptor: int, name: str, *, on_idle: Callable[[], object] = lambda: None) -> None:
         self.name = name
         self._descriptor = descriptor
-        self._idle = idle
+        self._on_idle = on_idle
         self._is_cancelled = False
-        widen_pipe(descriptor)
+        enlarge_pipe(descriptor)
 
     def start(self) -> None:
-        """It is open already."""
+        """Do nothing: it is already open."""
 
     def readinto(self, view: memoryview, /) -> int:
-        """Wait for bytes, but not longer than anybody wants them. Raises SourceUnreadable, LocalFailure."""
+        """Wait for bytes, until cancelled. Raises SourceUnreadable, LocalFailure."""
         poll = select.poll()
         poll.register(self._descriptor, select.POLLIN)
         while not self._is_cancelled:
             if not poll.poll(POLL_MS):
-                self._idle()
+                self._on_idle()
                 continue
             try:
                 return os.readv(self._descriptor, [view])
-            except BlockingIOError:  # somebody else made it non-blocking, and was faster
+            except BlockingIOError:  # another process made it non-blocking and read first
                 continue
             except OSError as exc:
                 raise read_failed(self.name, exc) from exc
-        # Not 0: a read that nobody waits for must never pass for the end of the stream.
-        raise LocalFailure(f"reading {self.name} was given up")
+        # Returning 0 would look like the end of the stream.
+        raise LocalFailure(f"reading {self.name} was cancelled")
 
     def is_finished(self, _timeout_s: float, /) -> bool:
-        """The end of a pipe is the end: whoever writes into it does not say how it went."""
+        """Return True: a pipe does not show whether its writer succeeded."""
         return True
 
     def cancel(self) -> None:
-        """Make a read that waits return."""
+        """Make a blocked read return."""
         self._is_cancelled = True
 
     def close(self) -> None:
-        """The descriptor belongs to somebody else."""
+        """Do nothing: the descriptor belongs to the caller."""
 
 
 class FileObject:
-    """An object with ``read``, as the API takes it; closed at the end where *close* is true.
+    """An object with ``read``, as the API accepts it; closed at the end if *close* is true.
 
     A read that blocks cannot be interrupted, but after ``cancel`` no other read starts.
     """
@@ -117,32 +117,38 @@ class FileObject:
         self._is_cancelled = False
 
     def start(self) -> None:
-        """It is open already."""
+        """Do nothing: it is already open."""
 
     def readinto(self, view: memoryview, /) -> int:
-        """Read through the object's ``read``. Raises WrongUsage, SourceUnreadable, LocalFailure."""
+        """Read with the object's ``read``. Raises WrongUsage, SourceUnreadable, LocalFailure."""
         if self._is_cancelled:
             raise LocalFailure(f"reading {self.name} was cancelled")
         self._is_reading = True
         try:
             data = self._file.read(len(view))
         except ValueError as exc:  # closed, or not open for reading
-            raise SourceUnreadable(f"{self.name} cannot be read", str(exc), "hand over an open file") from exc
+            raise SourceUnreadable(
+                f"{self.name} cannot be read", str(exc), NextStep("pass an open file")
+            ) from exc
         except OSError as exc:
             raise read_failed(self.name, exc) from exc
         finally:
             self._is_reading = False
         if isinstance(data, str):
-            raise WrongUsage(f"{self.name} is open as text", "an object is bytes", 'open it with mode "rb"')
+            raise WrongUsage(
+                f"{self.name} is open as text",
+                "An object consists of bytes",
+                NextStep('open it with mode "rb"'),
+            )
         if data is None:
             raise SourceUnreadable(
-                f"{self.name} has no bytes at this moment", "it does not block", "make it blocking"
+                f"{self.name} has no bytes yet", "It is non-blocking", NextStep("make it blocking")
             )
         view[: len(data)] = data
         return len(data)
 
     def is_finished(self, _timeout_s: float, /) -> bool:
-        """The end of the file is the end."""
+        """Return True: a file has no exit code."""
         return True
 
     def cancel(self) -> None:
@@ -150,7 +156,7 @@ class FileObject:
         self._is_cancelled = True
 
     def close(self) -> None:
-        """Close the object where that was asked for, once; but not while a read is stuck in it, to be stuck too."""
+        """Close the object once, if asked for. A blocked read would block close too, so then it stays open."""
         close = getattr(self._file, "close", None)
         if self._close and close is not None and not self._is_reading:
             self._close = False
@@ -158,24 +164,26 @@ class FileObject:
 
 
 def open_standard_input(*, is_open: bool) -> Descriptor:
-    """Return standard input. *is_open* is whether the process was given one. Raises SourceUnreadable."""
+    """Return standard input; *is_open* is false if the process was started without one. Raises SourceUnreadable."""
     if not is_open:
         raise SourceUnreadable(
-            "standard input is closed", "there is nothing to read", "pipe the data in, or name a file"
+            "standard input is closed",
+            "There is nothing to read",
+            NextStep("pipe the data in or name a file"),
         )
     return Descriptor(0, "standard input")
 
 
-def widen_pipe(descriptor: int) -> None:
-    """Let a pipe hold 1 MiB where the system allows it: a sixteenth of the wake-ups. Nothing else changes."""
+def enlarge_pipe(descriptor: int) -> None:
+    """Enlarge the buffer of a pipe to 1 MiB, if the system allows it, for a sixteenth of the context switches."""
     if fcntl is not None and hasattr(fcntl, "F_SETPIPE_SZ"):
-        with contextlib.suppress(OSError):  # no pipe, or the user's share of pipe memory is used up
-            fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, PIPE_SIZE)
+        with contextlib.suppress(OSError):  # not a pipe, or the user's limit of pipe memory is reached
+            fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
 
 
 def read_failed(name: str, exc: OSError) -> ObsupError:
-    """Return the error for a read of *name* that failed."""
+    """Return the error for a failed read of *name*."""
     why = os.strerror(exc.errno or errno.EIO)
     if exc.errno in (errno.EBADF, errno.EISDIR, errno.EINVAL):
-        return SourceUnreadable(f"{name} cannot be read", why, "pipe the data in, or name a file")
-    return LocalFailure(f"reading {name} failed", why, "look at where the data comes from, then run it again")
+        return SourceUnreadable(f"{name} cannot be read", why, NextStep("pipe the data in or name a file"))
+    return LocalFailure(f"reading {name} failed", why, run_again("check where the data comes from"))

@@ -237,7 +237,7 @@ def _from_file(fields: CheckpointFile) -> Checkpoint:
 
 
 def load(path: Path) -> Checkpoint | None:
-    """Return the checkpoint at *path*, or None if there is no file.
+    """Return the checkpoint at *path*, or None if it does not exist.
 
     Raises CheckpointDamaged for a file that is not a checkpoint or cannot be read.
     """

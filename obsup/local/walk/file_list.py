@@ -1,4 +1,4 @@
-"""Sources that a list names, one an entry, as ``find`` prints them."""
+"""Lists of sources, one per entry, as ``find`` prints them (--from-list)."""
 
 from __future__ import annotations
 
@@ -6,30 +6,30 @@ import posixpath
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from obsup.errors import SourceUnreadable
+from obsup.errors import NextStep, SourceUnreadable
 from obsup.local.walk.walk import Entry, SourceRoot, UnreadableFile, Walk
 from obsup.text import quoted
 from obsup.units import KIB
 
-BLOCK = 64 * KIB
-# Longer than any path of any system: what is as long as this is no list.
-LONGEST = 1024 * KIB
+BLOCK_BYTES = 64 * KIB
+# No path of any system is longer: a longer entry means that the file is not a list.
+MAX_ENTRY_BYTES = 1024 * KIB
 
 
 def read_entries(stream: BinaryIO, separator: bytes) -> Iterator[str]:
-    """Yield the entries of *stream*, of which *separator* ends each; empty ones are none.
+    """Yield the entries of *stream*, each ended by *separator*, except empty ones.
 
-    Raises SourceUnreadable for what is no list.
+    Raises SourceUnreadable if it is not a list.
     """
     rest = b""
-    while block := stream.read(BLOCK):
-        *whole, rest = (rest + block).split(separator)
-        yield from (_text(one) for one in whole if one)
-        if len(rest) > LONGEST:
+    while block := stream.read(BLOCK_BYTES):
+        *entries, rest = (rest + block).split(separator)
+        yield from (_text(entry) for entry in entries if entry)
+        if len(rest) > MAX_ENTRY_BYTES:
             raise SourceUnreadable(
-                "this is no list of files",
-                f"it has an entry of more than {LONGEST // KIB} KiB",
-                "write one path a line, or use -0 where NUL stands between them",
+                "invalid list of files",
+                f"It has an entry of more than {MAX_ENTRY_BYTES // KIB} KiB",
+                NextStep("write one path per line, or separate paths with NUL and use -0"),
             )
     if rest:
         yield _text(rest)
@@ -40,10 +40,10 @@ def _text(entry: bytes) -> str:
 
 
 def root_of_entry(entry: str) -> SourceRoot | None:
-    """Return the source that *entry* names, and its name below the TARGET: its path, as rsync's --files-from has it.
+    """Return the source of *entry* and its name below the TARGET: its path, as for --files-from of rsync.
 
-    Of an absolute path the first slash goes; ``/./`` marks where the name begins, the last one where there are
-    several. None for a name that would leave the TARGET's folder.
+    The first slash of an absolute path is dropped; the last ``/./`` marks where the name begins. None for a name that
+    would leave the folder of the TARGET.
     """
     base, _mark, tail = entry.rpartition("/./")
     if not base and entry.startswith("/"):
@@ -56,18 +56,18 @@ def root_of_entry(entry: str) -> SourceRoot | None:
 
 
 def listed(walk: Walk, stream: BinaryIO, separator: bytes) -> Iterator[Entry]:
-    """Yield everything that the list in *stream* names."""
+    """Yield everything in the list *stream*."""
     for entry in read_entries(stream, separator):
         root = root_of_entry(entry)
         if root is None:
-            yield UnreadableFile(entry, entry, _leaves(entry))
+            yield UnreadableFile(entry, entry, _invalid_name(entry))
         else:
             yield from walk.entries(root)
 
 
-def _leaves(entry: str) -> SourceUnreadable:
+def _invalid_name(entry: str) -> SourceUnreadable:
     return SourceUnreadable(
-        f"{quoted(entry)} is no name below the TARGET",
-        "its .. would leave the TARGET's folder",
-        "write /./ where the name is to begin, for example ../data/./2026/a.bin",
+        f"{quoted(entry)} is not a valid name below the TARGET",
+        "Its .. would leave the folder of the TARGET",
+        NextStep("write /./ where the name must begin, for example ../data/./2026/a.bin"),
     )

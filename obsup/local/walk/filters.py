@@ -1,11 +1,11 @@
-"""Which files of a walk are wanted: patterns as in a .gitignore."""
+"""Filters of a walk: include and exclude patterns, as in .gitignore."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Protocol
 
-from obsup.errors import WrongUsage
+from obsup.errors import NextStep, WrongUsage
 from obsup.value import Value
 
 
@@ -14,21 +14,21 @@ class _Patterns(Protocol):
 
 
 class Selection(Value):
-    """Takes what an include pattern names, or everything where there is none, without what an exclude names."""
+    """Selects files that match an include pattern (or all, without include patterns) and no exclude pattern."""
 
     included: _Patterns | None = None
     excluded: _Patterns | None = None
 
-    def takes(self, name: str) -> bool:
-        """Return whether the file *name* is wanted: its path within its SOURCE, with ``/``."""
+    def has_file(self, name: str) -> bool:
+        """Return whether the file is selected; *name* is its path within its SOURCE, with ``/``."""
         if self.included is not None and not self.included.match_file(name):
             return False
         return self.excluded is None or not self.excluded.match_file(name)
 
-    def enters(self, name: str) -> bool:
-        """Return whether anything in the folder *name* can be wanted.
+    def may_have_files_in(self, name: str) -> bool:
+        """Return whether any file in the folder *name* can be selected.
 
-        Source: gitignore(5): a file cannot be had back where a folder above it is excluded.
+        Source: gitignore(5): a file cannot be re-included if a parent folder is excluded.
         """
         return self.excluded is None or not self.excluded.match_file(f"{name}/")
 
@@ -37,9 +37,9 @@ EVERYTHING = Selection()
 
 
 def make_selection(include: Sequence[str], exclude: Sequence[str]) -> Selection:
-    """Return the selection that these patterns make; later patterns win, ``!`` takes back.
+    """Return the selection of these patterns; later patterns win, ``!`` negates.
 
-    Raises WrongUsage for what is no pattern. Source: gitignore(5), "Pattern format".
+    Raises WrongUsage for an invalid pattern. Source: gitignore(5), "Pattern format".
     """
     return Selection(_patterns("--include", include), _patterns("--exclude", exclude))
 
@@ -54,8 +54,8 @@ def _patterns(option: str, lines: Sequence[str]) -> _Patterns | None:
             GitIgnoreSpec.from_lines([line])
         except ValueError:
             raise WrongUsage(
-                f"{option} {line!r} is no pattern",
-                "patterns are those of .gitignore",
-                "for example '*.tmp', '/build/', '!keep.tmp'",
+                f"invalid pattern {option} {line!r}",
+                "Patterns are those of .gitignore",
+                NextStep("write the pattern as '*.tmp', '/build/' or '!keep.tmp', for example"),
             ) from None
     return GitIgnoreSpec.from_lines(lines)

@@ -1,20 +1,21 @@
-"""No two sources for one key: files by their names, in a file that SQLite makes and removes where they are many."""
+"""Check that no two sources have the same key, with a temporary SQLite table."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
 
-from obsup.errors import SourceUnreadable, WrongUsage
+from obsup.errors import NextStep, SourceUnreadable, WrongUsage
 from obsup.local.state.table import open_table
 from obsup.local.walk.walk import Entry, FoundFile, stat_again
 from obsup.text import quoted
 
 
 def unique_keys(entries: Iterator[Entry]) -> Iterator[Entry]:
-    """Yield *entries*, files last and by name, once it is known that no two of them have one name.
+    """Yield *entries* after checking that no two files have the same name: files last, sorted by name.
 
-    The same file twice counts once. Raises WrongUsage for two files with one name, before any is yielded.
+    A file that occurs twice is yielded once. Raises WrongUsage for two files with the same name, before any file is
+    yielded.
     """
     with open_table("file (name BLOB PRIMARY KEY, path BLOB) WITHOUT ROWID") as database:
         for entry in entries:
@@ -35,12 +36,14 @@ def _check_same(found: FoundFile, other: str) -> None:
     try:
         is_same = Path(found.path).samefile(other)
     except OSError as exc:
-        raise SourceUnreadable(f"cannot read {quoted(other)}", exc.strerror or "", "check the path") from exc
+        raise SourceUnreadable(
+            f"cannot read {quoted(other)}", exc.strerror or "", NextStep("check the path")
+        ) from exc
     if not is_same:
         raise WrongUsage(
             f"two sources for one key: {quoted(other)} and {quoted(found.path)} would both be {quoted(found.name)}",
-            "one would replace the other",
-            "upload them to two TARGETs, or leave one out with --exclude",
+            "One would replace the other",
+            NextStep("upload them to two TARGETs, or leave one out with --exclude"),
         )
 
 

@@ -1,6 +1,7 @@
-"""Many sources: walked as a stream, so that memory does not grow with the number of files.
+"""Walk the sources of a batch as a stream, so that memory does not grow with the number of files.
 
-A walk names everything that it meets: what is to be sent, what is passed over, and what cannot be sent and why.
+A walk yields everything it finds: files to send, entries that are skipped, and entries that cannot be read, with the
+error.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
-from obsup.errors import ObsupError, SourceUnreadable, WrongUsage
+from obsup.errors import NextStep, ObsupError, SourceUnreadable, WrongUsage, run_again
 from obsup.local.source.file import identity
 from obsup.local.state.checkpoint_path import SUFFIX
 from obsup.local.walk.filters import EVERYTHING, Selection
@@ -25,11 +26,11 @@ from obsup.value import Value
 
 Links = Literal["follow", "skip", "refuse"]
 
-# A folder deeper than this is read whole before its own folders are, so that no walk runs out of descriptors.
-OPEN_FOLDERS = 64
+# Deeper folders are read completely before their subfolders, so that the walk does not run out of descriptors.
+MAX_OPEN_FOLDERS = 64
 
 _CHECKPOINT = rf".*\.[0-9a-f]{{8}}{re.escape(SUFFIX)}"
-# What runs leave beside a source: a checkpoint, and one that is being written, of a short name or of one cut short.
+# The files of obsup next to a source: checkpoints, and their temporary files, whose names may be truncated.
 _OWN_STATE = re.compile(rf"{_CHECKPOINT}|\.({_CHECKPOINT}|.{{100}})\.[0-9a-f]{{8}}\.\w{{8}}", re.DOTALL)
 
 _KINDS = (
@@ -41,14 +42,14 @@ _KINDS = (
 
 
 class SourceRoot(Value):
-    """One SOURCE: its path, and the *name* below the TARGET that it gets; empty for the contents of a folder."""
+    """One SOURCE: its path, and its *name* below the TARGET, which is empty for the contents of a folder."""
 
     path: str
     name: str
 
 
 class FoundFile(Value):
-    """A regular file to be sent. ``name`` is its key below the TARGET's prefix, ``stat`` its identity when met."""
+    """A regular file to send. ``name`` is its key below the prefix of the TARGET, ``stat`` its identity when found."""
 
     path: str
     name: str
@@ -56,7 +57,7 @@ class FoundFile(Value):
 
 
 class SkippedFile(Value):
-    """What is passed over, and in a word what it is."""
+    """An entry that is skipped, and what it is."""
 
     path: str
     name: str
@@ -64,7 +65,7 @@ class SkippedFile(Value):
 
 
 class UnreadableFile(Value):
-    """What was to be sent and cannot be, and why."""
+    """An entry that should be sent but cannot be read, and the error."""
 
     path: str
     name: str
@@ -75,16 +76,16 @@ Entry = FoundFile | SkippedFile | UnreadableFile
 
 
 class Walk(Value):
-    """How SOURCEs are walked. Links named as a SOURCE are followed whatever *links* says, as by ``find -H``."""
+    """How SOURCEs are walked. A link given as a SOURCE is always followed, like ``find -H``."""
 
     recursive: bool = False
     links: Links = "follow"
     selection: Selection = EVERYTHING
 
     def entries(self, root: SourceRoot) -> Iterator[Entry]:
-        """Yield everything below *root*, in the order in which the system tells it."""
+        """Yield everything below *root*, in the order of the file system."""
         try:
-            found = os.stat(root.path)  # noqa: PTH116 - a Path per file is most of the cost of a walk
+            found = os.stat(root.path)  # noqa: PTH116 - creating a Path per file would dominate the cost of a walk
         except (OSError, ValueError) as exc:
             yield UnreadableFile(root.path, root.name, unreadable(root.path, exc))
             return
@@ -94,24 +95,24 @@ class Walk(Value):
             else:
                 yield UnreadableFile(root.path, root.name, _is_folder(root.path))
         elif not root.name:
-            yield UnreadableFile(root.path, root.name, _is_no_folder(root.path))
-        elif self.selection.takes(root.name):
+            yield UnreadableFile(root.path, root.name, _is_not_folder(root.path))
+        elif self.selection.has_file(root.name):
             yield _regular(root.path, root.name, found)
 
 
 @dataclass(slots=True)
 class _Folder:
-    """An open folder: the *rest* of its entries, its path within its root, and which folder it is."""
+    """An open folder: the *rest* of its entries, its path within its root, and its device and inode."""
 
     path: str
     inner: str
-    which: tuple[int, int]
+    identity: tuple[int, int]
     rest: Iterator[os.DirEntry[str]]
     close: Callable[[], None]
 
 
 class _Tree:
-    """One folder and all that is in it, depth first. Folders above are kept open, names are not kept."""
+    """A folder and everything in it, depth first. Parent folders stay open; names are not stored."""
 
     def __init__(self, walk: Walk, root: SourceRoot) -> None:
         self._walk = walk
@@ -120,7 +121,7 @@ class _Tree:
         self._open: list[_Folder] = []
 
     def entries(self, found: os.stat_result) -> Iterator[Entry]:
-        """Yield what is in the tree, whose root is *found*."""
+        """Yield everything in the tree; *found* is the status of its root."""
         try:
             yield from self._all(found)
         finally:
@@ -139,21 +140,21 @@ class _Tree:
             if entry is None:
                 self._open.pop().close()
             else:
-                yield from self._look(entry, f"{folder.inner}/{entry.name}" if folder.inner else entry.name)
+                yield from self._visit(entry, f"{folder.inner}/{entry.name}" if folder.inner else entry.name)
 
     def _name(self, inner: str) -> str:
         return f"{self._prefix}{inner}" if inner else self._root.name
 
-    def _look(self, entry: os.DirEntry[str], inner: str) -> Iterator[Entry]:
-        """Yield what *entry* is, or go down into it."""
+    def _visit(self, entry: os.DirEntry[str], inner: str) -> Iterator[Entry]:
+        """Yield *entry*, or open it if it is a folder."""
         name, walk = self._prefix + inner, self._walk
         try:
             is_link = entry.is_symlink()
             if is_link and walk.links != "follow":
-                yield from self._pass_link(entry, inner)
+                yield from self._visit_link(entry, inner)
                 return
             is_folder = entry.is_dir()
-            if not (walk.selection.enters(inner) if is_folder else walk.selection.takes(inner)):
+            if not (walk.selection.may_have_files_in(inner) if is_folder else walk.selection.has_file(inner)):
                 return
             found = entry.stat()
         except OSError as exc:
@@ -166,8 +167,8 @@ class _Tree:
         else:
             yield _regular(entry.path, name, found)
 
-    def _pass_link(self, entry: os.DirEntry[str], inner: str) -> Iterator[Entry]:
-        if not self._walk.selection.takes(inner):
+    def _visit_link(self, entry: os.DirEntry[str], inner: str) -> Iterator[Entry]:
+        if not self._walk.selection.has_file(inner):
             return
         name = self._prefix + inner
         if self._walk.links == "skip":
@@ -176,25 +177,25 @@ class _Tree:
             yield UnreadableFile(entry.path, name, _is_link(entry.path))
 
     def _enter(self, path: str, inner: str, found: os.stat_result) -> Iterator[Entry]:
-        """Open the folder at *path*: its entries come next."""
-        which = (found.st_dev, found.st_ino)
-        if any(which == folder.which for folder in self._open):
-            yield SkippedFile(path, self._name(inner), "a symbolic link to a folder that it is in")
+        """Open the folder at *path*; its entries are yielded next."""
+        device_inode = (found.st_dev, found.st_ino)
+        if any(device_inode == folder.identity for folder in self._open):
+            yield SkippedFile(path, self._name(inner), "a symbolic link to a parent folder")
             return
         try:
             scan = os.scandir(path)
-            folder = _Folder(path, inner, which, scan, scan.close)
+            folder = _Folder(path, inner, device_inode, scan, scan.close)
             self._open.append(folder)
-            if len(self._open) > OPEN_FOLDERS:
+            if len(self._open) > MAX_OPEN_FOLDERS:
                 folder.rest = iter(list(scan))
         except OSError as exc:
             yield UnreadableFile(path, self._name(inner), unreadable(path, exc))
 
 
 def root_of(source: str) -> SourceRoot:
-    """Return how the SOURCE named on a command line appears below the TARGET, as rsync has it.
+    """Return how a SOURCE of the command line appears below the TARGET, as for rsync.
 
-    A file and a folder keep their last name; a folder with a slash at its end, and ``.``, are their contents.
+    A file and a folder keep their last name; a folder with a trailing slash, and ``.``, stand for their contents.
     """
     path = source.rstrip("/") or "/"
     last = path.rpartition("/")[2]
@@ -202,15 +203,15 @@ def root_of(source: str) -> SourceRoot:
     return SourceRoot(path, "" if is_contents else last)
 
 
-def can_meet(roots: list[SourceRoot]) -> bool:
-    """Return whether two files below different *roots* can get the same name."""
+def can_collide(roots: list[SourceRoot]) -> bool:
+    """Return whether two files below different *roots* can have the same name."""
     names = sorted(f"{root.name}/" if root.name else "" for root in roots)
-    # Sorted, whatever lies below a name follows it at once.
+    # In sorted order, a name that begins with another one follows it directly.
     return any(later.startswith(first) for first, later in pairwise(names))
 
 
 def as_list_entry(path: str, name: str) -> str:
-    """Return the entry of a list that stands for this file under this very name, as rsync reads ``/./``."""
+    """Return the entry of a --from-list for this file with this name, with ``/./`` as for rsync."""
     base = path.removesuffix(name).removesuffix("/") if name else path
     if path == name:
         return f"./{name}"
@@ -218,7 +219,7 @@ def as_list_entry(path: str, name: str) -> str:
 
 
 def stat_again(path: str, name: str) -> Entry:
-    """Return what is at *path* now."""
+    """Return the current entry at *path*."""
     try:
         return _regular(path, name, os.stat(path))  # noqa: PTH116 - as in a walk
     except OSError as exc:
@@ -226,39 +227,39 @@ def stat_again(path: str, name: str) -> Entry:
 
 
 def unreadable(path: str, exc: OSError | ValueError) -> SourceUnreadable:
-    """Return the error for what cannot be looked at."""
+    """Return the error for an entry that cannot be read."""
     code = exc.errno if isinstance(exc, OSError) else errno.EINVAL
     return SourceUnreadable(
         f"cannot read {quoted(Path(path))}",
         os.strerror(code or errno.EIO),
-        "check the path and its permissions",
+        NextStep("check the path and its permissions"),
     )
 
 
 def _regular(path: str, name: str, found: os.stat_result) -> Entry:
     if stat_module.S_ISREG(found.st_mode):
         return FoundFile(path, name, identity(found))
-    kind = next((word for is_kind, word in _KINDS if is_kind(found.st_mode)), "no regular file")
+    kind = next((word for is_kind, word in _KINDS if is_kind(found.st_mode)), "not a regular file")
     return SkippedFile(path, name, kind)
 
 
 def _is_folder(path: str) -> WrongUsage:
     return WrongUsage(
         f"{quoted(Path(path))} is a directory",
-        "only files are sent unless asked otherwise",
-        "add --recursive",
+        "Directories are sent only with --recursive",
+        run_again("send all files in it", add=("--recursive",)),
     )
 
 
-def _is_no_folder(path: str) -> SourceUnreadable:
+def _is_not_folder(path: str) -> SourceUnreadable:
     return SourceUnreadable(
-        f"{quoted(Path(path))} is not a directory", "", "name it without a slash at its end"
+        f"{quoted(Path(path))} is not a directory", "", NextStep("give it without the trailing slash")
     )
 
 
 def _is_link(path: str) -> SourceUnreadable:
     return SourceUnreadable(
         f"{quoted(Path(path))} is a symbolic link",
-        "--links refuse takes none",
-        "use --links follow or --links skip",
+        "--links refuse accepts no symbolic links",
+        run_again("skip symbolic links, or use --links follow", add=("--links", "skip")),
     )

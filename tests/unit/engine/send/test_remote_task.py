@@ -82,7 +82,7 @@ def test_another_file_elsewhere_is_seen(job: PartToSend, field: str) -> None:
     """Whatever its device number says."""
     for device in (job.stat.device, job.stat.device + 1):
         planned = replace(job.stat, device=device, **{field: getattr(job.stat, field) + 1})
-        with pytest.raises(SourceChanged, match="is not the file that the upload was begun with"):
+        with pytest.raises(SourceChanged, match="is not the file that the upload began with"):
             check_same_file(Path(job.path), planned, job.stat)
 
 

@@ -1,4 +1,4 @@
-"""The command behind --from-command: its output, its end, and the end it is put to."""
+"""The command of --from-command: its output, its exit code, and how it is ended."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import os
 import signal
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -20,7 +19,7 @@ from tests.support.waiting import wait_for
 
 
 def read_all(source: CommandSource | Descriptor) -> bytes:
-    """Return what *source* gives until its end."""
+    """Return all bytes of *source*."""
     buffer = bytearray(65536)
     data = b""
     while count := source.readinto(memoryview(buffer)):
@@ -29,10 +28,10 @@ def read_all(source: CommandSource | Descriptor) -> bytes:
 
 
 def run(*command: str, grace_s: float = 5.0) -> CommandSource:
-    """Return a producer that has begun *command*."""
-    producer = CommandSource(command, grace_s=grace_s)
-    producer.start()
-    return producer
+    """Return the started *command*."""
+    source = CommandSource(command, grace_s=grace_s)
+    source.start()
+    return source
 
 
 @pytest.fixture
@@ -47,49 +46,52 @@ def pipe() -> Iterator[tuple[int, int]]:
             assert descriptor == write
 
 
-def test_its_output_is_read_and_its_success_known() -> None:
-    """More than a pipe holds, and the end only after the exit."""
-    with closing(run("sh", "-c", "head -c 3000000 /dev/zero; exec >&-; sleep 0.2")) as producer:
-        assert read_all(producer) == bytes(3_000_000)
-        assert not producer.is_finished(0.0)
-        assert producer.is_finished(20.0)
+def test_the_output_and_the_success_of_a_command_are_known(tmp_path: Path) -> None:
+    """More bytes than a pipe holds; it is finished only after its exit."""
+    may_end = tmp_path / "may-end"
+    script = f"head -c 3000000 /dev/zero; exec >&-; until [ -e {may_end} ]; do sleep 0.01; done"
+    with closing(run("sh", "-c", script)) as source:
+        assert read_all(source) == bytes(3_000_000)
+        assert not source.is_finished(0.0)
+        may_end.touch()
+        assert source.is_finished(20.0)
 
 
 @pytest.mark.parametrize(
     ("script", "words"), [("exit 7", "sh exited with 7"), ("kill -TERM $$", "sh was ended by SIGTERM")]
 )
-def test_its_failure_is_known(script: str, words: str) -> None:
-    """The exit code or the signal, in the error."""
-    with closing(run("sh", "-c", script)) as producer:
-        assert read_all(producer) == b""
+def test_a_failed_command_is_an_error(script: str, words: str) -> None:
+    """With its exit code or signal."""
+    with closing(run("sh", "-c", script)) as source:
+        assert read_all(source) == b""
         with pytest.raises(CommandFailed, match=words) as caught:
-            producer.is_finished(20.0)
+            source.is_finished(20.0)
     assert caught.value.exit_code == 76
 
 
-def test_what_it_wrote_before_it_failed_is_read() -> None:
-    """Whole parts of it may be kept for a replay."""
-    with closing(run("sh", "-c", "printf first; sleep 0.3; printf second; exit 1")) as producer:
-        assert read_all(producer) == b"firstsecond"
+def test_the_output_before_a_failure_is_read() -> None:
+    """Complete parts of it are kept for a replay."""
+    with closing(run("sh", "-c", "printf first; sleep 0.3; printf second; exit 1")) as source:
+        assert read_all(source) == b"firstsecond"
 
 
 @pytest.mark.parametrize("command", [("no-such-command",), ("",), ("/",), ("a\0b",)])
-def test_what_cannot_be_run(command: tuple[str, ...]) -> None:
-    """An error, and nothing to close."""
-    producer = CommandSource(command)
+def test_a_command_that_cannot_be_run_is_an_error(command: tuple[str, ...]) -> None:
+    """Closing it does nothing."""
+    source = CommandSource(command)
     with pytest.raises(CommandFailed, match="cannot be run"):
-        producer.start()
-    producer.close()
+        source.start()
+    source.close()
 
 
-def test_one_that_will_not_end_is_killed(tmp_path: Path) -> None:
-    """SIGTERM first; after the grace, SIGKILL."""
+def test_a_command_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
+    """After grace_s."""
     ready = tmp_path / "ready"
-    producer = run("sh", "-c", f"trap '' TERM; touch {ready}; while :; do sleep 0.05; done", grace_s=0.2)
+    source = run("sh", "-c", f"trap '' TERM; touch {ready}; while :; do sleep 0.05; done", grace_s=0.2)
     wait_for(ready.exists, within_s=20)
-    producer.close()
+    source.close()
     with pytest.raises(CommandFailed, match="SIGKILL"):
-        producer.is_finished(0.0)
+        source.is_finished(0.0)
 
 
 CLEANS_UP = """
@@ -107,19 +109,19 @@ while True:
 """
 
 
-def test_one_that_was_told_is_given_its_time(tmp_path: Path) -> None:
-    """A signal that was handed on is not followed by another: the command may clean up.
+def test_a_command_can_clean_up_after_a_forwarded_signal(tmp_path: Path) -> None:
+    """No second signal follows within grace_s.
 
-    No shell: one that was begun with SIGINT ignored, as behind an &, cannot trap it.
+    Python instead of a shell: a shell that is started with SIGINT ignored, for example after &, cannot trap it.
     """
-    producer = run(sys.executable, "-c", CLEANS_UP, str(tmp_path))
+    source = run(sys.executable, "-c", CLEANS_UP, str(tmp_path))
     wait_for((tmp_path / "ready").exists, within_s=20)
-    producer.signal(signal.SIGINT)
-    producer.close()
+    source.signal(signal.SIGINT)
+    source.close()
     assert (tmp_path / "end").read_text() == "clean"
 
 
-def test_a_command_is_known_by_all_its_words() -> None:
+def test_the_digest_of_a_command_depends_on_all_its_words() -> None:
     """Words are not joined: a b and "a b" are two commands."""
     assert command_digest(["a", "b"]) == command_digest(("a", "b"))
     assert (
@@ -127,8 +129,8 @@ def test_a_command_is_known_by_all_its_words() -> None:
     )
 
 
-def test_a_cancelled_read_is_no_end(pipe: tuple[int, int]) -> None:
-    """What is given up must never pass for a stream that ended."""
+def test_a_cancelled_read_is_an_error(pipe: tuple[int, int]) -> None:
+    """It must not look like the end of the stream."""
     source = Descriptor(pipe[0], "a pipe")
     caught: list[BaseException] = []
 
@@ -142,25 +144,26 @@ def test_a_cancelled_read_is_no_end(pipe: tuple[int, int]) -> None:
     thread.start()
     source.cancel()
     thread.join(20)
-    assert [str(one) for one in caught] == ["reading a pipe was given up"]
+    assert [str(one) for one in caught] == ["reading a pipe was cancelled"]
 
 
-def test_a_pipe_that_does_not_block_is_waited_for(pipe: tuple[int, int]) -> None:
+def test_reading_a_non_blocking_pipe_waits(pipe: tuple[int, int]) -> None:
     """Another process may have made it non-blocking."""
     read, write = pipe
     os.set_blocking(read, False)
+    idle: list[bytes] = []
 
-    def write_late() -> None:
-        time.sleep(0.2)
+    def write_once_idle() -> None:
+        idle.append(b"late")
         os.write(write, b"late")
         os.close(write)
 
-    threading.Thread(target=write_late).start()
-    assert read_all(Descriptor(read, "a pipe")) == b"late"
+    assert read_all(Descriptor(read, "a pipe", on_idle=write_once_idle)) == b"late"
+    assert idle == [b"late"]
 
 
-def test_nothing_to_read() -> None:
-    """Closed, or closed meanwhile: 66."""
+def test_a_closed_standard_input_and_a_folder_are_unreadable() -> None:
+    """Exit status 66."""
     with pytest.raises(SourceUnreadable, match="standard input is closed"):
         open_standard_input(is_open=False)
     folder = os.open("/", os.O_RDONLY)

@@ -1,4 +1,4 @@
-"""MD5 and CRC-64/XZ of parts, and the CRC-64 of a whole from those of its parts."""
+"""MD5 and CRC-64/XZ of parts, and the CRC-64 of an object from those of its parts."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ def crc64_of(data: bytes) -> int:
     return crc ^ 0xFFFFFFFFFFFFFFFF
 
 
-def test_the_check_value_of_the_catalogue() -> None:
-    """CRC-64/XZ of "123456789", as both of the vendor's clients compute it."""
+def test_crc64_of_the_check_string() -> None:
+    """CRC-64/XZ of "123456789", as both clients of the vendor compute it."""
     digest = PartDigest(crc64=True)
     digest.update(b"123456789")
     assert digest.crc64 == 11051210869376104954 == crc64_of(b"123456789")
 
 
 @given(st.lists(st.binary(max_size=50), max_size=6))
-def test_blocks_make_the_digest_of_the_whole(blocks: list[bytes]) -> None:
-    """However the bytes are cut into blocks."""
+def test_the_digest_does_not_depend_on_the_blocks(blocks: list[bytes]) -> None:
+    """However the bytes are split."""
     digest = PartDigest(md5=True, crc64=True)
     for block in blocks:
         digest.update(memoryview(block))
@@ -38,20 +38,20 @@ def test_blocks_make_the_digest_of_the_whole(blocks: list[bytes]) -> None:
 
 
 @given(st.binary(max_size=100), st.binary(max_size=100))
-def test_combining_is_the_crc_of_the_bytes_together(first: bytes, second: bytes) -> None:
-    """What OSS answers to Complete, from what it answered to the parts."""
+def test_combined_crcs_are_the_crc_of_the_concatenation(first: bytes, second: bytes) -> None:
+    """This is what OSS returns for Complete."""
     assert combine_crc64(crc64_of(first), crc64_of(second), len(second)) == crc64_of(first + second)
 
 
-def test_combining_with_a_part_of_many_gib_is_quick_and_exact() -> None:
-    """Zero bytes: combining n times with the same size is combining once with their sum."""
+def test_combining_with_a_part_of_many_gib_is_fast_and_exact() -> None:
+    """For zero bytes, combining twice equals combining once with the sum of the sizes."""
     once = combine_crc64(12345, 0, 5 * 2**30)
     twice = combine_crc64(combine_crc64(12345, 0, 2 * 2**30), 0, 3 * 2**30)
     assert once == twice
 
 
-def test_what_is_not_asked_for_is_none() -> None:
-    """--digest none hashes nothing."""
+def test_a_digest_that_is_not_asked_for_is_none() -> None:
+    """For --digest none."""
     digest = PartDigest()
     digest.update(b"x")
     assert digest.md5 is None

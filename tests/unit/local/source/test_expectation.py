@@ -1,4 +1,4 @@
-"""What the source must be, or nothing is published."""
+"""--expect-size, --expect-md5 and --expect-sha256."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ MD5 = hashlib.md5(DATA).hexdigest()
 SHA256 = hashlib.sha256(DATA).hexdigest()
 
 
-def hold(expected: Expectation, *blocks: bytes) -> None:
-    """Hold a stream of *blocks* against *expected*."""
+def check_stream(expected: Expectation, *blocks: bytes) -> None:
+    """Check a stream of *blocks*."""
     meter = expected.meter()
     for block in blocks:
         meter.update(memoryview(block))
-        meter.check_room("the stream")
+        meter.check_size_so_far("the stream")
     meter.check("the stream")
 
 
@@ -35,10 +35,10 @@ def hold(expected: Expectation, *blocks: bytes) -> None:
         Expectation(len(DATA), MD5, SHA256),
     ],
 )
-def test_what_is_expected_passes(expected: Expectation, tmp_path: Path) -> None:
+def test_the_expected_content_passes(expected: Expectation, tmp_path: Path) -> None:
     """In one block, in several, or as a file."""
-    hold(expected, DATA)
-    hold(expected, DATA[:5], DATA[5:])
+    check_stream(expected, DATA)
+    check_stream(expected, DATA[:5], DATA[5:])
     file = tmp_path / "dump"
     file.write_bytes(DATA)
     expected.check_file(file, stat_source(file))
@@ -54,28 +54,28 @@ def test_what_is_expected_passes(expected: Expectation, tmp_path: Path) -> None:
         (Expectation(len(DATA), MD5, "0" * 64), "SHA-256"),
     ],
 )
-def test_anything_else_does_not(expected: Expectation, words: str, tmp_path: Path) -> None:
-    """The error says what was expected, and what came."""
+def test_other_content_is_an_error(expected: Expectation, words: str, tmp_path: Path) -> None:
+    """With the expected and the actual value."""
     with pytest.raises(DataMismatch, match=words):
-        hold(expected, DATA)
+        check_stream(expected, DATA)
     file = tmp_path / "dump"
     file.write_bytes(DATA)
     with pytest.raises(DataMismatch):
         expected.check_file(file, stat_source(file))
 
 
-def test_too_much_is_noticed_at_once() -> None:
-    """A stream that became larger than it may be is not read to its end."""
+def test_a_stream_that_is_too_large_fails_at_once() -> None:
+    """It is not read to its end."""
     meter = Expectation(size=3).meter()
     meter.update(memoryview(b"four"))
     with pytest.raises(DataMismatch, match="more than 3 bytes"):
-        meter.check_room("the stream")
+        meter.check_size_so_far("the stream")
 
 
 @pytest.mark.parametrize(
     ("kind", "value"), [("md5", "abc"), ("md5", "g" * 32), ("sha256", MD5), ("sha256", "")]
 )
-def test_a_digest_that_is_none_is_refused(kind: str, value: str) -> None:
-    """A truncated digest must not pass for "expect nothing"."""
+def test_an_invalid_digest_is_an_error(kind: str, value: str) -> None:
+    """It must not disable the check."""
     with pytest.raises(WrongUsage, match=f"--expect-{kind}"):
         Expectation(md5=value) if kind == "md5" else Expectation(sha256=value)

@@ -1,4 +1,4 @@
-"""The identity of a source: all five of its numbers count, and none that is missing passes for equal."""
+"""The identity of a source: a difference in any of its five fields counts."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ STAT = SourceStat(size=100, mtime_ns=1, ctime_ns=2, device=3, inode=4)
 
 
 @pytest.mark.parametrize("field", ["size", "mtime_ns", "ctime_ns", "device", "inode"])
-def test_each_difference_is_named(field: str) -> None:
-    """And the same file has none."""
+def test_each_difference_is_reported(field: str) -> None:
+    """The same file has none."""
     assert changes(STAT, STAT) == []
     assert len(changes(STAT, replace(STAT, **{field: 99}))) == 1
 
 
-def test_an_identity_is_read_from_the_file(tmp_path: Path) -> None:
-    """Nanoseconds and all."""
+def test_the_identity_is_read_from_the_file(tmp_path: Path) -> None:
+    """Times have nanoseconds."""
     path = tmp_path / "file"
     path.write_bytes(b"one")
     first = stat_source(path)

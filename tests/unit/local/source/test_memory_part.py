@@ -1,4 +1,4 @@
-"""A part of a stream in memory: read once, hashed once, sent as often as it takes."""
+"""A part in memory: read once, hashed once, sent as often as necessary."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from obsup.local.source.buffers import BLOCK
+from obsup.local.source.buffers import BLOCK_BYTES
 from obsup.local.source.digest import PartDigest
 from obsup.local.source.expectation import Expectation
 from obsup.local.source.memory_part import MemoryPart
@@ -17,8 +17,8 @@ from obsup.local.source.stream_parts import PartReader
 from obsup.units import KIB, MIB
 
 
-class Dribble:
-    """A file whose reads end wherever *steps* say, as those of a pipe do."""
+class ShortReads:
+    """A file whose reads return as many bytes as *steps* say, like those of a pipe."""
 
     def __init__(self, data: bytes, steps: list[int]) -> None:
         self._data = data
@@ -27,7 +27,7 @@ class Dribble:
         self.reads = 0
 
     def read(self, size: int = -1, /) -> bytes:
-        """Return at most *size* bytes; none only at the end."""
+        """Return at most *size* bytes, and 0 only at the end."""
         step = self._steps[self.reads % len(self._steps)]
         self.reads += 1
         block = self._data[self._at : self._at + min(size, step)]
@@ -36,25 +36,25 @@ class Dribble:
 
 
 class CountingDigest(PartDigest):
-    """A digest that remembers how many bytes it was fed."""
+    """A digest that counts its bytes."""
 
     def __init__(self) -> None:
         super().__init__(md5=True)
-        self.fed = 0
+        self.count = 0
 
     def update(self, block: memoryview | bytes) -> None:
-        """Count."""
-        self.fed += len(block)
+        """Count, and add the block."""
+        self.count += len(block)
         super().update(block)
 
 
-def reader_of(file: Dribble) -> PartReader:
+def reader_of(file: ShortReads) -> PartReader:
     """Return a reader of *file*."""
     return PartReader(FileObject(file), Expectation().meter(), CountingDigest)
 
 
 def bytes_of(part: MemoryPart, amount: int = MIB) -> bytes:
-    """Return what a request with the part as its body would carry."""
+    """Return the body of a request with the part."""
     body = part.open()
     read = b""
     while block := bytes(body.read(amount)):
@@ -63,25 +63,24 @@ def bytes_of(part: MemoryPart, amount: int = MIB) -> bytes:
 
 
 def take_all(reader: PartReader, size: int) -> list[MemoryPart]:
-    """Return the parts of the whole stream."""
+    """Return all parts of the stream."""
     parts = [reader.take(1, 0, size)]
     while not parts[-1].is_last:
         parts.append(reader.take(len(parts) + 1, len(parts) * size, size))
     return parts
 
 
-# The machine may be busy: how long an example takes says nothing.
 @given(
     length=st.integers(0, 3 * MIB),
     size=st.sampled_from([100 * KIB, MIB - 1, MIB, MIB + 1, 2 * MIB]),
     steps=st.lists(st.integers(1, 3 * MIB), min_size=1, max_size=5),
     amount=st.sampled_from([64 * KIB - 1, MIB, 9 * MIB]),
 )
-def test_parts_are_the_stream_however_it_comes(length: int, size: int, steps: list[int], amount: int) -> None:
-    """Short reads, odd part sizes, an end on the boundary: not one byte more or less, and one last part."""
+def test_parts_are_the_stream_for_any_reads(length: int, size: int, steps: list[int], amount: int) -> None:
+    """Short reads, odd part sizes, an end on a part boundary: the same bytes, and one last part."""
     steps = [max(step, length // 200 + 1) for step in steps]
     data = random.Random(length).randbytes(length)
-    parts = take_all(reader_of(Dribble(data, steps)), size)
+    parts = take_all(reader_of(ShortReads(data, steps)), size)
     assert b"".join(bytes_of(part, amount) for part in parts) == data
     assert [part.part.size for part in parts[:-1]] == [size] * (len(parts) - 1)
     assert parts[-1].part.size > 0 or length == 0
@@ -89,39 +88,39 @@ def test_parts_are_the_stream_however_it_comes(length: int, size: int, steps: li
 
 
 def test_the_end_is_read_once() -> None:
-    """A terminal whose user pressed Ctrl-D is not asked again."""
-    file = Dribble(b"x" * 1000, [400])
+    """After Ctrl-D, a terminal must not be read again."""
+    file = ShortReads(b"x" * 1000, [400])
     take_all(reader_of(file), MIB)
     assert file.reads == 4
 
 
-def test_a_retry_hashes_nothing_twice() -> None:
-    """The digest of memory cannot change: what the first attempt hashed the second only sends."""
+def test_a_retry_hashes_no_byte_again() -> None:
+    """Memory does not change."""
     data = random.Random(1).randbytes(3 * MIB)
-    part = reader_of(Dribble(data, [MIB])).take(1, 0, 4 * MIB)
+    part = reader_of(ShortReads(data, [MIB])).take(1, 0, 4 * MIB)
     broken = part.open()
     broken.read(MIB)
     broken.read(MIB)
     assert bytes_of(part) == bytes_of(part) == data
     digest = part.digest
     assert isinstance(digest, CountingDigest)
-    assert digest.fed == len(data)
+    assert digest.count == len(data)
     assert part.md5() == hashlib.md5(data).hexdigest()
-    assert digest.fed == len(data)
+    assert digest.count == len(data)
 
 
-def test_an_md5_beside_another_digest() -> None:
-    """Where parts are proved by CRC-64, Content-MD5 is computed apart."""
-    source = FileObject(Dribble(b"x" * MIB, [MIB]))
+def test_content_md5_with_another_digest() -> None:
+    """If parts are verified by CRC-64, the MD5 is computed separately."""
+    source = FileObject(ShortReads(b"x" * MIB, [MIB]))
     reader = PartReader(source, Expectation().meter(), lambda: PartDigest(crc64=True))
     part = reader.take(1, 0, 2 * MIB)
     assert part.md5() == hashlib.md5(b"x" * MIB).hexdigest()
     assert part.hashed().md5 is None
 
 
-def test_a_body_takes_what_the_gate_lets_through() -> None:
-    """A rate limit may let go less than the line would take."""
-    part = reader_of(Dribble(b"x" * MIB, [MIB])).take(1, 0, MIB)
+def test_a_body_returns_what_the_gate_allows() -> None:
+    """A rate limit may allow less than was asked for."""
+    part = reader_of(ShortReads(b"x" * MIB, [MIB])).take(1, 0, MIB)
     body = part.open(gate=lambda size: min(size, 1000))
     assert len(body.read(MIB)) == 1000
     sent: list[int] = []
@@ -132,10 +131,10 @@ def test_a_body_takes_what_the_gate_lets_through() -> None:
     assert part.md5() == hashlib.md5(b"x" * MIB).hexdigest()
 
 
-def test_memory_is_used_again() -> None:
-    """However long the stream: the blocks of parts that are stored carry those that follow."""
-    reader = reader_of(Dribble(b"x" * 20 * MIB, [MIB]))
+def test_memory_is_reused() -> None:
+    """A long stream needs no more blocks than a short one."""
+    reader = reader_of(ShortReads(b"x" * 20 * MIB, [MIB]))
     for number in range(1, 10):
         part = reader.take(number, (number - 1) * 2 * MIB, 2 * MIB)
         part.release()
-    assert reader.pool.made <= 2 * MIB // BLOCK + 1
+    assert reader.pool.allocated <= 2 * MIB // BLOCK_BYTES + 1

@@ -1,4 +1,4 @@
-"""The rate limit: exact, smooth, and one for all workers."""
+"""The bandwidth limit: exact, smooth, and shared by all workers."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from hypothesis import strategies as st
 from obsup.errors import Interrupted
 from obsup.local.source.digest import PartDigest
 from obsup.local.source.file import PartBody
-from obsup.local.source.rate_limit import BLOCK_S, CREDIT_S, Pace, RateLimit
+from obsup.local.source.rate_limit import BLOCK_S, CREDIT_S, RateLimit, RateSchedule
 from obsup.model import Part
 
 BURST_S = 0.25
 
 
 def simulate(rate: float, *, workers: int, seconds: float, lateness: list[float]) -> list[tuple[float, int]]:
-    """Return (time, bytes) of every block that *workers* send, each woken late by the next of *lateness*."""
-    pace = Pace(rate)
-    asking = [(0.0, worker) for worker in range(workers)]
+    """Return (time, bytes) of each block that *workers* send; each wakes up late by the next of *lateness*."""
+    schedule = RateSchedule(rate)
+    waiting = [(0.0, worker) for worker in range(workers)]
     sent: list[tuple[float, int]] = []
-    while asking[0][0] < seconds:
-        now, worker = heapq.heappop(asking)
-        wait = pace.reserve(pace.block, now)
+    while waiting[0][0] < seconds:
+        now, worker = heapq.heappop(waiting)
+        wait = schedule.reserve(schedule.block_bytes, now)
         gone = now + wait + (lateness[len(sent) % len(lateness)] if wait else 0.0)
-        sent.append((gone, pace.block))
-        heapq.heappush(asking, (gone, worker))
+        sent.append((gone, schedule.block_bytes))
+        heapq.heappush(waiting, (gone, worker))
     return sorted(sent)
 
 
 def longest_burst(sent: list[tuple[float, int]], rate: float) -> float:
-    """Return by how many seconds' worth the bytes of any stretch of time were ahead of the rate."""
+    """Return the largest number of seconds by which the bytes of any interval were ahead of the rate."""
     ahead = worst = 0.0
     before = sent[0][0]
     for at, size in sent:
@@ -49,10 +49,10 @@ def longest_burst(sent: list[tuple[float, int]], rate: float) -> float:
     workers=st.integers(1, 32),
     lateness=st.lists(st.floats(0, 0.02), min_size=1, max_size=7),
 )
-def test_ten_seconds_are_exact_and_smooth(rate: float, workers: int, lateness: list[float]) -> None:
-    """Within 5 % over 10 s, and never more than 250 ms ahead, though every worker wakes up late."""
+def test_the_rate_is_exact_and_smooth(rate: float, workers: int, lateness: list[float]) -> None:
+    """Within 5 % over 10 s, and at most 250 ms ahead, even if every worker wakes up late."""
     rate = max(rate, 20.0)  # below, a single byte lasts longer than a block may
-    seconds = min(10.0, 20_000 * Pace(rate).block / rate)
+    seconds = min(10.0, 20_000 * RateSchedule(rate).block_bytes / rate)
     sent = simulate(rate, workers=workers, seconds=seconds, lateness=lateness)
     total = sum(size for at, size in sent if at < seconds)
     assert total <= rate * (seconds + CREDIT_S + BLOCK_S)
@@ -61,25 +61,25 @@ def test_ten_seconds_are_exact_and_smooth(rate: float, workers: int, lateness: l
     assert longest_burst(sent, rate) <= BURST_S
 
 
-def test_an_idle_line_saves_no_more_than_its_credit() -> None:
-    """After a minute of silence the next blocks come at the rate, not in one go."""
-    pace = Pace(1000)
-    pace.reserve(50, 0.0)
+def test_an_idle_connection_catches_up_only_its_credit() -> None:
+    """After an idle minute, the next blocks are sent at the rate."""
+    schedule = RateSchedule(1000)
+    schedule.reserve(50, 0.0)
     at_once = 0
-    while not pace.reserve(50, 60.0):
+    while not schedule.reserve(50, 60.0):
         at_once += 50
     assert at_once <= 1000 * (CREDIT_S + BLOCK_S)
 
 
-def test_blocks_are_small_where_the_rate_is() -> None:
-    """A block lasts 50 ms at most; a fast line keeps its blocks of 1 MiB; no block is empty."""
-    assert Pace(100_000).block == 5_000
-    assert Pace(1e9).block == 2**20
-    assert Pace(3).block == 1
+def test_the_block_size_depends_on_the_rate() -> None:
+    """A block lasts at most 50 ms and has 1 byte to 1 MiB."""
+    assert RateSchedule(100_000).block_bytes == 5_000
+    assert RateSchedule(1e9).block_bytes == 2**20
+    assert RateSchedule(3).block_bytes == 1
 
 
 def test_threads_share_one_limit() -> None:
-    """Four threads together, over the real clock: never ahead of the rate."""
+    """Four threads with the real clock are not ahead of the rate."""
     limit, counted, lock = RateLimit(1_000_000), [0], threading.Lock()
     begun = time.monotonic()
 
@@ -98,8 +98,8 @@ def test_threads_share_one_limit() -> None:
     assert 0 < counted[0] <= 1_000_000 * (elapsed + CREDIT_S + BLOCK_S)
 
 
-def test_a_wait_for_a_turn_ends_with_the_work() -> None:
-    """At a byte a second nobody has to wait for his turn to hear of Ctrl-C."""
+def test_the_wait_ends_on_a_stop() -> None:
+    """At 0.01 bytes per second, Ctrl-C still works at once."""
     now = [0.0]
 
     def sleep(seconds: float) -> None:
@@ -116,8 +116,8 @@ def test_a_wait_for_a_turn_ends_with_the_work() -> None:
     assert now[0] < 2
 
 
-def test_a_body_hands_out_what_its_gate_grants(tmp_path: Path) -> None:
-    """Smaller blocks at a low rate, the same bytes and the same digest."""
+def test_a_body_returns_what_its_gate_allows(tmp_path: Path) -> None:
+    """Smaller blocks at a low rate, with the same bytes and the same digest."""
     path = tmp_path / "source"
     path.write_bytes(bytes(range(250)) * 10)
     body = PartBody(path, Part(1, 100, 2000), digest=PartDigest(md5=True), gate=lambda size: min(size, 300))

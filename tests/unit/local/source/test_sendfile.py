@@ -1,4 +1,4 @@
-"""Bytes that nobody looks at: the kernel takes them from the file to the socket, under the same watch as all others."""
+"""sendfile: the kernel sends a window of the file, with the same checks as read."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Open = Callable[..., PartBody]
 
 @pytest.fixture
 def ends() -> Iterator[Ends]:
-    """A socket that does not block, and its other end."""
+    """A non-blocking socket and its peer."""
     near, far = socket.socketpair()
     near.setblocking(False)
     with near, far:
@@ -40,38 +40,38 @@ def source(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def opened() -> Iterator[Open]:
-    """Opens windows, which are closed at the end."""
+    """Open windows, and close them at the end."""
     with ExitStack() as stack:
 
-        def open_window(*words: Any, **options: Any) -> PartBody:
-            return stack.enter_context(closing(PartBody(*words, **options)))
+        def open_window(*args: Any, **options: Any) -> PartBody:
+            return stack.enter_context(closing(PartBody(*args, **options)))
 
         yield open_window
 
 
-def everything(far: socket.socket) -> bytes:
-    """Return what has come."""
+def received(far: socket.socket) -> bytes:
+    """Return the bytes received so far."""
     far.setblocking(False)
     return far.recv(1 << 20)
 
 
 @pytest.mark.parametrize("digest", [PartDigest(md5=True), PartDigest(crc64=True)])
-def test_bytes_that_a_digest_needs_are_seen(opened: Open, source: Path, digest: PartDigest) -> None:
+def test_sendfile_is_not_used_if_a_digest_is_computed(opened: Open, source: Path, digest: PartDigest) -> None:
     assert not opened(source, Part(1, 0, 10), digest=digest).can_sendfile
 
 
 def test_only_the_window_is_sent(opened: Open, source: Path, ends: Ends) -> None:
-    heard: list[int] = []
-    body = opened(source, Part(2, 100, 5000), on_sent=heard.append)
+    sent: list[int] = []
+    body = opened(source, Part(2, 100, 5000), on_sent=sent.append)
     assert body.can_sendfile
     assert body.send_to(ends[0].fileno()) == 5000
-    assert everything(ends[1]) == CONTENT[100:5100]
-    assert heard == [5000]
+    assert received(ends[1]) == CONTENT[100:5100]
+    assert sent == [5000]
     assert not body.read()
 
 
-def test_the_gate_is_asked_once_for_each_byte(opened: Open, source: Path, ends: Ends) -> None:
-    """A limit that were asked again where the socket had no room would count those bytes twice."""
+def test_the_gate_is_called_once_for_each_byte(opened: Open, source: Path, ends: Ends) -> None:
+    """Otherwise a rate limit would count bytes twice if the socket is full."""
     near, far = ends
     near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
     granted: list[int] = []
@@ -81,21 +81,21 @@ def test_the_gate_is_asked_once_for_each_byte(opened: Open, source: Path, ends: 
         return granted[-1]
 
     body = opened(source, Part(1, 0, len(CONTENT)), gate=gate)
-    came, refused = b"", 0
-    while len(came) < len(CONTENT):
+    data, blocked = b"", 0
+    while len(data) < len(CONTENT):
         try:
             body.send_to(near.fileno())
         except BlockingIOError:
-            refused += 1
-            came += everything(far)
+            blocked += 1
+            data += received(far)
         if body.sent == body.size:
-            came += everything(far)
-    assert refused
-    assert came == CONTENT
+            data += received(far)
+    assert blocked
+    assert data == CONTENT
     assert sum(granted) == len(CONTENT)
 
 
-def test_a_source_that_became_shorter_is_noticed(opened: Open, source: Path, ends: Ends) -> None:
+def test_a_source_that_became_shorter_is_an_error(opened: Open, source: Path, ends: Ends) -> None:
     body = opened(source, Part(1, 0, len(CONTENT)))
     with source.open("r+b") as file:
         file.truncate(100)
@@ -104,8 +104,8 @@ def test_a_source_that_became_shorter_is_noticed(opened: Open, source: Path, end
         body.send_to(ends[0].fileno())
 
 
-def test_where_the_kernel_cannot_the_bytes_are_read(opened: Open, ends: Ends) -> None:
-    """Not every file system can: the files of a process in /proc are such."""
+def test_a_file_that_the_kernel_cannot_send_is_read(opened: Open, ends: Ends) -> None:
+    """Files in /proc, for example."""
     path = Path("/proc/self/cmdline")
     content = path.read_bytes()
     body = opened(path, Part(1, 3, len(content) - 3))
@@ -114,7 +114,7 @@ def test_where_the_kernel_cannot_the_bytes_are_read(opened: Open, ends: Ends) ->
     assert bytes(body.read()) == content[3:]
 
 
-def test_a_line_that_breaks_is_no_fault_of_the_file(opened: Open, source: Path, ends: Ends) -> None:
+def test_a_broken_connection_is_not_an_error_of_the_file(opened: Open, source: Path, ends: Ends) -> None:
     ends[1].close()
     with pytest.raises(BrokenPipeError):
         opened(source, Part(1, 0, 10)).send_to(ends[0].fileno())

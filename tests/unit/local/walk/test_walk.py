@@ -1,4 +1,4 @@
-"""Walking sources: everything is met once and named, whatever lies about in a tree."""
+"""Walking sources: each entry is found once and reported, whatever is in a tree."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from obsup.errors import ObsupError, SourceUnreadable, WrongUsage
-from obsup.local.walk.file_list import LONGEST, listed, read_entries, root_of_entry
+from obsup.local.walk.file_list import MAX_ENTRY_BYTES, listed, read_entries, root_of_entry
 from obsup.local.walk.filters import make_selection
 from obsup.local.walk.unique_keys import unique_keys
 from obsup.local.walk.walk import (
-    OPEN_FOLDERS,
+    MAX_OPEN_FOLDERS,
     Entry,
     FoundFile,
     SkippedFile,
@@ -27,13 +27,13 @@ from obsup.local.walk.walk import (
     UnreadableFile,
     Walk,
     as_list_entry,
-    can_meet,
+    can_collide,
     root_of,
 )
 from obsup.units import MIB
 from tests.benchmarks.cost import measure
 
-WHOLE = Walk(recursive=True)
+RECURSIVE = Walk(recursive=True)
 
 
 @pytest.fixture(autouse=True)
@@ -42,19 +42,19 @@ def _in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def make(*paths: str) -> None:
-    """Make files of one byte, and the folders that they are in."""
+    """Create files of one byte, and their folders."""
     for path in paths:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         Path(path).write_bytes(b"x")
 
 
 def names(entries: Iterable[Entry]) -> list[str]:
-    """Return the names of the files found, sorted."""
+    """Return the sorted names of the found files."""
     return sorted(entry.name for entry in entries if isinstance(entry, FoundFile))
 
 
 def others(entries: Iterable[Entry]) -> dict[str, str]:
-    """Return what is no file to be sent: its name, and why."""
+    """Return the entries that are not sent: the reason by name."""
     found = {}
     for entry in entries:
         if isinstance(entry, SkippedFile):
@@ -76,26 +76,26 @@ def others(entries: Iterable[Entry]) -> dict[str, str]:
         ("photos/a", SourceRoot("photos/a", "a"), ["a"]),
     ],
 )
-def test_a_folder_keeps_its_name_and_with_a_slash_is_its_contents(
+def test_a_folder_keeps_its_name_and_a_trailing_slash_means_its_contents(
     source: str, root: SourceRoot, keys: list[str]
 ) -> None:
-    """As rsync has it."""
+    """As for rsync."""
     make("photos/a", "photos/2026/b")
     assert root_of(source) == root
-    assert names(WHOLE.entries(root)) == keys
+    assert names(RECURSIVE.entries(root)) == keys
 
 
-def test_the_stat_is_the_file_s_own() -> None:
-    """It tells later whether the file is still the one that was met."""
+def test_an_entry_has_the_identity_of_its_file() -> None:
+    """It shows later whether the file changed."""
     make("a")
-    (entry,) = WHOLE.entries(root_of("a"))
+    (entry,) = RECURSIVE.entries(root_of("a"))
     now = Path("a").stat()
     assert isinstance(entry, FoundFile)
     assert (entry.stat.size, entry.stat.mtime_ns, entry.stat.inode) == (1, now.st_mtime_ns, now.st_ino)
 
 
-def test_folders_are_entered_only_where_asked() -> None:
-    """A folder that is not sent is an error: it is not silently left out."""
+def test_a_folder_without_recursive_is_an_error() -> None:
+    """It is not omitted silently."""
     make("photos/a")
     (entry,) = Walk().entries(root_of("photos"))
     assert isinstance(entry, UnreadableFile)
@@ -103,46 +103,46 @@ def test_folders_are_entered_only_where_asked() -> None:
     assert "--recursive" in str(entry.error.next_step)
 
 
-def test_what_is_missing_is_an_error_of_its_own() -> None:
-    """The rest of a batch goes on."""
-    (entry,) = WHOLE.entries(root_of("nowhere"))
+def test_a_missing_source_is_an_entry_with_an_error() -> None:
+    """The batch continues."""
+    (entry,) = RECURSIVE.entries(root_of("nowhere"))
     assert isinstance(entry, UnreadableFile)
     assert "No such file" in str(entry.error)
 
 
-def test_a_file_with_a_slash_at_its_end_is_no_folder() -> None:
+def test_a_file_with_a_trailing_slash_is_an_error() -> None:
     """It would have no name."""
     make("a")
-    (entry,) = WHOLE.entries(root_of("a/"))
+    (entry,) = RECURSIVE.entries(root_of("a/"))
     assert isinstance(entry, UnreadableFile)
 
 
-def test_what_is_no_regular_file_is_named_and_passed_over() -> None:
-    """Reading a pipe would wait for ever."""
+def test_entries_that_are_not_regular_files_are_skipped_and_reported() -> None:
+    """Reading a pipe would block forever."""
     make("tree/a")
     os.mkfifo("tree/pipe")
     with socket.socket(socket.AF_UNIX) as server:
         server.bind("tree/socket")
-        entries = list(WHOLE.entries(root_of("tree/")))
+        entries = list(RECURSIVE.entries(root_of("tree/")))
     assert names(entries) == ["a"]
     assert others(entries) == {"pipe": "a named pipe", "socket": "a socket"}
-    assert others(WHOLE.entries(root_of("tree/pipe"))) == {"pipe": "a named pipe"}
+    assert others(RECURSIVE.entries(root_of("tree/pipe"))) == {"pipe": "a named pipe"}
 
 
-def test_checkpoints_of_an_earlier_run_are_no_sources() -> None:
-    """They lie beside the files that they are about, some of them half written."""
+def test_checkpoints_are_skipped() -> None:
+    """They are next to their sources; so are their temporary files."""
     own = ["big.iso.0123abcd.obsup.json", ".big.iso.0123abcd.obsup.json.89ef0123.abc_d123"]
     cut = f".{'x' * 100}.89ef0123.abcdefgh"
-    mine = ["notes.obsup.json", "big.iso.0123.obsup.json", ".hidden.89ef0123.abcdefgh"]
-    make(*(f"tree/{name}" for name in (*own, cut, *mine)))
-    entries = list(WHOLE.entries(root_of("tree/")))
-    assert names(entries) == sorted(mine)
+    other = ["notes.obsup.json", "big.iso.0123.obsup.json", ".hidden.89ef0123.abcdefgh"]
+    make(*(f"tree/{name}" for name in (*own, cut, *other)))
+    entries = list(RECURSIVE.entries(root_of("tree/")))
+    assert names(entries) == sorted(other)
     assert set(others(entries)) == {*own, cut}
 
 
 @pytest.fixture
 def linked() -> None:
-    """A tree with a link to a file, to a folder outside, to nothing, and to the folder that it is in."""
+    """A tree with links to a file, to a folder outside, to nothing, and to its parent folder."""
     make("tree/a", "outside/b")
     Path("tree/file").symlink_to("a")
     Path("tree/folder").symlink_to("../outside")
@@ -151,39 +151,39 @@ def linked() -> None:
 
 
 @pytest.mark.usefixtures("linked")
-def test_links_are_followed_but_not_in_circles() -> None:
-    """A link to nothing is an error: what it stood for is not sent."""
-    entries = list(WHOLE.entries(root_of("tree/")))
+def test_links_are_followed_but_not_in_cycles() -> None:
+    """A broken link is an error."""
+    entries = list(RECURSIVE.entries(root_of("tree/")))
     assert names(entries) == ["a", "file", "folder/b"]
     assert set(others(entries)) == {"loop", "nothing"}
-    assert "in" in others(entries)["loop"]
+    assert others(entries)["loop"] == "a symbolic link to a parent folder"
 
 
 @pytest.mark.usefixtures("linked")
-def test_links_are_skipped_and_named() -> None:
-    """Nothing is left out without a word."""
+def test_links_skip_reports_each_link() -> None:
+    """None is omitted silently."""
     entries = list(Walk(recursive=True, links="skip").entries(root_of("tree/")))
     assert names(entries) == ["a"]
     assert others(entries) == dict.fromkeys(("file", "folder", "nothing", "loop"), "a symbolic link")
 
 
 @pytest.mark.usefixtures("linked")
-def test_links_are_refused() -> None:
-    """Each is an error, and the rest goes on."""
+def test_links_refuse_makes_each_link_an_error() -> None:
+    """The walk continues."""
     entries = list(Walk(recursive=True, links="refuse").entries(root_of("tree/")))
     assert names(entries) == ["a"]
     assert sum(isinstance(entry, UnreadableFile) for entry in entries) == 4
 
 
 @pytest.mark.usefixtures("linked")
-def test_a_link_that_is_named_as_a_source_is_followed() -> None:
-    """Who names it means it."""
+def test_a_link_given_as_a_source_is_followed() -> None:
+    """Also with --links refuse."""
     Path("link").symlink_to("tree")
     assert "link/a" in names(Walk(recursive=True, links="refuse").entries(root_of("link")))
 
 
-def test_a_folder_that_cannot_be_read_is_an_error_and_the_rest_goes_on(tmp_path: Path) -> None:
-    """What is in it is not known, and is not passed over in silence. This one's path is too long for the system."""
+def test_a_folder_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
+    """The walk continues. The path of this one is too long for the system."""
     make("tree/a")
     folder = os.open("tree", os.O_RDONLY)
     for _level in range(20):
@@ -192,17 +192,17 @@ def test_a_folder_that_cannot_be_read_is_an_error_and_the_rest_goes_on(tmp_path:
         os.close(folder)
         folder = below
     os.close(folder)
-    entries = list(WHOLE.entries(root_of(f"{tmp_path}/tree/")))
+    entries = list(RECURSIVE.entries(root_of(f"{tmp_path}/tree/")))
     assert names(entries) == ["a"]
     (why,) = others(entries).values()
     assert "File name too long" in why
 
 
-def test_a_folder_that_vanishes_meanwhile_is_an_error() -> None:
-    """Between its name and its entries there is time."""
+def test_a_folder_that_disappears_during_the_walk_is_an_error() -> None:
+    """Between reading its name and reading its entries."""
     make("tree/a/one", "tree/b/two")
     entries: list[Entry] = []
-    for entry in WHOLE.entries(root_of("tree/")):
+    for entry in RECURSIVE.entries(root_of("tree/")):
         entries.append(entry)
         left = "b" if entry.name.startswith("a") else "a"
         if Path(f"tree/{left}").exists() and len(entries) == 1:
@@ -213,23 +213,23 @@ def test_a_folder_that_vanishes_meanwhile_is_an_error() -> None:
 
 
 def open_descriptors() -> int:
-    """Return how many descriptors this process has."""
+    """Return the number of open descriptors of this process."""
     return sum(1 for _ in Path("/proc/self/fd").iterdir())
 
 
-def test_deep_trees_take_few_descriptors() -> None:
-    """A folder in a folder in a folder, further than descriptors would reach if each stayed open."""
-    depth = OPEN_FOLDERS + 40
+def test_deep_trees_need_few_descriptors() -> None:
+    """Not one per level."""
+    depth = MAX_OPEN_FOLDERS + 40
     make("/".join(["tree", *["d"] * depth, "leaf"]))
     before = open_descriptors()
-    most = 0
-    for _entry in WHOLE.entries(root_of("tree/")):
-        most = max(most, open_descriptors())
-    assert most - before <= OPEN_FOLDERS + 1
+    peak = 0
+    for _entry in RECURSIVE.entries(root_of("tree/")):
+        peak = max(peak, open_descriptors())
+    assert peak - before <= MAX_OPEN_FOLDERS + 1
 
 
 def test_patterns_are_those_of_gitignore() -> None:
-    """Relative to each SOURCE, later ones win, a folder that is excluded is not entered."""
+    """Relative to each SOURCE; later ones win; an excluded folder is not read."""
     make("t/a.tmp", "t/keep.tmp", "t/build/x", "t/src/build/y", "t/doc/z.md", "t/doc/w.txt")
     selection = make_selection([], ["*.tmp", "!keep.tmp", "/build/"])
     assert names(Walk(True, selection=selection).entries(root_of("t"))) == [
@@ -244,8 +244,8 @@ def test_patterns_are_those_of_gitignore() -> None:
     assert names(Walk(selection=selection).entries(root_of("t/a.tmp"))) == []
 
 
-def test_an_excluded_folder_is_not_even_opened() -> None:
-    """It may be one that nobody may read."""
+def test_an_excluded_folder_is_not_opened() -> None:
+    """It may be unreadable."""
     make("t/a", "t/closed/b")
     Path("t/gone").symlink_to("t/nowhere")
     selection = make_selection([], ["closed/", "gone"])
@@ -254,14 +254,14 @@ def test_an_excluded_folder_is_not_even_opened() -> None:
 
 
 @pytest.mark.parametrize("pattern", ["!", "a\\"])
-def test_a_pattern_that_is_none_is_refused(pattern: str) -> None:
-    """Before anything is walked."""
+def test_an_invalid_pattern_is_an_error(pattern: str) -> None:
+    """Before the walk."""
     with pytest.raises(WrongUsage, match="--include"):
         make_selection([pattern], [])
 
 
 @pytest.mark.parametrize(
-    ("sources", "meets"),
+    ("sources", "collide"),
     [
         (["a", "b", "c"], False),
         (["a"], False),
@@ -273,18 +273,18 @@ def test_a_pattern_that_is_none_is_refused(pattern: str) -> None:
         (["a.txt", "b", "sub/a.txt"], True),
     ],
 )
-def test_which_sources_can_meet(sources: list[str], meets: bool) -> None:
-    """Where they cannot, nothing is looked up."""
-    assert can_meet([root_of(source) for source in sources]) is meets
+def test_sources_that_can_have_files_with_the_same_key(sources: list[str], collide: bool) -> None:
+    """Only these need the check of unique_keys."""
+    assert can_collide([root_of(source) for source in sources]) is collide
 
 
 def walk_all(*sources: str) -> Iterable[Entry]:
-    """Yield what is below all *sources*."""
+    """Yield the entries of all *sources*."""
     for source in sources:
-        yield from WHOLE.entries(root_of(source))
+        yield from RECURSIVE.entries(root_of(source))
 
 
-def test_two_sources_for_one_key_are_refused_before_any_is_sent() -> None:
+def test_two_sources_for_one_key_are_an_error_before_any_file_is_sent() -> None:
     """One would replace the other."""
     make("one/a", "one/same", "two/b", "two/same")
     entries = iter(unique_keys(iter(walk_all("one/", "two/"))))
@@ -292,21 +292,21 @@ def test_two_sources_for_one_key_are_refused_before_any_is_sent() -> None:
         next(entries)
 
 
-def test_the_same_file_twice_counts_once() -> None:
-    """However it is spelled."""
+def test_the_same_file_twice_is_sent_once() -> None:
+    """However its path is written."""
     make("one/a", "one/b")
     assert names(unique_keys(iter(walk_all("one/", "./one/", "one/a")))) == ["a", "b"]
 
 
-def test_what_vanished_since_it_was_counted_is_an_error() -> None:
-    """A file is never left out in silence."""
+def test_a_file_that_disappeared_after_the_check_is_an_error() -> None:
+    """It is not omitted silently."""
     make("one/a", "one/b")
 
-    def vanishing() -> Iterable[Entry]:
+    def disappearing() -> Iterable[Entry]:
         yield from walk_all("one/")
         Path("one/b").unlink()
 
-    entries = list(unique_keys(iter(vanishing())))
+    entries = list(unique_keys(iter(disappearing())))
     assert names(entries) == ["a"]
     assert list(others(entries)) == ["b"]
 
@@ -328,8 +328,8 @@ def test_what_vanished_since_it_was_counted_is_an_error() -> None:
         ("a/../../x", None),
     ],
 )
-def test_the_entries_of_a_list(entry: str, root: SourceRoot | None) -> None:
-    """Keys are the paths; ``/./`` marks where they begin, as in rsync."""
+def test_the_name_of_a_list_entry(entry: str, root: SourceRoot | None) -> None:
+    """The path; ``/./`` marks where the name begins, as for rsync."""
     assert root_of_entry(entry) == root
 
 
@@ -341,8 +341,8 @@ BASE = st.one_of(
 
 
 @given(BASE, RELATIVE)
-def test_what_failed_can_be_fed_back(base: str, name: str) -> None:
-    """The same file comes again under the same name, wherever its source was."""
+def test_a_list_of_failed_files_can_be_used_with_from_list(base: str, name: str) -> None:
+    """The same file has the same name again, whatever its source was."""
     path = posixpath.join(base, name)
     root = root_of_entry(as_list_entry(path, name))
     assert root is not None
@@ -350,46 +350,46 @@ def test_what_failed_can_be_fed_back(base: str, name: str) -> None:
     assert os.path.normpath(root.path) == os.path.normpath(path)
 
 
-def test_a_list_names_files_and_folders() -> None:
-    """As find prints them; a name that is not UTF-8 comes through as it is."""
+def test_a_list_has_files_and_folders() -> None:
+    """As find prints them; names that are not UTF-8 are kept."""
     make("a", "tree/b", os.fsdecode(b"caf\xe9"))
-    entries = list(listed(WHOLE, io.BytesIO(b"a\ntree\n\ncaf\xe9\ngone\n../x"), b"\n"))
+    entries = list(listed(RECURSIVE, io.BytesIO(b"a\ntree\n\ncaf\xe9\ngone\n../x"), b"\n"))
     assert names(entries) == sorted(["a", "tree/b", os.fsdecode(b"caf\xe9")])
     assert set(others(entries)) == {"gone", "../x"}
-    assert names(listed(WHOLE, io.BytesIO(b"a\0tree\0"), b"\0")) == ["a", "tree/b"]
+    assert names(listed(RECURSIVE, io.BytesIO(b"a\0tree\0"), b"\0")) == ["a", "tree/b"]
 
 
-def test_names_with_newlines_travel_between_nuls() -> None:
-    """Any byte but NUL can be in a name."""
+def test_a_list_with_nul_can_have_names_with_newlines() -> None:
+    """A name can contain any byte except NUL."""
     make("two\nlines")
-    assert names(listed(WHOLE, io.BytesIO(b"two\nlines\0"), b"\0")) == ["two\nlines"]
+    assert names(listed(RECURSIVE, io.BytesIO(b"two\nlines\0"), b"\0")) == ["two\nlines"]
 
 
 @given(st.lists(st.binary(max_size=70000), max_size=5), st.booleans())
 def test_entries_end_with_the_separator(entries: list[bytes], is_ended: bool) -> None:
-    """Wherever the blocks end that they are read in."""
+    """Wherever the blocks end in which they are read."""
     clean = [entry.replace(b"\0", b"") for entry in entries]
     text = b"\0".join(clean) + (b"\0" if is_ended and clean else b"")
-    found = [one.encode("utf-8", "surrogateescape") for one in read_entries(io.BytesIO(text), b"\0")]
-    assert found == [one for one in clean if one]
+    found = [entry.encode("utf-8", "surrogateescape") for entry in read_entries(io.BytesIO(text), b"\0")]
+    assert found == [entry for entry in clean if entry]
 
 
-def test_what_is_no_list_is_said_so() -> None:
-    """A video that is named by mistake is not read into memory."""
-    with pytest.raises(SourceUnreadable, match="no list"):
-        list(read_entries(io.BytesIO(b"x" * (LONGEST + 100_000)), b"\n"))
+def test_a_file_that_is_not_a_list_is_an_error() -> None:
+    """A video given by mistake is not read into memory."""
+    with pytest.raises(SourceUnreadable, match="invalid list"):
+        list(read_entries(io.BytesIO(b"x" * (MAX_ENTRY_BYTES + 100_000)), b"\n"))
 
 
-def test_errors_travel_with_their_names() -> None:
-    """Each entry that cannot be sent says which and why."""
-    (entry,) = listed(WHOLE, io.BytesIO(b"gone"), b"\n")
+def test_an_unreadable_entry_has_its_name_and_error() -> None:
+    """The batch reports both."""
+    (entry,) = listed(RECURSIVE, io.BytesIO(b"gone"), b"\n")
     assert isinstance(entry, UnreadableFile)
     assert isinstance(entry.error, ObsupError)
     assert (entry.path, entry.name, entry.error.exit_code) == ("gone", "gone", 66)
 
 
-def test_a_hundred_thousand_names_in_bounded_memory(tmp_path: Path) -> None:
-    """With and without looking for doubles, the peak over 100,000 names is that over 1,000, and 16 MB at most."""
+def test_memory_does_not_grow_with_the_number_of_files(tmp_path: Path) -> None:
+    """100,000 names need at most 16 MiB more than 1,000, with and without the check for unique keys."""
     make(*(f"files/{name:04}" for name in range(1000)))
     Path("tree").mkdir()
     for number in range(100):
@@ -403,13 +403,13 @@ def test_a_hundred_thousand_names_in_bounded_memory(tmp_path: Path) -> None:
         "print(count)"
     )
 
-    def walk(way: str, source: str) -> tuple[int, int]:
-        words = [sys.executable, "-c", program, way, source]
+    def walk(mode: str, source: str) -> tuple[int, int]:
+        words = [sys.executable, "-c", program, mode, source]
         spent = measure(words, environ={}, folder=tmp_path, log=tmp_path / "log")
         return int((tmp_path / "log").read_text()), spent.peak_bytes
 
-    _few, usual = walk("walk", "tree/1")
-    for way in ("walk", "once"):
-        count, peak = walk(way, "tree/")
+    _count, small = walk("walk", "tree/1")
+    for mode in ("walk", "once"):
+        count, peak = walk(mode, "tree/")
         assert count == 100_000
-        assert peak - usual < 16 * MIB
+        assert peak - small < 16 * MIB
