@@ -1,6 +1,6 @@
-"""Resumable, proved multipart uploads to OBS, S3 and OSS object stores.
+"""Resumable, verified multipart uploads to OBS, S3 and OSS object stores.
 
-The public API. Names load on first use, so that ``import obsup`` (and with it ``obsup --help``) costs nothing:
+The public API. Names load on first use, so ``import obsup`` (and ``obsup --help``) is fast:
 
     from obsup import upload_file
     result = upload_file("big.iso", "backups/big.iso", parts=5)
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from obsup.model import Credentials, ObjectOptions
     from obsup.version import __version__
 
-_HOMES = {
+_MODULES = {
     "__version__": "obsup.version",
     "upload_file": "obsup.api",
     "initiate_upload": "obsup.api",
@@ -46,8 +46,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module 'obsup' has no attribute {name!r}")
     import importlib
 
-    return getattr(importlib.import_module(_HOMES[name]), name)
+    return getattr(importlib.import_module(_MODULES[name]), name)

@@ -1,4 +1,4 @@
-"""What the console script begins, and ``python -m obsup`` as well."""
+"""The entry point of the console script and of ``python -m obsup``."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import NoReturn
 
 def main() -> NoReturn:
     """Run the command line and exit with the documented code."""
-    # Starting makes a hundred thousand objects that stay: to look through them for garbage again and again is a
-    # twentieth of the time that a small upload takes.
+    # Start-up creates 100,000 objects that stay alive: collecting garbage among them again and again takes 5 % of the
+    # time of a small upload.
     gc.set_threshold(50_000)
-    from obsup.cli.main import main as run  # it is loading that makes them
+    from obsup.cli.main import main as run  # importing creates them
 
     run()
 
 
-# A worker process imports the module that began its driver, and must not begin another.
+# A worker process imports this module, and must not start another driver.
 if __name__ == "__main__":
     main()

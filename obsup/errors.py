@@ -1,6 +1,6 @@
-"""Everything that can go wrong, as data: what happened, why, what to do next, and the exit code of it.
+"""All failures as data: what failed, why, what to do next, and the exit code.
 
-Arguments are positional so that each error travels between processes.
+Arguments are positional so that errors can be pickled.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ class NextStep(NamedTuple):
 
 
 def run_again(text: str = "", *, add: tuple[str, ...] = (), drop: tuple[str, ...] = ()) -> NextStep:
-    """Return the step "run the same command again", changed by *add* and *drop*, after what *text* says."""
+    """Return the step "do *text*, then run the same command again", changed by *add* and *drop*."""
     return NextStep(text, rerun=True, add=add, drop=drop)
 
 
 class ObsupError(Exception):
-    """The base of every failure obsup knows. ``reason`` is a stable word for scripts.
+    """The base class of all failures. ``reason`` is a stable identifier for scripts.
 
-    ``refusal`` is what the store answered, with the fields of the vendors' result tables; None where the
-    failure is no answer of the store's.
+    ``refusal`` is the store's error response, with the fields of the vendors' result tables; None if the failure is
+    not an error response. ``retryable``: the same command may succeed later.
     """
 
     exit_code = 1
@@ -57,49 +57,49 @@ class ObsupError(Exception):
 
 
 class WrongUsage(ObsupError):
-    """The command line, or an argument of the API, asks for what cannot be."""
+    """The command line, or an argument of the API, is invalid."""
 
     exit_code = 2
     reason = "usage"
 
 
 class SourceChanged(ObsupError):
-    """The source is not what it was when the upload began."""
+    """The source has changed since the upload was initiated."""
 
     exit_code = 65
     reason = "source-changed"
 
 
 class DataMismatch(ObsupError):
-    """A digest, a size or the list of parts is not what it must be."""
+    """A digest, a size or the list of parts is wrong."""
 
     exit_code = 65
     reason = "data"
 
 
 class SourceUnreadable(ObsupError):
-    """The source is missing, unreadable, or no regular file."""
+    """The source is missing, unreadable, or not a regular file."""
 
     exit_code = 66
     reason = "source"
 
 
 class Refused(ObsupError):
-    """The service refused for good."""
+    """The service rejected the request permanently."""
 
     exit_code = 69
     reason = "refused"
 
 
 class UploadGone(ObsupError):
-    """The store no longer knows the upload id."""
+    """The upload id no longer exists in the store."""
 
     exit_code = 69
     reason = "upload-gone"
 
 
 class CheckpointUnwritable(ObsupError):
-    """The checkpoint can be written nowhere."""
+    """The checkpoint cannot be written anywhere."""
 
     exit_code = 73
     reason = "checkpoint"
@@ -113,7 +113,7 @@ class LocalFailure(ObsupError):
 
 
 class NotFinished(ObsupError):
-    """The work is not done, progress is kept: the same command goes on with it."""
+    """The upload is not finished and progress is kept: the same command resumes it."""
 
     exit_code = 75
     reason = "network"
@@ -121,13 +121,13 @@ class NotFinished(ObsupError):
 
 
 class Throttled(NotFinished):
-    """The service asked to slow down for longer than we may wait."""
+    """The service asked to slow down for longer than obsup may wait."""
 
     reason = "throttled"
 
 
 class Stopped(NotFinished):
-    """A wait was cut short because the work is to stop. Whoever asked for that knows why."""
+    """A wait ended early because the upload must stop; the stop signal has the reason."""
 
     reason = "stopped"
 
@@ -139,33 +139,33 @@ class Busy(NotFinished):
 
 
 class WorkerLost(NotFinished):
-    """The process or the machine that sent a part died, and so did those that tried it again."""
+    """The worker that sent a part died, and so did those that retried it."""
 
     reason = "worker"
 
 
 class OutOfTime(NotFinished):
-    """--max-time or --until came first."""
+    """--max-time or --until ended the upload."""
 
     reason = "deadline"
 
 
 class CommandFailed(ObsupError):
-    """The command of --from-command failed, or cannot be run. Nothing was published."""
+    """The --from-command command failed or cannot be run. Nothing was published."""
 
     exit_code = 76
     reason = "producer"
 
 
 class Denied(ObsupError):
-    """Credentials are missing, wrong or not permitted. Progress is kept."""
+    """Credentials are missing or wrong, or lack a permission. Progress is kept."""
 
     exit_code = 77
     reason = "credentials"
 
 
 class BadConfiguration(ObsupError):
-    """The configuration cannot be used."""
+    """The configuration is invalid."""
 
     exit_code = 78
     reason = "configuration"
@@ -187,10 +187,10 @@ class Terminated(Interrupted):
 
 
 class Refusal(NamedTuple):
-    """One answer of the store that was not success.
+    """One error response of the store.
 
-    ``operation`` is the protocol's name (UploadPart, ...); ``resource`` is what it was about, for messages.
-    ``date`` is the answer's Date header, ``retry_after_s`` what the store asked to wait, in seconds, and
+    ``operation`` is the protocol's name (UploadPart, ...); ``resource`` is its bucket, or bucket and key, for messages.
+    ``date`` is the Date header, ``retry_after_s`` the wait that the store requested, in seconds, and
     ``clock_ahead_s`` by how many seconds this machine's clock was ahead of that date (negative: behind).
     """
 
@@ -210,7 +210,7 @@ class Refusal(NamedTuple):
 
 
 class StoreError(Exception):
-    """The store answered, and the answer was no. Wrapped into an ObsupError before it leaves the engine."""
+    """The store returned an error. It becomes an ObsupError before it leaves the engine."""
 
     def __init__(self, refusal: Refusal) -> None:
         super().__init__(refusal)
@@ -223,11 +223,10 @@ class StoreError(Exception):
 
 
 class NetworkError(Exception):
-    """The line failed: no answer, or half of one.
+    """The network failed: no response, or half of one.
 
     ``kind`` is one of resolve, refused, connect, proxy, tunnel, certificate, no-tls, tls, reset, stall, incomplete,
-    garbled (an answer, but none of the protocol's); ``sent`` tells whether any of the request may have reached the
-    store.
+    garbled (the response is not valid in the protocol); ``sent`` is whether the store may have received the request.
     """
 
     def __init__(self, kind: str, detail: str, sent: bool) -> None:

@@ -1,4 +1,4 @@
-"""What happens to an upload while it runs. Values are absolute, so an event may be lost or repeated."""
+"""The events of a running upload. Values are absolute, so an event may be lost or repeated."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ProgressCallback = Callable[[int, "int | None", float], None]
 
 
 class Begun(Value):
-    """The plan stands: *total* bytes (None for a stream) in *parts* parts, *resumed* bytes of *resumed_parts* done."""
+    """The upload starts: *total* bytes (None for a stream) in *parts* parts, *resumed* bytes and parts are stored."""
 
     total: int | None
     parts: int | None
@@ -36,7 +36,7 @@ class PartStored(Value):
 
 
 class Retried(Value):
-    """An attempt failed and another follows after *delay_s* seconds. ``number`` is None for a call without a part.
+    """An attempt failed; the next one follows after *delay_s* seconds. ``number`` is None for requests without a part.
 
     ``throttled``: the store asked to slow down.
     """
@@ -49,17 +49,16 @@ class Retried(Value):
 
 
 class Noted(Value):
-    """Something the user should know, in one sentence; the work goes on."""
+    """A message for the user, one sentence. The upload continues."""
 
     text: str
 
 
 class Requested(Value):
-    """One request was answered, or not: ``status`` is None where there was no answer, and ``failure`` says why.
+    """One request has ended. ``status`` is None if there was no response; ``failure`` is then the reason.
 
-    ``resource`` is the bucket, or bucket and key; ``date`` the answer's Date header; ``host`` who sent it, where that
-    was a worker. Neither header nor query of
-    the request is here: they hold what nobody is to read.
+    ``resource`` is the bucket, or bucket and key; ``date`` is the Date header of the response; ``host`` is the remote
+    worker that sent the request. Headers and query are left out, because they contain secrets.
     """
 
     operation: str
@@ -78,7 +77,7 @@ OneFile = Begun | PartSent | PartStored | Retried | Noted | Requested
 
 
 class Counted(Value):
-    """Of several files *files* with *size* bytes together have been met so far; *is_all*: there are no more."""
+    """*files* files with *size* bytes in total were found so far; *is_all*: there are no more."""
 
     files: int
     size: int
@@ -86,7 +85,7 @@ class Counted(Value):
 
 
 class OfFile(Value):
-    """What happens to one file of several. *name* is its key below the TARGET; *size* is bytes."""
+    """An event of one file of several. *name* is its key relative to TARGET; *size* is bytes."""
 
     name: str
     size: int
@@ -94,9 +93,9 @@ class OfFile(Value):
 
 
 class FileEnded(Value):
-    """One file of several is done with: *size* bytes are in place, by this run (sent) or before (skipped), or not.
+    """One file of several has ended: *size* bytes were sent, or skipped because they are in place, or have failed.
 
-    *passed*: it is no file that can be sent. *why* tells what is not sent and not in place.
+    *passed*: not a file that can be sent. *why* is the reason why a file was not sent.
     """
 
     name: str
@@ -110,7 +109,7 @@ Observer = Callable[[Event], None]
 
 
 def of_one(event: Event) -> Event:
-    """Return what happened, without whose it is."""
+    """Return the event itself, without the file that it belongs to."""
     return event.event if isinstance(event, OfFile) else event
 
 

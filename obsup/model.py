@@ -1,4 +1,4 @@
-"""The words of the house: plain, frozen values that every floor shares. Sizes and offsets are bytes."""
+"""The immutable values that all packages share. Sizes and offsets are bytes."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class Target(Value):
 
     @property
     def name(self) -> str:
-        """BUCKET/KEY as it is: for a command line, not for a message."""
+        """BUCKET/KEY, unquoted: for a command line, not for a message."""
         return f"{self.bucket}/{self.key}"
 
     def below(self, name: str) -> Target:
-        """Return where *name* goes, where this is the place of many: its key is what all their keys begin with."""
+        """Return the target of *name* below this one, whose key is a prefix."""
         return Target(self.provider, self.endpoint, self.bucket, self.key + name)
 
     def __str__(self) -> str:
@@ -41,10 +41,10 @@ class Part(Value):
 
 
 class Receipt(Value):
-    """What the store confirmed of one part, and what we hashed while sending it.
+    """What the store confirmed for one part, and the digests computed while sending it.
 
-    ``etag`` is bare (no quotes), as the store spelled it. ``md5`` is lower-case hex, ``crc64`` the CRC-64/XZ of
-    the part; either is None where it was not computed.
+    ``etag`` has no quotes; its case is the store's. ``md5`` is lower-case hex, ``crc64`` the CRC-64/XZ of
+    the part; each is None if it was not computed.
     """
 
     number: int
@@ -55,7 +55,7 @@ class Receipt(Value):
 
 
 class SourceStat(Value, rename="camel"):
-    """The identity of the source file at one moment."""
+    """The identity of the source file at one point in time."""
 
     size: int
     mtime_ns: int
@@ -65,7 +65,7 @@ class SourceStat(Value, rename="camel"):
 
 
 class Upload(Value):
-    """One multipart upload: its upload id, and the random token in the object's metadata that proves it ours."""
+    """One multipart upload: its upload id, and the random token in the object's metadata that identifies it as ours."""
 
     target: Target
     upload_id: str
@@ -75,8 +75,8 @@ class Upload(Value):
 class Credentials(Value):
     """An access key, its secret and, for temporary keys, the security token.
 
-    ``expires`` is seconds since the epoch. The secret shows in no repr and travels in no pickle: a worker on
-    another machine finds its own.
+    ``expires`` is seconds since the epoch. ``repr`` omits the secret, and pickling fails: a worker on
+    another machine finds its own credentials.
     """
 
     _hidden = ("secret_key", "token")
@@ -103,10 +103,10 @@ class CustomerKey(Value):
 
 
 class ObjectOptions(Value):
-    """What the finished object shall be, in no vendor's spelling; a dialect turns it into headers.
+    """The options of the object, independent of the vendor; a dialect converts them to headers.
 
     ``grants`` are (permission, grantee id) pairs; ``expires_days`` counts from the last modification;
-    ``headers`` are sent as they are (the vendors' extensionHeaders).
+    ``headers`` are sent unchanged (the vendors' extensionHeaders).
     """
 
     content_type: str | None = None
@@ -130,7 +130,7 @@ class ObjectOptions(Value):
 
 
 class StoredPart(Value):
-    """One line of ListParts. ``crc64`` only where the store lists it (OSS)."""
+    """One entry of ListParts. ``crc64`` is None unless the store lists it (OSS)."""
 
     number: int
     size: int
@@ -140,7 +140,7 @@ class StoredPart(Value):
 
 
 class OpenUpload(Value):
-    """One line of ListMultipartUploads. ``initiated`` as the store wrote it (ISO 8601)."""
+    """One entry of ListMultipartUploads. ``initiated`` is the store's text (ISO 8601)."""
 
     key: str
     upload_id: str
@@ -148,7 +148,7 @@ class OpenUpload(Value):
 
 
 class StoredObject(Value):
-    """One line of ListObjects."""
+    """One entry of ListObjects."""
 
     key: str
     size: int
@@ -156,14 +156,14 @@ class StoredObject(Value):
 
 
 class ObjectPage(Value):
-    """One page of ListObjects, ascending by key; ``marker`` is where the next begins, None where this is the last."""
+    """One page of ListObjects, ascending by key; ``marker`` requests the next page, None if this is the last one."""
 
     objects: tuple[StoredObject, ...]
     marker: str | None
 
 
 class Stored(Value):
-    """What the store answered for a part or an object it took, with the fields of the vendors' result tables."""
+    """The store's response for a part or an object that it stored, with the fields of the vendors' result tables."""
 
     status: int
     etag: str
@@ -179,7 +179,7 @@ class Stored(Value):
 
 
 class ObjectInfo(Value):
-    """What HeadObject told of an object. ``metadata`` keys are lower-case; ``upload_id`` where the store says it."""
+    """The response of HeadObject. ``metadata`` keys are lower-case; ``upload_id`` is None if it is not returned."""
 
     size: int
     etag: str

@@ -1,7 +1,7 @@
-r"""Names and lines as they are shown: a terminal obeys nothing in them, and a shell reads them back as they were.
+r"""Show names and texts so that a terminal executes nothing in them, and a shell reads them back unchanged.
 
-What is not printable (control characters, line breaks, what turns the direction of writing, bytes that are no
-UTF-8) stands as the octal of its bytes, ``\033``: in ``$'…'``, as bash, zsh and ksh read it, and as printf does.
+Characters that are not printable (control characters, line breaks, text direction marks, bytes that are not UTF-8)
+are shown as the octal of their bytes, ``\033``, in ``$'…'``: the syntax of bash, zsh, ksh and printf.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable
 
-_LIMIT = 500
-_SHORT = {"\\": "\\\\", "\t": "\\t", "\n": "\\n"}
+_MAX_PRINTABLE = 500
+_ESCAPES = {"\\": "\\\\", "\t": "\\t", "\n": "\\n"}
 
 
 def shell_word(word: object) -> str:
-    """Return *word* as a shell reads it back, byte for byte."""
+    """Return *word* quoted for a shell, which reads back the same bytes."""
     text = str(word)
     if text.isprintable():
         return shlex.quote(text)
@@ -22,23 +22,23 @@ def shell_word(word: object) -> str:
 
 
 def shell_line(words: Iterable[object]) -> str:
-    """Return the command line of *words*, fit to be copied."""
+    """Return the command line of *words*, to be copied into a shell."""
     return " ".join(map(shell_word, words))
 
 
 def quoted(name: object) -> str:
-    """Return *name* for a sentence: as it is, or as a word of a shell where it has blanks or is not printable."""
+    """Return *name* for a sentence: unchanged, or quoted for a shell if it has blanks or is not printable."""
     text = str(name)
     return text if text.isprintable() and " " not in text and text else shell_word(text)
 
 
 def one_line(text: str) -> str:
-    """Return *text*, which may be anybody's key, as printf would read it: it forges no line and no column."""
-    return "".join(_SHORT.get(one) or (one if one.isprintable() else _octal(one)) for one in text)
+    """Return *text*, for example any object key, on one line without tabs, in the syntax of printf."""
+    return "".join(_ESCAPES.get(one) or (one if one.isprintable() else _octal(one)) for one in text)
 
 
 def shielded(text: str) -> str:
-    """Return lines in which a terminal obeys nothing but their ends and their columns."""
+    """Return *text* without control characters, except line breaks and tabs."""
     if text.isprintable():
         return text
     return "".join(one if one.isprintable() or one in "\n\t" else _octal(one) for one in text)
@@ -51,13 +51,13 @@ def _octal(character: str) -> str:
 
 
 def clean(text: str) -> str:
-    """Return *text* without what is not printable, and without white space at its ends."""
+    """Return *text* without unprintable characters, and without white space at its ends."""
     if not text.isprintable():
         text = "".join(one if one.isprintable() else " " for one in text)
     return text.strip()
 
 
 def printable(text: str) -> str:
-    """Return *text* clean, and cut to a length that a terminal can bear."""
+    """Return *text* cleaned, and shortened for a terminal."""
     cleaned = clean(text)
-    return cleaned if len(cleaned) <= _LIMIT else cleaned[:_LIMIT] + "…"
+    return cleaned if len(cleaned) <= _MAX_PRINTABLE else cleaned[:_MAX_PRINTABLE] + "…"

@@ -1,4 +1,4 @@
-"""Sizes, durations and rates as people write them, and back."""
+"""Parse and format sizes, durations and rates."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ TIB = 1024 * GIB
 
 _BINARY = {"": 1, "K": KIB, "M": MIB, "G": GIB, "T": TIB}
 _DECIMAL = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
-# More digits are no size, and no time to wait for.
+# More digits are not a useful size or duration.
 _NUMBER = r"([0-9]{1,20}(?:\.[0-9]{1,20})?)"
 _SIZE = re.compile(_NUMBER + r"\s*([KMGT]?)(IB|B|)", re.IGNORECASE)
 _DURATION = re.compile(_NUMBER + r"([smhd]?)")
-_LARGEST, _LONGEST_S = 2**63 - 1, 36525 * 86400
+_MAX_BYTES, _MAX_DURATION_S = 2**63 - 1, 36525 * 86400
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -26,20 +26,20 @@ def parse_size(text: str) -> int:
     """
     match = _SIZE.fullmatch(text.strip())
     if match is None:
-        raise ValueError(f"{text!r} is not a size: write bytes, or 100K, 9M, 5G, 9MiB, 9MB")
+        raise ValueError(f"invalid size {text!r}: use bytes, or for example 100K, 9M, 5G, 9MiB, 9MB")
     number, unit, suffix = match[1], match[2].upper(), match[3].upper()
     scale = _DECIMAL[unit] if suffix == "B" else _BINARY[unit]
     size = round(float(number) * scale) if "." in number else int(number) * scale
-    if size > _LARGEST:
-        raise ValueError(f"{text!r} is more than any file holds")
+    if size > _MAX_BYTES:
+        raise ValueError(f"size {text!r} is too large")
     return size
 
 
 def parse_rate(text: str) -> int:
-    """Return the bytes a second of a RATE, which is written as a SIZE. Raises ValueError, for a rate of 0 too."""
+    """Return the bytes per second of a RATE, which has the form of a SIZE. Raises ValueError, also for a rate of 0."""
     rate = parse_size(text)
     if not rate:
-        raise ValueError("a rate of 0 would send nothing: write 500K, 10M, or leave it out")
+        raise ValueError("a rate of 0 would send nothing: use for example 500K or 10M, or leave it out")
     return rate
 
 
@@ -50,15 +50,15 @@ def parse_duration(text: str) -> float:
     """
     match = _DURATION.fullmatch(text.strip())
     if match is None:
-        raise ValueError(f"{text!r} is not a duration: write 30s, 15m, 7h or 2d")
+        raise ValueError(f"invalid duration {text!r}: use for example 30s, 15m, 7h or 2d")
     seconds = float(match[1]) * _SECONDS[match[2]]
-    if seconds > _LONGEST_S:
-        raise ValueError(f"{text!r} is longer than a hundred years")
+    if seconds > _MAX_DURATION_S:
+        raise ValueError(f"duration {text!r} is longer than 100 years")
     return seconds
 
 
 def format_size(size: float) -> str:
-    """Return *size* bytes for people: ``523 B``, ``9.0 MiB``."""
+    """Return *size* bytes as a short text: ``523 B``, ``9.0 MiB``."""
     if size < KIB:
         return f"{size:.0f} B"
     for unit, scale in (("TiB", TIB), ("GiB", GIB), ("MiB", MIB)):
@@ -76,7 +76,7 @@ def exact_size(size: int) -> str:
 
 
 def format_duration(seconds: float) -> str:
-    """Return *seconds* for people: ``0.4 s``, ``42 s``, ``3 min 20 s``, ``2 h 5 min``."""
+    """Return *seconds* as a short text: ``0.4 s``, ``42 s``, ``3 min 20 s``, ``2 h 5 min``."""
     if seconds < 10:
         return f"{seconds:.1f} s"
     whole = round(seconds)
@@ -88,7 +88,7 @@ def format_duration(seconds: float) -> str:
 
 
 def format_clock(seconds: float) -> str:
-    """Return *seconds* as a clock shows them: ``0:07``, ``12:03``, ``1:02:03``; ``3 d 4 h`` where it is days."""
+    """Return *seconds* in the form of a clock: ``0:07``, ``12:03``, ``1:02:03``; from one day on ``3 d 4 h``."""
     whole = round(seconds)
     if whole >= 86400:
         return f"{whole // 86400} d {whole % 86400 // 3600} h"

@@ -54,7 +54,7 @@ def refused(outcome: Outcome, code: int, *words: str) -> None:
             2,
             ["sockets do not support very long timeouts"],
         ),
-        (["bigfile", "bucket/key", "--max-time", "9" * 15 + "d"], 2, ["longer than a hundred years"]),
+        (["bigfile", "bucket/key", "--max-time", "9" * 15 + "d"], 2, ["longer than 100 years"]),
         (["bigfile", "bucket/key", "--part-size", "9" * 20 + "T"], 2, ["more than any file holds"]),
         (["bigfile", "bucket/key", "--endpoint", "ftp://x"], 2, []),
         (["bigfile", "bucket/key", "--part"], 2, []),

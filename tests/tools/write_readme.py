@@ -25,7 +25,7 @@ from tests.tools.survival_table import survival_table
 
 def exit_table() -> str:
     """Return the exit status table in Markdown."""
-    rows = [f"| {row.codes} | {row.meaning} | {row.do} |" for row in EXIT_STATUSES]
+    rows = [f"| {row.codes} | {row.meaning} | {row.action} |" for row in EXIT_STATUSES]
     return "\n".join(["| code | meaning | what cron should do |", "| --- | --- | --- |", *rows])
 
 

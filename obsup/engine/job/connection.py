@@ -1,4 +1,4 @@
-"""From plain settings to an open store: the same on the driver and on every worker."""
+"""Connect to the store that settings describe: the same on the driver and on every worker."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ from obsup.value import Value
 
 
 class StoreSettings(Value):
-    """Where the store is and how to speak to it: plain values without secrets, which travel to workers.
+    """The address of the store and its protocol: plain values without secrets, which can be sent to workers.
 
-    ``customer_key_file`` names the file with the 32 bytes of an SSE-C key. ``max_parts`` is the most parts that the
-    store takes, where that is less than the vendor's. ``headers`` are said on every request.
+    ``customer_key_file`` is the file with the 32 bytes of an SSE-C key. ``max_parts`` is the part limit of this store,
+    if it is less than the vendor's. ``headers`` are sent with every request.
     """
 
     provider: str
@@ -50,7 +50,7 @@ class StoreSettings(Value):
 
     @property
     def dialect(self) -> Dialect:
-        """The dialect that provider and signature name, with this store's own part limit. Raises WrongUsage."""
+        """The dialect of provider and signature, with the part limit of this store. Raises WrongUsage."""
         dialect = find_dialect(self.provider, self.signature)
         limits = dialect.limits
         most = min(self.max_parts or limits.max_parts, limits.max_parts)
@@ -69,11 +69,11 @@ class Connection(Value):
     observe: events.Observer
 
     def observed_by(self, observe: events.Observer) -> Connection:
-        """Return this very connection with another to hear of its tries."""
+        """Return the same connection with another observer of its requests and retries."""
         return replace(self, store=self.store.observed_by(observe), observe=observe)
 
     def attempts(self) -> Attempts:
-        """Return the tries of one call that has to know what each failure means."""
+        """Return the retry loop of one request whose caller must know what each failure means."""
         return Attempts(self.policy, self.recovery, self.observe)
 
 
@@ -86,11 +86,10 @@ def connect(
     customer_key: CustomerKey | None = None,
     environ: Mapping[str, str] = os.environ,
 ) -> Connection:
-    """Return the store that *settings* describe, with keys found on this machine unless given.
+    """Return the store that *settings* describe, with the credentials of this machine unless given. Sends nothing.
 
-    *sleep* waits between tries, and returns True where the work is to stop.
-
-    Nothing is sent yet. Raises Denied where no credentials are found, BadConfiguration, WrongUsage.
+    *sleep* waits between attempts, and returns True if the upload must stop. Raises Denied if no credentials are found,
+    BadConfiguration, WrongUsage.
     """
     policy = RetryPolicy(retry_for_s=settings.retry_for_s, base_s=settings.backoff_s, sleep=sleep)
     if credentials is None:

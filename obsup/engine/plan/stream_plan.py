@@ -1,7 +1,7 @@
-"""How large each part of a stream is, when nobody knows where it ends. Pure; all sizes are bytes.
+"""The part sizes of a stream, whose size is unknown until it ends. Pure; all sizes are bytes.
 
-The service takes so many parts and no more. Parts of one size would either end a long stream at the limit or
-make a short one hold its memory; so parts begin small, and their size doubles every so many parts.
+The store limits the number of parts. With small parts of one size a long stream would exceed that limit; with large
+ones every stream would need much memory. So the first parts are small, and the part size grows in steps.
 """
 
 from __future__ import annotations
@@ -11,23 +11,23 @@ from collections.abc import Iterator
 
 from obsup.dialects.dialect import Limits
 from obsup.engine.plan.file_plan import DEFAULT_PART_SIZE, Growth, make_plan
-from obsup.errors import WrongUsage
+from obsup.errors import NextStep, WrongUsage
 from obsup.model import Part
 from obsup.units import MIB
 from obsup.value import Value
 
-# Ten thousand parts of 5 GiB are 53.7 TB and the vendors' largest object is 48.8 TB: small parts at the
-# beginning may cost an eleventh of what all the largest together would hold.
+# 10,000 parts of 5 GiB are 53.7 TB, and the vendors' largest object is 48.8 TB: the small first parts may cost one
+# eleventh of what parts of the largest size could hold.
 REACH_NUMERATOR, REACH_DENOMINATOR = 10, 11
 
-# Beyond this many bytes in memory, parts that have grown are fewer at a time.
-MEMORY = 256 * MIB
+# Above this, fewer parts are in memory at once.
+MAX_MEMORY_BYTES = 256 * MIB
 
 
 class StreamSizes(Value):
-    """The sizes of a stream's parts: *start*, times ``growth.factor`` after every ``growth.every`` parts.
+    """The part sizes of a stream: *start*, multiplied by ``growth.factor`` after every ``growth.every`` parts.
 
-    No part is larger than *max_part*. With *growth* None all are *start*.
+    No part is larger than *max_part*. If *growth* is None, all parts have the size *start*.
     """
 
     start: int
@@ -36,7 +36,7 @@ class StreamSizes(Value):
     growth: Growth | None = None
 
     def _levels(self) -> Iterator[tuple[int, int]]:
-        """Yield (part size, how many parts of it follow) in order, up to the part limit."""
+        """Yield (part size, number of parts with it) in order, up to the part limit."""
         size, left = self.start, self.max_parts
         while self.growth is not None and size < self.max_part and left > self.growth.every:
             yield size, self.growth.every
@@ -45,15 +45,15 @@ class StreamSizes(Value):
         yield size, left
 
     def size_of(self, number: int) -> int:
-        """Return the size of the part with this *number*, from 1, where it is not the last."""
+        """Return the size of the part with this *number*, from 1, unless it is the last part."""
         for size, count in self._levels():
             if number <= count:
                 return size
             number -= count
-        raise ValueError("the schedule ends before this part")
+        raise ValueError(f"part {number} is beyond the part limit")
 
     def offset_of(self, number: int) -> int:
-        """Return where the part with this *number* begins; one past the last part is allowed."""
+        """Return the offset of the part with this *number*; the number after the last part is allowed."""
         offset, left = 0, number - 1
         for size, count in self._levels():
             taken = min(left, count)
@@ -62,35 +62,35 @@ class StreamSizes(Value):
         return offset
 
     def count_of(self, size: int) -> int:
-        """Return how many parts a stream of *size* bytes has; an empty one has one."""
+        """Return the number of parts of a stream of *size* bytes; an empty stream has one part."""
         return 1 + bisect_left(range(1, self.max_parts), size, key=lambda number: self.offset_of(number + 1))
 
     @property
     def reach(self) -> int:
-        """The longest stream that fits, in bytes."""
+        """The size of the largest stream that fits, in bytes."""
         return self.offset_of(self.max_parts + 1)
 
 
 def required_reach(limits: Limits) -> int:
-    """Return how long a stream must be able to become. Source: OBS API reference, "Uploading a Part", 48.8 TB."""
+    """Return the size that a stream must be able to reach. Source: OBS API reference, "Uploading a Part", 48.8 TB."""
     return min(limits.max_object, limits.max_parts * limits.max_part * REACH_NUMERATOR // REACH_DENOMINATOR)
 
 
 def growing(limits: Limits, start: int = DEFAULT_PART_SIZE) -> StreamSizes:
-    """Return the gentlest schedule from *start* that reaches the goal of *limits*.
+    """Return the slowest growth from *start* that reaches ``required_reach``.
 
-    Sizes double every so many parts. Where even doubling with every part does not reach it (a store that takes a
-    few dozen parts), they grow faster.
+    The part size doubles in equal steps. If even doubling with every part is not enough (a store with a limit of a few
+    dozen parts), the factor is larger.
     """
-    goal = required_reach(limits)
+    required = required_reach(limits)
 
     def sizes(factor: int, every: int) -> StreamSizes:
         return StreamSizes(start, limits.max_part, limits.max_parts, Growth(factor, every))
 
-    # The longer a size stays, the less is reached: the longest that still reaches the goal is wanted.
-    longest = bisect_right(range(1, limits.max_parts + 1), -goal, key=lambda every: -sizes(2, every).reach)
+    # More parts per step reach less: use the most that still reach the required size.
+    longest = bisect_right(range(1, limits.max_parts + 1), -required, key=lambda every: -sizes(2, every).reach)
     factor, chosen = 2, sizes(2, max(1, longest))
-    while chosen.reach < goal and start * factor < limits.max_part:
+    while chosen.reach < required and start * factor < limits.max_part:
         factor *= 2
         chosen = sizes(factor, 1)
     return chosen
@@ -99,10 +99,10 @@ def growing(limits: Limits, start: int = DEFAULT_PART_SIZE) -> StreamSizes:
 def make_stream_sizes(
     limits: Limits, *, parts: int | None = None, part_size: int | None = None, expected: int | None = None
 ) -> StreamSizes:
-    """Return the schedule for a stream, of which *expected* bytes are foreseen where that is known.
+    """Return the part sizes of a stream of *expected* bytes, None if that is unknown.
 
-    *part_size* fixes the size of every part, and so does an expected size. Raises WrongUsage for what the store
-    would refuse, and for *parts* of a stream whose size nobody knows.
+    With *part_size* or an expected size all parts have the same size. Raises WrongUsage for what the store would
+    reject, and for *parts* if the size is unknown.
     """
     if expected is not None:
         fixed = make_plan(expected, limits, parts=parts, part_size=part_size).part_size
@@ -110,11 +110,11 @@ def make_stream_sizes(
     if parts is not None:
         raise WrongUsage(
             "--parts cannot split a stream",
-            "nobody knows its size before it ends",
-            "use --part-size, or name the size with --expect-size",
+            "Its size is unknown before it ends",
+            NextStep("use --part-size, or give the size of the stream with --expect-size"),
         )
     if part_size is not None:
-        make_plan(part_size, limits, part_size=part_size)  # refuses a size that the store would refuse
+        make_plan(part_size, limits, part_size=part_size)  # rejects a size that the store would reject
         return StreamSizes(part_size, limits.max_part, limits.max_parts)
     return growing(limits)
 
@@ -122,10 +122,10 @@ def make_stream_sizes(
 def parts_in_memory(part_size: int, start: int, jobs: int) -> int:
     """Return how many parts of *part_size* may be in memory at once: those in flight, and the one being read.
 
-    While parts have the size that they begin with, that is *jobs* + 1. Grown parts get fewer, at least two: one
-    on its way, one being read.
+    For parts of the size *start* this is *jobs* + 1. For larger parts it is less, but at least two: one in flight, one
+    being read.
     """
-    budget = max(MEMORY, (jobs + 1) * start)
+    budget = max(MAX_MEMORY_BYTES, (jobs + 1) * start)
     return max(2, min(jobs + 1, budget // part_size))
 
 
@@ -142,7 +142,7 @@ class StreamPlan(Value):
 
     @property
     def growth(self) -> Growth | None:
-        """How the part size grows."""
+        """How the part size grows, None if it does not."""
         return self.sizes.growth
 
     @property

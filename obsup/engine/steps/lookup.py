@@ -91,7 +91,7 @@ def require_upload(selector: UploadSelector) -> FoundUpload:
     if selector.source is None:
         raise WrongUsage(
             f"no upload id given for {selector.target}",
-            "Without SOURCE there is no checkpoint that records it",
+            "Without SOURCE no checkpoint can be found",
             NextStep(
                 "give it with --upload-id; this lists the open uploads",
                 command=("obsup", "uploads", selector.target.name),

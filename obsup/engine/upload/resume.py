@@ -141,7 +141,7 @@ def _has_same_digests(recorded: Receipt | None, digest: PartDigest) -> bool:
 def resume_initiated(
     context: UploadContext, checkpoint: Checkpoint, stat: SourceStat, plan: Plan
 ) -> ProgressRecord | None:
-    """Take over the upload whose initiation was interrupted after *checkpoint* was written; None if there is none.
+    """Take over the upload whose initiation was interrupted after *checkpoint* was written, or None.
 
     No part of it was sent, so it can use *plan*.
     """

@@ -132,7 +132,7 @@ class _Facts:
 
     @cached_property
     def continued(self) -> tuple[ProgressRecord, Plan] | None:
-        """The upload that the store knows, with its record and plan; None if there is none."""
+        """The upload that the store knows, with its record and plan, or None."""
         context, checkpoint, stat, plan = self._context, self._checkpoint, self._stat, self._plan
         if checkpoint is None:
             return self._recover()
