@@ -59,7 +59,7 @@ def upload(
             region=server.region or None,
             addressing=subject.addressing,
             retry_for_s=retry_for_s,
-            line=line or ConnectionSettings(),
+            network=line or ConnectionSettings(),
         ),
         credentials=server.credentials,
         part_size=5 * MIB,
@@ -125,7 +125,7 @@ def test_part_whose_answer_was_lost_is_stored_once_and_for_all(
             source,
             key,
             observer=seen.append,
-            line=ConnectionSettings(stall_timeout_s=1.0),
+            network=ConnectionSettings(stall_timeout_s=1.0),
         )
     statuses = [one.status for one in seen if isinstance(one, Requested) and one.part_number == 2]
     assert statuses == [None, 200]

@@ -88,7 +88,7 @@ def test_connection_closed_with_a_403_in_the_middle_of_a_body_over_tls(
                         endpoint=store.endpoint,
                         provider="obs",
                         backoff_s=0.001,
-                        line=ConnectionSettings(ca_bundle=str(authority.bundle)),
+                        network=ConnectionSettings(ca_bundle=str(authority.bundle)),
                     ),
                     credentials=Credentials(store.access_key, store.secret_key),
                     parts=1,

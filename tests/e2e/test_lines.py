@@ -62,7 +62,7 @@ def test_a_slow_line_that_moves_is_never_cut(
     with Sandbox(tls=tls) as store, Relay(store.port, up=MIB) as relay:
         rig.sandbox = store
         rig.endpoint = relay.endpoint.replace("http:", "https:" if is_secure else "http:")
-        result = rig.run(replace(PATIENT, line=line), parts=1, part_size=None)
+        result = rig.run(replace(PATIENT, network=line), parts=1, part_size=None)
         assert result.seconds > 8 * STALL_S
         assert retries(rig) == []
         assert rig.is_stored()
@@ -72,7 +72,7 @@ def test_an_answer_in_drops_is_waited_for(sandbox: Sandbox, rig: Rig) -> None:
     """Each answer takes longer than --stall-timeout, and moves."""
     with Relay(sandbox.port, down=500) as relay:
         rig.endpoint = relay.endpoint
-        result = rig.run(replace(PATIENT, line=LINE))
+        result = rig.run(replace(PATIENT, network=LINE))
     assert result.seconds > 4 * STALL_S
     assert retries(rig) == []
     assert rig.is_stored()
@@ -89,7 +89,7 @@ def test_a_line_that_stands_still_is_cut(sandbox: Sandbox, rig: Rig, operation: 
     still = Still(REQUESTS[operation], way, after)
     with Relay(sandbox.port, still=still) as relay:
         rig.endpoint = relay.endpoint
-        result = rig.run(replace(PATIENT, line=LINE))
+        result = rig.run(replace(PATIENT, network=LINE))
     assert still.struck
     assert result.seconds > STALL_S * (LONG_TIMEOUT_FACTOR if operation == "complete" else 1)
     sent = {"part": 4, "put": 2}.get(operation, 1)
@@ -106,7 +106,7 @@ def test_a_presigned_part_that_stands_still_is_cut(sandbox: Sandbox, rig: Rig, w
     still = Still(REQUESTS["part"], way, after=20)
     with Relay(sandbox.port, still=still) as relay:
         rig.endpoint = relay.endpoint
-        rig.run(replace(PATIENT, line=LINE), executor="processes", presign=True, jobs=1)
+        rig.run(replace(PATIENT, network=LINE), executor="processes", presign=True, jobs=1)
     assert still.struck
     assert rig.is_stored()
 
@@ -114,10 +114,10 @@ def test_a_presigned_part_that_stands_still_is_cut(sandbox: Sandbox, rig: Rig, w
 def test_the_work_of_complete_may_take_longer_than_any_other(sandbox: Sandbox, rig: Rig) -> None:
     """A store that assembles ten thousand parts says nothing for minutes; a part's answer comes at once or never."""
     sandbox.add_fault(f"delay={3 * STALL_S},op=complete")
-    rig.run(replace(PATIENT, line=LINE))
+    rig.run(replace(PATIENT, network=LINE))
     assert retries(rig) == []
     sandbox.add_fault(f"delay={3 * STALL_S},op=part,part=2")
-    rig.run(replace(PATIENT, line=LINE))
+    rig.run(replace(PATIENT, network=LINE))
     assert [one.number for one in retries(rig)] == [2]
     assert rig.is_stored()
 

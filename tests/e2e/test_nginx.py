@@ -284,8 +284,8 @@ def test_connections_that_are_closed_while_idle(
         if isinstance(event, events.PartStored):
             time.sleep(0.3)
 
-    line = replace(PATIENT.line, ca_bundle=str(authority.bundle) if tls else None)
-    rig.run(replace(PATIENT, line=line), hear=idle)
+    line = replace(PATIENT.network, ca_bundle=str(authority.bundle) if tls else None)
+    rig.run(replace(PATIENT, network=line), hear=idle)
     assert not [one for one in rig.heard if isinstance(one, events.Retried)]
     assert len({one.connection for one in nginx.told()}) > PARTS
     assert rig.requests("part") == list(range(1, PARTS + 1))

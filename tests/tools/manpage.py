@@ -177,7 +177,7 @@ def _write_option(page: Page, one: click.Option, ctx: click.Context) -> None:
 def _write_common(page: Page, examples: tuple[str, ...]) -> None:
     page.section("EXIT STATUS")
     for row in EXIT_STATUSES:
-        page.item(bold(row.codes), f"{row.meaning}. What cron should do: {row.do}.")
+        page.item(bold(row.codes), f"{row.meaning}. What cron should do: {row.action}.")
     page.section("ENVIRONMENT")
     page.paragraph("Every option has a variable, which is named with it. Besides:")
     for name, meaning in ENVIRONMENT:

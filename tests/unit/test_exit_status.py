@@ -1,4 +1,4 @@
-"""Many files, one exit code: in the order that --help documents."""
+"""One exit code for several files, in the order that --help documents."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from obsup.exit_status import SEVERITY, worst_code
         ([130, 77], 130),
     ],
 )
-def test_the_gravest_counts(codes: list[int], code: int) -> None:
-    """What running again mends comes last, and is 75 only where it is all there is."""
+def test_the_most_severe_code_counts(codes: list[int], code: int) -> None:
+    """75, which a rerun fixes, is the result only if nothing else failed."""
     assert worst_code(codes) == code
 
 
-def test_a_code_that_is_in_no_order_is_still_a_failure() -> None:
-    """0 must mean that every file is proved."""
+def test_an_unknown_code_is_still_a_failure() -> None:
+    """0 must mean that every file is verified."""
     assert worst_code([99, 0]) == 99
 
 
-def test_the_order_is_the_one_that_help_tells() -> None:
-    """And holds every code that a failure can have."""
+def test_the_order_is_the_one_in_the_help() -> None:
+    """And it has every code that a failure can have."""
     text = " ".join(CliRunner().invoke(cli, ["upload", "--help"], prog_name="obsup").output.split())
-    told = re.search(r"in this order: ([0-9, ]+)\.", text)
-    assert told is not None
-    assert tuple(map(int, told[1].split(", "))) == SEVERITY
+    shown = re.search(r"the first of these that occurred: ([0-9, ]+)\.", text)
+    assert shown is not None
+    assert tuple(map(int, shown[1].split(", "))) == SEVERITY
     assert set(SEVERITY) == {1, 2, 65, 66, 69, 70, 73, 74, 75, 76, 77, 78, 130, 143}

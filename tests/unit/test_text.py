@@ -1,4 +1,4 @@
-"""Names as they are shown: no terminal obeys them, and a shell reads them back as they were."""
+"""Show names so that a terminal executes nothing in them, and a shell reads them back unchanged."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ AWKWARD = (
     "*?[a]{b,c}",
     "a;b|c&d>e#f!",
 )
-# Whatever a word of a command line can be: bytes without NUL.
+# Any word of a command line: bytes without NUL.
 WORDS = st.lists(st.binary(max_size=12).map(lambda one: os.fsdecode(one.replace(b"\0", b""))), max_size=8)
 
 
 def read_back(line: str) -> list[bytes]:
-    """Return the words that bash makes of *line*, in the plainest of locales."""
+    """Return the words that bash reads from *line*, in the C locale."""
     script = f"set -- {line}\nfor word; do printf '%s\\0' \"$word\"; done"
     done = subprocess.run(
         ["bash", "-c", script],
@@ -53,7 +53,7 @@ def read_back(line: str) -> list[bytes]:
 
 
 def test_bash_reads_back_every_awkward_word() -> None:
-    """Byte for byte, also where the locale knows no UTF-8."""
+    """The same bytes, even in a locale without UTF-8."""
     line = shell_line(AWKWARD)
     assert line.isprintable()
     assert read_back(line) == [os.fsencode(one) for one in AWKWARD]
@@ -61,15 +61,15 @@ def test_bash_reads_back_every_awkward_word() -> None:
 
 @settings(suppress_health_check=list(HealthCheck))
 @given(WORDS)
-def test_bash_reads_back_whatever_a_word_can_be(words: list[str]) -> None:
+def test_bash_reads_back_any_word(words: list[str]) -> None:
     line = shell_line(words)
     assert line.isprintable()
     assert read_back(line) == [os.fsencode(one) for one in words]
 
 
 @given(st.text(alphabet=st.characters(categories=("L", "N", "P", "S")) | st.just(" ")))
-def test_what_is_printable_is_quoted_as_every_posix_shell_reads_it(word: str) -> None:
-    """``$'…'`` stands only where nothing else can."""
+def test_printable_words_are_quoted_for_every_posix_shell(word: str) -> None:
+    """``$'…'`` is used only if nothing else works."""
     assert shlex.split(shell_word(word)) == [word]
 
 
@@ -82,12 +82,12 @@ def test_names_in_sentences_are_harmless_and_not_empty(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", AWKWARD)
-def test_a_terminal_obeys_nothing_but_ends_of_lines(name: str) -> None:
+def test_shielded_text_has_no_control_characters_but_line_breaks_and_tabs(name: str) -> None:
     assert shielded(f"one {name}\ttwo\n").replace("\n", "").replace("\t", "").isprintable()
 
 
-def test_a_column_is_what_printf_reads() -> None:
-    """``printf '%b'`` gives the key back."""
+def test_printf_reads_back_a_column() -> None:
+    """``printf '%b'`` returns the key."""
     key = "a\nb\tc\\d\x7fe\x1b\u202e"
     done = subprocess.run(
         ["bash", "-c", 'printf "%b" "$1"', "-", one_line(key)], capture_output=True, check=True
@@ -96,12 +96,12 @@ def test_a_column_is_what_printf_reads() -> None:
 
 
 @pytest.mark.parametrize("key", [one for one in AWKWARD if one])
-def test_the_next_command_of_an_error_is_the_one_that_failed(key: str) -> None:
-    """Nothing of the key is dropped, in the text and in ``resumeCommand``."""
+def test_the_next_command_of_an_error_is_the_failed_one(key: str) -> None:
+    """The key is complete in the text and in ``resumeCommand``."""
     words = ["obsup", "upload", "file", f"bucket/{key}", "--parts", "3"]
     resume = ResumeCommand(tuple(words))
-    error = NotFinished("it failed", "the line broke")
-    told = error_lines(error, resume=resume).partition("Run the same command again: ")[2]
+    error = NotFinished("it failed", "The connection was reset")
+    shown = error_lines(error, resume=resume).partition("Run the same command again: ")[2]
     fields = failure_fields(error, command="upload", resume=resume)
-    assert told == fields["resumeCommand"]
-    assert read_back(told) == [os.fsencode(one) for one in words]
+    assert shown == fields["resumeCommand"]
+    assert read_back(shown) == [os.fsencode(one) for one in words]

@@ -76,12 +76,12 @@ class CommandOptions(Value):
 
     def resolve_target(self, text: str, *, file_name: str | None = None) -> tuple[Target, StoreSettings]:
         """Return the target that *text* names and the settings of its store. Raises WrongUsage, BadConfiguration."""
-        check_timeouts(self.connect.line)
+        check_timeouts(self.connect.network)
         return resolve_target(text, self.connect, file_name=file_name)
 
     def resolve_prefix(self, text: str) -> tuple[Target, StoreSettings]:
         """Return the target that ``BUCKET[/PREFIX]`` names and its settings. Raises WrongUsage, BadConfiguration."""
-        check_timeouts(self.connect.line)
+        check_timeouts(self.connect.network)
         return resolve_prefix(text, self.connect)
 
     def select_upload(self, source: Path | None, target: str) -> tuple[UploadSelector, StoreSettings]:
@@ -182,7 +182,7 @@ def _connect_options(values: dict[str, Any]) -> ConnectOptions:
             "retry_for_s": values.get("retry_for", ConnectOptions().retry_for_s),
             "headers": values.get("headers", ()) + (() if is_given else for_requests),
             "request_headers": for_requests if is_given else (),
-            "line": ConnectionSettings(
+            "network": ConnectionSettings(
                 connect_timeout_s=values["connect_timeout"],
                 stall_timeout_s=values["stall_timeout"],
                 ca_bundle=_text(values["ca_bundle"]),

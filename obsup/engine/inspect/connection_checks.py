@@ -22,7 +22,7 @@ def check_connection(settings: StoreSettings, bucket: str) -> Iterator[Finding]:
     properties = ", ".join(filter(None, (settings.dialect.title, region, settings.addressing)))
     yield information("endpoint", f"{settings.endpoint} ({properties})")
     address = locate(settings.endpoint, bucket, None, settings.addressing)
-    url, connection = f"{address.scheme}://{address.host}", settings.line
+    url, connection = f"{address.scheme}://{address.host}", settings.network
     proxy = probe.find_proxy(url, connection)
     if proxy is not None:
         yield information("connection", f"through the proxy {proxy}")

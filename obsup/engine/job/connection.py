@@ -44,7 +44,7 @@ class StoreSettings(Value):
     customer_key_file: str | None = None
     retry_for_s: float = 900.0
     backoff_s: float = 0.5
-    line: ConnectionSettings = field(default_factory=ConnectionSettings)
+    network: ConnectionSettings = field(default_factory=ConnectionSettings)
     max_parts: int | None = None
     headers: tuple[tuple[str, str], ...] = ()
 
@@ -59,7 +59,7 @@ class StoreSettings(Value):
 
 
 class Connection(Value):
-    """An open store with its retry policy. ``signer`` signs the URLs of parts for those without keys."""
+    """A connected store with its retry policy. ``signer`` presigns the URLs of parts."""
 
     settings: StoreSettings
     store: RetryingStore
@@ -103,7 +103,7 @@ def connect(
     inner = HttpStore(
         settings.dialect,
         route,
-        transport=Transport(settings.line),
+        transport=Transport(settings.network),
         credentials=credentials,
         clock=clock,
         customer_key=customer_key,

@@ -1,4 +1,4 @@
-"""One upload in hand: the request, the open store, and who listens and may stop it."""
+"""The context of one upload: the request, the connected store, the observer and the stop signal."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class UploadContext(Value):
 
     @property
     def store(self) -> ObjectStore:
-        """The open store, with its patience."""
+        """The connected store, which retries failed requests."""
         return self.connection.store
 
     @property
@@ -59,12 +59,12 @@ class UploadContext(Value):
 
     @property
     def digests(self) -> DigestChoice:
-        """What each part is proved with."""
+        """The digests that verify each part."""
         return choose_digests(self.request.digest, self.dialect, encrypted=self.request.encrypted)
 
     @property
     def send_options(self) -> SendOptions:
-        """How each part is sent."""
+        """The options for sending each part."""
         return SendOptions(self.digests, self.request.content_md5, self.observe, self.gate, self.read_gate)
 
     @property
@@ -81,15 +81,15 @@ class UploadContext(Value):
         return checkpoint_path.default_stream_path(self.stream_name, self.request.target)
 
     def headers(self, operation: Operation) -> dict[str, str]:
-        """Return the headers of the object's options that *operation* carries. Raises WrongUsage."""
+        """Return the headers of the object options for *operation*. Raises WrongUsage."""
         return object_headers(self.dialect, self.request.options, operation, key=self.request.target.key)
 
     def gate(self, size: int) -> int:
-        """Return how many of *size* bytes may be sent now; raise where the work is to end at once."""
+        """Return how many of *size* bytes may be sent now. Raises if the upload must end at once."""
         self.stop.check_in_flight()
         return size if self.limit is None else self.limit(size)
 
     def read_gate(self, size: int) -> int:
-        """Return *size*: bytes that are read and not sent pass; raise where the work is to end at once."""
+        """Return *size*: reading is not limited. Raises if the upload must end at once."""
         self.stop.check_in_flight()
         return size

@@ -1,4 +1,4 @@
-"""From events to the progress callback: absolute values per part, so that a lost or repeated event does no harm."""
+"""Convert events to calls of the progress callback. Values per part are absolute: events may be lost or repeated."""
 
 from __future__ import annotations
 
@@ -10,15 +10,14 @@ from contextlib import contextmanager
 from obsup import events
 from obsup.events import Begun, Event, PartSent, PartStored, ProgressCallback
 
-MIN_INTERVAL_S = 0.05
+MIN_CALLBACK_INTERVAL_S = 0.05
 
 
 class ProgressTally:
     """An Observer that adds up the parts and calls back with (transferred bytes, total bytes, seconds).
 
-    ``confirmed`` bytes are stored; ``in_flight`` bytes left this machine and may have to be sent again. A
-    retry makes the sum smaller: the callback tells the truth, not a show. It is called at most every 50 ms,
-    and always with the last value.
+    ``confirmed`` bytes are stored; ``in_flight`` bytes were sent and may have to be sent again, so the transferred
+    bytes decrease if a part is retried. The callback is called at most every 50 ms, and always with the last value.
     """
 
     def __init__(
@@ -31,13 +30,13 @@ class ProgressTally:
         self._listeners = [forward]
         self._monotonic = monotonic
         self._lock = threading.Lock()
-        self._begun = monotonic()
-        self._called = float("-inf")
+        self._started_s = monotonic()
+        self._called_s = float("-inf")
         self._in_flight: dict[int, int] = {}
         self._stored: dict[int, int] = {}
         self._stored_bytes = 0
-        self._sent_before = (0, 0)
-        self._is_begun = False
+        self._sent_earlier = (0, 0)
+        self._is_started = False
         self.total: int | None = None
         self.parts: int | None = None
         self.resumed = 0
@@ -45,38 +44,38 @@ class ProgressTally:
 
     @property
     def confirmed(self) -> int:
-        """Bytes that the store confirmed, resumed ones included."""
+        """The bytes that the store confirmed, including resumed ones."""
         return self.resumed + self._stored_bytes
 
     @property
     def in_flight(self) -> int:
-        """Bytes of parts that are on their way."""
+        """The sent bytes of parts that are not confirmed yet."""
         return sum(self._in_flight.values())
 
     @property
     def sent_parts(self) -> int:
-        """The number of parts that this run stored; one sent again because the source changed counts again."""
-        return self._sent_before[0] + len(self._stored)
+        """The number of parts that this run stored. Parts sent again because the source changed count again."""
+        return self._sent_earlier[0] + len(self._stored)
 
     @property
     def sent_bytes(self) -> int:
         """The bytes of the parts that this run stored."""
-        return self._sent_before[1] + self._stored_bytes
+        return self._sent_earlier[1] + self._stored_bytes
 
     @property
     def seconds(self) -> float:
-        """Seconds since the beginning."""
-        return self._monotonic() - self._begun
+        """Seconds since the start."""
+        return self._monotonic() - self._started_s
 
     def __call__(self, event: Event) -> None:
-        """Take *event* in, hand it on, and call back where it is time."""
+        """Add *event*, forward it, and call the callback if it is due."""
         with self._lock:
-            important = self._take(event)
+            is_important = self._take(event)
             now = self._monotonic()
-            due = self._is_begun and (important or now - self._called >= MIN_INTERVAL_S)
+            due = self._is_started and (is_important or now - self._called_s >= MIN_CALLBACK_INTERVAL_S)
             if due:
-                self._called = now
-            values = (self.confirmed + self.in_flight, self.total, now - self._begun) if due else None
+                self._called_s = now
+            values = (self.confirmed + self.in_flight, self.total, now - self._started_s) if due else None
         for listener in self._listeners:
             listener(event)
         if values is not None and self._callback is not None:
@@ -84,7 +83,7 @@ class ProgressTally:
 
     @contextmanager
     def observed_by(self, listener: events.Observer) -> Iterator[None]:
-        """Have *listener* hear every event while inside."""
+        """Forward every event to *listener* inside the with block."""
         self._listeners.append(listener)
         try:
             yield
@@ -102,9 +101,9 @@ class ProgressTally:
             self._stored[event.number] = event.size
             return True
         if isinstance(event, Begun):
-            # After a change of the source it comes again, and counts as resumed what this run has stored.
-            self._sent_before = (self.sent_parts, self.sent_bytes)
-            self._stored, self._stored_bytes, self._in_flight, self._is_begun = {}, 0, {}, True
+            # Repeated if the source changed: the parts that this run has stored are then counted as resumed.
+            self._sent_earlier = (self.sent_parts, self.sent_bytes)
+            self._stored, self._stored_bytes, self._in_flight, self._is_started = {}, 0, {}, True
             self.total, self.parts = event.total, event.parts
             self.resumed, self.resumed_parts = event.resumed, event.resumed_parts
             return True

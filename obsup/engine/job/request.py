@@ -1,4 +1,4 @@
-"""What is asked for, and what came of it: the two ends of an upload."""
+"""The request of one upload, as the user gives it."""
 
 from __future__ import annotations
 
@@ -9,27 +9,25 @@ from typing import Literal
 
 from msgspec import field, to_builtins
 
-from obsup.errors import WrongUsage
+from obsup.errors import WrongUsage, run_again
 from obsup.local.source.expectation import Expectation
 from obsup.model import ObjectOptions, Target
 from obsup.value import Value
 
 Jobs = int | Literal["auto"]
-# What auto begins with, and the most that it grows to.
+# Parts in flight with --jobs auto: at the start, and at most.
 INITIAL_JOBS, MAX_JOBS = 5, 32
 
 
 class UploadRequest(Value):
-    """One upload as the user asks for it.
+    """One upload.
 
-    ``parts`` or ``part_size`` (bytes) decide the plan, or neither. ``jobs`` parts are in flight at
-    once; ``auto`` begins with 5 and grows to 32 while throughput grows.
-    ``checkpoint`` names its file; None is the default place, and ``keep_checkpoint`` False keeps none.
-    ``presign``: workers elsewhere get signed URLs instead of finding credentials.
-    ``expect`` lets nothing else be published. ``abort_on_failure`` leaves nothing of a stream's upload that failed.
-    ``skip_identical`` sends nothing where the object is there already, with this content. ``receipt`` names a file
-    for what is known of the finished object.
-    ``encrypted_by_customer`` tells that every request carries an SSE-C key.
+    ``parts`` or ``part_size`` (bytes) determine the plan; by default it is the default part size. ``jobs`` parts are in
+    flight at once; ``auto`` starts with 5 and grows to 32 while throughput grows. ``checkpoint`` is the path of the
+    checkpoint, None for the default path; without ``keep_checkpoint`` there is none. ``presign``: remote workers get
+    presigned URLs and need no credentials. ``expect``: publish no other content. ``abort_on_failure``: abort the upload
+    of a stream if it fails. ``skip_identical``: send nothing if the object has this content already. ``receipt`` is the
+    path of the receipt. ``encrypted_by_customer``: every request has an SSE-C key.
     """
 
     source: Path
@@ -57,31 +55,35 @@ class UploadRequest(Value):
 
     @property
     def is_split_requested(self) -> bool:
-        """Whether the user decided how the source is cut."""
+        """Whether the user determined how the source is split."""
         return self.parts is not None or self.part_size is not None
 
     @property
     def initial_jobs(self) -> int:
-        """How many parts are in flight at first. Raises WrongUsage."""
+        """The number of parts in flight at the start. Raises WrongUsage."""
         if self.jobs == "auto":
             return INITIAL_JOBS
         if self.jobs < 1:
-            raise WrongUsage(f"{self.jobs} parts in flight send nothing", "", "use 1 or more, or auto")
+            raise WrongUsage(
+                f"--jobs must be at least 1, not {self.jobs}",
+                "With fewer parts in flight nothing is sent",
+                run_again("use --jobs auto", add=("--jobs", "auto")),
+            )
         return self.jobs
 
     @property
     def probes_jobs(self) -> bool:
-        """Whether the number in flight is to be tried out: only of threads is it known how each part gets on."""
+        """Whether to adapt the number of parts in flight. Only threads report the progress of each part."""
         return self.jobs == "auto" and self.executor == "threads"
 
     @property
     def encrypted(self) -> bool:
-        """Whether ETags may not be MD5s."""
+        """Whether the object is encrypted so that ETags are not MD5s."""
         return self.encrypted_by_customer or (self.options.sse or "AES256").upper() != "AES256"
 
     @property
     def headers_digest(self) -> str:
-        """What tells, on resume, whether the object was asked for with the same options."""
+        """The digest of the object options, which must be the same to resume."""
         plain = json.dumps(
             [to_builtins(self.options), self.encrypted_by_customer], sort_keys=True, default=str
         )

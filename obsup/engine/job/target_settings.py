@@ -1,4 +1,4 @@
-"""From what a user names (a TARGET, an endpoint, a provider) to a Target and the settings of its store. Pure."""
+"""Resolve TARGET and the connect options to a Target and the settings of its store. Pure."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from obsup.dialects.header_values import extension_headers
 from obsup.dialects.names import SHORTEST_BUCKET, check_bucket, check_key
 from obsup.dialects.registry import find_dialect
 from obsup.engine.job.connection import StoreSettings
-from obsup.engine.job.target_text import _split_scheme, split_target
-from obsup.errors import BadConfiguration, WrongUsage
+from obsup.engine.job.target_text import split_scheme, split_target
+from obsup.errors import BadConfiguration, NextStep, WrongUsage, run_again
 from obsup.model import Target
 from obsup.store.http.settings import ConnectionSettings
 from obsup.value import Value
@@ -21,11 +21,11 @@ from obsup.vendor_names import DEFAULT_PROVIDER
 
 
 class ConnectOptions(Value):
-    """How to reach the store, as the user says it; ``auto`` and None leave it to the endpoint.
+    """How to connect to the store, as the user gives it. ``auto`` and None: determined by the endpoint.
 
-    Of ``headers``, which describe the object, those that the dialect wants on every request are said on every one;
-    ``request_headers`` must all be such.
-    A failing call is tried again for ``retry_for_s`` seconds; the first wait is at most ``backoff_s``, and doubles.
+    ``headers`` describe the object; those that the dialect requires on every request are sent with every request, and
+    all ``request_headers`` must be of that kind. A failing request is retried for ``retry_for_s`` seconds; the first
+    wait is at most ``backoff_s`` seconds, and doubles.
     """
 
     endpoint: str | None = None
@@ -38,18 +38,18 @@ class ConnectOptions(Value):
     customer_key_file: str | None = None
     retry_for_s: float = 900.0
     backoff_s: float = 0.5
-    line: ConnectionSettings = field(default_factory=ConnectionSettings)
+    network: ConnectionSettings = field(default_factory=ConnectionSettings)
     max_parts: int | None = None
     headers: tuple[tuple[str, str], ...] = ()
     request_headers: tuple[tuple[str, str], ...] = ()
 
 
 def resolve_prefix(text: str, connecting: ConnectOptions) -> tuple[Target, StoreSettings]:
-    """Return what ``BUCKET[/PREFIX]`` names, as a Target whose key is the prefix, and the settings of its store.
+    """Return a Target for ``BUCKET[/PREFIX]``, whose key is the prefix, and the settings of its store.
 
-    Raises WrongUsage for names that the vendors refuse, BadConfiguration where no endpoint is known.
+    Raises WrongUsage for invalid names, BadConfiguration if no endpoint is known.
     """
-    scheme, rest = _split_scheme(text)
+    scheme, rest = split_scheme(text)
     bucket, _, prefix = rest.partition("/")
     settings = resolve_store(connecting, bucket, scheme=scheme)
     return Target(settings.provider, settings.endpoint, bucket, prefix), settings
@@ -58,9 +58,9 @@ def resolve_prefix(text: str, connecting: ConnectOptions) -> tuple[Target, Store
 def resolve_target(
     text: str, connecting: ConnectOptions, *, file_name: str | None = None
 ) -> tuple[Target, StoreSettings]:
-    """Return the Target that *text* names and the settings of its store.
+    """Return the Target of *text* and the settings of its store.
 
-    Raises WrongUsage for names that the vendors refuse, BadConfiguration where no endpoint is known.
+    Raises WrongUsage for invalid names, BadConfiguration if no endpoint is known.
     """
     scheme, bucket, key = split_target(text, file_name=file_name)
     settings = resolve_store(connecting, bucket, scheme=scheme)
@@ -69,20 +69,20 @@ def resolve_target(
 
 
 def resolve_store(connecting: ConnectOptions, bucket: str, *, scheme: str | None = None) -> StoreSettings:
-    """Return the settings of the store of *bucket*; *scheme* is the provider that the TARGET names."""
+    """Return the settings of the store of *bucket*. *scheme* is the provider in TARGET."""
     provider = scheme or (connecting.provider if connecting.provider != "auto" else None)
     endpoint = normalise_endpoint(connecting.endpoint or _public_endpoint(provider, connecting.region))
     known = recognise(endpoint)
     provider = provider or known.provider or DEFAULT_PROVIDER
     dialect = find_dialect(provider, connecting.signature)
-    # A store of one's own may have names that are shorter than the vendors allow.
+    # Other stores may allow shorter names than the vendors.
     check_bucket(dialect, bucket, shortest=SHORTEST_BUCKET if known.provider else 1)
     region = connecting.region or known.region or dialect.default_region
     if dialect.needs_region and not region:
         raise BadConfiguration(
-            f"{dialect.title} signs with the bucket's region, which {endpoint} does not tell",
-            "no region was given",
-            "name it with --region",
+            f"no region given for {endpoint}",
+            f"{dialect.title} signatures contain the bucket's region, and this endpoint does not show it",
+            NextStep("give the region with --region"),
         )
     addressing: Addressing = (
         default_addressing(endpoint, bucket) if connecting.addressing == "auto" else connecting.addressing
@@ -98,34 +98,33 @@ def resolve_store(connecting: ConnectOptions, bucket: str, *, scheme: str | None
         customer_key_file=connecting.customer_key_file,
         retry_for_s=connecting.retry_for_s,
         backoff_s=connecting.backoff_s,
-        line=connecting.line,
+        network=connecting.network,
         max_parts=connecting.max_parts,
         headers=_headers_of_every_request(dialect, connecting),
     )
 
 
 def _headers_of_every_request(dialect: Dialect, connecting: ConnectOptions) -> tuple[tuple[str, str], ...]:
-    """Return what each request is to carry. Raises WrongUsage for a header given for that, which is for none."""
-    own = extension_headers(dialect, connecting.headers + connecting.request_headers)
-    said = {name: value for name, value in own.items() if name.lower() in dialect.request_headers}
+    """Return the headers of every request. Raises WrongUsage for a header in ``request_headers`` that is not one."""
+    given = extension_headers(dialect, connecting.headers + connecting.request_headers)
+    sent = {name: value for name, value in given.items() if name.lower() in dialect.request_headers}
     for name, _ in connecting.request_headers:
-        if name not in said:
-            known = ", ".join(sorted(dialect.request_headers))
+        if name not in sent:
             raise WrongUsage(
-                f"the header {name} would be on no request",
-                f"what every request can carry at {dialect.title} is: {known}",
-                "what describes the object is for upload and init",
+                f"the header {name} cannot be sent with this command",
+                f"The headers for every request of {dialect.title} are {', '.join(sorted(dialect.request_headers))}",
+                run_again("give headers of the object to upload or init", drop=("--header",)),
             )
-    return tuple(said.items())
+    return tuple(sent.items())
 
 
 def _public_endpoint(provider: str | None, region: str | None) -> str:
-    """Return the vendor's public endpoint where provider and region name it. Raises BadConfiguration."""
+    """Return the vendor's public endpoint for provider and region. Raises BadConfiguration if there is none."""
     public = find_dialect(provider).public_endpoint if provider else None
     if public is not None and region:
         return public.format(region=region)
     raise BadConfiguration(
-        "no endpoint is known",
-        "neither --endpoint nor OBSUP_ENDPOINT nor a profile names one",
-        "for example: --endpoint https://obs.eu-de.otc.t-systems.com",
+        "no endpoint given",
+        "There is none in --endpoint, in OBSUP_ENDPOINT or in the profile",
+        NextStep("give one, for example: --endpoint https://obs.eu-de.otc.t-systems.com"),
     )

@@ -88,7 +88,9 @@ def growing(limits: Limits, start: int = DEFAULT_PART_SIZE) -> StreamSizes:
         return StreamSizes(start, limits.max_part, limits.max_parts, Growth(factor, every))
 
     # More parts per step reach less: use the most that still reach the required size.
-    longest = bisect_right(range(1, limits.max_parts + 1), -required, key=lambda every: -sizes(2, every).reach)
+    longest = bisect_right(
+        range(1, limits.max_parts + 1), -required, key=lambda every: -sizes(2, every).reach
+    )
     factor, chosen = 2, sizes(2, max(1, longest))
     while chosen.reach < required and start * factor < limits.max_part:
         factor *= 2

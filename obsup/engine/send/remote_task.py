@@ -163,7 +163,7 @@ def _open_store(task: PartTask) -> PartStore:
     settings = task.settings
     if task.presigned is None:
         return _connection(settings).store
-    inner = PresignedStore(settings.dialect, _transport(settings.line), task.presigned, _record_event)
+    inner = PresignedStore(settings.dialect, _transport(settings.network), task.presigned, _record_event)
     return _RetryingPartStore(inner, RetryPolicy(retry_for_s=settings.retry_for_s, sleep=_sleep))
 
 

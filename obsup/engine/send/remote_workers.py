@@ -210,7 +210,7 @@ def open_remote_workers(context: UploadContext, *, observe: events.Observer) -> 
     """Return the remote workers that the request asks for. Raises as ``open_backend`` does."""
     request, settings = context.request, context.connection.settings
     return RemoteWorkers(
-        open_backend(request.executor, request.initial_jobs, timeout_s=settings.line.connect_timeout_s),
+        open_backend(request.executor, request.initial_jobs, timeout_s=settings.network.connect_timeout_s),
         settings,
         sign=context.connection.signer.sign if request.presign else None,
         rate_bytes_per_s=context.limit.rate_bytes_per_s if isinstance(context.limit, RateLimit) else None,

@@ -97,7 +97,7 @@ def check_workers(context: UploadContext) -> None:
     check_spec(request.executor)
     if request.executor in LOCAL_EXECUTORS:
         return
-    if settings.line.proxy and urlsplit(settings.line.proxy).password:
+    if settings.network.proxy and urlsplit(settings.network.proxy).password:
         raise WrongUsage(
             f"--proxy with a password cannot be combined with --executor {request.executor}",
             "Secrets are never sent to workers",
