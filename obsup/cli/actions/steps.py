@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from obsup.cli.report.fields import result_fields, target_fields
 from obsup.cli.run.requests import NO_SOURCE, CommandOptions
 from obsup.cli.run.session import Session, run_step
-from obsup.engine.job.request import UploadRequest
+from obsup.engine.job.context import UploadContext
 from obsup.engine.job.target_text import split_target
 from obsup.engine.steps import part as part_steps
 from obsup.engine.steps.abort import abort_upload
@@ -22,25 +22,30 @@ from obsup.engine.upload.uploader import Uploader
 from obsup.errors import NextStep, WrongUsage
 
 
-def _request_for(selector: UploadSelector, options: CommandOptions) -> UploadRequest:
-    return replace(
+def _open(
+    session: Session, source: Path | None, target: str, options: CommandOptions
+) -> tuple[UploadSelector, UploadContext]:
+    """Return the upload that the command line names, and what the engine needs to work on it."""
+    selector, settings = options.select_upload(source, target)
+    session.fields |= target_fields(selector.target)
+    request = replace(
         options.request,
         source=selector.source or NO_SOURCE,
         target=selector.target,
         checkpoint=selector.checkpoint,
     )
+    return selector, session.context(settings, request)
 
 
 def run_init(source: Path | None, target: str, options: CommandOptions) -> int:
     """Initiate an upload, print its upload id, and return the exit code."""
 
     def work(session: Session) -> str:
-        selector, settings = options.select_upload(source, target)
-        request = _request_for(selector, options)
+        _, context = _open(session, source, target, options)
         if source is None:
-            upload = initiate.initiate(session.context(settings, request))
+            upload = initiate.initiate(context)
         else:
-            uploader = Uploader(session.connect(settings), request, tally=session.tally, stop=session.stop)
+            uploader = Uploader(context.connection, context.request, tally=session.tally, stop=session.stop)
             checkpoint, plan = uploader.initiate()
             upload = checkpoint.upload
             session.fields |= {"size": plan.size, "partSize": plan.part_size, "parts": plan.count}
@@ -58,8 +63,7 @@ def run_part(
     window = PartWindow(options.request.parts, options.request.part_size, offset)
 
     def work(session: Session) -> str:
-        selector, settings = options.select_upload(source, target)
-        context = session.context(settings, _request_for(selector, options))
+        selector, context = _open(session, source, target, options)
         sent = part_steps.send_one(context, selector, part_number, window)
         session.add_upload(sent.upload)
         session.fields |= {
@@ -89,9 +93,8 @@ def run_copy(
     """
 
     def work(session: Session) -> str:
-        selector, settings = options.select_upload(source, target)
+        selector, context = _open(session, source, target, options)
         _, bucket, key = split_target(copy_source)
-        context = session.context(settings, _request_for(selector, options))
         upload, stored = part_steps.copy_one(
             context, selector, part_number, CopySource(bucket, key, copy_range)
         )
@@ -115,19 +118,17 @@ def run_complete(
 
     *etags* and the lines of *etags_from* are the user's own list of parts.
     """
+    # --parts and --verify-source are checks here; for the engine they would be options of a new upload.
+    without_checks = replace(options, request=replace(options.request, parts=None, verify_source=False))
 
     def work(session: Session) -> str:
-        selector, settings = options.select_upload(source, target)
-        # The number of parts and --verify-source are checks here, not options of a new upload.
-        request = replace(_request_for(selector, options), parts=None, verify_source=False)
+        selector, context = _open(session, source, target, without_checks)
         checks = CompletionChecks(
             count=options.request.parts,
             size=options.expect_size,
             etags=_parse_etags(etags, etags_from),
             verify_source=options.request.verify_source,
         )
-        context = session.context(settings, request)
-        session.fields |= target_fields(selector.target)
         result = ManualCompletion(context, selector, checks).complete()
         seconds = round(session.tally.seconds, 3)
         session.fields |= {**result_fields(result), "command": "complete", "seconds": seconds}
@@ -141,9 +142,8 @@ def run_abort(source: Path | None, target: str, options: CommandOptions) -> int:
     """Abort an upload and return the exit code."""
 
     def work(session: Session) -> str:
-        selector, settings = options.select_upload(source, target)
-        session.fields |= target_fields(selector.target)
-        upload = abort_upload(session.context(settings, _request_for(selector, options)), selector)
+        selector, context = _open(session, source, target, options)
+        upload = abort_upload(context, selector)
         if upload is not None:
             session.add_upload(upload)
         return "aborted"
