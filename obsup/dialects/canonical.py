@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from email.utils import format_datetime
 from functools import lru_cache
 
-from obsup.errors import Denied
+from obsup.errors import Denied, run_again
 from obsup.model import Credentials
 
 
@@ -48,8 +48,8 @@ def secret_bytes(credentials: Credentials, prefix: str = "") -> bytes:
     if not credentials.secret_key.isascii():
         raise Denied(
             "the secret access key is not ASCII text",
-            f"the credentials ({credentials.origin}) were read wrongly or are damaged",
-            "set the secret access key again",
+            f"The credentials ({credentials.origin}) are damaged",
+            run_again("set the secret access key again"),
         )
     return (prefix + credentials.secret_key).encode("ascii")
 

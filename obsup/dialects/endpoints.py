@@ -10,7 +10,7 @@ from obsup.dialects.addressing import DEFAULT_PORTS
 from obsup.dialects.dialect import Addressing
 from obsup.dialects.registry import VENDORS
 from obsup.dialects.vendor import HostFamily
-from obsup.errors import WrongUsage
+from obsup.errors import NextStep, WrongUsage
 from obsup.value import Value
 
 _REGION_NAME = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
@@ -37,18 +37,18 @@ def normalise_endpoint(text: str) -> str:
     """
     text = text.strip()
     if "@" in text:
-        # Not repeated in the message: what stands before the @ may be a password.
+        # Not repeated in the message: the text before the @ may be a password.
         raise _refused(
-            "this text", "it has a user or password before an @, and secrets are no part of an endpoint"
+            "this text", "It has a user or password before an @, and secrets do not belong in an endpoint"
         )
     parts = _split(text if "://" in text else f"https://{text}")
     if parts.scheme not in DEFAULT_PORTS:
-        raise _refused(text, f"its scheme is {parts.scheme!r}, not http or https")
+        raise _refused(text, f"Its scheme is {parts.scheme!r}, not http or https")
     if parts.path not in ("", "/") or parts.query or parts.fragment:
-        raise _refused(text, "it goes on after the host; bucket and key belong in the TARGET")
+        raise _refused(text, "It has more than a host; bucket and key belong in the TARGET")
     host = (parts.hostname or "").removesuffix(".")
     if not (_HOST.fullmatch(host) or _is_ip(host)):
-        raise _refused(text, f"{host!r} is no host name" if host else "it names no host")
+        raise _refused(text, f"{host!r} is not a valid host name" if host else "It has no host")
     bracketed = f"[{host}]" if ":" in host else host
     if parts.port in (None, DEFAULT_PORTS[parts.scheme]):
         return f"{parts.scheme}://{bracketed}"
@@ -67,9 +67,9 @@ def recognise(endpoint: str) -> Recognised:
     provider, family, match = found
     if family.refusal:
         raise WrongUsage(
-            f"{parts.hostname} cannot be the endpoint",
+            f"{parts.hostname} is not the endpoint of a storage service",
             family.refusal,
-            "name the endpoint of the storage service, such as obs.eu-de.otc.t-systems.com, with --endpoint",
+            NextStep("use the endpoint of the service, for example --endpoint obs.eu-de.otc.t-systems.com"),
         )
     region = match.groupdict().get("region") or family.region
     port = f":{parts.port}" if parts.port else ""
@@ -159,7 +159,7 @@ def _find_family(host: str) -> tuple[str, HostFamily, re.Match[str]] | None:
 def _split(text: str) -> SplitResult:
     # urlsplit would drop a tab or a line break without a word.
     if any(character.isspace() for character in text):
-        raise _refused(text, "it has white space in it")
+        raise _refused(text, "It has white space")
     try:
         parts = urlsplit(text)
         _ = parts.port
@@ -178,7 +178,7 @@ def _is_ip(host: str) -> bool:
 
 def _refused(text: str, why: str) -> WrongUsage:
     return WrongUsage(
-        f"{text!r} is no endpoint",
+        f"invalid endpoint {text!r}",
         why,
-        "write it as https://HOST or https://HOST:PORT, such as https://obs.eu-de.otc.t-systems.com",
+        NextStep("use https://HOST or https://HOST:PORT, for example https://obs.eu-de.otc.t-systems.com"),
     )

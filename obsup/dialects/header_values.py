@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from obsup.dialects.dialect import Dialect
 from obsup.dialects.encoding import encode_query
 from obsup.dialects.parameters import option_of
-from obsup.errors import WrongUsage
+from obsup.errors import NextStep, WrongUsage
 
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _GRANTEE = re.compile(r"[A-Za-z0-9_./@:+-]+")
@@ -42,9 +42,9 @@ def clean_value(name: str, value: str) -> str:
     value = value.strip(" \t")
     if not (value.isascii() and value.replace("\t", " ").isprintable()):
         raise WrongUsage(
-            f"the value {value!r} of {name} cannot stand in a header",
-            "it has line breaks, control characters or letters outside ASCII",
-            "write it in ASCII, percent-encoded if need be",
+            f"the value {value!r} of {name} is not valid in a header",
+            "It has line breaks, control characters or characters outside ASCII",
+            NextStep("write it in ASCII, percent-encoded if necessary"),
         )
     return value
 
@@ -87,23 +87,23 @@ def metadata_headers(dialect: Dialect, prefix: str, metadata: Mapping[str, str])
         name = given[len(prefix) :] if given.lower().startswith(prefix) else given
         if not re.fullmatch(dialect.metadata_name, name):
             raise WrongUsage(
-                f"{given!r} cannot be the name of metadata",
-                f"{dialect.title} takes names of the characters {dialect.metadata_name}",
-                "give it another name with --metadata NAME=VALUE",
+                f"invalid metadata name {given!r}",
+                f"{dialect.title} accepts names of the characters {dialect.metadata_name}",
+                NextStep("use another name with --metadata NAME=VALUE"),
             )
         if name.lower() in (known[len(prefix) :].lower() for known in headers):
             raise WrongUsage(
                 f"the metadata {name!r} is given twice",
-                "the stores do not tell upper case from lower in names of metadata",
-                "give each name once",
+                "The stores ignore upper and lower case in metadata names",
+                NextStep("give each name once"),
             )
         headers[prefix + name] = clean_value(f"the metadata {name}", value)
     size = sum(len(name) - len(prefix) + len(value) for name, value in headers.items())
     if size > dialect.limits.max_metadata:
         raise WrongUsage(
             "the metadata is too large",
-            f"{dialect.title} takes {dialect.limits.max_metadata} bytes of names and values; this has {size}",
-            "shorten it, or keep it in an object of its own",
+            f"{dialect.title} accepts {dialect.limits.max_metadata} bytes of names and values, not {size}",
+            NextStep("shorten it, or store it as a separate object"),
         )
     return headers
 
@@ -115,15 +115,15 @@ def grant_headers(dialect: Dialect, prefix: str, grants: tuple[tuple[str, str], 
         permission = given.lower().replace("_", "-")
         if permission not in dialect.grant_permissions:
             raise WrongUsage(
-                f"{given!r} is no permission for an object",
+                f"invalid permission {given!r} for an object",
                 f"{dialect.title} has {', '.join(sorted(dialect.grant_permissions))}; others are for buckets",
-                "write --grant PERMISSION=ID with one of these",
+                NextStep("use --grant PERMISSION=ID with one of these"),
             )
         if not _GRANTEE.fullmatch(grantee):
             raise WrongUsage(
-                f"{grantee!r} is no id of a grantee",
-                "it is the id of an account (domain), without quotes and commas",
-                "write --grant PERMISSION=ID, once for each id",
+                f"invalid grantee id {grantee!r}",
+                "It is the id of an account (domain), without quotes and commas",
+                NextStep("use --grant PERMISSION=ID, once for each id"),
             )
         entry = dialect.grantee.format(grantee)
         known = headers.get(prefix + permission)
@@ -144,9 +144,9 @@ def website_redirect_header(_dialect: Dialect, name: str, location: str) -> dict
     location = clean_value(option_of("website_redirect"), location)
     if not location.startswith(("/", "http://", "https://")) or len(location) > _LONGEST_REDIRECT:
         raise WrongUsage(
-            f"{location[:60]!r} cannot be a website redirect",
-            f"it begins with /, http:// or https:// and has at most {_LONGEST_REDIRECT} bytes",
-            f"correct {option_of('website_redirect')}",
+            f"invalid website redirect {location[:60]!r}",
+            f"It must begin with /, http:// or https:// and have at most {_LONGEST_REDIRECT} bytes",
+            NextStep(f"correct {option_of('website_redirect')}"),
         )
     return {name: location}
 
@@ -156,8 +156,8 @@ def expires_days_header(_dialect: Dialect, name: str, days: int) -> dict[str, st
     if days < 0:
         raise WrongUsage(
             f"an object cannot expire after {days} days",
-            "days count from the last modification: 0 and more",
-            f"correct {option_of('expires_days')}",
+            "Days count from the last modification and must be 0 or more",
+            NextStep(f"correct {option_of('expires_days')}"),
         )
     return {name: str(days)}
 
@@ -169,21 +169,21 @@ def extension_headers(dialect: Dialect, headers: tuple[tuple[str, str], ...]) ->
     for name, value in headers:
         if not _TOKEN.fullmatch(name):
             raise WrongUsage(
-                f"{name!r} is no name of a header",
-                "a name is letters, digits and hyphens",
-                "write --header 'NAME: VALUE'",
+                f"invalid header name {name!r}",
+                "A header name has letters, digits and hyphens",
+                NextStep("use --header 'NAME: VALUE'"),
             )
         if name.lower() in own:
             raise WrongUsage(
-                f"the header {name} cannot be given",
-                "obsup sets it on each request, and signs it",
-                f"leave out --header '{name}: …'",
+                f"--header cannot set {name}",
+                "obsup sets it on each request and signs it",
+                NextStep(f"leave out --header '{name}: …'"),
             )
         if name.lower() in (known.lower() for known in clean):
             raise WrongUsage(
                 f"the header {name} is given twice",
-                "one of them would be lost on the way",
-                "join the values with a comma",
+                "Only one of them would reach the store",
+                NextStep("join the values with a comma"),
             )
         clean[name] = clean_value(name, value)
     return clean
@@ -194,8 +194,8 @@ def _choose(field: str, value: str, choices: Mapping[str, str], *, dialect: Dial
     spellings = {name.lower(): spelling for name, spelling in choices.items()}
     if value.lower() not in spellings:
         raise WrongUsage(
-            f"{dialect.title} knows no {option_of(field)} {value!r}",
-            f"there is: {', '.join(choices)}",
-            f"choose one of these for {option_of(field)}",
+            f"{dialect.title} has no {option_of(field)} {value!r}",
+            f"It has {', '.join(choices)}",
+            NextStep(f"use one of these for {option_of(field)}"),
         )
     return spellings[value.lower()]

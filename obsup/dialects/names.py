@@ -1,4 +1,4 @@
-"""What a bucket and a key may be called, vendor by vendor."""
+"""The rules for names of buckets and keys, by vendor."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import ipaddress
 import re
 
 from obsup.dialects.dialect import Dialect
-from obsup.errors import WrongUsage
+from obsup.errors import NextStep, WrongUsage
 
 SHORTEST_BUCKET = 3
 _LONGEST_BUCKET = 63
 
 
 def check_bucket(dialect: Dialect, bucket: str, *, shortest: int = SHORTEST_BUCKET) -> None:
-    """Raise WrongUsage where *bucket* is no name that the provider gives; name the nearest that is.
+    """Raise WrongUsage if the provider rejects *bucket* as a name; suggest the nearest valid name.
 
-    *shortest* is the least number of characters: stores of one's own allow fewer than the vendors.
+    *shortest* is the minimum number of characters: private stores allow fewer than the vendors.
     Source: OBS API reference, "Creating a Bucket"; Amazon S3, "General purpose bucket naming rules"; Alibaba
     OSS, "Bucket naming conventions".
     """
@@ -24,55 +24,57 @@ def check_bucket(dialect: Dialect, bucket: str, *, shortest: int = SHORTEST_BUCK
         return
     nearest = _nearest_bucket(dialect, bucket)
     raise WrongUsage(
-        f"{bucket!r} is no bucket name",
-        f"on {dialect.title} {fault}",
-        f"did you mean {nearest}?" if nearest else "check the TARGET: it is BUCKET/KEY",
+        f"invalid bucket name {bucket!r}",
+        f"On {dialect.title} {fault}",
+        NextStep(f"did you mean {nearest}?" if nearest else "check the TARGET, which is BUCKET/KEY"),
     )
 
 
 def check_key(dialect: Dialect, key: str) -> None:
-    """Raise WrongUsage where *key* is no name that the provider gives to objects; name the nearest that is.
+    """Raise WrongUsage if the provider rejects *key* as the name of an object; suggest the nearest valid key.
 
     Source: OBS API reference, "Uploading an Object - PUT"; Amazon S3, "Naming Amazon S3 objects"; Alibaba
     OSS, "Object naming conventions".
     """
     if not key:
-        raise WrongUsage("the key is empty", "an object needs a name", "write the TARGET as BUCKET/KEY")
+        raise WrongUsage(
+            "the key is empty", "An object needs a name", NextStep("use BUCKET/KEY as the TARGET")
+        )
     try:
         size = len(key.encode())
     except UnicodeEncodeError:
         raise WrongUsage(
-            f"{key!r} is no key",
-            "it is not valid UTF-8, and the stores keep names as UTF-8",
-            "name the key in the TARGET instead of taking the file's name",
+            f"invalid key {key!r}",
+            "It is not valid UTF-8, but the stores keep names as UTF-8",
+            NextStep("write the key in the TARGET instead of using the file name"),
         ) from None
     if size > dialect.limits.max_key:
         raise WrongUsage(
             f"the key {key[:40]!r}… is too long",
-            f"{dialect.title} takes {dialect.limits.max_key} bytes of UTF-8; this has {size}",
-            f"shorten it by {size - dialect.limits.max_key} bytes",
+            f"{dialect.title} accepts {dialect.limits.max_key} bytes of UTF-8, not {size}",
+            NextStep(f"shorten it by {size - dialect.limits.max_key} bytes"),
         )
     refused = dialect.refused_key_starts
     if refused and key[0] in refused:
         bare = key.lstrip(refused)
         raise WrongUsage(
-            f"{key!r} is no key",
-            f"on {dialect.title} it must not begin with {' or '.join(refused)}",
-            f"did you mean {bare}?" if bare else "write the TARGET as BUCKET/KEY",
+            f"invalid key {key!r}",
+            f"On {dialect.title} it must not begin with {' or '.join(refused)}",
+            NextStep(f"did you mean {bare}?" if bare else "use BUCKET/KEY as the TARGET"),
         )
 
 
 def _bucket_fault(dialect: Dialect, bucket: str, shortest: int) -> str:
-    """Return what is wrong with *bucket*, as the rest of a sentence, or an empty string."""
+    """Return what is wrong with *bucket* as the end of a sentence, or an empty string."""
     letters = dialect.bucket_characters
     if not shortest <= len(bucket) <= _LONGEST_BUCKET:
-        return f"it must have {shortest} to {_LONGEST_BUCKET} characters; this has {len(bucket)}"
+        return f"it must have {shortest} to {_LONGEST_BUCKET} characters, not {len(bucket)}"
     if not re.fullmatch(f"[{letters}]+", bucket):
-        return f"only {letters} may stand in it"
+        return f"it must have only the characters {letters}"
     if bucket[0] in "-." or bucket[-1] in "-.":
         return "it must begin and end with a letter or a digit"
     if re.search(r"\.\.|\.-|-\.", bucket):
-        return "a dot must not stand beside a dot or a hyphen"
+        return "a dot must not follow or precede a dot or a hyphen"
     if _is_ip_address(bucket):
         return "it must not look like an IP address"
     for start in dialect.reserved_bucket_starts:
@@ -85,7 +87,7 @@ def _bucket_fault(dialect: Dialect, bucket: str, shortest: int) -> str:
 
 
 def _nearest_bucket(dialect: Dialect, bucket: str) -> str:
-    """Return the nearest name without a fault, or an empty string where mending would be guessing."""
+    """Return the nearest valid name, or an empty string if it would be a guess."""
     lowered = bucket.lower()
     candidates = (lowered, lowered.replace("_", "-"), lowered.replace("_", "-").strip("-."))
     return next((name for name in candidates if not _bucket_fault(dialect, name, SHORTEST_BUCKET)), "")

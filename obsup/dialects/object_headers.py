@@ -24,7 +24,7 @@ from obsup.dialects.header_values import (
     website_redirect_header,
 )
 from obsup.dialects.parameters import OBJECT_PARAMETERS, carries, header_of, providers_with
-from obsup.errors import WrongUsage
+from obsup.errors import NextStep, WrongUsage, run_again
 from obsup.model import CustomerKey, ObjectOptions
 from obsup.options.row import OptionRow
 
@@ -89,15 +89,15 @@ def customer_key_headers(dialect: Dialect, key: CustomerKey, *, copy_source: boo
     prefix = dialect.headers.sse_c
     if prefix is None:
         raise WrongUsage(
-            f"{dialect.title} knows no encryption with customer keys (SSE-C)",
-            "the service has no such headers",
-            "leave out --sse-c-key-file, or use --sse AES256 or --sse kms",
+            f"{dialect.title} has no encryption with customer keys (SSE-C)",
+            "The service has no headers for it",
+            run_again("use --sse AES256 or --sse kms instead, or no encryption", drop=("--sse-c-key-file",)),
         )
     if len(key.key) != CUSTOMER_KEY_SIZE:
         raise WrongUsage(
-            f"an SSE-C key has {CUSTOMER_KEY_SIZE} bytes",
-            f"this one has {len(key.key)}",
-            "make one with: head -c 32 /dev/urandom > KEYFILE",
+            f"an SSE-C key must have {CUSTOMER_KEY_SIZE} bytes",
+            f"This one has {len(key.key)}",
+            NextStep("create a key with: head -c 32 /dev/urandom > KEYFILE"),
         )
     if copy_source:
         prefix = f"{dialect.headers.copy_source}-{prefix.removeprefix(dialect.prefix)}"
@@ -159,8 +159,8 @@ def _check_together(options: ObjectOptions) -> None:
     if options.sse_kms_key_id and (options.sse or "").lower() != "kms":
         raise WrongUsage(
             "a KMS key id without KMS encryption",
-            "--sse-kms-key-id names the key of --sse kms",
-            "add --sse kms, or leave out --sse-kms-key-id",
+            "--sse-kms-key-id selects the key of --sse kms",
+            run_again("use KMS encryption", add=("--sse", "kms")),
         )
 
 
@@ -170,8 +170,8 @@ def _render(dialect: Dialect, row: OptionRow, value: Any) -> dict[str, str]:
     if name is None:
         raise WrongUsage(
             f"{dialect.title} has no {row.option}",
-            f"only these have it: {'; '.join(providers_with(row))}",
-            f"leave out {row.option}",
+            f"Only these have it: {'; '.join(providers_with(row))}",
+            run_again(f"leave out {row.option}", drop=(row.option,)),
         )
     return _RENDERERS.get(row.parameter, plain_header)(dialect, name, value)
 
@@ -179,9 +179,8 @@ def _render(dialect: Dialect, row: OptionRow, value: Any) -> dict[str, str]:
 def _needs_one_request(dialect: Dialect, row: OptionRow) -> WrongUsage:
     return WrongUsage(
         f"{row.option} has no effect on an upload in parts",
-        f"{dialect.title} takes it on PutObject alone: for a file that fits one request, without --parts and "
-        "--part-size",
-        f"leave out {row.option}",
+        f"{dialect.title} accepts it only for PutObject: a file that fits one request, without --parts and --part-size",
+        run_again(f"leave out {row.option}", drop=(row.option,)),
     )
 
 

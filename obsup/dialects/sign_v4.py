@@ -10,7 +10,7 @@ from datetime import datetime
 from obsup.dialects.canonical import basic_date, http_date, lower_headers, secret_bytes
 from obsup.dialects.dialect import Address, Signable
 from obsup.dialects.encoding import canonical_query
-from obsup.errors import WrongUsage
+from obsup.errors import NextStep, WrongUsage
 from obsup.model import Credentials
 from obsup.value import Value
 
@@ -122,9 +122,9 @@ class SignatureV4(Value):
         """
         if not 0 < expires_s <= LONGEST_PRESIGNED_S:
             raise WrongUsage(
-                f"a presigned URL cannot live for {expires_s} s",
-                f"{self.algorithm} allows from 1 s to {LONGEST_PRESIGNED_S} s (7 days)",
-                "ask for a shorter time",
+                f"a presigned URL cannot be valid for {expires_s} s",
+                f"{self.algorithm} allows 1 s to {LONGEST_PRESIGNED_S} s (7 days)",
+                NextStep("use a shorter time"),
             )
         moment = basic_date(now)
         scope = self._scope(moment, region)
@@ -186,8 +186,8 @@ class SignatureV4(Value):
         if not region:
             raise WrongUsage(
                 f"{self.algorithm} signatures need the region of the bucket",
-                "it is part of what is signed, and the endpoint does not tell it",
-                "name it with --region",
+                "It is part of the signature, and the endpoint does not include it",
+                NextStep("set the region with --region"),
             )
         services = (service for prefix, service in self.service_of_region if region.startswith(prefix))
         return f"{moment[:8]}/{region}/{next(services, self.service)}/{self.terminator}"

@@ -32,7 +32,7 @@ def refused(outcome: Outcome, code: int, *words: str) -> None:
         ([".", "bucket/key"], 66, ["is a directory"]),
         (["/dev/null", "bucket/key"], 66, ["not a regular file"]),
         (["bigfile", "bucket"], 2, ["has no key", "bucket/bigfile"]),
-        (["bigfile", "My_Bucket/key"], 2, ["'My_Bucket' is no bucket name", "did you mean my-bucket?"]),
+        (["bigfile", "My_Bucket/key"], 2, ["invalid bucket name 'My_Bucket'", "Did you mean my-bucket?"]),
         (["bigfile", "ftp://bucket/key"], 2, ["unknown scheme ftp://"]),
         (["bigfile", "bucket/" + "k" * 1025], 2, ["too long", "1 bytes"]),
         (["bigfile", "bucket/key", "--parts", "0"], 2, ["between 1 and 10000", "--parts 1"]),

@@ -277,7 +277,7 @@ def test_names_that_can_be_no_key(shell: Shell, sandbox: Sandbox) -> None:
     assert outcome.code == 66
     assert keys(sandbox) == ["p/good"]
     assert "not valid UTF-8" in outcome.err
-    assert "takes 1024 bytes" in outcome.err
+    assert "accepts 1024 bytes" in outcome.err
     assert len((shell.folder / "failed").read_bytes().splitlines()) == 2
 
 

@@ -48,7 +48,7 @@ def test_endpoint_is_brought_to_one_form(text: str, endpoint: str) -> None:
         ("https://obs.example.com:99999", "Port"),
         ("https://obs example.com", "white space"),
         ("https://obs.example\n.com", "white space"),
-        ("https://höst.example", "no host name"),
+        ("https://höst.example", "not a valid host name"),
         ("https://[::1", "IPv6"),
     ],
 )
@@ -139,7 +139,7 @@ def test_port_of_a_recognised_endpoint_is_kept() -> None:
     ],
 )
 def test_host_that_takes_no_uploads_is_refused(host: str) -> None:
-    with pytest.raises(WrongUsage, match="cannot be the endpoint") as caught:
+    with pytest.raises(WrongUsage, match="is not the endpoint of a storage service") as caught:
         recognise(f"https://{host}")
     assert "--endpoint" in str(caught.value.next_step)
 

@@ -88,7 +88,7 @@ def test_empty_key_is_refused() -> None:
 @pytest.mark.parametrize(("dialect", "limit"), [(OBS, 1024), (S3, 1024), (OSS, 1023)])
 def test_length_of_a_key_counts_bytes(dialect: Dialect, limit: int) -> None:
     check_key(dialect, "é" * (limit // 2))
-    with pytest.raises(WrongUsage, match=f"takes {limit} bytes of UTF-8; this has {limit + 1}") as caught:
+    with pytest.raises(WrongUsage, match=f"accepts {limit} bytes of UTF-8, not {limit + 1}") as caught:
         check_key(dialect, "é" * (limit // 2) + "x" * (1 + limit % 2))
     assert "by 1 bytes" in str(caught.value.next_step)
 

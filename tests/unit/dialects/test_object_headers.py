@@ -190,13 +190,13 @@ def test_grantee_of_s3_stands_in_quotes() -> None:
 
 @pytest.mark.parametrize("permission", ["write", "WRITE", "read_delivered", "", "read\r\nX-A: b"])
 def test_permission_that_no_object_has_is_refused(permission: str) -> None:
-    with pytest.raises(WrongUsage, match="no permission for an object"):
+    with pytest.raises(WrongUsage, match="invalid permission"):
         headers_of(OBS, grants=((permission, "id"),))
 
 
 @pytest.mark.parametrize("grantee", ["", 'a"', "a,id=b", "a b", "a\r\n"])
 def test_grantee_that_would_be_more_than_one_is_refused(grantee: str) -> None:
-    with pytest.raises(WrongUsage, match="no id of a grantee"):
+    with pytest.raises(WrongUsage, match="invalid grantee id"):
         headers_of(OBS, grants=(("read", grantee),))
 
 
@@ -237,7 +237,7 @@ def test_tags_cannot_smuggle() -> None:
 
 @pytest.mark.parametrize("value", ["\x00", "a\x7f", "a\nb", "a\rb", "grün", "a\u2028"])
 def test_value_outside_printable_ascii_is_refused(value: str) -> None:
-    with pytest.raises(WrongUsage, match="cannot stand in a header"):
+    with pytest.raises(WrongUsage, match="is not valid in a header"):
         headers_of(OBS, content_disposition=f"attachment; {value}x")
 
 
@@ -250,7 +250,7 @@ def test_values_go_out_trimmed_and_otherwise_untouched() -> None:
 
 @pytest.mark.parametrize("name", ["", "a b", "a:b", "ä", "a\x00"])
 def test_metadata_needs_a_name_that_http_can_carry(name: str) -> None:
-    with pytest.raises(WrongUsage, match="name of metadata"):
+    with pytest.raises(WrongUsage, match="invalid metadata name"):
         headers_of(OBS, metadata={name: "x"})
 
 
@@ -272,7 +272,7 @@ def test_metadata_that_differs_in_case_only_is_refused() -> None:
 @pytest.mark.parametrize(("dialect", "limit"), [(OBS, 8192), (S3, 2048), (OSS, 8192)])
 def test_metadata_is_measured_by_names_and_values(dialect: Dialect, limit: int) -> None:
     headers_of(dialect, metadata={"abc": "x" * (limit - 3)})
-    with pytest.raises(WrongUsage, match=f"takes {limit} bytes of names and values; this has {limit + 1}"):
+    with pytest.raises(WrongUsage, match=f"accepts {limit} bytes of names and values, not {limit + 1}"):
         headers_of(dialect, metadata={"abc": "x" * (limit - 2)})
 
 
@@ -318,7 +318,7 @@ def test_kms_key_without_kms_is_refused(sse: str | None) -> None:
     ],
 )
 def test_headers_that_obsup_sets_itself_cannot_be_given(name: str) -> None:
-    with pytest.raises(WrongUsage, match="cannot be given"):
+    with pytest.raises(WrongUsage, match="--header cannot set"):
         headers_of(OBS, headers=((name, "x"),))
 
 
