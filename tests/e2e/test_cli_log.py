@@ -36,7 +36,7 @@ def test_the_log_has_a_line_a_request_with_its_attempts(
     assert re.fullmatch(
         r"PUT bucket/key UploadPart part=2 status=200 request=\w+ seconds=\d+\.\d{3} attempt=2", second[1]
     )
-    assert any(" retry: part 2, attempt 1: " in line for line in lines)
+    assert any(" retry: part 2, attempt 1 failed: " in line for line in lines)
     assert stat.S_IMODE((shell.folder / "run.log").stat().st_mode) == 0o600
 
 

@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+from rich.text import Text
+
 from obsup.sandbox.sandbox import Sandbox
 from tests.support.readme import CRON_PAGE, PAGES, README, blocks
 from tests.support.shell import Shell
@@ -83,12 +85,12 @@ def test_the_commands_of_every_day(sandbox: Sandbox, shell: Shell, make_file: Ma
         assert sandbox.object_path(bucket, key).read_bytes() == (shell.folder / name).read_bytes()
 
 
-def test_the_picture_shows_what_the_bar_says() -> None:
-    """man/progress.svg is drawn by tests/tools/draw_bar.py: draw it again where this fails."""
-    from tests.tools.draw_bar import half_way
+def test_the_picture_shows_the_bar() -> None:
+    """If this fails, draw man/progress.svg again with tests/tools/draw_bar.py."""
+    from tests.tools.draw_bar import COLUMNS, ROWS, half_way
 
     svg = (ROOT / "man" / "progress.svg").read_text().replace("&#160;", " ")
     text = re.sub(r"<[^>]+>", "", svg)
-    for line in half_way():
-        for word in line.plain.split():
+    for line in half_way().lines(COLUMNS, ROWS):
+        for word in Text.from_ansi(line).plain.split():
             assert word in text

@@ -1,4 +1,4 @@
-"""The bar as it is seen: on a real pty, through an emulator, at wide and at narrow windows."""
+"""The bar on a real pty, as a terminal emulator shows it, in wide and narrow windows."""
 
 from __future__ import annotations
 
@@ -27,42 +27,47 @@ COLOUR = re.compile(rb"\x1b\[[0-9;]*3[0-7]")
 
 @contextmanager
 def terminal(
-    shell: Shell, *words: str, columns: int = 80, rows: int = 24, **extra: str
+    shell: Shell, *options: str, columns: int = 80, rows: int = 24, **extra: str
 ) -> Iterator[Terminal]:
-    """Run an upload of ``bigfile`` in six parts on a terminal."""
+    """Upload ``bigfile`` in six parts on a terminal."""
     environment = {**shell.environment, **extra}
     with Terminal(
-        [*UPLOAD, *words], folder=shell.folder, environment=environment, columns=columns, rows=rows
+        [*UPLOAD, *options], folder=shell.folder, environment=environment, columns=columns, rows=rows
     ) as shown:
         yield shown
 
 
 def hold_from(sandbox: Sandbox, part: int) -> None:
-    """Have the store read nothing for long, from this *part* on."""
+    """Have the store read no byte for 40 seconds, for this *part* and the following."""
     sandbox.add_fault(f"stall=40,op=part,part={part}-{PARTS},times=always")
 
 
-@pytest.mark.parametrize("columns", [80, 30])
-def test_one_line_for_the_whole_and_one_a_part(
+@pytest.mark.parametrize("columns", [200, 80, 30, 20])
+def test_one_line_for_the_whole_and_one_per_part(
     sandbox: Sandbox, shell: Shell, make_file: MakeFile, columns: int
 ) -> None:
-    """Bytes and share stand in the first line, the parts in flight beneath; nothing is wider than the window."""
+    """The share is that of the confirmed bytes; bytes in flight are shown apart; nothing is wider than the window."""
     make_file(SIZE)
     hold_from(sandbox, 4)
     with terminal(shell, "-j", "2", columns=columns) as shown:
-        shown.wait_for(lambda: shown.shows("part     4") and shown.shows("part     5"))
-        shown.wait_for(lambda: not shown.shows("part     3"))
+        if columns > 24:
+            shown.wait_for(lambda: shown.shows("part 4") and shown.shows("part 5"))
+        shown.wait_for(lambda: shown.shows("50%") and not shown.shows("part 3"))
         whole, *parts = shown.lines()
-        assert re.search(r"\b(5\d|6\d|7\d|8\d)%", whole)
-        assert re.search(r"/1\.1 ?M", whole)
-        assert ("3/6 parts" in whole) == (columns == 80)
-        assert [line.split()[:2] for line in parts] == [["part", "4"], ["part", "5"]]
+        if columns > 20:
+            assert re.search(r"585(\.9 Ki|K)B?/1\.1 ?M", whole)
+            assert [line.split()[:2] for line in parts] == [["part", "4"], ["part", "5"]]
+        if columns >= 80:
+            assert re.search(r"[ +]\d[\d.]* ?Ki?B?( in flight)? ", whole)
+            assert re.search(r" 0:\d\d( elapsed)? ", whole)
+            assert re.search(r" 3/6\b", whole)
+            assert all("━" in line for line in parts)
         assert max(map(len, shown.lines())) < columns
         assert CURSOR_HIDDEN not in shown.raw
 
 
-def test_the_end_is_one_line_that_says_it_all(sandbox: Sandbox, shell: Shell, make_file: MakeFile) -> None:
-    """Bytes, time, mean rate, what was there already, and what proved it; nothing of the bar stays."""
+def test_the_result_is_one_line(sandbox: Sandbox, shell: Shell, make_file: MakeFile) -> None:
+    """Bytes, time, mean rate, what was stored before, and how it was verified; nothing of the bar is left."""
     make_file(SIZE)
     sandbox.add_fault("error=403:AccessDenied,op=part,part=5-6,times=always")
     shell.run("upload", "bigfile", "bucket/key", "--parts", "6", "-j", "1")
@@ -71,48 +76,88 @@ def test_the_end_is_one_line_that_says_it_all(sandbox: Sandbox, shell: Shell, ma
         assert shown.finish() == 0
         (line,) = shown.lines()
     assert re.fullmatch(
-        r"bucket/key: 1\.1 MiB in \d+\.\d s \(\d+\.\d [KM]iB/s\), 4 of 6 parts were there already; "
+        r"bucket/key: 1\.1 MiB in \d+\.\d s \(\d+\.\d [KM]iB/s\), 4 of 6 parts were already stored; "
         r"verified by (etag|upload-id)",
         line,
     )
     assert CURSOR_HIDDEN not in shown.raw
 
 
-def test_resumed_bytes_are_shown_and_not_counted_into_the_rate(
+def test_resumed_bytes_are_shown_and_not_counted_in_the_rate(
     sandbox: Sandbox, shell: Shell, make_file: MakeFile
 ) -> None:
-    """A resumed upload that stands still says how much was there, and a rate of nothing."""
+    """They have marks of their own in the bar."""
     make_file(SIZE)
     sandbox.add_fault("error=403:AccessDenied,op=part,part=5-6,times=always")
     shell.run("upload", "bigfile", "bucket/key", "--parts", "6", "-j", "1")
     sandbox.clear_faults()
     sandbox.add_fault("delay=40,op=part,times=always")
     sandbox.add_fault("slow=1000,op=part")
-    with terminal(shell, "-j", "1", columns=120) as shown:
-        shown.wait_for(lambda: shown.shows("resumed"))
+    with terminal(shell, "-j", "1", columns=160) as shown:
+        shown.wait_for(lambda: shown.shows("resumed") and shown.shows("/s"))
         whole = shown.lines()[0]
-    assert "(781.2 KiB resumed)" in whole
+    assert "781.2 KiB resumed" in whole
+    assert "781.2 KiB/1.1 MiB confirmed" in whole
     assert "4/6 parts" in whole
     assert "═" in whole
 
 
-def test_retries_are_counted_and_named(sandbox: Sandbox, shell: Shell, make_file: MakeFile) -> None:
-    """A part that waits says why, and the first line counts."""
+def test_100_percent_is_not_shown_while_parts_are_unconfirmed(
+    sandbox: Sandbox, shell: Shell, make_file: MakeFile
+) -> None:
+    """All bytes are sent, and the store does not answer: 0 % are confirmed, and no ETA is promised."""
+    make_file(SIZE)
+    sandbox.add_fault("delay=40,op=part,times=always")
+    with terminal(shell, "-j", "6", columns=120) as shown:
+        shown.wait_for(lambda: shown.shows("waiting for confirmation"))
+        whole = shown.lines()[0]
+    assert " 0% 0 B/1.1 MiB confirmed 1.1 MiB in flight " in whole
+    assert b"100%" not in shown.raw
+    assert "ETA" not in whole
+
+
+def test_while_the_store_completes_the_upload_the_bar_is_not_full(
+    sandbox: Sandbox, shell: Shell, make_file: MakeFile
+) -> None:
+    """All parts are confirmed, but the object is not verified yet."""
+    make_file(SIZE)
+    sandbox.add_fault("delay=2,op=complete,times=1")
+    with terminal(shell, columns=120) as shown:
+        shown.wait_for(lambda: shown.shows("completing"))
+        assert "─ 99% " in shown.lines()[0]
+        assert shown.finish() == 0
+    assert b"100%" not in shown.raw
+
+
+def test_waiting_parts_are_counted_and_explained(sandbox: Sandbox, shell: Shell, make_file: MakeFile) -> None:
+    """The line of the part has the reason and the time of the retry, and the first line counts them."""
     make_file(SIZE)
     sandbox.add_fault("error=503:SlowDown,op=part,part=2,times=always,retry-after=30")
     with terminal(shell, columns=100) as shown:
-        shown.wait_for(lambda: shown.shows("1 retry"))
-        assert shown.shows("503 SlowDown")
+        shown.wait_for(lambda: shown.shows("1 waiting"))
+        shown.wait_for(
+            lambda: any(re.search(r"retry in \d+ s: 503 SlowDown", line) for line in shown.lines())
+        )
+
+
+def test_a_retried_request_without_a_part_is_explained(
+    sandbox: Sandbox, shell: Shell, make_file: MakeFile
+) -> None:
+    """A store that rejects Initiate for minutes is not a silent one."""
+    make_file(SIZE)
+    sandbox.add_fault("error=503:SlowDown,op=initiate,times=always,retry-after=30")
+    with terminal(shell, columns=100) as shown:
+        shown.wait_for(lambda: shown.shows("503 SlowDown; retrying"))
 
 
 def test_ctrl_c_leaves_the_three_lines_and_a_clean_terminal(
     sandbox: Sandbox, shell: Shell, make_file: MakeFile
 ) -> None:
-    """What, why and next, with the command that goes on; no bar, no hidden cursor, exit 130."""
+    """Error, Why and Next with the command that resumes; no bar, no hidden cursor, exit 130."""
     make_file(SIZE)
     hold_from(sandbox, 3)
-    with terminal(shell, "-j", "2", columns=120) as shown:
-        shown.wait_for(lambda: shown.shows("part     3"))
+    with terminal(shell, "-j", "2", columns=160) as shown:
+        shown.wait_for(lambda: shown.shows("part 3"))
         shown.type("\x03")
         shown.wait_for(lambda: shown.shows("Next:"))
         assert shown.finish() == 130
@@ -129,16 +174,19 @@ def test_ctrl_c_leaves_the_three_lines_and_a_clean_terminal(
 
 @pytest.mark.parametrize(
     ("columns", "line"),
-    [(80, r"  ending in [345] s; Ctrl-C again: now"), (30, r"  ending in [345] s; Ctrl-C ag\w*…")],
+    [
+        (80, r"  stopping in [345] s \(Ctrl-C again: stop now\)"),
+        (30, r"  stopping in [345] s \(Ctrl-C a\w*…"),
+    ],
 )
-def test_ctrl_c_is_answered_while_parts_under_way_end(
+def test_ctrl_c_is_confirmed_while_parts_in_flight_end(
     sandbox: Sandbox, shell: Shell, make_file: MakeFile, columns: int, line: str
 ) -> None:
-    """Nobody wonders whether it was heard; the second one ends at once."""
+    """The second one stops at once."""
     make_file(SIZE)
     hold_from(sandbox, 3)
     with terminal(shell, "-j", "2", columns=columns) as shown:
-        shown.wait_for(lambda: shown.shows("part     3"))
+        shown.wait_for(lambda: shown.shows("part 3"))
         shown.type("\x03")
         shown.wait_for(lambda: any(re.fullmatch(line, one) for one in shown.lines()))
         shown.type("\x03")
@@ -146,58 +194,59 @@ def test_ctrl_c_is_answered_while_parts_under_way_end(
     assert not shown.screen.cursor.hidden
 
 
-def test_a_job_in_the_background_does_not_scribble(shell: Shell, make_file: MakeFile) -> None:
-    """Only the foreground draws; the line at the end is said, as any program would say it."""
+def test_a_background_job_draws_no_bar(shell: Shell, make_file: MakeFile) -> None:
+    """It prints its result, as any program does."""
     make_file(SIZE)
     background = f"import subprocess, sys; sys.exit(subprocess.call({list(UPLOAD)!r}, process_group=0))"
-    words = [sys.executable, "-c", background]
-    with Terminal(words, folder=shell.folder, environment=shell.environment) as shown:
+    with Terminal(
+        [sys.executable, "-c", background], folder=shell.folder, environment=shell.environment
+    ) as shown:
         assert shown.finish() == 0
     assert b"%" not in shown.raw
     assert len(shown.lines()) == 1
 
 
-def test_a_killed_run_leaves_the_cursor_on_a_line_of_its_own(
+def test_after_kill_9_the_cursor_is_on_an_empty_line(
     sandbox: Sandbox, shell: Shell, make_file: MakeFile
 ) -> None:
-    """kill -9 cleans up nothing, and nothing needs to be."""
+    """The terminal needs no cleanup."""
     make_file(SIZE)
     hold_from(sandbox, 3)
     with terminal(shell, "-j", "2") as shown:
-        shown.wait_for(lambda: shown.shows("part     3"))
+        shown.wait_for(lambda: shown.shows("part 3"))
         os.kill(shown.process.pid, signal.SIGKILL)
         shown.finish()
     assert shown.screen.cursor.x == 0
     assert not shown.screen.cursor.hidden
 
 
-def test_a_window_made_narrow_is_redrawn_at_its_width(
+def test_a_narrowed_window_is_redrawn_in_its_width(
     sandbox: Sandbox, shell: Shell, make_file: MakeFile
 ) -> None:
-    """The next lines fit the new window."""
+    """The next lines fit into the new window."""
     make_file(SIZE)
     hold_from(sandbox, 3)
     with terminal(shell, "-j", "2", columns=100) as shown:
-        shown.wait_for(lambda: shown.shows("2/6 parts"))
+        shown.wait_for(lambda: shown.shows("2/6"))
         shown.resize(30, 24)
         drawn = len(shown.raw)
         shown.wait_for(lambda: len(shown.raw) > drawn + 200)
         assert shown.lines()
         assert max(map(len, shown.lines())) < 30
-        assert not shown.shows("2/6 parts")
+        assert not shown.shows("2/6")
 
 
-def test_a_low_window_shows_the_whole_alone(sandbox: Sandbox, shell: Shell, make_file: MakeFile) -> None:
-    """Where the window has few rows, the parts stay away."""
+def test_a_low_window_shows_no_parts(sandbox: Sandbox, shell: Shell, make_file: MakeFile) -> None:
+    """Six rows have no space for them."""
     make_file(SIZE)
     hold_from(sandbox, 3)
     with terminal(shell, "-j", "2", rows=6) as shown:
-        shown.wait_for(lambda: shown.shows("2/6 parts"))
+        shown.wait_for(lambda: shown.shows("2/6"))
         assert len(shown.lines()) == 1
 
 
 def test_no_color_draws_without_colours(sandbox: Sandbox, shell: Shell, make_file: MakeFile) -> None:
-    """NO_COLOR is honoured; without it there are colours."""
+    """Without NO_COLOR there are colours."""
     make_file(SIZE)
     with terminal(shell, NO_COLOR="1") as plain:
         assert plain.finish() == 0
@@ -207,8 +256,19 @@ def test_no_color_draws_without_colours(sandbox: Sandbox, shell: Shell, make_fil
     assert COLOUR.search(coloured.raw)
 
 
-def test_a_dumb_terminal_gets_no_escape(shell: Shell, make_file: MakeFile) -> None:
-    """TERM=dumb: no bar, whatever else says so."""
+def test_an_ascii_terminal_gets_ascii(sandbox: Sandbox, shell: Shell, make_file: MakeFile) -> None:
+    """LANG=C, without the coercion to UTF-8 that Python would do."""
+    make_file(SIZE)
+    hold_from(sandbox, 3)
+    with terminal(shell, "-j", "2", LC_ALL="C", PYTHONCOERCECLOCALE="0", PYTHONUTF8="0") as shown:
+        shown.wait_for(lambda: shown.shows("part 3"))
+        shown.wait_for(lambda: shown.shows("2/6"))
+        assert re.search(r" #+\+*-+ 33% ", shown.lines()[0])
+    assert shown.raw.isascii()
+
+
+def test_a_dumb_terminal_gets_no_escape_sequence(shell: Shell, make_file: MakeFile) -> None:
+    """TERM=dumb: no bar, whatever the options and FORCE_COLOR are."""
     make_file(SIZE)
     with terminal(shell, "--progress", "bar", TERM="dumb", FORCE_COLOR="1") as shown:
         assert shown.finish() == 0
@@ -216,14 +276,14 @@ def test_a_dumb_terminal_gets_no_escape(shell: Shell, make_file: MakeFile) -> No
 
 
 def test_a_pipe_gets_nothing_on_success(shell: Shell, make_file: MakeFile) -> None:
-    """Silence, with FORCE_COLOR and --progress bar too: nobody looks."""
+    """With FORCE_COLOR and --progress bar, too."""
     make_file(SIZE)
     outcome = shell.run("upload", "bigfile", "bucket/key", "--progress", "bar", FORCE_COLOR="1")
     assert (outcome.code, outcome.out, outcome.err) == (0, "", "")
 
 
-def test_a_step_says_at_once_that_it_tries_again(sandbox: Sandbox, shell: Shell, make_file: MakeFile) -> None:
-    """Who waits before a terminal knows for what; there is no bar, and nothing is said where all goes well."""
+def test_a_step_reports_its_first_retry_at_once(sandbox: Sandbox, shell: Shell, make_file: MakeFile) -> None:
+    """At a terminal, where it has no bar; it is silent if all goes well."""
     make_file(1000)
     sandbox.add_fault("error=503:SlowDown,op=head,times=1")
     words = [sys.executable, "-m", "obsup", "verify", "bigfile", "bucket/key"]
@@ -231,24 +291,24 @@ def test_a_step_says_at_once_that_it_tries_again(sandbox: Sandbox, shell: Shell,
     with Terminal(words, folder=shell.folder, environment=shell.environment) as shown:
         assert shown.finish() == 0
     first, last = shown.lines()
-    assert first == "Note:  503 SlowDown; trying again."
-    assert "proved by" in last
+    assert first == "Note:  503 SlowDown; retrying."
+    assert re.search(r"(proved|verified) by", last)
     with Terminal([*words, "-q"], folder=shell.folder, environment=shell.environment) as quiet:
         assert quiet.finish() == 0
     assert quiet.lines() == []
 
 
 @pytest.mark.parametrize("columns", [80, 30])
-def test_a_cut_line_is_followed_to_the_end(
+def test_the_command_after_next_works_when_copied_from_the_screen(
     sandbox: Sandbox, shell: Shell, make_file: MakeFile, columns: int
 ) -> None:
-    """What stands on the screen, copied over its line ends as a terminal copies it, ends the work."""
+    """A long command is wrapped; a terminal copies it as one line."""
     source = make_file(SIZE)
     sandbox.add_fault("reset,op=part,part=4-6,times=always")
     with terminal(shell, "-j", "1", "--retry-for", "1s", columns=columns) as shown:
         assert shown.finish() == 75
         copied = "".join(line.ljust(columns)[:columns] for line in shown.screen.display).rstrip()
-    assert "3 of 6 parts are stored and will not be sent again" in copied
+    assert re.search(r"3 of 6 parts are stored and (will )?not( be)? sent again", copied)
     _, separator, command = copied.rpartition(": obsup ")
     assert separator
     sandbox.clear_faults()

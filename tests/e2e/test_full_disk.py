@@ -234,7 +234,7 @@ def test_the_log(crowd: Crowd, sandbox: Sandbox) -> None:
     assert outcome.code == 0, outcome.err
     assert (
         outcome.err
-        == f"Note:  the log run.log cannot be written any more: {crowd.disk.said}; going on without.\n"
+        == f"Note:  the log run.log cannot be written any more: {crowd.disk.said}; continuing without a log.\n"
     )
     assert (crowd.disk.seen / "run.log").read_text() == ""
     (crowd.disk.seen / "run.log").unlink()

@@ -7,44 +7,47 @@ import sys
 from pathlib import Path
 
 from rich.console import Console
-from rich.text import Text
 
 from obsup import events
 from obsup.cli.display.bar import Bar
+from obsup.cli.display.meter import TransferMeter
+from obsup.engine.job.progress import ProgressTally
 from obsup.units import MIB
 
-COLUMNS, ROWS = 100, 12
+COLUMNS, ROWS = 120, 15
+PART = 9 * MIB
 
 
-def half_way(console: Console | None = None) -> list[Text]:
-    """Return the bar of an upload of 1 GiB, resumed at part 41 of 114 and a good way on."""
+def half_way(name: str = "video.iso", *, console: Console | None = None) -> Bar:
+    """Return the bar of an upload of 1 GiB: 40 of 114 parts resumed, 39 sent, four in flight."""
     now_s = 0.0
-    bar = Bar("video.iso", console=console or _recorder(), clock=lambda: now_s)
-    total, part_size = 1024 * MIB, 9 * MIB
-    bar.observe(events.Begun(total, 114, resumed=40 * part_size, resumed_parts=40))
-    bar.lines(COLUMNS, ROWS)
+    meter = TransferMeter(lambda: now_s)
+    tally = ProgressTally(meter.progress, meter.observe, lambda: now_s)
+    tally(events.Begun(1024 * MIB, 114, resumed=40 * PART, resumed_parts=40))
     for number in range(41, 80):
         now_s += 0.2
-        bar.observe(events.PartStored(number, part_size))
-        bar.lines(COLUMNS, ROWS)
-    bar.observe(events.Retried(81, 1, "UploadPart of media/video.iso: 503 SlowDown", 1.5))
+        tally(events.PartStored(number, PART))
+        meter.read()
+    slow_down = "UploadPart of media/video.iso: 503 SlowDown (request id 01)"
+    tally(events.Retried(81, 4, slow_down, 28.4))
+    tally(events.Retried(83, 1, slow_down, 0.2))
     for number, sent in ((80, 7.4), (82, 5.1), (83, 2.9)):
-        bar.observe(events.PartSent(number, int(sent * MIB)))
-    return bar.lines(COLUMNS, ROWS)
+        now_s += 0.1
+        tally(events.PartSent(number, int(sent * MIB), PART))
+    return Bar(name, meter, console=console or _recorder())
 
 
 def _recorder() -> Console:
-    # The file says it is UTF-8: what is drawn must not depend on who draws it.
+    # UTF-8 whatever the locale is: the picture must not depend on it.
     file = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
     return Console(record=True, file=file, force_terminal=True, width=COLUMNS, color_system="truecolor")
 
 
 def draw(path: Path) -> None:
-    """Write the bar as an SVG, beneath the command that draws it."""
+    """Write the bar as an SVG, below the command that draws it."""
     console = _recorder()
     console.print("[bold]$[/bold] obsup upload video.iso media/video.iso -j 5", highlight=False)
-    for line in half_way(console):
-        console.print(line, no_wrap=True)
+    console.print(half_way(console=console).renderable(COLUMNS, ROWS))
     console.save_svg(str(path), title="obsup", clear=False)
 
 

@@ -61,7 +61,7 @@ def run_batch(sources: Sequence[str], target: str, options: CommandOptions, batc
         batch_report, summary = done
         code = batch_report.finish(summary)
         if not code and not options.display.quiet and not options.as_json:
-            session.display.finished(summary_line(summary))
+            session.display.show_summary(summary_line(summary))
         return code
 
     name = target.partition("://")[2] or target

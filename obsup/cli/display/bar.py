@@ -1,254 +1,226 @@
-"""The bar: one line for the whole, the parts in flight beneath it. The only file that knows Rich."""
+"""Draw the progress bar of a transfer and a bar per part. Only this module uses Rich."""
 
 from __future__ import annotations
 
 import sys
-import threading
-import time
-from collections.abc import Callable
+from contextlib import ExitStack
 from types import TracebackType
-from typing import NamedTuple, TextIO, cast
+from typing import TextIO, cast
 
 from rich.cells import cell_len, set_cell_size
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
+from rich.progress import Progress, ProgressColumn, Task, TextColumn
+from rich.table import Column
 from rich.text import Text
 
-from obsup import events
-from obsup.cli.display.meter import Meter, PartInFlight, Reading, TransferMeter
-from obsup.cli.display.notices import Notices, short_reason
+from obsup.cli.display.meter import MAX_SHARE, Meter, Reading, Sending
+from obsup.cli.display.progress_text import compact_size, progress_fields
+from obsup.cli.display.repeat import every
 from obsup.cli.display.terminal import TerminalLines
 from obsup.engine.job.stop import StopSignal
 from obsup.errors import Interrupted
-from obsup.text import quoted
 from obsup.units import format_size
 
-EVERY_S = 0.125
-MIN_BAR, MAX_BAR = 8, 60
+DRAW_EVERY_S = 0.125
+MIN_BAR, MAX_BAR, PART_BAR = 8, 60, 20
 MAX_NAME, SHORT_NAME = 24, 10
-# Parts are shown where the window has this many rows, and take no more than a third of them.
-ROWS_FOR_PARTS = 10
-MAX_PART_LINES, MIN_PART_LINE = 8, 24
+# Lower and narrower windows show no parts; in others the parts take at most a third of the rows.
+MIN_ROWS_FOR_PARTS, MIN_COLUMNS_FOR_PARTS, MAX_PART_ROWS = 10, 24, 8
+MIN_COLUMNS_FOR_PART_BARS = 60
+ASCII = str.maketrans({"═": "=", "━": "#", "╍": "+", "─": "-", "…": "~"})
 
-
-class Marks(NamedTuple):
-    """What a bar is made of, a cell each."""
-
-    resumed: str
-    done: str
-    left: str
-
-
-LINES = Marks("═", "━", "─")
-ASCII = Marks("=", "#", "-")
+# What a narrow window omits, first things first; "units" and "long_name" only become shorter.
+OMITTED_FIRST = (
+    "resumed",
+    "units",
+    "long_name",
+    "retrying",
+    "words",
+    "elapsed",
+    "waiting",
+    "rate",
+    "name",
+    "parts",
+    "bar",
+    "in_flight",
+    "confirmed",
+    "failed",
+    "status",
+)
+STYLES = {
+    "confirmed": "green",
+    "in_flight": "yellow",
+    "rate": "red",
+    "status": "cyan",
+    "failed": "bold red",
+    "waiting": "yellow",
+    "retrying": "yellow",
+    "resumed": "cyan",
+}
 
 
 class Bar:
-    """Draws one transfer on stderr; hears its events. Leaves a clean terminal, however it ends."""
+    """Draws what *meter* reads on stderr while entered, several times per second."""
 
     def __init__(
-        self,
-        name: str,
-        *,
-        quiet: bool = False,
-        verbose: bool = False,
-        meter: Meter | None = None,
-        stop: StopSignal | None = None,
-        console: Console | None = None,
-        clock: Callable[[], float] = time.monotonic,
+        self, name: str, meter: Meter, *, stop: StopSignal | None = None, console: Console | None = None
     ) -> None:
         self._console = console or Console(file=sys.stderr, legacy_windows=False)
-        self._screen = TerminalLines(
+        self._is_ascii = not self._console.encoding.lower().startswith("utf")
+        self._terminal = TerminalLines(
             cast(TextIO, self._console.file), lambda line: cell_len(Text.from_ansi(line).plain)
         )
-        self._notices = Notices(quiet=quiet, verbose=verbose, show=self._screen.say)
-        self._name = quoted(name)
-        self._clock = clock
-        self._meter = meter or TransferMeter()
+        self.print_above = self._terminal.print_above
+        self._name = name
+        self._meter = meter
         self._stop = stop
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._draw_on, name="bar", daemon=True)
+        self._drawing = ExitStack()
 
     def __enter__(self) -> Bar:
-        self._screen.open()
-        self._thread.start()
+        self._terminal.open()
+        self._draw()
+        self._drawing.enter_context(every(DRAW_EVERY_S, self._draw))
         return self
 
     def __exit__(
         self, _kind: type[BaseException] | None, _exc: BaseException | None, _trace: TracebackType | None
     ) -> None:
-        self._ended.set()
-        self._thread.join()
-        self._screen.close()
+        self._drawing.close()
+        self._terminal.close()
 
-    def observe(self, event: events.Event) -> None:
-        """Take *event* in, and say what the user should know."""
-        self._meter.observe(event)
-        self._notices.observe(event)
+    def _draw(self) -> None:
+        self._terminal.draw(self.lines(*self._terminal.size()))
 
-    def progress(self, transferred: int, total: int | None, seconds: float) -> None:
-        """Nothing: the bar reads its gauge, several times a second."""
-
-    def lines(self, columns: int, rows: int) -> list[Text]:
-        """Return what a window of this size shows at this moment."""
-        reading = self._meter.read(self._clock())
-        marks = LINES if self._console.encoding.lower().startswith("utf") else ASCII
-        shown = [_whole_line(self._name, reading, columns - 1, marks)]
-        if self._stop is not None and self._stop.reason is not None:
-            shown.append(_end_line(self._stop, columns - 1))
-        return shown + _part_lines(reading, columns - 1, rows, marks)
-
-    def finished(self, text: str) -> None:
-        """Say in one line what came of it."""
-        self._notices.show(text)
-
-    def _draw_on(self) -> None:
-        while True:
-            columns, rows = self._screen.size()
-            self._screen.draw([self._plain(line) for line in self.lines(columns, rows)])
-            if self._ended.wait(EVERY_S):
-                return
-
-    def _plain(self, line: Text) -> str:
-        """Return *line* as a terminal takes it, with the colours that it and NO_COLOR allow."""
+    def lines(self, columns: int, rows: int) -> list[str]:
+        """Return the lines for a window of this size, with escape sequences for the colours."""
+        self._console.size = self._console.size._replace(width=max(1, columns - 1))
         with self._console.capture() as captured:
-            self._console.print(line, end="", no_wrap=True, overflow="ignore", crop=False, highlight=False)
-        return captured.get()
+            self._console.print(self.renderable(columns, rows), highlight=False)
+        text = captured.get()
+        if self._is_ascii:
+            text = text.translate(ASCII).encode("ascii", "replace").decode()
+        return [line.rstrip() for line in text.split("\n")[:-1]]
+
+    def renderable(self, columns: int, rows: int) -> Group:
+        """Return what a window of this size shows."""
+        reading, width = self._meter.read(), columns - 1
+        shown: list[RenderableType] = [self._whole(reading, width)]
+        if self._stop is not None and self._stop.reason is not None:
+            shown.append(_stop_line(self._stop))
+        most = min(MAX_PART_ROWS, rows // 3) if rows >= MIN_ROWS_FOR_PARTS else 0
+        if reading.sending and most and width >= MIN_COLUMNS_FOR_PARTS:
+            sending = reading.sending if len(reading.sending) <= most else reading.sending[: most - 1]
+            shown.append(self._parts(sending, reading.now_s, width))
+            if len(sending) < len(reading.sending):
+                shown.append(Text(f"  and {len(reading.sending) - len(sending)} more", "dim"))
+        return Group(*shown)
+
+    def _whole(self, reading: Reading, width: int) -> Progress:
+        """Return the line for the whole transfer: the fields that fit, and the bar in the space that is left."""
+        name, fields, bar_width = _fit(self._name, reading, width)
+        columns: list[ProgressColumn] = [TextColumn("{task.description}", markup=False)] if name else []
+        if bar_width:
+            columns.append(_BytesBar(bar_width))
+        columns += [_FieldColumn(field, STYLES.get(field, "")) for field in fields]
+        progress = Progress(*columns, console=self._console, auto_refresh=False)
+        stored = (reading.resumed, reading.confirmed)
+        progress.add_task(
+            name, total=reading.total, completed=reading.transferred, stored=stored, texts=fields
+        )
+        return progress
+
+    def _parts(self, sending: tuple[Sending, ...], now_s: float, width: int) -> Progress:
+        """Return a line per part, or per file, that is being sent."""
+        size = format_size if width >= MIN_COLUMNS_FOR_PART_BARS else compact_size
+        columns: list[ProgressColumn] = [TextColumn("  {task.description}", markup=False)]
+        if width >= MIN_COLUMNS_FOR_PART_BARS:
+            columns.append(_BytesBar(PART_BAR))
+        columns += [
+            _FieldColumn("bytes", "", Column(justify="right", no_wrap=True)),
+            _FieldColumn("note", "yellow", Column(ratio=1, no_wrap=True, overflow="ellipsis")),
+        ]
+        progress = Progress(*columns, console=self._console, auto_refresh=False, expand=True)
+        for one in sending:
+            of = f"/{size(one.size)}" if one.size else ""
+            progress.add_task(
+                _cut(one.label, min(MAX_NAME, width // 3)),
+                total=one.size,
+                completed=one.sent,
+                stored=(0, one.sent),
+                texts={"bytes": f"{size(one.sent)}{of}", "note": _note(one, now_s)},
+            )
+        return progress
 
 
-def _whole_line(name: str, reading: Reading, width: int, marks: Marks) -> Text:
-    """Return the line for the whole transfer: what *width* cells hold of it, and the bar in the rest."""
-    has_bar = reading.share is not None
-    for leave_out in range(len(_SACRIFICES) + 1):
-        label, fields, has_bar = _give_up(_SACRIFICES[:leave_out], name, reading)
-        if _needed(label, fields, bar=has_bar) <= width:
+class _BytesBar(ProgressColumn):
+    """Draws resumed, confirmed and in-flight bytes apart, in one bar of *width* cells that is never full."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self._width = width
+
+    def render(self, task: Task) -> Text:
+        """Return the bar of the three sizes of *task*, each of which includes the one before."""
+        resumed, confirmed, transferred = (
+            int(self._width * min(MAX_SHARE, size / (task.total or 1)))
+            for size in (*task.fields["stored"], task.completed)
+        )
+        text = Text("═" * resumed, "cyan").append("━" * (confirmed - resumed), "green")
+        text.append("╍" * (transferred - confirmed), "yellow")
+        return text.append("─" * (self._width - transferred), "bright_black")
+
+
+class _FieldColumn(ProgressColumn):
+    """Shows a text of the task's fields as it is: names and reasons are no format strings."""
+
+    def __init__(self, field: str, style: str, column: Column | None = None) -> None:
+        super().__init__(column or Column(no_wrap=True))
+        self._field = field
+        self._style = style
+
+    def render(self, task: Task) -> Text:
+        """Return the text."""
+        return Text().append(task.fields["texts"][self._field], self._style)
+
+
+def _fit(name: str, reading: Reading, width: int) -> tuple[str, dict[str, str], int]:
+    """Return the name, the fields and the width of the bar that fit into *width* cells; without a bar it is 0."""
+    for count in range(len(OMITTED_FIRST) + 1):
+        omitted = OMITTED_FIRST[:count]
+        fields = progress_fields(
+            reading,
+            size=compact_size if "units" in omitted else format_size,
+            has_words="words" not in omitted,
+        )
+        fields = {key: text for key, text in fields.items() if key not in omitted}
+        label = "" if "name" in omitted else _cut(name, SHORT_NAME if "long_name" in omitted else MAX_NAME)
+        texts = [text for text in (label, *fields.values()) if text]
+        free = width - sum(map(cell_len, texts)) - len(texts)
+        has_bar = reading.is_begun and reading.share is not None and "bar" not in omitted
+        if free >= (MIN_BAR if has_bar else -1) or (len(fields) == 1 and not label):
             break
-    text = Text(label)
-    if has_bar:
-        bar = min(MAX_BAR, width - _needed(label, fields, bar=False) - 1)
-        text.append(" " if label else "").append_text(_bar(reading, bar, marks))
-    for key, field in fields.items():
-        text.append(" " if len(text) else "").append(field, _STYLES.get(key, ""))
-    text.truncate(width, overflow="crop")
-    return text
+    return label, fields, min(MAX_BAR, free) if has_bar else 0
 
 
-# What a narrow line goes without, the least needed first.
-_SACRIFICES = (
-    "units",
-    "resumed",
-    "name",
-    "word",
-    "retries",
-    "rate",
-    "label",
-    "parts",
-    "bar",
-    "bytes",
-    "left",
-)
-_STYLES = {
-    "bytes": "green",
-    "rate": "red",
-    "left": "cyan",
-    "resumed": "cyan",
-    "retries": "yellow",
-    "failed": "bold red",
-}
+def _stop_line(stop: StopSignal) -> Text:
+    """Return the line that confirms a Ctrl-C or a deadline, with the seconds that the parts in flight still have."""
+    again = " (Ctrl-C again: stop now)" if isinstance(stop.reason, Interrupted) else ""
+    return Text(
+        f"  stopping in {stop.grace_left_s or 0.0:.0f} s{again}", "yellow", no_wrap=True, overflow="ellipsis"
+    )
 
 
-def _give_up(sacrifices: tuple[str, ...], name: str, reading: Reading) -> tuple[str, dict[str, str], bool]:
-    """Return the name, the fields and whether there is a bar, without what is sacrificed."""
-    fields = _fields(reading, _compact if "units" in sacrifices else format_size)
-    if "word" in sacrifices and "parts" in fields:
-        fields["parts"] = fields["parts"].partition(" ")[0]
-    label = _cut(name, SHORT_NAME if "name" in sacrifices else MAX_NAME)
-    kept = {key: field for key, field in fields.items() if key not in sacrifices}
-    has_bar = reading.share is not None and "bar" not in sacrifices
-    return ("" if "label" in sacrifices else label), kept, has_bar
-
-
-def _compact(size: float) -> str:
-    return format_size(size).replace(" ", "").removesuffix("B").removesuffix("i")
-
-
-def _fields(reading: Reading, shown: Callable[[float], str]) -> dict[str, str]:
-    """Return what the line says in words, in its order."""
-    if not reading.is_begun:
-        return {"left": "looking at what is there"}
-    fields = {}
-    if reading.share is not None:
-        fields["percent"] = f"{int(reading.share * 100):>3}%"
-    of = "" if reading.total is None else f"/{shown(reading.total)}"
-    fields["bytes"] = f"{shown(reading.done)}{of}"
-    if reading.rate is not None and not reading.is_assembling:
-        fields["rate"] = f"{shown(reading.rate)}/s"
-    if reading.is_assembling:
-        fields["left"] = "assembling"
-    elif reading.time is not None:
-        fields["left"] = reading.time
-    fields["parts"] = reading.progress
-    if reading.failed:
-        fields["failed"] = f"{reading.failed} failed"
-    if reading.resumed:
-        fields["resumed"] = f"({shown(reading.resumed)} resumed)"
-    if reading.retries:
-        fields["retries"] = f"{reading.retries} {'retry' if reading.retries == 1 else 'retries'}"
-    return fields
-
-
-def _needed(label: str, fields: dict[str, str], *, bar: bool) -> int:
-    """Return the cells that the line needs, with a bar of the least length where there is to be one."""
-    widths = [cell_len(one) for one in (label, *fields.values()) if one]
-    return sum(widths) + max(0, len(widths) - 1) + (MIN_BAR + 1 if bar else 0)
-
-
-def _bar(reading: Reading, width: int, marks: Marks) -> Text:
-    """Return a bar of *width* cells: what was resumed, what this run did, and what is left."""
-    total = reading.total or 1
-    done = int(width * (reading.share or 0.0))
-    resumed = min(done, int(width * reading.resumed / total))
-    text = Text(marks.resumed * resumed, "cyan")
-    text.append(marks.done * (done - resumed), "green")
-    return text.append(marks.left * (width - done), "bright_black")
-
-
-def _end_line(stop: StopSignal, width: int) -> Text:
-    """Return the line that answers a Ctrl-C, or a deadline: how long what is under way may take to end."""
-    again = "; Ctrl-C again: now" if isinstance(stop.reason, Interrupted) else ""
-    text = Text(f"  ending in {stop.grace_left_s or 0.0:.0f} s{again}", "yellow")
-    text.truncate(width, overflow="ellipsis")
-    return text
-
-
-def _part_lines(reading: Reading, width: int, rows: int, marks: Marks) -> list[Text]:
-    """Return a line a part in flight, as many as a window of *rows* rows bears."""
-    most = min(MAX_PART_LINES, rows // 3) if rows >= ROWS_FOR_PARTS else 0
-    if not most or width < MIN_PART_LINE or not reading.is_begun:
-        return []
-    shown = reading.in_flight if len(reading.in_flight) <= most else reading.in_flight[: most - 1]
-    lines = [_part_line(one, reading.part_size, width, marks) for one in shown]
-    if len(shown) < len(reading.in_flight):
-        lines.append(Text(f"  and {len(reading.in_flight) - len(shown)} more", "dim"))
-    return lines
-
-
-def _part_line(part: PartInFlight, part_size: int, width: int, marks: Marks) -> Text:
-    label = f"part {part.number:>5}" if not part.name else _cut(part.name, min(MAX_NAME, width // 3))
-    text = Text(f"  {label} ")
-    room = min(20, width - cell_len(text.plain) - 12)
-    size = part.size or part_size
-    if size and room >= MIN_BAR:
-        done = int(room * min(1.0, part.sent / size))
-        text.append(marks.done * done, "green").append(marks.left * (room - done), "bright_black").append(" ")
-    text.append(f"{format_size(part.sent):>10}")
-    if part.waiting:
-        text.append(f"  {short_reason(part.waiting)}", "yellow")
-    text.truncate(width, overflow="ellipsis")
-    return text
+def _note(sending: Sending, now_s: float) -> str:
+    """Return why a part waits, or which attempt this is."""
+    if sending.retry_at_s is not None:
+        return f"retry in {max(0.0, sending.retry_at_s - now_s):.0f} s: {sending.reason}"
+    if sending.attempt > 1:
+        return f"attempt {sending.attempt} after: {sending.reason}"
+    return sending.reason
 
 
 def _cut(name: str, most: int) -> str:
-    """Return *name* in at most *most* cells; of a long one the end stays: it tells files apart."""
+    """Return *name* in at most *most* cells. The end of a long name stays, because it tells files apart."""
     if cell_len(name) <= most:
         return name
     kept = name

@@ -1,112 +1,92 @@
-"""What a bar shows of many files, as numbers: fed by events, read at moments."""
+"""Measure the progress of many files."""
 
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field
+import time
+from collections.abc import Callable
+
+from msgspec.structs import replace
 
 from obsup import events
-from obsup.cli.display.meter import PartInFlight, Reading, Speed
+from obsup.cli.display.meter import FileProgress, Reading, Sending, Speed
 from obsup.text import quoted
 from obsup.units import MIB
 
-# Smaller files come and go too fast to be read.
-SMALL = 1 * MIB
-
-
-@dataclass(slots=True)
-class _File:
-    """One file on its way: what is stored of it, by this run and by earlier ones, and what of each part is sent."""
-
-    size: int
-    resumed: int = 0
-    stored: dict[int, int] = field(default_factory=dict)
-    sent: dict[int, int] = field(default_factory=dict)
-    waiting: str = ""
-
-    def take(self, event: events.Event) -> None:
-        if isinstance(event, events.PartSent):
-            if event.number not in self.stored:
-                self.sent[event.number] = event.sent
-            self.waiting = ""
-        elif isinstance(event, events.PartStored):
-            self.sent.pop(event.number, None)
-            self.stored[event.number] = event.size
-        elif isinstance(event, events.Retried):
-            self.sent.pop(event.number or 0, None)
-            self.waiting = event.reason
-        elif isinstance(event, events.Begun):
-            self.resumed = event.resumed
-            self.stored, self.sent = {}, {}
-
-    @property
-    def own(self) -> int:
-        """The bytes of this run."""
-        return sum(self.stored.values()) + sum(self.sent.values())
+# Smaller files are sent too fast to be read.
+MIN_SHOWN_BYTES = 1 * MIB
 
 
 class BatchMeter:
-    """Takes events of many files in, from many threads; ``read`` gives the Reading of a moment."""
+    """Adds up the events of many files, from many threads."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._start_s = clock()
         self._lock = threading.Lock()
         self._speed = Speed()
         self._counted = events.Counted(0, 0, is_all=False)
         self._is_begun = False
-        self._files: dict[str, _File] = {}
+        self._files: dict[str, tuple[int, FileProgress]] = {}
         self._sent = self._skipped = 0
-        self._done = self._failed = self._retries = 0
+        self._done = self._failed = 0
 
     def observe(self, event: events.Event) -> None:
-        """Take *event* in."""
+        """Count *event*."""
         with self._lock:
             if isinstance(event, events.OfFile):
                 self._is_begun = True
-                self._retries += isinstance(event.event, events.Retried)
-                file = self._files.get(event.name)
-                if file is None:
-                    file = self._files[event.name] = _File(event.size)
-                file.take(event.event)
+                _size, file = self._files.setdefault(event.name, (event.size, FileProgress()))
+                file.observe(event.event, self._clock())
             elif isinstance(event, events.FileEnded):
                 self._end(event)
             elif isinstance(event, events.Counted):
                 self._counted = event
 
     def _end(self, event: events.FileEnded) -> None:
-        file = self._files.pop(event.name, None)
+        _size, file = self._files.pop(event.name, (0, FileProgress()))
         if event.how == "failed":
             self._failed += 1
-            self._sent += file.own if file is not None else 0
+            self._sent += file.confirmed - file.plan.resumed
             return
         self._is_begun = True
         self._done += 1
-        own = event.size - (file.resumed if file is not None else 0) if event.how == "sent" else 0
-        self._sent += own
-        self._skipped += event.size - own
+        sent = event.size - file.plan.resumed if event.how == "sent" else 0
+        self._sent += sent
+        self._skipped += event.size - sent
 
-    def read(self, now_s: float) -> Reading:
-        """Return how it stands at *now_s* seconds of a clock that only goes forward."""
+    def read(self) -> Reading:
+        """Return the state at this moment."""
         with self._lock:
-            sent = self._sent + sum(file.own for file in self._files.values())
-            resumed = self._skipped + sum(file.resumed for file in self._files.values())
-            by_size = sorted(((file.size, name) for name, file in self._files.items()), reverse=True)
+            now_s = self._clock()
+            files = [file for _size, file in self._files.values()]
+            confirmed = self._skipped + self._sent + sum(file.confirmed for file in files)
+            in_flight = sum(file.in_flight for file in files)
+            attempts = [attempt for file in files for attempt in file.attempts.values()]
+            resumed = self._skipped + sum(file.plan.resumed for file in files)
+            by_size = sorted(((size, name) for name, (size, _file) in self._files.items()), reverse=True)
             return Reading(
                 total=self._counted.size,
-                done=resumed + sent,
+                confirmed=confirmed,
+                in_flight=in_flight,
                 resumed=resumed,
                 parts=self._counted.files,
                 parts_done=self._done,
-                part_size=0,
-                retries=self._retries,
-                rate=self._speed.take(now_s, sent) if self._is_begun else None,
-                in_flight=tuple(self._shown(name) for size, name in by_size if size > SMALL),
-                is_begun=self._is_begun,
-                is_file=True,
-                is_counted=self._counted.is_all,
+                rate=self._speed.measure(now_s, confirmed + in_flight - resumed) if self._is_begun else None,
+                elapsed_s=now_s - self._start_s,
+                now_s=now_s,
+                sending=tuple(self._sending(name) for size, name in by_size if size > MIN_SHOWN_BYTES),
+                waiting=sum(one.is_waiting for one in attempts),
+                retrying=sum(one.is_retrying for one in attempts),
                 failed=self._failed,
+                is_begun=self._is_begun,
+                noun="file",
+                is_counted=self._counted.is_all,
             )
 
-    def _shown(self, name: str) -> PartInFlight:
-        file = self._files[name]
-        shown = quoted(name)
-        return PartInFlight(0, file.resumed + file.own, file.waiting, shown, file.size)
+    def _sending(self, name: str) -> Sending:
+        """Return the file *name* with the part that waits, if one does."""
+        size, file = self._files[name]
+        whole = Sending("", reason=file.trouble)
+        part = next((one for one in file.attempts.values() if one.is_waiting), whole)
+        return replace(part, label=quoted(name), sent=file.confirmed + file.in_flight, size=size)

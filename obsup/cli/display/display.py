@@ -1,27 +1,36 @@
-"""What is shown while a transfer runs: a bar on a terminal, a line now and then elsewhere, JSON, or nothing."""
+"""Choose and open the display of a transfer: a bar on a terminal, lines elsewhere, JSON, or nothing."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Protocol, TextIO
+from typing import TextIO
+
+from msgspec.structs import replace
 
 from obsup import events
-from obsup.cli.display.json_lines import JsonLines, JsonReadings
-from obsup.cli.display.lines import Lines, Silence
 from obsup.cli.display.log_file import LogFile
-from obsup.cli.display.meter import Meter
+from obsup.cli.display.meter import Meter, TransferMeter
 from obsup.cli.display.notices import Notices
+from obsup.cli.display.progress_text import progress_json, progress_line
+from obsup.cli.display.repeat import every
+from obsup.cli.report.output import print_message
 from obsup.engine.job.stop import StopSignal
 from obsup.errors import ObsupError
+from obsup.events import ProgressCallback
+from obsup.text import quoted
 from obsup.value import Value
+
+LINE_EVERY_S = 30.0
+BATCH_JSON_EVERY_S = 1.0
 
 
 class DisplayOptions(Value):
-    """What a command shows while it runs. ``progress`` is auto, bar, lines, json or none."""
+    """The options of a command that select its display. ``progress`` is auto, bar, lines, json or none."""
 
     progress: str = "auto"
     quiet: bool = False
@@ -29,80 +38,97 @@ class DisplayOptions(Value):
     log_file: Path | None = None
 
 
-class Display(Protocol):
-    """Hears the progress callback and the events of one transfer."""
+class Display(Value):
+    """What a running transfer calls. ``progress`` is None if the display does not draw from the callback."""
 
-    def progress(self, transferred: int, total: int | None, seconds: float) -> None: ...
-
-    def observe(self, event: events.Event) -> None: ...
-
-    def finished(self, text: str) -> None: ...
+    observe: events.Observer
+    show_summary: Callable[[str], None]
+    progress: ProgressCallback | None = None
 
 
-def choose(mode: str, *, quiet: bool, stderr: TextIO, environ: Mapping[str, str]) -> str:
-    """Return bar, lines, json or none. A bar is drawn only where somebody sees it, whatever FORCE_COLOR says."""
+def choose_mode(mode: str, *, is_quiet: bool, stderr: TextIO, environ: Mapping[str, str]) -> str:
+    """Return bar, lines, json or none. A bar needs a terminal that can move its cursor, whatever FORCE_COLOR is."""
     is_terminal = stderr.isatty() and environ.get("TERM", "dumb") not in ("dumb", "")
     if mode == "auto":
-        mode = "none" if quiet else "bar"
+        mode = "none" if is_quiet else "bar"
     return "lines" if mode == "bar" and not is_terminal else mode
-
-
-class Logged:
-    """Another display, with a log of what happens."""
-
-    def __init__(self, shown: Display, log: LogFile) -> None:
-        self.progress = shown.progress
-        self.finished = shown.finished
-        self._shown = shown
-        self._log = log
-
-    def observe(self, event: events.Event) -> None:
-        """Log it, then show it."""
-        self._log.observe(event)
-        self._shown.observe(event)
 
 
 @contextmanager
 def open_display(
     options: DisplayOptions, name: str, meter: Meter | None = None, *, stop: StopSignal | None = None
 ) -> Iterator[Display]:
-    """Show, and log, a transfer of *name* as the options of the command ask, and leave a clean terminal.
+    """Show, and log, the transfer called *name*; leave a clean terminal at the end.
 
-    *meter* reads it: that of one file unless given; *stop* tells that it is to end. Raises BadConfiguration where the
-    log cannot be written.
+    *meter* measures it, by default that of one object. The bar shows how long the parts in flight still have once
+    *stop* is set. Raises BadConfiguration if the log cannot be written.
     """
-    path = options.log_file
-    if path is None:
-        with _open_shown(options, name, meter, stop) as shown:
-            yield shown
+    if options.log_file is None:
+        with _open_shown(options, name, meter or TransferMeter(), stop) as display:
+            yield display
         return
-    log = LogFile(path, tell=lambda text: shown.observe(events.Noted(text)))
-    with closing(log), _open_shown(options, name, meter, stop) as shown:
+    log = LogFile(options.log_file, warn=lambda text: display.observe(events.Noted(text)))
+    with closing(log), _open_shown(options, name, meter or TransferMeter(), stop) as display:
         try:
-            yield Logged(shown, log)
+            yield replace(display, observe=_both(log.observe, display.observe))
         except ObsupError as exc:
-            log.failed(exc)
+            log.write_error(exc)
             raise
 
 
 @contextmanager
 def _open_shown(
-    options: DisplayOptions, name: str, meter: Meter | None, stop: StopSignal | None
+    options: DisplayOptions, name: str, meter: Meter, stop: StopSignal | None
 ) -> Iterator[Display]:
-    mode = choose(options.progress, quiet=options.quiet, stderr=sys.stderr, environ=os.environ)
-    notices = Notices(quiet=options.quiet, verbose=options.verbose)
+    mode = choose_mode(options.progress, is_quiet=options.quiet, stderr=sys.stderr, environ=os.environ)
+    callback = meter.progress if isinstance(meter, TransferMeter) else None
+    notices = Notices(
+        is_quiet=options.quiet,
+        is_verbose=options.verbose,
+        reports_retry=mode == "lines" and sys.stderr.isatty(),
+    )
+    observe = _both(meter.observe, notices.observe)
     if mode == "bar":
-        from obsup.cli.display.bar import Bar
+        from obsup.cli.display.bar import Bar  # loads rich
 
-        with Bar(name, quiet=options.quiet, verbose=options.verbose, meter=meter, stop=stop) as bar:
-            yield bar
-    elif mode == "json" and meter is not None:
-        with JsonReadings(notices, meter) as readings:
-            yield readings
-    elif mode == "json":
-        yield JsonLines(notices)
+        with Bar(quoted(name), meter, stop=stop) as bar:
+            notices.show = bar.print_above
+            yield Display(observe, notices.show, callback)
     elif mode == "lines":
-        with Lines(notices, name, meter=meter, is_seen=sys.stderr.isatty()) as lines:
-            yield lines
+        with every(LINE_EVERY_S, lambda: notices.show(progress_line(quoted(name), meter.read()))):
+            yield Display(observe, notices.show_summary, callback)
+    elif mode == "json":
+        with _json_callback(meter) as print_progress:
+            yield Display(observe, notices.show_summary, print_progress)
     else:
-        yield Silence(notices)
+        yield Display(notices.observe, notices.show_summary)
+
+
+@contextmanager
+def _json_callback(meter: Meter) -> Iterator[ProgressCallback | None]:
+    """Give the callback that prints JSON objects; many files have none, so their objects are printed by the clock."""
+    lock = threading.Lock()
+
+    def show() -> None:
+        with lock:  # in the order of the readings
+            print_message(progress_json(meter.read()))
+
+    if isinstance(meter, TransferMeter):
+
+        def progress(transferred: int, total: int | None, seconds: float) -> None:
+            meter.progress(transferred, total, seconds)
+            show()
+
+        yield progress
+        return
+    with every(BATCH_JSON_EVERY_S, show):
+        yield None
+    show()
+
+
+def _both(first: events.Observer, second: events.Observer) -> events.Observer:
+    def observe(event: events.Event) -> None:
+        first(event)
+        second(event)
+
+    return observe

@@ -1,4 +1,4 @@
-"""The log: a line a request, in a file that is its owner's alone and does not grow for ever. Never a secret."""
+"""Write the log file: one line per request, without secrets, in a private file of limited size."""
 
 from __future__ import annotations
 
@@ -11,29 +11,31 @@ from collections.abc import Callable
 from pathlib import Path
 
 from obsup import events
-from obsup.errors import BadConfiguration, ObsupError
+from obsup.errors import BadConfiguration, NextStep, ObsupError
 from obsup.text import quoted
 from obsup.units import MIB
 
-LIMIT = 10 * MIB
-KEPT = 5
+MAX_BYTES = 10 * MIB
+MAX_OLD_FILES = 5
 
 
 class RequestLines:
-    """Turns events into lines; counts the attempts of each request. Safe to call from many threads."""
+    """Writes events as lines, and counts the attempts of each request. Safe to call from many threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._failed: Counter[tuple[str, str, int | None]] = Counter()
 
     def line(self, event: events.Event) -> str | None:
-        """Return the line for *event*, or None where it has none: progress is no news."""
+        """Return the line for *event*; None for progress."""
         event = events.of_one(event)
         if isinstance(event, events.Requested):
             return self._request(event)
         if isinstance(event, events.Retried):
             part = f"part {event.number}, " if event.number is not None else ""
-            return f"retry: {part}attempt {event.attempt}: {event.reason}; again in {event.delay_s:.1f} s"
+            return (
+                f"retry: {part}attempt {event.attempt} failed: {event.reason}; next in {event.delay_s:.1f} s"
+            )
         if isinstance(event, events.Noted):
             return f"note: {event.text}"
         if isinstance(event, events.FileEnded) and event.why:
@@ -41,13 +43,13 @@ class RequestLines:
         return None
 
     def _request(self, event: events.Requested) -> str:
-        what = (event.operation, event.resource, event.part_number)
+        request = (event.operation, event.resource, event.part_number)
         with self._lock:
-            attempt = self._failed[what] + 1
+            attempt = self._failed[request] + 1
             if event.status is not None and event.status < 400:
-                self._failed.pop(what, None)
+                self._failed.pop(request, None)
             else:
-                self._failed[what] = attempt
+                self._failed[request] = attempt
         fields = [f"{event.method} {event.resource} {event.operation}"]
         if event.part_number is not None:
             fields.append(f"part={event.part_number}")
@@ -63,26 +65,27 @@ class RequestLines:
 
 
 class LogFile:
-    """Appends lines to *path*, mode 0600. At *limit* bytes it is renamed to PATH.1, of which *kept* are kept.
+    """Appends lines to *path*, which only its owner can read.
 
-    A log that cannot be written any more is left alone: the work is worth more; *tell* hears of it. Raises
-    BadConfiguration where it cannot be opened at all.
+    At *max_bytes* the file is renamed to PATH.1, and older files to PATH.2 and so on, up to *max_old_files*. If the
+    log cannot be written any more, the work continues without it, and *warn* is called once. Raises BadConfiguration
+    if it cannot be opened.
     """
 
     def __init__(
         self,
         path: Path,
         *,
-        limit: int = LIMIT,
-        kept: int = KEPT,
+        max_bytes: int = MAX_BYTES,
+        max_old_files: int = MAX_OLD_FILES,
         clock: Callable[[], float] = time.time,
-        tell: Callable[[str], None] = lambda _: None,
+        warn: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._path = path
-        self._limit = limit
-        self._kept = kept
+        self._max_bytes = max_bytes
+        self._max_old_files = max_old_files
         self._clock = clock
-        self._tell = tell
+        self._warn = warn
         self._lock = threading.Lock()
         self._lines = RequestLines()
         try:
@@ -91,35 +94,37 @@ class LogFile:
             raise BadConfiguration(
                 f"the log {quoted(path)} cannot be written",
                 exc.strerror or "",
-                "name another file with --log-file",
+                NextStep("name another file with --log-file"),
             ) from exc
 
     def observe(self, event: events.Event) -> None:
-        """Write the line of *event*."""
+        """Write the line of *event*, if it has one."""
         line = self._lines.line(event)
         if line is not None:
             self.write(line)
 
-    def failed(self, error: ObsupError) -> None:
-        """Write how the work ended."""
+    def write_error(self, error: ObsupError) -> None:
+        """Write the failure that ends the work."""
         self.write(f"error {error.exit_code}: {error}")
 
     def write(self, line: str) -> None:
-        """Write one line, with the time in UTC."""
-        moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self._clock()))
-        data = f"{moment} {os.getpid()} {' '.join(line.splitlines())}\n".encode("utf-8", "backslashreplace")
+        """Write one line, with the time in UTC and the process id."""
+        now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self._clock()))
+        data = f"{now} {os.getpid()} {' '.join(line.splitlines())}\n".encode("utf-8", "backslashreplace")
         with self._lock:
             if self._descriptor is None:
                 return
             failure = self._append(data)
         if failure is not None:
-            why = failure.strerror
-            self._tell(f"the log {quoted(self._path)} cannot be written any more: {why}; going on without")
+            self._warn(
+                f"the log {quoted(self._path)} cannot be written any more: {failure.strerror}; "
+                "continuing without a log"
+            )
 
     def _append(self, data: bytes) -> OSError | None:
-        """Write *data*; return what stood against it, after which there is no more to write to."""
+        """Write *data*; close the file and return the error if that fails."""
         try:
-            self._turn(len(data))
+            self._rotate(len(data))
             assert self._descriptor is not None
             while data:
                 data = data[os.write(self._descriptor, data) :]
@@ -135,26 +140,26 @@ class LogFile:
 
     def _open(self) -> int:
         descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        found = os.fstat(descriptor)
-        if stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid():
+        existing = os.fstat(descriptor)
+        if stat.S_ISREG(existing.st_mode) and existing.st_uid == os.geteuid():
             os.fchmod(descriptor, 0o600)
         return descriptor
 
-    def _turn(self, more: int) -> None:
-        """Begin a new file where *more* bytes would make this one too large."""
+    def _rotate(self, added: int) -> None:
+        """Start a new file if *added* bytes would make this one too large."""
         assert self._descriptor is not None
         size = os.fstat(self._descriptor).st_size
-        if not size or size + more <= self._limit:
+        if not size or size + added <= self._max_bytes:
             return
-        for number in range(self._kept - 1, 0, -1):
-            older = self._numbered(number)
+        for number in range(self._max_old_files - 1, 0, -1):
+            older = self._old_path(number)
             if older.exists():
-                older.replace(self._numbered(number + 1))
-        self._path.replace(self._numbered(1))
+                older.replace(self._old_path(number + 1))
+        self._path.replace(self._old_path(1))
         self._close()
         self._descriptor = self._open()
 
-    def _numbered(self, number: int) -> Path:
+    def _old_path(self, number: int) -> Path:
         return self._path.with_name(f"{self._path.name}.{number}")
 
     def _close(self) -> None:

@@ -1,171 +1,233 @@
-"""What a bar shows, as numbers: fed by events, read at moments. No terminal, no clock of its own."""
+"""Measure the progress of one transfer: the numbers that the bar, the lines and the JSON objects show."""
 
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Protocol
 
+from msgspec.structs import replace
+
 from obsup import events
-from obsup.units import format_clock
+from obsup.text import clean
 from obsup.value import Value
 
-# The rate is that of the last seconds: long enough to be calm, short enough to notice a line that stands still.
+# Long enough for a steady number, short enough to show soon that the network stands still.
 RATE_WINDOW_S = 10.0
+# 100 % would say that the object is verified; by then the display is closed.
+MAX_SHARE = 0.99
 
 
-class PartInFlight(Value):
-    """One part on its way: *sent* bytes of its present attempt, and why it waits where it does.
+def short_reason(reason: str) -> str:
+    """Return the end of the reason of a failed attempt: no operation, resource and request id, and printable."""
+    return clean(reason.partition(" (request id")[0].rpartition(": ")[2])
 
-    One file of several has a *name*, and is *size* bytes in all.
+
+class Sending(Value):
+    """The current attempt to send a part, or one file of several. Sizes are bytes; ``size`` is 0 if unknown.
+
+    ``reason`` is why the last attempt failed. An attempt that has not started yet has the time ``retry_at_s``.
     """
 
-    number: int
-    sent: int
-    waiting: str = ""
-    name: str = ""
+    label: str
+    sent: int = 0
     size: int = 0
+    attempt: int = 1
+    reason: str = ""
+    retry_at_s: float | None = None
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the attempt has not started."""
+        return self.retry_at_s is not None
+
+    @property
+    def is_retrying(self) -> bool:
+        """Whether an earlier attempt failed and this one has started."""
+        return self.attempt > 1 and not self.is_waiting
 
 
 class Reading(Value):
-    """One moment of a transfer. Sizes are bytes; ``rate`` is bytes a second, None before there is one.
+    """The state of a transfer at one moment. Sizes are bytes; ``rate`` is bytes per second, None if unknown.
 
-    ``done`` counts what is stored and what is in flight, ``resumed`` what earlier runs had stored of it. Of several
-    files, ``parts`` are files: ``is_file``; not all may have been met yet: then ``is_counted`` is False.
+    ``confirmed`` bytes are stored, ``resumed`` of them by earlier runs; ``in_flight`` bytes are sent but not confirmed.
+    ``parts`` are files if several files are uploaded (``noun``); more may follow unless ``is_counted``.
+    ``trouble`` is why a request that is being retried failed, unless it belongs to a part.
     """
 
     total: int | None
-    done: int
+    confirmed: int
+    in_flight: int
     resumed: int
     parts: int | None
     parts_done: int
-    part_size: int
-    retries: int
     rate: float | None
-    in_flight: tuple[PartInFlight, ...] = ()
-    is_begun: bool = True
-    is_file: bool = False
-    is_counted: bool = True
+    elapsed_s: float
+    now_s: float = 0.0
+    sending: tuple[Sending, ...] = ()
+    waiting: int = 0
+    retrying: int = 0
     failed: int = 0
-    elapsed_s: float | None = None
+    is_begun: bool = True
+    noun: str = "part"
+    is_counted: bool = True
+    trouble: str = ""
+
+    @property
+    def transferred(self) -> int:
+        """Bytes that were sent or resumed, whether confirmed or not."""
+        return self.confirmed + self.in_flight
 
     @property
     def share(self) -> float | None:
-        """How much is done, from 0 to 1; None for a stream."""
+        """The confirmed share of the total, below 1 as long as the transfer runs; None if the total is unknown."""
         if self.total is None:
             return None
-        return min(1.0, self.done / self.total) if self.total else 1.0
+        return min(MAX_SHARE, self.confirmed / self.total) if self.total else 0.0
 
     @property
-    def left_s(self) -> float | None:
-        """Seconds to the end at the present rate, None where nobody can tell."""
-        if self.total is None or not self.rate:
+    def eta_s(self) -> float | None:
+        """Seconds until all bytes are sent at the current rate; None if unknown, or if all are sent."""
+        if self.total is None or not self.rate or self.transferred >= self.total:
             return None
-        return max(0.0, self.total - self.done) / self.rate
+        return (self.total - self.transferred) / self.rate
 
     @property
-    def time(self) -> str | None:
-        """The time to the end; for a stream, of which nobody knows the end, the time so far. None before a rate."""
-        if self.total is None:
-            return None if self.elapsed_s is None else f"{format_clock(self.elapsed_s)} elapsed"
-        return None if self.left_s is None else f"ETA {format_clock(self.left_s)}"
-
-    @property
-    def is_assembling(self) -> bool:
-        """Whether every part is stored, so that what lasts is the store's own work."""
-        return not self.is_file and self.parts is not None and self.parts_done >= self.parts
-
-    @property
-    def progress(self) -> str:
-        """How many parts, or files, are done, of how many."""
-        of = "" if self.parts is None else f"/{self.parts}{'' if self.is_counted else '+'}"
-        word = "file" if self.is_file else "part"
-        is_one = (self.parts or self.parts_done) == 1
-        return f"{self.parts_done}{of} {word}{'' if is_one else 's'}"
+    def is_completing(self) -> bool:
+        """Whether all parts are confirmed, so that only the store works."""
+        return self.noun == "part" and self.parts is not None and self.parts_done >= self.parts
 
 
 class Meter(Protocol):
-    """What a display reads: fed by events from many threads."""
+    """Adds up the events of a transfer, from many threads."""
 
     def observe(self, event: events.Event) -> None:
-        """Take *event* in."""
+        """Count *event*."""
         ...
 
-    def read(self, now_s: float) -> Reading:
-        """Return how it stands at *now_s* seconds of a clock that only goes forward."""
+    def read(self) -> Reading:
+        """Return the state at this moment."""
         ...
 
 
 class Speed:
-    """The bytes a second of the last seconds."""
+    """The rate of the last seconds."""
 
     def __init__(self) -> None:
         self._samples: deque[tuple[float, int]] = deque()
 
     def clear(self) -> None:
-        """Begin anew."""
+        """Forget all samples."""
         self._samples.clear()
 
-    def take(self, now_s: float, sent: int) -> float | None:
-        """Return the rate at *now_s*, when *sent* bytes have been sent in all; None before there is one."""
+    def measure(self, now_s: float, sent: int) -> float | None:
+        """Return the bytes per second, if *sent* bytes have been sent at *now_s*; None for the first sample."""
         self._samples.append((now_s, sent))
         while len(self._samples) > 2 and self._samples[1][0] <= now_s - RATE_WINDOW_S:
             self._samples.popleft()
-        then_s, then = self._samples[0]
-        # A retry takes back what it had sent: the rate is then low, not negative.
-        return max(0, sent - then) / (now_s - then_s) if now_s > then_s else None
+        first_s, first = self._samples[0]
+        # A failed attempt loses its bytes: the rate is then 0, not negative.
+        return max(0, sent - first) / (now_s - first_s) if now_s > first_s else None
+
+
+NO_PLAN = events.Begun(None, None)
+
+
+@dataclass(slots=True)
+class FileProgress:
+    """The progress of one file: ``stored`` bytes by part number, and the attempts in progress.
+
+    An event may be lost or come late: a part that is stored stays stored.
+    """
+
+    plan: events.Begun = NO_PLAN
+    stored: dict[int, int] = field(default_factory=dict)
+    attempts: dict[int, Sending] = field(default_factory=dict)
+    trouble: str = ""
+
+    def observe(self, event: events.Event, now_s: float) -> None:
+        """Count *event*, which happened at *now_s*."""
+        if isinstance(event, events.Begun):
+            self.plan, self.stored, self.attempts, self.trouble = event, {}, {}, ""
+        elif isinstance(event, events.PartStored):
+            self.attempts.pop(event.number, None)
+            self.stored[event.number] = event.size
+        elif isinstance(event, events.Retried) and event.number is None:
+            self.trouble = short_reason(event.reason)
+        elif isinstance(event, events.PartSent | events.Retried) and event.number not in self.stored:
+            number = event.number or 0
+            earlier = self.attempts.get(number) or Sending(f"part {number}")
+            if isinstance(event, events.PartSent):
+                self.trouble = ""
+                new = replace(earlier, sent=event.sent, size=event.size, retry_at_s=None)
+            else:
+                reason, retry_at_s = short_reason(event.reason), now_s + event.delay_s
+                new = Sending(earlier.label, 0, earlier.size, event.attempt + 1, reason, retry_at_s)
+            self.attempts[number] = new
+        elif isinstance(event, events.Requested) and event.status is not None and event.status < 400:
+            self.trouble = ""
+
+    @property
+    def confirmed(self) -> int:
+        """Bytes that are stored, resumed ones included."""
+        return self.plan.resumed + sum(self.stored.values())
+
+    @property
+    def in_flight(self) -> int:
+        """Bytes that are sent but not confirmed."""
+        return sum(attempt.sent for attempt in self.attempts.values())
 
 
 class TransferMeter:
-    """Takes events in from many threads; ``read`` gives the Reading of a moment."""
+    """Measures one transfer: its bytes by the progress callback, its parts by events."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._start_s = clock()
         self._lock = threading.Lock()
-        self._begun: events.Begun | None = None
-        self._in_flight: dict[int, PartInFlight] = {}
-        self._stored: dict[int, int] = {}
-        self._retries = 0
         self._speed = Speed()
-        self._first_s: float | None = None
+        self._file = FileProgress()
+        self._is_begun = False
+        self._transferred = 0
+        self._total: int | None = None
+
+    def progress(self, transferred: int, total: int | None, seconds: float) -> None:
+        """Take the values of the progress callback: bytes, bytes or None, and seconds since the start."""
+        with self._lock:
+            self._transferred, self._total = transferred, total
+            self._start_s = self._clock() - seconds
 
     def observe(self, event: events.Event) -> None:
-        """Take *event* in."""
+        """Count *event*."""
         with self._lock:
-            if isinstance(event, events.PartSent):
-                if event.number not in self._stored:
-                    self._in_flight[event.number] = PartInFlight(event.number, event.sent)
-            elif isinstance(event, events.PartStored):
-                self._in_flight.pop(event.number, None)
-                self._stored[event.number] = event.size
-            elif isinstance(event, events.Retried):
-                self._retry(event)
-            elif isinstance(event, events.Begun):
-                self._begun = event
-                self._in_flight.clear()
-                self._stored.clear()
+            self._file.observe(event, self._clock())
+            if isinstance(event, events.Begun):
+                self._is_begun, self._total = True, event.total
                 self._speed.clear()
 
-    def _retry(self, event: events.Retried) -> None:
-        self._retries += 1
-        if event.number is not None and event.number not in self._stored:
-            self._in_flight[event.number] = PartInFlight(event.number, 0, event.reason)
-
-    def read(self, now_s: float) -> Reading:
-        """Return how it stands at *now_s* seconds of a clock that only goes forward."""
+    def read(self) -> Reading:
+        """Return the state at this moment."""
         with self._lock:
-            begun = self._begun or events.Begun(None, None)
-            self._first_s = now_s if self._first_s is None else self._first_s
-            sent = sum(self._stored.values()) + sum(part.sent for part in self._in_flight.values())
+            now_s, file = self._clock(), self._file
+            confirmed = file.confirmed
+            transferred = max(self._transferred, confirmed)
+            attempts = [file.attempts[number] for number in sorted(file.attempts)]
             return Reading(
-                total=begun.total,
-                done=begun.resumed + sent,
-                resumed=begun.resumed,
-                parts=begun.parts,
-                parts_done=begun.resumed_parts + len(self._stored),
-                part_size=max(self._stored.values(), default=0),
-                retries=self._retries,
-                rate=None if self._begun is None else self._speed.take(now_s, sent),
-                in_flight=tuple(sorted(self._in_flight.values(), key=lambda part: part.number)),
-                is_begun=self._begun is not None,
-                elapsed_s=now_s - self._first_s,
+                total=self._total,
+                confirmed=confirmed,
+                in_flight=transferred - confirmed,
+                resumed=file.plan.resumed,
+                parts=file.plan.parts,
+                parts_done=file.plan.resumed_parts + len(file.stored),
+                rate=self._speed.measure(now_s, transferred - file.plan.resumed) if self._is_begun else None,
+                elapsed_s=now_s - self._start_s,
+                sending=tuple(attempts),
+                waiting=sum(one.is_waiting for one in attempts),
+                retrying=sum(one.is_retrying for one in attempts),
+                now_s=now_s,
+                is_begun=self._is_begun,
+                trouble=file.trouble,
             )

@@ -1,4 +1,4 @@
-"""What is said while a transfer runs, whatever is drawn beside it: notes, files that failed, and every request."""
+"""Print what the user should know while a transfer runs: notes, failed files, and with -v every request."""
 
 from __future__ import annotations
 
@@ -6,41 +6,50 @@ from collections.abc import Callable
 
 from obsup import events
 from obsup.cli.display.log_file import RequestLines
+from obsup.cli.display.meter import short_reason
 from obsup.cli.report.output import print_message
 from obsup.text import quoted
 
 
-def short_reason(reason: str) -> str:
-    """Return the end of why an attempt failed, without operation, resource and request id."""
-    return reason.partition(" (request id")[0].rpartition(": ")[2]
-
-
 class Notices:
-    """Says what the user should know; *verbose* says every request too. The base that the other displays hold."""
+    """Prints events as messages with *show*. Warnings about single files are printed even if quiet.
 
-    def __init__(self, *, quiet: bool, verbose: bool, show: Callable[[str], None] = print_message) -> None:
-        self._quiet = quiet
-        self._verbose = verbose
+    *reports_retry*: the first retry is printed at once, for a user at a terminal who sees no bar.
+    """
+
+    def __init__(
+        self,
+        *,
+        is_quiet: bool = False,
+        is_verbose: bool = False,
+        reports_retry: bool = False,
+        show: Callable[[str], None] = print_message,
+    ) -> None:
+        self._is_quiet = is_quiet
+        self._is_verbose = is_verbose
+        self._reports_retry = reports_retry
         self._lines = RequestLines()
         self.show = show
 
     def observe(self, event: events.Event) -> None:
-        """Say notes, and every request where asked for."""
+        """Print *event* if it is news for the user."""
         event = events.of_one(event)
         if isinstance(event, events.Noted):
-            if not self._quiet:
+            if not self._is_quiet:
                 self.show(f"Note:  {event.text}.")
         elif isinstance(event, events.FileEnded) and self._is_news(event):
-            word = "Failed" if event.how == "failed" else "Skipped"
-            self.show(f"{word}: {quoted(event.name)}: {event.why}")
-        elif self._verbose and (line := self._lines.line(event)) is not None:
+            result = "Failed" if event.how == "failed" else "Skipped"
+            self.show(f"{result}: {quoted(event.name)}: {event.why}")
+        elif self._is_verbose and (line := self._lines.line(event)) is not None:
             self.show(line)
+        if self._reports_retry and isinstance(event, events.Retried):
+            self._reports_retry = False
+            self.show(f"Note:  {short_reason(event.reason)}; retrying.")
 
     def _is_news(self, event: events.FileEnded) -> bool:
-        """Return whether nobody would think that of a file: that it failed, or is none that can be sent."""
-        return event.how == "failed" or (event.how == "passed" and not self._quiet)
+        return event.how == "failed" or (event.how == "passed" and not self._is_quiet)
 
-    def finished(self, text: str) -> None:
-        """Say in one line what came of it, where everything is to be said: success is silent else."""
-        if self._verbose:
+    def show_summary(self, text: str) -> None:
+        """Print the result in one line if verbose; otherwise success is silent."""
+        if self._is_verbose:
             self.show(text)

@@ -1,4 +1,4 @@
-"""A few lines at the bottom of a terminal that are drawn again and again, and leave nothing behind."""
+"""Draw lines at the bottom of a terminal again and again, and erase them at the end."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ _UP = "\x1b[{}A"
 
 
 class TerminalLines:
-    """Draws lines on the terminal *stream*. The cursor stays visible and stands beneath them.
+    """Draws lines on the terminal *stream*. Safe to call from many threads.
 
-    So a process that is killed leaves a terminal that can be typed on. Safe to call from many threads.
+    The cursor stays visible, below the lines, so that even a killed process leaves a usable terminal.
     """
 
     def __init__(self, stream: TextIO, width_of: Callable[[str], int]) -> None:
         self._stream = stream
-        self._width_of = width_of  # cells of a line, escape sequences not counted
+        self._width_of = width_of  # cells of a line, without escape sequences
         self._lock = threading.RLock()
         self._widths: list[int] = []
         self._is_closed = False
-        self._is_gone = False
-        self._before: Any = None
+        self._is_disconnected = False
+        self._earlier_handler: Any = None
 
     def size(self) -> tuple[int, int]:
-        """Return columns and rows as they are now: windows are resized."""
+        """Return the current columns and rows."""
         try:
             size = os.get_terminal_size(self._stream.fileno())
         except (OSError, ValueError):
@@ -40,27 +40,27 @@ class TerminalLines:
         return (size.columns or 80), (size.lines or 24)
 
     def open(self) -> None:
-        """Listen for the return from Ctrl-Z: what the shell wrote meanwhile is not ours to erase."""
+        """Start to handle the return from Ctrl-Z: the shell has written below the lines, which must not be erased."""
         if hasattr(signal, "SIGCONT") and threading.current_thread() is threading.main_thread():
-            self._before = signal.signal(signal.SIGCONT, self._continue)
+            self._earlier_handler = signal.signal(signal.SIGCONT, self._forget_lines)
 
     def close(self) -> None:
-        """Erase what is drawn, and draw no more."""
+        """Erase the lines and draw no more."""
         self.draw([])
         self._is_closed = True
-        if self._before is not None:
-            signal.signal(signal.SIGCONT, self._before)
+        if self._earlier_handler is not None:
+            signal.signal(signal.SIGCONT, self._earlier_handler)
 
     def draw(self, lines: Sequence[str]) -> None:
-        """Replace what is drawn with *lines*, each of which fits the window."""
+        """Replace the lines with *lines*, which must fit into the window. A background process draws nothing."""
         with self._lock:
-            if not self._is_ours():
+            if self._is_closed or not self._is_foreground():
                 return
             self._write(self._erasing() + "".join(f"{line}\n" for line in lines))
             self._widths = [self._width_of(line) for line in lines]
 
-    def say(self, text: str) -> None:
-        """Write *text*, which the terminal does not obey, for good, above what is drawn."""
+    def print_above(self, text: str) -> None:
+        """Print *text* above the lines, where it stays. Control characters are escaped."""
         with self._lock:
             self._write(f"{self._erasing()}{shielded(text)}\n")
             self._widths = []
@@ -69,28 +69,24 @@ class TerminalLines:
         if not self._widths:
             return ""
         columns, _rows = self.size()
-        # A window made narrower has wrapped the lines that were drawn before.
+        # A window that became narrower has wrapped the lines.
         rows = sum(max(1, -(-width // columns)) for width in self._widths)
         return f"\r{_UP.format(rows)}{_ERASE_BELOW}"
 
-    def _is_ours(self) -> bool:
-        """Return whether this process is in the foreground: a job in the background must not scribble."""
-        if self._is_closed:
-            return False
+    def _is_foreground(self) -> bool:
         try:
             return os.tcgetpgrp(self._stream.fileno()) == os.getpgrp()
         except (OSError, ValueError, AttributeError):
             return True
 
     def _write(self, text: str) -> None:
-        if self._is_gone or not text:
+        if self._is_disconnected or not text:
             return
         try:
             self._stream.write(text)
             self._stream.flush()
         except (OSError, ValueError):
-            # The terminal went away; the transfer does not.
-            self._is_gone = True
+            self._is_disconnected = True  # the transfer continues without the terminal
 
-    def _continue(self, _number: int, _frame: FrameType | None) -> None:
+    def _forget_lines(self, _number: int, _frame: FrameType | None) -> None:
         self._widths = []

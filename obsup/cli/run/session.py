@@ -121,7 +121,7 @@ def run_upload_work(
         if options.as_json:
             output.print_json(result_fields(result))
         elif not options.display.quiet:
-            session.display.finished(summary(result))
+            session.display.show_summary(summary(result))
         return 0
 
     return run_command(

@@ -94,7 +94,7 @@ class ProgressTally:
         if isinstance(event, PartSent):
             if event.number not in self._stored:
                 self._in_flight[event.number] = event.sent
-            return False
+            return event.sent == event.size  # no other event may follow until the store answers
         if isinstance(event, PartStored):
             self._in_flight.pop(event.number, None)
             self._stored_bytes += event.size - self._stored.get(event.number, 0)

@@ -1,131 +1,143 @@
-"""What the bar says, at every width, without a terminal."""
+"""What the bar shows at every window size, without a terminal."""
 
 from __future__ import annotations
 
+import io
+
 import pytest
 from rich.cells import cell_len
+from rich.console import Console
+from rich.text import Text
 
 from obsup import events
 from obsup.cli.display.bar import Bar
 from obsup.cli.display.meter import TransferMeter
+from obsup.engine.job.progress import ProgressTally
 from obsup.units import MIB
-
-PART = 9 * MIB
-
-
-def half_way(name: str = "video.iso") -> Bar:
-    """A bar of an upload of 1 GiB: 40 of 114 parts resumed, 39 sent, three in flight, one of them waiting."""
-    now_s = 0.0
-    bar = Bar(name, clock=lambda: now_s)
-    bar.observe(events.Begun(1024 * MIB, 114, resumed=40 * PART, resumed_parts=40))
-    bar.lines(80, 24)
-    for number in range(41, 80):
-        now_s += 0.2
-        bar.observe(events.PartStored(number, PART))
-        bar.lines(80, 24)
-    bar.observe(events.PartSent(80, 3 * MIB))
-    bar.observe(events.PartSent(82, 5 * MIB))
-    bar.observe(events.Retried(81, 1, "UploadPart of media/video.iso: 503 SlowDown (request id 01)", 1.5))
-    return bar
+from tests.tools.draw_bar import PART, half_way
 
 
+def terminal(encoding: str = "utf-8") -> Console:
+    """A console on a terminal of this encoding, without colours."""
+    file = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    return Console(file=file, force_terminal=True, color_system=None)
+
+
+def bar_of(*happened: events.Event, name: str = "x", console: Console | None = None) -> Bar:
+    """A bar after these events."""
+    meter = TransferMeter(lambda: 0.0)
+    tally = ProgressTally(meter.progress, meter.observe, lambda: 0.0)
+    for event in happened:
+        tally(event)
+    return Bar(name, meter, console=console or terminal())
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
 @pytest.mark.parametrize(
     "name", ["video.iso", "a-very-long-name-of-a-database-dump.tar.zst", "映画と音楽のアーカイブ.tar", "x"]
 )
-def test_no_line_is_wider_than_its_window(name: str) -> None:
-    """Whatever the window and the name, in cells."""
-    bar = half_way(name)
+def test_no_line_is_wider_than_its_window(name: str, encoding: str) -> None:
+    """For any window and any name. Widths are cells; one column stays free."""
+    bar = half_way(name, console=terminal(encoding))
     for columns in range(2, 220):
         for line in bar.lines(columns, 24):
-            assert cell_len(line.plain) < columns
+            line.encode(encoding)
+            assert cell_len(line) < columns
 
 
 @pytest.mark.parametrize(
     ("columns", "expected"),
     [
         (
-            120,
-            "video.iso ════════━━━━━━━━━────────  70% 719.0 MiB/1.0 GiB 46.0 MiB/s ETA 0:07 79/114 parts "
-            "(360.0 MiB resumed) 1 retry",
+            200,
+            "video.iso ══════════════════━━━━━━━━━━━━━━━━━━╍──────────────── 69% 711.0 MiB/1.0 GiB confirmed "
+            "15.4 MiB in flight 45.2 MiB/s 0:08 elapsed ETA 0:07 79/114 parts 1 waiting 1 retrying "
+            "360.0 MiB resumed",
         ),
-        (80, "video.iso ════━━━━━─────  70% 719.0M/1.0G 46.0M/s ETA 0:07 79/114 parts 1 retry"),
-        (40, "════━━━━━────  70% 719.0M/1.0G ETA 0:07"),
-        (30, " 70% 719.0M/1.0G ETA 0:07"),
+        (
+            120,
+            "video.iso ═════━━━━━━───── 69% 711M/1.0G confirmed 15.4M in flight 45.2M/s 0:08 elapsed ETA 0:07 "
+            "79/114 parts 1 waiting",
+        ),
+        (80, "video.iso ═══━━━─── 69% 711M/1.0G +15.4M 45.2M/s 0:08 ETA 0:07 79/114 1 waiting"),
+        (40, "═══━━━─── 69% 711M/1.0G +15.4M ETA 0:07"),
+        (30, "69% 711M/1.0G +15.4M ETA 0:07"),
+        (20, "69% ETA 0:07"),
     ],
 )
-def test_a_narrow_line_gives_up_the_least_needed(columns: int, expected: str) -> None:
-    """Bytes, rate, time left, parts and retries at 80 columns; bytes and time left at 30."""
-    assert half_way().lines(columns, 24)[0].plain == expected
+def test_a_narrow_window_omits_the_least_important_fields(columns: int, expected: str) -> None:
+    """Bytes, rate, times, parts and waiting parts at 80 columns; the share and the time that is left at 20."""
+    assert half_way(console=terminal()).lines(columns, 24)[0] == expected
 
 
-def test_the_parts_take_no_more_than_a_third_of_the_window() -> None:
-    """With more in flight than lines, the last line counts the others."""
-    bar = Bar("x")
-    bar.observe(events.Begun(1024 * MIB, 114))
-    for number in range(1, 33):
-        bar.observe(events.PartSent(number, MIB))
-    lines = [line.plain for line in bar.lines(80, 12)]
+def test_each_part_in_flight_has_a_bar_and_its_state() -> None:
+    """From its first byte: no part has to be stored before."""
+    assert half_way(console=terminal()).lines(80, 24)[1:] == [
+        "  part 80 ━━━━━━━━━━━━━━━━──── 7.4 MiB/9.0 MiB",
+        "  part 81 ────────────────────             0 B retry in 28 s: 503 SlowDown",
+        "  part 82 ━━━━━━━━━━━───────── 5.1 MiB/9.0 MiB",
+        "  part 83 ━━━━━━────────────── 2.9 MiB/9.0 MiB attempt 2 after: 503 SlowDown",
+    ]
+    first = bar_of(events.Begun(1024 * MIB, 114), events.PartSent(1, 3 * MIB, PART))
+    assert first.lines(80, 24)[1] == "  part 1 ━━━━━━────────────── 3.0 MiB/9.0 MiB"
+
+
+def test_ascii_terminals_get_ascii_marks() -> None:
+    """LANG=C: = is resumed, # confirmed, + in flight, - left."""
+    whole, first, *_ = half_way("映画.iso", console=terminal("ascii")).lines(200, 24)
+    assert whole.startswith("??.iso ==================###################+---------------- 69% ")
+    assert first == "  part 80 ################---- 7.4 MiB/9.0 MiB"
+
+
+def test_the_parts_take_at_most_a_third_of_the_window() -> None:
+    """The last line counts the other parts in flight."""
+    bar = bar_of(events.Begun(1024 * MIB, 114), *(events.PartSent(n, MIB, PART) for n in range(1, 33)))
+    lines = bar.lines(80, 12)
     assert len(lines) == 1 + 4
     assert lines[-1] == "  and 29 more"
     assert len(bar.lines(80, 9)) == 1
 
 
 def test_a_stream_shows_no_share_and_no_end() -> None:
-    """Nobody knows how long it is: the time so far stands where another shows the time left."""
-    bar = Bar("-")
-    bar.observe(events.Begun(None, None))
-    bar.observe(events.PartStored(1, PART))
-    assert bar.lines(80, 24)[0].plain == "- 9.0 MiB 0:00 elapsed 1 part"
+    """Its size is unknown until it ends."""
+    bar = bar_of(events.Begun(None, None), events.PartStored(1, PART), name="-")
+    assert bar.lines(80, 24) == ["- 9.0 MiB confirmed 0:00 elapsed 1 part"]
 
 
-def test_before_the_plan_stands_it_says_what_it_does() -> None:
-    """Resuming may mean hashing what is stored: no bytes move, and the line says so."""
-    assert Bar("video.iso").lines(80, 24)[0].plain == "video.iso looking at what is there"
+def test_before_the_first_byte_it_shows_what_happens() -> None:
+    """To resume may take long: the stored parts are compared with the file."""
+    assert bar_of(name="video.iso").lines(80, 24) == ["video.iso 0:00 elapsed checking what is stored"]
 
 
-def test_with_all_parts_stored_it_waits_for_the_store() -> None:
-    """Assembling takes the stores minutes: neither a rate nor an end."""
-    bar = Bar("x")
-    bar.observe(events.Begun(2 * PART, 2, resumed=PART, resumed_parts=1))
-    bar.observe(events.PartStored(2, PART))
-    assert bar.lines(80, 24)[0].plain.endswith(
-        "100% 18.0 MiB/18.0 MiB assembling 2/2 parts (9.0 MiB resumed)"
+def test_a_failing_request_without_a_part_is_shown() -> None:
+    """Initiate and complete are retried for minutes as well; the reason is printable."""
+    retried = events.Retried(None, 1, "InitiateMultipartUpload of b/k: 503 \x1b[2JSlowDown", 1.5)
+    assert bar_of(retried).lines(80, 24) == ["x 0:00 elapsed 503  [2JSlowDown; retrying"]
+    answered = events.Requested("InitiateMultipartUpload", "POST", "b/k", None, 200, "01", 0.1)
+    assert bar_of(retried, answered).lines(80, 24) == ["x 0:00 elapsed checking what is stored"]
+
+
+def test_sent_but_unconfirmed_bytes_are_not_done() -> None:
+    """Half of the parts are confirmed, the others only sent: neither 100 % nor "ETA 0:00"."""
+    bar = bar_of(events.Begun(2 * PART, 2), events.PartStored(1, PART), events.PartSent(2, PART, PART))
+    assert (
+        " 50% 9.0 MiB/18.0 MiB confirmed 9.0 MiB in flight 0:00 elapsed waiting for confirmation 1/2 parts"
+        in (bar.lines(160, 24)[0])
     )
 
 
-def test_the_rate_is_that_of_the_last_seconds_and_never_of_what_was_resumed() -> None:
-    """A line that stands still shows it within ten seconds."""
-    meter = TransferMeter()
-    meter.observe(events.Begun(1024 * MIB, 114, resumed=100 * MIB, resumed_parts=11))
-    assert meter.read(0.0).rate is None
-    assert meter.read(1.0).rate == 0
-    meter.observe(events.PartSent(12, 8 * MIB))
-    assert meter.read(2.0).rate == 4 * MIB
-    for second in range(3, 12):
-        meter.read(float(second))
-    assert meter.read(12.0).rate == 0
-    assert meter.read(12.0).done == 108 * MIB
+def test_100_percent_is_never_shown_before_the_object_is_verified() -> None:
+    """Stores take minutes to complete an upload: no rate, no ETA, and the bar is not full."""
+    bar = bar_of(events.Begun(2 * PART, 2, resumed=PART, resumed_parts=1), events.PartStored(2, PART))
+    (line,) = bar.lines(120, 24)
+    assert line.endswith(
+        "─ 99% 18.0 MiB/18.0 MiB confirmed 0:00 elapsed completing 2/2 parts 9.0 MiB resumed"
+    )
 
 
-def test_a_retry_takes_back_what_it_had_sent() -> None:
-    """The bar tells the truth: fewer bytes, and a rate of nothing rather than a negative one."""
-    meter = TransferMeter()
-    meter.observe(events.Begun(1024 * MIB, 114))
-    meter.read(0.0)
-    meter.observe(events.PartSent(1, 8 * MIB))
-    assert meter.read(1.0).done == 8 * MIB
-    meter.observe(events.Retried(1, 1, "the connection was closed", 0.5))
-    reading = meter.read(2.0)
-    assert (reading.done, reading.rate, reading.retries) == (0, 0, 1)
-    assert reading.in_flight[0].waiting == "the connection was closed"
-
-
-def test_events_may_be_lost_or_come_late() -> None:
-    """A part that is stored is stored, whatever is said of it afterwards."""
-    meter = TransferMeter()
-    meter.observe(events.Begun(2 * PART, 2))
-    meter.observe(events.PartStored(1, PART))
-    meter.observe(events.PartSent(1, 5))
-    meter.observe(events.Retried(1, 1, "late", 0.0))
-    reading = meter.read(1.0)
-    assert (reading.done, reading.parts_done, reading.in_flight) == (PART, 1, ())
+def test_colours_are_escape_sequences_around_fields() -> None:
+    """They take no cells and do not reach to the end of the line."""
+    console = Console(file=io.TextIOWrapper(io.BytesIO(), encoding="utf-8"), force_terminal=True)
+    lines = half_way(console=console).lines(120, 24)
+    assert "\x1b[32m711M/1.0G confirmed\x1b[0m" in lines[0]
+    assert [Text.from_ansi(line).plain for line in lines] == half_way(console=terminal()).lines(120, 24)

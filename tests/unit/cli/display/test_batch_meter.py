@@ -1,68 +1,89 @@
-"""What is shown of many files: files and bytes, counted while walking, the large ones in flight beneath."""
+"""How many files are counted while they are being found and sent."""
 
 from __future__ import annotations
 
 from obsup import events
 from obsup.cli.display.batch_meter import BatchMeter
-from obsup.cli.display.lines import Lines
-from obsup.cli.display.notices import Notices
+from obsup.cli.display.progress_text import progress_line
 from obsup.units import MIB
 
 
-def told(*happened: events.Event) -> BatchMeter:
-    """Return a gauge that heard of this."""
-    meter = BatchMeter()
-    for event in happened:
-        meter.observe(event)
-    return meter
+class Batch:
+    """An upload of many files on a clock that the test sets."""
+
+    def __init__(self, *happened: events.Event) -> None:
+        self.now_s = 0.0
+        self.meter = BatchMeter(lambda: self.now_s)
+        for event in happened:
+            self.meter.observe(event)
 
 
-def test_totals_grow_while_walking() -> None:
-    """Until the walk is over there may be more, and that shows."""
-    meter = told(
+def test_totals_grow_while_files_are_being_found() -> None:
+    """A plus shows that more may follow."""
+    meter = Batch(
         events.Counted(10, 100 * MIB, is_all=False),
         events.OfFile("a", 40 * MIB, events.PartStored(1, 10 * MIB)),
         events.FileEnded("b", 20 * MIB, "skipped"),
         events.FileEnded("c", 5, "failed", "why"),
-    )
-    reading = meter.read(0.0)
-    assert (reading.done, reading.resumed, reading.failed) == (30 * MIB, 20 * MIB, 1)
-    assert reading.progress == "1/10+ files"
+    ).meter
+    reading = meter.read()
+    assert (reading.confirmed, reading.resumed, reading.failed) == (30 * MIB, 20 * MIB, 1)
+    assert "1/10+ files" in progress_line("b/p/", reading)
     meter.observe(events.Counted(12, 120 * MIB, is_all=True))
-    assert meter.read(0.0).progress == "1/12 files"
+    assert "1/12 files" in progress_line("b/p/", meter.read())
 
 
-def test_only_large_files_are_shown_in_flight() -> None:
-    """The largest first; a file that ended is gone, and its bytes stay counted once."""
-    meter = told(
-        events.OfFile("small", 4096, events.PartSent(1, 10)),
-        events.OfFile("large", 40 * MIB, events.PartSent(1, MIB)),
-        events.OfFile("larger", 80 * MIB, events.PartSent(3, 2 * MIB)),
-    )
-    assert [one.name for one in meter.read(0.0).in_flight] == ["larger", "large"]
+def test_only_large_files_are_shown_while_they_are_sent() -> None:
+    """The largest first; a finished file is not shown, and its bytes are counted once."""
+    meter = Batch(
+        events.OfFile("small", 4096, events.PartSent(1, 10, 4096)),
+        events.OfFile("large", 40 * MIB, events.PartSent(1, MIB, 40 * MIB)),
+        events.OfFile("larger", 80 * MIB, events.PartSent(3, 2 * MIB, 9 * MIB)),
+    ).meter
+    assert [(one.label, one.size) for one in meter.read().sending] == [
+        ("larger", 80 * MIB),
+        ("large", 40 * MIB),
+    ]
     meter.observe(events.OfFile("large", 40 * MIB, events.PartStored(1, 40 * MIB)))
     meter.observe(events.FileEnded("large", 40 * MIB, "sent"))
-    reading = meter.read(0.0)
-    assert [one.name for one in reading.in_flight] == ["larger"]
-    assert reading.done == 42 * MIB + 10
+    reading = meter.read()
+    assert [one.label for one in reading.sending] == ["larger"]
+    assert (reading.confirmed, reading.in_flight) == (40 * MIB, 2 * MIB + 10)
 
 
-def test_what_earlier_runs_stored_is_not_in_the_rate() -> None:
-    """A resumed file counts what it had as resumed."""
-    meter = told(
+def test_a_file_shows_the_part_that_waits() -> None:
+    """Its size and bytes are those of the whole file."""
+    file = "a", 40 * MIB
+    meter = Batch(
+        events.OfFile(*file, events.PartSent(1, MIB, 9 * MIB)),
+        events.OfFile(*file, events.Retried(2, 1, "UploadPart of b/a: 503 SlowDown", 3.0)),
+    ).meter
+    reading = meter.read()
+    (shown,) = reading.sending
+    assert (shown.sent, shown.size, shown.reason, shown.retry_at_s) == (MIB, 40 * MIB, "503 SlowDown", 3.0)
+    assert (reading.waiting, reading.retrying) == (1, 0)
+
+
+def test_resumed_bytes_are_not_in_the_rate() -> None:
+    """What earlier runs stored of a file counts as resumed."""
+    batch = Batch(
         events.Counted(1, 100 * MIB, is_all=True),
         events.OfFile("a", 100 * MIB, events.Begun(100 * MIB, 10, 60 * MIB, 6)),
     )
-    meter.read(0.0)
-    meter.observe(events.OfFile("a", 100 * MIB, events.PartStored(7, 10 * MIB)))
-    reading = meter.read(5.0)
-    assert (reading.resumed, reading.done, reading.rate) == (60 * MIB, 70 * MIB, 2 * MIB)
+    batch.meter.read()
+    batch.meter.observe(events.OfFile("a", 100 * MIB, events.PartStored(7, 10 * MIB)))
+    batch.now_s = 5.0
+    reading = batch.meter.read()
+    assert (reading.resumed, reading.confirmed, reading.rate) == (60 * MIB, 70 * MIB, 2 * MIB)
 
 
-def test_a_line_for_logs() -> None:
-    """Files in place of parts, and how many failed."""
-    lines = Lines(Notices(quiet=False, verbose=False), "b/p/", meter=BatchMeter(), clock=lambda: 0.0)
-    lines.observe(events.Counted(3, 30, is_all=True))
-    lines.observe(events.FileEnded("a", 10, "sent"))
-    lines.observe(events.FileEnded("b", 0, "failed", "why"))
-    assert lines.line().endswith("1 failed, 1 of 3 files")
+def test_a_line_for_logs_counts_files() -> None:
+    """Files instead of parts, and how many failed."""
+    meter = Batch(
+        events.Counted(3, 30, is_all=True),
+        events.FileEnded("a", 10, "sent"),
+        events.FileEnded("b", 0, "failed", "why"),
+    ).meter
+    assert progress_line("b/p/", meter.read()) == (
+        "b/p/: 33%, 10 B/30 B confirmed, 0:00 elapsed, 1/3 files, 1 failed"
+    )

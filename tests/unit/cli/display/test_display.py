@@ -1,33 +1,38 @@
-"""What is shown where nobody looks: a line now and then, JSON, or nothing."""
+"""What is shown without a bar: lines, JSON, messages, or nothing."""
 
 from __future__ import annotations
 
 import io
 import json
-import time
+import threading
+from pathlib import Path
 
 import pytest
 
 from obsup import events
-from obsup.cli.display.display import choose
-from obsup.cli.display.json_lines import JsonLines
-from obsup.cli.display.lines import Lines
-from obsup.cli.display.notices import Notices, short_reason
+from obsup.cli.display.batch_meter import BatchMeter
+from obsup.cli.display.display import DisplayOptions, choose_mode, open_display
+from obsup.cli.display.meter import TransferMeter, short_reason
+from obsup.cli.display.notices import Notices
+from obsup.cli.display.progress_text import progress_line
+from obsup.cli.display.repeat import every
 from obsup.cli.report.fields import summary
+from obsup.engine.job.progress import ProgressTally
 from obsup.engine.job.result import Result
+from obsup.errors import BadConfiguration, Denied
 from obsup.model import Target
 from obsup.units import MIB
 
 
 class Stream(io.StringIO):
-    """A stream that says whether it is a terminal."""
+    """A stream that is a terminal or not."""
 
     def __init__(self, *, is_terminal: bool) -> None:
         super().__init__()
         self._is_terminal = is_terminal
 
     def isatty(self) -> bool:
-        """Whatever was said."""
+        """As given."""
         return self._is_terminal
 
 
@@ -46,74 +51,144 @@ class Stream(io.StringIO):
         ("lines", False, True, "xterm", "lines"),
     ],
 )
-def test_a_bar_is_drawn_only_where_somebody_sees_it(
-    mode: str, quiet: bool, is_terminal: bool, term: str, expected: str
-) -> None:
+def test_a_bar_needs_a_terminal(mode: str, quiet: bool, is_terminal: bool, term: str, expected: str) -> None:
     """FORCE_COLOR alone draws nothing."""
     environ = {"TERM": term, "FORCE_COLOR": "1"}
-    assert choose(mode, quiet=quiet, stderr=Stream(is_terminal=is_terminal), environ=environ) == expected
+    stderr = Stream(is_terminal=is_terminal)
+    assert choose_mode(mode, is_quiet=quiet, stderr=stderr, environ=environ) == expected
 
 
-def test_a_line_says_how_far_it_is() -> None:
-    """Bytes, share, rate, time left, parts; resumed bytes are in the bytes and not in the rate."""
+def test_a_line_has_the_fields_of_the_bar() -> None:
+    """Share, confirmed and in-flight bytes, rate, times, parts; the rate does not include resumed bytes."""
     now_s = 0.0
-    lines = Lines(Notices(quiet=False, verbose=False), "db.dump", clock=lambda: now_s)
-    assert lines.line() == "db.dump: looking at what is there"
-    lines.observe(events.Begun(100 * MIB, 10, resumed=40 * MIB, resumed_parts=4))
-    lines.line()
+    meter = TransferMeter(lambda: now_s)
+    tally = ProgressTally(meter.progress, meter.observe, lambda: now_s)
+    assert progress_line("db.dump", meter.read()) == "db.dump: 0:00 elapsed, checking what is stored"
+    tally(events.Begun(100 * MIB, 10, resumed=40 * MIB, resumed_parts=4))
+    meter.read()
     now_s = 5.0
-    lines.observe(events.PartStored(5, 10 * MIB))
-    assert lines.line() == "db.dump: 50.0 MiB of 100.0 MiB (50%), 2.0 MiB/s, ETA 0:25, 5 of 10 parts"
+    tally(events.PartStored(5, 10 * MIB))
+    now_s = 6.0
+    tally(events.PartSent(6, 2 * MIB, 10 * MIB))
+    assert progress_line("db.dump", meter.read()) == (
+        "db.dump: 50%, 50.0 MiB/100.0 MiB confirmed, 2.0 MiB in flight, 2.0 MiB/s, 0:06 elapsed, ETA 0:24, "
+        "5/10 parts, 40.0 MiB resumed"
+    )
 
 
-def test_lines_come_by_the_clock_while_the_line_stands_still() -> None:
-    """No event moves it, and it says so all the same."""
-    said: list[str] = []
-    lines = Lines(Notices(quiet=False, verbose=False, show=said.append), "x", every_s=0.01)
-    with lines:
-        lines.observe(events.Begun(100, 1))
-        until = time.monotonic() + 30
-        while len(said) < 3 and time.monotonic() < until:
-            time.sleep(0.01)
-    assert said[-1] == "x: 0 B of 100 B (0%), 0 B/s, 0 of 1 part"
+def test_actions_are_repeated_while_nothing_happens() -> None:
+    """A stalled transfer prints its lines, too."""
+    called = threading.Semaphore(0)
+    with every(0.01, called.release):
+        for _ in range(3):
+            assert called.acquire(timeout=30)
 
 
-def test_json_lines_have_the_documented_keys(capsys: pytest.CaptureFixture[str]) -> None:
-    """One object a line on stderr; parts count what was resumed."""
-    shown = JsonLines(Notices(quiet=False, verbose=False))
-    shown.observe(events.Begun(100, 4, resumed=25, resumed_parts=1))
-    shown.observe(events.PartStored(2, 25))
-    shown.observe(events.PartStored(2, 25))
-    shown.progress(50, 100, 1.23456)
-    assert json.loads(capsys.readouterr().err) == {
+def test_a_line_shows_that_nothing_is_sent() -> None:
+    """0 B/s, and the parts that wait for a retry."""
+    clock = iter(range(100))
+    meter = TransferMeter(lambda: float(next(clock)))
+    meter.observe(events.Begun(100, 1))
+    meter.read()
+    meter.observe(events.Retried(1, 1, "503 SlowDown", 5.0))
+    assert ", 0 B/s," in progress_line("x", meter.read())
+    assert progress_line("x", meter.read()).endswith("0/1 part, 1 waiting")
+
+
+def test_json_progress_has_the_documented_keys(capsys: pytest.CaptureFixture[str]) -> None:
+    """One object per line on stderr; resumed parts are done, bytes in flight are transferred but not confirmed."""
+    now_s = 0.0
+    with open_display(DisplayOptions("json"), "x") as display:
+        tally = ProgressTally(display.progress, display.observe, lambda: now_s)
+        tally(events.Begun(100, 4, resumed=25, resumed_parts=1))
+        tally(events.PartStored(2, 25))
+        now_s = 1.0
+        tally(events.PartSent(3, 5, 25))
+    last = json.loads(capsys.readouterr().err.splitlines()[-1])
+    assert 1.0 <= last.pop("seconds") < 30
+    assert last == {
         "format": 1,
         "event": "progress",
-        "transferred": 50,
+        "transferred": 55,
         "total": 100,
-        "seconds": 1.235,
         "partsDone": 2,
         "parts": 4,
+        "confirmed": 50,
+        "waiting": 0,
+        "retrying": 0,
     }
 
 
+def test_json_progress_of_many_files_ends_with_the_final_counts(capsys: pytest.CaptureFixture[str]) -> None:
+    """However short the upload was."""
+    with open_display(DisplayOptions("json"), "b/p/", BatchMeter()) as display:
+        assert display.progress is None
+        display.observe(events.Counted(2, 30, is_all=True))
+        display.observe(events.FileEnded("a", 10, "sent"))
+    last = json.loads(capsys.readouterr().err.splitlines()[-1])
+    assert (last["transferred"], last["filesDone"], last["files"], last["counted"]) == (10, 1, 2, True)
+
+
+def test_without_progress_there_is_no_callback() -> None:
+    """Nothing draws from it."""
+    with open_display(DisplayOptions("none"), "x") as display:
+        assert display.progress is None
+
+
 @pytest.mark.parametrize(
-    ("quiet", "verbose", "expected"),
-    [(False, False, ["Note:  it goes on."]), (True, False, []), (False, True, ["Note:  it goes on.", "PUT"])],
+    ("is_quiet", "is_verbose", "expected"),
+    [
+        (False, False, ["Note:  the store is slow."]),
+        (True, False, []),
+        (False, True, ["Note:  the store is slow.", "PUT"]),
+    ],
 )
-def test_talk_says_notes_and_where_asked_every_request(
-    quiet: bool, verbose: bool, expected: list[str]
+def test_notes_are_printed_and_with_verbose_every_request(
+    is_quiet: bool, is_verbose: bool, expected: list[str]
 ) -> None:
-    """-q keeps the notes away, -v adds the requests."""
-    said: list[str] = []
-    notices = Notices(quiet=quiet, verbose=verbose, show=said.append)
-    notices.observe(events.Noted("it goes on"))
+    """-q suppresses notes, -v adds requests."""
+    shown: list[str] = []
+    notices = Notices(is_quiet=is_quiet, is_verbose=is_verbose, show=shown.append)
+    notices.observe(events.Noted("the store is slow"))
     notices.observe(events.Requested("UploadPart", "PUT", "bucket/key", 1, 200, "01", 0.1))
     notices.observe(events.PartStored(1, 5))
-    assert [line if line.startswith("Note") else line.split()[0] for line in said] == expected
+    assert [line if line.startswith("Note") else line.split()[0] for line in shown] == expected
 
 
-def test_the_summary_says_what_was_there_and_what_was_sent() -> None:
-    """The mean rate is that of what this run sent."""
+def test_the_first_retry_is_reported_at_once_at_a_terminal() -> None:
+    """The first line would come half a minute later."""
+    shown: list[str] = []
+    notices = Notices(reports_retry=True, show=shown.append)
+    for _ in range(2):
+        notices.observe(events.Retried(None, 1, "connection refused", 1.0))
+    assert shown == ["Note:  connection refused; retrying."]
+
+
+def test_a_failure_is_written_to_the_log(tmp_path: Path) -> None:
+    """Everything that is shown is logged as well, and then how it ended."""
+    log = tmp_path / "log"
+
+    def fail() -> None:
+        with open_display(DisplayOptions("none", log_file=log), "x") as display:
+            display.observe(events.Noted("slow"))
+            raise Denied("access denied", "because")
+
+    with pytest.raises(Denied):
+        fail()
+    assert [line.split(maxsplit=2)[2] for line in log.read_text().splitlines()] == [
+        "note: slow",
+        "error 77: access denied. because",
+    ]
+
+
+def test_a_log_that_cannot_be_opened_prevents_the_transfer(tmp_path: Path) -> None:
+    """Before anything is sent."""
+    with pytest.raises(BadConfiguration), open_display(DisplayOptions(log_file=tmp_path / "no" / "log"), "x"):
+        raise AssertionError
+
+
+def test_the_summary_reports_what_was_stored_before_and_what_was_sent() -> None:
+    """The mean rate is that of the bytes of this run."""
     result = Result(
         target=Target("obs", "https://obs.example", "media", "video.iso"),
         upload_id="u",
@@ -137,23 +212,9 @@ def test_the_summary_says_what_was_there_and_what_was_sent() -> None:
         ("UploadPart of b/k: 503 SlowDown (request id 01: 02)", "503 SlowDown"),
         ("UploadPart of b/k: 503 SlowDown", "503 SlowDown"),
         ("the connection was closed", "the connection was closed"),
+        ("UploadPart of b/k: \x1b[2J", "[2J"),
     ],
 )
-def test_a_short_reason_fits_a_bar(reason: str, expected: str) -> None:
-    """Operation, resource and request id are in the log."""
+def test_a_short_reason_fits_into_the_bar(reason: str, expected: str) -> None:
+    """The log has the operation, the resource and the request id."""
     assert short_reason(reason) == expected
-
-
-def test_a_step_that_waits_for_the_store_says_so_in_its_lines() -> None:
-    """A command that is tried for a quarter of an hour is no silent one: what fails, until it does no more."""
-    said: list[str] = []
-    lines = Lines(
-        Notices(quiet=False, verbose=False, show=said.append), "verify", clock=lambda: 0.0, is_seen=True
-    )
-    assert lines.line() == "verify: looking at what is there"
-    for _ in range(2):
-        lines.observe(events.Retried(None, 1, "nobody listens there (connection refused)", 1.0))
-    assert said == ["Note:  nobody listens there (connection refused); trying again."]
-    assert lines.line() == "verify: nobody listens there (connection refused); trying again"
-    lines.observe(events.Requested("HeadObject", "HEAD", "b/k", None, 200, "r", 0.1))
-    assert lines.line() == "verify: looking at what is there"

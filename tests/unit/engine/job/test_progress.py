@@ -6,6 +6,15 @@ from obsup import events
 from obsup.engine.job.progress import ProgressTally
 
 
+def test_the_callback_reports_that_a_part_is_sent_completely() -> None:
+    """Although less than 50 ms have passed since the last call: the store may need minutes to confirm it."""
+    calls: list[tuple[int, int | None, float]] = []
+    tally = ProgressTally(lambda *values: calls.append(values), monotonic=lambda: 5.0)
+    tally(events.Begun(100, 2))
+    tally(events.PartSent(1, 50, 50))
+    assert calls[-1] == (50, 100, 0.0)
+
+
 def test_the_callback_reports_that_a_failed_attempt_lost_its_bytes() -> None:
     """No other event has to follow: a part may wait a minute before it is sent again."""
     calls: list[tuple[int, int | None, float]] = []

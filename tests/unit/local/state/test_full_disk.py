@@ -119,13 +119,13 @@ def test_an_outdated_journal_that_cannot_be_rewritten_is_still_used(disk: FakeFi
 def test_a_log_is_given_up_once(disk: FakeFilesystem) -> None:
     """What was written stays; *tell* hears of it, once."""
     said: list[str] = []
-    with closing(LogFile(DATA / "log", tell=said.append, clock=lambda: 0.0)) as log:
+    with closing(LogFile(DATA / "log", warn=said.append, clock=lambda: 0.0)) as log:
         log.write("first")
         before = (DATA / "log").read_text()
         fill(disk)
         log.write("second")
         log.write("third")
-    assert said == [f"the log /data/log cannot be written any more: {FULL}; going on without"]
+    assert said == [f"the log /data/log cannot be written any more: {FULL}; continuing without a log"]
     assert (DATA / "log").read_text() == before
 
 
