@@ -69,6 +69,12 @@ def rivals_of(parameter: str) -> set[str]:
     return {one for group in EXCLUSIVE if parameter in group for one in group} - {parameter}
 
 
+def exclusive_options(row: OptionRow) -> tuple[str, ...]:
+    """Return the options that exclude the option of *row*, as they are written on the command line."""
+    rivals = rivals_of(row.parameter)
+    return tuple(one.option for _, rows in GROUPS for one in rows if one.parameter in rivals)
+
+
 def is_set(value: object) -> bool:
     """Return whether *value* asks for something: 0 does; None, False and an empty list do not."""
     return value is not None and value is not False and value != ()

@@ -7,16 +7,17 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from obsup.errors import NextStep, ObsupError, run_again
+from obsup.options.table import GROUPS, exclusive_options
 from obsup.text import shell_line
 
 AGAIN = "run the same command again"
 KEPT = "what is stored is not sent again"
 
-# Options without a value.
-_FLAGS = frozenset({"--restart", "--no-overwrite", "--presign", "--content-md5", "--skip-identical"})
-# Short names, and options that an added option replaces.
-_ALIASES = {"--part-size": ("-ps",), "--jobs": ("-j", "-p")}
-_REPLACED = {"--parts": ("--part-size",), "--part-size": ("--parts",)}
+_ROWS = tuple(row for _, rows in GROUPS for row in rows)
+# Options without a value; the other names of options; and the options that an added option replaces.
+_FLAGS = frozenset(row.option for row in _ROWS if row.kind.name == "flag")
+_ALIASES = {row.option: row.spellings[:-1] for row in _ROWS}
+_REPLACED = {row.option: exclusive_options(row) for row in _ROWS}
 _NAMED = re.compile(r"(--[a-z][a-z0-9-]*)(?: ([0-9][0-9A-Za-z.]*|wait|threads|inline)\b)?")
 _LEFT_OUT = re.compile(r"leave out (--[a-z][a-z0-9-]*)")
 # Each of these says what the other says.
