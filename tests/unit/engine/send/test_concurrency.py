@@ -1,4 +1,4 @@
-"""What is in flight: halved when the store asks to slow down, and it grows back."""
+"""The limit of parts in flight: halved if the store asks to slow down, then it grows back."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ THROTTLED = Retried(1, 1, "503 SlowDown", 0.5, throttled=True)
 FAILED = Retried(1, 1, "500 InternalError", 0.5)
 
 
-class Hands:
-    """A clock that is set by hand, in seconds."""
+class ManualClock:
+    """A clock that the test sets, in seconds."""
 
     def __init__(self) -> None:
         self.now_s = 100.0
@@ -20,13 +20,13 @@ class Hands:
 
 
 def store(concurrency: ConcurrencyLimit, parts: int) -> None:
-    """Tell *concurrency* that so many parts were stored."""
+    """Report to *concurrency* that so many parts were stored."""
     for number in range(1, parts + 1):
         concurrency(PartSent(number, 1))
         concurrency(PartStored(number, 1))
 
 
-def test_it_begins_with_all_and_one_more_ready_for_each() -> None:
+def test_it_starts_at_the_maximum_with_one_more_part_queued_per_worker() -> None:
     """At full speed no worker waits for the driver."""
     concurrency = ConcurrencyLimit(8)
     assert (concurrency.allowed, concurrency.window) == (8, 16)
@@ -34,21 +34,21 @@ def test_it_begins_with_all_and_one_more_ready_for_each() -> None:
     assert (concurrency.allowed, concurrency.window) == (8, 16)
 
 
-def test_a_request_to_slow_down_halves() -> None:
-    """And nothing lies ready beyond it."""
-    clock = Hands()
+def test_a_throttled_request_halves_the_limit() -> None:
+    """No further parts are queued beyond it."""
+    clock = ManualClock()
     concurrency = ConcurrencyLimit(32, monotonic=clock)
-    seen = []
+    windows = []
     for _ in range(7):
         concurrency(THROTTLED)
-        seen.append(concurrency.window)
+        windows.append(concurrency.window)
         clock.now_s += THROTTLE_PAUSE_S
-    assert seen == [16, 8, 4, 2, 1, 1, 1]
+    assert windows == [16, 8, 4, 2, 1, 1, 1]
 
 
-def test_a_burst_of_refusals_is_one_message() -> None:
-    """32 workers are refused at once by a store that wants half as many, not one."""
-    clock = Hands()
+def test_a_burst_of_throttled_requests_halves_once() -> None:
+    """A store that wants half as many rejects requests of all 32 workers at once."""
+    clock = ManualClock()
     concurrency = ConcurrencyLimit(32, monotonic=clock)
     for _ in range(32):
         concurrency(THROTTLED)
@@ -56,15 +56,15 @@ def test_a_burst_of_refusals_is_one_message() -> None:
     assert concurrency.allowed == 16
 
 
-def test_other_failures_say_nothing_about_the_load() -> None:
-    """A 500 or a reset is retried, with as many as before."""
+def test_other_failures_do_not_change_the_limit() -> None:
+    """A 500 or a reset connection is retried with the same concurrency."""
     concurrency = ConcurrencyLimit(32)
     concurrency(FAILED)
     assert concurrency.allowed == 32
 
 
-def test_it_grows_back_by_one_a_round() -> None:
-    """Additive increase: as many parts stored as are in flight, and one more may be."""
+def test_it_grows_by_one_per_round() -> None:
+    """Additive increase: one more after as many stored parts as are in flight."""
     concurrency = ConcurrencyLimit(8)
     concurrency(THROTTLED)
     assert concurrency.allowed == 4

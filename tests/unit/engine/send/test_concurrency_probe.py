@@ -1,4 +1,4 @@
-"""``--jobs auto`` over simulated lines: full where connections are held back, small where one fills the line."""
+"""``--jobs auto`` over simulated networks: many connections if each is limited, few if one uses all the bandwidth."""
 
 from __future__ import annotations
 
@@ -22,30 +22,30 @@ STEP_S = 0.01
 
 @dataclass
 class Connection:
-    """One part on its way: bytes that arrived, bytes handed out in blocks, and seconds until it is answered.
+    """One part in flight: bytes that arrived, bytes sent in blocks, and seconds since the last byte arrived.
 
-    Blocks are handed out as long as the buffers of the sender's machine take them.
+    Blocks are sent as long as the buffers of the sending machine have room.
     """
 
     number: int
-    passed: float = 0.0
+    arrived: float = 0.0
     sent: int = 0
-    answer_s: float = 0.0
+    response_s: float = 0.0
 
 
 @dataclass
-class Line:
-    """A line: bytes a second of a connection and of all, seconds of an answer, a share of noise, a limit in flight."""
+class Network:
+    """A network: bytes per second per connection and in total, response time, noise, and a limit of parts in flight."""
 
-    connection: float
+    per_connection: float
     total: float
     latency_s: float = 0.03
     noise: float = 0.1
     most: int = 10_000
-    part: int = PART
+    part_size: int = PART
     now_s: float = 0.0
-    passed: float = 0.0
-    refused: int = 0
+    arrived: float = 0.0
+    rejected: int = 0
     seed: int = 7
     history: list[tuple[float, int, float]] = field(default_factory=list)
 
@@ -59,96 +59,100 @@ class Line:
             while len(moving) < concurrency.allowed:
                 moving.append(Connection(next(numbers)))
             if len(moving) > self.most:
-                self.refused += 1
+                self.rejected += 1
                 concurrency(Retried(moving.pop().number, 1, "503 SlowDown", 0.1, throttled=True))
-            share = min(self.connection, self.total / len(moving)) * STEP_S
-            for one in list(moving):
-                self._move(one, share * (1 + chance.uniform(-self.noise, self.noise)), concurrency)
-                if one.answer_s >= self.latency_s:
-                    moving.remove(one)
-                    concurrency(PartStored(one.number, self.part))
-            self.history.append((self.now_s, len(moving), self.passed))
+            share = min(self.per_connection, self.total / len(moving)) * STEP_S
+            for part in list(moving):
+                self._move(part, share * (1 + chance.uniform(-self.noise, self.noise)), concurrency)
+                if part.response_s >= self.latency_s:
+                    moving.remove(part)
+                    concurrency(PartStored(part.number, self.part_size))
+            self.history.append((self.now_s, len(moving), self.arrived))
 
-    def _move(self, one: Connection, size: float, concurrency: ConcurrencyLimit) -> None:
-        if one.passed >= self.part:
-            one.answer_s += STEP_S
+    def _move(self, part: Connection, size: float, concurrency: ConcurrencyLimit) -> None:
+        if part.arrived >= self.part_size:
+            part.response_s += STEP_S
             return
-        self.passed += min(size, self.part - one.passed)
-        one.passed = min(self.part, one.passed + size)
-        while one.sent < min(self.part, one.passed + BUFFER):
-            one.sent += MIB
-            concurrency(PartSent(one.number, one.sent))
+        self.arrived += min(size, self.part_size - part.arrived)
+        part.arrived = min(self.part_size, part.arrived + size)
+        while part.sent < min(self.part_size, part.arrived + BUFFER):
+            part.sent += MIB
+            concurrency(PartSent(part.number, part.sent))
 
     def rate(self, begin_s: float, end_s: float) -> float:
-        """Return the bytes a second between two moments."""
-        passed = [size for at, _, size in self.history if begin_s <= at <= end_s]
-        return (passed[-1] - passed[0]) / (end_s - begin_s)
+        """Return the bytes per second between two times."""
+        arrived = [size for at, _, size in self.history if begin_s <= at <= end_s]
+        return (arrived[-1] - arrived[0]) / (end_s - begin_s)
 
     def in_flight(self, begin_s: float, end_s: float) -> float:
-        """Return how many parts were in flight on average between two moments."""
+        """Return how many parts were in flight on average between two times."""
         counts = [count for at, count, _ in self.history if begin_s <= at <= end_s]
         return sum(counts) / len(counts)
 
 
-def fly(line: Line, seconds: float) -> Line:
-    """Run *line* for so many seconds under the controller."""
-    line.run(seconds, ConcurrencyLimit(MAX_JOBS, probe=ConcurrencyProbe(), monotonic=lambda: line.now_s))
-    return line
+def simulate(network: Network, seconds: float) -> Network:
+    """Run *network* for so many seconds with a probe."""
+    network.run(
+        seconds, ConcurrencyLimit(MAX_JOBS, probe=ConcurrencyProbe(), monotonic=lambda: network.now_s)
+    )
+    return network
 
 
-def capacity(line: Line, count: int) -> float:
-    """Return the bytes a second that *count* parts in flight can carry: they wait for their answers too."""
-    share = min(line.connection, line.total / count)
-    return count * line.part / (line.part / share + line.latency_s)
+def capacity(network: Network, count: int) -> float:
+    """Return the bytes per second that *count* parts in flight can transfer, including the wait for responses."""
+    share = min(network.per_connection, network.total / count)
+    return count * network.part_size / (network.part_size / share + network.latency_s)
 
 
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("noise", [0.0, 0.1, 0.5])
-@pytest.mark.parametrize("part", [5 * MIB, 9 * MIB, 16 * MIB, 100 * MIB])
-def test_a_line_that_holds_each_connection_back_is_filled(part: int, noise: float, seed: int) -> None:
-    """25 MB/s a connection: five would stand at 125 MB/s; three times that within three seconds, then all of it."""
-    line = fly(Line(25 * MB, 10_000 * MB, part=part, noise=noise, seed=seed), 30)
-    assert line.rate(4, 6) >= 3 * 125 * MB
-    assert line.rate(10, 30) >= 0.85 * capacity(line, MAX_JOBS)
+@pytest.mark.parametrize("part_size", [5 * MIB, 9 * MIB, 16 * MIB, 100 * MIB])
+def test_a_limit_per_connection_leads_to_many_connections(part_size: int, noise: float, seed: int) -> None:
+    """25 MB/s per connection: five reach 125 MB/s; after four seconds it is three times that, then all of it."""
+    network = simulate(Network(25 * MB, 10_000 * MB, part_size=part_size, noise=noise, seed=seed), 30)
+    assert network.rate(4, 6) >= 3 * 125 * MB
+    assert network.rate(10, 30) >= 0.85 * capacity(network, MAX_JOBS)
 
 
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize(
     ("total", "latency_s"), [(2 * MB, 0.05), (12 * MB, 0.03), (110 * MB, 0.03), (300 * MB, 0.01)]
 )
-def test_a_line_that_one_connection_fills_stays_small(total: float, latency_s: float, seed: int) -> None:
-    """More is tried now and then, and taken back."""
-    line = fly(Line(total, total, latency_s, seed=seed), 120)
-    assert line.in_flight(0, 120) <= 1.6 * INITIAL_JOBS
-    assert line.in_flight(90, 120) <= 1.25 * INITIAL_JOBS
-    assert line.rate(5, 120) >= 0.9 * total
+def test_one_connection_that_uses_all_bandwidth_leads_to_few(
+    total: float, latency_s: float, seed: int
+) -> None:
+    """More connections are tried from time to time, and reverted."""
+    network = simulate(Network(total, total, latency_s, seed=seed), 120)
+    assert network.in_flight(0, 120) <= 1.6 * INITIAL_JOBS
+    assert network.in_flight(90, 120) <= 1.25 * INITIAL_JOBS
+    assert network.rate(5, 120) >= 0.9 * total
 
 
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("total", [200 * MB, 300 * MB, 500 * MB])
-def test_a_line_in_between_is_full_with_few_too_many(total: float, seed: int) -> None:
-    """25 MB/s a connection and a limit for all: full, though not with the most there may be."""
-    line = fly(Line(25 * MB, total, seed=seed), 120)
-    assert line.rate(10, 120) >= 0.85 * total
-    assert line.in_flight(60, 120) <= 1.5 * total / (25 * MB) + 2
+def test_a_limit_in_between_is_reached_with_few_connections_too_many(total: float, seed: int) -> None:
+    """25 MB/s per connection and a total limit: all bandwidth is used, without the maximum of connections."""
+    network = simulate(Network(25 * MB, total, seed=seed), 120)
+    assert network.rate(10, 120) >= 0.85 * total
+    assert network.in_flight(60, 120) <= 1.5 * total / (25 * MB) + 2
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_a_store_that_refuses_is_believed(seed: int) -> None:
-    """A store that takes twelve at once: few refusals, and most of what it takes is used."""
-    line = fly(Line(25 * MB, 10_000 * MB, most=12, seed=seed), 120)
-    assert 1 <= line.refused <= 40
-    assert line.rate(20, 120) >= 0.7 * capacity(line, 12)
+def test_a_store_that_throttles_gets_fewer_requests(seed: int) -> None:
+    """A store that accepts twelve at once rejects few requests, and most of its capacity is used."""
+    network = simulate(Network(25 * MB, 10_000 * MB, most=12, seed=seed), 120)
+    assert 1 <= network.rejected <= 40
+    assert network.rate(20, 120) >= 0.7 * capacity(network, 12)
 
 
-def test_more_in_flight_hide_slow_answers() -> None:
-    """A fast line to a store that takes its time to answer: more parts in flight carry more."""
-    line = fly(Line(1000 * MB, 1000 * MB, latency_s=0.3), 60)
-    assert line.rate(20, 60) >= 0.9 * capacity(line, MAX_JOBS)
+def test_more_parts_in_flight_hide_slow_responses() -> None:
+    """On a fast network to a store with slow responses, more parts in flight transfer more."""
+    network = simulate(Network(1000 * MB, 1000 * MB, latency_s=0.3), 60)
+    assert network.rate(20, 60) >= 0.9 * capacity(network, MAX_JOBS)
 
 
-def test_what_is_sent_again_says_nothing_of_the_line() -> None:
-    """A part that begins again at its first byte neither counts twice nor backwards."""
+def test_resent_parts_do_not_count_as_throughput() -> None:
+    """A part that restarts at its first byte counts neither twice nor backwards."""
     probe = ConcurrencyProbe()
     for attempt in range(50):
         for block in range(1, 9):
@@ -159,19 +163,19 @@ def test_what_is_sent_again_says_nothing_of_the_line() -> None:
     assert INITIAL_JOBS <= probe.goal <= 2 * INITIAL_JOBS
 
 
-def test_a_line_that_becomes_free_is_found() -> None:
-    """Others used it at first: what did not pay then is tried again."""
-    line = Line(25 * MB, 125 * MB)
-    concurrency = ConcurrencyLimit(MAX_JOBS, probe=ConcurrencyProbe(), monotonic=lambda: line.now_s)
-    line.run(40, concurrency)
-    assert line.in_flight(20, 40) <= 10
-    line.total = 10_000 * MB
-    line.run(140, concurrency)
-    assert line.in_flight(120, 140) >= 3 * INITIAL_JOBS
+def test_bandwidth_that_becomes_free_is_used() -> None:
+    """More connections that did not pay while others used the network are tried again."""
+    network = Network(25 * MB, 125 * MB)
+    concurrency = ConcurrencyLimit(MAX_JOBS, probe=ConcurrencyProbe(), monotonic=lambda: network.now_s)
+    network.run(40, concurrency)
+    assert network.in_flight(20, 40) <= 10
+    network.total = 10_000 * MB
+    network.run(140, concurrency)
+    assert network.in_flight(120, 140) >= 3 * INITIAL_JOBS
 
 
-def test_few_parts_change_nothing() -> None:
-    """An upload of fewer parts than it begins with never tries anything."""
+def test_few_parts_do_not_change_the_concurrency() -> None:
+    """An upload with fewer parts than the initial concurrency never starts a trial."""
     probe = ConcurrencyProbe()
     for block in range(1, 5000):
         probe.sent(block % 3, block * MIB, block * 0.01)
@@ -179,8 +183,10 @@ def test_few_parts_change_nothing() -> None:
 
 
 @pytest.mark.parametrize("most", [1, 3, 5])
-def test_it_never_passes_its_limits(most: int) -> None:
-    """Not even where it begins with more."""
-    line = Line(25 * MB, 10_000 * MB)
-    line.run(20, ConcurrencyLimit(most, probe=ConcurrencyProbe(most=most), monotonic=lambda: line.now_s))
-    assert max(count for _, count, _ in line.history) == most
+def test_it_never_exceeds_its_maximum(most: int) -> None:
+    """Not even if the initial concurrency is higher."""
+    network = Network(25 * MB, 10_000 * MB)
+    network.run(
+        20, ConcurrencyLimit(most, probe=ConcurrencyProbe(most=most), monotonic=lambda: network.now_s)
+    )
+    assert max(count for _, count, _ in network.history) == most
