@@ -1,0 +1,26 @@
+"""The values of --executor."""
+
+from __future__ import annotations
+
+import pytest
+
+from obsup.engine.job.executor_spec import check_spec
+from obsup.errors import BadConfiguration, WrongUsage
+
+
+@pytest.mark.parametrize("spec", ["thread", "dask", "dask:", "mpi:x", ""])
+def test_an_unknown_executor_is_an_error(spec: str) -> None:
+    """The error lists all executors."""
+    with pytest.raises(WrongUsage, match="unknown executor") as caught:
+        check_spec(spec)
+    assert "threads, inline, processes, dask:ADDRESS and mpi" in caught.value.why
+
+
+def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the extra that installs it."""
+    monkeypatch.setattr("obsup.engine.job.executor_spec.find_spec", lambda _: None)
+    for spec, extra in (("dask:tcp://host:1", "dask"), ("mpi", "mpi")):
+        with pytest.raises(BadConfiguration) as caught:
+            check_spec(spec)
+        assert str(caught.value.next_step) == f"install it with: pip install 'obsup[{extra}]'"
+    check_spec("processes")
