@@ -53,7 +53,7 @@ class HttpStore:
         )
         self._key_headers: Mapping[str, str] = {}
         if customer_key is not None:
-            _check_private(route.given.endpoint)
+            _check_private(route.configured.endpoint)
             self._key_headers = customer_key_headers(dialect, customer_key)
 
     def initiate(self, target: Target, headers: Mapping[str, str]) -> str:

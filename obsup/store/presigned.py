@@ -54,7 +54,7 @@ class PartSigner:
         Source: OBS API reference, "Authentication of Signature in a URL".
         """
         target = upload.target
-        location = self._route.of(target.bucket)
+        location = self._route.location_of(target.bucket)
         address = locate(location.endpoint, target.bucket, target.key, location.addressing)
         query: Query = (("partNumber", str(part_number)), ("uploadId", upload.upload_id))
         signed = self._dialect.presign(

@@ -53,7 +53,7 @@ class SignedExchange:
         if call.operation in self._dialect.url_encoded_on:
             # A key may hold what no XML can, and its answer would be none.
             call = replace(call, query=(*call.query, ("encoding-type", "url")))
-        location = self._route.of(call.bucket)
+        location = self._route.location_of(call.bucket)
         answer = self._watch.tell(call, lambda: self._send_to(location, call))
         if call.is_answered_by(answer.status):
             return answer
@@ -92,7 +92,7 @@ class SignedExchange:
             self._dialect.headers,
             operation=call.operation,
             resource=call.resource,
-            endpoint=self._route.of(call.bucket).endpoint,
+            endpoint=self._route.location_of(call.bucket).endpoint,
         )
         refusal = refusal._replace(clock_ahead_s=self._clock.ahead_s(refusal.date))
         # Some stores have no word for an upload that they do not know. A copy's NoSuchKey is its source's.

@@ -29,7 +29,7 @@ def check_connection(settings: StoreSettings, bucket: str) -> Iterator[Finding]:
         return
     checks: list[tuple[str, Callable[[], str]]] = [
         ("DNS", lambda: ", ".join(probe.resolve(url))),
-        ("connection", lambda: f"TCP in {probe.measure(url, connection.connect_timeout_s) * 1000:.1f} ms"),
+        ("connection", lambda: f"TCP in {probe.measure_connect_s(url, connection.connect_timeout_s) * 1000:.1f} ms"),
     ]
     if address.scheme == "https":
         checks.append(("TLS", lambda: _check_tls(url, connection)))
@@ -43,7 +43,7 @@ def check_connection(settings: StoreSettings, bucket: str) -> Iterator[Finding]:
 
 
 def _check_tls(url: str, connection: ConnectionSettings) -> str:
-    found = probe.encrypt(url, connection)
+    found = probe.check_tls(url, connection)
     validity = f", certificate valid until {found.valid_until}" if found.valid_until else ""
     unverified = "" if connection.verify_tls else ", certificate not verified"
     return f"{found.version}, {found.cipher}{validity}{unverified}"

@@ -7,7 +7,10 @@ from typing import Protocol
 
 
 class Body(Protocol):
-    """What a request carries: *size* bytes that ``read`` hands out in blocks."""
+    """The content of a request: ``read`` returns its *size* bytes in blocks.
+
+    A body may also have ``can_sendfile``, ``sent`` and ``send_to(descriptor)`` if the kernel can send it from a file.
+    """
 
     size: int
 
@@ -17,3 +20,4 @@ class Body(Protocol):
 
 
 OpenBody = Callable[[], Body]
+"""Opens the body again for each attempt."""

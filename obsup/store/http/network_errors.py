@@ -1,4 +1,4 @@
-"""From the exceptions of sockets, TLS and urllib3 to one NetworkError that says what broke."""
+"""Convert the exceptions of sockets, TLS and urllib3 to one NetworkError."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from typing import Any
 import urllib3
 
 from obsup.errors import NetworkError
-from obsup.store.http.connections import NoTLS
+from obsup.store.http.library_internals import NoTLS
 
-# First match wins; the innermost truth stands before the wrapper that hides it. The last word: whether any of
-# the request may have reached the store.
+# The first match applies, so a specific cause comes before the exception that wraps it. The boolean: whether the store
+# may have received any of the request.
 _KINDS: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str, bool], ...] = (
     (ssl.SSLCertVerificationError, "certificate", False),
     (urllib3.exceptions.ProxyError, "proxy", False),
@@ -32,17 +32,17 @@ _KINDS: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str, 
     (OSError, "reset", True),
 )
 
-_SENTENCES = {
+_DETAILS = {
     "certificate": "the server's TLS certificate was not accepted",
-    "proxy": "the proxy did not answer",
+    "proxy": "the proxy did not respond",
     "tunnel": "the proxy refused to connect",
     "resolve": "the host name could not be resolved",
-    "refused": "nobody listens there (connection refused)",
-    "connect": "no connection could be made",
-    "no-tls": "no TLS is spoken there",
-    "tls": "the TLS connection broke",
-    "stall": "the line stood still",
-    "incomplete": "the answer broke off",
+    "refused": "connection refused (nothing is listening there)",
+    "connect": "no connection could be established",
+    "no-tls": "the server does not use TLS",
+    "tls": "the TLS connection failed",
+    "stall": "the connection was idle for too long",
+    "incomplete": "the response was incomplete",
     "reset": "the connection was closed",
 }
 
@@ -50,40 +50,40 @@ _REFUSED_TUNNEL = re.compile(r"Tunnel connection failed: (4\d\d)")
 
 
 def network_error(exc: BaseException) -> NetworkError:
-    """Return what *exc*, which a request raised, means for the line."""
+    """Return the NetworkError for *exc*, which a request raised."""
     if isinstance(exc, NetworkError):
         return exc
     causes = _causes(exc)
     for types, kind, sent in _KINDS:
-        found = next((one for one in causes if isinstance(one, types)), None)
-        if found is not None:
+        cause = next((cause for cause in causes if isinstance(cause, types)), None)
+        if cause is not None:
             refused = _refused_tunnel(causes) if kind == "proxy" else None
-            return refused or NetworkError(kind, _detail(kind, found), sent)
+            return refused or NetworkError(kind, _detail(kind, cause), sent)
     return NetworkError("reset", f"{type(exc).__name__}", sent=True)
 
 
 def _causes(exc: BaseException) -> list[BaseException]:
-    """Return *exc* and all that it wraps, outermost first: causes, contexts, reasons and arguments."""
-    found: list[BaseException] = []
-    waiting: list[Any] = [exc]
-    while waiting:
-        one = waiting.pop(0)
-        if isinstance(one, BaseException) and one not in found:
-            found.append(one)
-            waiting += [one.__cause__, one.__context__, getattr(one, "reason", None), *one.args]
-    return found
+    """Return *exc* and all exceptions that it wraps as causes, contexts, reasons or arguments, outermost first."""
+    causes: list[BaseException] = []
+    pending: list[Any] = [exc]
+    while pending:
+        cause = pending.pop(0)
+        if isinstance(cause, BaseException) and cause not in causes:
+            causes.append(cause)
+            pending += [cause.__cause__, cause.__context__, getattr(cause, "reason", None), *cause.args]
+    return causes
 
 
 def _refused_tunnel(causes: list[BaseException]) -> NetworkError | None:
-    """Return the error for a proxy that says no, as it will say again; None where it merely failed."""
-    texts = (str(one) for one in causes if isinstance(one, OSError))
+    """Return the error for a proxy that rejects the tunnel permanently; None if it may accept it later."""
+    texts = (str(cause) for cause in causes if isinstance(cause, OSError))
     match = next(filter(None, map(_REFUSED_TUNNEL.search, texts)), None)
-    return NetworkError("tunnel", f"{_SENTENCES['tunnel']} ({match[1]})", sent=False) if match else None
+    return NetworkError("tunnel", f"{_DETAILS['tunnel']} ({match[1]})", sent=False) if match else None
 
 
 def _detail(kind: str, exc: BaseException) -> str:
     if isinstance(exc, ssl.SSLCertVerificationError):
-        return f"{_SENTENCES[kind]}: {exc.verify_message}"
+        return f"{_DETAILS[kind]}: {exc.verify_message}"
     if isinstance(exc, OSError) and exc.errno in (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ECONNRESET):
-        return f"{_SENTENCES[kind]} ({os.strerror(exc.errno).lower()})"
-    return _SENTENCES[kind]
+        return f"{_DETAILS[kind]} ({os.strerror(exc.errno).lower()})"
+    return _DETAILS[kind]

@@ -1,4 +1,4 @@
-"""A server's text, made safe for terminals, logs and files of one line."""
+"""Remove the secrets of a request from texts that a server returned."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ _SECRET = re.compile(r"(?i)(token|customer-key|signature)$")
 
 
 def secrets_in(headers: Mapping[str, str], query: Iterable[tuple[str, str | None]]) -> tuple[str, ...]:
-    """Return what of a request is as good as a password: its signature, a token, an SSE-C key. Longest first."""
-    found = {value for name, value in (*headers.items(), *query) if value and _SECRET.search(name)}
+    """Return the secrets of a request: its signature, token and SSE-C key. The longest is first."""
+    values = {value for name, value in (*headers.items(), *query) if value and _SECRET.search(name)}
     authorization = headers.get("Authorization", "")
-    found.add(authorization.rpartition("Signature=" if "Signature=" in authorization else ":")[2])
-    forms = {form for one in found if one for form in (one, quote(one, safe=""))}
+    values.add(authorization.rpartition("Signature=" if "Signature=" in authorization else ":")[2])
+    forms = {form for value in values if value for form in (value, quote(value, safe=""))}
     return tuple(sorted(forms, key=len, reverse=True))
 
 
 def hide(text: str, secrets: Iterable[str]) -> str:
-    """Return *text* with ``***`` for each of *secrets*: some servers repeat what they were sent."""
-    for one in secrets:
-        text = text.replace(one, "***")
+    """Return *text* with ``***`` instead of each of *secrets*."""
+    for secret in secrets:
+        text = text.replace(secret, "***")
     return text

@@ -8,9 +8,10 @@ from obsup.value import Value
 
 
 class ConnectionSettings(Value):
-    """How to reach the store. Timeouts are seconds; ``stall_timeout_s`` counts only while no byte moves, either way.
+    """How to reach the store. All times are seconds.
 
-    ``answer_limit_s`` bounds an answer that comes in drops, from its first byte to its last.
+    ``stall_timeout_s`` limits the time in which no byte moves in either direction. ``response_limit_s`` limits the
+    time that the body of a response takes.
     """
 
     connect_timeout_s: float = 15.0
@@ -19,11 +20,14 @@ class ConnectionSettings(Value):
     verify_tls: bool = True
     proxy: str | None = None
     connections: int = 64
-    answer_limit_s: float = 3600.0
+    response_limit_s: float = 3600.0
 
 
 class Response(Value):
-    """A whole answer: header names are lower-case. ``secrets`` are those of its request, which it may repeat."""
+    """A complete response. Header names are lower-case.
+
+    ``secrets`` are those of its request, which a server may repeat.
+    """
 
     _hidden = ("secrets",)
 

@@ -1,6 +1,6 @@
-"""Sockets to stores: bytes go out as there is room for them, with an ear for an answer that comes early.
+"""Send on sockets as far as there is room, and notice a response that arrives before the request is complete.
 
-What stands still is cut, and what moves never, however slowly.
+A connection fails only if no byte moves, however slow it is.
 """
 
 from __future__ import annotations
@@ -20,109 +20,117 @@ from weakref import WeakKeyDictionary
 
 from urllib3.util.wait import wait_for_read, wait_for_socket
 
-# While there is room for what is sent, it is looked so often whether the store speaks, in seconds.
-LISTEN_EVERY_S = 0.05
-# How often within a stall timeout it is looked whether bytes move.
-MAX_CHECKS = 8
+# While the socket has room, how often to check for a response.
+RESPONSE_CHECK_INTERVAL_S = 0.05
+# How often to check for progress during a stall timeout.
+CHECKS_PER_STALL_TIMEOUT = 8
 _INFORMATIONAL = (b"HTTP/1.1 1", b"HTTP/1.0 1")
 
 
-class AnsweredEarly(BrokenPipeError):
-    """The store said its word, or hung up, before it had the whole body. urllib3 then goes on to read the answer."""
+class EarlyResponse(BrokenPipeError):
+    """The store responded or closed the connection before it had the whole body. urllib3 then reads the response."""
 
     def __init__(self) -> None:
-        super().__init__(errno.EPIPE, "the store answered before it had the whole body")
+        super().__init__(errno.EPIPE, "the store responded before it had the whole body")
 
 
-# What a secure connection said while a request was being sent: TLS gives it out once.
-_received: MutableMapping[Any, bytes] = WeakKeyDictionary()
+# Bytes that were read from a TLS connection while a request was being sent. TLS returns them only once.
+_early_bytes: MutableMapping[Any, bytes] = WeakKeyDictionary()
 
 
-class Incoming(io.RawIOBase):
-    """What comes from *sock*. No answer can come while the request still moves out of this machine's buffers."""
+class ResponseStream(io.RawIOBase):
+    """The bytes that arrive on *sock*. The timeout starts when this computer has sent the whole request."""
 
     def __init__(self, sock: Any) -> None:
         self._sock = sock
         self._timeout_s = sock.gettimeout()
-        self._held = sock.makefile("rb", buffering=0)  # keeps the socket open until the answer is read
+        self._file = sock.makefile("rb", buffering=0)  # keeps the socket open until the response is read
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
-        if word := _received.pop(self._sock, b""):
-            count = min(len(word), len(buffer))
-            buffer[:count] = word[:count]
-            if word[count:]:
-                _received[self._sock] = word[count:]
+        if early := _early_bytes.pop(self._sock, b""):
+            count = min(len(early), len(buffer))
+            buffer[:count] = early[:count]
+            if early[count:]:
+                _early_bytes[self._sock] = early[count:]
             return count
 
         def receive(wait_s: float) -> int:
             _set_timeout(self._sock, wait_s)
             return int(self._sock.recv_into(buffer))
 
-        return _unless_still(self._sock, self._timeout_s, receive)
+        return _run_until_stall(self._sock, self._timeout_s, receive)
 
     def close(self) -> None:
-        self._held.close()
+        self._file.close()
         super().close()
 
 
-def send_in_steps(sock: Any, data: Any, stall_timeout_s: float) -> None:
-    """Send *data*. Raises AnsweredEarly, and TimeoutError where no byte moves for *stall_timeout_s*.
+def send_all(sock: Any, data: Any, stall_timeout_s: float) -> None:
+    """Send *data*. Raises EarlyResponse, and TimeoutError if no byte moves for *stall_timeout_s*.
 
-    ``sendall`` would hold its timeout against the whole block, and cut a slow line that moves. So would the wait for
-    room: a socket has none to give until a third of its buffer is free, which on a slow line takes minutes.
+    ``sendall`` applies its timeout to the whole block, so it would fail on a slow connection that makes progress. A
+    plain wait for room would, too: a socket has none until a third of its buffer is free, which may take minutes.
     """
     with memoryview(data) as whole:
         view = whole.cast("B")
         while view:
             if type(sock) is socket.socket:
-                # Not sock.send(): it asks for room before each call, and each time lets go of the interpreter.
-                sent = send_what_fits(sock, partial(os.write, sock.fileno(), view), stall_timeout_s)
+                # Unlike sock.send(), this does not poll before each call and does not release the GIL for that.
+                sent = send_available(sock, partial(os.write, sock.fileno(), view), stall_timeout_s)
             else:
                 send = _send_secure if type(sock) is ssl.SSLSocket else _send_wrapped
-                sent = _step(sock, stall_timeout_s, partial(send, sock, view))
+                sent = _send_step(sock, stall_timeout_s, partial(send, sock, view))
             view = view[sent:]
 
 
-def send_what_fits(sock: socket.socket, send: Callable[[], int], stall_timeout_s: float) -> int:
-    """Return how many bytes *send* sent, which does not wait for room: none where there was none, but now is.
+def send_available(sock: socket.socket, send: Callable[[], int], stall_timeout_s: float) -> int:
+    """Return how many bytes *send*, which does not wait, has sent; 0 if it first had to wait for room.
 
-    Raises as ``send_in_steps`` does.
+    Raises as ``send_all``.
     """
     try:
-        return send()  # there is room for most, and nothing more around it
+        return send()
     except (BlockingIOError, ConnectionError):
-        return _step(sock, stall_timeout_s, partial(_send_plain, sock, send))
+        return _send_step(sock, stall_timeout_s, partial(_send_plain, sock, send))
 
 
-def _step(sock: Any, stall_timeout_s: float, send: Callable[[float], int]) -> int:
-    """Return how many bytes *send* sent. Raises as send_in_steps does."""
+def check_for_response(sock: Any) -> None:
+    """Raise EarlyResponse if the store has started to respond."""
+    if type(sock) is socket.socket:
+        _check_plain(sock)
+    elif type(sock) is ssl.SSLSocket:
+        _check_secure(sock)
+
+
+def _send_step(sock: Any, stall_timeout_s: float, send: Callable[[float], int]) -> int:
+    """Return how many bytes *send* has sent. Raises as ``send_all``."""
     try:
-        return _unless_still(sock, stall_timeout_s, send)
+        return _run_until_stall(sock, stall_timeout_s, send)
     except TimeoutError as exc:
         if wait_for_read(sock, timeout=0):
-            raise AnsweredEarly from exc
+            raise EarlyResponse from exc
         raise
     except (ConnectionResetError, BrokenPipeError, ssl.SSLEOFError) as exc:
-        # What the store said before it hung up is still to be read.
-        raise AnsweredEarly from exc
+        # The response that the store sent before it closed the connection can still be read.
+        raise EarlyResponse from exc
 
 
 def _send_plain(sock: socket.socket, send: Callable[[], int], wait_s: float) -> int:
-    """Send what there is room for. Where there is none, wait for it and send nothing yet."""
+    """Send what there is room for. If there is none, wait for room and send nothing yet."""
     try:
         return send()
     except BlockingIOError:
         if not wait_for_socket(sock, read=True, write=True, timeout=wait_s):
             raise TimeoutError from None
-        listen(sock)
+        check_for_response(sock)
         return 0
 
 
 def _send_secure(sock: ssl.SSLSocket, view: memoryview, wait_s: float) -> int:
-    """Send record by record what there is room for. Where there is none, wait for it and send nothing yet."""
+    """Send what there is room for, record by record. If there is none, wait for room and send nothing yet."""
     _set_timeout(sock, 0)
     sent = 0
     try:
@@ -132,12 +140,12 @@ def _send_secure(sock: ssl.SSLSocket, view: memoryview, wait_s: float) -> int:
         is_full = isinstance(exc, ssl.SSLWantWriteError)
         if not sent and not wait_for_socket(sock, read=True, write=is_full, timeout=wait_s):
             raise TimeoutError from None
-        _listen_secure(sock)
+        _check_secure(sock)
     return sent
 
 
 def _send_wrapped(sock: Any, view: memoryview, wait_s: float) -> int:
-    """Send on urllib3's TLS within TLS, as a proxy that is itself spoken to over TLS needs it."""
+    """Send on urllib3's TLS within TLS, for a proxy that is itself reached over TLS."""
     _set_timeout(sock, wait_s)
     return int(sock.send(view))
 
@@ -147,64 +155,56 @@ def _set_timeout(sock: Any, timeout_s: float) -> None:
         sock.settimeout(timeout_s)
 
 
-def _unless_still(sock: Any, stall_timeout_s: float, act: Callable[[float], int]) -> int:
-    """Return what *act* does, which is told how long to wait for it at a time.
+def _run_until_stall(sock: Any, stall_timeout_s: float, operation: Callable[[float], int]) -> int:
+    """Return what *operation* returns; its argument is how long it may wait at a time.
 
-    Raises TimeoutError once no byte has left this machine for *stall_timeout_s*, however long it takes in all.
+    Raises TimeoutError as soon as no byte has left this computer for *stall_timeout_s*, whatever the total time.
     """
-    left, looks = -1, MAX_CHECKS
+    unsent, checks = -1, CHECKS_PER_STALL_TIMEOUT
     while True:
         try:
-            return act(stall_timeout_s / MAX_CHECKS)
+            return operation(stall_timeout_s / CHECKS_PER_STALL_TIMEOUT)
         except TimeoutError:
-            left, before = _left_to_go(sock), left
-            looks = looks - 1 if left == before else MAX_CHECKS - 1
-            if not looks:
+            unsent, before = _unsent_bytes(sock), unsent
+            checks = checks - 1 if unsent == before else CHECKS_PER_STALL_TIMEOUT - 1
+            if not checks:
                 raise
 
 
-def listen(sock: Any) -> None:
-    """Raise AnsweredEarly where the store speaks."""
-    if type(sock) is socket.socket:
-        _listen_plain(sock)
-    elif type(sock) is ssl.SSLSocket:
-        _listen_secure(sock)
-
-
-def _listen_plain(sock: socket.socket) -> None:
+def _check_plain(sock: socket.socket) -> None:
     if not wait_for_read(sock, timeout=0):
         return
     try:
-        word = sock.recv(16, socket.MSG_PEEK)
+        start = sock.recv(16, socket.MSG_PEEK)
     except OSError as exc:
-        raise AnsweredEarly from exc
-    if not word.startswith(_INFORMATIONAL):
-        raise AnsweredEarly
+        raise EarlyResponse from exc
+    if not start.startswith(_INFORMATIONAL):
+        raise EarlyResponse
 
 
-def _listen_secure(sock: ssl.SSLSocket) -> None:
-    """Raise AnsweredEarly where the store speaks; what comes may as well be a session ticket, which is no word.
+def _check_secure(sock: ssl.SSLSocket) -> None:
+    """Raise EarlyResponse if the store responds. A session ticket is not a response.
 
-    What was heard is kept for the reader of the answer.
+    The bytes are kept for the reader of the response.
     """
     if not (sock.pending() or wait_for_read(sock, timeout=0)):
         return
     _set_timeout(sock, 0)
     try:
-        word = sock.recv(16)
+        start = sock.recv(16)
     except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
         return
     except OSError as exc:
-        raise AnsweredEarly from exc
-    word = _received.pop(sock, b"") + word
-    if word:
-        _received[sock] = word
-    if not word.startswith(_INFORMATIONAL):
-        raise AnsweredEarly
+        raise EarlyResponse from exc
+    start = _early_bytes.pop(sock, b"") + start
+    if start:
+        _early_bytes[sock] = start
+    if not start.startswith(_INFORMATIONAL):
+        raise EarlyResponse
 
 
-def _left_to_go(sock: Any) -> int:
-    """Return how many bytes this machine holds that the other end has not acknowledged; 0 where nobody tells."""
+def _unsent_bytes(sock: Any) -> int:
+    """Return how many bytes the other end has not acknowledged; 0 if the system cannot tell."""
     count = array.array("i", [0])
     try:
         fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, count)

@@ -12,7 +12,7 @@ from obsup.errors import BadConfiguration, Refusal, StoreError
 from obsup.model import Upload
 from obsup.store.answers.failure_table import as_error
 from obsup.store.answers.refusal import read_refusal
-from obsup.store.http.endpoint_route import Location, elsewhere
+from obsup.store.http.endpoint_route import Location, redirect_target
 from obsup.store.http.settings import Response
 from tests.doubles.scripted_server import Received, Reply, Wire, answer, error
 from tests.support.stores import bytes_body, open_store, target
@@ -89,7 +89,7 @@ def refusal(status: int, code: str = "PermanentRedirect", *, region: str = "", l
     ],
 )
 def test_redirect_within_the_domain_is_followed(used: Location, said: Refusal, place: Location) -> None:
-    assert elsewhere(said, used, "bkt", given=used) == place
+    assert redirect_target(said, used, "bkt", configured=used) == place
 
 
 @pytest.mark.parametrize(
@@ -124,15 +124,18 @@ def test_redirect_within_the_domain_is_followed(used: Location, said: Refusal, p
     ],
 )
 def test_anything_else_is_not_followed(used: Location, said: Refusal) -> None:
-    assert elsewhere(said, used, "bkt", given=used) is None
+    assert redirect_target(said, used, "bkt", configured=used) is None
 
 
 def test_domain_is_that_of_the_endpoint_that_was_given() -> None:
     """Step by step one could be led away: every step is measured from the beginning."""
     used = Location("https://eu.store.example:9000", "", "path")
     said = refusal(307, location="https://a.eu.store.example:9000/x")
-    assert elsewhere(said, used, "bkt", given=OWN) is not None
-    assert elsewhere(said, used, "bkt", given=replace(OWN, endpoint="https://us.store.example:9000")) is None
+    assert redirect_target(said, used, "bkt", configured=OWN) is not None
+    assert (
+        redirect_target(said, used, "bkt", configured=replace(OWN, endpoint="https://us.store.example:9000"))
+        is None
+    )
 
 
 def test_refusal_names_the_place_from_headers_and_body() -> None:

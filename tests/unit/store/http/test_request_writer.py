@@ -6,7 +6,7 @@ import pytest
 
 from obsup.dialects.addressing import locate
 from obsup.errors import NetworkError
-from obsup.store.http.request_writer import ONE_PIECE, head_of
+from obsup.store.http.request_writer import MAX_JOINED_BODY_BYTES, head_of
 from obsup.store.http.settings import ConnectionSettings, Response
 from obsup.store.http.transport import Transport
 from tests.doubles.scripted_server import Reply, Wire, answer
@@ -51,7 +51,7 @@ def test_an_answer_with_endless_headers_is_cut(count: int) -> None:
     assert caught.value.kind == "incomplete"
 
 
-@pytest.mark.parametrize("size", [1, ONE_PIECE, ONE_PIECE + 1])
+@pytest.mark.parametrize("size", [1, MAX_JOINED_BODY_BYTES, MAX_JOINED_BODY_BYTES + 1])
 def test_a_body_arrives_whole_in_one_piece_or_many(size: int) -> None:
     """With the head or after it, from memory or from a file."""
     content = bytes(range(256)) * (size // 256 + 1)

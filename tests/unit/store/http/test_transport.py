@@ -21,7 +21,7 @@ from obsup.local.source.file import PartBody
 from obsup.model import Part
 from obsup.store.http.body import Body
 from obsup.store.http.settings import ConnectionSettings, Response
-from obsup.store.http.transport import ANSWER_LIMIT, Transport
+from obsup.store.http.transport import MAX_RESPONSE_BYTES, Transport
 from tests.doubles.certificates import Authority
 from tests.doubles.scripted_server import Received, Reply, Wire, answer, error
 from tests.support.stores import BytesBody
@@ -152,6 +152,19 @@ def test_refusal_in_the_middle_of_a_body_is_read(open_transport: Open, large: Bo
     with Wire(lambda _: answer(403, "<Error/>", early=True, close=True)) as wire:
         got = send(open_transport(), wire.endpoint, "PUT", body=large)
     assert (got.status, got.body) == (403, b"<Error/>")
+
+
+def test_the_kernel_sends_a_file_that_no_digest_needs(
+    open_transport: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Over plain HTTP the bytes do not pass through Python."""
+    (tmp_path / "source").write_bytes(bytes(MIB))
+    body = PartBody(tmp_path / "source", Part(1, 0, MIB))
+    monkeypatch.setattr(body, "readinto", lambda _block: pytest.fail("the bytes were read"))
+    with closing(body), Wire(ok) as wire:
+        monkeypatch.setattr(body, "read", lambda _amount: b"")
+        send(open_transport(), wire.endpoint, "PUT", body=body)
+        assert len(wire.last.body) == MIB
 
 
 def test_unseen_bytes_arrive_with_and_without_tls(
@@ -292,7 +305,7 @@ def test_broken_request_is_a_broken_line(open_transport: Open) -> None:
 
 
 def test_endless_answer_is_cut(open_transport: Open) -> None:
-    head = f"HTTP/1.1 200 OK\r\nContent-Length: {10 * ANSWER_LIMIT}\r\n\r\n".encode()
+    head = f"HTTP/1.1 200 OK\r\nContent-Length: {10 * MAX_RESPONSE_BYTES}\r\n\r\n".encode()
     with (
         Wire(lambda _: Reply((head, *[bytes(MIB)] * 20))) as wire,
         pytest.raises(NetworkError, match="more than"),
@@ -305,9 +318,9 @@ def test_answer_in_drops_is_cut(open_transport: Open) -> None:
     pieces = [b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n", *[b" "] * 1000]
     with (
         Wire(lambda _: Reply(pieces, pause_s=0.01)) as wire,
-        pytest.raises(NetworkError, match="drops"),
+        pytest.raises(NetworkError, match="too slowly"),
     ):
-        send(open_transport(answer_limit_s=0.1), wire.endpoint)
+        send(open_transport(response_limit_s=0.1), wire.endpoint)
 
 
 def test_packed_answer_is_not_unpacked(open_transport: Open) -> None:

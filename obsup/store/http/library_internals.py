@@ -1,0 +1,240 @@
+"""Everything in obsup that uses private names of urllib3 and http.client: connections, pools and responses.
+
+``tests/unit/store/http/test_library_internals.py`` lists each private name, and pyproject.toml has upper bounds for the
+libraries because of this module.
+"""
+
+from __future__ import annotations
+
+import io
+import socket
+import ssl
+import time
+from email.errors import FirstHeaderLineIsContinuationDefect, MissingHeaderBodySeparatorDefect
+from functools import partial
+from http.client import HTTPResponse, IncompleteRead, LineTooLong, UnknownProtocol
+from typing import Any
+
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+from obsup.store.http.sockets import (
+    RESPONSE_CHECK_INTERVAL_S,
+    ResponseStream,
+    check_for_response,
+    send_all,
+    send_available,
+)
+from obsup.units import KIB
+
+# No path of a request begins with this: in a key the colon is encoded.
+_ABSOLUTE_TARGET = "/absolute:"
+_INCOMPLETE_HEAD = (MissingHeaderBodySeparatorDefect, FirstHeaderLineIsContinuationDefect)
+_MAX_HEADERS = 200
+_MAX_LINE_BYTES = 64 * KIB
+# Of one response: the final head and the interim ones before it.
+_MAX_HEADS = 100
+
+
+class _LineRecorder:
+    """A stream that remembers the last line that was read."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self.last = b""
+
+    def readline(self, *limit: int) -> bytes:
+        self.last = self._stream.readline(*limit)
+        return self.last
+
+    def close(self) -> None:
+        self._stream.close()
+
+
+class CompleteResponse(HTTPResponse):
+    """A response whose head is complete. http.client accepts a head that breaks off as a short one."""
+
+    def __init__(self, sock: Any, *args: Any, **options: Any) -> None:
+        super().__init__(sock, *args, **options)
+        self.fp.close()
+        self.fp = io.BufferedReader(ResponseStream(sock))
+
+    def begin(self) -> None:
+        stream = self.fp
+        recorder = _LineRecorder(stream)
+        self.fp = recorder  # type: ignore[assignment]
+        try:
+            super().begin()
+        finally:
+            if self.fp is not None:
+                self.fp = stream
+        defects = [defect for defect in self.headers.defects if isinstance(defect, _INCOMPLETE_HEAD)]
+        if defects or recorder.last not in (b"\r\n", b"\n"):
+            raise IncompleteRead(b"")
+
+
+class FastResponse(CompleteResponse):
+    """A response whose head is read without the email package, which takes longer than the rest of a small request.
+
+    ``fields`` are its headers by lower-case name; the values of repeated ones are joined by a comma.
+    """
+
+    fields: dict[str, str]
+
+    def begin(self) -> None:
+        """Read the head. Raises HTTPException if it is invalid or breaks off."""
+        for _ in range(_MAX_HEADS):
+            version, status, self.reason = self._read_status()  # type: ignore[attr-defined]
+            self.fields = _read_head(self.fp)
+            if not 100 <= status < 200 or status == 101:
+                break
+        else:
+            raise UnknownProtocol("too many interim responses")
+        if not version.startswith("HTTP/1."):
+            raise UnknownProtocol(version)
+        self.version = 10 if version == "HTTP/1.0" else 11
+        self.code = self.status = status
+        self.headers = self.msg = self.fields  # type: ignore[assignment]
+        self.chunked = self.fields.get("transfer-encoding", "").lower() == "chunked"
+        self.chunk_left = None
+        length = self.fields.get("content-length", "")
+        is_valid = length.isascii() and length.isdigit() and len(length) < 20 and not self.chunked
+        self.length = int(length) if is_valid else None
+        if status in (204, 304) or self._method == "HEAD":  # type: ignore[attr-defined]
+            self.length = 0
+        ends_with_connection = not self.chunked and self.length is None
+        self.will_close = self._check_close() or ends_with_connection  # type: ignore[attr-defined]
+
+
+def _read_head(stream: Any) -> dict[str, str]:
+    """Return the headers that follow in *stream*. Raises IncompleteRead, LineTooLong."""
+    fields: dict[str, str] = {}
+    name = ""
+    for _ in range(_MAX_HEADERS):
+        line = stream.readline(_MAX_LINE_BYTES + 1)
+        if line in (b"\r\n", b"\n"):
+            return fields
+        if len(line) > _MAX_LINE_BYTES:
+            raise LineTooLong("header line")
+        text = line.decode("latin-1")
+        if name and text.startswith((" ", "\t")):  # a folded line; RFC 9112 still allows it
+            fields[name] = f"{fields[name]} {text.strip()}"
+            continue
+        name, colon, value = text.partition(":")
+        if not colon or not line.endswith(b"\n") or not name.strip():
+            raise IncompleteRead(line)
+        name, value = name.strip().lower(), value.strip()
+        fields[name] = f"{fields[name]}, {value}" if name in fields else value
+    raise IncompleteRead(b"")
+
+
+class _Connection(HTTPConnection):
+    """A connection that resolves ``*.localhost`` to loopback and stops sending as soon as the store responds."""
+
+    response_class = CompleteResponse
+    stall_timeout_s = 60.0
+    is_broken = False  # a request was not sent completely: the connection must not be reused
+    _next_check_s = 0.0
+
+    def _new_conn(self) -> socket.socket:
+        self.is_broken = False
+        name = self._dns_host
+        if name.endswith(".localhost"):  # RFC 6761: loopback, whatever the resolver returns
+            self._dns_host = "127.0.0.1"
+        try:
+            return super()._new_conn()
+        finally:
+            self._dns_host = name
+
+    def putrequest(self, method: str, url: str, *args: Any, **options: Any) -> None:
+        super().putrequest(method, url.removeprefix(_ABSOLUTE_TARGET), *args, **options)
+
+    def send(self, data: Any) -> None:
+        if self.sock is None:
+            self.connect()
+        try:
+            self._check_for_response()
+            send_all(self.sock, data, self.stall_timeout_s)
+        except OSError:
+            self.is_broken = True
+            raise
+
+    def send_file(self, body: Any) -> None:
+        """Let the kernel send as much of *body* as it can from its file; nothing over TLS."""
+        if type(self.sock) is not socket.socket:
+            return
+        try:
+            while body.can_sendfile and body.sent < body.size:
+                self._check_for_response()
+                send_available(self.sock, partial(body.send_to, self.sock.fileno()), self.stall_timeout_s)
+        except OSError:
+            self.is_broken = True
+            raise
+
+    def _check_for_response(self) -> None:
+        """Raise EarlyResponse if the store responds. Without room in the socket, the wait for room checks that."""
+        now_s = time.monotonic()
+        if now_s >= self._next_check_s:
+            self._next_check_s = now_s + RESPONSE_CHECK_INTERVAL_S
+            check_for_response(self.sock)
+
+
+class NoTLS(ssl.SSLError):
+    """The first bytes from the server are not TLS."""
+
+
+class _SecureConnection(_Connection, HTTPSConnection):
+    def connect(self) -> None:
+        try:
+            super().connect()
+        except ssl.SSLError as exc:
+            if exc.reason == "WRONG_VERSION_NUMBER":
+                raise NoTLS(*exc.args) from exc
+            raise
+
+
+class _Pool(HTTPConnectionPool):
+    def urlopen(self, method: str, url: str, **options: Any) -> Any:  # type: ignore[override]
+        if not url.startswith("/"):
+            # An absolute target for a proxy. urllib3 would change "a/../b" in it to "b", a different object. As a
+            # path it remains unchanged, but urllib3 then does not add the headers for the proxy.
+            options["headers"] = {**options["headers"], **self.proxy_headers}
+            url = _ABSOLUTE_TARGET + url
+        return super().urlopen(method, url, **options)
+
+    def _put_conn(self, conn: Any) -> None:
+        if conn is not None and conn.is_broken:
+            conn.close()
+        super()._put_conn(conn)
+
+
+def pool_classes(stall_timeout_s: float) -> dict[str, Any]:
+    """Return the classes of connection pools by scheme. *stall_timeout_s* is seconds in which no byte moves."""
+
+    class Plain(_Connection):
+        pass
+
+    class Secure(_SecureConnection):
+        pass
+
+    Plain.stall_timeout_s = Secure.stall_timeout_s = stall_timeout_s
+
+    class PlainPool(_Pool):
+        ConnectionCls = Plain
+
+    class SecurePool(_Pool, HTTPSConnectionPool):
+        ConnectionCls = Secure
+
+    return {"http": PlainPool, "https": SecurePool}
+
+
+def take_connection(pool: Any) -> Any:
+    """Return a connection from *pool*, which may not be open yet."""
+    return pool._get_conn()
+
+
+def return_connection(pool: Any, connection: Any, *, is_reusable: bool) -> None:
+    """Return *connection* to *pool*, closed unless it can carry another request."""
+    if not is_reusable:
+        connection.close()
+    pool._put_conn(connection)
