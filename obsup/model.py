@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from msgspec import field
 
@@ -127,6 +127,9 @@ class ObjectOptions(Value):
     sse_kms_key_id: str | None = None
     no_overwrite: bool = False
     headers: tuple[tuple[str, str], ...] = ()
+    retention: Literal["governance", "compliance"] | None = None
+    retain_until: str | None = None
+    legal_hold: bool = False
 
 
 class StoredPart(Value):

@@ -167,6 +167,12 @@ def _check_together(options: ObjectOptions) -> None:
 def _render(dialect: Dialect, row: OptionRow, value: Any) -> dict[str, str]:
     """Return the headers of one option that is given."""
     name = header_of(row, dialect.headers)
+    if name is None and not providers_with(row):
+        raise WrongUsage(
+            f"{row.option} is not supported yet",
+            "This version of obsup cannot send it to any provider",
+            run_again(drop=(row.option,)),
+        )
     if name is None:
         raise WrongUsage(
             f"{dialect.title} has no {row.option}",

@@ -117,6 +117,33 @@ OBJECT = (
     ),
 )
 
+# No dialect has a header for these options yet, so that each use is refused.
+RETENTION = (
+    OptionRow(
+        "--retention",
+        choice("governance", "compliance"),
+        INIT,
+        "Lock the object against deletion in this mode.",
+        header="retention_mode",
+    ),
+    OptionRow(
+        "--retain-until",
+        TEXT,
+        INIT,
+        "End of the lock: a date, for example 2030-12-31, or a duration, for example 30d.",
+        metavar="DATE|DURATION",
+        header="retain_until",
+        sample='"30d"',
+    ),
+    OptionRow(
+        "--legal-hold",
+        FLAG,
+        INIT,
+        "Lock the object against deletion until the hold is removed.",
+        header="legal_hold",
+    ),
+)
+
 ENCRYPTION = (
     OptionRow(
         "--sse",

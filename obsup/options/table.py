@@ -7,7 +7,7 @@ from typing import Any
 
 from obsup.options.connection_rows import CONNECTION, OUTPUT, SANDBOX
 from obsup.options.kinds import KEY_VALUES
-from obsup.options.object_rows import ENCRYPTION, OBJECT
+from obsup.options.object_rows import ENCRYPTION, OBJECT, RETENTION
 from obsup.options.row import OptionRow
 from obsup.options.transfer_rows import CHECKS, COMPARISON, MANY, OWN, PART, RESUME, STREAM, TRANSFER
 
@@ -22,6 +22,7 @@ GROUPS: tuple[tuple[str, tuple[OptionRow, ...]], ...] = (
     ("Stream", STREAM),
     ("Resume", RESUME),
     ("Object", OBJECT),
+    ("Retention", RETENTION),
     ("Encryption", ENCRYPTION),
     ("Connection", CONNECTION),
     ("Output", OUTPUT),
@@ -42,7 +43,9 @@ SETTINGS: Mapping[str, OptionRow] = {row.key: row for _, rows in GROUPS for row 
 
 # Options that describe the object: each sets the field of ObjectOptions with its parameter's name.
 OBJECT_OPTIONS = tuple(
-    row for row in (*OBJECT, *ENCRYPTION) if row.option not in ("--skip-identical", "--sse-c-key-file")
+    row
+    for row in (*OBJECT, *RETENTION, *ENCRYPTION)
+    if row.option not in ("--skip-identical", "--sse-c-key-file")
 )
 
 # Options that become a header of some request.

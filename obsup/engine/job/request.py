@@ -17,6 +17,8 @@ from obsup.value import Value
 Jobs = int | Literal["auto"]
 # Parts in flight with --jobs auto: at the start, and at most.
 INITIAL_JOBS, MAX_JOBS = 5, 32
+# Unset, these do not change the digest of the options: uploads that earlier versions initiated are resumed.
+_OPTIONS_ADDED_LATER = ("retention", "retain_until", "legal_hold")
 
 
 class UploadRequest(Value):
@@ -84,7 +86,10 @@ class UploadRequest(Value):
     @property
     def headers_digest(self) -> str:
         """The digest of the object options, which must be the same to resume."""
-        plain = json.dumps(
-            [to_builtins(self.options), self.encrypted_by_customer], sort_keys=True, default=str
-        )
+        options = {
+            name: value
+            for name, value in to_builtins(self.options).items()
+            if value or name not in _OPTIONS_ADDED_LATER
+        }
+        plain = json.dumps([options, self.encrypted_by_customer], sort_keys=True, default=str)
         return hashlib.sha256(plain.encode("utf-8", "surrogateescape")).hexdigest()[:32]

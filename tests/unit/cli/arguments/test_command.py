@@ -18,7 +18,10 @@ from obsup.cli.main import cli
 from obsup.exit_status import EXIT_STATUSES
 from obsup.options.table import GROUPS as TABLE
 
-GROUPS = {"Transfer", "Many files", "Stream", "Resume", "Object", "Encryption", "Connection", "Output"}
+GROUPS = {
+    *("Transfer", "Many files", "Stream", "Resume", "Object", "Retention", "Encryption", "Connection"),
+    "Output",
+}
 # Options that an environment variable cannot set: they define what the words after them are.
 WITHOUT_VARIABLE = {"--from-command"}
 # The width of the help column at 80 columns: Click reserves 2 on the right, 32 for the names, and 2 between.
