@@ -27,7 +27,7 @@ from obsup.engine.steps.part import PartWindow
 from obsup.engine.stream.uploader import StreamUploader
 from obsup.engine.upload import initiate
 from obsup.engine.upload.uploader import Uploader
-from obsup.errors import WrongUsage
+from obsup.errors import NextStep, WrongUsage
 from obsup.events import ProgressCallback
 from obsup.local.source.expectation import Expectation
 from obsup.local.source.rate_limit import RateLimit
@@ -197,9 +197,9 @@ def upload_part(
     size = len(source) if isinstance(source, bytes) else part_size
     if size is None or offset is not None or parts is not None:
         raise WrongUsage(
-            "of an object the next part_size bytes are the part",
-            "it is read from where it stands, and its size is not known",
-            "name part_size, and neither offset nor parts",
+            "a part of an object needs part_size, and neither offset nor parts",
+            "The object is read from its current position, and its size is unknown",
+            NextStep("pass part_size only"),
         )
     with closing(FileObject(BytesIO(source) if isinstance(source, bytes) else source, close=close)) as stream:
         context = _open_context(

@@ -44,7 +44,7 @@ class ObsupError(Exception):
     retryable = False
 
     def __init__(
-        self, what: str, why: str = "", next_step: str | NextStep = "", refusal: Refusal | None = None
+        self, what: str, why: str = "", next_step: NextStep | None = None, refusal: Refusal | None = None
     ) -> None:
         super().__init__(what, why, next_step, refusal)
         self.what = what

@@ -176,7 +176,7 @@ def extension_headers(dialect: Dialect, headers: tuple[tuple[str, str], ...]) ->
         if name.lower() in own:
             raise WrongUsage(
                 f"--header cannot set {name}",
-                "obsup sets it on each request and signs it",
+                "It is set by obsup on each request, and signed",
                 NextStep(f"leave out --header '{name}: …'"),
             )
         if name.lower() in (known.lower() for known in clean):

@@ -9,7 +9,7 @@ from obsup import events
 from obsup.dialects.dialect import Dialect
 from obsup.dialects.endpoints import is_loopback
 from obsup.dialects.object_headers import customer_key_headers
-from obsup.errors import NetworkError, StoreError, WrongUsage
+from obsup.errors import NetworkError, StoreError, WrongUsage, run_again
 from obsup.model import CustomerKey, ObjectInfo, ObjectPage, OpenUpload, Stored, StoredPart, Target, Upload
 from obsup.store.answers import xml
 from obsup.store.answers.listings import all_parts, all_uploads, objects_behind
@@ -210,6 +210,6 @@ def _check_private(endpoint: str) -> None:
     if parts.scheme != "https" and not is_loopback(parts.hostname or ""):
         raise WrongUsage(
             f"an SSE-C key is not sent to {endpoint}",
-            "it would travel unencrypted, and the services take it over https only",
-            f"use --endpoint https://{parts.netloc}, or leave out --sse-c-key-file",
+            "The connection is not encrypted, and the services accept such a key only over https",
+            run_again("use an encrypted connection", add=("--endpoint", f"https://{parts.netloc}")),
         )

@@ -71,7 +71,7 @@ def _plan(source: Path | None, target: str, options: CommandOptions) -> PlannedU
 
 
 def _count_recorded(request: UploadRequest, plan: Plan) -> int | None:
-    """Return how many parts the checkpoint records, None if there is no usable checkpoint."""
+    """Return how many parts the checkpoint records, None without a usable checkpoint."""
     if not request.keep_checkpoint or (plan.count == 1 and plan.size <= DEFAULT_PART_SIZE):
         return None
     path = request.checkpoint or checkpoint_path.default_path(request.source, request.target)

@@ -152,7 +152,7 @@ def run_abort(source: Path | None, target: str, options: CommandOptions) -> int:
 
 
 def _parse_etags(given: Iterable[tuple[int, str]], lines: Iterable[str] | None) -> dict[int, str] | None:
-    """Return the user's ETags by part number, None if there is no list. Raises WrongUsage.
+    """Return the user's ETags by part number, None without a list. Raises WrongUsage.
 
     A line has a part number and an ETag, or is what ``obsup parts`` prints: number, size, ETag, time.
     """

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from obsup.cli.report.next_command import ResumeCommand, next_line, next_step, sentence
+from obsup.cli.report.next_command import ResumeCommand, capitalised, next_line, next_step, sentence
 from obsup.errors import LocalFailure, NextStep, ObsupError
 from obsup.text import shielded
 
@@ -28,7 +28,7 @@ def error_lines(
     """
     lines = [f"Error: {sentence(error.what)}"]
     if error.why:
-        lines.append(f"Why:   {sentence(error.why)}")
+        lines.append(f"Why:   {sentence(capitalised(error.why))}")
     if step := next_step(error, resume):
         lines.append(f"Next:  {next_line(step, resume, stored)}")
     return "\n".join(line.replace("\n", "\n       ") for line in lines)

@@ -146,11 +146,11 @@ def _fields_of(kind: type[Value], values: dict[str, Any]) -> dict[str, Any]:
     return {name: values[name] for name in kind.__struct_fields__ if name in values}
 
 
-def check_timeouts(line: ConnectionSettings) -> None:
+def check_timeouts(connection: ConnectionSettings) -> None:
     """Raise WrongUsage for a timeout that no socket supports."""
     for name, seconds in (
-        ("--connect-timeout", line.connect_timeout_s),
-        ("--stall-timeout", line.stall_timeout_s),
+        ("--connect-timeout", connection.connect_timeout_s),
+        ("--stall-timeout", connection.stall_timeout_s),
     ):
         if not 0 < seconds <= MAX_TIMEOUT_S:
             raise WrongUsage(

@@ -29,7 +29,10 @@ def check_connection(settings: StoreSettings, bucket: str) -> Iterator[Finding]:
         return
     checks: list[tuple[str, Callable[[], str]]] = [
         ("DNS", lambda: ", ".join(probe.resolve(url))),
-        ("connection", lambda: f"TCP in {probe.measure_connect_s(url, connection.connect_timeout_s) * 1000:.1f} ms"),
+        (
+            "connection",
+            lambda: f"TCP in {probe.measure_connect_s(url, connection.connect_timeout_s) * 1000:.1f} ms",
+        ),
     ]
     if address.scheme == "https":
         checks.append(("TLS", lambda: _check_tls(url, connection)))

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from obsup.dialects.vendor import KeyNames
-from obsup.errors import Denied
+from obsup.errors import Denied, run_again
 from obsup.model import Credentials
 
 _HEADER_CHARACTERS = re.compile(r"[!-~]*")
@@ -31,8 +31,8 @@ def pair_keys(
         there, missing = (names.access, names.secret) if access else (names.secret, names.access)
         raise Denied(
             f"{there} is set, {missing} is not ({origin})",
-            "An access key and its secret only work together.",
-            f"set {missing} as well, or remove {there}",
+            "An access key and its secret only work together",
+            run_again(f"set {missing} as well, or remove {there}"),
         )
     tokens = [token for name in names.tokens if (token := _text(values, name, origin))]
     token = tokens[0] if tokens else None
@@ -70,7 +70,9 @@ def parse_answer(text: str) -> dict[str, object] | None:
 def _text(values: Mapping[str, object], name: str, origin: str) -> str | None:
     value = values.get(name)
     if value is not None and not isinstance(value, str):
-        raise Denied(f"{name} is no text ({origin})", "Keys and tokens are text.", f"mend {name}")
+        raise Denied(
+            f"{name} is not text ({origin})", "Keys and tokens are text", run_again(f"correct {name}")
+        )
     return (value or "").strip() or None
 
 
@@ -79,7 +81,7 @@ def _demand_characters(name: str, value: str, allowed: re.Pattern[str], origin: 
     position = end.end() if end else 0
     if position < len(value):
         raise Denied(
-            f"{name} holds a character that no key has, at position {position + 1} ({origin})",
-            "It was probably pasted together with something else.",
-            f"set {name} again, on one line",
+            f"{name} has an invalid character at position {position + 1} ({origin})",
+            "It was probably pasted together with other text",
+            run_again(f"set {name} again, on one line"),
         )

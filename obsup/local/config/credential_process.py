@@ -8,14 +8,13 @@ import subprocess
 from collections.abc import Mapping
 
 from obsup.dialects.vendor import KeyNames
-from obsup.errors import Denied
+from obsup.errors import Denied, run_again
 from obsup.local.config.credential_fields import pair_keys, parse_answer, parse_expiry
 from obsup.model import Credentials
 
 #: Time for a person to touch a key or answer a second factor.
 TIMEOUT_S = 60.0
 _NAMES = KeyNames("AccessKeyId", "SecretAccessKey", ("SessionToken",))
-_NEXT = "run the credential_process of {origin} by hand and mend it"
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x1f\x7f-\x9f]")
 _WORD = re.compile(r"[A-Za-z0-9/+=_~-]{8,}")
 
@@ -71,7 +70,8 @@ def _read_answer(output: str, program: str, origin: str) -> Credentials:
 
 
 def _failed(program: str, why: str, origin: str) -> Denied:
-    return Denied(f"the credential_process {program!r} gave no credentials", why, _NEXT.format(origin=origin))
+    step = run_again(f"run the credential_process of {origin} manually and fix it")
+    return Denied(f"the credential_process {program!r} printed no credentials", why, step)
 
 
 def _explain_failure(code: int, stderr: str, stdout: str) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from obsup.dialects.registry import find_vendor
 from obsup.dialects.vendor import KeyNames
-from obsup.errors import BadConfiguration, Denied
+from obsup.errors import BadConfiguration, Denied, run_again
 from obsup.local.config.credential_fields import pair_keys
 from obsup.model import Credentials
 from obsup.value import Value
@@ -206,8 +206,10 @@ def _nothing_found(
     looked.extend(str(section) for section in sections)
     names = find_vendor(settings.provider).credential_variables[0]
     return Denied(
-        f"no credentials for {settings.provider} were found",
-        f"Looked in: {'; '.join(looked)}.",
-        f"set {names.access} and {names.secret}, or write keys or a credential_process into a profile of "
-        f"{place} and name it with --profile",
+        f"no credentials found for {settings.provider}",
+        f"Looked in: {'; '.join(looked)}",
+        run_again(
+            f"set {names.access} and {names.secret}, or write keys or a credential_process into a profile of "
+            f"{place} and select it with --profile"
+        ),
     )

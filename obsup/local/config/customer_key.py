@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from obsup.errors import BadConfiguration
+from obsup.errors import BadConfiguration, NextStep, run_again
 from obsup.model import CustomerKey
 
 
@@ -14,12 +14,14 @@ def read_customer_key(path: Path) -> CustomerKey:
         key = path.read_bytes()
     except OSError as exc:
         raise BadConfiguration(
-            f"the SSE-C key file {path} cannot be read", exc.strerror or "", "check --sse-c-key-file"
+            f"cannot read the SSE-C key file {path}",
+            exc.strerror or "",
+            run_again("check the path of --sse-c-key-file"),
         ) from exc
     if len(key) != 32:
         raise BadConfiguration(
             f"the SSE-C key file {path} has {len(key)} bytes",
-            "an AES-256 key has exactly 32",
-            f"make one with: head -c 32 /dev/urandom > {path}",
+            "An AES-256 key has exactly 32 bytes",
+            NextStep(f"create a key with: head -c 32 /dev/urandom > {path}"),
         )
     return CustomerKey(key)

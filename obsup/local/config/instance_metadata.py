@@ -9,7 +9,7 @@ from urllib.parse import SplitResult, quote, urlsplit
 
 from obsup.dialects.registry import METADATA_SERVICES
 from obsup.dialects.vendor import MetadataService
-from obsup.errors import BadConfiguration, Denied
+from obsup.errors import BadConfiguration, Denied, NextStep, run_again
 from obsup.local.config.credential_fields import pair_keys, parse_answer, parse_expiry
 from obsup.model import Credentials
 
@@ -81,9 +81,9 @@ class _Host:
         parts = _split(self.base)
         if parts is None:
             raise BadConfiguration(
-                f"{base.rpartition('@')[2]!r} is no address of a metadata service",
+                f"invalid address of a metadata service: {base.rpartition('@')[2]!r}",
                 "",
-                "write it as http://HOST[:PORT]",
+                NextStep("use http://HOST[:PORT]"),
             )
         self._address = parts.netloc
         self._timeout_s = timeout_s
@@ -110,9 +110,11 @@ class _Host:
     def failed(self, why: str) -> Denied:
         """Return the error to raise."""
         return Denied(
-            f"the metadata service at {self.base} gave no credentials",
+            f"the metadata service at {self.base} returned no credentials",
             why,
-            "check that this host has a role (agency) with access to the bucket, or give the profile keys",
+            run_again(
+                "check that this host has a role (agency) with access to the bucket, or put keys into the profile"
+            ),
         )
 
 

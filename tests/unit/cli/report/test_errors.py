@@ -117,7 +117,7 @@ def test_words_after_two_dashes_are_not_changed() -> None:
         (
             run_again("use larger parts", add=("--part-size", "5M"), drop=("--parts",)),
             None,
-            "Use larger parts (without --parts, with --part-size 5M).",
+            "Use larger parts, then run the same command again (without --parts, with --part-size 5M).",
         ),
         (
             run_again("use larger parts", add=("--part-size", "5M")),

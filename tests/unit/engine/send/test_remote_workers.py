@@ -24,10 +24,12 @@ from obsup.engine.send.remote_task import PartTask, WorkerReport
 from obsup.engine.send.remote_workers import MAX_LOST_WORKERS, RemoteWorkers
 from obsup.errors import (
     Denied,
+    NextStep,
     ObsupError,
     SourceChanged,
     Throttled,
     WorkerLost,
+    run_again,
 )
 from obsup.model import Credentials, Part, Receipt, SourceStat, Target, Upload
 from obsup.store.answers.server_clock import ServerClock
@@ -190,7 +192,7 @@ def test_a_part_that_failed_because_of_throttling_reduces_the_limit() -> None:
     """A batch continues with its other files, with fewer at once."""
     backend, concurrency = ManualBackend(), ConcurrencyLimit(ManualBackend.size)
     future = RemoteWorkers(backend, SETTINGS, observe=concurrency).send(part_to_send())
-    backend.calls[0][1].set_result(WorkerReport(failure=Throttled("part 1 was refused", "busy", "run again")))
+    backend.calls[0][1].set_result(WorkerReport(failure=Throttled("part 1 was refused", "Busy", run_again())))
     assert isinstance(future.exception(0), Throttled)
     assert concurrency.allowed == ManualBackend.size // 2
 
@@ -294,7 +296,7 @@ class KilledWorker(Exception):
     ("raised", "becomes"),
     [
         (KilledWorker("run_remote-1234"), WorkerLost),
-        (SourceChanged("it changed", "on host", "look"), SourceChanged),
+        (SourceChanged("it changed", "on host", NextStep("look")), SourceChanged),
         (ModuleNotFoundError("No module named 'obsup'"), ObsupError),
         (ValueError("https://bucket/key?Signature=SECRET"), ObsupError),
     ],

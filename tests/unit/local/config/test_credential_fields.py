@@ -73,7 +73,7 @@ def test_characters_that_no_key_has_are_refused_unshown(values: dict[str, object
 
 
 def test_value_that_is_no_text_is_refused_unshown() -> None:
-    with pytest.raises(Denied, match="KEY is no text") as caught:
+    with pytest.raises(Denied, match="KEY is not text") as caught:
         pair(ID="AK", KEY=["hidden"])
     assert "hidden" not in repr(caught.value)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from obsup.errors import BadConfiguration, Denied
+from obsup.errors import BadConfiguration, Denied, NextStep
 from obsup.local.config.credentials import (
     ASK_AGAIN_AFTER_S,
     CredentialSettings,
@@ -146,7 +146,7 @@ def test_ossutil_file_serves_oss_alone(home: Home) -> None:
 def test_metadata_service_is_asked_only_where_the_profile_asks(home: Home) -> None:
     with pytest.raises(Denied, match=r"metadata service at http://127\.0\.0\.1:1"):
         home.find("s3", "host")
-    with pytest.raises(Denied, match="no credentials for s3"):
+    with pytest.raises(Denied, match="no credentials found for s3"):
         home.find("s3", "bare")
 
 
@@ -230,7 +230,7 @@ class Issuer:
         self.asked += 1
         time.sleep(self.delay_s)
         if self.fails:
-            raise Denied("the vault is sealed", "", "open it")
+            raise Denied("the vault is sealed", "", NextStep("open it"))
         expires = None if self.life_s is None else self.now + self.life_s
         return FoundCredentials(Credentials(f"AK{self.asked}", SECRET, expires=expires), 300.0)
 
@@ -356,7 +356,7 @@ def test_threads_share_one_failure() -> None:
     stale = source.current()
     issuer.fails = True
     answers = at_once(lambda: source.refresh(stale))
-    assert all(isinstance(answer, Denied) and answer.next_step == "open it" for answer in answers)
+    assert all(isinstance(answer, Denied) and answer.next_step == NextStep("open it") for answer in answers)
     assert issuer.asked == 2
 
 

@@ -255,7 +255,7 @@ def test_environment_variable_names_the_service(service: StandIn) -> None:
     ],
 )
 def test_what_is_no_address_is_bad_configuration(base: str) -> None:
-    with pytest.raises(BadConfiguration, match="no address") as caught:
+    with pytest.raises(BadConfiguration, match="invalid address") as caught:
         ask_metadata("aws", base=base)
     assert caught.value.exit_code == 78
     assert "hidden" not in repr(caught.value)
