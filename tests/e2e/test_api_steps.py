@@ -17,6 +17,7 @@ from obsup.engine.job.target_settings import ConnectOptions
 from obsup.errors import DataMismatch, SourceUnreadable, UploadGone, WrongUsage
 from obsup.model import Credentials, ObjectOptions
 from obsup.sandbox.sandbox import Sandbox
+from tests.support.matrix import every_dialect
 
 MakeFile = Callable[..., Path]
 
@@ -47,7 +48,7 @@ def place(store: Sandbox, dialect: str) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("dialect", every_dialect())
 def test_a_file_goes_window_by_window(
     dialect: str, store: Sandbox, place: dict[str, Any], make_file: MakeFile
 ) -> None:

@@ -27,6 +27,7 @@ def wait_for_puts(sandbox: Sandbox, count: int) -> None:
     wait_for(lambda: sum(r.operation == "put" and r.status == 200 for r in list(sandbox.requests)) >= count)
 
 
+@pytest.mark.slow
 def test_kill_nine_at_random_moments_over_two_thousand_files(shell: Shell, sandbox: Sandbox) -> None:
     """Killed six times, then run to its end: every object is its file, and only what was in flight went twice."""
     names = [f"tree/{number % 20}/{number:04}" for number in range(2000)]

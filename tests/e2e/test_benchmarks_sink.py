@@ -24,6 +24,7 @@ def sink(request: pytest.FixtureRequest, tmp_path: Path) -> Sinks:
     return python if request.param == "Python" else best
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words", [(), ("--provider", "oss", "--region", "cn-hangzhou")], ids=["md5", "crc64"]
 )

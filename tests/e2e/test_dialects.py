@@ -17,6 +17,7 @@ from obsup.engine.job.target_settings import ConnectOptions
 from obsup.errors import WrongUsage
 from obsup.model import Credentials, ObjectOptions
 from obsup.sandbox.sandbox import Sandbox
+from tests.support.matrix import every_dialect
 from tests.support.shell import Shell
 
 MakeFile = Callable[..., Path]
@@ -119,7 +120,7 @@ SIGNED = {
     "oss-v4": "oss4",
     "oss-v1": "oss1",
 }
-every_dialect = pytest.mark.parametrize("name", DIALECTS)
+in_every_dialect = pytest.mark.parametrize("name", every_dialect())
 
 
 @pytest.fixture
@@ -159,7 +160,7 @@ def assert_signed(store: Sandbox, name: str) -> None:
     assert store.uploads() == []
 
 
-@every_dialect
+@in_every_dialect
 def test_command_uploads_in_parts_with_every_option(
     name: str, store: Sandbox, tmp_path: Path, make_file: MakeFile
 ) -> None:
@@ -182,7 +183,7 @@ def test_command_uploads_in_parts_with_every_option(
     assert outcome.json["verified"] == expected
 
 
-@every_dialect
+@in_every_dialect
 @pytest.mark.parametrize("addressing", ["path", "virtual", "cname"])
 def test_file_of_one_request_and_of_parts_in_every_addressing(
     name: str, store: Sandbox, make_file: MakeFile, addressing: str
@@ -214,7 +215,7 @@ OPTIONS = ObjectOptions(
 )
 
 
-@every_dialect
+@in_every_dialect
 def test_one_request_says_all_that_initiate_says(name: str, store: Sandbox, make_file: MakeFile) -> None:
     source = make_file(100)
     upload_file(
@@ -230,7 +231,7 @@ def test_one_request_says_all_that_initiate_says(name: str, store: Sandbox, make
     assert [record.operation for record in store.requests] == ["put"]
 
 
-@pytest.mark.parametrize("name", [name for name, one in DIALECTS.items() if one.headers.sse_c])
+@pytest.mark.parametrize("name", every_dialect(name for name, one in DIALECTS.items() if one.headers.sse_c))
 def test_customer_key_encrypts_parts_and_single_objects(
     name: str, store: Sandbox, make_file: MakeFile, tmp_path: Path
 ) -> None:
@@ -307,7 +308,7 @@ def test_unknown_acl_or_class_is_refused_and_nothing_is_sent(
     assert sandbox.requests == []
 
 
-@every_dialect
+@in_every_dialect
 def test_security_token_is_sent_and_needed(name: str, store: Sandbox, make_file: MakeFile) -> None:
     """Temporary keys, in the dialect's own header, signed."""
     store.require_token = "the-token"

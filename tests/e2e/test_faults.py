@@ -10,7 +10,7 @@ import pytest
 
 from obsup.errors import ObsupError
 from obsup.sandbox.sandbox import Sandbox
-from tests.support.fault_matrix import Case, cases
+from tests.support.fault_matrix import Case, cases, parameters
 from tests.support.upload_rig import IMPATIENT, PART, PATIENT, Rig
 
 SIZE = 5 * PART + 50_000
@@ -51,7 +51,7 @@ def check_kept(rig: Rig) -> None:
         assert f'"uploadId":"{open_ids[0]}"' in rig.checkpoint.read_text()
 
 
-@pytest.mark.parametrize("case", list(cases()), ids=str)
+@pytest.mark.parametrize("case", parameters())
 def test_fault(case: Case, rig: Rig) -> None:
     """Survived, or the documented code with all that was stored kept; then the same command finishes."""
     prepare(rig, case)

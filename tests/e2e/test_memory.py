@@ -80,6 +80,7 @@ def test_of_a_file_it_holds_a_few_blocks(
     assert peak_memory(environment, tmp_path, source, *words) <= OF_A_FILE
 
 
+@pytest.mark.slow
 def test_a_gigabyte_takes_the_memory_of_six_parts(environment: dict[str, str], tmp_path: Path) -> None:
     """(Parts in flight + 1) × part size, as --help says."""
     bare = peak_of_stream(environment, tmp_path, 1)

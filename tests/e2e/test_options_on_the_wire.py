@@ -13,6 +13,7 @@ from obsup.dialects.registry import DIALECTS
 from obsup.options.table import HEADER_OPTIONS
 from obsup.sandbox.sandbox import Sandbox
 from tests.support.in_process import Inside
+from tests.support.matrix import every_dialect
 
 KEY = "dir/the key"
 EVERY = ("initiate", "part", "copy", "complete", "put", "head")
@@ -170,7 +171,7 @@ def taken_by(line: str, taken: set[str], options: set[str], dialect: Dialect) ->
 
 @pytest.mark.parametrize("encrypting", ["sse_kms_key_id", "sse_c_key_file"])
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("name", DIALECTS)
+@pytest.mark.parametrize("name", every_dialect())
 def test_header_of_every_option_is_on_the_requests_that_carry_it(
     name: str, way: str, encrypting: str, store: Sandbox, run: Callable[[str, set[str]], int]
 ) -> None:
@@ -198,7 +199,7 @@ def test_header_of_every_option_is_on_the_requests_that_carry_it(
 
 
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("name", DIALECTS)
+@pytest.mark.parametrize("name", every_dialect())
 def test_option_without_effect_is_refused_and_nothing_is_sent(
     name: str, way: str, store: Sandbox, run: Callable[[str, set[str]], int]
 ) -> None:

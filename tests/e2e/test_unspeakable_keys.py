@@ -12,11 +12,12 @@ import pytest
 
 from obsup.dialects.registry import DIALECTS
 from obsup.sandbox.sandbox import Sandbox
+from tests.support.matrix import every_dialect
 from tests.support.shell import Shell
 
 MakeFile = Callable[..., Path]
 KEY = "dir/\x1b[31m\u202ered\x07\r\n\x01it's\ufffe"
-every_dialect = pytest.mark.parametrize("name", DIALECTS)
+in_every_dialect = pytest.mark.parametrize("name", every_dialect())
 
 
 @pytest.fixture
@@ -40,7 +41,7 @@ def options(name: str) -> list[str]:
     ]
 
 
-@every_dialect
+@in_every_dialect
 def test_failed_upload_goes_on_with_the_line_that_its_error_shows(
     name: str, store: Sandbox, tmp_path: Path, make_file: MakeFile
 ) -> None:
@@ -74,7 +75,7 @@ def test_failed_upload_goes_on_with_the_line_that_its_error_shows(
     assert store.uploads() == []
 
 
-@every_dialect
+@in_every_dialect
 def test_lost_answers_and_a_lost_checkpoint_are_survived(
     name: str, store: Sandbox, tmp_path: Path, make_file: MakeFile
 ) -> None:
@@ -98,7 +99,7 @@ def test_lost_answers_and_a_lost_checkpoint_are_survived(
     assert {"initiate", "parts", "uploads", "complete", "head"} <= asked
 
 
-@every_dialect
+@in_every_dialect
 def test_steps_and_lists_speak_of_such_keys(
     name: str, store: Sandbox, tmp_path: Path, make_file: MakeFile
 ) -> None:

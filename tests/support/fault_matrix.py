@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
+
+import pytest
 
 PART_PLACES = ("part=1", "part=3", "part=6")
 PLACES = (
@@ -82,11 +85,11 @@ def codes(others: int, **known: int) -> dict[str, int]:
 
 
 SURVIVED = codes(0)
-# Who may not list uploads goes without: the answer is needed only where a checkpoint was lost.
+# Without permission to list uploads the upload continues: the list is needed only if a checkpoint was lost.
 RETRIED = codes(75)
 DENIED = codes(77, uploads=0)
 REFUSED = codes(69, uploads=0)
-# Work done, answer lost: found again by a look. A part or a list cannot be looked at, and is asked for again.
+# Executed, response lost: HEAD finds the object. Parts and lists are requested again.
 UNHEARD = codes(75, initiate=0, complete=0)
 MULTIPART = frozenset({"part", "complete", "parts"})
 
@@ -153,6 +156,33 @@ FAULTS = (
         forgets=True,
     ),
 )
+
+
+# Faults that run at every operation each time; the others run each time at one part, and at all places in the slow lane.
+REPRESENTATIVES = (
+    "403 AccessDenied",
+    "403 RequestTimeTooSkewed, the store's clock 1 h ahead",
+    "404 NoSuchUpload, although the upload exists",
+    "500 InternalError",
+    "connection reset in the middle of the request",
+    "request executed, response lost",
+    "200 with a foreign page, request executed",
+    "the store forgets the upload",
+)
+
+
+def parameters() -> list[Any]:
+    """Return the whole matrix as test parameters; most of it runs in the slow lane."""
+    return [
+        pytest.param(case, id=str(case), marks=[] if _runs_every_time(case) else [pytest.mark.slow])
+        for case in cases()
+    ]
+
+
+def _runs_every_time(case: Case) -> bool:
+    if case.operation == "part":
+        return case.place == f"part,{PART_PLACES[1]}"
+    return case.operation == "complete" or case.fault.name in REPRESENTATIVES
 
 
 def cases() -> Iterator[Case]:
