@@ -1,4 +1,4 @@
-"""``--jobs auto`` against a store that takes each body slowly: counted are connections, not seconds."""
+"""``--jobs auto`` against a store that receives each body slowly, measured in connections instead of seconds."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ MakeFile = Callable[..., Path]
 SLOW = "slow=600K,op=part"
 
 
-def test_connections_grow_where_each_is_slow(shell: Shell, sandbox: Sandbox, make_file: MakeFile) -> None:
-    """Half a second a part, whatever the number in flight: it pays to have more, and nothing is lost by it."""
+def test_slow_connections_lead_to_more_of_them(shell: Shell, sandbox: Sandbox, make_file: MakeFile) -> None:
+    """Half a second per part, whatever the number in flight: more connections pay, and every part is sent once."""
     source = make_file(90 * 300 * 1024)
     sandbox.add_fault(SLOW)
     outcome = shell.run("upload", "bigfile", "bucket/key", "--part-size", "300K")
@@ -29,24 +29,26 @@ def test_connections_grow_where_each_is_slow(shell: Shell, sandbox: Sandbox, mak
 
 
 @pytest.mark.parametrize("jobs", [1, 5])
-def test_a_number_is_what_it_says(jobs: int, shell: Shell, sandbox: Sandbox, make_file: MakeFile) -> None:
-    """No more connections than jobs, and each of them is used again for every part."""
+def test_a_fixed_number_of_jobs(jobs: int, shell: Shell, sandbox: Sandbox, make_file: MakeFile) -> None:
+    """One connection per job, reused for every part."""
     make_file(16 * 100 * 1024)
     sandbox.add_fault("slow=2M,op=part")
     assert shell.run("upload", "bigfile", "bucket/key", "--part-size", "100K", "-j", str(jobs)).code == 0
     assert sandbox.connections == jobs
 
 
-def test_few_parts_need_few_connections(shell: Shell, sandbox: Sandbox, make_file: MakeFile) -> None:
-    """It begins with five: a file of three parts opens no more connections than that takes."""
+def test_few_parts_open_few_connections(shell: Shell, sandbox: Sandbox, make_file: MakeFile) -> None:
+    """A file of three parts opens three connections, although the initial number is five."""
     make_file(300 * 1024)
     sandbox.add_fault("slow=300K,op=part")
     assert shell.run("upload", "bigfile", "bucket/key", "--part-size", "100K").code == 0
     assert sandbox.connections == 3
 
 
-def test_a_store_that_asks_to_slow_down_is_heard(shell: Shell, sandbox: Sandbox, make_file: MakeFile) -> None:
-    """It refuses while ten are tried: there are never more than these ten."""
+def test_a_throttling_store_gets_no_more_connections(
+    shell: Shell, sandbox: Sandbox, make_file: MakeFile
+) -> None:
+    """It throttles while ten are tried: there are never more than these ten."""
     source = make_file(40 * 300 * 1024)
     sandbox.add_fault(SLOW)
     sandbox.add_fault("error=503:SlowDown,op=part,times=2,after=9")
@@ -57,8 +59,8 @@ def test_a_store_that_asks_to_slow_down_is_heard(shell: Shell, sandbox: Sandbox,
 
 
 @pytest.mark.parametrize("words", ["0", "-3", "1001", "many", "Auto"])
-def test_what_is_no_number_of_jobs_is_refused(words: str, shell: Shell, make_file: MakeFile) -> None:
-    """Exit 2, and the vendors' taskNum=0 sends nothing and says 200."""
+def test_an_invalid_number_of_jobs(words: str, shell: Shell, make_file: MakeFile) -> None:
+    """Exit 2; with the vendors' taskNum=0, nothing is sent and the result is 200."""
     make_file(1000)
     outcome = shell.run("upload", "bigfile", "bucket/key", f"--jobs={words}")
     assert outcome.code == 2

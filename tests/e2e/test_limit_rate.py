@@ -1,4 +1,4 @@
-"""``--limit-rate`` as a user sees it."""
+"""``--limit-rate`` on the command line."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ MakeFile = Callable[..., Path]
 
 
 @pytest.mark.parametrize("words", [["--parts", "4"], ["--parts", "4", "--content-md5"], []], ids=" ".join)
-def test_all_parts_together_keep_to_the_rate(
+def test_all_parts_share_the_rate(
     words: list[str], shell: Shell, sandbox: Sandbox, make_file: MakeFile
 ) -> None:
-    """600 kB at 1 MB/s take their time, less the 0.15 s of credit; reading for Content-MD5 costs none of it."""
+    """600 kB at 1 MB/s take 0.6 s, less 0.15 s of initial credit; reading for Content-MD5 is not limited."""
     source = make_file(600_000)
     outcome = shell.run("upload", "bigfile", "bucket/key", "--limit-rate", "1MB", "--json", *words)
     assert outcome.code == 0, outcome.err
@@ -26,18 +26,18 @@ def test_all_parts_together_keep_to_the_rate(
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["--limit-rate", "0"], "a rate of 0 would send nothing"),
         (["--limit-rate", "fast"], "9M"),
     ],
 )
-def test_what_cannot_be_limited_is_refused(
-    words: list[str], said: str, shell: Shell, sandbox: Sandbox, make_file: MakeFile
+def test_an_invalid_rate(
+    words: list[str], message: str, shell: Shell, sandbox: Sandbox, make_file: MakeFile
 ) -> None:
-    """One clear error, exit 2, nothing sent in vain."""
+    """One clear error, exit 2, and no part is sent."""
     make_file(600_000)
     outcome = shell.run("upload", "bigfile", "bucket/key", *words)
     assert outcome.code == 2
-    assert said in " ".join(outcome.err.split())
+    assert message in " ".join(outcome.err.split())
     assert not [record for record in sandbox.requests if record.operation == "part"]

@@ -1,4 +1,4 @@
-"""The examples of obsup-fleets(7) run as they are written."""
+"""The examples of obsup-fleets(7), run unchanged."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def source(make_file: MakeFile) -> Path:
 
 
 def example(name: str) -> str:
-    """Return an example, which ends with the first command of it that fails."""
+    """Return an example; it ends at the first command that fails."""
     return "set -e\n" + block(FLEETS_PAGE, f"fleet: {name}")
 
 
@@ -46,14 +46,14 @@ def check(sandbox: Sandbox, source: Path) -> None:
 
 
 def test_xargs(bash: Bash, sandbox: Sandbox, source: Path) -> None:
-    """On one machine, over one checkpoint."""
+    """On one machine, with one checkpoint."""
     outcome = bash.run(example("xargs"))
     assert outcome.code == 0, outcome.err
     check(sandbox, source)
 
 
 def test_parallel(bash: Bash, sandbox: Sandbox, source: Path) -> None:
-    """GNU parallel is played by xargs where the machine has none."""
+    """xargs stands in for GNU parallel if the machine has none."""
     if shutil.which("parallel") is None:
         bash.stand_in("parallel", 'shift 4; exec xargs -P 4 -I {} "$@"')
     outcome = bash.run(example("parallel"))
@@ -62,7 +62,7 @@ def test_parallel(bash: Bash, sandbox: Sandbox, source: Path) -> None:
 
 
 def test_slurm(bash: Bash, sandbox: Sandbox, source: Path, tmp_path: Path) -> None:
-    """sbatch is played by a loop that gives each task its number, and a home of its own."""
+    """A loop stands in for sbatch; each task gets its number and a separate home."""
     (tmp_path / "part.sh").write_text(block(FLEETS_PAGE, "fleet: part.sh"))
     bash.stand_in(
         "sbatch",
@@ -78,7 +78,7 @@ def test_slurm(bash: Bash, sandbox: Sandbox, source: Path, tmp_path: Path) -> No
 
 
 def test_dask(bash: Bash, sandbox: Sandbox, source: Path) -> None:
-    """Scheduler and workers without keys; the port alone is another."""
+    """Scheduler and workers have no credentials; only the port differs from the page."""
     bash.stand_in(
         "dask",
         f'unset AccessKeyID SecretAccessKey\nexec {sys.executable} -m dask "$@" --no-dashboard >>dask.log 2>&1',
@@ -86,7 +86,7 @@ def test_dask(bash: Bash, sandbox: Sandbox, source: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as held:
         port = held.getsockname()[1]
     written = example("dask").replace("8786", str(port))
-    # Workers come when they come: as a user does, wait until the cluster is there.
+    # As a user would, wait until the workers have registered.
     ready = "until grep -q 'Registered to' dask.log; do sleep 0.1; done\nobsup upload"
     outcome = bash.run("set -m\n" + written.replace("obsup upload", ready))
     assert outcome.code == 0, outcome.err + (source.parent / "dask.log").read_text()
@@ -95,7 +95,7 @@ def test_dask(bash: Bash, sandbox: Sandbox, source: Path) -> None:
 
 @pytest.mark.mpi
 def test_mpi(bash: Bash, sandbox: Sandbox, source: Path) -> None:
-    """mpiexec puts its own folder first on the PATH of the ranks, and refuses root and more ranks than cores."""
+    """mpiexec puts its folder first on the PATH of the ranks, and rejects root and more ranks than cores."""
     mpiexec = shutil.which("mpiexec")
     bash.stand_in(
         "mpiexec",

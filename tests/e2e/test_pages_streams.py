@@ -1,4 +1,4 @@
-"""The command lines of obsup-streams(7): each is run as it stands, with stand-ins for the producers."""
+"""The command lines of obsup-streams(7), run unchanged with stand-ins for the producers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.readme import STREAMS_PAGE, blocks
 from tests.support.shell import Shell
 
 DUMP = "what the producer wrote"
-# Each stand-in insists on the words that the page gives it.
+# Each stand-in fails if its arguments are not those of the page.
 PRODUCERS = {
     "pg_dump": "-Fc shop",
     "tar": "-czf - -C /srv www",
@@ -71,8 +71,8 @@ def test_there_are_examples_for_each_producer() -> None:
 
 
 @pytest.mark.parametrize("line", [*block("sh"), *cron_lines()[1]])
-def test_a_line_does_what_it_says(bash: Bash, sandbox: Sandbox, line: str) -> None:
-    """The object is what the producer wrote; where the producer fails, there is none."""
+def test_each_command_line_works(bash: Bash, sandbox: Sandbox, line: str) -> None:
+    """The object is what the producer wrote; if the producer fails, there is none."""
     variables = cron_lines()[0]
     bucket = sandbox.directory / "backups"
     if "--from-command" in line:

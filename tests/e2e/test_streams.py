@@ -1,4 +1,4 @@
-"""``… | obsup upload - bucket/key``: what comes is what is stored, whatever the line and the sizes do."""
+"""``… | obsup upload - bucket/key``: the object is the stream, whatever its size and the state of the network."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ def bash(shell: Shell, tmp_path: Path) -> Bash:
 
 @pytest.fixture
 def few_parts() -> Iterator[Sandbox]:
-    """A store that takes 40 parts of an upload, and keeps no bodies."""
+    """A store that accepts 40 parts per upload and keeps no bodies."""
     with Sandbox(limits={"parts": 40}, discard=True) as running:
         yield running
 
 
 def operations(sandbox: Sandbox) -> list[str]:
-    """Return what was asked of the store, in order."""
+    """Return the operations requested from the store, in order."""
     return [record.operation for record in sandbox.requests]
 
 
-def begin_piped(shell: Shell, *words: str) -> subprocess.Popen[bytes]:
-    """Start obsup with a pipe on its standard input that this test holds."""
+def start_piped(shell: Shell, *words: str) -> subprocess.Popen[bytes]:
+    """Start obsup with a pipe of this test as its standard input."""
     return subprocess.Popen(
         [sys.executable, "-m", "obsup", *words],
         cwd=shell.folder,
@@ -55,7 +55,7 @@ def begin_piped(shell: Shell, *words: str) -> subprocess.Popen[bytes]:
 
 
 def wait_for_parts(sandbox: Sandbox, count: int, process: subprocess.Popen[bytes]) -> None:
-    """Return once the store has answered for *count* parts."""
+    """Wait until the store has confirmed *count* parts."""
     wait_for(
         lambda: sum(one.status == 200 for one in sandbox.requests if one.operation == "part") >= count,
         process=process,
@@ -64,7 +64,7 @@ def wait_for_parts(sandbox: Sandbox, count: int, process: subprocess.Popen[bytes
 
 @pytest.mark.parametrize("size", [0, 1, PART - 1, PART, PART + 1, 3 * PART, 350_000])
 def test_a_pipe_becomes_the_object(bash: Bash, sandbox: Sandbox, make_file: MakeFile, size: int) -> None:
-    """Empty, small, exactly a part, many parts: one request where one does, and not a byte else."""
+    """Empty, small, exactly one part, many parts: one request if one is enough, and exactly these bytes."""
     source = make_file(size)
     outcome = bash.run("cat bigfile | obsup upload - bucket/key --part-size 100K --json")
     assert outcome.code == 0, outcome.err
@@ -75,20 +75,22 @@ def test_a_pipe_becomes_the_object(bash: Bash, sandbox: Sandbox, make_file: Make
     assert sandbox.uploads() == []
 
 
-@pytest.mark.parametrize(("scheme", "proof"), [("obs", "etag"), ("s3", "etag"), ("oss", "crc64")])
-def test_every_provider(bash: Bash, sandbox: Sandbox, make_file: MakeFile, scheme: str, proof: str) -> None:
-    """In one request and in parts, proved as a file is."""
+@pytest.mark.parametrize(("scheme", "verified"), [("obs", "etag"), ("s3", "etag"), ("oss", "crc64")])
+def test_every_provider(
+    bash: Bash, sandbox: Sandbox, make_file: MakeFile, scheme: str, verified: str
+) -> None:
+    """In one request and in parts, verified like a file."""
     make_file(12_000_000)
     for size, parts in ((0, 1), (1000, 1), (12_000_000, 2)):
         command = f"obsup upload - {scheme}://bucket/key --region region --json"
         outcome = bash.run(f"head -c {size} bigfile | {command}")
         assert outcome.code == 0, outcome.err
-        assert (outcome.json["verified"], outcome.json["parts"]) == (proof, parts)
+        assert (outcome.json["verified"], outcome.json["parts"]) == (verified, parts)
         assert sandbox.object_metadata("bucket", "key").size == size
 
 
 def test_the_receipt_of_a_stream(bash: Bash, make_file: MakeFile) -> None:
-    """It lists the parts as they were cut."""
+    """It lists the parts with their sizes."""
     make_file(350_000)
     words = "--part-size 100K --receipt receipt.json"
     assert bash.run(f"cat bigfile | obsup upload - bucket/key {words}").code == 0
@@ -97,8 +99,8 @@ def test_the_receipt_of_a_stream(bash: Bash, make_file: MakeFile) -> None:
     assert bash.run("obsup verify bigfile bucket/key --receipt receipt.json").code == 0
 
 
-def test_what_the_object_shall_be(bash: Bash, sandbox: Sandbox, make_file: MakeFile) -> None:
-    """Content type, metadata and the rest are for streams too, in one request and in many."""
+def test_object_options_apply_to_a_stream(bash: Bash, sandbox: Sandbox, make_file: MakeFile) -> None:
+    """Content type and metadata, in one request and in parts."""
     make_file(3 * PART)
     for amount in (1000, 3 * PART):
         words = "--content-type text/plain --metadata host=db1 --part-size 100K --content-md5"
@@ -117,10 +119,10 @@ def test_what_the_object_shall_be(bash: Bash, sandbox: Sandbox, make_file: MakeF
         "error=503:SlowDown,op=part,times=2",
     ],
 )
-def test_a_fault_of_the_line_does_not_break_a_pipe(
+def test_a_network_failure_does_not_end_a_pipe(
     bash: Bash, sandbox: Sandbox, make_file: MakeFile, fault: str
 ) -> None:
-    """A pipe cannot be read again: what is sent again comes from memory."""
+    """A pipe cannot be read twice: parts are resent from memory."""
     source = make_file(4 * PART)
     sandbox.add_fault(fault)
     outcome = bash.run("cat bigfile | obsup upload - bucket/key --part-size 100K")
@@ -129,8 +131,8 @@ def test_a_fault_of_the_line_does_not_break_a_pipe(
     assert operations(sandbox).count("part") > 4
 
 
-def test_a_single_request_is_sent_again_from_memory(bash: Bash, sandbox: Sandbox) -> None:
-    """The first part is kept until the store has it, whichever way it goes."""
+def test_a_single_request_is_resent_from_memory(bash: Bash, sandbox: Sandbox) -> None:
+    """The first part stays in memory until the store has it."""
     sandbox.add_fault("drop-request=1,op=put")
     assert bash.run("printf hello | obsup upload - bucket/key").code == 0
     assert sandbox.object_path("bucket", "key").read_bytes() == b"hello"
@@ -145,8 +147,8 @@ def test_a_single_request_is_sent_again_from_memory(bash: Bash, sandbox: Sandbox
     ],
     ids=["closed", "for writing"],
 )
-def test_standard_input_that_is_none(bash: Bash, sandbox: Sandbox, script: str, words: str) -> None:
-    """Nothing to read is not an empty object."""
+def test_unreadable_standard_input(bash: Bash, sandbox: Sandbox, script: str, words: str) -> None:
+    """It is an error, not an empty object."""
     outcome = bash.run(script)
     assert outcome.code == 66
     assert words in outcome.err
@@ -154,7 +156,7 @@ def test_standard_input_that_is_none(bash: Bash, sandbox: Sandbox, script: str, 
 
 
 def test_a_producer_gets_sigpipe_when_obsup_fails(bash: Bash, tmp_path: Path) -> None:
-    """Whoever writes into the pipe of an upload that ended hears of it."""
+    """The process that writes into the pipe ends when the upload does."""
     with Sandbox(buckets=["bucket"]) as strict:
         outcome = Bash(Shell.against(strict, tmp_path), bash.bin).run(
             "yes | obsup upload - missing/key --part-size 100K; echo ${PIPESTATUS[@]}"
@@ -162,17 +164,17 @@ def test_a_producer_gets_sigpipe_when_obsup_fails(bash: Bash, tmp_path: Path) ->
     assert outcome.out.split() == [str(128 + signal.SIGPIPE), "69"]
 
 
-def test_nobody_reads_the_result(bash: Bash, sandbox: Sandbox) -> None:
-    """A closed stdout does not undo an upload."""
+def test_a_closed_stdout_does_not_fail_the_upload(bash: Bash, sandbox: Sandbox) -> None:
+    """The reader of the result may be gone."""
     outcome = bash.run("printf hello | obsup upload - bucket/key --json | true; echo ${PIPESTATUS[@]}")
     assert outcome.out.split() == ["0", "0", "0"]
     assert sandbox.object_path("bucket", "key").read_bytes() == b"hello"
 
 
-def test_a_fixed_part_size_ends_before_the_limit(
+def test_a_fixed_part_size_that_is_too_small(
     bash: Bash, few_parts: Sandbox, make_file: MakeFile, tmp_path: Path
 ) -> None:
-    """Where --part-size is too small for what comes, the error says what does; nothing is published."""
+    """If the stream has too many parts of --part-size, the error names a sufficient size; nothing is published."""
     make_file(41 * PART)
     limited = Bash(Shell.against(few_parts, tmp_path), bash.bin)
     command = "cat bigfile | obsup upload - bucket/key --max-parts 40 --part-size"
@@ -182,15 +184,17 @@ def test_a_fixed_part_size_ends_before_the_limit(
     assert "--part-size 200K" in outcome.err
     assert max(one.part_number or 0 for one in few_parts.requests) <= 40
     assert "complete" not in operations(few_parts)
-    given_up = re.search("obsup abort .* --upload-id [0-9A-F]+", outcome.err)
-    assert given_up
-    assert limited.run(given_up[0]).code == 0
+    abort_command = re.search("obsup abort .* --upload-id [0-9A-F]+", outcome.err)
+    assert abort_command
+    assert limited.run(abort_command[0]).code == 0
     assert few_parts.uploads() == []
     assert limited.run(f"{command} 200K").code == 0
 
 
-def test_by_default_the_parts_grow_within_the_limit(bash: Bash, few_parts: Sandbox, tmp_path: Path) -> None:
-    """40 parts of 9 MiB are 378 MB: a longer stream has fewer and larger ones, in a store that takes 40."""
+def test_by_default_the_parts_grow_to_stay_within_the_limit(
+    bash: Bash, few_parts: Sandbox, tmp_path: Path
+) -> None:
+    """40 parts of 9 MiB are 378 MB: a longer stream has larger parts in a store that accepts 40."""
     limited = Bash(Shell.against(few_parts, tmp_path), bash.bin)
     outcome = limited.run("head -c 400000000 /dev/zero | obsup upload - bucket/key --max-parts 40 --json")
     assert outcome.code == 0, outcome.err
@@ -199,7 +203,7 @@ def test_by_default_the_parts_grow_within_the_limit(bash: Bash, few_parts: Sandb
 
 
 def test_progress_has_no_total(bash: Bash, sandbox: Sandbox, make_file: MakeFile) -> None:
-    """Nobody knows the end of a stream: total and parts are null, to the last event."""
+    """The size of a stream is unknown: total and parts are null until the last event."""
     make_file(3 * PART)
     outcome = bash.run("cat bigfile | obsup upload - bucket/key --part-size 100K --progress json")
     lines = [json.loads(line) for line in outcome.err.splitlines()]
@@ -209,7 +213,7 @@ def test_progress_has_no_total(bash: Bash, sandbox: Sandbox, make_file: MakeFile
 
 
 def test_an_expected_size_is_the_total(bash: Bash, sandbox: Sandbox, make_file: MakeFile) -> None:
-    """--expect-size tells where the end will be."""
+    """--expect-size announces the size."""
     make_file(3 * PART)
     words = f"--part-size 100K --progress json --expect-size {3 * PART}"
     outcome = bash.run(f"cat bigfile | obsup upload - bucket/key {words}")
@@ -217,9 +221,9 @@ def test_an_expected_size_is_the_total(bash: Bash, sandbox: Sandbox, make_file: 
     assert (last["total"], last["parts"]) == (3 * PART, 3)
 
 
-def test_ctrl_c_while_the_producer_says_nothing(shell: Shell, sandbox: Sandbox) -> None:
-    """A pipe that stands still does not hold obsup; half a stream is not published."""
-    with begin_piped(shell, "upload", "-", "bucket/key", "--part-size", "100K") as process:
+def test_ctrl_c_while_the_producer_writes_nothing(shell: Shell, sandbox: Sandbox) -> None:
+    """An idle pipe does not block obsup; half a stream is not published."""
+    with start_piped(shell, "upload", "-", "bucket/key", "--part-size", "100K") as process:
         assert process.stdin is not None
         process.stdin.write(b"x" * (2 * PART + 1000))
         process.stdin.flush()
@@ -230,9 +234,9 @@ def test_ctrl_c_while_the_producer_says_nothing(shell: Shell, sandbox: Sandbox) 
     assert [one.parts for one in sandbox.uploads()] == [{1: PART, 2: PART}]
 
 
-def test_a_deadline_while_the_producer_says_nothing(shell: Shell, sandbox: Sandbox) -> None:
-    """--max-time ends a stream that never does, and says how it could go on."""
-    with begin_piped(shell, "upload", "-", "bucket/key", "--max-time", "0.5s") as process:
+def test_a_deadline_while_the_producer_writes_nothing(shell: Shell, sandbox: Sandbox) -> None:
+    """--max-time ends an endless stream, and the message names the way to resume."""
+    with start_piped(shell, "upload", "-", "bucket/key", "--max-time", "0.5s") as process:
         _, err = process.communicate(timeout=20) if process.wait(20) else (b"", b"")
     assert process.returncode == 75
     assert b"Run the whole pipe again" in err
@@ -240,7 +244,7 @@ def test_a_deadline_while_the_producer_says_nothing(shell: Shell, sandbox: Sandb
 
 
 def test_the_terminal_can_be_a_source(shell: Shell, sandbox: Sandbox) -> None:
-    """What is typed is sent, and obsup says that it waits for it."""
+    """Typed text is sent, and obsup notes that it waits for it."""
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, "-m", "obsup", "upload", "-", "bucket/key"],
@@ -261,48 +265,48 @@ def test_the_terminal_can_be_a_source(shell: Shell, sandbox: Sandbox) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         ("- bucket/folder/", "ends in /"),
         ("- bucket/key --parts 3", "--parts cannot split a stream"),
         ("- bucket/key --part-size 1K", "--part-size 100K"),
         ("- bucket/key --executor processes", "cannot send a stream"),
-        ("- bucket/key --skip-identical", "--skip-identical cannot be asked"),
-        ("- bucket/key --expect-md5 123", "32 hex digits"),
+        ("- bucket/key --skip-identical", "--skip-identical needs the content"),
+        ("- bucket/key --expect-md5 123", "32 hexadecimal digits"),
         ("--from-command bucket/key", "--from-command TARGET -- CMD"),
     ],
 )
-def test_what_cannot_be_is_said_before_anything_is_read(
-    bash: Bash, sandbox: Sandbox, words: str, said: str
+def test_invalid_options_fail_before_anything_is_read(
+    bash: Bash, sandbox: Sandbox, words: str, message: str
 ) -> None:
     """One clear error, exit 2, nothing sent."""
     outcome = bash.run(f"yes | obsup upload {words}")
     assert outcome.code == 2
-    assert said in outcome.err
+    assert message in outcome.err
     assert sandbox.requests == []
 
 
-def test_what_the_environment_says_of_files_does_not_stop_a_stream(bash: Bash, sandbox: Sandbox) -> None:
-    """It is for other uploads; what the command line says is for this one."""
+def test_settings_for_files_in_the_environment_do_not_apply_to_a_stream(bash: Bash, sandbox: Sandbox) -> None:
+    """They are meant for other uploads; only options on the command line are errors."""
     settings = "OBSUP_SKIP_IDENTICAL=1 OBSUP_VERIFY_SOURCE=1 OBSUP_ON_CHANGE=resend OBSUP_RECURSIVE=1 OBSUP_EXCLUDE=x"
     outcome = bash.run(f"printf pipe | {settings} obsup upload - bucket/key")
     assert (outcome.code, outcome.err) == (0, "")
     assert sandbox.object_path("bucket", "key").read_bytes() == b"pipe"
 
 
-def test_a_command_without_from_command_is_told_of_it(bash: Bash, sandbox: Sandbox) -> None:
-    """The line to run is said; a file behind -- is a file."""
+def test_a_command_without_from_command(bash: Bash, sandbox: Sandbox) -> None:
+    """The error contains the command to run; a file after -- is a file."""
     outcome = bash.run("obsup upload bucket/key -- printf 'a b'")
     assert outcome.code == 2
     assert outcome.err.endswith(
-        "with --from-command: obsup upload --from-command bucket/key -- printf 'a b'\n"
+        "add --from-command: obsup upload --from-command bucket/key -- printf 'a b'\n"
     )
     assert sandbox.requests == []
     assert bash.run("printf file > ./-x; obsup upload -- -x bucket/key").code == 0
     assert sandbox.object_path("bucket", "key").read_bytes() == b"file"
 
 
-def test_a_file_called_minus(bash: Bash, sandbox: Sandbox) -> None:
+def test_a_file_named_minus(bash: Bash, sandbox: Sandbox) -> None:
     """./- is a file."""
     assert bash.run("printf file > ./-; printf pipe | obsup upload ./- bucket/key").code == 0
     assert sandbox.object_path("bucket", "key").read_bytes() == b"file"

@@ -1,4 +1,4 @@
-"""``--from-command`` on a terminal: the command may ask there, and Ctrl-C ends both."""
+"""``--from-command`` on a terminal: the command may prompt there, and Ctrl-C ends both."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from tests.support.shell import Shell
 from tests.support.terminal import Terminal
 from tests.support.waiting import wait_for
 
-ASK = 'printf "Password: " > /dev/tty; read word < /dev/tty; printf "%s" "$word"'
-WAIT = 'trap "echo told > told; exit 1" INT; echo $$ > pid; while :; do sleep 0.05; done'
+PROMPT = 'printf "Password: " > /dev/tty; read word < /dev/tty; printf "%s" "$word"'
+WAIT = 'trap "echo interrupted > interrupted; exit 1" INT; echo $$ > pid; while :; do sleep 0.05; done'
 
 
 def on_terminal(shell: Shell, script: str) -> Terminal:
-    """Run obsup with a command that does *script*, on a terminal of its own."""
+    """Run obsup with a command that runs *script*, on a new terminal."""
     words = [
         sys.executable,
         "-m",
@@ -31,9 +31,9 @@ def on_terminal(shell: Shell, script: str) -> Terminal:
     return Terminal(words, folder=shell.folder, environment=shell.environment)
 
 
-def test_a_command_may_ask_for_a_password(shell: Shell, sandbox: Sandbox) -> None:
-    """It shares the terminal, as in a pipe of the shell."""
-    with on_terminal(shell, ASK) as terminal:
+def test_a_command_may_prompt_for_a_password(shell: Shell, sandbox: Sandbox) -> None:
+    """It shares the terminal, as in a shell pipe."""
+    with on_terminal(shell, PROMPT) as terminal:
         terminal.wait_for(lambda: terminal.shows("Password:"))
         terminal.type("hunter2\n")
         assert terminal.finish() == 0
@@ -41,10 +41,10 @@ def test_a_command_may_ask_for_a_password(shell: Shell, sandbox: Sandbox) -> Non
 
 
 def test_ctrl_c_ends_both(shell: Shell, sandbox: Sandbox, tmp_path: Path) -> None:
-    """130, not the command's own end; nothing is published, nothing is left running."""
+    """The exit code is 130; nothing is published and no process stays."""
     with on_terminal(shell, WAIT) as terminal:
         wait_for((tmp_path / "pid").exists, process=terminal.process)
         terminal.type("\x03")
         assert terminal.finish() == 130
-    assert (tmp_path / "told").exists()
+    assert (tmp_path / "interrupted").exists()
     assert sandbox.requests == []

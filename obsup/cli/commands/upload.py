@@ -46,6 +46,8 @@ def upload(sources: tuple[str, ...], target: str, *, from_command: bool, dry_run
     _suggest_from_command(sources)
     if not sources and not values["from_list"]:
         raise click.UsageError("Missing argument 'SOURCE' or 'TARGET'.")
+    if sources == (STANDARD_INPUT,):
+        conflicts.check_stream(values)
     if len(sources) > 1 or values["recursive"] or values["from_list"]:
         return _upload_many(sources, target, values, is_dry_run=dry_run)
     return _upload_one(sources[0], target, values, is_dry_run=dry_run)
@@ -71,8 +73,6 @@ def _upload_command(words: tuple[str, ...], values: dict[str, Any], *, is_dry_ru
 def _upload_many(sources: tuple[str, ...], target: str, values: dict[str, Any], *, is_dry_run: bool) -> int:
     from obsup.cli.run.requests import batch_options_from, options_from
 
-    if sources == (STANDARD_INPUT,):
-        conflicts.check_stream(values)
     conflicts.check_many(values)
     if is_dry_run:
         from obsup.cli.actions.batch_dry_run import run_dry_batch
@@ -87,9 +87,7 @@ def _upload_one(source: str, target: str, values: dict[str, Any], *, is_dry_run:
     from obsup.cli.run.requests import options_from
 
     is_stream = source == STANDARD_INPUT
-    if is_stream:
-        conflicts.check_stream(values)
-    else:
+    if not is_stream:
         conflicts.check_one(values)
     if is_dry_run:
         from obsup.cli.actions.dry_run import run_dry
