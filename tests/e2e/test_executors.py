@@ -1,4 +1,4 @@
-"""Parts sent from other processes: each once, though one of them be killed, and without a secret on the way."""
+"""Parts sent by other processes: each once, even if one is killed, and without sending secrets to them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PARTS = 10
 
 @pytest.fixture
 def source(make_file: MakeFile) -> Path:
-    """A file for ten parts."""
+    """A file of ten parts."""
     return make_file(SIZE)
 
 
@@ -38,7 +38,7 @@ def stored(sandbox: Sandbox) -> dict[int, int]:
 
 
 def children(pid: int) -> list[int]:
-    """Return the processes that send parts for *pid*: not the one that only tracks its resources."""
+    """Return the worker processes of *pid*, without multiprocessing's resource tracker."""
     found = []
     for path in Path("/proc").glob("[0-9]*"):
         try:
@@ -52,13 +52,13 @@ def children(pid: int) -> list[int]:
 
 
 def check_object(sandbox: Sandbox, source: Path) -> None:
-    """The object is the file, and nothing is left over."""
+    """Check that the object is the file, and that no upload is left."""
     assert sandbox.object_path("bucket", "key").read_bytes() == source.read_bytes()
     assert sandbox.uploads() == []
 
 
 def test_processes_send_each_part_once(shell: Shell, sandbox: Sandbox, source: Path) -> None:
-    """The driver plans, keeps the checkpoint, shows progress by the part, and completes."""
+    """The driver plans, writes the checkpoint, reports progress per part, and completes the upload."""
     words = ("upload", source, "bucket/key", "--parts", "10", "--executor", "processes", "-j", "2")
     outcome = shell.run(*words, "--json", "--progress", "json")
     assert (outcome.code, outcome.json["sentParts"]) == (0, PARTS), outcome.err
@@ -69,32 +69,34 @@ def test_processes_send_each_part_once(shell: Shell, sandbox: Sandbox, source: P
     assert done[-1] == PARTS
 
 
-@pytest.mark.parametrize("keys", ["--executor processes", "--executor processes --presign"])
-def test_each_request_of_a_worker_is_in_the_log_and_in_the_receipt(
-    shell: Shell, sandbox: Sandbox, source: Path, keys: str
+@pytest.mark.parametrize("options", ["--executor processes", "--executor processes --presign"])
+def test_the_requests_of_workers_are_in_the_log_and_the_receipt(
+    shell: Shell, sandbox: Sandbox, source: Path, options: str
 ) -> None:
-    """The driver writes them: with status, request id, attempt, and the host that sent them."""
+    """The driver writes them with status, request id, attempt, and the host that sent them."""
     sandbox.add_fault("error=503:SlowDown,op=part,part=3")
-    words = f"bucket/key --parts 10 -j 2 {keys} -v --log-file run.log --receipt receipt.json".split()
+    words = f"bucket/key --parts 10 -j 2 {options} -v --log-file run.log --receipt receipt.json".split()
     outcome = shell.run("upload", source, *words)
     assert outcome.code == 0, outcome.err
     line = r"UploadPart part=(\d+) status=(\d+) request=(\w+) .*attempt=(\d) host=" + socket.gethostname()
-    for said in (outcome.err, (shell.folder / "run.log").read_text()):
-        found = re.findall(line, said)
+    for log in (outcome.err, (shell.folder / "run.log").read_text()):
+        found = re.findall(line, log)
         assert sorted(int(part) for part, status, *_ in found if status == "200") == list(range(1, PARTS + 1))
         assert [(status, attempt) for part, status, _, attempt in found if part == "3"] == [
             ("503", "1"),
             ("200", "2"),
         ]
-        assert "retry: part 3, attempt 1: " in said
-        assert "Signature" not in said
+        assert "retry: part 3, attempt 1: " in log
+        assert "Signature" not in log
     stored_by = {part: request for part, status, request, _ in found if status == "200"}
     receipt = json.loads((shell.folder / "receipt.json").read_text())
     assert {str(one["number"]): one["requestId"] for one in receipt["parts"]} == stored_by
 
 
-def test_a_killed_process_costs_what_was_in_flight(shell: Shell, sandbox: Sandbox, source: Path) -> None:
-    """Its part goes to another; the upload does not fail."""
+def test_the_part_of_a_killed_process_is_sent_by_another(
+    shell: Shell, sandbox: Sandbox, source: Path
+) -> None:
+    """Only parts in flight are sent again; the upload does not fail."""
     sandbox.add_fault("slow=400000,op=part,times=always")
     words = ("upload", source, "bucket/key", "--parts", "10", "--executor", "processes", "-j", "2", "-v")
     with shell.begin(*words) as process:
@@ -108,21 +110,21 @@ def test_a_killed_process_costs_what_was_in_flight(shell: Shell, sandbox: Sandbo
     check_object(sandbox, source)
 
 
-@pytest.mark.parametrize("more", [(), ("--presign",)], ids=["with keys", "presigned"])
-def test_what_a_worker_tries_again_is_told(
-    shell: Shell, sandbox: Sandbox, source: Path, more: tuple[str, ...]
+@pytest.mark.parametrize("options", [(), ("--presign",)], ids=["with keys", "presigned"])
+def test_retries_of_a_worker_are_reported(
+    shell: Shell, sandbox: Sandbox, source: Path, options: tuple[str, ...]
 ) -> None:
-    """The driver hears of it, by -v and for what it keeps in flight, as if it had tried itself."""
+    """The driver logs them with -v and reduces the parts in flight, as for its own retries."""
     sandbox.add_fault("error=503:SlowDown,op=part,part=3,times=2")
     words = ("upload", source, "bucket/key", "--parts", "10", "--executor", "processes", "-j", "2")
-    outcome = shell.run(*words, "-v", *more)
+    outcome = shell.run(*words, "-v", *options)
     assert outcome.code == 0, outcome.err
     assert outcome.err.count("503 SlowDown") == 2
     check_object(sandbox, source)
 
 
 def test_workers_end_with_their_driver(shell: Shell, sandbox: Sandbox, source: Path) -> None:
-    """SIGKILL leaves no process behind, and the same command goes on."""
+    """SIGKILL of the driver leaves no process behind, and the same command resumes."""
     sandbox.add_fault("slow=100000,op=part,times=always")
     words = ("upload", source, "bucket/key", "--parts", "10", "--executor", "processes", "-j", "2")
     with shell.begin(*words) as process:
@@ -138,7 +140,7 @@ def test_workers_end_with_their_driver(shell: Shell, sandbox: Sandbox, source: P
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "says"),
+    ("words", "code", "message"),
     [
         ("--executor proceses", 2, "unknown executor 'proceses'"),
         (
@@ -154,36 +156,36 @@ def test_workers_end_with_their_driver(shell: Shell, sandbox: Sandbox, source: P
         ("--executor processes --proxy http://me:SECRET@127.0.0.1:9", 2, "--proxy with a password"),
     ],
 )
-def test_what_cannot_be_is_said(
-    shell: Shell, sandbox: Sandbox, source: Path, words: str, code: int, says: str
+def test_invalid_executors_and_combinations(
+    shell: Shell, sandbox: Sandbox, source: Path, words: str, code: int, message: str
 ) -> None:
-    """Before anything is initiated, wherever it can be known before."""
+    """Invalid options fail before any request."""
     outcome = shell.run("upload", source, "bucket/key", "--parts", "2", *words.split())
-    assert (outcome.code, says in outcome.err) == (code, True), outcome.err
+    assert (outcome.code, message in outcome.err) == (code, True), outcome.err
     assert code != 2 or sandbox.requests == []
 
 
 class Cluster:
-    """A Dask scheduler and two workers, each a process of its own."""
+    """A Dask scheduler and two workers, each in its own process."""
 
     def __init__(self, folder: Path, environment: dict[str, str]) -> None:
         self.folder = folder
         self._file = folder / "scheduler.json"
         self._environment = environment
         self.processes: list[subprocess.Popen[bytes]] = []
-        self._begin("scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard")
+        self._start("scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard")
         wait_for(lambda: self._file.exists() and self._file.read_text().endswith("}"))
         self.address = re.findall(r"tcp://127\.0\.0\.1:\d+", self._file.read_text())[0]
         for _ in range(2):
-            self._begin("worker", "--nthreads", "1", "--no-nanny", "--no-dashboard", "--local-directory", ".")
+            self._start("worker", "--nthreads", "1", "--no-nanny", "--no-dashboard", "--local-directory", ".")
         wait_for(lambda: self.log.count("Registered to") == 2)
 
-    def _begin(self, what: str, *words: str) -> None:
-        log = self.folder / f"{what}{len(self.processes)}.log"
+    def _start(self, role: str, *words: str) -> None:
+        log = self.folder / f"{role}{len(self.processes)}.log"
         with log.open("wb") as output:
             self.processes.append(
                 subprocess.Popen(
-                    [sys.executable, "-m", "dask", what, "--scheduler-file", str(self._file), *words],
+                    [sys.executable, "-m", "dask", role, "--scheduler-file", str(self._file), *words],
                     cwd=self.folder,
                     env=os.environ | self._environment,
                     stdin=subprocess.DEVNULL,
@@ -194,11 +196,11 @@ class Cluster:
 
     @property
     def log(self) -> str:
-        """What scheduler and workers have said."""
+        """The output of the scheduler and the workers."""
         return "".join(path.read_text() for path in self.folder.glob("*.log"))
 
-    def end(self) -> None:
-        """End what is left of it."""
+    def kill(self) -> None:
+        """Kill the processes."""
         for process in reversed(self.processes):
             process.kill()
             process.wait()
@@ -212,13 +214,13 @@ def dask_cluster(folder: Path, environment: dict[str, str]) -> Iterator[Cluster]
     try:
         yield cluster
     finally:
-        cluster.end()
+        cluster.kill()
 
 
-def test_dask_workers_with_keys_of_their_own_and_one_is_killed(
+def test_dask_workers_with_their_own_credentials_of_which_one_is_killed(
     shell: Shell, sandbox: Sandbox, source: Path, tmp_path: Path
 ) -> None:
-    """The scheduler gives its part to the other; the store sees each part once but for what was in flight."""
+    """The scheduler gives its part to the other; the store gets each part once, except those in flight."""
     keys = {name: value for name, value in shell.environment.items() if name != "OBSUP_ENDPOINT"}
     with dask_cluster(tmp_path / "dask", keys) as cluster:
         sandbox.add_fault("slow=400000,op=part,times=always")
@@ -235,10 +237,10 @@ def test_dask_workers_with_keys_of_their_own_and_one_is_killed(
     check_object(sandbox, source)
 
 
-def test_a_local_cluster_that_holds_no_keys(
+def test_a_local_cluster_without_credentials(
     shell: Shell, sandbox: Sandbox, source: Path, tmp_path: Path
 ) -> None:
-    """--presign: each worker gets the URL of its part; without it, the error names the host that has no keys."""
+    """With --presign each worker gets the URL of its part; without it, the error names the host without credentials."""
     program = (
         "import sys\n"
         "from distributed import LocalCluster\n"
@@ -272,6 +274,6 @@ def test_a_local_cluster_that_holds_no_keys(
     assert (outcome.code, outcome.json["sentParts"]) == (0, PARTS), outcome.err
     assert stored(sandbox) == dict.fromkeys(range(1, PARTS + 1), 1)
     check_object(sandbox, source)
-    told = log.read_text() + outcome.err + refused.err
-    assert sandbox.secret_key not in told
-    assert "Signature" not in told
+    output = log.read_text() + outcome.err + refused.err
+    assert sandbox.secret_key not in output
+    assert "Signature" not in output

@@ -1,4 +1,4 @@
-"""Parts and small files from the ranks of an MPI job. Needs tests/servers/install-mpi.sh."""
+"""Parts and small files sent by the ranks of an MPI job. Needs tests/servers/install-mpi.sh."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ MakeFile = Callable[..., Path]
 
 
 def mpiexec(shell: Shell, *words: str | Path, ranks: int = 3) -> Outcome:
-    """Run obsup under mpiexec: one driver, the other ranks its workers."""
-    # A container's root, and fewer cores than ranks, are no reason to refuse here.
-    anywhere = ["--allow-run-as-root", "--oversubscribe"]
+    """Run obsup under mpiexec: one rank is the driver, the others are its workers."""
+    # Allow root in a container, and more ranks than cores.
+    options = ["--allow-run-as-root", "--oversubscribe"]
     done = subprocess.run(
         [
-            *("mpiexec", *anywhere, "-n", str(ranks)),
+            *("mpiexec", *options, "-n", str(ranks)),
             *(sys.executable, "-m", "mpi4py.futures", "-m", "obsup"),
             *words,
         ],
@@ -41,7 +41,7 @@ def mpiexec(shell: Shell, *words: str | Path, ranks: int = 3) -> Outcome:
 
 
 def test_ranks_send_each_part_once(shell: Shell, sandbox: Sandbox, make_file: MakeFile) -> None:
-    """One object, exit code 0 through mpiexec, and the parts come from more than one connection."""
+    """The exit code passes through mpiexec, and the parts come from more than one connection."""
     source = make_file(2_000_000)
     words = ("upload", source, "bucket/key", "--parts", "10", "--executor", "mpi", "--json")
     outcome = mpiexec(shell, *words)
@@ -52,10 +52,10 @@ def test_ranks_send_each_part_once(shell: Shell, sandbox: Sandbox, make_file: Ma
     assert sandbox.object_path("bucket", "key").read_bytes() == source.read_bytes()
 
 
-def test_the_exit_code_comes_through_mpiexec_and_progress_is_kept(
+def test_the_exit_code_passes_through_mpiexec_and_progress_is_kept(
     shell: Shell, sandbox: Sandbox, make_file: MakeFile
 ) -> None:
-    """A part that is refused ends the job with 77; the same command goes on."""
+    """A rejected part ends the job with 77; the same command resumes."""
     source = make_file(2_000_000)
     sandbox.add_fault("error=403:AccessDenied,op=part,part=7,times=always")
     words = ("upload", source, "bucket/key", "--parts", "10", "--executor", "mpi", "--json")
@@ -69,15 +69,15 @@ def test_the_exit_code_comes_through_mpiexec_and_progress_is_kept(
     assert sandbox.object_path("bucket", "key").read_bytes() == source.read_bytes()
 
 
-def test_without_workers_the_command_to_run_is_said(shell: Shell, make_file: MakeFile) -> None:
-    """obsup on its own is no MPI job."""
+def test_without_workers_the_error_names_the_command(shell: Shell, make_file: MakeFile) -> None:
+    """obsup without mpiexec is not an MPI job."""
     source = make_file(1000)
     outcome = shell.run("upload", source, "bucket/key", "--parts", "1", "--executor", "mpi")
     assert (outcome.code, "mpiexec -n 5 python3 -m mpi4py.futures -m obsup" in outcome.err) == (2, True)
 
 
-def test_files_and_parts_of_a_batch_are_both_units_of_work(shell: Shell, sandbox: Sandbox) -> None:
-    """Ranks send small files and parts of a large one; the driver keeps the journal, and next time sends nothing."""
+def test_ranks_send_small_files_and_parts_of_a_batch(shell: Shell, sandbox: Sandbox) -> None:
+    """The driver writes the journal, and sends nothing next time."""
     names = [f"tree/{number % 4}/{number:03}" for number in range(60)]
     make(shell, *names)
     make(shell, "tree/large", size=LARGE)
@@ -97,8 +97,8 @@ def test_files_and_parts_of_a_batch_are_both_units_of_work(shell: Shell, sandbox
     assert operations(sandbox, before) == {"list": 1}
 
 
-def test_a_file_that_a_rank_cannot_send_stops_no_other(shell: Shell, sandbox: Sandbox) -> None:
-    """Its reason names the host, and the exit code comes through mpiexec."""
+def test_a_file_that_fails_on_a_rank_does_not_stop_the_others(shell: Shell, sandbox: Sandbox) -> None:
+    """The error names the host, and the exit code passes through mpiexec."""
     names = [f"tree/{number:02}" for number in range(30)]
     make(shell, *names)
     sandbox.add_fault("error=403:AccessDenied,op=put,key=p/tree/07,times=always")

@@ -1,4 +1,4 @@
-"""``upload_file`` takes any object that can be read."""
+"""``upload_file`` accepts any object with a ``read`` method."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ def upload(sandbox: Sandbox) -> Upload:
     return run
 
 
-class Bare:
-    """The least that can be read: an object with ``read``, and nothing else."""
+class MinimalFile:
+    """An object with ``read``, and nothing else."""
 
     def __init__(self, data: bytes) -> None:
         self._file = io.BytesIO(data)
 
     def read(self, size: int = -1, /) -> bytes:
-        """Read on, a little at a time."""
+        """Return at most 1000 bytes."""
         return self._file.read(min(size, 1000) if size >= 0 else size)
 
 
@@ -72,14 +72,14 @@ def readables(folder: Path) -> dict[str, Callable[[], Any]]:
         "file": lambda: (folder / "file").open("rb"),
         "unbuffered": lambda: (folder / "file").open("rb", buffering=0),
         "gzip": lambda: gzip.open(folder / "file.gz"),
-        "bare": lambda: Bare(DATA),
+        "bare": lambda: MinimalFile(DATA),
         "pipe": pipe,
     }
 
 
 @pytest.mark.parametrize("kind", ["BytesIO", "file", "unbuffered", "gzip", "bare", "pipe"])
-def test_whatever_can_be_read(upload: Upload, sandbox: Sandbox, tmp_path: Path, kind: str) -> None:
-    """A file, memory, a pipe, something that decompresses: the object is its bytes, and it is closed."""
+def test_every_kind_of_readable_object(upload: Upload, sandbox: Sandbox, tmp_path: Path, kind: str) -> None:
+    """A file, memory, a pipe, a decompressor: the uploaded object has its bytes, and it is closed."""
     source = readables(tmp_path)[kind]()
     result = upload(source)
     assert sandbox.object_path("bucket", "key").read_bytes() == DATA
@@ -87,8 +87,10 @@ def test_whatever_can_be_read(upload: Upload, sandbox: Sandbox, tmp_path: Path, 
     assert getattr(source, "closed", True)
 
 
-def test_it_is_read_from_where_it_stands_and_left_open(upload: Upload, sandbox: Sandbox) -> None:
-    """close=False leaves the object to its owner."""
+def test_reading_starts_at_the_current_position_and_close_is_optional(
+    upload: Upload, sandbox: Sandbox
+) -> None:
+    """close=False leaves the object open."""
     source = io.BytesIO(b"header" + DATA)
     source.seek(6)
     upload(source, close=False)
@@ -97,8 +99,8 @@ def test_it_is_read_from_where_it_stands_and_left_open(upload: Upload, sandbox: 
 
 
 @pytest.mark.parametrize("failing", ["connect", "order", "store", "source"])
-def test_it_is_closed_whatever_happens(upload: Upload, sandbox: Sandbox, failing: str) -> None:
-    """A failure before the first byte, or after it, leaves nothing open."""
+def test_it_is_closed_after_every_failure(upload: Upload, sandbox: Sandbox, failing: str) -> None:
+    """Before the first byte and after it."""
     source = io.BytesIO(DATA)
     options: dict[str, Any] = {}
     if failing == "connect":
@@ -115,12 +117,12 @@ def test_it_is_closed_whatever_happens(upload: Upload, sandbox: Sandbox, failing
 
 
 def test_no_byte_is_read_twice(upload: Upload, sandbox: Sandbox) -> None:
-    """Retries come from memory."""
+    """Retries are sent from memory."""
     sandbox.add_fault("drop-request=1000,op=part,part=2")
     sandbox.add_fault("flip-bit,op=part,part=1")
 
-    class Once(Bare):
-        """Counts what is read of it."""
+    class CountingFile(MinimalFile):
+        """Counts the bytes that are read."""
 
         count = 0
 
@@ -130,26 +132,26 @@ def test_no_byte_is_read_twice(upload: Upload, sandbox: Sandbox) -> None:
             self.count += len(block)
             return block
 
-    source = Once(DATA)
+    source = CountingFile(DATA)
     upload(source)
     assert source.count == len(DATA)
     assert sandbox.object_path("bucket", "key").read_bytes() == DATA
 
 
-def test_what_the_object_raises_comes_out(upload: Upload, sandbox: Sandbox) -> None:
-    """A failure that is the source's own is the caller's to know; half an object is not published."""
+def test_exceptions_of_the_object_reach_the_caller(upload: Upload, sandbox: Sandbox) -> None:
+    """Half a stream is not published."""
 
-    class Broken(Bare):
-        """Breaks in the middle."""
+    class FailingFile(MinimalFile):
+        """Fails in the middle."""
 
         def read(self, size: int = -1, /) -> bytes:
-            """Read, until it fails."""
+            """Read, or fail."""
             if self._file.tell() > 250_000:
                 raise KeyError("out of records")
             return super().read(size)
 
     with pytest.raises(KeyError, match="out of records"):
-        upload(Broken(DATA))
+        upload(FailingFile(DATA))
     assert "complete" not in [one.operation for one in sandbox.requests]
 
 
@@ -161,10 +163,10 @@ def test_what_the_object_raises_comes_out(upload: Upload, sandbox: Sandbox) -> N
     ],
     ids=["text", "for writing"],
 )
-def test_what_cannot_be_a_source(
+def test_an_invalid_source(
     upload: Upload, tmp_path: Path, source: Callable[[Path], Any], error: type[ObsupError], words: str
 ) -> None:
-    """One clear error, and it is closed all the same."""
+    """One clear error, and it is closed."""
     opened = source(tmp_path)
     with pytest.raises(error, match=words):
         upload(opened)
@@ -172,38 +174,37 @@ def test_what_cannot_be_a_source(
 
 
 def test_progress_of_an_object(upload: Upload) -> None:
-    """The callback has no total, and ends with all of it."""
+    """The callback gets no total; the last call has all bytes."""
     calls: list[tuple[int, int | None, float]] = []
     upload(io.BytesIO(DATA), progress=lambda *values: calls.append(values))
     assert {total for _, total, _ in calls} == {None}
     assert calls[-1][0] == len(DATA)
 
 
-def test_a_stop_is_heard_while_the_object_says_nothing(upload: Upload, sandbox: Sandbox) -> None:
-    """A read that never comes back does not hold the caller."""
-    released = threading.Event()
+def test_a_stop_ends_the_upload_while_a_read_blocks(upload: Upload, sandbox: Sandbox) -> None:
+    """A read that never returns does not block the caller."""
+    released, stop = threading.Event(), StopSignal()
 
-    class Stuck(Bare):
-        """Gives a part and a half, and then waits."""
+    class BlockingFile(MinimalFile):
+        """Returns a part and a half, then blocks; the stop comes while it does."""
 
         def read(self, size: int = -1, /) -> bytes:
-            """Read, or wait for the end of the test."""
+            """Read, or block until the test ends."""
             if self._file.tell() > 1.5 * PART:
+                stop.request_stop(Interrupted("stopped by the test"))
                 released.wait(60)
             return super().read(size)
 
-    stop = StopSignal()
-    threading.Timer(0.3, lambda: stop.request_stop(Interrupted("the test says so"))).start()
     try:
         with pytest.raises(Interrupted):
-            upload(Stuck(DATA), stop=stop)
+            upload(BlockingFile(DATA), stop=stop)
     finally:
         released.set()
     assert "complete" not in [one.operation for one in sandbox.requests]
 
 
-def test_one_request_carries_its_md5(upload: Upload) -> None:
-    """What one request publishes is to be checked by the store before it takes the old object's place."""
+def test_a_single_request_has_a_content_md5(upload: Upload) -> None:
+    """The store checks the bytes before they replace the old object."""
     md5 = hashlib.md5(b"better")
     with Wire(lambda _: answer(headers={"ETag": f'"{md5.hexdigest()}"'})) as wire:
         upload(io.BytesIO(b"better"), endpoint=wire.endpoint)

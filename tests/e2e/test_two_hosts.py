@@ -1,4 +1,4 @@
-"""Two hosts with a network, a device and a home each feed one object. Needs root; see tests/servers/two-hosts.sh."""
+"""Two hosts, each with its own network, device and home, upload one object. Needs root; see two-hosts.sh."""
 
 from __future__ import annotations
 
@@ -21,36 +21,36 @@ from tests.support.shell import Outcome
 
 MakeFile = Callable[..., Path]
 SCRIPT = Path(__file__).parents[1] / "servers/two-hosts.sh"
-HERE = "10.213.77.1"
+DRIVER_ADDRESS = "10.213.77.1"
 ROOT = Path(__file__).parents[2]
 SIZE = 3_000_000
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300), pytest.mark.xdist_group("two-hosts")]
 
 
-class Forward(socketserver.BaseRequestHandler):
-    """Carries a connection from the hosts' network to the sandbox, which listens on the loopback only."""
+class ForwardingHandler(socketserver.BaseRequestHandler):
+    """Forwards a connection from the hosts' network to the sandbox, which listens on the loopback interface only."""
 
     port = 0
-    came_from: list[str]
+    client_addresses: list[str]
 
     def handle(self) -> None:
-        """Copy both ways until one side has ended."""
-        self.came_from.append(self.client_address[0])
+        """Copy in both directions until one side ends."""
+        self.client_addresses.append(self.client_address[0])
         with (
             closing(socket.create_connection(("127.0.0.1", self.port))) as inner,
             selectors.DefaultSelector() as ready,
         ):
             other = {self.request: inner, inner: self.request}
-            for one in other:
-                ready.register(one, selectors.EVENT_READ)
+            for end in other:
+                ready.register(end, selectors.EVENT_READ)
             while True:
                 for key, _ in ready.select():
-                    here = key.fileobj
-                    assert isinstance(here, socket.socket)
+                    source = key.fileobj
+                    assert isinstance(source, socket.socket)
                     try:
-                        data = here.recv(65536)
-                        other[here].sendall(data)
+                        data = source.recv(65536)
+                        other[source].sendall(data)
                     except OSError:
                         return
                     if not data:
@@ -59,10 +59,10 @@ class Forward(socketserver.BaseRequestHandler):
 
 @contextmanager
 def forwarding(port: int) -> Iterator[tuple[int, list[str]]]:
-    """Listen on the hosts' network; give the port there, and the addresses that connections come from."""
+    """Listen on the hosts' network; return the port and the list of client addresses."""
 
-    class Handler(Forward):
-        came_from: list[str] = []  # noqa: RUF012 - one list for all connections is the point
+    class Handler(ForwardingHandler):
+        client_addresses: list[str] = []  # noqa: RUF012 - one list for all connections is the point
 
     Handler.port = port
 
@@ -70,22 +70,22 @@ def forwarding(port: int) -> Iterator[tuple[int, list[str]]]:
         daemon_threads = True
         allow_reuse_address = True
 
-    with Server((HERE, 0), Handler) as server:
+    with Server((DRIVER_ADDRESS, 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
-        yield server.server_address[1], Handler.came_from
+        yield server.server_address[1], Handler.client_addresses
         server.shutdown()
         thread.join()
 
 
 class Hosts:
-    """The two hosts, each with a home of its own, and a store that both reach."""
+    """Two hosts, each with its own home, and a store that both reach."""
 
     def __init__(self, name: str, folder: Path, sandbox: Sandbox, port: int) -> None:
         self.name = name
         self.folder = folder
         self._environment = {
-            "OBSUP_ENDPOINT": f"http://{HERE}:{port}",
+            "OBSUP_ENDPOINT": f"http://{DRIVER_ADDRESS}:{port}",
             "AccessKeyID": sandbox.access_key,
             "SecretAccessKey": sandbox.secret_key,
             "PYTHONPATH": str(ROOT),
@@ -93,7 +93,7 @@ class Hosts:
         }
 
     def run(self, host: str, script: str) -> Outcome:
-        """Run a line of bash on a host; ``obsup`` is a command there."""
+        """Run a bash command on a host; ``obsup`` is a function there."""
         home = self.folder / f"home-{host}"
         home.mkdir(exist_ok=True)
         line = f'obsup() {{ {sys.executable} -m obsup "$@"; }}; {script}'
@@ -110,12 +110,12 @@ class Hosts:
 
 @pytest.fixture
 def hosts(sandbox: Sandbox, tmp_path: Path) -> Iterator[tuple[Hosts, list[str]]]:
-    """Two hosts, and where connections to the store came from."""
+    """Two hosts, and the client addresses of the connections to the store."""
     name = f"o{os.getpid()}"
     subprocess.run([SCRIPT, "start", name], check=True, capture_output=True)
     try:
-        with forwarding(sandbox.port) as (port, came_from):
-            yield Hosts(name, tmp_path, sandbox, port), came_from
+        with forwarding(sandbox.port) as (port, client_addresses):
+            yield Hosts(name, tmp_path, sandbox, port), client_addresses
     finally:
         subprocess.run([SCRIPT, "stop", name], check=True, capture_output=True)
 
@@ -126,11 +126,11 @@ def stored(sandbox: Sandbox) -> dict[int, int]:
     return dict(Counter(number for number in found if number is not None))
 
 
-def test_two_hosts_feed_one_object_by_its_upload_id(
+def test_two_hosts_upload_one_object_by_its_upload_id(
     hosts: tuple[Hosts, list[str]], sandbox: Sandbox, make_file: MakeFile
 ) -> None:
-    """They share nothing but the file and the id; the parts come at once from both."""
-    both, came_from = hosts
+    """They share only the file and the upload id, and send parts at the same time."""
+    both, client_addresses = hosts
     source = make_file(SIZE)
     upload_id = both.run("a", "obsup init bucket/key").out.strip()
     line = f"obsup part bigfile bucket/key --upload-id {upload_id} --parts 6 --part-number"
@@ -147,14 +147,14 @@ def test_two_hosts_feed_one_object_by_its_upload_id(
     done = both.run("b", f"obsup complete bucket/key --upload-id {upload_id} --parts 6 --expect-size {SIZE}")
     assert done.code == 0, done.err
     assert stored(sandbox) == dict.fromkeys(range(1, 7), 1)
-    assert {"10.213.77.2", "10.213.77.3"} <= set(came_from)
+    assert {"10.213.77.2", "10.213.77.3"} <= set(client_addresses)
     assert sandbox.object_path("bucket", "key").read_bytes() == source.read_bytes()
 
 
 def test_a_host_sees_the_file_on_another_device(
     hosts: tuple[Hosts, list[str]], sandbox: Sandbox, make_file: MakeFile
 ) -> None:
-    """One checkpoint for both; the same file under another device number counts, another file does not."""
+    """With one checkpoint for both: a different device number is accepted, a different file is not."""
     both, _ = hosts
     source = make_file(SIZE)
     options = "--checkpoint shared.json"
