@@ -48,7 +48,7 @@ def check_kept(rig: Rig) -> None:
     open_ids = rig.open_ids()
     assert len(open_ids) <= 1
     if open_ids:
-        assert f'"uploadId":"{open_ids[0]}"' in rig.checkpoint.read_text()
+        assert f'"uploadId": "{open_ids[0]}"' in rig.checkpoint.read_text()
 
 
 @pytest.mark.parametrize("case", parameters())

@@ -158,7 +158,7 @@ FAULTS = (
 )
 
 
-# Faults that run at every operation each time; the others run each time at one part, and at all places in the slow lane.
+# Faults that run at every operation each time. The others run at one part, and at all places in the slow lane.
 REPRESENTATIVES = (
     "403 AccessDenied",
     "403 RequestTimeTooSkewed, the store's clock 1 h ahead",
