@@ -14,7 +14,7 @@ from obsup.engine.job.target_settings import ConnectOptions
 from obsup.errors import Denied
 from obsup.events import Event, PartStored
 from obsup.sandbox.sandbox import Sandbox
-from tests.unit.local.config.test_instance_metadata import PATHS, StandIn
+from tests.unit.local.config.test_instance_metadata import PATHS, MetadataServer
 
 MakeFile = Callable[..., Path]
 Rotate = Callable[[str], None]
@@ -66,7 +66,7 @@ class Keys:
             f"[default]\naccessKeyID = {self.pair[0]}\naccessKeySecret = {self.pair[1]}\nstsToken = {token}\n"
         )
 
-    def at_service(self, token: str, service: StandIn) -> None:
+    def at_service(self, token: str, service: MetadataServer) -> None:
         aws = service.name == "aws"
         variable = "AWS_EC2_METADATA_SERVICE_ENDPOINT" if aws else "OBSUP_METADATA_ENDPOINT"
         self.monkeypatch.setenv(variable, service.base)
@@ -91,7 +91,7 @@ class Keys:
             },
         }
         answer = answers[service.name] | ({} if service.name == "obs" else {"Expiration": expires})
-        service.answers["GET", PATHS[service.name]] = (200, json.dumps(answer))
+        service.responses["GET", PATHS[service.name]] = (200, json.dumps(answer))
 
 
 SOURCES = {
@@ -111,7 +111,7 @@ def rotate(source: str, store: Sandbox, home: Path, monkeypatch: pytest.MonkeyPa
     keys = Keys(store, home, monkeypatch)
     kind, _, name = source.partition(" ")
     if kind == "metadata":
-        with StandIn(name) as service:
+        with MetadataServer(name) as service:
             thread = threading.Thread(target=service.serve_forever)
             thread.start()
             yield lambda token: keys.at_service(token, service)

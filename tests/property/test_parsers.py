@@ -20,11 +20,11 @@ from msgspec import to_builtins
 from obsup.dialects.registry import DIALECTS, METADATA_SERVICES
 from obsup.engine.proof.object_proof import Expected, verify_object, verify_response
 from obsup.errors import BadConfiguration, CheckpointUnwritable, Denied, NetworkError, StoreError, WrongUsage
-from obsup.local.config.credential_fields import parse_answer, parse_expiry
-from obsup.local.config.credential_process import _read_answer as read_process
+from obsup.local.config.credential_fields import parse_expiry, parse_json_object
+from obsup.local.config.credential_process import _parse_output as read_process
 from obsup.local.config.file import load_config
 from obsup.local.config.instance_metadata import _Host
-from obsup.local.config.instance_metadata import _read_answer as read_metadata
+from obsup.local.config.instance_metadata import _parse_credentials as read_metadata
 from obsup.local.config.vendor_files import list_sections, read_section
 from obsup.local.state import checkpoint as checkpoints
 from obsup.local.state import receipt_file, started_uploads
@@ -465,7 +465,7 @@ KEYS = st.dictionaries(
 @example('{"Version": ' + "9" * 5000 + "}")
 def test_any_words_of_a_helper_or_a_metadata_service_are_keys_or_denied(text: str) -> None:
     """And what they said stands in no error."""
-    parse_answer(text)
+    parse_json_object(text)
     for read in (
         lambda: read_process(text, "helper", "profile p"),
         *(

@@ -1,0 +1,1 @@
+"""The configuration file, and the credentials from the environment, files, programs and metadata services."""

@@ -1,4 +1,4 @@
-"""What every source of credentials shares: trimming, half pairs, unusable characters, the time of expiry."""
+"""What all sources of credentials share: trimming, incomplete pairs, invalid characters, and the time of expiry."""
 
 from __future__ import annotations
 
@@ -18,33 +18,32 @@ _PRINTABLE_CHARACTERS = re.compile(r"[^\x00-\x1f\x7f]*")
 def pair_keys(
     values: Mapping[str, object], *, names: KeyNames, origin: str, expires: float | None = None
 ) -> Credentials | None:
-    """Return the credentials among *values*, or None where neither key nor secret is there.
+    """Return the credentials in *values*, or None if neither access key nor secret is set.
 
-    White space around a value is nobody's key; a value of white space is not there. *origin* says where the
-    values were read, *expires* is seconds since the epoch. Raises Denied, naming what is wrong, where only
-    one of the two is there (whoever set one meant to set both), or a value is nothing that can sign.
+    White space around a value is removed. *origin* names the source of the values, *expires* is seconds since the
+    epoch. Raises Denied if only one of the two is set, or if a value cannot sign a request.
     """
     access, secret = (_text(values, name, origin) for name in (names.access, names.secret))
     if access is None and secret is None:
         return None
     if access is None or secret is None:
-        there, missing = (names.access, names.secret) if access else (names.secret, names.access)
+        present, missing = (names.access, names.secret) if access else (names.secret, names.access)
         raise Denied(
-            f"{there} is set, {missing} is not ({origin})",
+            f"{present} is set, {missing} is not ({origin})",
             "An access key and its secret only work together",
-            run_again(f"set {missing} as well, or remove {there}"),
+            run_again(f"set {missing} as well, or remove {present}"),
         )
     tokens = [token for name in names.tokens if (token := _text(values, name, origin))]
     token = tokens[0] if tokens else None
-    # The HTTP library would refuse a header with a line break too, and print it, key and token included.
-    _demand_characters(names.access, access, _HEADER_CHARACTERS, origin)
-    _demand_characters(names.secret, secret, _PRINTABLE_CHARACTERS, origin)
-    _demand_characters(names.tokens[0], token or "", _HEADER_CHARACTERS, origin)
+    # The HTTP library would also reject a header with a line break, but print it with key and token.
+    _check_characters(names.access, access, _HEADER_CHARACTERS, origin)
+    _check_characters(names.secret, secret, _PRINTABLE_CHARACTERS, origin)
+    _check_characters(names.tokens[0], token or "", _HEADER_CHARACTERS, origin)
     return Credentials(access, secret, token, expires=expires, origin=origin)
 
 
 def parse_expiry(value: object) -> float | None:
-    """Return an ISO 8601 time (``2026-11-21T03:00:00.5Z``) as seconds since the epoch, None for any other.
+    """Return an ISO 8601 time (``2026-11-21T03:00:00.5Z``) as seconds since the epoch, or None for any other text.
 
     A time without a zone is UTC.
     """
@@ -55,33 +54,31 @@ def parse_expiry(value: object) -> float | None:
         return None
 
 
-def parse_answer(text: str) -> dict[str, object] | None:
-    """Return the JSON object in *text*, None where there is none.
+def parse_json_object(text: str) -> dict[str, object] | None:
+    """Return the JSON object in *text*, or None for any other text.
 
-    No exception leaves here: those of the JSON reader carry the text, with the secrets in it.
+    Raises nothing: the exceptions of the JSON parser contain the text, and so the secrets.
     """
     try:
-        answer = json.loads(text)
+        value = json.loads(text)
     except (ValueError, RecursionError):
         return None
-    return answer if isinstance(answer, dict) else None
+    return value if isinstance(value, dict) else None
 
 
 def _text(values: Mapping[str, object], name: str, origin: str) -> str | None:
     value = values.get(name)
     if value is not None and not isinstance(value, str):
-        raise Denied(
-            f"{name} is not text ({origin})", "Keys and tokens are text", run_again(f"correct {name}")
-        )
+        raise Denied(f"{name} is not text ({origin})", "Keys and tokens are text", run_again(f"fix {name}"))
     return (value or "").strip() or None
 
 
-def _demand_characters(name: str, value: str, allowed: re.Pattern[str], origin: str) -> None:
+def _check_characters(name: str, value: str, allowed: re.Pattern[str], origin: str) -> None:
     end = allowed.match(value)
     position = end.end() if end else 0
     if position < len(value):
         raise Denied(
-            f"{name} has an invalid character at position {position + 1} ({origin})",
+            f"{name} contains an invalid character at position {position + 1} ({origin})",
             "It was probably pasted together with other text",
-            run_again(f"set {name} again, on one line"),
+            run_again(f"set {name} on one line"),
         )

@@ -1,4 +1,4 @@
-"""Ask a program of the user's for credentials, in the form that AWS gave such programs."""
+"""Run a program of the user that prints credentials, in the format that AWS defined for such programs."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from collections.abc import Mapping
 
 from obsup.dialects.vendor import KeyNames
 from obsup.errors import Denied, run_again
-from obsup.local.config.credential_fields import pair_keys, parse_answer, parse_expiry
+from obsup.local.config.credential_fields import pair_keys, parse_expiry, parse_json_object
 from obsup.model import Credentials
 
-#: Time for a person to touch a key or answer a second factor.
+# Long enough for a person to touch a security key or enter a second factor.
 TIMEOUT_S = 60.0
 _NAMES = KeyNames("AccessKeyId", "SecretAccessKey", ("SessionToken",))
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x1f\x7f-\x9f]")
@@ -24,8 +24,8 @@ def run_process(
 ) -> Credentials:
     """Run *command* without a shell and return the credentials it prints.
 
-    Raises Denied where it cannot be started, fails, takes longer than *timeout_s* seconds or prints anything
-    else. Neither its arguments nor what it printed to stdout show in the error.
+    Raises Denied if it cannot be started, fails, takes longer than *timeout_s* seconds, or prints anything else. The
+    error contains neither its arguments nor its standard output.
     Source: AWS SDKs and Tools Reference Guide, "Process credential provider".
     """
     words = shlex.split(command)
@@ -41,49 +41,52 @@ def run_process(
             check=False,
         )
     except subprocess.TimeoutExpired:
-        why = f"It did not finish within {timeout_s:g} s."
+        why = f"It did not finish within {timeout_s:g} s"
     except (OSError, ValueError) as exc:
-        why = f"It cannot be started: {getattr(exc, 'strerror', None) or 'it is no command'}."
+        why = f"It cannot be started: {getattr(exc, 'strerror', None) or 'invalid command'}"
     else:
         output = done.stdout.decode(errors="replace")
         if done.returncode:
             why = _explain_failure(done.returncode, done.stderr.decode(errors="replace"), output)
     if why:
-        # Raised out here, unchained: TimeoutExpired carries the arguments and the output.
+        # Raised here, unchained: TimeoutExpired contains the arguments and the output.
         raise _failed(words[0], why, origin)
-    return _read_answer(output, words[0], origin)
+    return _parse_output(output, words[0], origin)
 
 
-def _read_answer(output: str, program: str, origin: str) -> Credentials:
-    answer = parse_answer(output)
-    if answer is None:
-        raise _failed(program, "It printed no JSON object.", origin)
-    if answer.get("Version") != 1:
-        raise _failed(program, 'Its answer does not say "Version": 1.', origin)
-    expires = parse_expiry(answer.get("Expiration"))
-    if expires is None and answer.get("Expiration") is not None:
-        raise _failed(program, "Its Expiration is no ISO 8601 time.", origin)
-    found = pair_keys(answer, names=_NAMES, origin=f"credential_process of {origin}", expires=expires)
+def _parse_output(output: str, program: str, origin: str) -> Credentials:
+    printed = parse_json_object(output)
+    if printed is None:
+        raise _failed(program, "It did not print a JSON object", origin)
+    if printed.get("Version") != 1:
+        raise _failed(program, 'Its output lacks "Version": 1', origin)
+    expires = parse_expiry(printed.get("Expiration"))
+    if expires is None and printed.get("Expiration") is not None:
+        raise _failed(program, "Its Expiration is not an ISO 8601 time", origin)
+    found = pair_keys(printed, names=_NAMES, origin=f"credential_process of {origin}", expires=expires)
     if found is None:
-        raise _failed(program, "Its answer has neither AccessKeyId nor SecretAccessKey.", origin)
+        raise _failed(program, "Its output has neither AccessKeyId nor SecretAccessKey", origin)
     return found
 
 
 def _failed(program: str, why: str, origin: str) -> Denied:
-    step = run_again(f"run the credential_process of {origin} manually and fix it")
-    return Denied(f"the credential_process {program!r} printed no credentials", why, step)
+    return Denied(
+        f"the credential_process {program!r} returned no credentials",
+        why,
+        run_again(f"fix the credential_process of {origin}"),
+    )
 
 
 def _explain_failure(code: int, stderr: str, stdout: str) -> str:
     how = f"It was killed by signal {-code}" if code < 0 else f"It exited with {code}"
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]
-    return f"{how}: {sanitise(lines[-1], stdout)}" if lines else f"{how}, without a word on stderr."
+    return f"{how}: {sanitise(lines[-1], stdout)}" if lines else f"{how} and printed nothing to stderr"
 
 
 def sanitise(line: str, secret_text: str) -> str:
-    """Return *line* fit to print: no control characters, at most 200 characters, nothing like a key.
+    """Return *line* for a message: no control characters, at most 200 characters, and no secrets.
 
-    A word goes when *secret_text* has it too, or when it is as long and mixed as keys are.
+    A word is masked if *secret_text* contains it, or if it is as long and mixed as a key.
     """
 
     def mask(match: re.Match[str]) -> str:

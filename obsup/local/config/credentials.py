@@ -1,4 +1,4 @@
-"""Whose keys sign: found in one fixed order, kept, and asked for again before they age or when they fail."""
+"""Find credentials in a fixed order, cache them, and renew them before they expire or when the store rejects them."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from obsup.local.config.file import Profile
     from obsup.local.config.vendor_files import Section
 
-#: Credentials that expire are asked for again this many seconds before they do.
+# Credentials that expire are renewed this long before.
 RENEW_BEFORE_S = 5 * 60.0
-#: A source whose answers are always about to expire is asked no more often than this, in seconds.
-ASK_AGAIN_AFTER_S = 30.0
+# The shortest interval between renewals, for a source whose credentials are always about to expire.
+MIN_RENEWAL_INTERVAL_S = 30.0
 
 OWN_VARIABLES = (
     KeyNames("AccessKeyID", "SecretAccessKey", ("SecurityToken",)),
@@ -31,7 +31,7 @@ PROFILE_NAMES = KeyNames("access_key_id", "secret_access_key", ("security_token"
 
 
 class CredentialSettings(Value):
-    """Where to look, never what is found: this travels to the workers, and each finds its own keys."""
+    """Where to look for credentials. It is sent to remote workers, which find their own credentials."""
 
     provider: str
     profile: str | None = None
@@ -39,66 +39,65 @@ class CredentialSettings(Value):
 
 
 class FoundCredentials(Value):
-    """Credentials, and how many seconds before their expiry they are asked for again."""
+    """Credentials, and how long before their expiry they are renewed."""
 
     credentials: Credentials
     renew_before_s: float = RENEW_BEFORE_S
 
 
 class CredentialSource:
-    """The credentials of one run, shared by its threads; *find* asks for them anew each time it is called."""
+    """The credentials of one run, shared by its threads. *find* is called for the first ones and for each renewal."""
 
     def __init__(self, find: Callable[[], FoundCredentials], clock: Callable[[], float]) -> None:
         self._find = find
         self._clock = clock
         self._lock = threading.Lock()
-        self._held: Credentials | None = None
+        self._cached: Credentials | None = None
         self._renew_at: float | None = None
-        self._asked = 0
+        self._find_count = 0
         self._failure: Denied | BadConfiguration | None = None
 
     def current(self) -> Credentials:
         """Return the credentials to sign with now; those that expire soon are renewed first.
 
-        Where renewal fails, credentials that have not expired yet serve on. Raises Denied, BadConfiguration.
+        If the renewal fails, credentials that have not expired yet are still used. Raises Denied, BadConfiguration.
         """
-        held = self._held
-        if held is not None and not self._is_due():
-            return held
-        asked = self._asked
+        cached = self._cached
+        if cached is not None and not self._is_renewal_due():
+            return cached
+        find_count = self._find_count
         with self._lock:
-            if self._held is not None and not self._is_due():
-                return self._held
+            if self._cached is not None and not self._is_renewal_due():
+                return self._cached
             try:
-                return self._ask(asked)
+                return self._renew(find_count)
             except (Denied, BadConfiguration):
-                if self._held is None or self._clock() >= (self._held.expires or 0):
+                if self._cached is None or self._clock() >= (self._cached.expires or 0):
                     raise
-                self._renew_at = self._clock() + ASK_AGAIN_AFTER_S
-                return self._held
+                self._renew_at = self._clock() + MIN_RENEWAL_INTERVAL_S
+                return self._cached
 
-    def refresh(self, stale: Credentials | None = None) -> Credentials:
-        """Return credentials newer than *stale* (by default: than those held), which the store refused.
+    def refresh(self, rejected: Credentials | None = None) -> Credentials:
+        """Return credentials newer than *rejected*, by default the cached ones, which the store rejected.
 
-        Everything is read again, by one thread; the others wait and share what it found, or its failure.
-        Identity counts, not equality: the same key read again is an answer too. Raises Denied and
-        BadConfiguration.
+        One thread finds them; the others wait and get the same result or failure. Compares by identity: equal
+        credentials that were read again are new ones. Raises Denied, BadConfiguration.
         """
-        seen = self._held if stale is None else stale
-        asked = self._asked
+        old = self._cached if rejected is None else rejected
+        find_count = self._find_count
         with self._lock:
-            if self._held is not None and self._held is not seen:
-                return self._held
-            return self._ask(asked)
+            if self._cached is not None and self._cached is not old:
+                return self._cached
+            return self._renew(find_count)
 
-    def _is_due(self) -> bool:
-        # Read once: the holder of the lock may replace it meanwhile.
+    def _is_renewal_due(self) -> bool:
+        # Read once: another thread may replace it.
         renew_at = self._renew_at
         return renew_at is not None and self._clock() >= renew_at
 
-    def _ask(self, asked_before: int) -> Credentials:
-        if self._failure is not None and self._asked != asked_before:
-            # Another thread asked while this one waited: 32 workers do not run a failing helper 32 times.
+    def _renew(self, find_count_before: int) -> Credentials:
+        if self._failure is not None and self._find_count != find_count_before:
+            # Another thread tried while this one waited: 32 workers must not run a failing program 32 times.
             raise type(self._failure)(*self._failure.args)
         self._failure = None
         try:
@@ -107,19 +106,19 @@ class CredentialSource:
             self._failure = exc
             raise
         finally:
-            self._asked += 1
-        self._held = found.credentials
+            self._find_count += 1
+        self._cached = found.credentials
         expires = found.credentials.expires
         self._renew_at = None
         if expires is not None:
-            self._renew_at = max(expires - found.renew_before_s, self._clock() + ASK_AGAIN_AFTER_S)
-        return self._held
+            self._renew_at = max(expires - found.renew_before_s, self._clock() + MIN_RENEWAL_INTERVAL_S)
+        return self._cached
 
 
 def open_credentials(
     settings: CredentialSettings, *, environ: Mapping[str, str], home: Path, clock: Callable[[], float]
 ) -> CredentialSource:
-    """Return the source of credentials for *settings*; nothing is read before it is first asked.
+    """Return the source of credentials for *settings*, which reads nothing before its first use.
 
     *clock* returns seconds since the epoch.
     """
@@ -129,11 +128,11 @@ def open_credentials(
 def find_credentials(
     settings: CredentialSettings, *, environ: Mapping[str, str], home: Path
 ) -> FoundCredentials:
-    """Look everywhere once, in the contract's order, and return the first credentials found.
+    """Search all sources once and return the first credentials.
 
-    The order: our own variables, the vendor's, the profile's keys or credential_process, the vendor's file,
-    the metadata service that the profile names. Raises Denied where there are none or where a source fails,
-    BadConfiguration for a bad config file.
+    The order: the variables of obsup, those of the vendor, the keys or the credential_process of the profile, the
+    vendor's files, the metadata service of the profile. Raises Denied if none has credentials or if a source fails,
+    BadConfiguration for an invalid configuration file.
     """
     variables = (*OWN_VARIABLES, *find_vendor(settings.provider).credential_variables)
     for names in variables:
@@ -150,7 +149,7 @@ def _find_in_files(
     environ: Mapping[str, str],
     home: Path,
 ) -> FoundCredentials:
-    # Here, and not above: keys in the environment, as in most scripts, need nothing of this.
+    # Imported here because credentials in the environment, as in most scripts, need none of this.
     from obsup.local.config import instance_metadata
     from obsup.local.config.file import default_config_path, load_config
     from obsup.local.config.vendor_files import list_sections, read_section
@@ -169,18 +168,15 @@ def _find_in_files(
             return FoundCredentials(found)
     if profile is not None and profile.metadata_service is not None:
         return FoundCredentials(
-            instance_metadata.ask_metadata(profile.metadata_service, environ=environ),
+            instance_metadata.fetch_instance_credentials(profile.metadata_service, environ=environ),
             instance_metadata.RENEW_BEFORE_S,
         )
-    place = config_path or default_config_path(environ)
-    raise _nothing_found(settings, variables, sections, place)
+    path = config_path or default_config_path(environ)
+    raise _not_found(settings, variables, sections, path)
 
 
 def read_profile(profile: Profile, environ: Mapping[str, str]) -> Credentials | None:
-    """Return the credentials that *profile* holds, or its credential_process prints, or None.
-
-    Raises Denied.
-    """
+    """Return the credentials in *profile*, or those that its credential_process prints, or None. Raises Denied."""
     from obsup.local.config.credential_process import run_process
 
     origin = f"profile {profile.name}"
@@ -194,22 +190,22 @@ def read_profile(profile: Profile, environ: Mapping[str, str]) -> Credentials | 
     return pair_keys(values, names=PROFILE_NAMES, origin=origin)
 
 
-def _nothing_found(
+def _not_found(
     settings: CredentialSettings,
     variables: tuple[KeyNames, ...],
     sections: tuple[Section, ...],
-    place: Path,
+    path: Path,
 ) -> Denied:
     pairs = ", ".join(f"{names.access} and {names.secret}" for names in variables)
-    looked = [f"environment variables {pairs}"]
-    looked.append(f"profile {settings.profile} of {place}" if settings.profile else "no --profile named")
-    looked.extend(str(section) for section in sections)
+    searched = [f"environment variables {pairs}"]
+    searched.append(f"profile {settings.profile} of {path}" if settings.profile else "no --profile")
+    searched.extend(str(section) for section in sections)
     names = find_vendor(settings.provider).credential_variables[0]
     return Denied(
-        f"no credentials found for {settings.provider}",
-        f"Looked in: {'; '.join(looked)}",
+        f"no credentials for {settings.provider} found",
+        f"Searched: {'; '.join(searched)}",
         run_again(
-            f"set {names.access} and {names.secret}, or write keys or a credential_process into a profile of "
-            f"{place} and select it with --profile"
+            f"set {names.access} and {names.secret}, or add keys or a credential_process to a profile of {path} and "
+            "select it with --profile"
         ),
     )

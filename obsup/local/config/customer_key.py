@@ -7,6 +7,8 @@ from pathlib import Path
 from obsup.errors import BadConfiguration, NextStep, run_again
 from obsup.model import CustomerKey
 
+KEY_BYTES = 32
+
 
 def read_customer_key(path: Path) -> CustomerKey:
     """Return the SSE-C key in the file at *path*: exactly 32 bytes. Raises BadConfiguration."""
@@ -14,14 +16,12 @@ def read_customer_key(path: Path) -> CustomerKey:
         key = path.read_bytes()
     except OSError as exc:
         raise BadConfiguration(
-            f"cannot read the SSE-C key file {path}",
-            exc.strerror or "",
-            run_again("check the path of --sse-c-key-file"),
+            f"cannot read the SSE-C key file {path}", exc.strerror or "", run_again("fix --sse-c-key-file")
         ) from exc
-    if len(key) != 32:
+    if len(key) != KEY_BYTES:
         raise BadConfiguration(
             f"the SSE-C key file {path} has {len(key)} bytes",
-            "An AES-256 key has exactly 32 bytes",
-            NextStep(f"create a key with: head -c 32 /dev/urandom > {path}"),
+            f"An AES-256 key has exactly {KEY_BYTES} bytes",
+            NextStep(f"create a key with head -c {KEY_BYTES} /dev/urandom > KEYFILE"),
         )
     return CustomerKey(key)

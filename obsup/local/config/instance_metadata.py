@@ -1,4 +1,4 @@
-"""Ask the metadata service of a cloud host for the credentials of the host's role."""
+"""Get the credentials of a cloud host's role from its metadata service."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from urllib.parse import SplitResult, quote, urlsplit
 
 from obsup.dialects.registry import METADATA_SERVICES
 from obsup.dialects.vendor import MetadataService
-from obsup.errors import BadConfiguration, Denied, NextStep, run_again
-from obsup.local.config.credential_fields import pair_keys, parse_answer, parse_expiry
+from obsup.errors import BadConfiguration, Denied, run_again
+from obsup.local.config.credential_fields import pair_keys, parse_expiry, parse_json_object
 from obsup.model import Credentials
 
-#: The service is one hop away: it answers at once, or this is no such host. Seconds, to connect and to read.
+# The service is one hop away, so it responds at once. The limit applies to connecting and to reading.
 TIMEOUT_S = 2.0
-#: The services make new credentials well before this many seconds to the end of the old.
+# The services issue new credentials well before this time to the end of the old ones.
 RENEW_BEFORE_S = 10 * 60.0
-ANSWER_LIMIT = 64 * 1024
-TOKEN_LIFE_S = 21600
-#: What a service says that has no session tokens, or does not insist on them (the vendors' SDKs agree).
-_NO_TOKENS = (403, 404, 405)
+MAX_RESPONSE_BYTES = 64 * 1024
+TOKEN_LIFETIME_S = 21600
+# Status codes of services that do not have, or do not require, session tokens, as in the vendors' SDKs.
+_NO_TOKEN_STATUSES = (403, 404, 405)
 
 
-def ask_metadata(
+def fetch_instance_credentials(
     name: str,
     *,
     base: str | None = None,
@@ -32,89 +32,89 @@ def ask_metadata(
 ) -> Credentials:
     """Return the credentials that the metadata service *name* (``obs``, ``aws``, ``oss``) has for this host.
 
-    The service is asked at *base*, at the service's environment variable, or where the cloud puts it; never
-    through a proxy, for *timeout_s* seconds to connect and as many to read. Raises Denied where it does not
-    answer or has no credentials.
+    The URL is *base*, or the value of the service's environment variable, or the cloud's default. Proxies are not
+    used; *timeout_s* limits connecting and reading. Raises Denied if the service does not respond or has no
+    credentials, BadConfiguration for an invalid URL.
     """
     service = METADATA_SERVICES[name]
-    where = base or (environ or {}).get(service.base_variable) or service.base
-    host = _Host(where, timeout_s)
+    url = base or (environ or {}).get(service.base_variable) or service.base
+    host = _Host(url, timeout_s)
     headers = _open_session(host, service)
     path = service.path
     if service.has_roles:
-        roles = host.ask("GET", path, headers).split()
+        roles = host.request("GET", path, headers).split()
         if not roles:
-            raise host.failed("This host has no role.")
+            raise host.error("This host has no role")
         path += quote(roles[0], safe="+=,@")
-    return _read_answer(host.ask("GET", path, headers), service, host)
+    return _parse_credentials(host.request("GET", path, headers), service, host)
 
 
 def _open_session(host: _Host, service: MetadataService) -> dict[str, str]:
-    life = {service.life_header: str(TOKEN_LIFE_S)}
-    token = host.ask("PUT", service.token_path, life, but=_NO_TOKENS).strip()
+    headers = {service.life_header: str(TOKEN_LIFETIME_S)}
+    token = host.request("PUT", service.token_path, headers, accept=_NO_TOKEN_STATUSES).strip()
     if not (token.isascii() and token.isprintable()):
-        raise host.failed("Its session token is nothing that fits in a header.")
+        raise host.error("Its session token is not valid in a header")
     return {service.token_header: token} if token else {}
 
 
-def _read_answer(text: str, service: MetadataService, host: _Host) -> Credentials:
-    answer: object = parse_answer(text)
-    if service.envelope is not None and isinstance(answer, dict):
-        answer = answer.get(service.envelope)
-    if not isinstance(answer, dict) or answer.get("Code", "Success") != "Success":
-        raise host.failed("It answered, but not with credentials.")
-    expires = parse_expiry(answer.get(service.expiry))
+def _parse_credentials(text: str, service: MetadataService, host: _Host) -> Credentials:
+    values: object = parse_json_object(text)
+    if service.envelope is not None and isinstance(values, dict):
+        values = values.get(service.envelope)
+    if not isinstance(values, dict) or values.get("Code", "Success") != "Success":
+        raise host.error("Its response contains no credentials")
+    expires = parse_expiry(values.get(service.expiry))
     if expires is None:
-        raise host.failed("Its credentials do not say when they expire.")
+        raise host.error("Its credentials have no valid time of expiry")
     origin = f"metadata service {host.base}"
-    found = pair_keys(answer, names=service.names, origin=origin, expires=expires)
+    found = pair_keys(values, names=service.names, origin=origin, expires=expires)
     if found is None or found.token is None:
-        raise host.failed("The key or the token is missing in its answer.")
+        raise host.error("Its response lacks the key or the token")
     return found
 
 
 class _Host:
-    """The metadata service at one base URL, one short connection a question."""
+    """The metadata service at one base URL. Each request has its own connection."""
 
     def __init__(self, base: str, timeout_s: float) -> None:
         self.base = base.rstrip("/")
         parts = _split(self.base)
         if parts is None:
             raise BadConfiguration(
-                f"invalid address of a metadata service: {base.rpartition('@')[2]!r}",
-                "",
-                NextStep("use http://HOST[:PORT]"),
+                f"{base.rpartition('@')[2]!r} is not a valid URL of a metadata service",
+                "The URL has the form http://HOST[:PORT]",
+                run_again("fix the URL"),
             )
         self._address = parts.netloc
         self._timeout_s = timeout_s
         self._prefix = parts.path
 
-    def ask(self, method: str, path: str, headers: Mapping[str, str], but: tuple[int, ...] = ()) -> str:
-        """Return the body of the answer, or "" where its status is one of *but*. Raises Denied."""
+    def request(
+        self, method: str, path: str, headers: Mapping[str, str], accept: tuple[int, ...] = ()
+    ) -> str:
+        """Return the body of the response, or "" if its status is one of *accept*. Raises Denied."""
         try:
             with closing(http.client.HTTPConnection(self._address, timeout=self._timeout_s)) as connection:
                 connection.request(method, self._prefix + path, headers=dict(headers))
-                with connection.getresponse() as answer:
-                    body = answer.read(ANSWER_LIMIT + 1)
+                with connection.getresponse() as response:
+                    body = response.read(MAX_RESPONSE_BYTES + 1)
         except (OSError, http.client.HTTPException) as exc:
             why = (exc.strerror or exc) if isinstance(exc, OSError) else type(exc).__name__
-            raise self.failed(f"It does not answer: {why}.") from exc
-        if answer.status in but:
+            raise self.error(f"It does not respond: {why}") from exc
+        if response.status in accept:
             return ""
-        if answer.status != 200:
-            raise self.failed(f"{method} {path} was answered with {answer.status}.")
-        if len(body) > ANSWER_LIMIT:
-            raise self.failed(f"Its answer to {method} {path} is longer than {ANSWER_LIMIT} bytes.")
+        if response.status != 200:
+            raise self.error(f"It returned {response.status} to {method} {path}")
+        if len(body) > MAX_RESPONSE_BYTES:
+            raise self.error(f"Its response to {method} {path} is longer than {MAX_RESPONSE_BYTES} bytes")
         return body.decode(errors="replace")
 
-    def failed(self, why: str) -> Denied:
+    def error(self, why: str) -> Denied:
         """Return the error to raise."""
         return Denied(
             f"the metadata service at {self.base} returned no credentials",
             why,
-            run_again(
-                "check that this host has a role (agency) with access to the bucket, or put keys into the profile"
-            ),
+            run_again("check that this host has a role (agency) for the bucket, or add keys to the profile"),
         )
 
 

@@ -1,4 +1,4 @@
-"""The keys that the vendors' own tools left in the home directory. obsutil encrypts its own: not read."""
+"""Credentials in the configuration files of the vendors' tools. Not those of obsutil, which encrypts them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from obsup.value import Value
 
 
 class Section(Value):
-    """One place to look: a file, the names its section may have, nearest first, and its keys' names."""
+    """A section of a file that may contain credentials. ``names`` are the names that it may have, nearest first."""
 
     path: Path
     names: tuple[str, ...]
@@ -25,14 +25,14 @@ class Section(Value):
 
 
 def list_sections(provider: str, *, environ: Mapping[str, str], home: Path) -> tuple[Section, ...]:
-    """Return where the tools of *provider* keep their keys, nearest first; empty for those that keep none."""
+    """Return the sections in which the tools of *provider* store credentials, nearest first."""
     return tuple(_section(file, environ, home) for file in find_vendor(provider).credential_files)
 
 
 def read_section(section: Section) -> Credentials | None:
-    """Return the credentials in *section*, or None where there are none or the file cannot be read.
+    """Return the credentials in *section*, or None if it has none or the file cannot be read.
 
-    Raises Denied for half a pair.
+    Raises Denied for an incomplete pair.
     """
     folded = _read_values(section)
     names = (section.keys.access, section.keys.secret, *section.keys.tokens)
@@ -50,14 +50,14 @@ def _section(file: CredentialFile, environ: Mapping[str, str], home: Path) -> Se
     )
 
 
-def _locate(named: str | None, home: Path, usual: str) -> Path:
-    if not named:
-        return home / usual
-    return home / named[2:] if named.startswith("~/") else Path(named)
+def _locate(path: str | None, home: Path, default: str) -> Path:
+    if not path:
+        return home / default
+    return home / path[2:] if path.startswith("~/") else Path(path)
 
 
 class _Parser(configparser.RawConfigParser):
-    """The vendors' INI: ``=`` alone divides, no value is special, a key may stand without one."""
+    """The INI format of the vendors: only ``=`` separates, values are plain text, and a key may have none."""
 
     def __init__(self) -> None:
         super().__init__(strict=False, delimiters=("=",), allow_no_value=True, default_section="")
@@ -71,16 +71,16 @@ def _read_values(section: Section) -> dict[str, str]:
     try:
         parser.read_string(section.path.read_text("utf-8-sig"))
     except (OSError, UnicodeDecodeError, configparser.Error, AttributeError):
-        # Not our file: what cannot be read holds no keys for us. (The parser's errors quote whole lines.)
-        # AttributeError is what Python before 3.13 says of lines indented below a key without a value.
+        # The file belongs to another tool, so errors are ignored. (Those of the parser quote whole lines.)
+        # Python before 3.13 raises AttributeError for indented lines below a key without a value.
         return {}
-    there = {name.casefold(): name for name in parser.sections()}
+    existing = {name.casefold(): name for name in parser.sections()}
     for name in section.names:
-        if name.casefold() in there:
-            return {key: value for key, value in parser.items(there[name.casefold()]) if value}
+        if name.casefold() in existing:
+            return {key: value for key, value in parser.items(existing[name.casefold()]) if value}
     return {}
 
 
 def _fold(key: str) -> str:
-    # ossutil takes any case, - and _ in its keys; AWS has one spelling, which this does not hurt.
+    # ossutil accepts any case, and - or _ in its keys. AWS has one spelling, which stays unique.
     return key.casefold().replace("_", "").replace("-", "")

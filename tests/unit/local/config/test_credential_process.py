@@ -17,8 +17,8 @@ from obsup.errors import Denied
 from obsup.local.config.credential_process import run_process, sanitise
 from obsup.model import Credentials
 
-SECRET = "S3cr3tKeyThatNobodyMaySee/0123456789+abc"
-ANSWER = {
+SECRET = "S3cr3tKeyThatMustStayHidden/0123456789+abc"
+OUTPUT = {
     "Version": 1,
     "AccessKeyId": "AK",
     "SecretAccessKey": SECRET,
@@ -43,7 +43,7 @@ def run(command: str, timeout_s: float = 10.0) -> Credentials:
 
 
 def failure(command: str, timeout_s: float = 10.0) -> Denied:
-    """Run *command*, which must fail, and prove that no secret leaves with the error."""
+    """Run *command*, which must fail, and check that the error contains no secret."""
     with pytest.raises(Denied) as caught:
         run(command, timeout_s)
     error = caught.value
@@ -53,22 +53,22 @@ def failure(command: str, timeout_s: float = 10.0) -> Denied:
     return error
 
 
-def test_answer_becomes_credentials(tmp_path: Path) -> None:
-    found = run(helper(tmp_path, f"print({json.dumps(ANSWER)!r})"))
+def test_output_becomes_credentials(tmp_path: Path) -> None:
+    found = run(helper(tmp_path, f"print({json.dumps(OUTPUT)!r})"))
     assert found == Credentials(
         "AK", SECRET, "token", expires=86400.0, origin="credential_process of profile p"
     )
 
 
 def test_token_and_expiry_are_optional(tmp_path: Path) -> None:
-    answer = json.dumps({"Version": 1, "AccessKeyId": "AK", "SecretAccessKey": "SK"})
-    found = run(helper(tmp_path, f"print({answer!r})"))
+    output = json.dumps({"Version": 1, "AccessKeyId": "AK", "SecretAccessKey": "SK"})
+    found = run(helper(tmp_path, f"print({output!r})"))
     assert (found.token, found.expires) == (None, None)
 
 
 @pytest.fixture
 def full_stdin() -> Iterator[None]:
-    """Put something to read on this process's standard input, as the source of an upload may be."""
+    """Fill the standard input of this process, which may be the source of an upload."""
     reader, writer = os.pipe()
     os.write(writer, b"bytes of the source")
     os.close(writer)
@@ -81,23 +81,23 @@ def full_stdin() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("full_stdin")
-def test_program_gets_its_arguments_unshelled_an_empty_stdin_and_the_environment(tmp_path: Path) -> None:
+def test_program_gets_its_arguments_an_empty_stdin_and_the_environment(tmp_path: Path) -> None:
     code = f"""
     assert sys.argv[1:] == ["--password", "{SECRET}-argument", "a b"]
     assert sys.stdin.read() == ""
     assert os.environ["MARK"] == "inherited"
-    print({json.dumps(ANSWER)!r})
+    print({json.dumps(OUTPUT)!r})
     """
     assert run(helper(tmp_path, code)).access_key == "AK"
 
 
-def test_shell_syntax_is_no_syntax(tmp_path: Path) -> None:
+def test_shell_syntax_is_not_interpreted(tmp_path: Path) -> None:
     trap = tmp_path / "trap"
     failure(f"{sys.executable} -c pass ; touch {trap}")
     assert not trap.exists()
 
 
-def test_program_that_is_missing_is_named(tmp_path: Path) -> None:
+def test_missing_program_is_named(tmp_path: Path) -> None:
     error = failure(f"{tmp_path}/absent --password {SECRET}")
     assert "absent" in error.what
     assert "No such file" in error.why
@@ -126,31 +126,31 @@ def test_secret_on_stderr_is_masked(tmp_path: Path) -> None:
 
 def test_killed_program_names_the_signal(tmp_path: Path) -> None:
     error = failure(helper(tmp_path, "os.kill(os.getpid(), 9)"))
-    assert error.why == "It was killed by signal 9, without a word on stderr."
+    assert error.why == "It was killed by signal 9 and printed nothing to stderr"
 
 
 def test_slow_program_is_stopped(tmp_path: Path) -> None:
     started = time.monotonic()
     error = failure(helper(tmp_path, f"print('{SECRET}', flush=True); time.sleep(60)"), timeout_s=0.5)
-    assert error.why == "It did not finish within 0.5 s."
+    assert error.why == "It did not finish within 0.5 s"
     assert time.monotonic() - started < 5
 
 
 @pytest.mark.parametrize(
     ("printed", "why"),
     [
-        (f"{SECRET} is no JSON", "no JSON object"),
-        (f'["{SECRET}"]', "no JSON object"),
-        ("", "no JSON object"),
-        (json.dumps({**ANSWER, "Version": 2}), '"Version": 1'),
+        (f"{SECRET} is not JSON", "a JSON object"),
+        (f'["{SECRET}"]', "a JSON object"),
+        ("", "a JSON object"),
+        (json.dumps({**OUTPUT, "Version": 2}), '"Version": 1'),
         (json.dumps({"Version": 1, "SecretAccessKey": SECRET}), ""),
-        (json.dumps({**ANSWER, "SecretAccessKey": [SECRET]}), ""),
-        (json.dumps({**ANSWER, "SecretAccessKey": f"{SECRET}\nx"}), ""),
+        (json.dumps({**OUTPUT, "SecretAccessKey": [SECRET]}), ""),
+        (json.dumps({**OUTPUT, "SecretAccessKey": f"{SECRET}\nx"}), ""),
         (json.dumps({"Version": 1}), "neither AccessKeyId"),
-        (json.dumps({**ANSWER, "Expiration": SECRET}), "Expiration is no ISO 8601"),
+        (json.dumps({**OUTPUT, "Expiration": SECRET}), "Expiration is not an ISO 8601"),
     ],
 )
-def test_answer_that_is_none_is_refused_unshown(tmp_path: Path, printed: str, why: str) -> None:
+def test_invalid_output_is_refused_and_not_shown(tmp_path: Path, printed: str, why: str) -> None:
     assert why in failure(helper(tmp_path, f"sys.stdout.write({printed!r})")).why
 
 

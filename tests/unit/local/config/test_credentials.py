@@ -1,4 +1,4 @@
-"""Where credentials come from, in which order, and how the threads of a run share them."""
+"""The sources of credentials, their order, and how the threads of a run share credentials."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from obsup.errors import BadConfiguration, Denied, NextStep
+from obsup.errors import BadConfiguration, Denied, run_again
 from obsup.local.config.credentials import (
-    ASK_AGAIN_AFTER_S,
+    MIN_RENEWAL_INTERVAL_S,
     CredentialSettings,
     CredentialSource,
     FoundCredentials,
@@ -24,7 +24,7 @@ from obsup.local.config.credentials import (
 )
 from obsup.model import Credentials
 
-SECRET = "S3cr3tThatNobodyMaySee"
+SECRET = "S3cr3tThatMustStayHidden"
 VARIABLES = [
     # (providers that read them, access key, secret, token)
     ("obs s3 oss", "AccessKeyID", "SecretAccessKey", "SecurityToken"),
@@ -56,18 +56,18 @@ metadata_service = "aws"
 [profiles.bare]
 region = "eu-de"
 """
-NOWHERE = "http://127.0.0.1:1"
+CLOSED_PORT = "http://127.0.0.1:1"
 
 
 class Home:
-    """A home directory with every source of credentials in it, and an environment to match."""
+    """A home directory with every source of credentials, and a matching environment."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.environ = {
             "HOME": str(path),
             "PATH": "/usr/bin:/bin",
-            "AWS_EC2_METADATA_SERVICE_ENDPOINT": NOWHERE,
+            "AWS_EC2_METADATA_SERVICE_ENDPOINT": CLOSED_PORT,
         }
         self.config = path / ".config/obsup/config.toml"
         self.config.parent.mkdir(parents=True)
@@ -91,7 +91,7 @@ def home(tmp_path: Path) -> Home:
 
 @pytest.mark.parametrize(("providers", "access", "secret", "token"), VARIABLES)
 @pytest.mark.parametrize("provider", ["obs", "s3", "oss"])
-def test_variables_count_for_their_provider_alone(
+def test_variables_apply_to_their_provider_only(
     home: Home, provider: str, providers: str, access: str, secret: str, token: str
 ) -> None:
     environ = {access: " AK:x\n", secret: f"{SECRET}\n", token: " T "}
@@ -104,7 +104,7 @@ def test_variables_count_for_their_provider_alone(
 
 
 @pytest.mark.parametrize("provider", ["obs", "s3", "oss"])
-def test_variables_win_in_the_order_of_the_contract(home: Home, provider: str) -> None:
+def test_variables_apply_in_the_documented_order(home: Home, provider: str) -> None:
     mine = [row for row in VARIABLES if provider in row[0].split()]
     names = list(dict.fromkeys(access for _, access, _, _ in mine))
     environ = {access: f"from {access}".replace(" ", "-") for access in names}
@@ -127,7 +127,7 @@ def test_variables_win_in_the_order_of_the_contract(home: Home, provider: str) -
         (None, {}, "from-file", "[default] of "),
     ],
 )
-def test_places_win_in_the_order_of_the_contract(
+def test_sources_apply_in_the_documented_order(
     home: Home, profile: str | None, environ: dict[str, str], access_key: str, origin: str
 ) -> None:
     home.add_vendor_files()
@@ -136,22 +136,22 @@ def test_places_win_in_the_order_of_the_contract(
     assert found.origin.startswith(origin)
 
 
-def test_ossutil_file_serves_oss_alone(home: Home) -> None:
+def test_ossutil_file_applies_to_oss_only(home: Home) -> None:
     home.add_vendor_files()
     assert home.find("oss").access_key == "from-file"
     with pytest.raises(Denied):
         home.find("obs")
 
 
-def test_metadata_service_is_asked_only_where_the_profile_asks(home: Home) -> None:
+def test_metadata_service_is_used_only_if_the_profile_names_it(home: Home) -> None:
     with pytest.raises(Denied, match=r"metadata service at http://127\.0\.0\.1:1"):
         home.find("s3", "host")
-    with pytest.raises(Denied, match="no credentials found for s3"):
+    with pytest.raises(Denied, match="no credentials for s3"):
         home.find("s3", "bare")
 
 
 @pytest.mark.parametrize(("providers", "access", "secret", "token"), VARIABLES)
-def test_half_a_pair_is_denied_naming_the_other_half(
+def test_incomplete_pair_is_denied_and_names_the_missing_variable(
     home: Home, providers: str, access: str, secret: str, token: str
 ) -> None:
     home.add_vendor_files()
@@ -163,24 +163,26 @@ def test_half_a_pair_is_denied_naming_the_other_half(
     assert SECRET not in "".join(traceback.format_exception(caught.value)) + repr(caught.value)
 
 
-def test_half_a_pair_in_a_profile_is_denied(home: Home) -> None:
+def test_incomplete_pair_in_a_profile_is_denied(home: Home) -> None:
     with pytest.raises(Denied, match=r"secret_access_key is not \(profile half\)"):
         home.find("s3", "half")
 
 
 @pytest.mark.parametrize(
-    ("provider", "looked"),
+    ("provider", "searched"),
     [
         ("obs", ["AccessKeyID", "OBSUP_ACCESS_KEY_ID", "OBS_ACCESS_KEY_ID", "set OBS_ACCESS_KEY_ID"]),
         ("s3", ["AWS_ACCESS_KEY_ID", "[default] of ", "/.aws/credentials", "/.aws/config"]),
         ("oss", ["ALIBABA_CLOUD_ACCESS_KEY_ID", "/.ossutilconfig", "set OSS_ACCESS_KEY_ID"]),
     ],
 )
-def test_nothing_found_lists_where_it_looked(home: Home, provider: str, looked: list[str]) -> None:
+def test_missing_credentials_list_the_searched_sources(
+    home: Home, provider: str, searched: list[str]
+) -> None:
     with pytest.raises(Denied) as caught:
         home.find(provider, "bare")
     text = f"{caught.value} {caught.value.next_step!s}"
-    assert [word for word in looked if word not in text] == []
+    assert [word for word in searched if word not in text] == []
     assert f"profile bare of {home.config}" in text
 
 
@@ -189,7 +191,7 @@ def test_unknown_profile_is_bad_configuration(home: Home) -> None:
         home.find("obs", "absent")
 
 
-def test_named_config_file_is_the_one_read(home: Home, tmp_path: Path) -> None:
+def test_config_path_selects_the_file(home: Home, tmp_path: Path) -> None:
     other = tmp_path / "other.toml"
     other.touch(mode=0o600)
     other.write_text('[profiles.keys]\naccess_key_id="other"\nsecret_access_key="S"\n', encoding="utf-8")
@@ -198,7 +200,7 @@ def test_named_config_file_is_the_one_read(home: Home, tmp_path: Path) -> None:
     assert found.credentials.access_key == "other"
 
 
-def test_settings_travel_between_processes() -> None:
+def test_settings_can_be_pickled() -> None:
     settings = CredentialSettings("obs", "nightly", "/etc/obsup.toml")
     assert pickle.loads(pickle.dumps(settings)) == settings
 
@@ -209,65 +211,65 @@ def test_changed_config_is_read_again_on_refresh(home: Home) -> None:
     old = source.current()
     home.config.write_text(CONFIG.replace("from-profile", "rotated"), encoding="utf-8")
     assert source.current() is old
-    assert source.refresh(stale=old).access_key == "rotated"
+    assert source.refresh(rejected=old).access_key == "rotated"
     assert source.current().access_key == "rotated"
 
 
 class Issuer:
-    """Finds credentials number 1, 2, 3, …, each good for *life_s*; fails while told to."""
+    """Finds credentials number 1, 2, 3, …, each valid for *life_s*; fails if ``fails`` is set."""
 
     def __init__(self, life_s: float | None = None, delay_s: float = 0.0) -> None:
         self.now = 0.0
         self.life_s = life_s
         self.delay_s = delay_s
-        self.asked = 0
+        self.count = 0
         self.fails = False
 
     def clock(self) -> float:
         return self.now
 
     def find(self) -> FoundCredentials:
-        self.asked += 1
+        self.count += 1
         time.sleep(self.delay_s)
         if self.fails:
-            raise Denied("the vault is sealed", "", NextStep("open it"))
+            raise Denied("the vault is sealed", "", run_again("open it"))
         expires = None if self.life_s is None else self.now + self.life_s
-        return FoundCredentials(Credentials(f"AK{self.asked}", SECRET, expires=expires), 300.0)
+        return FoundCredentials(Credentials(f"AK{self.count}", SECRET, expires=expires), 300.0)
 
     def open(self) -> CredentialSource:
         return CredentialSource(self.find, self.clock)
 
 
-def test_credentials_without_expiry_are_asked_for_once() -> None:
+def test_credentials_without_expiry_are_found_once() -> None:
     issuer = Issuer()
     source = issuer.open()
-    assert issuer.asked == 0
+    assert issuer.count == 0
     first = source.current()
     issuer.now = 1e9
     assert source.current() is first
-    assert issuer.asked == 1
+    assert issuer.count == 1
 
 
-@pytest.mark.parametrize(("now", "asked"), [(3299.0, 1), (3300.0, 2), (4000.0, 2)])
-def test_credentials_are_renewed_five_minutes_before_they_expire(now: float, asked: int) -> None:
+@pytest.mark.parametrize(("now", "count"), [(3299.0, 1), (3300.0, 2), (4000.0, 2)])
+def test_credentials_are_renewed_five_minutes_before_they_expire(now: float, count: int) -> None:
     issuer = Issuer(life_s=3600)
     source = issuer.open()
     source.current()
     issuer.now = now
-    assert source.current().access_key == f"AK{asked}"
+    assert source.current().access_key == f"AK{count}"
 
 
-def test_source_of_short_lived_credentials_is_not_asked_at_each_part() -> None:
+def test_short_lived_credentials_are_not_renewed_for_each_part() -> None:
     issuer = Issuer(life_s=60)
     source = issuer.open()
     for _ in range(100):
         source.current()
-    assert issuer.asked == 1
-    issuer.now = ASK_AGAIN_AFTER_S
+    assert issuer.count == 1
+    issuer.now = MIN_RENEWAL_INTERVAL_S
     assert source.current().access_key == "AK2"
 
 
-def test_renewal_that_fails_keeps_what_has_not_expired() -> None:
+def test_failed_renewal_keeps_credentials_that_have_not_expired() -> None:
     issuer = Issuer(life_s=3600)
     source = issuer.open()
     first = source.current()
@@ -275,40 +277,40 @@ def test_renewal_that_fails_keeps_what_has_not_expired() -> None:
     issuer.now = 3400.0
     assert source.current() is first
     assert source.current() is first
-    assert issuer.asked == 2
+    assert issuer.count == 2
     issuer.now = 3600.0
     with pytest.raises(Denied, match="sealed"):
         source.current()
     issuer.fails = False
-    assert source.current().access_key == f"AK{issuer.asked}"
+    assert source.current().access_key == f"AK{issuer.count}"
 
 
-def test_refresh_without_stale_asks_again() -> None:
+def test_refresh_finds_new_credentials() -> None:
     source = Issuer().open()
     assert [source.current().access_key, source.refresh().access_key] == ["AK1", "AK2"]
 
 
-def test_refresh_of_what_is_already_replaced_asks_nobody() -> None:
+def test_refresh_of_replaced_credentials_returns_the_new_ones() -> None:
     issuer = Issuer()
     source = issuer.open()
-    stale = source.current()
-    fresh = source.refresh(stale)
-    assert source.refresh(stale) is fresh
-    assert issuer.asked == 2
+    rejected = source.current()
+    fresh = source.refresh(rejected)
+    assert source.refresh(rejected) is fresh
+    assert issuer.count == 2
 
 
-def test_failed_refresh_keeps_what_was_held() -> None:
+def test_failed_refresh_keeps_the_cached_credentials() -> None:
     issuer = Issuer()
     source = issuer.open()
-    held = source.current()
+    cached = source.current()
     issuer.fails = True
     with pytest.raises(Denied, match="sealed"):
-        source.refresh(held)
-    assert source.current() is held
+        source.refresh(cached)
+    assert source.current() is cached
 
 
 def at_once(call: Callable[[], object], count: int = 32) -> list[object]:
-    """Call from *count* threads at the same moment; return answers and Denied errors."""
+    """Call from *count* threads at the same moment; return results and Denied errors."""
     barrier = threading.Barrier(count)
 
     def work(_: int) -> object:
@@ -322,47 +324,47 @@ def at_once(call: Callable[[], object], count: int = 32) -> list[object]:
         return list(pool.map(work, range(count)))
 
 
-@pytest.mark.parametrize("names_stale", [True, False])
-def test_threads_that_refresh_at_once_ask_once(names_stale: bool) -> None:
+@pytest.mark.parametrize("names_rejected", [True, False])
+def test_concurrent_refresh_finds_credentials_once(names_rejected: bool) -> None:
     issuer = Issuer(delay_s=0.2)
     source = issuer.open()
-    stale = source.current()
-    answers = at_once(lambda: source.refresh(stale) if names_stale else source.refresh())
-    assert {answer.access_key for answer in answers if isinstance(answer, Credentials)} == {"AK2"}
-    assert issuer.asked == 2
+    rejected = source.current()
+    results = at_once(lambda: source.refresh(rejected) if names_rejected else source.refresh())
+    assert {result.access_key for result in results if isinstance(result, Credentials)} == {"AK2"}
+    assert issuer.count == 2
 
 
-def test_the_same_keys_read_again_are_an_answer_to_all_threads() -> None:
-    """A profile of lasting keys reads back equal: that must not send 32 threads to read it one by one."""
+def test_equal_keys_that_were_read_again_are_new_for_all_threads() -> None:
+    """A profile with permanent keys yields equal credentials; 32 threads must not read it one after another."""
     issuer = Issuer(delay_s=0.2)
     same = CredentialSource(
         lambda: FoundCredentials(replace(issuer.find().credentials, access_key="AK")), issuer.clock
     )
-    stale = same.current()
-    at_once(lambda: same.refresh(stale))
-    assert issuer.asked == 2
+    rejected = same.current()
+    at_once(lambda: same.refresh(rejected))
+    assert issuer.count == 2
 
 
-def test_threads_that_begin_at_once_ask_once() -> None:
+def test_concurrent_first_use_finds_credentials_once() -> None:
     issuer = Issuer(delay_s=0.2)
     source = issuer.open()
-    assert len({id(answer) for answer in at_once(source.current)}) == 1
-    assert issuer.asked == 1
+    assert len({id(result) for result in at_once(source.current)}) == 1
+    assert issuer.count == 1
 
 
 def test_threads_share_one_failure() -> None:
     issuer = Issuer(delay_s=0.2)
     source = issuer.open()
-    stale = source.current()
+    rejected = source.current()
     issuer.fails = True
-    answers = at_once(lambda: source.refresh(stale))
-    assert all(isinstance(answer, Denied) and answer.next_step == NextStep("open it") for answer in answers)
-    assert issuer.asked == 2
+    results = at_once(lambda: source.refresh(rejected))
+    assert all(isinstance(result, Denied) and result.next_step == run_again("open it") for result in results)
+    assert issuer.count == 2
 
 
-def test_no_secret_in_the_repr_of_what_is_held() -> None:
+def test_no_secret_in_any_repr() -> None:
     source = Issuer().open()
-    held = source.current()
-    assert SECRET not in repr(source) + repr(held) + str(held) + repr(FoundCredentials(held)) + repr(
+    cached = source.current()
+    assert SECRET not in repr(source) + repr(cached) + str(cached) + repr(FoundCredentials(cached)) + repr(
         vars(source)
     )

@@ -1,4 +1,4 @@
-"""The metadata services, against a stand-in on this machine."""
+"""The metadata services, with a local test server."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ import pytest
 
 from obsup.errors import BadConfiguration, Denied
 from obsup.local.config.credentials import CredentialSettings, open_credentials
-from obsup.local.config.instance_metadata import ANSWER_LIMIT, ask_metadata
+from obsup.local.config.instance_metadata import MAX_RESPONSE_BYTES, fetch_instance_credentials
 
 pytestmark = pytest.mark.enable_socket
 
-SECRET = "S3cr3tThatNobodyMaySee"
+SECRET = "S3cr3tThatMustStayHidden"
 KEYS: dict[str, dict[str, object]] = {
     "obs": {
         "credential": {
@@ -59,8 +59,8 @@ TOKENS = {
 }
 
 
-class StandIn(ThreadingHTTPServer):
-    """A metadata service: answers by (method, path), insists on its session token, notes what was asked."""
+class MetadataServer(ThreadingHTTPServer):
+    """A metadata service with a response per (method, path). It requires its session token and records the requests."""
 
     daemon_threads = True
 
@@ -68,14 +68,14 @@ class StandIn(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.name = name
         self.token_path, self.token_header = TOKENS[name]
-        self.answers: dict[tuple[str, str], tuple[int, str]] = {
+        self.responses: dict[tuple[str, str], tuple[int, str]] = {
             ("PUT", self.token_path): (200, "session-token\n"),
             ("GET", PATHS[name]): (200, json.dumps(KEYS[name])),
         }
         if name in ROLES:
-            self.answers["GET", ROLES[name]] = (200, "up+load@1?\n")
-        self.asked: list[str] = []
-        self.wants_token = True
+            self.responses["GET", ROLES[name]] = (200, "up+load@1?\n")
+        self.requested: list[str] = []
+        self.requires_token = True
 
     @property
     def base(self) -> str:
@@ -83,19 +83,19 @@ class StandIn(ThreadingHTTPServer):
 
 
 class Handler(BaseHTTPRequestHandler):
-    server: StandIn
+    server: MetadataServer
 
     def do_PUT(self) -> None:
         life = self.headers.get(f"{self.server.token_header}-ttl-seconds")
-        self.answer(400 if life != "21600" else None)
+        self.respond(400 if life != "21600" else None)
 
     def do_GET(self) -> None:
         is_known = self.headers.get(self.server.token_header) == "session-token"
-        self.answer(401 if self.server.wants_token and not is_known else None)
+        self.respond(401 if self.server.requires_token and not is_known else None)
 
-    def answer(self, refused: int | None) -> None:
-        self.server.asked.append(f"{self.command} {self.path}")
-        status, body = self.server.answers.get((self.command, self.path), (404, ""))
+    def respond(self, refused: int | None) -> None:
+        self.server.requested.append(f"{self.command} {self.path}")
+        status, body = self.server.responses.get((self.command, self.path), (404, ""))
         self.send_response(refused or status)
         self.end_headers()
         self.wfile.write(body.encode())
@@ -104,8 +104,8 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
-def serve(name: str) -> Iterator[StandIn]:
-    with StandIn(name) as server:
+def serve(name: str) -> Iterator[MetadataServer]:
+    with MetadataServer(name) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         yield server
@@ -114,19 +114,19 @@ def serve(name: str) -> Iterator[StandIn]:
 
 
 @pytest.fixture(params=["obs", "aws", "oss"])
-def service(request: pytest.FixtureRequest) -> Iterator[StandIn]:
+def service(request: pytest.FixtureRequest) -> Iterator[MetadataServer]:
     yield from serve(request.param)
 
 
 @pytest.fixture
-def aws() -> Iterator[StandIn]:
+def aws() -> Iterator[MetadataServer]:
     yield from serve("aws")
 
 
-def failure(server: StandIn) -> Denied:
-    """Ask *server*, which must fail, and prove that no secret leaves with the error."""
+def failure(server: MetadataServer) -> Denied:
+    """Request credentials from *server*, which must fail, and check that the error contains no secret."""
     with pytest.raises(Denied) as caught:
-        ask_metadata(server.name, base=server.base)
+        fetch_instance_credentials(server.name, base=server.base)
     error = caught.value
     assert SECRET not in "".join(traceback.format_exception(error)) + repr(error)
     assert server.base in error.what or server.base in error.why
@@ -134,90 +134,90 @@ def failure(server: StandIn) -> Denied:
     return error
 
 
-def test_credentials_come_with_a_session_token(service: StandIn) -> None:
-    found = ask_metadata(service.name, base=service.base)
+def test_credentials_are_requested_with_a_session_token(service: MetadataServer) -> None:
+    found = fetch_instance_credentials(service.name, base=service.base)
     assert (found.access_key, found.secret_key, found.token, found.expires) == ("AK", SECRET, "T", 86400.0)
     assert found.origin == f"metadata service {service.base}"
     roles = [f"GET {ROLES[service.name]}"] if service.name in ROLES else []
-    assert service.asked == [f"PUT {service.token_path}", *roles, f"GET {PATHS[service.name]}"]
+    assert service.requested == [f"PUT {service.token_path}", *roles, f"GET {PATHS[service.name]}"]
 
 
 @pytest.mark.parametrize("status", [403, 404, 405])
-def test_service_without_session_tokens_is_asked_without(service: StandIn, status: int) -> None:
-    service.answers["PUT", service.token_path] = (status, "no")
-    service.wants_token = False
-    assert ask_metadata(service.name, base=service.base).access_key == "AK"
+def test_session_token_is_optional(service: MetadataServer, status: int) -> None:
+    service.responses["PUT", service.token_path] = (status, "no")
+    service.requires_token = False
+    assert fetch_instance_credentials(service.name, base=service.base).access_key == "AK"
 
 
-def test_service_that_refuses_and_insists_is_a_failure(service: StandIn) -> None:
-    service.answers["PUT", service.token_path] = (403, "")
-    assert "answered with 401" in failure(service).why
+def test_required_session_token_that_is_refused_is_a_failure(service: MetadataServer) -> None:
+    service.responses["PUT", service.token_path] = (403, "")
+    assert "returned 401" in failure(service).why
 
 
-def test_token_request_that_fails_is_a_failure(service: StandIn) -> None:
-    service.answers["PUT", service.token_path] = (500, "")
-    assert "answered with 500" in failure(service).why
+def test_token_request_that_fails_is_a_failure(service: MetadataServer) -> None:
+    service.responses["PUT", service.token_path] = (500, "")
+    assert "returned 500" in failure(service).why
 
 
-def test_session_token_that_fits_no_header_is_refused(service: StandIn) -> None:
-    service.answers["PUT", service.token_path] = (200, f"{SECRET}\r\nX: y")
+def test_session_token_that_is_invalid_in_a_header_is_refused(service: MetadataServer) -> None:
+    service.responses["PUT", service.token_path] = (200, f"{SECRET}\r\nX: y")
     assert "session token" in failure(service).why
 
 
-@pytest.mark.parametrize("body", ["", "no JSON " + SECRET, "[]", "{}", '{"credential": 3}'])
-def test_answer_without_credentials_is_refused(service: StandIn, body: str) -> None:
-    service.answers["GET", PATHS[service.name]] = (200, body)
+@pytest.mark.parametrize("body", ["", "not JSON " + SECRET, "[]", "{}", '{"credential": 3}'])
+def test_response_without_credentials_is_refused(service: MetadataServer, body: str) -> None:
+    service.responses["GET", PATHS[service.name]] = (200, body)
     failure(service)
 
 
 @pytest.mark.parametrize("missing", ["AccessKeyId", "SecretAccessKey", "Token", "Expiration"])
-def test_answer_with_a_hole_is_refused(aws: StandIn, missing: str) -> None:
+def test_incomplete_response_is_refused(aws: MetadataServer, missing: str) -> None:
     keys = {key: value for key, value in KEYS["aws"].items() if key != missing}
-    aws.answers["GET", PATHS["aws"]] = (200, json.dumps(keys))
+    aws.responses["GET", PATHS["aws"]] = (200, json.dumps(keys))
     failure(aws)
 
 
-def test_answer_that_reports_failure_is_refused(aws: StandIn) -> None:
-    aws.answers["GET", PATHS["aws"]] = (
+def test_response_that_reports_a_failure_is_refused(aws: MetadataServer) -> None:
+    aws.responses["GET", PATHS["aws"]] = (
         200,
         json.dumps({**KEYS["aws"], "Code": "AssumeRoleUnauthorizedAccess"}),
     )
-    assert "not with credentials" in failure(aws).why
+    assert "contains no credentials" in failure(aws).why
 
 
-def test_host_without_a_role_says_so(aws: StandIn) -> None:
-    aws.answers["GET", ROLES["aws"]] = (200, "\n")
-    assert failure(aws).why == "This host has no role."
+def test_host_without_a_role_is_reported(aws: MetadataServer) -> None:
+    aws.responses["GET", ROLES["aws"]] = (200, "\n")
+    assert failure(aws).why == "This host has no role"
 
 
-def test_endless_answer_is_refused(service: StandIn) -> None:
-    service.answers["GET", PATHS[service.name]] = (200, " " * (ANSWER_LIMIT + 1))
+def test_endless_response_is_refused(service: MetadataServer) -> None:
+    service.responses["GET", PATHS[service.name]] = (200, " " * (MAX_RESPONSE_BYTES + 1))
     assert "longer than 65536 bytes" in failure(service).why
 
 
-def test_redirect_is_not_followed(service: StandIn) -> None:
-    service.answers["GET", PATHS[service.name]] = (302, "")
-    assert "answered with 302" in failure(service).why
+def test_redirect_is_not_followed(service: MetadataServer) -> None:
+    service.responses["GET", PATHS[service.name]] = (302, "")
+    assert "returned 302" in failure(service).why
 
 
-def test_nobody_there_is_denied_with_what_to_do() -> None:
-    with StandIn("aws") as server:
+def test_refused_connection_is_denied_with_a_next_step() -> None:
+    with MetadataServer("aws") as server:
         base = server.base
     with pytest.raises(Denied, match="Connection refused") as caught:
-        ask_metadata("aws", base=base)
+        fetch_instance_credentials("aws", base=base)
     assert caught.value.exit_code == 77
     assert "role" in str(caught.value.next_step)
 
 
-def test_silence_is_denied_soon(aws: StandIn) -> None:
+def test_service_that_does_not_respond_is_denied_soon(aws: MetadataServer) -> None:
     aws.shutdown()
     started = time.monotonic()
-    with pytest.raises(Denied, match="It does not answer: timed out"):
-        ask_metadata("aws", base=aws.base, timeout_s=0.2)
+    with pytest.raises(Denied, match="It does not respond: timed out"):
+        fetch_instance_credentials("aws", base=aws.base, timeout_s=0.2)
     assert time.monotonic() - started < 5
 
 
-def test_profile_that_asks_is_served_and_renewed_ten_minutes_early(aws: StandIn, tmp_path: Path) -> None:
+def test_credentials_of_a_profile_are_renewed_ten_minutes_early(aws: MetadataServer, tmp_path: Path) -> None:
     config = tmp_path / "config.toml"
     config.write_text('[profiles.host]\nmetadata_service = "aws"\n', encoding="utf-8")
     settings = CredentialSettings("s3", "host", str(config))
@@ -231,15 +231,15 @@ def test_profile_that_asks_is_served_and_renewed_ten_minutes_early(aws: StandIn,
     assert source.current() is not first
 
 
-def test_no_proxy_comes_between(service: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_proxies_are_not_used(service: MetadataServer, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("http_proxy", "HTTP_PROXY", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
-    assert ask_metadata(service.name, base=service.base).access_key == "AK"
+    assert fetch_instance_credentials(service.name, base=service.base).access_key == "AK"
 
 
-def test_environment_variable_names_the_service(service: StandIn) -> None:
+def test_environment_variable_sets_the_url(service: MetadataServer) -> None:
     variable = "AWS_EC2_METADATA_SERVICE_ENDPOINT" if service.name == "aws" else "OBSUP_METADATA_ENDPOINT"
-    assert ask_metadata(service.name, environ={variable: f"{service.base}/"}).access_key == "AK"
+    assert fetch_instance_credentials(service.name, environ={variable: f"{service.base}/"}).access_key == "AK"
 
 
 @pytest.mark.parametrize(
@@ -254,8 +254,8 @@ def test_environment_variable_names_the_service(service: StandIn) -> None:
         "http://h:99999",
     ],
 )
-def test_what_is_no_address_is_bad_configuration(base: str) -> None:
-    with pytest.raises(BadConfiguration, match="invalid address") as caught:
-        ask_metadata("aws", base=base)
+def test_invalid_url_is_bad_configuration(base: str) -> None:
+    with pytest.raises(BadConfiguration, match="not a valid URL") as caught:
+        fetch_instance_credentials("aws", base=base)
     assert caught.value.exit_code == 78
     assert "hidden" not in repr(caught.value)

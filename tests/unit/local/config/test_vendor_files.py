@@ -1,4 +1,4 @@
-"""The vendors' own files, as their tools write them."""
+"""Configuration files as the vendors' tools write them."""
 
 from __future__ import annotations
 
@@ -86,24 +86,24 @@ def test_ossutil_variables_name_file_and_profile(fs: FakeFilesystem) -> None:
     assert (found.access_key, found.origin) == ("AK", "[profile b] of /etc/oss")
 
 
-def test_byte_order_mark_is_no_error(fs: FakeFilesystem) -> None:
+def test_byte_order_mark_is_accepted(fs: FakeFilesystem) -> None:
     fs.create_file(HOME / ".aws/credentials", contents="\ufeff" + AWS.lstrip(), encoding="utf-8")
     assert look("s3") is not None
 
 
 @pytest.mark.parametrize("provider", ["s3", "oss"])
 @pytest.mark.parametrize("content", [b"", b"no section\nhidden", b"\xff\xfe", b"[default\nx", b"[default]\n"])
-def test_file_that_cannot_be_read_holds_no_keys(fs: FakeFilesystem, provider: str, content: bytes) -> None:
+def test_unreadable_file_contains_no_keys(fs: FakeFilesystem, provider: str, content: bytes) -> None:
     for path in (".aws/credentials", ".ossutilconfig"):
         fs.create_file(HOME / path, contents=content)
     assert look(provider) is None
 
 
-def test_half_a_pair_names_file_and_key(fs: FakeFilesystem) -> None:
+def test_incomplete_pair_names_file_and_key(fs: FakeFilesystem) -> None:
     fs.create_file(HOME / ".aws/credentials", contents="[default]\naws_access_key_id = AK\n")
     with pytest.raises(Denied, match=r"aws_secret_access_key is not \(\[default\] of /home/u/\.aws"):
         look("s3")
 
 
-def test_obs_has_no_file_that_can_be_read() -> None:
+def test_obs_has_no_readable_file() -> None:
     assert list_sections("obs", environ={}, home=HOME) == ()
