@@ -1,7 +1,7 @@
-"""Disks that fill up, or can only be read: a file system of one's own where the kernel lets us, else a limit.
+"""Disks that are full or read-only: a small file system if the kernel permits it, or a limit on file sizes.
 
-The file system is a tmpfs in a mount namespace: root needs no more for it, others a kernel that gives them user
-namespaces. The limit is on the size of every file that a process writes: any user can have it.
+The file system is a tmpfs in a mount namespace. Users other than root need a kernel that permits user namespaces. The
+limit applies to the size of every file that a process writes; it works for any user.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def _can_mount() -> bool:
 
 
 MOUNTED = ["tmpfs"] if _can_mount() else []
-"""The kinds that are file systems: none where this user may not mount."""
+"""The kinds that are file systems: none if this user may not mount."""
 
 KINDS = ["limit", *MOUNTED]
 
@@ -37,40 +37,41 @@ KINDS = ["limit", *MOUNTED]
 class SmallDisk(Protocol):
     """A disk, and processes whose working folder is on it.
 
-    ``here`` is how its processes see it, ``seen`` how the test does. ``said`` is what they hear when it is full.
+    ``folder`` is its path for these processes, ``outside`` its path for the test. ``error_text`` is the text of the
+    system's error if it is full.
     """
 
-    here: Path
-    seen: Path
-    said: str
+    folder: Path
+    outside: Path
+    error_text: str
 
     def fill(self, *running: subprocess.Popen[str]) -> None:
-        """Leave no room, for the processes that are *running* either."""
+        """Fill the disk, also for processes that are *running*."""
         ...
 
     def free(self) -> None:
-        """Make room, for processes that are begun later."""
+        """Free space for processes that are started later."""
         ...
 
-    def begin(self, *words: str, env: Mapping[str, str]) -> subprocess.Popen[str]:
+    def start(self, *words: str, env: Mapping[str, str]) -> subprocess.Popen[str]:
         """Start a command on it."""
         ...
 
 
 class Limit:
-    """No file may have a byte while it is full, wherever it is."""
+    """A limit on file sizes: while it is full, no file can have a byte, in any folder."""
 
-    said = os.strerror(27)  # EFBIG
+    error_text = os.strerror(27)  # EFBIG
 
     def __init__(self, folder: Path) -> None:
-        self.here = self.seen = folder
+        self.folder = self.outside = folder
         self._is_full = False
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Nothing is held."""
+        """Do nothing."""
 
     def fill(self, *running: subprocess.Popen[str]) -> None:
         """See SmallDisk."""
@@ -82,30 +83,30 @@ class Limit:
         """See SmallDisk."""
         self._is_full = False
 
-    def begin(self, *words: str, env: Mapping[str, str]) -> subprocess.Popen[str]:
+    def start(self, *words: str, env: Mapping[str, str]) -> subprocess.Popen[str]:
         """See SmallDisk."""
 
         def limit() -> None:
             if self._is_full:
                 resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
 
-        return _begin(words, env=env, cwd=self.here, limit=limit)
+        return _start(words, env=env, cwd=self.folder, limit=limit)
 
 
 class Tmpfs:
-    """A file system of a megabyte, in memory. It goes with the process that holds it."""
+    """A file system of 1 MiB in memory. It disappears with the process that holds it."""
 
-    said = os.strerror(28)  # ENOSPC
+    error_text = os.strerror(28)  # ENOSPC
 
     def __init__(self, folder: Path) -> None:
-        self.here = folder
-        self._held = ExitStack()
+        self.folder = folder
+        self._resources = ExitStack()
 
     def __enter__(self) -> Self:
         mount = 'mount -t tmpfs -o size=1m small "$0" && echo ready && exec cat'
-        holder = self._held.enter_context(
+        holder = self._resources.enter_context(
             subprocess.Popen(
-                [*_OWN_MOUNTS, "sh", "-c", mount, self.here],
+                [*_OWN_MOUNTS, "sh", "-c", mount, self.folder],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,
@@ -115,33 +116,33 @@ class Tmpfs:
         assert holder.stdout.readline() == "ready\n"
         user = [] if os.geteuid() == 0 else ["-U", "--preserve-credentials"]
         self._enter = ["nsenter", "-t", str(holder.pid), "-m", *user]
-        self.seen = Path(f"/proc/{holder.pid}/root{self.here}")
+        self.outside = Path(f"/proc/{holder.pid}/root{self.folder}")
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._held.close()  # the pipe that the holder reads
+        self._resources.close()  # closes the pipe that the holder reads
 
     def fill(self, *_running: subprocess.Popen[str]) -> None:
         """See SmallDisk."""
-        with (self.seen / "filler").open("ab", buffering=0) as file, contextlib.suppress(OSError):
+        with (self.outside / "filler").open("ab", buffering=0) as file, contextlib.suppress(OSError):
             while True:
                 file.write(bytes(4096))
 
     def free(self) -> None:
         """See SmallDisk."""
-        (self.seen / "filler").unlink()
+        (self.outside / "filler").unlink()
 
     def protect(self) -> None:
         """Make it read-only."""
-        subprocess.run([*self._enter, "mount", "-o", "remount,bind,ro", self.here], check=True)
+        subprocess.run([*self._enter, "mount", "-o", "remount,bind,ro", self.folder], check=True)
 
-    def begin(self, *words: str, env: Mapping[str, str]) -> subprocess.Popen[str]:
+    def start(self, *words: str, env: Mapping[str, str]) -> subprocess.Popen[str]:
         """See SmallDisk."""
-        go = ["sh", "-c", 'cd "$0" && exec "$@"', str(self.here)]
-        return _begin((*self._enter, *go, *words), env=env, cwd=self.here)
+        change_folder = ["sh", "-c", 'cd "$0" && exec "$@"', str(self.folder)]
+        return _start((*self._enter, *change_folder, *words), env=env, cwd=self.folder)
 
 
-def _begin(
+def _start(
     words: tuple[str, ...], *, env: Mapping[str, str], cwd: Path, limit: Callable[[], object] | None = None
 ) -> subprocess.Popen[str]:
     return subprocess.Popen(
@@ -156,28 +157,32 @@ def _begin(
     )
 
 
-class Crowd:
-    """obsup on a small disk, with *environment*."""
+class DiskShell:
+    """Runs obsup on a small disk with *environment*."""
 
     def __init__(self, disk: SmallDisk, environment: Mapping[str, str]) -> None:
         self.disk = disk
         self._environment = environment
 
-    def begin(self, *words: str, **extra: str) -> subprocess.Popen[str]:
+    def start(self, *words: str, **extra: str) -> subprocess.Popen[str]:
         """Start ``obsup WORDS``."""
-        return self.disk.begin(sys.executable, "-m", "obsup", *words, env={**self._environment, **extra})
+        return self.disk.start(sys.executable, "-m", "obsup", *words, env={**self._environment, **extra})
 
     def run(self, *words: str, **extra: str) -> Outcome:
         """Run ``obsup WORDS`` to its end."""
-        return ended(self.begin(*words, **extra))
+        return wait_for_end(self.start(*words, **extra))
 
     def files(self) -> set[str]:
-        """Return what is on the disk."""
-        return {str(path.relative_to(self.disk.seen)) for path in self.disk.seen.rglob("*") if path.is_file()}
+        """Return the files on the disk."""
+        return {
+            str(path.relative_to(self.disk.outside))
+            for path in self.disk.outside.rglob("*")
+            if path.is_file()
+        }
 
 
-def ended(process: subprocess.Popen[str]) -> Outcome:
-    """Return what came of *process*."""
+def wait_for_end(process: subprocess.Popen[str]) -> Outcome:
+    """Wait until *process* ends and return its outcome."""
     with process:
         out, err = process.communicate(timeout=60)
     return Outcome(process.returncode, out, err)

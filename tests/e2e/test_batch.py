@@ -244,7 +244,7 @@ def test_without_its_journal_a_batch_asks_the_store(
     before = len(sandbox.requests)
     outcome = shell.run(*words, *(["--no-checkpoint"] if damage == "none kept" else []))
     assert outcome.code == 0
-    assert ("no journal" in outcome.err) == (damage == "zeros")
+    assert ("is not a journal" in outcome.err) == (damage == "zeros")
     assert operations(sandbox, before) == {"list": 1, "head": 21}
     before = len(sandbox.requests)
     assert shell.run(*words).code == 0

@@ -1,4 +1,4 @@
-"""A disk that is full, or can only be read, at any moment: said in one line, and nothing is lost or called success."""
+"""A disk that is full or read-only at any time: it is reported once, and nothing is lost or reported as success."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from obsup.local.state import checkpoint_path
 from obsup.local.state.journal import Journal, JournalEntry
 from obsup.model import SourceStat, Target
 from obsup.sandbox.sandbox import Sandbox
-from tests.doubles.small_disk import KINDS, MOUNTED, Crowd, Limit, Tmpfs, ended
+from tests.doubles.small_disk import KINDS, MOUNTED, DiskShell, Limit, Tmpfs, wait_for_end
 from tests.support.shell import Shell
 from tests.support.upload_rig import PART
 from tests.support.waiting import wait_for
@@ -23,333 +23,342 @@ from tests.support.waiting import wait_for
 PARTS = 5
 DATA = random.Random(7).randbytes(PARTS * PART)
 UPLOAD = ("upload", "bigfile", "bucket/key", "--part-size", "100K", "--executor", "inline")
-HERE = {"OBSUP_STATE_DIR": "state"}
-"""The state folder on the small disk as well."""
+STATE_ON_DISK = {"OBSUP_STATE_DIR": "state"}
+"""The state directory is on the small disk too."""
 
 
 @pytest.fixture
-def crowd(request: pytest.FixtureRequest, shell: Shell, tmp_path: Path) -> Iterator[Crowd]:
-    """A source of five parts on a small disk, of the kind that the test asks for."""
+def disk_shell(request: pytest.FixtureRequest, shell: Shell, tmp_path: Path) -> Iterator[DiskShell]:
+    """A source of five parts on a small disk of the requested kind."""
     folder = tmp_path / "small"
     folder.mkdir()
     with (Tmpfs if request.param == "tmpfs" else Limit)(folder) as disk:
-        (disk.seen / "bigfile").write_bytes(DATA)
-        yield Crowd(disk, shell.environment)
+        (disk.outside / "bigfile").write_bytes(DATA)
+        yield DiskShell(disk, shell.environment)
 
 
-on_any = pytest.mark.parametrize("crowd", KINDS, indirect=True)
-on_mounted = pytest.mark.parametrize("crowd", MOUNTED, indirect=True)
+on_any = pytest.mark.parametrize("disk_shell", KINDS, indirect=True)
+on_mounted = pytest.mark.parametrize("disk_shell", MOUNTED, indirect=True)
 
 
 def parts_since(sandbox: Sandbox, before: int) -> list[int | None]:
-    """Return the parts that were sent since so many requests."""
+    """Return the part numbers sent after the first *before* requests."""
     return [one.part_number for one in sandbox.requests[before:] if one.operation == "part"]
 
 
-def check_stored(sandbox: Sandbox, crowd: Crowd, key: str = "key") -> None:
-    """Assert that the object is the source, and that nothing is left of the upload: there, or here."""
+def check_stored(sandbox: Sandbox, disk_shell: DiskShell, key: str = "key") -> None:
+    """Assert that the object is the source, and that neither the store nor the disk has anything left of the upload."""
     assert sandbox.object_path("bucket", key).read_bytes() == DATA
     assert sandbox.uploads() == []
-    left = {name for name in crowd.files() if not name.startswith("state/uploads/")}
+    left = {name for name in disk_shell.files() if not name.startswith("state/uploads/")}
     assert left - {"bigfile", "filler"} == set()
 
 
-def begin_and_fill(crowd: Crowd, sandbox: Sandbox, *words: str, after: int) -> subprocess.Popen[str]:
-    """Start an upload, and fill the disk once part *after* is stored."""
+def start_and_fill(disk_shell: DiskShell, sandbox: Sandbox, *words: str, after: int) -> subprocess.Popen[str]:
+    """Start an upload, and fill the disk when part *after* is stored."""
     sandbox.add_fault("slow=300K,op=part,times=always")
-    process = crowd.begin(*UPLOAD, *words, **HERE)
+    process = disk_shell.start(*UPLOAD, *words, **STATE_ON_DISK)
     wait_for(lambda: after in parts_since(sandbox, 0), process=process)
-    crowd.disk.fill(process)
+    disk_shell.disk.fill(process)
     return process
 
 
 @on_any
-@pytest.mark.parametrize("has_room_again", [False, True])
-def test_full_from_the_beginning(crowd: Crowd, sandbox: Sandbox, has_room_again: bool) -> None:
-    """Source and state folder: said once; the next run asks the store, and sends only what is missing."""
-    crowd.disk.fill()
+@pytest.mark.parametrize("is_freed", [False, True])
+def test_a_disk_that_is_full_from_the_start(disk_shell: DiskShell, sandbox: Sandbox, is_freed: bool) -> None:
+    """Reported once; the next run asks the store and sends only missing parts."""
+    disk_shell.disk.fill()
     sandbox.add_fault("error=403:AccessDenied,op=part,part=4,times=always")
-    outcome = crowd.run(*UPLOAD, **HERE)
+    outcome = disk_shell.run(*UPLOAD, **STATE_ON_DISK)
     assert outcome.code == 77, outcome.err
-    assert outcome.err.count(crowd.disk.said) == 1
-    assert outcome.err.count("going on without") == 1
+    assert outcome.err.count(disk_shell.disk.error_text) == 1
+    assert outcome.err.count("continuing without") == 1
     sandbox.clear_faults()
-    if has_room_again:
-        crowd.disk.free()
+    if is_freed:
+        disk_shell.disk.free()
     before = len(sandbox.requests)
-    again = crowd.run(*UPLOAD, **HERE)
+    again = disk_shell.run(*UPLOAD, **STATE_ON_DISK)
     assert again.code == 0, again.err
     assert parts_since(sandbox, before) == [4, 5]
-    check_stored(sandbox, crowd)
+    check_stored(sandbox, disk_shell)
 
 
 @on_mounted
-def test_room_in_the_state_folder_alone(crowd: Crowd, sandbox: Sandbox) -> None:
-    """The checkpoint is kept there, which is said; the next run finds it there."""
-    crowd.disk.fill()
+def test_a_full_disk_with_the_state_directory_on_another(disk_shell: DiskShell, sandbox: Sandbox) -> None:
+    """The checkpoint is written there, with a note; the next run finds it there."""
+    disk_shell.disk.fill()
     sandbox.add_fault("error=403:AccessDenied,op=part,part=4,times=always")
-    outcome = crowd.run(*UPLOAD)
+    outcome = disk_shell.run(*UPLOAD)
     assert outcome.code == 77, outcome.err
     assert "it is kept as" in outcome.err
     sandbox.clear_faults()
     before = len(sandbox.requests)
-    again = crowd.run(*UPLOAD)
+    again = disk_shell.run(*UPLOAD)
     assert (again.code, again.err) == (0, "")
     assert parts_since(sandbox, before) == [4, 5]
     assert "uploads" not in [one.operation for one in sandbox.requests[before:]]
-    check_stored(sandbox, crowd)
+    check_stored(sandbox, disk_shell)
 
 
 @on_any
-@pytest.mark.parametrize("has_room_again", [False, True])
-def test_full_in_the_middle(crowd: Crowd, sandbox: Sandbox, has_room_again: bool) -> None:
-    """The checkpoint that is there stays, whole; what it does not tell, the store does."""
+@pytest.mark.parametrize("is_freed", [False, True])
+def test_a_disk_that_becomes_full_during_the_upload(
+    disk_shell: DiskShell, sandbox: Sandbox, is_freed: bool
+) -> None:
+    """The existing checkpoint stays complete; the store lists the parts that it does not have."""
     sandbox.add_fault("error=403:AccessDenied,op=part,part=5,times=always")
-    outcome = ended(begin_and_fill(crowd, sandbox, after=2))
+    outcome = wait_for_end(start_and_fill(disk_shell, sandbox, after=2))
     assert outcome.code == 77, outcome.err
-    assert outcome.err.count(crowd.disk.said) == 1
-    (path,) = crowd.disk.seen.glob(f"*{checkpoint_path.SUFFIX}")
+    assert outcome.err.count(disk_shell.disk.error_text) == 1
+    (path,) = disk_shell.disk.outside.glob(f"*{checkpoint_path.SUFFIX}")
     kept = checkpoints.load(path)
     assert kept is not None
     assert kept.upload.upload_id == sandbox.uploads()[0].upload_id
     sandbox.clear_faults()
-    if has_room_again:
-        crowd.disk.free()
+    if is_freed:
+        disk_shell.disk.free()
     before = len(sandbox.requests)
-    again = crowd.run(*UPLOAD, **HERE)
+    again = disk_shell.run(*UPLOAD, **STATE_ON_DISK)
     assert again.code == 0, again.err
     assert parts_since(sandbox, before) == [5]
-    check_stored(sandbox, crowd)
+    check_stored(sandbox, disk_shell)
 
 
 @on_any
-def test_full_between_the_intention_and_the_upload_id(crowd: Crowd, sandbox: Sandbox) -> None:
-    """The record knows no upload id, the store has parts of it: no second upload is begun."""
+def test_a_disk_that_becomes_full_during_the_initiation(disk_shell: DiskShell, sandbox: Sandbox) -> None:
+    """The checkpoint has no upload id, but the store has parts: no second upload is started."""
     sandbox.add_fault("delay=1,op=initiate")
     sandbox.add_fault("error=403:AccessDenied,op=part,part=4,times=always")
-    process = crowd.begin(*UPLOAD, **HERE)
-    wait_for(lambda: list(crowd.disk.seen.glob(f"*{checkpoint_path.SUFFIX}")), process=process)
-    crowd.disk.fill(process)
-    outcome = ended(process)
+    process = disk_shell.start(*UPLOAD, **STATE_ON_DISK)
+    wait_for(lambda: list(disk_shell.disk.outside.glob(f"*{checkpoint_path.SUFFIX}")), process=process)
+    disk_shell.disk.fill(process)
+    outcome = wait_for_end(process)
     assert outcome.code == 77, outcome.err
     sandbox.clear_faults()
     before = len(sandbox.requests)
-    again = crowd.run(*UPLOAD, **HERE)
+    again = disk_shell.run(*UPLOAD, **STATE_ON_DISK)
     assert again.code == 0, again.err
     assert parts_since(sandbox, before) == [4, 5]
-    check_stored(sandbox, crowd)
+    check_stored(sandbox, disk_shell)
 
 
 @on_any
-def test_full_at_the_end(crowd: Crowd, sandbox: Sandbox) -> None:
-    """The object is proved: that is success, and the checkpoint goes."""
-    outcome = ended(begin_and_fill(crowd, sandbox, after=PARTS))
+def test_a_disk_that_becomes_full_at_the_end(disk_shell: DiskShell, sandbox: Sandbox) -> None:
+    """The object is verified: exit 0, and the checkpoint is removed."""
+    outcome = wait_for_end(start_and_fill(disk_shell, sandbox, after=PARTS))
     assert outcome.code == 0, outcome.err
     assert parts_since(sandbox, 0) == [1, 2, 3, 4, 5]
-    check_stored(sandbox, crowd)
+    check_stored(sandbox, disk_shell)
 
 
 @on_any
-def test_a_checkpoint_that_was_asked_for(crowd: Crowd, sandbox: Sandbox) -> None:
-    """73 before anything is initiated; once there is room, the same command does it."""
-    crowd.disk.fill()
+def test_a_named_checkpoint_that_cannot_be_written(disk_shell: DiskShell, sandbox: Sandbox) -> None:
+    """Exit 73 before the initiation; with free space, the same command succeeds."""
+    disk_shell.disk.fill()
     words = (*UPLOAD, "--checkpoint", "mine.json")
-    outcome = crowd.run(*words)
+    outcome = disk_shell.run(*words)
     assert outcome.code == 73, outcome.err
-    assert crowd.disk.said in outcome.err
+    assert disk_shell.disk.error_text in outcome.err
     assert {one.operation for one in sandbox.requests} <= {"uploads"}
-    crowd.disk.free()
-    assert crowd.run(*words).code == 0
-    check_stored(sandbox, crowd)
+    disk_shell.disk.free()
+    assert disk_shell.run(*words).code == 0
+    check_stored(sandbox, disk_shell)
 
 
 @on_any
-def test_a_checkpoint_that_was_asked_for_and_cannot_be_written_any_more(
-    crowd: Crowd, sandbox: Sandbox
-) -> None:
-    """What is under way is worth more: said, and the object is proved."""
-    outcome = ended(begin_and_fill(crowd, sandbox, "--checkpoint", "mine.json", after=2))
+def test_a_named_checkpoint_that_can_no_longer_be_written(disk_shell: DiskShell, sandbox: Sandbox) -> None:
+    """The upload continues with a note, and the object is verified."""
+    outcome = wait_for_end(start_and_fill(disk_shell, sandbox, "--checkpoint", "mine.json", after=2))
     assert outcome.code == 0, outcome.err
-    assert outcome.err.count("going on without") == 1
-    check_stored(sandbox, crowd)
+    assert outcome.err.count("continuing without") == 1
+    check_stored(sandbox, disk_shell)
 
 
 @on_mounted
-def test_a_source_that_can_only_be_read(crowd: Crowd, sandbox: Sandbox) -> None:
-    """A snapshot, say: the checkpoint is in the state directory, and nobody need hear of it."""
-    assert isinstance(crowd.disk, Tmpfs)
-    crowd.disk.protect()
+def test_a_source_on_a_read_only_disk(disk_shell: DiskShell, sandbox: Sandbox) -> None:
+    """For example a snapshot: the checkpoint is in the state directory, without a note."""
+    assert isinstance(disk_shell.disk, Tmpfs)
+    disk_shell.disk.protect()
     sandbox.add_fault("error=403:AccessDenied,op=part,part=4,times=always")
-    outcome = crowd.run(*UPLOAD)
+    outcome = disk_shell.run(*UPLOAD)
     assert outcome.code == 77, outcome.err
     assert "Note" not in outcome.err
     sandbox.clear_faults()
     before = len(sandbox.requests)
-    assert crowd.run(*UPLOAD).code == 0
+    assert disk_shell.run(*UPLOAD).code == 0
     assert parts_since(sandbox, before) == [4, 5]
-    check_stored(sandbox, crowd)
+    check_stored(sandbox, disk_shell)
 
 
 @on_mounted
-def test_nothing_can_be_written_at_all(crowd: Crowd, sandbox: Sandbox) -> None:
-    """But a lock in the temporary directory: a warning, and the next run asks the store."""
-    assert isinstance(crowd.disk, Tmpfs)
-    crowd.disk.protect()
+def test_nothing_can_be_written_except_a_lock(disk_shell: DiskShell, sandbox: Sandbox) -> None:
+    """The lock is in the temporary directory; a note, and the next run asks the store."""
+    assert isinstance(disk_shell.disk, Tmpfs)
+    disk_shell.disk.protect()
     sandbox.add_fault("error=403:AccessDenied,op=part,part=4,times=always")
-    outcome = crowd.run(*UPLOAD, **HERE, TMPDIR=str(crowd.disk.here.parent))
+    outcome = disk_shell.run(*UPLOAD, **STATE_ON_DISK, TMPDIR=str(disk_shell.disk.folder.parent))
     assert outcome.code == 77, outcome.err
     assert outcome.err.count("Read-only file system") == 1
     sandbox.clear_faults()
     before = len(sandbox.requests)
-    assert crowd.run(*UPLOAD, **HERE, TMPDIR=str(crowd.disk.here.parent)).code == 0
+    assert disk_shell.run(*UPLOAD, **STATE_ON_DISK, TMPDIR=str(disk_shell.disk.folder.parent)).code == 0
     assert parts_since(sandbox, before) == [4, 5]
-    check_stored(sandbox, crowd)
+    check_stored(sandbox, disk_shell)
 
 
 @on_any
-def test_the_receipt(crowd: Crowd, sandbox: Sandbox) -> None:
-    """74, saying that the object is in place; an older receipt stays, and no half one."""
-    (crowd.disk.seen / "receipt.json").write_text("older")
-    crowd.disk.fill()
+def test_a_receipt_on_a_full_disk(disk_shell: DiskShell, sandbox: Sandbox) -> None:
+    """Exit 74, saying that the object is in place; an older receipt stays complete."""
+    (disk_shell.disk.outside / "receipt.json").write_text("older")
+    disk_shell.disk.fill()
     words = (*UPLOAD, "--receipt", "receipt.json")
-    outcome = crowd.run(*words)
+    outcome = disk_shell.run(*words)
     assert outcome.code == 74, outcome.err
     assert (
-        f"the object is in place, but its receipt receipt.json cannot be written.\nWhy:   {crowd.disk.said}."
+        f"the object is in place, but its receipt receipt.json cannot be written.\nWhy:   {disk_shell.disk.error_text}."
         in outcome.err
     )
-    assert (crowd.disk.seen / "receipt.json").read_text() == "older"
-    (crowd.disk.seen / "receipt.json").unlink()
-    check_stored(sandbox, crowd)
-    crowd.disk.free()
-    assert crowd.run(*words).code == 0
-    assert crowd.run("verify", "bigfile", "bucket/key", "--receipt", "receipt.json").code == 0
+    assert (disk_shell.disk.outside / "receipt.json").read_text() == "older"
+    (disk_shell.disk.outside / "receipt.json").unlink()
+    check_stored(sandbox, disk_shell)
+    disk_shell.disk.free()
+    assert disk_shell.run(*words).code == 0
+    assert disk_shell.run("verify", "bigfile", "bucket/key", "--receipt", "receipt.json").code == 0
 
 
 @on_any
-def test_the_log(crowd: Crowd, sandbox: Sandbox) -> None:
-    """Said once; the object is in place."""
-    crowd.disk.fill()
-    outcome = crowd.run(*UPLOAD, "--no-checkpoint", "--log-file", "run.log")
+def test_a_log_on_a_full_disk(disk_shell: DiskShell, sandbox: Sandbox) -> None:
+    """Reported once; the object is in place."""
+    disk_shell.disk.fill()
+    outcome = disk_shell.run(*UPLOAD, "--no-checkpoint", "--log-file", "run.log")
     assert outcome.code == 0, outcome.err
+    reason = disk_shell.disk.error_text
     assert (
         outcome.err
-        == f"Note:  the log run.log cannot be written any more: {crowd.disk.said}; continuing without a log.\n"
+        == f"Note:  the log run.log cannot be written any more: {reason}; continuing without a log.\n"
     )
-    assert (crowd.disk.seen / "run.log").read_text() == ""
-    (crowd.disk.seen / "run.log").unlink()
-    check_stored(sandbox, crowd)
+    assert (disk_shell.disk.outside / "run.log").read_text() == ""
+    (disk_shell.disk.outside / "run.log").unlink()
+    check_stored(sandbox, disk_shell)
 
 
 @on_any
-def test_the_log_of_a_failure(crowd: Crowd, sandbox: Sandbox) -> None:
-    """The exit code is that of the work."""
-    crowd.disk.fill()
+def test_a_log_on_a_full_disk_does_not_hide_a_failure(disk_shell: DiskShell, sandbox: Sandbox) -> None:
+    """The exit code is that of the upload."""
+    disk_shell.disk.fill()
     sandbox.add_fault("error=403:AccessDenied,times=always")
-    outcome = crowd.run(*UPLOAD, "--no-checkpoint", "--log-file", "run.log")
+    outcome = disk_shell.run(*UPLOAD, "--no-checkpoint", "--log-file", "run.log")
     assert outcome.code == 77, outcome.err
-    assert outcome.err.count(crowd.disk.said) == 1
+    assert outcome.err.count(disk_shell.disk.error_text) == 1
 
 
 @on_any
 @pytest.mark.parametrize("named", [(), ("--checkpoint", "journal")])
-def test_the_journal_of_a_batch(crowd: Crowd, sandbox: Sandbox, named: tuple[str, ...]) -> None:
-    """Its own place: said once, all files are proved, and the next run asks the store. A place asked for: 73."""
-    folder = crowd.disk.seen / "many"
+def test_a_journal_on_a_full_disk(disk_shell: DiskShell, sandbox: Sandbox, named: tuple[str, ...]) -> None:
+    """Default path: reported once, all files are verified, and the next run asks the store. Named path: exit 73."""
+    folder = disk_shell.disk.outside / "many"
     folder.mkdir()
     for number in range(3):
         (folder / f"{number}").write_bytes(bytes([number]) * 1000)
-    crowd.disk.fill()
+    disk_shell.disk.fill()
     words = ("upload", "-r", "many/", "bucket/many/", *named)
-    outcome = crowd.run(*words, **HERE)
-    assert outcome.err.count(crowd.disk.said) == 1
+    outcome = disk_shell.run(*words, **STATE_ON_DISK)
+    assert outcome.err.count(disk_shell.disk.error_text) == 1
     if named:
         assert outcome.code == 73, outcome.err
         assert not sandbox.requests
-        crowd.disk.free()
-    assert (outcome if not named else crowd.run(*words, **HERE)).code == 0
+        disk_shell.disk.free()
+    assert (outcome if not named else disk_shell.run(*words, **STATE_ON_DISK)).code == 0
     before = len(sandbox.requests)
-    assert crowd.run(*words, **HERE).code == 0
+    assert disk_shell.run(*words, **STATE_ON_DISK).code == 0
     assert {one.operation for one in sandbox.requests[before:]} <= {"list", "head"}
     assert sandbox.object_path("bucket", "many/2").read_bytes() == bytes([2]) * 1000
 
 
 @on_mounted
-def test_the_index_of_a_long_journal(crowd: Crowd, sandbox: Sandbox) -> None:
-    """What SQLite cannot keep in memory goes to TMPDIR: full, that is said, and the store is asked."""
-    folder = crowd.disk.seen / "many"
+def test_the_index_of_a_long_journal_on_a_full_disk(disk_shell: DiskShell, sandbox: Sandbox) -> None:
+    """SQLite writes a large index to TMPDIR. If that is full, it is reported, and the store is asked."""
+    folder = disk_shell.disk.outside / "many"
     folder.mkdir()
     (folder / "0").write_bytes(b"0")
     words = ("upload", "-r", "many/", "bucket/many/")
-    state = {"OBSUP_STATE_DIR": str(crowd.disk.here.with_name("state"))}
-    assert crowd.run(*words, **state).code == 0
-    (path,) = crowd.disk.here.with_name("state").glob("batches/*")
+    state = {"OBSUP_STATE_DIR": str(disk_shell.disk.folder.with_name("state"))}
+    assert disk_shell.run(*words, **state).code == 0
+    (path,) = disk_shell.disk.folder.with_name("state").glob("batches/*")
     stat = SourceStat(1, 2, 3, 4, 5)
-    place = Target("obs", sandbox.endpoint, "bucket", "many/")
-    with closing(Journal(path, place)) as journal:
+    target = Target("obs", sandbox.endpoint, "bucket", "many/")
+    with closing(Journal(path, target)) as journal:
         for number in range(60_000):
             journal.add(JournalEntry(f"{number:0200}", stat, "0" * 32, "etag", "0f"))
-    crowd.disk.fill()
+    disk_shell.disk.fill()
     before = len(sandbox.requests)
-    outcome = crowd.run(*words, **state, TMPDIR=str(crowd.disk.here))
+    outcome = disk_shell.run(*words, **state, TMPDIR=str(disk_shell.disk.folder))
     assert outcome.code == 0, outcome.err
-    assert outcome.err.count("going on without") == 1
+    assert outcome.err.count("continuing without") == 1
     assert {one.operation for one in sandbox.requests[before:]} <= {"list", "head"}
 
 
 @on_any
-def test_the_list_of_files_that_failed(crowd: Crowd, sandbox: Sandbox) -> None:
-    """Said once, every file is tried, the code is that of the batch, and an older list stays."""
-    (crowd.disk.seen / "failed").write_text("older\n")
-    folder = crowd.disk.seen / "many"
+def test_a_list_of_failed_files_on_a_full_disk(disk_shell: DiskShell, sandbox: Sandbox) -> None:
+    """Reported once; every file is tried, the exit code is that of the batch, and an older list stays."""
+    (disk_shell.disk.outside / "failed").write_text("older\n")
+    folder = disk_shell.disk.outside / "many"
     folder.mkdir()
     for number in range(300):
         (folder / f"a-file-with-a-long-name-{number:03}").write_bytes(b"")
     (folder / "bigfile").write_bytes(DATA)
-    crowd.disk.fill()
+    disk_shell.disk.fill()
     sandbox.add_fault("error=400:InvalidArgument,op=put,key=many/a-*,times=always")
     words = ("upload", "-r", "many/", "bucket/many/", "--failed-list", "failed", "--no-checkpoint")
-    outcome = crowd.run(*words)
+    outcome = disk_shell.run(*words)
     assert outcome.code == 69, outcome.err
     assert outcome.err.count("cannot write the list of failed files failed") == 1
     assert "300 × refused" in outcome.err
     assert "1 files sent" in outcome.err
-    assert (crowd.disk.seen / "failed").read_text() == "older\n"
-    assert not [name for name in crowd.files() if name.startswith(".")]
+    assert (disk_shell.disk.outside / "failed").read_text() == "older\n"
+    assert not [name for name in disk_shell.files() if name.startswith(".")]
 
 
 @on_any
-def test_the_steps_by_themselves(crowd: Crowd, sandbox: Sandbox) -> None:
-    """What cannot be recorded is stored all the same: complete asks the store."""
-    assert crowd.run("init", "bigfile", "bucket/key", "--part-size", "100K", **HERE).code == 0
-    crowd.disk.fill()
+def test_the_single_steps_on_a_full_disk(disk_shell: DiskShell, sandbox: Sandbox) -> None:
+    """Parts that cannot be recorded are stored anyway; complete asks the store."""
+    assert disk_shell.run("init", "bigfile", "bucket/key", "--part-size", "100K", **STATE_ON_DISK).code == 0
+    disk_shell.disk.fill()
     for number in range(1, PARTS + 1):
-        one = crowd.run("part", "bigfile", "bucket/key", "--part-number", str(number), **HERE)
+        one = disk_shell.run("part", "bigfile", "bucket/key", "--part-number", str(number), **STATE_ON_DISK)
         assert one.code == 0, one.err
         assert len(one.out.strip()) == 32
-        assert one.err.count(crowd.disk.said) == 1
-    assert crowd.run("complete", "bigfile", "bucket/key", **HERE).code == 0
-    check_stored(sandbox, crowd)
+        assert one.err.count(disk_shell.disk.error_text) == 1
+    assert disk_shell.run("complete", "bigfile", "bucket/key", **STATE_ON_DISK).code == 0
+    check_stored(sandbox, disk_shell)
 
 
 @on_any
-def test_a_configuration(crowd: Crowd) -> None:
-    """78, and no empty one that stands in the way of the next try."""
-    crowd.disk.fill()
-    outcome = crowd.run("config", "init", "--config", "obsup.toml")
+def test_config_init_on_a_full_disk(disk_shell: DiskShell) -> None:
+    """Exit 78, without an empty file that would block the next attempt."""
+    disk_shell.disk.fill()
+    outcome = disk_shell.run("config", "init", "--config", "obsup.toml")
     assert outcome.code == 78, outcome.err
-    assert crowd.disk.said in outcome.err
-    crowd.disk.free()
-    assert crowd.run("config", "init", "--config", "obsup.toml").code == 0
+    assert disk_shell.disk.error_text in outcome.err
+    disk_shell.disk.free()
+    assert disk_shell.run("config", "init", "--config", "obsup.toml").code == 0
 
 
 @on_any
-def test_a_stream(crowd: Crowd, sandbox: Sandbox) -> None:
-    """Its checkpoint is in the state directory: said once, and the object is proved."""
-    crowd.disk.fill()
-    outcome = crowd.run(
-        "upload", "--from-command", "--part-size", "100K", "bucket/key", "--", "cat", "bigfile", **HERE
+def test_a_stream_on_a_full_disk(disk_shell: DiskShell, sandbox: Sandbox) -> None:
+    """Its checkpoint is in the state directory: reported once, and the object is verified."""
+    disk_shell.disk.fill()
+    outcome = disk_shell.run(
+        "upload",
+        "--from-command",
+        "--part-size",
+        "100K",
+        "bucket/key",
+        "--",
+        "cat",
+        "bigfile",
+        **STATE_ON_DISK,
     )
     assert outcome.code == 0, outcome.err
-    assert outcome.err.count(crowd.disk.said) == 1
-    check_stored(sandbox, crowd)
+    assert outcome.err.count(disk_shell.disk.error_text) == 1
+    check_stored(sandbox, disk_shell)

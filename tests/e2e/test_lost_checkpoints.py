@@ -1,4 +1,4 @@
-"""Checkpoints that are torn, empty, foreign, newer, gone or unwritable: the upload that was begun is gone on with."""
+"""Checkpoints that are damaged, foreign, newer, lost or unwritable: the started upload is resumed."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ def rig(sandbox: Sandbox, make_file: Callable[..., Path]) -> Rig:
 
 
 @pytest.fixture
-def begun(rig: Rig) -> Rig:
+def started(rig: Rig) -> Rig:
     """The same, with parts 1 to 3 stored and recorded."""
-    begin(rig)
+    start(rig)
     return rig
 
 
-def begin(rig: Rig) -> None:
+def start(rig: Rig) -> None:
     """Store and record parts 1 to 3."""
     rig.break_off("op=part,part=4")
     assert rig.right_parts() == {1, 2, 3}
 
 
-def goes_on(rig: Rig) -> None:
-    """Run, and assert that the upload which was begun is finished, and nothing is sent twice."""
+def check_resumes(rig: Rig) -> None:
+    """Run, and assert that the started upload is completed and no part is sent twice."""
     rig.run()
     assert rig.requests("initiate") == []
     assert rig.requests("part") == [4, 5, 6]
@@ -49,12 +49,12 @@ def goes_on(rig: Rig) -> None:
 
 
 def newer(data: bytes) -> bytes:
-    """Return the checkpoint as a later version would write it."""
+    """Return the checkpoint with a newer format number."""
     return json.dumps({**json.loads(data), "format": checkpoints.FORMAT + 1}).encode()
 
 
 @pytest.mark.parametrize(
-    ("damage", "says", "is_kept"),
+    ("damage", "reason", "is_kept"),
     [
         (lambda data: data[: len(data) // 2], "it is incomplete", False),
         (lambda _data: b"", "it is empty", False),
@@ -65,45 +65,43 @@ def newer(data: bytes) -> bytes:
     ],
     ids=["torn", "empty", "zeros", "edited", "foreign", "newer"],
 )
-def test_a_checkpoint_of_no_use(
-    begun: Rig, damage: Callable[[bytes], bytes], says: str, is_kept: bool
+def test_an_unusable_checkpoint_is_reported_once(
+    started: Rig, damage: Callable[[bytes], bytes], reason: str, is_kept: bool
 ) -> None:
-    """Said in one line; what is not ours is kept aside."""
-    bad = damage(begun.checkpoint.read_bytes())
-    begun.checkpoint.write_bytes(bad)
-    goes_on(begun)
-    assert begun.notes().count(says) == 1
-    aside = list(begun.source.parent.glob("*" + checkpoints.SET_ASIDE_SUFFIX))
-    assert [path.read_bytes() for path in aside] == ([bad] if is_kept else [])
+    """A foreign file is set aside."""
+    bad = damage(started.checkpoint.read_bytes())
+    started.checkpoint.write_bytes(bad)
+    check_resumes(started)
+    assert started.notes().count(reason) == 1
+    set_aside = list(started.source.parent.glob("*" + checkpoints.SET_ASIDE_SUFFIX))
+    assert [path.read_bytes() for path in set_aside] == ([bad] if is_kept else [])
 
 
-def test_a_deleted_checkpoint(begun: Rig) -> None:
-    """The store is asked, and the parts are compared."""
-    begun.checkpoint.unlink()
-    goes_on(begun)
-    assert "3 of its 3 parts match this file" in begun.notes()
+def test_a_deleted_checkpoint_is_rebuilt(started: Rig) -> None:
+    """From the parts that the store lists, compared with the source."""
+    started.checkpoint.unlink()
+    check_resumes(started)
+    assert "3 of its 3 parts match this file" in started.notes()
 
 
-def test_a_deleted_checkpoint_and_a_lost_state_directory(begun: Rig, home: Path) -> None:
-    """Nothing at all is known here any more."""
-    begun.checkpoint.unlink()
+def test_without_any_local_state_the_upload_is_resumed(started: Rig, home: Path) -> None:
+    """The checkpoint and the record of started uploads are lost."""
+    started.checkpoint.unlink()
     for path in (home / ".local" / "state" / "obsup" / "uploads").iterdir():
         path.unlink()
-    goes_on(begun)
+    check_resumes(started)
 
 
-def test_a_deleted_checkpoint_of_parts_that_were_cut_otherwise(begun: Rig) -> None:
-    """Without --part-size the stored parts tell how the file was cut."""
-    begun.checkpoint.unlink()
-    begun.run(part_size=None)
-    # A file of this size would fit one request, had nothing been begun.
-    assert begun.is_stored()
+def test_a_deleted_checkpoint_of_another_part_size(started: Rig) -> None:
+    """Without --part-size, the stored parts determine the part size."""
+    started.checkpoint.unlink()
+    started.run(part_size=None)
+    # A file of this size would fit one request, had nothing been started.
+    assert started.is_stored()
 
 
-def test_the_token_comes_back_with_a_lost_checkpoint(
-    sandbox: Sandbox, make_file: Callable[..., Path]
-) -> None:
-    """This machine remembers it, so that a lost answer to Complete can be settled."""
+def test_the_token_survives_a_lost_checkpoint(sandbox: Sandbox, make_file: Callable[..., Path]) -> None:
+    """It is in the record of started uploads, so that a lost response to Complete can be resolved."""
     rig = Rig(sandbox, make_file(3 * PART), provider="oss")
     rig.break_off("op=part,part=3")
     rig.checkpoint.unlink()
@@ -112,8 +110,8 @@ def test_the_token_comes_back_with_a_lost_checkpoint(
     assert rig.is_stored()
 
 
-def test_an_upload_without_parts_that_this_machine_began_is_gone_on_with(rig: Rig) -> None:
-    """Though its checkpoint was lost: nobody else will."""
+def test_an_upload_without_parts_that_this_machine_started_is_resumed(rig: Rig) -> None:
+    """Even if its checkpoint is lost."""
     rig.break_off("op=part")
     rig.checkpoint.unlink()
     rig.run()
@@ -121,42 +119,38 @@ def test_an_upload_without_parts_that_this_machine_began_is_gone_on_with(rig: Ri
     assert rig.open_ids() == []
 
 
-def test_somebody_elses_upload_of_the_same_key_is_left_alone(
-    rig: Rig, make_file: Callable[..., Path]
-) -> None:
-    """Its parts are not this file's."""
+def test_a_foreign_upload_of_the_same_key_is_not_touched(rig: Rig, make_file: Callable[..., Path]) -> None:
+    """Its parts are those of another file."""
     other = replace(rig, source=make_file(4 * PART, name="other", seed=2), heard=[])
-    begin(other)
-    theirs = other.open_ids()
+    start(other)
+    foreign = other.open_ids()
     rig.run()
     assert rig.is_stored()
-    assert rig.open_ids() == theirs
+    assert rig.open_ids() == foreign
     other.run()
     assert other.is_stored()
     assert rig.open_ids() == []
 
 
-def test_an_upload_that_may_not_be_looked_into_is_passed_over(
-    rig: Rig, make_file: Callable[..., Path]
-) -> None:
-    """Who may not list parts can still begin an upload, whatever is open for the key."""
-    begin(replace(rig, source=make_file(4 * PART, name="other", seed=2), heard=[]))
+def test_an_upload_whose_parts_cannot_be_listed_is_skipped(rig: Rig, make_file: Callable[..., Path]) -> None:
+    """Without the permission to list parts, a new upload can still be started."""
+    start(replace(rig, source=make_file(4 * PART, name="other", seed=2), heard=[]))
     rig.sandbox.add_fault("error=403:AccessDenied,op=parts,times=always")
     rig.run()
     assert rig.is_stored()
 
 
-def test_a_checkpoint_of_another_target_is_refused(begun: Rig) -> None:
-    """It is somebody's progress: stop and say so."""
-    path = begun.source.with_name("mine")
-    begun.checkpoint.rename(path)
+def test_a_checkpoint_of_another_target_is_an_error(started: Rig) -> None:
+    """It contains the progress of another upload, so it is not changed."""
+    path = started.source.with_name("mine")
+    started.checkpoint.rename(path)
     before = path.read_bytes()
     with pytest.raises(WrongUsage, match="belongs to bucket/key"):
-        replace(begun, key="another").run(checkpoint=path)
+        replace(started, key="another").run(checkpoint=path)
     assert path.read_bytes() == before
 
 
-def test_the_source_is_no_checkpoint(rig: Rig) -> None:
+def test_the_source_as_checkpoint_is_an_error(rig: Rig) -> None:
     """--checkpoint SOURCE would overwrite it."""
     before = rig.source.read_bytes()
     link = rig.source.with_name("link")
@@ -167,7 +161,7 @@ def test_the_source_is_no_checkpoint(rig: Rig) -> None:
     assert rig.source.read_bytes() == before
 
 
-def test_a_file_of_the_users_named_as_checkpoint_is_kept(rig: Rig) -> None:
+def test_a_user_file_named_as_checkpoint_is_set_aside(rig: Rig) -> None:
     """Under another name."""
     path = rig.source.with_name("film.mp4")
     path.write_bytes(b"\0\0\0\x18ftypmp42 a film")
@@ -175,24 +169,24 @@ def test_a_file_of_the_users_named_as_checkpoint_is_kept(rig: Rig) -> None:
     assert path.with_name("film.mp4.not-obsup").read_bytes().endswith(b"a film")
 
 
-# A place that cannot be written.
+# Unwritable paths.
 
 
-def test_unwritable_everywhere_is_a_warning(
+def test_a_checkpoint_that_can_be_written_nowhere_is_a_note(
     rig: Rig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """The upload goes on, and a later run resumes by asking the store."""
+    """The upload continues, and a later run resumes by asking the store."""
     rig.checkpoint.mkdir()
     blocked = tmp_path / "no-folder"
     blocked.touch()
     monkeypatch.setenv("OBSUP_STATE_DIR", str(blocked))
-    begin(rig)
+    start(rig)
     assert rig.notes().count("continuing without") == 1
-    goes_on(rig)
+    check_resumes(rig)
 
 
-def test_a_checkpoint_that_was_asked_for_must_be_writable(rig: Rig) -> None:
-    """73, before anything is initiated."""
+def test_a_named_checkpoint_must_be_writable(rig: Rig) -> None:
+    """Exit 73 before the initiation."""
     path = rig.source.with_name("folder")
     path.mkdir()
     with pytest.raises(CheckpointUnwritable) as caught:
@@ -202,8 +196,8 @@ def test_a_checkpoint_that_was_asked_for_must_be_writable(rig: Rig) -> None:
     assert rig.requests("part") == []
 
 
-def test_a_checkpoint_that_cannot_be_removed_is_no_failure(rig: Rig) -> None:
-    """The object is in place and proved."""
+def test_a_checkpoint_that_cannot_be_removed_is_not_an_error(rig: Rig) -> None:
+    """The object is in place and verified."""
 
     def block(event: events.Event) -> None:
         if isinstance(event, events.PartStored) and event.number == 6:
@@ -215,11 +209,11 @@ def test_a_checkpoint_that_cannot_be_removed_is_no_failure(rig: Rig) -> None:
     assert "cannot be" in rig.notes()
 
 
-# Beginning.
+# The initiation.
 
 
-def test_a_crash_between_initiate_and_its_answer_leaves_no_orphan(rig: Rig) -> None:
-    """What is meant is written down before: the upload that is open since is ours."""
+def test_a_crash_before_the_response_to_initiate_leaves_no_orphan(rig: Rig) -> None:
+    """The checkpoint is written before the request, so the new open upload is known to be ours."""
     rig.sandbox.add_fault("drop-answer,op=initiate")
 
     def crash(event: events.Event) -> None:
@@ -236,15 +230,15 @@ def test_a_crash_between_initiate_and_its_answer_leaves_no_orphan(rig: Rig) -> N
     assert rig.is_stored()
 
 
-def test_an_initiation_that_was_cut_off_may_be_gone_on_with_in_other_parts(rig: Rig) -> None:
-    """Nothing of it was sent."""
+def test_an_interrupted_initiation_can_be_resumed_with_another_part_size(rig: Rig) -> None:
+    """No part was sent."""
     rig.break_off("op=initiate")
     rig.run(part_size=2 * PART)
     assert rig.is_stored()
 
 
-def test_restart_aborts_an_upload_whose_initiation_was_cut_off(rig: Rig) -> None:
-    """It would stay behind for ever."""
+def test_restart_aborts_an_upload_whose_initiation_was_interrupted(rig: Rig) -> None:
+    """It would stay open forever."""
     rig.sandbox.add_fault("drop-answer,op=initiate")
 
     def crash(event: events.Event) -> None:
@@ -260,38 +254,38 @@ def test_restart_aborts_an_upload_whose_initiation_was_cut_off(rig: Rig) -> None
 
 
 @pytest.mark.parametrize("restart", [False, True])
-def test_an_empty_upload_of_somebody_else_is_not_taken_for_ours(rig: Rig, restart: bool) -> None:
-    """Not even after a lost answer: it was open before."""
+def test_an_empty_foreign_upload_is_not_adopted(rig: Rig, restart: bool) -> None:
+    """Not even after a lost response: it was open before."""
     rig.sandbox.add_fault("error=403:AccessDenied,op=part,times=always")
-    theirs = replace(rig, source=rig.source.with_name("theirs"), heard=[])
-    theirs.source.write_bytes(b"theirs" * PART)
-    assert theirs.code() == 77
-    (foreign,) = rig.open_ids()
+    foreign = replace(rig, source=rig.source.with_name("foreign"), heard=[])
+    foreign.source.write_bytes(b"foreign" * PART)
+    assert foreign.code() == 77
+    (foreign_id,) = rig.open_ids()
     rig.sandbox.clear_faults()
     rig.sandbox.add_fault("drop-answer,op=initiate")
     rig.run(restart=restart)
-    assert rig.open_ids() == [foreign]
+    assert rig.open_ids() == [foreign_id]
     assert rig.is_stored()
 
 
-def test_an_upload_that_is_gone_is_begun_again(begun: Rig) -> None:
-    """It expired, or somebody aborted it: said, and the file is sent."""
-    begun.sandbox.add_fault("forget-upload,op=parts")
-    begun.run()
-    assert "no longer exists in the store" in begun.notes()
-    assert len(begun.requests("part")) == PARTS
-    assert begun.is_stored()
+def test_an_upload_that_no_longer_exists_is_started_over(started: Rig) -> None:
+    """It expired or was aborted: a note, and the file is sent."""
+    started.sandbox.add_fault("forget-upload,op=parts")
+    started.run()
+    assert "no longer exists in the store" in started.notes()
+    assert len(started.requests("part")) == PARTS
+    assert started.is_stored()
 
 
-def test_a_store_that_contradicts_itself_is_not_believed(begun: Rig) -> None:
-    """NoSuchUpload of an upload that it lists: another one begun would leave this one behind."""
-    begun.sandbox.add_fault("error=404:NoSuchUpload,op=parts")
+def test_no_such_upload_for_a_listed_upload_is_a_temporary_failure(started: Rig) -> None:
+    """Starting over would leave the listed upload open."""
+    started.sandbox.add_fault("error=404:NoSuchUpload,op=parts")
     with pytest.raises(NotFinished, match="returns that it does not exist"):
-        begun.run()
-    goes_on(begun)
+        started.run()
+    check_resumes(started)
 
 
-def test_no_state_at_all_resumes_by_asking_the_store(rig: Rig) -> None:
+def test_no_checkpoint_resumes_by_asking_the_store(rig: Rig) -> None:
     """--no-checkpoint."""
     rig.sandbox.add_fault("error=403:AccessDenied,op=part,part=4,times=always")
     assert rig.code(keep_checkpoint=False) == 77
@@ -302,17 +296,17 @@ def test_no_state_at_all_resumes_by_asking_the_store(rig: Rig) -> None:
     assert rig.open_ids() == []
 
 
-def test_other_object_options_are_refused(begun: Rig) -> None:
-    """They are fixed when an upload is initiated."""
+def test_other_object_options_are_an_error(started: Rig) -> None:
+    """They are fixed at the initiation."""
     with pytest.raises(WrongUsage, match="other object options"):
-        begun.run(options=ObjectOptions(metadata={"a": "b"}))
+        started.run(options=ObjectOptions(metadata={"a": "b"}))
     with pytest.raises(WrongUsage, match="has parts of 100K"):
-        begun.run(part_size=2 * PART)
-    goes_on(begun)
+        started.run(part_size=2 * PART)
+    check_resumes(started)
 
 
-def test_many_failures_in_a_row_lose_nothing(rig: Rig) -> None:
-    """Each run stores one part more, under one upload id."""
+def test_many_consecutive_failures_lose_no_part(rig: Rig) -> None:
+    """Each run stores one more part of the same upload."""
     for number in range(2, PARTS + 1):
         rig.sandbox.clear_faults()
         rig.sandbox.add_fault(f"error=500:InternalError,op=part,part={number}-{PARTS},times=always")

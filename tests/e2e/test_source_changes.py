@@ -1,4 +1,4 @@
-"""One object, never a mixture: sources that are rewritten, touched, cut, replaced or gone, during and between runs."""
+"""An object never mixes two versions of its source, which changes during an upload or between two runs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def rig(sandbox: Sandbox, make_file: Callable[..., Path]) -> Rig:
 
 
 @pytest.fixture
-def begun(rig: Rig) -> Rig:
+def started(rig: Rig) -> Rig:
     """The same, with parts 1 to 3 stored and recorded."""
     rig.break_off("op=part,part=4")
     assert rig.right_parts() == {1, 2, 3}
@@ -43,14 +43,14 @@ def write_at(rig: Rig, part_number: int, data: bytes = b"another content") -> No
 
 
 def keep_times(rig: Rig, change: Callable[[], object]) -> None:
-    """Carry out *change*, and set the modification time back."""
+    """Call *change*, and restore the modification time."""
     before = rig.source.stat()
     change()
     os.utime(rig.source, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
-def refused(rig: Rig, *words: str, **order: Any) -> ObsupError:
-    """Run, and assert 65 with *words*, nothing published, and the upload kept."""
+def check_refused(rig: Rig, *words: str, **order: Any) -> ObsupError:
+    """Run, and assert SourceChanged with *words*, no object, and the upload kept."""
     with pytest.raises(SourceChanged) as caught:
         rig.run(**order)
     for word in words:
@@ -63,87 +63,87 @@ def refused(rig: Rig, *words: str, **order: Any) -> ObsupError:
 # Between two runs.
 
 
-def test_a_touched_source_is_compared_and_not_sent_again(begun: Rig) -> None:
-    """The identity cannot vouch for what is stored; the MD5s can."""
-    os.utime(begun.source)
-    begun.run()
-    assert begun.requests("part") == [4, 5, 6]
-    assert begun.is_stored()
+def test_a_touched_source_is_compared_and_not_sent_again(started: Rig) -> None:
+    """The MD5s show that the stored parts are right."""
+    os.utime(started.source)
+    started.run()
+    assert started.requests("part") == [4, 5, 6]
+    assert started.is_stored()
 
 
 @pytest.mark.parametrize("jobs", [1, 3])
-def test_a_rewritten_source_is_refused_and_resent_where_asked(begun: Rig, jobs: int) -> None:
-    """65 names what changed and where; resend sends only what differs."""
-    write_at(begun, 2)
-    error = refused(begun, "bigfile changed", "modification time", "part 2 differs")
+def test_a_changed_source_is_an_error_or_sent_again(started: Rig, jobs: int) -> None:
+    """Exit 65 says what changed in which part; --on-change resend sends only the changed parts."""
+    write_at(started, 2)
+    error = check_refused(started, "bigfile changed", "modification time", "part 2 differs")
     assert "--restart" in str(error.next_step)
-    begun.run(on_change="resend", jobs=jobs)
-    assert sorted(number or 0 for number in begun.requests("part")) == [2, 4, 5, 6]
-    assert begun.is_stored()
-    assert begun.open_ids() == []
+    started.run(on_change="resend", jobs=jobs)
+    assert sorted(number or 0 for number in started.requests("part")) == [2, 4, 5, 6]
+    assert started.is_stored()
+    assert started.open_ids() == []
 
 
-def test_a_rewritten_part_that_was_not_sent_yet_is_no_mixture(begun: Rig) -> None:
-    """What is stored is what the file says now; the rest is read now."""
-    write_at(begun, 5)
-    begun.run()
-    assert begun.requests("part") == [4, 5, 6]
-    assert begun.is_stored()
+def test_a_change_in_a_part_that_is_not_sent_yet_is_accepted(started: Rig) -> None:
+    """The stored parts match the current file, and the others are read now."""
+    write_at(started, 5)
+    started.run()
+    assert started.requests("part") == [4, 5, 6]
+    assert started.is_stored()
 
 
-def test_an_edit_that_sets_the_modification_time_back_is_seen(begun: Rig) -> None:
-    """Same size, same modification time: the change time tells, and the content decides."""
-    keep_times(begun, lambda: write_at(begun, 1))
-    refused(begun, "change time", "part 1 differs")
+def test_an_edit_that_restores_the_modification_time_is_detected(started: Rig) -> None:
+    """By the change time; then the content is compared."""
+    keep_times(started, lambda: write_at(started, 1))
+    check_refused(started, "change time", "part 1 differs")
 
 
-def test_another_file_under_the_same_name_is_seen(begun: Rig) -> None:
-    """Same size, same times: the inode tells, and the content decides."""
-    other = begun.source.with_name("other")
-    other.write_bytes(begun.source.read_bytes())
-    before = begun.source.stat()
+def test_another_file_with_the_same_name_is_compared(started: Rig) -> None:
+    """It has the same size and times but another inode; then the content is compared."""
+    other = started.source.with_name("other")
+    other.write_bytes(started.source.read_bytes())
+    before = started.source.stat()
     os.utime(other, ns=(before.st_atime_ns, before.st_mtime_ns))
-    other.replace(begun.source)
-    begun.run()
-    assert begun.requests("part") == [4, 5, 6]
-    assert begun.is_stored()
+    other.replace(started.source)
+    started.run()
+    assert started.requests("part") == [4, 5, 6]
+    assert started.is_stored()
 
 
 @pytest.mark.parametrize("part_number", [2, 5])
-def test_only_verify_source_sees_an_edit_behind_a_forged_identity(rig: Rig, part_number: int) -> None:
-    """Where even inode and change time are as recorded, the digest of the whole file tells, in whatever part."""
+def test_verify_source_detects_an_edit_that_the_identity_does_not_show(rig: Rig, part_number: int) -> None:
+    """Even if inode and change time are as recorded, the digest of the whole file differs."""
     rig.break_off("op=part,part=4", verify_source=True)
     write_at(rig, part_number)
     found = checkpoints.load(rig.checkpoint)
     assert found is not None
     checkpoints.save(rig.checkpoint, replace(found, stat=stat_source(rig.source)))
-    refused(rig, "its content", verify_source=True)
+    check_refused(rig, "its content", verify_source=True)
     rig.run(verify_source=True, on_change="resend")
     assert rig.is_stored()
 
 
-def test_verify_source_compares_what_is_stored_though_nothing_seems_to_have_changed(begun: Rig) -> None:
-    """Without a digest of the whole file from the first run, the parts are compared."""
-    write_at(begun, 2)
-    found = checkpoints.load(begun.checkpoint)
+def test_verify_source_compares_the_stored_parts_of_an_unchanged_identity(started: Rig) -> None:
+    """If the first run did not record a digest of the whole file."""
+    write_at(started, 2)
+    found = checkpoints.load(started.checkpoint)
     assert found is not None
-    checkpoints.save(begun.checkpoint, replace(found, stat=stat_source(begun.source)))
-    refused(begun, "part 2 differs", verify_source=True)
+    checkpoints.save(started.checkpoint, replace(found, stat=stat_source(started.source)))
+    check_refused(started, "part 2 differs", verify_source=True)
 
 
 @pytest.mark.parametrize("size", [0, 1, 2 * PART, 2 * PART + 1, 9 * PART])
-def test_a_source_of_another_size(begun: Rig, size: int) -> None:
-    """65 names both sizes; resend makes the object the file as it is, from empty to larger."""
-    os.truncate(begun.source, size)
-    refused(begun, f"size {5 * PART + 50_000} → {size}")
-    begun.run(on_change="resend")
-    assert begun.is_stored()
-    assert begun.open_ids() == []
-    assert not set(begun.requests("part")) & {1, 2}.intersection(range(1, size // PART + 1))
+def test_a_source_with_another_size_is_an_error_or_sent_again(started: Rig, size: int) -> None:
+    """Exit 65 names both sizes; with resend, the object is the current file, whether empty or larger."""
+    os.truncate(started.source, size)
+    check_refused(started, f"size {5 * PART + 50_000} → {size}")
+    started.run(on_change="resend")
+    assert started.is_stored()
+    assert started.open_ids() == []
+    assert not set(started.requests("part")) & {1, 2}.intersection(range(1, size // PART + 1))
 
 
-def test_a_small_source_in_one_part_may_grow(sandbox: Sandbox, make_file: Callable[..., Path]) -> None:
-    """Its part size was smaller than the store allows for two."""
+def test_a_small_source_in_one_part_can_grow(sandbox: Sandbox, make_file: Callable[..., Path]) -> None:
+    """Its part size was too small for two parts."""
     rig = Rig(sandbox, make_file(50_000), part_size=None)
     rig.break_off("op=complete", parts=1, part_size=None)
     os.truncate(rig.source, 300_000)
@@ -151,30 +151,30 @@ def test_a_small_source_in_one_part_may_grow(sandbox: Sandbox, make_file: Callab
     assert rig.is_stored()
 
 
-def test_a_source_that_is_gone(begun: Rig) -> None:
-    """66; the upload waits for it."""
-    begun.source.rename(begun.source.with_name("away"))
+def test_a_missing_source_keeps_the_upload(started: Rig) -> None:
+    """Exit 66; when the source is back, the upload is resumed."""
+    started.source.rename(started.source.with_name("away"))
     with pytest.raises(SourceUnreadable, match="No such file"):
-        begun.run()
-    begun.source.with_name("away").rename(begun.source)
-    begun.run()
-    assert begun.requests("part") == [4, 5, 6]
+        started.run()
+    started.source.with_name("away").rename(started.source)
+    started.run()
+    assert started.requests("part") == [4, 5, 6]
 
 
-def test_restart_gives_the_old_upload_up(begun: Rig) -> None:
-    """And only that, or abort, or gc, does."""
-    write_at(begun, 2)
-    begun.run(restart=True)
-    assert sorted(number or 0 for number in begun.requests("part")) == [1, 2, 3, 4, 5, 6]
-    assert begun.is_stored()
-    assert begun.open_ids() == []
+def test_restart_aborts_the_old_upload(started: Rig) -> None:
+    """And sends the whole file."""
+    write_at(started, 2)
+    started.run(restart=True)
+    assert sorted(number or 0 for number in started.requests("part")) == [1, 2, 3, 4, 5, 6]
+    assert started.is_stored()
+    assert started.open_ids() == []
 
 
 # While the upload runs.
 
 
 def once_stored(number: int, act: Callable[[], object]) -> Callable[[events.Event], None]:
-    """Return an observer that acts once, when part *number* is stored."""
+    """Return an observer that calls *act* once, when part *number* is stored."""
     done: list[events.Event] = []
 
     def hear(event: events.Event) -> None:
@@ -185,18 +185,18 @@ def once_stored(number: int, act: Callable[[], object]) -> Callable[[events.Even
     return hear
 
 
-def test_a_write_during_the_upload_is_refused(rig: Rig) -> None:
-    """What was stored stays; the same command then says which parts differ."""
-    refused(rig, "modification time", hear=once_stored(3, lambda: write_at(rig, 2)))
-    refused(rig, "part 2 differs")
+def test_a_write_during_the_upload_is_an_error(rig: Rig) -> None:
+    """The stored parts are kept; the same command then reports which parts differ."""
+    check_refused(rig, "modification time", hear=once_stored(3, lambda: write_at(rig, 2)))
+    check_refused(rig, "part 2 differs")
     rig.run(on_change="resend")
     assert sorted(number or 0 for number in rig.requests("part")) == [2, 4, 5, 6]
     assert rig.is_stored()
 
 
-def test_a_write_after_the_last_part_is_seen_before_complete(rig: Rig) -> None:
-    """All is stored, and nothing is assembled of it."""
-    refused(rig, "modification time", hear=once_stored(PARTS, lambda: write_at(rig, 2)))
+def test_a_write_after_the_last_part_is_detected_before_complete(rig: Rig) -> None:
+    """All parts are stored, but Complete is not requested."""
+    check_refused(rig, "modification time", hear=once_stored(PARTS, lambda: write_at(rig, 2)))
     assert rig.requests("complete") == []
     assert len(rig.open_ids()) == 1
 
@@ -204,15 +204,15 @@ def test_a_write_after_the_last_part_is_seen_before_complete(rig: Rig) -> None:
 @pytest.mark.parametrize("part_number", [1, 3, 6])
 @pytest.mark.parametrize("jobs", [1, 4])
 def test_resend_sends_the_changed_parts_again_and_finishes(rig: Rig, part_number: int, jobs: int) -> None:
-    """The object is the file as it stands at the end."""
+    """The object is the file as it is at the end."""
     result = rig.run(on_change="resend", jobs=jobs, hear=once_stored(3, lambda: write_at(rig, part_number)))
     assert rig.is_stored()
     assert rig.open_ids() == []
     assert result.sent_parts <= PARTS + 1 + jobs
 
 
-def test_a_file_that_never_rests_ends_in_65(rig: Rig) -> None:
-    """After a few rounds, and nothing is published."""
+def test_a_file_that_keeps_changing_is_an_error(rig: Rig) -> None:
+    """After a few attempts, without an object."""
     count = 0
 
     def write_again(event: events.Event) -> None:
@@ -221,21 +221,21 @@ def test_a_file_that_never_rests_ends_in_65(rig: Rig) -> None:
             count += 1
             write_at(rig, 1, str(count).encode() * 9)
 
-    refused(rig, "modification time", on_change="resend", hear=write_again)
+    check_refused(rig, "modification time", on_change="resend", hear=write_again)
     assert 3 <= count <= 3 * PARTS
 
 
 @pytest.mark.parametrize("on_change", ["fail", "resend"])
-def test_a_chmod_during_the_upload_is_no_change(rig: Rig, on_change: str) -> None:
-    """The change time alone moved: what is stored is compared, and nothing is sent twice."""
+def test_a_chmod_during_the_upload_is_accepted(rig: Rig, on_change: str) -> None:
+    """Only the change time differs: the stored parts are compared and not sent again."""
     rig.run(on_change=on_change, hear=once_stored(3, lambda: rig.source.chmod(0o400)))
     assert rig.is_stored()
     assert len(rig.requests("part")) <= PARTS + 1
 
 
-def test_a_write_that_sets_the_modification_time_back_during_the_upload_is_refused(rig: Rig) -> None:
-    """It looks like a chmod; the content says otherwise."""
-    refused(
+def test_a_write_that_restores_the_modification_time_during_the_upload_is_an_error(rig: Rig) -> None:
+    """It looks like a chmod, but the content differs."""
+    check_refused(
         rig,
         "change time",
         "part 1 differs",
@@ -244,10 +244,10 @@ def test_a_write_that_sets_the_modification_time_back_during_the_upload_is_refus
 
 
 @pytest.mark.parametrize("on_change", ["fail", "resend"])
-def test_a_source_that_goes_away_during_the_upload(rig: Rig, on_change: str) -> None:
-    """65, with the next step; put back, it is finished."""
+def test_a_source_that_disappears_during_the_upload_is_an_error(rig: Rig, on_change: str) -> None:
+    """With the next step; when it is back, the upload is completed."""
     away = rig.source.with_name("away")
-    error = refused(
+    error = check_refused(
         rig, "disappeared", on_change=on_change, hear=once_stored(3, lambda: rig.source.rename(away))
     )
     assert "put it back" in str(error.next_step)
@@ -256,15 +256,15 @@ def test_a_source_that_goes_away_during_the_upload(rig: Rig, on_change: str) -> 
     assert rig.is_stored()
 
 
-def test_a_source_that_shrinks_during_the_upload(rig: Rig) -> None:
-    """A part that reads short is no part."""
-    refused(rig, "size", hear=once_stored(3, lambda: os.truncate(rig.source, 4 * PART)))
+def test_a_source_that_shrinks_during_the_upload_is_an_error(rig: Rig) -> None:
+    """A part that cannot be read completely is not stored."""
+    check_refused(rig, "size", hear=once_stored(3, lambda: os.truncate(rig.source, 4 * PART)))
     rig.run(on_change="resend")
     assert rig.is_stored()
 
 
-def test_a_part_that_reads_short_is_refused(rig: Rig) -> None:
-    """The file ends within the part while it is being sent: the store must not wait for bytes that never come."""
+def test_a_file_that_ends_within_a_part_is_an_error(rig: Rig) -> None:
+    """The request ends at once, so that the store does not wait for more bytes."""
     rig.source.write_bytes(os.urandom(2 * 2**20))
     rig.part_size = 2**20 + 2**19  # more than one block
 
@@ -272,14 +272,14 @@ def test_a_part_that_reads_short_is_refused(rig: Rig) -> None:
         if isinstance(event, events.PartSent) and event.number == 1 and event.sent == 2**20:
             os.truncate(rig.source, 2**20 + 1)
 
-    refused(rig, "became shorter", hear=cut)
+    check_refused(rig, "became shorter", hear=cut)
 
 
 # A single request.
 
 
-class Meddler:
-    """A clock that changes the source when it is read for the n-th time, as often as blocks are."""
+class ChangingClock:
+    """A clock that calls *act* when it is read for the n-th time; it is read once per block."""
 
     def __init__(self, nth: int, act: Callable[[], object]) -> None:
         self._left = nth
@@ -296,15 +296,15 @@ class Meddler:
 def test_a_small_file_that_changes_while_it_is_read_is_not_published(
     sandbox: Sandbox, make_file: Callable[..., Path], nth: int, code: int
 ) -> None:
-    """A PutObject publishes at once, in the place of what was there: the old object stays.
+    """A PutObject would replace the old object at once, so the file is checked before.
 
-    Once it is read, what is published is the file as it stood then.
+    After it was read completely, it is published as it was then.
     """
     rig = Rig(sandbox, make_file(4 * 2**20), part_size=None)
     first = rig.source.read_bytes()
     rig.run()
-    meddler = Meddler(nth, lambda: rig.source.write_bytes(bytes(4 * 2**20)))
-    assert rig.code(stop=StopSignal(deadline_s=1.0, monotonic=meddler)) == code
+    clock = ChangingClock(nth, lambda: rig.source.write_bytes(bytes(4 * 2**20)))
+    assert rig.code(stop=StopSignal(deadline_s=1.0, monotonic=clock)) == code
     assert sandbox.object_path("bucket", "key").read_bytes() == first
     assert len(rig.requests("put")) == (1 if code == 0 else 0)
     assert rig.source.read_bytes() != first
@@ -315,8 +315,8 @@ def test_a_small_file_that_changes_while_it_is_read_is_not_published(
 # The clock of the file system.
 
 
-def test_a_file_is_looked_at_again_once_its_clock_has_ticked(tmp_path: Path) -> None:
-    """A second write within the tick of the first leaves the same times behind."""
+def test_the_identity_of_a_fresh_file_is_read_after_a_clock_tick(tmp_path: Path) -> None:
+    """A second write within the same tick does not change the times."""
     path = tmp_path / "file"
     path.write_bytes(b"first")
     ctime_ns = stat_source(path).ctime_ns
@@ -331,8 +331,8 @@ def test_a_file_is_looked_at_again_once_its_clock_has_ticked(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(("age_s", "waits"), [(1.0, 0), (-5.0, 0), (0.001, 1), (-0.001, 1)])
-def test_only_a_fresh_file_is_waited_for(tmp_path: Path, age_s: float, waits: int) -> None:
-    """Nor is a server whose clock is ahead of ours."""
+def test_only_a_fresh_file_needs_the_wait(tmp_path: Path, age_s: float, waits: int) -> None:
+    """Not an old file, nor one whose server clock is ahead."""
     path = tmp_path / "file"
     path.touch()
     paused: list[float] = []

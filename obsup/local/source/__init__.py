@@ -1,1 +1,1 @@
-"""The bytes to upload: files, streams and commands. A part is read from ``file`` or ``stream_parts`` while it is sent."""
+"""The bytes to upload: files, streams and commands, read by ``file`` or ``stream_parts`` while a part is sent."""

@@ -1,1 +1,1 @@
-"""The files that obsup writes on this machine: checkpoints, locks, journals, receipts. ``atomic_file`` replaces them."""
+"""The files that obsup writes here: checkpoints, locks, journals, receipts. ``atomic_file`` replaces them."""
