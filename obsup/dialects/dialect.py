@@ -95,7 +95,12 @@ class HeaderNames(Value):
     host_id: str
     version_id: str
     upload_id: str | None  # on HeadObject: the upload that made the object
-    crc64: str | None  # answers: CRC-64/XZ of a part or an object
+    crc64: str | None  # in responses: CRC-64/XZ of a part or an object
+    error_code: str | None = None  # of a response without a body
+    error_message: str | None = None
+    encoded_error: str | None = None  # the <Error> document of a response without a body, as Base64
+    bucket_region: str | None = None
+    retry_after: str | None = None  # besides Retry-After
 
 
 class Dialect(Value):
@@ -137,7 +142,7 @@ class Dialect(Value):
     etag_is_composite: bool = True
     url_encoded_on: frozenset[str] = KEYS_LISTED
     request_headers: frozenset[str] = frozenset()
-    hashes_payload: bool = False
+    payload_hash_header: str | None = None
     grantee: str = "id={}"
     metadata_name: str = r"[A-Za-z0-9!#$%&'*+.^_`|~-]+"
     bucket_characters: str = "a-z0-9.-"

@@ -90,6 +90,8 @@ _NATIVE_HEADERS = HeaderNames(
     version_id="x-obs-version-id",
     upload_id="x-obs-uploadId",
     crc64="x-obs-checksum-crc64ecma",
+    error_code="x-obs-error-code",
+    error_message="x-obs-error-message",
 )
 
 _AWS_HEADERS = HeaderNames(
@@ -113,6 +115,9 @@ _AWS_HEADERS = HeaderNames(
     version_id="x-amz-version-id",
     upload_id="x-amz-uploadId",
     crc64="x-amz-checksum-crc64ecma",
+    error_code="x-obs-error-code",
+    error_message="x-obs-error-message",
+    bucket_region="x-amz-bucket-region",
 )
 
 OBS = Dialect(

@@ -97,6 +97,7 @@ _HEADERS = HeaderNames(
     version_id="x-oss-version-id",
     upload_id=None,
     crc64="x-oss-hash-crc64ecma",
+    encoded_error="x-oss-err",
 )
 
 OSS_V4 = Dialect(

@@ -86,6 +86,8 @@ _HEADERS = HeaderNames(
     version_id="x-amz-version-id",
     upload_id=None,
     crc64=None,
+    bucket_region="x-amz-bucket-region",
+    retry_after="x-amz-retry-after",
 )
 
 S3_V4 = Dialect(
@@ -130,7 +132,7 @@ S3_V4 = Dialect(
     sse={"AES256": "AES256", "kms": "aws:kms"},
     no_overwrite_on=frozenset({"put", "complete"}),
     request_headers=frozenset({"x-amz-request-payer", "x-amz-expected-bucket-owner"}),
-    hashes_payload=True,
+    payload_hash_header="x-amz-content-sha256",
     grantee='id="{}"',
     reserved_bucket_starts=("xn--", "sthree-", "amzn-s3-demo-"),
     reserved_bucket_ends=("-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3"),
@@ -146,7 +148,7 @@ S3_V2 = replace(
     # AWS takes conditional writes with V4 signatures only.
     headers=replace(_HEADERS, no_overwrite=None),
     no_overwrite_on=frozenset(),
-    hashes_payload=False,
+    payload_hash_header=None,
 )
 
 _AWS = r"amazonaws\.(?:com\.cn|com|eu)"

@@ -1,6 +1,6 @@
-"""Parts whose URL was signed elsewhere: who sends them holds no credentials.
+"""Parts with presigned URLs, so that a worker needs no credentials.
 
-Such a URL is as good as a password until it expires: it stands in no repr, no log and no message.
+Until it expires, such a URL is as good as a password: no repr, log or message contains it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from obsup.errors import StoreError
 from obsup.model import Stored, Upload
 from obsup.store.answers.refusal import read_refusal
 from obsup.store.answers.request import Query, StoreRequest
-from obsup.store.answers.result_headers import named_etag, read_stored
+from obsup.store.answers.result_headers import read_stored, require_etag
 from obsup.store.answers.server_clock import ServerClock
 from obsup.store.http.body import OpenBody
 from obsup.store.http.endpoint_route import Route
@@ -24,12 +24,12 @@ from obsup.store.interface import CredentialSource
 from obsup.store.request_events import RequestEvents
 from obsup.value import Value
 
-# A part waits behind at most one other; the longest, 5 GiB over a line of 1 Mbit/s, takes half a day.
-VALID_S = 24 * 3600
+# A part waits for at most one other part. The largest, 5 GiB at 1 Mbit/s, takes half a day.
+URL_LIFETIME_S = 24 * 3600
 
 
 class PresignedPart(Value):
-    """The URL of one part, signed, in pieces. Plain values that may travel to whoever is to send the part."""
+    """The presigned URL of one part, as plain values that can be sent to a worker."""
 
     _hidden = ("query",)
 
@@ -38,7 +38,7 @@ class PresignedPart(Value):
 
 
 class PartSigner:
-    """Signs the URLs of parts with the keys and the clock of this moment."""
+    """Presigns the URLs of parts with the current credentials and the store's clock."""
 
     def __init__(
         self, dialect: Dialect, route: Route, *, credentials: CredentialSource, clock: ServerClock
@@ -49,7 +49,7 @@ class PartSigner:
         self._clock = clock
 
     def sign(self, upload: Upload, part_number: int) -> PresignedPart:
-        """Return a URL under which anyone may send this part, without further headers. Raises Denied.
+        """Return a URL with which anyone can send this part, without further headers. Raises Denied.
 
         Source: OBS API reference, "Authentication of Signature in a URL".
         """
@@ -62,13 +62,13 @@ class PartSigner:
             self._credentials.current(),
             region=location.region,
             now=self._clock.now(),
-            expires_s=VALID_S,
+            expires_s=URL_LIFETIME_S,
         )
         return PresignedPart(address, signed)
 
 
 class PresignedStore:
-    """A PartStore for one presigned part. Tries once, as HttpStore does."""
+    """A PartStore for one presigned part. It sends the part once, as HttpStore."""
 
     def __init__(
         self,
@@ -80,42 +80,42 @@ class PresignedStore:
         self._dialect = dialect
         self._transport = transport
         self._presigned = presigned
-        self._watch = RequestEvents(observe, dialect.headers.request_id)
+        self._events = RequestEvents(observe, dialect.headers.request_id)
 
     def upload_part(
         self,
         upload: Upload,
-        part_number: int,  # noqa: ARG002 - the URL says which
+        part_number: int,  # noqa: ARG002 - the URL contains it
         open_body: OpenBody,
         *,
         content_md5: str | None = None,
     ) -> Stored:
-        """Send the part to its URL. *content_md5* is not part of what was signed, and so cannot be sent."""
+        """Send the part to its URL. *content_md5* must be None, because it is not signed."""
         assert content_md5 is None, "a presigned part has no Content-MD5"
         target = upload.target
-        call = StoreRequest(
+        request = StoreRequest(
             "UploadPart", "PUT", target.bucket, target.key, self._presigned.query, body=open_body
         )
-        answer = self._watch.tell(call, lambda: self._send(call, open_body))
+        response = self._events.report(request, lambda: self._send(request, open_body))
         names = self._dialect.headers
-        if not 200 <= answer.status < 300:
+        if not request.is_success(response.status):
             refusal = read_refusal(
-                answer,
+                response,
                 names,
-                operation=call.operation,
+                operation=request.operation,
                 resource=str(target),
                 endpoint=target.endpoint,
             )
             # A redirect may repeat the signed URL.
             raise StoreError(refusal._replace(location=""))
-        return read_stored(answer, names, named_etag(answer, call.operation))
+        return read_stored(response, names, require_etag(response, request.operation))
 
-    def _send(self, call: StoreRequest, open_body: OpenBody) -> Response:
+    def _send(self, request: StoreRequest, open_body: OpenBody) -> Response:
         with closing(open_body()) as body:
             return self._transport.exchange(
-                call.method,
+                request.method,
                 self._presigned.address,
-                call.query,
+                request.query,
                 headers={},
                 body=body,
                 sign=None,

@@ -1,4 +1,4 @@
-"""Every request as an event, for logs and for the doctor."""
+"""Report every request as an event, for logs and for the doctor."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from obsup.text import printable
 
 
 class RequestEvents:
-    """Tells *observe* of each request; ``request_id`` is the name of the header that holds it."""
+    """Reports requests to *observe*. *request_id* is the name of the header with the request id."""
 
     def __init__(
         self,
@@ -25,29 +25,31 @@ class RequestEvents:
         self._request_id = request_id
         self._monotonic = monotonic
 
-    def tell(self, call: StoreRequest, send: Callable[[], Response]) -> Response:
-        """Return what *send* answers for *call*, told of in any case. Raises what *send* raises."""
-        begun = self._monotonic()
+    def report(self, request: StoreRequest, send: Callable[[], Response]) -> Response:
+        """Return the response of *send*, and report it or its failure. Raises what *send* raises."""
+        started = self._monotonic()
         try:
-            answer = send()
+            response = send()
         except NetworkError as exc:
-            self._say(call, begun, None, failure=str(exc))
+            self._emit(request, started, None, failure=str(exc))
             raise
-        self._say(call, begun, answer)
-        return answer
+        self._emit(request, started, response)
+        return response
 
-    def _say(self, call: StoreRequest, begun: float, answer: Response | None, failure: str = "") -> None:
-        number = dict(call.query).get("partNumber")
-        headers = answer.headers if answer is not None else {}
+    def _emit(
+        self, request: StoreRequest, started: float, response: Response | None, failure: str = ""
+    ) -> None:
+        number = dict(request.query).get("partNumber")
+        headers = response.headers if response is not None else {}
         self._observe(
             events.Requested(
-                operation=call.operation,
-                method=call.method,
-                resource=call.resource,
+                operation=request.operation,
+                method=request.method,
+                resource=request.resource,
                 part_number=int(number) if number else None,
-                status=answer.status if answer is not None else None,
+                status=response.status if response is not None else None,
                 request_id=printable(headers.get(self._request_id, "")),
-                seconds=self._monotonic() - begun,
+                seconds=self._monotonic() - started,
                 date=headers.get("date", ""),
                 failure=failure,
             )

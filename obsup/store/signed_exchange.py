@@ -1,4 +1,4 @@
-"""One call and its answer: signed with the keys and the clock of this moment, and success or StoreError."""
+"""Send a request, signed with current credentials and the store's clock, and check that the response is a success."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from obsup.store.request_events import RequestEvents
 
 
 class SignedExchange:
-    """Sends calls in one dialect to wherever their buckets are. Safe to share between threads."""
+    """Sends requests in one dialect to the location of their bucket. Safe to share between threads."""
 
     def __init__(
         self,
@@ -38,90 +38,92 @@ class SignedExchange:
         observe: events.Observer = events.ignore,
     ) -> None:
         self._dialect = dialect
-        self._watch = RequestEvents(observe, dialect.headers.request_id)
+        self._events = RequestEvents(observe, dialect.headers.request_id)
         self._route = route
         self._transport = transport
         self._credentials = credentials
         self._clock = clock
-        self._own_headers = headers
+        self._common_headers = headers
 
-    def send(self, call: StoreRequest) -> Response:
-        """Return the answer that says success, after one redirect at most, which is signed anew.
+    def send(self, request: StoreRequest) -> Response:
+        """Return the successful response, after at most one redirect, for which the request is signed again.
 
-        Raises StoreError for every other answer, LineError for none.
+        Raises StoreError for any other response, NetworkError for none.
         """
-        if call.operation in self._dialect.url_encoded_on:
-            # A key may hold what no XML can, and its answer would be none.
-            call = replace(call, query=(*call.query, ("encoding-type", "url")))
-        location = self._route.location_of(call.bucket)
-        answer = self._watch.tell(call, lambda: self._send_to(location, call))
-        if call.is_answered_by(answer.status):
-            return answer
-        refusal = self.refusal(call, answer)
-        place = self._route.follow(call.bucket, location, refusal)
-        if place is None:
+        if request.operation in self._dialect.url_encoded_on:
+            # A key may contain characters that are invalid in XML.
+            request = replace(request, query=(*request.query, ("encoding-type", "url")))
+        location = self._route.location_of(request.bucket)
+        response = self._events.report(request, lambda: self._send_to(location, request))
+        if request.is_success(response.status):
+            return response
+        refusal = self._refusal(request, response)
+        redirected = self._route.follow(request.bucket, location, refusal)
+        if redirected is None:
             raise StoreError(refusal)
-        answer = self._watch.tell(call, lambda: self._send_to(place, call))
-        if call.is_answered_by(answer.status):
-            return answer
-        raise StoreError(self.refusal(call, answer))
+        response = self._events.report(request, lambda: self._send_to(redirected, request))
+        if request.is_success(response.status):
+            return response
+        raise StoreError(self._refusal(request, response))
 
-    def document(self, call: StoreRequest, answer: Response, *signs: str) -> xml.Element:
-        """Return the answer's document, which must have one of the elements *signs*: roots have various names.
+    def document(self, request: StoreRequest, response: Response, *required: str) -> xml.Element:
+        """Return the XML document of the response, which must have one of the elements *required*.
 
-        Raises StoreError for an <Error> in a 200, LineError for anything else that the protocol does not promise.
+        The name of the root is not checked, because the stores use different ones. Raises StoreError for <Error> in a
+        successful response, NetworkError for anything else that the protocol does not allow.
         """
         try:
-            root = xml.parse(answer.body)
+            root = xml.parse(response.body)
         except xml.BadXML as exc:
-            raise NetworkError("incomplete" if exc.is_torn else "garbled", str(exc), sent=True) from exc
+            raise NetworkError("incomplete" if exc.is_incomplete else "garbled", str(exc), sent=True) from exc
         if root.tag == "Error":
-            raise StoreError(self.refusal(call, answer))
-        if not any(root.find(sign) is not None for sign in signs):
-            raise NetworkError("garbled", f"the answer to {call.operation} is another document", sent=True)
+            raise StoreError(self._refusal(request, response))
+        if not any(root.find(name) is not None for name in required):
+            message = f"the response to {request.operation} is an unexpected document"
+            raise NetworkError("garbled", message, sent=True)
         return root
 
-    def ask(self, call: StoreRequest, *signs: str) -> xml.Element:
-        """Send *call* and return its answer's document, as ``document`` does."""
-        return self.document(call, self.send(call), *signs)
+    def fetch(self, request: StoreRequest, *required: str) -> xml.Element:
+        """Send *request* and return the document of its response, as ``document``."""
+        return self.document(request, self.send(request), *required)
 
-    def refusal(self, call: StoreRequest, answer: Response) -> Refusal:
-        """Return what *answer* refuses."""
+    def _refusal(self, request: StoreRequest, response: Response) -> Refusal:
         refusal = read_refusal(
-            answer,
+            response,
             self._dialect.headers,
-            operation=call.operation,
-            resource=call.resource,
-            endpoint=self._route.location_of(call.bucket).endpoint,
+            operation=request.operation,
+            resource=request.resource,
+            endpoint=self._route.location_of(request.bucket).endpoint,
         )
         refusal = refusal._replace(clock_ahead_s=self._clock.ahead_s(refusal.date))
-        # Some stores have no word for an upload that they do not know. A copy's NoSuchKey is its source's.
-        if refusal.status == 404 and refusal.code == "NoSuchKey" and call.is_about_upload and not call.copies:
+        # Some stores return NoSuchKey for an unknown upload. For a copy it means that the source does not exist.
+        is_unknown_upload = request.has_upload_id and not request.is_copy
+        if refusal.status == 404 and refusal.code == "NoSuchKey" and is_unknown_upload:
             return refusal._replace(code="NoSuchUpload")
         return refusal
 
-    def _send_to(self, location: Location, call: StoreRequest) -> Response:
-        address = locate(location.endpoint, call.bucket, call.key, location.addressing)
+    def _send_to(self, location: Location, request: StoreRequest) -> Response:
+        address = locate(location.endpoint, request.bucket, request.key, location.addressing)
         credentials = self._credentials.current()
 
         def sign(headers: Mapping[str, str]) -> dict[str, str]:
-            request = Signable(call.method, address, call.query, headers)
-            return self._dialect.sign(request, credentials, region=location.region, now=self._clock.now())
+            signable = Signable(request.method, address, request.query, headers)
+            return self._dialect.sign(signable, credentials, region=location.region, now=self._clock.now())
 
-        body = nullcontext(call.body) if isinstance(call.body, bytes) else closing(call.body())
+        body = nullcontext(request.body) if isinstance(request.body, bytes) else closing(request.body())
         with body as opened:
             return self._transport.exchange(
-                call.method,
+                request.method,
                 address,
-                call.query,
-                headers=self._headers(call),
+                request.query,
+                headers=self._headers(request),
                 body=opened,
                 sign=sign,
-                takes_long=call.takes_long,
+                takes_long=request.takes_long,
             )
 
-    def _headers(self, call: StoreRequest) -> dict[str, str]:
-        headers = {**self._own_headers, **call.headers}
-        if self._dialect.hashes_payload and isinstance(call.body, bytes):
-            headers["x-amz-content-sha256"] = hashlib.sha256(call.body).hexdigest()
+    def _headers(self, request: StoreRequest) -> dict[str, str]:
+        headers = {**self._common_headers, **request.headers}
+        if self._dialect.payload_hash_header and isinstance(request.body, bytes):
+            headers[self._dialect.payload_hash_header] = hashlib.sha256(request.body).hexdigest()
         return headers

@@ -33,7 +33,7 @@ from obsup.local.state.journal import Journal, JournalDamaged, JournalEntry
 from obsup.model import Receipt, SourceStat, Target, Upload
 from obsup.store.answers import xml
 from obsup.store.answers.failure_table import as_error, classify
-from obsup.store.answers.listings import all_parts, all_uploads, objects_behind
+from obsup.store.answers.listings import all_parts, all_uploads, objects_after
 from obsup.store.answers.refusal import read_refusal
 from obsup.store.answers.request import StoreRequest
 from obsup.store.answers.result_headers import header_etag, read_object_info, read_stored
@@ -188,7 +188,7 @@ def test_any_list_ends(bodies: list[bytes]) -> None:
     limits = DIALECTS["obs"].limits
     asked = 0
 
-    def ask(call: StoreRequest, *signs: str) -> xml.Element:
+    def fetch(request: StoreRequest, *required: str) -> xml.Element:
         nonlocal asked
         asked += 1
         assert asked < 50
@@ -198,13 +198,13 @@ def test_any_list_ends(bodies: list[bytes]) -> None:
             raise NetworkError("garbled", str(exc), sent=True) from exc
 
     upload = Upload(TARGET, "id")
-    parts = ends_in(lambda: list(all_parts(ask, upload, limits)), NetworkError, StoreError) or []
+    parts = ends_in(lambda: list(all_parts(fetch, upload, limits)), NetworkError, StoreError) or []
     numbers = [one.number for one in parts]
     assert numbers == sorted(set(numbers))
     asked = 0
-    ends_in(lambda: list(all_uploads(ask, "b", "", limits)), NetworkError, StoreError)
+    ends_in(lambda: list(all_uploads(fetch, "b", "", limits)), NetworkError, StoreError)
     asked = 0
-    ends_in(lambda: objects_behind(ask, "b", "", "", limits), NetworkError, StoreError)
+    ends_in(lambda: objects_after(fetch, "b", "", "", limits), NetworkError, StoreError)
 
 
 @given(TEXTS)

@@ -1,4 +1,4 @@
-"""The lists of the protocol, over their pages. A server that sends us in circles is left."""
+"""The lists of the protocol, page by page. A server that never ends a list is an error."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ MAX_PAGES = 10_000
 _ENCODED = re.compile(r"(?:[A-Za-z0-9_.~/*+!$'()-]|%[0-9A-Fa-f]{2})+")
 
 
-class Ask(Protocol):
-    """Sends a call and returns the document of its answer, which must have one of the elements *signs*."""
+class Fetch(Protocol):
+    """Sends a request and returns the document of its response, which must have one of the elements *required*."""
 
-    def __call__(self, call: StoreRequest, *signs: str) -> xml.Element: ...
+    def __call__(self, request: StoreRequest, *required: str) -> xml.Element: ...
 
 
-def all_parts(ask: Ask, upload: Upload, limits: Limits) -> Iterator[StoredPart]:
+def all_parts(fetch: Fetch, upload: Upload, limits: Limits) -> Iterator[StoredPart]:
     """Yield every part of *upload*, strictly ascending, a page at a time.
 
-    Parts whose numbers the protocol does not have (some stores take them) are left out. Raises NetworkError for a
-    list that goes on without saying where, and for another upload's.
+    Parts with invalid numbers, which some stores accept, are skipped. Raises NetworkError for a truncated list without
+    a next marker, and for the list of another upload.
     Source: OBS API reference, "Listing Uploaded Parts".
     """
     last, marker = 0, 0
@@ -38,11 +38,11 @@ def all_parts(ask: Ask, upload: Upload, limits: Limits) -> Iterator[StoredPart]:
             ("part-number-marker", str(marker)),
         )
         target = upload.target
-        root = ask(
+        root = fetch(
             StoreRequest("ListParts", "GET", target.bucket, target.key, query), "UploadId", "IsTruncated"
         )
         if xml.text(root, "UploadId") not in ("", upload.upload_id):
-            raise _broken("the list of parts is another upload's")
+            raise _broken("the list of parts belongs to another upload")
         parts, following = _parts_of(root)
         for part in parts:
             if last < part.number <= limits.max_parts:
@@ -52,15 +52,14 @@ def all_parts(ask: Ask, upload: Upload, limits: Limits) -> Iterator[StoredPart]:
             return
         following = max(following, last)
         if not marker < following <= limits.max_parts:
-            raise _broken("the list of parts says there is more, but not where")
+            raise _broken("the list of parts is truncated, but has no valid next marker")
         marker = following
 
 
-def all_uploads(ask: Ask, bucket: str, prefix: str, limits: Limits) -> Iterator[OpenUpload]:
-    """Yield every open upload whose key begins with *prefix*, a page at a time.
+def all_uploads(fetch: Fetch, bucket: str, prefix: str, limits: Limits) -> Iterator[OpenUpload]:
+    """Yield every upload in progress whose key begins with *prefix*, a page at a time.
 
-    Raises NetworkError for a list that goes on without saying where, that comes back to where it was, or that never
-    ends.
+    Raises NetworkError for a truncated list without a next marker, with a repeated one, or without an end.
     Source: OBS API reference, "Listing Initiated Multipart Uploads in a Bucket".
     """
     markers = ("", "")
@@ -71,28 +70,29 @@ def all_uploads(ask: Ask, bucket: str, prefix: str, limits: Limits) -> Iterator[
             query += (("prefix", prefix),)
         if markers[0]:
             query += (("key-marker", markers[0]), ("upload-id-marker", markers[1]))
-        root = ask(StoreRequest("ListMultipartUploads", "GET", bucket, None, query), "Bucket", "IsTruncated")
+        root = fetch(
+            StoreRequest("ListMultipartUploads", "GET", bucket, None, query), "Bucket", "IsTruncated"
+        )
         is_encoded = _keys_are_encoded(root, prefix, item="Upload", marker_name="NextKeyMarker")
         uploads = [xml.open_upload(one, url_encoded=is_encoded) for one in root.findall("Upload")]
         yield from (one for one in uploads if one.key.startswith(prefix))
         if not _is_truncated(root):
             return
-        says_so = xml.text(root, "EncodingType") == "url"
+        is_declared = xml.text(root, "EncodingType") == "url"
         markers = (
-            xml.key(root, "NextKeyMarker", url_encoded=says_so) or (uploads[-1].key if uploads else ""),
+            xml.key(root, "NextKeyMarker", url_encoded=is_declared) or (uploads[-1].key if uploads else ""),
             xml.text(root, "NextUploadIdMarker") or (uploads[-1].upload_id if uploads else ""),
         )
         if markers in seen:
-            raise _broken("the list of uploads says there is more, but not where")
+            raise _broken("the list of uploads is truncated, but has no valid next marker")
         seen.add(markers)
     raise _broken(f"the list of uploads does not end after {MAX_PAGES} pages")
 
 
-def objects_behind(ask: Ask, bucket: str, prefix: str, marker: str, limits: Limits) -> ObjectPage:
-    """Return the next page of the objects whose keys begin with *prefix*: those behind the key *marker*.
+def objects_after(fetch: Fetch, bucket: str, prefix: str, marker: str, limits: Limits) -> ObjectPage:
+    """Return one page of the objects whose keys begin with *prefix* and follow the key *marker*.
 
-    Some stores have a word of their own for where a page ends. Raises
-    LineError for a page that does not go on.
+    Some stores return a next marker that is not a key. Raises NetworkError for a truncated page without a next marker.
     Source: OBS API reference, "Listing Objects in a Bucket".
     """
     query: Query = (("max-keys", str(limits.page)),)
@@ -100,7 +100,7 @@ def objects_behind(ask: Ask, bucket: str, prefix: str, marker: str, limits: Limi
         query += (("prefix", prefix),)
     if marker:
         query += (("marker", marker),)
-    root = ask(StoreRequest("ListObjects", "GET", bucket, None, query), "Name", "IsTruncated")
+    root = fetch(StoreRequest("ListObjects", "GET", bucket, None, query), "Name", "IsTruncated")
     is_encoded = _keys_are_encoded(root, prefix, item="Contents", marker_name="NextMarker")
     try:
         objects = tuple(xml.stored_object(one, url_encoded=is_encoded) for one in root.findall("Contents"))
@@ -111,7 +111,7 @@ def objects_behind(ask: Ask, bucket: str, prefix: str, marker: str, limits: Limi
         return ObjectPage(objects, None)
     following = following or (objects[-1].key if objects else "")
     if following in ("", marker):
-        raise _broken("the list of objects says there is more, but not where")
+        raise _broken("the list of objects is truncated, but has no valid next marker")
     return ObjectPage(objects, following)
 
 
@@ -125,10 +125,10 @@ def _parts_of(root: xml.Element) -> tuple[list[StoredPart], int]:
 
 
 def _keys_are_encoded(root: xml.Element, prefix: str, *, item: str, marker_name: str) -> bool:
-    """Return whether the keys of a page's items are URL-encoded, as was asked for.
+    """Return whether the keys of a page's items are URL-encoded, as requested.
 
-    An answer says so in <EncodingType>. Ceph encodes and does not say so, and its markers are plain; a store
-    that knows no encoding leaves all as it is. Where nothing tells them apart, what was asked for was done.
+    A response declares it in <EncodingType>. Ceph encodes the keys, but not the markers, without declaring it; other
+    stores do not encode at all. If the page does not show the difference, the keys are assumed to be encoded.
     """
     if xml.text(root, "EncodingType") == "url":
         return True

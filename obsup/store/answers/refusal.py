@@ -1,4 +1,4 @@
-"""From an answer that is not success to a Refusal: bounded, and safe to print."""
+"""Convert a response that is not a success to a Refusal with texts that are bounded and safe to print."""
 
 from __future__ import annotations
 
@@ -16,43 +16,46 @@ from obsup.store.http.redaction import hide
 from obsup.store.http.settings import Response
 from obsup.text import clean, printable
 
-_LONGEST_WAIT_S = 999_999.0
-# So much of a page is read for its title, in bytes.
-PAGE_READ = 4096
+_MAX_RETRY_AFTER_S = 999_999.0
+# How much of an HTML page is searched for its title.
+MAX_PAGE_BYTES = 4096
 _TITLE = re.compile(r"<title>([^<]*)</title>", re.IGNORECASE)
 
 
 def read_refusal(
-    answer: Response, names: HeaderNames, *, operation: str, resource: str, endpoint: str
+    response: Response, names: HeaderNames, *, operation: str, resource: str, endpoint: str
 ) -> Refusal:
-    """Return what *answer* refuses: code and message from the XML body, or from headers where there is none."""
-    fields = {name: hide(text, answer.secrets) for name, text in _error_fields(answer).items()}
-    headers = {name: hide(text, answer.secrets) for name, text in answer.headers.items()}
+    """Return the refusal in *response*: code and message from the XML body, or from headers without a body."""
+    fields = {
+        name: hide(text, response.secrets)
+        for name, text in _error_fields(response, names.encoded_error).items()
+    }
+    headers = {name: hide(text, response.secrets) for name, text in response.headers.items()}
+    title = hide(_page_title(response), response.secrets)
     return Refusal(
         operation=operation,
         resource=resource,
-        status=answer.status,
-        code=printable(fields.get("Code") or headers.get("x-obs-error-code") or _status_word(answer.status)),
-        message=printable(
-            fields.get("Message")
-            or headers.get("x-obs-error-message")
-            or hide(_page_title(answer), answer.secrets)
+        status=response.status,
+        code=printable(
+            fields.get("Code") or headers.get(names.error_code or "") or _status_code_name(response.status)
         ),
+        message=printable(fields.get("Message") or headers.get(names.error_message or "") or title),
         request_id=printable(headers.get(names.request_id) or fields.get("RequestId") or ""),
         host_id=printable(headers.get(names.host_id) or fields.get("HostId") or ""),
         date=headers.get("date", ""),
-        retry_after_s=_retry_after(headers),
+        retry_after_s=_retry_after_s(headers, names.retry_after or ""),
         endpoint=endpoint,
-        region=clean(fields.get("Region") or headers.get("x-amz-bucket-region") or ""),
+        region=clean(fields.get("Region") or headers.get(names.bucket_region or "") or ""),
         location=clean(headers.get("location") or fields.get("Endpoint") or ""),
     )
 
 
-def _error_fields(answer: Response) -> dict[str, str]:
-    body = answer.body
-    if not body.strip() and "x-oss-err" in answer.headers:
+def _error_fields(response: Response, encoded_error: str | None) -> dict[str, str]:
+    """Return the elements of the <Error> document, which may be in the header *encoded_error* as Base64."""
+    body = response.body
+    if not body.strip() and encoded_error is not None and encoded_error in response.headers:
         try:
-            body = base64.b64decode(answer.headers["x-oss-err"], validate=True)
+            body = base64.b64decode(response.headers[encoded_error], validate=True)
         except (binascii.Error, ValueError):
             return {}
     try:
@@ -64,37 +67,37 @@ def _error_fields(answer: Response) -> dict[str, str]:
     return {child.tag: (child.text or "").strip() for child in root if isinstance(child.tag, str)}
 
 
-def _page_title(answer: Response) -> str:
-    """Return what a proxy's page, or its line of plain text, says beyond the status."""
-    text = answer.body[:PAGE_READ].decode("utf-8", "replace")
-    kind = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind == "text/html":
-        import html  # here, and not above: proxies speak it, and most uploads meet none
+def _page_title(response: Response) -> str:
+    """Return the title of a proxy's HTML page, or its plain text, unless it repeats the status."""
+    text = response.body[:MAX_PAGE_BYTES].decode("utf-8", "replace")
+    media_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type == "text/html":
+        import html  # rarely needed
 
         match = _TITLE.search(text)
         text = " ".join(html.unescape(match[1]).split()) if match else ""
-    elif kind != "text/plain":
+    elif media_type != "text/plain":
         return ""
-    said = text.strip().removeprefix(str(answer.status)).strip()
-    is_news = said.replace(" ", "").lower() != _status_word(answer.status).lower()
-    return said.partition("\n")[0] if is_news else ""
+    title = text.strip().removeprefix(str(response.status)).strip()
+    is_repetition = title.replace(" ", "").lower() == _status_code_name(response.status).lower()
+    return "" if is_repetition else title.partition("\n")[0]
 
 
-def _status_word(status: int) -> str:
-    """Return a code for an answer that gave none: ``NotFound`` for 404."""
+def _status_code_name(status: int) -> str:
+    """Return an error code for a response without one: ``NotFound`` for 404."""
     try:
         return HTTPStatus(status).phrase.title().replace(" ", "")
     except ValueError:
         return f"Status{status}"
 
 
-def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return seconds: what is said in them, or from the answer's own date, whatever this clock says, to a later one."""
-    value = headers.get("retry-after", headers.get("x-amz-retry-after", ""))
+def _retry_after_s(headers: Mapping[str, str], vendor_name: str) -> float | None:
+    """Return Retry-After in seconds. A date counts from the date of the response, so this clock does not matter."""
+    value = headers.get("retry-after", headers.get(vendor_name, ""))
     if value.isascii() and value.isdigit():
         return float(value) if len(value) < 7 else None
     try:
         wait = parsedate_to_datetime(value) - parsedate_to_datetime(headers.get("date", ""))
     except (ValueError, TypeError, OverflowError):
         return None
-    return max(0.0, min(wait.total_seconds(), _LONGEST_WAIT_S))
+    return max(0.0, min(wait.total_seconds(), _MAX_RETRY_AFTER_S))

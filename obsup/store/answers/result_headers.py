@@ -1,4 +1,4 @@
-"""From the headers of an answer to the result it carries. Pure. What a server says is made safe to print."""
+"""Read the result of a request from the headers of its response. Texts of the server are made safe to print."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from obsup.store.http.settings import Response
 from obsup.text import clean
 
 
-def read_stored(answer: Response, names: HeaderNames, etag: str, *, location: str | None = None) -> Stored:
-    """Return what *answer* confirms, with its bare ETag, which stands in a header or in the body."""
-    field = _Fields(answer)
+def read_stored(response: Response, names: HeaderNames, etag: str, *, location: str | None = None) -> Stored:
+    """Return what *response* confirms. *etag* and *location* may come from its body; the ETag has no quotes."""
+    field = _Fields(response)
     return Stored(
-        status=answer.status,
+        status=response.status,
         etag=etag,
         request_id=field(names.request_id) or "",
         host_id=field(names.host_id) or "",
@@ -28,16 +28,16 @@ def read_stored(answer: Response, names: HeaderNames, etag: str, *, location: st
     )
 
 
-def read_object_info(answer: Response, names: HeaderNames) -> ObjectInfo:
-    """Return what HeadObject told; a size of -1 where it told none."""
-    field = _Fields(answer)
+def read_object_info(response: Response, names: HeaderNames) -> ObjectInfo:
+    """Return the properties in a response to HeadObject; the size is -1 if it is missing or invalid."""
+    field = _Fields(response)
     size = _decimal(field("Content-Length"))
     return ObjectInfo(
         size=-1 if size is None else size,
-        etag=header_etag(answer),
+        etag=header_etag(response),
         metadata={
             name.removeprefix(names.meta): value
-            for name, value in answer.headers.items()
+            for name, value in response.headers.items()
             if name.startswith(names.meta)
         },
         upload_id=field(names.upload_id),
@@ -49,24 +49,24 @@ def read_object_info(answer: Response, names: HeaderNames) -> ObjectInfo:
     )
 
 
-def header_etag(answer: Response) -> str:
-    """Return the bare ETag of the answer's headers; empty where there is none."""
-    return xml.bare_etag(clean(answer.headers.get("etag", "")))
+def header_etag(response: Response) -> str:
+    """Return the ETag header without quotes; empty if there is no such header."""
+    return xml.bare_etag(clean(response.headers.get("etag", "")))
 
 
-def named_etag(answer: Response, operation: str) -> str:
-    """Return the bare ETag of what *operation* stored. Raises NetworkError for an answer without: it is no store's."""
-    etag = header_etag(answer)
+def require_etag(response: Response, operation: str) -> str:
+    """Return the ETag header without quotes. Raises NetworkError without one: the response is not from a store."""
+    etag = header_etag(response)
     if not etag:
-        raise NetworkError("garbled", f"the answer to {operation} names no ETag", sent=True)
+        raise NetworkError("garbled", f"the response to {operation} has no ETag", sent=True)
     return etag
 
 
 class _Fields:
-    """The headers of an answer by the dialect's spelling; None for a name the vendor does not have."""
+    """The headers of a response by the dialect's spelling; None for a name that the vendor does not have."""
 
-    def __init__(self, answer: Response) -> None:
-        self._headers = answer.headers
+    def __init__(self, response: Response) -> None:
+        self._headers = response.headers
 
     def __call__(self, name: str | None) -> str | None:
         value = self._headers.get(name.lower()) if name else None

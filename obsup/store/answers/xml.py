@@ -1,4 +1,4 @@
-"""The XML of the stores: Complete's body out, every answer in. Namespaces and leading white space are ignored."""
+"""The XML of the stores: the body of Complete, and all responses. Namespaces and leading white space are ignored."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ if TYPE_CHECKING:
     from xml.etree.ElementTree import Element as Element
 
 
-# What some stores write into their XML, raw or as a reference, and no parser reads: characters of keys.
+# Characters of keys, raw or as a reference, that some stores write into XML although they are invalid there.
 _FORBIDDEN = re.compile(
     rb"[\x00-\x08\x0b\x0c\x0e-\x1f]|\xef\xbf[\xbe\xbf]|&#(?:x[0-9a-fA-F]{1,8}|[0-9]{1,10});"
 )
-# The longest honest list has 1,000 entries of a dozen elements. Each element takes a hundred times its text in memory.
-_MOST_TAGS = 100_000
+# The longest valid list has 1,000 entries of a dozen elements. In memory, an element takes a hundred times its text.
+_MAX_TAGS = 100_000
 _REPLACEMENT = "\ufffd".encode()
-# Expat's word for an end that came too soon.
-_TORN = frozenset({"no element found", "unclosed token", "unclosed CDATA section", "partial character"})
+# The messages of Expat for a document that ends too early.
+_INCOMPLETE = frozenset({"no element found", "unclosed token", "unclosed CDATA section", "partial character"})
 
 
 class BadXML(ValueError):
-    """The answer is not the XML document that the protocol promises. ``is_torn``: its end is missing."""
+    """The response is not an XML document as the protocol defines it. ``is_incomplete``: its end is missing."""
 
-    def __init__(self, what: str, *, is_torn: bool = False) -> None:
-        super().__init__(what)
-        self.is_torn = is_torn
+    def __init__(self, message: str, *, is_incomplete: bool = False) -> None:
+        super().__init__(message)
+        self.is_incomplete = is_incomplete
 
 
 def complete_body(parts: Iterable[tuple[int, str]]) -> bytes:
-    """Return the body of CompleteMultipartUpload for (part number, bare ETag) pairs, ascending by number."""
+    """Return the body of CompleteMultipartUpload for pairs of part number and ETag without quotes."""
     from xml.sax.saxutils import escape
 
     lines = "".join(
@@ -45,19 +45,19 @@ def complete_body(parts: Iterable[tuple[int, str]]) -> bytes:
 
 
 def parse(body: bytes) -> Element:
-    """Return the root of an answer with every namespace stripped. Raises BadXML.
+    """Return the root of a response without namespaces. Raises BadXML.
 
-    Characters that cannot stand in XML, and do, are replaced: they are a key's, and what was asked is known.
+    Characters that are invalid in XML are replaced: they belong to a key, which the caller knows.
     Source: github.com/boto/botocore/issues/3496, for S3.
     """
-    # Here, and not above: a file that fits one request is over before there is any XML to read.
+    # Imported here, because a file that fits one request needs no XML.
     from xml.etree.ElementTree import ParseError
 
     from defusedxml.common import DefusedXmlException
     from defusedxml.ElementTree import fromstring
 
-    if body.count(b"<") > _MOST_TAGS:
-        raise BadXML(f"the answer has more than {_MOST_TAGS} tags")
+    if body.count(b"<") > _MAX_TAGS:
+        raise BadXML(f"the response has more than {_MAX_TAGS} tags")
     try:
         try:
             root = fromstring(body.lstrip(), forbid_dtd=True)
@@ -65,28 +65,28 @@ def parse(body: bytes) -> Element:
             root = fromstring(_FORBIDDEN.sub(_allowed, body.lstrip()), forbid_dtd=True)
     except ParseError as exc:
         raise BadXML(
-            "the answer is not XML as promised", is_torn=str(exc).partition(":")[0] in _TORN
+            "the response is not valid XML", is_incomplete=str(exc).partition(":")[0] in _INCOMPLETE
         ) from exc
     except (DefusedXmlException, LookupError, ValueError) as exc:
-        raise BadXML(f"the answer is not XML as promised: {type(exc).__name__}") from exc
+        raise BadXML(f"the response is not valid XML: {type(exc).__name__}") from exc
     for element in root.iter():
         if isinstance(element.tag, str):
             element.tag = element.tag.rpartition("}")[2]
     return root
 
 
-def _allowed(found: re.Match[bytes]) -> bytes:
-    """Return what may stand for a character or a reference: a reference to a character that XML knows stays."""
-    written = found[0]
-    if not written.startswith(b"&#"):
+def _allowed(match: re.Match[bytes]) -> bytes:
+    """Return the replacement of a character or a reference; a reference to a valid character is kept."""
+    text = match[0]
+    if not text.startswith(b"&#"):
         return _REPLACEMENT
-    number = int(written[3:-1], 16) if written[2:3] == b"x" else int(written[2:-1])
-    is_known = number in (9, 10, 13) or 0x20 <= number < 0xD800 or 0xE000 <= number < 0xFFFE
-    return written if is_known or 0x10000 <= number < 0x110000 else _REPLACEMENT
+    number = int(text[3:-1], 16) if text[2:3] == b"x" else int(text[2:-1])
+    is_valid = number in (9, 10, 13) or 0x20 <= number < 0xD800 or 0xE000 <= number < 0xFFFE
+    return text if is_valid or 0x10000 <= number < 0x110000 else _REPLACEMENT
 
 
 def text(element: Element, name: str) -> str:
-    """Return the text of the child *name*, clean and stripped; empty where it is missing or empty."""
+    """Return the text of the child *name*, clean and stripped; empty if it is missing."""
     return clean(element.findtext(name) or "")
 
 
@@ -96,7 +96,7 @@ def bare_etag(value: str | None) -> str:
 
 
 def number(element: Element, name: str, default: int | None = None) -> int:
-    """Return the child *name* as an integer. Raises BadXML where it is none and there is no *default*."""
+    """Return the child *name* as an integer. Raises BadXML if it is invalid, or missing without a *default*."""
     value = text(element, name)
     if not value and default is not None:
         return default
@@ -118,13 +118,13 @@ def stored_part(element: Element) -> StoredPart:
 
 
 def key(element: Element, name: str, *, url_encoded: bool) -> str:
-    """Return the child *name*, a key, decoded where the answer is URL-encoded; white space is part of it."""
+    """Return the child *name*, a key, decoded if the response is URL-encoded; white space is kept."""
     value = element.findtext(name) or ""
     return unquote_plus(value) if url_encoded else value
 
 
 def stored_object(element: Element, *, url_encoded: bool) -> StoredObject:
-    """Return one <Contents> of ListObjects; the key as that of ``open_upload``. Raises BadXML."""
+    """Return one <Contents> of ListObjects; Raises BadXML."""
     return StoredObject(
         key=key(element, "Key", url_encoded=url_encoded),
         size=number(element, "Size"),
@@ -133,7 +133,7 @@ def stored_object(element: Element, *, url_encoded: bool) -> StoredObject:
 
 
 def open_upload(element: Element, *, url_encoded: bool) -> OpenUpload:
-    """Return one <Upload> of ListMultipartUploads; the key decoded where the answer is URL-encoded."""
+    """Return one <Upload> of ListMultipartUploads; the key is decoded if the response is URL-encoded."""
     return OpenUpload(
         key=key(element, "Key", url_encoded=url_encoded),
         upload_id=text(element, "UploadId"),

@@ -247,4 +247,4 @@ def test_dialect_is_consistent(dialect: Dialect) -> None:
     assert set(dialect.sse) == {"AES256", "kms"}
     assert dialect.limits.max_object == dialect.limits.max_parts * dialect.limits.max_part
     assert ("x-amz-content-sha256" in sign(dialect)) == (dialect.signature == "v4")
-    assert dialect.hashes_payload == (dialect.name == "s3-v4")
+    assert bool(dialect.payload_hash_header) == (dialect.name == "s3-v4")

@@ -347,7 +347,7 @@ def test_keys_are_asked_for_in_url_encoding_where_the_vendor_knows_it(name: str)
 
 def test_customer_key_is_not_sent_without_tls() -> None:
     with (
-        pytest.raises(WrongUsage, match="unencrypted"),
+        pytest.raises(WrongUsage, match="not encrypted"),
         open_store("obs", "http://obs.eu-de.otc.t-systems.com", customer_key=KEY),
     ):
         pass

@@ -162,7 +162,7 @@ def test_a_signed_url_without_any_response_with_an_etag_fails(sandbox: Sandbox, 
     report = run_part_task(PartTask(part, impatient, sign(sandbox, part)))
     assert report.result is None
     assert isinstance(report.failure, Refused)
-    assert "names no ETag" in report.failure.what
+    assert "has no ETag" in report.failure.what
 
 
 def test_the_report_contains_failed_requests_and_retries(
