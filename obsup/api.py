@@ -1,4 +1,4 @@
-"""The public Python API: one call that uploads a file, its steps one by one, and the Uploader beneath."""
+"""The public Python API: upload a file in one call, or in single steps."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from contextlib import closing, nullcontext
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Literal, TypedDict, Unpack
 
 from msgspec.structs import replace
 
@@ -42,7 +42,9 @@ __all__ = [
     "Expectation",
     "ObjectOptions",
     "Readable",
+    "RequestOptions",
     "Result",
+    "StepOptions",
     "StopSignal",
     "StoreSettings",
     "StreamUploader",
@@ -57,13 +59,38 @@ __all__ = [
     "upload_part",
 ]
 
-
-# Stands in an request for a source that is not known; nothing reads it.
+# The source of a request without one; nothing reads it.
 NO_SOURCE = Path("-")
 
 
-class _Given:
-    """Credentials that the caller holds."""
+class StepOptions(TypedDict, total=False):
+    """Further keywords of every step. They are the fields of ``UploadRequest`` with these names."""
+
+    checkpoint: Path | None
+    digest: Literal["auto", "md5", "crc64", "none"]
+    encrypted_by_customer: bool
+    if_running: Literal["fail", "wait", "skip"]
+    use_token: bool
+
+
+class RequestOptions(StepOptions, total=False):
+    """Further keywords of ``upload_file``. They are the fields of ``UploadRequest`` with these names."""
+
+    abort_on_failure: bool
+    content_md5: bool
+    executor: str
+    expect: Expectation
+    keep_checkpoint: bool
+    on_change: Literal["fail", "resend"]
+    presign: bool
+    receipt: Path | None
+    restart: bool
+    skip_identical: bool
+    verify_source: bool
+
+
+class _FixedCredentials:
+    """A credential source with the credentials of the caller, which cannot be refreshed."""
 
     def __init__(self, credentials: Credentials) -> None:
         self._credentials = credentials
@@ -91,50 +118,42 @@ def upload_file(
     stop: StopSignal | None = None,
     limit_rate: float | None = None,
     close: bool = True,
-    **request: Any,
+    **more: Unpack[RequestOptions],
 ) -> Result:
-    """Upload the file *source* to *target* (``BUCKET/KEY``), resuming what an earlier call began.
+    """Upload *source* to *target* (``BUCKET/KEY``), and resume what an earlier call started.
 
-    *source* is a path, or an object open for reading bytes: a file, a pipe, an answer of a web server. An object is
-    read once, in bounded memory, from where it stands to its end, and then closed unless *close* is false.
+    *source* is a path, or an object open for reading bytes: a file, a pipe, a response of a web server. Such an object
+    is read once, in bounded memory, from its current position to its end, and closed unless *close* is false.
 
-    *endpoint* is the store's URL; without it OBSUP_ENDPOINT. *parts* or *part_size* (bytes; default 9 MiB, grown
-    where 10,000 parts would not do) decide how the file is cut; *jobs* parts are in flight at once (``auto``:
-    5, and up to 32 while that pays), together no faster than *limit_rate* bytes a second. *progress* is called
-    with (transferred bytes, total bytes, seconds), *observer* with every event. Without *credentials* they are
-    found as the command line finds them. Further keywords are those of UploadRequest.
+    *endpoint* is the URL of the store, by default OBSUP_ENDPOINT. *parts* or *part_size* (bytes; default 9 MiB, larger
+    if 10,000 parts would not suffice) determine how the source is split; *jobs* parts are in flight at once (``auto``:
+    5, and up to 32 while throughput grows), with at most *limit_rate* bytes per second in total. *progress* is called
+    with (transferred bytes, total bytes, seconds), *observer* with every event. Without *credentials* they are found as
+    on the command line.
 
-    Returns once the object is in place and proved. Raises ObsupError: its ``exit_code`` is the command line's,
-    and where ``retryable`` is true the same call goes on with what is stored.
+    Returns once the object is complete and verified. Raises ObsupError: its ``exit_code`` is that of the command line;
+    if ``retryable`` is true, the same call resumes the upload.
     Source: OBS SDK for Python, "Uploading an Object - Resumable" (uploadFile).
     """
-    path = Path(source) if isinstance(source, str | os.PathLike) else Path("-")
+    path = Path(source) if isinstance(source, str | os.PathLike) else NO_SOURCE
     stream = None if isinstance(source, str | os.PathLike) else FileObject(source, close=close)
     options = options or ObjectOptions()
-    connecting = _connecting(endpoint, connecting, options)
-    tally = ProgressTally(progress, observer)
     stop = stop or StopSignal()
+    tally = ProgressTally(progress, observer)
     limit = RateLimit(limit_rate, check=stop.check_in_flight) if limit_rate is not None else None
     with closing(stream) if stream is not None else nullcontext():
-        named, settings = resolve_target(target, connecting, file_name=None if stream else path.name)
-        wanted = UploadRequest(
-            path,
-            named,
-            options=options,
-            parts=parts,
-            part_size=part_size,
-            jobs=jobs,
-            **request,
+        resolved, settings = resolve_target(
+            target,
+            _connect_options(endpoint, connecting, options),
+            file_name=None if stream else path.name,
         )
-        connection = connect(
-            settings,
-            observe=tally,
-            sleep=stop.sleep,
-            credentials=_Given(credentials) if credentials is not None else None,
+        request = UploadRequest(
+            path, resolved, options=options, parts=parts, part_size=part_size, jobs=jobs, **more
         )
+        connection = _connect(settings, credentials, tally, stop)
         if stream is not None:
-            return StreamUploader(connection, wanted, stream, tally=tally, stop=stop, limit=limit).run()
-        return Uploader(connection, wanted, tally=tally, stop=stop, limit=limit).run()
+            return StreamUploader(connection, request, stream, tally=tally, stop=stop, limit=limit).run()
+        return Uploader(connection, request, tally=tally, stop=stop, limit=limit).run()
 
 
 def initiate_upload(
@@ -144,16 +163,14 @@ def initiate_upload(
     credentials: Credentials | None = None,
     options: ObjectOptions | None = None,
     connecting: ConnectOptions | None = None,
-    **request: Any,
+    **more: Unpack[StepOptions],
 ) -> str:
-    """Initiate an upload to *target* and return its upload id; nothing is sent yet.
+    """Initiate an upload to *target* and return its upload id. Sends no parts.
 
     Arguments and errors are those of ``upload_file``.
     Source: OBS SDK for Python, "Initiating a Multipart Upload" (initiateMultipartUpload).
     """
-    context = _open_context(
-        target, endpoint, connecting, credentials, options=options or ObjectOptions(), **request
-    )
+    context = _open_context(target, endpoint, connecting, credentials, more, options=options)
     return initiate.initiate(context).upload_id
 
 
@@ -174,36 +191,41 @@ def upload_part(
     connecting: ConnectOptions | None = None,
     progress: ProgressCallback | None = None,
     observer: events.Observer = events.ignore,
-    **request: Any,
+    **more: Unpack[StepOptions],
 ) -> Stored:
-    """Send one part of the upload *upload_id* of *target*, and return what the store answered, once it is proved.
+    """Send one part of the upload *upload_id* of *target*; return the store's response once it is verified.
 
-    *source* is a path, of which the part is *part_size* bytes (fewer at its end) from *offset*, or the part that
-    *parts* or *part_size* alone make of it; or bytes; or an object open for reading bytes, of which the next
-    *part_size* bytes are taken, not one more, and which is closed unless *close* is false. With *md5* (Base64 of
-    the 16 bytes) other bytes are not sent; *content_md5* sends the digest that is computed. Without *upload_id* the
-    checkpoint of a path tells. Raises ObsupError as ``upload_file`` does; what is stored stays.
+    *source* is one of
+
+    - a path: the part is *part_size* bytes (less at the end) from *offset*, or the part with this number if *parts* or
+      *part_size* split the file. Without *upload_id* the upload is found through the checkpoint of the path.
+    - bytes.
+    - an object open for reading bytes: the part is the next *part_size* bytes, and no more are read. It is closed
+      unless *close* is false.
+
+    *md5* (Base64 of the 16 bytes) is the expected digest: nothing is sent if it differs. *content_md5* sends the
+    computed digest. Raises ObsupError as ``upload_file`` does; stored parts are kept.
     Source: OBS SDK for Python, "Uploading a Part" (uploadPart).
     """
     tally = ProgressTally(progress, observer)
     if isinstance(source, str | os.PathLike):
         path = Path(source)
-        request |= {"source": path, "content_md5": content_md5}
-        context = _open_context(target, endpoint, connecting, credentials, tally=tally, **request)
+        context = _open_context(
+            target, endpoint, connecting, credentials, more, source=path, tally=tally, content_md5=content_md5
+        )
         selector = UploadSelector(context.request.target, path, upload_id, context.request.checkpoint)
-        return part_steps.send_one(
-            context, selector, part_number, PartWindow(parts, part_size, offset), md5=md5
-        ).stored
+        window = PartWindow(parts, part_size, offset)
+        return part_steps.send_one(context, selector, part_number, window, md5=md5).stored
     size = len(source) if isinstance(source, bytes) else part_size
     if size is None or offset is not None or parts is not None:
         raise WrongUsage(
-            "a part of an object needs part_size, and neither offset nor parts",
-            "The object is read from its current position, and its size is unknown",
-            NextStep("pass part_size only"),
+            "an object open for reading needs part_size, and excludes offset and parts",
+            "It is read from its current position, and its size is unknown",
+            NextStep("give part_size, and neither offset nor parts"),
         )
     with closing(FileObject(BytesIO(source) if isinstance(source, bytes) else source, close=close)) as stream:
         context = _open_context(
-            target, endpoint, connecting, credentials, tally=tally, content_md5=content_md5, **request
+            target, endpoint, connecting, credentials, more, tally=tally, content_md5=content_md5
         )
         content = read_stream_part(stream, part_number, size, context.digests.digest())
         selector = UploadSelector(context.request.target, None, upload_id)
@@ -223,18 +245,17 @@ def complete_upload(
     credentials: Credentials | None = None,
     options: ObjectOptions | None = None,
     connecting: ConnectOptions | None = None,
-    **request: Any,
+    **more: Unpack[StepOptions],
 ) -> Result:
-    """Assemble the upload *upload_id* of *target*, or that of the checkpoint of *source*, and prove the object.
+    """Assemble the upload *upload_id* of *target*, or the one in the checkpoint of *source*, and verify the object.
 
-    The store's list of parts is the list. Raises DataMismatch, with the upload left as it is, for a gap, a count
-    other than *parts*, a sum other than *size* bytes (or the size of *source*), and ETags other than *etags*, by
-    part number; *verify_source* compares every part with *source*.
+    The list of parts is the store's. Raises DataMismatch, with the upload unchanged, if a part is missing, if there are
+    not *parts* parts, if the total is not *size* bytes (or the size of *source*), or if the ETags differ from *etags*,
+    by part number. *verify_source* compares every part with *source*.
     Source: OBS SDK for Python, "Assembling Parts" (completeMultipartUpload).
     """
     path = Path(source) if source is not None else None
-    request |= {"source": path or NO_SOURCE, "options": options or ObjectOptions()}
-    context = _open_context(target, endpoint, connecting, credentials, **request)
+    context = _open_context(target, endpoint, connecting, credentials, more, source=path, options=options)
     selector = UploadSelector(context.request.target, path, upload_id, context.request.checkpoint)
     return ManualCompletion(context, selector, CompletionChecks(parts, size, etags, verify_source)).complete()
 
@@ -247,24 +268,30 @@ def abort_upload(
     endpoint: str | None = None,
     credentials: Credentials | None = None,
     connecting: ConnectOptions | None = None,
-    **request: Any,
+    **more: Unpack[StepOptions],
 ) -> None:
-    """Give up the upload *upload_id* of *target*, or that of the checkpoint of *source*; a second time succeeds too.
+    """Abort the upload *upload_id* of *target*, or the one in the checkpoint of *source*. A second abort succeeds too.
 
     Source: OBS SDK for Python, "Aborting a Multipart Upload" (abortMultipartUpload).
     """
     path = Path(source) if source is not None else None
-    context = _open_context(target, endpoint, connecting, credentials, source=path or NO_SOURCE, **request)
-    abort_selected(
-        context, UploadSelector(context.request.target, path, upload_id, context.request.checkpoint)
-    )
+    context = _open_context(target, endpoint, connecting, credentials, more, source=path)
+    selector = UploadSelector(context.request.target, path, upload_id, context.request.checkpoint)
+    abort_selected(context, selector)
 
 
-def _connecting(
+def _connect_options(
     endpoint: str | None, connecting: ConnectOptions | None, options: ObjectOptions
 ) -> ConnectOptions:
     connecting = connecting or ConnectOptions(endpoint=endpoint or os.environ.get("OBSUP_ENDPOINT"))
     return replace(connecting, headers=connecting.headers or options.headers)
+
+
+def _connect(
+    settings: StoreSettings, credentials: Credentials | None, tally: ProgressTally, stop: StopSignal
+) -> Connection:
+    source = _FixedCredentials(credentials) if credentials is not None else None
+    return connect(settings, observe=tally, sleep=stop.sleep, credentials=source)
 
 
 def _open_context(
@@ -272,20 +299,20 @@ def _open_context(
     endpoint: str | None,
     connecting: ConnectOptions | None,
     credentials: Credentials | None,
+    more: StepOptions,
     *,
-    source: Path = NO_SOURCE,
+    source: Path | None = None,
+    options: ObjectOptions | None = None,
     tally: ProgressTally | None = None,
-    **request: Any,
+    content_md5: bool = False,
 ) -> UploadContext:
-    """Return what every step needs, at an open store."""
-    connecting = _connecting(endpoint, connecting, request.get("options", ObjectOptions()))
+    """Return the context of one step, with a connected store."""
+    options = options or ObjectOptions()
     tally, stop = tally or ProgressTally(None), StopSignal()
-    file_name = source.name if source != NO_SOURCE else None
-    named, settings = resolve_target(target, connecting, file_name=file_name)
-    connection = connect(
-        settings,
-        observe=tally,
-        sleep=stop.sleep,
-        credentials=_Given(credentials) if credentials is not None else None,
+    resolved, settings = resolve_target(
+        target,
+        _connect_options(endpoint, connecting, options),
+        file_name=source.name if source is not None else None,
     )
-    return UploadContext(connection, UploadRequest(source, named, **request), tally, stop)
+    request = UploadRequest(source or NO_SOURCE, resolved, options=options, content_md5=content_md5, **more)
+    return UploadContext(_connect(settings, credentials, tally, stop), request, tally, stop)
