@@ -191,21 +191,29 @@ def recover(
                 "parts match this file; the object gets the options that it was initiated with"
             )
         )
-        checkpoint = Checkpoint(
-            source=str(context.source),
-            stat=stat,
-            upload=Upload(context.request.target, one.upload_id) if entry is None else entry.upload,
-            part_size=fitted.part_size,
-            receipts=kept,
-            created=context.clock(),
-            headers_digest=context.request.headers_digest,
-            source_sha256=requested_sha256(context),
-            completing=context.headers("complete"),
-        )
-        record = open_record(context, checkpoint, is_first=True)
-        record.write()
-        return record, fitted
+        upload = Upload(context.request.target, one.upload_id) if entry is None else entry.upload
+        return _record_recovered(context, upload, stat, fitted, kept), fitted
     return None
+
+
+def _record_recovered(
+    context: UploadContext, upload: Upload, stat: SourceStat, plan: Plan, receipts: dict[int, Receipt]
+) -> ProgressRecord:
+    """Write a checkpoint for an upload that had none, and return its record."""
+    checkpoint = Checkpoint(
+        source=str(context.source),
+        stat=stat,
+        upload=upload,
+        part_size=plan.part_size,
+        receipts=receipts,
+        created=context.clock(),
+        headers_digest=context.request.headers_digest,
+        source_sha256=requested_sha256(context),
+        completing=context.headers("complete"),
+    )
+    record = open_record(context, checkpoint, is_first=True)
+    record.write()
+    return record
 
 
 def _likely_plan(listed: list[StoredPart], plan: Plan) -> Plan:
