@@ -86,7 +86,7 @@ def test_the_requests_of_workers_are_in_the_log_and_the_receipt(
             ("503", "1"),
             ("200", "2"),
         ]
-        assert "retry: part 3, attempt 1: " in log
+        assert "retry: part 3, attempt 1 failed: " in log
         assert "Signature" not in log
     stored_by = {part: request for part, status, request, _ in found if status == "200"}
     receipt = json.loads((shell.folder / "receipt.json").read_text())

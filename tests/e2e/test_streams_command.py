@@ -1,10 +1,9 @@
-"""``obsup upload --from-command``: published only if the command succeeded, and whole."""
+"""``obsup upload --from-command``: published only if the command succeeded and the output is complete."""
 
 from __future__ import annotations
 
 import hashlib
 import signal
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -31,13 +30,13 @@ def bash(shell: Shell, tmp_path: Path, home: Path) -> Bash:
 
 @pytest.fixture
 def old(bash: Bash, sandbox: Sandbox) -> Path:
-    """Yesterday's backup, in its place; returns the file that holds the object."""
+    """Yesterday's backup in the bucket; returns the file that holds the object."""
     assert bash.run("printf yesterday | obsup upload - bucket/key").code == 0
     return sandbox.object_path("bucket", "key")
 
 
 def is_alive(pid: int) -> bool:
-    """Return whether there is such a process, and no zombie."""
+    """Return whether the process exists and is not a zombie."""
     try:
         return b") Z" not in Path(f"/proc/{pid}/stat").read_bytes()
     except FileNotFoundError:
@@ -49,8 +48,10 @@ def checkpoints(home: Path) -> list[Path]:
     return list((home / ".local/state/obsup/checkpoints").glob("*.json"))
 
 
-def test_what_a_command_writes_becomes_the_object(bash: Bash, sandbox: Sandbox, make_file: MakeFile) -> None:
-    """Its output is the object, its stderr is ours."""
+def test_the_output_of_a_command_becomes_the_object(
+    bash: Bash, sandbox: Sandbox, make_file: MakeFile
+) -> None:
+    """Its standard error is passed through."""
     source = make_file(350_000)
     outcome = bash.run(f"{UPLOAD} -- sh -c 'cat bigfile; echo dumping >&2'")
     assert outcome.code == 0
@@ -60,15 +61,15 @@ def test_what_a_command_writes_becomes_the_object(bash: Bash, sandbox: Sandbox, 
     assert sandbox.uploads() == []
 
 
-def test_no_shell_reads_the_words(bash: Bash, sandbox: Sandbox) -> None:
-    """A word is a word, and options after -- are the command's."""
+def test_no_shell_interprets_the_command(bash: Bash, sandbox: Sandbox) -> None:
+    """Each word is one argument, and options after -- belong to the command."""
     assert bash.run(f"{UPLOAD} -- printf '%s %s' '$HOME; ls *' --restart").code == 0
     assert sandbox.object_path("bucket", "key").read_bytes() == b"$HOME; ls * --restart"
 
 
 @pytest.mark.parametrize("size", [1000, 250_000])
 @pytest.mark.parametrize(
-    ("end", "said"),
+    ("end", "message"),
     [
         ("exit 3", "sh exited with 3"),
         ("kill -9 $$", "sh was ended by SIGKILL"),
@@ -77,13 +78,13 @@ def test_no_shell_reads_the_words(bash: Bash, sandbox: Sandbox) -> None:
     ids=["exit code", "signal", "after the end of its output"],
 )
 def test_a_failed_command_publishes_nothing(
-    bash: Bash, sandbox: Sandbox, make_file: MakeFile, old: Path, size: int, end: str, said: str
+    bash: Bash, sandbox: Sandbox, make_file: MakeFile, old: Path, size: int, end: str, message: str
 ) -> None:
-    """Exit 76, the old object untouched, whole parts kept, never the last one, which may be cut off."""
+    """Exit 76; the old object is unchanged and whole parts are kept, but not the last one, which may be truncated."""
     make_file(size)
     outcome = bash.run(f"{UPLOAD} --json -- sh -c 'cat bigfile; {end}'")
     assert outcome.code == 76
-    assert said in outcome.err
+    assert message in outcome.err
     assert (outcome.json["reason"], outcome.json["status"]) == ("producer", "failed")
     assert old.read_bytes() == b"yesterday"
     assert "complete" not in [one.operation for one in sandbox.requests]
@@ -96,7 +97,7 @@ def test_a_failed_command_publishes_nothing(
 def test_a_command_that_cannot_be_run(
     bash: Bash, sandbox: Sandbox, make_file: MakeFile, old: Path, command: str, why: str
 ) -> None:
-    """That, too, is a producer that failed."""
+    """This is a failed command, too."""
     make_file(10)
     outcome = bash.run(f"{UPLOAD} -- {command}")
     assert outcome.code == 76
@@ -104,10 +105,10 @@ def test_a_command_that_cannot_be_run(
     assert old.read_bytes() == b"yesterday"
 
 
-def test_run_again_sends_only_what_is_missing(
+def test_running_again_sends_only_missing_parts(
     bash: Bash, sandbox: Sandbox, make_file: MakeFile, home: Path
 ) -> None:
-    """The command names the checkpoint: what it writes again is compared, not sent."""
+    """The command identifies the checkpoint: stored parts are compared, not sent."""
     source = make_file(550_000)
     command = f"{UPLOAD} --json -- sh -c 'cat bigfile; test -e repaired'"
     assert bash.run(command).code == 76
@@ -123,7 +124,7 @@ def test_run_again_sends_only_what_is_missing(
 
 
 def test_another_command_has_another_checkpoint(bash: Bash, sandbox: Sandbox, make_file: MakeFile) -> None:
-    """What one command stored is never taken for another's."""
+    """The parts of one command are never used for another."""
     make_file(550_000)
     assert bash.run(f"{UPLOAD} -- sh -c 'cat bigfile; false'").code == 76
     assert bash.run(f"{UPLOAD} -- cat bigfile").code == 0
@@ -133,7 +134,7 @@ def test_another_command_has_another_checkpoint(bash: Bash, sandbox: Sandbox, ma
 def test_abort_on_failure_leaves_nothing(
     bash: Bash, sandbox: Sandbox, make_file: MakeFile, old: Path, home: Path
 ) -> None:
-    """No parts in the store, no checkpoint here; the old object is as it was."""
+    """No parts in the store, no checkpoint here; the old object is unchanged."""
     make_file(550_000)
     outcome = bash.run(f"{UPLOAD} --abort-on-failure -- sh -c 'cat bigfile; exit 1'")
     assert outcome.code == 76
@@ -143,24 +144,24 @@ def test_abort_on_failure_leaves_nothing(
     assert old.read_bytes() == b"yesterday"
 
 
-def test_no_word_of_the_command_is_written_down(bash: Bash, make_file: MakeFile, home: Path) -> None:
-    """A command may hold a password."""
+def test_the_command_line_is_not_stored(bash: Bash, make_file: MakeFile, home: Path) -> None:
+    """It may contain a password."""
     make_file(250_000)
     assert bash.run(f"{UPLOAD} -- sh -c 'cat bigfile; exit 1' -- --password=hunter2").code == 76
-    kept = [path for path in home.rglob("*") if path.is_file()]
+    files = [path for path in home.rglob("*") if path.is_file()]
     assert checkpoints(home)
-    assert all(b"hunter2" not in path.read_bytes() for path in kept)
+    assert all(b"hunter2" not in path.read_bytes() for path in files)
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_signals_reach_the_command_and_its_children(
     bash: Bash, sandbox: Sandbox, old: Path, number: signal.Signals, code: int
 ) -> None:
-    """Told to end, obsup tells the whole group; nothing outlives it, and nothing is published."""
+    """obsup forwards a signal to the process group; no process stays, and nothing is published."""
     name = number.name.removeprefix("SIG")
-    # A shell's child in the background hears no SIGINT.
+    # A shell ignores SIGINT in its background children.
     (bash.shell.folder / "dump").write_text(
-        f'trap "echo told >> log; exit 0" {name}; echo $$ >> pids; head -c 150000 /dev/zero; '
+        f'trap "echo signalled >> log; exit 0" {name}; echo $$ >> pids; head -c 150000 /dev/zero; '
         "while :; do sleep 0.05; done"
     )
     script = f"exec {UPLOAD} -- sh -c 'echo $$ > first; sh dump & exec sh dump'"
@@ -177,25 +178,27 @@ def test_signals_reach_the_command_and_its_children(
     (child,) = {int(pid) for pid in pids.read_text().split()} - {first}
     assert not is_alive(first)
     wait_for(lambda: not is_alive(child), within_s=20)
-    assert "told" in (bash.shell.folder / "log").read_text()
+    assert "signalled" in (bash.shell.folder / "log").read_text()
     assert old.read_bytes() == b"yesterday"
 
 
-def test_the_second_signal_takes_the_command_along(bash: Bash) -> None:
-    """A command that will not end does not outlive obsup either."""
-    script = f"exec {UPLOAD} -- sh -c 'trap \"\" TERM; echo $$ > pid; while :; do sleep 0.05; done'"
+def test_the_second_signal_kills_the_command(bash: Bash) -> None:
+    """A command that ignores the first signal does not outlive obsup."""
+    script = (
+        f"exec {UPLOAD} -- sh -c 'trap \"echo > ignored\" TERM; echo $$ > pid; while :; do sleep 0.05; done'"
+    )
     with bash.begin(script) as process:
         pid = bash.shell.folder / "pid"
         wait_for(lambda: pid.exists() and pid.read_text(), within_s=20)
         process.send_signal(signal.SIGTERM)
-        time.sleep(0.3)
+        wait_for((bash.shell.folder / "ignored").exists, within_s=20)
         process.send_signal(signal.SIGTERM)
         assert process.wait(3) == 143
     wait_for(lambda: not is_alive(int(pid.read_text())), within_s=20)
 
 
-def test_a_refused_upload_ends_the_command(bash: Bash, sandbox: Sandbox) -> None:
-    """The store's no is the answer, not that the command could not go on writing."""
+def test_a_failed_upload_ends_the_command(bash: Bash, sandbox: Sandbox) -> None:
+    """The error is the store's, not the command's broken pipe."""
     sandbox.add_fault("error=403:AccessDenied,op=initiate,times=always")
     outcome = bash.run(f"{UPLOAD} -- sh -c 'echo $$ > pid; yes; echo $? > end'")
     assert outcome.code == 77
@@ -203,28 +206,28 @@ def test_a_refused_upload_ends_the_command(bash: Bash, sandbox: Sandbox) -> None
 
 
 def test_a_failure_is_noticed_before_the_output_ends(bash: Bash) -> None:
-    """A child that keeps the output open does not hide that the command has failed."""
+    """A child that keeps the output open does not hide the failure of the command."""
     outcome = bash.run(f"{UPLOAD} -- sh -c 'sleep 60 2>&1 & echo $! > pid; exit 5'")
     assert outcome.code == 76
     wait_for(lambda: not is_alive(int((bash.shell.folder / "pid").read_text())), within_s=20)
 
 
-def test_the_command_is_not_begun_where_its_output_has_no_place(bash: Bash, sandbox: Sandbox) -> None:
-    """No keys, a wrong option, another run: pg_dump is not started for nothing."""
-    begun = bash.shell.folder / "begun"
-    assert bash.run(f"AccessKeyID= {UPLOAD} -- touch begun").code == 77
-    assert bash.run(f"{UPLOAD} --parts 3 -- touch begun").code == 2
+def test_the_command_is_not_started_if_the_upload_cannot_be(bash: Bash, sandbox: Sandbox) -> None:
+    """No credentials, an invalid option, another run in progress: the command is not started in vain."""
+    started = bash.shell.folder / "started"
+    assert bash.run(f"AccessKeyID= {UPLOAD} -- touch started").code == 77
+    assert bash.run(f"{UPLOAD} --parts 3 -- touch started").code == 2
     with UploadLock(Target("obs", sandbox.endpoint, "bucket", "key")):
-        assert bash.run(f"{UPLOAD} -- touch begun").code == 75
-        assert bash.run(f"{UPLOAD} --if-running skip -- touch begun").code == 0
-    assert not begun.exists()
+        assert bash.run(f"{UPLOAD} -- touch started").code == 75
+        assert bash.run(f"{UPLOAD} --if-running skip -- touch started").code == 0
+    assert not started.exists()
 
 
 @pytest.mark.parametrize("source", ["bigfile", "-", "--from-command"])
-def test_what_is_not_expected_is_not_published(
+def test_unexpected_content_is_not_published(
     bash: Bash, sandbox: Sandbox, make_file: MakeFile, old: Path, source: str
 ) -> None:
-    """Size and digests of the whole: for a file, for a pipe, for a command; of one part and of many."""
+    """Size and digests of the whole are checked for a file, a pipe and a command, of one part and of many."""
     command = {
         "bigfile": "obsup upload bigfile bucket/key",
         "-": "cat bigfile | obsup upload - bucket/key",

@@ -1,4 +1,4 @@
-"""The same stream fed again goes on where it was cut off; another one is refused before anything is sent."""
+"""The same stream fed again is resumed; a different one is rejected before anything is sent."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def bash(shell: Shell, tmp_path: Path) -> Bash:
 
 
 @pytest.fixture
-def cut_off(shell: Shell, sandbox: Sandbox, make_file: MakeFile) -> bytes:
-    """A stream of ten parts, killed with SIGKILL once seven were stored; returns the whole of it."""
+def interrupted(shell: Shell, sandbox: Sandbox, make_file: MakeFile) -> bytes:
+    """A stream of ten parts whose upload was killed after seven were stored; returns the whole stream."""
     data = make_file(10 * PART - 1000).read_bytes()
     with subprocess.Popen(
         [sys.executable, "-m", *UPLOAD.split()],
@@ -66,24 +66,24 @@ def cut_off(shell: Shell, sandbox: Sandbox, make_file: MakeFile) -> bytes:
 
 
 def sent(sandbox: Sandbox, since: int) -> list[int]:
-    """Return the part numbers that were sent since the request number *since*."""
+    """Return the part numbers that were sent after the first *since* requests."""
     return sorted(one.part_number or 0 for one in sandbox.requests[since:] if one.operation == "part")
 
 
-def test_killed_after_part_seven_and_fed_again(bash: Bash, sandbox: Sandbox, cut_off: bytes) -> None:
-    """What is stored is compared and not sent; the object is the stream, whole."""
+def test_killed_after_part_seven_and_fed_again(bash: Bash, sandbox: Sandbox, interrupted: bytes) -> None:
+    """Stored parts are compared and not sent; the object is the whole stream."""
     before = len(sandbox.requests)
     outcome = bash.run(f"cat bigfile | {UPLOAD}")
     assert outcome.code == 0, outcome.err
     assert sent(sandbox, before) == [8, 9, 10]
     assert (outcome.json["sentParts"], outcome.json["parts"]) == (3, 10)
-    assert sandbox.object_path("bucket", "key").read_bytes() == cut_off
+    assert sandbox.object_path("bucket", "key").read_bytes() == interrupted
     assert sandbox.uploads() == []
     assert not (bash.shell.folder / "state.json").exists()
 
 
 @pytest.mark.parametrize(
-    ("alter", "said"),
+    ("alter", "message"),
     [
         (lambda data: b"X" + data[1:], "Part 1 differs"),
         (lambda data: data[: 6 * PART + 7] + b"X" + data[6 * PART + 8 :], "Part 7 differs"),
@@ -92,15 +92,15 @@ def test_killed_after_part_seven_and_fed_again(bash: Bash, sandbox: Sandbox, cut
     ],
     ids=["first byte", "last stored part", "short", "short at a boundary"],
 )
-def test_an_altered_stream_is_refused(
-    bash: Bash, sandbox: Sandbox, cut_off: bytes, alter: Callable[[bytes], bytes], said: str
+def test_a_different_stream_is_rejected(
+    bash: Bash, sandbox: Sandbox, interrupted: bytes, alter: Callable[[bytes], bytes], message: str
 ) -> None:
-    """65 before anything is sent; the upload stays, and the right stream still goes on with it."""
-    (bash.shell.folder / "altered").write_bytes(alter(cut_off))
+    """Exit 65 before anything is sent; the upload is kept, and the right stream still resumes it."""
+    (bash.shell.folder / "altered").write_bytes(alter(interrupted))
     before = len(sandbox.requests)
     outcome = bash.run(f"cat altered | {UPLOAD}")
     assert outcome.code == 65
-    assert said in outcome.err
+    assert message in outcome.err
     assert "--restart" in outcome.err
     assert sent(sandbox, before) == []
     assert "abort" not in [one.operation for one in sandbox.requests]
@@ -108,10 +108,10 @@ def test_an_altered_stream_is_refused(
 
 
 @pytest.mark.parametrize("provider", ["obs", "s3", "oss"])
-def test_fed_again_to_an_upload_that_made_its_object_and_is_listed_still(
+def test_a_completed_upload_that_is_still_listed(
     bash: Bash, sandbox: Sandbox, make_file: MakeFile, provider: str
 ) -> None:
-    """A gateway died between object and list, and so did who heard of it: it is looked before it is completed."""
+    """The store made the object but still lists the upload: the object is checked before Complete is sent again."""
     make_file(6 * MIB)
     command = f"cat bigfile | {UPLOAD} --part-size 5M --provider {provider} --region eu-west-1"
     sandbox.add_fault("error=403:AccessDenied,op=complete,times=always")
@@ -131,44 +131,48 @@ def test_fed_again_to_an_upload_that_made_its_object_and_is_listed_still(
     assert not state.exists()
 
 
-def test_a_stream_that_differs_after_what_is_stored_is_the_same(
-    bash: Bash, sandbox: Sandbox, cut_off: bytes
+def test_a_stream_that_differs_after_the_stored_parts_is_accepted(
+    bash: Bash, sandbox: Sandbox, interrupted: bytes
 ) -> None:
-    """What was never stored may be anything: the object is what was fed last, throughout."""
-    longer = cut_off[: 8 * PART] + b"another end" * 50_000
+    """The object is the stream that was fed last."""
+    longer = interrupted[: 8 * PART] + b"another end" * 50_000
     (bash.shell.folder / "longer").write_bytes(longer)
     assert bash.run(f"cat longer | {UPLOAD}").code == 0
     assert sandbox.object_path("bucket", "key").read_bytes() == longer
 
 
-def test_restart_begins_again_with_another_stream(bash: Bash, sandbox: Sandbox, cut_off: bytes) -> None:
-    """--restart aborts what was begun and sends all of the new one."""
-    (bash.shell.folder / "other").write_bytes(cut_off[::-1])
+def test_restart_starts_over_with_a_different_stream(
+    bash: Bash, sandbox: Sandbox, interrupted: bytes
+) -> None:
+    """--restart aborts the upload and sends the whole new stream."""
+    (bash.shell.folder / "other").write_bytes(interrupted[::-1])
     outcome = bash.run(f"cat other | {UPLOAD} --restart")
     assert outcome.json["sentParts"] == 10
-    assert sandbox.object_path("bucket", "key").read_bytes() == cut_off[::-1]
+    assert sandbox.object_path("bucket", "key").read_bytes() == interrupted[::-1]
     assert sandbox.uploads() == []
 
 
-def test_progress_of_a_replay_counts_what_was_there(bash: Bash, cut_off: bytes) -> None:
-    """Seven parts are there already: they are done, and not sent."""
+def test_progress_of_a_replay_includes_stored_parts(bash: Bash, interrupted: bytes) -> None:
+    """Seven parts are stored already: they count as done and are not sent."""
     outcome = bash.run(f"cat bigfile | {UPLOAD} --progress json")
     last = outcome.err.splitlines()[-1]
-    assert f'"transferred": {len(cut_off)}, "total": null' in last
+    assert f'"transferred": {len(interrupted)}, "total": null' in last
     assert '"partsDone": 10, "parts": null' in last
 
 
-def test_an_upload_that_the_store_forgot_begins_again(bash: Bash, sandbox: Sandbox, cut_off: bytes) -> None:
-    """Aborted or expired meanwhile: said, and sent anew."""
+def test_an_upload_that_no_longer_exists_starts_over(
+    bash: Bash, sandbox: Sandbox, interrupted: bytes
+) -> None:
+    """Aborted or expired: obsup notes it and sends everything."""
     sandbox.add_fault("forget-upload,op=parts")
     outcome = bash.run(f"cat bigfile | {UPLOAD}")
     assert outcome.code == 0
     assert "starting over" in outcome.err
-    assert sandbox.object_path("bucket", "key").read_bytes() == cut_off
+    assert sandbox.object_path("bucket", "key").read_bytes() == interrupted
 
 
 @pytest.mark.parametrize(
-    ("change", "code", "said"),
+    ("change", "code", "message"),
     [
         ("sed -i s/bucket/becket/ state.json", 65, "is damaged"),
         ("printf garbage > state.json", 65, "is damaged"),
@@ -177,19 +181,19 @@ def test_an_upload_that_the_store_forgot_begins_again(bash: Bash, sandbox: Sandb
     ],
 )
 def test_a_checkpoint_that_does_not_fit(
-    bash: Bash, sandbox: Sandbox, cut_off: bytes, change: str, code: int, said: str
+    bash: Bash, sandbox: Sandbox, interrupted: bytes, change: str, code: int, message: str
 ) -> None:
-    """Said, and nothing is overwritten, aborted or sent."""
+    """It is an error, and nothing is overwritten, aborted or sent."""
     before = len(sandbox.requests)
     outcome = bash.run(f"{change}; cp state.json copy; cat bigfile | {UPLOAD} $WORDS")
     assert outcome.code == code
-    assert said in outcome.err
+    assert message in outcome.err
     assert [one.operation for one in sandbox.requests[before:]] == []
     assert bash.run("cmp state.json copy").code == 0
 
 
-def test_the_checkpoint_of_another_target(bash: Bash, sandbox: Sandbox, cut_off: bytes) -> None:
-    """Not even --restart touches an upload that is another object's."""
+def test_the_checkpoint_of_another_target(bash: Bash, sandbox: Sandbox, interrupted: bytes) -> None:
+    """Not even --restart aborts the upload of another object."""
     for words in ("", "--restart"):
         outcome = bash.run(f"cat bigfile | {UPLOAD.replace('bucket/key', 'bucket/other')} {words}")
         assert outcome.code == 2
@@ -197,8 +201,8 @@ def test_the_checkpoint_of_another_target(bash: Bash, sandbox: Sandbox, cut_off:
     assert [len(one.parts) for one in sandbox.uploads()] == [7]
 
 
-class Replayed:
-    """An upload in the store of which some parts are stored and recorded, as a killed run leaves it."""
+class InterruptedUpload:
+    """An upload with some stored parts, as a killed run leaves it."""
 
     def __init__(self, sandbox: Sandbox, folder: Path, *, scheme: str = "obs", part_size: int = PART) -> None:
         self.part_size = part_size
@@ -217,7 +221,7 @@ class Replayed:
         self.connection.store.upload_part(self.upload, number, lambda: body)
 
     def record(self, order: UploadRequest) -> None:
-        """Write the checkpoint; the store's own digests are what the parts can be compared with."""
+        """Write the checkpoint without receipts: parts can be compared only with the store's digests."""
         checkpoints.save(
             self.path,
             Checkpoint(
@@ -252,58 +256,60 @@ class Body(io.BytesIO):
         self.size = len(data)
 
 
-def cut(data: bytes, number: int, size: int = PART) -> bytes:
+def part_of(data: bytes, number: int, size: int = PART) -> bytes:
     """Return part *number* of *data*."""
     return data[(number - 1) * size : number * size]
 
 
 @pytest.mark.parametrize(("scheme", "part_size"), [("obs", PART), ("oss", PART), ("s3", 5 * MIB)])
-def test_the_stores_own_digests_do(sandbox: Sandbox, tmp_path: Path, scheme: str, part_size: int) -> None:
-    """Parts that were in flight when the last run died are stored and not recorded: MD5 or CRC-64 tell them."""
+def test_parts_are_compared_with_the_digests_of_the_store(
+    sandbox: Sandbox, tmp_path: Path, scheme: str, part_size: int
+) -> None:
+    """Parts in flight when the last run was killed are stored but not recorded: their MD5 or CRC-64 is listed."""
     data = random.Random(1).randbytes(3 * part_size - 1)
-    replayed = Replayed(sandbox, tmp_path, scheme=scheme, part_size=part_size)
-    replayed.store(1, cut(data, 1, part_size))
-    replayed.store(3, cut(data, 3, part_size))
+    replayed = InterruptedUpload(sandbox, tmp_path, scheme=scheme, part_size=part_size)
+    replayed.store(1, part_of(data, 1, part_size))
+    replayed.store(3, part_of(data, 3, part_size))
     assert replayed.feed(data) == 1
     assert sandbox.object_path("bucket", "key").read_bytes() == data
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_parts_between_stored_ones_wait(sandbox: Sandbox, tmp_path: Path, seed: int) -> None:
-    """Whichever are stored and wherever the stream differs: refused before anything is sent, or whole."""
+def test_missing_parts_between_stored_ones_are_held_back(sandbox: Sandbox, tmp_path: Path, seed: int) -> None:
+    """Whichever parts are stored: a different stream is rejected before anything is sent, the same one completed."""
     dice = random.Random(seed)
     data = dice.randbytes(9 * PART - 7)
     stored = dice.sample(range(1, 9), 5)
-    replayed = Replayed(sandbox, tmp_path)
+    replayed = InterruptedUpload(sandbox, tmp_path)
     for number in stored:
-        replayed.store(number, cut(data, number))
+        replayed.store(number, part_of(data, number))
     differs = dice.choice(stored)
-    altered = bytearray(data)
-    altered[differs * PART - 1] ^= 1
+    changed = bytearray(data)
+    changed[differs * PART - 1] ^= 1
     before = len(sandbox.requests)
     with pytest.raises(SourceChanged, match=f"Part {differs} differs"):
-        replayed.feed(bytes(altered))
+        replayed.feed(bytes(changed))
     assert sent(sandbox, before) == []
     assert replayed.feed(data) == 4
     assert sandbox.object_path("bucket", "key").read_bytes() == data
 
 
-def test_more_gaps_than_memory_are_sent_again(sandbox: Sandbox, tmp_path: Path) -> None:
-    """With two parts in memory, what lies behind a wide gap is not waited for: it is sent, and replaces."""
+def test_parts_after_a_gap_larger_than_memory_are_sent_again(sandbox: Sandbox, tmp_path: Path) -> None:
+    """With two parts in memory, stored parts after a wide gap are not compared but replaced."""
     data = random.Random(1).randbytes(10 * PART)
-    altered = data[: 8 * PART + 1] + b"X" + data[8 * PART + 2 :]
-    for fed in (data, altered):
-        replayed = Replayed(sandbox, tmp_path)
+    changed = data[: 8 * PART + 1] + b"X" + data[8 * PART + 2 :]
+    for fed in (data, changed):
+        replayed = InterruptedUpload(sandbox, tmp_path)
         for number in (1, 9):
-            replayed.store(number, cut(data, number))
+            replayed.store(number, part_of(data, number))
         assert replayed.feed(fed, jobs=1) == 9
         assert sandbox.object_path("bucket", "key").read_bytes() == fed
 
 
-def test_the_part_size_goes_on_growing_as_it_was_begun(sandbox: Sandbox, tmp_path: Path) -> None:
-    """The checkpoint says how the parts grow: a replay cuts the stream where the first run did."""
+def test_the_part_size_grows_as_in_the_first_run(sandbox: Sandbox, tmp_path: Path) -> None:
+    """The checkpoint records how the part size grows: a replay splits the stream as the first run did."""
     data = random.Random(1).randbytes(9 * PART)
-    replayed = Replayed(sandbox, tmp_path)
+    replayed = InterruptedUpload(sandbox, tmp_path)
     sizes = [PART, PART, 2 * PART, 2 * PART, 3 * PART]
     offsets = [0, PART, 2 * PART, 4 * PART, 6 * PART]
     for number in (1, 3):
@@ -324,10 +330,10 @@ def test_the_part_size_goes_on_growing_as_it_was_begun(sandbox: Sandbox, tmp_pat
     assert sandbox.object_path("bucket", "key").read_bytes() == data
 
 
-def test_an_initiation_that_was_cut_off_is_taken_over(sandbox: Sandbox, tmp_path: Path) -> None:
-    """Killed between Initiate and its record: the upload is found, not orphaned."""
+def test_an_unrecorded_initiation_is_found(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Killed between Initiate and its record: the upload is used, not orphaned."""
     data = random.Random(1).randbytes(3 * PART)
-    replayed = Replayed(sandbox, tmp_path)
+    replayed = InterruptedUpload(sandbox, tmp_path)
     order = UploadRequest(Path("-"), replayed.target)
     replayed.record(order)
     found = checkpoints.load(replayed.path)
@@ -338,15 +344,15 @@ def test_an_initiation_that_was_cut_off_is_taken_over(sandbox: Sandbox, tmp_path
     assert [one.operation for one in sandbox.requests].count("initiate") == 1
 
 
-def test_an_interrupted_replay_keeps_what_it_has_not_compared(sandbox: Sandbox, tmp_path: Path) -> None:
-    """A replay that breaks off early forgets nothing that the first run stored."""
+def test_an_interrupted_replay_keeps_parts_that_were_not_compared(sandbox: Sandbox, tmp_path: Path) -> None:
+    """A replay that fails early forgets no part that the first run stored."""
     data = random.Random(1).randbytes(6 * PART)
-    replayed = Replayed(sandbox, tmp_path)
+    replayed = InterruptedUpload(sandbox, tmp_path)
     for number in (1, 2, 3, 4):
-        replayed.store(number, cut(data, number))
+        replayed.store(number, part_of(data, number))
 
-    class Broken(io.BytesIO):
-        """A file that cannot be read behind its second part."""
+    class FailingFile(io.BytesIO):
+        """A file that cannot be read after its second part."""
 
         def read(self, size: int | None = -1, /) -> bytes:
             if self.tell() >= 2 * PART:
@@ -357,6 +363,10 @@ def test_an_interrupted_replay_keeps_what_it_has_not_compared(sandbox: Sandbox, 
     replayed.record(order)
     with pytest.raises(ObsupError, match="reading"):
         StreamUploader(
-            replayed.connection, order, FileObject(Broken(data)), tally=replayed.tally, stop=replayed.stop
+            replayed.connection,
+            order,
+            FileObject(FailingFile(data)),
+            tally=replayed.tally,
+            stop=replayed.stop,
         ).run()
     assert replayed.feed(data) == 2
