@@ -1,4 +1,4 @@
-"""The commands by name, each loaded when it is first asked for: ``--version`` and ``upload`` wait for no other."""
+"""A mapping of command names to commands that imports each command on first use, to start faster."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ class LazyCommands(MutableMapping[str, click.Command]):
         self._commands: dict[str, click.Command | None] = dict.fromkeys(names)
 
     def __getitem__(self, name: str) -> click.Command:
-        """Return the command, loaded now where it is not yet. Raises KeyError."""
-        found = self._commands[name]
-        if found is None:
-            found = self._commands[name] = getattr(import_module(f"obsup.cli.commands.{name}"), name)
-        return found
+        """Return the command, importing it on first use. Raises KeyError."""
+        command = self._commands[name]
+        if command is None:
+            command = self._commands[name] = getattr(import_module(f"obsup.cli.commands.{name}"), name)
+        return command
 
     def __setitem__(self, name: str, command: click.Command) -> None:
-        """Add a command that is loaded already."""
+        """Add an imported command."""
         self._commands[name] = command
 
     def __delitem__(self, name: str) -> None:
-        """Forget a command."""
+        """Remove a command."""
         del self._commands[name]
 
     def __iter__(self) -> Iterator[str]:
-        """Yield the names, and load nothing."""
+        """Yield the names without importing anything."""
         return iter(self._commands)
 
     def __len__(self) -> int:
-        """Return how many there are."""
+        """Return the number of commands."""
         return len(self._commands)
 
     def __contains__(self, name: object) -> bool:
-        """Tell whether there is such a command, and load nothing."""
+        """Return whether the command exists, without importing it."""
         return name in self._commands

@@ -1,4 +1,4 @@
-"""The command line: the group of commands, and the one place where a failure becomes an exit code."""
+"""The command line: the group of commands, and how an unhandled error becomes an exit code."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from obsup.version import __version__
 )
 @click.version_option(__version__, message="obsup %(version)s")
 def cli() -> None:
-    """Resumable, proved multipart uploads to OBS, S3 and OSS object stores.
+    """Resumable, verified multipart uploads to OBS, S3 and OSS object stores.
 
     \b
     obsup upload bigfile bucket/key --parts 5
@@ -51,29 +51,29 @@ def _run() -> int:
     try:
         outcome: Any = cli.main(standalone_mode=False, prog_name="obsup")
     except click.ClickException as exc:
-        said = io.StringIO()
-        exc.show(said)  # with words of the command line, whatever they hold
-        print_message(said.getvalue().rstrip("\n"))
+        message = io.StringIO()
+        exc.show(message)  # it may quote control characters of the command line, which print_message escapes
+        print_message(message.getvalue().rstrip("\n"))
         return exc.exit_code
     except ObsupError as exc:
         print_message(error_lines(exc, resume=resume_command(sys.argv[1:])))
         return exc.exit_code
-    except Exception as exc:  # noqa: BLE001 - the last net: a bug must end in its own code, not in a traceback
+    except Exception as exc:  # noqa: BLE001 - a bug has its own exit code and prints no traceback
         if "-v" in sys.argv or "--verbose" in sys.argv:
-            import traceback  # here, and not above: it would take a tenth of --version
+            import traceback  # a module-level import would slow down --version
 
             traceback.print_exc()
         print_message(
             f"Error: a bug in obsup: {type(exc).__name__}.\n"
-            "Why:   this should not happen; what is stored stays stored.\n"
-            "Next:  report it, with what the same command prints with -v."
+            "Why:   This is an error in obsup, not in your command. Stored parts are kept.\n"
+            "Next:  Report it with the output of the same command with -v."
         )
         return BUG
     return outcome if isinstance(outcome, int) else 0
 
 
 def _leave(code: int) -> NoReturn:
-    """Exit at once: a worker that still waits for the line must not hold the shell."""
+    """Exit at once, without waiting for workers that still wait for the network."""
     with contextlib.suppress(OSError):
         sys.stderr.flush()
     try:
@@ -81,6 +81,6 @@ def _leave(code: int) -> NoReturn:
     except OSError:
         code = code or LocalFailure.exit_code
     if "mpi4py" in sys.modules:
-        # Without MPI_Finalize, which waits for every rank, mpiexec takes the whole job for a failure.
+        # mpiexec reports a failed job unless MPI_Finalize runs, which waits for every rank.
         sys.exit(code)
     os._exit(code)

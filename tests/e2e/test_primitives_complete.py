@@ -170,6 +170,9 @@ def test_a_list_by_hand_that_is_not_the_stores(inside: Inside, sandbox: Sandbox,
     listing = source.with_name("list")
     listing.write_text("one two three\n")
     assert inside.run(*words, "--etags-from", listing).code == 2
+    listing.write_bytes(b"\xff\xfe")
+    binary = inside.run(*words, "--etags-from", listing)
+    assert (binary.code, "the file of --etags-from is not text" in binary.err) == (2, True)
     listing.write_text("")
     assert inside.run(*words, "--etags-from", listing).code == 65
     assert len(sandbox.uploads()) == 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -151,13 +151,25 @@ def run_abort(source: Path | None, target: str, options: CommandOptions) -> int:
     return run_step("abort", options, work)
 
 
+def _decoded(lines: Iterable[str]) -> Iterator[str]:
+    """Yield *lines*. Raises WrongUsage if the file is not text."""
+    try:
+        yield from lines
+    except UnicodeDecodeError as exc:
+        raise WrongUsage(
+            "the file of --etags-from is not text",
+            f"It has bytes that are not valid UTF-8 ({exc.reason})",
+            NextStep("use a file with a part number and an ETag per line"),
+        ) from exc
+
+
 def _parse_etags(given: Iterable[tuple[int, str]], lines: Iterable[str] | None) -> dict[int, str] | None:
     """Return the user's ETags by part number, None without a list. Raises WrongUsage.
 
     A line has a part number and an ETag, or is what ``obsup parts`` prints: number, size, ETag, time.
     """
     pairs = list(given)
-    for number, line in enumerate(lines or (), start=1):
+    for number, line in enumerate(_decoded(lines or ()), start=1):
         words = line.replace(":", " ", 1).split() if line.count("\t") < 2 else line.split("\t")
         if not words or words[0].startswith("#"):
             continue

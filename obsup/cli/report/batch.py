@@ -162,7 +162,8 @@ def failure_of(summary: BatchSummary) -> ObsupError | None:
         why = f"{summary_line(summary)}; the remaining files were not started{reasons}"
     if summary.is_retryable:
         return NotFinished(what, why, run_again())
-    return ObsupError(what, why, run_again("fix the errors above"))
+    step = summary.ended_by.next_step if summary.ended_by is not None else None
+    return ObsupError(what, why, step or run_again("fix the errors above"))
 
 
 def summary_fields(summary: BatchSummary, error: ObsupError | None, resume: ResumeCommand) -> dict[str, Any]:

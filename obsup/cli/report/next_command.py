@@ -15,6 +15,7 @@ _ROWS = tuple(row for _, rows in GROUPS for row in rows)
 _FLAGS = frozenset(row.option for row in _ROWS if row.kind.name == "flag")
 _ALIASES = {row.option: row.spellings[:-1] for row in _ROWS}
 _REPLACED = {row.option: exclusive_options(row) for row in _ROWS}
+_OPTIONS_BY_COMMAND = {(command, row.option) for row in _ROWS for command in row.commands}
 
 
 class ResumeCommand(NamedTuple):
@@ -81,6 +82,8 @@ def next_line(
 
 def _instruction(step: NextStep, resume: ResumeCommand | None) -> str:
     """Return what to do, as text before the command line or, without *resume*, instead of it."""
+    if resume is not None and not _accepts(resume, step):
+        return f"{step.text or 'start over'} (obsup upload {shell_line(step.add)})"
     if not step.rerun or (resume is not None and (step.add or step.drop)):
         return step.text or "run"
     again = resume.instruction if resume is not None else "run the same command again"
@@ -94,9 +97,15 @@ def _instruction(step: NextStep, resume: ResumeCommand | None) -> str:
 
 def _command(step: NextStep, resume: ResumeCommand | None) -> list[str]:
     """Return the words of the command line that *step* asks to run, [] if it asks for none."""
-    if step.command or not step.rerun or resume is None:
+    if step.command or not step.rerun or resume is None or not _accepts(resume, step):
         return list(step.command)
     return changed(list(resume.words), step)
+
+
+def _accepts(resume: ResumeCommand, step: NextStep) -> bool:
+    """Return whether the command has the options that *step* adds: --restart, for example, is not one of ``parts``."""
+    command = resume.words[1] if len(resume.words) > 1 else ""
+    return all((command, word) in _OPTIONS_BY_COMMAND for word in step.add if word.startswith("--"))
 
 
 def capitalised(text: str) -> str:

@@ -154,7 +154,7 @@ def check_timeouts(connection: ConnectionSettings) -> None:
     ):
         if not 0 < seconds <= MAX_TIMEOUT_S:
             raise WrongUsage(
-                f"{name} must be more than 0s and at most 1d, not {seconds:g}s",
+                f"{name} must be more than 0s and at most 1d, not {seconds:.15g}s",
                 "A timeout of 0 would end every connection, and sockets do not support very long timeouts",
                 run_again("use a valid timeout", add=(name, "60s")),
             )

@@ -124,6 +124,11 @@ def test_words_after_two_dashes_are_not_changed() -> None:
             RESUME,
             "Use larger parts: obsup upload f b/k --part-size 5M",
         ),
+        (
+            run_again("start over", add=("--restart",)),
+            ResumeCommand(("obsup", "parts", "b/k")),
+            "Start over (obsup upload --restart).",
+        ),
         (NextStep("check the bucket name"), RESUME, "Check the bucket name."),
         (
             NextStep("upload it", command=("obsup", "upload", "a b", "b/k")),
