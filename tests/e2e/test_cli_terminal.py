@@ -109,7 +109,7 @@ def test_100_percent_is_not_shown_while_parts_are_unconfirmed(
     make_file(SIZE)
     sandbox.add_fault("delay=40,op=part,times=always")
     with terminal(shell, "-j", "6", columns=120) as shown:
-        shown.wait_for(lambda: shown.shows("waiting for confirmation"))
+        shown.wait_for(lambda: shown.shows("confirming"))
         whole = shown.lines()[0]
     assert " 0% 0 B/1.1 MiB confirmed 1.1 MiB in flight " in whole
     assert b"100%" not in shown.raw
@@ -204,6 +204,25 @@ def test_a_background_job_draws_no_bar(shell: Shell, make_file: MakeFile) -> Non
         assert shown.finish() == 0
     assert b"%" not in shown.raw
     assert len(shown.lines()) == 1
+
+
+def test_a_background_job_is_not_stopped_by_its_bar(
+    sandbox: Sandbox, shell: Shell, make_file: MakeFile
+) -> None:
+    """``stty tostop`` stops background jobs that write to the terminal, even if they write nothing."""
+    source = make_file(SIZE)
+    command = [*UPLOAD, "--progress", "bar", "-q"]
+    background = (
+        "import subprocess, sys, termios; mode = termios.tcgetattr(2); mode[3] |= termios.TOSTOP; "
+        "termios.tcsetattr(2, termios.TCSANOW, mode); "
+        f"sys.exit(subprocess.call({command!r}, process_group=0))"
+    )
+    with Terminal(
+        [sys.executable, "-c", background], folder=shell.folder, environment=shell.environment
+    ) as shown:
+        assert shown.finish() == 0
+    assert shown.raw == b""
+    assert sandbox.object_path("bucket", "key").read_bytes() == source.read_bytes()
 
 
 def test_after_kill_9_the_cursor_is_on_an_empty_line(

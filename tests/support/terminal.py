@@ -1,4 +1,4 @@
-"""A terminal of a given size for commands: a real pty, and an emulator that shows what a user would see."""
+"""A terminal for commands under test: a real pty, and an emulator that shows what a user would see."""
 
 from __future__ import annotations
 
@@ -23,11 +23,14 @@ _LAUNCHER = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0
 
 
 class Terminal:
-    """Runs one command on a pty of *columns* by *rows*, and reads what it draws."""
+    """Runs one command on a pty of *columns* by *rows*, and reads its output.
+
+    *timeout_s* limits the whole run.
+    """
 
     def __init__(
         self,
-        words: Sequence[str | Path],
+        command: Sequence[str | Path],
         *,
         folder: Path,
         environment: Mapping[str, str],
@@ -38,11 +41,11 @@ class Terminal:
         self.screen = pyte.Screen(columns, rows)
         self.raw = b""
         self._stream = pyte.ByteStream(self.screen)
-        self._until = time.monotonic() + timeout_s
+        self._deadline_s = time.monotonic() + timeout_s
         self._master, slave = pty.openpty()
         self.resize(columns, rows)
         self.process = subprocess.Popen(
-            [sys.executable, "-c", _LAUNCHER, *map(str, words)],
+            [sys.executable, "-c", _LAUNCHER, *map(str, command)],
             cwd=folder,
             env={**os.environ, "TERM": "xterm-256color", **environment},
             stdin=slave,
@@ -64,7 +67,7 @@ class Terminal:
         os.close(self._master)
 
     def resize(self, columns: int, rows: int) -> None:
-        """Make the window another size."""
+        """Change the size of the window."""
         fcntl.ioctl(self._master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
         self.screen.resize(rows, columns)
 
@@ -77,31 +80,31 @@ class Terminal:
         return [line.rstrip() for line in self.screen.display if line.strip()]
 
     def shows(self, text: str) -> bool:
-        """Return whether *text* stands somewhere on the screen."""
+        """Return whether a row of the screen contains *text*."""
         return any(text in line for line in self.lines())
 
-    def wait_for(self, seen: Callable[[], bool]) -> None:
-        """Read until *seen* is true. Raises AssertionError at the command's end, or after too long."""
-        while not seen():
+    def wait_for(self, condition: Callable[[], bool]) -> None:
+        """Read output until *condition* is true. Raises AssertionError if the command ends, or after the timeout."""
+        while not condition():
             assert self._read(), f"ended before: {self.lines()}"
 
     def finish(self) -> int:
-        """Read to the end, and return the exit code."""
+        """Read all output and return the exit code."""
         while self._read():
             pass
         return self.process.wait()
 
     def _read(self) -> bool:
-        """Take in what was drawn; return whether there may be more."""
-        left_s = self._until - time.monotonic()
-        assert left_s > 0, f"too slow: {self.lines()}"
+        """Read some output; return whether more may follow."""
+        left_s = self._deadline_s - time.monotonic()
+        assert left_s > 0, f"timeout: {self.lines()}"
         ready, _, _ = select.select([self._master], [], [], left_s)
         if not ready:
             return True
         try:
-            drawn = os.read(self._master, 65536)
-        except OSError:  # Linux says EIO where the last holder of the other end is gone
+            data = os.read(self._master, 65536)
+        except OSError:  # EIO on Linux: the other end is closed
             return False
-        self.raw += drawn
-        self._stream.feed(drawn)
-        return bool(drawn)
+        self.raw += data
+        self._stream.feed(data)
+        return bool(data)

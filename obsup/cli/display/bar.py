@@ -89,7 +89,9 @@ class Bar:
         self._terminal.close()
 
     def _draw(self) -> None:
-        self._terminal.draw(self.lines(*self._terminal.size()))
+        # Rich writes an empty text to the terminal, which "stty tostop" forbids in the background.
+        if self._terminal.is_foreground():
+            self._terminal.draw(self.lines(*self._terminal.size()))
 
     def lines(self, columns: int, rows: int) -> list[str]:
         """Return the lines for a window of this size, with escape sequences for the colours."""
@@ -171,7 +173,7 @@ class _BytesBar(ProgressColumn):
 
 
 class _FieldColumn(ProgressColumn):
-    """Shows a text of the task's fields as it is: names and reasons are no format strings."""
+    """Shows a text of the task's fields unchanged; names and reasons may contain braces."""
 
     def __init__(self, field: str, style: str, column: Column | None = None) -> None:
         super().__init__(column or Column(no_wrap=True))
@@ -211,9 +213,11 @@ def _stop_line(stop: StopSignal) -> Text:
 
 
 def _note(sending: Sending, now_s: float) -> str:
-    """Return why a part waits, or which attempt this is."""
+    """Return what a part waits for, or which attempt this is."""
     if sending.retry_at_s is not None:
         return f"retry in {max(0.0, sending.retry_at_s - now_s):.0f} s: {sending.reason}"
+    if sending.size and sending.sent >= sending.size:
+        return "waiting for confirmation"
     if sending.attempt > 1:
         return f"attempt {sending.attempt} after: {sending.reason}"
     return sending.reason

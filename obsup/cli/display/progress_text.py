@@ -50,7 +50,7 @@ def _status(reading: Reading) -> str:
     if reading.is_completing:
         return "completing"
     if reading.noun == "part" and reading.total is not None and reading.transferred >= reading.total:
-        return "waiting for confirmation"
+        return "confirming"
     return "" if reading.eta_s is None else f"ETA {format_clock(reading.eta_s)}"
 
 

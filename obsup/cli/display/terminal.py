@@ -54,7 +54,7 @@ class TerminalLines:
     def draw(self, lines: Sequence[str]) -> None:
         """Replace the lines with *lines*, which must fit into the window. A background process draws nothing."""
         with self._lock:
-            if self._is_closed or not self._is_foreground():
+            if self._is_closed or not self.is_foreground():
                 return
             self._write(self._erasing() + "".join(f"{line}\n" for line in lines))
             self._widths = [self._width_of(line) for line in lines]
@@ -73,7 +73,8 @@ class TerminalLines:
         rows = sum(max(1, -(-width // columns)) for width in self._widths)
         return f"\r{_UP.format(rows)}{_ERASE_BELOW}"
 
-    def _is_foreground(self) -> bool:
+    def is_foreground(self) -> bool:
+        """Return whether the terminal belongs to this process, and not to the shell that started it."""
         try:
             return os.tcgetpgrp(self._stream.fileno()) == os.getpgrp()
         except (OSError, ValueError, AttributeError):

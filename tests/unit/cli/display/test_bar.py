@@ -78,8 +78,11 @@ def test_each_part_in_flight_has_a_bar_and_its_state() -> None:
         "  part 82 ━━━━━━━━━━━───────── 5.1 MiB/9.0 MiB",
         "  part 83 ━━━━━━────────────── 2.9 MiB/9.0 MiB attempt 2 after: 503 SlowDown",
     ]
-    first = bar_of(events.Begun(1024 * MIB, 114), events.PartSent(1, 3 * MIB, PART))
-    assert first.lines(80, 24)[1] == "  part 1 ━━━━━━────────────── 3.0 MiB/9.0 MiB"
+    sent = events.PartSent(1, 3 * MIB, PART), events.PartSent(2, PART, PART)
+    assert bar_of(events.Begun(1024 * MIB, 114), *sent).lines(80, 24)[1:] == [
+        "  part 1 ━━━━━━────────────── 3.0 MiB/9.0 MiB",
+        "  part 2 ━━━━━━━━━━━━━━━━━━━─ 9.0 MiB/9.0 MiB waiting for confirmation",
+    ]
 
 
 def test_ascii_terminals_get_ascii_marks() -> None:
@@ -121,7 +124,7 @@ def test_sent_but_unconfirmed_bytes_are_not_done() -> None:
     """Half of the parts are confirmed, the others only sent: neither 100 % nor "ETA 0:00"."""
     bar = bar_of(events.Begun(2 * PART, 2), events.PartStored(1, PART), events.PartSent(2, PART, PART))
     assert (
-        " 50% 9.0 MiB/18.0 MiB confirmed 9.0 MiB in flight 0:00 elapsed waiting for confirmation 1/2 parts"
+        " 50% 9.0 MiB/18.0 MiB confirmed 9.0 MiB in flight 0:00 elapsed confirming 1/2 parts"
         in (bar.lines(160, 24)[0])
     )
 
