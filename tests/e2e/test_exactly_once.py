@@ -1,4 +1,4 @@
-"""Complete, exactly once: for each vendor, by what its objects prove; what proves nothing is never taken for ours."""
+"""Complete exactly once, for each vendor: an object counts as ours only if it is verified."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def rig(request: pytest.FixtureRequest, sandbox: Sandbox, tmp_path: Path) -> Rig
 
 
 @pytest.mark.parametrize("fault", LOST)
-def test_a_complete_whose_answer_is_lost_is_found_done(rig: Rig, fault: str) -> None:
-    """Nothing is sent again, nothing is completed twice, and it is said what proved the object."""
+def test_a_complete_with_a_lost_response_is_detected(rig: Rig, fault: str) -> None:
+    """Nothing is sent or completed twice, and the result names what verified the object."""
     rig.sandbox.add_fault(f"{fault},op=complete")
     result = rig.run()
     assert result.verified == VERIFIED[rig.provider]
@@ -51,8 +51,8 @@ def test_a_complete_whose_answer_is_lost_is_found_done(rig: Rig, fault: str) -> 
     assert not rig.checkpoint.exists()
 
 
-def test_an_upload_that_outlives_its_object_is_said_and_left_alone(rig: Rig) -> None:
-    """A gateway died between object and list. To complete or abort it might take the object's parts away."""
+def test_an_upload_that_is_still_listed_after_complete_is_reported_and_kept(rig: Rig) -> None:
+    """A gateway died between object and list. Completing or aborting it could destroy the object's parts."""
     rig.sandbox.add_fault("keep-upload,op=complete")
     rig.sandbox.add_fault("drop-answer,op=complete")
     rig.run()
@@ -66,12 +66,12 @@ def test_an_upload_that_outlives_its_object_is_said_and_left_alone(rig: Rig) -> 
     assert not [r for r in rig.sandbox.requests if r.operation == "abort"]
 
 
-def test_killed_before_it_heard_that_the_object_is_made(rig: Rig) -> None:
-    """The store lists the upload still: the next run looks before it completes, and leaves the upload alone."""
+def test_killed_before_the_response_of_complete(rig: Rig) -> None:
+    """The store still lists the upload: the next run checks the object first, and keeps the upload."""
     rig.sandbox.add_fault("keep-upload,op=complete")
     with pytest.raises(Crash):
         rig.run(hear=when_completed(die))
-    assert rig.requests("head") == []  # a look belongs to a second run
+    assert rig.requests("head") == []  # only a second run checks first
     assert rig.checkpoint.exists()
     left = rig.open_ids()
     assert len(left) == 1
@@ -85,8 +85,8 @@ def test_killed_before_it_heard_that_the_object_is_made(rig: Rig) -> None:
     assert rig.run().upload_id not in left
 
 
-def test_killed_before_it_heard_and_the_checkpoint_is_lost(rig: Rig) -> None:
-    """What the store lists still is found again by this machine's memory, and looked for before it is completed."""
+def test_killed_before_the_response_and_the_checkpoint_is_lost(rig: Rig) -> None:
+    """This machine has a record of the listed upload, and checks the object before it completes."""
     rig.sandbox.add_fault("keep-upload,op=complete")
     with pytest.raises(Crash):
         rig.run(hear=when_completed(die))
@@ -102,7 +102,7 @@ def test_killed_before_it_heard_and_the_checkpoint_is_lost(rig: Rig) -> None:
 
 @pytest.mark.parametrize("use_token", [True, False], ids=["token", "no token"])
 def test_killed_before_complete_over_an_older_object(rig: Rig, use_token: bool) -> None:
-    """It has the very same content, and is not this upload's: what is stored is completed."""
+    """The older object has the same content, but another upload made it: this one is completed."""
     rig.run(use_token=use_token)
     older = rig.sandbox.object_metadata("bucket", rig.key).upload_id
     rig.break_off("op=complete", use_token=use_token)
@@ -113,8 +113,8 @@ def test_killed_before_complete_over_an_older_object(rig: Rig, use_token: bool) 
     assert rig.open_ids() == []
 
 
-def test_who_may_not_look_completes_what_was_stored(rig: Rig) -> None:
-    """The answer of Complete proves the object; a look was only to be sure."""
+def test_complete_works_without_head_object_permission(rig: Rig) -> None:
+    """The response of Complete verifies the object."""
     rig.break_off("op=complete")
     rig.sandbox.add_fault("error=403:AccessDenied,op=head,times=always")
     assert rig.run().verified == VERIFIED[rig.provider]
@@ -122,8 +122,8 @@ def test_who_may_not_look_completes_what_was_stored(rig: Rig) -> None:
     assert rig.is_stored()
 
 
-def test_a_part_that_is_missing_needs_no_look(rig: Rig) -> None:
-    """Nobody completed what is not whole."""
+def test_a_missing_part_needs_no_head_object(rig: Rig) -> None:
+    """An upload with missing parts cannot have been completed."""
     rig.break_off("op=part,part=3")
     rig.run()
     assert rig.requests("part") == [3]
@@ -131,8 +131,8 @@ def test_a_part_that_is_missing_needs_no_look(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize("fault", ["drop-request=0", "error=500:InternalError", "error-in-200=InternalError"])
-def test_a_complete_that_never_happened_is_not_taken_for_an_older_object(rig: Rig, fault: str) -> None:
-    """The key already has an object with the very same content."""
+def test_an_older_object_is_not_taken_for_a_complete_that_never_happened(rig: Rig, fault: str) -> None:
+    """The key already has an object with the same content."""
     rig.run()
     older = rig.sandbox.object_metadata("bucket", rig.key).upload_id
     rig.sandbox.add_fault(f"{fault},op=complete")
@@ -144,18 +144,18 @@ def test_a_complete_that_never_happened_is_not_taken_for_an_older_object(rig: Ri
 
 @contextmanager
 def another_client(rig: Rig) -> Iterator[HttpStore]:
-    """Open the store as somebody else, who knows nothing of our locks."""
+    """Open the store as another client, without our locks."""
     keys = Credentials(rig.sandbox.access_key, rig.sandbox.secret_key)
     with open_store(find_dialect(rig.provider), rig.sandbox.endpoint, keys=keys) as store:
         yield store
 
 
-@pytest.mark.parametrize("size", ["same size", "another size"])
-def test_somebody_elses_object_is_never_taken_for_ours(rig: Rig, size: str) -> None:
-    """Our answer is lost, and before we look another client has replaced the object: that is no success of ours."""
+@pytest.mark.parametrize("size", ["same size", "other size"])
+def test_an_object_of_another_client_is_never_taken_for_ours(rig: Rig, size: str) -> None:
+    """The response is lost, and another client replaces the object before it is checked: not a success."""
     content = bytearray(rig.source.read_bytes())
     content[5] ^= 1
-    del content[0 if size == "another size" else len(content) :]
+    del content[0 if size == "other size" else len(content) :]
     target = Target(rig.provider, rig.sandbox.endpoint, "bucket", rig.key)
 
     def put() -> None:
@@ -164,14 +164,14 @@ def test_somebody_elses_object_is_never_taken_for_ours(rig: Rig, size: str) -> N
 
     rig.sandbox.add_fault("drop-answer,op=complete")
     rig.run(hear=when_completed(put))
-    # The upload is gone, and the object is not ours: it is sent anew.
+    # The upload is gone and the object is not ours: everything is sent again.
     assert rig.requests("part") == [1, 2, 3, 1, 2, 3]
     assert rig.is_stored()
     assert rig.open_ids() == []
 
 
-def test_an_object_that_differs_after_success_is_told(rig: Rig) -> None:
-    """The store says 200, and shows an object whose digest is another's."""
+def test_an_object_that_differs_after_success_is_reported(rig: Rig) -> None:
+    """The store returns 200, but the object has another digest."""
 
     def damage() -> None:
         folder = rig.sandbox.directory / ".sandbox"
@@ -181,29 +181,29 @@ def test_an_object_that_differs_after_success_is_told(rig: Rig) -> None:
             path.write_text(text.replace(etag, "0" * 32 + "-3"))
 
     rig.sandbox.add_fault("empty-etag,op=complete")
-    # The answer of OSS has the CRC-64, which proves the object: nobody looks.
+    # The response of OSS has the CRC-64, which verifies the object without HeadObject.
     assert rig.code(hear=when_completed(damage)) == (0 if rig.provider == "oss" else 65)
 
 
 @pytest.fixture
 def obs(tmp_path: Path) -> Iterator[Rig]:
-    """A bucket of OBS 2.0, which wants parts of 5 MB, and says so at Complete."""
+    """A bucket of OBS 2.0, which requires parts of 5 MB, and returns that only on Complete."""
     source = tmp_path / "bigfile"
     source.write_bytes(bytes(2 * FIVE_MIB) + b"the end" * 1000)
     with Sandbox(limits={"min_part": FIVE_MIB}) as store:
         yield Rig(store, source, part_size=FIVE_MIB // 4)
 
 
-def test_parts_too_small_for_this_bucket_are_sent_again_larger(obs: Rig) -> None:
-    """EntityTooSmall: under the same upload id, and the object is whole."""
+def test_parts_too_small_for_this_bucket_are_sent_again_as_larger_parts(obs: Rig) -> None:
+    """EntityTooSmall: with the same upload id, and the object is correct."""
     obs.run()
     assert len(obs.requests("initiate")) == 1
     assert obs.is_stored()
     assert obs.open_ids() == []
 
 
-def test_a_part_that_another_has_replaced_is_sent_again(rig: Rig) -> None:
-    """InvalidPart: the list is asked for, and only what is not ours is sent."""
+def test_a_part_that_another_client_replaced_is_sent_again(rig: Rig) -> None:
+    """InvalidPart: the parts are listed, and only the replaced part is sent."""
 
     def replace_part(event: events.Event) -> None:
         if isinstance(event, events.PartStored) and event.number == 3:
@@ -217,8 +217,8 @@ def test_a_part_that_another_has_replaced_is_sent_again(rig: Rig) -> None:
     assert rig.is_stored()
 
 
-def test_an_order_that_the_store_finds_wrong_is_looked_at_again(rig: Rig) -> None:
-    """InvalidPartOrder, once: nothing is lost by it, and nothing is sent again."""
+def test_invalid_part_order_is_retried_after_listing(rig: Rig) -> None:
+    """InvalidPartOrder once: no part is lost or sent again."""
     rig.sandbox.add_fault("error=400:InvalidPartOrder,op=complete")
     rig.run()
     assert rig.requests("part") == [1, 2, 3]

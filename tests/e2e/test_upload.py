@@ -1,4 +1,4 @@
-"""The main job, as a user runs it: the command, a real file, a store that checks everything."""
+"""``obsup upload`` as a user runs it, with a real file and a store that checks every request."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ MakeFile = Callable[..., Path]
 
 
 def stored(sandbox: Sandbox, key: str = "key") -> bytes:
-    """Return the object as the sandbox holds it."""
+    """Return the content of the object in the sandbox."""
     return sandbox.object_path("bucket", key).read_bytes()
 
 
 def operations(sandbox: Sandbox) -> list[str]:
-    """Return what the sandbox was asked to do, in order."""
+    """Return the operations of all requests, in order."""
     return [record.operation for record in sandbox.requests]
 
 
 def sent_parts(sandbox: Sandbox) -> list[int]:
-    """Return the part numbers that arrived, in order of number, repeats included."""
+    """Return the numbers of all parts that were sent, sorted, with repeats."""
     return sorted(r.part_number for r in sandbox.requests if r.operation == "part" and r.part_number)
 
 
 def test_five_parts(shell: Shell, sandbox: Sandbox, make_file: MakeFile) -> None:
-    """``obsup upload bigfile bucket/key --parts 5``: five parts, the same bytes, silence, no state left."""
+    """``obsup upload bigfile bucket/key --parts 5``: five parts, the same bytes, no output, no files left."""
     source = make_file(5_000_001)
     outcome = shell.run("upload", "bigfile", "bucket/key", "--parts", "5")
     assert (outcome.code, outcome.out, outcome.err) == (0, "", "")
@@ -60,7 +60,7 @@ def test_files_from_zero_bytes_up(size: int, shell: Shell, sandbox: Sandbox, mak
 def test_an_empty_file_in_parts(
     words: list[str], shell: Shell, sandbox: Sandbox, make_file: MakeFile
 ) -> None:
-    """A single part of 0 bytes is valid, and is sent with a length."""
+    """A single part of 0 bytes is valid, and is sent with Content-Length."""
     make_file(0)
     assert shell.run("upload", "bigfile", "bucket/key", *words).code == 0
     assert stored(sandbox) == b""
@@ -97,17 +97,19 @@ def test_json_has_the_documented_keys(shell: Shell, sandbox: Sandbox, make_file:
     }
 
 
-def test_a_target_that_ends_in_a_slash_gets_the_name(
+def test_the_file_name_is_appended_to_a_target_that_ends_in_a_slash(
     shell: Shell, sandbox: Sandbox, make_file: MakeFile
 ) -> None:
-    """As cp does."""
+    """Like cp."""
     make_file(1000, name="dump.sql")
     assert shell.run("upload", "dump.sql", "bucket/2026/").code == 0
     assert sandbox.object_path("bucket", "2026/dump.sql").exists()
 
 
-def test_kill_nine_then_only_the_missing_parts(shell: Shell, sandbox: Sandbox, make_file: MakeFile) -> None:
-    """The same command goes on: nothing is sent twice but what was in flight."""
+def test_after_kill_9_only_missing_parts_are_sent(
+    shell: Shell, sandbox: Sandbox, make_file: MakeFile
+) -> None:
+    """The same command resumes: only parts that were in flight are sent again."""
     source = make_file(3_000_000)
     sandbox.add_fault("slow=400000,op=part,times=always")
     words = ("upload", "bigfile", "bucket/key", "--parts", "10", "-j", "2")
@@ -117,16 +119,16 @@ def test_kill_nine_then_only_the_missing_parts(shell: Shell, sandbox: Sandbox, m
             process=process,
         )
         process.send_signal(signal.SIGKILL)
-    there = [number for upload in sandbox.uploads() for number in upload.parts]
-    assert len(there) >= 4
+    stored_before = [number for upload in sandbox.uploads() for number in upload.parts]
+    assert len(stored_before) >= 4
     sandbox.clear_faults()
     before = len(sandbox.requests)
     outcome = shell.run(*words, "--json")
     assert outcome.code == 0
     again = [r.part_number for r in sandbox.requests[before:] if r.operation == "part"]
-    assert not set(again) & set(there)
-    # What was in flight when the process died may have landed after the look, and is sent again at most.
-    assert 10 - len(there) - 2 <= outcome.json["sentParts"] <= 10 - len(there)
+    assert not set(again) & set(stored_before)
+    # Parts in flight when the process died may have been stored after the check above; only they may be sent again.
+    assert 10 - len(stored_before) - 2 <= outcome.json["sentParts"] <= 10 - len(stored_before)
     assert stored(sandbox) == source.read_bytes()
     assert operations(sandbox).count("initiate") == 1
     assert sandbox.uploads() == []
@@ -135,7 +137,7 @@ def test_kill_nine_then_only_the_missing_parts(shell: Shell, sandbox: Sandbox, m
 def test_the_checkpoint_records_parts_while_they_are_sent(
     shell: Shell, sandbox: Sandbox, make_file: MakeFile
 ) -> None:
-    """It lies beside the source, readable by its owner alone, without a secret."""
+    """It is beside the source, readable only by its owner, and contains no secret."""
     make_file(1_000_000)
     sandbox.add_fault("error=403:AccessDenied,op=part,part=5,times=always")
     outcome = shell.run("upload", "bigfile", "bucket/key", "--parts", "5", "-j", "1")
@@ -149,7 +151,7 @@ def test_the_checkpoint_records_parts_while_they_are_sent(
 
 
 def test_obsup_runs_against_its_own_sandbox(shell: Shell, make_file: MakeFile) -> None:
-    """``obsup sandbox -- sh -c 'obsup upload FILE b/k --parts 5'`` stores the same bytes, and passes the code on."""
+    """``obsup sandbox -- sh -c 'obsup upload FILE b/k --parts 5'`` stores the same bytes, and returns the exit code."""
     source = make_file(5_000_000)
     program = f"{sys.executable} -m obsup"
     bare = Shell(shell.folder)
@@ -161,8 +163,8 @@ def test_obsup_runs_against_its_own_sandbox(shell: Shell, make_file: MakeFile) -
     assert bare.run("sandbox", "--", "sh", "-c", "exit 75").code == 75
 
 
-def test_retried_parts_are_told_with_v(shell: Shell, sandbox: Sandbox, make_file: MakeFile) -> None:
-    """A fault that passes is no failure, and silent unless asked for."""
+def test_retried_parts_are_reported_with_v(shell: Shell, sandbox: Sandbox, make_file: MakeFile) -> None:
+    """A temporary fault is not a failure, and is reported only with -v."""
     source = make_file(1_000_000)
     sandbox.add_fault("error=500:InternalError,op=part,part=3,times=1")
     outcome = shell.run("upload", "bigfile", "bucket/key", "--parts", "5", "-v")
@@ -171,10 +173,10 @@ def test_retried_parts_are_told_with_v(shell: Shell, sandbox: Sandbox, make_file
     assert stored(sandbox) == source.read_bytes()
 
 
-def test_restart_aborts_nothing_of_another_target(
+def test_restart_does_not_abort_an_upload_to_another_target(
     shell: Shell, sandbox: Sandbox, make_file: MakeFile
 ) -> None:
-    """A checkpoint that is named by mistake must not cost another upload its parts."""
+    """A wrong --checkpoint must not destroy the parts of another upload."""
     make_file(1_000_000)
     sandbox.add_fault("error=403:AccessDenied,op=part,part=5,times=always")
     words = ("--parts", "5", "--checkpoint", "state.json")

@@ -16,6 +16,7 @@ from obsup.engine.job.stop import StopSignal
 from obsup.engine.proof.part_proof import DigestChoice, choose_digests
 from obsup.local.source.file import Gate
 from obsup.local.state import checkpoint_path
+from obsup.local.state.lock import UploadLock
 from obsup.store.interface import ObjectStore
 from obsup.value import Value
 
@@ -83,6 +84,18 @@ class UploadContext(Value):
     def headers(self, operation: Operation) -> dict[str, str]:
         """Return the headers of the object options for *operation*. Raises WrongUsage."""
         return object_headers(self.dialect, self.request.options, operation, key=self.request.target.key)
+
+    def lock(self, *, shared: bool = False) -> UploadLock:
+        """Return the lock of the upload; *shared* with other processes that send single parts."""
+        target = self.request.target
+        note = events.Noted(f"another obsup is at work on {target}: waiting")
+        return UploadLock(
+            target,
+            shared=shared,
+            wait=self.request.if_running == "wait",
+            is_stopped=lambda: self.stop.reason is not None,
+            on_wait=lambda: self.observe(note),
+        )
 
     def gate(self, size: int) -> int:
         """Return how many of *size* bytes may be sent now. Raises if the upload must end at once."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from obsup.engine.job.context import UploadContext
 from obsup.engine.steps.lookup import UploadSelector, find_upload, require_upload
 from obsup.engine.upload.abort import abort_fully
-from obsup.local.state.lock import UploadLock
 from obsup.model import Upload
 
 
@@ -14,11 +13,10 @@ def abort_upload(context: UploadContext, selector: UploadSelector) -> Upload | N
 
     Raises WrongUsage if neither a source nor an upload id selects an upload, Busy, NotFinished.
     """
-    stop, may_wait = context.stop, context.request.if_running == "wait"
-    with UploadLock(selector.target, wait=may_wait, is_stopped=lambda: stop.reason is not None):
+    with context.lock():
         selected = find_upload(selector) if selector.path is not None else require_upload(selector)
         if selected is None:
             return None
-        abort_fully(context.store, selected.upload, stop.sleep)
+        abort_fully(context.store, selected.upload, context.stop.sleep)
         selected.forget()
         return selected.upload

@@ -25,7 +25,6 @@ from obsup.local.source.digest import PartDigest
 from obsup.local.source.file import check_same_file, hash_part, stat_source
 from obsup.local.state import started_uploads
 from obsup.local.state.checkpoint import Checkpoint
-from obsup.local.state.lock import UploadLock
 from obsup.model import Part, Receipt, SourceStat, Stored, StoredPart, Upload
 from obsup.store.answers.failure_table import as_error
 from obsup.text import quoted
@@ -58,10 +57,8 @@ class ManualCompletion:
 
         An upload that is already completed is a success if the object shows that this upload made it.
         """
-        request, stop = self._context.request, self._context.stop
         self._headers(None)  # invalid options fail before anything is sent
-        may_wait = request.if_running == "wait"
-        with UploadLock(request.target, wait=may_wait, is_stopped=lambda: stop.reason is not None):
+        with self._context.lock():
             selected = find_upload(self._selector)
             if selected is None:
                 return self._completed_before() or self._complete(require_upload(self._selector))

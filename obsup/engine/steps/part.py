@@ -19,7 +19,6 @@ from obsup.errors import CheckpointUnwritable, DataMismatch, NextStep, WrongUsag
 from obsup.local.source.file import FileWindow, check_same_file, stat_source
 from obsup.local.source.memory_part import MemoryPart
 from obsup.local.state import checkpoint as checkpoints
-from obsup.local.state.lock import UploadLock
 from obsup.model import Part, Receipt, Stored, Upload
 from obsup.units import exact_size, format_size
 from obsup.value import Value
@@ -99,7 +98,7 @@ def _send(context: UploadContext, selected: FoundUpload, content: Content, md5: 
                 NextStep("check the source; nothing was sent"),
             )
         send_options = replace(send_options, content_md5=True)
-    with hold_shared(context):
+    with context.lock(shared=True):
         stored, receipt = send_content(content, selected.upload, context.store, send_options)
         if selected.path is not None:
             _record(context, selected.path, selected.upload, receipt)
@@ -122,7 +121,7 @@ def copy_one(
     """
     check_number(number, context.dialect.limits)
     selected = require_upload(selector)
-    with hold_shared(context):
+    with context.lock(shared=True):
         stored = context.store.copy_part(
             selected.upload,
             number,
@@ -130,16 +129,6 @@ def copy_one(
             byte_range=source.byte_range,
         )
     return selected.upload, stored
-
-
-def hold_shared(context: UploadContext) -> UploadLock:
-    """Return the lock that parts of one upload share."""
-    return UploadLock(
-        context.request.target,
-        shared=True,
-        wait=context.request.if_running == "wait",
-        is_stopped=lambda: context.stop.reason is not None,
-    )
 
 
 def find_part(selected: FoundUpload, size: int, number: int, window: PartWindow, limits: Limits) -> Part:

@@ -42,7 +42,6 @@ from obsup.local.source.file import Gate
 from obsup.local.source.memory_part import MemoryPart
 from obsup.local.source.stream import ByteSource
 from obsup.local.source.stream_parts import PartReader
-from obsup.local.state.lock import UploadLock
 from obsup.model import Receipt
 from obsup.store.answers.failure_table import as_error
 from obsup.text import shell_line, shell_word
@@ -96,10 +95,8 @@ class StreamUploader:
             raise
 
     def _run(self) -> Result:
-        request, stop = self._request, self._stop
         self._context.headers("initiate")  # check the options before anything is read
-        wait = request.if_running == "wait"
-        with UploadLock(request.target, wait=wait, is_stopped=lambda: stop.reason is not None):
+        with self._context.lock():
             try:
                 return self._run_locked()
             except Exception:

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from obsup import events
 from obsup.engine.job.connection import Connection
 from obsup.engine.job.context import UploadContext
 from obsup.engine.job.executor_spec import LOCAL_EXECUTORS
@@ -21,7 +20,6 @@ from obsup.engine.upload.receipt import with_receipt
 from obsup.errors import Busy, SourceChanged, Stopped, UploadGone
 from obsup.local.source.file import Gate, check_readable, stat_when_stable
 from obsup.local.state.checkpoint import Checkpoint
-from obsup.local.state.lock import UploadLock
 from obsup.model import SourceStat, Upload
 
 T = TypeVar("T")
@@ -78,17 +76,8 @@ class Uploader:
                 from obsup.engine.send.workers import check_workers
 
                 check_workers(context)
-            may_wait = request.if_running == "wait"
-            self._before_waiting = read_checkpoint(context) if may_wait else None
-            lock = UploadLock(
-                request.target,
-                wait=may_wait,
-                is_stopped=lambda: stop.reason is not None,
-                on_wait=lambda: self._tally(
-                    events.Noted(f"another obsup is uploading to {request.target}: waiting")
-                ),
-            )
-            with lock:
+            self._before_waiting = read_checkpoint(context) if request.if_running == "wait" else None
+            with context.lock():
                 return work(*self._stat_and_plan())
         except (Stopped, Busy):
             stop.check()  # if a stop interrupted the wait, raise its reason instead
