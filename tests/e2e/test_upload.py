@@ -145,7 +145,7 @@ def test_the_checkpoint_records_parts_while_they_are_sent(
     (path,) = shell.folder.glob("bigfile.????????.obsup.json")
     assert path.stat().st_mode & 0o777 == 0o600
     checkpoint = json.loads(path.read_text())
-    assert [part[0] for part in checkpoint["parts"]] == [1, 2, 3, 4]
+    assert [part["partNumber"] for part in checkpoint["parts"]] == [1, 2, 3, 4]
     assert checkpoint["partSize"] == 200_000
     assert sandbox.secret_key not in path.read_text()
 
