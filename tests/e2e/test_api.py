@@ -1,4 +1,4 @@
-"""The public Python API does what the command does."""
+"""The public Python API works like the command."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ MakeFile = Callable[..., Path]
 
 @pytest.fixture
 def credentials(sandbox: Sandbox) -> Credentials:
-    """The sandbox's keys, as a caller would hold them."""
+    """The credentials of the sandbox, given by the caller."""
     return Credentials(sandbox.access_key, sandbox.secret_key)
 
 
-def test_upload_file_proves_and_reports(
+def test_upload_file_verifies_and_reports(
     sandbox: Sandbox, make_file: MakeFile, credentials: Credentials
 ) -> None:
-    """One call; the result carries what the vendors' tables list; the callback ends with the whole."""
+    """The result has the fields of the vendors' tables; the last progress call has the total."""
     source = make_file(1_000_000)
     calls: list[tuple[int, int | None, float]] = []
     result = upload_file(
@@ -45,10 +45,10 @@ def test_upload_file_proves_and_reports(
     assert [seconds for _, _, seconds in calls] == sorted(seconds for _, _, seconds in calls)
 
 
-def test_a_failure_carries_the_exit_code_and_the_next_call_resumes(
+def test_a_failure_has_the_exit_code_and_the_next_call_resumes(
     sandbox: Sandbox, make_file: MakeFile, credentials: Credentials
 ) -> None:
-    """The same call again goes on with what is stored."""
+    """The same call resumes the upload."""
     source = make_file(1_000_000)
     sandbox.add_fault("error=403:AccessDenied,op=part,part=5,times=always")
 
@@ -64,10 +64,10 @@ def test_a_failure_carries_the_exit_code_and_the_next_call_resumes(
     assert call().sent_parts == 1
 
 
-def test_progress_is_true_when_a_part_is_sent_again(
+def test_progress_does_not_count_a_part_twice(
     sandbox: Sandbox, make_file: MakeFile, credentials: Credentials
 ) -> None:
-    """A part that fails after its last byte is not counted twice: never more than the whole."""
+    """A part that fails after its last byte: the progress never exceeds the total."""
     source = make_file(1_000_000)
     sandbox.add_fault("error-after=500:InternalError,op=part,times=3")
     calls: list[int] = []
@@ -82,8 +82,8 @@ def test_progress_is_true_when_a_part_is_sent_again(
     assert max(calls) == calls[-1] == 1_000_000
 
 
-def test_the_public_names_are_there() -> None:
-    """What the README imports; anything else is an AttributeError as usual."""
+def test_the_public_names_exist() -> None:
+    """Other names raise AttributeError as usual."""
     for name in obsup.__all__:
         assert getattr(obsup, name) is not None
     with pytest.raises(AttributeError, match="upload_flie"):

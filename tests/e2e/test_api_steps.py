@@ -1,4 +1,4 @@
-"""The steps of an upload from Python, as the vendors' page of uploadPart lists them."""
+"""The single steps of an upload in Python, as on the vendors' page of uploadPart."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MakeFile = Callable[..., Path]
 
 @pytest.fixture
 def dialect() -> str:
-    """Of the tests that do not say otherwise."""
+    """The dialect of tests without a parameter."""
     return "obs"
 
 
@@ -37,8 +37,8 @@ def store(dialect: str) -> Iterator[Sandbox]:
 
 
 @pytest.fixture
-def place(store: Sandbox, dialect: str) -> dict[str, Any]:
-    """Where the store is and who asks: the arguments that every step takes."""
+def where(store: Sandbox, dialect: str) -> dict[str, Any]:
+    """The arguments of every step: the store and the credentials."""
     one = DIALECTS[dialect]
     return {
         "connecting": ConnectOptions(
@@ -49,13 +49,13 @@ def place(store: Sandbox, dialect: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("dialect", every_dialect())
-def test_a_file_goes_window_by_window(
-    dialect: str, store: Sandbox, place: dict[str, Any], make_file: MakeFile
+def test_a_file_is_sent_window_by_window(
+    dialect: str, store: Sandbox, where: dict[str, Any], make_file: MakeFile
 ) -> None:
-    """The vendors' example: offset and partSize by hand, ETags kept, and the object proved."""
+    """The vendors' example: explicit offset and partSize, and a list of ETags."""
     size = DIALECTS[dialect].limits.min_part
     source = make_file(2 * size + 5)
-    upload_id = initiate_upload("bucket/key", **place)
+    upload_id = initiate_upload("bucket/key", **where)
     etags = {}
     for number in (1, 2, 3):
         stored = upload_part(
@@ -65,21 +65,21 @@ def test_a_file_goes_window_by_window(
             upload_id=upload_id,
             offset=(number - 1) * size,
             part_size=size,
-            **place,
+            **where,
         )
         assert (stored.status, bool(stored.request_id)) == (200, True)
         etags[number] = stored.etag
-    result = complete_upload("bucket/key", upload_id=upload_id, etags=etags, size=2 * size + 5, **place)
+    result = complete_upload("bucket/key", upload_id=upload_id, etags=etags, size=2 * size + 5, **where)
     assert (result.parts, result.size, result.upload_id) == (3, 2 * size + 5, upload_id)
     assert store.object_path("bucket", "key").read_bytes() == source.read_bytes()
     assert store.uploads() == []
 
 
-def test_an_object_is_read_part_by_part_and_not_a_byte_further(store: Sandbox, place: dict[str, Any]) -> None:
-    """Left open with ``close=False``: the next part begins where this one ended. The first part is plain bytes."""
+def test_an_open_object_is_read_part_by_part(store: Sandbox, where: dict[str, Any]) -> None:
+    """With ``close=False`` the next part starts where this one ended. The first part is bytes."""
     content = bytes(range(256)) * 1600
     stream = io.BytesIO(content[150_000:])
-    more = {"upload_id": initiate_upload("bucket/key", **place), **place}
+    more = {"upload_id": initiate_upload("bucket/key", **where), **where}
     upload_part(content[:150_000], "bucket/key", 1, **more)
     upload_part(stream, "bucket/key", 2, part_size=150_000, close=False, **more)
     assert stream.tell() == 150_000
@@ -91,50 +91,50 @@ def test_an_object_is_read_part_by_part_and_not_a_byte_further(store: Sandbox, p
     assert store.object_path("bucket", "key").read_bytes() == content
 
 
-def test_an_object_is_closed_whatever_happens(store: Sandbox, place: dict[str, Any]) -> None:
-    """autoClose; and what cannot be read says so."""
+def test_an_open_object_is_closed_after_a_failure(store: Sandbox, where: dict[str, Any]) -> None:
+    """The vendors' autoClose. A closed object is unreadable."""
     stream = io.BytesIO(b"x")
     with pytest.raises(UploadGone):
-        upload_part(stream, "bucket/key", 1, upload_id="unknown", part_size=1, **place)
+        upload_part(stream, "bucket/key", 1, upload_id="unknown", part_size=1, **where)
     assert stream.closed
     with pytest.raises(SourceUnreadable):
-        upload_part(stream, "bucket/key", 1, upload_id="unknown", part_size=1, **place)
+        upload_part(stream, "bucket/key", 1, upload_id="unknown", part_size=1, **where)
 
 
-def test_md5_that_is_said_is_the_one_that_is_sent_or_nothing_is(
-    store: Sandbox, place: dict[str, Any]
-) -> None:
-    """``md5`` of the vendors: Base64 of the 16 bytes. ``isAttachMd5`` computes it."""
-    upload_id = initiate_upload("bucket/key", **place)
-    begun_at = len(store.requests)
+def test_a_part_with_another_md5_than_given_is_not_sent(store: Sandbox, where: dict[str, Any]) -> None:
+    """The vendors' ``md5`` is Base64 of the 16 bytes; ``isAttachMd5`` computes it."""
+    upload_id = initiate_upload("bucket/key", **where)
+    first = len(store.requests)
     md5 = base64.b64encode(hashlib.md5(b"the part").digest()).decode()
     with pytest.raises(DataMismatch, match=md5):
-        upload_part(b"the part!", "bucket/key", 1, upload_id=upload_id, md5=md5, **place)
-    assert len(store.requests) == begun_at
-    upload_part(b"the part", "bucket/key", 1, upload_id=upload_id, md5=md5, **place)
-    upload_part(b"the part", "bucket/key", 1, upload_id=upload_id, content_md5=True, **place)
-    sent = [dict(one.headers).get("Content-MD5") for one in store.requests[begun_at:]]
+        upload_part(b"the part!", "bucket/key", 1, upload_id=upload_id, md5=md5, **where)
+    assert len(store.requests) == first
+    upload_part(b"the part", "bucket/key", 1, upload_id=upload_id, md5=md5, **where)
+    upload_part(b"the part", "bucket/key", 1, upload_id=upload_id, content_md5=True, **where)
+    sent = [dict(one.headers).get("Content-MD5") for one in store.requests[first:]]
     assert sent == [md5, md5]
 
 
 @pytest.mark.parametrize("wrong", [{}, {"part_size": 5, "offset": 0}, {"part_size": 5, "parts": 2}])
-def test_an_object_needs_a_part_size_and_no_offset(
-    store: Sandbox, place: dict[str, Any], wrong: dict[str, Any]
+def test_an_open_object_needs_a_part_size_and_no_offset(
+    store: Sandbox, where: dict[str, Any], wrong: dict[str, Any]
 ) -> None:
-    """Its size is not known, and it stands where it stands."""
+    """Its size is unknown, and it is read from its current position."""
     with pytest.raises(WrongUsage, match="part_size"):
-        upload_part(io.BytesIO(b"x"), "bucket/key", 1, upload_id="x", **wrong, **place)
+        upload_part(io.BytesIO(b"x"), "bucket/key", 1, upload_id="x", **wrong, **where)
     assert store.requests == []
 
 
-def test_answer_of_a_part_has_what_the_vendors_table_lists(store: Sandbox, place: dict[str, Any]) -> None:
-    """etag, sseKms and sseKmsKey; of a part that is refused the error has status, code and ids."""
+def test_the_response_of_a_part_has_the_fields_of_the_vendors_table(
+    store: Sandbox, where: dict[str, Any]
+) -> None:
+    """etag, sseKms and sseKmsKey; the error of a rejected part has status, code and ids."""
     options = ObjectOptions(sse="kms", sse_kms_key_id="key-1")
-    upload_id = initiate_upload("bucket/key", options=options, **place)
-    stored = upload_part(b"x", "bucket/key", 1, upload_id=upload_id, **place)
+    upload_id = initiate_upload("bucket/key", options=options, **where)
+    stored = upload_part(b"x", "bucket/key", 1, upload_id=upload_id, **where)
     assert (stored.sse_kms, stored.sse_kms_key, len(stored.etag)) == ("kms", "key-1", 32)
     with pytest.raises(UploadGone) as caught:
-        upload_part(b"x", "bucket/key", 1, upload_id="unknown", **place)
+        upload_part(b"x", "bucket/key", 1, upload_id="unknown", **where)
     refusal = caught.value.refusal
     assert refusal is not None
     assert (refusal.status, refusal.code) == (404, "NoSuchUpload")
@@ -143,17 +143,17 @@ def test_answer_of_a_part_has_what_the_vendors_table_lists(store: Sandbox, place
     assert refusal.host_id
 
 
-def test_abort_gives_up_and_may_be_said_again(store: Sandbox, place: dict[str, Any]) -> None:
-    upload_id = initiate_upload("bucket/key", **place)
+def test_abort_can_be_repeated(store: Sandbox, where: dict[str, Any]) -> None:
+    upload_id = initiate_upload("bucket/key", **where)
     for _ in range(2):
-        abort_upload("bucket/key", upload_id=upload_id, **place)
+        abort_upload("bucket/key", upload_id=upload_id, **where)
     assert store.uploads() == []
 
 
-def test_a_gap_is_not_completed(store: Sandbox, place: dict[str, Any]) -> None:
-    """And the upload stays as it is."""
-    upload_id = initiate_upload("bucket/key", **place)
-    upload_part(b"x", "bucket/key", 2, upload_id=upload_id, **place)
+def test_an_upload_with_a_missing_part_is_not_completed(store: Sandbox, where: dict[str, Any]) -> None:
+    """The upload is unchanged."""
+    upload_id = initiate_upload("bucket/key", **where)
+    upload_part(b"x", "bucket/key", 2, upload_id=upload_id, **where)
     with pytest.raises(DataMismatch):
-        complete_upload("bucket/key", upload_id=upload_id, **place)
+        complete_upload("bucket/key", upload_id=upload_id, **where)
     assert len(store.uploads()) == 1

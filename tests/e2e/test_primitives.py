@@ -1,10 +1,9 @@
-"""init, part, complete: the steps of an upload by themselves, and with upload over one checkpoint."""
+"""init, part and complete: the single steps of an upload, which share one checkpoint with ``upload``."""
 
 from __future__ import annotations
 
 import hashlib
 import signal
-import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -52,7 +51,7 @@ def checkpoint_of(source: Path) -> Checkpoint:
 
 
 def target_of(sandbox: Sandbox) -> Target:
-    """Return the target of bucket/key, as this machine's locks name it."""
+    """Return the target bucket/key, whose lock the commands use."""
     return Target("obs", sandbox.endpoint, "bucket", "key")
 
 
@@ -62,8 +61,8 @@ def etag_of(source: Path, number: int) -> str:
     return hashlib.md5(data, usedforsecurity=False).hexdigest()
 
 
-def test_init_and_part_begin_what_upload_ends(shell: Shell, sandbox: Sandbox, source: Path) -> None:
-    """stdout is the answer alone; what is stored is not sent again."""
+def test_upload_continues_after_init_and_part(shell: Shell, sandbox: Sandbox, source: Path) -> None:
+    """stdout has only the result; stored parts are not sent again."""
     begun = shell.run("init", source, "bucket/key", "--parts", "5")
     [upload] = sandbox.uploads()
     assert (begun.code, begun.out, begun.err) == (0, f"{upload.upload_id}\n", "")
@@ -76,8 +75,8 @@ def test_init_and_part_begin_what_upload_ends(shell: Shell, sandbox: Sandbox, so
     assert (sandbox.uploads(), list(source.parent.glob("*.obsup.json"))) == ([], [])
 
 
-def test_part_and_complete_end_what_upload_begins(shell: Shell, sandbox: Sandbox, source: Path) -> None:
-    """The other way round, over the same checkpoint."""
+def test_part_and_complete_continue_after_upload(shell: Shell, sandbox: Sandbox, source: Path) -> None:
+    """The other direction, with the same checkpoint."""
     sandbox.add_fault("error=403:AccessDenied,op=part,part=2-3,times=always")
     assert shell.run("upload", source, "bucket/key", "--parts", "5", "-j", "1").code == 77
     sandbox.clear_faults()
@@ -93,8 +92,8 @@ def test_part_and_complete_end_what_upload_begins(shell: Shell, sandbox: Sandbox
     assert list(source.parent.glob("*.obsup.json")) == []
 
 
-def test_parts_at_once_share_one_checkpoint(shell: Shell, sandbox: Sandbox, source: Path) -> None:
-    """No record is lost, whoever writes last; and complete is not let in between."""
+def test_concurrent_parts_share_one_checkpoint(shell: Shell, sandbox: Sandbox, source: Path) -> None:
+    """No receipt is lost, and complete fails during the transfer."""
     shell.run("init", source, "bucket/key", "--parts", "5")
     running = [shell.begin("part", source, "bucket/key", "--part-number", str(n)) for n in range(1, 6)]
     for process in running:
@@ -109,8 +108,8 @@ def test_parts_at_once_share_one_checkpoint(shell: Shell, sandbox: Sandbox, sour
     assert sandbox.object_path("bucket", "key").read_bytes() == source.read_bytes()
 
 
-def test_parts_wait_for_an_upload_that_runs(shell: Shell, sandbox: Sandbox, source: Path) -> None:
-    """fail, skip and wait, as --if-running says; other parts are no hindrance."""
+def test_if_running_applies_to_parts(shell: Shell, sandbox: Sandbox, source: Path) -> None:
+    """fail, skip and wait; a part does not conflict with other parts."""
     shell.run("init", source, "bucket/key", "--parts", "5")
     words = ("part", source, "bucket/key", "--part-number", "1", "--if-running")
     with UploadLock(target_of(sandbox), shared=True):
@@ -120,17 +119,18 @@ def test_parts_wait_for_an_upload_that_runs(shell: Shell, sandbox: Sandbox, sour
         skipped = shell.run(*words, "skip")
         assert (skipped.code, skipped.out) == (0, "")
         waiting = shell.begin(*words, "wait")
-        time.sleep(1.0)
-        assert waiting.poll() is None
+        assert waiting.stderr is not None
+        assert "another obsup is at work on bucket/key: waiting" in waiting.stderr.readline()
+        assert sent(sandbox) == {1: 1}
     out, _ = waiting.communicate(timeout=30)
     assert (waiting.returncode, out.strip()) == (0, etag_of(source, 1))
     assert sent(sandbox) == {1: 2}
 
 
-def test_five_machines_that_share_no_disk_and_a_sixth_completes(
+def test_five_machines_without_a_shared_disk_and_a_sixth_that_completes(
     shell: Shell, sandbox: Sandbox, source: Path, tmp_path: Path
 ) -> None:
-    """Each has a home of its own and nothing but the upload id; the parts come in any order."""
+    """Each has a separate home and only the upload id; the parts are sent in any order."""
     homes = [tmp_path / f"home{n}" for n in range(7)]
     upload_id = shell.run("init", "bucket/key", HOME=str(homes[0])).out.strip()
     for number in (3, 1, 5, 2, 4):
@@ -148,23 +148,23 @@ def test_five_machines_that_share_no_disk_and_a_sixth_completes(
     assert list(source.parent.glob("*.obsup.json")) == []
 
 
-def test_init_finds_what_was_begun(inside: Inside, sandbox: Sandbox, source: Path) -> None:
-    """A script that runs again gets the same upload; --restart gives it up for a new one."""
+def test_init_returns_the_existing_upload(inside: Inside, sandbox: Sandbox, source: Path) -> None:
+    """A script that runs again gets the same upload; --restart aborts it and initiates a new one."""
     first = inside.run("init", source, "bucket/key", "--parts", "5").out
     assert inside.run("init", source, "bucket/key").out == first
-    refused = inside.run("init", source, "bucket/key", "--storage-class", "WARM")
-    assert (refused.code, "other object options" in refused.err) == (2, True)
+    rejected = inside.run("init", source, "bucket/key", "--storage-class", "WARM")
+    assert (rejected.code, "other object options" in rejected.err) == (2, True)
     fresh = inside.run("init", source, "bucket/key", "--restart").out
     assert fresh != first
     assert [one.upload_id for one in sandbox.uploads()] == [fresh.strip()]
 
 
 def test_the_json_of_each_step(inside: Inside, sandbox: Sandbox, source: Path) -> None:
-    """One object on stdout, with the documented keys."""
-    named = {"format": 1, "provider": "obs", "bucket": "bucket", "key": "key"}
+    """One JSON object on stdout, with the documented keys."""
+    common = {"format": 1, "provider": "obs", "bucket": "bucket", "key": "key"}
     begun = inside.run("init", source, "bucket/key", "--parts", "5", "--json").json
-    named["uploadId"] = sandbox.uploads()[0].upload_id
-    assert begun == named | {
+    common["uploadId"] = sandbox.uploads()[0].upload_id
+    assert begun == common | {
         "command": "init",
         "status": "initiated",
         "size": SIZE,
@@ -172,9 +172,15 @@ def test_the_json_of_each_step(inside: Inside, sandbox: Sandbox, source: Path) -
         "parts": 5,
     }
     stored = inside.run("part", source, "bucket/key", "--part-number", "5", "--json").json
-    told = {"command": "part", "status": "stored", "partNumber": 5, "etag": etag_of(source, 5), "size": PART}
+    expected = {
+        "command": "part",
+        "status": "stored",
+        "partNumber": 5,
+        "etag": etag_of(source, 5),
+        "size": PART,
+    }
     assert stored.pop("requestId")
-    assert stored == named | told
+    assert stored == common | expected
     listed = inside.run("parts", source, "bucket/key", "--json").json
     assert (listed["command"], listed["status"]) == ("parts", "listed")
     assert (listed["parts"], listed["size"]) == (1, PART)
@@ -192,14 +198,14 @@ def test_the_json_of_each_step(inside: Inside, sandbox: Sandbox, source: Path) -
         "data",
     )
     aborted = inside.run("abort", source, "bucket/key", "--json").json
-    assert aborted == named | {"command": "abort", "status": "aborted"}
+    assert aborted == common | {"command": "abort", "status": "aborted"}
 
 
 @pytest.mark.parametrize("done", ["", ",done=1"])
-def test_a_copy_that_fails_in_a_200_is_made_again(
+def test_a_copy_that_fails_in_a_200_is_repeated(
     inside: Inside, sandbox: Sandbox, source: Path, done: str
 ) -> None:
-    """S3 may say <Error> after it said 200: success is only what has an ETag."""
+    """S3 may return <Error> in a 200: a copy succeeds only with an ETag."""
     inside.run("upload", source, "bucket/old")
     upload_id = inside.run("init", "bucket/key").out.strip()
     sandbox.add_fault(f"error-in-200=InternalError,op=copy{done}")
@@ -220,8 +226,8 @@ def test_a_copy_that_fails_in_a_200_is_made_again(
     assert sandbox.object_path("bucket", "key").read_bytes() == source.read_bytes()
 
 
-def test_a_part_by_its_window(inside: Inside, sandbox: Sandbox, source: Path) -> None:
-    """--part-size, or --offset and --part-size as they are given; at the end the window is cut off."""
+def test_a_part_with_a_given_window(inside: Inside, sandbox: Sandbox, source: Path) -> None:
+    """--part-size, or --offset and --part-size; the window ends at the end of the file."""
     upload_id = inside.run("init", "bucket/key").out.strip()
     windows = [(), ("--offset", "400000"), ("--offset", "800000")]
     for number, window in enumerate(windows, start=1):
@@ -231,8 +237,8 @@ def test_a_part_by_its_window(inside: Inside, sandbox: Sandbox, source: Path) ->
     assert sandbox.object_path("bucket", "key").read_bytes() == source.read_bytes()
 
 
-def test_a_part_copied_inside_the_store(inside: Inside, sandbox: Sandbox, source: Path) -> None:
-    """A prefix that is there already need not be sent; the key may be any."""
+def test_a_part_is_copied_inside_the_store(inside: Inside, sandbox: Sandbox, source: Path) -> None:
+    """The beginning of an existing object need not be sent; its key may have blanks."""
     inside.run("upload", source, "bucket/old one", "--parts", "5")
     upload_id = inside.run("init", "bucket/key").out.strip()
     words = ("part", "bucket/key", "--upload-id", upload_id, "--copy-source", "bucket/old one")
@@ -246,7 +252,7 @@ def test_a_part_copied_inside_the_store(inside: Inside, sandbox: Sandbox, source
 
 
 def test_a_source_that_changed_sends_no_part(inside: Inside, sandbox: Sandbox, source: Path) -> None:
-    """An object must not mix two versions; the checkpoint knows what was begun."""
+    """An object must not mix two versions of its source; the checkpoint records the first one."""
     inside.run("init", source, "bucket/key", "--parts", "5")
     source.write_bytes(source.read_bytes()[::-1])
     outcome = inside.run("part", source, "bucket/key", "--part-number", "1")
@@ -256,8 +262,8 @@ def test_a_source_that_changed_sends_no_part(inside: Inside, sandbox: Sandbox, s
     assert len(sandbox.uploads()) == 1
 
 
-def test_a_part_that_is_stopped_leaves_the_upload(shell: Shell, sandbox: Sandbox, source: Path) -> None:
-    """SIGTERM ends it with 143 after a grace; nothing is aborted, and the next try is a part like any other."""
+def test_a_part_that_is_stopped_keeps_the_upload(shell: Shell, sandbox: Sandbox, source: Path) -> None:
+    """SIGTERM ends it with 143 after a grace period; nothing is aborted, and the part can be sent again."""
     shell.run("init", source, "bucket/key", "--parts", "5")
     sandbox.add_fault("error=503:SlowDown,op=part,times=always")
     with shell.begin("part", source, "bucket/key", "--part-number", "1") as process:
@@ -270,10 +276,8 @@ def test_a_part_that_is_stopped_leaves_the_upload(shell: Shell, sandbox: Sandbox
     assert shell.run("part", source, "bucket/key", "--part-number", "1").code == 0
 
 
-def test_options_of_the_object_reach_it_through_the_steps(
-    inside: Inside, sandbox: Sandbox, source: Path
-) -> None:
-    """OSS sets the ACL when an upload is completed: complete knows it from the checkpoint."""
+def test_object_options_apply_with_single_steps(inside: Inside, sandbox: Sandbox, source: Path) -> None:
+    """OSS sets the ACL on complete, which reads it from the checkpoint."""
     words = ("--provider", "oss", "--region", "cn-hangzhou", "--addressing", "path")
     begun = inside.run("init", source, "bucket/key", *words, "--parts", "2", "--acl", "public-read")
     assert begun.code == 0, begun.err
@@ -285,8 +289,8 @@ def test_options_of_the_object_reach_it_through_the_steps(
     assert sandbox.object_metadata("bucket", "key").attributes.acl == "public-read"
 
 
-def test_a_damaged_checkpoint_is_named_and_left(inside: Inside, sandbox: Sandbox, source: Path) -> None:
-    """No state is deleted to get out of confusion; --upload-id needs none."""
+def test_a_damaged_checkpoint_is_reported_and_kept(inside: Inside, sandbox: Sandbox, source: Path) -> None:
+    """No state is deleted automatically; --upload-id needs no checkpoint."""
     upload_id = inside.run("init", source, "bucket/key", "--parts", "5").out.strip()
     [path] = source.parent.glob("*.obsup.json")
     path.write_bytes(path.read_bytes()[:100])
@@ -299,10 +303,10 @@ def test_a_damaged_checkpoint_is_named_and_left(inside: Inside, sandbox: Sandbox
     assert len(path.read_bytes()) == 100
 
 
-def test_status_asks_no_server(
+def test_status_sends_no_request(
     inside: Inside, sandbox: Sandbox, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What the checkpoints know, of one target or of all; nothing for a file without uploads."""
+    """It shows the checkpoints of one target or of all, and nothing for a file without uploads."""
     for key in ("one", "two"):
         inside.run("init", source, f"bucket/{key}", "--parts", "5")
     inside.run("part", source, "bucket/one", "--part-number", "4")
@@ -322,8 +326,10 @@ def test_status_asks_no_server(
     assert len(sandbox.requests) == before
 
 
-def test_a_checkpoint_elsewhere(inside: Inside, sandbox: Sandbox, source: Path, tmp_path: Path) -> None:
-    """--checkpoint and --checkpoint-dir name it for every step; status finds it by itself."""
+def test_a_checkpoint_in_another_folder(
+    inside: Inside, sandbox: Sandbox, source: Path, tmp_path: Path
+) -> None:
+    """--checkpoint and --checkpoint-dir apply to every step; status finds it without them."""
     (tmp_path / "state").mkdir()
     for where in (
         ("--checkpoint", str(tmp_path / "mine.json")),
@@ -339,7 +345,7 @@ def test_a_checkpoint_elsewhere(inside: Inside, sandbox: Sandbox, source: Path, 
 
 
 @pytest.mark.parametrize(
-    ("words", "says"),
+    ("words", "message"),
     [
         ("part bigfile bucket/key --part-number 1", "no upload of bigfile to bucket/key is recorded here"),
         ("complete bigfile bucket/key", "no upload of bigfile to bucket/key is recorded here"),
@@ -372,18 +378,18 @@ def test_a_checkpoint_elsewhere(inside: Inside, sandbox: Sandbox, source: Path, 
         ("gc bucket", "Missing option '--older-than'"),
     ],
 )
-def test_what_cannot_be_is_refused_before_anything_is_sent(
-    inside: Inside, sandbox: Sandbox, source: Path, words: str, says: str
+def test_invalid_arguments_are_rejected_before_anything_is_sent(
+    inside: Inside, sandbox: Sandbox, source: Path, words: str, message: str
 ) -> None:
-    """One clear sentence, and exit code 2."""
+    """Exit code 2 and a clear message."""
     outcome = inside.run(*words.split())
     assert (outcome.code, outcome.out) == (2, "")
-    assert says in " ".join(outcome.err.split())
+    assert message in " ".join(outcome.err.split())
     assert sandbox.requests == []
 
 
 def test_the_split_of_a_checkpoint_cannot_change(inside: Inside, sandbox: Sandbox, source: Path) -> None:
-    """--parts, --part-size and --offset must say what was begun, or nothing."""
+    """--parts, --part-size and --offset must agree with it."""
     inside.run("init", source, "bucket/key", "--parts", "5")
     for other in (("--parts", "4"), ("--part-size", "300000"), ("--offset", "0", "--part-size", "300000")):
         outcome = inside.run("part", source, "bucket/key", "--part-number", "1", *other)
@@ -393,10 +399,10 @@ def test_the_split_of_a_checkpoint_cannot_change(inside: Inside, sandbox: Sandbo
     assert sent(sandbox) == {2: 1}
 
 
-def test_no_step_tells_a_secret(inside: Inside, sandbox: Sandbox, source: Path, home: Path) -> None:
-    """Nor does what it leaves behind, with -v and a log."""
-    spoken = ""
-    loud = ("-v", "--log-file", "log")
+def test_no_step_shows_a_secret(inside: Inside, sandbox: Sandbox, source: Path, home: Path) -> None:
+    """Not in its output with -v, in its log or in its state files."""
+    output = ""
+    verbose = ("-v", "--log-file", "log")
     for words in (
         ("init", source, "bucket/key", "--parts", "2"),
         ("part", source, "bucket/key", "--part-number", "1"),
@@ -405,10 +411,10 @@ def test_no_step_tells_a_secret(inside: Inside, sandbox: Sandbox, source: Path, 
         ("uploads", "bucket", "--long"),
         ("abort", source, "bucket/key"),
     ):
-        outcome = inside.run(*words, *loud)
-        spoken += outcome.out + outcome.err
+        outcome = inside.run(*words, *verbose)
+        output += outcome.out + outcome.err
     left = [path for folder in (source.parent, home) for path in folder.rglob("*") if path.is_file()]
-    spoken += "".join(path.read_text() for path in left if path != source)
-    assert "PUT" in spoken
-    assert sandbox.secret_key not in spoken
-    assert "Signature=" not in spoken
+    output += "".join(path.read_text() for path in left if path != source)
+    assert "PUT" in output
+    assert sandbox.secret_key not in output
+    assert "Signature=" not in output

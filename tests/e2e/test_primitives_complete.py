@@ -1,4 +1,4 @@
-"""complete is the guard: what is not whole is named, and left as it is; what is complete is complete."""
+"""complete checks the parts: faults are named and the upload is kept; completing twice succeeds."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def source(make_file: MakeFile) -> Path:
 
 
 @pytest.fixture
-def begun(inside: Inside, source: Path) -> str:
+def all_parts(inside: Inside, source: Path) -> str:
     """The upload id of an upload with a checkpoint and all its parts."""
     upload_id = inside.run("init", source, "bucket/key", "--parts", "5").out.strip()
     for number in range(1, 6):
@@ -43,7 +43,7 @@ def begun(inside: Inside, source: Path) -> str:
 
 
 def open_with(inside: Inside, source: Path, sizes: list[int], *more: str) -> str:
-    """Return the id of an upload without checkpoint whose parts have these *sizes*; 0 leaves one out."""
+    """Return the id of an upload without a checkpoint, with parts of these *sizes*; 0 omits a part."""
     upload_id = inside.run("init", "bucket/key", *more).out.strip()
     offset = 0
     for number, size in enumerate(sizes, start=1):
@@ -56,7 +56,7 @@ def open_with(inside: Inside, source: Path, sizes: list[int], *more: str) -> str
 
 
 def record(source: Path, number: int, etag: str) -> None:
-    """Write into the checkpoint that part *number* was confirmed with *etag*."""
+    """Record in the checkpoint that part *number* was confirmed with *etag*."""
     [path] = source.parent.glob("*.obsup.json")
     found = checkpoints.load(path)
     assert found is not None
@@ -65,7 +65,7 @@ def record(source: Path, number: int, etag: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("sizes", "words", "says"),
+    ("sizes", "words", "fault"),
     [
         ([PART, 0, PART, 0, 0], ("--parts", "5"), "parts 2, 4-5 are missing"),
         ([PART, 0, PART], (), "part 2 is missing"),
@@ -79,26 +79,28 @@ def record(source: Path, number: int, etag: str) -> None:
         ([], ("--parts", "2"), "parts 1-2 are missing"),
     ],
 )
-def test_what_is_not_whole_is_named_and_left(
-    inside: Inside, sandbox: Sandbox, source: Path, sizes: list[int], words: tuple[str, ...], says: str
+def test_an_incomplete_list_is_reported_and_the_upload_kept(
+    inside: Inside, sandbox: Sandbox, source: Path, sizes: list[int], words: tuple[str, ...], fault: str
 ) -> None:
-    """Exit 65; the upload is as it was."""
+    """Exit 65; the upload is unchanged."""
     upload_id = open_with(inside, source, sizes)
     before = sandbox.uploads()
-    places = [word for word in words if not word.startswith("-") and word == "bigfile"]
-    options = [word for word in words if word not in places]
-    outcome = inside.run("complete", *places, "bucket/key", "--upload-id", upload_id, *options)
+    sources = [word for word in words if not word.startswith("-") and word == "bigfile"]
+    options = [word for word in words if word not in sources]
+    outcome = inside.run("complete", *sources, "bucket/key", "--upload-id", upload_id, *options)
     assert (outcome.code, outcome.out) == (65, "")
-    assert f"cannot assemble the object: {says}." in outcome.err
+    assert f"cannot assemble the object: {fault}." in outcome.err
     assert sandbox.uploads() == before
     assert not sandbox.object_path("bucket", "key").exists()
 
 
-def test_a_checkpoint_tells_more(inside: Inside, sandbox: Sandbox, source: Path, begun: str) -> None:
-    """A part that another has sent with other bytes, though of the right size."""
+def test_the_etags_of_a_checkpoint_are_compared(
+    inside: Inside, sandbox: Sandbox, source: Path, all_parts: str
+) -> None:
+    """Another process has sent a part with other bytes of the right size."""
     other = source.with_name("other")
     other.write_bytes(b"x" * PART)
-    words = ("part", other, "bucket/key", "--upload-id", begun, "--part-number", "3")
+    words = ("part", other, "bucket/key", "--upload-id", all_parts, "--part-number", "3")
     inside.run(*words, "--offset", "0", "--part-size", str(PART))
     outcome = inside.run("complete", source, "bucket/key")
     assert (outcome.code, "part 3 has another ETag than was confirmed" in outcome.err) == (65, True)
@@ -108,10 +110,10 @@ def test_a_checkpoint_tells_more(inside: Inside, sandbox: Sandbox, source: Path,
     assert sandbox.object_path("bucket", "key").read_bytes() == source.read_bytes()
 
 
-def test_what_the_checkpoint_does_not_know_is_compared_with_the_source(
+def test_parts_that_are_not_recorded_are_compared_with_the_source(
     inside: Inside, sandbox: Sandbox, source: Path
 ) -> None:
-    """A part sent from elsewhere counts where its bytes are the source's, and only there."""
+    """A part sent by another machine counts only if it has the bytes of the source."""
     upload_id = inside.run("init", source, "bucket/key", "--parts", "5").out.strip()
     other = source.with_name("other")
     other.write_bytes(source.read_bytes()[: 4 * PART] + b"x" * PART)
@@ -126,10 +128,10 @@ def test_what_the_checkpoint_does_not_know_is_compared_with_the_source(
     assert sandbox.object_path("bucket", "key").read_bytes() == source.read_bytes()
 
 
-def test_verify_source_compares_what_the_store_alone_vouches_for(
+def test_verify_source_compares_parts_without_a_checkpoint(
     inside: Inside, sandbox: Sandbox, source: Path
 ) -> None:
-    """Without it a list of the right sizes is enough, and the answer says what was proved."""
+    """Without it a list with the right sizes is enough."""
     upload_id = open_with(inside, source, [PART] * 5)
     other = source.with_name("other")
     other.write_bytes(bytes(SIZE))
@@ -141,13 +143,13 @@ def test_verify_source_compares_what_the_store_alone_vouches_for(
 
 
 @pytest.mark.parametrize("form", ["--etag", "lines", "colons", "parts"])
-def test_a_list_by_hand(inside: Inside, sandbox: Sandbox, source: Path, form: str) -> None:
-    """In any order, with quotes or without, or as obsup parts prints it."""
+def test_a_given_list_of_etags(inside: Inside, sandbox: Sandbox, source: Path, form: str) -> None:
+    """In any order, with or without quotes, or as printed by obsup parts."""
     upload_id = open_with(inside, source, [PART, PART])
     md5s = [hashlib.md5(source.read_bytes()[n * PART : (n + 1) * PART]).hexdigest() for n in (0, 1)]
     listing = source.with_name("list")
     if form == "lines":
-        listing.write_text(f'# mine\n2 "{md5s[1]}"\n\n1\t{md5s[0].upper()}\n')
+        listing.write_text(f'# comment\n2 "{md5s[1]}"\n\n1\t{md5s[0].upper()}\n')
     elif form == "colons":
         listing.write_text(f"2:{md5s[1]}\n1:{md5s[0]}\n")
     elif form == "parts":
@@ -158,8 +160,8 @@ def test_a_list_by_hand(inside: Inside, sandbox: Sandbox, source: Path, form: st
     assert sandbox.object_path("bucket", "key").read_bytes() == source.read_bytes()[: 2 * PART]
 
 
-def test_a_list_by_hand_that_is_not_the_stores(inside: Inside, sandbox: Sandbox, source: Path) -> None:
-    """Another ETag, a part more, and a list that is none."""
+def test_a_given_list_that_differs_from_the_stores(inside: Inside, sandbox: Sandbox, source: Path) -> None:
+    """Another ETag, one more part, and an invalid list."""
     upload_id = open_with(inside, source, [PART, PART])
     md5s = [hashlib.md5(source.read_bytes()[n * PART : (n + 1) * PART]).hexdigest() for n in (0, 1)]
     words = ("complete", "bucket/key", "--upload-id", upload_id)
@@ -178,37 +180,37 @@ def test_a_list_by_hand_that_is_not_the_stores(inside: Inside, sandbox: Sandbox,
     assert len(sandbox.uploads()) == 1
 
 
-def test_complete_twice(inside: Inside, sandbox: Sandbox, source: Path, begun: str) -> None:
-    """With the checkpoint gone, from the same machine and, where the store tells the upload id, from any."""
+def test_complete_twice(inside: Inside, sandbox: Sandbox, source: Path, all_parts: str) -> None:
+    """On the same machine with the checkpoint gone, and with the upload id."""
     first = inside.run("complete", source, "bucket/key")
     assert inside.run("complete", source, "bucket/key").out == first.out
-    assert inside.run("complete", "bucket/key", "--upload-id", begun).out == first.out
+    assert inside.run("complete", "bucket/key", "--upload-id", all_parts).out == first.out
     assert sum(r.operation == "complete" for r in sandbox.requests) == 1
 
 
-def test_complete_twice_from_elsewhere(
+def test_complete_twice_on_another_machine(
     inside: Inside,
     sandbox: Sandbox,
     source: Path,
-    begun: str,
+    all_parts: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """OBS tells which upload made an object; another upload's object is never taken for it."""
+    """OBS shows which upload made an object; the object of another upload is never taken for it."""
     first = inside.run("complete", source, "bucket/key")
     monkeypatch.setenv("HOME", str(tmp_path / "elsewhere"))
-    again = inside.run("complete", "bucket/key", "--upload-id", begun, "--json")
+    again = inside.run("complete", "bucket/key", "--upload-id", all_parts, "--json")
     assert (again.json["etag"], again.json["verified"]) == (first.out.strip(), "upload-id")
     assert (again.json["parts"], again.json["size"]) == (5, SIZE)
     inside.run("upload", source, "bucket/key", "--parts", "2")
-    gone = inside.run("complete", "bucket/key", "--upload-id", begun)
+    gone = inside.run("complete", "bucket/key", "--upload-id", all_parts)
     assert (gone.code, "NoSuchUpload" in gone.err) == (69, True)
 
 
-def test_complete_twice_where_the_store_tells_no_upload_id(
+def test_complete_twice_if_the_store_shows_no_upload_id(
     inside: Inside, sandbox: Sandbox, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """S3: the token proves it where it is known, the ETags elsewhere; without either it is not proved."""
+    """S3: the token verifies the object on the machine that knows it, the ETags on any other."""
     big = source.with_name("big")
     big.write_bytes(bytes(6_000_000))
     upload_id = open_with(inside, big, [5_500_000, 500_000], *S3)
@@ -227,10 +229,10 @@ def test_complete_twice_where_the_store_tells_no_upload_id(
 @pytest.mark.parametrize(
     "fault", ["drop-answer", "error-after=500:InternalError", "error-in-200=InternalError,done=1"]
 )
-def test_a_lost_answer_is_no_failure(
-    inside: Inside, sandbox: Sandbox, source: Path, begun: str, fault: str
+def test_a_lost_response_is_not_a_failure(
+    inside: Inside, sandbox: Sandbox, source: Path, all_parts: str, fault: str
 ) -> None:
-    """The object is looked at; nothing is assembled twice, and nothing is reported that is not so."""
+    """The object is checked, and nothing is assembled twice."""
     sandbox.add_fault(f"{fault},op=complete")
     outcome = inside.run("complete", source, "bucket/key", "--json")
     assert (outcome.code, outcome.json["status"]) == (0, "completed"), outcome.err
@@ -238,10 +240,10 @@ def test_a_lost_answer_is_no_failure(
     assert list(source.parent.glob("*.obsup.json")) == []
 
 
-def test_a_complete_that_is_killed_is_complete_when_run_again(
-    inside: Inside, sandbox: Sandbox, source: Path, begun: str
+def test_complete_can_be_repeated_after_a_kill(
+    inside: Inside, sandbox: Sandbox, source: Path, all_parts: str
 ) -> None:
-    """The checkpoint is still there, and the store no longer knows the upload."""
+    """The checkpoint still exists, but the upload does not."""
     [path] = source.parent.glob("*.obsup.json")
     kept = path.read_bytes()
     first = inside.run("complete", source, "bucket/key")
@@ -251,10 +253,10 @@ def test_a_complete_that_is_killed_is_complete_when_run_again(
 
 
 @pytest.mark.parametrize("provider", ["obs", "s3", "oss"])
-def test_an_upload_that_made_its_object_and_is_listed_still_is_not_completed_again(
+def test_an_upload_that_is_still_listed_after_complete_is_not_completed_again(
     inside: Inside, sandbox: Sandbox, source: Path, provider: str
 ) -> None:
-    """A gateway died between object and list, and so did who heard of it: a look tells, by upload id or token."""
+    """A gateway died between object and list, and so did obsup: upload id or token show that the object is ours."""
     words = ("bucket/key", "--provider", provider, "--region", "eu-west-1")
     if provider == "s3":
         source.write_bytes(bytes(6 * 2**20))
@@ -265,18 +267,18 @@ def test_an_upload_that_made_its_object_and_is_listed_still_is_not_completed_aga
     sandbox.add_fault("keep-upload,op=complete")
     etag = inside.run("complete", source, *words).out
     kept.write_bytes(recorded)
-    begun_at = len(sandbox.requests)
+    first = len(sandbox.requests)
     again = inside.run("complete", source, *words)
     assert (again.code, again.out) == (0, etag)
-    assert [one.operation for one in sandbox.requests[begun_at:]] == ["parts", "head", "parts"]
+    assert [one.operation for one in sandbox.requests[first:]] == ["parts", "head", "parts"]
     assert f"upload {upload_id}, which made it; do not abort it" in again.err
     assert [one.upload_id for one in sandbox.uploads()] == [upload_id]
 
 
-def test_complete_keeps_what_the_store_refuses(
-    inside: Inside, sandbox: Sandbox, source: Path, begun: str
+def test_complete_keeps_the_upload_if_the_store_rejects_it(
+    inside: Inside, sandbox: Sandbox, source: Path, all_parts: str
 ) -> None:
-    """403 and InvalidPart: the code says what to do, and everything stays."""
+    """403 and InvalidPart: the exit code differs, and all parts are kept."""
     sandbox.add_fault("error=403:AccessDenied,op=complete,times=always")
     assert inside.run("complete", source, "bucket/key").code == 77
     sandbox.clear_faults()
@@ -289,7 +291,7 @@ def test_complete_keeps_what_the_store_refuses(
 def test_an_encrypted_upload_is_completed_from_its_checkpoint(
     inside: Inside, sandbox: Sandbox, source: Path
 ) -> None:
-    """ETags are no MD5s there: the receipts of the parts vouch for them, and the upload id for the object."""
+    """Its ETags are not MD5s: the receipts verify the parts, and the upload id the object."""
     words = (source, "bucket/key")
     assert inside.run("init", *words, "--parts", "2", "--sse", "kms").code == 0
     for number in "12":
@@ -300,26 +302,28 @@ def test_an_encrypted_upload_is_completed_from_its_checkpoint(
 
 
 @pytest.mark.parametrize("option", [("--no-overwrite",), ("--acl", "private")])
-def test_what_the_provider_does_not_take_here_is_refused_first(
+def test_options_that_the_provider_does_not_support_on_complete_are_rejected_first(
     inside: Inside, sandbox: Sandbox, source: Path, option: tuple[str, ...]
 ) -> None:
-    """OBS has no condition at Complete, and takes the ACL at Initiate: said before anything is sent."""
+    """OBS supports no condition on complete, and the ACL only on init: nothing is sent."""
     outcome = inside.run("complete", "bucket/key", "--upload-id", "any", *option)
     assert (outcome.code, outcome.out) == (2, "")
     assert sandbox.requests == []
 
 
-def test_ten_thousand_gaps_are_told_in_one_line(inside: Inside, sandbox: Sandbox, source: Path) -> None:
-    """Runs of part numbers, not each; quickly."""
+def test_10000_missing_parts_are_shown_as_a_range(inside: Inside, sandbox: Sandbox, source: Path) -> None:
+    """And in a short time."""
     upload_id = open_with(inside, source, [PART])
-    began = time.process_time()
+    started = time.process_time()
     outcome = inside.run("complete", "bucket/key", "--upload-id", upload_id, "--parts", "10000")
     assert "parts 2-10000 are missing" in outcome.err
-    assert time.process_time() - began < 5
+    assert time.process_time() - started < 5
 
 
-def test_a_stream_is_not_ended_by_hand(inside: Inside, sandbox: Sandbox, source: Path, begun: str) -> None:
-    """Whoever has its checkpoint does not know whether all of it came."""
+def test_the_upload_of_a_stream_is_not_completed_by_hand(
+    inside: Inside, sandbox: Sandbox, source: Path, all_parts: str
+) -> None:
+    """Its checkpoint does not show whether the stream has ended."""
     [path] = source.parent.glob("*.obsup.json")
     found = checkpoints.load(path)
     assert found is not None

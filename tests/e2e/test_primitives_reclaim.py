@@ -1,4 +1,4 @@
-"""abort, gc and uploads: what is given up, and above all what is not."""
+"""abort, gc and uploads: which uploads are aborted, and which are kept."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def source(make_file: MakeFile) -> Path:
 
 @pytest.fixture
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """Makes this machine another one, which remembers nothing."""
+    """Return a function that switches to another machine, without state."""
 
     def move() -> None:
         monkeypatch.setenv("HOME", str(tmp_path / "elsewhere"))
@@ -44,14 +44,14 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], N
 
 
 def open_ids(sandbox: Sandbox) -> list[str]:
-    """Return the ids of the open uploads."""
+    """Return the upload ids of the open uploads."""
     return [one.upload_id for one in sandbox.uploads()]
 
 
-def test_abort_gives_up_upload_and_checkpoint_and_again(
+def test_abort_removes_upload_and_checkpoint_and_can_be_repeated(
     inside: Inside, sandbox: Sandbox, source: Path
 ) -> None:
-    """A second abort succeeds, with the checkpoint gone and with the upload id; stdout stays empty."""
+    """A second abort succeeds, without the checkpoint and with the upload id; nothing is printed."""
     upload_id = inside.run("init", source, "bucket/key", "--parts", "5").out.strip()
     inside.run("part", source, "bucket/key", "--part-number", "2")
     for words in ((source, "bucket/key"), (source, "bucket/key"), ("bucket/key", "--upload-id", upload_id)):
@@ -62,8 +62,8 @@ def test_abort_gives_up_upload_and_checkpoint_and_again(
     assert list(started_uploads.find_open()) == []
 
 
-def test_abort_leaves_an_upload_that_runs(inside: Inside, sandbox: Sandbox, source: Path) -> None:
-    """Also where only a part of it is under way."""
+def test_abort_keeps_a_running_upload(inside: Inside, sandbox: Sandbox, source: Path) -> None:
+    """Even if only a single part is being sent."""
     inside.run("init", source, "bucket/key", "--parts", "5")
     for shared in (True, False):
         with UploadLock(Target("obs", sandbox.endpoint, "bucket", "key"), shared=shared):
@@ -72,8 +72,8 @@ def test_abort_leaves_an_upload_that_runs(inside: Inside, sandbox: Sandbox, sour
     assert len(list(source.parent.glob("*.obsup.json"))) == 1
 
 
-def test_abort_that_is_refused_keeps_everything(inside: Inside, sandbox: Sandbox, source: Path) -> None:
-    """What is still in the store must not be forgotten here."""
+def test_a_rejected_abort_keeps_everything(inside: Inside, sandbox: Sandbox, source: Path) -> None:
+    """An upload that still exists must stay recorded here."""
     inside.run("init", source, "bucket/key", "--parts", "5")
     sandbox.add_fault("error=403:AccessDenied,op=abort,times=always")
     assert inside.run("abort", source, "bucket/key").code == 77
@@ -82,18 +82,18 @@ def test_abort_that_is_refused_keeps_everything(inside: Inside, sandbox: Sandbox
 
 
 class LateStore:
-    """A store where *late* parts land one after the other, each after an abort, as S3 documents."""
+    """A store where *late* parts arrive one after the other, each after an abort, as S3 documents."""
 
     def __init__(self, late: int) -> None:
         self.late = late
         self.aborts = 0
 
     def abort(self, _upload: Upload) -> None:
-        """Drop what is there; the next part is on its way already."""
+        """Remove the parts; the next one is already in flight."""
         self.aborts += 1
 
     def list_parts(self, _upload: Upload) -> list[StoredPart]:
-        """Return the part that landed since."""
+        """Return the part that arrived since."""
         if self.aborts > self.late:
             raise UploadGone("gone")
         return [StoredPart(1, 5, "etag")]
@@ -102,8 +102,8 @@ class LateStore:
 UPLOAD = Upload(Target("s3", "https://s3.eu-west-1.amazonaws.com", "bucket", "key"), "id")
 
 
-def test_parts_that_land_late_are_aborted_too() -> None:
-    """Until none is listed any more, with longer and longer pauses."""
+def test_parts_that_arrive_late_are_aborted_too() -> None:
+    """Abort is repeated until none is listed, with increasing pauses."""
     store, pauses = LateStore(3), list[float]()
 
     def sleep(seconds: float) -> bool:
@@ -114,17 +114,17 @@ def test_parts_that_land_late_are_aborted_too() -> None:
     assert (store.aborts, pauses) == (4, [0.5, 1.0, 2.0])
 
 
-def test_parts_that_never_end_are_said_to() -> None:
-    """Somebody goes on sending; and a signal ends the wait."""
+def test_parts_that_keep_arriving_are_reported() -> None:
+    """Another process keeps sending; a signal ends the wait."""
     for sleep in (lambda _: False, lambda _: True):
         with pytest.raises(NotFinished, match="1 parts are still listed"):
             abort_fully(LateStore(99), UPLOAD, sleep)  # type: ignore[arg-type]
 
 
-def test_uploads_joins_the_list_with_what_is_known_here(
+def test_uploads_joins_the_list_with_the_local_state(
     inside: Inside, sandbox: Sandbox, source: Path, elsewhere: Callable[[], None], home: Path
 ) -> None:
-    """Own or foreign, live, age, parts and bytes, checkpoint; by default the three columns alone."""
+    """Own or foreign, live, age, parts and bytes, checkpoint; three columns by default."""
     own = inside.run("init", source, "bucket/own", "--parts", "5").out.strip()
     inside.run("part", source, "bucket/own", "--part-number", "2")
     bare = inside.run("init", "bucket/bare").out.strip()
@@ -148,8 +148,8 @@ def test_uploads_joins_the_list_with_what_is_known_here(
     ]
 
 
-def test_keys_forge_no_lines(inside: Inside, sandbox: Sandbox) -> None:
-    """A key is anybody's text; --json has it as it is."""
+def test_control_characters_in_keys_are_escaped(inside: Inside, sandbox: Sandbox) -> None:
+    """A key must not fake a line; --json has it unchanged."""
     key = "a\nb\tc\\d\x7fe"
     inside.run("init", f"bucket/{key}")
     text = inside.run("uploads", "bucket").out
@@ -158,10 +158,10 @@ def test_keys_forge_no_lines(inside: Inside, sandbox: Sandbox) -> None:
     assert inside.run("uploads", "bucket", "--json").json["uploads"][0]["key"] == key
 
 
-def test_gc_takes_only_what_is_ours_and_old_and_idle(
+def test_gc_aborts_only_own_old_and_idle_uploads(
     inside: Inside, sandbox: Sandbox, source: Path, elsewhere: Callable[[], None], home: Path
 ) -> None:
-    """Never a live one, never a young one, never somebody else's; what goes is printed, and its checkpoint goes too."""
+    """Never a live, recent or foreign one. Aborted uploads are printed, and their checkpoints are removed."""
     stale = inside.run("init", source, "bucket/stale", "--parts", "5").out.strip()
     live = inside.run("init", "bucket/live").out.strip()
     elsewhere()
@@ -171,17 +171,17 @@ def test_gc_takes_only_what_is_ours_and_old_and_idle(
     home_again.setenv("HOME", str(home))
     try:
         with UploadLock(Target("obs", sandbox.endpoint, "bucket", "live"), shared=True):
-            rehearsed = inside.run("gc", "bucket", "--older-than", "0s", "--dry-run")
+            planned = inside.run("gc", "bucket", "--older-than", "0s", "--dry-run")
             assert open_ids(sandbox) == [foreign, live, stale]
             done = inside.run("gc", "bucket", "--older-than", "0s")
-            told = inside.run("gc", "bucket", "--older-than", "0s", "--json").json
-        assert rehearsed.out == done.out
+            second = inside.run("gc", "bucket", "--older-than", "0s", "--json").json
+        assert planned.out == done.out
         assert [line.split("\t")[:2] for line in done.out.splitlines()] == [["stale", stale]]
-        assert [(one["key"], one["because"]) for one in told["kept"]] == [
+        assert [(one["key"], one["because"]) for one in second["kept"]] == [
             ("foreign", "foreign"),
             ("live", "live"),
         ]
-        assert (told["aborted"], told["status"]) == ([], "aborted")
+        assert (second["aborted"], second["status"]) == ([], "aborted")
         assert open_ids(sandbox) == [foreign, live]
         assert list(source.parent.glob("*.obsup.json")) == []
         everything = inside.run("gc", "bucket", "--older-than", "0s", "--foreign", "--json").json
@@ -191,8 +191,8 @@ def test_gc_takes_only_what_is_ours_and_old_and_idle(
     assert sandbox.uploads() == []
 
 
-def test_gc_goes_on_after_one_that_the_store_refuses(inside: Inside, sandbox: Sandbox) -> None:
-    """The others go; the refusal is the result."""
+def test_gc_continues_after_a_rejected_abort(inside: Inside, sandbox: Sandbox) -> None:
+    """The others are aborted; the exit code is that of the failure."""
     for key in ("one", "two", "three"):
         inside.run("init", f"bucket/{key}")
     sandbox.add_fault("error=403:AccessDenied,op=abort,key=three,times=always")
@@ -202,16 +202,16 @@ def test_gc_goes_on_after_one_that_the_store_refuses(inside: Inside, sandbox: Sa
     assert [one.key for one in sandbox.uploads()] == ["three"]
 
 
-@pytest.mark.parametrize("there", ["another upload's", "damaged"])
-def test_gc_leaves_a_checkpoint_that_is_not_the_uploads(
-    inside: Inside, sandbox: Sandbox, source: Path, there: str
+@pytest.mark.parametrize("content", ["another upload's", "damaged"])
+def test_gc_keeps_a_checkpoint_of_another_upload(
+    inside: Inside, sandbox: Sandbox, source: Path, content: str
 ) -> None:
-    """What took its place meanwhile is not what is stale."""
+    """A file that replaced the checkpoint is not stale."""
     inside.run("init", source, "bucket/key", "--parts", "5")
     [path] = source.parent.glob("*.obsup.json")
     found = checkpoints.load(path)
     assert found is not None
-    if there == "damaged":
+    if content == "damaged":
         path.write_bytes(b"not mine")
     else:
         checkpoints.save(path, replace(found, upload=replace(found.upload, upload_id="another")))
@@ -220,17 +220,17 @@ def test_gc_leaves_a_checkpoint_that_is_not_the_uploads(
     assert (path.read_bytes(), sandbox.uploads()) == (kept, [])
 
 
-def test_restart_gives_up_as_abort_does(inside: Inside, sandbox: Sandbox, source: Path) -> None:
-    """upload --restart, init --restart and abort are one way of giving up; the registry knows of it."""
+def test_restart_aborts_like_abort(inside: Inside, sandbox: Sandbox, source: Path) -> None:
+    """It also removes the record of the started upload."""
     inside.run("init", source, "bucket/key", "--parts", "5")
     assert inside.run("upload", source, "bucket/key", "--parts", "5", "--restart").code == 0
     assert (sandbox.uploads(), list(started_uploads.find_open())) == ([], [])
 
 
-def test_what_upload_begins_is_ours_and_what_it_ends_is_no_more(
+def test_an_interrupted_upload_is_recorded_until_it_is_completed(
     inside: Inside, sandbox: Sandbox, source: Path
 ) -> None:
-    """gc finds an upload that was cut off; a finished one leaves nothing to find."""
+    """gc finds an interrupted upload; a completed one leaves no record."""
     sandbox.add_fault("error=403:AccessDenied,op=part,part=2,times=always")
     assert inside.run("upload", source, "bucket/key", "--parts", "5", "-j", "1").code == 77
     [known] = started_uploads.find_open()
