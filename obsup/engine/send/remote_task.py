@@ -167,11 +167,11 @@ def _open_store(task: PartTask) -> PartStore:
     return _RetryingPartStore(inner, RetryPolicy(retry_for_s=settings.retry_for_s, sleep=_sleep))
 
 
+# All threads of a worker share a connection: the lock keeps two of them from opening the same one.
 _open_lock = threading.Lock()
 
 
 def _connection(settings: StoreSettings) -> Connection:
-    """Return this process's connection for *settings*, which all its threads share."""
     with _open_lock:
         return _connect_once(settings)
 
@@ -182,14 +182,11 @@ def _connect_once(settings: StoreSettings) -> Connection:
 
 
 def _transport(settings: ConnectionSettings) -> Transport:
-    """Return this process's transport for *settings*, which all its threads share."""
     with _open_lock:
         return _open_transport_once(settings)
 
 
-@lru_cache(maxsize=8)
-def _open_transport_once(settings: ConnectionSettings) -> Transport:
-    return Transport(settings)
+_open_transport_once = lru_cache(maxsize=8)(Transport)
 
 
 def _sleep(seconds: float) -> bool:

@@ -38,17 +38,14 @@ def put_file(context: UploadContext, stat: SourceStat) -> Finished:
     digest = PartDigest(md5=True, crc64=context.digests.crc64)
     content = read_part(window, digest, context.read_gate, pool=_buffers)
     try:
-        return put_whole(context, content, has_md5=True)
+        return put_whole(context, content)
     finally:
         content.release()
 
 
-def put_whole(context: UploadContext, content: Content, *, has_md5: bool = False) -> Finished:
-    """Send *content* in one PutObject and return after verifying the object.
-
-    *has_md5*: the content computes its MD5 anyway, so that Content-MD5 costs nothing. Raises as ``put_content`` does.
-    """
-    send_options = replace(context.send_options, content_md5=has_md5 or context.request.content_md5)
+def put_whole(context: UploadContext, content: Content) -> Finished:
+    """Send *content* with Content-MD5 in one PutObject and verify the object. Raises as ``put_content`` does."""
+    send_options = replace(context.send_options, content_md5=True)
     return put_content(context.store, context.request.target, context.headers("put"), content, send_options)
 
 

@@ -166,7 +166,7 @@ class StreamUploader:
     def _put(self, part: MemoryPart) -> Result:
         """Send a stream that fits its first part in one request."""
         plan = StreamPlan(part.part.size, self._sizes)
-        finished = put_whole(self._context, part, has_md5=True)
+        finished = put_whole(self._context, part)
         return result_of_upload(self._request, self._tally, upload=None, plan=plan, finished=finished)
 
     def _send_if_missing(self, pipeline: StreamPipeline, record: ProgressRecord, part: MemoryPart) -> None:
