@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from obsup.sandbox.sandbox import Sandbox
-from tests.e2e.test_batch import make, operations
+from tests.support.batch import count_operations, make_files
 from tests.support.shell import Outcome, Shell
 
 SCRIPT = """
@@ -55,10 +55,10 @@ def test_worker_processes_import_nothing_from_the_current_directory(
 ) -> None:
     """1,000 small files use the extra processes of a batch, or those of ``--executor processes``."""
     names = [f"tree/{number:04}" for number in range(1000 if executor == "threads" else 20)]
-    make(shell, *names)
+    make_files(shell, *names)
     outcome = run(shell, tmp_path, "upload", "-r", "tree", "bucket/p/", "--executor", executor, "-j", "4")
     assert outcome.code == 0, outcome.err
-    assert operations(sandbox)["put"] == len(names)
+    assert count_operations(sandbox)["put"] == len(names)
     assert not planted.exists(), planted.read_text()
 
 
@@ -82,7 +82,7 @@ def test_workers_pass_no_safe_path_on(shell: Shell, sandbox: Sandbox, tmp_path: 
     config.write_text(f'[profiles.p]\ncredential_process = "{helper}"\n')
     config.chmod(0o600)
     names = [f"tree/{number}" for number in range(4)]
-    make(shell, *names)
+    make_files(shell, *names)
     words = ("upload", "-r", "tree", "bucket/p/", "--executor", "processes", "-j", "2", "--profile", "p")
     outcome = shell.run(*words, "--config", config, AccessKeyID="", SecretAccessKey="")
     assert outcome.code == 0, outcome.err

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from obsup.sandbox.sandbox import Sandbox
-from tests.e2e.test_batch import LARGE, check_stored, make, objects, operations
+from tests.support.batch import LARGE_SIZE, assert_stored, count_operations, json_results, make_files
 from tests.support.shell import Outcome, Shell
 
 pytestmark = pytest.mark.mpi
@@ -79,28 +79,28 @@ def test_without_workers_the_error_names_the_command(shell: Shell, make_file: Ma
 def test_ranks_send_small_files_and_parts_of_a_batch(shell: Shell, sandbox: Sandbox) -> None:
     """The driver writes the journal, and sends nothing next time."""
     names = [f"tree/{number % 4}/{number:03}" for number in range(60)]
-    make(shell, *names)
-    make(shell, "tree/large", size=LARGE)
+    make_files(shell, *names)
+    make_files(shell, "tree/large", size=LARGE_SIZE)
     words = ("upload", "-r", "tree", "bucket/p/", "--executor", "mpi", "--json")
     outcome = mpiexec(shell, *words)
     assert outcome.code == 0, outcome.err
-    files, batch = objects(outcome)
+    files, batch = json_results(outcome)
     assert set(files) == {*names, "tree/large"}
     assert (batch["sent"], batch["failed"], batch["sentParts"]) == (61, 0, 62)
-    check_stored(shell, sandbox, "p/", [*names, "tree/large"])
+    assert_stored(shell, sandbox, "p/", [*names, "tree/large"])
     sent = [r for r in sandbox.requests if r.operation in ("put", "part")]
     assert Counter(r.operation for r in sent) == {"put": 60, "part": 2}
     assert len({r.connection for r in sent}) > 1
     before = len(sandbox.requests)
     again = mpiexec(shell, *words)
-    assert (again.code, objects(again)[1]["skipped"]) == (0, 61)
-    assert operations(sandbox, before) == {"list": 1}
+    assert (again.code, json_results(again)[1]["skipped"]) == (0, 61)
+    assert count_operations(sandbox, before) == {"list": 1}
 
 
 def test_a_file_that_fails_on_a_rank_does_not_stop_the_others(shell: Shell, sandbox: Sandbox) -> None:
     """The error names the host, and the exit code passes through mpiexec."""
     names = [f"tree/{number:02}" for number in range(30)]
-    make(shell, *names)
+    make_files(shell, *names)
     sandbox.add_fault("error=403:AccessDenied,op=put,key=p/tree/07,times=always")
     words = ("upload", "-r", "tree", "bucket/p/", "--executor", "mpi", "--failed-list", "failed")
     outcome = mpiexec(shell, *words)
@@ -109,4 +109,4 @@ def test_a_file_that_fails_on_a_rank_does_not_stop_the_others(shell: Shell, sand
     sandbox.clear_faults()
     again = mpiexec(shell, "upload", "--from-list", "failed", "bucket/p/", "--executor", "mpi")
     assert again.code == 0, again.err
-    check_stored(shell, sandbox, "p/", names)
+    assert_stored(shell, sandbox, "p/", names)

@@ -1,4 +1,4 @@
-"""A hundred thousand files through the command, in memory that does not grow with them."""
+"""An upload of a hundred thousand files: memory does not grow with their number."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 FOLDER = 1000
 FEW, MANY = 10_000, 100_000
-# What a tenth of the files may take less: what waits to be sent is at most 10,000 either way, and SQLite has its cache.
-GROWTH = 24 * MIB
+# The memory that a tenth of the files may save. At most 10,000 files wait in both cases, and SQLite has a cache.
+MAX_GROWTH_BYTES = 24 * MIB
 
 
 @pytest.fixture
 def sandbox() -> Iterator[Sandbox]:
-    """A store that hashes bodies and keeps none, and lets nobody list: what is known is what the journal says."""
+    """A store that discards bodies and rejects list requests, so that the journal alone decides."""
     with Sandbox(discard=True) as running:
         running.add_fault("error=403:AccessDenied,op=list,times=always")
         yield running
 
 
-def grow(tree: Path, numbers: range) -> None:
-    """Make files of a few bytes, each with its own content."""
+def make_numbered_files(tree: Path, numbers: range) -> None:
+    """Make files of a few bytes with distinct content."""
     for number in numbers:
         folder = tree / f"{number // FOLDER:03}"
         if number % FOLDER == 0:
@@ -42,22 +42,22 @@ def grow(tree: Path, numbers: range) -> None:
 
 
 def run(shell: Shell, *words: str) -> tuple[int, int, str]:
-    """Run obsup; return its exit code, the peak of the driver's memory in bytes, and what it said last."""
-    with (shell.folder / "said").open("w+") as said:
+    """Run obsup; return its exit code, the driver's peak memory in bytes, and the end of its output."""
+    with (shell.folder / "output").open("w+") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "obsup", *words],
             cwd=shell.folder,
             env={**os.environ, **shell.environment},
             stdin=subprocess.DEVNULL,
-            stdout=said,
+            stdout=output,
             stderr=subprocess.STDOUT,
         )
         peak = 0
         while process.poll() is None:
             peak = max(peak, _peak_of(process.pid))
             time.sleep(0.05)
-        said.seek(0)
-        return process.returncode, peak, said.read()[-500:]
+        output.seek(0)
+        return process.returncode, peak, output.read()[-500:]
 
 
 def _peak_of(pid: int) -> int:
@@ -66,27 +66,27 @@ def _peak_of(pid: int) -> int:
 
 
 def test_a_hundred_thousand_files(shell: Shell, sandbox: Sandbox, home: Path) -> None:
-    """Each is sent once and stands in the journal; the next run sends nothing and asks for none; nor does a plan."""
+    """Each is sent once and recorded in the journal; a second run and a dry run make no request per file."""
     tree = shell.folder / "tree"
     words = ("upload", "-r", "tree", "bucket/p/")
-    grow(tree, range(FEW))
-    code, few, said = run(shell, *words)
-    assert code == 0, said
-    grow(tree, range(FEW, MANY))
-    code, many, said = run(shell, *words)
-    assert code == 0, said
+    make_numbered_files(tree, range(FEW))
+    code, few, output = run(shell, *words)
+    assert code == 0, output
+    make_numbered_files(tree, range(FEW, MANY))
+    code, many, output = run(shell, *words)
+    assert code == 0, output
     puts = Counter(r.key for r in sandbox.requests if r.operation == "put")
     assert len(puts) == MANY
     assert set(puts.values()) == {1}
     (journal,) = home.rglob("*.obsup.journal")
     with journal.open("rb") as lines:
         assert sum(1 for _ in lines) == 1 + MANY
-    asked = len(sandbox.requests)
-    code, again, said = run(shell, *words)
-    assert code == 0, said
-    assert {r.operation for r in sandbox.requests[asked:]} == {"list"}
-    asked = len(sandbox.requests)
-    code, planned, said = run(shell, *words, "--dry-run")
-    assert (code, said.splitlines()[-1]) == (0, "0 files to send (0 B), 100,000 to skip, 0 refused")
-    assert len(sandbox.requests) == asked
-    assert max(many, again, planned) - few < GROWTH
+    before = len(sandbox.requests)
+    code, again, output = run(shell, *words)
+    assert code == 0, output
+    assert {r.operation for r in sandbox.requests[before:]} == {"list"}
+    before = len(sandbox.requests)
+    code, planned, output = run(shell, *words, "--dry-run")
+    assert (code, output.splitlines()[-1]) == (0, "0 files to send (0 B), 100,000 to skip, 0 refused")
+    assert len(sandbox.requests) == before
+    assert max(many, again, planned) - few < MAX_GROWTH_BYTES

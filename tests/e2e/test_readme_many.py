@@ -1,17 +1,17 @@
-"""README's commands for many files run as they stand, and the figures beneath name the command that measures them."""
+"""The commands for many files in README work unchanged."""
 
 from __future__ import annotations
 
 from obsup.sandbox.sandbox import Sandbox
-from tests.e2e.test_batch import make
+from tests.support.batch import make_files
 from tests.support.readme import README, block
 from tests.support.shell import Shell
 
 
-def test_the_commands_of_many_files(shell: Shell, sandbox: Sandbox) -> None:
-    """One after the other in one folder: the last has nothing to send, and what was excluded is not there."""
+def test_the_commands_for_many_files(shell: Shell, sandbox: Sandbox) -> None:
+    """The last one has nothing to send, and the excluded file is not uploaded."""
     names = ["photos/2024/a.jpg", "photos/b.jpg", "one.csv", "two.csv", "notes.txt", "left.tmp"]
-    make(shell, *names)
+    make_files(shell, *names)
     outcome = shell.run_script(block(README, "many files"))
     assert outcome.code == 0, outcome.err
     assert outcome.out.splitlines()[-1] == "0 files to send (0 B), 2 to skip, 0 refused"

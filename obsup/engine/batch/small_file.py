@@ -107,7 +107,7 @@ class SmallFileUploader:
 def _read(path: str, stat: SourceStat) -> bytearray | None:
     """Return the content of the file at *path*, or None if it cannot be read or does not keep the identity *stat*."""
     try:
-        # Non-blocking: the file may have been replaced by a pipe that nobody writes to.
+        # Non-blocking: the file may have been replaced by a pipe without a writer.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError:
         return None

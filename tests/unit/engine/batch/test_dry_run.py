@@ -1,4 +1,4 @@
-"""What a batch would do with a file."""
+"""The plan of a batch."""
 
 from __future__ import annotations
 
@@ -14,17 +14,21 @@ from obsup.local.walk.walk import FoundFile
 from obsup.model import Target
 
 
-def test_a_file_that_cannot_be_read_is_refused_for_its_own_reason(tmp_path: Path) -> None:
-    """As the upload would say it; here it went away after the walk met it."""
-    here, gone, place = tmp_path / "here", tmp_path / "gone", Target("obs", "http://store", "bucket", "p/")
-    for path in (here, gone):
+def test_an_unreadable_file_is_refused_with_its_own_reason(tmp_path: Path) -> None:
+    """The error is that of the upload; here the file is removed after the walk found it."""
+    present, missing, prefix = (
+        tmp_path / "present",
+        tmp_path / "missing",
+        Target("obs", "http://store", "bucket", "p/"),
+    )
+    for path in (present, missing):
         path.write_bytes(b"some")
-    entries = [FoundFile(str(path), path.name, stat_source(path)) for path in (here, gone)]
-    gone.unlink()
-    shared = SharedRequest(UploadRequest(here, place), place)
-    order = BatchRequest(lambda: iter(entries), shared, "here", None)
-    sent, refused = plan_batch(order, find_dialect("obs"))
-    assert (sent.name, sent.action, sent.parts, sent.error) == ("here", "send", 1, None)
-    assert (refused.name, refused.action) == ("gone", "refuse")
+    entries = [FoundFile(str(path), path.name, stat_source(path)) for path in (present, missing)]
+    missing.unlink()
+    shared = SharedRequest(UploadRequest(present, prefix), prefix)
+    request = BatchRequest(lambda: iter(entries), shared, "id", None)
+    sent, refused = plan_batch(request, find_dialect("obs"))
+    assert (sent.name, sent.action, sent.parts, sent.error) == ("present", "send", 1, None)
+    assert (refused.name, refused.action) == ("missing", "refuse")
     assert isinstance(refused.error, SourceUnreadable)
     assert refused.error.why == "No such file or directory"

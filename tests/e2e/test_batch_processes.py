@@ -1,4 +1,4 @@
-"""Many small files are carried by other interpreters too, and all that holds of one interpreter holds of them."""
+"""The extra processes of a batch with many small files behave like a single process."""
 
 from __future__ import annotations
 
@@ -10,24 +10,28 @@ from pathlib import Path
 import pytest
 
 from obsup.sandbox.sandbox import Sandbox
-from tests.e2e.test_batch import check_stored, keys, make, objects, operations
-from tests.e2e.test_batch_survives import wait_for_puts
+from tests.support.batch import (
+    assert_stored,
+    count_operations,
+    json_results,
+    make_files,
+    stored_keys,
+    wait_for_requests,
+)
 from tests.support.shell import Shell
 from tests.support.waiting import wait_for
 
 NAMES = [f"tree/{number % 9}/{number:04}" for number in range(1500)]
-ONCE = ("--provider", "s3", "--region", "us-east-1", "--no-overwrite")
+NO_OVERWRITE = ("--provider", "s3", "--region", "us-east-1", "--no-overwrite")
 WORDS = ("upload", "-r", "tree", "bucket/p/")
-pytestmark = pytest.mark.skipif(
-    len(os.sched_getaffinity(0)) < 2, reason="one core has no use for two interpreters"
-)
+pytestmark = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two cores")
 
 
 def children(pid: int) -> list[int]:
-    """Return the interpreters that the process *pid* started, without Python's own tracker of resources."""
+    """Return the child processes of *pid*, without Python's resource tracker."""
     found = []
     for task in Path(f"/proc/{pid}/task").iterdir():
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it ended while it was looked at
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it ended in between
             for child in map(int, (task / "children").read_text().split()):
                 if b"resource_tracker" not in Path(f"/proc/{child}/cmdline").read_bytes():
                     found.append(child)
@@ -35,37 +39,37 @@ def children(pid: int) -> list[int]:
 
 
 def wait_for_end(pids: list[int]) -> None:
-    """Return once none of these processes is there."""
+    """Return once all these processes have ended."""
     wait_for(lambda: not any(Path(f"/proc/{one}").exists() for one in pids), within_s=10)
 
 
 def wait_for_children(pid: int) -> list[int]:
-    """Return the interpreters once there are two."""
+    """Return the child processes once there are two."""
     return wait_for(lambda: found if len(found := children(pid)) >= 2 else [])
 
 
-def test_each_file_once_whoever_carries_it(shell: Shell, sandbox: Sandbox, home: Path) -> None:
-    """One request a file, one object and one line of the journal; then there is nothing to do."""
-    make(shell, *NAMES)
+def test_each_file_is_sent_once(shell: Shell, sandbox: Sandbox, home: Path) -> None:
+    """One request, one object and one line of the journal per file; a second run sends nothing."""
+    make_files(shell, *NAMES)
     with shell.begin(*WORDS) as process:
         wait_for_children(process.pid)
         _out, err = process.communicate(timeout=100)
     assert process.returncode == 0, err
     (journal,) = home.rglob("*.obsup.journal")
     assert len(journal.read_text().splitlines()) == 1 + len(NAMES)
-    check_stored(shell, sandbox, "p/", NAMES)
-    assert operations(sandbox) == {"list": 1, "put": len(NAMES)}
+    assert_stored(shell, sandbox, "p/", NAMES)
+    assert count_operations(sandbox) == {"list": 1, "put": len(NAMES)}
     before = len(sandbox.requests)
     assert shell.run(*WORDS).code == 0
-    assert operations(sandbox, before) == {"list": 2}
+    assert count_operations(sandbox, before) == {"list": 2}
 
 
-def test_what_is_told_of_a_file_is_the_same_from_anywhere(shell: Shell, sandbox: Sandbox) -> None:
-    """The objects of --json, a failure and its reason, and with -v every request."""
-    make(shell, *NAMES)
+def test_the_output_does_not_depend_on_the_process_that_sends_a_file(shell: Shell, sandbox: Sandbox) -> None:
+    """The objects of --json, failures with their reasons, and with -v every request."""
+    make_files(shell, *NAMES)
     sandbox.add_fault("error=403:AccessDenied,op=put,key=p/tree/3/0[0-4]*,times=always")
     outcome = shell.run(*WORDS, "--json", "-v")
-    files, batch = objects(outcome)
+    files, batch = json_results(outcome)
     assert outcome.code == 77
     failed = [name for name in NAMES if name.startswith("tree/3/0") and name[8] in "01234"]
     assert batch["failed"] == len(failed) > 20
@@ -75,83 +79,83 @@ def test_what_is_told_of_a_file_is_the_same_from_anywhere(shell: Shell, sandbox:
     assert outcome.err.count("PutObject") >= len(NAMES)
 
 
-def test_an_interpreter_that_dies_takes_no_file_with_it(shell: Shell, sandbox: Sandbox) -> None:
-    """Its files are sent by those that are left."""
-    make(shell, *NAMES)
+def test_files_of_a_killed_process_are_sent_by_others(shell: Shell, sandbox: Sandbox) -> None:
+    """The batch succeeds, and a second run sends nothing."""
+    make_files(shell, *NAMES)
     sandbox.add_fault("delay=0.005,op=put,times=always")
     with shell.begin(*WORDS) as process:
         found = wait_for_children(process.pid)
-        wait_for_puts(sandbox, 700)
+        wait_for_requests(sandbox, "put", 700)
         os.kill(found[0], signal.SIGKILL)
         _out, err = process.communicate(timeout=100)
     assert process.returncode == 0, err
-    check_stored(shell, sandbox, "p/", NAMES)
+    assert_stored(shell, sandbox, "p/", NAMES)
     before = len(sandbox.requests)
     assert shell.run(*WORDS).code == 0
-    assert operations(sandbox, before) == {"list": 2}
+    assert count_operations(sandbox, before) == {"list": 2}
 
 
-def test_they_end_with_their_driver(shell: Shell, sandbox: Sandbox) -> None:
-    """Were it by SIGKILL; a signal that it can hear ends all in order, at once with no trace of another's stack."""
-    make(shell, *NAMES)
+def test_the_processes_end_with_their_driver(shell: Shell, sandbox: Sandbox) -> None:
+    """Even after SIGKILL. SIGINT ends all of them in order, without a traceback."""
+    make_files(shell, *NAMES)
     sandbox.add_fault("delay=0.01,op=put,times=always")
     for number, code in ((signal.SIGKILL, -9), (signal.SIGINT, 130)):
         with shell.begin(*WORDS) as process:
             found = wait_for_children(process.pid)
-            wait_for_puts(sandbox, 100 if code < 0 else 600)
+            wait_for_requests(sandbox, "put", 100 if code < 0 else 600)
             if code < 0:
                 process.send_signal(number)
             else:
-                for one in (process.pid, *found):  # as a terminal does
+                for one in (process.pid, *found):  # as Ctrl-C in a terminal does
                     os.kill(one, number)
             _out, err = process.communicate(timeout=60)
         assert process.returncode == code
         assert code < 0 or "Traceback" not in err, err
         wait_for_end(found)
-    assert len(keys(sandbox)) < len(NAMES)
+    assert len(stored_keys(sandbox)) < len(NAMES)
     sandbox.clear_faults()
     before = len(sandbox.requests)
     assert shell.run(*WORDS).code == 0
-    check_stored(shell, sandbox, "p/", NAMES)
+    assert_stored(shell, sandbox, "p/", NAMES)
     again = [r.key for r in sandbox.requests[before:] if r.operation == "put"]
     first = {r.key for r in sandbox.requests[:before] if r.operation == "put" and r.status == 200}
     assert first.isdisjoint(again)
 
 
-def test_a_deadline_is_theirs_too(shell: Shell, sandbox: Sandbox) -> None:
-    """Exit 75, what is proved is kept, and the others are not begun."""
-    make(shell, *NAMES)
+def test_a_deadline_stops_the_processes(shell: Shell, sandbox: Sandbox) -> None:
+    """Exit 75; verified files are in the journal, and the others are not started."""
+    make_files(shell, *NAMES)
     sandbox.add_fault("delay=0.05,op=put,times=always")
     outcome = shell.run(*WORDS, "-j", "4", "--max-time", "4s")
     assert outcome.code == 75, outcome.err
-    sent = operations(sandbox)["put"]
+    sent = count_operations(sandbox)["put"]
     assert 0 < sent < len(NAMES)
     sandbox.clear_faults()
     assert shell.run(*WORDS).code == 0
-    assert operations(sandbox)["put"] == len(NAMES)
-    check_stored(shell, sandbox, "p/", NAMES)
+    assert count_operations(sandbox)["put"] == len(NAMES)
+    assert_stored(shell, sandbox, "p/", NAMES)
 
 
-def test_a_store_that_asks_to_slow_down_is_heard(shell: Shell, sandbox: Sandbox) -> None:
-    """Whoever was told; all files arrive."""
-    make(shell, *NAMES)
+def test_throttled_files_are_retried(shell: Shell, sandbox: Sandbox) -> None:
+    """Whichever process was throttled; all files arrive."""
+    make_files(shell, *NAMES)
     sandbox.add_fault("error=503:SlowDown,op=put,times=20,after=800")
     outcome = shell.run(*WORDS, "-v")
     assert outcome.code == 0, outcome.err
     assert outcome.err.count("status=503") == 20
-    check_stored(shell, sandbox, "p/", NAMES)
+    assert_stored(shell, sandbox, "p/", NAMES)
 
 
 @pytest.mark.parametrize(
-    "words", [("-j", "1"), ("--limit-rate", "1G"), ("--executor", "inline"), ONCE], ids=" ".join
+    "words", [("-j", "1"), ("--limit-rate", "1G"), ("--executor", "inline"), NO_OVERWRITE], ids=" ".join
 )
-def test_where_they_are_of_no_use_there_are_none(
+def test_no_processes_are_started_if_they_cannot_help(
     words: tuple[str, ...], shell: Shell, sandbox: Sandbox
 ) -> None:
-    """One file at a time needs no company, and a rate is kept by one alone."""
-    make(shell, *NAMES)
+    """One file at a time, a rate limit, the inline executor, or --no-overwrite."""
+    make_files(shell, *NAMES)
     with shell.begin(*WORDS, *words) as process:
-        wait_for_puts(sandbox, 1000)
+        wait_for_requests(sandbox, "put", 1000)
         assert children(process.pid) == []
         process.communicate(timeout=100)
     assert process.returncode == 0
