@@ -1,4 +1,4 @@
-"""What a command costs: its CPU, its time, its memory."""
+"""Measure the cost of a command: CPU time, wall time and memory."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ METER = Path(__file__).with_name("meter.py")
 
 @dataclass(frozen=True)
 class Cost:
-    """CPU seconds (user and system) of a process and of its children, wall seconds, and the peak of its memory."""
+    """CPU seconds (user and system) of a process and its children, wall seconds, and peak memory in bytes."""
 
     cpu_s: float
     wall_s: float
@@ -24,7 +24,7 @@ class Cost:
 
 
 class Failed(Exception):
-    """The command ended with another code than 0."""
+    """The command failed."""
 
 
 def measure(
@@ -35,10 +35,10 @@ def measure(
     log: Path,
     stdin: int | IO[bytes] = subprocess.DEVNULL,
 ) -> Cost:
-    """Run *command* to its end in *folder* and return its cost. Raises Failed, with what it said last."""
+    """Run *command* in *folder* and return its cost. Raises Failed with the last line of its output."""
     used = log.with_suffix(".used")
     used.unlink(missing_ok=True)
-    # -I -S: as small as an interpreter can be.
+    # -I -S: the smallest possible interpreter.
     meter = [sys.executable, "-I", "-S", str(METER), str(used), *command]
     with log.open("w") as output:
         subprocess.run(
@@ -50,8 +50,8 @@ def measure(
             stderr=output,
             check=False,
         )
-    said = log.read_text(errors="replace").strip().splitlines()
-    last = said[-1] if said else "nothing said"
+    lines = log.read_text(errors="replace").strip().splitlines()
+    last = lines[-1] if lines else "no output"
     if not used.exists():
         raise Failed(f"did not start: {last}")
     code, cpu_s, wall_s, peak_kib = used.read_text().split()
@@ -61,7 +61,7 @@ def measure(
 
 
 def median(costs: Sequence[Cost]) -> Cost:
-    """Return the medians of several runs, each for itself."""
+    """Return the median of each figure over several runs."""
     return Cost(
         statistics.median(one.cpu_s for one in costs),
         statistics.median(one.wall_s for one in costs),

@@ -1,6 +1,6 @@
-"""Upload a file with a library, as its documentation says: drivers.py LIBRARY JSON. Runs in the library's environment.
+"""Upload a file with a library as its documentation recommends: drivers.py LIBRARY JSON.
 
-It imports nothing of obsup, and each library where it is used: only one of them is there.
+Runs in the environment of the library, which has no other library and not obsup.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 @dataclass(frozen=True)
 class Job:
-    """What is asked of every library: the same file, parts, and number of parts in flight."""
+    """The task of each library: the same file, part size, and number of parts in flight."""
 
     endpoint: str
     file: str
@@ -30,7 +30,7 @@ class Job:
 
 
 def boto3(job: Job) -> None:
-    """Amazon's own, through its transfer manager."""
+    """Amazon's SDK, with its transfer manager."""
     import boto3
     from boto3.s3.transfer import TransferConfig
     from botocore.config import Config
@@ -48,7 +48,7 @@ def boto3(job: Job) -> None:
 
 
 def esdk_obs_python(job: Job) -> None:
-    """Huawei's own: uploadFile."""
+    """Huawei's SDK: uploadFile."""
     from obs import ObsClient
 
     client = ObsClient(
@@ -58,7 +58,7 @@ def esdk_obs_python(job: Job) -> None:
         path_style=True,
         ssl_verify=job.ca or False,
     )
-    answer = client.uploadFile(
+    response = client.uploadFile(
         "bucket",
         "key",
         job.file,
@@ -67,11 +67,11 @@ def esdk_obs_python(job: Job) -> None:
         enableCheckpoint=False,
         isAttachCrc64=job.hashed,
     )
-    assert answer.status < 300, answer
+    assert response.status < 300, response
 
 
 def oss2(job: Job) -> None:
-    """Alibaba's first: resumable_upload."""
+    """Alibaba's first SDK: resumable_upload."""
     import oss2
 
     bucket = oss2.Bucket(
@@ -90,7 +90,7 @@ def oss2(job: Job) -> None:
 
 
 def alibabacloud_oss_v2(job: Job) -> None:
-    """Alibaba's second: Uploader."""
+    """Alibaba's second SDK: Uploader."""
     import alibabacloud_oss_v2 as oss
 
     config = oss.config.load_default()
@@ -104,7 +104,7 @@ def alibabacloud_oss_v2(job: Job) -> None:
 
 
 def obstore(job: Job) -> None:
-    """Python over Rust's object_store."""
+    """Python bindings of the Rust crate object_store."""
     import obstore
     from obstore.store import S3Store
 
@@ -124,7 +124,7 @@ def obstore(job: Job) -> None:
 
 
 def minio(job: Job) -> None:
-    """MinIO's own: fput_object."""
+    """MinIO's SDK: fput_object."""
     from minio import Minio
 
     where = urlsplit(job.endpoint)
@@ -140,37 +140,39 @@ def minio(job: Job) -> None:
 
 
 def bare(job: Job) -> None:
-    """No library: blocks of 1 MiB from the file to as many sockets as jobs, and not a word more than the sink wants.
+    """No library: minimal requests over one socket per job.
 
-    What is *hashed* nowhere here passes through this process all the same; else the kernel sends it.
+    With *hashed* the file is read in blocks of 1 MiB and sent, without hashing; otherwise the kernel sends it.
     """
     where = urlsplit(job.endpoint)
     size = Path(job.file).stat().st_size
     secure = ssl.create_default_context(cafile=job.ca) if job.ca else None
 
     def connect() -> socket.socket:
-        line = socket.create_connection((where.hostname, where.port))
-        return secure.wrap_socket(line, server_hostname=where.hostname) if secure else line
+        connection = socket.create_connection((where.hostname, where.port))
+        return secure.wrap_socket(connection, server_hostname=where.hostname) if secure else connection
 
     def send(first: int) -> None:
         block = memoryview(bytearray(1 << 20))
         with (
-            connect() as line,
+            connect() as connection,
             Path(job.file).open("rb", buffering=0) as file,
         ):
             for begin in range(first * job.part_size, size, job.jobs * job.part_size):
                 left = min(job.part_size, size - begin)
-                line.sendall(b"PUT /bucket/key?partNumber=1 HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % left)
+                connection.sendall(
+                    b"PUT /bucket/key?partNumber=1 HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % left
+                )
                 file.seek(begin)
                 while left:
                     if job.hashed:
                         count = file.readinto(block[: min(left, len(block))])
-                        line.sendall(block[:count])
+                        connection.sendall(block[:count])
                     else:
-                        count = os.sendfile(line.fileno(), file.fileno(), begin, left)
+                        count = os.sendfile(connection.fileno(), file.fileno(), begin, left)
                         begin += count
                     left -= count
-                line.recv(4096)
+                connection.recv(4096)
 
     threads = [threading.Thread(target=send, args=(number,)) for number in range(job.jobs)]
     for thread in threads:

@@ -1,4 +1,4 @@
-"""Upload a tree with boto3: many_driver.py JSON. Runs in boto3's environment, and imports nothing of obsup."""
+"""Upload a tree with boto3: many_driver.py JSON. Runs in the environment of boto3 and does not import obsup."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-WHOLE = 8 * 1024 * 1024
-THREADS = 10  # as many as its own transfer manager has
+MAX_PUT_BYTES = 8 * 1024 * 1024
+THREADS = 10  # the default of its transfer manager
 
 
 @dataclass(frozen=True)
 class ManyJob:
-    """What is asked of every tool: the files below *tree*, to the bucket's prefix ``p/``; *home* is an empty folder."""
+    """The task of each tool: upload the files below *tree* to the prefix ``p/``. *home* is an empty folder."""
 
     endpoint: str
     tree: str
@@ -23,8 +23,8 @@ class ManyJob:
 
 
 def upload(client: Any, path: str, key: str) -> None:
-    """Send one file as the library's documentation says: whole in one request, or by its transfer manager."""
-    if os.path.getsize(path) <= WHOLE:  # noqa: PTH202 - this file runs as lean as it can
+    """Upload one file as the documentation recommends: in one request, or with the transfer manager."""
+    if os.path.getsize(path) <= MAX_PUT_BYTES:  # noqa: PTH202 - measured, so it avoids overhead
         with open(path, "rb") as file:  # noqa: PTH123
             client.put_object(Bucket="bucket", Key=key, Body=file)
     else:
@@ -32,7 +32,7 @@ def upload(client: Any, path: str, key: str) -> None:
 
 
 def main() -> None:
-    """Walk, and have a pool of threads send."""
+    """Upload the tree with a pool of threads."""
     import boto3
     from botocore.config import Config
 
@@ -46,13 +46,13 @@ def main() -> None:
         region_name="us-east-1",
     )
     with ThreadPoolExecutor(THREADS) as pool:
-        sent = []
+        futures = []
         for folder, _, names in os.walk(job.tree):
             for name in names:
                 path = f"{folder}/{name}"
-                sent.append(pool.submit(upload, client, path, f"p/{os.path.relpath(path, job.tree)}"))
-        for one in sent:
-            one.result()
+                futures.append(pool.submit(upload, client, path, f"p/{os.path.relpath(path, job.tree)}"))
+        for future in futures:
+            future.result()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""obsup and its peers with a tree of files: the command of each, as it comes."""
+"""The command with which each tool uploads a tree of files."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from tests.benchmarks.many_driver import ManyJob
 from tests.benchmarks.peers import HERE, Call, Peer, program
 
 _KEYS = {"AWS_ACCESS_KEY_ID": "access", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_REGION": "us-east-1"}
-# rclone has 4 by itself, which would hold it back: it gets what obsup grows to at most.
+# The default of rclone is 4, which would slow it down. This is the most that obsup uses.
 IN_FLIGHT = 32
 
 
 @dataclass(frozen=True)
 class ManyPeer:
-    """A tool, what it is installed from, and its command. ``is_slow``: it sends one file after the other."""
+    """A tool, its package, and its command. ``is_slow`` if it sends one file at a time."""
 
     name: str
     package: str | None
@@ -27,7 +27,7 @@ class ManyPeer:
 
     @property
     def installed(self) -> Peer:
-        """As a peer that is installed."""
+        """The peer to install."""
         return Peer(self.name, self.package, ())
 
 

@@ -1,4 +1,4 @@
-"""Trees of many files, and whether a sink has them as they are."""
+"""Trees of many files, and the comparison of a tree with what a sink received."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from pathlib import Path
 
 KIB, MIB = 1024, 1024 * 1024
 FOLDER = 100
-# Those that send one file after the other get so many fewer of the smallest.
-FEW = 10
+# Tools that send one file at a time get this fraction of the smallest files.
+SLOW_PEER_DIVISOR = 10
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A tree: how many files of which size (bytes)."""
+    """A kind of tree: pairs of the number of files and their size in bytes."""
 
     name: str
     files: tuple[tuple[int, int], ...]
@@ -30,7 +30,7 @@ TREES = (
 
 @dataclass(frozen=True)
 class Tree:
-    """A tree of *count* files with *size* bytes together; ``md5s`` by name."""
+    """A tree of *count* files with *size* bytes in total; ``md5s`` by name."""
 
     path: Path
     count: int
@@ -38,16 +38,16 @@ class Tree:
     md5s: dict[str, str]
 
 
-def make(folder: Path, name: str, share: int = 1, *, few: bool = False) -> Tree:
-    """Return the tree *name* below *folder*, made where it is not there: one file of *share*, *few* of the smallest."""
+def make_tree(folder: Path, name: str, share: int = 1, *, few: bool = False) -> Tree:
+    """Create the tree *name* below *folder* if missing: one of *share* files; *few* reduces the small ones."""
     kind = next(one for one in TREES if one.name == name)
     path = folder / f"tree-{name}-{share}{'-few' if few and name == 'small' else ''}"
     size, md5s = 0, {}
     for wanted, each in kind.files:
-        fewer = FEW if few and name == "small" else 1
-        for number in range(max(1, wanted // share // fewer)):
+        divisor = SLOW_PEER_DIVISOR if few and name == "small" else 1
+        for number in range(max(1, wanted // share // divisor)):
             inner = f"{each}/{number // FOLDER:03}/{number % FOLDER:02}.bin"
-            data = content(f"{name} {each} {number}", each)
+            data = make_content(f"{name} {each} {number}", each)
             file = path / inner
             if not file.exists():
                 file.parent.mkdir(parents=True, exist_ok=True)
@@ -57,16 +57,16 @@ def make(folder: Path, name: str, share: int = 1, *, few: bool = False) -> Tree:
     return Tree(path, len(md5s), size, md5s)
 
 
-def content(seed: str, size: int) -> bytes:
-    """Return *size* bytes that are no other file's."""
+def make_content(seed: str, size: int) -> bytes:
+    """Return *size* bytes that depend on *seed*."""
     head = random.Random(seed).randbytes(min(size, 4 * KIB))
     return (head * (-(-size // len(head))))[:size]
 
 
-def unlike(tree: Tree, kept: Path) -> list[str]:
-    """Return the files of *tree* that the sink, which wrote *kept*, has not or has otherwise."""
+def find_differences(tree: Tree, received: Path) -> list[str]:
+    """Return the files of *tree* that are missing or different in *received*, which the sink wrote."""
     found = {}
-    for line in kept.read_text().splitlines():
+    for line in received.read_text().splitlines():
         key, arrived_size, etag = line.rsplit(" ", 2)
         found[key] = (int(arrived_size), etag)
     wrong = []
@@ -79,7 +79,7 @@ def unlike(tree: Tree, kept: Path) -> list[str]:
 
 
 def _is_composite(path: Path, etag: str) -> bool:
-    """Return whether *etag* is that of the file in parts of some size that the peers use."""
+    """Return whether *etag* is that of a multipart upload of the file with a part size that the peers use."""
     data = path.read_bytes()
     for part in (mib * MIB for mib in (5, 8, 9, 15, 16, 50)):
         md5s = [

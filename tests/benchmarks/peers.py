@@ -1,4 +1,4 @@
-"""obsup and its peers: where each comes from, and the command with which it uploads the same file."""
+"""obsup and the tools that it is compared with: how each is installed, and its command to upload a file."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ INSTALL_S = 900
 
 @dataclass(frozen=True)
 class Call:
-    """A command and what its environment holds beside this process's."""
+    """A command, and its additional environment variables."""
 
     command: list[str]
     environ: Mapping[str, str] = field(default_factory=dict)
@@ -27,7 +27,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Way:
-    """A way in which a tool uploads: the *title* of its row, and its *call* for a job in its environment's folder."""
+    """A variant of an upload with a tool: the *title* of its row, and *call*, which returns the command of a job."""
 
     title: str
     hashed: bool
@@ -36,7 +36,7 @@ class Way:
 
 @dataclass(frozen=True)
 class Peer:
-    """A tool: the *package* that it is installed from (None: this checkout), and its ways."""
+    """A tool: its *package* (None for this checkout) and its variants."""
 
     name: str
     package: str | None
@@ -44,11 +44,11 @@ class Peer:
 
 
 class Missing(Exception):
-    """The peer cannot be had here."""
+    """The peer cannot be installed here."""
 
 
 def install(peer: Peer, folder: Path) -> Path:
-    """Return the peer's environment under *folder*, made where it is not there yet. Raises Missing."""
+    """Return the environment of the peer in *folder*, created if necessary. Raises Missing."""
     home = folder / peer.name
     done = home / "installed"
     if done.exists() and peer.package is not None:
@@ -58,14 +58,14 @@ def install(peer: Peer, folder: Path) -> Path:
     try:
         subprocess.run(command, check=True, capture_output=True, text=True, timeout=INSTALL_S)
     except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as exc:
-        said = (getattr(exc, "stderr", "") or str(exc)).strip().splitlines()
-        raise Missing(said[-1] if said else "pip failed") from exc
+        lines = (getattr(exc, "stderr", "") or str(exc)).strip().splitlines()
+        raise Missing(lines[-1] if lines else "pip failed") from exc
     done.touch()
     return home
 
 
 def version(peer: Peer, home: Path) -> str:
-    """Return the version of what is installed in *home*."""
+    """Return the version of the peer in *home*."""
     program = f"import importlib.metadata as m; print(m.version({(peer.package or 'obsup')!r}))"
     done = subprocess.run(
         [home / "bin" / "python", "-c", program], capture_output=True, text=True, check=True
@@ -88,7 +88,7 @@ def _obsup(*words: str) -> Callable[[Path, Job], Call]:
 
 
 def library(name: str) -> Callable[[Path, Job], Call]:
-    """Return the call of a driver of that name."""
+    """Return the call of the driver *name*."""
 
     def call(home: Path, job: Job) -> Call:
         program = [str(home / "bin" / "python"), str(HERE / "drivers.py"), name, json.dumps(asdict(job))]
@@ -150,7 +150,7 @@ _AWS_KEYS = {"AWS_ACCESS_KEY_ID": "access", "AWS_SECRET_ACCESS_KEY": "secret"}
 
 
 def program(home: Path, name: str) -> Path:
-    """Return the program itself where the package has it behind a script of Python."""
+    """Return the native program if the package starts it from a Python script."""
     found = [one for one in _files(home / "lib", name) if one.read_bytes()[:4] == b"\x7fELF"]
     return found[0] if found else home / "bin" / name
 

@@ -1,4 +1,4 @@
-"""Two pictures in SVG, written by hand: bars by tool, and lines against size."""
+"""Two SVG pictures: bars by tool, and lines against size and parts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ INK, FAINT, OWN, OTHER, SECOND = "#444", "#ccc", "#2a6fb0", "#b8b8b8", "#d08020"
 
 
 def bars(results: Results) -> str:
-    """Return a bar a row over http, obsup's in a colour of their own."""
+    """Return a bar per row over http; those of obsup have their own colour."""
     rows = sorted(
         (
             (one.title, one.costs["http"].cpu_s * GIB / results.size, one.peer)
@@ -23,7 +23,7 @@ def bars(results: Results) -> str:
         key=lambda row: row[1],
     )
     left, step, longest = 290, 22, max((cpu for _, cpu, _ in rows), default=1.0)
-    parts = [_text(10, 20, "CPU seconds of the client a GiB, over http (less is better)", size=14)]
+    parts = [_text(10, 20, "CPU seconds of the client per GiB, over http (less is better)", size=14)]
     for index, (title, cpu, peer) in enumerate(rows):
         top = 36 + index * step
         width = (WIDTH - left - 60) * cpu / longest
@@ -35,7 +35,7 @@ def bars(results: Results) -> str:
 
 
 def lines(results: Results) -> str:
-    """Return CPU against size, and against parts, on logarithmic scales: a straight line is a linear cost."""
+    """Return CPU time against size and against parts, on logarithmic scales: a linear cost is a straight line."""
     total = _of_parts(results)
     sizes = [row for row in results.sizes if row.size != total or row.parts == -(-row.size // (16 << 20))]
     parts = [row for row in results.sizes if row.size == total]
@@ -59,7 +59,7 @@ def lines(results: Results) -> str:
 
 
 def _of_parts(results: Results) -> int:
-    """Return the size of which there are several numbers of parts."""
+    """Return the size that was measured with several numbers of parts."""
     counts: dict[int, set[int]] = {}
     for row in results.sizes:
         counts.setdefault(row.size, set()).add(row.parts)
@@ -80,22 +80,22 @@ def _chart(
     x_range = _decades([x for x, _ in points])
     y_range = _decades([y for _, y in points])
 
-    def place(x: float, y: float) -> tuple[float, float]:
+    def position(x: float, y: float) -> tuple[float, float]:
         along = (math.log10(x) - x_range[0]) / (x_range[1] - x_range[0])
         up = (math.log10(y) - y_range[0]) / (y_range[1] - y_range[0])
         return left + along * width, top + height - up * height
 
     drawn = [_text(left, top - 14, title, size=13)]
     for decade in range(x_range[0], x_range[1] + 1):
-        x, _ = place(10.0**decade, 10.0 ** y_range[0])
+        x, _ = position(10.0**decade, 10.0 ** y_range[0])
         drawn.append(f'<path d="M{x:.1f} {top}v{height}" stroke="{FAINT}"/>')
         drawn.append(_text(x, top + height + 16, f"{10.0**decade:g}", anchor="middle"))
     for decade in range(y_range[0], y_range[1] + 1):
-        _, y = place(10.0 ** x_range[0], 10.0**decade)
+        _, y = position(10.0 ** x_range[0], 10.0**decade)
         drawn.append(f'<path d="M{left} {y:.1f}h{width}" stroke="{FAINT}"/>')
         drawn.append(_text(left - 6, y + 4, f"{10.0**decade:g}", anchor="end"))
     for curve, colour in curves:
-        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*point) for point in curve))
+        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (position(*point) for point in curve))
         drawn.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
     return drawn
 

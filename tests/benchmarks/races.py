@@ -1,4 +1,4 @@
-"""The races: who uploads what to which sink, how often, and in turn."""
+"""Run the benchmarks: each tool uploads the same file to a sink, in interleaved rounds."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.benchmarks import cost
 from tests.benchmarks.cost import Cost, Failed
 from tests.benchmarks.drivers import Job
 from tests.benchmarks.peers import OBSUP, ROOT, Peer, Way, library
-from tests.benchmarks.results import Keeping, LineRow, Row, SizeRow, StartRow
+from tests.benchmarks.results import CheckpointCost, LimitedRow, Row, SizeRow, StartRow
 from tests.benchmarks.sinks import Sinks, serve
 from tests.benchmarks.sources import MIB, Source, make_random, make_sparse
 
@@ -27,48 +27,48 @@ GIB = 1024 * MIB
 
 
 @dataclass(frozen=True)
-class StartingPoint:
-    """Where races are held: a folder for files, the sinks, the environments by peer, and how often each one runs."""
+class Setup:
+    """What every benchmark needs: a folder, the sink, the environment of each peer, and the number of runs."""
 
     folder: Path
     sinks: Sinks
     homes: dict[str, Path]
     runs: int
-    say: Callable[[str], None] = print
+    log: Callable[[str], None] = print
 
     @property
     def protocols(self) -> list[str]:
-        """What the sink speaks here."""
+        """The protocols that the sink supports on this machine."""
         return ["http", "https"] if self.sinks.certificate else ["http"]
 
 
-def once(
-    start: StartingPoint, peer: Peer, way: Way, source: Source, *, https: bool, rate: float, jobs: int
+def run_upload(
+    setup: Setup, peer: Peer, way: Way, source: Source, *, https: bool, rate: float, jobs: int
 ) -> tuple[Cost, int]:
-    """Return what one upload costs, and the most bodies that the sink received at once.
+    """Return the cost of one upload, and the largest number of bodies that the sink received at once.
 
-    Raises Failed, also where the sink did not receive the bytes of the source, once each.
+    Raises Failed if the command fails, or if the sink did not receive each byte of the source once.
     """
-    with serve(start.sinks, source.digests, https=https, rate=rate) as sink:
-        ca = str(start.sinks.certificate) if https else None
+    with serve(setup.sinks, source.digests, https=https, rate=rate) as sink:
+        ca = str(setup.sinks.certificate) if https else None
         job = Job(sink.endpoint, str(source.path), source.part_size, jobs, way.hashed, ca)
-        call = way.call(start.homes[peer.name], job)
-        with tempfile.TemporaryDirectory(dir=start.folder) as home:
-            # A home of its own, so that nothing of this machine's is read, and bytecode as an installation has it.
+        call = way.call(setup.homes[peer.name], job)
+        with tempfile.TemporaryDirectory(dir=setup.folder) as home:
+            # An empty home, so that no settings of this machine are read; bytecode files as in an installation.
             environ = {"HOME": home, "PYTHONPATH": "", "PYTHONDONTWRITEBYTECODE": "", **call.environ}
-            spent = cost.measure(call.command, environ=environ, folder=Path(home), log=start.folder / "log")
+            spent = cost.measure(call.command, environ=environ, folder=Path(home), log=setup.folder / "log")
     if sink.content != source.size:
         raise Failed(f"the sink received {sink.content} bytes of {source.size}")
     return spent, sink.at_once
 
 
-def entered(peers: Sequence[Peer]) -> list[Row]:
-    """Return a row, empty yet, for every way of every peer."""
+def empty_rows(peers: Sequence[Peer]) -> list[Row]:
+    """Return an empty row for each variant of each peer."""
     return [Row(way.title, peer.name, way.hashed) for peer in peers for way in peer.ways]
 
 
-def race(
-    start: StartingPoint,
+def measure_costs(
+    setup: Setup,
     peers: Sequence[Peer],
     rows: Sequence[Row],
     protocol: str,
@@ -76,77 +76,79 @@ def race(
     size: int,
     part_size: int,
 ) -> None:
-    """Have every way of every peer upload the same file: in turn, as many rounds as wanted. Fills *rows*."""
-    source = make_random(start.folder, size, part_size)
+    """Have each variant of each peer upload the same file, in interleaved rounds. Fills *rows*."""
+    source = make_random(setup.folder, size, part_size)
     entries = [
         (row, peer, way) for row in rows for peer in peers for way in peer.ways if way.title == row.title
     ]
     spent: dict[str, list[Cost]] = {}
-    for wait_a_little in range(start.runs):
+    for round_number in range(1, setup.runs + 1):
         for row, peer, way in entries:
             if protocol in row.failures:
                 continue
             try:
-                one, _ = once(start, peer, way, source, https=protocol == "https", rate=0, jobs=JOBS)
+                one, _ = run_upload(setup, peer, way, source, https=protocol == "https", rate=0, jobs=JOBS)
             except Failed as exc:
                 row.failures[protocol] = str(exc)
-                start.say(f"{protocol} {way.title}: {exc}")
+                setup.log(f"{protocol} {way.title}: {exc}")
                 continue
             spent.setdefault(row.title, []).append(one)
             used = one.cpu_s * GIB / size
-            start.say(f"{protocol} {wait_a_little + 1} {row.title}: {used:.2f} CPU s/GiB, {one.wall_s:.1f} s")
+            setup.log(f"{protocol} {round_number} {row.title}: {used:.2f} CPU s/GiB, {one.wall_s:.1f} s")
     for row in rows:
         if row.title in spent:
             row.costs[protocol] = cost.median(spent[row.title])
 
 
-def race_on_line(
-    start: StartingPoint, peers: Sequence[Peer], size: int, part_size: int, rate: int
-) -> list[LineRow]:
-    """Have one way of every peer upload over a line that grants each connection *rate*, and obsup by two."""
-    source = make_random(start.folder, size, part_size)
+def measure_on_limited_network(
+    setup: Setup, peers: Sequence[Peer], size: int, part_size: int, rate: int
+) -> list[LimitedRow]:
+    """Have each peer upload with *rate* bytes per second per connection; obsup with two settings of --jobs."""
+    source = make_random(setup.folder, size, part_size)
     entries = [(peer, peer.ways[0], peer.ways[0].title, JOBS) for peer in peers if peer is not OBSUP]
     if OBSUP in peers:
         way = OBSUP.ways[0]
         entries = [(OBSUP, way, "obsup --jobs auto", 0), (OBSUP, way, "obsup --jobs 5", JOBS), *entries]
     found: dict[str, list[tuple[Cost, int]]] = {}
-    for wait_a_little in range(start.runs):
+    for round_number in range(1, setup.runs + 1):
         for peer, way, title, jobs in entries:
             try:
-                one, at_once = once(start, peer, way, source, https=False, rate=rate, jobs=jobs)
+                one, at_once = run_upload(setup, peer, way, source, https=False, rate=rate, jobs=jobs)
             except Failed as exc:
-                start.say(f"line {title}: {exc}")
+                setup.log(f"limited {title}: {exc}")
                 continue
             found.setdefault(title, []).append((one, at_once))
-            start.say(f"line {wait_a_little + 1} {title}: {one.wall_s:.1f} s, {at_once} at once")
+            setup.log(f"limited {round_number} {title}: {one.wall_s:.1f} s, {at_once} at once")
     rows = []
     for _, way, title, _ in entries:
         costs = found.get(title, [])
         if costs:
-            most = max(count for _, count in costs)
-            rows.append(LineRow(title, way.title, cost.median([one for one, _ in costs]), most))
+            max_at_once = max(count for _, count in costs)
+            rows.append(LimitedRow(title, way.title, cost.median([one for one, _ in costs]), max_at_once))
     return rows
 
 
-def probe(start: StartingPoint, size: int, part_size: int) -> list[SizeRow]:
-    """Measure obsup, without a digest and with MD5, on a file that is one hole."""
+def measure_size(setup: Setup, size: int, part_size: int) -> list[SizeRow]:
+    """Measure obsup on a sparse file, without a digest and with MD5."""
     rows = []
-    source = make_sparse(start.folder, size, part_size)
+    source = make_sparse(setup.folder, size, part_size)
     for way in OBSUP.ways[:2]:
-        runs = start.runs if size <= GIB else 1
-        costs = [once(start, OBSUP, way, source, https=False, rate=0, jobs=JOBS)[0] for _ in range(runs)]
+        runs = setup.runs if size <= GIB else 1
+        costs = [
+            run_upload(setup, OBSUP, way, source, https=False, rate=0, jobs=JOBS)[0] for _ in range(runs)
+        ]
         rows.append(SizeRow(size, source.parts, way.hashed, cost.median(costs)))
-        start.say(
+        setup.log(
             f"{size / MIB:.0f} MiB in {source.parts} parts, {way.title}: {rows[-1].cost.cpu_s:.2f} CPU s"
         )
     source.path.unlink()
     return rows
 
 
-def start(start: StartingPoint, runs: int = 15) -> list[StartRow]:
-    """Measure commands that are over soon against a bare interpreter of the same environment, in turn."""
-    home = start.homes[OBSUP.name]
-    source = make_random(start.folder, MIB, MIB)
+def measure_startup(setup: Setup, runs: int = 15) -> list[StartRow]:
+    """Compare short commands with a bare interpreter of the same environment, in interleaved rounds."""
+    home = setup.homes[OBSUP.name]
+    source = make_random(setup.folder, MIB, MIB)
     text = source.digests.read_text()
     md5, crc = text.splitlines()[0].split()[1:]
     source.digests.write_text(f"{text}put {md5} {crc}\n")
@@ -158,60 +160,60 @@ def start(start: StartingPoint, runs: int = 15) -> list[StartRow]:
         "`obsup upload`, 1 MiB to a local server": [obsup, "upload", str(source.path), "bucket/key"],
     }
     spent: dict[str, list[float]] = {}
-    with serve(start.sinks, source.digests) as sink:
+    with serve(setup.sinks, source.digests) as sink:
         keys = {"AccessKeyID": "access", "SecretAccessKey": "secret", "OBSUP_ENDPOINT": sink.endpoint}
-        environ = {**keys, "PYTHONPATH": "", "PYTHONDONTWRITEBYTECODE": "", "HOME": str(start.folder)}
+        environ = {**keys, "PYTHONPATH": "", "PYTHONDONTWRITEBYTECODE": "", "HOME": str(setup.folder)}
         for _ in range(runs):
             for title, command in commands.items():
-                one = cost.measure(command, environ=environ, folder=start.folder, log=start.folder / "log")
+                one = cost.measure(command, environ=environ, folder=setup.folder, log=setup.folder / "log")
                 spent.setdefault(title, []).append(one.cpu_s)
     bare = middle(next(iter(spent.values())))
     return [StartRow(title, middle(costs), middle(costs) / bare) for title, costs in spent.items()]
 
 
-def keeping(start: StartingPoint, parts: int) -> Keeping:
-    """Return what the checkpoint of so many parts takes, kept on the disk of the ground: the median of its runs."""
+def measure_checkpoint(setup: Setup, parts: int) -> CheckpointCost:
+    """Return the median cost of the checkpoint of an upload of *parts* parts."""
     found = []
-    for _ in range(start.runs):
-        with tempfile.TemporaryDirectory(dir=start.folder) as home:
+    for _ in range(setup.runs):
+        with tempfile.TemporaryDirectory(dir=setup.folder) as home:
             command = [sys.executable, "-m", "tests.benchmarks.checkpoint", home, str(parts)]
             environ = {**os.environ, "HOME": home, "XDG_STATE_HOME": home}
             done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=True)
-        found.append(Keeping(parts, **json.loads(done.stdout)))
+        found.append(CheckpointCost(parts, **json.loads(done.stdout)))
     return sorted(found, key=lambda one: one.cpu_s)[len(found) // 2]
 
 
-def floors(start: StartingPoint, size: int, part_size: int) -> dict[str, float]:
-    """Return the CPU seconds a GiB of the work itself, by what it is, without any tool: as this machine is just now."""
-    source = make_random(start.folder, size, part_size)
-    found = {"MD5": _md5_alone()}
+def measure_floors(setup: Setup, size: int, part_size: int) -> dict[str, float]:
+    """Return the CPU seconds per GiB of hashing and sending without any tool, by name of the operation."""
+    source = make_random(setup.folder, size, part_size)
+    found = {"MD5": _measure_md5()}
     ways = [
         ("sendfile", False, False),
         ("reading and sending", True, False),
         ("the same through Python's TLS", True, True),
     ]
-    for name, comes_by, https in ways:
-        if https and "https" not in start.protocols:
+    for name, is_copied, https in ways:
+        if https and "https" not in setup.protocols:
             continue
-        way = Way(name, comes_by, library("bare"))
+        way = Way(name, is_copied, library("bare"))
         bare = Peer(name, None, (way,))
-        here = replace(start, homes={name: Path(sys.prefix)})
-        spent, _ = once(here, bare, way, source, https=https, rate=0, jobs=JOBS)
+        bare_setup = replace(setup, homes={name: Path(sys.prefix)})
+        spent, _ = run_upload(bare_setup, bare, way, source, https=https, rate=0, jobs=JOBS)
         found[name] = spent.cpu_s * GIB / size
     return found
 
 
-def _md5_alone() -> float:
-    """Return the CPU seconds that MD5 takes for a GiB in memory."""
+def _measure_md5() -> float:
+    """Return the CPU seconds of MD5 over 1 GiB in memory."""
     block = os.urandom(MIB)
-    whole, begun = hashlib.md5(usedforsecurity=False), time.process_time()
+    whole, started = hashlib.md5(usedforsecurity=False), time.process_time()
     for _ in range(GIB // MIB):
         whole.update(block)
-    return time.process_time() - begun
+    return time.process_time() - started
 
 
-def machine() -> str:
-    """Return what this machine is, in a few words."""
+def describe_machine() -> str:
+    """Return a short description of this machine."""
     known = Path("/proc/cpuinfo")
     lines = known.read_text().splitlines() if known.exists() else []
     models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]

@@ -1,4 +1,4 @@
-"""What was measured, as it is kept between a run and its report."""
+"""The results of a run, saved between measuring and reporting."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ GIB = 1024**3
 
 @dataclass(frozen=True)
 class Row:
-    """One way of one tool: medians by protocol (``http``, ``https``), and why one of them is not there."""
+    """One variant of one tool: medians by protocol (``http``, ``https``), and why a protocol failed."""
 
     title: str
     peer: str
@@ -23,10 +23,10 @@ class Row:
 
 
 @dataclass(frozen=True)
-class LineRow:
-    """A tool over the line that holds each connection back: its cost, and the most bodies in flight at once.
+class LimitedRow:
+    """A tool on a network that limits each connection: its cost, and the largest number of bodies in flight.
 
-    ``way`` is the title of the row that tells of the same call without the line.
+    ``way`` is the title of the row of the same variant without a limit.
     """
 
     title: str
@@ -37,7 +37,7 @@ class LineRow:
 
 @dataclass(frozen=True)
 class SizeRow:
-    """obsup alone: *size* bytes in so many *parts*, with MD5 where *hashed*."""
+    """obsup only: *size* bytes in *parts* parts, with MD5 if *hashed*."""
 
     size: int
     parts: int
@@ -47,7 +47,7 @@ class SizeRow:
 
 @dataclass(frozen=True)
 class StartRow:
-    """A command that is over soon, beside a bare interpreter: seconds of CPU, and how many times the bare one's."""
+    """A short command: CPU seconds, and the ratio to a bare interpreter."""
 
     title: str
     cpu_s: float
@@ -55,8 +55,8 @@ class StartRow:
 
 
 @dataclass(frozen=True)
-class Keeping:
-    """The checkpoint of so many *parts*: seconds of CPU in all, and how often it was written."""
+class CheckpointCost:
+    """The checkpoint of an upload of *parts* parts: total CPU seconds, and the number of writes."""
 
     parts: int
     cpu_s: float
@@ -65,36 +65,42 @@ class Keeping:
 
 @dataclass(frozen=True)
 class Results:
-    """All of a run. Sizes are bytes, rates bytes a second; ``floors`` are CPU seconds a GiB by what takes them."""
+    """The results of a run. Sizes are bytes, rates bytes per second, ``floors`` CPU seconds per GiB by operation."""
 
     machine: str
     sink: str
     size: int
     runs: int
-    line_size: int
-    line_rate: int
+    limited_size: int
+    limited_rate: int
     rows: list[Row] = field(default_factory=list)
-    lines: list[LineRow] = field(default_factory=list)
+    limited: list[LimitedRow] = field(default_factory=list)
     sizes: list[SizeRow] = field(default_factory=list)
     starts: list[StartRow] = field(default_factory=list)
-    keeping: list[Keeping] = field(default_factory=list)
+    checkpoints: list[CheckpointCost] = field(default_factory=list)
     versions: dict[str, str] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
     floors: dict[str, float] = field(default_factory=dict)
 
     def save(self, path: Path) -> None:
-        """Write everything to *path*."""
+        """Write the results to *path*."""
         path.write_text(json.dumps(asdict(self), indent=1))
 
 
 def load(path: Path) -> Results:
-    """Return what ``save`` wrote."""
+    """Return the results that ``save`` wrote."""
     plain = json.loads(path.read_text())
     for row in plain["rows"]:
         row["costs"] = {name: Cost(**one) for name, one in row["costs"].items()}
-    for row in plain["lines"] + plain["sizes"]:
+    for row in plain["limited"] + plain["sizes"]:
         row["cost"] = Cost(**row["cost"])
-    kinds = {"rows": Row, "lines": LineRow, "sizes": SizeRow, "starts": StartRow, "keeping": Keeping}
+    kinds = {
+        "rows": Row,
+        "limited": LimitedRow,
+        "sizes": SizeRow,
+        "starts": StartRow,
+        "checkpoints": CheckpointCost,
+    }
     for name, kind in kinds.items():
         plain[name] = [kind(**row) for row in plain[name]]
     return Results(**plain)

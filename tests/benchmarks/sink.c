@@ -1,16 +1,16 @@
-/* A store that keeps nothing: it answers what multipart clients ask, and throws the bodies away.
+/* A store that discards everything: it responds to multipart clients and drops the bodies.
 
-   sink [--digests FILE | --kept FILE] [--rate BYTES_PER_S] [--cert FILE --key FILE]
+   sink [--digests FILE | --record FILE] [--rate BYTES_PER_S] [--cert FILE --key FILE]
 
-   Listens on 127.0.0.1 and prints its port. FILE tells the digests that a true store would compute:
-       PART-NUMBER MD5 CRC64        0 is every part that has no line of its own
+   Listens on 127.0.0.1 and prints its port. FILE contains the digests that a real store would compute:
+       PART-NUMBER MD5 CRC64        0 is every part without a line
        put MD5 CRC64                the whole object, sent in one request
        object SIZE ETAG CRC64       the object after Complete
-   --kept FILE computes them instead, and writes a line KEY SIZE ETAG for every object that arrived whole.
-   --rate limits each connection, as routers and stores do. At SIGTERM it prints how many connections there were,
-   how many bodies it received at once at most, and how many bytes of content the PUTs brought in all.
+   --record FILE computes them instead, and writes a line KEY SIZE ETAG for every complete object.
+   --rate limits each connection, as many routers and stores do. At SIGTERM it prints the number of connections,
+   the largest number of bodies received at once, and the bytes of content of all PUT requests.
 
-   Built with -DTLS -lssl -lcrypto it speaks https where a certificate is given, and knows --kept. */
+   Built with -DTLS -lssl -lcrypto it supports https (with --cert and --key) and --record. */
 
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -38,25 +38,25 @@ struct digest { char md5[48], crc64[24]; };
 static struct digest parts[PARTS_MAX], whole, object;
 static long long object_size;
 static double rate;
-static atomic_int connections, receiving, most;
+static atomic_int connections, receiving, max_receiving;
 static atomic_llong content;
 static atomic_bool is_there;
-static FILE *kept;
+static FILE *record;
 
 struct connection {
     int socket;
-    size_t start, end; /* what lies in buffer, unread */
+    size_t start, end; /* the unread bytes of buffer */
     char buffer[HEAD_MAX];
     char *block;
 #ifdef TLS
     SSL *ssl;
-    EVP_MD_CTX *md5; /* of the body that is received, where it is kept account of */
+    EVP_MD_CTX *md5; /* of the body being received, with --record */
 #endif
 };
 
 struct request {
     char method[8], target[8192];
-    long long length, decoded, content; /* decoded: what an aws-chunked body holds, -1 where it is none */
+    long long length, decoded, content; /* decoded: content size of an aws-chunked body, otherwise -1 */
     bool chunked, wants_continue;
 };
 
@@ -76,7 +76,7 @@ static ssize_t receive(struct connection *c, void *into, size_t size) {
     return got;
 }
 
-static bool say(struct connection *c, const char *text, size_t size) {
+static bool send_all(struct connection *c, const char *text, size_t size) {
 #ifdef TLS
     if (c->ssl) return SSL_write(c->ssl, text, (int)size) == (int)size;
 #endif
@@ -100,7 +100,7 @@ static bool fill(struct connection *c) {
     return true;
 }
 
-/* Returns the next text up to and with END, which stays valid until more is read. NULL where the line is cut. */
+/* Returns the text up to END, valid until the next read, or NULL if the connection was closed. */
 static char *next_text(struct connection *c, const char *end) {
     for (;;) {
         char *found = memmem(c->buffer + c->start, c->end - c->start, end, strlen(end));
@@ -114,33 +114,33 @@ static char *next_text(struct connection *c, const char *end) {
     }
 }
 
-/* Throws SIZE bytes away, no faster than the line allows. */
+/* Discards SIZE bytes, no faster than --rate allows. */
 static bool discard(struct connection *c, long long size) {
     size_t held = c->end - c->start;
     if ((long long)held > size) held = (size_t)size;
 #ifdef TLS
-    if (kept) EVP_DigestUpdate(c->md5, c->buffer + c->start, held);
+    if (record) EVP_DigestUpdate(c->md5, c->buffer + c->start, held);
 #endif
     c->start += held;
     size -= (long long)held;
-    double begun = now(), passed = (double)held;
+    double started = now(), passed = (double)held;
     while (size > 0) {
         size_t wanted = rate ? NARROW_BUFFER : BLOCK;
         if ((long long)wanted > size) wanted = (size_t)size;
         ssize_t got;
 #ifdef TLS
-        if (c->ssl || kept) got = receive(c, c->block, wanted);
+        if (c->ssl || record) got = receive(c, c->block, wanted);
         else
 #endif
-        do got = recv(c->socket, c->block, wanted, MSG_TRUNC); /* the kernel drops it without a copy */
+        do got = recv(c->socket, c->block, wanted, MSG_TRUNC); /* the kernel discards it without a copy */
         while (got < 0 && errno == EINTR);
         if (got <= 0) return false;
 #ifdef TLS
-        if (kept) EVP_DigestUpdate(c->md5, c->block, (size_t)got);
+        if (record) EVP_DigestUpdate(c->md5, c->block, (size_t)got);
 #endif
         size -= got;
         passed += (double)got;
-        double ahead = rate ? begun + passed / rate - now() : 0;
+        double ahead = rate ? started + passed / rate - now() : 0;
         if (ahead > 0) usleep((useconds_t)(ahead * 1e6));
     }
     return true;
@@ -176,8 +176,8 @@ static bool read_head(struct connection *c, struct request *r) {
 }
 
 static bool take_body(struct connection *c, struct request *r) {
-    int at_once = atomic_fetch_add(&receiving, 1) + 1, seen = atomic_load(&most);
-    while (at_once > seen && !atomic_compare_exchange_weak(&most, &seen, at_once)) {}
+    int at_once = atomic_fetch_add(&receiving, 1) + 1, seen = atomic_load(&max_receiving);
+    while (at_once > seen && !atomic_compare_exchange_weak(&max_receiving, &seen, at_once)) {}
     bool whole_body = r->chunked ? discard_chunks(c, &r->content) : discard(c, r->content = r->length);
     if (r->decoded >= 0) r->content = r->decoded;
     if (whole_body && !strcmp(r->method, "PUT")) atomic_fetch_add(&content, r->content);
@@ -185,7 +185,7 @@ static bool take_body(struct connection *c, struct request *r) {
     return whole_body;
 }
 
-static bool answer(struct connection *c, int status, const struct digest *d, const char *body, const char *method) {
+static bool respond(struct connection *c, int status, const struct digest *d, const char *body, const char *method) {
     static const char *ids = "x-obs-request-id: 1\r\nx-amz-request-id: 1\r\nx-oss-request-id: 1\r\n";
     char text[4096], date[64], digests[256] = "";
     time_t seconds = time(NULL);
@@ -201,34 +201,34 @@ static bool answer(struct connection *c, int status, const struct digest *d, con
                         "Last-Modified: %s\r\nContent-Length: %lld\r\n\r\n%s",
                         status, status < 300 ? "OK" : "Not Found", date, ids, digests, date, length,
                         is_head ? "" : body);
-    return say(c, text, (size_t)size);
+    return send_all(c, text, (size_t)size);
 }
 
 #ifdef TLS
-#include "kept.h"
+#include "objects.h"
 #endif
 
 static bool serve(struct connection *c, const struct request *r) {
     char text[1024];
     const char *query = strchr(r->target, '?'), *number = query ? strstr(query, "partNumber=") : NULL;
     const char *key = strchr(r->target + 1, '/');
-    bool about_bucket = !key || !key[1] || key[1] == '?';
+    bool is_bucket = !key || !key[1] || key[1] == '?';
 #ifdef TLS
-    if (kept && !about_bucket && !strcmp(r->method, "PUT")) return keep_put(c, r, key + 1, query, number);
-    if (kept && !about_bucket && !strcmp(r->method, "POST")) return keep_post(c, r, key + 1, query);
-    if (kept && !about_bucket && !strcmp(r->method, "HEAD")) return keep_head(c, key + 1, query);
+    if (record && !is_bucket && !strcmp(r->method, "PUT")) return record_put(c, r, key + 1, query, number);
+    if (record && !is_bucket && !strcmp(r->method, "POST")) return record_post(c, r, key + 1, query);
+    if (record && !is_bucket && !strcmp(r->method, "HEAD")) return record_head(c, key + 1, query);
 #endif
     if (!strcmp(r->method, "PUT") && number) {
         int n = atoi(number + 11);
         bool known = n > 0 && n < PARTS_MAX && parts[n].md5[0];
-        return answer(c, 200, known ? &parts[n] : &parts[0], "", r->method);
+        return respond(c, 200, known ? &parts[n] : &parts[0], "", r->method);
     }
     if (!strcmp(r->method, "PUT")) {
-        atomic_store(&is_there, !about_bucket);
-        return answer(c, 200, about_bucket ? NULL : &whole, "", r->method);
+        atomic_store(&is_there, !is_bucket);
+        return respond(c, 200, is_bucket ? NULL : &whole, "", r->method);
     }
     if (!strcmp(r->method, "POST") && query && !strstr(query, "uploadId="))
-        return answer(c, 200, NULL,
+        return respond(c, 200, NULL,
                       "<InitiateMultipartUploadResult><Bucket>bucket</Bucket><Key>key</Key>"
                       "<UploadId>1</UploadId></InitiateMultipartUploadResult>", r->method);
     if (!strcmp(r->method, "POST")) {
@@ -236,44 +236,44 @@ static bool serve(struct connection *c, const struct request *r) {
         snprintf(text, sizeof text,
                  "<CompleteMultipartUploadResult><Location>sink</Location><Bucket>bucket</Bucket><Key>key</Key>"
                  "<ETag>\"%s\"</ETag></CompleteMultipartUploadResult>", object.md5);
-        return answer(c, 200, &object, text, r->method);
+        return respond(c, 200, &object, text, r->method);
     }
-    if (!strcmp(r->method, "DELETE")) return answer(c, 204, NULL, "", r->method);
-    if (about_bucket && query && strstr(query, "location"))
-        return answer(c, 200, NULL, "<LocationConstraint>us-east-1</LocationConstraint>", r->method);
-    if (about_bucket && query && strstr(query, "uploads"))
-        return answer(c, 200, NULL,
+    if (!strcmp(r->method, "DELETE")) return respond(c, 204, NULL, "", r->method);
+    if (is_bucket && query && strstr(query, "location"))
+        return respond(c, 200, NULL, "<LocationConstraint>us-east-1</LocationConstraint>", r->method);
+    if (is_bucket && query && strstr(query, "uploads"))
+        return respond(c, 200, NULL,
                       "<ListMultipartUploadsResult><IsTruncated>false</IsTruncated></ListMultipartUploadsResult>",
                       r->method);
-    if (about_bucket)
-        return answer(c, 200, NULL, "<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>",
+    if (is_bucket)
+        return respond(c, 200, NULL, "<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>",
                       r->method);
     if (query && strstr(query, "uploadId="))
-        return answer(c, 200, NULL, "<ListPartsResult><IsTruncated>false</IsTruncated>"
+        return respond(c, 200, NULL, "<ListPartsResult><IsTruncated>false</IsTruncated>"
                       "<NextPartNumberMarker>0</NextPartNumberMarker></ListPartsResult>", r->method);
-    if (atomic_load(&is_there)) return answer(c, 200, &object, "", r->method);
-    return answer(c, 404, NULL, "<Error><Code>NoSuchKey</Code><Message>none</Message></Error>", r->method);
+    if (atomic_load(&is_there)) return respond(c, 200, &object, "", r->method);
+    return respond(c, 404, NULL, "<Error><Code>NoSuchKey</Code><Message>none</Message></Error>", r->method);
 }
 
-static void *talk(void *given) {
+static void *serve_connection(void *given) {
     struct connection *c = given;
     struct request r;
-    bool goes_on = true;
+    bool is_open = true;
 #ifdef TLS
     c->md5 = EVP_MD_CTX_new();
     if (tls) {
         c->ssl = SSL_new(tls);
         SSL_set_fd(c->ssl, c->socket);
-        goes_on = SSL_accept(c->ssl) == 1;
+        is_open = SSL_accept(c->ssl) == 1;
     }
 #endif
-    while (goes_on && read_head(c, &r)) {
-        if (r.wants_continue && !say(c, "HTTP/1.1 100 Continue\r\n\r\n", 25)) break;
+    while (is_open && read_head(c, &r)) {
+        if (r.wants_continue && !send_all(c, "HTTP/1.1 100 Continue\r\n\r\n", 25)) break;
 #ifdef TLS
-        if (kept) EVP_DigestInit_ex(c->md5, EVP_md5(), NULL);
+        if (record) EVP_DigestInit_ex(c->md5, EVP_md5(), NULL);
 #endif
-        if (r.length || r.chunked) goes_on = take_body(c, &r);
-        goes_on = goes_on && serve(c, &r);
+        if (r.length || r.chunked) is_open = take_body(c, &r);
+        is_open = is_open && serve(c, &r);
     }
 #ifdef TLS
     if (c->ssl) SSL_free(c->ssl);
@@ -289,8 +289,8 @@ static void report(int number) {
     (void)number;
     char text[128];
     int size = snprintf(text, sizeof text, "connections %d at-once %d content %lld\n", atomic_load(&connections),
-                        atomic_load(&most), atomic_load(&content));
-    if (kept) fclose(kept);
+                        atomic_load(&max_receiving), atomic_load(&content));
+    if (record) fclose(record);
     if (write(1, text, (size_t)size) < 0) _exit(1);
     _exit(0);
 }
@@ -313,9 +313,9 @@ static void use_certificate(const char *chain, const char *key) {
     tls = SSL_CTX_new(TLS_server_method());
     if (SSL_CTX_use_certificate_chain_file(tls, chain) == 1 && SSL_CTX_use_PrivateKey_file(tls, key, SSL_FILETYPE_PEM) == 1)
         return;
-    fprintf(stderr, "sink: %s and %s are no certificate and its key\n", chain, key);
+    fprintf(stderr, "sink: %s and %s are not a certificate and its key\n", chain, key);
 #else
-    fprintf(stderr, "sink: built without TLS, so %s and %s are of no use\n", chain, key);
+    fprintf(stderr, "sink: built without TLS, so %s and %s cannot be used\n", chain, key);
 #endif
     exit(2);
 }
@@ -325,12 +325,12 @@ int main(int count, char **words) {
     for (int i = 1; i + 1 < count; i += 2) {
         if (!strcmp(words[i], "--digests")) read_digests(words[i + 1]);
 #ifdef TLS
-        else if (!strcmp(words[i], "--kept")) kept = fopen(words[i + 1], "w");
+        else if (!strcmp(words[i], "--record")) record = fopen(words[i + 1], "w");
 #endif
         else if (!strcmp(words[i], "--rate")) rate = atof(words[i + 1]);
         else if (!strcmp(words[i], "--cert")) chain = words[i + 1];
         else if (!strcmp(words[i], "--key")) use_certificate(chain, words[i + 1]);
-        else return fprintf(stderr, "sink: what is %s?\n", words[i]), 2;
+        else return fprintf(stderr, "sink: unknown option %s\n", words[i]), 2;
     }
     signal(SIGPIPE, SIG_IGN);
     signal(SIGTERM, report);
@@ -351,7 +351,7 @@ int main(int count, char **words) {
         if (!c || !(c->block = malloc(BLOCK))) return 1;
         c->socket = socket;
         atomic_fetch_add(&connections, 1);
-        if (pthread_create(&thread, NULL, talk, c)) return 1;
+        if (pthread_create(&thread, NULL, serve_connection, c)) return 1;
         pthread_detach(thread);
     }
 }

@@ -1,4 +1,4 @@
-"""The store that keeps nothing, built and run: in C where there is a compiler, in Python where there is none."""
+"""Build and run the sink, a store that discards everything: in C if there is a compiler, otherwise in Python."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ HERE = Path(__file__).parent
 
 @dataclass(frozen=True)
 class Sinks:
-    """How to start a sink, and the certificate with which it speaks https, where it can."""
+    """The command of the sink, and the certificate for https if the sink supports it."""
 
     command: tuple[str, ...]
     language: str
@@ -25,9 +25,9 @@ class Sinks:
 
 @dataclass
 class Running:
-    """A sink that serves, and what it has seen, known at its end.
+    """A running sink. The counts are known after it has ended.
 
-    ``at_once``: the most bodies that it received at once; ``content``: the bytes that all PUTs brought.
+    ``at_once`` is the largest number of bodies received at once, ``content`` the bytes of all PUT requests.
     """
 
     endpoint: str
@@ -37,7 +37,7 @@ class Running:
 
 
 def build(folder: Path) -> Sinks:
-    """Return what there is on this machine: with gcc and OpenSSL's headers the best, without them the next."""
+    """Build the best sink for this machine: C with TLS, C without TLS (no OpenSSL headers), or Python (no gcc)."""
     certificate = _make_certificate(folder)
     target = folder / "sink"
     gcc = ["gcc", "-O2", "-o", str(target), str(HERE / "sink.c"), "-lpthread"]
@@ -51,7 +51,7 @@ def build(folder: Path) -> Sinks:
 
 
 def _make_certificate(folder: Path) -> Path | None:
-    """Return a file with a key and its certificate for 127.0.0.1, or None where there is no openssl."""
+    """Return a file with a key and a certificate for 127.0.0.1, or None without openssl."""
     made = folder / "certificate.pem"
     if shutil.which("openssl") is None:
         return None
@@ -66,15 +66,15 @@ def _make_certificate(folder: Path) -> Path | None:
 
 @contextmanager
 def serve(
-    sinks: Sinks, digests: Path | None, *, kept: Path | None = None, https: bool = False, rate: float = 0
+    sinks: Sinks, digests: Path | None, *, record: Path | None = None, https: bool = False, rate: float = 0
 ) -> Iterator[Running]:
-    """Run a sink while inside; *rate* is bytes a second of each connection, 0 for no limit.
+    """Run a sink while inside. *rate* limits each connection to that many bytes per second; 0 is no limit.
 
-    It answers with *digests*, or with those of what arrives, and writes a line for each object to *kept*.
+    It returns the digests in the file *digests*. With *record* it computes them and writes a line per object.
     """
     words = [*sinks.command, "--rate", str(rate)]
     words += ["--digests", str(digests)] if digests is not None else []
-    words += ["--kept", str(kept)] if kept is not None else []
+    words += ["--record", str(record)] if record is not None else []
     if https:
         words += ["--cert", str(sinks.certificate), "--key", str(sinks.certificate)]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
@@ -85,6 +85,6 @@ def serve(
             yield running
         finally:
             process.send_signal(signal.SIGTERM)
-            said = process.stdout.read().split()
-            if len(said) == 6:
-                running.connections, running.at_once, running.content = map(int, said[1::2])
+            counts = process.stdout.read().split()
+            if len(counts) == 6:
+                running.connections, running.at_once, running.content = map(int, counts[1::2])

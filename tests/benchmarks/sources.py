@@ -1,4 +1,4 @@
-"""Files to upload, and the digests that a true store would answer for them."""
+"""Files to upload, and the digests that a real store would return for them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SHARED_MEMORY = Path("/dev/shm")
 
 @dataclass(frozen=True)
 class Source:
-    """A file, its size, the size of its parts (all bytes), and the file with the digests that the sink answers."""
+    """A file, its size and part size in bytes, and the file with the digests that the sink returns."""
 
     path: Path
     size: int
@@ -28,18 +28,18 @@ class Source:
 
     @property
     def parts(self) -> int:
-        """How many parts it has."""
+        """The number of parts."""
         return max(1, -(-self.size // self.part_size))
 
 
 def make_random(folder: Path, size: int, part_size: int) -> Source:
-    """Return a file of random bytes, made where it is not there yet."""
+    """Return a file of random bytes, created if missing."""
     path = folder / f"random-{size}"
     if not path.exists() or path.stat().st_size != size:
-        chance = random.Random(size)
+        rng = random.Random(size)
         with path.open("wb") as file:
             for begin in range(0, size, MIB):
-                file.write(chance.randbytes(min(MIB, size - begin)))
+                file.write(rng.randbytes(min(MIB, size - begin)))
     descriptor = os.open(path, os.O_RDONLY)
     try:
         digests = folder / f"{path.name}-{part_size}.digests"
@@ -51,10 +51,10 @@ def make_random(folder: Path, size: int, part_size: int) -> Source:
 
 
 def make_sparse(folder: Path, size: int, part_size: int) -> Source:
-    """Return a file that is one hole: it takes no disk, and reads as zeros.
+    """Return a sparse file, which uses no disk space and reads as zeros.
 
-    In memory where there is such a place: a disk's file system puts pages of zeros into the cache, which costs more
-    CPU than the upload.
+    It is in shared memory if possible: other file systems fill the page cache with zeros, which costs more CPU than the
+    upload.
     """
     path = (SHARED_MEMORY if SHARED_MEMORY.is_dir() else folder) / f"obsup-sparse-{os.getpid()}-{size}"
     with path.open("wb") as file:
@@ -62,7 +62,7 @@ def make_sparse(folder: Path, size: int, part_size: int) -> Source:
     zeros = bytes(max(1, min(part_size, size)))
     digests = folder / f"sparse-{size}-{part_size}.digests"
     return _with_digests(
-        path, size, part_size, digests=digests, read=lambda _at, count: zeros[:count], is_hole=True
+        path, size, part_size, digests=digests, read=lambda _at, count: zeros[:count], is_sparse=True
     )
 
 
@@ -73,14 +73,14 @@ def _with_digests(
     *,
     digests: Path,
     read: Callable[[int, int], bytes],
-    is_hole: bool = False,
+    is_sparse: bool = False,
 ) -> Source:
-    """Write what the sink is to answer: see sink.c."""
+    """Write the digests that the sink returns; the format is in sink.c."""
     lines, md5s, whole = [], [], 0
     known: dict[int, tuple[str, int]] = {}
     for number, begin in enumerate(range(0, max(size, 1), part_size), 1):
         count = min(part_size, size - begin)
-        if not is_hole or count not in known:
+        if not is_sparse or count not in known:
             data = read(begin, count)
             known[count] = hashlib.md5(data, usedforsecurity=False).hexdigest(), crc64.xz(data)
         md5, crc = known[count]

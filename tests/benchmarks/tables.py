@@ -1,32 +1,34 @@
-"""The results as README tells them."""
+"""The results as Markdown for README."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from tests.benchmarks.results import GIB, Keeping, LineRow, Results, Row, SizeRow
+from tests.benchmarks.results import GIB, CheckpointCost, LimitedRow, Results, Row, SizeRow
 
 MIB = 1024 * 1024
 NONE = "–"
 
 
 def section(results: Results) -> str:
-    """Return the Markdown between README's markers."""
+    """Return the Markdown between the markers of README."""
     return "\n\n".join(
         [
-            _words(results),
+            _introduction(results),
             _costs(results),
-            _below(results),
+            _notes(results),
             "![CPU seconds per GiB, by tool](man/speed.svg)",
             "![CPU seconds against size and parts](man/size.svg)",
-            _details("obsup alone: start-up, sizes from 1 MiB to 64 GiB, 1 to 10,000 parts", _alone(results)),
+            _details(
+                "obsup alone: start-up, sizes from 1 MiB to 64 GiB, 1 to 10,000 parts", _obsup_only(results)
+            ),
             _details("versions and machine", _versions(results)),
         ]
     )
 
 
 def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    """Return a table, numbers to the right."""
+    """Return a Markdown table with right-aligned numbers."""
     names = list(head)
     lines = [names, ["---", *["---:"] * (len(names) - 1)], *map(list, rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
@@ -36,14 +38,14 @@ def _details(title: str, text: str) -> str:
     return f"<details><summary>{title}</summary>\n\n{text}\n\n</details>"
 
 
-def _words(results: Results) -> str:
+def _introduction(results: Results) -> str:
     return (
         f"{results.size / GIB:g} GiB from the page cache in parts of 16 MiB, 5 in flight, to a test server on the "
         "loopback interface that discards the bodies and counts them. CPU seconds of the "
         "client per GiB, with start-up, medians of "
         f"{results.runs} interleaved runs. For *limited MB/s* each connection is limited to "
-        f"{results.line_rate / 1e6:g} MB/s, as by many "
-        f"routers and stores ({results.line_size / GIB:g} GiB, http). `python -m "
+        f"{results.limited_rate / 1e6:g} MB/s, as by many "
+        f"routers and stores ({results.limited_size / GIB:g} GiB, http). `python -m "
         "tests.benchmarks` repeats the measurement."
     )
 
@@ -59,14 +61,14 @@ def _costs(results: Results) -> str:
             ratio = NONE if cpu is None or base is None else f"{cpu / base:.1f}"
             cells += [NONE if cpu is None else f"{cpu:.2f}", "" if row.peer == "obsup" else ratio]
         peak = max((one.peak_bytes for one in row.costs.values()), default=0)
-        cells += [_rate(_line_of(row, results), results), f"{peak / MIB:.0f}"]
+        cells += [_rate(_limited_row_of(row, results), results), f"{peak / MIB:.0f}"]
         rows.append(cells)
     return table(head, rows)
 
 
-def _below(results: Results) -> str:
-    five = next((one for one in results.lines if one.at_once <= 5 and one.title.startswith("obsup")), None)
-    auto = next((one for one in results.lines if one.title.startswith("obsup --jobs auto")), None)
+def _notes(results: Results) -> str:
+    five = next((one for one in results.limited if one.at_once <= 5 and one.title.startswith("obsup")), None)
+    auto = next((one for one in results.limited if one.title.startswith("obsup --jobs auto")), None)
     failed = [
         f"{row.title} over {name} ({why})"
         for row in results.rows
@@ -93,9 +95,9 @@ def _below(results: Results) -> str:
 
 
 def _floors(floors: Mapping[str, float]) -> list[str]:
-    """Return what of a figure is the machine's: in the same run, without any tool around it."""
-    told = ", ".join(f"{name} {cpu:.2f}" for name, cpu in floors.items())
-    return [f"The cost without any tool, in the same run: {told}."] if told else []
+    """Return the cost of hashing and sending without any tool, measured in the same run."""
+    costs = ", ".join(f"{name} {cpu:.2f}" for name, cpu in floors.items())
+    return [f"The cost without any tool, in the same run: {costs}."] if costs else []
 
 
 def _cpu(row: Row, results: Results, protocol: str) -> float | None:
@@ -107,21 +109,21 @@ def _base(results: Results, protocol: str, *, hashed: bool) -> float | None:
     return next((_cpu(row, results, protocol) for row in own), None)
 
 
-def _line_of(row: Row, results: Results) -> LineRow | None:
-    return next((one for one in results.lines if one.way == row.title), None)
+def _limited_row_of(row: Row, results: Results) -> LimitedRow | None:
+    return next((one for one in results.limited if one.way == row.title), None)
 
 
-def _rate(line: LineRow | None, results: Results) -> str:
-    return "" if line is None else f"{results.line_size / line.cost.wall_s / 1e6:.0f}"
+def _rate(row: LimitedRow | None, results: Results) -> str:
+    return "" if row is None else f"{results.limited_size / row.cost.wall_s / 1e6:.0f}"
 
 
-def _alone(results: Results) -> str:
+def _obsup_only(results: Results) -> str:
     rows = [[one.title, f"{one.cpu_s * 1000:.0f}", f"{one.times:.1f}"] for one in results.starts]
     starts = table(["start-up", "CPU ms", "× a bare interpreter"], rows)
-    return "\n\n".join([starts, _sizes(results), *map(_kept, results.keeping)])
+    return "\n\n".join([starts, _sizes(results), *map(_checkpoint_text, results.checkpoints)])
 
 
-def _kept(one: Keeping) -> str:
+def _checkpoint_text(one: CheckpointCost) -> str:
     return (
         f"The checkpoint of {one.parts:,} parts takes {one.cpu_s:.2f} CPU s in total, however "
         "slowly the parts arrive: it is "
@@ -135,7 +137,7 @@ def _sizes(results: Results) -> str:
     rows = []
     for size, parts in dict.fromkeys((one.size, one.parts) for one in results.sizes):
         plain, hashed = (_of(results.sizes, size, parts, hashed=hashed) for hashed in (False, True))
-        rows.append([_named(size), str(parts), *_cells(plain), *_cells(hashed)])
+        rows.append([_size_text(size), str(parts), *_cells(plain), *_cells(hashed)])
     head = ["sparse file", "parts", "CPU s", "s", "peak MiB", "with MD5: CPU s", "s", "peak MiB"]
     return table(head, rows)
 
@@ -150,7 +152,7 @@ def _cells(row: SizeRow | None) -> list[str]:
     return [f"{row.cost.cpu_s:.2f}", f"{row.cost.wall_s:.1f}", f"{row.cost.peak_bytes / MIB:.0f}"]
 
 
-def _named(size: int) -> str:
+def _size_text(size: int) -> str:
     return f"{size // GIB} GiB" if size >= GIB else f"{size // MIB} MiB"
 
 

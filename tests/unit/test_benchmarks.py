@@ -1,4 +1,4 @@
-"""The benchmarks' report: what was measured is told as it is, also where a run was interrupted."""
+"""The report of the benchmarks, also of an interrupted run."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import pytest
 from tests.benchmarks import plots, tables
 from tests.benchmarks.__main__ import BEGIN, END, publish
 from tests.benchmarks.cost import Cost
-from tests.benchmarks.results import GIB, Keeping, LineRow, Results, Row, SizeRow, StartRow, load
+from tests.benchmarks.results import GIB, CheckpointCost, LimitedRow, Results, Row, SizeRow, StartRow, load
 
 MIB = 1024 * 1024
-BEGUN = Results("a machine", "C", size=2 * GIB, runs=3, line_size=GIB, line_rate=25_000_000)
-WHOLE = replace(
-    BEGUN,
+EMPTY = Results("a machine", "C", size=2 * GIB, runs=3, limited_size=GIB, limited_rate=25_000_000)
+COMPLETE = replace(
+    EMPTY,
     rows=[
         Row(
             "obsup --digest none",
@@ -27,10 +27,10 @@ WHOLE = replace(
         Row("obsup (MD5)", "obsup", True, {"http": Cost(3.6, 2.0, 41 * MIB)}),
         Row("other", "other", False, {"http": Cost(1.6, 1.0, 300 * MIB)}, {"https": "exit 1: no"}),
     ],
-    lines=[
-        LineRow("obsup --jobs auto", "obsup --digest none", Cost(1, 2.0, MIB), 32),
-        LineRow("obsup --jobs 5", "obsup --digest none", Cost(1, 8.0, MIB), 5),
-        LineRow("other", "other", Cost(1, 8.5, MIB), 5),
+    limited=[
+        LimitedRow("obsup --jobs auto", "obsup --digest none", Cost(1, 2.0, MIB), 32),
+        LimitedRow("obsup --jobs 5", "obsup --digest none", Cost(1, 8.0, MIB), 5),
+        LimitedRow("other", "other", Cost(1, 8.5, MIB), 5),
     ],
     sizes=[
         SizeRow(size, parts, hashed, Cost(0.3 * parts, 1.0, 40 * MIB))
@@ -38,39 +38,39 @@ WHOLE = replace(
         for hashed in (False, True)
     ],
     starts=[StartRow("`obsup --help`", 0.05, 5.0)],
-    keeping=[Keeping(10_000, 0.5, 292)],
+    checkpoints=[CheckpointCost(10_000, 0.5, 292)],
     versions={"obsup": "1", "other": "2"},
     missing={"third": "no such package"},
 )
 
 
-def test_what_is_kept_is_what_was_measured(tmp_path: Path) -> None:
-    WHOLE.save(tmp_path / "kept")
-    assert load(tmp_path / "kept") == WHOLE
+def test_saved_results_can_be_loaded(tmp_path: Path) -> None:
+    COMPLETE.save(tmp_path / "kept")
+    assert load(tmp_path / "kept") == COMPLETE
 
 
-def test_the_table_compares_with_the_like() -> None:
-    """CPU a GiB; the ratio to obsup without a digest; the line by --jobs auto; the largest of the peaks."""
-    told = tables.section(WHOLE).splitlines()
-    assert "| **obsup --digest none** | 0.40 |  | 1.00 |  | 537 | 40 |" in told
-    assert "| other | 0.80 | 2.0 | – | – | 126 | 300 |" in told
+def test_the_table_compares_similar_variants() -> None:
+    """CPU per GiB, the ratio to obsup without a digest, the rate with --jobs auto, and the largest peak memory."""
+    text = tables.section(COMPLETE).splitlines()
+    assert "| **obsup --digest none** | 0.40 |  | 1.00 |  | 537 | 40 |" in text
+    assert "| other | 0.80 | 2.0 | – | – | 126 | 300 |" in text
 
 
-def test_what_the_checkpoint_takes_is_told() -> None:
-    told = tables.section(WHOLE)
-    assert "The checkpoint of 10,000 parts takes 0.50 CPU s in total" in told
-    assert "292 times" in told
+def test_the_cost_of_the_checkpoint_is_reported() -> None:
+    text = tables.section(COMPLETE)
+    assert "The checkpoint of 10,000 parts takes 0.50 CPU s in total" in text
+    assert "292 times" in text
 
 
-def test_what_failed_or_is_missing_is_said() -> None:
-    told = tables.section(WHOLE)
-    assert "Failed: other over https (exit 1: no)." in told
-    assert "Not available here: third (no such package)." in told
+def test_failed_and_missing_tools_are_reported() -> None:
+    text = tables.section(COMPLETE)
+    assert "Failed: other over https (exit 1: no)." in text
+    assert "Not available here: third (no such package)." in text
 
 
-@pytest.mark.parametrize("results", [WHOLE, BEGUN, replace(WHOLE, lines=[], sizes=[])])
-def test_what_is_there_is_told(results: Results, tmp_path: Path) -> None:
-    """README keeps what stands around the section; the pictures are SVG."""
+@pytest.mark.parametrize("results", [COMPLETE, EMPTY, replace(COMPLETE, limited=[], sizes=[])])
+def test_incomplete_results_are_reported(results: Results, tmp_path: Path) -> None:
+    """README keeps the text around the section; the pictures are SVG."""
     readme = tmp_path / "README.md"
     readme.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
     publish(results, readme, tmp_path)
