@@ -215,6 +215,7 @@ def test_without_its_journal_a_batch_compares_the_objects_in_the_store(
     assert outcome.code == 0
     assert ("is not a journal" in outcome.err) == (damage == "zeros")
     assert count_operations(sandbox, before) == {"list": 1, "head": 21}
+    assert count_operations(sandbox, before) == {"list": 1, "head": 21}
     before = len(sandbox.requests)
     assert shell.run(*words).code == 0
     assert count_operations(sandbox, before) == {"list": 1}

@@ -15,7 +15,7 @@ from obsup import events
 from obsup.engine.job.context import UploadContext
 from obsup.engine.job.executor_spec import LOCAL_EXECUTORS
 from obsup.engine.job.progress import ProgressTally
-from obsup.engine.job.request import MAX_JOBS, UploadRequest
+from obsup.engine.job.request import UploadRequest
 from obsup.engine.job.result import Finished
 from obsup.engine.send.concurrency import ConcurrencyLimit
 from obsup.engine.send.concurrency_probe import ConcurrencyProbe
@@ -178,10 +178,9 @@ def open_pool(context: UploadContext) -> Pool:
 
 
 def _local_pool(request: UploadRequest) -> Pool:
-    max_jobs = max_jobs_of(request)
-    probe = ConcurrencyProbe(most=max_jobs) if request.probes_jobs else None
-    shares = FairShare(ConcurrencyLimit(max_jobs, probe=probe))
-    executor = open_executor(request.executor, max_jobs)
+    probe = ConcurrencyProbe(most=request.max_jobs) if request.probes_jobs else None
+    shares = FairShare(ConcurrencyLimit(request.max_jobs, probe=probe))
+    executor = open_executor(request.executor, request.max_jobs)
     sender = SharedSender(shares, lambda context, _tally: _submit_to(executor, context))
     small = (executor, InlineSender())
     if isinstance(executor, InlineExecutor):
@@ -223,8 +222,3 @@ def _submit_to(executor: Executor, context: UploadContext) -> SubmitPart:
 
 def _threads(count: int, name: str) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(count, thread_name_prefix=name)
-
-
-def max_jobs_of(request: UploadRequest) -> int:
-    """Return the largest number of parts or files in flight."""
-    return MAX_JOBS if request.probes_jobs else request.initial_jobs

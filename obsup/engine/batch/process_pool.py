@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 from obsup import events
 from obsup.engine.batch.known_files import PendingFile
 from obsup.engine.batch.outcome import FileOutcome
-from obsup.engine.batch.pool import max_jobs_of
 from obsup.engine.batch.request import BatchRequest
 from obsup.engine.job.connection import StoreSettings
 from obsup.engine.job.stop import StopSignal
@@ -77,7 +76,7 @@ class ProcessPool:
         setup = process_worker.WorkerSetup(
             self._request.shared,
             self._settings,
-            max(1, max_jobs_of(template) // self._count),
+            max(1, template.max_jobs // self._count),
             template.probes_jobs,
             self._request.reports_requests,
         )
@@ -176,7 +175,7 @@ def _process_count(request: BatchRequest) -> int:
     if template.executor != "threads" or template.options.no_overwrite:
         return 0
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(cores, MAX_PROCESSES, max_jobs_of(template))
+    return min(cores, MAX_PROCESSES, template.max_jobs)
 
 
 @contextmanager

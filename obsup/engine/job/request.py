@@ -74,6 +74,11 @@ class UploadRequest(Value):
         return self.jobs
 
     @property
+    def max_jobs(self) -> int:
+        """The largest number of parts in flight. Raises WrongUsage."""
+        return MAX_JOBS if self.probes_jobs else self.initial_jobs
+
+    @property
     def probes_jobs(self) -> bool:
         """Whether to adapt the number of parts in flight. Only threads report the progress of each part."""
         return self.jobs == "auto" and self.executor == "threads"

@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 from obsup.engine.job.context import UploadContext
 from obsup.engine.job.executor_spec import LOCAL_EXECUTORS, check_spec
 from obsup.engine.job.progress import ProgressTally
-from obsup.engine.job.request import MAX_JOBS
 from obsup.engine.send.concurrency import ConcurrencyLimit
 from obsup.engine.send.concurrency_probe import ConcurrencyProbe
 from obsup.engine.send.dispatcher import dispatch
@@ -58,8 +57,7 @@ def open_workers(context: UploadContext) -> Workers:
     request = context.request
     if request.executor in LOCAL_EXECUTORS:
         run = partial(send_part, store=context.store, send_options=context.send_options)
-        size = MAX_JOBS if request.probes_jobs else request.initial_jobs
-        return LocalWorkers(open_executor(request.executor, size), size, run)
+        return LocalWorkers(open_executor(request.executor, request.max_jobs), request.max_jobs, run)
     from obsup.engine.send.remote_workers import open_remote_workers
 
     return open_remote_workers(context, observe=context.observe)
