@@ -1,4 +1,4 @@
-"""The benchmarks' sink: what the race is run against answers as a store, and counts what really arrived."""
+"""The sink of the benchmarks responds like a store and counts what it receives."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ MIB = 1024 * 1024
 SIZE = 5 * MIB + 17
 
 
-@pytest.fixture(params=["the best there is", "Python"])
+@pytest.fixture(params=["best", "Python"])
 def sink(request: pytest.FixtureRequest, tmp_path: Path) -> Sinks:
-    """In C where there is a compiler; and the one for machines without."""
+    """The best sink for this machine (C if there is a compiler), and the Python sink."""
     best = sinks.build(tmp_path)
     python = Sinks((sys.executable, str(HERE / "python_sink.py")), "Python", best.certificate)
     return python if request.param == "Python" else best
@@ -29,10 +29,10 @@ def sink(request: pytest.FixtureRequest, tmp_path: Path) -> Sinks:
     "words", [(), ("--provider", "oss", "--region", "cn-hangzhou")], ids=["md5", "crc64"]
 )
 @pytest.mark.parametrize("https", [False, True], ids=["http", "https"])
-def test_what_is_proved_there_arrived(
+def test_obsup_verifies_an_upload_to_the_sink(
     sink: Sinks, https: bool, words: tuple[str, ...], tmp_path: Path
 ) -> None:
-    """Its digests are those of the file: obsup would not end in 0 with others."""
+    """The sink returns the digests of the file; otherwise obsup would fail."""
     source = make_random(tmp_path, SIZE, MIB)
     trust = ["--ca-bundle", str(sink.certificate)] if https else []
     with sinks.serve(sink, source.digests, https=https) as running:
@@ -47,7 +47,7 @@ def test_what_is_proved_there_arrived(
     assert 1 <= running.connections <= 4
 
 
-def test_another_file_is_not_proved_there(sink: Sinks, tmp_path: Path) -> None:
+def test_obsup_detects_other_content(sink: Sinks, tmp_path: Path) -> None:
     source = make_random(tmp_path, SIZE, MIB)
     with source.path.open("r+b") as file:
         file.write(b"another content")
