@@ -81,10 +81,18 @@ def group_of(parameter: click.Parameter) -> str:
 class _Documented(click.Command):
     """The help of commands and groups of commands."""
 
+    _help_option_of_command: click.Option | None = None
+
     @property
     def help_text(self) -> HelpText:
         """The docstring, split."""
         return read_help_text(self.help or "")
+
+    def get_help_option(self, ctx: click.Context) -> click.Option | None:
+        """Return always the same option: Click before 8.1.8 makes a new one and then does not process it first."""
+        if self._help_option_of_command is None:
+            self._help_option_of_command = super().get_help_option(ctx)
+        return self._help_option_of_command
 
     def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the first sentence, the examples, and the rest of the help text."""

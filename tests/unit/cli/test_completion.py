@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.shell_completion import get_completion_class
 
 from obsup.cli.arguments.known_words import known_profiles, known_targets, known_uploads, state_folder
 from obsup.local.state import folders, started_uploads
@@ -143,6 +144,9 @@ def test_a_tab_loads_click_only(home: Path, tmp_path: Path, words: str) -> None:
     assert len(done.stdout.splitlines()) > 1 or words.endswith("--profile ")
 
 
+@pytest.mark.skipif(
+    get_completion_class("powershell") is None, reason="this Click has no PowerShell completion"
+)
 @pytest.mark.parametrize(
     ("line", "word", "items"),
     [

@@ -177,8 +177,11 @@ def test_misspelled_word_suggests_the_right_one(words: list[str], meant: str) ->
     """Exit 2, with a suggestion."""
     result = CliRunner().invoke(cli, words)
     assert result.exit_code == 2
-    assert "Did you mean" in result.output
-    assert meant in result.output.partition("Did you mean")[2]
+    if hasattr(click.exceptions, "NoSuchCommand"):
+        assert "Did you mean" in result.output
+        assert meant in result.output.partition("Did you mean")[2]
+    elif words[0] in cli.commands:  # older versions of Click suggest options only
+        assert meant in result.output
 
 
 @pytest.mark.parametrize(
