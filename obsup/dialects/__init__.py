@@ -1,0 +1,4 @@
+"""What differs between the vendors, as data, and pure functions over it: addresses, headers, signatures.
+
+A vendor is one file (obs, s3, oss) whose value ``registry`` lists. Everything else receives a Dialect as an argument.
+"""

@@ -1,4 +1,4 @@
-"""From an endpoint, a bucket and a key to what stands in the request line, and to what is signed of it."""
+"""The host and path of a request, and the path that each signature signs."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ DEFAULT_PORTS = {"http": 80, "https": 443}
 def locate(endpoint: str, bucket: str, key: str | None, addressing: Addressing) -> Address:
     """Return where a request about *key* (None: about the bucket) goes.
 
-    *endpoint* is ``scheme://host[:port]``. The scheme's own port leaves the host, because every client leaves
-    it out of ``Host``, which AWS4 signs. A request about the bucket has a path that ends in a slash, ``/`` or
-    ``/bucket/``: the one form that all vendors sign alike.
+    *endpoint* is ``scheme://host[:port]``. The default port is omitted, as every client omits it in ``Host``, which
+    AWS4 signs. The path of a request about the bucket ends in a slash, ``/`` or ``/bucket/``, because all vendors sign
+    that form in the same way.
     """
     scheme, host = _scheme_and_host(endpoint)
     path = "/" + encode_key(key or "")
@@ -28,7 +28,7 @@ def locate(endpoint: str, bucket: str, key: str | None, addressing: Addressing) 
 
 
 def resource_path(address: Address) -> str:
-    """Return the path that OBS and AWS2 sign: as sent, after the bucket or the custom domain.
+    """Return the path that OBS and AWS2 sign: the path as sent, with the bucket or the custom domain before it.
 
     Source: OBS API reference, "User Signature Authentication", table "CanonicalizedResource".
     """
@@ -41,7 +41,7 @@ def resource_path(address: Address) -> str:
 def raw_resource_path(address: Address) -> str:
     """Return the path that OSS1 signs: the bucket and the key as Unicode text, not percent-encoded.
 
-    The bucket stands there even behind a custom domain. Source: Alibaba OSS, "Include a V1 signature in the
+    It contains the bucket even for a custom domain. Source: Alibaba OSS, "Include a V1 signature in the
     Authorization header", CanonicalizedResource.
     """
     return f"/{address.bucket}/{address.key or ''}"
@@ -56,7 +56,7 @@ def bucket_path(address: Address) -> str:
 
 
 def sent_path(address: Address) -> str:
-    """Return the path that AWS4 signs: what is sent, never normalised.
+    """Return the path that AWS4 signs: the path as sent, never normalised.
 
     Source: Amazon S3, "Signature Calculations for the Authorization Header", Canonical URI.
     """
@@ -65,7 +65,7 @@ def sent_path(address: Address) -> str:
 
 @lru_cache(maxsize=64)
 def _scheme_and_host(endpoint: str) -> tuple[str, str]:
-    """Return the scheme, and the host with the port where that is not the scheme's own."""
+    """Return the scheme, and the host with its port unless it is the default port."""
     parts = urlsplit(endpoint)
     host = parts.hostname or ""
     if ":" in host:

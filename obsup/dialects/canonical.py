@@ -1,4 +1,4 @@
-"""What the two families of signatures share: headers brought to one form, dates, and the secret as bytes."""
+"""Functions that both signature algorithms use: canonical headers, dates, and the secret key as bytes."""
 
 from __future__ import annotations
 
@@ -12,10 +12,7 @@ from obsup.model import Credentials
 
 
 def lower_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    """Return *headers* by lower-case name, values trimmed.
-
-    The values of names that differ in case only are joined by a comma.
-    """
+    """Return *headers* by lower-case name with trimmed values; names that differ only in case are joined by a comma."""
     lowered: dict[str, str] = {}
     for name, value in headers.items():
         key = name.lower()
@@ -24,7 +21,7 @@ def lower_headers(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def http_date(now: datetime) -> str:
-    """Return *now* as an RFC 1123 date in GMT: English whatever the locale."""
+    """Return *now* as an RFC 1123 date in GMT, in English in every locale."""
     return _date_of_second(_utc(now).replace(microsecond=0))
 
 
@@ -34,17 +31,14 @@ def _date_of_second(now: datetime) -> str:
 
 
 def basic_date(now: datetime) -> str:
-    """Return *now* as ISO 8601 basic in UTC, ``20260314T150926Z``. Its first eight characters are the day."""
+    """Return *now* in the ISO 8601 basic format in UTC, ``20260314T150926Z``. The first 8 characters are the day."""
     moment = _utc(now)
     return f"{moment:%Y%m%dT%H%M%SZ}"
 
 
 def secret_bytes(credentials: Credentials, prefix: str = "") -> bytes:
-    """Return the secret key, after *prefix*, as bytes.
-
-    Raises Denied, without the secret, where it is not ASCII.
-    """
-    # Asked beforehand: a UnicodeEncodeError would carry the secret in its arguments.
+    """Return *prefix* and the secret key as bytes. Raises Denied if the key is not ASCII."""
+    # Checked in advance, because a UnicodeEncodeError would contain the secret.
     if not credentials.secret_key.isascii():
         raise Denied(
             "the secret access key is not ASCII text",
@@ -56,5 +50,5 @@ def secret_bytes(credentials: Credentials, prefix: str = "") -> bytes:
 
 def _utc(now: datetime) -> datetime:
     if now.tzinfo is None:
-        raise ValueError("the clock of a signature must know its time zone")
+        raise ValueError("the time of a signature must have a time zone")
     return now.astimezone(UTC)

@@ -1,4 +1,4 @@
-"""What a dialect is: one value that says all that differs between the vendors' wires. No IO."""
+"""The type of a dialect: one value with everything that differs between the protocols of the vendors. No IO."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ from obsup.value import Value
 Addressing = Literal["virtual", "path", "cname"]
 
 
-# What answers with keys of others: here every vendor knows encoding-type=url.
-KEYS_LISTED = frozenset({"ListMultipartUploads", "ListObjects"})
-KEYS_ANSWERED = KEYS_LISTED | {"InitiateMultipartUpload", "ListParts", "CompleteMultipartUpload"}
+KEY_LISTS = frozenset({"ListMultipartUploads", "ListObjects"})
+"""The operations that list keys. All vendors support encoding-type=url for them."""
+
+KEY_RESPONSES = KEY_LISTS | {"InitiateMultipartUpload", "ListParts", "CompleteMultipartUpload"}
+"""The operations whose responses contain a key."""
 
 
 class Limits(Value):
-    """The service's limits. Sizes are bytes. Source: each vendor's "constraints" of uploading parts."""
+    """The limits of the service. Sizes are bytes. Source: "constraints" of uploading parts, by vendor."""
 
     min_part: int
     max_part: int
@@ -31,9 +33,9 @@ class Limits(Value):
 
 
 class Address(Value):
-    """Where a request goes: what is sent, and what it is about.
+    """Where a request goes, and the bucket and key that it is about.
 
-    ``host`` has the port where it is not the scheme's own. ``path`` is percent-encoded, as sent. ``key`` is
+    ``host`` includes the port unless it is the default of the scheme. ``path`` is percent-encoded, as sent. ``key`` is
     None for a request about the bucket.
     """
 
@@ -46,19 +48,19 @@ class Address(Value):
 
 
 class Signable(Value):
-    """A request as it will leave the socket. Query values are decoded; None is a bare name (``?uploads``)."""
+    """A request as it will be sent. Query values are decoded; None is a name without a value (``?uploads``)."""
 
     _hidden = ("query", "headers")
 
     method: str
     address: Address
-    # In no repr: either may hold a token, a key or a signature.
+    # Both may contain a token, a key or a signature.
     query: tuple[tuple[str, str | None], ...]
     headers: Mapping[str, str]
 
 
 class Sign(Protocol):
-    """Return the headers to add so that the store takes *request*: date, token, hash, Authorization."""
+    """Return the headers that authenticate *request*: date, token, hash, Authorization."""
 
     def __call__(
         self, request: Signable, credentials: Credentials, *, region: str, now: datetime
@@ -66,7 +68,7 @@ class Sign(Protocol):
 
 
 class Presign(Protocol):
-    """Return the whole query of a URL that anyone may use for *expires_s* seconds from *now*."""
+    """Return the complete query of a URL that anyone can use for *expires_s* seconds from *now*."""
 
     def __call__(
         self, request: Signable, credentials: Credentials, *, region: str, now: datetime, expires_s: int
@@ -74,12 +76,12 @@ class Presign(Protocol):
 
 
 class HeaderNames(Value):
-    """The dialect's name for each concept that obsup sends or reads; None where the vendor has none."""
+    """The header for each concept that obsup sends or reads; None if the vendor has no such header."""
 
     security_token: str
-    meta: str  # prefix of user metadata
+    meta: str  # the prefix of user metadata
     acl: str | None
-    grant: str | None  # prefix; the permission follows
+    grant: str | None  # a prefix that the permission follows
     storage_class: str | None
     website_redirect: str | None
     success_redirect: str | None
@@ -87,14 +89,14 @@ class HeaderNames(Value):
     tagging: str | None
     sse: str | None
     sse_kms_key_id: str | None
-    sse_c: str | None  # prefix; algorithm, key, key-MD5 follow
+    sse_c: str | None  # a prefix that algorithm, key and key-MD5 follow
     copy_source: str
     copy_source_range: str
     no_overwrite: tuple[str, str] | None  # (name, value)
     request_id: str
     host_id: str
     version_id: str
-    upload_id: str | None  # on HeadObject: the upload that made the object
+    upload_id: str | None  # of HeadObject: the upload that created the object
     crc64: str | None  # in responses: CRC-64/XZ of a part or an object
     error_code: str | None = None  # of a response without a body
     error_message: str | None = None
@@ -104,21 +106,23 @@ class HeaderNames(Value):
 
 
 class Dialect(Value):
-    """One provider with one signature. Everything vendor-specific that the other floors need to know.
+    """One provider with one signature.
 
-    ``storage_classes`` and ``acls`` map what users write (upper-case, lower-case) to the vendor's spelling;
-    ``sse`` maps ``AES256`` and ``kms`` to the header's value.
-    ``acl_on_complete``: the ACL belongs on Complete, not on Initiate (OSS).
-    ``no_overwrite_on``: the operations that carry the no-overwrite header.
-    ``etag_is_composite``: a multipart object's ETag is documented as md5-of-md5s-N.
-    ``url_encoded_on``: the operations whose answers name the key, and do so in URL encoding where asked to.
-    ``default_region`` signs where no region is known; ``public_endpoint`` is the vendor's, with ``{region}``
-    in it, None where a region alone does not name one.
-    ``request_headers`` (lower-case) are said on every request where the user says them: who pays, and the like.
-    ``hashes_payload``: x-amz-content-sha256 is the hash of what is small enough, not a word for none (S3).
-    ``grantee``: how a grant header names a grantee id. ``metadata_name``: what a metadata name must match.
-    ``bucket_characters`` is the inside of a regular expression's class; ``reserved_bucket_starts`` and
-    ``_ends`` are refused, as is a key that begins with one of ``refused_key_starts``.
+    ``prefix`` is that of the vendor's own headers.
+    ``storage_classes`` and ``acls`` map the values of options (upper-case, lower-case) to those of the vendor;
+    ``sse`` maps ``AES256`` and ``kms`` to the value of the header.
+    ``needs_region``: the signature contains the region; ``default_region`` is used if none is known.
+    ``public_endpoint`` contains ``{region}``; None if the region does not determine the endpoint.
+    ``acl_on_complete``: Complete sends the ACL, not Initiate (OSS).
+    ``no_overwrite_on``: the operations that send the no-overwrite header.
+    ``etag_is_composite``: the ETag of a multipart object is documented as MD5 of MD5s, hyphen, number of parts.
+    ``url_encoded_on``: the operations that URL-encode keys in their responses on request.
+    ``request_headers`` (lower-case) are sent with every request if the user sets them, for example request-payer.
+    ``payload_hash_header``: the header with the SHA-256 of a small body; None if the body is not signed.
+    ``grantee`` is the format of a grantee id in a grant header. ``metadata_name`` is the pattern of a metadata name.
+    ``bucket_characters`` is the inside of a character class. Buckets must not begin with one of
+    ``reserved_bucket_starts`` or end with one of ``reserved_bucket_ends``, keys not begin with a character of
+    ``refused_key_starts``.
     """
 
     name: str
@@ -140,7 +144,7 @@ class Dialect(Value):
     acl_on_complete: bool = False
     no_overwrite_on: frozenset[str] = frozenset()
     etag_is_composite: bool = True
-    url_encoded_on: frozenset[str] = KEYS_LISTED
+    url_encoded_on: frozenset[str] = KEY_LISTS
     request_headers: frozenset[str] = frozenset()
     payload_hash_header: str | None = None
     grantee: str = "id={}"

@@ -1,4 +1,4 @@
-"""Percent-encoding of keys and queries, as the wire and the signatures want it."""
+"""Percent-encoding of keys and queries for requests and signatures."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ Pairs = Iterable[tuple[str, str | None]]
 
 
 def encode_key(key: str) -> str:
-    """Return *key* as the path of a URL: its UTF-8 bytes, ``A-Za-z0-9-_.~`` and ``/`` kept, else ``%XX``.
+    """Return *key* as the path of a URL: UTF-8, where bytes other than ``A-Za-z0-9-_.~`` and ``/`` become ``%XX``.
 
-    Every slash and every dot segment stays: ``a/../c`` is a key of its own. Raises UnicodeEncodeError for a
-    key that is no Unicode text (a lone surrogate); ``names.check_key`` refuses it before, with clear words.
+    Slashes and dot segments are kept: ``a/../c`` is a valid key. Raises UnicodeEncodeError for a lone surrogate, which
+    ``names.check_key`` rejects with a proper message.
     """
     return quote(key, safe="/")
 
 
 def encode_value(text: str) -> str:
-    """Return *text* as a name or a value of a query: as ``encode_key``, but ``/`` becomes ``%2F``."""
+    """Return *text* as a name or value in a query: as ``encode_key``, but ``/`` becomes ``%2F``."""
     return quote(text, safe="")
 
 
 def encode_query(pairs: Pairs) -> str:
-    """Return *pairs* of decoded names and values in the form of the wire, in the order given.
+    """Return the query string of *pairs* of decoded names and values, in their order.
 
-    None is a bare name (``uploads``), an empty string is ``uploads=``. A space is ``%20``, never ``+``.
+    None is a name without ``=`` (``uploads``), an empty string is ``uploads=``. A space is ``%20``, never ``+``.
     """
     return "&".join(
         encode_value(name) if value is None else f"{encode_value(name)}={encode_value(value)}"
@@ -34,7 +34,7 @@ def encode_query(pairs: Pairs) -> str:
 
 
 def canonical_query(pairs: Pairs, *, bare_when_empty: bool) -> str:
-    """Return *pairs* as the V4 signatures want them: encoded, sorted by encoded name and then by value.
+    """Return the canonical query of V4 signatures: encoded, sorted by encoded name and then by value.
 
     A parameter without a value is ``uploads=`` for AWS4 and ``uploads`` (*bare_when_empty*) for OSS4.
     """

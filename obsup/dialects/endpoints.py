@@ -1,4 +1,4 @@
-"""What an endpoint tells of itself: provider, region, bucket; and how buckets are addressed there."""
+"""What the host of an endpoint determines: provider, region, bucket and addressing style."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _DNS_SAFE = re.compile(r"[a-z0-9][a-z0-9.-]*[a-z0-9]")
 
 
 class Recognised(Value):
-    """What the host of an endpoint says; None where it does not say.
+    """What the host of an endpoint determines; None for what it does not.
 
-    ``bucket`` is what stands before a vendor's host, ``endpoint`` is the endpoint without it.
+    ``bucket`` is the part before the vendor's host, ``endpoint`` is the endpoint without it.
     """
 
     provider: str | None
@@ -31,9 +31,9 @@ class Recognised(Value):
 
 
 def normalise_endpoint(text: str) -> str:
-    """Return *text* as ``scheme://host[:port]``: https where no scheme is given, lower case, no default port.
+    """Return *text* as ``scheme://host[:port]``: https by default, in lower case, without a default port.
 
-    Raises WrongUsage for what an endpoint cannot have: another scheme, a user, a path, a query.
+    Raises WrongUsage for another scheme, a user, a path or a query.
     """
     text = text.strip()
     if "@" in text:
@@ -56,9 +56,9 @@ def normalise_endpoint(text: str) -> str:
 
 
 def recognise(endpoint: str) -> Recognised:
-    """Return provider, region and bucket as far as the host of *endpoint* tells them.
+    """Return provider, region and bucket as far as the host of *endpoint* determines them.
 
-    Raises WrongUsage for the vendors' hosts that take no uploads: static websites, S3 directory buckets.
+    Raises WrongUsage for hosts of the vendors that accept no uploads: static websites, S3 directory buckets.
     """
     parts = urlsplit(endpoint)
     found = _find_family(parts.hostname or "")
@@ -77,34 +77,34 @@ def recognise(endpoint: str) -> Recognised:
 
 
 def same_domain(endpoint: str, other_host: str) -> bool:
-    """Tell whether a redirect from *endpoint* to *other_host* (``host[:port]``) stays within the provider.
+    """Return whether a redirect from *endpoint* to *other_host* (``host[:port]``) stays within the provider.
 
-    That is: the same host, a host below it, or two storage hosts of one vendor's cloud, on the same port.
-    Other services under a vendor's domain do not count: strangers run them.
+    True for the same host, a subdomain of it, or two storage hosts of the same cloud, if the port is the same. Other
+    hosts under a vendor's domain may belong to its customers.
     """
-    here = urlsplit(endpoint)
-    default = DEFAULT_PORTS.get(here.scheme)
+    current = urlsplit(endpoint)
+    default = DEFAULT_PORTS.get(current.scheme)
     try:
-        there = urlsplit(f"//{other_host}")
-        if (here.port or default) != (there.port or default):
+        redirected = urlsplit(f"//{other_host}")
+        if (current.port or default) != (redirected.port or default):
             return False
     except ValueError:
         return False
-    host, other = here.hostname or "", there.hostname or ""
-    if not other or there.username is not None:
+    host, other = current.hostname or "", redirected.hostname or ""
+    if not other or redirected.username is not None:
         return False
     if other == host or (not _is_ip(host) and other.endswith(f".{host}")):
         return True
-    mine, theirs = _find_family(host), _find_family(other)
-    if mine is None or theirs is None or theirs[1].refusal:
+    family, other_family = _find_family(host), _find_family(other)
+    if family is None or other_family is None or other_family[1].refusal:
         return False
-    return mine[1].domain == theirs[1].domain
+    return family[1].domain == other_family[1].domain
 
 
 def in_region(endpoint: str, region: str) -> str:
-    """Return the endpoint of the same cloud in *region*; *endpoint* where its host does not tell regions apart.
+    """Return the endpoint of the same cloud in *region*; *endpoint* itself if its host does not depend on the region.
 
-    A global host (``s3.amazonaws.com``) has its regional ones beside it (``s3.eu-west-1.amazonaws.com``).
+    For a global host (``s3.amazonaws.com``) it is the regional one (``s3.eu-west-1.amazonaws.com``).
     """
     parts = urlsplit(endpoint)
     host = parts.hostname or ""
@@ -114,33 +114,33 @@ def in_region(endpoint: str, region: str) -> str:
     _, family, match = found
     if "region" in match.re.groupindex:
         first, last = match.span("region")
-        moved = host[:first] + region + host[last:]
+        regional = host[:first] + region + host[last:]
     elif family.is_global:
-        word, _, rest = match["host"].partition(".")
-        moved = f"{word}.{region}.{rest}"
+        service, _, domain = match["host"].partition(".")
+        regional = f"{service}.{region}.{domain}"
     else:
         return endpoint
-    return urlunsplit(parts._replace(netloc=parts.netloc.replace(host, moved)))
+    return urlunsplit(parts._replace(netloc=parts.netloc.replace(host, regional)))
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether *host* (without a port) is this very machine. RFC 6761: so is every ``*.localhost``."""
+    """Return whether *host* (without a port) is this computer, as every ``*.localhost`` is by RFC 6761."""
     if host == "localhost" or host.endswith(".localhost"):
         return True
     return _is_ip(host) and ipaddress.ip_address(host).is_loopback
 
 
 def default_addressing(endpoint: str, bucket: str) -> Addressing:
-    """Return how *bucket* is addressed at *endpoint* where the user does not say.
+    """Return the default addressing style of *bucket* at *endpoint*.
 
-    Virtual-hosted, as the vendors want it; by path where there is no name to put the bucket before (an IP
-    address, localhost, a bare host name), and where no certificate or DNS name would fit the bucket.
+    It is virtual-hosted, as the vendors require. It is path-style for an IP address, localhost, or a host name without
+    a domain, and for a bucket that does not match a certificate or a DNS name.
     """
     parts = urlsplit(endpoint)
     host = parts.hostname or ""
     if _is_ip(host) or "." not in host or not _DNS_SAFE.fullmatch(bucket):
         return "path"
-    # A wildcard certificate covers one label.
+    # A wildcard certificate covers only one label.
     return "path" if "." in bucket and parts.scheme == "https" else "virtual"
 
 
@@ -157,7 +157,7 @@ def _find_family(host: str) -> tuple[str, HostFamily, re.Match[str]] | None:
 
 
 def _split(text: str) -> SplitResult:
-    # urlsplit would drop a tab or a line break without a word.
+    # urlsplit would silently drop a tab or a line break.
     if any(character.isspace() for character in text):
         raise _refused(text, "It has white space")
     try:

@@ -1,4 +1,4 @@
-"""The headers of one option each, from what the user wrote. What a store would refuse is refused here."""
+"""Convert the value of one option to its headers. Values that the store would reject raise WrongUsage."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from obsup.errors import NextStep, WrongUsage
 
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _GRANTEE = re.compile(r"[A-Za-z0-9_./@:+-]+")
-_LONGEST_REDIRECT = 2048
+_MAX_REDIRECT_CHARACTERS = 2048
 
-# What obsup sets itself on each request: a second opinion would break the request, or its signature.
+# Headers that obsup sets itself. A second value would invalidate the request or its signature.
 _OWN_HEADERS = frozenset(
     {
         "authorization",
@@ -34,10 +34,10 @@ _OWN_SUFFIXES = ("date", "security-token", "content-sha256")
 
 
 def clean_value(name: str, value: str) -> str:
-    """Return *value* as it can stand in a header: trimmed, printable ASCII. Raises WrongUsage otherwise.
+    """Return *value* trimmed. Raises WrongUsage unless it is printable ASCII.
 
-    Control characters would let a value write headers of its own; what is not ASCII is stored differently by
-    each vendor and signed differently by each client.
+    Control characters would allow a value to add headers. Vendors store other characters in different ways, and clients
+    sign them in different ways.
     """
     value = value.strip(" \t")
     if not (value.isascii() and value.replace("\t", " ").isprintable()):
@@ -50,37 +50,37 @@ def clean_value(name: str, value: str) -> str:
 
 
 def plain_header(_dialect: Dialect, name: str, value: str) -> dict[str, str]:
-    """Return the header with *value* as it is."""
+    """Return the header with *value* unchanged."""
     return {name: clean_value(name, value)}
 
 
 def acl_header(dialect: Dialect, name: str, value: str) -> dict[str, str]:
-    """Return the header of the canned ACL. Raises WrongUsage that lists those of objects."""
+    """Return the header of the canned ACL. Raises WrongUsage, which lists the valid ones."""
     return {name: _choose("acl", value, dialect.acls, dialect=dialect)}
 
 
 def storage_class_header(dialect: Dialect, name: str, value: str) -> dict[str, str]:
     """Return the header of the storage class in the vendor's spelling.
 
-    The vendor's own client drops a class it does not know without a word; this raises WrongUsage.
+    Raises WrongUsage for an unknown class, which the vendor's client silently ignores.
     """
     return {name: _choose("storage_class", value, dialect.storage_classes, dialect=dialect)}
 
 
 def sse_header(dialect: Dialect, name: str, value: str) -> dict[str, str]:
-    """Return the header of encryption with keys of the service. Raises WrongUsage for another algorithm."""
+    """Return the header of encryption with keys of the service. Raises WrongUsage for an unknown algorithm."""
     return {name: _choose("sse", value, dialect.sse, dialect=dialect)}
 
 
 def no_overwrite_header(dialect: Dialect, _name: str, _value: bool) -> dict[str, str]:
-    """Return the header that keeps an object that is there already."""
+    """Return the header that prevents overwriting."""
     return dict([dialect.headers.no_overwrite]) if dialect.headers.no_overwrite else {}
 
 
 def metadata_headers(dialect: Dialect, prefix: str, metadata: Mapping[str, str]) -> dict[str, str]:
-    """Return the headers of user metadata; names may be given with the vendor's prefix or without.
+    """Return the headers of user metadata; names may be given with or without the vendor's prefix.
 
-    Raises WrongUsage for a name the vendor does not take, one given twice, and more bytes than its limit.
+    Raises WrongUsage for an invalid or repeated name, and for more bytes than the vendor allows.
     """
     headers: dict[str, str] = {}
     for given, value in metadata.items():
@@ -109,7 +109,7 @@ def metadata_headers(dialect: Dialect, prefix: str, metadata: Mapping[str, str])
 
 
 def grant_headers(dialect: Dialect, prefix: str, grants: tuple[tuple[str, str], ...]) -> dict[str, str]:
-    """Return one header for each permission, with the ids of all its grantees."""
+    """Return one header per permission, with the ids of all its grantees."""
     headers: dict[str, str] = {}
     for given, grantee in grants:
         permission = given.lower().replace("_", "-")
@@ -132,27 +132,27 @@ def grant_headers(dialect: Dialect, prefix: str, grants: tuple[tuple[str, str], 
 
 
 def tagging_header(_dialect: Dialect, name: str, tags: Mapping[str, str]) -> dict[str, str]:
-    """Return the header of *tags*, which are written like a query: ``k=v&k2=v2``, percent-encoded."""
+    """Return the header of *tags* in the form of a query: ``k=v&k2=v2``, percent-encoded."""
     return {name: encode_query(tags.items())}
 
 
 def website_redirect_header(_dialect: Dialect, name: str, location: str) -> dict[str, str]:
-    """Return the header of *location*, which begins with ``/`` or ``http(s)://`` and has 2 KB at most.
+    """Return the header of *location*, which begins with ``/`` or ``http(s)://`` and has at most 2 KB.
 
     Source: OBS SDK reference, "Uploading an Object - Resumable", UploadFileHeader.location.
     """
     location = clean_value(option_of("website_redirect"), location)
-    if not location.startswith(("/", "http://", "https://")) or len(location) > _LONGEST_REDIRECT:
+    if not location.startswith(("/", "http://", "https://")) or len(location) > _MAX_REDIRECT_CHARACTERS:
         raise WrongUsage(
             f"invalid website redirect {location[:60]!r}",
-            f"It must begin with /, http:// or https:// and have at most {_LONGEST_REDIRECT} bytes",
+            f"It must begin with /, http:// or https:// and have at most {_MAX_REDIRECT_CHARACTERS} bytes",
             NextStep(f"correct {option_of('website_redirect')}"),
         )
     return {name: location}
 
 
 def expires_days_header(_dialect: Dialect, name: str, days: int) -> dict[str, str]:
-    """Return the header of *days*, from 0, between the last modification and the deletion by the store."""
+    """Return the header that deletes the object *days* (0 or more) after its last modification."""
     if days < 0:
         raise WrongUsage(
             f"an object cannot expire after {days} days",
@@ -163,7 +163,7 @@ def expires_days_header(_dialect: Dialect, name: str, days: int) -> dict[str, st
 
 
 def extension_headers(dialect: Dialect, headers: tuple[tuple[str, str], ...]) -> dict[str, str]:
-    """Return the user's own headers. Raises WrongUsage for what is none, and for those obsup sets itself."""
+    """Return additional headers. Raises WrongUsage for invalid ones, and for those that obsup sets itself."""
     clean: dict[str, str] = {}
     own = _OWN_HEADERS | {dialect.prefix + suffix for suffix in _OWN_SUFFIXES}
     for name, value in headers:
@@ -190,7 +190,7 @@ def extension_headers(dialect: Dialect, headers: tuple[tuple[str, str], ...]) ->
 
 
 def _choose(field: str, value: str, choices: Mapping[str, str], *, dialect: Dialect) -> str:
-    """Return the vendor's spelling of *value*, whatever its case."""
+    """Return the vendor's spelling of *value*, which may be in any case."""
     spellings = {name.lower(): spelling for name, spelling in choices.items()}
     if value.lower() not in spellings:
         raise WrongUsage(

@@ -8,24 +8,24 @@ import re
 from obsup.dialects.dialect import Dialect
 from obsup.errors import NextStep, WrongUsage
 
-SHORTEST_BUCKET = 3
-_LONGEST_BUCKET = 63
+MIN_BUCKET_CHARACTERS = 3
+_MAX_BUCKET_CHARACTERS = 63
 
 
-def check_bucket(dialect: Dialect, bucket: str, *, shortest: int = SHORTEST_BUCKET) -> None:
+def check_bucket(dialect: Dialect, bucket: str, *, shortest: int = MIN_BUCKET_CHARACTERS) -> None:
     """Raise WrongUsage if the provider rejects *bucket* as a name; suggest the nearest valid name.
 
     *shortest* is the minimum number of characters: private stores allow fewer than the vendors.
     Source: OBS API reference, "Creating a Bucket"; Amazon S3, "General purpose bucket naming rules"; Alibaba
     OSS, "Bucket naming conventions".
     """
-    fault = _bucket_fault(dialect, bucket, shortest)
-    if not fault:
+    problem = _bucket_problem(dialect, bucket, shortest)
+    if not problem:
         return
     nearest = _nearest_bucket(dialect, bucket)
     raise WrongUsage(
         f"invalid bucket name {bucket!r}",
-        f"On {dialect.title} {fault}",
+        f"On {dialect.title} {problem}",
         NextStep(f"did you mean {nearest}?" if nearest else "check the TARGET, which is BUCKET/KEY"),
     )
 
@@ -64,11 +64,11 @@ def check_key(dialect: Dialect, key: str) -> None:
         )
 
 
-def _bucket_fault(dialect: Dialect, bucket: str, shortest: int) -> str:
+def _bucket_problem(dialect: Dialect, bucket: str, shortest: int) -> str:
     """Return what is wrong with *bucket* as the end of a sentence, or an empty string."""
     letters = dialect.bucket_characters
-    if not shortest <= len(bucket) <= _LONGEST_BUCKET:
-        return f"it must have {shortest} to {_LONGEST_BUCKET} characters, not {len(bucket)}"
+    if not shortest <= len(bucket) <= _MAX_BUCKET_CHARACTERS:
+        return f"it must have {shortest} to {_MAX_BUCKET_CHARACTERS} characters, not {len(bucket)}"
     if not re.fullmatch(f"[{letters}]+", bucket):
         return f"it must have only the characters {letters}"
     if bucket[0] in "-." or bucket[-1] in "-.":
@@ -90,7 +90,9 @@ def _nearest_bucket(dialect: Dialect, bucket: str) -> str:
     """Return the nearest valid name, or an empty string if it would be a guess."""
     lowered = bucket.lower()
     candidates = (lowered, lowered.replace("_", "-"), lowered.replace("_", "-").strip("-."))
-    return next((name for name in candidates if not _bucket_fault(dialect, name, SHORTEST_BUCKET)), "")
+    return next(
+        (name for name in candidates if not _bucket_problem(dialect, name, MIN_BUCKET_CHARACTERS)), ""
+    )
 
 
 def _is_ip_address(text: str) -> bool:

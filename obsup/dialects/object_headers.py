@@ -1,4 +1,4 @@
-"""From what the finished object shall be to the headers that say so, operation by operation."""
+"""Convert the options of an object to the headers of each operation."""
 
 from __future__ import annotations
 
@@ -34,21 +34,21 @@ if TYPE_CHECKING:
 Operation = Literal["initiate", "put", "complete"]
 IN_PARTS: tuple[Operation, ...] = ("initiate", "complete")
 
-CUSTOMER_KEY_SIZE = 32
+CUSTOMER_KEY_BYTES = 32
 
-# What OBS and S3 store where a client sends none, as OBS's own client does for a suffix it does not know.
+# The type that OBS and S3 store if a client sends none. OBS's client sends it for an unknown suffix.
 DEFAULT_CONTENT_TYPE = "binary/octet-stream"
 
 
 def object_headers(
     dialect: Dialect, options: ObjectOptions, operation: Operation, *, key: str | None = None
 ) -> dict[str, str]:
-    """Return the headers of *options* that *operation* carries in *dialect*.
+    """Return the headers of *options* that *operation* sends in *dialect*.
 
-    All of *options* is checked whatever the operation, so that Initiate fails for what Complete would send.
-    With *key*, an object without a content type gets the one of its suffix. The user's own headers go where
-    the object is described (initiate, put) and win over an option of the same name. Raises WrongUsage for
-    what the dialect lacks, what no request of an upload in parts carries, and what the store would refuse.
+    All *options* are checked for every operation, so that Initiate fails for an option that Complete would send. If
+    *key* is given, the default content type is that of its suffix. Additional headers are sent by the operations that
+    describe the object (initiate, put) and replace an option's header of the same name. Raises WrongUsage for options
+    that the dialect does not have, that an upload in parts cannot send, or that the store would reject.
     Source: OBS API reference, "Initiating a Multipart Upload"; the vendors' equivalents.
     """
     _check_together(options)
@@ -72,7 +72,7 @@ def object_headers(
 
 
 def options_of_complete(dialect: Dialect, options: ObjectOptions) -> list[str]:
-    """Return the options that are given and that Complete carries: who completes must know of them."""
+    """Return the given options whose headers Complete sends; every process that completes the upload needs them."""
     return [
         one.option
         for one in OBJECT_PARAMETERS
@@ -81,10 +81,10 @@ def options_of_complete(dialect: Dialect, options: ObjectOptions) -> list[str]:
 
 
 def customer_key_headers(dialect: Dialect, key: CustomerKey, *, copy_source: bool = False) -> dict[str, str]:
-    """Return the three headers of an SSE-C key: for Initiate, each part and HEAD, never for Complete.
+    """Return the three headers of an SSE-C key, which Initiate, every part and HEAD send, but not Complete.
 
-    With *copy_source* they open the source of a copy. Raises WrongUsage where the vendor has no SSE-C, and
-    for a key that is not 32 bytes long. Source: OBS API reference, "Server-Side Encryption (SSE-C)".
+    With *copy_source* they decrypt the source of a copy. Raises WrongUsage if the vendor has no SSE-C, or if the key
+    does not have 32 bytes. Source: OBS API reference, "Server-Side Encryption (SSE-C)".
     """
     prefix = dialect.headers.sse_c
     if prefix is None:
@@ -93,9 +93,9 @@ def customer_key_headers(dialect: Dialect, key: CustomerKey, *, copy_source: boo
             "The service has no headers for it",
             run_again("use --sse AES256 or --sse kms instead, or no encryption", drop=("--sse-c-key-file",)),
         )
-    if len(key.key) != CUSTOMER_KEY_SIZE:
+    if len(key.key) != CUSTOMER_KEY_BYTES:
         raise WrongUsage(
-            f"an SSE-C key must have {CUSTOMER_KEY_SIZE} bytes",
+            f"an SSE-C key must have {CUSTOMER_KEY_BYTES} bytes",
             f"This one has {len(key.key)}",
             NextStep("create a key with: head -c 32 /dev/urandom > KEYFILE"),
         )
@@ -109,23 +109,23 @@ def customer_key_headers(dialect: Dialect, key: CustomerKey, *, copy_source: boo
 
 
 def guess_content_type(key: str) -> str:
-    """Return the media type of the suffix of *key*, from Python's own table and not from this machine's.
+    """Return the media type of the suffix of *key* by Python's table, independent of this computer's tables.
 
-    A packed file has the type of its packing, not of what is inside: ``x.tar.gz`` is ``application/gzip``.
-    Without a known suffix it is ``binary/octet-stream``.
+    A compressed file has the type of the compression: ``x.tar.gz`` is ``application/gzip``. The default is
+    ``binary/octet-stream``.
     """
-    # The name alone: mimetypes takes URLs, and would read a scheme or a host into a key.
+    # Only the name: mimetypes expects a URL and would find a scheme or a host in a key.
     name = key.rpartition("/")[2]
     if "." not in name:
         return DEFAULT_CONTENT_TYPE
-    media_type, packing = _media_types().guess_type(f"/{name}", strict=True)
-    if packing is not None:
-        return _PACKINGS.get(packing, DEFAULT_CONTENT_TYPE)
+    media_type, compression = _media_types().guess_type(f"/{name}", strict=True)
+    if compression is not None:
+        return _COMPRESSIONS.get(compression, DEFAULT_CONTENT_TYPE)
     return media_type or DEFAULT_CONTENT_TYPE
 
 
 def copy_source_value(bucket: str, key: str, version_id: str | None = None) -> str:
-    """Return the value of the copy-source header: ``/bucket/encoded-key``, and the version of it.
+    """Return the value of the copy-source header: ``/bucket/encoded-key``, with the version if given.
 
     Source: OBS API reference, "Copying a Part".
     """
@@ -133,7 +133,7 @@ def copy_source_value(bucket: str, key: str, version_id: str | None = None) -> s
     return source if version_id is None else f"{source}?versionId={encode_value(version_id)}"
 
 
-_PACKINGS = {
+_COMPRESSIONS = {
     "gzip": "application/gzip",
     "bzip2": "application/x-bzip2",
     "xz": "application/x-xz",
@@ -144,14 +144,14 @@ _PACKINGS = {
 
 @cache
 def _media_types() -> MimeTypes:
-    # Here, and not above: it reads this machine's tables first, which takes as long as a small request.
+    # Imported here: the module reads this computer's tables first, which takes as long as a small request.
     from mimetypes import MimeTypes
 
     return MimeTypes()
 
 
 def _is_given(value: object) -> bool:
-    """0 days are given; None, False, an empty text and an empty mapping are not."""
+    """Return whether an option is set: 0 is; None, False, an empty text and an empty mapping are not."""
     return bool(value) or (isinstance(value, int) and not isinstance(value, bool))
 
 
@@ -165,7 +165,7 @@ def _check_together(options: ObjectOptions) -> None:
 
 
 def _render(dialect: Dialect, row: OptionRow, value: Any) -> dict[str, str]:
-    """Return the headers of one option that is given."""
+    """Return the headers of one option that is set."""
     name = header_of(row, dialect.headers)
     if name is None and not providers_with(row):
         raise WrongUsage(

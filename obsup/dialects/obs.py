@@ -1,4 +1,4 @@
-"""Huawei OBS and Open Telekom Cloud OBS: data, in the native form and in the two AWS forms it also speaks.
+"""Huawei OBS and Open Telekom Cloud OBS: the native protocol and the two AWS-compatible ones.
 
 Sources: OBS API reference, "Initiating a Multipart Upload", "Uploading an Object - PUT", "Authentication";
 for the AWS forms the S3-compatible API reference of the same service.
@@ -9,14 +9,14 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from obsup.dialects.addressing import resource_path
-from obsup.dialects.dialect import KEYS_ANSWERED, Dialect, HeaderNames, Limits
+from obsup.dialects.dialect import KEY_RESPONSES, Dialect, HeaderNames, Limits
 from obsup.dialects.s3 import AWS4_SIGNATURE as S3_AWS4_SIGNATURE
 from obsup.dialects.sign_v2 import SHARED_SUB_RESOURCES, SignatureV2
 from obsup.dialects.sign_v4 import TRANSIENT_HEADERS
 from obsup.dialects.vendor import REGION, WEBSITE_REFUSAL, HostFamily, KeyNames, MetadataService, Vendor
 from obsup.units import GIB, KIB
 
-# Of the vendor's long list those that concern one object or its uploads.
+# Of the vendor's list, those for one object or its uploads.
 SUB_RESOURCES = SHARED_SUB_RESOURCES | {
     "append",
     "encryption",
@@ -30,7 +30,7 @@ SUB_RESOURCES = SHARED_SUB_RESOURCES | {
 }
 
 NATIVE_SIGNATURE = SignatureV2(
-    word="OBS",
+    auth_scheme="OBS",
     prefix="x-obs-",
     sub_resources=SUB_RESOURCES,
     resource=resource_path,
@@ -41,14 +41,14 @@ NATIVE_SIGNATURE = SignatureV2(
 
 AWS2_SIGNATURE = replace(
     NATIVE_SIGNATURE,
-    word="AWS",
+    auth_scheme="AWS",
     prefix="x-amz-",
     access_key_parameter="AWSAccessKeyId",
     token_parameter="x-amz-security-token",
 )
 
-# The vendor's client dates its V4 requests with Date, signs the length of a body but no hash of it, and spells
-# the token of a URL in lower case.
+# The vendor's client sends Date with V4 requests, signs the length of a body but not its hash, and writes the token
+# parameter of a URL in lower case.
 AWS4_SIGNATURE = replace(
     S3_AWS4_SIGNATURE,
     date_header="Date",
@@ -57,8 +57,8 @@ AWS4_SIGNATURE = replace(
     default_region="",
 )
 
-# The API reference counts 100 KB as 102400 bytes and 5 GB as 5 GiB. Buckets of OBS 2.0 want 5 MB a part;
-# nothing tells them apart beforehand, and Complete says EntityTooSmall.
+# In the API reference, 100 KB is 102400 bytes and 5 GB is 5 GiB. Buckets of OBS 2.0 require 5 MB per part. They cannot
+# be recognised in advance: Complete fails with EntityTooSmall.
 LIMITS = Limits(
     min_part=100 * KIB,
     max_part=5 * GIB,
@@ -102,7 +102,7 @@ _AWS_HEADERS = HeaderNames(
     storage_class="x-amz-storage-class",
     website_redirect="x-amz-website-redirect-location",
     success_redirect=None,
-    expires_days="x-obs-expires",  # one name in both forms; the vendor's client sends it so
+    expires_days="x-obs-expires",  # the same name in both protocols, as the vendor's client sends it
     tagging=None,
     sse="x-amz-server-side-encryption",
     sse_kms_key_id="x-amz-server-side-encryption-aws-kms-key-id",
@@ -146,7 +146,7 @@ OBS = Dialect(
     },
     grant_permissions=frozenset({"read", "read-acp", "write-acp", "full-control"}),
     sse={"AES256": "AES256", "kms": "kms"},
-    url_encoded_on=KEYS_ANSWERED,
+    url_encoded_on=KEY_RESPONSES,
     request_headers=frozenset({"x-obs-request-payer"}),
 )
 

@@ -1,4 +1,4 @@
-"""Alibaba Cloud OSS: data, with V4 and V1 signatures.
+"""Alibaba Cloud OSS with V4 and V1 signatures.
 
 Sources: OSS API reference, "InitiateMultipartUpload", "CompleteMultipartUpload", "PutObject", "Include a V4
 signature in the Authorization header", "Include a V1 signature in the Authorization header".
@@ -9,13 +9,13 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from obsup.dialects.addressing import bucket_path, raw_resource_path
-from obsup.dialects.dialect import KEYS_ANSWERED, Dialect, HeaderNames, Limits
+from obsup.dialects.dialect import KEY_RESPONSES, Dialect, HeaderNames, Limits
 from obsup.dialects.sign_v2 import SHARED_SUB_RESOURCES, SignatureV2
 from obsup.dialects.sign_v4 import QueryNames, SignatureV4
 from obsup.dialects.vendor import REGION, CredentialFile, HostFamily, KeyNames, MetadataService, Vendor
 from obsup.units import GIB, KIB
 
-# Of the vendor's long list those that concern one object or its uploads.
+# Of the vendor's list, those for one object or its uploads.
 SUB_RESOURCES = SHARED_SUB_RESOURCES | {
     "append",
     "callback",
@@ -32,13 +32,13 @@ SUB_RESOURCES = SHARED_SUB_RESOURCES | {
 }
 
 OSS1_SIGNATURE = SignatureV2(
-    word="OSS",
+    auth_scheme="OSS",
     prefix="x-oss-",
     sub_resources=SUB_RESOURCES,
     resource=raw_resource_path,
     access_key_parameter="OSSAccessKeyId",
     token_parameter="security-token",
-    date_gives_way=False,
+    own_date_replaces_date=False,
     bare_when_empty=True,
 )
 
@@ -50,7 +50,7 @@ OSS4_SIGNATURE = SignatureV4(
     prefix="x-oss-",
     path=bucket_path,
     date_header="x-oss-date",
-    headers_word="AdditionalHeaders",
+    signed_headers_field="AdditionalHeaders",
     query_names=QueryNames(
         algorithm="x-oss-signature-version",
         credential="x-oss-credential",
@@ -93,7 +93,7 @@ _HEADERS = HeaderNames(
     copy_source_range="x-oss-copy-source-range",
     no_overwrite=("x-oss-forbid-overwrite", "true"),
     request_id="x-oss-request-id",
-    host_id="x-oss-ec",  # OSS has no host id; its error code EC is what its support asks for
+    host_id="x-oss-ec",  # OSS has no host id; its support asks for the error code EC
     version_id="x-oss-version-id",
     upload_id=None,
     crc64="x-oss-hash-crc64ecma",
@@ -131,7 +131,7 @@ OSS_V4 = Dialect(
     acl_on_complete=True,
     no_overwrite_on=frozenset({"put", "initiate", "complete"}),
     etag_is_composite=False,
-    url_encoded_on=KEYS_ANSWERED,
+    url_encoded_on=KEY_RESPONSES,
     request_headers=frozenset({"x-oss-request-payer", "x-oss-traffic-limit"}),
     metadata_name=r"[A-Za-z0-9-]+",
     bucket_characters="a-z0-9-",

@@ -1,4 +1,4 @@
-"""Amazon S3 and its likes: data, with AWS V4 and V2 signatures.
+"""Amazon S3 and compatible stores with AWS V4 and V2 signatures.
 
 Sources: Amazon S3 API reference, "CreateMultipartUpload", "PutObject", "Authenticating Requests"; S3 user
 guide, "Amazon S3 multipart upload limits".
@@ -24,7 +24,7 @@ from obsup.dialects.vendor import (
 from obsup.units import GIB, KIB, MIB
 
 AWS2_SIGNATURE = SignatureV2(
-    word="AWS",
+    auth_scheme="AWS",
     prefix="x-amz-",
     sub_resources=SHARED_SUB_RESOURCES,
     resource=resource_path,
@@ -41,7 +41,7 @@ AWS4_SIGNATURE = SignatureV4(
     prefix="x-amz-",
     path=sent_path,
     date_header="x-amz-date",
-    headers_word="SignedHeaders",
+    signed_headers_field="SignedHeaders",
     query_names=QueryNames(
         algorithm="X-Amz-Algorithm",
         credential="X-Amz-Credential",
@@ -51,8 +51,8 @@ AWS4_SIGNATURE = SignatureV4(
         token="X-Amz-Security-Token",
         signature="X-Amz-Signature",
     ),
-    unsigned=TRANSIENT_HEADERS | {"content-length"},  # as the vendor's own client
-    default_region="us-east-1",  # what S3-likes without regions take
+    unsigned=TRANSIENT_HEADERS | {"content-length"},  # as the vendor's client
+    default_region="us-east-1",  # which compatible stores without regions accept
 )
 
 LIMITS = Limits(
@@ -145,7 +145,7 @@ S3_V2 = replace(
     title="S3-compatible with AWS V2 signatures",
     sign=AWS2_SIGNATURE.sign,
     presign=AWS2_SIGNATURE.presign,
-    # AWS takes conditional writes with V4 signatures only.
+    # AWS accepts conditional writes only with V4 signatures.
     headers=replace(_HEADERS, no_overwrite=None),
     no_overwrite_on=frozenset(),
     payload_hash_header=None,

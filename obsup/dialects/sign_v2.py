@@ -1,4 +1,4 @@
-"""The HMAC-SHA1 signatures: OBS, AWS2 and OSS1 are one algorithm with different data."""
+"""The HMAC-SHA1 signatures of OBS, AWS2 and OSS1: one algorithm with different data."""
 
 from __future__ import annotations
 
@@ -35,28 +35,28 @@ SHARED_SUB_RESOURCES = frozenset(
         "versions",
     }
 )
-"""The query parameters that every vendor signs: those that change which thing a request is about."""
+"""The query parameters that every vendor signs, because they select what a request is about."""
 
 
 class SignatureV2(Value):
     """One vendor's HMAC-SHA1 signature.
 
-    ``word`` begins the Authorization, ``prefix`` tells the vendor's own headers, all of which are signed.
-    ``sub_resources`` are the query parameters that are signed; with ``signs_prefixed_query`` so is each that
-    begins with ``prefix``. ``resource`` gives the signed path.
-    ``date_gives_way``: the Date line is empty once ``{prefix}date`` is sent; otherwise it repeats it.
-    ``bare_when_empty``: an empty value is signed without ``=``.
-    In a presigned URL ``access_key_parameter`` and ``token_parameter`` are the names of these, and with
-    ``token_is_header`` the token is signed as if it were a header.
+    ``auth_scheme`` is the first word of Authorization. All headers that begin with ``prefix`` are signed, and the query
+    parameters ``sub_resources``; with ``signs_prefixed_query`` also those that begin with ``prefix``.
+    ``resource`` returns the signed path.
+    ``own_date_replaces_date``: the Date line is empty if ``{prefix}date`` is sent; otherwise it contains its value.
+    ``bare_when_empty``: a parameter with an empty value is signed without ``=``.
+    ``access_key_parameter`` and ``token_parameter`` are names in the query of a presigned URL; with
+    ``token_is_header`` the token is signed there as a header.
     """
 
-    word: str
+    auth_scheme: str
     prefix: str
     sub_resources: frozenset[str]
     resource: Callable[[Address], str]
     access_key_parameter: str
     token_parameter: str
-    date_gives_way: bool = True
+    own_date_replaces_date: bool = True
     bare_when_empty: bool = False
     signs_prefixed_query: bool = False
     token_is_header: bool = False
@@ -66,12 +66,12 @@ class SignatureV2(Value):
         request: Signable,
         credentials: Credentials,
         *,
-        region: str,  # noqa: ARG002 - a V2 signature knows no region
+        region: str,  # noqa: ARG002 - V2 signatures do not contain a region
         now: datetime,
     ) -> dict[str, str]:
         """Return the headers to add to *request*: Date, the token, Authorization.
 
-        A Date or a token that *request* carries already is replaced; ``{prefix}date`` is kept and used.
+        A Date or a token in *request* is replaced; ``{prefix}date`` is kept and used.
         Source: OBS API reference, "Authentication of Signature in a Header"; Amazon S3, "Signing and
         Authenticating REST Requests" (V2); Alibaba OSS, "Include a V1 signature in the Authorization header".
         """
@@ -83,21 +83,21 @@ class SignatureV2(Value):
         signature = self._signature(
             self.string_to_sign(request, headers, date=self._date_line(headers)), credentials
         )
-        return {**added, "Authorization": f"{self.word} {credentials.access_key}:{signature}"}
+        return {**added, "Authorization": f"{self.auth_scheme} {credentials.access_key}:{signature}"}
 
     def presign(
         self,
         request: Signable,
         credentials: Credentials,
         *,
-        region: str,  # noqa: ARG002 - a V2 signature knows no region
+        region: str,  # noqa: ARG002 - V2 signatures do not contain a region
         now: datetime,
         expires_s: int,
     ) -> tuple[tuple[str, str | None], ...]:
-        """Return the whole query of a URL that needs no Authorization until *expires_s* seconds after *now*.
+        """Return the complete query of a URL that needs no Authorization for *expires_s* seconds from *now*.
 
-        The headers of *request* are signed too: who uses the URL sends the same Content-Type, Content-MD5 and
-        vendor's headers. Source: OBS API reference, "Authentication of Signature in a URL".
+        The headers of *request* are signed, too: a request with the URL must send the same Content-Type, Content-MD5
+        and vendor headers. Source: OBS API reference, "Authentication of Signature in a URL".
         """
         deadline = str(int(now.timestamp()) + expires_s)
         headers = lower_headers(request.headers)
@@ -136,7 +136,7 @@ class SignatureV2(Value):
         own_date = headers.get(f"{self.prefix}date")
         if own_date is None:
             return headers["date"]
-        return "" if self.date_gives_way else own_date
+        return "" if self.own_date_replaces_date else own_date
 
     def _signed_query(self, query: Iterable[tuple[str, str | None]]) -> str:
         signed = sorted((pair for pair in query if self._is_signed(pair[0])), key=lambda pair: pair[0])

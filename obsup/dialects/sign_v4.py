@@ -1,4 +1,4 @@
-"""The HMAC-SHA256 signatures: AWS4 and OSS4 are one algorithm with different data."""
+"""The HMAC-SHA256 signatures of AWS4 and OSS4: one algorithm with different data."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from obsup.model import Credentials
 from obsup.value import Value
 
 UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD"
-LONGEST_PRESIGNED_S = 7 * 24 * 3600
+MAX_PRESIGNED_S = 7 * 24 * 3600
 
-# Proxies and front ends rewrite or drop these on the way; a signature over them would not hold.
+# Proxies and load balancers change or remove these headers, which would invalidate a signature.
 TRANSIENT_HEADERS = frozenset(
     {
         "accept",
@@ -39,7 +39,7 @@ TRANSIENT_HEADERS = frozenset(
 
 
 class QueryNames(Value):
-    """What a presigned URL calls the fields of its signature."""
+    """The names of the query parameters of a presigned URL."""
 
     algorithm: str
     credential: str
@@ -53,12 +53,12 @@ class QueryNames(Value):
 class SignatureV4(Value):
     """One vendor's HMAC-SHA256 signature with a scope of day, region and service.
 
-    ``path`` gives the signed path. ``date_header`` is ``Date`` or ``{prefix}date``.
-    ``headers_word`` names the list of signed headers in the Authorization. Without ``implied`` all that is
-    sent is signed and listed, save ``unsigned``. With it only ``{prefix}*``, ``implied`` and
-    ``additional`` headers are signed, and only the additional ones are listed.
-    ``service_of_region``: regions with this prefix sign for another service than ``service``.
-    ``default_region`` stands in where no region is given; empty: a region must be given.
+    ``path`` returns the signed path. ``date_header`` is ``Date`` or ``{prefix}date``. ``signed_headers_field`` is the
+    field of Authorization that lists the signed headers. Without ``implied``, all headers except ``unsigned`` are
+    signed and listed. With it, ``{prefix}*``, ``implied`` and ``additional`` headers are signed, and only the
+    additional ones are listed. ``collapses_spaces``: several spaces in a header value are signed as one.
+    ``service_of_region``: pairs of a region prefix and the service that such regions sign for.
+    ``default_region`` is used if no region is given; if it is empty, a region is required.
     """
 
     algorithm: str
@@ -68,7 +68,7 @@ class SignatureV4(Value):
     prefix: str
     path: Callable[[Address], str]
     date_header: str
-    headers_word: str
+    signed_headers_field: str
     query_names: QueryNames
     implied: frozenset[str] | None = None
     unsigned: frozenset[str] = TRANSIENT_HEADERS
@@ -83,8 +83,8 @@ class SignatureV4(Value):
     ) -> dict[str, str]:
         """Return the headers to add to *request*: date, token, content hash, Authorization.
 
-        A ``{prefix}content-sha256`` of *request* is kept and signed; without one the payload goes unsigned. A
-        date or a token that *request* carries already is replaced. Raises WrongUsage without a region.
+        A ``{prefix}content-sha256`` in *request* is kept and signed; without it, the payload is not signed. A date or a
+        token in *request* is replaced. Raises WrongUsage without a region.
         Source: Amazon S3, "Signature Calculations for the Authorization Header"; Alibaba OSS, "Include a V4
         signature in the Authorization header".
         """
@@ -101,7 +101,7 @@ class SignatureV4(Value):
         listed = self._listed(self._signable(request, headers))
         fields = [f"Credential={credentials.access_key}/{scope}"]
         if listed:
-            fields.append(f"{self.headers_word}={listed}")
+            fields.append(f"{self.signed_headers_field}={listed}")
         fields.append(f"Signature={self._signature(canonical, credentials, moment=moment, scope=scope)}")
         return {**added, "Authorization": f"{self.algorithm} {','.join(fields)}"}
 
@@ -114,16 +114,16 @@ class SignatureV4(Value):
         now: datetime,
         expires_s: int,
     ) -> tuple[tuple[str, str | None], ...]:
-        """Return the whole query of a URL that needs no Authorization until *expires_s* seconds after *now*.
+        """Return the complete query of a URL that needs no Authorization for *expires_s* seconds from *now*.
 
-        The headers of *request* are signed too: who uses the URL sends the same. Raises WrongUsage for more
+        The headers of *request* are signed, too: a request with the URL must send the same. Raises WrongUsage for more
         than seven days, and without a region. Source: Amazon S3, "Authenticating Requests: Using Query
         Parameters"; Alibaba OSS, "Include a V4 signature in a URL".
         """
-        if not 0 < expires_s <= LONGEST_PRESIGNED_S:
+        if not 0 < expires_s <= MAX_PRESIGNED_S:
             raise WrongUsage(
                 f"a presigned URL cannot be valid for {expires_s} s",
-                f"{self.algorithm} allows 1 s to {LONGEST_PRESIGNED_S} s (7 days)",
+                f"{self.algorithm} allows 1 s to {MAX_PRESIGNED_S} s (7 days)",
                 NextStep("use a shorter time"),
             )
         moment = basic_date(now)

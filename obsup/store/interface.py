@@ -18,7 +18,7 @@ class CredentialSource(Protocol):
         ...
 
     def refresh(self, stale: Credentials) -> Credentials:
-        """Return credentials newer than *stale*, which the store rejected; the same if there are no newer ones."""
+        """Return credentials newer than *stale*, which the store rejected; *stale* if none exist."""
         ...
 
 
@@ -53,7 +53,7 @@ class ObjectStore(PartStore, PartLister, Protocol):
     """An object store. Safe to share between threads.
 
     Every operation raises StoreError if the store rejects the request, NetworkError if no valid response arrives, and
-    Denied if there are no credentials. ``NetworkError.sent`` is True if the store may have executed the request.
+    Denied without credentials. ``NetworkError.sent`` is True if the store may have executed the request.
     HttpStore sends every request once (twice after a redirect). RetryingStore implements the same contract with
     retries, and raises the final ObsupError instead.
     """

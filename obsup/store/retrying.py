@@ -112,7 +112,7 @@ class Attempts:
                 raise Stopped(f"{doing} was stopped while waiting for a retry")
 
     def _next_delay_s(self, failure: StoreError | NetworkError, used: Credentials) -> float | None:
-        """Return the wait before the next attempt, or None if there is none."""
+        """Return the wait before the next attempt, or None if no attempt follows."""
         rule = classify(failure)
         requested_s = failure.refusal.retry_after_s if isinstance(failure, StoreError) else None
         if rule.action in MAX_RECOVERIES:

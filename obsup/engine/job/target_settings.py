@@ -9,7 +9,7 @@ from msgspec import field
 from obsup.dialects.dialect import Addressing, Dialect
 from obsup.dialects.endpoints import default_addressing, normalise_endpoint, recognise
 from obsup.dialects.header_values import extension_headers
-from obsup.dialects.names import SHORTEST_BUCKET, check_bucket, check_key
+from obsup.dialects.names import MIN_BUCKET_CHARACTERS, check_bucket, check_key
 from obsup.dialects.registry import find_dialect
 from obsup.engine.job.connection import StoreSettings
 from obsup.engine.job.target_text import split_scheme, split_target
@@ -76,7 +76,7 @@ def resolve_store(connecting: ConnectOptions, bucket: str, *, scheme: str | None
     provider = provider or known.provider or DEFAULT_PROVIDER
     dialect = find_dialect(provider, connecting.signature)
     # Other stores may allow shorter names than the vendors.
-    check_bucket(dialect, bucket, shortest=SHORTEST_BUCKET if known.provider else 1)
+    check_bucket(dialect, bucket, shortest=MIN_BUCKET_CHARACTERS if known.provider else 1)
     region = connecting.region or known.region or dialect.default_region
     if dialect.needs_region and not region:
         raise BadConfiguration(

@@ -50,7 +50,7 @@ def read_object_info(response: Response, names: HeaderNames) -> ObjectInfo:
 
 
 def header_etag(response: Response) -> str:
-    """Return the ETag header without quotes; empty if there is no such header."""
+    """Return the ETag header without quotes; empty without one."""
     return xml.bare_etag(clean(response.headers.get("etag", "")))
 
 

@@ -119,7 +119,7 @@ def _send_step(sock: Any, stall_timeout_s: float, send: Callable[[float], int]) 
 
 
 def _send_plain(sock: socket.socket, send: Callable[[], int], wait_s: float) -> int:
-    """Send what there is room for. If there is none, wait for room and send nothing yet."""
+    """Send what there is room for. Without room, wait for it and send nothing yet."""
     try:
         return send()
     except BlockingIOError:
@@ -130,7 +130,7 @@ def _send_plain(sock: socket.socket, send: Callable[[], int], wait_s: float) -> 
 
 
 def _send_secure(sock: ssl.SSLSocket, view: memoryview, wait_s: float) -> int:
-    """Send what there is room for, record by record. If there is none, wait for room and send nothing yet."""
+    """Send what there is room for, record by record. Without room, wait for it and send nothing yet."""
     _set_timeout(sock, 0)
     sent = 0
     try:

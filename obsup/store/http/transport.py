@@ -116,8 +116,8 @@ class Transport:
     ) -> Response:
         """Send one request, signed by *sign*, and return the complete response, whatever its status.
 
-        *takes_long*: the store works for minutes before it responds. Raises NetworkError if there is no complete
-        response. Errors that *body* raises are passed unchanged.
+        *takes_long*: the store works for minutes before it responds. Raises NetworkError unless a
+        complete response arrives. Errors that *body* raises are passed unchanged.
         """
         root = f"{address.scheme}://{address.host}"
         path = address.path + ("?" + encode_query(query) if query else "")
