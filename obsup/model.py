@@ -8,7 +8,7 @@ from typing import Any, Literal
 from msgspec import field
 
 from obsup.text import quoted
-from obsup.value import Value
+from obsup.value import MD5Hex, NotNegative, Positive, Value
 
 
 class Target(Value):
@@ -47,17 +47,17 @@ class Receipt(Value):
     the part; each is None if it was not computed.
     """
 
-    number: int
-    size: int
+    number: Positive
+    size: NotNegative
     etag: str
-    md5: str | None = None
+    md5: MD5Hex | None = None
     crc64: int | None = None
 
 
 class SourceStat(Value, rename="camel"):
     """The identity of the source file at one point in time."""
 
-    size: int
+    size: NotNegative
     mtime_ns: int
     ctime_ns: int
     device: int

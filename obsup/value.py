@@ -5,9 +5,15 @@ Modules that ``--version`` and ``--help`` load use NamedTuple instead, because i
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, dataclass_transform
+from typing import Annotated, Any, ClassVar, dataclass_transform
 
 import msgspec
+
+# Constraints that msgspec checks when it decodes a file. The largest integer is what a file offset can be.
+_MAX_INTEGER = 2**63 - 1
+Positive = Annotated[int, msgspec.Meta(ge=1, le=_MAX_INTEGER)]
+NotNegative = Annotated[int, msgspec.Meta(ge=0, le=_MAX_INTEGER)]
+MD5Hex = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{32}\Z")]
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(msgspec.field,))

@@ -308,7 +308,7 @@ def test_any_value_in_a_receipt_or_a_memory_is_read_or_refused(data: st.DataObje
     """What is read has the kinds that it promises."""
     for plain, read in (
         (
-            to_builtins(receipt_file._to_file(RECEIPT)),
+            receipt_file._to_fields(RECEIPT),
             lambda path: ends_in(lambda: receipt_file.load(path), BadConfiguration),
         ),
         (json.loads(json.dumps(to_builtins(ENTRY))), started_uploads._read),

@@ -26,16 +26,17 @@ from obsup.local.state.atomic_file import temporary_prefix, write_atomically
 from obsup.local.state.checkpoint_path import fallback_folder
 from obsup.local.state.folders import create_private_folder, is_special
 from obsup.local.state.lock import FileLock
-from obsup.local.state.typed_json import MD5, NotNegative, Positive, parse
-from obsup.model import Receipt, SourceStat, Target, Upload
+from obsup.local.state.typed_json import parse
+from obsup.model import Receipt, SourceStat, Upload
 from obsup.text import quoted
 from obsup.units import MIB
-from obsup.value import Value
+from obsup.value import MD5Hex, NotNegative, Positive, Value
 
 FORMAT = 2
 SET_ASIDE_SUFFIX = ".not-obsup"
 # A checkpoint of 10,000 parts has less than 2 MB. A larger file is not a checkpoint, but named by mistake.
 MAX_FILE_BYTES = 64 * MIB
+_GROWTH_FIELDS = ("factor", "everyParts")
 _DIGEST_FIELD = b'  "digest": "'
 
 
@@ -50,7 +51,7 @@ class CheckpointForeign(CheckpointDamaged):
     """The file belongs to another program or to a newer obsup, so it must not be overwritten."""
 
 
-class Checkpoint(Value):
+class Checkpoint(Value, rename="camel", omit_defaults=True):
     """The state of one upload. Sizes are bytes.
 
     ``source`` is the absolute path, ``receipts`` are the parts that the store confirmed, by part number, ``created``
@@ -66,15 +67,15 @@ class Checkpoint(Value):
     source: str
     stat: SourceStat
     upload: Upload
-    part_size: int
+    part_size: Positive
     receipts: Mapping[int, Receipt]
     created: float
     headers_digest: str
     source_sha256: str | None = None
     open_before: tuple[str, ...] = ()
-    growth: tuple[int, int] | None = None
+    growth: tuple[Positive, Positive] | None = None
     completing: Mapping[str, str] = field(default_factory=dict)
-    enlarged_from: int | None = None
+    enlarged_from: Positive | None = None
 
 
 class PartRecord(Value, rename="camel", omit_defaults=True, kw_only=True):
@@ -84,7 +85,7 @@ class PartRecord(Value, rename="camel", omit_defaults=True, kw_only=True):
     offset: NotNegative | None = None
     part_size: NotNegative
     etag: str
-    md5: MD5 | None = None
+    md5: MD5Hex | None = None
     crc64: int | None = None
 
     def receipt(self) -> Receipt:
@@ -94,57 +95,18 @@ class PartRecord(Value, rename="camel", omit_defaults=True, kw_only=True):
         return Receipt(self.part_number, self.part_size, self.etag, self.md5, self.crc64)
 
 
-class GrowthRecord(Value, rename="camel"):
-    """How the part size of a stream grows, as the file has it."""
-
-    factor: Positive
-    every_parts: Positive
-
-
-class CheckpointFile(Value, rename="camel", omit_defaults=True, kw_only=True):
-    """The fields of the file, except the digest."""
-
-    format: int
-    source: str
-    stat: SourceStat
-    target: Target
-    upload_id: str
-    token: str | None = None
-    part_size: Positive
-    growth: GrowthRecord | None = None
-    enlarged_from: Positive | None = None
-    created: float
-    headers_digest: str
-    source_sha256: str | None = None
-    open_before: tuple[str, ...] = ()
-    completing: dict[str, str] = field(default_factory=dict)
-    parts: tuple[PartRecord, ...]
-
-
 def encode(checkpoint: Checkpoint) -> bytes:
     """Return the checkpoint as the bytes of its file: indented JSON, with one part per line."""
-    growth = checkpoint.growth
-    fields = CheckpointFile(
-        format=FORMAT,
-        source=checkpoint.source,
-        stat=checkpoint.stat,
-        target=checkpoint.upload.target,
-        upload_id=checkpoint.upload.upload_id,
-        token=checkpoint.upload.token,
-        part_size=checkpoint.part_size,
-        growth=GrowthRecord(*growth) if growth is not None else None,
-        enlarged_from=checkpoint.enlarged_from,
-        created=checkpoint.created,
-        headers_digest=checkpoint.headers_digest,
-        source_sha256=checkpoint.source_sha256,
-        open_before=checkpoint.open_before,
-        completing=dict(checkpoint.completing),
-        parts=(),
-    )
+    fields: dict[str, Any] = msgspec.to_builtins(replace(checkpoint, receipts={}))
+    del fields["receipts"]
+    upload = fields.pop("upload")
+    head = {"format": FORMAT, "target": upload["target"], "uploadId": upload["upload_id"]}
+    if checkpoint.upload.token is not None:
+        head["token"] = checkpoint.upload.token
+    if checkpoint.growth is not None:
+        fields["growth"] = dict(zip(_GROWTH_FIELDS, checkpoint.growth, strict=True))
     # ensure_ascii escapes the lone surrogates of a source whose name is not UTF-8.
-    head = msgspec.to_builtins(fields)
-    del head["parts"]
-    text = json.dumps(head, indent=2, ensure_ascii=True).removesuffix("\n}").encode()
+    text = json.dumps(head | fields, indent=2, ensure_ascii=True).removesuffix("\n}").encode()
     encoder = msgspec.json.Encoder()
     parts = b",\n    ".join(map(encoder.encode, _part_records(checkpoint)))
     return _sealed(b'%s,\n  "parts": [\n    %s\n  ],\n' % (text, parts))
@@ -193,9 +155,11 @@ def decode(data: bytes) -> Checkpoint:
             plain = _upgraded(plain)
         elif data != _sealed(data.rpartition(_DIGEST_FIELD)[0]):
             raise CheckpointDamaged("it was edited or damaged: its digest differs")
-        return _from_file(msgspec.convert(plain, CheckpointFile))
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as exc:
+        return _from_fields(plain)
+    except ValueError as exc:
         raise CheckpointDamaged(f"a field is missing or invalid: {exc}") from exc
+    except (LookupError, TypeError, AttributeError, RecursionError) as exc:
+        raise CheckpointDamaged("a field is missing or invalid") from exc
 
 
 def _upgraded(plain: dict[str, Any]) -> dict[str, Any]:
@@ -211,28 +175,24 @@ def _upgraded(plain: dict[str, Any]) -> dict[str, Any]:
     names = ("partNumber", "partSize", "etag", "md5", "crc64")
     return plain | {
         "stat": stat | {"mtimeNs": stat["mtime_ns"], "ctimeNs": stat["ctime_ns"]},
-        "growth": growth and dict(zip(("factor", "everyParts"), growth, strict=True)),
+        "growth": growth and dict(zip(_GROWTH_FIELDS, growth, strict=True)),
         "parts": [dict(zip(names, part, strict=True)) for part in plain["parts"]],
     }
 
 
-def _from_file(fields: CheckpointFile) -> Checkpoint:
-    """Raises ValueError."""
-    if fields.stat.size < 0:
-        raise ValueError("the size of the source is negative")
-    return Checkpoint(
-        source=fields.source,
-        stat=fields.stat,
-        upload=Upload(fields.target, fields.upload_id, fields.token),
-        part_size=fields.part_size,
-        receipts={part.part_number: part.receipt() for part in fields.parts},
-        created=fields.created,
-        headers_digest=fields.headers_digest,
-        source_sha256=fields.source_sha256,
-        open_before=fields.open_before,
-        growth=(fields.growth.factor, fields.growth.every_parts) if fields.growth is not None else None,
-        completing=fields.completing,
-        enlarged_from=fields.enlarged_from,
+def _from_fields(fields: dict[str, Any]) -> Checkpoint:
+    """Raises ValueError, LookupError, TypeError, AttributeError."""
+    parts = msgspec.convert(fields["parts"], list[PartRecord])
+    growth = fields.get("growth")
+    upload = {"target": fields["target"], "upload_id": fields["uploadId"], "token": fields.get("token")}
+    return msgspec.convert(
+        fields
+        | {
+            "upload": upload,
+            "growth": growth and [growth[name] for name in _GROWTH_FIELDS],
+            "receipts": {part.part_number: part.receipt() for part in parts},
+        },
+        Checkpoint,
     )
 
 

@@ -6,13 +6,14 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from msgspec import field, to_builtins
+from msgspec import convert, field, to_builtins
 
 from obsup.errors import BadConfiguration, LocalFailure, NextStep
 from obsup.local.state.atomic_file import write_atomically
 from obsup.local.state.folders import is_special
-from obsup.local.state.typed_json import MD5, NotNegative, Positive, decode
+from obsup.local.state.typed_json import parse
 from obsup.model import Receipt, Target
 from obsup.text import quoted
 from obsup.value import Value
@@ -20,7 +21,7 @@ from obsup.value import Value
 FORMAT = 1
 
 
-class ObjectReceipt(Value):
+class ObjectReceipt(Value, rename="camel"):
     """What is known of a finished object. Sizes are bytes, ``completed`` is seconds since the epoch.
 
     ``part_size`` is that of the first part. ``receipts`` are all parts in order, with the digests computed while they
@@ -38,36 +39,6 @@ class ObjectReceipt(Value):
     request_id: str
     completed: float
     request_ids: Mapping[int, str] = field(default_factory=dict)
-
-
-class ReceiptPart(Value, rename="camel"):
-    """One part as the file has it."""
-
-    number: Positive
-    size: NotNegative
-    etag: str
-    md5: MD5 | None
-    crc64: int | None
-    request_id: str | None
-
-
-class ReceiptFile(Value, rename="camel"):
-    """The fields of the file."""
-
-    format: int
-    provider: str
-    endpoint: str
-    bucket: str
-    key: str
-    etag: str
-    version_id: str | None
-    upload_id: str | None
-    request_id: str
-    verified: str
-    completed: float
-    size: NotNegative
-    part_size: NotNegative
-    parts: tuple[ReceiptPart, ...]
 
 
 def check_writable(path: Path) -> None:
@@ -88,7 +59,7 @@ def check_writable(path: Path) -> None:
 
 def save(path: Path, receipt: ObjectReceipt) -> None:
     """Write *receipt* to *path*: atomically, or directly if it is a device or a pipe. Raises LocalFailure."""
-    text = json.dumps(to_builtins(_to_file(receipt)), indent=1) + "\n"
+    text = json.dumps(_to_fields(receipt), indent=1) + "\n"
     try:
         if is_special(path):
             path.write_text(text)
@@ -107,60 +78,36 @@ def save(path: Path, receipt: ObjectReceipt) -> None:
 def load(path: Path) -> ObjectReceipt:
     """Return the receipt at *path*. Raises BadConfiguration if it is missing or invalid."""
     try:
-        return _from_file(decode(path.read_bytes(), ReceiptFile))
+        return _from_fields(parse(path.read_bytes()))
     except OSError as exc:
         why = exc.strerror or type(exc).__name__
-    except ValueError as exc:
+    except (ValueError, LookupError, TypeError, AttributeError) as exc:
         why = f"It is not a receipt of obsup: {exc}"
     raise BadConfiguration(
         f"the receipt {quoted(path)} cannot be read", why, NextStep("check the path given with --receipt")
     )
 
 
-def _to_file(receipt: ObjectReceipt) -> ReceiptFile:
-    target = receipt.target
-    return ReceiptFile(
-        format=FORMAT,
-        provider=target.provider,
-        endpoint=target.endpoint,
-        bucket=target.bucket,
-        key=target.key,
-        etag=receipt.etag,
-        version_id=receipt.version_id,
-        upload_id=receipt.upload_id,
-        request_id=receipt.request_id,
-        verified=receipt.verified,
-        completed=receipt.completed,
-        size=receipt.size,
-        part_size=receipt.part_size,
-        parts=tuple(
-            ReceiptPart(
-                part.number, part.size, part.etag, part.md5, part.crc64, receipt.request_ids.get(part.number)
-            )
-            for part in receipt.receipts
-        ),
+def _to_fields(receipt: ObjectReceipt) -> dict[str, Any]:
+    """Return the fields of the file: those of the target are at the top level, and each part has its request id."""
+    fields: dict[str, Any] = to_builtins(receipt)
+    request_ids = receipt.request_ids
+    parts = [part | {"requestId": request_ids.get(part["number"])} for part in fields.pop("receipts")]
+    del fields["requestIds"]
+    return {"format": FORMAT, **fields.pop("target"), **fields, "parts": parts}
+
+
+def _from_fields(fields: dict[str, Any]) -> ObjectReceipt:
+    """Raises ValueError, LookupError, TypeError."""
+    if fields["format"] != FORMAT:
+        raise ValueError(f"its format is {fields['format']}, not {FORMAT}")
+    parts = fields["parts"]
+    request_ids = {part["number"]: part["requestId"] for part in parts if part["requestId"]}
+    receipt = convert(
+        fields | {"target": fields, "receipts": parts, "requestIds": request_ids}, ObjectReceipt
     )
-
-
-def _from_file(fields: ReceiptFile) -> ObjectReceipt:
-    """Raises ValueError."""
-    if fields.format != FORMAT:
-        raise ValueError(f"its format is {fields.format}, not {FORMAT}")
-    numbers = [part.number for part in fields.parts]
-    if numbers != list(range(1, len(numbers) + 1)) or sum(part.size for part in fields.parts) != fields.size:
+    numbers = [part.number for part in receipt.receipts]
+    sizes = [part.size for part in receipt.receipts]
+    if numbers != list(range(1, len(numbers) + 1)) or sum(sizes) != receipt.size:
         raise ValueError("its parts do not add up to the object")
-    return ObjectReceipt(
-        target=Target(fields.provider, fields.endpoint, fields.bucket, fields.key),
-        size=fields.size,
-        part_size=fields.part_size,
-        receipts=tuple(
-            Receipt(part.number, part.size, part.etag, part.md5, part.crc64) for part in fields.parts
-        ),
-        etag=fields.etag,
-        verified=fields.verified,
-        upload_id=fields.upload_id,
-        version_id=fields.version_id,
-        request_id=fields.request_id,
-        completed=fields.completed,
-        request_ids={part.number: part.request_id for part in fields.parts if part.request_id},
-    )
+    return receipt

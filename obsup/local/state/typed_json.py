@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
 
-from msgspec import Meta, convert
+from msgspec import convert
 
 T = TypeVar("T")
-
-# The largest integer that msgspec writes and that a file offset can be.
-_MAX = 2**63 - 1
-Positive = Annotated[int, Meta(ge=1, le=_MAX)]
-NotNegative = Annotated[int, Meta(ge=0, le=_MAX)]
-MD5 = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}\Z")]
 
 
 def parse(data: bytes) -> Any:

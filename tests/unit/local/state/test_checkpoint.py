@@ -76,7 +76,7 @@ def test_the_file_is_indented_json_with_named_fields() -> None:
     """One part per line, in the order of the part numbers."""
     text = checkpoints.encode(CHECKPOINT).decode()
     lines = text.splitlines()
-    assert lines[:3] == ["{", '  "format": 2,', '  "source": "/data/big file",']
+    assert lines[:3] == ["{", '  "format": 2,', '  "target": {']
     assert '    "mtimeNs": 1,' in lines
     assert [line for line in lines if "partNumber" in line] == [
         '    {"partNumber":1,"offset":0,"partSize":400,"etag":"etag-1",'
@@ -157,17 +157,18 @@ def test_a_checkpoint_has_mode_0600(tmp_path: Path) -> None:
         (b"\0" * 512, "empty"),
         (checkpoints.encode(CHECKPOINT)[:-100], "incomplete"),
         (checkpoints.encode(CHECKPOINT).replace(b"etag-1", b"etag-2"), "edited or damaged"),
-        (changed(lambda file: file.pop("parts")), "missing required field `parts`"),
+        (changed(lambda file: file.pop("parts")), "a field is missing or invalid"),
+        (changed(lambda file: file.pop("stat")), "missing required field `stat`"),
         (changed(lambda file: file.update(created=float("inf"), partSize=float("inf"))), r"`\$.partSize`"),
         (changed(lambda file: file.update(partSize=0)), ">= 1 - at `$.partSize`".replace("$", r"\$")),
-        (changed(part(md5=5)), r"Expected `str \| null`, got `int` - at `\$.parts\[2\].md5`"),
+        (changed(part(md5=5)), r"Expected `str \| null`, got `int` - at `\$\[2\].md5`"),
         (changed(part(md5="xyz")), "matching regex"),
-        (changed(part(crc64="7")), r"got `str` - at `\$.parts\[2\].crc64`"),
+        (changed(part(crc64="7")), r"got `str` - at `\$\[2\].crc64`"),
         (changed(part(crc64=2**64)), "crc64 of part 4"),
         (changed(part(partNumber=0)), ">= 1"),
-        (changed(lambda file: file["stat"].update(size=-1)), "size of the source is negative"),
-        (changed(lambda file: file.update(token=["a"])), r"got `array` - at `\$.token`"),
-        (changed(lambda file: file.update(growth=[2, 2])), r"got `array` - at `\$.growth`"),
+        (changed(lambda file: file["stat"].update(size=-1)), r">= 0 - at `\$.stat.size`"),
+        (changed(lambda file: file.update(token=["a"])), r"got `array` - at `\$.upload.token`"),
+        (changed(lambda file: file.update(growth=[2, 2])), "a field is missing or invalid"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
