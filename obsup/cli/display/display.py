@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -26,7 +25,7 @@ from obsup.text import quoted
 from obsup.value import Value
 
 LINE_EVERY_S = 30.0
-BATCH_JSON_EVERY_S = 1.0
+JSON_EVERY_S = 0.5
 
 
 class DisplayOptions(Value):
@@ -98,32 +97,19 @@ def _open_shown(
         with every(LINE_EVERY_S, lambda: notices.show(progress_line(quoted(name), meter.read()))):
             yield Display(observe, notices.show_summary, callback)
     elif mode == "json":
-        with _json_callback(meter) as print_progress:
-            yield Display(observe, notices.show_summary, print_progress)
+        try:
+            with every(JSON_EVERY_S, lambda: _print_json(meter)):
+                yield Display(observe, notices.show_summary, callback)
+        finally:
+            _print_json(meter)
     else:
         yield Display(notices.observe, notices.show_summary)
 
 
-@contextmanager
-def _json_callback(meter: Meter) -> Iterator[ProgressCallback | None]:
-    """Give the callback that prints JSON objects; many files have none, so their objects are printed by the clock."""
-    lock = threading.Lock()
-
-    def show() -> None:
-        with lock:  # in the order of the readings
-            print_message(progress_json(meter.read()))
-
-    if isinstance(meter, TransferMeter):
-
-        def progress(transferred: int, total: int | None, seconds: float) -> None:
-            meter.progress(transferred, total, seconds)
-            show()
-
-        yield progress
-        return
-    with every(BATCH_JSON_EVERY_S, show):
-        yield None
-    show()
+def _print_json(meter: Meter) -> None:
+    reading = meter.read()
+    if reading.is_begun:
+        print_message(progress_json(reading))
 
 
 def _both(first: events.Observer, second: events.Observer) -> events.Observer:

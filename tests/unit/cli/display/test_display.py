@@ -119,6 +119,23 @@ def test_json_progress_has_the_documented_keys(capsys: pytest.CaptureFixture[str
     }
 
 
+def test_json_progress_of_a_failed_upload_ends_with_the_final_counts(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """What is stored is kept, so the last counts matter."""
+
+    def fail() -> None:
+        with open_display(DisplayOptions("json"), "x") as display:
+            display.observe(events.Begun(100, 4))
+            display.observe(events.PartStored(2, 25))
+            raise Denied("access denied")
+
+    with pytest.raises(Denied):
+        fail()
+    last = json.loads(capsys.readouterr().err.splitlines()[-1])
+    assert (last["confirmed"], last["partsDone"]) == (25, 1)
+
+
 def test_json_progress_of_many_files_ends_with_the_final_counts(capsys: pytest.CaptureFixture[str]) -> None:
     """However short the upload was."""
     with open_display(DisplayOptions("json"), "b/p/", BatchMeter()) as display:
