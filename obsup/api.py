@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from contextlib import closing, nullcontext
 from io import BytesIO
 from pathlib import Path
-from typing import Literal, TypedDict, Unpack
+from typing import Any, Literal, TypedDict, Unpack, cast
 
 from msgspec.structs import replace
 
@@ -64,9 +64,17 @@ NO_SOURCE = Path("-")
 
 
 class StepOptions(TypedDict, total=False):
-    """Further keywords of every step. They are the fields of ``UploadRequest`` with these names."""
+    """Further keywords of all functions: how to connect, and fields of ``UploadRequest``.
 
+    *endpoint* is the URL of the store, by default OBSUP_ENDPOINT; *connecting* replaces it. Without *credentials* they
+    are found as on the command line.
+    """
+
+    endpoint: str | None
+    credentials: Credentials | None
+    connecting: ConnectOptions | None
     checkpoint: Path | None
+    content_md5: bool
     digest: Literal["auto", "md5", "crc64", "none"]
     encrypted_by_customer: bool
     if_running: Literal["fail", "wait", "skip"]
@@ -74,10 +82,16 @@ class StepOptions(TypedDict, total=False):
 
 
 class RequestOptions(StepOptions, total=False):
-    """Further keywords of ``upload_file``. They are the fields of ``UploadRequest`` with these names."""
+    """Further keywords of ``upload_file``: those of ``StepOptions``, and fields of ``UploadRequest``.
 
+    *parts* or *part_size* (bytes; default 9 MiB, larger if 10,000 parts would not suffice) determine how the source is
+    split; *jobs* parts are in flight at once (``auto``: 5, and up to 32 while throughput grows).
+    """
+
+    parts: int | None
+    part_size: int | None
+    jobs: Jobs
     abort_on_failure: bool
-    content_md5: bool
     executor: str
     expect: Expectation
     keep_checkpoint: bool
@@ -106,15 +120,9 @@ def upload_file(
     source: str | os.PathLike[str] | Readable,
     target: str,
     *,
-    endpoint: str | None = None,
-    parts: int | None = None,
-    part_size: int | None = None,
-    jobs: Jobs = "auto",
     progress: ProgressCallback | None = None,
     observer: events.Observer = events.ignore,
-    credentials: Credentials | None = None,
     options: ObjectOptions | None = None,
-    connecting: ConnectOptions | None = None,
     stop: StopSignal | None = None,
     limit_rate: float | None = None,
     close: bool = True,
@@ -124,33 +132,20 @@ def upload_file(
 
     *source* is a path, or an object open for reading bytes: a file, a pipe, a response of a web server. Such an object
     is read once, in bounded memory, from its current position to its end, and closed unless *close* is false.
-
-    *endpoint* is the URL of the store, by default OBSUP_ENDPOINT. *parts* or *part_size* (bytes; default 9 MiB, larger
-    if 10,000 parts would not suffice) determine how the source is split; *jobs* parts are in flight at once (``auto``:
-    5, and up to 32 while throughput grows), with at most *limit_rate* bytes per second in total. *progress* is called
-    with (transferred bytes, total bytes, seconds), *observer* with every event. Without *credentials* they are found as
-    on the command line.
+    *progress* is called with (transferred bytes, total bytes, seconds), *observer* with every event. *limit_rate* is
+    bytes per second. The other keywords are those of ``RequestOptions``.
 
     Returns once the object is complete and verified. Raises ObsupError: its ``exit_code`` is that of the command line;
     if ``retryable`` is true, the same call resumes the upload.
     Source: OBS SDK for Python, "Uploading an Object - Resumable" (uploadFile).
     """
-    path = Path(source) if isinstance(source, str | os.PathLike) else NO_SOURCE
+    path = Path(source) if isinstance(source, str | os.PathLike) else None
     stream = None if isinstance(source, str | os.PathLike) else FileObject(source, close=close)
-    options = options or ObjectOptions()
-    stop = stop or StopSignal()
-    tally = ProgressTally(progress, observer)
+    tally, stop = ProgressTally(progress, observer), stop or StopSignal()
     limit = RateLimit(limit_rate, check=stop.check_in_flight) if limit_rate is not None else None
     with closing(stream) if stream is not None else nullcontext():
-        resolved, settings = resolve_target(
-            target,
-            _connect_options(endpoint, connecting, options),
-            file_name=None if stream else path.name,
-        )
-        request = UploadRequest(
-            path, resolved, options=options, parts=parts, part_size=part_size, jobs=jobs, **more
-        )
-        connection = _connect(settings, credentials, tally, stop)
+        context = _open_context(target, more, source=path, options=options, tally=tally, stop=stop)
+        connection, request = context.connection, context.request
         if stream is not None:
             return StreamUploader(connection, request, stream, tally=tally, stop=stop, limit=limit).run()
         return Uploader(connection, request, tally=tally, stop=stop, limit=limit).run()
@@ -159,18 +154,15 @@ def upload_file(
 def initiate_upload(
     target: str,
     *,
-    endpoint: str | None = None,
-    credentials: Credentials | None = None,
     options: ObjectOptions | None = None,
-    connecting: ConnectOptions | None = None,
     **more: Unpack[StepOptions],
 ) -> str:
     """Initiate an upload to *target* and return its upload id. Sends no parts.
 
-    Arguments and errors are those of ``upload_file``.
+    Further keywords are those of ``StepOptions``. Raises ObsupError as ``upload_file`` does.
     Source: OBS SDK for Python, "Initiating a Multipart Upload" (initiateMultipartUpload).
     """
-    context = _open_context(target, endpoint, connecting, credentials, more, options=options)
+    context = _open_context(target, more, options=options)
     return initiate.initiate(context).upload_id
 
 
@@ -184,50 +176,49 @@ def upload_part(
     part_size: int | None = None,
     parts: int | None = None,
     md5: str | None = None,
-    content_md5: bool = False,
     close: bool = True,
-    endpoint: str | None = None,
-    credentials: Credentials | None = None,
-    connecting: ConnectOptions | None = None,
     progress: ProgressCallback | None = None,
     observer: events.Observer = events.ignore,
     **more: Unpack[StepOptions],
 ) -> Stored:
     """Send one part of the upload *upload_id* of *target*; return the store's response once it is verified.
 
-    *source* is one of
-
-    - a path: the part is *part_size* bytes (less at the end) from *offset*, or the part with this number if *parts* or
-      *part_size* split the file. Without *upload_id* the upload is found through the checkpoint of the path.
-    - bytes.
-    - an object open for reading bytes: the part is the next *part_size* bytes, and no more are read. It is closed
-      unless *close* is false.
-
-    *md5* (Base64 of the 16 bytes) is the expected digest: nothing is sent if it differs. *content_md5* sends the
-    computed digest. Raises ObsupError as ``upload_file`` does; stored parts are kept.
+    The part of a path is *part_size* bytes (less at the end) from *offset*, or the part with this number if *parts* or
+    *part_size* split the file; without *upload_id* the checkpoint of the path has it. Bytes are the part itself. Of an
+    object open for reading, the part is the next *part_size* bytes, and it is closed unless *close* is false. *md5*
+    (Base64 of the 16 bytes) is the expected digest; the keyword *content_md5* sends the computed one.
     Source: OBS SDK for Python, "Uploading a Part" (uploadPart).
     """
-    tally = ProgressTally(progress, observer)
-    if isinstance(source, str | os.PathLike):
-        path = Path(source)
-        context = _open_context(
-            target, endpoint, connecting, credentials, more, source=path, tally=tally, content_md5=content_md5
-        )
-        selector = UploadSelector(context.request.target, path, upload_id, context.request.checkpoint)
-        window = PartWindow(parts, part_size, offset)
-        return part_steps.send_one(context, selector, part_number, window, md5=md5).stored
-    size = len(source) if isinstance(source, bytes) else part_size
-    if size is None or offset is not None or parts is not None:
+    window, tally = PartWindow(parts, part_size, offset), ProgressTally(progress, observer)
+    if not isinstance(source, str | os.PathLike):
+        return _send_open_part(source, target, part_number, window, upload_id, md5, close, tally, more)
+    path = Path(source)
+    context = _open_context(target, more, source=path, tally=tally)
+    selector = UploadSelector(context.request.target, path, upload_id, context.request.checkpoint)
+    return part_steps.send_one(context, selector, part_number, window, md5=md5).stored
+
+
+def _send_open_part(
+    source: bytes | Readable,
+    target: str,
+    number: int,
+    window: PartWindow,
+    upload_id: str | None,
+    md5: str | None,
+    close: bool,
+    tally: ProgressTally,
+    more: StepOptions,
+) -> Stored:
+    size = len(source) if isinstance(source, bytes) else window.part_size
+    if size is None or window.offset is not None or window.parts is not None:
         raise WrongUsage(
             "an object open for reading needs part_size, and excludes offset and parts",
             "It is read from its current position, and its size is unknown",
             NextStep("give part_size, and neither offset nor parts"),
         )
     with closing(FileObject(BytesIO(source) if isinstance(source, bytes) else source, close=close)) as stream:
-        context = _open_context(
-            target, endpoint, connecting, credentials, more, tally=tally, content_md5=content_md5
-        )
-        content = read_stream_part(stream, part_number, size, context.digests.digest())
+        context = _open_context(target, more, tally=tally)
+        content = read_stream_part(stream, number, size, context.digests.digest())
         selector = UploadSelector(context.request.target, None, upload_id)
         return part_steps.send_read(context, selector, content, md5=md5).stored
 
@@ -241,10 +232,7 @@ def complete_upload(
     size: int | None = None,
     etags: Mapping[int, str] | None = None,
     verify_source: bool = False,
-    endpoint: str | None = None,
-    credentials: Credentials | None = None,
     options: ObjectOptions | None = None,
-    connecting: ConnectOptions | None = None,
     **more: Unpack[StepOptions],
 ) -> Result:
     """Assemble the upload *upload_id* of *target*, or the one in the checkpoint of *source*, and verify the object.
@@ -255,7 +243,7 @@ def complete_upload(
     Source: OBS SDK for Python, "Assembling Parts" (completeMultipartUpload).
     """
     path = Path(source) if source is not None else None
-    context = _open_context(target, endpoint, connecting, credentials, more, source=path, options=options)
+    context = _open_context(target, more, source=path, options=options)
     selector = UploadSelector(context.request.target, path, upload_id, context.request.checkpoint)
     return ManualCompletion(context, selector, CompletionChecks(parts, size, etags, verify_source)).complete()
 
@@ -265,9 +253,6 @@ def abort_upload(
     *,
     upload_id: str | None = None,
     source: str | os.PathLike[str] | None = None,
-    endpoint: str | None = None,
-    credentials: Credentials | None = None,
-    connecting: ConnectOptions | None = None,
     **more: Unpack[StepOptions],
 ) -> None:
     """Abort the upload *upload_id* of *target*, or the one in the checkpoint of *source*. A second abort succeeds too.
@@ -275,44 +260,38 @@ def abort_upload(
     Source: OBS SDK for Python, "Aborting a Multipart Upload" (abortMultipartUpload).
     """
     path = Path(source) if source is not None else None
-    context = _open_context(target, endpoint, connecting, credentials, more, source=path)
+    context = _open_context(target, more, source=path)
     selector = UploadSelector(context.request.target, path, upload_id, context.request.checkpoint)
     abort_selected(context, selector)
 
 
-def _connect_options(
-    endpoint: str | None, connecting: ConnectOptions | None, options: ObjectOptions
-) -> ConnectOptions:
-    connecting = connecting or ConnectOptions(endpoint=endpoint or os.environ.get("OBSUP_ENDPOINT"))
-    return replace(connecting, headers=connecting.headers or options.headers)
-
-
-def _connect(
-    settings: StoreSettings, credentials: Credentials | None, tally: ProgressTally, stop: StopSignal
-) -> Connection:
-    source = _FixedCredentials(credentials) if credentials is not None else None
-    return connect(settings, observe=tally, sleep=stop.sleep, credentials=source)
-
-
 def _open_context(
     target: str,
-    endpoint: str | None,
-    connecting: ConnectOptions | None,
-    credentials: Credentials | None,
     more: StepOptions,
     *,
     source: Path | None = None,
     options: ObjectOptions | None = None,
     tally: ProgressTally | None = None,
-    content_md5: bool = False,
+    stop: StopSignal | None = None,
 ) -> UploadContext:
-    """Return the context of one step, with a connected store."""
-    options = options or ObjectOptions()
-    tally, stop = tally or ProgressTally(None), StopSignal()
+    """Return the context of one upload or step, with a connected store."""
+    fields = dict(more)
+    endpoint = more.get("endpoint") or os.environ.get("OBSUP_ENDPOINT")
+    options, connecting = options or ObjectOptions(), more.get("connecting") or ConnectOptions(endpoint)
+    credentials = more.get("credentials")
+    for name in ("endpoint", "connecting", "credentials"):
+        fields.pop(name, None)
+    tally, stop = tally or ProgressTally(None), stop or StopSignal()
     resolved, settings = resolve_target(
         target,
-        _connect_options(endpoint, connecting, options),
+        replace(connecting, headers=connecting.headers or options.headers),
         file_name=source.name if source is not None else None,
     )
-    request = UploadRequest(source or NO_SOURCE, resolved, options=options, content_md5=content_md5, **more)
-    return UploadContext(_connect(settings, credentials, tally, stop), request, tally, stop)
+    request = UploadRequest(source or NO_SOURCE, resolved, options=options, **cast(dict[str, Any], fields))
+    connection = connect(
+        settings,
+        observe=tally,
+        sleep=stop.sleep,
+        credentials=_FixedCredentials(credentials) if credentials is not None else None,
+    )
+    return UploadContext(connection, request, tally, stop)

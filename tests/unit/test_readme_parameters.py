@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import pytest
 
-from obsup.api import upload_file, upload_part
+from obsup.api import RequestOptions, upload_file, upload_part
 from obsup.cli.main import cli
 from obsup.dialects.registry import DIALECTS
 from obsup.engine.job.request import UploadRequest
@@ -28,6 +28,7 @@ OPTIONS = {
 KEYWORDS = (
     set(inspect.signature(upload_file).parameters)
     | set(inspect.signature(upload_part).parameters)
+    | set(RequestOptions.__annotations__)
     | set(UploadRequest.__struct_fields__)
     | {f"options.{field}" for field in ObjectOptions.__struct_fields__}
 )

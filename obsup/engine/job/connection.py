@@ -77,6 +77,11 @@ class Connection(Value):
         return Attempts(self.policy, self.recovery, self.observe)
 
 
+def _find_credentials(settings: StoreSettings, environ: Mapping[str, str]) -> CredentialSource:
+    wanted = CredentialSettings(settings.provider, settings.profile, settings.config_path)
+    return open_credentials(wanted, environ=environ, home=Path.home(), clock=time.time)
+
+
 def connect(
     settings: StoreSettings,
     *,
@@ -88,13 +93,10 @@ def connect(
 ) -> Connection:
     """Return the store that *settings* describe, with the credentials of this machine unless given. Sends nothing.
 
-    *sleep* waits between attempts, and returns True if the upload must stop. Raises Denied if no credentials are found,
-    BadConfiguration, WrongUsage.
+    *sleep* waits, and returns True if the upload must stop. Raises Denied, BadConfiguration, WrongUsage.
     """
     policy = RetryPolicy(retry_for_s=settings.retry_for_s, base_s=settings.backoff_s, sleep=sleep)
-    if credentials is None:
-        where = CredentialSettings(settings.provider, settings.profile, settings.config_path)
-        credentials = open_credentials(where, environ=environ, home=Path.home(), clock=time.time)
+    credentials = credentials or _find_credentials(settings, environ)
     credentials.current()
     if customer_key is None and settings.customer_key_file is not None:
         customer_key = read_customer_key(Path(settings.customer_key_file))

@@ -26,7 +26,7 @@ class UploadRequest(Value):
 
     ``parts`` or ``part_size`` (bytes) determine the plan; by default it is the default part size. ``jobs`` parts are in
     flight at once; ``auto`` starts with 5 and grows to 32 while throughput grows. ``checkpoint`` is the path of the
-    checkpoint, None for the default path; without ``keep_checkpoint`` there is none. ``presign``: remote workers get
+    checkpoint, None for the default path; ``keep_checkpoint`` False keeps none. ``presign``: remote workers get
     presigned URLs and need no credentials. ``expect``: publish no other content. ``abort_on_failure``: abort the upload
     of a stream if it fails. ``skip_identical``: send nothing if the object has this content already. ``receipt`` is the
     path of the receipt. ``encrypted_by_customer``: every request has an SSE-C key.

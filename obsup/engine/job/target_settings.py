@@ -119,12 +119,12 @@ def _headers_of_every_request(dialect: Dialect, connecting: ConnectOptions) -> t
 
 
 def _public_endpoint(provider: str | None, region: str | None) -> str:
-    """Return the vendor's public endpoint for provider and region. Raises BadConfiguration if there is none."""
+    """Return the vendor's public endpoint for provider and region. Raises BadConfiguration if it has none."""
     public = find_dialect(provider).public_endpoint if provider else None
     if public is not None and region:
         return public.format(region=region)
     raise BadConfiguration(
         "no endpoint given",
-        "There is none in --endpoint, in OBSUP_ENDPOINT or in the profile",
+        "It is missing in --endpoint, in OBSUP_ENDPOINT and in the profile",
         NextStep("give one, for example: --endpoint https://obs.eu-de.otc.t-systems.com"),
     )
