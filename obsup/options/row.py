@@ -23,7 +23,7 @@ class OptionRow(NamedTuple):
     value; None means not set. ``header`` is for options that become a header: the header's name if all vendors share
     it, otherwise the attribute of the dialects' HeaderNames. ``sample`` is a value for the configuration file, as TOML
     spells it.
-    ``variable``, unless None, replaces the environment variable; empty means that there is none.
+    ``variable``, unless None, replaces the environment variable; the empty text means no variable.
     """
 
     names: str
@@ -60,7 +60,7 @@ class OptionRow(NamedTuple):
 
     @property
     def environment(self) -> str:
-        """The environment variable: ``OBSUP_PART_SIZE``; empty if there is none."""
+        """The environment variable: ``OBSUP_PART_SIZE``, or an empty text."""
         return f"OBSUP_{self.key.upper()}" if self.variable is None else self.variable
 
     @property

@@ -72,10 +72,15 @@ def rivals_of(parameter: str) -> set[str]:
     return {one for group in EXCLUSIVE if parameter in group for one in group} - {parameter}
 
 
-def exclusive_options(row: OptionRow) -> tuple[str, ...]:
-    """Return the options that exclude the option of *row*, as they are written on the command line."""
-    rivals = rivals_of(row.parameter)
-    return tuple(one.option for _, rows in GROUPS for one in rows if one.parameter in rivals)
+def rows_named(option: str) -> list[OptionRow]:
+    """Return the rows of *option*, given by its long name; several commands may have options with that name."""
+    return [row for _, rows in GROUPS for row in rows if row.option == option]
+
+
+def exclusive_options(option: str) -> set[str]:
+    """Return the long names of the options that exclude *option*."""
+    rivals = {rival for row in rows_named(option) for rival in rivals_of(row.parameter)}
+    return {row.option for _, rows in GROUPS for row in rows if row.parameter in rivals}
 
 
 def is_set(value: object) -> bool:

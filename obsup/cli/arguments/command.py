@@ -8,10 +8,7 @@ from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import click
 
-from obsup.cli.arguments.options import Option
-from obsup.cli.arguments.settings import apply_config, keep_nearest
 from obsup.exit_status import EXIT_STATUSES
-from obsup.options.table import rows_of
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -50,6 +47,10 @@ def command(options: str, **settings: Any) -> Callable[[Callable[..., Any]], Com
 
 def options_of(command: str) -> list[click.Parameter]:
     """Return the options of *command*, and what applies the configuration file to them if it has a store."""
+    # Imported here because --version needs no options.
+    from obsup.cli.arguments.options import Option
+    from obsup.options.table import rows_of
+
     options: list[click.Parameter] = [Option(row, title) for title, row in rows_of(command)]
     if any(isinstance(one, Option) and one.row.option == "--endpoint" for one in options):
         options.append(_read_config_option())
@@ -69,13 +70,15 @@ def _read_config_option() -> click.Option:
 
 
 def _read_config(ctx: click.Context, _param: click.Parameter, _value: object) -> None:
+    from obsup.cli.arguments.settings import apply_config
+
     if not ctx.resilient_parsing:
         apply_config(ctx)
 
 
 def group_of(parameter: click.Parameter) -> str:
     """Return the title of the group of *parameter*."""
-    return parameter.group if isinstance(parameter, Option) else OWN_GROUP
+    return str(getattr(parameter, "group", OWN_GROUP))
 
 
 class _Documented(click.Command):
@@ -114,6 +117,8 @@ class Command(_Documented):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse; of settings that exclude each other, keep the nearest."""
+        from obsup.cli.arguments.settings import keep_nearest
+
         rest = super().parse_args(ctx, args)
         if not ctx.resilient_parsing:
             keep_nearest(ctx)

@@ -54,7 +54,7 @@ def check_copy(values: dict[str, Any]) -> None:
 
 
 def check_source(values: dict[str, Any], names: Iterable[str]) -> None:
-    """Raise UsageError for options that need a SOURCE, if there is none."""
+    """Raise UsageError for options that need SOURCE, if it is missing."""
     leave_out(values, names, "needs SOURCE")
 
 

@@ -77,7 +77,7 @@ def effective_settings(ctx: click.Context) -> Iterator[EffectiveSetting]:
 
 
 def effective_profile(ctx: click.Context) -> EffectiveSetting:
-    """Return the profile that the command uses; None is its value if there is no profile."""
+    """Return the profile that the command uses, with the value None if it uses none."""
     value = ctx.params["profile"]
     source = ctx.get_parameter_source("profile")
     if source is ParameterSource.COMMANDLINE:

@@ -7,15 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from obsup.errors import NextStep, ObsupError, run_again
-from obsup.options.table import GROUPS, exclusive_options
 from obsup.text import shell_line
-
-_ROWS = tuple(row for _, rows in GROUPS for row in rows)
-# Options without a value; the other names of options; and the options that an added option replaces.
-_FLAGS = frozenset(row.option for row in _ROWS if row.kind.name == "flag")
-_ALIASES = {row.option: row.spellings[:-1] for row in _ROWS}
-_REPLACED = {row.option: exclusive_options(row) for row in _ROWS}
-_OPTIONS_BY_COMMAND = {(command, row.option) for row in _ROWS for command in row.commands}
 
 
 class ResumeCommand(NamedTuple):
@@ -105,7 +97,10 @@ def _command(step: NextStep, resume: ResumeCommand | None) -> list[str]:
 def _accepts(resume: ResumeCommand, step: NextStep) -> bool:
     """Return whether the command has the options that *step* adds: --restart, for example, is not one of ``parts``."""
     command = resume.words[1] if len(resume.words) > 1 else ""
-    return all((command, word) in _OPTIONS_BY_COMMAND for word in step.add if word.startswith("--"))
+    from obsup.options.table import rows_named
+
+    added = [word for word in step.add if word.startswith("--")]
+    return all(any(command in row.commands for row in rows_named(one)) for one in added)
 
 
 def capitalised(text: str) -> str:
@@ -120,10 +115,15 @@ def sentence(text: str) -> str:
 
 def changed(words: list[str], step: NextStep) -> list[str]:
     """Return the command line *words* with the words that *step* adds, without what it drops or replaces."""
+    # Imported here because most commands do not fail.
+    from obsup.options.table import exclusive_options, rows_named
+
     added = [word for word in step.add if word.startswith("--")]
-    dropped = [*step.drop, *added, *(other for one in added for other in _REPLACED.get(one, ()))]
-    for name in [*dropped, *(alias for one in dropped for alias in _ALIASES.get(one, ()))]:
-        words = list(_without(words, name, has_value=name not in _FLAGS))
+    for option in [*step.drop, *added, *(other for one in added for other in exclusive_options(one))]:
+        rows = rows_named(option)
+        has_value = all(row.kind.name != "flag" for row in rows)
+        for name in {option, *(spelling for row in rows for spelling in row.spellings[:-1])}:
+            words = list(_without(words, name, has_value=has_value))
     end = words.index("--") if "--" in words else len(words)
     return [*words[:end], *step.add, *words[end:]]
 

@@ -182,7 +182,7 @@ def _table(value: object, *, table: str, path: Path) -> Mapping[str, object]:
     raise BadConfiguration(
         f"{table.strip('[]')} in {path} is not a table",
         "It has a value instead of keys",
-        run_again(f"write {table} on a line of its own, and its keys below"),
+        run_again(f"write {table} on a separate line, and its keys below"),
     )
 
 
