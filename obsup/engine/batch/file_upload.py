@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -14,16 +12,15 @@ from obsup.engine.batch.known_files import PendingFile
 from obsup.engine.batch.outcome import FileOutcome
 from obsup.engine.batch.request import SharedRequest
 from obsup.engine.batch.small_file import MAX_SMALL_FILE_BYTES, SmallFileUploader
-from obsup.engine.job.connection import Connection
+from obsup.engine.job.context import UploadContext
 from obsup.engine.job.executor_spec import LOCAL_EXECUTORS
 from obsup.engine.job.progress import ProgressTally
 from obsup.engine.job.request import UploadRequest
-from obsup.engine.job.stop import StopSignal
 from obsup.engine.plan.file_plan import DEFAULT_PART_SIZE
 from obsup.engine.send.sender import PartSender
 from obsup.engine.upload.uploader import Uploader
 from obsup.errors import Busy, ObsupError, SourceUnreadable
-from obsup.local.source.file import Gate, stat_source
+from obsup.local.source.file import stat_source
 from obsup.local.state.checkpoint_path import default_path
 from obsup.local.walk.walk import FoundFile
 from obsup.model import SourceStat
@@ -35,39 +32,25 @@ PART_NUMBERS_PER_FILE = 1 << 14
 class FileUploader:
     """Uploads single files of one batch from any thread. Returns an outcome for each file and raises for none.
 
-    *concurrency* receives the part events of all files, with part numbers that are unique in the batch; *observe*
-    receives the events of each file.
+    *context* is that of the batch. Its observer receives the events of each file; *concurrency* receives the part
+    events of all files, with part numbers that are unique in the batch.
     """
 
     def __init__(
-        self,
-        connection: Connection,
-        shared: SharedRequest,
-        *,
-        concurrency: events.Observer,
-        observe: events.Observer,
-        stop: StopSignal,
-        limit: Gate | None = None,
-        clock: Callable[[], float] = time.time,
+        self, context: UploadContext, shared: SharedRequest, *, concurrency: events.Observer
     ) -> None:
-        self._connection = connection
+        self._context = context
         self._shared = shared
         self._is_local = shared.template.executor in LOCAL_EXECUTORS
-        self._small_files = (
-            SmallFileUploader(connection, shared, stop=stop, limit=limit) if self._is_local else None
-        )
+        self._small_files = SmallFileUploader(context, shared) if self._is_local else None
         self._concurrency = concurrency
-        self._observe = observe
-        self._stop = stop
-        self._limit = limit
-        self._clock = clock
         self._file_numbers = itertools.count()
 
     def upload(self, pending: PendingFile, sender: PartSender) -> FileOutcome:
         """Upload the file and return its outcome."""
         file, decision = pending
         first_number = next(self._file_numbers) * PART_NUMBERS_PER_FILE
-        observe = _FileObserver(file, first_number, self._concurrency, self._observe)
+        observe = _FileObserver(file, first_number, self._concurrency, self._context.observe)
         if (
             self._small_files is not None
             and decision == "send"
@@ -75,34 +58,26 @@ class FileUploader:
             and (outcome := self._small_files.upload(file, observe)) is not None
         ):
             return outcome
-        tally = ProgressTally(None, observe)
-        uploader = Uploader(
-            self._connection.observed_by(tally),
-            self._request_for(file, skip_identical=decision == "compare"),
-            tally=tally,
-            stop=self._stop,
-            limit=self._limit,
-            sender=sender,
-            clock=self._clock,
-        )
         try:
-            result = uploader.run()
-        except Busy as exc:
-            if self._shared.template.if_running == "skip":
-                return FileOutcome(
-                    file.path, file.name, file.stat.size, skip_reason="another obsup is uploading it"
-                )
-            return FileOutcome(file.path, file.name, file.stat.size, error=exc)
+            result = self._uploader_for(pending, sender, observe).run()
         except ObsupError as exc:
-            return FileOutcome(file.path, file.name, file.stat.size, error=exc)
+            if isinstance(exc, Busy) and self._shared.template.if_running == "skip":
+                return FileOutcome.of(file, skip_reason="another obsup is uploading it")
+            return FileOutcome.of(file, error=exc)
         is_identical = decision == "compare" and not result.sent_parts
-        return FileOutcome(
-            file.path,
-            file.name,
-            result.size,
-            result,
-            skip_reason="identical" if is_identical else "",
-            stat=_unchanged_stat(file),
+        skip_reason = "identical" if is_identical else ""
+        return FileOutcome.of(file, result=result, skip_reason=skip_reason, stat=_unchanged_stat(file))
+
+    def _uploader_for(self, pending: PendingFile, sender: PartSender, observe: events.Observer) -> Uploader:
+        context, tally = self._context, ProgressTally(None, observe)
+        return Uploader(
+            context.connection.observed_by(tally),
+            self._request_for(pending.file, skip_identical=pending.decision == "compare"),
+            tally=tally,
+            stop=context.stop,
+            limit=context.limit,
+            sender=sender,
+            clock=context.clock,
         )
 
     def _request_for(self, file: FoundFile, *, skip_identical: bool) -> UploadRequest:

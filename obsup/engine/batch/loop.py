@@ -9,7 +9,6 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Any
 
-from obsup import events
 from obsup.engine.batch.file_upload import FileUploader
 from obsup.engine.batch.known_files import KnownFiles, PendingFile
 from obsup.engine.batch.outcome import BatchSummary, FileOutcome
@@ -17,7 +16,7 @@ from obsup.engine.batch.pool import Pool
 from obsup.engine.batch.process_pool import MIN_FILES, ProcessPool
 from obsup.engine.batch.request import BatchRequest
 from obsup.engine.batch.small_file import MAX_SMALL_FILE_BYTES
-from obsup.engine.job.stop import StopSignal
+from obsup.engine.job.context import UploadContext
 from obsup.engine.send.dispatcher import POLL_S, drain
 from obsup.engine.send.sender import PartSender
 from obsup.errors import (
@@ -63,15 +62,13 @@ class BatchLoop:
 
     def __init__(
         self,
+        context: UploadContext,
         request: BatchRequest,
+        report: Report,
         file_uploader: FileUploader,
         known_files: KnownFiles,
         pool: Pool,
         process_pool: ProcessPool,
-        *,
-        stop: StopSignal,
-        observe: events.Observer,
-        report: Report,
     ) -> None:
         self._shared = request.shared
         self._fail_fast = request.fail_fast
@@ -79,11 +76,11 @@ class BatchLoop:
         self._known_files = known_files
         self._pool = pool
         self._process_pool = process_pool
-        self._stop = stop
-        self._observe = observe
+        self._stop = context.stop
+        self._observe = context.observe
         self._report = report
         self._inbox: queue.SimpleQueue[_Message] = queue.SimpleQueue()
-        self._walk = PrefetchedWalk(request.entries(), self._inbox.put, observe)
+        self._walk = PrefetchedWalk(request.entries(), self._inbox.put, context.observe)
         self._unacknowledged_lists = 0
         self._is_walk_done = False
         self._entry_count = 0
@@ -241,10 +238,10 @@ class BatchLoop:
         try:
             decision = self._known_files.decide(entry)
         except SourceUnreadable as exc:
-            self._end(FileOutcome(entry.path, entry.name, size, error=exc))
+            self._end(FileOutcome.of(entry, error=exc))
             return
         if decision == "skip":
-            self._end(FileOutcome(entry.path, entry.name, size, skip_reason="already uploaded"))
+            self._end(FileOutcome.of(entry, skip_reason="already uploaded"))
         elif not self._shared.fits_one_request(size):
             self._large.append(PendingFile(entry, decision))
         elif size > MAX_SMALL_FILE_BYTES:
@@ -278,7 +275,7 @@ class BatchLoop:
         """Count and report files that were in flight when the batch was stopped."""
         for file, _decision in files:
             error = self._stop.reason or Stopped("the batch was stopped")
-            self._end(FileOutcome(file.path, file.name, file.stat.size, error=error))
+            self._end(FileOutcome.of(file, error=error))
 
 
 def affects_all_files(error: ObsupError) -> bool:

@@ -10,6 +10,7 @@ from obsup import events
 from obsup.engine.job.result import Result
 from obsup.errors import ObsupError
 from obsup.exit_status import worst_code
+from obsup.local.walk.walk import FoundFile
 from obsup.model import SourceStat
 from obsup.value import Value
 
@@ -31,6 +32,20 @@ class FileOutcome(Value):
     ignore_reason: str = ""
     error: ObsupError | None = None
     stat: SourceStat | None = None
+
+    @classmethod
+    def of(
+        cls,
+        file: FoundFile,
+        *,
+        result: Result | None = None,
+        skip_reason: str = "",
+        error: ObsupError | None = None,
+        stat: SourceStat | None = None,
+    ) -> FileOutcome:
+        """Return the outcome of *file*."""
+        size = file.stat.size if result is None else result.size
+        return cls(file.path, file.name, size, result, skip_reason, error=error, stat=stat)
 
     @property
     def event(self) -> events.FileEnded:

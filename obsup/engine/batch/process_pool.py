@@ -13,19 +13,27 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from obsup import events
 from obsup.engine.batch.known_files import PendingFile
 from obsup.engine.batch.outcome import FileOutcome
+from obsup.engine.batch.process_worker import (
+    RUN,
+    STOP,
+    STOP_NOW,
+    FileGroup,
+    GroupResult,
+    WorkerSetup,
+    check_worker,
+    start_worker,
+    upload_group,
+)
 from obsup.engine.batch.request import BatchRequest
 from obsup.engine.job.connection import StoreSettings
 from obsup.engine.job.stop import StopSignal
 from obsup.errors import ObsupError
 from obsup.units import MIB
-
-if TYPE_CHECKING:
-    from obsup.engine.batch.process_worker import FileGroup, GroupResult
 
 # Small files that must be waiting: starting the processes takes about as long as sending these.
 MIN_FILES = 400
@@ -69,11 +77,10 @@ class ProcessPool:
         from concurrent.futures import ProcessPoolExecutor
         from multiprocessing import get_context
 
-        from obsup.engine.batch import process_worker
         from obsup.engine.send.backends import safe_import_path
 
         template = self._request.shared.template
-        setup = process_worker.WorkerSetup(
+        setup = WorkerSetup(
             self._request.shared,
             self._settings,
             max(1, template.max_jobs // self._count),
@@ -83,18 +90,16 @@ class ProcessPool:
         context = get_context("spawn")
         try:
             with safe_import_path():
-                self._stop_flag = context.Value("b", process_worker.RUN, lock=False)
+                self._stop_flag = context.Value("b", RUN, lock=False)
                 self._executor = ProcessPoolExecutor(
                     self._count,
                     mp_context=context,
-                    initializer=process_worker.start_worker,
+                    initializer=start_worker,
                     initargs=(self._stop_flag, setup),
                 )
                 with _sigint_blocked():  # not earlier: starting Python's resource tracker unblocks it
                     # One call for each process starts them all now.
-                    self._starting = [
-                        self._executor.submit(process_worker.check_worker) for _ in range(self._count)
-                    ]
+                    self._starting = [self._executor.submit(check_worker) for _ in range(self._count)]
         except (OSError, BrokenExecutor):  # for example no shared memory: this process alone does the work
             self._count = 0
 
@@ -108,8 +113,6 @@ class ProcessPool:
 
     def submit(self, pending: deque[PendingFile], *, jobs: int) -> Future[GroupResult] | None:
         """Submit the next files of *pending*; *jobs* is the total in flight. Return None if the processes are gone."""
-        from obsup.engine.batch import process_worker
-
         assert self._executor is not None
         files = [pending.popleft()]
         size = files[0].file.stat.size
@@ -117,9 +120,9 @@ class ProcessPool:
         while pending and len(files) < max_files and size < MAX_GROUP_BYTES:
             files.append(pending.popleft())
             size += files[-1].file.stat.size
-        group = process_worker.FileGroup(tuple(files), max(1, jobs // self._count))
+        group = FileGroup(tuple(files), max(1, jobs // self._count))
         try:
-            future = self._executor.submit(process_worker.upload_group, group)
+            future = self._executor.submit(upload_group, group)
         except BrokenExecutor:
             self._requeue(group.files, pending)
             return None
@@ -155,9 +158,7 @@ class ProcessPool:
             self._set_stop_flag(is_immediate=self._stop.is_over)
 
     def _set_stop_flag(self, *, is_immediate: bool) -> None:
-        from obsup.engine.batch import process_worker
-
-        self._stop_flag.value = process_worker.STOP_NOW if is_immediate else process_worker.STOP
+        self._stop_flag.value = STOP_NOW if is_immediate else STOP
 
     def close(self, *, wait: bool) -> None:
         """End the processes; without *wait* they abort what is in flight and end as soon as they can."""

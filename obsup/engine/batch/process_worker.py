@@ -21,8 +21,8 @@ from obsup.engine.batch.outcome import FileOutcome
 from obsup.engine.batch.pool import InlineSender
 from obsup.engine.batch.request import SharedRequest
 from obsup.engine.job.connection import StoreSettings, connect
+from obsup.engine.job.context import UploadContext
 from obsup.engine.job.stop import StopSignal
-from obsup.engine.send.backends import end_with_parent
 from obsup.engine.send.concurrency import ConcurrencyLimit
 from obsup.engine.send.concurrency_probe import ConcurrencyProbe
 from obsup.errors import ObsupError, Stopped, Throttled
@@ -77,13 +77,9 @@ class ProcessWorker:
         self._concurrency = ConcurrencyLimit(setup.jobs, probe=probe)
         # The driver retries: one file that waits here would delay the whole group.
         settings = replace(setup.settings, retry_for_s=0.0)
-        self._file_uploader = FileUploader(
-            connect(settings, observe=self._observe, sleep=self._stop.sleep),
-            setup.shared,
-            concurrency=self._concurrency,
-            observe=self._observe,
-            stop=self._stop,
-        )
+        connection = connect(settings, observe=self._observe, sleep=self._stop.sleep)
+        context = UploadContext(connection, setup.shared.template, self._observe, self._stop)
+        self._file_uploader = FileUploader(context, setup.shared, concurrency=self._concurrency)
         self._threads = ThreadPoolExecutor(setup.jobs, thread_name_prefix="small")
         threading.Thread(target=self._watch_stop_flag, name="stop-flag", daemon=True).start()
 
@@ -143,6 +139,8 @@ _worker_arguments: list[Any] = []
 
 def start_worker(stop_flag: Any, setup: WorkerSetup) -> None:
     """Initialize this process; *stop_flag* is the shared value through which the driver stops it."""
+    from obsup.engine.send.backends import end_with_parent  # the driver would load multiprocessing too early
+
     end_with_parent()
     _worker_arguments[:] = (stop_flag, setup)
 

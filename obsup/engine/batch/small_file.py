@@ -17,16 +17,14 @@ from obsup import events
 from obsup.dialects.object_headers import object_headers
 from obsup.engine.batch.outcome import FileOutcome
 from obsup.engine.batch.request import SharedRequest
-from obsup.engine.job.connection import Connection
 from obsup.engine.job.context import UploadContext
 from obsup.engine.job.result import Result
-from obsup.engine.job.stop import StopSignal
 from obsup.engine.plan.file_plan import DEFAULT_PART_SIZE
 from obsup.engine.send.whole_object import put_content
 from obsup.errors import Busy, ObsupError
 from obsup.local.source.buffers import BufferPool
 from obsup.local.source.digest import PartDigest
-from obsup.local.source.file import Gate, identity, is_stable
+from obsup.local.source.file import identity, is_stable
 from obsup.local.source.memory_part import MemoryPart
 from obsup.local.state.checkpoint_path import CheckpointLookup
 from obsup.local.state.lock import UploadLock, lock_folder
@@ -43,16 +41,12 @@ class SmallFileUploader:
 
     def __init__(
         self,
-        connection: Connection,
+        context: UploadContext,
         shared: SharedRequest,
-        *,
-        stop: StopSignal,
-        limit: Gate | None = None,
         clock_ns: Callable[[], int] = time.time_ns,
     ) -> None:
-        self._store = connection.store
+        self._store = context.connection.store
         self._shared = shared
-        context = UploadContext(connection, shared.template, events.ignore, stop, limit)
         self._send_options = replace(context.send_options, content_md5=True)
         self._checkpoints = (
             CheckpointLookup(shared.checkpoint_folder) if shared.template.keep_checkpoint else None
@@ -75,7 +69,7 @@ class SmallFileUploader:
         except Busy:
             return None
         except ObsupError as exc:
-            return FileOutcome(file.path, file.name, file.stat.size, error=exc)
+            return FileOutcome.of(file, error=exc)
 
     def _put(self, file: FoundFile, target: Target, observe: events.Observer) -> FileOutcome | None:
         started = time.monotonic()
@@ -101,7 +95,7 @@ class SmallFileUploader:
             seconds=time.monotonic() - started,
             receipts=finished.receipts,
         )
-        return FileOutcome(file.path, file.name, size, result, stat=file.stat)
+        return FileOutcome.of(file, result=result, stat=file.stat)
 
 
 def _read(path: str, stat: SourceStat) -> bytearray | None:

@@ -69,25 +69,8 @@ class BatchUploader:
                 observe=self._process_observer(pool),
             )
             resources.callback(lambda: process_pool.close(wait=not stop.is_over))
-            file_uploader = FileUploader(
-                self._connection,
-                request.shared,
-                concurrency=pool.concurrency,
-                observe=self._observe,
-                stop=stop,
-                limit=self._limit,
-                clock=self._clock,
-            )
-            loop = BatchLoop(
-                request,
-                file_uploader,
-                known_files,
-                pool,
-                process_pool,
-                stop=stop,
-                observe=self._observe,
-                report=report,
-            )
+            file_uploader = FileUploader(context, request.shared, concurrency=pool.concurrency)
+            loop = BatchLoop(context, request, report, file_uploader, known_files, pool, process_pool)
             summary = loop.run()
         summary.seconds = self._monotonic() - started
         return summary

@@ -115,19 +115,3 @@ class Result(Value):
             sse_c_key_md5=stored.sse_c_key_md5,
             receipts=receipts,
         )
-
-    @property
-    def stored(self) -> Stored:
-        """The store's response, without a CRC-64."""
-        return Stored(
-            self.status,
-            self.etag,
-            self.request_id,
-            self.host_id,
-            self.version_id,
-            self.location,
-            sse_kms=self.sse_kms,
-            sse_kms_key=self.sse_kms_key,
-            sse_c=self.sse_c,
-            sse_c_key_md5=self.sse_c_key_md5,
-        )

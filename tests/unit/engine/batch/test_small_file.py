@@ -12,6 +12,7 @@ from obsup import events
 from obsup.engine.batch.request import SharedRequest
 from obsup.engine.batch.small_file import SmallFileUploader
 from obsup.engine.job.connection import connect
+from obsup.engine.job.context import UploadContext
 from obsup.engine.job.request import UploadRequest
 from obsup.engine.job.stop import StopSignal
 from obsup.engine.job.target_settings import ConnectOptions, resolve_prefix
@@ -52,7 +53,8 @@ def make_uploader(
     _, settings = resolve_prefix("bucket/p/", ConnectOptions(endpoint=sandbox.endpoint, backoff_s=0.001))
     connection = connect(settings, credentials=FixedKeys(sandbox), sleep=lambda _seconds: False)
     shared = SharedRequest(UploadRequest(Path(), prefix), prefix)
-    return SmallFileUploader(connection, shared, stop=StopSignal(), clock_ns=clock_ns)
+    context = UploadContext(connection, shared.template, events.ignore, StopSignal())
+    return SmallFileUploader(context, shared, clock_ns)
 
 
 @pytest.fixture
