@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-HOUSE = ROOT / "obsup"
-MODULES = sorted(HOUSE.rglob("*.py"))
+PACKAGE = ROOT / "obsup"
+MODULES = sorted(PACKAGE.rglob("*.py"))
 
-# The layers from bottom to top. A package imports only packages of lower lines, and itself. Packages of one line never
+# The layers from bottom to top. A package imports itself and packages of lower layers. Packages of one layer never
 # import each other.
 LAYERS = (
     ("version", "units", "value", "text", "exit_status", "vendor_names", "errors", "model", "events"),
@@ -151,10 +151,10 @@ def test_there_are_no_import_cycles() -> None:
 def test_each_library_has_its_place() -> None:
     """Click only in cli, Rich in one module, requests in one module."""
     wrong = [
-        f"{library} in {path.relative_to(HOUSE)}"
+        f"{library} in {path.relative_to(PACKAGE)}"
         for path in MODULES
         for library in {name.split(".")[0] for name in imports_of(path)} & LIBRARIES.keys()
-        if not path.relative_to(HOUSE).as_posix().startswith(LIBRARIES[library])
+        if not path.relative_to(PACKAGE).as_posix().startswith(LIBRARIES[library])
     ]
     assert not wrong
 
@@ -162,7 +162,7 @@ def test_each_library_has_its_place() -> None:
 def test_modules_and_folders_stay_small() -> None:
     """At most 350 lines per module, and 12 modules per folder; the commands have one module each."""
     long = [str(path) for path in MODULES if len(path.read_text().splitlines()) > MOST_LINES]
-    folders = {path.parent for path in MODULES} - {HOUSE / "cli" / "commands", HOUSE / "dialects"}
+    folders = {path.parent for path in MODULES} - {PACKAGE / "cli" / "commands", PACKAGE / "dialects"}
     wide = [
         str(folder)
         for folder in folders
@@ -176,7 +176,7 @@ def test_no_vendor_is_named_outside_the_dialects() -> None:
     wrong = [
         f"{path}:{node.lineno}"
         for path in MODULES
-        if path.relative_to(HOUSE).parts[0] not in ("dialects", "sandbox", "vendor_names.py")
+        if path.relative_to(PACKAGE).parts[0] not in ("dialects", "sandbox", "vendor_names.py")
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Constant) and node.value in ("obs", "s3", "oss")
     ]
