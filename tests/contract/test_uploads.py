@@ -21,7 +21,7 @@ from obsup.store.http.settings import ConnectionSettings
 from obsup.units import MIB
 from tests.contract.subjects import LONG, SUBJECTS, Server, Subject
 from tests.contract.test_promises import md5_of
-from tests.doubles.slow_network import Relay, Still
+from tests.doubles.slow_network import SlowNetwork, Stall
 
 # The sandbox's turn is in tests/e2e; memory has no line.
 every_server = pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_part_whose_answer_was_lost_is_stored_once_and_for_all(
 ) -> None:
     """The same bytes come again, and every server takes them: rclone refuses others for a part that it holds."""
     address = urlsplit(subject.server.endpoint)
-    with Relay(address.port or 80, still=Still("partNumber=2", "down")) as relay:
+    with SlowNetwork(address.port or 80, stall=Stall("partNumber=2", "down")) as relay:
         near = replace(subject.server, endpoint=relay.endpoint.replace("127.0.0.1", address.hostname or ""))
         seen: list[Event] = []
         upload(

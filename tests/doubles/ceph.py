@@ -1,4 +1,4 @@
-"""A Ceph RADOS Gateway whose daemons can be killed, and come back with what they had on disk."""
+"""A Ceph RADOS Gateway whose daemons can be killed and restarted with their data on disk."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class Ceph:
         started = subprocess.run(
             [SCRIPT, "start", self._folder, "bluestore"], check=True, stdout=subprocess.PIPE, text=True
         )
-        said = dict(line.split("=", 1) for line in started.stdout.splitlines())
-        self.endpoint = said["ENDPOINT"]
+        settings = dict(line.split("=", 1) for line in started.stdout.splitlines())
+        self.endpoint = settings["ENDPOINT"]
         self.environment = {
-            "AccessKeyID": said["ACCESS_KEY"],
-            "SecretAccessKey": said["SECRET_KEY"],
+            "AccessKeyID": settings["ACCESS_KEY"],
+            "SecretAccessKey": settings["SECRET_KEY"],
             "OBSUP_PROVIDER": "s3",
             "OBSUP_REGION": "us-east-1",
             "OBSUP_ADDRESSING": "path",
@@ -36,8 +36,8 @@ class Ceph:
         self._s3: Any = boto3.client(
             "s3",
             endpoint_url=self.endpoint,
-            aws_access_key_id=said["ACCESS_KEY"],
-            aws_secret_access_key=said["SECRET_KEY"],
+            aws_access_key_id=settings["ACCESS_KEY"],
+            aws_secret_access_key=settings["SECRET_KEY"],
             region_name="us-east-1",
             config=Config(s3={"addressing_style": "path"}),
         )
@@ -53,7 +53,7 @@ class Ceph:
         subprocess.run([SCRIPT, "kill", self._folder, *names], check=True)
 
     def revive(self, *names: str) -> None:
-        """Begin these daemons again, in this order; return once they serve."""
+        """Restart these daemons in this order, and wait until they serve."""
         subprocess.run([SCRIPT, "revive", self._folder, *names], check=True)
 
     def sha256(self, key: str) -> str:

@@ -1,4 +1,4 @@
-"""Certificates for an hour: an authority of the test's own, and servers it vouches for."""
+"""A certificate authority for tests, and server certificates that are valid for an hour."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 _HOUR = datetime.timedelta(hours=1)
-# As RFC 5280 wants it of an authority, and Python from 3.13 on, which looks at the key identifiers too.
+# Required by RFC 5280 and by Python from 3.13 on, which also checks the key identifiers.
 _CERTIFICATES_ONLY = x509.KeyUsage(
     key_cert_sign=True,
     crl_sign=True,
@@ -36,7 +36,7 @@ class Authority:
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "the tests' authority")])
         certificate = (
-            _begun(self._name, self._name, self._key)
+            _certificate(self._name, self._name, self._key)
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
             .add_extension(_CERTIFICATES_ONLY, critical=True)
             .sign(self._key, hashes.SHA256())
@@ -45,12 +45,12 @@ class Authority:
         self.bundle.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
 
     def files(self, *hosts: str, age: datetime.timedelta = _HOUR) -> tuple[Path, Path]:
-        """Return the files of a certificate for *hosts*, good for two hours since its *age*, and of its key."""
+        """Return the files of a certificate for *hosts*, valid for two hours from *age* ago, and of its key."""
         self._count += 1
         key = ec.generate_private_key(ec.SECP256R1())
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a server of the tests")])
         certificate = (
-            _begun(name, self._name, key, age=age)
+            _certificate(name, self._name, key, age=age)
             .add_extension(
                 x509.SubjectAlternativeName([_general_name(host) for host in hosts]), critical=False
             )
@@ -77,7 +77,7 @@ class Authority:
         return context
 
 
-def _begun(
+def _certificate(
     subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, *, age: datetime.timedelta = _HOUR
 ) -> x509.CertificateBuilder:
     begins = datetime.datetime.now(datetime.UTC) - age

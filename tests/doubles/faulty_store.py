@@ -1,4 +1,4 @@
-"""An ObjectStore that fails, or in which the process ends, at chosen calls, before or after the work is done."""
+"""An ObjectStore that fails, or simulates the end of the process, at selected calls, before or after the operation."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ KINDS = ("crash", "crash-after", "reset", "reset-after", "500", "500-after", "50
 
 
 class Crash(BaseException):
-    """The end of the process, as far as one process can play it."""
+    """Simulates the end of the process."""
 
 
 class FaultyStore:
-    """Passes calls on to *inner*; *faults* says which of them, counted from 1, end how. *crash* is told before one."""
+    """Calls *inner*. *faults* maps the number of a call, from 1, to a kind. *crash* is called before a crash."""
 
     def __init__(self, inner: ObjectStore, faults: Mapping[int, str], crash: Callable[[], None]) -> None:
         self.dialect = inner.dialect
@@ -29,13 +29,13 @@ class FaultyStore:
         self._faults = faults
         self._crash = crash
 
-    def _do(self, operation: str, call: Callable[[], T]) -> T:
+    def _run(self, operation: str, call: Callable[[], T]) -> T:
         self.calls += 1
         kind = self._faults.get(self.calls, "")
         if not kind or kind.endswith("-after"):
-            done = call()
+            result = call()
             if not kind:
-                return done
+                return result
         if kind.startswith("crash"):
             self._crash()
             raise Crash
@@ -51,38 +51,38 @@ class FaultyStore:
         raise StoreError(Refusal(operation, "bucket/key", status, code))
 
     def initiate(self, target: Target, headers: Mapping[str, str]) -> str:
-        return self._do("initiate", lambda: self._inner.initiate(target, headers))
+        return self._run("initiate", lambda: self._inner.initiate(target, headers))
 
     def upload_part(
         self, upload: Upload, part_number: int, open_body: OpenBody, *, content_md5: str | None = None
     ) -> Stored:
-        return self._do(
+        return self._run(
             "part", lambda: self._inner.upload_part(upload, part_number, open_body, content_md5=content_md5)
         )
 
     def copy_part(
         self, upload: Upload, part_number: int, source: str, *, byte_range: tuple[int, int] | None = None
     ) -> Stored:
-        return self._do(
+        return self._run(
             "copy", lambda: self._inner.copy_part(upload, part_number, source, byte_range=byte_range)
         )
 
     def complete(
         self, upload: Upload, parts: Sequence[tuple[int, str]], headers: Mapping[str, str]
     ) -> Stored:
-        return self._do("complete", lambda: self._inner.complete(upload, parts, headers))
+        return self._run("complete", lambda: self._inner.complete(upload, parts, headers))
 
     def abort(self, upload: Upload) -> None:
-        return self._do("abort", lambda: self._inner.abort(upload))
+        return self._run("abort", lambda: self._inner.abort(upload))
 
     def list_parts(self, upload: Upload) -> Iterator[StoredPart]:
-        return iter(self._do("parts", lambda: list(self._inner.list_parts(upload))))
+        return iter(self._run("parts", lambda: list(self._inner.list_parts(upload))))
 
     def list_uploads(self, bucket: str, prefix: str) -> Iterator[OpenUpload]:
-        return iter(self._do("uploads", lambda: list(self._inner.list_uploads(bucket, prefix))))
+        return iter(self._run("uploads", lambda: list(self._inner.list_uploads(bucket, prefix))))
 
     def list_objects(self, bucket: str, prefix: str, marker: str) -> ObjectPage:
-        return self._do("list", lambda: self._inner.list_objects(bucket, prefix, marker))
+        return self._run("list", lambda: self._inner.list_objects(bucket, prefix, marker))
 
     def put_object(
         self,
@@ -92,9 +92,9 @@ class FaultyStore:
         *,
         content_md5: str | None = None,
     ) -> Stored:
-        return self._do(
+        return self._run(
             "put", lambda: self._inner.put_object(target, open_body, headers, content_md5=content_md5)
         )
 
     def head_object(self, target: Target) -> ObjectInfo | None:
-        return self._do("head", lambda: self._inner.head_object(target))
+        return self._run("head", lambda: self._inner.head_object(target))

@@ -1,4 +1,4 @@
-"""What the doubles that stand on 127.0.0.1 hold: a listener, a thread for each line, and the end of all."""
+"""A listener on 127.0.0.1 with one thread per connection, which test doubles use."""
 
 from __future__ import annotations
 
@@ -9,38 +9,38 @@ from collections.abc import Callable
 
 
 class Listener:
-    """Listens from its making on; from ``begin`` each connection goes to *take*, and ``end`` hangs all up."""
+    """Listens as soon as it exists. ``start`` passes each connection to *on_connection*; ``stop`` closes everything."""
 
-    def __init__(self, take: Callable[[socket.socket], None]) -> None:
-        self._take = take
+    def __init__(self, on_connection: Callable[[socket.socket], None]) -> None:
+        self._on_connection = on_connection
         self.stopping = threading.Event()
         self.socket = socket.create_server(("127.0.0.1", 0))
         self.port: int = self.socket.getsockname()[1]
         self.address = f"127.0.0.1:{self.port}"
-        self.lines: list[threading.Thread] = []
+        self.threads: list[threading.Thread] = []
         self.open: list[socket.socket] = []
 
-    def begin(self) -> None:
-        """Take connections from now on."""
-        self._accepts = threading.Thread(target=self._accept, daemon=True)
-        self._accepts.start()
+    def start(self) -> None:
+        """Accept connections from now on."""
+        self._accept_thread = threading.Thread(target=self._accept, daemon=True)
+        self._accept_thread.start()
 
-    def end(self) -> None:
-        """Hang everything up, and return once nobody works any more."""
+    def stop(self) -> None:
+        """Close all connections and wait for all threads."""
         self.stopping.set()
-        _hang_up(self.socket)
-        self._accepts.join()  # nobody comes any more
-        for one in list(self.open):
-            _hang_up(one)
-        for thread in self.lines:
+        _shut_down(self.socket)
+        self._accept_thread.join()
+        for connection in list(self.open):
+            _shut_down(connection)
+        for thread in self.threads:
             thread.join()
-        for one in (self.socket, *self.open):
-            one.close()
+        for connection in (self.socket, *self.open):
+            connection.close()
 
-    def start(self, work: Callable[..., None], *arguments: object) -> None:
-        """Have a thread of its own do *work*."""
+    def run_in_thread(self, work: Callable[..., None], *arguments: object) -> None:
+        """Run *work* in a new thread."""
         thread = threading.Thread(target=work, args=arguments, daemon=True)
-        self.lines.append(thread)
+        self.threads.append(thread)
         thread.start()
 
     def _accept(self) -> None:
@@ -50,9 +50,9 @@ class Listener:
             except OSError:
                 return
             self.open.append(connection)
-            self._take(connection)
+            self._on_connection(connection)
 
 
-def _hang_up(one: socket.socket) -> None:
+def _shut_down(connection: socket.socket) -> None:
     with contextlib.suppress(OSError):
-        one.shutdown(socket.SHUT_RDWR)
+        connection.shutdown(socket.SHUT_RDWR)

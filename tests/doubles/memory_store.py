@@ -1,4 +1,4 @@
-"""An ObjectStore in memory: the verbs and their refusals, without a line."""
+"""An ObjectStore in memory, with the errors of a real one, without a network."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from obsup.store.http.body import OpenBody
 
 
 @dataclass
-class _Open:
+class _Upload:
     bucket: str
     key: str
     headers: dict[str, str]
@@ -35,14 +35,14 @@ class _Object:
 
 
 class MemoryStore:
-    """Holds *buckets*. Safe to share between threads. ``min_part``: bytes that each part but the last must have."""
+    """Has *buckets*. Safe to share between threads. *min_part*: the minimum bytes of all parts but the last."""
 
     def __init__(self, dialect: Dialect, buckets: Sequence[str] = ("bucket",), *, min_part: int = 1) -> None:
         self.dialect = dialect
         self.objects: dict[tuple[str, str], _Object] = {}
         self._buckets = frozenset(buckets)
         self._min_part = min_part
-        self._uploads: dict[str, _Open] = {}
+        self._uploads: dict[str, _Upload] = {}
         self._lock = threading.Lock()
         self._ids = itertools.count(1)
 
@@ -50,7 +50,7 @@ class MemoryStore:
         self._check(target, "InitiateMultipartUpload")
         with self._lock:
             upload_id = f"memory-{next(self._ids)}"
-            self._uploads[upload_id] = _Open(target.bucket, target.key, dict(headers))
+            self._uploads[upload_id] = _Upload(target.bucket, target.key, dict(headers))
         return upload_id
 
     def upload_part(
@@ -84,10 +84,10 @@ class MemoryStore:
         found = self._find(upload, "CompleteMultipartUpload")
         if not parts:
             raise _refused("CompleteMultipartUpload", upload.target, 400, "MalformedXML")
-        named = [(found.parts.get(number), etag) for number, etag in sorted(parts)]
-        if any(content is None or etag_of(content) != etag.lower() for content, etag in named):
+        listed = [(found.parts.get(number), etag) for number, etag in sorted(parts)]
+        if any(content is None or etag_of(content) != etag.lower() for content, etag in listed):
             raise _refused("CompleteMultipartUpload", upload.target, 400, "InvalidPart")
-        contents = [content for content, _ in named if content is not None]
+        contents = [content for content, _ in listed if content is not None]
         if any(len(content) < self._min_part for content in contents[:-1]):
             raise _refused("CompleteMultipartUpload", upload.target, 400, "EntityTooSmall")
         digests = b"".join(hashlib.md5(content).digest() for content in contents)
@@ -120,10 +120,10 @@ class MemoryStore:
     def list_objects(self, bucket: str, prefix: str, marker: str) -> ObjectPage:
         self._check(Target(self.dialect.provider, "", bucket, ""), "ListObjects")
         size = self.dialect.limits.page
-        keys = sorted((key for its, key in self.objects if its == bucket), key=str.encode)
-        behind = [key for key in keys if key.startswith(prefix) and key.encode() > marker.encode()]
-        page = tuple(self._listed(bucket, key) for key in behind[:size])
-        return ObjectPage(page, page[-1].key if len(behind) > size else None)
+        keys = sorted((key for owner, key in self.objects if owner == bucket), key=str.encode)
+        following = [key for key in keys if key.startswith(prefix) and key.encode() > marker.encode()]
+        page = tuple(self._listed(bucket, key) for key in following[:size])
+        return ObjectPage(page, page[-1].key if len(following) > size else None)
 
     def _listed(self, bucket: str, key: str) -> StoredObject:
         found = self.objects[bucket, key]
@@ -170,7 +170,7 @@ class MemoryStore:
         if target.bucket not in self._buckets:
             raise _refused(operation, target, 404, "NoSuchBucket")
 
-    def _find(self, upload: Upload, operation: str) -> _Open:
+    def _find(self, upload: Upload, operation: str) -> _Upload:
         with self._lock:
             found = self._uploads.get(upload.upload_id)
         if found is None or (found.bucket, found.key) != (upload.target.bucket, upload.target.key):

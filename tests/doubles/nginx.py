@@ -1,4 +1,4 @@
-"""Debian's nginx in front of a store: on 127.0.0.1 and a free port, with prefix, logs and process of its own."""
+"""nginx in front of a store: a separate process on 127.0.0.1 with a free port and its own folder."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Self
 
 from tests.support.waiting import wait_for
 
-# In Debian it is not on everybody's PATH.
+# On Debian it is not in the PATH of every user.
 NGINX = shutil.which("nginx") or "/usr/sbin/nginx"
 _DEFAULTS = {"client_max_body_size": "0", "proxy_request_buffering": "off"}
 _HEAD = """
@@ -25,8 +25,8 @@ error_log error.log info;
 pid nginx.pid;
 events {{ worker_connections 256; }}
 http {{
-    log_format told '$request_method $arg_partNumber $status $connection $connection_requests';
-    access_log access.log told;
+    log_format entry '$request_method $arg_partNumber $status $connection $connection_requests';
+    access_log access.log entry;
     client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi;
     uwsgi_temp_path uwsgi; scgi_temp_path scgi;
     {http}
@@ -46,8 +46,8 @@ http {{
 
 
 @dataclass(frozen=True)
-class Told:
-    """One line of the access log: what was asked and answered, and which request of which connection it was."""
+class LogEntry:
+    """One line of the access log. ``nth``: the number of the request on its connection."""
 
     method: str
     part_number: int | None
@@ -81,7 +81,7 @@ class Nginx:
 
     @property
     def endpoint(self) -> str:
-        """Where obsup is to go."""
+        """The URL of nginx."""
         return f"{'http' if self.tls is None else 'https'}://127.0.0.1:{self.port}"
 
     def __enter__(self) -> Self:
@@ -115,7 +115,7 @@ class Nginx:
             tls=tls,
             location=" ".join(f"{name} {value};" for name, value in (_DEFAULTS | self.settings).items()),
         )
-        # Root's workers would be nobody, who may not write where the tests are.
+        # Root starts workers as user nobody, who cannot write to the folder of the tests.
         (self.folder / "nginx.conf").write_text(("user root;" if os.geteuid() == 0 else "") + text)
 
     def _listens(self) -> bool:
@@ -123,19 +123,19 @@ class Nginx:
             return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
     def reload(self, **changes: object) -> None:
-        """Take over new *changes* of the attributes as ``nginx -s reload`` does.
+        """Change attributes and run ``nginx -s reload``.
 
-        Returns once a new worker serves, and the old ones, who still know the old ways, take no connection any more.
+        Waits until a new worker serves and the old ones, which have the old configuration, accept no connection.
         """
         for name, value in changes.items():
             setattr(self, name, value)
         self._configure()
         before = set(self.workers())
         subprocess.run([*self._command, "-s", "reload"], check=True, capture_output=True)
-        wait_for(lambda: set(self.workers()) - before and all(map(_takes_no_more, before)))
+        wait_for(lambda: set(self.workers()) - before and all(map(_is_draining, before)))
 
     def kill_workers(self) -> None:
-        """Kill the workers with SIGKILL; nginx begins new ones."""
+        """Kill the workers with SIGKILL; nginx starts new ones."""
         for pid in self.workers():
             os.kill(pid, signal.SIGKILL)
 
@@ -145,17 +145,17 @@ class Nginx:
         path = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")
         return [int(pid) for pid in path.read_text().split()]
 
-    def told(self) -> list[Told]:
+    def access_log(self) -> list[LogEntry]:
         """Return the access log."""
         lines = (line.split() for line in (self.folder / "access.log").read_text().splitlines())
         return [
-            Told(method, None if part == "-" else int(part), int(status), int(connection), int(nth))
+            LogEntry(method, None if part == "-" else int(part), int(status), int(connection), int(nth))
             for method, part, status, connection, nth in lines
         ]
 
 
-def _takes_no_more(pid: int) -> bool:
-    """Return whether a worker is gone, or takes no connection any more, which its title says."""
+def _is_draining(pid: int) -> bool:
+    """Return whether a worker has ended or, by its process title, accepts no more connections."""
     try:
         title = Path(f"/proc/{pid}/cmdline").read_bytes()
     except (FileNotFoundError, ProcessLookupError):

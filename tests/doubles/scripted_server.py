@@ -1,4 +1,4 @@
-"""A server on 127.0.0.1 that keeps every byte it receives, and answers what it is told, however rude."""
+"""A server on 127.0.0.1 that records every request and sends the replies of a script, valid or not."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _RESET = struct.pack("ii", 1, 0)  # SO_LINGER on, 0 s: close() sends an RST
 
 
 @dataclass
-class Received:
-    """One request, as it came over the wire."""
+class ReceivedRequest:
+    """One request as it was received."""
 
     line: str
     headers: list[tuple[str, str]]
@@ -28,7 +28,7 @@ class Received:
 
     @property
     def method(self) -> str:
-        """The first word of the request line."""
+        """The method of the request."""
         return self.line.split(" ")[0]
 
     @property
@@ -37,7 +37,7 @@ class Received:
         return self.line.split(" ")[1]
 
     def header(self, name: str) -> str | None:
-        """The value of a header, None where it was not sent."""
+        """Return the value of a header, None if it was not sent."""
         values = [value for sent, value in self.headers if sent.lower() == name.lower()]
         assert len(values) < 2, f"{name} was sent twice"
         return values[0] if values else None
@@ -45,9 +45,10 @@ class Received:
 
 @dataclass(frozen=True)
 class Reply:
-    """What to answer: *pieces* with a pause before each; *early* before, and instead of, the body; then hang up or not.
+    """A reply: *pieces* with a pause before each.
 
-    *interim* goes out as soon as the head is read. *drains*: what comes after an early answer is taken in and counted.
+    *early*: it is sent before the body is read, and the body is not read. *close* and *reset* end the connection.
+    *interim* is sent as soon as the head is read. *drains*: bytes after an early reply are read and counted.
     """
 
     pieces: Iterable[bytes]
@@ -59,10 +60,10 @@ class Reply:
     drains: bool = False
 
 
-def answer(
+def response(
     status: int = 200, body: bytes | str = b"", headers: dict[str, str] | None = None, **options: Any
 ) -> Reply:
-    """Return a whole answer with a Content-Length."""
+    """Return a complete response with a Content-Length."""
     content = body.encode() if isinstance(body, str) else body
     lines = [f"HTTP/1.1 {status} Whatever", f"Content-Length: {len(content)}"]
     lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
@@ -70,39 +71,39 @@ def answer(
 
 
 def error(status: int, code: str, *, headers: dict[str, str] | None = None, **fields: str) -> Reply:
-    """Return an error as the stores write it."""
-    inside = "".join(f"<{name}>{value}</{name}>" for name, value in {"Code": code, **fields}.items())
-    return answer(status, f"<?xml version='1.0'?><Error>{inside}</Error>", headers)
+    """Return an error response of a store."""
+    elements = "".join(f"<{name}>{value}</{name}>" for name, value in {"Code": code, **fields}.items())
+    return response(status, f"<?xml version='1.0'?><Error>{elements}</Error>", headers)
 
 
 @dataclass
-class Wire:
-    """Serves from ``with`` on. *script* gives the reply to each request; it is asked before the body is read.
+class ScriptedServer:
+    """Serves while its ``with`` block runs. *script* returns the reply to a request before the body is read.
 
-    With *tls* it speaks TLS. It is a proxy too: to CONNECT it says *tunnel*, and goes on as the host that was
-    asked for, in TLS with *tunnel_tls*.
+    With *tls* it uses TLS. It is also a proxy: it replies to CONNECT with *tunnel*, and then serves as the requested
+    host, with TLS if *tunnel_tls* is given.
     """
 
-    script: Callable[[Received], Reply]
+    script: Callable[[ReceivedRequest], Reply]
     tls: ssl.SSLContext | None = None
     tunnel: Reply = field(default_factory=lambda: Reply([b"HTTP/1.1 200 Connected\r\n\r\n"]))
     tunnel_tls: ssl.SSLContext | None = None
-    received: list[Received] = field(default_factory=list)
+    received: list[ReceivedRequest] = field(default_factory=list)
     connections: int = 0
     drained: int = 0
 
     def __post_init__(self) -> None:
-        self._listener = Listener(self._take)
+        self._listener = Listener(self._accept)
         self.port = self._listener.port
 
     def __enter__(self) -> Self:
-        self._listener.begin()
+        self._listener.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._listener.end()
+        self._listener.stop()
 
     @property
     def endpoint(self) -> str:
@@ -110,26 +111,26 @@ class Wire:
         return f"{'https' if self.tls else 'http'}://{self._listener.address}"
 
     @property
-    def last(self) -> Received:
+    def last(self) -> ReceivedRequest:
         """The latest request."""
         return self.received[-1]
 
-    def wait_until_hung_up(self) -> None:
-        """Return when every connection so far is closed from this side."""
-        for thread in self._listener.lines:
+    def wait_until_closed(self) -> None:
+        """Wait until this server has closed every connection so far."""
+        for thread in self._listener.threads:
             thread.join()
 
-    def _take(self, connection: socket.socket) -> None:
+    def _accept(self, connection: socket.socket) -> None:
         self.connections += 1
-        self._listener.start(self._serve, connection, self.connections)
+        self._listener.run_in_thread(self._serve, connection, self.connections)
 
     def _serve(self, connection: socket.socket, number: int) -> None:
         try:
-            # Else what is still held back would be lost with a socket that is closed before all is read.
+            # Otherwise delayed bytes are lost if the socket is closed before everything is read.
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if self.tls is not None:
                 connection = self._secure(connection, self.tls)
-            while self._one(connection, number):
+            while self._serve_one(connection, number):
                 pass
         except OSError:
             pass
@@ -142,8 +143,8 @@ class Wire:
         self._listener.open.append(secured)
         return secured
 
-    def _one(self, connection: socket.socket, number: int) -> bool:
-        """Serve one request; return whether the connection goes on."""
+    def _serve_one(self, connection: socket.socket, number: int) -> bool:
+        """Serve one request; return whether the connection stays open."""
         stream = connection.makefile("rb", buffering=0)
         head = b""
         while not head.endswith(b"\r\n\r\n"):
@@ -153,7 +154,7 @@ class Wire:
             head += byte
         line, *lines = head.decode("latin-1").removesuffix("\r\n\r\n").split("\r\n")
         headers = [(name, value) for name, _, value in (one.partition(": ") for one in lines)]
-        request = Received(line, headers, number)
+        request = ReceivedRequest(line, headers, number)
         self.received.append(request)
         if request.method == "CONNECT":
             return self._connect(connection, number)
@@ -168,7 +169,7 @@ class Wire:
             while block := stream.read(BLOCK):
                 self.drained += len(block)
         elif reply.early and not (reply.close or reply.reset):
-            self._listener.stopping.wait()  # and reads nothing more
+            self._listener.stopping.wait()  # without reading
         return not (reply.early or reply.close or reply.reset)
 
     def _connect(self, connection: socket.socket, number: int) -> bool:
@@ -178,7 +179,7 @@ class Wire:
         if self.tunnel_tls is not None:
             connection = self._secure(connection, self.tunnel_tls)
         try:
-            while self._one(connection, number):
+            while self._serve_one(connection, number):
                 pass
         finally:
             connection.close()
@@ -191,7 +192,7 @@ def _send(connection: socket.socket, reply: Reply) -> None:
         connection.sendall(piece)
 
 
-def _read_body(stream: socket.SocketIO, request: Received) -> bytes:
+def _read_body(stream: socket.SocketIO, request: ReceivedRequest) -> bytes:
     left = int(request.header("content-length") or 0)
     body = bytearray()
     while left > len(body):

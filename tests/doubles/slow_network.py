@@ -1,4 +1,4 @@
-"""The line between a client and a store on 127.0.0.1: as slow as the test says, or standing still where it says."""
+"""A relay between a client and a store on 127.0.0.1 that limits the rate or stalls a connection."""
 
 from __future__ import annotations
 
@@ -12,107 +12,112 @@ from typing import Literal, Self
 
 from tests.doubles.listener import Listener
 
-# Small, so that what the client believes to have sent is not far ahead of what came through.
+# Small, so that the client cannot send much more than has passed.
 BUFFER = 64 * 1024
 STEP_S = 0.02
 _REQUEST = re.compile(rb"[A-Z]+ \S+ HTTP/1\.1\r\n")
 
-Way = Literal["up", "down"]
+Direction = Literal["up", "down"]
 
 
 @dataclass
-class Still:
-    """The first request whose line matches *request* stands still, *way* up or down, after so many bytes of it."""
+class Stall:
+    """The first request whose request line matches *request* stalls in one direction after so many bytes."""
 
     request: str
-    way: Way
+    direction: Direction
     after: int = 0
-    struck: object | None = None
+    stalled: object | None = None
 
 
 @dataclass
-class Relay:
-    """Passes bytes on to the store at *port*; *up* and *down* are rates in bytes a second."""
+class SlowNetwork:
+    """Relays to the store at *port*. *up* and *down* limit the rates in bytes per second."""
 
     port: int
     up: float | None = None
     down: float | None = None
-    still: Still | None = None
+    stall: Stall | None = None
 
     def __post_init__(self) -> None:
-        self._listener = Listener(self._take)
+        self._listener = Listener(self._connect)
         self._listener.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)
 
     def __enter__(self) -> Self:
-        self._listener.begin()
+        self._listener.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._listener.end()
+        self._listener.stop()
 
     @property
     def endpoint(self) -> str:
         """``http://127.0.0.1:PORT``."""
         return f"http://{self._listener.address}"
 
-    def _take(self, connection: socket.socket) -> None:
+    def _connect(self, connection: socket.socket) -> None:
         store = socket.create_connection(("127.0.0.1", self.port))
         self._listener.open.append(store)
         request = _Request()
-        self._listener.start(self._pass_on, connection, store, "up", self.up, request)
-        self._listener.start(self._pass_on, store, connection, "down", self.down, request)
+        self._listener.run_in_thread(self._relay, connection, store, "up", self.up, request)
+        self._listener.run_in_thread(self._relay, store, connection, "down", self.down, request)
 
-    def _pass_on(
-        self, here: socket.socket, there: socket.socket, way: Way, rate: float | None, request: _Request
+    def _relay(
+        self,
+        source: socket.socket,
+        target: socket.socket,
+        direction: Direction,
+        rate: float | None,
+        request: _Request,
     ) -> None:
-        """Pass on what comes from *here* until it ends; then that is passed on as well."""
+        """Relay from *source* to *target* until it ends; then end both."""
         with contextlib.suppress(OSError):
-            while data := here.recv(int(rate * STEP_S) if rate else BUFFER):
-                if way == "up":
-                    request.hear(data)
-                left = self._left_until_still(request, way, len(data))
-                there.sendall(data[:left])
+            while data := source.recv(int(rate * STEP_S) if rate else BUFFER):
+                if direction == "up":
+                    request.note_sent(data)
+                left = self._left_until_stall(request, direction, len(data))
+                target.sendall(data[:left])
                 if left < len(data):
-                    # Until the client has had enough; what it sent meanwhile is lost.
-                    self._wait_for_end(here if way == "up" else there)
+                    # Until the client closes the connection. Bytes that it sends in the meantime are lost.
+                    self._wait_for_end(source if direction == "up" else target)
                     break
                 if rate:
                     time.sleep(STEP_S)
-        for one in (here, there):
+        for connection in (source, target):
             with contextlib.suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
+                connection.shutdown(socket.SHUT_RDWR)
 
-    def _left_until_still(self, request: _Request, way: Way, size: int) -> int:
-        """Return how many of *size* bytes may pass before the line stands still."""
-        still = self.still
-        if still is None or still.way != way or not re.search(still.request, request.line):
+    def _left_until_stall(self, request: _Request, direction: Direction, size: int) -> int:
+        """Return how many of *size* bytes may pass before the connection stalls."""
+        stall = self.stall
+        if stall is None or stall.direction != direction or not re.search(stall.request, request.line):
             return size
-        if still.struck not in (None, request):
+        if stall.stalled not in (None, request):
             return size
-        left = max(0, still.after - request.passed.get(way, 0))
-        request.passed[way] = request.passed.get(way, 0) + size
+        left = max(0, stall.after - request.passed.get(direction, 0))
+        request.passed[direction] = request.passed.get(direction, 0) + size
         if left < size:
-            still.struck = request  # itself: a number of its own may be another's once it is gone
+            stall.stalled = request  # the object, because its id() may be reused
         return min(left, size)
 
     def _wait_for_end(self, client: socket.socket) -> None:
-        """Return when the client hangs up, without taking from it what it sends."""
+        """Wait until the client closes the connection, without reading what it sends."""
         while not self._listener.stopping.wait(STEP_S):
             state = client.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
-            if state != 1:  # not ESTABLISHED any more
+            if state != 1:  # no longer ESTABLISHED
                 return
 
 
 class _Request:
-    """The request that is under way on one connection, and how many bytes of it were passed on each way."""
+    """The current request on one connection, and how many of its bytes were relayed in each direction."""
 
     def __init__(self) -> None:
         self.line = ""
-        self.passed: dict[Way, int] = {}
+        self.passed: dict[Direction, int] = {}
 
-    def hear(self, data: bytes) -> None:
-        """Take in bytes from the client: a request begins with a block of its own."""
+    def note_sent(self, data: bytes) -> None:
+        """Note bytes of the client. A request starts at the beginning of a block."""
         if match := _REQUEST.match(data):
             self.line, self.passed = match[0].decode("latin-1"), {}

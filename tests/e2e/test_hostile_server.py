@@ -15,7 +15,7 @@ import pytest
 
 from obsup.exit_status import EXIT_STATUSES
 from obsup.sandbox.sandbox import Sandbox
-from tests.doubles.scripted_server import Received, Reply, Wire, answer
+from tests.doubles.scripted_server import ReceivedRequest, Reply, ScriptedServer, response
 from tests.support.in_process import Inside
 from tests.support.shell import Outcome
 
@@ -52,7 +52,7 @@ def refusal(status: int, spoilt: str) -> Reply:
     if spoilt == "header-message":
         headers["x-obs-error-message"] = IN_HEADERS
         body = ""
-    return answer(status, f"<Error>{body}</Error>" if body else "", headers)
+    return response(status, f"<Error>{body}</Error>" if body else "", headers)
 
 
 def check_plain(text: str) -> None:
@@ -70,7 +70,7 @@ FIELDS = {
 }
 
 
-def operation(request: Received) -> str:
+def operation(request: ReceivedRequest) -> str:
     """Return what is asked for."""
     method, target = request.method, request.target
     if method == "HEAD":
@@ -84,25 +84,25 @@ def operation(request: Received) -> str:
     return "put" if method == "PUT" else "list"
 
 
-def honest(request: Received) -> Reply:
+def honest(request: ReceivedRequest) -> Reply:
     """Answer as a store that holds nothing, and takes everything."""
     what = operation(request)
     upload_id = "<UploadId>an-upload-id</UploadId>"
     if what == "head":
-        return answer(404)
+        return response(404)
     return {
-        "initiate": lambda: answer(200, f"<R>{upload_id}</R>"),
-        "uploads": lambda: answer(200, "<R><Bucket>bucket</Bucket><IsTruncated>false</IsTruncated></R>"),
-        "parts": lambda: answer(200, f"<R>{upload_id}<IsTruncated>false</IsTruncated></R>"),
-        "list": lambda: answer(200, "<R><Name>bucket</Name><IsTruncated>false</IsTruncated></R>"),
-        "part": lambda: answer(200, headers={"ETag": '"0123456789abcdef0123456789abcdef"'}),
-        "put": lambda: answer(200, headers={"ETag": '"0123456789abcdef0123456789abcdef"'}),
-        "complete": lambda: answer(200, "<R><ETag>x</ETag></R>"),
-        "abort": lambda: answer(204),
+        "initiate": lambda: response(200, f"<R>{upload_id}</R>"),
+        "uploads": lambda: response(200, "<R><Bucket>bucket</Bucket><IsTruncated>false</IsTruncated></R>"),
+        "parts": lambda: response(200, f"<R>{upload_id}<IsTruncated>false</IsTruncated></R>"),
+        "list": lambda: response(200, "<R><Name>bucket</Name><IsTruncated>false</IsTruncated></R>"),
+        "part": lambda: response(200, headers={"ETag": '"0123456789abcdef0123456789abcdef"'}),
+        "put": lambda: response(200, headers={"ETag": '"0123456789abcdef0123456789abcdef"'}),
+        "complete": lambda: response(200, "<R><ETag>x</ETag></R>"),
+        "abort": lambda: response(204),
     }[what]()
 
 
-Spoil = Callable[[Received], "Reply | None"]
+Spoil = Callable[[ReceivedRequest], "Reply | None"]
 
 
 class Harmed:
@@ -115,12 +115,12 @@ class Harmed:
 
     def run(self, spoil: Spoil, *words: str) -> Outcome:
         """Run one command; assert that what it says and writes is plain, and that its code is documented."""
-        with Wire(lambda request: spoil(request) or honest(request)) as wire:
-            self._monkeypatch.setenv("OBSUP_ENDPOINT", wire.endpoint)
+        with ScriptedServer(lambda request: spoil(request) or honest(request)) as server:
+            self._monkeypatch.setenv("OBSUP_ENDPOINT", server.endpoint)
             more = ["-v", "--log-file", "log", "--json"]
             more += ["--retry-for", "0s"] if words[0] not in ("doctor", "verify") else []
             outcome = self._inside.run(*words, *more)
-            asked = len(wire.received)
+            asked = len(server.received)
         assert outcome.code in CODES
         check_plain(outcome.err)
         check_plain(outcome.out)
@@ -188,7 +188,7 @@ def lists(count: int = 3) -> dict[str, str]:
 def test_no_value_of_an_answer_is_obeyed(harmed: Harmed, where: str) -> None:
     """Keys and upload ids in lists, ETags, dates, the upload id that is then asked for."""
     command = COMMANDS.get(where, UPLOAD)
-    harmed.run(lambda one: answer(200, lists()[where]) if operation(one) == where else None, *command)
+    harmed.run(lambda one: response(200, lists()[where]) if operation(one) == where else None, *command)
 
 
 @pytest.mark.parametrize("where", ["part", "put", "complete", "head"])
@@ -206,7 +206,7 @@ def test_no_header_is_obeyed(harmed: Harmed, where: str) -> None:
     headers = {name: IN_HEADERS + name for name in names}
     body = "<R><ETag>x</ETag></R>" if where == "complete" else ""
     command = COMMANDS.get(where, UPLOAD)
-    harmed.run(lambda one: answer(200, body, headers) if operation(one) == where else None, *command)
+    harmed.run(lambda one: response(200, body, headers) if operation(one) == where else None, *command)
     for name in Path().glob("*.obsup.json"):
         check_plain(name.read_text())
 
@@ -234,7 +234,7 @@ RUDE: dict[str, Reply] = {
     "interim answers without end": Reply([b"HTTP/1.1 102 Processing\r\n\r\n" * 10_000] * 100, close=True),
     "a body without end": Reply([b"HTTP/1.1 200 OK\r\n\r\n", *[b" " * MIB] * 64], close=True),
     "a refusal without end": Reply([b"HTTP/1.1 403 No\r\n\r\n<Error><Code>", *[b"x" * MIB] * 64], close=True),
-    "a packed bomb": answer(200, b"\x1f\x8b\x08\x00" + bytes(1000), {"Content-Encoding": "gzip"}),
+    "a packed bomb": response(200, b"\x1f\x8b\x08\x00" + bytes(1000), {"Content-Encoding": "gzip"}),
 }
 
 
@@ -273,7 +273,7 @@ def test_xml_is_read_without_entities_and_within_bounds(
     """A document that would grow is not read; what it names is not fetched."""
     command = COMMANDS.get(where, UPLOAD)
     outcome = harmed.run(
-        lambda one: answer(status, BOMBS[bomb]) if operation(one) == where else None, *command
+        lambda one: response(status, BOMBS[bomb]) if operation(one) == where else None, *command
     )
     assert outcome.code in (75, 69, 77, 65)
     assert "root:" not in outcome.err + outcome.out

@@ -17,7 +17,7 @@ from obsup.sandbox.sandbox import Sandbox
 from obsup.store.http.settings import ConnectionSettings
 from obsup.store.http.transport import LONG_TIMEOUT_FACTOR
 from tests.doubles.certificates import Authority
-from tests.doubles.slow_network import Relay, Still, Way
+from tests.doubles.slow_network import Direction, SlowNetwork, Stall
 from tests.support.upload_rig import IMPATIENT, PART, PATIENT, Rig
 from tests.support.waiting import wait_for
 
@@ -59,7 +59,7 @@ def test_a_slow_line_that_moves_is_never_cut(
         authority = Authority(tmp_path)
         tls = authority.files("127.0.0.1")
         line = replace(LINE, ca_bundle=str(authority.bundle))
-    with Sandbox(tls=tls) as store, Relay(store.port, up=MIB) as relay:
+    with Sandbox(tls=tls) as store, SlowNetwork(store.port, up=MIB) as relay:
         rig.sandbox = store
         rig.endpoint = relay.endpoint.replace("http:", "https:" if is_secure else "http:")
         result = rig.run(replace(PATIENT, network=line), parts=1, part_size=None)
@@ -70,7 +70,7 @@ def test_a_slow_line_that_moves_is_never_cut(
 
 def test_an_answer_in_drops_is_waited_for(sandbox: Sandbox, rig: Rig) -> None:
     """Each answer takes longer than --stall-timeout, and moves."""
-    with Relay(sandbox.port, down=500) as relay:
+    with SlowNetwork(sandbox.port, down=500) as relay:
         rig.endpoint = relay.endpoint
         result = rig.run(replace(PATIENT, network=LINE))
     assert result.seconds > 4 * STALL_S
@@ -80,17 +80,17 @@ def test_an_answer_in_drops_is_waited_for(sandbox: Sandbox, rig: Rig) -> None:
 
 @pytest.mark.parametrize("way", ["up", "down"])
 @pytest.mark.parametrize("operation", REQUESTS)
-def test_a_line_that_stands_still_is_cut(sandbox: Sandbox, rig: Rig, operation: str, way: Way) -> None:
+def test_a_line_that_stands_still_is_cut(sandbox: Sandbox, rig: Rig, operation: str, way: Direction) -> None:
     """The request is tried again, or its work found done; the rest goes on as if nothing had been."""
     if operation == "put":
         rig.source.write_bytes(bytes(50_000))
         rig.part_size = None
     after = 20_000 if (way, operation) in (("up", "part"), ("up", "put")) else 20
-    still = Still(REQUESTS[operation], way, after)
-    with Relay(sandbox.port, still=still) as relay:
+    stall = Stall(REQUESTS[operation], way, after)
+    with SlowNetwork(sandbox.port, stall=stall) as relay:
         rig.endpoint = relay.endpoint
         result = rig.run(replace(PATIENT, network=LINE))
-    assert still.struck
+    assert stall.stalled
     assert result.seconds > STALL_S * (LONG_TIMEOUT_FACTOR if operation == "complete" else 1)
     sent = {"part": 4, "put": 2}.get(operation, 1)
     # The store hears that a request was given up only when the relay's own end of it goes.
@@ -101,13 +101,13 @@ def test_a_line_that_stands_still_is_cut(sandbox: Sandbox, rig: Rig, operation: 
 
 
 @pytest.mark.parametrize("way", ["up", "down"])
-def test_a_presigned_part_that_stands_still_is_cut(sandbox: Sandbox, rig: Rig, way: Way) -> None:
+def test_a_presigned_part_that_stands_still_is_cut(sandbox: Sandbox, rig: Rig, way: Direction) -> None:
     """The worker without keys keeps the same patience."""
-    still = Still(REQUESTS["part"], way, after=20)
-    with Relay(sandbox.port, still=still) as relay:
+    stall = Stall(REQUESTS["part"], way, after=20)
+    with SlowNetwork(sandbox.port, stall=stall) as relay:
         rig.endpoint = relay.endpoint
         rig.run(replace(PATIENT, network=LINE), executor="processes", presign=True, jobs=1)
-    assert still.struck
+    assert stall.stalled
     assert rig.is_stored()
 
 

@@ -118,7 +118,7 @@ def test_an_authority_of_our_own(client: Client, start: MakeNginx, authority: Au
     nginx = start(tls=authority.files("127.0.0.1"))
     outcome = client.run(nginx.endpoint, "--ca-bundle", authority.bundle)
     assert (outcome.code, outcome.err) == (0, "")
-    assert len([one for one in nginx.told() if one.part_number]) == PARTS
+    assert len([one for one in nginx.access_log() if one.part_number]) == PARTS
     client.check_done()
 
 
@@ -248,7 +248,7 @@ def test_503_from_the_proxy_halves_what_is_in_flight(
     rig.run(hear=hear)
     retried = [one for one in rig.heard if isinstance(one, events.Retried)]
     assert all(one.throttled and one.delay_s >= 1 for one in retried)
-    assert [one for one in nginx.told() if one.status == 503]
+    assert [one for one in nginx.access_log() if one.status == 503]
     assert statistics.median(beside[8:]) <= 5  # of 8 that would be
     assert rig.is_stored()
     assert rig.open_ids() == []
@@ -267,7 +267,7 @@ def test_connections_that_are_used_up(
     words = ("--ca-bundle", authority.bundle) if tls else ()
     outcome = client.run(nginx.endpoint, *words)
     assert (outcome.code, outcome.err) == (0, "")
-    assert max(one.nth for one in nginx.told()) == 3
+    assert max(one.nth for one in nginx.access_log()) == 3
     assert "retry" not in client.log()
     client.check_done()
 
@@ -287,7 +287,7 @@ def test_connections_that_are_closed_while_idle(
     line = replace(PATIENT.network, ca_bundle=str(authority.bundle) if tls else None)
     rig.run(replace(PATIENT, network=line), hear=idle)
     assert not [one for one in rig.heard if isinstance(one, events.Retried)]
-    assert len({one.connection for one in nginx.told()}) > PARTS
+    assert len({one.connection for one in nginx.access_log()}) > PARTS
     assert rig.requests("part") == list(range(1, PARTS + 1))
     assert rig.is_stored()
 
@@ -317,7 +317,7 @@ def test_a_reload_in_the_middle(client: Client, sandbox: Sandbox, start: MakeNgi
             nginx.reload()
         _, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
-    assert {one.status for one in nginx.told()} == {200}
+    assert {one.status for one in nginx.access_log()} == {200}
     client.check_done()
 
 
@@ -355,7 +355,7 @@ def test_an_error_page_once(
     sandbox.add_fault(f"{'drop-answer' if status == 502 else 'delay=1.5'},op={operation}")
     outcome = client.run(nginx.endpoint)
     assert (outcome.code, outcome.err) == (0, "")
-    assert status in [one.status for one in nginx.told()]
+    assert status in [one.status for one in nginx.access_log()]
     client.check_done()
 
 

@@ -37,7 +37,7 @@ from obsup.local.config.credentials import CredentialSource, FoundCredentials
 from obsup.local.source.file import stat_source
 from obsup.model import Credentials, CustomerKey, Part, Upload
 from obsup.sandbox.sandbox import Sandbox
-from tests.doubles.scripted_server import Received, Reply, Wire, error
+from tests.doubles.scripted_server import ReceivedRequest, Reply, ScriptedServer, error
 from tests.support.shell import Outcome
 from tests.support.upload_rig import IMPATIENT, PART
 from tests.support.waiting import wait_for
@@ -359,17 +359,17 @@ def test_a_run_leaves_no_secret_behind(estate: Estate, run: Callable[[Estate], N
 def test_a_server_that_repeats_what_it_was_sent(estate: Estate) -> None:
     """Whatever a message of the store's holds, what was sent as a secret is not shown."""
 
-    def repeat(request: Received) -> Reply:
+    def repeat(request: ReceivedRequest) -> Reply:
         words = [value for name, value in request.headers if "oken" in name or "ustomer" in name]
         words += [(request.header("Authorization") or "").rpartition(":")[2], request.target]
         return error(400, "InvalidRequest", Message=" ".join(words).replace("&", "&amp;"))
 
     key = estate.folder / "vault" / "key"
     key.write_bytes(CUSTOMER_KEY)
-    with Wire(repeat) as wire:
-        away = estate.keys | {"OBSUP_ENDPOINT": wire.endpoint}
+    with ScriptedServer(repeat) as server:
+        away = estate.keys | {"OBSUP_ENDPOINT": server.endpoint}
         assert estate.run(*UPLOAD, "--json", "--sse-c-key-file", str(key), keys=away).code == 69
-        signed = (wire.last.header("Authorization") or "").rpartition(":")[2]
+        signed = (server.last.header("Authorization") or "").rpartition(":")[2]
     estate.check()
     assert signed
     assert signed.encode() not in b"".join(estate.said)

@@ -23,7 +23,7 @@ from obsup.local.source.expectation import Expectation
 from obsup.model import Credentials
 from obsup.sandbox.sandbox import Sandbox
 from obsup.units import KIB
-from tests.doubles.scripted_server import Wire, answer
+from tests.doubles.scripted_server import ScriptedServer, response
 
 PART = 100 * KIB
 DATA = random.Random(1).randbytes(350_000)
@@ -206,7 +206,7 @@ def test_a_stop_ends_the_upload_while_a_read_blocks(upload: Upload, sandbox: San
 def test_a_single_request_has_a_content_md5(upload: Upload) -> None:
     """The store checks the bytes before they replace the old object."""
     md5 = hashlib.md5(b"better")
-    with Wire(lambda _: answer(headers={"ETag": f'"{md5.hexdigest()}"'})) as wire:
-        upload(io.BytesIO(b"better"), endpoint=wire.endpoint)
-    assert wire.last.body == b"better"
-    assert wire.last.header("content-md5") == base64.b64encode(md5.digest()).decode()
+    with ScriptedServer(lambda _: response(headers={"ETag": f'"{md5.hexdigest()}"'})) as server:
+        upload(io.BytesIO(b"better"), endpoint=server.endpoint)
+    assert server.last.body == b"better"
+    assert server.last.header("content-md5") == base64.b64encode(md5.digest()).decode()

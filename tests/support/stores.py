@@ -1,4 +1,4 @@
-"""Stores as the tests open them: one real HttpStore over one real Transport, with given keys and clock."""
+"""Open an HttpStore with a real Transport and given credentials and clock."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ KEYS = Credentials("TESTACCESSKEY", "a-secret-for-tests")
 
 @dataclass
 class GivenKeys:
-    """A CredentialSource: these keys, and after a refresh the next ones."""
+    """A CredentialSource that returns *now*, and after each refresh the next of *later*."""
 
     now: Credentials
     later: list[Credentials] = field(default_factory=list)
@@ -42,7 +42,7 @@ class GivenKeys:
 
 
 class BytesBody:
-    """A Body of bytes in memory. *fails_after* bytes it raises *failure*."""
+    """A Body in memory. It raises *failure* after *fails_after* bytes."""
 
     def __init__(
         self, content: bytes, *, fails_after: int | None = None, failure: Exception | None = None
@@ -65,12 +65,12 @@ class BytesBody:
 
 
 def bytes_body(content: bytes) -> Callable[[], BytesBody]:
-    """Return what opens a body of *content* anew for each attempt."""
+    """Return a function that opens a body of *content*."""
     return lambda: BytesBody(content)
 
 
 def small_pages(dialect: Dialect, page: int = 2) -> Dialect:
-    """Return *dialect* as if its lists had *page* entries a page."""
+    """Return *dialect* with lists of *page* entries per page."""
     return replace(dialect, limits=replace(dialect.limits, page=page))
 
 
@@ -91,7 +91,7 @@ def open_store(
     clock: Callable[[], float] = time.time,
     customer_key: CustomerKey | None = None,
 ) -> Iterator[HttpStore]:
-    """Open a store, and close its connections in the end."""
+    """Open a store, and close its connections at the end of the block."""
     transport = Transport(line or ConnectionSettings(connect_timeout_s=10, stall_timeout_s=20))
     try:
         yield HttpStore(

@@ -12,17 +12,17 @@ from obsup.dialects.registry import DIALECTS
 from obsup.errors import NetworkError, StoreError, WrongUsage
 from obsup.model import Credentials, CustomerKey, Upload
 from obsup.store.client import HttpStore
-from tests.doubles.scripted_server import Received, Reply, Wire, answer, error
+from tests.doubles.scripted_server import ReceivedRequest, Reply, ScriptedServer, error, response
 from tests.support.stores import BytesBody, bytes_body, open_store, target
 
-STORED = answer(200, headers={"ETag": '"e"'})
+STORED = response(200, headers={"ETag": '"e"'})
 INITIATED = "<InitiateMultipartUploadResult><UploadId>the-id</UploadId></InitiateMultipartUploadResult>"
 COMPLETED = "<CompleteMultipartUploadResult><ETag>{}</ETag></CompleteMultipartUploadResult>"
 COPIED = "<CopyPartResult><ETag>&quot;e&quot;</ETag></CopyPartResult>"
 
 
-def upload(wire: Wire) -> Upload:
-    return Upload(target(wire.endpoint), "the-id")
+def upload(server: ScriptedServer) -> Upload:
+    return Upload(target(server.endpoint), "the-id")
 
 
 def test_namespace_and_white_space_before_xml_are_ignored() -> None:
@@ -34,17 +34,17 @@ def test_namespace_and_white_space_before_xml_are_ignored() -> None:
         .replace("<CompleteMultipartUploadResult>", '<CompleteMultipartUploadResult xmlns="urn:x">')
         .encode()
     )
-    with Wire(lambda _: answer(200, body)) as wire, open_store("obs", wire.endpoint) as store:
-        assert store.complete(upload(wire), [(1, "e")], {}).etag == "e-2"
+    with ScriptedServer(lambda _: response(200, body)) as server, open_store("obs", server.endpoint) as store:
+        assert store.complete(upload(server), [(1, "e")], {}).etag == "e-2"
 
 
 def test_empty_etag_of_complete_is_no_failure() -> None:
     """Ceph answers <ETag></ETag>."""
     with (
-        Wire(lambda _: answer(200, COMPLETED.format(""))) as wire,
-        open_store("s3-v4", wire.endpoint) as store,
+        ScriptedServer(lambda _: response(200, COMPLETED.format(""))) as server,
+        open_store("s3-v4", server.endpoint) as store,
     ):
-        assert store.complete(upload(wire), [(1, "e")], {}).etag == ""
+        assert store.complete(upload(server), [(1, "e")], {}).etag == ""
 
 
 @pytest.mark.parametrize("status", [200, 500])
@@ -52,11 +52,11 @@ def test_error_of_complete_is_a_refusal_whatever_the_status(status: int) -> None
     """A 200 was sent before the store knew."""
     body = "<Error><Code>InternalError</Code><Message>sorry</Message></Error>"
     with (
-        Wire(lambda _: answer(status, body)) as wire,
-        open_store("obs", wire.endpoint) as store,
+        ScriptedServer(lambda _: response(status, body)) as server,
+        open_store("obs", server.endpoint) as store,
         pytest.raises(StoreError) as caught,
     ):
-        store.complete(upload(wire), [(1, "e")], {})
+        store.complete(upload(server), [(1, "e")], {})
     assert (caught.value.refusal.status, caught.value.refusal.code) == (status, "InternalError")
 
 
@@ -81,11 +81,11 @@ def test_error_of_complete_is_a_refusal_whatever_the_status(status: int) -> None
 def test_anything_else_than_the_promised_document_is_no_answer(body: str, kind: str) -> None:
     """A 200 from a captive portal completes nothing. Where the end is missing, the line broke."""
     with (
-        Wire(lambda _: answer(200, body)) as wire,
-        open_store("obs", wire.endpoint) as store,
+        ScriptedServer(lambda _: response(200, body)) as server,
+        open_store("obs", server.endpoint) as store,
         pytest.raises(NetworkError) as caught,
     ):
-        store.complete(upload(wire), [(1, "e")], {})
+        store.complete(upload(server), [(1, "e")], {})
     assert (caught.value.kind, caught.value.sent) == (kind, True)
 
 
@@ -95,28 +95,31 @@ def test_anything_else_than_the_promised_document_is_no_answer(body: str, kind: 
 def test_key_that_no_xml_holds_spoils_no_answer(written: str) -> None:
     """S3 writes ``&#x1b;``, others the character itself; what XML does know stays what it is."""
     page = f"<Initiated><Key>a{written}b</Key><UploadId>u&#x26;&#49;&lt;</UploadId></Initiated>"
-    with Wire(lambda _: answer(200, page)) as wire, open_store("s3-v4", wire.endpoint) as store:
-        assert store.initiate(target(wire.endpoint), {}) == "u&1<"
+    with (
+        ScriptedServer(lambda _: response(200, page)) as server,
+        open_store("s3-v4", server.endpoint) as store,
+    ):
+        assert store.initiate(target(server.endpoint), {}) == "u&1<"
 
 
 @pytest.mark.parametrize("body", ["<InitiateMultipartUploadResult/>", COPIED, ""])
 def test_initiate_without_an_upload_id_is_no_answer(body: str) -> None:
     with (
-        Wire(lambda _: answer(200, body)) as wire,
-        open_store("obs", wire.endpoint) as store,
+        ScriptedServer(lambda _: response(200, body)) as server,
+        open_store("obs", server.endpoint) as store,
         pytest.raises(NetworkError),
     ):
-        store.initiate(target(wire.endpoint), {})
+        store.initiate(target(server.endpoint), {})
 
 
 def test_copy_without_an_etag_is_no_answer() -> None:
     """OBS: success only if the body has one."""
     with (
-        Wire(lambda _: answer(200, "<CopyPartResult/>")) as wire,
-        open_store("obs", wire.endpoint) as store,
+        ScriptedServer(lambda _: response(200, "<CopyPartResult/>")) as server,
+        open_store("obs", server.endpoint) as store,
         pytest.raises(NetworkError),
     ):
-        store.copy_part(upload(wire), 1, "/bucket/source")
+        store.copy_part(upload(server), 1, "/bucket/source")
 
 
 @pytest.mark.parametrize(
@@ -126,23 +129,23 @@ def test_copy_without_an_etag_is_no_answer() -> None:
 def test_etag_of_a_part_is_bare(quoted: str, bare: str) -> None:
     """As the store spelled it, without quotes; a header folded over two lines stays one line."""
     with (
-        Wire(lambda _: answer(200, headers={"ETag": quoted})) as wire,
-        open_store("obs", wire.endpoint) as store,
+        ScriptedServer(lambda _: response(200, headers={"ETag": quoted})) as server,
+        open_store("obs", server.endpoint) as store,
     ):
-        assert store.upload_part(upload(wire), 1, bytes_body(b"x")).etag == bare
+        assert store.upload_part(upload(server), 1, bytes_body(b"x")).etag == bare
 
 
 @pytest.mark.parametrize("headers", [{}, {"ETag": ""}, {"ETag": '""'}, {"Content-Type": "text/html"}])
 def test_part_and_object_without_an_etag_are_no_answer(headers: dict[str, str]) -> None:
     """A page of the hotel's network takes nothing; what is there, of this size, may be older."""
     with (
-        Wire(lambda _: answer(200, "Welcome!", headers)) as wire,
-        open_store("obs", wire.endpoint) as store,
+        ScriptedServer(lambda _: response(200, "Welcome!", headers)) as server,
+        open_store("obs", server.endpoint) as store,
     ):
         with pytest.raises(NetworkError) as of_part:
-            store.upload_part(upload(wire), 1, bytes_body(b"x"))
+            store.upload_part(upload(server), 1, bytes_body(b"x"))
         with pytest.raises(NetworkError) as of_object:
-            store.put_object(target(wire.endpoint), bytes_body(b"x"), {})
+            store.put_object(target(server.endpoint), bytes_body(b"x"), {})
     assert {(one.value.kind, one.value.sent) for one in (of_part, of_object)} == {("garbled", True)}
 
 
@@ -162,52 +165,54 @@ VERBS: dict[str, Callable[[HttpStore, Upload], object]] = {
 def test_unknown_upload_has_one_name(verb: str, code: str) -> None:
     """Some stores say NoSuchKey for it."""
     with (
-        Wire(lambda _: _missing(code)) as wire,
-        open_store("obs", wire.endpoint) as store,
+        ScriptedServer(lambda _: _missing(code)) as server,
+        open_store("obs", server.endpoint) as store,
         pytest.raises(StoreError) as caught,
     ):
-        VERBS[verb](store, upload(wire))
+        VERBS[verb](store, upload(server))
     assert caught.value.refusal.code == "NoSuchUpload"
 
 
 @pytest.mark.parametrize("code", ["NoSuchUpload", "NoSuchKey"])
 def test_abort_of_what_is_gone_is_success(code: str) -> None:
-    with Wire(lambda _: _missing(code)) as wire, open_store("obs", wire.endpoint) as store:
-        store.abort(upload(wire))
+    with ScriptedServer(lambda _: _missing(code)) as server, open_store("obs", server.endpoint) as store:
+        store.abort(upload(server))
 
 
 @pytest.mark.parametrize(
-    "reply", [error(404, "NoSuchBucket"), answer(404, "<html>not here</html>"), error(403, "AccessDenied")]
+    "reply", [error(404, "NoSuchBucket"), response(404, "<html>not here</html>"), error(403, "AccessDenied")]
 )
 def test_abort_that_was_not_heard_is_no_success(reply: Reply) -> None:
     """The parts would stay, and be billed."""
     with (
-        Wire(lambda _: reply) as wire,
-        open_store("obs", wire.endpoint) as store,
+        ScriptedServer(lambda _: reply) as server,
+        open_store("obs", server.endpoint) as store,
         pytest.raises(StoreError),
     ):
-        store.abort(upload(wire))
+        store.abort(upload(server))
 
 
 def test_missing_source_of_a_copy_is_not_a_missing_upload() -> None:
     with (
-        Wire(lambda _: error(404, "NoSuchKey")) as wire,
-        open_store("obs", wire.endpoint) as store,
+        ScriptedServer(lambda _: error(404, "NoSuchKey")) as server,
+        open_store("obs", server.endpoint) as store,
         pytest.raises(StoreError) as caught,
     ):
-        store.copy_part(upload(wire), 1, "/bucket/missing")
+        store.copy_part(upload(server), 1, "/bucket/missing")
     assert caught.value.refusal.code == "NoSuchKey"
 
 
 def test_head_tells_missing_from_forbidden() -> None:
     """Without a body in either: 404 is None, 403 is no answer to the question."""
-    replies = iter([answer(404), answer(403), answer(404, headers={"x-obs-error-code": "NoSuchBucket"})])
-    with Wire(lambda _: next(replies)) as wire, open_store("obs", wire.endpoint) as store:
-        assert store.head_object(target(wire.endpoint)) is None
+    replies = iter(
+        [response(404), response(403), response(404, headers={"x-obs-error-code": "NoSuchBucket"})]
+    )
+    with ScriptedServer(lambda _: next(replies)) as server, open_store("obs", server.endpoint) as store:
+        assert store.head_object(target(server.endpoint)) is None
         with pytest.raises(StoreError) as forbidden:
-            store.head_object(target(wire.endpoint))
+            store.head_object(target(server.endpoint))
         with pytest.raises(StoreError) as no_bucket:
-            store.head_object(target(wire.endpoint))
+            store.head_object(target(server.endpoint))
     assert (forbidden.value.refusal.status, forbidden.value.refusal.code) == (403, "Forbidden")
     assert no_bucket.value.refusal.code == "NoSuchBucket"
 
@@ -228,8 +233,8 @@ def test_head_reads_what_the_dialect_promises() -> None:
     reply = Reply(
         [("HTTP/1.1 200 OK\r\n" + "".join(f"{n}: {v}\r\n" for n, v in headers.items()) + "\r\n").encode()]
     )
-    with Wire(lambda _: reply) as wire, open_store("obs", wire.endpoint) as store:
-        info = store.head_object(target(wire.endpoint))
+    with ScriptedServer(lambda _: reply) as server, open_store("obs", server.endpoint) as store:
+        info = store.head_object(target(server.endpoint))
     assert info is not None
     assert (info.size, info.etag, info.upload_id, info.version_id) == (42, "e-2", "the-id", "v1")
     assert (info.crc64, info.metadata, info.sse) == (2**64 - 1, {"obsup-token": "mark"}, "kms")
@@ -240,8 +245,8 @@ def test_head_reads_what_the_dialect_promises() -> None:
 def test_length_that_is_no_number_is_unknown(length: str) -> None:
     """It must never pass for the size of the source."""
     reply = Reply([f"HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n".encode()], close=True)
-    with Wire(lambda _: reply) as wire, open_store("obs", wire.endpoint) as store:
-        info = store.head_object(target(wire.endpoint))
+    with ScriptedServer(lambda _: reply) as server, open_store("obs", server.endpoint) as store:
+        info = store.head_object(target(server.endpoint))
     assert info is not None
     assert info.size == -1
 
@@ -258,8 +263,11 @@ def test_result_has_the_fields_of_the_vendors_tables() -> None:
         "x-obs-server-side-encryption-customer-key-MD5": "m1",
         "x-obs-checksum-crc64ecma": "7",
     }
-    with Wire(lambda _: answer(200, headers=headers)) as wire, open_store("obs", wire.endpoint) as store:
-        stored = store.put_object(target(wire.endpoint), bytes_body(b"x"), {})
+    with (
+        ScriptedServer(lambda _: response(200, headers=headers)) as server,
+        open_store("obs", server.endpoint) as store,
+    ):
+        stored = store.put_object(target(server.endpoint), bytes_body(b"x"), {})
     assert (stored.status, stored.etag, stored.request_id, stored.host_id) == (200, "e", "r1", "h1")
     assert (stored.version_id, stored.sse_kms, stored.sse_kms_key) == ("v1", "kms", "k1")
     assert (stored.sse_c, stored.sse_c_key_md5, stored.crc64) == ("AES256", "m1", 7)
@@ -267,12 +275,12 @@ def test_result_has_the_fields_of_the_vendors_tables() -> None:
 
 def test_success_redirect_is_success() -> None:
     """OBS answers PutObject with 303 and the address that was asked for; nothing is sent there."""
-    reply = answer(303, headers={"Location": "https://done.example/?key=key", "ETag": '"e"'})
-    with Wire(lambda _: reply) as wire, open_store("obs", wire.endpoint) as store:
+    reply = response(303, headers={"Location": "https://done.example/?key=key", "ETag": '"e"'})
+    with ScriptedServer(lambda _: reply) as server, open_store("obs", server.endpoint) as store:
         asked = {"success-action-redirect": "https://done.example/"}
-        assert store.put_object(target(wire.endpoint), bytes_body(b"x"), asked).etag == "e"
+        assert store.put_object(target(server.endpoint), bytes_body(b"x"), asked).etag == "e"
         with pytest.raises(StoreError):
-            store.put_object(target(wire.endpoint), bytes_body(b"x"), {})
+            store.put_object(target(server.endpoint), bytes_body(b"x"), {})
 
 
 KEY = CustomerKey(bytes(range(32)))
@@ -283,31 +291,31 @@ def test_customer_key_goes_where_the_object_is_touched_and_not_to_complete(name:
     """On initiate, each part, put and HEAD; never on complete, abort and the lists."""
     prefix = DIALECTS[name].headers.sse_c or ""
     replies = {
-        "initiate": answer(200, INITIATED),
-        "part": answer(200, headers={"ETag": "e"}),
-        "copy": answer(200, COPIED),
-        "complete": answer(200, COMPLETED.format("e")),
-        "parts": answer(200, "<ListPartsResult><IsTruncated/></ListPartsResult>"),
-        "uploads": answer(200, "<ListMultipartUploadsResult><IsTruncated/></ListMultipartUploadsResult>"),
-        "abort": answer(204),
+        "initiate": response(200, INITIATED),
+        "part": response(200, headers={"ETag": "e"}),
+        "copy": response(200, COPIED),
+        "complete": response(200, COMPLETED.format("e")),
+        "parts": response(200, "<ListPartsResult><IsTruncated/></ListPartsResult>"),
+        "uploads": response(200, "<ListMultipartUploadsResult><IsTruncated/></ListMultipartUploadsResult>"),
+        "abort": response(204),
         "put": STORED,
-        "head": answer(200),
+        "head": response(200),
     }
     steps = iter(replies.values())
     with (
-        Wire(lambda _: next(steps)) as wire,
-        open_store(name, wire.endpoint, customer_key=KEY) as store,
+        ScriptedServer(lambda _: next(steps)) as server,
+        open_store(name, server.endpoint, customer_key=KEY) as store,
     ):
-        store.initiate(target(wire.endpoint), {})
-        store.upload_part(upload(wire), 1, bytes_body(b"x"))
-        store.copy_part(upload(wire), 2, "/bucket/source")
-        store.complete(upload(wire), [(1, "e")], {})
-        list(store.list_parts(upload(wire)))
+        store.initiate(target(server.endpoint), {})
+        store.upload_part(upload(server), 1, bytes_body(b"x"))
+        store.copy_part(upload(server), 2, "/bucket/source")
+        store.complete(upload(server), [(1, "e")], {})
+        list(store.list_parts(upload(server)))
         list(store.list_uploads("bucket", ""))
-        store.abort(upload(wire))
-        store.put_object(target(wire.endpoint), bytes_body(b"x"), {})
-        store.head_object(target(wire.endpoint))
-        sent = dict(zip(replies, wire.received, strict=True))
+        store.abort(upload(server))
+        store.put_object(target(server.endpoint), bytes_body(b"x"), {})
+        store.head_object(target(server.endpoint))
+        sent = dict(zip(replies, server.received, strict=True))
     carriers = {step for step, one in sent.items() if one.header(f"{prefix}key") is not None}
     assert carriers == {"initiate", "part", "copy", "put", "head"}
     assert sent["part"].header(f"{prefix}algorithm") == "AES256"
@@ -319,26 +327,26 @@ def test_keys_are_asked_for_in_url_encoding_where_the_vendor_knows_it(name: str)
     """OBS and OSS on every answer that names the key; S3 on lists of keys only."""
     listed = "<ListResult><IsTruncated/></ListResult>"
     replies = {
-        "initiate": answer(200, INITIATED),
+        "initiate": response(200, INITIATED),
         "part": STORED,
-        "parts": answer(200, listed),
-        "complete": answer(200, COMPLETED.format("e")),
-        "uploads": answer(200, listed),
-        "objects": answer(200, listed),
-        "abort": answer(204),
+        "parts": response(200, listed),
+        "complete": response(200, COMPLETED.format("e")),
+        "uploads": response(200, listed),
+        "objects": response(200, listed),
+        "abort": response(204),
     }
     steps = iter(replies.values())
-    with Wire(lambda _: next(steps)) as wire, open_store(name, wire.endpoint) as store:
-        store.initiate(target(wire.endpoint), {})
-        store.upload_part(upload(wire), 1, bytes_body(b"x"))
-        list(store.list_parts(upload(wire)))
-        store.complete(upload(wire), [(1, "e")], {})
+    with ScriptedServer(lambda _: next(steps)) as server, open_store(name, server.endpoint) as store:
+        store.initiate(target(server.endpoint), {})
+        store.upload_part(upload(server), 1, bytes_body(b"x"))
+        list(store.list_parts(upload(server)))
+        store.complete(upload(server), [(1, "e")], {})
         list(store.list_uploads("bucket", ""))
         store.list_objects("bucket", "", "")
-        store.abort(upload(wire))
+        store.abort(upload(server))
         asking = {
             step
-            for step, one in zip(replies, wire.received, strict=True)
+            for step, one in zip(replies, server.received, strict=True)
             if "encoding-type=url" in one.target
         }
     own = set() if name.startswith("s3") else {"initiate", "parts", "complete"}
@@ -379,39 +387,45 @@ def test_body_is_closed_whatever_happens() -> None:
         bodies.append(BytesBody(b"x" * 100, fails_after=50 if len(bodies) == 2 else None))
         return bodies[-1]
 
-    replies = iter([STORED, answer(403), STORED])
-    with Wire(lambda _: next(replies)) as wire, open_store("obs", wire.endpoint) as store:
-        store.upload_part(upload(wire), 1, open_body)
+    replies = iter([STORED, response(403), STORED])
+    with ScriptedServer(lambda _: next(replies)) as server, open_store("obs", server.endpoint) as store:
+        store.upload_part(upload(server), 1, open_body)
         with pytest.raises(StoreError):
-            store.upload_part(upload(wire), 1, open_body)
+            store.upload_part(upload(server), 1, open_body)
         with pytest.raises(RuntimeError):
-            store.upload_part(upload(wire), 1, open_body)
+            store.upload_part(upload(server), 1, open_body)
     assert [body.is_closed for body in bodies] == [True, True, True]
 
 
 def test_access_key_with_a_colon_is_sent_as_it_is() -> None:
     """Swift's are ACCOUNT:USER."""
     keys = Credentials("account:user", "secret")
-    with Wire(lambda _: answer(200)) as wire, open_store("s3-v2", wire.endpoint, keys=keys) as store:
-        store.head_object(target(wire.endpoint))
-        assert re.fullmatch(r"AWS account:user:[A-Za-z0-9+/]+=*", wire.last.header("Authorization") or "")
+    with (
+        ScriptedServer(lambda _: response(200)) as server,
+        open_store("s3-v2", server.endpoint, keys=keys) as store,
+    ):
+        store.head_object(target(server.endpoint))
+        assert re.fullmatch(r"AWS account:user:[A-Za-z0-9+/]+=*", server.last.header("Authorization") or "")
 
 
 def test_security_token_goes_in_the_dialects_header() -> None:
     keys = Credentials("ak", "sk", "the-token")
     for name, dialect in DIALECTS.items():
-        with Wire(lambda _: answer(200)) as wire, open_store(name, wire.endpoint, keys=keys) as store:
-            store.head_object(target(wire.endpoint))
-            assert wire.last.header(dialect.headers.security_token) == "the-token"
+        with (
+            ScriptedServer(lambda _: response(200)) as server,
+            open_store(name, server.endpoint, keys=keys) as store,
+        ):
+            store.head_object(target(server.endpoint))
+            assert server.last.header(dialect.headers.security_token) == "the-token"
 
 
 def test_payload_without_tls_is_hashed_where_it_is_small() -> None:
     """AWS takes an unsigned payload over TLS only."""
-    replies = iter([answer(200, COMPLETED.format("e")), STORED])
-    with Wire(lambda _: next(replies)) as wire, open_store("s3-v4", wire.endpoint) as store:
-        store.complete(upload(wire), [(1, "e")], {})
-        store.upload_part(upload(wire), 1, bytes_body(b"x"))
-        complete, part = wire.received
+    replies = iter([response(200, COMPLETED.format("e")), STORED])
+    with ScriptedServer(lambda _: next(replies)) as server, open_store("s3-v4", server.endpoint) as store:
+        store.complete(upload(server), [(1, "e")], {})
+        store.upload_part(upload(server), 1, bytes_body(b"x"))
+        complete, part = server.received
     assert re.fullmatch("[0-9a-f]{64}", complete.header("x-amz-content-sha256") or "")
     assert part.header("x-amz-content-sha256") == "UNSIGNED-PAYLOAD"
 
@@ -419,11 +433,11 @@ def test_payload_without_tls_is_hashed_where_it_is_small() -> None:
 def test_complete_names_the_parts_in_order() -> None:
     """Whatever the order they came in, and whatever stands in an ETag."""
     with (
-        Wire(lambda _: answer(200, COMPLETED.format("e"))) as wire,
-        open_store("obs", wire.endpoint) as store,
+        ScriptedServer(lambda _: response(200, COMPLETED.format("e"))) as server,
+        open_store("obs", server.endpoint) as store,
     ):
-        store.complete(upload(wire), [(2, "b<&>"), (1, "a")], {})
-        assert wire.last.body == (
+        store.complete(upload(server), [(2, "b<&>"), (1, "a")], {})
+        assert server.last.body == (
             b"<CompleteMultipartUpload>"
             b"<Part><PartNumber>1</PartNumber><ETag>&quot;a&quot;</ETag></Part>"
             b"<Part><PartNumber>2</PartNumber><ETag>&quot;b&lt;&amp;&gt;&quot;</ETag></Part>"
@@ -434,22 +448,24 @@ def test_complete_names_the_parts_in_order() -> None:
 def test_store_is_shared_by_threads() -> None:
     """Each request is whole and signed for itself."""
 
-    def script(request: Received) -> Reply:
+    def script(request: ReceivedRequest) -> Reply:
         number = re.search(r"partNumber=(\d+)", request.target)
         assert number is not None
-        return answer(200, headers={"ETag": f'"{number[1]}"'})
+        return response(200, headers={"ETag": f'"{number[1]}"'})
 
     results: dict[int, str] = {}
-    with Wire(script) as wire, open_store("s3-v4", wire.endpoint) as store:
+    with ScriptedServer(script) as server, open_store("s3-v4", server.endpoint) as store:
 
         def send(number: int) -> None:
-            results[number] = store.upload_part(upload(wire), number, bytes_body(b"%d" % number)).etag
+            results[number] = store.upload_part(upload(server), number, bytes_body(b"%d" % number)).etag
 
         threads = [threading.Thread(target=send, args=(number,)) for number in range(1, 21)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        bodies = {one.target.partition("partNumber=")[2].partition("&")[0]: one.body for one in wire.received}
+        bodies = {
+            one.target.partition("partNumber=")[2].partition("&")[0]: one.body for one in server.received
+        }
     assert results == {number: str(number) for number in range(1, 21)}
     assert bodies == {str(number): b"%d" % number for number in range(1, 21)}

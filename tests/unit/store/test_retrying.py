@@ -23,7 +23,7 @@ from obsup.model import Credentials, Upload
 from obsup.store.answers.failure_table import as_error
 from obsup.store.answers.server_clock import ServerClock
 from obsup.store.retrying import Attempts, FailureRecovery, RetryingStore, RetryPolicy
-from tests.doubles.scripted_server import Received, Reply, Wire, answer, error
+from tests.doubles.scripted_server import ReceivedRequest, Reply, ScriptedServer, error, response
 from tests.support.stores import KEYS, GivenKeys, bytes_body, open_store, target
 
 NOON = 1_773_500_966.0  # Sat, 14 Mar 2026 15:09:26 GMT
@@ -257,7 +257,7 @@ def test_stop_ends_the_waiting() -> None:
     assert caught.value.exit_code == 75
 
 
-Script = Callable[[Received], Reply]
+Script = Callable[[ReceivedRequest], Reply]
 
 
 def replay(*replies: Reply) -> Script:
@@ -270,16 +270,16 @@ def test_each_attempt_sends_the_whole_body_and_a_new_signature() -> None:
     time = Time(now=NOON)
     keys = GivenKeys(KEYS, later=[Credentials("second", "secret", "token")])
     replies = replay(
-        error(500, "InternalError"), error(400, "ExpiredToken"), answer(200, headers={"ETag": "e"})
+        error(500, "InternalError"), error(400, "ExpiredToken"), response(200, headers={"ETag": "e"})
     )
     with (
-        Wire(replies) as wire,
-        open_store("obs", wire.endpoint, keys=keys, clock=lambda: time.now) as inner,
+        ScriptedServer(replies) as server,
+        open_store("obs", server.endpoint, keys=keys, clock=lambda: time.now) as inner,
     ):
         store = RetryingStore(inner, time.policy(), FailureRecovery(keys, ServerClock()))
-        store.upload_part(Upload(target(wire.endpoint), "id"), 1, bytes_body(b"content"))
-        first, second, third = wire.received
-    assert [one.body for one in wire.received] == [b"content"] * 3
+        store.upload_part(Upload(target(server.endpoint), "id"), 1, bytes_body(b"content"))
+        first, second, third = server.received
+    assert [one.body for one in server.received] == [b"content"] * 3
     assert first.header("Date") != second.header("Date")
     assert first.header("Authorization") != second.header("Authorization")
     assert str(third.header("Authorization")).startswith("OBS second:")
@@ -291,23 +291,26 @@ def test_half_a_list_never_passes_for_a_whole_one() -> None:
     part = "<Part><PartNumber>{}</PartNumber><Size>1</Size></Part>"
     page = f"<ListPartsResult><IsTruncated>{{}}</IsTruncated>{part}</ListPartsResult>"
     replies = replay(
-        answer(200, page.format("true", 1)),
+        response(200, page.format("true", 1)),
         error(500, "InternalError"),
-        answer(200, page.format("true", 1)),
-        answer(200, page.format("false", 2)),
+        response(200, page.format("true", 1)),
+        response(200, page.format("false", 2)),
     )
-    with Wire(replies) as wire, open_store("obs", wire.endpoint) as inner:
+    with ScriptedServer(replies) as server, open_store("obs", server.endpoint) as inner:
         store = RetryingStore(inner, Time().policy(), FailureRecovery(GivenKeys(KEYS), ServerClock()))
-        listed = [part.number for part in store.list_parts(Upload(target(wire.endpoint), "id"))]
+        listed = [part.number for part in store.list_parts(Upload(target(server.endpoint), "id"))]
     assert listed == [1, 2]
 
 
 def test_initiate_and_complete_are_tried_once_here() -> None:
     """Only a look at the store can tell what a lost answer of theirs means."""
-    with Wire(lambda _: error(500, "InternalError")) as wire, open_store("obs", wire.endpoint) as inner:
+    with (
+        ScriptedServer(lambda _: error(500, "InternalError")) as server,
+        open_store("obs", server.endpoint) as inner,
+    ):
         store = RetryingStore(inner, Time().policy(), FailureRecovery(GivenKeys(KEYS), ServerClock()))
         with pytest.raises(StoreError):
-            store.initiate(target(wire.endpoint), {})
+            store.initiate(target(server.endpoint), {})
         with pytest.raises(StoreError):
-            store.complete(Upload(target(wire.endpoint), "id"), [(1, "e")], {})
-        assert len(wire.received) == 2
+            store.complete(Upload(target(server.endpoint), "id"), [(1, "e")], {})
+        assert len(server.received) == 2

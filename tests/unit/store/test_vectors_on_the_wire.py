@@ -20,7 +20,7 @@ from obsup.store.client import HttpStore
 from obsup.store.http.settings import ConnectionSettings
 from obsup.store.http.transport import Transport
 from tests.doubles.certificates import Authority
-from tests.doubles.scripted_server import Wire, answer
+from tests.doubles.scripted_server import ScriptedServer, response
 from tests.support.stores import bytes_body, open_store
 from tests.unit.dialects.test_vectors import (
     ADDITIONAL,
@@ -58,26 +58,26 @@ FIRST_PAGE = {
 
 
 @pytest.fixture(scope="module")
-def recorder(authority: Authority) -> Iterator[Wire]:
+def recorder(authority: Authority) -> Iterator[ScriptedServer]:
     """A proxy that is every host of the vectors."""
     hosts = sorted({vector["host"].partition(":")[0] for vector in NORMATIVE})
-    with Wire(lambda _: answer(200), tunnel_tls=authority.context(*hosts)) as wire:
-        yield wire
+    with ScriptedServer(lambda _: response(200), tunnel_tls=authority.context(*hosts)) as server:
+        yield server
 
 
 @pytest.fixture
-def line(recorder: Wire, authority: Authority) -> ConnectionSettings:
+def line(recorder: ScriptedServer, authority: Authority) -> ConnectionSettings:
     """The line to any host, by way of the recorder."""
     recorder.received.clear()
     return ConnectionSettings(proxy=recorder.endpoint, ca_bundle=str(authority.bundle))
 
 
-def answers(recorder: Wire, vector: Vector) -> None:
+def answers(recorder: ScriptedServer, vector: Vector) -> None:
     """Let the recorder answer as the operation wants it, the second page of a list last."""
     operation = vector["operation"]
     wants_second = any(name in ("part-number-marker", "key-marker") for name, _ in vector["query"])
     pages = iter([FIRST_PAGE[operation]] if wants_second else [])
-    recorder.script = lambda _: answer(200, next(pages, DONE[operation]), {"ETag": '"e"'})
+    recorder.script = lambda _: response(200, next(pages, DONE[operation]), {"ETag": '"e"'})
 
 
 def headers_of(vector: Vector) -> dict[str, str]:
@@ -95,7 +95,7 @@ def content_of(vector: Vector) -> bytes:
 
 @pytest.mark.parametrize("vector", NORMATIVE, ids=name_of)
 def test_authorization_of_every_vector_leaves_the_socket(
-    vector: Vector, recorder: Wire, line: ConnectionSettings
+    vector: Vector, recorder: ScriptedServer, line: ConnectionSettings
 ) -> None:
     """The vector's request byte for byte, in its vendor's spelling, signed on the way out."""
     answers(recorder, vector)
@@ -219,7 +219,7 @@ def run_transfer(vector: Vector, line: ConnectionSettings) -> None:
 
 @pytest.mark.parametrize("vector", [one for one in NORMATIVE if is_ours(one)], ids=name_of)
 def test_authorization_of_obsups_own_request_is_the_vendors(
-    vector: Vector, recorder: Wire, line: ConnectionSettings
+    vector: Vector, recorder: ScriptedServer, line: ConnectionSettings
 ) -> None:
     """The verb of the store makes the very request that the vendor's client made."""
     answers(recorder, vector)
@@ -229,7 +229,7 @@ def test_authorization_of_obsups_own_request_is_the_vendors(
 
 @pytest.mark.parametrize("vector", [one for one in NORMATIVE if not is_ours(one)], ids=name_of)
 def test_request_that_is_spelled_otherwise_is_signed_otherwise(
-    vector: Vector, recorder: Wire, line: ConnectionSettings
+    vector: Vector, recorder: ScriptedServer, line: ConnectionSettings
 ) -> None:
     """Were it the same, the vector would belong to those above."""
     answers(recorder, vector)

@@ -12,10 +12,10 @@ from obsup.dialects.registry import DIALECTS
 from obsup.errors import NetworkError
 from obsup.model import StoredPart, Upload
 from obsup.store.answers import listings
-from tests.doubles.scripted_server import Received, Reply, Wire, answer
+from tests.doubles.scripted_server import ReceivedRequest, Reply, ScriptedServer, response
 from tests.support.stores import open_store, target
 
-Script = Callable[[Received], Reply]
+Script = Callable[[ReceivedRequest], Reply]
 
 
 def parts_page(
@@ -26,16 +26,16 @@ def parts_page(
         f"<Part><PartNumber>{n}</PartNumber><Size>5</Size><ETag>&quot;e{n}&quot;</ETag></Part>"
         for n in numbers
     )
-    return answer(
+    return response(
         200,
         f"<ListPartsResult><UploadId>{upload_id}</UploadId><IsTruncated>{str(more).lower()}</IsTruncated>"
         f"{marker}{parts}</ListPartsResult>",
     )
 
 
-def list_parts(script: Script) -> tuple[list[StoredPart], list[Received]]:
-    with Wire(script) as wire, open_store("obs", wire.endpoint) as store:
-        return list(store.list_parts(Upload(target(wire.endpoint), "the-id"))), wire.received
+def list_parts(script: Script) -> tuple[list[StoredPart], list[ReceivedRequest]]:
+    with ScriptedServer(script) as server, open_store("obs", server.endpoint) as store:
+        return list(store.list_parts(Upload(target(server.endpoint), "the-id"))), server.received
 
 
 def replay(*replies: Reply) -> Script:
@@ -43,7 +43,7 @@ def replay(*replies: Reply) -> Script:
     return lambda _: next(left)
 
 
-def marker_of(request: Received, name: str) -> str:
+def marker_of(request: ReceivedRequest, name: str) -> str:
     return parse_qs(urlsplit(request.target).query).get(name, [""])[0]
 
 
@@ -111,7 +111,7 @@ def uploads_page(*keys: str, more: bool = False, extra: str = "") -> Reply:
         f"<Upload><Key>{key}</Key><UploadId>id-{key}</UploadId><Initiated>now</Initiated></Upload>"
         for key in keys
     )
-    return answer(
+    return response(
         200,
         f"<ListMultipartUploadsResult><IsTruncated>{str(more).lower()}</IsTruncated>{extra}{uploads}"
         "</ListMultipartUploadsResult>",
@@ -120,10 +120,10 @@ def uploads_page(*keys: str, more: bool = False, extra: str = "") -> Reply:
 
 def list_uploads(
     script: Script, prefix: str = "", *, dialect: str = "obs"
-) -> tuple[list[tuple[str, str]], list[Received]]:
-    with Wire(script) as wire, open_store(dialect, wire.endpoint) as store:
+) -> tuple[list[tuple[str, str]], list[ReceivedRequest]]:
+    with ScriptedServer(script) as server, open_store(dialect, server.endpoint) as store:
         found = [(one.key, one.upload_id) for one in store.list_uploads("bucket", prefix)]
-        return found, wire.received
+        return found, server.received
 
 
 def test_uploads_come_from_all_pages() -> None:
@@ -212,9 +212,9 @@ def test_list_of_uploads_that_never_ends_is_left(monkeypatch: pytest.MonkeyPatch
 def test_page_is_the_dialects() -> None:
     dialect = DIALECTS["obs"]
     small = replace(dialect, limits=replace(dialect.limits, page=7))
-    with Wire(replay(uploads_page())) as wire, open_store(small, wire.endpoint) as store:
+    with ScriptedServer(replay(uploads_page())) as server, open_store(small, server.endpoint) as store:
         assert list(store.list_uploads("bucket", "")) == []
-        assert marker_of(wire.last, "max-uploads") == "7"
+        assert marker_of(server.last, "max-uploads") == "7"
 
 
 def objects_page(*keys: str, more: bool = False, extra: str = "") -> Reply:
@@ -222,7 +222,7 @@ def objects_page(*keys: str, more: bool = False, extra: str = "") -> Reply:
         f"<Contents><Key>{key}</Key><Size>5</Size><ETag>&quot;e&quot;</ETag></Contents>" for key in keys
     )
     more_text = str(more).lower()
-    return answer(
+    return response(
         200,
         f"<ListBucketResult><Name>bucket</Name><IsTruncated>{more_text}</IsTruncated>{extra}{contents}"
         "</ListBucketResult>",
@@ -231,10 +231,10 @@ def objects_page(*keys: str, more: bool = False, extra: str = "") -> Reply:
 
 def list_objects(
     reply: Reply, *, prefix: str = "", marker: str = ""
-) -> tuple[list[str], str | None, Received]:
-    with Wire(replay(reply)) as wire, open_store("obs", wire.endpoint) as store:
+) -> tuple[list[str], str | None, ReceivedRequest]:
+    with ScriptedServer(replay(reply)) as server, open_store("obs", server.endpoint) as store:
         page = store.list_objects("bucket", prefix, marker)
-        return [one.key for one in page.objects], page.marker, wire.last
+        return [one.key for one in page.objects], page.marker, server.last
 
 
 def test_page_of_objects_begins_behind_the_marker() -> None:
@@ -267,7 +267,7 @@ def test_list_of_objects_that_does_not_go_on_is_left(reply: Reply) -> None:
 
 def test_object_without_a_size_is_no_object() -> None:
     """What a page says must be usable as a proof."""
-    reply = answer(
+    reply = response(
         200, "<ListBucketResult><Name>b</Name><Contents><Key>a</Key></Contents></ListBucketResult>"
     )
     with pytest.raises(NetworkError):

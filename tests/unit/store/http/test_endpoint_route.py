@@ -14,7 +14,7 @@ from obsup.store.answers.failure_table import as_error
 from obsup.store.answers.refusal import read_refusal
 from obsup.store.http.endpoint_route import Location, redirect_target
 from obsup.store.http.settings import Response
-from tests.doubles.scripted_server import Received, Reply, Wire, answer, error
+from tests.doubles.scripted_server import ReceivedRequest, Reply, ScriptedServer, error, response
 from tests.support.stores import bytes_body, open_store, target
 
 AWS = Location("https://s3.us-east-1.amazonaws.com", "us-east-1", "virtual")
@@ -152,29 +152,29 @@ def test_refusal_names_the_place_from_headers_and_body() -> None:
     assert (said.location, said.region) == ("https://c.s3.example/k", "r-2")
 
 
-def moved(to: str) -> Callable[[Received], Reply]:
+def moved(to: str) -> Callable[[ReceivedRequest], Reply]:
     """Redirect every request that does not go to the host *to* already."""
 
-    def script(request: Received) -> Reply:
+    def script(request: ReceivedRequest) -> Reply:
         port = str(request.header("Host")).rpartition(":")[2]
         if request.header("Host") == f"{to}:{port}":
-            return answer(200, headers={"ETag": '"e"'})
-        return answer(307, headers={"Location": f"http://{to}:{port}{request.target}"})
+            return response(200, headers={"ETag": '"e"'})
+        return response(307, headers={"Location": f"http://{to}:{port}{request.target}"})
 
     return script
 
 
 def test_part_is_sent_whole_to_the_new_place_and_signed_for_it() -> None:
     """Nothing of the body is lost on the way, and the signature is another: its host is another."""
-    with Wire(moved("eu.localhost")) as wire:
-        endpoint = f"http://localhost:{wire.port}"
+    with ScriptedServer(moved("eu.localhost")) as server:
+        endpoint = f"http://localhost:{server.port}"
         with open_store("s3-v4", endpoint) as store:
             stored = store.upload_part(Upload(target(endpoint), "id"), 1, bytes_body(b"content"))
-        first, second = wire.received
+        first, second = server.received
     assert stored.etag == "e"
     assert (first.header("Host"), second.header("Host")) == (
-        f"localhost:{wire.port}",
-        f"eu.localhost:{wire.port}",
+        f"localhost:{server.port}",
+        f"eu.localhost:{server.port}",
     )
     assert (first.body, second.body) == (b"content", b"content")
     assert first.target == second.target
@@ -183,40 +183,40 @@ def test_part_is_sent_whole_to_the_new_place_and_signed_for_it() -> None:
 
 def test_new_place_is_remembered_for_the_bucket_alone() -> None:
     """Requests that follow go there at once; another bucket may live elsewhere."""
-    with Wire(moved("eu.localhost")) as wire:
-        endpoint = f"http://localhost:{wire.port}"
+    with ScriptedServer(moved("eu.localhost")) as server:
+        endpoint = f"http://localhost:{server.port}"
         with open_store("s3-v4", endpoint) as store:
             for _ in range(2):
                 store.head_object(target(endpoint))
             store.head_object(target(endpoint, bucket="other"))
-        hosts = [str(one.header("Host")).partition(":")[0] for one in wire.received]
+        hosts = [str(one.header("Host")).partition(":")[0] for one in server.received]
     assert hosts == ["localhost", "eu.localhost", "eu.localhost", "localhost", "eu.localhost"]
 
 
 def test_redirect_in_circles_ends_after_one() -> None:
-    def script(request: Received) -> Reply:
+    def script(request: ReceivedRequest) -> Reply:
         host, _, port = str(request.header("Host")).partition(":")
         other = "a.localhost" if host == "b.localhost" else "b.localhost"
-        return answer(307, headers={"Location": f"http://{other}:{port}/"})
+        return response(307, headers={"Location": f"http://{other}:{port}/"})
 
-    with Wire(script) as wire:
-        endpoint = f"http://localhost:{wire.port}"
+    with ScriptedServer(script) as server:
+        endpoint = f"http://localhost:{server.port}"
         with open_store("obs", endpoint) as store, pytest.raises(StoreError):
             store.head_object(target(endpoint))
-        assert len(wire.received) == 2
+        assert len(server.received) == 2
 
 
 def test_authorization_goes_to_no_other_host() -> None:
     """The store, or whoever speaks for it, sends us to a stranger: the stranger hears nothing."""
-    with Wire(lambda _: answer(200)) as stranger:
+    with ScriptedServer(lambda _: response(200)) as stranger:
         location = f"{stranger.endpoint}/bucket/key"
         with (
-            Wire(lambda _: answer(307, headers={"Location": location})) as wire,
-            open_store("obs", wire.endpoint) as store,
+            ScriptedServer(lambda _: response(307, headers={"Location": location})) as server,
+            open_store("obs", server.endpoint) as store,
             pytest.raises(StoreError) as caught,
         ):
-            store.head_object(target(wire.endpoint))
-        assert (stranger.connections, len(wire.received)) == (0, 1)
+            store.head_object(target(server.endpoint))
+        assert (stranger.connections, len(server.received)) == (0, 1)
     final = as_error(caught.value, doing="looking at bucket/key")
     assert isinstance(final, BadConfiguration)
     assert location in str(final)
@@ -225,22 +225,22 @@ def test_authorization_goes_to_no_other_host() -> None:
 def test_signature_takes_over_the_region_that_the_store_wants() -> None:
     """AuthorizationHeaderMalformed names it."""
 
-    def script(request: Received) -> Reply:
+    def script(request: ReceivedRequest) -> Reply:
         if "/eu-right-1/" in str(request.header("Authorization")):
-            return answer(200, headers={"ETag": "e"})
+            return response(200, headers={"ETag": "e"})
         return error(400, "AuthorizationHeaderMalformed", Region="eu-right-1")
 
-    with Wire(script) as wire, open_store("s3-v4", wire.endpoint, region="us-wrong-1") as store:
-        assert store.put_object(target(wire.endpoint), bytes_body(b"x"), {}).status == 200
-        assert [one.body for one in wire.received] == [b"x", b"x"]
+    with ScriptedServer(script) as server, open_store("s3-v4", server.endpoint, region="us-wrong-1") as store:
+        assert store.put_object(target(server.endpoint), bytes_body(b"x"), {}).status == 200
+        assert [one.body for one in server.received] == [b"x", b"x"]
 
 
 def test_credentials_are_asked_for_once_an_attempt_and_the_clock_too() -> None:
     """A redirect is a new request: signed with the date of its own moment."""
     ticks = iter([1_700_000_000.0, 1_700_000_100.0])
-    with Wire(moved("eu.localhost")) as wire:
-        endpoint = f"http://localhost:{wire.port}"
+    with ScriptedServer(moved("eu.localhost")) as server:
+        endpoint = f"http://localhost:{server.port}"
         with open_store("s3-v4", endpoint, clock=lambda: next(ticks)) as store:
             store.head_object(target(endpoint))
-        dates = [one.header("x-amz-date") for one in wire.received]
+        dates = [one.header("x-amz-date") for one in server.received]
     assert dates == ["20231114T221320Z", "20231114T221500Z"]

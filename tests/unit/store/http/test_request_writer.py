@@ -9,7 +9,7 @@ from obsup.errors import NetworkError
 from obsup.store.http.request_writer import MAX_JOINED_BODY_BYTES, head_of
 from obsup.store.http.settings import ConnectionSettings, Response
 from obsup.store.http.transport import Transport
-from tests.doubles.scripted_server import Reply, Wire, answer
+from tests.doubles.scripted_server import Reply, ScriptedServer, response
 from tests.support.stores import BytesBody
 
 
@@ -33,8 +33,8 @@ def test_a_header_with_a_line_break_is_never_sent(value: str) -> None:
 def test_headers_are_read_as_they_are_meant(lines: str, name: str, value: str) -> None:
     """Repeated ones are joined, folded ones unfolded, spaces at the ends are none of the value."""
     head = f"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n{lines}\r\n".encode()
-    with Wire(lambda _: Reply([head])) as wire:
-        got = _put(wire, b"x")
+    with ScriptedServer(lambda _: Reply([head])) as server:
+        got = _put(server, b"x")
     assert got.headers[name] == value
 
 
@@ -42,12 +42,12 @@ def test_headers_are_read_as_they_are_meant(lines: str, name: str, value: str) -
 def test_an_answer_with_endless_headers_is_cut(count: int) -> None:
     """Honest ones have a dozen."""
     head = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n" + b"X-A: b\r\n" * count + b"\r\n"
-    with Wire(lambda _: Reply([head])) as wire:
+    with ScriptedServer(lambda _: Reply([head])) as server:
         if count < 199:
-            assert _put(wire, b"x").status == 200
+            assert _put(server, b"x").status == 200
             return
         with pytest.raises(NetworkError) as caught:
-            _put(wire, b"x")
+            _put(server, b"x")
     assert caught.value.kind == "incomplete"
 
 
@@ -56,16 +56,16 @@ def test_a_body_arrives_whole_in_one_piece_or_many(size: int) -> None:
     """With the head or after it, from memory or from a file."""
     content = bytes(range(256)) * (size // 256 + 1)
     for body in (content[:size], BytesBody(content[:size])):
-        with Wire(lambda _: answer(200)) as wire:
-            _put(wire, body)
-            assert wire.last.body == content[:size]
+        with ScriptedServer(lambda _: response(200)) as server:
+            _put(server, body)
+            assert server.last.body == content[:size]
 
 
-def _put(wire: Wire, body: bytes | BytesBody) -> Response:
+def _put(server: ScriptedServer, body: bytes | BytesBody) -> Response:
     transport = Transport(ConnectionSettings(connect_timeout_s=10, stall_timeout_s=20))
     try:
         return transport.exchange(
-            "PUT", locate(wire.endpoint, "bucket", "key", "path"), (), headers={}, body=body, sign=None
+            "PUT", locate(server.endpoint, "bucket", "key", "path"), (), headers={}, body=body, sign=None
         )
     finally:
         transport.close()
