@@ -44,7 +44,7 @@ def upload(
     key: str,
     *,
     retry_for_s: float = 1.0,
-    line: ConnectionSettings | None = None,
+    network: ConnectionSettings | None = None,
     **more: Any,
 ) -> str:
     """Upload, and return what proved the object."""
@@ -59,7 +59,7 @@ def upload(
             region=server.region or None,
             addressing=subject.addressing,
             retry_for_s=retry_for_s,
-            network=line or ConnectionSettings(),
+            network=network or ConnectionSettings(),
         ),
         credentials=server.credentials,
         part_size=5 * MIB,
