@@ -1,4 +1,4 @@
-"""Percent-encoding: what servers decode is what was meant, whatever the key."""
+"""Percent-encoding: servers decode exactly the original key."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_canonical_query_is_sorted_by_encoded_name_then_value(pairs: list[tuple[
 
 
 def test_canonical_query_sorts_what_is_encoded() -> None:
-    """Encoded, "é" begins with % and stands before "a"; decoded it would stand after it."""
+    """Encoded, "é" begins with % and sorts before "a"; decoded it would sort after it."""
     assert canonical_query([("a", "1"), ("é", "2")], bare_when_empty=False) == "%C3%A9=2&a=1"
 
 

@@ -113,10 +113,10 @@ def test_storage_class_goes_out_as_the_vendor_spells_it(dialect: Dialect, given:
     ("field", "option"), [("storage_class", "--storage-class"), ("acl", "--acl"), ("sse", "--sse")]
 )
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_unknown_word_is_refused_with_the_list_on_every_operation(
+def test_an_unknown_value_is_rejected_with_the_list_for_every_operation(
     dialect: Dialect, field: str, option: str, operation: Operation
 ) -> None:
-    """The vendor's client drops a storage class that it does not know without a word."""
+    """The vendor's client silently ignores an unknown storage class."""
     with pytest.raises(WrongUsage, match="'luxury'") as caught:
         headers_of(dialect, operation, **{field: "luxury"})
     assert option in str(caught.value.next_step)
@@ -182,7 +182,7 @@ def test_what_the_vendor_lacks_is_refused_and_who_has_it_is_named(
     assert has_it in caught.value.why
 
 
-def test_grantee_of_s3_stands_in_quotes() -> None:
+def test_the_grantee_of_s3_is_quoted() -> None:
     assert headers_of(S3, grants=(("read_acp", "79a5"), ("READ-ACP", "80b6"))) == {
         "x-amz-grant-read-acp": 'id="79a5",id="80b6"'
     }
@@ -286,7 +286,7 @@ def test_bad_website_redirect_is_refused(location: str) -> None:
 
 
 @pytest.mark.parametrize("location", ["/x", "http://x", "https://x", "/" + "x" * 2047])
-def test_good_website_redirect_is_sent(location: str) -> None:
+def test_a_valid_website_redirect_is_sent(location: str) -> None:
     assert headers_of(S3, website_redirect=location) == {"x-amz-website-redirect-location": location}
 
 

@@ -58,7 +58,7 @@ def test_signature_is_the_same_in_every_locale(dialect: Dialect) -> None:
 
 
 class NamelessDatetime(datetime):
-    """A moment that the C library must not be asked to name the day or the month of."""
+    """A date whose names of day and month must not come from the C library."""
 
     def strftime(self, format: str) -> str:  # noqa: A002 - the parameter's name in datetime
         assert not any(name in format for name in ("%a", "%A", "%b", "%B", "%c", "%x", "%X", "%p"))
@@ -148,8 +148,8 @@ def test_prefixed_date_empties_the_date_line_of_obs() -> None:
     assert "PUT\n\n\n\nx-obs-date:Sat" in NATIVE_SIGNATURE.string_to_sign(request, own_date, date="")
 
 
-def test_prefixed_date_stands_in_the_date_line_of_oss() -> None:
-    """Unlike OBS; oss2's own signer is asked."""
+def test_prefixed_date_is_repeated_in_the_date_line_of_oss() -> None:
+    """Unlike OBS; compared with the signer of oss2."""
     date = "Sat, 14 Mar 2026 15:09:26 GMT"
     request = replace(REQUEST, headers={"x-oss-date": date})
     theirs = oss2.http.Request("PUT", "https://unused.example", params=dict(REQUEST.query))
@@ -237,7 +237,7 @@ def test_secret_bytes_may_have_a_prefix() -> None:
 
 @every_dialect
 def test_dialect_is_consistent(dialect: Dialect) -> None:
-    """What one field says, the others must not deny."""
+    """The fields do not contradict each other."""
     assert dialect.headers.meta.startswith(dialect.prefix)
     assert dialect.headers.security_token == f"{dialect.prefix}security-token"
     assert bool(dialect.no_overwrite_on) == (dialect.headers.no_overwrite is not None)

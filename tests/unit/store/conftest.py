@@ -1,4 +1,4 @@
-"""What the tests of the store stand on: an authority for TLS."""
+"""Fixtures for the tests of the store."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ from tests.doubles.certificates import Authority
 
 @pytest.fixture(scope="session")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    """An authority that no machine trusts by itself."""
+    """A certificate authority that is not trusted by default."""
     return Authority(tmp_path_factory.mktemp("authority"))

@@ -1,4 +1,4 @@
-"""The verbs: one request each, and its answer read with suspicion."""
+"""The operations of HttpStore: one request each, and strict checks of the response."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def upload(server: ScriptedServer) -> Upload:
 
 
 def test_namespace_and_white_space_before_xml_are_ignored() -> None:
-    """S3 drips white space while it assembles; every deployment has a namespace of its own."""
+    """S3 sends white space while it assembles; every deployment has another namespace."""
     body = (
         b"\n \r\n " * 100
         + b'<?xml version="1.0"?>'
@@ -38,8 +38,8 @@ def test_namespace_and_white_space_before_xml_are_ignored() -> None:
         assert store.complete(upload(server), [(1, "e")], {}).etag == "e-2"
 
 
-def test_empty_etag_of_complete_is_no_failure() -> None:
-    """Ceph answers <ETag></ETag>."""
+def test_an_empty_etag_of_complete_is_accepted() -> None:
+    """Ceph returns <ETag></ETag>."""
     with (
         ScriptedServer(lambda _: response(200, COMPLETED.format(""))) as server,
         open_store("s3-v4", server.endpoint) as store,
@@ -48,8 +48,8 @@ def test_empty_etag_of_complete_is_no_failure() -> None:
 
 
 @pytest.mark.parametrize("status", [200, 500])
-def test_error_of_complete_is_a_refusal_whatever_the_status(status: int) -> None:
-    """A 200 was sent before the store knew."""
+def test_an_error_of_complete_is_a_refusal_with_any_status(status: int) -> None:
+    """The store sends 200 before it has assembled the object."""
     body = "<Error><Code>InternalError</Code><Message>sorry</Message></Error>"
     with (
         ScriptedServer(lambda _: response(status, body)) as server,
@@ -78,8 +78,8 @@ def test_error_of_complete_is_a_refusal_whatever_the_status(status: int) -> None
         ("<?xml version='1.0' encoding='klingon'?><CompleteMultipartUploadResult/>", "garbled"),
     ],
 )
-def test_anything_else_than_the_promised_document_is_no_answer(body: str, kind: str) -> None:
-    """A 200 from a captive portal completes nothing. Where the end is missing, the line broke."""
+def test_an_unexpected_document_is_an_error(body: str, kind: str) -> None:
+    """For example a 200 from a captive portal. A missing end is a network failure."""
     with (
         ScriptedServer(lambda _: response(200, body)) as server,
         open_store("obs", server.endpoint) as store,
@@ -92,8 +92,8 @@ def test_anything_else_than_the_promised_document_is_no_answer(body: str, kind: 
 @pytest.mark.parametrize(
     "written", ["\x1b", "&#x1b;", "&#27;", "&#x0;", "\ufffe", "&#xFFFF;", "&#xd800;", "&#99999999;"]
 )
-def test_key_that_no_xml_holds_spoils_no_answer(written: str) -> None:
-    """S3 writes ``&#x1b;``, others the character itself; what XML does know stays what it is."""
+def test_invalid_characters_of_a_key_do_not_break_the_response(written: str) -> None:
+    """S3 writes ``&#x1b;``, others the character itself; valid references are decoded."""
     page = f"<Initiated><Key>a{written}b</Key><UploadId>u&#x26;&#49;&lt;</UploadId></Initiated>"
     with (
         ScriptedServer(lambda _: response(200, page)) as server,
@@ -103,7 +103,7 @@ def test_key_that_no_xml_holds_spoils_no_answer(written: str) -> None:
 
 
 @pytest.mark.parametrize("body", ["<InitiateMultipartUploadResult/>", COPIED, ""])
-def test_initiate_without_an_upload_id_is_no_answer(body: str) -> None:
+def test_initiate_without_an_upload_id_is_an_error(body: str) -> None:
     with (
         ScriptedServer(lambda _: response(200, body)) as server,
         open_store("obs", server.endpoint) as store,
@@ -112,8 +112,8 @@ def test_initiate_without_an_upload_id_is_no_answer(body: str) -> None:
         store.initiate(target(server.endpoint), {})
 
 
-def test_copy_without_an_etag_is_no_answer() -> None:
-    """OBS: success only if the body has one."""
+def test_copy_without_an_etag_is_an_error() -> None:
+    """OBS: a success only if the body has one."""
     with (
         ScriptedServer(lambda _: response(200, "<CopyPartResult/>")) as server,
         open_store("obs", server.endpoint) as store,
@@ -126,8 +126,8 @@ def test_copy_without_an_etag_is_no_answer() -> None:
     ("quoted", "bare"),
     [('"ABC"', "ABC"), ("abc", "abc"), ('W/"abc"', "abc"), ('"abc"\r\n evil', 'abc" evil')],
 )
-def test_etag_of_a_part_is_bare(quoted: str, bare: str) -> None:
-    """As the store spelled it, without quotes; a header folded over two lines stays one line."""
+def test_the_etag_of_a_part_has_no_quotes(quoted: str, bare: str) -> None:
+    """It is otherwise unchanged; a header folded over two lines becomes one line."""
     with (
         ScriptedServer(lambda _: response(200, headers={"ETag": quoted})) as server,
         open_store("obs", server.endpoint) as store,
@@ -136,8 +136,8 @@ def test_etag_of_a_part_is_bare(quoted: str, bare: str) -> None:
 
 
 @pytest.mark.parametrize("headers", [{}, {"ETag": ""}, {"ETag": '""'}, {"Content-Type": "text/html"}])
-def test_part_and_object_without_an_etag_are_no_answer(headers: dict[str, str]) -> None:
-    """A page of the hotel's network takes nothing; what is there, of this size, may be older."""
+def test_a_part_and_an_object_without_an_etag_are_errors(headers: dict[str, str]) -> None:
+    """The response may be that of a captive portal, which stores nothing."""
     with (
         ScriptedServer(lambda _: response(200, "Welcome!", headers)) as server,
         open_store("obs", server.endpoint) as store,
@@ -162,8 +162,8 @@ VERBS: dict[str, Callable[[HttpStore, Upload], object]] = {
 
 @pytest.mark.parametrize("code", ["NoSuchUpload", "NoSuchKey"])
 @pytest.mark.parametrize("verb", VERBS)
-def test_unknown_upload_has_one_name(verb: str, code: str) -> None:
-    """Some stores say NoSuchKey for it."""
+def test_an_unknown_upload_has_one_code(verb: str, code: str) -> None:
+    """Some stores return NoSuchKey for it."""
     with (
         ScriptedServer(lambda _: _missing(code)) as server,
         open_store("obs", server.endpoint) as store,
@@ -174,7 +174,7 @@ def test_unknown_upload_has_one_name(verb: str, code: str) -> None:
 
 
 @pytest.mark.parametrize("code", ["NoSuchUpload", "NoSuchKey"])
-def test_abort_of_what_is_gone_is_success(code: str) -> None:
+def test_abort_of_an_unknown_upload_succeeds(code: str) -> None:
     with ScriptedServer(lambda _: _missing(code)) as server, open_store("obs", server.endpoint) as store:
         store.abort(upload(server))
 
@@ -182,8 +182,8 @@ def test_abort_of_what_is_gone_is_success(code: str) -> None:
 @pytest.mark.parametrize(
     "reply", [error(404, "NoSuchBucket"), response(404, "<html>not here</html>"), error(403, "AccessDenied")]
 )
-def test_abort_that_was_not_heard_is_no_success(reply: Reply) -> None:
-    """The parts would stay, and be billed."""
+def test_other_errors_of_abort_are_raised(reply: Reply) -> None:
+    """The parts would remain and cost money."""
     with (
         ScriptedServer(lambda _: reply) as server,
         open_store("obs", server.endpoint) as store,
@@ -192,7 +192,7 @@ def test_abort_that_was_not_heard_is_no_success(reply: Reply) -> None:
         store.abort(upload(server))
 
 
-def test_missing_source_of_a_copy_is_not_a_missing_upload() -> None:
+def test_a_missing_source_of_a_copy_is_not_a_missing_upload() -> None:
     with (
         ScriptedServer(lambda _: error(404, "NoSuchKey")) as server,
         open_store("obs", server.endpoint) as store,
@@ -202,8 +202,8 @@ def test_missing_source_of_a_copy_is_not_a_missing_upload() -> None:
     assert caught.value.refusal.code == "NoSuchKey"
 
 
-def test_head_tells_missing_from_forbidden() -> None:
-    """Without a body in either: 404 is None, 403 is no answer to the question."""
+def test_head_distinguishes_missing_from_forbidden() -> None:
+    """Neither has a body: 404 is None, 403 is an error."""
     replies = iter(
         [response(404), response(403), response(404, headers={"x-obs-error-code": "NoSuchBucket"})]
     )
@@ -217,8 +217,8 @@ def test_head_tells_missing_from_forbidden() -> None:
     assert no_bucket.value.refusal.code == "NoSuchBucket"
 
 
-def test_head_reads_what_the_dialect_promises() -> None:
-    """Upload id, version, digest, marks: whatever the case of the header's name."""
+def test_head_reads_the_headers_of_the_dialect() -> None:
+    """Upload id, version, checksum and metadata, in any case of the header names."""
     headers = {
         "Content-Length": "42",
         "ETag": '"e-2"',
@@ -242,8 +242,8 @@ def test_head_reads_what_the_dialect_promises() -> None:
 
 
 @pytest.mark.parametrize("length", ["-5", "1e9", "４２", "9" * 30])
-def test_length_that_is_no_number_is_unknown(length: str) -> None:
-    """It must never pass for the size of the source."""
+def test_an_invalid_length_is_unknown(length: str) -> None:
+    """It must never equal the size of the source."""
     reply = Reply([f"HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n".encode()], close=True)
     with ScriptedServer(lambda _: reply) as server, open_store("obs", server.endpoint) as store:
         info = store.head_object(target(server.endpoint))
@@ -251,7 +251,7 @@ def test_length_that_is_no_number_is_unknown(length: str) -> None:
     assert info.size == -1
 
 
-def test_result_has_the_fields_of_the_vendors_tables() -> None:
+def test_a_result_has_the_fields_of_the_vendors_tables() -> None:
     headers = {
         "ETag": '"e"',
         "x-obs-request-id": "r1",
@@ -273,8 +273,8 @@ def test_result_has_the_fields_of_the_vendors_tables() -> None:
     assert (stored.sse_c, stored.sse_c_key_md5, stored.crc64) == ("AES256", "m1", 7)
 
 
-def test_success_redirect_is_success() -> None:
-    """OBS answers PutObject with 303 and the address that was asked for; nothing is sent there."""
+def test_a_success_redirect_is_a_success() -> None:
+    """OBS responds to PutObject with 303 and the requested URL, which obsup does not open."""
     reply = response(303, headers={"Location": "https://done.example/?key=key", "ETag": '"e"'})
     with ScriptedServer(lambda _: reply) as server, open_store("obs", server.endpoint) as store:
         asked = {"success-action-redirect": "https://done.example/"}
@@ -287,7 +287,7 @@ KEY = CustomerKey(bytes(range(32)))
 
 
 @pytest.mark.parametrize("name", [name for name, one in DIALECTS.items() if one.headers.sse_c])
-def test_customer_key_goes_where_the_object_is_touched_and_not_to_complete(name: str) -> None:
+def test_a_customer_key_is_sent_with_the_content_but_not_with_complete(name: str) -> None:
     """On initiate, each part, put and HEAD; never on complete, abort and the lists."""
     prefix = DIALECTS[name].headers.sse_c or ""
     replies = {
@@ -323,8 +323,8 @@ def test_customer_key_goes_where_the_object_is_touched_and_not_to_complete(name:
 
 
 @pytest.mark.parametrize("name", DIALECTS)
-def test_keys_are_asked_for_in_url_encoding_where_the_vendor_knows_it(name: str) -> None:
-    """OBS and OSS on every answer that names the key; S3 on lists of keys only."""
+def test_url_encoding_is_requested_if_the_vendor_supports_it(name: str) -> None:
+    """OBS and OSS for every response with a key; S3 only for lists of keys."""
     listed = "<ListResult><IsTruncated/></ListResult>"
     replies = {
         "initiate": response(200, INITIATED),
@@ -431,7 +431,7 @@ def test_payload_without_tls_is_hashed_where_it_is_small() -> None:
 
 
 def test_complete_names_the_parts_in_order() -> None:
-    """Whatever the order they came in, and whatever stands in an ETag."""
+    """In any order, with any characters in an ETag."""
     with (
         ScriptedServer(lambda _: response(200, COMPLETED.format("e"))) as server,
         open_store("obs", server.endpoint) as store,

@@ -1,4 +1,4 @@
-"""Patience: what is tried again, when, how often, and with what."""
+"""What is retried, when, how often, and with which credentials."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ DATE = "Sat, 14 Mar 2026 15:09:26 GMT"
 
 @dataclass
 class Time:
-    """A clock that only sleeping moves."""
+    """A clock that only sleep() advances."""
 
     now: float = 0.0
     slept: list[float] = field(default_factory=list)
@@ -65,7 +65,7 @@ def run(
     retry_for_s: float = 900.0,
     observe: events.Observer = events.ignore,
 ) -> str:
-    """Try what fails with *failures*, one a try, and then succeeds."""
+    """Run an operation that raises each of *failures* once and then succeeds."""
     left: Iterator[Exception] = iter(failures)
 
     def once() -> str:
@@ -81,14 +81,14 @@ def run(
 
 
 def test_backoff_doubles_up_to_a_cap() -> None:
-    """With full jitter, whose most is measured here."""
+    """With full jitter, whose maximum is tested here."""
     time = Time()
     assert run([NetworkError("reset", "closed", True)] * 8, time) == "done"
     assert time.slept == [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0]
 
 
 def test_backoff_is_random() -> None:
-    """From nothing up: a fleet that failed together must not come back together."""
+    """From 0: clients that failed at the same time must not retry at the same time."""
     asked: list[tuple[float, float]] = []
 
     def uniform(low: float, high: float) -> float:
@@ -100,8 +100,8 @@ def test_backoff_is_random() -> None:
     assert asked == [(0.0, 4.0)]
 
 
-def test_one_part_is_given_up_after_its_time() -> None:
-    """Before a wait that would go beyond it; what failed last is what is said."""
+def test_retries_end_after_the_retry_time() -> None:
+    """Before a wait that would exceed it; the last failure is reported."""
     time = Time()
     with pytest.raises(NotFinished, match="closed"):
         run([NetworkError("reset", "closed", True)] * 99, time, retry_for_s=60.0)
@@ -109,7 +109,7 @@ def test_one_part_is_given_up_after_its_time() -> None:
     assert len(time.slept) == 5
 
 
-def test_store_that_is_busy_is_given_more_time() -> None:
+def test_waits_for_a_busy_store_are_longer() -> None:
     time = Time()
     assert run([refused(503, "SlowDown")], time) == "done"
     assert time.slept == [4.0]
@@ -117,7 +117,7 @@ def test_store_that_is_busy_is_given_more_time() -> None:
         run([refused(503, "SlowDown")] * 99, Time())
 
 
-def test_retry_after_is_the_least_wait() -> None:
+def test_retry_after_is_the_minimum_wait() -> None:
     time = Time()
     assert run(
         [refused(503, "SlowDown", retry_after_s=45.0), refused(500, "InternalError", retry_after_s=0.1)], time
@@ -125,8 +125,8 @@ def test_retry_after_is_the_least_wait() -> None:
     assert time.slept == [45.0, 2.0]
 
 
-def test_retry_after_beyond_patience_is_not_waited_for() -> None:
-    """A store that asks for a year is told that the same command will come again."""
+def test_a_retry_after_beyond_the_retry_time_ends_the_retries() -> None:
+    """The user runs the command again later."""
     time = Time()
     with pytest.raises(Throttled):
         run([refused(503, "SlowDown", retry_after_s=999_999.0)] * 2, time, retry_for_s=10.0)
@@ -136,22 +136,22 @@ def test_retry_after_beyond_patience_is_not_waited_for() -> None:
 @pytest.mark.parametrize(
     "failure", [refused(404, "NoSuchBucket"), refused(400, "InvalidArgument", message="no")]
 )
-def test_refusal_for_good_is_tried_once(failure: StoreError) -> None:
+def test_a_permanent_refusal_is_not_retried(failure: StoreError) -> None:
     time = Time()
     with pytest.raises(Refused):
         run([failure], time)
     assert time.slept == []
 
 
-def test_damaged_part_is_sent_again_twice() -> None:
-    """Not for 15 minutes: a line that damages data does so again."""
+def test_a_damaged_part_is_sent_again_twice() -> None:
+    """Not for 15 minutes: a network that damages data does so again."""
     assert run([refused(400, "BadDigest")] * 2, Time()) == "done"
     with pytest.raises(DataMismatch):
         run([refused(400, "BadDigest")] * 3, Time())
 
 
-def test_clock_is_set_by_the_store() -> None:
-    """Where that does not help a few times in a row, the difference is something else than the clock."""
+def test_the_clock_of_the_store_is_adopted() -> None:
+    """If that does not help several times in a row, the cause is not the clock."""
     clock = ServerClock(lambda: NOON - 3600)
     assert run([refused(403, "RequestTimeTooSkewed", date=DATE)], Time(), clock=clock) == "done"
     assert clock.now().timestamp() == NOON
@@ -159,16 +159,16 @@ def test_clock_is_set_by_the_store() -> None:
         run([refused(403, "RequestTimeTooSkewed", date=DATE)] * 4, Time(), clock=clock)
 
 
-def test_keys_that_expire_again_after_they_were_taken_are_read_again() -> None:
-    """A part that is tried for a quarter of an hour may outlive two security tokens."""
+def test_credentials_that_expire_again_are_reloaded_again() -> None:
+    """A part that is retried for 15 minutes may need more than two security tokens."""
     expired, failed = refused(400, "ExpiredToken"), refused(500, "InternalError")
     assert run([expired, failed, expired, failed, expired], Time()) == "done"
     with pytest.raises(Denied):
         run([failed, expired, expired], Time())
 
 
-def test_time_that_a_part_takes_is_no_time_that_it_fails() -> None:
-    """A part of an hour on a slow line, which is reset once an hour, is tried again, and not for ever."""
+def test_long_attempts_do_not_use_up_the_retry_time() -> None:
+    """A part that takes an hour and is reset every time is retried, but not forever."""
     time = Time()
     calls = 0
 
@@ -192,8 +192,8 @@ def test_time_that_a_part_takes_is_no_time_that_it_fails() -> None:
         (3, "The clocks of this computer and of the store differ by more than the store allows"),
     ],
 )
-def test_a_clock_that_is_off_is_told_by_how_much_and_which_way(off_s: float, why: str) -> None:
-    """Where the dates agree, the store's complaint is all that is known."""
+def test_the_difference_of_a_wrong_clock_is_reported(off_s: float, why: str) -> None:
+    """If the dates agree, only the error of the store is reported."""
     ahead_s = ServerClock(lambda: NOON + off_s).ahead_s(DATE)
     refusal = Refusal(
         "UploadPart",
@@ -210,7 +210,7 @@ def test_a_clock_that_is_off_is_told_by_how_much_and_which_way(off_s: float, why
 @pytest.mark.parametrize(
     "date", ["", "yesterday", "Wed, 01 Jan 1800 00:00:00 GMT", "Fri, 31 Dec 9999 23:59:59 GMT"]
 )
-def test_clock_is_not_set_to_nonsense(date: str) -> None:
+def test_an_invalid_date_does_not_change_the_clock(date: str) -> None:
     clock = ServerClock(lambda: NOON)
     with pytest.raises(Denied):
         run([refused(403, "RequestTimeTooSkewed", date=date)], Time(), clock=clock)
@@ -220,8 +220,8 @@ def test_clock_is_not_set_to_nonsense(date: str) -> None:
 @pytest.mark.parametrize(
     "code", ["ExpiredToken", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch"]
 )
-def test_keys_are_renewed_once(code: str) -> None:
-    """Expired keys are replaced; a permission that is missing is said soon."""
+def test_credentials_are_reloaded_once(code: str) -> None:
+    """Expired credentials are replaced; a missing permission is reported soon."""
     keys = GivenKeys(KEYS, later=[Credentials("new", "secret")])
     assert run([refused(403, code)], Time(), keys=keys) == "done"
     assert (keys.refreshed, keys.current().access_key) == (1, "new")
@@ -229,20 +229,20 @@ def test_keys_are_renewed_once(code: str) -> None:
         run([refused(403, code)] * 2, Time(), keys=GivenKeys(KEYS))
 
 
-def test_several_troubles_each_have_their_remedy() -> None:
+def test_different_failures_have_separate_limits() -> None:
     keys = GivenKeys(KEYS)
     clock = ServerClock(lambda: NOON - 3600)
-    troubles: list[Exception] = [
+    failures: list[Exception] = [
         refused(403, "RequestTimeTooSkewed", date=DATE),
         NetworkError("reset", "closed", True),
         refused(400, "ExpiredToken"),
         refused(400, "BadDigest"),
         refused(500, "InternalError"),
     ]
-    assert run(troubles, Time(), keys=keys, clock=clock) == "done"
+    assert run(failures, Time(), keys=keys, clock=clock) == "done"
 
 
-def test_each_retry_is_told() -> None:
+def test_each_retry_is_reported() -> None:
     seen: list[events.Event] = []
     run([refused(500, "InternalError", request_id="r1")], Time(), observe=seen.append)
     assert isinstance(seen[0], events.Retried)
@@ -250,8 +250,8 @@ def test_each_retry_is_told() -> None:
     assert "r1" in seen[0].reason
 
 
-def test_stop_ends_the_waiting() -> None:
-    """Progress is kept: it is not finished, and may be run again."""
+def test_a_stop_ends_the_wait() -> None:
+    """Progress is kept, and the command can be run again."""
     with pytest.raises(ObsupError) as caught:
         run([NetworkError("reset", "closed", True)] * 9, Time(stops_after=2))
     assert caught.value.exit_code == 75
@@ -266,7 +266,7 @@ def replay(*replies: Reply) -> Script:
 
 
 def test_each_attempt_sends_the_whole_body_and_a_new_signature() -> None:
-    """Dates and tokens age; the body is read again from its beginning."""
+    """Dates and tokens expire; the body is read again from the start."""
     time = Time(now=NOON)
     keys = GivenKeys(KEYS, later=[Credentials("second", "secret", "token")])
     replies = replay(
@@ -286,8 +286,8 @@ def test_each_attempt_sends_the_whole_body_and_a_new_signature() -> None:
     assert third.header("x-obs-security-token") == "token"
 
 
-def test_half_a_list_never_passes_for_a_whole_one() -> None:
-    """A failure on the second page asks for the first again."""
+def test_an_incomplete_list_is_never_returned() -> None:
+    """After a failure on the second page the list starts again."""
     part = "<Part><PartNumber>{}</PartNumber><Size>1</Size></Part>"
     page = f"<ListPartsResult><IsTruncated>{{}}</IsTruncated>{part}</ListPartsResult>"
     replies = replay(
@@ -302,8 +302,8 @@ def test_half_a_list_never_passes_for_a_whole_one() -> None:
     assert listed == [1, 2]
 
 
-def test_initiate_and_complete_are_tried_once_here() -> None:
-    """Only a look at the store can tell what a lost answer of theirs means."""
+def test_initiate_and_complete_are_not_retried() -> None:
+    """The engine must look at the store first."""
     with (
         ScriptedServer(lambda _: error(500, "InternalError")) as server,
         open_store("obs", server.endpoint) as inner,

@@ -67,7 +67,7 @@ def recorder(authority: Authority) -> Iterator[ScriptedServer]:
 
 @pytest.fixture
 def line(recorder: ScriptedServer, authority: Authority) -> ConnectionSettings:
-    """The line to any host, by way of the recorder."""
+    """A transport to any host through the recording proxy."""
     recorder.received.clear()
     return ConnectionSettings(proxy=recorder.endpoint, ca_bundle=str(authority.bundle))
 
@@ -156,7 +156,7 @@ VERBS: dict[str, Verb] = {
 
 
 def object_headers(vector: Vector) -> dict[str, str]:
-    """What the caller of a verb gives: all but what the store and the line add."""
+    """The headers that the caller passes, without those that the store and the transport add."""
     return {
         name: value for name, value in vector["headers_in"].items() if name not in ("Host", "Content-Length")
     }

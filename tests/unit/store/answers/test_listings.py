@@ -1,4 +1,4 @@
-"""The lists, over all pages; a server that sends us in circles is left."""
+"""Lists over all pages, and servers that never end a list."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_part_that_the_protocol_does_not_have_is_left_out() -> None:
     ],
 )
 def test_list_of_parts_that_lies_is_left(replies: list[Reply]) -> None:
-    """It says there is more but not where, goes in circles, has numbers that are none, is another upload's."""
+    """Truncated without a marker, with a repeated marker, with invalid numbers, or of another upload."""
     with pytest.raises(NetworkError) as caught:
         list_parts(replay(*replies))
     assert caught.value.kind == "garbled"
@@ -142,8 +142,8 @@ def test_more_uploads_without_a_marker_go_on_from_the_last() -> None:
     assert marker_of(asked[1], "key-marker") == "a"
 
 
-def test_keys_are_decoded_where_the_answer_says_so() -> None:
-    """An old server may not honour encoding-type: then a percent sign is a percent sign."""
+def test_keys_are_decoded_if_the_response_declares_it() -> None:
+    """Old servers ignore encoding-type: then a percent sign is part of the key."""
     encoded = "<EncodingType>url</EncodingType><NextKeyMarker>x%2By</NextKeyMarker>"
     uploads, asked = list_uploads(
         replay(uploads_page("a%2Fb+c%0A", more=True, extra=encoded), uploads_page("100%"))
@@ -168,9 +168,7 @@ def test_keys_are_decoded_where_the_answer_says_so() -> None:
         (["a%20b", "é"], "", "", ["a%20b", "é"]),
     ],
 )
-def test_encoding_that_is_not_said_is_found_out(
-    keys: list[str], extra: str, prefix: str, found: list[str]
-) -> None:
+def test_undeclared_encoding_is_detected(keys: list[str], extra: str, prefix: str, found: list[str]) -> None:
     uploads, _ = list_uploads(replay(uploads_page(*keys, extra=extra)), prefix)
     assert [key for key, _ in uploads] == found
 
@@ -237,7 +235,7 @@ def list_objects(
         return [one.key for one in page.objects], page.marker, server.last
 
 
-def test_page_of_objects_begins_behind_the_marker() -> None:
+def test_a_page_of_objects_begins_after_the_marker() -> None:
     keys, marker, asked = list_objects(objects_page("a/2", "a/3", more=True), prefix="a/", marker="a/1")
     assert (keys, marker) == (["a/2", "a/3"], "a/3")
     assert (marker_of(asked, "prefix"), marker_of(asked, "marker"), marker_of(asked, "max-keys")) == (
@@ -247,7 +245,7 @@ def test_page_of_objects_begins_behind_the_marker() -> None:
     )
 
 
-def test_page_of_objects_says_where_the_next_begins() -> None:
+def test_a_page_of_objects_has_the_marker_of_the_next() -> None:
     """NextMarker, decoded as the keys are; the last page has none."""
     page = objects_page(
         "a%20b", more=True, extra="<EncodingType>url</EncodingType><NextMarker>a%20c</NextMarker>"
@@ -259,14 +257,14 @@ def test_page_of_objects_says_where_the_next_begins() -> None:
 
 
 @pytest.mark.parametrize("reply", [objects_page(more=True), objects_page("b", more=True)])
-def test_list_of_objects_that_does_not_go_on_is_left(reply: Reply) -> None:
-    """Else it would be asked for ever."""
+def test_a_truncated_list_of_objects_without_a_new_marker_is_an_error(reply: Reply) -> None:
+    """Otherwise the list would never end."""
     with pytest.raises(NetworkError, match="next marker"):
         list_objects(reply, marker="b")
 
 
-def test_object_without_a_size_is_no_object() -> None:
-    """What a page says must be usable as a proof."""
+def test_an_object_without_a_size_is_an_error() -> None:
+    """The size and the ETag are compared with the source."""
     reply = response(
         200, "<ListBucketResult><Name>b</Name><Contents><Key>a</Key></Contents></ListBucketResult>"
     )

@@ -1,4 +1,4 @@
-"""What an answer refuses, and what is made of it: bounded, printable, one row of the table, one error with advice."""
+"""From an error response to a refusal, a rule of the failure table, and the final error."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def refused(status: int, code: str, message: str = "") -> StoreError:
     return StoreError(Refusal("UploadPart", "bucket/key", status, code, message))
 
 
-def test_refusal_carries_what_the_vendors_tables_list() -> None:
-    """The ids of the headers stand before those of the body: they are this very request's."""
+def test_a_refusal_has_the_fields_of_the_vendors_tables() -> None:
+    """The ids in the headers, which belong to this request, take precedence over those in the body."""
     said = read(
         403,
         '<?xml version="1.0"?><Error xmlns="urn:x"><Code>AccessDenied</Code><Message>No.</Message>'
@@ -65,7 +65,7 @@ def test_refusal_carries_what_the_vendors_tables_list() -> None:
 
 
 def test_error_without_a_message_is_read() -> None:
-    """Ceph writes none."""
+    """As Ceph sends it."""
     said = read(404, "<Error><Code>NoSuchUpload</Code><RequestId>tx1</RequestId><HostId>h</HostId></Error>")
     assert (said.code, said.message, said.request_id) == ("NoSuchUpload", "", "tx1")
 
@@ -73,7 +73,7 @@ def test_error_without_a_message_is_read() -> None:
 @pytest.mark.parametrize(
     "body", ["", "<html><h1>Forbidden", "<Other><Code>x</Code></Other>", "<Error", b"\xff\xfe"]
 )
-def test_refusal_without_a_document_has_the_status_word(body: str | bytes) -> None:
+def test_the_code_of_a_refusal_without_a_document_is_the_name_of_the_status(body: str | bytes) -> None:
     assert read(403, body).code == "Forbidden"
     assert read(599, body).code == "Status599"
 
@@ -96,8 +96,10 @@ def test_refusal_without_a_document_has_the_status_word(body: str | bytes) -> No
         (403, "", "<title>no</title>", ""),
     ],
 )
-def test_a_proxys_page_is_read_for_what_it_says(status: int, kind: str, body: str | bytes, says: str) -> None:
-    """Beyond the status; bounded, in one line, and with nothing that a terminal obeys."""
+def test_the_message_may_come_from_the_page_of_a_proxy(
+    status: int, kind: str, body: str | bytes, says: str
+) -> None:
+    """Unless it repeats the status; bounded, on one line, without control characters."""
     said = read(status, body, {"content-type": kind})
     assert said.message.startswith(says) if says else said.message == ""
     assert said.message.isprintable()
@@ -112,21 +114,21 @@ def test_a_proxys_page_is_read_for_what_it_says(status: int, kind: str, body: st
     ],
     ids=["nginx", "Go", "Apache"],
 )
-def test_http_where_https_is_wanted_is_a_matter_of_the_endpoint(message: str) -> None:
+def test_http_on_an_https_port_is_an_error_of_the_endpoint(message: str) -> None:
     final = as_error(refused(400, "BadRequest", message), doing="initiating bucket/key")
     assert isinstance(final, BadConfiguration)
     assert "https://" in str(final.next_step)
 
 
 def test_a_limit_of_a_proxy_is_named() -> None:
-    """Nobody knows which directive it is by heart."""
+    """Few users know the directive."""
     final = as_error(refused(413, "RequestEntityTooLarge"), doing="part 1 of bucket/key")
     assert final.exit_code == 69
     assert "client_max_body_size" in str(final.next_step)
 
 
-def test_refusal_of_head_is_read_from_headers() -> None:
-    """OBS has two headers for it, OSS the whole document in base64."""
+def test_the_refusal_of_head_is_read_from_headers() -> None:
+    """OBS sends two headers, OSS the document in Base64."""
     said = read(404, headers={"x-obs-error-code": "NoSuchBucket", "x-obs-error-message": "None here"})
     assert (said.code, said.message) == ("NoSuchBucket", "None here")
     document = base64.b64encode(b"<Error><Code>SymlinkTargetNotExist</Code><EC>0026</EC></Error>").decode()
@@ -134,8 +136,8 @@ def test_refusal_of_head_is_read_from_headers() -> None:
     assert read(404, headers={"x-oss-err": "%%%"}, dialect="oss-v4").code == "NotFound"
 
 
-def test_what_a_server_says_cannot_write_on_the_terminal() -> None:
-    """No escape sequences, no turned writing, no endless text."""
+def test_texts_of_a_server_cannot_control_the_terminal() -> None:
+    """No escape sequences, no change of the writing direction, no endless text."""
     evil = "a&#xd;b\u202ec" + "x" * 5000
     said = read(
         400,
@@ -149,12 +151,12 @@ def test_what_a_server_says_cannot_write_on_the_terminal() -> None:
 
 
 @pytest.mark.parametrize("value", ["", "soon", "-1", "1e9", "Fri, 31 Dec 1999 23:59:59 GMT", "9" * 20])
-def test_retry_after_that_is_no_number_of_seconds_is_ignored(value: str) -> None:
+def test_an_invalid_retry_after_is_ignored(value: str) -> None:
     assert read(503, headers={"retry-after": value}).retry_after_s is None
 
 
-def test_retry_after_may_be_a_date_and_counts_from_the_answers_own() -> None:
-    """RFC 9110: a store's clock and ours need not agree."""
+def test_a_date_in_retry_after_counts_from_the_date_of_the_response() -> None:
+    """RFC 9110: the clocks may differ."""
     headers = {"retry-after": "Fri, 31 Dec 1999 23:59:59 GMT", "date": "Fri, 31 Dec 1999 23:59:29 GMT"}
     assert read(503, headers=headers).retry_after_s == 30.0
     headers["date"] = "Sat, 01 Jan 2000 00:01:00 GMT"
@@ -208,8 +210,10 @@ R, S, D, C, F = Action.RETRY, Action.SLOW_DOWN, Action.RESEND, Action.RELOAD_CRE
         (403, "VirtualHostDomainRequired", F, BadConfiguration),
     ],
 )
-def test_verdict_of_an_answer(status: int, code: str, action: Action, final: type[ObsupError]) -> None:
-    """No 4xx but those that nothing can outlive stops at once, and none gives the upload up."""
+def test_the_rule_for_an_error_response(
+    status: int, code: str, action: Action, final: type[ObsupError]
+) -> None:
+    """Only permanent errors stop at once, and none aborts the upload."""
     rule = classify(refused(status, code))
     assert (rule.action, rule.error) == (action, final)
 
@@ -225,7 +229,7 @@ def test_verdict_of_an_answer(status: int, code: str, action: Action, final: typ
         ("Invalid signing region in Authorization header.", "--region"),
     ],
 )
-def test_store_that_does_not_know_the_signature_is_told_clearly(message: str, option: str) -> None:
+def test_an_unsupported_signature_is_reported_clearly(message: str, option: str) -> None:
     final = as_error(refused(400, "InvalidRequest", message), doing="part 1 of bucket/key")
     assert isinstance(final, BadConfiguration)
     assert option in str(final.next_step)
@@ -233,8 +237,8 @@ def test_store_that_does_not_know_the_signature_is_told_clearly(message: str, op
 
 
 @pytest.mark.parametrize("code", ["UnsupportedAlgorithm", "InvalidArgument"])
-def test_other_words_for_an_unknown_signature(code: str) -> None:
-    """rclone has a code of its own; Ceph has InvalidArgument, and not a word with it."""
+def test_other_codes_for_an_unsupported_signature(code: str) -> None:
+    """rclone has a special code; Ceph returns InvalidArgument without a message."""
     final = as_error(refused(400, code), doing="initiating bucket/key")
     assert isinstance(final, BadConfiguration)
     assert "--provider s3" in str(final.next_step)
@@ -253,23 +257,23 @@ def test_other_words_for_an_unknown_signature(code: str) -> None:
         ),
     ],
 )
-def test_verdict_of_the_line(kind: str, action: Action, final: type[ObsupError]) -> None:
+def test_the_rule_for_a_network_failure(kind: str, action: Action, final: type[ObsupError]) -> None:
     rule = classify(NetworkError(kind, "whatever", True))
     assert (rule.action, rule.error) == (action, final)
 
 
-def test_invalid_argument_with_a_reason_is_what_it_says() -> None:
-    """The store named the cause: it is no matter of the signature."""
+def test_invalid_argument_with_a_message_is_not_about_the_signature() -> None:
+    """The message of the store names the cause."""
     rule = classify(refused(400, "InvalidArgument", "Part number must be an integer between 1 and 10000"))
     assert (rule.action, rule.error) == (F, Refused)
 
 
-def test_every_verdict_says_why_and_what_next() -> None:
+def test_every_rule_has_a_reason_and_a_next_step() -> None:
     assert all(row.why and row.next_step for row in FAILURE_RULES)
 
 
-def test_final_error_has_what_why_next_and_the_ids() -> None:
-    """What support asks for stands in the message; what scripts want stands beside it."""
+def test_the_final_error_has_what_why_next_and_the_ids() -> None:
+    """The message contains what the vendor's support needs; the refusal contains what scripts need."""
     said = read(
         403, "<Error><Code>AccessDenied</Code><Message>No.</Message></Error>", {"x-obs-request-id": "r1"}
     )
@@ -280,7 +284,7 @@ def test_final_error_has_what_why_next_and_the_ids() -> None:
     assert final.refusal == said
 
 
-def test_failure_of_the_line_has_no_refusal() -> None:
+def test_a_network_failure_has_no_refusal() -> None:
     final = as_error(NetworkError("reset", "the connection was closed", True), doing="part 3 of bucket/key")
     assert final.what == "part 3 of bucket/key failed: the connection was closed"
     assert final.refusal is None
@@ -296,7 +300,7 @@ def test_failure_of_the_line_has_no_refusal() -> None:
     ],
 )
 def test_failures_travel_between_processes(failure: Any) -> None:
-    """With all that they carry: a pool's worker is another process."""
+    """With all their data, because a worker may be another process."""
     back = pickle.loads(pickle.dumps(failure))
     assert type(back) is type(failure)
     assert str(back) == str(failure)

@@ -1,4 +1,4 @@
-"""Redirects: one, signed anew, within the provider's domain, remembered."""
+"""Redirects: at most one, signed again, within the provider's domain, remembered."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def refusal(status: int, code: str = "PermanentRedirect", *, region: str = "", l
 
 
 @pytest.mark.parametrize(
-    ("used", "said", "place"),
+    ("used", "refused", "expected"),
     [
         # Location of a redirect: the regional host, with the bucket before it or without.
         (
@@ -88,12 +88,14 @@ def refusal(status: int, code: str = "PermanentRedirect", *, region: str = "", l
         ),
     ],
 )
-def test_redirect_within_the_domain_is_followed(used: Location, said: Refusal, place: Location) -> None:
-    assert redirect_target(said, used, "bkt", configured=used) == place
+def test_a_redirect_within_the_domain_is_followed(
+    used: Location, refused: Refusal, expected: Location
+) -> None:
+    assert redirect_target(refused, used, "bkt", configured=used) == expected
 
 
 @pytest.mark.parametrize(
-    ("used", "said"),
+    ("used", "refused"),
     [
         # Another's host, however much it looks like the provider's.
         (OBS, refusal(307, location="https://obs.eu-nl.otc.t-systems.com.evil.example/key")),
@@ -123,12 +125,12 @@ def test_redirect_within_the_domain_is_followed(used: Location, said: Refusal, p
         (OBS, refusal(303, location="https://obs.eu-nl.otc.t-systems.com/key")),
     ],
 )
-def test_anything_else_is_not_followed(used: Location, said: Refusal) -> None:
-    assert redirect_target(said, used, "bkt", configured=used) is None
+def test_other_redirects_are_not_followed(used: Location, refused: Refusal) -> None:
+    assert redirect_target(refused, used, "bkt", configured=used) is None
 
 
-def test_domain_is_that_of_the_endpoint_that_was_given() -> None:
-    """Step by step one could be led away: every step is measured from the beginning."""
+def test_the_domain_is_that_of_the_configured_endpoint() -> None:
+    """Every redirect is compared with the configured endpoint, so that several cannot lead to another domain."""
     used = Location("https://eu.store.example:9000", "", "path")
     said = refusal(307, location="https://a.eu.store.example:9000/x")
     assert redirect_target(said, used, "bkt", configured=OWN) is not None
@@ -138,7 +140,7 @@ def test_domain_is_that_of_the_endpoint_that_was_given() -> None:
     )
 
 
-def test_refusal_names_the_place_from_headers_and_body() -> None:
+def test_a_refusal_has_the_location_from_headers_or_body() -> None:
     body = (
         b"<Error><Code>PermanentRedirect</Code><Endpoint>b.s3.example</Endpoint><Region>r-1</Region></Error>"
     )
@@ -164,8 +166,8 @@ def moved(to: str) -> Callable[[ReceivedRequest], Reply]:
     return script
 
 
-def test_part_is_sent_whole_to_the_new_place_and_signed_for_it() -> None:
-    """Nothing of the body is lost on the way, and the signature is another: its host is another."""
+def test_a_part_is_sent_completely_to_the_new_location_and_signed_for_it() -> None:
+    """The body is opened again, and the signature differs because the host differs."""
     with ScriptedServer(moved("eu.localhost")) as server:
         endpoint = f"http://localhost:{server.port}"
         with open_store("s3-v4", endpoint) as store:
@@ -181,8 +183,8 @@ def test_part_is_sent_whole_to_the_new_place_and_signed_for_it() -> None:
     assert first.header("Authorization") != second.header("Authorization")
 
 
-def test_new_place_is_remembered_for_the_bucket_alone() -> None:
-    """Requests that follow go there at once; another bucket may live elsewhere."""
+def test_the_new_location_is_remembered_for_this_bucket_only() -> None:
+    """Later requests go there directly; another bucket may be at another location."""
     with ScriptedServer(moved("eu.localhost")) as server:
         endpoint = f"http://localhost:{server.port}"
         with open_store("s3-v4", endpoint) as store:
@@ -193,7 +195,7 @@ def test_new_place_is_remembered_for_the_bucket_alone() -> None:
     assert hosts == ["localhost", "eu.localhost", "eu.localhost", "localhost", "eu.localhost"]
 
 
-def test_redirect_in_circles_ends_after_one() -> None:
+def test_a_redirect_loop_ends_after_one_redirect() -> None:
     def script(request: ReceivedRequest) -> Reply:
         host, _, port = str(request.header("Host")).partition(":")
         other = "a.localhost" if host == "b.localhost" else "b.localhost"
@@ -206,8 +208,8 @@ def test_redirect_in_circles_ends_after_one() -> None:
         assert len(server.received) == 2
 
 
-def test_authorization_goes_to_no_other_host() -> None:
-    """The store, or whoever speaks for it, sends us to a stranger: the stranger hears nothing."""
+def test_no_other_host_receives_the_authorization() -> None:
+    """A redirect to a foreign host is not followed."""
     with ScriptedServer(lambda _: response(200)) as stranger:
         location = f"{stranger.endpoint}/bucket/key"
         with (
@@ -222,8 +224,8 @@ def test_authorization_goes_to_no_other_host() -> None:
     assert location in str(final)
 
 
-def test_signature_takes_over_the_region_that_the_store_wants() -> None:
-    """AuthorizationHeaderMalformed names it."""
+def test_the_signature_uses_the_region_that_the_store_names() -> None:
+    """AuthorizationHeaderMalformed contains it."""
 
     def script(request: ReceivedRequest) -> Reply:
         if "/eu-right-1/" in str(request.header("Authorization")):
@@ -235,8 +237,8 @@ def test_signature_takes_over_the_region_that_the_store_wants() -> None:
         assert [one.body for one in server.received] == [b"x", b"x"]
 
 
-def test_credentials_are_asked_for_once_an_attempt_and_the_clock_too() -> None:
-    """A redirect is a new request: signed with the date of its own moment."""
+def test_a_redirected_request_has_a_new_date() -> None:
+    """It is signed again at the time of the second request."""
     ticks = iter([1_700_000_000.0, 1_700_000_100.0])
     with ScriptedServer(moved("eu.localhost")) as server:
         endpoint = f"http://localhost:{server.port}"

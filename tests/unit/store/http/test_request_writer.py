@@ -1,4 +1,4 @@
-"""The head of a request as it is written, and of an answer as it is read."""
+"""Write the head of a request, and read the head of a response."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.stores import BytesBody
 
 @pytest.mark.parametrize("value", ["a\r\nX-Other: b", "a\nb", "a\rb"])
 def test_a_header_with_a_line_break_is_never_sent(value: str) -> None:
-    """It would be read as another header, or as another request."""
+    """It would start another header or another request."""
     with pytest.raises(ValueError, match="line break"):
         head_of("PUT", "/bucket/key", {"x-obs-meta-a": value})
 
@@ -30,8 +30,8 @@ def test_a_header_with_a_line_break_is_never_sent(value: str) -> None:
         ("X-A:one  \r\n", "x-a", "one"),
     ],
 )
-def test_headers_are_read_as_they_are_meant(lines: str, name: str, value: str) -> None:
-    """Repeated ones are joined, folded ones unfolded, spaces at the ends are none of the value."""
+def test_headers_are_read_as_http_defines_them(lines: str, name: str, value: str) -> None:
+    """Repeated headers are joined, folded ones unfolded, and values trimmed."""
     head = f"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n{lines}\r\n".encode()
     with ScriptedServer(lambda _: Reply([head])) as server:
         got = _put(server, b"x")
@@ -39,8 +39,8 @@ def test_headers_are_read_as_they_are_meant(lines: str, name: str, value: str) -
 
 
 @pytest.mark.parametrize("count", [1, 199, 5000])
-def test_an_answer_with_endless_headers_is_cut(count: int) -> None:
-    """Honest ones have a dozen."""
+def test_a_response_with_too_many_headers_is_an_error(count: int) -> None:
+    """Real responses have about a dozen."""
     head = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n" + b"X-A: b\r\n" * count + b"\r\n"
     with ScriptedServer(lambda _: Reply([head])) as server:
         if count < 199:
@@ -52,8 +52,8 @@ def test_an_answer_with_endless_headers_is_cut(count: int) -> None:
 
 
 @pytest.mark.parametrize("size", [1, MAX_JOINED_BODY_BYTES, MAX_JOINED_BODY_BYTES + 1])
-def test_a_body_arrives_whole_in_one_piece_or_many(size: int) -> None:
-    """With the head or after it, from memory or from a file."""
+def test_a_body_of_any_size_arrives_complete(size: int) -> None:
+    """Sent with the head or after it, from memory or from a file."""
     content = bytes(range(256)) * (size // 256 + 1)
     for body in (content[:size], BytesBody(content[:size])):
         with ScriptedServer(lambda _: response(200)) as server:

@@ -1,4 +1,4 @@
-"""The line: what leaves the socket, and what is made of what comes back."""
+"""Requests as they are sent, and responses as they are read."""
 
 from __future__ import annotations
 
@@ -81,24 +81,24 @@ def send(
 
 
 @pytest.mark.parametrize(("key", "target"), KEYS)
-def test_key_goes_out_byte_for_byte(open_transport: Open, key: str, target: str) -> None:
-    """requests and urllib3 would each fold some of these into another object."""
+def test_a_key_is_sent_byte_by_byte(open_transport: Open, key: str, target: str) -> None:
+    """requests and urllib3 would change some of these keys to those of other objects."""
     with ScriptedServer(ok) as server:
         send(open_transport(), server.endpoint, key=key, query=(("uploads", None), ("prefix", "a/b c+d")))
         assert server.last.target == f"{target}?uploads&prefix=a%2Fb%20c%2Bd"
 
 
 @pytest.mark.parametrize(("key", "target"), KEYS)
-def test_key_goes_through_a_proxy_byte_for_byte(open_transport: Open, key: str, target: str) -> None:
-    """A proxy for plain HTTP gets an absolute target, which urllib3 would normalise."""
+def test_a_key_is_sent_through_a_proxy_byte_by_byte(open_transport: Open, key: str, target: str) -> None:
+    """A proxy for plain HTTP receives an absolute target, which urllib3 would normalise."""
     with ScriptedServer(ok) as proxy:
         send(open_transport(proxy=proxy.endpoint), "http://store.example:8080", key=key)
         assert proxy.last.target == f"http://store.example:8080{target}"
         assert proxy.last.header("Host") == "store.example:8080"
 
 
-def test_no_header_goes_out_but_ours(open_transport: Open) -> None:
-    """No Accept, no Connection, no Transfer-Encoding: what is sent is what was signed."""
+def test_no_other_headers_are_sent(open_transport: Open) -> None:
+    """No Accept, no Connection, no Transfer-Encoding: what is sent was signed."""
     with ScriptedServer(ok) as server:
         send(open_transport(), server.endpoint)
         assert [name for name, _ in server.last.headers] == ["Host", "User-Agent", "Accept-Encoding"]
@@ -106,16 +106,16 @@ def test_no_header_goes_out_but_ours(open_transport: Open) -> None:
 
 @pytest.mark.parametrize("body", [b"", BytesBody(b"")])
 @pytest.mark.parametrize("method", ["PUT", "POST"])
-def test_empty_body_says_its_length(open_transport: Open, method: str, body: Any) -> None:
-    """A file-like body of length 0 would go out chunked, which the stores refuse."""
+def test_an_empty_body_has_a_content_length(open_transport: Open, method: str, body: Any) -> None:
+    """A file-like body of length 0 would be sent in chunks, which the stores reject."""
     with ScriptedServer(ok) as server:
         send(open_transport(), server.endpoint, method, body=body)
         assert server.last.header("Content-Length") == "0"
         assert server.last.header("Transfer-Encoding") is None
 
 
-def test_part_says_the_length_of_its_window(open_transport: Open, tmp_path: Path) -> None:
-    """The body has a file beneath it that is longer than the part."""
+def test_the_content_length_of_a_part_is_that_of_its_window(open_transport: Open, tmp_path: Path) -> None:
+    """The file is longer than the part."""
     (tmp_path / "source").write_bytes(b"0123456789")
     body = PartBody(tmp_path / "source", Part(2, 3, 4))
     with ScriptedServer(ok) as server:
@@ -125,8 +125,8 @@ def test_part_says_the_length_of_its_window(open_transport: Open, tmp_path: Path
     assert server.last.body == b"3456"
 
 
-def test_bucket_under_localhost_is_here_and_keeps_its_name(open_transport: Open) -> None:
-    """Whatever the resolver thinks of *.localhost; also on the second request of a connection."""
+def test_a_bucket_under_localhost_is_loopback_and_keeps_its_name(open_transport: Open) -> None:
+    """Independent of the resolver; also for the second request on a connection."""
     with ScriptedServer(ok) as server:
         transport = open_transport()
         for _ in range(2):
@@ -135,10 +135,10 @@ def test_bucket_under_localhost_is_here_and_keeps_its_name(open_transport: Open)
         assert server.connections == 1
 
 
-@pytest.fixture(params=["seen", "unseen"])
+@pytest.fixture(params=["memory", "sendfile"])
 def large(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Body]:
-    """A body that no socket takes at once: out of memory, or sent by the kernel."""
-    if request.param == "seen":
+    """A body that is larger than any socket buffer, from memory or sent by the kernel."""
+    if request.param == "memory":
         yield BytesBody(bytes(32 * MIB))
         return
     with (tmp_path / "large").open("wb") as file:
@@ -147,8 +147,8 @@ def large(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Body]:
         yield body
 
 
-def test_refusal_in_the_middle_of_a_body_is_read(open_transport: Open, large: Body) -> None:
-    """The store says 403 after the head and closes its socket with most of the body unread."""
+def test_a_refusal_during_the_body_is_read(open_transport: Open, large: Body) -> None:
+    """The store returns 403 after the head and closes the connection with most of the body unread."""
     with ScriptedServer(lambda _: response(403, "<Error/>", early=True, close=True)) as server:
         got = send(open_transport(), server.endpoint, "PUT", body=large)
     assert (got.status, got.body) == (403, b"<Error/>")
@@ -167,10 +167,10 @@ def test_the_kernel_sends_a_file_that_no_digest_needs(
         assert len(server.last.body) == MIB
 
 
-def test_unseen_bytes_arrive_with_and_without_tls(
+def test_a_file_arrives_with_and_without_tls(
     open_transport: Open, tmp_path: Path, authority: Authority
 ) -> None:
-    """Under TLS they must be seen to be encrypted."""
+    """With TLS the kernel cannot send it."""
     content = bytes(range(256)) * 20_000
     (tmp_path / "source").write_bytes(content)
     for tls in (None, authority.context("127.0.0.1")):
@@ -181,8 +181,8 @@ def test_unseen_bytes_arrive_with_and_without_tls(
         body.close()
 
 
-def test_refusal_over_tls_in_the_middle_of_a_body_is_read(open_transport: Open, authority: Authority) -> None:
-    """TLS hides what has come until it is asked for: it is asked for while the socket is full."""
+def test_a_refusal_over_tls_during_the_body_is_read(open_transport: Open, authority: Authority) -> None:
+    """The socket is full, so the wait for room must also notice the response."""
     tls = authority.context("127.0.0.1")
     with ScriptedServer(lambda _: response(403, "<Error/>", early=True), tls=tls) as server:
         transport = open_transport(ca_bundle=str(authority.bundle), stall_timeout_s=600)
@@ -192,10 +192,10 @@ def test_refusal_over_tls_in_the_middle_of_a_body_is_read(open_transport: Open, 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 @pytest.mark.parametrize("closes", [True, False])
-def test_refusal_over_tls_is_heard_while_the_body_still_flows(
+def test_a_refusal_over_tls_is_noticed_while_the_body_is_being_sent(
     open_transport: Open, authority: Authority, version: ssl.TLSVersion, closes: bool
 ) -> None:
-    """By a store that hangs up, and by one that takes the rest in: never "connection reset", never the whole body."""
+    """The store closes the connection or reads the rest: never "connection reset", never the whole body."""
     tls = authority.context("127.0.0.1")
     tls.maximum_version = version
     told = error(403, "AccessDenied", Message="not you")
@@ -211,10 +211,10 @@ def test_refusal_over_tls_is_heard_while_the_body_still_flows(
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
-def test_what_is_no_answer_over_tls_stops_no_body(
+def test_other_tls_messages_do_not_stop_the_body(
     open_transport: Open, authority: Authority, version: ssl.TLSVersion
 ) -> None:
-    """Session tickets, which TLS 1.3 sends when it likes, and ``100 Continue``."""
+    """Session tickets, which TLS 1.3 may send at any time, and ``100 Continue``."""
     tls = authority.context("127.0.0.1")
     tls.maximum_version = version
     content = bytes(range(256)) * (32 * 4096)
@@ -228,10 +228,10 @@ def test_what_is_no_answer_over_tls_stops_no_body(
         assert server.connections == 1
 
 
-def test_connection_with_half_a_request_on_it_carries_no_other(open_transport: Open, large: Body) -> None:
-    """The store answers early and keeps the connection: the rest of the body would pass for the next request.
+def test_a_connection_with_an_incomplete_request_is_not_reused(open_transport: Open, large: Body) -> None:
+    """The store responds early and keeps the connection open: the next request would be read as the rest of the body.
 
-    The answer is heard while the socket is full, and not when patience with it is at an end.
+    The response is noticed while the socket is full, long before the stall timeout.
     """
     replies = iter([response(503, early=True), response(200)])
     with ScriptedServer(lambda _: next(replies)) as server:
@@ -241,7 +241,7 @@ def test_connection_with_half_a_request_on_it_carries_no_other(open_transport: O
         assert [one.connection for one in server.received if one.method == "GET"] == [2]
 
 
-def test_connection_is_used_again(open_transport: Open) -> None:
+def test_a_connection_is_reused(open_transport: Open) -> None:
     with ScriptedServer(ok) as server:
         transport = open_transport()
         for _ in range(3):
@@ -249,8 +249,8 @@ def test_connection_is_used_again(open_transport: Open) -> None:
         assert server.connections == 1
 
 
-def test_idle_connection_that_the_store_closed_is_replaced(open_transport: Open) -> None:
-    """Stores close idle connections after 5 s; nothing is lost by it, and nothing is retried."""
+def test_an_idle_connection_that_the_store_closed_is_replaced(open_transport: Open) -> None:
+    """Stores close idle connections after 5 s; that is no failure and needs no retry."""
     with ScriptedServer(lambda _: response(200, close=True)) as server:
         transport = open_transport()
         for _ in range(3):
@@ -259,8 +259,8 @@ def test_idle_connection_that_the_store_closed_is_replaced(open_transport: Open)
         assert server.connections == 3
 
 
-def test_informational_answer_does_not_stop_the_body(open_transport: Open) -> None:
-    """Some servers say 100 Continue without having been asked to."""
+def test_an_informational_response_does_not_stop_the_body(open_transport: Open) -> None:
+    """Some servers send 100 Continue without a request for it."""
     whole = response(200)
     reply = Reply(whole.pieces, interim=b"HTTP/1.1 100 Continue\r\n\r\n")
     with ScriptedServer(lambda _: reply) as server:
@@ -268,7 +268,7 @@ def test_informational_answer_does_not_stop_the_body(open_transport: Open) -> No
         assert len(server.last.body) == 32 * MIB
 
 
-def test_chunked_answer_is_read(open_transport: Open) -> None:
+def test_a_chunked_response_is_read(open_transport: Open) -> None:
     pieces = [
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
         b"4\r\n<a><\r\n",
@@ -292,15 +292,15 @@ def test_chunked_answer_is_read(open_transport: Open) -> None:
         [],
     ],
 )
-def test_broken_answer_is_a_broken_line(open_transport: Open, pieces: list[bytes]) -> None:
-    """Half an answer is none: the request may have been carried out."""
+def test_an_incomplete_response_is_a_network_failure(open_transport: Open, pieces: list[bytes]) -> None:
+    """The store may have executed the request."""
     with ScriptedServer(lambda _: Reply(pieces, close=True)) as server, pytest.raises(NetworkError) as caught:
         send(open_transport(), server.endpoint, "POST", body=b"x")
     assert caught.value.kind in ("incomplete", "reset")
     assert caught.value.sent
 
 
-def test_broken_request_is_a_broken_line(open_transport: Open) -> None:
+def test_a_reset_during_the_request_is_a_network_failure(open_transport: Open) -> None:
     with (
         ScriptedServer(lambda _: Reply([], early=True, reset=True)) as server,
         pytest.raises(NetworkError) as caught,
@@ -309,7 +309,7 @@ def test_broken_request_is_a_broken_line(open_transport: Open) -> None:
     assert (caught.value.kind, caught.value.sent) == ("reset", True)
 
 
-def test_endless_answer_is_cut(open_transport: Open) -> None:
+def test_an_endless_response_is_an_error(open_transport: Open) -> None:
     head = f"HTTP/1.1 200 OK\r\nContent-Length: {10 * MAX_RESPONSE_BYTES}\r\n\r\n".encode()
     with (
         ScriptedServer(lambda _: Reply((head, *[bytes(MIB)] * 20))) as server,
@@ -318,8 +318,8 @@ def test_endless_answer_is_cut(open_transport: Open) -> None:
         send(open_transport(), server.endpoint)
 
 
-def test_answer_in_drops_is_cut(open_transport: Open) -> None:
-    """Each drop comes in time; together they would never end."""
+def test_a_very_slow_response_is_an_error(open_transport: Open) -> None:
+    """Every byte arrives in time, but the response would take too long."""
     pieces = [b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n", *[b" "] * 1000]
     with (
         ScriptedServer(lambda _: Reply(pieces, pause_s=0.01)) as server,
@@ -328,13 +328,13 @@ def test_answer_in_drops_is_cut(open_transport: Open) -> None:
         send(open_transport(response_limit_s=0.1), server.endpoint)
 
 
-def test_packed_answer_is_not_unpacked(open_transport: Open) -> None:
-    """It was not asked for, and may be a bomb."""
+def test_a_compressed_response_is_not_decompressed(open_transport: Open) -> None:
+    """obsup does not request compression, and it may be a decompression bomb."""
     with ScriptedServer(lambda _: response(200, b"\x1f\x8bwhatever", {"Content-Encoding": "gzip"})) as server:
         assert send(open_transport(), server.endpoint).body == b"\x1f\x8bwhatever"
 
 
-def test_silent_store_is_a_stall(open_transport: Open) -> None:
+def test_a_store_that_does_not_respond_is_a_stall(open_transport: Open) -> None:
     with (
         ScriptedServer(lambda _: Reply([b""], pause_s=0.5)) as server,
         pytest.raises(NetworkError) as caught,
@@ -343,8 +343,8 @@ def test_silent_store_is_a_stall(open_transport: Open) -> None:
     assert (caught.value.kind, caught.value.sent) == ("stall", True)
 
 
-def test_store_that_takes_nothing_is_a_stall(open_transport: Open) -> None:
-    """Not one byte moves for the whole of the stall timeout."""
+def test_a_store_that_reads_nothing_is_a_stall(open_transport: Open) -> None:
+    """No byte moves during the stall timeout."""
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         endpoint = f"http://127.0.0.1:{deaf.getsockname()[1]}"
         transport = open_transport(stall_timeout_s=0.2)
@@ -353,15 +353,15 @@ def test_store_that_takes_nothing_is_a_stall(open_transport: Open) -> None:
     assert caught.value.kind == "stall"
 
 
-def test_error_of_the_body_passes_unchanged(open_transport: Open) -> None:
-    """A disk that fails is not a line that fails."""
+def test_an_error_of_the_body_passes_unchanged(open_transport: Open) -> None:
+    """A disk failure is not a network failure."""
     body = BytesBody(bytes(4 * MIB), fails_after=MIB, failure=RuntimeError("the disk"))
     with ScriptedServer(ok) as server, pytest.raises(RuntimeError, match="the disk"):
         send(open_transport(), server.endpoint, "PUT", body=body)
 
 
-def test_redirect_is_not_followed_here(open_transport: Open) -> None:
-    """It would go out with the old signature."""
+def test_a_redirect_is_not_followed(open_transport: Open) -> None:
+    """The request would have the old signature."""
     with ScriptedServer(
         lambda _: response(307, headers={"Location": "http://127.0.0.1:1/elsewhere"})
     ) as server:
@@ -378,14 +378,14 @@ def test_cookies_are_not_kept(open_transport: Open) -> None:
 
 
 def test_netrc_is_not_read(open_transport: Open, home: Path) -> None:
-    """It would replace the signature by somebody's password."""
+    """It would replace the signature by a password."""
     (home / ".netrc").write_text("machine 127.0.0.1 login somebody password hunter2\n")
     with ScriptedServer(ok) as server:
         send(open_transport(), server.endpoint)
         assert server.last.header("Authorization") is None
 
 
-def test_nobody_listening_is_refused(open_transport: Open) -> None:
+def test_a_closed_port_is_a_refused_connection(open_transport: Open) -> None:
     with socket.create_server(("127.0.0.1", 0)) as gone:
         port = gone.getsockname()[1]
     with pytest.raises(NetworkError) as caught:
@@ -393,7 +393,7 @@ def test_nobody_listening_is_refused(open_transport: Open) -> None:
     assert (caught.value.kind, caught.value.sent) == ("refused", False)
 
 
-def test_proxy_of_the_environment_is_used(open_transport: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proxy_of_the_environment_is_used(open_transport: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     with ScriptedServer(ok) as proxy:
         monkeypatch.setenv("http_proxy", f"http://user:pa%20ss@127.0.0.1:{proxy.port}")
         send(open_transport(), "http://store.example")
@@ -402,10 +402,10 @@ def test_proxy_of_the_environment_is_used(open_transport: Open, monkeypatch: pyt
         assert base64.b64decode(given.removeprefix("Basic ")) == b"user:pa ss"
 
 
-def test_proxy_of_the_environment_is_not_asked_for_this_machine(
+def test_a_proxy_of_the_environment_is_not_used_for_loopback(
     open_transport: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It would look on its own loopback; ``obsup sandbox`` must work behind a company's proxy."""
+    """It would connect to its own loopback; ``obsup sandbox`` must work behind a proxy."""
     with ScriptedServer(ok) as proxy, ScriptedServer(ok) as server:
         monkeypatch.setenv("http_proxy", proxy.endpoint)
         send(open_transport(), server.endpoint)
@@ -413,14 +413,14 @@ def test_proxy_of_the_environment_is_not_asked_for_this_machine(
         assert (len(proxy.received), len(server.received)) == (0, 2)
 
 
-def test_named_proxy_is_used_for_any_host(open_transport: Open) -> None:
+def test_a_configured_proxy_is_used_for_every_host(open_transport: Open) -> None:
     with ScriptedServer(ok) as proxy:
         send(open_transport(proxy=proxy.endpoint), "http://127.0.0.1:1")
         assert proxy.last.target == "http://127.0.0.1:1/bucket/key"
 
 
 def test_https_goes_through_a_tunnel(open_transport: Open, authority: Authority) -> None:
-    """The proxy learns the host and its own password, and nothing of the request."""
+    """The proxy sees the host and its own password, but not the request."""
     with ScriptedServer(ok, tunnel_tls=authority.context("store.example")) as proxy:
         transport = open_transport(
             proxy=f"http://user:secret@127.0.0.1:{proxy.port}", ca_bundle=str(authority.bundle)
@@ -434,7 +434,7 @@ def test_https_goes_through_a_tunnel(open_transport: Open, authority: Authority)
 
 
 @pytest.mark.parametrize("status", [403, 407])
-def test_proxy_that_says_no_is_not_asked_again(open_transport: Open, status: int) -> None:
+def test_a_tunnel_that_the_proxy_rejects_is_not_retried(open_transport: Open, status: int) -> None:
     with (
         ScriptedServer(ok, tunnel=response(status, close=True)) as proxy,
         pytest.raises(NetworkError) as caught,
@@ -444,14 +444,16 @@ def test_proxy_that_says_no_is_not_asked_again(open_transport: Open, status: int
     assert str(status) in caught.value.detail
 
 
-def test_proxy_that_fails_is_asked_again(open_transport: Open) -> None:
+def test_a_tunnel_that_fails_is_retried(open_transport: Open) -> None:
     with ScriptedServer(ok, tunnel=response(502, close=True)) as proxy, pytest.raises(NetworkError) as caught:
         send(open_transport(proxy=proxy.endpoint), "https://store.example")
     assert caught.value.kind == "proxy"
 
 
-def test_certificate_of_an_unknown_authority_is_refused(open_transport: Open, authority: Authority) -> None:
-    """By default; and nothing was sent."""
+def test_a_certificate_of_an_unknown_authority_is_rejected(
+    open_transport: Open, authority: Authority
+) -> None:
+    """By default, and nothing is sent."""
     with (
         ScriptedServer(ok, tls=authority.context("127.0.0.1")) as server,
         pytest.raises(NetworkError) as caught,
@@ -461,7 +463,7 @@ def test_certificate_of_an_unknown_authority_is_refused(open_transport: Open, au
     assert server.received == []
 
 
-def test_certificate_of_another_host_is_refused(open_transport: Open, authority: Authority) -> None:
+def test_a_certificate_of_another_host_is_rejected(open_transport: Open, authority: Authority) -> None:
     with (
         ScriptedServer(ok, tls=authority.context("other.example")) as server,
         pytest.raises(NetworkError) as caught,
@@ -471,20 +473,18 @@ def test_certificate_of_another_host_is_refused(open_transport: Open, authority:
     assert server.received == []
 
 
-@pytest.mark.parametrize("speaks", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"SSH-2.0-OpenSSH_9.2\r\n"])
-def test_a_port_that_speaks_no_tls_is_told_from_a_line_that_broke(
-    open_transport: Open, speaks: bytes
-) -> None:
-    """Patience does not teach it."""
+@pytest.mark.parametrize("greeting", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"SSH-2.0-OpenSSH_9.2\r\n"])
+def test_a_port_without_tls_is_not_a_network_failure(open_transport: Open, greeting: bytes) -> None:
+    """Retries would not help."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
-        def speak() -> None:
+        def greet() -> None:
             connection, _ = listener.accept()
             with connection:
                 connection.recv(65536)
-                connection.sendall(speaks)
+                connection.sendall(greeting)
 
-        thread = threading.Thread(target=speak)
+        thread = threading.Thread(target=greet)
         thread.start()
         with pytest.raises(NetworkError) as caught:
             send(open_transport(), f"https://127.0.0.1:{listener.getsockname()[1]}")
@@ -492,15 +492,15 @@ def test_a_port_that_speaks_no_tls_is_told_from_a_line_that_broke(
     assert (caught.value.kind, caught.value.sent) == ("no-tls", False)
 
 
-def test_authority_of_ones_own_is_trusted(open_transport: Open, authority: Authority) -> None:
-    """By --ca-bundle."""
+def test_a_private_authority_is_trusted(open_transport: Open, authority: Authority) -> None:
+    """With --ca-bundle."""
     with ScriptedServer(ok, tls=authority.context("bucket.localhost")) as server:
         transport = open_transport(ca_bundle=str(authority.bundle))
         got = send(transport, f"https://localhost:{server.port}", addressing="virtual")
     assert got.status == 200
 
 
-def test_authority_of_the_environment_is_trusted(
+def test_an_authority_of_the_environment_is_trusted(
     open_transport: Open, authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(authority.bundle))
@@ -508,7 +508,7 @@ def test_authority_of_the_environment_is_trusted(
         assert send(open_transport(), server.endpoint).status == 200
 
 
-def test_unverified_tls_needs_to_be_asked_for(open_transport: Open, authority: Authority) -> None:
-    """By --no-verify-tls; without a warning of the library's on every request."""
+def test_tls_without_verification_must_be_requested(open_transport: Open, authority: Authority) -> None:
+    """With --no-verify-tls; the library does not warn on every request."""
     with ScriptedServer(ok, tls=authority.context("other.example")) as server:
         assert send(open_transport(verify_tls=False), server.endpoint).status == 200
