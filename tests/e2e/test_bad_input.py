@@ -1,4 +1,4 @@
-"""Bad input: one clear message, the documented code, no traceback, nothing initiated, nothing lost."""
+"""Invalid input: one clear message, the documented exit code, no traceback, and no request or loss of data."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from tests.support.shell import Outcome, Shell
 MakeFile = Callable[..., Path]
 
 
-def refused(outcome: Outcome, code: int, *words: str) -> None:
-    """Assert that *outcome* is one clear error with *code* that says *words*."""
+def check_error(outcome: Outcome, code: int, *words: str) -> None:
+    """Check that *outcome* is one clear error with *code* that contains *words*."""
     assert outcome.code == code, outcome.err
     assert outcome.out == ""
     assert "Traceback" not in outcome.err
@@ -26,7 +26,7 @@ def refused(outcome: Outcome, code: int, *words: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "says"),
+    ("words", "code", "messages"),
     [
         (["missing", "bucket/key"], 66, ["missing", "No such file"]),
         ([".", "bucket/key"], 66, ["is a directory"]),
@@ -62,31 +62,31 @@ def refused(outcome: Outcome, code: int, *words: str) -> None:
     ],
     ids=lambda value: " ".join(value)[:40] if isinstance(value, list) else str(value),
 )
-def test_bad_words(
-    words: list[str], code: int, says: list[str], shell: Shell, sandbox: Sandbox, make_file: MakeFile
+def test_invalid_arguments(
+    words: list[str], code: int, messages: list[str], shell: Shell, sandbox: Sandbox, make_file: MakeFile
 ) -> None:
-    """Nothing is sent for a command line that cannot be."""
+    """Nothing is sent for an invalid command line."""
     make_file(1_000_000)
-    refused(shell.run("upload", *words), code, *says)
+    check_error(shell.run("upload", *words), code, *messages)
     assert sandbox.requests == []
     assert [path.name for path in shell.folder.iterdir()] == ["bigfile"]
 
 
 def test_an_unreadable_source(shell: Shell, sandbox: Sandbox, make_file: MakeFile) -> None:
-    """Permission is looked at before anything is initiated."""
+    """The permission is checked before anything is initiated."""
     make_file(1000).chmod(0)
     if os.access(shell.folder / "bigfile", os.R_OK):  # root reads everything
         (shell.folder / "bigfile").unlink()
         (shell.folder / "bigfile").symlink_to("bigfile")
-    refused(shell.run("upload", "bigfile", "bucket/key"), 66, "cannot read bigfile")
+    check_error(shell.run("upload", "bigfile", "bucket/key"), 66, "cannot read bigfile")
     assert sandbox.requests == []
 
 
 def test_no_credentials(shell: Shell, sandbox: Sandbox, make_file: MakeFile) -> None:
-    """The message names the variables that were looked for."""
+    """The message names the variables that were searched."""
     make_file(1000)
     bare = Shell(shell.folder, {"OBSUP_ENDPOINT": sandbox.endpoint})
-    refused(
+    check_error(
         bare.run("upload", "bigfile", "bucket/key"),
         77,
         "AccessKeyID",
@@ -97,21 +97,23 @@ def test_no_credentials(shell: Shell, sandbox: Sandbox, make_file: MakeFile) -> 
 
 
 def test_no_endpoint(shell: Shell, make_file: MakeFile) -> None:
-    """The message says how to name one."""
+    """The message names the option."""
     make_file(1000)
-    refused(Shell(shell.folder).run("upload", "bigfile", "bucket/key"), 78, "--endpoint", "OBSUP_ENDPOINT")
+    check_error(
+        Shell(shell.folder).run("upload", "bigfile", "bucket/key"), 78, "--endpoint", "OBSUP_ENDPOINT"
+    )
 
 
 def test_wrong_credentials(shell: Shell, sandbox: Sandbox, make_file: MakeFile) -> None:
-    """77, the store's own words, and nothing left behind."""
+    """Exit 77, with the error code of the store, and no upload remains."""
     make_file(1_000_000)
     outcome = shell.run("upload", "bigfile", "bucket/key", "--parts", "5", SecretAccessKey="wrong")
-    refused(outcome, 77, "SignatureDoesNotMatch", "request id")
+    check_error(outcome, 77, "SignatureDoesNotMatch", "request id")
     assert sandbox.uploads() == []
 
 
-def test_nobody_at_the_endpoint(shell: Shell, make_file: MakeFile) -> None:
-    """75: run again. The same command is the next step."""
+def test_connection_refused(shell: Shell, make_file: MakeFile) -> None:
+    """Exit 75: the next step is the same command."""
     make_file(1_000_000)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -128,7 +130,7 @@ def test_nobody_at_the_endpoint(shell: Shell, make_file: MakeFile) -> None:
             endpoint,
         )
         outcome = shell.run(*words)
-    refused(
+    check_error(
         outcome,
         75,
         "connection refused",
@@ -138,24 +140,24 @@ def test_nobody_at_the_endpoint(shell: Shell, make_file: MakeFile) -> None:
 
 
 def test_no_such_bucket(tmp_path: Path, make_file: MakeFile) -> None:
-    """69: the service refused for good."""
+    """Exit 69: the service rejected the request permanently."""
     make_file(1_000_000)
     with Sandbox(buckets=["other"]) as sandbox:
         outcome = Shell.against(sandbox, tmp_path).run("upload", "bigfile", "bucket/key", "--parts", "5")
-    refused(outcome, 69, "NoSuchBucket", "--endpoint")
+    check_error(outcome, 69, "NoSuchBucket", "--endpoint")
     assert [path.name for path in tmp_path.iterdir()] == ["bigfile"]
 
 
-def test_a_directory_is_sent_with_r(shell: Shell) -> None:
-    """The error shows how."""
+def test_directory_needs_recursive(shell: Shell) -> None:
+    """The error shows the command."""
     (shell.folder / "my photos").mkdir()
     outcome = shell.run("upload", "my photos", "bucket/key")
     assert outcome.code == 66
     assert outcome.err.endswith("obsup upload -r 'my photos' BUCKET/PREFIX/\n")
 
 
-def test_json_tells_a_failure_too(shell: Shell, make_file: MakeFile) -> None:
-    """On failure status, exitCode, reason, message, retryable and resumeCommand are there."""
+def test_failure_as_json(shell: Shell, make_file: MakeFile) -> None:
+    """It has status, exitCode, reason and retryable."""
     make_file(1000)
     outcome = shell.run("upload", "missing", "bucket/key", "--json")
     assert outcome.code == 66
@@ -165,8 +167,8 @@ def test_json_tells_a_failure_too(shell: Shell, make_file: MakeFile) -> None:
     assert outcome.json["retryable"] is False
 
 
-def test_a_name_with_control_characters_is_shown_quoted(shell: Shell) -> None:
-    """A file name must not write on the terminal."""
+def test_name_with_control_characters_is_quoted(shell: Shell) -> None:
+    """A file name must not control the terminal."""
     outcome = shell.run("upload", "evil\x1b[2J\nname", "bucket/key")
     assert outcome.code == 66
     assert "\x1b" not in outcome.err
@@ -178,8 +180,8 @@ def test_a_name_with_control_characters_is_shown_quoted(shell: Shell) -> None:
     [("upload", "a\x1b[2J", "b\x1b]0;t\x07", "\u202ebucket"), ("init", "a", "b", "c\x1b[2J"), ("\x1b[2J",)],
     ids=["several sources", "too many words", "no such command"],
 )
-def test_what_click_complains_of_is_not_obeyed(shell: Shell, words: tuple[str, ...]) -> None:
-    """Usage errors repeat words of the command line."""
+def test_usage_errors_escape_control_characters(shell: Shell, words: tuple[str, ...]) -> None:
+    """Usage errors contain arguments of the command line."""
     outcome = shell.run(*words)
     assert outcome.code == 2
     assert "Error: " in outcome.err
@@ -198,15 +200,15 @@ def test_what_click_complains_of_is_not_obeyed(shell: Shell, words: tuple[str, .
     ],
     ids=["refused", "in doubt"],
 )
-def test_a_record_stays_only_of_what_may_have_begun(
+def test_checkpoint_remains_only_if_an_upload_may_exist(
     faults: list[str], code: int, is_recorded: bool, shell: Shell, sandbox: Sandbox, make_file: MakeFile
 ) -> None:
-    """What was refused left nothing in the store, and leaves nothing beside SOURCE; a lost answer may have."""
+    """A rejected Initiate leaves no checkpoint; a lost response does, because the upload may exist."""
     make_file(1_000_000)
     for fault in faults:
         sandbox.add_fault(fault)
     words = ("upload", "bigfile", "bucket/key", "--parts", "5")
-    refused(shell.run(*words, "--retry-for", "0s"), code)
+    check_error(shell.run(*words, "--retry-for", "0s"), code)
     assert bool(list(shell.folder.glob("*.obsup.json"))) == is_recorded
     sandbox.clear_faults()
     assert shell.run(*words).code == 0

@@ -1,4 +1,4 @@
-"""What scripts may rely on, sentence by sentence, where no other test says it."""
+"""The command-line contract, sentence by sentence, if no other test checks it."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z"
 
 
 @pytest.mark.parametrize(("scheme", "dialect"), [("obs", "obs"), ("s3", "aws4"), ("oss", "oss4")])
-def test_the_scheme_of_target_picks_the_provider(
+def test_scheme_of_target_selects_the_provider(
     sandbox: Sandbox, shell: Shell, make_file: MakeFile, scheme: str, dialect: str
 ) -> None:
-    """And with it the signature that is sent."""
+    """It also selects the signature."""
     make_file(1000)
     outcome = shell.run("upload", "bigfile", f"{scheme}://bucket/key", "--region", "eu-1", "--json")
     assert (outcome.code, outcome.json["provider"]) == (0, scheme), outcome.err
@@ -35,16 +35,14 @@ def test_the_scheme_of_target_picks_the_provider(
     ("written", "size"),
     [("204800", 204_800), ("200K", 204_800), ("1M", 2**20), ("1MB", 10**6), ("1MiB", 2**20)],
 )
-def test_sizes_are_binary_where_they_have_one_letter(
-    shell: Shell, make_file: MakeFile, written: str, size: int
-) -> None:
-    """As the vendors count; MB is decimal."""
+def test_sizes_with_one_letter_are_binary(shell: Shell, make_file: MakeFile, written: str, size: int) -> None:
+    """The vendors count like this; MB is decimal."""
     make_file(3_000_000)
     words = ("--dry-run", "--part-size", written, "--json")
     assert shell.run("upload", "bigfile", "bucket/key", *words).json["partSize"] == size
 
 
-def test_an_option_stands_before_or_behind_the_words(shell: Shell, make_file: MakeFile) -> None:
+def test_options_may_precede_or_follow_the_arguments(shell: Shell, make_file: MakeFile) -> None:
     """Every option can follow its command, and -- ends options."""
     make_file(600_000)
     make_file(600_000, "--odd")
@@ -57,8 +55,8 @@ def test_an_option_stands_before_or_behind_the_words(shell: Shell, make_file: Ma
         assert shell.run("upload", *words).json["parts"] == 3
 
 
-def test_stdout_is_the_answer_alone(sandbox: Sandbox, shell: Shell, make_file: MakeFile) -> None:
-    """The upload id; the part's ETag; a part a line; an upload a line; the object's ETag; else nothing."""
+def test_stdout_contains_only_the_result(sandbox: Sandbox, shell: Shell, make_file: MakeFile) -> None:
+    """The upload id; the ETag of the part; one part or upload per line; the ETag of the object; otherwise nothing."""
     make_file(600_000)
     upload_id = shell.run("init", "bigfile", "bucket/key", "--parts", "3").out
     assert re.fullmatch(r"\S+\n", upload_id)
@@ -84,25 +82,25 @@ def test_stdout_is_the_answer_alone(sandbox: Sandbox, shell: Shell, make_file: M
         assert (outcome.code, outcome.out) == (0, "")
 
 
-def test_a_failure_as_json_counts_what_was_done(sandbox: Sandbox, shell: Shell, make_file: MakeFile) -> None:
-    """Every documented key, and the command that goes on, which does."""
+def test_failure_as_json_counts_the_sent_parts(sandbox: Sandbox, shell: Shell, make_file: MakeFile) -> None:
+    """It has every documented key, and the resume command works."""
     make_file(600_000)
     sandbox.add_fault("error=403:AccessDenied,op=part,part=3,times=always")
     words = ("upload", "bigfile", "bucket/key", "--parts", "3", "-j", "1", "--json")
     outcome = shell.run(*words)
-    told = outcome.json
-    assert outcome.code == told["exitCode"] == 77
-    assert (told["format"], told["command"], told["status"]) == (1, "upload", "incomplete")
-    assert (told["reason"], told["retryable"]) == ("credentials", False)
-    assert (told["parts"], told["sentParts"], told["sentBytes"]) == (3, 2, 400_000)
-    assert told["seconds"] > 0
-    assert "AccessDenied" in told["message"]
-    assert told["resumeCommand"] == "obsup upload bigfile bucket/key --parts 3 -j 1 --json"
+    failure = outcome.json
+    assert outcome.code == failure["exitCode"] == 77
+    assert (failure["format"], failure["command"], failure["status"]) == (1, "upload", "incomplete")
+    assert (failure["reason"], failure["retryable"]) == ("credentials", False)
+    assert (failure["parts"], failure["sentParts"], failure["sentBytes"]) == (3, 2, 400_000)
+    assert failure["seconds"] > 0
+    assert "AccessDenied" in failure["message"]
+    assert failure["resumeCommand"] == "obsup upload bigfile bucket/key --parts 3 -j 1 --json"
     sandbox.clear_faults()
     assert shell.run(*words).json["sentParts"] == 1
 
 
-def test_the_nearest_setting_wins(shell: Shell, make_file: MakeFile, home: Path) -> None:
+def test_nearest_setting_wins(shell: Shell, make_file: MakeFile, home: Path) -> None:
     """Option, environment, profile, [defaults], built-in."""
     make_file(3_000_000)
     config = home / ".config" / "obsup" / "config.toml"
@@ -121,8 +119,8 @@ def test_the_nearest_setting_wins(shell: Shell, make_file: MakeFile, home: Path)
     assert part_size("--profile", "p", "--part-size", "600K", OBSUP_PART_SIZE="700K") == 600 * 1024
 
 
-def test_quiet_says_errors_and_nothing_else(sandbox: Sandbox, shell: Shell, make_file: MakeFile) -> None:
-    """No note, no line; the three lines of a failure are there."""
+def test_quiet_prints_errors_only(sandbox: Sandbox, shell: Shell, make_file: MakeFile) -> None:
+    """No notes and no progress; the three lines of a failure are printed."""
     make_file(600_000)
     words = ("upload", "bigfile", "bucket/key", "--parts", "3", "-q")
     (shell.folder / "c.json").write_text("torn")
@@ -134,16 +132,16 @@ def test_quiet_says_errors_and_nothing_else(sandbox: Sandbox, shell: Shell, make
     assert len(shell.run(*words).err.splitlines()) == 3
 
 
-def test_the_table_of_exit_codes_is_the_contracts() -> None:
-    """What a script has learnt stays."""
+def test_exit_codes_are_those_of_the_contract() -> None:
+    """Scripts depend on them."""
     assert [row.codes for row in EXIT_STATUSES] == [
         *("0", "1", "2", "65", "66", "69", "70", "73", "74", "75", "76", "77", "78"),
         "130, 143",
     ]
 
 
-def test_every_command_of_the_contract_is_there() -> None:
-    """And none is taken away."""
+def test_every_command_of_the_contract_exists() -> None:
+    """None is removed."""
     assert set(cli.commands) >= {
         *("upload", "init", "part", "complete", "abort", "parts", "uploads", "gc"),
         *("status", "verify", "doctor", "sandbox"),
@@ -156,19 +154,20 @@ CONTRACT_OPTIONS = """
     --skip-identical --no-overwrite --from-command --expect-size --expect-md5 --expect-sha256 --dry-run --progress
     --json -q -v --log-file --content-type --content-encoding --content-disposition --content-language --cache-control
     --expires-header --metadata --tag --acl --grant --storage-class --website-redirect --success-redirect
-    --expires-days --header --sse --sse-kms-key-id --sse-c-key-file --endpoint --provider --signature --region
+    --expires-days --header --retention --retain-until --legal-hold --sse
+    --sse-kms-key-id --sse-c-key-file --endpoint --provider --signature --region
     --addressing --profile --config --ca-bundle --no-verify-tls --proxy --connect-timeout --stall-timeout
 """
 
 
-def test_every_option_of_the_contract_is_there() -> None:
+def test_every_option_of_the_contract_exists() -> None:
     """None is renamed."""
-    spelt = {name for one in cli.commands["upload"].params for name in one.opts}
-    assert set(CONTRACT_OPTIONS.split()) - spelt == set()
+    spellings = {name for one in cli.commands["upload"].params for name in one.opts}
+    assert set(CONTRACT_OPTIONS.split()) - spellings == set()
 
 
 class Proxy:
-    """A proxy for plain HTTP, which hands on whatever it gets to *port*, and remembers the first lines."""
+    """A proxy for plain HTTP that forwards every request to *port* and records the request lines."""
 
     def __init__(self, port: int) -> None:
         self.lines: list[bytes] = []
@@ -187,19 +186,19 @@ class Proxy:
                 headers = await reader.readuntil(b"\r\n\r\n")
                 found = re.search(rb"(?i)^content-length: *(\d+)", headers, re.MULTILINE)
                 body = await reader.readexactly(int(found[1])) if found else b""
-                there, back = await asyncio.open_connection("127.0.0.1", self._port)
-                back.write(line + re.sub(rb"(?i)connection: [^\r]*\r\n", b"", headers[:-2]))
-                back.write(b"Connection: close\r\n\r\n" + body)
-                answer = await there.read()
-                back.close()
-                writer.write(answer)
+                reader_of_store, writer_of_store = await asyncio.open_connection("127.0.0.1", self._port)
+                writer_of_store.write(line + re.sub(rb"(?i)connection: [^\r]*\r\n", b"", headers[:-2]))
+                writer_of_store.write(b"Connection: close\r\n\r\n" + body)
+                response = await reader_of_store.read()
+                writer_of_store.close()
+                writer.write(response)
                 await writer.drain()
                 break
         finally:
             writer.close()
 
     def close(self) -> None:
-        """End it."""
+        """Stop the proxy."""
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._server.close()
@@ -209,23 +208,25 @@ class Proxy:
 
 @pytest.fixture
 def proxy(sandbox: Sandbox) -> Iterator[Proxy]:
-    """A proxy before the sandbox."""
+    """A proxy that forwards to the sandbox."""
     made = Proxy(int(sandbox.endpoint.rpartition(":")[2]))
     yield made
     made.close()
 
 
-@pytest.mark.parametrize("way", ["--proxy", "OBSUP_PROXY", "HTTP_PROXY"])
-def test_all_requests_go_through_the_proxy(shell: Shell, make_file: MakeFile, proxy: Proxy, way: str) -> None:
-    """Named by the option, by its variable, or by everybody's."""
+@pytest.mark.parametrize("source", ["--proxy", "OBSUP_PROXY", "HTTP_PROXY"])
+def test_all_requests_go_through_the_proxy(
+    shell: Shell, make_file: MakeFile, proxy: Proxy, source: str
+) -> None:
+    """The option, its variable, or the common variable names it."""
     make_file(600_000)
-    place = f"http://127.0.0.1:{proxy.port}"
+    url = f"http://127.0.0.1:{proxy.port}"
     store = "http://store.example:9000"
     words = ("upload", "bigfile", "bucket/key", "--parts", "3", "--endpoint", store, "--addressing", "path")
-    if way == "--proxy":
-        outcome = shell.run(*words, "--json", "--proxy", place)
+    if source == "--proxy":
+        outcome = shell.run(*words, "--json", "--proxy", url)
     else:
-        outcome = shell.run(*words, "--json", **{way: place, way.lower(): place})
+        outcome = shell.run(*words, "--json", **{source: url, source.lower(): url})
     assert outcome.code == 0, outcome.err
     assert json.loads(outcome.out)["verified"] == "etag"
     assert len(proxy.lines) == 6

@@ -1,4 +1,4 @@
-"""Every option, in every dialect, on every way to an object: the header that the store received, or a refusal."""
+"""Every option in every dialect, for every way to create an object: the header that the store received, or an error."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ KEY = "dir/the key"
 EVERY = ("initiate", "part", "copy", "complete", "put", "head")
 PARAMETERS = {row.parameter: row for row in HEADER_OPTIONS}
 
-# What is typed, and how the header's name goes on where the dialect has but a prefix.
+# The options, and the rest of the header's name if the dialect has only a prefix.
 WORDS: Mapping[str, tuple[str, ...]] = {
     "content_type": ("--content-type", "text/x-own"),
     "content_encoding": ("--content-encoding", "identity"),
@@ -48,29 +48,29 @@ WORDS: Mapping[str, tuple[str, ...]] = {
 }
 ENDS = {"metadata": "colour", "grants": "read", "sse_c_key_file": "key"}
 
-# The requests that carry an option's header. Sources: the vendors' pages of each operation.
+# The requests that have the header of an option. Sources: the vendors' pages of each operation.
 DESCRIBING = {"initiate", "put"}
-CARRIED = dict.fromkeys(WORDS, DESCRIBING) | {
+SENT_ON = dict.fromkeys(WORDS, DESCRIBING) | {
     "success_redirect": {"put"},
     "sse_c_key_file": {"initiate", "part", "copy", "put", "head"},
     "content_md5": {"part", "put"},
     "copy_source": {"copy"},
     "copy_range": {"copy"},
 }
-CARRIED_OTHERWISE = {
+SENT_ON_EXCEPTIONS = {
     ("no_overwrite", "s3"): {"put", "complete"},
     ("no_overwrite", "oss"): {"put", "initiate", "complete"},
     ("acl", "oss"): {"put", "complete"},
 }
 
 
-def carriers(name: str, dialect: Dialect) -> set[str]:
-    return CARRIED_OTHERWISE.get((name, dialect.provider), CARRIED[name])
+def operations_of(name: str, dialect: Dialect) -> set[str]:
+    return SENT_ON_EXCEPTIONS.get((name, dialect.provider), SENT_ON[name])
 
 
-# Each way: its requests, and its commands with the options that each of them takes.
+# For each way: its requests, and its commands with the options that each of them accepts.
 OF_INIT = {"acl", "grants", "sse", "sse_kms_key_id", "no_overwrite", "sse_c_key_file"} | {
-    name for name in WORDS if CARRIED[name] & DESCRIBING
+    name for name in WORDS if SENT_ON[name] & DESCRIBING
 } - {"content_md5"}
 OF_COMPLETE = {"acl", "no_overwrite", "sse_c_key_file"}
 OF_PART = {"sse_c_key_file", "content_md5"}
@@ -113,7 +113,7 @@ WAYS: Mapping[str, tuple[set[str], list[tuple[str, set[str]]]]] = {
 
 @pytest.fixture
 def store(name: str) -> Iterator[Sandbox]:
-    """A sandbox that answers as the dialect's vendor."""
+    """A sandbox with the rules of the dialect's vendor."""
     with Sandbox(aws_vendor="obs" if name.startswith("obs") else "s3") as running:
         yield running
 
@@ -122,7 +122,7 @@ def store(name: str) -> Iterator[Sandbox]:
 def run(
     name: str, store: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[str, set[str]], int]:
-    """Run a command line with the words of some options; its upload id is remembered for the next."""
+    """Return a function that runs a command line with some options and keeps the upload id for the next one."""
     (tmp_path / "small").write_bytes(b"x" * 100)
     (tmp_path / "big").write_bytes(bytes(2 * max(9 * 2**20, DIALECTS[name].limits.min_part)))
     (tmp_path / "keyfile").write_bytes(bytes(32))
@@ -151,31 +151,31 @@ def header_of(name: str, dialect: Dialect) -> str | None:
 
 
 def has_effect(name: str, way: str, dialect: Dialect) -> bool:
-    """Whether some request of the way carries the option; an init that nobody remembers is none for Complete's."""
+    """Return whether some request of the way has the header of the option."""
     requests, commands = WAYS[way]
     if header_of(name, dialect) is None or not any(name in taken for _, taken in commands):
         return False
-    return bool(carriers(name, dialect) & requests)
+    return bool(operations_of(name, dialect) & requests)
 
 
-def is_forgotten(name: str, line: str, dialect: Dialect) -> bool:
-    return line == "init {target}" and "complete" in carriers(name, dialect)
+def is_lost_at_complete(name: str, line: str, dialect: Dialect) -> bool:
+    return line == "init {target}" and "complete" in operations_of(name, dialect)
 
 
-def taken_by(line: str, taken: set[str], options: set[str], dialect: Dialect) -> set[str]:
-    """The options that a command of a way is given: what it takes, and does not have to refuse."""
+def accepted_by(line: str, taken: set[str], options: set[str], dialect: Dialect) -> set[str]:
+    """Return the options for a command of a way: those that it accepts and does not have to refuse."""
     if line.startswith("complete") and not dialect.acl_on_complete:
         taken = taken - {"acl"}
-    return {name for name in taken & options if not is_forgotten(name, line, dialect)}
+    return {name for name in taken & options if not is_lost_at_complete(name, line, dialect)}
 
 
 @pytest.mark.parametrize("encrypting", ["sse_kms_key_id", "sse_c_key_file"])
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("name", every_dialect())
-def test_header_of_every_option_is_on_the_requests_that_carry_it(
+def test_header_of_every_option_is_sent_on_its_requests_only(
     name: str, way: str, encrypting: str, store: Sandbox, run: Callable[[str, set[str]], int]
 ) -> None:
-    """And on no other: SSE-C never on Complete, a description of the object on no part."""
+    """For example, SSE-C is never sent on Complete, and object headers are never sent with a part."""
     dialect = DIALECTS[name]
     options = {one for one in WORDS if has_effect(one, way, dialect)}
     options -= {"sse", "sse_kms_key_id", "sse_c_key_file"} - {
@@ -184,16 +184,16 @@ def test_header_of_every_option_is_on_the_requests_that_carry_it(
     }
     if way == "copy":
         assert run("upload small {old}", set()) == 0
-    begun_at = len(store.requests)
+    first_request = len(store.requests)
     for line, taken in WAYS[way][1]:
-        assert run(line, taken_by(line, taken, options, dialect)) == 0, line
-    requests = [one for one in store.requests[begun_at:] if one.operation in EVERY]
+        assert run(line, accepted_by(line, taken, options, dialect)) == 0, line
+    requests = [one for one in store.requests[first_request:] if one.operation in EVERY]
     assert WAYS[way][0] <= {one.operation for one in requests}
     for option in options:
         header = header_of(option, dialect)
         for one in requests:
-            forgotten = one.operation == "initiate" and is_forgotten(option, WAYS[way][1][0][0], dialect)
-            expected = one.operation in carriers(option, dialect) and not forgotten
+            is_lost = one.operation == "initiate" and is_lost_at_complete(option, WAYS[way][1][0][0], dialect)
+            expected = one.operation in operations_of(option, dialect) and not is_lost
             found = any(sent.lower() == header for sent, _ in one.headers)
             assert found == expected, (option, one.operation)
 
@@ -203,10 +203,12 @@ def test_header_of_every_option_is_on_the_requests_that_carry_it(
 def test_option_without_effect_is_refused_and_nothing_is_sent(
     name: str, way: str, store: Sandbox, run: Callable[[str, set[str]], int]
 ) -> None:
-    """What the provider lacks, what no request of this way carries, and what nobody would remember."""
+    """This applies to options without a header, to those that no request of the way sends, and to those of Complete."""
     dialect = DIALECTS[name]
     line, taken = WAYS[way][1][0]
-    refused = {one for one in taken if not has_effect(one, way, dialect) or is_forgotten(one, line, dialect)}
+    refused = {
+        one for one in taken if not has_effect(one, way, dialect) or is_lost_at_complete(one, line, dialect)
+    }
     for option in refused:
         assert run(line, {option}) == 2, option
     assert store.requests == []
@@ -218,10 +220,10 @@ def test_option_without_effect_is_refused_and_nothing_is_sent(
     "words", ["--content-md5", "--parts 2", "--part-size 9M", "--offset 0", "--digest md5", "--limit-rate 1M"]
 )
 @pytest.mark.parametrize("name", ["obs"])
-def test_what_is_said_of_bytes_is_refused_where_none_are_sent(
+def test_options_about_sent_bytes_are_refused_for_a_copy(
     name: str, words: str, store: Sandbox, run: Callable[[str, set[str]], int]
 ) -> None:
-    """A copy is made inside the store."""
+    """The store copies the part, so nothing is sent."""
     line = "part {target} --upload-id x --part-number 1 --copy-source bucket/old"
     assert run(f"{line} {words}", set()) == 2
     assert store.requests == []
@@ -231,21 +233,23 @@ REQUEST_HEADERS = [(name, header) for name, one in DIALECTS.items() for header i
 
 
 @pytest.mark.parametrize(("name", "header"), REQUEST_HEADERS)
-def test_own_header_that_concerns_requests_is_on_every_one(
+def test_request_header_is_sent_on_every_request(
     name: str, header: str, store: Sandbox, run: Callable[[str, set[str]], int]
 ) -> None:
-    """Who pays must be said with each part; any other header stands where the object is described."""
+    """The payer must be named with each part; all other headers are sent once, with the object headers."""
     value = "1048576" if header.endswith("limit") else "requester"
     words = f"--header {header.title()}:{value} --header X-Other:1"
     assert run(f"upload big --parts 2 {words}", set()) == 0
     assert {"initiate", "part", "complete"} <= {one.operation for one in store.requests}
     for one in store.requests:
-        sent = {key.lower(): told for key, told in one.headers}
+        sent = {key.lower(): value_sent for key, value_sent in one.headers}
         assert sent.get(header) == value, one.operation
         assert ("x-other" in sent) == (one.operation == "initiate")
-    begun_at = len(store.requests)
+    first_request = len(store.requests)
     assert run(f"upload small {words}", set()) == 0
-    assert [header in {key.lower() for key, _ in one.headers} for one in store.requests[begun_at:]] == [True]
+    assert [header in {key.lower() for key, _ in one.headers} for one in store.requests[first_request:]] == [
+        True
+    ]
 
 
 OTHER_COMMANDS = (
@@ -262,19 +266,19 @@ OTHER_COMMANDS = (
 
 
 @pytest.mark.parametrize(("name", "header"), REQUEST_HEADERS)
-def test_own_header_of_requests_is_on_those_of_every_command(
+def test_request_header_is_sent_by_every_command(
     name: str, header: str, store: Sandbox, run: Callable[[str, set[str]], int]
 ) -> None:
-    """Each step says who pays: a bucket whose readers pay refuses the one that does not."""
+    """A bucket with the requester-pays setting rejects requests without it."""
     value = "1048576" if header.endswith("limit") else "requester"
     assert run("init {target}", set()) == 0
     for line in OTHER_COMMANDS:
-        begun_at = len(store.requests)
+        first_request = len(store.requests)
         assert run(f"{line} --header {header.title()}:{value}", set()) == 0, line
-        requests = store.requests[begun_at:]
+        requests = store.requests[first_request:]
         assert requests, line
         for one in requests:
-            assert (header, value) in {(key.lower(), told) for key, told in one.headers}, (
+            assert (header, value) in {(key.lower(), text) for key, text in one.headers}, (
                 line,
                 one.operation,
             )
@@ -282,16 +286,16 @@ def test_own_header_of_requests_is_on_those_of_every_command(
 
 @pytest.mark.parametrize("line", OTHER_COMMANDS)
 @pytest.mark.parametrize("name", ["obs"])
-def test_own_header_of_an_object_is_refused_where_none_is_made(
+def test_object_header_is_refused_by_commands_that_create_no_object(
     name: str, line: str, store: Sandbox, run: Callable[[str, set[str]], int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Typed, it would be without effect: exit 2. From the environment it is for other commands."""
+    """On the command line it would have no effect: exit 2. In the environment it is meant for other commands."""
     assert run(f"{line} --header X-Other:1", set()) == 2
     assert store.requests == []
     assert run("init {target}", set()) == 0
     monkeypatch.setenv("OBSUP_HEADER", "X-Other: 1\nX-Obs-Request-Payer: requester")
-    begun_at = len(store.requests)
+    first_request = len(store.requests)
     run(line, set())
-    for one in store.requests[begun_at:]:
+    for one in store.requests[first_request:]:
         sent = {key.lower() for key, _ in one.headers}
         assert ("x-obs-request-payer" in sent, "x-other" in sent) == (True, False), one.operation

@@ -1,4 +1,4 @@
-"""The words that a TAB completes from what this machine knows: sources, targets, buckets, upload ids, profiles."""
+"""Shell completion of sources, targets, buckets, upload ids and profiles, from files of this machine."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ SCHEMES = tuple(f"{provider}://" for provider in PROVIDERS)
 
 
 class Word(TextType):
-    """A word that is taken as it stands; *offer* gives what a TAB offers for its beginning."""
+    """A word without conversion. *complete* returns the completions of its beginning."""
 
-    def __init__(self, name: str, offer: Callable[[click.Context, str], Items]) -> None:
+    def __init__(self, name: str, complete: Callable[[click.Context, str], Items]) -> None:
         self.name = name
-        self._offer = offer
+        self._complete = complete
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> Items:
-        """Return what is known that begins like *incomplete*."""
-        return self._offer(ctx, incomplete)
+        """Return the completions of *incomplete*."""
+        return self._complete(ctx, incomplete)
 
 
 def words(*known: str) -> Word:
-    """Return a word of which some values are *known*: others are taken too."""
-    return Word("text", lambda _ctx, incomplete: _beginning(known, incomplete))
+    """Return a word that completes the *known* values; other values are valid, too."""
+    return Word("text", lambda _ctx, incomplete: _completions(known, incomplete))
 
 
-def _beginning(values: Iterable[str] | Mapping[str, str], incomplete: str) -> Items:
-    """Return those of *values* that begin like *incomplete*; of a mapping the values are their help."""
+def _completions(values: Iterable[str] | Mapping[str, str], incomplete: str) -> Items:
+    """Return the *values* that start with *incomplete*; the values of a mapping are their help texts."""
     from click.shell_completion import CompletionItem
 
     helps = values if isinstance(values, Mapping) else {}
@@ -47,19 +47,19 @@ def _beginning(values: Iterable[str] | Mapping[str, str], incomplete: str) -> It
 
 
 def _files(incomplete: str) -> Items:
-    """Leave the rest to the shell, which knows files best."""
+    """Let the shell complete files."""
     from click.shell_completion import CompletionItem
 
     return [] if _scheme(incomplete) else [CompletionItem(incomplete, type="file")]
 
 
 def _targets(_ctx: click.Context, incomplete: str) -> Items:
-    """Known targets and, until one is begun, their buckets; behind a scheme the same."""
+    """Complete known targets and, before the first slash, their buckets; with or without a scheme."""
     scheme = _scheme(incomplete)
     known = known_targets(os.environ, Path.cwd())
     if "/" not in incomplete.removeprefix(scheme):
         known += [f"{one}/" for one in known_buckets(os.environ, Path.cwd())]
-    return _beginning([f"{scheme}{one}" for one in known], incomplete)
+    return _completions([f"{scheme}{one}" for one in known], incomplete)
 
 
 def _scheme(incomplete: str) -> str:
@@ -68,32 +68,32 @@ def _scheme(incomplete: str) -> str:
 
 def _prefixes(_ctx: click.Context, incomplete: str) -> Items:
     scheme = _scheme(incomplete)
-    return _beginning([f"{scheme}{one}" for one in known_buckets(os.environ, Path.cwd())], incomplete)
+    return _completions([f"{scheme}{one}" for one in known_buckets(os.environ, Path.cwd())], incomplete)
 
 
 def _sources(ctx: click.Context, incomplete: str) -> Items:
-    """Files; once a source is given the target may be next, and comes from what is known."""
+    """Complete files; after the first source also known targets."""
     given = ctx.params.get("sources") or ctx.params.get("source_target") or ctx.params.get("target")
     if ctx.params.get("from_command"):
         return [] if given else _targets(ctx, incomplete)
     return [*_targets(ctx, incomplete), *_files(incomplete)] if given else _files(incomplete)
 
 
-def _either(ctx: click.Context, incomplete: str) -> Items:
-    """``[SOURCE] TARGET``: the first word may be either."""
+def _source_or_target(ctx: click.Context, incomplete: str) -> Items:
+    """Complete ``[SOURCE] TARGET``, where the first word may be either."""
     return [*_targets(ctx, incomplete), *_files(incomplete)]
 
 
 def _uploads(_ctx: click.Context, incomplete: str) -> Items:
-    return _beginning(known_uploads(os.environ, Path.cwd()), incomplete)
+    return _completions(known_uploads(os.environ, Path.cwd()), incomplete)
 
 
 def _profiles(ctx: click.Context, incomplete: str) -> Items:
-    return _beginning(known_profiles(os.environ, ctx.params.get("config_path")), incomplete)
+    return _completions(known_profiles(os.environ, ctx.params.get("config_path")), incomplete)
 
 
 SOURCES = Word("path", _sources)
-SOURCE_OR_TARGET = Word("text", _either)
+SOURCE_OR_TARGET = Word("text", _source_or_target)
 TARGET = Word("text", _targets)
 PREFIX = Word("text", _prefixes)
 UPLOAD_ID = Word("text", _uploads)

@@ -1,6 +1,6 @@
-"""What a TAB can offer: targets and upload ids that this machine has seen, and the profiles of the configuration.
+"""Data for shell completion: targets and upload ids of this machine, and profiles of the configuration file.
 
-Read with json and tomllib alone: a TAB waits for neither the engine nor a server. What cannot be read is not offered.
+Reads files with json and tomllib only, because completion must be fast. Unreadable files are ignored.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-# More than anybody looks at in a list of completions.
-MOST_FILES = 200
+# More files would yield more completions than anybody reads.
+MAX_FILES = 200
 
 
 def state_folder(environ: Mapping[str, str]) -> Path:
-    """Return what local.folders says, which asks platformdirs; that takes a TAB as long as all the rest."""
+    """Return the same directory as local.state.folders, without platformdirs, which is slow to import."""
     if environ.get("OBSUP_STATE_DIR"):
         return Path(environ["OBSUP_STATE_DIR"])
     home = Path(environ.get("HOME") or Path.home())
@@ -27,74 +27,79 @@ def state_folder(environ: Mapping[str, str]) -> Path:
     return home / ".local" / "state" / "obsup"
 
 
-def known_targets(environ: Mapping[str, str], here: Path) -> list[str]:
-    """Return ``BUCKET/KEY`` of the uploads that were begun here, newest first, from the registry and checkpoints."""
+def known_targets(environ: Mapping[str, str], directory: Path) -> list[str]:
+    """Return ``BUCKET/KEY`` of the uploads of this machine, newest first."""
     found = [
-        f"{place['bucket']}/{place['key']}"
-        for plain in _records(environ, here)
-        if isinstance(place := _target(plain), dict) and {"bucket", "key"} <= place.keys()
+        f"{target['bucket']}/{target['key']}"
+        for record in _records(environ, directory)
+        if isinstance(target := _target(record), dict) and {"bucket", "key"} <= target.keys()
     ]
     return list(dict.fromkeys(found))
 
 
-def known_buckets(environ: Mapping[str, str], here: Path) -> list[str]:
+def known_buckets(environ: Mapping[str, str], directory: Path) -> list[str]:
     """Return the buckets of the known targets."""
-    return list(dict.fromkeys(one.partition("/")[0] for one in known_targets(environ, here)))
+    return list(dict.fromkeys(one.partition("/")[0] for one in known_targets(environ, directory)))
 
 
-def known_uploads(environ: Mapping[str, str], here: Path) -> dict[str, str]:
-    """Return the upload ids that were begun here and are not completed, each with its target."""
+def known_uploads(environ: Mapping[str, str], directory: Path) -> dict[str, str]:
+    """Return the ids of uploads of this machine that are not completed, each with its target."""
     found = {}
-    for plain in _records(environ, here):
-        upload, place = plain.get("upload"), _target(plain)
-        upload_id = upload.get("upload_id") if isinstance(upload, dict) else plain.get("uploadId")
-        if isinstance(upload_id, str) and upload_id and plain.get("etag") is None and isinstance(place, dict):
-            found[upload_id] = f"{place.get('bucket')}/{place.get('key')}"
+    for record in _records(environ, directory):
+        upload, target = record.get("upload"), _target(record)
+        upload_id = upload.get("upload_id") if isinstance(upload, dict) else record.get("uploadId")
+        if (
+            isinstance(upload_id, str)
+            and upload_id
+            and record.get("etag") is None
+            and isinstance(target, dict)
+        ):
+            found[upload_id] = f"{target.get('bucket')}/{target.get('key')}"
     return found
 
 
-def known_profiles(environ: Mapping[str, str], named: Path | None) -> list[str]:
+def known_profiles(environ: Mapping[str, str], path: Path | None) -> list[str]:
     """Return the names of the profiles in the configuration file."""
     import tomllib
 
     home = Path(environ.get("HOME") or Path.home())
     folder = Path(environ.get("XDG_CONFIG_HOME", ""))
-    usual = (folder if folder.is_absolute() else home / ".config") / "obsup" / "config.toml"
+    default = (folder if folder.is_absolute() else home / ".config") / "obsup" / "config.toml"
     try:
-        plain = tomllib.loads((named or Path(environ.get("OBSUP_CONFIG") or usual)).read_text())
+        document = tomllib.loads((path or Path(environ.get("OBSUP_CONFIG") or default)).read_text())
     except (OSError, ValueError):
         return []
-    profiles = plain.get("profiles")
+    profiles = document.get("profiles")
     return list(profiles) if isinstance(profiles, dict) else []
 
 
-def _target(plain: dict[str, Any]) -> Any:
-    """Return the target of a checkpoint or of an entry of the registry."""
-    upload = plain.get("upload")
-    return upload.get("target") if isinstance(upload, dict) else plain.get("target")
+def _target(record: dict[str, Any]) -> Any:
+    """Return the target of a checkpoint or of a record of a started upload."""
+    upload = record.get("upload")
+    return upload.get("target") if isinstance(upload, dict) else record.get("target")
 
 
-def _records(environ: Mapping[str, str], here: Path) -> Iterator[dict[str, Any]]:
-    """Yield the registry's entries and the checkpoints, in the state folder and *here*."""
+def _records(environ: Mapping[str, str], directory: Path) -> Iterator[dict[str, Any]]:
+    """Yield the records of started uploads, and the checkpoints in the state directory and in *directory*."""
     import json
 
     state = state_folder(environ)
     paths = [
         *state.glob("uploads/*.json"),
         *state.glob("checkpoints/*.obsup.json"),
-        *here.glob("*.obsup.json"),
+        *directory.glob("*.obsup.json"),
     ]
-    for path in sorted(paths, key=_modified, reverse=True)[:MOST_FILES]:
+    for path in sorted(paths, key=_modified, reverse=True)[:MAX_FILES]:
         try:
-            plain = json.loads(path.read_bytes())
+            record = json.loads(path.read_bytes())
         except (OSError, ValueError, RecursionError):
             continue
-        if isinstance(plain, dict):
-            yield plain
+        if isinstance(record, dict):
+            yield record
 
 
 def _modified(path: Path) -> float:
     try:
-        return os.stat(path).st_mtime  # noqa: PTH116 - the fewest calls
+        return os.stat(path).st_mtime  # noqa: PTH116 - faster than Path.stat
     except OSError:
         return 0.0

@@ -1,4 +1,4 @@
-"""Repeatable options from the environment: what divides one value from the next."""
+"""Repeatable options from the environment: the separator of values."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from obsup.cli.main import cli
         ("OBSUP_HEADER", "X-One: a b\nX-Two: 2\n", "headers", (("X-One", "a b"), ("X-Two", "2"))),
     ],
 )
-def test_the_environment_holds_several_values(
+def test_variable_may_contain_several_values(
     monkeypatch: pytest.MonkeyPatch, variable: str, text: str, name: str, expected: object
 ) -> None:
-    """Pairs as a shell divides words; headers, which have blanks in them, a line each."""
+    """Pairs are split like shell words; headers, which contain spaces, by line."""
     monkeypatch.setenv(variable, text)
     ctx = cli.commands["upload"].make_context("upload", ["f", "b/k"])
     assert tuple(ctx.params[name]) == expected
