@@ -128,9 +128,8 @@ class SignatureV4(Value):
             )
         moment = basic_date(now)
         scope = self._scope(moment, region)
-        headers = lower_headers(request.headers)
+        names, headers = self.query_names, lower_headers(request.headers)
         listed = self._listed(self._signable(request, headers))
-        names = self.query_names
         fields: list[tuple[str, str | None]] = [
             (names.algorithm, self.algorithm),
             (names.credential, f"{credentials.access_key}/{scope}"),
@@ -144,10 +143,8 @@ class SignatureV4(Value):
         query = (*request.query, *fields)
         unsigned = Signable(request.method, request.address, query, request.headers)
         canonical = self.canonical_request(unsigned, headers)
-        return (
-            *query,
-            (names.signature, self._signature(canonical, credentials, moment=moment, scope=scope)),
-        )
+        signature = self._signature(canonical, credentials, moment=moment, scope=scope)
+        return (*query, (names.signature, signature))
 
     def canonical_request(self, request: Signable, headers: Mapping[str, str]) -> str:
         """Return the canonical request of *request* with these lower-case *headers*."""
