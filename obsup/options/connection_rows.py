@@ -47,11 +47,7 @@ CONNECTION = (
         default="auto",
     ),
     OptionRow(
-        "--profile",
-        PROFILE,
-        (*STORE, "config-show"),
-        "Profile of the configuration file.",
-        metavar="NAME",
+        "--profile", PROFILE, (*STORE, "config-show"), "Profile of the configuration file.", metavar="NAME"
     ),
     OptionRow(
         "--config",
@@ -63,13 +59,7 @@ CONNECTION = (
     OptionRow("--ca-bundle", FILE, STORE, "File of trusted CA certificates in PEM format."),
     OptionRow("--no-verify-tls", FLAG, STORE, "Do not verify the server's TLS certificate (insecure)."),
     OptionRow("--proxy", TEXT, STORE, "URL of the proxy. Default: HTTPS_PROXY or HTTP_PROXY.", metavar="URL"),
-    OptionRow(
-        "--connect-timeout",
-        DURATION,
-        STORE,
-        "Time limit for opening a connection.",
-        default="15s",
-    ),
+    OptionRow("--connect-timeout", DURATION, STORE, "Time limit for opening a connection.", default="15s"),
     OptionRow(
         "--stall-timeout",
         DURATION,
@@ -118,29 +108,11 @@ OUTPUT = (
     OptionRow("-n --dry-run", FLAG, UPLOAD, "Print the plan, send nothing."),
 )
 
-# Their variables are separate from obsup's own: the COMMAND that the sandbox runs must not read them.
 SANDBOX = (
+    OptionRow("--port", number(0, 65535), _SANDBOX, "Port of 127.0.0.1. Default: a free one."),
+    OptionRow("--dir", FOLDER, _SANDBOX, "Keep objects in this directory, as DIR/BUCKET/KEY."),
     OptionRow(
-        "--port",
-        number(0, 65535),
-        _SANDBOX,
-        "Port of 127.0.0.1. Default: a free one.",
-        variable="OBSUP_SANDBOX_PORT",
-    ),
-    OptionRow(
-        "--dir",
-        FOLDER,
-        _SANDBOX,
-        "Keep objects in this directory, as DIR/BUCKET/KEY.",
-        variable="OBSUP_SANDBOX_DIR",
-    ),
-    OptionRow(
-        "--bucket",
-        WORDS,
-        _SANDBOX,
-        "Serve only this bucket (repeatable). Default: any.",
-        metavar="NAME",
-        variable="OBSUP_SANDBOX_BUCKET",
+        "--bucket", WORDS, _SANDBOX, "Serve only this bucket (repeatable). Default: any.", metavar="NAME"
     ),
     OptionRow(
         "--fault",
@@ -148,35 +120,16 @@ SANDBOX = (
         _SANDBOX,
         "Inject a fault (repeatable): error=503:SlowDown,op=part,times=2.",
         metavar="RULE",
-        variable="OBSUP_SANDBOX_FAULT",
     ),
     OptionRow(
-        "--limit",
-        WORDS,
-        _SANDBOX,
-        "Change a limit (repeatable): parts=40, page=10.",
-        metavar="NAME=VALUE",
-        variable="OBSUP_SANDBOX_LIMIT",
+        "--limit", WORDS, _SANDBOX, "Change a limit (repeatable): parts=40, page=10.", metavar="NAME=VALUE"
     ),
-    OptionRow(
-        "--log",
-        FILE,
-        _SANDBOX,
-        "Append one JSON object per request to this file.",
-        variable="OBSUP_SANDBOX_LOG",
-    ),
+    OptionRow("--log", FILE, _SANDBOX, "Append one JSON object per request to this file."),
     OptionRow(
         "--aws-vendor",
         choice(*AWS_SIGNATURE_PROVIDERS),
         _SANDBOX,
         "Vendor whose rules apply to AWS signatures, which both use. Default: s3.",
-        variable="OBSUP_SANDBOX_AWS_VENDOR",
     ),
-    OptionRow(
-        "--discard",
-        FLAG,
-        _SANDBOX,
-        "Count and hash the data received, but do not store it.",
-        variable="OBSUP_SANDBOX_DISCARD",
-    ),
+    OptionRow("--discard", FLAG, _SANDBOX, "Count and hash the data received, but do not store it."),
 )

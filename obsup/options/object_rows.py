@@ -11,8 +11,7 @@ from obsup.options.row import INIT, UPLOAD, OptionRow
 
 ACL = text("words", suggestions=("private", "public-read", "public-read-write", "bucket-owner-full-control"))
 STORAGE_CLASS = text(
-    "words",
-    suggestions=("STANDARD", "WARM", "COLD", "DEEP_ARCHIVE", "INTELLIGENT_TIERING", "IA", "ARCHIVE"),
+    "words", suggestions=("STANDARD", "WARM", "COLD", "DEEP_ARCHIVE", "INTELLIGENT_TIERING", "IA", "ARCHIVE")
 )
 
 OBJECT = (
@@ -48,21 +47,10 @@ OBJECT = (
         "--cache-control", TEXT, INIT, "Cache-Control header, for example no-cache.", header="Cache-Control"
     ),
     OptionRow("--expires-header", TEXT, INIT, "Expires header, as an HTTP date.", header="Expires"),
-    OptionRow(
-        "--metadata",
-        KEY_VALUES,
-        INIT,
-        "User metadata in ASCII (repeatable).",
-        header="meta",
-    ),
+    OptionRow("--metadata", KEY_VALUES, INIT, "User metadata in ASCII (repeatable).", header="meta"),
     OptionRow("--tag", KEY_VALUES, INIT, "Object tag (repeatable).", field="tags", header="tagging"),
     OptionRow(
-        "--acl",
-        ACL,
-        INIT,
-        "Canned ACL, for example private or public-read.",
-        metavar="NAME",
-        header="acl",
+        "--acl", ACL, INIT, "Canned ACL, for example private or public-read.", metavar="NAME", header="acl"
     ),
     OptionRow(
         "--grant",

@@ -23,7 +23,7 @@ class OptionRow(NamedTuple):
     value; None means not set. ``header`` is for options that become a header: the header's name if all vendors share
     it, otherwise the attribute of the dialects' HeaderNames. ``sample`` is a value for the configuration file, as TOML
     spells it.
-    ``variable``, unless None, replaces the environment variable; the empty text means no variable.
+    ``has_variable``: the option has an environment variable.
     """
 
     names: str
@@ -35,7 +35,7 @@ class OptionRow(NamedTuple):
     metavar: str = ""
     header: str = ""
     sample: str = ""
-    variable: str | None = None
+    has_variable: bool = True
     is_required: bool = False
 
     @property
@@ -60,8 +60,12 @@ class OptionRow(NamedTuple):
 
     @property
     def environment(self) -> str:
-        """The environment variable: ``OBSUP_PART_SIZE``, or an empty text."""
-        return f"OBSUP_{self.key.upper()}" if self.variable is None else self.variable
+        """The environment variable: ``OBSUP_PART_SIZE``, or an empty text.
+
+        Those of the sandbox have a prefix of their own: the COMMAND that it runs must not read them.
+        """
+        prefix = "OBSUP_SANDBOX_" if self.commands == ("sandbox",) else "OBSUP_"
+        return f"{prefix}{self.key.upper()}" if self.has_variable else ""
 
     @property
     def is_setting(self) -> bool:

@@ -109,17 +109,9 @@ COMPARISON = (
 )
 
 TRANSFER = (
+    OptionRow("--parts", NUMBER, PLANNED, "Split into N parts of equal size; the last may be smaller."),
     OptionRow(
-        "--parts",
-        NUMBER,
-        PLANNED,
-        "Split into N parts of equal size; the last may be smaller.",
-    ),
-    OptionRow(
-        "--max-parts",
-        number(1, 10_000),
-        PLANNED,
-        "Most parts that the store accepts, if fewer than 10,000.",
+        "--max-parts", number(1, 10_000), PLANNED, "Most parts that the store accepts, if fewer than 10,000."
     ),
     OptionRow(
         "-ps --part-size",
@@ -142,12 +134,7 @@ TRANSFER = (
         default="threads",
         metavar="SPEC",
     ),
-    OptionRow(
-        "--presign",
-        FLAG,
-        UPLOAD,
-        "Sign the URL of each part here, so that workers need no secret.",
-    ),
+    OptionRow("--presign", FLAG, UPLOAD, "Sign the URL of each part here, so that workers need no secret."),
     OptionRow(
         "--content-md5",
         FLAG,
@@ -163,10 +150,7 @@ TRANSFER = (
         default="auto",
     ),
     OptionRow(
-        "--limit-rate",
-        RATE,
-        _SENDING,
-        "Bandwidth limit in bytes per second, shared by all parts: 500K, 10M.",
+        "--limit-rate", RATE, _SENDING, "Bandwidth limit in bytes per second, shared by all parts: 500K, 10M."
     ),
     OptionRow(
         "--retry-for",
@@ -195,13 +179,7 @@ MANY = (
         metavar="PATTERN",
         sample='["*.iso"]',
     ),
-    OptionRow(
-        "--exclude",
-        PATTERNS,
-        UPLOAD,
-        "Skip files that match (repeatable).",
-        metavar="PATTERN",
-    ),
+    OptionRow("--exclude", PATTERNS, UPLOAD, "Skip files that match (repeatable).", metavar="PATTERN"),
     OptionRow(
         "--links",
         choice("follow", "skip", "refuse"),
@@ -225,14 +203,11 @@ STREAM = (
         FLAG,
         UPLOAD,
         "Upload the output of CMD, if CMD exits 0 (no shell): TARGET -- CMD ARG…",
-        variable="",
+        has_variable=False,
     ),
     OptionRow("--abort-on-failure", FLAG, UPLOAD, "Abort the upload of a stream if it fails."),
     OptionRow(
-        "--expect-size",
-        SIZE,
-        UPLOAD,
-        "Publish only an object of this size; sets the part size of a stream.",
+        "--expect-size", SIZE, UPLOAD, "Publish only an object of this size; sets the part size of a stream."
     ),
     OptionRow(
         "--expect-md5",
@@ -253,21 +228,11 @@ STREAM = (
 )
 
 RESUME = (
-    OptionRow(
-        "--checkpoint",
-        FILE,
-        _CHECKPOINT,
-        "File that records the progress. Default: beside SOURCE.",
-    ),
+    OptionRow("--checkpoint", FILE, _CHECKPOINT, "File that records the progress. Default: beside SOURCE."),
     OptionRow("--checkpoint-dir", FOLDER, _CHECKPOINT, "Directory for checkpoints with their default names."),
     OptionRow("--no-checkpoint", FLAG, UPLOAD, "Record no progress here; resume by asking the store."),
     OptionRow("--restart", FLAG, ("upload", "init"), "Abort the recorded upload and start over."),
-    OptionRow(
-        "--verify-source",
-        FLAG,
-        UPLOAD,
-        "On resume, compare every stored part with the current file.",
-    ),
+    OptionRow("--verify-source", FLAG, UPLOAD, "On resume, compare every stored part with the current file."),
     OptionRow(
         "--on-change",
         choice("fail", "resend"),
