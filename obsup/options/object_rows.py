@@ -7,63 +7,44 @@ each vendor that has it, and a check to the sandbox.
 from __future__ import annotations
 
 from obsup.options.kinds import FILE, FLAG, GRANTS, HEADERS, KEY_VALUES, TEXT, choice, number, text
-from obsup.options.row import INIT, UPLOAD, OptionRow
+from obsup.options.row import INIT, UPLOAD, OptionRow, group
 
 ACL = text("words", suggestions=("private", "public-read", "public-read-write", "bucket-owner-full-control"))
 STORAGE_CLASS = text(
     "words", suggestions=("STANDARD", "WARM", "COLD", "DEEP_ARCHIVE", "INTELLIGENT_TIERING", "IA", "ARCHIVE")
 )
 
-OBJECT = (
+OBJECT = group(
+    INIT,
     OptionRow(
         "--content-type",
         TEXT,
-        INIT,
         "MIME type. Default: derived from the suffix of the key.",
         header="Content-Type",
     ),
     OptionRow(
-        "--content-encoding",
-        TEXT,
-        INIT,
-        "Content-Encoding header, for example gzip.",
-        header="Content-Encoding",
+        "--content-encoding", TEXT, "Content-Encoding header, for example gzip.", header="Content-Encoding"
     ),
     OptionRow(
         "--content-disposition",
         TEXT,
-        INIT,
         "Content-Disposition header, for example attachment.",
         header="Content-Disposition",
     ),
     OptionRow(
-        "--content-language",
-        TEXT,
-        INIT,
-        "Content-Language header, for example de.",
-        header="Content-Language",
+        "--content-language", TEXT, "Content-Language header, for example de.", header="Content-Language"
     ),
+    OptionRow("--cache-control", TEXT, "Cache-Control header, for example no-cache.", header="Cache-Control"),
+    OptionRow("--expires-header", TEXT, "Expires header, as an HTTP date.", header="Expires"),
+    OptionRow("--metadata", KEY_VALUES, "User metadata in ASCII (repeatable).", header="meta"),
+    OptionRow("--tag", KEY_VALUES, "Object tag (repeatable).", field="tags", header="tagging"),
+    OptionRow("--acl", ACL, "Canned ACL, for example private or public-read.", metavar="NAME", header="acl"),
     OptionRow(
-        "--cache-control", TEXT, INIT, "Cache-Control header, for example no-cache.", header="Cache-Control"
-    ),
-    OptionRow("--expires-header", TEXT, INIT, "Expires header, as an HTTP date.", header="Expires"),
-    OptionRow("--metadata", KEY_VALUES, INIT, "User metadata in ASCII (repeatable).", header="meta"),
-    OptionRow("--tag", KEY_VALUES, INIT, "Object tag (repeatable).", field="tags", header="tagging"),
-    OptionRow(
-        "--acl", ACL, INIT, "Canned ACL, for example private or public-read.", metavar="NAME", header="acl"
-    ),
-    OptionRow(
-        "--grant",
-        GRANTS,
-        INIT,
-        "Grant PERMISSION to the account ID (repeatable).",
-        field="grants",
-        header="grant",
+        "--grant", GRANTS, "Grant PERMISSION to the account ID (repeatable).", field="grants", header="grant"
     ),
     OptionRow(
         "--storage-class",
         STORAGE_CLASS,
-        INIT,
         "Storage class: STANDARD, WARM, COLD or the provider's own name.",
         metavar="NAME",
         header="storage_class",
@@ -71,7 +52,6 @@ OBJECT = (
     OptionRow(
         "--website-redirect",
         TEXT,
-        INIT,
         "Redirect visitors of this key to URL, if the bucket is a website.",
         metavar="URL",
         header="website_redirect",
@@ -79,7 +59,6 @@ OBJECT = (
     OptionRow(
         "--success-redirect",
         TEXT,
-        INIT,
         "OBS successActionRedirect; only for a file that is sent in one request.",
         metavar="URL",
         header="success_redirect",
@@ -87,37 +66,37 @@ OBJECT = (
     OptionRow(
         "--expires-days",
         number(0),
-        INIT,
         "Delete the object this many days after it was last modified.",
         metavar="N",
         header="expires_days",
     ),
-    OptionRow("--no-overwrite", FLAG, INIT, "Never replace an existing object.", header="no_overwrite"),
+    OptionRow("--no-overwrite", FLAG, "Never replace an existing object.", header="no_overwrite"),
     OptionRow(
         "--header",
         HEADERS,
-        INIT,
         "Any other header of the object or, such as who pays, of every request (repeatable).",
         field="headers",
     ),
     OptionRow(
-        "--skip-identical", FLAG, UPLOAD, "Send nothing if the object already exists with this content."
+        "--skip-identical",
+        FLAG,
+        "Send nothing if the object already exists with this content.",
+        commands=UPLOAD,
     ),
 )
 
 # No dialect has a header for these options yet, so that each use is refused.
-RETENTION = (
+RETENTION = group(
+    INIT,
     OptionRow(
         "--retention",
         choice("governance", "compliance"),
-        INIT,
         "Lock the object against deletion in this mode.",
         header="retention_mode",
     ),
     OptionRow(
         "--retain-until",
         TEXT,
-        INIT,
         "End of the lock: a date, for example 2030-12-31, or a duration, for example 30d.",
         metavar="DATE|DURATION",
         header="retain_until",
@@ -126,24 +105,19 @@ RETENTION = (
     OptionRow(
         "--legal-hold",
         FLAG,
-        INIT,
         "Lock the object against deletion until the hold is removed.",
         header="legal_hold",
     ),
 )
 
-ENCRYPTION = (
+ENCRYPTION = group(
+    INIT,
     OptionRow(
-        "--sse",
-        choice("AES256", "kms"),
-        INIT,
-        "Encrypt at the server, with its own key or with KMS.",
-        header="sse",
+        "--sse", choice("AES256", "kms"), "Encrypt at the server, with its own key or with KMS.", header="sse"
     ),
     OptionRow(
         "--sse-kms-key-id",
         TEXT,
-        INIT,
         "ID of the KMS key. Default: the provider's.",
         metavar="ID",
         header="sse_kms_key_id",
@@ -151,8 +125,8 @@ ENCRYPTION = (
     OptionRow(
         "--sse-c-key-file",
         FILE,
-        (*INIT, "part", "complete", "verify"),
         "Encrypt with the customer key in this file (SSE-C, 32 bytes).",
+        commands=(*INIT, "part", "complete", "verify"),
         header="sse_c",
     ),
 )

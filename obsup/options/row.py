@@ -19,17 +19,16 @@ class OptionRow(NamedTuple):
     """One option.
 
     ``names`` are the short and long names, the long one last; ``--on/--off`` is a flag with its opposite. ``commands``
-    are the commands that take it. ``field`` is its name in code, by default the long name. ``default`` is the built-in
-    value; None means not set. ``header`` is for options that become a header: the header's name if all vendors share
-    it, otherwise the attribute of the dialects' HeaderNames. ``sample`` is a value for the configuration file, as TOML
-    spells it.
-    ``has_variable``: the option has an environment variable.
+    are the commands that take it, by default those of its group. ``field`` is its name in code, by default the long
+    name. ``default`` is the built-in value; None means not set. ``header`` is for options that become a header: the
+    header's name if all vendors share it, otherwise the attribute of the dialects' HeaderNames. ``sample`` is a value
+    for the configuration file, as TOML spells it. ``has_variable``: the option has an environment variable.
     """
 
     names: str
     kind: Kind
-    commands: tuple[str, ...]
     help: str
+    commands: tuple[str, ...] = ()
     field: str = ""
     default: OptionValue | None = None
     metavar: str = ""
@@ -78,3 +77,8 @@ class OptionRow(NamedTuple):
         if self.kind.is_list:
             return ()
         return False if self.kind.name == "flag" and self.default is None else self.default
+
+
+def group(commands: tuple[str, ...], *rows: OptionRow) -> tuple[OptionRow, ...]:
+    """Return the *rows*; those that name no commands get *commands*."""
+    return tuple(row if row.commands else row._replace(commands=commands) for row in rows)
