@@ -61,7 +61,7 @@ class OptionRow(NamedTuple):
     def environment(self) -> str:
         """The environment variable: ``OBSUP_PART_SIZE``, or an empty text.
 
-        Those of the sandbox have a prefix of their own: the COMMAND that it runs must not read them.
+        Those of the sandbox have another prefix, because the COMMAND that it runs must not read them.
         """
         prefix = "OBSUP_SANDBOX_" if self.commands == ("sandbox",) else "OBSUP_"
         return f"{prefix}{self.key.upper()}" if self.has_variable else ""
