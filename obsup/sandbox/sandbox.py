@@ -83,11 +83,8 @@ class Sandbox:
         self._scheme = "http" if tls is None else "https"
         only_buckets = frozenset(buckets)
         with ExitStack() as stack:
-            self.directory = Path(directory or _temporary_directory(stack))
-            disk = Disk(self.directory, discard=discard)
-            stack.callback(disk.close)
-            for bucket in only_buckets:
-                disk.make_bucket(bucket)
+            disk = _open_disk(stack, directory, only_buckets, discard=discard)
+            self.directory = disk.directory
             self._journal = Journal(log)
             stack.callback(self._journal.close)
             self._service = Service(
@@ -194,6 +191,15 @@ def _temporary_directory(stack: ExitStack) -> str:
     directory = tempfile.mkdtemp(prefix="obsup-sandbox-")
     stack.callback(shutil.rmtree, directory, ignore_errors=True)
     return directory
+
+
+def _open_disk(stack: ExitStack, directory: Path | None, buckets: Iterable[str], *, discard: bool) -> Disk:
+    """Open the storage folder with *buckets*; *stack* closes it."""
+    disk = Disk(Path(directory or _temporary_directory(stack)), discard=discard)
+    stack.callback(disk.close)
+    for bucket in buckets:
+        disk.make_bucket(bucket)
+    return disk
 
 
 def _limits_from(values: Mapping[str, int | float]) -> Limits:

@@ -130,7 +130,7 @@ def test_answer_that_is_no_xml_is_final_and_keeps_the_upload(
     begun_at = len(store.requests)
     failed = shell.run("upload", source, "bucket/key", "--json", *options(name))
     assert failed.code == 69
-    assert "not XML" in failed.err
+    assert "not valid XML" in failed.err
     assert failed.json["reason"] == "refused"
     assert [one.operation for one in store.requests[begun_at:]] == ["parts"] * 3
     store.clear_faults()

@@ -58,6 +58,7 @@ LIBRARIES = {
 }
 MOST_LINES = 350
 MOST_MODULES = 12
+MAX_FUNCTION_LINES = 40
 
 
 def imports_of(path: Path) -> Iterator[str]:
@@ -169,6 +170,17 @@ def test_modules_and_folders_stay_small() -> None:
         if len([path for path in folder.glob("*.py") if not path.name.startswith("__")]) > MOST_MODULES
     ]
     assert not long + wide
+
+
+def test_functions_stay_short() -> None:
+    """At most 40 lines per function, docstring included."""
+    long = [
+        f"{path.relative_to(PACKAGE)}: {node.name}"
+        for path in MODULES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef) and (node.end_lineno or 0) - node.lineno + 1 > MAX_FUNCTION_LINES
+    ]
+    assert not long
 
 
 def test_no_vendor_is_named_outside_the_dialects() -> None:

@@ -22,15 +22,16 @@ def run_verify(source: Path, target: str, options: CommandOptions, *, is_plan_gi
 
     *is_plan_given*: the command line sets the part size; a part size from the configuration is only a hint.
     """
-    request, shown = options.request, options.display
+    request, display = options.request, options.display
 
     def work(session: Session) -> str:
         resolved, settings = options.resolve_target(target, file_name=source.name)
         session.fields |= target_fields(resolved)
         stat = stat_source(source)
         check_readable(source)
-        limits = settings.dialect.limits
-        plan = make_plan(stat.size, limits, parts=request.parts, part_size=request.part_size)
+        plan = make_plan(
+            stat.size, settings.dialect.limits, parts=request.parts, part_size=request.part_size
+        )
         receipt = receipt_file.load(request.receipt) if request.receipt is not None else None
 
         def gate(size: int) -> int:
@@ -52,10 +53,9 @@ def run_verify(source: Path, target: str, options: CommandOptions, *, is_plan_gi
         else:
             identical = comparison.by_object(info, plan if is_plan_given else None, hint=plan)
         session.fields |= _fields(identical)
-        if shown.verbose or (sys.stderr.isatty() and not shown.quiet):
-            output.print_message(
-                f"{resolved} matches {quoted(source)}: {identical.info.size} bytes, verified by {identical.by}"
-            )
+        if display.verbose or (sys.stderr.isatty() and not display.quiet):
+            size = identical.info.size
+            output.print_message(f"{resolved} matches {quoted(source)}: {size} bytes, verified by {identical.by}")
         return "identical"
 
     return run_step("verify", options, work)
