@@ -21,7 +21,7 @@ def complete(subject: Subject, upload: Upload, etag: str) -> None:
     if subject.server.answers_to_long_keys or upload.target.key != LONG:
         subject.store.complete(upload, [(1, etag)], {})
         return
-    with pytest.raises(NetworkError, match="not XML"):
+    with pytest.raises(NetworkError, match="not valid XML"):
         subject.store.complete(upload, [(1, etag)], {})
 
 

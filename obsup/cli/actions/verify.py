@@ -8,7 +8,7 @@ from typing import Any
 
 from obsup.cli.report import output
 from obsup.cli.report.fields import target_fields
-from obsup.cli.run.requests import CommandOptions
+from obsup.cli.run.requests import CommandOptions, DisplayOptions
 from obsup.cli.run.session import Session, run_step
 from obsup.engine.plan.file_plan import make_plan
 from obsup.engine.verify.comparison import Comparison, Identical
@@ -29,9 +29,7 @@ def run_verify(source: Path, target: str, options: CommandOptions, *, is_plan_gi
         session.fields |= target_fields(resolved)
         stat = stat_source(source)
         check_readable(source)
-        plan = make_plan(
-            stat.size, settings.dialect.limits, parts=request.parts, part_size=request.part_size
-        )
+        plan = make_plan(stat.size, settings.dialect.limits, parts=request.parts, part_size=request.part_size)
         receipt = receipt_file.load(request.receipt) if request.receipt is not None else None
 
         def gate(size: int) -> int:
@@ -53,12 +51,16 @@ def run_verify(source: Path, target: str, options: CommandOptions, *, is_plan_gi
         else:
             identical = comparison.by_object(info, plan if is_plan_given else None, hint=plan)
         session.fields |= _fields(identical)
-        if display.verbose or (sys.stderr.isatty() and not display.quiet):
-            size = identical.info.size
-            output.print_message(f"{resolved} matches {quoted(source)}: {size} bytes, verified by {identical.by}")
+        _print_match(f"{resolved} matches {quoted(source)}", identical, display)
         return "identical"
 
     return run_step("verify", options, work)
+
+
+def _print_match(text: str, identical: Identical, display: DisplayOptions) -> None:
+    """Print what matched, on a terminal or with -v."""
+    if display.verbose or (sys.stderr.isatty() and not display.quiet):
+        output.print_message(f"{text}: {identical.info.size} bytes, verified by {identical.by}")
 
 
 def _fields(identical: Identical) -> dict[str, Any]:
