@@ -9,7 +9,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -84,14 +84,12 @@ class Sandbox:
         only_buckets = frozenset(buckets)
         with ExitStack() as stack:
             disk = _open_disk(stack, directory, only_buckets, discard=discard)
-            self.directory = disk.directory
-            self._journal = Journal(log)
-            stack.callback(self._journal.close)
+            self._journal = stack.enter_context(closing(Journal(log)))
             self._service = Service(
                 disk=disk,
                 uploads=Uploads(disk.uploads_folder),
                 account=Account(self.access_key, self.secret_key, require_token),
-                limits=limits if isinstance(limits, Limits) else _limits_from(limits or {}),
+                limits=_limits_from(limits),
                 faults=FaultBook(faults),
                 clock=clock,
                 custom_domains=dict(custom_domains or {}),
@@ -101,6 +99,7 @@ class Sandbox:
             )
             self._server = Server(port, self._service, self._journal, _tls_context(tls))
             self._held = stack.pop_all()
+        self.directory = disk.directory
 
     def __enter__(self) -> Self:
         """Start serving."""
@@ -202,9 +201,9 @@ def _open_disk(stack: ExitStack, directory: Path | None, buckets: Iterable[str],
     return disk
 
 
-def _limits_from(values: Mapping[str, int | float]) -> Limits:
-    """Build Limits from field names. Raises TypeError for an unknown name."""
-    return replace(Limits(), **values)  # type: ignore[arg-type]
+def _limits_from(given: Limits | Mapping[str, int | float] | None) -> Limits:
+    """Return Limits, or build them from field names. Raises TypeError for an unknown name."""
+    return given if isinstance(given, Limits) else replace(Limits(), **(given or {}))  # type: ignore[arg-type]
 
 
 def _tls_context(tls: tuple[Path, Path] | None) -> ssl.SSLContext | None:

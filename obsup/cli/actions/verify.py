@@ -6,9 +6,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from obsup.cli.display.display import DisplayOptions
 from obsup.cli.report import output
 from obsup.cli.report.fields import target_fields
-from obsup.cli.run.requests import CommandOptions, DisplayOptions
+from obsup.cli.run.requests import CommandOptions
 from obsup.cli.run.session import Session, run_step
 from obsup.engine.plan.file_plan import make_plan
 from obsup.engine.verify.comparison import Comparison, Identical
