@@ -81,9 +81,8 @@ class Sandbox:
         self.access_key = access_key or "SANDBOX" + secrets.token_hex(7).upper()
         self.secret_key = secret_key or secrets.token_hex(20)
         self._scheme = "http" if tls is None else "https"
-        only_buckets = frozenset(buckets)
         with ExitStack() as stack:
-            disk = _open_disk(stack, directory, only_buckets, discard=discard)
+            disk = _open_disk(stack, directory, only := frozenset(buckets), discard=discard)
             self._journal = stack.enter_context(closing(Journal(log)))
             self._service = Service(
                 disk=disk,
@@ -93,7 +92,7 @@ class Sandbox:
                 faults=FaultBook(faults),
                 clock=clock,
                 custom_domains=dict(custom_domains or {}),
-                only_buckets=only_buckets,
+                only_buckets=only,
                 aws_vendor=aws_vendor,
                 encrypts=encrypts,
             )
