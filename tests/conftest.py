@@ -25,6 +25,11 @@ _KEYS = ("AccessKeyID", "SecretAccessKey", "SecurityToken", "REQUESTS_CA_BUNDLE"
 _KEPT = ("OBSUP_TEST_",)
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Return the number of workers for ``-n auto``: most tests wait for processes and sockets, so more than CPUs."""
+    return 3 * (os.cpu_count() or 1)
+
+
 @pytest.fixture(autouse=True)
 def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Give the test a home of its own, and none of the credentials, profiles and proxies of this machine."""
