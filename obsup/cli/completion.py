@@ -1,6 +1,6 @@
-"""Completion in bash, zsh and fish: each script asks obsup itself, which answers a line an item: kind, value, help.
+"""Completion in bash, zsh and fish. Each script runs obsup, which prints one line per item: kind, value and help.
 
-PowerShell's script is Click's own, and looked for by no PowerShell: a profile loads it.
+The script for PowerShell is Click's own. PowerShell does not search for it: a profile must load it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from click.shell_completion import (
 )
 
 VARIABLE = "_OBSUP_COMPLETE"
-#: Where each shell looks for the script of a program, below a prefix.
+#: Where each shell searches for the script of a program, relative to a prefix.
 FILES = {
     "bash": ("obsup.bash", "share/bash-completion/completions/obsup"),
     "zsh": ("_obsup", "share/zsh/site-functions/_obsup"),
@@ -117,16 +117,16 @@ complete --command obsup --no-files --arguments '(__obsup_complete)'
 
 
 class _Lines(ShellComplete):
-    """A shell whose script reads a line an item: kind, value and help, tab-separated."""
+    """A shell whose script reads one line per item: kind, value and help, tab-separated."""
 
     def format_completion(self, item: CompletionItem[str]) -> str:
-        """Return the line of *item*. What would forge another line or column is not offered."""
+        """Return the line of *item*. Values with tabs or line breaks are omitted."""
         help_text = " ".join((item.help or "").split())
         value = self.fit(str(item.value))
         return "" if set(value) & set("\t\n\r") else f"{item.type}\t{value}\t{help_text}"
 
     def fit(self, value: str) -> str:
-        """Return *value* as this shell puts it in place of the word."""
+        """Return *value* as this shell inserts it."""
         return value
 
     def complete(self) -> str:
@@ -135,24 +135,24 @@ class _Lines(ShellComplete):
 
 
 class BashComplete(_Lines):
-    """bash hands over the line as far as the cursor, and replaces what stands behind the last word break."""
+    """bash passes the line up to the cursor and replaces the text after the last word break."""
 
     name: ClassVar[str] = "bash"
     source_template: ClassVar[str] = BASH
 
     def get_completion_args(self) -> tuple[list[str], str]:
-        """Return the words before the one under the cursor, and that."""
+        """Return the words before the cursor and the word at the cursor."""
         line = os.environ["COMP_WORDS"]
         words = split_arg_string(line)
         begun = "" if line[-1:].isspace() and not line.endswith("\\ ") else words.pop()
         breaks = set(os.environ.get("COMP_BREAKS", "")) & set(":=")
         self._kept = max((begun.rfind(one) + 1 for one in breaks), default=0)
-        # Of --digest=md5 the values alone are offered: they do not begin with the option.
+        # For --digest=md5, only the values are completed, without the option.
         self._is_value = begun.startswith("-") and "=" in begun
         return words[1:], begun
 
     def fit(self, value: str) -> str:
-        """Return *value* without what readline keeps."""
+        """Return *value* without the prefix that readline keeps."""
         return value if self._is_value else value[self._kept :]
 
     def source(self) -> str:
@@ -164,18 +164,18 @@ class _WholeWord(_Lines):
     """A shell that replaces the whole word."""
 
     def get_completion_args(self) -> tuple[list[str], str]:
-        """Return the words before the one under the cursor, and that."""
+        """Return the words before the cursor and the word at the cursor."""
         words, begun = self.words()
         option, separator, _ = begun.partition("=")
         self._option = f"{option}=" if begun.startswith("-") and separator else ""
         return words, begun
 
     def words(self) -> tuple[list[str], str]:
-        """Return what the script handed over."""
+        """Return the words that the script passes."""
         raise NotImplementedError
 
     def fit(self, value: str) -> str:
-        """Return *value* with the option that stands before it in the same word."""
+        """Return *value* with the option that precedes it in the same word."""
         return f"{self._option}{value}"
 
     def source(self) -> str:
@@ -184,26 +184,26 @@ class _WholeWord(_Lines):
 
 
 class ZshComplete(_WholeWord):
-    """zsh hands over the words as they were typed, quotes and all."""
+    """zsh passes the words as typed, including quotes."""
 
     name: ClassVar[str] = "zsh"
     source_template: ClassVar[str] = ZSH
 
     def words(self) -> tuple[list[str], str]:
-        """Return the words before the one under the cursor, and that, without their quotes."""
+        """Return the words before the cursor and the word at the cursor, without quotes."""
         typed = [(split_arg_string(word) or [""])[0] for word in os.environ["COMP_WORDS"].split("\n")]
         at = int(os.environ["COMP_CWORD"])
         return typed[1:at], typed[at] if at < len(typed) else ""
 
 
 class FishComplete(_WholeWord):
-    """fish hands over words without quotes; the one under the cursor by itself."""
+    """fish passes words without quotes, and the word at the cursor separately."""
 
     name: ClassVar[str] = "fish"
     source_template: ClassVar[str] = FISH
 
     def words(self) -> tuple[list[str], str]:
-        """Return the words before the one under the cursor, and that, without its quotes."""
+        """Return the words before the cursor and the word at the cursor, without quotes."""
         typed = os.environ["COMP_WORDS"].split("\n")
         return typed[1:], (split_arg_string(os.environ["COMP_CWORD"]) or [""])[0]
 
@@ -213,7 +213,7 @@ for _shell in (BashComplete, ZshComplete, FishComplete):
 
 
 def scripts(command: click.Command) -> dict[str, str]:
-    """Return the scripts of all shells, for obsup's *command*, by the names of their files."""
+    """Return the scripts of all shells for *command*, by file name."""
     found = {}
     for shell, (name, _place) in FILES.items():
         kind = get_completion_class(shell)
