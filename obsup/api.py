@@ -139,7 +139,7 @@ def upload_file(
     if ``retryable`` is true, the same call resumes the upload.
     Source: OBS SDK for Python, "Uploading an Object - Resumable" (uploadFile).
     """
-    path = Path(source) if isinstance(source, str | os.PathLike) else None
+    path = _path(source) if isinstance(source, str | os.PathLike) else None
     stream = None if isinstance(source, str | os.PathLike) else FileObject(source, close=close)
     tally, stop = ProgressTally(progress, observer), stop or StopSignal()
     limit = RateLimit(limit_rate, check=stop.check_in_flight) if limit_rate is not None else None
@@ -192,7 +192,7 @@ def upload_part(
     window, tally = PartWindow(parts, part_size, offset), ProgressTally(progress, observer)
     if not isinstance(source, str | os.PathLike):
         return _send_open_part(source, target, part_number, window, upload_id, md5, close, tally, more)
-    path = Path(source)
+    path = _path(source)
     context = _open_context(target, more, source=path, tally=tally)
     selector = UploadSelector(context.request.target, path, upload_id, context.request.checkpoint)
     return part_steps.send_one(context, selector, part_number, window, md5=md5).stored
@@ -242,7 +242,7 @@ def complete_upload(
     by part number. *verify_source* compares every part with *source*.
     Source: OBS SDK for Python, "Assembling Parts" (completeMultipartUpload).
     """
-    path = Path(source) if source is not None else None
+    path = _path(source) if source is not None else None
     context = _open_context(target, more, source=path, options=options)
     selector = UploadSelector(context.request.target, path, upload_id, context.request.checkpoint)
     return ManualCompletion(context, selector, CompletionChecks(parts, size, etags, verify_source)).complete()
@@ -259,10 +259,19 @@ def abort_upload(
 
     Source: OBS SDK for Python, "Aborting a Multipart Upload" (abortMultipartUpload).
     """
-    path = Path(source) if source is not None else None
+    path = _path(source) if source is not None else None
     context = _open_context(target, more, source=path)
     selector = UploadSelector(context.request.target, path, upload_id, context.request.checkpoint)
     abort_selected(context, selector)
+
+
+def _path(source: str | os.PathLike[str]) -> Path:
+    """Return *source* as a path. Raises WrongUsage if it is empty: ``Path("")`` would be the current directory."""
+    if not os.fspath(source):
+        raise WrongUsage(
+            "the source is empty", "An empty path names no file", NextStep("Give the path of a file")
+        )
+    return Path(source)
 
 
 def _open_context(

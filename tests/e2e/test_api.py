@@ -9,7 +9,7 @@ import pytest
 
 import obsup
 from obsup.api import upload_file
-from obsup.errors import ObsupError
+from obsup.errors import ObsupError, WrongUsage
 from obsup.model import Credentials
 from obsup.sandbox.sandbox import Sandbox
 
@@ -80,6 +80,13 @@ def test_progress_does_not_count_a_part_twice(
         progress=lambda transferred, _total, _seconds: calls.append(transferred),
     )
     assert max(calls) == calls[-1] == 1_000_000
+
+
+def test_an_empty_source_is_an_error(sandbox: Sandbox, credentials: Credentials) -> None:
+    """It must not mean the current directory."""
+    with pytest.raises(WrongUsage, match="the source is empty"):
+        upload_file("", "bucket/key", endpoint=sandbox.endpoint, credentials=credentials)
+    assert sandbox.requests == []
 
 
 def test_the_public_names_exist() -> None:

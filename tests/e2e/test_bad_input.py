@@ -213,3 +213,34 @@ def test_checkpoint_remains_only_if_an_upload_may_exist(
     sandbox.clear_faults()
     assert shell.run(*words).code == 0
     assert sandbox.uploads() == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("upload", "", "bucket/key"),
+        ("upload", "-r", "", "bucket/prefix/"),
+        ("upload", "bigfile", ""),
+        ("init", "", "bucket/key"),
+        ("part", "", "bucket/key", "--part-number", "1"),
+        ("complete", ""),
+        ("abort", "", "bucket/key"),
+        ("parts", ""),
+        ("uploads", ""),
+        ("gc", "", "--older-than", "1d"),
+        ("status", ""),
+        ("verify", "", "bucket/key"),
+        ("doctor", ""),
+        ("upload", "bigfile", "bucket/key", "--checkpoint", ""),
+    ],
+    ids=" ".join,
+)
+def test_an_empty_argument_is_an_error(
+    words: tuple[str, ...], shell: Shell, sandbox: Sandbox, make_file: MakeFile
+) -> None:
+    """An unset variable in a script must not mean the current directory, or everything."""
+    make_file(1000)
+    outcome = shell.run(*words)
+    assert outcome.code == 2
+    assert "empty" in outcome.err
+    assert sandbox.requests == []

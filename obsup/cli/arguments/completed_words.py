@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -27,6 +27,12 @@ class Word(TextType):
     def __init__(self, name: str, complete: Callable[[click.Context, str], Items]) -> None:
         self.name = name
         self._complete = complete
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the word. An empty argument is an error: an unset variable must not mean another source."""
+        if value == "" and isinstance(param, click.Argument):
+            self.fail("it is empty", param, ctx)
+        return str(value)
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> Items:
         """Return the completions of *incomplete*."""

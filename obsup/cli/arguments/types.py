@@ -121,8 +121,18 @@ class Jobs(click.IntRange):
         return value if value == "auto" else super().convert(value, param, ctx)
 
 
-FILE = click.Path(path_type=Path)
-FOLDER = click.Path(path_type=Path, file_okay=False)
+class NonEmptyPath(click.Path):
+    """A path. An empty one is an error: ``Path("")`` would be the current directory."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path."""
+        if value == "":
+            self.fail("the path is empty", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+FILE = NonEmptyPath(path_type=Path)
+FOLDER = NonEmptyPath(path_type=Path, file_okay=False)
 JOBS = Jobs(1, 1000)
 SIZE = Measure("size", parse_size)
 RATE = Measure("rate", parse_rate)
