@@ -172,3 +172,25 @@ def test_tls_properties_are_reported(tmp_path: Path) -> None:
         assert findings(bad)["TLS"] is False
         unverified = shell.run("doctor", "bucket", "--no-verify-tls")
         assert "certificate not verified" in unverified.out
+
+
+def test_unverified_tls_prints_a_warning(tmp_path: Path) -> None:
+    """Every command that connects warns once, unless -q is given."""
+    (tmp_path / "folder").mkdir()
+    for path in (tmp_path / "bigfile", tmp_path / "folder" / "file"):
+        path.write_bytes(b"content")
+    authority = Authority(tmp_path)
+    with Sandbox(tls=authority.files("127.0.0.1")) as secure:
+        shell = Shell.against(secure, tmp_path)
+        for words in (
+            ("upload", "bigfile", "bucket/key"),
+            ("upload", "-r", "folder", "bucket/prefix/"),
+            ("verify", "bigfile", "bucket/key"),
+            ("uploads", "bucket"),
+        ):
+            unverified = shell.run(*words, "--no-verify-tls")
+            assert unverified.code == 0, unverified.err
+            assert unverified.err.count("TLS certificates are not verified") == 1
+        assert shell.run("upload", "bigfile", "bucket/key", "--no-verify-tls", "-q").err == ""
+        verified = shell.run("upload", "bigfile", "bucket/key", "--ca-bundle", authority.bundle)
+        assert verified.err == ""

@@ -21,7 +21,6 @@ from obsup.cli.run.session import Session, run_command
 from obsup.engine.batch.outcome import BatchSummary
 from obsup.engine.batch.request import BatchRequest, SharedRequest
 from obsup.engine.batch.uploader import BatchUploader
-from obsup.engine.job.connection import connect
 from obsup.errors import ObsupError, SourceUnreadable, run_again
 from obsup.local.state import journal as journals
 from obsup.local.walk.file_list import listed
@@ -45,7 +44,7 @@ def run_batch(sources: Sequence[str], target: str, options: CommandOptions, batc
         batch_report = BatchReport(prefix, as_json=options.as_json, failed_list=failed_list, resume=resume)
         try:
             uploader = BatchUploader(
-                connect(settings, observe=session.display.observe, sleep=session.stop.sleep),
+                session.connect_with(settings, session.display.observe),
                 batch_request(sources, prefix, options, batch),
                 observe=session.display.observe,
                 stop=session.stop,

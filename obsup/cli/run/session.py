@@ -8,6 +8,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any, TypeVar
 
+from obsup import events
 from obsup.cli.display.display import Display, open_display
 from obsup.cli.display.meter import Meter
 from obsup.cli.report import output
@@ -26,6 +27,9 @@ from obsup.local.source.rate_limit import RateLimit
 from obsup.model import Upload
 
 T = TypeVar("T")
+UNVERIFIED = (
+    "TLS certificates are not verified (--no-verify-tls): others on the network can read and change the data"
+)
 
 
 class Session:
@@ -47,7 +51,13 @@ class Session:
 
     def connect(self, settings: StoreSettings) -> Connection:
         """Return a connection to the store of *settings*. Raises Denied, BadConfiguration."""
-        return connect(settings, observe=self.tally, sleep=self.stop.sleep)
+        return self.connect_with(settings, self.tally)
+
+    def connect_with(self, settings: StoreSettings, observe: events.Observer) -> Connection:
+        """Return a connection whose events go to *observe*, after a warning if TLS certificates are not verified."""
+        if settings.endpoint.startswith("https://") and not settings.network.verify_tls:
+            self.display.observe(events.Noted(UNVERIFIED))
+        return connect(settings, observe=observe, sleep=self.stop.sleep)
 
     def context(self, settings: StoreSettings, request: UploadRequest) -> UploadContext:
         """Return what the engine needs to carry out *request*. Raises Denied, BadConfiguration."""
