@@ -153,7 +153,7 @@ def test_workers_end_with_their_driver(shell: Shell, sandbox: Sandbox, source: P
             2,
             "--presign cannot be combined with --content-md5",
         ),
-        ("--executor processes --proxy http://me:SECRET@127.0.0.1:9", 2, "--proxy with a password"),
+        ("--executor processes --proxy http://me:SECRET@127.0.0.1:9", 2, "--proxy contains a password"),
     ],
 )
 def test_invalid_executors_and_combinations(

@@ -38,12 +38,13 @@ from obsup.local.source.file import stat_source
 from obsup.model import Credentials, CustomerKey, Part, Upload
 from obsup.sandbox.sandbox import Sandbox
 from tests.doubles.scripted_server import ReceivedRequest, Reply, ScriptedServer, error
-from tests.support.shell import Outcome
+from tests.support.shell import Outcome, Shell
 from tests.support.upload_rig import IMPATIENT, PART
 from tests.support.waiting import wait_for
 
 SECRET = "sk+/=%&'\"" + secrets.token_hex(16)
 TOKEN = "tok/+=%&" + secrets.token_hex(24)
+MakeFile = Callable[..., Path]
 PROXY_PASSWORD = "pw" + secrets.token_hex(16)
 CUSTOMER_KEY = b"\x00\xff" + secrets.token_bytes(30)
 ALL = (SECRET.encode(), TOKEN.encode(), PROXY_PASSWORD.encode(), CUSTOMER_KEY)
@@ -340,6 +341,19 @@ def proxied(estate: Estate) -> None:
     words = ("--retry-for", "0s", "--connect-timeout", "2s")
     assert estate.run(*UPLOAD, *words, "--json", keys=estate.keys | away).code == 75
     assert estate.run("doctor", "bucket", *words, keys=estate.keys | away).code != 0
+
+
+def test_a_proxy_password_on_the_command_line_is_rejected(
+    shell: Shell, sandbox: Sandbox, make_file: MakeFile
+) -> None:
+    """It is not repeated in the error, in Next, or in the JSON object, and nothing is sent."""
+    make_file(1000)
+    for words in (("upload", "bigfile", "bucket/key", "--json"), ("uploads", "bucket")):
+        outcome = shell.run(*words, "--proxy", f"http://me:{PROXY_PASSWORD}@127.0.0.1:9")
+        assert outcome.code == 2
+        assert "--proxy contains a password" in outcome.err
+        assert PROXY_PASSWORD not in outcome.out + outcome.err
+    assert sandbox.requests == []
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from obsup.engine.job.connection import StoreSettings
 from obsup.engine.job.request import UploadRequest
 from obsup.engine.job.target_settings import ConnectOptions, resolve_prefix, resolve_target
 from obsup.engine.steps.lookup import UploadSelector
-from obsup.errors import WrongUsage, run_again
+from obsup.errors import NextStep, WrongUsage, run_again
 from obsup.local.source.expectation import Expectation
 from obsup.local.state.checkpoint_path import default_path
 from obsup.local.walk.walk import Links
@@ -29,6 +30,8 @@ MAX_TIMEOUT_S = 86400.0
 # Placeholders in a request whose source or target is not known yet.
 NO_SOURCE = Path("-")
 NO_TARGET = Target("", "", "", "")
+
+_PASSWORD = re.compile(r"(?:\w+://)?[^/@]*:[^/]*@")  # of the user information in a URL
 
 
 class Limits(Value):
@@ -170,8 +173,10 @@ def _display_options(values: dict[str, Any]) -> DisplayOptions:
 def _connect_options(values: dict[str, Any]) -> ConnectOptions:
     """Return how to reach the store.
 
-    A command that creates no object ignores the object headers of the environment and the configuration.
+    A command that creates no object ignores the object headers of the environment and the configuration. Raises
+    WrongUsage for a password on the command line.
     """
+    _refuse_proxy_password(values)
     for_requests = values.get("request_headers", ())
     is_given = conflicts.is_given(values, "request_headers")
     return ConnectOptions(
@@ -191,6 +196,16 @@ def _connect_options(values: dict[str, Any]) -> ConnectOptions:
             ),
         }
     )
+
+
+def _refuse_proxy_password(values: dict[str, Any]) -> None:
+    """Raise WrongUsage if --proxy contains a password: every user of this machine can read command lines."""
+    if conflicts.is_given(values, "proxy") and _PASSWORD.match(values["proxy"]):
+        raise WrongUsage(
+            "--proxy contains a password",
+            "Other users of this machine can read the command line",
+            NextStep("Leave out --proxy and set HTTPS_PROXY, or OBSUP_PROXY, in the environment"),
+        )
 
 
 def _text(path: Path | None) -> str | None:
