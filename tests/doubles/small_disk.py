@@ -14,7 +14,9 @@ import sys
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
+
+import pytest
 
 from tests.support.shell import Outcome
 
@@ -31,7 +33,8 @@ def _can_mount() -> bool:
 MOUNTED = ["tmpfs"] if _can_mount() else []
 """The kinds that are file systems: none if this user may not mount."""
 
-KINDS = ["limit", *MOUNTED]
+# The limit stands in for the file system if none can be mounted; otherwise it runs in the slow lane.
+KINDS: list[Any] = [*MOUNTED, pytest.param("limit", marks=[pytest.mark.slow] if MOUNTED else [])]
 
 
 class SmallDisk(Protocol):

@@ -80,6 +80,7 @@ def test_the_output_does_not_depend_on_the_process_that_sends_a_file(shell: Shel
     assert outcome.err.count("PutObject") >= len(NAMES)
 
 
+@pytest.mark.slow
 def test_files_of_a_killed_process_are_sent_by_others(shell: Shell, sandbox: Sandbox) -> None:
     """The batch succeeds, and a second run sends nothing."""
     make_files(shell, *NAMES)

@@ -27,7 +27,9 @@ def change_byte(path: Path, offset: int) -> None:
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
-@pytest.mark.parametrize("how", [("--parts", "2"), ("--part-size", "5260001"), ()])
+@pytest.mark.parametrize(
+    "how", [("--parts", "2"), pytest.param(("--part-size", "5260001"), marks=pytest.mark.slow), ()]
+)
 def test_verify_accepts_the_uploaded_file_and_rejects_another(
     sandbox: Sandbox, shell: Shell, make_file: MakeFile, provider: str, how: tuple[str, ...]
 ) -> None:

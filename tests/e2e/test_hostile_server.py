@@ -265,8 +265,8 @@ BOMBS = {
 
 
 @pytest.mark.parametrize("bomb", BOMBS)
-@pytest.mark.parametrize("status", [200, 403])
-@pytest.mark.parametrize("where", ["initiate", "complete", "uploads"])
+@pytest.mark.parametrize("status", [200, pytest.param(403, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("where", ["initiate", pytest.param("complete", marks=pytest.mark.slow), "uploads"])
 def test_xml_is_read_without_entities_and_within_bounds(
     harmed: Harmed, where: str, bomb: str, status: int
 ) -> None:

@@ -6,6 +6,8 @@ import hashlib
 import tracemalloc
 from collections.abc import Callable, Iterator
 
+import pytest
+
 from obsup.sandbox.sandbox import Sandbox
 from tests.sandbox.client import Client
 
@@ -19,6 +21,7 @@ def body() -> Iterator[bytes]:
         yield block
 
 
+@pytest.mark.slow
 def test_a_quarter_of_a_gigabyte_goes_through_a_few_megabytes(
     sandbox: Sandbox, connect: Callable[..., Client]
 ) -> None:
