@@ -244,3 +244,35 @@ def test_an_empty_argument_is_an_error(
     assert outcome.code == 2
     assert "empty" in outcome.err
     assert sandbox.requests == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("upload", "bigfile", "bucket/key", "--receipt", "bigfile"),
+        ("upload", "bigfile", "bucket/key", "--log-file", "./bigfile"),
+        ("upload", "bigfile", "bigfile", "bucket/p/", "--failed-list", "bigfile"),
+        ("upload", "-r", "tree", "bucket/p/", "--log-file", "tree/file"),
+        ("upload", "-r", "tree", "bucket/p/", "--failed-list", "tree/new"),
+        ("init", "bigfile", "bucket/key", "--log-file", "bigfile"),
+        ("part", "bigfile", "bucket/key", "--part-number", "1", "--log-file", "bigfile"),
+        ("verify", "bigfile", "bucket/key", "--log-file", "link"),
+    ],
+    ids=" ".join,
+)
+def test_a_file_to_write_must_not_be_the_source(
+    words: tuple[str, ...], shell: Shell, sandbox: Sandbox, make_file: MakeFile
+) -> None:
+    """Exit 2 before anything is opened or sent; the source is unchanged."""
+    source = make_file(1000)
+    content = source.read_bytes()
+    (shell.folder / "link").symlink_to(source)
+    (shell.folder / "tree").mkdir()
+    (shell.folder / "tree" / "file").write_bytes(content)
+    outcome = shell.run(*words)
+    assert outcome.code == 2
+    assert "Name another file" in outcome.err
+    assert source.read_bytes() == content
+    assert [path.name for path in (shell.folder / "tree").iterdir()] == ["file"]
+    assert (shell.folder / "tree" / "file").read_bytes() == content
+    assert sandbox.requests == []
