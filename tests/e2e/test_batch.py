@@ -295,3 +295,16 @@ def test_progress_counts_files(shell: Shell, sandbox: Sandbox) -> None:
     last = json.loads(outcome.err.splitlines()[-1])
     assert (last["filesDone"], last["files"], last["counted"]) == (30, 30, True)
     assert last["transferred"] == last["total"] > 0
+
+
+def test_a_named_pipe_as_a_source_is_an_error(shell: Shell, sandbox: Sandbox) -> None:
+    """Exit 66: a pipe that the user names must not be skipped. The other files are sent."""
+    (shell.folder / "file").write_bytes(b"content")
+    os.mkfifo(shell.folder / "pipe")
+    (shell.folder / "list").write_text("file\npipe\n")
+    for words in (("file", "pipe"), ("--from-list", "list")):
+        outcome = shell.run("upload", *words, "bucket/p/")
+        assert outcome.code == 66
+        assert "pipe is a named pipe" in outcome.err
+    assert sandbox.object_path("bucket", "p/file").read_bytes() == b"content"
+    assert not sandbox.object_path("bucket", "p/pipe").exists()

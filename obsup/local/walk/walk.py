@@ -97,7 +97,8 @@ class Walk(Value):
         elif not root.name:
             yield UnreadableFile(root.path, root.name, _is_not_folder(root.path))
         elif self.selection.has_file(root.name):
-            yield _regular(root.path, root.name, found)
+            entry = _regular(root.path, root.name, found)
+            yield _named_but_special(entry) if isinstance(entry, SkippedFile) else entry
 
 
 @dataclass(slots=True)
@@ -241,6 +242,16 @@ def _regular(path: str, name: str, found: os.stat_result) -> Entry:
         return FoundFile(path, name, identity(found))
     kind = next((word for is_kind, word in _KINDS if is_kind(found.st_mode)), "not a regular file")
     return SkippedFile(path, name, kind)
+
+
+def _named_but_special(entry: SkippedFile) -> UnreadableFile:
+    """Return the error for a pipe or a device that the user names; only a walk may skip it."""
+    error = SourceUnreadable(
+        f"{quoted(Path(entry.path))} is {entry.reason}",
+        "With several sources, only regular files can be sent",
+        NextStep("Send it alone, from standard input: obsup upload - BUCKET/KEY"),
+    )
+    return UnreadableFile(entry.path, entry.name, error)
 
 
 def _is_folder(path: str) -> WrongUsage:

@@ -126,7 +126,16 @@ def test_entries_that_are_not_regular_files_are_skipped_and_reported() -> None:
         entries = list(RECURSIVE.entries(root_of("tree/")))
     assert names(entries) == ["a"]
     assert others(entries) == {"pipe": "a named pipe", "socket": "a socket"}
-    assert others(RECURSIVE.entries(root_of("tree/pipe"))) == {"pipe": "a named pipe"}
+
+
+def test_a_pipe_that_the_user_names_is_an_error() -> None:
+    """Only a walk may skip it: the user expects the object."""
+    make("tree/a")
+    os.mkfifo("tree/pipe")
+    (entry,) = RECURSIVE.entries(root_of("tree/pipe"))
+    assert isinstance(entry, UnreadableFile)
+    assert entry.error.exit_code == 66
+    assert "is a named pipe" in entry.error.what
 
 
 def test_checkpoints_are_skipped() -> None:
