@@ -172,6 +172,23 @@ class PartBody:
             raise _read_failed(path, exc) from exc
         self._buffer: bytearray | None = None
 
+    def check_end(self, size: int) -> None:
+        """Raise SourceUnreadable if the file has more bytes than its *size* says, as files in /proc have."""
+        try:
+            self._file.seek(size)
+            has_more = bool(self._file.read(1)) and os.fstat(self._file.fileno()).st_size == size
+            self._file.seek(self._offset)
+        except OSError as exc:
+            self.close()
+            raise _read_failed(self._path, exc) from exc
+        if has_more:
+            self.close()
+            raise SourceUnreadable(
+                f"{quoted(self._path)} has more bytes than its size of {size}",
+                "Its file system does not state the size, as in /proc",
+                NextStep("send it from standard input: obsup upload - BUCKET/KEY"),
+            )
+
     def read(self, amount: int = BLOCK_BYTES, /) -> memoryview:
         """Return the next block, of at most *amount* bytes; empty at the end of the window.
 
@@ -281,7 +298,10 @@ class FileWindow(Value):
         gate: Gate | None = None,
     ) -> PartBody:
         """Return the window as a request body. Each body reads and hashes the file again."""
-        return PartBody(self.path, self.part, digest=new_digest(), on_sent=on_sent, gate=gate)
+        body = PartBody(self.path, self.part, digest=new_digest(), on_sent=on_sent, gate=gate)
+        if self.part.offset + self.part.size == self.stat.size:
+            body.check_end(self.stat.size)
+        return body
 
     def md5(self, gate: Gate | None = None) -> str:
         """Return the MD5 in hex. This reads the file once more."""
