@@ -119,7 +119,7 @@ def test_uploads_are_listed_over_all_pages(subject: Subject, key: str) -> None:
 
 
 @every_store
-def test_part_is_answered_with_its_digest(subject: Subject, key: str) -> None:
+def test_response_to_a_part_has_its_digest(subject: Subject, key: str) -> None:
     """MD5 in the ETag, whatever its case; CRC-64 where the vendor has it."""
     upload = subject.begin(key)
     stored = subject.store.upload_part(upload, 1, bytes_body(b"content"))
@@ -177,7 +177,7 @@ def test_completed_object_is_its_parts_in_order(subject: Subject, key: str) -> N
 
 
 @every_store
-def test_object_names_the_upload_that_made_it_where_the_vendor_has_that(subject: Subject, key: str) -> None:
+def test_object_has_the_id_of_its_upload_if_the_vendor_returns_it(subject: Subject, key: str) -> None:
     """OBS: the exact answer to whether our Complete was the one."""
     upload = subject.begin(key)
     subject.store.complete(upload, send(subject, upload, b"x"), {})
@@ -252,7 +252,7 @@ def test_parts_that_are_too_small_are_refused_at_the_end(subject: Subject, key: 
 
 
 @every_store
-def test_abort_takes_the_parts_and_may_be_said_again(subject: Subject, key: str) -> None:
+def test_abort_discards_the_parts_and_may_be_repeated(subject: Subject, key: str) -> None:
     upload = subject.begin(key)
     send(subject, upload, b"content")
     for _ in range(2):
@@ -350,7 +350,7 @@ def test_body_that_breaks_leaves_no_part(subject: Subject, key: str) -> None:
 
 
 @every_store
-def test_object_of_one_request_is_answered_with_its_digest(subject: Subject, key: str) -> None:
+def test_response_to_an_object_has_its_digest(subject: Subject, key: str) -> None:
     target = subject.target(key)
     name = subject.dialect.headers.meta + "Colour"
     stored = subject.store.put_object(target, bytes_body(b"content"), {name: "blue"})
@@ -481,7 +481,7 @@ def test_wrong_credentials_are_denied_and_do_nothing(subject: Subject, key: str,
 
 
 @pytest.mark.parametrize("subject", FOREIGN, indirect=True)
-def test_store_that_does_not_know_the_signature_is_told_clearly(subject: Subject, key: str) -> None:
+def test_unsupported_signature_is_reported_clearly(subject: Subject, key: str) -> None:
     """An S3-like server behind the default provider: the error names the option to change."""
     server = subject.server
     with open_store("obs", server.endpoint, keys=server.credentials) as store:

@@ -77,7 +77,7 @@ def etag_of(source: Path, server: Server) -> str:
 
 
 @every_server
-def test_upload_that_was_cut_off_is_gone_on_with(subject: Subject, source: Path, key: str) -> None:
+def test_interrupted_upload_is_resumed(subject: Subject, source: Path, key: str) -> None:
     """What was stored is not sent again, and the object is proved."""
     stop = StopSignal()
     stored: list[int] = []
@@ -112,9 +112,7 @@ def test_longest_key_is_uploaded_or_not_finished(subject: Subject, source: Path)
 
 
 @every_server
-def test_part_whose_answer_was_lost_is_stored_once_and_for_all(
-    subject: Subject, source: Path, key: str
-) -> None:
+def test_part_whose_response_was_lost_is_stored_once(subject: Subject, source: Path, key: str) -> None:
     """The same bytes come again, and every server takes them: rclone refuses others for a part that it holds."""
     address = urlsplit(subject.server.endpoint)
     with SlowNetwork(address.port or 80, stall=Stall("partNumber=2", "down")) as relay:
@@ -135,7 +133,7 @@ def test_part_whose_answer_was_lost_is_stored_once_and_for_all(
 
 
 @every_server
-def test_upload_that_is_gone_at_complete_is_begun_again(subject: Subject, source: Path, key: str) -> None:
+def test_upload_that_is_gone_at_complete_starts_over(subject: Subject, source: Path, key: str) -> None:
     """At once, whatever the word for it: Ceph answers Complete with 500 for ever, others with 404."""
     seen: list[Event] = []
 

@@ -140,7 +140,7 @@ def test_show_names_what_overrides_a_setting(shell: Shell, config_path: Path) ->
     assert found["sse_kms_key_id"] == ("-", "overridden by sse_c_key_file")
 
 
-def test_show_fails_where_upload_fails(shell: Shell, config_path: Path) -> None:
+def test_show_fails_if_upload_fails(shell: Shell, config_path: Path) -> None:
     """An invalid value is not an effective setting."""
     outcome = shell.run("config", "show", OBSUP_PART_SIZE="lots")
     assert (outcome.code, "OBSUP_PART_SIZE" in outcome.err) == (2, True), outcome.err

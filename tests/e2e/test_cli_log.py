@@ -14,7 +14,7 @@ MakeFile = Callable[..., Path]
 TOKEN = "a-security-token-that-nobody-is-to-read"
 
 
-def test_the_log_has_a_line_a_request_with_its_attempts(
+def test_the_log_has_one_line_per_request_with_its_attempts(
     sandbox: Sandbox, shell: Shell, make_file: MakeFile
 ) -> None:
     """Method, key, operation, part, status, request id, seconds, attempt; retries and the end besides."""
@@ -40,7 +40,7 @@ def test_the_log_has_a_line_a_request_with_its_attempts(
     assert stat.S_IMODE((shell.folder / "run.log").stat().st_mode) == 0o600
 
 
-def test_verbose_says_every_request_on_stderr(shell: Shell, make_file: MakeFile) -> None:
+def test_verbose_logs_every_request_on_stderr(shell: Shell, make_file: MakeFile) -> None:
     """The same lines, without the time."""
     make_file(600_000)
     outcome = shell.run("upload", "bigfile", "bucket/key", "--parts", "3", "-v")
@@ -64,7 +64,7 @@ def test_no_secret_is_written_anywhere(sandbox: Sandbox, shell: Shell, make_file
         assert secret not in said
 
 
-def test_the_log_says_how_it_ended(sandbox: Sandbox, shell: Shell, make_file: MakeFile) -> None:
+def test_the_log_has_the_result(sandbox: Sandbox, shell: Shell, make_file: MakeFile) -> None:
     """A failure stands in the log with its exit code."""
     make_file(600_000)
     sandbox.add_fault("error=403:AccessDenied,op=part,times=always")
@@ -73,7 +73,7 @@ def test_the_log_says_how_it_ended(sandbox: Sandbox, shell: Shell, make_file: Ma
     assert "error 77: " in (shell.folder / "run.log").read_text().splitlines()[-1]
 
 
-def test_a_log_that_cannot_be_written_is_said_before_anything_is_sent(
+def test_an_unwritable_log_is_an_error_before_anything_is_sent(
     sandbox: Sandbox, shell: Shell, make_file: MakeFile
 ) -> None:
     """Exit 78, with the path."""

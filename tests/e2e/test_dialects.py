@@ -216,7 +216,7 @@ OPTIONS = ObjectOptions(
 
 
 @in_every_dialect
-def test_one_request_says_all_that_initiate_says(name: str, store: Sandbox, make_file: MakeFile) -> None:
+def test_one_request_has_all_headers_of_initiate(name: str, store: Sandbox, make_file: MakeFile) -> None:
     source = make_file(100)
     upload_file(
         source,

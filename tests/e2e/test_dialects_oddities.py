@@ -56,7 +56,7 @@ def test_empty_etag_of_complete_is_looked_up(store: Sandbox, make_file: MakeFile
     assert store.requests[-1].operation == "head"
 
 
-def test_answer_of_complete_that_breaks_off_is_looked_up(store: Sandbox, make_file: MakeFile) -> None:
+def test_truncated_response_to_complete_is_resolved(store: Sandbox, make_file: MakeFile) -> None:
     """Ceph answers a key of 1,024 bytes with rubbish behind it."""
     store.add_fault("truncate-answer,op=complete")
     assert upload(store, make_file(300_000)).verified == "etag"
@@ -106,7 +106,7 @@ def test_idle_connections_that_are_closed_cost_nothing(store: Sandbox, make_file
     assert store.uploads() == []
 
 
-def test_upload_that_the_store_forgot_is_begun_again(store: Sandbox, make_file: MakeFile) -> None:
+def test_upload_that_the_store_lost_starts_over(store: Sandbox, make_file: MakeFile) -> None:
     """rclone and gofakes3 forget the whole upload after one bad part: once that is mended, twice it is said."""
     source = make_file(300_000)
     store.add_fault("forget-upload,op=part,part=2")
@@ -159,7 +159,7 @@ def test_part_that_is_there_with_other_bytes_is_not_taken_for_ours(
 
 
 @pytest.mark.parametrize("answer", ["500:InternalError", "409:ConditionalRequestConflict"])
-def test_complete_of_an_unknown_upload_that_is_told_otherwise_begins_again_at_once(
+def test_complete_of_an_unknown_upload_starts_over_at_once(
     store: Sandbox, make_file: MakeFile, answer: str
 ) -> None:
     """Ceph says InternalError for ever, AWS a conflict: the list of parts tells that there is nothing to wait for."""
@@ -171,7 +171,7 @@ def test_complete_of_an_unknown_upload_that_is_told_otherwise_begins_again_at_on
     assert asked == ["initiate", "complete", "initiate", "complete", "complete"]
 
 
-def test_who_may_not_list_parts_still_waits_for_complete(store: Sandbox, make_file: MakeFile) -> None:
+def test_without_permission_to_list_parts_it_waits_for_complete(store: Sandbox, make_file: MakeFile) -> None:
     """A 500 is tried again, and 403 of the list is no news of the upload."""
     store.add_fault("error=500:InternalError,op=complete")
     store.add_fault("error=403:AccessDenied,op=parts,times=always")

@@ -84,7 +84,7 @@ def finish(rig: Rig, case: Case) -> None:
         assert len(sent) == result.sent_parts
 
 
-def test_every_error_says_what_why_and_next(store: Sandbox, tmp_path: Path) -> None:
+def test_every_error_has_what_why_and_next(store: Sandbox, tmp_path: Path) -> None:
     """The last line is the command to run, or what to mend."""
     source = tmp_path / "bigfile"
     source.write_bytes(bytes(SIZE))

@@ -163,7 +163,7 @@ OPERATIONS = ["initiate", "part", "complete", "put", "head", "uploads", "parts",
 
 @pytest.mark.parametrize("spoilt", SPOILT)
 @pytest.mark.parametrize("where", OPERATIONS)
-def test_no_word_of_a_refusal_is_obeyed(harmed: Harmed, where: str, spoilt: str) -> None:
+def test_no_text_of_an_error_response_is_interpreted(harmed: Harmed, where: str, spoilt: str) -> None:
     """Code, message, ids and addresses are shown in one line, without what a terminal or a log would obey."""
     command = COMMANDS.get(where, UPLOAD)
     for status in (403, 400, 301):
@@ -185,7 +185,7 @@ def lists(count: int = 3) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("where", lists())
-def test_no_value_of_an_answer_is_obeyed(harmed: Harmed, where: str) -> None:
+def test_no_value_of_a_response_is_interpreted(harmed: Harmed, where: str) -> None:
     """Keys and upload ids in lists, ETags, dates, the upload id that is then asked for."""
     command = COMMANDS.get(where, UPLOAD)
     harmed.run(lambda one: response(200, lists()[where]) if operation(one) == where else None, *command)
@@ -240,7 +240,7 @@ RUDE: dict[str, Reply] = {
 
 @pytest.mark.parametrize("rude", RUDE)
 @pytest.mark.parametrize("where", ["initiate", "part", "complete", "uploads"])
-def test_what_is_no_answer_is_an_error_of_the_line(harmed: Harmed, where: str, rude: str) -> None:
+def test_a_malformed_response_is_a_network_error(harmed: Harmed, where: str, rude: str) -> None:
     """Bounded in what is read of it; never a bug, never taken for success."""
     command = COMMANDS.get(where, UPLOAD)
     outcome = harmed.run(lambda one: RUDE[rude] if operation(one) == where else None, *command)

@@ -134,7 +134,7 @@ def store() -> Iterator[Sandbox]:
 
 
 @pytest.mark.parametrize("source", SOURCES)
-def test_token_that_expires_is_read_again_where_it_came_from(
+def test_expired_token_is_read_again_from_its_source(
     source: str, store: Sandbox, rotate: Rotate, make_file: MakeFile
 ) -> None:
     """The new one stands there by the time that the store refuses the old one; then nothing is sent twice."""

@@ -179,7 +179,7 @@ def test_a_certificate_that_expires_in_the_middle(
     client.check_done()
 
 
-def test_plain_http_to_a_port_that_speaks_tls(
+def test_plain_http_to_a_tls_port(
     client: Client, sandbox: Sandbox, start: MakeNginx, authority: Authority
 ) -> None:
     """78, and what to write instead."""
@@ -192,7 +192,7 @@ def test_plain_http_to_a_port_that_speaks_tls(
     client.check_done()
 
 
-def test_tls_to_a_port_that_speaks_plain_http(client: Client, sandbox: Sandbox, start: MakeNginx) -> None:
+def test_tls_to_a_plain_http_port(client: Client, sandbox: Sandbox, start: MakeNginx) -> None:
     """78 at once: patience does not teach it TLS."""
     nginx = start()
     outcome = client.run(nginx.endpoint.replace("http", "https"))
@@ -226,7 +226,7 @@ def test_a_part_larger_than_the_proxy_takes(client: Client, sandbox: Sandbox, st
     [{"limit_conn": "few 2"}, {"limit_req": "zone=slow burst=4 nodelay"}],
     ids=["limit_conn", "limit_req"],
 )
-def test_503_from_the_proxy_halves_what_is_in_flight(
+def test_503_from_the_proxy_halves_the_parts_in_flight(
     sandbox: Sandbox, start: MakeNginx, make_file: MakeFile, limit: dict[str, str]
 ) -> None:
     """With the Retry-After that it was told to send: few parts are under way when another is begun."""
@@ -385,7 +385,7 @@ def test_a_proxy_that_holds_a_part_back(client: Client, sandbox: Sandbox, start:
     client.check_done()
 
 
-def test_answers_in_drops(client: Client, sandbox: Sandbox, start: MakeNginx) -> None:
+def test_slow_responses(client: Client, sandbox: Sandbox, start: MakeNginx) -> None:
     """A list that comes with 1 KB a second is waited for."""
     sandbox.add_fault("error=403:AccessDenied,op=part,part=6,times=always")
     nginx = start()

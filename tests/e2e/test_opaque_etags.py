@@ -35,7 +35,7 @@ def rig(request: pytest.FixtureRequest, store: Sandbox, tmp_path: Path) -> Rig:
     return Rig(store, source, provider=request.param, part_size=part_size)
 
 
-def test_the_object_is_proved_by_what_means_something(rig: Rig) -> None:
+def test_the_object_is_verified_by_a_meaningful_value(rig: Rig) -> None:
     """The ETag is none of ours and proves nothing; each part is sent once all the same."""
     result = rig.run()
     assert result.verified == MARKS[rig.provider]
@@ -43,7 +43,7 @@ def test_the_object_is_proved_by_what_means_something(rig: Rig) -> None:
     assert rig.is_stored()
 
 
-def test_a_lost_answer_of_complete_is_settled(rig: Rig) -> None:
+def test_a_lost_response_to_complete_is_resolved(rig: Rig) -> None:
     """By upload id, token or CRC-64: the object is known to be this upload's."""
     rig.sandbox.add_fault("drop-answer,op=complete")
     result = rig.run()
@@ -80,7 +80,7 @@ def test_what_is_stored_is_not_sent_again(rig: Rig) -> None:
     assert rig.is_stored()
 
 
-def test_without_its_checkpoint_the_upload_goes_on(rig: Rig) -> None:
+def test_the_upload_continues_without_its_checkpoint(rig: Rig) -> None:
     """This machine remembers that it began it; parts that nothing vouches for are sent again under its upload id."""
     rig.break_off("op=part,part=3")
     rig.checkpoint.unlink()
@@ -100,7 +100,9 @@ def test_without_its_checkpoint_and_its_memory_it_is_left_alone(rig: Rig) -> Non
     assert rig.is_stored()
 
 
-def test_json_says_what_was_proved(store: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_json_has_the_kind_of_verification(
+    store: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Also through init, part and complete; and without a token nothing is left but the size."""
     inside = Inside(store, tmp_path, monkeypatch)
     (tmp_path / "bigfile").write_bytes(bytes(2 * FIVE_MIB))

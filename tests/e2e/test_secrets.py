@@ -76,7 +76,7 @@ def check(data: bytes, what: str) -> None:
     assert found is None, f"a signature in {what}: {found[0]!r}"
 
 
-def test_the_search_finds_what_it_looks_for() -> None:
+def test_the_search_finds_planted_secrets() -> None:
     """In the forms in which secrets are sent."""
     for data in (
         f"https://x/?token={quote(TOKEN, safe='')}".encode(),
@@ -370,7 +370,7 @@ def test_a_run_leaves_no_secret_behind(estate: Estate, run: Callable[[Estate], N
     estate.check()
 
 
-def test_a_server_that_repeats_what_it_was_sent(estate: Estate) -> None:
+def test_a_server_that_repeats_secrets(estate: Estate) -> None:
     """Whatever a message of the store's holds, what was sent as a secret is not shown."""
 
     def repeat(request: ReceivedRequest) -> Reply:
@@ -419,7 +419,7 @@ class Eager:
 
 @pytest.mark.parametrize("is_presigned", [False, True], ids=["with keys", "presigned"])
 @pytest.mark.parametrize("is_refused", [False, True], ids=["sent", "refused"])
-def test_what_travels_and_what_is_shown_of_an_object(
+def test_pickles_and_reprs_contain_no_secret(
     estate: Estate, monkeypatch: pytest.MonkeyPatch, is_presigned: bool, is_refused: bool
 ) -> None:
     """Jobs and what comes back hold no secret; a signed URL goes out, and does not come back; no repr tells one."""
@@ -464,7 +464,7 @@ def _all_of_the_house() -> Iterator[object]:
             yield one
 
 
-def test_the_advice_to_mend_keys_shows_none(estate: Estate) -> None:
+def test_the_advice_to_fix_credentials_shows_none(estate: Estate) -> None:
     """The line to run again is shown, without what the environment holds."""
     outcome = estate.run(*UPLOAD, keys=estate.keys | {"SecurityToken": ""})
     assert outcome.code == 77

@@ -211,7 +211,7 @@ def test_any_list_ends(bodies: list[bytes]) -> None:
 @example("Sat, 01 Jan 99999 00:00:00 GMT")
 @example("Sat, 01 Jan 2026 00:00:00 +99999999999999999999")
 @example("Sat, 31 Dec 2199 23:59:59 -9959")
-def test_any_date_leaves_a_clock_that_tells_the_time(date: str) -> None:
+def test_any_date_leaves_a_usable_clock(date: str) -> None:
     """What is no date teaches nothing."""
     clock = ServerClock(lambda: 1_800_000_000.0)
     learned = clock.learn(date)
@@ -278,7 +278,7 @@ def test_a_checkpoint_with_any_value_in_any_field_is_read_or_damaged(data: st.Da
 @example(b'{"format":' + b"9" * 5000 + b"}")
 @example(b'{"format":99,"x":1}')
 @example(b"\xff\xfe{\x00}\x00")
-def test_any_file_is_no_checkpoint_no_receipt_and_no_memory(data: bytes) -> None:
+def test_any_file_is_rejected_as_checkpoint_receipt_and_started_upload(data: bytes) -> None:
     """Foreign, newer or torn: each is told by its own error, and the memory of uploads is none."""
     assert ends_in(lambda: checkpoints.decode(data), CheckpointDamaged) is None
     with tempfile.TemporaryDirectory() as folder:
@@ -463,7 +463,7 @@ KEYS = st.dictionaries(
 @given(st.one_of(TEXTS, KEYS.map(json.dumps), KEYS.map(lambda one: json.dumps({"credential": one}))))
 @example("[" * 100_000)
 @example('{"Version": ' + "9" * 5000 + "}")
-def test_any_words_of_a_helper_or_a_metadata_service_are_keys_or_denied(text: str) -> None:
+def test_any_output_of_a_helper_or_metadata_service_is_credentials_or_denied(text: str) -> None:
     """And what they said stands in no error."""
     parse_json_object(text)
     for read in (

@@ -82,7 +82,7 @@ def test_tags_and_days_come_back_as_the_vendors_show_them(sandbox: Sandbox, clie
     assert (attributes.tagging, attributes.expires_days) == ("a=1&b=%C3%A4", 30)
 
 
-def test_the_default_storage_class_and_type_are_not_what_was_not_sent(client: Client) -> None:
+def test_unsent_defaults_are_not_stored(client: Client) -> None:
     client.send("PUT", "key", body=b"x", headers={"x-obs-storage-class": "STANDARD"})
     headers = client.send("HEAD", "key").headers
     assert "x-obs-storage-class" not in headers
@@ -108,7 +108,7 @@ def test_the_default_storage_class_and_type_are_not_what_was_not_sent(client: Cl
         ("oss1", "x-oss-meta-under_score", "x", "InvalidArgument"),
     ],
 )
-def test_what_the_dialect_does_not_know_is_refused(
+def test_unsupported_values_are_rejected(
     sandbox: Sandbox, connect: Callable[..., Client], dialect: str, name: str, value: str, code: str
 ) -> None:
     client = connect(sandbox, dialect)
@@ -134,7 +134,7 @@ def test_the_acl_of_oss_belongs_to_complete(sandbox: Sandbox, connect: Callable[
     assert sandbox.object_metadata("bucket", "key").attributes.acl == "public-read"
 
 
-def test_etags_under_sse_kms_and_sse_c_are_no_md5(sandbox: Sandbox, client: Client) -> None:
+def test_etags_under_sse_kms_and_sse_c_are_not_md5(sandbox: Sandbox, client: Client) -> None:
     plain = hashlib.md5(b"data").hexdigest()
     key = customer_key("x-obs-")
     for encryption in ({"x-obs-server-side-encryption": "kms"}, key):
@@ -218,9 +218,7 @@ def s3v4(sandbox: Sandbox) -> Any:
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_s3_refuses_to_overwrite_where_asked_under_v4(
-    sandbox: Sandbox, connect: Callable[..., Client]
-) -> None:
+def test_s3_rejects_overwriting_on_request_under_v4(sandbox: Sandbox, connect: Callable[..., Client]) -> None:
     client = s3v4(sandbox)
     upload = {"Bucket": "bucket", "Key": "key"}
     upload["UploadId"] = client.create_multipart_upload(**upload)["UploadId"]

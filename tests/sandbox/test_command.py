@@ -68,7 +68,7 @@ def test_command_gets_the_sandbox_and_none_of_the_real_credentials() -> None:
     assert "SecurityToken" not in seen
 
 
-def test_the_sandbox_answers_while_command_runs() -> None:
+def test_the_sandbox_serves_while_command_runs() -> None:
     program = """
 import os, urllib.request
 request = urllib.request.Request(os.environ["OBSUP_ENDPOINT"] + "/?apiversion", method="HEAD")
@@ -166,7 +166,7 @@ def test_a_signal_that_command_does_not_handle_ends_both() -> None:
     process.communicate()
 
 
-def test_without_command_it_prints_exports_and_serves_until_told(tmp_path: Path) -> None:
+def test_without_command_it_prints_exports_and_serves_until_a_signal(tmp_path: Path) -> None:
     process = spawn("--dir", str(tmp_path))
     assert process.stdout is not None
     assert process.stderr is not None
@@ -213,7 +213,7 @@ def test_a_wrong_option_is_a_usage_error(arguments: list[str]) -> None:
     assert done.stderr.splitlines()[-1].startswith("obsup sandbox: error: ")
 
 
-def test_a_port_that_is_taken_is_told() -> None:
+def test_an_occupied_port_is_reported() -> None:
     program = """
 import os, subprocess, sys
 port = os.environ["OBSUP_ENDPOINT"].rsplit(":", 1)[1]

@@ -75,7 +75,7 @@ def test_plain_keys_are_plain_paths(key: str) -> None:
 
 
 @given(st.text(alphabet=st.characters(exclude_categories=["Cs"]), min_size=1, max_size=300))
-def test_every_path_says_its_key(key: str) -> None:
+def test_every_path_determines_its_key(key: str) -> None:
     names = path_of_key(key)
     assert key_of_path(names) == key
     assert all(

@@ -27,7 +27,7 @@ def upload_of(client: Client, *parts: bytes) -> tuple[str, dict[int, str]]:
     }
 
 
-def test_error_answers_instead_of_the_work_and_only_so_often(sandbox: Sandbox, client: Client) -> None:
+def test_error_replaces_the_operation_as_often_as_requested(sandbox: Sandbox, client: Client) -> None:
     upload_id, _ = upload_of(client)
     sandbox.add_fault("error=503:SlowDown,op=part,part=3,times=2,retry-after=7")
     assert client.part("key", upload_id, 2, DATA).status == 200
@@ -86,7 +86,7 @@ def test_reset_ends_in_a_tcp_reset(sandbox: Sandbox, client: Client) -> None:
         client.connection.sock.recv(1)
 
 
-def test_drop_answer_does_the_work(sandbox: Sandbox, client: Client) -> None:
+def test_drop_answer_executes_the_request(sandbox: Sandbox, client: Client) -> None:
     upload_id, etags = upload_of(client, DATA)
     sandbox.add_fault("drop-answer,op=complete")
     with pytest.raises(LOST):
@@ -138,7 +138,7 @@ def test_slow_holds_each_body_to_its_rate(sandbox: Sandbox, client: Client) -> N
     assert [record.fault is None for record in sandbox.requests] == [False, False, True]
 
 
-def test_slow_shows_the_client_a_slow_line_and_not_a_deep_buffer(sandbox: Sandbox, client: Client) -> None:
+def test_slow_limits_what_the_client_can_send(sandbox: Sandbox, client: Client) -> None:
     sandbox.add_fault("slow=2M,op=put")
     body = b"x" * 1024 * 1024
     client.connection.connect()
@@ -163,7 +163,7 @@ def test_delay_waits_before_the_work(sandbox: Sandbox, client: Client) -> None:
     assert [record.fault is None for record in sandbox.requests] == [False, True]
 
 
-def test_stall_says_nothing_and_closes(sandbox: Sandbox, client: Client) -> None:
+def test_stall_sends_nothing_and_closes(sandbox: Sandbox, client: Client) -> None:
     sandbox.add_fault("stall=0.2,op=put")
     started = time.monotonic()
     with pytest.raises(LOST):
@@ -213,7 +213,7 @@ def test_flip_bit_stores_one_other_bit_and_its_etag(sandbox: Sandbox, client: Cl
     assert (stored[0] ^ DATA[0]).bit_count() == 1
 
 
-def test_truncate_answer_ends_in_the_middle(sandbox: Sandbox, client: Client) -> None:
+def test_truncate_answer_ends_in_the_middle_of_the_response(sandbox: Sandbox, client: Client) -> None:
     upload_id, etags = upload_of(client, DATA)
     sandbox.add_fault("truncate-answer,op=complete")
     with pytest.raises(http.client.IncompleteRead):
@@ -328,7 +328,7 @@ def test_faults_are_given_at_the_start_too(
         ("drop-answer,key=logs/*.gz", Place("put", key="other"), False),
     ],
 )
-def test_where_a_rule_applies(rule: str, place: Place, wanted: bool) -> None:
+def test_a_rule_applies_to_matching_requests(rule: str, place: Place, wanted: bool) -> None:
     assert applies(parse_fault(rule), place) is wanted
 
 
@@ -346,7 +346,7 @@ def test_where_a_rule_applies(rule: str, place: Place, wanted: bool) -> None:
         ("reset", Place("get"), True),
     ],
 )
-def test_a_rule_spares_what_it_cannot_befall(rule: str, place: Place, wanted: bool) -> None:
+def test_a_rule_skips_requests_that_it_cannot_affect(rule: str, place: Place, wanted: bool) -> None:
     assert applies(parse_fault(rule), place) is wanted
 
 
@@ -380,7 +380,7 @@ def test_a_rule_that_is_none_is_refused_by_its_name(rule: str) -> None:
         parse_fault(rule)
 
 
-def test_the_log_counts_what_arrived(tmp_path: Path) -> None:
+def test_the_log_counts_received_bytes(tmp_path: Path) -> None:
     log = tmp_path / "log"
     with Sandbox(log=log, limits={"min_part": 1}) as sandbox:
         client = Client(sandbox)

@@ -116,7 +116,7 @@ def test_keys_are_encoded_on_request_in_the_vendors_way(
         assert decode(reply.text("Upload/Key")) == key
 
 
-def test_s3_encodes_lists_of_keys_only_and_the_others_every_answer(
+def test_s3_encodes_only_lists_and_the_others_every_response(
     sandbox: Sandbox, connect: Callable[..., Client]
 ) -> None:
     for dialect, wanted in (("obs", "a+b"), ("aws2", "a b"), ("oss1", "a%20b")):

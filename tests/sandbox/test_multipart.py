@@ -50,7 +50,7 @@ def test_etags_of_parts_are_their_md5_and_oss_writes_them_in_capitals(
         assert reply.headers["etag"] == f'"{wanted.upper() if dialect == "oss1" else wanted}"'
 
 
-def test_oss_answers_the_crc64_of_parts_objects_and_lists(
+def test_oss_returns_the_crc64_of_parts_objects_and_lists(
     sandbox: Sandbox, connect: Callable[..., Client]
 ) -> None:
     client = connect(sandbox, "oss1")
@@ -124,9 +124,7 @@ def test_a_later_part_of_the_same_number_takes_the_place(sandbox: Sandbox, clien
     assert sandbox.object_path("bucket", "key").read_bytes() == b"new"
 
 
-def test_a_part_that_complete_does_not_name_is_dropped_without_a_word(
-    sandbox: Sandbox, client: Client
-) -> None:
+def test_a_part_that_complete_does_not_list_is_discarded(sandbox: Sandbox, client: Client) -> None:
     upload_id = client.initiate("key")
     etags = {n: client.part("key", upload_id, n, b"%d" % n).etag for n in (1, 2, 3)}
     del etags[2]
@@ -170,7 +168,7 @@ def test_a_wrong_list_of_parts_is_refused_and_harms_nothing(
 @pytest.mark.parametrize(
     "body", [b"", b"<CompleteMultipartUpload>", b"<Other/>", b"\xff\xfe", b"x" * (9 * MIB)]
 )
-def test_what_is_no_list_of_parts_is_malformed(client: Client, body: bytes) -> None:
+def test_an_invalid_list_of_parts_is_malformed(client: Client, body: bytes) -> None:
     upload_id = client.initiate("key")
     assert client.send("POST", "key", {"uploadId": upload_id}, body=body).code == "MalformedXML"
 
@@ -185,7 +183,7 @@ def test_every_part_but_the_last_has_the_vendors_least_size(
     assert client.upload("key", [b"x" * least, b"x"]).status == 200
 
 
-def test_the_least_size_under_aws_signatures_is_obss_where_obs_is_meant(
+def test_the_minimum_size_under_aws_signatures_is_that_of_the_vendor(
     start: Callable[..., Sandbox], connect: Callable[..., Client]
 ) -> None:
     assert connect(start(aws_vendor="obs"), "aws2").upload("key", [b"x" * 100 * 1024, b"x"]).status == 200
@@ -365,7 +363,7 @@ def test_s3_checks_the_promised_size_of_the_object(sandbox: Sandbox, connect: Ca
     assert client.complete("key", upload_id, {1: etag}, {"x-amz-mp-object-size": "4"}).status == 200
 
 
-def test_oss_refuses_to_overwrite_where_asked(sandbox: Sandbox, connect: Callable[..., Client]) -> None:
+def test_oss_rejects_overwriting_on_request(sandbox: Sandbox, connect: Callable[..., Client]) -> None:
     client = connect(sandbox, "oss1")
     forbid = {"x-oss-forbid-overwrite": "true"}
     upload_id = client.initiate("key", **forbid)
@@ -391,7 +389,7 @@ def test_an_unknown_operation_is_not_implemented(
     assert (reply.status, reply.code) == (501, "NotImplemented")
 
 
-def test_the_unsigned_question_for_the_api_version_is_answered(client: Client) -> None:
+def test_the_unsigned_request_for_the_api_version_succeeds(client: Client) -> None:
     reply = client.send("HEAD", "", {"apiversion": None}, unsigned=True)
     assert (reply.status, reply.headers["x-obs-api"]) == (200, "3.0")
 
@@ -407,7 +405,7 @@ def test_an_unsupported_authorization_type_is_named(client: Client) -> None:
     assert reply.text("Message") == "Unsupported Authorization Type"
 
 
-def test_every_answer_has_a_request_id_and_the_servers_date(
+def test_every_response_has_a_request_id_and_the_servers_date(
     start: Callable[..., Sandbox], connect: Callable[..., Client]
 ) -> None:
     sandbox = start(clock=lambda: 1_000_000_000.0)
@@ -417,7 +415,7 @@ def test_every_answer_has_a_request_id_and_the_servers_date(
         assert reply.headers["date"] == "Sun, 09 Sep 2001 01:46:40 GMT"
 
 
-def test_a_skewed_client_learns_the_time_from_the_answer(
+def test_a_skewed_client_gets_the_time_from_the_response(
     start: Callable[..., Sandbox], connect: Callable[..., Client]
 ) -> None:
     client = connect(start())

@@ -27,7 +27,9 @@ from obsup.sandbox.wire.request import CUSTOM_DOMAIN, PATH_STYLE, VIRTUAL, parse
         ("", "/b/a", PATH_STYLE, "b", "a"),
     ],
 )
-def test_the_host_says_the_addressing(host: str, target: str, addressing: str, bucket: str, key: str) -> None:
+def test_the_host_determines_the_addressing(
+    host: str, target: str, addressing: str, bucket: str, key: str
+) -> None:
     request = parse_request("GET", target, [("Host", host)], custom_domains={"files.example.org": "files"})
     assert (request.addressing, request.bucket, request.key) == (addressing, bucket, key)
 

@@ -84,9 +84,7 @@ def test_a_tab_completes(
 
 
 @EVERY
-def test_two_tabs_show_what_there_is(
-    shell: str, prefix: Path, machine: dict[str, str], tmp_path: Path
-) -> None:
+def test_two_tabs_show_the_choices(shell: str, prefix: Path, machine: dict[str, str], tmp_path: Path) -> None:
     """All choices, and nothing else."""
     with opened(shell, prefix, machine, tmp_path) as shown:
         shown.type("obsup upload bigfile b/k --on-change \t\t")

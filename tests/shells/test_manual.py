@@ -63,7 +63,7 @@ def test_man_finds_the_pages_of_a_prefix(prefix: Path, name: str) -> None:
     assert [line for line in wide if "obsup " not in line and '{"partNumber":' not in line] == []
 
 
-def test_the_page_of_upload_says_what_a_new_user_asks(prefix: Path) -> None:
+def test_the_page_of_upload_answers_the_questions_of_a_new_user(prefix: Path) -> None:
     """Examples, the way on after a failure, the exit codes."""
     environment = {"PATH": f"{prefix / 'bin'}:{os.environ['PATH']}", "MANWIDTH": "80", "MANPAGER": "cat"}
     text = run("man", "obsup-upload", **environment).stdout

@@ -66,7 +66,7 @@ def remember(bucket: str, key: str, upload_id: str) -> None:
         ("zsh", ["obsup", "doctor", "s3://"], ["s3://backups"]),
     ],
 )
-def test_each_shell_gets_what_it_puts_in_place_of_the_word(
+def test_each_shell_gets_the_text_to_insert(
     home: Path, tmp_path: Path, shell: str, words: list[str], values: list[str]
 ) -> None:
     """bash breaks words at colons and equals signs; zsh and fish replace the whole of it."""

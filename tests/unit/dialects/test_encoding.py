@@ -76,7 +76,7 @@ def test_canonical_query_is_sorted_by_encoded_name_then_value(pairs: list[tuple[
     assert split == sorted((quote(name, safe=""), quote(value or "", safe="")) for name, value in pairs)
 
 
-def test_canonical_query_sorts_what_is_encoded() -> None:
+def test_canonical_query_sorts_encoded_parameters() -> None:
     """Encoded, "é" begins with % and sorts before "a"; decoded it would sort after it."""
     assert canonical_query([("a", "1"), ("é", "2")], bare_when_empty=False) == "%C3%A9=2&a=1"
 

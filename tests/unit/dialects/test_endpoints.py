@@ -52,7 +52,7 @@ def test_endpoint_is_brought_to_one_form(text: str, endpoint: str) -> None:
         ("https://[::1", "IPv6"),
     ],
 )
-def test_what_is_no_endpoint_is_refused_with_the_reason(text: str, why: str) -> None:
+def test_invalid_endpoint_is_rejected_with_the_reason(text: str, why: str) -> None:
     with pytest.raises(WrongUsage) as caught:
         normalise_endpoint(text)
     assert why in caught.value.why
@@ -96,7 +96,7 @@ def test_password_in_an_endpoint_is_refused_and_not_repeated() -> None:
         ("cb-f8z7yvzgwfkl9q0h.cn-hangzhou.oss-cloudbox-control.aliyuncs.com", "oss", "cb-f8z7yvzgwfkl9q0h"),
     ],
 )
-def test_vendors_host_tells_provider_and_region(host: str, provider: str, region: str | None) -> None:
+def test_vendors_host_determines_provider_and_region(host: str, provider: str, region: str | None) -> None:
     """With or without a bucket before it, which may have dots."""
     for bucket in (None, "media", "my.media"):
         seen = recognise(f"https://{bucket}.{host}" if bucket else f"https://{host}")
@@ -231,5 +231,5 @@ def test_loopback_is_this_machine(host: str) -> None:
 
 
 @pytest.mark.parametrize("host", ["localhost.example", "notlocalhost", "10.0.0.1", "1270.0.1", ""])
-def test_what_only_looks_like_loopback_is_not(host: str) -> None:
+def test_similar_names_are_not_loopback(host: str) -> None:
     assert not is_loopback(host)

@@ -100,7 +100,7 @@ def test_oss_takes_no_leading_slash(key: str) -> None:
     assert str(caught.value.next_step) == "did you mean a?"
 
 
-def test_key_that_is_no_unicode_is_refused() -> None:
+def test_key_that_is_not_unicode_is_rejected() -> None:
     """A file name that is not UTF-8 reaches Python with surrogates in it."""
     with pytest.raises(WrongUsage, match="UTF-8"):
         check_key(OBS, "a\udc80")

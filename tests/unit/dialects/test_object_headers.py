@@ -124,14 +124,14 @@ def test_an_unknown_value_is_rejected_with_the_list_for_every_operation(
     assert listed in caught.value.why
 
 
-def test_acl_of_obs_and_s3_goes_on_initiate_and_put() -> None:
+def test_acl_of_obs_and_s3_is_sent_with_initiate_and_put() -> None:
     for dialect in (OBS, OBS_V2, OBS_V4, S3, S3_V2):
         assert dialect.headers.acl
         carried = [op for op in OPERATIONS if dialect.headers.acl in headers_of(dialect, op, acl="private")]
         assert carried == ["initiate", "put"]
 
 
-def test_acl_of_oss_goes_on_complete_and_put() -> None:
+def test_acl_of_oss_is_sent_with_complete_and_put() -> None:
     for dialect in (OSS, OSS_V1):
         assert headers_of(dialect, "initiate", acl="private") == {}
         assert headers_of(dialect, "put", acl="private") == {"x-oss-object-acl": "private"}
@@ -152,7 +152,7 @@ def test_complete_carries_nothing_else() -> None:
         assert headers_of(dialect, "complete", **options) == {}
 
 
-def test_success_redirect_goes_on_put_only() -> None:
+def test_success_redirect_is_sent_with_put_only() -> None:
     """An Initiate that is answered with 303 names no upload id: in parts it is refused, not dropped in silence."""
     assert headers_of(OBS, "put", success_redirect="http://x/") == {"success-action-redirect": "http://x/"}
     for operation in ("initiate", "complete"):
@@ -174,7 +174,7 @@ def test_success_redirect_goes_on_put_only() -> None:
     ],
 )
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_what_the_vendor_lacks_is_refused_and_who_has_it_is_named(
+def test_unsupported_options_are_rejected_and_vendors_that_support_them_named(
     dialect: Dialect, options: dict[str, Any], option: str, has_it: str, operation: Operation
 ) -> None:
     with pytest.raises(WrongUsage, match=f"has no {option}") as caught:
@@ -226,7 +226,7 @@ def test_no_header_can_be_smuggled_in(dialect: Dialect, options: dict[str, Any])
         headers_of(dialect, **options)
 
 
-def test_success_redirect_is_checked_where_it_is_not_sent() -> None:
+def test_success_redirect_is_checked_even_if_it_is_not_sent() -> None:
     with pytest.raises(WrongUsage):
         headers_of(OBS, "initiate", success_redirect=INJECTION)
 
@@ -338,7 +338,7 @@ def test_own_header_given_twice_is_refused() -> None:
         headers_of(OBS, headers=(("X-A", "1"), ("x-a", "2")))
 
 
-def test_key_gives_the_content_type_where_none_is_given() -> None:
+def test_content_type_is_derived_from_the_key_by_default() -> None:
     options = ObjectOptions(metadata={"a": "b"})
     assert object_headers(OBS, options, "initiate", key="a/b.html")["Content-Type"] == "text/html"
     assert object_headers(OBS, options, "put", key="a/b")["Content-Type"] == "binary/octet-stream"

@@ -140,7 +140,7 @@ def test_dialect_travels_to_other_processes(dialect: Dialect) -> None:
     assert sign(there) == sign(dialect)
 
 
-def test_prefixed_date_empties_the_date_line_of_obs() -> None:
+def test_prefixed_date_leaves_the_date_line_of_obs_empty() -> None:
     request = replace(REQUEST, headers={"X-Obs-Date": "Sat, 14 Mar 2026 15:09:26 GMT"})
     added = NATIVE_SIGNATURE.sign(request, CREDENTIALS, region="", now=NOW)
     assert "Date" not in added

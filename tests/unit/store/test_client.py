@@ -372,7 +372,7 @@ def test_customer_key_is_sent_with_tls_or_to_this_machine() -> None:
             pass
 
 
-def test_customer_key_is_refused_where_the_vendor_has_none() -> None:
+def test_customer_key_is_rejected_if_the_vendor_does_not_support_it() -> None:
     with (
         pytest.raises(WrongUsage, match="SSE-C"),
         open_store("oss-v4", "https://oss-cn-hangzhou.aliyuncs.com", customer_key=KEY),
@@ -419,7 +419,7 @@ def test_security_token_goes_in_the_dialects_header() -> None:
             assert server.last.header(dialect.headers.security_token) == "the-token"
 
 
-def test_payload_without_tls_is_hashed_where_it_is_small() -> None:
+def test_small_payload_without_tls_is_hashed() -> None:
     """AWS takes an unsigned payload over TLS only."""
     replies = iter([response(200, COMPLETED.format("e")), STORED])
     with ScriptedServer(lambda _: next(replies)) as server, open_store("s3-v4", server.endpoint) as store:

@@ -25,7 +25,7 @@ assert isinstance(cli, Commands)
 PAGES = command_pages(cli)
 
 
-def test_what_is_committed_is_what_the_commands_say() -> None:
+def test_committed_files_are_current() -> None:
     """Generated files are regenerated, never edited."""
     wrong = [
         str(path.relative_to(ROOT)) for path, text in generated(ROOT, cli).items() if not _is(path, text)
@@ -127,7 +127,7 @@ def test_every_longer_page_is_named_on_the_others() -> None:
     assert there == sorted(LONGER_PAGES)
 
 
-def test_a_narrow_table_stands_in_columns() -> None:
+def test_a_narrow_table_is_aligned() -> None:
     """As it is on a terminal; a head without words is left out."""
     _, page = text_page("obsup-cron.7", "# obsup-cron: x\n\n| a | b |\n| --- | --- |\n| `one` | 2 |\n")
     assert ".EX\na    b\none  2\n.EE\n" in page

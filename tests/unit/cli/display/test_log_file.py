@@ -89,7 +89,7 @@ def test_the_log_is_rotated(path: Path) -> None:
     assert "line 0 " not in "".join(one.read_text() for one in path.parent.iterdir())
 
 
-def test_no_text_forges_a_line(path: Path) -> None:
+def test_no_text_can_add_a_line(path: Path) -> None:
     """A message of a server may have several lines."""
     with closing(LogFile(path)) as log:
         log.write_error(Denied("refused\n2026-01-01T00:00:00Z 1 PUT forged", "because"))

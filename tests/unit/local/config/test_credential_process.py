@@ -154,5 +154,5 @@ def test_invalid_output_is_refused_and_not_shown(tmp_path: Path, printed: str, w
     assert why in failure(helper(tmp_path, f"sys.stdout.write({printed!r})")).why
 
 
-def test_long_line_is_cut() -> None:
+def test_long_line_is_truncated() -> None:
     assert sanitise("word " * 100, "") == ("word " * 40).strip()

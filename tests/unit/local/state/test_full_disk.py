@@ -116,7 +116,7 @@ def test_an_outdated_journal_that_cannot_be_rewritten_is_still_used(disk: FakeFi
     assert len(path.read_bytes()) < 500
 
 
-def test_a_log_is_given_up_once(disk: FakeFilesystem) -> None:
+def test_a_failing_log_is_reported_once(disk: FakeFilesystem) -> None:
     """What was written stays; *tell* hears of it, once."""
     said: list[str] = []
     with closing(LogFile(DATA / "log", warn=said.append, clock=lambda: 0.0)) as log:

@@ -47,7 +47,7 @@ def retries(rig: Rig) -> list[events.Retried]:
 
 
 @pytest.mark.parametrize("is_secure", [False, True], ids=["http", "https"])
-def test_a_slow_line_that_moves_is_never_cut(
+def test_a_slow_connection_is_never_aborted(
     tmp_path: Path, sandbox: Sandbox, rig: Rig, is_secure: bool
 ) -> None:
     """A part takes ten times --stall-timeout, and the last bytes of it leave this machine's own buffers late."""
@@ -68,7 +68,7 @@ def test_a_slow_line_that_moves_is_never_cut(
         assert rig.is_stored()
 
 
-def test_an_answer_in_drops_is_waited_for(sandbox: Sandbox, rig: Rig) -> None:
+def test_a_slow_response_is_awaited(sandbox: Sandbox, rig: Rig) -> None:
     """Each answer takes longer than --stall-timeout, and moves."""
     with SlowNetwork(sandbox.port, down=500) as relay:
         rig.endpoint = relay.endpoint
@@ -80,7 +80,7 @@ def test_an_answer_in_drops_is_waited_for(sandbox: Sandbox, rig: Rig) -> None:
 
 @pytest.mark.parametrize("way", ["up", "down"])
 @pytest.mark.parametrize("operation", REQUESTS)
-def test_a_line_that_stands_still_is_cut(sandbox: Sandbox, rig: Rig, operation: str, way: Direction) -> None:
+def test_a_stalled_connection_is_aborted(sandbox: Sandbox, rig: Rig, operation: str, way: Direction) -> None:
     """The request is tried again, or its work found done; the rest goes on as if nothing had been."""
     if operation == "put":
         rig.source.write_bytes(bytes(50_000))
@@ -101,7 +101,7 @@ def test_a_line_that_stands_still_is_cut(sandbox: Sandbox, rig: Rig, operation: 
 
 
 @pytest.mark.parametrize("way", ["up", "down"])
-def test_a_presigned_part_that_stands_still_is_cut(sandbox: Sandbox, rig: Rig, way: Direction) -> None:
+def test_a_stalled_presigned_part_is_aborted(sandbox: Sandbox, rig: Rig, way: Direction) -> None:
     """The worker without keys keeps the same patience."""
     stall = Stall(REQUESTS["part"], way, after=20)
     with SlowNetwork(sandbox.port, stall=stall) as relay:

@@ -42,7 +42,7 @@ def options(name: str) -> list[str]:
 
 
 @in_every_dialect
-def test_failed_upload_goes_on_with_the_line_that_its_error_shows(
+def test_the_printed_command_resumes_a_failed_upload(
     name: str, store: Sandbox, tmp_path: Path, make_file: MakeFile
 ) -> None:
     """Through bash, byte for byte; nothing raw on the terminal, and only the missing part is sent."""
@@ -76,7 +76,7 @@ def test_failed_upload_goes_on_with_the_line_that_its_error_shows(
 
 
 @in_every_dialect
-def test_lost_answers_and_a_lost_checkpoint_are_survived(
+def test_lost_responses_and_a_lost_checkpoint_are_recovered(
     name: str, store: Sandbox, tmp_path: Path, make_file: MakeFile
 ) -> None:
     """The upload is found by its key: in the list of uploads every vendor encodes it."""
@@ -100,7 +100,7 @@ def test_lost_answers_and_a_lost_checkpoint_are_survived(
 
 
 @in_every_dialect
-def test_steps_and_lists_speak_of_such_keys(
+def test_steps_and_lists_accept_such_keys(
     name: str, store: Sandbox, tmp_path: Path, make_file: MakeFile
 ) -> None:
     """One line each, whatever the key holds; ``abort`` finds what ``init`` began."""
@@ -118,7 +118,7 @@ def test_steps_and_lists_speak_of_such_keys(
 
 
 @pytest.mark.parametrize("name", ["s3-v4"])
-def test_answer_that_is_no_xml_is_final_and_keeps_the_upload(
+def test_response_that_is_not_xml_is_final_and_keeps_the_upload(
     name: str, store: Sandbox, tmp_path: Path, make_file: MakeFile
 ) -> None:
     """A few tries, not all of --retry-for; the same command goes on once the network is itself again."""
