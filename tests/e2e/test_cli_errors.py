@@ -133,3 +133,15 @@ def test_a_wrong_clock_is_reported_with_its_difference(
     why = rf"Why:   This computer's clock is (1 h 0 min|59 min 5\d s) {direction} 127"
     assert re.search(why, outcome.err), outcome.err
     assert re.match(r"Next:  Set the clock, then run: obsup upload", outcome.err.splitlines()[2])
+
+
+def test_json_has_the_error_of_the_store(shell: Shell, sandbox: Sandbox, make_file: MakeFile) -> None:
+    """Status, code, message and ids of the response; the request id is that of the sandbox's log."""
+    make_file(1000)
+    sandbox.add_fault("error=403:AccessDenied,op=put,times=always")
+    outcome = shell.run("upload", "bigfile", "bucket/key", "--json")
+    assert outcome.code == 77
+    fields = outcome.json
+    assert (fields["httpStatus"], fields["errorCode"]) == (403, "AccessDenied")
+    assert fields["errorMessage"]
+    assert fields["requestId"] in outcome.err

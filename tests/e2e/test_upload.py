@@ -94,6 +94,11 @@ def test_json_has_the_documented_keys(shell: Shell, sandbox: Sandbox, make_file:
         "sentParts": 3,
         "sentBytes": 600_000,
         "verified": "etag",
+        "hostId": "",
+        "sseKms": None,
+        "sseKmsKey": None,
+        "sseC": None,
+        "sseCKeyMd5": None,
     }
 
 

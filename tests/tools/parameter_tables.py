@@ -74,18 +74,18 @@ CALLS = (
     Named("encoding_type", "", "", "sent with every request that lists keys"),
 )
 RESULTS = (
-    Named("status", "", "status", "of an error: `error.refusal.status`"),
-    Named("errorCode", "", "refusal.code"),
-    Named("errorMessage", "", "refusal.message"),
+    Named("status", "httpStatus", "status", "of an error: `error.refusal.status`"),
+    Named("errorCode", "errorCode", "refusal.code"),
+    Named("errorMessage", "errorMessage", "refusal.message"),
     Named("requestId", "requestId", "request_id", "of an error: `error.refusal.request_id`"),
-    Named("hostId", "", "host_id", "of an error: `error.refusal.host_id`"),
+    Named("hostId", "hostId", "host_id", "of an error: `error.refusal.host_id`"),
     Named("etag", "etag", "etag"),
     Named("versionId", "versionId", "version_id"),
     Named("location, objectUrl", "location", "location"),
-    Named("sseKms", "", "sse_kms"),
-    Named("sseKmsKey", "", "sse_kms_key"),
-    Named("sseC", "", "sse_c"),
-    Named("sseCKeyMd5", "", "sse_c_key_md5"),
+    Named("sseKms", "sseKms", "sse_kms"),
+    Named("sseKmsKey", "sseKmsKey", "sse_kms_key"),
+    Named("sseC", "sseC", "sse_c"),
+    Named("sseCKeyMd5", "sseCKeyMd5", "sse_c_key_md5"),
 )
 
 

@@ -27,8 +27,12 @@ def summary(result: Result) -> str:
 
 
 def failure_fields(error: ObsupError, *, command: str, resume: ResumeCommand | None) -> dict[str, Any]:
-    """Return the documented keys of a failure. ``resumeCommand`` is the command of the "Next:" line, or None."""
+    """Return the documented keys of a failure. ``resumeCommand`` is the command of the "Next:" line, or None.
+
+    The keys of the store's response are None if the failure is not a response.
+    """
     is_kept = error.retryable or error.exit_code in KEPT_CODES
+    refusal = error.refusal
     return {
         "command": command,
         "status": "incomplete" if is_kept else "failed",
@@ -37,6 +41,11 @@ def failure_fields(error: ObsupError, *, command: str, resume: ResumeCommand | N
         "message": str(error),
         "retryable": error.retryable,
         "resumeCommand": shown_command(error, resume) or None,
+        "httpStatus": refusal.status if refusal else None,
+        "errorCode": refusal.code if refusal else None,
+        "errorMessage": refusal.message if refusal else None,
+        "requestId": refusal.request_id if refusal else None,
+        "hostId": refusal.host_id if refusal else None,
     }
 
 
@@ -73,4 +82,9 @@ def result_fields(result: Result) -> dict[str, Any]:
         "seconds": round(result.seconds, 3),
         "verified": result.verified,
         "requestId": result.request_id,
+        "hostId": result.host_id,
+        "sseKms": result.sse_kms,
+        "sseKmsKey": result.sse_kms_key,
+        "sseC": result.sse_c,
+        "sseCKeyMd5": result.sse_c_key_md5,
     }

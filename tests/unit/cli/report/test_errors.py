@@ -197,6 +197,11 @@ def test_a_failure_as_json_has_the_documented_keys() -> None:
         "reason": "network",
         "message": "part 17 of b/k failed. Connection reset",
         "retryable": True,
+        "httpStatus": None,
+        "errorCode": None,
+        "errorMessage": None,
+        "requestId": None,
+        "hostId": None,
         "resumeCommand": "obsup upload f b/k",
     }
 
