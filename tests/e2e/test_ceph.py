@@ -1,4 +1,4 @@
-"""Ceph's gateway, or all of the store, killed with SIGKILL in the middle: nothing is lost, nothing is sent twice."""
+"""Ceph's gateway, or the whole store, is killed with SIGKILL during an upload: no part is lost or sent twice."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ DATA = random.Random(11).randbytes((PARTS - 1) * 5 * MIB + 3 * MIB)
 
 @pytest.fixture(scope="module")
 def ceph(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ceph]:
-    """A store with a disk."""
+    """A Ceph store that keeps its data on disk."""
     with Ceph(tmp_path_factory.mktemp("killed")) as running:
         yield running
 
 
 class Client:
-    """The same upload, again and again, of twelve parts in about four seconds."""
+    """Runs the same upload any number of times: twelve parts in about four seconds."""
 
     def __init__(self, folder: Path, ceph: Ceph) -> None:
         self.key = folder.name
@@ -46,11 +46,11 @@ class Client:
         self._words += ["--log-file", "run.log"]
 
     def run(self, *words: str | Path, **extra: str) -> Outcome:
-        """Run it to its end."""
+        """Run the upload and wait for its end."""
         return self._shell.run(*self._words, *words, **extra)
 
     def begin(self, *words: str | Path, **extra: str) -> subprocess.Popen[str]:
-        """Start it."""
+        """Start the upload in the background."""
         return self._shell.begin(*self._words, "--limit-rate", "15M", *words, **extra)
 
     def log(self) -> str:
@@ -59,28 +59,29 @@ class Client:
         return path.read_text() if path.exists() else ""
 
     def confirmed(self) -> Counter[int]:
-        """Return how often it heard of each part that it is stored."""
+        """Return the number of successful responses per part."""
         return Counter(int(part) for part in re.findall(r"UploadPart part=(\d+) status=200", self.log()))
 
     def wait_for_parts(self, count: int, process: subprocess.Popen[str]) -> None:
-        """Wait until so many are confirmed."""
+        """Wait until *count* parts are confirmed."""
         wait_for(lambda: len(self.confirmed()) >= count, within_s=300, process=process)
 
-    def check_done(self, said: str = "") -> None:
-        """Assert that the object is the file, confirmed parts were sent once, one upload made it, and none is left.
+    def check_done(self, messages: str = "") -> None:
+        """Assert that one upload made the object, that each part was sent once, and that no upload or file is left.
 
-        A gateway that dies between object and list leaves an upload behind. obsup must not abort it: it *said* so.
+        A gateway that is killed between writing the object and the list leaves an upload. obsup must not abort it,
+        and *messages* must say so.
         """
         assert self._ceph.sha256(self.key) == hashlib.sha256(DATA).hexdigest()
         assert self.confirmed() == dict.fromkeys(range(1, PARTS + 1), 1)
-        assert self._ceph.open_uploads(self.key) == [] or "do not abort it" in said
+        assert self._ceph.open_uploads(self.key) == [] or "do not abort it" in messages
         assert self.log().count("InitiateMultipartUpload status=200") == 1
         assert sorted(path.name for path in self._folder.iterdir()) == ["bigfile", "run.log"]
 
 
 @pytest.fixture
 def client(tmp_path: Path, ceph: Ceph) -> Client:
-    """obsup in a folder of its own, and a key that no other test has."""
+    """obsup in its own folder, with a key that no other test uses."""
     return Client(tmp_path, ceph)
 
 
@@ -89,8 +90,8 @@ def client(tmp_path: Path, ceph: Ceph) -> Client:
     [("rgw",), ("osd",), ("rgw", "osd", "mon")],
     ids=["the gateway", "the disk's daemon", "the whole store"],
 )
-def test_it_comes_back_in_time(client: Client, ceph: Ceph, killed: tuple[str, ...]) -> None:
-    """The upload finishes by itself."""
+def test_a_store_that_restarts_in_time(client: Client, ceph: Ceph, killed: tuple[str, ...]) -> None:
+    """The same run completes the upload."""
     with client.begin("--stall-timeout", "3s") as process:
         client.wait_for_parts(4, process)
         ceph.kill(*killed)
@@ -103,16 +104,16 @@ def test_it_comes_back_in_time(client: Client, ceph: Ceph, killed: tuple[str, ..
 
 
 @pytest.mark.parametrize("killed", [("rgw",), ("rgw", "osd", "mon")], ids=["the gateway", "the whole store"])
-def test_it_stays_away_for_longer(client: Client, ceph: Ceph, killed: tuple[str, ...]) -> None:
-    """75 with the next command; that sends only what was not confirmed."""
+def test_a_store_that_stays_down(client: Client, ceph: Ceph, killed: tuple[str, ...]) -> None:
+    """Exit 75 with the next command, which sends only unconfirmed parts."""
     with client.begin("--retry-for", "1s", "--stall-timeout", "3s") as process:
         client.wait_for_parts(4, process)
         ceph.kill(*killed)
         _, err = process.communicate(timeout=300)
     assert process.returncode == 75, err
     assert "are stored and will not be sent again): obsup upload" in err
-    there = client.confirmed()
-    assert PARTS > len(there) >= 4
+    confirmed = client.confirmed()
+    assert PARTS > len(confirmed) >= 4
     ceph.revive(*reversed(killed))
     assert len(ceph.open_uploads(client.key)) == 1
     outcome = client.run()
@@ -120,8 +121,8 @@ def test_it_stays_away_for_longer(client: Client, ceph: Ceph, killed: tuple[str,
     client.check_done()
 
 
-def test_the_client_and_the_gateway_die_together(client: Client, ceph: Ceph) -> None:
-    """A power cut, say: what both know is what both wrote down."""
+def test_client_and_store_are_killed_together(client: Client, ceph: Ceph) -> None:
+    """For example by a power cut: only data on disk remains."""
     with client.begin() as process:
         client.wait_for_parts(5, process)
         ceph.kill("rgw", "osd", "mon")
@@ -134,8 +135,8 @@ def test_the_client_and_the_gateway_die_together(client: Client, ceph: Ceph) -> 
 
 
 @pytest.mark.parametrize("after_s", [0.0, 0.01, 0.02, 0.05, 0.1])
-def test_killed_about_complete(client: Client, ceph: Ceph, after_s: float) -> None:
-    """Before it, in it, after it and before its answer: one object, proved."""
+def test_gateway_killed_around_complete(client: Client, ceph: Ceph, after_s: float) -> None:
+    """Before, during and after Complete, and before its response: there is one verified object."""
     with client.begin("--retry-for", "60s") as process:
         client.wait_for_parts(PARTS, process)
         time.sleep(after_s)
@@ -149,7 +150,7 @@ def test_killed_about_complete(client: Client, ceph: Ceph, after_s: float) -> No
 def test_behind_a_proxy_that_is_killed_and_reloaded(
     client: Client, ceph: Ceph, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """TLS in front, signatures for the name that the client asked for, and the gateway dies as well."""
+    """The proxy terminates TLS, signatures are for its name, and the gateway is killed as well."""
     authority = Authority(tmp_path_factory.mktemp("authority"))
     store = ceph.endpoint.removeprefix("http://")
     tls = authority.files("localhost")
@@ -166,14 +167,14 @@ def test_behind_a_proxy_that_is_killed_and_reloaded(
             ceph.revive("rgw")
             _, err = process.communicate(timeout=300)
         assert process.returncode == 0, err
-        assert {502} <= {one.status for one in nginx.access_log()}
+        assert {502} <= {entry.status for entry in nginx.access_log()}
     client.check_done()
 
 
-def test_a_proxy_takes_no_part_so_large(
+def test_a_proxy_rejects_large_parts(
     client: Client, ceph: Ceph, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """413 from nginx, whose default is 1 MB: 69, and the upload goes on once that is raised."""
+    """nginx returns 413 (its default limit is 1 MB): exit 69, and the upload resumes once the limit is raised."""
     folder = tmp_path_factory.mktemp("proxy") / "nginx"
     store = ceph.endpoint.removeprefix("http://")
     with Nginx(folder, store, settings={"client_max_body_size": "1m"}) as nginx:

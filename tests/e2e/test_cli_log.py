@@ -11,13 +11,13 @@ from obsup.sandbox.sandbox import Sandbox
 from tests.support.shell import Shell
 
 MakeFile = Callable[..., Path]
-TOKEN = "a-security-token-that-nobody-is-to-read"
+TOKEN = "a-security-token-that-is-a-secret"
 
 
 def test_the_log_has_one_line_per_request_with_its_attempts(
     sandbox: Sandbox, shell: Shell, make_file: MakeFile
 ) -> None:
-    """Method, key, operation, part, status, request id, seconds, attempt; retries and the end besides."""
+    """Method, key, operation, part, status, request id, seconds and attempt; also retries and the result."""
     make_file(600_000)
     sandbox.add_fault("error=503:SlowDown,op=part,part=2")
     outcome = shell.run("upload", "bigfile", "bucket/key", "--parts", "3", "--log-file", "run.log")
@@ -49,23 +49,23 @@ def test_verbose_logs_every_request_on_stderr(shell: Shell, make_file: MakeFile)
 
 
 def test_no_secret_is_written_anywhere(sandbox: Sandbox, shell: Shell, make_file: MakeFile) -> None:
-    """Neither key nor token nor signature, with every word that obsup can say, on success and on failure."""
+    """Output, log and JSON contain no key, token or signature, on success and on failure."""
     make_file(600_000)
     words = ("upload", "bigfile", "bucket/key", "--parts", "3", "-v", "--log-file", "run.log", "--json")
-    said = ""
+    written = ""
     for fault in ("error=500:InternalError,op=part", "error=403:SignatureDoesNotMatch,op=part,times=always"):
         sandbox.add_fault(fault)
         outcome = shell.run(*words, "--restart", SecurityToken=TOKEN)
-        said += outcome.out + outcome.err
+        written += outcome.out + outcome.err
         sandbox.clear_faults()
-    said += "".join(one.read_text() for one in shell.folder.glob("*") if one.name != "bigfile")
-    assert "SignatureDoesNotMatch" in said
+    written += "".join(path.read_text() for path in shell.folder.glob("*") if path.name != "bigfile")
+    assert "SignatureDoesNotMatch" in written
     for secret in (sandbox.secret_key, TOKEN, "Authorization", "Signature="):
-        assert secret not in said
+        assert secret not in written
 
 
 def test_the_log_has_the_result(sandbox: Sandbox, shell: Shell, make_file: MakeFile) -> None:
-    """A failure stands in the log with its exit code."""
+    """The last line of the log has the exit code of a failure."""
     make_file(600_000)
     sandbox.add_fault("error=403:AccessDenied,op=part,times=always")
     outcome = shell.run("upload", "bigfile", "bucket/key", "--parts", "3", "--log-file", "run.log")

@@ -1,4 +1,4 @@
-"""Every command line of README.md and of the longer pages is run by a test: each where it belongs."""
+"""A test runs every command line of README.md and of the longer manual pages."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from tests.support.readme import CRON_PAGE, PAGES, README, blocks
 from tests.support.shell import Shell
 
 MakeFile = Callable[..., Path]
-# Where the blocks of a section are run.
+# The file that runs the blocks of each section.
 RUN_BY = {
     "Quick start": ".ci/run",
     "Daily use": "tests/e2e/test_cli_readme.py",
     "Many files": "tests/e2e/test_readme_many.py",
     "Cron": "tests/e2e/test_cli_cron.py",
 }
-# And those of a page: each by its mark, or all of its kind.
+# The file that runs the blocks of each page. It names the mark of each block, or its kind.
 PAGE_RUN_BY = {
     "obsup-checkpoint.7.md": "tests/unit/local/state/test_checkpoint_page.py",
     "obsup-cron.7.md": "tests/e2e/test_cli_cron.py",
@@ -32,42 +32,44 @@ ROOT = README.parent
 
 
 def sections() -> dict[str, str]:
-    """The sections of README.md by their titles."""
+    """Return the sections of README.md by their titles."""
     found = re.split(r"^## (.+)$", README.read_text(), flags=re.MULTILINE)
     return dict(zip(found[1::2], found[2::2], strict=True))
 
 
 def shell_blocks(text: str) -> list[str]:
-    """The blocks of a section that are for a shell, or for cron."""
+    """Return the blocks of a section that contain commands for a shell or for cron."""
     return re.findall(rf"^```(?:{'|'.join(SHELLS)})\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
 def test_every_section_with_commands_has_a_test_that_runs_them() -> None:
-    """A new one needs a new test: name it in RUN_BY."""
+    """A new section with commands needs an entry in RUN_BY."""
     with_commands = {title for title, text in sections().items() if shell_blocks(text)}
     assert with_commands == RUN_BY.keys()
     assert all((ROOT / path).is_file() for path in RUN_BY.values())
 
 
 def test_every_block_of_a_longer_page_has_a_test_that_runs_it() -> None:
-    """A page with commands names its test in PAGE_RUN_BY, and that test names the block, or its kind."""
-    with_commands = {page.name for page in PAGES.iterdir() if any(one.kind in SHELLS for one in blocks(page))}
+    """A page with commands names its test in PAGE_RUN_BY, and that test names each block or its kind."""
+    with_commands = {
+        page.name for page in PAGES.iterdir() if any(block.kind in SHELLS for block in blocks(page))
+    }
     assert with_commands == PAGE_RUN_BY.keys()
     for name, path in PAGE_RUN_BY.items():
         test = (ROOT / path).read_text()
-        for one in blocks(PAGES / name):
-            word = one.mark.removeprefix("fleet: ") or one.kind
-            assert one.kind not in SHELLS or f'"{word}"' in test, f"{name}: nobody runs {one}"
+        for block in blocks(PAGES / name):
+            mark = block.mark.removeprefix("fleet: ") or block.kind
+            assert block.kind not in SHELLS or f'"{mark}"' in test, f"{name}: no test runs {block}"
 
 
 def test_the_recipe_of_cron_is_that_of_its_page() -> None:
-    """So that what is rehearsed is what stands here."""
-    here = shell_blocks(sections()["Cron"])
-    assert here == [one.text for one in blocks(CRON_PAGE) if one.mark in ("cron script", "crontab")]
+    """The tests run the recipe of the page, so README.md must have the same text."""
+    recipe = shell_blocks(sections()["Cron"])
+    assert recipe == [block.text for block in blocks(CRON_PAGE) if block.mark in ("cron script", "crontab")]
 
 
-def test_the_commands_of_every_day(sandbox: Sandbox, shell: Shell, make_file: MakeFile) -> None:
-    """As they stand, one after the other, against the sandbox; only where the store is says the test."""
+def test_the_commands_for_daily_use(sandbox: Sandbox, shell: Shell, make_file: MakeFile) -> None:
+    """They are run unchanged, in order, against the sandbox; only the settings come from the test."""
     (block,) = shell_blocks(sections()["Daily use"])
     for name in ("bigfile", "db.dump", "video.iso"):
         make_file(700_000, name)

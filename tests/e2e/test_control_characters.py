@@ -1,4 +1,4 @@
-"""Keys that no XML can hold and no terminal should see: uploaded, and resumed by the line that is shown."""
+"""Keys with characters that XML and terminals do not accept: uploads work, and the printed command resumes them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ in_every_dialect = pytest.mark.parametrize("name", every_dialect())
 
 @pytest.fixture
 def store(name: str) -> Iterator[Sandbox]:
-    """A sandbox that answers as the dialect's vendor: unreadable XML to who does not ask for encoded keys."""
+    """A sandbox that behaves like the dialect's vendor: its XML is invalid unless encoded keys are requested."""
     with Sandbox(aws_vendor="obs" if name.startswith("obs") else "s3") as running:
         yield running
 
@@ -45,7 +45,7 @@ def options(name: str) -> list[str]:
 def test_the_printed_command_resumes_a_failed_upload(
     name: str, store: Sandbox, tmp_path: Path, make_file: MakeFile
 ) -> None:
-    """Through bash, byte for byte; nothing raw on the terminal, and only the missing part is sent."""
+    """bash passes on every byte; no control character is printed, and only the missing part is sent."""
     shell = Shell.against(store, tmp_path)
     source = make_file(3 * DIALECTS[name].limits.min_part)
     source = source.rename(source.with_name("big\x1b]0;file"))
@@ -54,11 +54,11 @@ def test_the_printed_command_resumes_a_failed_upload(
     assert failed.code == 75
     assert failed.err.replace("\n", "").isprintable()
     store.clear_faults()
-    _, found, line = failed.err.rstrip().partition(": obsup ")
-    assert found
-    begun_at = len(store.requests)
+    _, separator, arguments = failed.err.rstrip().partition(": obsup ")
+    assert separator
+    first_request = len(store.requests)
     done = subprocess.run(
-        ["bash", "-c", f"obsup {line}"],
+        ["bash", "-c", f"obsup {arguments}"],
         cwd=tmp_path,
         env={
             **os.environ,
@@ -71,7 +71,9 @@ def test_the_printed_command_resumes_a_failed_upload(
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert store.object_path("bucket", KEY).read_bytes() == source.read_bytes()
-    assert [one.part_number for one in store.requests[begun_at:] if one.operation == "part"] == [3]
+    assert [
+        request.part_number for request in store.requests[first_request:] if request.operation == "part"
+    ] == [3]
     assert store.uploads() == []
 
 
@@ -79,7 +81,7 @@ def test_the_printed_command_resumes_a_failed_upload(
 def test_lost_responses_and_a_lost_checkpoint_are_recovered(
     name: str, store: Sandbox, tmp_path: Path, make_file: MakeFile
 ) -> None:
-    """The upload is found by its key: in the list of uploads every vendor encodes it."""
+    """The upload is found by its key, which every vendor encodes in the list of uploads."""
     shell = Shell.against(store, tmp_path)
     source = make_file(3 * DIALECTS[name].limits.min_part)
     store.add_fault("drop-answer,op=initiate")
@@ -87,23 +89,23 @@ def test_lost_responses_and_a_lost_checkpoint_are_recovered(
     failed = shell.run("upload", source, f"bucket/{KEY}", "-j", "1", *options(name))
     assert failed.code == 77
     assert len(store.uploads()) == 1
-    for left in tmp_path.glob("*.obsup.json*"):
-        left.unlink()
+    for checkpoint in tmp_path.glob("*.obsup.json*"):
+        checkpoint.unlink()
     store.add_fault("drop-answer,op=complete")
     done = shell.run("upload", source, f"bucket/{KEY}", *options(name))
     assert done.code == 0
     assert done.err.replace("\n", "").isprintable()
     assert store.object_path("bucket", KEY).read_bytes() == source.read_bytes()
     assert store.uploads() == []
-    asked = {one.operation for one in store.requests}
-    assert {"initiate", "parts", "uploads", "complete", "head"} <= asked
+    operations = {request.operation for request in store.requests}
+    assert {"initiate", "parts", "uploads", "complete", "head"} <= operations
 
 
 @in_every_dialect
 def test_steps_and_lists_accept_such_keys(
     name: str, store: Sandbox, tmp_path: Path, make_file: MakeFile
 ) -> None:
-    """One line each, whatever the key holds; ``abort`` finds what ``init`` began."""
+    """Each upload is one line of output, and ``abort`` accepts the key of ``init``."""
     shell = Shell.against(store, tmp_path)
     connect = options(name)[:-2]
     upload_id = shell.run("init", f"bucket/{KEY}", *connect).out.strip()
@@ -121,18 +123,18 @@ def test_steps_and_lists_accept_such_keys(
 def test_response_that_is_not_xml_is_final_and_keeps_the_upload(
     name: str, store: Sandbox, tmp_path: Path, make_file: MakeFile
 ) -> None:
-    """A few tries, not all of --retry-for; the same command goes on once the network is itself again."""
+    """Three attempts, not all of --retry-for; the same command resumes once responses are valid again."""
     shell = Shell.against(store, tmp_path)
     source = make_file(3 * DIALECTS[name].limits.min_part)
     store.add_fault("error=403:AccessDenied,op=part,part=3,times=2")
     assert shell.run("upload", source, "bucket/key", *options(name)).code == 77
     store.add_fault("garble-answer,op=parts,times=always")
-    begun_at = len(store.requests)
+    first_request = len(store.requests)
     failed = shell.run("upload", source, "bucket/key", "--json", *options(name))
     assert failed.code == 69
     assert "not valid XML" in failed.err
     assert failed.json["reason"] == "refused"
-    assert [one.operation for one in store.requests[begun_at:]] == ["parts"] * 3
+    assert [request.operation for request in store.requests[first_request:]] == ["parts"] * 3
     store.clear_faults()
     done = shell.run("upload", source, "bucket/key", "--json", *options(name))
     assert (done.code, done.json["sentParts"]) == (0, 1)

@@ -1,6 +1,6 @@
-"""Each byte is read once and hashed once, whatever proves it and whatever happens: counted, not timed.
+"""Each byte is read once and hashed once, with every digest and after every failure. Bytes are counted, not timed.
 
-What the command reads is told by the kernel (``rchar`` of ``/proc/self/io``: reads and sendfile, and no sockets).
+The kernel counts what the command reads (``rchar`` of ``/proc/self/io`` includes reads and sendfile, not sockets).
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ MakeFile = Callable[..., Path]
 
 MIB = 1024 * 1024
 SMALL, LARGE = 3 * MIB, 11 * MIB
-# Modules, the checkpoint, /proc: a little more or less from run to run.
-BESIDES = 64 * 1024
+# Reads of modules, the checkpoint and /proc vary from run to run.
+TOLERANCE_BYTES = 64 * 1024
 NONE, MD5, CRC64 = (0, 0), (1, 0), (0, 1)
-WAYS = {
+DIGESTS = {
     "none": (["--digest", "none"], NONE),
     "md5": ([], MD5),
     "crc64": (["--provider", "oss", "--region", "cn-hangzhou"], CRC64),
 }
 
-# The command with digests that count what they take in.
+# The command with digests that count the bytes they hash.
 PROGRAM = """
 import hashlib, json, sys
 from fastcrc import crc64
@@ -68,7 +68,7 @@ print(json.dumps([code, read_so_far() - before, sizes["md5"], sizes["crc64"]]))
 
 @dataclass(frozen=True)
 class Count:
-    """How a command ended, and how many bytes it read and hashed."""
+    """The exit code of a command, and how many bytes it read and hashed."""
 
     code: int
     read: int
@@ -76,7 +76,7 @@ class Count:
 
 
 def count(shell: Shell, *words: str, source: Path) -> Count:
-    """Run ``obsup upload`` of *source* in parts of 1 MiB, and count."""
+    """Run ``obsup upload`` of *source* in parts of 1 MiB; return its counts."""
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, "upload", str(source), "bucket/key", "--part-size", "1M", *words],
         cwd=shell.folder,
@@ -90,67 +90,69 @@ def count(shell: Shell, *words: str, source: Path) -> Count:
     return Count(code, read, (md5, crc64))
 
 
-def read_about(count: Count, beside: Count, more: int) -> bool:
-    """Tell whether *count* read so many bytes more than *beside*."""
-    return abs(count.read - beside.read - more) < BESIDES
+def has_read_more(count: Count, baseline: Count, more: int) -> bool:
+    """Return whether *count* read about *more* bytes more than *baseline*."""
+    return abs(count.read - baseline.read - more) < TOLERANCE_BYTES
 
 
-def of(kinds: tuple[int, int], size: int) -> tuple[int, int]:
-    """Return what is hashed of *size* bytes, by MD5 and by CRC-64."""
+def hashed_bytes(kinds: tuple[int, int], size: int) -> tuple[int, int]:
+    """Return how many bytes MD5 and CRC-64 hash if *size* bytes are sent."""
     return kinds[0] * size, kinds[1] * size
 
 
 def sent_parts(sandbox: Sandbox) -> int:
-    """Return how many bodies of parts came."""
+    """Return the number of parts that the store received."""
     return sum(request.operation == "part" for request in sandbox.requests)
 
 
 @pytest.fixture(params=["http", "https"])
-def line(request: pytest.FixtureRequest, shell: Shell, tmp_path: Path) -> Iterator[Shell]:
-    """A shell whose store is reached by either."""
+def scheme_shell(request: pytest.FixtureRequest, shell: Shell, tmp_path: Path) -> Iterator[Shell]:
+    """A shell whose store uses HTTP or HTTPS."""
     if request.param == "http":
         yield shell
         return
     authority = Authority(tmp_path)
     with Sandbox(tls=authority.files("127.0.0.1")) as secure:
-        near = Shell.against(secure, tmp_path)
-        yield replace(near, environment={**near.environment, "OBSUP_CA_BUNDLE": str(authority.bundle)})
+        secure_shell = Shell.against(secure, tmp_path)
+        yield replace(
+            secure_shell, environment={**secure_shell.environment, "OBSUP_CA_BUNDLE": str(authority.bundle)}
+        )
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_of_a_whole_upload(way: str, line: Shell, make_file: MakeFile) -> None:
-    words, kinds = WAYS[way]
-    small = count(line, *words, source=make_file(SMALL, "small"))
-    large = count(line, *words, source=make_file(LARGE, "large"))
+@pytest.mark.parametrize("digest", DIGESTS)
+def test_a_complete_upload(digest: str, scheme_shell: Shell, make_file: MakeFile) -> None:
+    words, kinds = DIGESTS[digest]
+    small = count(scheme_shell, *words, source=make_file(SMALL, "small"))
+    large = count(scheme_shell, *words, source=make_file(LARGE, "large"))
     assert (small.code, large.code) == (0, 0)
-    assert (small.hashed, large.hashed) == (of(kinds, SMALL), of(kinds, LARGE))
-    assert read_about(large, small, LARGE - SMALL)
+    assert (small.hashed, large.hashed) == (hashed_bytes(kinds, SMALL), hashed_bytes(kinds, LARGE))
+    assert has_read_more(large, small, LARGE - SMALL)
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_of_what_was_missing(way: str, shell: Shell, sandbox: Sandbox, make_file: MakeFile) -> None:
-    """Of what is stored nothing is read again: the checkpoint knows what it was."""
-    words, kinds = WAYS[way]
+@pytest.mark.parametrize("digest", DIGESTS)
+def test_a_resumed_upload(digest: str, shell: Shell, sandbox: Sandbox, make_file: MakeFile) -> None:
+    """Stored parts are not read again, because the checkpoint has their digests."""
+    words, kinds = DIGESTS[digest]
     source = make_file(LARGE)
-    beside = count(shell, *words, source=make_file(SMALL, "small"))
+    baseline = count(shell, *words, source=make_file(SMALL, "small"))
     sandbox.add_fault("error=403:AccessDenied,op=part,part=7,times=always")
     assert count(shell, *words, "-j", "1", source=source).code == 77
     sandbox.clear_faults()
     before = sent_parts(sandbox)
     resumed = count(shell, *words, source=source)
-    left = (sent_parts(sandbox) - before) * MIB
-    assert left <= LARGE - 6 * MIB
-    assert (resumed.code, resumed.hashed) == (0, of(kinds, left))
-    assert read_about(resumed, beside, left - SMALL)
+    sent_bytes = (sent_parts(sandbox) - before) * MIB
+    assert sent_bytes <= LARGE - 6 * MIB
+    assert (resumed.code, resumed.hashed) == (0, hashed_bytes(kinds, sent_bytes))
+    assert has_read_more(resumed, baseline, sent_bytes - SMALL)
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_of_a_part_that_is_tried_again(way: str, shell: Shell, sandbox: Sandbox, make_file: MakeFile) -> None:
-    """Once for each time that it is sent: what went out is what was hashed."""
-    words, kinds = WAYS[way]
+@pytest.mark.parametrize("digest", DIGESTS)
+def test_a_retried_part(digest: str, shell: Shell, sandbox: Sandbox, make_file: MakeFile) -> None:
+    """Once per attempt: the bytes that are sent are those that were hashed."""
+    words, kinds = DIGESTS[digest]
     source = make_file(SMALL)
-    beside = count(shell, *words, source=source)
+    baseline = count(shell, *words, source=source)
     sandbox.add_fault("error=500:InternalError,op=part,part=2,times=2")
     again = count(shell, *words, source=source)
-    assert (again.code, again.hashed) == (0, of(kinds, SMALL + 2 * MIB))
-    assert read_about(again, beside, 2 * MIB)
+    assert (again.code, again.hashed) == (0, hashed_bytes(kinds, SMALL + 2 * MIB))
+    assert has_read_more(again, baseline, 2 * MIB)

@@ -1,4 +1,4 @@
-"""Each fault at each operation, once and always: the documented code, nothing lost, nothing left behind."""
+"""Each fault of each operation, once and permanent: the exit code is documented, and no part or upload is lost."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ SIZE = 5 * PART + 50_000
 
 @pytest.fixture(scope="module")
 def store() -> Iterator[Sandbox]:
-    """One sandbox for the whole matrix; each case has a key of its own."""
+    """One sandbox for the whole matrix; each case has its own key."""
     with Sandbox() as running:
         yield running
 
 
 @pytest.fixture
 def rig(store: Sandbox, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Rig]:
-    """A source of six parts and a key of its own."""
+    """A source of six parts and its own key."""
     source = tmp_path / "bigfile"
     source.write_bytes(random.Random(1).randbytes(SIZE))
     yield Rig(store, source, key=f"key-{len(store.requests)}")
@@ -33,7 +33,7 @@ def rig(store: Sandbox, tmp_path: Path, request: pytest.FixtureRequest) -> Itera
 
 
 def prepare(rig: Rig, case: Case) -> None:
-    """Bring the upload to where the operation of *case* comes: HEAD only after a lost answer, ListParts on resume."""
+    """Make the next run use the operation of *case*: HEAD follows a lost response, ListParts a resume."""
     if case.operation == "put":
         rig.source.write_bytes(rig.source.read_bytes()[:50_000])
         rig.part_size = None
@@ -44,7 +44,7 @@ def prepare(rig: Rig, case: Case) -> None:
 
 
 def check_kept(rig: Rig) -> None:
-    """Assert that no upload is open but the recorded one."""
+    """Assert that only the recorded upload is open."""
     open_ids = rig.open_ids()
     assert len(open_ids) <= 1
     if open_ids:
@@ -53,7 +53,7 @@ def check_kept(rig: Rig) -> None:
 
 @pytest.mark.parametrize("case", parameters())
 def test_fault(case: Case, rig: Rig) -> None:
-    """Survived, or the documented code with all that was stored kept; then the same command finishes."""
+    """The run succeeds, or fails with the documented code and keeps all parts; then the same command succeeds."""
     prepare(rig, case)
     rig.sandbox.add_fault(case.rule)
     code = rig.code(IMPATIENT if case.is_always else PATIENT)
@@ -71,26 +71,26 @@ def test_fault(case: Case, rig: Rig) -> None:
 
 
 def finish(rig: Rig, case: Case) -> None:
-    """Assert that nothing is lost, mend the cause, and run the same command: it sends only what is missing."""
+    """Assert that nothing is lost, remove the fault, and run the same command: it sends only missing parts."""
     check_kept(rig)
-    there = rig.right_parts()
+    stored = rig.right_parts()
     if case.operation == "part" and not case.fault.forgets:
-        assert there >= set(range(1, int(case.place[-1])))
+        assert stored >= set(range(1, int(case.place[-1])))
     rig.sandbox.clear_faults()
     result = rig.run()
     if rig.part_size is not None and case.operation not in ("complete", "head"):
         sent = rig.requests("part")
-        assert set(sent) == set(range(1, rig.parts + 1)) - there
+        assert set(sent) == set(range(1, rig.parts + 1)) - stored
         assert len(sent) == result.sent_parts
 
 
 def test_every_error_has_what_why_and_next(store: Sandbox, tmp_path: Path) -> None:
-    """The last line is the command to run, or what to mend."""
+    """The last line is the command to run, or what to fix."""
     source = tmp_path / "bigfile"
     source.write_bytes(bytes(SIZE))
     for case in cases():
         if case.is_always and case.place == "part,part=3" and case.code:
-            rig = Rig(store, source, key=f"said-{len(store.requests)}")
+            rig = Rig(store, source, key=f"message-{len(store.requests)}")
             store.add_fault(case.rule)
             with pytest.raises(ObsupError) as caught:
                 rig.run(IMPATIENT)
