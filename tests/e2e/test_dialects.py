@@ -1,4 +1,4 @@
-"""obsup's own uploads in every dialect, end to end: what the command was told is what the store received."""
+"""Uploads in every dialect, end to end: the store receives every option of the command."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ MIB = 2**20
 REGION = "eu-test-1"
 CUSTOM = "files.localhost"
 
-# What every dialect has, as options and as the sandbox keeps it.
-PLAIN_WORDS = (
+# Options that every dialect has, and the headers that the sandbox stores for them.
+PLAIN_ARGUMENTS = (
     *("--content-encoding", "identity", "--content-disposition", 'attachment; filename="r (1).bin"'),
     *("--content-language", "de", "--cache-control", "no-cache", "--storage-class", "WARM"),
     *("--expires-header", "Thu, 01 Dec 2033 16:00:00 GMT", "--metadata", "Colour=light blue"),
@@ -44,11 +44,11 @@ METADATA = {"colour": "light blue", "percent": "50% + more"}
 
 
 @dataclass(frozen=True)
-class Own:
-    """What a dialect has beside that: options, and what the sandbox then keeps, by the name of its attribute."""
+class DialectOptions:
+    """Further options of a dialect, and the object attributes that the sandbox stores for them."""
 
-    words: tuple[str, ...]
-    kept: dict[str, Any] = field(default_factory=dict)
+    arguments: tuple[str, ...]
+    attributes: dict[str, Any] = field(default_factory=dict)
 
 
 TAGS = ("--tag", "owner=team a", "--tag", "k&=v/")
@@ -57,8 +57,8 @@ KMS = ("--sse", "kms", "--sse-kms-key-id", "key-1")
 GRANT = ("--grant", "read=someone")
 DAYS = ("--expires-days", "30")
 
-OWN = {
-    "obs": Own(
+DIALECT_OPTIONS = {
+    "obs": DialectOptions(
         (*TAGS, *REDIRECT, *KMS, *GRANT, *DAYS, "--acl", "public-read"),
         {
             "storage_class": "WARM",
@@ -71,7 +71,7 @@ OWN = {
             "expires_days": 30,
         },
     ),
-    "obs-v2": Own(
+    "obs-v2": DialectOptions(
         (*REDIRECT, *KMS, *GRANT, *DAYS, "--acl", "authenticated-read"),
         {
             "storage_class": "STANDARD_IA",
@@ -83,7 +83,7 @@ OWN = {
             "expires_days": 30,
         },
     ),
-    "s3-v4": Own(
+    "s3-v4": DialectOptions(
         (*TAGS, *REDIRECT, *KMS, *GRANT, "--acl", "bucket-owner-read", "--no-overwrite"),
         {
             "storage_class": "STANDARD_IA",
@@ -95,7 +95,7 @@ OWN = {
             "grants": {"read": 'id="someone"'},
         },
     ),
-    "oss-v4": Own(
+    "oss-v4": DialectOptions(
         (*TAGS, *KMS, "--acl", "public-read", "--no-overwrite"),
         {
             "storage_class": "IA",
@@ -106,12 +106,15 @@ OWN = {
         },
     ),
 }
-OWN["obs-v4"] = OWN["obs-v2"]
-OWN["s3-v2"] = Own(tuple(word for word in OWN["s3-v4"].words if word != "--no-overwrite"), OWN["s3-v4"].kept)
-OWN["oss-v1"] = OWN["oss-v4"]
+DIALECT_OPTIONS["obs-v4"] = DIALECT_OPTIONS["obs-v2"]
+DIALECT_OPTIONS["s3-v2"] = DialectOptions(
+    tuple(argument for argument in DIALECT_OPTIONS["s3-v4"].arguments if argument != "--no-overwrite"),
+    DIALECT_OPTIONS["s3-v4"].attributes,
+)
+DIALECT_OPTIONS["oss-v1"] = DIALECT_OPTIONS["oss-v4"]
 
-# How the sandbox names what signed a request.
-SIGNED = {
+# The names that the sandbox records for the signatures.
+SIGNATURES = {
     "obs": "obs",
     "obs-v2": "aws2",
     "obs-v4": "aws4",
@@ -125,13 +128,13 @@ in_every_dialect = pytest.mark.parametrize("name", every_dialect())
 
 @pytest.fixture
 def store(name: str) -> Iterator[Sandbox]:
-    """A sandbox that answers as the dialect's vendor, also under a domain of its own."""
+    """A sandbox that behaves like the dialect's vendor and also has a custom domain."""
     vendor = "obs" if name.startswith("obs") else "s3"
     with Sandbox(aws_vendor=vendor, buckets=["bucket"], custom_domains={CUSTOM: "bucket"}) as running:
         yield running
 
 
-def connecting(name: str, store: Sandbox, addressing: Any = "path", **more: Any) -> ConnectOptions:
+def connect_options(name: str, store: Sandbox, addressing: Any = "path", **more: Any) -> ConnectOptions:
     dialect = DIALECTS[name]
     host = {"path": "127.0.0.1", "virtual": "localhost", "cname": CUSTOM}[addressing]
     return ConnectOptions(
@@ -144,18 +147,20 @@ def connecting(name: str, store: Sandbox, addressing: Any = "path", **more: Any)
     )
 
 
-def assert_kept(store: Sandbox, key: str, source: Path, name: str) -> None:
-    """The object has the source's bytes and all that was asked for."""
+def assert_stored(store: Sandbox, key: str, source: Path, name: str) -> None:
+    """Assert that the object has the bytes of the source and all options."""
     assert store.object_path("bucket", key).read_bytes() == source.read_bytes()
-    kept = store.object_metadata("bucket", key).attributes
-    assert kept.headers == PLAIN_HEADERS
-    assert {k: v for k, v in kept.metadata.items() if k != "obsup-token"} == METADATA
-    assert {wanted: getattr(kept, wanted) for wanted in OWN[name].kept} == OWN[name].kept
+    stored = store.object_metadata("bucket", key).attributes
+    assert stored.headers == PLAIN_HEADERS
+    assert {key: value for key, value in stored.metadata.items() if key != "obsup-token"} == METADATA
+    assert {
+        attribute: getattr(stored, attribute) for attribute in DIALECT_OPTIONS[name].attributes
+    } == DIALECT_OPTIONS[name].attributes
 
 
 def assert_signed(store: Sandbox, name: str) -> None:
-    """Every request carried the dialect's signature, and was taken at once."""
-    assert {record.dialect for record in store.requests} == {SIGNED[name]}
+    """Assert that every request has the dialect's signature, and that none was rejected."""
+    assert {record.dialect for record in store.requests} == {SIGNATURES[name]}
     assert [record for record in store.requests if record.status not in (200, 204, 404)] == []
     assert store.uploads() == []
 
@@ -164,37 +169,38 @@ def assert_signed(store: Sandbox, name: str) -> None:
 def test_command_uploads_in_parts_with_every_option(
     name: str, store: Sandbox, tmp_path: Path, make_file: MakeFile
 ) -> None:
-    """Parts of the least size, and all that an object can be told to be; the result names what the store answered."""
+    """Parts of the smallest size with every object option; the result has the properties of the response."""
     source = make_file(3 * DIALECTS[name].limits.min_part + 777)
     dialect = DIALECTS[name]
     outcome = Shell.against(store, tmp_path).run(
         *("upload", "bigfile", "bucket/dir//é +%.tar.gz", "--json", "--parts", "3"),
         *("--provider", dialect.provider, "--signature", dialect.signature, "--region", REGION),
-        *PLAIN_WORDS,
-        *OWN[name].words,
+        *PLAIN_ARGUMENTS,
+        *DIALECT_OPTIONS[name].arguments,
     )
     assert (outcome.code, outcome.err) == (0, "")
-    assert_kept(store, "dir//é +%.tar.gz", source, name)
+    assert_stored(store, "dir//é +%.tar.gz", source, name)
     assert_signed(store, name)
-    assert sorted(r.part_number or 0 for r in store.requests if r.operation == "part") == [1, 2, 3]
+    parts = [record.part_number or 0 for record in store.requests if record.operation == "part"]
+    assert sorted(parts) == [1, 2, 3]
     assert (outcome.json["parts"], outcome.json["provider"]) == (3, dialect.provider)
-    # Encrypted with KMS: no ETag is an MD5, and the vendor's own mark proves the object, or ours.
+    # With KMS no ETag is an MD5: the vendor's own property or obsup's token verifies the object.
     expected = {"obs": "upload-id", "s3": "token", "oss": "crc64"}[dialect.provider]
     assert outcome.json["verified"] == expected
 
 
 @in_every_dialect
 @pytest.mark.parametrize("addressing", ["path", "virtual", "cname"])
-def test_file_of_one_request_and_of_parts_in_every_addressing(
+def test_small_files_and_parts_with_every_addressing(
     name: str, store: Sandbox, make_file: MakeFile, addressing: str
 ) -> None:
-    """Behind the bucket's own host and a custom domain as well."""
+    """The endpoint, the bucket's host name, and a custom domain."""
     source = make_file(DIALECTS[name].limits.min_part + 5)
     for key, part_size in (("one", None), ("a/../parts", DIALECTS[name].limits.min_part)):
         result = upload_file(
             source,
             f"bucket/{key}",
-            connecting=connecting(name, store, addressing),
+            connecting=connect_options(name, store, addressing),
             credentials=Credentials(store.access_key, store.secret_key),
             part_size=part_size,
         )
@@ -221,21 +227,23 @@ def test_one_request_has_all_headers_of_initiate(name: str, store: Sandbox, make
     upload_file(
         source,
         "bucket/x.tar.gz",
-        connecting=connecting(name, store),
+        connecting=connect_options(name, store),
         credentials=Credentials(store.access_key, store.secret_key),
         options=OPTIONS,
     )
-    kept = store.object_metadata("bucket", "x.tar.gz").attributes
-    assert (kept.headers, kept.metadata) == (PLAIN_HEADERS, METADATA)
-    assert kept.storage_class == OWN[name].kept["storage_class"]
+    stored = store.object_metadata("bucket", "x.tar.gz").attributes
+    assert (stored.headers, stored.metadata) == (PLAIN_HEADERS, METADATA)
+    assert stored.storage_class == DIALECT_OPTIONS[name].attributes["storage_class"]
     assert [record.operation for record in store.requests] == ["put"]
 
 
-@pytest.mark.parametrize("name", every_dialect(name for name, one in DIALECTS.items() if one.headers.sse_c))
+@pytest.mark.parametrize(
+    "name", every_dialect(name for name, dialect in DIALECTS.items() if dialect.headers.sse_c)
+)
 def test_customer_key_encrypts_parts_and_single_objects(
     name: str, store: Sandbox, make_file: MakeFile, tmp_path: Path
 ) -> None:
-    """The store refuses a part, or a look at the object, without the very key; so each carried it."""
+    """The store rejects parts and HEAD requests without this key, so every request must have it."""
     key_file = tmp_path / "key"
     key_file.write_bytes(bytes(range(32)))
     source = make_file(DIALECTS[name].limits.min_part + 5)
@@ -243,7 +251,7 @@ def test_customer_key_encrypts_parts_and_single_objects(
         result = upload_file(
             source,
             f"bucket/{key}",
-            connecting=connecting(name, store, customer_key_file=str(key_file)),
+            connecting=connect_options(name, store, customer_key_file=str(key_file)),
             credentials=Credentials(store.access_key, store.secret_key),
             encrypted_by_customer=True,
             part_size=part_size,
@@ -255,12 +263,12 @@ def test_customer_key_encrypts_parts_and_single_objects(
 
 
 def test_success_redirect_of_obs_is_success(make_file: MakeFile) -> None:
-    """PutObject answers 303 with the address; nothing is sent there."""
+    """PutObject returns 303 with the address; obsup sends no request there."""
     with Sandbox() as store:
         result = upload_file(
             make_file(100),
             "bucket/key",
-            connecting=connecting("obs", store),
+            connecting=connect_options("obs", store),
             credentials=Credentials(store.access_key, store.secret_key),
             options=ObjectOptions(success_redirect="https://done.example/"),
         )
@@ -268,7 +276,7 @@ def test_success_redirect_of_obs_is_success(make_file: MakeFile) -> None:
         assert [record.status for record in store.requests] == [303]
 
 
-LACKING = [
+UNSUPPORTED = [
     ("obs", ObjectOptions(no_overwrite=True), "--no-overwrite"),
     ("obs-v2", ObjectOptions(tags={"a": "b"}), "--tag"),
     ("obs-v4", ObjectOptions(success_redirect="https://x.example/"), "--success-redirect"),
@@ -279,16 +287,16 @@ LACKING = [
 ]
 
 
-@pytest.mark.parametrize(("name", "options", "option"), LACKING, ids=[name for name, _, _ in LACKING])
+@pytest.mark.parametrize(("name", "options", "option"), UNSUPPORTED, ids=[name for name, _, _ in UNSUPPORTED])
 def test_option_that_the_provider_lacks_is_an_error_and_nothing_is_sent(
     name: str, store: Sandbox, make_file: MakeFile, options: ObjectOptions, option: str
 ) -> None:
-    """Not dropped in silence."""
+    """The option is not ignored."""
     with pytest.raises(WrongUsage) as caught:
         upload_file(
             make_file(100),
             "bucket/key",
-            connecting=connecting(name, store),
+            connecting=connect_options(name, store),
             credentials=Credentials(store.access_key, store.secret_key),
             options=options,
         )
@@ -296,26 +304,26 @@ def test_option_that_the_provider_lacks_is_an_error_and_nothing_is_sent(
     assert store.requests == []
 
 
-@pytest.mark.parametrize("words", [("--acl", "public"), ("--storage-class", "CHEAP")])
-def test_unknown_acl_or_class_is_refused_and_nothing_is_sent(
-    shell: Shell, sandbox: Sandbox, make_file: MakeFile, words: tuple[str, str]
+@pytest.mark.parametrize("arguments", [("--acl", "public"), ("--storage-class", "CHEAP")])
+def test_unknown_acl_or_class_is_rejected_and_nothing_is_sent(
+    shell: Shell, sandbox: Sandbox, make_file: MakeFile, arguments: tuple[str, str]
 ) -> None:
-    """The vendor's own client drops it without a word, and the object is not what was asked for."""
+    """The vendor's own client ignores the value silently, so the object would have another ACL or class."""
     make_file(100)
-    outcome = shell.run("upload", "bigfile", "bucket/key", *words)
+    outcome = shell.run("upload", "bigfile", "bucket/key", *arguments)
     assert outcome.code == 2
-    assert words[1] in outcome.err
+    assert arguments[1] in outcome.err
     assert sandbox.requests == []
 
 
 @in_every_dialect
 def test_security_token_is_sent_and_needed(name: str, store: Sandbox, make_file: MakeFile) -> None:
-    """Temporary keys, in the dialect's own header, signed."""
+    """Requests with temporary keys have the signed token in the header of the dialect."""
     store.require_token = "the-token"
     upload_file(
         make_file(100),
         "bucket/key",
-        connecting=connecting(name, store),
+        connecting=connect_options(name, store),
         credentials=Credentials(store.access_key, store.secret_key, "the-token"),
     )
     assert [record.status for record in store.requests] == [200]
