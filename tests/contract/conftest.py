@@ -1,4 +1,4 @@
-"""The servers of the contract: each is started once, on 127.0.0.1 and a free port, and ended by its process id."""
+"""The servers of the contract tests: each is started once on a free port of 127.0.0.1 and stopped by process id."""
 
 from __future__ import annotations
 
@@ -18,42 +18,42 @@ import pytest
 
 from obsup.model import Credentials
 from obsup.sandbox.sandbox import Sandbox
-from tests.contract.subjects import LONG, Server, Subject, make_bucket, open_subject
+from tests.contract.subjects import LONGEST_KEY, Server, Subject, make_bucket, open_subject
 
 SERVERS = Path(__file__).parents[1] / "servers"
 CEPH, MOTO = SERVERS / "ceph.sh", SERVERS / "moto_server.py"
 BUCKET = "contract"
 CUSTOM = "files.localhost"
-# OSS takes 1,023 bytes, and no key that begins with a slash.
-OSS_KEYS = {"/leading": ("initiate", 400), LONG: ("initiate", 400)}
+# OSS accepts keys of up to 1,023 bytes that do not start with a slash.
+OSS_KEYS = {"/leading": ("initiate", 400), LONGEST_KEY: ("initiate", 400)}
 
 
 @pytest.fixture
 def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
-    """The store that a promise is tried on."""
+    """The store under test."""
     fixture, dialect, addressing = request.param
     server = request.getfixturevalue(fixture)
     if fixture == "sandbox_server":
         server = server(dialect, addressing)
-    with open_subject(server, dialect, addressing) as found:
-        yield found
+    with open_subject(server, dialect, addressing) as opened:
+        yield opened
 
 
 @pytest.fixture
 def key() -> str:
-    """A key that no other test has: the real servers keep what was there."""
-    return f"promise/{uuid.uuid4().hex}"
+    """A key that no other test uses, because real servers keep their objects."""
+    return f"contract/{uuid.uuid4().hex}"
 
 
 @pytest.fixture
 def memory() -> Server:
-    """A store in memory."""
+    """An in-memory store."""
     return Server("memory", bucket=BUCKET, min_part=1024)
 
 
 @pytest.fixture(scope="session")
 def sandboxes() -> Iterator[dict[str, Sandbox]]:
-    """A sandbox for each of the two vendors that share the AWS signatures; they speak all the rest as well."""
+    """A sandbox for each of the two vendors with AWS signatures; both also accept all other dialects."""
     with ExitStack() as stack:
         yield {
             vendor: stack.enter_context(
@@ -70,7 +70,7 @@ def sandboxes() -> Iterator[dict[str, Sandbox]]:
 
 @pytest.fixture(scope="session")
 def sandbox_server(sandboxes: dict[str, Sandbox]) -> Any:
-    """The sandbox, as it is addressed."""
+    """Return a function that makes the sandbox server for a dialect and an addressing style."""
 
     def server(dialect: str, addressing: str) -> Server:
         sandbox = sandboxes["obs" if dialect.startswith("obs") else "s3"]
@@ -90,7 +90,7 @@ def sandbox_server(sandboxes: dict[str, Sandbox]) -> Any:
 
 @contextmanager
 def running(command: list[str], log: Path, ready: str) -> Iterator[str]:
-    """Run a server until the end; yield the endpoint that it names in its *log* when it is ready."""
+    """Run a server; yield the endpoint that it writes to its *log* when it is ready, which *ready* matches."""
     with log.open("w") as file, subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT) as process:
         try:
             while (match := re.search(ready, log.read_text())) is None:
@@ -103,7 +103,7 @@ def running(command: list[str], log: Path, ready: str) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def rclone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """``rclone serve s3`` over a folder: it holds only what file names can be."""
+    """``rclone serve s3`` with a directory: keys must be valid file names."""
     folder = tmp_path_factory.mktemp("rclone")
     (folder / "data" / BUCKET).mkdir(parents=True)
     keys = Credentials("rclone", secrets.token_hex(16))
@@ -118,13 +118,13 @@ def rclone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
             bucket=BUCKET,
             min_part=1,
             keys=dict.fromkeys(("dir//x", "a/../b/./c", "/leading"), ("initiate", 400))
-            | {LONG: ("complete", 500)},
+            | {LONGEST_KEY: ("complete", 500)},
             keeps_refused_uploads=False,
             replaces_parts=False,
             composes_etags=False,
             copies=False,
             lists_folders=False,
-            lists_unspeakable_keys=False,
+            encodes_non_xml_keys=False,
         )
 
 
@@ -142,9 +142,9 @@ def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
             unknown={"part": "InternalServerError", "complete": "InternalServerError"},
             checks_signatures=False,
             checks_digests=False,
-            keeps_uploads_apart=False,
+            checks_key_of_upload=False,
             lists_sparse_parts=False,
-            lists_unspeakable_keys=False,
+            encodes_non_xml_keys=False,
             missing_source="NotFound",
         )
         make_bucket(server, "s3-v4")
@@ -157,16 +157,16 @@ def ceph(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("ceph")
     try:
         started = subprocess.run([CEPH, "start", folder], check=True, stdout=subprocess.PIPE, text=True)
-        said = dict(line.split("=", 1) for line in started.stdout.splitlines())
+        settings = dict(line.split("=", 1) for line in started.stdout.splitlines())
         server = Server(
             "ceph",
-            said["ENDPOINT"].replace("127.0.0.1", "localhost"),
-            Credentials(said["ACCESS_KEY"], said["SECRET_KEY"]),
+            settings["ENDPOINT"].replace("127.0.0.1", "localhost"),
+            Credentials(settings["ACCESS_KEY"], settings["SECRET_KEY"]),
             bucket=BUCKET,
-            keys={"%41 100%": ("copy", 404)},  # a copy's source is decoded twice
+            keys={"%41 100%": ("copy", 404)},  # the source of a copy is decoded twice
             unknown={"complete": "InternalError"},
             checks_part_numbers=False,
-            answers_to_long_keys=False,
+            returns_xml_for_long_keys=False,
         )
         make_bucket(server, "s3-v4")
         yield server
@@ -176,13 +176,15 @@ def ceph(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture(scope="session")
 def account() -> Server:
-    """A real account, named by OBSUP_TEST_ENDPOINT, _BUCKET, _ACCESS_KEY_ID, _SECRET_ACCESS_KEY and _REGION."""
-    given = {name.removeprefix("OBSUP_TEST_"): value for name, value in os.environ.items()}
+    """A real account, configured by OBSUP_TEST_ENDPOINT, _BUCKET, _ACCESS_KEY_ID, _SECRET_ACCESS_KEY and _REGION."""
+    variables = {name.removeprefix("OBSUP_TEST_"): value for name, value in os.environ.items()}
     return Server(
         "account",
-        given["ENDPOINT"],
-        Credentials(given["ACCESS_KEY_ID"], given["SECRET_ACCESS_KEY"], given.get("SECURITY_TOKEN")),
-        bucket=given["BUCKET"],
-        region=given.get("REGION", ""),
-        keys=OSS_KEYS if given.get("PROVIDER") == "oss" else {},
+        variables["ENDPOINT"],
+        Credentials(
+            variables["ACCESS_KEY_ID"], variables["SECRET_ACCESS_KEY"], variables.get("SECURITY_TOKEN")
+        ),
+        bucket=variables["BUCKET"],
+        region=variables.get("REGION", ""),
+        keys=OSS_KEYS if variables.get("PROVIDER") == "oss" else {},
     )

@@ -1,4 +1,4 @@
-"""What the contract is held against: every store there is, what is peculiar to it, and how to open it."""
+"""The stores of the contract tests: all servers, their known differences, and how to open them."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from obsup.units import MIB
 from tests.doubles.memory_store import MemoryStore
 from tests.support.stores import open_store
 
-PAGE = 2
-LONG = "k" * 1024
-UNSPEAKABLE = ("\x1b[31mred\x07\r\x01", "\ufffe\u202e\x7f\x85")
-"""Keys that no XML can hold."""
+PAGE_SIZE = 2
+LONGEST_KEY = "k" * 1024
+NON_XML_KEYS = ("\x1b[31mred\x07\r\x01", "\ufffe\u202e\x7f\x85")
+"""Keys with characters that are invalid in XML."""
 KEYS = (
     "plain.txt",
     "dir//x",
@@ -41,23 +41,25 @@ KEYS = (
     "q?x=1&y#z",
     "back\\slash",
     "line\nbreak",
-    *UNSPEAKABLE,
+    *NON_XML_KEYS,
     "folder/",
-    LONG,
+    LONGEST_KEY,
 )
 
 
 @dataclass(frozen=True)
 class Server:
-    """A running store, or one in memory, and what it does otherwise than the vendors' pages say.
+    """A running server or an in-memory store, and how it differs from the vendors' documentation.
 
-    ``min_part`` is bytes. ``keys`` are those it cannot hold, each with the verb and the status of its refusal.
-    ``unknown`` is what each verb says of an upload that does not exist, where that is not NoSuchUpload.
-    ``keeps_refused_uploads``: an upload outlives a part, or a Complete, that was refused.
-    ``composes_etags``: HEAD shows the composite ETag, and not the MD5 of the whole.
-    ``answers_to_long_keys``: with XML. ``lists_folders``: uploads of keys that end in a slash.
-    ``lists_unspeakable_keys``: encodes those that no XML can hold, as it is asked to.
-    ``lists_sparse_parts``: ListParts goes on after a part number, and not after so many parts.
+    ``min_part`` is in bytes. ``keys`` are unsupported keys, each with the operation and the status that rejects it.
+    ``unknown`` is the error code of each operation for a missing upload, if it is not NoSuchUpload.
+    ``keeps_refused_uploads``: a rejected part or Complete does not discard the upload.
+    ``checks_key_of_upload``: an upload id is rejected if it belongs to another key.
+    ``composes_etags``: HEAD returns the composite ETag, not the MD5 of the object.
+    ``returns_xml_for_long_keys``: the response to Complete is valid XML even for the longest key.
+    ``lists_folders``: lists uploads of keys that end with a slash.
+    ``encodes_non_xml_keys``: lists have encoded keys if the request asks for them.
+    ``lists_sparse_parts``: the marker of ListParts is a part number, not a number of parts.
     """
 
     name: str
@@ -72,20 +74,20 @@ class Server:
     checks_digests: bool = True
     checks_part_numbers: bool = True
     keeps_refused_uploads: bool = True
-    keeps_uploads_apart: bool = True
+    checks_key_of_upload: bool = True
     replaces_parts: bool = True
     composes_etags: bool = True
     copies: bool = True
     lists_sparse_parts: bool = True
-    answers_to_long_keys: bool = True
+    returns_xml_for_long_keys: bool = True
     lists_folders: bool = True
-    lists_unspeakable_keys: bool = True
+    encodes_non_xml_keys: bool = True
     missing_source: str = "NoSuchKey"
 
 
 @dataclass(frozen=True)
 class Subject:
-    """One server in one dialect, with one way of addressing: what a promise is tried on."""
+    """A server with a dialect and an addressing style: the store that a test runs against."""
 
     server: Server
     dialect: Dialect
@@ -94,7 +96,7 @@ class Subject:
 
     @property
     def is_remote(self) -> bool:
-        """Whether there is a line to it."""
+        """Whether the store is reached over the network."""
         return not isinstance(self.store, MemoryStore)
 
     def target(self, key: str, *, bucket: str | None = None) -> Target:
@@ -102,7 +104,7 @@ class Subject:
         return Target(self.dialect.provider, self.server.endpoint, bucket or self.server.bucket, key)
 
     def begin(self, key: str, headers: Mapping[str, str] | None = None) -> Upload:
-        """Open an upload."""
+        """Initiate an upload."""
         return Upload(self.target(key), self.store.initiate(self.target(key), headers or {}))
 
     @contextmanager
@@ -119,8 +121,8 @@ class Subject:
 
 
 def paged(dialect: Dialect) -> Dialect:
-    """Return *dialect* with lists of few entries a page, so that every list is one of several pages."""
-    return replace(dialect, limits=replace(dialect.limits, page=PAGE))
+    """Return *dialect* with short pages, so that every list has several."""
+    return replace(dialect, limits=replace(dialect.limits, page=PAGE_SIZE))
 
 
 @contextmanager
@@ -143,11 +145,11 @@ def open_subject(server: Server, dialect_name: str, addressing: Addressing) -> I
 
 
 def make_bucket(server: Server, dialect_name: str) -> None:
-    """Create the server's bucket; one that is there already is as good."""
+    """Create the server's bucket unless it exists."""
     dialect = DIALECTS[dialect_name]
     transport = Transport(ConnectionSettings())
     address = locate(server.endpoint, server.bucket, None, "path")
-    answer = transport.exchange(
+    response = transport.exchange(
         "PUT",
         address,
         (),
@@ -161,11 +163,11 @@ def make_bucket(server: Server, dialect_name: str) -> None:
         ),
     )
     transport.close()
-    assert answer.status in (200, 409), answer
+    assert response.status in (200, 409), response
 
 
 _ADDRESSINGS: tuple[Addressing, ...] = ("path", "virtual", "cname")
-# Every dialect in path style, and every addressing once; the other combinations run in the slow lane.
+# Every dialect with path style, and every addressing style once; the other combinations are marked as slow.
 _EVERY_RUN = {
     *((dialect, "path") for dialect in DIALECTS),
     ("obs", "virtual"),
@@ -179,11 +181,11 @@ def _param(fixture: str, dialect: str, addressing: Addressing, *marks: pytest.Ma
 
 
 def _real_account() -> list[Any]:
-    """The account that the environment names, where OBSUP_TEST_ENDPOINT is set; ``-k account`` runs it alone.
+    """Return the account that the environment configures, if any; ``-k account`` runs only its tests.
 
-    OBSUP_TEST_ENDPOINT, OBSUP_TEST_BUCKET (an empty one, for this alone), OBSUP_TEST_ACCESS_KEY_ID,
+    OBSUP_TEST_ENDPOINT, OBSUP_TEST_BUCKET (an empty bucket for these tests only), OBSUP_TEST_ACCESS_KEY_ID,
     OBSUP_TEST_SECRET_ACCESS_KEY, OBSUP_TEST_SECURITY_TOKEN; OBSUP_TEST_PROVIDER (obs), OBSUP_TEST_SIGNATURE (auto),
-    OBSUP_TEST_REGION, OBSUP_TEST_ADDRESSING (virtual). Small objects are left behind, and no uploads.
+    OBSUP_TEST_REGION, OBSUP_TEST_ADDRESSING (virtual). Small objects remain in the bucket, but no uploads.
     """
     if "OBSUP_TEST_ENDPOINT" not in os.environ:
         return []
@@ -195,8 +197,8 @@ def _real_account() -> list[Any]:
 
 
 def _subjects() -> list[Any]:
-    found: list[Any] = [_param("memory", dialect, "virtual") for dialect in ("obs", "oss-v4")]
-    found += [
+    subjects: list[Any] = [_param("memory", dialect, "virtual") for dialect in ("obs", "oss-v4")]
+    subjects += [
         _param(
             "sandbox_server",
             dialect,
@@ -206,11 +208,17 @@ def _subjects() -> list[Any]:
         for dialect in DIALECTS
         for addressing in _ADDRESSINGS
     ]
-    found += [_param("rclone", "s3-v4", "path", pytest.mark.xdist_group("rclone"))]
-    found += [_param("moto", d, "path", pytest.mark.xdist_group("moto")) for d in ("s3-v4", "s3-v2")]
+    subjects += [_param("rclone", "s3-v4", "path", pytest.mark.xdist_group("rclone"))]
+    subjects += [
+        _param("moto", dialect, "path", pytest.mark.xdist_group("moto")) for dialect in ("s3-v4", "s3-v2")
+    ]
     ceph = (pytest.mark.ceph, pytest.mark.xdist_group("ceph"), pytest.mark.timeout(600))
-    found += [_param("ceph", d, a, *ceph) for d in ("s3-v4", "s3-v2") for a in _ADDRESSINGS[:2]]
-    return found + _real_account()
+    subjects += [
+        _param("ceph", dialect, addressing, *ceph)
+        for dialect in ("s3-v4", "s3-v2")
+        for addressing in _ADDRESSINGS[:2]
+    ]
+    return subjects + _real_account()
 
 
 SUBJECTS = _subjects()

@@ -1,4 +1,4 @@
-"""The contract suite runs against the account that the environment names; here the sandbox is that account."""
+"""The contract tests run against the account that the environment configures; here it is a sandbox."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 def test_contract_suite_runs_against_an_account(provider: str, tmp_path: Path) -> None:
     """Every test passes, none is skipped, and no upload is left open."""
     with Sandbox(buckets=["account"], aws_vendor="s3") as store:
-        named = {
+        settings = {
             "ENDPOINT": store.endpoint,
             "BUCKET": "account",
             "ACCESS_KEY_ID": store.access_key,
@@ -45,7 +45,7 @@ def test_contract_suite_runs_against_an_account(provider: str, tmp_path: Path) -
                 "tests/contract",
             ],
             cwd=ROOT,
-            env={**os.environ, **{f"OBSUP_TEST_{name}": value for name, value in named.items()}},
+            env={**os.environ, **{f"OBSUP_TEST_{name}": value for name, value in settings.items()}},
             capture_output=True,
             text=True,
             check=False,

@@ -1,4 +1,4 @@
-"""Every operation with every awkward key, in every dialect: the key that comes out is the key that went in."""
+"""Every operation with every unusual key in every dialect: the stored key is the requested key."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from obsup.dialects.object_headers import copy_source_value
 from obsup.engine.proof.object_proof import composite_etag
 from obsup.errors import NetworkError, StoreError
 from obsup.model import Upload
-from tests.contract.subjects import KEYS, LONG, SUBJECTS, UNSPEAKABLE, Subject
-from tests.contract.test_promises import md5_of
+from tests.contract.subjects import KEYS, LONGEST_KEY, NON_XML_KEYS, SUBJECTS, Subject
+from tests.contract.test_operations import md5_of
 from tests.doubles.memory_store import MemoryStore
 from tests.support.stores import bytes_body
 
@@ -17,30 +17,32 @@ CONTENT = b"the content"
 
 
 def complete(subject: Subject, upload: Upload, etag: str) -> None:
-    """Complete; where the answer of this server to so long a key is no XML, the object tells."""
-    if subject.server.answers_to_long_keys or upload.target.key != LONG:
+    """Complete *upload*; servers that return invalid XML for the longest key complete it anyway."""
+    if subject.server.returns_xml_for_long_keys or upload.target.key != LONGEST_KEY:
         subject.store.complete(upload, [(1, etag)], {})
         return
     with pytest.raises(NetworkError, match="not valid XML"):
         subject.store.complete(upload, [(1, etag)], {})
 
 
-def walk(subject: Subject, key: str) -> list[str]:
-    """Do everything with *key*, and return the verbs that passed. Raises StoreError."""
+def run_all_operations(subject: Subject, key: str) -> list[str]:
+    """Run every operation with *key*; return the names of those that succeeded. Raises StoreError."""
     store, target = subject.store, subject.target(key)
-    passed: list[str] = []
+    done: list[str] = []
     upload = Upload(target, store.initiate(target, {}))
-    passed.append("initiate")
+    done.append("initiate")
     try:
         etag = store.upload_part(upload, 1, bytes_body(CONTENT)).etag
         assert [(part.number, part.etag) for part in store.list_parts(upload)] == [(1, etag)]
-        listed = [
-            one.key for one in store.list_uploads(target.bucket, key) if one.upload_id == upload.upload_id
+        keys = [
+            listed_upload.key
+            for listed_upload in store.list_uploads(target.bucket, key)
+            if listed_upload.upload_id == upload.upload_id
         ]
-        assert listed == ([key] if is_listed(subject, key) else [])
-        passed.append("part")
+        assert keys == ([key] if is_listed(subject, key) else [])
+        done.append("part")
         complete(subject, upload, etag)
-        passed.append("complete")
+        done.append("complete")
     except StoreError:
         store.abort(upload)
         raise
@@ -50,29 +52,31 @@ def walk(subject: Subject, key: str) -> list[str]:
     if subject.dialect.etag_is_composite:
         composite = composite_etag([md5_of(CONTENT)])
         assert info.etag == (composite if subject.server.composes_etags else md5_of(CONTENT))
-    copy_it(subject, key)
-    passed.append("copy")
+    copy_object(subject, key)
+    done.append("copy")
     store.put_object(target, bytes_body(b"short"), {})
     info = store.head_object(target)
     assert info is not None
     assert info.size == 5
-    passed.append("put")
+    done.append("put")
     second = Upload(target, store.initiate(target, {}))
     store.abort(second)
-    assert second.upload_id not in {one.upload_id for one in store.list_uploads(target.bucket, key)}
-    passed.append("abort")
-    return passed
+    assert second.upload_id not in {
+        listed_upload.upload_id for listed_upload in store.list_uploads(target.bucket, key)
+    }
+    done.append("abort")
+    return done
 
 
 def is_listed(subject: Subject, key: str) -> bool:
-    """Whether the list of uploads names such a key; where it names another, the upload is not taken for ours."""
-    if key in UNSPEAKABLE:
-        return subject.server.lists_unspeakable_keys
+    """Whether the server lists uploads of *key* under the same key."""
+    if key in NON_XML_KEYS:
+        return subject.server.encodes_non_xml_keys
     return subject.server.lists_folders or not key.endswith("/")
 
 
-def copy_it(subject: Subject, key: str) -> None:
-    """Copy the object under *key* into a part of a plain one."""
+def copy_object(subject: Subject, key: str) -> None:
+    """Copy the object *key* to a part of an upload with a simple key."""
     upload = subject.begin("a plain key")
     try:
         if subject.server.copies:
@@ -85,26 +89,29 @@ def copy_it(subject: Subject, key: str) -> None:
 @pytest.mark.parametrize("key", KEYS, ids=lambda key: ascii(key)[1:-1][:12])
 @pytest.mark.parametrize("subject", SUBJECTS, indirect=True)
 def test_key_survives_every_operation(subject: Subject, key: str) -> None:
-    """Or is refused by the verb, and with the status, that this server is known for; never changed in silence."""
+    """The key is accepted unchanged, or rejected by the operation and with the status known of this server."""
     if key in subject.server.keys:
-        verb, status = subject.server.keys[key]
+        operation, status = subject.server.keys[key]
         with pytest.raises(StoreError) as caught:
-            walk(subject, key)
+            run_all_operations(subject, key)
         operations = {
             "initiate": "InitiateMultipartUpload",
             "complete": "CompleteMultipartUpload",
             "copy": "UploadPartCopy",
         }
-        assert (caught.value.refusal.operation, caught.value.refusal.status) == (operations[verb], status)
+        assert (caught.value.refusal.operation, caught.value.refusal.status) == (
+            operations[operation],
+            status,
+        )
         assert not isinstance(subject.store, MemoryStore)
         return
-    assert walk(subject, key) == ["initiate", "part", "complete", "copy", "put", "abort"]
+    assert run_all_operations(subject, key) == ["initiate", "part", "complete", "copy", "put", "abort"]
 
 
 @pytest.mark.parametrize("subject", SUBJECTS, indirect=True)
 def test_keys_that_look_alike_are_different_objects(subject: Subject) -> None:
-    """``a/../b`` is not ``b``, ``%41`` not ``A``, ``a+b`` not ``a b``, nor é another é: each has its own content."""
-    alike = [
+    """``a/../b`` is not ``b``, ``%41`` is not ``A``, ``a+b`` is not ``a b``, and composed é is not decomposed é."""
+    similar_keys = [
         "A",
         "%41",
         "a+b",
@@ -119,21 +126,23 @@ def test_keys_that_look_alike_are_different_objects(subject: Subject) -> None:
         "\u00e9",
         "e\u0301",
     ]
-    alike = [f"alike-{key}" if not key.startswith("/") else key for key in alike]
-    kept = [key for key in alike if is_kept(subject, key)]
-    for number, key in enumerate(kept, start=1):
+    similar_keys = [f"similar-{key}" if not key.startswith("/") else key for key in similar_keys]
+    accepted_keys = [key for key in similar_keys if is_accepted(subject, key)]
+    for number, key in enumerate(accepted_keys, start=1):
         subject.store.put_object(subject.target(key), bytes_body(bytes(number)), {})
-    infos = [subject.store.head_object(subject.target(key)) for key in kept]
-    assert [info.size if info is not None else None for info in infos] == list(range(1, len(kept) + 1))
-    assert len(kept) >= len(alike) - 4
+    infos = [subject.store.head_object(subject.target(key)) for key in accepted_keys]
+    assert [info.size if info is not None else None for info in infos] == list(
+        range(1, len(accepted_keys) + 1)
+    )
+    assert len(accepted_keys) >= len(similar_keys) - 4
 
 
-def is_kept(subject: Subject, key: str) -> bool:
-    """Whether the server takes such a key at all."""
+def is_accepted(subject: Subject, key: str) -> bool:
+    """Store an empty object; return whether the server accepts *key*."""
     try:
         subject.store.put_object(subject.target(key), bytes_body(b""), {})
-    except StoreError as refused:
-        assert refused.refusal.status == 400  # noqa: PT017 - refusal or success
+    except StoreError as exc:
+        assert exc.refusal.status == 400  # noqa: PT017 - rejection or success
         assert subject.server.keys
         return False
     return True

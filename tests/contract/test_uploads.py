@@ -1,4 +1,4 @@
-"""obsup itself against every server there is: whole uploads, cut off and gone on with."""
+"""obsup against every server: complete, interrupted and resumed uploads."""
 
 from __future__ import annotations
 
@@ -19,20 +19,22 @@ from obsup.events import Event, PartStored, Requested
 from obsup.model import Upload
 from obsup.store.http.settings import ConnectionSettings
 from obsup.units import MIB
-from tests.contract.subjects import LONG, SUBJECTS, Server, Subject
-from tests.contract.test_promises import md5_of
+from tests.contract.subjects import LONGEST_KEY, SUBJECTS, Server, Subject
+from tests.contract.test_operations import md5_of
 from tests.doubles.slow_network import SlowNetwork, Stall
 
-# The sandbox's turn is in tests/e2e; memory has no line.
+# The tests with the sandbox are in tests/e2e, and the in-memory store has no network.
 every_server = pytest.mark.parametrize(
-    "subject", [one for one in SUBJECTS if not str(one.id).startswith(("memory", "sandbox"))], indirect=True
+    "subject",
+    [parameter for parameter in SUBJECTS if not str(parameter.id).startswith(("memory", "sandbox"))],
+    indirect=True,
 )
 SIZE = 11 * MIB + 5
 
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
-    """Three parts of 5 MiB, the last of them smaller."""
+    """A file of three parts of at most 5 MiB."""
     path = tmp_path / "source"
     path.write_bytes(random.Random(1).randbytes(SIZE))
     return path
@@ -45,9 +47,9 @@ def upload(
     *,
     retry_for_s: float = 1.0,
     network: ConnectionSettings | None = None,
-    **more: Any,
+    **options: Any,
 ) -> str:
-    """Upload, and return what proved the object."""
+    """Upload *source*; return how the object was verified."""
     dialect, server = subject.dialect, subject.server
     result = upload_file(
         source,
@@ -64,21 +66,21 @@ def upload(
         credentials=server.credentials,
         part_size=5 * MIB,
         jobs=1,
-        **more,
+        **options,
     )
     return result.verified
 
 
 def etag_of(source: Path, server: Server) -> str:
-    """The ETag that the object must have."""
+    """Return the expected ETag of the object."""
     content = source.read_bytes()
-    parts = [content[at : at + 5 * MIB] for at in range(0, SIZE, 5 * MIB)]
+    parts = [content[offset : offset + 5 * MIB] for offset in range(0, SIZE, 5 * MIB)]
     return composite_etag([md5_of(part) for part in parts]) if server.composes_etags else md5_of(content)
 
 
 @every_server
 def test_interrupted_upload_is_resumed(subject: Subject, source: Path, key: str) -> None:
-    """What was stored is not sent again, and the object is proved."""
+    """Stored parts are not sent again, and the object is verified."""
     stop = StopSignal()
     stored: list[int] = []
 
@@ -101,8 +103,8 @@ def test_interrupted_upload_is_resumed(subject: Subject, source: Path, key: str)
 
 @every_server
 def test_longest_key_is_uploaded_or_not_finished(subject: Subject, source: Path) -> None:
-    """Ceph answers Complete with rubbish: the object tells. rclone cannot hold it, and says 500 for it."""
-    longest = LONG[: subject.dialect.limits.max_key]
+    """Ceph returns invalid XML to Complete, so the object is checked. rclone cannot store it and returns 500."""
+    longest = LONGEST_KEY[: subject.dialect.limits.max_key]
     if longest in subject.server.keys:
         with pytest.raises((NotFinished, UploadGone)):
             upload(subject, source, longest)
@@ -113,19 +115,21 @@ def test_longest_key_is_uploaded_or_not_finished(subject: Subject, source: Path)
 
 @every_server
 def test_part_whose_response_was_lost_is_stored_once(subject: Subject, source: Path, key: str) -> None:
-    """The same bytes come again, and every server takes them: rclone refuses others for a part that it holds."""
+    """Every server accepts the same bytes again; rclone rejects other bytes for an existing part."""
     address = urlsplit(subject.server.endpoint)
     with SlowNetwork(address.port or 80, stall=Stall("partNumber=2", "down")) as relay:
-        near = replace(subject.server, endpoint=relay.endpoint.replace("127.0.0.1", address.hostname or ""))
-        seen: list[Event] = []
+        relayed = replace(
+            subject.server, endpoint=relay.endpoint.replace("127.0.0.1", address.hostname or "")
+        )
+        events: list[Event] = []
         upload(
-            replace(subject, server=near),
+            replace(subject, server=relayed),
             source,
             key,
-            observer=seen.append,
+            observer=events.append,
             network=ConnectionSettings(stall_timeout_s=1.0),
         )
-    statuses = [one.status for one in seen if isinstance(one, Requested) and one.part_number == 2]
+    statuses = [event.status for event in events if isinstance(event, Requested) and event.part_number == 2]
     assert statuses == [None, 200]
     info = subject.store.head_object(subject.target(key))
     assert info is not None
@@ -134,20 +138,20 @@ def test_part_whose_response_was_lost_is_stored_once(subject: Subject, source: P
 
 @every_server
 def test_upload_that_is_gone_at_complete_starts_over(subject: Subject, source: Path, key: str) -> None:
-    """At once, whatever the word for it: Ceph answers Complete with 500 for ever, others with 404."""
-    seen: list[Event] = []
+    """At once, whatever Complete returns: Ceph always returns 500, others return 404."""
+    events: list[Event] = []
 
     def observe(event: Event) -> None:
-        seen.append(event)
-        stored = [one.number for one in seen if isinstance(one, PartStored)]
+        events.append(event)
+        stored = [earlier.number for earlier in events if isinstance(earlier, PartStored)]
         if isinstance(event, PartStored) and len(stored) == 3:
             (opened,) = subject.store.list_uploads(subject.server.bucket, key)
             subject.store.abort(Upload(subject.target(key), opened.upload_id))
 
     upload(subject, source, key, observer=observe, retry_for_s=600.0)
-    asked = [one.operation for one in seen if isinstance(one, Requested)]
-    assert asked.count("InitiateMultipartUpload") == 2
-    assert asked.count("CompleteMultipartUpload") == 2
+    operations = [event.operation for event in events if isinstance(event, Requested)]
+    assert operations.count("InitiateMultipartUpload") == 2
+    assert operations.count("CompleteMultipartUpload") == 2
     info = subject.store.head_object(subject.target(key))
     assert info is not None
     assert info.size == SIZE

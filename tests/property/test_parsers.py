@@ -1,7 +1,7 @@
-"""Every parser of what others wrote gives a value or the documented error, whatever it is given. Bounded.
+"""Every parser of external data returns a value or raises the documented error, and terminates, for any input.
 
-Answers of the store, headers, lists; our own files as a power cut or a stranger leaves them; other tools' files;
-what helpers and metadata services say; words of the command line.
+The input is responses of the store, damaged or foreign state files, files of other tools, output of credential helpers
+and metadata services, and command-line arguments.
 """
 
 from __future__ import annotations
@@ -99,11 +99,11 @@ def _document(children: Any) -> str:
 
 CHILDREN = st.recursive(
     TEXTS, lambda inner: st.lists(st.tuples(TAGS, inner), max_size=5), max_leaves=12
-).filter(lambda one: isinstance(one, list))
+).filter(lambda document: isinstance(document, list))
 BODIES = st.one_of(
     st.binary(max_size=200),
-    CHILDREN.map(lambda one: f"<R>{_document(one)}</R>".encode("utf-8", "replace")),
-    CHILDREN.map(lambda one: f"<Error>{_document(one)}</Error>".encode("utf-8", "replace")),
+    CHILDREN.map(lambda children: f"<R>{_document(children)}</R>".encode("utf-8", "replace")),
+    CHILDREN.map(lambda children: f"<Error>{_document(children)}</Error>".encode("utf-8", "replace")),
 )
 HEADERS = st.dictionaries(
     st.sampled_from(
@@ -131,37 +131,39 @@ HEADERS = st.dictionaries(
     max_size=8,
 )
 STATUSES = st.sampled_from([200, 204, 301, 400, 403, 404, 409, 412, 429, 500, 503, 999])
-ANSWERS = st.builds(Response, STATUSES, HEADERS, BODIES)
+RESPONSES = st.builds(Response, STATUSES, HEADERS, BODIES)
 
 
-def ends_in(call: Callable[[], T], *errors: type[BaseException]) -> T | None:
-    """Return what *call* returns, None where it raises one of *errors*; any other error is the finding."""
+def result_or_none(call: Callable[[], T], *errors: type[BaseException]) -> T | None:
+    """Return what *call* returns, or None if it raises one of *errors*; any other error fails the test."""
     try:
         return call()
     except errors:
         return None
 
 
-@given(ANSWERS)
-def test_a_refusal_can_be_read_judged_and_explained(answer: Response) -> None:
-    """In one line each, whatever the store says; how long it asks to wait is a number or nothing."""
+@given(RESPONSES)
+def test_any_error_response_is_parsed_classified_and_explained(response: Response) -> None:
+    """Each message is one printable line, and the retry delay is a number or None."""
     for dialect in DIALECTS.values():
-        refusal = read_refusal(answer, dialect.headers, operation="UploadPart", resource="b/k", endpoint="e")
+        refusal = read_refusal(
+            response, dialect.headers, operation="UploadPart", resource="b/k", endpoint="e"
+        )
         assert refusal.retry_after_s is None or 0 <= refusal.retry_after_s < 10**7
         failure = StoreError(refusal)
         classify(failure)
         error = as_error(failure, doing="part 1 of b/k")
-        told = f"{error}{error.next_step!s}{failure}"
-        assert told.isprintable()
-        assert len(told) < 10_000
+        message = f"{error}{error.next_step!s}{failure}"
+        assert message.isprintable()
+        assert len(message) < 10_000
 
 
-@given(ANSWERS)
-def test_headers_can_be_read_and_prove_nothing_by_accident(answer: Response) -> None:
-    """HEAD, and the answers to parts and to Complete."""
+@given(RESPONSES)
+def test_any_headers_are_parsed_and_verify_nothing(response: Response) -> None:
+    """This applies to HEAD and to the responses to parts and Complete."""
     expected = Expected(1_000_000, "0" * 32 + "-2", None, "our-upload-id", "our-token")
-    stored = read_stored(answer, NAMES, header_etag(answer))
-    info = read_object_info(answer, NAMES)
+    stored = read_stored(response, NAMES, header_etag(response))
+    info = read_object_info(response, NAMES)
     assert verify_response(expected, stored) is None
     assert verify_object(expected, info) is None
     assert stored.etag.isprintable()
@@ -169,42 +171,42 @@ def test_headers_can_be_read_and_prove_nothing_by_accident(answer: Response) -> 
 
 
 @given(BODIES)
-def test_any_document_is_read_or_refused(body: bytes) -> None:
-    """Upload ids, ETags and numbers of it too."""
-    root = ends_in(lambda: xml.parse(body), xml.BadXML)
+def test_any_document_is_parsed_or_rejected(body: bytes) -> None:
+    """So are the upload ids, ETags and numbers in it."""
+    root = result_or_none(lambda: xml.parse(body), xml.BadXML)
     if root is None:
         return
     for name in ("UploadId", "ETag", "Location"):
         assert xml.text(root, name).isprintable()
     for element in root.iter():
-        ends_in(lambda one=element: xml.stored_part(one), xml.BadXML)  # type: ignore[misc]
-        ends_in(lambda one=element: xml.stored_object(one, url_encoded=True), xml.BadXML)  # type: ignore[misc]
+        result_or_none(lambda element=element: xml.stored_part(element), xml.BadXML)  # type: ignore[misc]
+        result_or_none(lambda element=element: xml.stored_object(element, url_encoded=True), xml.BadXML)  # type: ignore[misc]
         xml.open_upload(element, url_encoded=True)
 
 
 @given(st.lists(BODIES, min_size=1, max_size=4))
-def test_any_list_ends(bodies: list[bytes]) -> None:
-    """Each page may be any document, the last for ever: a list is whole, or it is refused; it never goes in circles."""
+def test_any_list_terminates(bodies: list[bytes]) -> None:
+    """Each page can be any document, and the last one repeats: a list is complete or rejected, and never endless."""
     limits = DIALECTS["obs"].limits
-    asked = 0
+    page_count = 0
 
     def fetch(request: StoreRequest, *required: str) -> xml.Element:
-        nonlocal asked
-        asked += 1
-        assert asked < 50
+        nonlocal page_count
+        page_count += 1
+        assert page_count < 50
         try:
-            return xml.parse(bodies[min(asked, len(bodies)) - 1])
+            return xml.parse(bodies[min(page_count, len(bodies)) - 1])
         except xml.BadXML as exc:
             raise NetworkError("garbled", str(exc), sent=True) from exc
 
     upload = Upload(TARGET, "id")
-    parts = ends_in(lambda: list(all_parts(fetch, upload, limits)), NetworkError, StoreError) or []
-    numbers = [one.number for one in parts]
+    parts = result_or_none(lambda: list(all_parts(fetch, upload, limits)), NetworkError, StoreError) or []
+    numbers = [part.number for part in parts]
     assert numbers == sorted(set(numbers))
-    asked = 0
-    ends_in(lambda: list(all_uploads(fetch, "b", "", limits)), NetworkError, StoreError)
-    asked = 0
-    ends_in(lambda: objects_after(fetch, "b", "", "", limits), NetworkError, StoreError)
+    page_count = 0
+    result_or_none(lambda: list(all_uploads(fetch, "b", "", limits)), NetworkError, StoreError)
+    page_count = 0
+    result_or_none(lambda: objects_after(fetch, "b", "", "", limits), NetworkError, StoreError)
 
 
 @given(TEXTS)
@@ -212,7 +214,7 @@ def test_any_list_ends(bodies: list[bytes]) -> None:
 @example("Sat, 01 Jan 2026 00:00:00 +99999999999999999999")
 @example("Sat, 31 Dec 2199 23:59:59 -9959")
 def test_any_date_leaves_a_usable_clock(date: str) -> None:
-    """What is no date teaches nothing."""
+    """An invalid date does not change the clock."""
     clock = ServerClock(lambda: 1_800_000_000.0)
     learned = clock.learn(date)
     assert learned or clock.offset_s == 0
@@ -238,15 +240,15 @@ JSON = st.recursive(
 
 
 @given(st.data())
-def test_a_checkpoint_with_a_flipped_bit_or_a_torn_end_is_damaged(data: st.DataObject) -> None:
-    """Never another checkpoint than the one that was written."""
+def test_a_checkpoint_with_a_flipped_bit_or_missing_bytes_is_damaged(data: st.DataObject) -> None:
+    """It is rejected, or equal to the checkpoint that was written."""
     whole = checkpoints.encode(CHECKPOINT)
     position = data.draw(st.integers(0, len(whole) - 1))
     flipped = bytearray(whole)
     flipped[position] ^= 1 << data.draw(st.integers(0, 7))
     for damaged in (whole[:position], bytes(flipped), whole[position:]):
-        found = ends_in(lambda one=damaged: checkpoints.decode(one), CheckpointDamaged)  # type: ignore[misc]
-        assert found in (None, CHECKPOINT)
+        checkpoint = result_or_none(lambda damaged=damaged: checkpoints.decode(damaged), CheckpointDamaged)  # type: ignore[misc]
+        assert checkpoint in (None, CHECKPOINT)
 
 
 PARTS = [
@@ -256,35 +258,35 @@ PARTS = [
 
 
 @given(st.data())
-def test_a_checkpoint_with_any_value_in_any_field_is_read_or_damaged(data: st.DataObject) -> None:
-    """Its digest is right: only what stands in it is not. What is read can be written again."""
+def test_a_checkpoint_with_any_value_in_any_field_is_valid_or_damaged(data: st.DataObject) -> None:
+    """The digest of the file is correct. A checkpoint that can be read can also be written."""
     plain: dict[str, Any] = json.loads(checkpoints.encode(CHECKPOINT))
     name = data.draw(st.sampled_from(sorted(plain)))
-    where = plain[name] if isinstance(plain[name], dict) and data.draw(st.booleans()) else plain
-    inner = name if where is plain else data.draw(st.sampled_from(sorted(where) or ["x"]))
-    where[inner] = data.draw(JSON | st.sampled_from([0, -1, 2**70, *PARTS]))
+    fields = plain[name] if isinstance(plain[name], dict) and data.draw(st.booleans()) else plain
+    inner = name if fields is plain else data.draw(st.sampled_from(sorted(fields) or ["x"]))
+    fields[inner] = data.draw(JSON | st.sampled_from([0, -1, 2**70, *PARTS]))
     plain.pop("digest", None)
     text = checkpoints._sealed(json.dumps(plain).encode()[:-1] + b",\n")
-    found = ends_in(lambda: checkpoints.decode(text), CheckpointDamaged)
-    if found is not None:
-        assert found.part_size > 0
-        assert found.stat.size >= 0
-        assert all(number > 0 and one.size >= 0 for number, one in found.receipts.items())
-        assert checkpoints.decode(checkpoints.encode(found)) is not None
+    checkpoint = result_or_none(lambda: checkpoints.decode(text), CheckpointDamaged)
+    if checkpoint is not None:
+        assert checkpoint.part_size > 0
+        assert checkpoint.stat.size >= 0
+        assert all(number > 0 and receipt.size >= 0 for number, receipt in checkpoint.receipts.items())
+        assert checkpoints.decode(checkpoints.encode(checkpoint)) is not None
 
 
-@given(st.one_of(st.binary(max_size=300), JSON.map(lambda one: json.dumps(one).encode())))
+@given(st.one_of(st.binary(max_size=300), JSON.map(lambda value: json.dumps(value).encode())))
 @example(b"[" * 100_000)
 @example(b'{"format":' + b"9" * 5000 + b"}")
 @example(b'{"format":99,"x":1}')
 @example(b"\xff\xfe{\x00}\x00")
 def test_any_file_is_rejected_as_checkpoint_receipt_and_started_upload(data: bytes) -> None:
-    """Foreign, newer or torn: each is told by its own error, and the memory of uploads is none."""
-    assert ends_in(lambda: checkpoints.decode(data), CheckpointDamaged) is None
+    """Foreign, newer or truncated files raise the documented error; a record of a started upload is ignored."""
+    assert result_or_none(lambda: checkpoints.decode(data), CheckpointDamaged) is None
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "file"
         path.write_bytes(data)
-        assert ends_in(lambda: receipt_file.load(path), BadConfiguration) is None
+        assert result_or_none(lambda: receipt_file.load(path), BadConfiguration) is None
         assert started_uploads._read(path) is None
 
 
@@ -304,65 +306,68 @@ ENTRY = started_uploads.StartedUpload(Upload(TARGET, "id"), "/data/dump", None, 
 
 
 @given(st.data())
-def test_any_value_in_a_receipt_or_a_memory_is_read_or_refused(data: st.DataObject) -> None:
-    """What is read has the kinds that it promises."""
+def test_any_value_in_a_receipt_or_a_started_upload_is_valid_or_rejected(data: st.DataObject) -> None:
+    """The values that are read have the declared types."""
     for plain, read in (
         (
             receipt_file._to_fields(RECEIPT),
-            lambda path: ends_in(lambda: receipt_file.load(path), BadConfiguration),
+            lambda path: result_or_none(lambda: receipt_file.load(path), BadConfiguration),
         ),
         (json.loads(json.dumps(to_builtins(ENTRY))), started_uploads._read),
     ):
-        where: Any = plain
-        while isinstance(where, (dict, list)) and where:
-            places = sorted(where) if isinstance(where, dict) else range(len(where))
-            name = data.draw(st.sampled_from(list(places)))
-            if not isinstance(where[name], (dict, list)) or data.draw(st.booleans()):
-                where[name] = data.draw(JSON)
+        container: Any = plain
+        while isinstance(container, (dict, list)) and container:
+            keys = sorted(container) if isinstance(container, dict) else range(len(container))
+            name = data.draw(st.sampled_from(list(keys)))
+            if not isinstance(container[name], (dict, list)) or data.draw(st.booleans()):
+                container[name] = data.draw(JSON)
                 break
-            where = where[name]
+            container = container[name]
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "file"
             path.write_text(json.dumps(plain))
-            found: Any = read(path)
-        if isinstance(found, started_uploads.StartedUpload):
-            assert isinstance(found.upload.upload_id, str)
-            assert isinstance(found.upload.target.key, str)
-            assert found.source is None or isinstance(found.source, str)
-            assert isinstance(found.created, float | int)
-        if isinstance(found, receipt_file.ObjectReceipt):
-            assert all(one.md5 is None or isinstance(one.md5, str) for one in found.receipts)
-            assert all(one.crc64 is None or isinstance(one.crc64, int) for one in found.receipts)
+            value_read: Any = read(path)
+        if isinstance(value_read, started_uploads.StartedUpload):
+            assert isinstance(value_read.upload.upload_id, str)
+            assert isinstance(value_read.upload.target.key, str)
+            assert value_read.source is None or isinstance(value_read.source, str)
+            assert isinstance(value_read.created, float | int)
+        if isinstance(value_read, receipt_file.ObjectReceipt):
+            assert all(part.md5 is None or isinstance(part.md5, str) for part in value_read.receipts)
+            assert all(part.crc64 is None or isinstance(part.crc64, int) for part in value_read.receipts)
 
 
 @given(
     st.lists(
-        st.one_of(st.binary(max_size=60), JSON.map(lambda one: json.dumps(one).encode() + b"\n")), max_size=5
+        st.one_of(st.binary(max_size=60), JSON.map(lambda value: json.dumps(value).encode() + b"\n")),
+        max_size=5,
     )
 )
-def test_a_journal_with_any_lines_keeps_the_right_ones(lines: list[bytes]) -> None:
-    """What is damaged is counted; what was proved before it is still known, and nothing else is."""
-    proved = JournalEntry("name", STAT, "etag", "etag", "options")
+def test_a_journal_with_any_lines_keeps_the_valid_ones(lines: list[bytes]) -> None:
+    """Verified files before the damaged lines are still known; damaged lines add none."""
+    verified = JournalEntry("name", STAT, "etag", "etag", "options")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "journal"
         journal = Journal(path, TARGET)
-        journal.add(proved)
+        journal.add(verified)
         journal.close()
         with path.open("ab") as file:
             file.write(b"".join(lines))
         journal = Journal(path, TARGET)
         assert journal.known == 1
-        assert journal.find("name") == proved
+        assert journal.find("name") == verified
         journal.close()
         path.write_bytes(b"".join(lines))
-        again = ends_in(lambda: Journal(path, TARGET), JournalDamaged, WrongUsage, CheckpointUnwritable)
-        if again is not None:
-            assert again.known == 0
-            again.close()
+        reopened = result_or_none(
+            lambda: Journal(path, TARGET), JournalDamaged, WrongUsage, CheckpointUnwritable
+        )
+        if reopened is not None:
+            assert reopened.known == 0
+            reopened.close()
 
 
-def in_file(data: bytes, read: Callable[[Path], T]) -> T:
-    """Return what *read* reads of a file with *data*."""
+def read_from_file(data: bytes, read: Callable[[Path], T]) -> T:
+    """Call *read* with the path of a file that contains *data*; return its result."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "file"
         path.write_bytes(data)
@@ -371,7 +376,7 @@ def in_file(data: bytes, read: Callable[[Path], T]) -> T:
 
 
 TOML_VALUES = st.one_of(
-    JSON.map(lambda one: json.dumps(one)),
+    JSON.map(json.dumps),
     TEXTS,
     st.sampled_from(["1979-05-27", "inf", "-nan", "[[1]]", "{}"]),
 )
@@ -392,9 +397,9 @@ TOML_VALUES = st.one_of(
 )
 @example(b"a = " + b"[" * 100_000)
 @example(b"a = " + b"9" * 5000)
-def test_any_configuration_is_read_or_refused(data: bytes) -> None:
-    """TOML, values of the wrong kind, bytes that are no text."""
-    in_file(data, lambda path: ends_in(lambda: load_config(path, {}), BadConfiguration))
+def test_any_configuration_is_valid_or_rejected(data: bytes) -> None:
+    """Input is TOML, values of the wrong type, and bytes that are not text."""
+    read_from_file(data, lambda path: result_or_none(lambda: load_config(path, {}), BadConfiguration))
 
 
 INI = st.one_of(
@@ -430,15 +435,15 @@ INI = st.one_of(
 @given(INI)
 @example(b"[default]\nkey\n  indented below a key without a value")
 def test_any_file_of_another_tool_has_keys_or_none(data: bytes) -> None:
-    """~/.aws/credentials and ~/.ossutilconfig: half a pair is told, all else is not ours."""
+    """~/.aws/credentials and ~/.ossutilconfig: half a key pair raises Denied, other content is ignored."""
 
     def read(path: Path) -> None:
         variables = {"AWS_SHARED_CREDENTIALS_FILE": str(path), "OSSUTIL_CONFIG_FILE": str(path)}
         for provider in ("s3", "oss"):
             for section in list_sections(provider, environ=variables, home=path.parent):
-                ends_in(lambda one=section: read_section(one), Denied)  # type: ignore[misc]
+                result_or_none(lambda section=section: read_section(section), Denied)  # type: ignore[misc]
 
-    in_file(data, read)
+    read_from_file(data, read)
 
 
 KEYS = st.dictionaries(
@@ -460,11 +465,11 @@ KEYS = st.dictionaries(
 )
 
 
-@given(st.one_of(TEXTS, KEYS.map(json.dumps), KEYS.map(lambda one: json.dumps({"credential": one}))))
+@given(st.one_of(TEXTS, KEYS.map(json.dumps), KEYS.map(lambda keys: json.dumps({"credential": keys}))))
 @example("[" * 100_000)
 @example('{"Version": ' + "9" * 5000 + "}")
 def test_any_output_of_a_helper_or_metadata_service_is_credentials_or_denied(text: str) -> None:
-    """And what they said stands in no error."""
+    """Other output raises Denied."""
     parse_json_object(text)
     for read in (
         lambda: read_process(text, "helper", "profile p"),
@@ -473,16 +478,16 @@ def test_any_output_of_a_helper_or_metadata_service_is_credentials_or_denied(tex
             for service in METADATA_SERVICES.values()
         ),
     ):
-        ends_in(read, Denied)
+        result_or_none(read, Denied)
 
 
 @given(JSON)
 @example("9999-12-31T23:59:59-23:59")
 @example("0001-01-01T00:00:00+23:59")
 def test_any_expiry_is_a_time_or_none(value: object) -> None:
-    """Seconds since the epoch."""
-    found = parse_expiry(value)
-    assert found is None or math.isfinite(found)
+    """The time is in seconds since the epoch."""
+    value_read = parse_expiry(value)
+    assert value_read is None or math.isfinite(value_read)
 
 
 @given(TEXTS)
@@ -490,10 +495,10 @@ def test_any_expiry_is_a_time_or_none(value: object) -> None:
 @example("9" * 400 + "d")
 @example("9" * 5000)
 @example("1" + "0" * 30)
-def test_any_size_rate_and_duration_is_a_number_or_refused(text: str) -> None:
-    """One that the system can wait for, and that fits a file."""
+def test_any_size_rate_and_duration_is_a_number_or_rejected(text: str) -> None:
+    """Sizes fit a file, and the system can wait for durations."""
     for parse in (parse_size, parse_rate):
-        size = ends_in(lambda one=parse: one(text), ValueError)  # type: ignore[misc]
+        size = result_or_none(lambda parse=parse: parse(text), ValueError)  # type: ignore[misc]
         assert size is None or 0 <= size < 2**63
-    seconds = ends_in(lambda: parse_duration(text), ValueError)
+    seconds = result_or_none(lambda: parse_duration(text), ValueError)
     assert seconds is None or 0 <= seconds <= 100 * 366 * 86400

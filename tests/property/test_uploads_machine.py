@@ -1,6 +1,6 @@
-"""Anything may happen between any two calls, to process, source, checkpoint and store: the promises hold.
+"""Random sequences of runs, faults, crashes and changes of source, checkpoint and store keep all guarantees.
 
-Crashes keep the disk as it was at that instant. Hypothesis looks for the sequence that breaks a promise.
+A crash keeps the disk as it was at that instant. Hypothesis searches for a sequence that violates a guarantee.
 """
 
 from __future__ import annotations
@@ -45,20 +45,20 @@ ALLOWED_CODES = {0, 65, 69, 75, 77}
 FAULTS = st.dictionaries(st.integers(1, 14), st.sampled_from(KINDS), max_size=3)
 
 
-class GivenKeys:
+class StaticKeys:
     """Credentials that never change."""
 
     def current(self) -> Credentials:
-        """Return them."""
+        """Return the credentials."""
         return Credentials("access", "secret")
 
     def refresh(self, _stale: Credentials) -> Credentials:
-        """Return the same."""
+        """Return the same credentials."""
         return self.current()
 
 
 class Uploads(RuleBasedStateMachine):
-    """One source, one target, and what may befall them."""
+    """Uploads of one source to one target, and everything that can happen between them."""
 
     keys = itertools.count()
 
@@ -69,7 +69,7 @@ class Uploads(RuleBasedStateMachine):
         checkpoint=st.sampled_from([True, True, True, False]),
     )
     def begin(self, provider: str, size: int, token: bool, checkpoint: bool) -> None:
-        """A source of a few parts of ten bytes, at a store of *provider*'s kind."""
+        """Make a source with parts of ten bytes, and a store of *provider*."""
         self.folder = Path(tempfile.mkdtemp())
         dialect = find_dialect(provider)
         self.dialect = replace(dialect, limits=replace(dialect.limits, min_part=1))
@@ -78,7 +78,7 @@ class Uploads(RuleBasedStateMachine):
         self.source = self.folder / "bigfile"
         self.serial = 0
         self.source.write_bytes(self.content(size))
-        self.order = UploadRequest(
+        self.upload_request = UploadRequest(
             self.source,
             self.target,
             part_size=PART,
@@ -91,41 +91,41 @@ class Uploads(RuleBasedStateMachine):
         self.foreign: set[bytes] = set()
         self.foreign_uploads: set[str] = set()
         self.has_changed = False
-        # Where nothing here tells of an upload any more and the file is another, nobody can tell whose it was.
+        # Without a record of an upload and with another file, obsup cannot know whose upload it was.
         self.may_leave = not checkpoint
 
     def content(self, size: int) -> bytes:
-        """Return bytes that no other version has."""
+        """Return content that differs from all other versions."""
         self.serial += 1
         return (f"{self.serial:04d}" * size).encode()[:size]
 
     def path(self) -> Path:
-        """Return where the checkpoint is."""
+        """Return the path of the checkpoint."""
         return checkpoint_path.default_path(self.source, self.target)
 
     def connection(self, faults: dict[int, str]) -> tuple[Connection, FaultyStore]:
-        """Return a connection to the store that fails so."""
+        """Return a connection to the store with *faults*, by the number of the request."""
         faulty = FaultyStore(self.store, faults, self.freeze)
         policy = RetryPolicy(
             monotonic=lambda: 0.0, sleep=lambda _seconds: False, uniform=lambda low, _high: low
         )
-        given = connect(
+        connection = connect(
             StoreSettings(self.target.provider, self.target.endpoint, region="here"),
             sleep=lambda _seconds: False,
-            credentials=GivenKeys(),
+            credentials=StaticKeys(),
         )
-        store = RetryingStore(faulty, policy, given.recovery)
-        return replace(given, store=store, policy=policy), faulty
+        store = RetryingStore(faulty, policy, connection.recovery)
+        return replace(connection, store=store, policy=policy), faulty
 
     def freeze(self) -> None:
-        """Keep what is on disk at this instant: a process that ends writes nothing more."""
+        """Copy the disk at this instant, because a killed process writes nothing more."""
         self.frozen = Path(tempfile.mkdtemp())
         shutil.copytree(self.folder, self.frozen / "folder", copy_function=shutil.copy2)
         if state_folder().exists():
             shutil.copytree(state_folder(), self.frozen / "state")
 
     def thaw(self) -> None:
-        """Bring the disk back to the instant of the crash; the source is not touched by obsup anyway."""
+        """Restore the disk to the instant of the crash, except the source, which obsup does not change."""
         for path in self.folder.iterdir():
             if path != self.source:
                 path.unlink()
@@ -137,13 +137,13 @@ class Uploads(RuleBasedStateMachine):
             shutil.copytree(self.frozen / "state", state_folder())
         shutil.rmtree(self.frozen)
 
-    def upload(self, faults: dict[int, str], **order: object) -> int | None:
-        """Run, and return the exit code, or None where the process ended."""
+    def upload(self, faults: dict[int, str], **changes: object) -> int | None:
+        """Run an upload; return its exit code, or None if the process crashed."""
         connection, _ = self.connection(faults)
-        wanted = replace(self.order, **order)
-        heard: list[events.Event] = []
+        upload_request = replace(self.upload_request, **changes)
+        received: list[events.Event] = []
         try:
-            Uploader(connection, wanted, tally=ProgressTally(None, heard.append)).run()
+            Uploader(connection, upload_request, tally=ProgressTally(None, received.append)).run()
         except Crash:
             self.thaw()
             return None
@@ -151,22 +151,22 @@ class Uploads(RuleBasedStateMachine):
             code = exc.exit_code
         else:
             code = 0
-            assert self.published() == self.source.read_bytes()
+            assert self.object_content() == self.source.read_bytes()
             self.has_changed = False
         assert code in ALLOWED_CODES
         return code
 
-    def published(self) -> bytes | None:
-        """Return the object."""
-        found = self.store.objects.get((self.target.bucket, self.target.key))
-        return found.content if found is not None else None
+    def object_content(self) -> bytes | None:
+        """Return the content of the object, if it exists."""
+        stored = self.store.objects.get((self.target.bucket, self.target.key))
+        return stored.content if stored is not None else None
 
     def open_ids(self) -> set[str]:
         """Return the open uploads of the key."""
-        return {one.upload_id for one in self.store.list_uploads("bucket", self.target.key)}
+        return {upload.upload_id for upload in self.store.list_uploads("bucket", self.target.key)}
 
-    def right_parts(self) -> set[int]:
-        """Return the parts of the source that are stored in an upload of ours."""
+    def correct_parts(self) -> set[int]:
+        """Return the numbers of the parts that are stored correctly in uploads of obsup."""
         data = self.source.read_bytes()
         return {
             part.number
@@ -177,33 +177,33 @@ class Uploads(RuleBasedStateMachine):
 
     @rule(faults=FAULTS, on_change=st.sampled_from(["fail", "resend"]), verify=st.booleans())
     def run(self, faults: dict[int, str], on_change: str, verify: bool) -> None:
-        """Run, with faults and crashes."""
-        before = self.right_parts()
+        """Run an upload with faults and crashes; unless the upload succeeds, all stored parts are kept."""
+        before = self.correct_parts()
         code = self.upload(faults, on_change=on_change, verify_source=verify)
         if code not in (0, None) and not self.may_leave:
-            assert self.right_parts() >= before, "progress was lost"
+            assert self.correct_parts() >= before, "progress was lost"
 
-    @rule(part=st.integers(0, 4), mend_times=st.booleans())
-    def rewrite(self, part: int, mend_times: bool) -> None:
-        """Change a part in place, perhaps with the modification time set back."""
+    @rule(part=st.integers(0, 4), restore_times=st.booleans())
+    def rewrite(self, part: int, restore_times: bool) -> None:
+        """Change a part in place; restore the modification time if *restore_times*."""
         data, stat = bytearray(self.source.read_bytes()), self.source.stat()
-        at = min(part * PART, max(0, len(data) - 4))
-        data[at : at + 4] = self.content(4)[: len(data) - at]
+        offset = min(part * PART, max(0, len(data) - 4))
+        data[offset : offset + 4] = self.content(4)[: len(data) - offset]
         with self.source.open("r+b") as file:
             file.write(data)
-        if mend_times:
+        if restore_times:
             os.utime(self.source, ns=(stat.st_atime_ns, stat.st_mtime_ns))
         self.changed()
 
     @rule(size=st.integers(0, 60))
     def resize(self, size: int) -> None:
-        """Cut the source, or let it grow."""
+        """Truncate or extend the source."""
         os.truncate(self.source, size)
         self.changed()
 
     @rule()
     def replace_source(self) -> None:
-        """Put another file of the same size in its place."""
+        """Replace the source with another file of the same size."""
         other = self.folder / "other"
         other.write_bytes(self.content(self.source.stat().st_size))
         other.replace(self.source)
@@ -211,17 +211,17 @@ class Uploads(RuleBasedStateMachine):
 
     @rule()
     def touch(self) -> None:
-        """Change nothing but the times."""
+        """Change only the times of the source."""
         os.utime(self.source)
 
     def changed(self) -> None:
-        """Take note of a new version."""
+        """Record a new version of the source."""
         self.versions.add(self.source.read_bytes())
         self.has_changed = True
 
     @rule(how=st.sampled_from(["delete", "tear", "empty", "garble", "foreign"]))
     def damage_checkpoint(self, how: str) -> None:
-        """Take the checkpoint away, in one way or another."""
+        """Delete or damage the checkpoint."""
         path = self.path()
         if not path.exists():
             return
@@ -236,82 +236,84 @@ class Uploads(RuleBasedStateMachine):
 
     @rule()
     def forget_upload(self) -> None:
-        """Have the store lose what is open: it expired, or somebody aborted it."""
+        """Make the store lose open uploads: they expired, or another client aborted them."""
         for upload_id in self.open_ids() - self.foreign_uploads:
             self.store.abort(Upload(self.target, upload_id))
 
     @rule()
     def begin_a_foreign_upload(self) -> None:
-        """Have somebody else begin an upload of the same key, with a part that is not the source's."""
+        """Make another client initiate an upload of the same key, with a part of other content."""
         upload = Upload(self.target, self.store.initiate(self.target, {}))
         self.foreign_uploads.add(upload.upload_id)
         self.store._uploads[upload.upload_id].parts[1] = b"foreign!!!"
 
     @rule()
     def put_a_foreign_object(self) -> None:
-        """Have somebody else replace the object."""
-        content = b"somebody else's"
+        """Make another client replace the object."""
+        content = b"another client"
         self.foreign.add(content)
         self.store.objects["bucket", self.target.key] = _Object(content, etag_of(content), {}, None)
 
     @rule()
     def remove_the_object(self) -> None:
-        """Have somebody delete the object."""
+        """Make another client delete the object."""
         self.store.objects.pop(("bucket", self.target.key), None)
 
     @rule()
     def finish(self) -> None:
-        """Mend every cause, and run the same command: the object is the source, and nothing of ours stays open."""
+        """Run the same command without faults: the object matches the source, and no upload of obsup is left."""
         assert self.upload({}, on_change="resend") == 0
-        assert self.published() == self.source.read_bytes()
-        left = self.open_ids() - self.foreign_uploads
+        assert self.object_content() == self.source.read_bytes()
+        remaining = self.open_ids() - self.foreign_uploads
         if not self.may_leave:
-            assert not left, "an orphan"
-        for upload_id in left:
+            assert not remaining, "an upload of obsup is left"
+        for upload_id in remaining:
             self.store.abort(Upload(self.target, upload_id))
-        assert self.foreign_uploads <= self.open_ids(), "somebody else's upload was aborted or completed"
+        assert self.foreign_uploads <= self.open_ids(), (
+            "the upload of another client was aborted or completed"
+        )
         assert [path.name for path in self.folder.iterdir() if "not-obsup" not in path.name] == ["bigfile"]
-        self.may_leave = not self.order.keep_checkpoint
+        self.may_leave = not self.upload_request.keep_checkpoint
 
     @rule()
     @precondition(lambda self: not self.may_leave)
     def finish_sends_only_what_is_missing(self) -> None:
-        """Nothing is sent twice: what the store holds of the source as it is stays."""
-        before, sent = self.right_parts(), set()
+        """Run without faults: stored parts of the current source are not sent again."""
+        before, sent_parts = self.correct_parts(), set()
 
         class Counting(FaultyStore):
             def upload_part(self, upload, part_number, open_body, *, content_md5=None):  # type: ignore[no-untyped-def]
-                sent.add(part_number)
+                sent_parts.add(part_number)
                 return super().upload_part(upload, part_number, open_body, content_md5=content_md5)
 
         connection, _ = self.connection({})
         counting = Counting(self.store, {}, self.freeze)
         store = RetryingStore(counting, connection.policy, connection.recovery)
-        Uploader(replace(connection, store=store), replace(self.order, on_change="resend")).run()
-        assert not sent & before
+        Uploader(replace(connection, store=store), replace(self.upload_request, on_change="resend")).run()
+        assert not sent_parts & before
         self.has_changed = False
-        assert self.published() == self.source.read_bytes()
+        assert self.object_content() == self.source.read_bytes()
 
     @invariant()
-    def what_is_published_is_no_mixture(self) -> None:
-        """At every instant."""
+    def object_is_one_version_of_the_source(self) -> None:
+        """The object never mixes versions."""
         if hasattr(self, "store"):
-            assert self.published() in {None, *self.versions, *self.foreign}
+            assert self.object_content() in {None, *self.versions, *self.foreign}
 
     def teardown(self) -> None:
-        """Remove the folder."""
+        """Delete the folder."""
         if hasattr(self, "folder"):
             shutil.rmtree(self.folder)
 
 
 @pytest.fixture(autouse=True)
 def _state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep state in a folder of the test's own."""
+    """Use a separate state directory."""
     monkeypatch.setenv("OBSUP_STATE_DIR", str(tmp_path / "state"))
 
 
 def machine_settings(examples: int, steps: int) -> settings:
-    """Return the settings of a search."""
+    """Return the settings of Hypothesis for a search."""
     return settings(
         max_examples=examples,
         stateful_step_count=steps,
@@ -322,14 +324,14 @@ def machine_settings(examples: int, steps: int) -> settings:
 
 
 def test_uploads() -> None:
-    """A short search, in every run of the tests."""
+    """A short search for every test run."""
     run_state_machine_as_test(Uploads, settings=machine_settings(60, 12))
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_uploads_at_length() -> None:
-    """A long one."""
+    """A long search."""
     run_state_machine_as_test(
         Uploads, settings=machine_settings(int(os.environ.get("OBSUP_TEST_EXAMPLES", SEARCHES)), STEPS)
     )
