@@ -64,7 +64,7 @@ def peak_of_stream(environment: dict[str, str], folder: Path, size: int, *words:
 @pytest.mark.parametrize(
     "words",
     [
-        pytest.param((), id="parts of 9 MiB"),
+        pytest.param((), id="parts of 9 MiB", marks=pytest.mark.slow),
         pytest.param(
             ("--parts", "10000"), id="10,000 parts", marks=[pytest.mark.slow, pytest.mark.timeout(600)]
         ),

@@ -26,10 +26,13 @@ LINES = {
     "init": "init bigfile bucket/key",
     "init without source": "init bucket/key",
 }
+OTHER_LINES = sorted(LINES.keys() - {"file", "many files"})
 
 
 @pytest.mark.parametrize("option", OPTIONS)
-@pytest.mark.parametrize("line", LINES)
+@pytest.mark.parametrize(
+    "line", ["file", "many files", *(pytest.param(line, marks=pytest.mark.slow) for line in OTHER_LINES)]
+)
 def test_retention_option_is_refused(
     line: str, option: str, shell: Shell, sandbox: Sandbox, make_file: MakeFile
 ) -> None:

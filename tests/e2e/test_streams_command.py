@@ -223,7 +223,7 @@ def test_the_command_is_not_started_if_the_upload_cannot_be(bash: Bash, sandbox:
     assert not started.exists()
 
 
-@pytest.mark.parametrize("source", ["bigfile", "-", "--from-command"])
+@pytest.mark.parametrize("source", ["bigfile", "-", pytest.param("--from-command", marks=pytest.mark.slow)])
 def test_unexpected_content_is_not_published(
     bash: Bash, sandbox: Sandbox, make_file: MakeFile, old: Path, source: str
 ) -> None:
