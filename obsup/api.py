@@ -269,7 +269,9 @@ def _path(source: str | os.PathLike[str]) -> Path:
     """Return *source* as a path. Raises WrongUsage if it is empty: ``Path("")`` would be the current directory."""
     if not os.fspath(source):
         raise WrongUsage(
-            "the source is empty", "An empty path names no file", NextStep("Give the path of a file")
+            "the source is empty",
+            "An empty path would mean the current directory",
+            NextStep("Give the path of a file"),
         )
     return Path(source)
 
