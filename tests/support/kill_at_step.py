@@ -44,14 +44,13 @@ def main() -> None:
     watch = RequestEvents(nth, (str(source.parent), str(state_folder())), str(source))
     sys.argv = ["obsup", *words]
     sys.addaudithook(watch)
-    if not nth:
-        leave = os._exit
+    leave = os._exit
 
-        def tell(code: int) -> None:
-            print(f"steps: {watch.count}", file=sys.stderr, flush=True)
-            leave(code)
+    def tell(code: int) -> None:
+        print(f"steps: {watch.count}", file=sys.stderr, flush=True)
+        leave(code)
 
-        os._exit = tell  # type: ignore[assignment]
+    os._exit = tell  # type: ignore[assignment]
     command.main()
 
 
