@@ -39,10 +39,10 @@ def store(dialect: str) -> Iterator[Sandbox]:
 @pytest.fixture
 def where(store: Sandbox, dialect: str) -> dict[str, Any]:
     """The arguments of every step: the store and the credentials."""
-    one = DIALECTS[dialect]
+    selected = DIALECTS[dialect]
     return {
         "connecting": ConnectOptions(
-            endpoint=store.endpoint, provider=one.provider, signature=one.signature, region="eu-1"
+            endpoint=store.endpoint, provider=selected.provider, signature=selected.signature, region="eu-1"
         ),
         "credentials": Credentials(store.access_key, store.secret_key),
     }
@@ -111,7 +111,7 @@ def test_a_part_with_another_md5_than_given_is_not_sent(store: Sandbox, where: d
     assert len(store.requests) == first
     upload_part(b"the part", "bucket/key", 1, upload_id=upload_id, md5=md5, **where)
     upload_part(b"the part", "bucket/key", 1, upload_id=upload_id, content_md5=True, **where)
-    sent = [dict(one.headers).get("Content-MD5") for one in store.requests[first:]]
+    sent = [dict(request.headers).get("Content-MD5") for request in store.requests[first:]]
     assert sent == [md5, md5]
 
 

@@ -15,18 +15,18 @@ from tests.support.shell import Outcome, Shell
 MakeFile = Callable[..., Path]
 
 
-def check_error(outcome: Outcome, code: int, *words: str) -> None:
-    """Check that *outcome* is one clear error with *code* that contains *words*."""
+def check_error(outcome: Outcome, code: int, *texts: str) -> None:
+    """Check that *outcome* is one clear error with *code* that contains *texts*."""
     assert outcome.code == code, outcome.err
     assert outcome.out == ""
     assert "Traceback" not in outcome.err
     assert outcome.err.count("Error:") == 1
-    for word in words:
-        assert word in outcome.err
+    for text in texts:
+        assert text in outcome.err
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "messages"),
+    ("arguments", "code", "messages"),
     [
         (["missing", "bucket/key"], 66, ["missing", "No such file"]),
         ([".", "bucket/key"], 66, ["is a directory"]),
@@ -63,11 +63,11 @@ def check_error(outcome: Outcome, code: int, *words: str) -> None:
     ids=lambda value: " ".join(value)[:40] if isinstance(value, list) else str(value),
 )
 def test_invalid_arguments(
-    words: list[str], code: int, messages: list[str], shell: Shell, sandbox: Sandbox, make_file: MakeFile
+    arguments: list[str], code: int, messages: list[str], shell: Shell, sandbox: Sandbox, make_file: MakeFile
 ) -> None:
     """Nothing is sent for an invalid command line."""
     make_file(1_000_000)
-    check_error(shell.run("upload", *words), code, *messages)
+    check_error(shell.run("upload", *arguments), code, *messages)
     assert sandbox.requests == []
     assert [path.name for path in shell.folder.iterdir()] == ["bigfile"]
 
@@ -118,7 +118,7 @@ def test_connection_refused(shell: Shell, make_file: MakeFile) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         endpoint = f"http://127.0.0.1:{taken.getsockname()[1]}"
-        words = (
+        arguments = (
             "upload",
             "bigfile",
             "bucket/key",
@@ -129,7 +129,7 @@ def test_connection_refused(shell: Shell, make_file: MakeFile) -> None:
             "--endpoint",
             endpoint,
         )
-        outcome = shell.run(*words)
+        outcome = shell.run(*arguments)
     check_error(
         outcome,
         75,
@@ -176,13 +176,13 @@ def test_name_with_control_characters_is_quoted(shell: Shell) -> None:
 
 
 @pytest.mark.parametrize(
-    "words",
+    "arguments",
     [("upload", "a\x1b[2J", "b\x1b]0;t\x07", "\u202ebucket"), ("init", "a", "b", "c\x1b[2J"), ("\x1b[2J",)],
-    ids=["several sources", "too many words", "no such command"],
+    ids=["several sources", "too many arguments", "no such command"],
 )
-def test_usage_errors_escape_control_characters(shell: Shell, words: tuple[str, ...]) -> None:
+def test_usage_errors_escape_control_characters(shell: Shell, arguments: tuple[str, ...]) -> None:
     """Usage errors contain arguments of the command line."""
-    outcome = shell.run(*words)
+    outcome = shell.run(*arguments)
     assert outcome.code == 2
     assert "Error: " in outcome.err
     assert outcome.err.replace("\n", "").isprintable()
@@ -207,16 +207,16 @@ def test_checkpoint_remains_only_if_an_upload_may_exist(
     make_file(1_000_000)
     for fault in faults:
         sandbox.add_fault(fault)
-    words = ("upload", "bigfile", "bucket/key", "--parts", "5")
-    check_error(shell.run(*words, "--retry-for", "0s"), code)
+    arguments = ("upload", "bigfile", "bucket/key", "--parts", "5")
+    check_error(shell.run(*arguments, "--retry-for", "0s"), code)
     assert bool(list(shell.folder.glob("*.obsup.json"))) == is_recorded
     sandbox.clear_faults()
-    assert shell.run(*words).code == 0
+    assert shell.run(*arguments).code == 0
     assert sandbox.uploads() == []
 
 
 @pytest.mark.parametrize(
-    "words",
+    "arguments",
     [
         ("upload", "", "bucket/key"),
         ("upload", "-r", "", "bucket/prefix/"),
@@ -236,18 +236,18 @@ def test_checkpoint_remains_only_if_an_upload_may_exist(
     ids=" ".join,
 )
 def test_an_empty_argument_is_an_error(
-    words: tuple[str, ...], shell: Shell, sandbox: Sandbox, make_file: MakeFile
+    arguments: tuple[str, ...], shell: Shell, sandbox: Sandbox, make_file: MakeFile
 ) -> None:
     """An unset variable in a script must not mean the current directory, or everything."""
     make_file(1000)
-    outcome = shell.run(*words)
+    outcome = shell.run(*arguments)
     assert outcome.code == 2
     assert "empty" in outcome.err
     assert sandbox.requests == []
 
 
 @pytest.mark.parametrize(
-    "words",
+    "arguments",
     [
         ("upload", "bigfile", "bucket/key", "--receipt", "bigfile"),
         ("upload", "bigfile", "bucket/key", "--log-file", "./bigfile"),
@@ -261,7 +261,7 @@ def test_an_empty_argument_is_an_error(
     ids=" ".join,
 )
 def test_a_file_to_write_must_not_be_the_source(
-    words: tuple[str, ...], shell: Shell, sandbox: Sandbox, make_file: MakeFile
+    arguments: tuple[str, ...], shell: Shell, sandbox: Sandbox, make_file: MakeFile
 ) -> None:
     """Exit 2 before anything is opened or sent; the source is unchanged."""
     source = make_file(1000)
@@ -269,7 +269,7 @@ def test_a_file_to_write_must_not_be_the_source(
     (shell.folder / "link").symlink_to(source)
     (shell.folder / "tree").mkdir()
     (shell.folder / "tree" / "file").write_bytes(content)
-    outcome = shell.run(*words)
+    outcome = shell.run(*arguments)
     assert outcome.code == 2
     assert "Name another file" in outcome.err
     assert source.read_bytes() == content

@@ -65,7 +65,7 @@ def test_several_sources(shell: Shell, sandbox: Sandbox) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("arguments", "message"),
     [
         (["a", "b", "bucket/p"], "bucket/p/"),
         (["-r", "tree", "bucket/p"], "must end in /"),
@@ -79,11 +79,11 @@ def test_several_sources(shell: Shell, sandbox: Sandbox) -> None:
     ],
 )
 def test_an_invalid_command_line_is_rejected_before_anything_is_sent(
-    words: list[str], message: str, shell: Shell, sandbox: Sandbox
+    arguments: list[str], message: str, shell: Shell, sandbox: Sandbox
 ) -> None:
     """Exit 2, without a request that writes."""
     make_files(shell, "a", "b", "same", "tree/same", "tree/other")
-    outcome = shell.run("upload", *words)
+    outcome = shell.run("upload", *arguments)
     assert outcome.code == 2
     assert message in " ".join(outcome.err.split())
     assert set(count_operations(sandbox)) <= {"list"}
@@ -92,9 +92,9 @@ def test_an_invalid_command_line_is_rejected_before_anything_is_sent(
 def test_a_list_from_standard_input(shell: Shell, sandbox: Sandbox) -> None:
     """The output of find -print0, with line breaks in names; a file listed twice is sent once."""
     make_files(shell, "tree/a", "tree/two\nlines", "tree/sub/b", "tree/c.tmp")
-    words = [sys.executable, "-m", "obsup", "upload", "--from-list", "-", "-0", "bucket/p/", "--json"]
+    arguments = [sys.executable, "-m", "obsup", "upload", "--from-list", "-", "-0", "bucket/p/", "--json"]
     done = subprocess.run(
-        [*words, "--exclude", "*.tmp"],
+        [*arguments, "--exclude", "*.tmp"],
         cwd=shell.folder,
         env={**os.environ, **shell.environment},
         input=b"tree/a\0./tree/a\0tree/two\nlines\0tree/c.tmp\0tree/./sub/b\0gone\0",
@@ -122,7 +122,7 @@ def test_a_failed_file_does_not_stop_the_others(shell: Shell, sandbox: Sandbox) 
         10,
         {"credentials": 10},
     )
-    assert {name for name, one in files.items() if one["status"] != "completed"} == set(names[10:20])
+    assert {name for name, result in files.items() if result["status"] != "completed"} == set(names[10:20])
     assert len(re.findall(r"Failed: 01\d: .*403 AccessDenied", outcome.err)) == 10
     assert "10 of 60 files" in outcome.err
     sandbox.clear_faults()
@@ -137,16 +137,16 @@ def test_a_failed_file_does_not_stop_the_others(shell: Shell, sandbox: Sandbox) 
 def test_the_exit_status_is_that_of_the_worst_failure(shell: Shell, sandbox: Sandbox) -> None:
     """75 (run again) only if no failure is permanent."""
     make_files(shell, "tree/a", "tree/b", "tree/c")
-    words = ("upload", "-r", "tree/", "bucket/p/", "--retry-for", "0s", "--json")
+    arguments = ("upload", "-r", "tree/", "bucket/p/", "--retry-for", "0s", "--json")
     sandbox.add_fault("error=503:ServiceUnavailable,op=put,key=p/a,times=always")
-    outcome = shell.run(*words)
+    outcome = shell.run(*arguments)
     _, batch = json_results(outcome)
     assert (outcome.code, batch["status"], batch["retryable"]) == (75, "incomplete", True)
     assert "Run the same command again" in outcome.err
     assert batch["resumeCommand"] == "obsup upload -r tree/ bucket/p/ --retry-for 0s --json"
     sandbox.add_fault("error=400:InvalidRequest,op=put,key=p/b,times=always")
     (shell.folder / "tree/b").write_bytes(b"changed")
-    outcome = shell.run(*words)
+    outcome = shell.run(*arguments)
     assert outcome.code == 69
     assert json_results(outcome)[1]["reasons"] == {"throttled": 1, "refused": 1}
 
@@ -171,24 +171,24 @@ def test_running_the_same_command_again_sends_nothing_and_makes_no_request_per_f
     names = [f"tree/{number:03}" for number in range(50)]
     make_files(shell, *names)
     make_files(shell, "tree/large", size=LARGE_SIZE)
-    words = ("upload", "-r", "tree/", "bucket/p/", "--json")
-    assert shell.run(*words).code == 0
+    arguments = ("upload", "-r", "tree/", "bucket/p/", "--json")
+    assert shell.run(*arguments).code == 0
     before = len(sandbox.requests)
-    files, batch = json_results(shell.run(*words))
+    files, batch = json_results(shell.run(*arguments))
     assert count_operations(sandbox, before) == {"list": 1}
     assert (batch["sent"], batch["skipped"], batch["sentBytes"]) == (0, 51, 0)
-    assert {one["status"] for one in files.values()} == {"skipped"}
+    assert {result["status"] for result in files.values()} == {"skipped"}
     make_files(shell, names[3], seed=1)
     (shell.folder / names[4]).touch()
     make_files(shell, "tree/new")
     sandbox.object_path("bucket", "p/005").unlink()
     sandbox.object_path("bucket", "p/006").write_bytes(b"foreign")
     before = len(sandbox.requests)
-    files, batch = json_results(shell.run(*words))
+    files, batch = json_results(shell.run(*arguments))
     assert (batch["sent"], batch["skipped"]) == (4, 48)
     assert count_operations(sandbox, before)["put"] == 4
     check = [*names, "tree/new"]
-    assert [one for one in check if (shell.folder / one).read_bytes() != stored(sandbox, one)] == []
+    assert [name for name in check if (shell.folder / name).read_bytes() != stored(sandbox, name)] == []
 
 
 def stored(sandbox: Sandbox, name: str) -> bytes:
@@ -203,21 +203,21 @@ def test_without_its_journal_a_batch_compares_the_objects_in_the_store(
     """Identical objects are not sent again, and the journal is rebuilt."""
     make_files(shell, *(f"tree/{number:03}" for number in range(20)))
     make_files(shell, "tree/large", size=LARGE_SIZE)
-    words = ["upload", "-r", "tree/", "bucket/p/"]
-    assert shell.run(*words).code == 0
+    arguments = ["upload", "-r", "tree/", "bucket/p/"]
+    assert shell.run(*arguments).code == 0
     (journal,) = home.rglob("*.obsup.journal")
     if damage == "zeros":
         journal.write_bytes(bytes(4096))
     elif damage == "lost":
         journal.unlink()
     before = len(sandbox.requests)
-    outcome = shell.run(*words, *(["--no-checkpoint"] if damage == "none kept" else []))
+    outcome = shell.run(*arguments, *(["--no-checkpoint"] if damage == "none kept" else []))
     assert outcome.code == 0
     assert ("is not a journal" in outcome.err) == (damage == "zeros")
     assert count_operations(sandbox, before) == {"list": 1, "head": 21}
     assert count_operations(sandbox, before) == {"list": 1, "head": 21}
     before = len(sandbox.requests)
-    assert shell.run(*words).code == 0
+    assert shell.run(*arguments).code == 0
     assert count_operations(sandbox, before) == {"list": 1}
 
 
@@ -225,16 +225,16 @@ def test_files_are_sent_again_with_other_object_options(shell: Shell, sandbox: S
     """The existing object has other options. --restart sends again, too; --skip-identical does not."""
     make_files(shell, "tree/a", "tree/b")
     assert shell.run("upload", "-r", "tree/", "bucket/p/").code == 0
-    for words in (["--storage-class", "WARM"], ["--storage-class", "WARM", "--restart"], ["--restart"]):
+    for arguments in (["--storage-class", "WARM"], ["--storage-class", "WARM", "--restart"], ["--restart"]):
         before = len(sandbox.requests)
-        assert shell.run("upload", "-r", "tree/", "bucket/p/", *words).code == 0
+        assert shell.run("upload", "-r", "tree/", "bucket/p/", *arguments).code == 0
         assert count_operations(sandbox, before)["put"] == 2
     before = len(sandbox.requests)
     assert shell.run("upload", "-r", "tree/", "bucket/p/", "--storage-class", "WARM").code == 0
     assert count_operations(sandbox, before)["put"] == 2  # --restart has sent them without
     before = len(sandbox.requests)
-    words = ["--storage-class", "COLD", "--skip-identical"]
-    assert shell.run("upload", "-r", "tree/", "bucket/p/", *words).code == 0
+    arguments = ["--storage-class", "COLD", "--skip-identical"]
+    assert shell.run("upload", "-r", "tree/", "bucket/p/", *arguments).code == 0
     assert count_operations(sandbox, before)["put"] == 0
 
 
@@ -302,8 +302,8 @@ def test_a_named_pipe_as_a_source_is_an_error(shell: Shell, sandbox: Sandbox) ->
     (shell.folder / "file").write_bytes(b"content")
     os.mkfifo(shell.folder / "pipe")
     (shell.folder / "list").write_text("file\npipe\n")
-    for words in (("file", "pipe"), ("--from-list", "list")):
-        outcome = shell.run("upload", *words, "bucket/p/")
+    for arguments in (("file", "pipe"), ("--from-list", "list")):
+        outcome = shell.run("upload", *arguments, "bucket/p/")
         assert outcome.code == 66
         assert "pipe is a named pipe" in outcome.err
     assert sandbox.object_path("bucket", "p/file").read_bytes() == b"content"

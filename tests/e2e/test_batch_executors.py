@@ -14,11 +14,11 @@ from tests.support.shell import Shell
 SMALL = [f"tree/{number:02}" for number in range(30)]
 
 
-def upload_and_check(shell: Shell, sandbox: Sandbox, *words: str) -> None:
-    """Upload a tree with *words*; assert that each file is stored and reported once and no upload is left open."""
+def upload_and_check(shell: Shell, sandbox: Sandbox, *arguments: str) -> None:
+    """Upload a tree with *arguments*; assert that each file is stored and reported once and no upload is left open."""
     make_files(shell, *SMALL)
     make_files(shell, "tree/large", size=LARGE_SIZE)
-    outcome = shell.run("upload", "-r", "tree", "bucket/p/", "--json", *words)
+    outcome = shell.run("upload", "-r", "tree", "bucket/p/", "--json", *arguments)
     assert outcome.code == 0, outcome.err
     files, batch = json_results(outcome)
     assert set(files) == {*SMALL, "tree/large"}
@@ -59,10 +59,10 @@ def test_a_failure_in_a_worker_names_the_host(shell: Shell, sandbox: Sandbox) ->
     """It does not stop the other files."""
     make_files(shell, *SMALL)
     sandbox.add_fault("error=400:InvalidRequest,op=put,key=p/tree/07,times=always")
-    words = ("upload", "-r", "tree", "bucket/p/", "--executor", "processes", "-j", "2")
-    outcome = shell.run(*words)
+    arguments = ("upload", "-r", "tree", "bucket/p/", "--executor", "processes", "-j", "2")
+    outcome = shell.run(*arguments)
     assert outcome.code == 69
     assert f"on host {os.uname().nodename}" in outcome.err
     sandbox.clear_faults()
-    assert shell.run(*words).code == 0
+    assert shell.run(*arguments).code == 0
     assert_stored(shell, sandbox, "p/", SMALL)

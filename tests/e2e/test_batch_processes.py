@@ -23,35 +23,35 @@ from tests.support.waiting import wait_for
 
 NAMES = [f"tree/{number % 9}/{number:04}" for number in range(1500)]
 NO_OVERWRITE = ("--provider", "s3", "--region", "us-east-1", "--no-overwrite")
-WORDS = ("upload", "-r", "tree", "bucket/p/")
+COMMAND = ("upload", "-r", "tree", "bucket/p/")
 pytestmark = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two cores")
 
 
 def children(pid: int) -> list[int]:
     """Return the child processes of *pid*, without Python's resource tracker."""
-    found = []
+    pids = []
     for task in Path(f"/proc/{pid}/task").iterdir():
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it ended in between
             for child in map(int, (task / "children").read_text().split()):
                 if b"resource_tracker" not in Path(f"/proc/{child}/cmdline").read_bytes():
-                    found.append(child)
-    return found
+                    pids.append(child)
+    return pids
 
 
 def wait_for_end(pids: list[int]) -> None:
     """Return once all these processes have ended."""
-    wait_for(lambda: not any(Path(f"/proc/{one}").exists() for one in pids), within_s=10)
+    wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), within_s=10)
 
 
 def wait_for_children(pid: int) -> list[int]:
     """Return the child processes once there are two."""
-    return wait_for(lambda: found if len(found := children(pid)) >= 2 else [])
+    return wait_for(lambda: pids if len(pids := children(pid)) >= 2 else [])
 
 
 def test_each_file_is_sent_once(shell: Shell, sandbox: Sandbox, home: Path) -> None:
     """One request, one object and one line of the journal per file; a second run sends nothing."""
     make_files(shell, *NAMES)
-    with shell.begin(*WORDS) as process:
+    with shell.begin(*COMMAND) as process:
         wait_for_children(process.pid)
         _out, err = process.communicate(timeout=100)
     assert process.returncode == 0, err
@@ -60,7 +60,7 @@ def test_each_file_is_sent_once(shell: Shell, sandbox: Sandbox, home: Path) -> N
     assert_stored(shell, sandbox, "p/", NAMES)
     assert count_operations(sandbox) == {"list": 1, "put": len(NAMES)}
     before = len(sandbox.requests)
-    assert shell.run(*WORDS).code == 0
+    assert shell.run(*COMMAND).code == 0
     assert count_operations(sandbox, before) == {"list": 2}
 
 
@@ -69,13 +69,13 @@ def test_the_output_does_not_depend_on_the_process_that_sends_a_file(shell: Shel
     """The objects of --json, failures with their reasons, and with -v every request."""
     make_files(shell, *NAMES)
     sandbox.add_fault("error=403:AccessDenied,op=put,key=p/tree/3/0[0-4]*,times=always")
-    outcome = shell.run(*WORDS, "--json", "-v")
+    outcome = shell.run(*COMMAND, "--json", "-v")
     files, batch = json_results(outcome)
     assert outcome.code == 77
     failed = [name for name in NAMES if name.startswith("tree/3/0") and name[8] in "01234"]
     assert batch["failed"] == len(failed) > 20
-    assert {name for name, one in files.items() if one["status"] != "completed"} == set(failed)
-    kinds = {tuple(sorted(one)) for one in files.values() if one["status"] == "completed"}
+    assert {name for name, result in files.items() if result["status"] != "completed"} == set(failed)
+    kinds = {tuple(sorted(result)) for result in files.values() if result["status"] == "completed"}
     assert len(kinds) == 1
     assert outcome.err.count("PutObject") >= len(NAMES)
 
@@ -85,15 +85,15 @@ def test_files_of_a_killed_process_are_sent_by_others(shell: Shell, sandbox: San
     """The batch succeeds, and a second run sends nothing."""
     make_files(shell, *NAMES)
     sandbox.add_fault("delay=0.005,op=put,times=always")
-    with shell.begin(*WORDS) as process:
-        found = wait_for_children(process.pid)
+    with shell.begin(*COMMAND) as process:
+        workers = wait_for_children(process.pid)
         wait_for_requests(sandbox, "put", 700)
-        os.kill(found[0], signal.SIGKILL)
+        os.kill(workers[0], signal.SIGKILL)
         _out, err = process.communicate(timeout=100)
     assert process.returncode == 0, err
     assert_stored(shell, sandbox, "p/", NAMES)
     before = len(sandbox.requests)
-    assert shell.run(*WORDS).code == 0
+    assert shell.run(*COMMAND).code == 0
     assert count_operations(sandbox, before) == {"list": 2}
 
 
@@ -103,22 +103,22 @@ def test_the_processes_end_with_their_driver(shell: Shell, sandbox: Sandbox) -> 
     make_files(shell, *NAMES)
     sandbox.add_fault("delay=0.01,op=put,times=always")
     for number, code in ((signal.SIGKILL, -9), (signal.SIGINT, 130)):
-        with shell.begin(*WORDS) as process:
-            found = wait_for_children(process.pid)
+        with shell.begin(*COMMAND) as process:
+            workers = wait_for_children(process.pid)
             wait_for_requests(sandbox, "put", 100 if code < 0 else 600)
             if code < 0:
                 process.send_signal(number)
             else:
-                for one in (process.pid, *found):  # as Ctrl-C in a terminal does
-                    os.kill(one, number)
+                for pid in (process.pid, *workers):  # as Ctrl-C in a terminal does
+                    os.kill(pid, number)
             _out, err = process.communicate(timeout=60)
         assert process.returncode == code
         assert code < 0 or "Traceback" not in err, err
-        wait_for_end(found)
+        wait_for_end(workers)
     assert len(stored_keys(sandbox)) < len(NAMES)
     sandbox.clear_faults()
     before = len(sandbox.requests)
-    assert shell.run(*WORDS).code == 0
+    assert shell.run(*COMMAND).code == 0
     assert_stored(shell, sandbox, "p/", NAMES)
     again = [r.key for r in sandbox.requests[before:] if r.operation == "put"]
     first = {r.key for r in sandbox.requests[:before] if r.operation == "put" and r.status == 200}
@@ -130,12 +130,12 @@ def test_a_deadline_stops_the_processes(shell: Shell, sandbox: Sandbox) -> None:
     """Exit 75; verified files are in the journal, and the others are not started."""
     make_files(shell, *NAMES)
     sandbox.add_fault("delay=0.05,op=put,times=always")
-    outcome = shell.run(*WORDS, "-j", "4", "--max-time", "4s")
+    outcome = shell.run(*COMMAND, "-j", "4", "--max-time", "4s")
     assert outcome.code == 75, outcome.err
     sent = count_operations(sandbox)["put"]
     assert 0 < sent < len(NAMES)
     sandbox.clear_faults()
-    assert shell.run(*WORDS).code == 0
+    assert shell.run(*COMMAND).code == 0
     assert count_operations(sandbox)["put"] == len(NAMES)
     assert_stored(shell, sandbox, "p/", NAMES)
 
@@ -145,7 +145,7 @@ def test_throttled_files_are_retried(shell: Shell, sandbox: Sandbox) -> None:
     """Whichever process was throttled; all files arrive."""
     make_files(shell, *NAMES)
     sandbox.add_fault("error=503:SlowDown,op=put,times=20,after=800")
-    outcome = shell.run(*WORDS, "-v")
+    outcome = shell.run(*COMMAND, "-v")
     assert outcome.code == 0, outcome.err
     assert outcome.err.count("status=503") == 20
     assert_stored(shell, sandbox, "p/", NAMES)
@@ -153,14 +153,14 @@ def test_throttled_files_are_retried(shell: Shell, sandbox: Sandbox) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "words", [("-j", "1"), ("--limit-rate", "1G"), ("--executor", "inline"), NO_OVERWRITE], ids=" ".join
+    "arguments", [("-j", "1"), ("--limit-rate", "1G"), ("--executor", "inline"), NO_OVERWRITE], ids=" ".join
 )
 def test_no_processes_are_started_if_they_cannot_help(
-    words: tuple[str, ...], shell: Shell, sandbox: Sandbox
+    arguments: tuple[str, ...], shell: Shell, sandbox: Sandbox
 ) -> None:
     """One file at a time, a rate limit, the inline executor, or --no-overwrite."""
     make_files(shell, *NAMES)
-    with shell.begin(*WORDS, *words) as process:
+    with shell.begin(*COMMAND, *arguments) as process:
         wait_for_requests(sandbox, "put", 1000)
         assert children(process.pid) == []
         process.communicate(timeout=100)

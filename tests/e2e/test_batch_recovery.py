@@ -36,15 +36,15 @@ def test_sigkill_at_random_moments(shell: Shell, sandbox: Sandbox) -> None:
     names = [f"tree/{number % 20}/{number:04}" for number in range(2000)]
     make_files(shell, *names)
     make_files(shell, "tree/large", size=LARGE_SIZE)
-    words = ("upload", "-r", "tree", "bucket/p/", "-j", "4")
+    arguments = ("upload", "-r", "tree", "bucket/p/", "-j", "4")
     rng = random.Random(SEED)
     kills = 6
     for kill in range(1, kills + 1):
-        with shell.begin(*words) as process:
+        with shell.begin(*arguments) as process:
             wait_for_requests(sandbox, "put", min(1900, 250 * kill))
             time.sleep(rng.uniform(0, 0.05))
             process.send_signal(signal.SIGKILL)
-    outcome = shell.run(*words, "--json")
+    outcome = shell.run(*arguments, "--json")
     assert outcome.code == 0, f"SEED={SEED}\n{outcome.err}"
     files, batch = json_results(outcome)
     assert set(files) == {*names, "tree/large"}
@@ -65,19 +65,19 @@ def test_a_missing_a_growing_and_an_unreadable_file(shell: Shell, sandbox: Sandb
     (shell.folder / "tree/vanishes").symlink_to("nothing")
     (shell.folder / "tree/unreadable").symlink_to("/proc/self/mem")
     sandbox.add_fault("slow=8M,op=part,times=always")
-    words = ("upload", "-r", "tree/", "bucket/p/", "-j", "2", "--json")
-    with shell.begin(*words) as process:
+    arguments = ("upload", "-r", "tree/", "bucket/p/", "-j", "2", "--json")
+    with shell.begin(*arguments) as process:
         wait_for(lambda: "initiate" in count_operations(sandbox))
         with (shell.folder / "tree/grows").open("ab") as file:
             file.write(b"more")
         out, err = process.communicate(timeout=60)
-    files = {one["source"]: one for one in map(json.loads, out.splitlines()[:-1])}
+    files = {result["source"]: result for result in map(json.loads, out.splitlines()[:-1])}
     batch = json.loads(out.splitlines()[-1])
     assert process.returncode in (65, 74), err
     assert files["tree/grows"]["reason"] == "source-changed"
     assert files["tree/vanishes"]["reason"] == "source"
     assert files["tree/unreadable"]["status"] != "incomplete"
-    assert sum(one["status"] == "completed" for one in files.values()) >= 40
+    assert sum(result["status"] == "completed" for result in files.values()) >= 40
     assert batch["files"] == len(files)
     assert not sandbox.object_path("bucket", "p/grows").exists()
     sandbox.clear_faults()
@@ -100,10 +100,10 @@ def test_files_that_change_between_the_walk_and_their_upload(shell: Shell, sandb
     make_files(shell, "tree/large", size=3 * LARGE_SIZE)
     sandbox.add_fault("delay=0.05,op=put,times=always")
     sandbox.add_fault("delay=0.3,op=part,times=always")
-    words = ("upload", "--from-list", "list", "bucket/p/", "-j", "2", "--json")
+    arguments = ("upload", "--from-list", "list", "bucket/p/", "-j", "2", "--json")
     (shell.folder / "list").write_text("\n".join(["tree/large", *names]))
     gone, grown, pipe, folder = (shell.folder / name for name in names[-4:])
-    with shell.begin(*words) as process:
+    with shell.begin(*arguments) as process:
         wait_for_requests(sandbox, "put", 2)
         wait_for_requests(sandbox, "part", 1)
         for path in (gone, pipe, folder, shell.folder / "tree/large"):
@@ -114,10 +114,10 @@ def test_files_that_change_between_the_walk_and_their_upload(shell: Shell, sandb
         folder.mkdir()
         out, err = process.communicate(timeout=60)
     *lines, batch = map(json.loads, out.splitlines())
-    files = {one["source"]: one for one in lines}
+    files = {result["source"]: result for result in lines}
     assert process.returncode in (65, 66, 74), err
     assert len(files) == batch["files"] == 41
-    assert {name for name, one in files.items() if one["status"] != "completed"} == {
+    assert {name for name, result in files.items() if result["status"] != "completed"} == {
         names[-4],
         names[-2],
         names[-1],
@@ -130,7 +130,7 @@ def test_files_that_change_between_the_walk_and_their_upload(shell: Shell, sandb
     folder.rmdir()
     make_files(shell, names[-4], names[-2], names[-1])
     make_files(shell, "tree/large", size=3 * LARGE_SIZE)
-    outcome = shell.run(*words, "--restart")
+    outcome = shell.run(*arguments, "--restart")
     assert outcome.code == 0, outcome.err
     assert_stored(shell, sandbox, "p/", [*names, "tree/large"])
     assert sandbox.uploads() == []
@@ -176,9 +176,9 @@ def test_the_same_command_continues_after_a_signal(
     """Files in the journal are not sent again."""
     names = [f"tree/{number:03}" for number in range(300)]
     make_files(shell, *names)
-    words = ("upload", "-r", "tree", "bucket/p/", "-j", "2")
+    arguments = ("upload", "-r", "tree", "bucket/p/", "-j", "2")
     sandbox.add_fault("delay=0.02,op=put,times=always")
-    with shell.begin(*words) as process:
+    with shell.begin(*arguments) as process:
         wait_for_requests(sandbox, "put", 20)
         process.send_signal(number)
         _out, err = process.communicate(timeout=30)
@@ -187,7 +187,7 @@ def test_the_same_command_continues_after_a_signal(
     sent = count_operations(sandbox)["put"]
     assert sent < 300
     sandbox.clear_faults()
-    assert shell.run(*words).code == 0
+    assert shell.run(*arguments).code == 0
     assert count_operations(sandbox)["put"] == 300
     assert_stored(shell, sandbox, "p/", names)
 
@@ -205,16 +205,16 @@ def test_two_batches_at_the_same_time(shell: Shell, sandbox: Sandbox) -> None:
     """The second run fails, waits or exits 0 as --if-running says; other files may go to the same prefix."""
     make_files(shell, *(f"tree/{number:03}" for number in range(100)))
     make_files(shell, "other/x")
-    words = ("upload", "-r", "tree", "bucket/p/", "-j", "1")
+    arguments = ("upload", "-r", "tree", "bucket/p/", "-j", "1")
     sandbox.add_fault("delay=0.1,op=put,key=p/tree*,times=always")
-    with shell.begin(*words) as process:
+    with shell.begin(*arguments) as process:
         wait_for_requests(sandbox, "put", 3)
-        assert shell.run(*words).code == 75
-        assert shell.run(*words, "--if-running", "skip").code == 0
+        assert shell.run(*arguments).code == 75
+        assert shell.run(*arguments, "--if-running", "skip").code == 0
         assert shell.run("upload", "-r", "other", "bucket/p/").code == 0
         assert process.poll() is None
         sandbox.clear_faults()
-        assert shell.run(*words, "--if-running", "wait").code == 0
+        assert shell.run(*arguments, "--if-running", "wait").code == 0
         assert process.wait(timeout=60) == 0
     assert count_operations(sandbox)["put"] == 101
 
@@ -222,11 +222,11 @@ def test_two_batches_at_the_same_time(shell: Shell, sandbox: Sandbox) -> None:
 def test_no_overwrite_replaces_no_object(shell: Shell, sandbox: Sandbox) -> None:
     """A foreign object is kept and reported; our own, whose response was lost, is recognized."""
     make_files(shell, "tree/a", "tree/b")
-    words = ("upload", "-r", "tree/", "s3://bucket/p/", "--region", "us-east-1", "--no-overwrite")
-    assert shell.run(*words, "--no-checkpoint").code == 0
-    assert shell.run(*words, "--no-checkpoint").code == 0
+    arguments = ("upload", "-r", "tree/", "s3://bucket/p/", "--region", "us-east-1", "--no-overwrite")
+    assert shell.run(*arguments, "--no-checkpoint").code == 0
+    assert shell.run(*arguments, "--no-checkpoint").code == 0
     sandbox.object_path("bucket", "p/a").write_bytes(b"foreign")
-    outcome = shell.run(*words, "--no-checkpoint")
+    outcome = shell.run(*arguments, "--no-checkpoint")
     assert outcome.code == 69
     assert "Failed: a:" in outcome.err
     assert sandbox.object_path("bucket", "p/a").read_bytes() == b"foreign"
@@ -245,10 +245,10 @@ def test_a_missing_bucket_is_reported_first(shell: Shell, sandbox: Sandbox) -> N
 def test_credentials_without_permission_to_list(shell: Shell, sandbox: Sandbox) -> None:
     """The journal alone decides, and a note says so."""
     make_files(shell, "tree/a", "tree/b")
-    words = ("upload", "-r", "tree", "bucket/p/")
+    arguments = ("upload", "-r", "tree", "bucket/p/")
     sandbox.add_fault("error=403:AccessDenied,op=list,times=always")
     for _run in range(2):
-        outcome = shell.run(*words)
+        outcome = shell.run(*arguments)
         assert outcome.code == 0
         assert "cannot be listed" in outcome.err
     assert count_operations(sandbox)["put"] == 2
@@ -280,12 +280,12 @@ def test_a_file_that_another_obsup_is_uploading(shell: Shell, sandbox: Sandbox) 
     make_files(shell, "tree/a", "tree/held", "tree/stale")
     held, stale = (Target("obs", sandbox.endpoint, "bucket", f"p/tree/{name}") for name in ("held", "stale"))
     Path(lock_path(str(lock_folder()), stale)).touch()
-    words = ("upload", "-r", "tree", "bucket/p/")
+    arguments = ("upload", "-r", "tree", "bucket/p/")
     with UploadLock(held):
-        outcome = shell.run(*words)
+        outcome = shell.run(*arguments)
         assert (outcome.code, "another obsup is at work on bucket/p/tree/held" in outcome.err) == (75, True)
         assert stored_keys(sandbox) == ["p/tree/a", "p/tree/stale"]
-        assert shell.run(*words, "--if-running", "skip").code == 0
-    assert shell.run(*words).code == 0
+        assert shell.run(*arguments, "--if-running", "skip").code == 0
+    assert shell.run(*arguments).code == 0
     assert_stored(shell, sandbox, "p/", ["tree/a", "tree/held", "tree/stale"])
     assert count_operations(sandbox)["put"] == 3

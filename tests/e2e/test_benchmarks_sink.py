@@ -26,11 +26,11 @@ def sink(request: pytest.FixtureRequest, tmp_path: Path) -> Sinks:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "words", [(), ("--provider", "oss", "--region", "cn-hangzhou")], ids=["md5", "crc64"]
+    "arguments", [(), ("--provider", "oss", "--region", "cn-hangzhou")], ids=["md5", "crc64"]
 )
 @pytest.mark.parametrize("https", [False, True], ids=["http", "https"])
 def test_obsup_verifies_an_upload_to_the_sink(
-    sink: Sinks, https: bool, words: tuple[str, ...], tmp_path: Path
+    sink: Sinks, https: bool, arguments: tuple[str, ...], tmp_path: Path
 ) -> None:
     """The sink returns the digests of the file; otherwise obsup would fail."""
     source = make_random(tmp_path, SIZE, MIB)
@@ -38,10 +38,10 @@ def test_obsup_verifies_an_upload_to_the_sink(
     with sinks.serve(sink, source.digests, https=https) as running:
         keys = {"OBSUP_ENDPOINT": running.endpoint, "AccessKeyID": "access", "SecretAccessKey": "secret"}
         done = Shell(tmp_path, keys).run(
-            "upload", source.path, "bucket/key", "--part-size", "1M", "-j", "3", "--json", *trust, *words
+            "upload", source.path, "bucket/key", "--part-size", "1M", "-j", "3", "--json", *trust, *arguments
         )
     assert done.code == 0, done.err
-    assert (done.json["parts"], done.json["verified"]) == (6, "crc64" if words else "etag")
+    assert (done.json["parts"], done.json["verified"]) == (6, "crc64" if arguments else "etag")
     assert running.content == SIZE
     assert 1 <= running.at_once <= 3
     assert 1 <= running.connections <= 4

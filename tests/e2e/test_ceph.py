@@ -42,16 +42,16 @@ class Client:
         self._ceph = ceph
         (folder / "bigfile").write_bytes(DATA)
         self._shell = Shell(folder, {**ceph.environment, "OBSUP_ENDPOINT": ceph.endpoint}, timeout_s=300)
-        self._words = ["upload", "bigfile", f"{BUCKET}/{self.key}", "--part-size", "5M", "-j", "3"]
-        self._words += ["--log-file", "run.log"]
+        self._command = ["upload", "bigfile", f"{BUCKET}/{self.key}", "--part-size", "5M", "-j", "3"]
+        self._command += ["--log-file", "run.log"]
 
-    def run(self, *words: str | Path, **extra: str) -> Outcome:
+    def run(self, *arguments: str | Path, **extra: str) -> Outcome:
         """Run the upload and wait for its end."""
-        return self._shell.run(*self._words, *words, **extra)
+        return self._shell.run(*self._command, *arguments, **extra)
 
-    def begin(self, *words: str | Path, **extra: str) -> subprocess.Popen[str]:
+    def begin(self, *arguments: str | Path, **extra: str) -> subprocess.Popen[str]:
         """Start the upload in the background."""
-        return self._shell.begin(*self._words, "--limit-rate", "15M", *words, **extra)
+        return self._shell.begin(*self._command, "--limit-rate", "15M", *arguments, **extra)
 
     def log(self) -> str:
         """Return the log of all runs so far."""
@@ -155,9 +155,8 @@ def test_behind_a_proxy_that_is_killed_and_reloaded(
     store = ceph.endpoint.removeprefix("http://")
     tls = authority.files("localhost")
     with Nginx(tmp_path_factory.mktemp("proxy") / "nginx", store, tls=tls) as nginx:
-        words = ("--ca-bundle", authority.bundle)
         endpoint = nginx.endpoint.replace("127.0.0.1", "localhost")
-        with client.begin(*words, OBSUP_ENDPOINT=endpoint) as process:
+        with client.begin("--ca-bundle", authority.bundle, OBSUP_ENDPOINT=endpoint) as process:
             client.wait_for_parts(2, process)
             nginx.kill_workers()
             client.wait_for_parts(4, process)

@@ -78,7 +78,7 @@ def test_every_key_of_the_template_is_valid(tmp_path: Path) -> None:
 def test_every_option_of_upload_is_a_key_and_explained() -> None:
     """Otherwise cron jobs would have to repeat the option."""
     assert isinstance(upload, Command)
-    keys = {one.row.key for one in upload.params if isinstance(one, Option)}
+    keys = {option.row.key for option in upload.params if isinstance(option, Option)}
     explained = set(re.findall(r"^#([a-z_0-9]+) = ", template(upload), flags=re.MULTILINE))
     assert keys - {"config", "profile", "from_command"} == SETTINGS.keys()
     assert SETTINGS.keys() <= explained
@@ -90,18 +90,18 @@ def test_show_names_the_source_of_each_value(shell: Shell, config_path: Path) ->
         '[defaults]\nprofile = "nightly"\njobs = 3\npart_size = "16M"\nregion = "a"\n'
         '[profiles.nightly]\nregion = "b"\npart_size = "32M"\n'
     )
-    found = shown(shell.run("config", "show", OBSUP_PART_SIZE="64M"))
-    assert found["config"] == (str(config_path), "found")
-    assert found["profile"] == ("nightly", "[defaults]")
-    assert found["part_size"] == ("64M", "environment variable OBSUP_PART_SIZE")
-    assert found["region"] == ("b", "profile nightly")
-    assert found["jobs"] == ("3", "[defaults]")
-    assert found["retry_for"] == ("15m", "built-in")
-    assert found["endpoint"][1] == "environment variable OBSUP_ENDPOINT"
+    settings = shown(shell.run("config", "show", OBSUP_PART_SIZE="64M"))
+    assert settings["config"] == (str(config_path), "found")
+    assert settings["profile"] == ("nightly", "[defaults]")
+    assert settings["part_size"] == ("64M", "environment variable OBSUP_PART_SIZE")
+    assert settings["region"] == ("b", "profile nightly")
+    assert settings["jobs"] == ("3", "[defaults]")
+    assert settings["retry_for"] == ("15m", "built-in")
+    assert settings["endpoint"][1] == "environment variable OBSUP_ENDPOINT"
 
 
 @pytest.mark.parametrize(
-    ("text", "words", "environment", "expected"),
+    ("text", "arguments", "environment", "expected"),
     [
         ("parts = 5", (), {"OBSUP_PART_SIZE": "1M"}, {"parts": "-", "part_size": "1M"}),
         ('part_size = "1M"', (), {"OBSUP_PARTS": "5"}, {"parts": "5", "part_size": "-"}),
@@ -113,7 +113,7 @@ def test_show_names_the_source_of_each_value(shell: Shell, config_path: Path) ->
 )
 def test_show_prints_what_upload_uses(
     text: str,
-    words: tuple[str, ...],
+    arguments: tuple[str, ...],
     environment: dict[str, str],
     expected: dict[str, str],
     shell: Shell,
@@ -123,9 +123,9 @@ def test_show_prints_what_upload_uses(
     """Of parts and part_size only the nearest is effective, in config show as in upload."""
     make_file(3_000_000)
     config_path.write_text(f'[defaults]\n{text}\n[profiles.p]\npart_size = "1M"\n')
-    found = shown(shell.run("config", "show", *words, **environment))
-    assert {name: found[name][0] for name in expected} == expected
-    dry = shell.run("upload", "bigfile", "bucket/key", "--dry-run", "--json", *words, **environment).json
+    settings = shown(shell.run("config", "show", *arguments, **environment))
+    assert {name: settings[name][0] for name in expected} == expected
+    dry = shell.run("upload", "bigfile", "bucket/key", "--dry-run", "--json", *arguments, **environment).json
     assert (dry["parts"], dry["partSize"]) == ((5, 600_000) if expected["parts"] == "5" else (3, 2**20))
 
 
@@ -133,11 +133,11 @@ def test_show_names_what_overrides_a_setting(shell: Shell, config_path: Path) ->
     """A setting that is not effective has no value."""
     config_path.write_text('[defaults]\nparts = 5\ncheckpoint_dir = "c"\nsse_kms_key_id = "k"\nsse = "kms"\n')
     variables = {"OBSUP_PART_SIZE": "1M", "OBSUP_NO_CHECKPOINT": "1", "OBSUP_SSE_C_KEY_FILE": "k"}
-    found = shown(shell.run("config", "show", **variables))
-    assert found["parts"] == ("-", "overridden by part_size")
-    assert found["checkpoint_dir"] == ("-", "overridden by no_checkpoint")
-    assert found["sse"] == ("-", "overridden by sse_c_key_file")
-    assert found["sse_kms_key_id"] == ("-", "overridden by sse_c_key_file")
+    settings = shown(shell.run("config", "show", **variables))
+    assert settings["parts"] == ("-", "overridden by part_size")
+    assert settings["checkpoint_dir"] == ("-", "overridden by no_checkpoint")
+    assert settings["sse"] == ("-", "overridden by sse_c_key_file")
+    assert settings["sse_kms_key_id"] == ("-", "overridden by sse_c_key_file")
 
 
 def test_show_fails_if_upload_fails(shell: Shell, config_path: Path) -> None:
@@ -154,31 +154,35 @@ def test_show_masks_secrets(shell: Shell, config_path: Path) -> None:
         f'header = ["X-Auth-Token: {TOKEN}", "X-Plain: seen"]\n'
     )
     config_path.chmod(0o600)
-    for words in ((), ("--json",)):
-        outcome = shell.run("config", "show", "--profile", "p", *words, AccessKeyID="", SecretAccessKey="")
+    for arguments in ((), ("--json",)):
+        outcome = shell.run(
+            "config", "show", "--profile", "p", *arguments, AccessKeyID="", SecretAccessKey=""
+        )
         assert outcome.code == 0, outcome.err
         assert SECRET not in outcome.out + outcome.err
         assert TOKEN not in outcome.out + outcome.err
-    found = shown(shell.run("config", "show", "--profile", "p", AccessKeyID="", SecretAccessKey=""))
-    assert found["profile"] == ("p", "option --profile")
-    assert found["access_key_id"] == ("AKID…", "profile p")
-    assert found["secret_access_key"] == ("…", "profile p")
-    assert found["security_token"] == ("…", "profile p")
-    assert found["proxy"][0] == "http://user:…@proxy:3128"
-    assert found["header"][0] == "X-Auth-Token: …, X-Plain: seen"
+    settings = shown(shell.run("config", "show", "--profile", "p", AccessKeyID="", SecretAccessKey=""))
+    assert settings["profile"] == ("p", "option --profile")
+    assert settings["access_key_id"] == ("AKID…", "profile p")
+    assert settings["secret_access_key"] == ("…", "profile p")
+    assert settings["security_token"] == ("…", "profile p")
+    assert settings["proxy"][0] == "http://user:…@proxy:3128"
+    assert settings["header"][0] == "X-Auth-Token: …, X-Plain: seen"
 
 
 def test_show_runs_no_credential_process(shell: Shell, config_path: Path) -> None:
     """A credential_process is only named."""
-    config_path.write_text('[profiles.p]\ncredential_process = "touch asked"\n')
-    found = shown(shell.run("config", "show", "--profile", "p", AccessKeyID="", SecretAccessKey=""))
-    assert found["credentials"] == ("…", "credential_process, which is run when needed")
-    assert not (shell.folder / "asked").exists()
+    config_path.write_text('[profiles.p]\ncredential_process = "touch executed"\n')
+    settings = shown(shell.run("config", "show", "--profile", "p", AccessKeyID="", SecretAccessKey=""))
+    assert settings["credentials"] == ("…", "credential_process, which is run when needed")
+    assert not (shell.folder / "executed").exists()
 
 
 def test_show_as_json(shell: Shell) -> None:
     """One object with the same rows."""
-    settings = {one["name"]: one for one in shell.run("config", "show", "--json").json["settings"]}
+    settings = {
+        setting["name"]: setting for setting in shell.run("config", "show", "--json").json["settings"]
+    }
     assert settings["jobs"]["origin"] == "built-in"
     assert settings["presign"]["value"] is False
 
@@ -220,11 +224,11 @@ def test_checkpoint_option_overrides_no_checkpoint_of_the_environment(
 ) -> None:
     """An option of the command line is never without effect."""
     make_file(1_000_000)
-    words: dict[str, Any] = {"OBSUP_NO_CHECKPOINT": "1"}
-    assert shell.run("init", "bigfile", "bucket/key", "--checkpoint", "c.json", **words).code == 0
+    environment: dict[str, Any] = {"OBSUP_NO_CHECKPOINT": "1"}
+    assert shell.run("init", "bigfile", "bucket/key", "--checkpoint", "c.json", **environment).code == 0
     recorded = shell.run(
         *("upload", "bigfile", "bucket/key", "--parts", "5", "--checkpoint", "c.json", "--dry-run", "--json"),
-        **words,
+        **environment,
     )
     assert recorded.json["recordedParts"] == 0
 

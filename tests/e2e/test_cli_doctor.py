@@ -20,15 +20,15 @@ def table(outcome: Outcome) -> dict[str, str]:
     rows = [line.split() for line in outcome.out.partition("\n\n")[0].splitlines()]
     marks = ("ok", "FAIL", "no", "-")
     return {
-        " ".join(words[:at]): words[at]
-        for words in rows
-        for at in [next(i for i, w in enumerate(words) if w in marks)]
+        " ".join(cells[:at]): cells[at]
+        for cells in rows
+        for at in [next(i for i, w in enumerate(cells) if w in marks)]
     }
 
 
 def findings(outcome: Outcome) -> dict[str, bool | None]:
     """Return whether each check passed, from ``--json``."""
-    return {one["name"]: one["ok"] for one in outcome.json["checks"]}
+    return {check["name"]: check["ok"] for check in outcome.json["checks"]}
 
 
 def test_a_healthy_bucket(sandbox: Sandbox, shell: Shell) -> None:
@@ -182,13 +182,13 @@ def test_unverified_tls_prints_a_warning(tmp_path: Path) -> None:
     authority = Authority(tmp_path)
     with Sandbox(tls=authority.files("127.0.0.1")) as secure:
         shell = Shell.against(secure, tmp_path)
-        for words in (
+        for arguments in (
             ("upload", "bigfile", "bucket/key"),
             ("upload", "-r", "folder", "bucket/prefix/"),
             ("verify", "bigfile", "bucket/key"),
             ("uploads", "bucket"),
         ):
-            unverified = shell.run(*words, "--no-verify-tls")
+            unverified = shell.run(*arguments, "--no-verify-tls")
             assert unverified.code == 0, unverified.err
             assert unverified.err.count("TLS certificates are not verified") == 1
         assert shell.run("upload", "bigfile", "bucket/key", "--no-verify-tls", "-q").err == ""

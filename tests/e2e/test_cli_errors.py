@@ -65,14 +65,18 @@ def test_the_printed_command_resumes_an_interrupted_upload(
     """The name has a blank and an option comes first: the command is ready to be pasted."""
     source = make_file(1_000_000, "my dump")
     sandbox.add_fault(fault)
-    words = ("upload", "--parts", "5", "-j", "1", "--retry-for", "0s", "my dump", "bucket/key")
-    outcome = shell.run(*words)
+    arguments = ("upload", "--parts", "5", "-j", "1", "--retry-for", "0s", "my dump", "bucket/key")
+    outcome = shell.run(*arguments)
     assert outcome.code == code
     assert " parts are stored and will not be sent again" in outcome.err
     sandbox.clear_faults()
     assert run_in_shell(shell, next_command(outcome)) == 0
     assert is_uploaded(sandbox, source)
-    stored = [one.part_number for one in sandbox.requests if one.operation == "part" and one.status == 200]
+    stored = [
+        request.part_number
+        for request in sandbox.requests
+        if request.operation == "part" and request.status == 200
+    ]
     assert sorted(number for number in stored if number is not None) == [1, 2, 3, 4, 5]
 
 

@@ -51,11 +51,11 @@ def test_verbose_logs_every_request_on_stderr(shell: Shell, make_file: MakeFile)
 def test_no_secret_is_written_anywhere(sandbox: Sandbox, shell: Shell, make_file: MakeFile) -> None:
     """Output, log and JSON contain no key, token or signature, on success and on failure."""
     make_file(600_000)
-    words = ("upload", "bigfile", "bucket/key", "--parts", "3", "-v", "--log-file", "run.log", "--json")
+    arguments = ("upload", "bigfile", "bucket/key", "--parts", "3", "-v", "--log-file", "run.log", "--json")
     written = ""
     for fault in ("error=500:InternalError,op=part", "error=403:SignatureDoesNotMatch,op=part,times=always"):
         sandbox.add_fault(fault)
-        outcome = shell.run(*words, "--restart", SecurityToken=TOKEN)
+        outcome = shell.run(*arguments, "--restart", SecurityToken=TOKEN)
         written += outcome.out + outcome.err
         sandbox.clear_faults()
     written += "".join(path.read_text() for path in shell.folder.glob("*") if path.name != "bigfile")

@@ -33,8 +33,8 @@ ROOT = README.parent
 
 def sections() -> dict[str, str]:
     """Return the sections of README.md by their titles."""
-    found = re.split(r"^## (.+)$", README.read_text(), flags=re.MULTILINE)
-    return dict(zip(found[1::2], found[2::2], strict=True))
+    parts = re.split(r"^## (.+)$", README.read_text(), flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
 
 
 def shell_blocks(text: str) -> list[str]:

@@ -188,7 +188,7 @@ def test_ctrl_c_is_confirmed_while_parts_in_flight_end(
     with terminal(shell, "-j", "2", columns=columns) as shown:
         shown.wait_for(lambda: shown.shows("part 3"))
         shown.type("\x03")
-        shown.wait_for(lambda: any(re.fullmatch(line, one) for one in shown.lines()))
+        shown.wait_for(lambda: any(re.fullmatch(line, row) for row in shown.lines()))
         shown.type("\x03")
         assert shown.finish() == 130
     assert not shown.screen.cursor.hidden
@@ -305,14 +305,14 @@ def test_a_step_reports_its_first_retry_at_once(sandbox: Sandbox, shell: Shell, 
     """At a terminal, where it has no bar; it is silent if all goes well."""
     make_file(1000)
     sandbox.add_fault("error=503:SlowDown,op=head,times=1")
-    words = [sys.executable, "-m", "obsup", "verify", "bigfile", "bucket/key"]
+    arguments = [sys.executable, "-m", "obsup", "verify", "bigfile", "bucket/key"]
     shell.run("upload", "bigfile", "bucket/key")
-    with Terminal(words, folder=shell.folder, environment=shell.environment) as shown:
+    with Terminal(arguments, folder=shell.folder, environment=shell.environment) as shown:
         assert shown.finish() == 0
     first, last = shown.lines()
     assert first == "Note:  503 SlowDown; retrying."
     assert re.search(r"(proved|verified) by", last)
-    with Terminal([*words, "-q"], folder=shell.folder, environment=shell.environment) as quiet:
+    with Terminal([*arguments, "-q"], folder=shell.folder, environment=shell.environment) as quiet:
         assert quiet.finish() == 0
     assert quiet.lines() == []
 
@@ -331,7 +331,7 @@ def test_the_command_after_next_works_when_copied_from_the_screen(
     _, separator, command = copied.rpartition(": obsup ")
     assert separator
     sandbox.clear_faults()
-    words = [sys.executable, "-m", "obsup", *shlex.split(command)]
-    with Terminal(words, folder=shell.folder, environment=shell.environment, columns=columns) as shown:
+    arguments = [sys.executable, "-m", "obsup", *shlex.split(command)]
+    with Terminal(arguments, folder=shell.folder, environment=shell.environment, columns=columns) as shown:
         assert shown.finish() == 0
     assert sandbox.object_path("bucket", "key").read_bytes() == source.read_bytes()

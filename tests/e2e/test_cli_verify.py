@@ -35,15 +35,15 @@ def test_verify_accepts_the_uploaded_file_and_rejects_another(
 ) -> None:
     """Exit 0 if the object matches, 65 if one byte differs; one HEAD request and nothing on stdout."""
     bigfile = make_file(SIZES[provider])
-    words = ("bigfile", f"{provider}://bucket/key", "--region", "eu-de")
-    assert shell.run("upload", *words, *how).code == 0
+    arguments = ("bigfile", f"{provider}://bucket/key", "--region", "eu-de")
+    assert shell.run("upload", *arguments, *how).code == 0
     before = len(sandbox.requests)
-    same = shell.run("verify", *words, *(how if "--part-size" in how else ()))
+    same = shell.run("verify", *arguments, *(how if "--part-size" in how else ()))
     assert (same.code, same.out, same.err) == (0, "", "")
     assert [record.method for record in sandbox.requests[before:]] == ["HEAD"]
-    assert shell.run("verify", *words, "--json", *how).json["verified"] == PROVIDERS[provider]
+    assert shell.run("verify", *arguments, "--json", *how).json["verified"] == PROVIDERS[provider]
     change_byte(bigfile, SIZES[provider] - 1)
-    other = shell.run("verify", *words, *how)
+    other = shell.run("verify", *arguments, *how)
     assert (other.code, other.out) == (65, "")
     assert other.err.startswith("Error: bigfile and the object bucket/key differ.\nWhy:   The ")
 
@@ -77,13 +77,13 @@ def test_only_the_given_part_size_is_tried(shell: Shell, make_file: MakeFile) ->
     assert shell.run("verify", "bigfile", "bucket/key", OBSUP_PARTS="4").code == 0
 
 
-@pytest.mark.parametrize("words", [("--sse", "kms"), ("--sse", "kms", "--parts", "3")])
+@pytest.mark.parametrize("arguments", [("--sse", "kms"), ("--sse", "kms", "--parts", "3")])
 def test_an_encrypted_object_cannot_be_compared_without_its_receipt(
-    shell: Shell, make_file: MakeFile, words: tuple[str, ...]
+    shell: Shell, make_file: MakeFile, arguments: tuple[str, ...]
 ) -> None:
     """SSE-KMS: exit 1, never 0; with the receipt 0, and 65 for a changed file."""
     bigfile = make_file(SIZE)
-    upload = shell.run("upload", "bigfile", "bucket/key", *words, "--receipt", "receipt.json")
+    upload = shell.run("upload", "bigfile", "bucket/key", *arguments, "--receipt", "receipt.json")
     assert upload.code == 0
     unknown = shell.run("verify", "bigfile", "bucket/key", "--json")
     assert unknown.code == 1
@@ -100,18 +100,28 @@ def test_an_sse_c_object_is_compared_by_its_receipt(shell: Shell, make_file: Mak
     make_file(SIZE)
     (shell.folder / "key").write_bytes(bytes(range(32)))
     key = ("--sse-c-key-file", "key")
-    words = ("bigfile", "bucket/key", *key)
-    upload = shell.run("upload", *words, "--parts", "3", "--receipt", "receipt.json")
+    arguments = ("bigfile", "bucket/key", *key)
+    upload = shell.run("upload", *arguments, "--parts", "3", "--receipt", "receipt.json")
     assert upload.code == 0, upload.err
-    assert shell.run("verify", *words).code == 1
-    assert shell.run("verify", *words, "--receipt", "receipt.json").code == 0
+    assert shell.run("verify", *arguments).code == 1
+    assert shell.run("verify", *arguments, "--receipt", "receipt.json").code == 0
 
 
 def test_the_receipt_has_plan_digests_version_and_request_ids(shell: Shell, make_file: MakeFile) -> None:
     """They are enough for a support case or a later comparison."""
     make_file(SIZE)
-    words = ("upload", "bigfile", "bucket/key", "--parts", "3", "--receipt", "receipt.json", "--json", "-v")
-    outcome = shell.run(*words)
+    arguments = (
+        "upload",
+        "bigfile",
+        "bucket/key",
+        "--parts",
+        "3",
+        "--receipt",
+        "receipt.json",
+        "--json",
+        "-v",
+    )
+    outcome = shell.run(*arguments)
     result = outcome.json
     receipt = json.loads((shell.folder / "receipt.json").read_text())
     assert {receipt[name] for name in ("bucket", "key", "etag", "uploadId", "requestId")} == {
@@ -164,15 +174,15 @@ def test_skip_identical_sends_nothing_if_the_object_matches(
 ) -> None:
     """The second run sends one HEAD request and no part; a changed file is sent."""
     bigfile = make_file(SIZES[provider])
-    words = ("upload", "bigfile", f"{provider}://bucket/key", "--region", "eu-de", "--parts", "2")
-    assert shell.run(*words, "--skip-identical", "--json").json["sentParts"] == 2
+    arguments = ("upload", "bigfile", f"{provider}://bucket/key", "--region", "eu-de", "--parts", "2")
+    assert shell.run(*arguments, "--skip-identical", "--json").json["sentParts"] == 2
     before = len(sandbox.requests)
-    again = shell.run(*words, "--skip-identical", "--json")
+    again = shell.run(*arguments, "--skip-identical", "--json")
     assert (again.code, again.json["sentBytes"], again.json["sentParts"]) == (0, 0, 0)
     assert again.json["verified"] == PROVIDERS[provider]
     assert [record.method for record in sandbox.requests[before:]] == ["HEAD"]
     change_byte(bigfile, 5)
-    changed = shell.run(*words, "--skip-identical", "--json")
+    changed = shell.run(*arguments, "--skip-identical", "--json")
     assert (changed.code, changed.json["sentParts"]) == (0, 2)
     assert sandbox.object_path("bucket", "key").read_bytes() == bigfile.read_bytes()
 
@@ -180,6 +190,16 @@ def test_skip_identical_sends_nothing_if_the_object_matches(
 def test_skip_identical_sends_a_file_that_cannot_be_compared(shell: Shell, make_file: MakeFile) -> None:
     """The ETag of an encrypted object is not a digest, so the file is sent again."""
     make_file(SIZE)
-    words = ("upload", "bigfile", "bucket/key", "--sse", "kms", "--parts", "3", "--skip-identical", "--json")
-    shell.run(*words)
-    assert shell.run(*words).json["sentParts"] == 3
+    arguments = (
+        "upload",
+        "bigfile",
+        "bucket/key",
+        "--sse",
+        "kms",
+        "--parts",
+        "3",
+        "--skip-identical",
+        "--json",
+    )
+    shell.run(*arguments)
+    assert shell.run(*arguments).json["sentParts"] == 3

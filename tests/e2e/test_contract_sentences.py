@@ -38,21 +38,21 @@ def test_scheme_of_target_selects_the_provider(
 def test_sizes_with_one_letter_are_binary(shell: Shell, make_file: MakeFile, written: str, size: int) -> None:
     """The vendors count like this; MB is decimal."""
     make_file(3_000_000)
-    words = ("--dry-run", "--part-size", written, "--json")
-    assert shell.run("upload", "bigfile", "bucket/key", *words).json["partSize"] == size
+    arguments = ("--dry-run", "--part-size", written, "--json")
+    assert shell.run("upload", "bigfile", "bucket/key", *arguments).json["partSize"] == size
 
 
 def test_options_may_precede_or_follow_the_arguments(shell: Shell, make_file: MakeFile) -> None:
     """Every option can follow its command, and -- ends options."""
     make_file(600_000)
     make_file(600_000, "--odd")
-    for words in (
+    for arguments in (
         ("--parts", "3", "--json", "bigfile", "bucket/key"),
         ("bigfile", "--parts", "3", "bucket/key", "--json"),
         ("bigfile", "bucket/key", "--json", "--parts", "3"),
         ("--parts=3", "--json", "--", "--odd", "bucket/odd"),
     ):
-        assert shell.run("upload", *words).json["parts"] == 3
+        assert shell.run("upload", *arguments).json["parts"] == 3
 
 
 def test_stdout_contains_only_the_result(sandbox: Sandbox, shell: Shell, make_file: MakeFile) -> None:
@@ -86,8 +86,8 @@ def test_failure_as_json_counts_the_sent_parts(sandbox: Sandbox, shell: Shell, m
     """It has every documented key, and the resume command works."""
     make_file(600_000)
     sandbox.add_fault("error=403:AccessDenied,op=part,part=3,times=always")
-    words = ("upload", "bigfile", "bucket/key", "--parts", "3", "-j", "1", "--json")
-    outcome = shell.run(*words)
+    arguments = ("upload", "bigfile", "bucket/key", "--parts", "3", "-j", "1", "--json")
+    outcome = shell.run(*arguments)
     failure = outcome.json
     assert outcome.code == failure["exitCode"] == 77
     assert (failure["format"], failure["command"], failure["status"]) == (1, "upload", "incomplete")
@@ -97,7 +97,7 @@ def test_failure_as_json_counts_the_sent_parts(sandbox: Sandbox, shell: Shell, m
     assert "AccessDenied" in failure["message"]
     assert failure["resumeCommand"] == "obsup upload bigfile bucket/key --parts 3 -j 1 --json"
     sandbox.clear_faults()
-    assert shell.run(*words).json["sentParts"] == 1
+    assert shell.run(*arguments).json["sentParts"] == 1
 
 
 def test_nearest_setting_wins(shell: Shell, make_file: MakeFile, home: Path) -> None:
@@ -106,10 +106,12 @@ def test_nearest_setting_wins(shell: Shell, make_file: MakeFile, home: Path) -> 
     config = home / ".config" / "obsup" / "config.toml"
     config.parent.mkdir(parents=True)
 
-    def part_size(*words: str, **environment: str) -> int:
-        outcome = shell.run("upload", "bigfile", "bucket/key", "--dry-run", "--json", *words, **environment)
-        found: int = outcome.json["partSize"]
-        return found
+    def part_size(*arguments: str, **environment: str) -> int:
+        outcome = shell.run(
+            "upload", "bigfile", "bucket/key", "--dry-run", "--json", *arguments, **environment
+        )
+        part_size_bytes: int = outcome.json["partSize"]
+        return part_size_bytes
 
     assert part_size() == 9 * 2**20
     config.write_text('[defaults]\npart_size = "900K"\n[profiles.p]\npart_size = "800K"\n')
@@ -122,14 +124,14 @@ def test_nearest_setting_wins(shell: Shell, make_file: MakeFile, home: Path) -> 
 def test_quiet_prints_errors_only(sandbox: Sandbox, shell: Shell, make_file: MakeFile) -> None:
     """No notes and no progress; the three lines of a failure are printed."""
     make_file(600_000)
-    words = ("upload", "bigfile", "bucket/key", "--parts", "3", "-q")
+    arguments = ("upload", "bigfile", "bucket/key", "--parts", "3", "-q")
     (shell.folder / "c.json").write_text("torn")
-    noted = shell.run(*words[:-1], "--checkpoint", "c.json")
+    noted = shell.run(*arguments[:-1], "--checkpoint", "c.json")
     assert "Note:" in noted.err
     (shell.folder / "c.json").write_text("torn")
-    assert shell.run(*words, "--checkpoint", "c.json").err == ""
+    assert shell.run(*arguments, "--checkpoint", "c.json").err == ""
     sandbox.add_fault("error=403:AccessDenied,op=any,times=always")
-    assert len(shell.run(*words).err.splitlines()) == 3
+    assert len(shell.run(*arguments).err.splitlines()) == 3
 
 
 def test_exit_codes_are_those_of_the_contract() -> None:
@@ -162,7 +164,7 @@ CONTRACT_OPTIONS = """
 
 def test_every_option_of_the_contract_exists() -> None:
     """None is renamed."""
-    spellings = {name for one in cli.commands["upload"].params for name in one.opts}
+    spellings = {name for option in cli.commands["upload"].params for name in option.opts}
     assert set(CONTRACT_OPTIONS.split()) - spellings == set()
 
 
@@ -184,8 +186,8 @@ class Proxy:
             while line:
                 self.lines.append(line)
                 headers = await reader.readuntil(b"\r\n\r\n")
-                found = re.search(rb"(?i)^content-length: *(\d+)", headers, re.MULTILINE)
-                body = await reader.readexactly(int(found[1])) if found else b""
+                length = re.search(rb"(?i)^content-length: *(\d+)", headers, re.MULTILINE)
+                body = await reader.readexactly(int(length[1])) if length else b""
                 reader_of_store, writer_of_store = await asyncio.open_connection("127.0.0.1", self._port)
                 writer_of_store.write(line + re.sub(rb"(?i)connection: [^\r]*\r\n", b"", headers[:-2]))
                 writer_of_store.write(b"Connection: close\r\n\r\n" + body)
@@ -222,11 +224,21 @@ def test_all_requests_go_through_the_proxy(
     make_file(600_000)
     url = f"http://127.0.0.1:{proxy.port}"
     store = "http://store.example:9000"
-    words = ("upload", "bigfile", "bucket/key", "--parts", "3", "--endpoint", store, "--addressing", "path")
+    arguments = (
+        "upload",
+        "bigfile",
+        "bucket/key",
+        "--parts",
+        "3",
+        "--endpoint",
+        store,
+        "--addressing",
+        "path",
+    )
     if source == "--proxy":
-        outcome = shell.run(*words, "--json", "--proxy", url)
+        outcome = shell.run(*arguments, "--json", "--proxy", url)
     else:
-        outcome = shell.run(*words, "--json", **{source: url, source.lower(): url})
+        outcome = shell.run(*arguments, "--json", **{source: url, source.lower(): url})
     assert outcome.code == 0, outcome.err
     assert json.loads(outcome.out)["verified"] == "etag"
     assert len(proxy.lines) == 6

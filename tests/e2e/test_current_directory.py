@@ -32,13 +32,13 @@ def planted(shell: Shell) -> Path:
     return executed
 
 
-def run(shell: Shell, tmp_path: Path, *words: str) -> Outcome:
+def run(shell: Shell, tmp_path: Path, *arguments: str) -> Outcome:
     """Run obsup by a console script as pip writes it, so that Python itself does not search the current directory."""
     script = tmp_path / "bin" / "obsup"
     script.parent.mkdir()
     script.write_text(SCRIPT)
     done = subprocess.run(
-        [sys.executable, script, *words],
+        [sys.executable, script, *arguments],
         cwd=shell.folder,
         env={**os.environ, **shell.environment},
         stdin=subprocess.DEVNULL,
@@ -83,8 +83,8 @@ def test_workers_pass_no_safe_path_on(shell: Shell, sandbox: Sandbox, tmp_path: 
     config.chmod(0o600)
     names = [f"tree/{number}" for number in range(4)]
     make_files(shell, *names)
-    words = ("upload", "-r", "tree", "bucket/p/", "--executor", "processes", "-j", "2", "--profile", "p")
-    outcome = shell.run(*words, "--config", config, AccessKeyID="", SecretAccessKey="")
+    arguments = ("upload", "-r", "tree", "bucket/p/", "--executor", "processes", "-j", "2", "--profile", "p")
+    outcome = shell.run(*arguments, "--config", config, AccessKeyID="", SecretAccessKey="")
     assert outcome.code == 0, outcome.err
     assert set(seen.read_text().split()) == {"unset"}
     assert len(seen.read_text().split()) >= 2

@@ -36,9 +36,9 @@ def test_recorded_parts_are_counted(shell: Shell, sandbox: Sandbox, make_file: M
     """An interrupted run left a checkpoint."""
     make_file(1_000_000)
     sandbox.add_fault("error=403:AccessDenied,op=part,part=5,times=always")
-    words = ("upload", "bigfile", "bucket/key", "--parts", "5", "-j", "1")
-    assert shell.run(*words).code == 77
-    assert "4 parts are recorded" in shell.run(*words, "--dry-run").out
+    arguments = ("upload", "bigfile", "bucket/key", "--parts", "5", "-j", "1")
+    assert shell.run(*arguments).code == 77
+    assert "4 parts are recorded" in shell.run(*arguments, "--dry-run").out
 
 
 def test_the_plan_of_many_files_comes_from_the_journal(
@@ -50,21 +50,21 @@ def test_the_plan_of_many_files_comes_from_the_journal(
     for number in range(5):
         make_file(1000 + number, name=f"tree/{number}")
     make_file(10_000_000, name="tree/large")
-    words = ("upload", "-r", "tree", "bucket/p/", "--failed-list", "failed")
+    arguments = ("upload", "-r", "tree", "bucket/p/", "--failed-list", "failed")
     before = sorted(shell.folder.rglob("*"))
-    outcome = shell.run(*words, "--dry-run")
+    outcome = shell.run(*arguments, "--dry-run")
     assert (outcome.code, outcome.err) == (0, "")
     assert "send tree/3 → bucket/p/tree/3: 1003 bytes in one request" in outcome.out
     assert "10000000 bytes in 2 parts of 9437184 bytes" in outcome.out
     assert outcome.out.splitlines()[-1] == "6 files to send (9.5 MiB), 0 to skip, 0 refused"
     assert sandbox.requests == []
     assert sorted(shell.folder.rglob("*")) == before
-    assert shell.run(*words).code == 0
+    assert shell.run(*arguments).code == 0
     make_file(2000, name="tree/3", seed=2)
     make_file(10, name="tree/new")
     sent = len(sandbox.requests)
-    *files, batch = [json.loads(line) for line in shell.run(*words, "-n", "--json").out.splitlines()]
-    by_key = {one["key"]: one["status"] for one in files}
+    *files, batch = [json.loads(line) for line in shell.run(*arguments, "-n", "--json").out.splitlines()]
+    by_key = {result["key"]: result["status"] for result in files}
     assert {key for key, status in by_key.items() if status == "planned"} == {"p/tree/3", "p/tree/new"}
     assert (batch["status"], batch["planned"], batch["plannedBytes"], batch["skipped"]) == (
         "planned",
@@ -73,7 +73,7 @@ def test_the_plan_of_many_files_comes_from_the_journal(
         5,
     )
     assert len(sandbox.requests) == sent
-    assert shell.run(*words, "-n", "--restart").out.splitlines()[-1].startswith("7 files to send")
+    assert shell.run(*arguments, "-n", "--restart").out.splitlines()[-1].startswith("7 files to send")
 
 
 def test_refused_files_are_listed(shell: Shell, sandbox: Sandbox, make_file: MakeFile) -> None:

@@ -75,10 +75,10 @@ class Count:
     hashed: tuple[int, int]
 
 
-def count(shell: Shell, *words: str, source: Path) -> Count:
+def count(shell: Shell, *arguments: str, source: Path) -> Count:
     """Run ``obsup upload`` of *source* in parts of 1 MiB; return its counts."""
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, "upload", str(source), "bucket/key", "--part-size", "1M", *words],
+        [sys.executable, "-c", PROGRAM, "upload", str(source), "bucket/key", "--part-size", "1M", *arguments],
         cwd=shell.folder,
         env={**os.environ, **shell.environment},
         capture_output=True,
@@ -121,9 +121,9 @@ def scheme_shell(request: pytest.FixtureRequest, shell: Shell, tmp_path: Path) -
 
 @pytest.mark.parametrize("digest", DIGESTS)
 def test_a_complete_upload(digest: str, scheme_shell: Shell, make_file: MakeFile) -> None:
-    words, kinds = DIGESTS[digest]
-    small = count(scheme_shell, *words, source=make_file(SMALL, "small"))
-    large = count(scheme_shell, *words, source=make_file(LARGE, "large"))
+    arguments, kinds = DIGESTS[digest]
+    small = count(scheme_shell, *arguments, source=make_file(SMALL, "small"))
+    large = count(scheme_shell, *arguments, source=make_file(LARGE, "large"))
     assert (small.code, large.code) == (0, 0)
     assert (small.hashed, large.hashed) == (hashed_bytes(kinds, SMALL), hashed_bytes(kinds, LARGE))
     assert has_read_more(large, small, LARGE - SMALL)
@@ -132,14 +132,14 @@ def test_a_complete_upload(digest: str, scheme_shell: Shell, make_file: MakeFile
 @pytest.mark.parametrize("digest", DIGESTS)
 def test_a_resumed_upload(digest: str, shell: Shell, sandbox: Sandbox, make_file: MakeFile) -> None:
     """Stored parts are not read again, because the checkpoint has their digests."""
-    words, kinds = DIGESTS[digest]
+    arguments, kinds = DIGESTS[digest]
     source = make_file(LARGE)
-    baseline = count(shell, *words, source=make_file(SMALL, "small"))
+    baseline = count(shell, *arguments, source=make_file(SMALL, "small"))
     sandbox.add_fault("error=403:AccessDenied,op=part,part=7,times=always")
-    assert count(shell, *words, "-j", "1", source=source).code == 77
+    assert count(shell, *arguments, "-j", "1", source=source).code == 77
     sandbox.clear_faults()
     before = sent_parts(sandbox)
-    resumed = count(shell, *words, source=source)
+    resumed = count(shell, *arguments, source=source)
     sent_bytes = (sent_parts(sandbox) - before) * MIB
     assert sent_bytes <= LARGE - 6 * MIB
     assert (resumed.code, resumed.hashed) == (0, hashed_bytes(kinds, sent_bytes))
@@ -149,10 +149,10 @@ def test_a_resumed_upload(digest: str, shell: Shell, sandbox: Sandbox, make_file
 @pytest.mark.parametrize("digest", DIGESTS)
 def test_a_retried_part(digest: str, shell: Shell, sandbox: Sandbox, make_file: MakeFile) -> None:
     """Once per attempt: the bytes that are sent are those that were hashed."""
-    words, kinds = DIGESTS[digest]
+    arguments, kinds = DIGESTS[digest]
     source = make_file(SMALL)
-    baseline = count(shell, *words, source=source)
+    baseline = count(shell, *arguments, source=source)
     sandbox.add_fault("error=500:InternalError,op=part,part=2,times=2")
-    again = count(shell, *words, source=source)
+    again = count(shell, *arguments, source=source)
     assert (again.code, again.hashed) == (0, hashed_bytes(kinds, SMALL + 2 * MIB))
     assert has_read_more(again, baseline, 2 * MIB)

@@ -56,13 +56,17 @@ def test_an_upload_that_is_still_listed_after_complete_is_reported_and_kept(rig:
     rig.sandbox.add_fault("keep-upload,op=complete")
     rig.sandbox.add_fault("drop-answer,op=complete")
     rig.run()
-    left = rig.open_ids()
-    assert len(left) == 1
+    upload_ids = rig.open_ids()
+    assert len(upload_ids) == 1
     assert rig.requests("complete") == [None]
-    assert [one.text for one in rig.heard if isinstance(one, events.Noted) and "do not abort it" in one.text]
+    assert [
+        event.text
+        for event in rig.heard
+        if isinstance(event, events.Noted) and "do not abort it" in event.text
+    ]
     rig.run()
     assert rig.requests("part") == [1, 2, 3]
-    assert rig.open_ids() == left
+    assert rig.open_ids() == upload_ids
     assert not [r for r in rig.sandbox.requests if r.operation == "abort"]
 
 
@@ -73,16 +77,16 @@ def test_killed_before_the_response_of_complete(rig: Rig) -> None:
         rig.run(hear=when_completed(die))
     assert rig.requests("head") == []  # only a second run checks first
     assert rig.checkpoint.exists()
-    left = rig.open_ids()
-    assert len(left) == 1
+    upload_ids = rig.open_ids()
+    assert len(upload_ids) == 1
     assert rig.run().verified == VERIFIED[rig.provider]
     operations = [r.operation for r in rig.sandbox.requests[rig.begun_at :]]
     assert operations == ["parts", "head", "parts"]
-    assert f"upload {left[0]}, which made it; do not abort it" in rig.notes()
+    assert f"upload {upload_ids[0]}, which made it; do not abort it" in rig.notes()
     assert rig.is_stored()
-    assert rig.open_ids() == left
+    assert rig.open_ids() == upload_ids
     assert not rig.checkpoint.exists()
-    assert rig.run().upload_id not in left
+    assert rig.run().upload_id not in upload_ids
 
 
 def test_killed_before_the_response_and_the_checkpoint_is_lost(rig: Rig) -> None:
@@ -91,12 +95,12 @@ def test_killed_before_the_response_and_the_checkpoint_is_lost(rig: Rig) -> None
     with pytest.raises(Crash):
         rig.run(hear=when_completed(die))
     rig.checkpoint.unlink()
-    left = rig.open_ids()
-    assert rig.run().upload_id == left[0]
+    upload_ids = rig.open_ids()
+    assert rig.run().upload_id == upload_ids[0]
     assert rig.requests("complete") == rig.requests("part") == []
-    assert f"upload {left[0]}, which made it; do not abort it" in rig.notes()
+    assert f"upload {upload_ids[0]}, which made it; do not abort it" in rig.notes()
     assert rig.is_stored()
-    assert rig.open_ids() == left
+    assert rig.open_ids() == upload_ids
     assert not rig.checkpoint.exists()
 
 

@@ -33,13 +33,17 @@ def source(make_file: MakeFile) -> Path:
 
 def stored(sandbox: Sandbox) -> dict[int, int]:
     """Return how often each part was stored."""
-    found = (r.part_number for r in sandbox.requests if r.operation == "part" and r.status == 200)
-    return dict(Counter(number for number in found if number is not None))
+    numbers = (
+        request.part_number
+        for request in sandbox.requests
+        if request.operation == "part" and request.status == 200
+    )
+    return dict(Counter(number for number in numbers if number is not None))
 
 
 def children(pid: int) -> list[int]:
     """Return the worker processes of *pid*, without multiprocessing's resource tracker."""
-    found = []
+    pids = []
     for path in Path("/proc").glob("[0-9]*"):
         try:
             status = (path / "stat").read_text().rpartition(")")[2].split()
@@ -47,8 +51,8 @@ def children(pid: int) -> list[int]:
         except OSError:
             continue
         if int(status[1]) == pid and "spawn_main" in command:
-            found.append(int(path.name))
-    return found
+            pids.append(int(path.name))
+    return pids
 
 
 def check_object(sandbox: Sandbox, source: Path) -> None:
@@ -59,12 +63,12 @@ def check_object(sandbox: Sandbox, source: Path) -> None:
 
 def test_processes_send_each_part_once(shell: Shell, sandbox: Sandbox, source: Path) -> None:
     """The driver plans, writes the checkpoint, reports progress per part, and completes the upload."""
-    words = ("upload", source, "bucket/key", "--parts", "10", "--executor", "processes", "-j", "2")
-    outcome = shell.run(*words, "--json", "--progress", "json")
+    arguments = ("upload", source, "bucket/key", "--parts", "10", "--executor", "processes", "-j", "2")
+    outcome = shell.run(*arguments, "--json", "--progress", "json")
     assert (outcome.code, outcome.json["sentParts"]) == (0, PARTS), outcome.err
     assert stored(sandbox) == dict.fromkeys(range(1, PARTS + 1), 1)
     check_object(sandbox, source)
-    done = [int(one) for one in re.findall(r'"partsDone": (\d+)', outcome.err)]
+    done = [int(count) for count in re.findall(r'"partsDone": (\d+)', outcome.err)]
     assert done == sorted(done)
     assert done[-1] == PARTS
 
@@ -75,22 +79,24 @@ def test_the_requests_of_workers_are_in_the_log_and_the_receipt(
 ) -> None:
     """The driver writes them with status, request id, attempt, and the host that sent them."""
     sandbox.add_fault("error=503:SlowDown,op=part,part=3")
-    words = f"bucket/key --parts 10 -j 2 {options} -v --log-file run.log --receipt receipt.json".split()
-    outcome = shell.run("upload", source, *words)
+    arguments = f"bucket/key --parts 10 -j 2 {options} -v --log-file run.log --receipt receipt.json".split()
+    outcome = shell.run("upload", source, *arguments)
     assert outcome.code == 0, outcome.err
     line = r"UploadPart part=(\d+) status=(\d+) request=(\w+) .*attempt=(\d) host=" + socket.gethostname()
     for log in (outcome.err, (shell.folder / "run.log").read_text()):
-        found = re.findall(line, log)
-        assert sorted(int(part) for part, status, *_ in found if status == "200") == list(range(1, PARTS + 1))
-        assert [(status, attempt) for part, status, _, attempt in found if part == "3"] == [
+        requests = re.findall(line, log)
+        assert sorted(int(part) for part, status, *_ in requests if status == "200") == list(
+            range(1, PARTS + 1)
+        )
+        assert [(status, attempt) for part, status, _, attempt in requests if part == "3"] == [
             ("503", "1"),
             ("200", "2"),
         ]
         assert "retry: part 3, attempt 1 failed: " in log
         assert "Signature" not in log
-    stored_by = {part: request for part, status, request, _ in found if status == "200"}
+    stored_by = {part: request for part, status, request, _ in requests if status == "200"}
     receipt = json.loads((shell.folder / "receipt.json").read_text())
-    assert {str(one["number"]): one["requestId"] for one in receipt["parts"]} == stored_by
+    assert {str(part["number"]): part["requestId"] for part in receipt["parts"]} == stored_by
 
 
 def test_the_part_of_a_killed_process_is_sent_by_another(
@@ -98,8 +104,8 @@ def test_the_part_of_a_killed_process_is_sent_by_another(
 ) -> None:
     """Only parts in flight are sent again; the upload does not fail."""
     sandbox.add_fault("slow=400000,op=part,times=always")
-    words = ("upload", source, "bucket/key", "--parts", "10", "--executor", "processes", "-j", "2", "-v")
-    with shell.begin(*words) as process:
+    arguments = ("upload", source, "bucket/key", "--parts", "10", "--executor", "processes", "-j", "2", "-v")
+    with shell.begin(*arguments) as process:
         wait_for(lambda: len(stored(sandbox)) >= 2)
         os.kill(children(process.pid)[0], signal.SIGKILL)
         sandbox.clear_faults()
@@ -116,8 +122,8 @@ def test_retries_of_a_worker_are_reported(
 ) -> None:
     """The driver logs them with -v and reduces the parts in flight, as for its own retries."""
     sandbox.add_fault("error=503:SlowDown,op=part,part=3,times=2")
-    words = ("upload", source, "bucket/key", "--parts", "10", "--executor", "processes", "-j", "2")
-    outcome = shell.run(*words, "-v", *options)
+    arguments = ("upload", source, "bucket/key", "--parts", "10", "--executor", "processes", "-j", "2")
+    outcome = shell.run(*arguments, "-v", *options)
     assert outcome.code == 0, outcome.err
     assert outcome.err.count("503 SlowDown") == 2
     check_object(sandbox, source)
@@ -126,8 +132,8 @@ def test_retries_of_a_worker_are_reported(
 def test_workers_end_with_their_driver(shell: Shell, sandbox: Sandbox, source: Path) -> None:
     """SIGKILL of the driver leaves no process behind, and the same command resumes."""
     sandbox.add_fault("slow=100000,op=part,times=always")
-    words = ("upload", source, "bucket/key", "--parts", "10", "--executor", "processes", "-j", "2")
-    with shell.begin(*words) as process:
+    arguments = ("upload", source, "bucket/key", "--parts", "10", "--executor", "processes", "-j", "2")
+    with shell.begin(*arguments) as process:
         wait_for(lambda: any(r.operation == "initiate" for r in sandbox.requests))
         wait_for(lambda: len(children(process.pid)) == 2)
         workers = children(process.pid)
@@ -135,12 +141,12 @@ def test_workers_end_with_their_driver(shell: Shell, sandbox: Sandbox, source: P
         process.communicate()
     wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers))
     sandbox.clear_faults()
-    assert shell.run(*words).code == 0
+    assert shell.run(*arguments).code == 0
     check_object(sandbox, source)
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "message"),
+    ("arguments", "code", "message"),
     [
         ("--executor proceses", 2, "unknown executor 'proceses'"),
         (
@@ -157,10 +163,10 @@ def test_workers_end_with_their_driver(shell: Shell, sandbox: Sandbox, source: P
     ],
 )
 def test_invalid_executors_and_combinations(
-    shell: Shell, sandbox: Sandbox, source: Path, words: str, code: int, message: str
+    shell: Shell, sandbox: Sandbox, source: Path, arguments: str, code: int, message: str
 ) -> None:
     """Invalid options fail before any request."""
-    outcome = shell.run("upload", source, "bucket/key", "--parts", "2", *words.split())
+    outcome = shell.run("upload", source, "bucket/key", "--parts", "2", *arguments.split())
     assert (outcome.code, message in outcome.err) == (code, True), outcome.err
     assert code != 2 or sandbox.requests == []
 
@@ -180,12 +186,12 @@ class Cluster:
             self._start("worker", "--nthreads", "1", "--no-nanny", "--no-dashboard", "--local-directory", ".")
         wait_for(lambda: self.log.count("Registered to") == 2)
 
-    def _start(self, role: str, *words: str) -> None:
+    def _start(self, role: str, *arguments: str) -> None:
         log = self.folder / f"{role}{len(self.processes)}.log"
         with log.open("wb") as output:
             self.processes.append(
                 subprocess.Popen(
-                    [sys.executable, "-m", "dask", role, "--scheduler-file", str(self._file), *words],
+                    [sys.executable, "-m", "dask", role, "--scheduler-file", str(self._file), *arguments],
                     cwd=self.folder,
                     env=os.environ | self._environment,
                     stdin=subprocess.DEVNULL,
@@ -224,8 +230,8 @@ def test_dask_workers_with_their_own_credentials_of_which_one_is_killed(
     keys = {name: value for name, value in shell.environment.items() if name != "OBSUP_ENDPOINT"}
     with dask_cluster(tmp_path / "dask", keys) as cluster:
         sandbox.add_fault("slow=400000,op=part,times=always")
-        words = ("upload", source, "bucket/key", "--parts", "10", "--executor", f"dask:{cluster.address}")
-        with shell.begin(*words, "--json") as process:
+        arguments = ("upload", source, "bucket/key", "--parts", "10", "--executor", f"dask:{cluster.address}")
+        with shell.begin(*arguments, "--json") as process:
             wait_for(lambda: len(stored(sandbox)) >= 2)
             cluster.processes[1].kill()
             out, errors = process.communicate(timeout=60)
@@ -266,10 +272,10 @@ def test_a_local_cluster_without_credentials(
     ):
         assert cluster.stdout is not None
         address = cluster.stdout.readline().strip()
-        words = ("upload", source, "bucket/key", "--parts", "10", "--executor", f"dask:{address}")
-        refused = shell.run(*words)
+        arguments = ("upload", source, "bucket/key", "--parts", "10", "--executor", f"dask:{address}")
+        refused = shell.run(*arguments)
         assert (refused.code, "on host" in refused.err) == (77, True), refused.err
-        outcome = shell.run(*words, "--presign", "--json")
+        outcome = shell.run(*arguments, "--presign", "--json")
         cluster.communicate("")
     assert (outcome.code, outcome.json["sentParts"]) == (0, PARTS), outcome.err
     assert stored(sandbox) == dict.fromkeys(range(1, PARTS + 1), 1)

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.mpi
 MakeFile = Callable[..., Path]
 
 
-def mpiexec(shell: Shell, *words: str | Path, ranks: int = 3) -> Outcome:
+def mpiexec(shell: Shell, *arguments: str | Path, ranks: int = 3) -> Outcome:
     """Run obsup under mpiexec: one rank is the driver, the others are its workers."""
     # Allow root in a container, and more ranks than cores.
     options = ["--allow-run-as-root", "--oversubscribe"]
@@ -28,7 +28,7 @@ def mpiexec(shell: Shell, *words: str | Path, ranks: int = 3) -> Outcome:
         [
             *("mpiexec", *options, "-n", str(ranks)),
             *(sys.executable, "-m", "mpi4py.futures", "-m", "obsup"),
-            *words,
+            *arguments,
         ],
         cwd=shell.folder,
         env={**os.environ, **shell.environment},
@@ -43,8 +43,8 @@ def mpiexec(shell: Shell, *words: str | Path, ranks: int = 3) -> Outcome:
 def test_ranks_send_each_part_once(shell: Shell, sandbox: Sandbox, make_file: MakeFile) -> None:
     """The exit code passes through mpiexec, and the parts come from more than one connection."""
     source = make_file(2_000_000)
-    words = ("upload", source, "bucket/key", "--parts", "10", "--executor", "mpi", "--json")
-    outcome = mpiexec(shell, *words)
+    arguments = ("upload", source, "bucket/key", "--parts", "10", "--executor", "mpi", "--json")
+    outcome = mpiexec(shell, *arguments)
     assert (outcome.code, outcome.json["sentParts"]) == (0, 10), outcome.err
     sent = [r for r in sandbox.requests if r.operation == "part"]
     assert Counter(r.part_number for r in sent) == Counter(range(1, 11))
@@ -58,12 +58,12 @@ def test_the_exit_code_passes_through_mpiexec_and_progress_is_kept(
     """A rejected part ends the job with 77; the same command resumes."""
     source = make_file(2_000_000)
     sandbox.add_fault("error=403:AccessDenied,op=part,part=7,times=always")
-    words = ("upload", source, "bucket/key", "--parts", "10", "--executor", "mpi", "--json")
-    refused = mpiexec(shell, *words)
+    arguments = ("upload", source, "bucket/key", "--parts", "10", "--executor", "mpi", "--json")
+    refused = mpiexec(shell, *arguments)
     assert refused.code == 77, refused.err
     assert "on host" in refused.err
     sandbox.clear_faults()
-    outcome = mpiexec(shell, *words)
+    outcome = mpiexec(shell, *arguments)
     assert (outcome.code, outcome.json["parts"]) == (0, 10), outcome.err
     assert outcome.json["sentParts"] < 10
     assert sandbox.object_path("bucket", "key").read_bytes() == source.read_bytes()
@@ -81,8 +81,8 @@ def test_ranks_send_small_files_and_parts_of_a_batch(shell: Shell, sandbox: Sand
     names = [f"tree/{number % 4}/{number:03}" for number in range(60)]
     make_files(shell, *names)
     make_files(shell, "tree/large", size=LARGE_SIZE)
-    words = ("upload", "-r", "tree", "bucket/p/", "--executor", "mpi", "--json")
-    outcome = mpiexec(shell, *words)
+    arguments = ("upload", "-r", "tree", "bucket/p/", "--executor", "mpi", "--json")
+    outcome = mpiexec(shell, *arguments)
     assert outcome.code == 0, outcome.err
     files, batch = json_results(outcome)
     assert set(files) == {*names, "tree/large"}
@@ -92,7 +92,7 @@ def test_ranks_send_small_files_and_parts_of_a_batch(shell: Shell, sandbox: Sand
     assert Counter(r.operation for r in sent) == {"put": 60, "part": 2}
     assert len({r.connection for r in sent}) > 1
     before = len(sandbox.requests)
-    again = mpiexec(shell, *words)
+    again = mpiexec(shell, *arguments)
     assert (again.code, json_results(again)[1]["skipped"]) == (0, 61)
     assert count_operations(sandbox, before) == {"list": 1}
 
@@ -102,8 +102,8 @@ def test_a_file_that_fails_on_a_rank_does_not_stop_the_others(shell: Shell, sand
     names = [f"tree/{number:02}" for number in range(30)]
     make_files(shell, *names)
     sandbox.add_fault("error=403:AccessDenied,op=put,key=p/tree/07,times=always")
-    words = ("upload", "-r", "tree", "bucket/p/", "--executor", "mpi", "--failed-list", "failed")
-    outcome = mpiexec(shell, *words)
+    arguments = ("upload", "-r", "tree", "bucket/p/", "--executor", "mpi", "--failed-list", "failed")
+    outcome = mpiexec(shell, *arguments)
     assert outcome.code == 77, outcome.err
     assert f"on host {os.uname().nodename}" in outcome.err
     sandbox.clear_faults()

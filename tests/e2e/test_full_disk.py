@@ -43,21 +43,23 @@ on_mounted = pytest.mark.parametrize("disk_shell", MOUNTED, indirect=True)
 
 def parts_since(sandbox: Sandbox, before: int) -> list[int | None]:
     """Return the part numbers sent after the first *before* requests."""
-    return [one.part_number for one in sandbox.requests[before:] if one.operation == "part"]
+    return [request.part_number for request in sandbox.requests[before:] if request.operation == "part"]
 
 
 def check_stored(sandbox: Sandbox, disk_shell: DiskShell, key: str = "key") -> None:
     """Assert that the object is the source, and that neither the store nor the disk has anything left of the upload."""
     assert sandbox.object_path("bucket", key).read_bytes() == DATA
     assert sandbox.uploads() == []
-    left = {name for name in disk_shell.files() if not name.startswith("state/uploads/")}
-    assert left - {"bigfile", "filler"} == set()
+    remaining = {name for name in disk_shell.files() if not name.startswith("state/uploads/")}
+    assert remaining - {"bigfile", "filler"} == set()
 
 
-def start_and_fill(disk_shell: DiskShell, sandbox: Sandbox, *words: str, after: int) -> subprocess.Popen[str]:
+def start_and_fill(
+    disk_shell: DiskShell, sandbox: Sandbox, *arguments: str, after: int
+) -> subprocess.Popen[str]:
     """Start an upload, and fill the disk when part *after* is stored."""
     sandbox.add_fault("slow=300K,op=part,times=always")
-    process = disk_shell.start(*UPLOAD, *words, **STATE_ON_DISK)
+    process = disk_shell.start(*UPLOAD, *arguments, **STATE_ON_DISK)
     wait_for(lambda: after in parts_since(sandbox, 0), process=process)
     disk_shell.disk.fill(process)
     return process
@@ -96,7 +98,7 @@ def test_a_full_disk_with_the_state_directory_on_another(disk_shell: DiskShell, 
     again = disk_shell.run(*UPLOAD)
     assert (again.code, again.err) == (0, "")
     assert parts_since(sandbox, before) == [4, 5]
-    assert "uploads" not in [one.operation for one in sandbox.requests[before:]]
+    assert "uploads" not in [request.operation for request in sandbox.requests[before:]]
     check_stored(sandbox, disk_shell)
 
 
@@ -155,13 +157,13 @@ def test_a_disk_that_becomes_full_at_the_end(disk_shell: DiskShell, sandbox: San
 def test_a_named_checkpoint_that_cannot_be_written(disk_shell: DiskShell, sandbox: Sandbox) -> None:
     """Exit 73 before the initiation; with free space, the same command succeeds."""
     disk_shell.disk.fill()
-    words = (*UPLOAD, "--checkpoint", "mine.json")
-    outcome = disk_shell.run(*words)
+    arguments = (*UPLOAD, "--checkpoint", "mine.json")
+    outcome = disk_shell.run(*arguments)
     assert outcome.code == 73, outcome.err
     assert disk_shell.disk.error_text in outcome.err
-    assert {one.operation for one in sandbox.requests} <= {"uploads"}
+    assert {request.operation for request in sandbox.requests} <= {"uploads"}
     disk_shell.disk.free()
-    assert disk_shell.run(*words).code == 0
+    assert disk_shell.run(*arguments).code == 0
     check_stored(sandbox, disk_shell)
 
 
@@ -211,8 +213,8 @@ def test_a_receipt_on_a_full_disk(disk_shell: DiskShell, sandbox: Sandbox) -> No
     """Exit 74, saying that the object is in place; an older receipt stays complete."""
     (disk_shell.disk.outside / "receipt.json").write_text("older")
     disk_shell.disk.fill()
-    words = (*UPLOAD, "--receipt", "receipt.json")
-    outcome = disk_shell.run(*words)
+    arguments = (*UPLOAD, "--receipt", "receipt.json")
+    outcome = disk_shell.run(*arguments)
     assert outcome.code == 74, outcome.err
     assert (
         f"the object is in place, but its receipt receipt.json cannot be written.\nWhy:   {disk_shell.disk.error_text}."
@@ -222,7 +224,7 @@ def test_a_receipt_on_a_full_disk(disk_shell: DiskShell, sandbox: Sandbox) -> No
     (disk_shell.disk.outside / "receipt.json").unlink()
     check_stored(sandbox, disk_shell)
     disk_shell.disk.free()
-    assert disk_shell.run(*words).code == 0
+    assert disk_shell.run(*arguments).code == 0
     assert disk_shell.run("verify", "bigfile", "bucket/key", "--receipt", "receipt.json").code == 0
 
 
@@ -261,17 +263,17 @@ def test_a_journal_on_a_full_disk(disk_shell: DiskShell, sandbox: Sandbox, named
     for number in range(3):
         (folder / f"{number}").write_bytes(bytes([number]) * 1000)
     disk_shell.disk.fill()
-    words = ("upload", "-r", "many/", "bucket/many/", *named)
-    outcome = disk_shell.run(*words, **STATE_ON_DISK)
+    arguments = ("upload", "-r", "many/", "bucket/many/", *named)
+    outcome = disk_shell.run(*arguments, **STATE_ON_DISK)
     assert outcome.err.count(disk_shell.disk.error_text) == 1
     if named:
         assert outcome.code == 73, outcome.err
         assert not sandbox.requests
         disk_shell.disk.free()
-    assert (outcome if not named else disk_shell.run(*words, **STATE_ON_DISK)).code == 0
+    assert (outcome if not named else disk_shell.run(*arguments, **STATE_ON_DISK)).code == 0
     before = len(sandbox.requests)
-    assert disk_shell.run(*words, **STATE_ON_DISK).code == 0
-    assert {one.operation for one in sandbox.requests[before:]} <= {"list", "head"}
+    assert disk_shell.run(*arguments, **STATE_ON_DISK).code == 0
+    assert {request.operation for request in sandbox.requests[before:]} <= {"list", "head"}
     assert sandbox.object_path("bucket", "many/2").read_bytes() == bytes([2]) * 1000
 
 
@@ -281,9 +283,9 @@ def test_the_index_of_a_long_journal_on_a_full_disk(disk_shell: DiskShell, sandb
     folder = disk_shell.disk.outside / "many"
     folder.mkdir()
     (folder / "0").write_bytes(b"0")
-    words = ("upload", "-r", "many/", "bucket/many/")
+    arguments = ("upload", "-r", "many/", "bucket/many/")
     state = {"OBSUP_STATE_DIR": str(disk_shell.disk.folder.with_name("state"))}
-    assert disk_shell.run(*words, **state).code == 0
+    assert disk_shell.run(*arguments, **state).code == 0
     (path,) = disk_shell.disk.folder.with_name("state").glob("batches/*")
     stat = SourceStat(1, 2, 3, 4, 5)
     target = Target("obs", sandbox.endpoint, "bucket", "many/")
@@ -292,10 +294,10 @@ def test_the_index_of_a_long_journal_on_a_full_disk(disk_shell: DiskShell, sandb
             journal.add(JournalEntry(f"{number:0200}", stat, "0" * 32, "etag", "0f"))
     disk_shell.disk.fill()
     before = len(sandbox.requests)
-    outcome = disk_shell.run(*words, **state, TMPDIR=str(disk_shell.disk.folder))
+    outcome = disk_shell.run(*arguments, **state, TMPDIR=str(disk_shell.disk.folder))
     assert outcome.code == 0, outcome.err
     assert outcome.err.count("continuing without") == 1
-    assert {one.operation for one in sandbox.requests[before:]} <= {"list", "head"}
+    assert {request.operation for request in sandbox.requests[before:]} <= {"list", "head"}
 
 
 @on_any
@@ -309,8 +311,8 @@ def test_a_list_of_failed_files_on_a_full_disk(disk_shell: DiskShell, sandbox: S
     (folder / "bigfile").write_bytes(DATA)
     disk_shell.disk.fill()
     sandbox.add_fault("error=400:InvalidArgument,op=put,key=many/a-*,times=always")
-    words = ("upload", "-r", "many/", "bucket/many/", "--failed-list", "failed", "--no-checkpoint")
-    outcome = disk_shell.run(*words)
+    arguments = ("upload", "-r", "many/", "bucket/many/", "--failed-list", "failed", "--no-checkpoint")
+    outcome = disk_shell.run(*arguments)
     assert outcome.code == 69, outcome.err
     assert outcome.err.count("cannot write the list of failed files failed") == 1
     assert "300 × refused" in outcome.err
@@ -325,10 +327,12 @@ def test_the_single_steps_on_a_full_disk(disk_shell: DiskShell, sandbox: Sandbox
     assert disk_shell.run("init", "bigfile", "bucket/key", "--part-size", "100K", **STATE_ON_DISK).code == 0
     disk_shell.disk.fill()
     for number in range(1, PARTS + 1):
-        one = disk_shell.run("part", "bigfile", "bucket/key", "--part-number", str(number), **STATE_ON_DISK)
-        assert one.code == 0, one.err
-        assert len(one.out.strip()) == 32
-        assert one.err.count(disk_shell.disk.error_text) == 1
+        outcome = disk_shell.run(
+            "part", "bigfile", "bucket/key", "--part-number", str(number), **STATE_ON_DISK
+        )
+        assert outcome.code == 0, outcome.err
+        assert len(outcome.out.strip()) == 32
+        assert outcome.err.count(disk_shell.disk.error_text) == 1
     assert disk_shell.run("complete", "bigfile", "bucket/key", **STATE_ON_DISK).code == 0
     check_stored(sandbox, disk_shell)
 

@@ -21,11 +21,11 @@ UPLOAD = ("upload", "bigfile", "bucket/key", "--parts", "3")
 FULL = Path("/dev/full")
 
 
-def run_full(shell: Shell, stream: str, *words: str) -> Outcome:
+def run_full(shell: Shell, stream: str, *arguments: str) -> Outcome:
     """Run ``obsup WORDS`` with *stream* (stdout or stderr) on a full disk."""
     with FULL.open("w") as full:
         done = subprocess.run(
-            [sys.executable, "-m", "obsup", *words],
+            [sys.executable, "-m", "obsup", *arguments],
             cwd=shell.folder,
             env={**os.environ, **shell.environment},
             stdout=full if stream == "stdout" else subprocess.PIPE,
@@ -79,26 +79,25 @@ def test_batch_results_that_cannot_be_printed_are_reported_once(
 ) -> None:
     """All files are sent, and the exit code is 74."""
     sources = [make_file(1000 + number, name=f"file-{number}") for number in range(5)]
-    words = [one.name for one in sources]
-    outcome = run_full(shell, "stdout", "upload", *words, "bucket/", "--json")
+    outcome = run_full(shell, "stdout", "upload", *(source.name for source in sources), "bucket/", "--json")
     assert outcome.code == 74, outcome.err
     assert outcome.err.count("cannot be written to standard output") == 1
-    for one in sources:
-        assert is_stored(sandbox, one, one.name)
+    for source in sources:
+        assert is_stored(sandbox, source, source.name)
 
 
-@pytest.mark.parametrize("words", [("-v",), ("--progress", "json"), ("--progress", "lines", "-v")])
+@pytest.mark.parametrize("arguments", [("-v",), ("--progress", "json"), ("--progress", "lines", "-v")])
 def test_messages_that_cannot_be_written_are_ignored(
-    shell: Shell, sandbox: Sandbox, make_file: MakeFile, words: tuple[str, ...]
+    shell: Shell, sandbox: Sandbox, make_file: MakeFile, arguments: tuple[str, ...]
 ) -> None:
     """The upload and its exit code do not change."""
     source = make_file(600_000)
-    outcome = run_full(shell, "stderr", *UPLOAD, "--json", *words)
+    outcome = run_full(shell, "stderr", *UPLOAD, "--json", *arguments)
     assert outcome.code == 0
     assert outcome.json["status"] == "completed"
     assert is_stored(sandbox, source)
     sandbox.add_fault("error=403:AccessDenied,op=part,part=2,times=always")
-    assert run_full(shell, "stderr", *UPLOAD, *words).code == 77
+    assert run_full(shell, "stderr", *UPLOAD, *arguments).code == 77
 
 
 class Pipe:
@@ -150,18 +149,18 @@ def test_a_log_can_be_written_to_a_pipe(shell: Shell, make_file: MakeFile) -> No
 
 
 @pytest.mark.parametrize(
-    "words", [("bigfile", "bucket/key", "--parts", "3"), ("bigfile", "other", "bucket/")]
+    "arguments", [("bigfile", "bucket/key", "--parts", "3"), ("bigfile", "other", "bucket/")]
 )
 def test_a_pipe_is_rejected_as_a_checkpoint(
-    shell: Shell, sandbox: Sandbox, make_file: MakeFile, words: tuple[str, ...]
+    shell: Shell, sandbox: Sandbox, make_file: MakeFile, arguments: tuple[str, ...]
 ) -> None:
     """Exit 73 before anything is initiated; the error suggests --no-checkpoint, and the pipe is unchanged."""
     make_file(600_000)
     make_file(600_000, name="other")
     os.mkfifo(shell.folder / "pipe")
-    outcome = shell.run("upload", *words, "--checkpoint", "pipe")
+    outcome = shell.run("upload", *arguments, "--checkpoint", "pipe")
     assert outcome.code == 73, outcome.err
     assert "--no-checkpoint" in outcome.err
-    assert {one.operation for one in sandbox.requests} <= {"uploads"}
+    assert {request.operation for request in sandbox.requests} <= {"uploads"}
     assert stat.S_ISFIFO((shell.folder / "pipe").stat().st_mode)
     assert sorted(path.name for path in shell.folder.iterdir()) == ["bigfile", "other", "pipe"]

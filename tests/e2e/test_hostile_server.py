@@ -122,13 +122,13 @@ class HostileServer:
         self._folder = folder
         self._monkeypatch = monkeypatch
 
-    def run(self, malicious: MaliciousResponse, *words: str) -> Outcome:
+    def run(self, malicious: MaliciousResponse, *arguments: str) -> Outcome:
         """Run a command with the responses of *malicious*, if any; check its output, its log and its exit code."""
         with ScriptedServer(lambda request: malicious(request) or normal_response(request)) as server:
             self._monkeypatch.setenv("OBSUP_ENDPOINT", server.endpoint)
             more = ["-v", "--log-file", "log", "--json"]
-            more += ["--retry-for", "0s"] if words[0] not in ("doctor", "verify") else []
-            outcome = self._inside.run(*words, *more)
+            more += ["--retry-for", "0s"] if arguments[0] not in ("doctor", "verify") else []
+            outcome = self._inside.run(*arguments, *more)
             request_count = len(server.received)
         assert outcome.code in CODES
         check_plain(outcome.err)

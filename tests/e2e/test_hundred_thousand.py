@@ -41,11 +41,11 @@ def make_numbered_files(tree: Path, numbers: range) -> None:
         (folder / f"{number % FOLDER:03}").write_bytes(b"%d" % number)
 
 
-def run(shell: Shell, *words: str) -> tuple[int, int, str]:
+def run(shell: Shell, *arguments: str) -> tuple[int, int, str]:
     """Run obsup; return its exit code, the driver's peak memory in bytes, and the end of its output."""
     with (shell.folder / "output").open("w+") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "obsup", *words],
+            [sys.executable, "-m", "obsup", *arguments],
             cwd=shell.folder,
             env={**os.environ, **shell.environment},
             stdin=subprocess.DEVNULL,
@@ -68,12 +68,12 @@ def _peak_of(pid: int) -> int:
 def test_a_hundred_thousand_files(shell: Shell, sandbox: Sandbox, home: Path) -> None:
     """Each is sent once and recorded in the journal; a second run and a dry run make no request per file."""
     tree = shell.folder / "tree"
-    words = ("upload", "-r", "tree", "bucket/p/")
+    arguments = ("upload", "-r", "tree", "bucket/p/")
     make_numbered_files(tree, range(FEW))
-    code, few, output = run(shell, *words)
+    code, few, output = run(shell, *arguments)
     assert code == 0, output
     make_numbered_files(tree, range(FEW, MANY))
-    code, many, output = run(shell, *words)
+    code, many, output = run(shell, *arguments)
     assert code == 0, output
     puts = Counter(r.key for r in sandbox.requests if r.operation == "put")
     assert len(puts) == MANY
@@ -82,11 +82,11 @@ def test_a_hundred_thousand_files(shell: Shell, sandbox: Sandbox, home: Path) ->
     with journal.open("rb") as lines:
         assert sum(1 for _ in lines) == 1 + MANY
     before = len(sandbox.requests)
-    code, again, output = run(shell, *words)
+    code, again, output = run(shell, *arguments)
     assert code == 0, output
     assert {r.operation for r in sandbox.requests[before:]} == {"list"}
     before = len(sandbox.requests)
-    code, planned, output = run(shell, *words, "--dry-run")
+    code, planned, output = run(shell, *arguments, "--dry-run")
     assert (code, output.splitlines()[-1]) == (0, "0 files to send (0 B), 100,000 to skip, 0 refused")
     assert len(sandbox.requests) == before
     assert max(many, again, planned) - few < MAX_GROWTH_BYTES
