@@ -1,4 +1,4 @@
-"""What every test stands on: a home of its own, no keys from outside, and no network but the loopback."""
+"""Fixtures of all tests. Each test has its own home, no credentials from outside, and only the loopback network."""
 
 from __future__ import annotations
 
@@ -20,9 +20,19 @@ settings.register_profile(
 settings.register_profile("thorough", settings.get_profile("default"), max_examples=500)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
-_FOREIGN = ("OBSUP_", "OBS_", "AWS_", "OSS_", "ALIBABA_CLOUD_", "XDG_", "http_proxy", "https_proxy", "HTTP")
-_KEYS = ("AccessKeyID", "SecretAccessKey", "SecurityToken", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
-_KEPT = ("OBSUP_TEST_",)
+_REMOVED_PREFIXES = (
+    "OBSUP_",
+    "OBS_",
+    "AWS_",
+    "OSS_",
+    "ALIBABA_CLOUD_",
+    "XDG_",
+    "http_proxy",
+    "https_proxy",
+    "HTTP",
+)
+_REMOVED_NAMES = ("AccessKeyID", "SecretAccessKey", "SecurityToken", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+_KEPT_PREFIXES = ("OBSUP_TEST_",)
 
 
 def pytest_xdist_auto_num_workers() -> int:
@@ -32,10 +42,12 @@ def pytest_xdist_auto_num_workers() -> int:
 
 @pytest.fixture(autouse=True)
 def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Give the test a home of its own, and none of the credentials, profiles and proxies of this machine."""
+    """Give each test its own home, without the credentials, profiles and proxies of this machine."""
     folder = tmp_path_factory.mktemp("home")
     for name in list(os.environ):
-        if name in _KEYS or (name.startswith(_FOREIGN) and not name.startswith(_KEPT)):
+        if name in _REMOVED_NAMES or (
+            name.startswith(_REMOVED_PREFIXES) and not name.startswith(_KEPT_PREFIXES)
+        ):
             monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(folder))
     return folder
@@ -43,20 +55,20 @@ def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPat
 
 @pytest.fixture
 def sandbox() -> Iterator[Sandbox]:
-    """A store that speaks all dialects, with the services' own limits."""
+    """A store with all dialects and the limits of the real services."""
     with Sandbox() as running:
         yield running
 
 
 @pytest.fixture
 def shell(tmp_path: Path, sandbox: Sandbox) -> Shell:
-    """Commands in an empty folder, with the sandbox in their environment."""
+    """Runs commands in an empty folder with the sandbox in their environment."""
     return Shell.against(sandbox, tmp_path)
 
 
 @pytest.fixture
 def make_file(tmp_path: Path) -> Callable[..., Path]:
-    """Make files of random bytes, the same in every run."""
+    """Make files of random bytes that are the same in every run."""
 
     def make(size: int, name: str = "bigfile", seed: int = 1) -> Path:
         path = tmp_path / name

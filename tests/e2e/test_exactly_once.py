@@ -80,7 +80,7 @@ def test_killed_before_the_response_of_complete(rig: Rig) -> None:
     upload_ids = rig.open_ids()
     assert len(upload_ids) == 1
     assert rig.run().verified == VERIFIED[rig.provider]
-    operations = [r.operation for r in rig.sandbox.requests[rig.begun_at :]]
+    operations = [r.operation for r in rig.sandbox.requests[rig.first_request :]]
     assert operations == ["parts", "head", "parts"]
     assert f"upload {upload_ids[0]}, which made it; do not abort it" in rig.notes()
     assert rig.is_stored()
@@ -111,7 +111,7 @@ def test_killed_before_complete_over_an_older_object(rig: Rig, use_token: bool) 
     older = rig.sandbox.object_metadata("bucket", rig.key).upload_id
     rig.break_off("op=complete", use_token=use_token)
     rig.run(use_token=use_token)
-    operations = [r.operation for r in rig.sandbox.requests[rig.begun_at :]]
+    operations = [r.operation for r in rig.sandbox.requests[rig.first_request :]]
     assert operations == ["parts", "head", "complete"]
     assert rig.sandbox.object_metadata("bucket", rig.key).upload_id != older
     assert rig.open_ids() == []

@@ -58,7 +58,7 @@ def test_fault(case: Case, rig: Rig) -> None:
     rig.sandbox.add_fault(case.rule)
     code = rig.code(IMPATIENT if case.is_always else PATIENT)
     assert code == case.code
-    assert any(r.fault and case.rule in r.fault for r in rig.sandbox.requests[rig.begun_at :])
+    assert any(r.fault and case.rule in r.fault for r in rig.sandbox.requests[rig.first_request :])
     if code == 0 and not case.is_always and case.operation == "part" and not case.fault.forgets:
         assert len(rig.requests("part")) == rig.parts - 1 + case.fault.tries
     if code != 0:

@@ -1,4 +1,4 @@
-"""``--jobs auto`` against a store that receives each body slowly, measured in connections instead of seconds."""
+"""``--jobs auto`` with a store that receives bodies slowly; the tests count connections instead of seconds."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ MakeFile = Callable[..., Path]
 SLOW = "slow=600K,op=part"
 
 
-def test_slow_connections_lead_to_more_of_them(shell: Shell, sandbox: Sandbox, make_file: MakeFile) -> None:
-    """Half a second per part, whatever the number in flight: more connections pay, and every part is sent once."""
+def test_slow_connections_increase_the_number_of_jobs(
+    shell: Shell, sandbox: Sandbox, make_file: MakeFile
+) -> None:
+    """Each part takes half a second at any concurrency, so more connections are opened; each part is sent once."""
     source = make_file(90 * 300 * 1024)
     sandbox.add_fault(SLOW)
     outcome = shell.run("upload", "bigfile", "bucket/key", "--part-size", "300K")
@@ -48,7 +50,7 @@ def test_few_parts_open_few_connections(shell: Shell, sandbox: Sandbox, make_fil
 def test_a_throttling_store_gets_no_more_connections(
     shell: Shell, sandbox: Sandbox, make_file: MakeFile
 ) -> None:
-    """It throttles while ten are tried: there are never more than these ten."""
+    """The store throttles while ten connections are tried: no more are opened."""
     source = make_file(40 * 300 * 1024)
     sandbox.add_fault(SLOW)
     sandbox.add_fault("error=503:SlowDown,op=part,times=2,after=9")
@@ -58,10 +60,10 @@ def test_a_throttling_store_gets_no_more_connections(
     assert sandbox.object_path("bucket", "key").read_bytes() == source.read_bytes()
 
 
-@pytest.mark.parametrize("words", ["0", "-3", "1001", "many", "Auto"])
-def test_an_invalid_number_of_jobs(words: str, shell: Shell, make_file: MakeFile) -> None:
-    """Exit 2; with the vendors' taskNum=0, nothing is sent and the result is 200."""
+@pytest.mark.parametrize("arguments", ["0", "-3", "1001", "many", "Auto"])
+def test_an_invalid_number_of_jobs(arguments: str, shell: Shell, make_file: MakeFile) -> None:
+    """Exit 2. With taskNum=0 the vendor's client sends nothing and returns 200."""
     make_file(1000)
-    outcome = shell.run("upload", "bigfile", "bucket/key", f"--jobs={words}")
+    outcome = shell.run("upload", "bigfile", "bucket/key", f"--jobs={arguments}")
     assert outcome.code == 2
     assert "--jobs" in outcome.err

@@ -1,4 +1,4 @@
-"""Security tokens that expire in the middle of an upload: from every source they are read again, and it goes on."""
+"""Security tokens that expire during an upload: obsup reads new ones from every source and continues."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PART = 102_400
 
 
 class Keys:
-    """Writes the sandbox's keys, with a token, to wherever a source finds them."""
+    """Writes the keys of the sandbox, with a token, to each source of credentials."""
 
     def __init__(self, store: Sandbox, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.store = store
@@ -42,14 +42,14 @@ class Keys:
         )
 
     def in_process(self, token: str) -> None:
-        answer = {
+        response = {
             "Version": 1,
             "AccessKeyId": self.pair[0],
             "SecretAccessKey": self.pair[1],
             "SessionToken": token,
         }
-        (self.home / "answer.json").write_text(json.dumps(answer))
-        self.config(f'credential_process = "cat {self.home}/answer.json"\n')
+        (self.home / "response.json").write_text(json.dumps(response))
+        self.config(f'credential_process = "cat {self.home}/response.json"\n')
 
     def in_aws_file(self, token: str) -> None:
         self.config("")
@@ -73,7 +73,7 @@ class Keys:
         self.config(f'metadata_service = "{service.name}"\n')
         access, secret = self.pair
         expires = "2999-01-01T00:00:00Z"
-        answers: dict[str, dict[str, object]] = {
+        responses_by_service: dict[str, dict[str, object]] = {
             "obs": {
                 "credential": {
                     "access": access,
@@ -90,8 +90,10 @@ class Keys:
                 "SecurityToken": token,
             },
         }
-        answer = answers[service.name] | ({} if service.name == "obs" else {"Expiration": expires})
-        service.responses["GET", PATHS[service.name]] = (200, json.dumps(answer))
+        response = responses_by_service[service.name] | (
+            {} if service.name == "obs" else {"Expiration": expires}
+        )
+        service.responses["GET", PATHS[service.name]] = (200, json.dumps(response))
 
 
 SOURCES = {
@@ -107,7 +109,7 @@ SOURCES = {
 
 @pytest.fixture
 def rotate(source: str, store: Sandbox, home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rotate]:
-    """Put the keys with another token where *source* finds them."""
+    """Return a function that replaces the token in *source*."""
     keys = Keys(store, home, monkeypatch)
     kind, _, name = source.partition(" ")
     if kind == "metadata":
@@ -128,7 +130,7 @@ def rotate(source: str, store: Sandbox, home: Path, monkeypatch: pytest.MonkeyPa
 
 @pytest.fixture
 def store() -> Iterator[Sandbox]:
-    """A sandbox that takes small parts of every vendor."""
+    """A sandbox with every vendor's dialect."""
     with Sandbox() as running:
         yield running
 
@@ -137,7 +139,7 @@ def store() -> Iterator[Sandbox]:
 def test_expired_token_is_read_again_from_its_source(
     source: str, store: Sandbox, rotate: Rotate, make_file: MakeFile
 ) -> None:
-    """The new one stands there by the time that the store refuses the old one; then nothing is sent twice."""
+    """The store rejects the old token once; no stored part is sent again."""
     provider = SOURCES[source]
     size = 5 * 2**20 if provider == "s3" else PART
     file = make_file(3 * size)
@@ -160,7 +162,7 @@ def test_expired_token_is_read_again_from_its_source(
         observer=observe,
     )
     assert store.object_path("bucket", "key").read_bytes() == file.read_bytes()
-    parts = [(one.part_number, one.status) for one in store.requests if one.operation == "part"]
+    parts = [(r.part_number, r.status) for r in store.requests if r.operation == "part"]
     assert [number for number, _ in parts] == [1, 2, 2, 3]
     assert [status for _, status in parts if status != 200] == [parts[1][1]]
 
@@ -169,7 +171,7 @@ def test_expired_token_is_read_again_from_its_source(
 def test_token_that_stays_expired_keeps_the_upload(
     source: str, store: Sandbox, rotate: Rotate, make_file: MakeFile
 ) -> None:
-    """Exit 77, progress kept; with new keys in the file the same call goes on."""
+    """Exit 77, and the upload is kept; with new keys in the file, the same call resumes it."""
     assert source in SOURCES
     file = make_file(3 * 5 * 2**20)
 

@@ -1,4 +1,4 @@
-"""However long the source: so much memory and no more; and a stream is read no faster than the store takes it."""
+"""Peak memory does not depend on the source size, and a stream is not read faster than it is stored."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from tests.benchmarks.cost import measure
 
 PART = 100 * KIB
 JOBS = 5
-# What the allocator and the sockets may take beside the parts.
+# What the allocator and the sockets may use in addition to the parts.
 SLACK = 24 * MIB
-# Of a file, whatever its size, with five parts in flight.
-OF_A_FILE = 80_000_000
+# For a file of any size, with five parts in flight.
+MAX_FILE_UPLOAD_BYTES = 80_000_000
 
 
 @pytest.fixture
 def environment() -> Iterator[dict[str, str]]:
-    """A store in a process of its own that hashes what it gets and keeps nothing; the variables that lead to it."""
+    """The variables of a store in a separate process, which hashes bodies and discards them."""
     with subprocess.Popen(
         [sys.executable, "-m", "obsup.sandbox", "--discard"],
         stdout=subprocess.PIPE,
@@ -48,13 +48,13 @@ def peak_memory(
     *words: str,
     stdin: int | IO[bytes] = subprocess.DEVNULL,
 ) -> int:
-    """Upload *source*; return the most memory that the command had, in bytes."""
+    """Upload *source*; return the peak memory of the command in bytes."""
     command = [sys.executable, "-m", "obsup", "upload", str(source), "bucket/key", "-j", str(JOBS), *words]
     return measure(command, environ=environment, folder=folder, log=folder / "log", stdin=stdin).peak_bytes
 
 
 def peak_of_stream(environment: dict[str, str], folder: Path, size: int, *words: str) -> int:
-    """Pipe *size* bytes into ``obsup upload -``; return the most memory that it had, in bytes."""
+    """Pipe *size* bytes into ``obsup upload -``; return its peak memory in bytes."""
     with subprocess.Popen(["head", "-c", str(size), "/dev/zero"], stdout=subprocess.PIPE) as producer:
         assert producer.stdout is not None
         with producer.stdout as pipe:
@@ -70,22 +70,24 @@ def peak_of_stream(environment: dict[str, str], folder: Path, size: int, *words:
         ),
     ],
 )
-def test_of_a_file_it_holds_a_few_blocks(
+def test_a_file_is_read_in_small_blocks(
     environment: dict[str, str], tmp_path: Path, words: tuple[str, ...]
 ) -> None:
-    """Not its parts, and not its size: a gigabyte takes what a megabyte takes, and a little for each part's receipt."""
+    """Memory depends neither on the part size nor on the file size, except for the receipt of each part."""
     source = tmp_path / "bigfile"
     with source.open("wb") as file:
         file.truncate(10_000 * PART)
-    assert peak_memory(environment, tmp_path, source, *words) <= OF_A_FILE
+    assert peak_memory(environment, tmp_path, source, *words) <= MAX_FILE_UPLOAD_BYTES
 
 
 @pytest.mark.slow
-def test_a_gigabyte_takes_the_memory_of_six_parts(environment: dict[str, str], tmp_path: Path) -> None:
-    """(Parts in flight + 1) × part size, as --help says."""
-    bare = peak_of_stream(environment, tmp_path, 1)
+def test_a_stream_of_a_gigabyte_needs_the_memory_of_six_parts(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    """(Parts in flight + 1) × part size, as --help documents."""
+    baseline = peak_of_stream(environment, tmp_path, 1)
     peak = peak_of_stream(environment, tmp_path, 10**9)
-    assert 9 * MIB < peak - bare <= (JOBS + 1) * 9 * MIB + SLACK
+    assert 9 * MIB < peak - baseline <= (JOBS + 1) * 9 * MIB + SLACK
 
 
 @pytest.mark.slow
@@ -95,42 +97,42 @@ def test_a_gigabyte_takes_the_memory_of_six_parts(environment: dict[str, str], t
     [((), 256 * MIB), (("--part-size", "9M"), (JOBS + 1) * 9 * MIB)],
     ids=["grown", "fixed"],
 )
-def test_ten_gigabytes(
+def test_a_stream_of_ten_gigabytes(
     environment: dict[str, str], tmp_path: Path, words: tuple[str, ...], parts: int
 ) -> None:
-    """Grown parts are fewer at a time: 256 MiB for 10 GB; parts of a fixed size take what they took for 1 GB."""
-    bare = peak_of_stream(environment, tmp_path, 1)
-    assert peak_of_stream(environment, tmp_path, 10**10, *words) - bare <= parts + SLACK
+    """If parts grow, fewer are in flight: 256 MiB for 10 GB. With a fixed size, memory is the same as for 1 GB."""
+    baseline = peak_of_stream(environment, tmp_path, 1)
+    assert peak_of_stream(environment, tmp_path, 10**10, *words) - baseline <= parts + SLACK
 
 
-class Endless:
-    """A producer that is always ready, and remembers how far it was ahead of the store."""
+class FastProducer:
+    """A producer that is always ready and records how many bytes it was ahead of the store at most."""
 
     def __init__(self, size: int) -> None:
-        self._left = size
+        self._remaining = size
         self._read = 0
         self._stored = 0
         self.ahead = 0
 
     def read(self, size: int = -1, /) -> bytes:
-        """Return as much as is asked for."""
-        taken = min(size, self._left)
-        self._left -= taken
-        self._read += taken
+        """Return up to *size* bytes."""
+        count = min(size, self._remaining)
+        self._remaining -= count
+        self._read += count
         self.ahead = max(self.ahead, self._read - self._stored)
-        return b"x" * taken
+        return b"x" * count
 
     def observe(self, event: events.Event) -> None:
-        """Hear what is stored."""
+        """Count stored bytes."""
         if isinstance(event, events.PartStored):
             self._stored += event.size
 
 
 @pytest.mark.parametrize("jobs", [1, 3])
 def test_a_slow_store_stops_the_reader(sandbox: Sandbox, jobs: int) -> None:
-    """What is read and not stored is what is in memory: the parts in flight, one more, and a look ahead."""
+    """At most the parts in flight, the next part and a look-ahead are read but not stored yet."""
     sandbox.add_fault("slow=600K,op=part")
-    source = Endless(10 * PART)
+    source = FastProducer(10 * PART)
     upload_file(
         source,
         "bucket/key",

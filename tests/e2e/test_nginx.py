@@ -1,4 +1,4 @@
-"""A real proxy before the store: its TLS, its limits, its error pages and its ways of ending connections."""
+"""Uploads through nginx: TLS, limits, error pages, and connections that the proxy closes."""
 
 from __future__ import annotations
 
@@ -34,33 +34,33 @@ UPLOAD = ("upload", "bigfile", "bucket/key", "--part-size", "100K", "-j", "2", "
 
 @pytest.fixture
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    """An authority of our own."""
+    """A private certificate authority."""
     return Authority(tmp_path_factory.mktemp("authority"))
 
 
 @pytest.fixture
 def source(make_file: MakeFile) -> Path:
-    """Eight parts, the last a smaller one."""
+    """A file of eight parts; the last one is smaller."""
     return make_file((PARTS - 1) * PART + 50_000)
 
 
 @pytest.fixture
 def start(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MakeNginx]:
-    """Start nginx before the sandbox."""
+    """Start nginx in front of the sandbox."""
     running: list[Nginx] = []
 
-    def begin(**more: Any) -> Nginx:
+    def start_nginx(**options: Any) -> Nginx:
         folder = tmp_path_factory.mktemp("nginx") / "nginx"
-        running.append(Nginx(folder, f"127.0.0.1:{sandbox.port}", **more).__enter__())
+        running.append(Nginx(folder, f"127.0.0.1:{sandbox.port}", **options).__enter__())
         return running[-1]
 
-    yield begin
-    for one in running:
-        one.__exit__()
+    yield start_nginx
+    for nginx in running:
+        nginx.__exit__()
 
 
 class Client:
-    """The same command, again and again, and what is to be true of it in the end."""
+    """Runs the same upload command repeatedly and checks the result."""
 
     def __init__(self, shell: Shell, sandbox: Sandbox, source: Path) -> None:
         self._shell = shell
@@ -76,54 +76,56 @@ class Client:
         return self._shell.begin(*UPLOAD, *words, OBSUP_ENDPOINT=endpoint)
 
     def wait_for_parts(self, count: int) -> None:
-        """Wait until the store holds so many."""
-        wait_for(lambda: any(len(one.parts) >= count for one in self._sandbox.uploads()[:1]))
+        """Wait until the store has *count* parts."""
+        wait_for(lambda: any(len(upload.parts) >= count for upload in self._sandbox.uploads()[:1]))
 
     def confirmed(self) -> Counter[int]:
-        """Return how often the client heard of each part that it is stored, in all runs."""
+        """Return how often each part was confirmed to the client, in all runs."""
         return Counter(int(part) for part in re.findall(r"UploadPart part=(\d+) status=200", self.log()))
 
     def log(self) -> str:
         """Return the log of all runs."""
         return (self._source.parent / "run.log").read_text()
 
-    def kept(self) -> set[int]:
-        """Return the parts that the one open upload holds, which is the recorded one."""
+    def stored_parts(self) -> set[int]:
+        """Return the stored parts of the only open upload, which must be the recorded one."""
         (upload,) = self._sandbox.uploads()
         (checkpoint,) = self._source.parent.glob("*.obsup.json")
         assert upload.upload_id in checkpoint.read_text()
         return set(upload.parts)
 
     def check_done(self) -> None:
-        """Assert the object is the source, no part was sent again once confirmed, and nothing is left."""
+        """Assert that the object is the source, no confirmed part was sent again, and nothing is left open."""
         assert self._sandbox.object_path("bucket", "key").read_bytes() == self._source.read_bytes()
         assert self._sandbox.uploads() == []
-        left = [one.read_text() for one in self._source.parent.glob("*.obsup.json*")]
-        assert not [one for one in left if '"uploadId":""' not in one]
+        checkpoints = [path.read_text() for path in self._source.parent.glob("*.obsup.json*")]
+        assert not [text for text in checkpoints if '"uploadId":""' not in text]
         assert self.confirmed() == dict.fromkeys(range(1, PARTS + 1), 1)
-        assert [one.operation for one in self._sandbox.requests].count("initiate") == 1
+        assert [request.operation for request in self._sandbox.requests].count("initiate") == 1
 
 
 @pytest.fixture
 def client(shell: Shell, sandbox: Sandbox, source: Path) -> Client:
-    """obsup, in the folder of the source."""
+    """Runs obsup in the folder of the source."""
     return Client(shell, sandbox, source)
 
 
 # TLS.
 
 
-def test_an_authority_of_our_own(client: Client, start: MakeNginx, authority: Authority) -> None:
-    """--ca-bundle names it."""
+def test_a_private_authority_is_accepted_with_ca_bundle(
+    client: Client, start: MakeNginx, authority: Authority
+) -> None:
+    """The option names the certificate file of the authority."""
     nginx = start(tls=authority.files("127.0.0.1"))
     outcome = client.run(nginx.endpoint, "--ca-bundle", authority.bundle)
     assert (outcome.code, outcome.err) == (0, "")
-    assert len([one for one in nginx.access_log() if one.part_number]) == PARTS
+    assert len([entry for entry in nginx.access_log() if entry.part_number]) == PARTS
     client.check_done()
 
 
 @pytest.mark.parametrize(
-    ("hosts", "age_h", "says"),
+    ("hosts", "age_h", "message"),
     [
         (("127.0.0.1",), 3, "certificate has expired"),
         (("127.0.0.1",), -1, "not yet valid"),
@@ -140,16 +142,16 @@ def test_a_certificate_that_is_not_accepted(
     tmp_path_factory: pytest.TempPathFactory,
     hosts: tuple[str, ...],
     age_h: int,
-    says: str,
+    message: str,
 ) -> None:
-    """78 at once, saying which; nothing was sent, and the same command does it once that is mended."""
-    signer = authority if hosts else Authority(tmp_path_factory.mktemp("stranger"))
+    """Exit 78 at once with the reason, and nothing is sent; with a valid certificate, the same command succeeds."""
+    signer = authority if hosts else Authority(tmp_path_factory.mktemp("unknown"))
     files = signer.files(*(hosts or ("127.0.0.1",)), age=datetime.timedelta(hours=age_h))
     nginx = start(tls=files)
     words = ("--ca-bundle", authority.bundle)
     outcome = client.run(nginx.endpoint, *words)
     assert outcome.code == 78, outcome.err
-    assert says in outcome.err
+    assert message in outcome.err
     assert "--ca-bundle" in outcome.err
     assert not sandbox.requests
     nginx.reload(tls=authority.files("127.0.0.1"))
@@ -157,10 +159,10 @@ def test_a_certificate_that_is_not_accepted(
     client.check_done()
 
 
-def test_a_certificate_that_expires_in_the_middle(
+def test_a_certificate_that_expires_during_the_upload(
     client: Client, sandbox: Sandbox, start: MakeNginx, authority: Authority
 ) -> None:
-    """78 with everything kept; renewed, the rest is sent."""
+    """Exit 78, and the upload is kept; with a renewed certificate, the missing parts are sent."""
     nginx = start(tls=authority.files("127.0.0.1"), http="keepalive_requests 1;")
     sandbox.add_fault("slow=200K,op=part,times=always")
     words = ("--ca-bundle", authority.bundle)
@@ -170,19 +172,19 @@ def test_a_certificate_that_expires_in_the_middle(
         _, err = process.communicate(timeout=60)
     assert process.returncode == 78, err
     assert "expired" in err
-    there = client.kept()
+    stored = client.stored_parts()
     nginx.reload(tls=authority.files("127.0.0.1"))
     before = len(sandbox.requests)
     assert client.run(nginx.endpoint, *words).code == 0
-    sent = {one.part_number for one in sandbox.requests[before:] if one.operation == "part"}
-    assert sent == set(range(1, PARTS + 1)) - there
+    sent = {request.part_number for request in sandbox.requests[before:] if request.operation == "part"}
+    assert sent == set(range(1, PARTS + 1)) - stored
     client.check_done()
 
 
 def test_plain_http_to_a_tls_port(
     client: Client, sandbox: Sandbox, start: MakeNginx, authority: Authority
 ) -> None:
-    """78, and what to write instead."""
+    """Exit 78, and the error names https://."""
     nginx = start(tls=authority.files("127.0.0.1"))
     outcome = client.run(nginx.endpoint.replace("https", "http"))
     assert outcome.code == 78, outcome.err
@@ -193,7 +195,7 @@ def test_plain_http_to_a_tls_port(
 
 
 def test_tls_to_a_plain_http_port(client: Client, sandbox: Sandbox, start: MakeNginx) -> None:
-    """78 at once: patience does not teach it TLS."""
+    """Exit 78 without a retry: a retry cannot succeed."""
     nginx = start()
     outcome = client.run(nginx.endpoint.replace("http", "https"))
     assert outcome.code == 78, outcome.err
@@ -206,18 +208,20 @@ def test_tls_to_a_plain_http_port(client: Client, sandbox: Sandbox, start: MakeN
 # Limits.
 
 
-def test_a_part_larger_than_the_proxy_takes(client: Client, sandbox: Sandbox, start: MakeNginx) -> None:
-    """413, before the body was read: 69, saying whose limit to raise; then the same command goes on."""
+def test_a_part_larger_than_the_limit_of_the_proxy(
+    client: Client, sandbox: Sandbox, start: MakeNginx
+) -> None:
+    """413 before the body is read: exit 69, and the error names the limit; once it is raised, the command resumes."""
     nginx = start(settings={"client_max_body_size": "60k"})
     outcome = client.run(nginx.endpoint)
     assert outcome.code == 69, outcome.err
     assert "413" in outcome.err
     assert "client_max_body_size" in outcome.err
     assert "<html" not in outcome.err
-    there = client.kept()
+    stored = client.stored_parts()
     nginx.reload(settings={})
     assert client.run(nginx.endpoint).code == 0
-    assert there <= {PARTS}  # the last one is smaller
+    assert stored <= {PARTS}  # the last one is smaller
     client.check_done()
 
 
@@ -229,27 +233,27 @@ def test_a_part_larger_than_the_proxy_takes(client: Client, sandbox: Sandbox, st
 def test_503_from_the_proxy_halves_the_parts_in_flight(
     sandbox: Sandbox, start: MakeNginx, make_file: MakeFile, limit: dict[str, str]
 ) -> None:
-    """With the Retry-After that it was told to send: few parts are under way when another is begun."""
+    """Retry-After is respected, and fewer parts are in flight when the next one starts."""
     zones = "limit_conn_zone $server_port zone=few:1m; limit_req_zone $server_port zone=slow:1m rate=10r/s;"
     nginx = start(http=zones, settings={**limit, "add_header": "Retry-After 1 always"})
     sandbox.add_fault("slow=800K,op=part,times=always")
     rig = Rig(sandbox, make_file(24 * PART), jobs=8, endpoint=nginx.endpoint)
-    lock, under_way, beside = threading.Lock(), set[int](), list[int]()
+    lock, in_flight, in_flight_counts = threading.Lock(), set[int](), list[int]()
 
-    def hear(event: events.Event) -> None:
+    def count(event: events.Event) -> None:
         number = getattr(event, "number", None)
         with lock:
             if isinstance(event, events.PartStored):
-                under_way.discard(event.number)
-            elif number is not None and number not in under_way:
-                beside.append(len(under_way))
-                under_way.add(number)
+                in_flight.discard(event.number)
+            elif number is not None and number not in in_flight:
+                in_flight_counts.append(len(in_flight))
+                in_flight.add(number)
 
-    rig.run(hear=hear)
-    retried = [one for one in rig.heard if isinstance(one, events.Retried)]
-    assert all(one.throttled and one.delay_s >= 1 for one in retried)
-    assert [one for one in nginx.access_log() if one.status == 503]
-    assert statistics.median(beside[8:]) <= 5  # of 8 that would be
+    rig.run(hear=count)
+    retried = [event for event in rig.heard if isinstance(event, events.Retried)]
+    assert all(event.throttled and event.delay_s >= 1 for event in retried)
+    assert [entry for entry in nginx.access_log() if entry.status == 503]
+    assert statistics.median(in_flight_counts[8:]) <= 5  # instead of 8
     assert rig.is_stored()
     assert rig.open_ids() == []
     assert len(rig.requests("part")) == 24
@@ -259,15 +263,15 @@ def test_503_from_the_proxy_halves_the_parts_in_flight(
 
 
 @pytest.mark.parametrize("tls", [False, True])
-def test_connections_that_are_used_up(
+def test_a_limit_of_requests_per_connection(
     client: Client, start: MakeNginx, authority: Authority, tls: bool
 ) -> None:
-    """Three requests, and it is closed: nobody need hear of it."""
+    """A connection that is closed after three requests is replaced without a retry or a message."""
     nginx = start(tls=authority.files("127.0.0.1") if tls else None, http="keepalive_requests 3;")
     words = ("--ca-bundle", authority.bundle) if tls else ()
     outcome = client.run(nginx.endpoint, *words)
     assert (outcome.code, outcome.err) == (0, "")
-    assert max(one.nth for one in nginx.access_log()) == 3
+    assert max(entry.nth for entry in nginx.access_log()) == 3
     assert "retry" not in client.log()
     client.check_done()
 
@@ -276,7 +280,7 @@ def test_connections_that_are_used_up(
 def test_connections_that_are_closed_while_idle(
     sandbox: Sandbox, start: MakeNginx, authority: Authority, source: Path, tls: bool
 ) -> None:
-    """No error, and no attempt that failed: seen before the next request goes out."""
+    """The closed connection is detected before the next request is sent: no error and no retry."""
     nginx = start(tls=authority.files("127.0.0.1") if tls else None, http="keepalive_timeout 50ms;")
     rig = Rig(sandbox, source, endpoint=nginx.endpoint)
 
@@ -284,17 +288,17 @@ def test_connections_that_are_closed_while_idle(
         if isinstance(event, events.PartStored):
             time.sleep(0.3)
 
-    line = replace(PATIENT.network, ca_bundle=str(authority.bundle) if tls else None)
-    rig.run(replace(PATIENT, network=line), hear=idle)
-    assert not [one for one in rig.heard if isinstance(one, events.Retried)]
-    assert len({one.connection for one in nginx.access_log()}) > PARTS
+    network = replace(PATIENT.network, ca_bundle=str(authority.bundle) if tls else None)
+    rig.run(replace(PATIENT, network=network), hear=idle)
+    assert not [event for event in rig.heard if isinstance(event, events.Retried)]
+    assert len({entry.connection for entry in nginx.access_log()}) > PARTS
     assert rig.requests("part") == list(range(1, PARTS + 1))
     assert rig.is_stored()
 
 
 @pytest.mark.parametrize("buffering", ["on", "off"])
 def test_workers_that_are_killed(client: Client, sandbox: Sandbox, start: MakeNginx, buffering: str) -> None:
-    """What was in flight is sent again, by itself."""
+    """Parts in flight are retried automatically."""
     nginx = start(settings={"proxy_request_buffering": buffering})
     sandbox.add_fault("slow=200K,op=part,times=always")
     with client.begin(nginx.endpoint) as process:
@@ -307,8 +311,8 @@ def test_workers_that_are_killed(client: Client, sandbox: Sandbox, start: MakeNg
     client.check_done()
 
 
-def test_a_reload_in_the_middle(client: Client, sandbox: Sandbox, start: MakeNginx) -> None:
-    """The old worker ends what it began, and closes its connections."""
+def test_a_reload_during_the_upload(client: Client, sandbox: Sandbox, start: MakeNginx) -> None:
+    """The old worker finishes its requests and closes its connections; no request fails."""
     nginx = start()
     sandbox.add_fault("slow=200K,op=part,times=always")
     with client.begin(nginx.endpoint) as process:
@@ -317,15 +321,15 @@ def test_a_reload_in_the_middle(client: Client, sandbox: Sandbox, start: MakeNgi
             nginx.reload()
         _, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
-    assert {one.status for one in nginx.access_log()} == {200}
+    assert {entry.status for entry in nginx.access_log()} == {200}
     client.check_done()
 
 
-# Error pages: HTML, and none of it reaches the terminal.
+# Error pages. Their HTML must not appear on the terminal.
 
 
-def test_the_store_is_gone_and_comes_back(client: Client, sandbox: Sandbox, start: MakeNginx) -> None:
-    """502: tried again, and where that takes longer than --retry-for, 75; the same command finishes."""
+def test_the_store_is_unavailable_for_some_time(client: Client, sandbox: Sandbox, start: MakeNginx) -> None:
+    """502 is retried for --retry-for, then the command exits with 75; the same command resumes."""
     nginx = start()
     sandbox.add_fault("slow=200K,op=part,times=always")
     with client.begin(nginx.endpoint, "--retry-for", "1s") as process:
@@ -335,13 +339,13 @@ def test_the_store_is_gone_and_comes_back(client: Client, sandbox: Sandbox, star
     assert process.returncode == 75, err
     assert "502" in err
     assert "<" not in err
-    there = client.kept()
-    assert there >= set(client.confirmed())
+    stored = client.stored_parts()
+    assert stored >= set(client.confirmed())
     nginx.reload(store=f"127.0.0.1:{sandbox.port}")
     before = len(sandbox.requests)
     assert client.run(nginx.endpoint).code == 0
-    sent = {one.part_number for one in sandbox.requests[before:] if one.operation == "part"}
-    assert sent == set(range(1, PARTS + 1)) - there
+    sent = {request.part_number for request in sandbox.requests[before:] if request.operation == "part"}
+    assert sent == set(range(1, PARTS + 1)) - stored
     client.check_done()
 
 
@@ -350,22 +354,22 @@ def test_the_store_is_gone_and_comes_back(client: Client, sandbox: Sandbox, star
 def test_an_error_page_once(
     client: Client, sandbox: Sandbox, start: MakeNginx, operation: str, status: int
 ) -> None:
-    """502 for a store that hung up, 504 for one that is slow and does the work all the same: survived."""
+    """502 if the store closes the connection, 504 if it executes the request slowly: the upload succeeds."""
     nginx = start(settings={"proxy_read_timeout": "500ms", "proxy_next_upstream": "off"})
     sandbox.add_fault(f"{'drop-answer' if status == 502 else 'delay=1.5'},op={operation}")
     outcome = client.run(nginx.endpoint)
     assert (outcome.code, outcome.err) == (0, "")
-    assert status in [one.status for one in nginx.access_log()]
+    assert status in [entry.status for entry in nginx.access_log()]
     client.check_done()
 
 
-# Slow lines.
+# Slow connections.
 
 
 def test_a_slow_store_behind_the_proxy(
     client: Client, sandbox: Sandbox, start: MakeNginx, make_file: MakeFile
 ) -> None:
-    """A part takes longer than bytes may stand still, and they never do."""
+    """A part takes longer than --stall-timeout, but its bytes keep moving."""
     source = make_file(80_000_000)
     sandbox.add_fault("slow=8M,op=part,times=always")
     outcome = client.run(start().endpoint, "--part-size", "40MB", "--stall-timeout", "3s")
@@ -375,8 +379,8 @@ def test_a_slow_store_behind_the_proxy(
     assert sandbox.object_path("bucket", "key").read_bytes() == source.read_bytes()
 
 
-def test_a_proxy_that_holds_a_part_back(client: Client, sandbox: Sandbox, start: MakeNginx) -> None:
-    """It takes the whole part at once and passes it on slowly: its answer is waited for."""
+def test_a_proxy_that_buffers_parts(client: Client, sandbox: Sandbox, start: MakeNginx) -> None:
+    """It reads the whole part at once and forwards it slowly; obsup waits for the response."""
     sandbox.add_fault("slow=100K,op=part,part=1-2,times=always")
     nginx = start(settings={"proxy_request_buffering": "on"})
     outcome = client.run(nginx.endpoint, "--stall-timeout", "5s")
@@ -386,7 +390,7 @@ def test_a_proxy_that_holds_a_part_back(client: Client, sandbox: Sandbox, start:
 
 
 def test_slow_responses(client: Client, sandbox: Sandbox, start: MakeNginx) -> None:
-    """A list that comes with 1 KB a second is waited for."""
+    """A list that arrives slowly is not a stall."""
     sandbox.add_fault("error=403:AccessDenied,op=part,part=6,times=always")
     nginx = start()
     assert client.run(nginx.endpoint).code == 77

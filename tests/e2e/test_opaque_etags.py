@@ -1,4 +1,4 @@
-"""Buckets that encrypt by default: no ETag is an MD5, and nobody said so beforehand."""
+"""Buckets that encrypt by default: no ETag is an MD5, and obsup does not know it in advance."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from tests.doubles.faulty_store import Crash
 from tests.support.in_process import Inside
 from tests.support.upload_rig import PART, Rig, die, when_completed
 
-FIVE_MIB = 5 * 1024 * 1024  # the smallest part that S3 takes
-MARKS = {"obs": "upload-id", "s3": "token", "oss": "crc64"}
+FIVE_MIB = 5 * 1024 * 1024  # the minimum part size of S3
+VERIFICATIONS = {"obs": "upload-id", "s3": "token", "oss": "crc64"}
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def store() -> Iterator[Sandbox]:
         yield running
 
 
-@pytest.fixture(params=MARKS)
+@pytest.fixture(params=VERIFICATIONS)
 def rig(request: pytest.FixtureRequest, store: Sandbox, tmp_path: Path) -> Rig:
     """A source of three parts, for each vendor."""
     source = tmp_path / "bigfile"
@@ -36,52 +36,52 @@ def rig(request: pytest.FixtureRequest, store: Sandbox, tmp_path: Path) -> Rig:
 
 
 def test_the_object_is_verified_by_a_meaningful_value(rig: Rig) -> None:
-    """The ETag is none of ours and proves nothing; each part is sent once all the same."""
+    """The ETag verifies nothing, but each part is sent only once."""
     result = rig.run()
-    assert result.verified == MARKS[rig.provider]
+    assert result.verified == VERIFICATIONS[rig.provider]
     assert rig.requests("part") == [1, 2, 3]
     assert rig.is_stored()
 
 
 def test_a_lost_response_to_complete_is_resolved(rig: Rig) -> None:
-    """By upload id, token or CRC-64: the object is known to be this upload's."""
+    """The upload id, token or CRC-64 shows that this upload made the object."""
     rig.sandbox.add_fault("drop-answer,op=complete")
     result = rig.run()
-    assert result.verified == MARKS[rig.provider]
+    assert result.verified == VERIFICATIONS[rig.provider]
     assert rig.requests("complete") == [None]
     assert rig.is_stored()
 
 
-def test_somebody_elses_object_is_not_taken_for_ours(rig: Rig) -> None:
-    """It has our very bytes and came before; our Complete was lost on its way."""
+def test_an_object_of_another_upload_is_not_taken_for_ours(rig: Rig) -> None:
+    """An older object has the same bytes, and the Complete request was lost."""
     rig.run()
     before = rig.sandbox.object_metadata("bucket", rig.key).upload_id
     rig.sandbox.add_fault("drop-request=0,op=complete")
     result = rig.run()
-    assert result.verified == MARKS[rig.provider]
+    assert result.verified == VERIFICATIONS[rig.provider]
     assert rig.sandbox.object_metadata("bucket", rig.key).upload_id != before
 
 
-def test_a_mark_does_not_vouch_for_a_source_that_was_touched(rig: Rig) -> None:
-    """Killed before it heard that the object is made, in a store that lists the upload still: only a digest tells."""
+def test_an_upload_id_or_token_does_not_verify_a_touched_source(rig: Rig) -> None:
+    """Killed before the response to Complete, while the store still lists the upload: only a digest verifies it."""
     rig.sandbox.add_fault("keep-upload,op=complete")
     with pytest.raises(Crash):
         rig.run(hear=when_completed(die))
     os.utime(rig.source)
-    assert rig.run().verified == MARKS[rig.provider]
+    assert rig.run().verified == VERIFICATIONS[rig.provider]
     assert rig.requests("part") == []
     assert rig.requests("complete") == ([] if rig.provider == "oss" else [None])
 
 
-def test_what_is_stored_is_not_sent_again(rig: Rig) -> None:
-    """The checkpoint knows each part's ETag, whatever that is made of."""
+def test_stored_parts_are_not_sent_again(rig: Rig) -> None:
+    """The checkpoint has the ETag of each part, however the store computes it."""
     rig.break_off("op=part,part=3")
     assert rig.run().sent_parts == 1
     assert rig.is_stored()
 
 
 def test_the_upload_continues_without_its_checkpoint(rig: Rig) -> None:
-    """This machine remembers that it began it; parts that nothing vouches for are sent again under its upload id."""
+    """This machine has a record of the upload; parts that cannot be verified are sent again with its upload id."""
     rig.break_off("op=part,part=3")
     rig.checkpoint.unlink()
     rig.run()
@@ -90,8 +90,8 @@ def test_the_upload_continues_without_its_checkpoint(rig: Rig) -> None:
     assert rig.is_stored()
 
 
-def test_without_its_checkpoint_and_its_memory_it_is_left_alone(rig: Rig) -> None:
-    """It may be anybody's: only the CRC-64 of OSS shows its parts to be this file's."""
+def test_an_upload_without_any_local_record_is_not_touched(rig: Rig) -> None:
+    """It may be foreign: only the CRC-64 of OSS shows that its parts belong to this file."""
     rig.break_off("op=part,part=3")
     rig.checkpoint.unlink()
     shutil.rmtree(state_folder())
@@ -103,15 +103,15 @@ def test_without_its_checkpoint_and_its_memory_it_is_left_alone(rig: Rig) -> Non
 def test_json_has_the_kind_of_verification(
     store: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also through init, part and complete; and without a token nothing is left but the size."""
+    """Also with init, part and complete; without a token only the size is verified."""
     inside = Inside(store, tmp_path, monkeypatch)
     (tmp_path / "bigfile").write_bytes(bytes(2 * FIVE_MIB))
-    words = ("bigfile", "s3://bucket/key", "--region", "here")
-    assert inside.run("upload", *words, "--parts", "2", "--json").json["verified"] == "token"
-    assert inside.run("upload", *words, "--parts", "2", "--json", "--no-token").json["verified"] == "size"
-    assert inside.run("init", *words, "--parts", "2").code == 0
+    arguments = ("bigfile", "s3://bucket/key", "--region", "here")
+    assert inside.run("upload", *arguments, "--parts", "2", "--json").json["verified"] == "token"
+    assert inside.run("upload", *arguments, "--parts", "2", "--json", "--no-token").json["verified"] == "size"
+    assert inside.run("init", *arguments, "--parts", "2").code == 0
     for number in ("1", "2"):
-        assert inside.run("part", *words, "--part-number", number).code == 0
-    assert inside.run("complete", *words, "--json").json["verified"] == "token"
+        assert inside.run("part", *arguments, "--part-number", number).code == 0
+    assert inside.run("complete", *arguments, "--json").json["verified"] == "token"
     (tmp_path / "bigfile").write_bytes(b"one PutObject")
-    assert inside.run("upload", *words, "--json").json["verified"] == "size"
+    assert inside.run("upload", *arguments, "--json").json["verified"] == "size"

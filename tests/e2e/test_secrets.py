@@ -1,6 +1,6 @@
-"""What a run leaves behind holds no secret: its words, its files, its command lines, its objects, what it pickles.
+"""No secret appears in the output, files, command lines, objects or pickles of a run.
 
-Each secret is looked for as it is, and as it might be encoded: hex, base64 at any offset, URL, JSON.
+The tests search for each secret in plain and in encoded form: hex, base64 at any offset, URL, JSON.
 """
 
 from __future__ import annotations
@@ -48,36 +48,36 @@ MakeFile = Callable[..., Path]
 PROXY_PASSWORD = "pw" + secrets.token_hex(16)
 CUSTOMER_KEY = b"\x00\xff" + secrets.token_bytes(30)
 ALL = (SECRET.encode(), TOKEN.encode(), PROXY_PASSWORD.encode(), CUSTOMER_KEY)
-# A signature is as good as a password for what it signs.
+# Whoever has a signature can send the request that it signs.
 SIGNATURE = re.compile(rb"""(?i)signature['"]?\s*[=:,]\s*['"]?[a-z0-9+/%=]{20,}|authorization:""")
 SIZE = 2 * PART + 50_000
 
 
-def forms(secret: bytes) -> Iterator[bytes]:
-    """Yield *secret* in every form in which it may have been written."""
+def encodings(secret: bytes) -> Iterator[bytes]:
+    """Yield *secret* in every encoding in which it may have been written."""
     yield from (secret, secret.hex().encode(), secret.hex().upper().encode())
     text = secret.decode("latin-1")
     yield from (json.dumps(text)[1:-1].encode(), quote(secret).encode(), quote_plus(secret, safe="").encode())
     yield from (quote(secret).lower().encode(), repr(secret)[2:-1].encode(), repr(text)[1:-1].encode())
     for offset in range(3):
-        # Whatever stands before and after it shares the first and the last characters.
+        # The first and the last characters also depend on the bytes before and after the secret.
         encoded = base64.b64encode(bytes(offset) + secret)[4 if offset else 0 :].rstrip(b"=")[:-2]
         yield from (encoded, encoded.translate(bytes.maketrans(b"+/", b"-_")))
 
 
-NEEDLES = {form for secret in ALL for form in forms(secret)}
+ENCODED_SECRETS = {encoding for secret in ALL for encoding in encodings(secret)}
 
 
-def check(data: bytes, what: str) -> None:
-    """Assert that no secret and no signature stands in *data*."""
-    for needle in NEEDLES:
-        assert needle not in data, f"a secret in {what}"
-    found = SIGNATURE.search(data)
-    assert found is None, f"a signature in {what}: {found[0]!r}"
+def check(data: bytes, description: str) -> None:
+    """Assert that *data* contains no secret and no signature."""
+    for encoded in ENCODED_SECRETS:
+        assert encoded not in data, f"a secret in {description}"
+    match = SIGNATURE.search(data)
+    assert match is None, f"a signature in {description}: {match[0]!r}"
 
 
 def test_the_search_finds_planted_secrets() -> None:
-    """In the forms in which secrets are sent."""
+    """In the encodings that obsup uses to send them."""
     for data in (
         f"https://x/?token={quote(TOKEN, safe='')}".encode(),
         base64.b64encode(b"key:" + CUSTOMER_KEY),
@@ -92,13 +92,13 @@ def test_the_search_finds_planted_secrets() -> None:
 
 
 @dataclass
-class Estate:
-    """A home, a folder to work in, and a vault that is no part of what is searched."""
+class Machine:
+    """A machine: a home, a working folder, and a vault for secrets, which is not searched."""
 
     folder: Path
     sandbox: Sandbox
-    said: list[bytes] = field(default_factory=list)
-    spared: set[Path] = field(default_factory=set)
+    output: list[bytes] = field(default_factory=list)
+    unchecked: set[Path] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         for name in ("home", "work", "vault"):
@@ -107,27 +107,27 @@ class Estate:
 
     @property
     def work(self) -> Path:
-        """Where commands run."""
+        """The working folder of commands."""
         return self.folder / "work"
 
     @property
     def keys(self) -> dict[str, str]:
-        """The keys, as the environment has them."""
+        """The variables of the credentials."""
         return {
             "AccessKeyID": self.sandbox.access_key,
             "SecretAccessKey": self.sandbox.secret_key,
             "SecurityToken": TOKEN,
         }
 
-    def begin(
-        self, *words: str, keys: dict[str, str] | None = None, program: str = ""
+    def start_process(
+        self, *arguments: str, keys: dict[str, str] | None = None, program: str = ""
     ) -> subprocess.Popen[bytes]:
-        """Start ``obsup WORDS``, or *program* with these words."""
+        """Start ``obsup ARGUMENTS``, or *program* with these arguments."""
         environment = {**os.environ, "HOME": str(self.folder / "home"), "PYTHONFAULTHANDLER": "1"}
         environment |= {"OBSUP_ENDPOINT": self.sandbox.endpoint, **(self.keys if keys is None else keys)}
-        start = ["-c", program] if program else ["-m", "obsup"]
+        command = ["-c", program] if program else ["-m", "obsup"]
         return subprocess.Popen(
-            [sys.executable, *start, *words],
+            [sys.executable, *command, *arguments],
             cwd=self.work,
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -135,34 +135,34 @@ class Estate:
             stderr=subprocess.PIPE,
         )
 
-    def run(self, *words: str, **how: Any) -> Outcome:
-        """Run to the end, with an eye on the command lines of it and of its children."""
-        with self.begin(*words, **how) as process, self.watching(process.pid):
+    def run(self, *arguments: str, **options: Any) -> Outcome:
+        """Run to the end, and record the command lines of the process and its children."""
+        with self.start_process(*arguments, **options) as process, self.recording(process.pid):
             out, err = process.communicate(timeout=60)
-        self.said += [out, err]
+        self.output += [out, err]
         return Outcome(process.returncode, out.decode(), err.decode())
 
-    def watching(self, pid: int) -> _Watch:
-        """Collect the command lines of a process and of its children while inside."""
-        return _Watch(pid, self.said)
+    def recording(self, pid: int) -> _CommandLineRecorder:
+        """Record the command lines of a process and its children while the block runs."""
+        return _CommandLineRecorder(pid, self.output)
 
     def check(self) -> None:
-        """Assert that nothing that was said or written holds a secret."""
-        assert self.said
-        for data in self.said:
+        """Assert that neither the output nor any file contains a secret."""
+        assert self.output
+        for data in self.output:
             check(data, f"{data.decode(errors='replace')[:2000]}")
         for path in (*self.work.rglob("*"), *(self.folder / "home").rglob("*")):
             check(os.fsencode(path), f"the name {path}")
-            if path.is_file() and path not in self.spared:
+            if path.is_file() and path not in self.unchecked:
                 check(path.read_bytes(), f"the file {path}")
 
 
-class _Watch:
-    def __init__(self, pid: int, said: list[bytes]) -> None:
+class _CommandLineRecorder:
+    def __init__(self, pid: int, output: list[bytes]) -> None:
         self._pid = pid
-        self._said = said
+        self._output = output
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._look)
+        self._thread = threading.Thread(target=self._record)
 
     def __enter__(self) -> None:
         self._thread.start()
@@ -171,157 +171,157 @@ class _Watch:
         self._ended.set()
         self._thread.join()
 
-    def _look(self) -> None:
-        seen: set[bytes] = set()
+    def _record(self) -> None:
+        command_lines: set[bytes] = set()
         while not self._ended.wait(0.03):
             for path in Path("/proc").glob("[0-9]*"):
                 try:
                     parent = int((path / "stat").read_text().rpartition(")")[2].split()[1])
                     if self._pid in (int(path.name), parent):
-                        seen.add((path / "cmdline").read_bytes())
+                        command_lines.add((path / "cmdline").read_bytes())
                 except OSError:
                     continue
-        self._said += seen
+        self._output += command_lines
 
 
 @pytest.fixture
-def estate(tmp_path: Path) -> Iterator[Estate]:
-    """A store whose keys are temporary, and a machine to run on."""
+def machine(tmp_path: Path) -> Iterator[Machine]:
+    """A machine, and a store that requires temporary credentials."""
     with Sandbox(secret_key=SECRET, require_token=TOKEN) as store:
-        yield Estate(tmp_path, store)
+        yield Machine(tmp_path, store)
 
 
 UPLOAD = ("upload", "bigfile", "bucket/key", "--part-size", "100K", "-v", "-v", "--log-file", "log")
-KEPT = ("--json", "--receipt", "receipt", "--progress", "json")
+OUTPUT_OPTIONS = ("--json", "--receipt", "receipt", "--progress", "json")
 
 
-def plain(estate: Estate) -> None:
-    """Every request is told of."""
-    assert estate.run(*UPLOAD, *KEPT).code == 0
+def plain(machine: Machine) -> None:
+    """Every request is logged."""
+    assert machine.run(*UPLOAD, *OUTPUT_OPTIONS).code == 0
 
 
-def customer_key(estate: Estate) -> None:
-    """SSE-C: the key is in a file, and goes out in a header of every request."""
-    (estate.folder / "vault" / "key").write_bytes(CUSTOMER_KEY)
-    where = ("--sse-c-key-file", str(estate.folder / "vault" / "key"))
-    assert estate.run(*UPLOAD, *KEPT, *where).code == 0
-    assert estate.run("verify", "bigfile", "bucket/key", *where, "-v").code == 1
+def customer_key(machine: Machine) -> None:
+    """SSE-C: the key is in a file, and is sent in a header of every request."""
+    (machine.folder / "vault" / "key").write_bytes(CUSTOMER_KEY)
+    key_option = ("--sse-c-key-file", str(machine.folder / "vault" / "key"))
+    assert machine.run(*UPLOAD, *OUTPUT_OPTIONS, *key_option).code == 0
+    assert machine.run("verify", "bigfile", "bucket/key", *key_option, "-v").code == 1
 
 
-def presigned(estate: Estate) -> None:
-    """The URLs travel to processes that hold no keys; one is refused, so that it is told of."""
-    estate.sandbox.add_fault("error=500:InternalError,op=part,part=2")
-    estate.sandbox.add_fault("error=403:AccessDenied,op=part,part=3,times=1")
-    assert estate.run(*UPLOAD, *KEPT, "--executor", "processes", "--presign", "-j", "2").code == 0
+def presigned(machine: Machine) -> None:
+    """Workers without credentials use signed URLs; one URL is rejected and therefore logged."""
+    machine.sandbox.add_fault("error=500:InternalError,op=part,part=2")
+    machine.sandbox.add_fault("error=403:AccessDenied,op=part,part=3,times=1")
+    assert machine.run(*UPLOAD, *OUTPUT_OPTIONS, "--executor", "processes", "--presign", "-j", "2").code == 0
 
 
-def presigned_refused(estate: Estate) -> None:
-    """For good: what a worker raises comes through the driver."""
-    estate.sandbox.add_fault("error=403:AccessDenied,op=part,part=2,times=always")
-    assert estate.run(*UPLOAD, "--json", "--executor", "processes", "--presign").code == 77
+def presigned_rejected(machine: Machine) -> None:
+    """The store rejects a signed URL permanently: the error of the worker is reported by the main process."""
+    machine.sandbox.add_fault("error=403:AccessDenied,op=part,part=2,times=always")
+    assert machine.run(*UPLOAD, "--json", "--executor", "processes", "--presign").code == 77
 
 
-def processes(estate: Estate) -> None:
-    """Each worker finds its own keys, and none on its command line."""
-    assert estate.run(*UPLOAD, *KEPT, "--executor", "processes", "-j", "2").code == 0
+def processes(machine: Machine) -> None:
+    """Each worker reads its own credentials; none are on its command line."""
+    assert machine.run(*UPLOAD, *OUTPUT_OPTIONS, "--executor", "processes", "-j", "2").code == 0
 
 
-def configured(estate: Estate, lines: str) -> Path:
+def write_profile(machine: Machine, settings: str) -> Path:
     """Write a configuration file with one profile."""
-    folder = estate.folder / "home" / ".config" / "obsup"
+    folder = machine.folder / "home" / ".config" / "obsup"
     folder.mkdir(parents=True)
     path = folder / "config.toml"
-    path.write_text(f"[profiles.nightly]\n{lines}\n")
+    path.write_text(f"[profiles.nightly]\n{settings}\n")
     path.chmod(0o600)
     return path
 
 
-def credential_process(estate: Estate) -> None:
-    """It prints the keys; one that fails prints them too, and on stderr as well."""
-    answer = {"Version": 1, "AccessKeyId": estate.sandbox.access_key}
-    answer |= {"SecretAccessKey": SECRET, "SessionToken": TOKEN}
-    helper = estate.folder / "vault" / "helper"
-    helper.write_text(f"import sys\nprint({json.dumps(answer)!r})\nprint({SECRET!r}, file=sys.stderr)\n")
-    configured(estate, f'credential_process = "{sys.executable} {helper}"')
-    assert estate.run(*UPLOAD, *KEPT, "--profile", "nightly", keys={}).code == 0
+def credential_process(machine: Machine) -> None:
+    """The helper prints the keys, also on stderr, even if it fails."""
+    response = {"Version": 1, "AccessKeyId": machine.sandbox.access_key}
+    response |= {"SecretAccessKey": SECRET, "SessionToken": TOKEN}
+    helper = machine.folder / "vault" / "helper"
+    helper.write_text(f"import sys\nprint({json.dumps(response)!r})\nprint({SECRET!r}, file=sys.stderr)\n")
+    write_profile(machine, f'credential_process = "{sys.executable} {helper}"')
+    assert machine.run(*UPLOAD, *OUTPUT_OPTIONS, "--profile", "nightly", keys={}).code == 0
     helper.write_text(helper.read_text() + "sys.exit(1)\n")
-    assert estate.run(*UPLOAD, "--profile", "nightly", keys={}).code == 77
+    assert machine.run(*UPLOAD, "--profile", "nightly", keys={}).code == 77
 
 
-def profile(estate: Estate) -> None:
-    """A profile that holds the keys themselves, shown and used; and one that cannot be read."""
-    keys = {"access_key_id": estate.sandbox.access_key, "secret_access_key": SECRET, "security_token": TOKEN}
-    lines = "\n".join(f"{name} = {json.dumps(value)}" for name, value in keys.items())
-    path = configured(estate, lines)
-    estate.spared.add(path)
-    assert estate.run(*UPLOAD, *KEPT, "--profile", "nightly", keys={}).code == 0
-    assert estate.run("config", "show", "--profile", "nightly", keys={}).code == 0
+def profile(machine: Machine) -> None:
+    """A profile with keys is shown and used; two invalid ones are reported."""
+    keys = {"access_key_id": machine.sandbox.access_key, "secret_access_key": SECRET, "security_token": TOKEN}
+    settings = "\n".join(f"{name} = {json.dumps(value)}" for name, value in keys.items())
+    path = write_profile(machine, settings)
+    machine.unchecked.add(path)
+    assert machine.run(*UPLOAD, *OUTPUT_OPTIONS, "--profile", "nightly", keys={}).code == 0
+    assert machine.run("config", "show", "--profile", "nightly", keys={}).code == 0
     path.write_text(path.read_text() + f'endpoint = "{SECRET}\n')
-    assert estate.run(*UPLOAD, "--profile", "nightly", keys={}).code == 78
+    assert machine.run(*UPLOAD, "--profile", "nightly", keys={}).code == 78
     path.write_text(f"[profiles.nightly]\nsecret_acces_key = {json.dumps(SECRET)}\n")
-    assert estate.run(*UPLOAD, "--profile", "nightly", keys={}).code == 78
+    assert machine.run(*UPLOAD, "--profile", "nightly", keys={}).code == 78
 
 
-def refused(estate: Estate) -> None:
-    """Three lines, the log and --json tell of it; the checkpoint stays."""
-    estate.sandbox.add_fault("error=403:SignatureDoesNotMatch,op=part,part=2,times=always")
-    outcome = estate.run(*UPLOAD, *KEPT)
+def rejected(machine: Machine) -> None:
+    """The error is on stderr, in the log and in --json; the checkpoint is kept."""
+    machine.sandbox.add_fault("error=403:SignatureDoesNotMatch,op=part,part=2,times=always")
+    outcome = machine.run(*UPLOAD, *OUTPUT_OPTIONS)
     assert (outcome.code, outcome.json["reason"]) == (77, "credentials")
 
 
-def unusable(estate: Estate) -> None:
-    """A key with a line break in it, which the HTTP library would print."""
+def unusable(machine: Machine) -> None:
+    """A key with a line break, which the HTTP library would print."""
     for broken in ({"SecretAccessKey": f"{SECRET}\n{SECRET}"}, {"SecurityToken": f"{TOKEN}\n{TOKEN}"}):
-        assert estate.run(*UPLOAD, keys=estate.keys | broken).code == 77
+        assert machine.run(*UPLOAD, keys=machine.keys | broken).code == 77
 
 
-def a_bug(estate: Estate) -> None:
-    """The traceback of an error that nobody foresaw, in the midst of signing and sending."""
+def a_bug(machine: Machine) -> None:
+    """The traceback of an unexpected error while a request is signed and sent."""
     program = (
         "from obsup.store{package} import {module}\n"
-        "def broken(*args, **more): raise ValueError('nobody foresaw this')\n"
+        "def broken(*args, **options): raise ValueError('unexpected error')\n"
         "{module}.{name} = broken\n"
         "from obsup.cli.main import main\n"
         "main()\n"
     )
-    places = (
+    broken_functions = (
         (".http", "transport", "Transport.exchange"),
         ("", "signed_exchange", "locate"),
         (".answers", "xml", "parse"),
     )
-    for package, module, name in places:
-        outcome = estate.run(*UPLOAD, program=program.format(package=package, module=module, name=name))
+    for package, module, name in broken_functions:
+        outcome = machine.run(*UPLOAD, program=program.format(package=package, module=module, name=name))
         assert outcome.code == 70
-        assert "nobody foresaw this" in outcome.err  # the traceback is there, with -v
+        assert "unexpected error" in outcome.err  # -v shows the traceback
 
 
-def killed(estate: Estate) -> None:
-    """SIGKILL, with parts under way: nobody tidied up."""
-    estate.sandbox.add_fault("stall=30,op=part,part=3,times=always")
-    process = estate.begin(*UPLOAD, "--json", "-j", "3")
-    with process, estate.watching(process.pid):
-        wait_for(lambda: list(estate.work.glob("*.obsup.json")))
+def killed(machine: Machine) -> None:
+    """SIGKILL with parts in flight: there is no cleanup."""
+    machine.sandbox.add_fault("stall=30,op=part,part=3,times=always")
+    process = machine.start_process(*UPLOAD, "--json", "-j", "3")
+    with process, machine.recording(process.pid):
+        wait_for(lambda: list(machine.work.glob("*.obsup.json")))
         time.sleep(0.5)
         process.kill()
-        estate.said += process.communicate()
-    assert list(estate.work.glob("*.obsup.json"))
+        machine.output += process.communicate()
+    assert list(machine.work.glob("*.obsup.json"))
 
 
-def many(estate: Estate) -> None:
+def batch(machine: Machine) -> None:
     """A batch and its journal; one file fails."""
-    (estate.work / "tree").mkdir()
+    (machine.work / "tree").mkdir()
     for name in "abc":
-        (estate.work / "tree" / name).write_bytes(bytes(1000))
-    estate.sandbox.add_fault("error=403:AccessDenied,op=put,key=p/tree/b,times=always")
-    words = ("upload", "-r", "tree", "bucket/p/", "-v", "--log-file", "log", "--failed-list", "failed")
-    assert estate.run(*words, "--json").code == 77
+        (machine.work / "tree" / name).write_bytes(bytes(1000))
+    machine.sandbox.add_fault("error=403:AccessDenied,op=put,key=p/tree/b,times=always")
+    arguments = ("upload", "-r", "tree", "bucket/p/", "-v", "--log-file", "log", "--failed-list", "failed")
+    assert machine.run(*arguments, "--json").code == 77
 
 
-def looking(estate: Estate) -> None:
-    """What only looks: doctor, status, lists, a plan, an upload by its steps."""
-    begun = estate.run("init", "bigfile", "bucket/key", "--part-size", "100K", "-v")
-    upload_id = begun.out.strip()
-    for words in (
+def reporting(machine: Machine) -> None:
+    """Commands that only report (doctor, status, lists, a plan), and the single steps of an upload."""
+    init = machine.run("init", "bigfile", "bucket/key", "--part-size", "100K", "-v")
+    upload_id = init.out.strip()
+    for arguments in (
         ("part", "bigfile", "bucket/key", "--part-number", "1", "-v"),
         ("status", "bigfile", "bucket/key", "--json"),
         ("uploads", "bucket", "-v"),
@@ -331,16 +331,20 @@ def looking(estate: Estate) -> None:
         ("upload", "bigfile", "bucket/key", "--dry-run"),
         ("abort", "bigfile", "bucket/key", "-v"),
     ):
-        assert estate.run(*words).code == 0, estate.said[-1]
+        assert machine.run(*arguments).code == 0, machine.output[-1]
 
 
-def proxied(estate: Estate) -> None:
-    """A proxy with a password, which nobody answers for."""
+def proxied(machine: Machine) -> None:
+    """A proxy with a password that does not respond."""
     proxy = f"http://me:{PROXY_PASSWORD}@127.0.0.1:9"
-    away = {"OBSUP_ENDPOINT": "http://store.invalid", "HTTPS_PROXY": proxy, "HTTP_PROXY": proxy}
-    words = ("--retry-for", "0s", "--connect-timeout", "2s")
-    assert estate.run(*UPLOAD, *words, "--json", keys=estate.keys | away).code == 75
-    assert estate.run("doctor", "bucket", *words, keys=estate.keys | away).code != 0
+    proxy_variables = {
+        "OBSUP_ENDPOINT": "http://store.invalid",
+        "HTTPS_PROXY": proxy,
+        "HTTP_PROXY": proxy,
+    }
+    arguments = ("--retry-for", "0s", "--connect-timeout", "2s")
+    assert machine.run(*UPLOAD, *arguments, "--json", keys=machine.keys | proxy_variables).code == 75
+    assert machine.run("doctor", "bucket", *arguments, keys=machine.keys | proxy_variables).code != 0
 
 
 def test_a_proxy_password_on_the_command_line_is_rejected(
@@ -348,8 +352,8 @@ def test_a_proxy_password_on_the_command_line_is_rejected(
 ) -> None:
     """It is not repeated in the error, in Next, or in the JSON object, and nothing is sent."""
     make_file(1000)
-    for words in (("upload", "bigfile", "bucket/key", "--json"), ("uploads", "bucket")):
-        outcome = shell.run(*words, "--proxy", f"http://me:{PROXY_PASSWORD}@127.0.0.1:9")
+    for arguments in (("upload", "bigfile", "bucket/key", "--json"), ("uploads", "bucket")):
+        outcome = shell.run(*arguments, "--proxy", f"http://me:{PROXY_PASSWORD}@127.0.0.1:9")
         assert outcome.code == 2
         assert "--proxy contains a password" in outcome.err
         assert PROXY_PASSWORD not in outcome.out + outcome.err
@@ -359,38 +363,38 @@ def test_a_proxy_password_on_the_command_line_is_rejected(
 @pytest.mark.parametrize(
     "run",
     [
-        *(plain, customer_key, presigned, presigned_refused, processes, credential_process, profile),
-        *(refused, unusable, a_bug, killed, many, looking, proxied),
+        *(plain, customer_key, presigned, presigned_rejected, processes, credential_process, profile),
+        *(rejected, unusable, a_bug, killed, batch, reporting, proxied),
     ],
     ids=lambda run: run.__name__,
 )
-def test_a_run_leaves_no_secret_behind(estate: Estate, run: Callable[[Estate], None]) -> None:
-    """Not on stdout or stderr, in no file, in no file's name, on no command line."""
-    run(estate)
-    estate.check()
+def test_a_run_shows_and_stores_no_secret(machine: Machine, run: Callable[[Machine], None]) -> None:
+    """Neither on stdout or stderr nor in a file, a file name or a command line."""
+    run(machine)
+    machine.check()
 
 
-def test_a_server_that_repeats_secrets(estate: Estate) -> None:
-    """Whatever a message of the store's holds, what was sent as a secret is not shown."""
+def test_a_server_that_repeats_secrets(machine: Machine) -> None:
+    """If an error message of the store repeats a secret of the request, obsup does not show it."""
 
     def repeat(request: ReceivedRequest) -> Reply:
-        words = [value for name, value in request.headers if "oken" in name or "ustomer" in name]
-        words += [(request.header("Authorization") or "").rpartition(":")[2], request.target]
-        return error(400, "InvalidRequest", Message=" ".join(words).replace("&", "&amp;"))
+        secret_values = [value for name, value in request.headers if "oken" in name or "ustomer" in name]
+        secret_values += [(request.header("Authorization") or "").rpartition(":")[2], request.target]
+        return error(400, "InvalidRequest", Message=" ".join(secret_values).replace("&", "&amp;"))
 
-    key = estate.folder / "vault" / "key"
+    key = machine.folder / "vault" / "key"
     key.write_bytes(CUSTOMER_KEY)
     with ScriptedServer(repeat) as server:
-        away = estate.keys | {"OBSUP_ENDPOINT": server.endpoint}
-        assert estate.run(*UPLOAD, "--json", "--sse-c-key-file", str(key), keys=away).code == 69
+        variables = machine.keys | {"OBSUP_ENDPOINT": server.endpoint}
+        assert machine.run(*UPLOAD, "--json", "--sse-c-key-file", str(key), keys=variables).code == 69
         signed = (server.last.header("Authorization") or "").rpartition(":")[2]
-    estate.check()
+    machine.check()
     assert signed
-    assert signed.encode() not in b"".join(estate.said)
+    assert signed.encode() not in b"".join(machine.output)
 
 
-class Eager:
-    """Workers in this process, which keep what would travel to others."""
+class PicklingExecutor:
+    """Runs tasks in this process, and records the pickles that would be sent to other processes."""
 
     size = 1
     can_cancel = False
@@ -399,7 +403,7 @@ class Eager:
         self.pickled: list[bytes] = []
 
     def submit(self, call: Callable[[Any], Any], argument: Any) -> Future[Any]:
-        """Send the argument through pickle, call, and send what comes of it back through pickle."""
+        """Pickle the argument, call, and pickle the result or exception."""
         future: Future[Any] = Future()
         self.pickled.append(pickle.dumps(argument))
         try:
@@ -411,62 +415,66 @@ class Eager:
         return future
 
     def restart(self) -> None:
-        """Stay."""
+        """Do nothing."""
 
     def close(self, *, wait: bool) -> None:
-        """Be gone."""
+        """Do nothing."""
 
 
 @pytest.mark.parametrize("is_presigned", [False, True], ids=["with keys", "presigned"])
-@pytest.mark.parametrize("is_refused", [False, True], ids=["sent", "refused"])
+@pytest.mark.parametrize("is_rejected", [False, True], ids=["sent", "rejected"])
 def test_pickles_and_reprs_contain_no_secret(
-    estate: Estate, monkeypatch: pytest.MonkeyPatch, is_presigned: bool, is_refused: bool
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, is_presigned: bool, is_rejected: bool
 ) -> None:
-    """Jobs and what comes back hold no secret; a signed URL goes out, and does not come back; no repr tells one."""
-    for name, value in estate.keys.items():
+    """Tasks and results contain no secret; only a task may contain a signed URL; no repr shows any of them."""
+    for name, value in machine.keys.items():
         monkeypatch.setenv(name, value)
-    if is_refused:
-        estate.sandbox.add_fault("error=403:AccessDenied,op=part,times=always")
-    wanted, settings = resolve_target("bucket/key", replace(IMPATIENT, endpoint=estate.sandbox.endpoint))
-    keys = Credentials(estate.sandbox.access_key, SECRET, TOKEN)
+    if is_rejected:
+        machine.sandbox.add_fault("error=403:AccessDenied,op=part,times=always")
+    target, settings = resolve_target("bucket/key", replace(IMPATIENT, endpoint=machine.sandbox.endpoint))
+    keys = Credentials(machine.sandbox.access_key, SECRET, TOKEN)
     source = CredentialSource(lambda: FoundCredentials(keys), time.time)
     customer = CustomerKey(CUSTOMER_KEY)
     connection = connect(settings, sleep=lambda _: False, credentials=source, customer_key=customer)
-    plain_one = connect(settings, sleep=lambda _: False, credentials=source)
-    upload = Upload(wanted, plain_one.store.initiate(wanted, {}))
-    path = estate.work / "bigfile"
+    without_customer_key = connect(settings, sleep=lambda _: False, credentials=source)
+    upload = Upload(target, without_customer_key.store.initiate(target, {}))
+    path = machine.work / "bigfile"
     job = PartToSend(
         upload, Part(1, 0, PART), str(path), stat_source(path), DigestChoice(md5=True, crc64=False)
     )
-    eager = Eager()
-    workers = RemoteWorkers(eager, settings, sign=plain_one.signer.sign if is_presigned else None)
-    promise = workers.send(job)
-    assert (promise.exception() is not None) == is_refused
-    for number, data in enumerate(eager.pickled):
+    executor = PicklingExecutor()
+    workers = RemoteWorkers(
+        executor, settings, sign=without_customer_key.signer.sign if is_presigned else None
+    )
+    future = workers.send(job)
+    assert (future.exception() is not None) == is_rejected
+    for number, data in enumerate(executor.pickled):
         is_job = not number % 2
-        for needle in NEEDLES - {form for form in forms(TOKEN.encode()) if is_presigned and is_job}:
-            assert needle not in data
+        for encoded in ENCODED_SECRETS - {
+            encoding for encoding in encodings(TOKEN.encode()) if is_presigned and is_job
+        }:
+            assert encoded not in data
         assert not (SIGNATURE.search(data) and not (is_presigned and is_job))
-    signed = plain_one.signer.sign(upload, 1)
-    shown = [connection, workers, customer, keys, signed, promise.exception(), *_all_of_the_house()]
-    for one in shown:
-        check(f"{one!r} {one}".encode("utf-8", "replace"), f"the repr of a {type(one)}")
-    for one in (keys, customer):
+    signed = without_customer_key.signer.sign(upload, 1)
+    shown = [connection, workers, customer, keys, signed, future.exception(), *_obsup_objects()]
+    for item in shown:
+        check(f"{item!r} {item}".encode("utf-8", "replace"), f"the repr of a {type(item)}")
+    for secret in (keys, customer):
         with pytest.raises(TypeError):
-            pickle.dumps(one)
+            pickle.dumps(secret)
 
 
-def _all_of_the_house() -> Iterator[object]:
-    """Yield every living object whose class is obsup's, but for the sandbox, which stands for the store."""
-    for one in gc.get_objects():
-        module = str(getattr(type(one), "__module__", ""))
+def _obsup_objects() -> Iterator[object]:
+    """Yield every object in memory whose class is obsup's, except for the sandbox, which is the store."""
+    for value in gc.get_objects():
+        module = str(getattr(type(value), "__module__", ""))
         if module.startswith("obsup.") and not module.startswith("obsup.sandbox"):
-            yield one
+            yield value
 
 
-def test_the_advice_to_fix_credentials_shows_none(estate: Estate) -> None:
-    """The line to run again is shown, without what the environment holds."""
-    outcome = estate.run(*UPLOAD, keys=estate.keys | {"SecurityToken": ""})
+def test_the_next_command_after_rejected_credentials_shows_none(machine: Machine) -> None:
+    """It contains the arguments, but no values from the environment."""
+    outcome = machine.run(*UPLOAD, keys=machine.keys | {"SecurityToken": ""})
     assert outcome.code == 77
     assert shlex.split(outcome.err.rpartition(": ")[2])[:2] == ["obsup", "upload"]
-    estate.check()
+    machine.check()

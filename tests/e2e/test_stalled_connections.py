@@ -1,4 +1,4 @@
-"""Lines that are slow, and lines that stand still: the first are waited for, the second are cut, both ways."""
+"""Slow connections are awaited, stalled ones are closed and the request retried, in both directions."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from tests.support.waiting import wait_for
 
 STALL_S = 0.4
 MIB = 1024 * 1024
-LINE = ConnectionSettings(stall_timeout_s=STALL_S)
-# Where a request stands still: the operation as the sandbox calls it, and how its line is known.
+NETWORK = ConnectionSettings(stall_timeout_s=STALL_S)
+# Operations whose connection stalls (the sandbox's names), and a pattern for the request line.
 REQUESTS = {
     "initiate": r"^POST .*\?uploads[& ]",
     "part": r"^PUT .*partNumber=2&",
@@ -42,98 +42,100 @@ def rig(sandbox: Sandbox, tmp_path: Path) -> Rig:
 
 
 def retries(rig: Rig) -> list[events.Retried]:
-    """Return what was tried again."""
-    return [one for one in rig.heard if isinstance(one, events.Retried)]
+    """Return the retries of this run."""
+    return [event for event in rig.heard if isinstance(event, events.Retried)]
 
 
 @pytest.mark.parametrize("is_secure", [False, True], ids=["http", "https"])
 def test_a_slow_connection_is_never_aborted(
     tmp_path: Path, sandbox: Sandbox, rig: Rig, is_secure: bool
 ) -> None:
-    """A part takes ten times --stall-timeout, and the last bytes of it leave this machine's own buffers late."""
+    """A part takes ten times --stall-timeout, and its last bytes stay in the local send buffer for long."""
     rig.source.write_bytes(bytes(4 * MIB))
     rig.part_size = 4 * MIB
-    line = LINE
+    network = NETWORK
     tls = None
     if is_secure:
         authority = Authority(tmp_path)
         tls = authority.files("127.0.0.1")
-        line = replace(LINE, ca_bundle=str(authority.bundle))
+        network = replace(NETWORK, ca_bundle=str(authority.bundle))
     with Sandbox(tls=tls) as store, SlowNetwork(store.port, up=MIB) as relay:
         rig.sandbox = store
         rig.endpoint = relay.endpoint.replace("http:", "https:" if is_secure else "http:")
-        result = rig.run(replace(PATIENT, network=line), parts=1, part_size=None)
+        result = rig.run(replace(PATIENT, network=network), parts=1, part_size=None)
         assert result.seconds > 8 * STALL_S
         assert retries(rig) == []
         assert rig.is_stored()
 
 
 def test_a_slow_response_is_awaited(sandbox: Sandbox, rig: Rig) -> None:
-    """Each answer takes longer than --stall-timeout, and moves."""
+    """Each response takes longer than --stall-timeout, but its bytes keep moving."""
     with SlowNetwork(sandbox.port, down=500) as relay:
         rig.endpoint = relay.endpoint
-        result = rig.run(replace(PATIENT, network=LINE))
+        result = rig.run(replace(PATIENT, network=NETWORK))
     assert result.seconds > 4 * STALL_S
     assert retries(rig) == []
     assert rig.is_stored()
 
 
-@pytest.mark.parametrize("way", ["up", "down"])
+@pytest.mark.parametrize("direction", ["up", "down"])
 @pytest.mark.parametrize("operation", REQUESTS)
-def test_a_stalled_connection_is_aborted(sandbox: Sandbox, rig: Rig, operation: str, way: Direction) -> None:
-    """The request is tried again, or its work found done; the rest goes on as if nothing had been."""
+def test_a_stalled_connection_is_aborted(
+    sandbox: Sandbox, rig: Rig, operation: str, direction: Direction
+) -> None:
+    """The request is retried or found to be executed; the upload continues."""
     if operation == "put":
         rig.source.write_bytes(bytes(50_000))
         rig.part_size = None
-    after = 20_000 if (way, operation) in (("up", "part"), ("up", "put")) else 20
-    stall = Stall(REQUESTS[operation], way, after)
+    after = 20_000 if (direction, operation) in (("up", "part"), ("up", "put")) else 20
+    stall = Stall(REQUESTS[operation], direction, after)
     with SlowNetwork(sandbox.port, stall=stall) as relay:
         rig.endpoint = relay.endpoint
-        result = rig.run(replace(PATIENT, network=LINE))
+        result = rig.run(replace(PATIENT, network=NETWORK))
     assert stall.stalled
     assert result.seconds > STALL_S * (LONG_TIMEOUT_FACTOR if operation == "complete" else 1)
     sent = {"part": 4, "put": 2}.get(operation, 1)
-    # The store hears that a request was given up only when the relay's own end of it goes.
+    # The store sees the aborted request only when the relay closes its side of the connection.
     wait_for(lambda: len(rig.requests(operation)) >= sent)
     assert len(rig.requests(operation)) == sent
     assert rig.is_stored()
     assert rig.open_ids() == []
 
 
-@pytest.mark.parametrize("way", ["up", "down"])
-def test_a_stalled_presigned_part_is_aborted(sandbox: Sandbox, rig: Rig, way: Direction) -> None:
-    """The worker without keys keeps the same patience."""
-    stall = Stall(REQUESTS["part"], way, after=20)
+@pytest.mark.parametrize("direction", ["up", "down"])
+def test_a_stalled_presigned_part_is_aborted(sandbox: Sandbox, rig: Rig, direction: Direction) -> None:
+    """Workers without credentials use the same timeout."""
+    stall = Stall(REQUESTS["part"], direction, after=20)
     with SlowNetwork(sandbox.port, stall=stall) as relay:
         rig.endpoint = relay.endpoint
-        rig.run(replace(PATIENT, network=LINE), executor="processes", presign=True, jobs=1)
+        rig.run(replace(PATIENT, network=NETWORK), executor="processes", presign=True, jobs=1)
     assert stall.stalled
     assert rig.is_stored()
 
 
-def test_the_work_of_complete_may_take_longer_than_any_other(sandbox: Sandbox, rig: Rig) -> None:
-    """A store that assembles ten thousand parts says nothing for minutes; a part's answer comes at once or never."""
+def test_complete_has_a_longer_timeout(sandbox: Sandbox, rig: Rig) -> None:
+    """A store may need minutes to assemble ten thousand parts; a delayed response to a part is a stall."""
     sandbox.add_fault(f"delay={3 * STALL_S},op=complete")
-    rig.run(replace(PATIENT, network=LINE))
+    rig.run(replace(PATIENT, network=NETWORK))
     assert retries(rig) == []
     sandbox.add_fault(f"delay={3 * STALL_S},op=part,part=2")
-    rig.run(replace(PATIENT, network=LINE))
-    assert [one.number for one in retries(rig)] == [2]
+    rig.run(replace(PATIENT, network=NETWORK))
+    assert [event.number for event in retries(rig)] == [2]
     assert rig.is_stored()
 
 
 def after_part(number: int, act: Callable[[], object]) -> Callable[[events.Event], None]:
     """Return an observer that acts when part *number* is stored."""
 
-    def hear(event: events.Event) -> None:
+    def observe(event: events.Event) -> None:
         if isinstance(event, events.PartStored) and event.number == number:
             act()
 
-    return hear
+    return observe
 
 
-def check_goes_on(rig: Rig, code: int) -> None:
-    """Assert that the run ended in 75 with all kept, and that the same command sends what is missing."""
+def check_resumes(rig: Rig, code: int) -> None:
+    """Assert that the run exited with 75 and kept the upload, and that the same command sends the missing part."""
     assert code == 75
     assert rig.checkpoint.exists()
     assert rig.run(replace(PATIENT, addressing="path")).sent_parts == 1
@@ -141,25 +143,25 @@ def check_goes_on(rig: Rig, code: int) -> None:
     assert rig.open_ids() == []
 
 
-def test_a_store_that_goes_away_and_comes_back(tmp_path: Path, rig: Rig) -> None:
-    """Connections are refused: what is stored stays."""
+def test_a_store_that_is_unavailable_for_some_time(tmp_path: Path, rig: Rig) -> None:
+    """Connections are refused; stored parts are kept."""
     access, secret, folder = rig.sandbox.access_key, rig.sandbox.secret_key, tmp_path / "store"
     with ExitStack() as running:
         rig.sandbox = running.enter_context(Sandbox(folder, access_key=access, secret_key=secret))
         code = rig.code(IMPATIENT, hear=after_part(2, running.close))
     port = rig.sandbox.port
     with Sandbox(folder, port=port, access_key=access, secret_key=secret) as rig.sandbox:
-        check_goes_on(rig, code)
+        check_resumes(rig, code)
 
 
-def test_a_name_that_is_resolved_no_more(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    """DNS fails when a connection has to be made anew: what is stored stays."""
-    resolve, knows = socket.getaddrinfo, [True]
+def test_a_host_name_that_no_longer_resolves(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """DNS fails when a new connection is needed; stored parts are kept."""
+    resolve, is_resolvable = socket.getaddrinfo, [True]
 
     def getaddrinfo(host: str | bytes | None, *args: Any, **more: Any) -> Any:
         if host != "store.test":
             return resolve(host, *args, **more)
-        if knows[0]:
+        if is_resolvable[0]:
             return resolve("127.0.0.1", *args, **more)
         raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
 
@@ -168,6 +170,6 @@ def test_a_name_that_is_resolved_no_more(rig: Rig, monkeypatch: pytest.MonkeyPat
     rig.sandbox.add_fault("reset,op=part,part=3")
     by_path = replace(IMPATIENT, addressing="path")
     with pytest.raises(NotFinished, match="could not be resolved") as caught:
-        rig.run(by_path, hear=after_part(2, lambda: knows.__setitem__(0, False)))
-    knows[0] = True
-    check_goes_on(rig, caught.value.exit_code)
+        rig.run(by_path, hear=after_part(2, lambda: is_resolvable.__setitem__(0, False)))
+    is_resolvable[0] = True
+    check_resumes(rig, caught.value.exit_code)

@@ -1,4 +1,4 @@
-"""What a command loads before it works: a start is fast because of what is left out of it."""
+"""The modules that a command loads: it starts fast because it loads only what it needs."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ print(json.dumps([code or 0, sorted(sys.modules)]))
 """
 
 
-def loaded_by(shell: Shell, *words: str, **extra: str) -> set[str]:
-    """Return the modules that ``obsup WORDS`` has loaded at its end."""
+def loaded_by(shell: Shell, *arguments: str, **extra: str) -> set[str]:
+    """Return the modules that ``obsup ARGUMENTS`` has loaded when it ends."""
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, *words],
+        [sys.executable, "-c", PROGRAM, *arguments],
         cwd=shell.folder,
         env={**os.environ, **shell.environment, **extra},
         capture_output=True,
@@ -55,14 +55,14 @@ ENGINE = {
 }
 
 
-@pytest.mark.parametrize("words", ["--version", "--help", "upload --help", "gc --help"])
-def test_help_waits_for_no_engine(words: str, shell: Shell) -> None:
-    """Click and the words of the house are all there is."""
-    assert not loaded_by(shell, *words.split()) & ENGINE
+@pytest.mark.parametrize("arguments", ["--version", "--help", "upload --help", "gc --help"])
+def test_help_does_not_load_the_engine(arguments: str, shell: Shell) -> None:
+    """Help needs only click and the definitions of the commands."""
+    assert not loaded_by(shell, *arguments.split()) & ENGINE
 
 
-def test_a_tab_waits_for_no_engine(shell: Shell) -> None:
-    """What is completed from the tree of commands needs no more than the tree."""
+def test_completion_does_not_load_the_engine(shell: Shell) -> None:
+    """Completion of options needs only the definitions of the commands."""
     loaded = loaded_by(
         shell, _OBSUP_COMPLETE="bash_complete", COMP_WORDS="obsup upload --dig", COMP_CWORD="2"
     )
@@ -70,8 +70,8 @@ def test_a_tab_waits_for_no_engine(shell: Shell) -> None:
     assert not loaded & ENGINE
 
 
-def test_a_command_waits_for_no_other(shell: Shell) -> None:
-    """--version loads no command at all, and a command only itself."""
+def test_a_command_does_not_load_other_commands(shell: Shell) -> None:
+    """--version loads no command, and a command loads only its own module."""
     commands = {
         f"obsup.cli.commands.{name}" for name in ("upload", "part", "complete", "gc", "doctor", "sandbox")
     }
@@ -80,7 +80,7 @@ def test_a_command_waits_for_no_other(shell: Shell) -> None:
 
 
 def test_a_small_upload_loads_what_it_needs(shell: Shell, sandbox: Sandbox, make_file: MakeFile) -> None:
-    """One request in a pipe: no terminal, no XML, no workers, no parts, no files of other vendors."""
+    """An upload in one request, without a terminal, loads no Rich, XML, workers, parts or vendor files."""
     make_file(1024 * 1024)
     loaded = loaded_by(shell, "upload", "bigfile", "bucket/key")
     assert sandbox.object_path("bucket", "key").exists()

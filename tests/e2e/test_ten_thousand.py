@@ -1,4 +1,4 @@
-"""Ten thousand parts, the most that a store takes, through every command."""
+"""Ten thousand parts, the maximum per upload, through every command."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 class Service:
-    """A sandbox that can be ended and begun again: the same port, the same keys, the same folder."""
+    """A sandbox that can be stopped and restarted with the same port, keys and folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -47,7 +47,7 @@ class Service:
             yield sandbox
 
     def copy_upload(self, upload_id: str, *, key: str) -> None:
-        """Make another open upload with the same parts. Not while it serves."""
+        """Create another open upload with the same parts. Call it only while the sandbox is stopped."""
         uploads = self.folder / ".sandbox/uploads"
         copy = uploads / (upload_id[:-1] + ("0" if upload_id[-1] != "0" else "1"))
         shutil.copytree(uploads / upload_id, copy)
@@ -61,11 +61,11 @@ def sent(sandbox: Sandbox) -> Counter[int | None]:
 
 
 def test_ten_thousand_parts_through_every_command(tmp_path: Path) -> None:
-    """init, part, upload cut off and resumed, status, parts, uploads, complete; and abort and gc of as many."""
+    """init, part, an interrupted and resumed upload, status, parts, uploads, complete; then abort and gc."""
     source = tmp_path / "bigfile"
     with source.open("wb") as file:
         file.truncate(SIZE)
-        for number in range(0, PARTS, 97):  # parts that differ, so that a mix-up would show
+        for number in range(0, PARTS, 97):  # different parts, to detect a wrong order
             file.seek(number * PART)
             file.write(os.urandom(64))
     service = Service(tmp_path / "store")

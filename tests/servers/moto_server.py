@@ -1,7 +1,7 @@
-"""moto's server as it is meant: a V2 signature is no V4 scope, even where four slashes happen to stand in it.
+"""Run moto's server with a fix: a V2 signature with four slashes is not parsed as a V4 scope.
 
-moto tells the service by the third of five words between slashes, and answers 500 to one it has never heard of: about
-one request in a thousand that carries a V2 signature, which is base64.
+moto takes the third of five fields between slashes for the name of the service, and returns 500 if it is unknown. This
+affects about one in a thousand V2 signatures, because they are base64.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ from typing import Any
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication
 from moto.server import main
 
-infer = DomainDispatcherApplication.infer_service_region_host
+infer_original_host = DomainDispatcherApplication.infer_service_region_host
 
 
-def infer_of_v4(self: Any, environ: dict[str, Any], path: str) -> Any:
-    """Return the host of the service that a V4 signature names, and None, which is S3, for a V2 signature."""
+def infer_v4_host(self: Any, environ: dict[str, Any], path: str) -> Any:
+    """Return the host of the service in a V4 signature; None, which means S3, for a V2 signature."""
     is_v2 = environ.get("HTTP_AUTHORIZATION", "").startswith("AWS ")
-    return None if is_v2 else infer(self, environ, path)
+    return None if is_v2 else infer_original_host(self, environ, path)
 
 
-DomainDispatcherApplication.infer_service_region_host = infer_of_v4
+DomainDispatcherApplication.infer_service_region_host = infer_v4_host
 
 if __name__ == "__main__":
     main()

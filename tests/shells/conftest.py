@@ -1,4 +1,4 @@
-"""What the shells stand on: obsup installed from its wheel into a prefix, and a machine that knows an upload."""
+"""Fixtures of the shell tests: obsup installed from its wheel into a prefix, and a machine with an open upload."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="session")
 def prefix(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Install obsup, without what it depends on, into a prefix of its own, as ``pip install --prefix`` does."""
-    place = tmp_path_factory.mktemp("prefix")
-    words = [
+    """Install obsup without its dependencies into a separate prefix, as ``pip install --prefix`` does."""
+    folder = tmp_path_factory.mktemp("prefix")
+    arguments = [
         "install",
         "--quiet",
         "--no-deps",
-        # Or pip would first uninstall the obsup that runs these tests.
+        # Without this option, pip first uninstalls the obsup that runs these tests.
         "--ignore-installed",
         "--no-warn-script-location",
         "--prefix",
-        str(place),
+        str(folder),
         str(ROOT),
     ]
-    subprocess.run([sys.executable, "-m", "pip", *words], check=True, cwd=place)
-    return place
+    subprocess.run([sys.executable, "-m", "pip", *arguments], check=True, cwd=folder)
+    return folder
 
 
 @pytest.fixture
 def machine(prefix: Path, tmp_path: Path, home: Path) -> dict[str, str]:
-    """The environment of a shell: obsup of the prefix, an open upload, a profile, and files in *tmp_path*."""
+    """The environment of a shell: the installed obsup, an open upload, a profile, and files in *tmp_path*."""
     (packages,) = prefix.glob("lib/python*/site-packages")
     target = {
         "provider": "obs",

@@ -1,4 +1,4 @@
-"""TAB in real shells: what is typed, and what stands there after it."""
+"""Completion with TAB in real shells."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.terminal import Terminal
 
 pytestmark = [pytest.mark.shells, pytest.mark.timeout(300)]
 
-# How each shell is begun, and how it finds the completions where the wheel put them.
+# The command of each shell, and the settings with which it finds the installed completions.
 SHELLS = {
     "bash": (
         ["bash", "--norc", "--noprofile", "-i"],
@@ -35,22 +35,24 @@ EVERY = pytest.mark.parametrize("shell", SHELLS)
 
 @contextmanager
 def opened(shell: str, prefix: Path, machine: dict[str, str], folder: Path) -> Iterator[Terminal]:
-    """A shell that is ready for what is typed."""
-    words, setting = SHELLS[shell]
-    with Terminal(words, folder=folder, environment=machine, columns=120, rows=40) as shown:
-        shown.type(setting.format(prefix=prefix) + "\n")
-        # The question is not the answer: only a shell that has read its settings puts the two together.
-        shown.type("echo rea''dy\n")
-        shown.wait_for(lambda: "ready" in shown.lines()[-2:] or any(x == "ready" for x in shown.lines()))
-        shown.type("clear\n")
-        shown.wait_for(lambda: [line.strip() for line in shown.lines()] == ["@@"])
-        yield shown
+    """A shell that is ready for input."""
+    command, setting = SHELLS[shell]
+    with Terminal(command, folder=folder, environment=machine, columns=120, rows=40) as terminal:
+        terminal.type(setting.format(prefix=prefix) + "\n")
+        # The echo of the input has quotes: "ready" appears only when the shell has executed its settings.
+        terminal.type("echo rea''dy\n")
+        terminal.wait_for(
+            lambda: "ready" in terminal.lines()[-2:] or any(x == "ready" for x in terminal.lines())
+        )
+        terminal.type("clear\n")
+        terminal.wait_for(lambda: [line.strip() for line in terminal.lines()] == ["@@"])
+        yield terminal
 
 
-def typed(shown: Terminal) -> str:
-    """The line under the cursor, behind the prompt."""
-    line: str = shown.screen.display[shown.screen.cursor.y]
-    return line[: shown.screen.cursor.x].rpartition("@@ ")[2]
+def typed_line(terminal: Terminal) -> str:
+    """Return the command line up to the cursor, without the prompt."""
+    line: str = terminal.screen.display[terminal.screen.cursor.y]
+    return line[: terminal.screen.cursor.x].rpartition("@@ ")[2]
 
 
 @EVERY
@@ -78,25 +80,25 @@ def test_a_tab_completes(
     shell: str, keys: str, line: str, prefix: Path, machine: dict[str, str], tmp_path: Path
 ) -> None:
     """Commands, options, choices, files, known targets, upload ids and profiles."""
-    with opened(shell, prefix, machine, tmp_path) as shown:
-        shown.type(keys)
-        shown.wait_for(lambda: typed(shown).rstrip() == line.rstrip())
+    with opened(shell, prefix, machine, tmp_path) as terminal:
+        terminal.type(keys)
+        terminal.wait_for(lambda: typed_line(terminal).rstrip() == line.rstrip())
 
 
 @EVERY
 def test_two_tabs_show_the_choices(shell: str, prefix: Path, machine: dict[str, str], tmp_path: Path) -> None:
-    """All choices, and nothing else."""
-    with opened(shell, prefix, machine, tmp_path) as shown:
-        shown.type("obsup upload bigfile b/k --on-change \t\t")
-        shown.wait_for(lambda: {"fail", "resend"} <= set(re.findall(r"\w+", " ".join(shown.lines()))))
+    """They list the values of the option."""
+    with opened(shell, prefix, machine, tmp_path) as terminal:
+        terminal.type("obsup upload bigfile b/k --on-change \t\t")
+        terminal.wait_for(lambda: {"fail", "resend"} <= set(re.findall(r"\w+", " ".join(terminal.lines()))))
 
 
 @EVERY
 def test_a_new_user_tabs_through_an_upload(
     shell: str, prefix: Path, machine: dict[str, str], tmp_path: Path
 ) -> None:
-    """From the command to the last option, without a word looked up."""
-    with opened(shell, prefix, machine, tmp_path) as shown:
+    """Every argument, from the command to the last option, is completed."""
+    with opened(shell, prefix, machine, tmp_path) as terminal:
         for keys, line in (
             ("obsup upl", "obsup upl"),
             ("oad bi\t", "obsup upload bigfile"),
@@ -105,5 +107,5 @@ def test_a_new_user_tabs_through_an_upload(
             (" --on-ch\t", r"obsup upload bigfile obs://backups/2026/db\ dump --on-change"),
             (" re\t", r"obsup upload bigfile obs://backups/2026/db\ dump --on-change resend"),
         ):
-            shown.type(keys.lstrip() if typed(shown).endswith(" ") else keys)
-            shown.wait_for(lambda wanted=line: typed(shown).rstrip() == wanted)  # type: ignore[misc]
+            terminal.type(keys.lstrip() if typed_line(terminal).endswith(" ") else keys)
+            terminal.wait_for(lambda wanted=line: typed_line(terminal).rstrip() == wanted)  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""The fault matrix: what goes wrong, where it can, and how the command ends. README's table is made of it."""
+"""The fault matrix: faults, the operations that they affect, and the expected exit codes. Source of README's table."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ PLACES = (
     "put",
     "head",
 )
-"""Operations of the protocol, part three times: the first, one in the middle, the last of six."""
+"""Operations of the protocol. Part occurs three times: the first, a middle one and the last of six."""
 
 KILLS = 200
-"""How often the process is killed in the slow lane: at each step on disk, and at random instants."""
+"""Number of kills in the slow lane: at each step on disk, and at random moments."""
 SEARCHES, STEPS = 1000, 30
-"""How many sequences, of how many steps, are searched in the slow lane for one that breaks a promise."""
+"""Number of random sequences that the slow lane runs, and the steps of each."""
 
 
 @dataclass(frozen=True)
 class Fault:
-    """One fault: *rule* is the sandbox's, ``{bytes}`` in it stands for half of the request's body.
+    """One fault. *rule* is a rule of the sandbox, in which ``{bytes}`` is replaced by half the size of the body.
 
-    ``once`` and ``always``: the exit codes where it strikes once, and every time; by operation, ``*`` for the
-    others. *at* are the operations that it can befall. *forgets*: what is stored is lost with it. *tries*: how
-    often a part is sent that it struck once.
+    ``once`` and ``always`` are the exit codes by operation if the fault occurs once or every time; ``*`` stands for
+    all other operations. *at* has the operations that it can affect. *forgets*: stored parts are lost. *tries*: how
+    often a part is sent if the fault affects it once.
     """
 
     name: str
@@ -51,7 +51,7 @@ class Fault:
 
 @dataclass(frozen=True)
 class Case:
-    """One fault at one place, once or always."""
+    """One fault at one operation, once or always."""
 
     fault: Fault
     place: str
@@ -66,8 +66,8 @@ class Case:
     def rule(self) -> str:
         """The sandbox's rule."""
         bodies = {"part": 25_000, "put": 25_000, "complete": 100}
-        what = self.fault.rule.format(bytes=bodies.get(self.operation, 0))
-        return f"{what},op={self.place},times={'always' if self.is_always else 1}"
+        fault = self.fault.rule.format(bytes=bodies.get(self.operation, 0))
+        return f"{fault},op={self.place},times={'always' if self.is_always else 1}"
 
     @property
     def code(self) -> int:
@@ -75,13 +75,13 @@ class Case:
         return self.fault.code(self.operation, is_always=self.is_always)
 
     def __str__(self) -> str:
-        often = "always" if self.is_always else "once"
-        return f"{self.fault.name} at {self.place.replace(',', ' ').replace('=', ' ')} {often}"
+        frequency = "always" if self.is_always else "once"
+        return f"{self.fault.name} at {self.place.replace(',', ' ').replace('=', ' ')} {frequency}"
 
 
-def codes(others: int, **known: int) -> dict[str, int]:
+def codes(others: int, **by_operation: int) -> dict[str, int]:
     """Return exit codes by operation."""
-    return {"*": others, **known}
+    return {"*": others, **by_operation}
 
 
 SURVIVED = codes(0)
@@ -90,14 +90,14 @@ RETRIED = codes(75)
 DENIED = codes(77, uploads=0)
 REFUSED = codes(69, uploads=0)
 # Executed, response lost: HEAD finds the object. Parts and lists are requested again.
-UNHEARD = codes(75, initiate=0, complete=0)
+RESPONSE_LOST = codes(75, initiate=0, complete=0)
 MULTIPART = frozenset({"part", "complete", "parts"})
 
 FAULTS = (
     Fault("401 Unauthorized", "error=401:Unauthorized", SURVIVED, DENIED),
     Fault("403 AccessDenied", "error=403:AccessDenied", SURVIVED, DENIED),
     Fault("403 SignatureDoesNotMatch", "error=403:SignatureDoesNotMatch", SURVIVED, DENIED),
-    # Where it strikes once, the clock that was learned is wrong for the next request, and is learned again.
+    # If it occurs once, the measured clock offset is wrong for the next request and is measured again.
     Fault("403 RequestTimeTooSkewed, the store's clock 1 h ahead", "skew=3600", SURVIVED, SURVIVED, tries=3),
     Fault("security token expires", "expire-token", SURVIVED, DENIED),
     Fault("404 NoSuchBucket", "error=404:NoSuchBucket", REFUSED, REFUSED),
@@ -121,9 +121,9 @@ FAULTS = (
     Fault("connection reset in the middle of the request", "reset={bytes}", SURVIVED, RETRIED),
     Fault("connection closed in the middle of the request", "drop-request={bytes}", SURVIVED, RETRIED),
     Fault("no response, then the connection is closed", "stall=0.02", SURVIVED, RETRIED),
-    Fault("request executed, response lost", "drop-answer", SURVIVED, UNHEARD),
-    Fault("request executed, response truncated", "truncate-answer", SURVIVED, UNHEARD),
-    Fault("request executed, 500 InternalError", "error-after=500:InternalError", SURVIVED, UNHEARD),
+    Fault("request executed, response lost", "drop-answer", SURVIVED, RESPONSE_LOST),
+    Fault("request executed, response truncated", "truncate-answer", SURVIVED, RESPONSE_LOST),
+    Fault("request executed, 500 InternalError", "error-after=500:InternalError", SURVIVED, RESPONSE_LOST),
     Fault(
         "200 with a foreign page, request executed",
         "garble-answer",

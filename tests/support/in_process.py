@@ -1,4 +1,4 @@
-"""obsup's commands in this very process: for what does not depend on being one of its own, and is tried often."""
+"""Run obsup's commands in this process: faster, for tests that do not need a separate one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.shell import Outcome, Shell
 
 
 class Inside:
-    """Runs ``obsup WORDS`` in *folder* with the sandbox in the environment, as the console script does."""
+    """Runs ``obsup ARGUMENTS`` in *folder* with the sandbox in the environment, as the console script does."""
 
     def __init__(self, sandbox: Sandbox, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.chdir(folder)
@@ -23,9 +23,9 @@ class Inside:
             monkeypatch.setenv(name, value)
         self._monkeypatch = monkeypatch
 
-    def run(self, *words: str | Path) -> Outcome:
+    def run(self, *arguments: str | Path) -> Outcome:
         """Run a command to its end."""
-        argv = [str(word) for word in words]
+        argv = [str(argument) for argument in arguments]
         self._monkeypatch.setattr("sys.argv", ["obsup", *argv])
         out, err = io.StringIO(), io.StringIO()
         with redirect_stdout(out), redirect_stderr(err):

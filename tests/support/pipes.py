@@ -1,4 +1,4 @@
-"""Lines of bash in which ``obsup`` is a command, and what is piped into it."""
+"""Run bash scripts in which ``obsup`` is a command."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from tests.support.shell import Outcome, Shell
 
 @dataclass(frozen=True)
 class Bash:
-    """Runs scripts in the shell's folder. ``bin`` stands first on their PATH: stand-ins for other programs go there."""
+    """Runs scripts in the shell's folder. ``bin`` is first on their PATH and has stand-ins for other programs."""
 
     shell: Shell
     bin: Path
 
     @classmethod
     def beside(cls, shell: Shell, folder: Path) -> Bash:
-        """Return a Bash with a ``bin`` in *folder* that holds ``obsup``."""
+        """Return a Bash whose ``bin`` is *folder*, with an ``obsup`` in it."""
         folder.mkdir()
-        made = cls(shell, folder)
-        made.stand_in("obsup", f'exec {sys.executable} -m obsup "$@"')
-        return made
+        bash = cls(shell, folder)
+        bash.stand_in("obsup", f'exec {sys.executable} -m obsup "$@"')
+        return bash
 
     def stand_in(self, name: str, script: str) -> None:
-        """Put a program called *name* on the PATH, which does what *script* says."""
+        """Create a program *name* on the PATH that runs *script*."""
         path = self.bin / name
         path.write_text(f"#!/bin/sh\n{script}\n")
         path.chmod(path.stat().st_mode | stat.S_IXUSR)

@@ -1,4 +1,4 @@
-"""The blocks of README.md and of the longer pages, by the mark that stands above them."""
+"""The code blocks of README.md and of the longer pages, found by the comment above them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _BLOCK = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """One fenced block: *kind* stands behind the fence, *mark* in the comment above it."""
+    """One fenced block: *kind* is its language, *mark* the text of the comment above it."""
 
     kind: str
     text: str
@@ -31,12 +31,12 @@ class Block:
 def blocks(page: Path) -> list[Block]:
     """Return all fenced blocks of *page*, in order."""
     return [
-        Block(found["kind"], found["text"], found["mark"] or "")
-        for found in _BLOCK.finditer(page.read_text())
+        Block(match["kind"], match["text"], match["mark"] or "")
+        for match in _BLOCK.finditer(page.read_text())
     ]
 
 
 def block(page: Path, mark: str) -> str:
-    """Return the text of the one block of *page* with this *mark*."""
-    (found,) = [one.text for one in blocks(page) if one.mark == mark]
-    return found
+    """Return the text of the only block of *page* with this *mark*."""
+    (text,) = [block.text for block in blocks(page) if block.mark == mark]
+    return text

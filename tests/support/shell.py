@@ -1,4 +1,4 @@
-"""obsup as its users run it: a process of its own, with an environment and a folder."""
+"""Run obsup as users do: in a separate process with an environment and a folder."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from obsup.sandbox.sandbox import Sandbox
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a command left behind."""
+    """Exit code and output of a command."""
 
     code: int
     out: str
@@ -24,14 +24,14 @@ class Outcome:
 
     @property
     def json(self) -> dict[str, Any]:
-        """The one JSON object on stdout."""
-        found: dict[str, Any] = json.loads(self.out)
-        return found
+        """The JSON object on stdout."""
+        parsed: dict[str, Any] = json.loads(self.out)
+        return parsed
 
 
 @dataclass(frozen=True)
 class Shell:
-    """Runs ``obsup`` in *folder* with *environment* on top of this process's."""
+    """Runs ``obsup`` in *folder*. *environment* is added to the variables of this process."""
 
     folder: Path
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -39,7 +39,7 @@ class Shell:
 
     @classmethod
     def against(cls, sandbox: Sandbox, folder: Path) -> Shell:
-        """Return a shell whose commands talk to *sandbox*."""
+        """Return a shell whose commands use *sandbox*."""
         environment = {
             "OBSUP_ENDPOINT": sandbox.endpoint,
             "AccessKeyID": sandbox.access_key,
@@ -47,10 +47,10 @@ class Shell:
         }
         return cls(folder, environment)
 
-    def begin(self, *words: str | Path, **extra: str) -> subprocess.Popen[str]:
-        """Start ``obsup WORDS`` and return the process."""
+    def begin(self, *arguments: str | Path, **extra: str) -> subprocess.Popen[str]:
+        """Start ``obsup ARGUMENTS`` and return the process."""
         return subprocess.Popen(
-            [sys.executable, "-m", "obsup", *map(str, words)],
+            [sys.executable, "-m", "obsup", *map(str, arguments)],
             cwd=self.folder,
             env={**os.environ, **self.environment, **extra},
             stdin=subprocess.DEVNULL,
@@ -59,14 +59,14 @@ class Shell:
             text=True,
         )
 
-    def run(self, *words: str | Path, **extra: str) -> Outcome:
-        """Run ``obsup WORDS`` to its end."""
-        with self.begin(*words, **extra) as process:
+    def run(self, *arguments: str | Path, **extra: str) -> Outcome:
+        """Run ``obsup ARGUMENTS`` to its end."""
+        with self.begin(*arguments, **extra) as process:
             out, err = process.communicate(timeout=self.timeout_s)
         return Outcome(process.returncode, out, err)
 
     def run_script(self, script: str) -> Outcome:
-        """Run the lines of *script*, in which ``obsup`` is this one, to their end, or to the first that fails."""
+        """Run a bash *script*, which ends at the first command that fails; ``obsup`` is this version."""
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
         done = subprocess.run(
             ["bash", "-e", "-c", script],

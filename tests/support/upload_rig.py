@@ -1,4 +1,4 @@
-"""The engine in this process, against a sandbox: small files in small parts, little patience, keys that renew."""
+"""Run uploads in this process against a sandbox: small parts, short retry times, renewable credentials."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from obsup.model import Credentials
 from obsup.sandbox.sandbox import Sandbox
 from tests.doubles.faulty_store import Crash
 
-PART = 102_400  # the smallest part that OBS takes
+PART = 102_400  # the minimum part size of OBS
 PATIENT = ConnectOptions(retry_for_s=60.0, backoff_s=0.001)
 IMPATIENT = ConnectOptions(retry_for_s=0.05, backoff_s=0.001)
 
@@ -38,12 +38,12 @@ class RenewableKeys:
         self._number = 1
 
     def current(self) -> Credentials:
-        """Return the keys of this moment."""
+        """Return the current keys."""
         sandbox = self._sandbox
         return Credentials(sandbox.access_key, sandbox.secret_key, f"token-{self._number}")
 
     def refresh(self, stale: Credentials) -> Credentials:
-        """Return newer keys than *stale*."""
+        """Return keys that are newer than *stale*."""
         if stale.token == f"token-{self._number}":
             self._number += 1
         return self.current()
@@ -51,7 +51,7 @@ class RenewableKeys:
 
 @dataclass
 class Rig:
-    """Runs one upload, again and again: the same source to the same target."""
+    """Runs uploads of one source to one target."""
 
     sandbox: Sandbox
     source: Path
@@ -59,8 +59,8 @@ class Rig:
     provider: str = "obs"
     part_size: int | None = PART
     jobs: int = 1
-    endpoint: str = ""  # where the store is reached, where that is not at its own address
-    begun_at: int = 0
+    endpoint: str = ""  # if the store is not reached at its own address
+    first_request: int = 0
     heard: list[events.Event] = field(default_factory=list)
 
     def run(
@@ -71,10 +71,10 @@ class Rig:
         hear: Callable[[events.Event], None] = events.ignore,
         **order: Any,
     ) -> Result:
-        """Upload; the requests that follow are this run's. Raises ObsupError."""
-        self.begun_at = len(self.sandbox.requests)
+        """Upload. Requests and events of earlier runs are no longer counted. Raises ObsupError."""
+        self.first_request = len(self.sandbox.requests)
         self.heard.clear()
-        wanted, settings = resolve_target(
+        target, settings = resolve_target(
             f"bucket/{self.key}",
             replace(
                 connecting,
@@ -93,9 +93,11 @@ class Rig:
         connection = connect(
             settings, observe=tally, sleep=stop.sleep, credentials=RenewableKeys(self.sandbox)
         )
-        executor = "inline" if self.jobs == 1 else "threads"  # one after the other, none ahead
-        asked = {"part_size": self.part_size, "jobs": self.jobs, "executor": executor, **order}
-        return Uploader(connection, UploadRequest(self.source, wanted, **asked), tally=tally, stop=stop).run()
+        executor = "inline" if self.jobs == 1 else "threads"  # inline sends one part at a time
+        options = {"part_size": self.part_size, "jobs": self.jobs, "executor": executor, **order}
+        return Uploader(
+            connection, UploadRequest(self.source, target, **options), tally=tally, stop=stop
+        ).run()
 
     def code(self, connecting: ConnectOptions = PATIENT, **order: Any) -> int:
         """Upload, and return the exit code that the command would have."""
@@ -106,7 +108,7 @@ class Rig:
         return 0
 
     def break_off(self, at: str, **order: Any) -> None:
-        """Upload until the store refuses what *at* says, as a fault has it; what is stored and recorded stays."""
+        """Upload until the store rejects the request that *at* (of a sandbox fault) selects; progress is kept."""
         self.sandbox.add_fault(f"error=403:AccessDenied,{at},times=always")
         assert self.code(**order) == 77
         self.sandbox.clear_faults()
@@ -117,7 +119,7 @@ class Rig:
         return -(-self.source.stat().st_size // (self.part_size or 1))
 
     def part_md5s(self) -> dict[int, str]:
-        """Return the MD5 of each part of the source as it is now."""
+        """Return the MD5 of each part of the current source."""
         data, size = self.source.read_bytes(), self.part_size or 1
         return {
             number: hashlib.md5(data[(number - 1) * size : number * size]).hexdigest()
@@ -126,11 +128,13 @@ class Rig:
 
     def requests(self, operation: str) -> list[int | None]:
         """Return the part numbers of this run's requests of *operation*, in order."""
-        return [r.part_number for r in self.sandbox.requests[self.begun_at :] if r.operation == operation]
+        return [
+            r.part_number for r in self.sandbox.requests[self.first_request :] if r.operation == operation
+        ]
 
     def right_parts(self) -> set[int]:
-        """Return the parts that the store holds as the source has them now."""
-        md5s, right = self.part_md5s(), set()
+        """Return the stored parts that match the current source."""
+        md5s, matching = self.part_md5s(), set()
         for upload in self.sandbox.uploads():
             if upload.key == self.key:
                 for path in (self.sandbox.directory / ".sandbox" / "uploads" / upload.upload_id).glob(
@@ -138,13 +142,13 @@ class Rig:
                 ):
                     if path.stem.isdecimal():
                         number, stored = int(path.stem), json.loads(path.read_text())
-                        right |= {number} if stored["md5"] == md5s.get(number) else set()
-        return right
+                        matching |= {number} if stored["md5"] == md5s.get(number) else set()
+        return matching
 
     @property
     def checkpoint(self) -> Path:
-        """Where the checkpoint is by default."""
-        wanted, _ = resolve_target(
+        """The default path of the checkpoint."""
+        target, _ = resolve_target(
             f"bucket/{self.key}",
             replace(
                 PATIENT,
@@ -153,11 +157,11 @@ class Rig:
                 region="here",
             ),
         )
-        return checkpoint_path.default_path(self.source, wanted)
+        return checkpoint_path.default_path(self.source, target)
 
     def open_ids(self) -> list[str]:
-        """Return the upload ids that are open for this key."""
-        return [one.upload_id for one in self.sandbox.uploads() if one.key == self.key]
+        """Return the ids of the open uploads of this key."""
+        return [upload.upload_id for upload in self.sandbox.uploads() if upload.key == self.key]
 
     def is_stored(self) -> bool:
         """Return whether the object is the source, byte for byte."""
@@ -165,12 +169,12 @@ class Rig:
         return path.exists() and path.read_bytes() == self.source.read_bytes()
 
     def notes(self) -> str:
-        """Return what the user was told."""
-        return "\n".join(one.text for one in self.heard if isinstance(one, events.Noted))
+        """Return the notes to the user."""
+        return "\n".join(event.text for event in self.heard if isinstance(event, events.Noted))
 
 
 def when_completed(act: Callable[[], object]) -> Callable[[events.Event], None]:
-    """Return an observer that acts once, when Complete has been asked for and before anybody looks."""
+    """Return an observer that calls *act* once, after Complete was requested and before the object is verified."""
     done: list[events.Event] = []
 
     def hear(event: events.Event) -> None:
@@ -183,5 +187,5 @@ def when_completed(act: Callable[[], object]) -> Callable[[events.Event], None]:
 
 
 def die() -> None:
-    """End, as far as one process can play the end of another."""
+    """Simulate the end of the process."""
     raise Crash

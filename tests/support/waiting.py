@@ -1,4 +1,4 @@
-"""Waiting for what another process, or another thread, is about to do."""
+"""Wait for a condition that another process or thread will fulfil."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ T = TypeVar("T")
 def wait_for(
     condition: Callable[[], T], *, within_s: float = 60.0, process: subprocess.Popen[Any] | None = None
 ) -> T:
-    """Return what *condition* returns once that is true.
+    """Call *condition* until its result is true, and return the result.
 
-    Raises AssertionError where it does not *within_s* seconds, or where *process*, which is to bring it about, ends.
+    Raises AssertionError after *within_s* seconds, or if *process*, which should fulfil the condition, ends.
     """
     end_s = time.monotonic() + within_s
-    while not (found := condition()):
+    while not (result := condition()):
         assert process is None or process.poll() is None, process.communicate()
-        assert time.monotonic() < end_s, "it did not come"
+        assert time.monotonic() < end_s, f"condition not fulfilled within {within_s} s"
         time.sleep(0.01)
-    return found
+    return result
