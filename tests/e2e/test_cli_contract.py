@@ -1,4 +1,4 @@
-"""The command-line contract, sentence by sentence, if no other test checks it."""
+"""The statements of the command-line contract that no other test checks."""
 
 from __future__ import annotations
 
