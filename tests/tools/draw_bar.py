@@ -1,4 +1,4 @@
-"""Draw the picture of the bar for README.md: ``python -m tests.tools.draw_bar man/progress.svg``."""
+"""Draw the picture of the progress bar for README.md: ``python -m tests.tools.draw_bar man/progress.svg``."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ def half_way(name: str = "video.iso", *, console: Console | None = None) -> Bar:
 
 
 def _recorder() -> Console:
-    # UTF-8 whatever the locale is: the picture must not depend on it.
+    # Always UTF-8: the picture must not depend on the locale.
     file = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
     return Console(record=True, file=file, force_terminal=True, width=COLUMNS, color_system="truecolor")
 
 
 def draw(path: Path) -> None:
-    """Write the bar as an SVG, below the command that draws it."""
+    """Write an SVG of the bar and the command that shows it."""
     console = _recorder()
     console.print("[bold]$[/bold] obsup upload video.iso media/video.iso -j 5", highlight=False)
     console.print(half_way(console=console).renderable(COLUMNS, ROWS))

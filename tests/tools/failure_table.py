@@ -26,9 +26,9 @@ def failure_table() -> str:
     rows = ["| failure | action | exit code | reason |", "| --- | --- | --- | --- |"]
     for rule in FAILURE_RULES:
         error = rule.error
-        again = ", again" if error.retryable else ""
+        retry_note = ", again" if error.retryable else ""
         rows.append(
-            f"| {_received(rule)} | {rule.action.value} | {error.exit_code}{again} | {error.reason} |"
+            f"| {_received(rule)} | {rule.action.value} | {error.exit_code}{retry_note} | {error.reason} |"
         )
     return "\n".join(rows)
 
@@ -36,8 +36,8 @@ def failure_table() -> str:
 def _received(rule: FailureRule) -> str:
     """Return a description of the failures that *rule* matches."""
     if rule.kinds:
-        return "; ".join(words for kind, words in NETWORK.items() if kind in rule.kinds)
-    words = [", ".join(sorted(rule.codes)), ", ".join(map(str, sorted(rule.statuses)))]
-    words.append(" or ".join(f"“{phrase}”" for phrase in rule.phrases))
-    words.append("without a message" if rule.without_message else "")
-    return "; ".join(filter(None, words)) or "any other response"
+        return "; ".join(text for kind, text in NETWORK.items() if kind in rule.kinds)
+    conditions = [", ".join(sorted(rule.codes)), ", ".join(map(str, sorted(rule.statuses)))]
+    conditions.append(" or ".join(f"“{phrase}”" for phrase in rule.phrases))
+    conditions.append("without a message" if rule.without_message else "")
+    return "; ".join(filter(None, conditions)) or "any other response"

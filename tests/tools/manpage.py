@@ -1,4 +1,4 @@
-"""The manual, made from the tree of commands: obsup(1), and a page a command."""
+"""Generate the man pages of section 1 from the commands: obsup(1), and one page per command."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from obsup.value import Value
 from obsup.version import __version__
 from tests.tools.roff import Page, bold, escape, italic
 
-# Those of section 7, made from man/pages.
+# The pages of section 7, generated from man/pages.
 LONGER_PAGES = (
     "obsup-checkpoint",
     "obsup-cron",
@@ -22,58 +22,61 @@ LONGER_PAGES = (
     "obsup-streams",
 )
 SOURCE = f"obsup {__version__}"
-WORDS = (
+PLACEHOLDERS = (
     ("SOURCE", "a local file, or - for standard input"),
     (
         "TARGET",
-        "BUCKET/KEY, or obs://BUCKET/KEY, s3://BUCKET/KEY, oss://BUCKET/KEY: the scheme picks the provider. A TARGET "
+        "BUCKET/KEY, or obs://BUCKET/KEY, s3://BUCKET/KEY, oss://BUCKET/KEY: the scheme selects the provider. A TARGET "
         "that ends in / gets the file name of SOURCE appended",
     ),
     ("SIZE", "bytes, or 100K 9M 5G (binary, as the vendors count), or 9MiB, 9MB (decimal)"),
     ("DURATION", "30s 15m 7h 2d"),
-    ("RATE", "bytes a second, as SIZE: 10M"),
+    ("RATE", "bytes per second, written like SIZE: 10M"),
 )
 ENVIRONMENT = (
-    ("AccessKeyID, SecretAccessKey, SecurityToken", "Credentials, before all others."),
+    ("AccessKeyID, SecretAccessKey, SecurityToken", "Credentials; they take precedence over all others."),
     ("OBSUP_ACCESS_KEY_ID, OBSUP_SECRET_ACCESS_KEY, OBSUP_SECURITY_TOKEN", "The same."),
-    ("OBS_*, AWS_*, OSS_*, ALIBABA_CLOUD_*", "Credentials as the provider's own tools name them."),
-    ("OBSUP_STATE_DIR", "Where locks, and checkpoints that cannot stand beside SOURCE, are kept."),
-    ("XDG_CONFIG_HOME, XDG_STATE_HOME", "Where configuration and state are by default."),
-    ("HTTPS_PROXY, HTTP_PROXY, NO_PROXY", "The way to the store, where --proxy does not name one."),
-    ("REQUESTS_CA_BUNDLE", "Certificates to trust, where --ca-bundle does not name them."),
-    ("NO_COLOR, TERM", "Without colours; with TERM=dumb without the bar too."),
+    (
+        "OBS_*, AWS_*, OSS_*, ALIBABA_CLOUD_*",
+        "Credentials, with the names that the provider's own tools use.",
+    ),
+    ("OBSUP_STATE_DIR", "Folder for locks, and for checkpoints that cannot be written next to SOURCE."),
+    ("XDG_CONFIG_HOME, XDG_STATE_HOME", "Default folders of configuration and state."),
+    ("HTTPS_PROXY, HTTP_PROXY, NO_PROXY", "Proxy settings, if --proxy is not given."),
+    ("REQUESTS_CA_BUNDLE", "Trusted CA certificates, if --ca-bundle is not given."),
+    ("NO_COLOR, TERM", "Disable colours; TERM=dumb also disables the progress bar."),
 )
 FILES = (
-    ("~/.config/obsup/config.toml", "Defaults and profiles; obsup config init writes one."),
+    ("~/.config/obsup/config.toml", "Defaults and profiles; obsup config init creates it."),
     (
         "SOURCE.XXXXXXXX.obsup.json",
-        "The checkpoint of an upload, beside SOURCE; gone when the object is proved.",
+        "The checkpoint of an upload, next to SOURCE; removed once the object is verified.",
     ),
     (
         "~/.local/state/obsup/",
-        "Locks, checkpoints without a place beside SOURCE, and which uploads are ours.",
+        "Locks, checkpoints that cannot be written next to SOURCE, and the record of started uploads.",
     ),
     (
         "~/.aws/credentials, ~/.ossutilconfig",
-        "Credentials of the providers' own tools, where they can be read.",
+        "Credentials of the providers' own tools, if readable.",
     ),
 )
 
 
 class Node(Value):
-    """One command in its place: *words* call it, ``obsup upload``."""
+    """A command and the words that run it, for example ``obsup upload``."""
 
     words: tuple[str, ...]
     command: Command | Commands
 
     @property
     def name(self) -> str:
-        """The name of its page."""
+        """The name of its man page."""
         return "-".join(self.words)
 
 
 def walk(group: Commands, *words: str) -> Iterator[Node]:
-    """Yield *group* and every command below it that is shown."""
+    """Yield *group* and every visible command below it."""
     yield Node(words, group)
     for _title, names in group.sections():
         for name in names:
@@ -87,7 +90,7 @@ def walk(group: Commands, *words: str) -> Iterator[Node]:
 
 
 def command_pages(cli: Commands) -> dict[str, str]:
-    """Return every page of section 1 by its file name."""
+    """Return the text of every page of section 1 by file name."""
     nodes = list(walk(cli, "obsup"))
     return {f"{node.name}.1": _page(node, nodes) for node in nodes}
 
@@ -109,17 +112,17 @@ def _page(node: Node, nodes: list[Node]) -> str:
     if isinstance(node.command, Commands):
         _write_commands(page, node, node.command)
     if len(node.words) == 1:
-        _write_words(page)
+        _write_placeholders(page)
     _write_options(page, node.command, ctx)
     _write_common(page, help_text.examples)
-    near = [one for one in nodes if one.words[:-1] == node.words or node.words[:-1] == one.words]
-    names = sorted({one.name for one in (*near, *nodes[:1]) if one.name != node.name})
+    near = [other for other in nodes if other.words[:-1] == node.words or node.words[:-1] == other.words]
+    names = sorted({other.name for other in (*near, *nodes[:1]) if other.name != node.name})
     page.see_also([*((name, 1) for name in names), *((name, 7) for name in LONGER_PAGES)])
     return page.text()
 
 
 def _context(node: Node, root: Command | Commands) -> click.Context:
-    """Return a context like that of a run: the group's settings, -h among them, hold for every command."""
+    """Return a context like that of a run: the settings of the group, such as -h, apply to every command."""
     ctx = click.Context(root, info_name=node.words[0], **{**root.context_settings, "terminal_width": 100})
     for word in node.words[1:]:
         ctx = click.Context(node.command, parent=ctx, info_name=word)
@@ -138,40 +141,40 @@ def _write_commands(page: Page, node: Node, group: Commands) -> None:
             page.item(tag, group.commands[name].get_short_help_str(limit=100))
 
 
-def _write_words(page: Page) -> None:
-    page.section("WORDS")
-    for word, meaning in WORDS:
-        page.item(italic(word), f"{meaning}.")
+def _write_placeholders(page: Page) -> None:
+    page.section("PLACEHOLDERS")
+    for placeholder, meaning in PLACEHOLDERS:
+        page.item(italic(placeholder), f"{meaning}.")
 
 
 def _write_options(page: Page, command: Command | Commands, ctx: click.Context) -> None:
     page.section("OPTIONS")
     if isinstance(command, Commands):
-        for one in command.get_params(ctx):
-            if isinstance(one, click.Option) and not one.hidden:
-                _write_option(page, one, ctx)
+        for param in command.get_params(ctx):
+            if isinstance(param, click.Option) and not param.hidden:
+                _write_option(page, param, ctx)
         return
     for title, options in command.groups().items():
         page.subsection(title)
-        for one in options:
-            _write_option(page, one, ctx)
+        for option in options:
+            _write_option(page, option, ctx)
 
 
-def _write_option(page: Page, one: click.Option, ctx: click.Context) -> None:
-    spelt = ", ".join(bold(name) for name in sorted(one.opts, key=len))
-    if one.secondary_opts:
-        spelt += " / " + ", ".join(bold(name) for name in one.secondary_opts)
-    if not one.is_flag:
-        spelt += f" {italic(one.make_metavar(ctx))}"
-    extra = one.get_help_extra(ctx)
-    told = [one.help or ""]
+def _write_option(page: Page, option: click.Option, ctx: click.Context) -> None:
+    names = ", ".join(bold(name) for name in sorted(option.opts, key=len))
+    if option.secondary_opts:
+        names += " / " + ", ".join(bold(name) for name in option.secondary_opts)
+    if not option.is_flag:
+        names += f" {italic(option.make_metavar(ctx))}"
+    extra = option.get_help_extra(ctx)
+    sentences = [option.help or ""]
     if "default" in extra:
-        told.append(f"Default: {extra['default']}.")
+        sentences.append(f"Default: {extra['default']}.")
     if "range" in extra:
-        told.append(f"Range: {extra['range'].replace('<=x<=', ' to ').replace('x>=', 'at least ')}.")
+        sentences.append(f"Range: {extra['range'].replace('<=x<=', ' to ').replace('x>=', 'at least ')}.")
     if extra.get("envvars"):
-        told.append(f"Environment: {', '.join(extra['envvars'])}.")
-    page.item(spelt, " ".join(told))
+        sentences.append(f"Environment: {', '.join(extra['envvars'])}.")
+    page.item(names, " ".join(sentences))
 
 
 def _write_common(page: Page, examples: tuple[str, ...]) -> None:
@@ -179,7 +182,7 @@ def _write_common(page: Page, examples: tuple[str, ...]) -> None:
     for row in EXIT_STATUSES:
         page.item(bold(row.codes), f"{row.meaning}. What cron should do: {row.action}.")
     page.section("ENVIRONMENT")
-    page.paragraph("Every option has a variable, which is named with it. Besides:")
+    page.paragraph("The variable of each option is shown in its description. In addition:")
     for name, meaning in ENVIRONMENT:
         page.item(bold(name), meaning)
     page.section("FILES")

@@ -1,4 +1,4 @@
-"""The longer pages of the manual, section 7, made from the little Markdown of man/pages."""
+"""Generate the man pages of section 7 from the simple Markdown of man/pages."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from obsup.version import __version__
 from tests.tools.manpage import LONGER_PAGES
 from tests.tools.roff import Page, bold, escape
 
-# What a terminal of 80 columns shows of an indented line.
+# The width of indented lines on a terminal of 80 columns.
 TABLE_WIDTH = 72
 
 
 def text_page(name: str, text: str) -> tuple[str, str]:
-    """Return (file name, roff) of a longer page, written in a little Markdown.
+    """Return (file name, roff) of a page in simple Markdown.
 
-    *name* is ``obsup-cron.7``. The first line is ``# obsup-cron: what it is about``; then sections (``##``),
-    subsections (``###``), paragraphs, list items (``-``), tables, and blocks between fences, shown as they are.
+    *name* is ``obsup-cron.7``. The first line is ``# obsup-cron: summary``. Then follow sections (``##``),
+    subsections (``###``), paragraphs, list items (``-``), tables, and fenced blocks, which are not changed.
     """
     stem, _, section = name.rpartition(".")
     heading, _, body = text.partition("\n")
@@ -26,8 +26,8 @@ def text_page(name: str, text: str) -> tuple[str, str]:
     page.section("DESCRIPTION")
     for block in _blocks(body):
         _write_block(page, block)
-    others = [one for one in LONGER_PAGES if one != stem]
-    page.see_also([("obsup", 1), *((one, int(section)) for one in others)])
+    others = [other for other in LONGER_PAGES if other != stem]
+    page.see_also([("obsup", 1), *((other, int(section)) for other in others)])
     return name, page.text()
 
 
@@ -48,7 +48,7 @@ def _write_block(page: Page, block: str) -> None:
 
 
 def _write_table(page: Page, lines: list[list[str]]) -> None:
-    """Write a table in columns where it is narrow enough, else an item a row. The second line is a rule."""
+    """Write a table in columns if it is narrow enough, otherwise one item per row. The second line is a rule."""
     head, _rule, *rows = lines
     widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
     if sum(widths) + 2 * (len(widths) - 1) <= TABLE_WIDTH:
@@ -56,10 +56,10 @@ def _write_table(page: Page, lines: list[list[str]]) -> None:
         page.example("  ".join(map(str.ljust, row, widths)).rstrip() for row in shown)
         return
     for tag, *cells in rows:
-        told = [
+        fields = [
             f"{title}: {cell}" if title else cell for title, cell in zip(head[1:], cells, strict=True) if cell
         ]
-        page.item(bold(tag) if tag else escape("-"), "; ".join(told) + ".")
+        page.item(bold(tag) if tag else escape("-"), "; ".join(fields) + ".")
 
 
 def _cells(line: str) -> list[str]:
@@ -67,15 +67,15 @@ def _cells(line: str) -> list[str]:
 
 
 def _plain(text: str) -> str:
-    """Return Markdown prose without its marks; of a link, what it is called."""
+    """Return Markdown prose as plain text; a link becomes its label."""
     text = re.sub(r"<!--.*?-->", "", text)
     text = re.sub(r"\[([^]]+)\]\([^)]+\)", r"\1", text)
     pieces = text.split("`")
-    return "".join(one if at % 2 else one.replace("*", "") for at, one in enumerate(pieces)).strip()
+    return "".join(piece if at % 2 else piece.replace("*", "") for at, piece in enumerate(pieces)).strip()
 
 
 def _blocks(body: str) -> Iterator[str]:
-    """Yield paragraphs and fenced blocks; comments are for other readers."""
+    """Yield paragraphs and fenced blocks, without comments."""
     lines: list[str] = []
     is_fenced = False
     for line in body.splitlines():

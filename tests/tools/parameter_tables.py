@@ -1,4 +1,4 @@
-"""The tables of parameters in README.md, from the dialects' own data and from the vendors' names."""
+"""Generate the tables of parameters in README.md from the dialects and the vendors' names."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _USUAL = ["Initiate", "PutObject"]
 
 @dataclass(frozen=True)
 class Named:
-    """A parameter, or a field of a result, under the vendors' name and ours.
+    """The vendors' name and obsup's names of a parameter or a field of a result.
 
-    ``option`` is the command line's, ``keyword`` that of ``upload_file``, or an attribute of what it returns.
+    ``option`` is that of the command line or of ``--json``; ``keyword`` that of ``upload_file`` or of its result.
     """
 
     vendor: str
@@ -90,30 +90,34 @@ RESULTS = (
 
 
 def call_table() -> str:
-    """Return the vendors' parameters of a call beside ours, in Markdown."""
-    rows = [(_code(one.vendor), _code(one.option), _code(one.keyword), one.note) for one in CALLS]
+    """Return the vendors' parameters of an upload and ours, as a Markdown table."""
+    rows = [_row(names) for names in CALLS]
     return _markdown(("vendors' name", "command line", "`upload_file`", ""), rows)
 
 
 def result_table() -> str:
-    """Return the vendors' fields of a result beside ours, in Markdown."""
-    rows = [(_code(one.vendor), _code(one.option), _code(one.keyword), one.note) for one in RESULTS]
+    """Return the vendors' fields of a result and ours, as a Markdown table."""
+    rows = [_row(names) for names in RESULTS]
     return _markdown(("vendors' name", "`--json`", "result, or error", ""), rows)
 
 
+def _row(names: Named) -> tuple[str, ...]:
+    return (_code(names.vendor), _code(names.option), _code(names.keyword), names.note)
+
+
 def header_table() -> str:
-    """Return which parameter becomes which header in which dialect, in Markdown. Like dialects share a column."""
+    """Return the header of each parameter per dialect, as a Markdown table. Identical dialects share a column."""
     columns: dict[tuple[str | None, ...], list[str]] = {}
     for name, dialect in DIALECTS.items():
-        columns.setdefault(tuple(header_of(one, dialect.headers) for one in PARAMETERS), []).append(name)
+        columns.setdefault(tuple(header_of(row, dialect.headers) for row in PARAMETERS), []).append(name)
     names = list(columns.values())
     rows = [
         (
-            _code(one.option),
-            _code(SDK_NAMES.get(one.parameter, "")),
-            *(_header(one, DIALECTS[group[0]]) for group in names),
+            _code(row.option),
+            _code(SDK_NAMES.get(row.parameter, "")),
+            *(_header(row, DIALECTS[group[0]]) for group in names),
         )
-        for one in PARAMETERS
+        for row in PARAMETERS
     ]
     return _markdown(("option", "OBS SDK", *(", ".join(group) for group in names)), rows)
 
@@ -133,7 +137,7 @@ def _header(row: OptionRow, dialect: Dialect) -> str:
 
 def _code(text: str) -> str:
     return (
-        ", ".join(f"`{word}`" for word in text.split(", "))
+        ", ".join(f"`{name}`" for name in text.split(", "))
         if text and " " not in text.replace(", ", "")
         else text
     )

@@ -1,4 +1,4 @@
-"""A page in the man macros of roff: text in, escaped, so that no line of it is taken for a request."""
+"""Write a man page in roff; text is escaped, so that no line of it is read as a request."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 import textwrap
 from collections.abc import Iterable
 
-# The characters that roff reads, or turns into typography that nobody can copy into a shell.
+# Characters that roff interprets, or prints as other characters that a shell does not accept.
 _ESCAPES = {
     "\\": r"\(rs",
     "-": r"\-",
@@ -23,14 +23,16 @@ _ESCAPES = {
     "≥": r"\(>=",
 }
 WIDTH = 78
-# Not today's: a page that changes every day cannot be compared with the one that is committed.
+# Fixed, so that a generated page can be compared with the committed one.
 DATE = "2026-11-21"
 _OPTION = re.compile(r"(?<![\w-])(--[a-z][a-z0-9-]*|-[a-z]{1,2}(?![\w-]))")
 
 
 def escape(text: str) -> str:
-    """Return *text* as roff prints it letter for letter."""
-    return "".join(_ESCAPES.get(one) or (one if one.isascii() else f"\\[u{ord(one):04X}]") for one in text)
+    """Escape *text*, so that roff prints it literally."""
+    return "".join(
+        _ESCAPES.get(char) or (char if char.isascii() else f"\\[u{ord(char):04X}]") for char in text
+    )
 
 
 def bold(text: str) -> str:
@@ -39,29 +41,29 @@ def bold(text: str) -> str:
 
 
 def italic(text: str) -> str:
-    """Return *text* in italics: a word that stands for another."""
+    """Return *text* in italics, for placeholders."""
     return f"\\fI{escape(text)}\\fR"
 
 
 def prose(text: str) -> str:
-    """Return a paragraph as guarded lines, with the options in it in bold."""
+    """Return an escaped and wrapped paragraph with its options in bold."""
     pieces = _OPTION.split(" ".join(text.split()))
-    return wrap("".join(bold(one) if at % 2 else escape(one) for at, one in enumerate(pieces)))
+    return wrap("".join(bold(piece) if at % 2 else escape(piece) for at, piece in enumerate(pieces)))
 
 
 def wrap(escaped: str) -> str:
-    """Return *escaped* text in lines of the length that lint asks for, none of which is a request."""
+    """Wrap *escaped* text at the line length that mandoc accepts, so that no line is a request."""
     lines = textwrap.wrap(escaped, WIDTH, break_long_words=False, break_on_hyphens=False)
     return "\n".join(guard(line) for line in lines)
 
 
 def guard(line: str) -> str:
-    """Return an escaped *line* that is no request: one that begins with a dot or a quote would vanish."""
+    """Protect an escaped *line* that starts with a dot or a quote, which roff would read as a request."""
     return rf"\&{line}" if line.startswith((".", "'", r"\(aq")) else line
 
 
 class Page:
-    """A page of section *section*, built piece by piece."""
+    """A page of manual section *section*."""
 
     def __init__(self, name: str, section: int, *, source: str, summary: str) -> None:
         self._lines = [
@@ -74,11 +76,11 @@ class Page:
         ]
 
     def section(self, title: str) -> None:
-        """Begin a section."""
+        """Start a section."""
         self._lines.append(f'.SH "{escape(title)}"' if " " in title else f".SH {escape(title)}")
 
     def subsection(self, title: str) -> None:
-        """Begin a part of a section."""
+        """Start a subsection."""
         self._lines.append(f'.SS "{escape(title)}"' if " " in title else f".SS {escape(title)}")
 
     def paragraph(self, text: str) -> None:
@@ -87,24 +89,24 @@ class Page:
         self._lines += [prose(text)] if is_first else [".PP", prose(text)]
 
     def raw(self, line: str) -> None:
-        """Add text that is escaped already."""
+        """Add escaped text."""
         self._lines.append(wrap(line))
 
     def item(self, tag: str, text: str) -> None:
-        """Add an item: *tag* is escaped already."""
+        """Add an item; *tag* is already escaped."""
         self._lines += [".TP", guard(tag), prose(text)]
 
     def example(self, lines: Iterable[str]) -> None:
-        """Add lines that are shown as they are."""
+        """Add lines that are printed unchanged."""
         if not self._lines[-1].startswith((".SH", ".SS")):
             self._lines.append(".PP")
         self._lines += [".RS 4", ".EX", *(guard(escape(line)) for line in lines), ".EE", ".RE"]
 
     def see_also(self, pages: Iterable[tuple[str, int]]) -> None:
-        """End the page with the names and sections of others."""
+        """Add the SEE ALSO section with the names and sections of other pages."""
         self.section("SEE ALSO")
         self.raw(", ".join(f"{bold(name)}({section})" for name, section in pages))
 
     def text(self) -> str:
-        """Return the page."""
+        """Return the text of the page."""
         return "\n".join([*self._lines, ""])

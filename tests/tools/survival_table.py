@@ -22,7 +22,7 @@ def survival_table() -> str:
     """Return the table in Markdown, faults with the same outcome in one row, and the numbers below it."""
     outcomes: dict[tuple[str, str, int], list[str]] = {}
     for fault in FAULTS:
-        outcomes.setdefault((_codes(fault.once), _codes(fault.always), _again(fault)), []).append(fault.name)
+        outcomes.setdefault((_codes(fault.once), _codes(fault.always), _tries(fault)), []).append(fault.name)
     rows = [
         "| fault | exit code if it happens once | if it happens every time | the part is sent |",
         "| --- | --- | --- | --- |",
@@ -42,17 +42,17 @@ def _codes(codes: Mapping[str, int]) -> str:
     return "; ".join([str(codes["*"]), *parts])
 
 
-def _again(fault: Fault) -> int:
+def _tries(fault: Fault) -> int:
     """Return how often a part is sent if the fault hits it once; 0 if the fault hits no part that is retried."""
     is_survived = fault.code("part", is_always=False) == 0 and not fault.forgets
     return fault.tries if "part" in fault.at and is_survived else 0
 
 
 def _numbers() -> str:
-    places = len({place.partition(",")[0] for place in PLACES})
+    count = len({operation.partition(",")[0] for operation in PLACES})
     kinds = len(Uploads().rules)
     return (
-        f"{len(FAULTS)} faults, once and every time, at {places} operations, and at the first, a middle and the last "
+        f"{len(FAULTS)} faults, once and every time, at {count} operations, and at the first, a middle and the last "
         f"part: {len(list(cases()))} runs end with the exit codes in the table. After each run "
         "that does not exit 0, the same "
         "command finishes the upload and does not send stored parts again. In the end the "

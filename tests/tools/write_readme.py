@@ -30,7 +30,7 @@ def exit_table() -> str:
 
 
 def stream_table() -> str:
-    """Return what streams of some sizes take, in Markdown."""
+    """Return the part sizes and the memory of streams of some sizes, in Markdown."""
     sizes = growing(find_dialect("obs").limits)
     rows = ["| stream | its last parts | of them in memory | memory |", "| --- | --- | --- | --- |"]
     for name, size in STREAMS:
@@ -43,7 +43,7 @@ def stream_table() -> str:
 def cron_recipe() -> str:
     """Return the script and the crontab of obsup-cron(7)."""
     marks = ("cron script", "crontab")
-    kinds = {one.mark: one.kind for one in blocks(CRON_PAGE)}
+    kinds = {block.mark: block.kind for block in blocks(CRON_PAGE)}
     return "\n\n".join(f"```{kinds[mark]}\n{block(CRON_PAGE, mark)}```" for mark in marks)
 
 
@@ -71,7 +71,7 @@ BLOCKS: dict[Path, dict[str, Callable[[], str]]] = {
 
 
 def render(page: Path) -> str:
-    """Return the text of *page* with every generated block as it should be."""
+    """Return the text of *page* with every generated block up to date."""
     text = page.read_text()
     for name, make in BLOCKS[page].items():
         begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
