@@ -1,4 +1,4 @@
-"""The tables of parameters name what there is: options, keywords, attributes."""
+"""The tables of parameters list existing options, keywords and attributes."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_option_of_a_header_exists(option: str) -> None:
 
 
 def test_every_dialect_has_its_column_and_every_parameter_its_row() -> None:
-    """The columns are the dialects' own header names: a change of one changes the README."""
+    """The columns are the header names of the dialects: a change of one changes the README."""
     head, _, *rows = header_table().splitlines()
     assert {name for cell in head.split("|")[3:-1] for name in cell.strip().split(", ")} == set(DIALECTS)
     assert len(rows) == len(HEADER_OPTIONS)

@@ -41,7 +41,7 @@ LAYERS = (
     ("__main__",),
 )
 RANK = {package: rank for rank, layer in enumerate(LAYERS) for package in layer}
-# The store and the local files know nothing of each other.
+# The store and the local files are independent of each other.
 APART = {("store", "local"), ("local", "store")}
 SANDBOX_LAYERS = ("sandbox.wire", "sandbox.signatures", "sandbox.storage", "sandbox.operations")
 
@@ -56,8 +56,8 @@ LIBRARIES = {
     "platformdirs": ("local/",),
     "pathspec": ("local/walk/filters.py",),
 }
-MOST_LINES = 350
-MOST_MODULES = 12
+MAX_MODULE_LINES = 350
+MAX_FOLDER_MODULES = 12
 MAX_FUNCTION_LINES = 40
 
 
@@ -162,12 +162,12 @@ def test_each_library_has_its_place() -> None:
 
 def test_modules_and_folders_stay_small() -> None:
     """At most 350 lines per module, and 12 modules per folder; the commands have one module each."""
-    long = [str(path) for path in MODULES if len(path.read_text().splitlines()) > MOST_LINES]
+    long = [str(path) for path in MODULES if len(path.read_text().splitlines()) > MAX_MODULE_LINES]
     folders = {path.parent for path in MODULES} - {PACKAGE / "cli" / "commands", PACKAGE / "dialects"}
     wide = [
         str(folder)
         for folder in folders
-        if len([path for path in folder.glob("*.py") if not path.name.startswith("__")]) > MOST_MODULES
+        if len([path for path in folder.glob("*.py") if not path.name.startswith("__")]) > MAX_FOLDER_MODULES
     ]
     assert not long + wide
 
@@ -196,7 +196,7 @@ def test_no_vendor_is_named_outside_the_dialects() -> None:
 
 
 def test_the_project_stands_alone() -> None:
-    """Nothing in the project points outside of it."""
+    """No file of the project refers to a path outside of it."""
     for path in [*MODULES, *(ROOT / "tests").rglob("*.py"), ROOT / "README.md", *(ROOT / ".ci").rglob("*")]:
         if path.is_file() and path != Path(__file__):
             assert "../shared" not in path.read_text(), path

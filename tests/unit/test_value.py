@@ -39,8 +39,8 @@ class Wider(Plain, kw_only=True):
     word: str = "w"
 
 
-class Own(Value):
-    """A value that defines methods of its own."""
+class CustomMethods(Value):
+    """A value that defines its own methods."""
 
     name: str
 
@@ -104,10 +104,10 @@ def test_values_can_be_pickled_copied_and_replaced() -> None:
 
 def test_methods_of_a_subclass_win() -> None:
     """A value can refuse to be pickled."""
-    assert repr(Own("a")) == "own"
+    assert repr(CustomMethods("a")) == "own"
     for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
         with pytest.raises(TypeError, match="never pickled"):
-            pickle.dumps(Own("a"), protocol)
+            pickle.dumps(CustomMethods("a"), protocol)
 
 
 def test_post_init_runs_and_defaults_are_not_shared() -> None:
@@ -129,7 +129,7 @@ def test_post_init_runs_and_defaults_are_not_shared() -> None:
     ],
 )
 def test_wrong_arguments_are_rejected(given: tuple[Any, ...], named: dict[str, Any]) -> None:
-    """As by any function."""
+    """As with any function."""
     with pytest.raises(TypeError):
         Wider(*given, **named)
 

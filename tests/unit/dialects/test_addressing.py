@@ -1,4 +1,4 @@
-"""Where requests go, and which path is signed."""
+"""The URL of a request, and the path that is signed."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ ENCODED = "%E5%AF%B9%20%E8%B1%A1//x"
         ("https://minio.example:8443", "a", "virtual", "media.minio.example:8443", "/a"),
     ],
 )
-def test_request_goes_there(
+def test_url_of_a_request(
     endpoint: str, key: str | None, addressing: Addressing, host: str, path: str
 ) -> None:
     address = locate(endpoint, "media", key, addressing)

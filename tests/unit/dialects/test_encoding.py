@@ -81,7 +81,7 @@ def test_canonical_query_sorts_encoded_parameters() -> None:
     assert canonical_query([("a", "1"), ("é", "2")], bare_when_empty=False) == "%C3%A9=2&a=1"
 
 
-def test_empty_value_of_a_canonical_query_is_the_vendors() -> None:
+def test_empty_value_of_a_canonical_query_is_as_the_vendor_writes_it() -> None:
     pairs = [("uploads", None), ("prefix", "")]
     assert canonical_query(pairs, bare_when_empty=False) == "prefix=&uploads="
     assert canonical_query(pairs, bare_when_empty=True) == "prefix&uploads"

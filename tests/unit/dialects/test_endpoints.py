@@ -1,4 +1,4 @@
-"""Endpoints: brought to one form, recognised, refused, redirected."""
+"""Normalise and recognise endpoints, reject invalid ones, and check redirects."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from obsup.errors import WrongUsage
         ("  https://oss-cn-hangzhou.aliyuncs.com.\n", "https://oss-cn-hangzhou.aliyuncs.com"),
     ],
 )
-def test_endpoint_is_brought_to_one_form(text: str, endpoint: str) -> None:
+def test_endpoint_is_normalised(text: str, endpoint: str) -> None:
     assert normalise_endpoint(text) == endpoint
 
 
@@ -59,7 +59,7 @@ def test_invalid_endpoint_is_rejected_with_the_reason(text: str, why: str) -> No
     assert "https://HOST" in str(caught.value.next_step)
 
 
-def test_password_in_an_endpoint_is_refused_and_not_repeated() -> None:
+def test_password_in_an_endpoint_is_rejected_and_not_shown() -> None:
     with pytest.raises(WrongUsage) as caught:
         normalise_endpoint("https://AKID:hunter2@obs.example.com")
     assert "hunter2" not in repr(caught.value)
@@ -96,12 +96,14 @@ def test_password_in_an_endpoint_is_refused_and_not_repeated() -> None:
         ("cb-f8z7yvzgwfkl9q0h.cn-hangzhou.oss-cloudbox-control.aliyuncs.com", "oss", "cb-f8z7yvzgwfkl9q0h"),
     ],
 )
-def test_vendors_host_determines_provider_and_region(host: str, provider: str, region: str | None) -> None:
-    """With or without a bucket before it, which may have dots."""
+def test_host_of_a_vendor_determines_provider_and_region(
+    host: str, provider: str, region: str | None
+) -> None:
+    """With or without a bucket in front of it; the bucket may have dots."""
     for bucket in (None, "media", "my.media"):
-        seen = recognise(f"https://{bucket}.{host}" if bucket else f"https://{host}")
-        assert (seen.provider, seen.region, seen.bucket) == (provider, region, bucket)
-        assert seen.endpoint == f"https://{host}"
+        recognised = recognise(f"https://{bucket}.{host}" if bucket else f"https://{host}")
+        assert (recognised.provider, recognised.region, recognised.bucket) == (provider, region, bucket)
+        assert recognised.endpoint == f"https://{host}"
 
 
 @pytest.mark.parametrize(
@@ -117,10 +119,10 @@ def test_vendors_host_determines_provider_and_region(host: str, provider: str, r
         "fc.cn-hangzhou.aliyuncs.com",
     ],
 )
-def test_other_hosts_tell_nothing(host: str) -> None:
-    seen = recognise(f"http://{host}:9000")
-    assert (seen.provider, seen.region, seen.bucket) == (None, None, None)
-    assert seen.endpoint == f"http://{host}:9000"
+def test_other_hosts_determine_nothing(host: str) -> None:
+    recognised = recognise(f"http://{host}:9000")
+    assert (recognised.provider, recognised.region, recognised.bucket) == (None, None, None)
+    assert recognised.endpoint == f"http://{host}:9000"
 
 
 def test_port_of_a_recognised_endpoint_is_kept() -> None:
@@ -138,7 +140,7 @@ def test_port_of_a_recognised_endpoint_is_kept() -> None:
         "bucket--use1-az4--x-s3.s3express-use1-az4.us-east-1.amazonaws.com",
     ],
 )
-def test_host_that_takes_no_uploads_is_refused(host: str) -> None:
+def test_host_that_accepts_no_uploads_is_rejected(host: str) -> None:
     with pytest.raises(WrongUsage, match="is not the endpoint of a storage service") as caught:
         recognise(f"https://{host}")
     assert "--endpoint" in str(caught.value.next_step)

@@ -1,4 +1,4 @@
-"""The vendors' naming rules, and the nearest name that works."""
+"""The vendors' naming rules, and the suggested valid name."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ OBS, S3, OSS = DIALECTS["obs"], DIALECTS["s3-v4"], DIALECTS["oss-v4"]
 
 @pytest.mark.parametrize("dialect", DIALECTS.values(), ids=lambda dialect: dialect.name)
 @pytest.mark.parametrize("bucket", ["abc", "a-b-c", "1bucket", "x" * 63])
-def test_plain_bucket_names_are_taken_everywhere(dialect: Dialect, bucket: str) -> None:
+def test_simple_bucket_names_are_valid_everywhere(dialect: Dialect, bucket: str) -> None:
     check_bucket(dialect, bucket)
 
 
@@ -38,12 +38,12 @@ def test_plain_bucket_names_are_taken_everywhere(dialect: Dialect, bucket: str) 
         "abc\n",
     ],
 )
-def test_bad_bucket_names_are_refused_everywhere(dialect: Dialect, bucket: str) -> None:
+def test_invalid_bucket_names_are_rejected_everywhere(dialect: Dialect, bucket: str) -> None:
     with pytest.raises(WrongUsage):
         check_bucket(dialect, bucket)
 
 
-def test_dots_are_for_obs_and_s3_only() -> None:
+def test_dots_are_valid_in_obs_and_s3_only() -> None:
     check_bucket(OBS, "my.bucket")
     check_bucket(S3, "my.bucket")
     with pytest.raises(WrongUsage, match="a-z0-9-"):
@@ -53,7 +53,7 @@ def test_dots_are_for_obs_and_s3_only() -> None:
 @pytest.mark.parametrize(
     "bucket", ["xn--bucket", "sthree-bucket", "amzn-s3-demo-bucket", "bucket-s3alias", "b--ol-s3", "b--x-s3"]
 )
-def test_names_reserved_by_s3_are_refused_there(bucket: str) -> None:
+def test_names_reserved_by_s3_are_rejected_there(bucket: str) -> None:
     check_bucket(OBS, bucket)
     with pytest.raises(WrongUsage, match="reserved"):
         check_bucket(S3, bucket)
@@ -62,7 +62,7 @@ def test_names_reserved_by_s3_are_refused_there(bucket: str) -> None:
 @pytest.mark.parametrize(
     ("bucket", "nearest"), [("Media", "media"), ("my_media", "my-media"), ("My_Media_", "my-media")]
 )
-def test_nearest_bucket_name_is_offered(bucket: str, nearest: str) -> None:
+def test_nearest_valid_bucket_name_is_suggested(bucket: str, nearest: str) -> None:
     with pytest.raises(WrongUsage) as caught:
         check_bucket(OBS, bucket)
     assert str(caught.value.next_step) == f"did you mean {nearest}?"
@@ -80,7 +80,7 @@ def test_keys_are_opaque_to_obs_and_s3(key: str) -> None:
     check_key(S3, key)
 
 
-def test_empty_key_is_refused() -> None:
+def test_empty_key_is_rejected() -> None:
     with pytest.raises(WrongUsage):
         check_key(OBS, "")
 
@@ -94,13 +94,13 @@ def test_length_of_a_key_counts_bytes(dialect: Dialect, limit: int) -> None:
 
 
 @pytest.mark.parametrize("key", ["/a", "\\a", "//a"])
-def test_oss_takes_no_leading_slash(key: str) -> None:
+def test_oss_rejects_a_leading_slash(key: str) -> None:
     with pytest.raises(WrongUsage) as caught:
         check_key(OSS, key)
     assert str(caught.value.next_step) == "did you mean a?"
 
 
 def test_key_that_is_not_unicode_is_rejected() -> None:
-    """A file name that is not UTF-8 reaches Python with surrogates in it."""
+    """Python represents a file name that is not UTF-8 with surrogates."""
     with pytest.raises(WrongUsage, match="UTF-8"):
         check_key(OBS, "a\udc80")

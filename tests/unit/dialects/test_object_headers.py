@@ -1,4 +1,4 @@
-"""What an object shall be, as headers: names, spellings, operations, and what is refused."""
+"""The headers of object options: names, spellings, operations, and rejected values."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def headers_of(dialect: Dialect, operation: Operation = "initiate", **options: A
     return object_headers(dialect, ObjectOptions(**options), operation)
 
 
-def test_everything_obs_knows() -> None:
-    """Every property of the vendor's UploadFileHeader, and the plain HTTP ones."""
+def test_every_header_of_obs() -> None:
+    """Every property of the vendor's UploadFileHeader, and the standard HTTP headers."""
     assert headers_of(
         OBS,
         content_type="text/plain",
@@ -90,7 +90,7 @@ def test_no_options_no_headers() -> None:
 
 
 @pytest.mark.parametrize(
-    ("dialect", "given", "spelled"),
+    ("dialect", "value", "spelling"),
     [
         (OBS, "standard", "STANDARD"),
         (OBS, "Standard_IA", "WARM"),
@@ -104,8 +104,8 @@ def test_no_options_no_headers() -> None:
         (OSS_V1, "WARM", "IA"),
     ],
 )
-def test_storage_class_goes_out_as_the_vendor_spells_it(dialect: Dialect, given: str, spelled: str) -> None:
-    assert headers_of(dialect, storage_class=given) == {dialect.headers.storage_class: spelled}
+def test_storage_class_is_sent_in_the_vendors_spelling(dialect: Dialect, value: str, spelling: str) -> None:
+    assert headers_of(dialect, storage_class=value) == {dialect.headers.storage_class: spelling}
 
 
 @pytest.mark.parametrize("dialect", DIALECTS.values(), ids=lambda dialect: dialect.name)
@@ -146,14 +146,14 @@ def test_no_overwrite() -> None:
         assert headers_of(OSS, operation, no_overwrite=True) == {"x-oss-forbid-overwrite": "true"}
 
 
-def test_complete_carries_nothing_else() -> None:
+def test_no_other_option_is_sent_with_complete() -> None:
     options = {"content_type": "a/b", "metadata": {"a": "b"}, "sse": "AES256", "headers": (("X-A", "b"),)}
     for dialect in DIALECTS.values():
         assert headers_of(dialect, "complete", **options) == {}
 
 
 def test_success_redirect_is_sent_with_put_only() -> None:
-    """An Initiate that is answered with 303 names no upload id: in parts it is refused, not dropped in silence."""
+    """A 303 response to Initiate has no upload id: an upload in parts rejects the option, and does not ignore it."""
     assert headers_of(OBS, "put", success_redirect="http://x/") == {"success-action-redirect": "http://x/"}
     for operation in ("initiate", "complete"):
         with pytest.raises(WrongUsage, match="--success-redirect has no effect on an upload in parts"):
@@ -189,13 +189,13 @@ def test_the_grantee_of_s3_is_quoted() -> None:
 
 
 @pytest.mark.parametrize("permission", ["write", "WRITE", "read_delivered", "", "read\r\nX-A: b"])
-def test_permission_that_no_object_has_is_refused(permission: str) -> None:
+def test_invalid_permission_is_rejected(permission: str) -> None:
     with pytest.raises(WrongUsage, match="invalid permission"):
         headers_of(OBS, grants=((permission, "id"),))
 
 
 @pytest.mark.parametrize("grantee", ["", 'a"', "a,id=b", "a b", "a\r\n"])
-def test_grantee_that_would_be_more_than_one_is_refused(grantee: str) -> None:
+def test_grantee_that_would_be_read_as_several_is_rejected(grantee: str) -> None:
     with pytest.raises(WrongUsage, match="invalid grantee id"):
         headers_of(OBS, grants=(("read", grantee),))
 
@@ -221,7 +221,7 @@ INJECTION = "x\r\nx-obs-acl: public-read-write"
     ],
     ids=str,
 )
-def test_no_header_can_be_smuggled_in(dialect: Dialect, options: dict[str, Any]) -> None:
+def test_no_header_can_be_injected(dialect: Dialect, options: dict[str, Any]) -> None:
     with pytest.raises(WrongUsage):
         headers_of(dialect, **options)
 
@@ -231,17 +231,17 @@ def test_success_redirect_is_checked_even_if_it_is_not_sent() -> None:
         headers_of(OBS, "initiate", success_redirect=INJECTION)
 
 
-def test_tags_cannot_smuggle() -> None:
+def test_no_tag_can_be_injected() -> None:
     assert headers_of(OBS, tags={"a\r\nb": "c&d=e"}) == {"x-obs-tagging": "a%0D%0Ab=c%26d%3De"}
 
 
 @pytest.mark.parametrize("value", ["\x00", "a\x7f", "a\nb", "a\rb", "grün", "a\u2028"])
-def test_value_outside_printable_ascii_is_refused(value: str) -> None:
+def test_value_outside_printable_ascii_is_rejected(value: str) -> None:
     with pytest.raises(WrongUsage, match="is not valid in a header"):
         headers_of(OBS, content_disposition=f"attachment; {value}x")
 
 
-def test_values_go_out_trimmed_and_otherwise_untouched() -> None:
+def test_values_are_sent_trimmed_and_otherwise_unchanged() -> None:
     """The vendor's client would percent-encode quotes and brackets."""
     assert headers_of(OBS, content_disposition='  attachment; filename="r (1)  50%.txt"\t') == {
         "Content-Disposition": 'attachment; filename="r (1)  50%.txt"'
@@ -249,12 +249,12 @@ def test_values_go_out_trimmed_and_otherwise_untouched() -> None:
 
 
 @pytest.mark.parametrize("name", ["", "a b", "a:b", "ä", "a\x00"])
-def test_metadata_needs_a_name_that_http_can_carry(name: str) -> None:
+def test_name_of_metadata_must_be_valid_in_http(name: str) -> None:
     with pytest.raises(WrongUsage, match="invalid metadata name"):
         headers_of(OBS, metadata={name: "x"})
 
 
-def test_oss_takes_no_underscore_in_names_of_metadata() -> None:
+def test_oss_rejects_underscores_in_names_of_metadata() -> None:
     assert headers_of(OBS, metadata={"a_b": "x"}) == {"x-obs-meta-a_b": "x"}
     with pytest.raises(WrongUsage, match="'a_b'"):
         headers_of(OSS, metadata={"a_b": "x"})
@@ -264,20 +264,20 @@ def test_metadata_may_be_given_with_the_vendors_prefix() -> None:
     assert headers_of(OBS, metadata={"X-Obs-Meta-Owner": "a"}) == {"x-obs-meta-Owner": "a"}
 
 
-def test_metadata_that_differs_in_case_only_is_refused() -> None:
+def test_metadata_that_differs_in_case_only_is_rejected() -> None:
     with pytest.raises(WrongUsage, match="given twice"):
         headers_of(OBS, metadata={"Owner": "a", "owner": "b"})
 
 
 @pytest.mark.parametrize(("dialect", "limit"), [(OBS, 8192), (S3, 2048), (OSS, 8192)])
-def test_metadata_is_measured_by_names_and_values(dialect: Dialect, limit: int) -> None:
+def test_size_of_metadata_counts_names_and_values(dialect: Dialect, limit: int) -> None:
     headers_of(dialect, metadata={"abc": "x" * (limit - 3)})
     with pytest.raises(WrongUsage, match=f"accepts {limit} bytes of names and values, not {limit + 1}"):
         headers_of(dialect, metadata={"abc": "x" * (limit - 2)})
 
 
 @pytest.mark.parametrize("location", ["other.html", "ftp://x/", "", " ", "/" + "x" * 2048])
-def test_bad_website_redirect_is_refused(location: str) -> None:
+def test_invalid_website_redirect_is_rejected(location: str) -> None:
     if not location:
         assert headers_of(OBS, website_redirect=location) == {}
         return
@@ -297,7 +297,7 @@ def test_days_count_from_zero() -> None:
 
 
 @pytest.mark.parametrize("sse", [None, "AES256"])
-def test_kms_key_without_kms_is_refused(sse: str | None) -> None:
+def test_kms_key_without_kms_is_rejected(sse: str | None) -> None:
     with pytest.raises(WrongUsage, match="KMS key id without"):
         headers_of(OBS, sse=sse, sse_kms_key_id="key")
 
@@ -317,23 +317,23 @@ def test_kms_key_without_kms_is_refused(sse: str | None) -> None:
         "x-obs-content-sha256",
     ],
 )
-def test_headers_that_obsup_sets_itself_cannot_be_given(name: str) -> None:
+def test_headers_that_obsup_sets_are_rejected(name: str) -> None:
     with pytest.raises(WrongUsage, match="--header cannot set"):
         headers_of(OBS, headers=((name, "x"),))
 
 
-def test_value_of_a_refused_header_is_not_repeated() -> None:
+def test_value_of_a_rejected_header_is_not_shown() -> None:
     with pytest.raises(WrongUsage) as caught:
         headers_of(OBS, headers=(("Authorization", "hunter2"),))
     assert "hunter2" not in repr(caught.value)
 
 
-def test_own_header_wins_over_the_option_of_the_same_name() -> None:
+def test_header_option_overrides_the_option_of_the_same_header() -> None:
     headers = headers_of(OBS, content_type="a/b", headers=(("content-type", "c/d"),))
     assert headers == {"content-type": "c/d"}
 
 
-def test_own_header_given_twice_is_refused() -> None:
+def test_header_given_twice_is_rejected() -> None:
     with pytest.raises(WrongUsage, match="given twice"):
         headers_of(OBS, headers=(("X-A", "1"), ("x-a", "2")))
 
@@ -343,10 +343,10 @@ def test_content_type_is_derived_from_the_key_by_default() -> None:
     assert object_headers(OBS, options, "initiate", key="a/b.html")["Content-Type"] == "text/html"
     assert object_headers(OBS, options, "put", key="a/b")["Content-Type"] == "binary/octet-stream"
     assert "Content-Type" not in object_headers(OBS, options, "complete", key="a/b.html")
-    given = ObjectOptions(content_type="a/b")
-    assert object_headers(OBS, given, "initiate", key="b.html")["Content-Type"] == "a/b"
-    own = ObjectOptions(headers=(("CONTENT-TYPE", "c/d"),))
-    assert object_headers(OBS, own, "initiate", key="b.html") == {"CONTENT-TYPE": "c/d"}
+    by_option = ObjectOptions(content_type="a/b")
+    assert object_headers(OBS, by_option, "initiate", key="b.html")["Content-Type"] == "a/b"
+    by_header = ObjectOptions(headers=(("CONTENT-TYPE", "c/d"),))
+    assert object_headers(OBS, by_header, "initiate", key="b.html") == {"CONTENT-TYPE": "c/d"}
 
 
 @pytest.mark.parametrize(
@@ -407,7 +407,7 @@ def test_oss_has_no_customer_keys() -> None:
         customer_key_headers(OSS, KEY)
 
 
-def test_customer_key_of_another_length_is_refused_and_not_repeated() -> None:
+def test_customer_key_of_another_length_is_rejected_and_not_shown() -> None:
     with pytest.raises(WrongUsage, match="32 bytes") as caught:
         customer_key_headers(OBS, CustomerKey(b"hunter2"))
     assert "hunter2" not in repr(caught.value)
@@ -454,8 +454,8 @@ UNSUPPORTED = {
 
 @pytest.mark.parametrize("option", UNSUPPORTED)
 @pytest.mark.parametrize("name", DIALECTS)
-def test_option_without_a_header_in_any_dialect_is_refused(name: str, option: str) -> None:
-    """It is in the table of options, but cannot be sent yet: exit 2, and the next command omits it."""
+def test_option_without_a_header_in_any_dialect_is_rejected(name: str, option: str) -> None:
+    """It is in the option table, but cannot be sent yet: exit 2, and the next command omits it."""
     with pytest.raises(WrongUsage, match=f"{option} is not supported yet") as caught:
         object_headers(DIALECTS[name], UNSUPPORTED[option], "put")
     assert caught.value.exit_code == 2

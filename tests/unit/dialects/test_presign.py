@@ -1,4 +1,4 @@
-"""Presigned URLs against the vendors' own presigners, run here and now with a stopped clock."""
+"""Presigned URLs, compared with those of the vendors' clients for the same time."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Url = tuple[str, str, str, dict[str, str]]
 
 
 class StoppedDatetime(datetime):
-    """The vendors ask for the time in each way there is."""
+    """The vendors' clients read the time in several ways; each returns the same fixed time."""
 
     @classmethod
     def now(cls, tz: tzinfo | None = None) -> StoppedDatetime:
@@ -52,8 +52,8 @@ def _stopped_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("botocore.auth.get_current_datetime", StoppedDatetime.now)
 
 
-def taken_apart(url: str) -> Url:
-    """The vendors differ in the order of the query and in what they encode; servers decode both alike."""
+def split_url(url: str) -> Url:
+    """Split a URL, because clients differ in the order and encoding of the query, which servers decode alike."""
     parts = urlsplit(url)
     host = parts.netloc.removesuffix(":443")
     return parts.scheme, host, unquote(parts.path), dict(parse_qsl(parts.query, keep_blank_values=True))
@@ -137,20 +137,20 @@ def presigned_by_oss2(version: str, key: str, *, token: str | None, headers: Map
 @pytest.mark.parametrize("key", KEYS)
 @pytest.mark.parametrize("token", [None, TOKEN])
 @pytest.mark.parametrize(("name", "signature"), [("obs", "obs"), ("obs-v2", "v2"), ("obs-v4", "v4")])
-def test_obs_url_is_the_one_of_the_vendors_client(
+def test_obs_url_equals_that_of_the_vendors_client(
     name: str, signature: str, token: str | None, key: str
 ) -> None:
     headers = {"Content-MD5": "/QY/f/xtpSbPeHdUJlJ/ww=="}
     ours = presigned(DIALECTS[name], OBS_ENDPOINT, key, token=token, region="eu-de", headers=headers)
     theirs = presigned_by_esdk(signature, key, token=token, headers=headers)
-    assert taken_apart(ours) == taken_apart(theirs)
+    assert split_url(ours) == split_url(theirs)
 
 
 @pytest.mark.parametrize("key", KEYS)
 @pytest.mark.parametrize("token", [None, TOKEN])
 @pytest.mark.parametrize(("name", "version"), [("s3-v4", "s3v4"), ("s3-v2", "s3")])
 @pytest.mark.parametrize("style", ["virtual", "path"])
-def test_s3_url_is_the_one_of_botocore(
+def test_s3_url_equals_that_of_botocore(
     name: str, version: str, token: str | None, key: str, style: Addressing
 ) -> None:
     ours = presigned(
@@ -163,7 +163,7 @@ def test_s3_url_is_the_one_of_botocore(
         addressing=style,
     )
     theirs = presigned_by_botocore(version, key, token=token, style=style)
-    assert taken_apart(ours) == taken_apart(theirs)
+    assert split_url(ours) == split_url(theirs)
 
 
 def test_s3_v4_url_signs_content_md5_as_botocore_does() -> None:
@@ -177,23 +177,23 @@ def test_s3_v4_url_signs_content_md5_as_botocore_does() -> None:
         headers={"Content-MD5": md5},
     )
     theirs = presigned_by_botocore("s3v4", "a", token=None, content_md5=md5)
-    assert taken_apart(ours) == taken_apart(theirs)
-    assert taken_apart(ours)[3]["X-Amz-SignedHeaders"] == "content-md5;host"
+    assert split_url(ours) == split_url(theirs)
+    assert split_url(ours)[3]["X-Amz-SignedHeaders"] == "content-md5;host"
 
 
 @pytest.mark.parametrize("key", KEYS)
 @pytest.mark.parametrize("token", [None, TOKEN])
 @pytest.mark.parametrize(("name", "version"), [("oss-v4", "v4"), ("oss-v1", "v1")])
-def test_oss_url_is_the_one_of_oss2(name: str, version: str, token: str | None, key: str) -> None:
+def test_oss_url_equals_that_of_oss2(name: str, version: str, token: str | None, key: str) -> None:
     headers = {"content-md5": "/QY/f/xtpSbPeHdUJlJ/ww==", "x-oss-traffic-limit": "819200"}
     ours = presigned(DIALECTS[name], OSS_ENDPOINT, key, token=token, region="cn-hangzhou", headers=headers)
     theirs = presigned_by_oss2(version, key, token=token, headers=headers)
-    assert taken_apart(ours) == taken_apart(theirs)
+    assert split_url(ours) == split_url(theirs)
 
 
 @pytest.mark.parametrize("name", ["obs-v4", "s3-v4", "oss-v4"])
 @pytest.mark.parametrize("expires_s", [0, -1, 7 * 24 * 3600 + 1])
-def test_v4_url_lives_from_a_second_to_seven_days(name: str, expires_s: int) -> None:
+def test_v4_url_is_valid_for_a_second_to_seven_days(name: str, expires_s: int) -> None:
     request = Signable("PUT", locate(S3_ENDPOINT, BUCKET, "a", "virtual"), (), {})
     presign = DIALECTS[name].presign
     for allowed in (1, 7 * 24 * 3600):
@@ -203,6 +203,6 @@ def test_v4_url_lives_from_a_second_to_seven_days(name: str, expires_s: int) -> 
 
 
 @pytest.mark.parametrize("dialect", DIALECTS.values(), ids=lambda dialect: dialect.name)
-def test_url_holds_no_secret(dialect: Dialect) -> None:
+def test_url_contains_no_secret(dialect: Dialect) -> None:
     url = presigned(dialect, S3_ENDPOINT, "a", token=None, region="r", headers={})
     assert SK not in unquote(url)

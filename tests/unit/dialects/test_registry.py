@@ -44,12 +44,12 @@ def test_provider_and_signature_name_a_dialect(provider: str, signature: str, na
     assert DIALECTS[name].provider == provider
 
 
-def test_unknown_provider_is_an_error_that_names_the_known() -> None:
+def test_unknown_provider_is_an_error_that_lists_the_known_ones() -> None:
     with pytest.raises(WrongUsage, match="obs, s3, oss"):
         find_dialect("azure")
 
 
 @pytest.mark.parametrize("signature", ["v1", "oss4", ""])
-def test_unknown_signature_is_an_error_that_names_the_known(signature: str) -> None:
+def test_unknown_signature_is_an_error_that_lists_the_known_ones(signature: str) -> None:
     with pytest.raises(WrongUsage, match="auto, obs, v2, v4"):
         find_dialect("obs", signature)

@@ -1,4 +1,4 @@
-"""What holds for every signature: locale, retries, secrets, clocks, regions."""
+"""Rules for every signature: locale, retries, secrets, clocks, regions."""
 
 from __future__ import annotations
 
@@ -58,35 +58,35 @@ def test_signature_is_the_same_in_every_locale(dialect: Dialect) -> None:
 
 
 class NamelessDatetime(datetime):
-    """A date whose names of day and month must not come from the C library."""
+    """A date whose names of day and month must not depend on the locale."""
 
     def strftime(self, format: str) -> str:  # noqa: A002 - the parameter's name in datetime
         assert not any(name in format for name in ("%a", "%A", "%b", "%B", "%c", "%x", "%X", "%p"))
         return super().strftime(format)
 
 
-def test_dates_do_not_ask_the_locale_for_names() -> None:
-    """This holds also on machines that have no second locale to set."""
+def test_names_in_dates_do_not_depend_on_the_locale() -> None:
+    """This test also works on machines with only one locale."""
     now = NamelessDatetime(2026, 3, 14, 15, 9, 26, tzinfo=UTC)
     assert http_date(now) == "Sat, 14 Mar 2026 15:09:26 GMT"
     assert basic_date(now) == "20260314T150926Z"
 
 
-def test_dates_are_utc_wherever_the_clock_is() -> None:
+def test_dates_are_utc_in_every_time_zone() -> None:
     abroad = NOW.astimezone(timezone(timedelta(hours=-9, minutes=-30)))
     assert http_date(abroad) == http_date(NOW)
     assert basic_date(abroad) == basic_date(NOW)
 
 
 @every_dialect
-def test_clock_without_a_time_zone_is_refused(dialect: Dialect) -> None:
+def test_clock_without_a_time_zone_is_rejected(dialect: Dialect) -> None:
     with pytest.raises(ValueError, match="time zone"):
         sign(dialect, now=NOW.replace(tzinfo=None))
 
 
 @every_dialect
 def test_signing_again_replaces_date_token_and_authorization(dialect: Dialect) -> None:
-    """A retry signs what the attempt before it sent; nothing of that may stay in the signature."""
+    """A retry signs the headers of the previous attempt; the old signature must not affect the new one."""
     first = sign(dialect, now=NOW - timedelta(minutes=20))
     stale = {"Content-Length": "21", **first, dialect.headers.security_token: "an old token"}
     again = sign(dialect, replace(REQUEST, headers=stale))
@@ -109,7 +109,7 @@ def test_every_change_of_the_request_changes_the_signature(dialect: Dialect) -> 
 
 
 @every_dialect
-def test_token_goes_out_signed_under_the_dialects_name(dialect: Dialect) -> None:
+def test_token_is_signed_and_has_the_dialects_header(dialect: Dialect) -> None:
     assert sign(dialect)[dialect.headers.security_token] == TOKEN
     other = dialect.sign(REQUEST, replace(CREDENTIALS, token="other"), region="eu-de", now=NOW)
     assert other["Authorization"] != sign(dialect)["Authorization"]
@@ -118,14 +118,14 @@ def test_token_goes_out_signed_under_the_dialects_name(dialect: Dialect) -> None
 
 
 @every_dialect
-def test_secret_is_in_nothing_that_is_sent_or_printed(dialect: Dialect) -> None:
+def test_secret_is_neither_sent_nor_printed(dialect: Dialect) -> None:
     seen = [repr(dialect), repr(dialect.sign), repr(REQUEST), repr(CREDENTIALS), *sign(dialect).values()]
     assert not any(SECRET in text for text in seen)
 
 
 @every_dialect
-def test_damaged_secret_is_refused_and_not_repeated(dialect: Dialect) -> None:
-    """An encoding error would carry the whole secret in its arguments, and so into a traceback or a pickle."""
+def test_damaged_secret_is_rejected_and_not_shown(dialect: Dialect) -> None:
+    """An encoding error has the whole secret in its arguments, which a traceback or a pickle would show."""
     damaged = Credentials("AKID", "hunter2é", origin="profile nightly")
     with pytest.raises(Denied, match="not ASCII") as caught:
         dialect.sign(REQUEST, damaged, region="eu-de", now=NOW)
@@ -135,7 +135,7 @@ def test_damaged_secret_is_refused_and_not_repeated(dialect: Dialect) -> None:
 
 
 @every_dialect
-def test_dialect_travels_to_other_processes(dialect: Dialect) -> None:
+def test_dialect_can_be_pickled(dialect: Dialect) -> None:
     there = pickle.loads(pickle.dumps(dialect))
     assert sign(there) == sign(dialect)
 
@@ -159,7 +159,7 @@ def test_prefixed_date_is_repeated_in_the_date_line_of_oss() -> None:
     assert added == {"Authorization": theirs.headers["authorization"]}
 
 
-def test_parameters_of_paging_are_not_signed_by_v2() -> None:
+def test_paging_parameters_are_not_signed_by_v2() -> None:
     paging = (("uploads", None), ("max-uploads", "10"), ("key-marker", "k"), ("encoding-type", "url"))
     for signature in (NATIVE_SIGNATURE, OSS1_SIGNATURE):
         text = signature.string_to_sign(replace(REQUEST, query=paging), {}, date="")
@@ -204,7 +204,7 @@ def test_host_is_signed_by_aws4_with_its_port() -> None:
     assert "\nhost:127.0.0.1:9000\n" in AWS4_SIGNATURE.canonical_request(request, {"host": "wrong"})
 
 
-def test_content_hash_that_is_given_is_signed_and_not_sent_twice() -> None:
+def test_given_content_hash_is_signed_and_sent_once() -> None:
     request = replace(REQUEST, headers={"X-Amz-Content-SHA256": "abc"})
     assert "x-amz-content-sha256" not in sign(DIALECTS["s3-v4"], request)
     canonical = AWS4_SIGNATURE.canonical_request(request, lower_headers(request.headers))
@@ -226,7 +226,7 @@ def test_missing_region_is_an_error_that_names_the_option(name: str) -> None:
     assert "--region" in str(caught.value.next_step)
 
 
-def test_cloud_box_signs_for_a_service_of_its_own() -> None:
+def test_cloud_box_is_signed_for_a_separate_service() -> None:
     added = DIALECTS["oss-v4"].sign(REQUEST, CREDENTIALS, region="cb-f8z7", now=NOW)
     assert "/20260314/cb-f8z7/oss-cloudbox/aliyun_v4_request" in added["Authorization"]
 

@@ -1,4 +1,4 @@
-"""The vendors' own signatures, vector by vector: our signers make the same."""
+"""The signers return the same signatures as the vendors' clients, for every vector."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SIGNATURES = {
     "OSS": "oss1",
     "OSS4-HMAC-SHA256": "oss4",
 }
-# botocore signs "/bucket/?uploads" and sends "/bucket?uploads". We send what we sign.
+# botocore signs "/bucket/?uploads" and sends "/bucket?uploads". obsup sends what it signs.
 SIGNS_A_SLASH_IT_DOES_NOT_SEND = {"130-s3-v2-listuploads-path-style"}
 ADDITIONAL = {"076-oss-v4-part-additional": frozenset({"range", "zzz"})}
 
@@ -47,8 +47,8 @@ def dialect_of(vector: Vector) -> Dialect:
 
 
 def credentials_of(vector: Vector) -> Credentials:
-    given = vector["credentials"]
-    return Credentials(given["ak"], given["sk"], given["token"])
+    keys = vector["credentials"]
+    return Credentials(keys["ak"], keys["sk"], keys["token"])
 
 
 def now_of(vector: Vector) -> datetime:
@@ -63,7 +63,7 @@ def endpoint_of(vector: Vector) -> str:
 
 
 def path_of(vector: Vector) -> str:
-    """From the URL: the field "path" is empty for keys that begin with a slash."""
+    """Read the path from the URL, because the field "path" is empty for keys that begin with a slash."""
     sent = str(vector["url"]).removeprefix(f"{vector['scheme']}://{vector['host']}")
     return sent.partition("?")[0]
 
@@ -79,7 +79,7 @@ def signable_of(vector: Vector) -> Signable:
     headers = dict(vector["headers_in"])
     for name, value in vector["signer_added_headers"].items():
         if name.lower() == "x-amz-content-sha256" and value != "UNSIGNED-PAYLOAD":
-            headers[name] = value  # a property of the body, so the caller's to give
+            headers[name] = value  # a property of the body, so the caller passes it
     query = tuple((name, value) for name, value in vector["query"])
     return Signable(vector["method"], address_of(vector), query, headers)
 
@@ -94,7 +94,7 @@ def sign(vector: Vector) -> dict[str, str]:
 
 
 def fields_of(authorization: str) -> tuple[str, set[str]]:
-    """The vendors differ in the blanks and the order of the fields, and take either."""
+    """Normalise blanks and field order, in which the clients differ and which servers do not compare."""
     scheme, _, rest = authorization.partition(" ")
     return scheme, {field.strip() for field in rest.split(",")}
 
@@ -104,14 +104,14 @@ def lowered(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("vector", NORMATIVE, ids=name_of)
-def test_authorization_is_the_vendors(vector: Vector) -> None:
-    """Byte for byte, given the same request, clock and credentials."""
+def test_authorization_equals_that_of_the_vendor(vector: Vector) -> None:
+    """Byte for byte, for the same request, time and credentials."""
     assert fields_of(sign(vector)["Authorization"]) == fields_of(vector["authorization"])
 
 
 @pytest.mark.parametrize("vector", NORMATIVE, ids=name_of)
-def test_added_headers_are_the_vendors(vector: Vector) -> None:
-    """Date, token and content hash go out under the vendor's names; only an unsigned Date may be left out."""
+def test_added_headers_equal_those_of_the_vendor(vector: Vector) -> None:
+    """Date, token and content hash have the vendor's header names; only an unsigned Date may be omitted."""
     ours = lowered({**signable_of(vector).headers, **sign(vector)})
     theirs = lowered({**vector["headers_in"], **vector["signer_added_headers"]})
     ours.pop("authorization")
@@ -122,7 +122,7 @@ def test_added_headers_are_the_vendors(vector: Vector) -> None:
 
 @pytest.mark.parametrize("vector", VENDOR_BUGS, ids=name_of)
 def test_vendor_bug_is_not_imitated(vector: Vector) -> None:
-    """alibabacloud-oss-v2 sends the token unsigned under a name of its own; ours is signed, as documented."""
+    """alibabacloud-oss-v2 sends the token unsigned in a different header; obsup signs it, as documented."""
     ours = sign(vector)
     assert ours["x-oss-security-token"] == vector["credentials"]["token"]
     assert "security-token" not in ours
@@ -130,8 +130,8 @@ def test_vendor_bug_is_not_imitated(vector: Vector) -> None:
 
 
 @pytest.mark.parametrize("vector", NORMATIVE, ids=name_of)
-def test_located_address_is_the_one_the_vendor_sends_to(vector: Vector) -> None:
-    """OSS encodes the slashes of a key on the wire, esdk drops a bucket's; the object is the same."""
+def test_address_equals_that_of_the_vendor(vector: Vector) -> None:
+    """OSS sends encoded slashes of a key, and esdk omits the slash of a bucket; the object is the same."""
     located = locate(endpoint_of(vector), vector["bucket"], vector["key"] or None, vector["addressing"])
     assert located.host == vector["host"]
     bare = unquote(located.path)
