@@ -1,4 +1,4 @@
-"""Every option in every dialect, for every way to create an object: the header that the store received, or an error."""
+"""Every option with every dialect and every method to create an object: the received header, or an error."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ KEY = "dir/the key"
 EVERY = ("initiate", "part", "copy", "complete", "put", "head")
 PARAMETERS = {row.parameter: row for row in HEADER_OPTIONS}
 
-# The options, and the rest of the header's name if the dialect has only a prefix.
-WORDS: Mapping[str, tuple[str, ...]] = {
+# The options, and the rest of the header name if the dialect has only a prefix.
+ARGUMENTS: Mapping[str, tuple[str, ...]] = {
     "content_type": ("--content-type", "text/x-own"),
     "content_encoding": ("--content-encoding", "identity"),
     "content_disposition": ("--content-disposition", "inline"),
@@ -46,11 +46,11 @@ WORDS: Mapping[str, tuple[str, ...]] = {
     "copy_source": ("--copy-source", "bucket/old"),
     "copy_range": ("--copy-range", "0-9"),
 }
-ENDS = {"metadata": "colour", "grants": "read", "sse_c_key_file": "key"}
+HEADER_ENDINGS = {"metadata": "colour", "grants": "read", "sse_c_key_file": "key"}
 
 # The requests that have the header of an option. Sources: the vendors' pages of each operation.
 DESCRIBING = {"initiate", "put"}
-SENT_ON = dict.fromkeys(WORDS, DESCRIBING) | {
+SENT_ON = dict.fromkeys(ARGUMENTS, DESCRIBING) | {
     "success_redirect": {"put"},
     "sse_c_key_file": {"initiate", "part", "copy", "put", "head"},
     "content_md5": {"part", "put"},
@@ -68,15 +68,15 @@ def operations_of(name: str, dialect: Dialect) -> set[str]:
     return SENT_ON_EXCEPTIONS.get((name, dialect.provider), SENT_ON[name])
 
 
-# For each way: its requests, and its commands with the options that each of them accepts.
+# For each method: its requests, and its commands with the options that each of them accepts.
 OF_INIT = {"acl", "grants", "sse", "sse_kms_key_id", "no_overwrite", "sse_c_key_file"} | {
-    name for name in WORDS if SENT_ON[name] & DESCRIBING
+    name for name in ARGUMENTS if SENT_ON[name] & DESCRIBING
 } - {"content_md5"}
 OF_COMPLETE = {"acl", "no_overwrite", "sse_c_key_file"}
 OF_PART = {"sse_c_key_file", "content_md5"}
 OF_COPY = {"sse_c_key_file", "copy_source", "copy_range"}
 OF_UPLOAD = OF_INIT | {"content_md5"}
-WAYS: Mapping[str, tuple[set[str], list[tuple[str, set[str]]]]] = {
+METHODS: Mapping[str, tuple[set[str], list[tuple[str, set[str]]]]] = {
     "one request": ({"put"}, [("upload small", OF_UPLOAD)]),
     "parts": ({"initiate", "part", "complete"}, [("upload big --parts 2", OF_UPLOAD)]),
     "stream": (
@@ -122,134 +122,147 @@ def store(name: str) -> Iterator[Sandbox]:
 def run(
     name: str, store: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[str, set[str]], int]:
-    """Return a function that runs a command line with some options and keeps the upload id for the next one."""
+    """Return a function that runs a command line with some options and keeps the upload id for the next command line."""
     (tmp_path / "small").write_bytes(b"x" * 100)
     (tmp_path / "big").write_bytes(bytes(2 * max(9 * 2**20, DIALECTS[name].limits.min_part)))
     (tmp_path / "keyfile").write_bytes(bytes(32))
     inside, dialect = Inside(store, tmp_path, monkeypatch), DIALECTS[name]
-    known = {"id": "", "bucket": "bucket", "old": "bucket/old"}
+    values = {"id": "", "bucket": "bucket", "old": "bucket/old"}
 
-    def run(line: str, options: set[str]) -> int:
+    def run(command: str, options: set[str]) -> int:
         target = f"bucket/{KEY}"
-        words = [word.format(target=target, **known) for word in line.split()]
-        if "{" not in line:
-            words.append(target)
-        end = words.index("--") if "--" in words else len(words)
-        more = ["--provider", dialect.provider, "--signature", dialect.signature, "--region", "eu-1"]
-        more += [word for name in WORDS if name in options for word in WORDS[name]]
-        outcome = inside.run(*words[:end], *more, *words[end:])
-        if words[0] == "init":
-            known["id"] = outcome.out.strip()
+        arguments = [argument.format(target=target, **values) for argument in command.split()]
+        if "{" not in command:
+            arguments.append(target)
+        end = arguments.index("--") if "--" in arguments else len(arguments)
+        dialect_options = [
+            "--provider",
+            dialect.provider,
+            "--signature",
+            dialect.signature,
+            "--region",
+            "eu-1",
+        ]
+        dialect_options += [argument for name in ARGUMENTS if name in options for argument in ARGUMENTS[name]]
+        outcome = inside.run(*arguments[:end], *dialect_options, *arguments[end:])
+        if arguments[0] == "init":
+            values["id"] = outcome.out.strip()
         return outcome.code
 
     return run
 
 
 def header_of(name: str, dialect: Dialect) -> str | None:
-    found = parameters.header_of(PARAMETERS[name], dialect.headers)
-    return found and (found + ENDS[name] if name in ENDS else found).lower()
+    header = parameters.header_of(PARAMETERS[name], dialect.headers)
+    return header and (header + HEADER_ENDINGS[name] if name in HEADER_ENDINGS else header).lower()
 
 
-def has_effect(name: str, way: str, dialect: Dialect) -> bool:
-    """Return whether some request of the way has the header of the option."""
-    requests, commands = WAYS[way]
-    if header_of(name, dialect) is None or not any(name in taken for _, taken in commands):
+def has_effect(name: str, method: str, dialect: Dialect) -> bool:
+    """Return whether a request of the method has the header of the option."""
+    requests, commands = METHODS[method]
+    if header_of(name, dialect) is None or not any(name in accepted for _, accepted in commands):
         return False
     return bool(operations_of(name, dialect) & requests)
 
 
-def is_lost_at_complete(name: str, line: str, dialect: Dialect) -> bool:
-    return line == "init {target}" and "complete" in operations_of(name, dialect)
+def is_lost_at_complete(name: str, command: str, dialect: Dialect) -> bool:
+    return command == "init {target}" and "complete" in operations_of(name, dialect)
 
 
-def accepted_by(line: str, taken: set[str], options: set[str], dialect: Dialect) -> set[str]:
-    """Return the options for a command of a way: those that it accepts and does not have to refuse."""
-    if line.startswith("complete") and not dialect.acl_on_complete:
-        taken = taken - {"acl"}
-    return {name for name in taken & options if not is_lost_at_complete(name, line, dialect)}
+def accepted_by(command: str, accepted: set[str], options: set[str], dialect: Dialect) -> set[str]:
+    """Return the options that a command of a method accepts."""
+    if command.startswith("complete") and not dialect.acl_on_complete:
+        accepted = accepted - {"acl"}
+    return {name for name in accepted & options if not is_lost_at_complete(name, command, dialect)}
 
 
 @pytest.mark.parametrize("encrypting", ["sse_kms_key_id", "sse_c_key_file"])
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("name", every_dialect())
 def test_header_of_every_option_is_sent_on_its_requests_only(
-    name: str, way: str, encrypting: str, store: Sandbox, run: Callable[[str, set[str]], int]
+    name: str, method: str, encrypting: str, store: Sandbox, run: Callable[[str, set[str]], int]
 ) -> None:
     """For example, SSE-C is never sent on Complete, and object headers are never sent with a part."""
     dialect = DIALECTS[name]
-    options = {one for one in WORDS if has_effect(one, way, dialect)}
+    options = {option for option in ARGUMENTS if has_effect(option, method, dialect)}
     options -= {"sse", "sse_kms_key_id", "sse_c_key_file"} - {
         encrypting,
         "sse" if "kms" in encrypting else "",
     }
-    if way == "copy":
+    if method == "copy":
         assert run("upload small {old}", set()) == 0
     first_request = len(store.requests)
-    for line, taken in WAYS[way][1]:
-        assert run(line, accepted_by(line, taken, options, dialect)) == 0, line
-    requests = [one for one in store.requests[first_request:] if one.operation in EVERY]
-    assert WAYS[way][0] <= {one.operation for one in requests}
+    for command, accepted in METHODS[method][1]:
+        assert run(command, accepted_by(command, accepted, options, dialect)) == 0, command
+    requests = [request for request in store.requests[first_request:] if request.operation in EVERY]
+    assert METHODS[method][0] <= {request.operation for request in requests}
     for option in options:
         header = header_of(option, dialect)
-        for one in requests:
-            is_lost = one.operation == "initiate" and is_lost_at_complete(option, WAYS[way][1][0][0], dialect)
-            expected = one.operation in operations_of(option, dialect) and not is_lost
-            found = any(sent.lower() == header for sent, _ in one.headers)
-            assert found == expected, (option, one.operation)
+        for request in requests:
+            is_lost = request.operation == "initiate" and is_lost_at_complete(
+                option, METHODS[method][1][0][0], dialect
+            )
+            expected = request.operation in operations_of(option, dialect) and not is_lost
+            is_sent = any(sent.lower() == header for sent, _ in request.headers)
+            assert is_sent == expected, (option, request.operation)
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("name", every_dialect())
-def test_option_without_effect_is_refused_and_nothing_is_sent(
-    name: str, way: str, store: Sandbox, run: Callable[[str, set[str]], int]
+def test_option_without_effect_is_rejected_and_nothing_is_sent(
+    name: str, method: str, store: Sandbox, run: Callable[[str, set[str]], int]
 ) -> None:
-    """This applies to options without a header, to those that no request of the way sends, and to those of Complete."""
+    """Options without a header, options that no request of the method sends, and options of Complete."""
     dialect = DIALECTS[name]
-    line, taken = WAYS[way][1][0]
-    refused = {
-        one for one in taken if not has_effect(one, way, dialect) or is_lost_at_complete(one, line, dialect)
+    command, accepted = METHODS[method][1][0]
+    rejected = {
+        option
+        for option in accepted
+        if not has_effect(option, method, dialect) or is_lost_at_complete(option, command, dialect)
     }
-    for option in refused:
-        assert run(line, {option}) == 2, option
+    for option in rejected:
+        assert run(command, {option}) == 2, option
     assert store.requests == []
     if dialect.name == "obs":
-        assert "success_redirect" in refused or way == "one request"
+        assert "success_redirect" in rejected or method == "one request"
 
 
 @pytest.mark.parametrize(
-    "words", ["--content-md5", "--parts 2", "--part-size 9M", "--offset 0", "--digest md5", "--limit-rate 1M"]
+    "extra", ["--content-md5", "--parts 2", "--part-size 9M", "--offset 0", "--digest md5", "--limit-rate 1M"]
 )
 @pytest.mark.parametrize("name", ["obs"])
-def test_options_about_sent_bytes_are_refused_for_a_copy(
-    name: str, words: str, store: Sandbox, run: Callable[[str, set[str]], int]
+def test_options_about_sent_bytes_are_rejected_for_a_copy(
+    name: str, extra: str, store: Sandbox, run: Callable[[str, set[str]], int]
 ) -> None:
     """The store copies the part, so nothing is sent."""
-    line = "part {target} --upload-id x --part-number 1 --copy-source bucket/old"
-    assert run(f"{line} {words}", set()) == 2
+    command = "part {target} --upload-id x --part-number 1 --copy-source bucket/old"
+    assert run(f"{command} {extra}", set()) == 2
     assert store.requests == []
 
 
-REQUEST_HEADERS = [(name, header) for name, one in DIALECTS.items() for header in sorted(one.request_headers)]
+REQUEST_HEADERS = [
+    (name, header) for name, dialect in DIALECTS.items() for header in sorted(dialect.request_headers)
+]
 
 
 @pytest.mark.parametrize(("name", "header"), REQUEST_HEADERS)
 def test_request_header_is_sent_on_every_request(
     name: str, header: str, store: Sandbox, run: Callable[[str, set[str]], int]
 ) -> None:
-    """The payer must be named with each part; all other headers are sent once, with the object headers."""
+    """The payer header is required on every request; other headers are sent once, with the object headers."""
     value = "1048576" if header.endswith("limit") else "requester"
-    words = f"--header {header.title()}:{value} --header X-Other:1"
-    assert run(f"upload big --parts 2 {words}", set()) == 0
-    assert {"initiate", "part", "complete"} <= {one.operation for one in store.requests}
-    for one in store.requests:
-        sent = {key.lower(): value_sent for key, value_sent in one.headers}
-        assert sent.get(header) == value, one.operation
-        assert ("x-other" in sent) == (one.operation == "initiate")
+    extra = f"--header {header.title()}:{value} --header X-Other:1"
+    assert run(f"upload big --parts 2 {extra}", set()) == 0
+    assert {"initiate", "part", "complete"} <= {request.operation for request in store.requests}
+    for request in store.requests:
+        sent = {key.lower(): text for key, text in request.headers}
+        assert sent.get(header) == value, request.operation
+        assert ("x-other" in sent) == (request.operation == "initiate")
     first_request = len(store.requests)
-    assert run(f"upload small {words}", set()) == 0
-    assert [header in {key.lower() for key, _ in one.headers} for one in store.requests[first_request:]] == [
-        True
-    ]
+    assert run(f"upload small {extra}", set()) == 0
+    assert [
+        header in {key.lower() for key, _ in request.headers} for request in store.requests[first_request:]
+    ] == [True]
 
 
 OTHER_COMMANDS = (
@@ -272,30 +285,34 @@ def test_request_header_is_sent_by_every_command(
     """A bucket with the requester-pays setting rejects requests without it."""
     value = "1048576" if header.endswith("limit") else "requester"
     assert run("init {target}", set()) == 0
-    for line in OTHER_COMMANDS:
+    for command in OTHER_COMMANDS:
         first_request = len(store.requests)
-        assert run(f"{line} --header {header.title()}:{value}", set()) == 0, line
+        assert run(f"{command} --header {header.title()}:{value}", set()) == 0, command
         requests = store.requests[first_request:]
-        assert requests, line
-        for one in requests:
-            assert (header, value) in {(key.lower(), text) for key, text in one.headers}, (
-                line,
-                one.operation,
+        assert requests, command
+        for request in requests:
+            assert (header, value) in {(key.lower(), text) for key, text in request.headers}, (
+                command,
+                request.operation,
             )
 
 
-@pytest.mark.parametrize("line", OTHER_COMMANDS)
+@pytest.mark.parametrize("command", OTHER_COMMANDS)
 @pytest.mark.parametrize("name", ["obs"])
-def test_object_header_is_refused_by_commands_that_create_no_object(
-    name: str, line: str, store: Sandbox, run: Callable[[str, set[str]], int], monkeypatch: pytest.MonkeyPatch
+def test_object_header_is_rejected_by_commands_that_create_no_object(
+    name: str,
+    command: str,
+    store: Sandbox,
+    run: Callable[[str, set[str]], int],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """On the command line it would have no effect: exit 2. In the environment it is meant for other commands."""
-    assert run(f"{line} --header X-Other:1", set()) == 2
+    assert run(f"{command} --header X-Other:1", set()) == 2
     assert store.requests == []
     assert run("init {target}", set()) == 0
     monkeypatch.setenv("OBSUP_HEADER", "X-Other: 1\nX-Obs-Request-Payer: requester")
     first_request = len(store.requests)
-    run(line, set())
-    for one in store.requests[first_request:]:
-        sent = {key.lower() for key, _ in one.headers}
-        assert ("x-obs-request-payer" in sent, "x-other" in sent) == (True, False), one.operation
+    run(command, set())
+    for request in store.requests[first_request:]:
+        sent = {key.lower() for key, _ in request.headers}
+        assert ("x-obs-request-payer" in sent, "x-other" in sent) == (True, False), request.operation
