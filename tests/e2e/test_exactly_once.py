@@ -61,7 +61,7 @@ def test_an_upload_that_is_still_listed_after_complete_is_reported_and_kept(rig:
     assert rig.requests("complete") == [None]
     assert [
         event.text
-        for event in rig.heard
+        for event in rig.observed
         if isinstance(event, events.Noted) and "do not abort it" in event.text
     ]
     rig.run()
@@ -74,7 +74,7 @@ def test_killed_before_the_response_of_complete(rig: Rig) -> None:
     """The store still lists the upload: the next run checks the object first, and keeps the upload."""
     rig.sandbox.add_fault("keep-upload,op=complete")
     with pytest.raises(Crash):
-        rig.run(hear=when_completed(die))
+        rig.run(observer=when_completed(die))
     assert rig.requests("head") == []  # only a second run checks first
     assert rig.checkpoint.exists()
     upload_ids = rig.open_ids()
@@ -93,7 +93,7 @@ def test_killed_before_the_response_and_the_checkpoint_is_lost(rig: Rig) -> None
     """This machine has a record of the listed upload, and checks the object before it completes."""
     rig.sandbox.add_fault("keep-upload,op=complete")
     with pytest.raises(Crash):
-        rig.run(hear=when_completed(die))
+        rig.run(observer=when_completed(die))
     rig.checkpoint.unlink()
     upload_ids = rig.open_ids()
     assert rig.run().upload_id == upload_ids[0]
@@ -167,7 +167,7 @@ def test_an_object_of_another_client_is_never_taken_for_ours(rig: Rig, size: str
             store.put_object(target, bytes_body(bytes(content)), {})
 
     rig.sandbox.add_fault("drop-answer,op=complete")
-    rig.run(hear=when_completed(put))
+    rig.run(observer=when_completed(put))
     # The upload is gone and the object is not ours: everything is sent again.
     assert rig.requests("part") == [1, 2, 3, 1, 2, 3]
     assert rig.is_stored()
@@ -186,7 +186,7 @@ def test_an_object_that_differs_after_success_is_reported(rig: Rig) -> None:
 
     rig.sandbox.add_fault("empty-etag,op=complete")
     # The response of OSS has the CRC-64, which verifies the object without HeadObject.
-    assert rig.code(hear=when_completed(damage)) == (0 if rig.provider == "oss" else 65)
+    assert rig.code(observer=when_completed(damage)) == (0 if rig.provider == "oss" else 65)
 
 
 @pytest.fixture
@@ -216,7 +216,7 @@ def test_a_part_that_another_client_replaced_is_sent_again(rig: Rig) -> None:
             with another_client(rig) as store:
                 store.upload_part(upload, 2, bytes_body(bytes(rig.part_size or 0)[1:] + b"!"))
 
-    rig.run(hear=replace_part)
+    rig.run(observer=replace_part)
     assert rig.requests("part") == [1, 2, 3, 2, 2]
     assert rig.is_stored()
 

@@ -121,7 +121,7 @@ def test_an_upload_without_parts_that_this_machine_started_is_resumed(rig: Rig) 
 
 def test_a_foreign_upload_of_the_same_key_is_not_touched(rig: Rig, make_file: Callable[..., Path]) -> None:
     """Its parts are those of another file."""
-    other = replace(rig, source=make_file(4 * PART, name="other", seed=2), heard=[])
+    other = replace(rig, source=make_file(4 * PART, name="other", seed=2), observed=[])
     start(other)
     foreign = other.open_ids()
     rig.run()
@@ -134,7 +134,7 @@ def test_a_foreign_upload_of_the_same_key_is_not_touched(rig: Rig, make_file: Ca
 
 def test_an_upload_whose_parts_cannot_be_listed_is_skipped(rig: Rig, make_file: Callable[..., Path]) -> None:
     """Without the permission to list parts, a new upload can still be started."""
-    start(replace(rig, source=make_file(4 * PART, name="other", seed=2), heard=[]))
+    start(replace(rig, source=make_file(4 * PART, name="other", seed=2), observed=[]))
     rig.sandbox.add_fault("error=403:AccessDenied,op=parts,times=always")
     rig.run()
     assert rig.is_stored()
@@ -204,7 +204,7 @@ def test_a_checkpoint_that_cannot_be_removed_is_not_an_error(rig: Rig) -> None:
             rig.checkpoint.unlink()
             rig.checkpoint.mkdir()
 
-    rig.run(hear=block)
+    rig.run(observer=block)
     assert rig.is_stored()
     assert "cannot be" in rig.notes()
 
@@ -221,7 +221,7 @@ def test_a_crash_before_the_response_to_initiate_leaves_no_orphan(rig: Rig) -> N
             raise Crash
 
     with pytest.raises(Crash):
-        rig.run(hear=crash)
+        rig.run(observer=crash)
     (orphan,) = rig.open_ids()
     rig.run()
     assert rig.requests("initiate") == []
@@ -246,7 +246,7 @@ def test_restart_aborts_an_upload_whose_initiation_was_interrupted(rig: Rig) -> 
             raise Crash
 
     with pytest.raises(Crash):
-        rig.run(hear=crash)
+        rig.run(observer=crash)
     rig.run(restart=True)
     assert rig.open_ids() == []
     assert len(rig.requests("abort")) == 1
@@ -257,7 +257,7 @@ def test_restart_aborts_an_upload_whose_initiation_was_interrupted(rig: Rig) -> 
 def test_an_empty_foreign_upload_is_not_adopted(rig: Rig, restart: bool) -> None:
     """Not even after a lost response: it was open before."""
     rig.sandbox.add_fault("error=403:AccessDenied,op=part,times=always")
-    foreign = replace(rig, source=rig.source.with_name("foreign"), heard=[])
+    foreign = replace(rig, source=rig.source.with_name("foreign"), observed=[])
     foreign.source.write_bytes(b"foreign" * PART)
     assert foreign.code() == 77
     (foreign_id,) = rig.open_ids()

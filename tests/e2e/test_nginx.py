@@ -249,8 +249,8 @@ def test_503_from_the_proxy_halves_the_parts_in_flight(
                 in_flight_counts.append(len(in_flight))
                 in_flight.add(number)
 
-    rig.run(hear=count)
-    retried = [event for event in rig.heard if isinstance(event, events.Retried)]
+    rig.run(observer=count)
+    retried = [event for event in rig.observed if isinstance(event, events.Retried)]
     assert all(event.throttled and event.delay_s >= 1 for event in retried)
     assert [entry for entry in nginx.access_log() if entry.status == 503]
     assert statistics.median(in_flight_counts[8:]) <= 5  # instead of 8
@@ -289,8 +289,8 @@ def test_connections_that_are_closed_while_idle(
             time.sleep(0.3)
 
     network = replace(PATIENT.network, ca_bundle=str(authority.bundle) if tls else None)
-    rig.run(replace(PATIENT, network=network), hear=idle)
-    assert not [event for event in rig.heard if isinstance(event, events.Retried)]
+    rig.run(replace(PATIENT, network=network), observer=idle)
+    assert not [event for event in rig.observed if isinstance(event, events.Retried)]
     assert len({entry.connection for entry in nginx.access_log()}) > PARTS
     assert rig.requests("part") == list(range(1, PARTS + 1))
     assert rig.is_stored()

@@ -66,7 +66,7 @@ def test_an_upload_id_or_token_does_not_verify_a_touched_source(rig: Rig) -> Non
     """Killed before the response to Complete, while the store still lists the upload: only a digest verifies it."""
     rig.sandbox.add_fault("keep-upload,op=complete")
     with pytest.raises(Crash):
-        rig.run(hear=when_completed(die))
+        rig.run(observer=when_completed(die))
     os.utime(rig.source)
     assert rig.run().verified == VERIFICATIONS[rig.provider]
     assert rig.requests("part") == []

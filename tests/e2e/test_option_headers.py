@@ -122,7 +122,7 @@ def store(name: str) -> Iterator[Sandbox]:
 def run(
     name: str, store: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[str, set[str]], int]:
-    """Return a function that runs a command line with some options and keeps the upload id for the next command line."""
+    """Return a function that runs a command line with options and keeps its upload id for the next one."""
     (tmp_path / "small").write_bytes(b"x" * 100)
     (tmp_path / "big").write_bytes(bytes(2 * max(9 * 2**20, DIALECTS[name].limits.min_part)))
     (tmp_path / "keyfile").write_bytes(bytes(32))

@@ -178,17 +178,17 @@ def once_stored(number: int, act: Callable[[], object]) -> Callable[[events.Even
     """Return an observer that calls *act* once, when part *number* is stored."""
     done: list[events.Event] = []
 
-    def hear(event: events.Event) -> None:
+    def observer(event: events.Event) -> None:
         if isinstance(event, events.PartStored) and event.number == number and not done:
             done.append(event)
             act()
 
-    return hear
+    return observer
 
 
 def test_a_write_during_the_upload_is_an_error(rig: Rig) -> None:
     """The stored parts are kept; the same command then reports which parts differ."""
-    check_refused(rig, "modification time", hear=once_stored(3, lambda: write_at(rig, 2)))
+    check_refused(rig, "modification time", observer=once_stored(3, lambda: write_at(rig, 2)))
     check_refused(rig, "part 2 differs")
     rig.run(on_change="resend")
     assert sorted(number or 0 for number in rig.requests("part")) == [2, 4, 5, 6]
@@ -197,7 +197,7 @@ def test_a_write_during_the_upload_is_an_error(rig: Rig) -> None:
 
 def test_a_write_after_the_last_part_is_detected_before_complete(rig: Rig) -> None:
     """All parts are stored, but Complete is not requested."""
-    check_refused(rig, "modification time", hear=once_stored(PARTS, lambda: write_at(rig, 2)))
+    check_refused(rig, "modification time", observer=once_stored(PARTS, lambda: write_at(rig, 2)))
     assert rig.requests("complete") == []
     assert len(rig.open_ids()) == 1
 
@@ -206,7 +206,9 @@ def test_a_write_after_the_last_part_is_detected_before_complete(rig: Rig) -> No
 @pytest.mark.parametrize("jobs", [1, 4])
 def test_resend_sends_the_changed_parts_again_and_finishes(rig: Rig, part_number: int, jobs: int) -> None:
     """The object is the file as it is at the end."""
-    result = rig.run(on_change="resend", jobs=jobs, hear=once_stored(3, lambda: write_at(rig, part_number)))
+    result = rig.run(
+        on_change="resend", jobs=jobs, observer=once_stored(3, lambda: write_at(rig, part_number))
+    )
     assert rig.is_stored()
     assert rig.open_ids() == []
     assert result.sent_parts <= PARTS + 1 + jobs
@@ -222,14 +224,14 @@ def test_a_file_that_keeps_changing_is_an_error(rig: Rig) -> None:
             count += 1
             write_at(rig, 1, str(count).encode() * 9)
 
-    check_refused(rig, "modification time", on_change="resend", hear=write_again)
+    check_refused(rig, "modification time", on_change="resend", observer=write_again)
     assert 3 <= count <= 3 * PARTS
 
 
 @pytest.mark.parametrize("on_change", ["fail", "resend"])
 def test_a_chmod_during_the_upload_is_accepted(rig: Rig, on_change: str) -> None:
     """Only the change time differs: the stored parts are compared and not sent again."""
-    rig.run(on_change=on_change, hear=once_stored(3, lambda: rig.source.chmod(0o400)))
+    rig.run(on_change=on_change, observer=once_stored(3, lambda: rig.source.chmod(0o400)))
     assert rig.is_stored()
     assert len(rig.requests("part")) <= PARTS + 1
 
@@ -240,7 +242,7 @@ def test_a_write_that_restores_the_modification_time_during_the_upload_is_an_err
         rig,
         "change time",
         "part 1 differs",
-        hear=once_stored(3, lambda: keep_times(rig, lambda: write_at(rig, 1))),
+        observer=once_stored(3, lambda: keep_times(rig, lambda: write_at(rig, 1))),
     )
 
 
@@ -249,7 +251,7 @@ def test_a_source_that_disappears_during_the_upload_is_an_error(rig: Rig, on_cha
     """With the next step; when it is back, the upload is completed."""
     away = rig.source.with_name("away")
     error = check_refused(
-        rig, "disappeared", on_change=on_change, hear=once_stored(3, lambda: rig.source.rename(away))
+        rig, "disappeared", on_change=on_change, observer=once_stored(3, lambda: rig.source.rename(away))
     )
     assert "put it back" in str(error.next_step)
     away.rename(rig.source)
@@ -259,7 +261,7 @@ def test_a_source_that_disappears_during_the_upload_is_an_error(rig: Rig, on_cha
 
 def test_a_source_that_shrinks_during_the_upload_is_an_error(rig: Rig) -> None:
     """A part that cannot be read completely is not stored."""
-    check_refused(rig, "size", hear=once_stored(3, lambda: os.truncate(rig.source, 4 * PART)))
+    check_refused(rig, "size", observer=once_stored(3, lambda: os.truncate(rig.source, 4 * PART)))
     rig.run(on_change="resend")
     assert rig.is_stored()
 
@@ -273,7 +275,7 @@ def test_a_file_that_ends_within_a_part_is_an_error(rig: Rig) -> None:
         if isinstance(event, events.PartSent) and event.number == 1 and event.sent == 2**20:
             os.truncate(rig.source, 2**20 + 1)
 
-    check_refused(rig, "became shorter", hear=cut)
+    check_refused(rig, "became shorter", observer=cut)
 
 
 # A single request.

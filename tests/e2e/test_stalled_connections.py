@@ -43,7 +43,7 @@ def rig(sandbox: Sandbox, tmp_path: Path) -> Rig:
 
 def retries(rig: Rig) -> list[events.Retried]:
     """Return the retries of this run."""
-    return [event for event in rig.heard if isinstance(event, events.Retried)]
+    return [event for event in rig.observed if isinstance(event, events.Retried)]
 
 
 @pytest.mark.parametrize("is_secure", [False, True], ids=["http", "https"])
@@ -148,7 +148,7 @@ def test_a_store_that_is_unavailable_for_some_time(tmp_path: Path, rig: Rig) -> 
     access, secret, folder = rig.sandbox.access_key, rig.sandbox.secret_key, tmp_path / "store"
     with ExitStack() as running:
         rig.sandbox = running.enter_context(Sandbox(folder, access_key=access, secret_key=secret))
-        code = rig.code(IMPATIENT, hear=after_part(2, running.close))
+        code = rig.code(IMPATIENT, observer=after_part(2, running.close))
     port = rig.sandbox.port
     with Sandbox(folder, port=port, access_key=access, secret_key=secret) as rig.sandbox:
         check_resumes(rig, code)
@@ -170,6 +170,6 @@ def test_a_host_name_that_no_longer_resolves(rig: Rig, monkeypatch: pytest.Monke
     rig.sandbox.add_fault("reset,op=part,part=3")
     by_path = replace(IMPATIENT, addressing="path")
     with pytest.raises(NotFinished, match="could not be resolved") as caught:
-        rig.run(by_path, hear=after_part(2, lambda: is_resolvable.__setitem__(0, False)))
+        rig.run(by_path, observer=after_part(2, lambda: is_resolvable.__setitem__(0, False)))
     is_resolvable[0] = True
     check_resumes(rig, caught.value.exit_code)

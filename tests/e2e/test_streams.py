@@ -27,7 +27,7 @@ PART = 100 * KIB
 @pytest.fixture
 def bash(shell: Shell, tmp_path: Path) -> Bash:
     """Bash with obsup in it."""
-    return Bash.beside(shell, tmp_path / "bin")
+    return Bash.with_folder(shell, tmp_path / "bin")
 
 
 @pytest.fixture

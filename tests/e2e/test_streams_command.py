@@ -25,7 +25,7 @@ UPLOAD = "obsup upload --part-size 100K --from-command bucket/key"
 @pytest.fixture
 def bash(shell: Shell, tmp_path: Path, home: Path) -> Bash:
     """Bash with obsup in it."""
-    return Bash.beside(shell, tmp_path / "bin")
+    return Bash.with_folder(shell, tmp_path / "bin")
 
 
 @pytest.fixture

@@ -39,7 +39,7 @@ UPLOAD = "obsup upload - bucket/key --part-size 100K --checkpoint state.json --j
 @pytest.fixture
 def bash(shell: Shell, tmp_path: Path) -> Bash:
     """Bash with obsup in it."""
-    return Bash.beside(shell, tmp_path / "bin")
+    return Bash.with_folder(shell, tmp_path / "bin")
 
 
 @pytest.fixture

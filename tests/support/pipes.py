@@ -20,7 +20,7 @@ class Bash:
     bin: Path
 
     @classmethod
-    def beside(cls, shell: Shell, folder: Path) -> Bash:
+    def with_folder(cls, shell: Shell, folder: Path) -> Bash:
         """Return a Bash whose ``bin`` is *folder*, with an ``obsup`` in it."""
         folder.mkdir()
         bash = cls(shell, folder)

@@ -61,19 +61,19 @@ class Rig:
     jobs: int = 1
     endpoint: str = ""  # if the store is not reached at its own address
     first_request: int = 0
-    heard: list[events.Event] = field(default_factory=list)
+    observed: list[events.Event] = field(default_factory=list)
 
     def run(
         self,
         connecting: ConnectOptions = PATIENT,
         *,
         stop: StopSignal | None = None,
-        hear: Callable[[events.Event], None] = events.ignore,
+        observer: Callable[[events.Event], None] = events.ignore,
         **order: Any,
     ) -> Result:
         """Upload. Requests and events of earlier runs are no longer counted. Raises ObsupError."""
         self.first_request = len(self.sandbox.requests)
-        self.heard.clear()
+        self.observed.clear()
         target, settings = resolve_target(
             f"bucket/{self.key}",
             replace(
@@ -86,8 +86,8 @@ class Rig:
         )
 
         def observe(event: events.Event) -> None:
-            self.heard.append(event)
-            hear(event)
+            self.observed.append(event)
+            observer(event)
 
         tally, stop = ProgressTally(None, observe), stop or StopSignal()
         connection = connect(
@@ -170,20 +170,20 @@ class Rig:
 
     def notes(self) -> str:
         """Return the notes to the user."""
-        return "\n".join(event.text for event in self.heard if isinstance(event, events.Noted))
+        return "\n".join(event.text for event in self.observed if isinstance(event, events.Noted))
 
 
 def when_completed(act: Callable[[], object]) -> Callable[[events.Event], None]:
     """Return an observer that calls *act* once, after Complete was requested and before the object is verified."""
     done: list[events.Event] = []
 
-    def hear(event: events.Event) -> None:
+    def observe(event: events.Event) -> None:
         is_complete = isinstance(event, events.Requested) and event.operation == "CompleteMultipartUpload"
         if is_complete and not done:
             done.append(event)
             act()
 
-    return hear
+    return observe
 
 
 def die() -> None:
