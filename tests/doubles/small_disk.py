@@ -56,7 +56,7 @@ class SmallDisk(Protocol):
         """Free space for processes that are started later."""
         ...
 
-    def start(self, *words: str, env: Mapping[str, str]) -> subprocess.Popen[str]:
+    def start(self, *arguments: str, env: Mapping[str, str]) -> subprocess.Popen[str]:
         """Start a command on it."""
         ...
 
@@ -86,14 +86,14 @@ class Limit:
         """See SmallDisk."""
         self._is_full = False
 
-    def start(self, *words: str, env: Mapping[str, str]) -> subprocess.Popen[str]:
+    def start(self, *arguments: str, env: Mapping[str, str]) -> subprocess.Popen[str]:
         """See SmallDisk."""
 
         def limit() -> None:
             if self._is_full:
                 resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
 
-        return _start(words, env=env, cwd=self.folder, limit=limit)
+        return _start(arguments, env=env, cwd=self.folder, limit=limit)
 
 
 class Tmpfs:
@@ -139,17 +139,21 @@ class Tmpfs:
         """Make it read-only."""
         subprocess.run([*self._enter, "mount", "-o", "remount,bind,ro", self.folder], check=True)
 
-    def start(self, *words: str, env: Mapping[str, str]) -> subprocess.Popen[str]:
+    def start(self, *arguments: str, env: Mapping[str, str]) -> subprocess.Popen[str]:
         """See SmallDisk."""
         change_folder = ["sh", "-c", 'cd "$0" && exec "$@"', str(self.folder)]
-        return _start((*self._enter, *change_folder, *words), env=env, cwd=self.folder)
+        return _start((*self._enter, *change_folder, *arguments), env=env, cwd=self.folder)
 
 
 def _start(
-    words: tuple[str, ...], *, env: Mapping[str, str], cwd: Path, limit: Callable[[], object] | None = None
+    arguments: tuple[str, ...],
+    *,
+    env: Mapping[str, str],
+    cwd: Path,
+    limit: Callable[[], object] | None = None,
 ) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        words,
+        arguments,
         cwd=cwd,
         env={**os.environ, **env, "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONDONTWRITEBYTECODE": "1"},
         stdin=subprocess.DEVNULL,
@@ -167,13 +171,13 @@ class DiskShell:
         self.disk = disk
         self._environment = environment
 
-    def start(self, *words: str, **extra: str) -> subprocess.Popen[str]:
-        """Start ``obsup WORDS``."""
-        return self.disk.start(sys.executable, "-m", "obsup", *words, env={**self._environment, **extra})
+    def start(self, *arguments: str, **extra: str) -> subprocess.Popen[str]:
+        """Start ``obsup ARGUMENTS``."""
+        return self.disk.start(sys.executable, "-m", "obsup", *arguments, env={**self._environment, **extra})
 
-    def run(self, *words: str, **extra: str) -> Outcome:
-        """Run ``obsup WORDS`` to its end."""
-        return wait_for_end(self.start(*words, **extra))
+    def run(self, *arguments: str, **extra: str) -> Outcome:
+        """Run ``obsup ARGUMENTS`` to its end."""
+        return wait_for_end(self.start(*arguments, **extra))
 
     def files(self) -> set[str]:
         """Return the files on the disk."""

@@ -13,31 +13,31 @@ from tests.support.shell import Shell
 MakeFile = Callable[..., Path]
 
 
-@pytest.mark.parametrize("words", [["--parts", "4"], ["--parts", "4", "--content-md5"], []], ids=" ".join)
+@pytest.mark.parametrize("arguments", [["--parts", "4"], ["--parts", "4", "--content-md5"], []], ids=" ".join)
 def test_all_parts_share_the_rate(
-    words: list[str], shell: Shell, sandbox: Sandbox, make_file: MakeFile
+    arguments: list[str], shell: Shell, sandbox: Sandbox, make_file: MakeFile
 ) -> None:
     """600 kB at 1 MB/s take 0.6 s, less 0.15 s of initial credit; reading for Content-MD5 is not limited."""
     source = make_file(600_000)
-    outcome = shell.run("upload", "bigfile", "bucket/key", "--limit-rate", "1MB", "--json", *words)
+    outcome = shell.run("upload", "bigfile", "bucket/key", "--limit-rate", "1MB", "--json", *arguments)
     assert outcome.code == 0, outcome.err
     assert outcome.json["seconds"] >= 0.45
     assert sandbox.object_path("bucket", "key").read_bytes() == source.read_bytes()
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("arguments", "message"),
     [
         (["--limit-rate", "0"], "a rate of 0 would send nothing"),
         (["--limit-rate", "fast"], "9M"),
     ],
 )
 def test_an_invalid_rate(
-    words: list[str], message: str, shell: Shell, sandbox: Sandbox, make_file: MakeFile
+    arguments: list[str], message: str, shell: Shell, sandbox: Sandbox, make_file: MakeFile
 ) -> None:
     """One clear error, exit 2, and no part is sent."""
     make_file(600_000)
-    outcome = shell.run("upload", "bigfile", "bucket/key", *words)
+    outcome = shell.run("upload", "bigfile", "bucket/key", *arguments)
     assert outcome.code == 2
     assert message in " ".join(outcome.err.split())
     assert not [record for record in sandbox.requests if record.operation == "part"]

@@ -47,8 +47,8 @@ def cron_lines() -> tuple[dict[str, str], list[str]]:
 def bash(shell: Shell, sandbox: Sandbox, tmp_path: Path, home: Path) -> Bash:
     """Bash with obsup, the stand-ins, and the profile that the crontab names."""
     made = Bash.with_folder(shell, tmp_path / "bin")
-    for name, words in PRODUCERS.items():
-        made.stand_in(name, f'[ "$*" = "{words}" ] || exit 64; printf "{DUMP}"; exit ${{DUMP_EXIT:-0}}')
+    for name, arguments in PRODUCERS.items():
+        made.stand_in(name, f'[ "$*" = "{arguments}" ] || exit 64; printf "{DUMP}"; exit ${{DUMP_EXIT:-0}}')
     made.stand_in("ssh", f'[ "$1 $3" = "db1 shop.dump" ] || exit 64; printf "{DUMP}" | "$2"')
     config = home / ".config/obsup/config.toml"
     config.parent.mkdir(parents=True)

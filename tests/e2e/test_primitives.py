@@ -43,7 +43,7 @@ def sent(sandbox: Sandbox) -> dict[int, int]:
 
 
 def checkpoint_of(source: Path) -> Checkpoint:
-    """Return the one checkpoint beside *source*."""
+    """Return the only checkpoint next to *source*."""
     [path] = source.parent.glob("*.obsup.json")
     found = checkpoints.load(path)
     assert found is not None
@@ -63,9 +63,9 @@ def etag_of(source: Path, number: int) -> str:
 
 def test_upload_continues_after_init_and_part(shell: Shell, sandbox: Sandbox, source: Path) -> None:
     """stdout has only the result; stored parts are not sent again."""
-    begun = shell.run("init", source, "bucket/key", "--parts", "5")
+    initiated = shell.run("init", source, "bucket/key", "--parts", "5")
     [upload] = sandbox.uploads()
-    assert (begun.code, begun.out, begun.err) == (0, f"{upload.upload_id}\n", "")
+    assert (initiated.code, initiated.out, initiated.err) == (0, f"{upload.upload_id}\n", "")
     for number in (4, 2):
         outcome = shell.run("part", source, "bucket/key", "--part-number", str(number))
         assert (outcome.code, outcome.out, outcome.err) == (0, f"{etag_of(source, number)}\n", "")
@@ -111,14 +111,14 @@ def test_concurrent_parts_share_one_checkpoint(shell: Shell, sandbox: Sandbox, s
 def test_if_running_applies_to_parts(shell: Shell, sandbox: Sandbox, source: Path) -> None:
     """fail, skip and wait; a part does not conflict with other parts."""
     shell.run("init", source, "bucket/key", "--parts", "5")
-    words = ("part", source, "bucket/key", "--part-number", "1", "--if-running")
+    arguments = ("part", source, "bucket/key", "--part-number", "1", "--if-running")
     with UploadLock(target_of(sandbox), shared=True):
-        assert shell.run(*words, "fail").code == 0
+        assert shell.run(*arguments, "fail").code == 0
     with UploadLock(target_of(sandbox)):
-        assert shell.run(*words, "fail").code == 75
-        skipped = shell.run(*words, "skip")
+        assert shell.run(*arguments, "fail").code == 75
+        skipped = shell.run(*arguments, "skip")
         assert (skipped.code, skipped.out) == (0, "")
-        waiting = shell.begin(*words, "wait")
+        waiting = shell.begin(*arguments, "wait")
         assert waiting.stderr is not None
         assert "another obsup is at work on bucket/key: waiting" in waiting.stderr.readline()
         assert sent(sandbox) == {1: 1}
@@ -140,8 +140,17 @@ def test_five_machines_without_a_shared_disk_and_a_sixth_that_completes(
             HOME=str(homes[number]),
         )
         assert outcome.out.strip() == etag_of(source, number), outcome.err
-    words = ("complete", "bucket/key", "--upload-id", upload_id, "--parts", "5", "--expect-size", str(SIZE))
-    outcome = shell.run(*words, "--json", HOME=str(homes[6]))
+    arguments = (
+        "complete",
+        "bucket/key",
+        "--upload-id",
+        upload_id,
+        "--parts",
+        "5",
+        "--expect-size",
+        str(SIZE),
+    )
+    outcome = shell.run(*arguments, "--json", HOME=str(homes[6]))
     assert outcome.json["verified"] == "upload-id"
     assert (outcome.json["parts"], outcome.json["size"], outcome.json["partSize"]) == (5, SIZE, PART)
     assert sandbox.object_path("bucket", "key").read_bytes() == source.read_bytes()
@@ -162,9 +171,9 @@ def test_init_returns_the_existing_upload(inside: Inside, sandbox: Sandbox, sour
 def test_the_json_of_each_step(inside: Inside, sandbox: Sandbox, source: Path) -> None:
     """One JSON object on stdout, with the documented keys."""
     common = {"format": 1, "provider": "obs", "bucket": "bucket", "key": "key"}
-    begun = inside.run("init", source, "bucket/key", "--parts", "5", "--json").json
+    initiated = inside.run("init", source, "bucket/key", "--parts", "5", "--json").json
     common["uploadId"] = sandbox.uploads()[0].upload_id
-    assert begun == common | {
+    assert initiated == common | {
         "command": "init",
         "status": "initiated",
         "size": SIZE,
@@ -209,7 +218,7 @@ def test_a_copy_that_fails_in_a_200_is_repeated(
     inside.run("upload", source, "bucket/old")
     upload_id = inside.run("init", "bucket/key").out.strip()
     sandbox.add_fault(f"error-in-200=InternalError,op=copy{done}")
-    words = (
+    arguments = (
         "part",
         "bucket/key",
         "--upload-id",
@@ -219,7 +228,7 @@ def test_a_copy_that_fails_in_a_200_is_repeated(
         "--copy-source",
         "bucket/old",
     )
-    copied = inside.run(*words)
+    copied = inside.run(*arguments)
     assert (copied.code, len(copied.out.strip())) == (0, 32)
     assert [one.operation for one in sandbox.requests].count("copy") == 2
     assert inside.run("complete", "bucket/key", "--upload-id", upload_id).code == 0
@@ -231,8 +240,8 @@ def test_a_part_with_a_given_window(inside: Inside, sandbox: Sandbox, source: Pa
     upload_id = inside.run("init", "bucket/key").out.strip()
     windows = [(), ("--offset", "400000"), ("--offset", "800000")]
     for number, window in enumerate(windows, start=1):
-        words = ("part", source, "bucket/key", "--upload-id", upload_id, "--part-number", str(number))
-        assert inside.run(*words, *window, "--part-size", "400000").code == 0
+        arguments = ("part", source, "bucket/key", "--upload-id", upload_id, "--part-number", str(number))
+        assert inside.run(*arguments, *window, "--part-size", "400000").code == 0
     assert inside.run("complete", "bucket/key", "--upload-id", upload_id).code == 0
     assert sandbox.object_path("bucket", "key").read_bytes() == source.read_bytes()
 
@@ -241,10 +250,10 @@ def test_a_part_is_copied_inside_the_store(inside: Inside, sandbox: Sandbox, sou
     """The beginning of an existing object need not be sent; its key may have blanks."""
     inside.run("upload", source, "bucket/old one", "--parts", "5")
     upload_id = inside.run("init", "bucket/key").out.strip()
-    words = ("part", "bucket/key", "--upload-id", upload_id, "--copy-source", "bucket/old one")
-    first = inside.run(*words, "--part-number", "1", "--copy-range", "0-599999")
+    arguments = ("part", "bucket/key", "--upload-id", upload_id, "--copy-source", "bucket/old one")
+    first = inside.run(*arguments, "--part-number", "1", "--copy-range", "0-599999")
     assert first.out.strip() == hashlib.md5(source.read_bytes()[:600_000]).hexdigest(), first.err
-    second = inside.run(*words, "--part-number", "2", "--copy-range", "600000-999999", "--json")
+    second = inside.run(*arguments, "--part-number", "2", "--copy-range", "600000-999999", "--json")
     assert (second.json["command"], second.json["status"]) == ("part", "stored")
     done = inside.run("complete", "bucket/key", "--upload-id", upload_id, "--expect-size", str(SIZE))
     assert done.code == 0
@@ -278,13 +287,13 @@ def test_a_part_that_is_stopped_keeps_the_upload(shell: Shell, sandbox: Sandbox,
 
 def test_object_options_apply_with_single_steps(inside: Inside, sandbox: Sandbox, source: Path) -> None:
     """OSS sets the ACL on complete, which reads it from the checkpoint."""
-    words = ("--provider", "oss", "--region", "cn-hangzhou", "--addressing", "path")
-    begun = inside.run("init", source, "bucket/key", *words, "--parts", "2", "--acl", "public-read")
-    assert begun.code == 0, begun.err
+    arguments = ("--provider", "oss", "--region", "cn-hangzhou", "--addressing", "path")
+    initiated = inside.run("init", source, "bucket/key", *arguments, "--parts", "2", "--acl", "public-read")
+    assert initiated.code == 0, initiated.err
     for number in "12":
-        part = inside.run("part", source, "bucket/key", *words, "--part-number", number)
+        part = inside.run("part", source, "bucket/key", *arguments, "--part-number", number)
         assert part.code == 0, part.err
-    done = inside.run("complete", source, "bucket/key", *words, "--json")
+    done = inside.run("complete", source, "bucket/key", *arguments, "--json")
     assert done.json["verified"] == "crc64"
     assert sandbox.object_metadata("bucket", "key").attributes.acl == "public-read"
 
@@ -298,8 +307,8 @@ def test_a_damaged_checkpoint_is_reported_and_kept(inside: Inside, sandbox: Sand
         name, *more = step.split()
         outcome = inside.run(name, source, "bucket/key", *more)
         assert (outcome.code, str(path) in outcome.err) == (65, True), outcome.err
-    words = ("part", source, "bucket/key", "--upload-id", upload_id, "--parts", "5", "--part-number", "1")
-    assert inside.run(*words).code == 0
+    arguments = ("part", source, "bucket/key", "--upload-id", upload_id, "--parts", "5", "--part-number", "1")
+    assert inside.run(*arguments).code == 0
     assert len(path.read_bytes()) == 100
 
 
@@ -345,7 +354,7 @@ def test_a_checkpoint_in_another_folder(
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("arguments", "message"),
     [
         ("part bigfile bucket/key --part-number 1", "no upload of bigfile to bucket/key is recorded here"),
         ("complete bigfile bucket/key", "no upload of bigfile to bucket/key is recorded here"),
@@ -379,10 +388,10 @@ def test_a_checkpoint_in_another_folder(
     ],
 )
 def test_invalid_arguments_are_rejected_before_anything_is_sent(
-    inside: Inside, sandbox: Sandbox, source: Path, words: str, message: str
+    inside: Inside, sandbox: Sandbox, source: Path, arguments: str, message: str
 ) -> None:
     """Exit code 2 and a clear message."""
-    outcome = inside.run(*words.split())
+    outcome = inside.run(*arguments.split())
     assert (outcome.code, outcome.out) == (2, "")
     assert message in " ".join(outcome.err.split())
     assert sandbox.requests == []
@@ -403,7 +412,7 @@ def test_no_step_shows_a_secret(inside: Inside, sandbox: Sandbox, source: Path, 
     """Not in its output with -v, in its log or in its state files."""
     output = ""
     verbose = ("-v", "--log-file", "log")
-    for words in (
+    for arguments in (
         ("init", source, "bucket/key", "--parts", "2"),
         ("part", source, "bucket/key", "--part-number", "1"),
         ("complete", source, "bucket/key"),
@@ -411,10 +420,10 @@ def test_no_step_shows_a_secret(inside: Inside, sandbox: Sandbox, source: Path, 
         ("uploads", "bucket", "--long"),
         ("abort", source, "bucket/key"),
     ):
-        outcome = inside.run(*words, *verbose)
+        outcome = inside.run(*arguments, *verbose)
         output += outcome.out + outcome.err
-    left = [path for folder in (source.parent, home) for path in folder.rglob("*") if path.is_file()]
-    output += "".join(path.read_text() for path in left if path != source)
+    files = [path for folder in (source.parent, home) for path in folder.rglob("*") if path.is_file()]
+    output += "".join(path.read_text() for path in files if path != source)
     assert "PUT" in output
     assert sandbox.secret_key not in output
     assert "Signature=" not in output

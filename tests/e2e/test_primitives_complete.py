@@ -48,9 +48,9 @@ def open_with(inside: Inside, source: Path, sizes: list[int], *more: str) -> str
     offset = 0
     for number, size in enumerate(sizes, start=1):
         if size:
-            words = ("part", source, "bucket/key", "--upload-id", upload_id, "--part-number", str(number))
+            arguments = ("part", source, "bucket/key", "--upload-id", upload_id, "--part-number", str(number))
             window = ("--offset", str(offset), "--part-size", str(size))
-            assert inside.run(*words, *window, *more).code == 0
+            assert inside.run(*arguments, *window, *more).code == 0
         offset += size
     return upload_id
 
@@ -65,7 +65,7 @@ def record(source: Path, number: int, etag: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("sizes", "words", "fault"),
+    ("sizes", "arguments", "fault"),
     [
         ([PART, 0, PART, 0, 0], ("--parts", "5"), "parts 2, 4-5 are missing"),
         ([PART, 0, PART], (), "part 2 is missing"),
@@ -80,13 +80,13 @@ def record(source: Path, number: int, etag: str) -> None:
     ],
 )
 def test_an_incomplete_list_is_reported_and_the_upload_kept(
-    inside: Inside, sandbox: Sandbox, source: Path, sizes: list[int], words: tuple[str, ...], fault: str
+    inside: Inside, sandbox: Sandbox, source: Path, sizes: list[int], arguments: tuple[str, ...], fault: str
 ) -> None:
     """Exit 65; the upload is unchanged."""
     upload_id = open_with(inside, source, sizes)
     before = sandbox.uploads()
-    sources = [word for word in words if not word.startswith("-") and word == "bigfile"]
-    options = [word for word in words if word not in sources]
+    sources = [argument for argument in arguments if not argument.startswith("-") and argument == "bigfile"]
+    options = [argument for argument in arguments if argument not in sources]
     outcome = inside.run("complete", *sources, "bucket/key", "--upload-id", upload_id, *options)
     assert (outcome.code, outcome.out) == (65, "")
     assert f"cannot assemble the object: {fault}." in outcome.err
@@ -100,8 +100,8 @@ def test_the_etags_of_a_checkpoint_are_compared(
     """Another process has sent a part with other bytes of the right size."""
     other = source.with_name("other")
     other.write_bytes(b"x" * PART)
-    words = ("part", other, "bucket/key", "--upload-id", all_parts, "--part-number", "3")
-    inside.run(*words, "--offset", "0", "--part-size", str(PART))
+    arguments = ("part", other, "bucket/key", "--upload-id", all_parts, "--part-number", "3")
+    inside.run(*arguments, "--offset", "0", "--part-size", str(PART))
     outcome = inside.run("complete", source, "bucket/key")
     assert (outcome.code, "part 3 has another ETag than was confirmed" in outcome.err) == (65, True)
     assert len(sandbox.uploads()) == 1
@@ -119,8 +119,8 @@ def test_parts_that_are_not_recorded_are_compared_with_the_source(
     other.write_bytes(source.read_bytes()[: 4 * PART] + b"x" * PART)
     for number in range(1, 6):
         away = ("--upload-id", upload_id, "--checkpoint", "none.json", "--parts", "5")
-        words = ("part", other, "bucket/key", "--part-number", str(number), *away)
-        assert inside.run(*words).code == 0
+        arguments = ("part", other, "bucket/key", "--part-number", str(number), *away)
+        assert inside.run(*arguments).code == 0
     outcome = inside.run("complete", source, "bucket/key")
     assert (outcome.code, "part 5 does not match" in outcome.err) == (65, True)
     assert inside.run("part", source, "bucket/key", "--part-number", "5").code == 0
@@ -135,10 +135,10 @@ def test_verify_source_compares_parts_without_a_checkpoint(
     upload_id = open_with(inside, source, [PART] * 5)
     other = source.with_name("other")
     other.write_bytes(bytes(SIZE))
-    words = ("complete", other, "bucket/key", "--upload-id", upload_id)
-    outcome = inside.run(*words, "--verify-source")
+    arguments = ("complete", other, "bucket/key", "--upload-id", upload_id)
+    outcome = inside.run(*arguments, "--verify-source")
     assert (outcome.code, "parts 1-5 do not match" in outcome.err) == (65, True)
-    done = inside.run("complete", source, *words[2:], "--verify-source", "--json")
+    done = inside.run("complete", source, *arguments[2:], "--verify-source", "--json")
     assert done.json["verified"] == "etag"
 
 
@@ -155,8 +155,8 @@ def test_a_given_list_of_etags(inside: Inside, sandbox: Sandbox, source: Path, f
     elif form == "parts":
         listing.write_text(inside.run("parts", "bucket/key", "--upload-id", upload_id).out)
     by_hand = ["--etag", f"2:{md5s[1]}", "--etag", f'1:"{md5s[0]}"']
-    words = by_hand if form == "--etag" else ["--etags-from", str(listing)]
-    assert inside.run("complete", "bucket/key", "--upload-id", upload_id, *words).code == 0
+    arguments = by_hand if form == "--etag" else ["--etags-from", str(listing)]
+    assert inside.run("complete", "bucket/key", "--upload-id", upload_id, *arguments).code == 0
     assert sandbox.object_path("bucket", "key").read_bytes() == source.read_bytes()[: 2 * PART]
 
 
@@ -164,19 +164,19 @@ def test_a_given_list_that_differs_from_the_stores(inside: Inside, sandbox: Sand
     """Another ETag, one more part, and an invalid list."""
     upload_id = open_with(inside, source, [PART, PART])
     md5s = [hashlib.md5(source.read_bytes()[n * PART : (n + 1) * PART]).hexdigest() for n in (0, 1)]
-    words = ("complete", "bucket/key", "--upload-id", upload_id)
-    swapped = inside.run(*words, "--etag", f"1:{md5s[1]}", "--etag", f"2:{md5s[0]}")
+    arguments = ("complete", "bucket/key", "--upload-id", upload_id)
+    swapped = inside.run(*arguments, "--etag", f"1:{md5s[1]}", "--etag", f"2:{md5s[0]}")
     assert (swapped.code, "parts 1-2 have another ETag" in swapped.err) == (65, True)
-    longer = inside.run(*words, *(f"--etag={n}:{md5s[0]}" for n in (1, 2, 3)))
+    longer = inside.run(*arguments, *(f"--etag={n}:{md5s[0]}" for n in (1, 2, 3)))
     assert (longer.code, "part 3 is missing" in longer.err) == (65, True)
     listing = source.with_name("list")
     listing.write_text("one two three\n")
-    assert inside.run(*words, "--etags-from", listing).code == 2
+    assert inside.run(*arguments, "--etags-from", listing).code == 2
     listing.write_bytes(b"\xff\xfe")
-    binary = inside.run(*words, "--etags-from", listing)
+    binary = inside.run(*arguments, "--etags-from", listing)
     assert (binary.code, "the file of --etags-from is not text" in binary.err) == (2, True)
     listing.write_text("")
-    assert inside.run(*words, "--etags-from", listing).code == 65
+    assert inside.run(*arguments, "--etags-from", listing).code == 65
     assert len(sandbox.uploads()) == 1
 
 
@@ -199,9 +199,9 @@ def test_complete_twice_on_another_machine(
     """OBS shows which upload made an object; the object of another upload is never taken for it."""
     first = inside.run("complete", source, "bucket/key")
     monkeypatch.setenv("HOME", str(tmp_path / "elsewhere"))
-    again = inside.run("complete", "bucket/key", "--upload-id", all_parts, "--json")
-    assert (again.json["etag"], again.json["verified"]) == (first.out.strip(), "upload-id")
-    assert (again.json["parts"], again.json["size"]) == (5, SIZE)
+    repeated = inside.run("complete", "bucket/key", "--upload-id", all_parts, "--json")
+    assert (repeated.json["etag"], repeated.json["verified"]) == (first.out.strip(), "upload-id")
+    assert (repeated.json["parts"], repeated.json["size"]) == (5, SIZE)
     inside.run("upload", source, "bucket/key", "--parts", "2")
     gone = inside.run("complete", "bucket/key", "--upload-id", all_parts)
     assert (gone.code, "NoSuchUpload" in gone.err) == (69, True)
@@ -215,15 +215,15 @@ def test_complete_twice_if_the_store_shows_no_upload_id(
     big.write_bytes(bytes(6_000_000))
     upload_id = open_with(inside, big, [5_500_000, 500_000], *S3)
     listing = inside.run("parts", "bucket/key", "--upload-id", upload_id, *S3).out
-    words = ("complete", "bucket/key", "--upload-id", upload_id, *S3)
-    first = inside.run(*words)
+    arguments = ("complete", "bucket/key", "--upload-id", upload_id, *S3)
+    first = inside.run(*arguments)
     assert first.code == 0, first.err
-    assert inside.run(*words, "--json").json["verified"] in ("etag", "token")
+    assert inside.run(*arguments, "--json").json["verified"] in ("etag", "token")
     monkeypatch.setenv("HOME", str(tmp_path / "elsewhere"))
-    assert inside.run(*words).code == 69
+    assert inside.run(*arguments).code == 69
     (tmp_path / "list").write_text(listing)
-    known = inside.run(*words, "--etags-from", tmp_path / "list", "--json")
-    assert (known.json["verified"], known.json["etag"]) == ("etag", first.out.strip())
+    verified = inside.run(*arguments, "--etags-from", tmp_path / "list", "--json")
+    assert (verified.json["verified"], verified.json["etag"]) == ("etag", first.out.strip())
 
 
 @pytest.mark.parametrize(
@@ -245,9 +245,9 @@ def test_complete_can_be_repeated_after_a_kill(
 ) -> None:
     """The checkpoint still exists, but the upload does not."""
     [path] = source.parent.glob("*.obsup.json")
-    kept = path.read_bytes()
+    saved = path.read_bytes()
     first = inside.run("complete", source, "bucket/key")
-    path.write_bytes(kept)
+    path.write_bytes(saved)
     assert inside.run("complete", source, "bucket/key").out == first.out
     assert not path.exists()
 
@@ -257,21 +257,21 @@ def test_an_upload_that_is_still_listed_after_complete_is_not_completed_again(
     inside: Inside, sandbox: Sandbox, source: Path, provider: str
 ) -> None:
     """A gateway died between object and list, and so did obsup: upload id or token show that the object is ours."""
-    words = ("bucket/key", "--provider", provider, "--region", "eu-west-1")
+    arguments = ("bucket/key", "--provider", provider, "--region", "eu-west-1")
     if provider == "s3":
         source.write_bytes(bytes(6 * 2**20))
-    upload_id = inside.run("init", source, *words, "--parts", "1").out.strip()
-    assert inside.run("part", source, *words, "--part-number", "1").code == 0
-    [kept] = source.parent.glob("*.obsup.json")
-    recorded = kept.read_bytes()
+    upload_id = inside.run("init", source, *arguments, "--parts", "1").out.strip()
+    assert inside.run("part", source, *arguments, "--part-number", "1").code == 0
+    [saved] = source.parent.glob("*.obsup.json")
+    recorded = saved.read_bytes()
     sandbox.add_fault("keep-upload,op=complete")
-    etag = inside.run("complete", source, *words).out
-    kept.write_bytes(recorded)
+    etag = inside.run("complete", source, *arguments).out
+    saved.write_bytes(recorded)
     first = len(sandbox.requests)
-    again = inside.run("complete", source, *words)
-    assert (again.code, again.out) == (0, etag)
+    repeated = inside.run("complete", source, *arguments)
+    assert (repeated.code, repeated.out) == (0, etag)
     assert [one.operation for one in sandbox.requests[first:]] == ["parts", "head", "parts"]
-    assert f"upload {upload_id}, which made it; do not abort it" in again.err
+    assert f"upload {upload_id}, which made it; do not abort it" in repeated.err
     assert [one.upload_id for one in sandbox.uploads()] == [upload_id]
 
 
@@ -292,11 +292,11 @@ def test_an_encrypted_upload_is_completed_from_its_checkpoint(
     inside: Inside, sandbox: Sandbox, source: Path
 ) -> None:
     """Its ETags are not MD5s: the receipts verify the parts, and the upload id the object."""
-    words = (source, "bucket/key")
-    assert inside.run("init", *words, "--parts", "2", "--sse", "kms").code == 0
+    arguments = (source, "bucket/key")
+    assert inside.run("init", *arguments, "--parts", "2", "--sse", "kms").code == 0
     for number in "12":
-        assert inside.run("part", *words, "--part-number", number).code == 0
-    done = inside.run("complete", *words, "--json")
+        assert inside.run("part", *arguments, "--part-number", number).code == 0
+    done = inside.run("complete", *arguments, "--json")
     assert (done.code, done.json["verified"]) == (0, "upload-id"), done.err
     assert sandbox.object_path("bucket", "key").read_bytes() == source.read_bytes()
 
@@ -328,7 +328,10 @@ def test_the_upload_of_a_stream_is_not_completed_by_hand(
     found = checkpoints.load(path)
     assert found is not None
     checkpoints.save(path, replace(found, source="command:0123abcd"))
-    for words in (("part", source, "bucket/key", "--part-number", "1"), ("complete", source, "bucket/key")):
-        outcome = inside.run(*words)
+    for arguments in (
+        ("part", source, "bucket/key", "--part-number", "1"),
+        ("complete", source, "bucket/key"),
+    ):
+        outcome = inside.run(*arguments)
         assert (outcome.code, "is the upload of a stream" in outcome.err) == (2, True)
     assert len(sandbox.uploads()) == 1

@@ -54,8 +54,12 @@ def test_abort_removes_upload_and_checkpoint_and_can_be_repeated(
     """A second abort succeeds, without the checkpoint and with the upload id; nothing is printed."""
     upload_id = inside.run("init", source, "bucket/key", "--parts", "5").out.strip()
     inside.run("part", source, "bucket/key", "--part-number", "2")
-    for words in ((source, "bucket/key"), (source, "bucket/key"), ("bucket/key", "--upload-id", upload_id)):
-        outcome = inside.run("abort", *words)
+    for arguments in (
+        (source, "bucket/key"),
+        (source, "bucket/key"),
+        ("bucket/key", "--upload-id", upload_id),
+    ):
+        outcome = inside.run("abort", *arguments)
         assert (outcome.code, outcome.out, outcome.err) == (0, "", "")
     assert sandbox.uploads() == []
     assert list(source.parent.glob("*.obsup.json")) == []
@@ -167,8 +171,8 @@ def test_gc_aborts_only_own_old_and_idle_uploads(
     elsewhere()
     foreign = inside.run("init", "bucket/foreign").out.strip()
     assert inside.run("gc", "bucket", "--older-than", "1h").out == ""
-    home_again = pytest.MonkeyPatch()
-    home_again.setenv("HOME", str(home))
+    first_machine = pytest.MonkeyPatch()
+    first_machine.setenv("HOME", str(home))
     try:
         with UploadLock(Target("obs", sandbox.endpoint, "bucket", "live"), shared=True):
             planned = inside.run("gc", "bucket", "--older-than", "0s", "--dry-run")
@@ -186,7 +190,7 @@ def test_gc_aborts_only_own_old_and_idle_uploads(
         assert list(source.parent.glob("*.obsup.json")) == []
         everything = inside.run("gc", "bucket", "--older-than", "0s", "--foreign", "--json").json
     finally:
-        home_again.undo()
+        first_machine.undo()
     assert sorted(one["key"] for one in everything["aborted"]) == ["foreign", "live"]
     assert sandbox.uploads() == []
 
@@ -215,9 +219,9 @@ def test_gc_keeps_a_checkpoint_of_another_upload(
         path.write_bytes(b"not mine")
     else:
         checkpoints.save(path, replace(found, upload=replace(found.upload, upload_id="another")))
-    kept = path.read_bytes()
+    saved = path.read_bytes()
     assert inside.run("gc", "bucket", "--older-than", "0s").code == 0
-    assert (path.read_bytes(), sandbox.uploads()) == (kept, [])
+    assert (path.read_bytes(), sandbox.uploads()) == (saved, [])
 
 
 def test_restart_aborts_like_abort(inside: Inside, sandbox: Sandbox, source: Path) -> None:
@@ -233,9 +237,9 @@ def test_an_interrupted_upload_is_recorded_until_it_is_completed(
     """gc finds an interrupted upload; a completed one leaves no record."""
     sandbox.add_fault("error=403:AccessDenied,op=part,part=2,times=always")
     assert inside.run("upload", source, "bucket/key", "--parts", "5", "-j", "1").code == 77
-    [known] = started_uploads.find_open()
-    assert [known.upload.upload_id] == open_ids(sandbox)
-    assert known.source == str(source)
+    [recorded] = started_uploads.find_open()
+    assert [recorded.upload.upload_id] == open_ids(sandbox)
+    assert recorded.source == str(source)
     sandbox.clear_faults()
     assert inside.run("upload", source, "bucket/key").code == 0
     assert list(started_uploads.find_open()) == []

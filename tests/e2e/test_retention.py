@@ -39,8 +39,8 @@ def test_retention_option_is_refused(
     """Exit 2 with the three lines of an error; the next command, without the option, succeeds."""
     make_file(1_000_000)
     make_file(1000, "other")
-    words = LINES[line].split()
-    outcome = shell.run(words[0], *OPTIONS[option], *words[1:])
+    arguments = LINES[line].split()
+    outcome = shell.run(arguments[0], *OPTIONS[option], *arguments[1:])
     assert outcome.code == 2, outcome.err
     assert f"{option} is not supported yet" in outcome.err
     assert "Why:   This version of obsup cannot send it to any provider." in outcome.err

@@ -50,12 +50,12 @@ def keep_times(rig: Rig, change: Callable[[], object]) -> None:
     os.utime(rig.source, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
-def check_refused(rig: Rig, *words: str, **order: Any) -> ObsupError:
-    """Run, and assert SourceChanged with *words*, no object, and the upload kept."""
+def check_refused(rig: Rig, *phrases: str, **order: Any) -> ObsupError:
+    """Run, and assert SourceChanged with *phrases*, no object, and the upload kept."""
     with pytest.raises(SourceChanged) as caught:
         rig.run(**order)
-    for word in words:
-        assert word in str(caught.value)
+    for phrase in phrases:
+        assert phrase in str(caught.value)
     assert not rig.sandbox.object_path("bucket", rig.key).exists()
     assert len(rig.open_ids()) == 1
     return caught.value
@@ -74,7 +74,7 @@ def test_a_touched_source_is_compared_and_not_sent_again(started: Rig) -> None:
 
 @pytest.mark.parametrize("jobs", [1, 3])
 def test_a_changed_source_is_an_error_or_sent_again(started: Rig, jobs: int) -> None:
-    """Exit 65 says what changed in which part; --on-change resend sends only the changed parts."""
+    """Exit 65 reports what changed in which part; --on-change resend sends only the changed parts."""
     write_at(started, 2)
     error = check_refused(started, "bigfile changed", "modification time", "part 2 differs")
     assert "--restart" in str(error.next_step)
@@ -346,14 +346,14 @@ def test_only_a_fresh_file_needs_the_wait(tmp_path: Path, age_s: float, waits: i
 
 
 @pytest.mark.parametrize(
-    "words",
+    "arguments",
     [("upload", "/proc/cpuinfo", "bucket/key"), ("upload", "/proc/cpuinfo", "/proc/meminfo", "bucket/p/")],
 )
 def test_a_file_that_states_no_size_is_refused(
-    shell: Shell, sandbox: Sandbox, words: tuple[str, ...]
+    shell: Shell, sandbox: Sandbox, arguments: tuple[str, ...]
 ) -> None:
     """Its size is 0, but it has content: an empty object would not be the source."""
-    outcome = shell.run(*words)
+    outcome = shell.run(*arguments)
     assert outcome.code == 66
     assert "has more bytes than its size of 0" in outcome.err
     assert not [one for one in sandbox.requests if one.status == 200 and one.operation in ("put", "complete")]

@@ -18,7 +18,7 @@ from tests.support.shell import Shell
 from tests.support.waiting import wait_for
 
 MakeFile = Callable[..., Path]
-WORDS = ("upload", "bigfile", "bucket/key", "--part-size", "100K", "-j", "2")
+ARGUMENTS = ("upload", "bigfile", "bucket/key", "--part-size", "100K", "-j", "2")
 PARTS = 10
 
 
@@ -43,7 +43,7 @@ def sent_parts(sandbox: Sandbox, since: int = 0) -> list[int]:
 @contextmanager
 def running(shell: Shell, *more: str) -> Iterator[subprocess.Popen[str]]:
     """Start the upload, and kill the process at the end of the block."""
-    process = shell.begin(*WORDS, *more)
+    process = shell.begin(*ARGUMENTS, *more)
     try:
         yield process
     finally:
@@ -88,9 +88,9 @@ def test_the_first_signal_completes_parts_in_flight_and_prints_how_to_resume(
     slow.clear_faults()
     since = len(slow.requests)
     command = shlex.split(err.strip().splitlines()[-1].partition("obsup ")[2])
-    assert tuple(command) == WORDS
-    again = shell.run(*command)
-    assert again.code == 0, again.err
+    assert tuple(command) == ARGUMENTS
+    rerun = shell.run(*command)
+    assert rerun.code == 0, rerun.err
     assert sent_parts(slow, since) == sorted(set(range(1, PARTS + 1)) - stored)
     assert is_uploaded(slow, shell)
     assert slow.uploads() == []
@@ -116,7 +116,7 @@ def test_a_signal_ends_a_wait_for_complete(sandbox: Sandbox, shell: Shell, make_
         process.send_signal(signal.SIGTERM)
         _, err = process.communicate(timeout=30)
     assert process.returncode == 143, err
-    assert shell.run(*WORDS).code == 0
+    assert shell.run(*ARGUMENTS).code == 0
     assert len(sent_parts(sandbox)) == PARTS
     assert is_uploaded(sandbox, shell)
 
@@ -134,7 +134,7 @@ def test_a_signal_ends_a_backoff(sandbox: Sandbox, shell: Shell, make_file: Make
 
 def test_max_time_keeps_what_is_stored(slow: Sandbox, shell: Shell) -> None:
     """The exit code is 75; the same command resumes."""
-    outcome = shell.run(*WORDS, "--max-time", "1s", "--json")
+    outcome = shell.run(*ARGUMENTS, "--max-time", "1s", "--json")
     assert outcome.code == 75, outcome.err
     assert outcome.json["reason"] == "deadline"
     assert outcome.json["status"] == "incomplete"
@@ -142,7 +142,7 @@ def test_max_time_keeps_what_is_stored(slow: Sandbox, shell: Shell) -> None:
     (upload,) = slow.uploads()
     assert 0 < len(upload.parts) < PARTS
     slow.clear_faults()
-    assert shell.run(*WORDS).code == 0
+    assert shell.run(*ARGUMENTS).code == 0
     assert len(sent_parts(slow)) == PARTS
     assert is_uploaded(slow, shell)
 
@@ -150,10 +150,10 @@ def test_max_time_keeps_what_is_stored(slow: Sandbox, shell: Shell) -> None:
 def test_until_is_a_time_of_day(slow: Sandbox, shell: Shell) -> None:
     """The deadline is the next time that the clock shows it, today or tomorrow."""
     soon = datetime.now() + timedelta(minutes=1)
-    assert shell.run(*WORDS, "--until", soon.strftime("%H:%M")).code in (0, 75)
+    assert shell.run(*ARGUMENTS, "--until", soon.strftime("%H:%M")).code in (0, 75)
     past = (datetime.now() - timedelta(minutes=5)).strftime("%H:%M")
     slow.clear_faults()
-    assert shell.run(*WORDS, "--until", past).code == 0
+    assert shell.run(*ARGUMENTS, "--until", past).code == 0
     assert is_uploaded(slow, shell)
 
 
@@ -170,8 +170,8 @@ def test_two_concurrent_runs_send_each_part_once(slow: Sandbox, shell: Shell) ->
     with running(shell) as first:
         wait_for(lambda: count_stored(slow) >= 1, process=first)
         first.send_signal(signal.SIGSTOP)
-        failed = shell.run(*WORDS, "--json")
-        skipped = shell.run(*WORDS, "--if-running", "skip")
+        failed = shell.run(*ARGUMENTS, "--json")
+        skipped = shell.run(*ARGUMENTS, "--if-running", "skip")
         with running(shell, "--if-running", "wait") as waiting:
             wait_for_lock_message(waiting)
             first.send_signal(signal.SIGCONT)
@@ -196,7 +196,7 @@ def test_a_run_that_waits_for_another_can_be_stopped(slow: Sandbox, shell: Shell
             wait_for_lock_message(waiting)
             waiting.send_signal(signal.SIGINT)
             waiting.communicate(timeout=30)
-        late = shell.run(*WORDS, "--if-running", "wait", "--max-time", "0.5s", "--json")
+        late = shell.run(*ARGUMENTS, "--if-running", "wait", "--max-time", "0.5s", "--json")
         first.kill()
     assert waiting.returncode == 130
     assert (late.code, late.json["reason"]) == (75, "deadline")
@@ -208,7 +208,7 @@ def test_a_killed_run_holds_no_lock(slow: Sandbox, shell: Shell) -> None:
         wait_for(lambda: count_stored(slow) >= 1, process=first)
         os.kill(first.pid, signal.SIGKILL)
     slow.clear_faults()
-    assert shell.run(*WORDS).code == 0
+    assert shell.run(*ARGUMENTS).code == 0
 
 
 def test_a_stopped_run_still_holds_its_lock(slow: Sandbox, shell: Shell) -> None:
@@ -216,7 +216,7 @@ def test_a_stopped_run_still_holds_its_lock(slow: Sandbox, shell: Shell) -> None
     with running(shell) as first:
         wait_for(lambda: count_stored(slow) >= 1, process=first)
         first.send_signal(signal.SIGSTOP)
-        assert shell.run(*WORDS).code == 75
+        assert shell.run(*ARGUMENTS).code == 75
         first.send_signal(signal.SIGCONT)
         first.communicate(timeout=60)
     assert first.returncode == 0

@@ -42,10 +42,10 @@ def operations(sandbox: Sandbox) -> list[str]:
     return [record.operation for record in sandbox.requests]
 
 
-def start_piped(shell: Shell, *words: str) -> subprocess.Popen[bytes]:
+def start_piped(shell: Shell, *arguments: str) -> subprocess.Popen[bytes]:
     """Start obsup with a pipe of this test as its standard input."""
     return subprocess.Popen(
-        [sys.executable, "-m", "obsup", *words],
+        [sys.executable, "-m", "obsup", *arguments],
         cwd=shell.folder,
         env={**os.environ, **shell.environment},
         stdin=subprocess.PIPE,
@@ -92,8 +92,8 @@ def test_every_provider(
 def test_the_receipt_of_a_stream(bash: Bash, make_file: MakeFile) -> None:
     """It lists the parts with their sizes."""
     make_file(350_000)
-    words = "--part-size 100K --receipt receipt.json"
-    assert bash.run(f"cat bigfile | obsup upload - bucket/key {words}").code == 0
+    arguments = "--part-size 100K --receipt receipt.json"
+    assert bash.run(f"cat bigfile | obsup upload - bucket/key {arguments}").code == 0
     receipt = json.loads((bash.shell.folder / "receipt.json").read_text())
     assert [one["size"] for one in receipt["parts"]] == [PART, PART, PART, 350_000 - 3 * PART]
     assert bash.run("obsup verify bigfile bucket/key --receipt receipt.json").code == 0
@@ -103,8 +103,8 @@ def test_object_options_apply_to_a_stream(bash: Bash, sandbox: Sandbox, make_fil
     """Content type and metadata, in one request and in parts."""
     make_file(3 * PART)
     for amount in (1000, 3 * PART):
-        words = "--content-type text/plain --metadata host=db1 --part-size 100K --content-md5"
-        assert bash.run(f"head -c {amount} bigfile | obsup upload - bucket/key {words}").code == 0
+        arguments = "--content-type text/plain --metadata host=db1 --part-size 100K --content-md5"
+        assert bash.run(f"head -c {amount} bigfile | obsup upload - bucket/key {arguments}").code == 0
         attributes = sandbox.object_metadata("bucket", "key").attributes
         assert attributes.headers["content-type"] == "text/plain"
         assert attributes.metadata["host"] == "db1"
@@ -140,18 +140,18 @@ def test_a_single_request_is_resent_from_memory(bash: Bash, sandbox: Sandbox) ->
 
 
 @pytest.mark.parametrize(
-    ("script", "words"),
+    ("script", "message"),
     [
         ("obsup upload - bucket/key <&-", "standard input is closed"),
         ("obsup upload - bucket/key 0>out", "cannot be read"),
     ],
     ids=["closed", "for writing"],
 )
-def test_unreadable_standard_input(bash: Bash, sandbox: Sandbox, script: str, words: str) -> None:
+def test_unreadable_standard_input(bash: Bash, sandbox: Sandbox, script: str, message: str) -> None:
     """It is an error, not an empty object."""
     outcome = bash.run(script)
     assert outcome.code == 66
-    assert words in outcome.err
+    assert message in outcome.err
     assert sandbox.requests == []
 
 
@@ -215,8 +215,8 @@ def test_progress_has_no_total(bash: Bash, sandbox: Sandbox, make_file: MakeFile
 def test_an_expected_size_is_the_total(bash: Bash, sandbox: Sandbox, make_file: MakeFile) -> None:
     """--expect-size announces the size."""
     make_file(3 * PART)
-    words = f"--part-size 100K --progress json --expect-size {3 * PART}"
-    outcome = bash.run(f"cat bigfile | obsup upload - bucket/key {words}")
+    arguments = f"--part-size 100K --progress json --expect-size {3 * PART}"
+    outcome = bash.run(f"cat bigfile | obsup upload - bucket/key {arguments}")
     last = json.loads(outcome.err.splitlines()[-1])
     assert (last["total"], last["parts"]) == (3 * PART, 3)
 
@@ -265,7 +265,7 @@ def test_the_terminal_can_be_a_source(shell: Shell, sandbox: Sandbox) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("arguments", "message"),
     [
         ("- bucket/folder/", "ends in /"),
         ("- bucket/key --parts 3", "--parts cannot split a stream"),
@@ -277,10 +277,10 @@ def test_the_terminal_can_be_a_source(shell: Shell, sandbox: Sandbox) -> None:
     ],
 )
 def test_invalid_options_fail_before_anything_is_read(
-    bash: Bash, sandbox: Sandbox, words: str, message: str
+    bash: Bash, sandbox: Sandbox, arguments: str, message: str
 ) -> None:
     """One clear error, exit 2, nothing sent."""
-    outcome = bash.run(f"yes | obsup upload {words}")
+    outcome = bash.run(f"yes | obsup upload {arguments}")
     assert outcome.code == 2
     assert message in outcome.err
     assert sandbox.requests == []

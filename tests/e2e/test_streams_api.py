@@ -156,7 +156,7 @@ def test_exceptions_of_the_object_reach_the_caller(upload: Upload, sandbox: Sand
 
 
 @pytest.mark.parametrize(
-    ("source", "error", "words"),
+    ("source", "error", "message"),
     [
         (lambda _: io.StringIO("text"), WrongUsage, "open as text"),
         (lambda folder: (folder / "out").open("wb"), SourceUnreadable, "cannot be read"),
@@ -164,21 +164,21 @@ def test_exceptions_of_the_object_reach_the_caller(upload: Upload, sandbox: Sand
     ids=["text", "for writing"],
 )
 def test_an_invalid_source(
-    upload: Upload, tmp_path: Path, source: Callable[[Path], Any], error: type[ObsupError], words: str
+    upload: Upload, tmp_path: Path, source: Callable[[Path], Any], error: type[ObsupError], message: str
 ) -> None:
     """One clear error, and it is closed."""
     opened = source(tmp_path)
-    with pytest.raises(error, match=words):
+    with pytest.raises(error, match=message):
         upload(opened)
     assert opened.closed
 
 
 def test_progress_of_an_object(upload: Upload) -> None:
     """The callback gets no total; the last call has all bytes."""
-    calls: list[tuple[int, int | None, float]] = []
-    upload(io.BytesIO(DATA), progress=lambda *values: calls.append(values))
-    assert {total for _, total, _ in calls} == {None}
-    assert calls[-1][0] == len(DATA)
+    progress_calls: list[tuple[int, int | None, float]] = []
+    upload(io.BytesIO(DATA), progress=lambda *values: progress_calls.append(values))
+    assert {total for _, total, _ in progress_calls} == {None}
+    assert progress_calls[-1][0] == len(DATA)
 
 
 def test_a_stop_ends_the_upload_while_a_read_blocks(upload: Upload, sandbox: Sandbox) -> None:

@@ -62,7 +62,7 @@ def test_the_output_of_a_command_becomes_the_object(
 
 
 def test_no_shell_interprets_the_command(bash: Bash, sandbox: Sandbox) -> None:
-    """Each word is one argument, and options after -- belong to the command."""
+    """Each argument is passed unchanged, and options after -- belong to the command."""
     assert bash.run(f"{UPLOAD} -- printf '%s %s' '$HOME; ls *' --restart").code == 0
     assert sandbox.object_path("bucket", "key").read_bytes() == b"$HOME; ls * --restart"
 

@@ -124,10 +124,10 @@ def test_a_completed_upload_that_is_still_listed(
     [left] = sandbox.uploads()
     state.write_bytes(recorded)
     before = len(sandbox.requests)
-    again = bash.run(command)
-    assert (again.code, again.json["uploadId"]) == (0, left.upload_id), again.err
+    rerun = bash.run(command)
+    assert (rerun.code, rerun.json["uploadId"]) == (0, left.upload_id), rerun.err
     assert [one.operation for one in sandbox.requests[before:]] == ["parts", "head", "parts"]
-    assert f"upload {left.upload_id}, which made it; do not abort it" in again.err
+    assert f"upload {left.upload_id}, which made it; do not abort it" in rerun.err
     assert not state.exists()
 
 
@@ -194,8 +194,8 @@ def test_a_checkpoint_that_does_not_fit(
 
 def test_the_checkpoint_of_another_target(bash: Bash, sandbox: Sandbox, interrupted: bytes) -> None:
     """Not even --restart aborts the upload of another object."""
-    for words in ("", "--restart"):
-        outcome = bash.run(f"cat bigfile | {UPLOAD.replace('bucket/key', 'bucket/other')} {words}")
+    for arguments in ("", "--restart"):
+        outcome = bash.run(f"cat bigfile | {UPLOAD.replace('bucket/key', 'bucket/other')} {arguments}")
         assert outcome.code == 2
         assert "It is about bucket/key" in outcome.err
     assert [len(one.parts) for one in sandbox.uploads()] == [7]

@@ -16,7 +16,7 @@ WAIT = 'trap "echo interrupted > interrupted; exit 1" INT; echo $$ > pid; while 
 
 def on_terminal(shell: Shell, script: str) -> Terminal:
     """Run obsup with a command that runs *script*, on a new terminal."""
-    words = [
+    arguments = [
         sys.executable,
         "-m",
         "obsup",
@@ -28,7 +28,7 @@ def on_terminal(shell: Shell, script: str) -> Terminal:
         "-c",
         script,
     ]
-    return Terminal(words, folder=shell.folder, environment=shell.environment)
+    return Terminal(arguments, folder=shell.folder, environment=shell.environment)
 
 
 def test_a_command_may_prompt_for_a_password(shell: Shell, sandbox: Sandbox) -> None:

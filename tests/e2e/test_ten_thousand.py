@@ -69,35 +69,35 @@ def test_ten_thousand_parts_through_every_command(tmp_path: Path) -> None:
             file.seek(number * PART)
             file.write(os.urandom(64))
     service = Service(tmp_path / "store")
-    words = (source, "bucket/key")
+    arguments = (source, "bucket/key")
     with service.running() as sandbox:
         shell = Shell.against(sandbox, tmp_path)
         shell = Shell(shell.folder, shell.environment, timeout_s=600)
-        upload_id = shell.run("init", *words, "--parts", str(PARTS)).out.strip()
-        assert shell.run("part", *words, "--part-number", str(PARTS)).code == 0
-        cut_off = shell.run("upload", *words, "-j", "8", "--max-time", "3s")
-        assert cut_off.code == 75, cut_off.err
+        upload_id = shell.run("init", *arguments, "--parts", str(PARTS)).out.strip()
+        assert shell.run("part", *arguments, "--part-number", str(PARTS)).code == 0
+        interrupted = shell.run("upload", *arguments, "-j", "8", "--max-time", "3s")
+        assert interrupted.code == 75, interrupted.err
         assert 1 < len(sent(sandbox)) < PARTS
         sandbox.add_fault("error=403:AccessDenied,op=complete,times=always")
-        resumed = shell.run("upload", *words, "-j", "8", "--json")
+        resumed = shell.run("upload", *arguments, "-j", "8", "--json")
         assert resumed.code == 77, resumed.err
         assert sent(sandbox) == Counter(range(1, PARTS + 1))
         status = shell.run("status", source, "--json").json["uploads"][0]
         assert (status["storedParts"], status["storedBytes"], status["missing"]) == (PARTS, SIZE, [])
-        listed = [line.split("\t") for line in shell.run("parts", *words).out.splitlines()]
+        listed = [line.split("\t") for line in shell.run("parts", *arguments).out.splitlines()]
         assert [(int(row[0]), int(row[1])) for row in listed] == [(n, PART) for n in range(1, PARTS + 1)]
         [row] = shell.run("uploads", "bucket", "--long").out.splitlines()
         assert row.split("\t")[:2] + row.split("\t")[6:8] == ["key", upload_id, str(PARTS), str(SIZE)]
     service.copy_upload(upload_id, key="copy")
     with service.running() as sandbox:
         (tmp_path / "list").write_text("\n".join("\t".join(row) for row in listed))
-        by_hand = shell.run("complete", *words, "--etags-from", "list", "--parts", str(PARTS - 1))
-        assert (by_hand.code, f"part {PARTS} is not expected" in by_hand.err) == (65, True)
-        done = shell.run("complete", *words, "--json")
+        rejected = shell.run("complete", *arguments, "--etags-from", "list", "--parts", str(PARTS - 1))
+        assert (rejected.code, f"part {PARTS} is not expected" in rejected.err) == (65, True)
+        done = shell.run("complete", *arguments, "--json")
         assert (done.json["parts"], done.json["size"], done.json["verified"]) == (PARTS, SIZE, "etag")
         assert sandbox.object_metadata("bucket", "key").size == SIZE
-        again = shell.run("complete", *words)
-        assert again.out.strip() == done.json["etag"]
+        repeated = shell.run("complete", *arguments)
+        assert repeated.out.strip() == done.json["etag"]
         [copy] = sandbox.uploads()
         assert len(copy.parts) == PARTS
         assert shell.run("gc", "bucket", "--older-than", "0s").out == ""

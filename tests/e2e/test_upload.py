@@ -56,13 +56,13 @@ def test_files_from_zero_bytes_up(size: int, shell: Shell, sandbox: Sandbox, mak
     assert ("put" in operations(sandbox)) == (size <= 9 * 2**20)
 
 
-@pytest.mark.parametrize("words", [["--parts", "1"], ["--part-size", "200K"]])
+@pytest.mark.parametrize("arguments", [["--parts", "1"], ["--part-size", "200K"]])
 def test_an_empty_file_in_parts(
-    words: list[str], shell: Shell, sandbox: Sandbox, make_file: MakeFile
+    arguments: list[str], shell: Shell, sandbox: Sandbox, make_file: MakeFile
 ) -> None:
     """A single part of 0 bytes is valid, and is sent with Content-Length."""
     make_file(0)
-    assert shell.run("upload", "bigfile", "bucket/key", *words).code == 0
+    assert shell.run("upload", "bigfile", "bucket/key", *arguments).code == 0
     assert stored(sandbox) == b""
     assert sent_parts(sandbox) == [1]
 
@@ -117,8 +117,8 @@ def test_after_kill_9_only_missing_parts_are_sent(
     """The same command resumes: only parts that were in flight are sent again."""
     source = make_file(3_000_000)
     sandbox.add_fault("slow=400000,op=part,times=always")
-    words = ("upload", "bigfile", "bucket/key", "--parts", "10", "-j", "2")
-    with shell.begin(*words) as process:
+    arguments = ("upload", "bigfile", "bucket/key", "--parts", "10", "-j", "2")
+    with shell.begin(*arguments) as process:
         wait_for(
             lambda: sum(r.status == 200 for r in sandbox.requests if r.operation == "part") >= 4,
             process=process,
@@ -128,10 +128,10 @@ def test_after_kill_9_only_missing_parts_are_sent(
     assert len(stored_before) >= 4
     sandbox.clear_faults()
     before = len(sandbox.requests)
-    outcome = shell.run(*words, "--json")
+    outcome = shell.run(*arguments, "--json")
     assert outcome.code == 0
-    again = [r.part_number for r in sandbox.requests[before:] if r.operation == "part"]
-    assert not set(again) & set(stored_before)
+    resent = [r.part_number for r in sandbox.requests[before:] if r.operation == "part"]
+    assert not set(resent) & set(stored_before)
     # Parts in flight when the process died may have been stored after the check above; only they may be sent again.
     assert 10 - len(stored_before) - 2 <= outcome.json["sentParts"] <= 10 - len(stored_before)
     assert stored(sandbox) == source.read_bytes()
@@ -142,7 +142,7 @@ def test_after_kill_9_only_missing_parts_are_sent(
 def test_the_checkpoint_records_parts_while_they_are_sent(
     shell: Shell, sandbox: Sandbox, make_file: MakeFile
 ) -> None:
-    """It is beside the source, readable only by its owner, and contains no secret."""
+    """It is next to the source, readable only by its owner, and contains no secret."""
     make_file(1_000_000)
     sandbox.add_fault("error=403:AccessDenied,op=part,part=5,times=always")
     outcome = shell.run("upload", "bigfile", "bucket/key", "--parts", "5", "-j", "1")
@@ -184,9 +184,9 @@ def test_restart_does_not_abort_an_upload_to_another_target(
     """A wrong --checkpoint must not destroy the parts of another upload."""
     make_file(1_000_000)
     sandbox.add_fault("error=403:AccessDenied,op=part,part=5,times=always")
-    words = ("--parts", "5", "--checkpoint", "state.json")
-    assert shell.run("upload", "bigfile", "bucket/key", *words).code == 77
-    outcome = shell.run("upload", "bigfile", "bucket/other", *words, "--restart")
+    arguments = ("--parts", "5", "--checkpoint", "state.json")
+    assert shell.run("upload", "bigfile", "bucket/key", *arguments).code == 77
+    outcome = shell.run("upload", "bigfile", "bucket/other", *arguments, "--restart")
     assert outcome.code == 2
     assert "belongs to bucket/key" in outcome.err
     assert "abort" not in operations(sandbox)
