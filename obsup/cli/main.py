@@ -24,7 +24,7 @@ from obsup.version import __version__
     commands=LazyCommands(name for names in SECTIONS.values() for name in names),
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-@click.version_option(__version__, message="obsup %(version)s")
+@click.version_option(__version__, "-V", "--version", message="obsup %(version)s")
 def cli() -> None:
     """Resumable, verified multipart uploads to OBS, S3 and OSS object stores.
 
@@ -39,7 +39,7 @@ def cli() -> None:
 def main() -> NoReturn:
     """Run the command line and exit with the documented code."""
     if "_OBSUP_COMPLETE" in os.environ:
-        from obsup.cli import completion  # noqa: F401 - registers the shells
+        from obsup.cli.arguments import shell_scripts  # noqa: F401 - registers the shells
     try:
         code = _run()
     except click.exceptions.Abort:

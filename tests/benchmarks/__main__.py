@@ -1,4 +1,4 @@
-"""Compare the speed of obsup with other tools and update README: ``python -m tests.benchmarks``.
+"""Compare the speed of obsup with other tools and update obsup-benchmarks(7): ``python -m tests.benchmarks``.
 
 Needs openssl for https, gcc for the fast sink, and network access to install the peers.
 """
@@ -16,6 +16,7 @@ from obsup.units import format_size, parse_size
 from tests.benchmarks import plots, races, sinks, tables
 from tests.benchmarks.peers import OBSUP, PEERS, ROOT, Missing, Peer, install, version
 from tests.benchmarks.results import GIB, Results, load
+from tests.support.readme import BENCHMARKS_PAGE
 
 MIB = 1024 * 1024
 PART = 16 * MIB
@@ -49,7 +50,10 @@ def parse_arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
         "--largest", type=parse_size, default=64 * GIB, help="size of the largest sparse file"
     )
     parser.add_argument(
-        "--no-readme", action="store_true", help="print the section instead of writing README.md"
+        "--print",
+        action="store_true",
+        dest="is_printed",
+        help="print the section instead of writing the page",
     )
     parser.add_argument("--report", action="store_true", help="report the last run without measuring")
     return parser.parse_args(words)
@@ -122,13 +126,13 @@ def run_all(setup: races.Setup, peers: Sequence[Peer], results: Results, largest
     yield "checkpoint"
 
 
-def publish(results: Results, readme: Path, pictures: Path) -> None:
-    """Write the section between the markers of README, and its pictures."""
+def publish(results: Results, page: Path, pictures: Path) -> None:
+    """Write the section between the markers of *page*, and its pictures."""
     (pictures / "speed.svg").write_text(plots.bars(results))
     (pictures / "size.svg").write_text(plots.lines(results))
-    before, _, rest = readme.read_text().partition(BEGIN)
+    before, _, rest = page.read_text().partition(BEGIN)
     _, _, after = rest.partition(END)
-    readme.write_text(f"{before}{BEGIN}\n{tables.section(results)}\n{END}{after}")
+    page.write_text(f"{before}{BEGIN}\n{tables.section(results)}\n{END}{after}")
 
 
 def main() -> None:
@@ -136,11 +140,11 @@ def main() -> None:
     options = parse_arguments()
     saved = options.work / "results.json"
     results = load(saved) if options.report else measure(options, saved)
-    if options.no_readme:
+    if options.is_printed:
         print(tables.section(results))
     else:
-        publish(results, ROOT / "README.md", ROOT / "man")
-        log(f"README.md and man/ now show {format_size(results.size)} for {len(results.rows)} variants")
+        publish(results, BENCHMARKS_PAGE, ROOT / "man")
+        log(f"{BENCHMARKS_PAGE.name} now shows {format_size(results.size)} for {len(results.rows)} variants")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Compare uploads of many files with other tools and update README: ``python -m tests.benchmarks.many``.
+"""Compare uploads of many files with other tools and update obsup-benchmarks(7): ``python -m tests.benchmarks.many``.
 
 Needs gcc and the OpenSSL headers for the sink, and network access to install the peers. Takes ten minutes on two cores.
 """
@@ -20,6 +20,7 @@ from tests.benchmarks.many_peers import PEERS, ManyPeer
 from tests.benchmarks.many_tables import section
 from tests.benchmarks.many_trees import TREES, Tree, find_differences, make_tree
 from tests.benchmarks.peers import ROOT, Missing, install, version
+from tests.support.readme import BENCHMARKS_PAGE
 
 BEGIN, END = "<!-- many:begin -->", "<!-- many:end -->"
 
@@ -141,7 +142,10 @@ def main(words: Sequence[str] | None = None) -> None:
         "--share", type=int, default=1, help="use only one of this many files, for a quick trial"
     )
     parser.add_argument(
-        "--no-readme", action="store_true", help="print the section instead of writing README.md"
+        "--print",
+        action="store_true",
+        dest="is_printed",
+        help="print the section instead of writing the page",
     )
     parser.add_argument("--report", action="store_true", help="report the last run without measuring")
     options = parser.parse_args(words)
@@ -149,13 +153,13 @@ def main(words: Sequence[str] | None = None) -> None:
     if not options.report:
         measure(options).save(saved)
     text = section(load(saved))
-    if options.no_readme:
+    if options.is_printed:
         print(text)
         return
-    readme = ROOT / "README.md"
-    before, _, rest = readme.read_text().partition(BEGIN)
+    page = BENCHMARKS_PAGE
+    before, _, rest = page.read_text().partition(BEGIN)
     _, _, after = rest.partition(END)
-    readme.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}")
+    page.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}")
 
 
 if __name__ == "__main__":

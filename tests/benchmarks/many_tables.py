@@ -1,4 +1,4 @@
-"""The results for many files as Markdown for README."""
+"""The results for many files as Markdown for obsup-benchmarks(7)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TITLES = {
 
 
 def section(results: ManyResults) -> str:
-    """Return the Markdown between the markers of README."""
+    """Return the Markdown between the markers of the page."""
     versions = ", ".join(f"{name} {one}" for name, one in sorted(results.versions.items()))
     missing = "".join(f" Not measured: {name} ({why})." for name, why in sorted(results.failures.items()))
     few = [

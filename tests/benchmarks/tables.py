@@ -1,4 +1,4 @@
-"""The results as Markdown for README."""
+"""The results as Markdown for obsup-benchmarks(7)."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ NONE = "–"
 
 
 def section(results: Results) -> str:
-    """Return the Markdown between the markers of README."""
+    """Return the Markdown between the markers of the page."""
     return "\n\n".join(
         [
             _introduction(results),
             _costs(results),
             _notes(results),
-            "![CPU seconds per GiB, by tool](man/speed.svg)",
-            "![CPU seconds against size and parts](man/size.svg)",
-            _details(
-                "obsup alone: start-up, sizes from 1 MiB to 64 GiB, 1 to 10,000 parts", _obsup_only(results)
+            "![CPU seconds per GiB, by tool](../speed.svg)",
+            "![CPU seconds against size and parts](../size.svg)",
+            _subsection(
+                "Obsup alone: start-up, sizes from 1 MiB to 64 GiB, 1 to 10,000 parts", _obsup_only(results)
             ),
-            _details("versions and machine", _versions(results)),
+            _subsection("Versions and machine", _versions(results)),
         ]
     )
 
@@ -34,8 +34,8 @@ def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _details(title: str, text: str) -> str:
-    return f"<details><summary>{title}</summary>\n\n{text}\n\n</details>"
+def _subsection(title: str, text: str) -> str:
+    return f"### {title}\n\n{text}"
 
 
 def _introduction(results: Results) -> str:

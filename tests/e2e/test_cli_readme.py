@@ -6,19 +6,20 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from rich.text import Text
-
+from obsup.dialects.endpoints import recognise
 from obsup.sandbox.sandbox import Sandbox
-from tests.support.readme import CRON_PAGE, PAGES, README, blocks
+from tests.support.readme import PAGES, README, blocks
 from tests.support.shell import Shell
 
 MakeFile = Callable[..., Path]
 # The file that runs the blocks of each section.
 RUN_BY = {
     "Quick start": ".ci/run",
-    "Daily use": "tests/e2e/test_cli_readme.py",
+    "One file": "tests/e2e/test_cli_readme.py",
     "Many files": "tests/e2e/test_readme_many.py",
-    "Cron": "tests/e2e/test_cli_cron.py",
+    "The output of a command": "tests/e2e/test_cli_readme.py",
+    "Cron": "tests/e2e/test_cli_readme.py",
+    "Many machines": "tests/e2e/test_cli_readme.py",
 }
 # The file that runs the blocks of each page. It names the mark of each block, or its kind.
 PAGE_RUN_BY = {
@@ -62,15 +63,9 @@ def test_every_block_of_a_longer_page_has_a_test_that_runs_it() -> None:
             assert block.kind not in SHELLS or f'"{mark}"' in test, f"{name}: no test runs {block}"
 
 
-def test_the_recipe_of_cron_is_that_of_its_page() -> None:
-    """The tests run the recipe of the page, so README.md must have the same text."""
-    recipe = shell_blocks(sections()["Cron"])
-    assert recipe == [block.text for block in blocks(CRON_PAGE) if block.mark in ("cron script", "crontab")]
-
-
-def test_the_commands_for_daily_use(sandbox: Sandbox, shell: Shell, make_file: MakeFile) -> None:
+def test_the_commands_for_one_file(sandbox: Sandbox, shell: Shell, make_file: MakeFile) -> None:
     """They are run unchanged, in order, against the sandbox; only the settings come from the test."""
-    (block,) = shell_blocks(sections()["Daily use"])
+    (block,) = shell_blocks(sections()["One file"])
     for name in ("bigfile", "db.dump", "video.iso"):
         make_file(700_000, name)
     settings = [line for line in block.splitlines() if line.startswith("export ")]
@@ -87,12 +82,48 @@ def test_the_commands_for_daily_use(sandbox: Sandbox, shell: Shell, make_file: M
         assert sandbox.object_path(bucket, key).read_bytes() == (shell.folder / name).read_bytes()
 
 
-def test_the_picture_shows_the_bar() -> None:
-    """If this fails, draw man/progress.svg again with tests/tools/draw_bar.py."""
-    from tests.tools.draw_bar import COLUMNS, ROWS, half_way
+def test_the_endpoints_of_the_stores() -> None:
+    """The host of each endpoint in the table determines the provider and the region."""
+    rows = re.findall(r"^\| ([^|]+) \| `(https://[^`]+)` \|$", sections()["One file"], re.MULTILINE)
+    found = {store: recognise(endpoint) for store, endpoint in rows}
+    assert {store: (one.provider, one.region) for store, one in found.items()} == {
+        "Huawei OBS": ("obs", "eu-west-101"),
+        "Open Telekom Cloud": ("obs", "eu-de"),
+        "Alibaba OSS": ("oss", "eu-central-1"),
+        "Amazon S3": ("s3", "eu-central-1"),
+    }
 
-    svg = (ROOT / "man" / "progress.svg").read_text().replace("&#160;", " ")
-    text = re.sub(r"<[^>]+>", "", svg)
-    for line in half_way().lines(COLUMNS, ROWS):
-        for word in Text.from_ansi(line).plain.split():
-            assert word in text
+
+def test_the_output_of_a_command(sandbox: Sandbox, shell: Shell) -> None:
+    """The command is run unchanged; a script stands in for pg_dump."""
+    (block,) = shell_blocks(sections()["The output of a command"])
+    pg_dump = shell.folder / "pg_dump"
+    pg_dump.write_text('#!/bin/sh\necho "$@"\n')
+    pg_dump.chmod(0o755)
+    outcome = shell.run_script(f'PATH="$PWD:$PATH"\n{block}')
+    assert outcome.code == 0, outcome.err
+    assert sandbox.object_path("backups", "db.dump").read_text() == "--format custom mydb\n"
+
+
+def test_the_crontab_line(sandbox: Sandbox, shell: Shell, make_file: MakeFile) -> None:
+    """Its command is run unchanged, twice; the profile has no setting of its own."""
+    (block,) = shell_blocks(sections()["Cron"])
+    command = block.splitlines()[1].partition("  ")[2]
+    (shell.folder / "dumps").mkdir()
+    dump = make_file(700_000, "dumps/db.dump")
+    config = shell.folder / "config.toml"
+    config.write_text("[profiles.nightly]\njobs = 2\n")
+    for _ in range(2):
+        outcome = shell.run_script(f"export OBSUP_CONFIG={config}\n{command}")
+        assert (outcome.code, outcome.err) == (0, "")
+    assert sandbox.object_path("backups", "nightly/db.dump").read_bytes() == dump.read_bytes()
+    assert len([one for one in sandbox.requests if one.operation == "put"]) == 1
+
+
+def test_the_commands_for_many_machines(sandbox: Sandbox, shell: Shell, make_file: MakeFile) -> None:
+    """They are run unchanged; two machines are two shells only in the comments."""
+    (block,) = shell_blocks(sections()["Many machines"])
+    file = make_file(700_000)
+    outcome = shell.run_script(block)
+    assert outcome.code == 0, outcome.err
+    assert sandbox.object_path("bucket", "key").read_bytes() == file.read_bytes()

@@ -1,4 +1,4 @@
-"""The fault matrix: faults, the operations that they affect, and the expected exit codes. Source of README's table."""
+"""The fault matrix: faults, the operations that they affect, and the exit codes. Source of obsup-guarantees(7)."""
 
 from __future__ import annotations
 

@@ -8,9 +8,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PAGES = ROOT / "man" / "pages"
+BENCHMARKS_PAGE = PAGES / "obsup-benchmarks.7.md"
 CRON_PAGE = PAGES / "obsup-cron.7.md"
 FAILURES_PAGE = PAGES / "obsup-failures.7.md"
 FLEETS_PAGE = PAGES / "obsup-fleets.7.md"
+GUARANTEES_PAGE = PAGES / "obsup-guarantees.7.md"
 PARAMETERS_PAGE = PAGES / "obsup-parameters.7.md"
 STREAMS_PAGE = PAGES / "obsup-streams.7.md"
 README = ROOT / "README.md"

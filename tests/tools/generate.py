@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from obsup.cli.arguments.command import Commands
-from obsup.cli.completion import scripts
+from obsup.cli.arguments.shell_scripts import FILES, script
 from obsup.cli.main import cli
 from tests.tools.manpage import command_pages
 from tests.tools.markdown_page import text_page
@@ -18,7 +18,8 @@ def generated(folder: Path, root: Commands) -> dict[Path, str]:
     longer = [text_page(path.stem, path.read_text()) for path in sorted(folder.glob("man/pages/*.md"))]
     pages = [*command_pages(root).items(), *longer]
     files = {folder / "man" / f"man{name[-1]}" / name: text for name, text in pages}
-    return files | {folder / "completions" / name: text for name, text in scripts(root).items()}
+    scripts = [(name, script(shell, root)) for shell, (name, _) in FILES.items()]
+    return files | {folder / "completions" / name: text for name, text in scripts}
 
 
 def stale(folder: Path, root: Commands) -> list[Path]:

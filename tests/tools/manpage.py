@@ -14,10 +14,12 @@ from tests.tools.roff import Page, bold, escape, italic
 
 # The pages of section 7, generated from man/pages.
 LONGER_PAGES = (
+    "obsup-benchmarks",
     "obsup-checkpoint",
     "obsup-cron",
     "obsup-failures",
     "obsup-fleets",
+    "obsup-guarantees",
     "obsup-parameters",
     "obsup-streams",
 )
@@ -148,6 +150,8 @@ def _write_placeholders(page: Page) -> None:
 
 
 def _write_options(page: Page, command: Command | Commands, ctx: click.Context) -> None:
+    if not any(isinstance(param, click.Option) and not param.hidden for param in command.params):
+        return
     page.section("OPTIONS")
     if isinstance(command, Commands):
         for param in command.get_params(ctx):

@@ -75,11 +75,11 @@ def _plain(text: str) -> str:
 
 
 def _blocks(body: str) -> Iterator[str]:
-    """Yield paragraphs and fenced blocks, without comments."""
+    """Yield paragraphs and fenced blocks, without comments and pictures."""
     lines: list[str] = []
     is_fenced = False
     for line in body.splitlines():
-        if line.startswith("<!--"):
+        if line.startswith(("<!--", "![")):
             continue
         if line.startswith("```"):
             is_fenced = not is_fenced

@@ -1,4 +1,4 @@
-"""README's table of faults, made from the fault matrix of the tests."""
+"""The table of faults in obsup-guarantees(7), made from the fault matrix of the tests."""
 
 from __future__ import annotations
 

@@ -70,11 +70,11 @@ def test_failed_and_missing_tools_are_reported() -> None:
 
 @pytest.mark.parametrize("results", [COMPLETE, EMPTY, replace(COMPLETE, limited=[], sizes=[])])
 def test_incomplete_results_are_reported(results: Results, tmp_path: Path) -> None:
-    """README keeps the text around the section; the pictures are SVG."""
-    readme = tmp_path / "README.md"
-    readme.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
-    publish(results, readme, tmp_path)
-    text = readme.read_text()
+    """The page keeps the text around the section; the pictures are SVG."""
+    page = tmp_path / "README.md"
+    page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    publish(results, page, tmp_path)
+    text = page.read_text()
     assert text.startswith(f"before\n{BEGIN}\n")
     assert text.endswith(f"\n{END}\nafter\n")
     assert "old" not in text

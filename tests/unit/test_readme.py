@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from tests.support.readme import README
-from tests.tools.write_readme import BLOCKS, render
+from tests.tools.write_pages import BLOCKS, render
 
 BLOCKS_OF_PAGES = [(page, name) for page, names in BLOCKS.items() for name in names]
 
 
 @pytest.mark.parametrize("page", BLOCKS, ids=lambda page: page.name)
 def test_the_generated_blocks_are_current(page: Path) -> None:
-    """If this fails, run: python -m tests.tools.write_readme, then python -m tests.tools.generate."""
+    """If this fails, run: python -m tests.tools.write_pages, then python -m tests.tools.generate."""
     assert render(page) == page.read_text()
 
 

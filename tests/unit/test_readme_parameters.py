@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from pathlib import Path
 
 import click
 import pytest
@@ -16,6 +15,7 @@ from obsup.engine.job.result import Result
 from obsup.errors import Refusal
 from obsup.model import ObjectOptions
 from obsup.options.table import HEADER_OPTIONS
+from tests.support.readme import PARAMETERS_PAGE
 from tests.tools.parameter_tables import CALLS, RESULTS, Named, header_table
 
 OPTIONS = {
@@ -58,11 +58,11 @@ def test_option_of_a_header_exists(option: str) -> None:
 
 
 def test_every_dialect_has_its_column_and_every_parameter_its_row() -> None:
-    """The columns are the header names of the dialects: a change of one changes the README."""
+    """The columns are the header names of the dialects: a change of one changes the page."""
     head, _, *rows = header_table().splitlines()
     assert {name for cell in head.split("|")[3:-1] for name in cell.strip().split(", ")} == set(DIALECTS)
     assert len(rows) == len(HEADER_OPTIONS)
-    text = (Path(__file__).parents[2] / "README.md").read_text()
+    text = PARAMETERS_PAGE.read_text()
     for dialect in DIALECTS.values():
         assert f"`{dialect.headers.meta}…`" in text
         assert f"`{dialect.headers.storage_class}`" in text

@@ -8,8 +8,6 @@ from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import click
 
-from obsup.exit_status import EXIT_STATUSES
-
 F = TypeVar("F", bound=Callable[..., Any])
 
 OWN_GROUP = "Options"
@@ -17,7 +15,16 @@ OWN_GROUP = "Options"
 SECTIONS: Mapping[str, tuple[str, ...]] = {
     "Every day": ("upload", "status", "verify", "gc", "doctor"),
     "Step by step": ("init", "part", "complete", "abort", "parts", "uploads"),
-    "Other": ("config", "sandbox"),
+    "Other": ("config", "completion", "help", "version", "sandbox"),
+}
+# What other tools call the commands.
+OTHER_NAMES: Mapping[str, str] = {
+    **dict.fromkeys(("cp", "copy", "put", "push", "sync", "mv", "resume"), "upload"),
+    **dict.fromkeys(("ls", "list"), "uploads"),
+    **dict.fromkeys(("rm", "delete", "cancel"), "abort"),
+    **dict.fromkeys(("check", "compare", "diff"), "verify"),
+    **dict.fromkeys(("configure", "setup"), "config init"),
+    **dict.fromkeys(("clean", "cleanup", "prune"), "gc"),
 }
 
 
@@ -155,6 +162,14 @@ class Commands(_Documented, click.Group):
     command_class = Command
     table: ClassVar[Mapping[str, tuple[str, ...]]] = SECTIONS
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command. Raises UsageError, which names the command if another tool calls it so."""
+        if args[0] in OTHER_NAMES and args[0] not in self.commands:
+            ctx.fail(f"No such command {args[0]!r}. (Did you mean {OTHER_NAMES[args[0]]!r}?)")
+        return super().resolve_command(ctx, args)
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of the commands, section by section."""
         return [name for _title, names in self.sections() for name in names]
@@ -186,10 +201,12 @@ class Commands(_Documented, click.Group):
         click.Command.format_options(self, ctx, formatter)
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the exit status table, in ``obsup --help`` only."""
+        """Write where to read on, in ``obsup --help`` only."""
         if ctx.parent is None:
-            with formatter.section("Exit status"):
-                formatter.write_dl([(row.codes, row.meaning) for row in EXIT_STATUSES])
+            formatter.write_paragraph()
+            formatter.write_text(
+                "'obsup help COMMAND' explains a command, 'obsup help exit-status' the exit codes."
+            )
 
 
 class Subcommands(Commands):

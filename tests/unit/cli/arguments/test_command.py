@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import textwrap
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from obsup.cli.arguments.command import OWN_GROUP, Command, Commands, group_of, read_help_text
+from obsup.cli.arguments.command import OTHER_NAMES, OWN_GROUP, Command, Commands, group_of, read_help_text
 from obsup.cli.arguments.options import Option
 from obsup.cli.main import cli
 from obsup.exit_status import EXIT_STATUSES
@@ -97,7 +98,7 @@ def obsup_lines(text: str) -> list[list[str]]:
     """Return the words of every call of obsup in a shell line."""
     found = []
     for piece in re.split(r"\s(?:\|\||&&|\||;)\s|\$\(|\)$", text):
-        words = shlex.split(piece.replace("{}", "1"), comments=True)
+        words = shlex.split(piece.partition(" > ")[0].replace("{}", "1"), comments=True)
         if "obsup" in words:
             found.append(words[words.index("obsup") + 1 :])
     return found
@@ -140,12 +141,46 @@ def test_option_names_are_unique_per_command(words: tuple[str, ...]) -> None:
     assert len(names) == len(set(names))
 
 
-def test_exit_status_table_is_in_the_help_of_obsup_only() -> None:
-    """It is not repeated after the help of every command."""
-    text = " ".join(help_of(()).partition("Exit status:")[2].split())
+def test_help_of_obsup_names_the_exit_status_table() -> None:
+    """The table itself is printed by that command."""
+    assert "'obsup help exit-status'" in help_of(())
+    text = " ".join(CliRunner().invoke(cli, ["help", "exit-status"]).output.split())
     for row in EXIT_STATUSES:
-        assert f"{row.codes} {row.meaning}" in text
-    assert [words for words in COMMANDS if "Exit status:" in help_of(words)] == []
+        assert f"{row.codes} {row.meaning}. To do: {row.action}." in text
+
+
+@EVERY
+def test_help_of_a_command_is_what_its_option_prints(words: tuple[str, ...]) -> None:
+    result = CliRunner().invoke(cli, ["help", *words], prog_name="obsup")
+    assert result.exit_code == 0
+    assert result.output == CliRunner().invoke(cli, [*words, "--help"], prog_name="obsup").output
+
+
+@pytest.mark.parametrize(
+    "words", [["help", "nonsense"], ["help", "upload", "nonsense"], ["help", "config", "x"]]
+)
+def test_help_of_an_unknown_command_is_wrong_usage(words: list[str]) -> None:
+    result = CliRunner().invoke(cli, words)
+    assert result.exit_code == 2
+    assert words[-1] in result.output or "has no commands" in result.output
+
+
+@pytest.mark.parametrize(("name", "meant"), OTHER_NAMES.items())
+def test_name_that_another_tool_uses_suggests_the_command(name: str, meant: str) -> None:
+    result = CliRunner().invoke(cli, [name, "f", "b/k"])
+    assert result.exit_code == 2
+    assert f"Did you mean '{meant}'?" in result.output
+    assert tuple(meant.split()) in COMMANDS
+
+
+def test_version_names_every_dependency() -> None:
+    """Also in one letter, as curl and rsync have it."""
+    project = tomllib.loads((Path(__file__).parents[4] / "pyproject.toml").read_text())["project"]
+    named = [re.match(r"[a-z]+[0-9]?[a-z]*", one) for one in project["dependencies"]]
+    text = CliRunner().invoke(cli, ["version"]).output
+    lines = dict(line.split(" ", 1) for line in text.splitlines())
+    assert {"obsup", "python", "openssl", "platform", *(one[0] for one in named if one)} <= lines.keys()
+    assert CliRunner().invoke(cli, ["-V"]).output == f"obsup {lines['obsup']}\n"
 
 
 def test_every_option_of_upload_is_in_a_group() -> None:

@@ -14,7 +14,8 @@ from obsup.cli.display.bar import Bar
 from obsup.cli.display.meter import TransferMeter
 from obsup.engine.job.progress import ProgressTally
 from obsup.units import MIB
-from tests.tools.draw_bar import PART, half_way
+
+PART = 9 * MIB
 
 
 def terminal(encoding: str = "utf-8") -> Console:
@@ -29,6 +30,25 @@ def bar_of(*happened: events.Event, name: str = "x", console: Console | None = N
     tally = ProgressTally(meter.progress, meter.observe, lambda: 0.0)
     for event in happened:
         tally(event)
+    return Bar(name, meter, console=console or terminal())
+
+
+def half_way(name: str = "video.iso", *, console: Console | None = None) -> Bar:
+    """Return the bar of an upload of 1 GiB: 40 of 114 parts resumed, 39 sent, four in flight."""
+    now_s = 0.0
+    meter = TransferMeter(lambda: now_s)
+    tally = ProgressTally(meter.progress, meter.observe, lambda: now_s)
+    tally(events.Begun(1024 * MIB, 114, resumed=40 * PART, resumed_parts=40))
+    for number in range(41, 80):
+        now_s += 0.2
+        tally(events.PartStored(number, PART))
+        meter.read()
+    slow_down = "UploadPart of media/video.iso: 503 SlowDown (request id 01)"
+    tally(events.Retried(81, 4, slow_down, 28.4))
+    tally(events.Retried(83, 1, slow_down, 0.2))
+    for number, sent in ((80, 7.4), (82, 5.1), (83, 2.9)):
+        now_s += 0.1
+        tally(events.PartSent(number, int(sent * MIB), PART))
     return Bar(name, meter, console=console or terminal())
 
 

@@ -212,11 +212,11 @@ for _shell in (BashComplete, ZshComplete, FishComplete):
     add_completion_class(_shell)
 
 
-def scripts(command: click.Command) -> dict[str, str]:
-    """Return the scripts of all shells for *command*, by file name."""
-    found = {}
-    for shell, (name, _place) in FILES.items():
-        kind = get_completion_class(shell)
-        assert kind is not None, f"this Click has no completion for {shell}"
-        found[name] = kind(command, {}, "obsup", VARIABLE).source()
-    return found
+def script(shell: str, command: click.Command) -> str:
+    """Return the script of *shell* for *command*. Raises UsageError if Click has none."""
+    kind = get_completion_class(shell)
+    if kind is None:
+        raise click.UsageError(
+            f"The installed version of Click cannot complete for {shell}. Install a newer one."
+        )
+    return kind(command, {}, "obsup", VARIABLE).source()

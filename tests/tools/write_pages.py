@@ -1,4 +1,4 @@
-"""Write the generated blocks of README.md and man/pages: ``python -m tests.tools.write_readme``."""
+"""Write the generated blocks of man/pages: ``python -m tests.tools.write_pages``."""
 
 from __future__ import annotations
 
@@ -7,26 +7,16 @@ from pathlib import Path
 
 from obsup.dialects.registry import find_dialect
 from obsup.engine.plan.stream_plan import growing, parts_in_memory
-from obsup.exit_status import EXIT_STATUSES
 from obsup.units import format_size
 from tests.support.readme import (
-    CRON_PAGE,
     FAILURES_PAGE,
+    GUARANTEES_PAGE,
     PARAMETERS_PAGE,
-    README,
     STREAMS_PAGE,
-    block,
-    blocks,
 )
 from tests.tools.failure_table import failure_table
 from tests.tools.parameter_tables import call_table, header_table, result_table
 from tests.tools.survival_table import survival_table
-
-
-def exit_table() -> str:
-    """Return the exit status table in Markdown."""
-    rows = [f"| {row.codes} | {row.meaning} | {row.action} |" for row in EXIT_STATUSES]
-    return "\n".join(["| code | meaning | what cron should do |", "| --- | --- | --- |", *rows])
 
 
 def stream_table() -> str:
@@ -40,13 +30,6 @@ def stream_table() -> str:
     return "\n".join(rows)
 
 
-def cron_recipe() -> str:
-    """Return the script and the crontab of obsup-cron(7)."""
-    marks = ("cron script", "crontab")
-    kinds = {block.mark: block.kind for block in blocks(CRON_PAGE)}
-    return "\n\n".join(f"```{kinds[mark]}\n{block(CRON_PAGE, mark)}```" for mark in marks)
-
-
 JOBS = 5  # the default
 STREAMS = (
     ("1 GB", 10**9),
@@ -58,12 +41,7 @@ STREAMS = (
 )
 
 BLOCKS: dict[Path, dict[str, Callable[[], str]]] = {
-    README: {
-        "survival": survival_table,
-        "exits": exit_table,
-        "parameters": header_table,
-        "cron": cron_recipe,
-    },
+    GUARANTEES_PAGE: {"survival": survival_table},
     FAILURES_PAGE: {"failures": failure_table},
     STREAMS_PAGE: {"streams": stream_table},
     PARAMETERS_PAGE: {"calls": call_table, "results": result_table, "parameters": header_table},

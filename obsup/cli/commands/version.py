@@ -1,0 +1,18 @@
+"""``obsup version``: print the versions that a bug report needs."""
+
+from __future__ import annotations
+
+from obsup.cli.arguments.command import command
+
+
+@command("version", short_help="Print the versions of obsup and of what it uses.")
+def version() -> None:
+    """Print the versions of obsup, Python, OpenSSL, the system and the libraries, for bug reports.
+
+    \b
+    obsup version
+    obsup version | grep openssl
+    """
+    from obsup.cli.actions.version import run_version
+
+    run_version()
