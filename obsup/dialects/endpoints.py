@@ -38,9 +38,7 @@ def normalise_endpoint(text: str) -> str:
     text = text.strip()
     if "@" in text:
         # Not repeated in the message: the text before the @ may be a password.
-        raise _refused(
-            "this text", "It has a user or password before an @, and secrets do not belong in an endpoint"
-        )
+        raise _refused("", "It has a user or password before an @, and secrets do not belong in an endpoint")
     parts = _split(text if "://" in text else f"https://{text}")
     if parts.scheme not in DEFAULT_PORTS:
         raise _refused(text, f"Its scheme is {parts.scheme!r}, not http or https")
@@ -178,7 +176,7 @@ def _is_ip(host: str) -> bool:
 
 def _refused(text: str, why: str) -> WrongUsage:
     return WrongUsage(
-        f"invalid endpoint {text!r}",
+        f"invalid endpoint {text!r}" if text else "invalid endpoint",
         why,
         NextStep("use https://HOST or https://HOST:PORT, for example https://obs.eu-de.otc.t-systems.com"),
     )

@@ -316,7 +316,7 @@ def test_a_list_of_failed_files_on_a_full_disk(disk_shell: DiskShell, sandbox: S
     assert outcome.code == 69, outcome.err
     assert outcome.err.count("cannot write the list of failed files failed") == 1
     assert "300 × refused" in outcome.err
-    assert "1 files sent" in outcome.err
+    assert "1 file sent" in outcome.err
     assert (disk_shell.disk.outside / "failed").read_text() == "older\n"
     assert not [name for name in disk_shell.files() if name.startswith(".")]
 

@@ -315,7 +315,7 @@ def test_a_damaged_checkpoint_is_reported_and_kept(inside: Inside, sandbox: Sand
 def test_status_sends_no_request(
     inside: Inside, sandbox: Sandbox, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It shows the checkpoints of one target or of all, and nothing for a file without uploads."""
+    """It shows the checkpoints of one target or of all; nothing if there are none; 66 if the file is gone."""
     for key in ("one", "two"):
         inside.run("init", source, f"bucket/{key}", "--parts", "5")
     inside.run("part", source, "bucket/one", "--part-number", "4")
@@ -332,6 +332,10 @@ def test_status_sends_no_request(
     changed = inside.run("status", source, "bucket/one", "--json").json["uploads"][0]["sourceChanged"]
     assert changed[0] == f"size {SIZE} → 0"
     assert inside.run("status", source, "bucket/three").out == ""
+    source.unlink()
+    gone = inside.run("status", source, "bucket/one")
+    assert (gone.code, gone.out.startswith("target"), "cannot read" in gone.err) == (66, True, True)
+    assert inside.run("status", source.with_name("nothing")).code == 66
     assert len(sandbox.requests) == before
 
 

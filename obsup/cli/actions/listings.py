@@ -15,6 +15,7 @@ from obsup.engine.inspect.local_uploads import LocalUpload, find_local_uploads
 from obsup.engine.inspect.open_uploads import ListedUpload, count_parts, list_open_uploads
 from obsup.engine.proof.part_list import show_numbers
 from obsup.engine.steps.lookup import require_upload
+from obsup.local.source.file import check_readable
 from obsup.text import one_line, quoted
 from obsup.units import exact_size, format_duration, format_size
 
@@ -68,7 +69,7 @@ def run_uploads(prefix: str, options: CommandOptions, *, long: bool) -> int:
 
 
 def run_status(source: Path, target: str | None, options: CommandOptions) -> int:
-    """Show the local progress of a file's uploads and return the exit code."""
+    """Show the local progress of a file's uploads and return the exit code: 66 if the file cannot be read."""
 
     def work(session: Session) -> str:
         uploads = list(find_local_uploads(source, target=target, checkpoint=options.checkpoint))
@@ -81,6 +82,7 @@ def run_status(source: Path, target: str | None, options: CommandOptions) -> int
                 session.print_text("")
             for name, text in _local_rows(upload):
                 session.print_text(f"{name:<12}{text}")
+        check_readable(source)  # last: what the checkpoints record is of use without the file, too
         if not uploads and not options.display.quiet and sys.stderr.isatty():
             output.print_message(f"No upload of {quoted(source)} is in progress on this machine.")
         return "listed"

@@ -21,7 +21,8 @@ def status(source: Path, target: str | None, **values: Any) -> int:
     obsup status bigfile
     obsup status bigfile bucket/key --json
 
-    Prints nothing if no upload of SOURCE is in progress.
+    Prints nothing if no upload of SOURCE is in progress. Exits 66 if SOURCE does not exist, after printing its
+    records.
     """
     from obsup.cli.actions.listings import run_status
     from obsup.cli.run.requests import options_from

@@ -143,9 +143,13 @@ def summary_line(summary: BatchSummary) -> str:
     """Return one line about the batch: files sent, skipped and failed, bytes, time and mean rate."""
     rate = summary.sent_bytes / summary.seconds if summary.seconds else 0.0
     return (
-        f"{summary.sent:,} files sent, {summary.skipped:,} skipped, {summary.failed:,} failed: "
+        f"{_files(summary.sent)} sent, {summary.skipped:,} skipped, {summary.failed:,} failed: "
         f"{format_size(summary.sent_bytes)} in {format_duration(summary.seconds)} ({format_size(rate)}/s)"
     )
+
+
+def _files(count: int) -> str:
+    return f"{count:,} file{'' if count == 1 else 's'}"
 
 
 def failure_of(summary: BatchSummary) -> ObsupError | None:
@@ -155,7 +159,8 @@ def failure_of(summary: BatchSummary) -> ObsupError | None:
     counts = ", ".join(f"{count:,} × {reason}" for reason, count in summary.reasons.most_common())
     reasons = f"; reasons: {counts}" if counts else ""
     if summary.ended_by is None:
-        what = f"{summary.failed:,} of {summary.files:,} files were not uploaded"
+        verb = "was" if summary.failed == 1 else "were"
+        what = f"{summary.failed:,} of {_files(summary.files)} {verb} not uploaded"
         why = f"{summary_line(summary)}{reasons}"
     else:
         what = f"the batch was stopped: {summary.ended_by}"
