@@ -34,7 +34,7 @@ from obsup.engine.send.part import PartToSend
 from obsup.engine.send.remote_workers import RemoteWorkers
 from obsup.errors import ObsupError
 from obsup.local.config.credentials import CredentialSource, FoundCredentials
-from obsup.local.source.file import stat_source
+from obsup.local.source.identity import stat_source
 from obsup.model import Credentials, CustomerKey, Part, Upload
 from obsup.sandbox.sandbox import Sandbox
 from tests.doubles.scripted_server import ReceivedRequest, Reply, ScriptedServer, error

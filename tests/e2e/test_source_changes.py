@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from obsup import events
 from obsup.engine.job.stop import StopSignal
 from obsup.errors import ObsupError, SourceChanged, SourceUnreadable
-from obsup.local.source.file import stat_source, stat_when_stable
+from obsup.local.source.identity import stat_source, stat_when_stable
 from obsup.local.state import checkpoint as checkpoints
 from obsup.sandbox.sandbox import Sandbox
 from tests.support.shell import Shell

@@ -14,7 +14,7 @@ from obsup.dialects.object_headers import object_headers
 from obsup.engine.job.request import UploadRequest
 from obsup.engine.plan.file_plan import DEFAULT_PART_SIZE, Plan, make_plan
 from obsup.engine.plan.stream_plan import make_stream_sizes
-from obsup.local.source.file import check_readable, stat_source
+from obsup.local.source.identity import check_readable, stat_source
 from obsup.local.state import checkpoint as checkpoints
 from obsup.local.state import checkpoint_path
 from obsup.model import Target

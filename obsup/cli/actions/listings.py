@@ -15,7 +15,7 @@ from obsup.engine.inspect.local_uploads import LocalUpload, find_local_uploads
 from obsup.engine.inspect.open_uploads import ListedUpload, count_parts, list_open_uploads
 from obsup.engine.proof.part_list import show_numbers
 from obsup.engine.steps.lookup import require_upload
-from obsup.local.source.file import check_readable
+from obsup.local.source.identity import check_readable
 from obsup.text import one_line, quoted
 from obsup.units import exact_size, format_duration, format_size
 

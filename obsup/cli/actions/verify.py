@@ -13,7 +13,7 @@ from obsup.cli.run.requests import CommandOptions
 from obsup.cli.run.session import Session, run_step
 from obsup.engine.plan.file_plan import make_plan
 from obsup.engine.verify.comparison import Comparison, Identical
-from obsup.local.source.file import check_readable, stat_source
+from obsup.local.source.identity import check_readable, stat_source
 from obsup.local.state import receipt_file
 from obsup.text import quoted
 

@@ -15,7 +15,7 @@ from obsup.engine.batch.known_files import KnownFiles
 from obsup.engine.batch.request import BatchRequest
 from obsup.engine.plan.file_plan import make_plan
 from obsup.errors import ObsupError
-from obsup.local.source.file import check_readable
+from obsup.local.source.identity import check_readable
 from obsup.local.state.journal import Journal, JournalDamaged
 from obsup.local.walk.walk import Entry, SkippedFile, UnreadableFile
 from obsup.value import Value

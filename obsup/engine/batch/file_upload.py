@@ -20,7 +20,7 @@ from obsup.engine.plan.file_plan import DEFAULT_PART_SIZE
 from obsup.engine.send.sender import PartSender
 from obsup.engine.upload.uploader import Uploader
 from obsup.errors import Busy, ObsupError, SourceUnreadable
-from obsup.local.source.file import stat_source
+from obsup.local.source.identity import stat_source
 from obsup.local.state.checkpoint_path import default_path
 from obsup.local.walk.walk import FoundFile
 from obsup.model import SourceStat

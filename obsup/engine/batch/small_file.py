@@ -24,7 +24,7 @@ from obsup.engine.send.whole_object import put_content
 from obsup.errors import Busy, ObsupError
 from obsup.local.source.buffers import BufferPool
 from obsup.local.source.digest import PartDigest
-from obsup.local.source.file import identity, is_stable
+from obsup.local.source.identity import identity, is_stable
 from obsup.local.source.memory_part import MemoryPart
 from obsup.local.state.checkpoint_path import CheckpointLookup
 from obsup.local.state.lock import UploadLock, lock_folder

@@ -8,7 +8,7 @@ from pathlib import Path
 from obsup.engine.job.target_text import split_target
 from obsup.engine.plan.file_plan import FilePlan, Plan
 from obsup.errors import SourceUnreadable
-from obsup.local.source.file import changes, stat_source
+from obsup.local.source.identity import changes, stat_source
 from obsup.local.state import checkpoint as checkpoints
 from obsup.local.state import checkpoint_path, started_uploads
 from obsup.local.state.checkpoint import Checkpoint

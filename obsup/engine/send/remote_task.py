@@ -25,7 +25,8 @@ from obsup.engine.job.stop import StopSignal
 from obsup.engine.send.part import PartToSend, send_content
 from obsup.engine.send.whole_object import put_file
 from obsup.errors import NextStep, ObsupError, SourceUnreadable
-from obsup.local.source.file import FileWindow, check_same_file, stat_source
+from obsup.local.source.file import FileWindow
+from obsup.local.source.identity import check_same_file, stat_source
 from obsup.local.source.rate_limit import RateLimit
 from obsup.model import Credentials, Receipt, SourceStat, Stored, Upload
 from obsup.store.answers.server_clock import ServerClock

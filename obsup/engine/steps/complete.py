@@ -22,7 +22,8 @@ from obsup.engine.upload.complete import Completer, PartsRejected
 from obsup.engine.verify.object_probe import FoundObject, find_object_of, probe_of
 from obsup.errors import DataMismatch, NextStep, UploadGone, WrongUsage, run_again
 from obsup.local.source.digest import PartDigest
-from obsup.local.source.file import check_same_file, hash_part, stat_source
+from obsup.local.source.file import hash_part
+from obsup.local.source.identity import check_same_file, stat_source
 from obsup.local.state import started_uploads
 from obsup.local.state.checkpoint import Checkpoint
 from obsup.model import Part, Receipt, SourceStat, Stored, StoredPart, Upload

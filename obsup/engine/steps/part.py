@@ -16,7 +16,8 @@ from obsup.engine.send.content import Content
 from obsup.engine.send.part import send_content
 from obsup.engine.steps.lookup import FoundUpload, UploadSelector, require_upload
 from obsup.errors import CheckpointUnwritable, DataMismatch, NextStep, WrongUsage, run_again
-from obsup.local.source.file import FileWindow, check_same_file, stat_source
+from obsup.local.source.file import FileWindow
+from obsup.local.source.identity import check_same_file, stat_source
 from obsup.local.source.memory_part import MemoryPart
 from obsup.local.state import checkpoint as checkpoints
 from obsup.model import Part, Receipt, Stored, Upload

@@ -20,7 +20,8 @@ from obsup.engine.upload.initiate import find_own_upload, parts_of, requested_sh
 from obsup.engine.upload.progress_record import ProgressRecord, open_record
 from obsup.errors import SourceChanged, WrongUsage, run_again
 from obsup.local.source.digest import PartDigest
-from obsup.local.source.file import changes, hash_part
+from obsup.local.source.file import hash_part
+from obsup.local.source.identity import changes
 from obsup.local.state import started_uploads
 from obsup.local.state.checkpoint import Checkpoint
 from obsup.model import OpenUpload, Receipt, SourceStat, Stored, StoredPart, Upload

@@ -18,7 +18,7 @@ from obsup.engine.upload.progress_record import ProgressRecord
 from obsup.engine.upload.resume import reconcile, resume
 from obsup.engine.verify.object_probe import find_completed
 from obsup.errors import SourceChanged, SourceUnreadable, UploadGone
-from obsup.local.source.file import CHANGE_TIME, changes, check_unchanged, stat_source, stat_when_stable
+from obsup.local.source.identity import CHANGE_TIME, changes, check_unchanged, stat_source, stat_when_stable
 from obsup.store.answers.failure_table import as_error
 
 # How often Complete may reject parts, and a source may change, before the upload fails.

@@ -18,7 +18,8 @@ from obsup.engine.send.sender import DedicatedSender, PartSender
 from obsup.engine.upload.progress_record import check_checkpoint_path, load_checkpoint, read_checkpoint
 from obsup.engine.upload.receipt import with_receipt
 from obsup.errors import Busy, SourceChanged, Stopped, UploadGone
-from obsup.local.source.file import Gate, check_readable, stat_when_stable
+from obsup.local.source.file import Gate
+from obsup.local.source.identity import check_readable, stat_when_stable
 from obsup.local.state.checkpoint import Checkpoint
 from obsup.model import SourceStat, Upload
 

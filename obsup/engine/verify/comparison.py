@@ -15,7 +15,8 @@ from obsup.engine.plan.likely_plans import PlanDigest, likely_plans
 from obsup.engine.proof.object_proof import is_composite, looks_like_md5
 from obsup.errors import DataMismatch, NextStep, ObsupError, SourceChanged, run_again
 from obsup.local.source.digest import PartDigest
-from obsup.local.source.file import Gate, PartBody, changes, hash_part, stat_source
+from obsup.local.source.file import Gate, PartBody, hash_part
+from obsup.local.source.identity import changes, stat_source
 from obsup.local.state.receipt_file import ObjectReceipt
 from obsup.model import ObjectInfo, Part, SourceStat, Target
 from obsup.text import quoted

@@ -29,7 +29,8 @@ from obsup.engine.proof.part_list import check_receipts
 from obsup.engine.verify.comparison import BATCHES, CannotCompare, Comparison, Identical
 from obsup.errors import DataMismatch, Denied, NextStep, NotFinished, run_again
 from obsup.local.source.digest import PartDigest
-from obsup.local.source.file import changes, hash_part
+from obsup.local.source.file import hash_part
+from obsup.local.source.identity import changes
 from obsup.local.state.checkpoint import Checkpoint
 from obsup.model import ObjectInfo, Receipt, SourceStat, Stored, Target, Upload
 from obsup.store.interface import ObjectStore

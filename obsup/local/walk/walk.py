@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 from obsup.errors import NextStep, ObsupError, SourceUnreadable, WrongUsage, run_again
-from obsup.local.source.file import identity
+from obsup.local.source.identity import identity
 from obsup.local.state.checkpoint_path import SUFFIX
 from obsup.local.walk.filters import EVERYTHING, Selection
 from obsup.model import SourceStat

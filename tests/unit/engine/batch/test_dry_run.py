@@ -9,7 +9,7 @@ from obsup.engine.batch.dry_run import plan_batch
 from obsup.engine.batch.request import BatchRequest, SharedRequest
 from obsup.engine.job.request import UploadRequest
 from obsup.errors import SourceUnreadable
-from obsup.local.source.file import stat_source
+from obsup.local.source.identity import stat_source
 from obsup.local.walk.walk import FoundFile
 from obsup.model import Target
 

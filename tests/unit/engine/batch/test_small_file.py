@@ -17,7 +17,7 @@ from obsup.engine.job.request import UploadRequest
 from obsup.engine.job.stop import StopSignal
 from obsup.engine.job.target_settings import ConnectOptions, resolve_prefix
 from obsup.errors import DataMismatch
-from obsup.local.source.file import stat_when_stable
+from obsup.local.source.identity import stat_when_stable
 from obsup.local.state.checkpoint_path import default_path
 from obsup.local.state.lock import UploadLock, is_held
 from obsup.local.walk.walk import FoundFile

@@ -14,7 +14,8 @@ from obsup.engine.proof.part_proof import DigestChoice
 from obsup.engine.send.content import REPORT_INTERVAL_S
 from obsup.engine.send.part import send_content
 from obsup.local.source.buffers import BLOCK_BYTES
-from obsup.local.source.file import FileWindow, stat_when_stable
+from obsup.local.source.file import FileWindow
+from obsup.local.source.identity import stat_when_stable
 from obsup.model import Part, Target, Upload
 from tests.doubles.memory_store import MemoryStore
 

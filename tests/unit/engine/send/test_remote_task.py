@@ -20,7 +20,8 @@ from obsup.engine.send import remote_task as remote_module
 from obsup.engine.send.part import PartToSend
 from obsup.engine.send.remote_task import MAX_EVENTS, PartTask, run_part_task
 from obsup.errors import Denied, Refused, SourceChanged, SourceUnreadable, StoreError
-from obsup.local.source.file import PartBody, check_same_file, stat_source
+from obsup.local.source.file import PartBody
+from obsup.local.source.identity import check_same_file, stat_source
 from obsup.model import Credentials, Part, Receipt, Target, Upload
 from obsup.sandbox.sandbox import Sandbox
 from obsup.store.answers.server_clock import ServerClock

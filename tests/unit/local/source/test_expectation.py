@@ -9,7 +9,7 @@ import pytest
 
 from obsup.errors import DataMismatch, WrongUsage
 from obsup.local.source.expectation import Expectation
-from obsup.local.source.file import stat_source
+from obsup.local.source.identity import stat_source
 
 DATA = b"the whole dump"
 MD5 = hashlib.md5(DATA).hexdigest()

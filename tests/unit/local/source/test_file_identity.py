@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from obsup.local.source.file import changes, stat_source
+from obsup.local.source.identity import changes, stat_source
 from obsup.model import SourceStat
 
 STAT = SourceStat(size=100, mtime_ns=1, ctime_ns=2, device=3, inode=4)

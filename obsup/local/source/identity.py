@@ -1,0 +1,146 @@
+"""The identity of the source file: size, times, device and inode, and whether they are still the planned ones."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat as stat_module
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from obsup.errors import NextStep, SourceChanged, SourceUnreadable, run_again
+from obsup.model import SourceStat
+from obsup.text import quoted
+
+CHANGE_TIME = "change time"
+
+RESTART = run_again("upload the file as it is now", add=("--restart",))
+
+
+def stat_source(path: Path) -> SourceStat:
+    """Return the identity of the regular file at *path*. Raises SourceUnreadable."""
+    try:
+        found = path.stat()
+    except OSError as exc:
+        raise SourceUnreadable(
+            f"cannot read {quoted(path)}", os.strerror(exc.errno or errno.EIO), NextStep("check the path")
+        ) from exc
+    if stat_module.S_ISDIR(found.st_mode):
+        raise SourceUnreadable(
+            f"{quoted(path)} is a directory",
+            "Only a regular file can be uploaded in parts",
+            NextStep(
+                "name a file, or upload all files of the directory",
+                command=("obsup", "upload", "-r", str(path), "BUCKET/PREFIX/"),
+            ),
+        )
+    if not stat_module.S_ISREG(found.st_mode):
+        raise SourceUnreadable(
+            f"{quoted(path)} is not a regular file",
+            "Parts of it cannot be read at an offset",
+            NextStep("pipe its content to obsup", command=("obsup", "upload", "-", "TARGET")),
+        )
+    return identity(found)
+
+
+def identity(found: os.stat_result) -> SourceStat:
+    """Return the fields of *found* that change if the file changes."""
+    return SourceStat(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_dev, found.st_ino)
+
+
+def stat_when_stable(
+    path: Path,
+    *,
+    time_ns: Callable[[], int] = time.time_ns,
+    pause: Callable[[float], object] = time.sleep,
+) -> SourceStat:
+    """Return the identity of the file, taken so long after its last change that another change would show.
+
+    Within one tick of the file system's clock, a second write does not change the times. Waits at most 20 ms, or 2 s on
+    a file system that stores whole seconds. Raises SourceUnreadable.
+    """
+    found = stat_source(path)
+    now_ns = time_ns()
+    if is_stable(found, now_ns):
+        return found
+    tick_ns = _timestamp_resolution_ns(found)
+    pause(min(tick_ns - (now_ns - found.ctime_ns), tick_ns) / 1e9)
+    return stat_source(path)
+
+
+def is_stable(stat: SourceStat, now_ns: int) -> bool:
+    """Return whether the last change of the file is so old that another change would show."""
+    tick_ns = _timestamp_resolution_ns(stat)
+    return not -tick_ns < now_ns - stat.ctime_ns < tick_ns
+
+
+def _timestamp_resolution_ns(stat: SourceStat) -> int:
+    """Return the longest tick of the file system's clock: 20 ms, or 2 s if it stores whole seconds."""
+    return 20_000_000 if stat.ctime_ns % 1_000_000_000 else 2_000_000_000
+
+
+def check_readable(path: Path) -> None:
+    """Raise SourceUnreadable if *path* cannot be opened for reading."""
+    try:
+        with path.open("rb"):
+            pass
+    except OSError as exc:
+        raise SourceUnreadable(
+            f"cannot read {quoted(path)}",
+            os.strerror(exc.errno or errno.EIO),
+            NextStep("check the path and its permissions"),
+        ) from exc
+
+
+def changes(before: SourceStat, now: SourceStat) -> list[str]:
+    """Return the differences between two identities in words; empty if there are none."""
+    found = []
+    if before.size != now.size:
+        found.append(f"size {before.size} → {now.size}")
+    if before.mtime_ns != now.mtime_ns:
+        found.append("modification time")
+    elif before.ctime_ns != now.ctime_ns:
+        found.append(CHANGE_TIME)
+    if (before.device, before.inode) != (now.device, now.inode):
+        found.append("it is another file")
+    return found
+
+
+def check_unchanged(path: Path, before: SourceStat) -> None:
+    """Raise SourceChanged if the file at *path* is not the one that *before* describes."""
+    try:
+        now = stat_source(path)
+    except SourceUnreadable as exc:
+        raise SourceChanged(
+            f"{quoted(path)} disappeared during the upload", exc.why, run_again("put it back")
+        ) from exc
+    found = changes(before, now)
+    if found:
+        raise SourceChanged(
+            f"{quoted(path)} changed since the upload began",
+            f"What changed: {', '.join(found)}; an object must not mix two versions of its source",
+            RESTART,
+        )
+
+
+def check_same_file(path: Path, planned: SourceStat, seen: SourceStat) -> None:
+    """Raise SourceChanged if this host does not see the file that was planned.
+
+    Hosts number their devices differently, and network file systems may differ in inodes and change times. So under
+    another device number only size and modification time are compared.
+    """
+    if planned.device != seen.device:
+        planned = replace(planned, device=seen.device, inode=seen.inode, ctime_ns=seen.ctime_ns)
+    found = changes(planned, seen)
+    if found:
+        raise SourceChanged(
+            f"{quoted(path)} is not the file that the upload began with",
+            f"What differs: {', '.join(found)}; an object must not mix two versions of its source",
+            run_again(
+                "keep the source on storage that every worker sees; if the file changed, start over",
+                add=("--restart",),
+            ),
+        )
