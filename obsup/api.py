@@ -34,6 +34,7 @@ from obsup.local.source.rate_limit import RateLimit
 from obsup.local.source.stream import FileObject, Readable
 from obsup.local.source.stream_parts import read_stream_part
 from obsup.model import Credentials, ObjectOptions, Stored, Target
+from obsup.rate import constant_rate
 
 __all__ = [
     "ConnectOptions",
@@ -142,7 +143,9 @@ def upload_file(
     path = _path(source) if isinstance(source, str | os.PathLike) else None
     stream = None if isinstance(source, str | os.PathLike) else FileObject(source, close=close)
     tally, stop = ProgressTally(progress, observer), stop or StopSignal()
-    limit = RateLimit(limit_rate, check=stop.check_in_flight) if limit_rate is not None else None
+    limit = (
+        RateLimit(constant_rate(limit_rate), check=stop.check_in_flight) if limit_rate is not None else None
+    )
     with closing(stream) if stream is not None else nullcontext():
         context = _open_context(target, more, source=path, options=options, tally=tally, stop=stop)
         connection, request = context.connection, context.request

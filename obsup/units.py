@@ -1,4 +1,4 @@
-"""Parse and format sizes, durations and rates."""
+"""Parse and format sizes and durations."""
 
 from __future__ import annotations
 
@@ -33,14 +33,6 @@ def parse_size(text: str) -> int:
     if size > _MAX_BYTES:
         raise ValueError(f"size {text!r} is too large")
     return size
-
-
-def parse_rate(text: str) -> int:
-    """Return the bytes per second of a RATE, which has the form of a SIZE. Raises ValueError, also for a rate of 0."""
-    rate = parse_size(text)
-    if not rate:
-        raise ValueError("a rate of 0 would send nothing: use for example 500K or 10M, or leave it out")
-    return rate
 
 
 def parse_duration(text: str) -> float:

@@ -82,6 +82,12 @@ OUTPUT = group(
         default="auto",
     ),
     OptionRow(
+        "--progress-interval",
+        DURATION,
+        "Time between two progress lines (default 30s) or JSON objects (0.5s).",
+        commands=("upload", "part"),
+    ),
+    OptionRow(
         "--receipt",
         FILE,
         "Write plan, digests, version id and request ids of the object to this file.",

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from obsup.units import parse_duration, parse_rate, parse_size
+from obsup.rate import parse_rate
+from obsup.units import parse_duration, parse_size
 from obsup.vendor_names import METADATA_SERVICES
 
 OptionValue = str | int | float | bool | tuple[str, ...]
@@ -92,7 +93,7 @@ JOBS = Kind(
 )
 METADATA_SERVICE = choice(*METADATA_SERVICES)
 SIZE = Kind("size", 'a size such as "16M" or 16777216', _parses_as(parse_size), '"16M"')
-RATE = Kind("rate", 'a size per second such as "10M"', _parses_as(parse_rate), '"10M"')
+RATE = Kind("rate", 'a size per second such as "10M", or a timetable', _parses_as(parse_rate), '"10M"')
 DURATION = Kind("duration", 'a duration such as "15m" or 900 (seconds)', _parses_as(parse_duration), '"7h"')
 FILE = text("file")
 FOLDER = text("folder")

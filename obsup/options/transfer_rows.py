@@ -146,7 +146,7 @@ TRANSFER = group(
     OptionRow(
         "--limit-rate",
         RATE,
-        "Bandwidth limit in bytes per second, shared by all parts: 500K, 10M.",
+        'Bandwidth limit, shared by all parts: 10M per second, or "08:00,2M 18:00,off".',
         commands=_SENDING,
     ),
     OptionRow(

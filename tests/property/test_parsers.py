@@ -31,6 +31,7 @@ from obsup.local.state import receipt_file, started_uploads
 from obsup.local.state.checkpoint import Checkpoint, CheckpointDamaged
 from obsup.local.state.journal import Journal, JournalDamaged, JournalEntry
 from obsup.model import Receipt, SourceStat, Target, Upload
+from obsup.rate import parse_rate
 from obsup.store.answers import xml
 from obsup.store.answers.failure_table import as_error, classify
 from obsup.store.answers.listings import all_parts, all_uploads, objects_after
@@ -39,7 +40,7 @@ from obsup.store.answers.request import StoreRequest
 from obsup.store.answers.result_headers import header_etag, read_object_info, read_stored
 from obsup.store.answers.server_clock import ServerClock
 from obsup.store.http.settings import Response
-from obsup.units import parse_duration, parse_rate, parse_size
+from obsup.units import parse_duration, parse_size
 
 T = TypeVar("T")
 
@@ -497,8 +498,9 @@ def test_any_expiry_is_a_time_or_none(value: object) -> None:
 @example("1" + "0" * 30)
 def test_any_size_rate_and_duration_is_a_number_or_rejected(text: str) -> None:
     """Sizes fit a file, and the system can wait for durations."""
-    for parse in (parse_size, parse_rate):
-        size = result_or_none(lambda parse=parse: parse(text), ValueError)  # type: ignore[misc]
-        assert size is None or 0 <= size < 2**63
+    size = result_or_none(lambda: parse_size(text), ValueError)
+    assert size is None or 0 <= size < 2**63
+    rate = result_or_none(lambda: parse_rate(text), ValueError)
+    assert rate is None or all((rate.at(minute) or 1) < 2**63 for minute in (0, 1439))
     seconds = result_or_none(lambda: parse_duration(text), ValueError)
     assert seconds is None or 0 <= seconds <= 100 * 366 * 86400

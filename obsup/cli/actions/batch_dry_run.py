@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from obsup.cli.actions.batch import batch_request, check_usage
-from obsup.cli.actions.dry_run import without_log
+from obsup.cli.actions.dry_run import show_limit, without_log
 from obsup.cli.report import output
 from obsup.cli.report.fields import failure_fields
 from obsup.cli.run.requests import BatchOptions, CommandOptions
@@ -43,6 +43,7 @@ def run_dry_batch(sources: Sequence[str], target: str, options: CommandOptions, 
             f"{counts['send']:,} files to send ({format_size(counts['send bytes'])}), {counts['skip']:,} to skip, "
             f"{counts['refuse']:,} refused"
         )
+        show_limit(session)
         return code
 
     def report(session: Session, code: int) -> int:

@@ -15,6 +15,7 @@ from obsup.engine.job.request import UploadRequest
 from obsup.engine.plan.file_plan import DEFAULT_PART_SIZE, Plan, make_plan
 from obsup.engine.plan.stream_plan import make_stream_sizes
 from obsup.local.source.identity import check_readable, stat_source
+from obsup.local.source.rate_limit import local_minute
 from obsup.local.state import checkpoint as checkpoints
 from obsup.local.state import checkpoint_path
 from obsup.model import Target
@@ -42,9 +43,21 @@ def run_dry(source: Path | None, target: str, options: CommandOptions) -> int:
         session.fields |= _fields(planned)
         for line in _lines(planned):
             session.print_text(line)
+        show_limit(session)
         return "planned"
 
     return run_step("upload", without_log(options), work)
+
+
+def show_limit(session: Session) -> None:
+    """Print the bandwidth limit, if there is one: --limit-rate, and how much that is now."""
+    rate = session.options.limits.rate
+    if rate is None:
+        return
+    now = rate.at(local_minute())
+    effective = "no limit" if now is None else f"{format_size(now)}/s"
+    session.fields["limitRate"] = str(rate)
+    session.print_text(f"bandwidth limit {rate} (now {effective})")
 
 
 def without_log(options: CommandOptions) -> CommandOptions:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from obsup.units import parse_duration, parse_rate, parse_size
+from obsup.rate import Rate, parse_rate
+from obsup.units import parse_duration, parse_size
 
 if TYPE_CHECKING:
     NumberType = click.ParamType[float]
@@ -22,9 +23,9 @@ else:  # Click before 8.4 has no generic types.
 
 
 class Measure(NumberType):
-    """A quantity with a unit, which *parse* converts to a number."""
+    """A quantity with a unit, which *parse* converts. A number of a configuration file is parsed, too."""
 
-    def __init__(self, name: str, parse: Callable[[str], float]) -> None:
+    def __init__(self, name: str, parse: Callable[[str], float | Rate]) -> None:
         self.name = name
         self._parse = parse
 
@@ -33,8 +34,8 @@ class Measure(NumberType):
         return self.name.upper()
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the number. Fails with a message that shows valid values."""
-        if isinstance(value, int | float):
+        """Return the quantity. Fails with a message that shows valid values."""
+        if isinstance(value, Rate):
             return value
         try:
             return self._parse(str(value))

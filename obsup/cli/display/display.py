@@ -29,9 +29,13 @@ JSON_EVERY_S = 0.5
 
 
 class DisplayOptions(Value):
-    """The options of a command that select its display. ``progress`` is auto, bar, lines, json or none."""
+    """The options of a command that select its display. ``progress`` is auto, bar, lines, json or none.
+
+    ``interval_s`` is the time between lines or JSON objects, None for the default.
+    """
 
     progress: str = "auto"
+    interval_s: float | None = None
     quiet: bool = False
     verbose: bool = False
     log_file: Path | None = None
@@ -94,11 +98,14 @@ def _open_shown(
             notices.show = bar.print_above
             yield Display(observe, notices.show, callback)
     elif mode == "lines":
-        with every(LINE_EVERY_S, lambda: notices.show(progress_line(quoted(name), meter.read()))):
-            yield Display(observe, notices.show_summary, callback)
+        # Who asks for lines sees one even if the transfer is short.
+        show_summary = notices.show if options.progress == "lines" else notices.show_summary
+        interval_s = options.interval_s or LINE_EVERY_S
+        with every(interval_s, lambda: notices.show(progress_line(quoted(name), meter.read()))):
+            yield Display(observe, show_summary, callback)
     elif mode == "json":
         try:
-            with every(JSON_EVERY_S, lambda: _print_json(meter)):
+            with every(options.interval_s or JSON_EVERY_S, lambda: _print_json(meter)):
                 yield Display(observe, notices.show_summary, callback)
         finally:
             _print_json(meter)

@@ -22,11 +22,14 @@ from obsup.local.state.checkpoint_path import default_path
 from obsup.local.walk.walk import Links
 from obsup.model import ObjectOptions, Target
 from obsup.options.table import object_values
+from obsup.rate import Rate
 from obsup.store.http.settings import ConnectionSettings
 from obsup.value import Value
 
 # poll(2) cannot wait much longer than ten times as long.
 MAX_TIMEOUT_S = 86400.0
+# Time between two progress reports.
+MIN_INTERVAL_S = 0.1
 # Placeholders in a request whose source or target is not known yet.
 NO_SOURCE = Path("-")
 NO_TARGET = Target("", "", "", "")
@@ -35,9 +38,9 @@ _PASSWORD = re.compile(r"(?:\w+://)?[^/@]*:[^/]*@")  # of the user information i
 
 
 class Limits(Value):
-    """What limits a run: a rate in bytes per second, a duration in seconds, a local time of day (``HH:MM``)."""
+    """What limits a run: a rate, a duration in seconds, a local time of day (``HH:MM``)."""
 
-    rate_bytes_per_s: float | None = None
+    rate: Rate | None = None
     max_time_s: float | None = None
     until: str | None = None
 
@@ -167,7 +170,14 @@ def _display_options(values: dict[str, Any]) -> DisplayOptions:
     quiet = values["quiet"]
     # A bar would mix with what a step prints.
     progress = values.get("progress") or ("none" if quiet else "lines")
-    return DisplayOptions(progress, quiet=quiet, verbose=values["verbose"], log_file=values["log_file"])
+    interval_s = values.get("progress_interval")
+    if interval_s is not None and not interval_s >= MIN_INTERVAL_S:
+        raise WrongUsage(
+            f"--progress-interval must be at least {MIN_INTERVAL_S:g}s, not {interval_s:.15g}s",
+            "More output would slow down the upload",
+            run_again("use a longer interval", add=("--progress-interval", "1s")),
+        )
+    return DisplayOptions(progress, interval_s, quiet, values["verbose"], values["log_file"])
 
 
 def _connect_options(values: dict[str, Any]) -> ConnectOptions:

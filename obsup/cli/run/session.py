@@ -36,7 +36,7 @@ class Session:
     """One run of a command: its options, its display, what may stop it, and the ``fields`` that ``--json`` prints."""
 
     def __init__(self, options: CommandOptions, display: Display, stop: StopSignal) -> None:
-        rate = options.limits.rate_bytes_per_s
+        rate = options.limits.rate
         self.options = options
         self.display = display
         self.stop = stop

@@ -29,6 +29,7 @@ from obsup.local.source.file import FileWindow
 from obsup.local.source.identity import check_same_file, stat_source
 from obsup.local.source.rate_limit import RateLimit
 from obsup.model import Credentials, Receipt, SourceStat, Stored, Upload
+from obsup.rate import Rate
 from obsup.store.answers.server_clock import ServerClock
 from obsup.store.http.body import OpenBody
 from obsup.store.http.settings import ConnectionSettings
@@ -45,13 +46,13 @@ MAX_EVENTS = 64
 class PartTask(Value):
     """One part for a remote worker. ``presigned`` is the signed URL, or None if the worker has its own credentials.
 
-    ``rate_bytes_per_s`` is this task's share of the rate limit.
+    ``rate`` is this task's share of the rate limit.
     """
 
     to_send: PartToSend
     settings: StoreSettings
     presigned: PresignedPart | None = None
-    rate_bytes_per_s: float | None = None
+    rate: Rate | None = None
 
 
 class ObjectTask(Value):
@@ -60,7 +61,7 @@ class ObjectTask(Value):
     request: UploadRequest
     settings: StoreSettings
     stat: SourceStat
-    rate_bytes_per_s: float | None = None
+    rate: Rate | None = None
 
 
 class WorkerReport(Value):
@@ -96,14 +97,14 @@ def _send_part(task: PartTask) -> Receipt:
         to_send.digests,
         to_send.content_md5,
         observe=_record_event,
-        gate=RateLimit(task.rate_bytes_per_s) if task.rate_bytes_per_s else None,
+        gate=RateLimit(task.rate) if task.rate is not None else None,
     )
     return send_content(window, to_send.upload, _open_store(task), send_options)[1]
 
 
 def _put_object(task: ObjectTask) -> Finished:
     stat = _stat_same_file(task.request.source, task.stat)
-    limit = RateLimit(task.rate_bytes_per_s) if task.rate_bytes_per_s else None
+    limit = RateLimit(task.rate) if task.rate is not None else None
     context = UploadContext(_connection(task.settings), task.request, _record_event, StopSignal(), limit)
     return put_file(context, stat)
 

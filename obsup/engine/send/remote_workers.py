@@ -26,6 +26,7 @@ from obsup.engine.send.remote_task import (
 from obsup.errors import Denied, ObsupError, Throttled, WorkerLost, run_again
 from obsup.local.source.rate_limit import RateLimit
 from obsup.model import Receipt, SourceStat, Upload
+from obsup.rate import Rate
 from obsup.store.presigned import PresignedPart
 
 # A part fails after so many workers died while they sent it: the part may be what kills them.
@@ -85,14 +86,14 @@ class RemoteWorkers:
         settings: StoreSettings,
         *,
         sign: Callable[[Upload, int], PresignedPart] | None = None,
-        rate_bytes_per_s: float | None = None,
+        rate: Rate | None = None,
         observe: events.Observer = events.ignore,
     ) -> None:
         self.size = backend.size
         self._backend = backend
         self._settings = settings
         self._sign = sign
-        self._rate_bytes_per_s = rate_bytes_per_s / backend.size if rate_bytes_per_s else None
+        self._rate = rate.divided(backend.size) if rate is not None else None
         self._observe = observe
         self._lock = threading.Lock()
         self._restarts = 0
@@ -103,14 +104,14 @@ class RemoteWorkers:
 
         def make_call() -> WorkerCall:
             presigned = self._sign(part.upload, number) if self._sign is not None else None
-            return run_part_task, PartTask(part, self._settings, presigned, self._rate_bytes_per_s)
+            return run_part_task, PartTask(part, self._settings, presigned, self._rate)
 
         what = f"part {number} of {part.upload.target}"
         return self._submit(_PendingTask(what, number, make_call, observe or self._observe))
 
     def put(self, request: UploadRequest, stat: SourceStat, observe: events.Observer) -> Future[Finished]:
         """Have a worker put the small file of *request*, whose identity is *stat*; *observe* gets its events."""
-        argument = ObjectTask(request, self._settings, stat, self._rate_bytes_per_s)
+        argument = ObjectTask(request, self._settings, stat, self._rate)
         return self._submit(
             _PendingTask(str(request.target), 1, lambda: (run_object_task, argument), observe)
         )
@@ -213,6 +214,6 @@ def open_remote_workers(context: UploadContext, *, observe: events.Observer) -> 
         open_backend(request.executor, request.initial_jobs, timeout_s=settings.network.connect_timeout_s),
         settings,
         sign=context.connection.signer.sign if request.presign else None,
-        rate_bytes_per_s=context.limit.rate_bytes_per_s if isinstance(context.limit, RateLimit) else None,
+        rate=context.limit.rate if isinstance(context.limit, RateLimit) else None,
         observe=observe,
     )

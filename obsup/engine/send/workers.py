@@ -104,7 +104,7 @@ def check_workers(context: UploadContext) -> None:
     if context.limit is not None and not isinstance(context.limit, RateLimit):
         raise WrongUsage(
             f"--executor {request.executor} does not support this kind of limit",
-            "Only a fixed rate can be divided among workers in other processes",
+            "Only a rate can be divided among workers in other processes",
             NextStep("pass a RateLimit"),
         )
     if request.presign:

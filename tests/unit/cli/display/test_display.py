@@ -119,6 +119,27 @@ def test_json_progress_has_the_documented_keys(capsys: pytest.CaptureFixture[str
     }
 
 
+@pytest.mark.parametrize("mode", ["json", "lines"])
+def test_the_interval_of_progress(mode: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Lines come every 30 s and objects every 0.5 s, unless the interval is given."""
+    seen = ""
+    with open_display(DisplayOptions(mode, interval_s=0.01), "x") as display:
+        display.observe(events.Begun(100, 4))
+        while len(seen.splitlines()) < 3:  # the time limit of the test ends this loop
+            seen += capsys.readouterr().err
+    assert all(line.startswith(("{", "x: ")) for line in seen.splitlines())
+
+
+@pytest.mark.parametrize(("mode", "expected"), [("lines", "done\n"), ("auto", ""), ("none", "")])
+def test_explicit_lines_end_with_the_summary(
+    mode: str, expected: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without a terminal, auto prints nothing about a short success."""
+    with open_display(DisplayOptions(mode), "x") as display:
+        display.show_summary("done")
+    assert capsys.readouterr().err == expected
+
+
 def test_json_progress_of_a_failed_upload_ends_with_the_final_counts(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -32,6 +32,7 @@ from obsup.errors import (
     run_again,
 )
 from obsup.model import Credentials, Part, Receipt, SourceStat, Target, Upload
+from obsup.rate import constant_rate
 from obsup.store.answers.server_clock import ServerClock
 from obsup.store.http.endpoint_route import Location, Route
 from obsup.store.presigned import PartSigner, PresignedPart
@@ -369,8 +370,8 @@ def test_rejected_credentials_of_a_worker_are_not_retried() -> None:
 def test_the_rate_is_divided() -> None:
     """Each of the concurrent calls gets an equal share."""
     backend = ManualBackend()
-    RemoteWorkers(backend, SETTINGS, rate_bytes_per_s=1000.0).send(part_to_send())
-    assert backend.calls[0][0].rate_bytes_per_s == 250.0
+    RemoteWorkers(backend, SETTINGS, rate=constant_rate(1000.0)).send(part_to_send())
+    assert backend.calls[0][0].rate == constant_rate(250.0)
 
 
 def test_a_task_holds_no_secret_and_its_repr_no_signature() -> None:

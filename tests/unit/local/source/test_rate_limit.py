@@ -16,6 +16,7 @@ from obsup.local.source.digest import PartDigest
 from obsup.local.source.file import PartBody
 from obsup.local.source.rate_limit import BLOCK_S, CREDIT_S, RateLimit, RateSchedule
 from obsup.model import Part
+from obsup.rate import constant_rate, parse_rate
 
 BURST_S = 0.25
 
@@ -80,7 +81,7 @@ def test_the_block_size_depends_on_the_rate() -> None:
 
 def test_threads_share_one_limit() -> None:
     """Four threads with the real clock are not ahead of the rate."""
-    limit, counted, lock = RateLimit(1_000_000), [0], threading.Lock()
+    limit, counted, lock = RateLimit(constant_rate(1_000_000)), [0], threading.Lock()
     begun = time.monotonic()
 
     def send() -> None:
@@ -109,7 +110,7 @@ def test_the_wait_ends_on_a_stop() -> None:
         if now[0] > 1:
             raise Interrupted("stopped", "")
 
-    limit = RateLimit(0.01, check=check, monotonic=lambda: now[0], sleep=sleep)
+    limit = RateLimit(constant_rate(0.01), check=check, monotonic=lambda: now[0], sleep=sleep)
     assert limit(5) == 1
     with pytest.raises(Interrupted):
         limit(5)
@@ -130,3 +131,30 @@ def test_a_body_returns_what_its_gate_allows(tmp_path: Path) -> None:
     whole = PartDigest(md5=True)
     whole.update(path.read_bytes()[100:2100])
     assert body.digest.md5 == whole.md5
+
+
+def test_a_timetable_changes_the_rate_while_a_worker_sends() -> None:
+    """Local time: 1,000 bytes per second from 08:00 on, 4,000 from 18:00 on, and no limit after 22:00."""
+    now, day = [0.0], [17 * 60]
+    limit = RateLimit(
+        parse_rate("08:00,1000B 18:00,4000B 22:00,off"),
+        monotonic=lambda: now[0],
+        minute=lambda: day[0],
+        sleep=lambda seconds: now.__setitem__(0, now[0] + seconds),
+    )
+
+    def seconds_for(size: int) -> float:
+        before, left = now[0], size
+        while left:
+            left -= limit(left)
+        return now[0] - before
+
+    assert seconds_for(10_000) == pytest.approx(10, abs=0.2)
+    day[0] = 18 * 60
+    assert seconds_for(10_000) == pytest.approx(2.5, abs=0.2)
+    day[0] = 22 * 60
+    assert seconds_for(10_000_000) == 0
+    day[0] = 3 * 60  # the last step lasts until the first of the next day
+    assert seconds_for(10_000_000) == 0
+    day[0] = 8 * 60
+    assert seconds_for(10_000) == pytest.approx(10, abs=0.2)
