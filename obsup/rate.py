@@ -11,7 +11,7 @@ _ENTRY = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9]),(\S+)")
 
 
 class RateStep(NamedTuple):
-    """The rate in bytes per second from a minute of the day on; None is no limit."""
+    """The rate in bytes per second from a minute of the day on; None for no limit."""
 
     minute: int
     bytes_per_s: float | None
@@ -23,7 +23,7 @@ class Rate(NamedTuple):
     steps: tuple[RateStep, ...]
 
     def at(self, minute: int) -> float | None:
-        """Return the bytes per second in this *minute* of the local day; None is no limit."""
+        """Return the bytes per second in this *minute* of the local day; None for no limit."""
         begun = [step for step in self.steps if step.minute <= minute]
         return (begun or self.steps)[-1].bytes_per_s
 

@@ -88,6 +88,12 @@ OUTPUT = group(
         commands=("upload", "part"),
     ),
     OptionRow(
+        "--metrics",
+        FILE,
+        "Write metrics of the run to this file, for Prometheus (node_exporter).",
+        commands=("upload",),
+    ),
+    OptionRow(
         "--receipt",
         FILE,
         "Write plan, digests, version id and request ids of the object to this file.",

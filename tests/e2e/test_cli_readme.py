@@ -26,6 +26,7 @@ PAGE_RUN_BY = {
     "obsup-checkpoint.7.md": "tests/unit/local/state/test_checkpoint_page.py",
     "obsup-cron.7.md": "tests/e2e/test_cli_cron.py",
     "obsup-fleets.7.md": "tests/e2e/test_pages_fleets.py",
+    "obsup-monitoring.7.md": "tests/e2e/test_metrics.py",
     "obsup-streams.7.md": "tests/e2e/test_pages_streams.py",
 }
 SHELLS = ("sh", "cron", "console", "bash")

@@ -20,6 +20,7 @@ LONGER_PAGES = (
     "obsup-failures",
     "obsup-fleets",
     "obsup-guarantees",
+    "obsup-monitoring",
     "obsup-parameters",
     "obsup-streams",
 )

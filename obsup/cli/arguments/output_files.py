@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 # Checkpoints and journals inside a directory are recognised and not sent.
-OUTPUTS = ("log_file", "receipt", "failed_list")
+OUTPUTS = ("log_file", "receipt", "failed_list", "metrics")
 
 
 def check_output_files(ctx: click.Context) -> None:

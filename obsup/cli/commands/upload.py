@@ -67,7 +67,7 @@ def _upload_command(words: tuple[str, ...], values: dict[str, Any], *, is_dry_ru
         return run_dry(None, target, options_from(values))
     from obsup.cli.actions.stream import run_command
 
-    return run_command(target, command, options_from(values))
+    return run_command(target, command, options_from(values, target))
 
 
 def _upload_many(sources: tuple[str, ...], target: str, values: dict[str, Any], *, is_dry_run: bool) -> int:
@@ -80,7 +80,7 @@ def _upload_many(sources: tuple[str, ...], target: str, values: dict[str, Any], 
         return run_dry_batch(sources, target, options_from(values), batch_options_from(values))
     from obsup.cli.actions.batch import run_batch
 
-    return run_batch(sources, target, options_from(values), batch_options_from(values))
+    return run_batch(sources, target, options_from(values, target), batch_options_from(values))
 
 
 def _upload_one(source: str, target: str, values: dict[str, Any], *, is_dry_run: bool) -> int:
@@ -96,10 +96,10 @@ def _upload_one(source: str, target: str, values: dict[str, Any], *, is_dry_run:
     if is_stream:
         from obsup.cli.actions.stream import run_piped
 
-        return run_piped(target, options_from(values))
+        return run_piped(target, options_from(values, target))
     from obsup.cli.actions.upload import run_upload
 
-    return run_upload(Path(source), target, options_from(values))
+    return run_upload(Path(source), target, options_from(values, target))
 
 
 def _suggest_from_command(sources: tuple[str, ...]) -> None:

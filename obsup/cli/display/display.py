@@ -73,7 +73,7 @@ def open_display(
     log = LogFile(options.log_file, warn=lambda text: display.observe(events.Noted(text)))
     with closing(log), _open_shown(options, name, meter or TransferMeter(), stop) as display:
         try:
-            yield replace(display, observe=_both(log.observe, display.observe))
+            yield replace(display, observe=both(log.observe, display.observe))
         except ObsupError as exc:
             log.write_error(exc)
             raise
@@ -90,7 +90,7 @@ def _open_shown(
         is_verbose=options.verbose,
         reports_retry=mode == "lines" and sys.stderr.isatty(),
     )
-    observe = _both(meter.observe, notices.observe)
+    observe = both(meter.observe, notices.observe)
     if mode == "bar":
         from obsup.cli.display.bar import Bar  # loads rich
 
@@ -119,7 +119,9 @@ def _print_json(meter: Meter) -> None:
         print_message(progress_json(reading))
 
 
-def _both(first: events.Observer, second: events.Observer) -> events.Observer:
+def both(first: events.Observer, second: events.Observer) -> events.Observer:
+    """Return an observer that passes each event to *first*, then to *second*."""
+
     def observe(event: events.Event) -> None:
         first(event)
         second(event)

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from obsup.cli.arguments import conflicts
 from obsup.cli.display.display import DisplayOptions
+from obsup.cli.run.metrics import MetricsOptions
 from obsup.engine.job.connection import StoreSettings
 from obsup.engine.job.request import UploadRequest
 from obsup.engine.job.target_settings import ConnectOptions, resolve_prefix, resolve_target
@@ -79,6 +80,7 @@ class CommandOptions(Value):
     expect_size: int | None = None
     expect_md5: str | None = None
     expect_sha256: str | None = None
+    metrics_options: MetricsOptions | None = None
 
     def resolve_target(self, text: str, *, file_name: str | None = None) -> tuple[Target, StoreSettings]:
         """Return the target that *text* names and the settings of its store. Raises WrongUsage, BadConfiguration."""
@@ -131,13 +133,17 @@ class BatchOptions(Value):
         return b"\0" if self.null else b"\n"
 
 
-def options_from(values: dict[str, Any]) -> CommandOptions:
-    """Return the parsed options of a command as typed values; an option that the command lacks has its default."""
+def options_from(values: dict[str, Any], target: str | None = None) -> CommandOptions:
+    """Return the parsed options of a command as typed values; an option that the command lacks has its default.
+
+    *target* labels the metrics; without it there are none.
+    """
     return CommandOptions(
         display=_display_options(values),
         connect=_connect_options(values) if "endpoint" in values else ConnectOptions(),
         limits=Limits(values.get("limit_rate"), values.get("max_time"), values.get("until")),
         request=_upload_request(values),
+        metrics_options=_metrics_options(values, target),
         **_fields_of(CommandOptions, values),
     )
 
@@ -178,6 +184,11 @@ def _display_options(values: dict[str, Any]) -> DisplayOptions:
             run_again("use a longer interval", add=("--progress-interval", "1s")),
         )
     return DisplayOptions(progress, interval_s, quiet, values["verbose"], values["log_file"])
+
+
+def _metrics_options(values: dict[str, Any], target: str | None) -> MetricsOptions | None:
+    path = values.get("metrics")
+    return None if path is None or target is None else MetricsOptions(path, target, values["profile"] or "")
 
 
 def _connect_options(values: dict[str, Any]) -> ConnectOptions:

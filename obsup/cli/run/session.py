@@ -8,12 +8,15 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any, TypeVar
 
+from msgspec.structs import replace
+
 from obsup import events
-from obsup.cli.display.display import Display, open_display
+from obsup.cli.display.display import Display, both, open_display
 from obsup.cli.display.meter import Meter
 from obsup.cli.report import output
 from obsup.cli.report.fields import failure_fields, result_fields, summary, tally_fields, target_fields
 from obsup.cli.report.next_command import ResumeCommand, resume_command
+from obsup.cli.run.metrics import RunMetrics
 from obsup.cli.run.requests import CommandOptions
 from obsup.cli.run.signals import stopping_on_signals
 from obsup.engine.job.connection import Connection, StoreSettings, connect
@@ -87,23 +90,26 @@ def run_command(
     """
     resume = resume or resume_command(sys.argv[1:])
     session: Session | None = None
+    metrics: RunMetrics | None = None
     try:
+        metrics = RunMetrics(options.metrics_options) if options.metrics_options is not None else None
         deadline_s = options.limits.deadline_s(now=datetime.now(), monotonic_s=time.monotonic())
         stop = StopSignal(deadline_s=deadline_s)
         with (
             open_display(options.display, name or command, meter, stop=stop) as display,
             stopping_on_signals(stop, forward_signal),
         ):
-            session = Session(options, display, stop)
+            session = Session(options, _observed(display, metrics), stop)
             result = _do(work, session)
     except ObsupError as exc:
-        if isinstance(exc, Busy) and options.request.if_running == "skip":
-            return 0
-        _report_failure(
-            exc, session, command=command, options=options, resume=resume, is_transfer=is_transfer
-        )
-        return exc.exit_code
-    return report(session, result)
+        code = 0 if isinstance(exc, Busy) and options.request.if_running == "skip" else exc.exit_code
+        if code:
+            _report_failure(
+                exc, session, command=command, options=options, resume=resume, is_transfer=is_transfer
+            )
+    else:
+        code = report(session, result)
+    return metrics.write(code) if metrics is not None else code
 
 
 def run_step(command: str, options: CommandOptions, work: Callable[[Session], str]) -> int:
@@ -144,6 +150,12 @@ def run_upload_work(
         forward_signal=forward_signal,
         is_transfer=True,
     )
+
+
+def _observed(display: Display, metrics: RunMetrics | None) -> Display:
+    if metrics is None:
+        return display
+    return replace(display, observe=both(metrics.observe, display.observe))
 
 
 def _do(work: Callable[[Session], T], session: Session) -> T:

@@ -1,0 +1,139 @@
+"""The metrics of a run for Prometheus, in a file for the textfile collector of node_exporter: ``--metrics``."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from importlib.util import find_spec
+from pathlib import Path
+
+from obsup import events
+from obsup.cli.display.meter import short_reason
+from obsup.cli.report.output import error_lines, print_message
+from obsup.errors import BadConfiguration, LocalFailure, NextStep, run_again
+from obsup.local.state.atomic_file import write_atomically
+from obsup.text import quoted
+from obsup.value import Value
+
+LAST_SUCCESS = "obsup_last_success_timestamp_seconds"
+# A larger file is not one that obsup wrote.
+MAX_OLD_BYTES = 1 << 20
+
+
+class MetricsOptions(Value):
+    """Where the metrics go, and what labels them: TARGET as it was given, and the profile."""
+
+    path: Path
+    target: str
+    profile: str = ""
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """The labels of every metric: the key is the prefix of many files."""
+        bucket, _, key = self.target.rpartition("://")[2].partition("/")
+        return {"bucket": bucket, "key": key, "profile": self.profile}
+
+
+class RunMetrics:
+    """Counts the events of one run, from many threads. Raises BadConfiguration if the library is not installed."""
+
+    def __init__(self, options: MetricsOptions) -> None:
+        if find_spec("prometheus_client") is None:
+            raise BadConfiguration(
+                "--metrics needs the package prometheus-client",
+                "It is not installed in this environment",
+                run_again("install it with: pip install 'obsup[metrics]'"),
+            )
+        self._options = options
+        self._lock = threading.Lock()
+        self._started_s = time.time()
+        self._stored: Counter[tuple[str, int]] = Counter()
+        self._sent_bytes = 0
+        self._totals: dict[str, int] = {}
+        self._retries: Counter[str] = Counter()
+        self._files: Counter[str] = Counter()
+
+    def observe(self, event: events.Event) -> None:
+        """Count *event*."""
+        name = event.name if isinstance(event, events.OfFile) else ""
+        of_one = events.of_one(event)
+        with self._lock:
+            if isinstance(of_one, events.Begun):
+                self._totals[name] = of_one.total or 0
+            elif isinstance(of_one, events.PartStored):
+                self._stored[name, of_one.number] += 1
+                self._sent_bytes += of_one.size
+            elif isinstance(of_one, events.Retried):
+                self._retries[short_reason(of_one.reason)] += 1
+            elif isinstance(of_one, events.FileEnded):
+                self._files[of_one.how] += 1
+            elif isinstance(of_one, events.Counted):
+                self._totals = {"": of_one.size}
+
+    def write(self, exit_code: int) -> int:
+        """Replace the file; return the exit code, another one if a run without failure cannot write its metrics.
+
+        The time of the last success is kept after a failure.
+        """
+        path = self._options.path
+        try:
+            # Not private: node_exporter runs as another user.
+            write_atomically(path, self._text(exit_code), is_private=False)
+        except OSError as exc:
+            error = LocalFailure(
+                f"the metrics {quoted(path)} cannot be written",
+                exc.strerror or "",
+                NextStep("name another file with --metrics"),
+            )
+            print_message(error_lines(error, resume=None))
+            return exit_code or error.exit_code
+        return exit_code
+
+    def _text(self, exit_code: int) -> bytes:
+        # Imported here because few runs write metrics.
+        from prometheus_client import CollectorRegistry, Gauge, generate_latest
+
+        registry, labels, now_s = CollectorRegistry(), self._options.labels, time.time()
+
+        def add(name: str, text: str, values: dict[str, float], label: str = "") -> None:
+            gauge = Gauge(name, text, [*labels, *([label] if label else [])], registry=registry)
+            for value_label, value in values.items():
+                gauge.labels(**labels, **({label: value_label} if label else {})).set(value)
+
+        success_s = now_s if exit_code == 0 else self._last_success_s()
+        add("obsup_last_run_timestamp_seconds", "Unix time at which the last run ended.", {"": now_s})
+        if success_s is not None:
+            add(LAST_SUCCESS, "Unix time at which the last successful run ended.", {"": success_s})
+        add("obsup_exit_code", "Exit code of the last run.", {"": exit_code})
+        add("obsup_duration_seconds", "Duration of the last run.", {"": now_s - self._started_s})
+        add(
+            "obsup_sent_bytes",
+            "Bytes that the last run sent and the store confirmed.",
+            {"": self._sent_bytes},
+        )
+        add("obsup_size_bytes", "Bytes of the source, or of all files.", {"": sum(self._totals.values())})
+        add("obsup_sent_parts", "Parts that the last run sent.", {"": len(self._stored)})
+        resent = self._stored.total() - len(self._stored)
+        add("obsup_resent_parts", "Parts sent again because the source changed.", {"": resent})
+        add(
+            "obsup_retries",
+            "Failed attempts of the last run that were retried.",
+            dict(self._retries),
+            "reason",
+        )
+        add("obsup_files", "Files of the last run by outcome.", dict(self._files), "outcome")
+        return generate_latest(registry)
+
+    def _last_success_s(self) -> float | None:
+        """Return the time in the file that is replaced, None if there is none with the same labels."""
+        from prometheus_client.parser import text_string_to_metric_families
+
+        try:
+            with self._options.path.open("rb") as file:
+                text = file.read(MAX_OLD_BYTES).decode()
+            samples = [one for family in text_string_to_metric_families(text) for one in family.samples]
+        except (OSError, ValueError):
+            return None
+        found = (s.value for s in samples if s.name == LAST_SUCCESS and s.labels == self._options.labels)
+        return next(found, None)
