@@ -98,6 +98,7 @@ DURATION = Kind("duration", 'a duration such as "15m" or 900 (seconds)', _parses
 FILE = text("file")
 FOLDER = text("folder")
 UPLOAD_ID = text("upload-id")
+SHARD = text("shard")
 PROFILE = text("profile")
 TEXT_FILE = text("text-file")
 BYTE_RANGE = text("byte-range")

@@ -13,6 +13,7 @@ from obsup.options.kinds import (
     PART_ETAGS,
     PATTERNS,
     RATE,
+    SHARD,
     SIZE,
     TEXT,
     TEXT_FILE,
@@ -185,6 +186,12 @@ MANY = group(
     OptionRow("--fail-fast", FLAG, "Stop all files when the first one fails."),
     OptionRow(
         "--failed-list", FILE, "Write the names of failed files to FILE, for --from-list.", metavar="FILE"
+    ),
+    OptionRow(
+        "--shard",
+        SHARD,
+        "Upload only share I of N of the files, chosen by a hash of the key.",
+        metavar="I/N",
     ),
 )
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from obsup.sandbox.sandbox import Sandbox
+from tests.support.batch import assert_stored, make_files
 from tests.support.pipes import Bash
 from tests.support.readme import FLEETS_PAGE, block
 from tests.support.shell import Shell
@@ -75,6 +76,28 @@ def test_slurm(bash: Bash, sandbox: Sandbox, source: Path, tmp_path: Path) -> No
     outcome = bash.run(example("slurm"))
     assert outcome.code == 0, outcome.err
     check(sandbox, source)
+
+
+def test_shards(bash: Bash, sandbox: Sandbox, shell: Shell) -> None:
+    """Every file is sent once, by one of the two; an unreadable share is refused before anything is sent."""
+    names = [f"photos/{number}.jpg" for number in range(40)]
+    make_files(shell, *names)
+    outcome = bash.run(example("shard"))
+    assert outcome.code == 0, outcome.err
+    assert_stored(shell, sandbox, "2026/", names)
+    sent = Counter(record.key for record in sandbox.requests if record.operation == "put")
+    assert sent == Counter(f"2026/{name}" for name in names)
+    plans = [
+        shell.run(
+            "upload", "-r", "photos", "bucket/2026/", "--shard", f"{index}/2", "--dry-run", "--no-checkpoint"
+        )
+        for index in (1, 2)
+    ]
+    assert sorted(line.split()[1] for plan in plans for line in plan.out.splitlines()[:-1]) == sorted(names)
+    assert all(len(plan.out.splitlines()) > 5 for plan in plans)
+    before = len(sandbox.requests)
+    assert shell.run("upload", "-r", "photos", "bucket/2026/", "--shard", "3/2").code == 2
+    assert len(sandbox.requests) == before
 
 
 def test_dask(bash: Bash, sandbox: Sandbox, source: Path) -> None:

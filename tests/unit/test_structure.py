@@ -17,7 +17,19 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # The layers from bottom to top. A package imports itself and packages of lower layers. Packages of one layer never
 # import each other.
 LAYERS = (
-    ("version", "units", "rate", "value", "text", "exit_status", "vendor_names", "errors", "model", "events"),
+    (
+        "version",
+        "units",
+        "rate",
+        "shard",
+        "value",
+        "text",
+        "exit_status",
+        "vendor_names",
+        "errors",
+        "model",
+        "events",
+    ),
     ("options",),
     ("dialects",),
     ("store.http", "local.source", "local.state", "local.config"),

@@ -28,6 +28,7 @@ from obsup.local.walk.filters import make_selection
 from obsup.local.walk.unique_keys import unique_keys
 from obsup.local.walk.walk import Entry, Walk, can_collide, root_of
 from obsup.model import Target
+from obsup.shard import Shard
 from obsup.text import quoted, shell_word
 
 PIPED = "-"
@@ -95,11 +96,11 @@ def batch_request(
     """Return the request to upload all files below *prefix*. Raises WrongUsage."""
     walk = Walk(batch.recursive, batch.links, make_selection(batch.include, batch.exclude))
     named, folder = options.checkpoint, options.checkpoint_dir
-    digest = _sources_digest(sources, batch.from_list)
+    digest = _sources_digest(sources, batch)
     journal = named or journals.default_path(prefix, digest, folder)
     template = replace(options.request, source=NO_SOURCE, target=prefix)
     return BatchRequest(
-        entries=lambda: _entries(sources, walk, batch),
+        entries=lambda: _share_of(_entries(sources, walk, batch), prefix, batch.shard),
         shared=SharedRequest(template, prefix, folder),
         batch_id=digest,
         journal=journal if options.request.keep_checkpoint else None,
@@ -109,10 +110,17 @@ def batch_request(
     )
 
 
-def _sources_digest(sources: Sequence[str], list_path: Path | None) -> str:
+def _share_of(entries: Iterator[Entry], prefix: Target, shard: Shard | None) -> Iterator[Entry]:
+    return entries if shard is None else (one for one in entries if shard.has(prefix.key + one.name))
+
+
+def _sources_digest(sources: Sequence[str], batch: BatchOptions) -> str:
     """Return 8 hex digits that identify the sources: the same for the same command in the same folder."""
+    list_path = batch.from_list
     words = sorted(f"{Path(source).absolute()}{'/' if source.endswith('/') else ''}" for source in sources)
     words.append(f"list {list_path.absolute() if list_path is not None else ''}")
+    if batch.shard is not None:  # shares do not wait for each other
+        words.append(f"shard {batch.shard}")
     return hashlib.sha256(os.fsencode("\n".join(words))).hexdigest()[:8]
 
 

@@ -10,7 +10,17 @@ from click.core import ParameterSource
 
 from obsup.options.table import GROUPS, is_set
 
-OF_MANY = ("recursive", "from_list", "null", "include", "exclude", "links", "fail_fast", "failed_list")
+OF_MANY = (
+    "recursive",
+    "from_list",
+    "null",
+    "include",
+    "exclude",
+    "links",
+    "fail_fast",
+    "failed_list",
+    "shard",
+)
 _UNSET: Mapping[str, Any] = {row.parameter: row.unset for _, rows in GROUPS for row in rows}
 
 

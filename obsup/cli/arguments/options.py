@@ -23,6 +23,7 @@ _TYPES: dict[str, Any] = {
     "grants": types.GRANT,
     "headers": types.HEADER,
     "part-etags": types.PART_ETAG,
+    "shard": types.SHARD,
     "profile": completed_words.PROFILE,
     "upload-id": completed_words.UPLOAD_ID,
 }

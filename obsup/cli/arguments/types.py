@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from obsup.rate import Rate, parse_rate
+from obsup.shard import Shard, parse_shard
 from obsup.units import parse_duration, parse_size
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ else:  # Click before 8.4 has no generic types.
 class Measure(NumberType):
     """A quantity with a unit, which *parse* converts. A number of a configuration file is parsed, too."""
 
-    def __init__(self, name: str, parse: Callable[[str], float | Rate]) -> None:
+    def __init__(self, name: str, parse: Callable[[str], float | Rate | Shard]) -> None:
         self.name = name
         self._parse = parse
 
@@ -35,7 +36,7 @@ class Measure(NumberType):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the quantity. Fails with a message that shows valid values."""
-        if isinstance(value, Rate):
+        if isinstance(value, Rate | Shard):
             return value
         try:
             return self._parse(str(value))
@@ -137,6 +138,7 @@ FOLDER = NonEmptyPath(path_type=Path, file_okay=False)
 JOBS = Jobs(1, 1000)
 SIZE = Measure("size", parse_size)
 RATE = Measure("rate", parse_rate)
+SHARD = Measure("shard", parse_shard)
 DURATION = Measure("duration", parse_duration)
 KEY_VALUE = Pair("K=V")
 GRANT = Pair("PERMISSION=ID")

@@ -126,7 +126,7 @@ class RunMetrics:
         return generate_latest(registry)
 
     def _last_success_s(self) -> float | None:
-        """Return the time in the file that is replaced, None if there is none with the same labels."""
+        """Return the time in the file that is replaced, None without one for the same labels."""
         from prometheus_client.parser import text_string_to_metric_families
 
         try:

@@ -24,6 +24,7 @@ from obsup.local.walk.walk import Links
 from obsup.model import ObjectOptions, Target
 from obsup.options.table import object_values
 from obsup.rate import Rate
+from obsup.shard import Shard
 from obsup.store.http.settings import ConnectionSettings
 from obsup.value import Value
 
@@ -126,6 +127,7 @@ class BatchOptions(Value):
     null: bool
     fail_fast: bool
     failed_list: Path | None
+    shard: Shard | None = None
 
     @property
     def separator(self) -> bytes:

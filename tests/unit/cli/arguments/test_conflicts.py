@@ -28,6 +28,7 @@ VALUES = {
     "offset": "0",
     "digest": "md5",
     "limit_rate": "1M",
+    "shard": "1/2",
     "checkpoint": "c.json",
     "checkpoint_dir": "folder",
     "if_running": "wait",
@@ -38,9 +39,9 @@ VALUES = {
 }
 # The options of upload that each kind of source refuses; all others apply to it.
 REFUSED = {
-    STREAM: "recursive from_list null include exclude links fail_fast failed_list verify_source on_change "
+    STREAM: "recursive from_list null include exclude links fail_fast failed_list shard verify_source on_change "
     "skip_identical presign",
-    ONE: "null include exclude links fail_fast failed_list abort_on_failure presign",
+    ONE: "null include exclude links fail_fast failed_list shard abort_on_failure presign",
     MANY: "links null abort_on_failure presign parts receipt expect_size expect_md5 expect_sha256",
 }
 # The options that apply to each kind of source, then to all. A new option must be added here, or above.
@@ -48,7 +49,7 @@ APPLICABLE = {
     STREAM: "parts abort_on_failure expect_size expect_md5 expect_sha256 receipt from_command",
     ONE: "parts expect_size expect_md5 expect_sha256 receipt verify_source on_change skip_identical recursive "
     "from_list from_command",
-    MANY: "recursive from_list include exclude fail_fast failed_list verify_source on_change skip_identical "
+    MANY: "recursive from_list include exclude fail_fast failed_list shard verify_source on_change skip_identical "
     "from_command",
 }
 ALWAYS_APPLICABLE = """
