@@ -21,7 +21,8 @@ from obsup.engine.job.stop import StopSignal
 from obsup.engine.job.target_settings import ConnectOptions, resolve_target
 from obsup.engine.steps import part as part_steps
 from obsup.engine.steps.abort import abort_upload as abort_selected
-from obsup.engine.steps.complete import CompletionChecks, ManualCompletion
+from obsup.engine.steps.complete import ManualCompletion
+from obsup.engine.steps.completion_checks import CompletionChecks
 from obsup.engine.steps.lookup import UploadSelector
 from obsup.engine.steps.part import PartWindow
 from obsup.engine.stream.uploader import StreamUploader
@@ -240,9 +241,10 @@ def complete_upload(
 ) -> Result:
     """Assemble the upload *upload_id* of *target*, or the one in the checkpoint of *source*, and verify the object.
 
-    The list of parts is the store's. Raises DataMismatch, with the upload unchanged, if a part is missing, if there are
-    not *parts* parts, if the total is not *size* bytes (or the size of *source*), or if the ETags differ from *etags*,
-    by part number. *verify_source* compares every part with *source*.
+    The list of parts is the store's. Raises DataMismatch, with the upload unchanged, if a part is missing or differs
+    from *source*, if there are not *parts* parts, if the total is not *size* bytes (or the size of *source*), or if the
+    ETags differ from *etags*, by part number. *verify_source*: also if the store returns nothing that can be compared.
+    The same checks apply to the object of an upload that is completed already.
     Source: OBS SDK for Python, "Assembling Parts" (completeMultipartUpload).
     """
     path = _path(source) if source is not None else None

@@ -75,7 +75,7 @@ PART = group(
 
 CHECKS = group(
     ("complete",),
-    OptionRow("--parts", number(1), "Refuse any other number of parts."),
+    OptionRow("--parts", number(1), "Refuse any other number of parts, and parts of unequal size."),
     OptionRow("--expect-size", SIZE, "Refuse any other size of the object."),
     OptionRow(
         "--etag",
@@ -89,7 +89,7 @@ CHECKS = group(
         "Read part numbers and ETags from FILE, or - for standard input: one part per line.",
         metavar="FILE",
     ),
-    OptionRow("--verify-source", FLAG, "Compare every stored part with SOURCE."),
+    OptionRow("--verify-source", FLAG, "Fail if a part cannot be compared with SOURCE (encrypted objects)."),
     OptionRow("--acl", TEXT, "Canned ACL, if the provider sets it here (OSS).", metavar="NAME"),
     OptionRow("--no-overwrite", FLAG, "Never replace an existing object."),
 )

@@ -100,6 +100,31 @@ def test_shards(bash: Bash, sandbox: Sandbox, shell: Shell) -> None:
     assert len(sandbox.requests) == before
 
 
+def test_a_machine_that_saw_another_file_is_found(
+    bash: Bash, sandbox: Sandbox, source: Path, tmp_path: Path
+) -> None:
+    """One task of the Slurm array reads another file of the same size; then a machine without the file completes."""
+    right, wrong = source.read_bytes(), tmp_path / "node3"
+    wrong.mkdir()
+    (wrong / "bigfile").write_bytes(bytes(len(right)))
+    (tmp_path / "part.sh").write_text(block(FLEETS_PAGE, "fleet: part.sh"))
+    bash.stand_in(
+        "sbatch",
+        f"TOP={tmp_path}\n"
+        "shift 2\n"
+        "for task in 1 2 3 4 5; do\n"
+        '    (test ! -d node$task || cd node$task; SLURM_ARRAY_TASK_ID=$task sh "$TOP/$1" "$2") || exit 1\n'
+        "done",
+    )
+    outcome = bash.run(example("slurm"))
+    assert (outcome.code, "part 3 does not match bigfile" in outcome.err) == (65, True), outcome.err
+    [upload] = sandbox.uploads()
+    fixed = f"obsup part bigfile bucket/key --upload-id {upload.upload_id} --parts 5 --part-number 3\n"
+    outcome = bash.run(f"id={upload.upload_id}\n{fixed}" + example("without-source"))
+    assert outcome.code == 0, outcome.err
+    assert sandbox.object_path("bucket", "key").read_bytes() == right
+
+
 def test_dask(bash: Bash, sandbox: Sandbox, source: Path) -> None:
     """Scheduler and workers have no credentials; only the port differs from the page."""
     bash.stand_in(

@@ -14,7 +14,8 @@ from obsup.engine.job.context import UploadContext
 from obsup.engine.job.target_text import split_target
 from obsup.engine.steps import part as part_steps
 from obsup.engine.steps.abort import abort_upload
-from obsup.engine.steps.complete import CompletionChecks, ManualCompletion
+from obsup.engine.steps.complete import ManualCompletion
+from obsup.engine.steps.completion_checks import CompletionChecks
 from obsup.engine.steps.lookup import UploadSelector
 from obsup.engine.steps.part import CopySource, PartWindow
 from obsup.engine.upload import initiate

@@ -16,13 +16,17 @@ def complete(source_target: SourceTarget, **values: Any) -> int:
 
     \b
     obsup complete bigfile bucket/key
+    obsup complete bigfile bucket/key --upload-id "$id" --parts 5
     obsup complete bucket/key --upload-id "$id" --parts 5 --expect-size 48000000
 
-    The ETags come from the store's list of parts. Exits 65, names the parts and changes nothing if a part is missing
-    or has the wrong size, if their number is not --parts, if their total size is not that of SOURCE or --expect-size,
-    or if an ETag differs from the confirmed one.
+    With SOURCE, every stored part is compared with its bytes of SOURCE, whichever machine sent it. Without SOURCE, the
+    store's list of parts is used: give --parts, --expect-size or the list of ETags to check it.
 
-    Completing an upload again succeeds if the object can be identified as the object of this upload.
+    Exits 65, names the parts and changes nothing if a part is missing, differs from SOURCE or has the wrong size, if
+    their number is not --parts, if their total size is not that of SOURCE or --expect-size, or if an ETag differs from
+    the confirmed one.
+
+    Completing an upload again succeeds if its object can be identified and passes the same checks.
     """
     source, target = source_target
     if source is None:

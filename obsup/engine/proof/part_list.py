@@ -18,6 +18,7 @@ class ExpectedParts(Value):
     """What is known of the list. Sizes are bytes.
 
     ``etags`` were confirmed when the parts were sent; with ``is_list`` the list must have these parts and no others.
+    ``is_compared``: the content of the parts is compared with the source afterwards.
     """
 
     plan: Plan | None = None
@@ -25,6 +26,7 @@ class ExpectedParts(Value):
     size: int | None = None
     etags: Mapping[int, str] = field(default_factory=dict)
     is_list: bool = False
+    is_compared: bool = False
 
 
 def check_receipts(receipts: Mapping[int, Receipt], plan: Plan) -> list[Receipt]:
@@ -108,16 +110,25 @@ def _size_faults(parts: Mapping[int, StoredPart], expected: ExpectedParts) -> It
     plan = expected.plan
     if plan is not None:
         wrong = [n for n, one in parts.items() if n <= plan.count and one.size != plan.part(n).size]
-    elif expected.size is None and parts:
-        # The size of the whole is unknown: the parts must at least be all the same size, except the last.
-        first, last = parts[min(parts)].size, max(parts)
-        wrong = [
-            n for n, one in sorted(parts.items()) if one.size > first or (one.size < first and n != last)
-        ]
-    else:
+    elif expected.is_list or expected.is_compared or (expected.count is None and expected.size is not None):
         wrong = []
+    else:
+        wrong = _unequal(parts)
     if wrong:
         yield f"{parts_are(wrong, 'has', 'have')} the wrong size"
+
+
+def have_equal_sizes(parts: Iterable[StoredPart]) -> bool:
+    """Return whether all *parts* have the same size, except that the last may be smaller."""
+    return not _unequal({one.number: one for one in parts})
+
+
+def _unequal(parts: Mapping[int, StoredPart]) -> list[int]:
+    """Return the parts that are larger than the first, or smaller and not the last."""
+    if not parts:
+        return []
+    first, last = parts[min(parts)].size, max(parts)
+    return [n for n, one in sorted(parts.items()) if one.size > first or (one.size < first and n != last)]
 
 
 def _sum_faults(parts: Mapping[int, StoredPart], expected: ExpectedParts) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from obsup.dialects.dialect import Dialect
 from obsup.engine.proof.object_proof import looks_like_md5
 from obsup.local.source.digest import PartDigest
-from obsup.model import Stored
+from obsup.model import Receipt, Stored, StoredPart
 from obsup.value import Value
 
 
@@ -37,3 +37,19 @@ def matches(stored: Stored, digest: PartDigest, digests: DigestChoice) -> bool |
     if digest.md5 is None or encrypted or not looks_like_md5(stored.etag):
         return None
     return stored.etag.lower() == digest.md5
+
+
+def has_content(
+    stored: StoredPart, digest: PartDigest, recorded: Receipt | None, digests: DigestChoice
+) -> bool | None:
+    """Return whether a listed part has the bytes of *digest*, None if nothing comparable is known of it.
+
+    *recorded* is our own receipt: it has the digests of the bytes that were sent, which can be compared even if the
+    ETag is not an MD5. It counts if the store lists its ETag.
+    """
+    if recorded is not None and recorded.etag.lower() == stored.etag.lower():
+        pairs = ((recorded.md5, digest.md5), (recorded.crc64, digest.crc64))
+        compared = [sent == now for sent, now in pairs if None not in (sent, now)]
+        if compared:
+            return all(compared)
+    return matches(Stored(status=200, etag=stored.etag, crc64=stored.crc64), digest, digests)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from obsup.errors import NextStep, WrongUsage
+from obsup.errors import NextStep, UploadGone, WrongUsage
 from obsup.local.state import checkpoint as checkpoints
 from obsup.local.state import checkpoint_path, started_uploads
 from obsup.local.state.checkpoint import Checkpoint, CheckpointDamaged
@@ -49,6 +49,17 @@ class FoundUpload(Value):
                     command=("obsup", "abort", name, "--upload-id", self.upload.upload_id),
                 ),
             )
+
+    def gone(self, error: UploadGone, selector: UploadSelector) -> UploadGone:
+        """Return *error* with what to do if this upload, which ``part``, ``complete`` or ``parts`` needs, is gone."""
+        name = self.upload.target.name
+        if selector.source is not None and selector.upload_id is None:
+            step = NextStep(
+                "send the file with a new upload", command=("obsup", "upload", str(selector.source), name)
+            )
+        else:
+            step = NextStep("initiate a new upload, and send its parts", command=("obsup", "init", name))
+        return UploadGone(error.what, error.why, step, error.refusal)
 
     def forget(self) -> None:
         """Remove the checkpoint and the record of the upload, which is completed or aborted."""

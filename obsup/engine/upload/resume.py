@@ -14,7 +14,7 @@ from obsup import events
 from obsup.engine.job.context import UploadContext
 from obsup.engine.plan.file_plan import FilePlan, Plan, fit_part_size
 from obsup.engine.proof.part_list import parts_are
-from obsup.engine.proof.part_proof import matches
+from obsup.engine.proof.part_proof import has_content
 from obsup.engine.upload.abort import check_same_target
 from obsup.engine.upload.initiate import find_own_upload, parts_of, requested_sha256
 from obsup.engine.upload.progress_record import ProgressRecord, open_record
@@ -24,7 +24,7 @@ from obsup.local.source.file import hash_part
 from obsup.local.source.identity import changes
 from obsup.local.state import started_uploads
 from obsup.local.state.checkpoint import Checkpoint
-from obsup.model import OpenUpload, Receipt, SourceStat, Stored, StoredPart, Upload
+from obsup.model import OpenUpload, Receipt, SourceStat, StoredPart, Upload
 from obsup.text import quoted
 from obsup.units import exact_size
 
@@ -125,18 +125,9 @@ def compare_with_file(
     has_crc64 = stored.crc64 is not None or (recorded is not None and recorded.crc64 is not None)
     digest = PartDigest(md5=True, crc64=has_crc64)
     hash_part(context.source, plan.part(stored.number), digest, context.read_gate)
-    shown = Stored(status=200, etag=stored.etag, crc64=stored.crc64)
-    if matches(shown, digest, context.digests) is not True and not _has_same_digests(recorded, digest):
+    if not has_content(stored, digest, recorded, context.digests):
         return None
     return Receipt(stored.number, stored.size, stored.etag, digest.md5, digest.crc64)
-
-
-def _has_same_digests(recorded: Receipt | None, digest: PartDigest) -> bool:
-    if recorded is None:
-        return False
-    pairs = ((recorded.md5, digest.md5), (recorded.crc64, digest.crc64))
-    compared = [before == now for before, now in pairs if before is not None]
-    return bool(compared) and all(compared)
 
 
 def resume_initiated(

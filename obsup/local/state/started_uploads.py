@@ -19,7 +19,7 @@ from obsup.local.state.atomic_file import write_atomically
 from obsup.local.state.folders import can_use_private_folder, state_folder
 from obsup.local.state.lock import target_hash
 from obsup.local.state.typed_json import decode
-from obsup.model import Target, Upload
+from obsup.model import StoredPart, Target, Upload
 from obsup.value import Value
 
 SUFFIX = ".json"
@@ -31,8 +31,8 @@ FINISHED_KEPT_S = 30 * 86400
 class StartedUpload(Value):
     """An upload that was started on this machine.
 
-    ``source`` and ``checkpoint`` are absolute paths, or None. ``created`` is seconds since the epoch. ``etag`` and
-    ``size`` (bytes) describe the object and are set when the upload is completed.
+    ``source`` and ``checkpoint`` are absolute paths, or None. ``created`` is seconds since the epoch. ``etag``,
+    ``size`` (bytes) and ``parts`` describe the object and are set when the upload is completed.
     """
 
     upload: Upload
@@ -41,6 +41,7 @@ class StartedUpload(Value):
     created: float
     etag: str | None = None
     size: int | None = None
+    parts: tuple[StoredPart, ...] = ()
 
 
 def folder() -> Path:

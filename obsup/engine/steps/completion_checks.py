@@ -1,0 +1,163 @@
+"""Check a list of parts against all that the user requires: of an unfinished upload, or of a finished object."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from obsup import events
+from obsup.engine.job.context import UploadContext
+from obsup.engine.plan.file_plan import recorded_plan
+from obsup.engine.proof.part_list import ExpectedParts, check_parts, have_equal_sizes, parts_are
+from obsup.engine.proof.part_proof import has_content
+from obsup.errors import DataMismatch, NextStep, run_again
+from obsup.local.source.digest import PartDigest
+from obsup.local.source.file import hash_part
+from obsup.local.source.identity import check_same_file, check_unchanged, stat_source
+from obsup.local.state.checkpoint import Checkpoint
+from obsup.model import Part, Receipt, SourceStat, StoredPart
+from obsup.text import quoted
+from obsup.value import Value
+
+MAX_HASHING_THREADS = 8
+
+
+class CompletionChecks(Value):
+    """What the user requires of the parts before they are assembled.
+
+    ``count`` parts with a total of ``size`` bytes, with these ``etags`` by part number and no others.
+    ``verify_source``: fail if the store returns nothing about a part that can be compared with the source.
+    """
+
+    count: int | None = None
+    size: int | None = None
+    etags: Mapping[int, str] | None = None
+    verify_source: bool = False
+
+
+class PartsCheck:
+    """Checks lists of parts, and their content if there is a *source*. Raises DataMismatch if a check fails."""
+
+    def __init__(self, context: UploadContext, source: Path | None, checks: CompletionChecks) -> None:
+        self._context = context
+        self._checks = checks
+        self.source = source
+        self.stat = stat_source(source) if source is not None else None
+        if self.stat is not None and checks.size not in (None, self.stat.size):
+            raise DataMismatch(
+                f"{quoted(source or '')} has {self.stat.size} bytes",
+                f"--expect-size is {checks.size}",
+                NextStep("correct --expect-size, or the source"),
+            )
+
+    @property
+    def size(self) -> int | None:
+        """The size that the object must have in bytes, or None if it is not known."""
+        return self.stat.size if self.stat is not None else self._checks.size
+
+    def receipts(self, listed: Iterable[StoredPart], checkpoint: Checkpoint | None) -> list[Receipt]:
+        """Return receipts for the *listed* parts in order. Without a source, the store's list is used as it is."""
+        recorded = checkpoint.receipts if checkpoint is not None else {}
+        etags = {one.number: one.etag for one in recorded.values()}
+        if checkpoint is not None and self.stat is not None and checkpoint.stat.size != self.stat.size:
+            self._check_identity(checkpoint.stat)
+        expected = ExpectedParts(
+            plan=recorded_plan(checkpoint) if checkpoint is not None else None,
+            count=self._checks.count,
+            size=self.size,
+            etags=etags if self._checks.etags is None else self._checks.etags,
+            is_list=self._checks.etags is not None,
+            is_compared=self.source is not None,
+        )
+        parts = check_parts(listed, expected)
+        if self.source is not None:
+            return self._compare(self.source, parts, checkpoint)
+        self._report_unchecked(parts, expected)
+        # The ETag is the store's; no MD5 was computed here.
+        return [Receipt(one.number, one.size, one.etag, None, one.crc64) for one in parts]
+
+    def _compare(
+        self, source: Path, parts: Sequence[StoredPart], checkpoint: Checkpoint | None
+    ) -> list[Receipt]:
+        """Return receipts of *parts* after comparing each with its bytes of *source*."""
+        context, recorded = self._context, checkpoint.receipts if checkpoint is not None else {}
+        receipts: list[Receipt] = []
+        outcomes: dict[bool | None, list[int]] = {True: [], False: [], None: []}
+        with ThreadPoolExecutor(min(MAX_HASHING_THREADS, os.cpu_count() or 1)) as threads:
+            digests = threads.map(lambda one: self._hash(source, *one), _windows(parts))
+            for stored, digest in zip(parts, digests, strict=True):
+                receipts.append(Receipt(stored.number, stored.size, stored.etag, digest.md5, digest.crc64))
+                same = has_content(stored, digest, recorded.get(stored.number), context.digests)
+                outcomes[same].append(stored.number)
+        if self.stat is not None:
+            check_unchanged(source, self.stat)
+        if outcomes[False]:
+            raise _differing(source, outcomes[False], has_match=bool(outcomes[True]))
+        if outcomes[None]:
+            if checkpoint is not None:
+                self._check_identity(checkpoint.stat)
+            self._report_incomparable(source, parts, outcomes[None])
+        return receipts
+
+    def _hash(self, source: Path, part: Part, stored: StoredPart) -> PartDigest:
+        digest = PartDigest(md5=stored.crc64 is None, crc64=stored.crc64 is not None)
+        hash_part(source, part, digest, self._context.read_gate)
+        return digest
+
+    def _check_identity(self, recorded: SourceStat) -> None:
+        if self.source is not None and self.stat is not None:
+            check_same_file(self.source, recorded, self.stat)
+
+    def _report_incomparable(self, source: Path, parts: Sequence[StoredPart], numbers: list[int]) -> None:
+        what = f"{parts_are(numbers, 'cannot', 'cannot')} be compared with {quoted(str(source))}"
+        why = "The store's ETags are not digests of the content"
+        if self._checks.verify_source:
+            raise DataMismatch(
+                what, why, run_again("check only number and sizes of these parts", drop=("--verify-source",))
+            )
+        if self._checks.etags is None and not have_equal_sizes(parts):
+            raise DataMismatch(
+                f"{what}, and their sizes differ",
+                f"{why}, so nothing shows that the parts are in order",
+                run_again("name the list of parts with --etags-from"),
+            )
+        self._note(f"{what}: {why[:1].lower()}{why[1:]}; their number and sizes are right")
+
+    def _report_unchecked(self, parts: Sequence[StoredPart], expected: ExpectedParts) -> None:
+        """Report what nothing shows about a list of parts without a source."""
+        if expected.is_list or expected.plan is not None:
+            return
+        if not have_equal_sizes(parts):
+            self._note("the parts differ in size: only their total size was checked, not their order")
+        elif expected.count is None and expected.size is None:
+            self._note(
+                "it was not checked that the last part is stored: give SOURCE, --parts or --expect-size"
+            )
+
+    def _note(self, text: str) -> None:
+        self._context.observe(events.Noted(text))
+
+
+def _differing(source: Path, numbers: list[int], *, has_match: bool) -> DataMismatch:
+    why = "Their digests are not those of its bytes; the upload is unchanged"
+    step = run_again("send these parts again")
+    if not has_match:
+        why = f"{why}. No part matches: SOURCE may be another file, or the store encrypts (its ETags are not digests)"
+        step = NextStep(
+            "send these parts again; if the store encrypts, replace SOURCE by --expect-size and --etags-from"
+        )
+    return DataMismatch(
+        f"{parts_are(numbers, 'does', 'do')} not match {quoted(str(source))}",
+        why,
+        step,
+    )
+
+
+def _windows(parts: Sequence[StoredPart]) -> Iterator[tuple[Part, StoredPart]]:
+    """Yield each stored part with its window on the source."""
+    offset = 0
+    for stored in parts:
+        yield Part(stored.number, offset, stored.size), stored
+        offset += stored.size

@@ -1,0 +1,172 @@
+"""The object of an upload that is completed already: it must pass the same checks as an upload that is not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from obsup import events
+from obsup.engine.job.context import UploadContext
+from obsup.engine.job.result import Result
+from obsup.engine.plan.file_plan import FilePlan, recorded_plan
+from obsup.engine.proof.object_proof import Verified, composite_etag, looks_like_md5
+from obsup.engine.steps.completion_checks import CompletionChecks, PartsCheck
+from obsup.engine.verify.comparison import CannotCompare, Comparison
+from obsup.engine.verify.object_probe import FoundObject, find_object_of, probe_of
+from obsup.errors import DataMismatch, NextStep
+from obsup.local.state.checkpoint import Checkpoint
+from obsup.local.state.started_uploads import StartedUpload
+from obsup.model import ObjectInfo, Receipt, StoredPart, Upload
+
+
+class FinishedObject:
+    """Finds the object that *upload* made, and applies *checks* to it.
+
+    *finished* is this machine's record of the completed upload, *checkpoint* that of an interrupted Complete; both may
+    be missing. They have the list of parts. Without it the object itself must show what is required.
+    """
+
+    def __init__(
+        self,
+        context: UploadContext,
+        upload: Upload,
+        *,
+        finished: StartedUpload | None,
+        checkpoint: Checkpoint | None,
+    ) -> None:
+        self._context = context
+        self._upload = upload
+        self._finished = finished
+        self._checkpoint = checkpoint
+
+    def check(self, parts_check: PartsCheck, checks: CompletionChecks) -> Result | None:
+        """Return the object if it is this upload's and passes all checks, None if it is not shown to be this upload's.
+
+        Raises DataMismatch if a check fails or, for an object of this upload, cannot be made.
+        """
+        finished, receipts = self._finished, self._recorded()
+        if finished is not None and finished.parts:
+            parts: Sequence[StoredPart] = finished.parts
+            found = self._find(finished.size, finished.etag)
+        elif receipts:
+            parts = [StoredPart(one.number, one.size, one.etag, crc64=one.crc64) for one in receipts]
+            found = probe_of(self._context, self._upload, receipts).find()
+        else:
+            return self._check_by_object(parts_check, checks)
+        if found is None:
+            return None
+        parts_check.receipts(parts, self._checkpoint)
+        return result_of(self._upload, found)
+
+    def _recorded(self) -> list[Receipt]:
+        """Return the receipts of the checkpoint in order, empty if a part is missing."""
+        checkpoint = self._checkpoint
+        if checkpoint is None or len(checkpoint.receipts) < recorded_plan(checkpoint).count:
+            return []
+        return [receipt for _, receipt in sorted(checkpoint.receipts.items())]
+
+    def _find(self, size: int | None, etag: str | None) -> FoundObject | None:
+        return find_object_of(self._context.store, self._upload, size=size, etag=etag)
+
+    def _check_by_object(self, parts_check: PartsCheck, checks: CompletionChecks) -> Result | None:
+        """Check the object without a list of its parts: its size, its number of parts, its ETag and its content."""
+        recorded = self._finished.etag if self._finished is not None else None
+        etags = [etag for _, etag in sorted((checks.etags or {}).items())]
+        listed = etag_of(etags) if self._context.dialect.etag_is_composite else None
+        found = self._find(None, recorded) or self._find(parts_check.size, listed)
+        info = found.info if found is not None else self._context.store.head_object(self._upload.target)
+        if info is None:
+            return None
+        faults = [*_size_faults(info, parts_check.size), *_count_faults(info, checks)]
+        faults += _etag_faults(info, checks.etags, listed)
+        by = self._compare(info, parts_check, checks, faults)
+        if found is None and (by is None or faults):
+            return None
+        if faults:
+            raise DataMismatch(
+                f"upload {self._upload.upload_id} is completed, but its object does not pass: {'; '.join(faults)}",
+                "The object of a completed upload must pass the same checks as the parts of an open one",
+                NextStep("check the object, or correct the options"),
+            )
+        if found is None and by is not None:
+            found = FoundObject(info, by, is_marked=False)
+        return result_of(self._upload, found)
+
+    def _compare(
+        self, info: ObjectInfo, parts_check: PartsCheck, checks: CompletionChecks, faults: list[str]
+    ) -> Verified | None:
+        """Return what verifies that the content is that of the source, None without one; a difference is a fault."""
+        source, stat = parts_check.source, parts_check.stat
+        if source is None or stat is None or faults:
+            return None
+        context = self._context
+        comparison = Comparison(
+            self._upload.target,
+            source,
+            stat,
+            dialect=context.dialect,
+            gate=context.read_gate,
+            encrypted_by_customer=context.request.encrypted_by_customer,
+        )
+        count = checks.count or _part_count(info)
+        hint = FilePlan(stat.size, -(-stat.size // count)) if count and stat.size else None
+        try:
+            return comparison.by_object(info, hint=hint).by
+        except DataMismatch as exc:
+            faults.append(exc.what)
+        except CannotCompare as exc:
+            if checks.verify_source:
+                faults.append(exc.what)
+            else:
+                context.observe(events.Noted(f"{exc}; its size is right"))
+        return None
+
+
+def etag_of(etags: Sequence[str]) -> str | None:
+    """Return the ETag that a store makes of these parts' ETags, None if they are not MD5s."""
+    if not etags or not all(looks_like_md5(one) for one in etags):
+        return None
+    return composite_etag([one.lower() for one in etags])
+
+
+def result_of(upload: Upload, found: FoundObject | None) -> Result | None:
+    """Return the result for an object that *upload* made before. Its ETag may show the number of parts."""
+    if found is None:
+        return None
+    count = _part_count(found.info) or 1
+    return Result.of(
+        found.finished().stored,
+        target=upload.target,
+        upload_id=upload.upload_id,
+        verified=found.verified,
+        size=found.info.size,
+        part_size=-(-found.info.size // count),
+        parts=count,
+    )
+
+
+def _part_count(info: ObjectInfo) -> int | None:
+    """Return the number of parts that the ETag shows, None if it shows none."""
+    suffix = info.etag.rpartition("-")[2] if "-" in info.etag else ""
+    return int(suffix) if suffix.isascii() and suffix.isdigit() and len(suffix) < 6 and int(suffix) else None
+
+
+def _size_faults(info: ObjectInfo, size: int | None) -> list[str]:
+    return [] if size in (None, info.size) else [f"it has {info.size} bytes, not {size}"]
+
+
+def _count_faults(info: ObjectInfo, checks: CompletionChecks) -> list[str]:
+    counts = {checks.count, len(checks.etags) if checks.etags is not None else None} - {None}
+    shown = _part_count(info)
+    if not counts:
+        return []
+    if shown is None:
+        return ["the store does not show its number of parts"]
+    return [f"it has {shown} parts, not {count}" for count in counts if count != shown]
+
+
+def _etag_faults(info: ObjectInfo, etags: Mapping[int, str] | None, expected: str | None) -> list[str]:
+    if etags is None or (expected is not None and info.etag.lower() == expected):
+        return []
+    if expected is None:
+        return ["its ETag is not made of the ETags of its parts, so the given list cannot be compared"]
+    return ["its ETag is not that of the given list of parts"]
