@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 from base64 import b64encode
 from collections.abc import Callable
-from functools import cache
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from obsup.dialects.dialect import Dialect
 from obsup.dialects.encoding import encode_key, encode_value
@@ -23,21 +22,16 @@ from obsup.dialects.header_values import (
     tagging_header,
     website_redirect_header,
 )
+from obsup.dialects.media_types import media_type_of
 from obsup.dialects.parameters import OBJECT_PARAMETERS, carries, header_of, providers_with
 from obsup.errors import NextStep, WrongUsage, run_again
 from obsup.model import CustomerKey, ObjectOptions
 from obsup.options.row import OptionRow
 
-if TYPE_CHECKING:
-    from mimetypes import MimeTypes
-
 Operation = Literal["initiate", "put", "complete"]
 IN_PARTS: tuple[Operation, ...] = ("initiate", "complete")
 
 CUSTOMER_KEY_BYTES = 32
-
-# The type that OBS and S3 store if a client sends none. OBS's client sends it for an unknown suffix.
-DEFAULT_CONTENT_TYPE = "binary/octet-stream"
 
 
 def object_headers(
@@ -66,7 +60,7 @@ def object_headers(
     if operation == "complete":
         return headers
     if key is not None and options.content_type is None:
-        headers["Content-Type"] = guess_content_type(key)
+        headers["Content-Type"] = media_type_of(key)
     replaced = {name.lower() for name in own}
     return {name: value for name, value in headers.items() if name.lower() not in replaced} | own
 
@@ -108,22 +102,6 @@ def customer_key_headers(dialect: Dialect, key: CustomerKey, *, copy_source: boo
     }
 
 
-def guess_content_type(key: str) -> str:
-    """Return the media type of the suffix of *key* by Python's table, independent of this computer's tables.
-
-    A compressed file has the type of the compression: ``x.tar.gz`` is ``application/gzip``. The default is
-    ``binary/octet-stream``.
-    """
-    # Only the name: mimetypes expects a URL and would find a scheme or a host in a key.
-    name = key.rpartition("/")[2]
-    if "." not in name:
-        return DEFAULT_CONTENT_TYPE
-    media_type, compression = _media_types().guess_type(f"/{name}", strict=True)
-    if compression is not None:
-        return _COMPRESSIONS.get(compression, DEFAULT_CONTENT_TYPE)
-    return media_type or DEFAULT_CONTENT_TYPE
-
-
 def copy_source_value(bucket: str, key: str, version_id: str | None = None) -> str:
     """Return the value of the copy-source header: ``/bucket/encoded-key``, with the version if given.
 
@@ -131,23 +109,6 @@ def copy_source_value(bucket: str, key: str, version_id: str | None = None) -> s
     """
     source = f"/{bucket}/{encode_key(key)}"
     return source if version_id is None else f"{source}?versionId={encode_value(version_id)}"
-
-
-_COMPRESSIONS = {
-    "gzip": "application/gzip",
-    "bzip2": "application/x-bzip2",
-    "xz": "application/x-xz",
-    "compress": "application/x-compress",
-    "br": "application/x-brotli",
-}
-
-
-@cache
-def _media_types() -> MimeTypes:
-    # Imported here: the module reads this computer's tables first, which takes as long as a small request.
-    from mimetypes import MimeTypes
-
-    return MimeTypes()
 
 
 def _is_given(value: object) -> bool:

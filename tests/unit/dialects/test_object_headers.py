@@ -13,7 +13,6 @@ from obsup.dialects.object_headers import (
     Operation,
     copy_source_value,
     customer_key_headers,
-    guess_content_type,
     object_headers,
 )
 from obsup.dialects.parameters import OBJECT_PARAMETERS, header_of, providers_with
@@ -347,39 +346,6 @@ def test_content_type_is_derived_from_the_key_by_default() -> None:
     assert object_headers(OBS, by_option, "initiate", key="b.html")["Content-Type"] == "a/b"
     by_header = ObjectOptions(headers=(("CONTENT-TYPE", "c/d"),))
     assert object_headers(OBS, by_header, "initiate", key="b.html") == {"CONTENT-TYPE": "c/d"}
-
-
-@pytest.mark.parametrize(
-    ("key", "content_type"),
-    [
-        ("a.txt", "text/plain"),
-        ("A.JPG", "image/jpeg"),
-        ("dir.txt/a", "binary/octet-stream"),
-        ("a.iso", "binary/octet-stream"),
-        ("a.tar", "application/x-tar"),
-        ("a.tar.gz", "application/gzip"),
-        ("a.tgz", "application/gzip"),
-        ("a.csv.bz2", "application/x-bzip2"),
-        ("a.tar.xz", "application/x-xz"),
-        ("data:text/html,x", "binary/octet-stream"),
-        ("http://x/a.txt", "text/plain"),
-        ("//[a.txt", "text/plain"),
-        ("a.txt?x", "binary/octet-stream"),
-        ("", "binary/octet-stream"),
-        (".txt", "binary/octet-stream"),
-    ],
-)
-def test_content_type_of_a_suffix(key: str, content_type: str) -> None:
-    assert guess_content_type(key) == content_type
-
-
-def test_content_type_does_not_depend_on_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    import mimetypes
-
-    monkeypatch.setitem(mimetypes.types_map, ".txt", "application/x-surprise")
-    mimetypes.add_type("application/x-surprise", ".obsuptest")
-    assert guess_content_type("a.txt") == "text/plain"
-    assert guess_content_type("a.obsuptest") == "binary/octet-stream"
 
 
 KEY = CustomerKey(bytes(range(32)))
