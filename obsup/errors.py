@@ -91,6 +91,12 @@ class Refused(ObsupError):
     reason = "refused"
 
 
+class ObjectExists(Refused):
+    """The object exists, and --no-overwrite does not allow to replace it."""
+
+    reason = "exists"
+
+
 class UploadGone(ObsupError):
     """The upload id no longer exists in the store."""
 

@@ -74,6 +74,11 @@ def recognise(endpoint: str) -> Recognised:
     return Recognised(provider, region, match["bucket"], f"{parts.scheme}://{match['host']}{port}")
 
 
+def is_vendor_host(endpoint: str) -> bool:
+    """Return whether the host of *endpoint* is a vendor's own, which works as the vendor documents."""
+    return _find_family(urlsplit(endpoint).hostname or "") is not None
+
+
 def same_domain(endpoint: str, other_host: str) -> bool:
     """Return whether a redirect from *endpoint* to *other_host* (``host[:port]``) stays within the provider.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from obsup.dialects.dialect import Dialect
@@ -63,6 +63,12 @@ def object_headers(
         headers["Content-Type"] = media_type_of(key)
     replaced = {name.lower() for name in own}
     return {name: value for name, value in headers.items() if name.lower() not in replaced} | own
+
+
+def forbids_overwrite(dialect: Dialect, headers: Mapping[str, str]) -> bool:
+    """Return whether *headers* of PutObject or Complete ask the store not to replace an object."""
+    condition = dialect.headers.no_overwrite
+    return condition is not None and condition[0].lower() in map(str.lower, headers)
 
 
 def options_of_complete(dialect: Dialect, options: ObjectOptions) -> list[str]:

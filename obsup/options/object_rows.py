@@ -70,7 +70,12 @@ OBJECT = group(
         metavar="N",
         header="expires_days",
     ),
-    OptionRow("--no-overwrite", FLAG, "Never replace an existing object.", header="no_overwrite"),
+    OptionRow(
+        "--no-overwrite",
+        FLAG,
+        "Never replace an existing object; on stores that ignore If-None-Match a short race remains.",
+        header="no_overwrite",
+    ),
     OptionRow(
         "--header",
         HEADERS,

@@ -91,7 +91,11 @@ CHECKS = group(
     ),
     OptionRow("--verify-source", FLAG, "Fail if a part cannot be compared with SOURCE (encrypted objects)."),
     OptionRow("--acl", TEXT, "Canned ACL, if the provider sets it here (OSS).", metavar="NAME"),
-    OptionRow("--no-overwrite", FLAG, "Never replace an existing object."),
+    OptionRow(
+        "--no-overwrite",
+        FLAG,
+        "Never replace an existing object; on stores that ignore If-None-Match a short race remains.",
+    ),
 )
 
 COMPARISON = group(

@@ -24,13 +24,20 @@ WHAT, other:
   error-in-200=CODE       complete, copy: 200 with an <Error> body, not executed; done=1: executed
   slow=BYTES_PER_S        receive each body no faster than this (a size: 500K, 1M); the client's socket
                           buffer, some MiB, fills faster
+  ignore-condition        initiate, put, complete: If-None-Match and x-oss-forbid-overwrite have no effect
+  ignore-encryption       requested encryption has no effect and is not in the responses
+  ignore-options          initiate, put: metadata, ACL, tags and all other options have no effect
+  hide-encryption         the response does not contain the encryption of the object (MinIO: op=initiate)
+  own-etag=BYTES          complete: the ETag is computed over blocks of this size, not over the parts
+  empty-list              parts: 200 with an empty list for an upload that does not exist
+  plain-keys              parts, uploads, list: keys are neither URL-encoded nor declared to be
   skew=SECONDS            the server's clock is off by this much (may be negative)
   close-idle=SECONDS      close connections that stay idle for this long
 
 WHERE: op = initiate part copy complete abort parts uploads put head get any (or any other operation of the
 log); part = N, N-M, or last (a part smaller than another part already stored of its upload); key = a glob.
-HOW OFTEN: times = N, or always (inf): default 1, but always for slow, skew and close-idle; after = N: skip
-the first N matches.
+HOW OFTEN: times = N, or always (inf): default 1, but always for slow, skew, close-idle, and what changes how
+the store works (ignore-*, hide-*, own-etag, empty-list, plain-keys); after = N: skip the first N matches.
 """
 
 from __future__ import annotations
@@ -50,9 +57,20 @@ OPERATIONS = frozenset(
 )
 
 _ERRORS = frozenset({"error", "error-after"})
-_SIZES = frozenset({"drop-request", "slow", "reset"})
+_SIZES = frozenset({"drop-request", "slow", "reset", "own-etag"})
 _SECONDS = frozenset({"stall", "delay", "skew", "close-idle"})
-_BARE = frozenset(
+# How some stores work, in deviation from their vendors' documentation.
+_HABITS = frozenset(
+    {
+        "ignore-condition",
+        "ignore-encryption",
+        "ignore-options",
+        "hide-encryption",
+        "empty-list",
+        "plain-keys",
+    }
+)
+_BARE = _HABITS | frozenset(
     {
         "drop-answer",
         "truncate-answer",
@@ -65,7 +83,7 @@ _BARE = frozenset(
     }
 )
 _KINDS = _ERRORS | _SIZES | _SECONDS | _BARE | {"error-in-200"}
-_LASTING = frozenset({"slow", "skew", "close-idle"})
+_LASTING = _HABITS | {"slow", "skew", "close-idle", "own-etag"}
 _UPLOADS = frozenset({"part", "copy", "complete", "abort", "parts"})
 _BEFALLS = {
     "flip-bit": frozenset({"part", "put"}),
@@ -73,6 +91,11 @@ _BEFALLS = {
     "error-in-200": frozenset({"complete", "copy"}),
     "keep-upload": frozenset({"complete"}),
     "forget-upload": _UPLOADS,
+    "ignore-condition": frozenset({"initiate", "put", "complete"}),
+    "ignore-options": frozenset({"initiate", "put"}),
+    "own-etag": frozenset({"complete"}),
+    "empty-list": frozenset({"parts"}),
+    "plain-keys": frozenset({"parts", "uploads", "list"}),
     "garble-answer": frozenset({"initiate", "part", "copy", "complete", "parts", "uploads", "put", "list"}),
 }
 """The operations that a kind of fault can affect, if not all."""
@@ -228,8 +251,8 @@ def _parse_value(kind: str, value: str) -> tuple[float, int, str]:
     number = parse_size(value) if kind in _SIZES else parse_seconds(value)
     if number < 0 and kind != "skew":
         raise ValueError(f"{kind} must not be negative")
-    if kind == "slow" and number < 1:
-        raise ValueError("slow wants at least 1 byte per second")
+    if kind in ("slow", "own-etag") and number < 1:
+        raise ValueError(f"{kind} wants at least 1 byte")
     return float(number), 0, ""
 
 

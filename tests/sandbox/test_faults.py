@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -390,3 +391,49 @@ def test_the_log_counts_received_bytes(tmp_path: Path) -> None:
     assert log.read_text().splitlines() == records
     assert '"operation": "part"' in records[1]
     assert '"received": 10000' in records[1]
+
+
+def test_a_store_that_ignores_conditions(sandbox: Sandbox) -> None:
+    sandbox.add_fault("ignore-condition")
+    condition = {"x-oss-forbid-overwrite": "true"}
+    with closing(Client(sandbox, "oss1")) as client:
+        for body in (b"old", b"new"):
+            assert client.send("PUT", "key", body=body, headers=condition).status == 200
+        assert sandbox.object_path("bucket", "key").read_bytes() == b"new"
+        sandbox.clear_faults()
+        assert client.send("PUT", "key", body=b"late", headers=condition).status == 409
+
+
+def test_a_store_that_ignores_options_and_encryption(sandbox: Sandbox, client: Client) -> None:
+    headers = {"x-obs-meta-colour": "blue", "x-obs-server-side-encryption": "kms"}
+    shown = []
+    for faults in ((), ("hide-encryption,op=put",), ("ignore-options",), ("ignore-encryption",)):
+        sandbox.clear_faults()
+        for fault in faults:
+            sandbox.add_fault(fault)
+        put = client.send("PUT", "key", body=b"x", headers=headers)
+        head = client.send("HEAD", "key")
+        found = ["x-obs-server-side-encryption" in put.headers]
+        shown.append(found + [name in head.headers for name in headers])
+    assert shown == [[True] * 3, [False, True, True], [True, False, True], [False, True, False]]
+
+
+def test_an_etag_over_the_blocks_of_the_store(sandbox: Sandbox, client: Client) -> None:
+    sandbox.add_fault("own-etag=60000")
+    assert client.upload("key", [bytes(100_000), bytes(70_000)]).text("ETag").endswith('-4"')
+
+
+def test_a_store_that_lists_no_parts_of_a_missing_upload(sandbox: Sandbox, client: Client) -> None:
+    sandbox.add_fault("empty-list")
+    upload_id, _ = upload_of(client, DATA)
+    assert client.send("GET", "key", {"uploadId": upload_id}).body.count(b"<Part>") == 1
+    reply = client.send("GET", "key", {"uploadId": "other"})
+    assert (reply.status, reply.body.count(b"<Part>")) == (200, 0)
+
+
+def test_a_store_that_does_not_encode_keys(sandbox: Sandbox, client: Client) -> None:
+    sandbox.add_fault("plain-keys")
+    client.send("PUT", "a+b%41", body=b"x")
+    body = client.send("GET", "", {"encoding-type": "url"}).body
+    assert b"<Key>a+b%41</Key>" in body
+    assert b"EncodingType" not in body

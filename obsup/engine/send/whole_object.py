@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from msgspec.structs import replace
 
+from obsup.dialects.object_headers import forbids_overwrite
 from obsup.engine.job.context import UploadContext
 from obsup.engine.job.result import Finished
 from obsup.engine.job.send_options import SendOptions
@@ -17,17 +18,16 @@ from obsup.engine.proof.object_proof import Expected, Verified
 from obsup.engine.proof.part_proof import DigestChoice, matches
 from obsup.engine.send.content import AttemptCounter, Content, send_verified
 from obsup.engine.verify.object_probe import ObjectProbe
-from obsup.errors import Refused
+from obsup.engine.verify.preconditions import find_existing, object_exists
+from obsup.errors import ObjectExists
 from obsup.local.source.buffers import BufferPool
 from obsup.local.source.digest import PartDigest
 from obsup.local.source.file import FileWindow
 from obsup.local.source.memory_part import read_part
 from obsup.model import Part, Receipt, SourceStat, Stored, Target
-from obsup.store.http.body import OpenBody
+from obsup.store.http.body import Body, OpenBody
 from obsup.store.interface import ObjectStore
 
-# Error codes of a store that refuses to replace an existing object (--no-overwrite).
-OBJECT_EXISTS_CODES = ("FileAlreadyExists", "PreconditionFailed")
 # Shared by all files of a batch: it grows to what is in flight at once.
 _buffers = BufferPool()
 
@@ -58,19 +58,25 @@ def put_content(
 ) -> Finished:
     """Send *content* in one PutObject and return after verifying the object.
 
-    Raises SourceChanged, DataMismatch, and any error of the store and the disk.
+    With --no-overwrite, every attempt looks first, because many stores ignore the condition in the request. Raises
+    ObjectExists, SourceChanged, DataMismatch, and any error of the store and the disk.
     """
     attempts = AttemptCounter()
+    must_look = forbids_overwrite(store.dialect, headers)
 
     def send(open_body: OpenBody, content_md5: str | None) -> Stored:
-        return store.put_object(target, attempts.counted(open_body), headers, content_md5=content_md5)
+        def look_and_open() -> Body:
+            if must_look and find_existing(store, target) is not None:
+                raise object_exists(target)
+            return open_body()
+
+        return store.put_object(target, attempts.counted(look_and_open), headers, content_md5=content_md5)
 
     try:
         stored, digest = send_verified(content, send, send_options, what=target)
-    except Refused as exc:
-        # The existing object may be from our own first attempt, if its response was lost.
-        may_be_ours = attempts.count > 1 and exc.refusal and exc.refusal.code in OBJECT_EXISTS_CODES
-        existing = _find_object(store, target, content, send_options) if may_be_ours else None
+    except ObjectExists:
+        # It may be from our own first attempt, if its response was lost.
+        existing = _find_object(store, target, content, send_options) if attempts.count > 1 else None
         if existing is None:
             raise
         return existing

@@ -27,6 +27,7 @@ from obsup.engine.upload.complete import PartsRejected, complete
 from obsup.engine.upload.initiate import initiate_recorded, open_uploads
 from obsup.engine.upload.progress_record import ProgressRecord
 from obsup.engine.upload.receipt import with_receipt
+from obsup.engine.verify.preconditions import check_target
 from obsup.errors import (
     Busy,
     CommandFailed,
@@ -106,6 +107,8 @@ class StreamUploader:
     def _run_locked(self) -> Result:
         start = find_stream_start(self._context, self._sizes)
         self._sizes, self._replay, self._record = start.sizes, start.replay, start.record
+        if start.record is not None:
+            check_target(self._context, start.record.upload)
         jobs = self._request.initial_jobs  # fixed: more parts in flight would exceed the memory budget
         concurrency = ConcurrencyLimit(jobs)
         pipeline = StreamPipeline(

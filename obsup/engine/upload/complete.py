@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from msgspec.structs import replace
 
 from obsup import events
+from obsup.dialects.object_headers import forbids_overwrite
 from obsup.engine.job.context import UploadContext
 from obsup.engine.job.result import Finished
 from obsup.engine.plan.file_plan import Plan
 from obsup.engine.proof.part_list import check_receipts
 from obsup.engine.verify.object_probe import ObjectProbe, probe_of
-from obsup.errors import Denied, NetworkError, ObsupError, StoreError, UploadGone
+from obsup.engine.verify.preconditions import find_existing, object_exists
+from obsup.errors import Denied, NetworkError, ObjectExists, ObsupError, StoreError, UploadGone
 from obsup.model import Receipt, Upload
 from obsup.store.answers.failure_rule import Action
 from obsup.store.answers.failure_table import classify
@@ -53,7 +55,12 @@ class Completer:
             report_if_listed(self._context, self._upload)
             return found.finished()
 
+        must_look = forbids_overwrite(self._context.dialect, headers)
+
         def once() -> Finished:
+            made = self._find_made_or_absent() if must_look else None
+            if made is not None:
+                return made
             try:
                 stored = self._context.store.complete(self._upload, parts, headers)
             except (StoreError, NetworkError) as exc:
@@ -61,6 +68,20 @@ class Completer:
             return self._probe.confirm(stored)
 
         return self._context.connection.attempts().run(once, doing=f"completing {self._upload.target}")
+
+    def _find_made_or_absent(self) -> Finished | None:
+        """Return the object if this very upload made it, None if none exists. Raises ObjectExists for any other.
+
+        Many stores ignore the condition in Complete.
+        """
+        info = find_existing(self._context.store, self._upload.target)
+        if info is None:
+            return None
+        found = self._probe.check(info)
+        if found is None or not found.is_marked:
+            raise object_exists(self._upload.target, self._upload)
+        report_if_listed(self._context, self._upload)
+        return found.finished()
 
     def _settle(self, failure: StoreError | NetworkError) -> Finished:
         """Return the verified object if the failure hid a success; otherwise raise what it means."""
@@ -87,6 +108,8 @@ class Completer:
             made = self._find_if_gone()
             if made is not None:
                 return made
+        if rule.error is ObjectExists and isinstance(failure, StoreError):
+            raise object_exists(self._upload.target, self._upload, failure.refusal) from failure
         raise failure
 
     def _find_if_gone(self) -> Finished | None:

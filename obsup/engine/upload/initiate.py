@@ -18,6 +18,7 @@ from obsup.engine.job.context import UploadContext
 from obsup.engine.plan.file_plan import Plan
 from obsup.engine.proof.object_proof import TOKEN_NAME
 from obsup.engine.upload.progress_record import ProgressRecord, open_record
+from obsup.engine.verify.preconditions import check_target
 from obsup.errors import BadConfiguration, NetworkError, NextStep, ObsupError, StoreError, WrongUsage
 from obsup.local.source.file import sha256_of
 from obsup.local.state import started_uploads
@@ -44,6 +45,7 @@ def initiate_recorded(
     context: UploadContext, stat: SourceStat, plan: Plan, *, before: frozenset[str]
 ) -> ProgressRecord:
     """Initiate an upload and write its checkpoint. *before* holds the upload ids that were open for this key."""
+    check_target(context)
     headers, token = headers_with_token(context)
     checkpoint = Checkpoint(
         source=context.source_name,
@@ -155,6 +157,7 @@ def initiate(context: UploadContext) -> Upload:
             f"{context.dialect.title} takes it on complete, and without SOURCE no checkpoint stores it",
             NextStep(f"give {late} to obsup complete"),
         )
+    check_target(context)
     before = frozenset(one.upload_id for one in open_uploads(context))
     upload = Upload(context.request.target, initiate_once(context, headers, before), token)
     started_uploads.add(started_uploads.StartedUpload(upload, None, None, context.clock()))

@@ -26,6 +26,7 @@ from obsup.engine.upload.initiate import initiate_recorded, open_uploads
 from obsup.engine.upload.progress_record import ProgressRecord, open_record
 from obsup.engine.upload.resume import recover, resume, resume_initiated
 from obsup.engine.verify.object_probe import find_completed, find_made
+from obsup.engine.verify.preconditions import check_target
 from obsup.errors import NotFinished, UploadGone, run_again
 from obsup.local.state import started_uploads
 from obsup.local.state.checkpoint import Checkpoint
@@ -109,6 +110,8 @@ def find_starting_point(
         record, plan = facts.continued
         if facts.finished is not None:
             report_if_listed(context, record.upload)
+        else:
+            check_target(context, record.upload)
         return StartingPoint(record, plan, facts.finished)
     assert checkpoint is not None
     return StartingPoint(open_record(context, checkpoint), recorded_plan(checkpoint), facts.finished)

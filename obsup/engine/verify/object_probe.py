@@ -62,10 +62,12 @@ class ObjectProbe:
     def find(self) -> FoundObject | None:
         """Return the object if it exists, is this upload's as far as it can show that, and is the right one."""
         info = self._store.head_object(self._target)
-        verified = verify_object(self._expected, info, ours_only=True) if info is not None else None
-        if info is None or verified is None:
-            return None
-        return FoundObject(info, verified, is_marked(self._expected, info))
+        return self.check(info) if info is not None else None
+
+    def check(self, info: ObjectInfo) -> FoundObject | None:
+        """Return the object that HeadObject returned as *info* if it is the one that ``find`` looks for."""
+        verified = verify_object(self._expected, info, ours_only=True)
+        return FoundObject(info, verified, is_marked(self._expected, info)) if verified is not None else None
 
     def find_marked(self) -> FoundObject | None:
         """Return the object only if upload id or token shows that this very upload made it.

@@ -8,6 +8,14 @@ from dataclasses import dataclass
 from obsup.sandbox.faults import Fault
 from obsup.sandbox.limits import Limits
 from obsup.sandbox.refusals import Refused
+from obsup.sandbox.storage.attributes import (
+    Attributes,
+    encryption_headers,
+    read_attributes,
+    read_customer_key,
+    without_encryption,
+    without_options,
+)
 from obsup.sandbox.storage.disk import Disk
 from obsup.sandbox.storage.uploads import Uploads
 from obsup.sandbox.vendors import OSS, OSS4, Vendor
@@ -50,6 +58,21 @@ class Call:
     def expected(self) -> Expected:
         """Return what the headers announce about the body."""
         return Expected(self.request, self.vendor, with_crc64=self.is_oss)
+
+    def attributes(self) -> Attributes:
+        """Return the attributes that the request sets, as far as this store supports them. Raises Refused (400)."""
+        attributes = read_attributes(self.request, self.vendor, encrypts=self.encrypts)
+        if "ignore-encryption" in self.faults:
+            attributes = without_encryption(attributes)
+        return without_options(attributes) if "ignore-options" in self.faults else attributes
+
+    def customer_key(self) -> str:
+        """Return the MD5 of the SSE-C key, or nothing. Raises Refused (400)."""
+        return "" if "ignore-encryption" in self.faults else read_customer_key(self.request, self.vendor)
+
+    def encryption_headers(self, attributes: Attributes) -> dict[str, str]:
+        """Return the headers that echo the encryption of an object or part."""
+        return {} if "hide-encryption" in self.faults else encryption_headers(attributes, self.vendor)
 
     def check_length(self) -> None:
         """Raise Refused: 411 MissingContentLength, 400 EntityTooLarge."""

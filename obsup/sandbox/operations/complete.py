@@ -11,7 +11,7 @@ from xml.etree import ElementTree as ET
 from obsup.sandbox.operations.call import Call
 from obsup.sandbox.operations.objects import check_no_overwrite
 from obsup.sandbox.refusals import Refused
-from obsup.sandbox.storage.attributes import encryption_headers, is_etag_opaque, read_acl
+from obsup.sandbox.storage.attributes import is_etag_opaque, read_acl
 from obsup.sandbox.storage.disk import StoredObject
 from obsup.sandbox.storage.uploads import StoredPart, Upload, join_parts, no_such_upload
 from obsup.sandbox.wire.digests import combine_crc64
@@ -112,6 +112,8 @@ def _describe(call: Call, upload: Upload, parts: Sequence[StoredPart]) -> Stored
     if is_etag_opaque(upload.attributes, call.vendor):
         opaque = hashlib.md5((upload.upload_id + etag).encode(), usedforsecurity=False).hexdigest()
         etag = f"{opaque}-{len(parts)}"
+    elif "own-etag" in call.faults:
+        etag = _etag_of_blocks(upload, parts, int(call.faults["own-etag"].number))
     attributes = upload.attributes
     if call.is_oss:
         attributes = replace(attributes, acl=read_acl(call.request, call.vendor))
@@ -125,6 +127,16 @@ def _describe(call: Call, upload: Upload, parts: Sequence[StoredPart]) -> Stored
         upload_id=upload.upload_id,
         attributes=attributes,
     )
+
+
+def _etag_of_blocks(upload: Upload, parts: Sequence[StoredPart], size: int) -> str:
+    """Return a composite ETag over the blocks of *size* bytes that each part is stored in, as SeaweedFS does."""
+    md5s = []
+    for part in parts:
+        with (upload.folder / part.file).open("rb") as file:
+            while block := file.read(size):
+                md5s.append(hashlib.md5(block, usedforsecurity=False).digest())
+    return f"{hashlib.md5(b''.join(md5s), usedforsecurity=False).hexdigest()}-{len(md5s)}"
 
 
 def _combined_crc64(call: Call, parts: Sequence[StoredPart]) -> int | None:
@@ -163,7 +175,7 @@ def _response(call: Call, stored: StoredObject) -> Response:
     ]
     if encoded:
         children.insert(0, ("EncodingType", "url"))
-    headers = encryption_headers(stored.attributes, call.vendor)
+    headers = call.encryption_headers(stored.attributes)
     if call.is_oss and stored.crc64 is not None:
         headers["x-oss-hash-crc64ecma"] = str(stored.crc64)
     return document("CompleteMultipartUploadResult", children, call.vendor).with_headers(headers)

@@ -39,19 +39,21 @@ class Page(Generic[T]):
 
 def list_parts(call: Call) -> Response:
     """Return one page of an upload's parts by number, after part-number-marker."""
-    upload = call.uploads.find(call.bucket, call.key, call.request.param("uploadId"))
+    upload_id = call.request.param("uploadId")
+    upload = _find_upload(call, upload_id)
     size = _page_size(call, "max-parts")
     marker = call.request.int_param("part-number-marker", 0)
-    behind = [part for part in upload.listed_parts() if part.number > marker]
+    listed = upload.listed_parts() if upload is not None else []
+    behind = [part for part in listed if part.number > marker]
     shown = behind[:size]
-    encoded = wants_url_encoding(call.request, call.vendor, is_key_list=False)
+    encoded = _wants_encoding(call, is_key_list=False)
     children: list[Child] = [
         ("Bucket", call.bucket),
         ("Key", encode_key(call.key, call.vendor) if encoded else call.key),
-        ("UploadId", upload.upload_id),
+        ("UploadId", upload_id),
         ("Initiator", _OWNER),
         ("Owner", _OWNER),
-        ("StorageClass", upload.attributes.storage_class or call.vendor.storage_classes[0]),
+        ("StorageClass", (upload and upload.attributes.storage_class) or call.vendor.storage_classes[0]),
         ("PartNumberMarker", marker),
         ("NextPartNumberMarker", shown[-1].number if shown else 0),
         ("MaxParts", size),
@@ -77,7 +79,7 @@ def list_uploads(call: Call) -> Response:
     page = paginate(
         entries, prefix=prefix, delimiter=delimiter, marker=key_marker, inclusive=bool(id_marker), size=size
     )
-    encoded = wants_url_encoding(call.request, call.vendor, is_key_list=True)
+    encoded = _wants_encoding(call, is_key_list=True)
     spell = _speller(call, encoded=encoded)
     children: list[Child] = [
         ("Bucket", call.bucket),
@@ -115,7 +117,7 @@ def list_objects(call: Call) -> Response:
         inclusive=False,
         size=size,
     )
-    encoded = wants_url_encoding(request, call.vendor, is_key_list=True)
+    encoded = _wants_encoding(call, is_key_list=True)
     spell = _speller(call, encoded=encoded)
     children: list[Child] = [
         ("Name", call.bucket),
@@ -176,6 +178,21 @@ def _page_size(call: Call, name: str) -> int:
     """Return the requested page size; outside 1..1000 it is the maximum, as OBS documents."""
     wanted = call.request.int_param(name, call.limits.page)
     return wanted if 1 <= wanted <= call.limits.page else call.limits.page
+
+
+def _find_upload(call: Call, upload_id: str) -> Upload | None:
+    """Return the upload; None if it does not exist, and this store reports no error for that."""
+    try:
+        return call.uploads.find(call.bucket, call.key, upload_id)
+    except Refused:
+        if "empty-list" not in call.faults:
+            raise
+        return None
+
+
+def _wants_encoding(call: Call, *, is_key_list: bool) -> bool:
+    wanted = wants_url_encoding(call.request, call.vendor, is_key_list=is_key_list)
+    return wanted and "plain-keys" not in call.faults
 
 
 def _speller(call: Call, *, encoded: bool) -> Callable[[str], str]:

@@ -9,12 +9,7 @@ from pathlib import Path
 from obsup.sandbox.operations.call import Call
 from obsup.sandbox.operations.objects import check_no_overwrite, find_object, parse_range
 from obsup.sandbox.refusals import Refused
-from obsup.sandbox.storage.attributes import (
-    encryption_headers,
-    is_etag_opaque,
-    read_attributes,
-    read_customer_key,
-)
+from obsup.sandbox.storage.attributes import is_etag_opaque
 from obsup.sandbox.storage.names import check_key
 from obsup.sandbox.storage.uploads import StoredPart, Upload, new_part_file
 from obsup.sandbox.wire.body import BLOCK, Expected, receive
@@ -34,7 +29,7 @@ from obsup.sandbox.wire.response import (
 def initiate(call: Call) -> Response:
     """Initiate an upload. Its attributes are those of this request (OSS takes the ACL from Complete)."""
     check_key(call.key, call.vendor)
-    attributes = read_attributes(call.request, call.vendor, encrypts=call.encrypts)
+    attributes = call.attributes()
     if call.is_oss:
         check_no_overwrite(call)
     upload = call.uploads.initiate(
@@ -49,7 +44,7 @@ def initiate(call: Call) -> Response:
     if encoded:
         children.append(("EncodingType", "url"))
     response = document("InitiateMultipartUploadResult", children, call.vendor)
-    return response.with_headers(encryption_headers(attributes, call.vendor))
+    return response.with_headers(call.encryption_headers(attributes))
 
 
 def upload_part(call: Call) -> Response:
@@ -70,7 +65,7 @@ def upload_part(call: Call) -> Response:
     headers = {"ETag": quoted_etag(part.etag, call.vendor), **part.checksums}
     if call.is_oss and part.crc64 is not None:
         headers["x-oss-hash-crc64ecma"] = str(part.crc64)
-    return Response(headers={**headers, **encryption_headers(upload.attributes, call.vendor)})
+    return Response(headers={**headers, **call.encryption_headers(upload.attributes)})
 
 
 def copy_part(call: Call) -> Response:
@@ -97,7 +92,7 @@ def copy_part(call: Call) -> Response:
         ("ETag", quoted_etag(part.etag, call.vendor)),
     ]
     response = document("CopyPartResult", children, call.vendor)
-    return response.with_headers(encryption_headers(upload.attributes, call.vendor))
+    return response.with_headers(call.encryption_headers(upload.attributes))
 
 
 def abort(call: Call) -> Response:
@@ -146,7 +141,7 @@ def _store(
 
 def _check_customer_key(call: Call, upload: Upload) -> None:
     """Raise Refused (400 InvalidRequest) unless the SSE-C key is the one of Initiate."""
-    if read_customer_key(call.request, call.vendor) != upload.attributes.customer_key_md5:
+    if call.customer_key() != upload.attributes.customer_key_md5:
         message = (
             "The multipart upload initiate requested encryption. "
             "Subsequent part requests must include the appropriate encryption parameters."

@@ -10,12 +10,7 @@ from urllib.parse import parse_qsl
 
 from obsup.sandbox.operations.call import Call
 from obsup.sandbox.refusals import Refused
-from obsup.sandbox.storage.attributes import (
-    encryption_headers,
-    is_etag_opaque,
-    read_attributes,
-    read_customer_key,
-)
+from obsup.sandbox.storage.attributes import is_etag_opaque
 from obsup.sandbox.storage.disk import StoredObject
 from obsup.sandbox.storage.names import check_key
 from obsup.sandbox.vendors import AWS4
@@ -29,7 +24,7 @@ def put(call: Call) -> Response:
     """Store an object from one body."""
     check_key(call.key, call.vendor)
     call.check_length()
-    attributes = read_attributes(call.request, call.vendor, encrypts=call.encrypts)
+    attributes = call.attributes()
     expected = call.expected()
     received = call.disk.incoming()
     try:
@@ -100,6 +95,8 @@ def check_no_overwrite(call: Call) -> None:
 
     S3 supports the condition only with Signature V4; V2 ignores the header, and OBS has no such header.
     """
+    if "ignore-condition" in call.faults:
+        return
     exists = call.disk.find(call.bucket, call.key) is not None
     if (
         call.dialect == AWS4
@@ -153,12 +150,12 @@ def object_headers(call: Call, stored: StoredObject) -> dict[str, str]:
         headers["x-oss-object-type"] = "Multipart" if stored.upload_id else "Normal"
         if stored.crc64 is not None:
             headers["x-oss-hash-crc64ecma"] = str(stored.crc64)
-    return {**headers, **stored.checksums, **encryption_headers(attributes, vendor)}
+    return {**headers, **stored.checksums, **call.encryption_headers(attributes)}
 
 
 def _put_response(call: Call, stored: StoredObject) -> Response:
     headers = {"ETag": quoted_etag(stored.etag, call.vendor), **stored.checksums}
-    headers.update(encryption_headers(stored.attributes, call.vendor))
+    headers.update(call.encryption_headers(stored.attributes))
     if call.is_oss:
         headers["x-oss-hash-crc64ecma"] = str(stored.crc64)
     redirect = call.request.header("success-action-redirect") if call.vendor.prefix == "x-obs-" else ""
@@ -169,7 +166,7 @@ def _put_response(call: Call, stored: StoredObject) -> Response:
 
 def _check_customer_key(call: Call, stored: StoredObject) -> None:
     """Return an SSE-C object only to a client that sends its key."""
-    sent = read_customer_key(call.request, call.vendor)
+    sent = call.customer_key()
     wanted = stored.attributes.customer_key_md5
     if wanted and not sent:
         message = (

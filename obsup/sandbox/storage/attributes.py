@@ -6,7 +6,7 @@ import base64
 import binascii
 import hashlib
 import re
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -81,6 +81,20 @@ def read_attributes(request: Request, vendor: Vendor, *, encrypts: bool = False)
         encryption=encryption,
         kms_key_id=request.header(vendor.kms_key_header) if encryption in vendor.kms_values else "",
         customer_key_md5=customer_key_md5,
+    )
+
+
+def without_encryption(attributes: Attributes) -> Attributes:
+    """Return *attributes* as a store keeps them that ignores encryption."""
+    return replace(attributes, encryption="", kms_key_id="", customer_key_md5="")
+
+
+def without_options(attributes: Attributes) -> Attributes:
+    """Return only the encryption, as a store keeps it that ignores all other options."""
+    return Attributes(
+        encryption=attributes.encryption,
+        kms_key_id=attributes.kms_key_id,
+        customer_key_md5=attributes.customer_key_md5,
     )
 
 

@@ -12,6 +12,7 @@ from obsup.errors import (
     Denied,
     NetworkError,
     NotFinished,
+    ObjectExists,
     ObsupError,
     Refused,
     StoreError,
@@ -32,6 +33,8 @@ _OTHER_SIGNATURE = run_again(
 _BUCKET_REGION = run_again("set --region to the region of the bucket")
 _UNKNOWN_SIGNATURE = "The store does not support the signature that was sent"
 _WRONG_REGION = "The request was signed for a region that is not the bucket's"
+_EXISTS = "The object exists and must not be replaced"
+_OTHER_KEY = run_again("choose another key, or replace the object", drop=("--no-overwrite",))
 _REJECTED = "The store rejected the request permanently"
 
 FAILURE_RULES: tuple[FailureRule, ...] = (
@@ -221,11 +224,12 @@ FAILURE_RULES: tuple[FailureRule, ...] = (
     ),
     rule(
         Action.FAIL,
-        Refused,
-        "The object exists and must not be replaced",
-        run_again("choose another key, or replace the object", drop=("--no-overwrite",)),
+        ObjectExists,
+        _EXISTS,
+        _OTHER_KEY,
         code="FileAlreadyExists PreconditionFailed",
     ),
+    rule(Action.FAIL, ObjectExists, _EXISTS, _OTHER_KEY, status="412"),
     rule(
         Action.FAIL,
         Refused,

@@ -1,0 +1,61 @@
+"""What must be true before the first byte is sent: --no-overwrite allows it, and the store encrypts if asked to."""
+
+from __future__ import annotations
+
+from obsup.dialects.endpoints import is_vendor_host
+from obsup.engine.job.context import UploadContext
+from obsup.engine.proof.object_proof import Expected, is_marked
+from obsup.errors import Denied, NextStep, ObjectExists, Refusal, run_again
+from obsup.model import ObjectInfo, Target, Upload
+from obsup.store.interface import ObjectStore
+
+
+def check_target(context: UploadContext, upload: Upload | None = None) -> None:
+    """Check the target before an upload in parts is initiated, or before the open *upload* is continued.
+
+    Raises ObjectExists if the request forbids overwriting the object that exists.
+    """
+    target = context.request.target
+    if context.request.options.no_overwrite:
+        info = find_existing(context.store, target)
+        if info is not None and not (upload and _is_own(upload, info)):
+            raise object_exists(target, upload)
+
+
+def find_existing(store: ObjectStore, target: Target) -> ObjectInfo | None:
+    """Return the object that --no-overwrite must not replace, or None.
+
+    Raises Denied without the permission for HeadObject, unless the host is the vendor's own: that one is known to check
+    the condition in the request itself.
+    """
+    try:
+        return store.head_object(target)
+    except Denied as exc:
+        if is_vendor_host(target.endpoint):
+            return None
+        raise Denied(
+            f"cannot check whether {target} exists, as --no-overwrite requires",
+            exc.why,
+            run_again(
+                "request the permission for HeadObject, or allow overwriting", drop=("--no-overwrite",)
+            ),
+            exc.refusal,
+        ) from exc
+
+
+def object_exists(
+    target: Target, upload: Upload | None = None, refusal: Refusal | None = None
+) -> ObjectExists:
+    """Return the error for an object that exists; *upload* stays open, and *refusal* is the store's response."""
+    what = f"the object {target} exists already"
+    if upload is None:
+        step = run_again("choose another key, or replace the object", drop=("--no-overwrite",))
+        return ObjectExists(what, "--no-overwrite does not allow to replace it", step, refusal)
+    command = ("obsup", "abort", target.name, "--upload-id", upload.upload_id)
+    why = f"--no-overwrite does not allow to replace it; upload {upload.upload_id} keeps its parts"
+    return ObjectExists(what, why, NextStep("discard the upload", command=command), refusal)
+
+
+def _is_own(upload: Upload, info: ObjectInfo) -> bool:
+    """Return whether *upload* made the object, although the store still lists the upload."""
+    return is_marked(Expected(None, None, None, upload.upload_id, upload.token), info)
