@@ -16,7 +16,6 @@ from obsup.errors import ObsupError, SourceChanged, SourceUnreadable
 from obsup.local.source.identity import stat_source, stat_when_stable
 from obsup.local.state import checkpoint as checkpoints
 from obsup.sandbox.sandbox import Sandbox
-from tests.support.shell import Shell
 from tests.support.upload_rig import PART, Rig
 
 PARTS = 6
@@ -343,19 +342,3 @@ def test_only_a_fresh_file_needs_the_wait(tmp_path: Path, age_s: float, waits: i
     stat_when_stable(path, time_ns=lambda: now_ns, pause=paused.append)
     assert len(paused) == waits
     assert all(seconds <= 0.02 for seconds in paused)
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [("upload", "/proc/cpuinfo", "bucket/key"), ("upload", "/proc/cpuinfo", "/proc/meminfo", "bucket/p/")],
-)
-def test_a_file_that_states_no_size_is_refused(
-    shell: Shell, sandbox: Sandbox, arguments: tuple[str, ...]
-) -> None:
-    """Its size is 0, but it has content: an empty object would not be the source."""
-    outcome = shell.run(*arguments)
-    assert outcome.code == 66
-    assert "has more bytes than its size of 0" in outcome.err
-    assert not [one for one in sandbox.requests if one.status == 200 and one.operation in ("put", "complete")]
-    piped = shell.run_script("obsup upload - bucket/key < /proc/cpuinfo")
-    assert piped.code == 0, piped.err

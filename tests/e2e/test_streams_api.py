@@ -18,7 +18,7 @@ import pytest
 from obsup.api import upload_file
 from obsup.engine.job.result import Result
 from obsup.engine.job.stop import StopSignal
-from obsup.errors import Interrupted, ObsupError, SourceUnreadable, WrongUsage
+from obsup.errors import Interrupted, ObsupError, SourceChanged, SourceUnreadable, WrongUsage
 from obsup.local.source.expectation import Expectation
 from obsup.model import Credentials
 from obsup.sandbox.sandbox import Sandbox
@@ -153,6 +153,34 @@ def test_exceptions_of_the_object_reach_the_caller(upload: Upload, sandbox: Sand
     with pytest.raises(KeyError, match="out of records"):
         upload(FailingFile(DATA))
     assert "complete" not in [one.operation for one in sandbox.requests]
+
+
+@pytest.mark.parametrize("buffering", [0, -1])
+def test_a_file_that_changes_while_it_is_read_is_not_published(
+    upload: Upload, sandbox: Sandbox, tmp_path: Path, buffering: int
+) -> None:
+    """An open file can be modified like a named one."""
+    path = tmp_path / "file"
+    path.write_bytes(DATA)
+
+    class ChangingFile:
+        """Is modified after the first part was read."""
+
+        def __init__(self) -> None:
+            self._file = path.open("rb", buffering=buffering)
+            self.fileno, self.close = self._file.fileno, self._file.close
+
+        def read(self, size: int = -1, /) -> bytes:
+            """Write to the file, then read."""
+            if self._file.tell() > PART:
+                with path.open("r+b") as file:
+                    file.write(b"another content")
+                os.utime(path, ns=(0, 0))
+            return self._file.read(size)
+
+    with pytest.raises(SourceChanged, match="changed while it was read"):
+        upload(ChangingFile())
+    assert not {"put", "complete"} & {one.operation for one in sandbox.requests}
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,10 @@ class HashedBody(Body, Protocol):
 
     digest: PartDigest
 
+    def check(self) -> None:
+        """Raise SourceChanged if the bytes were not those that were planned. Also after ``close``."""
+        ...
+
 
 class Content(Protocol):
     """The bytes of one part, which can be sent any number of times."""
@@ -38,15 +42,14 @@ class Content(Protocol):
     def open(
         self, fresh: Callable[[], PartDigest], *, on_sent: Callable[[int], None], gate: Gate | None
     ) -> HashedBody:
-        """Return the bytes as a body; *fresh* creates the digest that hashes them."""
+        """Return the bytes as a body; *fresh* creates the digest that hashes them.
+
+        Raises SourceChanged if they are no longer those that were planned.
+        """
         ...
 
     def md5(self, gate: Gate | None) -> str:
         """Compute the MD5 in hex, before anything is sent."""
-        ...
-
-    def check(self) -> None:
-        """Raise SourceChanged if the bytes are no longer those that were planned."""
         ...
 
 
@@ -79,13 +82,11 @@ def send_verified(
     row, and any error of the content, the store or the disk.
     """
     part = content.part
-    content.check()
     for resend in range(1 + MAX_RESENDS):
         if resend:
             reason = "the store confirmed other bytes than were sent"
             send_options.observe(events.Retried(part.number, resend, reason, 0.0))
         stored, digest = _send_once(content, send, send_options)
-        content.check()
         if matches(stored, digest, send_options.digests) is not False:
             send_options.observe(events.PartStored(part.number, part.size))
             return stored, digest
@@ -97,7 +98,10 @@ def send_verified(
 
 
 def _send_once(content: Content, send: SendRequest, send_options: SendOptions) -> tuple[Stored, PartDigest]:
-    """Send the content once; return the response and the digest of the attempt that it confirms."""
+    """Send the content once; return the response and the digest of the attempt that it confirms.
+
+    Raises SourceChanged if the bytes of that attempt were not the planned ones.
+    """
     bodies: list[HashedBody] = []
     part, next_report_s = content.part, float("-inf")
 
@@ -116,4 +120,5 @@ def _send_once(content: Content, send: SendRequest, send_options: SendOptions) -
     if send_options.content_md5:  # a header: it must be known before the first byte is sent
         content_md5 = base64.b64encode(bytes.fromhex(content.md5(send_options.read_gate))).decode()
     stored = send(open_body, content_md5)
+    bodies[-1].check()
     return stored, bodies[-1].digest

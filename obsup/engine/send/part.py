@@ -81,7 +81,7 @@ def _find_stored(
     with closing(body):
         while body.read():
             pass
-    content.check()
+        body.check()
     stored = Stored(200, listed[0].etag, crc64=listed[0].crc64)
     if matches(stored, body.digest, send_options.digests) is not True:
         return None

@@ -72,27 +72,26 @@ class PartsCheck:
             is_compared=self.source is not None,
         )
         parts = check_parts(listed, expected)
-        if self.source is not None:
-            return self._compare(self.source, parts, checkpoint)
+        if self.source is not None and self.stat is not None:
+            return self._compare(self.source, self.stat, parts, checkpoint)
         self._report_unchecked(parts, expected)
         # The ETag is the store's; no MD5 was computed here.
         return [Receipt(one.number, one.size, one.etag, None, one.crc64) for one in parts]
 
     def _compare(
-        self, source: Path, parts: Sequence[StoredPart], checkpoint: Checkpoint | None
+        self, source: Path, stat: SourceStat, parts: Sequence[StoredPart], checkpoint: Checkpoint | None
     ) -> list[Receipt]:
         """Return receipts of *parts* after comparing each with its bytes of *source*."""
         context, recorded = self._context, checkpoint.receipts if checkpoint is not None else {}
         receipts: list[Receipt] = []
         outcomes: dict[bool | None, list[int]] = {True: [], False: [], None: []}
         with ThreadPoolExecutor(min(MAX_HASHING_THREADS, os.cpu_count() or 1)) as threads:
-            digests = threads.map(lambda one: self._hash(source, *one), _windows(parts))
+            digests = threads.map(lambda one: self._hash(source, stat, *one), _windows(parts))
             for stored, digest in zip(parts, digests, strict=True):
                 receipts.append(Receipt(stored.number, stored.size, stored.etag, digest.md5, digest.crc64))
                 same = has_content(stored, digest, recorded.get(stored.number), context.digests)
                 outcomes[same].append(stored.number)
-        if self.stat is not None:
-            check_unchanged(source, self.stat)
+        check_unchanged(source, stat)
         if outcomes[False]:
             raise _differing(source, outcomes[False], has_match=bool(outcomes[True]))
         if outcomes[None]:
@@ -101,10 +100,9 @@ class PartsCheck:
             self._report_incomparable(source, parts, outcomes[None])
         return receipts
 
-    def _hash(self, source: Path, part: Part, stored: StoredPart) -> PartDigest:
+    def _hash(self, source: Path, stat: SourceStat, part: Part, stored: StoredPart) -> PartDigest:
         digest = PartDigest(md5=stored.crc64 is None, crc64=stored.crc64 is not None)
-        hash_part(source, part, digest, self._context.read_gate)
-        return digest
+        return hash_part(source, part, stat, digest, self._context.read_gate)
 
     def _check_identity(self, recorded: SourceStat) -> None:
         if self.source is not None and self.stat is not None:

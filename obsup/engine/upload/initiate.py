@@ -55,7 +55,7 @@ def initiate_recorded(
         receipts={},
         created=context.clock(),
         headers_digest=context.request.headers_digest,
-        source_sha256=requested_sha256(context),
+        source_sha256=requested_sha256(context, stat),
         open_before=tuple(sorted(before)),
         growth=plan.growth,
         completing=context.headers("complete"),
@@ -74,11 +74,14 @@ def _keep() -> None:
     pass
 
 
-def requested_sha256(context: UploadContext) -> str | None:
-    """Return the SHA-256 of the source in hex if --verify-source requests it. Raises LocalFailure."""
-    if not context.request.verify_source or not context.source.is_file():
+def requested_sha256(context: UploadContext, stat: SourceStat) -> str | None:
+    """Return the SHA-256 of the source in hex if --verify-source requests it; None for a stream.
+
+    Raises what PartBody raises.
+    """
+    if not context.request.verify_source or context.stream_name is not None:
         return None
-    return sha256_of(context.source, context.read_gate)
+    return sha256_of(context.source, stat, context.read_gate)
 
 
 def headers_with_token(context: UploadContext) -> tuple[dict[str, str], str | None]:

@@ -61,7 +61,7 @@ def resume(
     no longer knows the upload, WrongUsage if another upload is requested.
     """
     check_same_request(context, checkpoint, requested)
-    sha256 = requested_sha256(context)
+    sha256 = requested_sha256(context, stat)
     has_other_content = None not in (sha256, checkpoint.source_sha256) and sha256 != checkpoint.source_sha256
     if context.request.on_change == "fail" and (stat.size != checkpoint.stat.size or has_other_content):
         raise source_changed(context.source, checkpoint.stat, stat, [])
@@ -100,7 +100,9 @@ def reconcile(
         recorded = checkpoint.receipts.get(stored.number)
         if recorded is not None and recorded.etag.lower() != stored.etag.lower():
             recorded = None
-        receipt = recorded if trusted and recorded else compare_with_file(context, stored, plan, recorded)
+        receipt = (
+            recorded if trusted and recorded else compare_with_file(context, stat, stored, plan, recorded)
+        )
         if receipt is not None:
             receipts[stored.number] = receipt
         elif recorded is not None:
@@ -116,7 +118,11 @@ def _fitting(listed: Iterable[StoredPart], plan: Plan) -> list[StoredPart]:
 
 
 def compare_with_file(
-    context: UploadContext, stored: StoredPart, plan: Plan, recorded: Receipt | None = None
+    context: UploadContext,
+    stat: SourceStat,
+    stored: StoredPart,
+    plan: Plan,
+    recorded: Receipt | None = None,
 ) -> Receipt | None:
     """Return a receipt for *stored* if its digest is that of the file's part now, None if it differs or is unknown.
 
@@ -124,7 +130,7 @@ def compare_with_file(
     """
     has_crc64 = stored.crc64 is not None or (recorded is not None and recorded.crc64 is not None)
     digest = PartDigest(md5=True, crc64=has_crc64)
-    hash_part(context.source, plan.part(stored.number), digest, context.read_gate)
+    hash_part(context.source, plan.part(stored.number), stat, digest, context.read_gate)
     if not has_content(stored, digest, recorded, context.digests):
         return None
     return Receipt(stored.number, stored.size, stored.etag, digest.md5, digest.crc64)
@@ -146,7 +152,7 @@ def resume_initiated(
         stat=stat,
         part_size=plan.part_size,
         growth=plan.growth,
-        source_sha256=requested_sha256(context),
+        source_sha256=requested_sha256(context, stat),
     )
     record = open_record(context, current)
     record.set_upload(replace(checkpoint.upload, upload_id=upload_id))
@@ -172,7 +178,7 @@ def recover(
             continue
         entry = started_uploads.find(Upload(context.request.target, one.upload_id))
         fitted = plan if split_requested else _likely_plan(listed, plan)
-        compared = [compare_with_file(context, stored, fitted) for stored in _fitting(listed, fitted)]
+        compared = [compare_with_file(context, stat, stored, fitted) for stored in _fitting(listed, fitted)]
         kept = {receipt.number: receipt for receipt in compared if receipt is not None}
         is_own = entry is not None and entry.source == str(context.source)
         if not is_own and (len(kept) < len(listed) or not kept):
@@ -200,7 +206,7 @@ def _record_recovered(
         receipts=receipts,
         created=context.clock(),
         headers_digest=context.request.headers_digest,
-        source_sha256=requested_sha256(context),
+        source_sha256=requested_sha256(context, stat),
         completing=context.headers("complete"),
     )
     record = open_record(context, checkpoint, is_first=True)

@@ -15,8 +15,7 @@ from obsup.engine.plan.likely_plans import PlanDigest, likely_plans
 from obsup.engine.proof.object_proof import is_composite, looks_like_md5
 from obsup.errors import DataMismatch, NextStep, ObsupError, SourceChanged, run_again
 from obsup.local.source.digest import PartDigest
-from obsup.local.source.file import Gate, PartBody, hash_part
-from obsup.local.source.identity import changes, stat_source
+from obsup.local.source.file import Gate, blocks_of
 from obsup.local.state.receipt_file import ObjectReceipt
 from obsup.model import ObjectInfo, Part, SourceStat, Target
 from obsup.text import quoted
@@ -140,11 +139,10 @@ class Comparison:
             if one.md5 is None and one.crc64 is None:
                 raise self._cannot("The receipt has no digests (--digest none)")
             digest = PartDigest(md5=one.md5 is not None, crc64=one.crc64 is not None)
-            hash_part(self._path, Part(one.number, offset, one.size), digest, self._gate)
+            self._read(Part(one.number, offset, one.size), digest)
             offset += one.size
             if (digest.md5, digest.crc64) != (one.md5, one.crc64):
                 raise self._differs(f"Part {one.number} is not what was sent", info)
-        self._check_unchanged()
         return Identical(info, "receipt", receipt.part_size, len(receipt.receipts))
 
     def _same_size(self, info: ObjectInfo | None) -> ObjectInfo:
@@ -176,8 +174,7 @@ class Comparison:
 
     def _hash(self, digest: PartDigest) -> PartDigest:
         """Return *digest* of the whole file."""
-        hash_part(self._path, self._whole, digest, self._gate)
-        self._check_unchanged()
+        self._read(self._whole, digest)
         return digest
 
     def _by_composite(self, info: ObjectInfo, plans: Sequence[Plan]) -> Identical:
@@ -195,28 +192,25 @@ class Comparison:
     def _digests(self, plans: Sequence[Plan]) -> list[PlanDigest]:
         """Return the digests of *plans*, in one pass over the file."""
         digests = [PlanDigest(plan) for plan in plans]
-        body = PartBody(self._path, self._whole, gate=self._gate)
+        self._read(self._whole, *digests)
+        return digests
+
+    def _read(self, part: Part, *digests: PartDigest | PlanDigest) -> None:
+        """Add the bytes of *part* to *digests*."""
         try:
-            while block := body.read():
+            for block in blocks_of(self._path, part, self._stat, gate=self._gate):
                 for digest in digests:
                     digest.update(block)
-        finally:
-            body.close()
-        self._check_unchanged()
-        return digests
+        except SourceChanged as exc:
+            raise SourceChanged(
+                f"{quoted(self._path)} changed during the comparison",
+                exc.why,
+                run_again("wait until nothing writes to it"),
+            ) from exc
 
     @property
     def _whole(self) -> Part:
         return Part(1, 0, self._stat.size)
-
-    def _check_unchanged(self) -> None:
-        differences = changes(self._stat, stat_source(self._path))
-        if differences:
-            raise SourceChanged(
-                f"{quoted(self._path)} changed during the comparison",
-                f"What changed: {', '.join(differences)}",
-                run_again("wait until nothing writes to it"),
-            )
 
     def _differs(self, why: str, info: ObjectInfo, *, next_step: str = "upload it") -> DataMismatch:
         return DataMismatch(

@@ -151,7 +151,7 @@ def find_completed(context: UploadContext, checkpoint: Checkpoint, stat: SourceS
         info = context.store.head_object(context.request.target)
         if info is None or info.size != stat.size:
             return None
-        receipts = {part.number: _hash(context, plan, part.number) for part in plan.parts()}
+        receipts = {part.number: _hash(context, stat, plan, part.number) for part in plan.parts()}
     ordered = check_receipts(receipts, plan)
     found = probe_of(context, checkpoint.upload, ordered).find()
     return _if_current(context, checkpoint, stat, found, ordered)
@@ -213,8 +213,8 @@ def _is_same_source(context: UploadContext, checkpoint: Checkpoint, stat: Source
     return not changes(checkpoint.stat, stat) and not context.request.verify_source
 
 
-def _hash(context: UploadContext, plan: Plan, number: int) -> Receipt:
+def _hash(context: UploadContext, stat: SourceStat, plan: Plan, number: int) -> Receipt:
     """Return a receipt with the digests of a part as it is now, and without an ETag."""
     part, digest = plan.part(number), PartDigest(md5=True, crc64=context.digests.crc64)
-    hash_part(context.source, part, digest, context.read_gate)
+    hash_part(context.source, part, stat, digest, context.read_gate)
     return Receipt(number, part.size, "", digest.md5, digest.crc64)

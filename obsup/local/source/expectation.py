@@ -8,7 +8,7 @@ from pathlib import Path
 from msgspec.structs import force_setattr
 
 from obsup.errors import DataMismatch, NextStep, WrongUsage
-from obsup.local.source.file import Gate, PartBody
+from obsup.local.source.file import Gate, blocks_of
 from obsup.model import Part, SourceStat
 from obsup.text import quoted
 from obsup.value import Value
@@ -53,12 +53,8 @@ class Expectation(Value):
         if self.md5 is None and self.sha256 is None:
             return
         meter = self.meter()
-        body = PartBody(path, Part(1, 0, stat.size), gate=gate)
-        try:
-            while block := body.read():
-                meter.update(block)
-        finally:
-            body.close()
+        for block in blocks_of(path, Part(1, 0, stat.size), stat, gate=gate):
+            meter.update(block)
         meter.check(quoted(path))
 
 

@@ -5,13 +5,20 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
-from obsup.errors import LocalFailure, NextStep, SourceChanged, SourceUnreadable, run_again
+from obsup.errors import LocalFailure, SourceChanged, run_again
 from obsup.local.source.buffers import BLOCK_BYTES, BufferPool
 from obsup.local.source.digest import PartDigest
-from obsup.local.source.identity import RESTART, check_unchanged, stat_source
+from obsup.local.source.identity import (
+    RESTART,
+    check_identity,
+    check_stated_size,
+    identity,
+    open_planned,
+)
 from obsup.model import Part, SourceStat
 from obsup.text import quoted
 from obsup.units import MIB
@@ -26,18 +33,20 @@ Gate = Callable[[int], int]
 
 
 class PartBody:
-    """A window on a file, read once in large blocks, each hashed before it is returned.
+    """A window on the open file of identity *stat*, read once in large blocks, each hashed before it is returned.
 
     ``can_sendfile``: no digest is computed, so the kernel can send the bytes directly; see ``send_to``. *on_sent* is
     called with the number of bytes returned so far. *gate* is called with the size of each block before it is read and
     returns how much of it may be sent now: it may block (a rate limit) or raise (a stop). Raises LocalFailure if the
-    disk fails, and SourceChanged if the file ends inside the window.
+    disk fails, SourceChanged if *path* leads to another file or the file ends inside the window, and SourceUnreadable
+    if the file does not end where its size says.
     """
 
     def __init__(
         self,
         path: Path,
         part: Part,
+        stat: SourceStat,
         *,
         digest: PartDigest | None = None,
         on_sent: Callable[[int], None] | None = None,
@@ -52,29 +61,22 @@ class PartBody:
         self._gate = gate
         self._granted = 0
         self._offset = part.offset
+        self._planned = stat
+        self._last_seen = stat
+        self._buffer: bytearray | None = None
         try:
-            self._file = path.open("rb", buffering=0)
-            self._file.seek(part.offset)
+            self._file = open_planned(path, stat)
         except OSError as exc:
             raise _read_failed(path, exc) from exc
-        self._buffer: bytearray | None = None
-
-    def check_end(self, size: int) -> None:
-        """Raise SourceUnreadable if the file has more bytes than its *size* says, as files in /proc have."""
         try:
-            self._file.seek(size)
-            has_more = bool(self._file.read(1)) and os.fstat(self._file.fileno()).st_size == size
-            self._file.seek(self._offset)
-        except OSError as exc:
-            self.close()
-            raise _read_failed(self._path, exc) from exc
-        if has_more:
-            self.close()
-            raise SourceUnreadable(
-                f"{quoted(self._path)} has more bytes than its size of {size}",
-                "Its file system does not state the size, as in /proc",
-                NextStep("send it from standard input: obsup upload - BUCKET/KEY"),
-            )
+            self._file.seek(part.offset)
+            if part.offset + part.size == stat.size:
+                check_stated_size(path, self._file.fileno(), stat.size)
+        except BaseException as exc:
+            self._file.close()
+            if isinstance(exc, OSError):
+                raise _read_failed(path, exc) from exc
+            raise
 
     def read(self, amount: int = BLOCK_BYTES, /) -> memoryview:
         """Return the next block, of at most *amount* bytes; empty at the end of the window.
@@ -131,6 +133,7 @@ class PartBody:
 
     def _advance(self, count: int) -> None:
         if count == 0:
+            check_stated_size(self._path, self._file.fileno(), self._planned.size)
             raise SourceChanged(
                 f"{quoted(self._path)} became shorter during the upload",
                 f"It ends {self.size - self.sent} bytes before the end of this part",
@@ -140,33 +143,51 @@ class PartBody:
         if self._on_sent is not None:
             self._on_sent(self.sent)
 
+    def check(self) -> None:
+        """Raise SourceChanged if the open file had changed when it was closed, or has changed by now.
+
+        Not the path is checked: it may lead to another file for a moment.
+        """
+        if not self._file.closed:
+            self._last_seen = identity(os.fstat(self._file.fileno()))
+        check_identity(self._path, self._planned, self._last_seen)
+
     def close(self) -> None:
         """Close the file. The last block must not be used any more."""
         if not self._file.closed:  # a buffer given back twice would be used by two windows at once
+            self._last_seen = identity(os.fstat(self._file.fileno()))
             self._file.close()
             if self._buffer is not None:
                 BUFFERS.give_back([self._buffer])
 
 
-def hash_part(path: Path, part: Part, digest: PartDigest, gate: Gate | None = None) -> None:
-    """Add the bytes of *part* to *digest*. Raises what PartBody raises."""
-    body = PartBody(path, part, digest=digest, gate=gate)
-    try:
-        while body.read():
-            pass
-    finally:
-        body.close()
+def blocks_of(
+    path: Path, part: Part, stat: SourceStat, digest: PartDigest | None = None, gate: Gate | None = None
+) -> Iterator[memoryview]:
+    """Yield the blocks of *part*, each valid until the next; then check that the file is the planned one.
+
+    The bytes are also added to *digest*. Raises what PartBody raises.
+    """
+    with closing(PartBody(path, part, stat, digest=digest, gate=gate)) as body:
+        while block := body.read():
+            yield block
+        body.check()
 
 
-def sha256_of(path: Path, gate: Gate | None = None) -> str:
+def hash_part(
+    path: Path, part: Part, stat: SourceStat, digest: PartDigest, gate: Gate | None = None
+) -> PartDigest:
+    """Add the bytes of *part* to *digest*, and return it. Raises what PartBody raises."""
+    for _ in blocks_of(path, part, stat, digest, gate):
+        pass
+    return digest
+
+
+def sha256_of(path: Path, stat: SourceStat, gate: Gate | None = None) -> str:
     """Return the SHA-256 of the whole file in hex. Raises what PartBody raises."""
     digest = hashlib.sha256()
-    body = PartBody(path, Part(1, 0, stat_source(path).size), gate=gate)
-    try:
-        while block := body.read():
-            digest.update(block)
-    finally:
-        body.close()
+    for block in blocks_of(path, Part(1, 0, stat.size), stat, gate=gate):
+        digest.update(block)
     return digest.hexdigest()
 
 
@@ -185,20 +206,11 @@ class FileWindow(Value):
         gate: Gate | None = None,
     ) -> PartBody:
         """Return the window as a request body. Each body reads and hashes the file again."""
-        body = PartBody(self.path, self.part, digest=new_digest(), on_sent=on_sent, gate=gate)
-        if self.part.offset + self.part.size == self.stat.size:
-            body.check_end(self.stat.size)
-        return body
+        return PartBody(self.path, self.part, self.stat, digest=new_digest(), on_sent=on_sent, gate=gate)
 
     def md5(self, gate: Gate | None = None) -> str:
         """Return the MD5 in hex. This reads the file once more."""
-        digest = PartDigest(md5=True)
-        hash_part(self.path, self.part, digest, gate)
-        return digest.md5 or ""
-
-    def check(self) -> None:
-        """Raise SourceChanged if the file is no longer the one that was planned."""
-        check_unchanged(self.path, self.stat)
+        return hash_part(self.path, self.part, self.stat, PartDigest(md5=True), gate).md5 or ""
 
 
 def _read_failed(path: Path, exc: OSError) -> LocalFailure:

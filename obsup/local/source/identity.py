@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import stat as stat_module
 import time
@@ -13,7 +14,7 @@ from msgspec.structs import replace
 
 from obsup.errors import NextStep, SourceChanged, SourceUnreadable, run_again
 from obsup.model import SourceStat
-from obsup.text import quoted
+from obsup.text import quoted, shell_word
 
 CHANGE_TIME = "change time"
 
@@ -41,7 +42,7 @@ def stat_source(path: Path) -> SourceStat:
         raise SourceUnreadable(
             f"{quoted(path)} is not a regular file",
             "Parts of it cannot be read at an offset",
-            NextStep("pipe its content to obsup", command=("obsup", "upload", "-", "TARGET")),
+            _pipe_it_in(path),
         )
     return identity(found)
 
@@ -82,11 +83,60 @@ def _timestamp_resolution_ns(stat: SourceStat) -> int:
     return 20_000_000 if stat.ctime_ns % 1_000_000_000 else 2_000_000_000
 
 
-def check_readable(path: Path) -> None:
-    """Raise SourceUnreadable if *path* cannot be opened for reading."""
+def open_source(path: Path) -> io.FileIO:
+    """Open the file for reading, without waiting for a writer if a pipe has taken its place. Raises OSError."""
+    return open(path, "rb", buffering=0, opener=_open_without_waiting)
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
     try:
-        with path.open("rb"):
-            pass
+        return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+    except BlockingIOError:  # a file server holds a lease on the file: wait until it is released
+        return os.open(path, flags)
+
+
+def open_planned(path: Path, planned: SourceStat) -> io.FileIO:
+    """Open the file, and check that what was opened has the identity *planned*. Raises SourceChanged, OSError."""
+    try:
+        file = open_source(path)
+    except OSError as exc:
+        if exc.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ESTALE):
+            raise
+        raise _disappeared(path, os.strerror(exc.errno)) from exc
+    try:
+        check_identity(path, planned, identity(os.fstat(file.fileno())))
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def check_stated_size(path: Path, descriptor: int, size: int) -> None:
+    """Raise SourceUnreadable if the open file ends before or after its stated *size*, as files in /proc and /sys do.
+
+    Raises OSError.
+    """
+    is_short = size > 0 and not os.pread(descriptor, 1, size - 1)
+    is_long = not is_short and bool(os.pread(descriptor, 1, size))
+    if (is_short or is_long) and os.fstat(descriptor).st_size == size:
+        raise SourceUnreadable(
+            f"{quoted(path)} has {'fewer' if is_short else 'more'} bytes than its size of {size}",
+            "Its file system does not state the true size, as in /proc and /sys",
+            _pipe_it_in(path),
+        )
+
+
+def _pipe_it_in(path: Path) -> NextStep:
+    return NextStep(
+        f"use a copy of it, or pipe it in: cat {shell_word(str(path))} | obsup upload - BUCKET/KEY"
+    )
+
+
+def check_readable(path: Path) -> None:
+    """Raise SourceUnreadable if *path* cannot be opened for reading, or has more or fewer bytes than it states."""
+    try:
+        with open_source(path) as file:
+            check_stated_size(path, file.fileno(), os.fstat(file.fileno()).st_size)
     except OSError as exc:
         raise SourceUnreadable(
             f"cannot read {quoted(path)}",
@@ -114,10 +164,17 @@ def check_unchanged(path: Path, before: SourceStat) -> None:
     try:
         now = stat_source(path)
     except SourceUnreadable as exc:
-        raise SourceChanged(
-            f"{quoted(path)} disappeared during the upload", exc.why, run_again("put it back")
-        ) from exc
-    found = changes(before, now)
+        raise _disappeared(path, exc.why) from exc
+    check_identity(path, before, now)
+
+
+def _disappeared(path: Path, why: str) -> SourceChanged:
+    return SourceChanged(f"{quoted(path)} disappeared during the upload", why, run_again("put it back"))
+
+
+def check_identity(path: Path, planned: SourceStat, now: SourceStat) -> None:
+    """Raise SourceChanged if the file has the identity *now* instead of *planned*."""
+    found = changes(planned, now)
     if found:
         raise SourceChanged(
             f"{quoted(path)} changed since the upload began",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 
 from obsup.local.source.buffers import BLOCK_BYTES, BufferPool
 from obsup.local.source.digest import PartDigest
@@ -52,9 +53,6 @@ class MemoryPart:
                 gate(len(view))
             self.hash_to(start, view)
         return self.digest
-
-    def check(self) -> None:
-        """Do nothing: memory does not change."""
 
     def view(self, start: int, amount: int) -> memoryview:
         """Return at most *amount* bytes from *start*, within one block."""
@@ -107,12 +105,9 @@ def read_part(
     """
     pool = pool or BufferPool()
     blocks: list[bytearray] = []
-    body = window.open(PartDigest, gate=gate)
-    try:
+    with closing(window.open(PartDigest, gate=gate)) as body:
         fill_blocks(blocks, 0, window.part.size, pool, body.readinto)
-    finally:
-        body.close()
-    window.check()
+        body.check()
     return MemoryPart(window.part, blocks, pool, is_last=True, digest=digest)
 
 
@@ -141,6 +136,9 @@ class MemoryBody:
         if self._on_sent is not None:
             self._on_sent(self.sent)
         return view
+
+    def check(self) -> None:
+        """Do nothing: memory does not change."""
 
     def close(self) -> None:
         """Do nothing: no file is open."""

@@ -6,10 +6,19 @@ import contextlib
 import errno
 import os
 import select
+import stat
 from collections.abc import Callable
 from typing import Protocol
 
-from obsup.errors import LocalFailure, NextStep, ObsupError, SourceUnreadable, WrongUsage, run_again
+from obsup.errors import (
+    LocalFailure,
+    NextStep,
+    ObsupError,
+    SourceChanged,
+    SourceUnreadable,
+    WrongUsage,
+    run_again,
+)
 from obsup.units import MIB
 
 try:
@@ -68,13 +77,14 @@ class Descriptor:
         self._descriptor = descriptor
         self._on_idle = on_idle
         self._is_cancelled = False
+        self._check_unchanged = _unchanged_check(name, descriptor)
         enlarge_pipe(descriptor)
 
     def start(self) -> None:
         """Do nothing: it is already open."""
 
     def readinto(self, view: memoryview, /) -> int:
-        """Wait for bytes, until cancelled. Raises SourceUnreadable, LocalFailure."""
+        """Wait for bytes, until cancelled. Raises SourceUnreadable, LocalFailure, SourceChanged."""
         poll = select.poll()
         poll.register(self._descriptor, select.POLLIN)
         while not self._is_cancelled:
@@ -82,11 +92,13 @@ class Descriptor:
                 self._on_idle()
                 continue
             try:
-                return os.readv(self._descriptor, [view])
+                count = os.readv(self._descriptor, [view])
             except BlockingIOError:  # another process made it non-blocking and read first
                 continue
             except OSError as exc:
                 raise read_failed(self.name, exc) from exc
+            self._check_unchanged()
+            return count
         # Returning 0 would look like the end of the stream.
         raise LocalFailure(f"reading {self.name} was cancelled")
 
@@ -112,6 +124,7 @@ class FileObject:
         name = getattr(file, "name", None)
         self.name = name if name and isinstance(name, str) else "the file object"
         self._file = file
+        self._check_unchanged = _unchanged_check(self.name, _descriptor_of(file))
         self._close = close
         self._is_reading = False
         self._is_cancelled = False
@@ -120,7 +133,7 @@ class FileObject:
         """Do nothing: it is already open."""
 
     def readinto(self, view: memoryview, /) -> int:
-        """Read with the object's ``read``. Raises WrongUsage, SourceUnreadable, LocalFailure."""
+        """Read with the object's ``read``. Raises WrongUsage, SourceUnreadable, LocalFailure, SourceChanged."""
         if self._is_cancelled:
             raise LocalFailure(f"reading {self.name} was cancelled")
         self._is_reading = True
@@ -144,6 +157,7 @@ class FileObject:
             raise SourceUnreadable(
                 f"{self.name} has no bytes yet", "It is non-blocking", NextStep("make it blocking")
             )
+        self._check_unchanged()
         view[: len(data)] = data
         return len(data)
 
@@ -172,6 +186,42 @@ def open_standard_input(*, is_open: bool) -> Descriptor:
             NextStep("pipe the data in or name a file"),
         )
     return Descriptor(0, "standard input")
+
+
+def _descriptor_of(file: Readable) -> int | None:
+    """Return the descriptor of an open file, None for an object that has none."""
+    fileno = getattr(file, "fileno", None)
+    try:
+        found = fileno() if fileno is not None else None
+    except (OSError, ValueError):  # not supported, or closed
+        return None
+    return found if isinstance(found, int) else None
+
+
+def _unchanged_check(name: str, descriptor: int | None) -> Callable[[], None]:
+    """Return a function that raises SourceChanged if the open file was modified since this call.
+
+    It does nothing unless *descriptor* is a regular file, which may be modified while it is read.
+    """
+
+    def identity() -> tuple[int, int] | None:
+        found = os.fstat(descriptor) if descriptor is not None else None
+        is_file = found is not None and stat.S_ISREG(found.st_mode)
+        return (found.st_size, found.st_mtime_ns) if found is not None and is_file else None
+
+    def check() -> None:
+        if identity() != before:
+            raise SourceChanged(
+                f"{name} changed while it was read",
+                "It is a file that something writes to; an object must not mix two versions of its source",
+                NextStep("wait until nothing writes to it, or use a copy of it"),
+            )
+
+    try:
+        before = identity()
+    except OSError:  # reading reports it
+        before = None
+    return check if before is not None else lambda: None
 
 
 def enlarge_pipe(descriptor: int) -> None:

@@ -211,5 +211,7 @@ def test_a_redirect_does_not_expose_the_signed_url(sandbox: Sandbox, part: PartT
     presigned = PresignedPart(locate(sandbox.endpoint, "bucket", "key", "path"), (("Signature", "SECRET"),))
     store = PresignedStore(find_dialect("obs"), RedirectingTransport(), presigned)  # type: ignore[arg-type]
     with pytest.raises(StoreError) as caught:
-        store.upload_part(part.upload, 1, lambda: PartBody(Path(part.path), part.part))
+        store.upload_part(
+            part.upload, 1, lambda: PartBody(Path(part.path), part.part, stat_source(Path(part.path)))
+        )
     assert "SECRET" not in repr(caught.value.refusal)

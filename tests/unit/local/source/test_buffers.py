@@ -9,6 +9,7 @@ import pytest
 from obsup.local.source import file as file_source
 from obsup.local.source.buffers import BufferPool
 from obsup.local.source.file import PartBody
+from obsup.local.source.identity import stat_source
 from obsup.model import Part
 
 
@@ -26,7 +27,7 @@ def test_consecutive_parts_use_one_buffer(tmp_path: Path) -> None:
     path.write_bytes(bytes(3000))
     allocated = []
     for number in (1, 2, 3):
-        body = PartBody(path, Part(number, 1000 * (number - 1), 1000))
+        body = PartBody(path, Part(number, 1000 * (number - 1), 1000), stat_source(path))
         assert len(body.read()) == 1000
         body.close()
         allocated.append(file_source.BUFFERS.allocated)
@@ -39,7 +40,7 @@ def test_readinto_needs_no_buffer(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(file_source, "BUFFERS", pool)
     path = tmp_path / "source"
     path.write_bytes(b"a" * 1000 + b"b" * 2000)
-    body, into = PartBody(path, Part(1, 0, 3000)), memoryview(bytearray(4000))
+    body, into = PartBody(path, Part(1, 0, 3000), stat_source(path)), memoryview(bytearray(4000))
     assert (body.readinto(into[:1000]), body.readinto(into[1000:]), body.readinto(into)) == (1000, 2000, 0)
     assert bytes(into[:3000]) == path.read_bytes()
     assert not body.read()
@@ -51,11 +52,14 @@ def test_closing_a_window_twice_returns_its_buffer_once(tmp_path: Path) -> None:
     """Otherwise two windows would share a buffer and send wrong bytes."""
     path = tmp_path / "source"
     path.write_bytes(b"a" * 1000 + b"b" * 1000)
-    closed = PartBody(path, Part(1, 0, 1000))
+    closed = PartBody(path, Part(1, 0, 1000), stat_source(path))
     closed.read()
     closed.close()
     closed.close()
-    one, two = PartBody(path, Part(1, 0, 1000)), PartBody(path, Part(2, 1000, 1000))
+    one, two = (
+        PartBody(path, Part(1, 0, 1000), stat_source(path)),
+        PartBody(path, Part(2, 1000, 1000), stat_source(path)),
+    )
     first, second = one.read(), two.read()
     assert (bytes(first), bytes(second)) == (b"a" * 1000, b"b" * 1000)
     one.close()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from obsup.errors import CommandFailed, ObsupError, SourceUnreadable
+from obsup.errors import CommandFailed, ObsupError, SourceChanged, SourceUnreadable
 from obsup.local.source.command import CommandSource, command_digest
 from obsup.local.source.stream import Descriptor, open_standard_input
 from tests.support.waiting import wait_for
@@ -170,3 +170,17 @@ def test_a_closed_standard_input_and_a_folder_are_unreadable() -> None:
     with pytest.raises(SourceUnreadable, match="cannot be read"):
         Descriptor(folder, "a folder").readinto(memoryview(bytearray(10)))
     os.close(folder)
+
+
+def test_a_file_as_standard_input_that_changes_is_an_error(tmp_path: Path) -> None:
+    """A redirected file can be modified while it is read, as a named one."""
+    path = tmp_path / "file"
+    path.write_bytes(b"one")
+    with path.open("r+b") as file:
+        source, view = Descriptor(file.fileno(), "standard input"), memoryview(bytearray(2))
+        assert source.readinto(view) == 2
+        path.chmod(0o600)  # does not change the content
+        assert source.readinto(view) == 1
+        os.truncate(path, 10)
+        with pytest.raises(SourceChanged, match="standard input changed while it was read"):
+            source.readinto(view)

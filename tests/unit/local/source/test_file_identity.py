@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
 
+from obsup.errors import SourceChanged
+from obsup.local.source.digest import PartDigest
+from obsup.local.source.expectation import Expectation
+from obsup.local.source.file import FileWindow, hash_part, sha256_of
 from obsup.local.source.identity import changes, stat_source
-from obsup.model import SourceStat
+from obsup.local.source.memory_part import read_part
+from obsup.model import Part, SourceStat
 
 STAT = SourceStat(size=100, mtime_ns=1, ctime_ns=2, device=3, inode=4)
 
@@ -28,3 +35,48 @@ def test_the_identity_is_read_from_the_file(tmp_path: Path) -> None:
     status = path.stat()
     assert (first.size, first.mtime_ns, first.ctime_ns) == (3, status.st_mtime_ns, status.st_ctime_ns)
     assert (first.device, first.inode) == (status.st_dev, status.st_ino)
+
+
+PART = Part(1, 0, 3)
+READERS: dict[str, Callable[[Path, SourceStat], object]] = {
+    "request body": lambda path, stat: FileWindow(path, PART, stat).open(PartDigest),
+    "part in memory": lambda path, stat: read_part(FileWindow(path, PART, stat), PartDigest()),
+    "Content-MD5": lambda path, stat: FileWindow(path, PART, stat).md5(),
+    "digest of a part": lambda path, stat: hash_part(path, PART, stat, PartDigest(md5=True)),
+    "digest of the file": sha256_of,
+    "expected digest": lambda path, stat: Expectation(md5="0" * 32).check_file(path, stat),
+}
+
+
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("kind", ["other file", "pipe"])
+def test_every_reader_checks_the_file_that_it_opened(tmp_path: Path, reader: str, kind: str) -> None:
+    """The path leads to another file when it is opened; a pipe without a writer must not block."""
+    path, other = tmp_path / "file", tmp_path / "other"
+    path.write_bytes(b"one")
+    stat = stat_source(path)
+    if kind == "pipe":
+        os.mkfifo(other)
+    else:
+        other.write_bytes(b"two")
+        os.utime(other, ns=(stat.mtime_ns, stat.mtime_ns))
+    other.replace(path)
+    with pytest.raises(SourceChanged, match="it is another file"):
+        READERS[reader](path, stat)
+
+
+def test_a_body_checks_its_open_file_after_it_was_closed(tmp_path: Path) -> None:
+    """The response to a request comes after its last byte was read; the path may lead elsewhere by then."""
+    path = tmp_path / "file"
+    path.write_bytes(b"one")
+    stat = stat_source(path)
+    body = FileWindow(path, PART, stat).open(PartDigest)
+    body.read()
+    path.replace(tmp_path / "renamed")
+    path.write_bytes(b"two")
+    with (tmp_path / "renamed").open("r+b") as file:
+        file.write(b"six")
+    os.utime(tmp_path / "renamed", ns=(0, 0))
+    body.close()
+    with pytest.raises(SourceChanged, match="modification time"):
+        body.check()

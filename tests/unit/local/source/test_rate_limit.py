@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from obsup.errors import Interrupted
 from obsup.local.source.digest import PartDigest
 from obsup.local.source.file import PartBody
+from obsup.local.source.identity import stat_source
 from obsup.local.source.rate_limit import BLOCK_S, CREDIT_S, RateLimit, RateSchedule
 from obsup.model import Part
 from obsup.rate import constant_rate, parse_rate
@@ -121,7 +122,13 @@ def test_a_body_returns_what_its_gate_allows(tmp_path: Path) -> None:
     """Smaller blocks at a low rate, with the same bytes and the same digest."""
     path = tmp_path / "source"
     path.write_bytes(bytes(range(250)) * 10)
-    body = PartBody(path, Part(1, 100, 2000), digest=PartDigest(md5=True), gate=lambda size: min(size, 300))
+    body = PartBody(
+        path,
+        Part(1, 100, 2000),
+        stat_source(path),
+        digest=PartDigest(md5=True),
+        gate=lambda size: min(size, 300),
+    )
     try:
         blocks = [bytes(block) for block in iter(body.read, b"")]
     finally:

@@ -13,6 +13,7 @@ import pytest
 from obsup.errors import SourceChanged
 from obsup.local.source.digest import PartDigest
 from obsup.local.source.file import PartBody
+from obsup.local.source.identity import stat_source
 from obsup.model import Part
 
 CONTENT = bytes(range(256)) * 40
@@ -43,8 +44,8 @@ def opened() -> Iterator[Open]:
     """Open windows, and close them at the end."""
     with ExitStack() as stack:
 
-        def open_window(*args: Any, **options: Any) -> PartBody:
-            return stack.enter_context(closing(PartBody(*args, **options)))
+        def open_window(path: Path, part: Part, **options: Any) -> PartBody:
+            return stack.enter_context(closing(PartBody(path, part, stat_source(path), **options)))
 
         yield open_window
 

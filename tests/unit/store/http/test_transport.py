@@ -18,6 +18,7 @@ from obsup.dialects.addressing import locate
 from obsup.dialects.dialect import Addressing
 from obsup.errors import NetworkError
 from obsup.local.source.file import PartBody
+from obsup.local.source.identity import stat_source
 from obsup.model import Part
 from obsup.store.http.body import Body
 from obsup.store.http.settings import ConnectionSettings, Response
@@ -117,7 +118,7 @@ def test_an_empty_body_has_a_content_length(open_transport: Open, method: str, b
 def test_the_content_length_of_a_part_is_that_of_its_window(open_transport: Open, tmp_path: Path) -> None:
     """The file is longer than the part."""
     (tmp_path / "source").write_bytes(b"0123456789")
-    body = PartBody(tmp_path / "source", Part(2, 3, 4))
+    body = PartBody(tmp_path / "source", Part(2, 3, 4), stat_source(tmp_path / "source"))
     with ScriptedServer(ok) as server:
         send(open_transport(), server.endpoint, "PUT", body=body)
     body.close()
@@ -143,7 +144,7 @@ def large(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Body]:
         return
     with (tmp_path / "large").open("wb") as file:
         file.truncate(32 * MIB)
-    with closing(PartBody(tmp_path / "large", Part(1, 0, 32 * MIB))) as body:
+    with closing(PartBody(tmp_path / "large", Part(1, 0, 32 * MIB), stat_source(tmp_path / "large"))) as body:
         yield body
 
 
@@ -159,7 +160,7 @@ def test_the_kernel_sends_a_file_that_no_digest_needs(
 ) -> None:
     """Over plain HTTP the bytes do not pass through Python."""
     (tmp_path / "source").write_bytes(bytes(MIB))
-    body = PartBody(tmp_path / "source", Part(1, 0, MIB))
+    body = PartBody(tmp_path / "source", Part(1, 0, MIB), stat_source(tmp_path / "source"))
     monkeypatch.setattr(body, "readinto", lambda _block: pytest.fail("the bytes were read"))
     with closing(body), ScriptedServer(ok) as server:
         monkeypatch.setattr(body, "read", lambda _amount: b"")
@@ -174,7 +175,7 @@ def test_a_file_arrives_with_and_without_tls(
     content = bytes(range(256)) * 20_000
     (tmp_path / "source").write_bytes(content)
     for tls in (None, authority.context("127.0.0.1")):
-        body = PartBody(tmp_path / "source", Part(1, 5, len(content) - 7))
+        body = PartBody(tmp_path / "source", Part(1, 5, len(content) - 7), stat_source(tmp_path / "source"))
         with ScriptedServer(ok, tls=tls) as server:
             send(open_transport(ca_bundle=str(authority.bundle)), server.endpoint, "PUT", body=body)
         assert server.last.body == content[5:-2]
