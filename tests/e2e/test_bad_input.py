@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -244,6 +245,63 @@ def test_an_empty_argument_is_an_error(
     assert outcome.code == 2
     assert "empty" in outcome.err
     assert sandbox.requests == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("upload", "bucket/key", "dir/bigfile"),
+        ("init", "bucket/key", "dir/bigfile"),
+        ("part", "bucket/key", "dir/bigfile", "--part-number", "1"),
+        ("complete", "bucket/key", "dir/bigfile"),
+        ("abort", "bucket/key", "dir/bigfile"),
+        ("parts", "bucket/key", "dir/bigfile"),
+        ("status", "bucket/key", "dir/bigfile"),
+        ("verify", "bucket/key", "dir/bigfile"),
+    ],
+    ids=" ".join,
+)
+def test_swapped_arguments_are_recognised(
+    arguments: tuple[str, ...], shell: Shell, sandbox: Sandbox, make_file: MakeFile
+) -> None:
+    """The message shows the right order, and nothing is sent."""
+    (shell.folder / "dir").mkdir()
+    make_file(1000, "dir/bigfile")
+    outcome = shell.run(*arguments)
+    assert outcome.code == 2
+    assert f"obsup {arguments[0]} dir/bigfile bucket/key" in " ".join(outcome.err.split())
+    assert sandbox.requests == []
+
+
+def test_a_command_that_is_a_file_is_not_a_swapped_source(
+    shell: Shell, sandbox: Sandbox, make_file: MakeFile
+) -> None:
+    """TARGET comes before the command."""
+    script = make_file(0, "script")
+    script.write_text("#!/bin/sh\necho hello\n")
+    script.chmod(0o755)
+    outcome = shell.run("upload", "--from-command", "bucket/key", "--", "./script")
+    assert outcome.code == 0, outcome.err
+    assert sandbox.object_path("bucket", "key").read_text() == "hello\n"
+
+
+@pytest.mark.parametrize(
+    ("target", "example"),
+    [
+        ("bucket/key", "--endpoint https://obs.eu-de.otc.t-systems.com;"),
+        ("s3://bucket/key", "--endpoint https://s3.REGION.amazonaws.com, or only --region REGION;"),
+        ("oss://bucket/key", "--endpoint https://oss-REGION.aliyuncs.com, or only --region REGION;"),
+    ],
+)
+def test_a_missing_endpoint_shows_one_of_the_provider(
+    target: str, example: str, shell: Shell, make_file: MakeFile
+) -> None:
+    """It also names the command that creates a file for it."""
+    make_file(1000)
+    environment = {name: value for name, value in shell.environment.items() if name != "OBSUP_ENDPOINT"}
+    outcome = replace(shell, environment=environment).run("upload", "bigfile", target)
+    assert outcome.code == 78
+    assert f"Give one, for example {example} 'obsup config init'" in " ".join(outcome.err.split())
 
 
 @pytest.mark.parametrize(

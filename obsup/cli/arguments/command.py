@@ -123,13 +123,14 @@ class Command(_Documented):
     """A command whose help shows the examples first and its options in groups."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse; of settings that exclude each other, keep the nearest; refuse to write to the source."""
-        from obsup.cli.arguments.output_files import check_output_files
+        """Parse; of settings that exclude each other, keep the nearest; refuse what would harm the source."""
+        from obsup.cli.arguments.path_checks import check_order, check_output_files
         from obsup.cli.arguments.settings import keep_nearest
 
         rest = super().parse_args(ctx, args)
         if not ctx.resilient_parsing:
             keep_nearest(ctx)
+            check_order(ctx)
             check_output_files(ctx)
         return rest
 

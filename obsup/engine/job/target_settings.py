@@ -123,8 +123,11 @@ def _public_endpoint(provider: str | None, region: str | None) -> str:
     public = find_dialect(provider).public_endpoint if provider else None
     if public is not None and region:
         return public.format(region=region)
+    example = "--endpoint https://obs.eu-de.otc.t-systems.com"
+    if public is not None:
+        example = f"--endpoint {public.format(region='REGION')}, or only --region REGION"
     raise BadConfiguration(
         "no endpoint given",
         "It is missing in --endpoint, in OBSUP_ENDPOINT and in the profile",
-        NextStep("give one, for example: --endpoint https://obs.eu-de.otc.t-systems.com"),
+        NextStep(f"give one, for example {example}; 'obsup config init' creates a file that can keep it"),
     )

@@ -205,7 +205,7 @@ def _not_found(
         f"no credentials for {settings.provider} found",
         f"Searched: {'; '.join(searched)}",
         run_again(
-            f"set {names.access} and {names.secret}, or add keys or a credential_process to a profile of {path} and "
-            "select it with --profile"
+            f"set {names.access} and {names.secret}, or add keys or a credential_process to a profile of {path}, which "
+            "'obsup config init' creates, and select it with --profile"
         ),
     )

@@ -1,7 +1,8 @@
-"""Refuse files that obsup would write to the source itself, before anything is opened."""
+"""Refuse arguments that are swapped, and files that obsup would write to the source, before anything is opened."""
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,11 +29,30 @@ def check_output_files(ctx: click.Context) -> None:
                 )
 
 
+def check_order(ctx: click.Context) -> None:
+    """Raise UsageError if TARGET is an existing file and SOURCE is not: the two are swapped."""
+    *sources, target = _named(ctx)
+    if len(sources) != 1 or sources[0] in ("", "-") or ctx.params.get("from_command"):
+        return
+    if not Path(sources[0]).exists() and Path(target).is_file():
+        swapped = shlex.join([target, sources[0]])
+        raise click.UsageError(
+            f"{sources[0]} does not exist, but TARGET {target} is a file: SOURCE comes first, as in "
+            f"{ctx.command_path} {swapped}",
+            ctx,
+        )
+
+
+def _named(ctx: click.Context) -> list[str]:
+    """Return the sources and the target of the command line as they were given."""
+    source, target = ctx.params.get("source_target") or (ctx.params.get("source"), ctx.params.get("target"))
+    sources = [*(ctx.params.get("sources") or ()), *([source] if source is not None else [])]
+    return [*map(str, sources), str(target or "")]
+
+
 def _sources(ctx: click.Context) -> Iterator[Path]:
     """Yield the sources on the command line that exist."""
-    steps = ctx.params.get("source_target") or (None, "")
-    named = (*(ctx.params.get("sources") or ()), ctx.params.get("source"), steps[0])
-    yield from (Path(one) for one in named if one not in (None, "", "-") and Path(one).exists())
+    yield from (Path(one) for one in _named(ctx)[:-1] if one not in ("", "-") and Path(one).exists())
 
 
 def _is_in(path: Path, source: Path) -> bool:
