@@ -49,9 +49,13 @@ class Retried(Value):
 
 
 class Noted(Value):
-    """A message for the user, one sentence. The upload continues."""
+    """A message for the user, one sentence. The upload continues.
+
+    ``command`` is a command line that *text* announces, as words.
+    """
 
     text: str
+    command: tuple[str, ...] = ()
 
 
 class Requested(Value):

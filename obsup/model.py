@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 from msgspec import field
@@ -98,6 +100,11 @@ class CustomerKey(Value):
 
     key: bytes
 
+    @property
+    def digest(self) -> str:
+        """Identifies the key without revealing it, in hex."""
+        return hmac.digest(self.key, b"obsup SSE-C key", "sha256").hex()[:32]
+
     def __reduce__(self) -> Any:
         raise TypeError("an SSE-C key is never pickled: each worker reads its own file")
 
@@ -148,6 +155,15 @@ class OpenUpload(Value):
     key: str
     upload_id: str
     initiated: str
+
+    @property
+    def initiated_s(self) -> float | None:
+        """The date of the initiation in seconds since the epoch, or None if the store returned no valid date."""
+        try:
+            moment = datetime.fromisoformat(self.initiated)
+        except ValueError:
+            return None
+        return (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).timestamp()
 
 
 class StoredObject(Value):

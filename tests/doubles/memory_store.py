@@ -8,6 +8,7 @@ import itertools
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from urllib.parse import unquote
 
 from fastcrc import crc64
@@ -115,7 +116,8 @@ class MemoryStore:
             found = sorted(
                 (one.key, upload_id) for upload_id, one in self._uploads.items() if one.bucket == bucket
             )
-        yield from (OpenUpload(key, upload_id, "now") for key, upload_id in found if key.startswith(prefix))
+        now = datetime.now(UTC).isoformat()
+        yield from (OpenUpload(key, upload_id, now) for key, upload_id in found if key.startswith(prefix))
 
     def list_objects(self, bucket: str, prefix: str, marker: str) -> ObjectPage:
         self._check(Target(self.dialect.provider, "", bucket, ""), "ListObjects")

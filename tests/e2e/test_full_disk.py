@@ -48,8 +48,13 @@ def parts_since(sandbox: Sandbox, before: int) -> list[int | None]:
 
 def check_stored(sandbox: Sandbox, disk_shell: DiskShell, key: str = "key") -> None:
     """Assert that the object is the source, and that neither the store nor the disk has anything left of the upload."""
-    assert sandbox.object_path("bucket", key).read_bytes() == DATA
     assert sandbox.uploads() == []
+    check_object(sandbox, disk_shell, key)
+
+
+def check_object(sandbox: Sandbox, disk_shell: DiskShell, key: str = "key") -> None:
+    """Assert that the object is the source, and that the disk has nothing left of the upload."""
+    assert sandbox.object_path("bucket", key).read_bytes() == DATA
     remaining = {name for name in disk_shell.files() if not name.startswith("state/uploads/")}
     assert remaining - {"bigfile", "filler"} == set()
 
@@ -68,21 +73,24 @@ def start_and_fill(
 @on_any
 @pytest.mark.parametrize("is_freed", [False, True])
 def test_a_disk_that_is_full_from_the_start(disk_shell: DiskShell, sandbox: Sandbox, is_freed: bool) -> None:
-    """Reported once; the next run asks the store and sends only missing parts."""
+    """Reported once; the next run starts over, because nothing records the object options of the first upload."""
     disk_shell.disk.fill()
     sandbox.add_fault("error=403:AccessDenied,op=part,part=4,times=always")
     outcome = disk_shell.run(*UPLOAD, **STATE_ON_DISK)
     assert outcome.code == 77, outcome.err
     assert outcome.err.count(disk_shell.disk.error_text) == 1
     assert outcome.err.count("continuing without") == 1
+    assert outcome.err.count("a later run cannot resume it") == 1
+    [first] = sandbox.uploads()
     sandbox.clear_faults()
     if is_freed:
         disk_shell.disk.free()
     before = len(sandbox.requests)
     again = disk_shell.run(*UPLOAD, **STATE_ON_DISK)
     assert again.code == 0, again.err
-    assert parts_since(sandbox, before) == [4, 5]
-    check_stored(sandbox, disk_shell)
+    assert (parts_since(sandbox, before), sandbox.uploads()) == ([1, 2, 3, 4, 5], [first])
+    assert f"abort bucket/key --upload-id {first.upload_id}" in again.err
+    check_object(sandbox, disk_shell)
 
 
 @on_mounted
@@ -194,18 +202,19 @@ def test_a_source_on_a_read_only_disk(disk_shell: DiskShell, sandbox: Sandbox) -
 
 @on_mounted
 def test_nothing_can_be_written_except_a_lock(disk_shell: DiskShell, sandbox: Sandbox) -> None:
-    """The lock is in the temporary directory; a note, and the next run asks the store."""
+    """The lock is in the temporary directory; a note, and the next run starts over."""
     assert isinstance(disk_shell.disk, Tmpfs)
     disk_shell.disk.protect()
     sandbox.add_fault("error=403:AccessDenied,op=part,part=4,times=always")
     outcome = disk_shell.run(*UPLOAD, **STATE_ON_DISK, TMPDIR=str(disk_shell.disk.folder.parent))
     assert outcome.code == 77, outcome.err
     assert outcome.err.count("Read-only file system") == 1
+    [first] = sandbox.uploads()
     sandbox.clear_faults()
     before = len(sandbox.requests)
     assert disk_shell.run(*UPLOAD, **STATE_ON_DISK, TMPDIR=str(disk_shell.disk.folder.parent)).code == 0
-    assert parts_since(sandbox, before) == [4, 5]
-    check_stored(sandbox, disk_shell)
+    assert (parts_since(sandbox, before), sandbox.uploads()) == ([1, 2, 3, 4, 5], [first])
+    check_object(sandbox, disk_shell)
 
 
 @on_any

@@ -84,12 +84,16 @@ def test_a_deleted_checkpoint_is_rebuilt(started: Rig) -> None:
     assert "3 of its 3 parts match this file" in started.notes()
 
 
-def test_without_any_local_state_the_upload_is_resumed(started: Rig, home: Path) -> None:
-    """The checkpoint and the record of started uploads are lost."""
+def test_without_any_local_state_a_new_upload_is_started(started: Rig, home: Path) -> None:
+    """The checkpoint and the record of started uploads are lost, so the object options of the upload are unknown."""
+    [old] = started.open_ids()
     started.checkpoint.unlink()
     for path in (home / ".local" / "state" / "obsup" / "uploads").iterdir():
         path.unlink()
-    check_resumes(started)
+    started.run()
+    assert started.is_stored()
+    assert f"the open upload {old} of bucket/key" in started.notes()
+    assert started.open_ids() == [old]
 
 
 def test_a_deleted_checkpoint_of_another_part_size(started: Rig) -> None:
@@ -175,14 +179,18 @@ def test_a_user_file_named_as_checkpoint_is_set_aside(rig: Rig) -> None:
 def test_a_checkpoint_that_can_be_written_nowhere_is_a_note(
     rig: Rig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """The upload continues, and a later run resumes by asking the store."""
+    """The upload continues. If it fails, a later run starts over, because nothing records the object options."""
     rig.checkpoint.mkdir()
     blocked = tmp_path / "no-folder"
     blocked.touch()
     monkeypatch.setenv("OBSUP_STATE_DIR", str(blocked))
     start(rig)
     assert rig.notes().count("continuing without") == 1
-    check_resumes(rig)
+    assert rig.notes().count("a later run cannot resume it") == 1
+    [old] = rig.open_ids()
+    rig.run()
+    assert rig.is_stored()
+    assert rig.open_ids() == [old]
 
 
 def test_a_named_checkpoint_must_be_writable(rig: Rig) -> None:

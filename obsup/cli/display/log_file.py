@@ -12,7 +12,7 @@ from pathlib import Path
 
 from obsup import events
 from obsup.errors import BadConfiguration, NextStep, ObsupError
-from obsup.text import quoted
+from obsup.text import quoted, shell_line
 from obsup.units import MIB
 
 MAX_BYTES = 10 * MIB
@@ -37,7 +37,7 @@ class RequestLines:
                 f"retry: {part}attempt {event.attempt} failed: {event.reason}; next in {event.delay_s:.1f} s"
             )
         if isinstance(event, events.Noted):
-            return f"note: {event.text}"
+            return f"note: {event.text}{': ' if event.command else ''}{shell_line(event.command)}"
         if isinstance(event, events.FileEnded) and event.why:
             return f"{event.how}: {quoted(event.name)}: {event.why}"
         return None

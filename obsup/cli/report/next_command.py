@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from obsup.errors import NextStep, ObsupError, run_again
 from obsup.text import shell_line
+from obsup.vendor_names import PROVIDERS
 
 
 class ResumeCommand(NamedTuple):
@@ -89,9 +90,46 @@ def _instruction(step: NextStep, resume: ResumeCommand | None) -> str:
 
 def _command(step: NextStep, resume: ResumeCommand | None) -> list[str]:
     """Return the words of the command line that *step* asks to run, [] if it asks for none."""
-    if step.command or not step.rerun or resume is None or not _accepts(resume, step):
-        return list(step.command)
+    if step.command:
+        return with_connection(step.command, resume.words[1:] if resume is not None else ())
+    if not step.rerun or resume is None or not _accepts(resume, step):
+        return []
     return changed(list(resume.words), step)
+
+
+def with_connection(words: Sequence[str], given: Sequence[str]) -> list[str]:
+    """Return the command line *words* with the connection options and the scheme of the arguments *given*.
+
+    It then reaches the same store as the command that was given.
+    """
+    if words[0] != "obsup" or len(words) < 2 or not given:
+        return list(words)
+    from obsup.options.connection_rows import CONNECTION
+
+    rows = {
+        spelling: row
+        for row in CONNECTION
+        if {words[1], given[0]} <= set(row.commands)
+        for spelling in row.spellings
+    }
+    options: list[str] = []
+    schemed = [word.partition("://") for word in given if "://" in word]
+    following = iter(given[: given.index("--")] if "--" in given else given)
+    for word in following:
+        row = rows.get(word.partition("=")[0])
+        if row is not None:
+            options.append(word)
+            options += [next(following, "")] if row.kind.name != "flag" and "=" not in word else []
+    return [_with_scheme(word, schemed) for word in words] + options
+
+
+def _with_scheme(word: str, schemed: list[tuple[str, str, str]]) -> str:
+    """Return the target *word* with the scheme of the given target that it is, or is below."""
+    schemes = (
+        scheme for scheme, _, rest in schemed if scheme in PROVIDERS and rest and word.startswith(rest)
+    )
+    scheme = next(schemes, None)
+    return word if scheme is None else f"{scheme}://{word}"
 
 
 def _accepts(resume: ResumeCommand, step: NextStep) -> bool:

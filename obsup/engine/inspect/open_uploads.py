@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 
 from msgspec.structs import replace
 
 from obsup.errors import UploadGone
 from obsup.local.state import started_uploads
 from obsup.local.state.lock import is_held
-from obsup.model import OpenUpload, Target, Upload
+from obsup.model import Target, Upload
 from obsup.store.interface import ObjectStore
 from obsup.value import Value
 
@@ -44,7 +43,7 @@ def list_open_uploads(store: ObjectStore, prefix: Target, *, now_s: float) -> It
             is_own=started is not None,
             is_live=is_held(upload.target),
             checkpoint=started.checkpoint if started is not None else None,
-            age_s=_age_s(found, now_s),
+            age_s=None if found.initiated_s is None else now_s - found.initiated_s,
         )
 
 
@@ -55,14 +54,3 @@ def count_parts(store: ObjectStore, listed: ListedUpload) -> ListedUpload:
     except UploadGone:
         sizes = []
     return replace(listed, parts=len(sizes), size=sum(sizes))
-
-
-def _age_s(found: OpenUpload, now_s: float) -> float | None:
-    """Return how long ago the upload was initiated, in seconds, or None if its date is invalid."""
-    try:
-        moment = datetime.fromisoformat(found.initiated)
-    except ValueError:
-        return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return now_s - moment.timestamp()

@@ -59,7 +59,10 @@ class StoreSettings(Value):
 
 
 class Connection(Value):
-    """A connected store with its retry policy. ``signer`` presigns the URLs of parts."""
+    """A connected store with its retry policy. ``signer`` presigns the URLs of parts.
+
+    ``customer_key_digest`` identifies the SSE-C key of all requests, and is empty without one.
+    """
 
     settings: StoreSettings
     store: RetryingStore
@@ -67,6 +70,7 @@ class Connection(Value):
     policy: RetryPolicy
     recovery: FailureRecovery
     observe: events.Observer
+    customer_key_digest: str = ""
 
     def observed_by(self, observe: events.Observer) -> Connection:
         """Return the same connection with another observer of its requests and retries."""
@@ -120,4 +124,5 @@ def connect(
         policy=policy,
         recovery=recovery,
         observe=observe,
+        customer_key_digest=customer_key.digest if customer_key is not None else "",
     )

@@ -59,6 +59,12 @@ class UploadContext(Value):
         return str(self.source) if self.stream_name is None else self.stream_name
 
     @property
+    def options_digest(self) -> str:
+        """Identifies the object options and the customer key: the same upload cannot be resumed with others."""
+        digests = (self.request.headers_digest, self.connection.customer_key_digest)
+        return "-".join(one for one in digests if one)
+
+    @property
     def digests(self) -> DigestChoice:
         """The digests that verify each part."""
         return choose_digests(self.request.digest, self.dialect, encrypted=self.request.encrypted)

@@ -23,8 +23,9 @@ from obsup.engine.stream.pipeline import StreamPipeline
 from obsup.engine.stream.replay import ReplayCheck
 from obsup.engine.stream.resume import NO_STAT, find_stream_start
 from obsup.engine.upload.abort import abort_fully
+from obsup.engine.upload.adoption import open_uploads
 from obsup.engine.upload.complete import PartsRejected, complete
-from obsup.engine.upload.initiate import initiate_recorded, open_uploads
+from obsup.engine.upload.initiate import initiate_recorded
 from obsup.engine.upload.progress_record import ProgressRecord
 from obsup.engine.upload.receipt import with_receipt
 from obsup.engine.verify.preconditions import check_target
@@ -45,7 +46,7 @@ from obsup.local.source.stream import ByteSource
 from obsup.local.source.stream_parts import PartReader
 from obsup.model import Receipt
 from obsup.store.answers.failure_table import as_error
-from obsup.text import shell_line, shell_word
+from obsup.text import shell_word
 from obsup.units import exact_size, format_size
 
 
@@ -153,8 +154,8 @@ class StreamUploader:
         return self._complete(record)
 
     def _initiate(self) -> ProgressRecord:
-        before = frozenset(upload.upload_id for upload in open_uploads(self._context))
-        return initiate_recorded(self._context, NO_STAT, StreamPlan(0, self._sizes), before=before)
+        plan = StreamPlan(0, self._sizes)
+        return initiate_recorded(self._context, NO_STAT, plan, left=open_uploads(self._context))
 
     def _check_end(self, pipeline: StreamPipeline) -> None:
         """Wait until the source has finished successfully, and check that the stream is the expected one."""
@@ -239,17 +240,19 @@ class StreamUploader:
         if self._request.abort_on_failure:
             self._abort(self._record)
         elif self._context.checkpoint_path is None:
-            command = shell_line(["obsup", "abort", upload.target.name, "--upload-id", upload.upload_id])
-            self._note(
-                f"without a checkpoint the stored parts cannot be resumed; discard them with: {command} "
-                "(--abort-on-failure does so immediately)"
+            self._tally(
+                events.Noted(
+                    "without a checkpoint the stored parts cannot be resumed; discard them with "
+                    "--abort-on-failure, or now with",
+                    command=("obsup", "abort", upload.target.name, "--upload-id", upload.upload_id),
+                )
             )
 
     def _abort(self, record: ProgressRecord) -> None:
         upload = record.upload
         try:
             abort_fully(self._context.store, upload, self._stop.sleep)
-            record.remove()
+            record.withdraw()
         except ObsupError as exc:
             self._note(f"upload {upload.upload_id} of {upload.target} could not be aborted: {exc.what}")
         else:

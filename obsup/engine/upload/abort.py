@@ -7,7 +7,7 @@ from collections.abc import Callable
 from msgspec.structs import replace
 
 from obsup.engine.job.context import UploadContext
-from obsup.engine.upload.initiate import find_own_upload
+from obsup.engine.upload.adoption import find_interrupted
 from obsup.errors import NextStep, NotFinished, UploadGone, WrongUsage, run_again
 from obsup.local.state import checkpoint as checkpoints
 from obsup.local.state import started_uploads
@@ -59,7 +59,9 @@ def check_same_target(context: UploadContext, checkpoint: Checkpoint) -> None:
 def abort_recorded(context: UploadContext, checkpoint: Checkpoint) -> None:
     """Abort the recorded upload, for --restart, and remove its checkpoint. Raises WrongUsage for another target."""
     check_same_target(context, checkpoint)
-    upload_id = checkpoint.upload.upload_id or find_own_upload(context, frozenset(checkpoint.open_before))
+    upload_id = checkpoint.upload.upload_id or find_interrupted(
+        context, checkpoint.open_before, checkpoint.created
+    )
     if upload_id is not None:
         abort_fully(context.store, replace(checkpoint.upload, upload_id=upload_id), context.stop.sleep)
     if context.checkpoint_path is not None:

@@ -1,51 +1,38 @@
 """Initiate an upload without leaking it, even if the process is killed or the response is lost.
 
-The checkpoint is written before the request, with the uploads of this key that are open at that time. An upload
-that is open later, and was not open then, is ours.
+The checkpoint is written before the request, with the uploads of this key that are open at that time. If exactly one
+upload without parts was initiated since then, at about that time, it is ours.
 """
 
 from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from msgspec.structs import replace
 
-from obsup import events
 from obsup.dialects.object_headers import options_of_complete
 from obsup.engine.job.context import UploadContext
 from obsup.engine.plan.file_plan import Plan
 from obsup.engine.proof.object_proof import TOKEN_NAME
+from obsup.engine.upload.adoption import find_interrupted, open_uploads, report_left_alone
 from obsup.engine.upload.progress_record import ProgressRecord, open_record
 from obsup.engine.verify.preconditions import check_target
-from obsup.errors import BadConfiguration, NetworkError, NextStep, ObsupError, StoreError, WrongUsage
+from obsup.errors import NetworkError, NextStep, ObsupError, StoreError, WrongUsage
 from obsup.local.source.file import sha256_of
 from obsup.local.state import started_uploads
 from obsup.local.state.checkpoint import Checkpoint
-from obsup.model import OpenUpload, SourceStat, StoredPart, Upload
-
-
-def open_uploads(context: UploadContext) -> list[OpenUpload]:
-    """Return the open uploads of the target's key, newest first; none if listing is not permitted."""
-    target = context.request.target
-    try:
-        listed = [
-            one for one in context.store.list_uploads(target.bucket, target.key) if one.key == target.key
-        ]
-    except ObsupError as exc:
-        if exc.retryable or (isinstance(exc, BadConfiguration) and exc.refusal is None):
-            raise
-        context.observe(events.Noted(f"cannot list the open uploads of {target}: {exc.what}"))
-        return []
-    return sorted(listed, key=lambda one: one.initiated, reverse=True)
+from obsup.model import OpenUpload, SourceStat, Upload
 
 
 def initiate_recorded(
-    context: UploadContext, stat: SourceStat, plan: Plan, *, before: frozenset[str]
+    context: UploadContext, stat: SourceStat, plan: Plan, *, left: Sequence[OpenUpload]
 ) -> ProgressRecord:
-    """Initiate an upload and write its checkpoint. *before* holds the upload ids that were open for this key."""
+    """Initiate an upload and write its checkpoint. *left* are the open uploads of this key, which are left alone."""
     check_target(context)
+    report_left_alone(context, left)
+    before = frozenset(one.upload_id for one in left)
     headers, token = headers_with_token(context)
     checkpoint = Checkpoint(
         source=context.source_name,
@@ -54,7 +41,7 @@ def initiate_recorded(
         part_size=plan.part_size,
         receipts={},
         created=context.clock(),
-        headers_digest=context.request.headers_digest,
+        headers_digest=context.options_digest,
         source_sha256=requested_sha256(context, stat),
         open_before=tuple(sorted(before)),
         growth=plan.growth,
@@ -64,7 +51,7 @@ def initiate_recorded(
     is_new = context.checkpoint_path is not None and not os.path.lexists(context.checkpoint_path)
     record.write()
     # An upload that the store rejected needs no checkpoint; an older checkpoint may belong to an upload that exists.
-    withdraw = record.remove if is_new else _keep
+    withdraw = record.withdraw if is_new else _keep
     upload_id = initiate_once(context, headers, before, withdraw=withdraw)
     record.set_upload(replace(checkpoint.upload, upload_id=upload_id))
     return record
@@ -105,12 +92,12 @@ def initiate_once(
 
     *withdraw* is called if the store certainly initiated no upload.
     """
-    in_doubt = False
+    in_doubt, started_s = False, context.clock()
 
     def once() -> str:
         nonlocal in_doubt
         if in_doubt:
-            upload_id = find_own_upload(context, before)
+            upload_id = find_interrupted(context, before, started_s)
             if upload_id is not None:
                 return upload_id
         was_in_doubt, in_doubt = in_doubt, True
@@ -129,22 +116,6 @@ def initiate_once(
         if not in_doubt:
             withdraw()
         raise
-
-
-def find_own_upload(context: UploadContext, before: frozenset[str]) -> str | None:
-    """Return the upload id of an open upload of this key that was not open *before* and has no parts, or None."""
-    new_ids = (one.upload_id for one in open_uploads(context) if one.upload_id not in before)
-    return next((upload_id for upload_id in new_ids if parts_of(context, upload_id) == []), None)
-
-
-def parts_of(context: UploadContext, upload_id: str) -> list[StoredPart] | None:
-    """Return the parts of an open upload, None if it is gone or may not be listed."""
-    try:
-        return list(context.store.list_parts(Upload(context.request.target, upload_id)))
-    except ObsupError as exc:
-        if exc.retryable:
-            raise
-        return None
 
 
 def initiate(context: UploadContext) -> Upload:

@@ -51,7 +51,7 @@ class ProgressRecord:
         self._monotonic = monotonic
         self._outdated: Path | None = None  # an older checkpoint of this upload, which is no longer writable
         self._unwritten = 0
-        self._is_registered = False
+        self._registered: tuple[Upload, Path | None] | None = None
         self._due = monotonic()
         self.receipts: dict[int, Receipt] = dict(checkpoint.receipts)
 
@@ -61,8 +61,9 @@ class ProgressRecord:
             checkpoints.save(self._path, self.checkpoint)
 
     def set_upload(self, upload: Upload) -> None:
-        """Set the upload that the store initiated, and write the checkpoint."""
+        """Set the upload that the store initiated, record that this machine started it, and write the checkpoint."""
         self._checkpoint = replace(self._checkpoint, upload=upload, open_before=())
+        self._register()
         self.write()
 
     def replace_checkpoint(self, checkpoint: Checkpoint) -> None:
@@ -115,7 +116,7 @@ class ProgressRecord:
                 self._observe(events.Noted(f"{failure}; it is kept as {fallback}"))
                 self._register()
                 return
-        self._observe(events.Noted(f"{failure}; continuing without: a later run resumes by asking the store"))
+        self._observe(events.Noted(f"{failure}; continuing without it"))
 
     def flush(self) -> None:
         """Write the checkpoint if a receipt is not in it."""
@@ -123,23 +124,39 @@ class ProgressRecord:
             self.write()
 
     def _register(self) -> None:
-        """Record once that this machine started the upload."""
-        if not self._is_registered and self.upload.upload_id:
-            self._is_registered = True
-            started_uploads.add(self._entry())
+        """Record that this machine started the upload, and where its checkpoint is.
+
+        If the checkpoint is lost, the record tells which object options the upload has.
+        """
+        if not self.upload.upload_id or self._registered == (self.upload, self._path):
+            return
+        self._registered = (self.upload, self._path)
+        if not started_uploads.add(self._entry()) and self._path is None:
+            self._observe(
+                events.Noted("this upload cannot be recorded on this machine: a later run cannot resume it")
+            )
 
     def _entry(self) -> started_uploads.StartedUpload:
         one = self._checkpoint
         return started_uploads.StartedUpload(
-            one.upload, one.source, str(self._path), one.created, size=one.stat.size
+            one.upload,
+            one.source,
+            None if self._path is None else str(self._path),
+            one.created,
+            size=one.stat.size,
+            options_digest=one.headers_digest,
         )
 
     def remove(self) -> None:
         """Remove the checkpoint of a verified object. A failure is only reported."""
+        started_uploads.finish(self._entry())
+        self.withdraw()
+
+    def withdraw(self) -> None:
+        """Remove the checkpoint of an upload that does not exist. A failure is only reported."""
         path = self._path or self._outdated
         if path is None:
             return
-        started_uploads.finish(self._entry())
         try:
             checkpoints.remove(path)
         except CheckpointUnwritable as exc:
@@ -181,7 +198,7 @@ def read_checkpoint(context: UploadContext) -> Checkpoint | None:
         return None
     if found is None or found.upload.target != request.target:
         return None
-    return found if found.headers_digest == request.headers_digest else None
+    return found if found.headers_digest == context.options_digest else None
 
 
 def load_checkpoint(context: UploadContext) -> Checkpoint | None:

@@ -16,15 +16,15 @@ from obsup.engine.plan.file_plan import FilePlan, Plan, fit_part_size
 from obsup.engine.proof.part_list import parts_are
 from obsup.engine.proof.part_proof import has_content
 from obsup.engine.upload.abort import check_same_target
-from obsup.engine.upload.initiate import find_own_upload, parts_of, requested_sha256
+from obsup.engine.upload.adoption import Candidate, find_interrupted, parts_of
+from obsup.engine.upload.initiate import requested_sha256
 from obsup.engine.upload.progress_record import ProgressRecord, open_record
 from obsup.errors import SourceChanged, WrongUsage, run_again
 from obsup.local.source.digest import PartDigest
 from obsup.local.source.file import hash_part
 from obsup.local.source.identity import changes
-from obsup.local.state import started_uploads
 from obsup.local.state.checkpoint import Checkpoint
-from obsup.model import OpenUpload, Receipt, SourceStat, StoredPart, Upload
+from obsup.model import Receipt, SourceStat, StoredPart, Upload
 from obsup.text import quoted
 from obsup.units import exact_size
 
@@ -44,7 +44,7 @@ def check_same_request(context: UploadContext, checkpoint: Checkpoint, requested
             "The part size of an upload cannot change",
             again,
         )
-    if checkpoint.headers_digest != context.request.headers_digest:
+    if checkpoint.headers_digest != context.options_digest:
         raise WrongUsage(
             "the existing upload has other object options",
             "Metadata, storage class, ACL and other options are fixed when an upload is initiated",
@@ -144,7 +144,7 @@ def resume_initiated(
     No part of it was sent, so it can use *plan*.
     """
     check_same_request(context, checkpoint, None)
-    upload_id = find_own_upload(context, frozenset(checkpoint.open_before))
+    upload_id = find_interrupted(context, checkpoint.open_before, checkpoint.created)
     if upload_id is None:
         return None
     current = replace(
@@ -161,7 +161,7 @@ def resume_initiated(
 
 def recover(
     context: UploadContext,
-    candidates: Iterable[OpenUpload],
+    candidates: Iterable[Candidate],
     stat: SourceStat,
     plan: Plan,
     *,
@@ -169,28 +169,25 @@ def recover(
 ) -> tuple[ProgressRecord, Plan] | None:
     """Continue the upload of a lost checkpoint: the one of *candidates* whose parts are this file's. None if none is.
 
-    Every stored part must equal the file's part, so that an upload of someone else is never taken over. An upload that
-    this machine started for this file is ours in any case: parts that differ are sent again.
+    An upload that this machine recorded for this file is ours in any case: parts that differ are sent again. Otherwise
+    every stored part must equal the file's part.
     """
     for one in candidates:
-        listed = parts_of(context, one.upload_id)
+        listed = parts_of(context, one.upload.upload_id)
         if listed is None:
             continue
-        entry = started_uploads.find(Upload(context.request.target, one.upload_id))
         fitted = plan if split_requested else _likely_plan(listed, plan)
         compared = [compare_with_file(context, stat, stored, fitted) for stored in _fitting(listed, fitted)]
         kept = {receipt.number: receipt for receipt in compared if receipt is not None}
-        is_own = entry is not None and entry.source == str(context.source)
-        if not is_own and (len(kept) < len(listed) or not kept):
+        if not one.is_recorded and (len(kept) < len(listed) or not kept):
             continue
         context.observe(
             events.Noted(
-                f"resuming upload {one.upload_id}, initiated {one.initiated}: {len(kept)} of its {len(listed)} "
-                "parts match this file; the object gets the options that it was initiated with"
+                f"resuming upload {one.upload.upload_id}, initiated {one.initiated}: {len(kept)} of its "
+                f"{len(listed)} parts match this file"
             )
         )
-        upload = Upload(context.request.target, one.upload_id) if entry is None else entry.upload
-        return _record_recovered(context, upload, stat, fitted, kept), fitted
+        return _record_recovered(context, one.upload, stat, fitted, kept), fitted
     return None
 
 
@@ -205,7 +202,7 @@ def _record_recovered(
         part_size=plan.part_size,
         receipts=receipts,
         created=context.clock(),
-        headers_digest=context.request.headers_digest,
+        headers_digest=context.options_digest,
         source_sha256=requested_sha256(context, stat),
         completing=context.headers("complete"),
     )

@@ -5,8 +5,7 @@ because that costs requests and hashing:
 
 - checkpoint: a checkpoint of this source and target exists.
 - upload id: the checkpoint has one. It has none if obsup was killed while it initiated the upload.
-- known: the store knows the upload. Without an upload id: it lists an open upload that is this one, shown by the
-  uploads that were open before, by its parts, or by the record of uploads started on this machine.
+- known: the store knows the upload. Without an upload id: it lists an open upload that may be continued (``adoption``).
 - object: the object is in the store, made by this upload, and it is the source as it is now (``object_probe``).
 """
 
@@ -17,12 +16,15 @@ from enum import Enum
 from functools import cached_property
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from obsup import events
 from obsup.engine.job.context import UploadContext
 from obsup.engine.job.result import Finished
 from obsup.engine.plan.file_plan import Plan, recorded_plan
+from obsup.engine.upload.adoption import Candidate, initiated_since, open_uploads, recorded_uploads
 from obsup.engine.upload.complete import report_if_listed
-from obsup.engine.upload.initiate import initiate_recorded, open_uploads
+from obsup.engine.upload.initiate import initiate_recorded
 from obsup.engine.upload.progress_record import ProgressRecord, open_record
 from obsup.engine.upload.resume import recover, resume, resume_initiated
 from obsup.engine.verify.object_probe import find_completed, find_made
@@ -104,8 +106,7 @@ def find_starting_point(
     if action is Action.REPLACE:
         facts.check_gone()
     if action in (Action.INITIATE, Action.REPLACE):
-        before = frozenset(one.upload_id for one in facts.listed)
-        return StartingPoint(initiate_recorded(context, stat, plan, before=before), plan)
+        return StartingPoint(initiate_recorded(context, stat, plan, left=facts.listed), plan)
     if facts.continued is not None:
         record, plan = facts.continued
         if facts.finished is not None:
@@ -130,8 +131,10 @@ class _Facts:
 
     @cached_property
     def listed(self) -> list[OpenUpload]:
-        """The open uploads of the target."""
-        return open_uploads(self._context)
+        """The open uploads of the target, except the one that made the object: aborting it could destroy the object."""
+        made = started_uploads.find_finished(self._context.request.target)
+        made_by = made.upload.upload_id if made is not None else None
+        return [one for one in open_uploads(self._context) if one.upload_id != made_by]
 
     @cached_property
     def continued(self) -> tuple[ProgressRecord, Plan] | None:
@@ -142,26 +145,30 @@ class _Facts:
         if not checkpoint.upload.upload_id:
             record = resume_initiated(context, checkpoint, stat, plan)
             # An upload with parts is ours as well if only the record of its id could not be written.
-            return (record, plan) if record is not None else self._recover(checkpoint.open_before)
+            return (record, plan) if record is not None else self._recover(checkpoint)
         try:
             return resume(context, checkpoint, stat, plan if context.request.is_split_requested else None)
         except UploadGone:
             return None
 
-    def _recover(self, foreign: tuple[str, ...] = ()) -> tuple[ProgressRecord, Plan] | None:
-        """Take over an open upload of this file, except those that are *foreign*."""
-        request = self._context.request
+    def _recover(self, interrupted: Checkpoint | None = None) -> tuple[ProgressRecord, Plan] | None:
+        """Continue an open upload of this request, also one that the initiation of *interrupted* left behind."""
+        context, request = self._context, self._context.request
         if request.restart:
             # The recorded upload has been aborted; the other ones may belong to someone else.
             return None
-        excluded = set(foreign)
-        made = started_uploads.find_finished(request.target)
-        if made is not None:
-            # Completing an upload again that made its object could destroy the object's parts.
-            excluded.add(made.upload.upload_id)
-        candidates = [one for one in self.listed if one.upload_id not in excluded]
+        candidates = recorded_uploads(context, self.listed)
+        if interrupted is not None:
+            new = initiated_since(self.listed, interrupted.open_before, interrupted.created)
+            candidates += [
+                Candidate(
+                    replace(interrupted.upload, upload_id=one.upload_id), one.initiated, is_recorded=False
+                )
+                for one in new
+                if len(new) == 1
+            ]
         return recover(
-            self._context, candidates, self._stat, self._plan, split_requested=request.is_split_requested
+            context, candidates, self._stat, self._plan, split_requested=request.is_split_requested
         )
 
     @cached_property

@@ -32,7 +32,8 @@ class StartedUpload(Value):
     """An upload that was started on this machine.
 
     ``source`` and ``checkpoint`` are absolute paths, or None. ``created`` is seconds since the epoch. ``etag``,
-    ``size`` (bytes) and ``parts`` describe the object and are set when the upload is completed.
+    ``size`` (bytes) and ``parts`` describe the object and are set when the upload is completed. ``options_digest``
+    identifies the object options that it was initiated with, and the customer key; None if they were not recorded.
     """
 
     upload: Upload
@@ -42,6 +43,7 @@ class StartedUpload(Value):
     etag: str | None = None
     size: int | None = None
     parts: tuple[StoredPart, ...] = ()
+    options_digest: str | None = None
 
 
 def folder() -> Path:

@@ -1,0 +1,108 @@
+"""Which open uploads of the target may be continued, although no checkpoint records them.
+
+An upload keeps the object options that it was initiated with, and no store returns them before the object exists. Only
+an upload that this machine started with the options of this request is continued, or the one that an interrupted
+initiation of this request left behind. Every other one is left alone and reported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from obsup import events
+from obsup.engine.job.context import UploadContext
+from obsup.errors import BadConfiguration, ObsupError
+from obsup.local.state import started_uploads
+from obsup.model import OpenUpload, StoredPart, Upload
+from obsup.value import Value
+
+# Stores reject requests of a client whose clock differs by more than this: the date of an initiation by the store's
+# clock differs at most so much from its date by the clock of this computer.
+CLOCK_TOLERANCE_S = 900.0
+
+
+class Candidate(Value):
+    """An open upload that may be continued. ``is_recorded``: this machine recorded that it started it."""
+
+    upload: Upload
+    initiated: str
+    is_recorded: bool
+
+
+def open_uploads(context: UploadContext) -> list[OpenUpload]:
+    """Return the open uploads of the target's key, newest first; none if listing is not permitted."""
+    target = context.request.target
+    try:
+        listed = [
+            one for one in context.store.list_uploads(target.bucket, target.key) if one.key == target.key
+        ]
+    except ObsupError as exc:
+        if exc.retryable or (isinstance(exc, BadConfiguration) and exc.refusal is None):
+            raise
+        context.observe(events.Noted(f"cannot list the open uploads of {target}: {exc.what}"))
+        return []
+    return sorted(listed, key=lambda one: one.initiated, reverse=True)
+
+
+def parts_of(context: UploadContext, upload_id: str) -> list[StoredPart] | None:
+    """Return the parts of an open upload, None if it is gone or may not be listed."""
+    try:
+        return list(context.store.list_parts(Upload(context.request.target, upload_id)))
+    except ObsupError as exc:
+        if exc.retryable:
+            raise
+        return None
+
+
+def recorded_uploads(context: UploadContext, listed: Sequence[OpenUpload]) -> list[Candidate]:
+    """Return those of *listed* that this machine started for this source, with the object options of this request."""
+    found: list[Candidate] = []
+    for one in listed:
+        entry = started_uploads.find(Upload(context.request.target, one.upload_id))
+        if entry is None or entry.source != str(context.source):
+            continue
+        if entry.options_digest == context.options_digest:
+            found.append(Candidate(entry.upload, one.initiated, is_recorded=True))
+    return found
+
+
+def initiated_since(
+    listed: Sequence[OpenUpload], before: Collection[str], since_s: float
+) -> list[OpenUpload]:
+    """Return those of *listed* that an initiation at *since_s* may have left behind: new since *before*, of that time.
+
+    *since_s* is seconds since the epoch. An upload whose date the store does not return is none of them.
+    """
+    return [
+        one
+        for one in listed
+        if one.upload_id not in before
+        and one.initiated_s is not None
+        and abs(one.initiated_s - since_s) <= CLOCK_TOLERANCE_S
+    ]
+
+
+def find_interrupted(context: UploadContext, before: Collection[str], since_s: float) -> str | None:
+    """Return the id of the upload without parts that an initiation at *since_s* left behind; None if that is uncertain.
+
+    If several clients initiated an upload of this key at that time, it is not known which one is ours.
+    """
+    new = initiated_since(open_uploads(context), before, since_s)
+    empty = [one.upload_id for one in new if parts_of(context, one.upload_id) == []]
+    return empty[0] if len(empty) == 1 else None
+
+
+def report_left_alone(context: UploadContext, left: Sequence[OpenUpload]) -> None:
+    """Tell the user which open uploads of the target are not continued, and how to abort the newest of them."""
+    if not left:
+        return
+    target, newest = context.request.target, left[0]
+    others = f" and {len(left) - 1} more" if len(left) > 1 else ""
+    context.observe(
+        events.Noted(
+            f"the open upload {newest.upload_id} of {target} (initiated {newest.initiated or 'at an unknown time'})"
+            f"{others} was left alone: it is not known to have the object options of this command; "
+            "if it is no longer needed, abort it with",
+            command=("obsup", "abort", target.name, "--upload-id", newest.upload_id),
+        )
+    )

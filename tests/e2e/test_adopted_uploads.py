@@ -1,0 +1,164 @@
+"""Open uploads found without a checkpoint: only one with the object options of this command is continued."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from obsup.sandbox.sandbox import Sandbox
+from tests.support.shell import Shell
+
+MakeFile = Callable[..., Path]
+PART = 102_400
+PARTS = ("--part-size", "102400", "-j", "1", "--executor", "inline")
+
+
+@pytest.fixture
+def source(make_file: MakeFile) -> Path:
+    """A file of three parts."""
+    return make_file(3 * PART)
+
+
+@pytest.fixture
+def start(shell: Shell, sandbox: Sandbox, source: Path) -> Callable[..., str]:
+    """Start an upload whose first part is stored; return its upload id."""
+
+    def run(*options: str, command: str = "upload", **environment: str) -> str:
+        before = {one.upload_id for one in sandbox.uploads()}
+        sandbox.add_fault("error=403:AccessDenied,op=part,part=2-3,times=always")
+        assert shell.run(command, source, "bucket/key", *PARTS, *options, **environment).code == 77
+        sandbox.clear_faults()
+        [started] = [one.upload_id for one in sandbox.uploads() if one.upload_id not in before]
+        return started
+
+    return run
+
+
+def lose_checkpoint(source: Path) -> None:
+    """Delete the checkpoint of *source*."""
+    [path] = source.parent.glob("*.obsup.json")
+    path.unlink()
+
+
+def open_ids(sandbox: Sandbox) -> list[str]:
+    """Return the ids of the open uploads."""
+    return [one.upload_id for one in sandbox.uploads()]
+
+
+OPTIONS = [
+    ("--acl", "public-read"),
+    ("--storage-class", "COLD"),
+    ("--metadata", "color=blue"),
+    ("--content-type", "text/x-other"),
+    ("--grant", "read=other"),
+    ("--expires-days", "3"),
+    ("--website-redirect", "https://example.org/"),
+    ("--sse", "kms"),
+]
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=[name for name, _ in OPTIONS])
+def test_an_upload_of_another_machine_is_left_alone(
+    start: Callable[..., str],
+    shell: Shell,
+    sandbox: Sandbox,
+    source: Path,
+    tmp_path: Path,
+    options: tuple[str, str],
+) -> None:
+    """Its parts are those of the file, but its object options are not known. The note's command aborts it."""
+    foreign = start(*options, "--no-checkpoint", HOME=str(tmp_path / "elsewhere"))
+    done = shell.run("upload", source, "bucket/key", *PARTS)
+    assert done.code == 0, done.err
+    assert open_ids(sandbox) == [foreign]
+    plain = shell.run("upload", source, "bucket/plain.key", *PARTS)
+    assert plain.code == 0
+    attributes = sandbox.object_metadata("bucket", "key").attributes
+    assert attributes == sandbox.object_metadata("bucket", "plain.key").attributes
+    [note] = [line for line in done.err.splitlines() if foreign in line]
+    assert "left alone" in note
+    command = note.partition("abort it with: ")[2]
+    aborted = shell.run_script(command)
+    assert aborted.code == 0, aborted.err
+    assert open_ids(sandbox) == []
+
+
+def test_the_command_of_the_note_reaches_the_same_store(
+    start: Callable[..., str], shell: Shell, sandbox: Sandbox, source: Path, tmp_path: Path
+) -> None:
+    """It repeats the connection options of the command that prints it."""
+    start("--no-checkpoint", HOME=str(tmp_path / "elsewhere"))
+    environment = {name: value for name, value in shell.environment.items() if name != "OBSUP_ENDPOINT"}
+    without = Shell(shell.folder, environment)
+    options = (f"--endpoint={sandbox.endpoint}", "--addressing", "path", "--provider", "obs")
+    done = without.run("upload", source, "bucket/key", *PARTS, *options)
+    assert done.code == 0, done.err
+    [note] = [line for line in done.err.splitlines() if "left alone" in line]
+    aborted = without.run_script(note.partition("abort it with: ")[2])
+    assert aborted.code == 0, aborted.err
+    assert open_ids(sandbox) == []
+
+
+def test_an_own_upload_with_the_same_options_is_continued(
+    start: Callable[..., str], shell: Shell, sandbox: Sandbox, source: Path
+) -> None:
+    """The record of started uploads has the options, so a lost checkpoint costs no part."""
+    started = start("--acl", "public-read")
+    lose_checkpoint(source)
+    done = shell.run("upload", source, "bucket/key", *PARTS, "--acl", "public-read", "--json")
+    assert (done.code, done.json["uploadId"], done.json["sentParts"]) == (0, started, 2), done.err
+    assert sandbox.object_metadata("bucket", "key").attributes.acl == "public-read"
+    assert open_ids(sandbox) == []
+
+
+def test_an_own_upload_with_other_options_is_left_alone(
+    start: Callable[..., str], shell: Shell, sandbox: Sandbox, source: Path
+) -> None:
+    """Also after a lost checkpoint."""
+    started = start("--acl", "public-read")
+    lose_checkpoint(source)
+    done = shell.run("upload", source, "bucket/key", *PARTS, "--acl", "private")
+    assert (done.code, started in done.err) == (0, True)
+    assert sandbox.object_metadata("bucket", "key").attributes.acl == "private"
+    assert open_ids(sandbox) == [started]
+
+
+@pytest.mark.parametrize("acl", ["public-read", "private"])
+def test_no_checkpoint_continues_only_an_upload_with_the_same_options(
+    start: Callable[..., str], shell: Shell, sandbox: Sandbox, source: Path, acl: str
+) -> None:
+    """The record of started uploads is kept with --no-checkpoint, too."""
+    started = start("--no-checkpoint", "--acl", "public-read")
+    done = shell.run("upload", source, "bucket/key", *PARTS, "--no-checkpoint", "--acl", acl, "--json")
+    assert (done.code, done.json["uploadId"] == started) == (0, acl == "public-read"), done.err
+    assert sandbox.object_metadata("bucket", "key").attributes.acl == acl
+
+
+def test_init_leaves_the_upload_of_another_machine_alone(
+    start: Callable[..., str], shell: Shell, sandbox: Sandbox, source: Path, tmp_path: Path
+) -> None:
+    """init SOURCE decides as upload does."""
+    foreign = start("--acl", "public-read", "--no-checkpoint", HOME=str(tmp_path / "elsewhere"))
+    done = shell.run("init", source, "bucket/key", "--part-size", "102400", "--acl", "private")
+    assert (done.code, foreign in done.err) == (0, True)
+    assert done.out.strip() not in ("", foreign)
+
+
+@pytest.mark.parametrize("is_lost", [False, True])
+def test_an_upload_with_another_customer_key_is_not_continued(
+    start: Callable[..., str], shell: Shell, sandbox: Sandbox, source: Path, is_lost: bool
+) -> None:
+    """The key is one of the object options: exit 2 with a checkpoint, without one a new upload."""
+    for name in ("one", "two"):
+        source.with_name(name).write_bytes((name * 11)[:32].encode())
+        source.with_name(name).chmod(0o600)
+    started = start("--sse-c-key-file", "one")
+    if is_lost:
+        lose_checkpoint(source)
+    done = shell.run("upload", source, "bucket/key", *PARTS, "--sse-c-key-file", "two")
+    assert done.code == (0 if is_lost else 2), done.err
+    assert open_ids(sandbox) == [started]
+    again = shell.run("upload", source, "bucket/key", *PARTS, "--sse-c-key-file", "one", "--json")
+    assert (again.code, again.json["uploadId"]) == (0, started), again.err
