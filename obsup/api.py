@@ -31,8 +31,8 @@ from obsup.engine.upload.uploader import Uploader
 from obsup.errors import NextStep, WrongUsage
 from obsup.events import ProgressCallback
 from obsup.local.source.expectation import Expectation
+from obsup.local.source.file_object import FileObject, Readable
 from obsup.local.source.rate_limit import RateLimit
-from obsup.local.source.stream import FileObject, Readable
 from obsup.local.source.stream_parts import read_stream_part
 from obsup.model import Credentials, ObjectOptions, Stored, Target
 from obsup.rate import constant_rate
@@ -133,7 +133,8 @@ def upload_file(
     """Upload *source* to *target* (``BUCKET/KEY``), and resume what an earlier call started.
 
     *source* is a path, or an object open for reading bytes: a file, a pipe, a response of a web server. Such an object
-    is read once, in bounded memory, from its current position to its end, and closed unless *close* is false.
+    is read once, in bounded memory, from its current position to its end, and closed unless *close* is false. If it
+    states its size (``length``, ``total``, Content-Length), an object of another size is not published (DataMismatch).
     *progress* is called with (transferred bytes, total bytes, seconds), *observer* with every event. *limit_rate* is
     bytes per second. The other keywords are those of ``RequestOptions``.
 

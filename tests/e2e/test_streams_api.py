@@ -12,18 +12,29 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import pytest
+import requests
+import urllib3
 
-from obsup.api import upload_file
+from obsup.api import initiate_upload, upload_file, upload_part
 from obsup.engine.job.result import Result
 from obsup.engine.job.stop import StopSignal
-from obsup.errors import Interrupted, ObsupError, SourceChanged, SourceUnreadable, WrongUsage
+from obsup.errors import (
+    DataMismatch,
+    Interrupted,
+    LocalFailure,
+    ObsupError,
+    SourceChanged,
+    SourceUnreadable,
+    WrongUsage,
+)
 from obsup.local.source.expectation import Expectation
 from obsup.model import Credentials
 from obsup.sandbox.sandbox import Sandbox
 from obsup.units import KIB
-from tests.doubles.scripted_server import ScriptedServer, response
+from tests.doubles.scripted_server import Reply, ScriptedServer, response
 
 PART = 100 * KIB
 DATA = random.Random(1).randbytes(350_000)
@@ -153,6 +164,112 @@ def test_exceptions_of_the_object_reach_the_caller(upload: Upload, sandbox: Sand
     with pytest.raises(KeyError, match="out of records"):
         upload(FailingFile(DATA))
     assert "complete" not in [one.operation for one in sandbox.requests]
+
+
+def open_with_requests(url: str) -> Any:
+    """Return the raw response, which requests itself would decode."""
+    return requests.get(url, stream=True, timeout=60).raw
+
+
+def open_with_urllib3(url: str) -> Any:
+    """Return a response that decodes its content."""
+    return urllib3.PoolManager().request("GET", url, preload_content=False)
+
+
+OPENERS: dict[str, Callable[[str], Any]] = {
+    "urllib": urlopen,
+    "requests": open_with_requests,
+    "urllib3": open_with_urllib3,
+}
+
+
+CHUNKED = b"%x\r\n%b\r\n0\r\n\r\n" % (len(DATA), DATA)
+
+
+def reply_of(data: bytes, headers: str, *, sent: int | None = None) -> Reply:
+    """Return a response with *data*, of which only *sent* bytes arrive."""
+    head = f"HTTP/1.1 200 OK\r\n{headers}\r\n\r\n".encode()
+    return Reply([head + data[:sent]], close=True)
+
+
+@pytest.mark.parametrize("opener", OPENERS)
+@pytest.mark.parametrize("sent", [0, 50_000, 250_000, len(DATA) - 1])
+@pytest.mark.parametrize("is_chunked", [False, True])
+def test_a_response_that_ends_early_is_not_published(
+    upload: Upload, sandbox: Sandbox, opener: str, sent: int, is_chunked: bool
+) -> None:
+    """The server closes the connection; its Content-Length is a promise, and so is the last chunk."""
+    headers, body = f"Content-Length: {len(DATA)}", DATA
+    if is_chunked:
+        headers, body = "Transfer-Encoding: chunked", CHUNKED
+    with ScriptedServer(lambda _: reply_of(body, headers, sent=sent)) as server:
+        source = OPENERS[opener](server.endpoint)
+        with pytest.raises((DataMismatch, LocalFailure), match="the file object"):
+            upload(source)
+    assert not {"put", "complete"} & {one.operation for one in sandbox.requests}
+
+
+@pytest.mark.parametrize("opener", OPENERS)
+@pytest.mark.parametrize("kind", ["length", "chunked", "until-close", "gzip"])
+def test_a_complete_response(upload: Upload, sandbox: Sandbox, opener: str, kind: str) -> None:
+    """Of known or unknown length; a length counts the bytes before they are decoded."""
+    packed = gzip.compress(DATA)
+    reply = {
+        "length": reply_of(DATA, f"Content-Length: {len(DATA)}"),
+        "chunked": reply_of(CHUNKED, "Transfer-Encoding: chunked"),
+        "until-close": reply_of(DATA, "Connection: close"),
+        "gzip": reply_of(packed, f"Content-Encoding: gzip\r\nContent-Length: {len(packed)}"),
+    }[kind]
+    with ScriptedServer(lambda _: reply) as server:
+        upload(OPENERS[opener](server.endpoint))
+    expected = packed if kind == "gzip" and opener != "urllib3" else DATA
+    assert sandbox.object_path("bucket", "key").read_bytes() == expected
+
+
+class StatingFile(MinimalFile):
+    """States its size in one attribute."""
+
+    def __init__(self, data: bytes, **attributes: object) -> None:
+        super().__init__(data)
+        vars(self).update(attributes)
+
+
+@pytest.mark.parametrize("stated", [1, 100_000, len(DATA) - 1, len(DATA) + 1, 10**9])
+@pytest.mark.parametrize("name", ["length", "total", "headers"])
+def test_a_stated_size_is_a_promise(upload: Upload, sandbox: Sandbox, name: str, stated: int) -> None:
+    """Fewer or more bytes are an error."""
+    value: object = {"Content-Length": str(stated)} if name == "headers" else stated
+    with pytest.raises(DataMismatch, match=r"ended \d+ bytes early|returned more bytes"):
+        upload(StatingFile(DATA, **{name: value}))
+    assert not {"put", "complete"} & {one.operation for one in sandbox.requests}
+
+
+def test_a_stated_size_of_an_object_that_was_read_before(upload: Upload, sandbox: Sandbox) -> None:
+    """Only the bytes from its position on count."""
+
+    class PositionedFile(StatingFile):
+        """Shows its position."""
+
+        def tell(self) -> int:
+            """Return it."""
+            return self._file.tell()
+
+    source = PositionedFile(DATA, length=len(DATA))
+    source.read(1000)
+    upload(source)
+    assert sandbox.object_path("bucket", "key").read_bytes() == DATA[1000:]
+
+
+def test_a_part_of_an_object_that_ends_early(sandbox: Sandbox) -> None:
+    """The last part may be shorter than part_size, but not than the object states."""
+    keys = Credentials(sandbox.access_key, sandbox.secret_key)
+    settings: dict[str, Any] = {"endpoint": sandbox.endpoint, "credentials": keys}
+    upload_id = initiate_upload("bucket/key", **settings)
+    settings |= {"upload_id": upload_id, "part_size": 2 * len(DATA)}
+    upload_part(StatingFile(DATA, length=len(DATA)), "bucket/key", 1, **settings)
+    with pytest.raises(DataMismatch, match="ended 1 bytes early"):
+        upload_part(StatingFile(DATA, length=len(DATA) + 1), "bucket/key", 2, **settings)
+    assert [one.part_number for one in sandbox.requests if one.operation == "part"] == [1]
 
 
 @pytest.mark.parametrize("buffering", [0, -1])

@@ -21,7 +21,7 @@ from obsup.engine.job.stop import StopSignal
 from obsup.engine.job.target_settings import ConnectOptions, resolve_target
 from obsup.engine.stream.uploader import StreamUploader
 from obsup.errors import ObsupError, SourceChanged
-from obsup.local.source.stream import FileObject
+from obsup.local.source.file_object import FileObject
 from obsup.local.state import checkpoint as checkpoints
 from obsup.local.state.checkpoint import Checkpoint
 from obsup.model import SourceStat, Upload

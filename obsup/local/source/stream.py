@@ -16,7 +16,6 @@ from obsup.errors import (
     ObsupError,
     SourceChanged,
     SourceUnreadable,
-    WrongUsage,
     run_again,
 )
 from obsup.units import MIB
@@ -60,12 +59,6 @@ class ByteSource(Protocol):
         ...
 
 
-class Readable(Protocol):
-    """A file object of the API: open for reading bytes."""
-
-    def read(self, size: int = ..., /) -> bytes: ...
-
-
 class Descriptor:
     """The bytes of an open file descriptor: a pipe, a terminal, a file. It is not closed here.
 
@@ -77,7 +70,7 @@ class Descriptor:
         self._descriptor = descriptor
         self._on_idle = on_idle
         self._is_cancelled = False
-        self._check_unchanged = _unchanged_check(name, descriptor)
+        self._check_unchanged = unchanged_check(name, descriptor)
         enlarge_pipe(descriptor)
 
     def start(self) -> None:
@@ -114,69 +107,6 @@ class Descriptor:
         """Do nothing: the descriptor belongs to the caller."""
 
 
-class FileObject:
-    """An object with ``read``, as the API accepts it; closed at the end if *close* is true.
-
-    A read that blocks cannot be interrupted, but after ``cancel`` no other read starts.
-    """
-
-    def __init__(self, file: Readable, *, close: bool = True) -> None:
-        name = getattr(file, "name", None)
-        self.name = name if name and isinstance(name, str) else "the file object"
-        self._file = file
-        self._check_unchanged = _unchanged_check(self.name, _descriptor_of(file))
-        self._close = close
-        self._is_reading = False
-        self._is_cancelled = False
-
-    def start(self) -> None:
-        """Do nothing: it is already open."""
-
-    def readinto(self, view: memoryview, /) -> int:
-        """Read with the object's ``read``. Raises WrongUsage, SourceUnreadable, LocalFailure, SourceChanged."""
-        if self._is_cancelled:
-            raise LocalFailure(f"reading {self.name} was cancelled")
-        self._is_reading = True
-        try:
-            data = self._file.read(len(view))
-        except ValueError as exc:  # closed, or not open for reading
-            raise SourceUnreadable(
-                f"{self.name} cannot be read", str(exc), NextStep("pass an open file")
-            ) from exc
-        except OSError as exc:
-            raise read_failed(self.name, exc) from exc
-        finally:
-            self._is_reading = False
-        if isinstance(data, str):
-            raise WrongUsage(
-                f"{self.name} is open as text",
-                "An object consists of bytes",
-                NextStep('open it with mode "rb"'),
-            )
-        if data is None:
-            raise SourceUnreadable(
-                f"{self.name} has no bytes yet", "It is non-blocking", NextStep("make it blocking")
-            )
-        self._check_unchanged()
-        view[: len(data)] = data
-        return len(data)
-
-    def is_finished(self, _timeout_s: float, /) -> bool:
-        """Return True: a file has no exit code."""
-        return True
-
-    def cancel(self) -> None:
-        """Make every later read fail."""
-        self._is_cancelled = True
-
-    def close(self) -> None:
-        """Close the object once, if asked for. A blocked read would block close too, so then it stays open."""
-        close = getattr(self._file, "close", None)
-        if self._close and close is not None and not self._is_reading:
-            self._close = False
-            close()
-
-
 def open_standard_input(*, is_open: bool) -> Descriptor:
     """Return standard input; *is_open* is false if the process was started without one. Raises SourceUnreadable."""
     if not is_open:
@@ -188,17 +118,7 @@ def open_standard_input(*, is_open: bool) -> Descriptor:
     return Descriptor(0, "standard input")
 
 
-def _descriptor_of(file: Readable) -> int | None:
-    """Return the descriptor of an open file, None for an object that has none."""
-    fileno = getattr(file, "fileno", None)
-    try:
-        found = fileno() if fileno is not None else None
-    except (OSError, ValueError):  # not supported, or closed
-        return None
-    return found if isinstance(found, int) else None
-
-
-def _unchanged_check(name: str, descriptor: int | None) -> Callable[[], None]:
+def unchanged_check(name: str, descriptor: int | None) -> Callable[[], None]:
     """Return a function that raises SourceChanged if the open file was modified since this call.
 
     It does nothing unless *descriptor* is a regular file, which may be modified while it is read.

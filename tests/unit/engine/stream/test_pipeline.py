@@ -17,8 +17,8 @@ from obsup.engine.stream.pipeline import StreamPipeline
 from obsup.errors import Interrupted, LocalFailure, NotFinished
 from obsup.local.source.digest import PartDigest
 from obsup.local.source.expectation import Expectation
+from obsup.local.source.file_object import FileObject
 from obsup.local.source.memory_part import MemoryPart
-from obsup.local.source.stream import FileObject
 from obsup.local.source.stream_parts import PartReader
 from obsup.model import Receipt
 from tests.support.waiting import wait_for

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from obsup.local.source.buffers import BLOCK_BYTES
 from obsup.local.source.digest import PartDigest
 from obsup.local.source.expectation import Expectation
+from obsup.local.source.file_object import FileObject
 from obsup.local.source.memory_part import MemoryPart
-from obsup.local.source.stream import FileObject
 from obsup.local.source.stream_parts import PartReader
 from obsup.units import KIB, MIB
 
