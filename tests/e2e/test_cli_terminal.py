@@ -335,3 +335,14 @@ def test_the_command_after_next_works_when_copied_from_the_screen(
     with Terminal(arguments, folder=shell.folder, environment=shell.environment, columns=columns) as shown:
         assert shown.finish() == 0
     assert sandbox.object_path("bucket", "key").read_bytes() == source.read_bytes()
+
+
+def test_a_long_list_has_a_head_on_a_terminal_only(sandbox: Sandbox, shell: Shell) -> None:
+    """A script that reads the list gets only uploads."""
+    upload_id = shell.run("init", "bucket/key").out.strip()
+    command = (sys.executable, "-m", "obsup", "uploads", "bucket", "--long")
+    with Terminal(command, folder=shell.folder, environment=shell.environment, columns=200) as shown:
+        assert shown.finish() == 0
+        assert re.match(r"key +upload id +initiated +owner", shown.lines()[0])
+        assert shown.lines()[1].split()[:2] == ["key", upload_id]
+    assert shell.run("uploads", "bucket", "--long").out.startswith(f"key\t{upload_id}\t")

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from obsup.sandbox.sandbox import Sandbox
+from tests.support.batch import make_files
 from tests.support.shell import Shell
 
 MakeFile = Callable[..., Path]
@@ -108,3 +113,29 @@ def test_the_command_is_not_run(shell: Shell, sandbox: Sandbox) -> None:
     assert "9.0 MiB at first" in outcome.out
     assert not (shell.folder / "made").exists()
     assert sandbox.requests == []
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_a_plan_that_nobody_reads_ends_at_once(options: tuple[str, ...], shell: Shell) -> None:
+    """``--dry-run | head`` does not go on to the file that would be refused."""
+    make_files(shell, "tree/a", "tree/b")
+    (shell.folder / "tree" / "z").symlink_to("nowhere")
+    arguments = ("upload", "-r", "tree", "bucket/p/", "--dry-run", "--links", "refuse", *options)
+    whole = shell.run(*arguments)
+    assert whole.code == 66
+    assert "tree/z" in whole.out + whole.err
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "obsup", *arguments],
+            cwd=shell.folder,
+            env={**os.environ, **shell.environment},
+            stdout=writer,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    finally:
+        os.close(writer)
+    assert (done.returncode, done.stderr) == (0, "")

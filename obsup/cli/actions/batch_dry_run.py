@@ -36,7 +36,8 @@ def run_dry_batch(sources: Sequence[str], target: str, options: CommandOptions, 
             counts[f"{planned.action} bytes"] += planned.size
             if planned.error is not None:
                 codes.append(planned.error.exit_code)
-            _print_file(planned, prefix, as_json=options.as_json)
+            if not _print_file(planned, prefix, as_json=options.as_json):
+                break
         code = worst_code(codes)
         session.fields |= _sum_fields(counts, prefix, code)
         session.print_text(
@@ -54,13 +55,14 @@ def run_dry_batch(sources: Sequence[str], target: str, options: CommandOptions, 
     return run_command("upload", without_log(options), work, report)
 
 
-def _print_file(planned: PlannedFile, prefix: Target, *, as_json: bool) -> None:
+def _print_file(planned: PlannedFile, prefix: Target, *, as_json: bool) -> bool:
+    """Print what would be done with one file; return False if nobody reads it."""
     if as_json:
-        output.print_json(_fields(planned, prefix))
-    elif planned.error is not None:
+        return output.print_json(_fields(planned, prefix))
+    if planned.error is not None:
         output.print_message(f"Refused: {quoted(planned.name)}: {planned.error}")
-    else:
-        output.print_result(_line(planned, prefix))
+        return True
+    return output.print_result(_line(planned, prefix))
 
 
 def _line(planned: PlannedFile, prefix: Target) -> str:

@@ -19,6 +19,8 @@ from obsup.local.source.identity import check_readable
 from obsup.text import one_line, quoted
 from obsup.units import exact_size, format_duration, format_size
 
+LONG_HEADER = ("key", "upload id", "initiated", "owner", "live", "age (s)", "parts", "bytes", "checkpoint")
+
 
 def run_parts(source: Path | None, target: str, options: CommandOptions) -> int:
     """List the stored parts of an upload and return the exit code."""
@@ -58,11 +60,14 @@ def run_uploads(prefix: str, options: CommandOptions, *, long: bool) -> int:
         store = session.connect(settings).store
         uploads: list[dict[str, Any]] = []
         session.fields |= {"provider": resolved.provider, "bucket": resolved.bucket, "uploads": uploads}
+        if long and sys.stdout.isatty():
+            session.print_text("\t".join(LONG_HEADER))
         for listed in list_open_uploads(store, resolved, now_s=time.time()):
             upload = count_parts(store, listed) if long else listed
             uploads.append(upload_fields(upload))
             columns = [*upload_columns(upload), *(_long_columns(upload) if long else [])]
-            session.print_text("\t".join(columns))
+            if not session.print_text("\t".join(columns)):
+                break
         return "listed"
 
     return run_step("uploads", options, work)

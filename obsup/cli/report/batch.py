@@ -95,7 +95,7 @@ class BatchReport:
         if self._as_json:
             self._write(output.print_json, self._fields(outcome))
 
-    def _write(self, write: Callable[[T], None], value: T) -> None:
+    def _write(self, write: Callable[[T], object], value: T) -> None:
         try:
             write(value)
         except LocalFailure as exc:

@@ -44,13 +44,17 @@ def print_message(text: str) -> None:
         pass
 
 
-def print_result(text: str) -> None:
-    """Print *text* on stdout. A closed pipe is ignored. Raises LocalFailure if it cannot be written."""
+def print_result(text: str) -> bool:
+    """Print *text* on stdout; return False if the reader of a pipe has just closed it.
+
+    What is printed after that is discarded. Raises LocalFailure if *text* cannot be written.
+    """
     try:
         click.echo(text)
         sys.stdout.flush()
     except BrokenPipeError:
         _discard_output(sys.stdout)
+        return False
     except OSError as exc:
         quote = text[:MAX_QUOTED_CHARACTERS] + ("…" if len(text) > MAX_QUOTED_CHARACTERS else "")
         raise LocalFailure(
@@ -58,13 +62,14 @@ def print_result(text: str) -> None:
             f"{exc.strerror}; the result is: {quote}",
             NextStep("free disk space, or redirect standard output to another file"),
         ) from exc
+    return True
 
 
-def print_json(fields: Mapping[str, Any]) -> None:
-    """Print *fields* as one JSON object on stdout. Raises LocalFailure if it cannot be written."""
+def print_json(fields: Mapping[str, Any]) -> bool:
+    """Print *fields* as one JSON object on stdout; see ``print_result``."""
     import json  # --help and --version do not need it
 
-    print_result(json.dumps({"format": JSON_FORMAT, **fields}, ensure_ascii=True))
+    return print_result(json.dumps({"format": JSON_FORMAT, **fields}, ensure_ascii=True))
 
 
 def print_json_failure(fields: Mapping[str, Any]) -> None:

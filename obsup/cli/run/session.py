@@ -47,10 +47,9 @@ class Session:
         self.tally = ProgressTally(display.progress, display.observe)
         self.fields: dict[str, Any] = {}
 
-    def print_text(self, text: str) -> None:
-        """Print one line of the result, unless --json is given."""
-        if not self.options.as_json:
-            output.print_result(text)
+    def print_text(self, text: str) -> bool:
+        """Print one line of the result, unless --json is given; return False if nobody reads it."""
+        return self.options.as_json or output.print_result(text)
 
     def connect(self, settings: StoreSettings) -> Connection:
         """Return a connection to the store of *settings*. Raises Denied, BadConfiguration."""
