@@ -28,6 +28,7 @@ PAGE_RUN_BY = {
     "obsup-fleets.7.md": "tests/e2e/test_pages_fleets.py",
     "obsup-monitoring.7.md": "tests/e2e/test_metrics.py",
     "obsup-streams.7.md": "tests/e2e/test_pages_streams.py",
+    "obsup-tutorial.7.md": "tests/e2e/test_pages_tutorial.py",
 }
 SHELLS = ("sh", "cron", "console", "bash")
 ROOT = README.parent

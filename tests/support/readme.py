@@ -16,6 +16,7 @@ GUARANTEES_PAGE = PAGES / "obsup-guarantees.7.md"
 MONITORING_PAGE = PAGES / "obsup-monitoring.7.md"
 PARAMETERS_PAGE = PAGES / "obsup-parameters.7.md"
 STREAMS_PAGE = PAGES / "obsup-streams.7.md"
+TUTORIAL_PAGE = PAGES / "obsup-tutorial.7.md"
 README = ROOT / "README.md"
 _BLOCK = re.compile(
     r"(?:^<!-- (?P<mark>[^\n]*?) -->\n)?^```(?P<kind>[a-z]+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL

@@ -23,6 +23,7 @@ LONGER_PAGES = (
     "obsup-monitoring",
     "obsup-parameters",
     "obsup-streams",
+    "obsup-tutorial",
 )
 SOURCE = f"obsup {__version__}"
 PLACEHOLDERS = (

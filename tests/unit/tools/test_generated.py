@@ -120,7 +120,8 @@ def test_a_longer_page_is_made_from_a_little_markdown() -> None:
         ".PP\n.RS 4\n.EX\n\\&.hidden \\-\\-x\n\ny\n.EE\n.RE\n.PP\nThe end.\n"
         '.SH "SEE ALSO"\n\\fBobsup\\fR(1), \\fBobsup\\-benchmarks\\fR(7), \\fBobsup\\-checkpoint\\fR(7),\n'
         "\\fBobsup\\-failures\\fR(7), \\fBobsup\\-fleets\\fR(7), \\fBobsup\\-guarantees\\fR(7),\n"
-        "\\fBobsup\\-monitoring\\fR(7), \\fBobsup\\-parameters\\fR(7),\n\\fBobsup\\-streams\\fR(7)\n"
+        "\\fBobsup\\-monitoring\\fR(7), \\fBobsup\\-parameters\\fR(7),\n"
+        "\\fBobsup\\-streams\\fR(7), \\fBobsup\\-tutorial\\fR(7)\n"
     )
 
 
