@@ -18,6 +18,7 @@ LONGER_PAGES = (
     "obsup-checkpoint",
     "obsup-cron",
     "obsup-failures",
+    "obsup-faq",
     "obsup-fleets",
     "obsup-guarantees",
     "obsup-monitoring",

@@ -56,7 +56,7 @@ def run_dry_batch(sources: Sequence[str], target: str, options: CommandOptions, 
 
 
 def _print_file(planned: PlannedFile, prefix: Target, *, as_json: bool) -> bool:
-    """Print what would be done with one file; return False if nobody reads it."""
+    """Print what would be done with one file; return False if its reader is gone."""
     if as_json:
         return output.print_json(_fields(planned, prefix))
     if planned.error is not None:

@@ -48,7 +48,7 @@ class Session:
         self.fields: dict[str, Any] = {}
 
     def print_text(self, text: str) -> bool:
-        """Print one line of the result, unless --json is given; return False if nobody reads it."""
+        """Print one line of the result, unless --json is given; return False if its reader is gone."""
         return self.options.as_json or output.print_result(text)
 
     def connect(self, settings: StoreSettings) -> Connection:
