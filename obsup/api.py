@@ -298,6 +298,8 @@ def _open_context(
     credentials = more.get("credentials")
     for name in ("endpoint", "connecting", "credentials"):
         fields.pop(name, None)
+    if connecting.customer_key_file is not None:
+        fields["encrypted_by_customer"] = True
     tally, stop = tally or ProgressTally(None), stop or StopSignal()
     resolved, settings = resolve_target(
         target,

@@ -198,6 +198,7 @@ class Refusal(NamedTuple):
     ``operation`` is the protocol's name (UploadPart, ...); ``resource`` is its bucket, or bucket and key, for messages.
     ``date`` is the Date header, ``retry_after_s`` the wait that the store requested, in seconds, and
     ``clock_ahead_s`` by how many seconds this machine's clock was ahead of that date (negative: behind).
+    ``is_assumed``: the default provider's protocol was used, and nothing has shown yet that the store has it.
     """
 
     operation: str
@@ -213,6 +214,7 @@ class Refusal(NamedTuple):
     region: str = ""
     location: str = ""
     clock_ahead_s: float | None = None
+    is_assumed: bool = False
 
 
 class StoreError(Exception):

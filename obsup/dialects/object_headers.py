@@ -35,14 +35,20 @@ CUSTOMER_KEY_BYTES = 32
 
 
 def object_headers(
-    dialect: Dialect, options: ObjectOptions, operation: Operation, *, key: str | None = None
+    dialect: Dialect,
+    options: ObjectOptions,
+    operation: Operation,
+    *,
+    key: str | None = None,
+    encrypted_by_customer: bool = False,
 ) -> dict[str, str]:
     """Return the headers of *options* that *operation* sends in *dialect*.
 
     All *options* are checked for every operation, so that Initiate fails for an option that Complete would send. If
     *key* is given, the default content type is that of its suffix. Additional headers are sent by the operations that
     describe the object (initiate, put) and replace an option's header of the same name. Raises WrongUsage for options
-    that the dialect does not have, that an upload in parts cannot send, or that the store would reject.
+    that the dialect does not have, that an upload in parts cannot send, that exclude each other, or that the store
+    would reject. *encrypted_by_customer*: the requests also have an SSE-C key.
     Source: OBS API reference, "Initiating a Multipart Upload"; the vendors' equivalents.
     """
     _check_together(options)
@@ -57,6 +63,7 @@ def object_headers(
         if carries(dialect, row.parameter, operation):
             headers |= rendered
     own = extension_headers(dialect, options.headers)
+    _check_one_encryption(dialect, options, own, encrypted_by_customer)
     if operation == "complete":
         return headers
     if key is not None and options.content_type is None:
@@ -128,6 +135,21 @@ def _check_together(options: ObjectOptions) -> None:
             "a KMS key id without KMS encryption",
             "--sse-kms-key-id selects the key of --sse kms",
             run_again("use KMS encryption", add=("--sse", "kms")),
+        )
+
+
+def _check_one_encryption(
+    dialect: Dialect, options: ObjectOptions, own: Mapping[str, str], encrypted_by_customer: bool
+) -> None:
+    """Raise WrongUsage for an SSE-C key together with encryption by the store."""
+    names = {name.lower() for name in own}
+    by_store = bool(options.sse or options.sse_kms_key_id) or (dialect.headers.sse or "").lower() in names
+    prefix = (dialect.headers.sse_c or "\0").lower()
+    if by_store and (encrypted_by_customer or any(name.startswith(prefix) for name in names)):
+        raise WrongUsage(
+            "--sse and an SSE-C key exclude each other",
+            "An object is encrypted with a key of the store or with a customer key",
+            NextStep("leave out one of them"),
         )
 
 

@@ -26,7 +26,8 @@ from obsup.store.signed_exchange import SignedExchange
 class HttpStore:
     """An ObjectStore at an endpoint. Each operation sends one request, signed with the current credentials.
 
-    *headers* are sent with every request. Raises WrongUsage for a *customer_key* (SSE-C) without TLS.
+    *headers* are sent with every request. *is_assumed*: neither the user nor the endpoint names the provider. Raises
+    WrongUsage for a *customer_key* (SSE-C) without TLS.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class HttpStore:
         customer_key: CustomerKey | None = None,
         headers: Mapping[str, str] | None = None,
         observe: events.Observer = events.ignore,
+        is_assumed: bool = False,
     ) -> None:
         self.dialect = dialect
         self._exchange = SignedExchange(
@@ -50,6 +52,7 @@ class HttpStore:
             clock=clock,
             headers=headers or {},
             observe=observe,
+            is_assumed=is_assumed,
         )
         self._key_headers: Mapping[str, str] = {}
         if customer_key is not None:
@@ -105,6 +108,10 @@ class HttpStore:
             takes_long=True,
         )
         response = self._exchange.send(request)
+        if not response.body.strip():  # the store took the request for an empty part
+            raise NetworkError(
+                "garbled", "the response to copy is empty: does the store copy parts?", sent=True
+            )
         etag = xml.bare_etag(xml.text(self._exchange.document(request, response, "ETag"), "ETag"))
         if not etag:
             raise NetworkError("garbled", "the response to copy has no ETag", sent=True)

@@ -36,6 +36,7 @@ class SignedExchange:
         clock: ServerClock,
         headers: Mapping[str, str],
         observe: events.Observer = events.ignore,
+        is_assumed: bool = False,
     ) -> None:
         self._dialect = dialect
         self._events = RequestEvents(observe, dialect.headers.request_id)
@@ -44,6 +45,7 @@ class SignedExchange:
         self._credentials = credentials
         self._clock = clock
         self._common_headers = headers
+        self._is_assumed = is_assumed
 
     def send(self, request: StoreRequest) -> Response:
         """Return the successful response, after at most one redirect, for which the request is signed again.
@@ -56,6 +58,7 @@ class SignedExchange:
         location = self._route.location_of(request.bucket)
         response = self._events.report(request, lambda: self._send_to(location, request))
         if request.is_success(response.status):
+            self._is_assumed = False
             return response
         refusal = self._refusal(request, response)
         redirected = self._route.follow(request.bucket, location, refusal)
@@ -95,7 +98,9 @@ class SignedExchange:
             resource=request.resource,
             endpoint=self._route.location_of(request.bucket).endpoint,
         )
-        refusal = refusal._replace(clock_ahead_s=self._clock.ahead_s(refusal.date))
+        refusal = refusal._replace(
+            clock_ahead_s=self._clock.ahead_s(refusal.date), is_assumed=self._is_assumed
+        )
         # Some stores return NoSuchKey for an unknown upload. For a copy it means that the source does not exist.
         is_unknown_upload = request.has_upload_id and not request.is_copy
         if refusal.status == 404 and refusal.code == "NoSuchKey" and is_unknown_upload:

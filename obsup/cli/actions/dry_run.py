@@ -10,7 +10,6 @@ from msgspec.structs import replace
 from obsup.cli.report.fields import target_fields
 from obsup.cli.run.requests import NO_SOURCE, CommandOptions
 from obsup.cli.run.session import Session, run_step
-from obsup.dialects.object_headers import object_headers
 from obsup.engine.job.request import UploadRequest
 from obsup.engine.plan.file_plan import DEFAULT_PART_SIZE, Plan, make_plan
 from obsup.engine.plan.stream_plan import make_stream_sizes
@@ -70,7 +69,7 @@ def _plan(source: Path | None, target: str, options: CommandOptions) -> PlannedU
     file_name = source.name if source is not None else None
     resolved, settings = options.resolve_target(target, file_name=file_name)
     request = options.request_for(source or NO_SOURCE, resolved)
-    object_headers(settings.dialect, request.options, "initiate", key=resolved.key)
+    request.object_headers(settings.dialect, "initiate", key=resolved.key)
     limits = settings.dialect.limits
     if source is None:
         expected = request.expect.size

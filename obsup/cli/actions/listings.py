@@ -27,9 +27,11 @@ def run_parts(source: Path | None, target: str, options: CommandOptions) -> int:
 
     def work(session: Session) -> str:
         selector, settings = options.select_upload(source, target)
-        upload = require_upload(selector).upload
+        found = require_upload(selector)
+        upload = found.upload
         session.add_upload(upload)
-        parts = list(session.connect(settings).store.list_parts(upload))
+        with found.needed(selector):
+            parts = list(session.connect(settings).store.list_parts(upload))
         session.fields |= {
             "parts": len(parts),
             "size": sum(part.size for part in parts),

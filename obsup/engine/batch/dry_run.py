@@ -9,7 +9,6 @@ from typing import Literal
 
 from obsup import events
 from obsup.dialects.dialect import Dialect
-from obsup.dialects.object_headers import object_headers
 from obsup.engine.batch.bucket_index import empty_index
 from obsup.engine.batch.known_files import KnownFiles
 from obsup.engine.batch.request import BatchRequest
@@ -41,7 +40,7 @@ def plan_batch(
     request: BatchRequest, dialect: Dialect, observe: events.Observer = events.ignore
 ) -> Iterator[PlannedFile]:
     """Yield the plan of each file. Raises ObsupError if no file could be sent."""
-    object_headers(dialect, request.shared.template.options, "initiate")
+    request.shared.template.object_headers(dialect, "initiate")
     journal = _open_journal(request, observe)
     with empty_index() as index, closing(journal) if journal is not None else nullcontext():
         known_files = KnownFiles(request, dialect, index, journal, observe)

@@ -14,7 +14,6 @@ from collections.abc import Callable
 from msgspec.structs import replace
 
 from obsup import events
-from obsup.dialects.object_headers import object_headers
 from obsup.engine.batch.outcome import FileOutcome
 from obsup.engine.batch.request import SharedRequest
 from obsup.engine.job.context import UploadContext
@@ -80,7 +79,7 @@ class SmallFileUploader:
         digest = PartDigest(md5=True, crc64=send_options.digests.crc64)
         content = MemoryPart(Part(1, 0, size), [data], BufferPool(), is_last=True, digest=digest)
         store = self._store.observed_by(observe)
-        headers = object_headers(store.dialect, self._shared.template.options, "put", key=target.key)
+        headers = self._shared.template.object_headers(store.dialect, "put", key=target.key)
         finished = put_content(store, target, headers, content, send_options)
         result = Result.of(
             finished.stored,

@@ -9,7 +9,6 @@ from contextlib import ExitStack
 from msgspec.structs import replace
 
 from obsup import events
-from obsup.dialects.object_headers import object_headers
 from obsup.engine.batch.file_upload import FileUploader
 from obsup.engine.batch.known_files import open_known_files
 from obsup.engine.batch.loop import BatchLoop, Report
@@ -53,7 +52,7 @@ class BatchUploader:
         """
         started, request, stop = self._monotonic(), self._request, self._stop
         # An invalid option would fail for every file.
-        object_headers(self._connection.settings.dialect, request.shared.template.options, "put")
+        request.shared.template.object_headers(self._connection.settings.dialect, "put")
         with ExitStack() as resources:
             resources.enter_context(self._lock())
             known_files = resources.enter_context(open_known_files(request, self._connection, self._observe))

@@ -31,7 +31,8 @@ class StoreSettings(Value):
     """The address of the store and its protocol: plain values without secrets, which can be sent to workers.
 
     ``customer_key_file`` is the file with the 32 bytes of an SSE-C key. ``max_parts`` is the part limit of this store,
-    if it is less than the vendor's. ``headers`` are sent with every request.
+    if it is less than the vendor's. ``headers`` are sent with every request. ``is_assumed``: neither the user nor the
+    endpoint names the provider.
     """
 
     provider: str
@@ -47,6 +48,7 @@ class StoreSettings(Value):
     network: ConnectionSettings = field(default_factory=ConnectionSettings)
     max_parts: int | None = None
     headers: tuple[tuple[str, str], ...] = ()
+    is_assumed: bool = False
 
     @property
     def dialect(self) -> Dialect:
@@ -104,8 +106,7 @@ def connect(
     credentials.current()
     if customer_key is None and settings.customer_key_file is not None:
         customer_key = read_customer_key(Path(settings.customer_key_file))
-    clock = ServerClock()
-    route = Route(Location(settings.endpoint, settings.region, settings.addressing))
+    clock, route = ServerClock(), Route(Location(settings.endpoint, settings.region, settings.addressing))
     inner = HttpStore(
         settings.dialect,
         route,
@@ -115,6 +116,7 @@ def connect(
         customer_key=customer_key,
         headers=dict(settings.headers),
         observe=observe,
+        is_assumed=settings.is_assumed,
     )
     recovery = FailureRecovery(credentials, clock)
     return Connection(

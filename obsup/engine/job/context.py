@@ -8,7 +8,7 @@ from pathlib import Path
 
 from obsup import events
 from obsup.dialects.dialect import Dialect
-from obsup.dialects.object_headers import Operation, object_headers
+from obsup.dialects.object_headers import Operation
 from obsup.engine.job.connection import Connection
 from obsup.engine.job.request import UploadRequest
 from obsup.engine.job.send_options import SendOptions
@@ -89,7 +89,7 @@ class UploadContext(Value):
 
     def headers(self, operation: Operation) -> dict[str, str]:
         """Return the headers of the object options for *operation*. Raises WrongUsage."""
-        return object_headers(self.dialect, self.request.options, operation, key=self.request.target.key)
+        return self.request.object_headers(self.dialect, operation, key=self.request.target.key)
 
     def lock(self, *, shared: bool = False) -> UploadLock:
         """Return the lock of the upload; *shared* with other processes that send single parts."""

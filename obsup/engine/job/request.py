@@ -9,6 +9,8 @@ from typing import Literal
 
 from msgspec import field, to_builtins
 
+from obsup.dialects.dialect import Dialect
+from obsup.dialects.object_headers import Operation, object_headers
 from obsup.errors import WrongUsage, run_again
 from obsup.local.source.expectation import Expectation
 from obsup.model import ObjectOptions, Target
@@ -87,6 +89,14 @@ class UploadRequest(Value):
     def encrypted(self) -> bool:
         """Whether the object is encrypted so that ETags are not MD5s."""
         return self.encrypted_by_customer or (self.options.sse or "AES256").upper() != "AES256"
+
+    def object_headers(
+        self, dialect: Dialect, operation: Operation, *, key: str | None = None
+    ) -> dict[str, str]:
+        """Return the headers of the object options for *operation*, as ``object_headers``. Raises WrongUsage."""
+        return object_headers(
+            dialect, self.options, operation, key=key, encrypted_by_customer=self.encrypted_by_customer
+        )
 
     @property
     def headers_digest(self) -> str:

@@ -73,7 +73,8 @@ def resolve_store(connecting: ConnectOptions, bucket: str, *, scheme: str | None
     provider = scheme or (connecting.provider if connecting.provider != "auto" else None)
     endpoint = normalise_endpoint(connecting.endpoint or _public_endpoint(provider, connecting.region))
     known = recognise(endpoint)
-    provider = provider or known.provider or DEFAULT_PROVIDER
+    evident = provider or known.provider
+    provider = evident or DEFAULT_PROVIDER
     dialect = find_dialect(provider, connecting.signature)
     # Other stores may allow shorter names than the vendors.
     check_bucket(dialect, bucket, shortest=MIN_BUCKET_CHARACTERS if known.provider else 1)
@@ -101,6 +102,7 @@ def resolve_store(connecting: ConnectOptions, bucket: str, *, scheme: str | None
         network=connecting.network,
         max_parts=connecting.max_parts,
         headers=_headers_of_every_request(dialect, connecting),
+        is_assumed=evident is None,
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from obsup.errors import NextStep, UploadGone, WrongUsage
@@ -50,8 +52,16 @@ class FoundUpload(Value):
                 ),
             )
 
+    @contextmanager
+    def needed(self, selector: UploadSelector) -> Iterator[None]:
+        """Raise UploadGone with what the user of a single step can do, if the block finds that this upload is gone."""
+        try:
+            yield
+        except UploadGone as exc:
+            raise self.gone(exc, selector) from exc
+
     def gone(self, error: UploadGone, selector: UploadSelector) -> UploadGone:
-        """Return *error* with what to do if this upload, which ``part``, ``complete`` or ``parts`` needs, is gone."""
+        """Return *error* with what the user of a single step can do."""
         name = self.upload.target.name
         if selector.source is not None and selector.upload_id is None:
             step = NextStep(
@@ -72,8 +82,17 @@ def find_upload(selector: UploadSelector) -> FoundUpload | None:
     """Return the selected upload, or None if nothing on this machine identifies one.
 
     An upload id needs no checkpoint, and the checkpoint of another upload is ignored. Raises WrongUsage for a
-    checkpoint of another target, CheckpointDamaged.
+    checkpoint of another target and for an empty upload id, CheckpointDamaged.
     """
+    if selector.upload_id == "":
+        raise WrongUsage(
+            "the upload id is empty",
+            "The command that should have printed it may have failed",
+            NextStep(
+                "give an upload id; this lists the open uploads",
+                command=("obsup", "uploads", selector.target.name),
+            ),
+        )
     target, upload_id, path = selector.target, selector.upload_id, selector.path
     found = _load(path, needed=upload_id is None) if path is not None else None
     if upload_id is not None:

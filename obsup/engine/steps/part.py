@@ -72,7 +72,8 @@ def send_one(
     if selected.checkpoint is not None:
         check_same_file(path, selected.checkpoint.stat, stat)
     part = find_part(selected, stat.size, number, window, context.dialect.limits)
-    return _send(context, selected, FileWindow(path, part, stat), md5)
+    with selected.needed(selector):
+        return _send(context, selected, FileWindow(path, part, stat), md5)
 
 
 def send_read(
@@ -84,7 +85,8 @@ def send_read(
     """
     check_number(content.part.number, context.dialect.limits)
     selected = require_upload(selector)
-    return _send(context, replace(selected, path=None), content, md5)
+    with selected.needed(selector):
+        return _send(context, replace(selected, path=None), content, md5)
 
 
 def _send(context: UploadContext, selected: FoundUpload, content: Content, md5: str | None) -> SentPart:
@@ -122,7 +124,7 @@ def copy_one(
     """
     check_number(number, context.dialect.limits)
     selected = require_upload(selector)
-    with context.lock(shared=True):
+    with selected.needed(selector), context.lock(shared=True):
         stored = context.store.copy_part(
             selected.upload,
             number,

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from obsup.engine.job.context import UploadContext
 from obsup.engine.upload.adoption import find_interrupted
-from obsup.errors import NextStep, NotFinished, UploadGone, WrongUsage, run_again
+from obsup.errors import Denied, NextStep, NotFinished, Refused, UploadGone, WrongUsage, run_again
 from obsup.local.state import checkpoint as checkpoints
 from obsup.local.state import started_uploads
 from obsup.local.state.checkpoint import Checkpoint
@@ -24,6 +24,7 @@ FIRST_PAUSE_S = 0.5
 def abort_fully(store: ObjectStore, upload: Upload, sleep: Callable[[float], bool]) -> None:
     """Abort *upload* until the store lists no part of it, and forget it here. An upload that is gone is a success.
 
+    Without the permission to list parts, or on a store that cannot list them, the store's confirmation must suffice.
     *sleep* waits, and returns True if the work must stop. Raises NotFinished if more parts keep arriving.
     Source: Amazon S3, AbortMultipartUpload: parts in progress may succeed, so it must be repeated.
     """
@@ -31,7 +32,7 @@ def abort_fully(store: ObjectStore, upload: Upload, sleep: Callable[[float], boo
         store.abort(upload)
         try:
             left = list(store.list_parts(upload))
-        except UploadGone:
+        except (UploadGone, Denied, Refused):
             left = []
         if not left:
             started_uploads.remove(upload)

@@ -11,9 +11,11 @@ from obsup.errors import (
     DataMismatch,
     Denied,
     NetworkError,
+    NextStep,
     NotFinished,
     ObjectExists,
     ObsupError,
+    Refusal,
     Refused,
     StoreError,
     Throttled,
@@ -23,7 +25,7 @@ from obsup.errors import (
 from obsup.store.answers.failure_rule import Action, FailureRule, rule
 from obsup.store.answers.server_clock import describe_difference
 from obsup.text import printable
-from obsup.vendor_names import COMPATIBLE_PROVIDER
+from obsup.vendor_names import COMPATIBLE_PROVIDER, DEFAULT_PROVIDER
 
 _FIX_CREDENTIALS = run_again("fix the credentials")
 _OTHER_SIGNATURE = run_again(
@@ -203,7 +205,7 @@ FAILURE_RULES: tuple[FailureRule, ...] = (
     rule(
         Action.ENLARGE,
         DataMismatch,
-        "The minimum part size of this bucket is larger than usual (OBS 2.0: 5 MB)",
+        "The store accepts no part of this size, except the last one",
         run_again(add=("--restart", "--part-size", "9M")),
         code="EntityTooSmall",
     ),
@@ -294,4 +296,13 @@ def as_error(failure: StoreError | NetworkError, *, doing: str) -> ObsupError:
     if matching.action is Action.SET_CLOCK:
         reason = describe_difference(refusal.clock_ahead_s, refusal.endpoint)
     why = (reason or matching.why) + (f" ({'; '.join(details)})" if details else "")
-    return matching.error(what, why, matching.next_step, refusal)
+    return matching.error(what, why, _next_step(matching, refusal), refusal)
+
+
+def _next_step(matching: FailureRule, refusal: Refusal) -> NextStep:
+    """Return the next step of the rule, with the other possible cause if nothing shows whose protocol the store has."""
+    step = matching.next_step
+    if not refusal.is_assumed or matching.error not in (Denied, Refused):
+        return step
+    other = f"if the store is not {DEFAULT_PROVIDER.upper()}, add --provider {COMPATIBLE_PROVIDER}"
+    return step._replace(text=f"{step.text}, or {other}")

@@ -39,7 +39,7 @@ def read_refusal(
         code=printable(
             fields.get("Code") or headers.get(names.error_code or "") or _status_code_name(response.status)
         ),
-        message=printable(fields.get("Message") or headers.get(names.error_message or "") or title),
+        message=printable(_message(fields) or headers.get(names.error_message or "") or title),
         request_id=printable(headers.get(names.request_id) or fields.get("RequestId") or ""),
         host_id=printable(headers.get(names.host_id) or fields.get("HostId") or ""),
         date=headers.get("date", ""),
@@ -48,6 +48,11 @@ def read_refusal(
         region=clean(fields.get("Region") or headers.get(names.bucket_region or "") or ""),
         location=clean(headers.get("location") or fields.get("Endpoint") or ""),
     )
+
+
+def _message(fields: Mapping[str, str]) -> str:
+    """Return the store's message; Swift gives the cause in <Reason>."""
+    return "; ".join(dict.fromkeys(filter(None, (fields.get("Message"), fields.get("Reason")))))
 
 
 def _error_fields(response: Response, encoded_error: str | None) -> dict[str, str]:
