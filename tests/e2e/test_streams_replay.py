@@ -8,6 +8,7 @@ import random
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -131,6 +132,67 @@ def test_a_completed_upload_that_is_still_listed(
     assert not state.exists()
 
 
+@pytest.fixture
+def completed(bash: Bash, sandbox: Sandbox, make_file: MakeFile) -> bytes:
+    """An upload of five parts that was killed after Complete, before its record was removed; returns the stream."""
+    data = make_file(5 * PART - 1000).read_bytes()
+    sandbox.add_fault("error=403:AccessDenied,op=complete,times=always")
+    assert bash.run(f"cat bigfile | {UPLOAD}").code == 77
+    sandbox.clear_faults()
+    state = bash.shell.folder / "state.json"
+    recorded = state.read_bytes()
+    assert bash.run(f"cat bigfile | {UPLOAD}").code == 0
+    state.write_bytes(recorded)
+    return data
+
+
+def test_killed_after_complete_and_fed_again(bash: Bash, sandbox: Sandbox, completed: bytes) -> None:
+    """The object is found to be the stream; nothing is sent."""
+    before = len(sandbox.requests)
+    outcome = bash.run(f"cat bigfile | {UPLOAD}")
+    assert (outcome.code, outcome.json["sentParts"], outcome.json["parts"]) == (0, 0, 5), outcome.err
+    assert not {"initiate", "part"} & {one.operation for one in sandbox.requests[before:]}
+    assert sandbox.object_path("bucket", "key").read_bytes() == completed
+    assert not (bash.shell.folder / "state.json").exists()
+
+
+@pytest.mark.parametrize(
+    "alter",
+    [
+        lambda data: b"X" + data[1:],
+        lambda data: data[:-1],
+        lambda data: data + b"X",
+        lambda data: data + data,
+    ],
+    ids=["first byte", "short", "long", "twice"],
+)
+def test_a_different_stream_after_complete_is_rejected(
+    bash: Bash, sandbox: Sandbox, completed: bytes, alter: Callable[[bytes], bytes]
+) -> None:
+    """Exit 65 before anything is sent; --restart, which it names, sends the new stream."""
+    (bash.shell.folder / "altered").write_bytes(alter(completed))
+    outcome = bash.run(f"cat altered | {UPLOAD}")
+    assert (outcome.code, "--restart" in outcome.err) == (65, True)
+    assert sandbox.object_path("bucket", "key").read_bytes() == completed
+    assert bash.run(f"cat altered | {UPLOAD} --restart").code == 0
+    assert sandbox.object_path("bucket", "key").read_bytes() == alter(completed)
+    assert sandbox.uploads() == []
+
+
+@pytest.mark.parametrize("without", ["object", "permission"])
+def test_a_completed_upload_whose_object_cannot_be_shown(
+    bash: Bash, sandbox: Sandbox, completed: bytes, without: str
+) -> None:
+    """It was replaced, or HeadObject is forbidden: obsup starts over."""
+    if without == "object":
+        assert bash.run("echo other | obsup upload - bucket/key").code == 0
+    else:
+        sandbox.add_fault("error=403:AccessDenied,op=head,times=always")
+    outcome = bash.run(f"cat bigfile | {UPLOAD}")
+    assert (outcome.code, outcome.json["sentParts"]) == (0, 5), outcome.err
+    assert sandbox.object_path("bucket", "key").read_bytes() == completed
+
+
 def test_a_stream_that_differs_after_the_stored_parts_is_accepted(
     bash: Bash, sandbox: Sandbox, interrupted: bytes
 ) -> None:
@@ -230,7 +292,7 @@ class InterruptedUpload:
                 upload=self.upload,
                 part_size=self.part_size,
                 receipts={},
-                created=0.0,
+                created=time.time(),
                 headers_digest=order.headers_digest,
             ),
         )

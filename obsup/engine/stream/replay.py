@@ -42,9 +42,11 @@ class ReplayCheck:
     """Compares the parts of a stream with the *stored* ones.
 
     ``confirmed`` are those found equal, ``held_back`` the parts to send once the last stored part has been compared.
+    ``is_complete``: the stored parts are an object already, to which nothing can be added.
     """
 
     stored: Mapping[int, Receipt]
+    is_complete: bool = False
     confirmed: dict[int, Receipt] = field(default_factory=dict)
     held_back: list[MemoryPart] = field(default_factory=list)
 
@@ -68,6 +70,10 @@ class ReplayCheck:
             self.confirmed[receipt.number] = receipt
         if part.is_last and part.part.number < self.last:
             raise _different_stream(f"It ends in part {part.part.number}, but part {self.last} is stored")
+        if receipt is None and self.is_complete:
+            raise _different_stream(
+                f"The object was completed with {self.last} parts, and the stream is longer"
+            )
         return receipt is not None
 
     def stop_comparing(self) -> None:

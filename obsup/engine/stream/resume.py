@@ -12,7 +12,8 @@ from obsup.engine.stream.replay import ReplayCheck, comparable_receipts
 from obsup.engine.upload.abort import abort_recorded
 from obsup.engine.upload.progress_record import ProgressRecord
 from obsup.engine.upload.resume import check_same_request, resume_initiated
-from obsup.errors import NextStep, UploadGone, WrongUsage
+from obsup.engine.verify.object_probe import probe_of
+from obsup.errors import Denied, NextStep, UploadGone, WrongUsage
 from obsup.local.state import checkpoint as checkpoints
 from obsup.local.state.checkpoint import Checkpoint, CheckpointDamaged
 from obsup.model import SourceStat
@@ -50,17 +51,34 @@ def find_stream_start(context: UploadContext, sizes: StreamSizes) -> StreamStart
     try:
         listed = list(context.store.list_parts(checkpoint.upload))
     except UploadGone:
+        if _made_object(context, checkpoint):
+            return _resume(context, checkpoint, sizes, ReplayCheck(checkpoint.receipts, is_complete=True))
         upload_id = checkpoint.upload.upload_id
-        context.observe(
-            events.Noted(f"upload {upload_id} was completed, aborted or has expired: starting over")
-        )
+        context.observe(events.Noted(f"upload {upload_id} was aborted or has expired: starting over"))
         return new
-    growth = Growth(*checkpoint.growth) if checkpoint.growth else None
     stored = comparable_receipts(listed, checkpoint.receipts, context.digests)
+    return _resume(context, checkpoint, sizes, ReplayCheck(stored))
+
+
+def _resume(
+    context: UploadContext, checkpoint: Checkpoint, sizes: StreamSizes, replay: ReplayCheck
+) -> StreamStart:
+    growth = Growth(*checkpoint.growth) if checkpoint.growth else None
     record = ProgressRecord(
-        replace(checkpoint, receipts=stored), context.checkpoint_path, observe=context.observe
+        replace(checkpoint, receipts=dict(replay.stored)), context.checkpoint_path, observe=context.observe
     )
-    return StreamStart(replace(sizes, start=checkpoint.part_size, growth=growth), ReplayCheck(stored), record)
+    return StreamStart(replace(sizes, start=checkpoint.part_size, growth=growth), replay, record)
+
+
+def _made_object(context: UploadContext, checkpoint: Checkpoint) -> bool:
+    """Return whether the recorded parts are all parts of the object, which the recorded upload made."""
+    receipts = [one for _, one in sorted(checkpoint.receipts.items())]
+    if not receipts or receipts[-1].number != len(receipts):
+        return False
+    try:
+        return probe_of(context, checkpoint.upload, receipts).find() is not None
+    except Denied:
+        return False
 
 
 def _load(context: UploadContext) -> Checkpoint | None:
