@@ -73,7 +73,7 @@ OBJECT = group(
     OptionRow(
         "--no-overwrite",
         FLAG,
-        "Never replace an existing object; on stores that ignore If-None-Match a short race remains.",
+        "Never replace an object (a short race remains without If-None-Match).",
         header="no_overwrite",
     ),
     OptionRow(

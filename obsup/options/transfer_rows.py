@@ -94,7 +94,7 @@ CHECKS = group(
     OptionRow(
         "--no-overwrite",
         FLAG,
-        "Never replace an existing object; on stores that ignore If-None-Match a short race remains.",
+        "Never replace an object (a short race remains without If-None-Match).",
     ),
 )
 

@@ -53,7 +53,8 @@ class Sandbox:
     *directory*: where objects are stored and kept; by default a temporary folder that is removed.
     *buckets*: only these exist; by default a bucket is created on first use. *faults*: rules, see faults.py.
     *limits*: Limits, or some of its fields by name. *discard*: hash and count bodies, store sparse files.
-    *clock*: epoch seconds. *tls*: paths of a certificate chain and its key, to serve https.
+    *clock*: epoch seconds. *tls*: paths of a certificate chain and its key, to serve https, and of the authority
+    that must have signed the certificates of clients, if they must show one.
     *custom_domains*: host name → bucket. *require_token*: requests must carry this security token.
     *aws_vendor*: whose rules apply to AWS signatures, ``s3`` or ``obs``. *encrypts*: KMS is the default of
     every bucket, so that no ETag is an MD5. *log*: file for JSON lines.
@@ -71,7 +72,7 @@ class Sandbox:
         secret_key: str | None = None,
         discard: bool = False,
         clock: Callable[[], float] = time.time,
-        tls: tuple[Path, Path] | None = None,
+        tls: tuple[Path, ...] | None = None,
         custom_domains: Mapping[str, str] | None = None,
         require_token: str | None = None,
         aws_vendor: str = "s3",
@@ -205,9 +206,13 @@ def _limits_from(given: Limits | Mapping[str, int | float] | None) -> Limits:
     return given if isinstance(given, Limits) else replace(Limits(), **(given or {}))  # type: ignore[arg-type]
 
 
-def _tls_context(tls: tuple[Path, Path] | None) -> ssl.SSLContext | None:
+def _tls_context(tls: tuple[Path, ...] | None) -> ssl.SSLContext | None:
     if tls is None:
         return None
+    chain, key, *authorities = tls
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(*tls)
+    context.load_cert_chain(chain, key)
+    for authority in authorities:
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_verify_locations(authority)
     return context

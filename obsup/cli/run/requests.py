@@ -214,6 +214,8 @@ def _connect_options(values: dict[str, Any]) -> ConnectOptions:
                 connect_timeout_s=values["connect_timeout"],
                 stall_timeout_s=values["stall_timeout"],
                 ca_bundle=_text(values["ca_bundle"]),
+                client_cert=_text(values["client_cert"]),
+                client_key=_text(values["client_key"]),
                 verify_tls=not values["no_verify_tls"],
                 proxy=values["proxy"],
             ),

@@ -58,6 +58,13 @@ FAILURE_RULES: tuple[FailureRule, ...] = (
     rule(
         Action.FAIL,
         BadConfiguration,
+        "The server asks for a client certificate, does not accept this one, or needs another version of TLS",
+        run_again("check --client-cert and --client-key, and which versions of TLS the server accepts"),
+        kind="alert",
+    ),
+    rule(
+        Action.FAIL,
+        BadConfiguration,
         "The proxy does not permit connections to the store",
         run_again(
             "check --proxy or HTTPS_PROXY, including user and password; NO_PROXY lists hosts to reach directly"

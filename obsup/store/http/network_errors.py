@@ -32,7 +32,14 @@ _KINDS: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str, 
     (OSError, "reset", True),
 )
 
+# OpenSSL's names of the alerts with which a server rejects what the client shows or can do.
+_REJECTING_ALERTS = re.compile(
+    r"ALERT_(CERTIFICATE_REQUIRED|HANDSHAKE_FAILURE|UNKNOWN_CA|BAD_CERTIFICATE|CERTIFICATE_(EXPIRED|REVOKED|UNKNOWN)"
+    r"|UNSUPPORTED_CERTIFICATE|ACCESS_DENIED|PROTOCOL_VERSION|INSUFFICIENT_SECURITY)|UNSUPPORTED_PROTOCOL"
+)
+
 _DETAILS = {
+    "alert": "the server rejected the TLS connection",
     "certificate": "the server's TLS certificate was not accepted",
     "proxy": "the proxy did not respond",
     "tunnel": "the proxy refused to connect",
@@ -57,8 +64,8 @@ def network_error(exc: BaseException) -> NetworkError:
     for types, kind, sent in _KINDS:
         cause = next((cause for cause in causes if isinstance(cause, types)), None)
         if cause is not None:
-            refused = _refused_tunnel(causes) if kind == "proxy" else None
-            return refused or NetworkError(kind, _detail(kind, cause), sent)
+            rejected = _refused_tunnel(causes) if kind == "proxy" else _rejecting_alert(causes)
+            return rejected or NetworkError(kind, _detail(kind, cause), sent)
     return NetworkError("reset", f"{type(exc).__name__}", sent=True)
 
 
@@ -79,6 +86,16 @@ def _refused_tunnel(causes: list[BaseException]) -> NetworkError | None:
     texts = (str(cause) for cause in causes if isinstance(cause, OSError))
     match = next(filter(None, map(_REFUSED_TUNNEL.search, texts)), None)
     return NetworkError("tunnel", f"{_DETAILS['tunnel']} ({match[1]})", sent=False) if match else None
+
+
+def _rejecting_alert(causes: list[BaseException]) -> NetworkError | None:
+    """Return the error for a server that rejects the client's TLS for good; None if it may accept it later."""
+    reasons = (str(getattr(cause, "reason", None)) for cause in causes if isinstance(cause, ssl.SSLError))
+    reason = next(filter(_REJECTING_ALERTS.search, reasons), None)
+    if reason is None:
+        return None
+    what = reason.partition("ALERT_")[2] or reason
+    return NetworkError("alert", f"{_DETAILS['alert']}: {what.replace('_', ' ').lower()}", sent=False)
 
 
 def _detail(kind: str, exc: BaseException) -> str:

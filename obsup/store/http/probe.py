@@ -17,6 +17,7 @@ from obsup.dialects.endpoints import is_loopback
 from obsup.errors import NetworkError
 from obsup.store.http.network_errors import network_error
 from obsup.store.http.settings import ConnectionSettings
+from obsup.store.http.tls_files import find_ca_bundle, load_client_certificate
 from obsup.value import Value
 
 
@@ -65,8 +66,9 @@ def check_tls(url: str, settings: ConnectionSettings, environ: Mapping[str, str]
 
     Raises NetworkError.
     """
-    bundle = environ.get("REQUESTS_CA_BUNDLE") or environ.get("CURL_CA_BUNDLE")
-    context = ssl.create_default_context(cafile=settings.ca_bundle or bundle or certifi.where())
+    bundle = find_ca_bundle(settings, environ)
+    context = ssl.create_default_context(cafile=bundle[0] if bundle is not None else certifi.where())
+    load_client_certificate(context, settings)
     if not settings.verify_tls:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE

@@ -11,13 +11,16 @@ class ConnectionSettings(Value):
     """How to reach the store. All times are seconds.
 
     ``stall_timeout_s`` limits the time in which no byte moves in either direction. ``response_limit_s`` limits the
-    time that the body of a response takes.
+    time that the body of a response takes. ``client_cert`` is a PEM file with the certificate that the client shows,
+    and with its private key unless ``client_key`` has it.
     """
 
     connect_timeout_s: float = 15.0
     stall_timeout_s: float = 60.0
     ca_bundle: str | None = None
     verify_tls: bool = True
+    client_cert: str | None = None
+    client_key: str | None = None
     proxy: str | None = None
     connections: int = 64
     response_limit_s: float = 3600.0

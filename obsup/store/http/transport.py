@@ -6,6 +6,7 @@ header added by requests.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
@@ -31,6 +32,7 @@ from obsup.store.http.network_errors import network_error
 from obsup.store.http.redaction import secrets_in
 from obsup.store.http.request_writer import BLOCK_BYTES, exchange_directly, head_of
 from obsup.store.http.settings import ConnectionSettings, Response
+from obsup.store.http.tls_files import check_tls_files
 from obsup.units import KIB, MIB
 from obsup.value import Value
 from obsup.version import __version__
@@ -87,9 +89,13 @@ class _Adapter(HTTPAdapter):
 
 
 class Transport:
-    """Sends requests on pooled connections. Safe to share between threads."""
+    """Sends requests on pooled connections. Safe to share between threads.
+
+    Raises BadConfiguration if a certificate file cannot be used.
+    """
 
     def __init__(self, settings: ConnectionSettings) -> None:
+        check_tls_files(settings, os.environ)
         self._settings = settings
         self._session = requests.Session()
         self._session.trust_env = settings.proxy is None
@@ -214,7 +220,10 @@ class Transport:
                 # A proxy of the environment would connect to its own loopback interface.
                 proxies = {"no_proxy": host}
             verify = (settings.ca_bundle or True) if settings.verify_tls else False
-            merged = dict(self._session.merge_environment_settings(root, proxies, None, verify, None))
+            cert: Any = settings.client_cert
+            if settings.client_key is not None:
+                cert = settings.client_cert, settings.client_key
+            merged = dict(self._session.merge_environment_settings(root, proxies, None, verify, cert))
             merged.pop("stream")
             self._session_settings[root] = merged
         return self._session_settings[root]

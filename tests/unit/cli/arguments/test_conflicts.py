@@ -58,7 +58,7 @@ ALWAYS_APPLICABLE = """
     cache_control expires_header metadata tags acl grants storage_class website_redirect success_redirect expires_days
     no_overwrite headers retention retain_until legal_hold sse sse_kms_key_id
     sse_c_key_file endpoint provider signature region addressing profile
-    config_path ca_bundle no_verify_tls proxy connect_timeout stall_timeout
+    config_path ca_bundle client_cert client_key no_verify_tls proxy connect_timeout stall_timeout
     metrics progress progress_interval as_json quiet verbose log_file
     dry_run
 """

@@ -1,0 +1,71 @@
+"""The certificate files of a connection: which of them apply, and whether they can be used, before any request."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from obsup.errors import BadConfiguration, WrongUsage, run_again
+from obsup.store.http.settings import ConnectionSettings
+from obsup.text import quoted
+
+# The environment variables that name a file or a directory of trusted certificates, the nearest first.
+CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+
+
+def find_ca_bundle(settings: ConnectionSettings, environ: Mapping[str, str]) -> tuple[str, str] | None:
+    """Return the path of the trusted certificates and what names it, None for the built-in ones."""
+    if settings.ca_bundle:
+        return settings.ca_bundle, "--ca-bundle"
+    return next(((environ[name], name) for name in CA_VARIABLES if environ.get(name)), None)
+
+
+def check_tls_files(settings: ConnectionSettings, environ: Mapping[str, str]) -> None:
+    """Raise BadConfiguration if a certificate file cannot be used."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    bundle = find_ca_bundle(settings, environ)
+    if bundle is not None and settings.verify_tls and not Path(bundle[0]).is_dir():
+        path, origin = bundle
+        _load(path, origin, lambda: context.load_verify_locations(path), "no CA certificate in PEM format")
+    load_client_certificate(context, settings)
+
+
+def load_client_certificate(context: ssl.SSLContext, settings: ConnectionSettings) -> None:
+    """Load the client certificate of *settings* into *context*. Raises BadConfiguration."""
+    if settings.client_cert is None:
+        if settings.client_key is not None:
+            raise WrongUsage(
+                "--client-key without --client-cert",
+                "A private key is of no use without its certificate",
+                run_again("name the certificate", add=("--client-cert", "FILE")),
+            )
+        return
+    certificate, key = settings.client_cert, settings.client_key
+    for path, option in ((certificate, "--client-cert"), (key, "--client-key")):
+        if path is not None:
+            _load(path, option, lambda path=path: Path(path).open("rb").close(), "")  # type: ignore[misc]
+    # Without a password, OpenSSL would ask for it on the terminal.
+    _load(
+        certificate,
+        "--client-cert",
+        lambda: context.load_cert_chain(certificate, key, password=""),
+        "no certificate in PEM format with the private key that belongs to it, without a passphrase",
+    )
+
+
+def _load(path: str, origin: str, load: Callable[[], None], wanted: str) -> None:
+    try:
+        load()
+    except ssl.SSLError as exc:
+        raise BadConfiguration(
+            f"the file {quoted(path)} cannot be used",
+            f"{origin} names it, and it contains {wanted}",
+            run_again(f"correct {origin}"),
+        ) from exc
+    except OSError as exc:
+        raise BadConfiguration(
+            f"cannot read {quoted(path)}",
+            f"{origin} names it: {exc.strerror}",
+            run_again(f"correct {origin}"),
+        ) from exc
