@@ -23,10 +23,10 @@ from obsup.engine.steps import part as part_steps
 from obsup.engine.steps.abort import abort_upload as abort_selected
 from obsup.engine.steps.complete import ManualCompletion
 from obsup.engine.steps.completion_checks import CompletionChecks
+from obsup.engine.steps.initiate import initiate
 from obsup.engine.steps.lookup import UploadSelector
 from obsup.engine.steps.part import PartWindow
 from obsup.engine.stream.uploader import StreamUploader
-from obsup.engine.upload import initiate
 from obsup.engine.upload.uploader import Uploader
 from obsup.errors import NextStep, WrongUsage
 from obsup.events import ProgressCallback
@@ -168,7 +168,7 @@ def initiate_upload(
     Source: OBS SDK for Python, "Initiating a Multipart Upload" (initiateMultipartUpload).
     """
     context = _open_context(target, more, options=options)
-    return initiate.initiate(context).upload_id
+    return initiate(context).upload_id
 
 
 def upload_part(

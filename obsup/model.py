@@ -197,6 +197,13 @@ class Stored(Value):
     sse_c_key_md5: str | None = None
 
 
+class Initiated(Value):
+    """The store's response to Initiate: the upload id, and the headers, which may confirm the encryption."""
+
+    upload_id: str
+    response: Stored = Stored(200, "")
+
+
 class ObjectInfo(Value):
     """The response of HeadObject. ``metadata`` keys are lower-case; ``upload_id`` is None if it is not returned."""
 

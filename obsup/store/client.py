@@ -10,7 +10,17 @@ from obsup.dialects.dialect import Dialect
 from obsup.dialects.endpoints import is_loopback
 from obsup.dialects.object_headers import customer_key_headers
 from obsup.errors import NetworkError, StoreError, WrongUsage, run_again
-from obsup.model import CustomerKey, ObjectInfo, ObjectPage, OpenUpload, Stored, StoredPart, Target, Upload
+from obsup.model import (
+    CustomerKey,
+    Initiated,
+    ObjectInfo,
+    ObjectPage,
+    OpenUpload,
+    Stored,
+    StoredPart,
+    Target,
+    Upload,
+)
 from obsup.store.answers import xml
 from obsup.store.answers.listings import all_parts, all_uploads, objects_after
 from obsup.store.answers.request import Query, StoreRequest
@@ -59,7 +69,7 @@ class HttpStore:
             _require_tls(route.configured.endpoint)
             self._key_headers = customer_key_headers(dialect, customer_key)
 
-    def initiate(self, target: Target, headers: Mapping[str, str]) -> str:
+    def initiate(self, target: Target, headers: Mapping[str, str]) -> Initiated:
         """Source: OBS API reference, "Initiating a Multipart Upload"."""
         request = StoreRequest(
             "InitiateMultipartUpload",
@@ -69,10 +79,11 @@ class HttpStore:
             query=(("uploads", None),),
             headers={**headers, **self._key_headers},
         )
-        upload_id = xml.text(self._exchange.fetch(request, "UploadId"), "UploadId")
+        response = self._exchange.send(request)
+        upload_id = xml.text(self._exchange.document(request, response, "UploadId"), "UploadId")
         if not upload_id:
             raise NetworkError("garbled", "the response to initiate has no upload id", sent=True)
-        return upload_id
+        return Initiated(upload_id, read_stored(response, self.dialect.headers, ""))
 
     def upload_part(
         self, upload: Upload, part_number: int, open_body: OpenBody, *, content_md5: str | None = None

@@ -6,7 +6,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 from obsup.dialects.dialect import Dialect
-from obsup.model import Credentials, ObjectInfo, ObjectPage, OpenUpload, Stored, StoredPart, Target, Upload
+from obsup.model import (
+    Credentials,
+    Initiated,
+    ObjectInfo,
+    ObjectPage,
+    OpenUpload,
+    Stored,
+    StoredPart,
+    Target,
+    Upload,
+)
 from obsup.store.http.body import OpenBody
 
 
@@ -60,8 +70,8 @@ class ObjectStore(PartStore, PartLister, Protocol):
 
     dialect: Dialect
 
-    def initiate(self, target: Target, headers: Mapping[str, str]) -> str:
-        """Initiate a multipart upload and return its upload id.
+    def initiate(self, target: Target, headers: Mapping[str, str]) -> Initiated:
+        """Initiate a multipart upload and return the response with its upload id.
 
         Not idempotent: each request creates an upload. Not safe to retry if ``NetworkError.sent``: list the uploads
         first. Never retried by RetryingStore.

@@ -11,7 +11,17 @@ from msgspec import field
 
 from obsup import events
 from obsup.errors import NetworkError, Stopped, StoreError
-from obsup.model import Credentials, ObjectInfo, ObjectPage, OpenUpload, Stored, StoredPart, Target, Upload
+from obsup.model import (
+    Credentials,
+    Initiated,
+    ObjectInfo,
+    ObjectPage,
+    OpenUpload,
+    Stored,
+    StoredPart,
+    Target,
+    Upload,
+)
 from obsup.store.answers.failure_rule import Action, FailureRule
 from obsup.store.answers.failure_table import as_error, classify
 from obsup.store.answers.server_clock import ServerClock
@@ -161,7 +171,7 @@ class RetryingStore:
         attempts = Attempts(self._policy, self._recovery, self._observe)
         return attempts.run(operation, doing=doing, part_number=part_number)
 
-    def initiate(self, target: Target, headers: Mapping[str, str]) -> str:
+    def initiate(self, target: Target, headers: Mapping[str, str]) -> Initiated:
         """Initiate an upload without retries."""
         return self._inner.initiate(target, headers)
 

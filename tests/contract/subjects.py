@@ -106,7 +106,7 @@ class Subject:
 
     def begin(self, key: str, headers: Mapping[str, str] | None = None) -> Upload:
         """Initiate an upload."""
-        return Upload(self.target(key), self.store.initiate(self.target(key), headers or {}))
+        return Upload(self.target(key), self.store.initiate(self.target(key), headers or {}).upload_id)
 
     @contextmanager
     def with_keys(self, credentials: Credentials) -> Iterator[ObjectStore]:

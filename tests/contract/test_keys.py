@@ -29,7 +29,7 @@ def run_all_operations(subject: Subject, key: str) -> list[str]:
     """Run every operation with *key*; return the names of those that succeeded. Raises StoreError."""
     store, target = subject.store, subject.target(key)
     done: list[str] = []
-    upload = Upload(target, store.initiate(target, {}))
+    upload = Upload(target, store.initiate(target, {}).upload_id)
     done.append("initiate")
     try:
         etag = store.upload_part(upload, 1, bytes_body(CONTENT)).etag
@@ -59,7 +59,7 @@ def run_all_operations(subject: Subject, key: str) -> list[str]:
     assert info is not None
     assert info.size == 5
     done.append("put")
-    second = Upload(target, store.initiate(target, {}))
+    second = Upload(target, store.initiate(target, {}).upload_id)
     store.abort(second)
     assert second.upload_id not in {
         listed_upload.upload_id for listed_upload in store.list_uploads(target.bucket, key)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from obsup.errors import NetworkError, Refusal, StoreError
-from obsup.model import ObjectInfo, ObjectPage, OpenUpload, Stored, StoredPart, Target, Upload
+from obsup.model import Initiated, ObjectInfo, ObjectPage, OpenUpload, Stored, StoredPart, Target, Upload
 from obsup.store.http.body import OpenBody
 from obsup.store.interface import ObjectStore
 
@@ -50,7 +50,7 @@ class FaultyStore:
         }[kind]
         raise StoreError(Refusal(operation, "bucket/key", status, code))
 
-    def initiate(self, target: Target, headers: Mapping[str, str]) -> str:
+    def initiate(self, target: Target, headers: Mapping[str, str]) -> Initiated:
         return self._run("initiate", lambda: self._inner.initiate(target, headers))
 
     def upload_part(

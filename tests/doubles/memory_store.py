@@ -15,7 +15,17 @@ from fastcrc import crc64
 
 from obsup.dialects.dialect import Dialect
 from obsup.errors import Refusal, StoreError
-from obsup.model import ObjectInfo, ObjectPage, OpenUpload, Stored, StoredObject, StoredPart, Target, Upload
+from obsup.model import (
+    Initiated,
+    ObjectInfo,
+    ObjectPage,
+    OpenUpload,
+    Stored,
+    StoredObject,
+    StoredPart,
+    Target,
+    Upload,
+)
 from obsup.store.http.body import OpenBody
 
 
@@ -47,12 +57,12 @@ class MemoryStore:
         self._lock = threading.Lock()
         self._ids = itertools.count(1)
 
-    def initiate(self, target: Target, headers: Mapping[str, str]) -> str:
+    def initiate(self, target: Target, headers: Mapping[str, str]) -> Initiated:
         self._check(target, "InitiateMultipartUpload")
         with self._lock:
             upload_id = f"memory-{next(self._ids)}"
             self._uploads[upload_id] = _Upload(target.bucket, target.key, dict(headers))
-        return upload_id
+        return Initiated(upload_id)
 
     def upload_part(
         self, upload: Upload, part_number: int, open_body: OpenBody, *, content_md5: str | None = None

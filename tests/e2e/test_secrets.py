@@ -437,7 +437,7 @@ def test_pickles_and_reprs_contain_no_secret(
     customer = CustomerKey(CUSTOMER_KEY)
     connection = connect(settings, sleep=lambda _: False, credentials=source, customer_key=customer)
     without_customer_key = connect(settings, sleep=lambda _: False, credentials=source)
-    upload = Upload(target, without_customer_key.store.initiate(target, {}))
+    upload = Upload(target, without_customer_key.store.initiate(target, {}).upload_id)
     path = machine.work / "bigfile"
     job = PartToSend(
         upload, Part(1, 0, PART), str(path), stat_source(path), DigestChoice(md5=True, crc64=False)

@@ -275,7 +275,7 @@ class InterruptedUpload:
         self.target, settings = resolve_target(f"{scheme}://bucket/key", connecting)
         self.connection = connect(settings, sleep=self.stop.sleep, environ=environ, observe=self.tally)
         self.path = folder / "state.json"
-        self.upload = Upload(self.target, self.connection.store.initiate(self.target, {}))
+        self.upload = Upload(self.target, self.connection.store.initiate(self.target, {}).upload_id)
 
     def store(self, number: int, data: bytes) -> None:
         """Store part *number*."""

@@ -243,7 +243,7 @@ class Uploads(RuleBasedStateMachine):
     @rule()
     def begin_a_foreign_upload(self) -> None:
         """Make another client initiate an upload of the same key, with a part of other content."""
-        upload = Upload(self.target, self.store.initiate(self.target, {}))
+        upload = Upload(self.target, self.store.initiate(self.target, {}).upload_id)
         self.foreign_uploads.add(upload.upload_id)
         self.store._uploads[upload.upload_id].parts[1] = b"foreign!!!"
 

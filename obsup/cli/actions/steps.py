@@ -16,9 +16,9 @@ from obsup.engine.steps import part as part_steps
 from obsup.engine.steps.abort import abort_upload
 from obsup.engine.steps.complete import ManualCompletion
 from obsup.engine.steps.completion_checks import CompletionChecks
+from obsup.engine.steps.initiate import initiate
 from obsup.engine.steps.lookup import UploadSelector
 from obsup.engine.steps.part import CopySource, PartWindow
-from obsup.engine.upload import initiate
 from obsup.engine.upload.uploader import Uploader
 from obsup.errors import NextStep, WrongUsage
 
@@ -44,7 +44,7 @@ def run_init(source: Path | None, target: str, options: CommandOptions) -> int:
     def work(session: Session) -> str:
         _, context = _open(session, source, target, options)
         if source is None:
-            upload = initiate.initiate(context)
+            upload = initiate(context)
         else:
             uploader = Uploader(context.connection, context.request, tally=session.tally, stop=session.stop)
             checkpoint, plan = uploader.initiate()

@@ -20,6 +20,7 @@ from obsup.engine.job.context import UploadContext
 from obsup.engine.job.result import Result
 from obsup.engine.plan.file_plan import DEFAULT_PART_SIZE
 from obsup.engine.send.whole_object import put_content
+from obsup.engine.upload.preconditions import require_encryption
 from obsup.errors import Busy, ObsupError
 from obsup.local.source.buffers import BufferPool
 from obsup.local.source.digest import PartDigest
@@ -44,6 +45,7 @@ class SmallFileUploader:
         shared: SharedRequest,
         clock_ns: Callable[[], int] = time.time_ns,
     ) -> None:
+        self._context = context
         self._store = context.connection.store
         self._shared = shared
         self._send_options = replace(context.send_options, content_md5=True)
@@ -72,6 +74,8 @@ class SmallFileUploader:
 
     def _put(self, file: FoundFile, target: Target, observe: events.Observer) -> FileOutcome | None:
         started = time.monotonic()
+        if self._send_options.encryption is not None:
+            require_encryption(replace(self._context, request=replace(self._shared.template, target=target)))
         data = _read(file.path, file.stat)
         if data is None:
             return None

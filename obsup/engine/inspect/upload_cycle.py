@@ -103,10 +103,10 @@ class UploadCycle:
         return f"permitted; {count} open"
 
     def _initiate(self) -> str:
-        upload_id = self._connection.attempts().run(
+        initiated = self._connection.attempts().run(
             lambda: self._store.initiate(self._target, {}), doing=f"initiating {self._target}"
         )
-        self._upload = Upload(self._target, upload_id)
+        self._upload = Upload(self._target, initiated.upload_id)
         return f"permitted; {self._target}"
 
     def _check_parts(self, upload: Upload) -> Iterator[Finding]:

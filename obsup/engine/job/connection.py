@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from obsup import events
 from obsup.dialects.dialect import Addressing, Dialect
 from obsup.dialects.registry import find_dialect
+from obsup.engine.job.learned_facts import LearnedFacts
 from obsup.local.config.credentials import CredentialSettings, open_credentials
 from obsup.local.config.customer_key import read_customer_key
 from obsup.model import CustomerKey
@@ -61,9 +62,10 @@ class StoreSettings(Value):
 
 
 class Connection(Value):
-    """A connected store with its retry policy. ``signer`` presigns the URLs of parts.
+    """A connected store with its retry policy, and what this run has learned about it.
 
-    ``customer_key_digest`` identifies the SSE-C key of all requests, and is empty without one.
+    ``signer`` presigns the URLs of parts. ``customer_key_digest`` identifies the SSE-C key of all requests; it is empty
+    without one.
     """
 
     settings: StoreSettings
@@ -73,6 +75,7 @@ class Connection(Value):
     recovery: FailureRecovery
     observe: events.Observer
     customer_key_digest: str = ""
+    learned: LearnedFacts = field(default_factory=LearnedFacts)
 
     def observed_by(self, observe: events.Observer) -> Connection:
         """Return the same connection with another observer of its requests and retries."""

@@ -13,6 +13,7 @@ from obsup.engine.job.connection import Connection
 from obsup.engine.job.request import UploadRequest
 from obsup.engine.job.send_options import SendOptions
 from obsup.engine.job.stop import StopSignal
+from obsup.engine.proof.encryption import RequestedEncryption, requested_encryption
 from obsup.engine.proof.part_proof import DigestChoice, choose_digests
 from obsup.local.source.file import Gate
 from obsup.local.state import checkpoint_path
@@ -72,7 +73,22 @@ class UploadContext(Value):
     @property
     def send_options(self) -> SendOptions:
         """The options for sending each part."""
-        return SendOptions(self.digests, self.request.content_md5, self.observe, self.gate, self.read_gate)
+        return SendOptions(
+            self.digests,
+            self.request.content_md5,
+            self.observe,
+            self.gate,
+            self.read_gate,
+            encryption=self.encryption,
+        )
+
+    @property
+    def encryption(self) -> RequestedEncryption | None:
+        """The encryption that the request asks for, which the store must confirm."""
+        options, names = self.request.options, self.dialect.headers
+        has_key = self.request.encrypted_by_customer or self.connection.settings.customer_key_file is not None
+        headers = self.headers("put") if options.sse else dict(options.headers)
+        return requested_encryption(names, headers, customer_key=has_key)
 
     @property
     def checkpoint_path(self) -> Path | None:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 from obsup import events
+from obsup.engine.proof.encryption import RequestedEncryption
 from obsup.engine.proof.part_proof import DigestChoice
 from obsup.local.source.file import Gate
 from obsup.value import Value
@@ -14,6 +15,7 @@ from obsup.value import Value
 class SendOptions(Value):
     """How content is sent: the digests that verify it, Content-MD5 or not, the observer, and the limits.
 
+    ``encryption`` is what the response to PutObject must confirm.
     ``gate`` is called before bytes are sent, ``read_gate`` before bytes are read that are not sent. ``monotonic`` is a
     clock in seconds, which spaces the progress events.
     """
@@ -23,4 +25,5 @@ class SendOptions(Value):
     observe: events.Observer = events.ignore
     gate: Gate | None = None
     read_gate: Gate | None = None
+    encryption: RequestedEncryption | None = None
     monotonic: Callable[[], float] = time.monotonic

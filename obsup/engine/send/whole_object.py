@@ -14,12 +14,13 @@ from obsup.dialects.object_headers import forbids_overwrite
 from obsup.engine.job.context import UploadContext
 from obsup.engine.job.result import Finished
 from obsup.engine.job.send_options import SendOptions
+from obsup.engine.proof.encryption import RequestedEncryption
 from obsup.engine.proof.object_proof import Expected, Verified
 from obsup.engine.proof.part_proof import DigestChoice, matches
 from obsup.engine.send.content import AttemptCounter, Content, send_verified
+from obsup.engine.verify.existing_object import find_existing, object_exists
 from obsup.engine.verify.object_probe import ObjectProbe
-from obsup.engine.verify.preconditions import find_existing, object_exists
-from obsup.errors import ObjectExists
+from obsup.errors import NextStep, ObjectExists, Refused
 from obsup.local.source.buffers import BufferPool
 from obsup.local.source.digest import PartDigest
 from obsup.local.source.file import FileWindow
@@ -80,9 +81,19 @@ def put_content(
         if existing is None:
             raise
         return existing
+    if send_options.encryption is not None and not send_options.encryption.is_confirmed_by(stored):
+        raise _not_encrypted(target, send_options.encryption)
     receipt = Receipt(1, content.part.size, stored.etag, digest.md5, digest.crc64)
     verified = _verify(store, target, content.part.size, stored, digest, send_options.digests)
     return Finished(stored, verified, (receipt,))
+
+
+def _not_encrypted(target: Target, encryption: RequestedEncryption) -> Refused:
+    return Refused(
+        f"{target} was stored, but the store does not confirm {encryption}",
+        "It may have stored the object unencrypted, although it confirmed the encryption of an upload in parts",
+        NextStep("delete the object if its content is confidential"),
+    )
 
 
 def _find_object(

@@ -15,6 +15,7 @@ from obsup.engine.plan.file_plan import FilePlan, make_plan
 from obsup.engine.send.content import Content
 from obsup.engine.send.part import send_content
 from obsup.engine.steps.lookup import FoundUpload, UploadSelector, require_upload
+from obsup.engine.upload.preconditions import require_encryption
 from obsup.errors import CheckpointUnwritable, DataMismatch, NextStep, WrongUsage, run_again
 from obsup.local.source.file import FileWindow
 from obsup.local.source.identity import check_same_file, stat_source
@@ -101,6 +102,7 @@ def _send(context: UploadContext, selected: FoundUpload, content: Content, md5: 
                 NextStep("check the source; nothing was sent"),
             )
         send_options = replace(send_options, content_md5=True)
+    require_encryption(context)
     with context.lock(shared=True):
         stored, receipt = send_content(content, selected.upload, context.store, send_options)
         if selected.path is not None:
@@ -124,6 +126,7 @@ def copy_one(
     """
     check_number(number, context.dialect.limits)
     selected = require_upload(selector)
+    require_encryption(context)
     with selected.needed(selector), context.lock(shared=True):
         stored = context.store.copy_part(
             selected.upload,

@@ -26,9 +26,9 @@ from obsup.engine.upload.abort import abort_fully
 from obsup.engine.upload.adoption import open_uploads
 from obsup.engine.upload.complete import PartsRejected, complete
 from obsup.engine.upload.initiate import initiate_recorded
+from obsup.engine.upload.preconditions import check_target, require_encryption
 from obsup.engine.upload.progress_record import ProgressRecord
 from obsup.engine.upload.receipt import with_receipt
-from obsup.engine.verify.preconditions import check_target
 from obsup.errors import (
     Busy,
     CommandFailed,
@@ -154,6 +154,7 @@ class StreamUploader:
         return self._complete(record)
 
     def _initiate(self) -> ProgressRecord:
+        check_target(self._context)
         plan = StreamPlan(0, self._sizes)
         return initiate_recorded(self._context, NO_STAT, plan, left=open_uploads(self._context))
 
@@ -170,6 +171,7 @@ class StreamUploader:
     def _put(self, part: MemoryPart) -> Result:
         """Send a stream that fits its first part in one request."""
         plan = StreamPlan(part.part.size, self._sizes)
+        require_encryption(self._context)
         finished = put_whole(self._context, part)
         return result_of_upload(self._request, self._tally, upload=None, plan=plan, finished=finished)
 

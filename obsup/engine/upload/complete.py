@@ -12,8 +12,8 @@ from obsup.engine.job.context import UploadContext
 from obsup.engine.job.result import Finished
 from obsup.engine.plan.file_plan import Plan
 from obsup.engine.proof.part_list import check_receipts
+from obsup.engine.verify.existing_object import find_existing, object_exists
 from obsup.engine.verify.object_probe import ObjectProbe, probe_of
-from obsup.engine.verify.preconditions import find_existing, object_exists
 from obsup.errors import Denied, NetworkError, ObjectExists, ObsupError, StoreError, UploadGone
 from obsup.model import Receipt, Upload
 from obsup.store.answers.failure_rule import Action

@@ -12,25 +12,21 @@ from collections.abc import Callable, Sequence
 
 from msgspec.structs import replace
 
-from obsup.dialects.object_headers import options_of_complete
 from obsup.engine.job.context import UploadContext
 from obsup.engine.plan.file_plan import Plan
 from obsup.engine.proof.object_proof import TOKEN_NAME
-from obsup.engine.upload.adoption import find_interrupted, open_uploads, report_left_alone
+from obsup.engine.upload.adoption import find_interrupted, report_left_alone
 from obsup.engine.upload.progress_record import ProgressRecord, open_record
-from obsup.engine.verify.preconditions import check_target
-from obsup.errors import NetworkError, NextStep, ObsupError, StoreError, WrongUsage
+from obsup.errors import NetworkError, ObsupError, StoreError
 from obsup.local.source.file import sha256_of
-from obsup.local.state import started_uploads
 from obsup.local.state.checkpoint import Checkpoint
-from obsup.model import OpenUpload, SourceStat, Upload
+from obsup.model import Initiated, OpenUpload, SourceStat, Upload
 
 
 def initiate_recorded(
     context: UploadContext, stat: SourceStat, plan: Plan, *, left: Sequence[OpenUpload]
 ) -> ProgressRecord:
     """Initiate an upload and write its checkpoint. *left* are the open uploads of this key, which are left alone."""
-    check_target(context)
     report_left_alone(context, left)
     before = frozenset(one.upload_id for one in left)
     headers, token = headers_with_token(context)
@@ -52,8 +48,8 @@ def initiate_recorded(
     record.write()
     # An upload that the store rejected needs no checkpoint; an older checkpoint may belong to an upload that exists.
     withdraw = record.withdraw if is_new else _keep
-    upload_id = initiate_once(context, headers, before, withdraw=withdraw)
-    record.set_upload(replace(checkpoint.upload, upload_id=upload_id))
+    initiated = initiate_once(context, headers, before, withdraw=withdraw)
+    record.set_upload(replace(checkpoint.upload, upload_id=initiated.upload_id))
     return record
 
 
@@ -87,19 +83,19 @@ def initiate_once(
     before: frozenset[str],
     *,
     withdraw: Callable[[], None] = _keep,
-) -> str:
-    """Return the upload id of a new upload. If a response was lost, the upload that it reported is found by listing.
+) -> Initiated:
+    """Initiate an upload and return the store's response. If that was lost, the upload is found by listing.
 
     *withdraw* is called if the store certainly initiated no upload.
     """
     in_doubt, started_s = False, context.clock()
 
-    def once() -> str:
+    def once() -> Initiated:
         nonlocal in_doubt
         if in_doubt:
             upload_id = find_interrupted(context, before, started_s)
             if upload_id is not None:
-                return upload_id
+                return Initiated(upload_id)
         was_in_doubt, in_doubt = in_doubt, True
         try:
             return context.store.initiate(context.request.target, headers)
@@ -116,23 +112,3 @@ def initiate_once(
         if not in_doubt:
             withdraw()
         raise
-
-
-def initiate(context: UploadContext) -> Upload:
-    """Initiate an upload without a source, and record that this machine started it.
-
-    Raises WrongUsage for options that would be needed when it is completed: nothing records them.
-    """
-    headers, token = headers_with_token(context)
-    late = " and ".join(options_of_complete(context.dialect, context.request.options))
-    if late:
-        raise WrongUsage(
-            f"{late} cannot be given to init without SOURCE",
-            f"{context.dialect.title} takes it on complete, and without SOURCE no checkpoint stores it",
-            NextStep(f"give {late} to obsup complete"),
-        )
-    check_target(context)
-    before = frozenset(one.upload_id for one in open_uploads(context))
-    upload = Upload(context.request.target, initiate_once(context, headers, before), token)
-    started_uploads.add(started_uploads.StartedUpload(upload, None, None, context.clock()))
-    return upload

@@ -25,10 +25,10 @@ from obsup.engine.plan.file_plan import Plan, recorded_plan
 from obsup.engine.upload.adoption import Candidate, initiated_since, open_uploads, recorded_uploads
 from obsup.engine.upload.complete import report_if_listed
 from obsup.engine.upload.initiate import initiate_recorded
+from obsup.engine.upload.preconditions import check_target
 from obsup.engine.upload.progress_record import ProgressRecord, open_record
 from obsup.engine.upload.resume import recover, resume, resume_initiated
 from obsup.engine.verify.object_probe import find_completed, find_made
-from obsup.engine.verify.preconditions import check_target
 from obsup.errors import NotFinished, UploadGone, run_again
 from obsup.local.state import started_uploads
 from obsup.local.state.checkpoint import Checkpoint
@@ -106,6 +106,7 @@ def find_starting_point(
     if action is Action.REPLACE:
         facts.check_gone()
     if action in (Action.INITIATE, Action.REPLACE):
+        check_target(context)
         return StartingPoint(initiate_recorded(context, stat, plan, left=facts.listed), plan)
     if facts.continued is not None:
         record, plan = facts.continued

@@ -125,6 +125,10 @@ class Uploader:
 
     def _put(self, stat: SourceStat) -> Result:
         """Send the source in one request; again if it changed during that and the request allows it."""
+        if self._context.encryption is not None:
+            from obsup.engine.upload.preconditions import require_encryption
+
+            require_encryption(self._context)
         for left in reversed(range(MAX_ROUNDS)):
             plan = FilePlan(stat.size, max(stat.size, DEFAULT_PART_SIZE))
             report_start(self._tally, plan, {})

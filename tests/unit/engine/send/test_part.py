@@ -28,7 +28,7 @@ def reported_blocks(path: Path, seconds_per_block: float) -> list[int]:
         file.truncate(BLOCKS * BLOCK_BYTES)
     store = MemoryStore(find_dialect("s3"))
     target = Target("s3", "http://127.0.0.1", "bucket", "key")
-    upload = Upload(target, store.initiate(target, {}))
+    upload = Upload(target, store.initiate(target, {}).upload_id)
     reported: list[int] = []
     now_s = 100.0
 

@@ -58,7 +58,7 @@ def settings(sandbox: Sandbox) -> StoreSettings:
 def initiated(sandbox: Sandbox, part: PartToSend, keys: Credentials) -> PartToSend:
     """Return *part* as a part of an open upload."""
     store = connect(settings(sandbox), sleep=lambda _: True, credentials=GivenKeys(keys)).store
-    return replace(part, upload=Upload(part.upload.target, store.initiate(part.upload.target, {})))
+    return replace(part, upload=Upload(part.upload.target, store.initiate(part.upload.target, {}).upload_id))
 
 
 def sign(sandbox: Sandbox, part: PartToSend) -> PresignedPart:

@@ -1,0 +1,32 @@
+"""Initiate an upload without a source."""
+
+from __future__ import annotations
+
+from obsup.dialects.object_headers import options_of_complete
+from obsup.engine.job.context import UploadContext
+from obsup.engine.upload.adoption import open_uploads
+from obsup.engine.upload.initiate import headers_with_token, initiate_once
+from obsup.engine.upload.preconditions import check_target
+from obsup.errors import NextStep, WrongUsage
+from obsup.local.state import started_uploads
+from obsup.model import Upload
+
+
+def initiate(context: UploadContext) -> Upload:
+    """Initiate an upload without a source, and record that this machine started it.
+
+    Raises WrongUsage for options that would be needed when it is completed: nothing records them.
+    """
+    headers, token = headers_with_token(context)
+    late = " and ".join(options_of_complete(context.dialect, context.request.options))
+    if late:
+        raise WrongUsage(
+            f"{late} cannot be given to init without SOURCE",
+            f"{context.dialect.title} takes it on complete, and without SOURCE no checkpoint stores it",
+            NextStep(f"give {late} to obsup complete"),
+        )
+    check_target(context)
+    before = frozenset(one.upload_id for one in open_uploads(context))
+    upload = Upload(context.request.target, initiate_once(context, headers, before).upload_id, token)
+    started_uploads.add(started_uploads.StartedUpload(upload, None, None, context.clock()))
+    return upload

@@ -1,0 +1,93 @@
+"""What must be true before the first byte is sent: --no-overwrite allows it, and the store encrypts if asked to."""
+
+from __future__ import annotations
+
+from functools import partial
+from io import BytesIO
+
+from obsup import events
+from obsup.dialects.endpoints import is_vendor_host
+from obsup.engine.job.context import UploadContext
+from obsup.engine.proof.encryption import RequestedEncryption, encryption_headers
+from obsup.engine.proof.object_proof import Expected, is_marked
+from obsup.engine.upload.adoption import open_uploads
+from obsup.engine.upload.initiate import initiate_once
+from obsup.engine.verify.existing_object import find_existing, object_exists
+from obsup.errors import ObsupError, Refused, run_again
+from obsup.local.state import started_uploads
+from obsup.local.state.started_uploads import StartedUpload
+from obsup.model import Upload
+from obsup.text import quoted
+
+ENCRYPTION_OPTIONS = ("--sse", "--sse-kms-key-id", "--sse-c-key-file")
+
+
+def check_target(context: UploadContext, upload: Upload | None = None) -> None:
+    """Check the target before an upload in parts is initiated, or before the open *upload* is continued.
+
+    Raises ObjectExists if the request forbids overwriting the object that exists, and as ``require_encryption`` does.
+    """
+    target = context.request.target
+    if context.request.options.no_overwrite:
+        info = find_existing(context.store, target)
+        # The upload that made the object may still be listed.
+        is_own = upload is not None and info is not None and is_marked(_mark_of(upload), info)
+        if info is not None and not is_own:
+            raise object_exists(target, upload)
+    require_encryption(context)
+
+
+def require_encryption(context: UploadContext) -> None:
+    """Raise Refused unless the store is known to encrypt, if the request asks for encryption.
+
+    Some stores ignore the request. A vendor's own host is known to comply; any other is tried out once per bucket, with
+    an upload that is aborted again.
+    """
+    requested, target = context.encryption, context.request.target
+    if requested is not None and not is_vendor_host(target.endpoint):
+        fact = ("encrypts", target.endpoint, target.bucket, requested)
+        context.connection.learned.learn(fact, partial(_try_out, context, requested))
+
+
+def _try_out(context: UploadContext, requested: RequestedEncryption) -> None:
+    """Initiate an upload, and abort it. MinIO confirms the encryption only with the first part, so send one byte."""
+    target = context.request.target
+    before = frozenset(one.upload_id for one in open_uploads(context))
+    headers = encryption_headers(context.dialect.headers, context.headers("put"))
+    initiated = initiate_once(context, headers, before)
+    upload = Upload(target, initiated.upload_id)
+    started_uploads.add(StartedUpload(upload, None, None, context.clock()))
+    try:
+        if requested.is_confirmed_by(initiated.response):
+            return
+        stored = context.store.upload_part(upload, 1, lambda: _OneByte(b"\0"))
+        if requested.is_confirmed_by(stored):
+            return
+    finally:
+        _abort(context, upload)
+    raise Refused(
+        f"the bucket {quoted(target.bucket)} does not encrypt objects as {requested} requests",
+        "The store accepts the request, but does not confirm the encryption; nothing was sent",
+        run_again("use another store, or leave out the encryption", drop=ENCRYPTION_OPTIONS),
+    )
+
+
+class _OneByte(BytesIO):
+    """The body of a part of one byte."""
+
+    size = 1
+
+
+def _abort(context: UploadContext, upload: Upload) -> None:
+    try:
+        context.store.abort(upload)
+    except ObsupError as exc:
+        command = ("obsup", "abort", upload.target.name, "--upload-id", upload.upload_id)
+        text = f"the upload that tried out the encryption is still open ({exc.what}); abort it with"
+        context.observe(events.Noted(text, command=command))
+    else:
+        started_uploads.remove(upload)
+
+
+def _mark_of(upload: Upload) -> Expected:
+    return Expected(None, None, None, upload.upload_id, upload.token)

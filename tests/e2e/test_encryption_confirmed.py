@@ -1,0 +1,163 @@
+"""Encryption that the store ignores, as Swift, SeaweedFS and rclone do: exit 69, and nothing readable is stored."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from obsup.api import upload_file
+from obsup.engine.job.target_settings import ConnectOptions
+from obsup.errors import Refused
+from obsup.model import Credentials, ObjectOptions
+from obsup.sandbox.sandbox import Sandbox
+from tests.support.batch import count_operations
+from tests.support.in_process import Inside
+
+MakeFile = Callable[..., Path]
+AES, KMS, CUSTOMER_KEY = ("--sse", "AES256"), ("--sse", "kms"), ("--sse-c-key-file", "keyfile")
+EVERY = pytest.mark.parametrize("encryption", [AES, KMS, CUSTOMER_KEY], ids=["AES256", "kms", "SSE-C"])
+WAYS = pytest.mark.parametrize(
+    "arguments",
+    [
+        ("upload", "source", "bucket/key"),
+        ("upload", "source", "bucket/key", "--parts", "3"),
+        ("upload", "--from-command", "bucket/key", "--part-size", "100K", "--", "cat", "source"),
+        ("upload", "--from-command", "bucket/key", "--", "head", "-c", "9", "source"),
+        ("upload", "-r", "tree/", "bucket/key/"),
+        ("init", "bucket/key"),
+        ("init", "source", "bucket/key"),
+    ],
+    ids=["one request", "parts", "stream", "short stream", "batch", "init", "init with source"],
+)
+
+
+@pytest.fixture
+def inside(sandbox: Sandbox, tmp_path: Path, make_file: MakeFile, monkeypatch: pytest.MonkeyPatch) -> Inside:
+    """Runs commands in a folder with a source of 400,000 bytes, a tree of five files, and a key."""
+    (tmp_path / "tree").mkdir()
+    make_file(400_000, "source")
+    make_file(32, "keyfile").chmod(0o600)
+    for number in range(5):
+        make_file(1000 + number, f"tree/{number}")
+    monkeypatch.setenv("OBSUP_PROVIDER", "obs")
+    return Inside(sandbox, tmp_path, monkeypatch)
+
+
+def with_options(arguments: tuple[str, ...], *options: str) -> tuple[str, ...]:
+    """Return *arguments* with *options* after the target."""
+    at = next(n for n, one in enumerate(arguments) if one.startswith("bucket/")) + 1
+    return (*arguments[:at], *options, *arguments[at:])
+
+
+def received(sandbox: Sandbox) -> int:
+    """Return the bytes that the store received for parts and objects."""
+    return sum(one.received for one in sandbox.requests if one.operation in ("part", "put"))
+
+
+@EVERY
+@WAYS
+def test_nothing_is_sent_to_a_store_that_ignores_encryption(
+    inside: Inside, sandbox: Sandbox, arguments: tuple[str, ...], encryption: tuple[str, str]
+) -> None:
+    """No byte of the source, no object, no open upload; the error names the option."""
+    sandbox.add_fault("ignore-encryption")
+    outcome = inside.run(*with_options(arguments, *encryption))
+    assert outcome.code == 69
+    assert "does not encrypt" in outcome.err
+    assert received(sandbox) <= 1
+    assert sandbox.uploads() == []
+    assert not sandbox.object_path("bucket", "key").exists()
+    assert count_operations(sandbox)["initiate"] == 1
+
+
+@EVERY
+@WAYS
+def test_a_store_that_confirms_encryption_only_with_a_part(
+    inside: Inside, sandbox: Sandbox, arguments: tuple[str, ...], encryption: tuple[str, str]
+) -> None:
+    """MinIO returns no header of Initiate: one byte shows that it encrypts, once for the whole batch."""
+    sandbox.add_fault("hide-encryption,op=initiate")
+    assert inside.run(*with_options(arguments, *encryption)).code == 0
+    is_init = arguments[0] == "init"
+    in_parts = "--parts" in arguments or "--part-size" in arguments or is_init
+    counts = count_operations(sandbox)
+    assert (counts["initiate"], counts["abort"]) == (1 + in_parts, 1)
+    assert len(sandbox.uploads()) == is_init
+
+
+@pytest.mark.parametrize("provider", ["obs", "s3", "oss"])
+@pytest.mark.parametrize("encryption", [AES, KMS], ids=["AES256", "kms"])
+def test_every_vendor_confirms_encryption(
+    inside: Inside, sandbox: Sandbox, encryption: tuple[str, str], provider: str
+) -> None:
+    """The object is encrypted, and no upload is left."""
+    where = ("--provider", provider, "--region", "here")
+    assert inside.run("upload", "source", "bucket/key", *where, *encryption).code == 0
+    assert sandbox.object_metadata("bucket", "key").attributes.encryption
+    assert (received(sandbox), sandbox.uploads()) == (400_000, [])
+
+
+def test_a_store_that_ignores_encryption_only_for_put_object(inside: Inside, sandbox: Sandbox) -> None:
+    """The response to PutObject decides as well."""
+    sandbox.add_fault("ignore-encryption,op=put")
+    outcome = inside.run("upload", "source", "bucket/key", *AES)
+    assert outcome.code == 69
+    assert "was stored, but the store does not confirm --sse AES256" in outcome.err
+
+
+def test_a_resumed_upload_is_checked_again(inside: Inside, sandbox: Sandbox) -> None:
+    """An earlier version, or another machine, may have initiated it."""
+    sandbox.add_fault("error=403:AccessDenied,op=part,part=2,times=always")
+    command = ("upload", "source", "bucket/key", "--parts", "3", "-j", "1", *AES)
+    assert inside.run(*command).code == 77
+    sandbox.clear_faults()
+    sandbox.add_fault("ignore-encryption,op=initiate")
+    sent = received(sandbox)
+    assert inside.run(*command).code == 69
+    assert received(sandbox) - sent <= 1
+    assert len(sandbox.uploads()) == 1
+
+
+def test_a_single_part(inside: Inside, sandbox: Sandbox) -> None:
+    """`part` with a customer key, for an upload that was initiated elsewhere."""
+    upload_id = inside.run("init", "bucket/key").out.strip()
+    sandbox.add_fault("ignore-encryption")
+    part = ("part", "source", "bucket/key", "--upload-id", upload_id, "--part-number", "1", "--parts", "1")
+    assert inside.run(*part, *CUSTOMER_KEY).code == 69
+    assert received(sandbox) <= 1
+
+
+def test_a_header_given_by_hand(inside: Inside, sandbox: Sandbox) -> None:
+    """--header 'x-obs-server-side-encryption: …' asks for encryption, too."""
+    sandbox.add_fault("ignore-encryption")
+    header = ("--header", "x-obs-server-side-encryption: kms")
+    assert inside.run("upload", "source", "bucket/key", *header).code == 69
+    assert received(sandbox) <= 1
+
+
+def test_an_upload_that_cannot_be_aborted_is_named(inside: Inside, sandbox: Sandbox) -> None:
+    """The credentials may lack the permission to abort; gc finds the upload later."""
+    sandbox.add_fault("error=403:AccessDenied,op=abort,times=always")
+    outcome = inside.run("upload", "source", "bucket/key", *AES)
+    assert outcome.code == 0
+    assert f"obsup abort bucket/key --upload-id {sandbox.uploads()[0].upload_id}" in outcome.err
+    sandbox.clear_faults()
+    assert inside.run("gc", "bucket", "--older-than", "0s").code == 0
+    assert sandbox.uploads() == []
+
+
+def test_the_api(sandbox: Sandbox) -> None:
+    """The same for a stream through the API."""
+    sandbox.add_fault("ignore-encryption")
+    with pytest.raises(Refused, match="does not encrypt"):
+        upload_file(
+            io.BytesIO(b"secret"),
+            "bucket/key",
+            options=ObjectOptions(sse="AES256"),
+            connecting=ConnectOptions(endpoint=sandbox.endpoint, provider="obs"),
+            credentials=Credentials(sandbox.access_key, sandbox.secret_key),
+        )
+    assert received(sandbox) <= 1
