@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +19,7 @@ from obsup.errors import BadConfiguration, Denied, NextStep
 from obsup.local.config.credentials import CredentialSettings, find_credentials
 from obsup.local.config.file import Profile, default_config_path, load_config
 from obsup.options.row import OptionRow
+from obsup.store.http.redaction import names_secret
 from obsup.text import one_line, quoted
 from obsup.vendor_names import DEFAULT_PROVIDER
 
@@ -41,8 +41,6 @@ PROFILE = """\
 # or: the metadata service of this cloud host: obs, aws or oss.
 #metadata_service = "obs"
 """
-# The value of a header is shown unless its name suggests a secret.
-_PRIVATE_NAME = re.compile(r"authorization|secret|token|password|key", re.IGNORECASE)
 MASK = "…"
 
 
@@ -162,6 +160,6 @@ def _masked(key: str, value: object) -> object:
         return value
     if key == "header":
         name, separator, _ = value.partition(":")
-        return f"{name}{separator} {MASK}" if _PRIVATE_NAME.search(name) else value
+        return f"{name}{separator} {MASK}" if names_secret(name.strip()) else value
     password = urlsplit(value).password if "://" in value else None
     return value.replace(f":{password}@", f":{MASK}@") if password else value

@@ -12,7 +12,6 @@ from http import HTTPStatus
 from obsup.dialects.dialect import HeaderNames
 from obsup.errors import Refusal
 from obsup.store.answers import xml
-from obsup.store.http.redaction import hide
 from obsup.store.http.settings import Response
 from obsup.text import clean, printable
 
@@ -26,12 +25,7 @@ def read_refusal(
     response: Response, names: HeaderNames, *, operation: str, resource: str, endpoint: str
 ) -> Refusal:
     """Return the refusal in *response*: code and message from the XML body, or from headers without a body."""
-    fields = {
-        name: hide(text, response.secrets)
-        for name, text in _error_fields(response, names.encoded_error).items()
-    }
-    headers = {name: hide(text, response.secrets) for name, text in response.headers.items()}
-    title = hide(_page_title(response), response.secrets)
+    fields, headers = _error_fields(response, names.encoded_error), response.headers
     return Refusal(
         operation=operation,
         resource=resource,
@@ -39,7 +33,9 @@ def read_refusal(
         code=printable(
             fields.get("Code") or headers.get(names.error_code or "") or _status_code_name(response.status)
         ),
-        message=printable(_message(fields) or headers.get(names.error_message or "") or title),
+        message=printable(
+            _message(fields) or headers.get(names.error_message or "") or _page_title(response)
+        ),
         request_id=printable(headers.get(names.request_id) or fields.get("RequestId") or ""),
         host_id=printable(headers.get(names.host_id) or fields.get("HostId") or ""),
         date=headers.get("date", ""),

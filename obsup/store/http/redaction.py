@@ -1,25 +1,101 @@
-"""Remove the secrets of a request from texts that a server returned."""
+"""Remove the secrets of a request from its response, which may repeat the request, before anything reads the response.
+
+Everything that is shown, logged or written comes from a response of this kind, so this is the only place that has to
+know the secrets.
+"""
 
 from __future__ import annotations
 
+import base64
+import binascii
 import re
 from collections.abc import Iterable, Mapping
-from urllib.parse import quote
+from urllib.parse import unquote, urlsplit
 
-_SECRET = re.compile(r"(?i)(token|customer-key|signature)$")
+from msgspec.structs import replace
+
+from obsup.store.http.settings import Response
+
+MASK = "***"
+# A shorter value would also match in ETags and upload ids.
+MIN_SECRET_CHARACTERS = 8
+_SECRET_NAME = re.compile(r"(?i)authorization|secret|password|signature|cookie|(token|key)$")
+_ALPHANUMERIC = re.compile(r"[A-Za-z0-9]+")
+_BASE64 = re.compile(r"[A-Za-z0-9+/]{24,}={0,2}")
+_ENTITIES = {"&": "amp", "<": "lt", ">": "gt", '"': "quot", "'": "apos"}
+
+
+def names_secret(name: str) -> bool:
+    """Return whether the value of the header or parameter *name* is a secret."""
+    return _SECRET_NAME.search(name) is not None
 
 
 def secrets_in(headers: Mapping[str, str], query: Iterable[tuple[str, str | None]]) -> tuple[str, ...]:
-    """Return the secrets of a request: its signature, token and SSE-C key. The longest is first."""
-    values = {value for name, value in (*headers.items(), *query) if value and _SECRET.search(name)}
-    authorization = headers.get("Authorization", "")
-    values.add(authorization.rpartition("Signature=" if "Signature=" in authorization else ":")[2])
-    forms = {form for value in values if value for form in (value, quote(value, safe=""))}
-    return tuple(sorted(forms, key=len, reverse=True))
+    """Return the secrets of a request: its signature, token, SSE-C key and other values with the name of a secret."""
+    found = []
+    for name, value in (*headers.items(), *query):
+        if value and names_secret(name):
+            is_signature = name.lower() == "authorization" and " " in value
+            found.append(re.split(r"Signature=|[ :]", value)[-1] if is_signature else value)
+    return tuple(value for value in found if len(value) >= MIN_SECRET_CHARACTERS)
 
 
-def hide(text: str, secrets: Iterable[str]) -> str:
-    """Return *text* with ``***`` instead of each of *secrets*."""
-    for secret in secrets:
-        text = text.replace(secret, "***")
-    return text
+def secrets_of_proxy(url: str) -> tuple[str, ...]:
+    """Return the password in the *url* of a proxy in all forms in which it may be repeated."""
+    parts = urlsplit(url if "://" in url else f"http://{url}")
+    if not parts.password:
+        return ()
+    pair = unquote(f"{parts.username or ''}:{parts.password}")
+    encoded = base64.b64encode(pair.encode("utf-8", "surrogateescape")).decode()
+    values = (encoded, encoded.rstrip("="), pair, unquote(parts.password))
+    return tuple(value for value in values if len(value) >= MIN_SECRET_CHARACTERS)
+
+
+def redact(response: Response, secrets: Iterable[str]) -> Response:
+    """Return *response* with ``***`` instead of each of *secrets*, in plain or escaped form, in headers and body."""
+    known = tuple((_longest_run(secret), secret) for secret in secrets)
+    headers = {name: _hide(value, known) for name, value in response.headers.items()}
+    body = response.body
+    if body:
+        text = body.decode("latin-1")
+        hidden = _hide(text, known)
+        body = body if hidden is text else hidden.encode("latin-1")
+    return replace(response, headers=headers, body=body)
+
+
+def _hide(text: str, known: tuple[tuple[str, str], ...]) -> str:
+    """Return *text* without secrets; the same object if it contains none."""
+    for run, secret in known:
+        if run in text:
+            text = re.sub("".join(map(_any_form, secret)), MASK, text)
+    if len(text) < MIN_SECRET_CHARACTERS * 3:
+        return text
+
+    def hide_encoded(match: re.Match[str]) -> str:
+        try:
+            plain = base64.b64decode(match[0], validate=True).decode("latin-1")
+        except binascii.Error:
+            return match[0]
+        if not any(run in plain for run, _ in known):
+            return match[0]
+        return base64.b64encode(_hide(plain, known).encode("latin-1")).decode()
+
+    hidden = _BASE64.sub(hide_encoded, text)
+    return text if hidden == text else hidden
+
+
+def _longest_run(secret: str) -> str:
+    """Return the longest part of *secret* that has no escaped form: a text without it does not contain the secret."""
+    return max(_ALPHANUMERIC.findall(secret), key=len, default="")
+
+
+def _any_form(character: str) -> str:
+    r"""Return a pattern for *character*: plain, or escaped in a URL, in XML, or in JSON (``\/``, ``\u002b``)."""
+    if character.isascii() and character.isalnum():
+        return character
+    number = ord(character)
+    url = "".join(f"%(?:25)*{byte:02x}" for byte in character.encode("utf-8", "surrogateescape"))
+    forms = [re.escape(character), rf"\\{re.escape(character)}", f"(?i:{url})", rf"(?i:\\u{number:04x})"]
+    forms += [f"&#0*{number};", f"(?i:&#x0*{number:x};)"]
+    forms += [f"&{_ENTITIES[character]};"] if character in _ENTITIES else []
+    return f"(?:{'|'.join(forms)})"

@@ -27,14 +27,8 @@ class ConnectionSettings(Value):
 
 
 class Response(Value):
-    """A complete response. Header names are lower-case.
-
-    ``secrets`` are those of its request, which a server may repeat.
-    """
-
-    _hidden = ("secrets",)
+    """A complete response. Header names are lower-case. It contains no secret of its request."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
-    secrets: tuple[str, ...] = ()

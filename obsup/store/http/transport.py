@@ -17,7 +17,6 @@ from urllib.parse import urlsplit
 
 import requests
 import urllib3
-from msgspec.structs import replace
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 from requests.structures import CaseInsensitiveDict
@@ -29,7 +28,7 @@ from obsup.errors import NetworkError
 from obsup.store.http.body import Body
 from obsup.store.http.library_internals import pool_classes, return_connection, take_connection
 from obsup.store.http.network_errors import network_error
-from obsup.store.http.redaction import secrets_in
+from obsup.store.http.redaction import redact, secrets_in, secrets_of_proxy
 from obsup.store.http.request_writer import BLOCK_BYTES, exchange_directly, head_of
 from obsup.store.http.settings import ConnectionSettings, Response
 from obsup.store.http.tls_files import check_tls_files
@@ -62,8 +61,11 @@ class RequestSigner(AuthBase):
 class _HostPool(Value):
     """urllib3's pool of connections to one host. ``is_direct``: not through a proxy."""
 
+    _hidden = ("proxy_secrets",)
+
     pool: Any
     is_direct: bool
+    proxy_secrets: tuple[str, ...] = ()
 
 
 class _Adapter(HTTPAdapter):
@@ -140,9 +142,7 @@ class Transport:
                 response = self._exchange_through_proxy(request, root, timeout_s)
         except (requests.RequestException, urllib3.exceptions.HTTPError, HTTPException, OSError) as exc:
             raise network_error(exc) from exc
-        if response.status < 300 and not response.body:
-            return response
-        return replace(response, secrets=secrets_in(request.headers, query))
+        return redact(response, (*secrets_in(request.headers, query), *host.proxy_secrets))
 
     def _exchange_directly(
         self, pool: Any, request: requests.PreparedRequest, path: str, size: int, *, timeout_s: float
@@ -208,7 +208,9 @@ class Transport:
                 request, settings["verify"], proxies=settings["proxies"], cert=settings["cert"]
             )
             adapter.cert_verify(pool, request.url, settings["verify"], settings["cert"])
-            host = self._pools[root] = _HostPool(pool, is_direct=pool.proxy is None)
+            is_direct = pool.proxy is None
+            proxy_secrets = () if is_direct else secrets_of_proxy(str(pool.proxy))
+            host = self._pools[root] = _HostPool(pool, is_direct, proxy_secrets)
         return host
 
     def _settings_for(self, root: str) -> dict[str, Any]:
