@@ -238,7 +238,9 @@ RESUME = group(
     ),
     OptionRow("--no-checkpoint", FLAG, "Record no progress here; resume by asking the store."),
     OptionRow("--restart", FLAG, "Abort the recorded upload and start over.", commands=("upload", "init")),
-    OptionRow("--verify-source", FLAG, "On resume, compare every stored part with the current file."),
+    OptionRow(
+        "--verify-source", FLAG, "Hash SOURCE first; publish only what has this hash (memory-mapped files)."
+    ),
     OptionRow(
         "--on-change",
         choice("fail", "resend"),

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
+import mmap
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
 from obsup import events
+from obsup.engine.job.stop import StopSignal
 from obsup.errors import SourceChanged
+from obsup.local.source.expectation import Expectation
 from obsup.sandbox.sandbox import Sandbox
 from tests.support.in_process import Inside
 from tests.support.shell import Shell
@@ -83,6 +88,127 @@ def test_a_link_that_switches_during_a_retry_is_detected(
     link.lead_to(0)
     rig.run(**options)
     assert rig.is_stored()
+
+
+# A program that writes through a memory mapping changes no time while the page is dirty.
+
+
+@contextmanager
+def dirty_mapping(path: Path) -> Iterator[mmap.mmap]:
+    """Map a file and write to each page, so that another write does not change the modification time."""
+    with path.open("r+b") as file, mmap.mmap(file.fileno(), 0) as mapping:
+        for start in range(0, len(mapping), mmap.PAGESIZE):
+            mapping[start] = mapping[start]
+        yield mapping
+
+
+def after_part(number: int, act: Callable[[], object]) -> Callable[[events.Event], None]:
+    """Return an observer that calls *act* when part *number* is stored for the first time."""
+    done: list[events.Event] = []
+
+    def observe(event: events.Event) -> None:
+        if isinstance(event, events.PartStored) and event.number == number and not done:
+            done.append(event)
+            act()
+
+    return observe
+
+
+def options_for(check: str, path: Path) -> dict[str, Any]:
+    """Return the option that announces the content of the file."""
+    if check == "--verify-source":
+        return {"verify_source": True}
+    return {"expect": Expectation(sha256=hashlib.sha256(path.read_bytes()).hexdigest())}
+
+
+CHECKS = ("--verify-source", "--expect-sha256")
+
+
+@pytest.mark.parametrize("check", CHECKS)
+@pytest.mark.parametrize(
+    "options", [{}, {"digest": "none"}, {"executor": "processes"}, {"provider": "oss"}], ids=str
+)
+def test_what_was_sent_has_the_digest_of_the_start(
+    sandbox: Sandbox,
+    make_file: MakeFile,
+    monkeypatch: pytest.MonkeyPatch,
+    check: str,
+    options: dict[str, Any],
+) -> None:
+    """A write to a part that was not sent yet is an error, although stat does not show it."""
+    monkeypatch.setenv("AccessKeyID", sandbox.access_key)
+    monkeypatch.setenv("SecretAccessKey", sandbox.secret_key)
+    rig = Rig(sandbox, make_file((PARTS - 1) * PART + 50_000), provider=options.get("provider", "obs"))
+    more = {name: value for name, value in options.items() if name != "provider"}
+    more |= options_for(check, rig.source)
+    with dirty_mapping(rig.source) as mapping:
+        act = after_part(2, lambda: mapping.__setitem__(-1, mapping[-1] ^ 1))
+        with pytest.raises(SourceChanged):
+            rig.run(observer=act, **more)
+        assert not sandbox.object_path("bucket", "key").exists()
+        assert len(rig.open_ids()) == 1
+    assert rig.code(**more) == 65  # still another content than announced or stored
+    if check == "--verify-source":
+        rig.run(on_change="resend", **more)
+        assert rig.is_stored()
+
+
+def test_a_write_to_a_part_that_was_sent_does_not_matter(sandbox: Sandbox, make_file: MakeFile) -> None:
+    """The object is the file as it was hashed."""
+    rig = Rig(sandbox, make_file((PARTS - 1) * PART + 50_000))
+    first = rig.source.read_bytes()
+    with dirty_mapping(rig.source) as mapping:
+        act = after_part(2, lambda: mapping.__setitem__(0, mapping[0] ^ 1))
+        code = rig.code(observer=act, verify_source=True)
+    stored = sandbox.object_path("bucket", "key")
+    assert (code, stored.exists() and stored.read_bytes() == first) in ((0, True), (65, False))
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_a_write_is_followed_if_that_is_requested(sandbox: Sandbox, make_file: MakeFile, check: str) -> None:
+    """With --on-change resend the object is the file as it is now, unless other content was announced."""
+    rig = Rig(sandbox, make_file((PARTS - 1) * PART + 50_000))
+    options = options_for(check, rig.source)
+    with dirty_mapping(rig.source) as mapping:
+        act = after_part(2, lambda: mapping.__setitem__(-1, mapping[-1] ^ 1))
+        code = rig.code(observer=act, on_change="resend", **options)
+    assert code == (0 if check == "--verify-source" else 65)
+    assert rig.is_stored() == (code == 0)
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_parts_of_an_earlier_run_are_compared(sandbox: Sandbox, make_file: MakeFile, check: str) -> None:
+    """They were sent without a digest of the whole."""
+    rig = Rig(sandbox, make_file((PARTS - 1) * PART + 50_000))
+    rig.break_off("op=part,part=3")
+    rig.run(**options_for(check, rig.source))
+    assert rig.requests("part") == [3, 4]
+    assert rig.is_stored()
+
+
+@pytest.mark.parametrize("check", CHECKS)
+@pytest.mark.parametrize("on_change", ["fail", "resend"])
+def test_a_small_file_is_compared_before_it_is_published(
+    sandbox: Sandbox, make_file: MakeFile, check: str, on_change: Literal["fail", "resend"]
+) -> None:
+    """It is sent from memory, which has the announced content or is not sent."""
+    rig = Rig(sandbox, make_file(4 * 2**20), part_size=None)
+    options = options_for(check, rig.source)
+    with dirty_mapping(rig.source) as mapping:
+        clock_calls = 0
+
+        def write_in_the_second_pass() -> float:
+            nonlocal clock_calls
+            clock_calls += 1
+            if clock_calls == 8:  # read once per MiB
+                mapping[-1] ^= 1
+            return 0.0
+
+        stop = StopSignal(deadline_s=1.0, monotonic=write_in_the_second_pass)
+        code = rig.code(stop=stop, on_change=on_change, **options)
+    assert code == (0 if (check, on_change) == ("--verify-source", "resend") else 65)
+    assert len(rig.requests("put")) == (1 if code == 0 else 0)
+    assert code or rig.is_stored()
 
 
 # Files that do not have the size that they state.

@@ -42,7 +42,8 @@ class FileUploader:
         self._context = context
         self._shared = shared
         self._is_local = shared.template.executor in LOCAL_EXECUTORS
-        self._small_files = SmallFileUploader(context, shared) if self._is_local else None
+        is_simple = self._is_local and not shared.template.verify_source
+        self._small_files = SmallFileUploader(context, shared) if is_simple else None
         self._concurrency = concurrency
         self._file_numbers = itertools.count()
 

@@ -9,8 +9,6 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from msgspec.structs import replace
-
 from obsup import events
 from obsup.engine.job.context import UploadContext
 from obsup.engine.job.executor_spec import LOCAL_EXECUTORS
@@ -206,7 +204,7 @@ def _remote_pool(workers: RemoteWorkers) -> Pool:
 
 
 def _put_remotely(workers: RemoteWorkers, context: UploadContext, stat: SourceStat) -> Finished:
-    future = workers.put(replace(context.request, source=context.source), stat, context.observe)
+    future = workers.put(context, stat)
     while not wait([future], timeout=POLL_S).done:
         context.stop.check_in_flight()
     finished = future.result()

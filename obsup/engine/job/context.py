@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from obsup import events
 from obsup.dialects.dialect import Dialect
 from obsup.dialects.object_headers import Operation
@@ -15,9 +17,11 @@ from obsup.engine.job.send_options import SendOptions
 from obsup.engine.job.stop import StopSignal
 from obsup.engine.proof.encryption import RequestedEncryption, requested_encryption
 from obsup.engine.proof.part_proof import DigestChoice, choose_digests
+from obsup.local.source.expectation import SourceDigests
 from obsup.local.source.file import Gate
 from obsup.local.state import checkpoint_path
 from obsup.local.state.lock import UploadLock
+from obsup.model import SourceStat
 from obsup.store.interface import ObjectStore
 from obsup.value import Value
 
@@ -27,7 +31,8 @@ class UploadContext(Value):
 
     ``limit`` is called before bytes are sent; it returns how many of them may be sent now and may block.
     ``stream_name`` identifies a stream in its checkpoint ("-" for standard input); it is None for a file. Only a
-    repeatable stream, which its name can open again (a command), has a checkpoint by default.
+    repeatable stream, which its name can open again (a command), has a checkpoint by default. ``source_digests`` are
+    those of the whole file before it is sent, if the request needs them: what is sent must have them.
     """
 
     connection: Connection
@@ -38,6 +43,7 @@ class UploadContext(Value):
     clock: Callable[[], float] = time.time
     stream_name: str | None = None
     is_repeatable: bool = False
+    source_digests: SourceDigests | None = None
 
     @property
     def store(self) -> ObjectStore:
@@ -66,9 +72,17 @@ class UploadContext(Value):
         return "-".join(one for one in digests if one)
 
     @property
+    def source_sha256(self) -> str | None:
+        """The SHA-256 of the source before it is sent, if it was computed."""
+        return self.source_digests.sha256 if self.source_digests is not None else None
+
+    @property
     def digests(self) -> DigestChoice:
         """The digests that verify each part."""
-        return choose_digests(self.request.digest, self.dialect, encrypted=self.request.encrypted)
+        is_compared = self.source_digests is not None
+        return choose_digests(
+            self.request.digest, self.dialect, encrypted=self.request.encrypted, is_compared=is_compared
+        )
 
     @property
     def send_options(self) -> SendOptions:
@@ -118,6 +132,17 @@ class UploadContext(Value):
             is_stopped=lambda: self.stop.reason is not None,
             on_wait=lambda: self.observe(note),
         )
+
+    def read_source(self, stat: SourceStat) -> UploadContext:
+        """Return this context with the digests of the file *stat*, which is read if the request needs them.
+
+        Raises DataMismatch if the request expects another content, and what PartBody raises.
+        """
+        request = self.request
+        digests = request.expect.check_file(
+            self.source, stat, self.read_gate, with_sha256=request.verify_source
+        )
+        return replace(self, source_digests=digests)
 
     def gate(self, size: int) -> int:
         """Return how many of *size* bytes may be sent now. Raises if the upload must end at once."""

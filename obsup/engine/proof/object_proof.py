@@ -59,6 +59,16 @@ def expected_etag(receipts: Sequence[Receipt], dialect: Dialect) -> str | None:
     return composite_etag(md5s)
 
 
+def combined_crc64(receipts: Sequence[Receipt]) -> int | None:
+    """Return the CRC-64 of all parts together, in order, or None if that of one is unknown."""
+    crc64: int | None = 0
+    for receipt in receipts:
+        if crc64 is None or receipt.crc64 is None:
+            return None
+        crc64 = combine_crc64(crc64, receipt.crc64, receipt.size)
+    return crc64
+
+
 def expected_object(
     receipts: Sequence[Receipt], upload: Upload, *, dialect: Dialect, opaque_etags: bool
 ) -> Expected:
@@ -68,16 +78,10 @@ def expected_object(
     object depends on more than the content.
     """
     is_opaque = opaque_etags or any(one.md5 is not None and one.md5 != one.etag.lower() for one in receipts)
-    crc64 = receipts[0].crc64
-    for receipt in receipts[1:]:
-        if crc64 is None or receipt.crc64 is None:
-            crc64 = None
-            break
-        crc64 = combine_crc64(crc64, receipt.crc64, receipt.size)
     return Expected(
         size=sum(one.size for one in receipts),
         etag=None if is_opaque else expected_etag(receipts, dialect),
-        crc64=crc64,
+        crc64=combined_crc64(receipts),
         upload_id=upload.upload_id,
         token=upload.token,
     )

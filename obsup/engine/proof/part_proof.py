@@ -21,12 +21,17 @@ class DigestChoice(Value):
         return PartDigest(md5=self.md5, crc64=self.crc64)
 
 
-def choose_digests(digest: str, dialect: Dialect, *, encrypted: bool) -> DigestChoice:
-    """Return what *digest* (auto, md5, crc64, none) means for *dialect*: auto is the best that the store confirms."""
+def choose_digests(
+    digest: str, dialect: Dialect, *, encrypted: bool, is_compared: bool = False
+) -> DigestChoice:
+    """Return what *digest* (auto, md5, crc64, none) means for *dialect*: auto is the best that the store confirms.
+
+    *is_compared*: the parts are compared with a file, so each has a CRC-64.
+    """
     has_crc64 = dialect.headers.crc64 is not None and not dialect.etag_is_composite
     if digest == "auto":
-        return DigestChoice(md5=not has_crc64, crc64=has_crc64, opaque_etags=encrypted)
-    return DigestChoice(md5=digest == "md5", crc64=digest == "crc64", opaque_etags=encrypted)
+        return DigestChoice(md5=not has_crc64, crc64=has_crc64 or is_compared, opaque_etags=encrypted)
+    return DigestChoice(md5=digest == "md5", crc64=digest == "crc64" or is_compared, opaque_etags=encrypted)
 
 
 def matches(stored: Stored, digest: PartDigest, digests: DigestChoice) -> bool | None:

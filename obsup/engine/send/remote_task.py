@@ -25,6 +25,7 @@ from obsup.engine.job.stop import StopSignal
 from obsup.engine.send.part import PartToSend, send_content
 from obsup.engine.send.whole_object import put_file
 from obsup.errors import NextStep, ObsupError, SourceUnreadable
+from obsup.local.source.expectation import SourceDigests
 from obsup.local.source.file import FileWindow
 from obsup.local.source.identity import check_same_file, stat_source
 from obsup.local.source.rate_limit import RateLimit
@@ -56,12 +57,13 @@ class PartTask(Value):
 
 
 class ObjectTask(Value):
-    """One small file for a remote worker: the request, the planned identity, and the share of the rate limit."""
+    """One small file for a remote worker: the request, identity and digests of the file, share of the rate limit."""
 
     request: UploadRequest
     settings: StoreSettings
     stat: SourceStat
     rate: Rate | None = None
+    source_digests: SourceDigests | None = None
 
 
 class WorkerReport(Value):
@@ -106,6 +108,7 @@ def _put_object(task: ObjectTask) -> Finished:
     stat = _stat_same_file(task.request.source, task.stat)
     limit = RateLimit(task.rate) if task.rate is not None else None
     context = UploadContext(_connection(task.settings), task.request, _record_event, StopSignal(), limit)
+    context = replace(context, source_digests=task.source_digests)
     return put_file(context, stat)
 
 

@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from msgspec.structs import replace
+
 from obsup import events
 from obsup.engine.job.connection import StoreSettings
 from obsup.engine.job.context import UploadContext
-from obsup.engine.job.request import UploadRequest
 from obsup.engine.job.result import Finished
 from obsup.engine.send.backends import WorkerBackend, open_backend
 from obsup.engine.send.part import PartToSend
@@ -109,11 +110,12 @@ class RemoteWorkers:
         what = f"part {number} of {part.upload.target}"
         return self._submit(_PendingTask(what, number, make_call, observe or self._observe))
 
-    def put(self, request: UploadRequest, stat: SourceStat, observe: events.Observer) -> Future[Finished]:
-        """Have a worker put the small file of *request*, whose identity is *stat*; *observe* gets its events."""
-        argument = ObjectTask(request, self._settings, stat, self._rate)
+    def put(self, context: UploadContext, stat: SourceStat) -> Future[Finished]:
+        """Have a worker put the small file of *context*, whose identity is *stat*."""
+        request = replace(context.request, source=context.source)
+        argument = ObjectTask(request, self._settings, stat, self._rate, context.source_digests)
         return self._submit(
-            _PendingTask(str(request.target), 1, lambda: (run_object_task, argument), observe)
+            _PendingTask(str(request.target), 1, lambda: (run_object_task, argument), context.observe)
         )
 
     def close(self, *, wait: bool) -> None:

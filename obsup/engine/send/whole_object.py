@@ -24,6 +24,7 @@ from obsup.errors import NextStep, ObjectExists, Refused
 from obsup.local.source.buffers import BufferPool
 from obsup.local.source.digest import PartDigest
 from obsup.local.source.file import FileWindow
+from obsup.local.source.identity import content_changed
 from obsup.local.source.memory_part import read_part
 from obsup.model import Part, Receipt, SourceStat, Stored, Target
 from obsup.store.http.body import Body, OpenBody
@@ -34,11 +35,17 @@ _buffers = BufferPool()
 
 
 def put_file(context: UploadContext, stat: SourceStat) -> Finished:
-    """Put the file with the identity *stat* from memory. Raises as ``put_whole`` does."""
+    """Put the file with the identity *stat* from memory. Raises as ``put_whole`` does.
+
+    Raises SourceChanged if it is not the file that was hashed at the start.
+    """
     window = FileWindow(context.source, Part(1, 0, stat.size), stat)
     digest = PartDigest(md5=True, crc64=context.digests.crc64)
     content = read_part(window, digest, context.read_gate, pool=_buffers)
+    planned = context.source_digests
     try:
+        if planned is not None and content.hashed(context.read_gate).crc64 != planned.crc64:
+            raise content_changed(context.source)
         return put_whole(context, content)
     finally:
         content.release()

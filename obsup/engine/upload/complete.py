@@ -11,10 +11,12 @@ from obsup.dialects.object_headers import forbids_overwrite
 from obsup.engine.job.context import UploadContext
 from obsup.engine.job.result import Finished
 from obsup.engine.plan.file_plan import Plan
+from obsup.engine.proof.object_proof import combined_crc64
 from obsup.engine.proof.part_list import check_receipts
 from obsup.engine.verify.existing_object import find_existing, object_exists
 from obsup.engine.verify.object_probe import ObjectProbe, probe_of
 from obsup.errors import Denied, NetworkError, ObjectExists, ObsupError, StoreError, UploadGone
+from obsup.local.source.identity import content_changed
 from obsup.model import Receipt, Upload
 from obsup.store.answers.failure_rule import Action
 from obsup.store.answers.failure_table import classify
@@ -164,8 +166,14 @@ def complete(
     *,
     look_first: bool = False,
 ) -> Finished:
-    """Assemble *upload* from *receipts*, and return once the object is verified. Raises as ``Completer.complete``."""
+    """Assemble *upload* from *receipts*, and return once the object is verified. Raises as ``Completer.complete``.
+
+    Raises SourceChanged if the parts are not the file that was hashed at the start.
+    """
     ordered = check_receipts(receipts, plan)
+    digests = context.source_digests
+    if digests is not None and combined_crc64(ordered) != digests.crc64:
+        raise content_changed(context.source)
     completer = Completer(context, upload, probe_of(context, upload, ordered))
     parts = [(one.number, one.etag) for one in ordered]
     finished = completer.complete(parts, context.headers("complete"), look_first=look_first)

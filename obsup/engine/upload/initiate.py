@@ -18,7 +18,6 @@ from obsup.engine.proof.object_proof import TOKEN_NAME
 from obsup.engine.upload.adoption import find_interrupted, report_left_alone
 from obsup.engine.upload.progress_record import ProgressRecord, open_record
 from obsup.errors import NetworkError, ObsupError, StoreError
-from obsup.local.source.file import sha256_of
 from obsup.local.state.checkpoint import Checkpoint
 from obsup.model import Initiated, OpenUpload, SourceStat, Upload
 
@@ -38,7 +37,7 @@ def initiate_recorded(
         receipts={},
         created=context.clock(),
         headers_digest=context.options_digest,
-        source_sha256=requested_sha256(context, stat),
+        source_sha256=context.source_sha256,
         open_before=tuple(sorted(before)),
         growth=plan.growth,
         completing=context.headers("complete"),
@@ -55,16 +54,6 @@ def initiate_recorded(
 
 def _keep() -> None:
     pass
-
-
-def requested_sha256(context: UploadContext, stat: SourceStat) -> str | None:
-    """Return the SHA-256 of the source in hex if --verify-source requests it; None for a stream.
-
-    Raises what PartBody raises.
-    """
-    if not context.request.verify_source or context.stream_name is not None:
-        return None
-    return sha256_of(context.source, stat, context.read_gate)
 
 
 def headers_with_token(context: UploadContext) -> tuple[dict[str, str], str | None]:

@@ -17,7 +17,6 @@ from obsup.engine.proof.part_list import parts_are
 from obsup.engine.proof.part_proof import has_content
 from obsup.engine.upload.abort import check_same_target
 from obsup.engine.upload.adoption import Candidate, find_interrupted, parts_of
-from obsup.engine.upload.initiate import requested_sha256
 from obsup.engine.upload.progress_record import ProgressRecord, open_record
 from obsup.errors import SourceChanged, WrongUsage, run_again
 from obsup.local.source.digest import PartDigest
@@ -61,7 +60,7 @@ def resume(
     no longer knows the upload, WrongUsage if another upload is requested.
     """
     check_same_request(context, checkpoint, requested)
-    sha256 = requested_sha256(context, stat)
+    sha256 = context.source_sha256
     has_other_content = None not in (sha256, checkpoint.source_sha256) and sha256 != checkpoint.source_sha256
     if context.request.on_change == "fail" and (stat.size != checkpoint.stat.size or has_other_content):
         raise source_changed(context.source, checkpoint.stat, stat, [])
@@ -93,7 +92,7 @@ def reconcile(
     source is unchanged, or its digest is that of the file's part now. Raises SourceChanged for a recorded part with
     other content, unless such parts may be sent again.
     """
-    trusted = not changes(checkpoint.stat, stat) and not context.request.verify_source
+    trusted = not changes(checkpoint.stat, stat) and context.source_digests is None
     receipts: dict[int, Receipt] = {}
     differing: list[int] = []
     for stored in _fitting(context.store.list_parts(checkpoint.upload), plan):
@@ -128,8 +127,8 @@ def compare_with_file(
 
     *recorded* is our own receipt for this very part: its digests can be compared even if the ETag is not an MD5.
     """
-    has_crc64 = stored.crc64 is not None or (recorded is not None and recorded.crc64 is not None)
-    digest = PartDigest(md5=True, crc64=has_crc64)
+    is_known = stored.crc64 is not None or (recorded is not None and recorded.crc64 is not None)
+    digest = PartDigest(md5=True, crc64=is_known or context.digests.crc64)
     hash_part(context.source, plan.part(stored.number), stat, digest, context.read_gate)
     if not has_content(stored, digest, recorded, context.digests):
         return None
@@ -152,7 +151,7 @@ def resume_initiated(
         stat=stat,
         part_size=plan.part_size,
         growth=plan.growth,
-        source_sha256=requested_sha256(context, stat),
+        source_sha256=context.source_sha256,
     )
     record = open_record(context, current)
     record.set_upload(replace(checkpoint.upload, upload_id=upload_id))
@@ -203,7 +202,7 @@ def _record_recovered(
         receipts=receipts,
         created=context.clock(),
         headers_digest=context.options_digest,
-        source_sha256=requested_sha256(context, stat),
+        source_sha256=context.source_sha256,
         completing=context.headers("complete"),
     )
     record = open_record(context, checkpoint, is_first=True)

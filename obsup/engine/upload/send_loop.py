@@ -95,6 +95,7 @@ class SendLoop:
     def _follow_source(self, record: ProgressRecord) -> Plan:
         """Continue with the source as it is now: keep the stored parts that still match it."""
         stat = stat_when_stable(self._context.source)
+        self._context = self._context.read_source(stat)
         fresh, plan = resume(self._context, record.checkpoint, stat, None)
         record.replace_checkpoint(fresh.checkpoint)
         report_start(self._tally, plan, record.receipts)

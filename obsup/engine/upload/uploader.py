@@ -95,7 +95,8 @@ class Uploader:
     def _initiate_locked(self, stat: SourceStat, plan: Plan) -> tuple[Checkpoint, Plan]:
         from obsup.engine.upload.starting_point import find_starting_point
 
-        start = find_starting_point(self._context, self._load(), stat, plan)
+        context = self._context.read_source(stat)
+        start = find_starting_point(context, self._load(), stat, plan)
         return start.record.checkpoint, start.plan
 
     def _load(self) -> Checkpoint | None:
@@ -109,7 +110,7 @@ class Uploader:
         return checkpoint
 
     def _run_locked(self, stat: SourceStat, plan: Plan) -> Result:
-        self._request.expect.check_file(self._context.source, stat, self._context.read_gate)
+        self._context = self._context.read_source(stat)
         checkpoint = self._load()
         # A run that waited for another run of the same upload finds the object complete.
         was_completed = self._before_waiting is not None and checkpoint is None and not self._request.restart
@@ -138,6 +139,7 @@ class Uploader:
                 if not left or self._request.on_change == "fail":
                     raise
                 stat = stat_when_stable(self._context.source)
+                self._context = self._context.read_source(stat)
         raise AssertionError("the last round returns or raises")
 
     def _send_in_parts(

@@ -210,7 +210,7 @@ def _if_current(
 
 def _is_same_source(context: UploadContext, checkpoint: Checkpoint, stat: SourceStat) -> bool:
     """Return whether the recorded digests still apply to the source."""
-    return not changes(checkpoint.stat, stat) and not context.request.verify_source
+    return not changes(checkpoint.stat, stat) and context.source_digests is None
 
 
 def _hash(context: UploadContext, stat: SourceStat, plan: Plan, number: int) -> Receipt:

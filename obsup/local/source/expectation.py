@@ -8,12 +8,20 @@ from pathlib import Path
 from msgspec.structs import force_setattr
 
 from obsup.errors import DataMismatch, NextStep, WrongUsage
+from obsup.local.source.digest import PartDigest
 from obsup.local.source.file import Gate, blocks_of
 from obsup.model import Part, SourceStat
 from obsup.text import quoted
 from obsup.value import Value
 
 _HEX = "0123456789abcdef"
+
+
+class SourceDigests(Value):
+    """The digests of a whole file: the SHA-256 in hex, and the CRC-64/XZ, which those of its parts are combined to."""
+
+    sha256: str | None
+    crc64: int
 
 
 class Expectation(Value):
@@ -44,29 +52,41 @@ class Expectation(Value):
         """Return a meter that compares a source with this expectation."""
         return SourceMeter(self)
 
-    def check_file(self, path: Path, stat: SourceStat, gate: Gate | None = None) -> None:
-        """Raise DataMismatch if the file differs. It is read only if a digest is expected."""
+    def check_file(
+        self, path: Path, stat: SourceStat, gate: Gate | None = None, *, with_sha256: bool = False
+    ) -> SourceDigests | None:
+        """Raise DataMismatch if the file differs; return its digests if it was read, or None.
+
+        It is read only if a digest is expected, or *with_sha256*. Raises what PartBody raises.
+        """
         if self.size is not None:
             by_size = Expectation(self.size).meter()
             by_size.size = stat.size
             by_size.check(quoted(path))
-        if self.md5 is None and self.sha256 is None:
-            return
-        meter = self.meter()
-        for block in blocks_of(path, Part(1, 0, stat.size), stat, gate=gate):
+        if self.md5 is None and self.sha256 is None and not with_sha256:
+            return None
+        meter, digest = SourceMeter(self, with_sha256=with_sha256), PartDigest(crc64=True)
+        for block in blocks_of(path, Part(1, 0, stat.size), stat, digest, gate):
             meter.update(block)
         meter.check(quoted(path))
+        assert digest.crc64 is not None
+        return SourceDigests(meter.sha256, digest.crc64)
 
 
 class SourceMeter:
     """Counts a source while it is read, and computes the digests that are expected."""
 
-    def __init__(self, expectation: Expectation) -> None:
+    def __init__(self, expectation: Expectation, *, with_sha256: bool = False) -> None:
         self._expected = expectation
         self.size = 0
         # usedforsecurity: it detects accidental changes, which FIPS mode allows.
         self._md5 = hashlib.md5(usedforsecurity=False) if expectation.md5 is not None else None
-        self._sha256 = hashlib.sha256() if expectation.sha256 is not None else None
+        self._sha256 = hashlib.sha256() if with_sha256 or expectation.sha256 is not None else None
+
+    @property
+    def sha256(self) -> str | None:
+        """The SHA-256 so far in hex, None if it is not computed."""
+        return self._sha256.hexdigest() if self._sha256 is not None else None
 
     def update(self, block: memoryview) -> None:
         """Add the next bytes."""
@@ -89,7 +109,7 @@ class SourceMeter:
             ("MD5", self._md5, self._expected.md5),
             ("SHA-256", self._sha256, self._expected.sha256),
         ):
-            if digest is not None and digest.hexdigest() != expected:
+            if digest is not None and expected is not None and digest.hexdigest() != expected:
                 option = f"--expect-{kind.lower().replace('-', '')}"
                 raise _mismatch(name, f"has the {kind} {digest.hexdigest()}, not {expected}", option)
 

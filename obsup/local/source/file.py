@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -181,14 +180,6 @@ def hash_part(
     for _ in blocks_of(path, part, stat, digest, gate):
         pass
     return digest
-
-
-def sha256_of(path: Path, stat: SourceStat, gate: Gate | None = None) -> str:
-    """Return the SHA-256 of the whole file in hex. Raises what PartBody raises."""
-    digest = hashlib.sha256()
-    for block in blocks_of(path, Part(1, 0, stat.size), stat, gate=gate):
-        digest.update(block)
-    return digest.hexdigest()
 
 
 class FileWindow(Value):

@@ -172,6 +172,15 @@ def _disappeared(path: Path, why: str) -> SourceChanged:
     return SourceChanged(f"{quoted(path)} disappeared during the upload", why, run_again("put it back"))
 
 
+def content_changed(path: Path) -> SourceChanged:
+    """Return the error for a file with other content than was read at the start, although its identity is the same."""
+    return SourceChanged(
+        f"{quoted(path)} changed while it was uploaded",
+        "It no longer has the content that was hashed at the start, although its times are the same (a memory mapping)",
+        RESTART,
+    )
+
+
 def check_identity(path: Path, planned: SourceStat, now: SourceStat) -> None:
     """Raise SourceChanged if the file has the identity *now* instead of *planned*."""
     found = changes(planned, now)

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from obsup.errors import SourceChanged
 from obsup.local.source.digest import PartDigest
 from obsup.local.source.expectation import Expectation
-from obsup.local.source.file import FileWindow, hash_part, sha256_of
+from obsup.local.source.file import FileWindow, hash_part
 from obsup.local.source.identity import changes, stat_source
 from obsup.local.source.memory_part import read_part
 from obsup.model import Part, SourceStat
@@ -43,7 +43,7 @@ READERS: dict[str, Callable[[Path, SourceStat], object]] = {
     "part in memory": lambda path, stat: read_part(FileWindow(path, PART, stat), PartDigest()),
     "Content-MD5": lambda path, stat: FileWindow(path, PART, stat).md5(),
     "digest of a part": lambda path, stat: hash_part(path, PART, stat, PartDigest(md5=True)),
-    "digest of the file": sha256_of,
+    "digest of the file": lambda path, stat: Expectation().check_file(path, stat, with_sha256=True),
     "expected digest": lambda path, stat: Expectation(md5="0" * 32).check_file(path, stat),
 }
 
