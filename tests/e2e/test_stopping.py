@@ -6,6 +6,7 @@ import os
 import shlex
 import signal
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -104,7 +105,44 @@ def test_the_second_signal_exits_at_once(sandbox: Sandbox, shell: Shell, make_fi
         wait_for(lambda: sandbox.injected_faults >= 2, process=process)
         process.send_signal(signal.SIGINT)
         wait_for(lambda: is_ended_by_signal(process), within_s=4)
+        assert process.stderr is not None
+        lines = process.stderr.read().strip().splitlines()
     assert process.returncode == 130
+    assert lines[0] == "Error: stopped by SIGINT."
+    assert lines[-1].startswith("Next:  Run the same command again: obsup upload bigfile")
+
+
+def test_signals_that_arrive_together_are_one(slow: Sandbox, shell: Shell) -> None:
+    """``timeout`` sends SIGTERM to the process and to its group: the parts in flight are still completed."""
+    with running(shell) as process:
+        wait_for(lambda: count_stored(slow) >= 3, process=process)
+        process.send_signal(signal.SIGTERM)
+        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode in (130, 143)  # the order of pending signals is that of their numbers
+    assert err.startswith("Error: stopped by SIG")
+    assert len(err.strip().splitlines()) == 3
+    (upload,) = slow.uploads()
+    assert sent_parts(slow) == sorted(upload.parts)
+
+
+def test_a_signal_that_is_ignored_at_the_start_stays_ignored(slow: Sandbox, shell: Shell) -> None:
+    """A shell without job control ignores SIGINT for its background jobs; so does ``trap '' TERM``."""
+    command = f"exec {sys.executable} -m obsup {shlex.join(ARGUMENTS)}"
+    with subprocess.Popen(
+        ["sh", "-c", f"trap '' INT TERM; {command}"],
+        cwd=shell.folder,
+        env={**os.environ, **shell.environment},
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        wait_for(lambda: count_stored(slow) >= 2, process=process)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            process.send_signal(number)
+        _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (0, "")
+    assert is_uploaded(slow, shell)
 
 
 def test_a_signal_ends_a_wait_for_complete(sandbox: Sandbox, shell: Shell, make_file: MakeFile) -> None:

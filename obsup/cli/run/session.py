@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -28,6 +30,7 @@ from obsup.engine.job.stop import StopSignal
 from obsup.errors import Busy, ObsupError, Stopped
 from obsup.local.source.rate_limit import RateLimit
 from obsup.model import Upload
+from obsup.text import shielded
 
 T = TypeVar("T")
 UNVERIFIED = (
@@ -96,7 +99,7 @@ def run_command(
         stop = StopSignal(deadline_s=deadline_s)
         with (
             open_display(options.display, name or command, meter, stop=stop) as display,
-            stopping_on_signals(stop, forward_signal),
+            stopping_on_signals(stop, forward_signal, print_error=lambda exc: _print_at_once(exc, resume)),
         ):
             session = Session(options, _observed(display, metrics), stop)
             result = _do(work, session)
@@ -155,6 +158,12 @@ def _observed(display: Display, metrics: RunMetrics | None) -> Display:
     if metrics is None:
         return display
     return replace(display, observe=both(metrics.observe, display.observe))
+
+
+def _print_at_once(error: ObsupError, resume: ResumeCommand) -> None:
+    """Print *error* from a signal handler, which may have interrupted a print."""
+    with contextlib.suppress(OSError):
+        os.write(2, f"\n{shielded(output.error_lines(error, resume=resume))}\n".encode())
 
 
 def _do(work: Callable[[Session], T], session: Session) -> T:

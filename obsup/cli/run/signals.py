@@ -6,25 +6,64 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 from obsup.engine.job.stop import StopSignal
-from obsup.errors import Interrupted, Terminated
+from obsup.errors import Interrupted, ObsupError, Terminated
 
 _REASONS = {signal.SIGINT: Interrupted, signal.SIGTERM: Terminated}
 # How long after the end of the grace period a request that still waits for the store is interrupted, and how often.
 _MARGIN_S = 1.0
 
 
+# Signals that arrive within this time are one: "timeout" sends SIGTERM to obsup and then to its process group.
+_SAME_SIGNAL_S = 1.0
+
+
+class _Handler:
+    """Handles SIGINT and SIGTERM: the first one requests a stop, another one exits at once."""
+
+    def __init__(
+        self,
+        stop: StopSignal,
+        forward_signal: Callable[[int], None] | None,
+        print_error: Callable[[ObsupError], None],
+    ) -> None:
+        self._stop = stop
+        self._forward_signal = forward_signal or (lambda _: None)
+        self._print_error = print_error
+        self._stopped_at_s: float | None = None
+
+    def __call__(self, number: int, _frame: FrameType | None) -> None:
+        """Handle one signal."""
+        error = _REASONS[signal.Signals(number)](
+            f"stopped by {signal.Signals(number).name}", "Progress is kept"
+        )
+        if self._stopped_at_s is None:
+            self._stopped_at_s = time.monotonic()
+            self._forward_signal(number)
+            self._stop.request_stop(error)
+            set_alarm(self._stop)
+        elif time.monotonic() - self._stopped_at_s > _SAME_SIGNAL_S:
+            self._forward_signal(signal.SIGKILL)
+            self._print_error(error)
+            os._exit(error.exit_code)
+
+
 @contextmanager
 def stopping_on_signals(
-    stop: StopSignal, forward_signal: Callable[[int], None] | None = None
+    stop: StopSignal,
+    forward_signal: Callable[[int], None] | None = None,
+    *,
+    print_error: Callable[[ObsupError], None] = lambda _: None,
 ) -> Iterator[None]:
-    """Inside the context, the first signal requests a *stop*, and the second exits at once.
+    """Inside the context, the first signal requests a *stop*, and the second exits at once, after *print_error*.
 
-    *forward_signal* receives each signal, and SIGKILL before the immediate exit, to pass it to a child process.
+    *forward_signal* receives each signal, and SIGKILL before the immediate exit, to pass it to a child process. A
+    signal that was ignored when the process started stays ignored.
 
     After the grace period of the parts in flight, the reason for the stop is raised in the main thread if it still
     waits for the store (Complete may take minutes).
@@ -32,20 +71,10 @@ def stopping_on_signals(
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    is_stopping = False
-
-    def request_stop(number: int, _frame: FrameType | None) -> None:
-        nonlocal is_stopping
-        error = _REASONS[signal.Signals(number)]
-        if forward_signal is not None:
-            forward_signal(signal.SIGKILL if is_stopping else number)
-        if is_stopping:
-            os._exit(error.exit_code)
-        is_stopping = True
-        stop.request_stop(error(f"stopped by {signal.Signals(number).name}", "Progress is kept"))
-        set_alarm(stop)
-
-    handlers: dict[int, Callable[[int, FrameType | None], None]] = dict.fromkeys(_REASONS, request_stop)
+    handler = _Handler(stop, forward_signal, print_error)
+    handlers: dict[int, Callable[[int, FrameType | None], None]] = {
+        number: handler for number in _REASONS if signal.getsignal(number) is not signal.SIG_IGN
+    }
     if sys.platform != "win32":
         handlers[signal.SIGALRM] = lambda _number, _frame: stop.check_in_flight()
     before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
