@@ -79,7 +79,11 @@ def run_status(source: Path, target: str | None, options: CommandOptions) -> int
     """Show the local progress of a file's uploads and return the exit code: 66 if the file cannot be read."""
 
     def work(session: Session) -> str:
-        uploads = list(find_local_uploads(source, target=target, checkpoint=options.checkpoint))
+        uploads = list(
+            find_local_uploads(
+                source, target=target, checkpoint=options.checkpoint, observe=session.display.observe
+            )
+        )
         session.fields |= {
             "source": str(source.absolute()),
             "uploads": [_local_fields(upload) for upload in uploads],
@@ -153,7 +157,7 @@ def _local_rows(local: LocalUpload) -> list[tuple[str, str]]:
     stored = len(local.checkpoint.receipts)
     return [
         ("target", str(upload.target)),
-        ("endpoint", upload.target.endpoint),
+        ("endpoint", quoted(upload.target.endpoint)),
         ("upload id", one_line(upload.upload_id) or "none yet: initiating was interrupted"),
         ("parts", f"{stored} of {plan.count} stored, {exact_size(plan.part_size)} each"),
         ("bytes", f"{format_size(local.stored)} of {format_size(plan.size)}"),

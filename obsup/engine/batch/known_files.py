@@ -17,7 +17,7 @@ from obsup.engine.batch.outcome import FileOutcome
 from obsup.engine.batch.request import BatchRequest
 from obsup.engine.job.connection import Connection
 from obsup.errors import CheckpointUnwritable, LocalFailure, NextStep, SourceUnreadable, WrongUsage
-from obsup.local.state.journal import Journal, JournalDamaged, JournalEntry, set_aside
+from obsup.local.state.journal import Journal, JournalDamaged, JournalEntry, JournalUntrusted, set_aside
 from obsup.local.walk.walk import FoundFile
 from obsup.model import ObjectOptions, StoredObject
 from obsup.text import quoted
@@ -149,9 +149,9 @@ def _open_journal(request: BatchRequest, observe: events.Observer) -> Journal | 
         try:
             journal = Journal(path, prefix)
         except JournalDamaged as exc:
-            if request.is_journal_explicit:
+            if request.is_journal_explicit and not isinstance(exc, JournalUntrusted):
                 raise
-            moved = set_aside(path)
+            moved = set_aside(path, exc.what)
             observe(events.Noted(f"{exc}; it was renamed to {quoted(moved)}, and the store is asked instead"))
             journal = Journal(path, prefix)
     except (CheckpointUnwritable, LocalFailure) as exc:

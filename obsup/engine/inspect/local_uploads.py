@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from obsup import events
 from obsup.engine.job.target_text import split_target
 from obsup.engine.plan.file_plan import FilePlan, Plan
-from obsup.errors import SourceUnreadable
+from obsup.errors import NextStep, SourceUnreadable
 from obsup.local.source.identity import changes, stat_source
 from obsup.local.state import checkpoint as checkpoints
 from obsup.local.state import checkpoint_path, started_uploads
-from obsup.local.state.checkpoint import Checkpoint
+from obsup.local.state.checkpoint import Checkpoint, CheckpointUntrusted
 from obsup.local.state.lock import is_held
 from obsup.value import Value
 
@@ -40,14 +41,22 @@ class LocalUpload(Value):
         return [n for n in range(1, self.plan.count + 1) if n not in self.checkpoint.receipts]
 
 
-def find_local_uploads(source: Path, *, target: str | None, checkpoint: Path | None) -> Iterator[LocalUpload]:
+def find_local_uploads(
+    source: Path, *, target: str | None, checkpoint: Path | None, observe: events.Observer
+) -> Iterator[LocalUpload]:
     """Yield the uploads of *source*, or only those to *target* (``BUCKET/KEY``), or only that of *checkpoint*.
 
     Raises CheckpointDamaged, and WrongUsage for an invalid target.
     """
     bucket_and_key = split_target(target, file_name=source.name)[1:] if target is not None else None
     for path in [checkpoint] if checkpoint is not None else sorted(_checkpoint_paths(source.absolute())):
-        found = checkpoints.load(path)
+        try:
+            found = checkpoints.load_named(path, NextStep("run obsup upload, which asks the store"))
+        except CheckpointUntrusted as exc:
+            if path == checkpoint:
+                raise
+            observe(events.Noted(f"{exc.what}: {exc.why}"))
+            continue
         if found is None:
             continue
         found_target = found.upload.target

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from obsup import events
 from obsup.engine.job.context import UploadContext
 from obsup.engine.steps.lookup import UploadSelector, find_upload, require_upload
 from obsup.engine.upload.abort import abort_fully
@@ -16,6 +17,8 @@ def abort_upload(context: UploadContext, selector: UploadSelector) -> Upload | N
     with context.lock():
         selected = find_upload(selector) if selector.path is not None else require_upload(selector)
         if selected is None:
+            if selector.ignored:
+                context.observe(events.Noted(selector.ignored))
             return None
         abort_fully(context.store, selected.upload, context.stop.sleep)
         selected.forget()

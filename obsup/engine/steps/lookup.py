@@ -31,6 +31,13 @@ class UploadSelector(Value):
             return self.checkpoint
         return checkpoint_path.default_path(self.source, self.target)
 
+    @property
+    def ignored(self) -> str:
+        """Which file at the default path is ignored and why; "" if none is."""
+        if self.checkpoint is not None or self.source is None:
+            return ""
+        return checkpoint_path.describe_ignored(self.source, self.target)
+
 
 class FoundUpload(Value):
     """An upload, and its checkpoint with its path if this machine has one."""
@@ -94,7 +101,7 @@ def find_upload(selector: UploadSelector) -> FoundUpload | None:
             ),
         )
     target, upload_id, path = selector.target, selector.upload_id, selector.path
-    found = _load(path, needed=upload_id is None) if path is not None else None
+    found = _load(path, is_needed=upload_id is None) if path is not None else None
     if upload_id is not None:
         if found is not None and (found.upload.target, found.upload.upload_id) == (target, upload_id):
             return FoundUpload(found.upload, found, path)
@@ -127,9 +134,10 @@ def require_upload(selector: UploadSelector) -> FoundUpload:
                 command=("obsup", "uploads", selector.target.name),
             ),
         )
+    ignored = selector.ignored
     raise WrongUsage(
         f"no upload of {quoted(selector.source)} to {selector.target} is recorded here",
-        f"The checkpoint {quoted(str(selector.path))} does not exist",
+        f"The checkpoint {quoted(str(selector.path))} does not exist" + (f"; {ignored}" if ignored else ""),
         NextStep(
             "give its upload id with --upload-id, or initiate one",
             command=("obsup", "init", str(selector.source), selector.target.name),
@@ -148,14 +156,12 @@ def find_completed_upload(selector: UploadSelector) -> StartedUpload | None:
     return completed if is_of_source else None
 
 
-def _load(path: Path, *, needed: bool) -> Checkpoint | None:
+def _load(path: Path, *, is_needed: bool) -> Checkpoint | None:
     try:
-        return checkpoints.load(path)
-    except CheckpointDamaged as exc:
-        if not needed:
-            return None
-        raise CheckpointDamaged(
-            f"cannot use the checkpoint {quoted(path)}",
-            exc.what[:1].upper() + exc.what[1:],
-            NextStep("give the upload id with --upload-id, or run obsup upload, which asks the store"),
-        ) from exc
+        return checkpoints.load_named(
+            path, NextStep("give the upload id with --upload-id, or run obsup upload, which asks the store")
+        )
+    except CheckpointDamaged:
+        if is_needed:
+            raise
+        return None

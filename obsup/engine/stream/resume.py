@@ -10,12 +10,12 @@ from obsup.engine.plan.file_plan import Growth
 from obsup.engine.plan.stream_plan import StreamPlan, StreamSizes
 from obsup.engine.stream.replay import ReplayCheck, comparable_receipts
 from obsup.engine.upload.abort import abort_recorded
-from obsup.engine.upload.progress_record import ProgressRecord
+from obsup.engine.upload.progress_record import ProgressRecord, load_checkpoint
 from obsup.engine.upload.resume import check_same_request, resume_initiated
 from obsup.engine.verify.object_probe import probe_of
 from obsup.errors import Denied, NextStep, UploadGone, WrongUsage
 from obsup.local.state import checkpoint as checkpoints
-from obsup.local.state.checkpoint import Checkpoint, CheckpointDamaged
+from obsup.local.state.checkpoint import Checkpoint, CheckpointDamaged, CheckpointUntrusted
 from obsup.model import SourceStat
 from obsup.value import Value
 
@@ -85,6 +85,8 @@ def _load(context: UploadContext) -> Checkpoint | None:
     path = context.checkpoint_path
     try:
         return checkpoints.load(path) if path is not None else None
+    except CheckpointUntrusted:
+        return load_checkpoint(context)
     except CheckpointDamaged as exc:
         raise CheckpointDamaged(
             f"the checkpoint {path} is damaged: {exc.what}",

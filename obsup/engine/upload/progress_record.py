@@ -204,15 +204,22 @@ def read_checkpoint(context: UploadContext) -> Checkpoint | None:
 def load_checkpoint(context: UploadContext) -> Checkpoint | None:
     """Return the checkpoint, or None if it is missing or damaged. A file that is not a checkpoint is set aside.
 
-    Raises CheckpointUnwritable if that is not possible.
+    A file at the default path that is not trusted is left alone, and reported. Raises CheckpointUnwritable if a file
+    cannot be set aside.
     """
     path = context.checkpoint_path
     if path is None:
         return None
+    if context.request.checkpoint is None and context.stream_name is None:
+        ignored = checkpoint_path.describe_ignored(context.source, context.request.target)
+        if ignored:
+            context.observe(events.Noted(f"{ignored}; this upload is recorded in {quoted(path)}"))
     try:
         return checkpoints.load(path)
     except CheckpointDamaged as exc:
         is_foreign = isinstance(exc, CheckpointForeign)
-        then = f"it is now {quoted(checkpoints.set_aside(path))}" if is_foreign else "asking the store"
+        then = (
+            f"it is now {quoted(checkpoints.set_aside(path, exc.what))}" if is_foreign else "asking the store"
+        )
         context.observe(events.Noted(f"cannot use the checkpoint {quoted(path)}: {exc.what}; {then}"))
     return None

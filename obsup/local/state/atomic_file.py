@@ -38,6 +38,10 @@ class AtomicFile:
         """Whether it was committed or discarded."""
         return self._file.closed
 
+    def status(self) -> os.stat_result:
+        """Return the status of the new file, which shows the owner and the mode that the file system gives it."""
+        return os.fstat(self._file.fileno())
+
     def write(self, data: bytes) -> None:
         """Append *data* to the new content."""
         try:

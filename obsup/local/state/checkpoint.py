@@ -7,6 +7,7 @@ obsup-checkpoint(7).
 
 from __future__ import annotations
 
+import errno
 import glob
 import hashlib
 import json
@@ -22,10 +23,11 @@ from msgspec import field
 from msgspec.structs import replace
 
 from obsup.errors import CheckpointUnwritable, NextStep, ObsupError, run_again
-from obsup.local.state.atomic_file import temporary_prefix, write_atomically
+from obsup.local.state.atomic_file import AtomicFile, temporary_prefix
 from obsup.local.state.checkpoint_path import fallback_folder
 from obsup.local.state.folders import create_private_folder, is_special
 from obsup.local.state.lock import FileLock
+from obsup.local.state.own_file import UntrustedFile, distrust, read_own
 from obsup.local.state.typed_json import parse
 from obsup.model import Receipt, SourceStat, Upload
 from obsup.text import quoted
@@ -49,6 +51,10 @@ class CheckpointDamaged(ObsupError):
 
 class CheckpointForeign(CheckpointDamaged):
     """The file belongs to another program or to a newer obsup, so it must not be overwritten."""
+
+
+class CheckpointUntrusted(CheckpointForeign):
+    """Another user can have written the file, so nothing in it is used."""
 
 
 class Checkpoint(Value, rename="camel", omit_defaults=True):
@@ -199,15 +205,16 @@ def _from_fields(fields: dict[str, Any]) -> Checkpoint:
 def load(path: Path) -> Checkpoint | None:
     """Return the checkpoint at *path*, or None if it does not exist.
 
-    Raises CheckpointDamaged for a file that is not a checkpoint or cannot be read.
+    Raises CheckpointDamaged for a file that is not a checkpoint, is not trusted or cannot be read.
     """
     if is_special(path):
         return None
     try:
-        with path.open("rb") as file:
-            data = file.read(MAX_FILE_BYTES + 1)
+        data = read_own(path, MAX_FILE_BYTES + 1)
     except FileNotFoundError:
         return None
+    except UntrustedFile as exc:
+        raise CheckpointUntrusted(str(exc)) from exc
     except OSError as exc:
         raise CheckpointDamaged(f"it cannot be read: {exc.strerror}") from exc
     if len(data) > MAX_FILE_BYTES:
@@ -215,16 +222,28 @@ def load(path: Path) -> Checkpoint | None:
     return decode(data)
 
 
-def set_aside(path: Path) -> Path:
-    """Rename a foreign file at *path* to a free name and return that name. Raises CheckpointUnwritable."""
+def load_named(path: Path, otherwise: NextStep) -> Checkpoint | None:
+    """Return the checkpoint at *path*, or None if it does not exist. Raises CheckpointDamaged with what to do then."""
+    try:
+        return load(path)
+    except CheckpointDamaged as exc:
+        what, why = f"cannot use the checkpoint {quoted(path)}", exc.what[:1].upper() + exc.what[1:]
+        raise type(exc)(what, why, otherwise) from exc
+
+
+def set_aside(path: Path, reason: str) -> Path:
+    """Rename the file at *path* to a free name and return that name; *reason* is why it is not used.
+
+    Raises CheckpointUnwritable.
+    """
     names = (f"{path.name}{SET_ASIDE_SUFFIX}{number or ''}" for number in count())
     free = next(path.with_name(name) for name in names if not os.path.lexists(path.with_name(name)))
     try:
         path.rename(free)
     except OSError as exc:
         raise CheckpointUnwritable(
-            f"{quoted(path)} is not a checkpoint of this obsup and cannot be renamed to {quoted(free.name)}",
-            exc.strerror or type(exc).__name__,
+            f"cannot use the checkpoint {quoted(path)}: {reason}",
+            f"It cannot be renamed to {quoted(free.name)} either: {exc.strerror or type(exc).__name__}",
             NextStep("name another file with --checkpoint"),
         ) from exc
     return free
@@ -241,7 +260,14 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
     try:
         if path.parent == fallback_folder():
             create_private_folder(path.parent)
-        write_atomically(path, encode(checkpoint))
+        with AtomicFile(path) as file:
+            file.write(encode(checkpoint))
+            reason = distrust(file.status())
+            if reason:
+                # NFS with root_squash, for example, or a mounted disk without owners.
+                raise PermissionError(
+                    errno.EPERM, f"In the new file, {reason}, so a later run could not trust it"
+                )
     except OSError as exc:
         raise CheckpointUnwritable(
             f"the checkpoint {quoted(path)} cannot be written",

@@ -9,7 +9,9 @@ from pathlib import Path
 
 from obsup.local.state.folders import state_folder
 from obsup.local.state.lock import target_hash
+from obsup.local.state.own_file import distrust_path
 from obsup.model import Target
+from obsup.text import quoted
 
 SUFFIX = ".obsup.json"
 # The names of the checkpoint and of its temporary file must fit the 255 bytes that file systems allow.
@@ -19,17 +21,30 @@ MAX_NAME_BYTES = 180
 def default_path(source: Path, target: Target, folder: Path | None = None) -> Path:
     """Return SOURCE.<8 hex of TARGET>.obsup.json next to the source, or the path in the state directory.
 
-    The state directory is used if the folder of the source cannot be written. An existing checkpoint at either path
-    takes precedence. *folder* is the folder of all checkpoints, if one was asked for.
+    The state directory is used if the folder of the source cannot be written, or if a file that is not trusted has the
+    name of the checkpoint there. An existing checkpoint at either path takes precedence. *folder* is the folder of all
+    checkpoints, if one was asked for.
     """
     fallback = fallback_path(source, target, folder)
     if folder is not None:
         return fallback
-    default = source.absolute().with_name(f"{short_name(source.name)}.{target_hash(target)[:8]}{SUFFIX}")
+    default = _path_next_to(source, target)
     for path in (default, fallback):
-        if os.path.lexists(path):
+        if os.path.lexists(path) and not distrust_path(path):
             return path
-    return default if os.access(default.parent, os.W_OK | os.X_OK) else fallback
+    can_create = not os.path.lexists(default) and os.access(default.parent, os.W_OK | os.X_OK)
+    return default if can_create else fallback
+
+
+def describe_ignored(source: Path, target: Target) -> str:
+    """Return which file ``default_path`` ignores and why, without a full stop; "" if it ignores none."""
+    path = _path_next_to(source, target)
+    reason = distrust_path(path)
+    return f"{quoted(path)} is ignored: {reason}" if reason else ""
+
+
+def _path_next_to(source: Path, target: Target) -> Path:
+    return source.absolute().with_name(f"{short_name(source.name)}.{target_hash(target)[:8]}{SUFFIX}")
 
 
 def fallback_path(source: Path, target: Target, folder: Path | None = None) -> Path:

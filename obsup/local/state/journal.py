@@ -22,6 +22,7 @@ from obsup.errors import CheckpointUnwritable, NextStep, ObsupError, WrongUsage,
 from obsup.local.state.atomic_file import AtomicFile
 from obsup.local.state.folders import create_private_folder, is_special, state_folder
 from obsup.local.state.lock import target_hash
+from obsup.local.state.own_file import UntrustedFile, open_own
 from obsup.local.state.table import open_table
 from obsup.model import SourceStat, Target
 from obsup.text import quoted
@@ -79,6 +80,10 @@ class JournalDamaged(ObsupError):
     reason = "checkpoint-damaged"
 
 
+class JournalUntrusted(JournalDamaged):
+    """Another user can have written the file, so nothing in it is used."""
+
+
 def default_path(target: Target, batch_id: str, folder: Path | None = None) -> Path:
     """Return the path of the journal in *folder*, or in the state directory.
 
@@ -125,6 +130,9 @@ class Journal:
         except OSError as exc:
             self.close()
             raise _unwritable(path, exc) from exc
+        except UntrustedFile as exc:
+            self.close()
+            raise JournalUntrusted(f"cannot use the journal {quoted(path)}: {exc}") from exc
         except BaseException:
             self.close()
             raise
@@ -198,7 +206,7 @@ class Journal:
             self._rewrite(index)
 
     def _lines(self) -> Iterator[bytes]:
-        with self._path.open("rb") as file:
+        with os.fdopen(open_own(self._path), "rb") as file:
             yield from iter(lambda: file.readline(MAX_LINE_BYTES), b"")
 
     def _rewrite(self, index: sqlite3.Connection) -> None:
@@ -217,17 +225,26 @@ class Journal:
     def _open(self) -> None:
         if self._path.parent == journal_folder():
             create_private_folder(self._path.parent)
-        descriptor = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        self._descriptor = descriptor
+        descriptor = self._descriptor = open_own(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
         os.ftruncate(descriptor, self._size)  # removes an incomplete line
         if not self._size:
             _write(descriptor, self._header)
 
 
-def set_aside(path: Path) -> Path:
-    """Rename the damaged journal at *path* and return its new path."""
+def set_aside(path: Path, reason: str) -> Path:
+    """Rename the journal at *path* and return its new path; *reason* is why it is not used.
+
+    Raises CheckpointUnwritable.
+    """
     new_path = path.with_name(f"{path.name}.damaged")
-    path.replace(new_path)
+    try:
+        path.replace(new_path)
+    except OSError as exc:
+        raise CheckpointUnwritable(
+            reason,
+            f"It cannot be renamed to {quoted(new_path.name)} either: {exc.strerror or type(exc).__name__}",
+            NextStep("name another file with --checkpoint"),
+        ) from exc
     return new_path
 
 

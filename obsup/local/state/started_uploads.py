@@ -18,14 +18,18 @@ from msgspec import to_builtins
 from obsup.local.state.atomic_file import write_atomically
 from obsup.local.state.folders import can_use_private_folder, state_folder
 from obsup.local.state.lock import target_hash
+from obsup.local.state.own_file import UntrustedFile, read_own
 from obsup.local.state.typed_json import decode
 from obsup.model import StoredPart, Target, Upload
+from obsup.units import MIB
 from obsup.value import Value
 
 SUFFIX = ".json"
 FINISHED_SUFFIX = ".done.json"
 # How long a finished upload is remembered, so that a second ``complete`` recognises its object.
 FINISHED_KEPT_S = 30 * 86400
+# A record of 10,000 parts has about 1 MB.
+MAX_FILE_BYTES = 16 * MIB
 
 
 class StartedUpload(Value):
@@ -112,6 +116,6 @@ def _write(path: Path, started: StartedUpload) -> bool:
 
 def _read(path: Path) -> StartedUpload | None:
     try:
-        return decode(path.read_bytes(), StartedUpload)
-    except (OSError, ValueError):  # missing, unreadable or damaged
+        return decode(read_own(path, MAX_FILE_BYTES), StartedUpload)
+    except (OSError, ValueError, UntrustedFile):  # missing, unreadable or damaged, or of another user
         return None

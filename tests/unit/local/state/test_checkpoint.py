@@ -218,7 +218,7 @@ def test_a_foreign_file_is_set_aside(tmp_path: Path) -> None:
     for number in range(3):
         path = tmp_path / "checkpoint"
         path.write_text(f"mine {number}")
-        checkpoints.set_aside(path)
+        checkpoints.set_aside(path, "it is not a checkpoint")
     kept = {one.name: one.read_text() for one in tmp_path.iterdir()}
     assert kept == {
         "checkpoint.not-obsup": "mine 0",
@@ -267,9 +267,12 @@ def test_temporary_files_of_a_killed_process_are_removed_with_the_checkpoint(tmp
     assert {one.name for one in tmp_path.iterdir()} == {others.name, "file"}
 
 
-def test_a_folder_that_cannot_be_written_keeps_the_old_checkpoint(fs: FakeFilesystem) -> None:
+def test_a_folder_that_cannot_be_written_keeps_the_old_checkpoint(
+    fs: FakeFilesystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The permission was removed between two writes."""
     helpers.set_uid(1000)
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
     try:
         fs.create_dir("/data")
         path = Path("/data/checkpoint")

@@ -1,0 +1,93 @@
+"""Read files that decide what obsup does, but only if no other user can have written them.
+
+In a folder that others can write, such as /tmp, anybody can create a file under the name of a checkpoint. A file is
+trusted if its owner is this user or root (with sudo also the user who ran sudo) and if no other user can write it.
+Symbolic links are not followed, because obsup creates none.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import sys
+from pathlib import Path
+
+
+class UntrustedFile(Exception):
+    """Another user can have written the file. The text is the reason: "it belongs to user eve (uid 1001)"."""
+
+
+def open_own(path: Path, flags: int = os.O_RDONLY) -> int:
+    """Open the file at *path* and return its descriptor. Raises UntrustedFile, OSError.
+
+    If *flags* create it, it has mode 0600.
+    """
+    for name in ("O_CLOEXEC", "O_NOFOLLOW", "O_NONBLOCK"):
+        flags |= getattr(os, name, 0)
+    try:
+        descriptor = os.open(path, flags, 0o600)
+    except OSError as exc:
+        reason = distrust_path(path)
+        if reason and exc.errno in (errno.ELOOP, errno.EMLINK, errno.EACCES, errno.EPERM):
+            raise UntrustedFile(reason) from exc
+        raise
+    status = os.fstat(descriptor)
+    reason = distrust(status)
+    if not reason and stat.S_ISREG(status.st_mode):
+        return descriptor
+    os.close(descriptor)
+    if reason:
+        raise UntrustedFile(reason)
+    raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+
+
+def read_own(path: Path, max_bytes: int) -> bytes:
+    """Return the first *max_bytes* bytes of the file at *path*. Raises UntrustedFile, OSError."""
+    with os.fdopen(open_own(path), "rb") as file:
+        return file.read(max_bytes)
+
+
+def distrust_path(path: Path) -> str:
+    """Return why the file at *path* is not trusted; "" if it is trusted or does not exist."""
+    try:
+        status = path.lstat()
+    except OSError:
+        return ""
+    reason = distrust(status)
+    if not reason and status.st_uid != _user() and not os.access(path, os.R_OK):
+        return f"it belongs to {_owner(status.st_uid)} and cannot be read"
+    return reason
+
+
+def distrust(status: os.stat_result) -> str:
+    """Return why a file with this *status* is not trusted; "" if it is trusted."""
+    if sys.platform == "win32":
+        return ""
+    if stat.S_ISLNK(status.st_mode):
+        return f"it is a symbolic link of {_owner(status.st_uid)}"
+    if status.st_uid not in _trusted_users():
+        return f"it belongs to {_owner(status.st_uid)}"
+    if stat.S_ISREG(status.st_mode) and status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        return f"other users can write it (mode {stat.S_IMODE(status.st_mode):04o})"
+    return ""
+
+
+def _user() -> int:
+    return os.geteuid() if hasattr(os, "geteuid") else 0
+
+
+def _trusted_users() -> set[int]:
+    """Return the users whose files are trusted. With sudo, the user who ran it controls this process anyway."""
+    user, invoking = _user(), os.environ.get("SUDO_UID", "")
+    return {0, user} | ({int(invoking)} if user == 0 and invoking.isascii() and invoking.isdigit() else set())
+
+
+def _owner(user: int) -> str:
+    """Return the owner for a message."""
+    try:
+        import pwd
+
+        return f"user {pwd.getpwuid(user).pw_name} (uid {user})"
+    except (ImportError, KeyError, OSError):
+        return f"uid {user}"
