@@ -191,7 +191,7 @@ def upload_part(
     The part of a path is *part_size* bytes (less at the end) from *offset*, or the part with this number if *parts* or
     *part_size* split the file; without *upload_id* the checkpoint of the path has it. Bytes are the part itself. Of an
     object open for reading, the part is the next *part_size* bytes, and it is closed unless *close* is false. *md5*
-    (Base64 of the 16 bytes) is the expected digest; the keyword *content_md5* sends the computed one.
+    (hex, or Base64 of the 16 bytes) is the expected digest; the keyword *content_md5* sends the computed one.
     Source: OBS SDK for Python, "Uploading a Part" (uploadPart).
     """
     window, tally = PartWindow(parts, part_size, offset), ProgressTally(progress, observer)

@@ -57,11 +57,16 @@ OWN = group(
 PART = group(
     ("part",),
     OptionRow("--part-number", NUMBER, "Number of the part, from 1.", is_required=True),
-    OptionRow("--offset", SIZE, "First byte of the part in SOURCE; --part-size is its length."),
+    OptionRow(
+        "--offset", SIZE, "First byte of the part in SOURCE; it ends after --part-size, or with SOURCE."
+    ),
+    OptionRow(
+        "--md5", TEXT, "Send the part only if it has this MD5 (hex); the store checks it, too.", metavar="HEX"
+    ),
     OptionRow(
         "--copy-source",
         TEXT,
-        "Copy the part from this object inside the store.",
+        "Copy the part from this object inside the store, with ?versionId=ID from a version.",
         metavar="BUCKET/KEY",
         header="copy_source",
     ),

@@ -102,13 +102,21 @@ class HttpStore:
         return read_stored(response, self.dialect.headers, require_etag(response, request.operation))
 
     def copy_part(
-        self, upload: Upload, part_number: int, source: str, *, byte_range: tuple[int, int] | None = None
+        self,
+        upload: Upload,
+        part_number: int,
+        source: str,
+        *,
+        byte_range: tuple[int, int] | None = None,
+        if_match: str | None = None,
     ) -> Stored:
         """Source: OBS API reference, "Copying a Part": a success only if the body contains an ETag."""
         names = self.dialect.headers
         headers = {names.copy_source: source, **self._key_headers}
         if byte_range is not None:
             headers[names.copy_source_range] = f"bytes={byte_range[0]}-{byte_range[1]}"
+        if if_match is not None:
+            headers[f"{names.copy_source}-if-match"] = f'"{if_match}"'
         request = StoreRequest(
             "UploadPartCopy",
             "PUT",
@@ -202,9 +210,10 @@ class HttpStore:
         etag = header_etag(response) if is_redirect else require_etag(response, request.operation)
         return read_stored(response, self.dialect.headers, etag)
 
-    def head_object(self, target: Target) -> ObjectInfo | None:
+    def head_object(self, target: Target, *, with_key: bool = True) -> ObjectInfo | None:
         """Source: OBS API reference, "Querying Object Metadata"."""
-        request = StoreRequest("HeadObject", "HEAD", target.bucket, target.key, headers=self._key_headers)
+        key_headers = self._key_headers if with_key else {}
+        request = StoreRequest("HeadObject", "HEAD", target.bucket, target.key, headers=key_headers)
         try:
             response = self._exchange.send(request)
         except StoreError as exc:

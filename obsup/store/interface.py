@@ -79,11 +79,18 @@ class ObjectStore(PartStore, PartLister, Protocol):
         ...
 
     def copy_part(
-        self, upload: Upload, part_number: int, source: str, *, byte_range: tuple[int, int] | None = None
+        self,
+        upload: Upload,
+        part_number: int,
+        source: str,
+        *,
+        byte_range: tuple[int, int] | None = None,
+        if_match: str | None = None,
     ) -> Stored:
         """Copy a part from the object that *source* names (see ``copy_source_value``).
 
-        *byte_range* is the first and the last byte, inclusive. Idempotent and safe to retry, as ``upload_part``.
+        *byte_range* is the first and the last byte, inclusive. *if_match* is the ETag that the source must have; not
+        every store checks it. Idempotent and safe to retry, as ``upload_part``.
         A response 200 that contains <Error> raises StoreError.
         """
         ...
@@ -136,8 +143,8 @@ class ObjectStore(PartStore, PartLister, Protocol):
         """
         ...
 
-    def head_object(self, target: Target) -> ObjectInfo | None:
-        """Return the properties of the object, or None if it does not exist.
+    def head_object(self, target: Target, *, with_key: bool = True) -> ObjectInfo | None:
+        """Return the properties of the object, or None if it does not exist; without the SSE-C key if not *with_key*.
 
         Reads only: safe to retry. Raises StoreError if the bucket does not exist or the permission is missing.
         """

@@ -186,11 +186,19 @@ class RetryingStore:
         )
 
     def copy_part(
-        self, upload: Upload, part_number: int, source: str, *, byte_range: tuple[int, int] | None = None
+        self,
+        upload: Upload,
+        part_number: int,
+        source: str,
+        *,
+        byte_range: tuple[int, int] | None = None,
+        if_match: str | None = None,
     ) -> Stored:
         """Copy one part."""
         return self._run(
-            lambda: self._inner.copy_part(upload, part_number, source, byte_range=byte_range),
+            lambda: self._inner.copy_part(
+                upload, part_number, source, byte_range=byte_range, if_match=if_match
+            ),
             f"copying part {part_number} of {upload.target}",
             part_number,
         )
@@ -240,6 +248,6 @@ class RetryingStore:
             1,
         )
 
-    def head_object(self, target: Target) -> ObjectInfo | None:
+    def head_object(self, target: Target, *, with_key: bool = True) -> ObjectInfo | None:
         """Return the properties of the object."""
-        return self._run(lambda: self._inner.head_object(target), f"checking {target}")
+        return self._run(lambda: self._inner.head_object(target, with_key=with_key), f"checking {target}")

@@ -61,10 +61,19 @@ class FaultyStore:
         )
 
     def copy_part(
-        self, upload: Upload, part_number: int, source: str, *, byte_range: tuple[int, int] | None = None
+        self,
+        upload: Upload,
+        part_number: int,
+        source: str,
+        *,
+        byte_range: tuple[int, int] | None = None,
+        if_match: str | None = None,
     ) -> Stored:
         return self._run(
-            "copy", lambda: self._inner.copy_part(upload, part_number, source, byte_range=byte_range)
+            "copy",
+            lambda: self._inner.copy_part(
+                upload, part_number, source, byte_range=byte_range, if_match=if_match
+            ),
         )
 
     def complete(
@@ -96,5 +105,5 @@ class FaultyStore:
             "put", lambda: self._inner.put_object(target, open_body, headers, content_md5=content_md5)
         )
 
-    def head_object(self, target: Target) -> ObjectInfo | None:
-        return self._run("head", lambda: self._inner.head_object(target))
+    def head_object(self, target: Target, *, with_key: bool = True) -> ObjectInfo | None:
+        return self._run("head", lambda: self._inner.head_object(target, with_key=with_key))

@@ -77,13 +77,21 @@ class MemoryStore:
         return self._stored(content)
 
     def copy_part(
-        self, upload: Upload, part_number: int, source: str, *, byte_range: tuple[int, int] | None = None
+        self,
+        upload: Upload,
+        part_number: int,
+        source: str,
+        *,
+        byte_range: tuple[int, int] | None = None,
+        if_match: str | None = None,
     ) -> Stored:
         found = self._find(upload, "UploadPartCopy")
         bucket, _, key = source.removeprefix("/").partition("/")
         copied = self.objects.get((bucket, unquote(key)))
         if copied is None:
             raise _refused("UploadPartCopy", upload.target, 404, "NoSuchKey")
+        if if_match not in (None, copied.etag):
+            raise _refused("UploadPartCopy", upload.target, 412, "PreconditionFailed")
         first, last = byte_range or (0, len(copied.content) - 1)
         with self._lock:
             found.parts[part_number] = copied.content[first : last + 1]
@@ -155,7 +163,7 @@ class MemoryStore:
         self.objects[target.bucket, target.key] = _Object(content, etag_of(content), dict(headers), None)
         return self._stored(content)
 
-    def head_object(self, target: Target) -> ObjectInfo | None:
+    def head_object(self, target: Target, *, with_key: bool = True) -> ObjectInfo | None:  # noqa: ARG002
         found = self.objects.get((target.bucket, target.key))
         if found is None:
             return None

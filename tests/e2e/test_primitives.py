@@ -366,7 +366,8 @@ def test_a_checkpoint_in_another_folder(
         ("abort bucket/key", "no upload id given for bucket/key"),
         ("parts bucket/key", "no upload id given for bucket/key"),
         ("part bucket/key --part-number 1", "Missing argument 'SOURCE', or --copy-source"),
-        ("part - bucket/key --part-number 1", "The steps do not accept a stream"),
+        ("part - bucket/key --part-number 1", "A part from standard input needs --upload-id"),
+        ("complete - bucket/key --upload-id X", "This step does not accept a stream"),
         ("part bigfile other bucket/key --part-number 1", "Expected [SOURCE] TARGET, not 3 arguments"),
         ("part bigfile bucket/key", "Missing option '--part-number'"),
         (
@@ -378,7 +379,10 @@ def test_a_checkpoint_in_another_folder(
             "--part-number must be between 1 and 10000",
         ),
         ("part bigfile bucket/key --upload-id X --part-number 6 --parts 5", "Use --part-number 1 to 5"),
-        ("part bigfile bucket/key --upload-id X --part-number 1 --offset 5", "--offset needs --part-size"),
+        (
+            "part bigfile bucket/key --upload-id X --part-number 1 --offset 5 --parts 2",
+            "--offset and --parts exclude each other",
+        ),
         (
             "part bigfile bucket/key --upload-id X --part-number 1 --offset 2M --part-size 1M",
             "--offset 2097152 is beyond the end of the source",

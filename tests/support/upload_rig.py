@@ -175,11 +175,15 @@ class Rig:
 
 def when_completed(act: Callable[[], object]) -> Callable[[events.Event], None]:
     """Return an observer that calls *act* once, after Complete was requested and before the object is verified."""
+    return when_requested("CompleteMultipartUpload", act)
+
+
+def when_requested(operation: str, act: Callable[[], object]) -> Callable[[events.Event], None]:
+    """Return an observer that calls *act* once, after the response to *operation* and before what follows it."""
     done: list[events.Event] = []
 
     def observe(event: events.Event) -> None:
-        is_complete = isinstance(event, events.Requested) and event.operation == "CompleteMultipartUpload"
-        if is_complete and not done:
+        if isinstance(event, events.Requested) and event.operation == operation and not done:
             done.append(event)
             act()
 

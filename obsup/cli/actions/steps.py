@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from msgspec.structs import replace
 
+from obsup.cli.arguments.source_target import is_piped
 from obsup.cli.report.fields import result_fields, target_fields
+from obsup.cli.report.next_command import resume_command
 from obsup.cli.run.requests import NO_SOURCE, CommandOptions
 from obsup.cli.run.session import Session, run_step
 from obsup.engine.job.context import UploadContext
@@ -16,11 +19,15 @@ from obsup.engine.steps import part as part_steps
 from obsup.engine.steps.abort import abort_upload
 from obsup.engine.steps.complete import ManualCompletion
 from obsup.engine.steps.completion_checks import CompletionChecks
+from obsup.engine.steps.copy_part import CopySource, copy_one
 from obsup.engine.steps.initiate import initiate
 from obsup.engine.steps.lookup import UploadSelector
-from obsup.engine.steps.part import CopySource, PartWindow
+from obsup.engine.steps.part import PartWindow
 from obsup.engine.upload.uploader import Uploader
-from obsup.errors import NextStep, WrongUsage
+from obsup.errors import NextStep, SourceUnreadable, WrongUsage, run_again
+from obsup.local.source.memory_part import MemoryPart
+from obsup.local.source.stream import open_standard_input
+from obsup.local.source.stream_parts import read_stream_part
 
 
 def _open(
@@ -58,14 +65,25 @@ def run_init(source: Path | None, target: str, options: CommandOptions) -> int:
 
 
 def run_part(
-    source: Path, target: str, options: CommandOptions, *, part_number: int, offset: int | None
+    source: Path,
+    target: str,
+    options: CommandOptions,
+    *,
+    part_number: int,
+    offset: int | None,
+    md5: str | None,
 ) -> int:
-    """Send one part, print its ETag, and return the exit code. *offset* is in bytes."""
-    window = PartWindow(options.request.parts, options.request.part_size, offset)
+    """Send one part, print its ETag, and return the exit code. *offset* is in bytes, *md5* in hex."""
+    piped = is_piped(source)
 
     def work(session: Session) -> str:
-        selector, context = _open(session, source, target, options)
-        sent = part_steps.send_one(context, selector, part_number, window)
+        selector, context = _open(session, None if piped else source, target, options)
+        if piped:
+            content = _read_part(session, context, part_number)
+            sent = part_steps.send_read(context, selector, content, md5=md5)
+        else:
+            window = PartWindow(options.request.parts, options.request.part_size, offset)
+            sent = part_steps.send_one(context, selector, part_number, window, md5=md5)
         session.add_upload(sent.upload)
         session.fields |= {
             "partNumber": part_number,
@@ -76,7 +94,26 @@ def run_part(
         session.print_text(sent.receipt.etag)
         return "stored"
 
-    return run_step("part", options, work)
+    return run_step(
+        "part", options, work, resume=resume_command(sys.argv[1:], is_piped=piped, keeps_parts=True)
+    )
+
+
+def _read_part(session: Session, context: UploadContext, number: int) -> MemoryPart:
+    """Return the next --part-size bytes of standard input, or all of it. Raises WrongUsage, SourceUnreadable."""
+    limits, size = context.dialect.limits, session.options.request.part_size
+    part_steps.check_number(number, limits)
+    part_steps.check_size(size or 0, limits)
+    stream = open_standard_input(is_open=sys.stdin is not None, on_idle=session.stop.check_in_flight)
+    content = read_stream_part(stream, number, size or limits.max_part + 1, context.digests.digest())
+    part_steps.check_size(content.part.size, limits)
+    if not content.part.size:
+        raise SourceUnreadable(
+            "standard input is empty",
+            "The command that writes it may have failed",
+            run_again("check the command that writes to the pipe"),
+        )
+    return content
 
 
 def run_copy(
@@ -90,15 +127,15 @@ def run_copy(
 ) -> int:
     """Copy one part inside the store, print its ETag, and return the exit code.
 
-    *copy_source* is ``BUCKET/KEY``. *copy_range* is its first and last byte, inclusive.
+    *copy_source* is ``BUCKET/KEY`` or ``BUCKET/KEY?versionId=ID``. *copy_range* is its first and last byte, inclusive.
     """
 
     def work(session: Session) -> str:
         selector, context = _open(session, source, target, options)
-        _, bucket, key = split_target(copy_source)
-        upload, stored = part_steps.copy_one(
-            context, selector, part_number, CopySource(bucket, key, copy_range)
-        )
+        name, _, version_id = copy_source.partition("?versionId=")
+        _, bucket, key = split_target(name)
+        copied = CopySource(bucket, key, copy_range, version_id or None)
+        upload, stored = copy_one(context, selector, part_number, copied)
         session.add_upload(upload)
         session.fields |= {"partNumber": part_number, "etag": stored.etag, "requestId": stored.request_id}
         session.print_text(stored.etag)

@@ -59,8 +59,16 @@ def check_files(values: dict[str, Any]) -> None:
 
 def check_copy(values: dict[str, Any]) -> None:
     """Raise UsageError for options that do not apply to a part that the store copies."""
-    names = ("parts", "part_size", "offset", "content_md5", "digest", "limit_rate")
+    names = ("parts", "part_size", "offset", "md5", "content_md5", "digest", "limit_rate")
     leave_out(values, names, "has no effect on --copy-source: nothing is sent from here")
+
+
+def check_piped_part(values: dict[str, Any]) -> None:
+    """Raise UsageError for options that do not apply to a part from standard input."""
+    leave_out(values, ("parts", "offset"), "applies to a file; standard input is read from where it is")
+    leave_out(values, ("checkpoint", "checkpoint_dir"), "applies to a file; name the upload with --upload-id")
+    if values["upload_id"] is None:
+        raise click.UsageError("A part from standard input needs --upload-id.")
 
 
 def check_source(values: dict[str, Any], names: Iterable[str]) -> None:

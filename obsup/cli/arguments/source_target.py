@@ -9,7 +9,13 @@ import click
 from obsup.cli.arguments.command import F
 from obsup.cli.arguments.completed_words import SOURCE_OR_TARGET
 
+STANDARD_INPUT = Path("-")
 SourceTarget = tuple[Path | None, str]
+
+
+def is_piped(source: Path | None) -> bool:
+    """Return whether SOURCE is standard input."""
+    return source == STANDARD_INPUT
 
 
 def source_target_argument(function: F) -> F:
@@ -30,6 +36,10 @@ def _split(ctx: click.Context, _param: click.Parameter, words: tuple[str, ...]) 
     *sources, target = words
     if len(sources) > 1:
         raise click.UsageError(f"Expected [SOURCE] TARGET, not {len(words)} arguments.", ctx)
-    if sources == ["-"]:
-        raise click.UsageError("The steps do not accept a stream. Use: obsup upload - TARGET", ctx)
-    return (Path(sources[0]) if sources else None), target
+    if sources == ["-"] and ctx.command.name != "part":
+        raise click.UsageError("This step does not accept a stream. Use: obsup upload - TARGET", ctx)
+    if not sources:
+        return None, target
+    path = Path(sources[0])
+    is_file_named_so = path == STANDARD_INPUT and sources[0] != "-"  # ./-
+    return path.absolute() if is_file_named_so else path, target

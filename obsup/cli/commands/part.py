@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
 
 from obsup.cli.arguments import conflicts
 from obsup.cli.arguments.command import command
-from obsup.cli.arguments.source_target import SourceTarget, source_target_argument
+from obsup.cli.arguments.source_target import SourceTarget, is_piped, source_target_argument
 
 
 @command("part", short_help="Send one part, and print its ETag.")
@@ -20,26 +21,27 @@ def part(source_target: SourceTarget, **values: Any) -> int:
     seq 5 | xargs -P 5 -I {} obsup part bigfile bucket/key --part-number {}
     obsup part bigfile bucket/key --upload-id "$id" --parts 5 --part-number 3
     obsup part bucket/key --upload-id "$id" --part-number 2 --copy-source bucket/old
+    producer | obsup part - bucket/key --upload-id "$id" --part-number 1
 
     Without --upload-id, the checkpoint names the upload and the window of the part. With --upload-id, the window comes
-    from --parts or --part-size, as in upload, or from --offset and --part-size. Any number of parts can be sent at the
-    same time, from any number of machines.
+    from --parts or --part-size, as in upload, or from --offset, with --part-size or to the end of SOURCE. Any number of
+    different parts can be sent at the same time, from any number of machines.
+
+    If SOURCE is -, the part is the next --part-size bytes of standard input, or all of it; it is held in memory.
+
+    --copy-source copies every part from the version of the object from which this machine copied the first one. Exits
+    65 and changes nothing if the object has changed since.
     """
     source, target = source_target
-    if values["copy_source"] is None:
-        if source is None:
-            raise click.UsageError("Missing argument 'SOURCE', or --copy-source.")
-        if values["copy_range"] is not None:
-            raise click.UsageError("--copy-range needs --copy-source.")
-    else:
-        conflicts.check_copy(values)
+    _check(source, values)
     from obsup.cli.actions.steps import run_copy, run_part
     from obsup.cli.run.requests import options_from
 
-    command_options = options_from(values)
-    number = values["part_number"]
+    command_options, number = options_from(values), values["part_number"]
     if source is not None and not values["copy_source"]:
-        return run_part(source, target, command_options, part_number=number, offset=values["offset"])
+        return run_part(
+            source, target, command_options, part_number=number, offset=values["offset"], md5=values["md5"]
+        )
     return run_copy(
         source,
         target,
@@ -48,3 +50,15 @@ def part(source_target: SourceTarget, **values: Any) -> int:
         copy_source=values["copy_source"],
         copy_range=values["copy_range"],
     )
+
+
+def _check(source: Path | None, values: dict[str, Any]) -> None:
+    """Raise UsageError for options that do not apply to this kind of part."""
+    if values["copy_source"] is not None:
+        conflicts.check_copy(values)
+    elif source is None:
+        raise click.UsageError("Missing argument 'SOURCE', or --copy-source.")
+    elif values["copy_range"] is not None:
+        raise click.UsageError("--copy-range needs --copy-source.")
+    elif is_piped(source):
+        conflicts.check_piped_part(values)

@@ -114,7 +114,13 @@ def run_command(
     return metrics.write(code) if metrics is not None else code
 
 
-def run_step(command: str, options: CommandOptions, work: Callable[[Session], str]) -> int:
+def run_step(
+    command: str,
+    options: CommandOptions,
+    work: Callable[[Session], str],
+    *,
+    resume: ResumeCommand | None = None,
+) -> int:
     """Do *work*, which returns the ``status`` that ``--json`` prints, and return the exit code."""
 
     def report(session: Session, status: str) -> int:
@@ -122,7 +128,7 @@ def run_step(command: str, options: CommandOptions, work: Callable[[Session], st
             output.print_json({"command": command, "status": status, **session.fields})
         return 0
 
-    return run_command(command, options, work, report)
+    return run_command(command, options, work, report, resume=resume)
 
 
 def run_upload_work(

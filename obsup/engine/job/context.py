@@ -121,13 +121,17 @@ class UploadContext(Value):
         """Return the headers of the object options for *operation*. Raises WrongUsage."""
         return self.request.object_headers(self.dialect, operation, key=self.request.target.key)
 
-    def lock(self, *, shared: bool = False) -> UploadLock:
-        """Return the lock of the upload; *shared* with other processes that send single parts."""
+    def lock(self, *, shared: bool = False, part: tuple[str, int] | None = None) -> UploadLock:
+        """Return the lock of the upload; *shared* with other processes that send single parts.
+
+        *part*: the lock of one part, by upload id and part number.
+        """
         target = self.request.target
         note = events.Noted(f"another obsup is at work on {target}: waiting")
         return UploadLock(
             target,
             shared=shared,
+            part=part,
             wait=self.request.if_running == "wait",
             is_stopped=lambda: self.stop.reason is not None,
             on_wait=lambda: self.observe(note),

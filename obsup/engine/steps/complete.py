@@ -8,6 +8,7 @@ from obsup.engine.job.context import UploadContext
 from obsup.engine.job.result import Result
 from obsup.engine.proof.object_proof import Verified
 from obsup.engine.steps.completion_checks import CompletionChecks, PartsCheck
+from obsup.engine.steps.copy_part import check_copied_parts
 from obsup.engine.steps.finished_object import FinishedObject, etag_of, result_of
 from obsup.engine.steps.lookup import (
     FoundUpload,
@@ -58,6 +59,7 @@ class ManualCompletion:
                 raise selected.gone(exc, self._selector) from exc
             selected.forget()
             return result
+        check_copied_parts(selected.upload, listed)
         return self._assemble(selected, parts_check.receipts(listed, selected.checkpoint))
 
     def _check_finished(self, selected: FoundUpload | None, parts_check: PartsCheck) -> Result | None:

@@ -1,15 +1,16 @@
-"""Send one part, or copy one part from another object."""
+"""Send one part."""
 
 from __future__ import annotations
 
-from base64 import b64encode
+from base64 import b64decode
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from msgspec.structs import replace
 
 from obsup import events
 from obsup.dialects.dialect import Limits
-from obsup.dialects.object_headers import copy_source_value
 from obsup.engine.job.context import UploadContext
 from obsup.engine.plan.file_plan import FilePlan, make_plan
 from obsup.engine.send.content import Content
@@ -21,10 +22,12 @@ from obsup.local.source.file import FileWindow
 from obsup.local.source.identity import check_same_file, stat_source
 from obsup.local.source.memory_part import MemoryPart
 from obsup.local.state import checkpoint as checkpoints
+from obsup.local.state import copied_parts
 from obsup.model import Part, Receipt, Stored, Upload
 from obsup.units import exact_size, format_size
 from obsup.value import Value
 
+MD5_BYTES = 16
 SPLIT_OPTIONS = ("--parts", "--part-size", "--offset")
 
 
@@ -34,14 +37,6 @@ class PartWindow(Value):
     parts: int | None = None
     part_size: int | None = None
     offset: int | None = None
-
-
-class CopySource(Value):
-    """An object in the store, and the first and last byte to copy, inclusive."""
-
-    bucket: str
-    key: str
-    byte_range: tuple[int, int] | None = None
 
 
 class SentPart(Value):
@@ -62,8 +57,8 @@ def send_one(
 ) -> SentPart:
     """Send one part of the source, record it if there is a checkpoint, and return the store's response.
 
-    Other parts of the same upload may be sent at the same time, by this machine or others. *md5*, in Base64, is the
-    expected digest. Raises WrongUsage for a part that does not exist, DataMismatch if its MD5 is not *md5*,
+    Other parts of the same upload may be sent at the same time, by this machine or others. *md5*, in hex or Base64, is
+    the expected digest. Raises WrongUsage for a part that does not exist, DataMismatch if its MD5 is not *md5*,
     SourceChanged, Busy while an ``upload``, ``complete`` or ``abort`` holds the upload.
     """
     selected = require_upload(selector)
@@ -94,20 +89,31 @@ def _send(context: UploadContext, selected: FoundUpload, content: Content, md5: 
     context.observe(events.Begun(content.part.size, 1))
     send_options = context.send_options
     if md5 is not None:
-        computed = b64encode(bytes.fromhex(content.md5(context.read_gate))).decode()
-        if computed != md5:
+        expected, computed = parse_md5(md5), content.md5(context.read_gate)
+        if computed != expected:
             raise DataMismatch(
                 f"part {content.part.number} does not have the given MD5",
-                f"It is {computed}, not {md5} (Base64 of its 16 bytes)",
+                f"It is {computed}, not {md5}",
                 NextStep("check the source; nothing was sent"),
             )
         send_options = replace(send_options, content_md5=True)
-    require_encryption(context)
-    with context.lock(shared=True):
+    with locked_part(context, selected.upload, content.part.number):
         stored, receipt = send_content(content, selected.upload, context.store, send_options)
+        copied_parts.forget(selected.upload, content.part.number)
         if selected.path is not None:
             _record(context, selected.path, selected.upload, receipt)
     return SentPart(selected.upload, receipt, stored)
+
+
+@contextmanager
+def locked_part(context: UploadContext, upload: Upload, number: int) -> Iterator[None]:
+    """Hold the lock of the upload, shared with other parts, and that of this part.
+
+    Raises Busy, and Refused if the store would not encrypt the part as requested.
+    """
+    require_encryption(context)
+    with context.lock(shared=True), context.lock(part=(upload.upload_id, number)):
+        yield
 
 
 def _record(context: UploadContext, path: Path, upload: Upload, receipt: Receipt) -> None:
@@ -115,26 +121,6 @@ def _record(context: UploadContext, path: Path, upload: Upload, receipt: Receipt
         checkpoints.record(path, upload, receipt)
     except CheckpointUnwritable as exc:
         context.observe(events.Noted(f"{exc}; continuing without: complete asks the store what is stored"))
-
-
-def copy_one(
-    context: UploadContext, selector: UploadSelector, number: int, source: CopySource
-) -> tuple[Upload, Stored]:
-    """Copy one part from an object in the store; return its upload and the store's response.
-
-    It is not recorded: ``complete`` takes it from the store's list.
-    """
-    check_number(number, context.dialect.limits)
-    selected = require_upload(selector)
-    require_encryption(context)
-    with selected.needed(selector), context.lock(shared=True):
-        stored = context.store.copy_part(
-            selected.upload,
-            number,
-            copy_source_value(source.bucket, source.key),
-            byte_range=source.byte_range,
-        )
-    return selected.upload, stored
 
 
 def find_part(selected: FoundUpload, size: int, number: int, window: PartWindow, limits: Limits) -> Part:
@@ -166,13 +152,13 @@ def find_part(selected: FoundUpload, size: int, number: int, window: PartWindow,
 
 
 def _part_at(size: int, number: int, window: PartWindow, limits: Limits) -> Part:
-    """Return the given window, shortened at the end of the source, as the vendors' clients do."""
-    offset, wanted = window.offset or 0, window.part_size
-    if wanted is None or window.parts is not None:
+    """Return the given window, which ends at the end of the source at the latest, as in the vendors' clients."""
+    offset = window.offset or 0
+    if window.parts is not None:
         raise WrongUsage(
-            "--offset needs --part-size, and excludes --parts",
-            "The offset is where the part begins, not how long it is",
-            NextStep("give both --offset and --part-size"),
+            "--offset and --parts exclude each other",
+            "--parts determines the offset",
+            run_again("leave out --parts", drop=("--parts",)),
         )
     if offset > size or (offset == size and size):
         raise WrongUsage(
@@ -180,15 +166,20 @@ def _part_at(size: int, number: int, window: PartWindow, limits: Limits) -> Part
             f"The source has {size} bytes",
             NextStep("give an offset within it"),
         )
-    taken = min(wanted, size - offset)
-    if taken > limits.max_part:
+    part = Part(number, offset, min(window.part_size or size, size - offset))
+    check_size(part.size, limits)
+    return part
+
+
+def check_size(size: int, limits: Limits) -> None:
+    """Raise WrongUsage for a part that is larger than the store accepts."""
+    if size > limits.max_part:
         largest = exact_size(limits.max_part)
         raise WrongUsage(
-            f"--part-size must be at most {largest}, not {exact_size(wanted)}",
+            f"the size of a part must be at most {largest}, not {exact_size(size)}",
             f"The store accepts parts of at most {format_size(limits.max_part)}",
             run_again("use the largest part size", add=("--part-size", largest)),
         )
-    return Part(number, offset, taken)
 
 
 def _another_split(part_size: int, given: str) -> WrongUsage:
@@ -199,6 +190,21 @@ def _another_split(part_size: int, given: str) -> WrongUsage:
             "leave out --parts, --part-size and --offset: the checkpoint records them", drop=SPLIT_OPTIONS
         ),
     )
+
+
+def parse_md5(text: str) -> str:
+    """Return an MD5, given in hex or as the Base64 of its 16 bytes, in lower-case hex. Raises WrongUsage."""
+    try:
+        digest = bytes.fromhex(text) if len(text) == 2 * MD5_BYTES else b64decode(text, validate=True)
+    except ValueError:
+        digest = b""
+    if len(digest) != MD5_BYTES:
+        raise WrongUsage(
+            f"invalid MD5 {text!r}",
+            "An MD5 has 32 hexadecimal digits, or 24 characters of Base64",
+            NextStep("correct it; md5sum prints the MD5 of a file"),
+        )
+    return digest.hex()
 
 
 def check_number(number: int, limits: Limits) -> None:

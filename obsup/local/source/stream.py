@@ -107,7 +107,7 @@ class Descriptor:
         """Do nothing: the descriptor belongs to the caller."""
 
 
-def open_standard_input(*, is_open: bool) -> Descriptor:
+def open_standard_input(*, is_open: bool, on_idle: Callable[[], object] = lambda: None) -> Descriptor:
     """Return standard input; *is_open* is false if the process was started without one. Raises SourceUnreadable."""
     if not is_open:
         raise SourceUnreadable(
@@ -115,7 +115,7 @@ def open_standard_input(*, is_open: bool) -> Descriptor:
             "There is nothing to read",
             NextStep("pipe the data in or name a file"),
         )
-    return Descriptor(0, "standard input")
+    return Descriptor(0, "standard input", on_idle=on_idle)
 
 
 def unchanged_check(name: str, descriptor: int | None) -> Callable[[], None]:

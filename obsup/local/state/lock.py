@@ -40,9 +40,12 @@ def lock_folder() -> Path:
     )
 
 
-def lock_path(folder: str, target: Target) -> str:
-    """Return the path in *folder* of the file that exists while *target* is locked."""
-    return f"{folder}/{target_hash(target)[:32]}.lock"
+def lock_path(folder: str, target: Target, part: tuple[str, int] | None = None) -> str:
+    """Return the path in *folder* of the file that exists while *target*, or a *part* of its upload, is locked."""
+    name = target_hash(target)
+    if part is not None:
+        name = hashlib.sha256(f"{name}\n{part[0]}\n{part[1]}".encode("utf-8", "surrogateescape")).hexdigest()
+    return f"{folder}/{name[:32]}.lock"
 
 
 if sys.platform == "win32":
@@ -123,8 +126,9 @@ else:
 class UploadLock:
     """Locks the upload of a target inside a ``with``: exclusively, or *shared* with others that send its parts.
 
-    Raises Busy if another process holds the lock and *wait* is false, or if *is_stopped* returns true during the wait.
-    *on_wait* is called when the wait begins. *folder* is what ``lock_folder`` returned, for callers that take many.
+    *part*, an upload id and a part number, locks only this part of the upload. Raises Busy if another process holds the
+    lock and *wait* is false, or if *is_stopped* returns true during the wait. *on_wait* is called when the wait begins.
+    *folder* is what ``lock_folder`` returned, for callers that take many.
     """
 
     def __init__(
@@ -132,6 +136,7 @@ class UploadLock:
         target: Target,
         *,
         shared: bool = False,
+        part: tuple[str, int] | None = None,
         wait: bool = False,
         is_stopped: Callable[[], bool] = lambda: False,
         on_wait: Callable[[], None] = lambda: None,
@@ -139,12 +144,13 @@ class UploadLock:
         folder: str | None = None,
     ) -> None:
         self._target = target
+        self._what = f"at work on {target}" if part is None else f"sending part {part[1]} of {target}"
         self._shared = shared
         self._wait = wait
         self._is_stopped = is_stopped
         self._on_wait = on_wait
         self._monotonic = monotonic
-        self._lock = FileLock(Path(lock_path(folder or str(lock_folder()), target)))
+        self._lock = FileLock(Path(lock_path(folder or str(lock_folder()), target, part)))
 
     def __enter__(self) -> UploadLock:
         started_s, is_waiting = self._monotonic(), False
@@ -152,7 +158,7 @@ class UploadLock:
             if is_waiting or self._monotonic() - started_s >= GRACE_S:
                 if not self._wait or self._is_stopped():
                     raise Busy(
-                        f"another obsup is at work on {self._target}",
+                        f"another obsup is {self._what}",
                         "Two at a time would send parts twice, or complete an upload that is still being sent",
                         run_again("wait for it to end", add=("--if-running", "wait")),
                     )

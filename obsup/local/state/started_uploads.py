@@ -26,6 +26,7 @@ from obsup.value import Value
 
 SUFFIX = ".json"
 FINISHED_SUFFIX = ".done.json"
+COPIES_SUFFIX = ".copies.json"
 # How long a finished upload is remembered, so that a second ``complete`` recognises its object.
 FINISHED_KEPT_S = 30 * 86400
 # A record of 10,000 parts has about 1 MB.
@@ -62,8 +63,9 @@ def add(started: StartedUpload) -> bool:
 
 def remove(upload: Upload) -> None:
     """Remove the record of an upload that no longer exists. A file that cannot be removed does no harm."""
-    with contextlib.suppress(OSError):
-        _open_path(upload).unlink(missing_ok=True)
+    for path in (_open_path(upload), copies_path(upload)):
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
 
 
 def finish(started: StartedUpload, *, time_s: Callable[[], float] = time.time) -> None:
@@ -85,7 +87,8 @@ def find_open() -> Iterator[StartedUpload]:
     """Yield the records of all open uploads, in any order."""
     with contextlib.suppress(OSError):
         for path in folder().glob(f"*{SUFFIX}"):
-            started = None if path.name.endswith(FINISHED_SUFFIX) else _read(path)
+            is_other = path.name.endswith((FINISHED_SUFFIX, COPIES_SUFFIX))
+            started = None if is_other else _read(path)
             if started is not None:
                 yield started
 
@@ -93,6 +96,11 @@ def find_open() -> Iterator[StartedUpload]:
 def find_finished(target: Target) -> StartedUpload | None:
     """Return the record of the last upload that this machine completed for *target*."""
     return _read(_finished_path(target))
+
+
+def copies_path(upload: Upload) -> Path:
+    """Return the path of the file about the copied parts of an open upload."""
+    return _open_path(upload).with_suffix(COPIES_SUFFIX)
 
 
 def _open_path(upload: Upload) -> Path:

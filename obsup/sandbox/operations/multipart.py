@@ -74,6 +74,10 @@ def copy_part(call: Call) -> Response:
     upload = call.uploads.find(call.bucket, call.key, call.request.param("uploadId"))
     _check_customer_key(call, upload)
     source = find_object(call, *_copy_source(call))
+    if_match = call.request.header(call.vendor.header("copy-source-if-match"))
+    if if_match and if_match.strip('"').lower() != source.etag.lower():
+        message = "At least one of the pre-conditions you specified did not hold"
+        raise Refused(412, "PreconditionFailed", message, details={"Condition": "x-amz-copy-source-If-Match"})
     wanted = call.request.header(call.vendor.header("copy-source-range"))
     span = parse_range(wanted, source.size) if wanted else range(source.size)
     if span is None or (wanted and not re.fullmatch(r"bytes=\d+-\d+", wanted)):

@@ -1,0 +1,123 @@
+"""Copy one part from another object in the store, always from the same version of that object."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from msgspec.structs import replace
+
+from obsup import events
+from obsup.dialects.object_headers import copy_source_value
+from obsup.engine.job.context import UploadContext
+from obsup.engine.proof.part_list import parts_are
+from obsup.engine.steps.lookup import UploadSelector, require_upload
+from obsup.engine.steps.part import check_number, locked_part
+from obsup.errors import DataMismatch, Denied, NextStep, Refused
+from obsup.local.state import copied_parts
+from obsup.model import Stored, StoredPart, Upload
+from obsup.text import quoted
+from obsup.value import Value
+
+PRECONDITION_FAILED = 412
+
+
+class CopySource(Value):
+    """An object in the store, and the first and last byte to copy, inclusive. A version never changes."""
+
+    bucket: str
+    key: str
+    byte_range: tuple[int, int] | None = None
+    version_id: str | None = None
+
+    @property
+    def name(self) -> str:
+        """BUCKET/KEY."""
+        return f"{self.bucket}/{self.key}"
+
+
+def copy_one(
+    context: UploadContext, selector: UploadSelector, number: int, source: CopySource
+) -> tuple[Upload, Stored]:
+    """Copy one part from an object in the store; return its upload and the store's response.
+
+    It is not recorded: ``complete`` takes it from the store's list. Raises DataMismatch if *source* is not the version
+    from which this machine copied the first part of the upload.
+    """
+    check_number(number, context.dialect.limits)
+    selected = require_upload(selector)
+    upload = selected.upload
+    with selected.needed(selector), locked_part(context, upload, number):
+        etag = _etag_of(context, upload, source)
+        pinned = copied_parts.pin(upload, source.name, etag) if etag is not None else None
+        if etag != pinned:
+            raise _changed(upload, source, f"It had ETag {pinned}, now it has {etag}; nothing was copied")
+        try:
+            stored = context.store.copy_part(
+                upload,
+                number,
+                copy_source_value(source.bucket, source.key, source.version_id),
+                byte_range=source.byte_range,
+                if_match=pinned,
+            )
+        except Refused as exc:
+            if exc.refusal is None or exc.refusal.status != PRECONDITION_FAILED:
+                raise
+            raise _changed(upload, source, f"It no longer has ETag {pinned}; nothing was copied") from exc
+        if pinned is not None:
+            _check_unchanged(context, upload, number, source, pinned)
+    return upload, stored
+
+
+def check_copied_parts(upload: Upload, listed: Iterable[StoredPart]) -> None:
+    """Raise DataMismatch if one of the *listed* parts was copied from another version of its source than the first."""
+    mixed = copied_parts.find_mixed(upload)
+    numbers = [one.number for one in listed if one.number in mixed]
+    if numbers:
+        source = quoted(mixed[numbers[0]])
+        raise DataMismatch(
+            f"{parts_are(numbers, 'was', 'were')} copied while {source} changed",
+            "An object must not mix two versions of its source; the upload is unchanged",
+            _start_over(
+                upload, "copy these parts again if the source has its first content again; otherwise abort"
+            ),
+        )
+
+
+def _etag_of(context: UploadContext, upload: Upload, source: CopySource) -> str | None:
+    """Return the ETag of *source*; None if it does not exist, cannot be requested, or is a version."""
+    if source.version_id is not None:
+        return None
+    target = replace(upload.target, bucket=source.bucket, key=source.key)
+    try:
+        info = context.store.head_object(target, with_key=False)
+    except (Denied, Refused) as exc:
+        text = f"{exc.what}: it cannot be checked that all parts are copied from one version of {source.name}"
+        context.observe(events.Noted(text))
+        return None
+    return info.etag if info is not None and info.etag else None
+
+
+def _check_unchanged(
+    context: UploadContext, upload: Upload, number: int, source: CopySource, pinned: str
+) -> None:
+    """Record what was copied. Raises DataMismatch if the source has changed: not every store checks the condition."""
+    etag = _etag_of(context, upload, source)
+    if etag is None:
+        return
+    copied_parts.record(upload, number, source.name, etag)
+    if etag != pinned:
+        raise _changed(
+            upload, source, f"It had ETag {pinned}, now it has {etag}; part {number} may have both contents"
+        )
+
+
+def _changed(upload: Upload, source: CopySource, why: str) -> DataMismatch:
+    return DataMismatch(
+        f"{quoted(source.name)} changed since its first part was copied",
+        f"{why}. An object must not mix two versions of its source; the stored parts are kept",
+        _start_over(upload, "to copy it as it is now, abort this upload and initiate a new one"),
+    )
+
+
+def _start_over(upload: Upload, text: str) -> NextStep:
+    return NextStep(text, command=("obsup", "abort", upload.target.name, "--upload-id", upload.upload_id))

@@ -1,0 +1,100 @@
+"""Which version of an object in the store was copied into the parts of an upload: one small file per upload.
+
+Parts that are copied one by one must come from one version of the object. Other machines do not see this file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from msgspec import field, to_builtins
+from msgspec.structs import replace
+
+from obsup.local.state.atomic_file import write_atomically
+from obsup.local.state.folders import can_use_private_folder
+from obsup.local.state.lock import POLL_S, FileLock, lock_folder
+from obsup.local.state.started_uploads import copies_path
+from obsup.local.state.typed_json import decode
+from obsup.model import Upload
+from obsup.value import Value
+
+
+class CopiedPart(Value):
+    """A copied part: the object (``BUCKET/KEY``) that it was copied from, and the ETag that this had afterwards."""
+
+    number: int
+    source: str
+    etag: str
+
+
+class CopiedParts(Value):
+    """The copied parts, and the ETag of each source when its first part was copied."""
+
+    pins: Mapping[str, str] = field(default_factory=dict)
+    parts: tuple[CopiedPart, ...] = ()
+
+    def without(self, number: int) -> tuple[CopiedPart, ...]:
+        """Return the copied parts without part *number*."""
+        return tuple(one for one in self.parts if one.number != number)
+
+
+def pin(upload: Upload, source: str, etag: str) -> str:
+    """Return the ETag that *source* had when the first part was copied from it; *etag* if this is the first."""
+    with _locked(upload) as path:
+        found = _read(path)
+        if source not in found.pins:
+            _write(path, replace(found, pins={**found.pins, source: etag}))
+    return found.pins.get(source, etag)
+
+
+def record(upload: Upload, number: int, source: str, etag: str) -> None:
+    """Record that part *number* was copied from *source*, which has *etag* now."""
+    with _locked(upload) as path:
+        found = _read(path)
+        _write(path, replace(found, parts=(*found.without(number), CopiedPart(number, source, etag))))
+
+
+def forget(upload: Upload, number: int) -> None:
+    """Forget a copied part that was replaced by one that was sent."""
+    if not copies_path(upload).exists():
+        return
+    with _locked(upload) as path:
+        found = _read(path)
+        _write(path, replace(found, parts=found.without(number)))
+
+
+def find_mixed(upload: Upload) -> dict[int, str]:
+    """Return the copied parts whose source had changed since the first part was copied: the source by part number."""
+    found = _read(copies_path(upload))
+    return {one.number: one.source for one in found.parts if one.etag != found.pins.get(one.source)}
+
+
+@contextlib.contextmanager
+def _locked(upload: Upload) -> Iterator[Path]:
+    """Hold the lock of the file in a ``with``, and yield its path. Raises LocalFailure without a folder for locks."""
+    path = copies_path(upload)
+    lock = FileLock(lock_folder() / f"{path.stem}.lock")
+    while not lock.try_acquire():
+        time.sleep(POLL_S)
+    try:
+        yield path
+    finally:
+        lock.release(remove=True)
+
+
+def _read(path: Path) -> CopiedParts:
+    try:
+        return decode(path.read_bytes(), CopiedParts)
+    except (OSError, ValueError):  # missing, unreadable or damaged
+        return CopiedParts()
+
+
+def _write(path: Path, copied: CopiedParts) -> None:
+    """Write the file. Without a folder for it, parts are copied all the same: If-Match still checks each of them."""
+    with contextlib.suppress(OSError):
+        if can_use_private_folder(path.parent):
+            write_atomically(path, json.dumps(to_builtins(copied)).encode())

@@ -1,0 +1,267 @@
+"""part: from standard input, with a given MD5, from an offset to the end; and copies of one version of an object."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from base64 import b64encode
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from obsup.engine.job.connection import connect
+from obsup.engine.job.context import UploadContext
+from obsup.engine.job.progress import ProgressTally
+from obsup.engine.job.request import UploadRequest
+from obsup.engine.job.stop import StopSignal
+from obsup.engine.job.target_settings import ConnectOptions, resolve_target
+from obsup.engine.steps.copy_part import CopySource, copy_one
+from obsup.engine.steps.lookup import UploadSelector
+from obsup.errors import DataMismatch
+from obsup.local.state.lock import UploadLock
+from obsup.model import Target
+from obsup.sandbox.sandbox import Sandbox
+from tests.support.in_process import Inside
+from tests.support.shell import Shell
+from tests.support.upload_rig import when_requested
+
+MakeFile = Callable[..., Path]
+SIZE = 500_000
+PART = 200_000
+
+
+@pytest.fixture
+def inside(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Inside:
+    """Commands in this process."""
+    return Inside(sandbox, tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def source(make_file: MakeFile) -> Path:
+    """A file for three parts."""
+    return make_file(SIZE)
+
+
+def md5_of(data: bytes) -> str:
+    """Return the MD5 in hex."""
+    return hashlib.md5(data, usedforsecurity=False).hexdigest()
+
+
+def piped(shell: Shell, data: bytes, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+    """Run ``obsup part - bucket/key`` with *data* in its pipe."""
+    return subprocess.run(
+        [sys.executable, "-m", "obsup", "part", "-", "bucket/key", *arguments],
+        input=data,
+        cwd=shell.folder,
+        env={**os.environ, **shell.environment},
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_parts_from_a_pipe(shell: Shell, sandbox: Sandbox, source: Path) -> None:
+    """Each command reads exactly its part, so that several can read one pipe; the last reads the rest."""
+    upload_id = shell.run("init", "bucket/key").out.strip()
+    obsup = f"{sys.executable} -m obsup part - bucket/key --upload-id {upload_id} --part-number"
+    script = f"cat bigfile | ({obsup} 1 --part-size {PART}; {obsup} 2 --part-size {PART}; {obsup} 3)"
+    outcome = shell.run_script(script)
+    data = source.read_bytes()
+    etags = [md5_of(data[start : start + PART]) for start in (0, PART, 2 * PART)]
+    assert (outcome.code, outcome.out.split()) == (0, etags), outcome.err
+    done = shell.run("complete", source, "bucket/key", "--upload-id", upload_id, "--parts", "3")
+    assert done.code == 0, done.err
+    assert sandbox.object_path("bucket", "key").read_bytes() == data
+
+
+def test_a_part_from_an_empty_pipe_is_not_sent(shell: Shell, sandbox: Sandbox) -> None:
+    """The command that should have written it may have failed."""
+    upload_id = shell.run("init", "bucket/key").out.strip()
+    outcome = piped(shell, b"", "--upload-id", upload_id, "--part-number", "1")
+    assert (outcome.returncode, b"standard input is empty" in outcome.stderr) == (66, True), outcome.stderr
+    assert b"\xe2\x80\xa6 | obsup part -" in outcome.stderr, outcome.stderr
+    assert len(sandbox.uploads()[0].parts) == 0
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--part-number", "1"),
+        ("--part-number", "1", "--upload-id", "x", "--offset", "5"),
+        ("--part-number", "1", "--upload-id", "x", "--parts", "5"),
+        ("--part-number", "1", "--upload-id", "x", "--checkpoint", "file"),
+        ("--part-number", "0", "--upload-id", "x"),
+        ("--part-number", "1", "--upload-id", "x", "--part-size", "6G"),
+    ],
+)
+def test_what_does_not_apply_to_a_pipe_is_refused_before_it_is_read(
+    inside: Inside, sandbox: Sandbox, options: tuple[str, ...]
+) -> None:
+    """Exit 2, and nothing is sent."""
+    assert inside.run("part", "-", "bucket/key", *options).code == 2
+    assert sandbox.requests == []
+
+
+def test_a_file_named_minus(inside: Inside, sandbox: Sandbox, source: Path) -> None:
+    """./- is a file, as for other tools."""
+    source.rename(source.with_name("-"))
+    upload_id = inside.run("init", "bucket/key").out.strip()
+    outcome = inside.run(
+        "part", "./-", "bucket/key", "--upload-id", upload_id, "--part-number", "1", "--offset", "0"
+    )
+    assert outcome.out.strip() == md5_of(source.with_name("-").read_bytes()), outcome.err
+
+
+@pytest.mark.parametrize("form", ["hex", "HEX", "base64"])
+def test_the_md5_of_a_part_is_sent(inside: Inside, sandbox: Sandbox, source: Path, form: str) -> None:
+    """As Content-MD5; another MD5 is refused before anything is sent."""
+    digest = hashlib.md5(source.read_bytes()[:PART]).digest()
+    given = {"hex": digest.hex(), "HEX": digest.hex().upper(), "base64": b64encode(digest).decode()}[form]
+    upload_id = inside.run("init", "bucket/key").out.strip()
+    arguments = ("part", source, "bucket/key", "--upload-id", upload_id, "--part-size", str(PART))
+    refused = inside.run(*arguments, "--part-number", "2", "--md5", given)
+    assert (refused.code, "does not have the given MD5" in refused.err) == (65, True), refused.err
+    assert "part" not in [one.operation for one in sandbox.requests]
+    assert inside.run(*arguments, "--part-number", "1", "--md5", given).code == 0
+    sent = {name.lower(): value for name, value in sandbox.requests[-1].headers}
+    assert sent["content-md5"] == b64encode(digest).decode()
+    for invalid in ("", "0" * 31, "g" * 32, "AAAA"):
+        assert inside.run(*arguments, "--part-number", "1", "--md5", invalid).code == 2
+
+
+def test_an_offset_alone_reads_to_the_end(inside: Inside, sandbox: Sandbox, source: Path) -> None:
+    """As the vendors' clients do without a part size."""
+    upload_id = inside.run("init", "bucket/key").out.strip()
+    arguments = ("part", source, "bucket/key", "--upload-id", upload_id)
+    first = ("--part-number", "1", "--offset", "0", "--part-size", "300000")
+    assert inside.run(*arguments, *first).code == 0
+    assert inside.run(*arguments, "--part-number", "2", "--offset", "300000").code == 0
+    assert inside.run(*arguments, "--part-number", "3", "--offset", str(SIZE)).code == 2
+    assert inside.run(*arguments, "--part-number", "3", "--offset", "0", "--parts", "2").code == 2
+    assert inside.run("complete", source, "bucket/key", "--upload-id", upload_id).code == 0
+    assert sandbox.object_path("bucket", "key").read_bytes() == source.read_bytes()
+
+
+def test_two_commands_for_the_same_part_exclude_each_other(
+    inside: Inside, sandbox: Sandbox, source: Path
+) -> None:
+    """Other parts, and the same part of another upload, are free; --if-running applies."""
+    upload_id = inside.run("init", "bucket/key").out.strip()
+    arguments = ("part", source, "bucket/key", "--parts", "3", "--upload-id", upload_id, "--part-number")
+    target = Target("obs", sandbox.endpoint, "bucket", "key")
+    with UploadLock(target, shared=True), UploadLock(target, part=(upload_id, 2)):
+        busy = inside.run(*arguments, "2")
+        assert (busy.code, "another obsup is sending part 2 of bucket/key" in busy.err) == (75, True)
+        assert inside.run(*arguments, "2", "--if-running", "skip").code == 0
+        assert "part" not in [one.operation for one in sandbox.requests]
+        copied = inside.run("part", "bucket/key", *arguments[5:], "2", "--copy-source", "bucket/old")
+        assert copied.code == 75, copied.err
+        assert inside.run(*arguments, "1").code == 0
+    with UploadLock(target, part=("another", 2)):
+        assert inside.run(*arguments, "2").code == 0
+
+
+@pytest.fixture
+def copying(inside: Inside, source: Path) -> tuple[str | Path, ...]:
+    """The words of a command that copies a part of bucket/old; its number and range follow."""
+    assert inside.run("upload", source, "bucket/old", "--part-size", str(PART)).code == 0
+    upload_id = inside.run("init", "bucket/key").out.strip()
+    return ("part", "bucket/key", "--upload-id", upload_id, "--copy-source", "bucket/old")
+
+
+RANGES = (
+    ("--part-number", "1", "--copy-range", "0-199999"),
+    ("--part-number", "2", "--copy-range", "200000-399999"),
+    ("--part-number", "3", "--copy-range", "400000-499999"),
+)
+
+
+def test_a_source_that_changes_between_two_copies(
+    inside: Inside, sandbox: Sandbox, source: Path, copying: tuple[str, ...]
+) -> None:
+    """Exit 65; nothing is copied, and the stored parts are kept. With its first content again it goes on."""
+    before = source.read_bytes()
+    assert inside.run(*copying, *RANGES[0]).code == 0
+    source.write_bytes(bytes(SIZE))
+    inside.run("upload", source, "bucket/old", "--part-size", str(PART))
+    changed = inside.run(*copying, *RANGES[1])
+    assert (changed.code, "bucket/old changed since its first part was copied" in changed.err) == (65, True)
+    [upload] = sandbox.uploads()
+    assert list(upload.parts) == [1]
+    source.write_bytes(before)
+    inside.run("upload", source, "bucket/old", "--part-size", str(PART))
+    for span in RANGES[1:]:
+        assert inside.run(*copying, *span).code == 0
+    done = inside.run("complete", "bucket/key", "--upload-id", upload.upload_id, "--parts", "3")
+    assert done.code == 0, done.err
+    assert sandbox.object_path("bucket", "key").read_bytes() == before
+    assert list((Path.home() / ".local/state/obsup/uploads").glob("*.copies.json")) == []
+
+
+def test_a_source_that_changes_just_before_a_copy(
+    inside: Inside, sandbox: Sandbox, source: Path, copying: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The store checks If-Match. HEAD found the first version, so the change falls between the two requests."""
+    assert inside.run(*copying, *RANGES[0]).code == 0
+    sandbox.add_fault("error=412:PreconditionFailed,op=copy")
+    refused = inside.run(*copying, *RANGES[1])
+    assert (refused.code, "changed since its first part was copied" in refused.err) == (65, True), refused.err
+    copies = [dict(one.headers) for one in sandbox.requests if one.operation == "copy"]
+    etag = sandbox.object_metadata("bucket", "old").etag
+    assert {one["x-obs-copy-source-if-match"] for one in copies} == {f'"{etag}"'}
+
+
+def test_a_store_that_ignores_the_condition(
+    inside: Inside, sandbox: Sandbox, source: Path, copying: tuple[str, ...]
+) -> None:
+    """The source is looked at again after the copy; complete refuses the part until it is copied again."""
+    assert inside.run(*copying, *RANGES[0]).code == 0
+    before = source.read_bytes()
+
+    [upload] = sandbox.uploads()
+
+    def change() -> None:
+        source.write_bytes(bytes(SIZE))
+        inside.run("upload", source, "bucket/old", "--part-size", str(PART))
+
+    target, settings = resolve_target(
+        "bucket/key", ConnectOptions(sandbox.endpoint, provider="obs"), file_name=None
+    )
+    tally = ProgressTally(None, when_requested("UploadPartCopy", change))
+    stop = StopSignal()
+    context = UploadContext(
+        connect(settings, observe=tally, sleep=stop.sleep), UploadRequest(Path("-"), target), tally, stop
+    )
+    selector = UploadSelector(target, None, upload.upload_id)
+    with pytest.raises(DataMismatch, match="part 2 may have both contents"):
+        copy_one(context, selector, 2, CopySource("bucket", "old", (200_000, 399_999)))
+    source.write_bytes(before)
+    inside.run("upload", source, "bucket/old", "--part-size", str(PART))
+    assert inside.run(*copying, *RANGES[2]).code == 0
+    complete = ("complete", "bucket/key", "--upload-id", upload.upload_id, "--parts", "3")
+    refused = inside.run(*complete)
+    assert (refused.code, "part 2 was copied while bucket/old changed" in refused.err) == (65, True)
+    assert inside.run(*copying, *RANGES[1]).code == 0
+    assert inside.run(*complete).code == 0
+    assert sandbox.object_path("bucket", "key").read_bytes() == before
+
+
+def test_a_version_is_copied(inside: Inside, sandbox: Sandbox, copying: tuple[str, ...]) -> None:
+    """A version never changes: it needs no condition."""
+    versioned = tuple("bucket/old?versionId=v+1" if one == "bucket/old" else one for one in copying)
+    assert inside.run(*versioned, *RANGES[0]).code == 0
+    [copied] = [dict(one.headers) for one in sandbox.requests if one.operation == "copy"]
+    assert copied["x-obs-copy-source"] == "/bucket/old?versionId=v%2B1"
+    assert "x-obs-copy-source-if-match" not in copied
+
+
+def test_a_source_that_cannot_be_looked_at(
+    inside: Inside, sandbox: Sandbox, copying: tuple[str, ...]
+) -> None:
+    """Without the permission for HEAD the copy works as before, and a note says what is not checked."""
+    sandbox.add_fault("error=403:AccessDenied,op=head,times=always")
+    outcome = inside.run(*copying, *RANGES[0])
+    assert (outcome.code, "it cannot be checked that all parts" in outcome.err) == (0, True), outcome.err
