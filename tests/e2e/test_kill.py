@@ -1,182 +1,153 @@
-"""Kill an upload with SIGKILL at any moment and rerun it: the object is right, no part is sent twice, no orphan.
+"""Kill uploads of every kind with SIGKILL at any instant and run the same command again.
 
-OBSUP_TEST_SEED selects the moments; it is printed with every failure.
+The objects are right, nothing is sent twice except what was in flight, and neither an upload nor a process is left.
 """
 
 from __future__ import annotations
 
-import os
-import random
-import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
 from obsup.sandbox.sandbox import Sandbox
-from tests.support.fault_matrix import KILLS
-from tests.support.shell import Shell
+from tests.support.survival import KILL, compare_runs
+from tests.support.upload_runs import (
+    JOBS,
+    KILLED_KINDS,
+    RESEND,
+    Process,
+    UploadKind,
+    UploadRun,
+    processes_with,
+)
+from tests.support.waiting import wait_for
 
-KILLER = Path(__file__).parents[1] / "support" / "kill_at_step.py"
-PARTS = 8
-SEED = int(os.environ.get("OBSUP_TEST_SEED", random.SystemRandom().randrange(10**6)))
+KILLS = 50
+"""For each kind of upload."""
+STEPS, REQUESTS = 25, 9
+"""Of an upload in the plain lane; the slow lane counts them."""
+
+by_kind = pytest.mark.parametrize("kind", [pytest.param(kind, id=kind.name) for kind in KILLED_KINDS])
 
 
-@dataclass
-class Victim:
-    """One upload whose process is killed and which the same command then completes."""
+class Victims:
+    """Runs of one kind whose processes are killed at one of their *steps* on disk, or after one of their *requests*."""
 
-    shell: Shell
-    sandbox: Sandbox
-    key: str
-    kills: int = 0
-    stored: set[int] = field(default_factory=set)
+    def __init__(
+        self,
+        kind: UploadKind,
+        sandbox: Sandbox,
+        folder: Path,
+        *,
+        steps: int = STEPS,
+        requests: int = REQUESTS,
+    ) -> None:
+        self._kind = kind
+        self._sandbox = sandbox
+        self._folder = folder
+        self._steps = steps
+        self._requests = requests
+        for rule in (
+            "slow=1M,op=part",
+            "delay=0.01,op=put",
+            "delay=0.02,op=initiate",
+            "delay=0.02,op=complete",
+        ):
+            sandbox.add_fault(f"{rule},times=always")
 
-    @property
-    def arguments(self) -> list[str]:
-        """The arguments of the command."""
-        return ["upload", "bigfile", f"bucket/{self.key}", "--part-size", "100K", "-j", "2"]
-
-    def start(self, step: int) -> subprocess.Popen[str]:
-        """Start the command; it is killed at step number *step*."""
-        return subprocess.Popen(
-            [sys.executable, str(KILLER), str(step), *self.arguments],
-            cwd=self.shell.folder,
-            env={**os.environ, **self.shell.environment},
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def run_to_step(self, step: int) -> bool:
-        """Run until step number *step*; return whether the process was killed: a run may need fewer steps."""
-        with self.start(step) as process:
-            _, err = process.communicate(timeout=60)
-        assert process.returncode == -signal.SIGKILL or count_in(err) < step, err
-        self._note(process)
-        return process.returncode != 0
-
-    def run_for(self, seconds: float) -> None:
-        """Run until *seconds* after the first request."""
-        before = len(self.sandbox.requests)
-        with self.start(1_000_000) as process:
-            while len(self.sandbox.requests) == before and process.poll() is None:
-                time.sleep(0.01)
-            time.sleep(seconds)
-            process.kill()
-            process.communicate(timeout=60)
-        self._note(process)
-
-    def _note(self, process: subprocess.Popen[str]) -> None:
-        self.kills += process.returncode != 0
-        open_uploads = [upload for upload in self.sandbox.uploads() if upload.key == self.key]
-        assert len(open_uploads) <= 1
-        self.stored |= {number for upload in open_uploads for number in upload.parts}
-        if self.sandbox.object_path("bucket", self.key).exists():
-            self.stored = set(range(1, PARTS + 1))
-
-    @property
-    def is_done(self) -> bool:
-        """Whether the upload is complete and unrecorded: the same command would start a new one."""
-        has_object = self.sandbox.object_path("bucket", self.key).exists()
-        return has_object and not list(self.shell.folder.glob("*.obsup.json"))
-
-    def finish(self) -> None:
-        """Run the same command to its end; assert that it sends only missing parts and leaves no orphan."""
-        source = self.shell.folder / "bigfile"
-        if self.is_done:
-            assert self.sandbox.object_path("bucket", self.key).read_bytes() == source.read_bytes()
-            return
-        since = len(self.sandbox.requests)
-        outcome = self.shell.run(*self.arguments, "-v")
+    def count(self) -> None:
+        """Count the steps and requests of a run that is not killed."""
+        run = self._create(0)
+        with run.started(step=0) as process:
+            outcome = process.outcome()
         assert outcome.code == 0, outcome.err
-        mine = [record for record in self.sandbox.requests if record.key == self.key]
-        resent = {
-            r.part_number
-            for r in self.sandbox.requests[since:]
-            if r.operation == "part" and r.key == self.key
-        }
-        assert not resent & self.stored, outcome.err
-        # At most the parts in flight were sent twice: two per kill.
-        sent = [r for r in mine if r.operation == "part" and r.status == 200]
-        assert len(sent) <= PARTS + 2 * self.kills
-        assert [r.operation for r in mine].count("initiate") == 1
-        assert not [upload for upload in self.sandbox.uploads() if upload.key == self.key]
-        assert self.sandbox.object_path("bucket", self.key).read_bytes() == source.read_bytes()
-        assert [path.name for path in self.shell.folder.iterdir()] == ["bigfile"]
+        self._steps, self._requests = int(outcome.err.rpartition("steps: ")[2]), len(run.requests())
+        assert self._steps >= STEPS - 5
+
+    def kill(self, number: int, most: int) -> int:
+        """Kill run *number* once or twice, at *most* so often, and complete it; return the number of kills."""
+        run = self._create(number)
+        for _ in range(min(run.rng.choice([1, 1, 2]), most)):
+            if not is_done(run):
+                self._kill_once(run, by_step=bool(number % 2))
+        if not is_done(run):
+            complete(run)
+        wait_for(lambda: not processes_with(run.folder))
+        return run.kills
+
+    def _create(self, number: int) -> UploadRun:
+        return UploadRun.create(self._kind, self._sandbox, self._folder, number)
+
+    def _kill_once(self, run: UploadRun, *, by_step: bool) -> None:
+        rng = run.rng
+        step = rng.randint(1, self._steps) if by_step else None
+        count = len(run.requests()) + rng.randint(1, self._requests)
+        with run.started(step=step) as process:
+            if run.kind is RESEND and not run.kills:
+                change_when_requested(run, rng.randint(1, self._requests), process)
+            if not by_step:
+                run.wait_for_request(count, process)
+                time.sleep(rng.uniform(0, 0.05))
+                process.popen.kill()
+            code = process.popen.wait(timeout=60)
+        assert code in (0, -9), process.messages.read_text()
+        run.kills += code != 0
 
 
-@pytest.fixture
-def victim(shell: Shell, sandbox: Sandbox, make_file: Callable[..., Path]) -> Callable[[str], Victim]:
-    """Return a function that creates an upload with its own key."""
-    make_file((PARTS - 1) * 102_400 + 50_000)
-    return lambda key: Victim(shell, sandbox, key)
+def change_when_requested(run: UploadRun, count: int, process: Process) -> None:
+    """Change some bytes of the source after *count* requests."""
+    run.wait_for_request(count, process)
+    with run.source.open("r+b") as file:
+        file.seek(run.rng.randrange(run.kind.size - 100))
+        file.write(run.rng.randbytes(100))
 
 
-def count_steps(victim: Victim) -> int:
-    """Run without a kill and return the number of steps."""
-    with victim.start(0) as process:
-        _, err = process.communicate(timeout=60)
-    assert process.returncode == 0, err
-    return count_in(err)
+def is_done(run: UploadRun) -> bool:
+    """Return whether the upload is complete and no longer recorded: the same command would start a new one.
+
+    A batch keeps a journal: the same command sends nothing again.
+    """
+    recorded = [
+        *run.folder.rglob("*.obsup.json"),
+        *run.folder.glob("work/state.json"),
+        *run.folder.glob("state/checkpoints/*"),
+    ]
+    return not run.kind.is_batch and run.has_object(run.big_key) and not recorded
 
 
-def count_in(err: str) -> int:
-    """Return the number of steps that a run which was not killed printed last."""
-    return int(err.rpartition("steps: ")[2])
+def complete(run: UploadRun) -> None:
+    """Run the same command to its end."""
+    parts, objects, since = run.right_parts(), run.right_objects(), len(run.requests())
+    was_published = run.kind is RESEND and run.has_object(run.big_key)
+    outcome = run.run()
+    assert outcome.code == 0, outcome.err
+    run.assert_finished(since, parts, objects, was_published=was_published)
+    if run.kind is not RESEND:
+        again = sum(count - 1 for count in run.sent().values())
+        assert again <= JOBS * run.kills
 
 
-def kill_at_steps(make: Callable[[str], Victim], steps: list[int]) -> int:
-    """Kill one upload at each of *steps*, some also during the rerun; return the number of killed processes."""
-    kills = 0
-    for step in steps:
-        victim = make(f"step-{step}")
-        if victim.run_to_step(step) and step % 3 == 0 and not victim.is_done:
-            victim.run_to_step(step // 2 + 1)  # kill the rerun, too
-        victim.finish()
-        kills += victim.kills
-    return kills
+def kill_processes(victims: Victims, kills: int) -> int:
+    """Kill *kills* processes, and return how many were killed."""
+    killed = number = 0
+    while killed < kills:
+        number += 1
+        killed += victims.kill(number, kills - killed)
+    return killed
 
 
-def kill_at_instants(make: Callable[[str], Victim], instants: list[float]) -> int:
-    """Kill one upload per instant, in seconds after its first request; return the number of killed processes."""
-    kills = 0
-    for number, seconds in enumerate(instants):
-        victim = make(f"instant-{number}")
-        victim.sandbox.add_fault("slow=150000,op=part,times=always")
-        victim.run_for(seconds)
-        victim.sandbox.clear_faults()
-        victim.finish()
-        kills += victim.kills
-    return kills
-
-
-def test_killed_at_some_points(victim: Callable[[str], Victim]) -> None:
-    """A dozen points; two hundred in the slow lane. Writes of the checkpoint are merged, so the last steps vary."""
-    print(f"OBSUP_TEST_SEED={SEED}")
-    rng = random.Random(SEED)
-    steps = count_steps(victim("whole"))
-    assert steps >= 20
-    points = [*rng.sample(range(1, 11), 4), *rng.sample(range(11, steps + 1), 3)]
-    assert kill_at_steps(victim, points) >= 4
-    assert kill_at_instants(victim, [rng.uniform(0, 1.2) for _ in range(5)]) >= 3
+@by_kind
+def test_killed_at_some_instant(kind: UploadKind, sandbox: Sandbox, tmp_path: Path) -> None:
+    """Once; fifty times in the slow lane."""
+    kill_processes(Victims(kind, sandbox, tmp_path), 1)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-def test_killed_at_two_hundred_points(victim: Callable[[str], Victim]) -> None:
-    """Each step on disk, then random moments until two hundred processes were killed."""
-    print(f"OBSUP_TEST_SEED={SEED}")
-    rng = random.Random(SEED)
-    steps = count_steps(victim("whole"))
-    kills = kill_at_steps(victim, list(range(1, steps + 1)))
-    assert kills >= 20
-    round_number = 0
-    while kills < KILLS:
-        instants = [rng.uniform(0, 1.2) for _ in range(20)]
-        kills += kill_at_instants(lambda key, n=round_number: victim(f"{key}-{n}"), instants)  # type: ignore[misc]
-        round_number += 1
-    print(f"killed {kills} times, {steps} of them at steps on disk")
+@by_kind
+def test_killed_at_many_instants(kind: UploadKind, sandbox: Sandbox, tmp_path: Path) -> None:
+    """At steps on disk, and after any request."""
+    victims = Victims(kind, sandbox, tmp_path)
+    victims.count()
+    compare_runs(kind.name, {KILL: kill_processes(victims, KILLS)})

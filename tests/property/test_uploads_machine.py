@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -38,6 +38,7 @@ from obsup.store.retrying import RetryingStore, RetryPolicy
 from tests.doubles.faulty_store import KINDS, Crash, FaultyStore
 from tests.doubles.memory_store import MemoryStore, _Object, etag_of
 from tests.support.fault_matrix import SEARCHES, STEPS
+from tests.support.upload_runs import SEED
 
 PART = 10
 ALLOWED_CODES = {0, 65, 69, 75, 77}
@@ -57,6 +58,7 @@ class StaticKeys:
         return self.current()
 
 
+@seed(SEED)
 class Uploads(RuleBasedStateMachine):
     """Uploads of one source to one target, and everything that can happen between them."""
 
@@ -313,7 +315,8 @@ def _state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def machine_settings(examples: int, steps: int) -> settings:
-    """Return the settings of Hypothesis for a search."""
+    """Return the settings of Hypothesis for a search, and print its seed."""
+    print(f"OBSUP_TEST_SEED={SEED}")
     return settings(
         max_examples=examples,
         stateful_step_count=steps,

@@ -20,10 +20,10 @@ PLACES = (
 )
 """Operations of the protocol. Part occurs three times: the first, a middle one and the last of six."""
 
-KILLS = 200
-"""Number of kills in the slow lane: at each step on disk, and at random moments."""
 SEARCHES, STEPS = 1000, 30
 """Number of random sequences that the slow lane runs, and the steps of each."""
+PAIR_SEARCHES, PAIR_STEPS = 150, 25
+"""The same with two machines, two sets of options and two versions of the source."""
 
 
 @dataclass(frozen=True)

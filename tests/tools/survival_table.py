@@ -5,7 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tests.property.test_uploads_machine import Uploads
-from tests.support.fault_matrix import FAULTS, KILLS, PLACES, SEARCHES, STEPS, Fault, cases
+from tests.support.fault_matrix import (
+    FAULTS,
+    PAIR_SEARCHES,
+    PAIR_STEPS,
+    PLACES,
+    SEARCHES,
+    STEPS,
+    Fault,
+    cases,
+)
+from tests.support.source_changes import CHANGES
+from tests.support.survival import KILL, committed_runs
+from tests.support.upload_runs import CHANGED_KINDS, KILLED_KINDS
 
 TIMES = {0: "–", 2: "twice", 3: "three times"}
 REAL = (
@@ -30,6 +42,35 @@ def survival_table() -> str:
     for (once, always, tries), names in outcomes.items():
         rows.append(f"| {'; '.join(names).replace('<', '&lt;')} | {once} | {always} | {TIMES[tries]} |")
     return "\n".join([*rows, "", _numbers(), "", REAL])
+
+
+COLUMNS = tuple(dict.fromkeys((*CHANGED_KINDS, *KILLED_KINDS)))
+LEGEND = (
+    "The numbers are runs, each at a random instant. *file*: one file in parts; *verify*: with `--verify-source`; "
+    "*resend*: with `--on-change resend`; *processes*: with `--executor processes`; *small*: in one request; *batch*: "
+    "one of many files of `-r`; *pipe*: standard input with `--checkpoint`; *command*: `--from-command`. After "
+    "`kill -9` the same command exits 0: the objects equal their sources, nothing was sent twice except what was in "
+    "flight, and no upload and no process is left. (For *resend* the source also changes before the kill.) If the "
+    "source changes, exit 0 means that the object is one version of it, with the options asked for; with any other "
+    "code nothing is published, and the same command with `--on-change resend` finishes the upload without sending a "
+    "right part again."
+)
+
+
+def run_table() -> str:
+    """Return the table of kills and changes of the source by kind of upload, in Markdown."""
+    runs = committed_runs()
+    head = ["fault", *(kind.name for kind in COLUMNS), "exit code"]
+    rows = [_run_row(f"{KILL}, then the same command", runs[KILL], "0")]
+    for change in CHANGES:
+        codes = ", ".join(map(str, sorted({0, *change.codes})))
+        rows.append(_run_row(change.name, runs[change.name], codes))
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(["\n".join(f"| {' | '.join(line)} |" for line in lines), "", LEGEND])
+
+
+def _run_row(name: str, runs: Mapping[str, int], codes: str) -> list[str]:
+    return [name, *(str(runs.get(kind.name, "–")) for kind in COLUMNS), codes]
 
 
 def _codes(codes: Mapping[str, int]) -> str:
@@ -57,10 +98,11 @@ def _numbers() -> str:
         "that does not exit 0, the same "
         "command finishes the upload and does not send stored parts again. In the end the "
         "object equals the source, and "
-        f"no upload is left open. In addition: {KILLS} times `kill -9`, at each file operation and at random "
-        f"instants, then the same command; and {SEARCHES} random sequences of up to {STEPS} "
+        f"no upload is left open. In addition: {SEARCHES} random sequences of up to {STEPS} "
         f"steps of {kinds} kinds (crashes, "
         "failing requests, a source rewritten, resized, replaced or touched, a checkpoint "
         "truncated, emptied or deleted, "
-        "uploads and objects of others), none of which may break a promise."
+        f"uploads and objects of others), and {PAIR_SEARCHES} of up to {PAIR_STEPS} steps in which two machines with "
+        "two sets of object options and two versions of the source share one upload (init, part, complete, abort, "
+        "upload, crashes, lost and copied state), none of which may break a promise."
     )

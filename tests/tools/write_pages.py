@@ -16,7 +16,7 @@ from tests.support.readme import (
 )
 from tests.tools.failure_table import failure_table
 from tests.tools.parameter_tables import call_table, header_table, result_table
-from tests.tools.survival_table import survival_table
+from tests.tools.survival_table import run_table, survival_table
 
 
 def stream_table() -> str:
@@ -41,7 +41,7 @@ STREAMS = (
 )
 
 BLOCKS: dict[Path, dict[str, Callable[[], str]]] = {
-    GUARANTEES_PAGE: {"survival": survival_table},
+    GUARANTEES_PAGE: {"survival": survival_table, "runs": run_table},
     FAILURES_PAGE: {"failures": failure_table},
     STREAMS_PAGE: {"streams": stream_table},
     PARAMETERS_PAGE: {"calls": call_table, "results": result_table, "parameters": header_table},
