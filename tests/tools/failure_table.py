@@ -8,6 +8,7 @@ from obsup.store.answers.failure_table import FAILURE_RULES
 NETWORK = {
     "certificate": "the server's certificate is invalid",
     "no-tls": "the server does not use TLS",
+    "alert": "the server rejects the TLS of the client",
     "tunnel": "the proxy refuses to connect",
     "resolve": "the host name cannot be resolved",
     "refused": "the connection is refused",
@@ -37,7 +38,13 @@ def _received(rule: FailureRule) -> str:
     """Return a description of the failures that *rule* matches."""
     if rule.kinds:
         return "; ".join(text for kind, text in NETWORK.items() if kind in rule.kinds)
-    conditions = [", ".join(sorted(rule.codes)), ", ".join(map(str, sorted(rule.statuses)))]
+    classes = [f"other {digit}xx" for digit in "45" if rule.statuses.issuperset(_class_of(digit))]
+    single = sorted(rule.statuses.difference(*(_class_of(name[-3]) for name in classes)))
+    conditions = [", ".join(sorted(rule.codes)), ", ".join([*map(str, single), *classes])]
     conditions.append(" or ".join(f"“{phrase}”" for phrase in rule.phrases))
     conditions.append("without a message" if rule.without_message else "")
     return "; ".join(filter(None, conditions)) or "any other response"
+
+
+def _class_of(digit: str) -> range:
+    return range(int(digit) * 100, int(digit) * 100 + 100)

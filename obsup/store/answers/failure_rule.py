@@ -64,15 +64,22 @@ def rule(
     without_message: bool = False,
     **match: str,
 ) -> FailureRule:
-    """Return a rule; ``status``, ``code`` and ``kind`` are words separated by spaces."""
+    """Return a rule; ``status``, ``code`` and ``kind`` are words separated by spaces. A status may be ``5xx``."""
     return FailureRule(
         action,
         error,
         why,
         next_step,
-        statuses=frozenset(int(status) for status in match.get("status", "").split()),
+        statuses=frozenset(status for word in match.get("status", "").split() for status in _statuses(word)),
         codes=frozenset(match.get("code", "").split()),
         kinds=frozenset(match.get("kind", "").split()),
         phrases=phrases,
         without_message=without_message,
     )
+
+
+def _statuses(word: str) -> range:
+    if word.endswith("xx"):
+        first = int(word[0]) * 100
+        return range(first, first + 100)
+    return range(int(word), int(word) + 1)

@@ -177,14 +177,21 @@ FAILURE_RULES: tuple[FailureRule, ...] = (
         Throttled,
         "The store was busy for longer than --retry-for",
         run_again(),
-        status="429 503",
+        status="429 503 529",
     ),
     rule(
         Action.RETRY,
         NotFinished,
         "The store or the network was too slow for longer than --retry-for",
         run_again(),
-        code="RequestTimeout OperationAborted ConditionalRequestConflict Conflict",
+        code="RequestTimeout OperationAborted ConditionalRequestConflict Conflict IncompleteBody",
+    ),
+    rule(
+        Action.RETRY,
+        NotFinished,
+        "The request body was cut off on its way for longer than --retry-for",
+        run_again(),
+        phrases=("request body was too small", "request body terminated unexpectedly"),
     ),
     rule(
         Action.RETRY,
@@ -199,7 +206,7 @@ FAILURE_RULES: tuple[FailureRule, ...] = (
         DataMismatch,
         "The store received other data than was sent: something on the network path changes it",
         run_again("check the network path (proxies, memory)"),
-        code="BadDigest IncompleteBody XAmzContentSHA256Mismatch InvalidDigest",
+        code="BadDigest XAmzContentSHA256Mismatch InvalidDigest",
     ),
     # Parts that Complete rejects.
     rule(
@@ -253,13 +260,17 @@ FAILURE_RULES: tuple[FailureRule, ...] = (
         run_again("request the permission"),
         status="403",
     ),
-    # All other responses, by status.
+    # All other responses, by status. Of 5xx, two say that the server will never do it (RFC 9110); all others, those of
+    # proxies (520 to 530) included, may be gone with the next attempt, and so may 408, 421, 425 and 499.
+    rule(
+        Action.FAIL, Refused, _REJECTED, run_again("fix the cause that the store reports"), status="501 505"
+    ),
     rule(
         Action.RETRY,
         NotFinished,
-        "The store kept failing for longer than --retry-for",
+        "The store, or a proxy in front of it, kept failing for longer than --retry-for",
         run_again(),
-        status="500 502 504 408",
+        status="5xx 408 421 425 499",
     ),
     rule(
         Action.RETRY,

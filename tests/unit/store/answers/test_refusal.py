@@ -121,6 +121,13 @@ def test_http_on_an_https_port_is_an_error_of_the_endpoint(message: str) -> None
     assert "https://" in str(final.next_step)
 
 
+def test_a_body_that_was_cut_off_is_a_failure_of_the_network() -> None:
+    """Azure and some gateways say it in the message only."""
+    failure = refused(400, "BadRequest", "The request body was too small. Expected 9437184 bytes.")
+    assert classify(failure).action is Action.RETRY
+    assert as_error(failure, doing="part 1 of bucket/key").exit_code == 75
+
+
 def test_a_limit_of_a_proxy_is_named() -> None:
     """Few users know the directive."""
     final = as_error(refused(413, "RequestEntityTooLarge"), doing="part 1 of bucket/key")
@@ -182,7 +189,19 @@ R, S, D, C, F = Action.RETRY, Action.SLOW_DOWN, Action.RESEND, Action.RELOAD_CRE
         (429, "TooManyRequests", S, Throttled),
         (503, "QpsLimitExceeded", S, Throttled),
         (400, "BadDigest", D, DataMismatch),
-        (400, "IncompleteBody", D, DataMismatch),
+        (400, "IncompleteBody", R, NotFinished),
+        (421, "MisdirectedRequest", R, NotFinished),
+        (425, "TooEarly", R, NotFinished),
+        (499, "ClientClosedRequest", R, NotFinished),
+        (507, "InsufficientStorage", R, NotFinished),
+        (511, "NetworkAuthenticationRequired", R, NotFinished),
+        *((status, "Status", R, NotFinished) for status in range(520, 529)),
+        (529, "SiteIsOverloaded", S, Throttled),
+        (530, "Status530", R, NotFinished),
+        (501, "NotImplemented", F, Refused),
+        (505, "HTTPVersionNotSupported", F, Refused),
+        (418, "ImATeapot", F, Refused),
+        (451, "UnavailableForLegalReasons", F, Refused),
         (400, "InvalidDigest", D, DataMismatch),
         (403, "RequestTimeTooSkewed", Action.SET_CLOCK, Denied),
         (400, "ExpiredToken", C, Denied),
@@ -204,7 +223,6 @@ R, S, D, C, F = Action.RETRY, Action.SLOW_DOWN, Action.RESEND, Action.RELOAD_CRE
         (403, "InArrearOrInsufficientBalance", F, Refused),
         (405, "MethodNotAllowed", F, Refused),
         (413, "RequestEntityTooLarge", F, Refused),
-        (501, "NotImplemented", F, Refused),
         (301, "PermanentRedirect", F, BadConfiguration),
         (307, "TemporaryRedirect", F, BadConfiguration),
         (407, "ProxyAuthenticationRequired", F, BadConfiguration),
