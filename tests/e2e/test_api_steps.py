@@ -14,8 +14,9 @@ import pytest
 from obsup.api import abort_upload, complete_upload, initiate_upload, upload_part
 from obsup.dialects.registry import DIALECTS
 from obsup.engine.job.target_settings import ConnectOptions
-from obsup.errors import DataMismatch, SourceUnreadable, UploadGone, WrongUsage
-from obsup.model import Credentials, ObjectOptions
+from obsup.errors import Busy, DataMismatch, SourceUnreadable, UploadGone, WrongUsage
+from obsup.local.state.lock import UploadLock
+from obsup.model import Credentials, ObjectOptions, Target
 from obsup.sandbox.sandbox import Sandbox
 from tests.support.matrix import every_dialect
 
@@ -157,3 +158,27 @@ def test_an_upload_with_a_missing_part_is_not_completed(store: Sandbox, where: d
     with pytest.raises(DataMismatch):
         complete_upload("bucket/key", upload_id=upload_id, **where)
     assert len(store.uploads()) == 1
+
+
+def test_the_checks_apply_to_a_completed_upload(
+    store: Sandbox, where: dict[str, Any], make_file: MakeFile, tmp_path: Path
+) -> None:
+    """With the right source the object is returned again; with another one, or another count, it is refused."""
+    source, other = make_file(300_000), make_file(300_000, "other", seed=2)
+    upload_id = initiate_upload("bucket/key", **where)
+    for number in (1, 2):
+        upload_part(source, "bucket/key", number, upload_id=upload_id, parts=2, **where)
+    etag = complete_upload("bucket/key", upload_id=upload_id, source=source, **where).etag
+    for wrong in ({"source": other}, {"parts": 3}, {"size": 5}, {"etags": {1: "0" * 32}}):
+        with pytest.raises(DataMismatch):
+            complete_upload("bucket/key", upload_id=upload_id, **wrong, **where)
+    assert complete_upload("bucket/key", upload_id=upload_id, source=source, parts=2, **where).etag == etag
+
+
+def test_two_threads_do_not_send_the_same_part_at_once(store: Sandbox, where: dict[str, Any]) -> None:
+    """The second one waits or fails, as its caller asks."""
+    upload_id = initiate_upload("bucket/key", **where)
+    target = Target(where["connecting"].provider, store.endpoint, "bucket", "key")
+    with UploadLock(target, part=(upload_id, 1)), pytest.raises(Busy):
+        upload_part(b"x", "bucket/key", 1, upload_id=upload_id, **where)
+    assert upload_part(b"x", "bucket/key", 1, upload_id=upload_id, **where).etag

@@ -282,3 +282,31 @@ def test_without_any_check_a_missing_end_is_possible_and_a_note_says_so(
     send(inside, source, upload_id, 1, "--parts", "5")
     outcome = inside.run("complete", "bucket/key", "--upload-id", upload_id)
     assert (outcome.code, "give SOURCE, --parts or --expect-size" in outcome.err) == (0, True)
+
+
+def test_the_object_of_upload_passes_the_checks_of_complete(
+    inside: Inside, sandbox: Sandbox, source: Path, other: Path
+) -> None:
+    """upload completed it; this machine has no list of its parts, so the object itself must show everything."""
+    done = inside.run("upload", source, "bucket/key", "--parts", "5", "--json")
+    arguments = ("bucket/key", "--upload-id", done.json["uploadId"])
+    assert inside.run("complete", other, *arguments).code == 65
+    assert inside.run("complete", *arguments, "--parts", "4").code == 65
+    again = inside.run("complete", source, *arguments, "--parts", "5")
+    assert (again.code, again.out.strip()) == (0, done.json["etag"]), again.err
+
+
+def test_a_checkpoint_of_unusual_windows_on_another_machine(
+    inside: Inside, sandbox: Sandbox, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody can guess the part sizes: nothing shows that the object is SOURCE, and it is not called different."""
+    upload_id = initiate(inside)
+    for number, (offset, size) in enumerate([(0, 300_001), (300_001, 400_000), (700_001, 299_999)], start=1):
+        send(inside, source, upload_id, number, "--offset", str(offset), "--part-size", str(size))
+    arguments = ("bucket/key", "--upload-id", upload_id)
+    assert inside.run("complete", source, *arguments).code == 0
+    monkeypatch.setenv("HOME", str(tmp_path / "elsewhere"))
+    outcome = inside.run("complete", source, *arguments)
+    assert (outcome.code, "in any likely part size" in outcome.err) == (65, True), outcome.err
+    listed = inside.run("complete", *arguments, "--expect-size", str(SIZE))
+    assert listed.code == 0, listed.err

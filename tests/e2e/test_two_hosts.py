@@ -144,7 +144,7 @@ def test_two_hosts_upload_one_object_by_its_upload_id(
         thread.start()
     for thread in threads:
         thread.join()
-    done = both.run("b", f"obsup complete bucket/key --upload-id {upload_id} --parts 6 --expect-size {SIZE}")
+    done = both.run("b", f"obsup complete bigfile bucket/key --upload-id {upload_id} --parts 6")
     assert done.code == 0, done.err
     assert stored(sandbox) == dict.fromkeys(range(1, 7), 1)
     assert {"10.213.77.2", "10.213.77.3"} <= set(client_addresses)
@@ -170,4 +170,30 @@ def test_a_host_sees_the_file_on_another_device(
     done = both.run("a", f"obsup complete bigfile bucket/key {options} --json")
     assert (done.code, done.json["verified"]) == (0, "etag"), done.err
     assert stored(sandbox) == dict.fromkeys(range(1, 7), 1)
+    assert sandbox.object_path("bucket", "key").read_bytes() == source.read_bytes()
+
+
+@pytest.mark.parametrize("how", ["checkpoint", "upload-id"])
+def test_a_host_that_sees_other_bytes_under_the_same_path(
+    hosts: tuple[Hosts, list[str]], sandbox: Sandbox, make_file: MakeFile, how: str
+) -> None:
+    """Size and modification time agree; complete compares the content, and names the part."""
+    both, _ = hosts
+    source = make_file(SIZE)
+    if how == "checkpoint":
+        assert both.run("a", "obsup init bigfile bucket/key --parts 3 --checkpoint shared.json").code == 0
+        options = part_options = "--checkpoint shared.json"
+    else:
+        upload_id = both.run("a", "obsup init bucket/key").out.strip()
+        options, part_options = f"--upload-id {upload_id}", f"--upload-id {upload_id} --parts 3"
+    for number in (1, 3):
+        assert both.run("a", f"obsup part bigfile bucket/key --part-number {number} {part_options}").code == 0
+    other = f"head -c {SIZE} /dev/zero > /mnt/bigfile && touch -r bigfile /mnt/bigfile"
+    sent = both.run("b", f"{other} && obsup part /mnt/bigfile bucket/key --part-number 2 {part_options}")
+    assert sent.code == 0, sent.err
+    refused = both.run("a", f"obsup complete bigfile bucket/key {options}")
+    assert (refused.code, "part 2 does not match bigfile" in refused.err) == (65, True), refused.err
+    assert both.run("a", f"obsup part bigfile bucket/key --part-number 2 {part_options}").code == 0
+    done = both.run("a", f"obsup complete bigfile bucket/key {options} --json")
+    assert (done.code, done.json["verified"]) == (0, "etag"), done.err
     assert sandbox.object_path("bucket", "key").read_bytes() == source.read_bytes()

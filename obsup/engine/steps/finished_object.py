@@ -8,7 +8,7 @@ from obsup import events
 from obsup.engine.job.context import UploadContext
 from obsup.engine.job.result import Result
 from obsup.engine.plan.file_plan import FilePlan, recorded_plan
-from obsup.engine.proof.object_proof import Verified, composite_etag, looks_like_md5
+from obsup.engine.proof.object_proof import Verified, composite_etag, is_composite, looks_like_md5
 from obsup.engine.steps.completion_checks import CompletionChecks, PartsCheck
 from obsup.engine.verify.comparison import CannotCompare, Comparison
 from obsup.engine.verify.object_probe import FoundObject, find_object_of, probe_of
@@ -16,6 +16,7 @@ from obsup.errors import DataMismatch, NextStep
 from obsup.local.state.checkpoint import Checkpoint
 from obsup.local.state.started_uploads import StartedUpload
 from obsup.model import ObjectInfo, Receipt, StoredPart, Upload
+from obsup.text import quoted
 
 
 class FinishedObject:
@@ -112,7 +113,9 @@ class FinishedObject:
         try:
             return comparison.by_object(info, hint=hint).by
         except DataMismatch as exc:
-            faults.append(exc.what)
+            is_guess = info.crc64 is None and is_composite(info.etag)
+            likely = f"its ETag {info.etag} is not that of {quoted(str(source))} in any likely part size"
+            faults.append(likely if is_guess and info.size == stat.size else exc.what)
         except CannotCompare as exc:
             if checks.verify_source:
                 faults.append(exc.what)
