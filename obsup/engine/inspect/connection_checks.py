@@ -12,6 +12,7 @@ from obsup.engine.inspect.finding import Finding, information, run_check
 from obsup.engine.job.connection import Connection, StoreSettings
 from obsup.errors import ObsupError
 from obsup.store.http import probe
+from obsup.store.http.proxy import find_proxy
 from obsup.store.http.settings import ConnectionSettings
 from obsup.units import format_duration
 
@@ -23,7 +24,7 @@ def check_connection(settings: StoreSettings, bucket: str) -> Iterator[Finding]:
     yield information("endpoint", f"{settings.endpoint} ({properties})")
     address = locate(settings.endpoint, bucket, None, settings.addressing)
     url, connection = f"{address.scheme}://{address.host}", settings.network
-    proxy = probe.find_proxy(url, connection)
+    proxy = find_proxy(url, connection)
     if proxy is not None:
         yield information("connection", f"through the proxy {proxy}")
         return

@@ -97,7 +97,9 @@ class FastResponse(CompleteResponse):
         self.headers = self.msg = self.fields  # type: ignore[assignment]
         self.chunked = self.fields.get("transfer-encoding", "").lower() == "chunked"
         self.chunk_left = None
-        length = self.fields.get("content-length", "")
+        length, *others = {one.strip() for one in self.fields.get("content-length", "").split(",")}
+        if others:
+            raise UnknownProtocol("contradictory Content-Length")
         is_valid = length.isascii() and length.isdigit() and len(length) < 20 and not self.chunked
         self.length = int(length) if is_valid else None
         if status in (204, 304) or self._method == "HEAD":  # type: ignore[attr-defined]

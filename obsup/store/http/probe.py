@@ -8,7 +8,6 @@ import ssl
 import time
 from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 import certifi
 
@@ -27,16 +26,6 @@ class Encryption(Value):
     version: str
     cipher: str
     valid_until: str
-
-
-def find_proxy(url: str, settings: ConnectionSettings) -> str | None:
-    """Return the host of the proxy for requests to *url*, or None if they are sent directly."""
-    parts = urlsplit(url)
-    proxy = settings.proxy
-    if proxy is None and not proxy_bypass(parts.netloc):
-        proxies = getproxies()
-        proxy = proxies.get(parts.scheme) or proxies.get("all")
-    return urlsplit(proxy).hostname if proxy else None
 
 
 def resolve(url: str) -> list[str]:

@@ -20,6 +20,7 @@ import urllib3
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 from requests.structures import CaseInsensitiveDict
+from requests.utils import select_proxy
 
 from obsup.dialects.dialect import Address
 from obsup.dialects.encoding import encode_query
@@ -28,6 +29,7 @@ from obsup.errors import NetworkError
 from obsup.store.http.body import Body
 from obsup.store.http.library_internals import pool_classes, return_connection, take_connection
 from obsup.store.http.network_errors import network_error
+from obsup.store.http.proxy import check_proxy
 from obsup.store.http.redaction import redact, secrets_in, secrets_of_proxy
 from obsup.store.http.request_writer import BLOCK_BYTES, exchange_directly, head_of
 from obsup.store.http.settings import ConnectionSettings, Response
@@ -166,10 +168,10 @@ class Transport:
     def _exchange_through_proxy(
         self, request: requests.PreparedRequest, root: str, timeout_s: float
     ) -> Response:
-        response = self._session.send(
+        # Not Session.send: it would compute the request that follows a redirect.
+        response = self._session.get_adapter(root).send(
             request,
             stream=True,
-            allow_redirects=False,
             timeout=(self._settings.connect_timeout_s, timeout_s),
             **self._settings_for(root),
         )
@@ -225,8 +227,13 @@ class Transport:
             cert: Any = settings.client_cert
             if settings.client_key is not None:
                 cert = settings.client_cert, settings.client_key
-            merged = dict(self._session.merge_environment_settings(root, proxies, None, verify, cert))
+            merged: dict[str, Any] = dict(
+                self._session.merge_environment_settings(root, proxies, None, verify, cert)
+            )
             merged.pop("stream")
+            proxy = select_proxy(root, merged["proxies"])
+            if proxy:
+                check_proxy(proxy)
             self._session_settings[root] = merged
         return self._session_settings[root]
 

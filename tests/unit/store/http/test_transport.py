@@ -420,6 +420,30 @@ def test_a_configured_proxy_is_used_for_every_host(open_transport: Open) -> None
         assert proxy.last.target == "http://127.0.0.1:1/bucket/key"
 
 
+def test_a_content_length_that_is_sent_twice(open_transport: Open) -> None:
+    """RFC 9110, section 8.6: equal values count once; others are no response of a store."""
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nContent-Length: %d\r\n\r\nbody"
+    with ScriptedServer(lambda _: Reply([head % 4])) as server:
+        assert send(open_transport(stall_timeout_s=600), server.endpoint).body == b"body"
+        assert send(open_transport(stall_timeout_s=600), server.endpoint).body == b"body"
+    with ScriptedServer(lambda _: Reply([head % 5])) as server, pytest.raises(NetworkError):
+        send(open_transport(stall_timeout_s=600), server.endpoint)
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_through_a_proxy_is_returned(
+    status: int, open_transport: Open, authority: Authority
+) -> None:
+    """It is not followed, and no other request is made of it; in the clear and through a tunnel."""
+    redirect = response(status, headers={"Location": "http://elsewhere.example/x?y"})
+    for scheme in ("http", "https"):
+        with ScriptedServer(lambda _: redirect, tunnel_tls=authority.context("store.example")) as proxy:
+            transport = open_transport(proxy=proxy.endpoint, ca_bundle=str(authority.bundle))
+            found = send(transport, f"{scheme}://store.example", "PUT", body=b"data")
+            assert (found.status, found.headers["location"]) == (status, "http://elsewhere.example/x?y")
+            assert [one.method for one in proxy.received if one.method != "CONNECT"] == ["PUT"]
+
+
 def test_https_goes_through_a_tunnel(open_transport: Open, authority: Authority) -> None:
     """The proxy sees the host and its own password, but not the request."""
     with ScriptedServer(ok, tunnel_tls=authority.context("store.example")) as proxy:

@@ -1,0 +1,49 @@
+"""Proxies that cannot be used are configuration errors, found before any request."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from obsup.sandbox.sandbox import Sandbox
+from tests.support.shell import Shell
+
+MakeFile = Callable[..., Path]
+
+
+@pytest.mark.parametrize(
+    ("proxy", "reason"),
+    [
+        ("ftp://proxy:21", "scheme is 'ftp'"),
+        ("http://:8080", "no host"),
+        ("http://proxy:port", "not valid"),
+        ("http://proxy:99999", "not valid"),
+        ("http://[::1", "not valid"),
+        ("socks5://127.0.0.1:1080", "PySocks"),
+    ],
+)
+@pytest.mark.parametrize("origin", ["--proxy", "HTTP_PROXY", "ALL_PROXY"])
+def test_a_proxy_that_cannot_be_used(
+    origin: str, proxy: str, reason: str, shell: Shell, sandbox: Sandbox, make_file: MakeFile
+) -> None:
+    """Exit 78 at once, and the option or the variable is named; it was retried for 15 minutes."""
+    make_file(1000)
+    arguments = ("upload", "bigfile", "bucket/key", "--endpoint", "http://store.example", "--provider", "s3")
+    if origin == "--proxy":
+        outcome = shell.run(*arguments, "--proxy", proxy)
+    else:
+        outcome = shell.run(*arguments, **{origin: proxy})
+    assert outcome.code == 78, outcome.err
+    assert origin in outcome.err
+    assert reason in outcome.err
+    assert sandbox.requests == []
+
+
+def test_the_password_of_a_proxy_is_not_printed(shell: Shell, make_file: MakeFile) -> None:
+    make_file(1000)
+    arguments = ("upload", "bigfile", "bucket/key", "--endpoint", "http://store.example", "--provider", "s3")
+    outcome = shell.run(*arguments, HTTP_PROXY="http://user:pass-word@:8080")
+    assert outcome.code == 78
+    assert "pass-word" not in outcome.err
