@@ -52,7 +52,7 @@ class SignedExchange:
 
         Raises StoreError for any other response, NetworkError for none.
         """
-        if request.operation in self._dialect.url_encoded_on:
+        if request.operation in self._dialect.url_encoded_on and not request.plain_keys:
             # A key may contain characters that are invalid in XML.
             request = replace(request, query=(*request.query, ("encoding-type", "url")))
         location = self._route.location_of(request.bucket)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from obsup.api import upload_file
+from obsup.dialects.registry import DIALECTS
 from obsup.engine.job.result import Result
 from obsup.engine.job.target_settings import ConnectOptions
 from obsup.errors import Denied, Refused, UploadGone
@@ -16,6 +17,9 @@ from obsup.model import Credentials
 from obsup.sandbox.sandbox import Sandbox
 from obsup.store.http.settings import ConnectionSettings
 from tests.doubles.certificates import Authority
+from tests.support.batch import count_operations, make_files
+from tests.support.shell import Shell
+from tests.support.stores import bytes_body, open_store, target
 
 MakeFile = Callable[..., Path]
 
@@ -180,3 +184,31 @@ def test_complete_is_retried_without_permission_to_list_parts(store: Sandbox, ma
     store.add_fault("error=500:InternalError,op=complete")
     store.add_fault("error=403:AccessDenied,op=parts,times=always")
     assert upload(store, make_file(300_000)).verified == "etag"
+
+
+@pytest.mark.parametrize("name", DIALECTS)
+def test_keys_that_are_not_encoded_are_not_decoded(name: str) -> None:
+    """A store that neither encodes keys nor declares it: ``a+b`` is not ``a b``, and ``50%25`` is not ``50%``."""
+    keys = ["50%25", "a+b"]
+    with (
+        Sandbox(aws_vendor="obs" if name.startswith("obs") else "s3") as store,
+        open_store(
+            name, store.endpoint, keys=Credentials(store.access_key, store.secret_key), region="here"
+        ) as opened,
+    ):
+        store.add_fault("plain-keys")
+        for key in keys:
+            opened.put_object(target(store.endpoint, key), bytes_body(b"x"), {})
+            opened.initiate(target(store.endpoint, key), {})
+        assert [one.key for one in opened.list_objects("bucket", "", "").objects] == keys
+        assert [one.key for one in opened.list_uploads("bucket", "")] == keys
+        assert [one.key for one in opened.list_uploads("bucket", "a+b")] == ["a+b"]
+
+
+def test_a_batch_finds_such_keys_again(sandbox: Sandbox, shell: Shell) -> None:
+    """The second run compares the keys of the bucket with the files, and sends nothing."""
+    sandbox.add_fault("plain-keys")
+    make_files(shell, "tree/a+b", "tree/50%25")
+    for _run in range(2):
+        assert shell.run("upload", "-r", "tree/", "bucket/p/").code == 0
+    assert count_operations(sandbox)["put"] == 2

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from typing import Protocol
-from urllib.parse import unquote_plus
+
+from msgspec.structs import replace
 
 from obsup.dialects.dialect import Limits
 from obsup.errors import NetworkError
@@ -14,7 +15,7 @@ from obsup.store.answers import xml
 from obsup.store.answers.request import Query, StoreRequest
 
 MAX_PAGES = 10_000
-_ENCODED = re.compile(r"(?:[A-Za-z0-9_.~/*+!$'()-]|%[0-9A-Fa-f]{2})+")
+_ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}")
 
 
 class Fetch(Protocol):
@@ -70,10 +71,8 @@ def all_uploads(fetch: Fetch, bucket: str, prefix: str, limits: Limits) -> Itera
             query += (("prefix", prefix),)
         if markers[0]:
             query += (("key-marker", markers[0]), ("upload-id-marker", markers[1]))
-        root = fetch(
-            StoreRequest("ListMultipartUploads", "GET", bucket, None, query), "Bucket", "IsTruncated"
-        )
-        is_encoded = _keys_are_encoded(root, prefix, item="Upload", marker_name="NextKeyMarker")
+        request = StoreRequest("ListMultipartUploads", "GET", bucket, None, query)
+        root, is_encoded = _fetch_keys(fetch, request, "Bucket", "IsTruncated", item="Upload")
         uploads = [xml.open_upload(one, url_encoded=is_encoded) for one in root.findall("Upload")]
         yield from (one for one in uploads if one.key.startswith(prefix))
         if not _is_truncated(root):
@@ -100,8 +99,8 @@ def objects_after(fetch: Fetch, bucket: str, prefix: str, marker: str, limits: L
         query += (("prefix", prefix),)
     if marker:
         query += (("marker", marker),)
-    root = fetch(StoreRequest("ListObjects", "GET", bucket, None, query), "Name", "IsTruncated")
-    is_encoded = _keys_are_encoded(root, prefix, item="Contents", marker_name="NextMarker")
+    request = StoreRequest("ListObjects", "GET", bucket, None, query)
+    root, is_encoded = _fetch_keys(fetch, request, "Name", "IsTruncated", item="Contents")
     try:
         objects = tuple(xml.stored_object(one, url_encoded=is_encoded) for one in root.findall("Contents"))
     except xml.BadXML as exc:
@@ -124,21 +123,25 @@ def _parts_of(root: xml.Element) -> tuple[list[StoredPart], int]:
         raise _broken(str(exc)) from exc
 
 
-def _keys_are_encoded(root: xml.Element, prefix: str, *, item: str, marker_name: str) -> bool:
-    """Return whether the keys of a page's items are URL-encoded, as requested.
+def _fetch_keys(fetch: Fetch, request: StoreRequest, *required: str, item: str) -> tuple[xml.Element, bool]:
+    """Return a page of *item* elements, and whether their keys are URL-encoded.
 
-    A response declares it in <EncodingType>. Ceph encodes the keys, but not the markers, without declaring it; other
-    stores do not encode at all. If the page does not show the difference, the keys are assumed to be encoded.
+    The request asks for that, because a key may contain characters that are invalid in XML, and a response declares it
+    in <EncodingType>. Without that, keys are as they are, unless the store encodes them silently: Ceph does so in lists
+    of uploads, but not in the markers. A page without encoding shows the difference.
     """
+    root = fetch(request, *required)
     if xml.text(root, "EncodingType") == "url":
-        return True
-    keys = [xml.key(one, "Key", url_encoded=False) for one in root.findall(item)]
-    if not keys or not all(map(_ENCODED.fullmatch, keys)):
-        return False
-    marker = xml.key(root, marker_name, url_encoded=False)
-    if marker and unquote_plus(keys[-1]) != keys[-1]:
-        return marker != keys[-1]
-    return all(unquote_plus(key).startswith(prefix) for key in keys)
+        return root, True
+    ambiguous = {key for key in _keys_of(root, item) if _ESCAPE.search(key)}
+    if not ambiguous:
+        return root, False
+    plain = fetch(replace(request, plain_keys=True), *required)
+    return (plain, False) if ambiguous <= set(_keys_of(plain, item)) else (root, True)
+
+
+def _keys_of(root: xml.Element, item: str) -> list[str]:
+    return [xml.key(one, "Key", url_encoded=False) for one in root.findall(item)]
 
 
 def _is_truncated(root: xml.Element) -> bool:
