@@ -13,7 +13,7 @@ from obsup.value import Value
 
 TOKEN_NAME = "obsup-token"
 
-Verified = Literal["etag", "crc64", "upload-id", "token", "size", "receipt"]
+Verified = Literal["etag", "crc64", "parts", "upload-id", "token", "size", "receipt"]
 """What verified that an object is the source."""
 
 
@@ -99,17 +99,29 @@ def verify_response(expected: Expected, response: Stored) -> Verified | None:
 def contradicts(expected: Expected, etag: str, crc64: int | None, *, ours: bool) -> bool:
     """Return whether the digests that the store shows belong to other content.
 
-    *ours*: the object is known to be made by this upload. An ETag of another form (a store that encrypts) then means
-    nothing. An ETag of the expected form with another value is always a contradiction.
+    *ours*: the object is known to be made by this upload. An ETag of another form (a store that encrypts), or over
+    another number of parts (a store that has its own parts), then means nothing. An ETag of the expected form with
+    another value is always a contradiction.
     """
     if expected.crc64 is not None and crc64 is not None:
         return crc64 != expected.crc64
     if expected.etag is None or not etag or etag.lower() == expected.etag:
         return False
     if ours:
-        same_form = is_composite(etag) == is_composite(expected.etag)
-        return same_form and etag.count("-") == expected.etag.count("-")
+        return is_composite(etag) == is_composite(expected.etag) and _count(etag) == _count(expected.etag)
     return True
+
+
+def has_own_parts(expected: Expected, response: Stored, info: ObjectInfo) -> bool:
+    """Return whether the store stores the object in its own parts, and computes the ETag over these.
+
+    Then ETags verified every part that was sent, and the same ETag over another number of parts is in the *response* to
+    Complete and in *info*, which has the right size. SeaweedFS does so until early 2026.
+    """
+    etag = response.etag.lower()
+    if expected.etag is None or expected.size != info.size or etag != info.etag.lower():
+        return False
+    return is_composite(etag) and is_composite(expected.etag) and _count(etag) != _count(expected.etag)
 
 
 def verify_object(expected: Expected, info: ObjectInfo, *, ours_only: bool = False) -> Verified | None:
@@ -136,6 +148,11 @@ def verify_object(expected: Expected, info: ObjectInfo, *, ours_only: bool = Fal
 def is_marked(expected: Expected, info: ObjectInfo) -> bool:
     """Return whether the upload id or the token shows that this very upload made the object."""
     return _mark(expected, info) is not None
+
+
+def _count(etag: str) -> str:
+    """Return the number of parts in a composite ETag."""
+    return etag.rpartition("-")[2] if is_composite(etag) else ""
 
 
 def _mark(expected: Expected, info: ObjectInfo) -> Verified | None:

@@ -17,6 +17,7 @@ from obsup.engine.steps.lookup import (
     find_upload,
     require_upload,
 )
+from obsup.engine.upload.adoption import list_open_parts
 from obsup.engine.upload.complete import Completer, PartsRejected
 from obsup.engine.verify.object_probe import find_object_of, probe_of
 from obsup.errors import UploadGone, WrongUsage, run_again
@@ -52,7 +53,7 @@ class ManualCompletion:
         selected.check_of_file()
         parts_check = PartsCheck(self._context, self._selector.source, self._checks)
         try:
-            listed = list(self._context.store.list_parts(selected.upload))
+            listed = list_open_parts(self._context, selected.upload)
         except UploadGone as exc:
             result = self._check_finished(selected, parts_check)
             if result is None:

@@ -10,6 +10,7 @@ from obsup.engine.plan.file_plan import Growth
 from obsup.engine.plan.stream_plan import StreamPlan, StreamSizes
 from obsup.engine.stream.replay import ReplayCheck, comparable_receipts
 from obsup.engine.upload.abort import abort_recorded
+from obsup.engine.upload.adoption import list_open_parts
 from obsup.engine.upload.progress_record import ProgressRecord, load_checkpoint
 from obsup.engine.upload.resume import check_same_request, resume_initiated
 from obsup.engine.verify.object_probe import probe_of
@@ -49,7 +50,7 @@ def find_stream_start(context: UploadContext, sizes: StreamSizes) -> StreamStart
         return replace(new, record=resume_initiated(context, checkpoint, NO_STAT, plan))
     check_same_request(context, checkpoint, plan if context.request.part_size is not None else None)
     try:
-        listed = list(context.store.list_parts(checkpoint.upload))
+        listed = list_open_parts(context, checkpoint.upload)
     except UploadGone:
         if _made_object(context, checkpoint):
             return _resume(context, checkpoint, sizes, ReplayCheck(checkpoint.receipts, is_complete=True))

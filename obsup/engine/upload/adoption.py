@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 
 from obsup import events
 from obsup.engine.job.context import UploadContext
-from obsup.errors import BadConfiguration, ObsupError
+from obsup.errors import BadConfiguration, ObsupError, UploadGone, run_again
 from obsup.local.state import started_uploads
 from obsup.model import OpenUpload, StoredPart, Upload
 from obsup.value import Value
@@ -52,6 +52,37 @@ def parts_of(context: UploadContext, upload_id: str) -> list[StoredPart] | None:
         if exc.retryable:
             raise
         return None
+
+
+def list_open_parts(context: UploadContext, upload: Upload) -> list[StoredPart]:
+    """Return the stored parts of *upload*, which this machine has recorded.
+
+    Raises UploadGone also if the store lists neither parts nor the upload: SeaweedFS returns an empty list, not an error,
+    for an upload that does not exist. If uploads cannot be listed, an empty list may be right.
+    """
+    listed = list(context.store.list_parts(upload))
+    if listed:
+        return listed
+    try:
+        open_ids = {
+            one.upload_id for one in context.store.list_uploads(upload.target.bucket, upload.target.key)
+        }
+    except ObsupError as exc:
+        if exc.retryable:
+            raise
+        return []
+    if upload.upload_id not in open_ids:
+        raise not_listed(upload)
+    return []
+
+
+def not_listed(upload: Upload) -> UploadGone:
+    """Return the error for an upload that the store does not list."""
+    return UploadGone(
+        f"upload {upload.upload_id} of {upload.target} does not exist",
+        "The store lists neither its parts nor the upload: it was completed or aborted, or it expired",
+        run_again("start over", add=("--restart",)),
+    )
 
 
 def recorded_uploads(context: UploadContext, listed: Sequence[OpenUpload]) -> list[Candidate]:

@@ -13,6 +13,7 @@ from obsup.engine.job.result import Finished
 from obsup.engine.plan.file_plan import Plan
 from obsup.engine.proof.object_proof import combined_crc64
 from obsup.engine.proof.part_list import check_receipts
+from obsup.engine.upload.adoption import not_listed
 from obsup.engine.verify.existing_object import find_existing, object_exists
 from obsup.engine.verify.object_probe import ObjectProbe, probe_of
 from obsup.errors import Denied, NetworkError, ObjectExists, ObsupError, StoreError, UploadGone
@@ -67,7 +68,15 @@ class Completer:
                 stored = self._context.store.complete(self._upload, parts, headers)
             except (StoreError, NetworkError) as exc:
                 return self._settle(exc)
-            return self._probe.confirm(stored)
+            finished = self._probe.confirm(stored)
+            if finished.verified == "parts":
+                endpoint = self._upload.target.endpoint
+                note = events.Noted(
+                    f"the store at {endpoint} computes ETags over its own parts: objects are verified by the "
+                    "ETags of the parts that were sent"
+                )
+                self._context.connection.learned.learn(note, lambda: self._context.observe(note))
+            return finished
 
         return self._context.connection.attempts().run(once, doing=f"completing {self._upload.target}")
 
@@ -132,12 +141,13 @@ class Completer:
 
 
 def find_gone(context: UploadContext, upload: Upload) -> UploadGone | None:
-    """Return the store's error if *upload* no longer exists, None if it does."""
+    """Return the error if *upload*, which had parts, no longer exists; None if it does."""
     try:
-        list(context.store.list_parts(upload))
+        is_empty = not list(context.store.list_parts(upload))
     except UploadGone as exc:
         return exc
-    return None
+    # SeaweedFS returns an empty list.
+    return not_listed(upload) if is_empty else None
 
 
 def report_if_listed(context: UploadContext, upload: Upload) -> None:

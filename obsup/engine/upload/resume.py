@@ -16,7 +16,7 @@ from obsup.engine.plan.file_plan import FilePlan, Plan, fit_part_size
 from obsup.engine.proof.part_list import parts_are
 from obsup.engine.proof.part_proof import has_content
 from obsup.engine.upload.abort import check_same_target
-from obsup.engine.upload.adoption import Candidate, find_interrupted, parts_of
+from obsup.engine.upload.adoption import Candidate, find_interrupted, list_open_parts, parts_of
 from obsup.engine.upload.progress_record import ProgressRecord, open_record
 from obsup.errors import SourceChanged, WrongUsage, run_again
 from obsup.local.source.digest import PartDigest
@@ -95,7 +95,7 @@ def reconcile(
     trusted = not changes(checkpoint.stat, stat) and context.source_digests is None
     receipts: dict[int, Receipt] = {}
     differing: list[int] = []
-    for stored in _fitting(context.store.list_parts(checkpoint.upload), plan):
+    for stored in _fitting(list_open_parts(context, checkpoint.upload), plan):
         recorded = checkpoint.receipts.get(stored.number)
         if recorded is not None and recorded.etag.lower() != stored.etag.lower():
             recorded = None

@@ -113,11 +113,12 @@ class Comparison:
         if plan is not None:
             if plan.count != count:
                 raise self._cannot(f"The object was sent in {count} parts, not in {plan.count}")
-            return self._by_composite(info, [plan])
+            return self._by_composite(info, [plan], is_decisive=True)
         plans = likely_plans(self._stat.size, count, self._dialect.limits)
-        if hint is not None and hint.count == count:
+        is_likely = hint is not None and hint.count == count
+        if hint is not None and is_likely:
             plans = [hint, *(one for one in plans if one != hint)]
-        return self._by_composite(info, plans[:max_plans])
+        return self._by_composite(info, plans[:max_plans], is_decisive=is_likely)
 
     def by_receipt(self, info: ObjectInfo | None, receipt: ObjectReceipt) -> Identical:
         """Compare with a receipt: it must belong to the object, and every part of the file must be what was sent."""
@@ -177,12 +178,19 @@ class Comparison:
         self._read(self._whole, digest)
         return digest
 
-    def _by_composite(self, info: ObjectInfo, plans: Sequence[Plan]) -> Identical:
+    def _by_composite(self, info: ObjectInfo, plans: Sequence[Plan], *, is_decisive: bool) -> Identical:
+        """Compare the ETags of *plans*. Unless one of them *is_decisive*, the store may have its own parts."""
         for batch in _in_batches(plans):
             for one in self._digests(batch):
                 if one.etag == info.etag.lower():
                     return Identical(info, "etag", one.plan.part_size, one.plan.count)
         tried = "this plan" if len(plans) == 1 else f"any of {len(plans)} likely plans"
+        if not is_decisive:
+            count = info.etag.rpartition("-")[2]
+            raise self._cannot(
+                f"The object's ETag {info.etag} is not that of the file in {tried}; parts of an unusual size, or "
+                f"parts that the store itself makes, could explain its number of {count} parts"
+            )
         raise self._differs(
             f"The object's ETag {info.etag} is not that of the file in {tried}",
             info,

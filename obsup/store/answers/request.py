@@ -17,8 +17,8 @@ class StoreRequest(Value):
     """One request. ``operation`` is its name in the protocol; ``key`` is None for a request about the bucket.
 
     ``body`` is the content, or opens it again for each attempt. ``takes_long``: the store works for minutes before it
-    responds. ``also_success`` are the statuses that mean success besides 2xx. ``plain_keys``: do not ask for keys in URL
-    encoding.
+    responds. ``also_success`` are the statuses that mean success besides 2xx. ``plain_keys``: ask for keys that are not
+    URL-encoded.
     """
 
     # A signed query is as good as a password, and a header may contain an SSE-C key.
