@@ -57,7 +57,7 @@ def parts_of(context: UploadContext, upload_id: str) -> list[StoredPart] | None:
 def list_open_parts(context: UploadContext, upload: Upload) -> list[StoredPart]:
     """Return the stored parts of *upload*, which this machine has recorded.
 
-    Raises UploadGone also if the store lists neither parts nor the upload: SeaweedFS returns an empty list, not an error,
+    Raises UploadGone also if the store lists neither parts nor upload: SeaweedFS returns an empty list, and no error,
     for an upload that does not exist. If uploads cannot be listed, an empty list may be right.
     """
     listed = list(context.store.list_parts(upload))
