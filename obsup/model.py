@@ -46,7 +46,8 @@ class Receipt(Value):
     """What the store confirmed for one part, and the digests computed while sending it.
 
     ``etag`` has no quotes; its case is the store's. ``md5`` is lower-case hex, ``crc64`` the CRC-64/XZ of
-    the part; each is None if it was not computed.
+    the part; each is None if it was not computed. ``is_unproven``: it was read by a host that may see another file, so
+    its content must be compared with the source.
     """
 
     number: Positive
@@ -54,6 +55,7 @@ class Receipt(Value):
     etag: str
     md5: MD5Hex | None = None
     crc64: int | None = None
+    is_unproven: bool = False
 
 
 class SourceStat(Value, rename="camel"):

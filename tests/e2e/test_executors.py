@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -174,8 +175,11 @@ def test_invalid_executors_and_combinations(
 class Cluster:
     """A Dask scheduler and two workers, each in its own process."""
 
-    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
+    def __init__(
+        self, folder: Path, environment: dict[str, str], worker_prefix: tuple[str, ...] = ()
+    ) -> None:
         self.folder = folder
+        self._worker_prefix = worker_prefix
         self._file = folder / "scheduler.json"
         self._environment = environment
         self.processes: list[subprocess.Popen[bytes]] = []
@@ -188,10 +192,20 @@ class Cluster:
 
     def _start(self, role: str, *arguments: str) -> None:
         log = self.folder / f"{role}{len(self.processes)}.log"
+        prefix = self._worker_prefix if role == "worker" else ()
         with log.open("wb") as output:
             self.processes.append(
                 subprocess.Popen(
-                    [sys.executable, "-m", "dask", role, "--scheduler-file", str(self._file), *arguments],
+                    [
+                        *prefix,
+                        sys.executable,
+                        "-m",
+                        "dask",
+                        role,
+                        "--scheduler-file",
+                        str(self._file),
+                        *arguments,
+                    ],
                     cwd=self.folder,
                     env=os.environ | self._environment,
                     stdin=subprocess.DEVNULL,
@@ -213,10 +227,12 @@ class Cluster:
 
 
 @contextmanager
-def dask_cluster(folder: Path, environment: dict[str, str]) -> Iterator[Cluster]:
-    """Run a cluster while inside."""
+def dask_cluster(
+    folder: Path, environment: dict[str, str], worker_prefix: tuple[str, ...] = ()
+) -> Iterator[Cluster]:
+    """Run a cluster while inside. *worker_prefix* is a command that starts each worker."""
     folder.mkdir()
-    cluster = Cluster(folder, environment)
+    cluster = Cluster(folder, environment, worker_prefix)
     try:
         yield cluster
     finally:
@@ -240,6 +256,33 @@ def test_dask_workers_with_their_own_credentials_of_which_one_is_killed(
         assert sandbox.secret_key not in cluster.log
     assert set(stored(sandbox)) == set(range(1, PARTS + 1))
     assert sum(stored(sandbox).values()) <= PARTS + 2
+    check_object(sandbox, source)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("is_changed", [True, False], ids=["other content", "copy"])
+def test_dask_workers_in_a_mount_namespace_with_another_file(
+    shell: Shell, sandbox: Sandbox, source: Path, tmp_path: Path, is_changed: bool
+) -> None:
+    """Under the same path, of equal size and modification time, on another device: its content decides. Needs root."""
+    keys = {name: value for name, value in shell.environment.items() if name != "OBSUP_ENDPOINT"}
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        other = Path(folder) / "other"
+        data = source.read_bytes()
+        other.write_bytes(data[:-1] + bytes([data[-1] ^ is_changed]))
+        os.utime(other, ns=(source.stat().st_atime_ns, source.stat().st_mtime_ns))
+        script = f'mount --bind {other} {source} && exec "$@"'
+        with dask_cluster(tmp_path / "dask", keys, ("unshare", "-m", "sh", "-c", script, "sh")) as cluster:
+            arguments = ("upload", source, "bucket/key", "--parts", "10")
+            outcome = shell.run(*arguments, "--executor", f"dask:{cluster.address}")
+    if is_changed:
+        assert outcome.code == 65
+        assert "part 10 of bucket/key was read from another file" in outcome.err
+        assert f"the worker on host {socket.gethostname()} sees a file" in outcome.err
+        assert not sandbox.object_path("bucket", "key").exists()
+        assert shell.run(*arguments).code == 0
+    else:
+        assert outcome.code == 0, outcome.err
     check_object(sandbox, source)
 
 

@@ -278,6 +278,7 @@ class PicklingExecutor:
     """Runs tasks in this process, and records the pickles that would be sent to other processes."""
 
     size = 1
+    is_local = False
     can_cancel = False
 
     def __init__(self) -> None:

@@ -24,10 +24,12 @@ A = TypeVar("A")
 class WorkerBackend(Protocol):
     """An executor whose workers are other processes; *size* calls run at once.
 
+    ``is_local``: they run on this machine, and see the same files.
     ``can_cancel``: the futures distinguish a call that has not started from a running one, and cancel only the former.
     """
 
     size: int
+    is_local: bool
     can_cancel: bool
 
     def submit(self, call: Callable[[A], T], argument: A) -> Future[T]:
@@ -46,6 +48,7 @@ class WorkerBackend(Protocol):
 class ProcessBackend:
     """Processes on this machine. They are spawned, so that they inherit no lock that a thread holds."""
 
+    is_local = True
     can_cancel = True
 
     def __init__(self, size: int, *, open_pool: Callable[[int], Executor] | None = None) -> None:
@@ -124,6 +127,7 @@ def end_with_parent() -> None:
 class DaskBackend:
     """The workers of a Dask cluster. If one dies, the scheduler itself assigns its parts to another."""
 
+    is_local = False
     can_cancel = False
 
     def __init__(self, address: str, timeout_s: float) -> None:
@@ -166,6 +170,7 @@ class DaskBackend:
 class MpiBackend:
     """The ranks of an MPI job, except the driver's."""
 
+    is_local = False
     can_cancel = True
 
     def __init__(self) -> None:

@@ -27,7 +27,7 @@ from obsup.engine.send.whole_object import put_file
 from obsup.errors import NextStep, ObsupError, SourceUnreadable
 from obsup.local.source.expectation import SourceDigests
 from obsup.local.source.file import FileWindow
-from obsup.local.source.identity import check_same_file, stat_source
+from obsup.local.source.identity import check_same_file, is_same_file, stat_source
 from obsup.local.source.rate_limit import RateLimit
 from obsup.model import Credentials, Receipt, SourceStat, Stored, Upload
 from obsup.rate import Rate
@@ -94,14 +94,17 @@ def _send_part(task: PartTask) -> Receipt:
     to_send = task.to_send
     path = Path(to_send.path)
     # From here on, the file must not change as this host sees it.
-    window = FileWindow(path, to_send.part, _stat_same_file(path, to_send.stat))
+    stat = _stat_same_file(path, to_send.stat)
+    is_unproven = not is_same_file(to_send.stat, stat)
+    window = FileWindow(path, to_send.part, stat)
     send_options = SendOptions(
-        to_send.digests,
+        replace(to_send.digests, crc64=True) if is_unproven else to_send.digests,
         to_send.content_md5,
         observe=_record_event,
         gate=RateLimit(task.rate) if task.rate is not None else None,
     )
-    return send_content(window, to_send.upload, _open_store(task), send_options)[1]
+    receipt = send_content(window, to_send.upload, _open_store(task), send_options)[1]
+    return replace(receipt, is_unproven=is_unproven)
 
 
 def _put_object(task: ObjectTask) -> Finished:

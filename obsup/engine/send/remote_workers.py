@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import BrokenExecutor, CancelledError, Future
+from concurrent.futures import BrokenExecutor, CancelledError, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from msgspec.structs import replace
@@ -24,14 +25,21 @@ from obsup.engine.send.remote_task import (
     run_object_task,
     run_part_task,
 )
-from obsup.errors import Denied, ObsupError, Throttled, WorkerLost, run_again
+from obsup.errors import Denied, ObsupError, SourceChanged, Throttled, WorkerLost, run_again
+from obsup.local.source.digest import PartDigest
+from obsup.local.source.expectation import Expectation
+from obsup.local.source.file import Gate, hash_part
 from obsup.local.source.rate_limit import RateLimit
 from obsup.model import Receipt, SourceStat, Upload
 from obsup.rate import Rate
 from obsup.store.presigned import PresignedPart
+from obsup.text import quoted
 
 # A part fails after so many workers died while they sent it: the part may be what kills them.
 MAX_LOST_WORKERS = 3
+
+# How many parts are compared at once with the file of this host.
+MAX_COMPARISONS = 4
 
 # A function that a worker calls, and its argument.
 WorkerCall = tuple[Callable[[Any], WorkerReport], Any]
@@ -62,13 +70,14 @@ class _PendingTask:
     """One part or one small file that a worker sends.
 
     *make_call* returns the call for one attempt. *what* names the task in messages. *observe* gets the events of all
-    attempts.
+    attempts. *part* is what a worker sends unless it is a whole file.
     """
 
     what: str
     number: int
     make_call: Callable[[], WorkerCall]
     observe: events.Observer
+    part: PartToSend | None = None
     future: _TaskFuture = field(default_factory=_TaskFuture)
     lost_workers: int = 0
     was_denied: bool = False
@@ -78,7 +87,8 @@ class RemoteWorkers:
     """Workers in other processes. If a worker dies, another sends its part. Progress is reported per part.
 
     *sign* creates a signed URL for each attempt of a part. The workers share the rate limit equally. Futures complete
-    in threads of the backend's executor.
+    in threads of the backend's executor. If nothing shows that a worker sees the same file, what it sent is compared
+    with the file of this host; *read_gate* is called before each block is read for that.
     """
 
     def __init__(
@@ -89,6 +99,7 @@ class RemoteWorkers:
         sign: Callable[[Upload, int], PresignedPart] | None = None,
         rate: Rate | None = None,
         observe: events.Observer = events.ignore,
+        read_gate: Gate | None = None,
     ) -> None:
         self.size = backend.size
         self._backend = backend
@@ -96,6 +107,8 @@ class RemoteWorkers:
         self._sign = sign
         self._rate = rate.divided(backend.size) if rate is not None else None
         self._observe = observe
+        self._read_gate = read_gate
+        self._comparing = ThreadPoolExecutor(MAX_COMPARISONS, thread_name_prefix="compare")
         self._lock = threading.Lock()
         self._restarts = 0
 
@@ -108,12 +121,15 @@ class RemoteWorkers:
             return run_part_task, PartTask(part, self._settings, presigned, self._rate)
 
         what = f"part {number} of {part.upload.target}"
-        return self._submit(_PendingTask(what, number, make_call, observe or self._observe))
+        return self._submit(_PendingTask(what, number, make_call, observe or self._observe, part))
 
     def put(self, context: UploadContext, stat: SourceStat) -> Future[Finished]:
         """Have a worker put the small file of *context*, whose identity is *stat*."""
-        request = replace(context.request, source=context.source)
-        argument = ObjectTask(request, self._settings, stat, self._rate, context.source_digests)
+        request, digests = replace(context.request, source=context.source), context.source_digests
+        if digests is None and not self._backend.is_local:
+            # The request publishes the object at once, so the worker compares its file before.
+            digests = Expectation().check_file(context.source, stat, context.read_gate, with_crc64=True)
+        argument = ObjectTask(request, self._settings, stat, self._rate, digests)
         return self._submit(
             _PendingTask(str(request.target), 1, lambda: (run_object_task, argument), context.observe)
         )
@@ -121,6 +137,7 @@ class RemoteWorkers:
     def close(self, *, wait: bool) -> None:
         """See Workers."""
         self._backend.close(wait=wait)
+        self._comparing.shutdown(wait=wait, cancel_futures=True)
 
     def _submit(self, task: _PendingTask) -> Future[Any]:
         self._start_attempt(task)
@@ -154,10 +171,21 @@ class RemoteWorkers:
                 return
         except Exception as exc:  # noqa: BLE001 - if a callback raised, the future would never complete
             failure = exc
-        if failure is None:
-            task.future.set_result(report.result)
-        else:
+        if failure is not None:
             task.future.set_exception(_as_obsup_error(failure, task.what))
+        elif isinstance(report.result, Receipt) and report.result.is_unproven and task.part is not None:
+            self._comparing.submit(self._compare, task.future, task.part, report)
+        else:
+            task.future.set_result(report.result)
+
+    def _compare(self, future: Future[Any], part: PartToSend, report: WorkerReport) -> None:
+        """Complete *future* with the receipt of *report*, after comparing what was sent with the file of this host."""
+        try:
+            receipt = _compared(part, report, self._read_gate)
+        except BaseException as exc:  # noqa: BLE001 - the thread that waits for the future raises it
+            future.set_exception(exc)
+        else:
+            future.set_result(receipt)
 
     def _retries(self, task: _PendingTask, failure: BaseException, restarts: int) -> bool:
         """Start another attempt if that can help; return whether it was started."""
@@ -192,6 +220,22 @@ def _publish_events(report: WorkerReport, observe: events.Observer) -> WorkerRep
     return report
 
 
+def _compared(part: PartToSend, report: WorkerReport, gate: Gate | None) -> Receipt:
+    """Return the receipt of *report* if it is for the bytes of *part* on this host. Raises SourceChanged if not."""
+    receipt, path = report.result, Path(part.path)
+    assert isinstance(receipt, Receipt)
+    digest = hash_part(path, part.part, part.stat, PartDigest(crc64=True), gate)
+    if digest.crc64 == receipt.crc64:
+        return replace(receipt, is_unproven=False)
+    hosts = [event.host for event in report.recorded if isinstance(event, events.Requested)]
+    where = f"the worker on host {hosts[-1]}" if hosts else "a worker"
+    raise SourceChanged(
+        f"part {part.part.number} of {part.upload.target} was read from another file than {quoted(path)}",
+        f"Under this path, {where} sees a file of the same size and modification time with other content",
+        run_again("keep the source on storage that every worker sees under the same path"),
+    )
+
+
 def _as_obsup_error(failure: BaseException, what: str) -> BaseException:
     """Return *failure* as an ObsupError. The text of other errors is dropped: it could hold a signed URL."""
     if isinstance(failure, ObsupError):
@@ -218,4 +262,5 @@ def open_remote_workers(context: UploadContext, *, observe: events.Observer) -> 
         sign=context.connection.signer.sign if request.presign else None,
         rate=context.limit.rate if isinstance(context.limit, RateLimit) else None,
         observe=observe,
+        read_gate=context.read_gate,
     )

@@ -19,7 +19,7 @@ from obsup.engine.steps.lookup import FoundUpload, UploadSelector, require_uploa
 from obsup.engine.upload.preconditions import require_encryption
 from obsup.errors import CheckpointUnwritable, DataMismatch, NextStep, WrongUsage, run_again
 from obsup.local.source.file import FileWindow
-from obsup.local.source.identity import check_same_file, stat_source
+from obsup.local.source.identity import check_same_file, is_same_file, stat_source
 from obsup.local.source.memory_part import MemoryPart
 from obsup.local.state import checkpoint as checkpoints
 from obsup.local.state import copied_parts
@@ -65,11 +65,13 @@ def send_one(
     selected.check_of_file()
     path = context.source
     stat = stat_source(path)
+    is_unproven = False
     if selected.checkpoint is not None:
         check_same_file(path, selected.checkpoint.stat, stat)
+        is_unproven = not is_same_file(selected.checkpoint.stat, stat)
     part = find_part(selected, stat.size, number, window, context.dialect.limits)
     with selected.needed(selector):
-        return _send(context, selected, FileWindow(path, part, stat), md5)
+        return _send(context, selected, FileWindow(path, part, stat), md5, is_unproven=is_unproven)
 
 
 def send_read(
@@ -85,9 +87,19 @@ def send_read(
         return _send(context, replace(selected, path=None), content, md5)
 
 
-def _send(context: UploadContext, selected: FoundUpload, content: Content, md5: str | None) -> SentPart:
+def _send(
+    context: UploadContext,
+    selected: FoundUpload,
+    content: Content,
+    md5: str | None,
+    *,
+    is_unproven: bool = False,
+) -> SentPart:
+    """Send *content*, and record it. *is_unproven*: it may be from another file than that of the checkpoint."""
     context.observe(events.Begun(content.part.size, 1))
     send_options = context.send_options
+    if is_unproven:
+        send_options = replace(send_options, digests=replace(send_options.digests, crc64=True))
     if md5 is not None:
         expected, computed = parse_md5(md5), content.md5(context.read_gate)
         if computed != expected:
@@ -101,7 +113,7 @@ def _send(context: UploadContext, selected: FoundUpload, content: Content, md5: 
         stored, receipt = send_content(content, selected.upload, context.store, send_options)
         copied_parts.forget(selected.upload, content.part.number)
         if selected.path is not None:
-            _record(context, selected.path, selected.upload, receipt)
+            _record(context, selected.path, selected.upload, replace(receipt, is_unproven=is_unproven))
     return SentPart(selected.upload, receipt, stored)
 
 

@@ -99,11 +99,16 @@ def reconcile(
         recorded = checkpoint.receipts.get(stored.number)
         if recorded is not None and recorded.etag.lower() != stored.etag.lower():
             recorded = None
-        receipt = (
-            recorded if trusted and recorded else compare_with_file(context, stat, stored, plan, recorded)
-        )
+        is_proven = trusted and recorded is not None and not recorded.is_unproven
+        receipt = recorded if is_proven else compare_with_file(context, stat, stored, plan, recorded)
         if receipt is not None:
             receipts[stored.number] = receipt
+        elif recorded is not None and recorded.is_unproven:
+            context.observe(
+                events.Noted(
+                    f"part {stored.number} was sent by a host that sees another file: sending it again"
+                )
+            )
         elif recorded is not None:
             differing.append(stored.number)
     if differing and context.request.on_change == "fail":

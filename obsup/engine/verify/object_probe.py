@@ -150,7 +150,8 @@ def find_completed(context: UploadContext, checkpoint: Checkpoint, stat: SourceS
     plan, receipts = recorded_plan(checkpoint), checkpoint.receipts
     if stat.size != checkpoint.stat.size:
         return None
-    if not _is_same_source(context, checkpoint, stat) or len(receipts) != plan.count:
+    is_unproven = any(one.is_unproven for one in receipts.values())
+    if is_unproven or not _is_same_source(context, checkpoint, stat) or len(receipts) != plan.count:
         info = context.store.head_object(context.request.target)
         if info is None or info.size != stat.size:
             return None

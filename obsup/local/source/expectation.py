@@ -53,17 +53,23 @@ class Expectation(Value):
         return SourceMeter(self)
 
     def check_file(
-        self, path: Path, stat: SourceStat, gate: Gate | None = None, *, with_sha256: bool = False
+        self,
+        path: Path,
+        stat: SourceStat,
+        gate: Gate | None = None,
+        *,
+        with_sha256: bool = False,
+        with_crc64: bool = False,
     ) -> SourceDigests | None:
         """Raise DataMismatch if the file differs; return its digests if it was read, or None.
 
-        It is read only if a digest is expected, or *with_sha256*. Raises what PartBody raises.
+        It is read only if a digest is expected or requested. Raises what PartBody raises.
         """
         if self.size is not None:
             by_size = Expectation(self.size).meter()
             by_size.size = stat.size
             by_size.check(quoted(path))
-        if self.md5 is None and self.sha256 is None and not with_sha256:
+        if self.md5 is None and self.sha256 is None and not (with_sha256 or with_crc64):
             return None
         meter, digest = SourceMeter(self, with_sha256=with_sha256), PartDigest(crc64=True)
         for block in blocks_of(path, Part(1, 0, stat.size), stat, digest, gate):

@@ -176,7 +176,7 @@ def content_changed(path: Path) -> SourceChanged:
     """Return the error for a file with other content than was read at the start, although its identity is the same."""
     return SourceChanged(
         f"{quoted(path)} changed while it was uploaded",
-        "It no longer has the content that was hashed at the start, although its times are the same (a memory mapping)",
+        "Its content is not the one that was hashed at the start, although its size and modification time are the same",
         RESTART,
     )
 
@@ -192,11 +192,21 @@ def check_identity(path: Path, planned: SourceStat, now: SourceStat) -> None:
         )
 
 
+def is_same_file(planned: SourceStat, seen: SourceStat) -> bool:
+    """Return whether both are certainly one file: everything is equal, or all except the number of the device.
+
+    No program can set the change time, but if it has whole seconds only, two files may have the same.
+    """
+    is_exact = planned.ctime_ns % 1_000_000_000 != 0
+    return planned == (replace(seen, device=planned.device) if is_exact else seen)
+
+
 def check_same_file(path: Path, planned: SourceStat, seen: SourceStat) -> None:
     """Raise SourceChanged if this host does not see the file that was planned.
 
     Hosts number their devices differently, and network file systems may differ in inodes and change times. So under
-    another device number only size and modification time are compared.
+    another device number only size and modification time are compared; if ``is_same_file`` is false, the content must
+    be compared as well.
     """
     if planned.device != seen.device:
         planned = replace(planned, device=seen.device, inode=seen.inode, ctime_ns=seen.ctime_ns)

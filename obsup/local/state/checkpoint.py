@@ -93,12 +93,13 @@ class PartRecord(Value, rename="camel", omit_defaults=True, kw_only=True):
     etag: str
     md5: MD5Hex | None = None
     crc64: int | None = None
+    is_unproven: bool = False
 
     def receipt(self) -> Receipt:
         """Return the part as a receipt. Raises ValueError."""
         if self.crc64 is not None and not 0 <= self.crc64 < 1 << 64:
             raise ValueError(f"the crc64 of part {self.part_number} does not have 64 bits")
-        return Receipt(self.part_number, self.part_size, self.etag, self.md5, self.crc64)
+        return Receipt(self.part_number, self.part_size, self.etag, self.md5, self.crc64, self.is_unproven)
 
 
 def encode(checkpoint: Checkpoint) -> bytes:
@@ -133,6 +134,7 @@ def _part_records(checkpoint: Checkpoint) -> Iterator[PartRecord]:
             part_size=receipt.size,
             etag=receipt.etag,
             md5=receipt.md5,
+            is_unproven=receipt.is_unproven,
             crc64=receipt.crc64,
         )
 

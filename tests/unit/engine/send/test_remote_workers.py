@@ -55,6 +55,7 @@ class ManualBackend:
     """A WorkerBackend whose futures the test completes. ``calls`` are the calls in order."""
 
     size = 4
+    is_local = False
 
     def __init__(self, *, can_cancel: bool = True) -> None:
         self.can_cancel = can_cancel

@@ -13,7 +13,7 @@ from obsup.errors import SourceChanged
 from obsup.local.source.digest import PartDigest
 from obsup.local.source.expectation import Expectation
 from obsup.local.source.file import FileWindow, hash_part
-from obsup.local.source.identity import changes, stat_source
+from obsup.local.source.identity import changes, is_same_file, stat_source
 from obsup.local.source.memory_part import read_part
 from obsup.model import Part, SourceStat
 
@@ -35,6 +35,22 @@ def test_the_identity_is_read_from_the_file(tmp_path: Path) -> None:
     status = path.stat()
     assert (first.size, first.mtime_ns, first.ctime_ns) == (3, status.st_mtime_ns, status.st_ctime_ns)
     assert (first.device, first.inode) == (status.st_dev, status.st_ino)
+
+
+@pytest.mark.parametrize("field", ["size", "mtime_ns", "ctime_ns", "inode"])
+def test_only_the_number_of_the_device_may_differ_between_hosts(field: str) -> None:
+    """The change time cannot be set, so another file has another one."""
+    other_host = replace(STAT, device=99)
+    assert is_same_file(STAT, STAT)
+    assert is_same_file(STAT, other_host)
+    assert not is_same_file(STAT, replace(other_host, **{field: 98}))
+
+
+def test_a_change_time_of_whole_seconds_proves_nothing_on_another_host() -> None:
+    """Two files can have the same."""
+    coarse = replace(STAT, ctime_ns=3_000_000_000)
+    assert is_same_file(coarse, coarse)
+    assert not is_same_file(coarse, replace(coarse, device=99))
 
 
 PART = Part(1, 0, 3)

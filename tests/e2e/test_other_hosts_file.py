@@ -1,0 +1,190 @@
+"""A host that sees another file under the same path, of equal size and modification time: its content decides."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from obsup.engine.send import backends, workers
+from obsup.engine.send.remote_task import ObjectTask, PartTask
+from obsup.errors import SourceChanged
+from obsup.sandbox.sandbox import Sandbox
+from tests.support.in_process import Inside
+from tests.support.upload_rig import PART, Rig
+
+MakeFile = Callable[..., Path]
+PARTS = 4
+SIZE = (PARTS - 1) * PART + 50_000
+
+
+@pytest.fixture
+def source(make_file: MakeFile) -> Path:
+    """A file of four parts."""
+    return make_file(SIZE)
+
+
+@pytest.fixture
+def elsewhere() -> Iterator[Path]:
+    """A folder on another device."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        yield Path(folder)
+
+
+def copy_to(folder: Path, source: Path, *, change_at: int | None = None) -> Path:
+    """Copy *source* with its times; change one byte."""
+    path = folder / source.name
+    shutil.copy2(source, path)
+    if change_at is not None:
+        data = bytearray(path.read_bytes())
+        data[change_at] ^= 1
+        path.write_bytes(data)
+    os.utime(path, ns=(source.stat().st_atime_ns, source.stat().st_mtime_ns))
+    return path
+
+
+class OtherHost:
+    """A WorkerBackend whose worker sees the files of another folder under the same paths."""
+
+    size = 1
+    is_local = False
+    can_cancel = False
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def submit(self, call: Callable[[Any], Any], argument: Any) -> Future[Any]:
+        """Run the call here, with the path as this host sees it."""
+        if isinstance(argument, PartTask):
+            to_send = argument.to_send
+            seen = str(self._folder / Path(to_send.path).name)
+            argument = replace(argument, to_send=replace(to_send, path=seen))
+        elif isinstance(argument, ObjectTask):
+            request = argument.request
+            seen_path = self._folder / request.source.name
+            argument = replace(argument, request=replace(request, source=seen_path))
+        future: Future[Any] = Future()
+        future.set_result(call(argument))
+        return future
+
+    def restart(self) -> None:
+        """Do nothing: it does not die."""
+
+    def close(self, *, wait: bool) -> None:
+        """Do nothing."""
+
+
+@pytest.fixture
+def rig(sandbox: Sandbox, source: Path, elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> Rig:
+    """Uploads whose Dask worker is another host."""
+    monkeypatch.setenv("AccessKeyID", sandbox.access_key)
+    monkeypatch.setenv("SecretAccessKey", sandbox.secret_key)
+    monkeypatch.setattr(backends, "DaskBackend", lambda *_: OtherHost(elsewhere))
+    monkeypatch.setattr(workers, "check_spec", lambda _spec: None)
+    return Rig(sandbox, source)
+
+
+DASK: dict[str, Any] = {"executor": "dask:elsewhere", "jobs": 1}
+OPTIONS: list[dict[str, Any]] = [{}, {"presign": True}, {"digest": "none"}, {"verify_source": True}]
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+@pytest.mark.parametrize("changed", [0, SIZE - 1])
+def test_a_worker_with_another_file_is_detected(
+    rig: Rig, elsewhere: Path, options: dict[str, Any], changed: int
+) -> None:
+    """The part is not recorded; the same command without that worker sends it again."""
+    copy_to(elsewhere, rig.source, change_at=changed)
+    with pytest.raises(SourceChanged, match="was read from another file than"):
+        rig.run(**DASK, **options)
+    assert not rig.sandbox.object_path("bucket", "key").exists()
+    rig.run(**options)
+    assert rig.is_stored()
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_a_worker_with_a_copy_is_accepted(rig: Rig, elsewhere: Path, options: dict[str, Any]) -> None:
+    """Its content is the same."""
+    copy_to(elsewhere, rig.source)
+    rig.run(**DASK, **options)
+    assert rig.is_stored()
+
+
+def test_a_worker_that_sees_the_same_file_costs_no_comparison(
+    rig: Rig, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every field of its identity is equal, so the file is read once."""
+    monkeypatch.setattr(backends, "DaskBackend", lambda *_: OtherHost(source.parent))
+    monkeypatch.setattr("obsup.engine.send.remote_workers._compared", None)
+    rig.run(**DASK)
+    assert rig.is_stored()
+
+
+def test_a_small_file_is_compared_before_a_worker_publishes_it(
+    rig: Rig, elsewhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The request of a worker creates the object, so the worker compares its file with the driver's digest."""
+    rig.source.write_bytes(b"the right one")
+    other = copy_to(elsewhere, rig.source, change_at=0)
+    inside = Inside(rig.sandbox, rig.source.parent, monkeypatch)
+    (rig.source.parent / "second").write_bytes(b"")
+    copy_to(elsewhere, rig.source.parent / "second")
+    arguments = ("upload", rig.source, "second", "bucket/p/", "--executor", "dask:elsewhere")
+    outcome = inside.run(*arguments)
+    assert outcome.code == 65, outcome.err
+    assert "Its content is not the one that was hashed at the start" in outcome.err
+    assert not rig.sandbox.object_path("bucket", "p/bigfile").exists()
+    copy_to(other.parent, rig.source)
+    assert inside.run(*arguments).code == 0
+    assert rig.sandbox.object_path("bucket", "p/bigfile").read_bytes() == b"the right one"
+
+
+# One part from another machine, with one checkpoint for both.
+
+
+@pytest.fixture
+def inside(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Inside:
+    """Commands in this process."""
+    return Inside(sandbox, tmp_path, monkeypatch)
+
+
+SHARED = ("bucket/key", "--checkpoint", "shared.json")
+
+
+@pytest.mark.parametrize("command", ["complete", "upload"])
+@pytest.mark.parametrize("is_changed", [True, False], ids=["other content", "copy"])
+@pytest.mark.parametrize("options", [(), ("--digest", "none")], ids=["md5", "none"])
+def test_a_part_of_another_file_is_compared(
+    inside: Inside,
+    sandbox: Sandbox,
+    source: Path,
+    elsewhere: Path,
+    command: str,
+    is_changed: bool,
+    options: tuple[str, ...],
+) -> None:
+    """``complete`` fails, ``upload`` sends the part again; a part of a copy is used."""
+    other = copy_to(elsewhere, source, change_at=PART if is_changed else None)
+    assert inside.run("init", source, *SHARED, "--part-size", str(PART)).code == 0
+    for number in (1, 3, 4):
+        assert inside.run("part", source, *SHARED, "--part-number", str(number)).code == 0
+    assert inside.run("part", other, *SHARED, "--part-number", "2", *options).code == 0
+    before = len(sandbox.requests)
+    outcome = inside.run(command, source, *SHARED)
+    if is_changed and command == "complete":
+        assert outcome.code == 65
+        assert "part 2 does not match" in outcome.err
+        assert not sandbox.object_path("bucket", "key").exists()
+        return
+    assert outcome.code == 0, outcome.err
+    sent = [one.part_number for one in sandbox.requests[before:] if one.operation == "part"]
+    assert sent == ([2] if is_changed else [])
+    assert ("part 2 was sent by a host that sees another file" in outcome.err) == is_changed
+    assert sandbox.object_path("bucket", "key").read_bytes() == source.read_bytes()
