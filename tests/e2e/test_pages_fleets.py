@@ -125,6 +125,15 @@ def test_a_machine_that_saw_another_file_is_found(
     assert sandbox.object_path("bucket", "key").read_bytes() == right
 
 
+def test_append(bash: Bash, shell: Shell, sandbox: Sandbox, source: Path) -> None:
+    """The old object is copied inside the store; only the new bytes are sent."""
+    assert shell.run("upload", source, "bucket/old.log").code == 0
+    outcome = bash.run(example("append"))
+    assert outcome.code == 0, outcome.err
+    data = source.read_bytes()
+    assert sandbox.object_path("bucket", "long.log").read_bytes() == data + data[-300_000:]
+
+
 def test_dask(bash: Bash, sandbox: Sandbox, source: Path) -> None:
     """Scheduler and workers have no credentials; only the port differs from the page."""
     bash.stand_in(
