@@ -201,6 +201,21 @@ def test_a_source_that_changes_between_two_copies(
     assert list((Path.home() / ".local/state/obsup/uploads").glob("*.copies.json")) == []
 
 
+def test_a_first_copy_that_failed_binds_nothing(
+    inside: Inside, sandbox: Sandbox, source: Path, copying: tuple[str, ...]
+) -> None:
+    """No part was copied from the first version, so that the second one is used."""
+    sandbox.add_fault("error=403:AccessDenied,op=copy,times=always")
+    assert inside.run(*copying, *RANGES[0]).code == 77
+    sandbox.clear_faults()
+    source.write_bytes(bytes(SIZE))
+    inside.run("upload", source, "bucket/old", "--part-size", str(PART))
+    for span in RANGES:
+        assert inside.run(*copying, *span).code == 0
+    [upload] = sandbox.uploads()
+    assert inside.run("complete", source, "bucket/key", "--upload-id", upload.upload_id).code == 0
+
+
 def test_a_source_that_changes_just_before_a_copy(
     inside: Inside, sandbox: Sandbox, source: Path, copying: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,6 +12,7 @@ from obsup.model import Receipt, StoredPart
 from obsup.value import Value
 
 MAX_SHOWN_RUNS = 40
+CANNOT_ASSEMBLE = "cannot assemble the object: "
 
 
 class ExpectedParts(Value):
@@ -60,7 +61,7 @@ def check_parts(listed: Iterable[StoredPart], expected: ExpectedParts) -> list[S
     faults = faults or _sum_faults(parts, expected)
     if faults:
         raise DataMismatch(
-            f"cannot assemble the object: {'; '.join(faults)}",
+            f"{CANNOT_ASSEMBLE}{'; '.join(faults)}",
             "An object assembled from these parts would not be the source; the upload is unchanged",
             run_again("send the parts named above again"),
         )

@@ -104,7 +104,7 @@ def _check_unchanged(
     etag = _etag_of(context, upload, source)
     if etag is None:
         return
-    copied_parts.record(upload, number, source.name, etag)
+    copied_parts.record(upload, number, source.name, etag if etag == pinned else "")
     if etag != pinned:
         raise _changed(
             upload, source, f"It had ETag {pinned}, now it has {etag}; part {number} may have both contents"

@@ -9,6 +9,7 @@ from obsup.engine.job.context import UploadContext
 from obsup.engine.job.result import Result
 from obsup.engine.plan.file_plan import FilePlan, recorded_plan
 from obsup.engine.proof.object_proof import Verified, composite_etag, is_composite, looks_like_md5
+from obsup.engine.proof.part_list import CANNOT_ASSEMBLE
 from obsup.engine.steps.completion_checks import CompletionChecks, PartsCheck
 from obsup.engine.verify.comparison import CannotCompare, Comparison
 from obsup.engine.verify.object_probe import FoundObject, find_object_of, probe_of
@@ -55,7 +56,10 @@ class FinishedObject:
             return self._check_by_object(parts_check, checks)
         if found is None:
             return None
-        parts_check.receipts(parts, self._checkpoint)
+        try:
+            parts_check.receipts(parts, self._checkpoint)
+        except DataMismatch as exc:
+            raise self._does_not_pass([exc.what.removeprefix(CANNOT_ASSEMBLE)]) from exc
         return result_of(self._upload, found)
 
     def _recorded(self) -> list[Receipt]:
@@ -83,14 +87,17 @@ class FinishedObject:
         if found is None and (by is None or faults):
             return None
         if faults:
-            raise DataMismatch(
-                f"upload {self._upload.upload_id} is completed, but its object does not pass: {'; '.join(faults)}",
-                "The object of a completed upload must pass the same checks as the parts of an open one",
-                NextStep("check the object, or correct the options"),
-            )
+            raise self._does_not_pass(faults)
         if found is None and by is not None:
             found = FoundObject(info, by, is_marked=False)
         return result_of(self._upload, found)
+
+    def _does_not_pass(self, faults: list[str]) -> DataMismatch:
+        return DataMismatch(
+            f"upload {self._upload.upload_id} is completed, but its object does not pass: {'; '.join(faults)}",
+            "The object of a completed upload must pass the same checks as the parts of an open one",
+            NextStep("check the object, SOURCE and the options; nothing was changed"),
+        )
 
     def _compare(
         self, info: ObjectInfo, parts_check: PartsCheck, checks: CompletionChecks, faults: list[str]

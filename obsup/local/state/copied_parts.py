@@ -24,7 +24,7 @@ from obsup.value import Value
 
 
 class CopiedPart(Value):
-    """A copied part: the object (``BUCKET/KEY``) that it was copied from, and the ETag that this had afterwards."""
+    """A copied part: the object (``BUCKET/KEY``) that it was copied from, and the ETag of that, or "" if it changed."""
 
     number: int
     source: str
@@ -43,16 +43,17 @@ class CopiedParts(Value):
 
 
 def pin(upload: Upload, source: str, etag: str) -> str:
-    """Return the ETag that *source* had when the first part was copied from it; *etag* if this is the first."""
+    """Return the ETag that *source* had when the first part was copied from it; *etag* if none was copied yet."""
     with _locked(upload) as path:
         found = _read(path)
-        if source not in found.pins:
-            _write(path, replace(found, pins={**found.pins, source: etag}))
+        if not any(one.source == source for one in found.parts):
+            found = replace(found, pins={**found.pins, source: etag})
+            _write(path, found)
     return found.pins.get(source, etag)
 
 
 def record(upload: Upload, number: int, source: str, etag: str) -> None:
-    """Record that part *number* was copied from *source*, which has *etag* now."""
+    """Record that part *number* was copied from *source* with *etag*; an empty one if it changed during the copy."""
     with _locked(upload) as path:
         found = _read(path)
         _write(path, replace(found, parts=(*found.without(number), CopiedPart(number, source, etag))))

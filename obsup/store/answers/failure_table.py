@@ -320,7 +320,7 @@ def as_error(failure: StoreError | NetworkError, *, doing: str) -> ObsupError:
 def _next_step(matching: FailureRule, refusal: Refusal) -> NextStep:
     """Return the next step of the rule, with the other possible cause if nothing shows whose protocol the store has."""
     step = matching.next_step
-    if not refusal.is_assumed or matching.error not in (Denied, Refused):
+    if not refusal.is_assumed or refusal.status == 404 or matching.error not in (Denied, Refused):
         return step
     other = f"if the store is not {DEFAULT_PROVIDER.upper()}, add --provider {COMPATIBLE_PROVIDER}"
     return step._replace(text=f"{step.text}, or {other}")
