@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any, Literal
 
 from msgspec import field
@@ -161,19 +162,16 @@ class OpenUpload(Value):
     @property
     def initiated_s(self) -> float | None:
         """The date of the initiation in seconds since the epoch, or None if the store returned no valid date."""
-        try:
-            moment = datetime.fromisoformat(self.initiated)
-        except ValueError:
-            return None
-        return (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).timestamp()
+        return parse_date(self.initiated)
 
 
 class StoredObject(Value):
-    """One entry of ListObjects."""
+    """One entry of ListObjects. ``last_modified`` is the store's text (ISO 8601)."""
 
     key: str
     size: int
     etag: str
+    last_modified: str = ""
 
 
 class ObjectPage(Value):
@@ -184,7 +182,10 @@ class ObjectPage(Value):
 
 
 class Stored(Value):
-    """The store's response for a part or an object that it stored, with the fields of the vendors' result tables."""
+    """The store's response for a part or an object that it stored, with the fields of the vendors' result tables.
+
+    ``date`` is the Date header.
+    """
 
     status: int
     etag: str
@@ -197,6 +198,7 @@ class Stored(Value):
     sse_kms_key: str | None = None
     sse_c: str | None = None
     sse_c_key_md5: str | None = None
+    date: str = ""
 
 
 class Initiated(Value):
@@ -207,7 +209,12 @@ class Initiated(Value):
 
 
 class ObjectInfo(Value):
-    """The response of HeadObject. ``metadata`` keys are lower-case; ``upload_id`` is None if it is not returned."""
+    """The response of HeadObject. ``metadata`` keys are lower-case; ``upload_id`` is None if it is not returned.
+
+    ``headers`` are all headers of the response, with lower-case names.
+    """
+
+    _hidden = ("headers",)
 
     size: int
     etag: str
@@ -218,3 +225,15 @@ class ObjectInfo(Value):
     request_id: str = ""
     last_modified: str = ""
     sse: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def parse_date(text: str) -> float | None:
+    """Return the seconds since the epoch of an ISO 8601 or HTTP date; None if it is invalid. UTC without a zone."""
+    for parse in (datetime.fromisoformat, parsedate_to_datetime):
+        try:
+            moment = parse(text)
+            return (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).timestamp()
+        except (ValueError, TypeError, IndexError, OverflowError):
+            continue
+    return None

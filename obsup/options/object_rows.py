@@ -85,7 +85,7 @@ OBJECT = group(
     OptionRow(
         "--skip-identical",
         FLAG,
-        "Send nothing if the object already exists with this content.",
+        "Send nothing if the object already exists with this content and these options.",
         commands=UPLOAD,
     ),
 )

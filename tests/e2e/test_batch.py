@@ -222,7 +222,7 @@ def test_without_its_journal_a_batch_compares_the_objects_in_the_store(
 
 
 def test_files_are_sent_again_with_other_object_options(shell: Shell, sandbox: Sandbox) -> None:
-    """The existing object has other options. --restart sends again, too; --skip-identical does not."""
+    """The existing object has other options. --restart sends again, too."""
     make_files(shell, "tree/a", "tree/b")
     assert shell.run("upload", "-r", "tree/", "bucket/p/").code == 0
     for arguments in (["--storage-class", "WARM"], ["--storage-class", "WARM", "--restart"], ["--restart"]):
@@ -232,10 +232,6 @@ def test_files_are_sent_again_with_other_object_options(shell: Shell, sandbox: S
     before = len(sandbox.requests)
     assert shell.run("upload", "-r", "tree/", "bucket/p/", "--storage-class", "WARM").code == 0
     assert count_operations(sandbox, before)["put"] == 2  # --restart has sent them without
-    before = len(sandbox.requests)
-    arguments = ["--storage-class", "COLD", "--skip-identical"]
-    assert shell.run("upload", "-r", "tree/", "bucket/p/", *arguments).code == 0
-    assert count_operations(sandbox, before)["put"] == 0
 
 
 def test_names_that_are_not_valid_keys(shell: Shell, sandbox: Sandbox) -> None:

@@ -31,7 +31,7 @@ def run_dry_batch(sources: Sequence[str], target: str, options: CommandOptions, 
         codes: list[int] = []
         prefix, settings = options.resolve_prefix(target)
         request = batch_request(sources, prefix, options, batch)
-        for planned in plan_batch(request, settings.dialect, session.display.observe):
+        for planned in plan_batch(request, settings, session.display.observe):
             counts[planned.action] += 1
             counts[f"{planned.action} bytes"] += planned.size
             if planned.error is not None:

@@ -29,8 +29,11 @@ class BucketIndex:
         marker = ""
         for _ in range(max_pages):
             page = store.list_objects(prefix.bucket, prefix.key, marker)
-            rows = [(one.key.encode("utf-8", "surrogateescape"), one.size, one.etag) for one in page.objects]
-            self._table.executemany("INSERT OR REPLACE INTO object VALUES (?, ?, ?)", rows)
+            rows = [
+                (one.key.encode("utf-8", "surrogateescape"), one.size, one.etag, one.last_modified)
+                for one in page.objects
+            ]
+            self._table.executemany("INSERT OR REPLACE INTO object VALUES (?, ?, ?, ?)", rows)
             if page.objects:
                 self._last_key = page.objects[-1].key
             if page.marker is None:
@@ -46,7 +49,9 @@ class BucketIndex:
         """Return the listed object, or None."""
         if not self._last_key:
             return None
-        row = self._table.execute("SELECT size, etag FROM object WHERE key = ?", (key.encode(),)).fetchone()
+        row = self._table.execute(
+            "SELECT size, etag, last_modified FROM object WHERE key = ?", (key.encode(),)
+        ).fetchone()
         return None if row is None else StoredObject(key, *row)
 
 
@@ -74,11 +79,14 @@ def open_bucket_index(
                 raise
             observe(
                 events.Noted(
-                    f"the objects below {prefix} cannot be listed: {exc.what}; using the journal only"
+                    f"the objects below {prefix} cannot be listed: {exc.what}; "
+                    "each file in the journal costs one request"
                 )
             )
         yield index
 
 
 def _open_table() -> AbstractContextManager[sqlite3.Connection]:
-    return open_table("object (key BLOB PRIMARY KEY, size INTEGER, etag TEXT) WITHOUT ROWID")
+    return open_table(
+        "object (key BLOB PRIMARY KEY, size INTEGER, etag TEXT, last_modified TEXT) WITHOUT ROWID"
+    )

@@ -11,7 +11,9 @@ from obsup import events
 from obsup.dialects.dialect import Dialect
 from obsup.engine.batch.bucket_index import empty_index
 from obsup.engine.batch.known_files import KnownFiles
+from obsup.engine.batch.outcome import ALREADY_UPLOADED
 from obsup.engine.batch.request import BatchRequest
+from obsup.engine.job.connection import StoreSettings, customer_key_of
 from obsup.engine.plan.file_plan import make_plan
 from obsup.errors import ObsupError
 from obsup.local.source.identity import check_readable
@@ -37,13 +39,15 @@ class PlannedFile(Value):
 
 
 def plan_batch(
-    request: BatchRequest, dialect: Dialect, observe: events.Observer = events.ignore
+    request: BatchRequest, settings: StoreSettings, observe: events.Observer = events.ignore
 ) -> Iterator[PlannedFile]:
     """Yield the plan of each file. Raises ObsupError if no file could be sent."""
+    dialect, key = settings.dialect, customer_key_of(settings)
+    key_digest = key.digest if key is not None else ""
     request.shared.template.object_headers(dialect, "initiate")
     journal = _open_journal(request, observe)
     with empty_index() as index, closing(journal) if journal is not None else nullcontext():
-        known_files = KnownFiles(request, dialect, index, journal, observe)
+        known_files = KnownFiles(request, dialect, index, journal, observe, customer_key_digest=key_digest)
         for entry in request.entries():
             yield _plan_file(entry, request, dialect, known_files)
 
@@ -67,13 +71,14 @@ def _plan_file(entry: Entry, request: BatchRequest, dialect: Dialect, known_file
         return PlannedFile(entry.path, entry.name, "refuse", error=entry.error)
     size, shared = entry.stat.size, request.shared
     try:
-        decision = known_files.decide(entry)
+        decision = known_files.decide(entry).decision
         check_readable(Path(entry.path))
         part_size = None if shared.fits_one_request(size) else shared.template.part_size
         plan = make_plan(size, dialect.limits, part_size=part_size)
     except ObsupError as exc:
         return PlannedFile(entry.path, entry.name, "refuse", size, error=exc)
-    if decision == "skip":
-        return PlannedFile(entry.path, entry.name, "skip", size, reason="already uploaded")
+    if decision == "look":
+        reason = f"{ALREADY_UPLOADED}, if the store still has it"
+        return PlannedFile(entry.path, entry.name, "skip", size, reason=reason)
     reason = "unless the store has it" if decision == "compare" else ""
     return PlannedFile(entry.path, entry.name, "send", size, plan.part_size, plan.count, reason)

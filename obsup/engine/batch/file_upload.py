@@ -4,29 +4,34 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
+from typing import cast
 
 from msgspec.structs import replace
 
 from obsup import events
-from obsup.engine.batch.known_files import PendingFile
-from obsup.engine.batch.outcome import FileOutcome
+from obsup.engine.batch.known_files import Decision, PendingFile, is_newer
+from obsup.engine.batch.outcome import ALREADY_UPLOADED, FileOutcome
 from obsup.engine.batch.request import SharedRequest
 from obsup.engine.batch.small_file import MAX_SMALL_FILE_BYTES, SmallFileUploader
 from obsup.engine.job.context import UploadContext
 from obsup.engine.job.executor_spec import LOCAL_EXECUTORS
 from obsup.engine.job.progress import ProgressTally
 from obsup.engine.job.request import UploadRequest
+from obsup.engine.job.result import Result
 from obsup.engine.plan.file_plan import DEFAULT_PART_SIZE
+from obsup.engine.proof.object_options import compare_options
+from obsup.engine.proof.object_proof import Verified
 from obsup.engine.send.sender import PartSender
 from obsup.engine.upload.uploader import Uploader
-from obsup.errors import Busy, ObsupError, SourceUnreadable
-from obsup.local.source.identity import stat_source
+from obsup.errors import Busy, Denied, ObsupError
 from obsup.local.state.checkpoint_path import default_path
+from obsup.local.state.journal import JournalEntry
 from obsup.local.walk.walk import FoundFile
-from obsup.model import SourceStat
+from obsup.model import Stored
 
 # More than the parts of any upload, so that the part numbers of different files do not collide.
 PART_NUMBERS_PER_FILE = 1 << 14
+NOT_LOOKED_UP = "HeadObject is not permitted: files whose objects cannot be listed are sent again"
 
 
 class FileUploader:
@@ -48,8 +53,46 @@ class FileUploader:
         self._file_numbers = itertools.count()
 
     def upload(self, pending: PendingFile, sender: PartSender) -> FileOutcome:
-        """Upload the file and return its outcome."""
-        file, decision = pending
+        """Upload the file, unless its object is in place, and return its outcome."""
+        file = pending.file
+        if pending.entry is not None:
+            try:
+                kept = self._find_recorded(file, pending.entry)
+            except ObsupError as exc:
+                return FileOutcome.of(file, error=exc)
+            if kept is not None:
+                return FileOutcome.of(file, result=kept, skip_reason=ALREADY_UPLOADED)
+            decision: Decision = "compare" if self._shared.template.skip_identical else "send"
+            pending = PendingFile(file, decision)
+        return self._upload(pending, sender)
+
+    def _find_recorded(self, file: FoundFile, entry: JournalEntry) -> Result | None:
+        """Return the object that the journal recorded, if HeadObject shows it with the options of the request."""
+        context, target = self._context, self._shared.prefix.below(file.name)
+        try:
+            info = context.store.head_object(target)
+        except Denied:
+            context.connection.learned.note(NOT_LOOKED_UP, context.observe)
+            return None
+        if info is None or (info.size, info.etag.lower()) != (file.stat.size, entry.etag.lower()):
+            return None
+        options = compare_options(context.dialect, context.request.options, info)
+        if options.differ or (options.unknown and is_newer(info.last_modified, entry)):
+            return None
+        stored = Stored(200, info.etag, info.request_id, version_id=info.version_id, date=info.last_modified)
+        return Result.of(
+            stored,
+            target=target,
+            upload_id=info.upload_id,
+            verified=cast(Verified, entry.verified),
+            size=info.size,
+            part_size=DEFAULT_PART_SIZE,
+            parts=1,
+            source=file.stat,
+        )
+
+    def _upload(self, pending: PendingFile, sender: PartSender) -> FileOutcome:
+        file, decision, _entry = pending
         first_number = next(self._file_numbers) * PART_NUMBERS_PER_FILE
         observe = _FileObserver(file, first_number, self._concurrency, self._context.observe)
         if (
@@ -67,7 +110,7 @@ class FileUploader:
             return FileOutcome.of(file, error=exc)
         is_identical = decision == "compare" and not result.sent_parts
         skip_reason = "identical" if is_identical else ""
-        return FileOutcome.of(file, result=result, skip_reason=skip_reason, stat=_unchanged_stat(file))
+        return FileOutcome.of(file, result=result, skip_reason=skip_reason)
 
     def _uploader_for(self, pending: PendingFile, sender: PartSender, observe: events.Observer) -> Uploader:
         context, tally = self._context, ProgressTally(None, observe)
@@ -100,14 +143,6 @@ class FileUploader:
         if not self._shared.fits_one_request(size):
             return template.part_size
         return DEFAULT_PART_SIZE if template.presign and not self._is_local else None
-
-
-def _unchanged_stat(file: FoundFile) -> SourceStat | None:
-    """Return the identity of the file if it is still the one that the walk found, which then was sent; else None."""
-    try:
-        return file.stat if stat_source(Path(file.path)) == file.stat else None
-    except SourceUnreadable:
-        return None
 
 
 class _FileObserver:

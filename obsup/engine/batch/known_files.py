@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Literal, NamedTuple
@@ -19,23 +20,26 @@ from obsup.engine.job.connection import Connection
 from obsup.errors import CheckpointUnwritable, LocalFailure, NextStep, SourceUnreadable, WrongUsage
 from obsup.local.state.journal import Journal, JournalDamaged, JournalEntry, JournalUntrusted, set_aside
 from obsup.local.walk.walk import FoundFile
-from obsup.model import ObjectOptions, StoredObject
+from obsup.model import ObjectOptions, parse_date
 from obsup.text import quoted
 
-Decision = Literal["skip", "compare", "send"]
-"""Skip the file, send it unless its object is identical, or send it."""
+Decision = Literal["skip", "look", "compare", "send"]
+"""Skip the file; skip it if HeadObject shows the recorded object; send it unless its object is identical; send it."""
 
 # One page lists 1,000 objects. If the prefix holds far more objects than the journal has files, the rest of the list
-# is not read, and the files behind its end are decided by the journal alone.
+# is not read, and the files behind its end cost a HeadObject each.
 MIN_LISTED_PAGES = 10
 LISTED_PAGES_PER_1000_FILES = 3
+# The Date header of a response has whole seconds, the last modification of its object may have more digits.
+DATE_RESOLUTION_S = 2.0
 
 
 class PendingFile(NamedTuple):
-    """A file of a batch and what to do with it."""
+    """A file of a batch, what to do with it, and its entry in the journal if that decides."""
 
     file: FoundFile
     decision: Decision
+    entry: JournalEntry | None = None
 
 
 class KnownFiles:
@@ -48,6 +52,8 @@ class KnownFiles:
         index: BucketIndex,
         journal: Journal | None,
         observe: events.Observer,
+        *,
+        customer_key_digest: str = "",
     ) -> None:
         template = self._template = request.shared.template
         self._dialect = dialect
@@ -55,19 +61,18 @@ class KnownFiles:
         self._index = index
         self._journal = journal
         self._observe = observe
-        self._options_digest = template.headers_digest[:8]
+        # The journals of earlier versions have the first 8 digits only.
+        self._options_digest = template.headers_digest[:8] + customer_key_digest
         self._lock = threading.Lock()
-        has_default_options = (
-            replace(template.options, no_overwrite=False) == ObjectOptions()
-            and not template.encrypted_by_customer
-        )
+        self._has_options = replace(template.options, no_overwrite=False) != ObjectOptions()
+        has_default_options = not self._has_options and not template.encrypted_by_customer
         # A list does not show the options of an object. An object with the right content may have other options.
         self._may_compare = template.skip_identical or (has_default_options and not template.restart)
 
-    def decide(self, file: FoundFile) -> Decision:
-        """Return what to do with the file.
+    def decide(self, file: FoundFile) -> PendingFile:
+        """Return what to do with the file. It is skipped only if the store shows the object of the journal entry.
 
-        If the bucket could be listed, a file is skipped only if the list contains the object of the journal entry.
+        So the journal need not be bound to an account: in another bucket of the same name, the object is missing.
         Raises SourceUnreadable if the name of the file is not a valid key.
         """
         key = self._key_prefix + file.name
@@ -76,25 +81,33 @@ class KnownFiles:
         except WrongUsage as exc:
             step = NextStep("rename the file, or leave it out with --exclude")
             raise SourceUnreadable(exc.what, exc.why, step) from exc
-        stored = self._index.find(key)
+        stored, entry = self._index.find(key), self._journal_entry(file)
         if stored is None and not self._index.covers(key):
-            if self._journal_entry(file) is not None:
-                return "skip"
-            return "compare" if self._template.skip_identical else "send"
-        if self._is_verified(file, stored):
-            return "skip"
+            if entry is not None:
+                return PendingFile(file, "look", entry)
+            return PendingFile(file, "compare" if self._template.skip_identical else "send")
         if stored is None or stored.size != file.stat.size:
-            return "send"
-        return "compare" if self._may_compare else "send"
+            return PendingFile(file, "send")
+        if entry is not None and stored.etag.lower() == entry.etag.lower():
+            is_replaced = self._has_options and is_newer(stored.last_modified, entry)
+            return PendingFile(file, "look", entry) if is_replaced else PendingFile(file, "skip")
+        return PendingFile(file, "compare" if self._may_compare else "send")
 
     def record(self, outcomes: Iterable[FileOutcome]) -> None:
-        """Add the files that are in place to the journal, if their identity is known."""
+        """Add the files that are in place to the journal, with the identity of what was sent."""
         if self._journal is None:
             return
         verified = [
-            JournalEntry(one.name, one.stat, one.result.etag, one.result.verified, self._options_digest)
+            JournalEntry(
+                one.name,
+                result.source,
+                result.etag,
+                result.verified,
+                self._options_digest,
+                parse_date(result.date) or time.time(),
+            )
             for one in outcomes
-            if one.result is not None and one.stat is not None
+            if (result := one.result) is not None and result.source is not None
         ]
         with self._lock:
             try:
@@ -107,18 +120,18 @@ class KnownFiles:
         if self._journal is None or self._template.restart:
             return None
         entry = self._journal.find(file.name)
-        if entry is None or (entry.stat, entry.options) != (file.stat, self._options_digest):
+        if (
+            entry is None
+            or not entry.etag
+            or (entry.stat, entry.options) != (file.stat, self._options_digest)
+        ):
             return None
         return entry
 
-    def _is_verified(self, file: FoundFile, stored: StoredObject | None) -> bool:
-        """Return whether the object is the one that the journal recorded when this file was verified."""
-        if stored is None:
-            return False
-        entry = self._journal_entry(file)
-        if entry is None or not entry.etag:
-            return False
-        return stored.size == file.stat.size and stored.etag.lower() == entry.etag.lower()
+
+def is_newer(last_modified: str, entry: JournalEntry) -> bool:
+    """Return whether an object was replaced after *entry* was recorded; False without a valid date."""
+    return (parse_date(last_modified) or 0.0) > entry.date_s + DATE_RESOLUTION_S
 
 
 @contextmanager
@@ -135,7 +148,8 @@ def open_known_files(
     store, prefix = connection.store, request.shared.prefix
     try:
         with open_bucket_index(store, prefix, max_pages=max_pages, observe=observe) as index:
-            yield KnownFiles(request, store.dialect, index, journal, observe)
+            key_digest = connection.customer_key_digest
+            yield KnownFiles(request, store.dialect, index, journal, observe, customer_key_digest=key_digest)
     finally:
         if journal is not None:
             journal.close()

@@ -11,7 +11,7 @@ from typing import Any
 
 from obsup.engine.batch.file_upload import FileUploader
 from obsup.engine.batch.known_files import KnownFiles, PendingFile
-from obsup.engine.batch.outcome import BatchSummary, FileOutcome
+from obsup.engine.batch.outcome import ALREADY_UPLOADED, BatchSummary, FileOutcome
 from obsup.engine.batch.pool import Pool
 from obsup.engine.batch.process_pool import MIN_FILES, ProcessPool
 from obsup.engine.batch.request import BatchRequest
@@ -236,18 +236,18 @@ class BatchLoop:
             return
         size = entry.stat.size
         try:
-            decision = self._known_files.decide(entry)
+            pending = self._known_files.decide(entry)
         except SourceUnreadable as exc:
             self._end(FileOutcome.of(entry, error=exc))
             return
-        if decision == "skip":
-            self._end(FileOutcome.of(entry, skip_reason="already uploaded"))
+        if pending.decision == "skip":
+            self._end(FileOutcome.of(entry, skip_reason=ALREADY_UPLOADED))
         elif not self._shared.fits_one_request(size):
-            self._large.append(PendingFile(entry, decision))
+            self._large.append(pending)
         elif size > MAX_SMALL_FILE_BYTES:
-            self._medium.append(PendingFile(entry, decision))
+            self._medium.append(pending)
         else:
-            self._small.append(PendingFile(entry, decision))
+            self._small.append(pending)
 
     def _end(self, outcome: FileOutcome) -> None:
         """Count and report the outcome of a file, and end the batch if too many failed."""
@@ -273,9 +273,9 @@ class BatchLoop:
 
     def _end_unfinished(self, files: Iterable[PendingFile]) -> None:
         """Count and report files that were in flight when the batch was stopped."""
-        for file, _decision in files:
+        for pending in files:
             error = self._stop.reason or Stopped("the batch was stopped")
-            self._end(FileOutcome.of(file, error=error))
+            self._end(FileOutcome.of(pending.file, error=error))
 
 
 def affects_all_files(error: ObsupError) -> bool:

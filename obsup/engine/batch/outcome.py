@@ -11,17 +11,16 @@ from obsup.engine.job.result import Result
 from obsup.errors import ObsupError
 from obsup.exit_status import worst_code
 from obsup.local.walk.walk import FoundFile
-from obsup.model import SourceStat
 from obsup.value import Value
 
 Status = Literal["completed", "skipped", "incomplete", "failed"]
+ALREADY_UPLOADED = "already uploaded"
 
 
 class FileOutcome(Value):
     """The outcome of one file: its ``result``, or why it was skipped or ignored, or its ``error``.
 
     A file is skipped if its object is in place already, and ignored if it is not a regular file. ``size`` is bytes.
-    ``stat`` is the identity of the file that is now in place, None if it is unknown.
     """
 
     path: str
@@ -31,7 +30,6 @@ class FileOutcome(Value):
     skip_reason: str = ""
     ignore_reason: str = ""
     error: ObsupError | None = None
-    stat: SourceStat | None = None
 
     @classmethod
     def of(
@@ -41,11 +39,10 @@ class FileOutcome(Value):
         result: Result | None = None,
         skip_reason: str = "",
         error: ObsupError | None = None,
-        stat: SourceStat | None = None,
     ) -> FileOutcome:
         """Return the outcome of *file*."""
         size = file.stat.size if result is None else result.size
-        return cls(file.path, file.name, size, result, skip_reason, error=error, stat=stat)
+        return cls(file.path, file.name, size, result, skip_reason, error=error)
 
     @property
     def event(self) -> events.FileEnded:

@@ -97,8 +97,9 @@ class SmallFileUploader:
             sent_bytes=size,
             seconds=time.monotonic() - started,
             receipts=finished.receipts,
+            source=file.stat,
         )
-        return FileOutcome.of(file, result=result, stat=file.stat)
+        return FileOutcome.of(file, result=result)
 
 
 def _read(path: str, stat: SourceStat) -> bytearray | None:

@@ -91,7 +91,9 @@ class BatchUploader:
             inner = events.of_one(event)
             if isinstance(inner, events.Retried):
                 pool.concurrency(replace(inner, number=None))
-            if inner is not event or not isinstance(inner, events.Retried):
+            if isinstance(inner, events.Noted):
+                self._connection.learned.learn(inner.text, lambda: self._observe(event))
+            elif inner is not event or not isinstance(inner, events.Retried):
                 self._observe(event)
 
         return observe

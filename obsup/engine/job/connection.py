@@ -91,6 +91,12 @@ def _find_credentials(settings: StoreSettings, environ: Mapping[str, str]) -> Cr
     return open_credentials(wanted, environ=environ, home=Path.home(), clock=time.time)
 
 
+def customer_key_of(settings: StoreSettings) -> CustomerKey | None:
+    """Return the SSE-C key of *settings*, or None. Raises BadConfiguration."""
+    path = settings.customer_key_file
+    return read_customer_key(Path(path)) if path is not None else None
+
+
 def connect(
     settings: StoreSettings,
     *,
@@ -107,8 +113,7 @@ def connect(
     policy = RetryPolicy(retry_for_s=settings.retry_for_s, base_s=settings.backoff_s, sleep=sleep)
     credentials = credentials or _find_credentials(settings, environ)
     credentials.current()
-    if customer_key is None and settings.customer_key_file is not None:
-        customer_key = read_customer_key(Path(settings.customer_key_file))
+    customer_key = customer_key or customer_key_of(settings)
     clock, route = ServerClock(), Route(Location(settings.endpoint, settings.region, settings.addressing))
     inner = HttpStore(
         settings.dialect,

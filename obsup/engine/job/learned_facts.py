@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Hashable
 
+from obsup import events
 from obsup.errors import Refused
 
 
@@ -28,3 +29,7 @@ class LearnedFacts:
             refused = self._facts[fact]
         if refused is not None:
             raise type(refused)(*refused.args)
+
+    def note(self, text: str, observe: events.Observer) -> None:
+        """Report the note *text* once in this run."""
+        self.learn(text, lambda: observe(events.Noted(text)))

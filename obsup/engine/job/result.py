@@ -9,7 +9,7 @@ from obsup.engine.job.progress import ProgressTally
 from obsup.engine.job.request import UploadRequest
 from obsup.engine.plan.file_plan import Plan
 from obsup.engine.proof.object_proof import Verified
-from obsup.model import Receipt, Stored, Target, Upload
+from obsup.model import Receipt, SourceStat, Stored, Target, Upload
 from obsup.value import Value
 
 
@@ -20,7 +20,13 @@ def report_start(tally: ProgressTally, plan: Plan, kept: Mapping[int, Receipt]) 
 
 
 def result_of_upload(
-    request: UploadRequest, tally: ProgressTally, *, upload: Upload | None, plan: Plan, finished: Finished
+    request: UploadRequest,
+    tally: ProgressTally,
+    *,
+    upload: Upload | None,
+    plan: Plan,
+    finished: Finished,
+    source: SourceStat | None = None,
 ) -> Result:
     """Return the result of *request*. *upload* is None for a single PutObject; *tally* counted what was sent."""
     return Result.of(
@@ -35,7 +41,23 @@ def result_of_upload(
         sent_bytes=tally.sent_bytes,
         seconds=tally.seconds,
         receipts=finished.receipts,
+        source=source,
     )
+
+
+# Fields that Result has from the response of the store.
+_OF_RESPONSE = (
+    "status",
+    "request_id",
+    "host_id",
+    "version_id",
+    "location",
+    "sse_kms",
+    "sse_kms_key",
+    "sse_c",
+    "sse_c_key_md5",
+    "date",
+)
 
 
 class Finished(Value):
@@ -51,9 +73,11 @@ class Result(Value):
 
     ``upload_id`` is None for a single PutObject; ``verified`` names what verified the object;
     ``sent_parts`` and ``sent_bytes`` count what this run sent; ``receipts`` are those of all parts, in order.
+    ``source`` is the identity of the file that the object has the content of; ``date``, by the store's clock, is not
+    before the last modification of the object.
     """
 
-    _hidden = ("receipts",)
+    _hidden = ("receipts", "source", "date")
 
     target: Target
     upload_id: str | None
@@ -75,6 +99,8 @@ class Result(Value):
     sse_c: str | None = None
     sse_c_key_md5: str | None = None
     receipts: tuple[Receipt, ...] = ()
+    source: SourceStat | None = None
+    date: str = ""
 
     @classmethod
     def of(
@@ -91,6 +117,7 @@ class Result(Value):
         sent_bytes: int = 0,
         seconds: float = 0.0,
         receipts: tuple[Receipt, ...] = (),
+        source: SourceStat | None = None,
     ) -> Result:
         """Return the result with the fields of the store's response *stored*."""
         return cls(
@@ -104,14 +131,7 @@ class Result(Value):
             sent_parts,
             sent_bytes,
             seconds,
-            status=stored.status,
-            request_id=stored.request_id,
-            host_id=stored.host_id,
-            version_id=stored.version_id,
-            location=stored.location,
-            sse_kms=stored.sse_kms,
-            sse_kms_key=stored.sse_kms_key,
-            sse_c=stored.sse_c,
-            sse_c_key_md5=stored.sse_c_key_md5,
             receipts=receipts,
+            source=source,
+            **{name: getattr(stored, name) for name in _OF_RESPONSE},
         )

@@ -36,7 +36,8 @@ class SendLoop:
     def run(self, record: ProgressRecord, plan: Plan) -> tuple[Finished, Plan]:
         """Send what is missing, and complete; again if parts are rejected, or if the source changes and may do so.
 
-        Returns the object and its final plan. Raises as ``Uploader.run`` does.
+        Returns the object and its final plan; the record has the identity of the source that was sent. Raises as
+        ``Uploader.run`` does.
         """
         for left in reversed(range(MAX_ROUNDS)):
             try:
@@ -51,9 +52,11 @@ class SendLoop:
                 plan = self._follow_source(record)
             except UploadGone:
                 # Another process completed or aborted it.
-                finished = find_completed(self._context, record.checkpoint, stat_source(self._context.source))
+                stat = stat_source(self._context.source)
+                finished = find_completed(self._context, record.checkpoint, stat)
                 if finished is None:
                     raise
+                record.replace_checkpoint(replace(record.checkpoint, stat=stat))
                 return finished, plan
         raise AssertionError("the last round returns or raises")
 

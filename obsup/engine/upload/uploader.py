@@ -119,7 +119,7 @@ class Uploader:
 
             identical = find_identical(self._context, stat, plan)
             if identical is not None:
-                return identical.result(self._request, self._tally)
+                return identical.result(self._request, self._tally, source=stat)
         if checkpoint is None and self._fits_one_request(plan):
             return self._put(stat)
         return self._send_in_parts(checkpoint, stat, plan)
@@ -134,7 +134,7 @@ class Uploader:
             plan = FilePlan(stat.size, max(stat.size, DEFAULT_PART_SIZE))
             report_start(self._tally, plan, {})
             try:
-                return self._result(None, plan, self._sender.put_file(self._context, stat))
+                return self._result(None, plan, self._sender.put_file(self._context, stat), stat)
             except SourceChanged:
                 if not left or self._request.on_change == "fail":
                     raise
@@ -155,17 +155,20 @@ class Uploader:
         try:
             if finished is None:
                 finished, plan = SendLoop(self._context, self._tally, self._sender).run(record, plan)
+                stat = record.checkpoint.stat
         except UploadGone:
             # Some stores lose a whole upload after one bad part: start over, but only once.
             if is_second:
                 raise
             return self._send_in_parts(record.checkpoint, stat, plan, is_second=True)
         record.remove()
-        return self._result(record.upload, plan, finished)
+        return self._result(record.upload, plan, finished, stat)
 
     def _fits_one_request(self, plan: Plan) -> bool:
         """Return whether to use a single PutObject instead of three requests for one part."""
         return plan.count == 1 and plan.size <= DEFAULT_PART_SIZE and not self._request.is_split_requested
 
-    def _result(self, upload: Upload | None, plan: Plan, finished: Finished) -> Result:
-        return result_of_upload(self._request, self._tally, upload=upload, plan=plan, finished=finished)
+    def _result(self, upload: Upload | None, plan: Plan, finished: Finished, source: SourceStat) -> Result:
+        return result_of_upload(
+            self._request, self._tally, upload=upload, plan=plan, finished=finished, source=source
+        )

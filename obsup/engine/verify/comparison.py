@@ -41,7 +41,7 @@ class Identical(Value):
     part_size: int
     parts: int
 
-    def result(self, request: UploadRequest, tally: ProgressTally) -> Result:
+    def result(self, request: UploadRequest, tally: ProgressTally, *, source: SourceStat) -> Result:
         """Return the result of *request* if nothing had to be sent."""
         info = self.info
         return Result(
@@ -57,6 +57,8 @@ class Identical(Value):
             seconds=tally.seconds,
             request_id=info.request_id,
             version_id=info.version_id,
+            source=source,
+            date=info.last_modified,
         )
 
 

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from obsup.engine.job.context import UploadContext
 from obsup.engine.job.result import Finished
 from obsup.engine.plan.file_plan import Plan, recorded_plan
+from obsup.engine.proof.object_options import compare_options
 from obsup.engine.proof.object_proof import (
     Expected,
     Verified,
@@ -49,7 +50,14 @@ class FoundObject(Value):
     def finished(self, receipts: Sequence[Receipt] = ()) -> Finished:
         """Return it as the completed object of an upload with these *receipts*."""
         info = self.info
-        stored = Stored(200, info.etag, info.request_id, version_id=info.version_id, crc64=info.crc64)
+        stored = Stored(
+            200,
+            info.etag,
+            info.request_id,
+            version_id=info.version_id,
+            crc64=info.crc64,
+            date=info.last_modified,
+        )
         return Finished(stored, self.verified, tuple(receipts))
 
 
@@ -162,7 +170,9 @@ def find_completed(context: UploadContext, checkpoint: Checkpoint, stat: SourceS
 
 
 def find_identical(context: UploadContext, stat: SourceStat, plan: Plan) -> Identical | None:
-    """Return the object if it has the content of the source already, whoever made it; None if that cannot be shown.
+    """Return the object if it has the content of the source and the requested options already, whoever made it.
+
+    None if that cannot be shown. A note names options that HeadObject does not return.
 
     *plan* is how the source would be sent. Only a few plans are tried, because sending can be faster than hashing.
     """
@@ -177,10 +187,21 @@ def find_identical(context: UploadContext, stat: SourceStat, plan: Plan) -> Iden
         gate=context.read_gate,
         encrypted_by_customer=context.request.encrypted_by_customer,
     )
+    options = compare_options(context.dialect, context.request.options, info)
+    if options.differ:
+        return None
     try:
-        return comparison.by_object(info, hint=plan, max_plans=BATCHES[0] + BATCHES[1])
+        identical = comparison.by_object(info, hint=plan, max_plans=BATCHES[0] + BATCHES[1])
     except (DataMismatch, CannotCompare):
         return None
+    if options.unknown:
+        verb = "were" if len(options.unknown) > 1 else "was"
+        context.connection.learned.note(
+            f"{' and '.join(options.unknown)} {verb} not compared with existing objects: HeadObject does not return "
+            f"{'them' if len(options.unknown) > 1 else 'it'}",
+            context.observe,
+        )
+    return identical
 
 
 def find_object_of(

@@ -40,7 +40,8 @@ MAX_LINE_BYTES = 64 * KIB
 class JournalEntry(Value):
     """A file whose object was verified: its name below the TARGET, its identity then, and the object's ETag.
 
-    ``verified`` names the means of verification, ``options`` identifies the object options.
+    ``verified`` names the means of verification, ``options`` identifies the object options and the customer key.
+    ``date_s``, by the store's clock in seconds since the epoch, is not before the object's last modification then.
     """
 
     name: str
@@ -48,10 +49,14 @@ class JournalEntry(Value):
     etag: str
     verified: str
     options: str
+    date_s: float = 0.0
 
 
 class JournalLine(Value, array_like=True, forbid_unknown_fields=True):
-    """An entry as a line of the file: a JSON array, whose last item is the CRC-32 of everything before it."""
+    """An entry as a line of the file: a JSON array, whose last item is the CRC-32 of everything before it.
+
+    A line of an earlier version has no date: its checksum is in that place.
+    """
 
     name: str
     size: int
@@ -62,7 +67,8 @@ class JournalLine(Value, array_like=True, forbid_unknown_fields=True):
     etag: str
     verified: str
     options: str
-    checksum: int
+    date_s: float
+    checksum: int | None = None
 
 
 class JournalHeader(Value):
@@ -280,7 +286,9 @@ def _check_header(path: Path, first: bytes, expected: bytes) -> None:
 def _encode(entry: JournalEntry) -> bytes:
     stat = entry.stat
     identity = (stat.size, stat.mtime_ns, stat.ctime_ns, stat.device, stat.inode)
-    body = msgspec.json.encode((entry.name, *identity, entry.etag, entry.verified, entry.options))[:-1]
+    body = msgspec.json.encode(
+        (entry.name, *identity, entry.etag, entry.verified, entry.options, entry.date_s)
+    )[:-1]
     return b"%s,%d]\n" % (body, zlib.crc32(body))
 
 
@@ -290,10 +298,11 @@ def _decode(line: bytes) -> JournalEntry | None:
         fields = msgspec.json.decode(line, type=JournalLine)
     except (ValueError, RecursionError):
         return None
-    if fields.checksum != zlib.crc32(line.rpartition(b",")[0]):
+    date_s, checksum = (0.0, fields.date_s) if fields.checksum is None else (fields.date_s, fields.checksum)
+    if checksum != zlib.crc32(line.rpartition(b",")[0]):
         return None
     stat = SourceStat(fields.size, fields.mtime_ns, fields.ctime_ns, fields.device, fields.inode)
-    return JournalEntry(fields.name, stat, fields.etag, fields.verified, fields.options)
+    return JournalEntry(fields.name, stat, fields.etag, fields.verified, fields.options, date_s)
 
 
 def _write(descriptor: int, data: bytes) -> None:

@@ -25,6 +25,7 @@ def read_stored(response: Response, names: HeaderNames, etag: str, *, location: 
         sse_kms_key=field(names.sse_kms_key_id),
         sse_c=field(names.sse_c and f"{names.sse_c}algorithm"),
         sse_c_key_md5=field(names.sse_c and f"{names.sse_c}key-MD5"),
+        date=field("Date") or "",
     )
 
 
@@ -46,6 +47,7 @@ def read_object_info(response: Response, names: HeaderNames) -> ObjectInfo:
         request_id=field(names.request_id) or "",
         last_modified=field("Last-Modified") or "",
         sse=field(names.sse),
+        headers={name: clean(value) for name, value in response.headers.items()},
     )
 
 

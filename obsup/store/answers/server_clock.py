@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
+from obsup.model import parse_date
 from obsup.units import format_duration
 
 # No store rejects a difference of a minute, which the response may have spent on the network.
@@ -35,15 +35,10 @@ class ServerClock:
 
     def ahead_s(self, date: str) -> float | None:
         """Return how many seconds this computer's clock is ahead of a Date header just received; None if invalid."""
-        try:
-            moment = parsedate_to_datetime(date)
-        except (ValueError, TypeError, IndexError, OverflowError):
+        date_s = parse_date(date)
+        if date_s is None or not 2000 <= datetime.fromtimestamp(date_s, UTC).year < 2200:
             return None
-        if not 2000 <= moment.year < 2200:
-            return None
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=UTC)
-        return self._time_s() - moment.timestamp()
+        return self._time_s() - date_s
 
 
 def describe_difference(ahead_s: float | None, endpoint: str) -> str:

@@ -129,6 +129,7 @@ def stored_object(element: Element, *, url_encoded: bool) -> StoredObject:
         key=key(element, "Key", url_encoded=url_encoded),
         size=number(element, "Size"),
         etag=bare_etag(text(element, "ETag")),
+        last_modified=text(element, "LastModified"),
     )
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from obsup.dialects.registry import find_dialect
 from obsup.engine.batch.dry_run import plan_batch
 from obsup.engine.batch.request import BatchRequest, SharedRequest
+from obsup.engine.job.connection import StoreSettings
 from obsup.engine.job.request import UploadRequest
 from obsup.errors import SourceUnreadable
 from obsup.local.source.identity import stat_source
@@ -27,7 +27,7 @@ def test_an_unreadable_file_is_refused_with_its_own_reason(tmp_path: Path) -> No
     missing.unlink()
     shared = SharedRequest(UploadRequest(present, prefix), prefix)
     request = BatchRequest(lambda: iter(entries), shared, "id", None)
-    sent, refused = plan_batch(request, find_dialect("obs"))
+    sent, refused = plan_batch(request, StoreSettings("obs", "http://store"))
     assert (sent.name, sent.action, sent.parts, sent.error) == ("present", "send", 1, None)
     assert (refused.name, refused.action) == ("missing", "refuse")
     assert isinstance(refused.error, SourceUnreadable)

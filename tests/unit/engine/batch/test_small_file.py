@@ -146,4 +146,4 @@ def test_the_result_is_that_of_a_single_upload(uploader: SmallFileUploader, file
     assert (result.verified, result.size, result.sent_parts, result.sent_bytes) == ("etag", 7, 1, 7)
     assert [receipt.size for receipt in result.receipts] == [7]
     assert 0 < result.seconds <= time.monotonic() - started
-    assert outcome.stat == file.stat
+    assert result.source == file.stat

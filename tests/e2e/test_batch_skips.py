@@ -1,0 +1,168 @@
+"""A file is skipped only if the store shows its object, with the content and the options of this request."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from obsup.sandbox.sandbox import Sandbox
+from tests.support.batch import count_operations, json_results, make_files
+from tests.support.shell import Shell
+from tests.support.waiting import wait_for
+
+COMMAND = ("upload", "-r", "tree/", "bucket/p/")
+LISTING_DENIED = "error=403:AccessDenied,op=list,times=always"
+
+
+def operations_of(shell: Shell, sandbox: Sandbox, *arguments: str) -> Counter[str]:
+    """Run the command, which must succeed, and return the number of its requests per operation."""
+    before = len(sandbox.requests)
+    outcome = shell.run(*COMMAND, *arguments)
+    assert outcome.code == 0, outcome.err
+    return count_operations(sandbox, before)
+
+
+def test_an_object_behind_the_end_of_the_list_is_looked_up(tmp_path: Path) -> None:
+    """One HeadObject for each file of the journal that the list does not cover; a deleted object is sent again."""
+    with Sandbox(limits={"page": 1}) as sandbox:
+        shell = Shell.against(sandbox, tmp_path)
+        make_files(shell, "tree/a", "tree/y", "tree/z")
+        for number in range(12):
+            sandbox.object_path("bucket", f"p/b{number:02}").parent.mkdir(parents=True, exist_ok=True)
+            sandbox.object_path("bucket", f"p/b{number:02}").write_bytes(b"foreign")
+        assert operations_of(shell, sandbox) == {"list": 10, "put": 3}
+        assert operations_of(shell, sandbox) == {"list": 10, "head": 2}
+        sandbox.object_path("bucket", "p/y").unlink()
+        sandbox.object_path("bucket", "p/z").write_bytes(b"foreign")
+        assert operations_of(shell, sandbox) == {"list": 10, "head": 2, "put": 2}
+        assert sandbox.object_path("bucket", "p/z").read_bytes() == (tmp_path / "tree/z").read_bytes()
+
+
+def test_without_the_permission_to_list_each_object_is_looked_up(shell: Shell, sandbox: Sandbox) -> None:
+    """The journal alone proves nothing: the bucket may be another one of the same name."""
+    make_files(shell, "tree/a", "tree/b")
+    sandbox.add_fault(LISTING_DENIED)
+    assert operations_of(shell, sandbox).keys() == {"list", "put"}
+    second = operations_of(shell, sandbox)
+    assert (second["head"], second["put"]) == (2, 0)
+    sandbox.object_path("bucket", "p/a").unlink()
+    outcome = shell.run(*COMMAND, "--json")
+    files, batch = json_results(outcome)
+    assert (outcome.code, batch["sent"], batch["skipped"]) == (0, 1, 1)
+    assert files["tree/b"]["reason"] == "already uploaded"
+    assert "cannot be listed" in outcome.err
+    assert sandbox.object_path("bucket", "p/a").exists()
+
+
+def test_objects_that_can_neither_be_listed_nor_looked_up_are_sent_again(
+    shell: Shell, sandbox: Sandbox
+) -> None:
+    """A note says so, once."""
+    make_files(shell, "tree/a", "tree/b", "tree/c")
+    sandbox.add_fault(LISTING_DENIED)
+    sandbox.add_fault("error=403:AccessDenied,op=head,times=always")
+    assert operations_of(shell, sandbox)["put"] == 3
+    before = len(sandbox.requests)
+    outcome = shell.run(*COMMAND)
+    assert outcome.code == 0
+    assert count_operations(sandbox, before)["put"] == 3
+    assert outcome.err.count("HeadObject is not permitted") == 1
+
+
+def test_another_customer_key_sends_the_files_again(shell: Shell, sandbox: Sandbox) -> None:
+    """They are encrypted with the other key; the same key skips them."""
+    make_files(shell, "tree/a", "tree/b")
+    for name in ("one", "two"):
+        (shell.folder / name).write_bytes(name.encode().ljust(32))
+    assert operations_of(shell, sandbox, "--sse-c-key-file", "one")["put"] == 2
+    assert operations_of(shell, sandbox, "--sse-c-key-file", "one")["put"] == 0
+    assert operations_of(shell, sandbox, "--sse-c-key-file", "two")["put"] == 2
+    assert operations_of(shell, sandbox, "--sse-c-key-file", "two")["put"] == 0
+
+
+def test_an_object_that_others_replaced_with_other_options_is_sent_again(
+    shell: Shell, sandbox: Sandbox, home: Path
+) -> None:
+    """The content and so the ETag are the same, but the object is newer than the journal's entry."""
+    make_files(shell, "tree/a", "tree/b")
+    private = ("--acl", "private")
+    sandbox.add_fault("skew=-10")
+    assert operations_of(shell, sandbox, *private)["put"] == 2
+    sandbox.clear_faults()
+    (shell.folder / "b").write_bytes((shell.folder / "tree/b").read_bytes())
+    other = shell.run("upload", "b", "bucket/p/b", "--acl", "public-read", HOME=str(home / "other"))
+    assert other.code == 0, other.err
+    assert operations_of(shell, sandbox, *private)["put"] == 1
+    assert sandbox.object_metadata("bucket", "p/b").attributes.acl == "private"
+    assert operations_of(shell, sandbox, *private) == {"list": 1}
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_skip_identical_compares_the_options_too(shell: Shell, sandbox: Sandbox, *, many: bool) -> None:
+    """An object with the content but other options is sent again."""
+    make_files(shell, "tree/a")
+    command = COMMAND if many else ("upload", "tree/a", "bucket/p/a")
+    given = (
+        "--skip-identical",
+        "--cache-control",
+        "no-store",
+        "--storage-class",
+        "WARM",
+        "--metadata",
+        "k=v",
+    )
+    assert shell.run(*command, "--cache-control", "no-store").code == 0
+    for expected in (1, 0):
+        before = len(sandbox.requests)
+        assert shell.run(*command, *given, "--no-checkpoint").code == 0
+        assert count_operations(sandbox, before)["put"] == expected
+    stored = sandbox.object_metadata("bucket", "p/a").attributes
+    assert (stored.headers["cache-control"], stored.metadata) == ("no-store", {"k": "v"})
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_options_that_the_store_does_not_return_are_named(
+    shell: Shell, sandbox: Sandbox, *, many: bool
+) -> None:
+    """HeadObject returns no ACL and no tags: one note says that they were not compared."""
+    make_files(shell, "tree/a", "tree/b")
+    command = COMMAND if many else ("upload", "tree/a", "bucket/p/a")
+    assert shell.run(*command).code == 0
+    before = len(sandbox.requests)
+    given = ("--skip-identical", "--no-checkpoint", "--acl", "private", "--tag", "a=b")
+    outcome = shell.run(*command, *given)
+    assert outcome.code == 0
+    assert count_operations(sandbox, before)["put"] == 0
+    assert outcome.err.count("--tag and --acl were not compared") == 1
+
+
+@pytest.mark.parametrize("size", [300_000, 10_000_000])
+def test_the_journal_records_the_file_that_was_sent(shell: Shell, sandbox: Sandbox, size: int) -> None:
+    """A link that points to another file while it is sent, and back: the next run sends the right one."""
+    make_files(shell, "one", "two", "tree/0", size=size)
+    link = shell.folder / "tree/link"
+    link.symlink_to("../one")
+
+    def flip(name: str) -> None:
+        fresh = shell.folder / "fresh"
+        fresh.symlink_to(f"../{name}")
+        fresh.rename(link)
+
+    operation = "put" if size < 1_000_000 else "initiate"
+    (shell.folder / "list").write_text("tree/./0\ntree/./link\n")
+    command = ("upload", "--from-list", "list", "bucket/p/", "-j", "1", "--executor", "inline")
+    sandbox.add_fault(f"delay=1,op={operation},times=always")
+    with shell.begin(*command) as process:
+        wait_for(lambda: sandbox.injected_faults == 1)
+        flip("two")
+        wait_for(lambda: sandbox.injected_faults == 2)
+        if operation == "initiate":
+            last = "complete"
+            wait_for(lambda: [r.operation for r in sandbox.requests].count(last) == 2)
+        flip("one")
+        _out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert shell.run(*command).code == 0
+    assert sandbox.object_path("bucket", "p/link").read_bytes() == (shell.folder / "one").read_bytes()
