@@ -13,7 +13,7 @@ from obsup.dialects.addressing import locate
 from obsup.dialects.dialect import Dialect, Signable
 from obsup.errors import NetworkError, Refusal, StoreError
 from obsup.store.answers import xml
-from obsup.store.answers.refusal import read_refusal
+from obsup.store.answers.refusal import hides_cause, read_refusal
 from obsup.store.answers.request import StoreRequest
 from obsup.store.answers.server_clock import ServerClock
 from obsup.store.http.endpoint_route import Location, Route
@@ -61,6 +61,8 @@ class SignedExchange:
             self._is_assumed = False
             return response
         refusal = self._refusal(request, response)
+        if request.method == "HEAD" and hides_cause(response, self._dialect.headers):
+            refusal = self._explained(location, request) or refusal
         redirected = self._route.follow(request.bucket, location, refusal)
         if redirected is None:
             raise StoreError(refusal)
@@ -68,6 +70,15 @@ class SignedExchange:
         if request.is_success(response.status):
             return response
         raise StoreError(self._refusal(request, response))
+
+    def _explained(self, location: Location, request: StoreRequest) -> Refusal | None:
+        """Return the refusal of GET in place of that of HEAD, which has no body; None if GET succeeds.
+
+        Only the body says whether the clock, the credentials or the region are wrong, which can be corrected.
+        """
+        get = replace(request, method="GET", headers={**request.headers, "Range": "bytes=0-0"})
+        response = self._events.report(get, lambda: self._send_to(location, get))
+        return None if get.is_success(response.status) else self._refusal(get, response)
 
     def document(self, request: StoreRequest, response: Response, *required: str) -> xml.Element:
         """Return the XML document of the response, which must have one of the elements *required*.

@@ -46,6 +46,12 @@ def read_refusal(
     )
 
 
+def hides_cause(response: Response, names: HeaderNames) -> bool:
+    """Return whether a rejecting response has neither a body nor the headers in which some stores give the cause."""
+    named = {names.error_code, names.encoded_error} & response.headers.keys()
+    return response.status in (400, 401, 403) and not response.body and not named
+
+
 def _message(fields: Mapping[str, str]) -> str:
     """Return the store's message; Swift gives the cause in <Reason>."""
     return "; ".join(dict.fromkeys(filter(None, (fields.get("Message"), fields.get("Reason")))))

@@ -205,7 +205,12 @@ def test_a_missing_source_of_a_copy_is_not_a_missing_upload() -> None:
 def test_head_distinguishes_missing_from_forbidden() -> None:
     """Neither has a body: 404 is None, 403 is an error."""
     replies = iter(
-        [response(404), response(403), response(404, headers={"x-obs-error-code": "NoSuchBucket"})]
+        [
+            response(404),
+            response(403),
+            response(200),  # of the GET that asks for the reason
+            response(404, headers={"x-obs-error-code": "NoSuchBucket"}),
+        ]
     )
     with ScriptedServer(lambda _: next(replies)) as server, open_store("obs", server.endpoint) as store:
         assert store.head_object(target(server.endpoint)) is None
