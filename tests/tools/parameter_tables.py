@@ -62,12 +62,15 @@ CALLS = (
     Named("progressCallback", "--progress", "progress", "(transferred bytes, total bytes, seconds)"),
     Named("isAttachMd5", "--content-md5", "content_md5"),
     Named(
-        "md5", "", "md5", "of `upload_part`: Base64; a part with another digest is rejected before it is sent"
+        "md5",
+        "--md5",
+        "md5",
+        "of `obsup part` and `upload_part`: hex or Base64; another part is rejected before it is sent",
     ),
     Named("isAttachCrc64", "--digest", "digest", "used automatically if the store supports CRC-64"),
     Named("partNumber", "--part-number", "part_number", "of `obsup part` and `upload_part`"),
     Named("uploadId", "--upload-id", "upload_id", "of the steps: part, complete, abort"),
-    Named("offset", "--offset", "offset", "of `obsup part` and `upload_part`"),
+    Named("offset", "--offset", "offset", "of `obsup part` and `upload_part`; alone: to the end of the file"),
     Named("autoClose", "", "close"),
     Named("headers", "see below", "options"),
     Named("extensionHeaders", "--header", "options.headers", "for example who pays; sent with every request"),
