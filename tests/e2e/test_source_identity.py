@@ -211,6 +211,18 @@ def test_a_small_file_is_compared_before_it_is_published(
     assert code or rig.is_stored()
 
 
+def test_small_files_of_a_batch_are_compared_too(
+    inside: Inside, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The fast path of small files reads each file once, so it is not used."""
+    monkeypatch.setattr("obsup.engine.batch.small_file.SmallFileUploader.upload", None)
+    (tmp_path / "tree").mkdir()
+    for name in ("one", "two"):
+        (tmp_path / "tree" / name).write_text(name)
+    assert inside.run("upload", "-r", "tree/", "bucket/p/", "--verify-source").code == 0
+    assert sandbox.object_path("bucket", "p/two").read_bytes() == b"two"
+
+
 # Files that do not have the size that they state.
 
 MISSTATED = ("/proc/cpuinfo", "/sys/devices/system/cpu/online")

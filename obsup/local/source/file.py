@@ -68,9 +68,9 @@ class PartBody:
         except OSError as exc:
             raise _read_failed(path, exc) from exc
         try:
-            self._file.seek(part.offset)
             if part.offset + part.size == stat.size:
-                check_stated_size(path, self._file.fileno(), stat.size)
+                check_stated_size(path, self._file, stat.size)
+            self._file.seek(part.offset)
         except BaseException as exc:
             self._file.close()
             if isinstance(exc, OSError):
@@ -132,7 +132,7 @@ class PartBody:
 
     def _advance(self, count: int) -> None:
         if count == 0:
-            check_stated_size(self._path, self._file.fileno(), self._planned.size)
+            check_stated_size(self._path, self._file, self._planned.size)
             raise SourceChanged(
                 f"{quoted(self._path)} became shorter during the upload",
                 f"It ends {self.size - self.sent} bytes before the end of this part",

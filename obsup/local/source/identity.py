@@ -111,16 +111,17 @@ def open_planned(path: Path, planned: SourceStat) -> io.FileIO:
     return file
 
 
-def check_stated_size(path: Path, descriptor: int, size: int) -> None:
+def check_stated_size(path: Path, file: io.FileIO, size: int) -> None:
     """Raise SourceUnreadable if the open file ends before or after its stated *size*, as files in /proc and /sys do.
 
-    Raises OSError.
+    It moves the position of *file*. Raises OSError.
     """
-    is_short = size > 0 and not os.pread(descriptor, 1, size - 1)
-    is_long = not is_short and bool(os.pread(descriptor, 1, size))
-    if (is_short or is_long) and os.fstat(descriptor).st_size == size:
+    before_end = max(0, size - 1)
+    file.seek(before_end)
+    extra = len(file.read(size - before_end + 1) or b"") - (size - before_end)
+    if extra and os.fstat(file.fileno()).st_size == size:
         raise SourceUnreadable(
-            f"{quoted(path)} has {'fewer' if is_short else 'more'} bytes than its size of {size}",
+            f"{quoted(path)} has {'more' if extra > 0 else 'fewer'} bytes than its size of {size}",
             "Its file system does not state the true size, as in /proc and /sys",
             _pipe_it_in(path),
         )
@@ -136,7 +137,7 @@ def check_readable(path: Path) -> None:
     """Raise SourceUnreadable if *path* cannot be opened for reading, or has more or fewer bytes than it states."""
     try:
         with open_source(path) as file:
-            check_stated_size(path, file.fileno(), os.fstat(file.fileno()).st_size)
+            check_stated_size(path, file, os.fstat(file.fileno()).st_size)
     except OSError as exc:
         raise SourceUnreadable(
             f"cannot read {quoted(path)}",
