@@ -311,3 +311,17 @@ def test_a_checkpoint_of_unusual_windows_on_another_machine(
     assert (outcome.code, "in any likely part size" in outcome.err) == (65, True), outcome.err
     listed = inside.run("complete", *arguments, "--expect-size", str(SIZE))
     assert listed.code == 0, listed.err
+
+
+def test_an_acl_is_not_applied_to_a_finished_object_and_a_note_says_so(
+    inside: Inside, sandbox: Sandbox, source: Path
+) -> None:
+    """OSS takes the ACL with Complete."""
+    store = ("--provider", "oss", "--region", "eu-west-1")
+    upload_id = initiate(inside, *store)
+    send_all(inside, source, upload_id, *store)
+    arguments = ("complete", source, "bucket/key", "--upload-id", upload_id, *store, "--acl")
+    first = inside.run(*arguments, "private")
+    assert (first.code, first.err) == (0, "")
+    again = inside.run(*arguments, "public-read")
+    assert (again.code, "the ACL of --acl was not checked" in again.err) == (0, True), again.err

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from obsup import events
 from obsup.engine.job.context import UploadContext
 from obsup.engine.job.result import Result
 from obsup.engine.proof.object_proof import Verified
@@ -74,7 +75,11 @@ class ManualCompletion:
             return None
         checkpoint = selected.checkpoint if selected is not None else None
         found = FinishedObject(self._context, upload, finished=finished, checkpoint=checkpoint)
-        return found.check(parts_check, self._checks)
+        result = found.check(parts_check, self._checks)
+        if result is not None and self._context.request.options.acl is not None:
+            note = "the upload was completed before: whether the object has the ACL of --acl was not checked"
+            self._context.observe(events.Noted(note))
+        return result
 
     def _assemble(self, selected: FoundUpload, receipts: list[Receipt]) -> Result:
         context, upload = self._context, selected.upload
