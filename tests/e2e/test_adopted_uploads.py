@@ -9,6 +9,7 @@ import pytest
 
 from obsup.sandbox.sandbox import Sandbox
 from tests.support.shell import Shell
+from tests.support.waiting import wait_for
 
 MakeFile = Callable[..., Path]
 PART = 102_400
@@ -162,3 +163,25 @@ def test_an_upload_with_another_customer_key_is_not_continued(
     assert open_ids(sandbox) == [started]
     again = shell.run("upload", source, "bucket/key", *PARTS, "--sse-c-key-file", "one", "--json")
     assert (again.code, again.json["uploadId"]) == (0, started), again.err
+
+
+def interrupt_initiation(shell: Shell, sandbox: Sandbox, source: Path) -> None:
+    """Kill obsup while it initiates: the checkpoint has no upload id, and the store has received nothing."""
+    sandbox.add_fault("delay=30,op=initiate")
+    process = shell.begin("upload", source, "bucket/key", *PARTS, "--acl", "private")
+    wait_for(lambda: list(source.parent.glob("*.obsup.json")), process=process)
+    process.kill()
+    process.communicate()
+    sandbox.clear_faults()
+
+
+def test_an_upload_that_another_client_began_after_an_interrupted_initiation(
+    start: Callable[..., str], shell: Shell, sandbox: Sandbox, source: Path, tmp_path: Path
+) -> None:
+    """It has a part, so it is not the one that the interrupted run initiated."""
+    interrupt_initiation(shell, sandbox, source)
+    foreign = start("--acl", "public-read", "--no-checkpoint", HOME=str(tmp_path / "elsewhere"))
+    done = shell.run("upload", source, "bucket/key", *PARTS, "--acl", "private")
+    assert done.code == 0, done.err
+    assert sandbox.object_metadata("bucket", "key").attributes.acl == "private"
+    assert foreign in open_ids(sandbox)

@@ -136,7 +136,7 @@ def test_a_disk_that_becomes_full_during_the_upload(
 
 @on_any
 def test_a_disk_that_becomes_full_during_the_initiation(disk_shell: DiskShell, sandbox: Sandbox) -> None:
-    """The checkpoint has no upload id, but the store has parts: no second upload is started."""
+    """The upload id is recorded nowhere. An upload with parts could be anybody's, so it is left alone."""
     sandbox.add_fault("delay=1,op=initiate")
     sandbox.add_fault("error=403:AccessDenied,op=part,part=4,times=always")
     process = disk_shell.start(*UPLOAD, **STATE_ON_DISK)
@@ -144,12 +144,14 @@ def test_a_disk_that_becomes_full_during_the_initiation(disk_shell: DiskShell, s
     disk_shell.disk.fill(process)
     outcome = wait_for_end(process)
     assert outcome.code == 77, outcome.err
+    [first] = sandbox.uploads()
     sandbox.clear_faults()
     before = len(sandbox.requests)
     again = disk_shell.run(*UPLOAD, **STATE_ON_DISK)
     assert again.code == 0, again.err
-    assert parts_since(sandbox, before) == [4, 5]
-    check_stored(sandbox, disk_shell)
+    assert (parts_since(sandbox, before), sandbox.uploads()) == ([1, 2, 3, 4, 5], [first])
+    assert f"abort bucket/key --upload-id {first.upload_id}" in again.err
+    check_object(sandbox, disk_shell)
 
 
 @on_any

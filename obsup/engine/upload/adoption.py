@@ -14,19 +14,10 @@ from obsup.engine.job.context import UploadContext
 from obsup.errors import BadConfiguration, ObsupError, UploadGone, run_again
 from obsup.local.state import started_uploads
 from obsup.model import OpenUpload, StoredPart, Upload
-from obsup.value import Value
 
 # Stores reject requests of a client whose clock differs by more than this: the date of an initiation by the store's
 # clock differs at most so much from its date by the clock of this computer.
 CLOCK_TOLERANCE_S = 900.0
-
-
-class Candidate(Value):
-    """An open upload that may be continued. ``is_recorded``: this machine recorded that it started it."""
-
-    upload: Upload
-    initiated: str
-    is_recorded: bool
 
 
 def open_uploads(context: UploadContext) -> list[OpenUpload]:
@@ -85,41 +76,32 @@ def not_listed(upload: Upload) -> UploadGone:
     )
 
 
-def recorded_uploads(context: UploadContext, listed: Sequence[OpenUpload]) -> list[Candidate]:
+def recorded_uploads(context: UploadContext, listed: Sequence[OpenUpload]) -> list[Upload]:
     """Return those of *listed* that this machine started for this source, with the object options of this request."""
-    found: list[Candidate] = []
-    for one in listed:
-        entry = started_uploads.find(Upload(context.request.target, one.upload_id))
-        if entry is None or entry.source != str(context.source):
-            continue
-        if entry.options_digest == context.options_digest:
-            found.append(Candidate(entry.upload, one.initiated, is_recorded=True))
-    return found
-
-
-def initiated_since(
-    listed: Sequence[OpenUpload], before: Collection[str], since_s: float
-) -> list[OpenUpload]:
-    """Return those of *listed* that an initiation at *since_s* may have left behind: new since *before*, of that time.
-
-    *since_s* is seconds since the epoch. An upload whose date the store does not return is none of them.
-    """
+    target = context.request.target
+    wanted = (target, str(context.source), context.options_digest)
+    entries = (started_uploads.find(Upload(target, one.upload_id)) for one in listed)
     return [
-        one
-        for one in listed
-        if one.upload_id not in before
-        and one.initiated_s is not None
-        and abs(one.initiated_s - since_s) <= CLOCK_TOLERANCE_S
+        one.upload
+        for one in entries
+        if one is not None and (one.upload.target, one.source, one.options_digest) == wanted
     ]
 
 
 def find_interrupted(context: UploadContext, before: Collection[str], since_s: float) -> str | None:
-    """Return the id of the upload without parts that an initiation at *since_s* left behind; None if that is uncertain.
+    """Return the id of the upload that an initiation at *since_s* left behind; None if that is uncertain.
 
-    If several clients initiated an upload of this key at that time, it is not known which one is ours.
+    It was not open *before*, has no parts, and was initiated at *since_s* (seconds since the epoch). If several clients
+    initiated an upload of this key at that time, or if the store returns no dates, it is not known which one is ours.
     """
-    new = initiated_since(open_uploads(context), before, since_s)
-    empty = [one.upload_id for one in new if parts_of(context, one.upload_id) == []]
+    empty = [
+        one.upload_id
+        for one in open_uploads(context)
+        if one.upload_id not in before
+        and one.initiated_s is not None
+        and abs(one.initiated_s - since_s) <= CLOCK_TOLERANCE_S
+        and parts_of(context, one.upload_id) == []
+    ]
     return empty[0] if len(empty) == 1 else None
 
 

@@ -16,7 +16,7 @@ from obsup.engine.plan.file_plan import FilePlan, Plan, fit_part_size
 from obsup.engine.proof.part_list import parts_are
 from obsup.engine.proof.part_proof import has_content
 from obsup.engine.upload.abort import check_same_target
-from obsup.engine.upload.adoption import Candidate, find_interrupted, list_open_parts, parts_of
+from obsup.engine.upload.adoption import find_interrupted, list_open_parts, parts_of
 from obsup.engine.upload.progress_record import ProgressRecord, open_record
 from obsup.errors import SourceChanged, WrongUsage, run_again
 from obsup.local.source.digest import PartDigest
@@ -165,33 +165,29 @@ def resume_initiated(
 
 def recover(
     context: UploadContext,
-    candidates: Iterable[Candidate],
+    candidates: Iterable[Upload],
     stat: SourceStat,
     plan: Plan,
     *,
     split_requested: bool,
 ) -> tuple[ProgressRecord, Plan] | None:
-    """Continue the upload of a lost checkpoint: the one of *candidates* whose parts are this file's. None if none is.
+    """Continue the upload of a lost checkpoint: the first of *candidates* whose parts can be listed. None if none can.
 
-    An upload that this machine recorded for this file is ours in any case: parts that differ are sent again. Otherwise
-    every stored part must equal the file's part.
+    Parts that differ from the file are sent again.
     """
-    for one in candidates:
-        listed = parts_of(context, one.upload.upload_id)
+    for upload in candidates:
+        listed = parts_of(context, upload.upload_id)
         if listed is None:
             continue
         fitted = plan if split_requested else _likely_plan(listed, plan)
         compared = [compare_with_file(context, stat, stored, fitted) for stored in _fitting(listed, fitted)]
         kept = {receipt.number: receipt for receipt in compared if receipt is not None}
-        if not one.is_recorded and (len(kept) < len(listed) or not kept):
-            continue
         context.observe(
             events.Noted(
-                f"resuming upload {one.upload.upload_id}, initiated {one.initiated}: {len(kept)} of its "
-                f"{len(listed)} parts match this file"
+                f"resuming upload {upload.upload_id}: {len(kept)} of its {len(listed)} parts match this file"
             )
         )
-        return _record_recovered(context, one.upload, stat, fitted, kept), fitted
+        return _record_recovered(context, upload, stat, fitted, kept), fitted
     return None
 
 

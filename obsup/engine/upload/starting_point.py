@@ -16,13 +16,11 @@ from enum import Enum
 from functools import cached_property
 from typing import NamedTuple
 
-from msgspec.structs import replace
-
 from obsup import events
 from obsup.engine.job.context import UploadContext
 from obsup.engine.job.result import Finished
 from obsup.engine.plan.file_plan import Plan, recorded_plan
-from obsup.engine.upload.adoption import Candidate, initiated_since, open_uploads, recorded_uploads
+from obsup.engine.upload.adoption import open_uploads, recorded_uploads
 from obsup.engine.upload.complete import report_if_listed
 from obsup.engine.upload.initiate import initiate_recorded
 from obsup.engine.upload.preconditions import check_target
@@ -145,29 +143,19 @@ class _Facts:
             return self._recover()
         if not checkpoint.upload.upload_id:
             record = resume_initiated(context, checkpoint, stat, plan)
-            # An upload with parts is ours as well if only the record of its id could not be written.
-            return (record, plan) if record is not None else self._recover(checkpoint)
+            return (record, plan) if record is not None else self._recover()
         try:
             return resume(context, checkpoint, stat, plan if context.request.is_split_requested else None)
         except UploadGone:
             return None
 
-    def _recover(self, interrupted: Checkpoint | None = None) -> tuple[ProgressRecord, Plan] | None:
-        """Continue an open upload of this request, also one that the initiation of *interrupted* left behind."""
+    def _recover(self) -> tuple[ProgressRecord, Plan] | None:
+        """Continue an open upload that this machine recorded for this request."""
         context, request = self._context, self._context.request
         if request.restart:
             # The recorded upload has been aborted; the other ones may belong to someone else.
             return None
         candidates = recorded_uploads(context, self.listed)
-        if interrupted is not None:
-            new = initiated_since(self.listed, interrupted.open_before, interrupted.created)
-            candidates += [
-                Candidate(
-                    replace(interrupted.upload, upload_id=one.upload_id), one.initiated, is_recorded=False
-                )
-                for one in new
-                if len(new) == 1
-            ]
         return recover(
             context, candidates, self._stat, self._plan, split_requested=request.is_split_requested
         )
