@@ -188,3 +188,20 @@ def test_a_part_of_another_file_is_compared(
     assert sent == ([2] if is_changed else [])
     assert ("part 2 was sent by a host that sees another file" in outcome.err) == is_changed
     assert sandbox.object_path("bucket", "key").read_bytes() == source.read_bytes()
+
+
+@pytest.mark.parametrize("is_changed", [True, False], ids=["other content", "copy"])
+def test_complete_compares_a_part_of_another_host_in_an_encrypted_object(
+    source: Path, elsewhere: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_changed: bool
+) -> None:
+    """The ETag is not a digest, and no digest was requested: that host computed one nevertheless."""
+    with Sandbox(encrypts=True) as store:
+        inside = Inside(store, tmp_path, monkeypatch)
+        other = copy_to(elsewhere, source, change_at=PART if is_changed else None)
+        assert inside.run("init", source, *SHARED, "--part-size", str(PART)).code == 0
+        for number in (1, 3, 4):
+            assert inside.run("part", source, *SHARED, "--part-number", str(number)).code == 0
+        assert inside.run("part", other, *SHARED, "--part-number", "2", "--digest", "none").code == 0
+        outcome = inside.run("complete", source, *SHARED)
+    assert outcome.code == (65 if is_changed else 0), outcome.err
+    assert ("part 2 does not match" in outcome.err) == is_changed

@@ -234,6 +234,14 @@ class StatingFile(MinimalFile):
         vars(self).update(attributes)
 
 
+class GenerousFile(io.BytesIO):
+    """Returns more than was asked for."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Return one byte more."""
+        return super().read(-1 if size is None else size) + b"!"
+
+
 @pytest.mark.parametrize("stated", [1, 100_000, len(DATA) - 1, len(DATA) + 1, 10**9])
 @pytest.mark.parametrize("name", ["length", "total", "headers"])
 def test_a_stated_size_is_a_promise(upload: Upload, sandbox: Sandbox, name: str, stated: int) -> None:
@@ -305,8 +313,9 @@ def test_a_file_that_changes_while_it_is_read_is_not_published(
     [
         (lambda _: io.StringIO("text"), WrongUsage, "open as text"),
         (lambda folder: (folder / "out").open("wb"), SourceUnreadable, "cannot be read"),
+        (lambda _: GenerousFile(DATA), SourceUnreadable, r"returned \d+ bytes from read"),
     ],
-    ids=["text", "for writing"],
+    ids=["text", "for writing", "too much"],
 )
 def test_an_invalid_source(
     upload: Upload, tmp_path: Path, source: Callable[[Path], Any], error: type[ObsupError], message: str

@@ -86,7 +86,7 @@ class PartsCheck:
         receipts: list[Receipt] = []
         outcomes: dict[bool | None, list[int]] = {True: [], False: [], None: []}
         with ThreadPoolExecutor(min(MAX_HASHING_THREADS, os.cpu_count() or 1)) as threads:
-            digests = threads.map(lambda one: self._hash(source, stat, *one), _windows(parts))
+            digests = threads.map(lambda one: self._hash(source, stat, one, recorded), _windows(parts))
             for stored, digest in zip(parts, digests, strict=True):
                 receipts.append(Receipt(stored.number, stored.size, stored.etag, digest.md5, digest.crc64))
                 same = has_content(stored, digest, recorded.get(stored.number), context.digests)
@@ -100,8 +100,13 @@ class PartsCheck:
             self._report_incomparable(source, parts, outcomes[None])
         return receipts
 
-    def _hash(self, source: Path, stat: SourceStat, part: Part, stored: StoredPart) -> PartDigest:
-        digest = PartDigest(md5=stored.crc64 is None, crc64=stored.crc64 is not None)
+    def _hash(
+        self, source: Path, stat: SourceStat, pair: tuple[Part, StoredPart], recorded: Mapping[int, Receipt]
+    ) -> PartDigest:
+        part, stored = pair
+        receipt = recorded.get(part.number)
+        has_crc64 = stored.crc64 is not None or (receipt is not None and receipt.crc64 is not None)
+        digest = PartDigest(md5=stored.crc64 is None, crc64=has_crc64)
         return hash_part(source, part, stat, digest, self._context.read_gate)
 
     def _check_identity(self, recorded: SourceStat) -> None:

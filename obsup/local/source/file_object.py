@@ -59,6 +59,12 @@ class FileObject:
             raise SourceUnreadable(
                 f"{self.name} has no bytes yet", "It is non-blocking", NextStep("make it blocking")
             )
+        if len(data) > len(view):
+            raise SourceUnreadable(
+                f"{self.name} returned {len(data)} bytes from read({len(view)})",
+                "read(n) must return at most n bytes",
+                NextStep("pass an object whose read respects the size"),
+            )
         self._check_unchanged()
         self._count(len(data))
         view[: len(data)] = data
