@@ -216,6 +216,8 @@ def test_header_of_every_option_is_sent_on_its_requests_only(
                 option, METHODS[method][1][0][0], dialect
             )
             expected = request.operation in operations_of(option, dialect) and not is_lost
+            # The copied object is not encrypted with the key of the upload.
+            expected &= (method, request.operation, request.key) != ("copy", "head", "old")
             is_sent = any(sent.lower() == header for sent, _ in request.headers)
             assert is_sent == expected, (option, request.operation)
 
