@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from obsup.sandbox.sandbox import Sandbox
+from obsup.text import shell_line
 from tests.support.shell import Shell
 from tests.support.waiting import wait_for
 
@@ -185,3 +186,20 @@ def test_an_upload_that_another_client_began_after_an_interrupted_initiation(
     assert done.code == 0, done.err
     assert sandbox.object_metadata("bucket", "key").attributes.acl == "private"
     assert foreign in open_ids(sandbox)
+
+
+@pytest.mark.parametrize("acl", ["public-read", "private"])
+def test_an_upload_that_began_on_a_full_disk(
+    shell: Shell, sandbox: Sandbox, source: Path, home: Path, acl: str
+) -> None:
+    """An empty file records it with its object options; it is removed at the end."""
+    sandbox.add_fault("error=403:AccessDenied,op=part,part=2-3,times=always")
+    command = shell_line(["obsup", "upload", source, "bucket/key", *PARTS, "--acl", "public-read"])
+    assert shell.run_script(f"ulimit -f 0; {command}").code == 77
+    sandbox.clear_faults()
+    [started] = open_ids(sandbox)
+    done = shell.run("upload", source, "bucket/key", *PARTS, "--acl", acl, "--json")
+    assert (done.code, done.json["uploadId"] == started) == (0, acl == "public-read"), done.err
+    assert sandbox.object_metadata("bucket", "key").attributes.acl == acl
+    marks = list((home / ".local/state/obsup/uploads").glob("*.mark"))
+    assert len(marks) == (acl == "private")

@@ -78,14 +78,10 @@ def not_listed(upload: Upload) -> UploadGone:
 
 def recorded_uploads(context: UploadContext, listed: Sequence[OpenUpload]) -> list[Upload]:
     """Return those of *listed* that this machine started for this source, with the object options of this request."""
-    target = context.request.target
-    wanted = (target, str(context.source), context.options_digest)
-    entries = (started_uploads.find(Upload(target, one.upload_id)) for one in listed)
-    return [
-        one.upload
-        for one in entries
-        if one is not None and (one.upload.target, one.source, one.options_digest) == wanted
-    ]
+    uploads = (Upload(context.request.target, one.upload_id) for one in listed)
+    source, options = str(context.source), context.options_digest
+    own = (started_uploads.find_own(one, source, options) for one in uploads)
+    return [one for one in own if one is not None]
 
 
 def find_interrupted(context: UploadContext, before: Collection[str], since_s: float) -> str | None:

@@ -18,7 +18,7 @@ from msgspec import to_builtins
 from obsup.local.state.atomic_file import write_atomically
 from obsup.local.state.folders import can_use_private_folder, state_folder
 from obsup.local.state.lock import target_hash
-from obsup.local.state.own_file import UntrustedFile, read_own
+from obsup.local.state.own_file import UntrustedFile, distrust_path, read_own
 from obsup.local.state.typed_json import decode
 from obsup.model import StoredPart, Target, Upload
 from obsup.units import MIB
@@ -26,6 +26,7 @@ from obsup.value import Value
 
 SUFFIX = ".json"
 FINISHED_SUFFIX = ".done.json"
+MARK_SUFFIX = ".mark"
 COPIES_SUFFIX = ".copies.json"
 # How long a finished upload is remembered, so that a second ``complete`` recognises its object.
 FINISHED_KEPT_S = 30 * 86400
@@ -57,13 +58,23 @@ def folder() -> Path:
 
 
 def add(started: StartedUpload) -> bool:
-    """Record that the upload was started here; return whether the file could be written."""
-    return _write(_open_path(started.upload), started)
+    """Record that the upload was started here; return whether that was possible.
+
+    On a full disk an empty file can still be created: its name then holds what ``find_own`` compares.
+    """
+    if _write(_open_path(started.upload), started):
+        return True
+    try:
+        _mark_path(started.upload, started.source, started.options_digest).touch(mode=0o600)
+    except OSError:
+        return False
+    return True
 
 
 def remove(upload: Upload) -> None:
     """Remove the record of an upload that no longer exists. A file that cannot be removed does no harm."""
-    for path in (_open_path(upload), copies_path(upload)):
+    marks = folder().glob(f"{_open_path(upload).stem}.*{MARK_SUFFIX}")
+    for path in (_open_path(upload), copies_path(upload), *marks):
         with contextlib.suppress(OSError):
             path.unlink(missing_ok=True)
 
@@ -81,6 +92,16 @@ def finish(started: StartedUpload, *, time_s: Callable[[], float] = time.time) -
 def find(upload: Upload) -> StartedUpload | None:
     """Return the record of an open upload, by its target and upload id."""
     return _read(_open_path(upload))
+
+
+def find_own(upload: Upload, source: str, options_digest: str) -> Upload | None:
+    """Return the open upload if this machine started it for *source* with these object options, None otherwise."""
+    entry = find(upload)
+    if entry is not None:
+        recorded = (entry.upload.target, entry.source, entry.options_digest)
+        return entry.upload if recorded == (upload.target, source, options_digest) else None
+    mark = _mark_path(upload, source, options_digest)
+    return upload if mark.is_file() and not distrust_path(mark) else None
 
 
 def find_open() -> Iterator[StartedUpload]:
@@ -106,6 +127,12 @@ def copies_path(upload: Upload) -> Path:
 def _open_path(upload: Upload) -> Path:
     text = f"{target_hash(upload.target)}\n{upload.upload_id}"
     return folder() / (hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:32] + SUFFIX)
+
+
+def _mark_path(upload: Upload, source: str | None, options_digest: str | None) -> Path:
+    text = f"{upload.target.provider}\n{options_digest}\n{source}"
+    digest = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:32]
+    return folder() / f"{_open_path(upload).stem}.{digest}{MARK_SUFFIX}"
 
 
 def _finished_path(target: Target) -> Path:
