@@ -28,9 +28,8 @@ def change_during_upload(run: UploadRun, change: Change) -> None:
     source = ChangingSource(run)
     if change.prepare is not None:
         change.prepare(source)
-    if run.rng.random() < 0.5:  # a part waits for its retry
-        rule = f"error=503:SlowDown,op=part,part={run.rng.randint(1, 3)}"
-        run.sandbox.add_fault(f"{rule},key={run.big_key}")
+    if run.rng.random() < 0.7:  # parts wait for their retries
+        run.sandbox.add_fault(f"error=500:InternalError,op=part,part=2-7,times=4,key={run.big_key}")
     count = run.rng.choice([0, 0, *range(1, 9)])
     print(f"{change.name}, after {count} requests")
     with run.started(*change.options, restricted=change.act is forbid) as process:

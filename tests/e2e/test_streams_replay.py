@@ -156,6 +156,23 @@ def test_killed_after_complete_and_fed_again(bash: Bash, sandbox: Sandbox, compl
     assert not (bash.shell.folder / "state.json").exists()
 
 
+def test_stored_parts_that_were_not_recorded_are_recorded_before_complete(
+    bash: Bash, sandbox: Sandbox, make_file: MakeFile
+) -> None:
+    """So that the object is found if the second run is killed after Complete."""
+    make_file(5 * PART - 1000)
+    sandbox.add_fault("error=403:AccessDenied,op=complete,times=always")
+    assert bash.run(f"cat bigfile | {UPLOAD}").code == 77
+    path = bash.shell.folder / "state.json"
+    found = checkpoints.load(path)
+    assert found is not None
+    checkpoints.save(path, replace(found, receipts={}))
+    assert bash.run(f"cat bigfile | {UPLOAD}").code == 77
+    found = checkpoints.load(path)
+    assert found is not None
+    assert sorted(found.receipts) == [1, 2, 3, 4, 5]
+
+
 @pytest.mark.parametrize(
     "alter",
     [

@@ -44,11 +44,15 @@ class ChangingSource:
         self.versions.add(digest(self.path.read_bytes()))
 
     def write(self) -> None:
-        """Write some bytes in place, within one page."""
-        offset = self.rng.randrange(len(self.first) // PAGE) * PAGE
+        """Write some bytes in place, within two pages: if only the second is sent, the object is a mixture."""
         with self.path.open("r+b") as file:
-            os.pwrite(file.fileno(), self.rng.randbytes(100), offset)
-        self.record()
+            for offset in self.two_pages():
+                os.pwrite(file.fileno(), self.rng.randbytes(100), offset)
+                self.record()
+
+    def two_pages(self) -> list[int]:
+        """Return the offsets of two pages, in order."""
+        return sorted(PAGE * page for page in self.rng.sample(range(len(self.first) // PAGE), 2))
 
     def make_second(self, content: bytes | None = None) -> Path:
         """Make the other version in a file aside, record it, and return its path."""
@@ -59,7 +63,7 @@ class ChangingSource:
 
     def pause(self) -> None:
         """Let the upload continue for some milliseconds."""
-        time.sleep(self.rng.uniform(0, 0.2))
+        time.sleep(self.rng.uniform(0, self.rng.choice([0.01, 0.05, 0.2])))
 
     def settle(self) -> None:
         """End the change: the source is a regular file that can be read; if it is gone, its first version is back."""
@@ -119,8 +123,8 @@ def make_link(source: ChangingSource) -> None:
 
 
 def flip_link(source: ChangingSource) -> None:
-    """Point the symbolic link to the other file, and back again."""
-    for target in ("second", "first"):
+    """Point the symbolic link to the other file, and back again, once or several times."""
+    for target in ("second", "first") * source.rng.choice([1, 10]):
         link = source.aside / "link"
         link.symlink_to(source.aside / target)
         link.replace(source.path)
@@ -166,18 +170,18 @@ def make_map(source: ChangingSource) -> None:
 def write_mapped(source: ChangingSource) -> None:
     """Write through the map."""
     assert source.map is not None
-    offset = source.rng.randrange(len(source.first) // PAGE) * PAGE
-    source.map[offset : offset + 8] = source.rng.randbytes(8)
-    source.record()
+    for offset in source.two_pages():
+        source.map[offset : offset + 8] = source.rng.randbytes(8)
+        source.record()
 
 
 def punch_hole(source: ChangingSource) -> None:
-    """Deallocate one page."""
-    offset = source.rng.randrange(len(source.first) // PAGE) * PAGE
+    """Deallocate two pages."""
     with source.path.open("r+b") as file:
-        arguments = (ctypes.c_int(PUNCH_HOLE | KEEP_SIZE), ctypes.c_int64(offset), ctypes.c_int64(PAGE))
-        assert ctypes.CDLL(None).fallocate(file.fileno(), *arguments) == 0
-    source.record()
+        for offset in source.two_pages():
+            arguments = (ctypes.c_int(PUNCH_HOLE | KEEP_SIZE), ctypes.c_int64(offset), ctypes.c_int64(PAGE))
+            assert ctypes.CDLL(None).fallocate(file.fileno(), *arguments) == 0
+            source.record()
 
 
 def rewrite(source: ChangingSource) -> None:

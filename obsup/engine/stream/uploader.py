@@ -218,7 +218,8 @@ class StreamUploader:
 
     def _complete(self, record: ProgressRecord) -> Result:
         plan = StreamPlan(self._meter.size, self._sizes)
-        record.flush()
+        # If this process is killed after Complete, only a full record shows that the object is this stream.
+        record.write()
         was_stored = self._replay.confirmed.keys() == record.receipts.keys()
         try:
             finished = complete(self._context, record.upload, record.receipts, plan, look_first=was_stored)
