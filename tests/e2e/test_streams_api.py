@@ -8,6 +8,7 @@ import hashlib
 import io
 import os
 import random
+import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -107,6 +108,16 @@ def test_reading_starts_at_the_current_position_and_close_is_optional(
     upload(source, close=False)
     assert sandbox.object_path("bucket", "key").read_bytes() == DATA
     assert source.tell() == len(DATA) + 6
+
+
+def test_a_spooled_file_stays_in_memory(upload: Upload, sandbox: Sandbox) -> None:
+    """Its descriptor is not requested, which would write it to disk."""
+    with tempfile.SpooledTemporaryFile() as source:
+        source.write(DATA)
+        source.seek(0)
+        upload(source, close=False)
+        assert not vars(source)["_rolled"]
+    assert sandbox.object_path("bucket", "key").read_bytes() == DATA
 
 
 @pytest.mark.parametrize("failing", ["connect", "order", "store", "source"])

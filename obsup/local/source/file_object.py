@@ -161,6 +161,8 @@ def _is_http_failure(exc: Exception) -> bool:
 
 def _descriptor_of(file: Readable) -> int | None:
     """Return the descriptor of an open file, None for an object that has none."""
+    if hasattr(file, "rollover"):
+        return None  # a SpooledTemporaryFile: fileno would write its memory to disk
     fileno = getattr(file, "fileno", None)
     try:
         found = fileno() if fileno is not None else None
