@@ -234,7 +234,8 @@ class NetworkError(Exception):
     """The network failed: no response, or half of one.
 
     ``kind`` is one of resolve, refused, connect, proxy, tunnel, certificate, no-tls, alert, tls, reset, stall,
-    incomplete, garbled (the response is not valid in the protocol); ``sent`` is whether the store may have received it.
+    slow, incomplete, garbled (the response is not valid in the protocol); ``sent`` is whether the store may have
+    received it.
     """
 
     def __init__(self, kind: str, detail: str, sent: bool) -> None:

@@ -110,8 +110,7 @@ class Attempts:
             try:
                 return operation()
             except (StoreError, NetworkError) as exc:
-                if self._count > 1:  # nothing failed before the first attempt
-                    self._spent_s += min(self._policy.monotonic() - started, MAX_COUNTED_ATTEMPT_S)
+                self._spent_s += self._counted_s(exc, self._policy.monotonic() - started)
                 delay_s = self._next_delay_s(exc, used)
                 if delay_s is None:
                     raise as_error(exc, doing=doing) from exc
@@ -120,6 +119,14 @@ class Attempts:
             self._observe(events.Retried(part_number, self._count, reason, delay_s, throttled))
             if delay_s and self._policy.sleep(delay_s):
                 raise Stopped(f"{doing} was stopped while waiting for a retry")
+
+    def _counted_s(self, failure: StoreError | NetworkError, elapsed_s: float) -> float:
+        """Return how much of the retry time an attempt of *elapsed_s* has used up."""
+        if isinstance(failure, NetworkError) and failure.kind == "slow":
+            return elapsed_s  # the time is that of the response alone
+        return (
+            min(elapsed_s, MAX_COUNTED_ATTEMPT_S) if self._count > 1 else 0.0
+        )  # nothing failed before the first
 
     def _next_delay_s(self, failure: StoreError | NetworkError, used: Credentials) -> float | None:
         """Return the wait before the next attempt, or None if no attempt follows."""

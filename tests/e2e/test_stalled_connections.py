@@ -17,6 +17,7 @@ from obsup.sandbox.sandbox import Sandbox
 from obsup.store.http.settings import ConnectionSettings
 from obsup.store.http.transport import LONG_TIMEOUT_FACTOR
 from tests.doubles.certificates import Authority
+from tests.doubles.scripted_server import Reply, ScriptedServer
 from tests.doubles.slow_network import Direction, SlowNetwork, Stall
 from tests.support.upload_rig import IMPATIENT, PART, PATIENT, Rig
 from tests.support.waiting import wait_for
@@ -173,3 +174,13 @@ def test_a_host_name_that_no_longer_resolves(rig: Rig, monkeypatch: pytest.Monke
         rig.run(by_path, observer=after_part(2, lambda: is_resolvable.__setitem__(0, False)))
     is_resolvable[0] = True
     check_resumes(rig, caught.value.exit_code)
+
+
+def test_a_response_that_trickles_in_ends_after_the_retry_time(rig: Rig) -> None:
+    """A server that keeps a connection alive with single bytes cannot hold obsup for longer than --retry-for."""
+    pieces = [b"HTTP/1.1 200 OK\r\nETag: ", *[b"a"] * 10_000]
+    with ScriptedServer(lambda _: Reply(pieces, pause_s=0.01)) as server:
+        rig.endpoint = server.endpoint
+        with pytest.raises(NotFinished, match="too slowly"):
+            rig.run(replace(PATIENT, retry_for_s=0.5, network=NETWORK))
+        assert len(server.received) < 5

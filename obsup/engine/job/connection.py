@@ -52,6 +52,12 @@ class StoreSettings(Value):
     is_assumed: bool = False
 
     @property
+    def bounded_network(self) -> ConnectionSettings:
+        """The connection settings; no response takes longer than the retry time."""
+        limit_s = max(self.retry_for_s, self.network.stall_timeout_s)
+        return replace(self.network, response_limit_s=limit_s)
+
+    @property
     def dialect(self) -> Dialect:
         """The dialect of provider and signature, with the part limit of this store. Raises WrongUsage."""
         dialect = find_dialect(self.provider, self.signature)
@@ -118,7 +124,7 @@ def connect(
     inner = HttpStore(
         settings.dialect,
         route,
-        transport=Transport(settings.network),
+        transport=Transport(settings.bounded_network),
         credentials=credentials,
         clock=clock,
         customer_key=customer_key,

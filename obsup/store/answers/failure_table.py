@@ -76,7 +76,7 @@ FAILURE_RULES: tuple[FailureRule, ...] = (
         NotFinished,
         "The network kept failing for longer than --retry-for",
         run_again(),
-        kind="resolve refused connect proxy tls reset stall incomplete",
+        kind="resolve refused connect proxy tls reset stall slow incomplete",
     ),
     rule(
         Action.REPEAT,

@@ -54,10 +54,10 @@ class _LineRecorder:
 class CompleteResponse(HTTPResponse):
     """A response whose head is complete. http.client accepts a head that breaks off as a short one."""
 
-    def __init__(self, sock: Any, *args: Any, **options: Any) -> None:
-        super().__init__(sock, *args, **options)
+    def __init__(self, sock: Any, *, limit_s: float, **options: Any) -> None:
+        super().__init__(sock, **options)
         self.fp.close()
-        self.fp = io.BufferedReader(ResponseStream(sock))
+        self.fp = io.BufferedReader(ResponseStream(sock, limit_s))
 
     def begin(self) -> None:
         stream = self.fp
@@ -133,8 +133,8 @@ def _read_head(stream: Any) -> dict[str, str]:
 class _Connection(HTTPConnection):
     """A connection that resolves ``*.localhost`` to loopback and stops sending as soon as the store responds."""
 
-    response_class = CompleteResponse
     stall_timeout_s = 60.0
+    response_limit_s = 900.0
     is_broken = False  # a request was not sent completely: the connection must not be reused
     _next_check_s = 0.0
 
@@ -210,8 +210,11 @@ class _Pool(HTTPConnectionPool):
         super()._put_conn(conn)
 
 
-def pool_classes(stall_timeout_s: float) -> dict[str, Any]:
-    """Return the classes of connection pools by scheme. *stall_timeout_s* is seconds in which no byte moves."""
+def pool_classes(stall_timeout_s: float, response_limit_s: float) -> dict[str, Any]:
+    """Return the classes of connection pools by scheme.
+
+    *stall_timeout_s* is seconds in which no byte moves; *response_limit_s* is seconds for one response.
+    """
 
     class Plain(_Connection):
         pass
@@ -219,7 +222,10 @@ def pool_classes(stall_timeout_s: float) -> dict[str, Any]:
     class Secure(_SecureConnection):
         pass
 
-    Plain.stall_timeout_s = Secure.stall_timeout_s = stall_timeout_s
+    for kind in (Plain, Secure):
+        kind.stall_timeout_s = stall_timeout_s
+        kind.response_limit_s = response_limit_s
+        kind.response_class = partial(CompleteResponse, limit_s=response_limit_s)  # type: ignore[assignment]
 
     class PlainPool(_Pool):
         ConnectionCls = Plain

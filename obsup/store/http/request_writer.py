@@ -37,7 +37,7 @@ def exchange_directly(
         # The response that the store sent before it closed the connection can still be read.
         connection.is_broken = True
     connection.sock.settimeout(response_timeout_s)
-    response = FastResponse(connection.sock, method=method)
+    response = FastResponse(connection.sock, limit_s=connection.response_limit_s, method=method)
     try:
         response.begin()
     except BaseException:

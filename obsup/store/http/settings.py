@@ -11,8 +11,8 @@ class ConnectionSettings(Value):
     """How to reach the store. All times are seconds.
 
     ``stall_timeout_s`` limits the time in which no byte moves in either direction. ``response_limit_s`` limits the
-    time that the body of a response takes. ``client_cert`` is a PEM file with the certificate that the client shows,
-    and with its private key unless ``client_key`` has it.
+    time that a response takes after its first byte, however its bytes move. ``client_cert`` is a PEM file with the
+    certificate that the client shows, and with its private key unless ``client_key`` has it.
     """
 
     connect_timeout_s: float = 15.0
@@ -23,7 +23,7 @@ class ConnectionSettings(Value):
     client_key: str | None = None
     proxy: str | None = None
     connections: int = 64
-    response_limit_s: float = 3600.0
+    response_limit_s: float = 900.0
 
 
 class Response(Value):

@@ -13,6 +13,7 @@ import os
 import socket
 import ssl
 import termios
+import time
 from collections.abc import Callable, MutableMapping
 from functools import partial
 from typing import Any
@@ -20,10 +21,15 @@ from weakref import WeakKeyDictionary
 
 from urllib3.util.wait import wait_for_read, wait_for_socket
 
+from obsup.errors import NetworkError
+from obsup.units import MIB
+
 # While the socket has room, how often to check for a response.
 RESPONSE_CHECK_INTERVAL_S = 0.05
 # How often to check for progress during a stall timeout.
 CHECKS_PER_STALL_TIMEOUT = 8
+# Of one response with everything around it. Its body alone has a lower limit.
+MAX_BYTES = 32 * MIB
 _INFORMATIONAL = (b"HTTP/1.1 1", b"HTTP/1.0 1")
 
 
@@ -39,10 +45,17 @@ _early_bytes: MutableMapping[Any, bytes] = WeakKeyDictionary()
 
 
 class ResponseStream(io.RawIOBase):
-    """The bytes that arrive on *sock*. The timeout starts when this computer has sent the whole request."""
+    """The bytes that arrive on *sock*. The timeout starts when this computer has sent the whole request.
 
-    def __init__(self, sock: Any) -> None:
+    From its first byte on, the whole response, with interim ones before it and trailers after it, must arrive within
+    *limit_s*, or within the timeout of *sock* if that is longer. Raises NetworkError if it does not, or is too long.
+    """
+
+    def __init__(self, sock: Any, limit_s: float) -> None:
         self._sock = sock
+        self._limit_s = max(limit_s, sock.gettimeout() or 0.0)
+        self._end_s: float | None = None
+        self._bytes_left = MAX_BYTES
         self._timeout_s = sock.gettimeout()
         self._file = sock.makefile("rb", buffering=0)  # keeps the socket open until the response is read
 
@@ -58,10 +71,25 @@ class ResponseStream(io.RawIOBase):
             return count
 
         def receive(wait_s: float) -> int:
-            _set_timeout(self._sock, wait_s)
+            _set_timeout(self._sock, self._time_left_s(wait_s))
             return int(self._sock.recv_into(buffer))
 
-        return _run_until_stall(self._sock, self._timeout_s, receive)
+        count = _run_until_stall(self._sock, self._timeout_s, receive)
+        self._bytes_left -= count
+        if self._bytes_left < 0:
+            raise NetworkError("incomplete", f"the response has more than {MAX_BYTES // MIB} MiB", sent=True)
+        return count
+
+    def _time_left_s(self, wait_s: float) -> float:
+        """Return how long to wait for bytes, at most *wait_s*. Raises NetworkError after the end of the limit."""
+        now_s = time.monotonic()
+        if self._end_s is None:
+            if self._bytes_left < MAX_BYTES:
+                self._end_s = now_s + self._limit_s
+            return wait_s
+        if now_s >= self._end_s:
+            raise NetworkError("slow", "the response arrived too slowly", sent=True)
+        return min(wait_s, self._end_s - now_s)
 
     def close(self) -> None:
         self._file.close()

@@ -7,7 +7,6 @@ header added by requests.
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from http.client import HTTPException, IncompleteRead
@@ -74,7 +73,7 @@ class _Adapter(HTTPAdapter):
     """requests' adapter with large blocks, connections of this package, and unchanged paths."""
 
     def __init__(self, settings: ConnectionSettings) -> None:
-        self._pools = pool_classes(settings.stall_timeout_s)
+        self._pools = pool_classes(settings.stall_timeout_s, settings.response_limit_s)
         super().__init__(pool_connections=4, pool_maxsize=settings.connections)
 
     def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **kwargs: Any) -> None:
@@ -183,18 +182,15 @@ class Transport:
     def _read(self, read: Callable[[int], bytes], length: int | None) -> bytes:
         """Return the body of a response, not decompressed, because obsup does not request compression.
 
-        Raises NetworkError if it is too long or takes too long, IncompleteRead if it is shorter than *length*.
+        Raises NetworkError if it is too long, IncompleteRead if it is shorter than *length*.
         """
         body = bytearray()
-        deadline = time.monotonic() + self._settings.response_limit_s
         while len(body) != length and (block := read(64 * KIB)):
             body += block
             if len(body) > MAX_RESPONSE_BYTES:
                 raise NetworkError(
                     "incomplete", f"the response has more than {MAX_RESPONSE_BYTES // MIB} MiB", sent=True
                 )
-            if time.monotonic() > deadline:
-                raise NetworkError("stall", "the response arrived too slowly", sent=True)
         if length is not None and len(body) != length:
             raise IncompleteRead(bytes(body), length - len(body))
         return bytes(body)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import socket
 import ssl
 import threading
@@ -319,14 +320,44 @@ def test_an_endless_response_is_an_error(open_transport: Open) -> None:
         send(open_transport(), server.endpoint)
 
 
-def test_a_very_slow_response_is_an_error(open_transport: Open) -> None:
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+SLOW_RESPONSES = {
+    "body": [b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n", *[b" "] * 1000],
+    "chunks": [CHUNKED, *[b"1\r\n \r\n"] * 1000],
+    "trailers": [CHUNKED + b"1\r\n \r\n0\r\n", *[b"X-A: b\r\n"] * 1000],
+    "head": [b"HTTP/1.1 200 OK\r\nX-A: ", *[b"a"] * 1000],
+    "headers": [b"HTTP/1.1 200 OK\r\n", *[b"X-A: b\r\n"] * 199],
+    "status": [b"HTTP/1.1 200 ", *[b"a"] * 1000],
+    "interim": [b"HTTP/1.1 100 Continue\r\n\r\n"] * 99,
+}
+
+
+@pytest.mark.parametrize("slow", SLOW_RESPONSES)
+@pytest.mark.parametrize("through_proxy", [False, True], ids=["direct", "proxy"])
+def test_a_very_slow_response_is_an_error(open_transport: Open, slow: str, through_proxy: bool) -> None:
     """Every byte arrives in time, but the response would take too long."""
-    pieces = [b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n", *[b" "] * 1000]
-    with (
-        ScriptedServer(lambda _: Reply(pieces, pause_s=0.01)) as server,
-        pytest.raises(NetworkError, match="too slowly"),
-    ):
-        send(open_transport(response_limit_s=0.1), server.endpoint)
+    with ScriptedServer(lambda _: Reply(SLOW_RESPONSES[slow], pause_s=0.01)) as server:
+        options: dict[str, Any] = {"proxy": server.endpoint} if through_proxy else {}
+        transport = open_transport(stall_timeout_s=0.2, response_limit_s=0.1, **options)
+        with pytest.raises(NetworkError, match="too slowly") as caught:
+            send(transport, "http://store.example" if through_proxy else server.endpoint)
+    assert (caught.value.kind, caught.value.sent) == ("slow", True)
+
+
+@pytest.mark.parametrize("through_proxy", [False, True], ids=["direct", "proxy"])
+@pytest.mark.parametrize(
+    ("start", "repeated"), [(CHUNKED + b"0\r\n", b"X-A: b\r\n"), (b"", b"HTTP/1.1 100 Continue\r\n\r\n")]
+)
+def test_an_endless_response_without_a_body_is_an_error(
+    open_transport: Open, start: bytes, repeated: bytes, through_proxy: bool
+) -> None:
+    """Trailers and interim responses that arrive fast, without an end."""
+    pieces = itertools.chain([start], itertools.repeat(repeated * 100_000))
+    with ScriptedServer(lambda _: Reply(pieces)) as server:
+        options: dict[str, Any] = {"proxy": server.endpoint} if through_proxy else {}
+        with pytest.raises(NetworkError) as caught:
+            send(open_transport(**options), "http://store.example" if through_proxy else server.endpoint)
+    assert caught.value.kind in ("incomplete", "reset")
 
 
 def test_a_compressed_response_is_not_decompressed(open_transport: Open) -> None:
