@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import os
 import sys
@@ -13,10 +14,12 @@ import click
 from obsup.cli.arguments.command import SECTIONS, Commands
 from obsup.cli.lazy_commands import LazyCommands
 from obsup.cli.report.next_command import resume_command
-from obsup.cli.report.output import error_lines, print_message
+from obsup.cli.report.output import error_lines, open_closed_streams, print_message, unwritable
 from obsup.errors import Interrupted, LocalFailure, ObsupError
 from obsup.exit_status import BUG
 from obsup.version import __version__
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 
 @click.group(
@@ -38,6 +41,7 @@ def cli() -> None:
 
 def main() -> NoReturn:
     """Run the command line and exit with the documented code."""
+    open_closed_streams()
     if "_OBSUP_COMPLETE" in os.environ:
         from obsup.cli.arguments import shell_scripts  # noqa: F401 - registers the shells
     try:
@@ -56,20 +60,31 @@ def _run() -> int:
         print_message(message.getvalue().rstrip("\n"))
         return exc.exit_code
     except ObsupError as exc:
-        print_message(error_lines(exc, resume=resume_command(sys.argv[1:])))
-        return exc.exit_code
+        return _report(exc)
+    except OSError as exc:
+        # Click prints help itself. Everything else that is written has errors of its own.
+        return _report(unwritable(exc.strerror or "")) if exc.errno in _FULL else _report_bug(exc)
     except Exception as exc:  # noqa: BLE001 - a bug has its own exit code and prints no traceback
-        if "-v" in sys.argv or "--verbose" in sys.argv:
-            import traceback  # a module-level import would slow down --version
-
-            traceback.print_exc()
-        print_message(
-            f"Error: a bug in obsup: {type(exc).__name__}.\n"
-            "Why:   This is an error in obsup, not in your command. Stored parts are kept.\n"
-            "Next:  Report it with the output of the same command with -v."
-        )
-        return BUG
+        return _report_bug(exc)
     return outcome if isinstance(outcome, int) else 0
+
+
+def _report(error: ObsupError) -> int:
+    print_message(error_lines(error, resume=resume_command(sys.argv[1:])))
+    return error.exit_code
+
+
+def _report_bug(exc: Exception) -> int:
+    if "-v" in sys.argv or "--verbose" in sys.argv:
+        import traceback  # a module-level import would slow down --version
+
+        traceback.print_exception(exc)
+    print_message(
+        f"Error: a bug in obsup: {type(exc).__name__}.\n"
+        "Why:   This is an error in obsup, not in your command. Stored parts are kept.\n"
+        "Next:  Report it with the output of the same command with -v."
+    )
+    return BUG
 
 
 def _leave(code: int) -> NoReturn:

@@ -164,3 +164,47 @@ def test_a_pipe_is_rejected_as_a_checkpoint(
     assert {request.operation for request in sandbox.requests} <= {"uploads"}
     assert stat.S_ISFIFO((shell.folder / "pipe").stat().st_mode)
     assert sorted(path.name for path in shell.folder.iterdir()) == ["bigfile", "other", "pipe"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "closed", "code"),
+    [
+        ("upload bigfile bucket/key --parts 3 --log-file log --json", ">&-", 0),
+        ("upload bigfile bucket/key --parts 3 --log-file log -v", "2>&-", 0),
+        ("upload bigfile bucket/key --parts 3 --receipt receipt -v --json", "<&- >&- 2>&-", 0),
+        ("init bigfile bucket/key -v", ">&- 2>&-", 0),
+        ("uploads bucket", ">&- 2>&-", 0),
+        ("--help", ">&-", 0),
+        ("version", ">&- 2>&-", 0),
+        ("upload bigfile bucket/key --parts 0", ">&- 2>&-", 2),
+        ("upload missing bucket/key --json", ">&- 2>&-", 66),
+    ],
+)
+def test_closed_streams_change_nothing_but_the_output(
+    shell: Shell, sandbox: Sandbox, make_file: MakeFile, arguments: str, closed: str, code: int
+) -> None:
+    """The exit code is that of the command, and no file of obsup takes the place of a closed stream."""
+    source = make_file(600_000)
+    outcome = shell.run_script(f"obsup {arguments} {closed} || exit $?")
+    assert outcome.code == code, outcome
+    assert "Error" not in outcome.out + outcome.err
+    if "upload bigfile" in arguments and not code:
+        assert is_stored(sandbox, source)
+    for log in shell.folder.glob("log"):
+        assert '"completed"' not in log.read_text()
+
+
+def test_a_source_that_is_a_closed_stream(shell: Shell, sandbox: Sandbox) -> None:
+    """Nothing is published, and a closed list of files is not an empty one."""
+    for arguments in ("upload - bucket/key", "upload --from-list - bucket/p/"):
+        outcome = shell.run_script(f"obsup {arguments} <&- || exit $?")
+        assert outcome.code == 66, outcome
+        assert "closed" in outcome.err
+    assert {one.method for one in sandbox.requests} <= {"GET"}
+
+
+@pytest.mark.parametrize("arguments", ["--help", "--version", "upload --help", "help", "completion bash"])
+def test_a_help_text_that_cannot_be_printed_is_a_local_failure(shell: Shell, arguments: str) -> None:
+    outcome = shell.run_script(f"obsup {arguments} >/dev/full || exit $?")
+    assert outcome.code == 74, outcome
+    assert "cannot be written to standard output" in outcome.err

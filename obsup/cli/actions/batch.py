@@ -22,6 +22,7 @@ from obsup.engine.batch.outcome import BatchSummary
 from obsup.engine.batch.request import BatchRequest, SharedRequest
 from obsup.engine.batch.uploader import BatchUploader
 from obsup.errors import ObsupError, SourceUnreadable, run_again
+from obsup.local.source.stream import open_standard_input
 from obsup.local.state import journal as journals
 from obsup.local.walk.file_list import listed
 from obsup.local.walk.filters import make_selection
@@ -143,6 +144,7 @@ def _entries(sources: Sequence[str], walk: Walk, batch: BatchOptions) -> Iterato
 def _open_list(path: Path) -> Iterator[BinaryIO]:
     """Open the list at *path*; ``-`` is standard input. Raises SourceUnreadable."""
     if str(path) == PIPED:
+        open_standard_input(is_open=sys.stdin is not None)
         yield sys.stdin.buffer
         return
     try:

@@ -57,12 +57,29 @@ def print_result(text: str) -> bool:
         return False
     except OSError as exc:
         quote = text[:MAX_QUOTED_CHARACTERS] + ("…" if len(text) > MAX_QUOTED_CHARACTERS else "")
-        raise LocalFailure(
-            "the result cannot be written to standard output",
-            f"{exc.strerror}; the result is: {quote}",
-            NextStep("free disk space, or redirect standard output to another file"),
-        ) from exc
+        raise unwritable(f"{exc.strerror}; the result is: {quote}") from exc
     return True
+
+
+def unwritable(why: str) -> LocalFailure:
+    """Return the error for a standard output that takes no more."""
+    step = NextStep("free disk space, or redirect standard output to another file")
+    return LocalFailure("the result cannot be written to standard output", why, step)
+
+
+def open_closed_streams() -> None:
+    """Redirect standard streams that are closed to the null device.
+
+    Otherwise the next file that is opened, perhaps a checkpoint, would have their number, and output would be written
+    to it. Standard input stays unreadable: nothing is not an empty file.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_WRONLY), True)  # opened as the lowest free number
+    sys.stdout = sys.stdout or open(1, "w", encoding="utf-8")  # noqa: SIM115
+    sys.stderr = sys.stderr or open(2, "w", encoding="utf-8")  # noqa: SIM115
 
 
 def print_json(fields: Mapping[str, Any]) -> bool:
