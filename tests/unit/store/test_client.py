@@ -222,6 +222,21 @@ def test_head_distinguishes_missing_from_forbidden() -> None:
     assert no_bucket.value.refusal.code == "NoSuchBucket"
 
 
+def test_head_finds_the_region_that_only_a_body_names() -> None:
+    """MinIO refuses HEAD with 400 and no header."""
+
+    def script(request: ReceivedRequest) -> Reply:
+        if "/us-west-9/" in str(request.header("authorization")):
+            return response(200, headers={"ETag": '"e"'})
+        if request.method == "HEAD":
+            return response(400)
+        return error(400, "AuthorizationHeaderMalformed", Region="us-west-9")
+
+    with ScriptedServer(script) as server, open_store("s3-v4", server.endpoint) as store:
+        assert store.head_object(target(server.endpoint, provider="s3")) is not None
+    assert [one.method for one in server.received] == ["HEAD", "GET", "HEAD"]
+
+
 def test_head_reads_the_headers_of_the_dialect() -> None:
     """Upload id, version, checksum and metadata, in any case of the header names."""
     headers = {
