@@ -6,11 +6,24 @@ are shown as the octal of their bytes, ``\033``, in ``$'…'``: the syntax of ba
 
 from __future__ import annotations
 
+import os
 import shlex
+import sys
 from collections.abc import Iterable
 
 _MAX_PRINTABLE = 500
 _ESCAPES = {"\\": "\\\\", "\t": "\\t", "\n": "\\n"}
+
+
+_NAMES_ARE_UTF_8 = sys.getfilesystemencoding() == "utf-8"
+
+
+def utf8_name(name: str) -> str:
+    """Return the text that the bytes of a file name or argument are in UTF-8; other bytes become lone surrogates.
+
+    Python decodes them with the encoding of the locale. Keys do not depend on it: cron often has another locale.
+    """
+    return name if _NAMES_ARE_UTF_8 else os.fsencode(name).decode("utf-8", "surrogateescape")
 
 
 def shell_word(word: object) -> str:

@@ -194,6 +194,9 @@ MANY = group(
     ),
     OptionRow("--fail-fast", FLAG, "Stop all files when the first one fails."),
     OptionRow(
+        "--fail-if-empty", FLAG, "Exit 66 if a SOURCE or list has no files to send, instead of a note."
+    ),
+    OptionRow(
         "--failed-list", FILE, "Write the names of failed files to FILE, for --from-list.", metavar="FILE"
     ),
     OptionRow(

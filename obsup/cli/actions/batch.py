@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import BinaryIO
 
 import click
 from msgspec.structs import replace
 
+from obsup.cli.arguments.path_checks import is_in
 from obsup.cli.display.batch_meter import BatchMeter
 from obsup.cli.report.batch import BatchReport, FailedList, summary_line
 from obsup.cli.report.next_command import resume_command
@@ -24,10 +27,10 @@ from obsup.engine.batch.uploader import BatchUploader
 from obsup.errors import ObsupError, SourceUnreadable, run_again
 from obsup.local.source.stream import open_standard_input
 from obsup.local.state import journal as journals
-from obsup.local.walk.file_list import listed
+from obsup.local.walk.file_list import listed, read_entries
 from obsup.local.walk.filters import make_selection
 from obsup.local.walk.unique_keys import unique_keys
-from obsup.local.walk.walk import Entry, Walk, can_collide, root_of
+from obsup.local.walk.walk import Entry, SourceRoot, Walk, can_collide, not_empty, root_of
 from obsup.model import Target
 from obsup.shard import Shard
 from obsup.text import quoted, shell_word
@@ -38,6 +41,8 @@ PIPED = "-"
 def run_batch(sources: Sequence[str], target: str, options: CommandOptions, batch: BatchOptions) -> int:
     """Upload many files and return the exit code. Raises UsageError."""
     check_usage(sources, target, options, batch)
+    written = _written_files(options, batch)
+    piped_list = _check_list(batch, written)
 
     def work(session: Session) -> tuple[BatchReport, BatchSummary]:
         prefix, settings = options.resolve_prefix(target)
@@ -47,7 +52,7 @@ def run_batch(sources: Sequence[str], target: str, options: CommandOptions, batc
         try:
             uploader = BatchUploader(
                 session.connect_with(settings, session.display.observe),
-                batch_request(sources, prefix, options, batch),
+                batch_request(sources, prefix, options, batch, piped_list=piped_list),
                 observe=session.display.observe,
                 stop=session.stop,
                 limit=session.limit,
@@ -91,17 +96,81 @@ def check_usage(sources: Sequence[str], target: str, options: CommandOptions, ba
             raise click.UsageError(f"{name} applies to one object: upload that file separately.")
 
 
+def _written_files(options: CommandOptions, batch: BatchOptions) -> dict[str, Path]:
+    """Return the files that the options name to be written, by option."""
+    metrics = options.metrics_options
+    named = {
+        "--log-file": options.display.log_file,
+        "--failed-list": batch.failed_list,
+        "--metrics": metrics.path if metrics is not None else None,
+        "--checkpoint": options.checkpoint,
+    }
+    return {option: path for option, path in named.items() if path is not None}
+
+
+def _check_list(batch: BatchOptions, written: Mapping[str, Path]) -> BinaryIO | None:
+    """Raise UsageError if the list names a file that an option would write. It must happen before that is opened.
+
+    Return a copy of the list if it was read from standard input, otherwise None.
+    """
+    existing = {option: path for option, path in written.items() if path.exists()}
+    if batch.from_list is None or not existing:
+        return None
+    with _open_list(batch.from_list) as stream:
+        if str(batch.from_list) != PIPED:
+            _check_entries(read_entries(stream, batch.separator), existing)
+            return None
+        copy = TemporaryFile()  # noqa: SIM115 - closed with the last reference
+        shutil.copyfileobj(stream, copy)
+    copy.seek(0)
+    _check_entries(read_entries(copy, batch.separator), existing)
+    copy.seek(0)
+    return copy
+
+
+def _check_entries(entries: Iterable[str], existing: Mapping[str, Path]) -> None:
+    identities = {_identity(path): option for option, path in existing.items()}
+    for entry in entries:
+        try:
+            option = identities.get(_identity(entry))
+        except (OSError, ValueError):
+            continue
+        if option is None and os.path.isdir(entry):  # noqa: PTH112 - a list can have a million entries
+            option = next((one for one, path in existing.items() if is_in(path, Path(entry))), None)
+        if option is not None:
+            raise click.UsageError(
+                f"{option} {existing[option]} is, or is inside, {entry} of the list: obsup would overwrite it. "
+                "Name another file."
+            )
+
+
+def _identity(path: str | Path) -> tuple[int, int]:
+    found = os.stat(path)  # noqa: PTH116
+    return found.st_dev, found.st_ino
+
+
 def batch_request(
-    sources: Sequence[str], prefix: Target, options: CommandOptions, batch: BatchOptions
+    sources: Sequence[str],
+    prefix: Target,
+    options: CommandOptions,
+    batch: BatchOptions,
+    *,
+    piped_list: BinaryIO | None = None,
 ) -> BatchRequest:
-    """Return the request to upload all files below *prefix*. Raises WrongUsage."""
+    """Return the request to upload all files below *prefix*. Raises WrongUsage.
+
+    *piped_list* is what standard input contained if it was read already.
+    """
     walk = Walk(batch.recursive, batch.links, make_selection(batch.include, batch.exclude))
     named, folder = options.checkpoint, options.checkpoint_dir
     digest = _sources_digest(sources, batch)
     journal = named or journals.default_path(prefix, digest, folder)
     template = replace(options.request, source=NO_SOURCE, target=prefix)
+    written = [*_written_files(options, batch).values(), journal]
     return BatchRequest(
-        entries=lambda: _share_of(_entries(sources, walk, batch), prefix, batch.shard),
+        entries=lambda: _share_of(
+            _entries(sources, _without(walk, written), batch, piped_list), prefix, batch.shard
+        ),
         shared=SharedRequest(template, prefix, folder),
         batch_id=digest,
         journal=journal if options.request.keep_checkpoint else None,
@@ -125,16 +194,25 @@ def _sources_digest(sources: Sequence[str], batch: BatchOptions) -> str:
     return hashlib.sha256(os.fsencode("\n".join(words))).hexdigest()[:8]
 
 
-def _entries(sources: Sequence[str], walk: Walk, batch: BatchOptions) -> Iterator[Entry]:
+def _without(walk: Walk, written: Iterable[Path]) -> Walk:
+    """Return the walk that does not send the files that exist at the paths *written*."""
+    return replace(walk, written=frozenset(_identity(path) for path in written if path.is_file()))
+
+
+def _entries(
+    sources: Sequence[str], walk: Walk, batch: BatchOptions, piped_list: BinaryIO | None
+) -> Iterator[Entry]:
     """Yield all files. If two sources may have the same key, all files are listed before the first is yielded."""
     roots = [root_of(source) for source in sources]
+    fail = batch.fail_if_empty
 
     def walked() -> Iterator[Entry]:
         for root in roots:
-            yield from walk.entries(root)
+            yield from not_empty(walk.entries(root), root, fail=fail)
         if batch.from_list is not None:
-            with _open_list(batch.from_list) as stream:
-                yield from listed(walk, stream, batch.separator)
+            root = SourceRoot(str(batch.from_list), str(batch.from_list))
+            with nullcontext(piped_list) if piped_list else _open_list(batch.from_list) as stream:
+                yield from not_empty(listed(walk, stream, batch.separator), root, fail=fail)
 
     is_distinct = batch.from_list is None and not can_collide(roots)
     return walked() if is_distinct else unique_keys(walked())

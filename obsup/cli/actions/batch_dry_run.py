@@ -15,7 +15,7 @@ from obsup.cli.run.session import Session, run_command
 from obsup.engine.batch.dry_run import PlannedFile, plan_batch
 from obsup.exit_status import worst_code
 from obsup.model import Target
-from obsup.text import quoted
+from obsup.text import quoted, utf8_name
 from obsup.units import format_size
 
 
@@ -75,7 +75,7 @@ def _line(planned: PlannedFile, prefix: Target) -> str:
 
 
 def _fields(planned: PlannedFile, prefix: Target) -> dict[str, Any]:
-    fields: dict[str, Any] = {"source": planned.path, "command": "upload"}
+    fields: dict[str, Any] = {"source": utf8_name(planned.path), "command": "upload"}
     if planned.error is not None:
         fields |= failure_fields(planned.error, command="upload", resume=None)
     else:

@@ -28,6 +28,7 @@ from obsup.errors import NextStep, SourceUnreadable, WrongUsage, run_again
 from obsup.local.source.memory_part import MemoryPart
 from obsup.local.source.stream import open_standard_input
 from obsup.local.source.stream_parts import read_stream_part
+from obsup.text import utf8_name
 
 
 def _open(
@@ -132,7 +133,7 @@ def run_copy(
 
     def work(session: Session) -> str:
         selector, context = _open(session, source, target, options)
-        name, _, version_id = copy_source.partition("?versionId=")
+        name, _, version_id = utf8_name(copy_source).partition("?versionId=")
         _, bucket, key = split_target(name)
         copied = CopySource(bucket, key, copy_range, version_id or None)
         upload, stored = copy_one(context, selector, part_number, copied)

@@ -11,6 +11,7 @@ import click
 
 from obsup.cli.arguments.known_words import known_buckets, known_profiles, known_targets, known_uploads
 from obsup.cli.arguments.types import TextType
+from obsup.text import utf8_name
 from obsup.vendor_names import PROVIDERS
 
 if TYPE_CHECKING:
@@ -22,17 +23,20 @@ SCHEMES = tuple(f"{provider}://" for provider in PROVIDERS)
 
 
 class Word(TextType):
-    """A word without conversion. *complete* returns the completions of its beginning."""
+    """A word. *complete* returns the completions of its beginning; *is_key*: its bytes are UTF-8 in every locale."""
 
-    def __init__(self, name: str, complete: Callable[[click.Context, str], Items]) -> None:
+    def __init__(
+        self, name: str, complete: Callable[[click.Context, str], Items], *, is_key: bool = False
+    ) -> None:
         self.name = name
         self._complete = complete
+        self._is_key = is_key
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Return the word. An empty argument is an error: an unset variable must not mean another source."""
         if value == "" and isinstance(param, click.Argument):
             self.fail("it is empty", param, ctx)
-        return str(value)
+        return utf8_name(value) if self._is_key else str(value)
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> Items:
         """Return the completions of *incomplete*."""
@@ -100,7 +104,7 @@ def _profiles(ctx: click.Context, incomplete: str) -> Items:
 
 SOURCES = Word("path", _sources)
 SOURCE_OR_TARGET = Word("text", _source_or_target)
-TARGET = Word("text", _targets)
-PREFIX = Word("text", _prefixes)
+TARGET = Word("text", _targets, is_key=True)
+PREFIX = Word("text", _prefixes, is_key=True)
 UPLOAD_ID = Word("text", _uploads)
 PROFILE = Word("text", _profiles)

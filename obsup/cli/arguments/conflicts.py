@@ -18,6 +18,7 @@ OF_MANY = (
     "exclude",
     "links",
     "fail_fast",
+    "fail_if_empty",
     "failed_list",
     "shard",
 )

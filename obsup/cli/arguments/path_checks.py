@@ -8,8 +8,7 @@ from pathlib import Path
 
 import click
 
-# Checkpoints and journals inside a directory are recognised and not sent.
-OUTPUTS = ("log_file", "receipt", "failed_list", "metrics")
+OUTPUTS = ("log_file", "receipt", "failed_list", "metrics", "checkpoint")
 
 
 def check_output_files(ctx: click.Context) -> None:
@@ -20,7 +19,9 @@ def check_output_files(ctx: click.Context) -> None:
         if path is None or (name == "receipt" and ctx.command.name == "verify"):  # verify reads the receipt
             continue
         for source in sources:
-            if _is_in(Path(path), source):
+            if name == "checkpoint" and source.is_dir():
+                continue  # checkpoints and journals inside a directory are recognised and not sent
+            if is_in(Path(path), source):
                 option = f"--{name.replace('_', '-')}"
                 where = "inside" if source.is_dir() else "the same file as"
                 raise click.UsageError(
@@ -55,7 +56,7 @@ def _sources(ctx: click.Context) -> Iterator[Path]:
     yield from (Path(one) for one in _named(ctx)[:-1] if one not in ("", "-") and Path(one).exists())
 
 
-def _is_in(path: Path, source: Path) -> bool:
+def is_in(path: Path, source: Path) -> bool:
     """Return whether *path* is the file *source*, or lies in the directory *source*."""
     if source.is_dir():
         return path.resolve().is_relative_to(source.resolve())

@@ -8,6 +8,7 @@ import click
 
 from obsup.cli.arguments.command import F
 from obsup.cli.arguments.completed_words import SOURCE_OR_TARGET
+from obsup.text import utf8_name
 
 STANDARD_INPUT = Path("-")
 SourceTarget = tuple[Path | None, str]
@@ -33,7 +34,7 @@ def source_target_argument(function: F) -> F:
 def _split(ctx: click.Context, _param: click.Parameter, words: tuple[str, ...]) -> SourceTarget | None:
     if not words:
         return None  # a completion, or an error that Click reports itself
-    *sources, target = words
+    *sources, target = (*words[:-1], utf8_name(words[-1]))
     if len(sources) > 1:
         raise click.UsageError(f"Expected [SOURCE] TARGET, not {len(words)} arguments.", ctx)
     if sources == ["-"] and ctx.command.name != "part":

@@ -12,6 +12,7 @@ import click
 
 from obsup.cli.arguments import completed_words, conflicts
 from obsup.cli.arguments.command import command
+from obsup.text import utf8_name
 
 STANDARD_INPUT = "-"
 
@@ -32,10 +33,10 @@ def upload(sources: tuple[str, ...], target: str, *, from_command: bool, dry_run
     Run the same command again after a failure: it sends only what is missing.
 
     Several SOURCEs, and directories with -r, need a TARGET that ends in /. As with rsync, the keys of a directory start
-    with its name, and those of a directory with a slash at its end with the names in it. A journal records the verified
-    files. Files that the store already has with the same content are not sent again, unless object options are given. A
-    file that fails does not stop the others; the exit code is the first of these that occurred: 143, 130, 70, 78, 77,
-    73, 74, 69, 65, 66, 2, 76, 1, 75.
+    with its name, and those of a directory with a slash at its end with the names in it. Names are UTF-8 in any locale;
+    a file with another name is refused. A journal records the verified files. Files that the store already has with the
+    same content are not sent again, unless object options are given. A file that fails does not stop the others; the
+    exit code is the first of these that occurred: 143, 130, 70, 78, 77, 73, 74, 69, 65, 66, 2, 76, 1, 75.
 
     SOURCE - is standard input. A stream needs (jobs + 1) × part size of memory: 54 MiB at first. Its part size doubles
     every 110 parts, so that up to 48.8 TB fit; beyond 256 MiB fewer parts are in flight, at least one. --expect-size or
@@ -57,7 +58,7 @@ def _upload_command(words: tuple[str, ...], values: dict[str, Any], *, is_dry_ru
     """Upload the output of a command; *words* are TARGET CMD ARG…"""
     from obsup.cli.run.requests import options_from
 
-    target, *command = words
+    target, *command = (utf8_name(words[0]), *words[1:])
     if not command:
         raise click.UsageError("--from-command needs: obsup upload --from-command TARGET -- CMD ARG…")
     conflicts.check_stream(values)

@@ -16,7 +16,7 @@ from obsup.local.state.atomic_file import AtomicFile
 from obsup.local.state.folders import is_special
 from obsup.local.walk.walk import as_list_entry
 from obsup.model import Target
-from obsup.text import quoted, shell_line
+from obsup.text import quoted, shell_line, utf8_name
 from obsup.units import format_duration, format_size
 
 T = TypeVar("T")
@@ -41,7 +41,7 @@ class FailedList:
 
     def add(self, outcome: FileOutcome) -> None:
         """Add a file. Does nothing after a failure."""
-        entry = as_list_entry(outcome.path, outcome.name).encode("utf-8", "surrogateescape")
+        entry = as_list_entry(outcome.path, outcome.name)
         if self._separator in entry:
             self.omitted += 1
         elif not self._file.closed:
@@ -104,7 +104,7 @@ class BatchReport:
                 output.print_message(output.error_lines(exc, resume=None))
 
     def _fields(self, outcome: FileOutcome) -> dict[str, Any]:
-        fields: dict[str, Any] = {"source": outcome.path}
+        fields: dict[str, Any] = {"source": utf8_name(outcome.path)}
         if outcome.error is not None:
             fields |= failure_fields(outcome.error, command="upload", resume=None)
             fields["resumeCommand"] = shell_line(self._resume.words)

@@ -126,6 +126,7 @@ class BatchOptions(Value):
     from_list: Path | None
     null: bool
     fail_fast: bool
+    fail_if_empty: bool
     failed_list: Path | None
     shard: Shard | None = None
 

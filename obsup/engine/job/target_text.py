@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from obsup.errors import NextStep, WrongUsage
+from obsup.text import utf8_name
 from obsup.vendor_names import PROVIDERS
 
 
@@ -14,7 +15,7 @@ def split_target(text: str, *, file_name: str | None = None) -> tuple[str | None
     scheme, rest = split_scheme(text)
     bucket, _, key = rest.partition("/")
     if file_name is not None and (not key or key.endswith("/")) and rest.endswith("/"):
-        key += file_name
+        key += utf8_name(file_name)
     if not bucket or not key:
         raise WrongUsage(
             f"the target {text!r} has no {'key' if bucket else 'bucket'}",

@@ -40,6 +40,8 @@ SET_ASIDE_SUFFIX = ".not-obsup"
 MAX_FILE_BYTES = 64 * MIB
 _GROWTH_FIELDS = ("factor", "everyParts")
 _DIGEST_FIELD = b'  "digest": "'
+_HEAD = re.compile(rb'\{\s*"format":\s*[0-9]+,\s*"(target|source)":')
+_HEAD_BYTES = 64
 
 
 class CheckpointDamaged(ObsupError):
@@ -222,6 +224,16 @@ def load(path: Path) -> Checkpoint | None:
     if len(data) > MAX_FILE_BYTES:
         raise CheckpointForeign("it is not a checkpoint of obsup")
     return decode(data)
+
+
+def looks_like_checkpoint(path: str) -> bool:
+    """Return whether the file at *path* begins as a checkpoint, or is empty as after a power failure."""
+    try:
+        with os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as file:
+            head = file.read(_HEAD_BYTES)
+    except OSError:
+        return False
+    return not head or _HEAD.match(head) is not None
 
 
 def load_named(path: Path, otherwise: NextStep) -> Checkpoint | None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import posixpath
 from collections.abc import Iterator
 from typing import BinaryIO
 
 from obsup.errors import NextStep, SourceUnreadable
 from obsup.local.walk.walk import Entry, SourceRoot, UnreadableFile, Walk
-from obsup.text import quoted
+from obsup.text import quoted, utf8_name
 from obsup.units import KIB
 
 BLOCK_BYTES = 64 * KIB
@@ -24,7 +25,7 @@ def read_entries(stream: BinaryIO, separator: bytes) -> Iterator[str]:
     rest = b""
     while block := stream.read(BLOCK_BYTES):
         *entries, rest = (rest + block).split(separator)
-        yield from (_text(entry) for entry in entries if entry)
+        yield from (os.fsdecode(entry) for entry in entries if entry)
         if len(rest) > MAX_ENTRY_BYTES:
             raise SourceUnreadable(
                 "invalid list of files",
@@ -32,11 +33,7 @@ def read_entries(stream: BinaryIO, separator: bytes) -> Iterator[str]:
                 NextStep("write one path per line, or separate paths with NUL and use -0"),
             )
     if rest:
-        yield _text(rest)
-
-
-def _text(entry: bytes) -> str:
-    return entry.decode("utf-8", "surrogateescape")
+        yield os.fsdecode(rest)
 
 
 def root_of_entry(entry: str) -> SourceRoot | None:
@@ -52,7 +49,7 @@ def root_of_entry(entry: str) -> SourceRoot | None:
     if ".." in words:
         return None
     name = "/".join(words)
-    return SourceRoot(posixpath.join(base, name) if name else base or ".", name)
+    return SourceRoot(posixpath.join(base, name) if name else base or ".", utf8_name(name))
 
 
 def listed(walk: Walk, stream: BinaryIO, separator: bytes) -> Iterator[Entry]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from obsup.errors import NextStep, WrongUsage
+from obsup.text import utf8_name
 from obsup.value import Value
 
 
@@ -58,4 +59,4 @@ def _patterns(option: str, lines: Sequence[str]) -> _Patterns | None:
                 "Patterns are those of .gitignore",
                 NextStep("write the pattern as '*.tmp', '/build/' or '!keep.tmp', for example"),
             ) from None
-    return GitIgnoreSpec.from_lines(lines)
+    return GitIgnoreSpec.from_lines(map(utf8_name, lines))

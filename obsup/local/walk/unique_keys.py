@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,12 +23,12 @@ def unique_keys(entries: Iterator[Entry]) -> Iterator[Entry]:
             if not isinstance(entry, FoundFile):
                 yield entry
                 continue
-            row = (_bytes(entry.name), _bytes(entry.path))
+            row = (entry.name.encode("utf-8", "surrogateescape"), os.fsencode(entry.path))
             if not database.execute("INSERT OR IGNORE INTO file VALUES (?, ?)", row).rowcount:
                 (other,) = database.execute("SELECT path FROM file WHERE name = ?", row[:1]).fetchone()
-                _check_same(entry, _text(other))
+                _check_same(entry, os.fsdecode(other))
         for name, path in database.execute("SELECT name, path FROM file ORDER BY name"):
-            yield stat_again(_text(path), _text(name))
+            yield stat_again(os.fsdecode(path), name.decode("utf-8", "surrogateescape"))
 
 
 def _check_same(found: FoundFile, other: str) -> None:
@@ -45,11 +46,3 @@ def _check_same(found: FoundFile, other: str) -> None:
             "One would replace the other",
             NextStep("upload them to two TARGETs, or leave one out with --exclude"),
         )
-
-
-def _bytes(text: str) -> bytes:
-    return text.encode("utf-8", "surrogateescape")
-
-
-def _text(data: bytes) -> str:
-    return data.decode("utf-8", "surrogateescape")

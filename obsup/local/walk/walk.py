@@ -18,10 +18,11 @@ from typing import Literal
 
 from obsup.errors import NextStep, ObsupError, SourceUnreadable, WrongUsage, run_again
 from obsup.local.source.identity import identity
+from obsup.local.state.checkpoint import looks_like_checkpoint
 from obsup.local.state.checkpoint_path import SUFFIX
 from obsup.local.walk.filters import EVERYTHING, Selection
 from obsup.model import SourceStat
-from obsup.text import quoted
+from obsup.text import quoted, utf8_name
 from obsup.value import Value
 
 Links = Literal["follow", "skip", "refuse"]
@@ -33,6 +34,7 @@ _CHECKPOINT = rf".*\.[0-9a-f]{{8}}{re.escape(SUFFIX)}"
 # The files of obsup next to a source: checkpoints, and their temporary files, whose names may be truncated.
 _OWN_STATE = re.compile(rf"{_CHECKPOINT}|\.({_CHECKPOINT}|.{{100}})\.[0-9a-f]{{8}}\.\w{{8}}", re.DOTALL)
 
+WRITTEN = "a file that this command writes"
 _KINDS = (
     (stat_module.S_ISFIFO, "a named pipe"),
     (stat_module.S_ISSOCK, "a socket"),
@@ -76,11 +78,15 @@ Entry = FoundFile | SkippedFile | UnreadableFile
 
 
 class Walk(Value):
-    """How SOURCEs are walked. A link given as a SOURCE is always followed, like ``find -H``."""
+    """How SOURCEs are walked. A link given as a SOURCE is always followed, like ``find -H``.
+
+    ``written`` are the device and inode of files that the command itself writes: they are not sent.
+    """
 
     recursive: bool = False
     links: Links = "follow"
     selection: Selection = EVERYTHING
+    written: frozenset[tuple[int, int]] = frozenset()
 
     def entries(self, root: SourceRoot) -> Iterator[Entry]:
         """Yield everything below *root*, in the order of the file system."""
@@ -97,8 +103,14 @@ class Walk(Value):
         elif not root.name:
             yield UnreadableFile(root.path, root.name, _is_not_folder(root.path))
         elif self.selection.has_file(root.name):
-            entry = _regular(root.path, root.name, found)
+            entry = self.entry(root.path, root.name, found)
             yield _named_but_special(entry) if isinstance(entry, SkippedFile) else entry
+
+    def entry(self, path: str, name: str, found: os.stat_result) -> Entry:
+        """Return the entry of a file with the status *found* that is not a folder."""
+        if self.written and (found.st_dev, found.st_ino) in self.written:
+            return SkippedFile(path, name, WRITTEN)
+        return _regular(path, name, found)
 
 
 @dataclass(slots=True)
@@ -141,7 +153,7 @@ class _Tree:
             if entry is None:
                 self._open.pop().close()
             else:
-                yield from self._visit(entry, f"{folder.inner}/{entry.name}" if folder.inner else entry.name)
+                yield from self._visit(entry, _joined(folder.inner, entry.name))
 
     def _name(self, inner: str) -> str:
         return f"{self._prefix}{inner}" if inner else self._root.name
@@ -163,10 +175,10 @@ class _Tree:
             return
         if is_folder:
             yield from self._enter(entry.path, inner, found)
-        elif _OWN_STATE.fullmatch(entry.name):
+        elif _OWN_STATE.fullmatch(entry.name) and looks_like_checkpoint(entry.path):
             yield SkippedFile(entry.path, name, "a checkpoint of obsup")
         else:
-            yield _regular(entry.path, name, found)
+            yield walk.entry(entry.path, name, found)
 
     def _visit_link(self, entry: os.DirEntry[str], inner: str) -> Iterator[Entry]:
         if not self._walk.selection.has_file(inner):
@@ -193,6 +205,10 @@ class _Tree:
             yield UnreadableFile(path, self._name(inner), unreadable(path, exc))
 
 
+def _joined(folder: str, name: str) -> str:
+    return f"{folder}/{utf8_name(name)}" if folder else utf8_name(name)
+
+
 def root_of(source: str) -> SourceRoot:
     """Return how a SOURCE of the command line appears below the TARGET, as for rsync.
 
@@ -201,7 +217,7 @@ def root_of(source: str) -> SourceRoot:
     path = source.rstrip("/") or "/"
     last = path.rpartition("/")[2]
     is_contents = source.endswith("/") or last in (".", "..", "")
-    return SourceRoot(path, "" if is_contents else last)
+    return SourceRoot(path, "" if is_contents else utf8_name(last))
 
 
 def can_collide(roots: list[SourceRoot]) -> bool:
@@ -211,20 +227,39 @@ def can_collide(roots: list[SourceRoot]) -> bool:
     return any(later.startswith(first) for first, later in pairwise(names))
 
 
-def as_list_entry(path: str, name: str) -> str:
+def not_empty(entries: Iterator[Entry], root: SourceRoot, *, fail: bool) -> Iterator[Entry]:
+    """Yield *entries*; if *root* has none, yield that as a skipped entry, or as an error if *fail*."""
+    is_empty = True
+    for entry in entries:
+        is_empty = False
+        yield entry
+    name = root.name or root.path
+    if is_empty and fail:
+        step = run_again("check SOURCE, --include and --exclude", drop=("--fail-if-empty",))
+        what = f"{quoted(Path(root.path))} has no files to send"
+        yield UnreadableFile(
+            root.path, name, SourceUnreadable(what, "It is an error with --fail-if-empty", step)
+        )
+    elif is_empty:
+        yield SkippedFile(root.path, name, "no files to send")
+
+
+def as_list_entry(path: str, name: str) -> bytes:
     """Return the entry of a --from-list for this file with this name, with ``/./`` as for rsync."""
-    base = path.removesuffix(name).removesuffix("/") if name else path
-    if path == name:
-        return f"./{name}"
-    return f"{base}/./{name}"
+    path_bytes, name_bytes = os.fsencode(path), name.encode("utf-8", "surrogateescape")
+    if path_bytes == name_bytes:
+        return b"./" + name_bytes
+    base = path_bytes.removesuffix(name_bytes).removesuffix(b"/") if name else path_bytes
+    return base + b"/./" + name_bytes
 
 
 def stat_again(path: str, name: str) -> Entry:
-    """Return the current entry at *path*."""
+    """Return the current entry at *path*, which was a file: it must not be skipped."""
     try:
-        return _regular(path, name, os.stat(path))  # noqa: PTH116 - as in a walk
+        entry = _regular(path, name, os.stat(path))  # noqa: PTH116 - as in a walk
     except OSError as exc:
         return UnreadableFile(path, name, unreadable(path, exc))
+    return _named_but_special(entry) if isinstance(entry, SkippedFile) else entry
 
 
 def unreadable(path: str, exc: OSError | ValueError) -> SourceUnreadable:
@@ -245,7 +280,11 @@ def _regular(path: str, name: str, found: os.stat_result) -> Entry:
 
 
 def _named_but_special(entry: SkippedFile) -> UnreadableFile:
-    """Return the error for a pipe or a device that the user names; only a walk may skip it."""
+    """Return the error for a special file that the user names; only a walk may skip it."""
+    if entry.reason == WRITTEN:
+        what = f"{quoted(Path(entry.path))} is {entry.reason}"
+        step = NextStep("name another file with --log-file, --failed-list, --metrics or --checkpoint")
+        return UnreadableFile(entry.path, entry.name, WrongUsage(what, "It changes while it is sent", step))
     error = SourceUnreadable(
         f"{quoted(Path(entry.path))} is {entry.reason}",
         "With several sources, only regular files can be sent",

@@ -39,9 +39,9 @@ VALUES = {
 }
 # The options of upload that each kind of source refuses; all others apply to it.
 REFUSED = {
-    STREAM: "recursive from_list null include exclude links fail_fast failed_list shard verify_source on_change "
-    "skip_identical presign",
-    ONE: "null include exclude links fail_fast failed_list shard abort_on_failure presign",
+    STREAM: "recursive from_list null include exclude links fail_fast fail_if_empty failed_list shard verify_source "
+    "on_change skip_identical presign",
+    ONE: "null include exclude links fail_fast fail_if_empty failed_list shard abort_on_failure presign",
     MANY: "links null abort_on_failure presign parts receipt expect_size expect_md5 expect_sha256",
 }
 # The options that apply to each kind of source, then to all. A new option must be added here, or above.
@@ -49,8 +49,8 @@ APPLICABLE = {
     STREAM: "parts abort_on_failure expect_size expect_md5 expect_sha256 receipt from_command",
     ONE: "parts expect_size expect_md5 expect_sha256 receipt verify_source on_change skip_identical recursive "
     "from_list from_command",
-    MANY: "recursive from_list include exclude fail_fast failed_list shard verify_source on_change skip_identical "
-    "from_command",
+    MANY: "recursive from_list include exclude fail_fast fail_if_empty failed_list shard verify_source on_change "
+    "skip_identical from_command",
 }
 ALWAYS_APPLICABLE = """
     max_parts part_size jobs executor content_md5 digest limit_rate retry_for checkpoint checkpoint_dir no_checkpoint

@@ -139,11 +139,17 @@ def test_a_pipe_that_the_user_names_is_an_error() -> None:
 
 
 def test_checkpoints_are_skipped() -> None:
-    """They are next to their sources; so are their temporary files."""
+    """They are next to their sources; so are their temporary files. Other files with such a name are sent."""
     own = ["big.iso.0123abcd.obsup.json", ".big.iso.0123abcd.obsup.json.89ef0123.abc_d123"]
     cut = f".{'x' * 100}.89ef0123.abcdefgh"
     other = ["notes.obsup.json", "big.iso.0123.obsup.json", ".hidden.89ef0123.abcdefgh"]
     make(*(f"tree/{name}" for name in (*own, cut, *other)))
+    for name, head in zip(
+        (*own, cut), ('{"format":1,"source":"a"', '{\n  "format": 2,\n  "target": {', ""), strict=True
+    ):
+        Path("tree", name).write_text(head)
+    other.append("report.0123abcd.obsup.json")
+    Path("tree", other[-1]).write_text('{"format": 2}')
     entries = list(RECURSIVE.entries(root_of("tree/")))
     assert names(entries) == sorted(other)
     assert set(others(entries)) == {*own, cut}
@@ -353,7 +359,7 @@ BASE = st.one_of(
 def test_a_list_of_failed_files_can_be_used_with_from_list(base: str, name: str) -> None:
     """The same file has the same name again, whatever its source was."""
     path = posixpath.join(base, name)
-    root = root_of_entry(as_list_entry(path, name))
+    root = root_of_entry(os.fsdecode(as_list_entry(path, name)))
     assert root is not None
     assert root.name == name
     assert os.path.normpath(root.path) == os.path.normpath(path)

@@ -1,0 +1,135 @@
+"""Files that obsup writes are never damaged or sent as sources, and files that only look like its own are sent."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from obsup.sandbox.sandbox import Sandbox
+from tests.support.batch import json_results, make_files, stored_keys
+from tests.support.shell import Shell
+
+OUTPUTS = [
+    "--log-file",
+    *(pytest.param(one, marks=pytest.mark.slow) for one in ("--failed-list", "--metrics", "--checkpoint")),
+]
+
+
+@pytest.mark.parametrize("option", OUTPUTS)
+def test_a_source_of_the_list_that_an_option_would_write(shell: Shell, sandbox: Sandbox, option: str) -> None:
+    """Exit 2; the file is unchanged, and nothing is sent."""
+    make_files(shell, "tree/a", "tree/b")
+    (shell.folder / "link").symlink_to("tree/b")
+    (shell.folder / "list").write_text("tree/a\nlink\n")
+    before = (shell.folder / "tree/b").read_bytes()
+    outcome = shell.run("upload", "--from-list", "list", "bucket/p/", option, "tree/b")
+    assert (outcome.code, stored_keys(sandbox)) == (2, [])
+    assert option in outcome.err
+    assert (shell.folder / "tree/b").read_bytes() == before
+
+
+@pytest.mark.parametrize("option", OUTPUTS)
+def test_a_list_from_standard_input_with_such_a_source(shell: Shell, sandbox: Sandbox, option: str) -> None:
+    """The same; a list without one is read to its end and sent."""
+    make_files(shell, "tree/a", "tree/b")
+    before = (shell.folder / "tree/b").read_bytes()
+
+    def run(names: bytes, path: str) -> subprocess.CompletedProcess[bytes]:
+        return subprocess.run(
+            [sys.executable, "-m", "obsup", "upload", "--from-list", "-", "bucket/p/", option, path],
+            cwd=shell.folder,
+            env={**os.environ, **shell.environment},
+            input=names,
+            capture_output=True,
+            timeout=60,
+            check=False,
+        )
+
+    done = run(b"tree/a\ntree/b\n", "tree/b")
+    assert (done.returncode, stored_keys(sandbox)) == (2, []), done.stderr
+    assert (shell.folder / "tree/b").read_bytes() == before
+    if option != "--checkpoint":
+        (shell.folder / "written").touch()
+        done = run(b"tree/a\ntree/b\n", "written")
+        assert (done.returncode, stored_keys(sandbox)) == (0, ["p/tree/a", "p/tree/b"]), done.stderr
+
+
+def test_the_journal_of_an_empty_source_file(shell: Shell, sandbox: Sandbox) -> None:
+    """--checkpoint must not write its journal into a source."""
+    make_files(shell, "a", "b")
+    (shell.folder / "b").write_bytes(b"")
+    outcome = shell.run("upload", "a", "b", "bucket/p/", "--checkpoint", "b")
+    assert (outcome.code, stored_keys(sandbox)) == (2, [])
+    assert (shell.folder / "b").read_bytes() == b""
+
+
+def test_files_that_the_command_writes_in_a_directory_are_not_sent(shell: Shell, sandbox: Sandbox) -> None:
+    """A journal in the directory, and a log that a link leads to, are reported and skipped."""
+    make_files(shell, "tree/a", "logs/old")
+    (shell.folder / "tree/logs").symlink_to("../logs")
+    arguments = ("--checkpoint", "tree/kept.journal", "--log-file", "logs/log")
+    for _run in range(2):
+        outcome = shell.run("upload", "-r", "tree/", "bucket/p/", *arguments)
+        assert outcome.code == 0, outcome.err
+        assert "Skipped: kept.journal: a file that this command writes" in outcome.err
+        assert "Skipped: logs/log: a file that this command writes" in outcome.err
+    assert stored_keys(sandbox) == ["p/a", "p/logs/old"]
+
+
+def test_a_file_with_the_name_of_a_checkpoint_is_sent(shell: Shell, sandbox: Sandbox) -> None:
+    """Only its content shows whether it is one."""
+    make_files(shell, "tree/report.deadbeef.obsup.json", "tree/.x.deadbeef.obsup.json.89ef0123.abcdefgh")
+    make_files(shell, "tree/large", size=10_000_000)
+    assert shell.run("init", "tree/large", "bucket/elsewhere").code == 0
+    (checkpoint,) = (shell.folder / "tree").glob("large.*.obsup.json")
+    checkpoint.with_name(f".{checkpoint.name}.89ef0123.abcdefgh").write_bytes(checkpoint.read_bytes())
+    outcome = shell.run("upload", "-r", "tree/", "bucket/p/")
+    assert outcome.code == 0, outcome.err
+    assert outcome.err.count("a checkpoint of obsup") == 2
+    assert stored_keys(sandbox) == [
+        "p/.x.deadbeef.obsup.json.89ef0123.abcdefgh",
+        "p/large",
+        "p/report.deadbeef.obsup.json",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "source"),
+    [
+        (("-r", "empty", "full"), "empty"),
+        (("-r", "full/", "--exclude", "*"), "full"),
+        (("a", "full/x", "--exclude", "a"), "a"),
+        (("--from-list", "empty-list"), "empty-list"),
+    ],
+)
+def test_a_source_without_files(
+    shell: Shell, sandbox: Sandbox, arguments: tuple[str, ...], source: str
+) -> None:
+    """A note names it; with --fail-if-empty it is exit 66."""
+    make_files(shell, "full/x", "a")
+    (shell.folder / "empty").mkdir()
+    (shell.folder / "empty-list").touch()
+    command = ("upload", *arguments, "bucket/p/")
+    outcome = shell.run(*command)
+    assert (outcome.code, outcome.err) == (0, f"Skipped: {source}: no files to send\n")
+    assert shell.run(*command, "-q").err == ""
+    outcome = shell.run(*command, "--fail-if-empty", "--json")
+    files, batch = json_results(outcome)
+    assert (outcome.code, batch["failed"]) == (66, 1)
+    assert [one["reason"] for one in files.values() if one["status"] == "failed"] == ["source"]
+
+
+def test_a_source_that_becomes_a_pipe_is_an_error(shell: Shell, sandbox: Sandbox) -> None:
+    """It was a file when it was found, so it must not be skipped."""
+    make_files(shell, "a", "b")
+    Path(shell.folder / "list").write_text("a\nb\n")
+    sandbox.add_fault("delay=1,op=list,times=always")
+    with shell.begin("upload", "--from-list", "list", "bucket/p/") as process:
+        (shell.folder / "b").unlink()
+        os.mkfifo(shell.folder / "b")
+        _out, err = process.communicate(timeout=60)
+    assert process.returncode == 66, err
