@@ -33,6 +33,11 @@ class Kind(NamedTuple):
     maximum: int | None = None
     is_list: bool = False
 
+    @property
+    def is_path(self) -> bool:
+        """Whether ``~`` and ``$NAME`` are expanded in values of the environment and of the configuration file."""
+        return self.name in ("file", "folder", "text-file")
+
 
 def _is_text(value: object) -> bool:
     return isinstance(value, str)

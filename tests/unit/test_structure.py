@@ -31,6 +31,7 @@ LAYERS = (
         "events",
     ),
     ("options",),
+    ("local.files",),
     ("dialects",),
     ("store.http", "local.source", "local.state", "local.config"),
     ("store.answers", "local.walk"),
@@ -65,7 +66,6 @@ LIBRARIES = {
     "urllib3": ("store/http/",),
     "defusedxml": ("store/answers/xml.py",),
     "filelock": ("local/state/lock.py",),
-    "platformdirs": ("local/",),
     "pathspec": ("local/walk/filters.py",),
 }
 MAX_MODULE_LINES = 350

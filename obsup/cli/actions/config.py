@@ -17,7 +17,9 @@ from obsup.cli.report import output
 from obsup.dialects.endpoints import normalise_endpoint, recognise
 from obsup.errors import BadConfiguration, Denied, NextStep
 from obsup.local.config.credentials import CredentialSettings, find_credentials
-from obsup.local.config.file import Profile, default_config_path, load_config
+from obsup.local.config.file import NO_CONFIG, Profile, load_config
+from obsup.local.files.user_folders import default_config_path, home_folder
+from obsup.local.state.folders import create_missing_folders
 from obsup.options.row import OptionRow
 from obsup.store.http.redaction import names_secret
 from obsup.text import one_line, quoted
@@ -47,8 +49,14 @@ MASK = "…"
 def run_init(path: Path | None, upload: Command) -> int:
     """Write the configuration file, print its path, and return the exit code."""
     config_path = path or default_config_path(os.environ)
+    if config_path is None:
+        raise BadConfiguration(
+            "this user has no home directory for the configuration file",
+            "HOME is not an absolute path, and the account has no home directory",
+            NextStep("name the file with --config"),
+        )
     try:
-        config_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        create_missing_folders(config_path.parent)
         descriptor = os.open(config_path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except FileExistsError as exc:
         raise BadConfiguration(
@@ -97,7 +105,7 @@ def _sample(row: OptionRow) -> str:
 
 def run_show(upload: click.Context, *, as_json: bool) -> int:
     """Print every setting of the *upload* command with its source, and return the exit code."""
-    path = upload.params["config_path"] or default_config_path(os.environ)
+    path: Path = upload.params["config_path"] or default_config_path(os.environ) or Path(NO_CONFIG)
     settings = list(effective_settings(upload))
     rows = [EffectiveSetting("config", str(path), "found" if path.exists() else "not found")]
     rows.append(effective_profile(upload))
@@ -134,7 +142,7 @@ def _credentials(upload: click.Context) -> Iterator[EffectiveSetting]:
     helper = _helper(profile)
     settings = CredentialSettings(_provider(upload), None if helper else name, str(path) if path else None)
     try:
-        found = find_credentials(settings, environ=os.environ, home=Path.home()).credentials
+        found = find_credentials(settings, environ=os.environ, home=home_folder()).credentials
     except Denied:
         origin = f"{helper}, which is run when needed" if helper else "not found"
         yield EffectiveSetting("credentials", MASK if helper else None, origin)

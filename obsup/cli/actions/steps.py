@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TextIO
 
 from msgspec.structs import replace
 
@@ -29,6 +30,9 @@ from obsup.local.source.memory_part import MemoryPart
 from obsup.local.source.stream import open_standard_input
 from obsup.local.source.stream_parts import read_stream_part
 from obsup.text import utf8_name
+
+# 10,000 lines of a part number, a size, an ETag and a time have less than 1 MB.
+MAX_LIST_CHARACTERS = 8_000_000
 
 
 def _open(
@@ -151,7 +155,7 @@ def run_complete(
     options: CommandOptions,
     *,
     etags: Iterable[tuple[int, str]],
-    etags_from: Iterable[str] | None,
+    etags_from: TextIO | None,
 ) -> int:
     """Assemble the parts, print the object's ETag, and return the exit code.
 
@@ -190,25 +194,29 @@ def run_abort(source: Path | None, target: str, options: CommandOptions) -> int:
     return run_step("abort", options, work)
 
 
-def _decoded(lines: Iterable[str]) -> Iterator[str]:
-    """Yield *lines*. Raises WrongUsage if the file is not text."""
+def _lines_of(file: TextIO | None) -> list[str]:
+    """Return the lines of the file of --etags-from. Raises WrongUsage if it is not a list."""
     try:
-        yield from lines
+        text = file.read(MAX_LIST_CHARACTERS + 1) if file is not None else ""
+        why = f"It has more than {MAX_LIST_CHARACTERS} characters" if len(text) > MAX_LIST_CHARACTERS else ""
     except UnicodeDecodeError as exc:
+        why = f"It has bytes that are not valid UTF-8 ({exc.reason})"
+    if why:
         raise WrongUsage(
             "the file of --etags-from is not text",
-            f"It has bytes that are not valid UTF-8 ({exc.reason})",
+            why,
             NextStep("use a file with a part number and an ETag per line"),
-        ) from exc
+        )
+    return text.splitlines()
 
 
-def _parse_etags(given: Iterable[tuple[int, str]], lines: Iterable[str] | None) -> dict[int, str] | None:
+def _parse_etags(given: Iterable[tuple[int, str]], file: TextIO | None) -> dict[int, str] | None:
     """Return the user's ETags by part number, None without a list. Raises WrongUsage.
 
     A line has a part number and an ETag, or is what ``obsup parts`` prints: number, size, ETag, time.
     """
     pairs = list(given)
-    for number, line in enumerate(_decoded(lines or ()), start=1):
+    for number, line in enumerate(_lines_of(file), start=1):
         words = line.replace(":", " ", 1).split() if line.count("\t") < 2 else line.split("\t")
         if not words or words[0].startswith("#"):
             continue
@@ -219,7 +227,7 @@ def _parse_etags(given: Iterable[tuple[int, str]], lines: Iterable[str] | None) 
                 NextStep("correct the line"),
             )
         pairs.append((int(words[0]), (words[2] if len(words) > 2 else words[1]).strip('"')))
-    if not pairs and lines is None:
+    if not pairs and file is None:
         return None
     by_number = dict(pairs)
     if len(by_number) < len(pairs):

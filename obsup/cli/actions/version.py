@@ -16,7 +16,6 @@ LIBRARIES = (
     "urllib3",
     "rich",
     "filelock",
-    "platformdirs",
     "defusedxml",
     "fastcrc",
     "pathspec",

@@ -6,25 +6,16 @@ Reads files with json and tomllib only, because completion must be fast. Unreada
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from obsup.local.files.content import read_content
+from obsup.local.files.user_folders import default_config_path, expanded, user_state_folder
+
 # More files would yield more completions than anybody reads.
 MAX_FILES = 200
-
-
-def state_folder(environ: Mapping[str, str]) -> Path:
-    """Return the same directory as local.state.folders, without platformdirs, which is slow to import."""
-    if environ.get("OBSUP_STATE_DIR"):
-        return Path(environ["OBSUP_STATE_DIR"])
-    home = Path(environ.get("HOME") or Path.home())
-    if environ.get("XDG_STATE_HOME", "").strip():
-        return Path(environ["XDG_STATE_HOME"]) / "obsup"
-    if sys.platform == "darwin":
-        return home / "Library" / "Application Support" / "obsup"
-    return home / ".local" / "state" / "obsup"
+MAX_BYTES = 4 << 20
 
 
 def known_targets(environ: Mapping[str, str], directory: Path) -> list[str]:
@@ -62,11 +53,12 @@ def known_profiles(environ: Mapping[str, str], path: Path | None) -> list[str]:
     """Return the names of the profiles in the configuration file."""
     import tomllib
 
-    home = Path(environ.get("HOME") or Path.home())
-    folder = Path(environ.get("XDG_CONFIG_HOME", ""))
-    default = (folder if folder.is_absolute() else home / ".config") / "obsup" / "config.toml"
+    given = environ.get("OBSUP_CONFIG")
+    named = path or (Path(expanded(given, environ)) if given else default_config_path(environ))
+    if named is None:
+        return []
     try:
-        document = tomllib.loads((path or Path(environ.get("OBSUP_CONFIG") or default)).read_text())
+        document = tomllib.loads(read_content(named, MAX_BYTES).data.decode())
     except (OSError, ValueError):
         return []
     profiles = document.get("profiles")
@@ -83,7 +75,7 @@ def _records(environ: Mapping[str, str], directory: Path) -> Iterator[dict[str, 
     """Yield the records of started uploads, and the checkpoints in the state directory and in *directory*."""
     import json
 
-    state = state_folder(environ)
+    state = user_state_folder(environ) or directory
     paths = [
         *state.glob("uploads/*.json"),
         *state.glob("checkpoints/*.obsup.json"),
@@ -91,7 +83,7 @@ def _records(environ: Mapping[str, str], directory: Path) -> Iterator[dict[str, 
     ]
     for path in sorted(paths, key=_modified, reverse=True)[:MAX_FILES]:
         try:
-            record = json.loads(path.read_bytes())
+            record = json.loads(read_content(path, MAX_BYTES).data)
         except (OSError, ValueError, RecursionError):
             continue
         if isinstance(record, dict):

@@ -13,6 +13,7 @@ import click
 from click.core import ParameterSource
 
 from obsup.cli.arguments.options import Option
+from obsup.local.files.user_folders import expanded
 from obsup.options.row import OptionRow
 from obsup.options.table import EXCLUSIVE, is_set, rivals_of
 
@@ -48,7 +49,9 @@ def apply_config(ctx: click.Context) -> None:
         for key, value in layer.items():
             parameter = rows[key].parameter if key in rows else ""
             if parameter and parameter not in values and not nearer.intersection(rivals_of(parameter)):
-                values[parameter], origins[parameter] = value, origin
+                is_path = rows[key].kind.is_path
+                values[parameter] = expanded(value) if is_path else value
+                origins[parameter] = origin
     ctx.default_map = values
     ctx.meta[_ORIGINS] = origins
 

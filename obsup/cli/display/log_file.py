@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import stat
 import threading
@@ -12,6 +14,7 @@ from pathlib import Path
 
 from obsup import events
 from obsup.errors import BadConfiguration, NextStep, ObsupError
+from obsup.local.files.own_file import is_trusted_owner
 from obsup.text import quoted, shell_line
 from obsup.units import MIB
 
@@ -65,7 +68,7 @@ class RequestLines:
 
 
 class LogFile:
-    """Appends lines to *path*, which only its owner can read.
+    """Appends lines to *path*, which only its owner can read. A symbolic link is followed if it is the user's own.
 
     At *max_bytes* the file is renamed to PATH.1, and older files to PATH.2 and so on, up to *max_old_files*. If the
     log cannot be written any more, the work continues without it, and *warn* is called once. Raises BadConfiguration
@@ -139,11 +142,27 @@ class LogFile:
             self._close()
 
     def _open(self) -> int:
-        descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        """Open the file; the mode of a file behind a symbolic link stays. Raises OSError."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        if self._path.is_symlink():
+            self._check_owner(self._path.lstat())
+            return os.open(self._path, flags, 0o600)
+        with contextlib.suppress(FileNotFoundError):
+            self._check_owner(self._path.lstat())
+        descriptor = os.open(self._path, flags | os.O_NOFOLLOW, 0o600)
         existing = os.fstat(descriptor)
         if stat.S_ISREG(existing.st_mode) and existing.st_uid == os.geteuid():
             os.fchmod(descriptor, 0o600)
         return descriptor
+
+    @staticmethod
+    def _check_owner(status: os.stat_result) -> None:
+        """Raise OSError for a symbolic link, or for a pipe without a reader, that another user placed there."""
+        is_placed = stat.S_ISLNK(status.st_mode) or stat.S_ISFIFO(status.st_mode)
+        if is_placed and not is_trusted_owner(status.st_uid):
+            raise PermissionError(
+                errno.EPERM, f"It is a link or a pipe of another user (uid {status.st_uid})"
+            )
 
     def _rotate(self, added: int) -> None:
         """Start a new file if *added* bytes would make this one too large."""

@@ -12,6 +12,7 @@ from obsup import events
 from obsup.cli.display.meter import short_reason
 from obsup.cli.report.output import error_lines, print_message
 from obsup.errors import BadConfiguration, LocalFailure, NextStep, run_again
+from obsup.local.files.content import read_content
 from obsup.local.state.atomic_file import write_atomically
 from obsup.text import quoted
 from obsup.value import Value
@@ -130,8 +131,7 @@ class RunMetrics:
         from prometheus_client.parser import text_string_to_metric_families
 
         try:
-            with self._options.path.open("rb") as file:
-                text = file.read(MAX_OLD_BYTES).decode()
+            text = read_content(self._options.path, MAX_OLD_BYTES).data.decode()
             samples = [one for family in text_string_to_metric_families(text) for one in family.samples]
         except (OSError, ValueError):
             return None

@@ -16,6 +16,7 @@ from obsup.dialects.registry import find_dialect
 from obsup.engine.job.learned_facts import LearnedFacts
 from obsup.local.config.credentials import CredentialSettings, open_credentials
 from obsup.local.config.customer_key import read_customer_key
+from obsup.local.files.user_folders import home_folder
 from obsup.model import CustomerKey
 from obsup.store.answers.server_clock import ServerClock
 from obsup.store.client import HttpStore
@@ -94,7 +95,7 @@ class Connection(Value):
 
 def _find_credentials(settings: StoreSettings, environ: Mapping[str, str]) -> CredentialSource:
     wanted = CredentialSettings(settings.provider, settings.profile, settings.config_path)
-    return open_credentials(wanted, environ=environ, home=Path.home(), clock=time.time)
+    return open_credentials(wanted, environ=environ, home=home_folder(), clock=time.time)
 
 
 def customer_key_of(settings: StoreSettings) -> CustomerKey | None:

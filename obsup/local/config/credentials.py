@@ -11,6 +11,7 @@ from obsup.dialects.registry import find_vendor
 from obsup.dialects.vendor import KeyNames
 from obsup.errors import BadConfiguration, Denied, run_again
 from obsup.local.config.credential_fields import pair_keys
+from obsup.local.files.user_folders import default_config_path
 from obsup.model import Credentials
 from obsup.value import Value
 
@@ -116,7 +117,7 @@ class CredentialSource:
 
 
 def open_credentials(
-    settings: CredentialSettings, *, environ: Mapping[str, str], home: Path, clock: Callable[[], float]
+    settings: CredentialSettings, *, environ: Mapping[str, str], home: Path | None, clock: Callable[[], float]
 ) -> CredentialSource:
     """Return the source of credentials for *settings*, which reads nothing before its first use.
 
@@ -126,7 +127,7 @@ def open_credentials(
 
 
 def find_credentials(
-    settings: CredentialSettings, *, environ: Mapping[str, str], home: Path
+    settings: CredentialSettings, *, environ: Mapping[str, str], home: Path | None
 ) -> FoundCredentials:
     """Search all sources once and return the first credentials.
 
@@ -147,11 +148,11 @@ def _find_in_files(
     variables: tuple[KeyNames, ...],
     *,
     environ: Mapping[str, str],
-    home: Path,
+    home: Path | None,
 ) -> FoundCredentials:
     # Imported here because credentials in the environment, as in most scripts, need none of this.
     from obsup.local.config import instance_metadata
-    from obsup.local.config.file import default_config_path, load_config
+    from obsup.local.config.file import NO_CONFIG, load_config
     from obsup.local.config.vendor_files import list_sections, read_section
 
     config_path = Path(settings.config_path) if settings.config_path else None
@@ -171,7 +172,7 @@ def _find_in_files(
             instance_metadata.fetch_instance_credentials(profile.metadata_service, environ=environ),
             instance_metadata.RENEW_BEFORE_S,
         )
-    path = config_path or default_config_path(environ)
+    path = config_path or default_config_path(environ) or Path(NO_CONFIG)
     raise _not_found(settings, variables, sections, path)
 
 

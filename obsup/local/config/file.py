@@ -12,9 +12,12 @@ from typing import Any, ClassVar
 from msgspec import field
 
 from obsup.errors import BadConfiguration, NextStep, run_again
+from obsup.local.files.content import FileContent, read_content
+from obsup.local.files.user_folders import default_config_path
 from obsup.options import kinds
 from obsup.options.kinds import Kind
 from obsup.options.table import EXCLUSIVE, SETTINGS, is_set
+from obsup.units import MIB
 from obsup.value import Value
 
 CREDENTIAL_KEYS: Mapping[str, Kind] = {
@@ -27,6 +30,12 @@ CREDENTIAL_KEYS: Mapping[str, Kind] = {
 OPTION_KEYS: Mapping[str, Kind] = {key: row.kind for key, row in SETTINGS.items()}
 DEFAULTS_KEYS: Mapping[str, Kind] = {**OPTION_KEYS, "profile": kinds.TEXT}
 PROFILE_KEYS: Mapping[str, Kind] = {**OPTION_KEYS, **CREDENTIAL_KEYS}
+MAX_BYTES = 4 * MIB
+# What messages show if there is no home directory.
+NO_CONFIG = "~/.config/obsup/config.toml"
+
+# A pipe such as <(…) can be read only once, but the file is read again for each renewal of the credentials.
+_pipes: dict[Path, FileContent] = {}
 
 
 class Profile(Value):
@@ -69,21 +78,6 @@ class Config(Value):
         )
 
 
-def default_config_path(environ: Mapping[str, str]) -> Path:
-    """Return ``$XDG_CONFIG_HOME/obsup/config.toml``, by default under ``~/.config``.
-
-    Source: XDG Base Directory Specification; relative paths are ignored.
-    """
-    config_home = Path(environ.get("XDG_CONFIG_HOME", ""))
-    if config_home.is_absolute():
-        return config_home / "obsup" / "config.toml"
-    if environ.get("HOME"):
-        return Path(environ["HOME"]) / ".config" / "obsup" / "config.toml"
-    import platformdirs
-
-    return platformdirs.user_config_path("obsup") / "config.toml"
-
-
 def load_config(path: Path | None, environ: Mapping[str, str]) -> Config:
     """Read config.toml from *path*, or from the default path, where the file may be missing.
 
@@ -91,10 +85,10 @@ def load_config(path: Path | None, environ: Mapping[str, str]) -> Config:
     exclude each other, and secrets in a file that other users can read. No message contains the value of a secret.
     """
     config_path = path or default_config_path(environ)
+    if config_path is None:
+        return Config(Path(NO_CONFIG))
     try:
-        with config_path.open("rb") as file:
-            status = os.fstat(file.fileno())
-            raw = file.read()
+        content = _pipes.get(config_path) or read_content(config_path, MAX_BYTES, allow_pipe=True)
     except FileNotFoundError as exc:
         if path is None:
             return Config(config_path)
@@ -109,9 +103,11 @@ def load_config(path: Path | None, environ: Mapping[str, str]) -> Config:
             exc.strerror or "",
             run_again("fix its permissions"),
         ) from exc
-    config = _build(_parse(raw, config_path), config_path)
+    if not content.is_regular:
+        _pipes[config_path] = content
+    config = _build(_parse(content.data, config_path), config_path)
     if any(profile.secret_access_key or profile.security_token for profile in config.profiles.values()):
-        _require_private(status, config_path)
+        _require_private(content.status, config_path)
     return config
 
 
@@ -242,6 +238,8 @@ def _refuse_unknown(values: Mapping[str, object], known: Collection[str], *, tab
 
 def _require_private(status: os.stat_result, path: Path) -> None:
     mode = stat.S_IMODE(status.st_mode)
+    if not stat.S_ISREG(status.st_mode) or _is_mounted_secret(status, path):
+        return
     if status.st_uid not in (os.geteuid(), 0):
         quoted = shlex.quote(str(path))
         script = f"chown {os.geteuid()} {quoted} && chmod 600 {quoted}"
@@ -256,3 +254,13 @@ def _require_private(status: os.stat_result, path: Path) -> None:
             "Anybody who reads them can write to your buckets",
             NextStep("run", command=("chmod", "600", str(path))),
         )
+
+
+def _is_mounted_secret(status: os.stat_result, path: Path) -> bool:
+    """Return whether root provides the file and this process cannot change it, as orchestrators mount secrets."""
+    if status.st_uid != 0 or status.st_mode & 0o022:
+        return False
+    try:
+        return os.geteuid() != 0 or bool(os.statvfs(path).f_flag & os.ST_RDONLY)
+    except OSError:
+        return False

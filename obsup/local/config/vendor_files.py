@@ -9,8 +9,12 @@ from pathlib import Path
 from obsup.dialects.registry import find_vendor
 from obsup.dialects.vendor import CredentialFile, KeyNames
 from obsup.local.config.credential_fields import pair_keys
+from obsup.local.files.content import read_content
 from obsup.model import Credentials
+from obsup.units import MIB
 from obsup.value import Value
+
+MAX_BYTES = MIB
 
 
 class Section(Value):
@@ -24,9 +28,10 @@ class Section(Value):
         return f"[{self.names[0]}] of {self.path}"
 
 
-def list_sections(provider: str, *, environ: Mapping[str, str], home: Path) -> tuple[Section, ...]:
+def list_sections(provider: str, *, environ: Mapping[str, str], home: Path | None) -> tuple[Section, ...]:
     """Return the sections in which the tools of *provider* store credentials, nearest first."""
-    return tuple(_section(file, environ, home) for file in find_vendor(provider).credential_files)
+    files = find_vendor(provider).credential_files
+    return tuple(_section(one, environ, home or Path("~")) for one in files)
 
 
 def read_section(section: Section) -> Credentials | None:
@@ -69,7 +74,7 @@ class _Parser(configparser.RawConfigParser):
 def _read_values(section: Section) -> dict[str, str]:
     parser = _Parser()
     try:
-        parser.read_string(section.path.read_text("utf-8-sig"))
+        parser.read_string(read_content(section.path, MAX_BYTES).data.decode("utf-8-sig"))
     except (OSError, UnicodeDecodeError, configparser.Error, AttributeError):
         # The file belongs to another tool, so errors are ignored. (Those of the parser quote whole lines.)
         # Python before 3.13 raises AttributeError for indented lines below a key without a value.

@@ -9,6 +9,7 @@ import stat
 from pathlib import Path
 from types import TracebackType
 
+from obsup.local.files.own_file import is_trusted_owner
 from obsup.local.state.checkpoint_path import short_digest
 
 
@@ -16,9 +17,9 @@ class AtomicFile:
     """A temporary file in the folder of *path* that replaces *path* on ``commit``.
 
     A symbolic link at *path* is replaced, not followed. The new file has mode 0600 if *is_private*, otherwise the mode
-    of the file that it replaces, or that of any new file. As a context manager it commits at the end of the block and
-    discards after an exception. All methods raise OSError, whose ``filename`` is *path*; the temporary file is removed
-    then, and the old file stays.
+    of the file that it replaces, or that of any new file if the old one belongs to another user. As a context manager
+    it commits at the end of the block and discards after an exception. All methods raise OSError, whose ``filename``
+    is *path*; the temporary file is removed then, and the old file stays.
     """
 
     def __init__(self, path: Path, *, is_private: bool = True) -> None:
@@ -83,8 +84,8 @@ class AtomicFile:
     def _keep_mode(self) -> None:
         with contextlib.suppress(OSError):  # no old file, or its owner is another user
             old = self._path.lstat()
-            if stat.S_ISREG(old.st_mode):
-                self._temporary.chmod(stat.S_IMODE(old.st_mode))
+            if stat.S_ISREG(old.st_mode) and is_trusted_owner(old.st_uid):
+                self._temporary.chmod(old.st_mode & 0o777)
 
     def _named(self, exc: OSError) -> OSError:
         return OSError(exc.errno, exc.strerror, str(self._path))

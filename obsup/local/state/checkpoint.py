@@ -23,11 +23,11 @@ from msgspec import field
 from msgspec.structs import replace
 
 from obsup.errors import CheckpointUnwritable, NextStep, ObsupError, run_again
+from obsup.local.files.own_file import UntrustedFile, distrust, read_own
 from obsup.local.state.atomic_file import AtomicFile, temporary_prefix
 from obsup.local.state.checkpoint_path import fallback_folder
 from obsup.local.state.folders import create_private_folder, is_special
 from obsup.local.state.lock import FileLock
-from obsup.local.state.own_file import UntrustedFile, distrust, read_own
 from obsup.local.state.typed_json import parse
 from obsup.model import Receipt, SourceStat, Upload
 from obsup.text import quoted

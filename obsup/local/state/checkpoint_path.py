@@ -7,9 +7,9 @@ import hashlib
 import os
 from pathlib import Path
 
+from obsup.local.files.own_file import distrust_path
 from obsup.local.state.folders import state_folder
 from obsup.local.state.lock import target_hash
-from obsup.local.state.own_file import distrust_path
 from obsup.model import Target
 from obsup.text import quoted
 

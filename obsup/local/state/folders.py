@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
 import tempfile
 from pathlib import Path
 
-import platformdirs
+from obsup.local.files.own_file import is_trusted_owner
+from obsup.local.files.user_folders import user_state_folder
 
 
 def state_folder() -> Path:
-    """Return the user's state directory for obsup, or ``$OBSUP_STATE_DIR``. It may not exist yet."""
-    configured = os.environ.get("OBSUP_STATE_DIR")
-    return Path(configured) if configured else platformdirs.user_state_path("obsup", appauthor=False)
+    """Return the user's state directory for obsup, or ``$OBSUP_STATE_DIR``. It may not exist yet.
+
+    It is a temporary folder if the user has no home directory, or one that cannot be written.
+    """
+    folder = user_state_folder()
+    if folder is not None and (os.environ.get("OBSUP_STATE_DIR") or _can_be_written(folder)):
+        return folder
+    return temporary_folder()
+
+
+def _can_be_written(folder: Path) -> bool:
+    existing = next(one for one in (folder, *folder.parents, Path()) if os.path.exists(one))  # noqa: PTH110 - never raises
+    return os.access(existing, os.W_OK | os.X_OK)
 
 
 def temporary_folder() -> Path:
@@ -37,17 +49,35 @@ def can_use_private_folder(folder: Path) -> bool:
     return os.access(folder, os.W_OK | os.X_OK)
 
 
+def create_missing_folders(folder: Path) -> None:
+    """Create *folder* and its missing parents with mode 0700, whatever the umask. Raises OSError."""
+    for one in reversed([one for one in (folder, *folder.parents) if not one.exists()]):
+        with contextlib.suppress(FileExistsError):  # another process is faster
+            one.mkdir(mode=0o700)
+            one.chmod(0o700)
+
+
 def create_private_folder(folder: Path) -> None:
-    """Create *folder* with mode 0700 if it is missing. Raises OSError, also if it belongs to another user."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if hasattr(os, "getuid") and folder.stat().st_uid not in (os.getuid(), 0):
-        raise PermissionError(errno.EPERM, "Its folder belongs to another user")
+    """Create *folder* and its missing parents with mode 0700, whatever the umask; repair the mode of an own one.
+
+    Raises OSError, also if the folder or its parent belongs to another user, or is a symbolic link of another user.
+    """
+    create_missing_folders(folder)
+    for one in (folder, folder.parent):
+        if not is_trusted_owner(one.stat().st_uid) or not is_trusted_owner(one.lstat().st_uid):
+            raise PermissionError(errno.EPERM, "Its folder belongs to another user")
+    if folder.stat().st_mode & 0o077 and hasattr(os, "getuid") and folder.stat().st_uid == os.getuid():
+        folder.chmod(0o700)
 
 
 def is_special(path: Path) -> bool:
-    """Return whether *path* is a device, a pipe or a socket, which must be written to and not replaced."""
+    """Return whether *path* is a device, a pipe or a socket, which must be written to and not replaced.
+
+    A pipe of another user, and a symbolic link of another user, is not: it is replaced as any other file.
+    """
     try:
         mode = path.stat().st_mode
+        is_trusted = is_trusted_owner(path.lstat().st_uid) or stat.S_ISCHR(path.lstat().st_mode)
     except OSError:
         return False
-    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
+    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode) and is_trusted

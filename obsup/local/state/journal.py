@@ -19,10 +19,10 @@ from typing import Any
 import msgspec
 
 from obsup.errors import CheckpointUnwritable, NextStep, ObsupError, WrongUsage, run_again
+from obsup.local.files.own_file import UntrustedFile, open_own
 from obsup.local.state.atomic_file import AtomicFile
 from obsup.local.state.folders import create_private_folder, is_special, state_folder
 from obsup.local.state.lock import target_hash
-from obsup.local.state.own_file import UntrustedFile, open_own
 from obsup.local.state.table import open_table
 from obsup.model import SourceStat, Target
 from obsup.text import quoted

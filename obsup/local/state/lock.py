@@ -97,7 +97,8 @@ else:
                 pass
 
         def _lock(self, creation: int, kind: int) -> bool:
-            descriptor = os.open(self._path, os.O_RDWR | os.O_CLOEXEC | creation, 0o600)
+            flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | creation
+            descriptor = os.open(self._path, flags, 0o600)
             try:
                 fcntl.flock(descriptor, kind)
                 # Between open and lock, another holder may have removed or replaced the file.

@@ -11,14 +11,18 @@ from typing import Any
 from msgspec import convert, field, to_builtins
 
 from obsup.errors import BadConfiguration, LocalFailure, NextStep
+from obsup.local.files.content import read_content
 from obsup.local.state.atomic_file import write_atomically
 from obsup.local.state.folders import is_special
 from obsup.local.state.typed_json import parse
 from obsup.model import Receipt, Target
 from obsup.text import quoted
+from obsup.units import MIB
 from obsup.value import Value
 
 FORMAT = 1
+# The receipt of 10,000 parts has 3 MB.
+MAX_BYTES = 64 * MIB
 
 
 class ObjectReceipt(Value, rename="camel"):
@@ -64,7 +68,7 @@ def save(path: Path, receipt: ObjectReceipt) -> None:
         if is_special(path):
             path.write_text(text)
         else:
-            write_atomically(path, text.encode(), is_private=False)
+            write_atomically(path, text.encode())
     except OSError as exc:
         raise LocalFailure(
             f"the object is in place, but its receipt {quoted(path)} cannot be written",
@@ -78,7 +82,7 @@ def save(path: Path, receipt: ObjectReceipt) -> None:
 def load(path: Path) -> ObjectReceipt:
     """Return the receipt at *path*. Raises BadConfiguration if it is missing or invalid."""
     try:
-        return _from_fields(parse(path.read_bytes()))
+        return _from_fields(parse(read_content(path, MAX_BYTES, allow_pipe=True).data))
     except OSError as exc:
         why = exc.strerror or type(exc).__name__
     except (ValueError, LookupError, TypeError, AttributeError) as exc:

@@ -15,10 +15,10 @@ from pathlib import Path
 
 from msgspec import to_builtins
 
+from obsup.local.files.own_file import UntrustedFile, distrust_path, read_own
 from obsup.local.state.atomic_file import write_atomically
 from obsup.local.state.folders import can_use_private_folder, state_folder
 from obsup.local.state.lock import target_hash
-from obsup.local.state.own_file import UntrustedFile, distrust_path, read_own
 from obsup.local.state.typed_json import decode
 from obsup.model import StoredPart, Target, Upload
 from obsup.units import MIB

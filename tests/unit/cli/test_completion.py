@@ -11,19 +11,19 @@ from pathlib import Path
 import pytest
 from click.shell_completion import get_completion_class
 
-from obsup.cli.arguments.known_words import known_profiles, known_targets, known_uploads, state_folder
-from obsup.local.state import folders, started_uploads
+from obsup.cli.arguments.known_words import known_profiles, known_targets, known_uploads
+from obsup.local.state import started_uploads
 from obsup.model import Target, Upload
 
 HEAVY = {
     "requests",
     "urllib3",
     "rich",
-    "platformdirs",
     "filelock",
     "obsup.engine",
     "obsup.store",
-    "obsup.local",
+    "obsup.local.config",
+    "obsup.local.state",
 }
 
 
@@ -105,20 +105,6 @@ def test_a_configuration_without_profiles_offers_none(tmp_path: Path, text: str)
     path.write_text(text)
     assert known_profiles({}, path) == []
     assert known_profiles({"HOME": str(tmp_path)}, None) == []
-
-
-@pytest.mark.parametrize(
-    "environ", [{}, {"XDG_STATE_HOME": "/x/state"}, {"OBSUP_STATE_DIR": "/y"}, {"XDG_STATE_HOME": " "}]
-)
-def test_the_state_folder_is_the_engines(
-    monkeypatch: pytest.MonkeyPatch, home: Path, environ: dict[str, str]
-) -> None:
-    """Found without platformdirs, and the same."""
-    for name in ("XDG_STATE_HOME", "OBSUP_STATE_DIR"):
-        monkeypatch.delenv(name, raising=False)
-    for name, value in environ.items():
-        monkeypatch.setenv(name, value)
-    assert state_folder(os.environ) == folders.state_folder()
 
 
 @pytest.mark.parametrize(

@@ -9,14 +9,29 @@ from pathlib import Path
 
 import pytest
 from pyfakefs.fake_filesystem import FakeFilesystem
+from pyfakefs.fake_os import FakeOsModule
 
 from obsup.errors import BadConfiguration
-from obsup.local.config.file import Profile, default_config_path, load_config
+from obsup.local.config.file import Profile, load_config
+from obsup.local.files.user_folders import default_config_path
 
 SECRET = "s3cr3t-Value-That-Must-Stay-Hidden-0123"
 HOME = Path("/home/u")
 ENVIRON = {"HOME": str(HOME)}
 CONFIG_PATH = HOME / ".config/obsup/config.toml"
+
+
+@pytest.fixture(autouse=True)
+def keep_mode(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep pyfakefs from changing the mode of an existing file that os.open opens."""
+    real = FakeOsModule.open
+
+    def opened(self: FakeOsModule, path: str, flags: int, mode: int | None = None) -> int:
+        if self.filesystem.exists(path):
+            mode = self.filesystem.stat(path).st_mode & 0o7777
+        return real(self, path, flags, mode)
+
+    monkeypatch.setattr(FakeOsModule, "open", opened)
 
 
 def write(fs: FakeFilesystem, text: str, *, mode: int = 0o600) -> None:

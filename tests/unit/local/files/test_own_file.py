@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from obsup.local.files.own_file import distrust
 from obsup.local.state import checkpoint as checkpoints
 from obsup.local.state.checkpoint import Checkpoint
-from obsup.local.state.own_file import distrust
 from obsup.model import SourceStat, Target, Upload
 
 CHECKPOINT = Checkpoint(

@@ -66,21 +66,26 @@ def distrust(status: os.stat_result) -> str:
         return ""
     if stat.S_ISLNK(status.st_mode):
         return f"it is a symbolic link of {_owner(status.st_uid)}"
-    if status.st_uid not in _trusted_users():
+    if not is_trusted_owner(status.st_uid):
         return f"it belongs to {_owner(status.st_uid)}"
     if stat.S_ISREG(status.st_mode) and status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         return f"other users can write it (mode {stat.S_IMODE(status.st_mode):04o})"
     return ""
 
 
+def is_trusted_owner(user: int) -> bool:
+    """Return whether the user with this id may decide what obsup does: this user or root.
+
+    With sudo, the user who ran it controls this process anyway. Windows has no such ids.
+    """
+    trusted, invoking = {0, _user()}, os.environ.get("SUDO_UID", "")
+    if _user() == 0 and invoking.isascii() and invoking.isdigit():
+        trusted.add(int(invoking))
+    return sys.platform == "win32" or user in trusted
+
+
 def _user() -> int:
     return os.geteuid() if hasattr(os, "geteuid") else 0
-
-
-def _trusted_users() -> set[int]:
-    """Return the users whose files are trusted. With sudo, the user who ran it controls this process anyway."""
-    user, invoking = _user(), os.environ.get("SUDO_UID", "")
-    return {0, user} | ({int(invoking)} if user == 0 and invoking.isascii() and invoking.isdigit() else set())
 
 
 def _owner(user: int) -> str:

@@ -1,0 +1,1 @@
+"""Files of limited size, and where the files of the user are."""
