@@ -129,10 +129,16 @@ def test_a_failing_log_is_reported_once(disk: FakeFilesystem) -> None:
     assert (DATA / "log").read_text() == before
 
 
-def test_a_started_upload_that_cannot_be_recorded_is_not_an_error(disk: FakeFilesystem) -> None:
-    """No incomplete record is left."""
+def test_a_started_upload_is_recorded_by_an_empty_file(disk: FakeFilesystem) -> None:
+    """Its name is the record, because no content can be written. No incomplete record is left."""
     fill(disk)
-    assert not started_uploads.add(started_uploads.StartedUpload(UPLOAD, "/data/file", None, 1.0))
+    assert started_uploads.add(
+        started_uploads.StartedUpload(UPLOAD, "/data/file", None, 1.0, options_digest="0f")
+    )
+    assert started_uploads.find_own(UPLOAD, "/data/file", "0f") == UPLOAD
+    assert started_uploads.find_own(UPLOAD, "/data/file", "0e") is None
+    assert started_uploads.find_own(UPLOAD, "/data/other", "0f") is None
+    assert [path.stat().st_size for path in started_uploads.folder().iterdir()] == [0]
     started_uploads.finish(started_uploads.StartedUpload(UPLOAD, "/data/file", None, 1.0))
     assert started_uploads.find(UPLOAD) is None
     assert started_uploads.find_finished(TARGET) is None
