@@ -91,7 +91,7 @@ def rig(sandbox: Sandbox, source: Path, elsewhere: Path, monkeypatch: pytest.Mon
     return Rig(sandbox, source)
 
 
-DASK: dict[str, Any] = {"executor": "dask:elsewhere", "jobs": 1}
+DASK: dict[str, Any] = {"executor": "dask:elsewhere:1", "jobs": 1}
 OPTIONS: list[dict[str, Any]] = [{}, {"presign": True}, {"digest": "none"}, {"verify_source": True}]
 
 
@@ -136,7 +136,7 @@ def test_a_small_file_is_compared_before_a_worker_publishes_it(
     inside = Inside(rig.sandbox, rig.source.parent, monkeypatch)
     (rig.source.parent / "second").write_bytes(b"")
     copy_to(elsewhere, rig.source.parent / "second")
-    arguments = ("upload", rig.source, "second", "bucket/p/", "--executor", "dask:elsewhere")
+    arguments = ("upload", rig.source, "second", "bucket/p/", "--executor", "dask:elsewhere:1")
     outcome = inside.run(*arguments)
     assert outcome.code == 65, outcome.err
     assert "Its content is not the one that was hashed at the start" in outcome.err

@@ -41,6 +41,27 @@ def test_a_proxy_that_cannot_be_used(
     assert sandbox.requests == []
 
 
+@pytest.mark.parametrize(
+    ("mistake", "code", "named"),
+    [
+        (("--proxy", "ftp://proxy:21"), 78, "--proxy"),
+        (("--ca-bundle", "missing.pem"), 78, "missing.pem"),
+        (("--client-cert", "bigfile"), 78, "--client-cert"),
+        (("--executor", "dask:nonsense"), 2, "dask:nonsense"),
+        (("--stall-timeout", "0s"), 2, "--stall-timeout"),
+    ],
+)
+def test_a_mistake_is_reported_before_what_is_missing(
+    mistake: tuple[str, ...], code: int, named: str, tmp_path: Path, make_file: MakeFile
+) -> None:
+    """Neither an endpoint nor credentials are given: both depend on the store, the mistake does not."""
+    make_file(1000)
+    outcome = Shell(tmp_path).run("upload", "bigfile", "bucket/key", *mistake)
+    assert outcome.code == code, outcome.err
+    assert named in outcome.err
+    assert "endpoint" not in outcome.err.splitlines()[-3]
+
+
 def test_the_password_of_a_proxy_is_not_printed(shell: Shell, make_file: MakeFile) -> None:
     make_file(1000)
     arguments = ("upload", "bigfile", "bucket/key", "--endpoint", "http://store.example", "--provider", "s3")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -14,6 +15,7 @@ from obsup.cli.arguments import conflicts
 from obsup.cli.display.display import DisplayOptions
 from obsup.cli.run.metrics import MetricsOptions
 from obsup.engine.job.connection import StoreSettings
+from obsup.engine.job.executor_spec import check_spec
 from obsup.engine.job.request import UploadRequest
 from obsup.engine.job.target_settings import ConnectOptions, resolve_prefix, resolve_target
 from obsup.engine.steps.lookup import UploadSelector
@@ -25,7 +27,9 @@ from obsup.model import ObjectOptions, Target
 from obsup.options.table import object_values
 from obsup.rate import Rate
 from obsup.shard import Shard
+from obsup.store.http.proxy import check_proxy
 from obsup.store.http.settings import ConnectionSettings
+from obsup.store.http.tls_files import check_tls_files
 from obsup.value import Value
 
 # poll(2) cannot wait much longer than ten times as long.
@@ -85,13 +89,22 @@ class CommandOptions(Value):
 
     def resolve_target(self, text: str, *, file_name: str | None = None) -> tuple[Target, StoreSettings]:
         """Return the target that *text* names and the settings of its store. Raises WrongUsage, BadConfiguration."""
-        check_timeouts(self.connect.network)
+        self._check_local_mistakes()
         return resolve_target(text, self.connect, file_name=file_name)
 
     def resolve_prefix(self, text: str) -> tuple[Target, StoreSettings]:
         """Return the target that ``BUCKET[/PREFIX]`` names and its settings. Raises WrongUsage, BadConfiguration."""
-        check_timeouts(self.connect.network)
+        self._check_local_mistakes()
         return resolve_prefix(text, self.connect)
+
+    def _check_local_mistakes(self) -> None:
+        """Raise for options that are wrong whatever the store is. Raises WrongUsage, BadConfiguration."""
+        network = self.connect.network
+        check_timeouts(network)
+        check_tls_files(network, os.environ)
+        if network.proxy is not None:
+            check_proxy(network.proxy)
+        check_spec(self.request.executor)
 
     def select_upload(self, source: Path | None, target: str) -> tuple[UploadSelector, StoreSettings]:
         """Return the upload that SOURCE, TARGET and the options name, and the settings of its store."""

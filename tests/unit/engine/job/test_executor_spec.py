@@ -8,12 +8,20 @@ from obsup.engine.job.executor_spec import check_spec
 from obsup.errors import BadConfiguration, WrongUsage
 
 
-@pytest.mark.parametrize("spec", ["thread", "dask", "dask:", "mpi:x", ""])
+@pytest.mark.parametrize("spec", ["thread", "dask", "dask:", "dask:nonsense", "dask:tcp://host", "mpi:x", ""])
 def test_an_unknown_executor_is_an_error(spec: str) -> None:
     """The error lists all executors."""
     with pytest.raises(WrongUsage, match="unknown executor") as caught:
         check_spec(spec)
     assert "threads, inline, processes, dask:ADDRESS and mpi" in caught.value.why
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["host:8786", "tcp://host:8786", "tls://[::1]:8786", "ws://host:80/path", "inproc://10.0.0.1/7/1"],
+)
+def test_addresses_of_schedulers(address: str) -> None:
+    check_spec(f"dask:{address}")
 
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
