@@ -20,7 +20,7 @@ class Readable(Protocol):
 class FileObject:
     """An object with ``read``, as the API accepts it; closed at the end if *close* is true.
 
-    If it states how many bytes it has, it must return exactly so many. A read that blocks cannot be interrupted, but
+    If it states how many bytes it has, it must return exactly that many. A read that blocks cannot be interrupted, but
     after ``cancel`` no other read starts.
     """
 
