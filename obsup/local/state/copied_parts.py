@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -16,11 +15,14 @@ from msgspec.structs import replace
 
 from obsup.local.state.atomic_file import write_atomically
 from obsup.local.state.folders import can_use_private_folder
-from obsup.local.state.lock import POLL_S, FileLock, lock_folder
+from obsup.local.state.lock import UploadLock
 from obsup.local.state.started_uploads import copies_path
 from obsup.local.state.typed_json import decode
 from obsup.model import Upload
 from obsup.value import Value
+
+# The lock of this file is that of a part with this number, which no part has.
+RECORD = 0
 
 
 class CopiedPart(Value):
@@ -77,14 +79,8 @@ def find_mixed(upload: Upload) -> dict[int, str]:
 @contextlib.contextmanager
 def _locked(upload: Upload) -> Iterator[Path]:
     """Hold the lock of the file in a ``with``, and yield its path. Raises LocalFailure without a folder for locks."""
-    path = copies_path(upload)
-    lock = FileLock(lock_folder() / f"{path.stem}.lock")
-    while not lock.try_acquire():
-        time.sleep(POLL_S)
-    try:
-        yield path
-    finally:
-        lock.release(remove=True)
+    with UploadLock(upload.target, part=(upload.upload_id, RECORD), wait=True):
+        yield copies_path(upload)
 
 
 def _read(path: Path) -> CopiedParts:
