@@ -10,9 +10,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from obsup.local.files.content import read_content
-from obsup.local.files.user_folders import default_config_path, expanded, user_state_folder
-
 # More files would yield more completions than anybody reads.
 MAX_FILES = 200
 MAX_BYTES = 4 << 20
@@ -53,6 +50,9 @@ def known_profiles(environ: Mapping[str, str], path: Path | None) -> list[str]:
     """Return the names of the profiles in the configuration file."""
     import tomllib
 
+    from obsup.local.files.content import read_content
+    from obsup.local.files.user_folders import default_config_path, expanded
+
     given = environ.get("OBSUP_CONFIG")
     named = path or (Path(expanded(given, environ)) if given else default_config_path(environ))
     if named is None:
@@ -74,6 +74,10 @@ def _target(record: dict[str, Any]) -> Any:
 def _records(environ: Mapping[str, str], directory: Path) -> Iterator[dict[str, Any]]:
     """Yield the records of started uploads, and the checkpoints in the state directory and in *directory*."""
     import json
+
+    # Imported here because --help does not need them.
+    from obsup.local.files.content import read_content
+    from obsup.local.files.user_folders import user_state_folder
 
     state = user_state_folder(environ) or directory
     paths = [

@@ -7,7 +7,6 @@ from typing import Any
 import click
 
 from obsup.cli.arguments import completed_words, types
-from obsup.local.files.user_folders import expanded
 from obsup.options.kinds import Kind
 from obsup.options.row import OptionRow
 
@@ -59,7 +58,11 @@ class Option(click.Option):
     def value_from_envvar(self, ctx: click.Context) -> Any:
         """Return the value of the environment variable; in a path, ``~`` and ``$NAME`` are expanded."""
         value = super().value_from_envvar(ctx)
-        return expanded(value) if value and self.row.kind.is_path else value
+        if not value or not self.row.kind.is_path:
+            return value
+        from obsup.local.files.user_folders import expanded  # --help does not need it
+
+        return expanded(value)
 
 
 def _click_type(kind: Kind) -> Any:

@@ -13,7 +13,6 @@ import click
 from click.core import ParameterSource
 
 from obsup.cli.arguments.options import Option
-from obsup.local.files.user_folders import expanded
 from obsup.options.row import OptionRow
 from obsup.options.table import EXCLUSIVE, is_set, rivals_of
 
@@ -33,6 +32,7 @@ class EffectiveSetting(NamedTuple):
 def apply_config(ctx: click.Context) -> None:
     """Make the settings of the configuration file the defaults of the command's options. Raises BadConfiguration."""
     from obsup.local.config.file import load_config
+    from obsup.local.files.user_folders import expanded
 
     config = load_config(ctx.params.get("config_path"), os.environ)
     layers: list[tuple[str, Mapping[str, Any]]] = [("[defaults]", config.defaults)]
