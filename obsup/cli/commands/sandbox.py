@@ -8,8 +8,18 @@ from typing import Any
 
 import click
 
+import obsup
 from obsup.cli.arguments.command import command
 from obsup.options.table import is_set, rows_of
+
+# Runs the sandbox of this obsup, even if that is in an archive (zipapp), where -m would not find it.
+PROGRAM = """
+import os, runpy, sys
+root = os.path.dirname(sys.argv.pop(1))
+if root not in sys.path:
+    sys.path.insert(0, root)
+runpy.run_module("obsup.sandbox", run_name="__main__", alter_sys=True)
+"""
 
 
 @command(
@@ -37,4 +47,4 @@ def sandbox(command: tuple[str, ...], **values: Any) -> None:
     if command:
         words += ["--", *command]
     # -P: import nothing from the current directory.
-    os.execv(sys.executable, [sys.executable, "-P", "-m", "obsup.sandbox", *words])
+    os.execv(sys.executable, [sys.executable, "-P", "-c", PROGRAM, obsup.__path__[0], *words])
