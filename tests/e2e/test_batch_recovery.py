@@ -206,7 +206,7 @@ def test_two_batches_at_the_same_time(shell: Shell, sandbox: Sandbox) -> None:
     make_files(shell, *(f"tree/{number:03}" for number in range(100)))
     make_files(shell, "other/x")
     arguments = ("upload", "-r", "tree", "bucket/p/", "-j", "1")
-    sandbox.add_fault("delay=0.1,op=put,key=p/tree*,times=always")
+    sandbox.add_fault("delay=0.5,op=put,key=p/tree*,times=always")
     with shell.begin(*arguments) as process:
         wait_for_requests(sandbox, "put", 3)
         assert shell.run(*arguments).code == 75

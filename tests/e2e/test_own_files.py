@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -121,15 +120,3 @@ def test_a_source_without_files(
     files, batch = json_results(outcome)
     assert (outcome.code, batch["failed"]) == (66, 1)
     assert [one["reason"] for one in files.values() if one["status"] == "failed"] == ["source"]
-
-
-def test_a_source_that_becomes_a_pipe_is_an_error(shell: Shell, sandbox: Sandbox) -> None:
-    """It was a file when it was found, so it must not be skipped."""
-    make_files(shell, "a", "b")
-    Path(shell.folder / "list").write_text("a\nb\n")
-    sandbox.add_fault("delay=1,op=list,times=always")
-    with shell.begin("upload", "--from-list", "list", "bucket/p/") as process:
-        (shell.folder / "b").unlink()
-        os.mkfifo(shell.folder / "b")
-        _out, err = process.communicate(timeout=60)
-    assert process.returncode == 66, err

@@ -7,7 +7,7 @@ import os
 import posixpath
 import socket
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -428,3 +428,18 @@ def test_memory_does_not_grow_with_the_number_of_files(tmp_path: Path) -> None:
         count, peak = walk(mode, "tree/")
         assert count == 100_000
         assert peak - small < 16 * MIB
+
+
+def test_a_file_that_becomes_a_pipe_after_it_was_found_is_an_error() -> None:
+    """It must be sent, so it is not skipped."""
+    make("tree/a", "tree/b")
+
+    def entries() -> Iterator[Entry]:
+        yield from RECURSIVE.entries(root_of("tree/"))
+        Path("tree/b").unlink()
+        os.mkfifo("tree/b")
+
+    found = {entry.name: entry for entry in unique_keys(entries())}
+    assert isinstance(found["a"], FoundFile)
+    assert isinstance(found["b"], UnreadableFile)
+    assert found["b"].error.exit_code == 66
