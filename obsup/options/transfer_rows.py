@@ -22,7 +22,7 @@ from obsup.options.kinds import (
     number,
     text,
 )
-from obsup.options.row import PLANNED, UPLOAD, OptionRow, group
+from obsup.options.row import PLANNED, STORE, UPLOAD, OptionRow, group
 
 _CHECKPOINT = ("upload", "init", "part", "complete", "abort", "parts", "status")
 _SENDING = ("upload", "part")
@@ -163,8 +163,16 @@ TRANSFER = group(
         "--retry-for",
         DURATION,
         "Time for which a failing request is retried.",
-        commands=("upload", "init", "part", "complete", "abort", "parts", "uploads", "gc"),
+        commands=tuple(name for name in STORE if name != "doctor"),
         default="15m",
+    ),
+    # Diagnosing a broken connection must not take the 15 minutes of an upload.
+    OptionRow(
+        "--retry-for",
+        DURATION,
+        "Time for which a failing request is retried.",
+        commands=("doctor",),
+        default="5s",
     ),
 )
 
@@ -262,11 +270,12 @@ RESUME = group(
         commands=("upload", "init", "part", "complete", "abort"),
         default="fail",
     ),
-    OptionRow("--max-time", DURATION, "Stop after this time, keep all progress, exit 75."),
+    OptionRow("--max-time", DURATION, "Stop after this time, keep all progress, exit 75.", commands=STORE),
     OptionRow(
         "--until",
         TEXT,
         "Stop at this local time, keep all progress, exit 75.",
+        commands=STORE,
         metavar="HH:MM",
         sample='"06:30"',
     ),

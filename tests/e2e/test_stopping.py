@@ -185,6 +185,24 @@ def test_max_time_keeps_what_is_stored(slow: Sandbox, shell: Shell) -> None:
     assert is_uploaded(slow, shell)
 
 
+@pytest.mark.parametrize(
+    "command",
+    ["upload bigfile", "verify bigfile", "uploads", "gc --older-than 1d", "doctor", "parts --upload-id u"],
+)
+def test_max_time_ends_every_command_during_a_request(
+    command: str, sandbox: Sandbox, shell: Shell, make_file: MakeFile
+) -> None:
+    """A store that does not respond: exit 75, within the timeout of the shell and not after --stall-timeout."""
+    make_file(10)
+    name, *arguments = command.split()
+    target = "bucket" if name in ("uploads", "gc", "doctor") else "bucket/key"
+    sandbox.add_fault("delay=60,times=always")
+    outcome = shell.run(name, *arguments, target, "--max-time", "1s", "--json")
+    assert outcome.code == 75, outcome.err
+    assert outcome.json["reason"] == "deadline"
+    assert "--max-time" in outcome.err
+
+
 def test_until_is_a_time_of_day(slow: Sandbox, shell: Shell) -> None:
     """The deadline is the next time that the clock shows it, today or tomorrow."""
     soon = datetime.now() + timedelta(minutes=1)

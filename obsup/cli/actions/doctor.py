@@ -7,8 +7,6 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-from msgspec.structs import replace
-
 from obsup.cli.report.next_command import next_line
 from obsup.cli.run.requests import CommandOptions
 from obsup.cli.run.session import Session, run_step
@@ -23,14 +21,11 @@ from obsup.engine.inspect.upload_cycle import RequestTimes, UploadCycle
 from obsup.errors import ObsupError
 from obsup.text import one_line
 
-# Diagnosing a broken connection must not take the 15 minutes of an upload.
-RETRY_FOR_S = 5.0
 SIGNATURE_ERRORS = frozenset({"SignatureDoesNotMatch", "InvalidRequest", "InvalidArgument"})
 
 
 def run_doctor(prefix: str, options: CommandOptions) -> int:
     """Examine a bucket and return the exit code, which is that of the first failure."""
-    options = replace(options, connect=replace(options.connect, retry_for_s=RETRY_FOR_S))
 
     def work(session: Session) -> str:
         resolved, settings = options.resolve_prefix(prefix)

@@ -16,7 +16,7 @@ from obsup.errors import Interrupted, ObsupError, Terminated
 
 _REASONS = {signal.SIGINT: Interrupted, signal.SIGTERM: Terminated}
 # How long after the end of the grace period a request that still waits for the store is interrupted, and how often.
-_MARGIN_S = 1.0
+_MARGIN_S = 0.5
 
 
 # Signals that arrive within this time are one: "timeout" sends SIGTERM to obsup and then to its process group.

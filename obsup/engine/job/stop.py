@@ -9,12 +9,15 @@ from obsup.errors import ObsupError, OutOfTime
 
 # How often a wait checks whether to stop, in seconds.
 POLL_S = 0.1
+# How long parts in flight may take after the deadline: --max-time holds to within two seconds.
+DEADLINE_GRACE_S = 1.0
 
 
 class StopSignal:
     """Signals, from any thread or signal handler, to start no new parts, and later to interrupt those in flight.
 
-    ``deadline_s`` is a value of *monotonic*. Parts in flight have ``grace_s`` seconds after ``request_stop``.
+    ``deadline_s`` is a value of *monotonic*. Parts in flight have ``grace_s`` seconds after ``request_stop``, but
+    at most one second after the deadline.
     """
 
     # No lock and no threading.Event: a handler may run while the thread that it interrupts holds the Event's lock.
@@ -32,13 +35,16 @@ class StopSignal:
         self._monotonic = monotonic
         self._pause = pause
         self._reason: ObsupError | None = None
-        self._grace_end_s: float | None = None if deadline_s is None else deadline_s + grace_s
+        self._grace_end_s: float | None = (
+            None if deadline_s is None else deadline_s + min(grace_s, DEADLINE_GRACE_S)
+        )
 
     def request_stop(self, reason: ObsupError, *, at_once: bool = False) -> None:
         """Stop the upload; the first *reason* counts. *at_once* ends the grace period of parts in flight."""
         now_s = self._monotonic()
         if self._reason is None:
-            self._grace_end_s = now_s + self._grace_s
+            end_s = now_s + self._grace_s
+            self._grace_end_s = end_s if self._grace_end_s is None else min(end_s, self._grace_end_s)
             self._reason = reason
         if at_once:
             self._grace_end_s = now_s

@@ -76,15 +76,25 @@ def test_the_first_reason_counts() -> None:
 
 
 def test_a_deadline_is_a_reason_to_stop() -> None:
-    """--max-time: exit 75, with the same grace period."""
+    """--max-time: exit 75, with a grace period of one second, however late the reason is asked for."""
     stop, clock = make_stop(deadline_s=110)
-    assert stop.grace_left_s == pytest.approx(15)
+    assert stop.grace_left_s == pytest.approx(11)
     assert stop.sleep(1000)
     assert clock.now_s == pytest.approx(110, abs=0.2)
     assert isinstance(stop.reason, OutOfTime)
     assert not stop.is_over
-    clock.now_s = 115.2
+    clock.now_s = 111.2
     assert stop.is_over
+    stop, clock = make_stop(deadline_s=110)
+    clock.now_s = 111.2
+    assert stop.is_over
+
+
+def test_a_signal_before_the_deadline_does_not_extend_it() -> None:
+    stop, clock = make_stop(deadline_s=110)
+    clock.now_s = 109
+    stop.request_stop(INTERRUPTED)
+    assert stop.grace_left_s == pytest.approx(2)
 
 
 def test_a_stop_ends_a_wait() -> None:
