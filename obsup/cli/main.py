@@ -62,7 +62,7 @@ def _run() -> int:
     except ObsupError as exc:
         return _report(exc)
     except OSError as exc:
-        # Click prints help itself. Everything else that is written has errors of its own.
+        # Click prints help itself. All other output has its own error handling.
         return _report(unwritable(exc.strerror or "")) if exc.errno in _FULL else _report_bug(exc)
     except Exception as exc:  # noqa: BLE001 - a bug has its own exit code and prints no traceback
         return _report_bug(exc)

@@ -31,7 +31,7 @@ OPTION_KEYS: Mapping[str, Kind] = {key: row.kind for key, row in SETTINGS.items(
 DEFAULTS_KEYS: Mapping[str, Kind] = {**OPTION_KEYS, "profile": kinds.TEXT}
 PROFILE_KEYS: Mapping[str, Kind] = {**OPTION_KEYS, **CREDENTIAL_KEYS}
 MAX_BYTES = 4 * MIB
-# What messages show if there is no home directory.
+# Shown in messages if the home directory is unknown.
 NO_CONFIG = "~/.config/obsup/config.toml"
 
 # A pipe such as <(…) can be read only once, but the file is read again for each renewal of the credentials.

@@ -89,7 +89,7 @@ def _refused_tunnel(causes: list[BaseException]) -> NetworkError | None:
 
 
 def _rejecting_alert(causes: list[BaseException]) -> NetworkError | None:
-    """Return the error for a server that rejects the client's TLS for good; None if it may accept it later."""
+    """Return the error for a server that rejects the client's TLS permanently; None if it may accept it later."""
     reasons = (str(getattr(cause, "reason", None)) for cause in causes if isinstance(cause, ssl.SSLError))
     reason = next(filter(_REJECTING_ALERTS.search, reasons), None)
     if reason is None:
