@@ -14,28 +14,31 @@ DEFAULT_PORTS = {"http": 80, "https": 443}
 def locate(endpoint: str, bucket: str, key: str | None, addressing: Addressing) -> Address:
     """Return where a request about *key* (None: about the bucket) goes.
 
-    *endpoint* is ``scheme://host[:port]``. The default port is omitted, as every client omits it in ``Host``, which
-    AWS4 signs. The path of a request about the bucket ends in a slash, ``/`` or ``/bucket/``, because all vendors sign
-    that form in the same way.
+    *endpoint* is ``scheme://host[:port][/prefix]``. The default port is omitted, as every client omits it in ``Host``,
+    which AWS4 signs. The path of a request about the bucket ends in a slash, ``/`` or ``/bucket/``, because all vendors
+    sign that form in the same way.
     """
-    scheme, host = _scheme_and_host(endpoint)
+    scheme, host, prefix = _parts_of(endpoint)
     path = "/" + encode_key(key or "")
     if addressing == "virtual":
         host = f"{bucket}.{host}"
     elif addressing == "path":
         path = f"/{bucket}{path}"
-    return Address(scheme, host, path, bucket, key, addressing)
+    return Address(scheme, host, prefix + path, bucket, key, addressing, prefix)
 
 
 def resource_path(address: Address) -> str:
     """Return the path that OBS and AWS2 sign: the path as sent, with the bucket or the custom domain before it.
 
+    It has no prefix of the endpoint.
+
     Source: OBS API reference, "User Signature Authentication", table "CanonicalizedResource".
     """
+    path = address.path.removeprefix(address.prefix)
     if address.addressing == "path":
-        return address.path
+        return path
     owner = address.bucket if address.addressing == "virtual" else urlsplit(f"//{address.host}").hostname
-    return f"/{owner}{address.path}"
+    return f"/{owner}{path}"
 
 
 def raw_resource_path(address: Address) -> str:
@@ -64,12 +67,12 @@ def sent_path(address: Address) -> str:
 
 
 @lru_cache(maxsize=64)
-def _scheme_and_host(endpoint: str) -> tuple[str, str]:
-    """Return the scheme, and the host with its port unless it is the default port."""
+def _parts_of(endpoint: str) -> tuple[str, str, str]:
+    """Return the scheme, the host with its port unless it is the default port, and the prefix of all paths."""
     parts = urlsplit(endpoint)
     host = parts.hostname or ""
     if ":" in host:
         host = f"[{host}]"
     if parts.port is None or parts.port == DEFAULT_PORTS.get(parts.scheme):
-        return parts.scheme, host
-    return parts.scheme, f"{host}:{parts.port}"
+        return parts.scheme, host, parts.path
+    return parts.scheme, f"{host}:{parts.port}", parts.path

@@ -35,8 +35,8 @@ class Limits(Value):
 class Address(Value):
     """Where a request goes, and the bucket and key that it is about.
 
-    ``host`` includes the port unless it is the default of the scheme. ``path`` is percent-encoded, as sent. ``key`` is
-    None for a request about the bucket.
+    ``host`` includes the port unless it is the default of the scheme. ``path`` is percent-encoded, as sent; it begins
+    with the ``prefix`` of the endpoint. ``key`` is None for a request about the bucket.
     """
 
     scheme: str
@@ -45,6 +45,7 @@ class Address(Value):
     bucket: str
     key: str | None
     addressing: Addressing
+    prefix: str = ""
 
 
 class Signable(Value):

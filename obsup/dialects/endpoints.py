@@ -15,6 +15,8 @@ from obsup.value import Value
 
 _REGION_NAME = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 _HOST = re.compile(r"[a-z0-9_](?:[a-z0-9._-]*[a-z0-9_])?")
+# No empty segment, no dots alone, nothing that needs percent-encoding: it is signed and sent as it is.
+_PREFIX = re.compile(r"(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._~-]+)+")
 _DNS_SAFE = re.compile(r"[a-z0-9][a-z0-9.-]*[a-z0-9]")
 
 
@@ -31,9 +33,10 @@ class Recognised(Value):
 
 
 def normalise_endpoint(text: str) -> str:
-    """Return *text* as ``scheme://host[:port]``: https by default, in lower case, without a default port.
+    """Return *text* as ``scheme://host[:port][/prefix]``: https by default, in lower case, without a default port.
 
-    Raises WrongUsage for another scheme, a user, a path or a query.
+    Some stores are below a path: Supabase, or any store behind a reverse proxy. Raises WrongUsage for another scheme, a
+    user, a query, a path that a server may change, and for any path at a host of the vendors.
     """
     text = text.strip()
     if "@" in text:
@@ -42,15 +45,20 @@ def normalise_endpoint(text: str) -> str:
     parts = _split(text if "://" in text else f"https://{text}")
     if parts.scheme not in DEFAULT_PORTS:
         raise _refused(text, f"Its scheme is {parts.scheme!r}, not http or https")
-    if parts.path not in ("", "/") or parts.query or parts.fragment:
-        raise _refused(text, "It has more than a host; bucket and key belong in the TARGET")
+    prefix = parts.path.rstrip("/")
+    if parts.query or parts.fragment or (prefix and not _PREFIX.fullmatch(prefix)):
+        raise _refused(text, "It has more than a host and a plain path; bucket and key belong in the TARGET")
+    if prefix and _find_family(parts.hostname or ""):
+        raise _refused(
+            text, "It has a path, but the vendor's host has none; bucket and key belong in the TARGET"
+        )
     host = (parts.hostname or "").removesuffix(".")
     if not (_HOST.fullmatch(host) or _is_ip(host)):
         raise _refused(text, f"{host!r} is not a valid host name" if host else "It has no host")
     bracketed = f"[{host}]" if ":" in host else host
     if parts.port in (None, DEFAULT_PORTS[parts.scheme]):
-        return f"{parts.scheme}://{bracketed}"
-    return f"{parts.scheme}://{bracketed}:{parts.port}"
+        return f"{parts.scheme}://{bracketed}{prefix}"
+    return f"{parts.scheme}://{bracketed}:{parts.port}{prefix}"
 
 
 def recognise(endpoint: str) -> Recognised:
@@ -137,11 +145,11 @@ def default_addressing(endpoint: str, bucket: str) -> Addressing:
     """Return the default addressing style of *bucket* at *endpoint*.
 
     It is virtual-hosted, as the vendors require. It is path-style for an IP address, localhost, or a host name without
-    a domain, and for a bucket that does not match a certificate or a DNS name.
+    a domain, for an endpoint with a path, and for a bucket that does not match a certificate or a DNS name.
     """
     parts = urlsplit(endpoint)
     host = parts.hostname or ""
-    if _is_ip(host) or "." not in host or not _DNS_SAFE.fullmatch(bucket):
+    if parts.path or _is_ip(host) or "." not in host or not _DNS_SAFE.fullmatch(bucket):
         return "path"
     # A wildcard certificate covers only one label.
     return "path" if "." in bucket and parts.scheme == "https" else "virtual"

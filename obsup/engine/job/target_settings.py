@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Literal
+from urllib.parse import urlsplit
 
 from msgspec import field
 
@@ -72,6 +73,7 @@ def resolve_store(connecting: ConnectOptions, bucket: str, *, scheme: str | None
     """Return the settings of the store of *bucket*. *scheme* is the provider in TARGET."""
     provider = scheme or (connecting.provider if connecting.provider != "auto" else None)
     endpoint = normalise_endpoint(connecting.endpoint or _public_endpoint(provider, connecting.region))
+    _refuse_bucket_in(endpoint, bucket)
     known = recognise(endpoint)
     evident = provider or known.provider
     provider = evident or DEFAULT_PROVIDER
@@ -118,6 +120,16 @@ def _headers_of_every_request(dialect: Dialect, connecting: ConnectOptions) -> t
                 run_again("give headers of the object to upload or init", drop=("--header",)),
             )
     return tuple(sent.items())
+
+
+def _refuse_bucket_in(endpoint: str, bucket: str) -> None:
+    """Raise WrongUsage if the path of *endpoint* ends in *bucket*: the object would get another key."""
+    if urlsplit(endpoint).path.endswith(f"/{bucket}"):
+        raise WrongUsage(
+            f"the endpoint {endpoint} ends in the bucket",
+            "The bucket belongs in the TARGET only",
+            run_again("leave it out", add=("--endpoint", endpoint.removesuffix(f"/{bucket}"))),
+        )
 
 
 def _public_endpoint(provider: str | None, region: str | None) -> str:

@@ -70,7 +70,7 @@ def _at(text: str, used: Location, bucket: str, *, configured: Location, region:
     scheme = urlsplit(used.endpoint).scheme
     try:
         parts = urlsplit(text if "://" in text else f"{scheme}://{text}")
-        endpoint = normalise_endpoint(f"{parts.scheme}://{parts.netloc}")
+        endpoint = normalise_endpoint(f"{parts.scheme}://{parts.netloc}{urlsplit(used.endpoint).path}")
     except (ValueError, WrongUsage):
         return None
     if parts.scheme != scheme or not same_domain(configured.endpoint, urlsplit(endpoint).netloc):
@@ -83,5 +83,5 @@ def _at(text: str, used: Location, bucket: str, *, configured: Location, region:
         return Location(known.endpoint, region, "virtual" if known.bucket == bucket else used.addressing)
     host = urlsplit(endpoint).netloc
     if host.startswith(f"{bucket}."):
-        return Location(f"{scheme}://{host.removeprefix(f'{bucket}.')}", region, "virtual")
+        return Location(endpoint.replace(f"//{bucket}.", "//", 1), region, "virtual")
     return Location(endpoint, region, used.addressing)

@@ -26,6 +26,8 @@ from obsup.errors import WrongUsage
         ("http://minio.example:80", "http://minio.example"),
         ("http://minio.example:443", "http://minio.example:443"),
         ("http://[::1]:9000/", "http://[::1]:9000"),
+        ("https://x.supabase.co/storage/v1/s3", "https://x.supabase.co/storage/v1/s3"),
+        ("https://Proxy.example:443/Store/", "https://proxy.example/Store"),
         ("  https://oss-cn-hangzhou.aliyuncs.com.\n", "https://oss-cn-hangzhou.aliyuncs.com"),
     ],
 )
@@ -36,7 +38,10 @@ def test_endpoint_is_normalised(text: str, endpoint: str) -> None:
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("https://obs.example.com/bucket", "TARGET"),
+        ("https://obs.eu-de.otc.t-systems.com/bucket", "TARGET"),
+        ("https://obs.example.com/a/../b", "TARGET"),
+        ("https://obs.example.com/a//b", "TARGET"),
+        ("https://obs.example.com/a%20b", "TARGET"),
         ("https://obs.example.com?x=1", "TARGET"),
         ("https://obs.example.com#x", "TARGET"),
         ("ftp://obs.example.com", "'ftp'"),

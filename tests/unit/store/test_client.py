@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
+from obsup.dialects.dialect import Addressing
 from obsup.dialects.registry import DIALECTS
 from obsup.errors import NetworkError, StoreError, WrongUsage
 from obsup.model import Credentials, CustomerKey, Upload
@@ -489,3 +490,19 @@ def test_store_is_shared_by_threads() -> None:
         }
     assert results == {number: str(number) for number in range(1, 21)}
     assert bodies == {str(number): b"%d" % number for number in range(1, 21)}
+
+
+@pytest.mark.parametrize("addressing", ["path", "virtual"])
+@pytest.mark.parametrize("name", sorted(DIALECTS))
+def test_an_endpoint_below_a_path(name: str, addressing: Addressing) -> None:
+    """AWS4 signs the path as sent (Supabase); the other signatures sign bucket and key only, as botocore does."""
+    now = lambda: 1_790_000_000.0  # noqa: E731
+    signatures = []
+    with ScriptedServer(lambda _: STORED) as server:
+        root = server.endpoint.replace("127.0.0.1", "localhost")
+        for prefix in ("", "/storage/v1/s3"):
+            with open_store(name, root + prefix, addressing=addressing, clock=now) as store:
+                store.put_object(target(root, "a b"), bytes_body(b"x"), {})
+            signatures.append(server.last.header("authorization"))
+        assert server.last.target == "/storage/v1/s3" + ("/bucket" if addressing == "path" else "") + "/a%20b"
+    assert (signatures[0] != signatures[1]) == (name in ("obs-v4", "s3-v4"))
