@@ -45,6 +45,22 @@ def test_a_directory_with_small_and_large_files(shell: Shell, sandbox: Sandbox) 
     assert sorted(path.name for path in shell.folder.rglob("*.obsup.json")) == []
 
 
+def test_a_small_part_size_applies_to_every_larger_file(shell: Shell, sandbox: Sandbox) -> None:
+    """As --dry-run says."""
+    make_files(shell, "tree/a", size=250_000)
+    make_files(shell, "tree/b", size=1000)
+    assert shell.run("upload", "-r", "tree/", "bucket/p/", "--part-size", "100K").code == 0
+    assert count_operations(sandbox) == {
+        "list": 1,
+        "uploads": 1,
+        "initiate": 1,
+        "part": 3,
+        "complete": 1,
+        "put": 1,
+    }
+    assert_stored(Shell(shell.folder / "tree"), sandbox, "p/", ["a", "b"])
+
+
 @pytest.mark.parametrize(
     ("source", "expected"), [("tree", ["p/tree/a"]), ("tree/", ["p/a"]), (".", ["p/tree/a"])]
 )

@@ -123,12 +123,13 @@ def make_link(source: ChangingSource) -> None:
 
 
 def flip_link(source: ChangingSource) -> None:
-    """Point the symbolic link to the other file, and back again, once or several times."""
-    for target in ("second", "first") * source.rng.choice([1, 10]):
-        link = source.aside / "link"
-        link.symlink_to(source.aside / target)
-        link.replace(source.path)
-        source.pause()
+    """Point the symbolic link to the other file for a moment, and back again, once or many times."""
+    for _ in range(source.rng.choice([1, 40])):
+        for target, most_s in (("second", 0.01), ("first", 0.06)):
+            link = source.aside / "link"
+            link.symlink_to(source.aside / target)
+            link.replace(source.path)
+            time.sleep(source.rng.uniform(0, most_s))
 
 
 def swap_hard_link(source: ChangingSource) -> None:
@@ -142,11 +143,16 @@ def swap_hard_link(source: ChangingSource) -> None:
         source.pause()
 
 
-def rename_folder(source: ChangingSource) -> None:
-    """Replace the folder of the source by another one with the same names, and back again."""
-    folder, other, away = source.path.parent, source.aside / "folder", source.aside / "away"
-    shutil.copytree(folder, other)
+def make_folder(source: ChangingSource) -> None:
+    """Make another folder with the same names, in which the source is the other version."""
+    other = source.aside / "folder"
+    shutil.copytree(source.path.parent, other)
     source.make_second().replace(other / source.path.name)
+
+
+def rename_folder(source: ChangingSource) -> None:
+    """Replace the folder of the source by the other one, and back again."""
+    folder, other, away = source.path.parent, source.aside / "folder", source.aside / "away"
     folder.rename(away)
     other.rename(folder)
     source.pause()
@@ -263,7 +269,7 @@ CHANGES = (
     Change("SOURCE is replaced by an empty file", replace_with_empty),
     Change("SOURCE is a symbolic link that flips, and back", flip_link, prepare=make_link),
     Change("SOURCE becomes a hard link to another file, and back", swap_hard_link),
-    Change("the folder of SOURCE is replaced by rename, and back", rename_folder, GONE),
+    Change("the folder of SOURCE is replaced by rename, and back", rename_folder, GONE, prepare=make_folder),
     Change("SOURCE is deleted", delete, GONE),
     Change("SOURCE is replaced by a folder", replace_with_folder, GONE),
     Change("SOURCE is replaced by a named pipe", replace_with_fifo, GONE),

@@ -99,6 +99,7 @@ class FileUploader:
             self._small_files is not None
             and decision == "send"
             and file.stat.size <= MAX_SMALL_FILE_BYTES
+            and self._shared.fits_one_request(file.stat.size)
             and (outcome := self._small_files.upload(file, observe)) is not None
         ):
             return outcome
