@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from obsup.local.state.lock import UploadLock
 from obsup.model import StoredPart, Target, Upload
 from obsup.sandbox.sandbox import Sandbox
 from tests.support.in_process import Inside
+from tests.support.shell import Shell
 
 MakeFile = Callable[..., Path]
 SIZE = 1_000_000
@@ -193,6 +195,18 @@ def test_gc_aborts_only_own_old_and_idle_uploads(
         first_machine.undo()
     assert sorted(one["key"] for one in everything["aborted"]) == ["foreign", "live"]
     assert sandbox.uploads() == []
+
+
+@pytest.mark.parametrize("ahead_s", [-172_800, 172_800])
+def test_gc_uses_the_clock_of_the_store(home: Path, tmp_path: Path, ahead_s: float) -> None:
+    """An upload that was just initiated is young, whatever the clock of this computer shows."""
+    with Sandbox(clock=lambda: time.time() + ahead_s) as store:
+        shell = Shell.against(store, tmp_path)
+        assert shell.run("init", "bucket/key").code == 0
+        listed = shell.run("uploads", "bucket", "--json")
+        assert -60 < listed.json["uploads"][0]["ageSeconds"] < 60
+        outcome = shell.run("gc", "bucket", "--older-than", "1d", "--json")
+        assert (outcome.code, outcome.json["aborted"]) == (0, []), outcome.err
 
 
 def test_gc_continues_after_a_rejected_abort(inside: Inside, sandbox: Sandbox) -> None:

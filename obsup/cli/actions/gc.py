@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
-from obsup.cli.actions.listings import upload_columns, upload_fields
+from obsup.cli.actions.listings import connect_with_clock, upload_columns, upload_fields
 from obsup.cli.run.requests import CommandOptions
 from obsup.cli.run.session import Session, run_step
 from obsup.engine.inspect.gc import abort_stale
@@ -17,7 +16,7 @@ def run_gc(prefix: str, options: CommandOptions, *, older_than_s: float, foreign
 
     def work(session: Session) -> str:
         resolved, settings = options.resolve_prefix(prefix)
-        store = session.connect(settings).store
+        store, now_s = connect_with_clock(session, settings)
         aborted: list[dict[str, Any]] = []
         kept: list[dict[str, Any]] = []
         session.fields |= {
@@ -29,7 +28,7 @@ def run_gc(prefix: str, options: CommandOptions, *, older_than_s: float, foreign
         }
         for decision in abort_stale(
             store,
-            list_open_uploads(store, resolved, now_s=time.time()),
+            list_open_uploads(store, resolved, now_s=now_s),
             older_than_s=older_than_s,
             foreign=foreign,
             dry_run=dry_run,

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from obsup.cli.display.display import both
 from obsup.cli.report import output
 from obsup.cli.report.fields import target_fields
 from obsup.cli.run.requests import CommandOptions
 from obsup.cli.run.session import Session, run_step
 from obsup.engine.inspect.local_uploads import LocalUpload, find_local_uploads
 from obsup.engine.inspect.open_uploads import ListedUpload, count_parts, list_open_uploads
+from obsup.engine.inspect.upload_cycle import RequestTimes
+from obsup.engine.job.connection import StoreSettings
 from obsup.engine.proof.part_list import show_numbers
 from obsup.engine.steps.lookup import require_upload
 from obsup.local.source.identity import check_readable
+from obsup.store.interface import ObjectStore
 from obsup.text import one_line, quoted
 from obsup.units import exact_size, format_duration, format_size
 
@@ -54,17 +59,23 @@ def run_parts(source: Path | None, target: str, options: CommandOptions) -> int:
     return run_step("parts", options, work)
 
 
+def connect_with_clock(session: Session, settings: StoreSettings) -> tuple[ObjectStore, Callable[[], float]]:
+    """Return the store of *settings*, and a function that returns the time of the store after its first response."""
+    times = RequestTimes(time.time)
+    return session.connect_with(settings, both(session.tally, times)).store, times.now_s
+
+
 def run_uploads(prefix: str, options: CommandOptions, *, long: bool) -> int:
     """List the open uploads of a bucket and return the exit code. *long* also lists the parts of each upload."""
 
     def work(session: Session) -> str:
         resolved, settings = options.resolve_prefix(prefix)
-        store = session.connect(settings).store
+        store, now_s = connect_with_clock(session, settings)
         uploads: list[dict[str, Any]] = []
         session.fields |= {"provider": resolved.provider, "bucket": resolved.bucket, "uploads": uploads}
         if long and sys.stdout.isatty():
             session.print_text("\t".join(LONG_HEADER))
-        for listed in list_open_uploads(store, resolved, now_s=time.time()):
+        for listed in list_open_uploads(store, resolved, now_s=now_s):
             upload = count_parts(store, listed) if long else listed
             uploads.append(upload_fields(upload))
             columns = [*upload_columns(upload), *(_long_columns(upload) if long else [])]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from msgspec.structs import replace
 
@@ -32,8 +32,13 @@ class ListedUpload(Value):
     size: int | None = None
 
 
-def list_open_uploads(store: ObjectStore, prefix: Target, *, now_s: float) -> Iterator[ListedUpload]:
-    """Yield the open uploads whose keys start with that of *prefix*, in the store's order."""
+def list_open_uploads(
+    store: ObjectStore, prefix: Target, *, now_s: Callable[[], float]
+) -> Iterator[ListedUpload]:
+    """Yield the open uploads whose keys start with that of *prefix*, in the store's order.
+
+    *now_s*, called after the store has responded, returns its time: the clock of this computer may be wrong.
+    """
     for found in store.list_uploads(prefix.bucket, prefix.key):
         upload = Upload(replace(prefix, key=found.key), found.upload_id)
         started = started_uploads.find(upload)
@@ -43,7 +48,7 @@ def list_open_uploads(store: ObjectStore, prefix: Target, *, now_s: float) -> It
             is_own=started is not None,
             is_live=is_held(upload.target),
             checkpoint=started.checkpoint if started is not None else None,
-            age_s=None if found.initiated_s is None else now_s - found.initiated_s,
+            age_s=None if found.initiated_s is None else now_s() - found.initiated_s,
         )
 
 

@@ -18,7 +18,7 @@ from obsup.local.source.buffers import BufferPool
 from obsup.local.source.digest import PartDigest
 from obsup.local.source.memory_part import MemoryPart
 from obsup.model import Part, Stored, Target, Upload
-from obsup.store.answers.server_clock import ServerClock
+from obsup.store.answers.server_clock import MIN_REPORTED_DIFFERENCE_S, ServerClock
 from obsup.units import KIB, exact_size, format_size
 
 PART_SIZES = (64 * KIB, 1 * KIB)
@@ -48,6 +48,12 @@ class RequestTimes:
         if ahead_s is not None:
             # The date has no fractions, and the response was written about half a round trip ago.
             self.clock_offset_s = 0.5 + event.seconds / 2 - ahead_s
+
+    def now_s(self) -> float:
+        """Return the time of the store; that of this computer if no response had a date, or if they hardly differ."""
+        offset_s = self.clock_offset_s or 0.0
+        is_wrong = abs(offset_s) >= MIN_REPORTED_DIFFERENCE_S
+        return self._clock.now().timestamp() + (offset_s if is_wrong else 0.0)
 
     @property
     def round_trip_s(self) -> float | None:
