@@ -65,9 +65,12 @@ def next_line(
     words = _command(step, resume)
     text = capitalised(_instruction(step, resume))
     keeps_parts = resume is not None and resume.keeps_parts and "--restart" not in step.add
-    if step.rerun and stored[0] and keeps_parts:
-        of = "" if stored[1] is None else f" of {stored[1]}"
-        text = f"{text} ({stored[0]}{of} parts are stored and will not be sent again)"
+    count, total = stored
+    if step.rerun and count and keeps_parts:
+        of = "" if total is None else f" of {total}"
+        text = f"{text} ({count}{of} parts are stored and will not be sent again)"
+    elif step.rerun and not step.text and total is not None and total > 1 and keeps_parts:
+        text = f"{text} (none of the {total} parts is stored yet)"
     if not words:
         return sentence(text)
     return f"{text}: {resume.text(words) if resume is not None and step.rerun else shell_line(words)}"

@@ -40,7 +40,7 @@ class _Handler:
     def __call__(self, number: int, _frame: FrameType | None) -> None:
         """Handle one signal."""
         error = _REASONS[signal.Signals(number)](
-            f"stopped by {signal.Signals(number).name}", "Progress is kept"
+            f"stopped by {signal.Signals(number).name}", "Stored parts are kept"
         )
         if self._stopped_at_s is None:
             self._stopped_at_s = time.monotonic()

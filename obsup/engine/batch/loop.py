@@ -269,7 +269,7 @@ class BatchLoop:
         """Start no more files. Those in flight may end within the grace period, or keep their progress."""
         if self._summary.ended_by is None and self._stop.reason is None:
             self._summary.ended_by = error
-            self._stop.request_stop(Stopped(reason, "Progress is kept"))
+            self._stop.request_stop(Stopped(reason, "Stored files and parts are kept"))
 
     def _end_unfinished(self, files: Iterable[PendingFile]) -> None:
         """Count and report files that were in flight when the batch was stopped."""

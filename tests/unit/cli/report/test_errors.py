@@ -167,10 +167,26 @@ def test_a_pipe_without_a_checkpoint_promises_nothing() -> None:
 
 def test_an_interrupt_prints_the_command_that_resumes() -> None:
     """Ctrl-C keeps what is stored."""
-    error = Interrupted("stopped by SIGINT", "Progress is kept")
+    error = Interrupted("stopped by SIGINT", "Stored parts are kept")
     assert error_lines(error, resume=RESUME).splitlines()[2] == (
         "Next:  Run the same command again: obsup upload f b/k"
     )
+
+
+@pytest.mark.parametrize(
+    ("stored", "text"),
+    [
+        ((0, 240), " (none of the 240 parts is stored yet)"),
+        ((1, 240), " (1 of 240 parts are stored and will not be sent again)"),
+        ((0, 1), ""),
+        ((0, None), ""),
+    ],
+)
+def test_the_number_of_stored_parts_is_named(stored: tuple[int, int | None], text: str) -> None:
+    """Nothing is said to be kept if nothing is stored."""
+    error = Interrupted("stopped by SIGINT", "Stored parts are kept")
+    line = error_lines(error, resume=RESUME, stored=stored).splitlines()[2]
+    assert line == f"Next:  Run the same command again{text}: obsup upload f b/k"
 
 
 def test_the_resume_command_has_no_restart() -> None:
