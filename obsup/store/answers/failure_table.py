@@ -124,7 +124,13 @@ FAILURE_RULES: tuple[FailureRule, ...] = (
         code="InvalidArgument",
         without_message=True,
     ),
-    rule(Action.FAIL, BadConfiguration, _WRONG_REGION, _BUCKET_REGION, code="AuthorizationHeaderMalformed"),
+    rule(
+        Action.FAIL,
+        BadConfiguration,
+        _WRONG_REGION,
+        _BUCKET_REGION,
+        code="AuthorizationHeaderMalformed InvalidRegion",
+    ),
     rule(Action.FAIL, BadConfiguration, _WRONG_REGION, _BUCKET_REGION, phrases=("signing region",)),
     rule(
         Action.FAIL,
@@ -132,6 +138,14 @@ FAILURE_RULES: tuple[FailureRule, ...] = (
         "The store requires the bucket in the host name",
         run_again("set --endpoint to the host name of the store, not its IP address", drop=("--addressing",)),
         code="VirtualHostDomainRequired",
+    ),
+    rule(
+        Action.FAIL,
+        BadConfiguration,
+        "The store requires the bucket in the host name, and rejects it in the path",
+        run_again("use virtual-hosted addressing", add=("--addressing", "virtual"), drop=("--addressing",)),
+        # Alibaba OSS and Tencent COS, "Error codes".
+        code="SecondLevelDomainForbidden PathStyleDomainForbidden",
     ),
     # Clock and credentials.
     rule(

@@ -20,7 +20,7 @@ def read_stored(response: Response, names: HeaderNames, etag: str, *, location: 
         host_id=field(names.host_id) or "",
         version_id=field(names.version_id),
         location=location,
-        crc64=_decimal(field(names.crc64)),
+        crc64=xml.decimal(field(names.crc64)),
         sse_kms=field(names.sse),
         sse_kms_key=field(names.sse_kms_key_id),
         sse_c=field(names.sse_c and f"{names.sse_c}algorithm"),
@@ -32,7 +32,7 @@ def read_stored(response: Response, names: HeaderNames, etag: str, *, location: 
 def read_object_info(response: Response, names: HeaderNames) -> ObjectInfo:
     """Return the properties in a response to HeadObject; the size is -1 if it is missing or invalid."""
     field = _Fields(response)
-    size = _decimal(field("Content-Length"))
+    size = xml.decimal(field("Content-Length"))
     return ObjectInfo(
         size=-1 if size is None else size,
         etag=header_etag(response),
@@ -43,7 +43,7 @@ def read_object_info(response: Response, names: HeaderNames) -> ObjectInfo:
         },
         upload_id=field(names.upload_id),
         version_id=field(names.version_id),
-        crc64=_decimal(field(names.crc64)),
+        crc64=xml.decimal(field(names.crc64)),
         request_id=field(names.request_id) or "",
         last_modified=field("Last-Modified") or "",
         sse=field(names.sse),
@@ -73,7 +73,3 @@ class _Fields:
     def __call__(self, name: str | None) -> str | None:
         value = self._headers.get(name.lower()) if name else None
         return None if value is None else clean(value)
-
-
-def _decimal(text: str | None) -> int | None:
-    return int(text) if text is not None and text.isascii() and text.isdigit() and len(text) <= 20 else None

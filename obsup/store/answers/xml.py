@@ -9,6 +9,7 @@ from urllib.parse import unquote_plus
 
 from obsup.model import OpenUpload, StoredObject, StoredPart
 from obsup.text import clean
+from obsup.units import KIB
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element as Element
@@ -20,6 +21,10 @@ _FORBIDDEN = re.compile(
 )
 # The longest valid list has 1,000 entries of a dozen elements. In memory, an element takes a hundred times its text.
 _MAX_TAGS = 100_000
+# Of the largest CRC-64. int() fails for thousands of digits.
+MAX_DIGITS = 20
+# The longest valid value is a canonical request in an error of AWS; keys, ids and ETags are far shorter.
+_MAX_TEXT = 64 * KIB
 _REPLACEMENT = "\ufffd".encode()
 # The messages of Expat for a document that ends too early.
 _INCOMPLETE = frozenset({"no element found", "unclosed token", "unclosed CDATA section", "partial character"})
@@ -70,6 +75,8 @@ def parse(body: bytes) -> Element:
     except (DefusedXmlException, LookupError, ValueError) as exc:
         raise BadXML(f"the response is not valid XML: {type(exc).__name__}") from exc
     for element in root.iter():
+        if element.text is not None and len(element.text) > _MAX_TEXT:
+            raise BadXML(f"the response has a value of more than {_MAX_TEXT // KIB} KiB")
         if isinstance(element.tag, str):
             element.tag = element.tag.rpartition("}")[2]
     return root
@@ -100,20 +107,26 @@ def number(element: Element, name: str, default: int | None = None) -> int:
     value = text(element, name)
     if not value and default is not None:
         return default
-    if not value.isascii() or not value.isdigit() or len(value) > 20:
+    found = decimal(value)
+    if found is None:
         raise BadXML(f"<{name}> is not a number")
-    return int(value)
+    return found
+
+
+def decimal(value: str | None) -> int | None:
+    """Return *value* as an integer; None if it is not one, or longer than any number of the protocol."""
+    is_valid = value is not None and value.isascii() and value.isdigit() and len(value) <= MAX_DIGITS
+    return int(value) if value is not None and is_valid else None
 
 
 def stored_part(element: Element) -> StoredPart:
     """Return one <Part> of ListParts. Raises BadXML."""
-    crc64 = text(element, "HashCrc64ecma")
     return StoredPart(
         number=number(element, "PartNumber"),
         size=number(element, "Size"),
         etag=bare_etag(text(element, "ETag")),
         last_modified=text(element, "LastModified"),
-        crc64=int(crc64) if crc64.isascii() and crc64.isdigit() else None,
+        crc64=decimal(text(element, "HashCrc64ecma")),
     )
 
 

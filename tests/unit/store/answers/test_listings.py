@@ -271,3 +271,25 @@ def test_an_object_without_a_size_is_an_error() -> None:
     )
     with pytest.raises(NetworkError):
         list_objects(reply)
+
+
+@pytest.mark.parametrize("name", ["PartNumber", "Size", "HashCrc64ecma", "ETag", "NextPartNumberMarker"])
+def test_values_have_a_limit(name: str) -> None:
+    """int() fails for thousands of digits, and no name of the protocol is that long."""
+    elements = {"PartNumber": "1", "Size": "5", "ETag": "e", name: "9" * 100_000}
+    marker = elements.pop("NextPartNumberMarker", "0")
+    part = "".join(f"<{element}>{value}</{element}>" for element, value in elements.items())
+    head = f"<UploadId>the-id</UploadId><NextPartNumberMarker>{marker}</NextPartNumberMarker>"
+    reply = response(200, f"<ListPartsResult>{head}<Part>{part}</Part></ListPartsResult>")
+    with pytest.raises(NetworkError, match="more than"):
+        list_parts(lambda _: reply)
+
+
+@pytest.mark.parametrize("digits", [20, 21, 5000])
+def test_a_checksum_with_too_many_digits_is_unknown(digits: int) -> None:
+    """5,000 digits ended in a bug."""
+    crc64 = f"<HashCrc64ecma>{'1' * digits}</HashCrc64ecma>"
+    part = f"<Part><PartNumber>1</PartNumber><Size>5</Size><ETag>e</ETag>{crc64}</Part>"
+    body = f"<ListPartsResult><UploadId>the-id</UploadId>{part}</ListPartsResult>"
+    parts, _ = list_parts(lambda _: response(200, body))
+    assert parts[0].crc64 == (int("1" * 20) if digits == 20 else None)

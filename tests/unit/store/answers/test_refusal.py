@@ -228,6 +228,8 @@ R, S, D, C, F = Action.RETRY, Action.SLOW_DOWN, Action.RESEND, Action.RELOAD_CRE
         (407, "ProxyAuthenticationRequired", F, BadConfiguration),
         (400, "AuthorizationHeaderMalformed", F, BadConfiguration),
         (403, "VirtualHostDomainRequired", F, BadConfiguration),
+        (403, "SecondLevelDomainForbidden", F, BadConfiguration),
+        (403, "InvalidRegion", F, BadConfiguration),
     ],
 )
 def test_the_rule_for_an_error_response(
