@@ -199,6 +199,7 @@ class Refusal(NamedTuple):
     ``date`` is the Date header, ``retry_after_s`` the wait that the store requested, in seconds, and
     ``clock_ahead_s`` by how many seconds this machine's clock was ahead of that date (negative: behind).
     ``is_assumed``: the default provider's protocol was used, and nothing has shown yet that the store has it.
+    ``is_page``: the response is a web page without a request id, so it is not the store's.
     """
 
     operation: str
@@ -215,6 +216,7 @@ class Refusal(NamedTuple):
     location: str = ""
     clock_ahead_s: float | None = None
     is_assumed: bool = False
+    is_page: bool = False
 
 
 class StoreError(Exception):

@@ -17,6 +17,7 @@ NETWORK = {
     "tls": "a TLS error",
     "reset": "the connection is closed",
     "stall": "no data for the stall timeout",
+    "slow": "the response trickles in",
     "incomplete": "the response is truncated",
     "garbled": "the response is not from the store",
 }
@@ -43,6 +44,7 @@ def _received(rule: FailureRule) -> str:
     conditions = [", ".join(sorted(rule.codes)), ", ".join([*map(str, single), *classes])]
     conditions.append(" or ".join(f"“{phrase}”" for phrase in rule.phrases))
     conditions.append("without a message" if rule.without_message else "")
+    conditions.append("a web page" if rule.is_page else "")
     return "; ".join(filter(None, conditions)) or "any other response"
 
 

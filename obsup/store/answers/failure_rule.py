@@ -27,8 +27,8 @@ class FailureRule(Value):
 
     ``statuses`` and ``codes`` are HTTP statuses and error codes; an empty set covers all. If there are ``phrases``
     (lower-case), the message of the store must contain one of them. ``without_message``: the store must send no
-    message. ``kinds`` are those of NetworkError. ``error`` is the class, and thereby the exit code, of the final error;
-    ``why`` and ``next_step`` are its texts.
+    message; ``is_page``: the response must be a web page. ``kinds`` are those of NetworkError. ``error`` is the class,
+    and thereby the exit code, of the final error; ``why`` and ``next_step`` are its texts.
     """
 
     action: Action
@@ -40,6 +40,7 @@ class FailureRule(Value):
     kinds: frozenset[str] = frozenset()
     phrases: tuple[str, ...] = ()
     without_message: bool = False
+    is_page: bool = False
 
     def covers(self, refusal: Refusal) -> bool:
         """Return whether the rule covers *refusal*."""
@@ -51,6 +52,7 @@ class FailureRule(Value):
             and (not self.codes or refusal.code in self.codes)
             and (not self.phrases or any(phrase in message for phrase in self.phrases))
             and not (self.without_message and message)
+            and (refusal.is_page or not self.is_page)
         )
 
 
@@ -62,6 +64,7 @@ def rule(
     *,
     phrases: tuple[str, ...] = (),
     without_message: bool = False,
+    is_page: bool = False,
     **match: str,
 ) -> FailureRule:
     """Return a rule; ``status``, ``code`` and ``kind`` are words separated by spaces. A status may be ``5xx``."""
@@ -75,6 +78,7 @@ def rule(
         kinds=frozenset(match.get("kind", "").split()),
         phrases=phrases,
         without_message=without_message,
+        is_page=is_page,
     )
 
 

@@ -268,6 +268,14 @@ FAILURE_RULES: tuple[FailureRule, ...] = (
         code="InArrearOrInsufficientBalance AllAccessDisabled UserDisable AccountProblem",
     ),
     rule(
+        Action.FAIL,
+        BadConfiguration,
+        "The response is a web page: a proxy or a gateway in front of the store rejected the request",
+        run_again("check --endpoint and the proxies"),
+        status="403",
+        is_page=True,
+    ),
+    rule(
         Action.RELOAD_CREDENTIALS,
         Denied,
         "These credentials do not have the permission for this request",

@@ -43,6 +43,7 @@ def read_refusal(
         endpoint=endpoint,
         region=clean(fields.get("Region") or headers.get(names.bucket_region or "") or ""),
         location=clean(headers.get("location") or fields.get("Endpoint") or ""),
+        is_page=_media_type(response) == "text/html" and not fields and names.request_id not in headers,
     )
 
 
@@ -77,7 +78,7 @@ def _error_fields(response: Response, encoded_error: str | None) -> dict[str, st
 def _page_title(response: Response) -> str:
     """Return the title of a proxy's HTML page, or its plain text, unless it repeats the status."""
     text = response.body[:MAX_PAGE_BYTES].decode("utf-8", "replace")
-    media_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+    media_type = _media_type(response)
     if media_type == "text/html":
         import html  # rarely needed
 
@@ -88,6 +89,10 @@ def _page_title(response: Response) -> str:
     title = text.strip().removeprefix(str(response.status)).strip()
     is_repetition = title.replace(" ", "").lower() == _status_code_name(response.status).lower()
     return "" if is_repetition else title.partition("\n")[0]
+
+
+def _media_type(response: Response) -> str:
+    return response.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 def _status_code_name(status: int) -> str:

@@ -327,3 +327,20 @@ def test_failures_travel_between_processes(failure: Any) -> None:
     assert type(back) is type(failure)
     assert str(back) == str(failure)
     assert vars(back) == vars(failure)
+
+
+@pytest.mark.parametrize(
+    ("headers", "error"),
+    [
+        ({"content-type": "text/html; charset=utf-8"}, BadConfiguration),
+        ({"content-type": "text/html", "x-obs-request-id": "r1"}, Denied),
+        ({"content-type": "text/plain"}, Denied),
+        ({}, Denied),
+    ],
+)
+def test_the_web_page_of_a_proxy_is_not_the_stores_refusal(
+    headers: dict[str, str], error: type[ObsupError]
+) -> None:
+    """Credentials cannot correct it. A response with a request id is the store's, whatever its form."""
+    refusal = read(403, "<html><title>Access Denied by policy</title></html>", headers)
+    assert classify(StoreError(refusal)).error is error
