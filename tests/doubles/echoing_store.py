@@ -65,6 +65,9 @@ class EchoingStore:
         query = dict(parse_qsl(urlsplit(request.target).query, keep_blank_values=True))
         echo = repeated(request, self._form)
         own = dict.fromkeys(HEADERS, echo)
+        # It confirms the encryption with a customer key, as a store must.
+        confirmed = ("customer-algorithm", "customer-key-md5")
+        own |= {name: value for name, value in request.headers if name.lower().endswith(confirmed)}
         own["x-oss-err"] = base64.b64encode(_document("Error", {"Code": "Denied", "Message": echo})).decode()
         status, body = self._status, b""
         if status >= 400:
