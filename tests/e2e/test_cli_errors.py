@@ -149,3 +149,15 @@ def test_json_has_the_error_of_the_store(shell: Shell, sandbox: Sandbox, make_fi
     assert (fields["httpStatus"], fields["errorCode"]) == (403, "AccessDenied")
     assert fields["errorMessage"]
     assert fields["requestId"] in outcome.err
+
+
+def test_a_limit_of_the_process_is_named(shell: Shell, make_file: MakeFile) -> None:
+    """Each thread needs a stack of 1 GiB; without threads the upload is possible."""
+    make_file(600_000)
+    limits = "ulimit -s 1048576; ulimit -v 1500000"
+    outcome = shell.run_script(f"{limits}; obsup upload bigfile bucket/key --parts 5 -j 5 || exit $?")
+    assert outcome.code == 74, outcome.err
+    assert "no thread can be started" in outcome.err
+    command = outcome.err.rpartition(": ")[2].strip().rstrip(".")
+    assert "--executor inline" in command
+    assert shell.run_script(f"{limits}; {command} || exit $?").code == 0
