@@ -72,12 +72,15 @@ class SignedExchange:
         raise StoreError(self._refusal(request, response))
 
     def _explained(self, location: Location, request: StoreRequest) -> Refusal | None:
-        """Return the refusal of GET in place of that of HEAD, which has no body; None if GET succeeds.
+        """Return the refusal of GET in place of that of HEAD, which has no body; None if GET succeeds or fails.
 
         Only the body says whether the clock, the credentials or the region are wrong, which can be corrected.
         """
         get = replace(request, method="GET", headers={**request.headers, "Range": "bytes=0-0"})
-        response = self._events.report(get, lambda: self._send_to(location, get))
+        try:
+            response = self._events.report(get, lambda: self._send_to(location, get))
+        except NetworkError:
+            return None
         return None if get.is_success(response.status) else self._refusal(get, response)
 
     def document(self, request: StoreRequest, response: Response, *required: str) -> xml.Element:

@@ -238,6 +238,18 @@ def test_head_finds_the_region_that_only_a_body_names() -> None:
     assert [one.method for one in server.received] == ["HEAD", "GET", "HEAD"]
 
 
+def test_a_refusal_of_head_remains_if_nothing_explains_it() -> None:
+    """The connection that asks for the reason breaks: the refusal is still final, not a bad network."""
+    replies = iter([response(403), Reply([b""], close=True)])
+    with (
+        ScriptedServer(lambda _: next(replies)) as server,
+        open_store("obs", server.endpoint) as store,
+        pytest.raises(StoreError) as forbidden,
+    ):
+        store.head_object(target(server.endpoint))
+    assert forbidden.value.refusal.status == 403
+
+
 def test_head_reads_the_headers_of_the_dialect() -> None:
     """Upload id, version, checksum and metadata, in any case of the header names."""
     headers = {
