@@ -193,7 +193,8 @@ def test_every_412_means_that_the_object_exists(
 
 def test_without_the_permission_to_look_nothing_is_sent(store: Sandbox, make_file: MakeFile) -> None:
     """Only the vendors' own hosts are known to check the condition."""
-    store.add_fault("error=403:AccessDenied,op=head,times=always")
+    for operation in ("head", "get"):
+        store.add_fault(f"error=403:AccessDenied,op={operation},times=always")
     rig = Rig(store, make_file(1000), provider="s3", part_size=None)
     assert rig.code(options=NO_OVERWRITE) == 77
     assert rig.requests("put") == []

@@ -42,6 +42,7 @@ def example_failure(rule: FailureRule) -> StoreError | NetworkError:
             code=min(rule.codes, default="SomeCode"),
             message="" if rule.without_message else min(rule.phrases, default="message of the store"),
             request_id=REQUEST_ID,
+            is_page=rule.is_page,
         )
     )
 
