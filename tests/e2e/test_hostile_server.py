@@ -17,6 +17,7 @@ from obsup.exit_status import EXIT_STATUSES
 from obsup.sandbox.sandbox import Sandbox
 from tests.doubles.scripted_server import ReceivedRequest, Reply, ScriptedServer, response
 from tests.support.in_process import Inside
+from tests.support.matrix import mostly_slow
 from tests.support.shell import Outcome
 
 CODES = {int(code) for row in EXIT_STATUSES for code in row.codes.split(", ")} - {70}
@@ -175,7 +176,7 @@ OPERATIONS = ["initiate", "part", "complete", "put", "head", "uploads", "parts",
 
 
 @pytest.mark.parametrize("malicious_field", MALICIOUS_FIELDS)
-@pytest.mark.parametrize("affected", OPERATIONS)
+@pytest.mark.parametrize("affected", mostly_slow(OPERATIONS, "initiate", "part", "uploads"))
 def test_no_text_of_an_error_response_is_interpreted(
     hostile_server: HostileServer, affected: str, malicious_field: str
 ) -> None:
@@ -264,7 +265,9 @@ MALFORMED_RESPONSES: dict[str, Reply] = {
 
 
 @pytest.mark.parametrize("malformed", MALFORMED_RESPONSES)
-@pytest.mark.parametrize("affected", ["initiate", "part", "complete", "uploads"])
+@pytest.mark.parametrize(
+    "affected", mostly_slow(["initiate", "part", "complete", "uploads"], "part", "uploads")
+)
 def test_a_malformed_response_is_a_network_error(
     hostile_server: HostileServer, affected: str, malformed: str
 ) -> None:

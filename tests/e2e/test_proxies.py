@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from obsup.sandbox.sandbox import Sandbox
+from tests.support.matrix import mostly_slow
 from tests.support.shell import Shell
 
 MakeFile = Callable[..., Path]
@@ -24,7 +25,7 @@ MakeFile = Callable[..., Path]
         ("socks5://127.0.0.1:1080", "PySocks"),
     ],
 )
-@pytest.mark.parametrize("origin", ["--proxy", "HTTP_PROXY", "ALL_PROXY"])
+@pytest.mark.parametrize("origin", mostly_slow(["--proxy", "HTTP_PROXY", "ALL_PROXY"], "--proxy"))
 def test_a_proxy_that_cannot_be_used(
     origin: str, proxy: str, reason: str, shell: Shell, sandbox: Sandbox, make_file: MakeFile
 ) -> None:

@@ -13,6 +13,11 @@ from obsup.dialects.registry import DIALECTS
 EVERY_RUN = ("obs", "s3-v4", "oss-v4")
 
 
+def mostly_slow(values: Iterable[str], *every_run: str) -> list[Any]:
+    """Return the parameters of a test of all *values*, of which only *every_run* do not wait for the slow lane."""
+    return [pytest.param(one, marks=[] if one in every_run else [pytest.mark.slow]) for one in values]
+
+
 def every_dialect(names: Iterable[str] = DIALECTS) -> list[Any]:
     """Return the parameters of a test of all dialects (or of *names*), by name."""
-    return [pytest.param(name, marks=[] if name in EVERY_RUN else [pytest.mark.slow]) for name in names]
+    return mostly_slow(names, *EVERY_RUN)
