@@ -20,7 +20,9 @@ def test_an_unknown_executor_is_an_error(spec: str) -> None:
     "address",
     ["host:8786", "tcp://host:8786", "tls://[::1]:8786", "ws://host:80/path", "inproc://10.0.0.1/7/1"],
 )
-def test_addresses_of_schedulers(address: str) -> None:
+def test_addresses_of_schedulers(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether or not the package for them is installed here."""
+    monkeypatch.setattr("obsup.engine.job.executor_spec.find_spec", lambda name: name)
     check_spec(f"dask:{address}")
 
 
