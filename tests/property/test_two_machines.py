@@ -121,7 +121,11 @@ class TwoMachines(RuleBasedStateMachine):
         for machine in self.machines:
             machine.source.parent.mkdir(parents=True)
             machine.source.write_bytes(VERSIONS[0])
-        self.initiated: dict[str, int] = {}
+        # Machines whose last command failed and left no upload: its Initiate may have been lost. If the other machine
+        # initiates one then, the store shows nothing that tells the two apart, and the options of the object may be
+        # those of the other machine. obsup-guarantees(7) names this limit.
+        self.unanswered: set[Machine] = set()
+        self.ambiguous: set[Machine] = set()
 
     # What one machine does.
 
@@ -148,16 +152,20 @@ class TwoMachines(RuleBasedStateMachine):
 
     def attempt(self, machine: Machine, act: Callable[[], object]) -> int | None:
         """Return the exit code of *act*, or None if the process crashed."""
+        before = set(self.open_ids())
+        code: int | None = 0
         try:
             act()
         except Crash:
             machine.thaw()
-            return None
+            code = None
         except ObsupError as exc:
             code = exc.exit_code
-        else:
-            code = 0
-        assert code in ALLOWED_CODES
+        if set(self.open_ids()) - before:
+            self.ambiguous |= self.unanswered - {machine}
+        elif code != 0:
+            self.unanswered.add(machine)
+        assert code is None or code in ALLOWED_CODES
         return code
 
     def selector(self, machine: Machine, context: UploadContext, upload_id: str | None) -> UploadSelector:
@@ -301,7 +309,10 @@ class TwoMachines(RuleBasedStateMachine):
     def check_object(self, machine: Machine, option_set: int) -> None:
         """Assert that the object is the source of *machine* with these options."""
         assert self.content() == machine.source.read_bytes(), "exit 0 with another content"
-        assert self.options() == expected_options(OPTIONS[option_set]), "exit 0 with other options"
+        if machine not in self.ambiguous:
+            assert self.options() == expected_options(OPTIONS[option_set]), "exit 0 with other options"
+        self.unanswered.discard(machine)
+        self.ambiguous.discard(machine)
 
     def content(self) -> bytes | None:
         """Return the content of the object, if it exists."""
