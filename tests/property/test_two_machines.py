@@ -275,6 +275,13 @@ class TwoMachines(RuleBasedStateMachine):
         """Delete the state directory of one machine."""
         shutil.rmtree(self.machines[name].folder / "state", ignore_errors=True)
 
+    @rule(name=MACHINES)
+    def copy_checkpoint(self, name: int) -> None:
+        """Copy the checkpoint of one machine to the other, as a shared disk would."""
+        machine, other = self.machines[name], self.machines[1 - name]
+        for path in machine.source.parent.glob("*.obsup.json"):
+            shutil.copy2(path, other.source.parent)
+
     @rule(name=MACHINES, option_set=OPTION_SETS)
     def finish(self, name: int, option_set: int) -> None:
         """Without faults an upload ends with the right object, or refuses other options; --restart always ends."""

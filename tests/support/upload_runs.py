@@ -22,7 +22,7 @@ from obsup.sandbox.request_records import RequestRecord
 from obsup.sandbox.sandbox import Sandbox
 from tests.support.shell import Outcome, Shell
 
-SEED = int(os.environ.get("OBSUP_TEST_SEED", 4711))
+SEED = int(os.environ.get("OBSUP_TEST_SEED", random.SystemRandom().randrange(10**6)))
 KILL_AT_STEP = Path(__file__).with_name("kill_at_step.py")
 PART = 102_400  # bytes; the minimum part size of OBS
 JOBS = 2

@@ -75,9 +75,9 @@ def expected_object(
     """Return what the object that *upload* makes of *receipts* must show. *receipts* has all parts, in order.
 
     If the object is encrypted, for example by a bucket default, the ETags of parts are not MD5s, and the ETag of the
-    object depends on more than the content.
+    object depends on more than the content. A receipt without an ETag was made of the source, not of a response.
     """
-    is_opaque = opaque_etags or any(one.md5 is not None and one.md5 != one.etag.lower() for one in receipts)
+    is_opaque = opaque_etags or any(one.md5 and one.etag and one.md5 != one.etag.lower() for one in receipts)
     return Expected(
         size=sum(one.size for one in receipts),
         etag=None if is_opaque else expected_etag(receipts, dialect),

@@ -153,19 +153,23 @@ def find_made(
 def find_completed(context: UploadContext, checkpoint: Checkpoint, stat: SourceStat) -> Finished | None:
     """Return the object if this upload, which the store no longer knows, made it and it is the source as it is now.
 
-    The source is hashed if receipts are missing, or if its identity has changed since they were recorded.
+    The source is hashed if receipts are missing, or if its identity has changed since they were recorded. Then only a
+    digest of the object counts: another machine with a copy of the checkpoint may have completed it from another file.
     """
     plan, receipts = recorded_plan(checkpoint), checkpoint.receipts
     if stat.size != checkpoint.stat.size:
         return None
     is_unproven = any(one.is_unproven for one in receipts.values())
-    if is_unproven or not _is_same_source(context, checkpoint, stat) or len(receipts) != plan.count:
+    is_hashed = is_unproven or not _is_same_source(context, checkpoint, stat) or len(receipts) != plan.count
+    if is_hashed:
         info = context.store.head_object(context.request.target)
         if info is None or info.size != stat.size:
             return None
         receipts = {part.number: _hash(context, stat, plan, part.number) for part in plan.parts()}
     ordered = check_receipts(receipts, plan)
     found = probe_of(context, checkpoint.upload, ordered).find()
+    if is_hashed and found is not None and not _is_shown_by_digest(found):
+        return None
     return _if_current(context, checkpoint, stat, found, ordered)
 
 
@@ -229,8 +233,12 @@ def _if_current(
     """
     if found is None:
         return None
-    is_digest = found.verified in ("etag", "crc64")
-    return found.finished(receipts) if is_digest or _is_same_source(context, checkpoint, stat) else None
+    is_current = _is_shown_by_digest(found) or _is_same_source(context, checkpoint, stat)
+    return found.finished(receipts) if is_current else None
+
+
+def _is_shown_by_digest(found: FoundObject) -> bool:
+    return found.verified in ("etag", "crc64")
 
 
 def _is_same_source(context: UploadContext, checkpoint: Checkpoint, stat: SourceStat) -> bool:
