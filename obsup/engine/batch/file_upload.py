@@ -88,7 +88,8 @@ class FileUploader:
             size=info.size,
             part_size=DEFAULT_PART_SIZE,
             parts=1,
-            source=file.stat,
+            # Only a new entry for an object that was replaced: the existing one stays as it is.
+            source=file.stat if is_newer(info.last_modified, entry) else None,
         )
 
     def _upload(self, pending: PendingFile, sender: PartSender) -> FileOutcome:
