@@ -36,6 +36,7 @@ from obsup.local.source.rate_limit import RateLimit
 from obsup.local.source.stream_parts import read_stream_part
 from obsup.model import Credentials, ObjectOptions, Stored, Target
 from obsup.rate import constant_rate
+from obsup.store.interface import FixedCredentials
 
 __all__ = [
     "ConnectOptions",
@@ -103,19 +104,6 @@ class RequestOptions(StepOptions, total=False):
     restart: bool
     skip_identical: bool
     verify_source: bool
-
-
-class _FixedCredentials:
-    """A credential source with the credentials of the caller, which cannot be refreshed."""
-
-    def __init__(self, credentials: Credentials) -> None:
-        self._credentials = credentials
-
-    def current(self) -> Credentials:
-        return self._credentials
-
-    def refresh(self, _stale: Credentials) -> Credentials:
-        return self._credentials
 
 
 def upload_file(
@@ -311,6 +299,6 @@ def _open_context(
         settings,
         observe=tally,
         sleep=stop.sleep,
-        credentials=_FixedCredentials(credentials) if credentials is not None else None,
+        credentials=FixedCredentials(credentials) if credentials is not None else None,
     )
     return UploadContext(connection, request, tally, stop)

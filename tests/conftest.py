@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from obsup.sandbox.sandbox import Sandbox
+from tests.support.in_process import Inside
 from tests.support.shell import Shell
 
 # No deadlines: the machine may be busy with something else. The slow lane tries more examples.
@@ -84,3 +85,9 @@ def make_file(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return make
+
+
+@pytest.fixture
+def inside(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Inside:
+    """Commands in this process, against the sandbox."""
+    return Inside(sandbox, tmp_path, monkeypatch)

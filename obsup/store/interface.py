@@ -32,6 +32,21 @@ class CredentialSource(Protocol):
         ...
 
 
+class FixedCredentials:
+    """A source with the credentials of the caller, which it cannot replace."""
+
+    def __init__(self, credentials: Credentials) -> None:
+        self._credentials = credentials
+
+    def current(self) -> Credentials:
+        """Return the credentials."""
+        return self._credentials
+
+    def refresh(self, _stale: Credentials) -> Credentials:
+        """Return the same credentials."""
+        return self._credentials
+
+
 class PartStore(Protocol):
     """The part of the contract that a worker needs."""
 

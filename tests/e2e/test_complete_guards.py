@@ -23,12 +23,6 @@ S3 = ("--provider", "s3", "--region", "eu-west-1")
 
 
 @pytest.fixture
-def inside(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Inside:
-    """Commands in this process."""
-    return Inside(sandbox, tmp_path, monkeypatch)
-
-
-@pytest.fixture
 def source(make_file: MakeFile) -> Path:
     """A file for five parts."""
     return make_file(SIZE)

@@ -149,12 +149,6 @@ def test_a_small_file_is_compared_before_a_worker_publishes_it(
 # One part from another machine, with one checkpoint for both.
 
 
-@pytest.fixture
-def inside(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Inside:
-    """Commands in this process."""
-    return Inside(sandbox, tmp_path, monkeypatch)
-
-
 SHARED = ("bucket/key", "--checkpoint", "shared.json")
 
 

@@ -34,12 +34,6 @@ PART = 200_000
 
 
 @pytest.fixture
-def inside(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Inside:
-    """Commands in this process."""
-    return Inside(sandbox, tmp_path, monkeypatch)
-
-
-@pytest.fixture
 def source(make_file: MakeFile) -> Path:
     """A file for three parts."""
     return make_file(SIZE)

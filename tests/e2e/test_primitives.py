@@ -30,12 +30,6 @@ def source(make_file: MakeFile) -> Path:
     return make_file(SIZE)
 
 
-@pytest.fixture
-def inside(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Inside:
-    """Commands in this process."""
-    return Inside(sandbox, tmp_path, monkeypatch)
-
-
 def sent(sandbox: Sandbox) -> dict[int, int]:
     """Return how often each part was stored."""
     stored = (r.part_number for r in sandbox.requests if r.operation == "part" and r.status == 200)

@@ -43,12 +43,6 @@ class Link:
 
 
 @pytest.fixture
-def inside(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Inside:
-    """Commands in this process."""
-    return Inside(sandbox, tmp_path, monkeypatch)
-
-
-@pytest.fixture
 def link(make_file: MakeFile) -> Link:
     """A link to the first of two files of four parts."""
     size = (PARTS - 1) * PART + 50_000

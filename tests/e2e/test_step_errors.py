@@ -22,12 +22,6 @@ GONE = ("--upload-id", "ABC")
 
 
 @pytest.fixture
-def inside(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Inside:
-    """Commands in this process."""
-    return Inside(sandbox, tmp_path, monkeypatch)
-
-
-@pytest.fixture
 def source(make_file: MakeFile) -> Path:
     """A file for two parts."""
     return make_file(300_000)

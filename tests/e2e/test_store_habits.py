@@ -18,12 +18,6 @@ MakeFile = Callable[..., Path]
 
 
 @pytest.fixture
-def inside(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Inside:
-    """Runs commands against the sandbox."""
-    return Inside(sandbox, tmp_path, monkeypatch)
-
-
-@pytest.fixture
 def rig(sandbox: Sandbox, make_file: MakeFile) -> Rig:
     """A source of three parts."""
     return Rig(sandbox, make_file(3 * PART - 1000))

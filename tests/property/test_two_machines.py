@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, seed, settings
+from hypothesis import seed
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -43,9 +43,11 @@ from obsup.engine.upload.uploader import Uploader
 from obsup.errors import ObsupError
 from obsup.model import Credentials, ObjectOptions
 from obsup.sandbox.sandbox import Sandbox
+from obsup.store.interface import FixedCredentials
 from obsup.store.retrying import RetryingStore, RetryPolicy
 from tests.doubles.faulty_store import KINDS, Crash, FaultyStore
 from tests.support.fault_matrix import PAIR_SEARCHES, PAIR_STEPS
+from tests.support.state_machines import machine_settings
 from tests.support.upload_runs import PART, SEED
 
 ALLOWED_CODES = {0, 2, 65, 66, 69, 75, 77}
@@ -58,21 +60,6 @@ OPTIONS = (
 FAULTS = st.dictionaries(st.integers(1, 12), st.sampled_from(KINDS), max_size=2)
 MACHINES = st.integers(0, 1)
 OPTION_SETS = st.integers(0, 1)
-
-
-class FixedKeys:
-    """The credentials of the sandbox."""
-
-    def __init__(self, sandbox: Sandbox) -> None:
-        self._credentials = Credentials(sandbox.access_key, sandbox.secret_key)
-
-    def current(self) -> Credentials:
-        """Return the credentials."""
-        return self._credentials
-
-    def refresh(self, _stale: Credentials) -> Credentials:
-        """Return the same credentials."""
-        return self._credentials
 
 
 @dataclass(frozen=True)
@@ -140,7 +127,11 @@ class TwoMachines(RuleBasedStateMachine):
         connecting = ConnectOptions(endpoint=self.sandbox.endpoint, provider=self.provider, region="here")
         target, store_settings = resolve_target(f"bucket/{self.key}", connecting)
         stop = StopSignal()
-        connection = connect(store_settings, sleep=lambda _s: False, credentials=FixedKeys(self.sandbox))
+        connection = connect(
+            store_settings,
+            sleep=lambda _s: False,
+            credentials=FixedCredentials(Credentials(self.sandbox.access_key, self.sandbox.secret_key)),
+        )
         faulty = FaultyStore(connection.store._inner, faults, machine.freeze)
         policy = RetryPolicy(
             monotonic=lambda: 0.0, sleep=lambda _seconds: False, uniform=lambda low, _high: low
@@ -359,25 +350,13 @@ def machines(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(TwoMachines, "sandbox", sandbox, raising=False)
 
 
-def machine_settings(examples: int, steps: int) -> settings:
-    """Return the settings of Hypothesis for a search, and print its seed."""
-    print(f"OBSUP_TEST_SEED={SEED}")
-    return settings(
-        max_examples=examples,
-        stateful_step_count=steps,
-        deadline=None,
-        suppress_health_check=list(HealthCheck),
-        print_blob=True,
-    )
-
-
 def test_two_machines() -> None:
     """A short search for every test run."""
-    run_state_machine_as_test(TwoMachines, settings=machine_settings(8, 12))
+    run_state_machine_as_test(TwoMachines, settings=machine_settings(SEED, 8, 12))
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_two_machines_at_length() -> None:
     """A long search."""
-    run_state_machine_as_test(TwoMachines, settings=machine_settings(PAIR_SEARCHES, PAIR_STEPS))
+    run_state_machine_as_test(TwoMachines, settings=machine_settings(SEED, PAIR_SEARCHES, PAIR_STEPS))

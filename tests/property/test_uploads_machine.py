@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, seed, settings
+from hypothesis import seed
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -34,28 +34,18 @@ from obsup.errors import ObsupError
 from obsup.local.state import checkpoint_path
 from obsup.local.state.folders import state_folder
 from obsup.model import Credentials, Target, Upload
+from obsup.store.interface import FixedCredentials
 from obsup.store.retrying import RetryingStore, RetryPolicy
 from tests.doubles.faulty_store import KINDS, Crash, FaultyStore
 from tests.doubles.memory_store import MemoryStore, _Object, etag_of
 from tests.support.fault_matrix import SEARCHES, STEPS
+from tests.support.state_machines import machine_settings
 from tests.support.upload_runs import SEED
 
 PART = 10
 ALLOWED_CODES = {0, 65, 69, 75, 77}
 
 FAULTS = st.dictionaries(st.integers(1, 14), st.sampled_from(KINDS), max_size=3)
-
-
-class StaticKeys:
-    """Credentials that never change."""
-
-    def current(self) -> Credentials:
-        """Return the credentials."""
-        return Credentials("access", "secret")
-
-    def refresh(self, _stale: Credentials) -> Credentials:
-        """Return the same credentials."""
-        return self.current()
 
 
 @seed(SEED)
@@ -114,7 +104,7 @@ class Uploads(RuleBasedStateMachine):
         connection = connect(
             StoreSettings(self.target.provider, self.target.endpoint, region="here"),
             sleep=lambda _seconds: False,
-            credentials=StaticKeys(),
+            credentials=FixedCredentials(Credentials("access", "secret")),
         )
         store = RetryingStore(faulty, policy, connection.recovery)
         return replace(connection, store=store, policy=policy), faulty
@@ -314,21 +304,9 @@ def _state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OBSUP_STATE_DIR", str(tmp_path / "state"))
 
 
-def machine_settings(examples: int, steps: int) -> settings:
-    """Return the settings of Hypothesis for a search, and print its seed."""
-    print(f"OBSUP_TEST_SEED={SEED}")
-    return settings(
-        max_examples=examples,
-        stateful_step_count=steps,
-        deadline=None,
-        suppress_health_check=list(HealthCheck),
-        print_blob=True,
-    )
-
-
 def test_uploads() -> None:
     """A short search for every test run."""
-    run_state_machine_as_test(Uploads, settings=machine_settings(60, 12))
+    run_state_machine_as_test(Uploads, settings=machine_settings(SEED, 60, 12))
 
 
 @pytest.mark.slow
@@ -336,5 +314,5 @@ def test_uploads() -> None:
 def test_uploads_at_length() -> None:
     """A long search."""
     run_state_machine_as_test(
-        Uploads, settings=machine_settings(int(os.environ.get("OBSUP_TEST_EXAMPLES", SEARCHES)), STEPS)
+        Uploads, settings=machine_settings(SEED, int(os.environ.get("OBSUP_TEST_EXAMPLES", SEARCHES)), STEPS)
     )

@@ -35,7 +35,7 @@ from obsup.store.answers.server_clock import ServerClock
 from obsup.store.http.body import OpenBody
 from obsup.store.http.settings import ConnectionSettings
 from obsup.store.http.transport import Transport
-from obsup.store.interface import PartStore
+from obsup.store.interface import FixedCredentials, PartStore
 from obsup.store.presigned import PresignedPart, PresignedStore
 from obsup.store.retrying import Attempts, FailureRecovery, RetryPolicy
 from obsup.value import Value
@@ -202,16 +202,6 @@ def _sleep(seconds: float) -> bool:
     return False
 
 
-class _NoCredentials:
-    """The credentials of a worker that has none."""
-
-    def current(self) -> Credentials:
-        return Credentials("", "")
-
-    def refresh(self, stale: Credentials) -> Credentials:
-        return stale
-
-
 class _RetryingPartStore:
     """A PartStore that retries. It can neither refresh credentials nor correct the clock of a signed URL."""
 
@@ -222,7 +212,9 @@ class _RetryingPartStore:
     def upload_part(
         self, upload: Upload, part_number: int, open_body: OpenBody, *, content_md5: str | None = None
     ) -> Stored:
-        attempts = Attempts(self._policy, FailureRecovery(_NoCredentials(), ServerClock()), _record_event)
+        attempts = Attempts(
+            self._policy, FailureRecovery(FixedCredentials(Credentials("", "")), ServerClock()), _record_event
+        )
 
         def send() -> Stored:
             return self._inner.upload_part(upload, part_number, open_body, content_md5=content_md5)

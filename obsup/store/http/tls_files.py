@@ -22,7 +22,9 @@ def find_ca_bundle(settings: ConnectionSettings, environ: Mapping[str, str]) -> 
 
 
 def check_tls_files(settings: ConnectionSettings, environ: Mapping[str, str]) -> None:
-    """Raise BadConfiguration if a certificate file cannot be used."""
+    """Raise BadConfiguration if a certificate file cannot be used. Costs nothing if there is none."""
+    if not (find_ca_bundle(settings, environ) or settings.client_cert or settings.client_key):
+        return
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     bundle = find_ca_bundle(settings, environ)
     if bundle is not None and settings.verify_tls and not Path(bundle[0]).is_dir():

@@ -23,6 +23,7 @@ from obsup.local.state.lock import UploadLock, is_held
 from obsup.local.walk.walk import FoundFile
 from obsup.model import Credentials, Target
 from obsup.sandbox.sandbox import Sandbox
+from obsup.store.interface import FixedCredentials
 
 
 @pytest.fixture
@@ -31,27 +32,16 @@ def prefix(sandbox: Sandbox) -> Target:
     return resolve_prefix("bucket/p/", ConnectOptions(endpoint=sandbox.endpoint))[0]
 
 
-class FixedKeys:
-    """The keys of the sandbox."""
-
-    def __init__(self, sandbox: Sandbox) -> None:
-        self._credentials = Credentials(sandbox.access_key, sandbox.secret_key)
-
-    def current(self) -> Credentials:
-        """Return the keys."""
-        return self._credentials
-
-    def refresh(self, _stale: Credentials) -> Credentials:
-        """Return the same keys."""
-        return self._credentials
-
-
 def make_uploader(
     sandbox: Sandbox, prefix: Target, clock_ns: Callable[[], int] = time.time_ns
 ) -> SmallFileUploader:
     """Return an uploader of small files to *prefix*."""
     _, settings = resolve_prefix("bucket/p/", ConnectOptions(endpoint=sandbox.endpoint, backoff_s=0.001))
-    connection = connect(settings, credentials=FixedKeys(sandbox), sleep=lambda _seconds: False)
+    connection = connect(
+        settings,
+        credentials=FixedCredentials(Credentials(sandbox.access_key, sandbox.secret_key)),
+        sleep=lambda _seconds: False,
+    )
     shared = SharedRequest(UploadRequest(Path(), prefix), prefix)
     context = UploadContext(connection, shared.template, events.ignore, StopSignal())
     return SmallFileUploader(context, shared, clock_ns)
