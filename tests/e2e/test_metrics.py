@@ -11,7 +11,7 @@ from pathlib import Path
 from prometheus_client.parser import text_string_to_metric_families
 
 from obsup.sandbox.sandbox import Sandbox
-from tests.support.batch import make_files
+from tests.support.batch import LARGE_SIZE, make_files
 from tests.support.readme import MONITORING_PAGE, block, blocks
 from tests.support.shell import Shell
 
@@ -100,8 +100,21 @@ def test_the_metrics_of_many_files(sandbox: Sandbox, shell: Shell) -> None:
     assert shell.run(*arguments, "--profile", "nightly").code == 0
     values = read(shell.folder / "run.prom", labels)
     assert (values["files sent"], values["files skipped"]) == (1, 2)
-    size = sum(path.stat().st_size for path in (shell.folder / "photos").iterdir())
-    assert values["size_bytes"] == size
+    sizes = {path.name: path.stat().st_size for path in (shell.folder / "photos").iterdir()}
+    assert values["size_bytes"] == sum(sizes.values())
+    assert (values["sent_bytes"], values["sent_parts"]) == (sizes["b.jpg"], 1)
+
+
+def test_the_metrics_of_large_and_small_files(sandbox: Sandbox, shell: Shell) -> None:
+    """The size of a file in parts counts once; parts of large files and requests of small ones are both sent."""
+    make_files(shell, "tree/small", "tree/empty.d/x")
+    make_files(shell, "tree/large", size=LARGE_SIZE)
+    outcome = shell.run("upload", "-r", "tree", "bucket/p/", "--metrics", "run.prom")
+    assert outcome.code == 0, outcome.err
+    values = read(shell.folder / "run.prom", {"bucket": "bucket", "key": "p/", "profile": ""})
+    total = sum(path.stat().st_size for path in (shell.folder / "tree").rglob("*") if path.is_file())
+    assert (values["size_bytes"], values["sent_bytes"]) == (total, total)
+    assert (values["sent_parts"], values["resent_parts"], values["files sent"]) == (4, 0, 3)
 
 
 def test_metrics_that_cannot_be_written(sandbox: Sandbox, shell: Shell, make_file: MakeFile) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -36,6 +37,14 @@ class MetricsOptions(Value):
         return {"bucket": bucket, "key": key, "profile": self.profile}
 
 
+@dataclass(slots=True)
+class _OpenFile:
+    """What was stored of a file that has not ended: the numbers of its parts, and the bytes of earlier runs."""
+
+    parts: set[int] = field(default_factory=set)
+    resumed: int = 0
+
+
 class RunMetrics:
     """Counts the events of one run, from many threads. Raises BadConfiguration if the library is not installed."""
 
@@ -49,9 +58,8 @@ class RunMetrics:
         self._options = options
         self._lock = threading.Lock()
         self._started_s = time.time()
-        self._stored: Counter[tuple[str, int]] = Counter()
-        self._sent_bytes = 0
-        self._totals: dict[str, int] = {}
+        self._open: dict[str, _OpenFile] = {}
+        self._sent_bytes = self._sent_parts = self._resent_parts = self._size = 0
         self._retries: Counter[str] = Counter()
         self._files: Counter[str] = Counter()
 
@@ -61,16 +69,30 @@ class RunMetrics:
         of_one = events.of_one(event)
         with self._lock:
             if isinstance(of_one, events.Begun):
-                self._totals[name] = of_one.total or 0
+                self._open.setdefault(name, _OpenFile()).resumed = of_one.resumed
+                self._size = self._size if name else of_one.total or 0
             elif isinstance(of_one, events.PartStored):
-                self._stored[name, of_one.number] += 1
-                self._sent_bytes += of_one.size
+                self._store(self._open.setdefault(name, _OpenFile()), of_one)
             elif isinstance(of_one, events.Retried):
                 self._retries[short_reason(of_one.reason)] += 1
             elif isinstance(of_one, events.FileEnded):
-                self._files[of_one.how] += 1
+                self._end(of_one)
             elif isinstance(of_one, events.Counted):
-                self._totals = {"": of_one.size}
+                self._size = of_one.size
+
+    def _store(self, file: _OpenFile, event: events.PartStored) -> None:
+        self._sent_parts += 1
+        self._sent_bytes += event.size
+        self._resent_parts += event.number in file.parts
+        file.parts.add(event.number)
+
+    def _end(self, event: events.FileEnded) -> None:
+        self._files[event.how] += 1
+        file = self._open.pop(event.name, _OpenFile())
+        if event.how == "sent" and not file.parts and not file.resumed:
+            # The parts of small files are too short-lived for events.
+            self._sent_parts += 1
+            self._sent_bytes += event.size
 
     def write(self, exit_code: int) -> int:
         """Replace the file; return the exit code, another one if a run without failure cannot write its metrics.
@@ -113,10 +135,9 @@ class RunMetrics:
             "Bytes that the last run sent and the store confirmed.",
             {"": self._sent_bytes},
         )
-        add("obsup_size_bytes", "Bytes of the source, or of all files.", {"": sum(self._totals.values())})
-        add("obsup_sent_parts", "Parts that the last run sent.", {"": len(self._stored)})
-        resent = self._stored.total() - len(self._stored)
-        add("obsup_resent_parts", "Parts sent again because the source changed.", {"": resent})
+        add("obsup_size_bytes", "Bytes of the source, or of all files.", {"": self._size})
+        add("obsup_sent_parts", "Parts that the last run sent.", {"": self._sent_parts})
+        add("obsup_resent_parts", "Parts sent again because the source changed.", {"": self._resent_parts})
         add(
             "obsup_retries",
             "Failed attempts of the last run that were retried.",
