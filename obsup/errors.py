@@ -97,6 +97,10 @@ class ObjectExists(Refused):
     reason = "exists"
 
 
+class Unsupported(Refused):
+    """The store does not have the operation."""
+
+
 class UploadGone(ObsupError):
     """The upload id no longer exists in the store."""
 
@@ -168,6 +172,14 @@ class Denied(ObsupError):
 
     exit_code = 77
     reason = "credentials"
+
+
+class NotPermitted(Denied):
+    """The credentials are right, but lack the permission for the operation."""
+
+
+UNAVAILABLE = (NotPermitted, Unsupported)
+"""What a store raises for an operation that it will not carry out, while others may succeed."""
 
 
 class BadConfiguration(ObsupError):

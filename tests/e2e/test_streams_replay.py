@@ -200,11 +200,12 @@ def test_a_different_stream_after_complete_is_rejected(
 def test_a_completed_upload_whose_object_cannot_be_shown(
     bash: Bash, sandbox: Sandbox, completed: bytes, without: str
 ) -> None:
-    """It was replaced, or HeadObject is forbidden: obsup starts over."""
+    """It was replaced, or HeadObject and ListObjects are forbidden: obsup starts over."""
     if without == "object":
         assert bash.run("echo other | obsup upload - bucket/key").code == 0
     else:
-        sandbox.add_fault("error=403:AccessDenied,op=head,times=always")
+        for operation in ("head", "list"):
+            sandbox.add_fault(f"error=403:AccessDenied,op={operation},times=always")
     outcome = bash.run(f"cat bigfile | {UPLOAD}")
     assert (outcome.code, outcome.json["sentParts"]) == (0, 5), outcome.err
     assert sandbox.object_path("bucket", "key").read_bytes() == completed

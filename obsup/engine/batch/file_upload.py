@@ -23,7 +23,7 @@ from obsup.engine.proof.object_options import compare_options
 from obsup.engine.proof.object_proof import Verified
 from obsup.engine.send.sender import PartSender
 from obsup.engine.upload.uploader import Uploader
-from obsup.errors import Busy, Denied, ObsupError
+from obsup.errors import UNAVAILABLE, Busy, ObsupError
 from obsup.local.state.checkpoint_path import default_path
 from obsup.local.state.journal import JournalEntry
 from obsup.local.walk.walk import FoundFile
@@ -71,7 +71,7 @@ class FileUploader:
         context, target = self._context, self._shared.prefix.below(file.name)
         try:
             info = context.store.head_object(target)
-        except Denied:
+        except UNAVAILABLE:
             context.connection.learned.note(NOT_LOOKED_UP, context.observe)
             return None
         if info is None or (info.size, info.etag.lower()) != (file.stat.size, entry.etag.lower()):

@@ -61,11 +61,15 @@ _OF_RESPONSE = (
 
 
 class Finished(Value):
-    """A completed object: the store's response, how it was verified, and the receipts of its parts in order."""
+    """A completed object: the store's response, how it was verified, and the receipts of its parts in order.
+
+    ``note`` is what the user must know about how this store's objects are verified.
+    """
 
     stored: Stored
     verified: Verified
     receipts: tuple[Receipt, ...] = ()
+    note: str = ""
 
 
 class Result(Value):

@@ -14,7 +14,7 @@ from obsup.engine.upload.adoption import list_open_parts
 from obsup.engine.upload.progress_record import ProgressRecord, load_checkpoint
 from obsup.engine.upload.resume import check_same_request, resume_initiated
 from obsup.engine.verify.object_probe import probe_of
-from obsup.errors import Denied, NextStep, UploadGone, WrongUsage
+from obsup.errors import UNAVAILABLE, NextStep, UploadGone, WrongUsage
 from obsup.local.state import checkpoint as checkpoints
 from obsup.local.state.checkpoint import Checkpoint, CheckpointDamaged, CheckpointUntrusted
 from obsup.model import SourceStat
@@ -78,7 +78,7 @@ def _made_object(context: UploadContext, checkpoint: Checkpoint) -> bool:
         return False
     try:
         return probe_of(context, checkpoint.upload, receipts).find() is not None
-    except Denied:
+    except UNAVAILABLE:
         return False
 
 

@@ -16,7 +16,7 @@ from obsup.engine.proof.part_list import check_receipts
 from obsup.engine.upload.adoption import not_listed
 from obsup.engine.verify.existing_object import find_existing, object_exists
 from obsup.engine.verify.object_probe import ObjectProbe, probe_of
-from obsup.errors import Denied, NetworkError, ObjectExists, ObsupError, StoreError, UploadGone
+from obsup.errors import UNAVAILABLE, NetworkError, ObjectExists, ObsupError, StoreError, UploadGone
 from obsup.local.source.identity import content_changed
 from obsup.model import Receipt, Upload
 from obsup.store.answers.failure_rule import Action
@@ -69,13 +69,8 @@ class Completer:
             except (StoreError, NetworkError) as exc:
                 return self._settle(exc)
             finished = self._probe.confirm(stored)
-            if finished.verified == "parts":
-                endpoint = self._upload.target.endpoint
-                note = events.Noted(
-                    f"the store at {endpoint} computes ETags over its own parts: objects are verified by the "
-                    "ETags of the parts that were sent"
-                )
-                self._context.connection.learned.learn(note, lambda: self._context.observe(note))
+            if finished.note:
+                self._context.connection.learned.note(finished.note, self._context.observe)
             return finished
 
         return self._context.connection.attempts().run(once, doing=f"completing {self._upload.target}")
@@ -101,7 +96,7 @@ class Completer:
             raise failure
         try:
             found = self._probe.find()
-        except Denied:
+        except UNAVAILABLE:
             # Credentials without HeadObject permission can still complete; only a gone upload needs HeadObject.
             if rule.error is UploadGone:
                 raise
@@ -130,7 +125,7 @@ class Completer:
         """
         try:
             gone = find_gone(self._context, self._upload)
-        except Denied:
+        except UNAVAILABLE:
             return None
         if gone is None:
             return None

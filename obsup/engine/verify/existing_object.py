@@ -5,7 +5,7 @@ from __future__ import annotations
 from obsup.dialects.endpoints import is_vendor_host
 from obsup.engine.job.context import UploadContext
 from obsup.engine.proof.object_proof import Expected, is_marked
-from obsup.errors import Denied, NextStep, ObjectExists, Refusal, run_again
+from obsup.errors import UNAVAILABLE, NextStep, ObjectExists, Refusal, run_again
 from obsup.model import ObjectInfo, Target, Upload
 from obsup.store.interface import ObjectStore
 
@@ -25,15 +25,15 @@ def check_target(context: UploadContext, upload: Upload | None = None) -> None:
 def find_existing(store: ObjectStore, target: Target) -> ObjectInfo | None:
     """Return the object that --no-overwrite must not replace, or None.
 
-    Raises Denied without the permission for HeadObject, unless the host is the vendor's own: that one is known to check
-    the condition in the request itself.
+    Raises NotPermitted or Unsupported without HeadObject, unless the host is the vendor's own: that one is known to
+    check the condition in the request itself.
     """
     try:
         return store.head_object(target)
-    except Denied as exc:
+    except UNAVAILABLE as exc:
         if is_vendor_host(target.endpoint):
             return None
-        raise Denied(
+        raise type(exc)(
             f"cannot check whether {target} exists, as --no-overwrite requires",
             exc.why,
             run_again(
@@ -41,6 +41,18 @@ def find_existing(store: ObjectStore, target: Target) -> ObjectInfo | None:
             ),
             exc.refusal,
         ) from exc
+
+
+def find_listed(store: ObjectStore, target: Target) -> ObjectInfo | None:
+    """Return what ListObjects shows of the object, for credentials without HeadObject: its size, ETag and date.
+
+    None if it is not listed. A list may be older than the object (Swift). Raises as ``ObjectStore.list_objects``.
+    """
+    page = store.list_objects(target.bucket, target.key, "")
+    listed = next((one for one in page.objects if one.key == target.key), None)
+    if listed is None:
+        return None
+    return ObjectInfo(listed.size, listed.etag, {}, last_modified=listed.last_modified)
 
 
 def object_exists(

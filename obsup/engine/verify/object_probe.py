@@ -30,7 +30,16 @@ from obsup.engine.proof.object_proof import (
 )
 from obsup.engine.proof.part_list import check_receipts
 from obsup.engine.verify.comparison import BATCHES, CannotCompare, Comparison, Identical
-from obsup.errors import DataMismatch, Denied, NextStep, NotFinished, run_again
+from obsup.engine.verify.existing_object import find_listed
+from obsup.errors import (
+    UNAVAILABLE,
+    DataMismatch,
+    NextStep,
+    NotFinished,
+    NotPermitted,
+    Unsupported,
+    run_again,
+)
 from obsup.local.source.digest import PartDigest
 from obsup.local.source.file import hash_part
 from obsup.local.source.identity import changes
@@ -38,6 +47,15 @@ from obsup.local.state.checkpoint import Checkpoint
 from obsup.model import ObjectInfo, Receipt, SourceStat, Stored, Target, Upload
 from obsup.store.interface import ObjectStore
 from obsup.value import Value
+
+_OWN_PARTS = (
+    "the store at {} computes ETags over its own parts: objects are verified by the ETags of the parts that were "
+    "sent"
+)
+_NOT_SEEN = (
+    "objects at {} are verified only by the responses to the requests that made them: their ETags are not digests, and "
+    "neither HeadObject nor ListObjects shows them"
+)
 
 
 class FoundObject(Value):
@@ -70,9 +88,37 @@ class ObjectProbe:
         self._expected = expected
 
     def find(self) -> FoundObject | None:
-        """Return the object if it exists, is this upload's as far as it can show that, and is the right one."""
-        info = self._store.head_object(self._target)
+        """Return the object if it exists, is this upload's as far as it can show that, and is the right one.
+
+        Raises NotPermitted or Unsupported without HeadObject, if ListObjects does not decide either.
+        """
+        try:
+            info = self._store.head_object(self._target)
+        except UNAVAILABLE as exc:
+            return self._find_listed(exc)
         return self.check(info) if info is not None else None
+
+    def _find_listed(self, unavailable: NotPermitted | Unsupported) -> FoundObject | None:
+        """Return the object if ListObjects shows its ETag, None if it shows another one or none.
+
+        Raises *unavailable*, with what helps, if the list is forbidden too or the ETag cannot be compared.
+        """
+        # A list shows neither upload id nor token.
+        expected = replace(self._expected, upload_id=None, token=None)
+        try:
+            info = find_listed(self._store, self._target)
+        except UNAVAILABLE:
+            info = None
+        else:
+            if info is None or expected.size not in (None, info.size) or expected.etag is not None:
+                verified = verify_object(expected, info) if info is not None else None
+                return FoundObject(info, verified, is_marked=False) if info and verified else None
+        raise type(unavailable)(
+            f"cannot check whether {self._target} was completed: {unavailable.what}",
+            unavailable.why,
+            run_again("request the permission for HeadObject, or send it again", add=("--restart",)),
+            unavailable.refusal,
+        ) from unavailable
 
     def check(self, info: ObjectInfo) -> FoundObject | None:
         """Return the object that HeadObject returned as *info* if it is the one that ``find`` looks for."""
@@ -85,27 +131,51 @@ class ObjectProbe:
         None also if HeadObject is not permitted: such credentials can still complete an upload.
         """
         try:
-            found = self.find()
-        except Denied:
+            info = self._store.head_object(self._target)
+        except UNAVAILABLE:
             return None
+        found = self.check(info) if info is not None else None
         return found if found is not None and found.is_marked else None
 
     def confirm(self, stored: Stored) -> Finished:
         """Return the object that the response *stored* reports, verified by the response or by HeadObject.
 
-        Raises DataMismatch if the object is another one, NotFinished if it is not visible yet.
+        Without HeadObject, ListObjects verifies it, or the responses to the requests that made it must suffice. Raises
+        DataMismatch if the object is another one, NotFinished if it is not visible yet.
         """
         verified = verify_response(self._expected, stored)
         if verified is not None:
             return Finished(stored, verified)
-        expected, info = self._expected, self._store.head_object(self._target)
+        try:
+            info = self._store.head_object(self._target)
+        except UNAVAILABLE:
+            return self._confirm_listed(stored)
         if info is None:
             raise NotFinished(
                 f"{self._target} was stored, but is not visible yet",
                 "The store reported success, but returns no object",
                 run_again(),
             )
-        verified = "parts" if has_own_parts(expected, stored, info) else verify_object(expected, info)
+        return self._confirm_seen(stored, info)
+
+    def _confirm_listed(self, stored: Stored) -> Finished:
+        """Return the object as ListObjects shows it; as the store confirmed it if that is not permitted either."""
+        try:
+            info = find_listed(self._store, self._target)
+        except UNAVAILABLE:
+            info = None
+        if info is not None:
+            return self._confirm_seen(stored, info)
+        if contradicts(self._expected, stored.etag, stored.crc64, ours=True):
+            raise self._other_object(f"the store returned ETag {stored.etag}")
+        return Finished(stored, "parts", note=_NOT_SEEN.format(self._target.endpoint))
+
+    def _confirm_seen(self, stored: Stored, info: ObjectInfo) -> Finished:
+        """Return the object of the response *stored*, which the store shows as *info*. Raises DataMismatch."""
+        expected, note = self._expected, ""
+        verified = verify_object(expected, info)
+        if has_own_parts(expected, stored, info):
+            verified, note = "parts", _OWN_PARTS.format(self._target.endpoint)
         shown = ((stored.etag, stored.crc64), (info.etag, info.crc64))
         is_contradicted = any(contradicts(expected, etag, crc64, ours=True) for etag, crc64 in shown)
         is_same = info.size == expected.size and stored.etag.lower() in ("", info.etag.lower())
@@ -114,14 +184,17 @@ class ObjectProbe:
             # The store confirmed that this very request made this object; its digests cannot be compared.
             verified = "size"
         if verified is None or is_contradicted:
-            etag = f" with ETag {expected.etag}" if expected.etag else ""
-            raise DataMismatch(
-                f"the object {self._target} is not the source",
-                f"Expected {expected.size} bytes{etag}, the store has {info.size} bytes with ETag {info.etag}",
-                NextStep("check the object; another upload may have replaced it"),
-            )
+            raise self._other_object(f"the store has {info.size} bytes with ETag {info.etag}")
         # Ceph returns an empty ETag for Complete, and the real one for HeadObject.
-        return Finished(replace(stored, etag=stored.etag or info.etag), verified)
+        return Finished(replace(stored, etag=stored.etag or info.etag), verified, note=note)
+
+    def _other_object(self, found: str) -> DataMismatch:
+        etag = f" with ETag {self._expected.etag}" if self._expected.etag else ""
+        return DataMismatch(
+            f"the object {self._target} is not the source",
+            f"Expected {self._expected.size} bytes{etag}, {found}",
+            NextStep("check the object; another upload may have replaced it"),
+        )
 
 
 def probe_of(context: UploadContext, upload: Upload, receipts: Sequence[Receipt]) -> ObjectProbe:

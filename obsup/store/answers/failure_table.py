@@ -13,16 +13,19 @@ from obsup.errors import (
     NetworkError,
     NextStep,
     NotFinished,
+    NotPermitted,
     ObjectExists,
     ObsupError,
     Refusal,
     Refused,
     StoreError,
     Throttled,
+    Unsupported,
     UploadGone,
     run_again,
 )
 from obsup.store.answers.failure_rule import Action, FailureRule, rule
+from obsup.store.answers.network_failure_table import NETWORK_RULES
 from obsup.store.answers.server_clock import describe_difference
 from obsup.text import printable
 from obsup.vendor_names import COMPATIBLE_PROVIDER, DEFAULT_PROVIDER
@@ -40,73 +43,7 @@ _OTHER_KEY = run_again("choose another key, or replace the object", drop=("--no-
 _REJECTED = "The store rejected the request permanently"
 
 FAILURE_RULES: tuple[FailureRule, ...] = (
-    # The network and the proxy.
-    rule(
-        Action.FAIL,
-        BadConfiguration,
-        "The certificate does not match the host, or its authority is not trusted on this computer",
-        run_again("check --endpoint, or pass the certificate of the authority with --ca-bundle"),
-        kind="certificate",
-    ),
-    rule(
-        Action.FAIL,
-        BadConfiguration,
-        "The endpoint begins with https, but the server does not use TLS on this port",
-        run_again("check --endpoint: write http:// instead of https://, or use the port that supports TLS"),
-        kind="no-tls",
-    ),
-    rule(
-        Action.FAIL,
-        BadConfiguration,
-        "The server asks for a client certificate, does not accept this one, or needs another version of TLS",
-        run_again("check --client-cert and --client-key, and which versions of TLS the server accepts"),
-        kind="alert",
-    ),
-    rule(
-        Action.FAIL,
-        BadConfiguration,
-        "The proxy does not permit connections to the store",
-        run_again(
-            "check --proxy or HTTPS_PROXY, including user and password; NO_PROXY lists hosts to reach directly"
-        ),
-        kind="tunnel",
-    ),
-    rule(
-        Action.RETRY,
-        NotFinished,
-        "The network kept failing for longer than --retry-for",
-        run_again(),
-        kind="resolve refused connect proxy tls reset stall slow incomplete",
-    ),
-    rule(
-        Action.REPEAT,
-        Refused,
-        "The server does not use the protocol of the store, or a proxy changes its responses",
-        run_again("check --endpoint and the proxies"),
-        kind="garbled",
-    ),
-    rule(
-        Action.FAIL,
-        BadConfiguration,
-        "The proxy requires a user and a password",
-        run_again("add them to HTTPS_PROXY (http://USER:PASSWORD@HOST:PORT)"),
-        status="407",
-    ),
-    rule(
-        Action.FAIL,
-        BadConfiguration,
-        "The endpoint begins with http, but the server requires https on this port",
-        run_again("check --endpoint: write https:// instead of http://"),
-        phrases=("plain http request", "http request to an https server", "plain http to an ssl"),
-    ),
-    rule(
-        Action.FAIL,
-        Refused,
-        "The store, or a proxy in front of it, accepts no request of this size; smaller parts need a new upload "
-        "(--restart)",
-        run_again("raise that limit (nginx: client_max_body_size)"),
-        status="413",
-    ),
+    *NETWORK_RULES,
     # Signature, region and addressing.
     rule(
         Action.FAIL,
@@ -277,7 +214,7 @@ FAILURE_RULES: tuple[FailureRule, ...] = (
     ),
     rule(
         Action.RELOAD_CREDENTIALS,
-        Denied,
+        NotPermitted,
         "These credentials do not have the permission for this request",
         run_again("request the permission"),
         status="403",
@@ -285,8 +222,13 @@ FAILURE_RULES: tuple[FailureRule, ...] = (
     # All other responses, by status. Of 5xx, two say that the server will never do it (RFC 9110); all others, those of
     # proxies (520 to 530) included, may be gone with the next attempt, and so may 408, 421, 425 and 499.
     rule(
-        Action.FAIL, Refused, _REJECTED, run_again("fix the cause that the store reports"), status="501 505"
+        Action.FAIL,
+        Unsupported,
+        "The store does not have this operation",
+        run_again("fix the cause that the store reports"),
+        status="405 501",
     ),
+    rule(Action.FAIL, Refused, _REJECTED, run_again("fix the cause that the store reports"), status="505"),
     rule(
         Action.RETRY,
         NotFinished,
@@ -301,7 +243,6 @@ FAILURE_RULES: tuple[FailureRule, ...] = (
         run_again(),
         status="409",
     ),
-    rule(Action.FAIL, Refused, _REJECTED, run_again("fix the cause that the store reports"), status="404"),
     rule(
         Action.FAIL,
         BadConfiguration,

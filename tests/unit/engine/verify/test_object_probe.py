@@ -10,8 +10,8 @@ from msgspec.structs import replace
 
 from obsup.engine.proof.object_proof import TOKEN_NAME, Expected
 from obsup.engine.verify.object_probe import ObjectProbe
-from obsup.errors import DataMismatch, Denied, NotFinished
-from obsup.model import ObjectInfo, Stored, Target
+from obsup.errors import DataMismatch, NotFinished, NotPermitted
+from obsup.model import ObjectInfo, ObjectPage, Stored, Target
 from obsup.store.interface import ObjectStore
 
 TARGET = Target("obs", "http://127.0.0.1", "bucket", "key")
@@ -31,8 +31,12 @@ class OneObject:
     def head_object(self, _target: Target, *, with_key: bool = True) -> ObjectInfo | None:  # noqa: ARG002
         """Return the object."""
         if self._is_denied:
-            raise Denied("access denied")
+            raise NotPermitted("access denied")
         return self._info
+
+    def list_objects(self, _bucket: str, _prefix: str, _marker: str) -> ObjectPage:
+        """Reject the list."""
+        raise NotPermitted("access denied")
 
 
 def probe(info: ObjectInfo | None, expected: Expected = EXPECTED, **how: bool) -> ObjectProbe:
@@ -83,7 +87,7 @@ def test_no_object_is_found_if_there_is_none() -> None:
 def test_a_mark_needs_permission_to_read_the_object() -> None:
     """Credentials without HeadObject permission can still complete an upload."""
     assert probe(INFO, is_denied=True).find_marked() is None
-    with pytest.raises(Denied):
+    with pytest.raises(NotPermitted):
         probe(INFO, is_denied=True).find()
 
 

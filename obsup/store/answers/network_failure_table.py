@@ -1,0 +1,75 @@
+"""The part of the failure table about the network and what is between this computer and the store."""
+
+from __future__ import annotations
+
+from obsup.errors import BadConfiguration, NotFinished, Refused, run_again
+from obsup.store.answers.failure_rule import Action, FailureRule, rule
+
+NETWORK_RULES: tuple[FailureRule, ...] = (
+    rule(
+        Action.FAIL,
+        BadConfiguration,
+        "The certificate does not match the host, or its authority is not trusted on this computer",
+        run_again("check --endpoint, or pass the certificate of the authority with --ca-bundle"),
+        kind="certificate",
+    ),
+    rule(
+        Action.FAIL,
+        BadConfiguration,
+        "The endpoint begins with https, but the server does not use TLS on this port",
+        run_again("check --endpoint: write http:// instead of https://, or use the port that supports TLS"),
+        kind="no-tls",
+    ),
+    rule(
+        Action.FAIL,
+        BadConfiguration,
+        "The server asks for a client certificate, does not accept this one, or needs another version of TLS",
+        run_again("check --client-cert and --client-key, and which versions of TLS the server accepts"),
+        kind="alert",
+    ),
+    rule(
+        Action.FAIL,
+        BadConfiguration,
+        "The proxy does not permit connections to the store",
+        run_again(
+            "check --proxy or HTTPS_PROXY, including user and password; NO_PROXY lists hosts to reach directly"
+        ),
+        kind="tunnel",
+    ),
+    rule(
+        Action.RETRY,
+        NotFinished,
+        "The network kept failing for longer than --retry-for",
+        run_again(),
+        kind="resolve refused connect proxy tls reset stall slow incomplete",
+    ),
+    rule(
+        Action.REPEAT,
+        Refused,
+        "The server does not use the protocol of the store, or a proxy changes its responses",
+        run_again("check --endpoint and the proxies"),
+        kind="garbled",
+    ),
+    rule(
+        Action.FAIL,
+        BadConfiguration,
+        "The proxy requires a user and a password",
+        run_again("add them to HTTPS_PROXY (http://USER:PASSWORD@HOST:PORT)"),
+        status="407",
+    ),
+    rule(
+        Action.FAIL,
+        BadConfiguration,
+        "The endpoint begins with http, but the server requires https on this port",
+        run_again("check --endpoint: write https:// instead of http://"),
+        phrases=("plain http request", "http request to an https server", "plain http to an ssl"),
+    ),
+    rule(
+        Action.FAIL,
+        Refused,
+        "The store, or a proxy in front of it, accepts no request of this size; smaller parts need a new upload "
+        "(--restart)",
+        run_again("raise that limit (nginx: client_max_body_size)"),
+        status="413",
+    ),
+)
