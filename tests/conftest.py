@@ -15,9 +15,14 @@ from obsup.sandbox.sandbox import Sandbox
 from tests.support.in_process import Inside
 from tests.support.shell import Shell
 
-# No deadlines: the machine may be busy with something else. The slow lane tries more examples.
+# No deadlines: the machine may be busy with something else. The slow lane tries more examples. The examples are the
+# same in every run, unless OBSUP_TEST_SEED asks for a search.
 settings.register_profile(
-    "default", deadline=None, max_examples=30, suppress_health_check=[HealthCheck.too_slow]
+    "default",
+    deadline=None,
+    max_examples=30,
+    derandomize="OBSUP_TEST_SEED" not in os.environ,
+    suppress_health_check=[HealthCheck.too_slow],
 )
 settings.register_profile("thorough", settings.get_profile("default"), max_examples=500)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))

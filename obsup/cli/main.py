@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import errno
 import io
@@ -107,7 +108,20 @@ def _leave(code: int) -> NoReturn:
         sys.stdout.flush()
     except OSError:
         code = code or LocalFailure.exit_code
-    if "mpi4py" in sys.modules:
-        # mpiexec reports a failed job unless MPI_Finalize runs, which waits for every rank.
+    if "mpi4py.MPI" in sys.modules:
+        # mpi4py first waits for the other ranks, then runs this.
+        atexit.register(_leave_mpi, code)
         sys.exit(code)
+    os._exit(code)
+
+
+def _leave_mpi(code: int) -> NoReturn:
+    """Exit as a rank that has finished, so that mpiexec returns *code*.
+
+    mpi4py itself calls MPI_Abort for an exit code other than 0. That kills mpiexec's own server of
+    the ranks in the middle of its work, and now and then mpiexec then crashes itself.
+    """
+    from mpi4py import MPI
+
+    MPI.Finalize()
     os._exit(code)

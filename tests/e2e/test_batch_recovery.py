@@ -25,9 +25,8 @@ from tests.support.batch import (
     wait_for_requests,
 )
 from tests.support.shell import Shell
+from tests.support.upload_runs import SEED
 from tests.support.waiting import wait_for
-
-SEED = int(os.environ.get("OBSUP_TEST_SEED", "9"))
 
 
 @pytest.mark.slow
