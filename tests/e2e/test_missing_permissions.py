@@ -7,10 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
-from obsup.errors import Denied, ObsupError
+from obsup.errors import UNAVAILABLE, Denied, ObsupError
 from obsup.sandbox.sandbox import Sandbox
-from tests.support.upload_rig import PART, Rig
+from obsup.text import shell_line
+from tests.support.batch import count_operations
+from tests.support.shell import Shell
+from tests.support.upload_rig import PART, PATIENT, Rig
 
 MakeFile = Callable[..., Path]
 FIVE_MIB = 5 * 1024 * 1024  # the minimum part size of S3
@@ -30,6 +34,12 @@ def opaque(request: pytest.FixtureRequest, encrypting: Sandbox, make_file: MakeF
     if request.param == "s3":
         return Rig(encrypting, make_file(2 * FIVE_MIB + 1000), provider="s3", part_size=FIVE_MIB)
     return Rig(encrypting, make_file(3 * PART - 1000))
+
+
+@pytest.fixture
+def rig(sandbox: Sandbox, make_file: MakeFile) -> Rig:
+    """A source of three parts."""
+    return Rig(sandbox, make_file(3 * PART - 1000))
 
 
 def forbid(sandbox: Sandbox, *operations: str, error: str = MISSING[0]) -> None:
@@ -102,3 +112,77 @@ def test_the_advice_for_an_object_that_nothing_verifies_helps(opaque: Rig) -> No
         assert error.next_step.add == ("--restart",)
     assert opaque.run(restart=True).verified == "size"
     assert opaque.is_stored()
+
+
+# Initiate, if uploads cannot be listed.
+
+
+@pytest.mark.parametrize("error", MISSING)
+def test_a_lost_initiate_leaves_one_upload_and_names_it(rig: Rig, error: str) -> None:
+    """No retry and no later run initiates another one; --restart, as advised, does, and finishes."""
+    forbid(rig.sandbox, "uploads", error=error)
+    rig.sandbox.add_fault("drop-answer,op=initiate")
+    first = failure(rig)
+    assert rig.requests("initiate") == [None]
+    second = failure(rig)
+    assert rig.requests("initiate") == []
+    for one in (first, second):
+        assert isinstance(one, UNAVAILABLE)
+        assert "an upload of bucket/key may be open since 20" in one.what
+        assert one.next_step is not None
+        assert one.next_step.add == ("--restart",)
+    assert len(rig.open_ids()) == 1
+    rig.run(restart=True)
+    assert "an upload of bucket/key may be open since 20" in rig.notes()
+    assert rig.is_stored()
+    assert len(rig.open_ids()) == 1
+
+
+def test_the_permission_to_list_uploads_finishes_a_lost_initiate(rig: Rig) -> None:
+    """The other advice: the upload is found and continued."""
+    forbid(rig.sandbox, "uploads")
+    rig.sandbox.add_fault("drop-answer,op=initiate")
+    failure(rig)
+    rig.sandbox.clear_faults()
+    rig.run()
+    assert rig.requests("initiate") == []
+    assert rig.open_ids() == []
+    assert rig.is_stored()
+
+
+@pytest.mark.parametrize("error", ["500:InternalError", "503:SlowDown"])
+def test_a_store_that_fails_to_initiate_is_retried(rig: Rig, error: str) -> None:
+    """Its response says that it failed, so no upload is expected, and a later run is not blocked either."""
+    forbid(rig.sandbox, "uploads")
+    rig.sandbox.add_fault(f"error={error},op=initiate,times=2")
+    rig.run()
+    assert len(rig.requests("initiate")) == 3
+    rig.sandbox.add_fault(f"error={error},op=initiate,times=always")
+    rig.key = "other"
+    assert rig.code(replace(PATIENT, retry_for_s=0.5)) == 75
+    assert not rig.checkpoint.exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("upload", "-", "bucket/key", "--part-size", "100K"),
+        ("upload", "-", "bucket/key", "--part-size", "100K", "--checkpoint", "state.json"),
+        ("upload", "--from-command", "bucket/key", "--part-size", "100K", "--", "cat", "bigfile"),
+        ("init", "bucket/key"),
+        ("init", "bigfile", "bucket/key", "--parts", "2"),
+    ],
+    ids=["pipe", "checkpoint", "command", "init", "init of a file"],
+)
+def test_the_advice_after_a_lost_initiate_helps(
+    shell: Shell, sandbox: Sandbox, make_file: MakeFile, arguments: tuple[str, ...]
+) -> None:
+    """One request per run, and the printed command works."""
+    make_file(3 * PART - 1000)
+    forbid(sandbox, "uploads")
+    sandbox.add_fault("drop-answer,op=initiate")
+    words = shell_line(["obsup", *arguments])
+    outcome = shell.run_script(f"cat bigfile | {words}")
+    assert (outcome.code, count_operations(sandbox)["initiate"]) == (77, 1), outcome.err
+    printed = outcome.err.rpartition(": ")[2].strip().replace("… |", "cat bigfile |")
+    assert shell.run_script(printed).code == 0, printed

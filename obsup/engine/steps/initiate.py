@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from obsup.dialects.object_headers import options_of_complete
 from obsup.engine.job.context import UploadContext
 from obsup.engine.upload.adoption import open_uploads
@@ -17,6 +19,7 @@ def initiate(context: UploadContext) -> Upload:
 
     Raises WrongUsage for options that would be needed when it is completed: nothing records them.
     """
+    context = replace(context, request=replace(context.request, keep_checkpoint=False))
     headers, token = headers_with_token(context)
     late = " and ".join(options_of_complete(context.dialect, context.request.options))
     if late:

@@ -6,9 +6,19 @@ from collections.abc import Callable
 
 from msgspec.structs import replace
 
+from obsup import events
 from obsup.engine.job.context import UploadContext
 from obsup.engine.upload.adoption import find_interrupted
-from obsup.errors import Denied, NextStep, NotFinished, Refused, UploadGone, WrongUsage, run_again
+from obsup.errors import (
+    UNAVAILABLE,
+    Denied,
+    NextStep,
+    NotFinished,
+    Refused,
+    UploadGone,
+    WrongUsage,
+    run_again,
+)
 from obsup.local.state import checkpoint as checkpoints
 from obsup.local.state import started_uploads
 from obsup.local.state.checkpoint import Checkpoint
@@ -58,11 +68,18 @@ def check_same_target(context: UploadContext, checkpoint: Checkpoint) -> None:
 
 
 def abort_recorded(context: UploadContext, checkpoint: Checkpoint) -> None:
-    """Abort the recorded upload, for --restart, and remove its checkpoint. Raises WrongUsage for another target."""
+    """Abort the recorded upload, for --restart, and remove its checkpoint. Raises WrongUsage for another target.
+
+    If its initiation was interrupted and uploads cannot be listed, it stays open and is reported.
+    """
     check_same_target(context, checkpoint)
-    upload_id = checkpoint.upload.upload_id or find_interrupted(
-        context, checkpoint.open_before, checkpoint.created
-    )
+    upload_id: str | None = checkpoint.upload.upload_id
+    if not upload_id:
+        try:
+            upload_id = find_interrupted(context, checkpoint.open_before, checkpoint.created)
+        except UNAVAILABLE as exc:
+            context.observe(events.Noted(exc.what))
+            upload_id = None
     if upload_id is not None:
         abort_fully(context.store, replace(checkpoint.upload, upload_id=upload_id), context.stop.sleep)
     if context.checkpoint_path is not None:

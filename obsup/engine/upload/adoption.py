@@ -8,10 +8,19 @@ initiation of this request left behind. Every other one is left alone and report
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from datetime import UTC, datetime
 
 from obsup import events
 from obsup.engine.job.context import UploadContext
-from obsup.errors import BadConfiguration, ObsupError, UploadGone, run_again
+from obsup.errors import (
+    UNAVAILABLE,
+    BadConfiguration,
+    NotPermitted,
+    ObsupError,
+    Unsupported,
+    UploadGone,
+    run_again,
+)
 from obsup.local.state import started_uploads
 from obsup.model import OpenUpload, StoredPart, Upload
 
@@ -22,17 +31,19 @@ CLOCK_TOLERANCE_S = 900.0
 
 def open_uploads(context: UploadContext) -> list[OpenUpload]:
     """Return the open uploads of the target's key, newest first; none if listing is not permitted."""
-    target = context.request.target
     try:
-        listed = [
-            one for one in context.store.list_uploads(target.bucket, target.key) if one.key == target.key
-        ]
+        return sorted(_list_uploads(context), key=lambda one: one.initiated, reverse=True)
     except ObsupError as exc:
         if exc.retryable or (isinstance(exc, BadConfiguration) and exc.refusal is None):
             raise
+        target = context.request.target
         context.observe(events.Noted(f"cannot list the open uploads of {target}: {exc.what}"))
         return []
-    return sorted(listed, key=lambda one: one.initiated, reverse=True)
+
+
+def _list_uploads(context: UploadContext) -> list[OpenUpload]:
+    target = context.request.target
+    return [one for one in context.store.list_uploads(target.bucket, target.key) if one.key == target.key]
 
 
 def parts_of(context: UploadContext, upload_id: str) -> list[StoredPart] | None:
@@ -89,16 +100,39 @@ def find_interrupted(context: UploadContext, before: Collection[str], since_s: f
 
     It was not open *before*, has no parts, and was initiated at *since_s* (seconds since the epoch). If several clients
     initiated an upload of this key at that time, or if the store returns no dates, it is not known which one is ours.
+    Raises NotPermitted or Unsupported if uploads cannot be listed.
     """
+    try:
+        listed = _list_uploads(context)
+    except UNAVAILABLE as exc:
+        raise _unknown_upload(context, since_s, exc) from exc
     empty = [
         one.upload_id
-        for one in open_uploads(context)
+        for one in listed
         if one.upload_id not in before
         and one.initiated_s is not None
         and abs(one.initiated_s - since_s) <= CLOCK_TOLERANCE_S
         and parts_of(context, one.upload_id) == []
     ]
     return empty[0] if len(empty) == 1 else None
+
+
+def _unknown_upload(
+    context: UploadContext, since_s: float, unavailable: NotPermitted | Unsupported
+) -> NotPermitted | Unsupported:
+    """Return the error for an upload whose initiation at *since_s* was interrupted, and whose id cannot be found.
+
+    Without a checkpoint, a new command knows nothing of it.
+    """
+    since = datetime.fromtimestamp(since_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    text = "request the permission to list multipart uploads, or leave that upload to a lifecycle rule of the bucket"
+    return type(unavailable)(
+        f"an upload of {context.request.target} may be open since {since}, and its upload id is unknown",
+        "The response to its initiation was lost, and the store does not list uploads: each attempt could leave one "
+        f"more behind ({unavailable.what})",
+        run_again(text, add=("--restart",) if context.checkpoint_path is not None else ()),
+        unavailable.refusal,
+    )
 
 
 def report_left_alone(context: UploadContext, left: Sequence[OpenUpload]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Callable, Sequence
+from enum import IntEnum
 
 from msgspec.structs import replace
 
@@ -17,9 +18,11 @@ from obsup.engine.plan.file_plan import Plan
 from obsup.engine.proof.object_proof import TOKEN_NAME
 from obsup.engine.upload.adoption import find_interrupted, report_left_alone
 from obsup.engine.upload.progress_record import ProgressRecord, open_record
-from obsup.errors import NetworkError, ObsupError, StoreError
+from obsup.errors import UNAVAILABLE, NetworkError, ObsupError, StoreError
 from obsup.local.state.checkpoint import Checkpoint
 from obsup.model import Initiated, OpenUpload, SourceStat, Upload
+from obsup.store.answers.failure_rule import Action
+from obsup.store.answers.failure_table import classify
 
 
 def initiate_recorded(
@@ -75,29 +78,47 @@ def initiate_once(
 ) -> Initiated:
     """Initiate an upload and return the store's response. If that was lost, the upload is found by listing.
 
-    *withdraw* is called if the store certainly initiated no upload.
+    *withdraw* is called if the store initiated no upload. Raises as ``find_interrupted`` if the response was lost.
     """
-    in_doubt, started_s = False, context.clock()
+    doubt, least, started_s = _Doubt.NONE, _Doubt.FAILED, context.clock()
 
     def once() -> Initiated:
-        nonlocal in_doubt
-        if in_doubt:
-            upload_id = find_interrupted(context, before, started_s)
+        nonlocal doubt, least
+        if doubt >= least:
+            try:
+                upload_id = find_interrupted(context, before, started_s)
+            except UNAVAILABLE:
+                if doubt is _Doubt.LOST:
+                    raise
+                upload_id, least = None, _Doubt.LOST
             if upload_id is not None:
                 return Initiated(upload_id)
-        was_in_doubt, in_doubt = in_doubt, True
+        earlier, doubt = doubt, _Doubt.LOST
         try:
             return context.store.initiate(context.request.target, headers)
-        except NetworkError as exc:
-            in_doubt = was_in_doubt or exc.sent
-            raise
-        except StoreError as exc:
-            in_doubt = was_in_doubt or not 400 <= exc.refusal.status < 500
+        except (NetworkError, StoreError) as exc:
+            doubt = max(earlier, _doubt_after(exc))
             raise
 
     try:
         return context.connection.attempts().run(once, doing=f"initiating {context.request.target}")
     except ObsupError:
-        if not in_doubt:
+        if doubt < least:
             withdraw()
         raise
+
+
+class _Doubt(IntEnum):
+    """Whether the store has initiated an upload, although it returned no upload id."""
+
+    NONE = 0
+    FAILED = 1  # it returned an error: only a list shows one
+    LOST = 2  # no response of the store itself
+
+
+def _doubt_after(failure: NetworkError | StoreError) -> _Doubt:
+    if isinstance(failure, NetworkError):
+        return _Doubt.LOST if failure.sent else _Doubt.NONE
+    if 400 <= failure.refusal.status < 500 or classify(failure).action is Action.SLOW_DOWN:
+        return _Doubt.NONE
+    return _Doubt.FAILED if failure.refusal.status == 500 else _Doubt.LOST
