@@ -13,6 +13,7 @@ from obsup.errors import UNAVAILABLE, Denied, ObsupError
 from obsup.sandbox.sandbox import Sandbox
 from obsup.text import shell_line
 from tests.support.batch import count_operations
+from tests.support.in_process import Inside
 from tests.support.shell import Shell
 from tests.support.upload_rig import PART, PATIENT, Rig
 
@@ -186,3 +187,97 @@ def test_the_advice_after_a_lost_initiate_helps(
     assert (outcome.code, count_operations(sandbox)["initiate"]) == (77, 1), outcome.err
     printed = outcome.err.rpartition(": ")[2].strip().replace("… |", "cat bigfile |")
     assert shell.run_script(printed).code == 0, printed
+
+
+def test_a_lost_initiate_whose_parts_cannot_be_listed_is_not_repeated(rig: Rig) -> None:
+    """The upload is listed, but only ListParts would show that no other client uses it."""
+    forbid(rig.sandbox, "parts")
+    rig.sandbox.add_fault("drop-answer,op=initiate")
+    assert failure(rig).exit_code == 77
+    assert failure(rig).exit_code == 77
+    assert len(rig.open_ids()) == 1
+    rig.run(restart=True)
+    assert rig.is_stored()
+
+
+# ListParts: the checkpoint has the receipt of each part.
+
+
+@pytest.mark.parametrize("error", MISSING)
+@pytest.mark.parametrize("also", [(), ("uploads",)], ids=["uploads listed", "nothing listed"])
+def test_an_upload_is_resumed_by_its_receipts(rig: Rig, error: str, also: tuple[str, ...]) -> None:
+    """Only the missing part is sent."""
+    rig.break_off("op=part,part=3")
+    forbid(rig.sandbox, "parts", *also, error=error)
+    rig.run()
+    assert rig.requests("part") == [3]
+    assert rig.is_stored()
+    assert rig.notes().count("cannot list the parts") == 1
+
+
+@pytest.mark.parametrize("also", [(), ("uploads",)], ids=["uploads listed", "nothing listed"])
+@pytest.mark.parametrize("at", ["op=part,part=3", "op=complete"])
+def test_an_upload_that_is_gone_is_started_over_without_lists(
+    rig: Rig, also: tuple[str, ...], at: str
+) -> None:
+    """The next part, or Complete, shows that it is gone."""
+    rig.break_off(at)
+    forbid(rig.sandbox, "parts", *also)
+    rig.sandbox.add_fault(f"forget-upload,{at}")
+    rig.run()
+    assert rig.is_stored()
+    assert rig.open_ids() == []
+
+
+def test_parts_that_complete_rejects_are_all_sent_again_without_a_list(rig: Rig) -> None:
+    """Nothing shows which part is wrong."""
+    rig.break_off("op=complete")
+    forbid(rig.sandbox, "parts")
+    rig.sandbox.add_fault("error=400:InvalidPart,op=complete")
+    rig.run()
+    assert rig.requests("part") == [1, 2, 3]
+    assert rig.is_stored()
+
+
+@pytest.mark.parametrize("use_token", [True, False])
+@pytest.mark.parametrize("provider", ["obs", "s3", "oss"])
+def test_a_lost_response_to_complete_without_a_list_of_parts(
+    sandbox: Sandbox, make_file: MakeFile, provider: str, use_token: bool
+) -> None:
+    """The second Complete shows that the upload is gone, and HeadObject that it made the object."""
+    rig = Rig(sandbox, make_file(FIVE_MIB + 1000), provider=provider, part_size=FIVE_MIB)
+    forbid(sandbox, "parts")
+    sandbox.add_fault("drop-answer,op=complete")
+    rig.run(use_token=use_token)
+    assert rig.requests("part") == [1, 2]
+    assert rig.is_stored()
+
+
+def test_complete_uses_the_receipts_of_the_checkpoint(
+    inside: Inside, sandbox: Sandbox, make_file: MakeFile
+) -> None:
+    """A missing part is reported by its number; with all parts, the object is made."""
+    source = make_file(3 * PART)
+    command = (source, "bucket/key")
+    assert inside.run("init", *command, "--parts", "3").code == 0
+    forbid(sandbox, "parts")
+    for number in (1, 2):
+        assert inside.run("part", *command, "--part-number", str(number)).code == 0
+    outcome = inside.run("complete", *command)
+    assert (outcome.code, "part 3 is missing" in outcome.err) == (65, True), outcome.err
+    assert inside.run("part", *command, "--part-number", "3").code == 0
+    assert inside.run("complete", *command).code == 0
+    assert sandbox.object_path("bucket", "key").read_bytes() == source.read_bytes()
+
+
+def test_a_stream_is_resumed_by_its_receipts(inside: Inside, sandbox: Sandbox, make_file: MakeFile) -> None:
+    """Stored parts are compared and not sent again."""
+    make_file(3 * PART)
+    options = ("--part-size", "100K", "-j", "1", "--json")
+    command = ("upload", "--from-command", "bucket/key", *options, "--", "cat", "bigfile")
+    sandbox.add_fault("error=403:AccessDenied,op=part,part=3,times=always")
+    assert inside.run(*command).code == 77
+    sandbox.clear_faults()
+    forbid(sandbox, "parts")
+    outcome = inside.run(*command)
+    assert (outcome.code, outcome.json["sentParts"]) == (0, 1), outcome.err

@@ -54,7 +54,9 @@ class ManualCompletion:
         selected.check_of_file()
         parts_check = PartsCheck(self._context, self._selector.source, self._checks)
         try:
-            listed = list_open_parts(self._context, selected.upload)
+            checkpoint = selected.checkpoint
+            recorded = checkpoint.receipts if checkpoint is not None else None
+            listed = list_open_parts(self._context, selected.upload, recorded)
         except UploadGone as exc:
             result = self._check_finished(selected, parts_check)
             if result is None:

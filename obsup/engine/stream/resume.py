@@ -50,7 +50,7 @@ def find_stream_start(context: UploadContext, sizes: StreamSizes) -> StreamStart
         return replace(new, record=resume_initiated(context, checkpoint, NO_STAT, plan))
     check_same_request(context, checkpoint, plan if context.request.part_size is not None else None)
     try:
-        listed = list_open_parts(context, checkpoint.upload)
+        listed = list_open_parts(context, checkpoint.upload, checkpoint.receipts)
     except UploadGone:
         if _made_object(context, checkpoint):
             return _resume(context, checkpoint, sizes, ReplayCheck(checkpoint.receipts, is_complete=True))

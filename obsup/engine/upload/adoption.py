@@ -7,7 +7,7 @@ initiation of this request left behind. Every other one is left alone and report
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 
 from obsup import events
@@ -22,7 +22,7 @@ from obsup.errors import (
     run_again,
 )
 from obsup.local.state import started_uploads
-from obsup.model import OpenUpload, StoredPart, Upload
+from obsup.model import OpenUpload, Receipt, StoredPart, Upload
 
 # Stores reject requests of a client whose clock differs by more than this: the date of an initiation by the store's
 # clock differs at most so much from its date by the clock of this computer.
@@ -56,26 +56,40 @@ def parts_of(context: UploadContext, upload_id: str) -> list[StoredPart] | None:
         return None
 
 
-def list_open_parts(context: UploadContext, upload: Upload) -> list[StoredPart]:
+def list_open_parts(
+    context: UploadContext, upload: Upload, recorded: Mapping[int, Receipt] | None = None
+) -> list[StoredPart]:
     """Return the stored parts of *upload*, which this machine has recorded.
 
-    Raises UploadGone also if the store lists neither parts nor upload: SeaweedFS returns an empty list, and no error,
-    for an upload that does not exist. If uploads cannot be listed, an empty list may be right.
+    If parts cannot be listed, they are those of the receipts *recorded*; without these, raises NotPermitted or
+    Unsupported. Raises UploadGone also if the store lists neither parts nor upload: SeaweedFS returns an empty list,
+    and no error, for an upload that does not exist. If uploads cannot be listed, an empty list may be right.
     """
-    listed = list(context.store.list_parts(upload))
+    listed, note = [], ""
+    try:
+        listed = list(context.store.list_parts(upload))
+    except UNAVAILABLE as exc:
+        if recorded is None:
+            raise
+        note = f"cannot list the parts of {upload.target}: {exc.what}; continuing with the recorded parts"
     if listed:
         return listed
+    if not _may_be_open(context, upload):
+        raise not_listed(upload)
+    if not note or recorded is None:
+        return []
+    context.observe(events.Noted(note))
+    return [StoredPart(one.number, one.size, one.etag, crc64=one.crc64) for one in recorded.values()]
+
+
+def _may_be_open(context: UploadContext, upload: Upload) -> bool:
+    """Return whether the store lists *upload*, or lists no uploads."""
     try:
-        open_ids = {
-            one.upload_id for one in context.store.list_uploads(upload.target.bucket, upload.target.key)
-        }
+        return any(one.upload_id == upload.upload_id for one in _list_uploads(context))
     except ObsupError as exc:
         if exc.retryable:
             raise
-        return []
-    if upload.upload_id not in open_ids:
-        raise not_listed(upload)
-    return []
+        return True
 
 
 def not_listed(upload: Upload) -> UploadGone:
@@ -100,21 +114,28 @@ def find_interrupted(context: UploadContext, before: Collection[str], since_s: f
 
     It was not open *before*, has no parts, and was initiated at *since_s* (seconds since the epoch). If several clients
     initiated an upload of this key at that time, or if the store returns no dates, it is not known which one is ours.
-    Raises NotPermitted or Unsupported if uploads cannot be listed.
+    Raises NotPermitted or Unsupported if uploads, or the parts of one, cannot be listed.
     """
     try:
-        listed = _list_uploads(context)
+        empty = [
+            one.upload_id
+            for one in _list_uploads(context)
+            if one.upload_id not in before
+            and one.initiated_s is not None
+            and abs(one.initiated_s - since_s) <= CLOCK_TOLERANCE_S
+            and _is_empty(context, Upload(context.request.target, one.upload_id))
+        ]
     except UNAVAILABLE as exc:
         raise _unknown_upload(context, since_s, exc) from exc
-    empty = [
-        one.upload_id
-        for one in listed
-        if one.upload_id not in before
-        and one.initiated_s is not None
-        and abs(one.initiated_s - since_s) <= CLOCK_TOLERANCE_S
-        and parts_of(context, one.upload_id) == []
-    ]
     return empty[0] if len(empty) == 1 else None
+
+
+def _is_empty(context: UploadContext, upload: Upload) -> bool:
+    """Return whether *upload* exists and has no parts."""
+    try:
+        return not list(context.store.list_parts(upload))
+    except UploadGone:
+        return False
 
 
 def _unknown_upload(
@@ -125,11 +146,10 @@ def _unknown_upload(
     Without a checkpoint, a new command knows nothing of it.
     """
     since = datetime.fromtimestamp(since_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    text = "request the permission to list multipart uploads, or leave that upload to a lifecycle rule of the bucket"
+    text = "request the permission to list uploads and parts, or leave that upload to a lifecycle rule of the bucket"
     return type(unavailable)(
         f"an upload of {context.request.target} may be open since {since}, and its upload id is unknown",
-        "The response to its initiation was lost, and the store does not list uploads: each attempt could leave one "
-        f"more behind ({unavailable.what})",
+        f"The response to its initiation was lost, and each attempt could leave one more behind ({unavailable.what})",
         run_again(text, add=("--restart",) if context.checkpoint_path is not None else ()),
         unavailable.refusal,
     )

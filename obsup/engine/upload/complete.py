@@ -19,7 +19,7 @@ from obsup.engine.verify.object_probe import ObjectProbe, probe_of
 from obsup.errors import UNAVAILABLE, NetworkError, ObjectExists, ObsupError, StoreError, UploadGone
 from obsup.local.source.identity import content_changed
 from obsup.model import Receipt, Upload
-from obsup.store.answers.failure_rule import Action
+from obsup.store.answers.failure_rule import Action, FailureRule
 from obsup.store.answers.failure_table import classify
 
 
@@ -105,7 +105,7 @@ class Completer:
             report_if_listed(self._context, self._upload)
             return found.finished()
         # Without a mark, an object with the same content may be an older one.
-        if found is not None and find_gone(self._context, self._upload) is not None:
+        if found is not None and self._is_gone(rule):
             return found.finished()
         if rule.action in (Action.REPAIR, Action.ENLARGE):
             raise PartsRejected(failure, are_too_small=rule.action is Action.ENLARGE) from failure
@@ -117,6 +117,13 @@ class Completer:
         if rule.error is ObjectExists and isinstance(failure, StoreError):
             raise object_exists(self._upload.target, self._upload, failure.refusal) from failure
         raise failure
+
+    def _is_gone(self, rule: FailureRule) -> bool:
+        """Return whether the upload is gone. If parts cannot be listed, the failure of Complete decides."""
+        try:
+            return find_gone(self._context, self._upload) is not None
+        except UNAVAILABLE:
+            return rule.error is UploadGone
 
     def _find_if_gone(self) -> Finished | None:
         """Return the object if the upload is gone and made it; None if the upload exists.

@@ -52,9 +52,14 @@ def check_same_request(context: UploadContext, checkpoint: Checkpoint, requested
 
 
 def resume(
-    context: UploadContext, checkpoint: Checkpoint, stat: SourceStat, requested: Plan | None
+    context: UploadContext,
+    checkpoint: Checkpoint,
+    stat: SourceStat,
+    requested: Plan | None,
+    *,
+    must_list: bool = False,
 ) -> tuple[ProgressRecord, Plan]:
-    """Resume the upload of *checkpoint*: keep the stored parts that still match the file.
+    """Resume the upload of *checkpoint*: keep the stored parts that still match the file. *must_list*: see reconcile.
 
     Raises SourceChanged if the source has changed and changed parts may not be sent again, UploadGone if the store
     no longer knows the upload, WrongUsage if another upload is requested.
@@ -67,7 +72,7 @@ def resume(
     plan = _current_plan(context, checkpoint, stat)
     current = replace(checkpoint, stat=stat, part_size=plan.part_size, receipts={}, source_sha256=sha256)
     record = open_record(context, current)
-    record.receipts = reconcile(context, checkpoint, stat, plan)
+    record.receipts = reconcile(context, checkpoint, stat, plan, must_list=must_list)
     record.write()
     return record, plan
 
@@ -84,18 +89,20 @@ def _current_plan(context: UploadContext, checkpoint: Checkpoint, stat: SourceSt
 
 
 def reconcile(
-    context: UploadContext, checkpoint: Checkpoint, stat: SourceStat, plan: Plan
+    context: UploadContext, checkpoint: Checkpoint, stat: SourceStat, plan: Plan, *, must_list: bool = False
 ) -> dict[int, Receipt]:
     """Return the receipts of the stored parts that need not be sent again.
 
     A part counts if the store lists it with the size of the plan, and if either its ETag is the recorded one and the
-    source is unchanged, or its digest is that of the file's part now. Raises SourceChanged for a recorded part with
-    other content, unless such parts may be sent again.
+    source is unchanged, or its digest is that of the file's part now. If parts cannot be listed, the recorded ones
+    are taken for the list, unless *must_list*: then raises NotPermitted or Unsupported. Raises SourceChanged for a
+    recorded part with other content, unless such parts may be sent again.
     """
     trusted = not changes(checkpoint.stat, stat) and context.source_digests is None
     receipts: dict[int, Receipt] = {}
     differing: list[int] = []
-    for stored in _fitting(list_open_parts(context, checkpoint.upload), plan):
+    listed = list_open_parts(context, checkpoint.upload, None if must_list else checkpoint.receipts)
+    for stored in _fitting(listed, plan):
         recorded = checkpoint.receipts.get(stored.number)
         if recorded is not None and recorded.etag.lower() != stored.etag.lower():
             recorded = None

@@ -17,7 +17,7 @@ from obsup.engine.upload.complete import PartsRejected, complete
 from obsup.engine.upload.progress_record import ProgressRecord
 from obsup.engine.upload.resume import reconcile, resume
 from obsup.engine.verify.object_probe import find_completed
-from obsup.errors import SourceChanged, SourceUnreadable, UploadGone
+from obsup.errors import UNAVAILABLE, SourceChanged, SourceUnreadable, UploadGone
 from obsup.local.source.identity import CHANGE_TIME, changes, check_unchanged, stat_source, stat_when_stable
 from obsup.store.answers.failure_table import as_error
 
@@ -68,7 +68,10 @@ class SendLoop:
             raise as_error(rejected.failure, doing=f"completing {target}") from rejected
         checkpoint = record.checkpoint
         if not rejected.are_too_small:
-            record.receipts = reconcile(self._context, checkpoint, checkpoint.stat, plan)
+            try:
+                record.receipts = reconcile(self._context, checkpoint, checkpoint.stat, plan, must_list=True)
+            except UNAVAILABLE:
+                record.receipts = {}  # nothing shows which part is wrong
             return plan
         self._tally(
             events.Noted(

@@ -27,7 +27,7 @@ from obsup.engine.upload.preconditions import check_target
 from obsup.engine.upload.progress_record import ProgressRecord, open_record
 from obsup.engine.upload.resume import recover, resume, resume_initiated
 from obsup.engine.verify.object_probe import find_completed, find_made
-from obsup.errors import NotFinished, UploadGone, run_again
+from obsup.errors import UNAVAILABLE, NotFinished, UploadGone, run_again
 from obsup.local.state import started_uploads
 from obsup.local.state.checkpoint import Checkpoint
 from obsup.model import OpenUpload, SourceStat
@@ -86,13 +86,20 @@ class StartingPoint(Value):
 
 
 def find_starting_point(
-    context: UploadContext, checkpoint: Checkpoint | None, stat: SourceStat, plan: Plan
+    context: UploadContext,
+    checkpoint: Checkpoint | None,
+    stat: SourceStat,
+    plan: Plan,
+    *,
+    is_gone: bool = False,
 ) -> StartingPoint:
     """Return where the upload of the source *stat* starts. *plan* is for a new upload.
 
+    *is_gone*: the store returned that the recorded upload does not exist, which only a list of its parts can disprove.
+
     Raises as ``resume`` does, and NotFinished if the store contradicts itself about the recorded upload.
     """
-    facts = _Facts(context, checkpoint, stat, plan)
+    facts = _Facts(context, checkpoint, stat, plan, is_gone=is_gone)
     action = decide(
         (
             lambda: checkpoint is not None,
@@ -121,12 +128,19 @@ class _Facts:
     """What the checkpoint, the store and this machine know about the upload. Each is found out once, when needed."""
 
     def __init__(
-        self, context: UploadContext, checkpoint: Checkpoint | None, stat: SourceStat, plan: Plan
+        self,
+        context: UploadContext,
+        checkpoint: Checkpoint | None,
+        stat: SourceStat,
+        plan: Plan,
+        *,
+        is_gone: bool,
     ) -> None:
         self._context = context
         self._checkpoint = checkpoint
         self._stat = stat
         self._plan = plan
+        self._is_gone = is_gone
 
     @cached_property
     def listed(self) -> list[OpenUpload]:
@@ -144,9 +158,14 @@ class _Facts:
         if not checkpoint.upload.upload_id:
             record = resume_initiated(context, checkpoint, stat, plan)
             return (record, plan) if record is not None else self._recover()
+        requested = plan if context.request.is_split_requested else None
         try:
-            return resume(context, checkpoint, stat, plan if context.request.is_split_requested else None)
+            return resume(context, checkpoint, stat, requested, must_list=self._is_gone)
         except UploadGone:
+            return None
+        except UNAVAILABLE:
+            if not self._is_gone:
+                raise
             return None
 
     def _recover(self) -> tuple[ProgressRecord, Plan] | None:

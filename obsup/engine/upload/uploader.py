@@ -149,7 +149,7 @@ class Uploader:
         from obsup.engine.upload.send_loop import SendLoop
         from obsup.engine.upload.starting_point import find_starting_point
 
-        start = find_starting_point(self._context, checkpoint, stat, plan)
+        start = find_starting_point(self._context, checkpoint, stat, plan, is_gone=is_second)
         record, plan, finished = start.record, start.plan, start.finished
         report_start(self._tally, plan, record.receipts)
         try:
