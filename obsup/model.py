@@ -152,12 +152,29 @@ class StoredPart(Value):
     crc64: int | None = None
 
 
+class ListWindow(Value):
+    """Which open uploads to list: those after the markers, at most ``most``.
+
+    ``upload_id_marker`` needs ``key_marker``, and then also lists later uploads of that key. Keys that are equal up to
+    the first ``delimiter`` after the prefix are one entry.
+    """
+
+    delimiter: str = ""
+    key_marker: str = ""
+    upload_id_marker: str = ""
+    most: int | None = None
+
+
 class OpenUpload(Value):
-    """One entry of ListMultipartUploads. ``initiated`` is the store's text (ISO 8601)."""
+    """One entry of ListMultipartUploads. ``initiated`` is the store's text (ISO 8601).
+
+    ``is_prefix``: the common beginning of several keys, up to the delimiter of the list; it has only a key.
+    """
 
     key: str
     upload_id: str
     initiated: str
+    is_prefix: bool = False
 
     @property
     def initiated_s(self) -> float | None:

@@ -13,6 +13,7 @@ from obsup.errors import NetworkError, StoreError, WrongUsage, run_again
 from obsup.model import (
     CustomerKey,
     Initiated,
+    ListWindow,
     ObjectInfo,
     ObjectPage,
     OpenUpload,
@@ -22,14 +23,14 @@ from obsup.model import (
     Upload,
 )
 from obsup.store.answers import xml
-from obsup.store.answers.listings import all_parts, all_uploads, objects_after
+from obsup.store.answers.listings import objects_after, parts_after, uploads_in
 from obsup.store.answers.request import Query, StoreRequest
 from obsup.store.answers.result_headers import header_etag, read_object_info, read_stored, require_etag
 from obsup.store.answers.server_clock import ServerClock
 from obsup.store.http.body import OpenBody
 from obsup.store.http.endpoint_route import Route
 from obsup.store.http.transport import Transport
-from obsup.store.interface import CredentialSource
+from obsup.store.interface import WHOLE_LIST, CredentialSource
 from obsup.store.signed_exchange import SignedExchange
 
 
@@ -174,13 +175,13 @@ class HttpStore:
             if exc.refusal.status != 404 or exc.refusal.code != "NoSuchUpload":
                 raise
 
-    def list_parts(self, upload: Upload) -> Iterator[StoredPart]:
+    def list_parts(self, upload: Upload, *, after: int = 0, most: int | None = None) -> Iterator[StoredPart]:
         """Source: OBS API reference, "Listing Uploaded Parts"."""
-        return all_parts(self._exchange.fetch, upload, self.dialect.limits)
+        return parts_after(self._exchange.fetch, upload, after, most, self.dialect.limits)
 
-    def list_uploads(self, bucket: str, prefix: str) -> Iterator[OpenUpload]:
+    def list_uploads(self, bucket: str, prefix: str, window: ListWindow = WHOLE_LIST) -> Iterator[OpenUpload]:
         """Source: OBS API reference, "Listing Initiated Multipart Uploads in a Bucket"."""
-        return all_uploads(self._exchange.fetch, bucket, prefix, self.dialect.limits)
+        return uploads_in(self._exchange.fetch, bucket, prefix, window, self.dialect.limits)
 
     def list_objects(self, bucket: str, prefix: str, marker: str) -> ObjectPage:
         """Source: OBS API reference, "Listing Objects in a Bucket"."""

@@ -9,6 +9,7 @@ from obsup.dialects.dialect import Dialect
 from obsup.model import (
     Credentials,
     Initiated,
+    ListWindow,
     ObjectInfo,
     ObjectPage,
     OpenUpload,
@@ -18,6 +19,8 @@ from obsup.model import (
     Upload,
 )
 from obsup.store.http.body import OpenBody
+
+WHOLE_LIST = ListWindow()
 
 
 class CredentialSource(Protocol):
@@ -65,8 +68,8 @@ class PartStore(Protocol):
 class PartLister(Protocol):
     """A store that can list parts. A worker that has only a presigned URL cannot."""
 
-    def list_parts(self, upload: Upload) -> Iterator[StoredPart]:
-        """Yield every stored part, ascending by part number, from all pages.
+    def list_parts(self, upload: Upload, *, after: int = 0, most: int | None = None) -> Iterator[StoredPart]:
+        """Yield the stored parts with numbers above *after*, ascending, from all pages, at most *most*.
 
         Reads only: safe to retry from the start. Raises StoreError, NetworkError and Denied, also in the middle of the
         list: a caller must not use a list that did not end.
@@ -129,8 +132,8 @@ class ObjectStore(PartStore, PartLister, Protocol):
         """
         ...
 
-    def list_uploads(self, bucket: str, prefix: str) -> Iterator[OpenUpload]:
-        """Yield every upload in progress whose key begins with *prefix*, from all pages.
+    def list_uploads(self, bucket: str, prefix: str, window: ListWindow = WHOLE_LIST) -> Iterator[OpenUpload]:
+        """Yield the uploads in progress whose keys begin with *prefix*, from all pages, in *window*.
 
         Reads only: safe to retry from the start, as ``list_parts``.
         """

@@ -14,6 +14,7 @@ from obsup.errors import NetworkError, Stopped, StoreError
 from obsup.model import (
     Credentials,
     Initiated,
+    ListWindow,
     ObjectInfo,
     ObjectPage,
     OpenUpload,
@@ -26,7 +27,7 @@ from obsup.store.answers.failure_rule import Action, FailureRule
 from obsup.store.answers.failure_table import as_error, classify
 from obsup.store.answers.server_clock import ServerClock
 from obsup.store.http.body import OpenBody
-from obsup.store.interface import CredentialSource, ObjectStore
+from obsup.store.interface import WHOLE_LIST, CredentialSource, ObjectStore
 from obsup.value import Value
 
 T = TypeVar("T")
@@ -220,17 +221,21 @@ class RetryingStore:
         """Abort the upload."""
         self._run(lambda: self._inner.abort(upload), f"aborting the upload of {upload.target}")
 
-    def list_parts(self, upload: Upload) -> Iterator[StoredPart]:
-        """Yield every part. A retry lists from the start, so that the list is always complete."""
-        return iter(
-            self._run(lambda: list(self._inner.list_parts(upload)), f"listing the parts of {upload.target}")
-        )
-
-    def list_uploads(self, bucket: str, prefix: str) -> Iterator[OpenUpload]:
-        """Yield every upload in progress, as ``list_parts``."""
+    def list_parts(self, upload: Upload, *, after: int = 0, most: int | None = None) -> Iterator[StoredPart]:
+        """Yield the parts. A retry lists from the start, so that the list is always complete."""
         return iter(
             self._run(
-                lambda: list(self._inner.list_uploads(bucket, prefix)), f"listing the uploads of {bucket}"
+                lambda: list(self._inner.list_parts(upload, after=after, most=most)),
+                f"listing the parts of {upload.target}",
+            )
+        )
+
+    def list_uploads(self, bucket: str, prefix: str, window: ListWindow = WHOLE_LIST) -> Iterator[OpenUpload]:
+        """Yield the uploads in progress, as ``list_parts``."""
+        return iter(
+            self._run(
+                lambda: list(self._inner.list_uploads(bucket, prefix, window)),
+                f"listing the uploads of {bucket}",
             )
         )
 

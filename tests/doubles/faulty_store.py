@@ -6,9 +6,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from obsup.errors import NetworkError, Refusal, StoreError
-from obsup.model import Initiated, ObjectInfo, ObjectPage, OpenUpload, Stored, StoredPart, Target, Upload
+from obsup.model import (
+    Initiated,
+    ListWindow,
+    ObjectInfo,
+    ObjectPage,
+    OpenUpload,
+    Stored,
+    StoredPart,
+    Target,
+    Upload,
+)
 from obsup.store.http.body import OpenBody
-from obsup.store.interface import ObjectStore
+from obsup.store.interface import WHOLE_LIST, ObjectStore
 
 T = TypeVar("T")
 
@@ -84,11 +94,11 @@ class FaultyStore:
     def abort(self, upload: Upload) -> None:
         return self._run("abort", lambda: self._inner.abort(upload))
 
-    def list_parts(self, upload: Upload) -> Iterator[StoredPart]:
-        return iter(self._run("parts", lambda: list(self._inner.list_parts(upload))))
+    def list_parts(self, upload: Upload, *, after: int = 0, most: int | None = None) -> Iterator[StoredPart]:
+        return iter(self._run("parts", lambda: list(self._inner.list_parts(upload, after=after, most=most))))
 
-    def list_uploads(self, bucket: str, prefix: str) -> Iterator[OpenUpload]:
-        return iter(self._run("uploads", lambda: list(self._inner.list_uploads(bucket, prefix))))
+    def list_uploads(self, bucket: str, prefix: str, window: ListWindow = WHOLE_LIST) -> Iterator[OpenUpload]:
+        return iter(self._run("uploads", lambda: list(self._inner.list_uploads(bucket, prefix, window))))
 
     def list_objects(self, bucket: str, prefix: str, marker: str) -> ObjectPage:
         return self._run("list", lambda: self._inner.list_objects(bucket, prefix, marker))

@@ -34,12 +34,13 @@ from obsup.model import Receipt, SourceStat, Target, Upload
 from obsup.rate import parse_rate
 from obsup.store.answers import xml
 from obsup.store.answers.failure_table import as_error, classify
-from obsup.store.answers.listings import all_parts, all_uploads, objects_after
+from obsup.store.answers.listings import objects_after, parts_after, uploads_in
 from obsup.store.answers.refusal import read_refusal
 from obsup.store.answers.request import StoreRequest
 from obsup.store.answers.result_headers import header_etag, read_object_info, read_stored
 from obsup.store.answers.server_clock import ServerClock
 from obsup.store.http.settings import Response
+from obsup.store.interface import WHOLE_LIST
 from obsup.units import parse_duration, parse_size
 
 T = TypeVar("T")
@@ -201,11 +202,14 @@ def test_any_list_terminates(bodies: list[bytes]) -> None:
             raise NetworkError("garbled", str(exc), sent=True) from exc
 
     upload = Upload(TARGET, "id")
-    parts = result_or_none(lambda: list(all_parts(fetch, upload, limits)), NetworkError, StoreError) or []
+    parts = (
+        result_or_none(lambda: list(parts_after(fetch, upload, 0, None, limits)), NetworkError, StoreError)
+        or []
+    )
     numbers = [part.number for part in parts]
     assert numbers == sorted(set(numbers))
     page_count = 0
-    result_or_none(lambda: list(all_uploads(fetch, "b", "", limits)), NetworkError, StoreError)
+    result_or_none(lambda: list(uploads_in(fetch, "b", "", WHOLE_LIST, limits)), NetworkError, StoreError)
     page_count = 0
     result_or_none(lambda: objects_after(fetch, "b", "", "", limits), NetworkError, StoreError)
 

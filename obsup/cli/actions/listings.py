@@ -8,6 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import replace
+
+from obsup import events
 from obsup.cli.display.display import both
 from obsup.cli.report import output
 from obsup.cli.report.fields import target_fields
@@ -20,6 +23,7 @@ from obsup.engine.job.connection import StoreSettings
 from obsup.engine.proof.part_list import show_numbers
 from obsup.engine.steps.lookup import require_upload
 from obsup.local.source.identity import check_readable
+from obsup.model import ListWindow, Upload
 from obsup.store.interface import ObjectStore
 from obsup.text import one_line, quoted
 from obsup.units import exact_size, format_duration, format_size
@@ -27,17 +31,24 @@ from obsup.units import exact_size, format_duration, format_size
 LONG_HEADER = ("key", "upload id", "initiated", "owner", "live", "age (s)", "parts", "bytes", "checkpoint")
 
 
-def run_parts(source: Path | None, target: str, options: CommandOptions) -> int:
-    """List the stored parts of an upload and return the exit code."""
+def run_parts(
+    source: Path | None, target: str, options: CommandOptions, *, after: int, most: int | None
+) -> int:
+    """List the stored parts of an upload, at most *most* with numbers above *after*, and return the exit code."""
 
     def work(session: Session) -> str:
         selector, settings = options.select_upload(source, target)
-        found = require_upload(selector)
-        upload = found.upload
+        selected = require_upload(selector)
+        upload = selected.upload
         session.add_upload(upload)
-        with found.needed(selector):
-            parts = list(session.connect(settings).store.list_parts(upload))
+        with selected.needed(selector):
+            listed = session.connect(settings).store.list_parts(upload, after=after, most=_one_more(most))
+            found = list(listed)
+        parts, is_truncated = found[:most], most is not None and len(found) > most
+        marker = parts[-1].number if is_truncated else None
         session.fields |= {
+            "isTruncated": is_truncated,
+            "nextPartNumberMarker": marker,
             "parts": len(parts),
             "size": sum(part.size for part in parts),
             "list": [
@@ -54,6 +65,8 @@ def run_parts(source: Path | None, target: str, options: CommandOptions) -> int:
             session.print_text(
                 f"{part.number}\t{part.size}\t{one_line(part.etag)}\t{one_line(part.last_modified)}"
             )
+        if is_truncated:
+            _note_rest(session, "parts", "--part-number-marker", str(marker))
         return "listed"
 
     return run_step("parts", options, work)
@@ -65,25 +78,58 @@ def connect_with_clock(session: Session, settings: StoreSettings) -> tuple[Objec
     return session.connect_with(settings, both(session.tally, times)).store, times.now_s
 
 
-def run_uploads(prefix: str, options: CommandOptions, *, long: bool) -> int:
+def run_uploads(prefix: str, options: CommandOptions, window: ListWindow, *, long: bool) -> int:
     """List the open uploads of a bucket and return the exit code. *long* also lists the parts of each upload."""
+    one_more = replace(window, most=_one_more(window.most))
 
     def work(session: Session) -> str:
         resolved, settings = options.resolve_prefix(prefix)
         store, now_s = connect_with_clock(session, settings)
         uploads: list[dict[str, Any]] = []
-        session.fields |= {"provider": resolved.provider, "bucket": resolved.bucket, "uploads": uploads}
+        prefixes: list[str] = []
+        session.fields |= {"provider": resolved.provider, "bucket": resolved.bucket}
+        session.fields |= {"uploads": uploads, "commonPrefixes": prefixes}
         if long and sys.stdout.isatty():
             session.print_text("\t".join(LONG_HEADER))
-        for listed in list_open_uploads(store, resolved, now_s=now_s):
+        last, is_truncated = None, False
+        for number, listed in enumerate(list_open_uploads(store, resolved, now_s=now_s, window=one_more)):
+            is_truncated = number == window.most
+            if is_truncated:
+                break
             upload = count_parts(store, listed) if long else listed
-            uploads.append(upload_fields(upload))
+            last = upload.upload
+            if upload.is_prefix:
+                prefixes.append(last.target.key)
+            else:
+                uploads.append(upload_fields(upload))
             columns = [*upload_columns(upload), *(_long_columns(upload) if long else [])]
             if not session.print_text("\t".join(columns)):
                 break
+        _report_rest(session, last if is_truncated else None)
         return "listed"
 
     return run_step("uploads", options, work)
+
+
+def _one_more(most: int | None) -> int | None:
+    """Return how many entries to request, so that the last one shows whether *most* is the end of the list."""
+    return None if most is None else most + 1
+
+
+def _report_rest(session: Session, last: Upload | None) -> None:
+    """Report where the list of uploads continues if it was cut after *last*."""
+    session.fields |= {
+        "isTruncated": last is not None,
+        "nextKeyMarker": last.target.key if last is not None else None,
+        "nextUploadIdMarker": last.upload_id if last is not None else None,
+    }
+    if last is not None:
+        ids = ["--upload-id-marker", last.upload_id] if last.upload_id else []
+        _note_rest(session, "uploads", "--key-marker", last.target.key, *ids)
+
+
+def _note_rest(session: Session, what: str, *options: str) -> None:
+    session.display.observe(events.Noted(f"there are more {what}; to list them, add", options))
 
 
 def run_status(source: Path, target: str | None, options: CommandOptions) -> int:
@@ -118,6 +164,8 @@ def upload_columns(upload: ListedUpload) -> list[str]:
 
 
 def _long_columns(upload: ListedUpload) -> list[str]:
+    if upload.is_prefix:
+        return [""] * len(LONG_HEADER[3:])
     return [
         "own" if upload.is_own else "foreign",
         "live" if upload.is_live else "-",

@@ -18,7 +18,8 @@ def parts(source_target: SourceTarget, **values: Any) -> int:
     obsup parts bigfile bucket/key
     obsup parts bucket/key --upload-id "$id" | cut -f 1
 
-    Prints one part per line, separated by tabs.
+    Prints one part per line, separated by tabs. If --max-parts-listed leaves parts out, a note has the option that
+    continues the list.
     """
     from obsup.cli.actions.listings import run_parts
     from obsup.cli.run.requests import options_from
@@ -26,4 +27,5 @@ def parts(source_target: SourceTarget, **values: Any) -> int:
     source, target = source_target
     if source is None:
         conflicts.check_source(values, ["checkpoint_dir"])
-    return run_parts(source, target, options_from(values))
+    after, most = values["part_number_marker"], values["max_parts_listed"]
+    return run_parts(source, target, options_from(values), after=after, most=most)

@@ -18,11 +18,23 @@ def uploads(prefix: str, **values: Any) -> int:
     \b
     obsup uploads bucket
     obsup uploads bucket/2026/ --long
+    obsup uploads bucket --delimiter / --max-uploads 100
 
     Prints one upload per line, separated by tabs. With --long, an upload is own if this machine initiated it, and live
-    while an obsup on this machine is working on its key.
+    while an obsup on this machine is working on its key. A line with only a key that ends in --delimiter stands for
+    all uploads whose keys begin with it. If --max-uploads leaves uploads out, a note has the options that continue the
+    list.
     """
+    if values["upload_id_marker"] and not values["key_marker"]:
+        raise click.UsageError("--upload-id-marker needs --key-marker.")
     from obsup.cli.actions.listings import run_uploads
     from obsup.cli.run.requests import options_from
+    from obsup.model import ListWindow
 
-    return run_uploads(prefix, options_from(values), long=values["long"])
+    window = ListWindow(
+        values["delimiter"] or "",
+        values["key_marker"] or "",
+        values["upload_id_marker"] or "",
+        values["max_uploads"],
+    )
+    return run_uploads(prefix, options_from(values), window, long=values["long"])

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from obsup.dialects.dialect import Limits
 from obsup.errors import NetworkError
-from obsup.model import ObjectPage, OpenUpload, StoredPart, Upload
+from obsup.model import ListWindow, ObjectPage, OpenUpload, StoredPart, Upload
 from obsup.store.answers import xml
 from obsup.store.answers.request import Query, StoreRequest
 
@@ -24,18 +24,20 @@ class Fetch(Protocol):
     def __call__(self, request: StoreRequest, *required: str) -> xml.Element: ...
 
 
-def all_parts(fetch: Fetch, upload: Upload, limits: Limits) -> Iterator[StoredPart]:
-    """Yield every part of *upload*, strictly ascending, a page at a time.
+def parts_after(
+    fetch: Fetch, upload: Upload, after: int, most: int | None, limits: Limits
+) -> Iterator[StoredPart]:
+    """Yield the parts of *upload* with numbers above *after*, strictly ascending, a page at a time, at most *most*.
 
     Parts with invalid numbers, which some stores accept, are skipped. Raises NetworkError for a truncated list without
     a next marker, and for the list of another upload.
     Source: OBS API reference, "Listing Uploaded Parts".
     """
-    last, marker = 0, 0
+    last, marker, count = after, after, 0
     while True:
         query: Query = (
             ("uploadId", upload.upload_id),
-            ("max-parts", str(limits.page)),
+            ("max-parts", _page_size(limits, most, count)),
             ("part-number-marker", str(marker)),
         )
         target = upload.target
@@ -49,6 +51,9 @@ def all_parts(fetch: Fetch, upload: Upload, limits: Limits) -> Iterator[StoredPa
             if last < part.number <= limits.max_parts:
                 last = part.number
                 yield part
+                count += 1
+                if count == most:
+                    return
         if not _is_truncated(root) or last == limits.max_parts:
             return
         following = max(following, last)
@@ -57,24 +62,30 @@ def all_parts(fetch: Fetch, upload: Upload, limits: Limits) -> Iterator[StoredPa
         marker = following
 
 
-def all_uploads(fetch: Fetch, bucket: str, prefix: str, limits: Limits) -> Iterator[OpenUpload]:
-    """Yield every upload in progress whose key begins with *prefix*, a page at a time.
+def uploads_in(
+    fetch: Fetch, bucket: str, prefix: str, window: ListWindow, limits: Limits
+) -> Iterator[OpenUpload]:
+    """Yield the uploads in progress whose keys begin with *prefix*, in *window*, a page at a time.
 
     Raises NetworkError for a truncated list without a next marker, with a repeated one, or without an end.
     Source: OBS API reference, "Listing Initiated Multipart Uploads in a Bucket".
     """
-    markers = ("", "")
+    markers, count = (window.key_marker, window.upload_id_marker), 0
     seen = {markers}
     while len(seen) <= MAX_PAGES:
-        query: Query = (("uploads", None), ("max-uploads", str(limits.page)))
-        if prefix:
-            query += (("prefix", prefix),)
-        if markers[0]:
-            query += (("key-marker", markers[0]), ("upload-id-marker", markers[1]))
+        names = ("prefix", "delimiter", "key-marker", "upload-id-marker")
+        given = zip(names, (prefix, window.delimiter, *markers), strict=True)
+        query: Query = (("uploads", None), ("max-uploads", _page_size(limits, window.most, count)))
+        query += tuple((name, value) for name, value in given if value)
         request = StoreRequest("ListMultipartUploads", "GET", bucket, None, query)
         root, is_encoded = _fetch_keys(fetch, request, "Bucket", "IsTruncated", item="Upload")
-        uploads = [xml.open_upload(one, url_encoded=is_encoded) for one in root.findall("Upload")]
-        yield from (one for one in uploads if one.key.startswith(prefix))
+        uploads = _uploads_of(root, is_encoded=is_encoded)
+        for one in uploads:
+            if one.key.startswith(prefix):
+                yield one
+                count += 1
+                if count == window.most:
+                    return
         if not _is_truncated(root):
             return
         is_declared = xml.text(root, "EncodingType") == "url"
@@ -123,6 +134,19 @@ def _parts_of(root: xml.Element) -> tuple[list[StoredPart], int]:
         raise _broken(str(exc)) from exc
 
 
+def _uploads_of(root: xml.Element, *, is_encoded: bool) -> list[OpenUpload]:
+    """Return the uploads of one page, with the common prefixes where they belong by their key."""
+    uploads = [xml.open_upload(one, url_encoded=is_encoded) for one in root.findall("Upload")]
+    prefixes = [xml.key(one, "Prefix", url_encoded=is_encoded) for one in root.findall("CommonPrefixes")]
+    entries = [*uploads, *(OpenUpload(one, "", "", is_prefix=True) for one in prefixes)]
+    return sorted(entries, key=lambda one: one.key) if prefixes else uploads
+
+
+def _page_size(limits: Limits, most: int | None, count: int) -> str:
+    """Return how many entries to request if *count* of at most *most* are listed."""
+    return str(limits.page if most is None else min(limits.page, most - count))
+
+
 def _fetch_keys(fetch: Fetch, request: StoreRequest, *required: str, item: str) -> tuple[xml.Element, bool]:
     """Return a page of *item* elements, and whether their keys are URL-encoded.
 
@@ -141,7 +165,8 @@ def _fetch_keys(fetch: Fetch, request: StoreRequest, *required: str, item: str) 
 
 
 def _keys_of(root: xml.Element, item: str) -> list[str]:
-    return [xml.key(one, "Key", url_encoded=False) for one in root.findall(item)]
+    found = [xml.key(one, "Key", url_encoded=False) for one in root.findall(item)]
+    return found + [xml.key(one, "Prefix", url_encoded=False) for one in root.findall("CommonPrefixes")]
 
 
 def _is_truncated(root: xml.Element) -> bool:

@@ -10,10 +10,10 @@ from msgspec.structs import replace
 
 from obsup.dialects.registry import DIALECTS
 from obsup.errors import NetworkError
-from obsup.model import StoredPart, Upload
+from obsup.model import ListWindow, StoredPart, Upload
 from obsup.store.answers import listings
 from tests.doubles.scripted_server import ReceivedRequest, Reply, ScriptedServer, response
-from tests.support.stores import open_store, target
+from tests.support.stores import open_store, small_pages, target
 
 Script = Callable[[ReceivedRequest], Reply]
 
@@ -184,6 +184,41 @@ def test_upload_outside_the_prefix_is_not_ours() -> None:
     uploads, asked = list_uploads(replay(uploads_page("a/1", "b/1")), "a/")
     assert [key for key, _ in uploads] == ["a/1"]
     assert marker_of(asked[0], "prefix") == "a/"
+
+
+def test_window_of_uploads_is_requested() -> None:
+    """Markers, delimiter and limit go to the store, and no more pages than needed are requested."""
+    window = ListWindow("/", "a b", "id", 3)
+    pages = replay(uploads_page("b", "c", more=True), uploads_page("d", "e", more=True))
+    with ScriptedServer(pages) as server, open_store(small_pages(DIALECTS["obs"]), server.endpoint) as store:
+        assert [one.key for one in store.list_uploads("bucket", "", window)] == ["b", "c", "d"]
+        names = ("delimiter", "key-marker", "upload-id-marker", "max-uploads")
+        sent = [[marker_of(one, name) for name in names] for one in server.received]
+    assert sent == [["/", "a b", "id", "2"], ["/", "c", "id-c", "1"]]
+
+
+def test_common_prefixes_are_decoded_and_in_order() -> None:
+    """Also if the store encodes them without saying so, and if the next page follows a prefix."""
+    prefix = "<CommonPrefixes><Prefix>a%20b/</Prefix></CommonPrefixes>"
+    plain = "<CommonPrefixes><Prefix>a b/</Prefix></CommonPrefixes>"
+    pages = [uploads_page("a", "c", extra=prefix), uploads_page("a", "c", extra=plain)]
+    uploads, asked = list_uploads(replay(*pages))
+    assert uploads == [("a", "id-a"), ("a b/", ""), ("c", "id-c")]
+    _, asked = list_uploads(replay(uploads_page("a", more=True, extra=plain), uploads_page("c")))
+    assert (marker_of(asked[1], "key-marker"), marker_of(asked[1], "upload-id-marker")) == ("a b/", "")
+
+
+def test_window_of_parts_is_requested() -> None:
+    """Parts up to the marker are skipped, even if a store ignores the parameters."""
+    pages = replay(parts_page(1, 2, 3, more=True), parts_page(4, 5))
+    with ScriptedServer(pages) as server, open_store(small_pages(DIALECTS["obs"]), server.endpoint) as store:
+        assert [
+            one.number for one in store.list_parts(Upload(target(server.endpoint), "the-id"), after=1, most=3)
+        ] == [2, 3, 4]
+        sent = [
+            (marker_of(one, "part-number-marker"), marker_of(one, "max-parts")) for one in server.received
+        ]
+    assert sent == [("1", "2"), ("3", "1")]
 
 
 @pytest.mark.parametrize(
