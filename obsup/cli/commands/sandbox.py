@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import runpy
 import sys
 from typing import Any
 
@@ -46,5 +47,9 @@ def sandbox(command: tuple[str, ...], **values: Any) -> None:
                 words += [row.option] if one is True else [row.option, str(one)]
     if command:
         words += ["--", *command]
+    if getattr(sys, "frozen", False):
+        # One executable (PyInstaller) has no other interpreter to run the program in.
+        sys.argv = ["obsup sandbox", *words]
+        runpy.run_module("obsup.sandbox", run_name="__main__", alter_sys=True)
     # -P: import nothing from the current directory.
     os.execv(sys.executable, [sys.executable, "-P", "-c", PROGRAM, obsup.__path__[0], *words])
