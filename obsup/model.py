@@ -97,7 +97,7 @@ class Credentials(Value):
 
 
 class CustomerKey(Value):
-    """An SSE-C key: 32 raw bytes. As secret as credentials."""
+    """An SSE-C key: raw bytes, as many as the dialect accepts. As secret as credentials."""
 
     _hidden = ("key",)
 

@@ -93,6 +93,7 @@ class HeaderNames(Value):
     sse_c: str | None  # a prefix that algorithm, key and key-MD5 follow
     copy_source: str
     copy_source_range: str
+    copy_source_sse_c: str | None  # as sse_c, of the key that decrypts the source of a copy
     no_overwrite: tuple[str, str] | None  # (name, value)
     request_id: str
     host_id: str
@@ -120,6 +121,7 @@ class Dialect(Value):
     ``url_encoded_on``: the operations that URL-encode keys in their responses on request.
     ``request_headers`` (lower-case) are sent with every request if the user sets them, for example request-payer.
     ``payload_hash_header``: the header with the SHA-256 of a small body; None if the body is not signed.
+    ``customer_key_bytes`` are the sizes of SSE-C keys that the service documents.
     ``grantee`` is the format of a grantee id in a grant header. ``metadata_name`` is the pattern of a metadata name.
     ``bucket_characters`` is the inside of a character class. Buckets must not begin with one of
     ``reserved_bucket_starts`` or end with one of ``reserved_bucket_ends``, keys not begin with a character of
@@ -148,6 +150,7 @@ class Dialect(Value):
     url_encoded_on: frozenset[str] = KEY_LISTS
     request_headers: frozenset[str] = frozenset()
     payload_hash_header: str | None = None
+    customer_key_bytes: tuple[int, ...] = (32,)
     grantee: str = "id={}"
     metadata_name: str = r"[A-Za-z0-9!#$%&'*+.^_`|~-]+"
     bucket_characters: str = "a-z0-9.-"

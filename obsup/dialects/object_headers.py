@@ -31,8 +31,6 @@ from obsup.options.row import OptionRow
 Operation = Literal["initiate", "put", "complete"]
 IN_PARTS: tuple[Operation, ...] = ("initiate", "complete")
 
-CUSTOMER_KEY_BYTES = 32
-
 
 def object_headers(
     dialect: Dialect,
@@ -90,24 +88,26 @@ def options_of_complete(dialect: Dialect, options: ObjectOptions) -> list[str]:
 def customer_key_headers(dialect: Dialect, key: CustomerKey, *, copy_source: bool = False) -> dict[str, str]:
     """Return the three headers of an SSE-C key, which Initiate, every part and HEAD send, but not Complete.
 
-    With *copy_source* they decrypt the source of a copy. Raises WrongUsage if the vendor has no SSE-C, or if the key
-    does not have 32 bytes. Source: OBS API reference, "Server-Side Encryption (SSE-C)".
+    With *copy_source* they decrypt the source of a copy. Raises WrongUsage if the vendor has no SSE-C, or no keys of
+    this size. Source: OBS API reference, "Server-Side Encryption (SSE-C)".
     """
-    prefix = dialect.headers.sse_c
+    prefix = dialect.headers.copy_source_sse_c if copy_source else dialect.headers.sse_c
     if prefix is None:
         raise WrongUsage(
             f"{dialect.title} has no encryption with customer keys (SSE-C)",
             "The service has no headers for it",
-            run_again("use --sse AES256 or --sse kms instead, or no encryption", drop=("--sse-c-key-file",)),
+            run_again(
+                "use --sse AES256 or --sse kms instead, or no encryption",
+                drop=("--sse-c-key-file", "--copy-source-sse-c-key-file"),
+            ),
         )
-    if len(key.key) != CUSTOMER_KEY_BYTES:
+    if len(key.key) not in dialect.customer_key_bytes:
+        sizes = " or ".join(map(str, dialect.customer_key_bytes))
         raise WrongUsage(
-            f"an SSE-C key must have {CUSTOMER_KEY_BYTES} bytes",
-            f"This one has {len(key.key)}",
-            NextStep("create a key with: head -c 32 /dev/urandom > KEYFILE"),
+            "the SSE-C key does not have a size that the service documents",
+            f"{dialect.title} accepts {sizes} bytes, not {len(key.key)}",
+            NextStep(f"create a key with: head -c {dialect.customer_key_bytes[0]} /dev/urandom > KEYFILE"),
         )
-    if copy_source:
-        prefix = f"{dialect.headers.copy_source}-{prefix.removeprefix(dialect.prefix)}"
     return {
         f"{prefix}algorithm": "AES256",
         f"{prefix}key": b64encode(key.key).decode(),

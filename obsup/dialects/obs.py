@@ -84,6 +84,7 @@ _NATIVE_HEADERS = HeaderNames(
     sse_c="x-obs-server-side-encryption-customer-",
     copy_source="x-obs-copy-source",
     copy_source_range="x-obs-copy-source-range",
+    copy_source_sse_c="x-obs-copy-source-server-side-encryption-customer-",
     no_overwrite=None,
     request_id="x-obs-request-id",
     host_id="x-obs-id-2",
@@ -109,6 +110,7 @@ _AWS_HEADERS = HeaderNames(
     sse_c="x-amz-server-side-encryption-customer-",
     copy_source="x-amz-copy-source",
     copy_source_range="x-amz-copy-source-range",
+    copy_source_sse_c="x-amz-copy-source-server-side-encryption-customer-",
     no_overwrite=None,
     request_id="x-amz-request-id",
     host_id="x-amz-id-2",
@@ -183,6 +185,7 @@ OBS_V2 = replace(
     },
     sse={"AES256": "AES256", "kms": "aws:kms"},
     request_headers=frozenset({"x-amz-request-payer"}),
+    customer_key_bytes=(32, 64),
 )
 
 OBS_V4 = replace(

@@ -91,6 +91,7 @@ _HEADERS = HeaderNames(
     sse_c=None,
     copy_source="x-oss-copy-source",
     copy_source_range="x-oss-copy-source-range",
+    copy_source_sse_c=None,
     no_overwrite=("x-oss-forbid-overwrite", "true"),
     request_id="x-oss-request-id",
     host_id="x-oss-ec",  # OSS has no host id; its support asks for the error code EC

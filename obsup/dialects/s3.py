@@ -80,6 +80,7 @@ _HEADERS = HeaderNames(
     sse_c="x-amz-server-side-encryption-customer-",
     copy_source="x-amz-copy-source",
     copy_source_range="x-amz-copy-source-range",
+    copy_source_sse_c="x-amz-copy-source-server-side-encryption-customer-",
     no_overwrite=("If-None-Match", "*"),
     request_id="x-amz-request-id",
     host_id="x-amz-id-2",

@@ -130,7 +130,7 @@ ENCRYPTION = group(
     OptionRow(
         "--sse-c-key-file",
         FILE,
-        "Encrypt with the customer key in this file (SSE-C, 32 bytes).",
+        "Encrypt with the customer key in this file (SSE-C; raw, hex or Base64).",
         commands=(*INIT, "part", "complete", "verify"),
         header="sse_c",
     ),

@@ -94,6 +94,12 @@ PART = group(
         "First and last byte of --copy-source, for example 0-1048575.",
         header="copy_source_range",
     ),
+    OptionRow(
+        "--copy-source-sse-c-key-file",
+        FILE,
+        "Decrypt --copy-source with the customer key in this file (SSE-C).",
+        header="copy_source_sse_c",
+    ),
 )
 
 CHECKS = group(

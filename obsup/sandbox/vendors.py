@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -25,6 +25,8 @@ class Vendor:
     """Minimum size of every part except the last, checked at Complete."""
     max_key: int
     """The longest key, in bytes of UTF-8."""
+    customer_key_sizes: tuple[int, ...] = field(default=(32,), kw_only=True)
+    """Sizes of SSE-C keys, bytes."""
     acl_header: str
     acls: frozenset[str]
     storage_classes: tuple[str, ...]
@@ -120,6 +122,7 @@ OBS_IN_AWS_FORM = Vendor(
     namespace="http://obs.sandbox.localhost/doc/2006-03-01/",
     min_part=100 * KIB,
     max_key=1024,
+    customer_key_sizes=(32, 64),
     acl_header="x-amz-acl",
     acls=S3_VENDOR.acls,
     storage_classes=("STANDARD", "STANDARD_IA", "GLACIER", "DEEP_ARCHIVE", "INTELLIGENT_TIERING"),

@@ -38,7 +38,7 @@ class HttpStore:
     """An ObjectStore at an endpoint. Each operation sends one request, signed with the current credentials.
 
     *headers* are sent with every request. *is_assumed*: neither the user nor the endpoint names the provider. Raises
-    WrongUsage for a *customer_key* (SSE-C) without TLS.
+    WrongUsage for a *customer_key* (SSE-C), or that of the source of a copy, without TLS.
     """
 
     def __init__(
@@ -50,6 +50,7 @@ class HttpStore:
         credentials: CredentialSource,
         clock: ServerClock,
         customer_key: CustomerKey | None = None,
+        copy_source_key: CustomerKey | None = None,
         headers: Mapping[str, str] | None = None,
         observe: events.Observer = events.ignore,
         is_assumed: bool = False,
@@ -65,10 +66,11 @@ class HttpStore:
             observe=observe,
             is_assumed=is_assumed,
         )
-        self._key_headers: Mapping[str, str] = {}
-        if customer_key is not None:
+        if customer_key is not None or copy_source_key is not None:
             _require_tls(route.configured.endpoint)
-            self._key_headers = customer_key_headers(dialect, customer_key)
+        self._key_headers = _key_headers(dialect, customer_key)
+        self._source_key_headers = _key_headers(dialect, copy_source_key)
+        self._copy_key_headers = _key_headers(dialect, copy_source_key, copy_source=True)
 
     def initiate(self, target: Target, headers: Mapping[str, str]) -> Initiated:
         """Source: OBS API reference, "Initiating a Multipart Upload"."""
@@ -113,7 +115,7 @@ class HttpStore:
     ) -> Stored:
         """Source: OBS API reference, "Copying a Part": a success only if the body contains an ETag."""
         names = self.dialect.headers
-        headers = {names.copy_source: source, **self._key_headers}
+        headers = {names.copy_source: source, **self._key_headers, **self._copy_key_headers}
         if byte_range is not None:
             headers[names.copy_source_range] = f"bytes={byte_range[0]}-{byte_range[1]}"
         if if_match is not None:
@@ -211,9 +213,9 @@ class HttpStore:
         etag = header_etag(response) if is_redirect else require_etag(response, request.operation)
         return read_stored(response, self.dialect.headers, etag)
 
-    def head_object(self, target: Target, *, with_key: bool = True) -> ObjectInfo | None:
+    def head_object(self, target: Target, *, is_copy_source: bool = False) -> ObjectInfo | None:
         """Source: OBS API reference, "Querying Object Metadata"."""
-        key_headers = self._key_headers if with_key else {}
+        key_headers = self._source_key_headers if is_copy_source else self._key_headers
         request = StoreRequest("HeadObject", "HEAD", target.bucket, target.key, headers=key_headers)
         try:
             response = self._exchange.send(request)
@@ -230,6 +232,12 @@ def _part_query(upload: Upload, part_number: int) -> Query:
 
 def _digest_header(content_md5: str | None) -> dict[str, str]:
     return {} if content_md5 is None else {"Content-MD5": content_md5}
+
+
+def _key_headers(
+    dialect: Dialect, key: CustomerKey | None, *, copy_source: bool = False
+) -> Mapping[str, str]:
+    return {} if key is None else customer_key_headers(dialect, key, copy_source=copy_source)
 
 
 def _require_tls(endpoint: str) -> None:

@@ -161,8 +161,10 @@ class ObjectStore(PartStore, PartLister, Protocol):
         """
         ...
 
-    def head_object(self, target: Target, *, with_key: bool = True) -> ObjectInfo | None:
-        """Return the properties of the object, or None if it does not exist; without the SSE-C key if not *with_key*.
+    def head_object(self, target: Target, *, is_copy_source: bool = False) -> ObjectInfo | None:
+        """Return the properties of the object, or None if it does not exist.
+
+        *is_copy_source*: the object will be copied, so it is encrypted with another SSE-C key, or with none.
 
         Reads only: safe to retry. Raises StoreError if the bucket does not exist or the permission is missing.
         """

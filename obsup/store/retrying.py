@@ -260,6 +260,8 @@ class RetryingStore:
             1,
         )
 
-    def head_object(self, target: Target, *, with_key: bool = True) -> ObjectInfo | None:
+    def head_object(self, target: Target, *, is_copy_source: bool = False) -> ObjectInfo | None:
         """Return the properties of the object."""
-        return self._run(lambda: self._inner.head_object(target, with_key=with_key), f"checking {target}")
+        return self._run(
+            lambda: self._inner.head_object(target, is_copy_source=is_copy_source), f"checking {target}"
+        )

@@ -115,5 +115,5 @@ class FaultyStore:
             "put", lambda: self._inner.put_object(target, open_body, headers, content_md5=content_md5)
         )
 
-    def head_object(self, target: Target, *, with_key: bool = True) -> ObjectInfo | None:
-        return self._run("head", lambda: self._inner.head_object(target, with_key=with_key))
+    def head_object(self, target: Target, *, is_copy_source: bool = False) -> ObjectInfo | None:
+        return self._run("head", lambda: self._inner.head_object(target, is_copy_source=is_copy_source))

@@ -167,7 +167,7 @@ class MemoryStore:
         self.objects[target.bucket, target.key] = _Object(content, etag_of(content), dict(headers), None)
         return self._stored(content)
 
-    def head_object(self, target: Target, *, with_key: bool = True) -> ObjectInfo | None:  # noqa: ARG002
+    def head_object(self, target: Target, *, is_copy_source: bool = False) -> ObjectInfo | None:  # noqa: ARG002
         found = self.objects.get((target.bucket, target.key))
         if found is None:
             return None

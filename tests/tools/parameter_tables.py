@@ -44,6 +44,7 @@ SDK_NAMES = {
     "content_md5": "isAttachMd5",
     "copy_source": "copySource",
     "copy_range": "copySourceRange",
+    "copy_source_sse_c_key_file": "sourceSseHeader (SseCHeader)",
 }
 """The name of each parameter in the vendor's ``ObsClient.uploadFile``, if it has one."""
 

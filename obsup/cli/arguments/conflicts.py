@@ -64,6 +64,11 @@ def check_copy(values: dict[str, Any]) -> None:
     leave_out(values, names, "has no effect on --copy-source: nothing is sent from here")
 
 
+def check_sent_part(values: dict[str, Any]) -> None:
+    """Raise UsageError for options that do not apply to a part that is sent from here."""
+    leave_out(values, ("copy_range", "copy_source_sse_c_key_file"), "needs --copy-source")
+
+
 def check_piped_part(values: dict[str, Any]) -> None:
     """Raise UsageError for options that do not apply to a part from standard input."""
     leave_out(values, ("parts", "offset"), "applies to a file; standard input is read from where it is")

@@ -58,7 +58,7 @@ def _check(source: Path | None, values: dict[str, Any]) -> None:
         conflicts.check_copy(values)
     elif source is None:
         raise click.UsageError("Missing argument 'SOURCE', or --copy-source.")
-    elif values["copy_range"] is not None:
-        raise click.UsageError("--copy-range needs --copy-source.")
-    elif is_piped(source):
-        conflicts.check_piped_part(values)
+    else:
+        conflicts.check_sent_part(values)
+        if is_piped(source):
+            conflicts.check_piped_part(values)

@@ -221,6 +221,7 @@ def _connect_options(values: dict[str, Any]) -> ConnectOptions:
         | {
             "config_path": _text(values["config_path"]),
             "customer_key_file": _text(values.get("sse_c_key_file")),
+            "copy_source_key_file": _text(values.get("copy_source_sse_c_key_file")),
             "retry_for_s": values.get("retry_for", ConnectOptions().retry_for_s),
             "headers": values.get("headers", ()) + (() if is_given else for_requests),
             "request_headers": for_requests if is_given else (),

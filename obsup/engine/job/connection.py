@@ -32,9 +32,9 @@ from obsup.value import Value
 class StoreSettings(Value):
     """The address of the store and its protocol: plain values without secrets, which can be sent to workers.
 
-    ``customer_key_file`` is the file with the 32 bytes of an SSE-C key. ``max_parts`` is the part limit of this store,
-    if it is less than the vendor's. ``headers`` are sent with every request. ``is_assumed``: neither the user nor the
-    endpoint names the provider.
+    ``customer_key_file`` is the file with an SSE-C key, ``copy_source_key_file`` that with the key of an object that is
+    copied. ``max_parts`` is the part limit of this store, if it is less than the vendor's. ``headers`` are sent with
+    every request. ``is_assumed``: neither the user nor the endpoint names the provider.
     """
 
     provider: str
@@ -45,6 +45,7 @@ class StoreSettings(Value):
     profile: str | None = None
     config_path: str | None = None
     customer_key_file: str | None = None
+    copy_source_key_file: str | None = None
     retry_for_s: float = 900.0
     backoff_s: float = 0.5
     network: ConnectionSettings = field(default_factory=ConnectionSettings)
@@ -100,7 +101,10 @@ def _find_credentials(settings: StoreSettings, environ: Mapping[str, str]) -> Cr
 
 def customer_key_of(settings: StoreSettings) -> CustomerKey | None:
     """Return the SSE-C key of *settings*, or None. Raises BadConfiguration."""
-    path = settings.customer_key_file
+    return _read_key(settings.customer_key_file)
+
+
+def _read_key(path: str | None) -> CustomerKey | None:
     return read_customer_key(Path(path)) if path is not None else None
 
 
@@ -129,6 +133,7 @@ def connect(
         credentials=credentials,
         clock=clock,
         customer_key=customer_key,
+        copy_source_key=_read_key(settings.copy_source_key_file),
         headers=dict(settings.headers),
         observe=observe,
         is_assumed=settings.is_assumed,

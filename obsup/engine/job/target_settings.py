@@ -37,6 +37,7 @@ class ConnectOptions(Value):
     profile: str | None = None
     config_path: str | None = None
     customer_key_file: str | None = None
+    copy_source_key_file: str | None = None
     retry_for_s: float = 900.0
     backoff_s: float = 0.5
     network: ConnectionSettings = field(default_factory=ConnectionSettings)
@@ -99,6 +100,7 @@ def resolve_store(connecting: ConnectOptions, bucket: str, *, scheme: str | None
         profile=connecting.profile,
         config_path=connecting.config_path,
         customer_key_file=connecting.customer_key_file,
+        copy_source_key_file=connecting.copy_source_key_file,
         retry_for_s=connecting.retry_for_s,
         backoff_s=connecting.backoff_s,
         network=connecting.network,

@@ -89,7 +89,7 @@ def _etag_of(context: UploadContext, upload: Upload, source: CopySource) -> str 
         return None
     target = replace(upload.target, bucket=source.bucket, key=source.key)
     try:
-        info = context.store.head_object(target, with_key=False)
+        info = context.store.head_object(target, is_copy_source=True)
     except (Denied, Refused) as exc:
         text = f"{exc.what}: it cannot be checked that all parts are copied from one version of {source.name}"
         context.observe(events.Noted(text))

@@ -66,9 +66,11 @@ class Call:
             attributes = without_encryption(attributes)
         return without_options(attributes) if "ignore-options" in self.faults else attributes
 
-    def customer_key(self) -> str:
-        """Return the MD5 of the SSE-C key, or nothing. Raises Refused (400)."""
-        return "" if "ignore-encryption" in self.faults else read_customer_key(self.request, self.vendor)
+    def customer_key(self, *, of: str = "") -> str:
+        """Return the MD5 of the SSE-C key, or nothing; see ``read_customer_key``. Raises Refused (400)."""
+        if "ignore-encryption" in self.faults:
+            return ""
+        return read_customer_key(self.request, self.vendor, of=of)
 
     def encryption_headers(self, attributes: Attributes) -> dict[str, str]:
         """Return the headers that echo the encryption of an object or part."""

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from obsup.sandbox.operations.call import Call
-from obsup.sandbox.operations.objects import check_no_overwrite, find_object, parse_range
+from obsup.sandbox.operations.objects import check_customer_key, check_no_overwrite, find_object, parse_range
 from obsup.sandbox.refusals import Refused
 from obsup.sandbox.storage.attributes import is_etag_opaque
 from obsup.sandbox.storage.names import check_key
@@ -74,6 +74,7 @@ def copy_part(call: Call) -> Response:
     upload = call.uploads.find(call.bucket, call.key, call.request.param("uploadId"))
     _check_customer_key(call, upload)
     source = find_object(call, *_copy_source(call))
+    check_customer_key(source, call.customer_key(of="copy-source-"))
     if_match = call.request.header(call.vendor.header("copy-source-if-match"))
     if if_match and if_match.strip('"').lower() != source.etag.lower():
         message = "At least one of the pre-conditions you specified did not hold"

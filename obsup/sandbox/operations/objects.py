@@ -54,7 +54,7 @@ def put(call: Call) -> Response:
 def head(call: Call) -> Response:
     """Return an object's headers."""
     stored = find_object(call, call.bucket, call.key)
-    _check_customer_key(call, stored)
+    check_customer_key(stored, call.customer_key())
     return Response(headers=object_headers(call, stored), length=stored.size)
 
 
@@ -62,7 +62,7 @@ def get(call: Call) -> Response:
     """Return an object's bytes, or one range of them."""
     with call.disk.lock:
         stored = find_object(call, call.bucket, call.key)
-        _check_customer_key(call, stored)
+        check_customer_key(stored, call.customer_key())
         wanted = call.request.header("range")
         span = parse_range(wanted, stored.size) if wanted else range(stored.size)
         if span is None:
@@ -164,9 +164,8 @@ def _put_response(call: Call, stored: StoredObject) -> Response:
     return Response(headers=headers)
 
 
-def _check_customer_key(call: Call, stored: StoredObject) -> None:
-    """Return an SSE-C object only to a client that sends its key."""
-    sent = call.customer_key()
+def check_customer_key(stored: StoredObject, sent: str) -> None:
+    """Raise Refused unless *sent*, the MD5 of an SSE-C key or nothing, is that of the object's key."""
     wanted = stored.attributes.customer_key_md5
     if wanted and not sent:
         message = (

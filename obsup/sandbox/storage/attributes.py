@@ -106,9 +106,12 @@ def read_acl(request: Request, vendor: Vendor) -> str:
     return acl
 
 
-def read_customer_key(request: Request, vendor: Vendor) -> str:
-    """Return the MD5 of the SSE-C key as sent (base64), or nothing. Raises Refused (400)."""
-    prefix = vendor.header("server-side-encryption-customer-")
+def read_customer_key(request: Request, vendor: Vendor, *, of: str = "") -> str:
+    """Return the MD5 of the SSE-C key as sent (base64), or nothing. Raises Refused (400).
+
+    *of* is ``copy-source-`` for the key of the source of a copy.
+    """
+    prefix = vendor.header(f"{of}server-side-encryption-customer-")
     sent = [request.header(prefix + name) for name in ("algorithm", "key", "key-md5")]
     if not any(sent) or vendor.name == "oss":
         return ""
@@ -119,8 +122,9 @@ def read_customer_key(request: Request, vendor: Vendor) -> str:
         raw = base64.b64decode(key, validate=True)
     except binascii.Error as exc:
         raise Refused(400, "InvalidArgument", f"{prefix}key is not base64.") from exc
-    if len(raw) != 32:
-        raise Refused(400, "InvalidArgument", f"{prefix}key must hold 32 bytes, not {len(raw)}.")
+    if len(raw) not in vendor.customer_key_sizes:
+        sizes = " or ".join(map(str, vendor.customer_key_sizes))
+        raise Refused(400, "InvalidArgument", f"{prefix}key must hold {sizes} bytes, not {len(raw)}.")
     if key_md5 != base64.b64encode(hashlib.md5(raw, usedforsecurity=False).digest()).decode("ascii"):
         raise Refused(
             400, "InvalidArgument", "The calculated MD5 hash of the key did not match the hash sent."

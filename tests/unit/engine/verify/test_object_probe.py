@@ -28,7 +28,7 @@ class OneObject:
         self._info = info
         self._is_denied = is_denied
 
-    def head_object(self, _target: Target, *, with_key: bool = True) -> ObjectInfo | None:  # noqa: ARG002
+    def head_object(self, _target: Target, *, is_copy_source: bool = False) -> ObjectInfo | None:  # noqa: ARG002
         """Return the object."""
         if self._is_denied:
             raise NotPermitted("access denied")

@@ -1,0 +1,145 @@
+"""SSE-C keys: the forms and sizes of a key file, and the key of a copied object."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from obsup.sandbox.sandbox import Sandbox
+from tests.support.in_process import Inside
+
+MakeFile = Callable[..., Path]
+KEY, LONG_KEY = random.Random(7).randbytes(32), random.Random(8).randbytes(64)
+FORMS: dict[str, Callable[[bytes], bytes]] = {
+    "raw": bytes,
+    "hex": lambda key: key.hex().encode(),
+    "HEX line": lambda key: key.hex().upper().encode() + b"\n",
+    "Base64": base64.b64encode,
+    "Base64 line": lambda key: base64.b64encode(key) + b"\r\n",
+}
+ALGORITHM_HEADER = "server-side-encryption-customer-key"
+
+
+def sent_keys(sandbox: Sandbox) -> set[bytes]:
+    """Return the SSE-C keys of all requests."""
+    pairs = (pair for request in sandbox.requests for pair in request.headers)
+    return {base64.b64decode(value) for name, value in pairs if name.lower().endswith(ALGORITHM_HEADER)}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_key_file_is_raw_hex_or_base64(
+    inside: Inside, sandbox: Sandbox, make_file: MakeFile, form: str
+) -> None:
+    """All forms are the same key, also for an upload that was begun with another form."""
+    source, plain, written = make_file(1_000_000), make_file(0, "plain"), make_file(0, "written")
+    plain.write_bytes(KEY)
+    written.write_bytes(FORMS[form](KEY))
+    assert inside.run("init", source, "bucket/key", "--sse-c-key-file", plain, "--parts", "3").code == 0
+    [upload] = sandbox.uploads()
+    done = inside.run("upload", source, "bucket/key", "--sse-c-key-file", written, "--parts", "3", "--json")
+    assert done.json["uploadId"] == upload.upload_id, done.err
+    assert done.json["sseCKeyMd5"] == base64.b64encode(hashlib.md5(KEY).digest()).decode()
+    assert sent_keys(sandbox) == {KEY}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_key_of_512_bits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make_file: MakeFile, form: str
+) -> None:
+    """OBS documents it for the AWS form of its protocol."""
+    source, written = make_file(1000), make_file(0, "written")
+    written.write_bytes(FORMS[form](LONG_KEY))
+    with Sandbox(aws_vendor="obs") as store:
+        inside = Inside(store, tmp_path, monkeypatch)
+        options = ("--sse-c-key-file", written, "--signature", "v4", "--region", "eu-test-1")
+        assert inside.run("upload", source, "obs://bucket/key", *options).code == 0
+        assert sent_keys(store) == {LONG_KEY}
+
+
+@pytest.mark.parametrize("arguments", [("obs://bucket/key",), ("s3://bucket/key", "--region", "eu-test-1")])
+def test_a_key_of_512_bits_is_refused_elsewhere(
+    inside: Inside, sandbox: Sandbox, make_file: MakeFile, arguments: tuple[str, ...]
+) -> None:
+    """Before a request is sent: these services document 256 bits only."""
+    source, key = make_file(1000), make_file(0, "key")
+    key.write_bytes(LONG_KEY)
+    outcome = inside.run("upload", source, *arguments, "--sse-c-key-file", key)
+    assert (outcome.code, "accepts 32 bytes, not 64" in outcome.err) == (2, True), outcome.err
+    assert sandbox.requests == []
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", KEY + b"\n", KEY[:31], KEY.hex().encode()[:-1], base64.b64encode(KEY)[:-1] + b"*", b"x" * 4097],
+    ids=["empty", "33 bytes", "31 bytes", "63 hex digits", "not Base64", "long"],
+)
+def test_another_file_is_no_key(
+    inside: Inside, sandbox: Sandbox, make_file: MakeFile, content: bytes
+) -> None:
+    """Exit 78; the message does not repeat the content."""
+    source, key = make_file(1000), make_file(0, "key")
+    key.write_bytes(content)
+    outcome = inside.run("upload", source, "bucket/key", "--sse-c-key-file", key)
+    assert (outcome.code, sandbox.requests) == (78, []), outcome.err
+    assert content.hex()[:20] not in outcome.err or not content
+
+
+def test_a_key_file_that_never_ends_is_not_read(
+    inside: Inside, sandbox: Sandbox, make_file: MakeFile
+) -> None:
+    """No more than a bound is read."""
+    assert Path("/dev/zero").is_char_device()
+    outcome = inside.run("upload", make_file(1000), "bucket/key", "--sse-c-key-file", os.devnull)
+    assert outcome.code == 78, outcome.err
+    outcome = inside.run("upload", make_file(1000), "bucket/key", "--sse-c-key-file", "/dev/zero")
+    assert (outcome.code, "more than 4096 bytes" in outcome.err) == (78, True), outcome.err
+
+
+@pytest.mark.parametrize("arguments", [(), ("--provider", "s3", "--region", "eu-test-1")], ids=["obs", "s3"])
+def test_an_encrypted_object_is_copied_with_its_own_key(
+    inside: Inside, sandbox: Sandbox, make_file: MakeFile, arguments: tuple[str, ...]
+) -> None:
+    """Its key decrypts the source, --sse-c-key-file encrypts the part, and its ETag is checked."""
+    source, old, new = make_file(6 * 2**20), make_file(0, "old.key"), make_file(0, "new.key")
+    old.write_bytes(KEY)
+    new.write_bytes(KEY[::-1])
+    assert inside.run("upload", source, "bucket/old", *arguments, "--sse-c-key-file", old).code == 0
+    encryption = (*arguments, "--sse-c-key-file", str(new))
+    upload_id = inside.run("init", "bucket/key", *encryption).out.strip()
+    copy = ("part", "bucket/key", "--upload-id", upload_id, "--part-number", "1", *encryption)
+    copy += ("--copy-source", "bucket/old")
+    refused = inside.run(*copy)
+    assert refused.code == 69, refused.err
+    wrong = inside.run(*copy, "--copy-source-sse-c-key-file", new)
+    assert wrong.code != 0, wrong.err
+    copied = inside.run(*copy, "--copy-source-sse-c-key-file", old)
+    assert (copied.code, copied.err) == (0, "")
+    assert inside.run("complete", "bucket/key", "--upload-id", upload_id, *encryption).code == 0
+    assert sandbox.object_path("bucket", "key").read_bytes() == source.read_bytes()
+    [complete] = [request for request in sandbox.requests if request.operation == "complete"][-1:]
+    assert not [name for name, _ in complete.headers if "customer" in name.lower()]
+
+
+@pytest.mark.parametrize("option", [("--copy-source-sse-c-key-file", "old.key"), ("--copy-range", "0-9")])
+def test_options_of_a_copy_need_a_copy_source(
+    inside: Inside, sandbox: Sandbox, make_file: MakeFile, option: tuple[str, str]
+) -> None:
+    """Exit 2: they would have no effect on a part that is sent."""
+    arguments = ("--upload-id", "x", "--part-number", "1", "--offset", "0")
+    outcome = inside.run("part", make_file(10), "bucket/key", *arguments, *option)
+    assert (outcome.code, f"{option[0]} needs --copy-source" in outcome.err) == (2, True), outcome.err
+    assert sandbox.requests == []
+
+
+def test_oss_has_no_key_for_a_copy(inside: Inside, sandbox: Sandbox, make_file: MakeFile) -> None:
+    """Nothing is sent."""
+    make_file(32, "old.key")
+    copy = ("part", "oss://bucket/key", "--upload-id", "x", "--part-number", "1", "--region", "eu-test-1")
+    outcome = inside.run(*copy, "--copy-source", "bucket/old", "--copy-source-sse-c-key-file", "old.key")
+    assert (outcome.code, sandbox.requests) == (2, []), outcome.err
