@@ -11,6 +11,8 @@ from obsup.sandbox.sandbox import Sandbox
 from tests.support.batch import LARGE_SIZE, assert_stored, count_operations, json_results, make_files
 from tests.support.shell import Shell
 
+pytestmark = pytest.mark.slow
+
 SMALL = [f"tree/{number:02}" for number in range(30)]
 
 

@@ -24,7 +24,10 @@ from tests.support.waiting import wait_for
 NAMES = [f"tree/{number % 9}/{number:04}" for number in range(1500)]
 NO_OVERWRITE = ("--provider", "s3", "--region", "us-east-1", "--no-overwrite")
 COMMAND = ("upload", "-r", "tree", "bucket/p/")
-pytestmark = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two cores")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two cores"),
+]
 
 
 def children(pid: int) -> list[int]:
@@ -64,7 +67,6 @@ def test_each_file_is_sent_once(shell: Shell, sandbox: Sandbox, home: Path) -> N
     assert count_operations(sandbox, before) == {"list": 2}
 
 
-@pytest.mark.slow
 def test_the_output_does_not_depend_on_the_process_that_sends_a_file(shell: Shell, sandbox: Sandbox) -> None:
     """The objects of --json, failures with their reasons, and with -v every request."""
     make_files(shell, *NAMES)
@@ -80,7 +82,6 @@ def test_the_output_does_not_depend_on_the_process_that_sends_a_file(shell: Shel
     assert outcome.err.count("PutObject") >= len(NAMES)
 
 
-@pytest.mark.slow
 def test_files_of_a_killed_process_are_sent_by_others(shell: Shell, sandbox: Sandbox) -> None:
     """The batch succeeds, and a second run sends nothing."""
     make_files(shell, *NAMES)
@@ -97,7 +98,6 @@ def test_files_of_a_killed_process_are_sent_by_others(shell: Shell, sandbox: San
     assert count_operations(sandbox, before) == {"list": 2}
 
 
-@pytest.mark.slow
 def test_the_processes_end_with_their_driver(shell: Shell, sandbox: Sandbox) -> None:
     """Even after SIGKILL. SIGINT ends all of them in order, without a traceback."""
     make_files(shell, *NAMES)
@@ -125,7 +125,6 @@ def test_the_processes_end_with_their_driver(shell: Shell, sandbox: Sandbox) -> 
     assert first.isdisjoint(again)
 
 
-@pytest.mark.slow
 def test_a_deadline_stops_the_processes(shell: Shell, sandbox: Sandbox) -> None:
     """Exit 75; verified files are in the journal, and the others are not started."""
     make_files(shell, *NAMES)
@@ -140,7 +139,6 @@ def test_a_deadline_stops_the_processes(shell: Shell, sandbox: Sandbox) -> None:
     assert_stored(shell, sandbox, "p/", NAMES)
 
 
-@pytest.mark.slow
 def test_throttled_files_are_retried(shell: Shell, sandbox: Sandbox) -> None:
     """Whichever process was throttled; all files arrive."""
     make_files(shell, *NAMES)
@@ -151,7 +149,6 @@ def test_throttled_files_are_retried(shell: Shell, sandbox: Sandbox) -> None:
     assert_stored(shell, sandbox, "p/", NAMES)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments", [("-j", "1"), ("--limit-rate", "1G"), ("--executor", "inline"), NO_OVERWRITE], ids=" ".join
 )

@@ -28,8 +28,9 @@ from tests.support.shell import Shell
 from tests.support.upload_runs import SEED
 from tests.support.waiting import wait_for
 
+pytestmark = pytest.mark.slow
 
-@pytest.mark.slow
+
 def test_sigkill_at_random_moments(shell: Shell, sandbox: Sandbox) -> None:
     """After six kills and a complete run all objects are right; only files in flight were sent twice."""
     names = [f"tree/{number % 20}/{number:04}" for number in range(2000)]

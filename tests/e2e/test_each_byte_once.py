@@ -17,6 +17,7 @@ import pytest
 
 from obsup.sandbox.sandbox import Sandbox
 from tests.doubles.certificates import Authority
+from tests.support.matrix import mostly_slow
 from tests.support.shell import Shell
 
 MakeFile = Callable[..., Path]
@@ -119,7 +120,7 @@ def scheme_shell(request: pytest.FixtureRequest, shell: Shell, tmp_path: Path) -
         )
 
 
-@pytest.mark.parametrize("digest", DIGESTS)
+@pytest.mark.parametrize("digest", mostly_slow(DIGESTS, "md5"))
 def test_a_complete_upload(digest: str, scheme_shell: Shell, make_file: MakeFile) -> None:
     arguments, kinds = DIGESTS[digest]
     small = count(scheme_shell, *arguments, source=make_file(SMALL, "small"))
@@ -129,7 +130,7 @@ def test_a_complete_upload(digest: str, scheme_shell: Shell, make_file: MakeFile
     assert has_read_more(large, small, LARGE - SMALL)
 
 
-@pytest.mark.parametrize("digest", DIGESTS)
+@pytest.mark.parametrize("digest", mostly_slow(DIGESTS, "md5"))
 def test_a_resumed_upload(digest: str, shell: Shell, sandbox: Sandbox, make_file: MakeFile) -> None:
     """Stored parts are not read again, because the checkpoint has their digests."""
     arguments, kinds = DIGESTS[digest]
@@ -146,7 +147,7 @@ def test_a_resumed_upload(digest: str, shell: Shell, sandbox: Sandbox, make_file
     assert has_read_more(resumed, baseline, sent_bytes - SMALL)
 
 
-@pytest.mark.parametrize("digest", DIGESTS)
+@pytest.mark.parametrize("digest", mostly_slow(DIGESTS, "md5"))
 def test_a_retried_part(digest: str, shell: Shell, sandbox: Sandbox, make_file: MakeFile) -> None:
     """Once per attempt: the bytes that are sent are those that were hashed."""
     arguments, kinds = DIGESTS[digest]

@@ -239,6 +239,7 @@ def dask_cluster(
         cluster.kill()
 
 
+@pytest.mark.slow
 def test_dask_workers_with_their_own_credentials_of_which_one_is_killed(
     shell: Shell, sandbox: Sandbox, source: Path, tmp_path: Path
 ) -> None:
@@ -286,6 +287,7 @@ def test_dask_workers_in_a_mount_namespace_with_another_file(
     check_object(sandbox, source)
 
 
+@pytest.mark.slow
 def test_a_local_cluster_without_credentials(
     shell: Shell, sandbox: Sandbox, source: Path, tmp_path: Path
 ) -> None:

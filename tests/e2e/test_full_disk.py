@@ -20,6 +20,8 @@ from tests.support.shell import Shell
 from tests.support.upload_rig import PART
 from tests.support.waiting import wait_for
 
+pytestmark = pytest.mark.slow
+
 PARTS = 5
 DATA = random.Random(7).randbytes(PARTS * PART)
 UPLOAD = ("upload", "bigfile", "bucket/key", "--part-size", "100K", "--executor", "inline")

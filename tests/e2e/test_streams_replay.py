@@ -32,6 +32,8 @@ from tests.support.pipes import Bash
 from tests.support.shell import Shell
 from tests.support.waiting import wait_for
 
+pytestmark = pytest.mark.slow
+
 MakeFile = Callable[..., Path]
 PART = 100 * KIB
 UPLOAD = "obsup upload - bucket/key --part-size 100K --checkpoint state.json --json"
@@ -354,9 +356,7 @@ def test_parts_are_compared_with_the_digests_of_the_store(
     assert sandbox.object_path("bucket", "key").read_bytes() == data
 
 
-@pytest.mark.parametrize(
-    "seed", [0, 1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(2, 8))]
-)
+@pytest.mark.parametrize("seed", [0, 1, *range(2, 8)])
 def test_missing_parts_between_stored_ones_are_held_back(sandbox: Sandbox, tmp_path: Path, seed: int) -> None:
     """Whichever parts are stored: a different stream is rejected before anything is sent, the same one completed."""
     dice = random.Random(seed)
