@@ -97,6 +97,10 @@ class ObjectExists(Refused):
     reason = "exists"
 
 
+class DigestRequired(Refused):
+    """The store requires Content-MD5 with this request."""
+
+
 class Unsupported(Refused):
     """The store does not have the operation."""
 

@@ -10,7 +10,7 @@ from contextlib import closing
 from obsup import events
 from obsup.dialects.addressing import locate
 from obsup.dialects.dialect import Address, Dialect, Signable
-from obsup.errors import StoreError
+from obsup.errors import StoreError, WrongUsage, run_again
 from obsup.model import Stored, Upload
 from obsup.store.answers.refusal import read_refusal
 from obsup.store.answers.request import Query, StoreRequest
@@ -90,9 +90,14 @@ class PresignedStore:
         *,
         content_md5: str | None = None,
     ) -> Stored:
-        """Send the part to its URL. *content_md5* must be None, because it is not signed."""
-        assert content_md5 is None, "a presigned part has no Content-MD5"
+        """Send the part to its URL. Raises WrongUsage for *content_md5*, which is not signed."""
         target = upload.target
+        if content_md5 is not None:
+            raise WrongUsage(
+                f"the store requires Content-MD5 with the parts of {target}",
+                "A presigned URL does not contain it",
+                run_again("sign the requests in the workers", drop=("--presign",)),
+            )
         request = StoreRequest(
             "UploadPart", "PUT", target.bucket, target.key, self._presigned.query, body=open_body
         )

@@ -12,6 +12,7 @@ from obsup import events
 from obsup.engine.inspect.finding import Finding, information, run_check
 from obsup.engine.job.connection import Connection
 from obsup.engine.proof.part_proof import DigestChoice, matches
+from obsup.engine.send.content import as_content_md5
 from obsup.engine.upload.abort import abort_fully
 from obsup.errors import BadConfiguration, NextStep, run_again
 from obsup.local.source.buffers import BufferPool
@@ -128,7 +129,8 @@ class UploadCycle:
         digest = PartDigest(md5=True, crc64=True)
         data = bytearray([number]) * size
         part = MemoryPart(Part(number, 0, size), [data], BufferPool(), is_last=True, digest=digest)
-        stored = self._store.upload_part(upload, number, part.open)
+        content_md5 = as_content_md5(part.md5())
+        stored = self._store.upload_part(upload, number, part.open, content_md5=content_md5)
         self._sent_parts.append((stored, part.hashed()))
         return f"permitted; {exact_size(size)}"
 

@@ -94,6 +94,7 @@ class UploadContext(Value):
             self.gate,
             self.read_gate,
             encryption=self.encryption,
+            learned=self.connection.learned,
         )
 
     @property

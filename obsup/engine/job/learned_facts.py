@@ -30,6 +30,14 @@ class LearnedFacts:
         if refused is not None:
             raise type(refused)(*refused.args)
 
+    def add(self, fact: Hashable) -> None:
+        """Remember *fact*."""
+        self.learn(fact, lambda: None)
+
+    def has(self, fact: Hashable) -> bool:
+        """Return whether *fact* is known."""
+        return fact in self._facts
+
     def note(self, text: str, observe: events.Observer) -> None:
         """Report the note *text* once in this run."""
         self.learn(text, lambda: observe(events.Noted(text)))

@@ -5,7 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from msgspec import field
+
 from obsup import events
+from obsup.engine.job.learned_facts import LearnedFacts
 from obsup.engine.proof.encryption import RequestedEncryption
 from obsup.engine.proof.part_proof import DigestChoice
 from obsup.local.source.file import Gate
@@ -14,6 +17,8 @@ from obsup.value import Value
 
 class SendOptions(Value):
     """How content is sent: the digests that verify it, Content-MD5 or not, the observer, and the limits.
+
+    ``learned`` remembers that the store requires Content-MD5, for all that is sent to it.
 
     ``encryption`` is what the response to PutObject must confirm.
     ``gate`` is called before bytes are sent, ``read_gate`` before bytes are read that are not sent. ``monotonic`` is a
@@ -26,4 +31,5 @@ class SendOptions(Value):
     gate: Gate | None = None
     read_gate: Gate | None = None
     encryption: RequestedEncryption | None = None
+    learned: LearnedFacts = field(default_factory=LearnedFacts)
     monotonic: Callable[[], float] = time.monotonic

@@ -9,7 +9,7 @@ from typing import Protocol
 from obsup import events
 from obsup.engine.job.send_options import SendOptions
 from obsup.engine.proof.part_proof import matches
-from obsup.errors import DataMismatch, run_again
+from obsup.errors import DataMismatch, DigestRequired, run_again
 from obsup.local.source.digest import PartDigest
 from obsup.local.source.file import Gate
 from obsup.model import Part, Stored
@@ -69,6 +69,9 @@ class AttemptCounter:
         return open_and_count
 
 
+# A fact about the store.
+_REQUIRES_MD5 = "requires Content-MD5"
+
 SendRequest = Callable[[OpenBody, "str | None"], Stored]
 """Sends one request with a body and a Content-MD5 header (base64, or None)."""
 
@@ -116,9 +119,24 @@ def _send_once(content: Content, send: SendRequest, send_options: SendOptions) -
         bodies.append(content.open(send_options.digests.digest, on_sent=report, gate=send_options.gate))
         return bodies[-1]
 
-    content_md5 = None
-    if send_options.content_md5:  # a header: it must be known before the first byte is sent
-        content_md5 = base64.b64encode(bytes.fromhex(content.md5(send_options.read_gate))).decode()
-    stored = send(open_body, content_md5)
+    learned = send_options.learned
+    if send_options.content_md5 or learned.has(_REQUIRES_MD5):
+        stored = send(open_body, _content_md5(content, send_options))
+    else:
+        try:
+            stored = send(open_body, None)
+        except DigestRequired:
+            stored = send(open_body, _content_md5(content, send_options))
+            learned.add(_REQUIRES_MD5)
     bodies[-1].check()
     return stored, bodies[-1].digest
+
+
+def _content_md5(content: Content, send_options: SendOptions) -> str:
+    """Return the value of Content-MD5: a header, so it must be known before the first byte is sent."""
+    return as_content_md5(content.md5(send_options.read_gate))
+
+
+def as_content_md5(md5: str) -> str:
+    """Return *md5*, in hex, as the value of Content-MD5."""
+    return base64.b64encode(bytes.fromhex(md5)).decode()

@@ -103,6 +103,8 @@ def _send_part(task: PartTask) -> Receipt:
         observe=_record_event,
         gate=RateLimit(task.rate) if task.rate is not None else None,
     )
+    if task.presigned is None:
+        send_options = replace(send_options, learned=_connection(task.settings).learned)
     receipt = send_content(window, to_send.upload, _open_store(task), send_options)[1]
     return replace(receipt, is_unproven=is_unproven)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from functools import partial
 from io import BytesIO
 
@@ -10,6 +11,7 @@ from obsup.dialects.endpoints import is_vendor_host
 from obsup.engine.job.context import UploadContext
 from obsup.engine.proof.encryption import RequestedEncryption, encryption_headers
 from obsup.engine.proof.object_proof import Expected, is_marked
+from obsup.engine.send.content import as_content_md5
 from obsup.engine.upload.adoption import open_uploads
 from obsup.engine.upload.initiate import initiate_once
 from obsup.engine.verify.existing_object import find_existing, object_exists
@@ -60,7 +62,9 @@ def _try_out(context: UploadContext, requested: RequestedEncryption) -> None:
     try:
         if requested.is_confirmed_by(initiated.response):
             return
-        stored = context.store.upload_part(upload, 1, lambda: _OneByte(b"\0"))
+        content = b"\0"
+        md5 = as_content_md5(hashlib.md5(content, usedforsecurity=False).hexdigest())
+        stored = context.store.upload_part(upload, 1, lambda: _OneByte(content), content_md5=md5)
         if requested.is_confirmed_by(stored):
             return
     finally:

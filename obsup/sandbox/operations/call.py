@@ -56,7 +56,14 @@ class Call:
         return self.dialect in (OSS, OSS4)
 
     def expected(self) -> Expected:
-        """Return what the headers announce about the body."""
+        """Return what the headers announce about the body. Raises Refused (400) without a digest that is required."""
+        checksum = self.vendor.header("checksum-")
+        has_digest = any(
+            name == "content-md5" or name.startswith(checksum) for name, _ in self.request.headers
+        )
+        if "require-md5" in self.faults and not has_digest:
+            message = "Content-MD5 OR x-amz-checksum- HTTP header is required for Put Part requests with Object Lock"
+            raise Refused(400, "InvalidRequest", f"{message} parameters")
         return Expected(self.request, self.vendor, with_crc64=self.is_oss)
 
     def attributes(self) -> Attributes:

@@ -19,6 +19,7 @@ class Action(Enum):
     SET_CLOCK = "adopt the server's clock, then retry"
     REPAIR = "list the parts and send those that do not match"
     ENLARGE = "send larger parts under the same upload id"
+    ADD_DIGEST = "send the part again, and all later ones, with Content-MD5"
     FAIL = "stop and keep the progress"
 
 

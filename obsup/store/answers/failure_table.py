@@ -10,6 +10,7 @@ from obsup.errors import (
     BadConfiguration,
     DataMismatch,
     Denied,
+    DigestRequired,
     NetworkError,
     NextStep,
     NotFinished,
@@ -152,6 +153,18 @@ FAILURE_RULES: tuple[FailureRule, ...] = (
         code="InternalError InternalFailure ServiceUnavailable ServerBusy",
     ),
     # Damaged data.
+    rule(
+        Action.ADD_DIGEST,
+        DigestRequired,
+        "The store requires Content-MD5 with each part, as buckets with a default retention do",
+        run_again("send it", add=("--content-md5",), drop=("--presign",)),
+        # Amazon S3, "Uploading objects with Object Lock"; MinIO and Ceph, error MissingContentMD5.
+        phrases=(
+            "content-md5 or x-amz-checksum- http header is required",
+            "content-md5 http header is required",
+            "missing required header for this request: content-md5",
+        ),
+    ),
     rule(
         Action.RESEND,
         DataMismatch,
