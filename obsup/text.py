@@ -34,6 +34,12 @@ def shell_word(word: object) -> str:
     return "$'" + one_line(text).replace("'", "\\'") + "'"
 
 
+def operand(path: object) -> str:
+    """Return *path* as a word of a command line that is not taken for an option."""
+    word = str(path)
+    return f"./{word}" if word.startswith("-") else word
+
+
 def shell_line(words: Iterable[object]) -> str:
     """Return the command line of *words*, to be copied into a shell."""
     return " ".join(map(shell_word, words))

@@ -73,6 +73,38 @@ def test_the_next_step_of_a_gone_upload_works(
     assert next_command(inside, outcome.err) == 0
 
 
+@pytest.mark.parametrize("is_gone", [False, True], ids=["verify", "part"])
+def test_the_next_step_keeps_the_encryption(
+    inside: Inside, sandbox: Sandbox, source: Path, is_gone: bool
+) -> None:
+    """Run as printed, it would otherwise publish in clear what was encrypted with the customer's key."""
+    key = source.with_name("key")
+    key.write_bytes(bytes(range(32)))
+    key.chmod(0o600)
+    encryption = ("--sse-c-key-file", key)
+    if is_gone:
+        upload_id = inside.run("init", source, "bucket/key", *encryption).out.strip()
+        inside.run("abort", "bucket/key", "--upload-id", upload_id)
+        failed = inside.run("part", source, "bucket/key", "--part-number", "1", *encryption)
+    else:
+        inside.run("upload", source, "bucket/key", *encryption)
+        source.write_bytes(b"longer" * 100_000)
+        failed = inside.run("verify", source, "bucket/key", *encryption)
+    assert failed.code == (69 if is_gone else 65), failed.err
+    assert next_command(inside, failed.err) == 0
+    assert sandbox.object_path("bucket", "key").stat().st_size == source.stat().st_size
+    assert sandbox.object_metadata("bucket", "key").attributes.customer_key_md5
+
+
+@pytest.mark.parametrize("name", ["-r", "--json"])
+def test_a_source_with_the_name_of_an_option(shell: Shell, name: str) -> None:
+    """The printed command names it so that it is not taken for one."""
+    (shell.folder / name).write_bytes(b"content")
+    outcome = shell.run("verify", "--", name, "bucket/key")
+    assert (outcome.code, f"obsup upload ./{name} bucket/key" in outcome.err) == (65, True), outcome.err
+    assert shell.run("upload", f"./{name}", "bucket/key").code == 0
+
+
 @pytest.mark.parametrize("command", ["part", "complete", "abort", "parts"])
 def test_an_empty_upload_id_is_an_error(inside: Inside, sandbox: Sandbox, source: Path, command: str) -> None:
     """A failed $(obsup init …): a DELETE of the object's key with an empty uploadId could delete the object."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from obsup import events
 from obsup.cli.display.log_file import RequestLines
 from obsup.cli.display.meter import short_reason
-from obsup.cli.report.next_command import with_connection
+from obsup.cli.report.next_command import with_given_options
 from obsup.cli.report.output import print_message
 from obsup.text import quoted, shell_line
 
@@ -41,7 +41,7 @@ class Notices:
         event = events.of_one(event)
         if isinstance(event, events.Noted):
             if not self._is_quiet:
-                command = with_connection(event.command, self._arguments) if event.command else ()
+                command = with_given_options(event.command, self._arguments) if event.command else ()
                 self.show(f"Note:  {event.text}{': ' if command else '.'}{shell_line(command)}")
         elif isinstance(event, events.FileEnded) and self._is_news(event):
             result = "Failed" if event.how == "failed" else "Skipped"

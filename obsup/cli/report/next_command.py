@@ -94,24 +94,25 @@ def _instruction(step: NextStep, resume: ResumeCommand | None) -> str:
 def _command(step: NextStep, resume: ResumeCommand | None) -> list[str]:
     """Return the words of the command line that *step* asks to run, [] if it asks for none."""
     if step.command:
-        return with_connection(step.command, resume.words[1:] if resume is not None else ())
+        return with_given_options(step.command, resume.words[1:] if resume is not None else ())
     if not step.rerun or resume is None or not _accepts(resume, step):
         return []
     return changed(list(resume.words), step)
 
 
-def with_connection(words: Sequence[str], given: Sequence[str]) -> list[str]:
-    """Return the command line *words* with the connection options and the scheme of the arguments *given*.
+def with_given_options(words: Sequence[str], given: Sequence[str]) -> list[str]:
+    """Return the command line *words* with the options of connection and encryption of the arguments *given*.
 
-    It then reaches the same store as the command that was given.
+    It then reaches the same store as the command that was given, and publishes nothing in clear that that encrypts.
     """
     if words[0] != "obsup" or len(words) < 2 or not given:
         return list(words)
     from obsup.options.connection_rows import CONNECTION
+    from obsup.options.object_rows import ENCRYPTION
 
     rows = {
         spelling: row
-        for row in CONNECTION
+        for row in (*CONNECTION, *ENCRYPTION)
         if {words[1], given[0]} <= set(row.commands)
         for spelling in row.spellings
     }

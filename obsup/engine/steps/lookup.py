@@ -12,7 +12,7 @@ from obsup.local.state import checkpoint_path, started_uploads
 from obsup.local.state.checkpoint import Checkpoint, CheckpointDamaged
 from obsup.local.state.started_uploads import StartedUpload
 from obsup.model import Target, Upload
-from obsup.text import quoted
+from obsup.text import operand, quoted
 from obsup.value import Value
 
 
@@ -72,7 +72,7 @@ class FoundUpload(Value):
         name = self.upload.target.name
         if selector.source is not None and selector.upload_id is None:
             step = NextStep(
-                "send the file with a new upload", command=("obsup", "upload", str(selector.source), name)
+                "send the file with a new upload", command=("obsup", "upload", operand(selector.source), name)
             )
         else:
             step = NextStep("initiate a new upload, and send its parts", command=("obsup", "init", name))
@@ -140,7 +140,7 @@ def require_upload(selector: UploadSelector) -> FoundUpload:
         f"The checkpoint {quoted(str(selector.path))} does not exist" + (f"; {ignored}" if ignored else ""),
         NextStep(
             "give its upload id with --upload-id, or initiate one",
-            command=("obsup", "init", str(selector.source), selector.target.name),
+            command=("obsup", "init", operand(selector.source), selector.target.name),
         ),
     )
 

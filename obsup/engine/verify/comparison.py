@@ -18,7 +18,7 @@ from obsup.local.source.digest import PartDigest
 from obsup.local.source.file import Gate, blocks_of
 from obsup.local.state.receipt_file import ObjectReceipt
 from obsup.model import ObjectInfo, Part, SourceStat, Target
-from obsup.text import quoted
+from obsup.text import operand, quoted
 from obsup.value import Value
 
 # How many plans are tried in the first pass over the file, in the second, …: usually the first plan is right.
@@ -230,7 +230,7 @@ class Comparison:
         )
 
     def _upload(self, text: str) -> NextStep:
-        return NextStep(text, command=("obsup", "upload", str(self._path), self._target.name))
+        return NextStep(text, command=("obsup", "upload", operand(self._path), self._target.name))
 
     def _cannot(self, why: str) -> CannotCompare:
         return CannotCompare(

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from obsup.errors import NextStep, SourceChanged, SourceUnreadable, run_again
 from obsup.model import SourceStat
-from obsup.text import quoted, shell_word
+from obsup.text import operand, quoted, shell_word
 
 CHANGE_TIME = "change time"
 
@@ -35,7 +35,7 @@ def stat_source(path: Path) -> SourceStat:
             "Only a regular file can be uploaded in parts",
             NextStep(
                 "name a file, or upload all files of the directory",
-                command=("obsup", "upload", "-r", str(path), "BUCKET/PREFIX/"),
+                command=("obsup", "upload", "-r", operand(path), "BUCKET/PREFIX/"),
             ),
         )
     if not stat_module.S_ISREG(found.st_mode):
