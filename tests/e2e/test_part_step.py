@@ -210,6 +210,27 @@ def test_a_first_copy_that_failed_binds_nothing(
     assert inside.run("complete", source, "bucket/key", "--upload-id", upload.upload_id).code == 0
 
 
+def test_a_copy_without_a_response(
+    inside: Inside, sandbox: Sandbox, source: Path, copying: tuple[str, ...]
+) -> None:
+    """The store may have copied the part: complete refuses it until it is copied again."""
+    sandbox.add_fault("drop-answer,op=copy,times=always")
+    assert inside.run(*copying, *RANGES[0], "--retry-for", "0s").code == 75
+    sandbox.clear_faults()
+    source.write_bytes(bytes(SIZE))
+    inside.run("upload", source, "bucket/old", "--part-size", str(PART))
+    for span in RANGES[1:]:
+        assert inside.run(*copying, *span).code == 0
+    [upload] = sandbox.uploads()
+    assert sorted(upload.parts) == [1, 2, 3]
+    complete = ("complete", "bucket/key", "--upload-id", upload.upload_id, "--parts", "3")
+    refused = inside.run(*complete)
+    assert (refused.code, "part 1 was copied while bucket/old changed, or" in refused.err) == (65, True)
+    assert inside.run(*copying, *RANGES[0]).code == 0
+    assert inside.run(*complete).code == 0
+    assert sandbox.object_path("bucket", "key").read_bytes() == bytes(SIZE)
+
+
 def test_a_source_that_changes_just_before_a_copy(
     inside: Inside, sandbox: Sandbox, source: Path, copying: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -48,7 +48,7 @@ def copy_one(
     upload = selected.upload
     with selected.needed(selector), locked_part(context, upload, number):
         etag = _etag_of(context, upload, source)
-        pinned = copied_parts.pin(upload, source.name, etag) if etag is not None else None
+        pinned = copied_parts.begin(upload, number, source.name, etag) if etag is not None else None
         if etag != pinned:
             raise _changed(upload, source, f"It had ETag {pinned}, now it has {etag}; nothing was copied")
         try:
@@ -75,11 +75,9 @@ def check_copied_parts(upload: Upload, listed: Iterable[StoredPart]) -> None:
     if numbers:
         source = quoted(mixed[numbers[0]])
         raise DataMismatch(
-            f"{parts_are(numbers, 'was', 'were')} copied while {source} changed",
+            f"{parts_are(numbers, 'was', 'were')} copied while {source} changed, or without a response",
             "An object must not mix two versions of its source; the upload is unchanged",
-            _start_over(
-                upload, "copy these parts again if the source has its first content again; otherwise abort"
-            ),
+            _start_over(upload, "copy these parts again; if the source has another content now, abort"),
         )
 
 

@@ -26,7 +26,10 @@ RECORD = 0
 
 
 class CopiedPart(Value):
-    """A copied part: the object (``BUCKET/KEY``) that it was copied from, and the ETag of that, or "" if it changed."""
+    """A copied part: the object (``BUCKET/KEY``) that it was copied from, and the ETag of that.
+
+    The ETag is "" if it changed, or as long as the response is missing: the store may have copied the part.
+    """
 
     number: int
     source: str
@@ -44,14 +47,19 @@ class CopiedParts(Value):
         return tuple(one for one in self.parts if one.number != number)
 
 
-def pin(upload: Upload, source: str, etag: str) -> str:
-    """Return the ETag that *source* had when the first part was copied from it; *etag* if none was copied yet."""
+def begin(upload: Upload, number: int, source: str, etag: str) -> str:
+    """Record that part *number* will be copied from *source*, which has *etag*.
+
+    Returns the ETag that *source* had when the first part was copied from it. If it is another, nothing is recorded.
+    """
     with _locked(upload) as path:
         found = _read(path)
-        if not any(one.source == source for one in found.parts):
+        if not any(one.source == source and one.etag for one in found.parts):
             found = replace(found, pins={**found.pins, source: etag})
-            _write(path, found)
-    return found.pins.get(source, etag)
+        pinned = found.pins.get(source, etag)
+        if pinned == etag:
+            _write(path, replace(found, parts=(*found.without(number), CopiedPart(number, source, ""))))
+    return pinned
 
 
 def record(upload: Upload, number: int, source: str, etag: str) -> None:
