@@ -191,6 +191,23 @@ def test_gc_aborts_only_own_old_and_idle_uploads(
     assert sandbox.uploads() == []
 
 
+@pytest.mark.parametrize("provider", ["obs", "s3"])
+def test_gc_keeps_a_listed_upload_that_made_the_object(
+    inside: Inside, sandbox: Sandbox, source: Path, provider: str
+) -> None:
+    """Its abort could delete the parts of the object. An upload with parts that made no object is aborted."""
+    arguments = ("--provider", provider, "--region", "eu-west-1", "--part-size", "5M")
+    source.write_bytes(bytes(6 * 2**20))
+    sandbox.add_fault("keep-upload,op=complete")
+    assert inside.run("upload", source, "bucket/key", *arguments).code == 0
+    upload_id = inside.run("init", "bucket/key", *arguments[:4]).out.strip()
+    part = ("part", source, "bucket/key", *arguments, "--part-number", "1", "--upload-id", upload_id)
+    assert inside.run(*part).code == 0
+    done = inside.run("gc", "bucket", "--older-than", "0s", "--foreign", "--json", *arguments[:4]).json
+    assert [one["because"] for one in done["kept"]] == ["completed"]
+    assert [one["uploadId"] for one in done["aborted"]] == [upload_id]
+
+
 @pytest.mark.parametrize("ahead_s", [-172_800, 172_800])
 def test_gc_uses_the_clock_of_the_store(home: Path, tmp_path: Path, ahead_s: float) -> None:
     """An upload that was just initiated is young, whatever the clock of this computer shows."""

@@ -19,8 +19,8 @@ def gc(prefix: str, **values: Any) -> int:
     obsup gc bucket --older-than 7d --dry-run
     obsup gc bucket/2026/ --older-than 7d
 
-    Never aborts an upload that an obsup on this machine is running, nor, without --foreign, one that another machine
-    initiated.
+    Never aborts an upload that an obsup on this machine is running, nor one that made the object in place and is still
+    listed, nor, without --foreign, one that another machine initiated.
     """
     from obsup.cli.actions.gc import run_gc
     from obsup.cli.run.requests import options_from

@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from obsup.engine.inspect.open_uploads import ListedUpload
+from obsup.engine.proof.object_proof import etag_of
 from obsup.engine.upload.abort import abort_fully
-from obsup.errors import Busy, Denied, ObsupError, Refused
+from obsup.engine.verify.object_probe import find_object_of
+from obsup.errors import Busy, Denied, ObsupError, Refused, UploadGone
 from obsup.local.state import checkpoint as checkpoints
 from obsup.local.state.checkpoint import CheckpointDamaged
 from obsup.local.state.lock import UploadLock
@@ -17,7 +19,10 @@ from obsup.value import Value
 
 
 class GcDecision(Value):
-    """The decision on one open upload: ``kept`` is why it is kept (young, foreign, live), None if it is aborted."""
+    """The decision on one open upload: ``kept`` is why it is kept, None if it is aborted.
+
+    That is ``young``, ``foreign``, ``live``, or ``completed``: the upload made the object that is in place.
+    """
 
     listed: ListedUpload
     kept: str | None
@@ -39,7 +44,7 @@ def abort_stale(
     """
     rejections: list[ObsupError] = []
     for listed in uploads:
-        kept = _reason_to_keep(listed, older_than_s, foreign=foreign)
+        kept = _reason_to_keep(store, listed, older_than_s, foreign=foreign)
         if kept is None and not dry_run:
             try:
                 kept = _abort(store, listed, sleep)
@@ -51,12 +56,30 @@ def abort_stale(
         raise rejections[0]
 
 
-def _reason_to_keep(listed: ListedUpload, older_than_s: float, *, foreign: bool) -> str | None:
+def _reason_to_keep(
+    store: ObjectStore, listed: ListedUpload, older_than_s: float, *, foreign: bool
+) -> str | None:
     if listed.is_live:
         return "live"
     if not listed.is_own and not foreign:
         return "foreign"
-    return "young" if listed.age_s is None or listed.age_s <= older_than_s else None
+    if listed.age_s is None or listed.age_s <= older_than_s:
+        return "young"
+    return "completed" if _made_object(store, listed.upload) else None
+
+
+def _made_object(store: ObjectStore, upload: Upload) -> bool:
+    """Return whether the object in place was made by *upload*, as far as the store shows that.
+
+    Ceph may still list such an upload, and an abort could then delete the parts of the object.
+    """
+    try:
+        parts = sorted(store.list_parts(upload), key=lambda one: one.number)
+        etag = etag_of([one.etag for one in parts])
+        found = find_object_of(store, upload, size=sum(one.size for one in parts), etag=etag)
+    except (UploadGone, Denied, Refused):
+        return False
+    return bool(parts) and found is not None
 
 
 def _abort(store: ObjectStore, listed: ListedUpload, sleep: Callable[[float], bool]) -> str | None:

@@ -40,6 +40,13 @@ def composite_etag(md5s: Sequence[str]) -> str:
     return f"{whole.hexdigest()}-{len(md5s)}"
 
 
+def etag_of(etags: Sequence[str]) -> str | None:
+    """Return the ETag that a store makes of these parts' ETags, None if they are not MD5s."""
+    if not etags or not all(looks_like_md5(one) for one in etags):
+        return None
+    return composite_etag([one.lower() for one in etags])
+
+
 def looks_like_md5(etag: str) -> bool:
     """Return whether *etag* has the form of an MD5 in hex."""
     return len(etag) == 32 and not etag.strip("0123456789abcdefABCDEF")

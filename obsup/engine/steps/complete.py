@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from obsup import events
 from obsup.engine.job.context import UploadContext
 from obsup.engine.job.result import Result
-from obsup.engine.proof.object_proof import Verified
+from obsup.engine.proof.object_proof import Verified, etag_of
 from obsup.engine.steps.completion_checks import CompletionChecks, PartsCheck
 from obsup.engine.steps.copy_part import check_copied_parts
-from obsup.engine.steps.finished_object import FinishedObject, etag_of, result_of
+from obsup.engine.steps.finished_object import FinishedObject, result_of
 from obsup.engine.steps.lookup import (
     FoundUpload,
     UploadSelector,

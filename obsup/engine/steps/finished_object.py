@@ -8,7 +8,7 @@ from obsup import events
 from obsup.engine.job.context import UploadContext
 from obsup.engine.job.result import Result
 from obsup.engine.plan.file_plan import FilePlan, recorded_plan
-from obsup.engine.proof.object_proof import Verified, composite_etag, is_composite, looks_like_md5
+from obsup.engine.proof.object_proof import Verified, etag_of, is_composite
 from obsup.engine.proof.part_list import CANNOT_ASSEMBLE
 from obsup.engine.steps.completion_checks import CompletionChecks, PartsCheck
 from obsup.engine.verify.comparison import CannotCompare, Comparison
@@ -129,13 +129,6 @@ class FinishedObject:
             else:
                 context.observe(events.Noted(f"{exc}; its size is right"))
         return None
-
-
-def etag_of(etags: Sequence[str]) -> str | None:
-    """Return the ETag that a store makes of these parts' ETags, None if they are not MD5s."""
-    if not etags or not all(looks_like_md5(one) for one in etags):
-        return None
-    return composite_etag([one.lower() for one in etags])
 
 
 def result_of(upload: Upload, found: FoundObject | None) -> Result | None:
