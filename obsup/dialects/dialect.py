@@ -20,7 +20,10 @@ KEY_RESPONSES = KEY_LISTS | {"InitiateMultipartUpload", "ListParts", "CompleteMu
 
 
 class Limits(Value):
-    """The limits of the service. Sizes are bytes. Source: "constraints" of uploading parts, by vendor."""
+    """The limits of the service. Sizes are bytes. Source: "constraints" of uploading parts, by vendor.
+
+    ``equal_parts``: all parts but the last must have the same size.
+    """
 
     min_part: int
     max_part: int
@@ -30,6 +33,7 @@ class Limits(Value):
     max_key: int
     max_metadata: int
     page: int = 1000
+    equal_parts: bool = False
 
 
 class Address(Value):

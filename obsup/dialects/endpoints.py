@@ -6,8 +6,10 @@ import ipaddress
 import re
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
+from msgspec.structs import replace
+
 from obsup.dialects.addressing import DEFAULT_PORTS
-from obsup.dialects.dialect import Addressing
+from obsup.dialects.dialect import Addressing, Limits
 from obsup.dialects.registry import VENDORS
 from obsup.dialects.vendor import HostFamily
 from obsup.errors import NextStep, WrongUsage
@@ -84,7 +86,17 @@ def recognise(endpoint: str) -> Recognised:
 
 def is_vendor_host(endpoint: str) -> bool:
     """Return whether the host of *endpoint* is a vendor's own, which works as the vendor documents."""
-    return _find_family(urlsplit(endpoint).hostname or "") is not None
+    found = _find_family(urlsplit(endpoint).hostname or "")
+    return found is not None and found[1].is_vendor
+
+
+def limits_at(endpoint: str, limits: Limits) -> Limits:
+    """Return the *limits* of the vendor as the store at *endpoint* has them."""
+    found = _find_family(urlsplit(endpoint).hostname or "")
+    if found is None:
+        return limits
+    family = found[1]
+    return replace(limits, max_parts=family.max_parts or limits.max_parts, equal_parts=family.equal_parts)
 
 
 def same_domain(endpoint: str, other_host: str) -> bool:

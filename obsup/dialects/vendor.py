@@ -18,7 +18,8 @@ class HostFamily(Value):
 
     Hosts with the same ``domain`` may redirect to each other. ``region`` applies if the pattern contains none.
     ``refusal``: why these hosts cannot be used. ``is_global``: regional hosts exist, with the region as the second
-    label of this host.
+    label of this host. ``is_vendor``: the vendor operates them, so they work as it documents; False for a
+    compatible store. ``max_parts`` and ``equal_parts`` are the limits of that store, if they differ.
     """
 
     domain: str
@@ -26,6 +27,9 @@ class HostFamily(Value):
     region: str | None = None
     refusal: str = ""
     is_global: bool = False
+    is_vendor: bool = True
+    max_parts: int | None = None
+    equal_parts: bool = False
 
     def match(self, host: str) -> re.Match[str] | None:
         return re.fullmatch(rf"(?:(?P<bucket>.+)\.)?(?P<host>{self.hosts})", host)

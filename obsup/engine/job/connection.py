@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from obsup import events
 from obsup.dialects.dialect import Addressing, Dialect
+from obsup.dialects.endpoints import limits_at
 from obsup.dialects.registry import find_dialect
 from obsup.engine.job.learned_facts import LearnedFacts
 from obsup.local.config.credentials import CredentialSettings, open_credentials
@@ -63,8 +64,8 @@ class StoreSettings(Value):
     def dialect(self) -> Dialect:
         """The dialect of provider and signature, with the part limit of this store. Raises WrongUsage."""
         dialect = find_dialect(self.provider, self.signature)
-        limits = dialect.limits
-        most = min(self.max_parts or limits.max_parts, limits.max_parts)
+        limits = limits_at(self.endpoint, dialect.limits)
+        most = min(self.max_parts or limits.max_parts, dialect.limits.max_parts)
         largest = min(limits.max_object, most * limits.max_part)
         return replace(dialect, limits=replace(limits, max_parts=most, max_object=largest))
 

@@ -103,8 +103,8 @@ def make_stream_sizes(
 ) -> StreamSizes:
     """Return the part sizes of a stream of *expected* bytes, None if that is unknown.
 
-    With *part_size* or an expected size all parts have the same size. Raises WrongUsage for what the store would
-    reject, and for *parts* if the size is unknown.
+    With *part_size* or an expected size all parts have the same size, and if the store requires it. Raises WrongUsage
+    for what the store would reject, and for *parts* if the size is unknown.
     """
     if expected is not None:
         fixed = make_plan(expected, limits, parts=parts, part_size=part_size).part_size
@@ -118,6 +118,8 @@ def make_stream_sizes(
     if part_size is not None:
         make_plan(part_size, limits, part_size=part_size)  # rejects a size that the store would reject
         return StreamSizes(part_size, limits.max_part, limits.max_parts)
+    if limits.equal_parts:
+        return StreamSizes(DEFAULT_PART_SIZE, limits.max_part, limits.max_parts)
     return growing(limits)
 
 

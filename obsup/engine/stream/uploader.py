@@ -206,12 +206,12 @@ class StreamUploader:
         what = f"{self._source.name} is longer than {format_size(sizes.reach)}"
         if sizes.growth is not None or sizes.start == limits.max_part:
             raise DataMismatch(what, "The store accepts no larger object", NextStep("split the stream"))
-        longest = format_size(growing(limits).reach)
+        growth = f"leave out --part-size, so that parts grow (up to {format_size(growing(limits).reach)} in all), or "
         raise DataMismatch(
             what,
             f"A stream can have {sizes.max_parts} parts of {exact_size(sizes.start)}",
             run_again(
-                f"leave out --part-size, so that parts grow (up to {longest} in all), or use larger parts",
+                f"{'' if limits.equal_parts else growth}use larger parts",
                 add=("--part-size", exact_size(min(2 * sizes.start, limits.max_part))),
             ),
         )

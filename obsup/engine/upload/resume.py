@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from obsup import events
 from obsup.engine.job.context import UploadContext
-from obsup.engine.plan.file_plan import FilePlan, Plan, fit_part_size
+from obsup.engine.plan.file_plan import FilePlan, Plan, fit_part_size, recorded_plan
 from obsup.engine.proof.part_list import parts_are
 from obsup.engine.proof.part_proof import has_content
 from obsup.engine.upload.abort import check_same_target
@@ -42,6 +42,13 @@ def check_same_request(context: UploadContext, checkpoint: Checkpoint, requested
             f"{exact_size(requested.part_size)}",
             "The part size of an upload cannot change",
             again,
+        )
+    count, most = recorded_plan(checkpoint).count, context.dialect.limits.max_parts
+    if count > most:
+        raise WrongUsage(
+            f"the existing upload has {count} parts",
+            f"The store accepts at most {most}, and the part size of an upload cannot change",
+            run_again("start over with --restart", add=("--restart",)),
         )
     if checkpoint.headers_digest != context.options_digest:
         raise WrongUsage(

@@ -19,10 +19,14 @@ from obsup.engine.upload.resume import reconcile, resume
 from obsup.engine.verify.object_probe import find_completed
 from obsup.errors import UNAVAILABLE, SourceChanged, SourceUnreadable, UploadGone
 from obsup.local.source.identity import CHANGE_TIME, changes, check_unchanged, stat_source, stat_when_stable
+from obsup.model import Part
 from obsup.store.answers.failure_table import as_error
 
 # How often Complete may reject parts, and a source may change, before the upload fails.
 MAX_ROUNDS = 3
+
+# No store is known that accepts fewer.
+MAX_PARTS_EVERYWHERE = 1000
 
 
 class SendLoop:
@@ -117,6 +121,16 @@ class SendLoop:
     def _missing_parts(self, record: ProgressRecord, plan: Plan) -> Iterator[PartToSend]:
         stat, source = record.checkpoint.stat, str(self._context.source)
         digests, content_md5 = self._context.digests, self._context.request.content_md5
-        for part in plan.parts():
+        for part in _in_order(plan):
             if part.number not in record.receipts:
                 yield PartToSend(record.upload, part, source, stat, digests, content_md5)
+
+
+def _in_order(plan: Plan) -> Iterator[Part]:
+    """Yield the parts of *plan*; of many, the last comes first: a store with a lower part limit rejects it at once."""
+    if plan.count <= MAX_PARTS_EVERYWHERE:
+        yield from plan.parts()
+        return
+    yield plan.part(plan.count)
+    for number in range(1, plan.count):
+        yield plan.part(number)

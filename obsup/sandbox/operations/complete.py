@@ -102,6 +102,8 @@ def _check_sizes(call: Call, parts: Sequence[StoredPart]) -> None:
             }
             message = "Your proposed upload is smaller than the minimum allowed object size."
             raise Refused(400, "EntityTooSmall", message, details=details)
+    if "equal-parts" in call.faults and len({part.size for part in parts[:-1]}) > 1:
+        raise Refused(400, "InvalidPart", "All non-trailing parts must have the same length.")
     promised = call.request.header("x-amz-mp-object-size") if call.vendor.name == "s3" else ""
     if promised and promised != str(sum(part.size for part in parts)):
         raise Refused(400, "InvalidRequest", "The x-amz-mp-object-size is not the size of the parts.")

@@ -6,6 +6,8 @@ The first rule that matches applies. Sources: the error-code tables of OBS, S3 a
 
 from __future__ import annotations
 
+import re
+
 from obsup.errors import (
     BadConfiguration,
     DataMismatch,
@@ -41,6 +43,7 @@ _UNKNOWN_SIGNATURE = "The store does not support the signature that was sent"
 _WRONG_REGION = "The request was signed for a region that is not the bucket's"
 _EXISTS = "The object exists and must not be replaced"
 _OTHER_KEY = run_again("choose another key, or replace the object", drop=("--no-overwrite",))
+_PART_LIMIT = re.compile(r"between 1 and ([0-9]{1,5})\b")
 _REJECTED = "The store rejected the request permanently"
 
 FAILURE_RULES: tuple[FailureRule, ...] = (
@@ -172,7 +175,22 @@ FAILURE_RULES: tuple[FailureRule, ...] = (
         run_again("check the network path (proxies, memory)"),
         code="BadDigest XAmzContentSHA256Mismatch InvalidDigest",
     ),
-    # Parts that Complete rejects.
+    # Parts that the store does not accept.
+    rule(
+        Action.FAIL,
+        Refused,
+        "The store accepts fewer parts per upload than this one has",
+        run_again("start over with larger parts", add=("--max-parts", "1000", "--restart")),
+        phrases=("part number must be an integer between",),
+    ),
+    rule(
+        Action.FAIL,
+        Refused,
+        "The store requires that all parts but the last have the same size",
+        run_again("start over with parts of one size", add=("--part-size", "64M", "--restart")),
+        # Cloudflare R2, InvalidPart.
+        phrases=("parts must have the same length",),
+    ),
     rule(
         Action.REPAIR,
         DataMismatch,
@@ -296,6 +314,9 @@ def as_error(failure: StoreError | NetworkError, *, doing: str) -> ObsupError:
 def _next_step(matching: FailureRule, refusal: Refusal) -> NextStep:
     """Return the next step of the rule, with the other possible cause if nothing shows whose protocol the store has."""
     step = matching.next_step
+    limit = _PART_LIMIT.search(refusal.message)
+    if limit is not None and "--max-parts" in step.add:
+        step = step._replace(add=("--max-parts", limit[1], "--restart"))
     if not refusal.is_assumed or refusal.status == 404 or matching.error not in (Denied, Refused):
         return step
     other = f"if the store is not {DEFAULT_PROVIDER.upper()}, add --provider {COMPATIBLE_PROVIDER}"
