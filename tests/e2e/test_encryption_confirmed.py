@@ -15,6 +15,7 @@ from obsup.model import Credentials, ObjectOptions
 from obsup.sandbox.sandbox import Sandbox
 from tests.support.batch import count_operations
 from tests.support.in_process import Inside
+from tests.support.upload_rig import Rig, when_requested
 
 MakeFile = Callable[..., Path]
 AES, KMS, CUSTOMER_KEY = ("--sse", "AES256"), ("--sse", "kms"), ("--sse-c-key-file", "keyfile")
@@ -147,6 +148,25 @@ def test_an_upload_that_cannot_be_aborted_is_named(inside: Inside, sandbox: Sand
     sandbox.clear_faults()
     assert inside.run("gc", "bucket", "--older-than", "0s").code == 0
     assert sandbox.uploads() == []
+
+
+@pytest.mark.parametrize("fault", ["drop-answer,op=initiate", "error=500:InternalError,op=initiate"])
+def test_the_upload_of_another_client_is_not_taken_for_the_trial(
+    inside: Inside, sandbox: Sandbox, make_file: MakeFile, fault: str
+) -> None:
+    """It is initiated while the response to the trial is missing: it is neither written to nor aborted."""
+    theirs: list[str] = []
+
+    def initiate() -> None:
+        theirs.append(inside.run("init", "bucket/key").out.strip())
+
+    rig = Rig(sandbox, make_file(400_000))
+    sandbox.add_fault(fault)
+    rig.run(options=ObjectOptions(sse="AES256"), observer=when_requested("InitiateMultipartUpload", initiate))
+    assert rig.is_stored()
+    assert theirs[0] in rig.open_ids()
+    assert all(one.upload_id != theirs[0] for one in sandbox.requests if one.operation in ("part", "abort"))
+    assert "which tried out the encryption, may still be open" in rig.notes()
 
 
 def test_the_api(sandbox: Sandbox) -> None:

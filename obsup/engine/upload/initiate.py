@@ -116,6 +116,11 @@ class _Doubt(IntEnum):
     LOST = 2  # no response of the store itself
 
 
+def may_have_initiated(failure: NetworkError | StoreError) -> bool:
+    """Return whether the store may have initiated an upload, although the request failed."""
+    return _doubt_after(failure) is not _Doubt.NONE
+
+
 def _doubt_after(failure: NetworkError | StoreError) -> _Doubt:
     if isinstance(failure, NetworkError):
         return _Doubt.LOST if failure.sent else _Doubt.NONE

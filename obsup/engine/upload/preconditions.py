@@ -12,13 +12,12 @@ from obsup.engine.job.context import UploadContext
 from obsup.engine.proof.encryption import RequestedEncryption, encryption_headers
 from obsup.engine.proof.object_proof import Expected, is_marked
 from obsup.engine.send.content import as_content_md5
-from obsup.engine.upload.adoption import open_uploads
-from obsup.engine.upload.initiate import initiate_once
+from obsup.engine.upload.initiate import may_have_initiated
 from obsup.engine.verify.existing_object import find_existing, object_exists
-from obsup.errors import ObsupError, Refused, run_again
+from obsup.errors import NetworkError, ObsupError, Refused, StoreError, run_again
 from obsup.local.state import started_uploads
 from obsup.local.state.started_uploads import StartedUpload
-from obsup.model import Upload
+from obsup.model import Initiated, Upload
 from obsup.text import quoted
 
 ENCRYPTION_OPTIONS = ("--sse", "--sse-kms-key-id", "--sse-c-key-file")
@@ -54,9 +53,7 @@ def require_encryption(context: UploadContext) -> None:
 def _try_out(context: UploadContext, requested: RequestedEncryption) -> None:
     """Initiate an upload, and abort it. MinIO confirms the encryption only with the first part, so send one byte."""
     target = context.request.target
-    before = frozenset(one.upload_id for one in open_uploads(context))
-    headers = encryption_headers(context.dialect.headers, context.headers("put"))
-    initiated = initiate_once(context, headers, before)
+    initiated = _initiate_trial(context)
     upload = Upload(target, initiated.upload_id)
     started_uploads.add(StartedUpload(upload, None, None, context.clock()))
     try:
@@ -74,6 +71,30 @@ def _try_out(context: UploadContext, requested: RequestedEncryption) -> None:
         "The store accepts the request, but does not confirm the encryption; nothing was sent",
         run_again("use another store, or leave out the encryption", drop=ENCRYPTION_OPTIONS),
     )
+
+
+def _initiate_trial(context: UploadContext) -> Initiated:
+    """Initiate an upload that will be aborted. One whose response is lost is named, not looked for.
+
+    The list does not show whose an upload is, and that of another client must not be aborted.
+    """
+    target, is_in_doubt = context.request.target, False
+    headers = encryption_headers(context.dialect.headers, context.headers("put"))
+
+    def once() -> Initiated:
+        nonlocal is_in_doubt
+        try:
+            return context.store.initiate(target, headers)
+        except (NetworkError, StoreError) as exc:
+            is_in_doubt = is_in_doubt or may_have_initiated(exc)
+            raise
+
+    try:
+        return context.connection.attempts().run(once, doing=f"initiating {target}")
+    finally:
+        if is_in_doubt:
+            text = "an upload without parts, which tried out the encryption, may still be open; list the open ones with"
+            context.observe(events.Noted(text, command=("obsup", "uploads", target.name)))
 
 
 class _OneByte(BytesIO):
