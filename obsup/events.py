@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
+from obsup.model import Stored
 from obsup.value import Value
 
 ProgressCallback = Callable[[int, "int | None", float], None]
@@ -61,8 +62,9 @@ class Noted(Value):
 class Requested(Value):
     """One request has ended. ``status`` is None if there was no response; ``failure`` is then the reason.
 
-    ``resource`` is the bucket, or bucket and key; ``date`` is the Date header of the response; ``host`` is the remote
-    worker that sent the request. Headers and query are left out, because they contain secrets.
+    ``resource`` is the bucket, or bucket and key; ``date`` is the Date header of the response; ``stored`` is what the
+    headers of the response of a success confirm; ``host`` is the remote worker that sent the request. Headers and query
+    are left out, because they contain secrets.
     """
 
     operation: str
@@ -75,6 +77,7 @@ class Requested(Value):
     date: str = ""
     failure: str = ""
     host: str = ""
+    stored: Stored | None = None
 
 
 OneFile = Begun | PartSent | PartStored | Retried | Noted | Requested

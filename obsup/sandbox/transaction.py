@@ -251,7 +251,7 @@ class Transaction:
             "Server": "obsup-sandbox",
             "Date": http_date(self._service.now(self._faults)),
             vendor.header("request-id"): self._request_id,
-            **({"x-amz-id-2": self._request_id} if vendor.prefix == "x-amz-" else {}),
+            **({vendor.header("id-2"): self._request_id} if vendor.prefix != "x-oss-" else {}),
             **response.headers,
         }
         if response.status != HTTPStatus.NO_CONTENT:

@@ -32,6 +32,7 @@ from obsup.store.http.endpoint_route import Route
 from obsup.store.http.transport import Transport
 from obsup.store.interface import WHOLE_LIST, CredentialSource
 from obsup.store.signed_exchange import SignedExchange
+from obsup.text import clean
 
 
 class HttpStore:
@@ -211,7 +212,8 @@ class HttpStore:
         response = self._exchange.send(request)
         is_redirect = response.status in request.also_success
         etag = header_etag(response) if is_redirect else require_etag(response, request.operation)
-        return read_stored(response, self.dialect.headers, etag)
+        location = clean(response.headers.get("location", "")) if is_redirect else ""
+        return read_stored(response, self.dialect.headers, etag, location=location or None)
 
     def head_object(self, target: Target, *, is_copy_source: bool = False) -> ObjectInfo | None:
         """Source: OBS API reference, "Querying Object Metadata"."""

@@ -80,7 +80,7 @@ class PresignedStore:
         self._dialect = dialect
         self._transport = transport
         self._presigned = presigned
-        self._events = RequestEvents(observe, dialect.headers.request_id)
+        self._events = RequestEvents(observe, dialect.headers)
 
     def upload_part(
         self,

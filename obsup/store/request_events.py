@@ -6,23 +6,25 @@ import time
 from collections.abc import Callable
 
 from obsup import events
+from obsup.dialects.dialect import HeaderNames
 from obsup.errors import NetworkError
 from obsup.store.answers.request import StoreRequest
+from obsup.store.answers.result_headers import read_stored
 from obsup.store.http.settings import Response
 from obsup.text import printable
 
 
 class RequestEvents:
-    """Reports requests to *observe*. *request_id* is the name of the header with the request id."""
+    """Reports requests to *observe*. *names* are the headers of the dialect."""
 
     def __init__(
         self,
         observe: events.Observer,
-        request_id: str,
+        names: HeaderNames,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._observe = observe
-        self._request_id = request_id
+        self._names = names
         self._monotonic = monotonic
 
     def report(self, request: StoreRequest, send: Callable[[], Response]) -> Response:
@@ -41,6 +43,7 @@ class RequestEvents:
     ) -> None:
         number = dict(request.query).get("partNumber")
         headers = response.headers if response is not None else {}
+        is_success = response is not None and request.is_success(response.status)
         self._observe(
             events.Requested(
                 operation=request.operation,
@@ -48,9 +51,12 @@ class RequestEvents:
                 resource=request.resource,
                 part_number=int(number) if number else None,
                 status=response.status if response is not None else None,
-                request_id=printable(headers.get(self._request_id, "")),
+                request_id=printable(headers.get(self._names.request_id, "")),
                 seconds=self._monotonic() - started,
                 date=headers.get("date", ""),
                 failure=failure,
+                stored=read_stored(response, self._names, "")
+                if response is not None and is_success
+                else None,
             )
         )

@@ -39,7 +39,7 @@ class SignedExchange:
         is_assumed: bool = False,
     ) -> None:
         self._dialect = dialect
-        self._events = RequestEvents(observe, dialect.headers.request_id)
+        self._events = RequestEvents(observe, dialect.headers)
         self._route = route
         self._transport = transport
         self._credentials = credentials

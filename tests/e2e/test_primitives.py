@@ -164,8 +164,10 @@ def test_init_returns_the_existing_upload(inside: Inside, sandbox: Sandbox, sour
 
 def test_the_json_of_each_step(inside: Inside, sandbox: Sandbox, source: Path) -> None:
     """One JSON object on stdout, with the documented keys."""
-    common = {"format": 1, "provider": "obs", "bucket": "bucket", "key": "key"}
+    common: dict[str, object] = {"format": 1, "provider": "obs", "bucket": "bucket", "key": "key"}
+    common |= dict.fromkeys(("location", "sseKms", "sseKmsKey", "sseC", "sseCKeyMd5"))
     initiated = inside.run("init", source, "bucket/key", "--parts", "5", "--json").json
+    assert initiated.pop("requestId") == initiated.pop("hostId") != ""
     common["uploadId"] = sandbox.uploads()[0].upload_id
     assert initiated == common | {
         "command": "init",
@@ -182,7 +184,7 @@ def test_the_json_of_each_step(inside: Inside, sandbox: Sandbox, source: Path) -
         "etag": etag_of(source, 5),
         "size": PART,
     }
-    assert stored.pop("requestId")
+    assert stored.pop("requestId") == stored.pop("hostId") != ""
     assert stored == common | expected
     listed = inside.run("parts", source, "bucket/key", "--json").json
     assert (listed["command"], listed["status"]) == ("parts", "listed")
@@ -201,6 +203,7 @@ def test_the_json_of_each_step(inside: Inside, sandbox: Sandbox, source: Path) -
         "data",
     )
     aborted = inside.run("abort", source, "bucket/key", "--json").json
+    assert aborted.pop("requestId") == aborted.pop("hostId") != ""
     assert aborted == common | {"command": "abort", "status": "aborted"}
 
 

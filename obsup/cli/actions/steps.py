@@ -10,7 +10,7 @@ from typing import TextIO
 from msgspec.structs import replace
 
 from obsup.cli.arguments.source_target import is_piped
-from obsup.cli.report.fields import result_fields, target_fields
+from obsup.cli.report.fields import response_fields, result_fields, target_fields
 from obsup.cli.report.next_command import resume_command
 from obsup.cli.run.requests import NO_SOURCE, CommandOptions
 from obsup.cli.run.session import Session, run_step
@@ -94,7 +94,7 @@ def run_part(
             "partNumber": part_number,
             "etag": sent.receipt.etag,
             "size": sent.receipt.size,
-            "requestId": sent.stored.request_id,
+            **response_fields(sent.stored),
         }
         session.print_text(sent.receipt.etag)
         return "stored"
@@ -142,7 +142,7 @@ def run_copy(
         copied = CopySource(bucket, key, copy_range, version_id or None)
         upload, stored = copy_one(context, selector, part_number, copied)
         session.add_upload(upload)
-        session.fields |= {"partNumber": part_number, "etag": stored.etag, "requestId": stored.request_id}
+        session.fields |= {"partNumber": part_number, "etag": stored.etag, **response_fields(stored)}
         session.print_text(stored.etag)
         return "stored"
 

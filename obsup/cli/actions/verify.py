@@ -73,5 +73,4 @@ def _fields(identical: Identical) -> dict[str, Any]:
         "partSize": identical.part_size,
         "parts": identical.parts,
         "verified": identical.by,
-        "requestId": info.request_id,
     }

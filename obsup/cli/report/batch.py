@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
 from obsup.cli.report import output
-from obsup.cli.report.fields import KEPT_CODES, failure_fields, result_fields
+from obsup.cli.report.fields import KEPT_CODES, failure_fields, refusal_fields, result_fields
 from obsup.cli.report.next_command import ResumeCommand, shown_command
 from obsup.engine.batch.outcome import BatchSummary, FileOutcome
 from obsup.errors import LocalFailure, NotFinished, ObsupError, run_again
@@ -193,5 +193,6 @@ def summary_fields(summary: BatchSummary, error: ObsupError | None, resume: Resu
             "message": str(error),
             "retryable": summary.is_retryable,
             "resumeCommand": shown_command(error, resume),
+            **refusal_fields(summary.ended_by.refusal if summary.ended_by is not None else None),
         }
     return fields

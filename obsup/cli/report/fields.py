@@ -7,8 +7,8 @@ from typing import Any
 from obsup.cli.report.next_command import ResumeCommand, shown_command
 from obsup.engine.job.progress import ProgressTally
 from obsup.engine.job.result import Result
-from obsup.errors import ObsupError
-from obsup.model import Target
+from obsup.errors import ObsupError, Refusal
+from obsup.model import Stored, Target
 from obsup.units import format_duration, format_size
 
 # Exit codes of failures that keep the progress.
@@ -32,7 +32,6 @@ def failure_fields(error: ObsupError, *, command: str, resume: ResumeCommand | N
     The keys of the store's response are None if the failure is not a response.
     """
     is_kept = error.retryable or error.exit_code in KEPT_CODES
-    refusal = error.refusal
     return {
         "command": command,
         "status": "incomplete" if is_kept else "failed",
@@ -41,11 +40,31 @@ def failure_fields(error: ObsupError, *, command: str, resume: ResumeCommand | N
         "message": str(error),
         "retryable": error.retryable,
         "resumeCommand": shown_command(error, resume) or None,
+        **refusal_fields(error.refusal),
+    }
+
+
+def refusal_fields(refusal: Refusal | None) -> dict[str, Any]:
+    """Return the documented keys of the store's error response; each is None without one."""
+    return {
         "httpStatus": refusal.status if refusal else None,
         "errorCode": refusal.code if refusal else None,
         "errorMessage": refusal.message if refusal else None,
         "requestId": refusal.request_id if refusal else None,
         "hostId": refusal.host_id if refusal else None,
+    }
+
+
+def response_fields(stored: Stored | Result | None) -> dict[str, Any]:
+    """Return the documented keys of the response of a success; each is None without one."""
+    return {
+        "requestId": stored.request_id if stored else None,
+        "hostId": stored.host_id if stored else None,
+        "location": stored.location if stored else None,
+        "sseKms": stored.sse_kms if stored else None,
+        "sseKmsKey": stored.sse_kms_key if stored else None,
+        "sseC": stored.sse_c if stored else None,
+        "sseCKeyMd5": stored.sse_c_key_md5 if stored else None,
     }
 
 
@@ -73,7 +92,6 @@ def result_fields(result: Result) -> dict[str, Any]:
         "uploadId": result.upload_id,
         "etag": result.etag,
         "versionId": result.version_id,
-        "location": result.location,
         "size": result.size,
         "partSize": result.part_size,
         "parts": result.parts,
@@ -81,10 +99,5 @@ def result_fields(result: Result) -> dict[str, Any]:
         "sentBytes": result.sent_bytes,
         "seconds": round(result.seconds, 3),
         "verified": result.verified,
-        "requestId": result.request_id,
-        "hostId": result.host_id,
-        "sseKms": result.sse_kms,
-        "sseKmsKey": result.sse_kms_key,
-        "sseC": result.sse_c,
-        "sseCKeyMd5": result.sse_c_key_md5,
+        **response_fields(result),
     }

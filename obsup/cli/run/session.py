@@ -16,7 +16,14 @@ from obsup import events
 from obsup.cli.display.display import Display, both, open_display
 from obsup.cli.display.meter import Meter
 from obsup.cli.report import output
-from obsup.cli.report.fields import failure_fields, result_fields, summary, tally_fields, target_fields
+from obsup.cli.report.fields import (
+    failure_fields,
+    response_fields,
+    result_fields,
+    summary,
+    tally_fields,
+    target_fields,
+)
 from obsup.cli.report.next_command import ResumeCommand, resume_command
 from obsup.cli.run.metrics import RunMetrics
 from obsup.cli.run.requests import CommandOptions
@@ -29,7 +36,7 @@ from obsup.engine.job.result import Result
 from obsup.engine.job.stop import StopSignal
 from obsup.errors import Busy, ObsupError, Stopped
 from obsup.local.source.rate_limit import RateLimit
-from obsup.model import Upload
+from obsup.model import Stored, Upload
 from obsup.text import shielded
 
 T = TypeVar("T")
@@ -39,16 +46,25 @@ UNVERIFIED = (
 
 
 class Session:
-    """One run of a command: its options, its display, what may stop it, and the ``fields`` that ``--json`` prints."""
+    """One run of a command: its options, its display, what may stop it, and the ``fields`` that ``--json`` prints.
+
+    ``response`` is what the store confirmed in its latest response; ``is_connected`` if it may have been asked.
+    """
 
     def __init__(self, options: CommandOptions, display: Display, stop: StopSignal) -> None:
         rate = options.limits.rate
         self.options = options
-        self.display = display
+        self.display = replace(display, observe=both(self._take_response, display.observe))
+        self.is_connected = False
+        self.response: Stored | None = None
         self.stop = stop
         self.limit = RateLimit(rate, check=stop.check_in_flight) if rate else None
-        self.tally = ProgressTally(display.progress, display.observe)
+        self.tally = ProgressTally(display.progress, self.display.observe)
         self.fields: dict[str, Any] = {}
+
+    def _take_response(self, event: events.Event) -> None:
+        if isinstance(event, events.Requested) and event.stored is not None:
+            self.response = event.stored
 
     def print_text(self, text: str) -> bool:
         """Print one line of the result, unless --json is given; return False if its reader is gone."""
@@ -62,6 +78,7 @@ class Session:
         """Return a connection whose events go to *observe*, after a warning if TLS certificates are not verified."""
         if settings.endpoint.startswith("https://") and not settings.network.verify_tls:
             self.display.observe(events.Noted(UNVERIFIED))
+        self.is_connected = True
         return connect(settings, observe=observe, sleep=self.stop.sleep)
 
     def context(self, settings: StoreSettings, request: UploadRequest) -> UploadContext:
@@ -125,7 +142,8 @@ def run_step(
 
     def report(session: Session, status: str) -> int:
         if options.as_json:
-            output.print_json({"command": command, "status": status, **session.fields})
+            response = response_fields(session.response) if session.is_connected else {}
+            output.print_json({"command": command, "status": status, **response, **session.fields})
         return 0
 
     return run_command(command, options, work, report, resume=resume)
