@@ -245,6 +245,11 @@ class ObjectInfo(Value):
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
+def iso_date(seconds: float) -> str:
+    """Return *seconds* since the epoch as an ISO 8601 date in UTC."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 def parse_date(text: str) -> float | None:
     """Return the seconds since the epoch of an ISO 8601 or HTTP date; None if it is invalid. UTC without a zone."""
     for parse in (datetime.fromisoformat, parsedate_to_datetime):

@@ -27,6 +27,8 @@ WHAT, other:
   ignore-condition        initiate, put, complete: If-None-Match and x-oss-forbid-overwrite have no effect
   ignore-encryption       requested encryption has no effect and is not in the responses
   ignore-options          initiate, put: metadata, ACL, tags and all other options have no effect
+  exact-uploads           uploads: only those whose key is the whole prefix are listed (MinIO)
+  no-dates                uploads: the list has no dates (SeaweedFS)
   equal-parts             complete: rejected unless all parts but the last have the same size (Cloudflare R2)
   require-md5             part, put: a request without Content-MD5 is rejected (buckets with a default retention)
   hide-encryption         the response does not contain the encryption of the object (MinIO: op=initiate)
@@ -39,8 +41,8 @@ WHAT, other:
 WHERE: op = initiate part copy complete abort parts uploads put head get any (or any other operation of the
 log); part = N, N-M, or last (a part smaller than another part already stored of its upload); key = a glob.
 HOW OFTEN: times = N, or always (inf): default 1, but always for slow, skew, close-idle, and what changes how
-the store works (ignore-*, hide-*, require-md5, equal-parts, own-etag,
-empty-list, plain-keys); after = N: skip the first N matches.
+the store works (ignore-*, hide-*, require-md5, equal-parts, exact-uploads,
+no-dates, own-etag, empty-list, plain-keys); after = N: skip the first N matches.
 """
 
 from __future__ import annotations
@@ -71,6 +73,8 @@ _HABITS = frozenset(
         "hide-encryption",
         "require-md5",
         "equal-parts",
+        "exact-uploads",
+        "no-dates",
         "empty-list",
         "plain-keys",
     }
@@ -99,6 +103,8 @@ _BEFALLS = {
     "ignore-condition": frozenset({"initiate", "put", "complete"}),
     "ignore-options": frozenset({"initiate", "put"}),
     "own-etag": frozenset({"complete"}),
+    "exact-uploads": frozenset({"uploads"}),
+    "no-dates": frozenset({"uploads"}),
     "equal-parts": frozenset({"complete"}),
     "require-md5": frozenset({"part", "put"}),
     "empty-list": frozenset({"parts"}),

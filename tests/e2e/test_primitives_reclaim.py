@@ -268,3 +268,43 @@ def test_an_interrupted_upload_is_recorded_until_it_is_completed(
     sandbox.clear_faults()
     assert inside.run("upload", source, "bucket/key").code == 0
     assert list(started_uploads.find_open()) == []
+
+
+def test_a_store_that_lists_only_whole_keys(inside: Inside, sandbox: Sandbox, source: Path) -> None:
+    """The uploads of this machine are listed nevertheless, with their dates, and gc aborts them."""
+    sandbox.add_fault("exact-uploads")
+    ids = {
+        key: inside.run("init", source, f"bucket/{key}", "--parts", "5").out.strip()
+        for key in ("a/1", "a/2", "b")
+    }
+    assert inside.run("abort", "bucket/a/2", "--upload-id", ids["a/2"]).code == 0
+    listed = [line.split("\t") for line in inside.run("uploads", "bucket/a/").out.splitlines()]
+    assert [line[:2] for line in listed] == [["a/1", ids["a/1"]]]
+    assert listed[0][2].startswith("20")
+    assert len(inside.run("uploads", "bucket/a/1").out.splitlines()) == 1
+    assert inside.run("gc", "bucket", "--older-than", "1h", "--json").json["aborted"] == []
+    assert {
+        one["key"] for one in inside.run("gc", "bucket", "--older-than", "0s", "--json").json["aborted"]
+    } == {
+        "a/1",
+        "b",
+    }
+    assert sandbox.uploads() == []
+
+
+def test_a_store_without_dates(
+    inside: Inside, sandbox: Sandbox, source: Path, elsewhere: Callable[[], None]
+) -> None:
+    """Own uploads have the date of this machine; others are kept, and their number is reported."""
+    sandbox.add_fault("no-dates")
+    own = inside.run("init", source, "bucket/own", "--parts", "5").out.strip()
+    assert inside.run("uploads", "bucket").out.split("\t")[2].startswith("20")
+    assert inside.run("gc", "bucket", "--older-than", "1h", "--json").json["kept"][0]["because"] == "young"
+    aborted = inside.run("gc", "bucket", "--older-than", "0s", "--json").json["aborted"]
+    assert [one["uploadId"] for one in aborted] == [own]
+    assert inside.run("init", "bucket/foreign").code == 0
+    elsewhere()
+    outcome = inside.run("gc", "bucket", "--older-than", "0s", "--foreign", "--json")
+    assert outcome.json["kept"][0]["because"] == "age-unknown"
+    assert "1 upload was kept" in outcome.err
+    assert len(sandbox.uploads()) == 1

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from obsup import events
 from obsup.cli.actions.listings import connect_with_clock, upload_columns, upload_fields
 from obsup.cli.run.requests import CommandOptions
 from obsup.cli.run.session import Session, run_step
-from obsup.engine.inspect.gc import abort_stale
+from obsup.engine.inspect.gc import UNKNOWN_AGE, abort_stale
 from obsup.engine.inspect.open_uploads import list_open_uploads
 
 
@@ -39,6 +40,10 @@ def run_gc(prefix: str, options: CommandOptions, *, older_than_s: float, foreign
                 session.print_text("\t".join(upload_columns(decision.listed)))
             else:
                 kept.append({**upload_fields(decision.listed), "because": decision.kept})
+        unknown = sum(one["because"] == UNKNOWN_AGE for one in kept)
+        if unknown:
+            uploads = "1 upload was" if unknown == 1 else f"{unknown} uploads were"
+            session.tally(events.Noted(f"{uploads} kept: neither the store nor this machine has a date"))
         return "listed" if dry_run else "aborted"
 
     return run_step("gc", options, work)

@@ -17,11 +17,13 @@ from obsup.model import Upload
 from obsup.store.interface import ObjectStore
 from obsup.value import Value
 
+UNKNOWN_AGE = "age-unknown"
+
 
 class GcDecision(Value):
     """The decision on one open upload: ``kept`` is why it is kept, None if it is aborted.
 
-    That is ``young``, ``foreign``, ``live``, or ``completed``: the upload made the object that is in place.
+    That is ``young``, ``age-unknown``, ``foreign``, ``live``, or ``completed``: it made the object that is in place.
     """
 
     listed: ListedUpload
@@ -63,7 +65,9 @@ def _reason_to_keep(
         return "live"
     if not listed.is_own and not foreign:
         return "foreign"
-    if listed.age_s is None or listed.age_s <= older_than_s:
+    if listed.age_s is None:
+        return UNKNOWN_AGE
+    if listed.age_s <= older_than_s:
         return "young"
     return "completed" if _made_object(store, listed.upload) else None
 

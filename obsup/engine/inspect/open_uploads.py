@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 
 from msgspec.structs import replace
@@ -9,7 +10,7 @@ from msgspec.structs import replace
 from obsup.errors import UploadGone
 from obsup.local.state import started_uploads
 from obsup.local.state.lock import is_held
-from obsup.model import ListWindow, Target, Upload
+from obsup.model import ListWindow, OpenUpload, Target, Upload, iso_date
 from obsup.store.interface import WHOLE_LIST, ObjectStore
 from obsup.value import Value
 
@@ -38,20 +39,53 @@ def list_open_uploads(
 ) -> Iterator[ListedUpload]:
     """Yield the open uploads in *window* whose keys start with that of *prefix*, in the store's order.
 
-    *now_s*, called after the store has responded, returns its time: the clock of this computer may be wrong.
+    Some stores list only uploads whose key is the whole prefix (MinIO): those that this machine started follow the
+    whole list, if the store lists them by their keys. *now_s*, called after the store has responded, returns its time:
+    the clock of this computer may be wrong.
     """
+    listed: set[Upload] = set()
     for found in store.list_uploads(prefix.bucket, prefix.key, window):
-        upload = Upload(replace(prefix, key=found.key), found.upload_id)
-        started = started_uploads.find(upload) if not found.is_prefix else None
-        yield ListedUpload(
-            upload=started.upload if started is not None else upload,
-            initiated=found.initiated,
-            is_own=started is not None,
-            is_live=not found.is_prefix and is_held(upload.target),
-            checkpoint=started.checkpoint if started is not None else None,
-            age_s=None if found.initiated_s is None else now_s() - found.initiated_s,
-            is_prefix=found.is_prefix,
-        )
+        one = _describe(found, prefix, now_s)
+        listed.add(Upload(one.upload.target, found.upload_id))
+        yield one
+    if window == WHOLE_LIST:
+        for key in sorted({one.target.key for one in _started_below(prefix) if one not in listed}):
+            for found in store.list_uploads(prefix.bucket, key):
+                one = _describe(found, prefix, now_s)
+                if (
+                    one.is_own
+                    and found.key == key
+                    and Upload(one.upload.target, found.upload_id) not in listed
+                ):
+                    yield one
+
+
+def _started_below(prefix: Target) -> Iterator[Upload]:
+    """Yield the uploads that this machine started, and has not finished, whose keys start with that of *prefix*."""
+    for started in started_uploads.find_open():
+        target = started.upload.target
+        if target == replace(prefix, key=target.key) and target.key.startswith(prefix.key):
+            yield Upload(target, started.upload.upload_id)
+
+
+def _describe(found: OpenUpload, prefix: Target, now_s: Callable[[], float]) -> ListedUpload:
+    """Return what is known of *found*. If the store returns no date (SeaweedFS), that of this machine counts."""
+    upload = Upload(replace(prefix, key=found.key), found.upload_id)
+    started = started_uploads.find(upload) if not found.is_prefix else None
+    initiated, age_s = found.initiated, None
+    if found.initiated_s is not None:
+        age_s = now_s() - found.initiated_s
+    elif started is not None:
+        initiated, age_s = iso_date(started.created), time.time() - started.created
+    return ListedUpload(
+        upload=started.upload if started is not None else upload,
+        initiated=initiated,
+        is_own=started is not None,
+        is_live=not found.is_prefix and is_held(upload.target),
+        checkpoint=started.checkpoint if started is not None else None,
+        age_s=age_s,
+        is_prefix=found.is_prefix,
+    )
 
 
 def count_parts(store: ObjectStore, listed: ListedUpload) -> ListedUpload:

@@ -8,7 +8,6 @@ initiation of this request left behind. Every other one is left alone and report
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import UTC, datetime
 
 from obsup import events
 from obsup.engine.job.context import UploadContext
@@ -22,7 +21,7 @@ from obsup.errors import (
     run_again,
 )
 from obsup.local.state import started_uploads
-from obsup.model import OpenUpload, Receipt, StoredPart, Upload
+from obsup.model import OpenUpload, Receipt, StoredPart, Upload, iso_date
 
 # Stores reject requests of a client whose clock differs by more than this: the date of an initiation by the store's
 # clock differs at most so much from its date by the clock of this computer.
@@ -145,10 +144,9 @@ def _unknown_upload(
 
     Without a checkpoint, a new command knows nothing of it.
     """
-    since = datetime.fromtimestamp(since_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     text = "request the permission to list uploads and parts, or leave that upload to a lifecycle rule of the bucket"
     return type(unavailable)(
-        f"an upload of {context.request.target} may be open since {since}, and its upload id is unknown",
+        f"an upload of {context.request.target} may be open since {iso_date(since_s)}, and its upload id is unknown",
         f"The response to its initiation was lost, and each attempt could leave one more behind ({unavailable.what})",
         run_again(text, add=("--restart",) if context.checkpoint_path is not None else ()),
         unavailable.refusal,

@@ -74,7 +74,8 @@ def list_uploads(call: Call) -> Response:
     entries = (
         (upload.key, upload)
         for upload in call.uploads.listed(call.bucket)
-        if not (id_marker and upload.key == key_marker and upload.upload_id <= id_marker)
+        if ("exact-uploads" not in call.faults or upload.key == prefix)
+        and not (id_marker and upload.key == key_marker and upload.upload_id <= id_marker)
     )
     page = paginate(
         entries, prefix=prefix, delimiter=delimiter, marker=key_marker, inclusive=bool(id_marker), size=size
@@ -218,7 +219,7 @@ def _upload(call: Call, upload: Upload, *, key: str) -> list[Child]:
         ("Initiator", _OWNER),
         ("Owner", _OWNER),
         ("StorageClass", upload.attributes.storage_class or call.vendor.storage_classes[0]),
-        ("Initiated", iso_date(upload.initiated)),
+        *([("Initiated", iso_date(upload.initiated))] if "no-dates" not in call.faults else []),
     ]
 
 
