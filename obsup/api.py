@@ -81,6 +81,7 @@ class StepOptions(TypedDict, total=False):
     digest: Literal["auto", "md5", "crc64", "none"]
     encrypted_by_customer: bool
     if_running: Literal["fail", "wait", "skip"]
+    strict_options: bool
     use_token: bool
 
 

@@ -83,6 +83,12 @@ OBJECT = group(
         field="headers",
     ),
     OptionRow(
+        "--strict-options",
+        FLAG,
+        "Exit 69 if the store does not show one of these options; otherwise that is a note.",
+        commands=(*UPLOAD, "complete"),
+    ),
+    OptionRow(
         "--skip-identical",
         FLAG,
         "Send nothing if the object already exists with this content and these options.",

@@ -45,7 +45,7 @@ SETTINGS: Mapping[str, OptionRow] = {row.key: row for _, rows in GROUPS for row 
 OBJECT_OPTIONS = tuple(
     row
     for row in (*OBJECT, *RETENTION, *ENCRYPTION)
-    if row.option not in ("--skip-identical", "--sse-c-key-file")
+    if row.option not in ("--skip-identical", "--strict-options", "--sse-c-key-file")
 )
 
 # Options that become a header of some request.

@@ -19,7 +19,7 @@ from obsup.engine.job.progress import ProgressTally
 from obsup.engine.job.request import UploadRequest
 from obsup.engine.job.result import Result
 from obsup.engine.plan.file_plan import DEFAULT_PART_SIZE
-from obsup.engine.proof.object_options import compare_options
+from obsup.engine.proof.object_options import compare_options, requested_headers
 from obsup.engine.proof.object_proof import Verified
 from obsup.engine.send.sender import PartSender
 from obsup.engine.upload.uploader import Uploader
@@ -76,8 +76,11 @@ class FileUploader:
             return None
         if info is None or (info.size, info.etag.lower()) != (file.stat.size, entry.etag.lower()):
             return None
-        options = compare_options(context.dialect, context.request.options, info)
-        if options.differ or (options.unknown and is_newer(info.last_modified, entry)):
+        is_replaced, requested = is_newer(info.last_modified, entry), context.request.options
+        headers = requested_headers(context.dialect, requested)
+        is_new = context.request.strict_options and not is_replaced
+        options = compare_options(context.dialect, headers, info, is_new=is_new)
+        if options.differ or (options.unknown and is_replaced):
             return None
         stored = Stored(200, info.etag, info.request_id, version_id=info.version_id, date=info.last_modified)
         return Result.of(
@@ -89,7 +92,7 @@ class FileUploader:
             part_size=DEFAULT_PART_SIZE,
             parts=1,
             # Only a new entry for an object that was replaced: the existing one stays as it is.
-            source=file.stat if is_newer(info.last_modified, entry) else None,
+            source=file.stat if is_replaced else None,
         )
 
     def _upload(self, pending: PendingFile, sender: PartSender) -> FileOutcome:

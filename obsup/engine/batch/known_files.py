@@ -89,8 +89,12 @@ class KnownFiles:
         if stored is None or stored.size != file.stat.size:
             return PendingFile(file, "send")
         if entry is not None and stored.etag.lower() == entry.etag.lower():
-            is_replaced = self._has_options and is_newer(stored.last_modified, entry)
-            return PendingFile(file, "look", entry) if is_replaced else PendingFile(file, "skip")
+            may_differ = self._template.strict_options or is_newer(stored.last_modified, entry)
+            return (
+                PendingFile(file, "look", entry)
+                if self._has_options and may_differ
+                else PendingFile(file, "skip")
+            )
         return PendingFile(file, "compare" if self._may_compare else "send")
 
     def record(self, outcomes: Iterable[FileOutcome]) -> None:

@@ -21,6 +21,7 @@ from obsup.engine.job.result import Result
 from obsup.engine.plan.file_plan import DEFAULT_PART_SIZE
 from obsup.engine.send.whole_object import put_content
 from obsup.engine.upload.preconditions import require_encryption
+from obsup.engine.verify.option_check import check_options, with_info
 from obsup.errors import Busy, ObsupError
 from obsup.local.source.buffers import BufferPool
 from obsup.local.source.digest import PartDigest
@@ -29,7 +30,7 @@ from obsup.local.source.memory_part import MemoryPart
 from obsup.local.state.checkpoint_path import CheckpointLookup
 from obsup.local.state.lock import UploadLock, lock_folder
 from obsup.local.walk.walk import FoundFile
-from obsup.model import Part, SourceStat, Target
+from obsup.model import ObjectOptions, Part, SourceStat, Target
 from obsup.units import KIB
 
 # For larger files the bytes cost more than the omitted steps.
@@ -49,6 +50,8 @@ class SmallFileUploader:
         self._store = context.connection.store
         self._shared = shared
         self._send_options = replace(context.send_options, content_md5=True)
+        has_encryption = self._send_options.encryption is not None
+        self._has_options = has_encryption or shared.template.options != ObjectOptions()
         self._checkpoints = (
             CheckpointLookup(shared.checkpoint_folder) if shared.template.keep_checkpoint else None
         )
@@ -74,8 +77,9 @@ class SmallFileUploader:
 
     def _put(self, file: FoundFile, target: Target, observe: events.Observer) -> FileOutcome | None:
         started = time.monotonic()
-        if self._send_options.encryption is not None:
-            require_encryption(replace(self._context, request=replace(self._shared.template, target=target)))
+        context = self._context_of(target)
+        if context is not None:
+            require_encryption(context)
         data = _read(file.path, file.stat)
         if data is None:
             return None
@@ -85,6 +89,8 @@ class SmallFileUploader:
         store = self._store.observed_by(observe)
         headers = self._shared.template.object_headers(store.dialect, "put", key=target.key)
         finished = put_content(store, target, headers, content, send_options)
+        if context is not None:
+            check_options(context, with_info(context, finished))
         result = Result.of(
             finished.stored,
             target=target,
@@ -100,6 +106,12 @@ class SmallFileUploader:
             source=file.stat,
         )
         return FileOutcome.of(file, result=result)
+
+    def _context_of(self, target: Target) -> UploadContext | None:
+        """Return the context of one upload if options or encryption must be checked, None without them."""
+        if not self._has_options:
+            return None
+        return replace(self._context, request=replace(self._shared.template, target=target))
 
 
 def _read(path: str, stat: SourceStat) -> bytearray | None:

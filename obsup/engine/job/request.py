@@ -30,8 +30,9 @@ class UploadRequest(Value):
     flight at once; ``auto`` starts with 5 and grows to 32 while throughput grows. ``checkpoint`` is the path of the
     checkpoint, None for the default path; ``keep_checkpoint`` False keeps none. ``presign``: remote workers get
     presigned URLs and need no credentials. ``expect``: publish no other content. ``abort_on_failure``: abort the upload
-    of a stream if it fails. ``skip_identical``: send nothing if the object has this content already. ``receipt`` is the
-    path of the receipt. ``encrypted_by_customer``: every request has an SSE-C key.
+    of a stream if it fails. ``skip_identical``: send nothing if the object has this content already.
+    ``strict_options``: fail if HeadObject does not show an option of the object as requested. ``receipt`` is the path
+    of the receipt. ``encrypted_by_customer``: every request has an SSE-C key.
     """
 
     source: Path
@@ -55,6 +56,7 @@ class UploadRequest(Value):
     expect: Expectation = field(default_factory=Expectation)
     abort_on_failure: bool = False
     skip_identical: bool = False
+    strict_options: bool = False
     receipt: Path | None = None
 
     @property

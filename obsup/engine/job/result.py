@@ -9,7 +9,7 @@ from obsup.engine.job.progress import ProgressTally
 from obsup.engine.job.request import UploadRequest
 from obsup.engine.plan.file_plan import Plan
 from obsup.engine.proof.object_proof import Verified
-from obsup.model import Receipt, SourceStat, Stored, Target, Upload
+from obsup.model import ObjectInfo, Receipt, SourceStat, Stored, Target, Upload
 from obsup.value import Value
 
 
@@ -63,13 +63,15 @@ _OF_RESPONSE = (
 class Finished(Value):
     """A completed object: the store's response, how it was verified, and the receipts of its parts in order.
 
-    ``note`` is what the user must know about how this store's objects are verified.
+    ``note`` is what the user must know about how this store's objects are verified. ``info`` is what the store shows of
+    the object, if it was requested: without headers if a list shows it.
     """
 
     stored: Stored
     verified: Verified
     receipts: tuple[Receipt, ...] = ()
     note: str = ""
+    info: ObjectInfo | None = None
 
 
 class Result(Value):

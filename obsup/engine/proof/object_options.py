@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from msgspec.structs import replace
 
 from obsup.dialects.dialect import Dialect
@@ -36,28 +38,59 @@ class OptionComparison(Value):
     unknown: tuple[str, ...] = ()
 
 
-def compare_options(dialect: Dialect, options: ObjectOptions, info: ObjectInfo) -> OptionComparison:
-    """Compare the *options* that are set with the object *info*. Raises WrongUsage as ``object_headers`` does."""
+def requested_headers(dialect: Dialect, options: ObjectOptions) -> dict[str, str]:
+    """Return the headers of the *options* that are set. Raises WrongUsage as ``object_headers`` does."""
+    return object_headers(dialect, replace(options, no_overwrite=False), "put")
+
+
+def compare_options(
+    dialect: Dialect, headers: Mapping[str, str], info: ObjectInfo, *, is_new: bool = False
+) -> OptionComparison:
+    """Compare the *headers* of the options that are set with the object *info*.
+
+    HeadObject shows the number of tags, and that an object expires. If the object *is_new*, that is enough, and an
+    object without it differs. The tags of an object that others may have made are unknown.
+    """
     differ, unknown = [], []
-    for name, value in object_headers(dialect, replace(options, no_overwrite=False), "put").items():
+    for name, value in headers.items():
         parameter, option = _option_of(dialect, name)
         if parameter in _OF_REQUEST:
             continue
-        shown = info.headers.get(name.lower())
-        if shown is None and parameter == "storage_class":
-            shown = _DEFAULT_STORAGE_CLASS
-        if shown is None and parameter not in _RETURNED:
+        same = _compare(dialect, parameter, value, info, name=name.lower(), is_new=is_new)
+        if same is None:
             unknown.append(option)
-        elif shown is None or not _is_same(shown, value, is_exact=parameter == "metadata"):
+        elif not same:
             differ.append(option)
     return OptionComparison(tuple(dict.fromkeys(differ)), tuple(dict.fromkeys(unknown)))
 
 
-def _is_same(shown: str, value: str, *, is_exact: bool) -> bool:
-    if is_exact:
-        return shown == value
+def _compare(
+    dialect: Dialect, parameter: str, value: str, info: ObjectInfo, *, name: str, is_new: bool
+) -> bool | None:
+    """Return whether the object has the *value* of the header *name*, None if HeadObject does not show that."""
+    if parameter == "tags":
+        count = info.headers.get(f"{dialect.prefix}tagging-count")
+        is_right = count == str(len(value.split("&")))
+        return is_right if is_new or not (is_right or count is None) else None
+    if parameter == "expires_days" and is_new:
+        return f"{dialect.prefix}expiration" in info.headers or name in info.headers
+    shown = info.headers.get(name)
+    if shown is None and parameter == "storage_class":
+        shown = _DEFAULT_STORAGE_CLASS
+    if shown is None:
+        return False if parameter in _RETURNED else None
+    if parameter == "metadata":
+        return shown.strip() == value.strip()
+    if parameter == "sse_kms_key_id":
+        # A store may return the whole name of the key, which an alias is not a part of.
+        return None if value.startswith("alias/") else shown.endswith(value.rpartition("/")[2])
+    return _is_same(shown, value)
+
+
+def _is_same(shown: str, value: str) -> bool:
     date = parse_date(value)
-    return shown.lower() == value.lower() or (date is not None and parse_date(shown) == date)
+    are_equal = "".join(shown.lower().split()) == "".join(value.lower().split())
+    return are_equal or (date is not None and parse_date(shown) == date)
 
 
 def _option_of(dialect: Dialect, name: str) -> tuple[str, str]:

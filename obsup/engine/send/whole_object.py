@@ -15,7 +15,7 @@ from obsup.engine.job.context import UploadContext
 from obsup.engine.job.result import Finished
 from obsup.engine.job.send_options import SendOptions
 from obsup.engine.proof.encryption import RequestedEncryption
-from obsup.engine.proof.object_proof import Expected, Verified
+from obsup.engine.proof.object_proof import Expected
 from obsup.engine.proof.part_proof import DigestChoice, matches
 from obsup.engine.send.content import AttemptCounter, Content, send_verified
 from obsup.engine.verify.existing_object import find_existing, object_exists
@@ -91,8 +91,8 @@ def put_content(
     if send_options.encryption is not None and not send_options.encryption.is_confirmed_by(stored):
         raise _not_encrypted(target, send_options.encryption)
     receipt = Receipt(1, content.part.size, stored.etag, digest.md5, digest.crc64)
-    verified = _verify(store, target, content.part.size, stored, digest, send_options.digests)
-    return Finished(stored, verified, (receipt,))
+    finished = _verify(store, target, content.part.size, stored, digest, send_options.digests)
+    return replace(finished, stored=stored, receipts=(receipt,))
 
 
 def _not_encrypted(target: Target, encryption: RequestedEncryption) -> Refused:
@@ -114,9 +114,9 @@ def _find_object(
 
 def _verify(
     store: ObjectStore, target: Target, size: int, stored: Stored, digest: PartDigest, digests: DigestChoice
-) -> Verified:
-    """Return what verifies the object: the digest in the response, or HeadObject. Raises DataMismatch."""
+) -> Finished:
+    """Return the object, verified by the digest in the response or by HeadObject. Raises DataMismatch."""
     if matches(stored, digest, digests):
-        return "crc64" if stored.crc64 is not None and digest.crc64 is not None else "etag"
+        return Finished(stored, "crc64" if stored.crc64 is not None and digest.crc64 is not None else "etag")
     expected = Expected(size, None, digest.crc64, None, None)
-    return ObjectProbe(store, target, expected).confirm(stored).verified
+    return ObjectProbe(store, target, expected).confirm(stored)

@@ -21,10 +21,11 @@ from obsup.engine.steps.lookup import (
 from obsup.engine.upload.adoption import list_open_parts
 from obsup.engine.upload.complete import Completer, PartsRejected
 from obsup.engine.verify.object_probe import find_object_of, probe_of
+from obsup.engine.verify.option_check import check_headers, look_up
 from obsup.errors import UploadGone, WrongUsage, run_again
 from obsup.local.state import started_uploads
 from obsup.local.state.checkpoint import Checkpoint
-from obsup.model import Receipt, StoredPart
+from obsup.model import ObjectInfo, Receipt, StoredPart
 from obsup.store.answers.failure_table import as_error
 
 
@@ -47,8 +48,11 @@ class ManualCompletion:
             if selected is not None:
                 return self._complete(selected)
             parts_check = PartsCheck(self._context, self._selector.source, self._checks)
-            finished = self._check_finished(None, parts_check)
-            return finished or self._complete(require_upload(self._selector))
+            result = self._check_finished(None, parts_check)
+            if result is None:
+                return self._complete(require_upload(self._selector))
+            self._check_options(None, None)
+            return result
 
     def _complete(self, selected: FoundUpload) -> Result:
         selected.check_of_file()
@@ -61,7 +65,9 @@ class ManualCompletion:
             result = self._check_finished(selected, parts_check)
             if result is None:
                 raise selected.gone(exc, self._selector) from exc
+            info = self._info(selected.checkpoint, None)
             selected.forget()
+            self._check_options(selected.checkpoint, info)
             return result
         check_copied_parts(selected.upload, listed)
         return self._assemble(selected, parts_check.receipts(listed, selected.checkpoint))
@@ -97,8 +103,9 @@ class ManualCompletion:
             found = result_of(upload, find_object_of(context.store, upload, size=size, etag=etag))
             if found is None:
                 raise selected.gone(exc, self._selector) from exc
-            result = found
+            result, info = found, None
         else:
+            info = finished.info
             is_etag = finished.verified == "size" and finished.stored.etag.lower() == etag_of(etags)
             verified: Verified = "etag" if is_etag else finished.verified
             result = Result.of(
@@ -110,8 +117,30 @@ class ManualCompletion:
                 part_size=receipts[0].size,
                 parts=len(receipts),
             )
+        info = self._info(selected.checkpoint, info)
         self._forget(selected, result, receipts)
+        self._check_options(selected.checkpoint, info)
         return result
+
+    def _requested(self, checkpoint: Checkpoint | None) -> dict[str, str]:
+        """Return the headers of the options that the object must have, as far as they are known here."""
+        return {**((checkpoint and checkpoint.requested) or {}), **self._context.headers("complete")}
+
+    def _info(self, checkpoint: Checkpoint | None, info: ObjectInfo | None) -> ObjectInfo | None:
+        """Return *info*, or what HeadObject shows if --strict-options needs it."""
+        is_needed = self._context.request.strict_options and bool(self._requested(checkpoint))
+        is_seen = info is not None and bool(info.headers)
+        return look_up(self._context) if is_needed and not is_seen else info
+
+    def _check_options(self, checkpoint: Checkpoint | None, info: ObjectInfo | None) -> None:
+        """Compare the options of the object with *info*, as ``check_headers`` does."""
+        if info is not None and info.headers:
+            check_headers(self._context, self._requested(checkpoint), info)
+        is_unrecorded = checkpoint is None or checkpoint.requested is None
+        if self._context.request.strict_options and is_unrecorded:
+            self._context.observe(
+                events.Noted("the options of the object were not compared: no checkpoint here records them")
+            )
 
     def _headers(self, checkpoint: Checkpoint | None) -> dict[str, str]:
         """Return the headers of Complete: those recorded when it was initiated, and those given now.

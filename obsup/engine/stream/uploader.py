@@ -29,6 +29,7 @@ from obsup.engine.upload.initiate import initiate_recorded
 from obsup.engine.upload.preconditions import check_target, require_encryption
 from obsup.engine.upload.progress_record import ProgressRecord
 from obsup.engine.upload.receipt import with_receipt
+from obsup.engine.verify.option_check import check_options, with_info
 from obsup.errors import (
     Busy,
     CommandFailed,
@@ -172,7 +173,8 @@ class StreamUploader:
         """Send a stream that fits its first part in one request."""
         plan = StreamPlan(part.part.size, self._sizes)
         require_encryption(self._context)
-        finished = put_whole(self._context, part)
+        finished = with_info(self._context, put_whole(self._context, part))
+        check_options(self._context, finished)
         return result_of_upload(self._request, self._tally, upload=None, plan=plan, finished=finished)
 
     def _send_if_missing(self, pipeline: StreamPipeline, record: ProgressRecord, part: MemoryPart) -> None:
@@ -225,7 +227,10 @@ class StreamUploader:
             finished = complete(self._context, record.upload, record.receipts, plan, look_first=was_stored)
         except PartsRejected as exc:
             raise as_error(exc.failure, doing=f"completing {self._request.target}") from exc
+        self._record = None  # it is completed: whatever follows, the upload must not be aborted
+        finished = with_info(self._context, finished)
         record.remove()
+        check_options(self._context, finished)
         return result_of_upload(
             self._request, self._tally, upload=record.upload, plan=plan, finished=finished
         )

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from obsup.engine.job.context import UploadContext
 from obsup.engine.plan.file_plan import Plan
+from obsup.engine.proof.object_options import requested_headers
 from obsup.engine.proof.object_proof import TOKEN_NAME
 from obsup.engine.upload.adoption import find_interrupted, report_left_alone
 from obsup.engine.upload.progress_record import ProgressRecord, open_record
@@ -44,6 +45,7 @@ def initiate_recorded(
         open_before=tuple(sorted(before)),
         growth=plan.growth,
         completing=context.headers("complete"),
+        requested=requested_headers(context.dialect, context.request.options),
     )
     record = open_record(context, checkpoint, is_first=True)
     is_new = context.checkpoint_path is not None and not os.path.lexists(context.checkpoint_path)

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from obsup import events
 from obsup.engine.job.context import UploadContext
 from obsup.engine.plan.file_plan import FilePlan, Plan, fit_part_size, recorded_plan
+from obsup.engine.proof.object_options import requested_headers
 from obsup.engine.proof.part_list import parts_are
 from obsup.engine.proof.part_proof import has_content
 from obsup.engine.upload.abort import check_same_target
@@ -219,6 +220,7 @@ def _record_recovered(
         headers_digest=context.options_digest,
         source_sha256=context.source_sha256,
         completing=context.headers("complete"),
+        requested=requested_headers(context.dialect, context.request.options),
     )
     record = open_record(context, checkpoint, is_first=True)
     record.write()

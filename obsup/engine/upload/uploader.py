@@ -17,6 +17,7 @@ from obsup.engine.plan.file_plan import DEFAULT_PART_SIZE, FilePlan, Plan, make_
 from obsup.engine.send.sender import DedicatedSender, PartSender
 from obsup.engine.upload.progress_record import check_checkpoint_path, load_checkpoint, read_checkpoint
 from obsup.engine.upload.receipt import with_receipt
+from obsup.engine.verify.option_check import check_options, with_info
 from obsup.errors import Busy, SourceChanged, Stopped, UploadGone
 from obsup.local.source.file import Gate
 from obsup.local.source.identity import check_readable, stat_when_stable
@@ -161,6 +162,7 @@ class Uploader:
             if is_second:
                 raise
             return self._send_in_parts(record.checkpoint, stat, plan, is_second=True)
+        finished = with_info(self._context, finished)
         record.remove()
         return self._result(record.upload, plan, finished, stat)
 
@@ -169,6 +171,7 @@ class Uploader:
         return plan.count == 1 and plan.size <= DEFAULT_PART_SIZE and not self._request.is_split_requested
 
     def _result(self, upload: Upload | None, plan: Plan, finished: Finished, source: SourceStat) -> Result:
+        check_options(self._context, with_info(self._context, finished))
         return result_of_upload(
             self._request, self._tally, upload=upload, plan=plan, finished=finished, source=source
         )

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from obsup.engine.job.context import UploadContext
 from obsup.engine.job.result import Finished
 from obsup.engine.plan.file_plan import Plan, recorded_plan
-from obsup.engine.proof.object_options import compare_options
+from obsup.engine.proof.object_options import compare_options, requested_headers
 from obsup.engine.proof.object_proof import (
     Expected,
     Verified,
@@ -76,7 +76,7 @@ class FoundObject(Value):
             crc64=info.crc64,
             date=info.last_modified,
         )
-        return Finished(stored, self.verified, tuple(receipts))
+        return Finished(stored, self.verified, tuple(receipts), info=info)
 
 
 class ObjectProbe:
@@ -186,7 +186,7 @@ class ObjectProbe:
         if verified is None or is_contradicted:
             raise self._other_object(f"the store has {info.size} bytes with ETag {info.etag}")
         # Ceph returns an empty ETag for Complete, and the real one for HeadObject.
-        return Finished(replace(stored, etag=stored.etag or info.etag), verified, note=note)
+        return Finished(replace(stored, etag=stored.etag or info.etag), verified, note=note, info=info)
 
     def _other_object(self, found: str) -> DataMismatch:
         etag = f" with ETag {self._expected.etag}" if self._expected.etag else ""
@@ -249,7 +249,8 @@ def find_completed(context: UploadContext, checkpoint: Checkpoint, stat: SourceS
 def find_identical(context: UploadContext, stat: SourceStat, plan: Plan) -> Identical | None:
     """Return the object if it has the content of the source and the requested options already, whoever made it.
 
-    None if that cannot be shown. A note names options that HeadObject does not return.
+    None if that cannot be shown. A note names options that HeadObject does not return; with --strict-options they
+    must be shown, too.
 
     *plan* is how the source would be sent. Only a few plans are tried, because sending can be faster than hashing.
     """
@@ -264,8 +265,9 @@ def find_identical(context: UploadContext, stat: SourceStat, plan: Plan) -> Iden
         gate=context.read_gate,
         encrypted_by_customer=context.request.encrypted_by_customer,
     )
-    options = compare_options(context.dialect, context.request.options, info)
-    if options.differ:
+    requested = requested_headers(context.dialect, context.request.options)
+    options = compare_options(context.dialect, requested, info)
+    if options.differ or (options.unknown and context.request.strict_options):
         return None
     try:
         identical = comparison.by_object(info, hint=plan, max_plans=BATCHES[0] + BATCHES[1])

@@ -69,7 +69,8 @@ class Checkpoint(Value, rename="camel", omit_defaults=True):
 
     For a stream, ``source`` is a name and not a path, and ``stat`` is all zeros. ``growth`` is (factor, every): the
     part size is multiplied by *factor* after every *every* parts; None if it is constant. ``completing`` are the
-    headers that Complete must send. ``enlarged_from`` is the part size asked for, if the bucket required larger parts.
+    headers that Complete must send, ``requested`` those of the options that the object must have (None if an earlier
+    version initiated the upload). ``enlarged_from`` is the part size asked for, if the bucket required larger parts.
     """
 
     source: str
@@ -84,6 +85,7 @@ class Checkpoint(Value, rename="camel", omit_defaults=True):
     growth: tuple[Positive, Positive] | None = None
     completing: Mapping[str, str] = field(default_factory=dict)
     enlarged_from: Positive | None = None
+    requested: Mapping[str, str] | None = None
 
 
 class PartRecord(Value, rename="camel", omit_defaults=True, kw_only=True):

@@ -56,7 +56,7 @@ ALWAYS_APPLICABLE = """
     max_parts part_size jobs executor content_md5 digest limit_rate retry_for checkpoint checkpoint_dir no_checkpoint
     restart if_running max_time until token content_type content_encoding content_disposition content_language
     cache_control expires_header metadata tags acl grants storage_class website_redirect success_redirect expires_days
-    no_overwrite headers retention retain_until legal_hold sse sse_kms_key_id
+    no_overwrite strict_options headers retention retain_until legal_hold sse sse_kms_key_id
     sse_c_key_file endpoint provider signature region addressing profile
     config_path ca_bundle client_cert client_key no_verify_tls proxy connect_timeout stall_timeout
     metrics progress progress_interval as_json quiet verbose log_file

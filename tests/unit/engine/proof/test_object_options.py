@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from obsup.dialects.registry import find_dialect
-from obsup.engine.proof.object_options import OptionComparison, compare_options
+from obsup.engine.proof.object_options import OptionComparison, compare_options, requested_headers
 from obsup.model import ObjectInfo, ObjectOptions
 
 SHOWN = {
@@ -13,6 +13,10 @@ SHOWN = {
     "expires": "Thu, 01 Jan 2026 00:00:00 GMT",
     "x-amz-meta-k": "v",
     "x-amz-storage-class": "GLACIER",
+}
+KMS = {
+    "x-amz-server-side-encryption": "aws:kms",
+    "x-amz-server-side-encryption-aws-kms-key-id": "arn:aws:kms:eu:1:key/key",
 }
 
 
@@ -33,6 +37,16 @@ SHOWN = {
         (ObjectOptions(acl="private", no_overwrite=True), {}, OptionComparison((), ("--acl",))),
         (ObjectOptions(headers=(("x-amz-other", "1"),)), {}, OptionComparison((), ("--header x-amz-other",))),
         (ObjectOptions(headers=(("x-amz-meta-k", "w"),)), SHOWN, OptionComparison(("--metadata",))),
+        (ObjectOptions(tags={"k": "v"}), {}, OptionComparison((), ("--tag",))),
+        (ObjectOptions(tags={"k": "v"}), {"x-amz-tagging-count": "1"}, OptionComparison((), ("--tag",))),
+        (ObjectOptions(tags={"k": "v"}), {"x-amz-tagging-count": "2"}, OptionComparison(("--tag",))),
+        (ObjectOptions(sse="kms", sse_kms_key_id="key"), KMS, OptionComparison()),
+        (ObjectOptions(sse="kms", sse_kms_key_id="other"), KMS, OptionComparison(("--sse-kms-key-id",))),
+        (
+            ObjectOptions(sse="kms", sse_kms_key_id="alias/a"),
+            KMS,
+            OptionComparison((), ("--sse-kms-key-id",)),
+        ),
     ],
 )
 def test_options_are_compared_with_the_headers_of_the_object(
@@ -40,4 +54,25 @@ def test_options_are_compared_with_the_headers_of_the_object(
 ) -> None:
     """Only those that were asked for; a store returns no standard storage class."""
     info = ObjectInfo(1, "etag", {}, headers=shown)
-    assert compare_options(find_dialect("s3"), options, info) == expected
+    dialect = find_dialect("s3")
+    assert compare_options(dialect, requested_headers(dialect, options), info) == expected
+
+
+@pytest.mark.parametrize(
+    ("options", "shown", "is_shown"),
+    [
+        (ObjectOptions(tags={"k": "v", "l": "w"}), {"x-obs-tagging-count": "2"}, True),
+        (ObjectOptions(tags={"k": "v", "l": "w"}), {"x-obs-tagging-count": "1"}, False),
+        (ObjectOptions(tags={"k": "v"}), {}, False),
+        (ObjectOptions(expires_days=3), {"x-obs-expiration": 'expiry-date="…"'}, True),
+        (ObjectOptions(expires_days=3), {}, False),
+    ],
+)
+def test_a_new_object_has_its_tags_and_its_expiry(
+    options: ObjectOptions, shown: dict[str, str], is_shown: bool
+) -> None:
+    """HeadObject shows the number of tags, and that the object expires; without it they were dropped."""
+    dialect = find_dialect("obs")
+    info = ObjectInfo(1, "etag", {}, headers=shown)
+    compared = compare_options(dialect, requested_headers(dialect, options), info, is_new=True)
+    assert (not compared.differ, compared.unknown) == (is_shown, ())

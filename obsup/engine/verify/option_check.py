@@ -1,0 +1,80 @@
+"""After an upload: does the object have the options that were asked for, as far as HeadObject shows them?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from msgspec.structs import replace
+
+from obsup.engine.job.context import UploadContext
+from obsup.engine.job.result import Finished
+from obsup.engine.proof.object_options import compare_options, requested_headers
+from obsup.errors import UNAVAILABLE, NotFinished, Refused, run_again
+from obsup.model import ObjectInfo, ObjectOptions
+
+_NO_OPTIONS = ObjectOptions()
+
+
+def with_info(context: UploadContext, finished: Finished) -> Finished:
+    """Return *finished* with what HeadObject shows, which --strict-options requires if options were asked for.
+
+    Raises NotFinished if the object is not visible.
+    """
+    request = context.request
+    is_seen = finished.info is not None and bool(finished.info.headers)
+    if is_seen or not request.strict_options or request.options == _NO_OPTIONS:
+        return finished
+    return replace(finished, info=look_up(context))
+
+
+def look_up(context: UploadContext) -> ObjectInfo:
+    """Return what HeadObject shows of the object that was just made.
+
+    Raises NotFinished if it is not visible, NotPermitted or Unsupported without HeadObject.
+    """
+    try:
+        info = context.store.head_object(context.request.target)
+    except UNAVAILABLE as exc:
+        raise type(exc)(
+            f"{context.request.target} is stored and verified, but its options cannot be checked: {exc.what}",
+            exc.why,
+            run_again("leave out --strict-options, or request the permission", drop=("--strict-options",)),
+            exc.refusal,
+        ) from exc
+    if info is None:
+        raise NotFinished(
+            f"{context.request.target} was stored, but is not visible yet",
+            "--strict-options compares what HeadObject shows, and it returns no object",
+            run_again(),
+        )
+    return info
+
+
+def check_options(context: UploadContext, finished: Finished) -> None:
+    """Check the options of the request as ``check_headers`` does; nothing without a response of HeadObject."""
+    if finished.info is not None and finished.info.headers and context.request.options != _NO_OPTIONS:
+        headers = requested_headers(context.dialect, context.request.options)
+        check_headers(context, headers, finished.info)
+
+
+def check_headers(context: UploadContext, headers: Mapping[str, str], info: ObjectInfo) -> None:
+    """Note once per run each option in *headers* that the object *info*, which was just made, does not have.
+
+    With --strict-options that raises Refused, and a note names what HeadObject does not show.
+    """
+    request, note = context.request, context.connection.learned.note
+    options = compare_options(context.dialect, headers, info, is_new=True)
+    if options.differ and request.strict_options:
+        raise Refused(
+            f"the object {request.target} is complete and verified, but HeadObject does not show "
+            f"{' and '.join(options.differ)} as requested",
+            "The store dropped what it does not show, or hides it from these credentials; the object stays as it is",
+            run_again("to accept such objects, leave out --strict-options", drop=("--strict-options",)),
+        )
+    for option in options.differ:
+        note(
+            f"the store does not confirm {option}: HeadObject does not show it as requested", context.observe
+        )
+    if request.strict_options:
+        for option in options.unknown:
+            note(f"{option} was not compared: HeadObject does not return it", context.observe)
