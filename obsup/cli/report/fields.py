@@ -18,8 +18,9 @@ KEPT_CODES = frozenset({75, 77, 130, 143})
 def summary(result: Result) -> str:
     """Return one line about a finished upload: bytes, time, mean rate, resumed parts, how it was verified."""
     rate = result.sent_bytes / result.seconds if result.seconds else 0.0
+    # Negative if parts were sent twice: changed ones, or all of them because the bucket requires larger parts.
     resumed = result.parts - result.sent_parts
-    reused = f", {resumed} of {result.parts} parts were already stored" if resumed else ""
+    reused = f", {resumed} of {result.parts} parts were already stored" if resumed > 0 else ""
     return (
         f"{result.target}: {format_size(result.size)} in {format_duration(result.seconds)} "
         f"({format_size(rate)}/s){reused}; verified by {result.verified}"

@@ -244,6 +244,23 @@ def test_the_summary_reports_what_was_stored_before_and_what_was_sent() -> None:
     )
 
 
+def test_the_summary_of_parts_that_were_sent_twice_counts_no_stored_parts() -> None:
+    """All parts are sent again if the bucket requires larger ones, and changed parts are."""
+    result = Result(
+        target=Target("obs", "https://obs.example", "media", "video.iso"),
+        upload_id="u",
+        etag="e",
+        verified="etag",
+        size=250_000,
+        part_size=9 * MIB,
+        parts=1,
+        sent_parts=4,
+        sent_bytes=500_000,
+        seconds=1.0,
+    )
+    assert "already stored" not in summary(result)
+
+
 @pytest.mark.parametrize(
     ("reason", "expected"),
     [
