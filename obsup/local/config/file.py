@@ -82,7 +82,7 @@ def load_config(path: Path | None, environ: Mapping[str, str]) -> Config:
     """Read config.toml from *path*, or from the default path, where the file may be missing.
 
     Raises BadConfiguration if *path* is missing, and for invalid TOML, unknown keys, invalid values, settings that
-    exclude each other, and secrets in a file that other users can read. No message contains the value of a secret.
+    exclude each other, and secrets or programs in a file that is not private. No message contains the value of a secret.
     """
     config_path = path or default_config_path(environ)
     if config_path is None:
@@ -106,8 +106,11 @@ def load_config(path: Path | None, environ: Mapping[str, str]) -> Config:
     if not content.is_regular:
         _pipes[config_path] = content
     config = _build(_parse(content.data, config_path), config_path)
-    if any(profile.secret_access_key or profile.security_token for profile in config.profiles.values()):
-        _require_private(content.status, config_path)
+    profiles = config.profiles.values()
+    if any(one.secret_access_key or one.security_token for one in profiles):
+        _require_private(content.status, config_path, "contains secrets", others_may_read=False)
+    elif any(one.credential_process for one in profiles):
+        _require_private(content.status, config_path, "names a program to run", others_may_read=True)
     return config
 
 
@@ -236,7 +239,8 @@ def _refuse_unknown(values: Mapping[str, object], known: Collection[str], *, tab
         )
 
 
-def _require_private(status: os.stat_result, path: Path) -> None:
+def _require_private(status: os.stat_result, path: Path, what: str, *, others_may_read: bool) -> None:
+    """Raise BadConfiguration if another user could read the file, unless *others_may_read*, or change it."""
     mode = stat.S_IMODE(status.st_mode)
     if not stat.S_ISREG(status.st_mode) or _is_mounted_secret(status, path):
         return
@@ -244,14 +248,14 @@ def _require_private(status: os.stat_result, path: Path) -> None:
         quoted = shlex.quote(str(path))
         script = f"chown {os.geteuid()} {quoted} && chmod 600 {quoted}"
         raise BadConfiguration(
-            f"{path} contains secrets and belongs to another user (uid {status.st_uid})",
-            "Its owner could read them, or replace the keys",
+            f"{path} {what} and belongs to another user (uid {status.st_uid})",
+            "Its owner could change it",
             NextStep("run", command=("sudo", "sh", "-c", script)),
         )
-    if mode & 0o077:
+    if mode & (0o022 if others_may_read else 0o077):
         raise BadConfiguration(
-            f"{path} contains secrets that other users can read (mode {mode:04o})",
-            "Anybody who reads them can write to your buckets",
+            f"{path} {what}, and other users can {'change' if mode & 0o022 else 'read'} it (mode {mode:04o})",
+            "Then they can write to your buckets",
             NextStep("run", command=("chmod", "600", str(path))),
         )
 

@@ -222,6 +222,21 @@ def test_secrets_in_a_file_of_another_user_are_refused(fs: FakeFilesystem) -> No
     assert "chmod 600" in str(error.next_step)
 
 
+@pytest.mark.parametrize("mode", [0o666, 0o664, 0o602])
+def test_a_program_in_a_file_that_others_can_change_is_refused(fs: FakeFilesystem, mode: int) -> None:
+    """They could name another program, which would run with the rights of this user."""
+    write(fs, '[profiles.a]\ncredential_process = "helper"\n', mode=mode)
+    error = load_error()
+    assert "names a program to run, and other users can change it" in error.what
+    assert str(error.next_step) == f"run chmod 600 {CONFIG_PATH}"
+
+
+def test_a_program_in_a_file_of_another_user_is_refused(fs: FakeFilesystem) -> None:
+    write(fs, '[profiles.a]\ncredential_process = "helper"\n', mode=0o644)
+    fs.get_object(str(CONFIG_PATH)).st_uid = os.geteuid() + 1
+    assert "belongs to another user" in load_error().what
+
+
 @pytest.mark.parametrize("text", ['[profiles.a]\ncredential_process = "helper"\n', "[defaults]\njobs = 2\n"])
 def test_file_without_secrets_may_be_read_by_all(fs: FakeFilesystem, text: str) -> None:
     write(fs, text, mode=0o644)
