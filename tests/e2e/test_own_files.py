@@ -57,6 +57,38 @@ def test_a_list_from_standard_input_with_such_a_source(shell: Shell, sandbox: Sa
         assert (done.returncode, stored_keys(sandbox)) == (0, ["p/tree/a", "p/tree/b"]), done.stderr
 
 
+@pytest.mark.parametrize(
+    ("read", "written"),
+    [
+        ("--sse-c-key-file", "--receipt"),
+        *(
+            pytest.param(*pair, marks=pytest.mark.slow)
+            for pair in (
+                ("--sse-c-key-file", "--checkpoint"),
+                ("--config", "--log-file"),
+                ("--ca-bundle", "--metrics"),
+                ("--receipt", "--log-file"),
+                ("--from-list", "--log-file"),
+            )
+        ),
+    ],
+)
+def test_a_file_that_one_option_reads_and_another_would_write(
+    shell: Shell, sandbox: Sandbox, read: str, written: str
+) -> None:
+    """Exit 2, through a link too: the key that the object is encrypted with would be lost."""
+    make_files(shell, "bigfile")
+    path = shell.folder / "file"
+    path.write_bytes(b"#" * 32)
+    path.chmod(0o600)
+    (shell.folder / "link").symlink_to("file")
+    sources = () if read == "--from-list" else ("bigfile",)
+    outcome = shell.run("upload", *sources, "bucket/key", read, "file", written, "link")
+    assert (outcome.code, stored_keys(sandbox)) == (2, [])
+    assert f"{written} link is the same file as {read}" in outcome.err
+    assert path.read_bytes() == b"#" * 32
+
+
 def test_the_journal_of_an_empty_source_file(shell: Shell, sandbox: Sandbox) -> None:
     """--checkpoint must not write its journal into a source."""
     make_files(shell, "a", "b")

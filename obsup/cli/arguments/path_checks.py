@@ -1,10 +1,11 @@
-"""Refuse arguments that are swapped, and files that obsup would write to the source, before anything is opened."""
+"""Refuse arguments that are swapped, and files to write that are read as well, before anything is opened."""
 
 from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import click
 
@@ -12,22 +13,46 @@ OUTPUTS = ("log_file", "receipt", "failed_list", "metrics", "checkpoint")
 
 
 def check_output_files(ctx: click.Context) -> None:
-    """Raise UsageError if an option names SOURCE, or a file in a directory that is uploaded, as a file to write."""
-    sources = list(_sources(ctx))
+    """Raise UsageError if an option names a file to write that the command reads, or that another option writes.
+
+    The command reads SOURCE, the files in a directory that is uploaded, and the files of other options.
+    """
+    sources, files = list(_sources(ctx)), _files_of_options(ctx)
     for name in OUTPUTS:
-        path = ctx.params.get(name)
+        path = files.get(name)
         if path is None or (name == "receipt" and ctx.command.name == "verify"):  # verify reads the receipt
             continue
         for source in sources:
             if name == "checkpoint" and source.is_dir():
                 continue  # checkpoints and journals inside a directory are recognised and not sent
-            if is_in(Path(path), source):
-                option = f"--{name.replace('_', '-')}"
-                where = "inside" if source.is_dir() else "the same file as"
-                raise click.UsageError(
-                    f"{option} {path} is {where} SOURCE {source}: obsup would overwrite it. Name another file.",
-                    ctx,
+            if is_in(path, source):
+                _refuse(
+                    ctx, name, path, f"{'inside' if source.is_dir() else 'the same file as'} SOURCE {source}"
                 )
+        for other, file in files.items():
+            # The list is read to its end before the names of failed files are written.
+            is_allowed = {name, other} == {"failed_list", "from_list"}
+            if other != name and not is_allowed and is_in(path, file):
+                _refuse(ctx, name, path, f"the same file as {_option(other)}")
+
+
+def _refuse(ctx: click.Context, name: str, path: Path, what: str) -> NoReturn:
+    text = f"{_option(name)} {path} is {what}: obsup would overwrite it. Name another file."
+    raise click.UsageError(text, ctx)
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def _files_of_options(ctx: click.Context) -> dict[str, Path]:
+    """Return the files that options of the command name, by parameter."""
+    from obsup.options.kinds import FILE, TEXT_FILE
+    from obsup.options.table import rows_of
+
+    names = [row.parameter for _, row in rows_of(ctx.command.name or "") if row.kind in (FILE, TEXT_FILE)]
+    given = {name: ctx.params.get(name) for name in names}
+    return {name: Path(path) for name, path in given.items() if path not in (None, "", "-")}
 
 
 def check_order(ctx: click.Context) -> None:

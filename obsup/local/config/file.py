@@ -82,7 +82,7 @@ def load_config(path: Path | None, environ: Mapping[str, str]) -> Config:
     """Read config.toml from *path*, or from the default path, where the file may be missing.
 
     Raises BadConfiguration if *path* is missing, and for invalid TOML, unknown keys, invalid values, settings that
-    exclude each other, and secrets or programs in a file that is not private. No message contains the value of a secret.
+    exclude each other, and secrets or programs in a file that is not private. No message contains a secret.
     """
     config_path = path or default_config_path(environ)
     if config_path is None:
