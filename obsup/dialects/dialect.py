@@ -22,7 +22,8 @@ KEY_RESPONSES = KEY_LISTS | {"InitiateMultipartUpload", "ListParts", "CompleteMu
 class Limits(Value):
     """The limits of the service. Sizes are bytes. Source: "constraints" of uploading parts, by vendor.
 
-    ``equal_parts``: all parts but the last must have the same size.
+    ``max_key`` is bytes of UTF-8, or characters if ``counts_characters``. ``equal_parts``: all parts but the last must
+    have the same size.
     """
 
     min_part: int
@@ -33,6 +34,7 @@ class Limits(Value):
     max_key: int
     max_metadata: int
     page: int = 1000
+    counts_characters: bool = False
     equal_parts: bool = False
 
 
@@ -125,6 +127,7 @@ class Dialect(Value):
     ``url_encoded_on``: the operations that URL-encode keys in their responses on request.
     ``request_headers`` (lower-case) are sent with every request if the user sets them, for example request-payer.
     ``payload_hash_header``: the header with the SHA-256 of a small body; None if the body is not signed.
+    ``redirects_only_root``: a website redirect has no effect on keys with a slash.
     ``customer_key_bytes`` are the sizes of SSE-C keys that the service documents.
     ``grantee`` is the format of a grantee id in a grant header. ``metadata_name`` is the pattern of a metadata name.
     ``bucket_characters`` is the inside of a character class. Buckets must not begin with one of
@@ -154,6 +157,7 @@ class Dialect(Value):
     url_encoded_on: frozenset[str] = KEY_LISTS
     request_headers: frozenset[str] = frozenset()
     payload_hash_header: str | None = None
+    redirects_only_root: bool = False
     customer_key_bytes: tuple[int, ...] = (32,)
     grantee: str = "id={}"
     metadata_name: str = r"[A-Za-z0-9!#$%&'*+.^_`|~-]+"

@@ -48,11 +48,13 @@ def check_key(dialect: Dialect, key: str) -> None:
             "It is not valid UTF-8, but the stores keep names as UTF-8",
             NextStep("write the key in the TARGET instead of using the file name"),
         ) from None
-    if size > dialect.limits.max_key:
+    limits = dialect.limits
+    length, unit = (len(key), "characters") if limits.counts_characters else (size, "bytes")
+    if length > limits.max_key:
         raise WrongUsage(
             f"the key {key[:40]!r}… is too long",
-            f"{dialect.title} accepts {dialect.limits.max_key} bytes of UTF-8, not {size}",
-            NextStep(f"shorten it by {size - dialect.limits.max_key} bytes"),
+            f"{dialect.title} accepts {limits.max_key} {unit}{' of UTF-8' * (unit == 'bytes')}, not {length}",
+            NextStep(f"shorten it by {length - limits.max_key} {unit}"),
         )
     refused = dialect.refused_key_starts
     if refused and key[0] in refused:

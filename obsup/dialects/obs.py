@@ -66,6 +66,7 @@ LIMITS = Limits(
     max_object=10_000 * 5 * GIB,
     max_put=5 * GIB,
     max_key=1024,
+    counts_characters=True,
     max_metadata=8 * KIB,
 )
 
@@ -150,6 +151,7 @@ OBS = Dialect(
     sse={"AES256": "AES256", "kms": "kms"},
     url_encoded_on=KEY_RESPONSES,
     request_headers=frozenset({"x-obs-request-payer"}),
+    redirects_only_root=True,
 )
 
 OBS_V2 = replace(

@@ -24,7 +24,7 @@ class Vendor:
     min_part: int
     """Minimum size of every part except the last, checked at Complete."""
     max_key: int
-    """The longest key, in bytes of UTF-8."""
+    """The longest key, in bytes of UTF-8, of OBS in characters."""
     customer_key_sizes: tuple[int, ...] = field(default=(32,), kw_only=True)
     """Sizes of SSE-C keys, bytes."""
     acl_header: str

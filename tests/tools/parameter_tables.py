@@ -50,12 +50,12 @@ SDK_NAMES = {
 
 # Sources: OBS SDK for Python, "Uploading an Object - Resumable" and "Uploading a Part".
 CALLS = (
-    Named("bucketName, objectKey", "TARGET", "target"),
+    Named("bucketName, objectKey", "TARGET", "target", "a key of up to 1,024 characters (OBS) or bytes"),
     Named(
         "uploadFile, object, content, isFile", "SOURCE, or -", "source", "a path or an open file-like object"
     ),
     Named("partSize", "--part-size", "part_size"),
-    Named("taskNum", "--jobs", "jobs"),
+    Named("taskNum", "--jobs", "jobs", "up to 10,000, if the limits of the machine allow it"),
     Named("enableCheckpoint", "--no-checkpoint", "keep_checkpoint", "on by default"),
     Named("checkpointFile", "--checkpoint", "checkpoint"),
     Named("checkSum", "--verify-source", "verify_source"),

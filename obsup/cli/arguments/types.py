@@ -135,7 +135,7 @@ class NonEmptyPath(click.Path):
 
 FILE = NonEmptyPath(path_type=Path)
 FOLDER = NonEmptyPath(path_type=Path, file_okay=False)
-JOBS = Jobs(1, 1000)
+JOBS = Jobs(1, 10_000)
 SIZE = Measure("size", parse_size)
 RATE = Measure("rate", parse_rate)
 SHARD = Measure("shard", parse_shard)

@@ -87,6 +87,7 @@ class SmallFileUploader:
         digest = PartDigest(md5=True, crc64=send_options.digests.crc64)
         content = MemoryPart(Part(1, 0, size), [data], BufferPool(), is_last=True, digest=digest)
         store = self._store.observed_by(observe)
+        self._context.note_redirect(target.key)
         headers = self._shared.template.object_headers(store.dialect, "put", key=target.key)
         finished = put_content(store, target, headers, content, send_options)
         if context is not None:

@@ -18,6 +18,7 @@ from obsup.engine.batch.process_pool import ProcessPool
 from obsup.engine.batch.request import BatchRequest
 from obsup.engine.job.connection import Connection
 from obsup.engine.job.context import UploadContext
+from obsup.engine.job.job_limit import within_limits
 from obsup.engine.job.stop import StopSignal
 from obsup.local.source.file import Gate
 from obsup.local.state.lock import UploadLock
@@ -38,7 +39,8 @@ class BatchUploader:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._connection = connection
-        self._request = request
+        template = within_limits(request.shared.template, observe)
+        self._request = replace(request, shared=replace(request.shared, template=template))
         self._observe = observe
         self._stop = stop or StopSignal()
         self._limit = limit

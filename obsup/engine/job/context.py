@@ -120,7 +120,16 @@ class UploadContext(Value):
 
     def headers(self, operation: Operation) -> dict[str, str]:
         """Return the headers of the object options for *operation*. Raises WrongUsage."""
+        self.note_redirect(self.request.target.key)
         return self.request.object_headers(self.dialect, operation, key=self.request.target.key)
+
+    def note_redirect(self, key: str) -> None:
+        """Note, once in this run, that the store ignores the requested website redirect of *key*."""
+        if self.request.options.website_redirect and self.dialect.redirects_only_root and "/" in key:
+            text = (
+                "--website-redirect has no effect: the store redirects only objects in the root of a bucket"
+            )
+            self.connection.learned.note(text, self.observe)
 
     def lock(self, *, shared: bool = False, part: tuple[str, int] | None = None) -> UploadLock:
         """Return the lock of the upload; *shared* with other processes that send single parts.

@@ -19,6 +19,8 @@ from obsup.value import Value
 Jobs = int | Literal["auto"]
 # Parts in flight with --jobs auto: at the start, and at most.
 INITIAL_JOBS, MAX_JOBS = 5, 32
+# The vendors' limit of taskNum.
+MOST_JOBS = 10_000
 # Unset, these do not change the digest of the options: uploads that earlier versions initiated are resumed.
 _OPTIONS_ADDED_LATER = ("retention", "retain_until", "legal_hold")
 
@@ -69,10 +71,10 @@ class UploadRequest(Value):
         """The number of parts in flight at the start. Raises WrongUsage."""
         if self.jobs == "auto":
             return INITIAL_JOBS
-        if self.jobs < 1:
+        if not 1 <= self.jobs <= MOST_JOBS:
             raise WrongUsage(
-                f"--jobs must be at least 1, not {self.jobs}",
-                "With fewer parts in flight nothing is sent",
+                f"--jobs must be between 1 and {MOST_JOBS}, not {self.jobs}",
+                "An upload has no more parts than that, and with fewer in flight nothing is sent",
                 run_again("use --jobs auto", add=("--jobs", "auto")),
             )
         return self.jobs

@@ -9,6 +9,7 @@ from obsup import events
 from obsup.engine.job.connection import Connection
 from obsup.engine.job.context import UploadContext
 from obsup.engine.job.executor_spec import LOCAL_EXECUTORS
+from obsup.engine.job.job_limit import within_limits
 from obsup.engine.job.progress import ProgressTally
 from obsup.engine.job.request import UploadRequest
 from obsup.engine.job.result import Result, result_of_upload
@@ -111,7 +112,9 @@ class StreamUploader:
         self._sizes, self._replay, self._record = start.sizes, start.replay, start.record
         if start.record is not None:
             check_target(self._context, start.record.upload)
-        jobs = self._request.initial_jobs  # fixed: more parts in flight would exceed the memory budget
+        # Fixed: more parts in flight would exceed the memory budget.
+        limited = within_limits(self._request, self._tally, bytes_per_job=self._sizes.start)
+        jobs = limited.initial_jobs
         concurrency = ConcurrencyLimit(jobs)
         pipeline = StreamPipeline(
             PartReader(self._source, self._meter, self._digest),

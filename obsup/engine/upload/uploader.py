@@ -9,6 +9,7 @@ from typing import TypeVar
 from obsup.engine.job.connection import Connection
 from obsup.engine.job.context import UploadContext
 from obsup.engine.job.executor_spec import LOCAL_EXECUTORS
+from obsup.engine.job.job_limit import within_limits
 from obsup.engine.job.progress import ProgressTally
 from obsup.engine.job.request import UploadRequest
 from obsup.engine.job.result import Finished, Result, report_start, result_of_upload
@@ -48,8 +49,8 @@ class Uploader:
         sender: PartSender | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._request = request
         self._tally = tally or ProgressTally(None)
+        self._request = request = within_limits(request, self._tally) if sender is None else request
         self._stop = stop or StopSignal()
         self._sender = sender or DedicatedSender()
         self._context = UploadContext(connection, request, self._tally, self._stop, limit, clock)

@@ -45,9 +45,9 @@ def check_bucket_name(bucket: str, vendor: Vendor) -> None:
 
 def check_key(key: str, vendor: Vendor) -> None:
     """Raise Refused if *key* is too long for the vendor or has a prefix that OSS forbids."""
-    size = len(key.encode("utf-8"))
+    size = len(key if vendor.name == "obs" else key.encode("utf-8"))
     if size > vendor.max_key:
-        message = f"Your key is too long: {size} bytes, at most {vendor.max_key}."
+        message = f"Your key is too long: {size}, at most {vendor.max_key}."
         raise Refused(400, vendor.key_too_long, message)
     if vendor.name == "oss" and key.startswith(("/", "\\")):
         raise Refused(400, "InvalidObjectName", "The object name must not begin with / or \\.")

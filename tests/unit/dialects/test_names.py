@@ -85,7 +85,15 @@ def test_empty_key_is_rejected() -> None:
         check_key(OBS, "")
 
 
-@pytest.mark.parametrize(("dialect", "limit"), [(OBS, 1024), (S3, 1024), (OSS, 1023)])
+@pytest.mark.parametrize("dialect", [OBS, DIALECTS["obs-v4"]])
+def test_length_of_an_obs_key_counts_characters(dialect: Dialect) -> None:
+    check_key(dialect, "象" * 1024)
+    with pytest.raises(WrongUsage, match="accepts 1024 characters, not 1025") as caught:
+        check_key(dialect, "象" * 1025)
+    assert "by 1 characters" in str(caught.value.next_step)
+
+
+@pytest.mark.parametrize(("dialect", "limit"), [(S3, 1024), (OSS, 1023)])
 def test_length_of_a_key_counts_bytes(dialect: Dialect, limit: int) -> None:
     check_key(dialect, "é" * (limit // 2))
     with pytest.raises(WrongUsage, match=f"accepts {limit} bytes of UTF-8, not {limit + 1}") as caught:

@@ -1,0 +1,83 @@
+"""How many parts this process can have in flight: the limits of open files, of threads and of memory."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from obsup import events
+from obsup.engine.job.request import MAX_JOBS, UploadRequest
+from obsup.units import KIB, MIB
+
+# A part in flight has a connection and the source open; the rest of the process has its own.
+FILES_PER_JOB, OTHER_FILES = 2, 32
+OTHER_THREADS = 16
+# The buffer and the stack of a thread; an interpreter.
+THREAD_BYTES, PROCESS_BYTES = MIB + 256 * KIB, 64 * MIB
+_ROOT = Path("/")
+
+
+def within_limits(
+    request: UploadRequest, observe: events.Observer, *, bytes_per_job: int = THREAD_BYTES, root: Path = _ROOT
+) -> UploadRequest:
+    """Return *request* with no more parts in flight than this process can have; a note names the limit.
+
+    *bytes_per_job* is the memory of a part in flight, *root* the directory that has ``proc`` and ``sys``.
+    """
+    if request.jobs == "auto" or request.executor not in ("threads", "processes"):
+        return request
+    memory = PROCESS_BYTES if request.executor == "processes" else bytes_per_job
+    most, name = min(_limits(memory, root), default=(request.initial_jobs, ""))
+    if request.initial_jobs <= most:
+        return request
+    text = f"{request.jobs} parts cannot be in flight at once: {name} allows {most}"
+    observe(events.Noted(text))
+    return replace(request, jobs=most)
+
+
+def _limits(bytes_per_job: int, root: Path) -> Iterator[tuple[int, str]]:
+    """Yield the number of jobs that each limit allows, at least 1, with its name."""
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if files != resource.RLIM_INFINITY:
+        yield max(1, (files - OTHER_FILES) // FILES_PER_JOB), f"the limit of open files (ulimit -n {files})"
+    threads, _ = resource.getrlimit(resource.RLIMIT_NPROC)
+    if threads != resource.RLIM_INFINITY and os.geteuid() != 0:
+        yield max(1, threads - OTHER_THREADS), f"the limit of threads (ulimit -u {threads})"
+    processes = _number(root / "sys/fs/cgroup/pids.max")
+    if processes is not None:
+        free = processes - (_number(root / "sys/fs/cgroup/pids.current") or 0) - OTHER_THREADS
+        yield max(1, free), f"the limit of threads (pids.max {processes})"
+    memory = _available_memory(root)
+    if memory is not None:
+        yield max(MAX_JOBS, memory // 2 // bytes_per_job), f"half of the free memory ({memory // MIB} MiB)"
+
+
+def _available_memory(root: Path) -> int | None:
+    """Return the free memory in bytes, that of the control group if it has less; None if it is unknown."""
+    found = []
+    most, used = (_number(root / f"sys/fs/cgroup/memory.{name}") for name in ("max", "current"))
+    if most is not None and used is not None:
+        found.append(max(0, most - used))
+    for line in _text(root / "proc/meminfo").splitlines():
+        if line.startswith("MemAvailable:"):
+            found.append(int(line.split()[1]) * KIB)
+    return min(found, default=None)
+
+
+def _number(path: Path) -> int | None:
+    text = _text(path).strip()
+    return int(text) if text.isascii() and text.isdigit() else None  # "max": no limit
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:
+        return ""

@@ -1,0 +1,138 @@
+"""The vendors' limits of keys, of website redirects and of parts in flight."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from obsup import events
+from obsup.engine.job.job_limit import within_limits
+from obsup.engine.job.request import Jobs, UploadRequest
+from obsup.errors import WrongUsage
+from obsup.model import Target
+from obsup.sandbox.sandbox import Sandbox
+from tests.support.in_process import Inside
+from tests.support.shell import Shell
+
+MakeFile = Callable[..., Path]
+NO_EFFECT = "--website-redirect has no effect"
+REDIRECT = ("--website-redirect", "/other")
+
+
+def test_an_obs_key_of_1024_characters(inside: Inside, sandbox: Sandbox, make_file: MakeFile) -> None:
+    """The vendor counts characters, not bytes; others count bytes."""
+    source, key = make_file(1000), "对象/" * 341 + "x"
+    assert inside.run("upload", source, f"obs://bucket/{key}").code == 0
+    assert sandbox.object_path("bucket", key).read_bytes() == source.read_bytes()
+    others = ("--region", "eu-test-1")
+    for target, arguments in ((f"obs://bucket/{key}x", ()), (f"oss://bucket/{key}", others)):
+        refused = inside.run("upload", source, target, *arguments)
+        assert (refused.code, "is too long" in refused.err) == (2, True), refused.err
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("upload", "bigfile", "obs://bucket/dir/page"),
+        ("upload", "bigfile", "obs://bucket/dir/page", "--parts", "2"),
+        ("init", "obs://bucket/dir/page"),
+        ("upload", "bigfile", "other", "obs://bucket/dir/"),
+        ("upload", "--from-command", "obs://bucket/dir/page"),
+    ],
+    ids=["put", "parts", "init", "batch", "stream"],
+)
+def test_a_redirect_outside_the_root_is_noted(
+    inside: Inside, make_file: MakeFile, command: tuple[str, ...]
+) -> None:
+    """Once, and the object is made: OBS stores the redirect, but does not follow it."""
+    make_file(400_000)
+    make_file(1000, "other")
+    tail = ("--", "cat", "bigfile") if "--from-command" in command else ()
+    outcome = inside.run(*command, *REDIRECT, *tail)
+    assert (outcome.code, outcome.err.count(NO_EFFECT)) == (0, 1), outcome.err
+
+
+@pytest.mark.parametrize(
+    "command", [("obs://bucket/page",), ("s3://bucket/dir/page", "--region", "eu-test-1")], ids=["root", "S3"]
+)
+def test_a_redirect_with_an_effect_is_not_noted(
+    inside: Inside, make_file: MakeFile, command: tuple[str, ...]
+) -> None:
+    """In the root of a bucket, and with S3, which redirects all keys."""
+    outcome = inside.run("upload", make_file(1000), *command, *REDIRECT)
+    assert (outcome.code, outcome.err) == (0, "")
+
+
+@pytest.mark.parametrize("source", ["bigfile", "bigfile other", "-"], ids=["file", "batch", "stream"])
+def test_more_jobs_than_the_process_can_have(shell: Shell, make_file: MakeFile, source: str) -> None:
+    """10,000, the vendors' limit, is accepted; a note names the limit of this process, and the upload succeeds."""
+    make_file(2_000_000)
+    make_file(1000, "other")
+    pipe = "cat bigfile | " if source == "-" else ""
+    target = "bucket/dir/" if " " in source else "bucket/key"
+    command = f"obsup upload {source} {target} --part-size 100K --jobs 10000"
+    outcome = shell.run_script(f"ulimit -n 72; {pipe}{command}")
+    note = "10000 parts cannot be in flight at once: the limit of open files (ulimit -n 72) allows 20"
+    assert (outcome.code, outcome.err.count(note)) == (0, 1), outcome.err
+
+
+def request(jobs: Jobs, executor: str = "threads") -> UploadRequest:
+    """Return a request with so many jobs."""
+    return UploadRequest(Path("file"), Target("obs", "", "bucket", "key"), jobs=jobs, executor=executor)
+
+
+@pytest.mark.parametrize(
+    ("files", "jobs", "executor", "name"),
+    [
+        (
+            {"sys/fs/cgroup/pids.max": "40\n", "sys/fs/cgroup/pids.current": "4\n"},
+            20,
+            "threads",
+            "pids.max 40",
+        ),
+        ({"sys/fs/cgroup/pids.max": "max\n"}, 100, "threads", ""),
+        (
+            {"proc/meminfo": "MemTotal: 9 kB\nMemAvailable: 128000 kB\n"},
+            50,
+            "threads",
+            "free memory (125 MiB)",
+        ),
+        ({"proc/meminfo": "MemAvailable: 6400000 kB\n"}, 48, "processes", "free memory (6250 MiB)"),
+        (
+            {
+                "proc/meminfo": "MemAvailable: 6400000 kB\n",
+                "sys/fs/cgroup/memory.max": "268435456",
+                "sys/fs/cgroup/memory.current": "134217728",
+            },
+            51,
+            "threads",
+            "free memory (128 MiB)",
+        ),
+        ({"proc/meminfo": "MemAvailable: 1000 kB\n"}, 32, "threads", "free memory (0 MiB)"),
+    ],
+)
+def test_the_limit_of_the_machine(
+    tmp_path: Path, files: dict[str, str], jobs: int, executor: str, name: str
+) -> None:
+    """Threads and memory of the machine or its control group; memory never allows fewer than --jobs auto."""
+    for path, text in files.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(text)
+    noted: list[events.Event] = []
+    limited = within_limits(request(100, executor), noted.append, root=tmp_path)
+    assert limited.jobs == jobs
+    assert [name in str(note) for note in noted] == ([True] if name else [])
+    assert within_limits(request("auto"), noted.append, root=tmp_path).jobs == "auto"
+
+
+@pytest.mark.parametrize("jobs", [0, 10_001])
+def test_jobs_outside_the_vendors_limits_are_refused(
+    inside: Inside, sandbox: Sandbox, make_file: MakeFile, jobs: int
+) -> None:
+    """By the command line and by the API."""
+    assert inside.run("upload", make_file(10), "bucket/key", "--jobs", str(jobs)).code == 2
+    with pytest.raises(WrongUsage, match="between 1 and 10000"):
+        _ = request(jobs).initial_jobs
+    assert sandbox.requests == []
