@@ -12,6 +12,7 @@ from typing import Any, Literal, TypedDict, Unpack, cast
 from msgspec.structs import replace
 
 from obsup import events
+from obsup.dialects.registry import vendor_variables
 from obsup.engine.job.connection import Connection, StoreSettings, connect
 from obsup.engine.job.context import UploadContext
 from obsup.engine.job.progress import ProgressTally
@@ -283,7 +284,8 @@ def _open_context(
     """Return the context of one upload or step, with a connected store."""
     fields = dict(more)
     endpoint = more.get("endpoint") or os.environ.get("OBSUP_ENDPOINT")
-    options, connecting = options or ObjectOptions(), more.get("connecting") or ConnectOptions(endpoint)
+    default = ConnectOptions(endpoint, vendor_variables=vendor_variables(os.environ))
+    options, connecting = options or ObjectOptions(), more.get("connecting") or default
     credentials = more.get("credentials")
     for name in ("endpoint", "connecting", "credentials"):
         fields.pop(name, None)

@@ -38,7 +38,14 @@ _REMOVED_PREFIXES = (
     "https_proxy",
     "HTTP",
 )
-_REMOVED_NAMES = ("AccessKeyID", "SecretAccessKey", "SecurityToken", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+_REMOVED_NAMES = (
+    "AccessKeyID",
+    "SecretAccessKey",
+    "SecurityToken",
+    "REQUESTS_CA_BUNDLE",
+    "CURL_CA_BUNDLE",
+    "SSL_CERT_FILE",
+)
 _KEPT_PREFIXES = ("OBSUP_TEST_",)
 
 

@@ -186,6 +186,9 @@ VENDOR = Vendor(
         # The S3-compatible hosts of Alibaba Cloud OSS.
         HostFamily("oss-s3", r"s3\.(?P<region>oss-[a-z0-9-]+?)(?:-internal)?\.aliyuncs\.com"),
     ),
+    # AWS SDKs and Tools Reference Guide, "Service-specific endpoints" and "AWS Region".
+    endpoint_variables=("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"),
+    region_variables=("AWS_REGION", "AWS_DEFAULT_REGION"),
     credential_variables=(
         KeyNames("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", ("AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN")),
     ),

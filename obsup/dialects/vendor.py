@@ -82,6 +82,8 @@ class MetadataService(Value):
 class Vendor(Value):
     """A provider of object storage. ``name`` is also the scheme of a target.
 
+    ``endpoint_variables`` and ``region_variables`` are the environment variables of its tools, the nearest first.
+
     The first of ``dialects`` is the default. The first host family that matches applies, so specific ones come first.
     """
 
@@ -91,3 +93,5 @@ class Vendor(Value):
     credential_variables: tuple[KeyNames, ...]
     credential_files: tuple[CredentialFile, ...]
     metadata_service: MetadataService
+    endpoint_variables: tuple[str, ...] = ()
+    region_variables: tuple[str, ...] = ()

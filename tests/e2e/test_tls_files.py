@@ -112,7 +112,9 @@ def test_a_file_that_cannot_be_used(
     assert sandbox.requests == []
 
 
-@pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
+@pytest.mark.parametrize(
+    "variable", ["AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"]
+)
 def test_a_variable_that_names_no_file(
     variable: str, shell: Shell, sandbox: Sandbox, make_file: MakeFile
 ) -> None:

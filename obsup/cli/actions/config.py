@@ -15,6 +15,7 @@ from obsup.cli.arguments.options import Option
 from obsup.cli.arguments.settings import EffectiveSetting, effective_profile, effective_settings
 from obsup.cli.report import output
 from obsup.dialects.endpoints import normalise_endpoint, recognise
+from obsup.dialects.registry import VENDORS, vendor_variables
 from obsup.errors import BadConfiguration, Denied, NextStep
 from obsup.local.config.credentials import CredentialSettings, find_credentials
 from obsup.local.config.file import NO_CONFIG, Profile, load_config
@@ -109,7 +110,7 @@ def run_show(upload: click.Context, *, as_json: bool) -> int:
     settings = list(effective_settings(upload))
     rows = [EffectiveSetting("config", str(path), "found" if path.exists() else "not found")]
     rows.append(effective_profile(upload))
-    rows += [one._replace(value=_masked(one.name, one.value)) for one in settings]
+    rows += [one._replace(value=_masked(one.name, one.value)) for one in map(_or_variable, settings)]
     rows += _credentials(upload)
     if as_json:
         fields = [one._asdict() for one in rows]
@@ -118,6 +119,19 @@ def run_show(upload: click.Context, *, as_json: bool) -> int:
     for one in rows:
         output.print_result(f"{one.name}\t{_shown(one.value)}\t{one.origin}")
     return 0
+
+
+def _or_variable(setting: EffectiveSetting) -> EffectiveSetting:
+    """Return the variable of a vendor's tools that applies to its targets if endpoint or region is unset."""
+    kinds = {"endpoint": "endpoint_variables", "region": "region_variables"}
+    if setting.value is not None or setting.name not in kinds:
+        return setting
+    for name, value in vendor_variables(os.environ):
+        for vendor in VENDORS.values():
+            if name in getattr(vendor, kinds[setting.name]):
+                origin = f"environment variable {name} (targets of {vendor.name} only)"
+                return EffectiveSetting(setting.name, value, origin)
+    return setting
 
 
 def _shown(value: object) -> str:
@@ -132,7 +146,10 @@ def _provider(upload: click.Context) -> str:
     provider, endpoint = upload.params["provider"], upload.params["endpoint"]
     if provider != "auto":
         return str(provider)
-    return (recognise(normalise_endpoint(endpoint)).provider if endpoint else None) or DEFAULT_PROVIDER
+    if endpoint:
+        return recognise(normalise_endpoint(endpoint)).provider or DEFAULT_PROVIDER
+    names = {name for name, _ in vendor_variables(os.environ)}
+    return next((one.name for one in VENDORS.values() if names & {*one.endpoint_variables}), DEFAULT_PROVIDER)
 
 
 def _credentials(upload: click.Context) -> Iterator[EffectiveSetting]:

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from obsup.cli.arguments import conflicts
 from obsup.cli.display.display import DisplayOptions
 from obsup.cli.run.metrics import MetricsOptions
+from obsup.dialects.registry import vendor_variables
 from obsup.engine.job.connection import StoreSettings
 from obsup.engine.job.executor_spec import check_spec
 from obsup.engine.job.request import UploadRequest
@@ -223,6 +224,7 @@ def _connect_options(values: dict[str, Any]) -> ConnectOptions:
             "customer_key_file": _text(values.get("sse_c_key_file")),
             "copy_source_key_file": _text(values.get("copy_source_sse_c_key_file")),
             "retry_for_s": values.get("retry_for", ConnectOptions().retry_for_s),
+            "vendor_variables": vendor_variables(os.environ),
             "headers": values.get("headers", ()) + (() if is_given else for_requests),
             "request_headers": for_requests if is_given else (),
             "network": ConnectionSettings(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -11,7 +12,7 @@ from obsup.dialects.dialect import Addressing, Dialect
 from obsup.dialects.endpoints import default_addressing, normalise_endpoint, recognise
 from obsup.dialects.header_values import extension_headers
 from obsup.dialects.names import MIN_BUCKET_CHARACTERS, check_bucket, check_key
-from obsup.dialects.registry import find_dialect
+from obsup.dialects.registry import VENDORS, find_dialect, find_vendor
 from obsup.engine.job.connection import StoreSettings
 from obsup.engine.job.target_text import split_scheme, split_target
 from obsup.errors import BadConfiguration, NextStep, WrongUsage, run_again
@@ -26,7 +27,7 @@ class ConnectOptions(Value):
 
     ``headers`` describe the object; those that the dialect requires on every request are sent with every request, and
     all ``request_headers`` must be of that kind. A failing request is retried for ``retry_for_s`` seconds; the first
-    wait is at most ``backoff_s`` seconds, and doubles.
+    wait is at most ``backoff_s`` seconds, and doubles. ``vendor_variables`` are used last, by the vendor's own targets.
     """
 
     endpoint: str | None = None
@@ -44,6 +45,12 @@ class ConnectOptions(Value):
     max_parts: int | None = None
     headers: tuple[tuple[str, str], ...] = ()
     request_headers: tuple[tuple[str, str], ...] = ()
+    vendor_variables: tuple[tuple[str, str], ...] = ()
+
+    def named(self, variables: Iterable[str]) -> tuple[str, str] | None:
+        """Return name and value of the first of these variables that is set."""
+        values = dict(self.vendor_variables)
+        return next(((name, values[name]) for name in variables if name in values), None)
 
 
 def resolve_prefix(text: str, connecting: ConnectOptions) -> tuple[Target, StoreSettings]:
@@ -72,8 +79,8 @@ def resolve_target(
 
 def resolve_store(connecting: ConnectOptions, bucket: str, *, scheme: str | None = None) -> StoreSettings:
     """Return the settings of the store of *bucket*. *scheme* is the provider in TARGET."""
-    provider = scheme or (connecting.provider if connecting.provider != "auto" else None)
-    endpoint = normalise_endpoint(connecting.endpoint or _public_endpoint(provider, connecting.region))
+    provider, given = _endpoint(connecting, scheme)
+    endpoint = normalise_endpoint(given)
     _refuse_bucket_in(endpoint, bucket)
     known = recognise(endpoint)
     evident = provider or known.provider
@@ -81,7 +88,9 @@ def resolve_store(connecting: ConnectOptions, bucket: str, *, scheme: str | None
     dialect = find_dialect(provider, connecting.signature)
     # Other stores may allow shorter names than the vendors.
     check_bucket(dialect, bucket, shortest=MIN_BUCKET_CHARACTERS if known.provider else 1)
-    region = connecting.region or known.region or dialect.default_region
+    region = (
+        connecting.region or known.region or _vendor_region(connecting, provider) or dialect.default_region
+    )
     if dialect.needs_region and not region:
         raise BadConfiguration(
             f"no region given for {endpoint}",
@@ -132,6 +141,27 @@ def _refuse_bucket_in(endpoint: str, bucket: str) -> None:
             "The bucket belongs in the TARGET only",
             run_again("leave it out", add=("--endpoint", endpoint.removesuffix(f"/{bucket}"))),
         )
+
+
+def _endpoint(connecting: ConnectOptions, scheme: str | None) -> tuple[str | None, str]:
+    """Return provider and endpoint: the given one, that of the vendor's variables, or the public one.
+
+    Raises BadConfiguration.
+    """
+    provider = scheme or (connecting.provider if connecting.provider != "auto" else None)
+    if connecting.endpoint:
+        return provider, connecting.endpoint
+    for name in [provider] if provider else VENDORS:
+        found = connecting.named(find_vendor(name).endpoint_variables)
+        if found is not None:
+            return name, found[1]
+    region = connecting.region or (_vendor_region(connecting, provider) if provider else None)
+    return provider, _public_endpoint(provider, region)
+
+
+def _vendor_region(connecting: ConnectOptions, provider: str) -> str | None:
+    found = connecting.named(find_vendor(provider).region_variables)
+    return found[1] if found is not None else None
 
 
 def _public_endpoint(provider: str | None, region: str | None) -> str:

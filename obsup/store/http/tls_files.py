@@ -11,7 +11,7 @@ from obsup.store.http.settings import ConnectionSettings
 from obsup.text import quoted
 
 # The environment variables that name a file or a directory of trusted certificates, the nearest first.
-CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+CA_VARIABLES = ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 
 
 def find_ca_bundle(settings: ConnectionSettings, environ: Mapping[str, str]) -> tuple[str, str] | None:

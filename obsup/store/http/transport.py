@@ -32,7 +32,7 @@ from obsup.store.http.proxy import check_proxy
 from obsup.store.http.redaction import redact, secrets_in, secrets_of_proxy
 from obsup.store.http.request_writer import BLOCK_BYTES, exchange_directly, head_of
 from obsup.store.http.settings import ConnectionSettings, Response
-from obsup.store.http.tls_files import check_tls_files
+from obsup.store.http.tls_files import check_tls_files, find_ca_bundle
 from obsup.units import KIB, MIB
 from obsup.value import Value
 from obsup.version import __version__
@@ -219,7 +219,8 @@ class Transport:
             if not proxies and is_loopback(host):
                 # A proxy of the environment would connect to its own loopback interface.
                 proxies = {"no_proxy": host}
-            verify = (settings.ca_bundle or True) if settings.verify_tls else False
+            bundle = find_ca_bundle(settings, os.environ)
+            verify = (bundle[0] if bundle is not None else True) if settings.verify_tls else False
             cert: Any = settings.client_cert
             if settings.client_key is not None:
                 cert = settings.client_cert, settings.client_key
