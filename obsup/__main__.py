@@ -12,16 +12,18 @@ def main() -> NoReturn:
     # Start-up creates 100,000 objects that stay alive: collecting garbage among them again and again takes 5 % of the
     # time of a small upload.
     gc.set_threshold(50_000)
-    if getattr(sys, "frozen", False):
-        # One executable (PyInstaller): a worker process starts here as well, and ends in this call.
-        from multiprocessing import freeze_support
+    if getattr(sys, "frozen", False) and sys.argv[1:] == ["--worker-process"]:
+        # One executable (PyInstaller) has no other interpreter: its worker processes start here as well.
+        from obsup.local.processes.worker import serve_calls
 
-        freeze_support()
+        serve_calls()
+    from obsup.local.processes.interpreter import import_path
+
+    sys.path[:] = import_path()  # python -m searches the current directory first
     from obsup.cli.main import main as run  # importing creates them
 
     run()
 
 
-# A worker process imports this module, and must not start another driver.
 if __name__ == "__main__":
     main()

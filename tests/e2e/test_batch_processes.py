@@ -31,13 +31,11 @@ pytestmark = [
 
 
 def children(pid: int) -> list[int]:
-    """Return the child processes of *pid*, without Python's resource tracker."""
-    pids = []
+    """Return the child processes of *pid*."""
+    pids: list[int] = []
     for task in Path(f"/proc/{pid}/task").iterdir():
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it ended in between
-            for child in map(int, (task / "children").read_text().split()):
-                if b"resource_tracker" not in Path(f"/proc/{child}/cmdline").read_bytes():
-                    pids.append(child)
+            pids += map(int, (task / "children").read_text().split())
     return pids
 
 

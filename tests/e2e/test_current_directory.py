@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,9 @@ from obsup.__main__ import main
 if __name__ == "__main__":
     main()
 """
-MODULES = ("types", "struct", "random", "json", "multiprocessing", "obsup")
+MODULES = ("types", "struct", "random", "json", "pickle", "sitecustomize", "obsup")
+
+MORE = (("threads", ("-E",)), ("processes", ()), ("threads", ("-I",)), ("processes", ("-I",)))
 
 
 @pytest.fixture
@@ -32,15 +35,24 @@ def planted(shell: Shell) -> Path:
     return executed
 
 
-def run(shell: Shell, tmp_path: Path, *arguments: str) -> Outcome:
-    """Run obsup by a console script as pip writes it, so that Python itself does not search the current directory."""
+def run(
+    shell: Shell,
+    tmp_path: Path,
+    *arguments: str,
+    flags: tuple[str, ...] = (),
+    variables: Mapping[str, str] | None = None,
+) -> Outcome:
+    """Run obsup by a console script as pip writes it, so that Python itself does not search the current directory.
+
+    *flags* are those of Python, as in the first line of the script.
+    """
     script = tmp_path / "bin" / "obsup"
-    script.parent.mkdir()
+    script.parent.mkdir(exist_ok=True)
     script.write_text(SCRIPT)
     done = subprocess.run(
-        [sys.executable, script, *arguments],
+        [sys.executable, *flags, script, *arguments],
         cwd=shell.folder,
-        env={**os.environ, **shell.environment},
+        env={**os.environ, **shell.environment, **(variables or {})},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -49,17 +61,53 @@ def run(shell: Shell, tmp_path: Path, *arguments: str) -> Outcome:
     return Outcome(done.returncode, done.stdout, done.stderr)
 
 
-@pytest.mark.parametrize("executor", ["threads", "processes"])
+@pytest.mark.parametrize(
+    ("executor", "flags"),
+    [
+        ("threads", ()),
+        ("processes", ("-E",)),
+        *(pytest.param(*pair, marks=pytest.mark.slow) for pair in MORE),
+    ],
+)
 def test_worker_processes_import_nothing_from_the_current_directory(
-    executor: str, shell: Shell, sandbox: Sandbox, planted: Path, tmp_path: Path
+    executor: str, flags: tuple[str, ...], shell: Shell, sandbox: Sandbox, planted: Path, tmp_path: Path
 ) -> None:
-    """1,000 small files use the extra processes of a batch, or those of ``--executor processes``."""
+    """1,000 small files use the extra processes of a batch, or those of ``--executor processes``.
+
+    With -E, as in the first line of scripts of some distributions, Python ignores PYTHONSAFEPATH.
+    """
     names = [f"tree/{number:04}" for number in range(1000 if executor == "threads" else 20)]
     make_files(shell, *names)
-    outcome = run(shell, tmp_path, "upload", "-r", "tree", "bucket/p/", "--executor", executor, "-j", "4")
-    assert outcome.code == 0, outcome.err
+    arguments = ("upload", "-r", "tree", "bucket/p/", "--executor", executor, "-j", "4")
+    outcome = run(shell, tmp_path, *arguments, flags=flags)
+    assert (outcome.code, outcome.err) == (0, "")
     assert count_operations(sandbox)["put"] == len(names)
     assert not planted.exists(), planted.read_text()
+
+
+@pytest.mark.parametrize("command", ["upload", "sandbox"])
+def test_children_start_without_the_variables_of_python(
+    command: str, shell: Shell, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """PYTHONPATH names modules that only obsup's own process, which the user started with it, imports."""
+    folder = tmp_path / "modules"
+    folder.mkdir()
+    executed = tmp_path / "executed"
+    text = f"import os\nopen({str(executed)!r}, 'a').write(f'{{os.getpid()}} ')\n"
+    (folder / "sitecustomize.py").write_text(text)
+    startup = tmp_path / "startup.py"
+    startup.write_text(text)
+    variables = {"PYTHONPATH": str(folder), "PYTHONSTARTUP": str(startup), "PYTHONINSPECT": "1"}
+    make_files(shell, "tree/1", "tree/2")
+    commands = {
+        "upload": ("upload", "-r", "tree", "bucket/p/", "--executor", "processes", "-j", "2"),
+        "sandbox": ("sandbox", "--", "true"),
+    }
+    outcome = run(shell, tmp_path, *commands[command], variables=variables)
+    assert (outcome.code, outcome.err) == (0, "")
+    assert len(executed.read_text().split()) == 1
+    if command == "upload":
+        assert count_operations(sandbox)["put"] == 2
 
 
 def test_the_sandbox_imports_nothing_from_the_current_directory(
@@ -71,12 +119,30 @@ def test_the_sandbox_imports_nothing_from_the_current_directory(
     assert not planted.exists(), planted.read_text()
 
 
-def test_workers_pass_no_safe_path_on(shell: Shell, sandbox: Sandbox, tmp_path: Path) -> None:
-    """A credential process that a worker starts gets the user's environment, without PYTHONSAFEPATH."""
+@pytest.mark.parametrize("start", ["-m", "PYTHONPATH"])
+def test_the_driver_imports_nothing_from_the_current_directory(
+    start: str, shell: Shell, tmp_path: Path
+) -> None:
+    """Python searches it first after -m, and if PYTHONPATH has an empty entry."""
+    executed = tmp_path / "executed"
+    for name in ("click", "requests", "msgspec", "rich"):
+        (shell.folder / f"{name}.py").write_text(f"open({str(executed)!r}, 'a').write('{name} ')\n")
+    if start == "-m":
+        outcome = shell.run("version")
+    else:
+        outcome = run(shell, tmp_path, "version", variables={"PYTHONPATH": f":{tmp_path}/none"})
+    assert outcome.code == 0, outcome.err
+    assert not executed.exists(), executed.read_text()
+
+
+def test_programs_of_workers_get_the_environment_of_the_user(
+    shell: Shell, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """A credential process that a worker starts gets all variables of obsup, and no others."""
     seen = tmp_path / "seen"
     helper = tmp_path / "helper"
     keys = f'{{"Version":1,"AccessKeyId":"{sandbox.access_key}","SecretAccessKey":"{sandbox.secret_key}"}}'
-    helper.write_text(f"#!/bin/sh\necho \"${{PYTHONSAFEPATH-unset}}\" >> {seen}\necho '{keys}'\n")
+    helper.write_text(f"#!/bin/sh\nenv | grep -e PYTHON -e MINE >> {seen}\necho '{keys}'\n")
     helper.chmod(0o700)
     config = tmp_path / "config.toml"
     config.write_text(f'[profiles.p]\ncredential_process = "{helper}"\n')
@@ -84,7 +150,10 @@ def test_workers_pass_no_safe_path_on(shell: Shell, sandbox: Sandbox, tmp_path: 
     names = [f"tree/{number}" for number in range(4)]
     make_files(shell, *names)
     arguments = ("upload", "-r", "tree", "bucket/p/", "--executor", "processes", "-j", "2", "--profile", "p")
-    outcome = shell.run(*arguments, "--config", config, AccessKeyID="", SecretAccessKey="")
+    outcome = shell.run(
+        *arguments, "--config", config, AccessKeyID="", SecretAccessKey="", MINE="1", PYTHONPATH="/mine"
+    )
     assert outcome.code == 0, outcome.err
-    assert set(seen.read_text().split()) == {"unset"}
-    assert len(seen.read_text().split()) >= 2
+    given = {f"{name}={value}" for name, value in os.environ.items() if name.startswith("PYTHON")}
+    assert set(seen.read_text().splitlines()) == {*given, "MINE=1", "PYTHONPATH=/mine"}
+    assert seen.read_text().splitlines().count("MINE=1") >= 2

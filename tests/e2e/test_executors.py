@@ -43,7 +43,7 @@ def stored(sandbox: Sandbox) -> dict[int, int]:
 
 
 def children(pid: int) -> list[int]:
-    """Return the worker processes of *pid*, without multiprocessing's resource tracker."""
+    """Return the worker processes of *pid*."""
     pids = []
     for path in Path("/proc").glob("[0-9]*"):
         try:
@@ -51,7 +51,7 @@ def children(pid: int) -> list[int]:
             command = (path / "cmdline").read_text()
         except OSError:
             continue
-        if int(status[1]) == pid and "spawn_main" in command:
+        if int(status[1]) == pid and "serve_calls" in command:
             pids.append(int(path.name))
     return pids
 

@@ -27,7 +27,7 @@ def mpiexec(shell: Shell, *arguments: str | Path, ranks: int = 3) -> Outcome:
     done = subprocess.run(
         [
             *("mpiexec", *options, "-n", str(ranks)),
-            *(sys.executable, "-m", "mpi4py.futures", "-m", "obsup"),
+            *(sys.executable, "-P", "-m", "mpi4py.futures", "-m", "obsup"),
             *arguments,
         ],
         cwd=shell.folder,
@@ -73,7 +73,7 @@ def test_without_workers_the_error_names_the_command(shell: Shell, make_file: Ma
     """obsup without mpiexec is not an MPI job."""
     source = make_file(1000)
     outcome = shell.run("upload", source, "bucket/key", "--parts", "1", "--executor", "mpi")
-    assert (outcome.code, "mpiexec -n 5 python3 -m mpi4py.futures -m obsup" in outcome.err) == (2, True)
+    assert (outcome.code, "mpiexec -n 5 python3 -P -m mpi4py.futures -m obsup" in outcome.err) == (2, True)
 
 
 def test_ranks_send_small_files_and_parts_of_a_batch(shell: Shell, sandbox: Sandbox) -> None:

@@ -67,6 +67,19 @@ def test_no_shell_interprets_the_command(bash: Bash, sandbox: Sandbox) -> None:
     assert sandbox.object_path("bucket", "key").read_bytes() == b"$HOME; ls * --restart"
 
 
+def test_the_command_gets_the_environment_of_obsup_and_no_open_file(bash: Bash, sandbox: Sandbox) -> None:
+    """As in a pipe: dumps may need the credentials."""
+    script = (
+        "sh -c 'env | grep -v -e ^_= -e ^SHLVL= | sort > here'; "
+        + UPLOAD
+        + " -- sh -c 'env | grep -v -e ^_= -e ^SHLVL= | sort; ls /proc/$$/fd'"
+    )
+    assert bash.run(script).code == 0
+    given = (bash.shell.folder / "here").read_text()
+    assert "SecretAccessKey=" in given
+    assert sandbox.object_path("bucket", "key").read_text() == f"{given}0\n1\n2\n"
+
+
 @pytest.mark.parametrize("size", [1000, 250_000])
 @pytest.mark.parametrize(
     ("end", "message"),

@@ -33,7 +33,7 @@ LAYERS = (
     ("options",),
     ("local.files",),
     ("dialects",),
-    ("store.http", "local.source", "local.state", "local.config"),
+    ("store.http", "local.processes", "local.source", "local.state", "local.config"),
     ("store.answers", "local.walk"),
     ("store",),
     ("engine.plan",),

@@ -9,16 +9,14 @@ from typing import Any
 
 import click
 
-import obsup
 from obsup.cli.arguments.command import command
 from obsup.options.table import is_set, rows_of
 
-# Runs the sandbox of this obsup, even if that is in an archive (zipapp), where -m would not find it.
+# Runs the sandbox of this obsup, even if that is in an archive (zipapp), where -m would not find it. Python's own
+# modules come first, another installed obsup last.
 PROGRAM = """
 import os, runpy, sys
-root = os.path.dirname(sys.argv.pop(1))
-if root not in sys.path:
-    sys.path.insert(0, root)
+sys.path.insert(sys.path.index(os.path.dirname(os.__file__)) + 1, sys.argv.pop(1))
 runpy.run_module("obsup.sandbox", run_name="__main__", alter_sys=True)
 """
 
@@ -51,5 +49,9 @@ def sandbox(command: tuple[str, ...], **values: Any) -> None:
         # One executable (PyInstaller) has no other interpreter to run the program in.
         sys.argv = ["obsup sandbox", *words]
         runpy.run_module("obsup.sandbox", run_name="__main__", alter_sys=True)
-    # -P: import nothing from the current directory.
-    os.execv(sys.executable, [sys.executable, "-P", "-c", PROGRAM, obsup.__path__[0], *words])
+    from obsup.local.processes.interpreter import (  # --help starts no process
+        interpreter_command,
+        package_root,
+    )
+
+    os.execv(sys.executable, interpreter_command(PROGRAM, package_root(), *words))

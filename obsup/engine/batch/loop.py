@@ -13,7 +13,7 @@ from obsup.engine.batch.file_upload import FileUploader
 from obsup.engine.batch.known_files import KnownFiles, PendingFile
 from obsup.engine.batch.outcome import ALREADY_UPLOADED, BatchSummary, FileOutcome
 from obsup.engine.batch.pool import Pool
-from obsup.engine.batch.process_pool import MIN_FILES, ProcessPool
+from obsup.engine.batch.process_pool import MIN_FILES, BatchProcesses
 from obsup.engine.batch.request import BatchRequest
 from obsup.engine.batch.small_file import MAX_SMALL_FILE_BYTES
 from obsup.engine.job.context import UploadContext
@@ -68,7 +68,7 @@ class BatchLoop:
         file_uploader: FileUploader,
         known_files: KnownFiles,
         pool: Pool,
-        process_pool: ProcessPool,
+        process_pool: BatchProcesses,
     ) -> None:
         self._shared = request.shared
         self._fail_fast = request.fail_fast

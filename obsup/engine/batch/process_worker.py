@@ -5,12 +5,8 @@ No secret travels: the process finds its own credentials. Only the driver writes
 
 from __future__ import annotations
 
-import threading
-import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
-from typing import Any
 
 from msgspec.structs import replace
 
@@ -26,11 +22,11 @@ from obsup.engine.job.stop import StopSignal
 from obsup.engine.send.concurrency import ConcurrencyLimit
 from obsup.engine.send.concurrency_probe import ConcurrencyProbe
 from obsup.errors import ObsupError, Stopped, Throttled
+from obsup.local.processes.worker import listen
 from obsup.value import Value
 
-# The values of the flag that the driver shares with all its processes.
-RUN, STOP, STOP_NOW = 0, 1, 2
-POLL_S = 0.1
+# The states that the driver sets in all its processes.
+STOP, STOP_NOW = 1, 2
 # Files in flight at first, if the number is probed.
 INITIAL_JOBS = 2
 # The driver sets STOP_NOW when its own grace period is over.
@@ -53,6 +49,7 @@ class WorkerSetup(Value):
 class FileGroup(Value):
     """Small files for another process, of which ``jobs`` may be in flight at once."""
 
+    setup: WorkerSetup
     files: tuple[PendingFile, ...]
     jobs: int
 
@@ -68,8 +65,7 @@ class GroupResult(Value):
 class ProcessWorker:
     """Uploads the groups of one batch in this process."""
 
-    def __init__(self, stop_flag: Any, setup: WorkerSetup) -> None:
-        self._stop_flag = stop_flag
+    def __init__(self, setup: WorkerSetup) -> None:
         self._setup = setup
         self._stop = StopSignal(grace_s=GRACE_S)
         self._events: list[events.Event] = []
@@ -81,7 +77,7 @@ class ProcessWorker:
         context = UploadContext(connection, setup.shared.template, self._observe, self._stop)
         self._file_uploader = FileUploader(context, setup.shared, concurrency=self._concurrency)
         self._threads = ThreadPoolExecutor(setup.jobs, thread_name_prefix="small")
-        threading.Thread(target=self._watch_stop_flag, name="stop-flag", daemon=True).start()
+        listen(self._set_state)
 
     def upload(self, group: FileGroup) -> GroupResult:
         """Upload the files of *group*, several at once, and return the outcomes."""
@@ -125,36 +121,21 @@ class ProcessWorker:
         if is_reported_request or isinstance(inner, events.Retried | events.Noted):
             self._events.append(event)
 
-    def _watch_stop_flag(self) -> None:
-        """Stop when the driver sets the flag."""
-        while self._stop_flag.value != STOP_NOW:
-            if self._stop_flag.value == STOP:
-                self._stop.request_stop(Stopped("the batch was stopped"))
-            time.sleep(POLL_S)
-        self._stop.request_stop(Stopped("the batch was stopped"), at_once=True)
+    def _set_state(self, state: int) -> None:
+        """Stop because the driver set STOP or STOP_NOW."""
+        self._stop.request_stop(Stopped("the batch was stopped"), at_once=state == STOP_NOW)
 
 
-_worker_arguments: list[Any] = []
+_workers: list[ProcessWorker] = []
 
 
-def start_worker(stop_flag: Any, setup: WorkerSetup) -> None:
-    """Initialize this process; *stop_flag* is the shared value through which the driver stops it."""
-    from obsup.engine.send.backends import end_with_parent  # the driver would load multiprocessing too early
-
-    end_with_parent()
-    _worker_arguments[:] = (stop_flag, setup)
-
-
-@cache
-def _worker() -> ProcessWorker:
-    return ProcessWorker(*_worker_arguments)
-
-
-def check_worker() -> None:
+def check_worker(setup: WorkerSetup) -> None:
     """Connect, so that the first group need not wait for it. Raises as ``connect`` does."""
-    _worker()
+    if not _workers:
+        _workers.append(ProcessWorker(setup))
 
 
 def upload_group(group: FileGroup) -> GroupResult:
     """Upload the files of *group* in this process. The outcomes lack files that were not started because of a stop."""
-    return _worker().upload(group)
+    check_worker(group.setup)
+    return _workers[0].upload(group)

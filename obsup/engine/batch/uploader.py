@@ -14,7 +14,7 @@ from obsup.engine.batch.known_files import open_known_files
 from obsup.engine.batch.loop import BatchLoop, Report
 from obsup.engine.batch.outcome import BatchSummary
 from obsup.engine.batch.pool import Pool, open_pool
-from obsup.engine.batch.process_pool import ProcessPool
+from obsup.engine.batch.process_pool import BatchProcesses
 from obsup.engine.batch.request import BatchRequest
 from obsup.engine.job.connection import Connection
 from obsup.engine.job.context import UploadContext
@@ -62,7 +62,7 @@ class BatchUploader:
             context = UploadContext(self._connection, template, self._observe, stop, self._limit, self._clock)
             pool = open_pool(context)
             resources.callback(lambda: pool.close(wait=not stop.is_over))
-            process_pool = ProcessPool(
+            process_pool = BatchProcesses(
                 request,
                 self._connection.settings,
                 stop,

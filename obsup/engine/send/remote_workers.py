@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, CancelledError, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -109,8 +108,6 @@ class RemoteWorkers:
         self._observe = observe
         self._read_gate = read_gate
         self._comparing = ThreadPoolExecutor(MAX_COMPARISONS, thread_name_prefix="compare")
-        self._lock = threading.Lock()
-        self._restarts = 0
 
     def send(self, part: PartToSend, observe: events.Observer | None = None) -> Future[Receipt]:
         """See Workers. *observe* gets the events of this part instead of the common observer."""
@@ -146,18 +143,15 @@ class RemoteWorkers:
     def _start_attempt(self, task: _PendingTask) -> None:
         """Submit the task to a worker; ``_finish_attempt`` is called when the attempt is done."""
         call, argument = task.make_call()
-        with self._lock:
-            restarts = self._restarts
-        # Outside the lock: while a pool breaks, submit blocks until the pool has called _finish_attempt.
         try:
             attempt = self._backend.submit(call, argument)
         except BrokenExecutor as exc:
             attempt = Future()
             attempt.set_exception(exc)
         task.future.attempt = attempt if self._backend.can_cancel else None
-        attempt.add_done_callback(partial(self._finish_attempt, task, restarts))
+        attempt.add_done_callback(partial(self._finish_attempt, task))
 
-    def _finish_attempt(self, task: _PendingTask, restarts: int, attempt: Future[Any]) -> None:
+    def _finish_attempt(self, task: _PendingTask, attempt: Future[Any]) -> None:
         """Complete the task's future, or start another attempt."""
         if attempt.cancelled() and task.future.is_cancelled:
             return
@@ -167,7 +161,7 @@ class RemoteWorkers:
             if failure is None:
                 report = _publish_events(attempt.result(), task.observe)
                 failure = report.failure
-            if failure is not None and self._retries(task, failure, restarts):
+            if failure is not None and self._retries(task, failure):
                 return
         except Exception as exc:  # noqa: BLE001 - if a callback raised, the future would never complete
             failure = exc
@@ -187,12 +181,13 @@ class RemoteWorkers:
         else:
             future.set_result(receipt)
 
-    def _retries(self, task: _PendingTask, failure: BaseException, restarts: int) -> bool:
+    def _retries(self, task: _PendingTask, failure: BaseException) -> bool:
         """Start another attempt if that can help; return whether it was started."""
         if isinstance(failure, Throttled):
             task.observe(events.Retried(task.number, 1, failure.what, 0.0, throttled=True))
         if isinstance(failure, BrokenExecutor) and task.lost_workers + 1 < MAX_LOST_WORKERS:
-            self._restart_backend(task, restarts)
+            task.lost_workers += 1
+            task.observe(events.Retried(task.number, task.lost_workers, "its worker process died", 0.0))
         elif isinstance(failure, Denied) and self._sign is not None and not task.was_denied:
             # The URL or the credentials that signed it have expired: a new URL may work.
             task.was_denied = True
@@ -200,15 +195,6 @@ class RemoteWorkers:
             return False
         self._start_attempt(task)
         return True
-
-    def _restart_backend(self, task: _PendingTask, restarts: int) -> None:
-        """Start new workers, once for all parts that were lost with the old ones."""
-        task.lost_workers += 1
-        task.observe(events.Retried(task.number, task.lost_workers, "its worker process died", 0.0))
-        with self._lock:
-            if restarts == self._restarts:
-                self._backend.restart()
-                self._restarts += 1
 
 
 def _publish_events(report: WorkerReport, observe: events.Observer) -> WorkerReport:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import pickle
-import threading
 from collections.abc import Callable
-from concurrent.futures import BrokenExecutor, Executor, Future
+from concurrent.futures import BrokenExecutor, Future
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,7 +15,6 @@ from obsup.dialects.registry import find_dialect
 from obsup.engine.job.connection import StoreSettings
 from obsup.engine.job.stop import StopSignal
 from obsup.engine.proof.part_proof import DigestChoice
-from obsup.engine.send.backends import ProcessBackend
 from obsup.engine.send.concurrency import ConcurrencyLimit
 from obsup.engine.send.dispatcher import dispatch
 from obsup.engine.send.part import PartToSend
@@ -60,7 +58,6 @@ class ManualBackend:
     def __init__(self, *, can_cancel: bool = True) -> None:
         self.can_cancel = can_cancel
         self.calls: list[tuple[PartTask, Future[Any]]] = []
-        self.restarts = 0
         self.is_broken = False
 
     def submit(self, _call: Callable[[Any], Any], argument: Any) -> Future[Any]:
@@ -71,45 +68,8 @@ class ManualBackend:
         self.calls.append((argument, future))
         return future
 
-    def restart(self) -> None:
-        """Work again."""
-        self.restarts += 1
-        self.is_broken = False
-
     def close(self, *, wait: bool) -> None:
         """Do nothing."""
-
-
-class LockingBackend(ManualBackend):
-    """A pool that runs callbacks under the lock that submit takes, as CPython's does from 3.12 on."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._lock = threading.Lock()
-        self.submit_waits = threading.Event()
-        self.is_breaking = threading.Event()
-
-    def submit(self, call: Callable[[Any], Any], argument: Any) -> Future[Any]:
-        """Record a call, once the lock is free."""
-        if self.is_breaking.is_set():
-            self.submit_waits.set()
-        with self._lock:
-            return super().submit(call, argument)
-
-    def restart(self) -> None:
-        """Become a new pool, with a new lock."""
-        super().restart()
-        self._lock = threading.Lock()
-        self.is_breaking.clear()
-
-    def break_down(self) -> None:
-        """Fail all calls, once a submission waits for the lock."""
-        with self._lock:
-            self.is_breaking.set()
-            assert self.submit_waits.wait(10)
-            lost, self.is_broken = list(self.calls), True
-            for _, attempt in lost:
-                attempt.set_exception(BrokenExecutor())
 
 
 class SecretCredentials:
@@ -207,75 +167,24 @@ def test_a_worker_of_a_different_version_is_an_error() -> None:
     assert "different version of obsup" in str(future.exception(0))
 
 
-def test_one_new_pool_sends_all_parts_of_a_broken_pool() -> None:
-    """One worker died, and the parts of the others were lost with it."""
+def test_parts_of_dead_workers_are_sent_by_others() -> None:
+    """Each part is submitted again, and its future gets the new result."""
     backend = ManualBackend()
     workers = RemoteWorkers(backend, SETTINGS)
     futures = [workers.send(part_to_send(number)) for number in (1, 2, 3)]
-    for _, attempt in backend.calls[:3]:
+    for _, attempt in backend.calls[:2]:
         attempt.set_exception(BrokenExecutor())
-    assert backend.restarts == 1
-    assert [remote.to_send.part.number for remote, _ in backend.calls] == [1, 2, 3, 1, 2, 3]
-    for _, attempt in backend.calls[3:]:
+    assert [remote.to_send.part.number for remote, _ in backend.calls] == [1, 2, 3, 1, 2]
+    for _, attempt in backend.calls[2:]:
         attempt.set_result(WorkerReport(RECEIPT))
     assert [future.result(0) for future in futures] == [RECEIPT] * 3
 
 
-def test_a_pool_that_breaks_while_idle_is_restarted() -> None:
-    """A worker may die between two parts."""
+def test_a_part_that_cannot_be_submitted_fails() -> None:
+    """For example because no process can be started."""
     backend = ManualBackend()
-    workers = RemoteWorkers(backend, SETTINGS)
     backend.is_broken = True
-    future = workers.send(part_to_send())
-    backend.calls[0][1].set_result(WorkerReport(RECEIPT))
-    assert (future.result(0), backend.restarts) == (RECEIPT, 1)
-
-
-def test_a_pool_that_breaks_during_a_submission_does_not_deadlock() -> None:
-    """The pool's thread, which runs the callback, and the driver's thread must not wait for each other's locks."""
-    pool = LockingBackend()
-    workers = RemoteWorkers(pool, SETTINGS)
-    first = workers.send(part_to_send(1))
-    second: list[Future[Receipt]] = []
-    ends = threading.Thread(target=pool.break_down, daemon=True)
-    ends.start()
-    assert pool.is_breaking.wait(10)
-    sends = threading.Thread(target=lambda: second.append(workers.send(part_to_send(2))), daemon=True)
-    sends.start()
-    for thread in (ends, sends):
-        thread.join(10)
-        assert not thread.is_alive()
-    for one, future in pool.calls[1:]:
-        future.set_result(WorkerReport(Receipt(one.to_send.part.number, 5, "etag")))
-    assert (first.result(0).number, second[0].result(0).number) == (1, 2)
-    assert pool.restarts == 1
-
-
-def test_a_broken_pool_is_released_on_close() -> None:
-    """Not in its callback: it holds its lock there, and from CPython 3.12 on deleting it takes the lock again."""
-    shut_down, deleted = list[int](), list[int]()
-    numbers = iter(range(1, 9))
-
-    class Pool(Executor):
-        def __init__(self) -> None:
-            self.number = next(numbers)
-
-        def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-            assert wait
-            assert cancel_futures
-            shut_down.append(self.number)
-
-        def __del__(self) -> None:
-            deleted.append(self.number)
-
-    workers = ProcessBackend(2, open_pool=lambda _: Pool())
-    workers.restart()
-    workers.restart()
-    assert (shut_down, deleted) == ([], [])
-    workers.close(wait=True)
-    assert shut_down == [1, 2, 3]
-    del workers
-    assert sorted(deleted) == [1, 2, 3]
+    assert isinstance(RemoteWorkers(backend, SETTINGS).send(part_to_send()).exception(0), WorkerLost)
 
 
 def test_a_part_that_kills_every_worker_fails() -> None:

@@ -1,0 +1,1 @@
+"""Python processes on this machine that run functions of obsup for it."""
