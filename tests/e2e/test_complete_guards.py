@@ -10,10 +10,22 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from obsup.engine.job.connection import connect
+from obsup.engine.job.context import UploadContext
+from obsup.engine.job.progress import ProgressTally
+from obsup.engine.job.request import UploadRequest
+from obsup.engine.job.stop import StopSignal
+from obsup.engine.job.target_settings import ConnectOptions, resolve_target
+from obsup.engine.steps.complete import ManualCompletion
+from obsup.engine.steps.completion_checks import CompletionChecks
+from obsup.engine.steps.lookup import UploadSelector
+from obsup.errors import DataMismatch
 from obsup.local.source.identity import stat_source
 from obsup.local.state import checkpoint as checkpoints
 from obsup.sandbox.sandbox import Sandbox
 from tests.support.in_process import Inside
+from tests.support.shell import Shell
+from tests.support.upload_rig import when_requested
 
 MakeFile = Callable[..., Path]
 SIZE = 1_000_000
@@ -319,3 +331,27 @@ def test_an_acl_is_not_applied_to_a_finished_object_and_a_note_says_so(
     assert (first.code, first.err) == (0, "")
     again = inside.run(*arguments, "public-read")
     assert (again.code, "the ACL of --acl was not checked" in again.err) == (0, True), again.err
+
+
+def test_another_upload_replaces_the_object_of_listed_parts(
+    inside: Inside, sandbox: Sandbox, source: Path, other: Path, shell: Shell, tmp_path: Path
+) -> None:
+    """Of the same size, before HeadObject, at a store whose Complete returns no ETag, as Ceph does: exit 65."""
+    upload_id = initiate(inside)
+    send_all(inside, source, upload_id)
+
+    def replace_object() -> None:
+        arguments = ("upload", other, "bucket/key", "--part-size", str(PART))
+        assert shell.run(*arguments, HOME=str(tmp_path / "elsewhere")).code == 0
+
+    sandbox.add_fault("empty-etag,op=complete")
+    target, settings = resolve_target("bucket/key", ConnectOptions(sandbox.endpoint, provider="obs"))
+    tally = ProgressTally(None, when_requested("CompleteMultipartUpload", replace_object))
+    stop = StopSignal()
+    context = UploadContext(
+        connect(settings, observe=tally, sleep=stop.sleep), UploadRequest(Path("-"), target), tally, stop
+    )
+    completion = ManualCompletion(context, UploadSelector(target, None, upload_id), CompletionChecks())
+    with pytest.raises(DataMismatch, match="is not made of the parts that were listed"):
+        completion.complete()
+    assert sandbox.object_path("bucket", "key").read_bytes() == other.read_bytes()

@@ -47,10 +47,10 @@ def _option(name: str) -> str:
 
 def _files_of_options(ctx: click.Context) -> dict[str, Path]:
     """Return the files that options of the command name, by parameter."""
-    from obsup.options.kinds import FILE, TEXT_FILE
+    from obsup.options.kinds import FILE
     from obsup.options.table import rows_of
 
-    names = [row.parameter for _, row in rows_of(ctx.command.name or "") if row.kind in (FILE, TEXT_FILE)]
+    names = [row.parameter for _, row in rows_of(ctx.command.name or "") if row.kind is FILE]
     given = {name: ctx.params.get(name) for name in names}
     return {name: Path(path) for name, path in given.items() if path not in (None, "", "-")}
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from obsup import events
 from obsup.engine.job.context import UploadContext
-from obsup.engine.job.result import Result
-from obsup.engine.proof.object_proof import Verified, etag_of
+from obsup.engine.job.result import Finished, Result
+from obsup.engine.proof.object_proof import Verified, etag_of, is_composite
 from obsup.engine.steps.completion_checks import CompletionChecks, PartsCheck
 from obsup.engine.steps.copy_part import check_copied_parts
 from obsup.engine.steps.finished_object import FinishedObject, result_of
@@ -22,7 +22,7 @@ from obsup.engine.upload.adoption import list_open_parts
 from obsup.engine.upload.complete import Completer, PartsRejected
 from obsup.engine.verify.object_probe import find_object_of, probe_of
 from obsup.engine.verify.option_check import check_headers, look_up
-from obsup.errors import UploadGone, WrongUsage, run_again
+from obsup.errors import DataMismatch, NextStep, UploadGone, WrongUsage, run_again
 from obsup.local.state import started_uploads
 from obsup.local.state.checkpoint import Checkpoint
 from obsup.model import ObjectInfo, Receipt, StoredPart
@@ -106,8 +106,7 @@ class ManualCompletion:
             result, info = found, None
         else:
             info = finished.info
-            is_etag = finished.verified == "size" and finished.stored.etag.lower() == etag_of(etags)
-            verified: Verified = "etag" if is_etag else finished.verified
+            verified = self._verified(finished, etags)
             result = Result.of(
                 finished.stored,
                 target=upload.target,
@@ -121,6 +120,25 @@ class ManualCompletion:
         self._forget(selected, result, receipts)
         self._check_options(selected.checkpoint, info)
         return result
+
+    def _verified(self, finished: Finished, etags: Sequence[str]) -> Verified:
+        """Return what verified the object that was made of the listed parts with these *etags*.
+
+        Raises DataMismatch if its ETag is that of other parts: a store may assemble a part that replaced a listed one,
+        and another upload may have replaced the object. The ETags of encrypted parts say nothing.
+        """
+        stored, expected = finished.stored, etag_of(etags)
+        is_encrypted = stored.sse_c is not None or (stored.sse_kms or "AES256").upper() != "AES256"
+        if expected is None or is_encrypted or not self._context.dialect.etag_is_composite:
+            return finished.verified
+        etag = stored.etag.lower()
+        if is_composite(etag) and etag != expected and etag.rpartition("-")[2] == str(len(etags)):
+            raise DataMismatch(
+                f"the object {self._context.request.target} is not made of the parts that were listed",
+                f"Its ETag is {etag}, that of the listed parts is {expected}",
+                NextStep("check the object; another upload, or a part sent meanwhile, may have replaced it"),
+            )
+        return "etag" if finished.verified == "size" and etag == expected else finished.verified
 
     def _requested(self, checkpoint: Checkpoint | None) -> dict[str, str]:
         """Return the headers of the options that the object must have, as far as they are known here."""
