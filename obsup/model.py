@@ -70,11 +70,16 @@ class SourceStat(Value, rename="camel"):
 
 
 class Upload(Value):
-    """One multipart upload: its upload id, and the random token in the object's metadata that identifies it as ours."""
+    """One multipart upload: its upload id, and the random token in the object's metadata that identifies it as ours.
+
+    ``is_found``: the response to Initiate was lost, and a list of open uploads has this one. Only the token of the
+    object shows that it is ours.
+    """
 
     target: Target
     upload_id: str
     token: str | None = None
+    is_found: bool = False
 
 
 class Credentials(Value):
@@ -219,10 +224,14 @@ class Stored(Value):
 
 
 class Initiated(Value):
-    """The store's response to Initiate: the upload id, and the headers, which may confirm the encryption."""
+    """The store's response to Initiate: the upload id, and the headers, which may confirm the encryption.
+
+    ``is_found``: the response was lost, and a list of open uploads has this one.
+    """
 
     upload_id: str
     response: Stored = Stored(200, "")
+    is_found: bool = False
 
 
 class ObjectInfo(Value):

@@ -203,3 +203,26 @@ def test_an_upload_that_began_on_a_full_disk(
     assert sandbox.object_metadata("bucket", "key").attributes.acl == acl
     marks = list((home / ".local/state/obsup/uploads").glob("*.mark"))
     assert len(marks) == (acl == "private")
+
+
+def test_an_empty_upload_of_another_client_is_not_taken_for_ours(
+    shell: Shell, sandbox: Sandbox, source: Path, tmp_path: Path
+) -> None:
+    """It looks like the one that the interrupted run initiated, but the object lacks the token."""
+    oss = ("--provider", "oss", "--region", "here")
+    command = ("upload", source, "bucket/key", *PARTS, *oss, "--metadata", "set=ours")
+    sandbox.add_fault("delay=30,op=initiate")
+    process = shell.begin(*command)
+    wait_for(lambda: list(source.parent.glob("*.obsup.json")), process=process)
+    process.kill()
+    process.communicate()
+    sandbox.clear_faults()
+    foreign = ("init", "bucket/key", *oss, "--metadata", "set=theirs")
+    assert shell.run(*foreign, HOME=str(tmp_path / "elsewhere")).code == 0
+    done = shell.run(*command)
+    assert done.code == 65
+    assert "does not have the token" in done.err
+    again = shell.run(*command)
+    assert again.code == 0, again.err
+    assert sandbox.object_metadata("bucket", "key").attributes.metadata["set"] == "ours"
+    assert open_ids(sandbox) == []

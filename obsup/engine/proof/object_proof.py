@@ -21,7 +21,8 @@ class Expected(Value):
     """What the completed object must show: its size, ETag and CRC-64, and the mark of the upload that made it.
 
     ``size`` is bytes, ``etag`` lower-case; each is None if it is unknown. The mark is the upload id, if the store
-    shows it, or the token in the metadata; ``upload_id`` is None for a single PutObject.
+    shows it, or the token in the metadata; ``upload_id`` is None for a single PutObject. ``needs_token``: only the
+    token shows that the upload is ours.
     """
 
     size: int | None
@@ -29,6 +30,11 @@ class Expected(Value):
     crc64: int | None
     upload_id: str | None
     token: str | None
+    needs_token: bool = False
+
+    def lacks_token(self, info: ObjectInfo) -> bool:
+        """Return whether the object *info* has other object options, because another client initiated the upload."""
+        return self.needs_token and info.metadata.get(TOKEN_NAME) != self.token
 
 
 def composite_etag(md5s: Sequence[str]) -> str:
@@ -91,6 +97,7 @@ def expected_object(
         crc64=combined_crc64(receipts),
         upload_id=upload.upload_id,
         token=upload.token,
+        needs_token=upload.is_found and upload.token is not None,
     )
 
 

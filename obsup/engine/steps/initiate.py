@@ -30,6 +30,7 @@ def initiate(context: UploadContext) -> Upload:
         )
     check_target(context)
     before = frozenset(one.upload_id for one in open_uploads(context))
-    upload = Upload(context.request.target, initiate_once(context, headers, before).upload_id, token)
+    initiated = initiate_once(context, headers, before)
+    upload = Upload(context.request.target, initiated.upload_id, token, initiated.is_found)
     started_uploads.add(started_uploads.StartedUpload(upload, None, None, context.clock()))
     return upload

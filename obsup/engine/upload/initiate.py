@@ -53,7 +53,7 @@ def initiate_recorded(
     # An upload that the store rejected needs no checkpoint; an older checkpoint may belong to an upload that exists.
     withdraw = record.withdraw if is_new else _keep
     initiated = initiate_once(context, headers, before, withdraw=withdraw)
-    record.set_upload(replace(checkpoint.upload, upload_id=initiated.upload_id))
+    record.set_upload(replace(checkpoint.upload, upload_id=initiated.upload_id, is_found=initiated.is_found))
     return record
 
 
@@ -94,7 +94,7 @@ def initiate_once(
                     raise
                 upload_id, least = None, _Doubt.LOST
             if upload_id is not None:
-                return Initiated(upload_id)
+                return Initiated(upload_id, is_found=True)
         earlier, doubt = doubt, _Doubt.LOST
         try:
             return context.store.initiate(context.request.target, headers)

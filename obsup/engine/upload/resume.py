@@ -174,7 +174,7 @@ def resume_initiated(
         source_sha256=context.source_sha256,
     )
     record = open_record(context, current)
-    record.set_upload(replace(checkpoint.upload, upload_id=upload_id))
+    record.set_upload(replace(checkpoint.upload, upload_id=upload_id, is_found=True))
     return record
 
 

@@ -110,7 +110,8 @@ class ObjectProbe:
         except UNAVAILABLE:
             info = None
         else:
-            if info is None or expected.size not in (None, info.size) or expected.etag is not None:
+            is_other = info is None or expected.size not in (None, info.size)
+            if is_other or (expected.etag is not None and not expected.needs_token):
                 verified = verify_object(expected, info) if info is not None else None
                 return FoundObject(info, verified, is_marked=False) if info and verified else None
         raise type(unavailable)(
@@ -144,11 +145,13 @@ class ObjectProbe:
         DataMismatch if the object is another one, NotFinished if it is not visible yet.
         """
         verified = verify_response(self._expected, stored)
-        if verified is not None:
+        if verified is not None and not self._expected.needs_token:
             return Finished(stored, verified)
         try:
             info = self._store.head_object(self._target)
         except UNAVAILABLE:
+            if self._expected.needs_token:
+                raise
             return self._confirm_listed(stored)
         if info is None:
             raise NotFinished(
@@ -156,6 +159,8 @@ class ObjectProbe:
                 "The store reported success, but returns no object",
                 run_again(),
             )
+        if self._expected.lacks_token(info):
+            raise self._foreign_object()
         return self._confirm_seen(stored, info)
 
     def _confirm_listed(self, stored: Stored) -> Finished:
@@ -187,6 +192,14 @@ class ObjectProbe:
             raise self._other_object(f"the store has {info.size} bytes with ETag {info.etag}")
         # Ceph returns an empty ETag for Complete, and the real one for HeadObject.
         return Finished(replace(stored, etag=stored.etag or info.etag), verified, note=note, info=info)
+
+    def _foreign_object(self) -> DataMismatch:
+        return DataMismatch(
+            f"the object {self._target} does not have the token of this upload, and may have other object options",
+            f"The response to Initiate was lost, and upload {self._expected.upload_id}, which was taken for this one, "
+            "is that of another client",
+            run_again("replace the object by the source with the options of this command"),
+        )
 
     def _other_object(self, found: str) -> DataMismatch:
         etag = f" with ETag {self._expected.etag}" if self._expected.etag else ""

@@ -114,6 +114,8 @@ def encode(checkpoint: Checkpoint) -> bytes:
     head = {"format": FORMAT, "target": upload["target"], "uploadId": upload["upload_id"]}
     if checkpoint.upload.token is not None:
         head["token"] = checkpoint.upload.token
+    if checkpoint.upload.is_found:
+        head["isFound"] = True
     if checkpoint.growth is not None:
         fields["growth"] = dict(zip(_GROWTH_FIELDS, checkpoint.growth, strict=True))
     # ensure_ascii escapes the lone surrogates of a source whose name is not UTF-8.
@@ -196,7 +198,12 @@ def _from_fields(fields: dict[str, Any]) -> Checkpoint:
     """Raises ValueError, LookupError, TypeError, AttributeError."""
     parts = msgspec.convert(fields["parts"], list[PartRecord])
     growth = fields.get("growth")
-    upload = {"target": fields["target"], "upload_id": fields["uploadId"], "token": fields.get("token")}
+    upload = {
+        "target": fields["target"],
+        "upload_id": fields["uploadId"],
+        "token": fields.get("token"),
+        "is_found": fields.get("isFound", False),
+    }
     return msgspec.convert(
         fields
         | {
