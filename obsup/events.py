@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Literal
+
+from msgspec import field
 
 from obsup.model import Stored
 from obsup.value import Value
@@ -63,9 +65,11 @@ class Requested(Value):
     """One request has ended. ``status`` is None if there was no response; ``failure`` is then the reason.
 
     ``resource`` is the bucket, or bucket and key; ``date`` is the Date header of the response; ``stored`` is what the
-    headers of the response of a success confirm; ``host`` is the remote worker that sent the request. Headers and query
-    are left out, because they contain secrets.
+    headers of the response of a success confirm; ``host`` is the remote worker that sent the request. ``headers`` and
+    ``body`` are those of the response; those of the request, and the query, are left out, because they contain secrets.
     """
+
+    _hidden = ("headers", "body")
 
     operation: str
     method: str
@@ -78,6 +82,8 @@ class Requested(Value):
     failure: str = ""
     host: str = ""
     stored: Stored | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
 
 
 OneFile = Begun | PartSent | PartStored | Retried | Noted | Requested

@@ -206,7 +206,7 @@ class ObjectPage(Value):
 class Stored(Value):
     """The store's response for a part or an object that it stored, with the fields of the vendors' result tables.
 
-    ``date`` is the Date header.
+    ``date`` is the Date header; ``size`` is how many bytes were sent, None if it is not a response to a part.
     """
 
     status: int
@@ -221,6 +221,7 @@ class Stored(Value):
     sse_c: str | None = None
     sse_c_key_md5: str | None = None
     date: str = ""
+    size: int | None = None
 
 
 class Initiated(Value):

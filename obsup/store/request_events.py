@@ -58,5 +58,7 @@ class RequestEvents:
                 stored=read_stored(response, self._names, "")
                 if response is not None and is_success
                 else None,
+                headers=headers,
+                body=response.body if response is not None else b"",
             )
         )

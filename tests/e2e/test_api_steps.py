@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import io
@@ -11,10 +12,23 @@ from typing import Any
 
 import pytest
 
-from obsup.api import abort_upload, complete_upload, initiate_upload, upload_part
+import obsup
+from obsup.api import (
+    abort_upload,
+    complete_upload,
+    copy_part,
+    initiate_upload,
+    list_parts,
+    list_uploads,
+    upload_file,
+    upload_part,
+    verify_file,
+)
 from obsup.dialects.registry import DIALECTS
+from obsup.engine.job.stop import StopSignal
 from obsup.engine.job.target_settings import ConnectOptions
-from obsup.errors import Busy, DataMismatch, SourceUnreadable, UploadGone, WrongUsage
+from obsup.errors import Busy, DataMismatch, OutOfTime, SourceUnreadable, UploadGone, WrongUsage
+from obsup.events import Requested
 from obsup.local.state.lock import UploadLock
 from obsup.model import Credentials, ObjectOptions, Target
 from obsup.sandbox.sandbox import Sandbox
@@ -116,14 +130,172 @@ def test_a_part_with_another_md5_than_given_is_not_sent(store: Sandbox, where: d
     assert sent == [md5, md5]
 
 
-@pytest.mark.parametrize("wrong", [{}, {"part_size": 5, "offset": 0}, {"part_size": 5, "parts": 2}])
-def test_an_open_object_needs_a_part_size_and_no_offset(
-    store: Sandbox, where: dict[str, Any], wrong: dict[str, Any]
-) -> None:
-    """Its size is unknown, and it is read from its current position."""
-    with pytest.raises(WrongUsage, match="part_size"):
+@pytest.mark.parametrize("wrong", [{"offset": 0}, {"part_size": 5, "parts": 2}])
+def test_an_open_object_has_no_offset(store: Sandbox, where: dict[str, Any], wrong: dict[str, Any]) -> None:
+    """It is read from its current position."""
+    with pytest.raises(WrongUsage, match="offset and parts"):
         upload_part(io.BytesIO(b"x"), "bucket/key", 1, upload_id="x", **wrong, **where)
     assert store.requests == []
+
+
+@pytest.mark.parametrize(
+    ("source", "more", "content"),
+    [
+        (b"bytes", {}, b"bytes"),
+        (bytearray(b"bytearray"), {}, b"bytearray"),
+        (memoryview(b"memoryview"), {}, b"memoryview"),
+        ("größer", {"is_file": False}, "größer".encode()),
+        (None, {}, b""),
+        (io.BytesIO(b"the rest"), {}, b"the rest"),
+        (io.BytesIO(b"first 5"), {"part_size": "5"}, b"first"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_a_part_may_have_any_content(
+    store: Sandbox, where: dict[str, Any], source: Any, more: dict[str, Any], content: bytes
+) -> None:
+    """The vendors' ``object``: a text, nothing, anything with read; the response shows how much was sent."""
+    upload_id = initiate_upload("bucket/key", **where)
+    stored = upload_part(source, "bucket/key", 1, upload_id=upload_id, **more, **where)
+    assert (stored.size, stored.etag) == (len(content), hashlib.md5(content).hexdigest())
+
+
+def test_the_end_of_an_open_object_can_be_seen(store: Sandbox, where: dict[str, Any]) -> None:
+    """Parts are read until one is smaller than asked for."""
+    stream = io.BytesIO(bytes(250_000))
+    sizes: list[int | None] = []
+    more = {"upload_id": initiate_upload("bucket/key", **where), "part_size": "100K", "close": False, **where}
+    while not sizes or sizes[-1] == 102_400:
+        sizes.append(upload_part(stream, "bucket/key", len(sizes) + 1, **more).size)
+    assert sizes == [102_400, 102_400, 45_200]
+    assert not stream.closed
+    assert complete_upload("bucket/key", upload_id=more["upload_id"], size=250_000, **where).parts == 3
+
+
+@pytest.mark.parametrize("number", ["1", 1.0, True, 0, 10_001])
+def test_an_invalid_part_number_sends_nothing(store: Sandbox, where: dict[str, Any], number: Any) -> None:
+    with pytest.raises(WrongUsage, match="part_number must be") as caught:
+        upload_part(b"x", "bucket/key", number, upload_id="x", **where)
+    assert store.requests == []
+    assert "--" not in str(caught.value)
+
+
+def test_the_upload_of_a_file_is_initiated_and_continued(
+    store: Sandbox, where: dict[str, Any], make_file: MakeFile
+) -> None:
+    """With a source, initiate writes the checkpoint; the steps and upload_file find it."""
+    source = make_file(400_000)
+    upload_id = initiate_upload("bucket/key", source=source, parts=3, **where)
+    upload_part(source, "bucket/key", 1, **where)
+    assert [one.number for one in list_parts("bucket/key", source=source, **where)] == [1]
+    result = upload_file(source, "bucket/key", parts=3, **where)
+    assert (result.upload_id, result.sent_parts) == (upload_id, 2)
+    assert verify_file(source, "bucket/key", **where).parts == 3
+    source.write_bytes(bytes(400_000))
+    with pytest.raises(DataMismatch):
+        verify_file(source, "bucket/key", parts=3, **where)
+
+
+def test_a_part_is_copied_and_uploads_are_listed(store: Sandbox, where: dict[str, Any]) -> None:
+    upload_file(io.BytesIO(b"0123456789"), "bucket/from", **where)
+    upload_id = initiate_upload("bucket/a/key", **where)
+    copied = copy_part("bucket/from", "bucket/a/key", 1, upload_id=upload_id, copy_range=(2, 5), **where)
+    assert copied.etag == hashlib.md5(b"2345").hexdigest()
+    assert [(one.number, one.size) for one in list_parts("bucket/a/key", upload_id=upload_id, **where)] == [
+        (1, 4)
+    ]
+    other = initiate_upload("bucket/b", **where)
+    assert [one.upload.upload_id for one in list_uploads("bucket", **where)] == [upload_id, other]
+    assert [one.upload.target.key for one in list_uploads("bucket", delimiter="/", **where)] == ["a/", "b"]
+    assert [one.is_own for one in list_uploads("bucket/a/", **where)] == [True]
+    with pytest.raises(WrongUsage, match="copy_range"):
+        copy_part("bucket/from", "bucket/a/key", 1, upload_id=upload_id, copy_range=(5, 2), **where)
+
+
+def test_a_key_in_memory_encrypts_the_object(
+    store: Sandbox, where: dict[str, Any], make_file: MakeFile
+) -> None:
+    """The vendors' SseCHeader: the object can be verified with the same key only."""
+    key = bytes(range(32))
+    upload_id = initiate_upload("bucket/key", sse_c_key=key, **where)
+    assert upload_part(b"x", "bucket/key", 1, upload_id=upload_id, sse_c_key=key, **where).sse_c == "AES256"
+    complete_upload("bucket/key", upload_id=upload_id, sse_c_key=key, **where)
+    result = upload_file(make_file(300_000), "bucket/other", sse_c_key=key, parts=2, **where)
+    assert result.sse_c_key_md5 == base64.b64encode(hashlib.md5(key).digest()).decode()
+    sent = len(store.requests)
+    for wrong in ({"sse_c_key": b"short"}, {"sse_c_key": key, "executor": "processes"}):
+        with pytest.raises(WrongUsage):
+            upload_file(make_file(1), "bucket/third", **wrong, **where)
+    assert len(store.requests) == sent
+
+
+def test_options_of_the_object_are_keywords(store: Sandbox, where: dict[str, Any]) -> None:
+    """A keyword counts more than the same field of *options*."""
+    initiate_upload(
+        "bucket/key",
+        acl="public-read",
+        metadata={"by": "me"},
+        storage_class="WARM",
+        options=ObjectOptions(acl="private", content_type="text/html"),
+        **where,
+    )
+    (headers,) = [dict(one.headers) for one in store.requests if one.operation == "initiate"]
+    assert (headers["x-obs-acl"], headers["x-obs-meta-by"]) == ("public-read", "me")
+    assert (headers["x-obs-storage-class"], headers["Content-Type"]) == ("WARM", "text/html")
+
+
+def test_the_time_limit_of_a_call(store: Sandbox, where: dict[str, Any]) -> None:
+    """max_time ends the wait for a retry, as on the command line; a StopSignal has its own deadline."""
+    upload_id = initiate_upload("bucket/key", **where)
+    store.add_fault("error=503:SlowDown,op=part,times=always")
+    with pytest.raises(OutOfTime, match="max_time or until"):
+        upload_part(b"x", "bucket/key", 1, upload_id=upload_id, max_time=0.3, **where)
+    with pytest.raises(WrongUsage, match="stop excludes max_time"):
+        upload_part(b"x", "bucket/key", 1, upload_id=upload_id, max_time=1, stop=StopSignal(), **where)
+
+
+def test_a_failing_callback_loses_no_progress(
+    store: Sandbox, where: dict[str, Any], make_file: MakeFile
+) -> None:
+    """Its exception reaches the caller; the next call resumes."""
+    source = make_file(1_000_000)
+
+    def stop_later(transferred: int, _total: int | None, _seconds: float) -> None:
+        if transferred > 600_000:
+            raise KeyError("callback")
+
+    with pytest.raises(KeyError, match="callback"):
+        upload_file(source, "bucket/key", parts=5, jobs=1, progress=stop_later, **where)
+    assert 1 <= upload_file(source, "bucket/key", parts=5, **where).sent_parts < 5
+    assert store.object_path("bucket", "key").read_bytes() == source.read_bytes()
+
+
+def test_calls_run_beside_each_other_in_asyncio(
+    store: Sandbox, where: dict[str, Any], make_file: MakeFile
+) -> None:
+    """With asyncio.to_thread, as in any thread."""
+    sources = [make_file(300_000, f"file{number}", seed=number) for number in range(4)]
+
+    async def upload_all() -> list[str]:
+        calls = [
+            asyncio.to_thread(upload_file, source, f"bucket/{source.name}", parts=2, **where)
+            for source in sources
+        ]
+        return [result.target.key for result in await asyncio.gather(*calls)]
+
+    assert asyncio.run(upload_all()) == ["file0", "file1", "file2", "file3"]
+    for source in sources:
+        assert store.object_path("bucket", source.name).read_bytes() == source.read_bytes()
+
+
+def test_an_observer_sees_the_response_of_every_request(store: Sandbox, where: dict[str, Any]) -> None:
+    """The vendors' ``header`` and ``body``: all headers, and the document of the store."""
+    seen: list[obsup.Event] = []
+    upload_id = initiate_upload("bucket/key", observer=seen.append, **where)
+    (response,) = [one for one in seen if isinstance(one, Requested) and one.operation.startswith("Initiate")]
+    assert response.headers["x-obs-request-id"] == response.request_id
+    assert upload_id.encode() in response.body
+    assert upload_id not in repr(response)
 
 
 def test_the_response_of_a_part_has_the_fields_of_the_vendors_table(

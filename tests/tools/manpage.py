@@ -23,6 +23,7 @@ LONGER_PAGES = (
     "obsup-guarantees",
     "obsup-monitoring",
     "obsup-parameters",
+    "obsup-python",
     "obsup-streams",
     "obsup-tutorial",
 )

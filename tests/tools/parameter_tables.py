@@ -56,10 +56,10 @@ CALLS = (
     ),
     Named("partSize", "--part-size", "part_size"),
     Named("taskNum", "--jobs", "jobs", "up to 10,000, if the limits of the machine allow it"),
-    Named("enableCheckpoint", "--no-checkpoint", "keep_checkpoint", "on by default"),
+    Named("enableCheckpoint", "--no-checkpoint", "no_checkpoint", "on by default"),
     Named("checkpointFile", "--checkpoint", "checkpoint"),
     Named("checkSum", "--verify-source", "verify_source"),
-    Named("metadata", "--metadata", "options.metadata"),
+    Named("metadata", "--metadata", "metadata"),
     Named("progressCallback", "--progress", "progress", "(transferred bytes, total bytes, seconds)"),
     Named("isAttachMd5", "--content-md5", "content_md5"),
     Named(
@@ -81,7 +81,7 @@ CALLS = (
     Named("maxParts", "--max-parts-listed", "", "of `obsup parts`; may exceed 1,000"),
     Named("autoClose", "", "close"),
     Named("headers", "see below", "options"),
-    Named("extensionHeaders", "--header", "options.headers", "for example who pays; sent with every request"),
+    Named("extensionHeaders", "--header", "headers", "for example who pays; sent with every request"),
     Named("encoding_type", "", "", "sent with every request that lists keys"),
 )
 RESULTS = (

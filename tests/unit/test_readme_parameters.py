@@ -7,10 +7,9 @@ import inspect
 import click
 import pytest
 
-from obsup.api import RequestOptions, upload_file, upload_part
+from obsup.api import upload_file, upload_part
 from obsup.cli.main import cli
 from obsup.dialects.registry import DIALECTS
-from obsup.engine.job.request import UploadRequest
 from obsup.engine.job.result import Result
 from obsup.errors import Refusal
 from obsup.model import ObjectOptions
@@ -28,8 +27,6 @@ OPTIONS = {
 KEYWORDS = (
     set(inspect.signature(upload_file).parameters)
     | set(inspect.signature(upload_part).parameters)
-    | set(RequestOptions.__annotations__)
-    | set(UploadRequest.__struct_fields__)
     | {f"options.{field}" for field in ObjectOptions.__struct_fields__}
 )
 ATTRIBUTES = set(Result.__struct_fields__) | {f"refusal.{field}" for field in Refusal._fields}

@@ -6,15 +6,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import replace
+
 from obsup.cli.display.display import DisplayOptions
 from obsup.cli.report import output
 from obsup.cli.report.fields import target_fields
 from obsup.cli.run.requests import CommandOptions
 from obsup.cli.run.session import Session, run_step
-from obsup.engine.plan.file_plan import make_plan
-from obsup.engine.verify.comparison import Comparison, Identical
-from obsup.local.source.identity import check_readable, stat_source
-from obsup.local.state import receipt_file
+from obsup.engine.verify.comparison import Identical
+from obsup.engine.verify.file_check import check_object
 from obsup.text import quoted
 
 
@@ -23,34 +23,13 @@ def run_verify(source: Path, target: str, options: CommandOptions, *, is_plan_gi
 
     *is_plan_given*: the command line sets the part size; a part size from the configuration is only a hint.
     """
-    request, display = options.request, options.display
+    display = options.display
 
     def work(session: Session) -> str:
         resolved, settings = options.resolve_target(target, file_name=source.name)
         session.fields |= target_fields(resolved)
-        stat = stat_source(source)
-        check_readable(source)
-        plan = make_plan(stat.size, settings.dialect.limits, parts=request.parts, part_size=request.part_size)
-        receipt = receipt_file.load(request.receipt) if request.receipt is not None else None
-
-        def gate(size: int) -> int:
-            session.stop.check()
-            return size
-
-        store = session.connect(settings).store
-        comparison = Comparison(
-            resolved,
-            source,
-            stat,
-            dialect=store.dialect,
-            gate=gate,
-            encrypted_by_customer=request.encrypted_by_customer,
-        )
-        info = store.head_object(resolved)
-        if receipt is not None:
-            identical = comparison.by_receipt(info, receipt)
-        else:
-            identical = comparison.by_object(info, plan if is_plan_given else None, hint=plan)
+        context = session.context(settings, replace(options.request, source=source, target=resolved))
+        identical = check_object(context, is_plan_given=is_plan_given)
         session.fields |= _fields(identical)
         _print_match(f"{resolved} matches {quoted(source)}", identical, display)
         return "identical"

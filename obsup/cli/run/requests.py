@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +12,14 @@ from msgspec.structs import replace
 from obsup.cli.arguments import conflicts
 from obsup.cli.display.display import DisplayOptions
 from obsup.cli.run.metrics import MetricsOptions
-from obsup.dialects.registry import vendor_variables
 from obsup.engine.job.connection import StoreSettings
-from obsup.engine.job.executor_spec import check_spec
+from obsup.engine.job.option_values import (
+    Limits,
+    check_local_mistakes,
+    connect_options,
+    fields_of,
+    upload_request,
+)
 from obsup.engine.job.request import UploadRequest
 from obsup.engine.job.target_settings import ConnectOptions, resolve_prefix, resolve_target
 from obsup.engine.steps.lookup import UploadSelector
@@ -24,17 +27,10 @@ from obsup.errors import NextStep, WrongUsage, run_again
 from obsup.local.source.expectation import Expectation
 from obsup.local.state.checkpoint_path import default_path
 from obsup.local.walk.walk import Links
-from obsup.model import ObjectOptions, Target
-from obsup.options.table import object_values
-from obsup.rate import Rate
+from obsup.model import Target
 from obsup.shard import Shard
-from obsup.store.http.proxy import check_proxy
-from obsup.store.http.settings import ConnectionSettings
-from obsup.store.http.tls_files import check_tls_files
 from obsup.value import Value
 
-# poll(2) cannot wait much longer than ten times as long.
-MAX_TIMEOUT_S = 86400.0
 # Time between two progress reports.
 MIN_INTERVAL_S = 0.1
 # Placeholders in a request whose source or target is not known yet.
@@ -42,34 +38,6 @@ NO_SOURCE = Path("-")
 NO_TARGET = Target("", "", "", "")
 
 _PASSWORD = re.compile(r"(?:\w+://)?[^/@]*:[^/]*@")  # of the user information in a URL
-
-
-class Limits(Value):
-    """What limits a run: a rate, a duration in seconds, a local time of day (``HH:MM``)."""
-
-    rate: Rate | None = None
-    max_time_s: float | None = None
-    until: str | None = None
-
-    def deadline_s(self, *, now: datetime, monotonic_s: float) -> float | None:
-        """Return the earlier of --max-time and --until on the monotonic clock, or None. Raises WrongUsage."""
-        ends = []
-        if self.max_time_s is not None:
-            ends.append(monotonic_s + self.max_time_s)
-        if self.until is not None:
-            try:
-                moment = datetime.strptime(self.until, "%H:%M")
-            except ValueError:
-                raise WrongUsage(
-                    f"--until {self.until!r} is not a valid time of day",
-                    "A time of day is written as HH:MM",
-                    run_again("use a valid time, for example 06:30", add=("--until", "06:30")),
-                ) from None
-            end = now.replace(hour=moment.hour, minute=moment.minute, second=0, microsecond=0)
-            if end <= now:
-                end += timedelta(days=1)
-            ends.append(monotonic_s + (end - now).total_seconds())
-        return min(ends, default=None)
 
 
 class CommandOptions(Value):
@@ -90,22 +58,13 @@ class CommandOptions(Value):
 
     def resolve_target(self, text: str, *, file_name: str | None = None) -> tuple[Target, StoreSettings]:
         """Return the target that *text* names and the settings of its store. Raises WrongUsage, BadConfiguration."""
-        self._check_local_mistakes()
+        check_local_mistakes(self.connect.network, self.request.executor)
         return resolve_target(text, self.connect, file_name=file_name)
 
     def resolve_prefix(self, text: str) -> tuple[Target, StoreSettings]:
         """Return the target that ``BUCKET[/PREFIX]`` names and its settings. Raises WrongUsage, BadConfiguration."""
-        self._check_local_mistakes()
+        check_local_mistakes(self.connect.network, self.request.executor)
         return resolve_prefix(text, self.connect)
-
-    def _check_local_mistakes(self) -> None:
-        """Raise for options that are wrong whatever the store is. Raises WrongUsage, BadConfiguration."""
-        network = self.connect.network
-        check_timeouts(network)
-        check_tls_files(network, os.environ)
-        if network.proxy is not None:
-            check_proxy(network.proxy)
-        check_spec(self.request.executor)
 
     def select_upload(self, source: Path | None, target: str) -> tuple[UploadSelector, StoreSettings]:
         """Return the upload that SOURCE, TARGET and the options name, and the settings of its store."""
@@ -159,34 +118,15 @@ def options_from(values: dict[str, Any], target: str | None = None) -> CommandOp
         display=_display_options(values),
         connect=_connect_options(values) if "endpoint" in values else ConnectOptions(),
         limits=Limits(values.get("limit_rate"), values.get("max_time"), values.get("until")),
-        request=_upload_request(values),
+        request=upload_request(values, NO_SOURCE, NO_TARGET),
         metrics_options=_metrics_options(values, target),
-        **_fields_of(CommandOptions, values),
+        **fields_of(CommandOptions, values),
     )
 
 
 def batch_options_from(values: dict[str, Any]) -> BatchOptions:
     """Return the options of a batch as typed values."""
-    return BatchOptions(**_fields_of(BatchOptions, values))
-
-
-def _fields_of(kind: type[Value], values: dict[str, Any]) -> dict[str, Any]:
-    """Return the *values* that have the name of a field of *kind*."""
-    return {name: values[name] for name in kind.__struct_fields__ if name in values}
-
-
-def check_timeouts(connection: ConnectionSettings) -> None:
-    """Raise WrongUsage for a timeout that no socket supports."""
-    for name, seconds in (
-        ("--connect-timeout", connection.connect_timeout_s),
-        ("--stall-timeout", connection.stall_timeout_s),
-    ):
-        if not 0 < seconds <= MAX_TIMEOUT_S:
-            raise WrongUsage(
-                f"{name} must be more than 0s and at most 1d, not {seconds:.15g}s",
-                "A timeout of 0 would end every connection, and sockets do not support very long timeouts",
-                run_again("use a valid timeout", add=(name, "60s")),
-            )
+    return BatchOptions(**fields_of(BatchOptions, values))
 
 
 def _display_options(values: dict[str, Any]) -> DisplayOptions:
@@ -217,26 +157,9 @@ def _connect_options(values: dict[str, Any]) -> ConnectOptions:
     _refuse_proxy_password(values)
     for_requests = values.get("request_headers", ())
     is_given = conflicts.is_given(values, "request_headers")
-    return ConnectOptions(
-        **_fields_of(ConnectOptions, values)
-        | {
-            "config_path": _text(values["config_path"]),
-            "customer_key_file": _text(values.get("sse_c_key_file")),
-            "copy_source_key_file": _text(values.get("copy_source_sse_c_key_file")),
-            "retry_for_s": values.get("retry_for", ConnectOptions().retry_for_s),
-            "vendor_variables": vendor_variables(os.environ),
-            "headers": values.get("headers", ()) + (() if is_given else for_requests),
-            "request_headers": for_requests if is_given else (),
-            "network": ConnectionSettings(
-                connect_timeout_s=values["connect_timeout"],
-                stall_timeout_s=values["stall_timeout"],
-                ca_bundle=_text(values["ca_bundle"]),
-                client_cert=_text(values["client_cert"]),
-                client_key=_text(values["client_key"]),
-                verify_tls=not values["no_verify_tls"],
-                proxy=values["proxy"],
-            ),
-        }
+    headers = values.get("headers", ()) + (() if is_given else for_requests)
+    return connect_options(
+        {**values, "headers": headers, "request_headers": for_requests if is_given else ()}
     )
 
 
@@ -248,20 +171,3 @@ def _refuse_proxy_password(values: dict[str, Any]) -> None:
             "Other users of this machine can read the command line",
             NextStep("Leave out --proxy and set HTTPS_PROXY, or OBSUP_PROXY, in the environment"),
         )
-
-
-def _text(path: Path | None) -> str | None:
-    return str(path) if path else None
-
-
-def _upload_request(values: dict[str, Any]) -> UploadRequest:
-    template: dict[str, Any] = {
-        "source": NO_SOURCE,
-        "target": NO_TARGET,
-        "options": ObjectOptions(**object_values(values)),
-        "checkpoint": None,
-        "keep_checkpoint": not values.get("no_checkpoint"),
-        "use_token": values.get("token", True),
-        "encrypted_by_customer": values.get("sse_c_key_file") is not None,
-    }
-    return UploadRequest(**_fields_of(UploadRequest, values) | template)

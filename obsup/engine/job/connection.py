@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from pathlib import Path
 
 from msgspec import field
@@ -14,7 +15,7 @@ from obsup import events
 from obsup.dialects.dialect import Addressing, Dialect
 from obsup.dialects.endpoints import limits_at
 from obsup.dialects.registry import find_dialect
-from obsup.engine.job.learned_facts import LearnedFacts
+from obsup.errors import Refused
 from obsup.local.config.credentials import CredentialSettings, open_credentials
 from obsup.local.config.customer_key import read_customer_key
 from obsup.local.files.user_folders import home_folder
@@ -68,6 +69,40 @@ class StoreSettings(Value):
         most = min(self.max_parts or limits.max_parts, dialect.limits.max_parts)
         largest = min(limits.max_object, most * limits.max_part)
         return replace(dialect, limits=replace(limits, max_parts=most, max_object=largest))
+
+
+class LearnedFacts:
+    """Remembers what was found out about the store, so that each fact costs its requests, or its note, only once."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._facts: dict[Hashable, Refused | None] = {}
+
+    def learn(self, fact: Hashable, find_out: Callable[[], object]) -> None:
+        """Call *find_out* unless it was called for *fact* before. Raises Refused each time if it raised that."""
+        with self._lock:
+            if fact not in self._facts:
+                try:
+                    find_out()
+                except Refused as exc:
+                    self._facts[fact] = exc
+                    raise
+                self._facts[fact] = None
+            refused = self._facts[fact]
+        if refused is not None:
+            raise type(refused)(*refused.args)
+
+    def add(self, fact: Hashable) -> None:
+        """Remember *fact*."""
+        self.learn(fact, lambda: None)
+
+    def has(self, fact: Hashable) -> bool:
+        """Return whether *fact* is known."""
+        return fact in self._facts
+
+    def note(self, text: str, observe: events.Observer) -> None:
+        """Report the note *text* once in this run."""
+        self.learn(text, lambda: observe(events.Noted(text)))
 
 
 class Connection(Value):

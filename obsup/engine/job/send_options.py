@@ -8,7 +8,7 @@ from collections.abc import Callable
 from msgspec import field
 
 from obsup import events
-from obsup.engine.job.learned_facts import LearnedFacts
+from obsup.engine.job.connection import LearnedFacts
 from obsup.engine.proof.encryption import RequestedEncryption
 from obsup.engine.proof.part_proof import DigestChoice
 from obsup.local.source.file import Gate

@@ -1,0 +1,178 @@
+"""Check and convert the values of keywords before anything is sent. The table of options has the kind of each."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from obsup.engine.job.stop import StopSignal
+from obsup.engine.job.target_settings import ConnectOptions
+from obsup.errors import NextStep, WrongUsage
+from obsup.local.source.expectation import Expectation
+from obsup.model import Credentials, ObjectOptions
+from obsup.options.kinds import Kind
+from obsup.options.row import OptionRow
+from obsup.options.table import GROUPS
+from obsup.rate import Rate, constant_rate, parse_rate
+from obsup.units import parse_duration, parse_size
+
+# Keywords that are not options: the type of each, None for a function.
+_OBJECTS: Mapping[str, type | None] = {
+    "connecting": ConnectOptions,
+    "credentials": Credentials,
+    "expect": Expectation,
+    "observer": None,
+    "options": ObjectOptions,
+    "progress": None,
+    "sse_c_key": bytes,
+    "stop": StopSignal,
+}
+# Parameters of the option table that have another name as a keyword.
+_RENAMED = {"config_path": "config", "request_headers": "headers"}
+
+
+def keyword_of(row: OptionRow) -> str:
+    """Return the keyword of an option."""
+    return _RENAMED.get(row.parameter, row.parameter)
+
+
+# The row of each keyword. That of upload comes last, so that it counts.
+_ROWS: dict[str, OptionRow] = {
+    keyword_of(row): row
+    for row in sorted((row for _, rows in GROUPS for row in rows), key=lambda row: "upload" in row.commands)
+}
+
+
+def option_values(given: Mapping[str, Any], function: str, allowed: Iterable[str]) -> dict[str, Any]:
+    """Return the values of the keywords of *function*, converted; None is left out, as if it were not given.
+
+    Raises TypeError for a keyword that *function* does not have, WrongUsage for a value of a wrong type.
+    """
+    for name in given.keys() - set(allowed):
+        raise TypeError(f"{function}() got an unexpected keyword argument {name!r}")
+    return {name: option_value(name, value) for name, value in given.items() if value is not None}
+
+
+def option_value(name: str, value: Any) -> Any:
+    """Return the *value* of the keyword *name*, converted. Raises WrongUsage."""
+    if name not in _OBJECTS:
+        return _convert(name, _ROWS[name].kind, value)
+    wanted = _OBJECTS[name]
+    if wanted is None:
+        if not callable(value):
+            raise wrong_type(name, "a function", value)
+    elif not isinstance(value, wanted):
+        raise wrong_type(name, "bytes" if wanted is bytes else f"obsup.{wanted.__name__}", value)
+    return value
+
+
+def wrong_type(name: str, wanted: str, value: object) -> WrongUsage:
+    """Return the error of the argument *name*, which must be *wanted*. A secret is not printed."""
+    shown = "another value" if name == "sse_c_key" else f"{value!r:.80}"
+    return WrongUsage(
+        f"{name} must be {wanted}, not {shown}",
+        f"A value of type {type(value).__name__} was given; nothing was sent",
+        NextStep(f"Pass {wanted}"),
+    )
+
+
+def checked(name: str, value: Any, *wanted: type, text: str) -> Any:
+    """Return *value* if it is of one of the types *wanted*, which *text* describes. Raises WrongUsage."""
+    if (isinstance(value, bool) and bool not in wanted) or not isinstance(value, wanted):
+        raise wrong_type(name, text, value)
+    return value
+
+
+def _convert(name: str, kind: Kind, value: Any) -> Any:
+    convert: Callable[[str, Kind, Any], Any] = _CONVERTERS.get(kind.name, _text)
+    return convert(name, kind, value)
+
+
+def _text(name: str, _kind: Kind, value: Any) -> str:
+    text: str = checked(name, value, str, text="a text")
+    return text
+
+
+def _flag(name: str, _kind: Kind, value: Any) -> bool:
+    flag: bool = checked(name, value, bool, text="True or False")
+    return flag
+
+
+def _number(name: str, kind: Kind, value: Any) -> Any:
+    wanted = 'a whole number or "auto"' if kind.name == "jobs" else "a whole number"
+    if kind.name == "jobs" and value == "auto":
+        return value
+    if checked(name, value, int, text=wanted) < (kind.minimum or 0) or value > (kind.maximum or value):
+        limits = f"from {kind.minimum or 0}" + (f" to {kind.maximum}" if kind.maximum else "")
+        raise wrong_type(name, f"{wanted} {limits}", value)
+    return value
+
+
+def _choice(name: str, kind: Kind, value: Any) -> str:
+    if value not in kind.choices:
+        raise wrong_type(name, f"one of {', '.join(map(repr, kind.choices))}", value)
+    choice: str = value
+    return choice
+
+
+def _measure(wanted: str, parse: Callable[[str], Any], *numbers: type) -> Callable[[str, Kind, Any], Any]:
+    def convert(name: str, _kind: Kind, value: Any) -> Any:
+        checked(name, value, str, *numbers, text=wanted)
+        try:
+            return parse(str(value))
+        except ValueError as exc:
+            raise WrongUsage(f"{name} is not valid: {exc}", "", NextStep(f"Pass {wanted}")) from exc
+
+    return convert
+
+
+def _rate(name: str, _kind: Kind, value: Any) -> Rate:
+    if not isinstance(value, str) and checked(name, value, int, float, text='bytes per second, or "10M"') > 0:
+        return constant_rate(value)
+    rate: Rate = _measure('bytes per second, or a text such as "10M"', parse_rate, int, float)(
+        name, _kind, value
+    )
+    return rate
+
+
+def path_value(name: str, value: Any) -> Path:
+    """Return a path. Raises WrongUsage if it is empty: ``Path("")`` would be the current directory."""
+    if not isinstance(value, str | os.PathLike) or not isinstance(os.fspath(value), str):
+        raise wrong_type(name, "a path (str or Path)", value)
+    if not os.fspath(value):
+        raise WrongUsage(
+            f"the {name} is empty",
+            "An empty path would mean the current directory",
+            NextStep("Give the path of a file"),
+        )
+    return Path(value)
+
+
+def _pairs(name: str, kind: Kind, value: Any) -> Any:
+    """Return a dict, or for grants and headers pairs, which may repeat a name."""
+    pairs = list(value.items()) if isinstance(value, Mapping) else value
+    is_valid = isinstance(pairs, list | tuple) and all(
+        isinstance(pair, tuple | list) and len(pair) == 2 and all(isinstance(text, str) for text in pair)
+        for pair in pairs
+    )
+    if not is_valid:
+        raise wrong_type(name, "a dict of texts", value)
+    return dict(pairs) if kind.name == "key-values" else tuple((key, text) for key, text in pairs)
+
+
+_CONVERTERS: Mapping[str, Callable[[str, Kind, Any], Any]] = {
+    "choice": _choice,
+    "duration": _measure('seconds, or a text such as "15m"', parse_duration, int, float),
+    "file": lambda name, _kind, value: path_value(name, value),
+    "flag": _flag,
+    "folder": lambda name, _kind, value: path_value(name, value),
+    "grants": _pairs,
+    "headers": _pairs,
+    "jobs": _number,
+    "key-values": _pairs,
+    "number": _number,
+    "rate": _rate,
+    "size": _measure('bytes, or a text such as "16M"', parse_size, int),
+}

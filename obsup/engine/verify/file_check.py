@@ -1,0 +1,40 @@
+"""Check that an object matches a file, as the user asks for it: by a receipt, or by what the store returns."""
+
+from __future__ import annotations
+
+from obsup.engine.job.context import UploadContext
+from obsup.engine.plan.file_plan import make_plan
+from obsup.engine.verify.comparison import Comparison, Identical
+from obsup.local.source.identity import check_readable, stat_source
+from obsup.local.state import receipt_file
+
+
+def check_object(context: UploadContext, *, is_plan_given: bool) -> Identical:
+    """Compare the target of the request with its source; ``receipt`` of the request is the receipt to compare with.
+
+    *is_plan_given*: the user sets the part size; otherwise that of the request is only a hint. Raises DataMismatch,
+    CannotCompare, SourceUnreadable.
+    """
+    request, store = context.request, context.store
+    source, target = request.source, request.target
+    stat = stat_source(source)
+    check_readable(source)
+    plan = make_plan(stat.size, store.dialect.limits, parts=request.parts, part_size=request.part_size)
+    receipt = receipt_file.load(request.receipt) if request.receipt is not None else None
+
+    def gate(size: int) -> int:
+        context.stop.check()
+        return size
+
+    comparison = Comparison(
+        target,
+        source,
+        stat,
+        dialect=store.dialect,
+        gate=gate,
+        encrypted_by_customer=request.encrypted_by_customer,
+    )
+    info = store.head_object(target)
+    if receipt is not None:
+        return comparison.by_receipt(info, receipt)
+    return comparison.by_object(info, plan if is_plan_given else None, hint=plan)
