@@ -143,3 +143,32 @@ def test_oss_has_no_key_for_a_copy(inside: Inside, sandbox: Sandbox, make_file: 
     copy = ("part", "oss://bucket/key", "--upload-id", "x", "--part-number", "1", "--region", "eu-test-1")
     outcome = inside.run(*copy, "--copy-source", "bucket/old", "--copy-source-sse-c-key-file", "old.key")
     assert (outcome.code, sandbox.requests) == (2, []), outcome.err
+
+
+@pytest.mark.parametrize("is_encrypted", [True, False], ids=["plain before", "SSE-C before"])
+def test_an_object_with_another_encryption_is_replaced(
+    inside: Inside, sandbox: Sandbox, make_file: MakeFile, is_encrypted: bool
+) -> None:
+    """HEAD of it is rejected (400), so it is not the object of this upload, nor identical with the source."""
+    source, key = make_file(600_000), make_file(32, "key")
+    encryption = ("--sse-c-key-file", str(key))
+    before, now = ((), encryption) if is_encrypted else (encryption, ())
+    for name in ("one", "two", "three", "dir/bigfile"):
+        assert inside.run("upload", source, f"bucket/{name}", *before).code == 0
+    assert inside.run("init", source, "bucket/one", "--parts", "3", *now).code == 0
+    for number in "123":
+        assert inside.run("part", source, "bucket/one", "--part-number", number, *now).code == 0
+    completed = inside.run("complete", source, "bucket/one", *now)
+    assert completed.code == 0, completed.err
+    one = inside.run("upload", source, "bucket/two", "--skip-identical", *now)
+    assert one.code == 0, one.err
+    many = inside.run("upload", source, key, "bucket/dir/", "--skip-identical", *now)
+    assert many.code == 0, many.err
+    kept = inside.run("upload", source, "s3://bucket/three", "--region", "eu-test-1", "--no-overwrite", *now)
+    assert kept.code == 69, kept.err
+    encrypted = {
+        name: bool(sandbox.object_metadata("bucket", name).attributes.customer_key_md5)
+        for name in ("one", "two", "dir/bigfile", "three")
+    }
+    replaced = dict.fromkeys(("one", "two", "dir/bigfile"), is_encrypted)
+    assert encrypted == replaced | {"three": not is_encrypted}

@@ -23,6 +23,7 @@ from obsup.engine.proof.object_options import compare_options, requested_headers
 from obsup.engine.proof.object_proof import Verified
 from obsup.engine.send.sender import PartSender
 from obsup.engine.upload.uploader import Uploader
+from obsup.engine.verify.existing_object import find_readable
 from obsup.errors import UNAVAILABLE, Busy, ObsupError
 from obsup.local.state.checkpoint_path import default_path
 from obsup.local.state.journal import JournalEntry
@@ -70,7 +71,7 @@ class FileUploader:
         """Return the object that the journal recorded, if HeadObject shows it with the options of the request."""
         context, target = self._context, self._shared.prefix.below(file.name)
         try:
-            info = context.store.head_object(target)
+            info = find_readable(context.store, target)
         except UNAVAILABLE:
             context.connection.learned.note(NOT_LOOKED_UP, context.observe)
             return None

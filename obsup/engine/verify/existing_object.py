@@ -5,7 +5,7 @@ from __future__ import annotations
 from obsup.dialects.endpoints import is_vendor_host
 from obsup.engine.job.context import UploadContext
 from obsup.engine.proof.object_proof import Expected, is_marked
-from obsup.errors import UNAVAILABLE, NextStep, ObjectExists, Refusal, run_again
+from obsup.errors import UNAVAILABLE, NextStep, ObjectExists, Refusal, Refused, run_again
 from obsup.model import ObjectInfo, Target, Upload
 from obsup.store.interface import ObjectStore
 
@@ -41,6 +41,20 @@ def find_existing(store: ObjectStore, target: Target) -> ObjectInfo | None:
             ),
             exc.refusal,
         ) from exc
+
+
+def find_readable(store: ObjectStore, target: Target) -> ObjectInfo | None:
+    """Return the object; None also if it is not encrypted as the request asks for.
+
+    The stores reject HEAD with an SSE-C key of an object without one, and the reverse, with 400. Such an object is
+    neither that of the request's upload nor identical with what it asks for. Raises as ``head_object``.
+    """
+    try:
+        return store.head_object(target)
+    except Refused as exc:
+        if exc.refusal is None or exc.refusal.status != 400:
+            raise
+        return None
 
 
 def find_listed(store: ObjectStore, target: Target) -> ObjectInfo | None:

@@ -30,7 +30,7 @@ from obsup.engine.proof.object_proof import (
 )
 from obsup.engine.proof.part_list import check_receipts
 from obsup.engine.verify.comparison import BATCHES, CannotCompare, Comparison, Identical
-from obsup.engine.verify.existing_object import find_listed
+from obsup.engine.verify.existing_object import find_listed, find_readable
 from obsup.errors import (
     UNAVAILABLE,
     DataMismatch,
@@ -132,7 +132,7 @@ class ObjectProbe:
         None also if HeadObject is not permitted: such credentials can still complete an upload.
         """
         try:
-            info = self._store.head_object(self._target)
+            info = find_readable(self._store, self._target)
         except UNAVAILABLE:
             return None
         found = self.check(info) if info is not None else None
@@ -267,7 +267,7 @@ def find_identical(context: UploadContext, stat: SourceStat, plan: Plan) -> Iden
 
     *plan* is how the source would be sent. Only a few plans are tried, because sending can be faster than hashing.
     """
-    info = context.store.head_object(context.request.target)
+    info = find_readable(context.store, context.request.target)
     if info is None or info.size != stat.size:
         return None
     comparison = Comparison(
