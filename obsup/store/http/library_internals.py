@@ -186,6 +186,22 @@ class NoTLS(ssl.SSLError):
 
 
 class _SecureConnection(_Connection, HTTPSConnection):
+    _is_tunnelling = False
+
+    def send(self, data: Any) -> None:
+        super().send(data)
+        if self._is_tunnelling:
+            # On TLS, sending leaves a socket that does not wait, and the response of the proxy follows at once.
+            self.sock.settimeout(self.stall_timeout_s)
+
+    def _tunnel(self) -> None:
+        self._is_tunnelling = True
+        try:
+            super()._tunnel()
+            self.sock.settimeout(self.stall_timeout_s)
+        finally:
+            self._is_tunnelling = False
+
     def connect(self) -> None:
         try:
             super().connect()
@@ -201,6 +217,9 @@ class _Pool(HTTPConnectionPool):
             # An absolute target for a proxy. urllib3 would change "a/../b" in it to "b", a different object. As a
             # path it remains unchanged, but urllib3 then does not add the headers for the proxy.
             options["headers"] = {**options["headers"], **self.proxy_headers}
+            if self.proxy_config is not None:
+                # As a path it does not show that its scheme is http: without this, a proxy with TLS gets CONNECT.
+                self.proxy_config = self.proxy_config._replace(use_forwarding_for_https=True)
             url = _ABSOLUTE_TARGET + url
         return super().urlopen(method, url, **options)
 

@@ -80,6 +80,11 @@ class _Adapter(HTTPAdapter):
         super().init_poolmanager(connections, maxsize, block=block, blocksize=BLOCK_BYTES, **kwargs)
         self.poolmanager.pool_classes_by_scheme = self._pools
 
+    def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
+        # requests looks at the scheme of the store, and would not verify a proxy with TLS for a store without.
+        seen = "https:" if conn.scheme == "https" else url
+        super().cert_verify(conn, seen, verify, cert)  # type: ignore[no-untyped-call]
+
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
         manager = super().proxy_manager_for(proxy, blocksize=BLOCK_BYTES, **kwargs)
         manager.pool_classes_by_scheme = self._pools
