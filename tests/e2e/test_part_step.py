@@ -231,6 +231,20 @@ def test_a_copy_without_a_response(
     assert sandbox.object_path("bucket", "key").read_bytes() == bytes(SIZE)
 
 
+def test_a_source_that_cannot_be_looked_at_after_the_copy(
+    inside: Inside, sandbox: Sandbox, copying: tuple[str, ...]
+) -> None:
+    """Complete would refuse the part, so that its copy is no success; the same command copies it again."""
+    sandbox.add_fault("error=403:AccessDenied,op=head,after=1,times=always")
+    outcome = inside.run(*copying, *RANGES[0])
+    sandbox.clear_faults()
+    assert (outcome.code, "part 1 was copied, but bucket/old may have changed" in outcome.err) == (65, True)
+    for span in RANGES:
+        assert inside.run(*copying, *span).code == 0
+    [upload] = sandbox.uploads()
+    assert inside.run("complete", "bucket/key", "--upload-id", upload.upload_id, "--parts", "3").code == 0
+
+
 def test_a_source_that_changes_just_before_a_copy(
     inside: Inside, sandbox: Sandbox, source: Path, copying: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:

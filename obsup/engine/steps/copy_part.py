@@ -12,7 +12,7 @@ from obsup.engine.job.context import UploadContext
 from obsup.engine.proof.part_list import parts_are
 from obsup.engine.steps.lookup import UploadSelector, require_upload
 from obsup.engine.steps.part import check_number, locked_part
-from obsup.errors import DataMismatch, Denied, NextStep, Refused
+from obsup.errors import DataMismatch, Denied, NextStep, Refused, run_again
 from obsup.local.state import copied_parts
 from obsup.model import Stored, StoredPart, Upload
 from obsup.text import quoted
@@ -98,10 +98,17 @@ def _etag_of(context: UploadContext, upload: Upload, source: CopySource) -> str 
 def _check_unchanged(
     context: UploadContext, upload: Upload, number: int, source: CopySource, pinned: str
 ) -> None:
-    """Record what was copied. Raises DataMismatch if the source has changed: not every store checks the condition."""
+    """Record what was copied. Raises DataMismatch unless the source is unchanged: not every store checks the condition.
+
+    If it is unknown, ``complete`` rejects the part.
+    """
     etag = _etag_of(context, upload, source)
     if etag is None:
-        return
+        raise DataMismatch(
+            f"part {number} was copied, but {quoted(source.name)} may have changed",
+            "The store returned the ETag of the source before the copy, but not after it",
+            run_again("copy the part again"),
+        )
     copied_parts.record(upload, number, source.name, etag if etag == pinned else "")
     if etag != pinned:
         raise _changed(
