@@ -34,6 +34,14 @@ def shell_word(word: object) -> str:
     return "$'" + one_line(text).replace("'", "\\'") + "'"
 
 
+def without_password(proxy: str, mask: str = "***") -> str:
+    """Return the URL of a proxy with *mask* instead of a password, whether or not it is a valid URL."""
+    head, at, host = proxy.rpartition("@")
+    scheme, separator, user = head.rpartition("://")
+    name, colon, _ = user.partition(":")
+    return f"{scheme}{separator}{name}{colon}{mask}{at}{host}" if colon else proxy
+
+
 def operand(path: object) -> str:
     """Return *path* as a word of a command line that is not taken for an option."""
     word = str(path)

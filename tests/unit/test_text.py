@@ -15,7 +15,7 @@ from obsup.cli.report.next_command import ResumeCommand
 from obsup.cli.report.output import error_lines
 from obsup.errors import NotFinished
 from obsup.model import Target
-from obsup.text import one_line, quoted, shell_line, shell_word, shielded
+from obsup.text import one_line, quoted, shell_line, shell_word, shielded, without_password
 
 AWKWARD = (
     "plain",
@@ -105,3 +105,20 @@ def test_the_next_command_of_an_error_is_the_failed_one(key: str) -> None:
     fields = failure_fields(error, command="upload", resume=resume)
     assert shown == fields["resumeCommand"]
     assert read_back(shown) == [os.fsencode(one) for one in words]
+
+
+@pytest.mark.parametrize(
+    ("proxy", "shown"),
+    [
+        ("http://user:s3cret@proxy:3128", "http://user:***@proxy:3128"),
+        ("user:s3cret@proxy:3128", "user:***@proxy:3128"),
+        ("//user:s3cret@proxy:3128", "//user:***@proxy:3128"),
+        ("http:user:s3cret@proxy", "http:***@proxy"),
+        ("http://user:s3c:r@et@proxy", "http://user:***@proxy"),
+        ("http://user@proxy:3128", "http://user@proxy:3128"),
+        ("proxy:3128", "proxy:3128"),
+    ],
+)
+def test_the_password_of_a_proxy_is_hidden(proxy: str, shown: str) -> None:
+    """Also in what is no URL."""
+    assert without_password(proxy) == shown

@@ -6,7 +6,6 @@ import os
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import click
 
@@ -23,7 +22,7 @@ from obsup.local.files.user_folders import default_config_path, home_folder
 from obsup.local.state.folders import create_missing_folders
 from obsup.options.row import OptionRow
 from obsup.store.http.redaction import names_secret
-from obsup.text import one_line, quoted
+from obsup.text import one_line, quoted, without_password
 from obsup.vendor_names import DEFAULT_PROVIDER
 
 HEAD = """\
@@ -186,5 +185,4 @@ def _masked(key: str, value: object) -> object:
     if key == "header":
         name, separator, _ = value.partition(":")
         return f"{name}{separator} {MASK}" if names_secret(name.strip()) else value
-    password = urlsplit(value).password if "://" in value else None
-    return value.replace(f":{password}@", f":{MASK}@") if password else value
+    return without_password(value, MASK) if key == "proxy" or "://" in value else value

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,7 @@ from obsup.local.state.checkpoint_path import default_path
 from obsup.local.walk.walk import Links
 from obsup.model import Target
 from obsup.shard import Shard
+from obsup.text import without_password
 from obsup.value import Value
 
 # Time between two progress reports.
@@ -36,8 +36,6 @@ MIN_INTERVAL_S = 0.1
 # Placeholders in a request whose source or target is not known yet.
 NO_SOURCE = Path("-")
 NO_TARGET = Target("", "", "", "")
-
-_PASSWORD = re.compile(r"(?:\w+://)?[^/@]*:[^/]*@")  # of the user information in a URL
 
 
 class CommandOptions(Value):
@@ -165,7 +163,7 @@ def _connect_options(values: dict[str, Any]) -> ConnectOptions:
 
 def _refuse_proxy_password(values: dict[str, Any]) -> None:
     """Raise WrongUsage if --proxy contains a password: every user of this machine can read command lines."""
-    if conflicts.is_given(values, "proxy") and _PASSWORD.match(values["proxy"]):
+    if conflicts.is_given(values, "proxy") and without_password(values["proxy"]) != values["proxy"]:
         raise WrongUsage(
             "--proxy contains a password",
             "Other users of this machine can read the command line",

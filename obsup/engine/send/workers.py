@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
 from functools import partial
 from typing import Protocol
-from urllib.parse import urlsplit
 
 from obsup.engine.job.context import UploadContext
 from obsup.engine.job.executor_spec import LOCAL_EXECUTORS, check_spec
@@ -19,6 +18,7 @@ from obsup.engine.send.part import PartToSend, send_part
 from obsup.errors import NextStep, WrongUsage, run_again
 from obsup.local.source.rate_limit import RateLimit
 from obsup.model import Receipt
+from obsup.text import without_password
 
 
 class Workers(Protocol):
@@ -95,7 +95,7 @@ def check_workers(context: UploadContext) -> None:
     check_spec(request.executor)
     if request.executor in LOCAL_EXECUTORS:
         return
-    if settings.network.proxy and urlsplit(settings.network.proxy).password:
+    if settings.network.proxy and without_password(settings.network.proxy) != settings.network.proxy:
         raise WrongUsage(
             f"--proxy with a password cannot be combined with --executor {request.executor}",
             "Secrets are never sent to workers",

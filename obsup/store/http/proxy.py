@@ -22,7 +22,7 @@ def find_proxy(url: str, settings: ConnectionSettings) -> str | None:
     if proxy is None and not proxy_bypass(parts.netloc):
         proxies = getproxies()
         proxy = proxies.get(parts.scheme) or proxies.get("all")
-    return urlsplit(proxy).hostname if proxy else None
+    return _parse(proxy)[1] or None if proxy else None
 
 
 def check_proxy(proxy: str, environ: Mapping[str, str] = os.environ) -> None:
