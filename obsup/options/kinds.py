@@ -40,7 +40,8 @@ class Kind(NamedTuple):
 
 
 def _is_text(value: object) -> bool:
-    return isinstance(value, str)
+    # A command line and the environment cannot contain NUL either, and no path can.
+    return isinstance(value, str) and "\0" not in value
 
 
 def _is_flag(value: object) -> bool:
@@ -48,7 +49,7 @@ def _is_flag(value: object) -> bool:
 
 
 def _is_list(value: object) -> bool:
-    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+    return isinstance(value, list) and all(_is_text(item) for item in value)
 
 
 def _is_number(value: object) -> bool:
@@ -70,7 +71,7 @@ def _parses_as(parse: Callable[[str], object]) -> Callable[[object], bool]:
 
 def text(name: str = "text", *, suggestions: tuple[str, ...] = ()) -> Kind:
     """Return a kind of text; *name* tells the command line how to convert or complete it."""
-    return Kind(name, "text in quotes", _is_text, '"…"', suggestions=suggestions)
+    return Kind(name, "text in quotes without NUL", _is_text, '"…"', suggestions=suggestions)
 
 
 def choice(*words: str) -> Kind:

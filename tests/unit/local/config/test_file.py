@@ -160,6 +160,8 @@ def test_arguments_of_credential_process_are_in_no_repr() -> None:
         ('[defaults]\nparts = "3"\n', "takes a whole number"),
         ('[defaults]\nquiet = "yes"\n', "takes true or false"),
         ("[defaults]\nregion = 3\n", "takes text"),
+        (r"[defaults]" "\n" r'receipt = "\u0000"', "text in quotes without NUL"),
+        (r"[profiles.a]" "\n" r'include = ["a\u0000"]', "invalid value of include"),
         ('[profiles.a]\nmetadata = "aws"\n', "takes a list of texts"),
         ('[profiles.a]\nmetadata_service = "gcp"\n', "takes one of obs, aws, oss"),
         ('[defaults]\nprovider = "s4"\n', "takes one of auto, obs, s3, oss"),
