@@ -122,6 +122,12 @@ SANDBOX = group(
     OptionRow("--dir", FOLDER, "Keep objects in this directory, as DIR/BUCKET/KEY."),
     OptionRow("--bucket", WORDS, "Serve only this bucket (repeatable). Default: any.", metavar="NAME"),
     OptionRow(
+        "--access-key",
+        TEXT,
+        "Access key; its secret: $SecretAccessKey. Default: random, kept in --dir.",
+        metavar="ID",
+    ),
+    OptionRow(
         "--fault", WORDS, "Inject a fault (repeatable): error=503:SlowDown,op=part,times=2.", metavar="RULE"
     ),
     OptionRow("--limit", WORDS, "Change a limit (repeatable): parts=40, page=10.", metavar="NAME=VALUE"),

@@ -7,7 +7,7 @@ import os
 import shlex
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from obsup.sandbox import faults
@@ -44,6 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         sandbox = Sandbox(
             arguments.dir,
+            access_key=arguments.access_key,
+            secret_key=_secret_from(os.environ) if arguments.access_key else None,
             port=arguments.port,
             buckets=arguments.bucket,
             faults=arguments.fault,
@@ -81,6 +83,11 @@ def _serve(sandbox: Sandbox, *, kept: bool) -> int:
     return 0
 
 
+def _secret_from(environment: Mapping[str, str]) -> str | None:
+    """Return the secret key of --access-key: an option's value would be visible to every user."""
+    return environment.get("OBSUP_SECRET_ACCESS_KEY") or environment.get("SecretAccessKey")
+
+
 def _quote(value: str) -> str:
     quoted = shlex.quote(value)
     return quoted if quoted.startswith("'") else f"'{quoted}'"
@@ -108,6 +115,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--bucket", action="append", default=[], metavar="NAME", help="only these buckets exist"
+    )
+    parser.add_argument(
+        "--access-key",
+        metavar="ID",
+        help="access key; its secret key is $OBSUP_SECRET_ACCESS_KEY or $SecretAccessKey",
     )
     parser.add_argument(
         "--fault", action="append", default=[], metavar="RULE", help="what goes wrong, see below"

@@ -57,8 +57,8 @@ from dataclasses import dataclass
 from obsup.sandbox.limits import parse_seconds, parse_size
 
 OPERATIONS = frozenset(
-    """initiate part copy complete abort parts uploads put head get delete list buckets head-bucket
-    create-bucket delete-bucket location apiversion unknown""".split()  # noqa: SIM905 - a table of names reads better as text
+    """initiate part copy complete abort parts uploads put head get delete delete-many copy-object list buckets
+    head-bucket create-bucket delete-bucket location versioning apiversion unknown""".split()  # noqa: SIM905 - a table of names reads better as text
 )
 
 _ERRORS = frozenset({"error", "error-after"})

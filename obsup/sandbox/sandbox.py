@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import shutil
 import ssl
 import tempfile
@@ -79,12 +78,11 @@ class Sandbox:
         encrypts: bool = False,
         log: Path | None = None,
     ) -> None:
-        self.access_key = access_key or "SANDBOX" + secrets.token_hex(7).upper()
-        self.secret_key = secret_key or secrets.token_hex(20)
         self._scheme = "http" if tls is None else "https"
         with ExitStack() as stack:
             disk = _open_disk(stack, directory, only := frozenset(buckets), discard=discard)
             self._journal = stack.enter_context(closing(Journal(log)))
+            self.access_key, self.secret_key = disk.credentials(access_key, secret_key)
             self._service = Service(
                 disk=disk,
                 uploads=Uploads(disk.uploads_folder),

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from obsup.sandbox.faults import Fault, FaultBook, Place
 from obsup.sandbox.limits import Limits
-from obsup.sandbox.operations import OPERATIONS
+from obsup.sandbox.operations import OPERATIONS, unsupported_headers
 from obsup.sandbox.operations.call import Call
 from obsup.sandbox.refusals import Refused
 from obsup.sandbox.signatures.check import Account, check_signature
@@ -100,9 +100,11 @@ class Service:
         dialect, vendor = self.vendor(request, claim)
         check_signature(request, claim, self.account, now=now, skew_s=SKEW_S)
         self._check_token(claim, vendor)
-        if operation == "unknown":
+        dropped = unsupported_headers(request, operation, vendor)
+        if operation == "unknown" or dropped:
             message = "A header, a parameter or a method you provided implies functionality not implemented."
-            raise Refused(501, "NotImplemented", message)
+            details = {"Header": ", ".join(dropped)} if dropped else {}
+            raise Refused(501, "NotImplemented", message, details=details)
         self._check_bucket(request, vendor, operation)
         call = Call(
             request=request,

@@ -254,7 +254,7 @@ class Transaction:
             **({vendor.header("id-2"): self._request_id} if vendor.prefix != "x-oss-" else {}),
             **response.headers,
         }
-        if response.status != HTTPStatus.NO_CONTENT:
+        if response.status not in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED):
             headers["Content-Length"] = str(
                 len(response.body) if response.length is None else response.length
             )

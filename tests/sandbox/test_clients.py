@@ -300,6 +300,23 @@ def test_oss2_uploads_a_file(start: Callable[..., Sandbox], source: Path, tmp_pa
 
 
 @pytest.mark.parametrize("auth", [oss2.Auth, oss2.AuthV4])
+def test_oss2_reads_lists_copies_and_deletes(start: Callable[..., Sandbox], auth: Any) -> None:
+    """It requires dates with .000Z, and NextKeyMarker in every list of uploads."""
+    sandbox = start()
+    credentials = auth(sandbox.access_key, sandbox.secret_key)
+    bucket = oss2.Bucket(credentials, sandbox.endpoint, "bucket", region="cn-hangzhou")
+    bucket.put_object(KEY, b"hello")
+    bucket.copy_object("bucket", KEY, "copy")
+    upload_id = bucket.init_multipart_upload("open").upload_id
+    bucket.upload_part("open", upload_id, 1, b"part")
+    assert [one.key for one in oss2.ObjectIterator(bucket)] == [KEY, "copy"]
+    assert [one.upload_id for one in oss2.MultipartUploadIterator(bucket)] == [upload_id]
+    assert [one.size for one in oss2.PartIterator(bucket, "open", upload_id)] == [4]
+    assert bucket.batch_delete_objects([KEY, "copy"]).deleted_keys == [KEY, "copy"]
+    assert list(oss2.ObjectIterator(bucket)) == []
+
+
+@pytest.mark.parametrize("auth", [oss2.Auth, oss2.AuthV4])
 def test_oss2_signs_urls_that_work(start: Callable[..., Sandbox], auth: Any) -> None:
     sandbox = start()
     credentials = auth(sandbox.access_key, sandbox.secret_key)

@@ -228,3 +228,19 @@ def test_the_help_has_the_grammar_of_faults() -> None:
     text = run("--help").stdout
     assert "drop-request=BYTES" in text
     assert "COMMAND" in text
+
+
+PRINT_KEYS = python("import os; print(os.environ['AccessKeyID'], os.environ['SecretAccessKey'])")
+
+
+def test_the_keys_stay_the_same_with_dir(tmp_path: Path) -> None:
+    first, second = (run("--dir", str(tmp_path), "--", *PRINT_KEYS).stdout for _ in range(2))
+    assert first == second != ""
+    assert run("--", *PRINT_KEYS).stdout != first
+    assert (tmp_path / ".sandbox" / "keys.json").stat().st_mode & 0o077 == 0
+
+
+def test_the_secret_of_a_chosen_key_is_from_the_environment(tmp_path: Path) -> None:
+    own = run("--access-key", "ME", "--dir", str(tmp_path), "--", *PRINT_KEYS, env={"SecretAccessKey": "own"})
+    assert own.stdout == "ME own\n"
+    assert "own" not in "".join(path.read_text() for path in tmp_path.rglob("*.json"))

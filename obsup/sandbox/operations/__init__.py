@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from obsup.sandbox.operations import buckets, complete, listing, multipart, objects
+from obsup.sandbox.operations import buckets, complete, copying, deletion, listing, multipart, objects
 from obsup.sandbox.operations.call import Call
+from obsup.sandbox.vendors import Vendor
 from obsup.sandbox.wire.request import Request
 from obsup.sandbox.wire.response import Response
 
@@ -14,7 +15,7 @@ Operation = Callable[[Call], Response]
 OPERATIONS: Mapping[str, Operation] = {
     "initiate": multipart.initiate,
     "part": multipart.upload_part,
-    "copy": multipart.copy_part,
+    "copy": copying.copy_part,
     "abort": multipart.abort,
     "complete": complete.complete,
     "parts": listing.list_parts,
@@ -23,19 +24,37 @@ OPERATIONS: Mapping[str, Operation] = {
     "put": objects.put,
     "head": objects.head,
     "get": objects.get,
-    "delete": objects.delete,
+    "copy-object": copying.copy_object,
+    "delete": deletion.delete,
+    "delete-many": deletion.delete_many,
     "head-bucket": buckets.head,
     "create-bucket": buckets.create,
     "delete-bucket": buckets.delete,
     "buckets": buckets.list_all,
     "location": buckets.location,
+    "versioning": buckets.versioning,
 }
 
 _HARMLESS = frozenset(
     """encoding-type prefix delimiter marker max-keys key-marker upload-id-marker max-uploads list-type
     continuation-token start-after fetch-owner max-parts part-number-marker uploads uploadId partNumber
-    location x-id versionId""".split()  # noqa: SIM905 - a table of names reads better as text
+    location x-id delete versioning versionId""".split()  # noqa: SIM905 - a table of names reads better as text
 )
+_SUB_RESOURCES = (
+    ("uploads", "GET", "uploads"),
+    ("location", "GET", "location"),
+    ("versioning", "GET", "versioning"),
+    ("delete", "POST", "delete-many"),
+)
+"""Parameter, method and operation of a bucket's sub-resources."""
+_WRITES = frozenset({"initiate", "part", "copy", "complete", "put", "copy-object"})
+_KNOWN_HEADERS = frozenset(
+    """acl object-acl api-version checksum-algorithm checksum-type content-sha256 date decoded-content-length
+    expected-bucket-owner expires forbid-overwrite hash-crc64ecma metadata-directive mp-object-size request-payer
+    sdk-checksum-algorithm security-token source-expected-bucket-owner storage-class tagging tagging-directive te
+    traffic-limit trailer uploadid user-agent website-redirect-location""".split()  # noqa: SIM905 - a table of names reads better as text
+)
+_KNOWN_PREFIXES = ("meta-", "grant-", "checksum-", "copy-source", "server-side-encryption")
 _AUTH = frozenset(
     {"Signature", "Expires", "AccessKeyId", "AWSAccessKeyId", "OSSAccessKeyId", "security-token"}
 )
@@ -45,7 +64,7 @@ def name_operation(request: Request) -> str:
     """Return the name of the operation that *request* selects, ``unknown`` if the sandbox does not support it."""
     if request.method == "HEAD" and request.has_param("apiversion"):
         return "apiversion"
-    if any(_is_unknown(name) for name, _ in request.query):
+    if any(_is_unknown(name) for name, _ in request.query) or request.param("versionId") not in ("", "null"):
         return "unknown"
     if not request.bucket:
         return "buckets" if request.method == "GET" else "unknown"
@@ -60,12 +79,25 @@ def _is_unknown(name: str) -> bool:
     return not prefixed and name not in _HARMLESS and name not in _AUTH
 
 
+def unsupported_headers(request: Request, operation: str, vendor: Vendor) -> list[str]:
+    """Return the headers of a write that would change the object, and that the sandbox would drop."""
+    names = [
+        name.removeprefix(vendor.prefix) for name, _ in request.headers if name.startswith(vendor.prefix)
+    ]
+    if operation not in _WRITES:
+        return []
+    return [
+        vendor.header(name)
+        for name in names
+        if name not in _KNOWN_HEADERS and not name.startswith(_KNOWN_PREFIXES)
+    ]
+
+
 def _bucket_operation(request: Request) -> str:
-    if request.method == "GET":
-        if request.has_param("uploads"):
-            return "uploads"
-        return "location" if request.has_param("location") else "list"
-    names = {"HEAD": "head-bucket", "PUT": "create-bucket", "DELETE": "delete-bucket"}
+    for name, method, operation in _SUB_RESOURCES:
+        if request.has_param(name):
+            return operation if request.method == method else "unknown"
+    names = {"GET": "list", "HEAD": "head-bucket", "PUT": "create-bucket", "DELETE": "delete-bucket"}
     return names.get(request.method, "unknown")
 
 
@@ -76,5 +108,5 @@ def _object_operation(request: Request) -> str:
     if request.has_param("uploadId"):
         names = {"GET": "parts", "DELETE": "abort", "POST": "complete", "PUT": "copy" if is_copy else "part"}
         return names.get(request.method, "unknown")
-    names = {"HEAD": "head", "GET": "get", "DELETE": "delete", "PUT": "unknown" if is_copy else "put"}
+    names = {"HEAD": "head", "GET": "get", "DELETE": "delete", "PUT": "copy-object" if is_copy else "put"}
     return names.get(request.method, "unknown")

@@ -48,3 +48,8 @@ def location(call: Call) -> Response:
     xmlns = f' xmlns="{call.vendor.namespace}"' if call.vendor.namespace else ""
     text = f'<?xml version="1.0" encoding="UTF-8"?>\n<{root}{xmlns}>{REGION}</{root}>'
     return Response(headers={"Content-Type": "application/xml"}, body=text.encode())
+
+
+def versioning(call: Call) -> Response:
+    """Report that versioning was never enabled."""
+    return document("VersioningConfiguration", [], call.vendor)

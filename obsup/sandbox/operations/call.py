@@ -55,16 +55,16 @@ class Call:
         """Return whether the client uses OSS and therefore expects CRC-64."""
         return self.dialect in (OSS, OSS4)
 
-    def expected(self) -> Expected:
-        """Return what the headers announce about the body. Raises Refused (400) without a digest that is required."""
-        checksum = self.vendor.header("checksum-")
-        has_digest = any(
-            name == "content-md5" or name.startswith(checksum) for name, _ in self.request.headers
-        )
-        if "require-md5" in self.faults and not has_digest:
+    def expected(self, algorithm: str = "") -> Expected:
+        """Return what the headers announce about the body; a checksum of *algorithm* is computed in any case.
+
+        Raises Refused (400) without a digest that is required.
+        """
+        expected = Expected(self.request, self.vendor, with_crc64=self.is_oss, algorithm=algorithm)
+        if "require-md5" in self.faults and not expected.is_checked:
             message = "Content-MD5 OR x-amz-checksum- HTTP header is required for Put Part requests with Object Lock"
             raise Refused(400, "InvalidRequest", f"{message} parameters")
-        return Expected(self.request, self.vendor, with_crc64=self.is_oss)
+        return expected
 
     def attributes(self) -> Attributes:
         """Return the attributes that the request sets, as far as this store supports them. Raises Refused (400)."""

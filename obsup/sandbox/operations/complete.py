@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
-from xml.etree import ElementTree as ET
+from typing import NamedTuple
 
+from obsup.sandbox.operations import checksums
 from obsup.sandbox.operations.call import Call
-from obsup.sandbox.operations.objects import check_no_overwrite
+from obsup.sandbox.operations.conditions import check_write
 from obsup.sandbox.refusals import Refused
 from obsup.sandbox.storage.attributes import is_etag_opaque, read_acl
 from obsup.sandbox.storage.disk import StoredObject
 from obsup.sandbox.storage.uploads import StoredPart, Upload, join_parts, no_such_upload
-from obsup.sandbox.wire.digests import combine_crc64
+from obsup.sandbox.wire.digests import combine_crc
 from obsup.sandbox.wire.response import Child, Response, document, encode_key, quoted_etag, wants_url_encoding
+from obsup.sandbox.wire.xml import local_name, malformed_xml, parse_xml
 
 _MAX_DOCUMENT = 8 * 1024 * 1024
+
+
+class NamedPart(NamedTuple):
+    """A part in the document of Complete. ``etag`` is bare and lower-case, ``fields`` all elements."""
+
+    number: int
+    etag: str
+    fields: Mapping[str, str]
 
 
 def complete(call: Call) -> Response:
@@ -41,40 +51,31 @@ def complete(call: Call) -> Response:
     return _response(call, stored)
 
 
-def parse_parts(text: bytes, *, most: int) -> list[tuple[int, str]]:
-    """Return (part number, bare lower-case ETag) of a CompleteMultipartUpload document.
-
-    Namespaces are ignored. Raises Refused (400 MalformedXML).
-    """
-    malformed = Refused(400, "MalformedXML", "The XML you provided was not well-formed or did not validate.")
-    try:
-        root = ET.fromstring(text)
-    except ET.ParseError as exc:
-        raise malformed from exc
-    if _local(root) != "CompleteMultipartUpload":
-        raise malformed
+def parse_parts(text: bytes, *, most: int) -> list[NamedPart]:
+    """Return the parts that a CompleteMultipartUpload document names. Raises Refused (400 MalformedXML)."""
     named = []
-    for element in root:
-        fields = {_local(child): (child.text or "").strip() for child in element}
-        if _local(element) != "Part" or not fields.get("PartNumber", "").isdecimal() or "ETag" not in fields:
-            raise malformed
-        named.append((int(fields["PartNumber"]), fields["ETag"].strip('"').lower()))
+    for element in parse_xml(text, "CompleteMultipartUpload"):
+        fields = {local_name(child): (child.text or "").strip() for child in element}
+        number, etag = fields.get("PartNumber", ""), fields.get("ETag")
+        if local_name(element) != "Part" or not number.isdecimal() or etag is None:
+            raise malformed_xml()
+        named.append(NamedPart(int(number), etag.strip('"').lower(), fields))
     if not named or len(named) > most:
-        raise malformed
+        raise malformed_xml()
     return named
 
 
-def choose_parts(named: Sequence[tuple[int, str]], stored: Sequence[StoredPart]) -> list[StoredPart]:
+def choose_parts(named: Sequence[NamedPart], stored: Sequence[StoredPart]) -> list[StoredPart]:
     """Return the stored parts that *named* lists. Raises Refused (400): InvalidPartOrder, InvalidPart."""
-    numbers = [number for number, _ in named]
+    numbers = [part.number for part in named]
     if any(first >= second for first, second in pairwise(numbers)):
         message = "The list of parts was not in ascending order. Parts must be ordered by part number."
         raise Refused(400, "InvalidPartOrder", message)
     by_number = {part.number: part for part in stored}
     chosen = []
-    for number, etag in named:
+    for number, etag, fields in named:
         part = by_number.get(number)
-        if part is None or part.etag != etag:
+        if part is None or part.etag != etag or not checksums.check_named(part, fields):
             message = (
                 "One or more of the specified parts could not be found. The part may not have been uploaded, "
                 "or the specified entity tag may not match the part's entity tag."
@@ -127,6 +128,8 @@ def _describe(call: Call, upload: Upload, parts: Sequence[StoredPart]) -> Stored
         modified=call.now,
         crc64=_combined_crc64(call, parts),
         upload_id=upload.upload_id,
+        part_sizes=[part.size for part in parts],
+        checksums=checksums.object_checksums(call, upload, parts),
         attributes=attributes,
     )
 
@@ -146,7 +149,7 @@ def _combined_crc64(call: Call, parts: Sequence[StoredPart]) -> int | None:
     for part in parts:
         if part.crc64 is None:
             return None
-        total = combine_crc64(total, part.crc64, part.size)
+        total = combine_crc(total, part.crc64, part.size)
     promised = call.request.header(call.vendor.header("checksum-crc64ecma"))
     if promised and promised != str(total):
         raise Refused(400, "BadDigest", f"The crc64ecma you specified did not match: {total}.")
@@ -159,7 +162,7 @@ def _publish(call: Call, upload: Upload, parts: Sequence[StoredPart], *, stored:
         if not call.disk.discard:
             join_parts(upload, parts, joined)
         with call.disk.lock:
-            check_no_overwrite(call)
+            check_write(call)
             call.disk.publish(joined, stored)
     finally:
         joined.unlink(missing_ok=True)
@@ -175,13 +178,12 @@ def _response(call: Call, stored: StoredObject) -> Response:
         ("Key", key),
         ("ETag", etag),
     ]
+    if stored.checksums:
+        kind = ("ChecksumType", stored.attributes.checksum_type)
+        children += [*checksums.elements(stored.checksums), kind]
     if encoded:
         children.insert(0, ("EncodingType", "url"))
     headers = call.encryption_headers(stored.attributes)
     if call.is_oss and stored.crc64 is not None:
         headers["x-oss-hash-crc64ecma"] = str(stored.crc64)
     return document("CompleteMultipartUploadResult", children, call.vendor).with_headers(headers)
-
-
-def _local(element: ET.Element) -> str:
-    return element.tag.rpartition("}")[2]

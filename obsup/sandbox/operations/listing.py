@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from obsup.sandbox.operations.call import Call
+from obsup.sandbox.operations.checksums import elements
+from obsup.sandbox.operations.objects import object_type
 from obsup.sandbox.refusals import Refused
 from obsup.sandbox.storage.disk import StoredObject
 from obsup.sandbox.storage.uploads import StoredPart, Upload
@@ -61,6 +63,9 @@ def list_parts(call: Call) -> Response:
     ]
     if encoded:
         children.insert(0, ("EncodingType", "url"))
+    if upload is not None and upload.attributes.checksum_algorithm:
+        children.append(("ChecksumAlgorithm", upload.attributes.checksum_algorithm.upper()))
+        children.append(("ChecksumType", upload.attributes.checksum_type))
     children += [("Part", _part(call, part)) for part in shown]
     return document("ListPartsResult", children, call.vendor)
 
@@ -91,10 +96,11 @@ def list_uploads(call: Call) -> Response:
         ("MaxUploads", size),
         ("IsTruncated", page.is_truncated),
     ]
-    if page.is_truncated:
+    if page.is_truncated or call.is_oss:
         ends_in_upload = bool(page.items) and page.items[-1].key == page.last_key
-        children.append(("NextKeyMarker", spell(page.last_key)))
-        children.append(("NextUploadIdMarker", page.items[-1].upload_id if ends_in_upload else ""))
+        children.append(("NextKeyMarker", spell(page.last_key) if page.is_truncated else ""))
+        is_named = page.is_truncated and ends_in_upload
+        children.append(("NextUploadIdMarker", page.items[-1].upload_id if is_named else ""))
     if encoded:
         children.append(("EncodingType", "url"))
     children += [("Upload", _upload(call, upload, key=spell(upload.key))) for upload in page.items]
@@ -123,15 +129,16 @@ def list_objects(call: Call) -> Response:
     children: list[Child] = [
         ("Name", call.bucket),
         ("Prefix", spell(prefix)),
-        ("Delimiter", spell(delimiter)),
+        *([("Delimiter", spell(delimiter))] if delimiter else []),
         ("MaxKeys", size),
         ("IsTruncated", page.is_truncated),
     ]
-    children += _object_markers(page, marker=marker, spell=spell, is_v2=is_v2)
+    children += _object_markers(call, page, spell=spell, is_v2=is_v2)
     if encoded:
         children.append(("EncodingType", "url"))
     found = [stored for key in page.items if (stored := call.disk.find(call.bucket, key)) is not None]
-    children += [("Contents", _object(call, stored, key=spell(stored.key))) for stored in found]
+    owner: list[Child] = [] if is_v2 and request.param("fetch-owner") != "true" else [("Owner", _OWNER)]
+    children += [("Contents", _object(call, stored, key=spell(stored.key)) + owner) for stored in found]
     children += [("CommonPrefixes", [("Prefix", spell(common))]) for common in page.prefixes]
     return document("ListBucketResult", children, call.vendor)
 
@@ -151,7 +158,7 @@ def paginate(
         if common and prefixes and prefixes[-1] == common:
             continue
         if len(items) + len(prefixes) == size:
-            return Page(tuple(items), tuple(prefixes), is_truncated=True, last_key=last_key)
+            return Page(tuple(items), tuple(prefixes), is_truncated=size > 0, last_key=last_key)
         if common:
             prefixes.append(common)
         else:
@@ -176,9 +183,16 @@ def _behind(
 
 
 def _page_size(call: Call, name: str) -> int:
-    """Return the requested page size; outside 1..1000 it is the maximum, as OBS documents."""
+    """Return the requested page size, at most the limit; for OBS any other value means the limit.
+
+    Raises Refused (400 InvalidArgument) if it is negative, or 0 for OSS.
+    """
     wanted = call.request.int_param(name, call.limits.page)
-    return wanted if 1 <= wanted <= call.limits.page else call.limits.page
+    if call.vendor.name != "obs" and wanted < (1 if call.is_oss else 0):
+        raise Refused(400, "InvalidArgument", f"Argument {name} must be an integer between 0 and 2147483647")
+    if wanted < (0 if call.vendor.name == "s3" else 1):
+        return call.limits.page
+    return min(wanted, call.limits.page)
 
 
 def _find_upload(call: Call, upload_id: str) -> Upload | None:
@@ -206,6 +220,7 @@ def _part(call: Call, part: StoredPart) -> list[Child]:
         ("LastModified", iso_date(part.modified)),
         ("ETag", quoted_etag(part.etag, call.vendor)),
         ("Size", part.size),
+        *elements(part.checksums),
     ]
     if call.is_oss and part.crc64 is not None:
         children.append(("HashCrc64ecma", str(part.crc64)))
@@ -228,6 +243,7 @@ def _object(call: Call, stored: StoredObject, *, key: str) -> list[Child]:
         ("Key", key),
         ("LastModified", iso_date(stored.modified)),
         ("ETag", quoted_etag(stored.etag, call.vendor)),
+        *([("Type", object_type(stored))] if call.is_oss else []),
         ("Size", stored.size),
         ("StorageClass", stored.attributes.storage_class or call.vendor.storage_classes[0]),
     ]
@@ -244,11 +260,16 @@ def _v2_marker(call: Call) -> str:
 
 
 def _object_markers(
-    page: Page[str], *, marker: str, spell: Callable[[str], str], is_v2: bool
+    call: Call, page: Page[str], *, spell: Callable[[str], str], is_v2: bool
 ) -> Sequence[Child]:
+    request = call.request
     if not is_v2:
         following: list[Child] = [("NextMarker", spell(page.last_key))] if page.is_truncated else []
-        return [("Marker", spell(marker)), *following]
+        return [("Marker", spell(request.param("marker"))), *following]
     token = base64.urlsafe_b64encode(page.last_key.encode("utf-8")).decode("ascii")
     following = [("NextContinuationToken", token)] if page.is_truncated else []
+    if request.has_param("continuation-token"):
+        following.append(("ContinuationToken", request.param("continuation-token")))
+    if request.has_param("start-after"):
+        following.append(("StartAfter", spell(request.param("start-after"))))
     return [("KeyCount", len(page.items) + len(page.prefixes)), *following]

@@ -1,20 +1,24 @@
-"""PutObject, HeadObject, GetObject and DeleteObject."""
+"""PutObject, HeadObject and GetObject."""
 
 from __future__ import annotations
 
 import hashlib
 import re
 from collections.abc import Iterator
+from dataclasses import replace
+from http import HTTPStatus
 from typing import BinaryIO
 from urllib.parse import parse_qsl
 
 from obsup.sandbox.operations.call import Call
+from obsup.sandbox.operations.checksums import type_header
+from obsup.sandbox.operations.conditions import check_write, is_unchanged
 from obsup.sandbox.refusals import Refused
-from obsup.sandbox.storage.attributes import is_etag_opaque
+from obsup.sandbox.storage.attributes import STANDARD_HEADERS, Attributes, is_etag_opaque
 from obsup.sandbox.storage.disk import StoredObject
 from obsup.sandbox.storage.names import check_key
-from obsup.sandbox.vendors import AWS4
 from obsup.sandbox.wire.body import BLOCK, receive
+from obsup.sandbox.wire.digests import Digest
 from obsup.sandbox.wire.response import Response, http_date, quoted_etag
 
 _DAY_S = 24 * 3600
@@ -30,21 +34,18 @@ def put(call: Call) -> Response:
     try:
         target = None if call.disk.discard else received
         digest = receive(call.body, call.request, target, expected, flip="flip-bit" in call.faults)
-        etag = digest.md5.hex()
-        if is_etag_opaque(attributes, call.vendor):
-            etag = hashlib.md5(received.name.encode() + digest.md5, usedforsecurity=False).hexdigest()
         stored = StoredObject(
             bucket=call.bucket,
             key=call.key,
             size=digest.size,
-            etag=etag,
+            etag=new_etag(call, attributes, digest, salt=received.name),
             modified=call.now,
             crc64=digest.crc64,
             checksums=expected.headers(),
             attributes=attributes,
         )
         with call.disk.lock:
-            check_no_overwrite(call)
+            check_write(call)
             call.disk.publish(received, stored)
     finally:
         received.unlink(missing_ok=True)
@@ -54,32 +55,18 @@ def put(call: Call) -> Response:
 def head(call: Call) -> Response:
     """Return an object's headers."""
     stored = find_object(call, call.bucket, call.key)
-    check_customer_key(stored, call.customer_key())
-    return Response(headers=object_headers(call, stored), length=stored.size)
+    return _select(call, stored)[0]
 
 
 def get(call: Call) -> Response:
-    """Return an object's bytes, or one range of them."""
+    """Return an object's bytes, one range of them, or those of one part."""
     with call.disk.lock:
         stored = find_object(call, call.bucket, call.key)
-        check_customer_key(stored, call.customer_key())
-        wanted = call.request.header("range")
-        span = parse_range(wanted, stored.size) if wanted else range(stored.size)
-        if span is None:
-            headers = {"Content-Range": f"bytes */{stored.size}"}
-            raise Refused(416, "InvalidRange", "The requested range is not satisfiable", headers=headers)
+        response, span = _select(call, stored)
+        if response.status == HTTPStatus.NOT_MODIFIED:
+            return response
         file = call.disk.open(call.bucket, call.key)
-    headers = object_headers(call, stored)
-    if wanted:
-        headers["Content-Range"] = f"bytes {span.start}-{span.stop - 1}/{stored.size}"
-    stream = _read_span(file, span)
-    return Response(206 if wanted else 200, headers, stream=stream, length=len(span))
-
-
-def delete(call: Call) -> Response:
-    """Delete an object; succeeds even if the object does not exist."""
-    call.disk.delete(call.bucket, call.key)
-    return Response(204)
+    return replace(response, stream=_read_span(file, span))
 
 
 def find_object(call: Call, bucket: str, key: str) -> StoredObject:
@@ -90,26 +77,59 @@ def find_object(call: Call, bucket: str, key: str) -> StoredObject:
     return stored
 
 
-def check_no_overwrite(call: Call) -> None:
-    """Reject replacing an object if the client forbids it: 412 (S3), 409 FileAlreadyExists (OSS).
+def new_etag(call: Call, attributes: Attributes, digest: Digest, *, salt: str) -> str:
+    """Return the ETag of received bytes: their MD5, unless the object is encrypted with a key."""
+    if not is_etag_opaque(attributes, call.vendor):
+        return digest.md5.hex()
+    return hashlib.md5(salt.encode() + digest.md5, usedforsecurity=False).hexdigest()
 
-    S3 supports the condition only with Signature V4; V2 ignores the header, and OBS has no such header.
+
+def _select(call: Call, stored: StoredObject) -> tuple[Response, range]:
+    """Return the response to GET or HEAD, without the bytes, and the offsets of the bytes that the client asks for.
+
+    Raises Refused: 412 PreconditionFailed, 416 InvalidRange, 400 InvalidPart.
     """
-    if "ignore-condition" in call.faults:
-        return
-    exists = call.disk.find(call.bucket, call.key) is not None
-    if (
-        call.dialect == AWS4
-        and call.vendor.name == "s3"
-        and call.request.header("if-none-match") == "*"
-        and exists
-    ):
-        message = "At least one of the pre-conditions you specified did not hold"
-        raise Refused(412, "PreconditionFailed", message, details={"Condition": "If-None-Match"})
-    if call.is_oss and call.request.header("x-oss-forbid-overwrite") == "true" and exists:
-        raise Refused(
-            409, "FileAlreadyExists", "The object you specified already exists and can not be overwritten."
-        )
+    check_customer_key(stored, call.customer_key())
+    if call.vendor.name == "s3" and call.request.has_header("x-amz-server-side-encryption"):
+        message = "The encryption of an object cannot be selected when it is read."
+        raise Refused(400, "InvalidArgument", message)
+    headers = object_headers(call, stored)
+    if is_unchanged(call, stored):
+        kept = {name: headers[name] for name in ("ETag", "Last-Modified")}
+        return Response(HTTPStatus.NOT_MODIFIED, kept), range(0)
+    span = _span(call, stored)
+    is_partial = call.request.has_header("range") or call.request.has_param("partNumber")
+    if is_partial:
+        headers["Content-Range"] = f"bytes {span.start}-{span.stop - 1}/{stored.size}"
+    if call.request.has_param("partNumber") and stored.part_sizes:
+        headers[call.vendor.header("mp-parts-count")] = str(len(stored.part_sizes))
+    return Response(206 if is_partial else 200, {**headers, **overrides(call)}, length=len(span)), span
+
+
+def _span(call: Call, stored: StoredObject) -> range:
+    if call.request.has_param("partNumber"):
+        number, sizes = call.request.int_param("partNumber", 0), stored.part_sizes or [stored.size]
+        if not 1 <= number <= len(sizes):
+            raise Refused(400, "InvalidPart", f"The object has {len(sizes)} parts, and no part {number}.")
+        start = sum(sizes[: number - 1])
+        return range(start, start + sizes[number - 1])
+    wanted = call.request.header("range")
+    span = parse_range(wanted, stored.size) if wanted else range(stored.size)
+    if span is None:
+        headers = {"Content-Range": f"bytes */{stored.size}"}
+        raise Refused(416, "InvalidRange", "The requested range is not satisfiable", headers=headers)
+    return span
+
+
+def object_type(stored: StoredObject) -> str:
+    """Return the object's type as OSS names it."""
+    return "Multipart" if stored.upload_id else "Normal"
+
+
+def overrides(call: Call) -> dict[str, str]:
+    """Return the headers that response-content-type and its relatives replace."""
+    values = {name: call.request.param(f"response-{name}") for name in STANDARD_HEADERS}
+    return {name.title(): value for name, value in values.items() if value}
 
 
 def parse_range(text: str, size: int) -> range | None:
@@ -147,14 +167,27 @@ def object_headers(call: Call, stored: StoredObject) -> dict[str, str]:
     if vendor.echoes_upload_id and stored.upload_id:
         headers[vendor.header("uploadId")] = stored.upload_id
     if call.is_oss:
-        headers["x-oss-object-type"] = "Multipart" if stored.upload_id else "Normal"
+        headers["x-oss-object-type"] = object_type(stored)
         if stored.crc64 is not None:
             headers["x-oss-hash-crc64ecma"] = str(stored.crc64)
-    return {**headers, **stored.checksums, **call.encryption_headers(attributes)}
+    return {**headers, **_checksums(call, stored), **call.encryption_headers(attributes)}
+
+
+def _checksums(call: Call, stored: StoredObject) -> dict[str, str]:
+    """Return the checksum headers: those of the whole object, so not with a range, and for S3 only if asked for."""
+    if call.request.has_header("range") or call.request.has_param("partNumber"):
+        return {}
+    if call.vendor.name == "s3" and call.request.header("x-amz-checksum-mode").upper() != "ENABLED":
+        return {}
+    return {**stored.checksums, **type_header(stored.checksums)}
 
 
 def _put_response(call: Call, stored: StoredObject) -> Response:
-    headers = {"ETag": quoted_etag(stored.etag, call.vendor), **stored.checksums}
+    headers = {
+        "ETag": quoted_etag(stored.etag, call.vendor),
+        **stored.checksums,
+        **type_header(stored.checksums),
+    }
     headers.update(call.encryption_headers(stored.attributes))
     if call.is_oss:
         headers["x-oss-hash-crc64ecma"] = str(stored.crc64)

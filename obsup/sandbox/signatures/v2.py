@@ -49,8 +49,8 @@ _QUERY_AUTH = {"Signature", "Expires", "AccessKeyId", "AWSAccessKeyId", "OSSAcce
 def strings_to_sign(request: Request, claim: Claim) -> list[str]:
     """Return the strings that a correct client may have signed, the documented one first.
 
-    There are two only for ``GET /bucket?…`` in path style, where the vendors' clients disagree whether
-    the resource ends in a slash.
+    There is more than one where clients disagree: for ``/bucket?…`` in path style, whether the resource ends in a
+    slash; for ``?uploads=``, whether the ``=`` is signed (Ceph and MinIO: not, so neither does rclone).
     """
     prefix = _PREFIX[claim.dialect]
     head = "\n".join(
@@ -64,8 +64,10 @@ def strings_to_sign(request: Request, claim: Claim) -> list[str]:
     )
     names = sorted({name for name, _ in request.headers if name.startswith(prefix)})
     canonical = "".join(f"{name}:{request.header(name)}\n" for name in names)
-    query = _sub_resources(request, claim)
-    return [head + canonical + resource + query for resource in _resources(request, claim)]
+    queries = [_sub_resources(request, claim, with_equals=with_equals) for with_equals in (True, False)]
+    return [
+        head + canonical + resource + query for resource in _resources(request, claim) for query in queries
+    ]
 
 
 def sign(text: str, secret_key: str) -> str:
@@ -96,12 +98,12 @@ def _resources(request: Request, claim: Claim) -> list[str]:
     return [request.path]
 
 
-def _sub_resources(request: Request, claim: Claim) -> str:
+def _sub_resources(request: Request, claim: Claim, *, with_equals: bool) -> str:
     signed = []
     for name, value in request.query:
         if name in _QUERY_AUTH or not _is_signed(name, claim.dialect):
             continue
-        bare = value is None or (claim.dialect == OSS and not value)
+        bare = value is None or (not value and (claim.dialect == OSS or not with_equals))
         signed.append((name, name if bare else f"{name}={value}"))
     return "?" + "&".join(text for _, text in sorted(signed)) if signed else ""
 

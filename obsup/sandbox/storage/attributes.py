@@ -22,6 +22,15 @@ STANDARD_HEADERS = (
     "cache-control",
     "expires",
 )
+COMPOSITE, FULL_OBJECT = "COMPOSITE", "FULL_OBJECT"
+_CHECKSUM_TYPES = {
+    "crc32": (COMPOSITE, FULL_OBJECT),
+    "crc32c": (COMPOSITE, FULL_OBJECT),
+    "crc64nvme": (FULL_OBJECT,),
+    "sha1": (COMPOSITE,),
+    "sha256": (COMPOSITE,),
+}
+"""The types that an upload can have per algorithm; the first is the default."""
 _MAX_TAGS = 10
 
 
@@ -44,6 +53,9 @@ class Attributes:
     kms_key_id: str = ""
     customer_key_md5: str = ""
     """SSE-C: base64 of the MD5 of the customer's key."""
+    checksum_algorithm: str = ""
+    """Of a multipart upload to S3, lower-case."""
+    checksum_type: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
@@ -65,8 +77,9 @@ def read_attributes(request: Request, vendor: Vendor, *, encrypts: bool = False)
     customer_key_md5 = read_customer_key(request, vendor)
     if encrypts and not (encryption or customer_key_md5):
         encryption = vendor.kms_values[0]
+    checksum_algorithm, checksum_type = _read_checksum(request, vendor)
     return Attributes(
-        headers={name: request.header(name) for name in STANDARD_HEADERS if request.has_header(name)},
+        headers=_read_standard_headers(request),
         metadata=_read_metadata(request, vendor),
         storage_class=_read_storage_class(request, vendor),
         acl=read_acl(request, vendor),
@@ -81,6 +94,8 @@ def read_attributes(request: Request, vendor: Vendor, *, encrypts: bool = False)
         encryption=encryption,
         kms_key_id=request.header(vendor.kms_key_header) if encryption in vendor.kms_values else "",
         customer_key_md5=customer_key_md5,
+        checksum_algorithm=checksum_algorithm,
+        checksum_type=checksum_type,
     )
 
 
@@ -151,6 +166,15 @@ def encryption_headers(attributes: Attributes, vendor: Vendor) -> dict[str, str]
     return headers
 
 
+def _read_standard_headers(request: Request) -> dict[str, str]:
+    """Return the standard headers; aws-chunked is a transfer encoding of the request, not one of the object."""
+    headers = {name: request.header(name) for name in STANDARD_HEADERS if request.has_header(name)}
+    encodings = [one.strip() for one in headers.get("content-encoding", "").split(",")]
+    if "aws-chunked" in encodings:
+        headers["content-encoding"] = ", ".join(one for one in encodings if one != "aws-chunked")
+    return {name: value for name, value in headers.items() if value or name != "content-encoding"}
+
+
 def _read_metadata(request: Request, vendor: Vendor) -> dict[str, str]:
     prefix = vendor.header("meta-")
     names = {name for name, _ in request.headers if name.startswith(prefix)}
@@ -176,7 +200,7 @@ def _read_storage_class(request: Request, vendor: Vendor) -> str:
 def _read_tagging(request: Request, vendor: Vendor) -> str:
     value = request.header(vendor.header("tagging"))
     try:
-        pairs = parse_qsl(value, keep_blank_values=True, strict_parsing=bool(value))
+        pairs = parse_qsl(value, keep_blank_values=True, errors="strict")
     except ValueError as exc:
         raise Refused(400, "InvalidArgument", "The tagging header must be k=v&k2=v2, URL-encoded.") from exc
     if len(pairs) > _MAX_TAGS or len({name for name, _ in pairs}) != len(pairs):
@@ -204,9 +228,29 @@ def _read_redirect(request: Request, vendor: Vendor) -> str:
     return value
 
 
+def _read_checksum(request: Request, vendor: Vendor) -> tuple[str, str]:
+    """Return algorithm and type of the checksums of an upload. Raises Refused (400 InvalidRequest)."""
+    algorithm = request.header("x-amz-checksum-algorithm").lower() if vendor.name == "s3" else ""
+    wanted = request.header("x-amz-checksum-type").upper() if vendor.name == "s3" else ""
+    types = _CHECKSUM_TYPES.get(algorithm, ())
+    if (algorithm or wanted) and (not types or wanted not in ("", *types)):
+        message = f"The {wanted or 'checksum'} type cannot be used with the {algorithm or 'null'} checksum algorithm."
+        raise Refused(400, "InvalidRequest", message)
+    return algorithm, wanted or (types[0] if types else "")
+
+
 def _read_encryption(request: Request, vendor: Vendor) -> str:
     value = request.header(vendor.header("server-side-encryption"))
     if value and value not in vendor.kms_values + vendor.sse_values:
         code = "InvalidEncryptionAlgorithmError"
         raise Refused(400, code, f"The encryption request you specified is not valid: {value}")
+    prefix = vendor.header("server-side-encryption-customer-")
+    if value and any(request.has_header(prefix + name) for name in ("algorithm", "key", "key-md5")):
+        message = f"A customer key cannot be combined with the encryption {value}."
+        raise Refused(400, "InvalidArgument", message)
+    if request.has_header(vendor.kms_key_header) and value not in vendor.kms_values:
+        message = (
+            f"{vendor.kms_key_header} is only valid with a key service, not with {value or 'no encryption'}."
+        )
+        raise Refused(400, "InvalidArgument", message)
     return value

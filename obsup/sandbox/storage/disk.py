@@ -12,6 +12,7 @@ import fcntl
 import hashlib
 import json
 import os
+import secrets
 import shutil
 import threading
 import uuid
@@ -37,6 +38,8 @@ class StoredObject:
     crc64: int | None = None
     upload_id: str = ""
     """The multipart upload that made the object, empty for PutObject."""
+    part_sizes: list[int] = field(default_factory=list)
+    """Sizes of the parts in bytes; empty for PutObject."""
     checksums: dict[str, str] = field(default_factory=dict)
     """Further checksum headers to echo, by header name."""
     attributes: Attributes = field(default_factory=Attributes)
@@ -66,6 +69,19 @@ class Disk:
     def close(self) -> None:
         """Release the folder."""
         self._claimed.close()
+
+    def credentials(self, access_key: str | None, secret_key: str | None) -> tuple[str, str]:
+        """Return the keys of the account: a missing secret key is the last one of this folder, or random and kept."""
+        path = self.directory / _STATE / "keys.json"
+        with contextlib.suppress(FileNotFoundError):
+            kept = json.loads(path.read_text(encoding="utf-8"))
+            if secret_key is None and access_key in (None, kept["accessKeyId"]):
+                return kept["accessKeyId"], kept["secretAccessKey"]
+        access_key = access_key or "SANDBOX" + secrets.token_hex(7).upper()
+        if secret_key is None:
+            secret_key = secrets.token_hex(20)
+            write_json(path, {"accessKeyId": access_key, "secretAccessKey": secret_key})
+        return access_key, secret_key
 
     def buckets(self) -> list[str]:
         """Return the names of the buckets."""
@@ -188,6 +204,7 @@ class Disk:
             "modified": stored.modified,
             "crc64": stored.crc64,
             "uploadId": stored.upload_id,
+            "partSizes": stored.part_sizes,
             "checksums": stored.checksums,
             "attributes": stored.attributes.to_json(),
         }
@@ -209,6 +226,7 @@ def write_json(path: Path, value: dict[str, Any]) -> None:
     """Write *value* to *path* atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.{uuid.uuid4().hex}")
+    partial.touch(mode=0o600)
     partial.write_text(json.dumps(value), encoding="utf-8")
     partial.replace(path)
 
@@ -222,6 +240,7 @@ def _object_from_json(bucket: str, key: str, entry: dict[str, Any]) -> StoredObj
         modified=entry["modified"],
         crc64=entry["crc64"],
         upload_id=entry["uploadId"],
+        part_sizes=entry.get("partSizes", []),
         checksums=entry["checksums"],
         attributes=Attributes.from_json(entry["attributes"]),
     )

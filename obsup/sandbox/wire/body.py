@@ -12,13 +12,12 @@ from pathlib import Path
 from obsup.sandbox.refusals import ConnectionLost, Refused
 from obsup.sandbox.vendors import Vendor
 from obsup.sandbox.wire.chunks import ChunkedStream, chunk_size
-from obsup.sandbox.wire.digests import Digest
+from obsup.sandbox.wire.digests import Digest, checksum_size
 from obsup.sandbox.wire.request import Request
 
 BLOCK = 256 * 1024
 _UNKNOWN = 1 << 62
 _CHECKSUMS = ("crc32", "crc32c", "sha1", "sha256", "crc64nvme", "crc64ecma")
-_COMPUTED = ("crc32", "sha1", "sha256")
 
 
 class Body:
@@ -111,8 +110,8 @@ class Body:
 class Expected:
     """Checksums from the headers, compared when the body is complete."""
 
-    def __init__(self, request: Request, vendor: Vendor, *, with_crc64: bool) -> None:
-        """Raises Refused (400 InvalidDigest) if Content-MD5 is malformed."""
+    def __init__(self, request: Request, vendor: Vendor, *, with_crc64: bool, algorithm: str = "") -> None:
+        """Raises Refused (400): InvalidDigest if Content-MD5 is malformed, InvalidRequest for a checksum."""
         self._vendor = vendor
         self._md5 = _read_content_md5(request)
         sha256 = request.header("x-amz-content-sha256")
@@ -122,18 +121,34 @@ class Expected:
             for name in _CHECKSUMS
             if request.has_header(header := vendor.header(f"checksum-{name}"))
         }
-        self._trailer = request.header("x-amz-trailer").removeprefix("x-amz-checksum-")
-        wanted = {name for name in (*self.checksums, self._trailer) if name in _COMPUTED}
+        self._trailer = request.header("x-amz-trailer").lower().removeprefix("x-amz-checksum-")
+        _check_syntax(self.checksums, vendor)
+        wanted = {name for name in (*self.checksums, self._trailer, algorithm) if name in _CHECKSUMS}
         if with_crc64 or "crc64ecma" in self.checksums:
             wanted.add("crc64")
         if self._sha256:
             wanted.add("sha256")
         self.digests = frozenset(wanted)
 
+    @property
+    def algorithm(self) -> str:
+        """The algorithm of S3's checksum that the request has or announces; empty for none."""
+        named = [name for name in (*self.checksums, self._trailer) if name and name != "crc64ecma"]
+        return named[0] if named else ""
+
+    @property
+    def is_checked(self) -> bool:
+        """Return whether the request has a digest of its body, other than the payload hash of the signature."""
+        return self._md5 is not None or bool(self.checksums or self._trailer)
+
     def add_trailers(self, trailers: dict[str, str]) -> None:
-        """Add the checksums from trailers."""
-        for name, value in trailers.items():
-            self.checksums[name.removeprefix("x-amz-checksum-")] = value
+        """Add the checksums from trailers. Raises Refused (400 MalformedTrailerError) unless they are as announced."""
+        found = {name.removeprefix("x-amz-checksum-"): value for name, value in trailers.items()}
+        if set(found) != {self._trailer} - {""}:
+            message = f"The request announced the trailer {self._trailer!r}, and sent {sorted(found)}."
+            raise Refused(400, "MalformedTrailerError", message)
+        _check_syntax(found, self._vendor)
+        self.checksums.update(found)
 
     def check(self, digest: Digest) -> None:
         """Raise Refused (400): BadDigest (OSS InvalidDigest), XAmzContentSHA256Mismatch."""
@@ -200,6 +215,22 @@ def _decoded(body: Body, request: Request, expected: Expected) -> Iterator[memor
         if name.startswith("x-amz-checksum-"):
             trailers[name] = value.strip()
     expected.add_trailers(trailers)
+
+
+def _check_syntax(checksums: dict[str, str], vendor: Vendor) -> None:
+    """Raise Refused (400 InvalidRequest) for more than one checksum of S3, or one of the wrong length."""
+    of_s3 = {name: value for name, value in checksums.items() if name != "crc64ecma"}
+    if len(of_s3) > 1:
+        message = "Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed."
+        raise Refused(400, "InvalidRequest", message)
+    for name, value in of_s3.items():
+        try:
+            raw = base64.b64decode(value, validate=True)
+        except binascii.Error:
+            raw = b""
+        if len(raw) != checksum_size(name):
+            message = f"Value for {vendor.header(f'checksum-{name}')} header is invalid."
+            raise Refused(400, "InvalidRequest", message)
 
 
 def _check_decoded_length(request: Request, digest: Digest) -> None:

@@ -80,9 +80,8 @@ def http_date(epoch: float) -> str:
 
 
 def iso_date(epoch: float) -> str:
-    """Return an ISO 8601 date with milliseconds, for XML."""
-    moment = datetime.fromtimestamp(epoch, UTC)
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+    """Return an ISO 8601 date for XML: of whole seconds, as the services send it and oss2 requires it."""
+    return datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
 
 
 def wants_url_encoding(request: Request, vendor: Vendor, *, is_key_list: bool) -> bool:
