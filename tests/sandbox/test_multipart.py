@@ -344,7 +344,7 @@ def test_copy_takes_an_object_or_a_range_of_one(sandbox: Sandbox, client: Client
         ({"x-obs-copy-source": "bucket/absent"}, "NoSuchKey"),
         ({"x-obs-copy-source": "absent/key"}, "NoSuchBucket"),
         ({"x-obs-copy-source": "bucket"}, "InvalidArgument"),
-        ({"x-obs-copy-source": "bucket/source", "x-obs-copy-source-range": "bytes=10-11"}, "InvalidArgument"),
+        ({"x-obs-copy-source": "bucket/source", "x-obs-copy-source-range": "bytes=10-11"}, "InvalidRange"),
         ({"x-obs-copy-source": "bucket/source", "x-obs-copy-source-range": "2-3"}, "InvalidArgument"),
     ],
 )
