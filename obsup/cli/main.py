@@ -16,8 +16,9 @@ from obsup.cli.arguments.command import SECTIONS, Commands
 from obsup.cli.lazy_commands import LazyCommands
 from obsup.cli.report.next_command import resume_command
 from obsup.cli.report.output import error_lines, open_closed_streams, print_message, unwritable
-from obsup.errors import Interrupted, LocalFailure, ObsupError, run_again
+from obsup.errors import Interrupted, LocalFailure, NextStep, ObsupError, WrongUsage, run_again
 from obsup.exit_status import BUG
+from obsup.text import quoted
 from obsup.version import __version__
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
@@ -63,6 +64,10 @@ def _run() -> int:
     except ObsupError as exc:
         return _report(exc)
     except OSError as exc:
+        if exc.errno == errno.ENAMETOOLONG:
+            # Raised even by the question whether SOURCE exists.
+            name = quoted(str(exc.filename)[:40])
+            return _report(WrongUsage(f"the path {name}… is too long", exc.strerror or "", NextStep("shorten it")))
         # Click prints help itself. All other output has its own error handling.
         return _report(unwritable(exc.strerror or "")) if exc.errno in _FULL else _report_bug(exc)
     except (RuntimeError, MemoryError) as exc:

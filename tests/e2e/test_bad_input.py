@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from obsup.sandbox.sandbox import Sandbox
+from tests.support.in_process import Inside
 from tests.support.shell import Outcome, Shell
 
 MakeFile = Callable[..., Path]
@@ -334,3 +335,23 @@ def test_a_file_to_write_must_not_be_the_source(
     assert [path.name for path in (shell.folder / "tree").iterdir()] == ["file"]
     assert (shell.folder / "tree" / "file").read_bytes() == content
     assert sandbox.requests == []
+
+
+@pytest.mark.parametrize("option", ["--log-file", "--checkpoint", "--metrics", "--checkpoint-dir"])
+def test_a_path_that_is_too_long_is_refused(inside: Inside, make_file: MakeFile, option: str) -> None:
+    """The system rejects it even for the question whether the file exists."""
+    outcome = inside.run("upload", make_file(10), "bucket/key", option, "x" * 300)
+    assert (outcome.code, "File name too long" in outcome.err) == (2, True)
+
+
+def test_a_source_whose_name_is_too_long_is_refused(shell: Shell) -> None:
+    """As is any other path that is not the value of an option."""
+    for command in ("upload", "verify", "init"):
+        outcome = shell.run(command, "x" * 300, "bucket/key")
+        assert (outcome.code, "too long" in outcome.err) == (2, True), outcome.err
+
+
+def test_a_file_to_write_that_has_no_name_is_an_error(inside: Inside, make_file: MakeFile) -> None:
+    """The current directory, for example."""
+    outcome = inside.run("upload", make_file(10), "bucket/key", "--metrics", ".")
+    assert (outcome.code, "the metrics . cannot be written" in outcome.err) == (74, True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shlex
 from collections.abc import Callable
 from pathlib import Path
@@ -124,12 +126,17 @@ class Jobs(click.IntRange):
 
 
 class NonEmptyPath(click.Path):
-    """A path. An empty one is an error: ``Path("")`` would be the current directory."""
+    """A path. An empty one is an error: ``Path("")`` would be the current directory; so is one that is too long."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the path."""
         if value == "":
             self.fail("the path is empty", param, ctx)
+        try:
+            os.lstat(value)
+        except OSError as exc:
+            if exc.errno == errno.ENAMETOOLONG:
+                self.fail(f"{str(value)[:40]}…: {exc.strerror}", param, ctx)
         return super().convert(value, param, ctx)
 
 

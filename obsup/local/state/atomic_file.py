@@ -24,7 +24,7 @@ class AtomicFile:
 
     def __init__(self, path: Path, *, is_private: bool = True) -> None:
         self._path = path
-        self._temporary = path.with_name(temporary_prefix(path) + secrets.token_hex(4))
+        self._temporary = path.parent / (temporary_prefix(path) + secrets.token_hex(4))  # "." has no name
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
         try:
             descriptor = os.open(self._temporary, flags, 0o600 if is_private else 0o666)
