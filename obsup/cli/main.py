@@ -67,7 +67,9 @@ def _run() -> int:
         if exc.errno == errno.ENAMETOOLONG:
             # Raised even by the question whether SOURCE exists.
             name = quoted(str(exc.filename)[:40])
-            return _report(WrongUsage(f"the path {name}… is too long", exc.strerror or "", NextStep("shorten it")))
+            return _report(
+                WrongUsage(f"the path {name}… is too long", exc.strerror or "", NextStep("shorten it"))
+            )
         # Click prints help itself. All other output has its own error handling.
         return _report(unwritable(exc.strerror or "")) if exc.errno in _FULL else _report_bug(exc)
     except (RuntimeError, MemoryError) as exc:
