@@ -13,6 +13,7 @@ import pytest
 from obsup.engine.batch.loop import MAX_FAILURES_IN_A_ROW
 from obsup.sandbox.sandbox import Sandbox
 from tests.support.in_process import Inside
+from tests.support.matrix import mostly_slow
 
 MakeFile = Callable[..., Path]
 ON_SUCCESS = {"requestId", "hostId", "location", "sseKms", "sseKmsKey", "sseC", "sseCKeyMd5"}
@@ -59,7 +60,7 @@ def prepare(inside: Inside, name: str, source: Path) -> tuple[str | Path, ...]:
     return (*lines[name], "--json")
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", mostly_slow(COMMANDS, "init", "copy", "abort", "gc"))
 def test_every_command_repeats_the_response(
     inside: Inside, sandbox: Sandbox, make_file: MakeFile, name: str
 ) -> None:
@@ -71,7 +72,7 @@ def test_every_command_repeats_the_response(
     assert outcome.json["hostId"]
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", mostly_slow(COMMANDS, "parts", "verify"))
 def test_every_command_repeats_the_error(
     inside: Inside, sandbox: Sandbox, make_file: MakeFile, name: str
 ) -> None:
@@ -87,7 +88,7 @@ def test_every_command_repeats_the_error(
     assert fields["hostId"]
 
 
-@pytest.mark.parametrize("name", ["init", "part", "complete", "upload"])
+@pytest.mark.parametrize("name", mostly_slow(["init", "part", "complete", "upload"], "init"))
 def test_the_encryption_is_repeated(inside: Inside, sandbox: Sandbox, make_file: MakeFile, name: str) -> None:
     """KMS with the id of the key, or the MD5 of a customer key."""
     source, key = make_file(1000), make_file(32, "key", 3)

@@ -14,6 +14,7 @@ from obsup.errors import WrongUsage
 from obsup.model import Target
 from obsup.sandbox.sandbox import Sandbox
 from tests.support.in_process import Inside
+from tests.support.matrix import mostly_slow
 from tests.support.shell import Shell
 
 MakeFile = Callable[..., Path]
@@ -65,7 +66,7 @@ def test_a_redirect_with_an_effect_is_not_noted(
     assert (outcome.code, outcome.err) == (0, "")
 
 
-@pytest.mark.parametrize("source", ["bigfile", "bigfile other", "-"], ids=["file", "batch", "stream"])
+@pytest.mark.parametrize("source", mostly_slow(["bigfile", "bigfile other", "-"], "bigfile other"))
 def test_more_jobs_than_the_process_can_have(shell: Shell, make_file: MakeFile, source: str) -> None:
     """10,000, the vendors' limit, is accepted; a note names the limit of this process, and the upload succeeds."""
     make_file(2_000_000)
