@@ -44,6 +44,7 @@ LAYERS = (
     ("engine.upload",),
     ("engine.steps", "engine.stream", "engine.inspect", "engine.batch"),
     ("api",),
+    ("compat",),
     ("cli.arguments",),
     ("cli.report",),
     ("cli.display",),

@@ -1,0 +1,25 @@
+"""The calls of the vendors' SDK over the API of obsup: a program runs after its import of the SDK is changed."""
+
+from obsup.compat.client import ObsClient
+from obsup.compat.models import (
+    CompleteMultipartUploadRequest,
+    CompletePart,
+    ExtensionGrant,
+    GetResult,
+    ListMultipartUploadsRequest,
+    SseCHeader,
+    SseKmsHeader,
+    UploadFileHeader,
+)
+
+__all__ = [
+    "CompleteMultipartUploadRequest",
+    "CompletePart",
+    "ExtensionGrant",
+    "GetResult",
+    "ListMultipartUploadsRequest",
+    "ObsClient",
+    "SseCHeader",
+    "SseKmsHeader",
+    "UploadFileHeader",
+]

@@ -1,0 +1,210 @@
+"""The values of the vendors' SDK: requests, and results made of the store's responses."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any, ClassVar
+from urllib.parse import unquote
+
+from obsup import events
+from obsup.model import parse_date
+from obsup.store.answers import xml
+
+# Headers that a result has besides the vendor's own, whose prefix is left out.
+_KEPT = frozenset(
+    [
+        "content-type",
+        "content-md5",
+        "content-length",
+        "content-language",
+        "expires",
+        "origin",
+        "cache-control",
+        "content-disposition",
+        "content-encoding",
+        "location",
+        "date",
+        "etag",
+        "host",
+        "last-modified",
+        "content-range",
+        "connection",
+        "x-reserved-indicator",
+    ]
+)
+_PREFIXES = ("x-amz-meta-", "x-amz-", "x-obs-meta-", "x-obs-")
+
+
+class Model(dict[str, Any]):
+    """A dict whose keys are attributes, too; one that is missing is None. ``fields`` are its positional arguments."""
+
+    fields: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, *values: Any, **named: Any) -> None:
+        if len(values) > len(self.fields) or (self.fields and named.keys() - set(self.fields)):
+            raise TypeError(f"{type(self).__name__}() takes {', '.join(self.fields)}")
+        super().__init__(dict.fromkeys(self.fields) | dict(zip(self.fields, values, strict=False)) | named)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return self.get(name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        self[name] = value
+
+
+class GetResult(Model):
+    """The result of every call. ``body`` is a Model, or the error document of the store."""
+
+    fields = (
+        "status",
+        "reason",
+        "errorCode",
+        "errorMessage",
+        "body",
+        "requestId",
+        "hostId",
+        "resource",
+        "header",
+        "indicator",
+    )
+
+
+class CompletePart(Model):
+    """One part of the list that is assembled."""
+
+    fields = ("partNum", "etag", "crc64", "size")
+
+
+class CompleteMultipartUploadRequest(Model):
+    """The list of parts."""
+
+    fields = ("parts",)
+
+
+class ListMultipartUploadsRequest(Model):
+    """Which open uploads to list."""
+
+    fields = ("delimiter", "prefix", "max_uploads", "key_marker", "upload_id_marker")
+
+
+class SseCHeader(Model):
+    """Encryption with the key of the customer."""
+
+    fields = ("encryption", "key")
+
+
+class SseKmsHeader(Model):
+    """Encryption with a key of the key management service."""
+
+    fields = ("encryption", "key")
+
+
+class ExtensionGrant(Model):
+    """One grant."""
+
+    fields = ("granteeId", "permission")
+
+
+class UploadFileHeader(Model):
+    """Properties of an object."""
+
+    fields = (
+        "acl",
+        "websiteRedirectLocation",
+        "contentType",
+        "sseHeader",
+        "storageClass",
+        "successActionRedirect",
+        "expires",
+        "extensionGrants",
+        "location",
+    )
+
+
+def result_of(response: events.Requested, body: Any = None) -> GetResult:
+    """Return the result of *response*; *body* is that of a success."""
+    status, headers = response.status or 0, response.headers
+    result = GetResult(
+        status=status,
+        reason=HTTPStatus(status).phrase if status in HTTPStatus.__members__.values() else "",
+        body=body,
+        requestId=response.request_id,
+        header=[renamed for renamed in map(_renamed, headers.items()) if renamed is not None],
+        indicator=headers.get("x-reserved-indicator"),
+    )
+    if status < 300:
+        return result
+    try:
+        root = xml.parse(response.body)
+    except xml.BadXML:
+        return result
+    names = {"errorCode": "Code", "errorMessage": "Message", "hostId": "HostId", "resource": "Resource"}
+    result.update({field: found_text(root, name) for field, name in names.items()})
+    result.requestId = found_text(root, "RequestId") or response.request_id
+    result.body = response.body.decode("utf-8", "replace")
+    return result
+
+
+def _renamed(header: tuple[str, str]) -> tuple[str, str] | None:
+    """Return a header as the SDK shows it, or None if it leaves it out."""
+    name, value = header
+    if name in _KEPT:
+        return name, value
+    prefix = next((one for one in _PREFIXES if name.startswith(one)), None)
+    return (name.removeprefix(prefix), unquote(value)) if prefix else None
+
+
+def found_text(root: xml.Element, path: str) -> str | None:
+    """Return the text of the element at *path*, None without one."""
+    return root.findtext(path)
+
+
+def quoted_etag(etag: str) -> str:
+    """Return an ETag as it is in a header."""
+    return f'"{etag}"'
+
+
+def local_time(text: str) -> str:
+    """Return a date of the store in local time, as the SDK writes it."""
+    moment = parse_date(text)
+    return text if moment is None else time.strftime("%Y/%m/%d %H:%M:%S", time.localtime(moment))
+
+
+def encryption_of(stored: Any) -> dict[str, str | None]:
+    """Return the fields of a result that confirm the encryption."""
+    return {
+        "sseKms": stored.sse_kms,
+        "sseKmsKey": stored.sse_kms_key,
+        "sseC": stored.sse_c,
+        "sseCKeyMd5": stored.sse_c_key_md5,
+    }
+
+
+def encryption_keywords(header: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the keywords of the API for an SseCHeader or an SseKmsHeader."""
+    if header is None:
+        return {}
+    if isinstance(header, SseCHeader):
+        key = header.key
+        return {"sse_c_key": key.encode() if isinstance(key, str) else key}
+    return {"sse": header["encryption"] or "kms", "sse_kms_key_id": header["key"]}
+
+
+def object_keywords(header: UploadFileHeader, metadata: Mapping[str, str] | None) -> dict[str, Any]:
+    """Return the keywords of the API for the properties of an object."""
+    grants = [(one["permission"].lower(), one["granteeId"]) for one in header.extensionGrants or ()]
+    return {
+        "acl": header.acl,
+        "content_type": header.contentType,
+        "storage_class": header.storageClass,
+        "website_redirect": header.websiteRedirectLocation or header.location,
+        "success_redirect": header.successActionRedirect,
+        "expires_days": header.expires,
+        "grants": grants or None,
+        "metadata": {name: str(value) for name, value in metadata.items()} if metadata else None,
+        **encryption_keywords(header.sseHeader),
+    }
