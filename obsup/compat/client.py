@@ -23,7 +23,7 @@ from obsup.compat.models import (
     quoted_etag,
     result_of,
 )
-from obsup.errors import ObsupError
+from obsup.errors import ObsupError, WrongUsage
 from obsup.model import Credentials
 from obsup.store.answers import xml
 from obsup.vendor_names import DEFAULT_PROVIDER, SIGNATURES
@@ -104,7 +104,7 @@ class ObsClient:
         body: Callable[[Any, Seen], Model | None],
         **given: Any,
     ) -> GetResult:
-        """Return the result of *function*, with the response of *operation*. Raises errors that are no response."""
+        """Return the result of *function*, with the response of *operation*. Raises errors without a response."""
         seen: Seen = []
 
         def observe(event: events.Event) -> None:
@@ -167,6 +167,8 @@ class ObsClient:
         content: Any = None,
         progressCallback: events.ProgressCallback | None = None,
         autoClose: bool = True,
+        isAttachCrc64: bool = False,
+        crc64: str | None = None,
         extensionHeaders: Pairs = None,
     ) -> GetResult:
         """Send one part: a file from *offset*, an object with ``read``, or a text. The body has ``etag``."""
@@ -198,9 +200,14 @@ class ObsClient:
         copySource: str,
         copySourceRange: str | None = None,
         destSseHeader: Model | None = None,
+        sourceSseHeader: Model | None = None,
         extensionHeaders: Pairs = None,
     ) -> GetResult:
         """Copy one part of BUCKET/KEY or BUCKET/KEY?versionId=ID. The body has ``etag`` and ``lastModified``."""
+        if sourceSseHeader is not None:
+            raise WrongUsage(
+                "sourceSseHeader is not supported", "Use obsup.copy_part with copy_source_sse_c_key_file"
+            )
         source, _, version_id = copySource.lstrip("/").partition("?versionId=")
         given: dict[str, Any] = {
             "upload_id": uploadId,
