@@ -337,15 +337,20 @@ def test_another_upload_replaces_the_object_of_listed_parts(
     inside: Inside, sandbox: Sandbox, source: Path, other: Path, shell: Shell, tmp_path: Path
 ) -> None:
     """Of the same size, before HeadObject, at a store whose Complete returns no ETag, as Ceph does: exit 65."""
-    upload_id = initiate(inside)
-    send_all(inside, source, upload_id)
+    source.write_bytes(bytes(6 * MIB))
+    other.write_bytes(b"1" * 6 * MIB)
+    upload_id = initiate(inside, "--no-token", *S3)
+    for number in (1, 2):
+        send(inside, source, upload_id, number, "--part-size", "5M", *S3)
 
     def replace_object() -> None:
-        arguments = ("upload", other, "bucket/key", "--part-size", str(PART))
+        arguments = ("upload", other, "bucket/key", "--part-size", "5M", *S3)
         assert shell.run(*arguments, HOME=str(tmp_path / "elsewhere")).code == 0
 
     sandbox.add_fault("empty-etag,op=complete")
-    target, settings = resolve_target("bucket/key", ConnectOptions(sandbox.endpoint, provider="obs"))
+    target, settings = resolve_target(
+        "bucket/key", ConnectOptions(sandbox.endpoint, provider="s3", region="eu-west-1")
+    )
     tally = ProgressTally(None, when_requested("CompleteMultipartUpload", replace_object))
     stop = StopSignal()
     context = UploadContext(

@@ -147,8 +147,7 @@ def verify_object(expected: Expected, info: ObjectInfo, *, ours_only: bool = Fal
     if expected.size not in (None, info.size):
         return None
     mark = _mark(expected, info)
-    can_be_marked = expected.token is not None or bool(expected.upload_id and info.upload_id)
-    if ours_only and can_be_marked and mark is None:
+    if ours_only and lacks_mark(expected, info):
         return None
     if contradicts(expected, info.etag, info.crc64, ours=mark is not None):
         return None
@@ -157,6 +156,12 @@ def verify_object(expected: Expected, info: ObjectInfo, *, ours_only: bool = Fal
     if expected.etag is not None and info.etag.lower() == expected.etag:
         return "etag"
     return mark
+
+
+def lacks_mark(expected: Expected, info: ObjectInfo) -> bool:
+    """Return whether the object would show an upload id or the token if this very upload had made it, and does not."""
+    can_be_marked = expected.token is not None or bool(expected.upload_id and info.upload_id)
+    return can_be_marked and _mark(expected, info) is None
 
 
 def is_marked(expected: Expected, info: ObjectInfo) -> bool:

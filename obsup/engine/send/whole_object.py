@@ -15,6 +15,7 @@ from obsup.engine.job.context import UploadContext
 from obsup.engine.job.result import Finished
 from obsup.engine.job.send_options import SendOptions
 from obsup.engine.proof.encryption import RequestedEncryption
+from obsup.engine.proof.object_options import OptionComparison, compare_options
 from obsup.engine.proof.object_proof import Expected
 from obsup.engine.proof.part_proof import DigestChoice, matches
 from obsup.engine.send.content import AttemptCounter, Content, send_verified
@@ -84,7 +85,7 @@ def put_content(
         stored, digest = send_verified(content, send, send_options, what=target)
     except ObjectExists:
         # It may be from our own first attempt, if its response was lost.
-        existing = _find_object(store, target, content, send_options) if attempts.count > 1 else None
+        existing = _find_object(store, target, headers, content, send_options) if attempts.count > 1 else None
         if existing is None:
             raise
         return existing
@@ -104,12 +105,18 @@ def _not_encrypted(target: Target, encryption: RequestedEncryption) -> Refused:
 
 
 def _find_object(
-    store: ObjectStore, target: Target, content: Content, send_options: SendOptions
+    store: ObjectStore,
+    target: Target,
+    headers: Mapping[str, str],
+    content: Content,
+    send_options: SendOptions,
 ) -> Finished | None:
-    """Return the object if it has this very content."""
+    """Return the object if it has this very content, and shows all options in *headers*."""
     size, md5 = content.part.size, content.md5(send_options.read_gate)
     found = ObjectProbe(store, target, Expected(size, md5, None, None, None)).find()
-    return found.finished([Receipt(1, size, found.info.etag, md5)]) if found is not None else None
+    if found is None or compare_options(store.dialect, headers, found.info) != OptionComparison():
+        return None
+    return found.finished([Receipt(1, size, found.info.etag, md5)])
 
 
 def _verify(

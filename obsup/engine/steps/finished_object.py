@@ -8,7 +8,7 @@ from obsup import events
 from obsup.engine.job.context import UploadContext
 from obsup.engine.job.result import Result
 from obsup.engine.plan.file_plan import FilePlan, recorded_plan
-from obsup.engine.proof.object_proof import Verified, etag_of, is_composite
+from obsup.engine.proof.object_proof import Expected, Verified, etag_of, is_composite, lacks_mark
 from obsup.engine.proof.part_list import CANNOT_ASSEMBLE
 from obsup.engine.steps.completion_checks import CompletionChecks, PartsCheck
 from obsup.engine.verify.comparison import CannotCompare, Comparison
@@ -79,7 +79,7 @@ class FinishedObject:
         listed = etag_of(etags) if self._context.dialect.etag_is_composite else None
         found = self._find(None, recorded) or self._find(parts_check.size, listed)
         info = found.info if found is not None else self._context.store.head_object(self._upload.target)
-        if info is None:
+        if info is None or (found is None and self._is_of_another(info)):
             return None
         faults = [*_size_faults(info, parts_check.size), *_count_faults(info, checks)]
         faults += _etag_faults(info, checks.etags, listed)
@@ -91,6 +91,11 @@ class FinishedObject:
         if found is None and by is not None:
             found = FoundObject(info, by, is_marked=False)
         return result_of(self._upload, found)
+
+    def _is_of_another(self, info: ObjectInfo) -> bool:
+        """Return whether the object shows that another upload made it."""
+        upload = self._upload
+        return lacks_mark(Expected(None, None, None, upload.upload_id, upload.token), info)
 
     def _does_not_pass(self, faults: list[str]) -> DataMismatch:
         return DataMismatch(

@@ -13,7 +13,7 @@ from obsup.engine.upload.abort import abort_recorded
 from obsup.engine.upload.adoption import list_open_parts
 from obsup.engine.upload.progress_record import ProgressRecord, load_checkpoint
 from obsup.engine.upload.resume import check_same_request, resume_initiated
-from obsup.engine.verify.object_probe import probe_of
+from obsup.engine.verify.object_probe import find_ours, probe_of
 from obsup.errors import UNAVAILABLE, NextStep, UploadGone, WrongUsage
 from obsup.local.state import checkpoint as checkpoints
 from obsup.local.state.checkpoint import Checkpoint, CheckpointDamaged, CheckpointUntrusted
@@ -77,7 +77,7 @@ def _made_object(context: UploadContext, checkpoint: Checkpoint) -> bool:
     if not receipts or receipts[-1].number != len(receipts):
         return False
     try:
-        return probe_of(context, checkpoint.upload, receipts).find() is not None
+        return find_ours(context, probe_of(context, checkpoint.upload, receipts)) is not None
     except UNAVAILABLE:
         return False
 

@@ -15,7 +15,7 @@ from obsup.engine.proof.object_proof import combined_crc64
 from obsup.engine.proof.part_list import check_receipts
 from obsup.engine.upload.adoption import not_listed
 from obsup.engine.verify.existing_object import find_existing, object_exists
-from obsup.engine.verify.object_probe import ObjectProbe, probe_of
+from obsup.engine.verify.object_probe import ObjectProbe, find_ours, probe_of
 from obsup.errors import UNAVAILABLE, NetworkError, ObjectExists, ObsupError, StoreError, UploadGone
 from obsup.local.source.identity import content_changed
 from obsup.model import Receipt, Upload
@@ -95,7 +95,7 @@ class Completer:
         if rule.action in (Action.RELOAD_CREDENTIALS, Action.SET_CLOCK):
             raise failure
         try:
-            found = self._probe.find()
+            found = find_ours(self._context, self._probe)
         except UNAVAILABLE:
             # Credentials without HeadObject permission can still complete; only a gone upload needs HeadObject.
             if rule.error is UploadGone:
@@ -136,7 +136,7 @@ class Completer:
             return None
         if gone is None:
             return None
-        found = self._probe.find()
+        found = find_ours(self._context, self._probe)
         if found is None:
             raise gone
         return found.finished()

@@ -25,12 +25,14 @@ from obsup.engine.proof.object_proof import (
     has_own_parts,
     is_composite,
     is_marked,
+    lacks_mark,
     verify_object,
     verify_response,
 )
 from obsup.engine.proof.part_list import check_receipts
 from obsup.engine.verify.comparison import BATCHES, CannotCompare, Comparison, Identical
 from obsup.engine.verify.existing_object import find_listed, find_readable
+from obsup.engine.verify.option_check import has_options
 from obsup.errors import (
     UNAVAILABLE,
     DataMismatch,
@@ -185,7 +187,8 @@ class ObjectProbe:
         is_contradicted = any(contradicts(expected, etag, crc64, ours=True) for etag, crc64 in shown)
         is_same = info.size == expected.size and stored.etag.lower() in ("", info.etag.lower())
         is_comparable = expected.etag is not None and is_composite(info.etag)
-        if verified is None and is_same and not is_comparable and not is_contradicted:
+        is_known = bool(stored.etag) or not lacks_mark(expected, info)
+        if verified is None and is_same and is_known and not is_comparable and not is_contradicted:
             # The store confirmed that this very request made this object; its digests cannot be compared.
             verified = "size"
         if verified is None or is_contradicted:
@@ -216,6 +219,12 @@ def probe_of(context: UploadContext, upload: Upload, receipts: Sequence[Receipt]
         receipts, upload, dialect=context.dialect, opaque_etags=context.digests.opaque_etags
     )
     return ObjectProbe(context.store, upload.target, expected)
+
+
+def find_ours(context: UploadContext, probe: ObjectProbe) -> FoundObject | None:
+    """Return what *probe* finds if it is marked or shows the requested options: an older object may have others."""
+    found = probe.find()
+    return found if found is None or found.is_marked or has_options(context, found.info) else None
 
 
 def find_made(
@@ -253,7 +262,7 @@ def find_completed(context: UploadContext, checkpoint: Checkpoint, stat: SourceS
             return None
         receipts = {part.number: _hash(context, stat, plan, part.number) for part in plan.parts()}
     ordered = check_receipts(receipts, plan)
-    found = probe_of(context, checkpoint.upload, ordered).find()
+    found = find_ours(context, probe_of(context, checkpoint.upload, ordered))
     if is_hashed and found is not None and not _is_shown_by_digest(found):
         return None
     return _if_current(context, checkpoint, stat, found, ordered)
@@ -303,9 +312,8 @@ def find_object_of(
 
     *size* is bytes and *etag* lower-case; each is None if unknown.
     """
-    return ObjectProbe(
-        store, upload.target, Expected(size, etag, None, upload.upload_id, upload.token)
-    ).find()
+    expected = Expected(size, etag, None, upload.upload_id, upload.token)
+    return ObjectProbe(store, upload.target, expected).find()
 
 
 def _if_current(

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from obsup.engine.job.context import UploadContext
 from obsup.engine.job.result import Finished
-from obsup.engine.proof.object_options import compare_options, requested_headers
+from obsup.engine.proof.object_options import OptionComparison, compare_options, requested_headers
 from obsup.errors import UNAVAILABLE, NotFinished, Refused, run_again
 from obsup.model import ObjectInfo, ObjectOptions
 
@@ -48,6 +48,12 @@ def look_up(context: UploadContext) -> ObjectInfo:
             run_again(),
         )
     return info
+
+
+def has_options(context: UploadContext, info: ObjectInfo) -> bool:
+    """Return whether HeadObject shows all options of the request; False if it does not show one."""
+    requested = requested_headers(context.dialect, context.request.options)
+    return compare_options(context.dialect, requested, info) == OptionComparison()
 
 
 def check_options(context: UploadContext, finished: Finished) -> None:

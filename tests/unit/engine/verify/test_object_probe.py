@@ -97,7 +97,7 @@ def test_a_mark_needs_permission_to_read_the_object() -> None:
         (replace(RESPONSE, crc64=7), None, "crc64"),
         (replace(RESPONSE, etag=ETAG.upper()), None, "etag"),
         (RESPONSE, INFO, "etag"),
-        (RESPONSE, replace(INFO, etag="opaque", metadata={}), "size"),
+        (RESPONSE, replace(INFO, etag="opaque"), "token"),
         (replace(RESPONSE, etag="opaque"), replace(INFO, etag="OPAQUE", metadata={}), "size"),
     ],
     ids=str,
