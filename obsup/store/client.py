@@ -198,7 +198,10 @@ class HttpStore:
         *,
         content_md5: str | None = None,
     ) -> Stored:
-        """Source: OBS API reference, "Uploading Objects - PUT". A success redirect is a response 303."""
+        """Source: OBS API reference, "Uploading Objects - PUT". A success redirect is a response 303.
+
+        Raises NetworkError for a 303 that leads elsewhere: that of a proxy's login page.
+        """
         redirect = self.dialect.headers.success_redirect
         request = StoreRequest(
             "PutObject",
@@ -213,6 +216,8 @@ class HttpStore:
         is_redirect = response.status in request.also_success
         etag = header_etag(response) if is_redirect else require_etag(response, request.operation)
         location = clean(response.headers.get("location", "")) if is_redirect else ""
+        if is_redirect and not location.startswith(headers[redirect or ""]):
+            raise NetworkError("garbled", f"{request.operation} was redirected to {location}", sent=True)
         return read_stored(response, self.dialect.headers, etag, location=location or None)
 
     def head_object(self, target: Target, *, is_copy_source: bool = False) -> ObjectInfo | None:

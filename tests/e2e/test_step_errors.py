@@ -231,6 +231,27 @@ def test_abort_without_the_permission_to_list_parts(
     assert (sandbox.uploads(), list(source.parent.glob("*.obsup.json"))) == ([], [])
 
 
+def test_the_login_page_of_a_proxy_is_no_success_redirect(shell: Shell, source: Path) -> None:
+    """An older object of the same size would pass for the one that was not sent."""
+
+    def answer(_: object) -> Reply:
+        return response(303, headers={"Location": "http://portal.example/login"})
+
+    with ScriptedServer(answer) as server:
+        more = (
+            "--success-redirect",
+            "http://ok.example/",
+            "--endpoint",
+            server.endpoint,
+            "--provider",
+            "obs",
+        )
+        outcome = shell.run("upload", source, "bucket/key", *more, "--retry-for", "0s")
+    assert (outcome.code, "redirected to http://portal.example/login" in outcome.err) == (69, True), (
+        outcome.err
+    )
+
+
 def test_a_copy_that_is_answered_with_an_empty_body_is_not_retried_for_long(shell: Shell) -> None:
     """A store that cannot copy parts takes the request for an empty part: three requests, then 69."""
 

@@ -125,7 +125,7 @@ class ManualCompletion:
         """Return what verified the object that was made of the listed parts with these *etags*.
 
         Raises DataMismatch if its ETag is that of other parts: a store may assemble a part that replaced a listed one,
-        and another upload may have replaced the object. The ETags of encrypted parts say nothing.
+        and another upload may have replaced the object. The ETags of encrypted parts are not compared.
         """
         stored, expected = finished.stored, etag_of(etags)
         is_encrypted = stored.sse_c is not None or (stored.sse_kms or "AES256").upper() != "AES256"
@@ -136,7 +136,7 @@ class ManualCompletion:
             raise DataMismatch(
                 f"the object {self._context.request.target} is not made of the parts that were listed",
                 f"Its ETag is {etag}, that of the listed parts is {expected}",
-                NextStep("check the object; another upload, or a part sent meanwhile, may have replaced it"),
+                NextStep("check the object; another upload, or a part sent in between, may have replaced it"),
             )
         return "etag" if finished.verified == "size" and etag == expected else finished.verified
 

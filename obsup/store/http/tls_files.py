@@ -22,7 +22,7 @@ def find_ca_bundle(settings: ConnectionSettings, environ: Mapping[str, str]) -> 
 
 
 def check_tls_files(settings: ConnectionSettings, environ: Mapping[str, str]) -> None:
-    """Raise BadConfiguration if a certificate file cannot be used. Costs nothing if there is none."""
+    """Raise BadConfiguration if a certificate file cannot be used. Costs nothing without one."""
     if not (find_ca_bundle(settings, environ) or settings.client_cert or settings.client_key):
         return
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
