@@ -54,7 +54,7 @@ def check_key(dialect: Dialect, key: str) -> None:
         raise WrongUsage(
             f"the key {key[:40]!r}… is too long",
             f"{dialect.title} accepts {limits.max_key} {unit}{' of UTF-8' * (unit == 'bytes')}, not {length}",
-            NextStep(f"shorten it by {length - limits.max_key} {unit}"),
+            NextStep(f"shorten it to {limits.max_key} {unit}"),
         )
     refused = dialect.refused_key_starts
     if refused and key[0] in refused:

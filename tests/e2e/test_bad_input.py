@@ -36,7 +36,7 @@ def check_error(outcome: Outcome, code: int, *texts: str) -> None:
         (["bigfile", "bucket"], 2, ["has no key", "bucket/bigfile"]),
         (["bigfile", "My_Bucket/key"], 2, ["invalid bucket name 'My_Bucket'", "Did you mean my-bucket?"]),
         (["bigfile", "ftp://bucket/key"], 2, ["unknown scheme ftp://"]),
-        (["bigfile", "bucket/" + "k" * 1025], 2, ["too long", "1 bytes"]),
+        (["bigfile", "bucket/" + "k" * 1025], 2, ["too long", "to 1024 characters"]),
         (["bigfile", "bucket/key", "--parts", "0"], 2, ["between 1 and 10000", "--parts 1"]),
         (["bigfile", "bucket/key", "--parts", "10001"], 2, ["--parts 10000"]),
         (["bigfile", "bucket/key", "--parts", "50"], 2, ["100.0 KiB", "--parts 9"]),

@@ -259,7 +259,7 @@ def test_names_that_are_not_valid_keys(shell: Shell, sandbox: Sandbox) -> None:
     assert outcome.code == 66
     assert stored_keys(sandbox) == ["p/good"]
     assert "not valid UTF-8" in outcome.err
-    assert "accepts 1024 bytes" in outcome.err
+    assert "accepts 1024 characters" in outcome.err
     assert len((shell.folder / "failed").read_bytes().splitlines()) == 2
 
 

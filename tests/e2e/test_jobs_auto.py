@@ -60,7 +60,7 @@ def test_a_throttling_store_gets_no_more_connections(
     assert sandbox.object_path("bucket", "key").read_bytes() == source.read_bytes()
 
 
-@pytest.mark.parametrize("arguments", ["0", "-3", "1001", "many", "Auto"])
+@pytest.mark.parametrize("arguments", ["0", "-3", "10001", "many", "Auto"])
 def test_an_invalid_number_of_jobs(arguments: str, shell: Shell, make_file: MakeFile) -> None:
     """Exit 2. With taskNum=0 the vendor's client sends nothing and returns 200."""
     make_file(1000)

@@ -67,7 +67,6 @@ def test_a_list_from_standard_input_with_such_a_source(shell: Shell, sandbox: Sa
                 ("--sse-c-key-file", "--checkpoint"),
                 ("--config", "--log-file"),
                 ("--ca-bundle", "--metrics"),
-                ("--receipt", "--log-file"),
                 ("--from-list", "--log-file"),
             )
         ),

@@ -32,13 +32,19 @@ def check_output_files(ctx: click.Context) -> None:
         for other, file in files.items():
             # The list is read to its end before the names of failed files are written.
             is_allowed = {name, other} == {"failed_list", "from_list"}
-            if other != name and not is_allowed and is_in(path, file):
+            is_same = _place(path) == _place(file) if other in OUTPUTS else is_in(path, file)
+            if other != name and not is_allowed and is_same:
                 _refuse(ctx, name, path, f"the same file as {_option(other)}")
 
 
 def _refuse(ctx: click.Context, name: str, path: Path, what: str) -> NoReturn:
     text = f"{_option(name)} {path} is {what}: obsup would overwrite it. Name another file."
     raise click.UsageError(text, ctx)
+
+
+def _place(path: Path) -> Path:
+    """Return where a file is written: a link at its end is replaced, not followed."""
+    return path.parent.resolve() / path.name
 
 
 def _option(name: str) -> str:
