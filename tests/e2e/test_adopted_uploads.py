@@ -12,6 +12,8 @@ from obsup.text import shell_line
 from tests.support.shell import Shell
 from tests.support.waiting import wait_for
 
+pytestmark = pytest.mark.slow
+
 MakeFile = Callable[..., Path]
 PART = 102_400
 PARTS = ("--part-size", "102400", "-j", "1", "--executor", "inline")

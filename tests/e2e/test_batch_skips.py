@@ -12,6 +12,8 @@ from tests.support.batch import count_operations, json_results, make_files
 from tests.support.shell import Shell
 from tests.support.waiting import wait_for
 
+pytestmark = pytest.mark.slow
+
 COMMAND = ("upload", "-r", "tree/", "bucket/p/")
 LISTING_DENIED = "error=403:AccessDenied,op=list,times=always"
 

@@ -15,6 +15,8 @@ from tests.support.readme import CRON_PAGE, block
 from tests.support.shell import Shell
 from tests.support.waiting import wait_for
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def machine(tmp_path: Path, home: Path, sandbox: Sandbox) -> Iterator[CronMachine]:

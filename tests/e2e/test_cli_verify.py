@@ -12,6 +12,8 @@ import pytest
 from obsup.sandbox.sandbox import Sandbox
 from tests.support.shell import Shell
 
+pytestmark = pytest.mark.slow
+
 MakeFile = Callable[..., Path]
 SIZE = 1_500_000
 # What each provider verifies an object by, and a size for two parts, which S3 requires to be 5 MiB.

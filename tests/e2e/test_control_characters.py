@@ -15,6 +15,8 @@ from obsup.sandbox.sandbox import Sandbox
 from tests.support.matrix import every_dialect
 from tests.support.shell import Shell
 
+pytestmark = pytest.mark.slow
+
 MakeFile = Callable[..., Path]
 KEY = "dir/\x1b[31m\u202ered\x07\r\n\x01it's\ufffe"
 in_every_dialect = pytest.mark.parametrize("name", every_dialect())

@@ -155,5 +155,6 @@ def test_programs_of_workers_get_the_environment_of_the_user(
     )
     assert outcome.code == 0, outcome.err
     given = {f"{name}={value}" for name, value in os.environ.items() if name.startswith("PYTHON")}
+    given = {one for one in given if not one.startswith("PYTHONPATH=")}
     assert set(seen.read_text().splitlines()) == {*given, "MINE=1", "PYTHONPATH=/mine"}
     assert seen.read_text().splitlines().count("MINE=1") >= 2

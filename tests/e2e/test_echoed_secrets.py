@@ -13,6 +13,8 @@ from tests.doubles.echoing_store import FORMS, EchoingStore
 from tests.doubles.scripted_server import ScriptedServer
 from tests.support.secret_search import CUSTOMER_KEY, OUTPUT_OPTIONS, PROXY_PASSWORD, UPLOAD, Machine
 
+pytestmark = pytest.mark.slow
+
 AUTHORIZATION = "obsup-authorization-of-a-gateway"
 
 

@@ -22,6 +22,8 @@ from obsup.text import shell_line
 from tests.support.shell import Outcome, Shell
 from tests.support.upload_rig import PART, Rig
 
+pytestmark = pytest.mark.slow
+
 PARTS = ("--part-size", "102400", "-j", "1")
 OTHER_USER = 1001
 FOLDER_OWNER = 1003

@@ -16,6 +16,8 @@ import pytest
 from obsup.sandbox.sandbox import Sandbox
 from tests.support.shell import Outcome, Shell
 
+pytestmark = pytest.mark.slow
+
 MakeFile = Callable[..., Path]
 UPLOAD = ("upload", "bigfile", "bucket/key", "--parts", "3")
 FULL = Path("/dev/full")

@@ -16,6 +16,8 @@ from obsup.sandbox.sandbox import Sandbox
 from tests.support.in_process import Inside
 from tests.support.matrix import every_dialect
 
+pytestmark = pytest.mark.slow
+
 KEY = "dir/the key"
 EVERY = ("initiate", "part", "copy", "complete", "put", "head")
 PARAMETERS = {row.parameter: row for row in HEADER_OPTIONS}

@@ -17,6 +17,8 @@ from tests.support.pipes import Bash
 from tests.support.readme import FLEETS_PAGE, block
 from tests.support.shell import Shell
 
+pytestmark = pytest.mark.slow
+
 MakeFile = Callable[..., Path]
 PARTS = 5
 

@@ -17,6 +17,8 @@ from tests.support.pipes import Bash
 from tests.support.shell import Shell
 from tests.support.waiting import wait_for
 
+pytestmark = pytest.mark.slow
+
 MakeFile = Callable[..., Path]
 PART = 100 * KIB
 UPLOAD = "obsup upload --part-size 100K --from-command bucket/key"

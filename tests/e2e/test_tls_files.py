@@ -14,6 +14,8 @@ from tests.doubles.certificates import Authority
 from tests.doubles.scripted_server import ScriptedServer, response
 from tests.support.shell import Outcome, Shell
 
+pytestmark = pytest.mark.slow
+
 MakeFile = Callable[..., Path]
 
 
