@@ -214,7 +214,10 @@ class UploadRun:
         in_flight = JOBS * self.kills if self.kind.is_batch else 0  # stored, but not in the journal yet
         assert len({key for key, _ in resent} & objects) <= in_flight
         initiated = Counter(one.key for one in self.requests() if one.operation == "initiate")
-        assert max(initiated.values(), default=0) <= 1 + was_published
+        is_new = was_published or (self.kind.is_batch and self.big_key in objects)
+        assert max(initiated.values(), default=0) <= 1 + is_new, [
+            (one.operation, one.key, one.status, one.part_number) for one in self.requests()
+        ]
         assert "abort" not in {one.operation for one in self.requests()}
         work = self.folder / "work"
         assert [path.name for path in work.iterdir()] == ["folder"]
