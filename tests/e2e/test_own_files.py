@@ -88,6 +88,14 @@ def test_a_file_that_one_option_reads_and_another_would_write(
     assert path.read_bytes() == b"#" * 32
 
 
+def test_two_options_that_would_write_one_file(shell: Shell, sandbox: Sandbox) -> None:
+    """Exit 2, whether or not the file exists."""
+    make_files(shell, "bigfile")
+    outcome = shell.run("upload", "bigfile", "bucket/key", "--receipt", "new", "--log-file", "./new")
+    assert (outcome.code, stored_keys(sandbox)) == (2, [])
+    assert "is the same file as --" in outcome.err
+
+
 def test_the_journal_of_an_empty_source_file(shell: Shell, sandbox: Sandbox) -> None:
     """--checkpoint must not write its journal into a source."""
     make_files(shell, "a", "b")

@@ -29,7 +29,7 @@ COMMON = (
     "COLD",
 )
 OF_VENDOR = {
-    "obs": ("--tag", "owner=us", "--expires-days", "3"),
+    "obs": ("--tag", "owner=us", "--website-redirect", "/other", "--expires-days", "3"),
     "s3": ("--tag", "owner=us", "--tag", "for=them", "--website-redirect", "/other"),
     "oss": ("--tag", "owner=us"),
 }
@@ -72,7 +72,11 @@ def test_options_that_the_store_keeps_are_confirmed(inside: Inside, provider: st
     """No vendor's way to show an option is taken for a missing one."""
     options = (*COMMON, *OF_VENDOR[provider], "--provider", provider, "--strict-options")
     outcome = inside.run(*command_for(way, *options))
-    assert (outcome.code, outcome.err) == (0, "")
+    # OBS redirects only objects in the root of a bucket, which those of the batch are not.
+    note = (
+        "Note:  --website-redirect has no effect: the store redirects only objects in the root of a bucket.\n"
+    )
+    assert (outcome.code, outcome.err) == (0, note if (way, provider) == ("batch", "obs") else "")
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)

@@ -37,6 +37,11 @@ class Expected(Value):
         return self.needs_token and info.metadata.get(TOKEN_NAME) != self.token
 
 
+def mark_of(upload: Upload) -> Expected:
+    """Return what shows that *upload* made an object, whatever its content."""
+    return Expected(None, None, None, upload.upload_id, upload.token)
+
+
 def composite_etag(md5s: Sequence[str]) -> str:
     """Return md5-of-md5s-N for the hex MD5s of the parts, in order.
 

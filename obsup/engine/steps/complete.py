@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from obsup import events
 from obsup.engine.job.context import UploadContext
 from obsup.engine.job.result import Finished, Result
-from obsup.engine.proof.object_proof import Verified, etag_of, is_composite
+from obsup.engine.proof.object_proof import Expected, Verified, contradicts, etag_of
 from obsup.engine.steps.completion_checks import CompletionChecks, PartsCheck
 from obsup.engine.steps.copy_part import check_copied_parts
 from obsup.engine.steps.finished_object import FinishedObject, result_of
@@ -131,14 +131,14 @@ class ManualCompletion:
         is_encrypted = stored.sse_c is not None or (stored.sse_kms or "AES256").upper() != "AES256"
         if expected is None or is_encrypted or not self._context.dialect.etag_is_composite:
             return finished.verified
-        etag = stored.etag.lower()
-        if is_composite(etag) and etag != expected and etag.rpartition("-")[2] == str(len(etags)):
+        if contradicts(Expected(None, expected, None, None, None), stored.etag, None, ours=True):
             raise DataMismatch(
                 f"the object {self._context.request.target} is not made of the parts that were listed",
-                f"Its ETag is {etag}, that of the listed parts is {expected}",
+                f"Its ETag is {stored.etag}, that of the listed parts is {expected}",
                 NextStep("check the object; another upload, or a part sent in between, may have replaced it"),
             )
-        return "etag" if finished.verified == "size" and etag == expected else finished.verified
+        is_shown = finished.verified == "size" and stored.etag.lower() == expected
+        return "etag" if is_shown else finished.verified
 
     def _requested(self, checkpoint: Checkpoint | None) -> dict[str, str]:
         """Return the headers of the options that the object must have, as far as they are known here."""

@@ -8,7 +8,7 @@ from obsup import events
 from obsup.engine.job.context import UploadContext
 from obsup.engine.job.result import Result
 from obsup.engine.plan.file_plan import FilePlan, recorded_plan
-from obsup.engine.proof.object_proof import Expected, Verified, etag_of, is_composite, lacks_mark
+from obsup.engine.proof.object_proof import Verified, etag_of, is_composite, lacks_mark, mark_of
 from obsup.engine.proof.part_list import CANNOT_ASSEMBLE
 from obsup.engine.steps.completion_checks import CompletionChecks, PartsCheck
 from obsup.engine.verify.comparison import CannotCompare, Comparison
@@ -94,8 +94,7 @@ class FinishedObject:
 
     def _is_of_another(self, info: ObjectInfo) -> bool:
         """Return whether the object shows that another upload made it."""
-        upload = self._upload
-        return lacks_mark(Expected(None, None, None, upload.upload_id, upload.token), info)
+        return lacks_mark(mark_of(self._upload), info)
 
     def _does_not_pass(self, faults: list[str]) -> DataMismatch:
         return DataMismatch(

@@ -10,7 +10,7 @@ from obsup import events
 from obsup.dialects.endpoints import is_vendor_host
 from obsup.engine.job.context import UploadContext
 from obsup.engine.proof.encryption import RequestedEncryption, encryption_headers
-from obsup.engine.proof.object_proof import Expected, is_marked
+from obsup.engine.proof.object_proof import is_marked, mark_of
 from obsup.engine.send.content import as_content_md5
 from obsup.engine.upload.initiate import may_have_initiated
 from obsup.engine.verify.existing_object import find_existing, object_exists
@@ -32,7 +32,7 @@ def check_target(context: UploadContext, upload: Upload | None = None) -> None:
     if context.request.options.no_overwrite:
         info = find_existing(context.store, target)
         # The upload that made the object may still be listed.
-        is_own = upload is not None and info is not None and is_marked(_mark_of(upload), info)
+        is_own = upload is not None and info is not None and is_marked(mark_of(upload), info)
         if info is not None and not is_own:
             raise object_exists(target, upload)
     require_encryption(context)
@@ -112,7 +112,3 @@ def _abort(context: UploadContext, upload: Upload) -> None:
         context.observe(events.Noted(text, command=command))
     else:
         started_uploads.remove(upload)
-
-
-def _mark_of(upload: Upload) -> Expected:
-    return Expected(None, None, None, upload.upload_id, upload.token)

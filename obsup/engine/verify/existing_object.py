@@ -1,25 +1,11 @@
-"""What must be true before the first byte is sent: --no-overwrite allows it, and the store encrypts if asked to."""
+"""What the store shows at the key of an object, and the errors for what it should or should not show."""
 
 from __future__ import annotations
 
 from obsup.dialects.endpoints import is_vendor_host
-from obsup.engine.job.context import UploadContext
-from obsup.engine.proof.object_proof import Expected, is_marked
-from obsup.errors import UNAVAILABLE, NextStep, ObjectExists, Refusal, Refused, run_again
+from obsup.errors import UNAVAILABLE, NextStep, NotFinished, ObjectExists, Refusal, Refused, run_again
 from obsup.model import ObjectInfo, Target, Upload
 from obsup.store.interface import ObjectStore
-
-
-def check_target(context: UploadContext, upload: Upload | None = None) -> None:
-    """Check the target before an upload in parts is initiated, or before the open *upload* is continued.
-
-    Raises ObjectExists if the request forbids overwriting the object that exists.
-    """
-    target = context.request.target
-    if context.request.options.no_overwrite:
-        info = find_existing(context.store, target)
-        if info is not None and not (upload and _is_own(upload, info)):
-            raise object_exists(target, upload)
 
 
 def find_existing(store: ObjectStore, target: Target) -> ObjectInfo | None:
@@ -82,6 +68,10 @@ def object_exists(
     return ObjectExists(what, why, NextStep("discard the upload", command=command), refusal)
 
 
-def _is_own(upload: Upload, info: ObjectInfo) -> bool:
-    """Return whether *upload* made the object, although the store still lists the upload."""
-    return is_marked(Expected(None, None, None, upload.upload_id, upload.token), info)
+def not_visible(target: Target) -> NotFinished:
+    """Return the error for an object that the store reported as made, and that HeadObject does not show."""
+    return NotFinished(
+        f"{target} was stored, but is not visible yet",
+        "The store reported success, but returns no object",
+        run_again(),
+    )

@@ -31,13 +31,12 @@ from obsup.engine.proof.object_proof import (
 )
 from obsup.engine.proof.part_list import check_receipts
 from obsup.engine.verify.comparison import BATCHES, CannotCompare, Comparison, Identical
-from obsup.engine.verify.existing_object import find_listed, find_readable
+from obsup.engine.verify.existing_object import find_listed, find_readable, not_visible
 from obsup.engine.verify.option_check import has_options
 from obsup.errors import (
     UNAVAILABLE,
     DataMismatch,
     NextStep,
-    NotFinished,
     NotPermitted,
     Unsupported,
     run_again,
@@ -156,11 +155,7 @@ class ObjectProbe:
                 raise
             return self._confirm_listed(stored)
         if info is None:
-            raise NotFinished(
-                f"{self._target} was stored, but is not visible yet",
-                "The store reported success, but returns no object",
-                run_again(),
-            )
+            raise not_visible(self._target)
         if self._expected.lacks_token(info):
             raise self._foreign_object()
         return self._confirm_seen(stored, info)

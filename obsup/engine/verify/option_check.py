@@ -9,7 +9,8 @@ from msgspec.structs import replace
 from obsup.engine.job.context import UploadContext
 from obsup.engine.job.result import Finished
 from obsup.engine.proof.object_options import OptionComparison, compare_options, requested_headers
-from obsup.errors import UNAVAILABLE, NotFinished, Refused, run_again
+from obsup.engine.verify.existing_object import not_visible
+from obsup.errors import UNAVAILABLE, Refused, run_again
 from obsup.model import ObjectInfo, ObjectOptions
 
 _NO_OPTIONS = ObjectOptions()
@@ -42,11 +43,7 @@ def look_up(context: UploadContext) -> ObjectInfo:
             exc.refusal,
         ) from exc
     if info is None:
-        raise NotFinished(
-            f"{context.request.target} was stored, but is not visible yet",
-            "--strict-options compares what HeadObject shows, and it returns no object",
-            run_again(),
-        )
+        raise not_visible(context.request.target)
     return info
 
 
