@@ -59,6 +59,11 @@ def format_size(size: float) -> str:
     return f"{size / KIB:.1f} KiB"
 
 
+def counted(number: int, noun: str) -> str:
+    """Return *number* with its noun: "1 part", "5 parts"."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def exact_size(size: int) -> str:
     """Return *size* as a SIZE that parses back to the same bytes: ``9M`` for 9437184."""
     for unit, scale in (("T", TIB), ("G", GIB), ("M", MIB), ("K", KIB)):

@@ -43,7 +43,7 @@ def test_recorded_parts_are_counted(shell: Shell, sandbox: Sandbox, make_file: M
     sandbox.add_fault("error=403:AccessDenied,op=part,part=5,times=always")
     arguments = ("upload", "bigfile", "bucket/key", "--parts", "5", "-j", "1")
     assert shell.run(*arguments).code == 77
-    assert "4 parts are recorded" in shell.run(*arguments, "--dry-run").out
+    assert "recorded in the checkpoint: 4 parts" in shell.run(*arguments, "--dry-run").out
 
 
 def test_the_plan_of_many_files_comes_from_the_journal(

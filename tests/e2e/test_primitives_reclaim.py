@@ -117,7 +117,7 @@ def test_parts_that_arrive_late_are_aborted_too() -> None:
 def test_parts_that_keep_arriving_are_reported() -> None:
     """Another process keeps sending; a signal ends the wait."""
     for sleep in (lambda _: False, lambda _: True):
-        with pytest.raises(NotFinished, match="1 parts are still listed"):
+        with pytest.raises(NotFinished, match="1 part can still be listed"):
             abort_fully(LateStore(99), UPLOAD, sleep)  # type: ignore[arg-type]
 
 

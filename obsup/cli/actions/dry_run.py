@@ -19,7 +19,7 @@ from obsup.local.state import checkpoint as checkpoints
 from obsup.local.state import checkpoint_path
 from obsup.model import Target
 from obsup.text import quoted
-from obsup.units import format_size
+from obsup.units import counted, format_size
 from obsup.value import Value
 
 
@@ -100,10 +100,12 @@ def _lines(planned: PlannedUpload) -> list[str]:
     if planned.parts is None:
         lines.append(f"parts of {format_size(planned.part_size)} at first, as many as needed")
     else:
-        lines.append(f"{planned.size or 0} bytes in {planned.parts} parts of {planned.part_size} bytes")
+        lines.append(
+            f"{counted(planned.size or 0, 'byte')} in {counted(planned.parts, 'part')} of {planned.part_size} bytes"
+        )
     if planned.recorded is not None:
         lines.append(
-            f"{planned.recorded} parts are recorded in the checkpoint; the upload asks the store which parts it has"
+            f"recorded in the checkpoint: {counted(planned.recorded, 'part')}; the upload asks the store which it has"
         )
     return lines
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import click
@@ -45,6 +45,14 @@ def read_help_text(text: str) -> HelpText:
     if rest and rest[0].startswith("\b"):
         examples = tuple(line.strip() for line in rest.pop(0).splitlines()[1:])
     return HelpText(sentence, examples, tuple(rest))
+
+
+def similar_options(name: str, parameters: Iterable[click.Parameter]) -> list[str]:
+    """Return the long options that may be meant by *name*: those that begin with it, or else those spelled alike."""
+    from difflib import get_close_matches
+
+    known = [one for parameter in parameters for one in parameter.opts if one.startswith("--")]
+    return [one for one in known if one.startswith(name)] or get_close_matches(name, known, cutoff=0.75)
 
 
 def command(options: str, **settings: Any) -> Callable[[Callable[..., Any]], Command]:
@@ -127,7 +135,11 @@ class Command(_Documented):
         from obsup.cli.arguments.path_checks import check_order, check_output_files
         from obsup.cli.arguments.settings import keep_nearest
 
-        rest = super().parse_args(ctx, args)
+        try:
+            rest = super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            similar = similar_options(error.option_name, self.params)
+            raise click.NoSuchOption(error.option_name, possibilities=similar, ctx=error.ctx) from None
         if not ctx.resilient_parsing:
             keep_nearest(ctx)
             check_order(ctx)

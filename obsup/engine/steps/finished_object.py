@@ -18,6 +18,7 @@ from obsup.local.state.checkpoint import Checkpoint
 from obsup.local.state.started_uploads import StartedUpload
 from obsup.model import ObjectInfo, Receipt, StoredPart, Upload
 from obsup.text import quoted
+from obsup.units import counted
 
 
 class FinishedObject:
@@ -158,7 +159,7 @@ def _part_count(info: ObjectInfo) -> int | None:
 
 
 def _size_faults(info: ObjectInfo, size: int | None) -> list[str]:
-    return [] if size in (None, info.size) else [f"it has {info.size} bytes, not {size}"]
+    return [] if size in (None, info.size) else [f"it has {counted(info.size, 'byte')}, not {size}"]
 
 
 def _count_faults(info: ObjectInfo, checks: CompletionChecks) -> list[str]:
@@ -168,7 +169,7 @@ def _count_faults(info: ObjectInfo, checks: CompletionChecks) -> list[str]:
         return []
     if shown is None:
         return ["the store does not show its number of parts"]
-    return [f"it has {shown} parts, not {count}" for count in counts if count != shown]
+    return [f"it has {counted(shown, 'part')}, not {count}" for count in counts if count != shown]
 
 
 def _etag_faults(info: ObjectInfo, etags: Mapping[int, str] | None, expected: str | None) -> list[str]:

@@ -24,7 +24,7 @@ from obsup.local.source.memory_part import MemoryPart
 from obsup.local.state import checkpoint as checkpoints
 from obsup.local.state import copied_parts
 from obsup.model import Part, Receipt, Stored, Upload
-from obsup.units import exact_size, format_size
+from obsup.units import counted, exact_size, format_size
 from obsup.value import Value
 
 MD5_BYTES = 16
@@ -157,7 +157,7 @@ def find_part(selected: FoundUpload, size: int, number: int, window: PartWindow,
     if number > plan.count:
         raise WrongUsage(
             f"part {number} does not exist",
-            f"{format_size(size)} in parts of {exact_size(plan.part_size)} are {plan.count} parts",
+            f"{format_size(size)} in parts of {exact_size(plan.part_size)} are {counted(plan.count, 'part')}",
             NextStep(f"use --part-number 1 to {plan.count}"),
         )
     return plan.part(number)

@@ -25,6 +25,7 @@ from obsup.local.state.checkpoint import Checkpoint
 from obsup.model import Upload
 from obsup.store.interface import ObjectStore
 from obsup.text import quoted
+from obsup.units import counted
 
 # A part in flight when its upload is aborted may be stored afterwards: how often to check, and the first pause.
 MAX_CHECKS = 8
@@ -50,7 +51,7 @@ def abort_fully(store: ObjectStore, upload: Upload, sleep: Callable[[float], boo
         if sleep(FIRST_PAUSE_S * 2**check):
             break
     raise NotFinished(
-        f"upload {upload.upload_id} of {upload.target} is aborted, but {len(left)} parts are still listed",
+        f"aborted upload {upload.upload_id} of {upload.target}, but {counted(len(left), 'part')} can still be listed",
         "Parts that were in flight have been stored since",
         run_again("stop the processes that still send parts"),
     )

@@ -19,6 +19,7 @@ from obsup.local.source.file import Gate, blocks_of
 from obsup.local.state.receipt_file import ObjectReceipt
 from obsup.model import ObjectInfo, Part, SourceStat, Target
 from obsup.text import operand, quoted
+from obsup.units import counted
 from obsup.value import Value
 
 # How many plans are tried in the first pass over the file, in the second, …: usually the first plan is right.
@@ -114,7 +115,7 @@ class Comparison:
         count = int(info.etag.rpartition("-")[2])
         if plan is not None:
             if plan.count != count:
-                raise self._cannot(f"The object was sent in {count} parts, not in {plan.count}")
+                raise self._cannot(f"The object was sent in {counted(count, 'part')}, not in {plan.count}")
             return self._by_composite(info, [plan], is_decisive=True)
         plans = likely_plans(self._stat.size, count, self._dialect.limits)
         is_likely = hint is not None and hint.count == count

@@ -13,7 +13,15 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from obsup.cli.arguments.command import OTHER_NAMES, OWN_GROUP, Command, Commands, group_of, read_help_text
+from obsup.cli.arguments.command import (
+    OTHER_NAMES,
+    OWN_GROUP,
+    Command,
+    Commands,
+    group_of,
+    read_help_text,
+    similar_options,
+)
 from obsup.cli.arguments.options import Option
 from obsup.cli.main import cli
 from obsup.exit_status import EXIT_STATUSES
@@ -217,6 +225,24 @@ def test_misspelled_word_suggests_the_right_one(words: list[str], meant: str) ->
         assert meant in result.output.partition("Did you mean")[2]
     elif words[0] in cli.commands:  # older versions of Click suggest options only
         assert meant in result.output
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("--retry", ["--retry-for"]),
+        ("--part", ["--parts", "--part-size"]),
+        ("--parst", ["--parts"]),
+        ("--chekpoint", ["--checkpoint", "--checkpoint-dir", "--no-checkpoint"]),
+        ("--frobnicate", []),
+    ],
+)
+def test_only_related_options_are_suggested(typed: str, meant: list[str]) -> None:
+    """Those that begin with what was typed; otherwise those spelled alike."""
+    assert sorted(similar_options(typed, cli.commands["upload"].params)) == sorted(meant)
+    with pytest.raises(click.NoSuchOption) as caught:
+        cli.commands["upload"].make_context("upload", [typed, "5", "f", "b/k"])
+    assert sorted(caught.value.possibilities or []) == sorted(meant)
 
 
 @pytest.mark.parametrize(
