@@ -24,6 +24,7 @@ RUN_BY = {
 # The file that runs the blocks of each page. It names the mark of each block, or its kind.
 PAGE_RUN_BY = {
     "obsup-checkpoint.7.md": "tests/unit/local/state/test_checkpoint_page.py",
+    "obsup-container.7.md": "tests/shells/test_container.py",
     "obsup-cron.7.md": "tests/e2e/test_cli_cron.py",
     "obsup-fleets.7.md": "tests/e2e/test_pages_fleets.py",
     "obsup-monitoring.7.md": "tests/e2e/test_metrics.py",

@@ -85,6 +85,10 @@ def test_systemd_accepts_the_units(tmp_path: Path) -> None:
         (tmp_path / name).write_text(text)
     done = run("systemd-analyze", "verify", "--man=no", tmp_path / "obsup-nightly.timer")
     assert "obsup-nightly" not in done.stderr, done.stderr
+    # Of 100, which a service without any protection comes close to.
+    service = tmp_path / "obsup-nightly.service"
+    exposed = run("systemd-analyze", "security", "--offline=yes", "--threshold=35", service)
+    assert exposed.returncode == 0, exposed.stdout
 
 
 def test_sh_accepts_the_script_of_the_page(tmp_path: Path) -> None:

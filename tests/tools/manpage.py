@@ -16,6 +16,7 @@ from tests.tools.roff import Page, bold, escape, italic
 LONGER_PAGES = (
     "obsup-benchmarks",
     "obsup-checkpoint",
+    "obsup-container",
     "obsup-cron",
     "obsup-failures",
     "obsup-faq",
