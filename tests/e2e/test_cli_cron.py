@@ -192,7 +192,7 @@ def test_the_crontab_is_valid() -> None:
 
 
 def test_the_systemd_timer_equals_the_crontab() -> None:
-    """It has the same hours and script, treats the same exit codes as success as the script, and catches up on missed runs."""
+    """It has the hours and the script of the crontab, the accepted exit codes of the script, and is persistent."""
     service = parse_unit("obsup-nightly.service")
     timer = parse_unit("obsup-nightly.timer")
     fields = block(CRON_PAGE, "crontab").splitlines()[-2].split()
