@@ -30,6 +30,12 @@ WHAT, other:
   exact-uploads           uploads: only those whose key is the whole prefix are listed (MinIO)
   no-dates                uploads: the list has no dates (SeaweedFS)
   equal-parts             complete: rejected unless all parts but the last have the same size (Cloudflare R2)
+  ignore-checksums        x-amz-checksum headers have no effect, and no response has one
+  reject-checksums=STATUS requests with an x-amz-checksum header are rejected, with 400 or 501
+  hide-checksums          no response has a checksum, although it is checked (SSE-C: op=parts; part: only echoed)
+  composite-checksums     the checksum of the object is that of the checksums of its parts, although FULL_OBJECT was
+                          confirmed
+  wrong-checksum          the response has another checksum than the part or object: op=part, complete, head, put
   require-md5             part, put: a request without Content-MD5 is rejected (buckets with a default retention)
   hide-encryption         the response does not contain the encryption of the object (MinIO: op=initiate)
   own-etag=BYTES          complete: the ETag is computed over blocks of this size, not over the parts
@@ -41,7 +47,7 @@ WHAT, other:
 WHERE: op = initiate part copy complete abort parts uploads put head get any (or any other operation of the
 log); part = N, N-M, or last (a part smaller than another part already stored of its upload); key = a glob.
 HOW OFTEN: times = N, or always (inf): default 1, but always for slow, skew, close-idle, and what changes how
-the store works (ignore-*, hide-*, require-md5, equal-parts, exact-uploads,
+the store works (ignore-*, hide-*, *-checksums, require-md5, equal-parts, exact-uploads,
 no-dates, own-etag, empty-list, plain-keys); after = N: skip the first N matches.
 """
 
@@ -71,6 +77,9 @@ _HABITS = frozenset(
         "ignore-encryption",
         "ignore-options",
         "hide-encryption",
+        "ignore-checksums",
+        "hide-checksums",
+        "composite-checksums",
         "require-md5",
         "equal-parts",
         "exact-uploads",
@@ -89,10 +98,11 @@ _BARE = _HABITS | frozenset(
         "expire-token",
         "forget-upload",
         "keep-upload",
+        "wrong-checksum",
     }
 )
-_KINDS = _ERRORS | _SIZES | _SECONDS | _BARE | {"error-in-200"}
-_LASTING = _HABITS | {"slow", "skew", "close-idle", "own-etag"}
+_KINDS = _ERRORS | _SIZES | _SECONDS | _BARE | {"error-in-200", "reject-checksums"}
+_LASTING = _HABITS | {"slow", "skew", "close-idle", "own-etag", "reject-checksums"}
 _UPLOADS = frozenset({"part", "copy", "complete", "abort", "parts"})
 _BEFALLS = {
     "flip-bit": frozenset({"part", "put"}),
@@ -106,6 +116,8 @@ _BEFALLS = {
     "exact-uploads": frozenset({"uploads"}),
     "no-dates": frozenset({"uploads"}),
     "equal-parts": frozenset({"complete"}),
+    "composite-checksums": frozenset({"complete", "head", "get"}),
+    "wrong-checksum": frozenset({"part", "put", "complete", "head", "get"}),
     "require-md5": frozenset({"part", "put"}),
     "empty-list": frozenset({"parts"}),
     "plain-keys": frozenset({"parts", "uploads", "list"}),
@@ -248,7 +260,7 @@ class _Entry:
 
 
 def _parse_value(kind: str, value: str) -> tuple[float, int, str]:
-    if kind in _ERRORS:
+    if kind in _ERRORS | {"reject-checksums"}:
         match = re.fullmatch(r"([1-9][0-9]{2})(?::([A-Za-z0-9.]+))?", value)
         if not match:
             raise ValueError(f"{kind} wants STATUS:CODE, such as 503:SlowDown, not {value!r}")

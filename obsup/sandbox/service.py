@@ -10,6 +10,7 @@ from obsup.sandbox.faults import Fault, FaultBook, Place
 from obsup.sandbox.limits import Limits
 from obsup.sandbox.operations import OPERATIONS, unsupported_headers
 from obsup.sandbox.operations.call import Call
+from obsup.sandbox.operations.checksums import check_accepted
 from obsup.sandbox.refusals import Refused
 from obsup.sandbox.signatures.check import Account, check_signature
 from obsup.sandbox.signatures.claim import Claim
@@ -119,6 +120,7 @@ class Service:
             uploads=self.uploads,
             encrypts=self.encrypts,
         )
+        check_accepted(call)
         return OPERATIONS[operation](call)
 
     def _check_token(self, claim: Claim, vendor: Vendor) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from obsup.sandbox.faults import Fault
 from obsup.sandbox.limits import Limits
@@ -55,12 +55,21 @@ class Call:
         """Return whether the client uses OSS and therefore expects CRC-64."""
         return self.dialect in (OSS, OSS4)
 
-    def expected(self, algorithm: str = "") -> Expected:
+    def expected(self, algorithm: str = "", *, is_of_body: bool = True) -> Expected:
         """Return what the headers announce about the body; a checksum of *algorithm* is computed in any case.
+
+        *is_of_body*: checksum headers are those of the body, not those of an object.
 
         Raises Refused (400) without a digest that is required.
         """
-        expected = Expected(self.request, self.vendor, with_crc64=self.is_oss, algorithm=algorithm)
+        has_checksums = is_of_body and "ignore-checksums" not in self.faults
+        expected = Expected(
+            self.request,
+            self.vendor,
+            with_crc64=self.is_oss,
+            algorithm=algorithm,
+            has_checksums=has_checksums,
+        )
         if "require-md5" in self.faults and not expected.is_checked:
             message = "Content-MD5 OR x-amz-checksum- HTTP header is required for Put Part requests with Object Lock"
             raise Refused(400, "InvalidRequest", f"{message} parameters")
@@ -71,6 +80,8 @@ class Call:
         attributes = read_attributes(self.request, self.vendor, encrypts=self.encrypts)
         if "ignore-encryption" in self.faults:
             attributes = without_encryption(attributes)
+        if "ignore-checksums" in self.faults:
+            attributes = replace(attributes, checksum_algorithm="", checksum_type="")
         return without_options(attributes) if "ignore-options" in self.faults else attributes
 
     def customer_key(self, *, of: str = "") -> str:
@@ -92,9 +103,9 @@ class Call:
             message = "Your proposed upload exceeds the maximum allowed size"
             raise Refused(400, "EntityTooLarge", message, details=details)
 
-    def read_document(self, limit: int) -> bytes:
-        """Return the checked body of a request that carries XML."""
-        expected = self.expected()
+    def read_document(self, limit: int, *, is_of_body: bool = True) -> bytes:
+        """Return the checked body of a request that carries XML; *is_of_body* as for ``expected``."""
+        expected = self.expected(is_of_body=is_of_body)
         text = self.body.read_all(limit)
         digest = Digest(expected.digests)
         digest.update(memoryview(text))

@@ -17,11 +17,44 @@ from obsup.sandbox.wire.digests import Digest, combine_crc
 from obsup.sandbox.wire.response import Child
 
 _PREFIX = "x-amz-checksum-"
+NOT_IMPLEMENTED = 501
 
 
-def upload_headers(attributes: Attributes) -> dict[str, str]:
+def check_accepted(call: Call) -> None:
+    """Raise Refused (400 or 501) for a checksum header if this store has none."""
+    fault = call.faults.get("reject-checksums")
+    named = [name for name, _ in call.request.headers if name.startswith(_PREFIX)]
+    if fault is None or not named:
+        return
+    if fault.status == NOT_IMPLEMENTED:
+        message = "A header you provided implies functionality that is not implemented."
+        raise Refused(fault.status, "NotImplemented", message)
+    raise Refused(
+        fault.status, "InvalidArgument", f"Unsupported header '{named[0]}' received for this API call."
+    )
+
+
+def shown(call: Call, checksums: Mapping[str, str], parts: int | None = None) -> dict[str, str]:
+    """Return *checksums* as the response has them; *parts* is the number of parts of an object made of parts."""
+    if "hide-checksums" in call.faults:
+        return {name: value for name, value in checksums.items() if not name.startswith(_PREFIX)}
+    if "wrong-checksum" in call.faults:
+        return {name: _changed(value) for name, value in checksums.items()}
+    if "composite-checksums" in call.faults and parts is not None:
+        return {name: value if "-" in value else f"{value}-{parts}" for name, value in checksums.items()}
+    return dict(checksums)
+
+
+def _changed(value: str) -> str:
+    """Return another value of the same form."""
+    digest, dash, count = value.partition("-")
+    raw = base64.b64decode(digest)
+    return base64.b64encode(raw[:-1] + bytes([raw[-1] ^ 1])).decode("ascii") + dash + count
+
+
+def upload_headers(call: Call, attributes: Attributes) -> dict[str, str]:
     """Return the headers with the algorithm and the type that Initiate selected."""
-    if not attributes.checksum_algorithm:
+    if not attributes.checksum_algorithm or "hide-checksums" in call.faults:
         return {}
     algorithm = attributes.checksum_algorithm.upper()
     return {_PREFIX + "algorithm": algorithm, _PREFIX + "type": attributes.checksum_type}
@@ -55,7 +88,7 @@ def check_algorithm(upload: Upload, expected: Expected) -> None:
 
 def part_checksums(upload: Upload, digest: Digest, expected: Expected | None) -> dict[str, str]:
     """Return the checksum headers of a part: the one that was sent, else the upload's, which is computed."""
-    checksums = expected.headers() if expected is not None else {}
+    checksums = expected.headers(digest) if expected is not None else {}
     algorithm = upload.attributes.checksum_algorithm
     if algorithm and not checksums:
         checksums[_PREFIX + algorithm] = digest.base64_of(algorithm) or ""

@@ -36,7 +36,7 @@ def complete(call: Call) -> Response:
     Raises Refused: MalformedXML, NoSuchUpload, InvalidPartOrder, InvalidPart, EntityTooSmall, InvalidRequest
     (x-amz-mp-object-size), PreconditionFailed, FileAlreadyExists.
     """
-    text = call.read_document(_MAX_DOCUMENT)
+    text = call.read_document(_MAX_DOCUMENT, is_of_body=False)
     upload = call.uploads.find(call.bucket, call.key, call.request.param("uploadId"))
     named = parse_parts(text, most=call.limits.parts)
     with upload.lock:
@@ -178,9 +178,10 @@ def _response(call: Call, stored: StoredObject) -> Response:
         ("Key", key),
         ("ETag", etag),
     ]
-    if stored.checksums:
-        kind = ("ChecksumType", stored.attributes.checksum_type)
-        children += [*checksums.elements(stored.checksums), kind]
+    visible = checksums.shown(call, stored.checksums, len(stored.part_sizes))
+    if visible:
+        kind = checksums.type_header(visible).values()
+        children += [*checksums.elements(visible), *(("ChecksumType", one) for one in kind)]
     if encoded:
         children.insert(0, ("EncodingType", "url"))
     headers = call.encryption_headers(stored.attributes)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from obsup.sandbox.operations.call import Call
-from obsup.sandbox.operations.checksums import elements
+from obsup.sandbox.operations.checksums import elements, shown
 from obsup.sandbox.operations.objects import object_type
 from obsup.sandbox.refusals import Refused
 from obsup.sandbox.storage.disk import StoredObject
@@ -220,7 +220,7 @@ def _part(call: Call, part: StoredPart) -> list[Child]:
         ("LastModified", iso_date(part.modified)),
         ("ETag", quoted_etag(part.etag, call.vendor)),
         ("Size", part.size),
-        *elements(part.checksums),
+        *elements(shown(call, part.checksums)),
     ]
     if call.is_oss and part.crc64 is not None:
         children.append(("HashCrc64ecma", str(part.crc64)))

@@ -42,7 +42,7 @@ def initiate(call: Call) -> Response:
         children.append(("EncodingType", "url"))
     response = document("InitiateMultipartUploadResult", children, call.vendor)
     return response.with_headers(
-        {**call.encryption_headers(attributes), **checksums.upload_headers(attributes)}
+        {**call.encryption_headers(attributes), **checksums.upload_headers(call, attributes)}
     )
 
 
@@ -62,7 +62,7 @@ def upload_part(call: Call) -> Response:
     finally:
         if received is not None:
             received.unlink(missing_ok=True)
-    headers = {"ETag": quoted_etag(part.etag, call.vendor), **part.checksums}
+    headers = {"ETag": quoted_etag(part.etag, call.vendor), **checksums.shown(call, part.checksums)}
     if call.is_oss and part.crc64 is not None:
         headers["x-oss-hash-crc64ecma"] = str(part.crc64)
     return Response(headers={**headers, **call.encryption_headers(upload.attributes)})

@@ -11,7 +11,7 @@ from typing import BinaryIO
 from urllib.parse import parse_qsl
 
 from obsup.sandbox.operations.call import Call
-from obsup.sandbox.operations.checksums import type_header
+from obsup.sandbox.operations.checksums import shown, type_header
 from obsup.sandbox.operations.conditions import check_write, is_unchanged
 from obsup.sandbox.refusals import Refused
 from obsup.sandbox.storage.attributes import STANDARD_HEADERS, Attributes, is_etag_opaque
@@ -41,7 +41,7 @@ def put(call: Call) -> Response:
             etag=new_etag(call, attributes, digest, salt=received.name),
             modified=call.now,
             crc64=digest.crc64,
-            checksums=expected.headers(),
+            checksums=expected.headers(digest),
             attributes=attributes,
         )
         with call.disk.lock:
@@ -179,15 +179,13 @@ def _checksums(call: Call, stored: StoredObject) -> dict[str, str]:
         return {}
     if call.vendor.name == "s3" and call.request.header("x-amz-checksum-mode").upper() != "ENABLED":
         return {}
-    return {**stored.checksums, **type_header(stored.checksums)}
+    visible = shown(call, stored.checksums, len(stored.part_sizes) or None)
+    return {**visible, **type_header(visible)}
 
 
 def _put_response(call: Call, stored: StoredObject) -> Response:
-    headers = {
-        "ETag": quoted_etag(stored.etag, call.vendor),
-        **stored.checksums,
-        **type_header(stored.checksums),
-    }
+    visible = shown(call, stored.checksums)
+    headers = {"ETag": quoted_etag(stored.etag, call.vendor), **visible, **type_header(visible)}
     headers.update(call.encryption_headers(stored.attributes))
     if call.is_oss:
         headers["x-oss-hash-crc64ecma"] = str(stored.crc64)

@@ -110,8 +110,18 @@ class Body:
 class Expected:
     """Checksums from the headers, compared when the body is complete."""
 
-    def __init__(self, request: Request, vendor: Vendor, *, with_crc64: bool, algorithm: str = "") -> None:
-        """Raises Refused (400): InvalidDigest if Content-MD5 is malformed, InvalidRequest for a checksum."""
+    def __init__(
+        self,
+        request: Request,
+        vendor: Vendor,
+        *,
+        with_crc64: bool,
+        algorithm: str = "",
+        has_checksums: bool = True,
+    ) -> None:
+        """*has_checksums*: the store knows checksum headers.
+
+        Raises Refused (400): InvalidDigest if Content-MD5 is malformed, InvalidRequest for a checksum."""
         self._vendor = vendor
         self._md5 = _read_content_md5(request)
         sha256 = request.header("x-amz-content-sha256")
@@ -119,8 +129,9 @@ class Expected:
         self.checksums = {
             name: request.header(header)
             for name in _CHECKSUMS
-            if request.has_header(header := vendor.header(f"checksum-{name}"))
+            if has_checksums and request.has_header(header := vendor.header(f"checksum-{name}"))
         }
+        self._has_checksums = has_checksums
         self._trailer = request.header("x-amz-trailer").lower().removeprefix("x-amz-checksum-")
         _check_syntax(self.checksums, vendor)
         wanted = {name for name in (*self.checksums, self._trailer, algorithm) if name in _CHECKSUMS}
@@ -148,7 +159,8 @@ class Expected:
             message = f"The request announced the trailer {self._trailer!r}, and sent {sorted(found)}."
             raise Refused(400, "MalformedTrailerError", message)
         _check_syntax(found, self._vendor)
-        self.checksums.update(found)
+        if self._has_checksums:
+            self.checksums.update(found)
 
     def check(self, digest: Digest) -> None:
         """Raise Refused (400): BadDigest (OSS InvalidDigest), XAmzContentSHA256Mismatch."""
@@ -159,13 +171,17 @@ class Expected:
             message = "The provided 'x-amz-content-sha256' header does not match what was computed."
             raise Refused(400, "XAmzContentSHA256Mismatch", message)
         for name, value in self.checksums.items():
-            computed = str(digest.crc64) if name == "crc64ecma" else digest.base64_of(name)
-            if computed is not None and computed != value:
+            computed = _computed(digest, name)
+            if computed != value:
                 raise Refused(400, "BadDigest", f"The {name} you specified did not match: {computed}.")
 
-    def headers(self) -> dict[str, str]:
-        """Return the checksum headers to echo."""
-        return {self._vendor.header(f"checksum-{name}"): value for name, value in self.checksums.items()}
+    def headers(self, stored: Digest) -> dict[str, str]:
+        """Return the headers of the checksums that were sent, with the values of what is *stored*."""
+        return {self._vendor.header(f"checksum-{name}"): _computed(stored, name) for name in self.checksums}
+
+
+def _computed(digest: Digest, name: str) -> str:
+    return str(digest.crc64) if name == "crc64ecma" else digest.base64_of(name) or ""
 
 
 def receive(body: Body, request: Request, target: Path | None, expected: Expected, *, flip: bool) -> Digest:
