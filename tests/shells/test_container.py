@@ -106,18 +106,8 @@ def _instructions() -> list[tuple[str, str]]:
 def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
     """Build the wheel as the page says, and the image from it."""
     context = tmp_path_factory.mktemp("context")
-    wheel = [
-        sys.executable,
-        "-m",
-        "pip",
-        "wheel",
-        "--quiet",
-        "--no-deps",
-        "--wheel-dir",
-        context / "dist",
-        ROOT,
-    ]
-    subprocess.run(wheel, check=True, cwd=context)
+    pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps"]
+    subprocess.run([*pip, "--wheel-dir", str(context / "dist"), str(ROOT)], check=True, cwd=context)
     folder = tmp_path_factory.mktemp("image")
     built = Image(folder)
     try:
@@ -126,7 +116,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
             (built.root / target[1:]).mkdir()
         yield built
     finally:
-        subprocess.run(["umount", "--recursive", folder], check=True)
+        subprocess.run(["umount", "--recursive", str(folder)], check=True)
 
 
 @pytest.fixture(params=[True], ids=["state"])
