@@ -1,6 +1,7 @@
 """The calls of the vendors' SDK over the API of obsup: a program runs after its import of the SDK is changed."""
 
 from obsup.compat.client import ObsClient
+from obsup.compat.constants import HeadPermission, Permission, StorageClass
 from obsup.compat.models import (
     CompleteMultipartUploadRequest,
     CompletePart,
@@ -17,9 +18,12 @@ __all__ = [
     "CompletePart",
     "ExtensionGrant",
     "GetResult",
+    "HeadPermission",
     "ListMultipartUploadsRequest",
     "ObsClient",
+    "Permission",
     "SseCHeader",
     "SseKmsHeader",
+    "StorageClass",
     "UploadFileHeader",
 ]

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Callable, Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 from obsup import api, events
 from obsup.compat.bodies import completed_body, parts_body, uploads_body
@@ -23,6 +21,7 @@ from obsup.compat.models import (
     quoted_etag,
     result_of,
 )
+from obsup.compat.names import is_address, target_of
 from obsup.errors import ObsupError, WrongUsage
 from obsup.model import Credentials
 from obsup.store.answers import xml
@@ -78,7 +77,7 @@ class ObsClient:
         if unknown := others.keys() - _DECIDED:
             raise TypeError(f"ObsClient() got unexpected arguments: {', '.join(sorted(unknown))}")
         endpoint = server if "://" in server else f"{'https' if is_secure else 'http'}://{server}"
-        path_style = path_style or _is_address(endpoint)
+        path_style = path_style or is_address(endpoint)
         is_old = (path_style or is_cname) and signature == SIGNATURES[0]
         keys = Credentials(access_key_id, secret_access_key, security_token) if access_key_id else None
         self._store: dict[str, Any] = {
@@ -148,7 +147,11 @@ class ObsClient:
 
         given = {"token": False, "headers": extensionHeaders, **object_keywords(header, metadata)}
         return self._call(
-            api.initiate_upload, "InitiateMultipartUpload", f"{bucketName}/{objectKey}", body=body, **given
+            api.initiate_upload,
+            "InitiateMultipartUpload",
+            target_of(bucketName, objectKey),
+            body=body,
+            **given,
         )
 
     def uploadPart(
@@ -182,7 +185,7 @@ class ObsClient:
             api.upload_part,
             "UploadPart",
             source,
-            f"{bucketName}/{objectKey}",
+            target_of(bucketName, objectKey, is_file=isFile),
             int(partNumber),
             body=lambda stored, _: Model(etag=quoted_etag(stored.etag), **encryption_of(stored)),
             content_md5=isAttachMd5 and md5 is None,
@@ -223,7 +226,7 @@ class ObsClient:
             etag = quoted_etag(stored.etag)
             return Model(etag=etag, lastModified=moment, modifiedDate=moment, **encryption_of(stored))
 
-        target, number = f"{bucketName}/{objectKey}", int(partNumber)
+        target, number = target_of(bucketName, objectKey), int(partNumber)
         given |= encryption_keywords(destSseHeader)
         return self._call(api.copy_part, "UploadPartCopy", source, target, number, body=body, **given)
 
@@ -242,7 +245,7 @@ class ObsClient:
         return self._call(
             api.complete_upload,
             "CompleteMultipartUpload",
-            f"{bucketName}/{objectKey}",
+            target_of(bucketName, objectKey),
             body=lambda result, _: completed_body(result, bucketName, objectKey),
             upload_id=uploadId,
             etags=etags,
@@ -253,7 +256,7 @@ class ObsClient:
         self, bucketName: str, objectKey: str, uploadId: str, extensionHeaders: Pairs = None
     ) -> GetResult:
         """Abort the upload."""
-        target, given = f"{bucketName}/{objectKey}", {"upload_id": uploadId, "headers": extensionHeaders}
+        target, given = target_of(bucketName, objectKey), {"upload_id": uploadId, "headers": extensionHeaders}
         return self._call(
             api.abort_upload, "AbortMultipartUpload", target, body=lambda _, _seen: None, **given
         )
@@ -273,7 +276,7 @@ class ObsClient:
         return self._call(
             api.list_parts,
             "ListParts",
-            f"{bucketName}/{objectKey}",
+            target_of(bucketName, objectKey),
             body=lambda listed, seen: parts_body(listed, seen, (bucketName, objectKey, uploadId)),
             upload_id=uploadId,
             max_parts_listed=maxParts,
@@ -291,7 +294,7 @@ class ObsClient:
         """List the open uploads: ``max_uploads`` of *multipart*, or all."""
         wanted = dict(multipart or {})
         prefix = wanted.pop("prefix", None) or ""
-        target = f"{bucketName}/{prefix}"
+        target = target_of(bucketName, prefix)
         return self._call(
             api.list_uploads,
             "ListMultipartUploads",
@@ -318,28 +321,23 @@ class ObsClient:
         encoding_type: str | None = None,
         isAttachCrc64: bool = False,
     ) -> GetResult:
-        """Upload a file; with *enableCheckpoint* a later call resumes it. No failure aborts the upload."""
+        """Upload a file; with *enableCheckpoint* a later call resumes it. No failure aborts the upload.
+
+        ``successActionRedirect`` of *headers* applies to a file that fits one request, as the store supports it.
+        """
+        options = object_keywords(headers or UploadFileHeader(), metadata)
         return self._call(
             api.upload_file,
             "CompleteMultipartUpload",
             uploadFile,
-            f"{bucketName}/{objectKey}",
+            target_of(bucketName, objectKey, is_file=True),
             body=lambda result, _: completed_body(result, bucketName, objectKey),
-            part_size=max(partSize, _SMALLEST_PART),
+            part_size=max(partSize, _SMALLEST_PART) if options["success_redirect"] is None else None,
             jobs=max(1, taskNum),
             no_checkpoint=not enableCheckpoint,
             checkpoint=checkpointFile if enableCheckpoint else None,
             verify_source=checkSum,
             progress=progressCallback,
             headers=extensionHeaders,
-            **object_keywords(headers or UploadFileHeader(), metadata),
+            **options,
         )
-
-
-def _is_address(endpoint: str) -> bool:
-    """Return whether the host is an IP address: then the SDK puts the bucket into the path."""
-    try:
-        ipaddress.ip_address(urlsplit(endpoint).hostname or "")
-    except ValueError:
-        return False
-    return True

@@ -408,6 +408,8 @@ def test_the_split_of_a_checkpoint_cannot_change(inside: Inside, sandbox: Sandbo
     for other in (("--parts", "4"), ("--part-size", "300000"), ("--offset", "0", "--part-size", "300000")):
         outcome = inside.run("part", source, "bucket/key", "--part-number", "1", *other)
         assert (outcome.code, "The part size of an upload cannot change" in outcome.err) == (2, True)
+    beyond = ("--part-number", "6", "--offset", str(source.stat().st_size))
+    assert inside.run("part", source, "bucket/key", *beyond).code == 2
     same = ("--offset", "200000", "--part-size", "200000")
     assert inside.run("part", source, "bucket/key", "--part-number", "2", *same).code == 0
     assert sent(sandbox) == {2: 1}

@@ -279,6 +279,15 @@ NOT_COMPARED |= {
 }
 
 
+@pytest.mark.parametrize("name", ["HeadPermission", "StorageClass", "Permission"])
+def test_the_constants_are_those_of_the_sdk(name: str) -> None:
+    """All of them, with the same values."""
+    ours, theirs = vars(getattr(compat, name)), vars(getattr(obs, name))
+    assert {key: ours[key] for key in ours if key.isupper()} == {
+        key: theirs[key] for key in theirs if key.isupper()
+    }
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CALLS)
 def test_the_facade_calls_the_store_as_the_sdk_does(name: str, tmp_path: Path) -> None:

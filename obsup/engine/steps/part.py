@@ -144,8 +144,10 @@ def find_part(selected: FoundUpload, size: int, number: int, window: PartWindow,
     checkpoint = selected.checkpoint
     if window.offset is not None:
         part = _part_at(size, number, window, limits)
-        if checkpoint is not None and part != FilePlan(size, checkpoint.part_size).part(number):
-            raise _another_split(checkpoint.part_size, f"{part.size} bytes at {part.offset}")
+        if checkpoint is not None:
+            plan = FilePlan(size, checkpoint.part_size)
+            if number > plan.count or part != plan.part(number):
+                raise _another_split(checkpoint.part_size, f"{part.size} bytes at {part.offset}")
         return part
     is_split_given = window.parts is not None or window.part_size is not None
     if checkpoint is None or is_split_given:
@@ -172,7 +174,7 @@ def _part_at(size: int, number: int, window: PartWindow, limits: Limits) -> Part
             "--parts determines the offset",
             run_again("leave out --parts", drop=("--parts",)),
         )
-    if offset > size or (offset == size and size):
+    if offset > size:
         raise WrongUsage(
             f"--offset {offset} is beyond the end of the source",
             f"The source has {size} bytes",
