@@ -306,7 +306,7 @@ RESUME = group(
     OptionRow(
         "--token/--no-token",
         FLAG,
-        "Mark the object with a random token, if the store cannot identify its upload.",
+        "Mark the object with a random token in its metadata, which identifies its upload.",
         commands=("upload", "init"),
         default=True,
     ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -74,10 +74,10 @@ def test_an_upload_of_another_machine_is_left_alone(
 ) -> None:
     """Its parts are those of the file, but its object options are not known. The note's command aborts it."""
     foreign = start(*options, "--no-checkpoint", HOME=str(tmp_path / "elsewhere"))
-    done = shell.run("upload", source, "bucket/key", *PARTS)
+    done = shell.run("upload", source, "bucket/key", *PARTS, "--no-token")
     assert done.code == 0, done.err
     assert open_ids(sandbox) == [foreign]
-    plain = shell.run("upload", source, "bucket/plain.key", *PARTS)
+    plain = shell.run("upload", source, "bucket/plain.key", *PARTS, "--no-token")
     assert plain.code == 0
     attributes = sandbox.object_metadata("bucket", "key").attributes
     assert attributes == sandbox.object_metadata("bucket", "plain.key").attributes
@@ -168,10 +168,10 @@ def test_an_upload_with_another_customer_key_is_not_continued(
     assert (again.code, again.json["uploadId"]) == (0, started), again.err
 
 
-def interrupt_initiation(shell: Shell, sandbox: Sandbox, source: Path) -> None:
+def interrupt_initiation(shell: Shell, sandbox: Sandbox, source: Path, *options: str) -> None:
     """Kill obsup while it initiates: the checkpoint has no upload id, and the store has received nothing."""
     sandbox.add_fault("delay=30,op=initiate")
-    process = shell.begin("upload", source, "bucket/key", *PARTS, "--acl", "private")
+    process = shell.begin("upload", source, "bucket/key", *PARTS, *options)
     wait_for(lambda: list(source.parent.glob("*.obsup.json")), process=process)
     process.kill()
     process.communicate()
@@ -182,7 +182,7 @@ def test_an_upload_that_another_client_began_after_an_interrupted_initiation(
     start: Callable[..., str], shell: Shell, sandbox: Sandbox, source: Path, tmp_path: Path
 ) -> None:
     """It has a part, so it is not the one that the interrupted run initiated."""
-    interrupt_initiation(shell, sandbox, source)
+    interrupt_initiation(shell, sandbox, source, "--acl", "private")
     foreign = start("--acl", "public-read", "--no-checkpoint", HOME=str(tmp_path / "elsewhere"))
     done = shell.run("upload", source, "bucket/key", *PARTS, "--acl", "private")
     assert done.code == 0, done.err
@@ -207,24 +207,122 @@ def test_an_upload_that_began_on_a_full_disk(
     assert len(marks) == (acl == "private")
 
 
+OSS = ("--provider", "oss", "--region", "here")
+OURS, THEIRS = ("--metadata", "set=ours"), ("--metadata", "set=theirs")
+
+
+@pytest.fixture
+def foreign(shell: Shell, sandbox: Sandbox, source: Path, tmp_path: Path) -> Callable[..., str]:
+    """Let another client initiate an upload after our initiation was interrupted; return its upload id."""
+
+    def run(*provider: str, token: Sequence[str] = ()) -> str:
+        interrupt_initiation(shell, sandbox, source, *provider, *OURS, *token)
+        elsewhere = str(tmp_path / "elsewhere")
+        initiated = shell.run("init", "bucket/key", *provider, *THEIRS, HOME=elsewhere)
+        assert initiated.code == 0, initiated.err
+        return initiated.out.strip()
+
+    return run
+
+
+def set_of(sandbox: Sandbox) -> str:
+    """Return the metadata ``set`` of the object."""
+    return sandbox.object_metadata("bucket", "key").attributes.metadata["set"]
+
+
+@pytest.mark.parametrize("provider", [(), OSS], ids=["obs", "oss"])
 def test_an_empty_upload_of_another_client_is_not_taken_for_ours(
-    shell: Shell, sandbox: Sandbox, source: Path, tmp_path: Path
+    foreign: Callable[..., str], shell: Shell, sandbox: Sandbox, source: Path, provider: tuple[str, ...]
 ) -> None:
     """It looks like the one that the interrupted run initiated, but the object lacks the token."""
-    oss = ("--provider", "oss", "--region", "here")
-    command = ("upload", source, "bucket/key", *PARTS, *oss, "--metadata", "set=ours")
-    sandbox.add_fault("delay=30,op=initiate")
-    process = shell.begin(*command)
-    wait_for(lambda: list(source.parent.glob("*.obsup.json")), process=process)
-    process.kill()
-    process.communicate()
-    sandbox.clear_faults()
-    foreign = ("init", "bucket/key", *oss, "--metadata", "set=theirs")
-    assert shell.run(*foreign, HOME=str(tmp_path / "elsewhere")).code == 0
+    foreign(*provider)
+    command: list[str | Path] = ["upload", source, "bucket/key", *PARTS, *provider, *OURS]
     done = shell.run(*command)
     assert done.code == 65
     assert "does not have the token" in done.err
     again = shell.run(*command)
     assert again.code == 0, again.err
-    assert sandbox.object_metadata("bucket", "key").attributes.metadata["set"] == "ours"
+    assert set_of(sandbox) == "ours"
     assert open_ids(sandbox) == []
+
+
+def test_a_lost_complete_of_the_upload_of_another_client_is_not_a_success(
+    foreign: Callable[..., str], shell: Shell, sandbox: Sandbox, source: Path
+) -> None:
+    """The object shows the upload id, but not the token."""
+    foreign()
+    sandbox.add_fault("drop-answer,op=complete")
+    shell.run("upload", source, "bucket/key", *PARTS, *OURS)
+    again = shell.run("upload", source, "bucket/key", *PARTS, *OURS)
+    assert again.code == 0, again.err
+    assert set_of(sandbox) == "ours"
+
+
+@pytest.mark.parametrize("provider", [(), OSS], ids=["obs", "oss"])
+def test_without_a_token_an_upload_that_may_be_ours_is_left_alone(
+    foreign: Callable[..., str], shell: Shell, sandbox: Sandbox, source: Path, provider: tuple[str, ...]
+) -> None:
+    """Nothing could show later that it was ours. The note's command aborts it."""
+    left = foreign(*provider, token=("--no-token",))
+    done = shell.run("upload", source, "bucket/key", *PARTS, *provider, *OURS, "--no-token")
+    assert done.code == 0, done.err
+    assert set_of(sandbox) == "ours"
+    assert open_ids(sandbox) == [left]
+    [note] = [line for line in done.err.splitlines() if left in line]
+    assert shell.run_script(note.partition("abort it with: ")[2]).code == 0
+    assert open_ids(sandbox) == []
+
+
+def test_without_a_token_a_lost_response_leaves_one_upload_and_names_it(
+    shell: Shell, sandbox: Sandbox, source: Path
+) -> None:
+    """In the run that lost it."""
+    sandbox.add_fault("drop-answer,op=initiate")
+    done = shell.run("upload", source, "bucket/key", *PARTS, "--no-token")
+    assert done.code == 0, done.err
+    [left] = open_ids(sandbox)
+    [note] = [line for line in done.err.splitlines() if left in line]
+    assert "left alone" in note
+
+
+def test_restart_leaves_an_upload_alone_that_may_be_ours(
+    foreign: Callable[..., str], shell: Shell, sandbox: Sandbox, source: Path
+) -> None:
+    """It aborts only what is known to be ours, and names the other one."""
+    left = foreign()
+    done = shell.run("upload", source, "bucket/key", *PARTS, *OURS, "--restart")
+    assert done.code == 0, done.err
+    assert (set_of(sandbox), open_ids(sandbox)) == ("ours", [left])
+    assert left in done.err
+
+
+def test_abort_after_an_interrupted_initiation(
+    foreign: Callable[..., str], shell: Shell, sandbox: Sandbox, source: Path
+) -> None:
+    """An upload that may be ours is named and kept, with the checkpoint; without one, the checkpoint is removed."""
+    left = foreign()
+    done = shell.run("abort", source, "bucket/key")
+    assert (done.code, open_ids(sandbox)) == (2, [left]), done.err
+    assert shell.run_script(done.err.rpartition(": ")[2]).code == 0
+    assert open_ids(sandbox) == []
+    assert len(list(source.parent.glob("*.obsup.json"))) == 1
+    assert shell.run("abort", source, "bucket/key").code == 0
+    assert list(source.parent.glob("*.obsup.json")) == []
+
+
+@pytest.mark.parametrize("words", [("upload", "--restart"), ("abort",)], ids=["restart", "abort"])
+def test_an_upload_that_made_the_object_is_not_aborted(
+    shell: Shell, sandbox: Sandbox, source: Path, words: tuple[str, ...]
+) -> None:
+    """The store still lists it, and an abort could delete the parts of the object."""
+    for fault in ("keep-upload,op=complete", "drop-answer,op=complete", "error=403:AccessDenied,op=head"):
+        sandbox.add_fault(f"{fault},times=always")
+    assert shell.run("upload", source, "bucket/key", *PARTS, "--retry-for", "1s").code == 75
+    sandbox.clear_faults()
+    [made] = open_ids(sandbox)
+    options = PARTS if words[0] == "upload" else ()
+    done = shell.run(words[0], source, "bucket/key", *options, *words[1:])
+    assert done.code == 0, done.err
+    assert open_ids(sandbox) == [made]
+    assert f"upload {made} made the object" in done.err
+    assert list(source.parent.glob("*.obsup.json")) == []

@@ -20,6 +20,7 @@ from obsup.engine.job.progress import ProgressTally
 from obsup.engine.job.request import UploadRequest
 from obsup.engine.job.stop import StopSignal
 from obsup.engine.job.target_settings import ConnectOptions, resolve_target
+from obsup.engine.proof.object_proof import TOKEN_NAME
 from obsup.engine.stream.uploader import StreamUploader
 from obsup.errors import ObsupError, SourceChanged
 from obsup.local.source.file_object import FileObject
@@ -295,7 +296,9 @@ class InterruptedUpload:
         self.target, settings = resolve_target(f"{scheme}://bucket/key", connecting)
         self.connection = connect(settings, sleep=self.stop.sleep, environ=environ, observe=self.tally)
         self.path = folder / "state.json"
-        self.upload = Upload(self.target, self.connection.store.initiate(self.target, {}).upload_id)
+        headers = {f"x-obs-meta-{TOKEN_NAME}": "token"}
+        initiated = self.connection.store.initiate(self.target, headers)
+        self.upload = Upload(self.target, initiated.upload_id, "token")
 
     def store(self, number: int, data: bytes) -> None:
         """Store part *number*."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from obsup.engine.inspect.open_uploads import ListedUpload
 from obsup.engine.proof.object_proof import etag_of
 from obsup.engine.upload.abort import abort_fully
-from obsup.engine.verify.object_probe import find_object_of
+from obsup.engine.verify.made_object import find_object_of
 from obsup.errors import Busy, Denied, ObsupError, Refused, UploadGone
 from obsup.local.state import checkpoint as checkpoints
 from obsup.local.state.checkpoint import CheckpointDamaged

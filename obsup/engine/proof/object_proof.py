@@ -180,6 +180,8 @@ def _count(etag: str) -> str:
 
 
 def _mark(expected: Expected, info: ObjectInfo) -> Verified | None:
+    if expected.lacks_token(info):
+        return None
     if expected.upload_id and info.upload_id == expected.upload_id:
         return "upload-id"
     if expected.token and info.metadata.get(TOKEN_NAME) == expected.token:

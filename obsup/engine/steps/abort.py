@@ -5,7 +5,10 @@ from __future__ import annotations
 from obsup import events
 from obsup.engine.job.context import UploadContext
 from obsup.engine.steps.lookup import UploadSelector, find_upload, require_upload
-from obsup.engine.upload.abort import abort_fully
+from obsup.engine.upload.abort import abort_incomplete
+from obsup.engine.upload.adoption import find_candidates, unknown_upload
+from obsup.errors import NextStep, WrongUsage
+from obsup.local.state import checkpoint as checkpoints
 from obsup.model import Upload
 
 
@@ -17,9 +20,30 @@ def abort_upload(context: UploadContext, selector: UploadSelector) -> Upload | N
     with context.lock():
         selected = find_upload(selector) if selector.path is not None else require_upload(selector)
         if selected is None:
-            if selector.ignored:
-                context.observe(events.Noted(selector.ignored))
+            _forget_interrupted(context, selector)
             return None
-        abort_fully(context.store, selected.upload, context.stop.sleep)
+        abort_incomplete(context, selected.upload)
         selected.forget()
         return selected.upload
+
+
+def _forget_interrupted(context: UploadContext, selector: UploadSelector) -> None:
+    """Remove the checkpoint of an upload whose initiation was interrupted, if the store has no upload that may be it.
+
+    Raises WrongUsage if it has one: nothing shows that it is ours.
+    """
+    if selector.ignored:
+        context.observe(events.Noted(selector.ignored))
+    checkpoint = checkpoints.load(selector.path) if selector.path is not None else None
+    if checkpoint is None or selector.path is None:
+        return
+    for upload_id in find_candidates(context, checkpoint.open_before, checkpoint.created)[:1]:
+        raise WrongUsage(
+            unknown_upload(context, checkpoint.created),
+            f"The response to its initiation was lost; upload {upload_id} may be that one, or that of another client",
+            NextStep(
+                "if it is yours, abort it with its upload id",
+                command=("obsup", "abort", selector.target.name, "--upload-id", upload_id),
+            ),
+        )
+    checkpoints.remove(selector.path)

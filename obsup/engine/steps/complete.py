@@ -20,7 +20,8 @@ from obsup.engine.steps.lookup import (
 )
 from obsup.engine.upload.adoption import list_open_parts
 from obsup.engine.upload.complete import Completer, PartsRejected
-from obsup.engine.verify.object_probe import find_object_of, probe_of
+from obsup.engine.verify.made_object import find_object_of
+from obsup.engine.verify.object_probe import probe_of
 from obsup.engine.verify.option_check import check_headers, look_up
 from obsup.errors import DataMismatch, NextStep, UploadGone, WrongUsage, run_again
 from obsup.local.state import started_uploads

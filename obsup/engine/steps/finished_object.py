@@ -12,7 +12,8 @@ from obsup.engine.proof.object_proof import Verified, etag_of, is_composite, lac
 from obsup.engine.proof.part_list import CANNOT_ASSEMBLE
 from obsup.engine.steps.completion_checks import CompletionChecks, PartsCheck
 from obsup.engine.verify.comparison import CannotCompare, Comparison
-from obsup.engine.verify.object_probe import FoundObject, find_object_of, probe_of
+from obsup.engine.verify.made_object import find_object_of
+from obsup.engine.verify.object_probe import FoundObject, probe_of
 from obsup.errors import DataMismatch, NextStep
 from obsup.local.state.checkpoint import Checkpoint
 from obsup.local.state.started_uploads import StartedUpload

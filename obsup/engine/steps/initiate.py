@@ -30,7 +30,7 @@ def initiate(context: UploadContext) -> Upload:
         )
     check_target(context)
     before = frozenset(one.upload_id for one in open_uploads(context))
-    initiated = initiate_once(context, headers, before)
+    initiated = initiate_once(context, headers, before, token=token)
     upload = Upload(context.request.target, initiated.upload_id, token, initiated.is_found)
     started_uploads.add(started_uploads.StartedUpload(upload, None, None, context.clock()))
     return upload

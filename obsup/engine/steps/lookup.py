@@ -108,7 +108,7 @@ def find_upload(selector: UploadSelector) -> FoundUpload | None:
         upload = Upload(target, upload_id)
         known = started_uploads.find(upload)
         return FoundUpload(known.upload if known is not None else upload)
-    if found is None or not found.upload.upload_id:
+    if found is None:
         return None
     recorded = found.upload.target
     if recorded != target:
@@ -117,7 +117,7 @@ def find_upload(selector: UploadSelector) -> FoundUpload | None:
             f"That target is at {recorded.endpoint}; the given one is {target} at {target.endpoint}",
             NextStep("give another file with --checkpoint, or the upload id with --upload-id"),
         )
-    return FoundUpload(found.upload, found, path)
+    return FoundUpload(found.upload, found, path) if found.upload.upload_id else None
 
 
 def require_upload(selector: UploadSelector) -> FoundUpload:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from msgspec.structs import replace
-
 from obsup import events
 from obsup.engine.job.context import UploadContext
-from obsup.engine.upload.adoption import find_interrupted
+from obsup.engine.upload.adoption import unknown_upload
+from obsup.engine.verify.made_object import has_made_object
 from obsup.errors import (
-    UNAVAILABLE,
     Denied,
     NextStep,
     NotFinished,
@@ -57,6 +55,20 @@ def abort_fully(store: ObjectStore, upload: Upload, sleep: Callable[[float], boo
     )
 
 
+def abort_incomplete(context: UploadContext, upload: Upload) -> None:
+    """Abort *upload*, unless it made the object already. Ceph may still list it, and an abort could destroy the object.
+
+    Raises as ``abort_fully``.
+    """
+    if not has_made_object(context.store, upload):
+        abort_fully(context.store, upload, context.stop.sleep)
+        return
+    started_uploads.remove(upload)
+    context.observe(
+        events.Noted(f"upload {upload.upload_id} made the object {upload.target} already: it was not aborted")
+    )
+
+
 def check_same_target(context: UploadContext, checkpoint: Checkpoint) -> None:
     """Raise WrongUsage if the checkpoint belongs to another target than the requested one."""
     recorded, target = checkpoint.upload.target, context.request.target
@@ -71,17 +83,12 @@ def check_same_target(context: UploadContext, checkpoint: Checkpoint) -> None:
 def abort_recorded(context: UploadContext, checkpoint: Checkpoint) -> None:
     """Abort the recorded upload, for --restart, and remove its checkpoint. Raises WrongUsage for another target.
 
-    If its initiation was interrupted and uploads cannot be listed, it stays open and is reported.
+    If its initiation was interrupted, nothing shows which upload it is: it stays open and is reported.
     """
     check_same_target(context, checkpoint)
-    upload_id: str | None = checkpoint.upload.upload_id
-    if not upload_id:
-        try:
-            upload_id = find_interrupted(context, checkpoint.open_before, checkpoint.created)
-        except UNAVAILABLE as exc:
-            context.observe(events.Noted(exc.what))
-            upload_id = None
-    if upload_id is not None:
-        abort_fully(context.store, replace(checkpoint.upload, upload_id=upload_id), context.stop.sleep)
+    if checkpoint.upload.upload_id:
+        abort_incomplete(context, checkpoint.upload)
+    else:
+        context.observe(events.Noted(unknown_upload(context, checkpoint.created)))
     if context.checkpoint_path is not None:
         checkpoints.remove(context.checkpoint_path)

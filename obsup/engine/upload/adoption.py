@@ -108,15 +108,25 @@ def recorded_uploads(context: UploadContext, listed: Sequence[OpenUpload]) -> li
     return [one for one in own if one is not None]
 
 
-def find_interrupted(context: UploadContext, before: Collection[str], since_s: float) -> str | None:
+def find_interrupted(
+    context: UploadContext, before: Collection[str], since_s: float, token: str | None
+) -> str | None:
     """Return the id of the upload that an initiation at *since_s* left behind; None if that is uncertain.
 
-    It was not open *before*, has no parts, and was initiated at *since_s* (seconds since the epoch). If several clients
-    initiated an upload of this key at that time, or if the store returns no dates, it is not known which one is ours.
-    Raises NotPermitted or Unsupported if uploads, or the parts of one, cannot be listed.
+    Without a *token* in its headers, nothing could show later that the upload was ours. Raises as ``find_candidates``.
+    """
+    candidates = find_candidates(context, before, since_s)
+    return candidates[0] if len(candidates) == 1 and token is not None else None
+
+
+def find_candidates(context: UploadContext, before: Collection[str], since_s: float) -> list[str]:
+    """Return the ids of the uploads that an initiation at *since_s* may have left behind.
+
+    They were not open *before*, have no parts, and were initiated at *since_s* (seconds since the epoch). None if the
+    store returns no dates. Raises NotPermitted or Unsupported if uploads, or the parts of one, cannot be listed.
     """
     try:
-        empty = [
+        return [
             one.upload_id
             for one in _list_uploads(context)
             if one.upload_id not in before
@@ -126,7 +136,6 @@ def find_interrupted(context: UploadContext, before: Collection[str], since_s: f
         ]
     except UNAVAILABLE as exc:
         raise _unknown_upload(context, since_s, exc) from exc
-    return empty[0] if len(empty) == 1 else None
 
 
 def _is_empty(context: UploadContext, upload: Upload) -> bool:
@@ -135,6 +144,12 @@ def _is_empty(context: UploadContext, upload: Upload) -> bool:
         return not list(context.store.list_parts(upload))
     except UploadGone:
         return False
+
+
+def unknown_upload(context: UploadContext, since_s: float) -> str:
+    """Return the text about an upload whose initiation at *since_s* was interrupted."""
+    date = iso_date(since_s)
+    return f"an upload of {context.request.target} may be open since {date}, and its upload id is unknown"
 
 
 def _unknown_upload(
@@ -146,7 +161,7 @@ def _unknown_upload(
     """
     text = "request the permission to list uploads and parts, or leave that upload to a lifecycle rule of the bucket"
     return type(unavailable)(
-        f"an upload of {context.request.target} may be open since {iso_date(since_s)}, and its upload id is unknown",
+        unknown_upload(context, since_s),
         f"The response to its initiation was lost, and each attempt could leave one more behind ({unavailable.what})",
         run_again(text, add=("--restart",) if context.checkpoint_path is not None else ()),
         unavailable.refusal,

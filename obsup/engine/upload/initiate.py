@@ -1,7 +1,8 @@
 """Initiate an upload without leaking it, even if the process is killed or the response is lost.
 
 The checkpoint is written before the request, with the uploads of this key that are open at that time. If exactly one
-upload without parts was initiated since then, at about that time, it is ours.
+upload without parts was initiated since then, at about that time, it is continued; the token of the object then shows
+whether it was ours.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from obsup.engine.job.context import UploadContext
 from obsup.engine.plan.file_plan import Plan
 from obsup.engine.proof.object_options import requested_headers
 from obsup.engine.proof.object_proof import TOKEN_NAME
-from obsup.engine.upload.adoption import find_interrupted, report_left_alone
+from obsup.engine.upload.adoption import find_interrupted, open_uploads, report_left_alone
 from obsup.engine.upload.progress_record import ProgressRecord, open_record
 from obsup.errors import UNAVAILABLE, NetworkError, ObsupError, StoreError
 from obsup.local.state.checkpoint import Checkpoint
@@ -52,7 +53,7 @@ def initiate_recorded(
     record.write()
     # An upload that the store rejected needs no checkpoint; an older checkpoint may belong to an upload that exists.
     withdraw = record.withdraw if is_new else _keep
-    initiated = initiate_once(context, headers, before, withdraw=withdraw)
+    initiated = initiate_once(context, headers, before, token=token, withdraw=withdraw)
     record.set_upload(replace(checkpoint.upload, upload_id=initiated.upload_id, is_found=initiated.is_found))
     return record
 
@@ -62,13 +63,15 @@ def _keep() -> None:
 
 
 def headers_with_token(context: UploadContext) -> tuple[dict[str, str], str | None]:
-    """Return the headers of Initiate and the token in them; no token if the store shows the upload id of an object."""
+    """Return the headers of Initiate and the token in them; no token with --no-token.
+
+    An upload id identifies the upload that made an object, too, but not the upload of a lost response.
+    """
     headers = context.headers("initiate")
-    names = context.dialect.headers
-    if not context.request.use_token or names.upload_id is not None:
+    if not context.request.use_token:
         return headers, None
     token = secrets.token_hex(16)
-    return {**headers, names.meta + TOKEN_NAME: token}, token
+    return {**headers, context.dialect.headers.meta + TOKEN_NAME: token}, token
 
 
 def initiate_once(
@@ -76,38 +79,28 @@ def initiate_once(
     headers: dict[str, str],
     before: frozenset[str],
     *,
+    token: str | None,
     withdraw: Callable[[], None] = _keep,
 ) -> Initiated:
     """Initiate an upload and return the store's response. If that was lost, the upload is found by listing.
 
+    Without a *token* nothing could show later that it is ours: another one is initiated, and that one reported.
     *withdraw* is called if the store initiated no upload. Raises as ``find_interrupted`` if the response was lost.
     """
-    doubt, least, started_s = _Doubt.NONE, _Doubt.FAILED, context.clock()
-
-    def once() -> Initiated:
-        nonlocal doubt, least
-        if doubt >= least:
-            try:
-                upload_id = find_interrupted(context, before, started_s)
-            except UNAVAILABLE:
-                if doubt is _Doubt.LOST:
-                    raise
-                upload_id, least = None, _Doubt.LOST
-            if upload_id is not None:
-                return Initiated(upload_id, is_found=True)
-        earlier, doubt = doubt, _Doubt.LOST
-        try:
-            return context.store.initiate(context.request.target, headers)
-        except (NetworkError, StoreError) as exc:
-            doubt = max(earlier, _doubt_after(exc))
-            raise
-
+    initiation = _Initiation(context, headers, before, token)
     try:
-        return context.connection.attempts().run(once, doing=f"initiating {context.request.target}")
+        initiated = context.connection.attempts().run(
+            initiation.attempt, doing=f"initiating {context.request.target}"
+        )
     except ObsupError:
-        if doubt < least:
+        if initiation.doubt < initiation.least:
             withdraw()
         raise
+    if initiation.doubt is not _Doubt.NONE:
+        # A response that was lost may have left one of them behind.
+        known = {*before, initiated.upload_id}
+        report_left_alone(context, [one for one in open_uploads(context) if one.upload_id not in known])
+    return initiated
 
 
 class _Doubt(IntEnum):
@@ -116,6 +109,42 @@ class _Doubt(IntEnum):
     NONE = 0
     FAILED = 1  # it returned an error: only a list shows one
     LOST = 2  # no response of the store itself
+
+
+class _Initiation:
+    """The attempts to initiate one upload. *doubt* is what failed ones leave open; up from *least*, a list decides."""
+
+    def __init__(
+        self, context: UploadContext, headers: dict[str, str], before: frozenset[str], token: str | None
+    ) -> None:
+        self._context = context
+        self._headers = headers
+        self._before = before
+        self._token = token
+        self._started_s = context.clock()
+        self.doubt = _Doubt.NONE
+        self.least = _Doubt.FAILED
+
+    def attempt(self) -> Initiated:
+        """Return the upload that an earlier attempt left behind, or initiate one."""
+        context, earlier = self._context, self.doubt
+        if earlier >= self.least:
+            try:
+                upload_id = find_interrupted(context, self._before, self._started_s, self._token)
+            except UNAVAILABLE:
+                if earlier is _Doubt.LOST:
+                    raise
+                upload_id, self.least = None, _Doubt.LOST
+            if upload_id is not None:
+                return Initiated(upload_id, is_found=True)
+        self.doubt = _Doubt.LOST
+        try:
+            initiated = context.store.initiate(context.request.target, self._headers)
+        except (NetworkError, StoreError) as exc:
+            self.doubt = max(earlier, _doubt_after(exc))
+            raise
+        self.doubt = earlier
+        return initiated
 
 
 def may_have_initiated(failure: NetworkError | StoreError) -> bool:

@@ -163,7 +163,7 @@ def resume_initiated(
     No part of it was sent, so it can use *plan*.
     """
     check_same_request(context, checkpoint, None)
-    upload_id = find_interrupted(context, checkpoint.open_before, checkpoint.created)
+    upload_id = find_interrupted(context, checkpoint.open_before, checkpoint.created, checkpoint.upload.token)
     if upload_id is None:
         return None
     current = replace(

@@ -4,7 +4,7 @@
 - After a response that was lost or is ambiguous: ``ObjectProbe.find``.
 - Before sending: ``find_completed`` (an upload that the store no longer knows), ``find_made`` (one that it still
   lists), ``find_identical`` (any object with the content of the source).
-- Without the source: ``find_object_of``.
+- Without the source: ``made_object``.
 """
 
 from __future__ import annotations
@@ -298,17 +298,6 @@ def find_identical(context: UploadContext, stat: SourceStat, plan: Plan) -> Iden
             context.observe,
         )
     return identical
-
-
-def find_object_of(
-    store: ObjectStore, upload: Upload, *, size: int | None, etag: str | None
-) -> FoundObject | None:
-    """Return the object if *upload* made it: shown by its upload id or token, or by the ETag that it must have.
-
-    *size* is bytes and *etag* lower-case; each is None if unknown.
-    """
-    expected = Expected(size, etag, None, upload.upload_id, upload.token)
-    return ObjectProbe(store, upload.target, expected).find()
 
 
 def _if_current(
