@@ -70,6 +70,10 @@ class SourceChanged(ObsupError):
     reason = "source-changed"
 
 
+class SourceTouched(SourceChanged):
+    """Only the times of the source have changed. Its content may be the same."""
+
+
 class DataMismatch(ObsupError):
     """A digest, a size or the list of parts is wrong."""
 

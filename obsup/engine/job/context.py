@@ -19,6 +19,7 @@ from obsup.engine.proof.encryption import RequestedEncryption, requested_encrypt
 from obsup.engine.proof.part_proof import DigestChoice, choose_digests
 from obsup.local.source.expectation import SourceDigests
 from obsup.local.source.file import Gate
+from obsup.local.source.identity import ignore_times
 from obsup.local.state import checkpoint_path
 from obsup.local.state.lock import UploadLock
 from obsup.model import SourceStat
@@ -32,7 +33,8 @@ class UploadContext(Value):
     ``limit`` is called before bytes are sent; it returns how many of them may be sent now and may block.
     ``stream_name`` identifies a stream in its checkpoint ("-" for standard input); it is None for a file. Only a
     repeatable stream, which its name can open again (a command), has a checkpoint by default. ``source_digests`` are
-    those of the whole file before it is sent, if the request needs them: what is sent must have them.
+    those of the whole file before it is sent, if the request needs them: what is sent must have them. ``is_touched``:
+    the times of the file keep changing, so they are ignored, and what was sent is compared with the file.
     """
 
     connection: Connection
@@ -44,6 +46,7 @@ class UploadContext(Value):
     stream_name: str | None = None
     is_repeatable: bool = False
     source_digests: SourceDigests | None = None
+    is_touched: bool = False
 
     @property
     def store(self) -> ObjectStore:
@@ -79,7 +82,7 @@ class UploadContext(Value):
     @property
     def digests(self) -> DigestChoice:
         """The digests that verify each part."""
-        is_compared = self.source_digests is not None
+        is_compared = self.is_touched or self.source_digests is not None
         return choose_digests(
             self.request.digest, self.dialect, encrypted=self.request.encrypted, is_compared=is_compared
         )
@@ -147,6 +150,10 @@ class UploadContext(Value):
             on_wait=lambda: self.observe(note),
         )
 
+    def planned(self, stat: SourceStat) -> SourceStat:
+        """Return *stat* as the identity that the file must have each time it is opened."""
+        return ignore_times(stat) if self.is_touched else stat
+
     def read_source(self, stat: SourceStat) -> UploadContext:
         """Return this context with the digests of the file *stat*, which is read if the request needs them.
 
@@ -154,7 +161,7 @@ class UploadContext(Value):
         """
         request = self.request
         digests = request.expect.check_file(
-            self.source, stat, self.read_gate, with_sha256=request.verify_source
+            self.source, self.planned(stat), self.read_gate, with_sha256=request.verify_source
         )
         return replace(self, source_digests=digests)
 

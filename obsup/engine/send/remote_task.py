@@ -27,7 +27,13 @@ from obsup.engine.send.whole_object import put_file
 from obsup.errors import NextStep, ObsupError, SourceUnreadable
 from obsup.local.source.expectation import SourceDigests
 from obsup.local.source.file import FileWindow
-from obsup.local.source.identity import check_same_file, is_same_file, stat_source
+from obsup.local.source.identity import (
+    check_same_file,
+    ignore_times,
+    ignores_times,
+    is_same_file,
+    stat_source,
+)
 from obsup.local.source.rate_limit import RateLimit
 from obsup.model import Credentials, Receipt, SourceStat, Stored, Upload
 from obsup.rate import Rate
@@ -125,7 +131,7 @@ def _stat_same_file(path: Path, planned: SourceStat) -> SourceStat:
         step = NextStep("keep the source on storage that every worker sees under the same path")
         raise SourceUnreadable(exc.what, exc.why, step) from exc
     check_same_file(path, planned, stat)
-    return stat
+    return ignore_times(stat) if ignores_times(planned) else stat
 
 
 class _Recording(threading.local):

@@ -123,6 +123,7 @@ class RemoteWorkers:
     def put(self, context: UploadContext, stat: SourceStat) -> Future[Finished]:
         """Have a worker put the small file of *context*, whose identity is *stat*."""
         request, digests = replace(context.request, source=context.source), context.source_digests
+        stat = context.planned(stat)
         if digests is None and not self._backend.is_local:
             # The request publishes the object at once, so the worker compares its file before.
             digests = Expectation().check_file(context.source, stat, context.read_gate, with_crc64=True)

@@ -40,7 +40,7 @@ def put_file(context: UploadContext, stat: SourceStat) -> Finished:
 
     Raises SourceChanged if it is not the file that was hashed at the start.
     """
-    window = FileWindow(context.source, Part(1, 0, stat.size), stat)
+    window = FileWindow(context.source, Part(1, 0, stat.size), context.planned(stat))
     digest = PartDigest(md5=True, crc64=context.digests.crc64)
     content = read_part(window, digest, context.read_gate, pool=_buffers)
     planned = context.source_digests

@@ -24,9 +24,10 @@ from obsup.engine.verify.made_object import find_object_of
 from obsup.engine.verify.object_probe import probe_of
 from obsup.engine.verify.option_check import check_headers, look_up
 from obsup.errors import DataMismatch, NextStep, UploadGone, WrongUsage, run_again
+from obsup.local.source.identity import until_untouched
 from obsup.local.state import started_uploads
 from obsup.local.state.checkpoint import Checkpoint
-from obsup.model import ObjectInfo, Receipt, StoredPart
+from obsup.model import ObjectInfo, Receipt, SourceStat, StoredPart
 from obsup.store.answers.failure_table import as_error
 
 
@@ -45,19 +46,22 @@ class ManualCompletion:
         """
         self._headers(None)  # invalid options fail before anything is sent
         with self._context.lock():
-            selected = find_upload(self._selector)
-            if selected is not None:
-                return self._complete(selected)
-            parts_check = PartsCheck(self._context, self._selector.source, self._checks)
-            result = self._check_finished(None, parts_check)
-            if result is None:
-                return self._complete(require_upload(self._selector))
-            self._check_options(None, None)
-            return result
+            source = self._selector.source
+            return self._locked(None) if source is None else until_untouched(source, self._locked)
 
-    def _complete(self, selected: FoundUpload) -> Result:
+    def _locked(self, stat: SourceStat | None) -> Result:
+        parts_check = PartsCheck(self._context, self._selector.source, stat, self._checks)
+        selected = find_upload(self._selector)
+        if selected is not None:
+            return self._complete(selected, parts_check)
+        result = self._check_finished(None, parts_check)
+        if result is None:
+            return self._complete(require_upload(self._selector), parts_check)
+        self._check_options(None, None)
+        return result
+
+    def _complete(self, selected: FoundUpload, parts_check: PartsCheck) -> Result:
         selected.check_of_file()
-        parts_check = PartsCheck(self._context, self._selector.source, self._checks)
         try:
             checkpoint = selected.checkpoint
             recorded = checkpoint.receipts if checkpoint is not None else None

@@ -14,8 +14,8 @@ from obsup.engine.proof.part_list import ExpectedParts, check_parts, have_equal_
 from obsup.engine.proof.part_proof import has_content
 from obsup.errors import DataMismatch, NextStep, run_again
 from obsup.local.source.digest import PartDigest
-from obsup.local.source.file import hash_part
-from obsup.local.source.identity import check_same_file, check_unchanged, stat_source
+from obsup.local.source.file import check_sent, hash_part
+from obsup.local.source.identity import check_same_file, check_unchanged, ignores_times
 from obsup.local.state.checkpoint import Checkpoint
 from obsup.model import Part, Receipt, SourceStat, StoredPart
 from obsup.text import quoted
@@ -38,13 +38,18 @@ class CompletionChecks(Value):
 
 
 class PartsCheck:
-    """Checks lists of parts, and their content if there is a *source*. Raises DataMismatch if a check fails."""
+    """Checks lists of parts, and their content if there is a *source*, whose identity is *stat*.
 
-    def __init__(self, context: UploadContext, source: Path | None, checks: CompletionChecks) -> None:
+    Raises DataMismatch if a check fails.
+    """
+
+    def __init__(
+        self, context: UploadContext, source: Path | None, stat: SourceStat | None, checks: CompletionChecks
+    ) -> None:
         self._context = context
         self._checks = checks
         self.source = source
-        self.stat = stat_source(source) if source is not None else None
+        self.stat = stat
         if self.stat is not None and checks.size not in (None, self.stat.size):
             raise DataMismatch(
                 f"{quoted(source or '')} has {self.stat.size} bytes",
@@ -92,6 +97,8 @@ class PartsCheck:
                 same = has_content(stored, digest, recorded.get(stored.number), context.digests)
                 outcomes[same].append(stored.number)
         check_unchanged(source, stat)
+        if ignores_times(stat) and not outcomes[False]:
+            check_sent(source, stat, [(part, receipts[i]) for i, (part, _) in enumerate(_windows(parts))])
         if outcomes[False]:
             raise _differing(source, outcomes[False], has_match=bool(outcomes[True]))
         if outcomes[None]:

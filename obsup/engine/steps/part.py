@@ -12,18 +12,26 @@ from msgspec.structs import replace
 from obsup import events
 from obsup.dialects.dialect import Limits
 from obsup.engine.job.context import UploadContext
-from obsup.engine.plan.file_plan import FilePlan, make_plan
+from obsup.engine.plan.file_plan import FilePlan, make_plan, recorded_plan
 from obsup.engine.send.content import Content
 from obsup.engine.send.part import send_content
 from obsup.engine.steps.lookup import FoundUpload, UploadSelector, require_upload
 from obsup.engine.upload.preconditions import require_encryption
-from obsup.errors import CheckpointUnwritable, DataMismatch, NextStep, WrongUsage, run_again
-from obsup.local.source.file import FileWindow
-from obsup.local.source.identity import check_same_file, is_same_file, stat_source
+from obsup.errors import CheckpointUnwritable, DataMismatch, NextStep, SourceTouched, WrongUsage, run_again
+from obsup.local.source.file import FileWindow, check_sent
+from obsup.local.source.identity import (
+    check_same_file,
+    differs_in_times,
+    ignores_times,
+    is_same_file,
+    until_untouched,
+)
 from obsup.local.source.memory_part import MemoryPart
 from obsup.local.state import checkpoint as checkpoints
 from obsup.local.state import copied_parts
-from obsup.model import Part, Receipt, Stored, Upload
+from obsup.local.state.checkpoint import Checkpoint
+from obsup.model import Part, Receipt, SourceStat, Stored, Upload
+from obsup.text import operand
 from obsup.units import counted, exact_size, format_size
 from obsup.value import Value
 
@@ -64,14 +72,32 @@ def send_one(
     selected = require_upload(selector)
     selected.check_of_file()
     path = context.source
-    stat = stat_source(path)
-    is_unproven = False
-    if selected.checkpoint is not None:
-        check_same_file(path, selected.checkpoint.stat, stat)
-        is_unproven = not is_same_file(selected.checkpoint.stat, stat)
-    part = find_part(selected, stat.size, number, window, context.dialect.limits)
-    with selected.needed(selector):
+
+    def send(stat: SourceStat) -> SentPart:
+        is_unproven = ignores_times(stat)
+        if selected.checkpoint is not None:
+            _check_same_source(context, selected.checkpoint, stat)
+            is_unproven = is_unproven or not is_same_file(selected.checkpoint.stat, stat)
+        part = find_part(selected, stat.size, number, window, context.dialect.limits)
         return _send(context, selected, FileWindow(path, part, stat), md5, is_unproven=is_unproven)
+
+    with selected.needed(selector):
+        return until_untouched(path, send)
+
+
+def _check_same_source(context: UploadContext, checkpoint: Checkpoint, stat: SourceStat) -> None:
+    """Raise SourceChanged unless the source is that of *checkpoint*; if its times differ, the recorded parts decide."""
+    if not (checkpoint.receipts and differs_in_times(checkpoint.stat, stat)):
+        try:
+            check_same_file(context.source, checkpoint.stat, stat)
+        except SourceTouched as exc:
+            source, target = operand(context.source), context.request.target.name
+            step = NextStep("send it as it is now", command=("obsup", "upload", source, target))
+            raise SourceTouched(exc.what, exc.why, step) from exc
+        return
+    plan = recorded_plan(checkpoint)
+    sent = [(plan.part(number), receipt) for number, receipt in sorted(checkpoint.receipts.items())]
+    check_sent(context.source, stat, sent, context.read_gate)
 
 
 def send_read(
@@ -111,6 +137,8 @@ def _send(
         send_options = replace(send_options, content_md5=True)
     with locked_part(context, selected.upload, content.part.number):
         stored, receipt = send_content(content, selected.upload, context.store, send_options)
+        if isinstance(content, FileWindow) and ignores_times(content.stat):
+            check_sent(content.path, content.stat, [(content.part, receipt)], context.read_gate)
         copied_parts.forget(selected.upload, content.part.number)
         if selected.path is not None:
             _record(context, selected.path, selected.upload, replace(receipt, is_unproven=is_unproven))

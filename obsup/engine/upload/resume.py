@@ -149,7 +149,7 @@ def compare_with_file(
     """
     is_known = stored.crc64 is not None or (recorded is not None and recorded.crc64 is not None)
     digest = PartDigest(md5=True, crc64=is_known or context.digests.crc64)
-    hash_part(context.source, plan.part(stored.number), stat, digest, context.read_gate)
+    hash_part(context.source, plan.part(stored.number), context.planned(stat), digest, context.read_gate)
     if not has_content(stored, digest, recorded, context.digests):
         return None
     return Receipt(stored.number, stored.size, stored.etag, digest.md5, digest.crc64)

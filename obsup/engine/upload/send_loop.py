@@ -1,4 +1,4 @@
-"""Send the missing parts of a file, complete the upload, and send parts again that were rejected or have changed."""
+"""Send the missing parts of a file, complete the upload, and send parts again that were rejected."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ from obsup.engine.send.part import PartToSend
 from obsup.engine.send.sender import PartSender
 from obsup.engine.upload.complete import PartsRejected, complete
 from obsup.engine.upload.progress_record import ProgressRecord
-from obsup.engine.upload.resume import reconcile, resume
+from obsup.engine.upload.resume import reconcile
 from obsup.engine.verify.object_probe import find_completed
-from obsup.errors import UNAVAILABLE, SourceChanged, SourceUnreadable, UploadGone
-from obsup.local.source.identity import CHANGE_TIME, changes, check_unchanged, stat_source, stat_when_stable
+from obsup.errors import UNAVAILABLE, UploadGone
+from obsup.local.source.file import check_sent
+from obsup.local.source.identity import check_unchanged, ignores_times, stat_source
 from obsup.model import Part
 from obsup.store.answers.failure_table import as_error
 
-# How often Complete may reject parts, and a source may change, before the upload fails.
+# How often Complete may reject parts before the upload fails.
 MAX_ROUNDS = 3
 
 # No store is known that accepts fewer.
@@ -38,7 +39,7 @@ class SendLoop:
         self._sender = sender
 
     def run(self, record: ProgressRecord, plan: Plan) -> tuple[Finished, Plan]:
-        """Send what is missing, and complete; again if parts are rejected, or if the source changes and may do so.
+        """Send what is missing, and complete; again if parts are rejected.
 
         Returns the object and its final plan; the record has the identity of the source that was sent. Raises as
         ``Uploader.run`` does.
@@ -46,14 +47,10 @@ class SendLoop:
         for left in reversed(range(MAX_ROUNDS)):
             try:
                 self._send_missing(record, plan)
-                check_unchanged(self._context.source, record.checkpoint.stat)
+                self._check_source(record, plan)
                 return complete(self._context, record.upload, record.receipts, plan), plan
             except PartsRejected as exc:
                 plan = self._repair(record, plan, exc, is_last=not left)
-            except SourceChanged:
-                if not left or not self._may_follow(record):
-                    raise
-                plan = self._follow_source(record)
             except UploadGone:
                 # Another process completed or aborted it.
                 stat = stat_source(self._context.source)
@@ -90,26 +87,14 @@ class SendLoop:
         report_start(self._tally, plan, {})
         return plan
 
-    def _may_follow(self, record: ProgressRecord) -> bool:
-        """Return whether to continue with a source that changed: if requested, or if only its change time differs.
-
-        A rename of a link or a chmod changes that too: the comparison with the stored parts decides.
-        """
-        try:
-            stat = stat_source(self._context.source)
-        except SourceUnreadable:
-            return False
-        is_requested = self._context.request.on_change == "resend"
-        return is_requested or changes(record.checkpoint.stat, stat) == [CHANGE_TIME]
-
-    def _follow_source(self, record: ProgressRecord) -> Plan:
-        """Continue with the source as it is now: keep the stored parts that still match it."""
-        stat = stat_when_stable(self._context.source)
-        self._context = self._context.read_source(stat)
-        fresh, plan = resume(self._context, record.checkpoint, stat, None)
-        record.replace_checkpoint(fresh.checkpoint)
-        report_start(self._tally, plan, record.receipts)
-        return plan
+    def _check_source(self, record: ProgressRecord, plan: Plan) -> None:
+        """Raise SourceChanged if the source is not the one whose parts were sent."""
+        context, stat = self._context, self._context.planned(record.checkpoint.stat)
+        check_unchanged(context.source, stat)
+        if not ignores_times(stat):
+            return
+        sent = [(plan.part(number), receipt) for number, receipt in sorted(record.receipts.items())]
+        check_sent(context.source, stat, sent, context.read_gate)
 
     def _send_missing(self, record: ProgressRecord, plan: Plan) -> None:
         missing = self._missing_parts(record, plan)
@@ -119,7 +104,7 @@ class SendLoop:
             record.flush()
 
     def _missing_parts(self, record: ProgressRecord, plan: Plan) -> Iterator[PartToSend]:
-        stat, source = record.checkpoint.stat, str(self._context.source)
+        stat, source = self._context.planned(record.checkpoint.stat), str(self._context.source)
         digests, content_md5 = self._context.digests, self._context.request.content_md5
         for part in _in_order(plan):
             if part.number not in record.receipts:

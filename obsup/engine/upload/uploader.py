@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from msgspec.structs import replace
+
 from obsup.engine.job.connection import Connection
 from obsup.engine.job.context import UploadContext
 from obsup.engine.job.executor_spec import LOCAL_EXECUTORS
@@ -19,16 +21,13 @@ from obsup.engine.send.sender import DedicatedSender, PartSender
 from obsup.engine.upload.progress_record import check_checkpoint_path, load_checkpoint, read_checkpoint
 from obsup.engine.upload.receipt import with_receipt
 from obsup.engine.verify.option_check import check_options, with_info
-from obsup.errors import Busy, SourceChanged, Stopped, UploadGone
+from obsup.errors import Busy, SourceChanged, SourceTouched, Stopped, UploadGone
 from obsup.local.source.file import Gate
-from obsup.local.source.identity import check_readable, stat_when_stable
+from obsup.local.source.identity import MAX_ROUNDS, check_readable, stat_when_stable
 from obsup.local.state.checkpoint import Checkpoint
 from obsup.model import SourceStat, Upload
 
 T = TypeVar("T")
-
-# How often a source that changes is sent in one request before the upload fails.
-MAX_ROUNDS = 3
 
 
 class Uploader:
@@ -55,6 +54,7 @@ class Uploader:
         self._sender = sender or DedicatedSender()
         self._context = UploadContext(connection, request, self._tally, self._stop, limit, clock)
         self._before_waiting: Checkpoint | None = None
+        self._interrupted: Checkpoint | None = None
 
     def run(self) -> Result:
         """Upload, and return once the object is complete and verified."""
@@ -81,10 +81,26 @@ class Uploader:
                 check_workers(context)
             self._before_waiting = read_checkpoint(context) if request.if_running == "wait" else None
             with context.lock():
-                return work(*self._stat_and_plan())
+                return self._until_unchanged(work)
         except (Stopped, Busy):
             stop.check()  # if a stop interrupted the wait, raise its reason instead
             raise
+
+    def _until_unchanged(self, work: Callable[[SourceStat, Plan], T]) -> T:
+        """Return the result of *work*; again, with the source as it is now, if it changes during that and may do so.
+
+        If only its times change, the content decides. The last time, they are ignored.
+        """
+        for left in reversed(range(MAX_ROUNDS)):
+            try:
+                return work(*self._stat_and_plan())
+            except SourceChanged as exc:
+                is_touched = isinstance(exc, SourceTouched)
+                may_follow = is_touched or self._request.on_change == "resend"
+                if not left or not may_follow or not self._request.source.exists():
+                    raise
+                self._context = replace(self._context, is_touched=is_touched and left == 1)
+        raise AssertionError("the last round returns or raises")
 
     def _stat_and_plan(self) -> tuple[SourceStat, Plan]:
         """Return the source's current identity, and its plan. Raises SourceUnreadable, WrongUsage."""
@@ -103,6 +119,8 @@ class Uploader:
 
     def _load(self) -> Checkpoint | None:
         """Return the checkpoint to resume from. With --restart, abort its upload instead."""
+        if self._interrupted is not None:
+            return self._interrupted
         checkpoint = load_checkpoint(self._context)
         if checkpoint is not None and self._request.restart:
             from obsup.engine.upload.abort import abort_recorded
@@ -127,22 +145,14 @@ class Uploader:
         return self._send_in_parts(checkpoint, stat, plan)
 
     def _put(self, stat: SourceStat) -> Result:
-        """Send the source in one request; again if it changed during that and the request allows it."""
+        """Send the source in one request."""
         if self._context.encryption is not None:
             from obsup.engine.upload.preconditions import require_encryption
 
             require_encryption(self._context)
-        for left in reversed(range(MAX_ROUNDS)):
-            plan = FilePlan(stat.size, max(stat.size, DEFAULT_PART_SIZE))
-            report_start(self._tally, plan, {})
-            try:
-                return self._result(None, plan, self._sender.put_file(self._context, stat), stat)
-            except SourceChanged:
-                if not left or self._request.on_change == "fail":
-                    raise
-                stat = stat_when_stable(self._context.source)
-                self._context = self._context.read_source(stat)
-        raise AssertionError("the last round returns or raises")
+        plan = FilePlan(stat.size, max(stat.size, DEFAULT_PART_SIZE))
+        report_start(self._tally, plan, {})
+        return self._result(None, plan, self._sender.put_file(self._context, stat), stat)
 
     def _send_in_parts(
         self, checkpoint: Checkpoint | None, stat: SourceStat, plan: Plan, *, is_second: bool = False
@@ -163,6 +173,9 @@ class Uploader:
             if is_second:
                 raise
             return self._send_in_parts(record.checkpoint, stat, plan, is_second=True)
+        except SourceChanged:
+            self._interrupted = record.checkpoint
+            raise
         finished = with_info(self._context, finished)
         record.remove()
         return self._result(record.upload, plan, finished, stat)

@@ -213,7 +213,7 @@ class Comparison:
                 for digest in digests:
                     digest.update(block)
         except SourceChanged as exc:
-            raise SourceChanged(
+            raise type(exc)(
                 f"{quoted(self._path)} changed during the comparison",
                 exc.why,
                 run_again("wait until nothing writes to it"),

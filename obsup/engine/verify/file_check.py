@@ -5,8 +5,9 @@ from __future__ import annotations
 from obsup.engine.job.context import UploadContext
 from obsup.engine.plan.file_plan import make_plan
 from obsup.engine.verify.comparison import Comparison, Identical
-from obsup.local.source.identity import check_readable, stat_source
+from obsup.local.source.identity import check_readable, stat_source, until_untouched
 from obsup.local.state import receipt_file
+from obsup.model import SourceStat
 
 
 def check_object(context: UploadContext, *, is_plan_given: bool) -> Identical:
@@ -17,24 +18,27 @@ def check_object(context: UploadContext, *, is_plan_given: bool) -> Identical:
     """
     request, store = context.request, context.store
     source, target = request.source, request.target
-    stat = stat_source(source)
-    check_readable(source)
-    plan = make_plan(stat.size, store.dialect.limits, parts=request.parts, part_size=request.part_size)
     receipt = receipt_file.load(request.receipt) if request.receipt is not None else None
 
     def gate(size: int) -> int:
         context.stop.check()
         return size
 
-    comparison = Comparison(
-        target,
-        source,
-        stat,
-        dialect=store.dialect,
-        gate=gate,
-        encrypted_by_customer=request.encrypted_by_customer,
-    )
-    info = store.head_object(target)
-    if receipt is not None:
-        return comparison.by_receipt(info, receipt)
-    return comparison.by_object(info, plan if is_plan_given else None, hint=plan)
+    def compare(stat: SourceStat) -> Identical:
+        plan = make_plan(stat.size, store.dialect.limits, parts=request.parts, part_size=request.part_size)
+        comparison = Comparison(
+            target,
+            source,
+            stat,
+            dialect=store.dialect,
+            gate=gate,
+            encrypted_by_customer=request.encrypted_by_customer,
+        )
+        info = store.head_object(target)
+        if receipt is not None:
+            return comparison.by_receipt(info, receipt)
+        return comparison.by_object(info, plan if is_plan_given else None, hint=plan)
+
+    stat_source(source)
+    check_readable(source)
+    return until_untouched(source, compare)

@@ -277,7 +277,7 @@ def find_identical(context: UploadContext, stat: SourceStat, plan: Plan) -> Iden
     comparison = Comparison(
         context.request.target,
         context.source,
-        stat,
+        context.planned(stat),
         dialect=context.dialect,
         gate=context.read_gate,
         encrypted_by_customer=context.request.encrypted_by_customer,
@@ -329,5 +329,5 @@ def _is_same_source(context: UploadContext, checkpoint: Checkpoint, stat: Source
 def _hash(context: UploadContext, stat: SourceStat, plan: Plan, number: int) -> Receipt:
     """Return a receipt with the digests of a part as it is now, and without an ETag."""
     part, digest = plan.part(number), PartDigest(md5=True, crc64=context.digests.crc64)
-    hash_part(context.source, part, stat, digest, context.read_gate)
+    hash_part(context.source, part, context.planned(stat), digest, context.read_gate)
     return Receipt(number, part.size, "", digest.md5, digest.crc64)

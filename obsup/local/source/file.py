@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -15,10 +15,11 @@ from obsup.local.source.identity import (
     RESTART,
     check_identity,
     check_stated_size,
+    content_changed,
     identity,
     open_planned,
 )
-from obsup.model import Part, SourceStat
+from obsup.model import Part, Receipt, SourceStat
 from obsup.text import quoted
 from obsup.units import MIB
 from obsup.value import Value
@@ -180,6 +181,20 @@ def hash_part(
     for _ in blocks_of(path, part, stat, digest, gate):
         pass
     return digest
+
+
+def check_sent(
+    path: Path, stat: SourceStat, sent: Sequence[tuple[Part, Receipt]], gate: Gate | None = None
+) -> None:
+    """Raise SourceChanged unless the file still has the content of the *sent* parts.
+
+    They are read forwards and backwards: a file that alternates between two contents is not taken for their mixture.
+    """
+    for part, receipt in (*sent, *reversed(sent)):
+        digest = PartDigest(md5=receipt.md5 is not None, crc64=receipt.crc64 is not None)
+        hash_part(path, part, stat, digest, gate)
+        if digest.is_idle or (digest.md5, digest.crc64) != (receipt.md5, receipt.crc64):
+            raise content_changed(path, since="sent")
 
 
 class FileWindow(Value):

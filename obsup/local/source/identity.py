@@ -9,14 +9,21 @@ import stat as stat_module
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from msgspec.structs import replace
 
-from obsup.errors import NextStep, SourceChanged, SourceUnreadable, run_again
+from obsup.errors import NextStep, SourceChanged, SourceTouched, SourceUnreadable, run_again
 from obsup.model import SourceStat
 from obsup.text import operand, quoted, shell_word
 
-CHANGE_TIME = "change time"
+T = TypeVar("T")
+
+# How often something is tried with a source that changes during that.
+MAX_ROUNDS = 3
+
+# The modification time of an identity whose times are not compared. No file has it.
+_ANY_TIME_NS = -(2**63)
 
 RESTART = run_again("upload the file as it is now", add=("--restart",))
 
@@ -146,15 +153,47 @@ def check_readable(path: Path) -> None:
         ) from exc
 
 
+def ignore_times(stat: SourceStat) -> SourceStat:
+    """Return the identity *stat*, as which every file counts that differs from it only in its times.
+
+    What is read as such a file must be compared with another reading, because it may be a mixture.
+    """
+    return replace(stat, mtime_ns=_ANY_TIME_NS, ctime_ns=_ANY_TIME_NS)
+
+
+def ignores_times(stat: SourceStat) -> bool:
+    """Return whether *stat* is from ``ignore_times``."""
+    return stat.mtime_ns == _ANY_TIME_NS
+
+
+def differs_in_times(planned: SourceStat, seen: SourceStat) -> bool:
+    """Return whether both are one file of the same size, with other times."""
+    return planned != seen and ignore_times(planned) == ignore_times(seen)
+
+
+def until_untouched(path: Path, work: Callable[[SourceStat], T]) -> T:
+    """Return the result of *work*, called with the identity of the file; again if only its times change during that.
+
+    The last time, they are ignored: see ``ignore_times``.
+    """
+    for _ in range(MAX_ROUNDS - 1):
+        try:
+            return work(stat_when_stable(path))
+        except SourceTouched:
+            continue
+    return work(ignore_times(stat_source(path)))
+
+
 def changes(before: SourceStat, now: SourceStat) -> list[str]:
     """Return the differences between two identities in words; empty if there are none."""
     found = []
     if before.size != now.size:
         found.append(f"size {before.size} → {now.size}")
-    if before.mtime_ns != now.mtime_ns:
-        found.append("modification time")
-    elif before.ctime_ns != now.ctime_ns:
-        found.append(CHANGE_TIME)
+    if not ignores_times(before):
+        if before.mtime_ns != now.mtime_ns:
+            found.append("modification time")
+        elif before.ctime_ns != now.ctime_ns:
+            found.append("change time")
     if (before.device, before.inode) != (now.device, now.inode):
         found.append("it is another file")
     return found
@@ -173,20 +212,20 @@ def _disappeared(path: Path, why: str) -> SourceChanged:
     return SourceChanged(f"{quoted(path)} disappeared during the upload", why, run_again("put it back"))
 
 
-def content_changed(path: Path) -> SourceChanged:
-    """Return the error for a file with other content than was read at the start, although its identity is the same."""
+def content_changed(path: Path, *, since: str = "hashed at the start") -> SourceChanged:
+    """Return the error for a file whose content has changed *since*, although its identity is the same."""
     return SourceChanged(
         f"{quoted(path)} changed while it was uploaded",
-        "Its content is not the one that was hashed at the start, although its size and modification time are the same",
+        f"Its content is not the one that was {since}, although its size and modification time are the same",
         RESTART,
     )
 
 
 def check_identity(path: Path, planned: SourceStat, now: SourceStat) -> None:
-    """Raise SourceChanged if the file has the identity *now* instead of *planned*."""
+    """Raise SourceChanged if the file has the identity *now*, not *planned*; SourceTouched if only its times differ."""
     found = changes(planned, now)
     if found:
-        raise SourceChanged(
+        raise (SourceTouched if differs_in_times(planned, now) else SourceChanged)(
             f"{quoted(path)} changed since the upload began",
             f"What changed: {', '.join(found)}; an object must not mix two versions of its source",
             RESTART,
@@ -209,11 +248,12 @@ def check_same_file(path: Path, planned: SourceStat, seen: SourceStat) -> None:
     another device number only size and modification time are compared; if ``is_same_file`` is false, the content must
     be compared as well.
     """
+    compared = planned
     if planned.device != seen.device:
-        planned = replace(planned, device=seen.device, inode=seen.inode, ctime_ns=seen.ctime_ns)
-    found = changes(planned, seen)
+        compared = replace(planned, device=seen.device, inode=seen.inode, ctime_ns=seen.ctime_ns)
+    found = changes(compared, seen)
     if found:
-        raise SourceChanged(
+        raise (SourceTouched if differs_in_times(planned, seen) else SourceChanged)(
             f"{quoted(path)} is not the file that the upload began with",
             f"What differs: {', '.join(found)}; an object must not mix two versions of its source",
             run_again(

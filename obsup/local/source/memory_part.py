@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import closing
 
+from obsup.errors import SourceTouched
 from obsup.local.source.buffers import BLOCK_BYTES, BufferPool
 from obsup.local.source.digest import PartDigest
-from obsup.local.source.file import FileWindow, Gate
-from obsup.model import Part
+from obsup.local.source.file import FileWindow, Gate, check_sent
+from obsup.local.source.identity import ignore_times, ignores_times
+from obsup.model import Part, Receipt
 
 
 class MemoryPart:
@@ -101,14 +103,23 @@ def read_part(
 ) -> MemoryPart:
     """Return a part of a file, read into memory of *pool*, after checking that the file did not change.
 
-    Raises SourceChanged, and what PartBody raises.
+    If only its times changed, its content is compared. Raises SourceChanged, and what PartBody raises.
     """
     pool = pool or BufferPool()
     blocks: list[bytearray] = []
     with closing(window.open(PartDigest, gate=gate)) as body:
         fill_blocks(blocks, 0, window.part.size, pool, body.readinto)
-        body.check()
-    return MemoryPart(window.part, blocks, pool, is_last=True, digest=digest)
+        try:
+            body.check()
+            is_touched = ignores_times(window.stat)
+        except SourceTouched:
+            is_touched = True
+    content = MemoryPart(window.part, blocks, pool, is_last=True, digest=digest)
+    if is_touched:
+        hashed = content.hashed(gate)
+        read = Receipt(window.part.number, window.part.size, "", hashed.md5, hashed.crc64)
+        check_sent(window.path, ignore_times(window.stat), [(window.part, read)], gate)
+    return content
 
 
 class MemoryBody:
