@@ -19,6 +19,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from obsup.engine.proof.object_proof import TOKEN_NAME
 from obsup.sandbox.request_records import RequestRecord
 from obsup.sandbox.sandbox import Sandbox
 from tests.support.shell import Outcome, Shell
@@ -186,10 +187,8 @@ class UploadRun:
     def has_options(self, key: str) -> bool:
         """Return whether the object *key* has the options asked for."""
         attributes = self.sandbox.object_metadata("bucket", key).attributes
-        return (attributes.headers.get("content-type"), attributes.metadata) == (
-            "text/x-run",
-            {"kind": "run"},
-        )
+        given = {name: value for name, value in attributes.metadata.items() if name != TOKEN_NAME}
+        return (attributes.headers.get("content-type"), given) == ("text/x-run", {"kind": "run"})
 
     def sent(self, since: int = 0) -> Counter[tuple[str, int | None]]:
         """Return how often each part or small file was stored after the first *since* requests of this run."""
