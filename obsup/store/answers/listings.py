@@ -16,6 +16,7 @@ from obsup.store.answers.request import Query, StoreRequest
 
 MAX_PAGES = 10_000
 _ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}")
+_ENCODED = re.compile(r"%[0-9A-Fa-f]{2}|\+")
 
 
 class Fetch(Protocol):
@@ -88,11 +89,7 @@ def uploads_in(
                     return
         if not _is_truncated(root):
             return
-        is_declared = xml.text(root, "EncodingType") == "url"
-        markers = (
-            xml.key(root, "NextKeyMarker", url_encoded=is_declared) or (uploads[-1].key if uploads else ""),
-            xml.text(root, "NextUploadIdMarker") or (uploads[-1].upload_id if uploads else ""),
-        )
+        markers = _markers_after(root, uploads)
         if markers in seen:
             raise _broken("the list of uploads is truncated, but has no valid next marker")
         seen.add(markers)
@@ -126,12 +123,32 @@ def objects_after(fetch: Fetch, bucket: str, prefix: str, marker: str, limits: L
 
 
 def _parts_of(root: xml.Element) -> tuple[list[StoredPart], int]:
-    """Return the parts of one page and the marker of the next. Raises NetworkError."""
+    """Return the parts of one page and the marker of the next. Raises NetworkError.
+
+    SeaweedFS lists a part that was sent again twice, in any order: the newest is the part.
+    """
+    parts: dict[int, StoredPart] = {}
     try:
-        parts = [xml.stored_part(element) for element in root.findall("Part")]
-        return parts, xml.number(root, "NextPartNumberMarker", default=0)
+        for element in root.findall("Part"):
+            part = xml.stored_part(element)
+            other = parts.get(part.number)
+            if other is None or part.last_modified > other.last_modified:
+                parts[part.number] = part
+        return list(parts.values()), xml.number(root, "NextPartNumberMarker", default=0)
     except xml.BadXML as exc:
         raise _broken(str(exc)) from exc
+
+
+def _markers_after(root: xml.Element, uploads: list[OpenUpload]) -> tuple[str, str]:
+    """Return the key and the upload id from which the next page of *uploads* continues.
+
+    SeaweedFS returns only an upload id, and must not get a key with it.
+    """
+    is_declared = xml.text(root, "EncodingType") == "url"
+    key = xml.key(root, "NextKeyMarker", url_encoded=is_declared)
+    upload_id = xml.text(root, "NextUploadIdMarker")
+    last = uploads[-1] if uploads else OpenUpload("", "", "")
+    return key or ("" if upload_id else last.key), upload_id or last.upload_id
 
 
 def _uploads_of(root: xml.Element, *, is_encoded: bool) -> list[OpenUpload]:
@@ -151,16 +168,21 @@ def _fetch_keys(fetch: Fetch, request: StoreRequest, *required: str, item: str) 
     """Return a page of *item* elements, and whether their keys are URL-encoded.
 
     The request asks for that, because a key may contain characters that are invalid in XML, and a response declares it
-    in <EncodingType>. Without that, keys are as they are, unless the store encodes them silently: Ceph does so in lists
-    of uploads, but not in the markers. A page without encoding shows the difference.
+    in <EncodingType>. In lists of uploads, Ceph encodes keys, but not markers, and does not declare it; SeaweedFS
+    declares it, and does not encode. A page without encoding shows the difference, unless it is not valid XML.
     """
     root = fetch(request, *required)
-    if xml.text(root, "EncodingType") == "url":
+    is_declared = xml.text(root, "EncodingType") == "url"
+    pattern = _ENCODED if is_declared else _ESCAPE
+    ambiguous = {key for key in _keys_of(root, item) if pattern.search(key)}
+    if not ambiguous or (is_declared and item == "Contents"):
+        return root, is_declared
+    try:
+        plain = fetch(replace(request, plain_keys=True), *required)
+    except NetworkError as exc:
+        if exc.kind != "garbled":
+            raise
         return root, True
-    ambiguous = {key for key in _keys_of(root, item) if _ESCAPE.search(key)}
-    if not ambiguous:
-        return root, False
-    plain = fetch(replace(request, plain_keys=True), *required)
     return (plain, False) if ambiguous <= set(_keys_of(plain, item)) else (root, True)
 
 

@@ -78,6 +78,19 @@ def test_part_that_is_listed_twice_counts_once() -> None:
     assert [part.number for part in parts] == [1, 2, 3]
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_of_a_part_that_is_listed_twice_the_newest_counts(order: int) -> None:
+    """SeaweedFS keeps the part that was replaced until Complete, and lists both in any order."""
+    page = "".join(
+        f"<Part><PartNumber>1</PartNumber><Size>{size}</Size><ETag>e{size}</ETag>"
+        f"<LastModified>2026-11-29T21:53:4{size}Z</LastModified></Part>"
+        for size in (3, 6)[::order]
+    )
+    body = f"<ListPartsResult><UploadId>the-id</UploadId><IsTruncated>false</IsTruncated>{page}</ListPartsResult>"
+    parts, _ = list_parts(replay(response(200, body)))
+    assert [(part.number, part.etag) for part in parts] == [(1, "e6")]
+
+
 def test_part_that_the_protocol_does_not_have_is_left_out() -> None:
     """Ceph takes parts 0 and 10001; whose ever they are, they are none of ours."""
     parts, asked = list_parts(replay(parts_page(0, 1, more=True), parts_page(10000, 10001, more=True)))
@@ -146,11 +159,41 @@ def test_keys_are_decoded_if_the_response_declares_it() -> None:
     """Old servers ignore encoding-type: then a percent sign is part of the key."""
     encoded = "<EncodingType>url</EncodingType><NextKeyMarker>x%2By</NextKeyMarker>"
     uploads, asked = list_uploads(
-        replay(uploads_page("a%2Fb+c%0A", more=True, extra=encoded), uploads_page("100%"))
+        replay(
+            uploads_page("a%2Fb+c%0A", more=True, extra=encoded),
+            uploads_page("a/b c\n", more=True),
+            uploads_page("100%"),
+        )
     )
     assert [key for key, _ in uploads] == ["a/b c\n", "100%"]
-    assert marker_of(asked[1], "key-marker") == "x+y"
-    assert {marker_of(one, "encoding-type") for one in asked} == {"url"}
+    assert marker_of(asked[2], "key-marker") == "x+y"
+    assert [marker_of(one, "encoding-type") for one in asked] == ["url", "", "url"]
+
+
+@pytest.mark.parametrize(
+    ("shown", "plain", "found"),
+    [
+        (["a+b", "%41 100%", "c"], ["a+b", "%41 100%", "c"], ["a+b", "%41 100%", "c"]),
+        (["a%2Bb", "x%1B"], ["a+b", "x\x1b"], ["a+b", "x\x1b"]),  # the page without encoding is not valid XML
+        (["é", "100%"], None, ["é", "100%"]),
+    ],
+)
+def test_declared_keys_are_decoded_only_if_the_store_encodes_them(
+    shown: list[str], plain: list[str] | None, found: list[str]
+) -> None:
+    """SeaweedFS declares that it encodes the keys of uploads, and does not."""
+    pages = [uploads_page(*shown, extra="<EncodingType>url</EncodingType>")]
+    pages += [uploads_page(*plain)] if plain is not None else []
+    uploads, _ = list_uploads(replay(*pages))
+    assert [key for key, _ in uploads] == found
+
+
+def test_a_list_that_continues_from_an_upload_id_gets_no_key() -> None:
+    """SeaweedFS returns only the next upload id, and with a key it lists that key alone."""
+    following = "<NextUploadIdMarker>id-b</NextUploadIdMarker>"
+    uploads, asked = list_uploads(replay(uploads_page("b", more=True, extra=following), uploads_page("a")))
+    assert [key for key, _ in uploads] == ["b", "a"]
+    assert (marker_of(asked[1], "key-marker"), marker_of(asked[1], "upload-id-marker")) == ("", "id-b")
 
 
 @pytest.mark.parametrize(
