@@ -18,10 +18,11 @@ import pytest
 
 from obsup.model import Credentials
 from obsup.sandbox.sandbox import Sandbox
-from tests.contract.subjects import LONGEST_KEY, Server, Subject, make_bucket, open_subject
+from tests.contract.subjects import LONGEST_KEY, NON_XML_KEYS, Server, Subject, make_bucket, open_subject
 
 SERVERS = Path(__file__).parents[1] / "servers"
 CEPH, MOTO = SERVERS / "ceph.sh", SERVERS / "moto_server.py"
+SEAWEEDFS, SWIFT = SERVERS / "seaweedfs_server.py", SERVERS / "swift_server.py"
 BUCKET = "contract"
 CUSTOM = "files.localhost"
 # OSS accepts keys of up to 1,023 bytes that do not start with a slash.
@@ -123,8 +124,7 @@ def rclone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
             replaces_parts=False,
             composes_etags=False,
             copies=False,
-            lists_folders=False,
-            encodes_non_xml_keys=False,
+            unlisted=("folder/", *NON_XML_KEYS),
         )
 
 
@@ -144,7 +144,7 @@ def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
             checks_digests=False,
             checks_key_of_upload=False,
             lists_sparse_parts=False,
-            encodes_non_xml_keys=False,
+            unlisted=NON_XML_KEYS,
             missing_source="NotFound",
         )
         make_bucket(server, "s3-v4")
@@ -172,6 +172,59 @@ def ceph(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield server
     finally:
         subprocess.run([CEPH, "stop", folder], check=True)
+
+
+@pytest.fixture(scope="session")
+def swift(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """OpenStack Swift with its S3 interface, from Debian's packages."""
+    folder = tmp_path_factory.mktemp("swift")
+    keys = Credentials("test:tester", secrets.token_hex(16))
+    command = ["/usr/bin/python3", str(SWIFT), str(folder), keys.access_key, keys.secret_key]
+    with running(command, folder / "log", r"ready at (http://127\.0\.0\.1:\d+)") as endpoint:
+        server = Server(
+            "swift",
+            endpoint,
+            keys,
+            bucket=BUCKET,
+            # The name of a segment is longer than the key, and is sent as XML.
+            keys=dict.fromkeys((LONGEST_KEY, *NON_XML_KEYS), ("initiate", 500)),
+            other_ids={"é": "PreconditionFailed"},
+            max_parts=1000,
+        )
+        make_bucket(server, "s3-v4")
+        yield server
+
+
+@pytest.fixture(scope="session")
+def seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """SeaweedFS with master, volume server, filer and S3 gateway in one process."""
+    folder = tmp_path_factory.mktemp("seaweedfs")
+    keys = Credentials("weed", secrets.token_hex(16))
+    command = [sys.executable, str(SEAWEEDFS), str(folder), keys.access_key, keys.secret_key]
+    with running(command, folder / "log", r"ready at (http://127\.0\.0\.1:\d+)") as endpoint:
+        server = Server(
+            "seaweedfs",
+            endpoint,
+            keys,
+            bucket=BUCKET,
+            keys={
+                "a/../b/./c": ("initiate", 400),
+                "back\\slash": ("copy", 404),  # is stored as back/slash
+                LONGEST_KEY: ("complete", 500),
+            },
+            unlisted=("dir//x", "/leading", "back\\slash", *NON_XML_KEYS),
+            dropped=("folder/",),
+            other_ids={
+                "../../etc/passwd": "InvalidRequest",
+                **dict.fromkeys(("a b+c%2F&x=1", "é"), "SignatureDoesNotMatch"),
+            },
+            merges_slashes=True,
+            keeps_replaced_parts=True,
+            copies_have_md5=False,
+            empty_list=404,
+        )
+        make_bucket(server, "s3-v4")
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -54,12 +54,17 @@ class Server:
 
     ``min_part`` is in bytes. ``keys`` are unsupported keys, each with the operation and the status that rejects it.
     ``unknown`` is the error code of each operation for a missing upload, if it is not NoSuchUpload.
+    ``empty_list`` is the status that rejects a Complete without parts.
     ``keeps_refused_uploads``: a rejected part or Complete does not discard the upload.
     ``checks_key_of_upload``: an upload id is rejected if it belongs to another key.
     ``composes_etags``: HEAD returns the composite ETag, not the MD5 of the object.
     ``returns_xml_for_long_keys``: the response to Complete is valid XML even for the longest key.
-    ``lists_folders``: lists uploads of keys that end with a slash.
-    ``encodes_non_xml_keys``: lists have encoded keys if the request asks for them.
+    ``unlisted``: the keys that lists of uploads do not show as they are.
+    ``dropped``: the keys whose objects are stored without their content.
+    ``other_ids``: upload ids that may be rejected with another error code.
+    ``merges_slashes``: ``a//b`` is the object ``a/b``.
+    ``keeps_replaced_parts``: a list of parts has a part that was sent twice twice, with the times in seconds.
+    ``copies_have_md5``: the ETag of a copied part is its MD5.
     ``lists_sparse_parts``: the marker of ListParts is a part number, not a number of parts.
     """
 
@@ -81,8 +86,14 @@ class Server:
     copies: bool = True
     lists_sparse_parts: bool = True
     returns_xml_for_long_keys: bool = True
-    lists_folders: bool = True
-    encodes_non_xml_keys: bool = True
+    unlisted: Collection[str] = ()
+    dropped: Collection[str] = ()
+    other_ids: Mapping[str, str] = field(default_factory=dict)
+    merges_slashes: bool = False
+    keeps_replaced_parts: bool = False
+    copies_have_md5: bool = True
+    max_parts: int = 10_000
+    empty_list: int = 400
     missing_source: str = "NoSuchKey"
 
 
@@ -219,6 +230,9 @@ def _subjects() -> list[Any]:
         for dialect in ("s3-v4", "s3-v2")
         for addressing in _ADDRESSINGS[:2]
     ]
+    for name in ("swift", "seaweedfs"):
+        marks = (getattr(pytest.mark, name), pytest.mark.xdist_group(name))
+        subjects += [_param(name, dialect, "path", *marks) for dialect in ("s3-v4", "s3-v2")]
     return subjects + _real_account()
 
 

@@ -9,6 +9,7 @@ import base64
 import hashlib
 import itertools
 import threading
+import time
 from collections.abc import Callable
 from functools import partial
 
@@ -23,6 +24,7 @@ from obsup.store.answers.failure_table import as_error, classify
 from obsup.store.interface import ObjectStore
 from tests.contract.subjects import PAGE_SIZE, SUBJECTS, Server, Subject
 from tests.support.stores import BytesBody, bytes_body, open_store
+from tests.support.waiting import wait_for
 
 every_store = pytest.mark.parametrize("subject", SUBJECTS, indirect=True)
 with_a_network = pytest.mark.parametrize(
@@ -138,7 +140,7 @@ def test_response_to_a_part_has_its_digest(subject: Subject, key: str) -> None:
 def test_parts_are_listed_over_all_pages(subject: Subject, key: str) -> None:
     """They are sorted by number, whatever the order of sending, with sizes and ETags."""
     upload = subject.begin(key)
-    contents = {number: b"%d" % number for number in (5, 1, 9, 2, 10_000)}
+    contents = {number: b"%d" % number for number in (5, 1, 9, 2, subject.server.max_parts)}
     for number, content in contents.items():
         subject.store.upload_part(upload, number, bytes_body(content))
     listed = [(part.number, part.size, part.etag.lower()) for part in subject.store.list_parts(upload)]
@@ -152,6 +154,9 @@ def test_parts_are_listed_over_all_pages(subject: Subject, key: str) -> None:
 def test_part_that_is_sent_again_replaces_the_existing_part(subject: Subject, key: str) -> None:
     upload = subject.begin(key)
     send(subject, upload, b"first")
+    if subject.server.keeps_replaced_parts:
+        sent_at_s = int(time.time())
+        wait_for(lambda: int(time.time()) > sent_at_s)
     if subject.server.replaces_parts:
         send(subject, upload, b"second one")
     else:
@@ -237,7 +242,7 @@ def test_complete_without_parts_is_refused(subject: Subject, key: str) -> None:
     upload = subject.begin(key)
     send(subject, upload, b"content")
     refusal = refusal_of(lambda: subject.store.complete(upload, [], {}))
-    assert refusal.status == 400
+    assert refusal.status == subject.server.empty_list
     assert subject.store.head_object(upload.target) is None
     subject.store.abort(upload)
 
@@ -281,7 +286,8 @@ def test_unknown_upload_is_refused(subject: Subject, key: str, operation: str) -
     for upload_id in ("no-such-upload", "../../etc/passwd", "a b+c%2F&x=1", "é"):
         upload = Upload(subject.target(key), upload_id)
         refusal = refusal_of(partial(OPERATIONS[operation], subject.store, upload))
-        assert refusal.code == unknown_code(subject.server, operation)
+        code = unknown_code(subject.server, operation)
+        assert refusal.code in (code, subject.server.other_ids.get(upload_id, code))
     assert subject.store.head_object(subject.target(key)) is None
 
 
@@ -433,7 +439,8 @@ def test_part_is_copied_from_an_object_or_a_range(subject: Subject, key: str) ->
         subject.store.copy_part(upload, 1, source),
         subject.store.copy_part(upload, 2, source, byte_range=(10, last)),
     ]
-    assert [part.etag.lower() for part in copies] == [md5_of(content), md5_of(content[10 : last + 1])]
+    md5s = [md5_of(content), md5_of(content[10 : last + 1])]
+    assert ([part.etag.lower() for part in copies] == md5s) == subject.server.copies_have_md5
     subject.store.complete(upload, [(number, part.etag) for number, part in enumerate(copies, start=1)], {})
     info = subject.store.head_object(upload.target)
     assert info is not None
