@@ -212,6 +212,23 @@ def test_a_part_is_copied_and_uploads_are_listed(store: Sandbox, where: dict[str
         copy_part("bucket/from", "bucket/a/key", 1, upload_id=upload_id, copy_range=(5, 2), **where)
 
 
+def test_lists_in_a_window(store: Sandbox, where: dict[str, Any]) -> None:
+    """Markers and limits of the SDK's lists; without a limit all pages are read."""
+    ids = {key: initiate_upload(f"bucket/{key}", **where) for key in ("a/1", "a/2", "b/1", "c")}
+
+    def keys(prefix: str = "bucket", **window: Any) -> list[str]:
+        return [one.upload.target.key for one in list_uploads(prefix, **window, **where)]
+
+    assert keys(key_marker="a/1", max_uploads=2) == ["a/2", "b/1"]
+    assert keys(key_marker="b/1", upload_id_marker=ids["b/1"]) == ["c"]
+    assert keys("bucket/a/") == ["a/1", "a/2"]
+    assert keys(delimiter="/") == ["a/", "b/", "c"]
+    for number in (1, 2, 3):
+        upload_part(b"x", "bucket/c", number, upload_id=ids["c"], **where)
+    listed = list_parts("bucket/c", upload_id=ids["c"], part_number_marker=1, max_parts_listed=1, **where)
+    assert [one.number for one in listed] == [2]
+
+
 def test_a_key_in_memory_encrypts_the_object(
     store: Sandbox, where: dict[str, Any], make_file: MakeFile
 ) -> None:

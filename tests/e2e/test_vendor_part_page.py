@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 
 import obsup
 from obsup import compat
+from obsup.local.state.lock import UploadLock
 from obsup.sandbox.request_records import RequestRecord
 from obsup.sandbox.sandbox import Sandbox
 from tests.doubles.mutating_relay import MutatingRelay, Wire, framed
@@ -25,7 +27,7 @@ pytestmark = pytest.mark.slow
 MakeFile = Callable[..., Path]
 KEY = "0123456789abcdef0123456789abcdef"
 KEY_DIGEST = base64.b64encode(hashlib.md5(KEY.encode()).digest()).decode()
-INDICATOR = {"x-reserved-indicator": "indicator-1"}
+INDICATOR = {"x-reserved-indicator": "indicator-1", "x-reserved": "a trademark"}
 NO_OPTIONS = Given()
 
 
@@ -291,7 +293,9 @@ def test_the_result_of_a_part(
             expected: dict[str, Any] = {**NOT_CONFIRMED, **confirmed}
             if name != "command line":
                 expected |= {"reason": "OK", "indicator": "indicator-1", "status": 200}
-                assert "date" in dict(answer.values["header"])
+                assert {"date", "etag"} <= dict(answer.values["header"]).keys()
+            if name == "Python":
+                assert dict(answer.values["header"])["x-reserved"] == "a trademark"
             assert {field: answer.values.get(field) for field in expected} == expected, name
             assert len(answer.values["etag"]) == 32
             if encryption == "none":
@@ -373,6 +377,56 @@ def test_credentials_of_the_samples(
     assert not any(way.upload(source, "bucket/key", given).succeeded for way in found)
     monkeypatch.setenv("SecurityToken", "token-1")
     assert all(way.upload(source, "bucket/key", given).succeeded for way in found)
+
+
+def test_a_part_that_is_being_sent_is_not_sent_again(
+    ways: dict[str, Way], sandbox: Sandbox, make_file: MakeFile
+) -> None:
+    """Another process that sends the part holds its lock; afterwards the part is free."""
+    source, given = make_file(1000), Given(("--if-running", "fail"), {"if_running": "fail"})
+    target = obsup.Target("obs", f"http://localhost:{sandbox.port}", "bucket", "key")
+    for name, way in ways.items():
+        upload_id = begun(way)
+        with UploadLock(target, part=(upload_id, 1)):
+            answer = way.part(source, "bucket/key", 1, upload_id, given)
+            assert (answer.succeeded, answer.exit_code) == (False, 75), name
+            assert way.part(source, "bucket/key", 2, upload_id, given).succeeded, name
+        assert way.part(source, "bucket/key", 1, upload_id, given).succeeded, name
+
+
+def test_parts_are_sent_concurrently(ways: dict[str, Way], sandbox: Sandbox, make_file: MakeFile) -> None:
+    """In any order, by several threads."""
+    source, size = make_file(500_000), 102_400
+    for name in ("Python", "facade"):
+        way = ways[name]
+        upload_id = begun(way)
+
+        def send(number: int, way: Way = way, upload_id: str = upload_id) -> str:
+            offset = (number - 1) * size
+            given = Given((), {"offset": offset, "part_size": size}, {"offset": offset, "partSize": size})
+            etag: str = way.part(source, "bucket/key", number, upload_id, given).values["etag"]
+            return etag
+
+        numbers = [5, 4, 3, 2, 1]
+        with ThreadPoolExecutor(5) as pool:
+            etags = dict(zip(numbers, pool.map(send, numbers), strict=True))
+        assert way.complete("bucket/key", upload_id, etags, NO_OPTIONS).succeeded, name
+        assert sandbox.object_path("bucket", "key").read_bytes() == source.read_bytes()
+
+
+def test_the_type_of_the_object_is_given_when_the_upload_is_initiated(
+    ways: dict[str, Way], sandbox: Sandbox, make_file: MakeFile
+) -> None:
+    """It is that of the object."""
+    given = Given(
+        ("--content-type", "text/plain"), {"content_type": "text/plain"}, {"contentType": "text/plain"}
+    )
+    for name, way in ways.items():
+        upload_id = begun(way, given)
+        etag = way.part(make_file(1000), "bucket/key", 1, upload_id, NO_OPTIONS).values["etag"]
+        assert way.complete("bucket/key", upload_id, {1: etag}, NO_OPTIONS).succeeded, name
+        stored = sandbox.object_metadata("bucket", "key").attributes.headers
+        assert stored["content-type"] == "text/plain"
 
 
 def test_parts_are_stored_until_the_upload_is_completed_or_aborted(

@@ -110,9 +110,12 @@ def test_the_response_of_the_page(page: str, sandbox: Sandbox, inside: Inside, m
         assert values["etag"].lower() == digest, name
         assert values["requestId"]
         if name == "command line":
+            assert bool(values["hostId"]) == (page == "obs")
             continue
         headers = dict(values["header"])
-        assert {"date", "etag"} <= headers.keys()
+        assert {"date", "etag", "content-length"} <= headers.keys()
+        if name == "facade":
+            assert headers["id-2"]
         if name == "Python":  # the SDK leaves out the prefix
             assert headers[f"{prefix}request-id"] == values["requestId"]
             assert "server" in headers
@@ -154,6 +157,20 @@ def test_the_three_headers_of_a_customer_key(
         assert sent[f"{prefix}algorithm"] == "AES256"
         assert sent[f"{prefix}key"] == base64.b64encode(KEY).decode()
         assert sent[f"{prefix}key-md5"] == KEY_DIGEST
+
+
+def test_a_customer_key_of_512_bits(
+    sandbox: Sandbox, inside: Inside, make_file: MakeFile, tmp_path: Path
+) -> None:
+    """The page allows both lengths."""
+    source, key = make_file(1000), KEY + KEY
+    (tmp_path / "keyfile").write_bytes(key)
+    header = compat.SseCHeader(encryption="AES256", key=key)
+    given = Given(("--sse-c-key-file", "keyfile"), {"sse_c_key": key}, {"sseHeader": header})
+    for name, way in ways_of("obs", sandbox, inside).items():
+        assert way.part(source, "bucket/key", 1, begun(way, given), given).succeeded, name
+        sent = headers_of(last_part(sandbox))["x-amz-server-side-encryption-customer-key"]
+        assert sent == base64.b64encode(key).decode(), name
 
 
 @every_page
@@ -274,7 +291,7 @@ def test_an_unknown_upload_or_bucket(
         assert_refused(missing, 404, "NoSuchBucket", name)
 
 
-@pytest.mark.parametrize("wrong", ["access key", "secret"])
+@pytest.mark.parametrize("wrong", ["access-key", "secret"])
 @every_page
 def test_wrong_keys(
     page: str,
@@ -286,10 +303,10 @@ def test_wrong_keys(
 ) -> None:
     """403: the access key is unknown, or the signature is not that of the secret key."""
     upload_id = begun(ways_of(page, sandbox, inside)["Python"])
-    keys = ("unknown", sandbox.secret_key) if wrong == "access key" else (sandbox.access_key, "wrong")
+    keys = ("unknown", sandbox.secret_key) if wrong == "access-key" else (sandbox.access_key, "wrong")
     monkeypatch.setenv("AccessKeyID", keys[0])
     monkeypatch.setenv("SecretAccessKey", keys[1])
-    code = "InvalidAccessKeyId" if wrong == "access key" else "SignatureDoesNotMatch"
+    code = "InvalidAccessKeyId" if wrong == "access-key" else "SignatureDoesNotMatch"
     for name, way in ways_of(page, sandbox, inside, keys).items():
         answer: Any = way.part(make_file(1000), "bucket/key", 1, upload_id, NO_OPTIONS)
         assert_refused(answer, 403, code, name)

@@ -5,17 +5,21 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import obsup
 from obsup import compat
 from obsup.sandbox.sandbox import Sandbox
 from tests.doubles.mutating_relay import MutatingRelay, Wire, framed
 from tests.support.in_process import Inside
 from tests.support.three_ways import Given, Way, three_ways, with_headers
+from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -172,10 +176,10 @@ REFUSED: dict[str, tuple[Given, str]] = {
 
 
 @pytest.mark.parametrize("row", REFUSED)
-def test_what_the_vendor_refuses_is_refused_before_anything_is_sent(
+def test_an_invalid_value_is_refused(
     row: str, ways: dict[str, Way], sandbox: Sandbox, make_file: MakeFile
 ) -> None:
-    """The message has the value or the limit."""
+    """Before anything is sent; the message has the value or the limit."""
     given, message = REFUSED[row]
     source = make_file(250_000)
     for name, way in ways.items():
@@ -217,8 +221,15 @@ def test_an_invalid_bucket_name_is_refused(
     source, ways = make_file(1000), three_ways(sandbox, inside, endpoint=ENDPOINT)
     for bucket in BUCKETS[rule]:
         for name, way in ways.items():
-            answer = way.upload(source, f"{SCHEME if name == 'command line' else ''}{bucket}/key", Given())
-            assert (answer.exit_code, "invalid bucket name" in answer.message) == (2, True), (bucket, name)
+            target = f"{SCHEME if name == 'command line' else ''}{bucket}/key"
+            for answer in (
+                way.upload(source, target, Given()),
+                way.part(source, target, 1, "an-upload", Given()),
+            ):
+                assert (answer.exit_code, "invalid bucket name" in answer.message) == (2, True), (
+                    bucket,
+                    name,
+                )
 
 
 def test_a_key_has_1_to_1024_characters(ways: dict[str, Way], sandbox: Sandbox, make_file: MakeFile) -> None:
@@ -228,8 +239,11 @@ def test_a_key_has_1_to_1024_characters(ways: dict[str, Way], sandbox: Sandbox, 
         assert way.upload(source, f"bucket/{key}", Given()).succeeded, name
         assert sandbox.object_path("bucket", key).read_bytes() == source.read_bytes()
         sandbox.object_path("bucket", key).unlink()
+        upload_id = way.initiate(f"bucket/{key}", Given()).values["uploadId"]
+        assert way.part(source, f"bucket/{key}", 1, upload_id, Given()).succeeded, name
     first = len(sandbox.requests)
     for name, way in ways.items():
+        assert way.part(source, f"bucket/{key}x", 1, "an-upload", Given()).exit_code == 2, name
         for invalid in (key + "x", ""):
             if invalid or name == "facade":  # elsewhere the name of the file is appended to "bucket/"
                 assert way.upload(source, f"bucket/{invalid}", Given()).exit_code == 2, name
@@ -366,6 +380,101 @@ def test_a_redirect_after_success(ways: dict[str, Way], sandbox: Sandbox, make_f
         assert answer.succeeded, name
         assert str(answer.values["location"]).startswith(url), name
     assert {one.status for one in sandbox.requests if one.operation == "put"} == {303}
+
+
+def test_an_invalid_redirect_after_success_is_ignored(
+    ways: dict[str, Way], sandbox: Sandbox, make_file: MakeFile
+) -> None:
+    """By the store; the upload succeeds."""
+    given = option(
+        "--success-redirect", "there", api={"success_redirect": "there"}, successActionRedirect="there"
+    )
+    source = make_file(1000)
+    for name, way in ways.items():
+        assert way.upload(source, "bucket/key", given).succeeded, name
+    assert [one.status for one in sandbox.requests if one.operation == "put"] == [200, 200, 200]
+
+
+@pytest.mark.parametrize("size", [0, 1, 102_400, 102_401])
+def test_a_file_of_any_size(size: int, ways: dict[str, Way], sandbox: Sandbox, make_file: MakeFile) -> None:
+    """The SDK requires more than 100 KB; obsup does not."""
+    source = make_file(size)
+    for name, way in ways.items():
+        assert way.upload(source, f"bucket/{name}", Given()).succeeded, name
+        assert sandbox.object_path("bucket", name).read_bytes() == source.read_bytes()
+
+
+def test_metadata_names_are_case_insensitive(
+    ways: dict[str, Way], sandbox: Sandbox, make_file: MakeFile
+) -> None:
+    """The store keeps them in lower case; values keep theirs. The same name in two cases is refused."""
+    source = make_file(250_000)
+    for name, way in ways.items():
+        assert way.upload(source, "bucket/key", joined(IN_PARTS, metadata(Colour="Blue"))).succeeded, name
+        assert sandbox.object_metadata("bucket", "key").attributes.metadata == {"colour": "Blue"}
+        assert way.upload(source, "bucket/key", metadata(Colour="1", colour="2")).exit_code == 2, name
+
+
+def test_a_redirect_outside_the_root_is_noted(
+    ways: dict[str, Way], sandbox: Sandbox, make_file: MakeFile
+) -> None:
+    """The command line prints it, an observer of the API receives it; the facade, like the SDK, has no notes."""
+    source, given = make_file(1000), redirect("/page.html")
+    answer = ways["command line"].upload(source, "bucket/folder/page.html", given)
+    assert (answer.succeeded, "has no effect" in answer.message) == (True, True)
+    assert ways["facade"].upload(source, "bucket/folder/page.html", given).succeeded
+    noted: list[obsup.Event] = []
+    where: dict[str, Any] = {"endpoint": sandbox.endpoint, "observer": noted.append}
+    obsup.upload_file(source, "bucket/folder/page.html", **given.api, **where)
+    assert [True for one in noted if isinstance(one, obsup.Noted) and "has no effect" in one.text] == [True]
+
+
+def test_a_network_that_fails(ways: dict[str, Way], sandbox: Sandbox, make_file: MakeFile) -> None:
+    """Connections are reset, requests and responses are lost: each way goes on, and the object is the file."""
+    source = make_file(1_000_000)
+    for name, way in ways.items():
+        for fault in (
+            "reset=50000,op=part,times=2",
+            "drop-answer,op=part,after=1",
+            "drop-request=0,op=initiate",
+        ):
+            sandbox.add_fault(fault)
+        before = sandbox.injected_faults
+        assert way.upload(source, f"bucket/{name}", IN_PARTS).succeeded, name
+        assert sandbox.injected_faults - before == 4, name
+        assert sandbox.object_path("bucket", name).read_bytes() == source.read_bytes()
+
+
+PROGRAMS = {
+    "command line": "from obsup.__main__ import main; main()",
+    "Python": "import sys, obsup; obsup.upload_file(*sys.argv[2:4], part_size=150_000, jobs=1)",
+    "facade": (
+        "import os, sys; from obsup.compat import ObsClient; file, target = sys.argv[2:4];"
+        "client = ObsClient(server=os.environ['OBSUP_ENDPOINT']);"
+        "client.uploadFile(*target.split('/'), file, 150_000, 1, True)"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_a_program_that_is_killed(
+    name: str, ways: dict[str, Way], sandbox: Sandbox, make_file: MakeFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its parts are recorded while they are sent: the next call sends only what is missing."""
+    source = make_file(1_000_000)
+    monkeypatch.setenv("OBSUP_ENDPOINT", f"http://localhost:{sandbox.port}")
+    words = ("upload", str(source), "bucket/key", "--part-size", "150000", "--jobs", "1")
+    sandbox.add_fault("stall=60,op=part,part=5,times=always")
+    with subprocess.Popen([sys.executable, "-c", PROGRAMS[name], *words]) as process:
+        wait_for(lambda: [one for one in sandbox.uploads() if len(one.parts) == 4], process=process)
+        process.kill()
+    sandbox.clear_faults()
+    first = len(sandbox.requests)
+    once = joined(IN_PARTS, Given(("--jobs", "1"), {"jobs": 1}, {"taskNum": 1, "enableCheckpoint": True}))
+    assert ways[name].upload(source, "bucket/key", once).succeeded
+    sent = {one.part_number for one in sandbox.requests[first:] if one.operation == "part"}
+    assert sent in ({5, 6, 7}, {4, 5, 6, 7})
+    assert sandbox.object_path("bucket", "key").read_bytes() == source.read_bytes()
 
 
 @pytest.mark.parametrize("encryption", ["kms", "sse-c"])

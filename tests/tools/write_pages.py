@@ -15,8 +15,9 @@ from tests.support.readme import (
     STREAMS_PAGE,
 )
 from tests.tools.failure_table import failure_table
-from tests.tools.parameter_tables import call_table, header_table, result_table
+from tests.tools.parameter_tables import header_table
 from tests.tools.survival_table import run_table, survival_table
+from tests.tools.vendor_rows import vendor_tables
 
 
 def stream_table() -> str:
@@ -44,7 +45,7 @@ BLOCKS: dict[Path, dict[str, Callable[[], str]]] = {
     GUARANTEES_PAGE: {"survival": survival_table, "runs": run_table},
     FAILURES_PAGE: {"failures": failure_table},
     STREAMS_PAGE: {"streams": stream_table},
-    PARAMETERS_PAGE: {"calls": call_table, "results": result_table, "parameters": header_table},
+    PARAMETERS_PAGE: {"rows": vendor_tables, "parameters": header_table},
 }
 
 

@@ -190,7 +190,7 @@ def _put_response(call: Call, stored: StoredObject) -> Response:
     if call.is_oss:
         headers["x-oss-hash-crc64ecma"] = str(stored.crc64)
     redirect = call.request.header("success-action-redirect") if call.vendor.prefix == "x-obs-" else ""
-    if redirect:
+    if redirect.startswith(("http://", "https://")):  # the vendor ignores an invalid address
         return Response(303, {**headers, "Location": redirect})
     return Response(headers=headers)
 
