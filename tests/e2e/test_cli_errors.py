@@ -23,7 +23,7 @@ def next_command(outcome: Outcome) -> str:
     what, why, following = outcome.err.splitlines()
     assert what.startswith("Error: ")
     assert why.startswith("Why:   ")
-    match = re.search(r": (obsup .+)$", following)
+    match = re.search(r": ((?:env -u \S+ )?obsup .+)$", following)
     assert match, following
     return match[1]
 
@@ -122,6 +122,26 @@ def test_the_resume_command_of_the_json_result_is_the_printed_one(
     assert fields["resumeCommand"] == next_command(outcome)
     sandbox.clear_faults()
     assert run_in_shell(shell, fields["resumeCommand"]) == 0
+    assert is_uploaded(sandbox, source)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("is_configured", [False, True], ids=["environment", "configuration file"])
+def test_the_printed_command_leaves_out_an_option_that_is_set_elsewhere(
+    sandbox: Sandbox, shell: Shell, make_file: MakeFile, is_configured: bool
+) -> None:
+    """By its variable, or after its key is removed from the configuration file."""
+    source = make_file(1000)
+    config = shell.folder / "config.toml"
+    config.write_text("[defaults]\nno_overwrite = true\n" if is_configured else "")
+    variables = {"OBSUP_CONFIG": str(config), **({} if is_configured else {"OBSUP_NO_OVERWRITE": "1"})}
+    shell = Shell(shell.folder, {**shell.environment, **variables})
+    outcome = shell.run("upload", "bigfile", "bucket/key")
+    assert (outcome.code, "has no --no-overwrite" in outcome.err) == (2, True)
+    if is_configured:
+        assert "(first remove no_overwrite from [defaults] in the configuration file)" in outcome.err
+        config.write_text("")
+    assert run_in_shell(shell, next_command(outcome)) == 0
     assert is_uploaded(sandbox, source)
 
 

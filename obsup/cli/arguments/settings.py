@@ -79,6 +79,18 @@ def effective_settings(ctx: click.Context) -> Iterator[EffectiveSetting]:
             yield EffectiveSetting(option.row.key, value, origin)
 
 
+def configured_options() -> Mapping[str, str]:
+    """Return the options that the current command has from the configuration file, each with its place there."""
+    ctx = click.get_current_context(silent=True)
+    origins: dict[str, str] = ctx.meta.get(_ORIGINS, {}) if ctx is not None else {}
+    is_default = ParameterSource.DEFAULT_MAP
+    return {
+        name: origin
+        for name, origin in origins.items()
+        if ctx is not None and ctx.get_parameter_source(name) is is_default
+    }
+
+
 def effective_profile(ctx: click.Context) -> EffectiveSetting:
     """Return the profile that the command uses, with the value None if it uses none."""
     value = ctx.params["profile"]

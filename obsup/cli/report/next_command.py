@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
+from obsup.cli.arguments.settings import configured_options
 from obsup.errors import NextStep, ObsupError, run_again
 from obsup.text import shell_line
 from obsup.vendor_names import PROVIDERS
@@ -14,12 +17,15 @@ from obsup.vendor_names import PROVIDERS
 class ResumeCommand(NamedTuple):
     """The command line that resumes failed work. ``is_piped``: a pipe has to write the stream into it again.
 
-    ``keeps_parts``: it does not send again what is stored.
+    ``keeps_parts``: it does not send again what is stored. ``variables`` are the environment variables of options that
+    are set, and ``configured`` the options, as parameters, that the configuration file sets, each with the place there.
     """
 
     words: tuple[str, ...]
     is_piped: bool = False
     keeps_parts: bool = True
+    variables: frozenset[str] = frozenset()
+    configured: Mapping[str, str] = MappingProxyType({})
 
     @property
     def instruction(self) -> str:
@@ -35,10 +41,17 @@ class ResumeCommand(NamedTuple):
         return ("… | " if self.is_piped else "") + shell_line(words)
 
 
-def resume_command(argv: Iterable[str], *, is_piped: bool = False, keeps_parts: bool = True) -> ResumeCommand:
+def resume_command(
+    argv: Iterable[str],
+    *,
+    is_piped: bool = False,
+    keeps_parts: bool = True,
+    environment: Mapping[str, str] = os.environ,
+) -> ResumeCommand:
     """Return the command line *argv*, without the program's name, without --restart, which would discard progress."""
     words = ("obsup", *_without(list(argv), "--restart", has_value=False))
-    return ResumeCommand(words, is_piped, keeps_parts)
+    variables = frozenset(name for name, value in environment.items() if name.startswith("OBSUP_") and value)
+    return ResumeCommand(words, is_piped, keeps_parts, variables, configured_options())
 
 
 def next_step(error: ObsupError, resume: ResumeCommand | None) -> NextStep | None:
@@ -51,8 +64,10 @@ def shown_command(error: ObsupError, resume: ResumeCommand | None) -> str:
     """Return the command line of the "Next:" line of *error*, "" if it has none or if only a pipe can run it."""
     step = next_step(error, resume)
     words = _command(step, resume) if step is not None else []
-    is_piped = resume is not None and resume.is_piped
-    return shell_line(words) if words and not is_piped else ""
+    is_changed = resume is not None and (
+        resume.is_piped or (step is not None and _set_elsewhere(step, resume)[1])
+    )
+    return shell_line(words) if words and not is_changed else ""
 
 
 def next_line(
@@ -71,6 +86,9 @@ def next_line(
         text = f"{text} ({count}{of} parts are stored and will not be sent again)"
     elif step.rerun and not step.text and total is not None and total > 1 and keeps_parts:
         text = f"{text} (none of the {total} parts is stored yet)"
+    places = _set_elsewhere(step, resume)[1] if resume is not None else []
+    if places:
+        text = f"{text} (first remove {' and '.join(places)} in the configuration file)"
     if not words:
         return sentence(text)
     return f"{text}: {resume.text(words) if resume is not None and step.rerun else shell_line(words)}"
@@ -97,7 +115,28 @@ def _command(step: NextStep, resume: ResumeCommand | None) -> list[str]:
         return with_given_options(step.command, resume.words[1:] if resume is not None else ())
     if not step.rerun or resume is None or not _accepts(resume, step):
         return []
-    return changed(list(resume.words), step)
+    variables = _set_elsewhere(step, resume)[0]
+    unset = ["env", *(word for name in variables for word in ("-u", name))] if variables else []
+    return [*unset, *changed(list(resume.words), step)]
+
+
+def _set_elsewhere(step: NextStep, resume: ResumeCommand) -> tuple[list[str], list[str]]:
+    """Return what sets, beside the command line, the options without which *step* runs the command again.
+
+    These are the environment variables, and the keys in the configuration file with their place there.
+    """
+    if not step.rerun or not (resume.variables or resume.configured):
+        return [], []
+    from obsup.options.table import rows_named
+
+    options = [one for one in (*step.drop, "--restart") if one not in step.add]
+    rows = [row for one in options for row in rows_named(one) if resume.words[1] in row.commands]
+    variables = [row.environment for row in rows if row.environment in resume.variables]
+    return variables, [
+        f"{row.key} from {resume.configured[row.parameter]}"
+        for row in rows
+        if row.parameter in resume.configured
+    ]
 
 
 def with_given_options(words: Sequence[str], given: Sequence[str]) -> list[str]:

@@ -192,7 +192,29 @@ def test_the_number_of_stored_parts_is_named(stored: tuple[int, int | None], tex
 
 def test_the_resume_command_has_no_restart() -> None:
     """--restart of the failed run would discard what that run stored."""
-    assert resume_command(["upload", "f", "b/k", "--restart"]) == RESUME
+    assert resume_command(["upload", "f", "b/k", "--restart"], environment={}) == RESUME
+
+
+def test_an_option_of_the_environment_is_left_out_by_its_variable() -> None:
+    """Without it, the printed command would fail again; --restart would discard what is stored."""
+    environment = {"OBSUP_NO_OVERWRITE": "1", "OBSUP_RESTART": "1", "OBSUP_SSE": "kms", "OBSUP_ACL": ""}
+    resume = resume_command(["upload", "f", "b/k", "--no-overwrite"], environment=environment)
+    error = WrongUsage("exists", "", run_again("leave out both", drop=("--no-overwrite", "--acl")))
+    line = "Next:  Leave out both: env -u OBSUP_NO_OVERWRITE -u OBSUP_RESTART obsup upload f b/k"
+    assert error_lines(error, resume=resume).splitlines()[1] == line
+    again = NotFinished("x", "", run_again("start over", add=("--restart",)))
+    assert "env" not in error_lines(again, resume=resume)
+
+
+def test_an_option_of_the_configuration_file_has_to_be_removed_there() -> None:
+    """No command line leaves it out, so there is none for a script to run."""
+    resume = RESUME._replace(configured={"no_overwrite": "profile nightly", "sse": "[defaults]"})
+    error = WrongUsage("exists", "", run_again("leave it out", drop=("--no-overwrite",)))
+    assert error_lines(error, resume=resume).splitlines()[1] == (
+        "Next:  Leave it out (first remove no_overwrite from profile nightly in the configuration file): "
+        "obsup upload f b/k"
+    )
+    assert failure_fields(error, command="upload", resume=resume)["resumeCommand"] is None
 
 
 def test_sentences_end_with_a_full_stop_and_commands_do_not() -> None:
