@@ -411,7 +411,7 @@ def test_metadata_names_are_case_insensitive(
     source = make_file(250_000)
     for name, way in ways.items():
         assert way.upload(source, "bucket/key", joined(IN_PARTS, metadata(Colour="Blue"))).succeeded, name
-        assert sandbox.object_metadata("bucket", "key").attributes.metadata == {"colour": "Blue"}
+        assert sandbox.object_metadata("bucket", "key").attributes.metadata["colour"] == "Blue"
         assert way.upload(source, "bucket/key", metadata(Colour="1", colour="2")).exit_code == 2, name
 
 
