@@ -20,11 +20,11 @@ import pytest
 
 from tests.support.shell import Outcome
 
-_OWN_MOUNTS = ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-rm"]
+OWN_MOUNTS = ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-rm"]
 
 
 def _can_mount() -> bool:
-    mount = [*_OWN_MOUNTS, "mount", "-t", "tmpfs", "none", "/mnt"]
+    mount = [*OWN_MOUNTS, "mount", "-t", "tmpfs", "none", "/mnt"]
     with contextlib.suppress(FileNotFoundError):
         return subprocess.run(mount, capture_output=True, check=False).returncode == 0
     return False
@@ -109,7 +109,7 @@ class Tmpfs:
         mount = 'mount -t tmpfs -o size=1m small "$0" && echo ready && exec cat'
         holder = self._resources.enter_context(
             subprocess.Popen(
-                [*_OWN_MOUNTS, "sh", "-c", mount, self.folder],
+                [*OWN_MOUNTS, "sh", "-c", mount, self.folder],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,

@@ -55,7 +55,7 @@ class SmallFileUploader:
         self._checkpoints = (
             CheckpointLookup(shared.checkpoint_folder) if shared.template.keep_checkpoint else None
         )
-        self._lock_folder = str(lock_folder())
+        self._lock_folder = lock_folder()
         self._clock_ns = clock_ns
 
     def upload(self, file: FoundFile, observe: events.Observer) -> FileOutcome | None:

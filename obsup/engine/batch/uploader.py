@@ -84,6 +84,7 @@ class BatchUploader:
             replace(prefix, key=f"{prefix.key} ({request.batch_id})"),
             wait=request.shared.template.if_running == "wait",
             is_stopped=lambda: stop.reason is not None,
+            note=lambda text: self._connection.learned.note(text, self._observe),
         )
 
     def _process_observer(self, pool: Pool) -> events.Observer:

@@ -148,6 +148,7 @@ class UploadContext(Value):
             wait=self.request.if_running == "wait",
             is_stopped=lambda: self.stop.reason is not None,
             on_wait=lambda: self.observe(note),
+            note=lambda text: self.connection.learned.note(text, self.observe),
         )
 
     def planned(self, stat: SourceStat) -> SourceStat:

@@ -224,7 +224,7 @@ def load(path: Path) -> Checkpoint | None:
         return None
     try:
         data = read_own(path, MAX_FILE_BYTES + 1)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except UntrustedFile as exc:
         raise CheckpointUntrusted(str(exc)) from exc

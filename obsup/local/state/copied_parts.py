@@ -86,7 +86,7 @@ def find_mixed(upload: Upload) -> dict[int, str]:
 
 @contextlib.contextmanager
 def _locked(upload: Upload) -> Iterator[Path]:
-    """Hold the lock of the file in a ``with``, and yield its path. Raises LocalFailure without a folder for locks."""
+    """Hold the lock of the file in a ``with``, and yield its path."""
     with UploadLock(upload.target, part=(upload.upload_id, RECORD), wait=True):
         yield copies_path(upload)
 

@@ -179,7 +179,7 @@ class Journal:
         try:
             lines = self._lines()
             first = next(lines, b"")
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return
         if not first.endswith(b"\n") and self._header.startswith(first):
             return  # empty, or only an incomplete header

@@ -27,16 +27,20 @@ def target_hash(target: Target) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def lock_folder() -> Path:
-    """Return the folder of locks, which exists. Raises LocalFailure if none can be written."""
+def lock_folder() -> Path | None:
+    """Return the folder of locks, which exists; None if no folder can be written, for example in a container."""
     for root in (state_folder(), temporary_folder()):
         folder = root / "locks"
         if can_use_private_folder(folder):
             return folder
-    raise LocalFailure(
-        "no lock can be taken",
-        f"Neither {state_folder()} nor {temporary_folder()} can be written",
-        NextStep("set OBSUP_STATE_DIR to a folder that you can write"),
+    return None
+
+
+def no_locks() -> str:
+    """Return the note for an upload that is not locked, because ``lock_folder`` found no folder."""
+    return (
+        f"nothing is locked, because {state_folder()} cannot be written: run only one upload of a target at a time, "
+        "or set OBSUP_STATE_DIR to a folder that you can write"
     )
 
 
@@ -129,7 +133,8 @@ class UploadLock:
 
     *part*, an upload id and a part number, locks only this part of the upload. Raises Busy if another process holds the
     lock and *wait* is false, or if *is_stopped* returns true during the wait. *on_wait* is called when the wait begins.
-    *folder* is what ``lock_folder`` returned, for callers that take many.
+    *folder* is what ``lock_folder`` returned, for callers that take many. Without a folder nothing is locked, and
+    *note* is called with the text of ``no_locks``.
     """
 
     def __init__(
@@ -142,7 +147,8 @@ class UploadLock:
         is_stopped: Callable[[], bool] = lambda: False,
         on_wait: Callable[[], None] = lambda: None,
         monotonic: Callable[[], float] = time.monotonic,
-        folder: str | None = None,
+        folder: Path | None = None,
+        note: Callable[[str], object] = lambda _: None,
     ) -> None:
         self._target = target
         self._what = f"at work on {target}" if part is None else f"sending part {part[1]} of {target}"
@@ -151,11 +157,16 @@ class UploadLock:
         self._is_stopped = is_stopped
         self._on_wait = on_wait
         self._monotonic = monotonic
-        self._lock = FileLock(Path(lock_path(folder or str(lock_folder()), target, part)))
+        self._note = note
+        folder = folder or lock_folder()
+        self._lock = FileLock(Path(lock_path(str(folder), target, part))) if folder is not None else None
 
     def __enter__(self) -> UploadLock:
+        if self._lock is None:
+            self._note(no_locks())
+            return self
         started_s, is_waiting = self._monotonic(), False
-        while not self._try_acquire():
+        while not self._try_acquire(self._lock):
             if is_waiting or self._monotonic() - started_s >= GRACE_S:
                 if not self._wait or self._is_stopped():
                     raise Busy(
@@ -169,9 +180,9 @@ class UploadLock:
             time.sleep(WAIT_POLL_S if is_waiting else POLL_S)
         return self
 
-    def _try_acquire(self) -> bool:
+    def _try_acquire(self, lock: FileLock) -> bool:
         try:
-            return self._lock.try_acquire(shared=self._shared)
+            return lock.try_acquire(shared=self._shared)
         except OSError as exc:
             raise LocalFailure(
                 f"no lock can be taken for {self._target}",
@@ -182,12 +193,16 @@ class UploadLock:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._lock.release(remove=not self._shared)
+        if self._lock is not None:
+            self._lock.release(remove=not self._shared)
 
 
 def is_held(target: Target) -> bool:
     """Return whether an obsup on this machine holds the lock of *target*."""
-    lock = FileLock(Path(lock_path(str(lock_folder()), target)))
+    folder = lock_folder()
+    if folder is None:
+        return False
+    lock = FileLock(Path(lock_path(str(folder), target)))
     if not lock.try_acquire():
         return True
     lock.release(remove=True)

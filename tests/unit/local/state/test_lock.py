@@ -42,16 +42,23 @@ def test_is_held_does_not_disturb() -> None:
     with UploadLock(TARGET):
         assert is_held(TARGET)
     assert not is_held(TARGET)
-    lock = FileLock(lock_folder() / "x.lock")
+    lock = FileLock(folder() / "x.lock")
     assert lock.try_acquire()
     lock.release(remove=True)
+
+
+def folder() -> Path:
+    """Return the folder of locks."""
+    found = lock_folder()
+    assert found is not None
+    return found
 
 
 def test_lock_files_are_removed() -> None:
     """A million keys do not leave a million files."""
     with UploadLock(TARGET), UploadLock(OTHER):
-        assert len(list(lock_folder().iterdir())) == 2
-    assert list(lock_folder().iterdir()) == []
+        assert len(list(folder().iterdir())) == 2
+    assert list(folder().iterdir()) == []
 
 
 def test_a_removed_file_is_not_locked(tmp_path: Path) -> None:
