@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from obsup.dialects.dialect import Dialect, HeaderNames
 from obsup.dialects.registry import DIALECTS
 from obsup.options.row import OptionRow
-from obsup.options.table import OBJECT_OPTIONS
+from obsup.options.table import HEADER_OPTIONS, OBJECT_OPTIONS
 
 # Options that become headers that object_headers() renders. --header itself is rendered separately.
 OBJECT_PARAMETERS = tuple(row for row in OBJECT_OPTIONS if row.header)
@@ -17,6 +19,15 @@ def header_of(row: OptionRow, names: HeaderNames) -> str | None:
         return row.header
     name: str | tuple[str, str] | None = getattr(names, row.header, None)
     return name[0] if isinstance(name, tuple) else name
+
+
+def row_of(dialect: Dialect, name: str, rows: Iterable[OptionRow] = HEADER_OPTIONS) -> OptionRow | None:
+    """Return the option of *rows* that becomes the header *name*, None without one."""
+    for row in rows:
+        header = (header_of(row, dialect.headers) or "").lower()
+        if name.lower() == header or (header.endswith("-") and name.lower().startswith(header)):
+            return row
+    return None
 
 
 def providers_with(row: OptionRow) -> list[str]:

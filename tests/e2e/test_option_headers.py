@@ -322,17 +322,27 @@ def test_request_header_is_sent_by_every_command(
 
 @pytest.mark.parametrize("command", OTHER_COMMANDS)
 @pytest.mark.parametrize("name", ["obs"])
-def test_object_header_is_rejected_by_commands_that_create_no_object(
+def test_any_other_header_is_sent_with_every_request_of_the_command(
     name: str,
     command: str,
     store: Sandbox,
     run: Callable[[str, set[str]], int],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """On the command line it would have no effect: exit 2. In the environment it is meant for other commands."""
-    assert run(f"{command} --header X-Other:1", set()) == 2
+    """On the command line it is meant for this command; in the environment, for commands that create an object."""
+    for header in (
+        "X-Obs-Storage-Class:COLD",
+        "x-obs-meta-a:b",
+        "Cache-Control:no-cache",
+        "x-obs-grant-read:id=1",
+    ):
+        assert run(f"{command} --header {header}", set()) == 2
     assert store.requests == []
     assert run("init {target}", set()) == 0
+    first_request = len(store.requests)
+    run(f"{command} --header X-Other:1", set())
+    assert store.requests[first_request:]
+    assert {dict(request.headers).get("X-Other") for request in store.requests[first_request:]} == {"1"}
     monkeypatch.setenv("OBSUP_HEADER", "X-Other: 1\nX-Obs-Request-Payer: requester")
     first_request = len(store.requests)
     run(command, set())

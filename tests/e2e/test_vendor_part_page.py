@@ -230,16 +230,28 @@ def test_the_md5_of_a_part(ways: dict[str, Way], sandbox: Sandbox, make_file: Ma
         assert len(sandbox.requests) == first
 
 
-def test_a_header_of_the_request(ways: dict[str, Way], sandbox: Sandbox, make_file: MakeFile) -> None:
-    """extensionHeaders: those that the store accepts with every request."""
-    given = Given(
-        ("--header", "x-obs-request-payer: requester"),
-        {"headers": {"x-obs-request-payer": "requester"}},
-        {"extensionHeaders": {"x-obs-request-payer": "requester"}},
-    )
+@pytest.mark.parametrize("header", ["x-obs-request-payer", "x-other"])
+def test_a_header_of_the_request(
+    header: str, ways: dict[str, Way], sandbox: Sandbox, make_file: MakeFile
+) -> None:
+    """extensionHeaders: any header but those that describe the object, which are refused."""
+
+    def given(name: str) -> Given:
+        return Given(
+            ("--header", f"{name}: a value"),
+            {"headers": {name: "a value"}},
+            {"extensionHeaders": {name: "a value"}},
+        )
+
     for name, way in ways.items():
-        assert way.part(make_file(1000), "bucket/key", 1, begun(way), given).succeeded, name
-        assert headers_of(last_part(sandbox))["x-obs-request-payer"] == "requester", name
+        upload_id = begun(way)
+        assert way.part(make_file(1000), "bucket/key", 1, upload_id, given(header)).succeeded, name
+        assert headers_of(last_part(sandbox))[header] == "a value", name
+        first = len(sandbox.requests)
+        for described in ("x-obs-storage-class", "x-obs-meta-a", "Cache-Control"):
+            answer = way.part(make_file(1000), "bucket/key", 1, upload_id, given(described))
+            assert (answer.succeeded, answer.exit_code) == (False, 2), name
+        assert len(sandbox.requests) == first
 
 
 def test_the_progress_of_a_part(ways: dict[str, Way], make_file: MakeFile) -> None:

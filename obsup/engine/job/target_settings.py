@@ -12,6 +12,7 @@ from obsup.dialects.dialect import Addressing, Dialect
 from obsup.dialects.endpoints import default_addressing, normalise_endpoint, recognise
 from obsup.dialects.header_values import extension_headers
 from obsup.dialects.names import MIN_BUCKET_CHARACTERS, check_bucket, check_key
+from obsup.dialects.parameters import row_of
 from obsup.dialects.registry import VENDORS, find_dialect, find_vendor
 from obsup.engine.job.connection import StoreSettings
 from obsup.engine.job.target_text import split_scheme, split_target
@@ -26,7 +27,7 @@ class ConnectOptions(Value):
     """How to connect to the store, as the user gives it. ``auto`` and None: determined by the endpoint.
 
     ``headers`` describe the object; those that the dialect requires on every request are sent with every request, and
-    all ``request_headers`` must be of that kind. A failing request is retried for ``retry_for_s`` seconds; the first
+    so are all ``request_headers``. A failing request is retried for ``retry_for_s`` seconds; the first
     wait is at most ``backoff_s`` seconds, and doubles. ``vendor_variables`` are used last, by the vendor's own targets.
     """
 
@@ -120,17 +121,23 @@ def resolve_store(connecting: ConnectOptions, bucket: str, *, scheme: str | None
 
 
 def _headers_of_every_request(dialect: Dialect, connecting: ConnectOptions) -> tuple[tuple[str, str], ...]:
-    """Return the headers of every request. Raises WrongUsage for a header in ``request_headers`` that is not one."""
+    """Return the headers of every request. Raises WrongUsage for one in ``request_headers`` that an option sets."""
     given = extension_headers(dialect, connecting.headers + connecting.request_headers)
-    sent = {name: value for name, value in given.items() if name.lower() in dialect.request_headers}
-    for name, _ in connecting.request_headers:
-        if name not in sent:
+    asked = {name for name, _ in connecting.request_headers}
+    for name in asked:
+        if (row := row_of(dialect, name)) is not None:
             raise WrongUsage(
                 f"the header {name} cannot be sent with this command",
-                f"The headers for every request of {dialect.title} are {', '.join(sorted(dialect.request_headers))}",
-                run_again("give headers of the object to upload or init", drop=("--header",)),
+                f"It is the header of {row.option}",
+                run_again(
+                    "use that option, with upload or init if it describes the object", drop=("--header",)
+                ),
             )
-    return tuple(sent.items())
+    return tuple(
+        (name, value)
+        for name, value in given.items()
+        if name in asked or name.lower() in dialect.request_headers
+    )
 
 
 def _refuse_bucket_in(endpoint: str, bucket: str) -> None:

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from obsup.dialects.dialect import Dialect
 from obsup.dialects.object_headers import object_headers
-from obsup.dialects.parameters import OBJECT_PARAMETERS, header_of
+from obsup.dialects.parameters import OBJECT_PARAMETERS, row_of
 from obsup.model import ObjectInfo, ObjectOptions, parse_date
 from obsup.value import Value
 
@@ -95,9 +95,5 @@ def _is_same(shown: str, value: str) -> bool:
 
 def _option_of(dialect: Dialect, name: str) -> tuple[str, str]:
     """Return the field of ObjectOptions and the option whose header is *name*."""
-    for row in OBJECT_PARAMETERS:
-        header = (header_of(row, dialect.headers) or "").lower()
-        has_prefix = row.parameter in ("metadata", "grants") and name.lower().startswith(header or "\0")
-        if name.lower() == header or has_prefix:
-            return row.parameter, row.option
-    return "headers", f"--header {name}"
+    row = row_of(dialect, name, OBJECT_PARAMETERS)
+    return (row.parameter, row.option) if row is not None else ("headers", f"--header {name}")
