@@ -163,7 +163,7 @@ class HttpStore:
             location=xml.text(root, "Location") or None,
         )
 
-    def abort(self, upload: Upload) -> None:
+    def abort(self, upload: Upload) -> bool:
         """Source: OBS API reference, "Canceling a Multipart Upload"."""
         request = StoreRequest(
             "AbortMultipartUpload",
@@ -177,6 +177,8 @@ class HttpStore:
         except StoreError as exc:
             if exc.refusal.status != 404 or exc.refusal.code != "NoSuchUpload":
                 raise
+            return False
+        return True
 
     def list_parts(self, upload: Upload, *, after: int = 0, most: int | None = None) -> Iterator[StoredPart]:
         """Source: OBS API reference, "Listing Uploaded Parts"."""

@@ -124,8 +124,8 @@ class ObjectStore(PartStore, PartLister, Protocol):
         """
         ...
 
-    def abort(self, upload: Upload) -> None:
-        """Abort the upload and discard its parts.
+    def abort(self, upload: Upload) -> bool:
+        """Abort the upload and discard its parts; return False if the store has no such upload.
 
         Idempotent and safe to retry: an upload that no longer exists is success. Parts that are still in flight may be
         stored after the abort, so a caller repeats it until ``list_parts`` fails with NoSuchUpload.

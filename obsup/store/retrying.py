@@ -217,9 +217,9 @@ class RetryingStore:
         """Complete the upload without retries."""
         return self._inner.complete(upload, parts, headers)
 
-    def abort(self, upload: Upload) -> None:
+    def abort(self, upload: Upload) -> bool:
         """Abort the upload."""
-        self._run(lambda: self._inner.abort(upload), f"aborting the upload of {upload.target}")
+        return self._run(lambda: self._inner.abort(upload), f"aborting the upload of {upload.target}")
 
     def list_parts(self, upload: Upload, *, after: int = 0, most: int | None = None) -> Iterator[StoredPart]:
         """Yield the parts. A retry lists from the start, so that the list is always complete."""

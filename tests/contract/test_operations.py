@@ -215,6 +215,27 @@ def test_complete_again_changes_nothing(subject: Subject, key: str) -> None:
 
 
 @every_store
+def test_abort_of_a_completed_upload_keeps_the_object(subject: Subject, key: str) -> None:
+    """It does not exist. Swift still lists its parts then, which are those of the object."""
+    upload = subject.begin(key)
+    subject.store.complete(upload, send(subject, upload, b"content"), {})
+    is_known = subject.store.abort(upload)
+    try:
+        listed = numbers(subject, upload)
+    except StoreError:
+        listed = []
+    assert not (is_known and listed)
+    info = subject.store.head_object(upload.target)
+    assert info is not None
+    assert info.size == 7
+    if subject.server.copies:
+        copy = subject.begin(f"{key}-copy")
+        source = f"/{subject.server.bucket}/{key}"
+        assert subject.store.copy_part(copy, 1, source).etag.lower() == md5_of(b"content")
+        subject.store.abort(copy)
+
+
+@every_store
 def test_complete_with_a_wrong_etag_is_refused_and_keeps_the_parts(subject: Subject, key: str) -> None:
     upload = subject.begin(key)
     send(subject, upload, b"content")

@@ -91,7 +91,7 @@ class FaultyStore:
     ) -> Stored:
         return self._run("complete", lambda: self._inner.complete(upload, parts, headers))
 
-    def abort(self, upload: Upload) -> None:
+    def abort(self, upload: Upload) -> bool:
         return self._run("abort", lambda: self._inner.abort(upload))
 
     def list_parts(self, upload: Upload, *, after: int = 0, most: int | None = None) -> Iterator[StoredPart]:

@@ -121,9 +121,9 @@ class MemoryStore:
             )
         return Stored(200, etag, crc64=self._crc64(whole))
 
-    def abort(self, upload: Upload) -> None:
+    def abort(self, upload: Upload) -> bool:
         with self._lock:
-            self._uploads.pop(upload.upload_id, None)
+            return self._uploads.pop(upload.upload_id, None) is not None
 
     def list_parts(self, upload: Upload, *, after: int = 0, most: int | None = None) -> Iterator[StoredPart]:
         found = self._find(upload, "ListParts")

@@ -150,6 +150,16 @@ def test_an_upload_that_cannot_be_aborted_is_named(inside: Inside, sandbox: Sand
     assert sandbox.uploads() == []
 
 
+def test_a_store_that_rejects_the_encryption_has_no_upload_of_the_trial(
+    inside: Inside, sandbox: Sandbox
+) -> None:
+    """Swift returns 501: nothing may still be open."""
+    sandbox.add_fault("error=501:NotImplemented,op=initiate,times=always")
+    outcome = inside.run("upload", "source", "bucket/key", *AES)
+    assert outcome.code == 69
+    assert "may still be open" not in outcome.err
+
+
 @pytest.mark.parametrize("fault", ["drop-answer,op=initiate", "error=500:InternalError,op=initiate"])
 def test_the_upload_of_another_client_is_not_taken_for_the_trial(
     inside: Inside, sandbox: Sandbox, make_file: MakeFile, fault: str

@@ -104,6 +104,27 @@ def test_killed_before_the_response_and_the_checkpoint_is_lost(rig: Rig) -> None
     assert not rig.checkpoint.exists()
 
 
+@pytest.mark.parametrize("has_checkpoint", [True, False], ids=["checkpoint", "no checkpoint"])
+def test_parts_of_an_object_in_place_are_not_replaced(rig: Rig, has_checkpoint: bool) -> None:
+    """The store still lists the upload that made the object. The source has changed since: a new upload sends it.
+
+    In Ceph after a crash, and always in Swift, parts that are sent to the old upload replace those of the object.
+    """
+    rig.sandbox.add_fault("keep-upload,op=complete")
+    with pytest.raises(Crash):
+        rig.run(observer=when_completed(die))
+    [made] = rig.open_ids()
+    if not has_checkpoint:
+        rig.checkpoint.unlink()
+    rig.source.write_bytes(rig.source.read_bytes()[::-1])
+    assert rig.run(on_change="resend").upload_id != made
+    assert rig.requests("part") == [1, 2, 3]
+    assert f"upload {made} made the object" in rig.notes()
+    assert "abort" not in rig.notes()
+    assert rig.open_ids() == [made]
+    assert rig.is_stored()
+
+
 @pytest.mark.parametrize("use_token", [True, False], ids=["token", "no token"])
 def test_killed_before_complete_over_an_older_object(rig: Rig, use_token: bool) -> None:
     """The older object has the same content, but another upload made it: this one is completed."""

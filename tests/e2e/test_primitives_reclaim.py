@@ -88,9 +88,10 @@ class LateStore:
         self.late = late
         self.aborts = 0
 
-    def abort(self, _upload: Upload) -> None:
+    def abort(self, _upload: Upload) -> bool:
         """Remove the parts; the next one is already in flight."""
         self.aborts += 1
+        return True
 
     def list_parts(self, _upload: Upload) -> list[StoredPart]:
         """Return the part that arrived since."""
@@ -119,6 +120,18 @@ def test_parts_that_keep_arriving_are_reported() -> None:
     for sleep in (lambda _: False, lambda _: True):
         with pytest.raises(NotFinished, match="1 part can still be listed"):
             abort_fully(LateStore(99), UPLOAD, sleep)  # type: ignore[arg-type]
+
+
+def test_parts_of_a_completed_upload_are_not_waited_for() -> None:
+    """Swift returns that the upload does not exist, and lists its parts, which belong to the object."""
+
+    class Completed(LateStore):
+        def abort(self, upload: Upload) -> bool:
+            return not super().abort(upload)
+
+    store = Completed(99)
+    abort_fully(store, UPLOAD, lambda _: False)  # type: ignore[arg-type]
+    assert store.aborts == 2
 
 
 def test_uploads_joins_the_list_with_the_local_state(

@@ -33,17 +33,19 @@ FIRST_PAUSE_S = 0.5
 def abort_fully(store: ObjectStore, upload: Upload, sleep: Callable[[float], bool]) -> None:
     """Abort *upload* until the store lists no part of it, and forget it here. An upload that is gone is a success.
 
+    If the store twice has no such upload, the parts that it lists belong to the object: Swift keeps them in its lists.
     Without the permission to list parts, or on a store that cannot list them, the store's confirmation must suffice.
     *sleep* waits, and returns True if the work must stop. Raises NotFinished if more parts keep arriving.
     Source: Amazon S3, AbortMultipartUpload: parts in progress may succeed, so it must be repeated.
     """
+    unknown = 0
     for check in range(MAX_CHECKS):
-        store.abort(upload)
+        unknown = 0 if store.abort(upload) else unknown + 1
         try:
             left = list(store.list_parts(upload))
         except (UploadGone, Denied, Refused):
             left = []
-        if not left:
+        if not left or unknown == 2:
             started_uploads.remove(upload)
             return
         if sleep(FIRST_PAUSE_S * 2**check):

@@ -155,6 +155,6 @@ def may_have_initiated(failure: NetworkError | StoreError) -> bool:
 def _doubt_after(failure: NetworkError | StoreError) -> _Doubt:
     if isinstance(failure, NetworkError):
         return _Doubt.LOST if failure.sent else _Doubt.NONE
-    if 400 <= failure.refusal.status < 500 or classify(failure).action is Action.SLOW_DOWN:
+    if 400 <= failure.refusal.status < 500 or classify(failure).action in (Action.SLOW_DOWN, Action.FAIL):
         return _Doubt.NONE
     return _Doubt.FAILED if failure.refusal.status == 500 else _Doubt.LOST

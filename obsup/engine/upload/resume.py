@@ -5,7 +5,7 @@ The store's list is the truth about what exists, the checkpoint about what was i
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -185,10 +185,11 @@ def recover(
     plan: Plan,
     *,
     split_requested: bool,
+    has_made: Callable[[Upload], bool],
 ) -> tuple[ProgressRecord, Plan] | None:
     """Continue the upload of a lost checkpoint: the first of *candidates* whose parts can be listed. None if none can.
 
-    Parts that differ from the file are sent again.
+    Parts that differ from the file are sent again, unless the upload *has_made* an object of them.
     """
     for upload in candidates:
         listed = parts_of(context, upload.upload_id)
@@ -197,6 +198,8 @@ def recover(
         fitted = plan if split_requested else _likely_plan(listed, plan)
         compared = [compare_with_file(context, stat, stored, fitted) for stored in _fitting(listed, fitted)]
         kept = {receipt.number: receipt for receipt in compared if receipt is not None}
+        if len(kept) < len(listed) and has_made(upload):
+            continue
         context.observe(
             events.Noted(
                 f"resuming upload {upload.upload_id}: {len(kept)} of its {len(listed)} parts match this file"

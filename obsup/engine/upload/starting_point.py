@@ -26,11 +26,13 @@ from obsup.engine.upload.initiate import initiate_recorded
 from obsup.engine.upload.preconditions import check_target
 from obsup.engine.upload.progress_record import ProgressRecord, open_record
 from obsup.engine.upload.resume import recover, resume, resume_initiated
+from obsup.engine.verify.made_object import has_made_object
 from obsup.engine.verify.object_probe import find_completed, find_made
 from obsup.errors import UNAVAILABLE, NotFinished, UploadGone, run_again
+from obsup.local.source.identity import changes
 from obsup.local.state import started_uploads
 from obsup.local.state.checkpoint import Checkpoint
-from obsup.model import OpenUpload, SourceStat
+from obsup.model import OpenUpload, SourceStat, Upload
 from obsup.value import Value
 
 
@@ -141,13 +143,38 @@ class _Facts:
         self._stat = stat
         self._plan = plan
         self._is_gone = is_gone
+        self._made_by: set[str] = set()
 
     @cached_property
+    def _open(self) -> list[OpenUpload]:
+        return open_uploads(self._context)
+
+    @property
     def listed(self) -> list[OpenUpload]:
         """The open uploads of the target, except the one that made the object: aborting it could destroy the object."""
         made = started_uploads.find_finished(self._context.request.target)
-        made_by = made.upload.upload_id if made is not None else None
-        return [one for one in open_uploads(self._context) if one.upload_id != made_by]
+        made_by = {*self._made_by, made.upload.upload_id if made is not None else ""}
+        return [one for one in self._open if one.upload_id not in made_by]
+
+    def _has_made_another(self, upload: Upload) -> bool:
+        """Return whether *upload*, parts of which differ from the source, made an object of them.
+
+        Parts that are sent to it would replace those of the object: in Ceph after a crash, and always in Swift.
+        """
+        if not has_made_object(self._context.store, upload):
+            return False
+        self._made_by.add(upload.upload_id)
+        text = (
+            f"upload {upload.upload_id} made the object in place; the source has changed since: starting over"
+        )
+        self._context.observe(events.Noted(text))
+        return True
+
+    def _may_have_made_another(self, checkpoint: Checkpoint) -> bool:
+        """Return whether parts of the recorded upload may be sent again, although it may have made an object."""
+        has_all = len(checkpoint.receipts) == recorded_plan(checkpoint).count
+        is_changed = bool(changes(checkpoint.stat, self._stat)) or self._context.source_digests is not None
+        return has_all and is_changed and self._context.request.on_change == "resend"
 
     @cached_property
     def continued(self) -> tuple[ProgressRecord, Plan] | None:
@@ -158,6 +185,8 @@ class _Facts:
         if not checkpoint.upload.upload_id:
             record = resume_initiated(context, checkpoint, stat, plan)
             return (record, plan) if record is not None else self._recover()
+        if self._may_have_made_another(checkpoint) and self._has_made_another(checkpoint.upload):
+            return None
         requested = plan if context.request.is_split_requested else None
         try:
             return resume(context, checkpoint, stat, requested, must_list=self._is_gone)
@@ -176,7 +205,12 @@ class _Facts:
             return None
         candidates = recorded_uploads(context, self.listed)
         return recover(
-            context, candidates, self._stat, self._plan, split_requested=request.is_split_requested
+            context,
+            candidates,
+            self._stat,
+            self._plan,
+            split_requested=request.is_split_requested,
+            has_made=self._has_made_another,
         )
 
     @cached_property
@@ -193,6 +227,8 @@ class _Facts:
         """Report that the recorded upload is gone. Raises NotFinished if the store lists it nevertheless."""
         assert self._checkpoint is not None
         target, upload_id = self._context.request.target, self._checkpoint.upload.upload_id
+        if upload_id in self._made_by:
+            return
         if any(one.upload_id == upload_id for one in self.listed):
             raise NotFinished(
                 f"the store lists upload {upload_id} of {target}, but returns that it does not exist",
