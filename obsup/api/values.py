@@ -14,7 +14,7 @@ from obsup.local.source.expectation import Expectation
 from obsup.model import Credentials, ObjectOptions
 from obsup.options.kinds import Kind
 from obsup.options.row import OptionRow
-from obsup.options.table import GROUPS
+from obsup.options.table import GROUPS, OBJECT_OPTIONS
 from obsup.rate import Rate, constant_rate, parse_rate
 from obsup.units import parse_duration, parse_size
 
@@ -58,7 +58,11 @@ def option_values(given: Mapping[str, Any], function: str, allowed: Iterable[str
 def option_value(name: str, value: Any) -> Any:
     """Return the *value* of the keyword *name*, converted. Raises WrongUsage."""
     if name not in _OBJECTS:
+        _check_filled(name, _ROWS[name].kind, value)
         return _convert(name, _ROWS[name].kind, value)
+    if isinstance(value, ObjectOptions):
+        for row in OBJECT_OPTIONS:
+            _check_filled(keyword_of(row), row.kind, getattr(value, row.parameter))
     wanted = _OBJECTS[name]
     if wanted is None:
         if not callable(value):
@@ -66,6 +70,14 @@ def option_value(name: str, value: Any) -> Any:
     elif not isinstance(value, wanted):
         raise wrong_type(name, "bytes" if wanted is bytes else f"obsup.{wanted.__name__}", value)
     return value
+
+
+def _check_filled(name: str, kind: Kind, value: object) -> None:
+    """Raise WrongUsage for an empty text that has no meaning."""
+    if value == "" and not (kind.may_be_empty or kind.is_path):
+        raise WrongUsage(
+            f"{name} is empty", "An empty text has no meaning here", NextStep("Pass a text, or None")
+        )
 
 
 def wrong_type(name: str, wanted: str, value: object) -> WrongUsage:

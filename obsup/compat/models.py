@@ -198,11 +198,11 @@ def object_keywords(header: UploadFileHeader, metadata: Mapping[str, str] | None
     """Return the keywords of the API for the properties of an object."""
     grants = [(one["permission"].lower(), one["granteeId"]) for one in header.extensionGrants or ()]
     return {
-        "acl": header.acl,
-        "content_type": header.contentType,
-        "storage_class": header.storageClass,
-        "website_redirect": header.websiteRedirectLocation or header.location,
-        "success_redirect": header.successActionRedirect,
+        "acl": header.acl or None,
+        "content_type": header.contentType or None,
+        "storage_class": header.storageClass or None,
+        "website_redirect": header.websiteRedirectLocation or header.location or None,
+        "success_redirect": header.successActionRedirect or None,
         "expires_days": header.expires,
         "grants": grants or None,
         "metadata": {name: str(value) for name, value in metadata.items()} if metadata else None,

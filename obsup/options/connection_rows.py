@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from obsup.options.kinds import DURATION, FILE, FLAG, FOLDER, HEADERS, PROFILE, TEXT, WORDS, choice, number
+from obsup.options.kinds import (
+    ANY_TEXT,
+    DURATION,
+    FILE,
+    FLAG,
+    FOLDER,
+    HEADERS,
+    PROFILE,
+    TEXT,
+    WORDS,
+    choice,
+    number,
+)
 from obsup.options.row import STORE, UPLOAD, OptionRow, group
 from obsup.vendor_names import AWS_SIGNATURE_PROVIDERS, PROVIDERS, SIGNATURES
 
@@ -57,7 +69,7 @@ CONNECTION = group(
     OptionRow("--client-cert", FILE, "Client certificate in PEM format, if the server asks for one."),
     OptionRow("--client-key", FILE, "Private key of --client-cert, if that file does not contain it."),
     OptionRow("--no-verify-tls", FLAG, "Do not verify the server's TLS certificate (insecure)."),
-    OptionRow("--proxy", TEXT, "URL of the proxy. Default: HTTPS_PROXY or HTTP_PROXY.", metavar="URL"),
+    OptionRow("--proxy", ANY_TEXT, "URL of the proxy. Default: HTTPS_PROXY or HTTP_PROXY.", metavar="URL"),
     OptionRow("--connect-timeout", DURATION, "Time limit for opening a connection.", default="15s"),
     OptionRow(
         "--stall-timeout",

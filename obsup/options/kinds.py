@@ -21,6 +21,7 @@ class Kind(NamedTuple):
     ``wanted`` completes the message "It takes …", ``accepts`` checks a value as TOML returns it, and ``sample`` is a
     valid one, as TOML spells it. ``choices`` are the only valid words, ``suggestions`` those that a shell completes.
     ``minimum`` and ``maximum`` limit a number. ``is_list``: the option is repeatable, and its key takes a list.
+    ``may_be_empty``: an empty text means something; an empty environment variable always counts as not set.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Kind(NamedTuple):
     minimum: int | None = None
     maximum: int | None = None
     is_list: bool = False
+    may_be_empty: bool = False
 
     @property
     def is_path(self) -> bool:
@@ -44,12 +46,16 @@ def _is_text(value: object) -> bool:
     return isinstance(value, str) and "\0" not in value
 
 
+def _is_filled_text(value: object) -> bool:
+    return _is_text(value) and value != ""
+
+
 def _is_flag(value: object) -> bool:
     return isinstance(value, bool)
 
 
 def _is_list(value: object) -> bool:
-    return isinstance(value, list) and all(_is_text(item) for item in value)
+    return isinstance(value, list) and all(_is_filled_text(item) for item in value)
 
 
 def _is_number(value: object) -> bool:
@@ -71,7 +77,9 @@ def _parses_as(parse: Callable[[str], object]) -> Callable[[object], bool]:
 
 def text(name: str = "text", *, suggestions: tuple[str, ...] = ()) -> Kind:
     """Return a kind of text; *name* tells the command line how to convert or complete it."""
-    return Kind(name, "text in quotes without NUL", _is_text, '"…"', suggestions=suggestions)
+    return Kind(
+        name, "text in quotes, not empty, without NUL", _is_filled_text, '"…"', suggestions=suggestions
+    )
 
 
 def choice(*words: str) -> Kind:
@@ -92,6 +100,7 @@ def texts(name: str, sample: str) -> Kind:
 
 
 TEXT = text()
+ANY_TEXT = Kind("any-text", "text in quotes without NUL", _is_text, '"…"', may_be_empty=True)
 FLAG = Kind("flag", "true or false", _is_flag, "true")
 NUMBER = number()
 JOBS = Kind(
@@ -103,7 +112,7 @@ RATE = Kind("rate", 'a size per second such as "10M", or a timetable', _parses_a
 DURATION = Kind("duration", 'a duration such as "15m" or 900 (seconds)', _parses_as(parse_duration), '"7h"')
 FILE = text("file")
 FOLDER = text("folder")
-UPLOAD_ID = text("upload-id")
+UPLOAD_ID = text("upload-id")._replace(may_be_empty=True)
 SHARD = text("shard")
 PROFILE = text("profile")
 TEXT_FILE = text("text-file")

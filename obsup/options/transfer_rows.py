@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from obsup.options.kinds import (
+    ANY_TEXT,
     BYTE_RANGE,
     DURATION,
     FILE,
@@ -45,11 +46,15 @@ OWN = group(
         "Also print owner, live or not, age in seconds, parts, bytes and checkpoint.",
         commands=("uploads",),
     ),
-    OptionRow("--delimiter", TEXT, "List keys that are equal up to this text once.", commands=("uploads",)),
-    OptionRow("--key-marker", TEXT, "List only keys after this one.", commands=("uploads",), metavar="KEY"),
+    OptionRow(
+        "--delimiter", ANY_TEXT, "List keys that are equal up to this text once.", commands=("uploads",)
+    ),
+    OptionRow(
+        "--key-marker", ANY_TEXT, "List only keys after this one.", commands=("uploads",), metavar="KEY"
+    ),
     OptionRow(
         "--upload-id-marker",
-        TEXT,
+        ANY_TEXT,
         "Also list uploads of --key-marker after this one.",
         commands=("uploads",),
         metavar="ID",

@@ -16,7 +16,8 @@ from obsup.api.values import keyword_of, option_value
 from obsup.api.wording import FUNCTIONS, in_python, reword
 from obsup.cli.arguments.conflicts import OF_MANY
 from obsup.errors import NextStep, WrongUsage, run_again
-from obsup.options.table import rows_of
+from obsup.model import ObjectOptions
+from obsup.options.table import OBJECT_OPTIONS, rows_of
 from obsup.rate import constant_rate, parse_rate
 
 # Options of a command that prints, of one that reads its source from a pipe, and of many files.
@@ -125,6 +126,23 @@ def test_a_wrong_type_is_wrong_usage(name: str, value: Any) -> None:
         obsup.upload_file("missing", "bucket/key", **{name: value})
     assert "--" not in str(caught.value)
     assert caught.value.exit_code == 2
+
+
+def test_an_empty_text_is_wrong_usage() -> None:
+    """For every keyword that takes a text, unless an empty one means something (no proxy)."""
+    texts = {
+        keyword_of(row): row
+        for _, row in rows_of("upload")
+        if row.kind.name in ("text", "words") and not row.kind.may_be_empty
+    }
+    assert {"acl", "content_type", "storage_class", "cache_control", "endpoint", "expect_md5"} <= texts.keys()
+    for name, row in texts.items():
+        with pytest.raises(WrongUsage, match=f"^{name} is empty"):
+            option_value(name, "")
+        if row in OBJECT_OPTIONS:
+            with pytest.raises(WrongUsage, match=f"^{name} is empty"):
+                option_value("options", ObjectOptions(**{row.parameter: ""}))
+    assert option_value("proxy", "") == ""
 
 
 def test_a_key_of_a_wrong_type_is_not_printed() -> None:

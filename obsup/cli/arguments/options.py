@@ -55,6 +55,13 @@ class Option(click.Option):
         self.row = row
         self.group = group
 
+    def type_cast_value(self, ctx: click.Context, value: Any) -> Any:
+        """Convert the value. An empty text is an error: a variable that is not set must not mean another request."""
+        kind, given = self.row.kind, value if isinstance(value, list | tuple) else [value]
+        if "" in given and not (kind.may_be_empty or kind.is_path):
+            raise click.BadParameter("the value is empty", ctx, self)
+        return super().type_cast_value(ctx, value)
+
     def value_from_envvar(self, ctx: click.Context) -> Any:
         """Return the value of the environment variable; in a path, ``~`` and ``$NAME`` are expanded."""
         value = super().value_from_envvar(ctx)

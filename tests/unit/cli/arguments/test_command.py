@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 import pytest
+from click.core import ParameterSource
 from click.testing import CliRunner
 
 from obsup.cli.arguments.command import (
@@ -291,3 +292,47 @@ def test_help_text_may_have_no_examples() -> None:
 def test_option_without_a_group_is_under_options() -> None:
     """Click's own options have no group."""
     assert group_of(click.Option(["--x"])) == OWN_GROUP
+
+
+def test_an_empty_value_is_an_error_that_names_the_option() -> None:
+    """For every option that takes a value, unless an empty text means something. An empty variable is not set."""
+    checked = set()
+    for words, command in COMMANDS.items():
+        for option in command.params:
+            if (
+                not isinstance(option, Option)
+                or option.row.kind.name == "flag"
+                or option.row.kind.may_be_empty
+            ):
+                continue
+            ctx = click.Context(command, info_name=" ".join(words))
+            with pytest.raises(click.BadParameter) as caught:
+                option.process_value(ctx, ("",) if option.multiple else "")
+            assert option.row.option in caught.value.format_message()
+            checked.add(option.row.option)
+    assert {
+        "--acl",
+        "--storage-class",
+        "--content-type",
+        "--cache-control",
+        "--access-key",
+        "--metadata",
+    } <= checked
+
+
+def test_an_empty_environment_variable_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of every option."""
+    command = cli.commands["upload"]
+    for option in command.params:
+        if isinstance(option, Option) and option.row.environment:
+            monkeypatch.setenv(option.row.environment, "")
+    ctx = command.make_context("upload", ["a", "bucket/key"])
+    given = [
+        one.row.option for one in command.params if isinstance(one, Option) and is_set_by_variable(ctx, one)
+    ]
+    assert given == []
+
+
+def is_set_by_variable(ctx: click.Context, option: Option) -> bool:
+    """Return whether the option has the value of its environment variable."""
+    return ctx.get_parameter_source(option.row.parameter) is ParameterSource.ENVIRONMENT
