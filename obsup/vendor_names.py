@@ -8,6 +8,12 @@ from __future__ import annotations
 PROVIDERS = ("obs", "s3", "oss")
 """Every provider, which is also the scheme of a target. The first is the default."""
 
+STORES = (
+    *("aws", "huawei", "otc", "alibaba", "r2", "b2", "wasabi", "minio", "ceph", "scaleway", "ovh", "ovh-us"),
+    *("digitalocean", "storj", "idrive", "cos", "gcs"),
+)
+"""Every service with a name: a provider whose endpoint and limits are known."""
+
 DEFAULT_PROVIDER = PROVIDERS[0]
 COMPATIBLE_PROVIDER = "s3"
 """The provider that most stores of other vendors are compatible with."""

@@ -32,6 +32,7 @@ class StoreKeywords(TypedDict, total=False):
 
     endpoint: str | None
     provider: str
+    account: str | None
     signature: str
     region: str | None
     addressing: Literal["auto", "virtual", "path", "cname"]

@@ -10,7 +10,8 @@ from msgspec.structs import replace
 
 from obsup.dialects.addressing import DEFAULT_PORTS
 from obsup.dialects.dialect import Addressing, Limits
-from obsup.dialects.registry import VENDORS
+from obsup.dialects.registry import HOST_FAMILIES, STORES
+from obsup.dialects.stores import StoreService
 from obsup.dialects.vendor import HostFamily
 from obsup.errors import NextStep, WrongUsage
 from obsup.value import Value
@@ -90,12 +91,17 @@ def is_vendor_host(endpoint: str) -> bool:
     return found is not None and found[1].is_vendor
 
 
-def limits_at(endpoint: str, limits: Limits) -> Limits:
-    """Return the *limits* of the vendor as the store at *endpoint* has them."""
-    found = _find_family(urlsplit(endpoint).hostname or "")
-    if found is None:
+def service_of(endpoint: str, store: str = "") -> StoreService | None:
+    """Return the compatible service named *store*, or else the one at *endpoint*; None if it is none of ``STORES``."""
+    rules = _rules(endpoint, store)
+    return next((one for one in STORES.values() if one.family is not None and one.family is rules), None)
+
+
+def limits_at(endpoint: str, limits: Limits, store: str = "") -> Limits:
+    """Return the *limits* of the vendor as the service *store* has them, or the service at *endpoint*."""
+    family = _rules(endpoint, store)
+    if family is None:
         return limits
-    family = found[1]
     return replace(limits, max_parts=family.max_parts or limits.max_parts, equal_parts=family.equal_parts)
 
 
@@ -153,29 +159,39 @@ def is_loopback(host: str) -> bool:
     return _is_ip(host) and ipaddress.ip_address(host).is_loopback
 
 
-def default_addressing(endpoint: str, bucket: str) -> Addressing:
-    """Return the default addressing style of *bucket* at *endpoint*.
+def default_addressing(endpoint: str, bucket: str, store: str = "") -> Addressing:
+    """Return the default addressing style of *bucket* at *endpoint*, or at the service *store*.
 
     It is virtual-hosted, as the vendors require. It is path-style for an IP address, localhost, or a host name without
-    a domain, for an endpoint with a path, and for a bucket that does not match a certificate or a DNS name.
+    a domain, for an endpoint with a path, for a service that prefers it, and for a bucket that does not match a
+    certificate or a DNS name.
     """
     parts = urlsplit(endpoint)
     host = parts.hostname or ""
+    family = _rules(endpoint, store)
+    if family is not None and family.path_style:
+        return "path"
     if parts.path or _is_ip(host) or "." not in host or not _DNS_SAFE.fullmatch(bucket):
         return "path"
     # A wildcard certificate covers only one label.
     return "path" if "." in bucket and parts.scheme == "https" else "virtual"
 
 
+def _rules(endpoint: str, store: str) -> HostFamily | None:
+    """Return the rules of the service *store*, or else those of the host of *endpoint*."""
+    named = STORES[store].family if store else None
+    found = _find_family(urlsplit(endpoint).hostname or "")
+    return named or (found[1] if found is not None else None)
+
+
 def _find_family(host: str) -> tuple[str, HostFamily, re.Match[str]] | None:
     """Return provider, host family and match of the first family that *host* belongs to."""
     if _is_ip(host):
         return None
-    for provider, vendor in VENDORS.items():
-        for family in vendor.hosts:
-            match = family.match(host)
-            if match is not None:
-                return provider, family, match
+    for provider, family in HOST_FAMILIES:
+        match = family.match(host)
+        if match is not None:
+            return provider, family, match
     return None
 
 

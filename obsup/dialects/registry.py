@@ -6,11 +6,21 @@ from collections.abc import Mapping
 
 from obsup.dialects import obs, oss, s3
 from obsup.dialects.dialect import Dialect
-from obsup.dialects.vendor import MetadataService, Vendor
+from obsup.dialects.stores import SERVICES, StoreService
+from obsup.dialects.vendor import HostFamily, MetadataService, Vendor
 from obsup.errors import NextStep, WrongUsage
 
 VENDORS: dict[str, Vendor] = {vendor.name: vendor for vendor in (obs.VENDOR, s3.VENDOR, oss.VENDOR)}
 """Every vendor by name."""
+
+STORES: dict[str, StoreService] = {one.name: one for one in SERVICES}
+"""Every service by name."""
+
+HOST_FAMILIES: tuple[tuple[str, HostFamily], ...] = (
+    *((vendor.name, family) for vendor in VENDORS.values() for family in vendor.hosts),
+    *((store.provider, store.family) for store in SERVICES if store.family is not None),
+)
+"""Every host family with its provider, the vendors' own first."""
 
 DIALECTS: dict[str, Dialect] = {
     dialect.name: dialect for vendor in VENDORS.values() for dialect in vendor.dialects

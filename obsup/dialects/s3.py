@@ -174,15 +174,6 @@ VENDOR = Vendor(
         HostFamily("aws", r"s3-external-1\.amazonaws\.com", region="us-east-1"),
         HostFamily("aws", rf"s3-{REGION}\.{_AWS}"),
         HostFamily("aws", r"s3\.amazonaws\.com", region="us-east-1", is_global=True),
-        # Cloudflare R2, "Multipart upload"; Scaleway, "Object Storage: limitations".
-        HostFamily(
-            "r2",
-            r"[0-9a-f]{32}(?:\.(?:eu|fedramp))?\.r2\.cloudflarestorage\.com",
-            region="auto",
-            is_vendor=False,
-            equal_parts=True,
-        ),
-        HostFamily("scaleway", rf"s3\.{REGION}\.scw\.cloud", is_vendor=False, max_parts=1000),
         # The S3-compatible hosts of Alibaba Cloud OSS.
         HostFamily("oss-s3", r"s3\.(?P<region>oss-[a-z0-9-]+?)(?:-internal)?\.aliyuncs\.com"),
     ),

@@ -19,7 +19,8 @@ class HostFamily(Value):
     Hosts with the same ``domain`` may redirect to each other. ``region`` applies if the pattern contains none.
     ``refusal``: why these hosts cannot be used. ``is_global``: regional hosts exist, with the region as the second
     label of this host. ``is_vendor``: the vendor operates them, so they work as it documents; False for a
-    compatible store. ``max_parts`` and ``equal_parts`` are the limits of that store, if they differ.
+    compatible store. ``max_parts`` and ``equal_parts`` are the limits of that store, if they differ. ``path_style``:
+    the bucket is in the path unless the user asks for something else.
     """
 
     domain: str
@@ -30,6 +31,7 @@ class HostFamily(Value):
     is_vendor: bool = True
     max_parts: int | None = None
     equal_parts: bool = False
+    path_style: bool = False
 
     def match(self, host: str) -> re.Match[str] | None:
         return re.fullmatch(rf"(?:(?P<bucket>.+)\.)?(?P<host>{self.hosts})", host)

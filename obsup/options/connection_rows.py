@@ -16,10 +16,12 @@ from obsup.options.kinds import (
     number,
 )
 from obsup.options.row import STORE, UPLOAD, OptionRow, group
-from obsup.vendor_names import AWS_SIGNATURE_PROVIDERS, PROVIDERS, SIGNATURES
+from obsup.vendor_names import AWS_SIGNATURE_PROVIDERS, PROVIDERS, SIGNATURES, STORES
 
 _REPORTING = (*STORE, "status")
 _SANDBOX = ("sandbox",)
+# What config init can write.
+_PLACE = (*STORE, "config-init")
 
 CONNECTION = group(
     STORE,
@@ -27,14 +29,25 @@ CONNECTION = group(
         "--endpoint",
         TEXT,
         "URL of the store, for example https://obs.eu-de.otc.t-systems.com.",
+        commands=_PLACE,
         metavar="URL",
         sample='"https://obs.eu-de.otc.t-systems.com"',
     ),
     OptionRow(
         "--provider",
-        choice("auto", *PROVIDERS),
-        "Provider of the store; auto uses the scheme of TARGET or the endpoint.",
+        choice("auto", *PROVIDERS, *STORES),
+        "Protocol, or service of obsup-stores(7); auto: by TARGET or endpoint.",
+        commands=_PLACE,
+        metavar="NAME",
         default="auto",
+    ),
+    OptionRow(
+        "--account",
+        TEXT,
+        "Account id in the endpoint of a service (r2).",
+        commands=_PLACE,
+        metavar="ID",
+        sample='"0123abcd…"',
     ),
     OptionRow(
         "--signature",
@@ -43,7 +56,11 @@ CONNECTION = group(
         default="auto",
     ),
     OptionRow(
-        "--region", TEXT, "Region of the bucket, if the endpoint does not contain it.", sample='"eu-de"'
+        "--region",
+        TEXT,
+        "Region of the bucket, if the endpoint does not contain it.",
+        commands=_PLACE,
+        sample='"eu-de"',
     ),
     OptionRow(
         "--addressing",
@@ -55,7 +72,7 @@ CONNECTION = group(
         "--profile",
         PROFILE,
         "Profile of the configuration file.",
-        commands=(*STORE, "config-show"),
+        commands=(*_PLACE, "config-show"),
         metavar="NAME",
     ),
     OptionRow(

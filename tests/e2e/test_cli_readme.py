@@ -28,6 +28,7 @@ PAGE_RUN_BY = {
     "obsup-cron.7.md": "tests/e2e/test_cli_cron.py",
     "obsup-fleets.7.md": "tests/e2e/test_pages_fleets.py",
     "obsup-monitoring.7.md": "tests/e2e/test_metrics.py",
+    "obsup-stores.7.md": "tests/e2e/test_pages_stores.py",
     "obsup-streams.7.md": "tests/e2e/test_pages_streams.py",
     "obsup-tutorial.7.md": "tests/e2e/test_pages_tutorial.py",
 }
@@ -62,7 +63,7 @@ def test_every_block_of_a_longer_page_has_a_test_that_runs_it() -> None:
     for name, path in PAGE_RUN_BY.items():
         test = (ROOT / path).read_text()
         for block in blocks(PAGES / name):
-            mark = block.mark.removeprefix("fleet: ") or block.kind
+            mark = block.mark.removeprefix("fleet: ").removeprefix("store: ") or block.kind
             assert block.kind not in SHELLS or f'"{mark}"' in test, f"{name}: no test runs {block}"
 
 

@@ -25,6 +25,7 @@ LONGER_PAGES = (
     "obsup-monitoring",
     "obsup-parameters",
     "obsup-python",
+    "obsup-stores",
     "obsup-streams",
     "obsup-tutorial",
 )

@@ -12,10 +12,12 @@ from tests.support.readme import (
     FAILURES_PAGE,
     GUARANTEES_PAGE,
     PARAMETERS_PAGE,
+    STORES_PAGE,
     STREAMS_PAGE,
 )
 from tests.tools.failure_table import failure_table
 from tests.tools.parameter_tables import header_table
+from tests.tools.store_sections import sections
 from tests.tools.survival_table import run_table, survival_table
 from tests.tools.vendor_rows import vendor_tables
 
@@ -44,6 +46,7 @@ STREAMS = (
 BLOCKS: dict[Path, dict[str, Callable[[], str]]] = {
     GUARANTEES_PAGE: {"survival": survival_table, "runs": run_table},
     FAILURES_PAGE: {"failures": failure_table},
+    STORES_PAGE: {"stores": sections},
     STREAMS_PAGE: {"streams": stream_table},
     PARAMETERS_PAGE: {"rows": vendor_tables, "parameters": header_table},
 }

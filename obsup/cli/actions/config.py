@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
+import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import click
@@ -14,8 +17,8 @@ from obsup.cli.arguments.options import Option
 from obsup.cli.arguments.settings import EffectiveSetting, effective_profile, effective_settings
 from obsup.cli.report import output
 from obsup.dialects.endpoints import normalise_endpoint, recognise
-from obsup.dialects.registry import VENDORS, vendor_variables
-from obsup.errors import BadConfiguration, Denied, NextStep
+from obsup.dialects.registry import STORES, VENDORS, vendor_variables
+from obsup.errors import BadConfiguration, Denied, NextStep, WrongUsage
 from obsup.local.config.credentials import CredentialSettings, find_credentials
 from obsup.local.config.file import NO_CONFIG, Profile, load_config
 from obsup.local.files.user_folders import default_config_path, home_folder
@@ -44,10 +47,17 @@ PROFILE = """\
 #metadata_service = "obs"
 """
 MASK = "…"
+_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 
-def run_init(path: Path | None, upload: Command) -> int:
-    """Write the configuration file, print its path, and return the exit code."""
+def run_init(
+    path: Path | None, upload: Command, given: Mapping[str, str], examine: Callable[[Path, str], int]
+) -> int:
+    """Write the configuration file, print its path, and return the exit code.
+
+    With a provider in *given*, the file has a profile for it; what is missing is asked for on a terminal, where
+    *examine*, which gets the path and a bucket, can run at the end.
+    """
     config_path = path or default_config_path(os.environ)
     if config_path is None:
         raise BadConfiguration(
@@ -55,25 +65,41 @@ def run_init(path: Path | None, upload: Command) -> int:
             "HOME is not an absolute path, and the account has no home directory",
             NextStep("name the file with --config"),
         )
+    if config_path.exists():
+        raise _existing(config_path)
+    profile = new_profile(given)
     try:
         create_missing_folders(config_path.parent)
         descriptor = os.open(config_path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except FileExistsError as exc:
-        raise BadConfiguration(
-            f"{quoted(config_path)} already exists",
-            "It may contain the only copy of your keys",
-            NextStep("edit it, or name another file with --config"),
-        ) from exc
+        raise _existing(config_path) from exc
     except OSError as exc:
         raise _unwritable(config_path, exc) from exc
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(template(upload))
+            file.write(template(upload, profile))
     except OSError as exc:
         config_path.unlink(missing_ok=True)
         raise _unwritable(config_path, exc) from exc
     output.print_result(str(config_path))
-    return 0
+    bucket = ""
+    if profile and _can_ask():
+        bucket = click.prompt(
+            "Bucket to examine with obsup doctor (empty: none)", "", show_default=False, err=True
+        )
+    return examine(config_path, bucket.strip()) if bucket.strip() else 0
+
+
+def _can_ask() -> bool:
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def _existing(path: Path) -> BadConfiguration:
+    return BadConfiguration(
+        f"{quoted(path)} already exists",
+        "It may contain the only copy of your keys",
+        NextStep("edit it, or name another file with --config"),
+    )
 
 
 def _unwritable(path: Path, exc: OSError) -> BadConfiguration:
@@ -82,16 +108,74 @@ def _unwritable(path: Path, exc: OSError) -> BadConfiguration:
     )
 
 
-def template(upload: Command) -> str:
-    """Return a configuration file that explains every key and sets none."""
-    lines = [HEAD, "[defaults]", '#profile = "nightly"']
+def new_profile(given: Mapping[str, str]) -> dict[str, str]:
+    """Return name and keys of the profile that *given* describes; empty without a provider.
+
+    Raises WrongUsage for an option without --provider, and, without a terminal, for a missing one.
+    """
+    if "provider" not in given:
+        if given:
+            raise WrongUsage(
+                f"--{next(iter(given))} needs --provider",
+                "Only a profile for a store has values",
+                NextStep("add --provider NAME"),
+            )
+        return {}
+    provider = given["provider"]
+    profile = {"profile": given.get("profile", provider), **given}
+    for name, example in _missing(provider, given):
+        if not _can_ask():
+            raise WrongUsage(
+                f"the profile of {provider} needs --{name}",
+                f"Its endpoint is {example}",
+                NextStep(f"give it with --{name}"),
+            )
+        profile[name] = click.prompt(f"{name.capitalize()}, as in {example}", err=True).strip()
+    if _can_ask():
+        key = click.prompt(
+            "Access key id (empty: keys from the environment)", default="", show_default=False, err=True
+        )
+        if key.strip():
+            secret = click.prompt("Secret access key", hide_input=True, err=True)
+            profile |= {"access_key_id": key.strip(), "secret_access_key": secret.strip()}
+    return profile
+
+
+def _missing(provider: str, given: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield the options that the endpoint of *provider* needs beyond *given*, with the form of the endpoint."""
+    if "endpoint" in given or provider == "auto":
+        return
+    service = STORES.get(provider)
+    form = service.endpoint if service is not None else VENDORS[provider].dialects[0].public_endpoint
+    if not form:
+        yield "endpoint", "https://HOST"
+        return
+    example = form.format(region="REGION", account="ACCOUNT")
+    yield from (
+        (name, example) for name in ("region", "account") if f"{{{name}}}" in form and name not in given
+    )
+
+
+def _profile_lines(profile: Mapping[str, str]) -> list[str]:
+    """Return the lines of *profile*; a JSON string is a TOML string."""
+    keys = {key: value for key, value in profile.items() if key != "profile"}
+    values = [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in keys.items()]
+    name = profile["profile"]
+    table = name if _BARE_KEY.fullmatch(name) else json.dumps(name, ensure_ascii=False)
+    return [f"[profiles.{table}]", *values, ""]
+
+
+def template(upload: Command, profile: Mapping[str, str] | None = None) -> str:
+    """Return a configuration file that explains every key; it sets only what *profile* contains."""
+    name = json.dumps(profile["profile"], ensure_ascii=False) if profile else ""
+    lines = [HEAD, "[defaults]", f"profile = {name}" if profile else '#profile = "nightly"']
     for title, options in upload.groups().items():
         rows = [one.row for one in options if isinstance(one, Option) and one.row.is_setting]
         lines += ["", f"## {title}"] if rows else []
         for row in rows:
             lines += textwrap.wrap(row.help, 100, initial_indent="# ", subsequent_indent="# ")
             lines.append(f"#{row.key} = {_sample(row)}")
-    return "\n".join([*lines, "", PROFILE])
+    return "\n".join([*lines, "", *(_profile_lines(profile) if profile else ()), PROFILE])
 
 
 def _sample(row: OptionRow) -> str:
@@ -144,7 +228,7 @@ def _provider(upload: click.Context) -> str:
     """Return the provider whose credentials an upload would use."""
     provider, endpoint = upload.params["provider"], upload.params["endpoint"]
     if provider != "auto":
-        return str(provider)
+        return STORES[provider].provider if provider in STORES else str(provider)
     if endpoint:
         return recognise(normalise_endpoint(endpoint)).provider or DEFAULT_PROVIDER
     names = {name for name, _ in vendor_variables(os.environ)}

@@ -64,10 +64,11 @@ def options_of(command: str) -> list[click.Parameter]:
     """Return the options of *command*, and what applies the configuration file to them if it has a store."""
     # Imported here because --version needs no options.
     from obsup.cli.arguments.options import Option
+    from obsup.options.row import STORE
     from obsup.options.table import rows_of
 
     options: list[click.Parameter] = [Option(row, title) for title, row in rows_of(command)]
-    if any(isinstance(one, Option) and one.row.option == "--endpoint" for one in options):
+    if command in (*STORE, "config-show"):
         options.append(_read_config_option())
     return options
 

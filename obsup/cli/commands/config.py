@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from typing import Any
 
 import click
 from click.core import ParameterSource
@@ -26,18 +28,36 @@ def config() -> None:
     cls=Command, params=options_of("config-init"), short_help="Create a configuration file with all settings."
 )
 @click.pass_context
-def init(ctx: click.Context, config_path: Path | None) -> int:
+def init(ctx: click.Context, /, config_path: Path | None, **values: Any) -> int:
     """Create a configuration file that explains every setting, and print its path.
 
     \b
     obsup config init
+    obsup config init --provider b2 --region us-west-004
     obsup config init --config ./obsup.toml
 
-    Every setting is commented out. The file mode is 0600. An existing file is not changed.
+    With --provider, the file has a profile for that store, named by --profile, which applies by default; on a terminal
+    obsup asks for what is missing, and offers to run doctor. All other settings are commented out. The file mode is
+    0600. An existing file is not changed.
     """
     from obsup.cli.actions.config import run_init
 
-    return run_init(config_path, _upload(ctx))
+    # What the environment says need not be written.
+    given = {
+        name: str(value)
+        for name, value in values.items()
+        if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
+    }
+
+    def examine(path: Path, bucket: str) -> int:
+        doctor = _root(ctx).commands["doctor"]
+        words = [bucket, "--config", str(path)]
+        # Its messages name the command line to run.
+        sys.argv[1:] = ["doctor", *words]
+        with doctor.make_context("doctor", words, parent=ctx.find_root()) as context:
+            return int(doctor.invoke(context))
+
+    return run_init(config_path, _upload(ctx), given, examine)
 
 
 @config.command(
@@ -66,8 +86,12 @@ def show(ctx: click.Context, config_path: Path | None, profile: str | None, *, a
 
 def _upload(ctx: click.Context) -> Command:
     """Return the upload command: its options are the keys of the file."""
-    root = ctx.find_root().command
-    assert isinstance(root, click.Group)
-    upload = root.get_command(ctx, "upload")
+    upload = _root(ctx).commands["upload"]
     assert isinstance(upload, Command)
     return upload
+
+
+def _root(ctx: click.Context) -> click.Group:
+    root = ctx.find_root().command
+    assert isinstance(root, click.Group)
+    return root

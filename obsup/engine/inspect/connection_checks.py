@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from msgspec.structs import replace
 
 from obsup.dialects.addressing import locate
+from obsup.dialects.endpoints import service_of
 from obsup.dialects.registry import DIALECTS
 from obsup.engine.inspect.finding import Finding, information, run_check
 from obsup.engine.job.connection import Connection, StoreSettings
@@ -22,6 +23,11 @@ def check_connection(settings: StoreSettings, bucket: str) -> Iterator[Finding]:
     region = f"region {settings.region}" if settings.region else ""
     properties = ", ".join(filter(None, (settings.dialect.title, region, settings.addressing)))
     yield information("endpoint", f"{settings.endpoint} ({properties})")
+    service = service_of(settings.endpoint, settings.store)
+    if service is not None:
+        yield information(
+            "store", f"{service.title}; its rules are from its documentation, not tried with an account"
+        )
     address = locate(settings.endpoint, bucket, None, settings.addressing)
     url, connection = f"{address.scheme}://{address.host}", settings.network
     proxy = find_proxy(url, connection)

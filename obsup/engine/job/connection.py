@@ -36,7 +36,8 @@ class StoreSettings(Value):
 
     ``customer_key_file`` is the file with an SSE-C key, ``copy_source_key_file`` that with the key of an object that is
     copied. ``max_parts`` is the part limit of this store, if it is less than the vendor's. ``headers`` are sent with
-    every request. ``is_assumed``: neither the user nor the endpoint names the provider.
+    every request. ``is_assumed``: neither the user nor the endpoint names the provider. ``store`` is the service that
+    the user names.
     """
 
     provider: str
@@ -54,6 +55,7 @@ class StoreSettings(Value):
     max_parts: int | None = None
     headers: tuple[tuple[str, str], ...] = ()
     is_assumed: bool = False
+    store: str = ""
 
     @property
     def bounded_network(self) -> ConnectionSettings:
@@ -65,7 +67,7 @@ class StoreSettings(Value):
     def dialect(self) -> Dialect:
         """The dialect of provider and signature, with the part limit of this store. Raises WrongUsage."""
         dialect = find_dialect(self.provider, self.signature)
-        limits = limits_at(self.endpoint, dialect.limits)
+        limits = limits_at(self.endpoint, dialect.limits, self.store)
         most = min(self.max_parts or limits.max_parts, dialect.limits.max_parts)
         largest = min(limits.max_object, most * limits.max_part)
         return replace(dialect, limits=replace(limits, max_parts=most, max_object=largest))

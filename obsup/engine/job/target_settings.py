@@ -9,11 +9,12 @@ from urllib.parse import urlsplit
 from msgspec import field
 
 from obsup.dialects.dialect import Addressing, Dialect
-from obsup.dialects.endpoints import default_addressing, normalise_endpoint, recognise
+from obsup.dialects.endpoints import Recognised, default_addressing, normalise_endpoint, recognise
 from obsup.dialects.header_values import extension_headers
 from obsup.dialects.names import MIN_BUCKET_CHARACTERS, check_bucket, check_key
 from obsup.dialects.parameters import row_of
-from obsup.dialects.registry import VENDORS, find_dialect, find_vendor
+from obsup.dialects.registry import STORES, VENDORS, find_dialect, find_vendor
+from obsup.dialects.stores import StoreService
 from obsup.engine.job.connection import StoreSettings
 from obsup.engine.job.target_text import split_scheme, split_target
 from obsup.errors import BadConfiguration, NextStep, WrongUsage, run_again
@@ -29,10 +30,12 @@ class ConnectOptions(Value):
     ``headers`` describe the object; those that the dialect requires on every request are sent with every request, and
     so are all ``request_headers``. A failing request is retried for ``retry_for_s`` seconds; the first
     wait is at most ``backoff_s`` seconds, and doubles. ``vendor_variables`` are used last, by the vendor's own targets.
+    ``provider`` is ``auto``, a vendor, or a service, whose endpoint may contain the ``account``.
     """
 
     endpoint: str | None = None
     provider: str = "auto"
+    account: str | None = None
     signature: str = "auto"
     region: str | None = None
     addressing: Literal["auto", "virtual", "path", "cname"] = "auto"
@@ -80,7 +83,8 @@ def resolve_target(
 
 def resolve_store(connecting: ConnectOptions, bucket: str, *, scheme: str | None = None) -> StoreSettings:
     """Return the settings of the store of *bucket*. *scheme* is the provider in TARGET."""
-    provider, given = _endpoint(connecting, scheme)
+    service = _service(connecting, scheme)
+    provider, given = _endpoint(connecting, scheme, service)
     endpoint = normalise_endpoint(given)
     _refuse_bucket_in(endpoint, bucket)
     known = recognise(endpoint)
@@ -89,23 +93,17 @@ def resolve_store(connecting: ConnectOptions, bucket: str, *, scheme: str | None
     dialect = find_dialect(provider, connecting.signature)
     # Other stores may allow shorter names than the vendors.
     check_bucket(dialect, bucket, shortest=MIN_BUCKET_CHARACTERS if known.provider else 1)
-    region = (
-        connecting.region or known.region or _vendor_region(connecting, provider) or dialect.default_region
-    )
-    if dialect.needs_region and not region:
-        raise BadConfiguration(
-            f"no region given for {endpoint}",
-            f"{dialect.title} signatures contain the bucket's region, and this endpoint does not show it",
-            NextStep("give the region with --region"),
-        )
+    store = service.name if service is not None else ""
     addressing: Addressing = (
-        default_addressing(endpoint, bucket) if connecting.addressing == "auto" else connecting.addressing
+        default_addressing(endpoint, bucket, store)
+        if connecting.addressing == "auto"
+        else connecting.addressing
     )
     return StoreSettings(
         provider=provider,
         endpoint=endpoint,
         signature=connecting.signature,
-        region=region,
+        region=_region(connecting, service, known, dialect),
         addressing=addressing,
         profile=connecting.profile,
         config_path=connecting.config_path,
@@ -117,7 +115,28 @@ def resolve_store(connecting: ConnectOptions, bucket: str, *, scheme: str | None
         max_parts=connecting.max_parts,
         headers=_headers_of_every_request(dialect, connecting),
         is_assumed=evident is None,
+        store=store,
     )
+
+
+def _region(
+    connecting: ConnectOptions, service: StoreService | None, known: Recognised, dialect: Dialect
+) -> str:
+    """Return the region that signatures contain: the given one, or that of host, service, variables or dialect.
+
+    Raises BadConfiguration if the dialect needs one and none is known.
+    """
+    region = connecting.region or known.region
+    if not region and service is not None and service.family is not None:
+        region = service.family.region
+    region = region or _vendor_region(connecting, dialect.provider) or dialect.default_region
+    if dialect.needs_region and not region:
+        raise BadConfiguration(
+            f"no region given for {known.endpoint}",
+            f"{dialect.title} signatures contain the bucket's region, and this endpoint does not show it",
+            NextStep("give the region with --region"),
+        )
+    return region
 
 
 def _headers_of_every_request(dialect: Dialect, connecting: ConnectOptions) -> tuple[tuple[str, str], ...]:
@@ -150,12 +169,28 @@ def _refuse_bucket_in(endpoint: str, bucket: str) -> None:
         )
 
 
-def _endpoint(connecting: ConnectOptions, scheme: str | None) -> tuple[str | None, str]:
+def _service(connecting: ConnectOptions, scheme: str | None) -> StoreService | None:
+    """Return the service that the user names. Raises WrongUsage if TARGET names another protocol."""
+    service = STORES.get(connecting.provider)
+    if service is not None and scheme not in (None, service.provider):
+        raise WrongUsage(
+            f"TARGET begins with {scheme}://, but {service.title} speaks {service.provider}",
+            "Its protocol is part of --provider",
+            NextStep(f"write TARGET without {scheme}://"),
+        )
+    return service
+
+
+def _endpoint(
+    connecting: ConnectOptions, scheme: str | None, service: StoreService | None
+) -> tuple[str | None, str]:
     """Return provider and endpoint: the given one, that of the vendor's variables, or the public one.
 
     Raises BadConfiguration.
     """
     provider = scheme or (connecting.provider if connecting.provider != "auto" else None)
+    if service is not None:
+        return service.provider, connecting.endpoint or _service_endpoint(connecting, service)
     if connecting.endpoint:
         return provider, connecting.endpoint
     for name in [provider] if provider else VENDORS:
@@ -163,24 +198,42 @@ def _endpoint(connecting: ConnectOptions, scheme: str | None) -> tuple[str | Non
         if found is not None:
             return name, found[1]
     region = connecting.region or (_vendor_region(connecting, provider) if provider else None)
-    return provider, _public_endpoint(provider, region)
+    public = find_dialect(provider).public_endpoint if provider else None
+    if public is not None and region:
+        return provider, public.format(region=region)
+    example = "--endpoint https://obs.eu-de.otc.t-systems.com"
+    if public is not None:
+        example = f"--endpoint {public.format(region='REGION')}, or only --region REGION"
+    raise _no_endpoint(example)
+
+
+def _service_endpoint(connecting: ConnectOptions, service: StoreService) -> str:
+    """Return the endpoint of *service*. Raises BadConfiguration, which names what it lacks."""
+    region = connecting.region or (
+        _vendor_region(connecting, service.provider) if service.family is None else None
+    )
+    values = {"region": region, "account": connecting.account}
+    missing = [name for name, value in values.items() if not value and f"{{{name}}}" in service.endpoint]
+    if service.endpoint and not missing:
+        return service.endpoint.format(**values)
+    if not service.endpoint:
+        raise _no_endpoint("--endpoint https://HOST, as the server or the provider's console shows it")
+    form = service.endpoint.format(region="REGION", account="ACCOUNT")
+    raise BadConfiguration(
+        f"no {missing[0]} given for {service.title}",
+        f"Its endpoint is {form}",
+        NextStep(f"give it with --{missing[0]}"),
+    )
+
+
+def _no_endpoint(example: str) -> BadConfiguration:
+    return BadConfiguration(
+        "no endpoint given",
+        "It is missing in --endpoint, in OBSUP_ENDPOINT and in the profile",
+        NextStep(f"give one, for example {example}; 'obsup config init' creates a file that can keep it"),
+    )
 
 
 def _vendor_region(connecting: ConnectOptions, provider: str) -> str | None:
     found = connecting.named(find_vendor(provider).region_variables)
     return found[1] if found is not None else None
-
-
-def _public_endpoint(provider: str | None, region: str | None) -> str:
-    """Return the vendor's public endpoint for provider and region. Raises BadConfiguration if it has none."""
-    public = find_dialect(provider).public_endpoint if provider else None
-    if public is not None and region:
-        return public.format(region=region)
-    example = "--endpoint https://obs.eu-de.otc.t-systems.com"
-    if public is not None:
-        example = f"--endpoint {public.format(region='REGION')}, or only --region REGION"
-    raise BadConfiguration(
-        "no endpoint given",
-        "It is missing in --endpoint, in OBSUP_ENDPOINT and in the profile",
-        NextStep(f"give one, for example {example}; 'obsup config init' creates a file that can keep it"),
-    )

@@ -57,7 +57,7 @@ ALWAYS_APPLICABLE = """
     restart if_running max_time until token content_type content_encoding content_disposition content_language
     cache_control expires_header metadata tags acl grants storage_class website_redirect success_redirect expires_days
     no_overwrite strict_options headers retention retain_until legal_hold sse sse_kms_key_id
-    sse_c_key_file endpoint provider signature region addressing profile
+    sse_c_key_file endpoint provider account signature region addressing profile
     config_path ca_bundle client_cert client_key no_verify_tls proxy connect_timeout stall_timeout
     metrics progress progress_interval as_json quiet verbose log_file
     dry_run

@@ -1,0 +1,98 @@
+"""``obsup config init --provider``: a profile for a store, from options or from answers on a terminal."""
+
+from __future__ import annotations
+
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from obsup.sandbox.sandbox import Sandbox
+from tests.support.shell import Shell
+from tests.support.terminal import Terminal
+
+
+def written(path: Path) -> dict[str, Any]:
+    """Return what the configuration file sets."""
+    return tomllib.loads(path.read_text())
+
+
+def test_the_options_become_a_profile_that_applies_by_default(shell: Shell) -> None:
+    """Its name is that of the store, or that of --profile, which TOML may have to quote."""
+    outcome = shell.run(
+        "config", "init", "--provider", "b2", "--region", "us-west-004", "--config", "one.toml"
+    )
+    assert (outcome.code, outcome.out) == (0, "one.toml\n")
+    assert written(shell.folder / "one.toml") == {
+        "defaults": {"profile": "b2"},
+        "profiles": {"b2": {"provider": "b2", "region": "us-west-004"}},
+    }
+    named = ("--profile", 'my "store"', "--config", "two.toml")
+    assert shell.run("config", "init", "--provider", "r2", "--account", "0123", *named).code == 0
+    assert written(shell.folder / "two.toml") == {
+        "defaults": {"profile": 'my "store"'},
+        "profiles": {'my "store"': {"provider": "r2", "account": "0123"}},
+    }
+    (shell.folder / "bigfile").write_bytes(b"x" * 1000)
+    plan = shell.run(
+        "upload", "bigfile", "bucket/key", "--config", "two.toml", "--dry-run", OBSUP_ENDPOINT=""
+    )
+    assert "https://0123.r2.cloudflarestorage.com" in plan.out
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (("--region", "x"), "--region needs --provider"),
+        (("--provider", "b2"), "the profile of b2 needs --region"),
+        (("--provider", "r2"), "the profile of r2 needs --account"),
+        (("--provider", "idrive"), "the profile of idrive needs --endpoint"),
+        (("--provider", "r3"), "'r3'"),
+    ],
+    ids=" ".join,
+)
+def test_a_missing_option_is_named_and_nothing_is_written(
+    words: tuple[str, ...], why: str, shell: Shell
+) -> None:
+    """Without a terminal there is nobody to ask: exit 2."""
+    outcome = shell.run("config", "init", *words, "--config", "one.toml", OBSUP_REGION="", OBSUP_ENDPOINT="")
+    assert outcome.code == 2
+    assert why in outcome.err
+    assert not (shell.folder / "one.toml").exists()
+
+
+def test_on_a_terminal_it_asks_and_examines_the_bucket(shell: Shell, sandbox: Sandbox) -> None:
+    """The secret key is not echoed; messages of doctor name the command line of doctor."""
+    words = [sys.executable, "-m", "obsup", "config", "init", "--provider", "minio", "--config", "one.toml"]
+    answers = {
+        "Endpoint, as in": sandbox.endpoint,
+        "Access key id": sandbox.access_key,
+        "Secret access key": sandbox.secret_key,
+        "Bucket to examine": "Bad_Bucket",
+    }
+    environment = {"OBSUP_ENDPOINT": "", "AccessKeyID": "", "SecretAccessKey": ""}
+    with Terminal(words, folder=shell.folder, environment=environment, columns=120) as terminal:
+        for question, answer in answers.items():
+            terminal.wait_for(lambda text=question: terminal.shows(text))  # type: ignore[misc]
+            terminal.type(f"{answer}\n")
+        assert terminal.finish() == 2
+    assert sandbox.secret_key.encode() not in terminal.raw
+    assert terminal.shows("obsup doctor"), terminal.lines()
+    keys = {"access_key_id": sandbox.access_key, "secret_access_key": sandbox.secret_key}
+    (profile,) = written(shell.folder / "one.toml")["profiles"].values()
+    assert profile == {"provider": "minio", "endpoint": sandbox.endpoint, **keys}
+    examined = shell.run("doctor", "bucket", "--config", "one.toml", **environment)
+    assert examined.code == 0, examined.err
+    assert "MinIO" in examined.out
+
+
+def test_an_existing_file_is_not_changed_and_nothing_is_asked(shell: Shell) -> None:
+    """Before the first question."""
+    (shell.folder / "one.toml").write_text("[defaults]\n")
+    words = [sys.executable, "-m", "obsup", "config", "init", "--provider", "b2", "--config", "one.toml"]
+    with Terminal(words, folder=shell.folder, environment={}) as terminal:
+        assert terminal.finish() == 78
+    assert terminal.shows("already exists")
+    assert (shell.folder / "one.toml").read_text() == "[defaults]\n"

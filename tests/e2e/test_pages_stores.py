@@ -1,0 +1,134 @@
+"""obsup-stores(7): the three commands of each section, and what each service needs, refuses and limits."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from obsup.dialects.endpoints import recognise, service_of
+from obsup.dialects.registry import STORES
+from obsup.engine.job.target_settings import ConnectOptions, resolve_target
+from obsup.errors import BadConfiguration, WrongUsage
+from obsup.sandbox.sandbox import Sandbox
+from tests.support.readme import STORES_PAGE, block, blocks
+from tests.support.shell import Shell
+
+ACCOUNT = "0123456789abcdef" * 2
+
+# Endpoint, region and addressing of the example, and how the sandbox imitates the limits of the service.
+SERVICES: Mapping[str, tuple[str, str, str, Mapping[str, Any]]] = {
+    "aws": ("https://s3.eu-central-1.amazonaws.com", "eu-central-1", "virtual", {}),
+    "huawei": ("https://obs.eu-west-101.myhuaweicloud.com", "eu-west-101", "virtual", {}),
+    "otc": ("https://obs.eu-de.otc.t-systems.com", "eu-de", "virtual", {}),
+    "alibaba": ("https://oss-eu-central-1.aliyuncs.com", "eu-central-1", "virtual", {}),
+    "r2": (f"https://{ACCOUNT}.r2.cloudflarestorage.com", "auto", "virtual", {"faults": ["equal-parts"]}),
+    "b2": ("https://s3.us-west-004.backblazeb2.com", "us-west-004", "virtual", {}),
+    "wasabi": ("https://s3.eu-central-1.wasabisys.com", "eu-central-1", "path", {}),
+    "minio": ("https://minio.example.org:9000", "us-east-1", "path", {}),
+    "ceph": ("https://rgw.example.org", "us-east-1", "path", {}),
+    "scaleway": ("https://s3.fr-par.scw.cloud", "fr-par", "virtual", {"limits": {"parts": 1000}}),
+    "ovh": ("https://s3.gra.io.cloud.ovh.net", "gra", "virtual", {}),
+    "ovh-us": ("https://s3.us-east-va.io.cloud.ovh.us", "us-east-va", "virtual", {}),
+    "digitalocean": ("https://fra1.digitaloceanspaces.com", "fra1", "virtual", {}),
+    "storj": ("https://gateway.storjshare.io", "global", "virtual", {}),
+    "idrive": ("https://q5r1.fra.idrivee2-32.com", "us-east-1", "path", {}),
+    "cos": ("https://cos.eu-frankfurt.myqcloud.com", "eu-frankfurt", "virtual", {}),
+    "gcs": ("https://storage.googleapis.com", "auto", "virtual", {}),
+}
+
+
+def options_of(name: str) -> ConnectOptions:
+    """Return what the first command of the section of *name* says about the store."""
+    words = shlex.split(block(STORES_PAGE, f"store: {name}").splitlines()[0])[3:]
+    given: dict[str, Any] = dict(
+        zip([word.removeprefix("--") for word in words[::2]], words[1::2], strict=True)
+    )
+    return ConnectOptions(**given)
+
+
+def test_every_service_has_its_section() -> None:
+    """On the page, in the table above, and with the same name in all places."""
+    marks = [one.mark.removeprefix("store: ") for one in blocks(STORES_PAGE) if one.mark]
+    assert marks == list(STORES) == list(SERVICES)
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_service_determines_endpoint_region_and_limits(name: str) -> None:
+    """By its name, and again by the host of the endpoint that the name leads to."""
+    endpoint, region, addressing, _ = SERVICES[name]
+    _, by_name = resolve_target("bucket-1250000000/key", options_of(name))
+    assert (by_name.endpoint, by_name.region, by_name.addressing) == (endpoint, region, addressing)
+    assert by_name.provider == STORES[name].provider
+    assert by_name.dialect.limits.max_parts == (1000 if name == "scaleway" else 10_000)
+    assert by_name.dialect.limits.equal_parts == (name == "r2")
+    if name in ("minio", "ceph"):  # servers with any name
+        return
+    assert recognise(endpoint).provider == STORES[name].provider
+    _, by_host = resolve_target("bucket-1250000000/key", ConnectOptions(endpoint=endpoint))
+    assert by_host == replace(by_name, store="")
+    assert (by_host.region, by_host.addressing, by_host.dialect) == (region, addressing, by_name.dialect)
+    family = STORES[name].family
+    assert service_of(endpoint) == (STORES[name] if family is not None else None)
+
+
+@pytest.mark.parametrize(
+    ("options", "missing"),
+    [
+        (ConnectOptions(provider="r2"), "no account given for Cloudflare R2"),
+        (ConnectOptions(provider="b2"), "no region given for Backblaze B2"),
+        (ConnectOptions(provider="idrive"), "no endpoint given"),
+        (ConnectOptions(provider="b2", vendor_variables=(("AWS_REGION", "eu-west-1"),)), "no region given"),
+    ],
+)
+def test_what_a_service_lacks_is_named(options: ConnectOptions, missing: str) -> None:
+    """The region of another cloud's variable is not that of this service."""
+    with pytest.raises(BadConfiguration, match=missing):
+        resolve_target("bucket/key", options)
+
+
+def test_a_service_with_the_scheme_of_another_protocol() -> None:
+    """Its own scheme is accepted."""
+    options = ConnectOptions(provider="r2", account=ACCOUNT)
+    with pytest.raises(WrongUsage, match="begins with oss://, but Cloudflare R2 speaks s3"):
+        resolve_target("oss://bucket/key", options)
+    _, settings = resolve_target("s3://bucket/key", options)
+    assert settings.store == "r2"
+
+
+def test_a_given_endpoint_keeps_the_rules_of_the_service() -> None:
+    """A domain of one's own in front of it."""
+    _, settings = resolve_target(
+        "bucket/key", ConnectOptions(provider="scaleway", endpoint="https://s3.example", region="x")
+    )
+    assert settings.dialect.limits.max_parts == 1000
+
+
+@pytest.fixture
+def store(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
+    """A sandbox with the limits of the service."""
+    _, _, _, rules = SERVICES[request.param]
+    with Sandbox(limits=dict(rules.get("limits", {})), aws_vendor="s3") as running:
+        for fault in rules.get("faults", ()):
+            running.add_fault(fault)
+        yield running
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "store"), [(name, name) for name in SERVICES], indirect=["store"])
+def test_the_three_commands(name: str, store: Sandbox, home: Path, tmp_path: Path) -> None:
+    """Run as printed; only endpoint and keys are those of the sandbox."""
+    shell = Shell.against(store, tmp_path)
+    (tmp_path / "bigfile").write_bytes(b"x" * 12_000_000)
+    outcome = shell.run_script(block(STORES_PAGE, f"store: {name}"))
+    assert outcome.code == 0, outcome.err
+    assert str(home / ".config" / "obsup" / "config.toml") in outcome.out
+    is_compatible = STORES[name].family is not None
+    assert ("not tried with an account" in outcome.out) == is_compatible
+    assert store.object_path("backups", "2026/bigfile").stat().st_size == 12_000_000
+    dialects = {one.dialect for one in store.requests if one.dialect}
+    assert dialects == {{"s3": "aws4", "obs": "obs", "oss": "oss4"}[STORES[name].provider]}

@@ -1,0 +1,84 @@
+"""The sections of obsup-stores(7): one for each service, with three commands that a test runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from obsup.dialects.registry import STORES
+from obsup.dialects.stores import StoreService
+
+
+class Example(NamedTuple):
+    """What the commands of a section give, and what a user of the service should know."""
+
+    options: str
+    text: str
+
+
+EXAMPLES: Mapping[str, Example] = {
+    "aws": Example("--region eu-central-1", "Access points and directory buckets are refused."),
+    "huawei": Example(
+        "--region eu-west-101", "For the clouds in Europe give the endpoint that the console shows."
+    ),
+    "otc": Example("--region eu-de", "The Swiss cloud has other hosts: give its endpoint."),
+    "alibaba": Example("--region eu-central-1", "Inside the cloud use the endpoint with `-internal`."),
+    "r2": Example(
+        f"--account {'0123456789abcdef' * 2}",
+        "All parts of an upload but the last have the same size: a stream of unknown length gets parts of 9 "
+        "MiB and ends at 88 GiB unless `--expect-size` or `--part-size` allows more. A bucket with a "
+        "jurisdiction has its own endpoint.",
+    ),
+    "b2": Example("--region us-west-004", "Use an application key; the master key does not work."),
+    "wasabi": Example("--region eu-central-1", "The bucket is in the path, as Wasabi recommends."),
+    "minio": Example(
+        "--endpoint https://minio.example.org:9000",
+        "The bucket is in the path. If the server sets a region, give it with `--region`.",
+    ),
+    "ceph": Example("--endpoint https://rgw.example.org", "The bucket is in the path; any region works."),
+    "scaleway": Example(
+        "--region fr-par",
+        "An upload has at most 1,000 parts: obsup makes parts large enough for the file, up to 5 TB. A stream"
+        " gets larger parts as it grows.",
+    ),
+    "ovh": Example("--region gra", "For the regions in the United States see ovh-us."),
+    "ovh-us": Example("--region us-east-va", "The regions outside of the United States are at ovh."),
+    "digitalocean": Example("--region fra1", "Use keys for Spaces, not an API token."),
+    "storj": Example(
+        "",
+        "One gateway serves all regions. Storj recommends parts of 64 MiB: `--part-size 64M` saves storage cost.",
+    ),
+    "idrive": Example(
+        "--endpoint https://q5r1.fra.idrivee2-32.com",
+        "Every customer has another endpoint, which the dashboard shows.",
+    ),
+    "cos": Example(
+        "--region eu-frankfurt", "The name of a bucket includes the id of the account: `backups-1250000000`."
+    ),
+    "gcs": Example(
+        "", "Create an HMAC key for a service account (interoperability) and use it as access key and secret."
+    ),
+}
+
+
+def commands(service: StoreService) -> str:
+    """Return the three commands of the section of *service*."""
+    options = f" {EXAMPLES[service.name].options}".rstrip()
+    first = f"obsup config init --provider {service.name}{options}"
+    return f"{first}\nobsup doctor backups\nobsup upload bigfile backups/2026/\n"
+
+
+def sections() -> str:
+    """Return all sections, in Markdown."""
+    return "\n\n".join(_section(service) for service in STORES.values())
+
+
+def _section(service: StoreService) -> str:
+    family = service.family
+    rules = [f"Endpoint: {f'`{service.endpoint}`' if service.endpoint else 'given with `--endpoint`'}."]
+    if family is not None and family.region is not None:
+        rules.append(f"Region of the signatures: {family.region}, unless `--region` says otherwise.")
+    tried = "" if family is None else " Not tried with an account: the rules are those of its documentation."
+    text = f"{' '.join(rules)} {EXAMPLES[service.name].text}{tried}"
+    block = f"<!-- store: {service.name} -->\n```sh\n{commands(service)}```"
+    return f"## {service.name}: {service.title}\n\n{text}\n\n{block}"
