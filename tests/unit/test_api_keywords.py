@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 import obsup
 import obsup.errors
@@ -141,7 +142,7 @@ def test_an_empty_text_is_wrong_usage() -> None:
             option_value(name, "")
         if row in OBJECT_OPTIONS:
             with pytest.raises(WrongUsage, match=f"^{name} is empty"):
-                option_value("options", ObjectOptions(**{row.parameter: ""}))
+                option_value("options", replace(ObjectOptions(), **{row.parameter: ""}))
     assert option_value("proxy", "") == ""
 
 
