@@ -9,11 +9,12 @@ from typing import Unpack
 from obsup import events
 from obsup.api.call import opened, public
 from obsup.api.keywords import StepKeywords, StoreKeywords, VerifyKeywords
+from obsup.api.steps import select_upload
 from obsup.api.values import option_value, path_value
 from obsup.engine.inspect.open_uploads import ListedUpload, list_open_uploads
 from obsup.engine.inspect.upload_cycle import RequestTimes
 from obsup.engine.job.target_settings import resolve_prefix
-from obsup.engine.steps.lookup import UploadSelector, require_upload
+from obsup.engine.steps.lookup import require_upload
 from obsup.engine.verify.comparison import Identical
 from obsup.engine.verify.file_check import check_object
 from obsup.model import ListWindow, StoredPart
@@ -40,7 +41,7 @@ def list_parts(
     after = option_value("part_number_marker", part_number_marker)
     most = option_value("max_parts_listed", max_parts_listed) if max_parts_listed is not None else None
     with opened(list_parts, target, more, source=path) as context:
-        selector = UploadSelector(context.request.target, path, upload_id, context.request.checkpoint)
+        selector = select_upload(context, path, upload_id)
         selected = require_upload(selector)
         with selected.needed(selector):
             return list(context.store.list_parts(selected.upload, after=after, most=most))

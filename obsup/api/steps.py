@@ -28,7 +28,7 @@ from obsup.engine.steps.lookup import UploadSelector
 from obsup.engine.steps.part import PartWindow
 from obsup.engine.upload.uploader import Uploader
 from obsup.errors import NextStep, WrongUsage
-from obsup.local.source.file_object import FileObject, Readable
+from obsup.local.source.file_object import FileObject, Readable, as_bytes
 from obsup.local.source.stream_parts import read_stream_part
 from obsup.model import Stored
 
@@ -94,14 +94,14 @@ def upload_part(
             return _send_open_part(context, stream, number, window, upload_id, md5)
     path = path_value("source", source)
     with opened(upload_part, target, more, source=path) as context:
-        selector = _selector(context, path, upload_id)
+        selector = select_upload(context, path, upload_id)
         return _sized(part_steps.send_one(context, selector, number, window, md5=md5))
 
 
 def _readable(source: Content) -> Readable:
     """Return what has the bytes of the part. Raises WrongUsage."""
     if source is None or isinstance(source, bytes | bytearray | memoryview):
-        return BytesIO(source or b"")
+        return BytesIO(as_bytes(source or b"", "source"))
     if not callable(getattr(source, "read", None)):
         raise wrong_type("source", "a path, bytes, None, or an object with read", source)
     return source
@@ -128,7 +128,7 @@ def _send_open_part(
     size = limits.max_part + 1 if window.part_size is None else window.part_size
     content = read_stream_part(stream, number, size, context.digests.digest())
     part_steps.check_size(content.part.size, limits)
-    return _sized(part_steps.send_read(context, _selector(context, None, upload_id), content, md5=md5))
+    return _sized(part_steps.send_read(context, select_upload(context, None, upload_id), content, md5=md5))
 
 
 def _sized(sent: part_steps.SentPart) -> Stored:
@@ -153,12 +153,15 @@ def copy_part(
     Source: OBS SDK for Python, "Copying a Part" (copyPart).
     """
     number = checked("part_number", part_number, int, text="a whole number")
-    is_range = isinstance(copy_range, tuple) and len(copy_range) == 2 and 0 <= copy_range[0] <= copy_range[1]
+    is_pair = isinstance(copy_range, tuple) and len(copy_range) == 2 and all(map(_is_number, copy_range))
+    is_range = copy_range is not None and is_pair and copy_range[0] <= copy_range[1]
     if copy_range is not None and not is_range:
         raise wrong_type("copy_range", "a pair of whole numbers: the first and the last byte", copy_range)
     _, bucket, key = split_target(checked("copy_source", copy_source, str, text="a text: BUCKET/KEY"))
+    if version_id is not None:
+        checked("version_id", version_id, str, text="a text")
     with opened(copy_part, target, more) as context:
-        selector = _selector(context, None, upload_id)
+        selector = select_upload(context, None, upload_id)
         return copy_one(context, selector, number, CopySource(bucket, key, copy_range, version_id))[1]
 
 
@@ -184,10 +187,12 @@ def complete_upload(
     """
     path = _path(source)
     count = option_value("parts", parts) if parts is not None else None
+    if count == 0:
+        raise wrong_type("parts", "a whole number from 1", count)
     expected = option_value("expect_size", size) if size is not None else None
     checks = CompletionChecks(count, expected, _bare(etags), option_value("verify_source", verify_source))
     with opened(complete_upload, target, more, source=path) as context:
-        return ManualCompletion(context, _selector(context, path, upload_id), checks).complete()
+        return ManualCompletion(context, select_upload(context, path, upload_id), checks).complete()
 
 
 def _bare(etags: Any) -> dict[int, str] | None:
@@ -195,7 +200,8 @@ def _bare(etags: Any) -> dict[int, str] | None:
     if etags is None:
         return None
     if not isinstance(etags, Mapping) or not all(
-        isinstance(number, int) and isinstance(etag, str) for number, etag in etags.items()
+        _is_number(number) and number and isinstance(etag, str) and etag.strip('"')
+        for number, etag in etags.items()
     ):
         raise wrong_type("etags", "a dict of part numbers and ETags", etags)
     return {number: etag.strip('"') for number, etag in etags.items()}
@@ -211,14 +217,20 @@ def abort_upload(
     """
     path = _path(source)
     with opened(abort_upload, target, more, source=path) as context:
-        abort_selected(context, _selector(context, path, upload_id))
+        abort_selected(context, select_upload(context, path, upload_id))
+
+
+def _is_number(value: object) -> bool:
+    """Return whether *value* is a whole number from 0."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
 def _path(source: File | None) -> Path | None:
     return path_value("source", source) if source is not None else None
 
 
-def _selector(context: UploadContext, source: Path | None, upload_id: str | None) -> UploadSelector:
+def select_upload(context: UploadContext, source: Path | None, upload_id: str | None) -> UploadSelector:
+    """Return how a function selects its upload. Raises WrongUsage for an upload id that is no text."""
     if upload_id is not None:
         checked("upload_id", upload_id, str, text="a text")
     return UploadSelector(context.request.target, source, upload_id, context.request.checkpoint)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -142,6 +143,8 @@ def _measure(wanted: str, parse: Callable[[str], Any], *numbers: type) -> Callab
 
 def _rate(name: str, _kind: Kind, value: Any) -> Rate:
     if not isinstance(value, str) and checked(name, value, int, float, text='bytes per second, or "10M"') > 0:
+        if value == math.inf:
+            raise wrong_type(name, "finite, or None", value)
         return constant_rate(value)
     rate: Rate = _measure('bytes per second, or a text such as "10M"', parse_rate, int, float)(
         name, _kind, value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 import asyncio
 import base64
 import hashlib
@@ -371,3 +372,88 @@ def test_two_threads_do_not_send_the_same_part_at_once(store: Sandbox, where: di
     with UploadLock(target, part=(upload_id, 1)), pytest.raises(Busy):
         upload_part(b"x", "bucket/key", 1, upload_id=upload_id, **where)
     assert upload_part(b"x", "bucket/key", 1, upload_id=upload_id, **where).etag
+
+
+class OneRead:
+    """An object whose first read returns *value*, and whose next one returns nothing."""
+
+    def __init__(self, value: object) -> None:
+        self._values = [b"", value]
+
+    def read(self, _size: int = -1, /) -> Any:
+        """Return the value."""
+        return self._values.pop() if self._values else b""
+
+
+NUMBERS = array.array("I", range(100))
+
+
+@pytest.mark.parametrize(
+    ("value", "content"),
+    [
+        (NUMBERS, NUMBERS.tobytes()),
+        (memoryview(NUMBERS), NUMBERS.tobytes()),
+        (memoryview(b"abcdef")[::2], b"ace"),
+        (memoryview(array.array("I")), b""),
+    ],
+    ids=["array", "view of an array", "every second byte", "empty view"],
+)
+def test_arrays_and_views_are_their_bytes(
+    store: Sandbox, where: dict[str, Any], value: Any, content: bytes
+) -> None:
+    """From read of a stream and of a part; a view is also the part itself."""
+    upload_file(OneRead(value), "bucket/key", **where)
+    assert store.object_path("bucket", "key").read_bytes() == content
+    upload_id = initiate_upload("bucket/part", **where)
+    sent = [upload_part(OneRead(value), "bucket/part", 1, upload_id=upload_id, **where)]
+    if isinstance(value, memoryview):
+        sent.append(upload_part(value, "bucket/part", 1, upload_id=upload_id, **where))
+    assert {one.etag for one in sent} == {hashlib.md5(content).hexdigest()}
+
+
+@pytest.mark.parametrize("value", ["text", 5, [1, 2]], ids=repr)
+def test_read_must_return_bytes(where: dict[str, Any], value: object) -> None:
+    """Nothing is published."""
+    upload_id = initiate_upload("bucket/part", **where)
+    for send in (
+        lambda: upload_file(OneRead(value), "bucket/key", **where),
+        lambda: upload_part(OneRead(value), "bucket/part", 1, upload_id=upload_id, **where),
+    ):
+        with pytest.raises(WrongUsage, match="bytes"):
+            send()
+
+
+def test_wrong_arguments_of_the_steps_are_wrong_usage(store: Sandbox, where: dict[str, Any]) -> None:
+    """Before any request."""
+    wrong: list[Callable[[], object]] = [
+        *(
+            lambda copied=copied: copy_part("bucket/a", "bucket/b", 1, upload_id="u", copy_range=copied, **where)
+            for copied in ((-1, 2), (2, 1), ("0", 1), (0.0, 1), (True, True), (0,), "0-1")
+        ),
+        lambda: copy_part("bucket/a", "bucket/b", 1, upload_id="u", version_id=5, **where),  # type: ignore[arg-type]
+        *(
+            lambda etags=etags: complete_upload("bucket/a", upload_id="u", etags=etags, **where)
+            for etags in ({0: "a"}, {-1: "a"}, {True: "a"}, {1: ""}, {1: 5})
+        ),
+        *(
+            lambda parts=parts: complete_upload("bucket/a", upload_id="u", parts=parts, **where)
+            for parts in (0, -1, True)
+        ),
+        lambda: complete_upload("bucket/a", upload_id="u", size=-1, **where),
+        *(
+            lambda number=number: upload_part(b"a", "bucket/a", number, upload_id="u", **where)
+            for number in (0, -1, 10_001, True)
+        ),
+        *(
+            lambda call=call: call("bucket/a", upload_id=5, **where)
+            for call in (list_parts, complete_upload, abort_upload)
+        ),
+        *(
+            lambda parts=parts: upload_file(io.BytesIO(b"a"), "bucket/a", parts=parts, **where)
+            for parts in (0, -1)
+        ),
+    ]  # fmt: skip
+    for call in wrong:
+        with pytest.raises(WrongUsage):
+            call()
+    assert store.requests == []

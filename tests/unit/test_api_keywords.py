@@ -108,6 +108,7 @@ def test_a_value_is_converted(name: str, value: Any, converted: Any) -> None:
         ("if_running", "never"),
         ("retry_for", "soon"),
         ("limit_rate", 0),
+        ("limit_rate", float("inf")),
         ("metadata", {"a": 5}),
         ("metadata", "a=b"),
         ("headers", ["a: b"]),

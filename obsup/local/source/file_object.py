@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol, TypeGuard
+from typing import Any, Protocol, TypeGuard
 
 from obsup.errors import DataMismatch, LocalFailure, NextStep, SourceUnreadable, WrongUsage
 from obsup.local.source.stream import read_failed, unchanged_check
@@ -49,16 +49,11 @@ class FileObject:
             data = self._read(len(view))
         finally:
             self._is_reading = False
-        if isinstance(data, str):
-            raise WrongUsage(
-                f"{self.name} is open as text",
-                "An object consists of bytes",
-                NextStep('open it with mode "rb"'),
-            )
         if data is None:
             raise SourceUnreadable(
                 f"{self.name} has no bytes yet", "It is non-blocking", NextStep("make it blocking")
             )
+        data = as_bytes(data, self.name)
         if len(data) > len(view):
             raise SourceUnreadable(
                 f"{self.name} returned {len(data)} bytes from read({len(view)})",
@@ -70,7 +65,7 @@ class FileObject:
         view[: len(data)] = data
         return len(data)
 
-    def _read(self, size: int) -> bytes | str | None:
+    def _read(self, size: int) -> Any:
         try:
             return self._file.read(size)
         except ValueError as exc:  # closed, or not open for reading
@@ -117,6 +112,29 @@ class FileObject:
         if self._close and close is not None and not self._is_reading:
             self._close = False
             close()
+
+
+def as_bytes(data: Any, name: str) -> bytes | bytearray | memoryview:
+    """Return the bytes of *data*, which ``read`` of *name* returned: bytes, an array, or a view of any items.
+
+    Raises WrongUsage for a text, and for an object without bytes.
+    """
+    if isinstance(data, bytes | bytearray):
+        return data
+    if isinstance(data, str):
+        raise WrongUsage(
+            f"{name} is open as text", "An object consists of bytes", NextStep('open it with mode "rb"')
+        )
+    try:
+        view = memoryview(data)
+    except TypeError as exc:
+        raise WrongUsage(
+            f"{name} returned a value of type {type(data).__name__}",
+            "An object consists of bytes",
+            NextStep("pass an object whose read returns bytes"),
+        ) from exc
+    # A view without items, or of every second one, has no other view as bytes.
+    return view.cast("B") if view.c_contiguous and view.nbytes else view.tobytes()
 
 
 def stated_size(file: object) -> int | None:
