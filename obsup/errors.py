@@ -255,9 +255,9 @@ class StoreError(Exception):
 class NetworkError(Exception):
     """The network failed: no response, or half of one.
 
-    ``kind`` is one of resolve, refused, connect, proxy, tunnel, certificate, no-tls, alert, tls, reset, stall,
-    slow, incomplete, garbled (the response is not valid in the protocol); ``sent`` is whether the store may have
-    received it.
+    ``kind`` is one of resolve, refused, connect, certificate, no-tls, alert, tls, reset, stall, slow, incomplete,
+    garbled (the response is not valid in the protocol); with a proxy also proxy, proxy-certificate, proxy-no-tls,
+    proxy-alert, proxy-login, tunnel. ``sent`` is whether the store may have received it.
     """
 
     def __init__(self, kind: str, detail: str, sent: bool) -> None:

@@ -36,7 +36,11 @@ _REMOVED_PREFIXES = (
     "XDG_",
     "http_proxy",
     "https_proxy",
+    "all_proxy",
+    "no_proxy",
     "HTTP",
+    "ALL_PROXY",
+    "NO_PROXY",
 )
 _REMOVED_NAMES = (
     "AccessKeyID",

@@ -83,7 +83,9 @@ CONNECTION = group(
         field="config_path",
     ),
     OptionRow("--ca-bundle", FILE, "File of trusted CA certificates in PEM format."),
-    OptionRow("--client-cert", FILE, "Client certificate in PEM format, if the server asks for one."),
+    OptionRow(
+        "--client-cert", FILE, "Client certificate in PEM format, if the server or the proxy asks for one."
+    ),
     OptionRow("--client-key", FILE, "Private key of --client-cert, if that file does not contain it."),
     OptionRow("--no-verify-tls", FLAG, "Do not verify the server's TLS certificate (insecure)."),
     OptionRow("--proxy", ANY_TEXT, "URL of the proxy. Default: HTTPS_PROXY or HTTP_PROXY.", metavar="URL"),

@@ -50,7 +50,8 @@ ENVIRONMENT = (
     ),
     ("OBSUP_STATE_DIR", "Folder for locks, and for checkpoints that cannot be written next to SOURCE."),
     ("XDG_CONFIG_HOME, XDG_STATE_HOME", "Default folders of configuration and state."),
-    ("HTTPS_PROXY, HTTP_PROXY, NO_PROXY", "Proxy settings, if --proxy is not given."),
+    ("HTTPS_PROXY, HTTP_PROXY, ALL_PROXY", "URL of the proxy, with its login, if --proxy is not given."),
+    ("NO_PROXY", "Hosts, domains and networks to reach without any proxy, separated by commas."),
     ("REQUESTS_CA_BUNDLE", "Trusted CA certificates, if --ca-bundle is not given."),
     ("NO_COLOR, TERM", "Disable colours; TERM=dumb also disables the progress bar."),
 )

@@ -13,7 +13,7 @@ from obsup.engine.inspect.finding import Finding, information, run_check
 from obsup.engine.job.connection import Connection, StoreSettings
 from obsup.errors import ObsupError
 from obsup.store.http import probe
-from obsup.store.http.proxy import find_proxy
+from obsup.store.http.proxy import find_proxy, without_login
 from obsup.store.http.settings import ConnectionSettings
 from obsup.units import format_duration
 
@@ -32,7 +32,7 @@ def check_connection(settings: StoreSettings, bucket: str) -> Iterator[Finding]:
     url, connection = f"{address.scheme}://{address.host}", settings.network
     proxy = find_proxy(url, connection)
     if proxy is not None:
-        yield information("connection", f"through the proxy {proxy}")
+        yield information("connection", f"through the proxy {without_login(proxy)}")
         return
     checks: list[tuple[str, Callable[[], str]]] = [
         ("DNS", lambda: ", ".join(probe.resolve(url))),

@@ -122,7 +122,7 @@ FAILURE_RULES: tuple[FailureRule, ...] = (
     rule(
         Action.SLOW_DOWN,
         Throttled,
-        "The store requested a lower rate for longer than --retry-for",
+        "The store, or a proxy in front of it, requested a lower rate for longer than --retry-for",
         run_again(),
         code="SlowDown TooManyRequests RequestLimitExceeded Throttling ThrottlingException QpsLimitExceeded "
         "UploadTrafficRateLimitExceeded TotalQpsLimitExceeded BandwidthLimitExceeded RequestThrottled",
@@ -130,7 +130,7 @@ FAILURE_RULES: tuple[FailureRule, ...] = (
     rule(
         Action.SLOW_DOWN,
         Throttled,
-        "The store was busy for longer than --retry-for",
+        "The store, or a proxy in front of it, was busy for longer than --retry-for",
         run_again(),
         status="429 503 529",
     ),

@@ -5,6 +5,12 @@ from __future__ import annotations
 from obsup.errors import BadConfiguration, NotFinished, Refused, run_again
 from obsup.store.answers.failure_rule import Action, FailureRule, rule
 
+# --proxy accepts no password, and comes before these variables.
+_PROXY_LOGIN = run_again(
+    "set HTTPS_PROXY, or HTTP_PROXY for an endpoint with http, to http://USER:PASSWORD@HOST:PORT",
+    drop=("--proxy",),
+)
+
 NETWORK_RULES: tuple[FailureRule, ...] = (
     rule(
         Action.FAIL,
@@ -30,18 +36,53 @@ NETWORK_RULES: tuple[FailureRule, ...] = (
     rule(
         Action.FAIL,
         BadConfiguration,
-        "The proxy does not permit connections to the store",
+        "The certificate of the proxy does not match its host, or its authority is not trusted on this computer",
+        run_again("check the URL of the proxy, or pass the certificate of the authority with --ca-bundle"),
+        kind="proxy-certificate",
+    ),
+    rule(
+        Action.FAIL,
+        BadConfiguration,
+        "The URL of the proxy begins with https, but the proxy does not use TLS on this port",
         run_again(
-            "check --proxy or HTTPS_PROXY, including user and password; NO_PROXY lists hosts to reach directly"
+            "check --proxy or HTTPS_PROXY: write http:// instead of https://, or use the port that supports TLS"
         ),
+        kind="proxy-no-tls",
+    ),
+    rule(
+        Action.FAIL,
+        BadConfiguration,
+        "The proxy asks for a client certificate, does not accept this one, or needs another version of TLS",
+        run_again("check --client-cert and --client-key, and which versions of TLS the proxy accepts"),
+        kind="proxy-alert",
+    ),
+    rule(
+        Action.FAIL,
+        BadConfiguration,
+        "The proxy requires a user and a password, or does not accept the ones in its URL",
+        _PROXY_LOGIN,
+        kind="proxy-login",
+    ),
+    rule(
+        Action.FAIL,
+        BadConfiguration,
+        "The proxy does not permit connections to the store, or is not a proxy",
+        run_again("check --proxy or HTTPS_PROXY; NO_PROXY lists hosts to reach directly"),
         kind="tunnel",
+    ),
+    rule(
+        Action.RETRY,
+        NotFinished,
+        "The proxy kept failing for longer than --retry-for",
+        run_again("check --proxy or HTTPS_PROXY"),
+        kind="proxy",
     ),
     rule(
         Action.RETRY,
         NotFinished,
         "The network kept failing for longer than --retry-for",
         run_again(),
-        kind="resolve refused connect proxy tls reset stall slow incomplete",
+        kind="resolve refused connect tls reset stall slow incomplete",
     ),
     rule(
         Action.REPEAT,
@@ -53,8 +94,8 @@ NETWORK_RULES: tuple[FailureRule, ...] = (
     rule(
         Action.FAIL,
         BadConfiguration,
-        "The proxy requires a user and a password",
-        run_again("add them to HTTPS_PROXY (http://USER:PASSWORD@HOST:PORT)"),
+        "The proxy requires a user and a password, or does not accept the ones in its URL",
+        _PROXY_LOGIN,
         status="407",
     ),
     rule(

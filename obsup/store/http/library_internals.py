@@ -12,11 +12,12 @@ import ssl
 import time
 from email.errors import FirstHeaderLineIsContinuationDefect, MissingHeaderBodySeparatorDefect
 from functools import partial
-from http.client import HTTPResponse, IncompleteRead, LineTooLong, UnknownProtocol
+from http.client import HTTPException, HTTPResponse, IncompleteRead, LineTooLong, UnknownProtocol
 from typing import Any
 
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import HTTPError, ProxyError
 
 from obsup.store.http.sockets import (
     RESPONSE_CHECK_INTERVAL_S,
@@ -199,6 +200,8 @@ class _SecureConnection(_Connection, HTTPSConnection):
         try:
             super()._tunnel()
             self.sock.settimeout(self.stall_timeout_s)
+        except (OSError, HTTPException) as exc:
+            raise ProxyError("no tunnel", exc) from exc  # the store has not been reached yet
         finally:
             self._is_tunnelling = False
 
@@ -229,16 +232,40 @@ class _Pool(HTTPConnectionPool):
         super()._put_conn(conn)
 
 
-def pool_classes(stall_timeout_s: float, response_limit_s: float) -> dict[str, Any]:
+def _socks_connection() -> type[HTTPConnection]:
+    """Return the class of connections through a SOCKS proxy. Needs PySocks."""
+    from urllib3.contrib.socks import SOCKSConnection
+
+    class ThroughSocks(SOCKSConnection):
+        is_broken = False
+
+        def _new_conn(self) -> socket.socket:
+            self.is_broken = False
+            try:
+                connected = super()._new_conn()
+            except HTTPError as exc:
+                raise ProxyError("SOCKS", exc) from exc
+            # From here on it is an ordinary socket, which the kernel can send files on.
+            plain = socket.socket(fileno=connected.detach())
+            plain.settimeout(self.timeout)
+            return plain
+
+    return ThroughSocks
+
+
+def pool_classes(
+    stall_timeout_s: float, response_limit_s: float, *, through_socks: bool = False
+) -> dict[str, Any]:
     """Return the classes of connection pools by scheme.
 
     *stall_timeout_s* is seconds in which no byte moves; *response_limit_s* is seconds for one response.
     """
+    first: tuple[Any, ...] = (_socks_connection(),) if through_socks else ()
 
-    class Plain(_Connection):
+    class Plain(*first, _Connection):  # type: ignore[misc]
         pass
 
-    class Secure(_SecureConnection):
+    class Secure(*first, _SecureConnection):  # type: ignore[misc]
         pass
 
     for kind in (Plain, Secure):

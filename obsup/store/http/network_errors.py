@@ -18,7 +18,6 @@ from obsup.store.http.library_internals import NoTLS
 # may have received any of the request.
 _KINDS: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str, bool], ...] = (
     (ssl.SSLCertVerificationError, "certificate", False),
-    (urllib3.exceptions.ProxyError, "proxy", False),
     (NoTLS, "no-tls", False),
     (urllib3.exceptions.NameResolutionError, "resolve", False),
     (ConnectionRefusedError, "refused", False),
@@ -38,35 +37,60 @@ _REJECTING_ALERTS = re.compile(
     r"|UNSUPPORTED_CERTIFICATE|ACCESS_DENIED|PROTOCOL_VERSION|INSUFFICIENT_SECURITY)|UNSUPPORTED_PROTOCOL"
 )
 
+# What a proxy replies to the request to connect to the store: an HTTP status, or a reply of SOCKS as PySocks words it.
+_PROXY_REPLY = re.compile(
+    r"Tunnel connection failed: (?P<status>\d{3})|0x(?P<code>[0-9a-f]{2}): (?P<text>[\w ]+)"
+    r"|(?P<login>authentication (?:failed|methods were rejected)|username/password)|(?P<other>sent invalid data)"
+)
+# Those that may be different later. RFC 1928, section 6: no permission, unknown command, unknown kind of address.
+_TEMPORARY_STATUSES = frozenset({408, 421, 425, 429, 499, *range(500, 600)})
+_FINAL_SOCKS_CODES = ("02", "07", "08", "5c", "5d")
+
 _DETAILS = {
-    "alert": "the server rejected the TLS connection",
-    "certificate": "the server's TLS certificate was not accepted",
-    "proxy": "the proxy did not respond",
-    "tunnel": "the proxy refused to connect",
+    "alert": "the {server} rejected the TLS connection",
+    "certificate": "the {server}'s TLS certificate was not accepted",
     "resolve": "the host name could not be resolved",
     "refused": "connection refused (nothing is listening there)",
     "connect": "no connection could be established",
-    "no-tls": "the server does not use TLS",
+    "no-tls": "the {server} does not use TLS",
     "tls": "the TLS connection failed",
     "stall": "the connection was idle for too long",
     "incomplete": "the response was incomplete",
     "reset": "the connection was closed",
 }
+# What concerns the proxy's configuration, not its reachability, if the proxy is the server.
+_TLS_KINDS = ("alert", "certificate", "no-tls")
 
-_REFUSED_TUNNEL = re.compile(r"Tunnel connection failed: (4\d\d)")
 
-
-def network_error(exc: BaseException) -> NetworkError:
-    """Return the NetworkError for *exc*, which a request raised."""
+def network_error(exc: BaseException, *, by_proxy: bool = False) -> NetworkError:
+    """Return the NetworkError for *exc*, which a request raised. *by_proxy*: the proxy is the server, not the store."""
     if isinstance(exc, NetworkError):
         return exc
     causes = _causes(exc)
+    before_store = any(isinstance(cause, urllib3.exceptions.ProxyError) for cause in causes)
+    if before_store and (reply := _reply_of_proxy(causes)):
+        return reply
+    kind, sent, detail = _classify(causes)
+    is_proxy = before_store or by_proxy
+    detail = detail.format(server="proxy" if is_proxy else "server")
+    if is_proxy and kind in _TLS_KINDS:
+        return NetworkError(f"proxy-{kind}", detail, sent=False)
+    if before_store:
+        return NetworkError("proxy", f"no connection through the proxy: {detail}", sent=False)
+    return NetworkError(kind, detail, sent)
+
+
+def _classify(causes: list[BaseException]) -> tuple[str, bool, str]:
+    """Return kind, whether the store may have received any of the request, and the detail."""
     for types, kind, sent in _KINDS:
         cause = next((cause for cause in causes if isinstance(cause, types)), None)
-        if cause is not None:
-            rejected = _refused_tunnel(causes) if kind == "proxy" else _rejecting_alert(causes)
-            return rejected or NetworkError(kind, _detail(kind, cause), sent)
-    return NetworkError("reset", f"{type(exc).__name__}", sent=True)
+        if cause is None:
+            continue
+        alert = _rejecting_alert(causes)
+        if alert is not None and kind not in ("certificate", "no-tls"):
+            return "alert", False, f"{_DETAILS['alert']}: {alert}"
+        return kind, sent, _detail(kind, cause)
+    return "reset", True, type(causes[0]).__name__
 
 
 def _causes(exc: BaseException) -> list[BaseException]:
@@ -81,21 +105,30 @@ def _causes(exc: BaseException) -> list[BaseException]:
     return causes
 
 
-def _refused_tunnel(causes: list[BaseException]) -> NetworkError | None:
-    """Return the error for a proxy that rejects the tunnel permanently; None if it may accept it later."""
+def _reply_of_proxy(causes: list[BaseException]) -> NetworkError | None:
+    """Return the error for the reply of a proxy that did not connect to the store; None if there was none."""
     texts = (str(cause) for cause in causes if isinstance(cause, OSError))
-    match = next(filter(None, map(_REFUSED_TUNNEL.search, texts)), None)
-    return NetworkError("tunnel", f"{_DETAILS['tunnel']} ({match[1]})", sent=False) if match else None
+    match = next(filter(None, map(_PROXY_REPLY.search, texts)), None)
+    if match is None:
+        return None
+    status, reply = match["status"], match["status"] or match["text"]
+    if match["login"] or status == "407":
+        return NetworkError("proxy-login", "the proxy rejected the user or the password", sent=False)
+    if match["other"]:
+        return NetworkError("tunnel", "the proxy does not use SOCKS", sent=False)
+    is_final = int(status) not in _TEMPORARY_STATUSES if status else match["code"] in _FINAL_SOCKS_CODES
+    if is_final:
+        return NetworkError("tunnel", f"the proxy refused to connect ({reply})", sent=False)
+    return NetworkError("proxy", f"the proxy could not connect to the store ({reply})", sent=False)
 
 
-def _rejecting_alert(causes: list[BaseException]) -> NetworkError | None:
-    """Return the error for a server that rejects the client's TLS permanently; None if it may accept it later."""
+def _rejecting_alert(causes: list[BaseException]) -> str | None:
+    """Return the alert of a server that rejects the client's TLS permanently; None if it may accept it later."""
     reasons = (str(getattr(cause, "reason", None)) for cause in causes if isinstance(cause, ssl.SSLError))
     reason = next(filter(_REJECTING_ALERTS.search, reasons), None)
     if reason is None:
         return None
-    what = reason.partition("ALERT_")[2] or reason
-    return NetworkError("alert", f"{_DETAILS['alert']}: {what.replace('_', ' ').lower()}", sent=False)
+    return (reason.partition("ALERT_")[2] or reason).replace("_", " ").lower()
 
 
 def _detail(kind: str, exc: BaseException) -> str:
@@ -103,4 +136,6 @@ def _detail(kind: str, exc: BaseException) -> str:
         return f"{_DETAILS[kind]}: {exc.verify_message}"
     if isinstance(exc, OSError) and exc.errno in (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ECONNRESET):
         return f"{_DETAILS[kind]} ({os.strerror(exc.errno).lower()})"
+    if isinstance(exc, urllib3.exceptions.ConnectTimeoutError):
+        return "no connection within --connect-timeout"
     return _DETAILS[kind]

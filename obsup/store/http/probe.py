@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import os
 import socket
-import ssl
 import time
 from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
-
-import certifi
 
 from obsup.dialects.addressing import DEFAULT_PORTS
 from obsup.dialects.endpoints import is_loopback
 from obsup.errors import NetworkError
 from obsup.store.http.network_errors import network_error
 from obsup.store.http.settings import ConnectionSettings
-from obsup.store.http.tls_files import find_ca_bundle, load_client_certificate
+from obsup.store.http.tls_files import tls_context
 from obsup.value import Value
 
 
@@ -55,12 +52,7 @@ def check_tls(url: str, settings: ConnectionSettings, environ: Mapping[str, str]
 
     Raises NetworkError.
     """
-    bundle = find_ca_bundle(settings, environ)
-    context = ssl.create_default_context(cafile=bundle[0] if bundle is not None else certifi.where())
-    load_client_certificate(context, settings)
-    if not settings.verify_tls:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
+    context = tls_context(settings, environ)
     try:
         with (
             socket.create_connection(_host_and_port(url), settings.connect_timeout_s) as plain,

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
+import re
 from collections.abc import Mapping
 from importlib.util import find_spec
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
+from obsup.dialects.addressing import DEFAULT_PORTS
+from obsup.dialects.endpoints import is_loopback
 from obsup.errors import BadConfiguration, run_again
 from obsup.store.http.settings import ConnectionSettings
 
@@ -16,13 +20,21 @@ SCHEMES = ("http", "https", *SOCKS_SCHEMES)
 
 
 def find_proxy(url: str, settings: ConnectionSettings) -> str | None:
-    """Return the host of the proxy for requests to *url*, or None if they are sent directly."""
-    parts = urlsplit(url)
-    proxy = settings.proxy
-    if proxy is None and not proxy_bypass(parts.netloc):
-        proxies = getproxies()
-        proxy = proxies.get(parts.scheme) or proxies.get("all")
-    return _parse(proxy)[1] or None if proxy else None
+    """Return the URL of the proxy for requests to *url*, or None if they are sent directly.
+
+    NO_PROXY applies to every proxy, as with curl. A proxy of the environment is not used for this computer: it would
+    connect to its own loopback interface.
+    """
+    parts, proxies = urlsplit(url), getproxies()
+    if _is_excluded(parts, proxies.get("no", "")):
+        return None
+    if settings.proxy is not None:
+        return settings.proxy
+    host = parts.hostname or ""
+    # The settings of macOS and Windows have own exceptions.
+    if is_loopback(host) or proxy_bypass(host):
+        return None
+    return proxies.get(parts.scheme) or proxies.get("all")
 
 
 def check_proxy(proxy: str, environ: Mapping[str, str] = os.environ) -> None:
@@ -49,6 +61,33 @@ def check_proxy(proxy: str, environ: Mapping[str, str] = os.environ) -> None:
             "It is not installed in this environment",
             run_again("install it with: pip install 'obsup[socks]'"),
         )
+
+
+def without_login(proxy: str) -> str:
+    """Return the URL of *proxy* without user and password."""
+    return re.sub(r"^(?:(.*://)|).*@", r"\1", proxy)
+
+
+def _is_excluded(url: SplitResult, no_proxy: str) -> bool:
+    """Return whether the list *no_proxy* contains the host of *url*, or a domain or network that it belongs to."""
+    host, port = (url.hostname or "").removesuffix("."), url.port or DEFAULT_PORTS[url.scheme]
+    for entry in re.split(r"[\s,]+", no_proxy.lower()):
+        name, colon, digits = entry.rpartition(":")
+        if colon and digits == str(port) and (name.endswith("]") or ":" not in name):
+            entry = name
+        entry = entry.strip("[]").removeprefix("*.").strip(".")
+        if entry == "*" or (entry and (host == entry or host.endswith(f".{entry}"))):
+            return True
+        if _is_in_network(host, entry):
+            return True
+    return False
+
+
+def _is_in_network(host: str, network: str) -> bool:
+    try:
+        return ipaddress.ip_address(host) in ipaddress.ip_network(network, strict=False)
+    except ValueError:
+        return False
 
 
 def _parse(proxy: str) -> tuple[str, str, str | None]:

@@ -6,16 +6,38 @@ import ssl
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import certifi
+
 from obsup.errors import BadConfiguration, WrongUsage, run_again
 from obsup.store.http.settings import ConnectionSettings
 from obsup.text import quoted
+from obsup.value import Value
 
 # The environment variables that name a file or a directory of trusted certificates, the nearest first.
 CA_VARIABLES = ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 
 
+class TrustStore(Value):
+    """Where the trusted certificates are: a file, and a directory in which OpenSSL looks for their hashes."""
+
+    file: str | None
+    folder: str | None
+
+
+def find_trust(settings: ConnectionSettings, environ: Mapping[str, str]) -> TrustStore:
+    """Return what is trusted: the given certificates, or those of this system together with those of certifi.
+
+    A system has a directory (Debian), a file (Red Hat), or, in a small container, neither.
+    """
+    bundle = find_ca_bundle(settings, environ)
+    if bundle is None:
+        paths = ssl.get_default_verify_paths()
+        return TrustStore(paths.cafile or certifi.where(), paths.capath)
+    return TrustStore(None, bundle[0]) if Path(bundle[0]).is_dir() else TrustStore(bundle[0], None)
+
+
 def find_ca_bundle(settings: ConnectionSettings, environ: Mapping[str, str]) -> tuple[str, str] | None:
-    """Return the path of the trusted certificates and what names it, None for the built-in ones."""
+    """Return the path of the trusted certificates and what names it, None if nothing does."""
     if settings.ca_bundle:
         return settings.ca_bundle, "--ca-bundle"
     return next(((environ[name], name) for name in CA_VARIABLES if environ.get(name)), None)
@@ -30,10 +52,23 @@ def check_tls_files(settings: ConnectionSettings, environ: Mapping[str, str]) ->
     if bundle is not None and settings.verify_tls and not Path(bundle[0]).is_dir():
         path, origin = bundle
         _load(path, origin, lambda: context.load_verify_locations(path), "no CA certificate in PEM format")
-    load_client_certificate(context, settings)
+    _load_client_certificate(context, settings)
 
 
-def load_client_certificate(context: ssl.SSLContext, settings: ConnectionSettings) -> None:
+def tls_context(settings: ConnectionSettings, environ: Mapping[str, str]) -> ssl.SSLContext:
+    """Return a TLS context as *settings* say, with the client certificate. Raises BadConfiguration."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if settings.verify_tls:
+        trusted = find_trust(settings, environ)
+        context.load_verify_locations(trusted.file, trusted.folder)
+    else:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    _load_client_certificate(context, settings)
+    return context
+
+
+def _load_client_certificate(context: ssl.SSLContext, settings: ConnectionSettings) -> None:
     """Load the client certificate of *settings* into *context*. Raises BadConfiguration."""
     if settings.client_cert is None:
         if settings.client_key is not None:

@@ -10,29 +10,25 @@ import os
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from http.client import HTTPException, IncompleteRead
-from http.cookiejar import DefaultCookiePolicy
 from typing import Any
-from urllib.parse import urlsplit
 
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 from requests.structures import CaseInsensitiveDict
-from requests.utils import select_proxy
 
 from obsup.dialects.dialect import Address
 from obsup.dialects.encoding import encode_query
-from obsup.dialects.endpoints import is_loopback
 from obsup.errors import NetworkError
 from obsup.store.http.body import Body
 from obsup.store.http.library_internals import pool_classes, return_connection, take_connection
 from obsup.store.http.network_errors import network_error
-from obsup.store.http.proxy import check_proxy
+from obsup.store.http.proxy import SOCKS_SCHEMES, check_proxy, find_proxy
 from obsup.store.http.redaction import redact, secrets_in, secrets_of_proxy
 from obsup.store.http.request_writer import BLOCK_BYTES, exchange_directly, head_of
 from obsup.store.http.settings import ConnectionSettings, Response
-from obsup.store.http.tls_files import check_tls_files, find_ca_bundle
+from obsup.store.http.tls_files import check_tls_files, find_trust, tls_context
 from obsup.units import KIB, MIB
 from obsup.value import Value
 from obsup.version import __version__
@@ -73,7 +69,9 @@ class _Adapter(HTTPAdapter):
     """requests' adapter with large blocks, connections of this package, and unchanged paths."""
 
     def __init__(self, settings: ConnectionSettings) -> None:
-        self._pools = pool_classes(settings.stall_timeout_s, settings.response_limit_s)
+        self._settings = settings
+        self._limits = settings.stall_timeout_s, settings.response_limit_s
+        self._pools = pool_classes(*self._limits)
         super().__init__(pool_connections=4, pool_maxsize=settings.connections)
 
     def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **kwargs: Any) -> None:
@@ -84,10 +82,18 @@ class _Adapter(HTTPAdapter):
         # requests looks at the scheme of the store, and would not verify a proxy with TLS for a store without.
         seen = "https:" if conn.scheme == "https" else url
         super().cert_verify(conn, seen, verify, cert)  # type: ignore[no-untyped-call]
+        if verify:
+            trusted = find_trust(self._settings, os.environ)
+            conn.ca_certs, conn.ca_cert_dir = trusted.file, trusted.folder
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+        if proxy.lower().startswith("https") and self._settings.client_cert is not None:
+            kwargs["proxy_ssl_context"] = tls_context(self._settings, os.environ)
         manager = super().proxy_manager_for(proxy, blocksize=BLOCK_BYTES, **kwargs)
-        manager.pool_classes_by_scheme = self._pools
+        is_socks = proxy.lower().startswith(SOCKS_SCHEMES)
+        manager.pool_classes_by_scheme = (
+            pool_classes(*self._limits, through_socks=True) if is_socks else self._pools
+        )
         return manager
 
     def request_url(self, request: requests.PreparedRequest, proxies: Any) -> str:
@@ -105,13 +111,8 @@ class Transport:
     def __init__(self, settings: ConnectionSettings) -> None:
         check_tls_files(settings, os.environ)
         self._settings = settings
-        self._session = requests.Session()
-        self._session.trust_env = settings.proxy is None
-        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        adapter = _Adapter(settings)
-        self._session.mount("https://", adapter)
-        self._session.mount("http://", adapter)
-        self._session_settings: dict[str, dict[str, Any]] = {}
+        self._adapter: Any = _Adapter(settings)
+        self._host_settings: dict[str, dict[str, Any]] = {}
         self._pools: dict[str, _HostPool] = {}
         if not settings.verify_tls:
             # obsup itself warns once, not on every request.
@@ -140,14 +141,16 @@ class Transport:
         # A file-like body of length 0, and an empty body without a length, would be sent in chunks.
         request.body = body if size else None  # type: ignore[assignment]
         timeout_s = self._settings.stall_timeout_s * (LONG_TIMEOUT_FACTOR if takes_long else 1)
+        by_proxy = False
         try:
             host = self._pool_of(root)
+            by_proxy = not host.is_direct and address.scheme == "http"
             if host.is_direct:
                 response = self._exchange_directly(host.pool, request, path, size, timeout_s=timeout_s)
             else:
                 response = self._exchange_through_proxy(request, root, timeout_s)
         except (requests.RequestException, urllib3.exceptions.HTTPError, HTTPException, OSError) as exc:
-            raise network_error(exc) from exc
+            raise network_error(exc, by_proxy=by_proxy) from exc
         return redact(response, (*secrets_in(request.headers, query), *host.proxy_secrets))
 
     def _exchange_directly(
@@ -173,7 +176,7 @@ class Transport:
         self, request: requests.PreparedRequest, root: str, timeout_s: float
     ) -> Response:
         # Not Session.send: it would compute the request that follows a redirect.
-        response = self._session.get_adapter(root).send(
+        response = self._adapter.send(
             request,
             stream=True,
             timeout=(self._settings.connect_timeout_s, timeout_s),
@@ -206,42 +209,34 @@ class Transport:
         if host is None or host.pool.pool is None:
             settings = self._settings_for(root)
             request = requests.Request("GET", root + "/").prepare()
-            adapter: Any = self._session.get_adapter(root)
-            pool = adapter.get_connection_with_tls_context(
+            pool = self._adapter.get_connection_with_tls_context(
                 request, settings["verify"], proxies=settings["proxies"], cert=settings["cert"]
             )
-            adapter.cert_verify(pool, request.url, settings["verify"], settings["cert"])
+            self._adapter.cert_verify(pool, request.url, settings["verify"], settings["cert"])
             is_direct = pool.proxy is None
             proxy_secrets = () if is_direct else secrets_of_proxy(str(pool.proxy))
             host = self._pools[root] = _HostPool(pool, is_direct, proxy_secrets)
         return host
 
     def _settings_for(self, root: str) -> dict[str, Any]:
-        """Return requests' proxies, verify and cert for *root*: those of the settings, then of the environment."""
-        if root not in self._session_settings:
-            settings, host = self._settings, urlsplit(root).hostname or ""
-            proxies = {"http": settings.proxy, "https": settings.proxy} if settings.proxy else {}
-            if not proxies and is_loopback(host):
-                # A proxy of the environment would connect to its own loopback interface.
-                proxies = {"no_proxy": host}
-            bundle = find_ca_bundle(settings, os.environ)
-            verify = (bundle[0] if bundle is not None else True) if settings.verify_tls else False
+        """Return requests' proxies, verify and cert for *root*."""
+        if root not in self._host_settings:
+            settings, proxy = self._settings, find_proxy(root, self._settings)
+            if proxy is not None:
+                check_proxy(proxy)
             cert: Any = settings.client_cert
             if settings.client_key is not None:
                 cert = settings.client_cert, settings.client_key
-            merged: dict[str, Any] = dict(
-                self._session.merge_environment_settings(root, proxies, None, verify, cert)
-            )
-            merged.pop("stream")
-            proxy = select_proxy(root, merged["proxies"])
-            if proxy:
-                check_proxy(proxy)
-            self._session_settings[root] = merged
-        return self._session_settings[root]
+            self._host_settings[root] = {
+                "proxies": {} if proxy is None else {"all": proxy},
+                "verify": settings.verify_tls,
+                "cert": cert,
+            }
+        return self._host_settings[root]
 
     def close(self) -> None:
         """Close all connections."""
-        self._session.close()
+        self._adapter.close()
 
 
 def _build_request(

@@ -274,6 +274,10 @@ def test_other_codes_for_an_unsupported_signature(code: str) -> None:
         ("certificate", F, BadConfiguration),
         ("tunnel", F, BadConfiguration),
         ("no-tls", F, BadConfiguration),
+        ("proxy-certificate", F, BadConfiguration),
+        ("proxy-no-tls", F, BadConfiguration),
+        ("proxy-alert", F, BadConfiguration),
+        ("proxy-login", F, BadConfiguration),
         ("garbled", Action.REPEAT, Refused),
         *(
             (kind, R, NotFinished)

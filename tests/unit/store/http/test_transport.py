@@ -489,21 +489,43 @@ def test_https_goes_through_a_tunnel(open_transport: Open, authority: Authority)
         assert request.header("Proxy-Authorization") is None
 
 
-@pytest.mark.parametrize("status", [403, 407])
-def test_a_tunnel_that_the_proxy_rejects_is_not_retried(open_transport: Open, status: int) -> None:
+@pytest.mark.parametrize(
+    ("status", "kind", "detail"),
+    [
+        (302, "tunnel", "refused to connect (302)"),
+        (403, "tunnel", "refused to connect (403)"),
+        (404, "tunnel", "refused to connect (404)"),
+        (407, "proxy-login", "rejected the user or the password"),
+        (408, "proxy", "could not connect to the store (408)"),
+        (429, "proxy", "could not connect to the store (429)"),
+        (502, "proxy", "could not connect to the store (502)"),
+    ],
+)
+def test_a_proxy_that_opens_no_tunnel(open_transport: Open, status: int, kind: str, detail: str) -> None:
+    """Rejections are final, temporary failures are retried, as those of a store; a login page is no store."""
     with (
         ScriptedServer(ok, tunnel=response(status, close=True)) as proxy,
         pytest.raises(NetworkError) as caught,
     ):
         send(open_transport(proxy=proxy.endpoint), "https://store.example")
-    assert (caught.value.kind, caught.value.sent) == ("tunnel", False)
-    assert str(status) in caught.value.detail
+    assert (caught.value.kind, caught.value.sent) == (kind, False)
+    assert detail in caught.value.detail
 
 
-def test_a_tunnel_that_fails_is_retried(open_transport: Open) -> None:
-    with ScriptedServer(ok, tunnel=response(502, close=True)) as proxy, pytest.raises(NetworkError) as caught:
+def test_a_proxy_that_closes_the_connection_instead_of_opening_a_tunnel(open_transport: Open) -> None:
+    """The store has received nothing, so that the request can be sent again without a look at the store."""
+    with ScriptedServer(ok, tunnel=Reply([], close=True)) as proxy, pytest.raises(NetworkError) as caught:
         send(open_transport(proxy=proxy.endpoint), "https://store.example")
-    assert caught.value.kind == "proxy"
+    assert (caught.value.kind, caught.value.sent) == ("proxy", False)
+
+
+@pytest.mark.parametrize("pieces", [[b"HTTP/1.1 200 Connected\r\n", *[b"X-A: b\r\n"] * 1000], [b"H"] * 1000])
+def test_a_very_slow_tunnel_is_an_error(open_transport: Open, pieces: list[bytes]) -> None:
+    """Every byte of the proxy's response arrives in time."""
+    with ScriptedServer(ok, tunnel=Reply(pieces, pause_s=0.01)) as proxy:
+        transport = open_transport(stall_timeout_s=0.2, response_limit_s=0.1, proxy=proxy.endpoint)
+        with pytest.raises(NetworkError):
+            send(transport, "https://store.example")
 
 
 def test_a_certificate_of_an_unknown_authority_is_rejected(

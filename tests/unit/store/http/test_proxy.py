@@ -1,0 +1,83 @@
+"""Which proxy applies to the requests to a host."""
+
+from __future__ import annotations
+
+import pytest
+
+from obsup.store.http.proxy import find_proxy, without_login
+from obsup.store.http.settings import ConnectionSettings
+
+PROXY = "http://proxy.example:3128"
+
+
+@pytest.mark.parametrize(
+    ("no_proxy", "url", "is_direct"),
+    [
+        ("", "http://store.example", False),
+        ("*", "http://store.example", True),
+        ("store.example", "https://store.example", True),
+        ("store.example", "https://bucket.store.example", True),
+        ("store.example", "https://mystore.example", False),
+        (".store.example", "https://bucket.store.example", True),
+        ("*.store.example", "https://bucket.store.example", True),
+        ("STORE.example.", "https://store.example", True),
+        ("other.example, store.example", "https://store.example", True),
+        ("other.example store.example", "https://store.example", True),
+        ("store.example:443", "https://store.example", True),
+        ("store.example:9000", "http://store.example:9000", True),
+        ("store.example:9000", "http://store.example", False),
+        ("10.1.2.3", "http://10.1.2.3:9000", True),
+        ("10.1.2.3:9000", "http://10.1.2.3:9000", True),
+        ("10.0.0.0/8", "http://10.1.2.3", True),
+        ("10.0.0.0/8", "http://11.1.2.3", False),
+        ("10.0.0.0/8", "http://store.example", False),
+        ("fd00::/8", "http://[fd00::1]:9000", True),
+        ("[fd00::1]:9000", "http://[fd00::1]:9000", True),
+        ("fd00::1", "http://[fd00::1]", True),
+        (",", "http://store.example", False),
+    ],
+)
+@pytest.mark.parametrize("is_option", [False, True])
+def test_what_no_proxy_lists(
+    is_option: bool, no_proxy: str, url: str, is_direct: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As curl reads it, for the proxy of the environment and for --proxy."""
+    monkeypatch.setenv("NO_PROXY", no_proxy)
+    if not is_option:
+        monkeypatch.setenv("ALL_PROXY", PROXY)
+    settings = ConnectionSettings(proxy=PROXY if is_option else None)
+    assert find_proxy(url, settings) == (None if is_direct else PROXY)
+
+
+def test_a_store_on_this_computer_is_reached_through_the_proxy_of_an_option_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", PROXY)
+    for url in ("http://127.0.0.1:9000", "http://bucket.localhost:9000", "http://[::1]"):
+        assert find_proxy(url, ConnectionSettings()) is None
+        assert find_proxy(url, ConnectionSettings(proxy=PROXY)) == PROXY
+
+
+def test_the_nearest_name_of_a_proxy_applies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The option, then the variable of the scheme, in lower case first, then that of all schemes."""
+    monkeypatch.setenv("all_proxy", "http://all")
+    assert find_proxy("https://store.example", ConnectionSettings()) == "http://all"
+    monkeypatch.setenv("HTTPS_PROXY", "http://upper")
+    assert find_proxy("https://store.example", ConnectionSettings()) == "http://upper"
+    monkeypatch.setenv("https_proxy", "http://lower")
+    assert find_proxy("https://store.example", ConnectionSettings()) == "http://lower"
+    assert find_proxy("https://store.example", ConnectionSettings(proxy=PROXY)) == PROXY
+    assert find_proxy("http://store.example", ConnectionSettings()) == "http://all"
+
+
+@pytest.mark.parametrize(
+    ("proxy", "shown"),
+    [
+        ("http://user:pass@proxy:3128", "http://proxy:3128"),
+        ("http://user:p@ss@proxy", "http://proxy"),
+        ("user:pass@proxy:3128", "proxy:3128"),
+        ("socks5h://proxy:1080", "socks5h://proxy:1080"),
+    ],
+)
+def test_a_proxy_is_shown_without_its_login(proxy: str, shown: str) -> None:
+    assert without_login(proxy) == shown
