@@ -144,6 +144,7 @@ def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
             checks_digests=False,
             checks_key_of_upload=False,
             lists_sparse_parts=False,
+            encrypts=("AES256",),
             unlisted=NON_XML_KEYS,
             missing_source="NotFound",
         )
@@ -166,6 +167,7 @@ def ceph(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
             keys={"%41 100%": ("copy", 404)},  # the source of a copy is decoded twice
             unknown={"complete": "InternalError"},
             checks_part_numbers=False,
+            encrypts=("SSE-C",),
             returns_xml_for_long_keys=False,
         )
         make_bucket(server, "s3-v4")
@@ -219,6 +221,7 @@ def seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
                 **dict.fromkeys(("a b+c%2F&x=1", "é"), "SignatureDoesNotMatch"),
             },
             merges_slashes=True,
+            encrypts=("SSE-C",),
             keeps_replaced_parts=True,
             copies_have_md5=False,
             empty_list=404,

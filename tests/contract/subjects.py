@@ -65,6 +65,7 @@ class Server:
     ``merges_slashes``: ``a//b`` is the object ``a/b``.
     ``keeps_replaced_parts``: a list of parts has a part that was sent twice twice, with the times in seconds.
     ``copies_have_md5``: the ETag of a copied part is its MD5.
+    ``encrypts``: the kinds of encryption that the server applies.
     ``lists_sparse_parts``: the marker of ListParts is a part number, not a number of parts.
     """
 
@@ -92,6 +93,7 @@ class Server:
     merges_slashes: bool = False
     keeps_replaced_parts: bool = False
     copies_have_md5: bool = True
+    encrypts: Collection[str] = ()
     max_parts: int = 10_000
     empty_list: int = 400
     missing_source: str = "NoSuchKey"

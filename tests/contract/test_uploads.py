@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+import uuid
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,7 +21,7 @@ from obsup.events import Event, PartStored, Requested
 from obsup.model import Upload
 from obsup.store.http.settings import ConnectionSettings
 from obsup.units import MIB
-from tests.contract.subjects import LONGEST_KEY, SUBJECTS, Server, Subject
+from tests.contract.subjects import LONGEST_KEY, SUBJECTS, Server, Subject, make_bucket
 from tests.contract.test_operations import md5_of
 from tests.doubles.slow_network import SlowNetwork, Stall
 
@@ -40,9 +42,26 @@ def source(tmp_path: Path) -> Path:
     return path
 
 
+def where(
+    subject: Subject, *, retry_for_s: float = 1.0, network: ConnectionSettings | None = None
+) -> dict[str, Any]:
+    """Return the keywords of the API that reach the store of *subject*."""
+    dialect, server = subject.dialect, subject.server
+    connecting = ConnectOptions(
+        endpoint=server.endpoint,
+        provider=dialect.provider,
+        signature=dialect.signature,
+        region=server.region or None,
+        addressing=subject.addressing,
+        retry_for_s=retry_for_s,
+        network=network or ConnectionSettings(),
+    )
+    return {"connecting": connecting, "credentials": server.credentials}
+
+
 def upload(
     subject: Subject,
-    source: Path,
+    source: Path | BytesIO,
     key: str,
     *,
     retry_for_s: float = 1.0,
@@ -50,25 +69,9 @@ def upload(
     **options: Any,
 ) -> str:
     """Upload *source*; return how the object was verified."""
-    dialect, server = subject.dialect, subject.server
-    result = upload_file(
-        source,
-        f"{server.bucket}/{key}",
-        connecting=ConnectOptions(
-            endpoint=server.endpoint,
-            provider=dialect.provider,
-            signature=dialect.signature,
-            region=server.region or None,
-            addressing=subject.addressing,
-            retry_for_s=retry_for_s,
-            network=network or ConnectionSettings(),
-        ),
-        credentials=server.credentials,
-        part_size=5 * MIB,
-        jobs=1,
-        **options,
-    )
-    return result.verified
+    options = {"part_size": 5 * MIB, "jobs": 1, **options}
+    store = where(subject, retry_for_s=retry_for_s, network=network)
+    return upload_file(source, f"{subject.server.bucket}/{key}", **store, **options).verified
 
 
 def etag_of(source: Path, server: Server) -> str:
@@ -99,6 +102,14 @@ def test_interrupted_upload_is_resumed(subject: Subject, source: Path, key: str)
     assert info.size == SIZE
     if subject.dialect.etag_is_composite:
         assert info.etag == etag_of(source, subject.server)
+
+
+@every_server
+def test_a_bucket_without_uploads_has_an_empty_list(subject: Subject) -> None:
+    """rclone returns 404 NoSuchUpload until the first upload of the bucket."""
+    bucket = f"bucket-{uuid.uuid4().hex}"
+    make_bucket(replace(subject.server, bucket=bucket), subject.dialect.name)
+    assert list(subject.store.list_uploads(bucket, "")) == []
 
 
 @every_server

@@ -60,7 +60,7 @@ FAILURE_RULES: tuple[FailureRule, ...] = (
     rule(
         Action.FAIL,
         BadConfiguration,
-        "The store returned no reason; it may not support the signature that was sent",
+        "The store returned no reason; it may not support the signature, or an object option such as the storage class",
         _OTHER_SIGNATURE,
         code="InvalidArgument",
         without_message=True,

@@ -9,7 +9,7 @@ from typing import Protocol
 from msgspec.structs import replace
 
 from obsup.dialects.dialect import Limits
-from obsup.errors import NetworkError
+from obsup.errors import NetworkError, StoreError
 from obsup.model import ListWindow, ObjectPage, OpenUpload, StoredPart, Upload
 from obsup.store.answers import xml
 from obsup.store.answers.request import Query, StoreRequest
@@ -79,7 +79,12 @@ def uploads_in(
         query: Query = (("uploads", None), ("max-uploads", _page_size(limits, window.most, count)))
         query += tuple((name, value) for name, value in given if value)
         request = StoreRequest("ListMultipartUploads", "GET", bucket, None, query)
-        root, is_encoded = _fetch_keys(fetch, request, "Bucket", "IsTruncated", item="Upload")
+        try:
+            root, is_encoded = _fetch_keys(fetch, request, "Bucket", "IsTruncated", item="Upload")
+        except StoreError as exc:
+            if exc.refusal.code != "NoSuchUpload":
+                raise
+            return  # rclone, until the first upload of a bucket
         uploads = _uploads_of(root, is_encoded=is_encoded)
         for one in uploads:
             if one.key.startswith(prefix):
