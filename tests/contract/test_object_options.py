@@ -33,7 +33,7 @@ def _servers() -> Iterator[Any]:
             yield pytest.param(*one.values, id=one.id, marks=[*one.marks, *slow])
 
 
-every_server = pytest.mark.parametrize("subject", _servers(), indirect=True)
+every_server = pytest.mark.parametrize("subject", [*_servers()], indirect=True)
 FOREIGN = b"of somebody else"
 SMALL, LARGE = b"new", bytes(6 * MIB)
 CUSTOMER_KEY = bytes(range(32))
