@@ -24,5 +24,8 @@ SIGNATURES = ("obs", "v2", "v4", "oss1", "oss4")
 METADATA_SERVICES = ("obs", "aws", "oss")
 """Every metadata service that a profile can name."""
 
+CREDENTIAL_CHAINS = ("aws",)
+"""Every vendor's library that finds credentials, by the name that a profile gives it."""
+
 AWS_SIGNATURE_PROVIDERS = ("s3", "obs")
 """The providers that accept AWS signatures."""

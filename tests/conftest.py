@@ -50,8 +50,10 @@ _REMOVED_NAMES = (
     "CURL_CA_BUNDLE",
     "SSL_CERT_FILE",
 )
-_KEPT_PREFIXES = ("OBSUP_TEST_",)
+_KEPT_PREFIXES = ("OBSUP_TEST_", "AWS_EC2_METADATA_DISABLED")
 
+# No test asks the network whether this machine is an instance of a cloud.
+os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
 
 # A job that a shell starts in the background ignores SIGINT, and so would every process that a test starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -230,7 +230,7 @@ def _path(source: File | None) -> Path | None:
 
 
 def select_upload(context: UploadContext, source: Path | None, upload_id: str | None) -> UploadSelector:
-    """Return how a function selects its upload. Raises WrongUsage for an upload id that is no text."""
+    """Return how a function selects its upload. Raises WrongUsage for an upload id of another type than text."""
     if upload_id is not None:
         checked("upload_id", upload_id, str, text="a text")
     return UploadSelector(context.request.target, source, upload_id, context.request.checkpoint)

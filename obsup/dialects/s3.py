@@ -180,6 +180,7 @@ VENDOR = Vendor(
     # AWS SDKs and Tools Reference Guide, "Service-specific endpoints" and "AWS Region".
     endpoint_variables=("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"),
     region_variables=("AWS_REGION", "AWS_DEFAULT_REGION"),
+    credential_chain="aws",
     credential_variables=(
         KeyNames("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", ("AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN")),
     ),

@@ -86,6 +86,8 @@ class Vendor(Value):
 
     ``endpoint_variables`` and ``region_variables`` are the environment variables of its tools, the nearest first.
 
+    ``credential_chain`` is the name of its library that finds credentials, if obsup uses one.
+
     The first of ``dialects`` is the default. The first host family that matches applies, so specific ones come first.
     """
 
@@ -97,3 +99,4 @@ class Vendor(Value):
     metadata_service: MetadataService
     endpoint_variables: tuple[str, ...] = ()
     region_variables: tuple[str, ...] = ()
+    credential_chain: str = ""

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from obsup.rate import parse_rate
 from obsup.units import parse_duration, parse_size
-from obsup.vendor_names import METADATA_SERVICES
+from obsup.vendor_names import CREDENTIAL_CHAINS, METADATA_SERVICES
 
 OptionValue = str | int | float | bool | tuple[str, ...]
 
@@ -107,6 +107,7 @@ JOBS = Kind(
     "jobs", 'a whole number or "auto"', lambda value: value == "auto" or _is_number(value), "5", minimum=1
 )
 METADATA_SERVICE = choice(*METADATA_SERVICES)
+CREDENTIAL_CHAIN = choice(*CREDENTIAL_CHAINS)
 SIZE = Kind("size", 'a size such as "16M" or 16777216', _parses_as(parse_size), '"16M"')
 RATE = Kind("rate", 'a size per second such as "10M", or a timetable', _parses_as(parse_rate), '"10M"')
 DURATION = Kind("duration", 'a duration such as "15m" or 900 (seconds)', _parses_as(parse_duration), '"7h"')

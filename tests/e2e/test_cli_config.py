@@ -66,7 +66,9 @@ EXCLUDED = ("part_size", "checkpoint_dir", "no_checkpoint", "sse_c_key_file", "n
 def test_every_key_of_the_template_is_valid(tmp_path: Path) -> None:
     """Without the comment signs it is a configuration, and no key is missing."""
     text = re.sub(r"^#(?=[a-z_\[])", "", template(upload), flags=re.MULTILINE)
-    text = re.sub(rf"^({'|'.join(EXCLUDED)}|credential_process|metadata_service) .*$", "", text, flags=re.M)
+    text = re.sub(
+        rf"^({'|'.join(EXCLUDED)}|credential_process|metadata_service|aws_profile) .*$", "", text, flags=re.M
+    )
     path = tmp_path / "config.toml"
     path.write_text(text)
     path.chmod(0o600)

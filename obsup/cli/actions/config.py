@@ -19,6 +19,7 @@ from obsup.cli.report import output
 from obsup.dialects.endpoints import normalise_endpoint, recognise
 from obsup.dialects.registry import STORES, VENDORS, vendor_variables
 from obsup.errors import BadConfiguration, Denied, NextStep, WrongUsage
+from obsup.local.config import aws_chain
 from obsup.local.config.credentials import CredentialSettings, find_credentials
 from obsup.local.config.file import NO_CONFIG, Profile, load_config
 from obsup.local.files.user_folders import default_config_path, home_folder
@@ -45,8 +46,11 @@ PROFILE = """\
 #credential_process = "vault-helper --role backup"
 # or: the metadata service of this cloud host: obs, aws or oss.
 #metadata_service = "obs"
+# or: the credential chain of AWS's library (pip install 'obsup[aws]'): roles, SSO, web identity, ~/.aws/config.
+#aws_profile = "backup"
 """
 MASK = "…"
+CHAIN = "AWS's credential chain"
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -242,8 +246,9 @@ def _credentials(upload: click.Context) -> Iterator[EffectiveSetting]:
     helper = _helper(profile)
     settings = CredentialSettings(_provider(upload), None if helper else name, str(path) if path else None)
     try:
-        found = find_credentials(settings, environ=os.environ, home=home_folder()).credentials
+        found = find_credentials(settings, environ=os.environ, home=home_folder(), may_ask=False).credentials
     except Denied:
+        helper = helper or _chain(_provider(upload))
         origin = f"{helper}, which is run when needed" if helper else "not found"
         yield EffectiveSetting("credentials", MASK if helper else None, origin)
         return
@@ -254,10 +259,17 @@ def _credentials(upload: click.Context) -> Iterator[EffectiveSetting]:
 
 
 def _helper(profile: Profile | None) -> str | None:
-    """Return what would provide the credentials: a credential process, or a metadata service."""
+    """Return what would provide the credentials: a credential process, a metadata service, or AWS's library."""
     if profile is None:
         return None
+    if profile.credentials or profile.aws_profile:
+        return CHAIN
     return "credential_process" if profile.credential_process else profile.metadata_service
+
+
+def _chain(provider: str) -> str | None:
+    """Return AWS's library if it is asked for targets of *provider*."""
+    return CHAIN if VENDORS[provider].credential_chain and aws_chain.is_installed() else None
 
 
 def _masked(key: str, value: object) -> object:

@@ -127,20 +127,21 @@ def open_credentials(
 
 
 def find_credentials(
-    settings: CredentialSettings, *, environ: Mapping[str, str], home: Path | None
+    settings: CredentialSettings, *, environ: Mapping[str, str], home: Path | None, may_ask: bool = True
 ) -> FoundCredentials:
     """Search all sources once and return the first credentials.
 
-    The order: the variables of obsup, those of the vendor, the keys or the credential_process of the profile, the
-    vendor's files, the metadata service of the profile. Raises Denied if none has credentials or if a source fails,
-    BadConfiguration for an invalid configuration file.
+    The order: the variables of obsup, those of the vendor, what the profile contains or names (its metadata service
+    comes later), the vendor's files (by the vendor's library, if they ask for a role, SSO or the like), the metadata
+    service of the profile, the vendor's library. Raises Denied if none has credentials or if a source fails,
+    BadConfiguration for an invalid configuration file. Unless *may_ask*, the vendor's library is not used.
     """
     variables = (*OWN_VARIABLES, *find_vendor(settings.provider).credential_variables)
     for names in variables:
         found = pair_keys(environ, names=names, origin=f"environment variable {names.access}")
         if found is not None:
             return FoundCredentials(found)
-    return _find_in_files(settings, variables, environ=environ, home=home)
+    return _find_in_files(settings, variables, environ=environ, home=home, may_ask=may_ask)
 
 
 def _find_in_files(
@@ -149,9 +150,10 @@ def _find_in_files(
     *,
     environ: Mapping[str, str],
     home: Path | None,
+    may_ask: bool,
 ) -> FoundCredentials:
     # Imported here because credentials in the environment, as in most scripts, need none of this.
-    from obsup.local.config import instance_metadata
+    from obsup.local.config import aws_chain, instance_metadata
     from obsup.local.config.file import NO_CONFIG, load_config
     from obsup.local.config.vendor_files import list_sections, read_section
 
@@ -162,27 +164,34 @@ def _find_in_files(
         found = read_profile(profile, environ)
         if found is not None:
             return FoundCredentials(found)
+    chain = aws_chain if may_ask and find_vendor(settings.provider).credential_chain else None
+    need = chain.find_need(settings.provider, environ=environ, home=home) if chain is not None else None
+    found = chain.find_if_installed() if chain is not None and need is not None else None
     sections = list_sections(settings.provider, environ=environ, home=home)
-    for section in sections:
-        found = read_section(section)
-        if found is not None:
-            return FoundCredentials(found)
-    if profile is not None and profile.metadata_service is not None:
+    found = found or next(filter(None, map(read_section, sections)), None)
+    if found is None and profile is not None and profile.metadata_service is not None:
         return FoundCredentials(
             instance_metadata.fetch_instance_credentials(profile.metadata_service, environ=environ),
             instance_metadata.RENEW_BEFORE_S,
         )
+    if found is None and chain is not None and need is None:
+        found = chain.find_if_installed()
+    if found is not None:
+        return FoundCredentials(found)
     path = config_path or default_config_path(environ) or Path(NO_CONFIG)
-    raise _not_found(settings, variables, sections, path)
+    raise _not_found(settings, variables, sections, path, need)
 
 
 def read_profile(profile: Profile, environ: Mapping[str, str]) -> Credentials | None:
-    """Return the credentials in *profile*, or those that its credential_process prints, or None. Raises Denied."""
+    """Return the credentials in *profile*, or those of its credential_process or chain, or None. Raises Denied."""
+    from obsup.local.config.aws_chain import find_for_profile
     from obsup.local.config.credential_process import run_process
 
     origin = f"profile {profile.name}"
     if profile.credential_process is not None:
         return run_process(profile.credential_process, environ=environ, origin=origin)
+    if profile.credentials is not None or profile.aws_profile is not None:
+        return find_for_profile(profile.name, profile.aws_profile)
     values = {
         "access_key_id": profile.access_key_id,
         "secret_access_key": profile.secret_access_key,
@@ -196,11 +205,18 @@ def _not_found(
     variables: tuple[KeyNames, ...],
     sections: tuple[Section, ...],
     path: Path,
+    need: str | None,
 ) -> Denied:
     pairs = ", ".join(f"{names.access} and {names.secret}" for names in variables)
     searched = [f"environment variables {pairs}"]
     searched.append(f"profile {settings.profile} of {path}" if settings.profile else "no --profile")
     searched.extend(str(section) for section in sections)
+    if need is not None:
+        from obsup.local.config.aws_chain import EXTRA, is_installed
+
+        searched.append(
+            f"AWS's credential chain, for {need}" if is_installed() else f"not {need}, which needs {EXTRA}"
+        )
     names = find_vendor(settings.provider).credential_variables[0]
     return Denied(
         f"no credentials for {settings.provider} found",

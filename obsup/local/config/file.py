@@ -26,6 +26,8 @@ CREDENTIAL_KEYS: Mapping[str, Kind] = {
     "security_token": kinds.TEXT,
     "credential_process": kinds.TEXT,
     "metadata_service": kinds.METADATA_SERVICE,
+    "credentials": kinds.CREDENTIAL_CHAIN,
+    "aws_profile": kinds.TEXT,
 }
 OPTION_KEYS: Mapping[str, Kind] = {key: row.kind for key, row in SETTINGS.items()}
 DEFAULTS_KEYS: Mapping[str, Kind] = {**OPTION_KEYS, "profile": kinds.TEXT}
@@ -41,8 +43,9 @@ _pipes: dict[Path, FileContent] = {}
 class Profile(Value):
     """One ``[profiles.NAME]``: its options, and where its credentials come from.
 
-    The credentials are its own keys, or what ``credential_process`` prints, or those of the metadata service. It cannot
-    be pickled, and its repr omits secrets.
+    The credentials are its own keys, or what ``credential_process`` prints, or those of the metadata service, or of the
+    chain of AWS's library (``credentials = "aws"``, for ``aws_profile``). It cannot be pickled, and its repr omits
+    secrets.
     """
 
     _hidden: ClassVar[tuple[str, ...]] = ("secret_access_key", "security_token", "credential_process")
@@ -54,6 +57,8 @@ class Profile(Value):
     security_token: str | None = None
     credential_process: str | None = None
     metadata_service: str | None = None
+    credentials: str | None = None
+    aws_profile: str | None = None
 
     def __reduce__(self) -> Any:
         raise TypeError("a profile is never pickled: it may contain secrets")
@@ -150,7 +155,9 @@ def _build_profile(name: str, content: object, path: Path) -> Profile:
     options = {key: value for key, value in values.items() if key in OPTION_KEYS}
     secrets = {key: str(value) for key, value in values.items() if key in CREDENTIAL_KEYS}
     sources = [
-        key for key in ("secret_access_key", "credential_process", "metadata_service") if key in secrets
+        key
+        for key in ("secret_access_key", "credential_process", "metadata_service", "credentials")
+        if key in secrets or (key == "credentials" and "aws_profile" in secrets)
     ]
     if len(sources) > 1:
         raise BadConfiguration(

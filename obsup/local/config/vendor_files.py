@@ -39,7 +39,7 @@ def read_section(section: Section) -> Credentials | None:
 
     Raises Denied for an incomplete pair.
     """
-    folded = _read_values(section)
+    folded = read_values(section)
     names = (section.keys.access, section.keys.secret, *section.keys.tokens)
     values = {name: folded.get(_fold(name)) for name in names}
     return pair_keys(values, names=section.keys, origin=str(section))
@@ -71,7 +71,8 @@ class _Parser(configparser.RawConfigParser):
         return _fold(optionstr)
 
 
-def _read_values(section: Section) -> dict[str, str]:
+def read_values(section: Section) -> dict[str, str]:
+    """Return the keys of *section*, folded, with their values; empty if the file cannot be read."""
     parser = _Parser()
     try:
         parser.read_string(read_content(section.path, MAX_BYTES).data.decode("utf-8-sig"))
