@@ -15,7 +15,7 @@ from typing import Any, ParamSpec, TypeVar
 from msgspec.structs import replace
 
 from obsup import events
-from obsup.api.values import checked, option_values
+from obsup.api.values import check_arguments, checked, option_values
 from obsup.api.wording import reword, reworded_to
 from obsup.engine.job.connection import StoreSettings, connect
 from obsup.engine.job.context import UploadContext
@@ -48,6 +48,7 @@ def public(keywords: type) -> Callable[[Callable[P, R]], Callable[P, R]]:
         @functools.wraps(function)
         def call(*args: P.args, **given: P.kwargs) -> R:
             try:
+                check_arguments(given)
                 return function(*args, **given)
             except ObsupError as exc:
                 reword(exc)

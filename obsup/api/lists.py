@@ -67,7 +67,7 @@ def list_uploads(
     most = option_value("max_uploads", max_uploads) if max_uploads is not None else None
     window = ListWindow(**{name: option_value(name, text) for name, text in texts.items()}, most=most)
     times = RequestTimes(time.time)
-    observer = more.get("observer") or events.ignore
+    observer = option_value("observer", more.get("observer") or events.ignore)
 
     def observe(event: events.Event) -> None:
         times(event)

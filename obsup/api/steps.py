@@ -158,8 +158,6 @@ def copy_part(
     if copy_range is not None and not is_range:
         raise wrong_type("copy_range", "a pair of whole numbers: the first and the last byte", copy_range)
     _, bucket, key = split_target(checked("copy_source", copy_source, str, text="a text: BUCKET/KEY"))
-    if version_id is not None:
-        checked("version_id", version_id, str, text="a text")
     with opened(copy_part, target, more) as context:
         selector = select_upload(context, None, upload_id)
         return copy_one(context, selector, number, CopySource(bucket, key, copy_range, version_id))[1]
@@ -230,7 +228,5 @@ def _path(source: File | None) -> Path | None:
 
 
 def select_upload(context: UploadContext, source: Path | None, upload_id: str | None) -> UploadSelector:
-    """Return how a function selects its upload. Raises WrongUsage for an upload id of another type than text."""
-    if upload_id is not None:
-        checked("upload_id", upload_id, str, text="a text")
+    """Return how a function selects its upload."""
     return UploadSelector(context.request.target, source, upload_id, context.request.checkpoint)

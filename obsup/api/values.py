@@ -30,6 +30,13 @@ _OBJECTS: Mapping[str, type | None] = {
     "sse_c_key": bytes,
     "stop": StopSignal,
 }
+# Arguments of single functions that are no options either.
+_ARGUMENTS: Mapping[str, tuple[type, str]] = {
+    "close": (bool, "True or False"),
+    "is_file": (bool, "True or False"),
+    "upload_id": (str, "a text"),
+    "version_id": (str, "a text"),
+}
 # Parameters of the option table that have another name as a keyword.
 _RENAMED = {"config_path": "config", "request_headers": "headers"}
 
@@ -54,6 +61,14 @@ def option_values(given: Mapping[str, Any], function: str, allowed: Iterable[str
     for name in given.keys() - set(allowed):
         raise TypeError(f"{function}() got an unexpected keyword argument {name!r}")
     return {name: option_value(name, value) for name, value in given.items() if value is not None}
+
+
+def check_arguments(given: Mapping[str, Any]) -> None:
+    """Raise WrongUsage for an argument of a wrong type that is no option."""
+    for name, value in given.items():
+        if name in _ARGUMENTS and value is not None:
+            wanted, text = _ARGUMENTS[name]
+            checked(name, value, wanted, text=text)
 
 
 def option_value(name: str, value: Any) -> Any:
@@ -156,6 +171,8 @@ def path_value(name: str, value: Any) -> Path:
     """Return a path. Raises WrongUsage if it is empty: ``Path("")`` would be the current directory."""
     if not isinstance(value, str | os.PathLike) or not isinstance(os.fspath(value), str):
         raise wrong_type(name, "a path (str or Path)", value)
+    if "\0" in os.fspath(value):
+        raise wrong_type(name, "a path without a NUL character", value)
     if not os.fspath(value):
         raise WrongUsage(
             f"the {name} is empty",

@@ -147,6 +147,27 @@ def test_an_empty_text_is_wrong_usage() -> None:
     assert option_value("proxy", "") == ""
 
 
+class Unknown:
+    """A value of a type that no parameter has."""
+
+
+REQUIRED = {"source": "missing", "target": "bucket/key", "prefix": "bucket", "copy_source": "bucket/old"}
+
+
+@pytest.mark.parametrize("name", [*FUNCTIONS.values(), "copy_part"])
+def test_every_parameter_of_a_wrong_type_is_wrong_usage(name: str) -> None:
+    """Of every function, also those that are no options: the endpoint is not even looked at."""
+    function = getattr(obsup, name)
+    parameters = inspect.signature(function).parameters
+    needed = {one.name for one in parameters.values() if one.default is inspect.Parameter.empty}
+    arguments: dict[str, Any] = {one: REQUIRED.get(one, 1) for one in needed}
+    for parameter in parameters:
+        for wrong in (Unknown(), [Unknown()], "a\0b" if parameter in ("source", "checkpoint") else Unknown()):
+            with pytest.raises(WrongUsage) as caught:
+                function(**arguments | {parameter: wrong})
+            assert "--" not in str(caught.value)
+
+
 def test_a_key_of_a_wrong_type_is_not_printed() -> None:
     with pytest.raises(WrongUsage) as caught:
         obsup.upload_file("missing", "bucket/key", sse_c_key="my secret key")  # type: ignore[arg-type]
