@@ -169,7 +169,7 @@ def test_a_login_that_the_proxy_rejects(kind: str, user: str, rig: Rig, proxies:
     proxy, _ = proxies.get(kind, login=True)
     outcome = rig.upload(**variables(proxy, user))
     assert outcome.code == 78, outcome.err
-    assert "to http://USER:PASSWORD@HOST:PORT: obsup upload" in outcome.err
+    assert "SCHEME://USER:PASSWORD@HOST:PORT" in outcome.err
     assert "requires a user and a password" in outcome.err
     assert rig.store.requests == []
     assert_no_password(rig.texts(outcome), "another-word")
@@ -367,6 +367,17 @@ def test_a_proxy_that_is_killed(rig: Rig) -> None:
     assert outcome.code == 0, outcome.err
     assert rig.is_stored()
     assert_each_part_once(rig)
+
+
+@pytest.mark.parametrize("operation", ["initiate", "part,part=2", "complete"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_response_that_is_lost(kind: str, operation: str, rig: Rig, proxies: Proxies) -> None:
+    """The store has executed the request: it is looked up, and no second upload is initiated."""
+    rig.store.add_fault(f"drop-answer,op={operation}")
+    outcome = rig.upload(**variables(proxies.get(kind)[0]))
+    assert outcome.code == 0, outcome.err
+    assert rig.is_stored()
+    assert [request.operation for request in rig.store.requests].count("initiate") == 1
 
 
 def wait_for_parts(store: Sandbox, count: int, process: Any) -> None:

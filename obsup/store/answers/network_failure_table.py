@@ -7,7 +7,8 @@ from obsup.store.answers.failure_rule import Action, FailureRule, rule
 
 # --proxy accepts no password, and comes before these variables.
 _PROXY_LOGIN = run_again(
-    "set HTTPS_PROXY, or HTTP_PROXY for an endpoint with http, to http://USER:PASSWORD@HOST:PORT",
+    "put its URL with the login, SCHEME://USER:PASSWORD@HOST:PORT, into HTTPS_PROXY (or HTTP_PROXY, if the endpoint "
+    "begins with http:)",
     drop=("--proxy",),
 )
 

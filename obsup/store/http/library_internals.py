@@ -138,6 +138,18 @@ class _Connection(HTTPConnection):
     response_limit_s = 900.0
     is_broken = False  # a request was not sent completely: the connection must not be reused
     _next_check_s = 0.0
+    _has_passed_proxy = False
+
+    @property
+    def has_connected_to_proxy(self) -> bool:
+        # urllib3 forgets it in close(), which http.client calls if the response breaks off, and then takes the store
+        # for one that has received nothing.
+        return self._has_passed_proxy
+
+    def connect(self) -> None:
+        self._has_passed_proxy = False
+        super().connect()
+        self._has_passed_proxy = True
 
     def _new_conn(self) -> socket.socket:
         self.is_broken = False
@@ -200,6 +212,7 @@ class _SecureConnection(_Connection, HTTPSConnection):
         try:
             super()._tunnel()
             self.sock.settimeout(self.stall_timeout_s)
+            self._has_passed_proxy = True
         except (OSError, HTTPException) as exc:
             raise ProxyError("no tunnel", exc) from exc  # the store has not been reached yet
         finally:

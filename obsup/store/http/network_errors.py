@@ -136,6 +136,6 @@ def _detail(kind: str, exc: BaseException) -> str:
         return f"{_DETAILS[kind]}: {exc.verify_message}"
     if isinstance(exc, OSError) and exc.errno in (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ECONNRESET):
         return f"{_DETAILS[kind]} ({os.strerror(exc.errno).lower()})"
-    if isinstance(exc, urllib3.exceptions.ConnectTimeoutError):
+    if type(exc) is urllib3.exceptions.ConnectTimeoutError:  # NameResolutionError is one, too
         return "no connection within --connect-timeout"
     return _DETAILS[kind]

@@ -24,6 +24,7 @@ MODULE = Path(library_internals.__file__)
 CLASS_NAMES = [
     (urllib3.connection.HTTPConnection, "_new_conn"),
     (urllib3.connection.HTTPConnection, "response_class"),
+    (urllib3.connection.HTTPConnection, "has_connected_to_proxy"),
     (urllib3.connection.HTTPConnection, "_tunnel"),
     (urllib3.connection.ProxyConfig, "use_forwarding_for_https"),
     (urllib3.connectionpool.HTTPConnectionPool, "ConnectionCls"),

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import urllib3
 
 from obsup.dialects.addressing import locate
 from obsup.dialects.dialect import Addressing
@@ -22,6 +23,7 @@ from obsup.local.source.file import PartBody
 from obsup.local.source.identity import stat_source
 from obsup.model import Part
 from obsup.store.http.body import Body
+from obsup.store.http.network_errors import network_error
 from obsup.store.http.settings import ConnectionSettings, Response
 from obsup.store.http.transport import MAX_RESPONSE_BYTES, Transport
 from tests.doubles.certificates import Authority
@@ -451,14 +453,32 @@ def test_a_configured_proxy_is_used_for_every_host(open_transport: Open) -> None
         assert proxy.last.target == "http://127.0.0.1:1/bucket/key"
 
 
-def test_a_content_length_that_is_sent_twice(open_transport: Open) -> None:
+@pytest.mark.parametrize("between", [b"\r\nContent-Length: ", b", "], ids=["two lines", "one line"])
+@pytest.mark.parametrize("through_proxy", [False, True], ids=["direct", "proxy"])
+def test_a_content_length_that_is_sent_twice(
+    open_transport: Open, between: bytes, through_proxy: bool
+) -> None:
     """RFC 9110, section 8.6: equal values count once; others are no response of a store."""
-    head = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nContent-Length: %d\r\n\r\nbody"
-    with ScriptedServer(lambda _: Reply([head % 4])) as server:
-        assert send(open_transport(stall_timeout_s=600), server.endpoint).body == b"body"
-        assert send(open_transport(stall_timeout_s=600), server.endpoint).body == b"body"
-    with ScriptedServer(lambda _: Reply([head % 5])) as server, pytest.raises(NetworkError):
-        send(open_transport(stall_timeout_s=600), server.endpoint)
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 4%b%d\r\n\r\nbody"
+    for second in (4, 5):
+        with ScriptedServer(lambda _: Reply([head % (between, second)])) as server:  # noqa: B023
+            options: dict[str, Any] = {"proxy": server.endpoint} if through_proxy else {}
+            transport = open_transport(stall_timeout_s=600, **options)
+            url = "http://store.example" if through_proxy else server.endpoint
+            if second == 4:
+                assert send(transport, url).body == b"body"
+                assert send(transport, url).body == b"body"
+            else:
+                with pytest.raises(NetworkError):
+                    send(transport, url)
+
+
+def test_a_host_name_that_cannot_be_resolved_is_not_a_timeout() -> None:
+    """Among the exceptions of urllib3 the one is a subclass of the other."""
+    cause = urllib3.exceptions.NameResolutionError("store.example", None, socket.gaierror())  # type: ignore[arg-type]
+    assert network_error(cause).detail == "the host name could not be resolved"
+    cause = urllib3.exceptions.ConnectTimeoutError(None, "timed out")  # type: ignore[assignment]
+    assert network_error(cause).detail == "no connection within --connect-timeout"
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
@@ -510,6 +530,21 @@ def test_a_proxy_that_opens_no_tunnel(open_transport: Open, status: int, kind: s
         send(open_transport(proxy=proxy.endpoint), "https://store.example")
     assert (caught.value.kind, caught.value.sent) == (kind, False)
     assert detail in caught.value.detail
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_connection_through_a_proxy_that_breaks_off_after_the_request(
+    scheme: str, open_transport: Open, authority: Authority
+) -> None:
+    """The store may have received the request, so that it must be looked up; urllib3 reports a ProxyError."""
+    with ScriptedServer(
+        lambda _: Reply([], close=True), tunnel_tls=authority.context("store.example")
+    ) as proxy:
+        transport = open_transport(proxy=proxy.endpoint, ca_bundle=str(authority.bundle))
+        with pytest.raises(NetworkError) as caught:
+            send(transport, f"{scheme}://store.example", "POST", body=b"data")
+        assert proxy.last.body == b"data"
+    assert (caught.value.kind, caught.value.sent) == ("reset", True)
 
 
 def test_a_proxy_that_closes_the_connection_instead_of_opening_a_tunnel(open_transport: Open) -> None:
