@@ -114,7 +114,11 @@ def _parser() -> argparse.ArgumentParser:
         "--dir", type=Path, metavar="DIR", help="where objects go; default: a temporary folder"
     )
     parser.add_argument(
-        "--bucket", action="append", default=[], metavar="NAME", help="only these buckets exist"
+        "--bucket",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="only these buckets exist, and those that clients create",
     )
     parser.add_argument(
         "--access-key",

@@ -64,7 +64,7 @@ from obsup.sandbox.limits import parse_seconds, parse_size
 
 OPERATIONS = frozenset(
     """initiate part copy complete abort parts uploads put head get delete delete-many copy-object list buckets
-    head-bucket create-bucket delete-bucket location versioning apiversion unknown""".split()  # noqa: SIM905 - a table of names reads better as text
+    head-bucket create-bucket delete-bucket location versioning attributes apiversion unknown""".split()  # noqa: SIM905 - a table of names reads better as text
 )
 
 _ERRORS = frozenset({"error", "error-after"})
@@ -72,34 +72,12 @@ _SIZES = frozenset({"drop-request", "slow", "reset", "own-etag"})
 _SECONDS = frozenset({"stall", "delay", "skew", "close-idle"})
 # How some stores work, in deviation from their vendors' documentation.
 _HABITS = frozenset(
-    {
-        "ignore-condition",
-        "ignore-encryption",
-        "ignore-options",
-        "hide-encryption",
-        "ignore-checksums",
-        "hide-checksums",
-        "composite-checksums",
-        "require-md5",
-        "equal-parts",
-        "exact-uploads",
-        "no-dates",
-        "empty-list",
-        "plain-keys",
-    }
+    """ignore-condition ignore-encryption ignore-options hide-encryption ignore-checksums hide-checksums
+    composite-checksums require-md5 equal-parts exact-uploads no-dates empty-list plain-keys""".split()  # noqa: SIM905 - a table of names reads better as text
 )
 _BARE = _HABITS | frozenset(
-    {
-        "drop-answer",
-        "truncate-answer",
-        "garble-answer",
-        "flip-bit",
-        "empty-etag",
-        "expire-token",
-        "forget-upload",
-        "keep-upload",
-        "wrong-checksum",
-    }
+    """drop-answer truncate-answer garble-answer flip-bit empty-etag expire-token forget-upload keep-upload
+    wrong-checksum""".split()  # noqa: SIM905 - a table of names reads better as text
 )
 _KINDS = _ERRORS | _SIZES | _SECONDS | _BARE | {"error-in-200", "reject-checksums"}
 _LASTING = _HABITS | {"slow", "skew", "close-idle", "own-etag", "reject-checksums"}

@@ -39,11 +39,7 @@ def parse_limit(rule: str, limits: Limits) -> Limits:
     value = parse_size(text)
     if value < (0 if name == "min_part" else 1):
         raise ValueError(f"limit {rule!r}: must be positive")
-    if name == "parts":
-        return replace(limits, parts=value)
-    if name == "page":
-        return replace(limits, page=value)
-    return replace(limits, min_part=value) if name == "min_part" else replace(limits, max_part=value)
+    return replace(limits, **{name: value})
 
 
 def parse_size(text: str) -> int:

@@ -50,7 +50,8 @@ class Sandbox:
     """A local server for OBS, S3 and OSS on 127.0.0.1 that runs during its ``with`` block.
 
     *directory*: where objects are stored and kept; by default a temporary folder that is removed.
-    *buckets*: only these exist; by default a bucket is created on first use. *faults*: rules, see faults.py.
+    *buckets*: only these exist, and those that clients create; by default a bucket is created on first use.
+    *faults*: rules, see faults.py.
     *limits*: Limits, or some of its fields by name. *discard*: hash and count bodies, store sparse files.
     *clock*: epoch seconds. *tls*: paths of a certificate chain and its key, to serve https, and of the authority
     that must have signed the certificates of clients, if they must show one.

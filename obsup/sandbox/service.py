@@ -38,7 +38,7 @@ class Service:
     clock: Callable[[], float]
     custom_domains: Mapping[str, str] = field(default_factory=dict)
     only_buckets: frozenset[str] = frozenset()
-    """If not empty, no other bucket exists."""
+    """If not empty, no other bucket exists unless it is created."""
     aws_vendor: str = "s3"
     """The vendor whose rules apply to AWS signatures: ``s3`` or ``obs`` (its AWS form)."""
     encrypts: bool = False
@@ -139,7 +139,7 @@ class Service:
 
     def _check_bucket(self, request: Request, vendor: Vendor, operation: str) -> None:
         """Create the bucket on first use, or reject an unknown one."""
-        if not request.bucket or (operation == "create-bucket" and not self.only_buckets):
+        if not request.bucket or operation == "create-bucket":
             return
         if self.disk.has_bucket(request.bucket):
             return

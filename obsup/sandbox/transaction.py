@@ -20,7 +20,7 @@ from obsup.sandbox.refusals import ConnectionLost, Refused, ResetConnection
 from obsup.sandbox.request_records import Journal, RequestRecord
 from obsup.sandbox.service import Service
 from obsup.sandbox.signatures.claim import Claim, read_claim
-from obsup.sandbox.wire.body import BLOCK, Body, is_aws_chunked
+from obsup.sandbox.wire.body import BLOCK, Body
 from obsup.sandbox.wire.chunks import ChunkedStream
 from obsup.sandbox.wire.request import parse_request
 from obsup.sandbox.wire.response import Response, error, http_date
@@ -151,15 +151,14 @@ class Transaction:
     def _open_body(self) -> None:
         stream = self._wire.stream
         length = self._request.header("content-length", "0")
-        if is_aws_chunked(self._request) and self._request.header("transfer-encoding").lower() == "chunked":
+        encoding = self._request.header("transfer-encoding").lower()
+        if encoding == "chunked":
             stream = ChunkedStream(stream)
-            length = self._request.header("x-amz-decoded-content-length")
-        elif self._request.has_header("transfer-encoding"):
-            length = ""
-        if not length.isdecimal():
+            length = self._request.header("x-amz-decoded-content-length", "0")
+        if not length.isdecimal() or encoding not in ("", "chunked"):
             # The start of the next request is unknown.
             self._keep_open = False
-            raise Refused(411, "MissingContentLength", "You must provide the Content-Length HTTP header.")
+            raise Refused(400, "InvalidArgument", f"Invalid length of the body: {length!r} {encoding}")
         self._stream = stream
         self._body = Body(stream, int(length), before_first_read=self._continue)
 

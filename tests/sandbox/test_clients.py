@@ -12,8 +12,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import alibabacloud_oss_v2 as oss
-import boto3
-import botocore.config
 import botocore.exceptions
 import oss2
 import pytest
@@ -21,13 +19,13 @@ from obs import CompleteMultipartUploadRequest, CompletePart, ObsClient, SseCHea
 
 from obsup.sandbox.sandbox import Sandbox
 from tests.doubles.certificates import Authority
+from tests.sandbox.vendor_clients import KEY, alibaba, esdk, s3
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
-KEY = "a folder/ü+%.bin"
 
 
 @pytest.fixture(scope="module")
@@ -73,19 +71,6 @@ def send_url(
     reply.read()
     connection.close()
     return reply
-
-
-def esdk(sandbox: Sandbox, signature: str, **options: Any) -> Any:
-    options.setdefault("server", sandbox.endpoint)
-    options.setdefault("path_style", True)
-    return ObsClient(
-        access_key_id=sandbox.access_key,
-        secret_access_key=sandbox.secret_key,
-        signature=signature,
-        region="eu-de",
-        is_signature_negotiation=False,
-        **options,
-    )
 
 
 @pytest.fixture(params=["obs", "obs-virtual", "v2", "v4", "negotiated"])
@@ -154,21 +139,6 @@ def test_esdk_signs_urls_that_work(start: Callable[..., Sandbox], signature: str
     assert put_url(signed.signedUrl, b"hello", headers).status == 200
     assert sandbox.object_path("bucket", KEY).read_bytes() == b"hello"
     client.close()
-
-
-def s3(sandbox: Sandbox, signature: str, **options: Any) -> Any:
-    style = options.pop("style", "path")
-    return boto3.client(
-        "s3",
-        endpoint_url=options.pop("endpoint", sandbox.endpoint),
-        aws_access_key_id=sandbox.access_key,
-        aws_secret_access_key=sandbox.secret_key,
-        region_name="eu-central-1",
-        config=botocore.config.Config(
-            signature_version=signature, s3={"addressing_style": style}, retries={"max_attempts": 0}
-        ),
-        **options,
-    )
 
 
 @pytest.mark.parametrize("style", ["path", "virtual"])
@@ -327,18 +297,6 @@ def test_oss2_signs_urls_that_work(start: Callable[..., Sandbox], auth: Any) -> 
     with pytest.raises(oss2.exceptions.ServerError) as caught:
         bucket.put_object_with_url(url.replace("folder", "f0lder"), b"hello")
     assert caught.value.code == "SignatureDoesNotMatch"
-
-
-def alibaba(sandbox: Sandbox, version: str) -> Any:
-    config = oss.config.load_default()
-    config.credentials_provider = oss.credentials.StaticCredentialsProvider(
-        sandbox.access_key, sandbox.secret_key
-    )
-    config.region = "cn-hangzhou"
-    config.endpoint = sandbox.endpoint
-    config.use_path_style = True
-    config.signature_version = version
-    return oss.Client(config)
 
 
 @pytest.mark.parametrize("version", ["v1", "v4"])

@@ -89,9 +89,9 @@ def test_any_keys_live_side_by_side(tmp_path_factory: pytest.TempPathFactory, ke
     disk = Disk(tmp_path_factory.mktemp("disk"))
     disk.make_bucket("bucket")
     for key in keys:
-        received = disk.incoming()
-        received.write_text(key)
-        disk.publish(received, StoredObject("bucket", key, len(key), "", 0.0))
+        with disk.receiving() as received:
+            received.write_text(key)
+            disk.publish(received, StoredObject("bucket", key, len(key), "", 0.0))
     for key in keys:
         with disk.open("bucket", key) as file:
             assert file.read() == key.encode()

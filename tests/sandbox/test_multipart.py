@@ -295,9 +295,22 @@ def test_put_and_part_need_a_content_length(sandbox: Sandbox, client: Client) ->
         assert (reply.status, b"MissingContentLength" in reply.read()) == (411, True)
 
 
-def test_a_chunked_body_is_refused(client: Client) -> None:
-    reply = client.send("PUT", "key", body=b"1\r\nx\r\n0\r\n\r\n", headers={"Transfer-Encoding": "chunked"})
-    assert (reply.status, reply.code) == (411, "MissingContentLength")
+@pytest.mark.parametrize(("dialect", "status"), [("obs", 200), ("oss1", 200), ("aws2", 411)])
+def test_a_chunked_body(sandbox: Sandbox, connect: Callable[..., Client], dialect: str, status: int) -> None:
+    """S3 requires the length."""
+    client = connect(sandbox, dialect)
+    chunks = b"2\r\nab\r\n1\r\nc\r\n0\r\n\r\n"
+    assert client.send("PUT", "key", body=chunks, headers={"Transfer-Encoding": "chunked"}).status == status
+    assert client.send("PUT", "other", body=b"next").status == 200
+    assert status != 200 or sandbox.object_path("bucket", "key").read_bytes() == b"abc"
+
+
+@pytest.mark.parametrize(
+    "header", [{"Content-Length": "-1"}, {"Content-Length": "x"}, {"Transfer-Encoding": "gzip"}]
+)
+def test_a_body_of_unknown_length_is_refused(client: Client, header: dict[str, str]) -> None:
+    reply = client.send("PUT", "key", headers={"Connection": "close", **header}, body=b"x")
+    assert (reply.status, reply.code) == (400, "InvalidArgument")
 
 
 def test_too_large_a_part_is_refused_before_it_is_read(

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from obsup.sandbox.operations import buckets, complete, copying, deletion, listing, multipart, objects
+from obsup.sandbox.operations import (
+    buckets,
+    complete,
+    copying,
+    deletion,
+    listing,
+    multipart,
+    object_attributes,
+    objects,
+)
 from obsup.sandbox.operations.call import Call
 from obsup.sandbox.vendors import Vendor
 from obsup.sandbox.wire.request import Request
@@ -24,6 +33,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "put": objects.put,
     "head": objects.head,
     "get": objects.get,
+    "attributes": object_attributes.attributes,
     "copy-object": copying.copy_object,
     "delete": deletion.delete,
     "delete-many": deletion.delete_many,
@@ -37,7 +47,7 @@ OPERATIONS: Mapping[str, Operation] = {
 
 _HARMLESS = frozenset(
     """encoding-type prefix delimiter marker max-keys key-marker upload-id-marker max-uploads list-type
-    continuation-token start-after fetch-owner max-parts part-number-marker uploads uploadId partNumber
+    continuation-token start-after fetch-owner max-parts part-number-marker uploads uploadId partNumber attributes
     location x-id delete versioning versionId""".split()  # noqa: SIM905 - a table of names reads better as text
 )
 _SUB_RESOURCES = (
@@ -108,5 +118,7 @@ def _object_operation(request: Request) -> str:
     if request.has_param("uploadId"):
         names = {"GET": "parts", "DELETE": "abort", "POST": "complete", "PUT": "copy" if is_copy else "part"}
         return names.get(request.method, "unknown")
+    if request.has_param("attributes"):
+        return "attributes" if request.method == "GET" else "unknown"
     names = {"HEAD": "head", "GET": "get", "DELETE": "delete", "PUT": "copy-object" if is_copy else "put"}
     return names.get(request.method, "unknown")

@@ -34,7 +34,8 @@ def delete(call: Call) -> Response:
 def list_all(call: Call) -> Response:
     """List all buckets."""
     buckets: list[Child] = [
-        ("Bucket", [("Name", name), ("CreationDate", iso_date(0))]) for name in call.disk.buckets()
+        ("Bucket", [("Name", name), ("CreationDate", iso_date(changed))])
+        for name, changed in call.disk.buckets()
     ]
     owner: list[Child] = [("ID", "sandbox"), ("DisplayName", "sandbox")]
     return document("ListAllMyBucketsResult", [("Owner", owner), ("Buckets", buckets)], call.vendor)

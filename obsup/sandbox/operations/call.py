@@ -95,8 +95,11 @@ class Call:
         return {} if "hide-encryption" in self.faults else encryption_headers(attributes, self.vendor)
 
     def check_length(self) -> None:
-        """Raise Refused: 411 MissingContentLength, 400 EntityTooLarge."""
-        if not self.request.has_header("content-length") and not is_aws_chunked(self.request):
+        """Raise Refused: 411 MissingContentLength, 400 EntityTooLarge. S3 accepts chunks only as aws-chunked."""
+        is_chunked = self.request.has_header("transfer-encoding")
+        if self.vendor.name == "s3" and not is_aws_chunked(self.request):
+            is_chunked = False
+        if not is_chunked and not self.request.has_header("content-length"):
             raise Refused(411, "MissingContentLength", "You must provide the Content-Length HTTP header.")
         if self.body.length > self.limits.max_part:
             details = {"ProposedSize": str(self.body.length), "MaxSizeAllowed": str(self.limits.max_part)}

@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from obsup.sandbox.operations.call import Call
 from obsup.sandbox.refusals import Refused
 from obsup.sandbox.storage.attributes import COMPOSITE, FULL_OBJECT, Attributes
-from obsup.sandbox.storage.uploads import StoredPart, Upload
+from obsup.sandbox.storage.disk import StoredPart
+from obsup.sandbox.storage.uploads import Upload
 from obsup.sandbox.wire.body import Expected
 from obsup.sandbox.wire.digests import Digest, combine_crc
 from obsup.sandbox.wire.response import Child

@@ -11,10 +11,11 @@ from typing import NamedTuple
 from obsup.sandbox.operations import checksums
 from obsup.sandbox.operations.call import Call
 from obsup.sandbox.operations.conditions import check_write
+from obsup.sandbox.operations.multipart import check_part_key
 from obsup.sandbox.refusals import Refused
 from obsup.sandbox.storage.attributes import is_etag_opaque, read_acl
-from obsup.sandbox.storage.disk import StoredObject
-from obsup.sandbox.storage.uploads import StoredPart, Upload, join_parts, no_such_upload
+from obsup.sandbox.storage.disk import StoredObject, StoredPart
+from obsup.sandbox.storage.uploads import Upload, join_parts, no_such_upload
 from obsup.sandbox.wire.digests import combine_crc
 from obsup.sandbox.wire.response import Child, Response, document, encode_key, quoted_etag, wants_url_encoding
 from obsup.sandbox.wire.xml import local_name, malformed_xml, parse_xml
@@ -33,22 +34,41 @@ class NamedPart(NamedTuple):
 def complete(call: Call) -> Response:
     """Join the named parts and publish the object; other parts are discarded, as by the services.
 
+    S3 sends the same response again if the request is repeated and the object still exists.
+
     Raises Refused: MalformedXML, NoSuchUpload, InvalidPartOrder, InvalidPart, EntityTooSmall, InvalidRequest
     (x-amz-mp-object-size), PreconditionFailed, FileAlreadyExists.
     """
-    text = call.read_document(_MAX_DOCUMENT, is_of_body=False)
+    named = parse_parts(call.read_document(_MAX_DOCUMENT, is_of_body=False), most=call.limits.parts)
+    if call.vendor.name == "s3":
+        # As in Ceph: of a number that is listed twice, the last entry counts.
+        named = list({part.number: part for part in named}.values())
+    try:
+        return _response(call, _join(call, named))
+    except Refused as refused:
+        stored = call.disk.find(call.bucket, call.key)
+        if refused.code != "NoSuchUpload" or call.vendor.name != "s3" or stored is None:
+            raise
+        if stored.upload_id != call.request.param("uploadId"):
+            raise
+        choose_parts(named, stored.parts)
+        return _response(call, stored)
+
+
+def _join(call: Call, named: Sequence[NamedPart]) -> StoredObject:
     upload = call.uploads.find(call.bucket, call.key, call.request.param("uploadId"))
-    named = parse_parts(text, most=call.limits.parts)
     with upload.lock:
         if not upload.is_open:
             raise no_such_upload(upload.upload_id)
+        if call.vendor.name == "s3" and upload.attributes.checksum_algorithm:
+            check_part_key(call, upload)
         parts = choose_parts(named, upload.listed_parts())
         _check_sizes(call, parts)
         stored = _describe(call, upload, parts)
         _publish(call, upload, parts, stored=stored)
         if "keep-upload" not in call.faults:
             call.uploads.forget(upload)
-    return _response(call, stored)
+    return stored
 
 
 def parse_parts(text: bytes, *, most: int) -> list[NamedPart]:
@@ -128,7 +148,7 @@ def _describe(call: Call, upload: Upload, parts: Sequence[StoredPart]) -> Stored
         modified=call.now,
         crc64=_combined_crc64(call, parts),
         upload_id=upload.upload_id,
-        part_sizes=[part.size for part in parts],
+        parts=[replace(part, file="") for part in parts],
         checksums=checksums.object_checksums(call, upload, parts),
         attributes=attributes,
     )
@@ -157,15 +177,12 @@ def _combined_crc64(call: Call, parts: Sequence[StoredPart]) -> int | None:
 
 
 def _publish(call: Call, upload: Upload, parts: Sequence[StoredPart], *, stored: StoredObject) -> None:
-    joined = call.disk.incoming()
-    try:
+    with call.disk.receiving() as joined:
         if not call.disk.discard:
             join_parts(upload, parts, joined)
         with call.disk.lock:
             check_write(call)
             call.disk.publish(joined, stored)
-    finally:
-        joined.unlink(missing_ok=True)
 
 
 def _response(call: Call, stored: StoredObject) -> Response:
@@ -178,7 +195,7 @@ def _response(call: Call, stored: StoredObject) -> Response:
         ("Key", key),
         ("ETag", etag),
     ]
-    visible = checksums.shown(call, stored.checksums, len(stored.part_sizes))
+    visible = checksums.shown(call, stored.checksums, len(stored.parts))
     if visible:
         kind = checksums.type_header(visible).values()
         children += [*checksums.elements(visible), *(("ChecksumType", one) for one in kind)]

@@ -26,9 +26,8 @@ def copy_object(call: Call) -> Response:
     check_key(call.key, call.vendor)
     source = _source(call)
     attributes = _attributes(call, source)
-    received = call.disk.incoming()
     digest = Digest(["crc64"] if call.is_oss else [])
-    try:
+    with call.disk.receiving() as received:
         _copy_range(call, source, range(source.size), digest=digest, target=received)
         stored = StoredObject(
             bucket=call.bucket,
@@ -44,8 +43,6 @@ def copy_object(call: Call) -> Response:
         with call.disk.lock:
             check_write(call)
             call.disk.publish(received, stored)
-    finally:
-        received.unlink(missing_ok=True)
     response = _document(call, "CopyObjectResult", stored.etag, checksum=stored.checksums)
     return response.with_headers(call.encryption_headers(attributes))
 
@@ -57,16 +54,15 @@ def copy_part(call: Call) -> Response:
     check_part_key(call, upload)
     source = _source(call)
     span = _span(call, source)
-    received = None if call.disk.discard else call.disk.incoming()
     digest = Digest({"crc64" if call.is_oss else "", upload.attributes.checksum_algorithm})
-    try:
+    with call.disk.receiving() as path:
+        received = None if call.disk.discard else path
         _copy_range(call, source, span, digest=digest, target=received)
         part = store_part(call, upload, number=number, digest=digest, received=received, expected=None)
-    finally:
-        if received is not None:
-            received.unlink(missing_ok=True)
     response = _document(call, "CopyPartResult", part.etag, checksum=part.checksums)
-    return response.with_headers(call.encryption_headers(upload.attributes))
+    # ali-oss reads the ETag of a copied part from the header.
+    header = {"ETag": quoted_etag(part.etag, call.vendor)} if call.is_oss else {}
+    return response.with_headers({**header, **call.encryption_headers(upload.attributes)})
 
 
 def _document(call: Call, root: str, etag: str, *, checksum: dict[str, str]) -> Response:
@@ -87,7 +83,7 @@ def _source(call: Call) -> StoredObject:
     if not call.disk.has_bucket(decode(bucket)):
         raise Refused(404, "NoSuchBucket", "The specified bucket does not exist")
     source = find_object(call, decode(bucket), decode(key))
-    check_customer_key(source, call.customer_key(of="copy-source-"))
+    check_customer_key(source, call.customer_key(of="copy-source-"), call.vendor)
     check_copy_source(call, source)
     return source
 

@@ -12,8 +12,8 @@ from obsup.sandbox.operations.call import Call
 from obsup.sandbox.operations.checksums import elements, shown
 from obsup.sandbox.operations.objects import object_type
 from obsup.sandbox.refusals import Refused
-from obsup.sandbox.storage.disk import StoredObject
-from obsup.sandbox.storage.uploads import StoredPart, Upload
+from obsup.sandbox.storage.disk import StoredObject, StoredPart
+from obsup.sandbox.storage.uploads import Upload
 from obsup.sandbox.wire.response import (
     Child,
     Response,
@@ -126,9 +126,11 @@ def list_objects(call: Call) -> Response:
     )
     encoded = _wants_encoding(call, is_key_list=True)
     spell = _speller(call, encoded=encoded)
+    # boto3 decodes the prefix of ListObjectsV2 only.
+    is_plain = call.vendor.name == "s3" and not is_v2
     children: list[Child] = [
         ("Name", call.bucket),
-        ("Prefix", spell(prefix)),
+        ("Prefix", prefix if is_plain else spell(prefix)),
         *([("Delimiter", spell(delimiter))] if delimiter else []),
         ("MaxKeys", size),
         ("IsTruncated", page.is_truncated),

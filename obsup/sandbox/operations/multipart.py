@@ -9,8 +9,9 @@ from obsup.sandbox.operations.call import Call
 from obsup.sandbox.operations.conditions import check_write
 from obsup.sandbox.operations.objects import new_etag
 from obsup.sandbox.refusals import Refused
+from obsup.sandbox.storage.disk import StoredPart
 from obsup.sandbox.storage.names import check_key
-from obsup.sandbox.storage.uploads import StoredPart, Upload, new_part_file
+from obsup.sandbox.storage.uploads import Upload, new_part_file
 from obsup.sandbox.wire.body import Expected, receive
 from obsup.sandbox.wire.digests import Digest
 from obsup.sandbox.wire.response import (
@@ -54,14 +55,10 @@ def upload_part(call: Call) -> Response:
     check_part_key(call, upload)
     expected = call.expected(upload.attributes.checksum_algorithm)
     checksums.check_algorithm(upload, expected)
-    received = None if call.disk.discard else call.disk.incoming()
-    try:
-        flip = "flip-bit" in call.faults
-        digest = receive(call.body, call.request, received, expected, flip=flip)
+    with call.disk.receiving() as path:
+        received = None if call.disk.discard else path
+        digest = receive(call.body, call.request, received, expected, flip="flip-bit" in call.faults)
         part = store_part(call, upload, number=number, digest=digest, received=received, expected=expected)
-    finally:
-        if received is not None:
-            received.unlink(missing_ok=True)
     headers = {"ETag": quoted_etag(part.etag, call.vendor), **checksums.shown(call, part.checksums)}
     if call.is_oss and part.crc64 is not None:
         headers["x-oss-hash-crc64ecma"] = str(part.crc64)

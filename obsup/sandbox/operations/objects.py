@@ -17,6 +17,7 @@ from obsup.sandbox.refusals import Refused
 from obsup.sandbox.storage.attributes import STANDARD_HEADERS, Attributes, is_etag_opaque
 from obsup.sandbox.storage.disk import StoredObject
 from obsup.sandbox.storage.names import check_key
+from obsup.sandbox.vendors import Vendor
 from obsup.sandbox.wire.body import BLOCK, receive
 from obsup.sandbox.wire.digests import Digest
 from obsup.sandbox.wire.response import Response, http_date, quoted_etag
@@ -30,8 +31,7 @@ def put(call: Call) -> Response:
     call.check_length()
     attributes = call.attributes()
     expected = call.expected()
-    received = call.disk.incoming()
-    try:
+    with call.disk.receiving() as received:
         target = None if call.disk.discard else received
         digest = receive(call.body, call.request, target, expected, flip="flip-bit" in call.faults)
         stored = StoredObject(
@@ -47,8 +47,6 @@ def put(call: Call) -> Response:
         with call.disk.lock:
             check_write(call)
             call.disk.publish(received, stored)
-    finally:
-        received.unlink(missing_ok=True)
     return _put_response(call, stored)
 
 
@@ -89,7 +87,8 @@ def _select(call: Call, stored: StoredObject) -> tuple[Response, range]:
 
     Raises Refused: 412 PreconditionFailed, 416 InvalidRange, 400 InvalidPart.
     """
-    check_customer_key(stored, call.customer_key())
+    part = _part_span(call, stored)
+    check_customer_key(stored, call.customer_key(), call.vendor)
     if call.vendor.name == "s3" and call.request.has_header("x-amz-server-side-encryption"):
         message = "The encryption of an object cannot be selected when it is read."
         raise Refused(400, "InvalidArgument", message)
@@ -97,22 +96,27 @@ def _select(call: Call, stored: StoredObject) -> tuple[Response, range]:
     if is_unchanged(call, stored):
         kept = {name: headers[name] for name in ("ETag", "Last-Modified")}
         return Response(HTTPStatus.NOT_MODIFIED, kept), range(0)
-    span = _span(call, stored)
-    is_partial = call.request.has_header("range") or call.request.has_param("partNumber")
+    span = _range(call, stored) if part is None else part
+    is_partial = part is not None or call.request.has_header("range")
     if is_partial:
         headers["Content-Range"] = f"bytes {span.start}-{span.stop - 1}/{stored.size}"
-    if call.request.has_param("partNumber") and stored.part_sizes:
-        headers[call.vendor.header("mp-parts-count")] = str(len(stored.part_sizes))
+    if part is not None and stored.parts:
+        headers[call.vendor.header("mp-parts-count")] = str(len(stored.parts))
     return Response(206 if is_partial else 200, {**headers, **overrides(call)}, length=len(span)), span
 
 
-def _span(call: Call, stored: StoredObject) -> range:
-    if call.request.has_param("partNumber"):
-        number, sizes = call.request.int_param("partNumber", 0), stored.part_sizes or [stored.size]
-        if not 1 <= number <= len(sizes):
-            raise Refused(400, "InvalidPart", f"The object has {len(sizes)} parts, and no part {number}.")
-        start = sum(sizes[: number - 1])
-        return range(start, start + sizes[number - 1])
+def _part_span(call: Call, stored: StoredObject) -> range | None:
+    """Return the offsets of the part that the client asks for; None if it does not ask for one."""
+    if not call.request.has_param("partNumber"):
+        return None
+    number, sizes = _part(call), [part.size for part in stored.parts] or [stored.size]
+    if not 1 <= number <= len(sizes):
+        raise Refused(400, "InvalidPart", f"The object has {len(sizes)} parts, and no part {number}.")
+    start = sum(sizes[: number - 1])
+    return range(start, start + sizes[number - 1])
+
+
+def _range(call: Call, stored: StoredObject) -> range:
     wanted = call.request.header("range")
     span = parse_range(wanted, stored.size) if wanted else range(stored.size)
     if span is None:
@@ -174,13 +178,19 @@ def object_headers(call: Call, stored: StoredObject) -> dict[str, str]:
 
 
 def _checksums(call: Call, stored: StoredObject) -> dict[str, str]:
-    """Return the checksum headers: those of the whole object, so not with a range, and for S3 only if asked for."""
-    if call.request.has_header("range") or call.request.has_param("partNumber"):
+    """Return the checksum headers of the object or of one part, so not with a range, and for S3 only if asked for."""
+    if call.request.has_header("range"):
         return {}
     if call.vendor.name == "s3" and call.request.header("x-amz-checksum-mode").upper() != "ENABLED":
         return {}
-    visible = shown(call, stored.checksums, len(stored.part_sizes) or None)
-    return {**visible, **type_header(visible)}
+    whole = shown(call, stored.checksums, len(stored.parts) or None)
+    part = stored.parts[_part(call) - 1] if stored.parts and _part(call) else None
+    return {**(shown(call, part.checksums) if part else whole), **type_header(whole)}
+
+
+def _part(call: Call) -> int:
+    """Return the number of the part that the client asks for, 0 for the whole object."""
+    return call.request.int_param("partNumber", 0)
 
 
 def _put_response(call: Call, stored: StoredObject) -> Response:
@@ -195,7 +205,7 @@ def _put_response(call: Call, stored: StoredObject) -> Response:
     return Response(headers=headers)
 
 
-def check_customer_key(stored: StoredObject, sent: str) -> None:
+def check_customer_key(stored: StoredObject, sent: str, vendor: Vendor) -> None:
     """Raise Refused unless *sent*, the MD5 of an SSE-C key or nothing, is that of the object's key."""
     wanted = stored.attributes.customer_key_md5
     if wanted and not sent:
@@ -208,7 +218,8 @@ def check_customer_key(stored: StoredObject, sent: str) -> None:
         message = "The encryption parameters are not applicable to this object."
         raise Refused(400, "InvalidRequest", message)
     if sent != wanted:
-        raise Refused(403, "AccessDenied", "The encryption key is not the one of this object.")
+        status, code = (400, "InvalidRequest") if vendor.name == "s3" else (403, "AccessDenied")
+        raise Refused(status, code, "The encryption key is not the one of this object.")
 
 
 def _read_span(file: BinaryIO, span: range) -> Iterator[bytes]:

@@ -242,7 +242,7 @@ def _read_checksum(request: Request, vendor: Vendor) -> tuple[str, str]:
 def _read_encryption(request: Request, vendor: Vendor) -> str:
     value = request.header(vendor.header("server-side-encryption"))
     if value and value not in vendor.kms_values + vendor.sse_values:
-        code = "InvalidEncryptionAlgorithmError"
+        code = "InvalidArgument" if vendor.name == "s3" else "InvalidEncryptionAlgorithmError"
         raise Refused(400, code, f"The encryption request you specified is not valid: {value}")
     prefix = vendor.header("server-side-encryption-customer-")
     if value and any(request.has_header(prefix + name) for name in ("algorithm", "key", "key-md5")):

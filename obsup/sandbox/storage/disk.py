@@ -16,7 +16,8 @@ import secrets
 import shutil
 import threading
 import uuid
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
@@ -24,6 +25,21 @@ from obsup.sandbox.storage.attributes import Attributes
 from obsup.sandbox.storage.names import key_of_path, path_of_key
 
 _STATE = ".sandbox"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPart:
+    """A received part. ``size`` is bytes, ``md5`` hex of the stored bytes, ``modified`` epoch seconds."""
+
+    number: int
+    size: int
+    etag: str
+    md5: str
+    modified: float
+    crc64: int | None = None
+    file: str = ""
+    """The file name in the upload's folder; empty if bodies are discarded."""
+    checksums: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +54,8 @@ class StoredObject:
     crc64: int | None = None
     upload_id: str = ""
     """The multipart upload that made the object, empty for PutObject."""
-    part_sizes: list[int] = field(default_factory=list)
-    """Sizes of the parts in bytes; empty for PutObject."""
+    parts: list[StoredPart] = field(default_factory=list)
+    """The parts that the object was made of, without their files; empty for PutObject."""
     checksums: dict[str, str] = field(default_factory=dict)
     """Further checksum headers to echo, by header name."""
     attributes: Attributes = field(default_factory=Attributes)
@@ -83,9 +99,10 @@ class Disk:
             write_json(path, {"accessKeyId": access_key, "secretAccessKey": secret_key})
         return access_key, secret_key
 
-    def buckets(self) -> list[str]:
-        """Return the names of the buckets."""
-        return sorted(p.name for p in self.directory.iterdir() if p.is_dir() and not p.name.startswith("."))
+    def buckets(self) -> list[tuple[str, float]]:
+        """Return the names of the buckets, and when their folders last changed, in epoch seconds."""
+        folders = [path for path in self.directory.iterdir() if self.has_bucket(path.name)]
+        return sorted((path.name, path.stat().st_mtime) for path in folders)
 
     def has_bucket(self, bucket: str) -> bool:
         """Return whether *bucket* exists."""
@@ -104,9 +121,14 @@ class Disk:
         shutil.rmtree(self._metadata / bucket, ignore_errors=True)
         return True
 
-    def incoming(self) -> Path:
-        """Return the path of a new file to receive into, on the same file system as the objects."""
-        return self._incoming / uuid.uuid4().hex
+    @contextlib.contextmanager
+    def receiving(self) -> Iterator[Path]:
+        """Yield the path of a file to receive into, on the file system of the objects; delete it if it stays there."""
+        path = self._incoming / uuid.uuid4().hex
+        try:
+            yield path
+        finally:
+            path.unlink(missing_ok=True)
 
     def path(self, bucket: str, key: str) -> Path:
         """Return the path of the object, whether it exists or not."""
@@ -204,7 +226,7 @@ class Disk:
             "modified": stored.modified,
             "crc64": stored.crc64,
             "uploadId": stored.upload_id,
-            "partSizes": stored.part_sizes,
+            "parts": [asdict(part) for part in stored.parts],
             "checksums": stored.checksums,
             "attributes": stored.attributes.to_json(),
         }
@@ -240,7 +262,7 @@ def _object_from_json(bucket: str, key: str, entry: dict[str, Any]) -> StoredObj
         modified=entry["modified"],
         crc64=entry["crc64"],
         upload_id=entry["uploadId"],
-        part_sizes=entry.get("partSizes", []),
+        parts=[StoredPart(**part) for part in entry.get("parts", [])],
         checksums=entry["checksums"],
         attributes=Attributes.from_json(entry["attributes"]),
     )

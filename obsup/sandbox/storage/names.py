@@ -32,11 +32,10 @@ _S3_RESERVED = re.compile(r"(?:xn--|sthree-|amzn-s3-demo-).*|.*(?:-s3alias|--ol-
 def check_bucket_name(bucket: str, vendor: Vendor) -> None:
     """Raise Refused (400 InvalidBucketName) if *bucket* violates the vendor's naming rules."""
     wrong = not _BUCKET.fullmatch(bucket) or ".." in bucket or bool(_ADDRESS.fullmatch(bucket))
-    if vendor.name == "obs":
-        wrong = wrong or "-." in bucket or ".-" in bucket
-    elif vendor.name == "s3":
+    wrong = wrong or "-." in bucket or ".-" in bucket
+    if vendor.name == "s3":
         wrong = wrong or bool(_S3_RESERVED.fullmatch(bucket))
-    else:
+    elif vendor.name == "oss":
         wrong = wrong or "." in bucket
     if wrong:
         message = "The specified bucket is not valid."

@@ -8,31 +8,15 @@ import shutil
 import threading
 import uuid
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from obsup.sandbox.refusals import Refused
 from obsup.sandbox.storage.attributes import Attributes
-from obsup.sandbox.storage.disk import write_json
+from obsup.sandbox.storage.disk import StoredPart, write_json
 from obsup.sandbox.vendors import Vendor
 
 _BLOCK = 1024 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class StoredPart:
-    """A received part. ``size`` is bytes, ``md5`` hex of the stored bytes, ``modified`` epoch seconds."""
-
-    number: int
-    size: int
-    etag: str
-    md5: str
-    modified: float
-    crc64: int | None = None
-    file: str = ""
-    """The file name in the upload's folder; empty if bodies are discarded."""
-    checksums: dict[str, str] = field(default_factory=dict)
 
 
 class Upload:
@@ -105,7 +89,7 @@ class Uploads:
             replaced = upload.parts.get(part.number)
             if received is not None:
                 received.replace(upload.folder / part.file)
-            write_json(upload.folder / f"{part.number:05d}.json", _part_to_json(part))
+            write_json(upload.folder / f"{part.number:05d}.json", asdict(part))
             upload.parts[part.number] = part
         if replaced is not None and replaced.file:
             (upload.folder / replaced.file).unlink(missing_ok=True)
@@ -150,10 +134,6 @@ def _new_upload_id(vendor: Vendor) -> str:
     if vendor.name == "s3":
         return secrets.token_urlsafe(64) + "." + secrets.token_urlsafe(24)
     return secrets.token_hex(16).upper()
-
-
-def _part_to_json(part: StoredPart) -> dict[str, Any]:
-    return {name: getattr(part, name) for name in StoredPart.__dataclass_fields__}
 
 
 def _load_all(folder: Path) -> Iterable[Upload]:

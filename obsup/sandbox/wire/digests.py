@@ -63,15 +63,6 @@ class Digest:
         return base64.b64encode(raw).decode("ascii")
 
 
-def checksum_size(name: str) -> int:
-    """Return the number of bytes of a checksum of S3."""
-    return (
-        _POLYNOMIALS[name][1] // 8
-        if name in _POLYNOMIALS
-        else hashlib.new(name, usedforsecurity=False).digest_size
-    )
-
-
 def crc64(data: memoryview, crc: int = 0) -> int:
     """Return the CRC-64/XZ ("crc64ecma" of OSS) of *data* appended to the data of *crc*."""
     return _crc_function("crc64")(data, crc)
