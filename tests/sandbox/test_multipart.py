@@ -6,13 +6,14 @@ import base64
 import hashlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from obsup.sandbox.sandbox import Sandbox
 from obsup.sandbox.wire.digests import crc64, crc_by_table
 from tests.sandbox.client import Client
+from tests.support.waiting import wait_for
 
 MIB = 1024 * 1024
 DIALECTS = ["obs", "aws2", "oss1"]
@@ -223,17 +224,18 @@ def test_an_upload_belongs_to_its_key(client: Client) -> None:
 def test_a_part_that_is_on_its_way_when_the_upload_is_aborted_finds_no_upload(
     sandbox: Sandbox, connect: Callable[..., Client]
 ) -> None:
-    slow, quick = connect(sandbox), connect(sandbox)
-    upload_id = slow.initiate("key")
-    sandbox.add_fault("slow=400K,op=part")
-    replies = []
-    thread = threading.Thread(target=lambda: replies.append(slow.part("key", upload_id, 1, b"x" * 100_000)))
-    thread.start()
-    time.sleep(0.1)
-    assert quick.send("DELETE", "key", {"uploadId": upload_id}).status == 204
-    thread.join()
-    assert replies[0].code == "NoSuchUpload"
-    assert list((sandbox.directory / ".sandbox/incoming").iterdir()) == []
+    incoming = sandbox.directory / ".sandbox/incoming"
+    first, second = connect(sandbox), connect(sandbox)
+    upload_id = first.initiate("key")
+
+    def halves() -> Iterator[bytes]:
+        yield b"x" * 1000
+        wait_for(lambda: list(incoming.iterdir()))
+        assert second.send("DELETE", "key", {"uploadId": upload_id}).status == 204
+        yield b"x" * 1000
+
+    assert first.part("key", upload_id, 1, halves(), {"Content-Length": "2000"}).code == "NoSuchUpload"
+    assert list(incoming.iterdir()) == []
 
 
 def test_a_matching_content_md5_is_accepted_and_another_one_refused(
@@ -441,3 +443,30 @@ def test_oss_puts_the_error_of_head_into_a_header(sandbox: Sandbox, connect: Cal
     reply = connect(sandbox, "oss1").send("HEAD", "absent")
     assert reply.status == 404
     assert b"<Code>NoSuchKey</Code>" in base64.b64decode(reply.headers["x-oss-err"])
+
+
+@pytest.mark.parametrize(
+    ("announced", "sent", "status", "code"),
+    [
+        ("x-amz-checksum-crc32", "x-amz-checksum-crc32:rfPzYw==", 200, ""),
+        ("x-amz-checksum-crc32", "x-amz-checksum-crc32:AAAAAA==", 400, "BadDigest"),
+        ("x-amz-checksum-crc32", "", 400, "MalformedTrailerError"),
+        ("x-amz-checksum-crc32", "x-amz-checksum-sha1:rfPzYw==", 400, "MalformedTrailerError"),
+        ("x-amz-checksum-crc32", "no colon", 400, "MalformedTrailerError"),
+        ("", "x-amz-checksum-crc32:rfPzYw==", 400, "MalformedTrailerError"),
+    ],
+)
+def test_the_trailer_must_be_the_one_announced(
+    sandbox: Sandbox, connect: Callable[..., Client], announced: str, sent: str, status: int, code: str
+) -> None:
+    client = connect(sandbox, "aws2")
+    headers = {
+        "x-amz-content-sha256": "STREAMING-UNSIGNED-PAYLOAD-TRAILER",
+        "x-amz-decoded-content-length": "4",
+        **({"x-amz-trailer": announced} if announced else {}),
+    }
+    body = f"4\r\ndata\r\n0\r\n{sent}\r\n".encode() + (b"\r\n" if sent else b"")
+    assert client.send("PUT", "key", body=body, headers=headers).status == status
+    assert sandbox.requests[-1].code == code
+    assert sandbox.object_path("bucket", "key").exists() is (status == 200)
+    assert client.send("PUT", "other", body=b"next").status == 200
