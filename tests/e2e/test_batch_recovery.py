@@ -6,6 +6,7 @@ import json
 import os
 import random
 import signal
+import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 from obsup.local.state.lock import UploadLock, lock_folder, lock_path
 from obsup.model import Target
 from obsup.sandbox.sandbox import Sandbox
+from obsup.text import shell_line
 from tests.support.batch import (
     LARGE_SIZE,
     assert_stored,
@@ -24,8 +26,8 @@ from tests.support.batch import (
     stored_keys,
     wait_for_requests,
 )
-from tests.support.shell import Shell
-from tests.support.upload_runs import SEED
+from tests.support.shell import Outcome, Shell
+from tests.support.upload_runs import KILL_AT_STEP, SEED
 from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.slow
@@ -289,3 +291,29 @@ def test_a_file_that_another_obsup_is_uploading(shell: Shell, sandbox: Sandbox) 
     assert shell.run(*arguments).code == 0
     assert_stored(shell, sandbox, "p/", ["tree/a", "tree/held", "tree/stale"])
     assert count_operations(sandbox)["put"] == 3
+
+
+def test_a_large_file_with_options_is_sent_once_wherever_the_batch_is_killed(
+    shell: Shell, sandbox: Sandbox
+) -> None:
+    """Before each of the last steps on disk: after Complete, its line in the journal, the removal of its checkpoint."""
+    make_files(shell, "tree/large", size=300_000)
+    options = ("--part-size", "100K", "-j", "1", "--executor", "inline", "--content-type", "text/x-large")
+
+    def run(number: int, kill_at: int) -> Outcome:
+        words = ["upload", "tree/", f"bucket/p{number}/", "-r", *options]
+        return shell.run_script(shell_line([sys.executable, KILL_AT_STEP, str(kill_at), *words]))
+
+    run(10, 0)  # the first run also creates folders
+    steps = int(run(0, 0).err.rpartition("steps: ")[2])
+    for number in range(1, 9):
+        killed = run(number, steps + 1 - number)
+        assert killed.code != 0
+        again = run(number, 0)
+        assert again.code == 0, again.err
+        requests = [one for one in sandbox.requests if one.key == f"p{number}/large"]
+        counts = Counter(
+            one.operation for one in requests if one.operation in ("initiate", "part", "complete")
+        )
+        assert counts == {"initiate": 1, "part": 3, "complete": 1}, number
+        assert [path.name for path in (shell.folder / "tree").iterdir()] == ["large"]

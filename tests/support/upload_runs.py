@@ -198,11 +198,6 @@ class UploadRun:
             if one.operation in ("part", "put") and one.status == 200
         )
 
-    def is_in_journal(self, source: Path) -> bool:
-        """Return whether the journal of the batch has a line for *source*."""
-        journals = (self.folder / "state" / "batches").glob("*.journal")
-        return any(f'"{source.name}"' in path.read_text() for path in journals)
-
     def assert_finished(
         self, since: int, parts: set[int], objects: set[str], *, was_published: bool = False
     ) -> None:

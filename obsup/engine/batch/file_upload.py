@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -53,8 +54,30 @@ class FileUploader:
         self._concurrency = concurrency
         self._file_numbers = itertools.count()
 
-    def upload(self, pending: PendingFile, sender: PartSender) -> FileOutcome:
-        """Upload the file, unless its object is in place, and return its outcome."""
+    def upload(
+        self,
+        pending: PendingFile,
+        sender: PartSender,
+        record: Callable[[Sequence[FileOutcome]], None] = lambda _outcomes: None,
+    ) -> FileOutcome:
+        """Upload the file, unless its object is in place; *record* its outcome in the journal, and return it.
+
+        That of an upload in parts is recorded before its checkpoint is removed.
+        """
+        recorded: list[Result] = []
+
+        def on_complete(result: Result) -> None:
+            recorded.append(result)
+            record([FileOutcome.of(pending.file, result=result)])
+
+        outcome = self._upload_pending(pending, sender, on_complete)
+        if not recorded:
+            record([outcome])
+        return outcome
+
+    def _upload_pending(
+        self, pending: PendingFile, sender: PartSender, on_complete: Callable[[Result], None]
+    ) -> FileOutcome:
         file = pending.file
         if pending.entry is not None:
             try:
@@ -65,7 +88,7 @@ class FileUploader:
                 return FileOutcome.of(file, result=kept, skip_reason=ALREADY_UPLOADED)
             decision: Decision = "compare" if self._shared.template.skip_identical else "send"
             pending = PendingFile(file, decision)
-        return self._upload(pending, sender)
+        return self._upload(pending, sender, on_complete)
 
     def _find_recorded(self, file: FoundFile, entry: JournalEntry) -> Result | None:
         """Return the object that the journal recorded, if HeadObject shows it with the options of the request."""
@@ -96,7 +119,9 @@ class FileUploader:
             source=file.stat if is_replaced else None,
         )
 
-    def _upload(self, pending: PendingFile, sender: PartSender) -> FileOutcome:
+    def _upload(
+        self, pending: PendingFile, sender: PartSender, on_complete: Callable[[Result], None]
+    ) -> FileOutcome:
         file, decision, _entry = pending
         first_number = next(self._file_numbers) * PART_NUMBERS_PER_FILE
         observe = _FileObserver(file, first_number, self._concurrency, self._context.observe)
@@ -109,7 +134,7 @@ class FileUploader:
         ):
             return outcome
         try:
-            result = self._uploader_for(pending, sender, observe).run()
+            result = self._uploader_for(pending, sender, observe, on_complete).run()
         except ObsupError as exc:
             if isinstance(exc, Busy) and self._shared.template.if_running == "skip":
                 return FileOutcome.of(file, skip_reason="another obsup is uploading it")
@@ -118,7 +143,13 @@ class FileUploader:
         skip_reason = "identical" if is_identical else ""
         return FileOutcome.of(file, result=result, skip_reason=skip_reason)
 
-    def _uploader_for(self, pending: PendingFile, sender: PartSender, observe: events.Observer) -> Uploader:
+    def _uploader_for(
+        self,
+        pending: PendingFile,
+        sender: PartSender,
+        observe: events.Observer,
+        on_complete: Callable[[Result], None],
+    ) -> Uploader:
         context, tally = self._context, ProgressTally(None, observe)
         return Uploader(
             context.connection.observed_by(tally),
@@ -128,6 +159,7 @@ class FileUploader:
             limit=context.limit,
             sender=sender,
             clock=context.clock,
+            on_complete=on_complete,
         )
 
     def _request_for(self, file: FoundFile, *, skip_identical: bool) -> UploadRequest:

@@ -55,6 +55,7 @@ class KnownFiles:
         *,
         customer_key_digest: str = "",
     ) -> None:
+        self._shared = request.shared
         template = self._template = request.shared.template
         self._dialect = dialect
         self._key_prefix = request.shared.prefix.key
@@ -81,6 +82,9 @@ class KnownFiles:
         except WrongUsage as exc:
             step = NextStep("rename the file, or leave it out with --exclude")
             raise SourceUnreadable(exc.what, exc.why, step) from exc
+        if self._shared.has_checkpoint(file.path, file.name, file.stat.size):
+            # The upload of a run that was killed: it finds its object, if it made one, and removes the checkpoint.
+            return PendingFile(file, "send")
         stored, entry = self._index.find(key), self._journal_entry(file)
         if stored is None and not self._index.covers(key):
             if entry is not None:

@@ -187,9 +187,7 @@ class BatchLoop:
         for pending in files:
             if self._stop.reason is not None:
                 break
-            outcome = self._file_uploader.upload(pending, sender)
-            self._known_files.record([outcome])
-            outcomes.append(outcome)
+            outcomes.append(self._file_uploader.upload(pending, sender, self._known_files.record))
         return outcomes
 
     def _handle_messages(self, *, wait_s: float = 0.0) -> None:

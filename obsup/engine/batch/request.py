@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from obsup.engine.job.request import UploadRequest
 from obsup.engine.plan.file_plan import DEFAULT_PART_SIZE
+from obsup.local.state.checkpoint_path import default_path
 from obsup.local.walk.walk import Entry
 from obsup.model import Target
 from obsup.value import Value
@@ -27,6 +29,12 @@ class SharedRequest(Value):
     def fits_one_request(self, size: int) -> bool:
         """Return whether a file of *size* bytes is sent in one request instead of in parts."""
         return size <= min(self.template.part_size or DEFAULT_PART_SIZE, DEFAULT_PART_SIZE)
+
+    def has_checkpoint(self, path: str, name: str, size: int) -> bool:
+        """Return whether the file *path*, which becomes the key *name*, has a checkpoint of an upload in parts."""
+        if self.fits_one_request(size) or not self.template.keep_checkpoint:
+            return False
+        return os.path.lexists(default_path(Path(path), self.prefix.below(name), self.checkpoint_folder))
 
 
 class BatchRequest(Value):

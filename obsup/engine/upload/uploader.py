@@ -34,7 +34,8 @@ class Uploader:
     """Carries out one UploadRequest. Raises ObsupError; progress is always kept.
 
     *limit* is called before bytes are sent, and returns how many of them may be sent now (a rate limit). *sender* sends
-    the parts: with its own workers, or with workers that several uploads share.
+    the parts: with its own workers, or with workers that several uploads share. *on_complete* is called with the result
+    of an upload in parts before its checkpoint is removed, so that a kill in between leaves one of the two records.
     """
 
     def __init__(
@@ -47,7 +48,9 @@ class Uploader:
         limit: Gate | None = None,
         sender: PartSender | None = None,
         clock: Callable[[], float] = time.time,
+        on_complete: Callable[[Result], None] = lambda _result: None,
     ) -> None:
+        self._on_complete = on_complete
         self._tally = tally or ProgressTally(None)
         self._request = request = within_limits(request, self._tally) if sender is None else request
         self._stop = stop or StopSignal()
@@ -177,8 +180,12 @@ class Uploader:
             self._interrupted = record.checkpoint
             raise
         finished = with_info(self._context, finished)
-        record.remove()
-        return self._result(record.upload, plan, finished, stat)
+        try:
+            result = self._result(record.upload, plan, finished, stat)
+            self._on_complete(result)
+        finally:
+            record.remove()
+        return result
 
     def _fits_one_request(self, plan: Plan) -> bool:
         """Return whether to use a single PutObject instead of three requests for one part."""
