@@ -8,6 +8,7 @@ import base64
 import hashlib
 import io
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -302,6 +303,45 @@ def test_calls_run_beside_each_other_in_asyncio(
         return [result.target.key for result in await asyncio.gather(*calls)]
 
     assert asyncio.run(upload_all()) == ["file0", "file1", "file2", "file3"]
+    for source in sources:
+        assert store.object_path("bucket", source.name).read_bytes() == source.read_bytes()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("use_asyncio", [True, False], ids=["asyncio", "threads"])
+@pytest.mark.parametrize("keyword", ["progress", "observer"])
+def test_a_callback_that_raises_in_a_thread_ends_its_own_call_only(
+    store: Sandbox, where: dict[str, Any], make_file: MakeFile, use_asyncio: bool, keyword: str
+) -> None:
+    """The exception is that of its call; the next call resumes, and the calls beside it are complete."""
+    sources = [make_file(1_000_000, f"file{number}", seed=number) for number in range(3)]
+
+    def call(source: Path) -> obsup.Result:
+        seen: list[Any] = []
+
+        def callback(*values: Any) -> None:
+            seen.append(values)
+            stored = [one for one in store.uploads() if one.key == "file1" and len(one.parts) >= 2]
+            if source.name == "file1" and stored:
+                raise KeyError(source.name)
+
+        given: dict[str, Any] = {keyword: callback}
+        result = upload_file(source, f"bucket/{source.name}", parts=5, jobs=1, **given, **where)
+        assert seen
+        return result
+
+    async def in_asyncio() -> list[Any]:
+        calls = [asyncio.to_thread(call, source) for source in sources]
+        return list(await asyncio.gather(*calls, return_exceptions=True))
+
+    if use_asyncio:
+        results = asyncio.run(in_asyncio())
+    else:
+        with ThreadPoolExecutor(3) as pool:
+            futures = [pool.submit(call, source) for source in sources]
+        results = [future.exception() or future.result() for future in futures]
+    assert [type(result) for result in results] == [obsup.Result, KeyError, obsup.Result]
+    assert 1 <= upload_file(sources[1], "bucket/file1", parts=5, **where).sent_parts <= 3
     for source in sources:
         assert store.object_path("bucket", source.name).read_bytes() == source.read_bytes()
 
