@@ -121,7 +121,8 @@ def _connected(
         observe=tally,
         sleep=stop.sleep,
         credentials=FixedCredentials(credentials) if credentials is not None else None,
-        customer_key=_customer_key(values, settings),
+        customer_key=_customer_key("sse_c_key", values, settings.customer_key_file),
+        copy_source_key=_customer_key("copy_source_sse_c_key", values, settings.copy_source_key_file),
     )
     limit = RateLimit(rate, check=stop.check_in_flight) if rate is not None else None
     return UploadContext(connection, request, tally, stop, limit)
@@ -180,23 +181,21 @@ def _request(
     )
 
 
-def _customer_key(values: Mapping[str, Any], settings: StoreSettings) -> CustomerKey | None:
-    """Return the SSE-C key that the caller has in memory. Raises WrongUsage."""
-    key: bytes | None = values.get("sse_c_key")
+def _customer_key(name: str, values: Mapping[str, Any], file: str | None) -> CustomerKey | None:
+    """Return the SSE-C key *name* that the caller has in memory. Raises WrongUsage."""
+    key: bytes | None = values.get(name)
     if key is None:
         return None
-    if len(key) not in KEY_BYTES or settings.customer_key_file is not None:
+    if len(key) not in KEY_BYTES or file is not None:
         raise WrongUsage(
-            f"sse_c_key has {len(key)} bytes"
-            if settings.customer_key_file is None
-            else "sse_c_key is given twice",
-            f"A key has {' or '.join(map(str, KEY_BYTES))} bytes, and excludes sse_c_key_file",
+            f"{name} has {len(key)} bytes" if file is None else f"{name} is given twice",
+            f"A key has {' or '.join(map(str, KEY_BYTES))} bytes, and excludes {name}_file",
             NextStep("Pass the key itself, neither in hex nor in Base64"),
         )
     if values.get("executor", LOCAL_EXECUTORS[0]) not in LOCAL_EXECUTORS:
         raise WrongUsage(
-            f"executor {values['executor']!r} needs sse_c_key_file",
+            f"executor {values['executor']!r} needs {name}_file",
             "A key in memory is not sent to other processes: each reads its own file",
-            NextStep("Pass sse_c_key_file"),
+            NextStep(f"Pass {name}_file"),
         )
     return CustomerKey(key)

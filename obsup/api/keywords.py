@@ -76,8 +76,9 @@ class SendKeywords(StepKeywords, total=False):
 
 
 class CopyKeywords(StepKeywords, total=False):
-    """Further keywords of ``copy_part``: the SSE-C key of the copied object."""
+    """Further keywords of ``copy_part``: the SSE-C key of the copied object, itself or a file with it."""
 
+    copy_source_sse_c_key: bytes | None
     copy_source_sse_c_key_file: File | None
 
 

@@ -22,6 +22,7 @@ from obsup.units import parse_duration, parse_size
 # Keywords that are not options: the type of each, None for a function.
 _OBJECTS: Mapping[str, type | None] = {
     "connecting": ConnectOptions,
+    "copy_source_sse_c_key": bytes,
     "credentials": Credentials,
     "expect": Expectation,
     "observer": None,
@@ -98,7 +99,7 @@ def _check_filled(name: str, kind: Kind, value: object) -> None:
 
 def wrong_type(name: str, wanted: str, value: object) -> WrongUsage:
     """Return the error of the argument *name*, which must be *wanted*. A secret is not printed."""
-    shown = "another value" if name == "sse_c_key" else f"{value!r:.80}"
+    shown = "another value" if name.endswith("sse_c_key") else f"{value!r:.80}"
     return WrongUsage(
         f"{name} must be {wanted}, not {shown}",
         f"A value of type {type(value).__name__} was given; nothing was sent",

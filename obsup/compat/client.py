@@ -13,6 +13,7 @@ from obsup.compat.models import (
     ListMultipartUploadsRequest,
     Model,
     UploadFileHeader,
+    customer_key_of,
     encryption_keywords,
     encryption_of,
     found_text,
@@ -22,7 +23,7 @@ from obsup.compat.models import (
     result_of,
 )
 from obsup.compat.names import is_address, target_of
-from obsup.errors import ObsupError, WrongUsage
+from obsup.errors import ObsupError
 from obsup.model import Credentials
 from obsup.store.answers import xml
 from obsup.vendor_names import DEFAULT_PROVIDER, SIGNATURES
@@ -207,14 +208,13 @@ class ObsClient:
         extensionHeaders: Pairs = None,
     ) -> GetResult:
         """Copy one part of BUCKET/KEY or BUCKET/KEY?versionId=ID. The body has ``etag`` and ``lastModified``."""
-        if sourceSseHeader is not None:
-            raise WrongUsage(
-                "sourceSseHeader is not supported", "Use obsup.copy_part with copy_source_sse_c_key_file"
-            )
         source, _, version_id = copySource.lstrip("/").partition("?versionId=")
         given: dict[str, Any] = {
             "upload_id": uploadId,
             "version_id": version_id or None,
+            "copy_source_sse_c_key": customer_key_of(sourceSseHeader)
+            if sourceSseHeader is not None
+            else None,
             "headers": extensionHeaders,
         }
         if copySourceRange is not None:

@@ -184,13 +184,18 @@ def encryption_of(stored: Any) -> dict[str, str | None]:
     }
 
 
+def customer_key_of(header: Mapping[str, Any]) -> bytes:
+    """Return the key of an SseCHeader."""
+    key: str | bytes = header["key"]
+    return key.encode() if isinstance(key, str) else key
+
+
 def encryption_keywords(header: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return the keywords of the API for an SseCHeader or an SseKmsHeader."""
     if header is None:
         return {}
     if isinstance(header, SseCHeader):
-        key = header.key
-        return {"sse_c_key": key.encode() if isinstance(key, str) else key}
+        return {"sse_c_key": customer_key_of(header)}
     return {"sse": header["encryption"] or "kms", "sse_kms_key_id": header["key"]}
 
 

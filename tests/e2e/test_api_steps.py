@@ -248,6 +248,27 @@ def test_a_key_in_memory_encrypts_the_object(
     assert len(store.requests) == sent
 
 
+@pytest.mark.slow
+def test_an_encrypted_object_is_copied_with_a_key_in_memory(
+    store: Sandbox, where: dict[str, Any], tmp_path: Path
+) -> None:
+    """Its key decrypts it, another one encrypts the part; a key of another length, or given twice, is refused."""
+    old, new = bytes(range(32)), bytes(32)
+    upload_file(io.BytesIO(b"0123456789"), "bucket/from", sse_c_key=old, **where)
+    more = {"upload_id": initiate_upload("bucket/key", sse_c_key=new, **where), **where}
+    copied = copy_part("bucket/from", "bucket/key", 1, sse_c_key=new, copy_source_sse_c_key=old, **more)
+    assert copied.sse_c_key_md5 == base64.b64encode(hashlib.md5(new).digest()).decode()
+    assert complete_upload("bucket/key", sse_c_key=new, **more).size == 10
+    file = tmp_path / "key"
+    file.write_bytes(old)
+    sent = len(store.requests)
+    twice = {"copy_source_sse_c_key": old, "copy_source_sse_c_key_file": file}
+    for wrong in ({"copy_source_sse_c_key": b"short"}, twice):
+        with pytest.raises(WrongUsage, match="copy_source_sse_c_key"):
+            copy_part("bucket/from", "bucket/key", 1, sse_c_key=new, **wrong, **more)
+    assert len(store.requests) == sent
+
+
 def test_options_of_the_object_are_keywords(store: Sandbox, where: dict[str, Any]) -> None:
     """A keyword counts more than the same field of *options*."""
     initiate_upload(

@@ -95,9 +95,5 @@ def test_a_failure_is_a_result_with_the_error_of_the_store(sandbox: Sandbox) -> 
     for bucket, key in (("bucket", ""), ("bucket", "folder/"), ("bucket/folder", "key")):
         with pytest.raises(WrongUsage, match="invalid"):
             client.uploadFile(bucket, key, __file__)
-    with pytest.raises(WrongUsage, match="sourceSseHeader"):
-        client.copyPart(
-            "bucket", "key", 1, "id", "bucket/from", sourceSseHeader=compat.SseCHeader("AES256", "k")
-        )
     with pytest.raises(TypeError, match="colour"):
         compat.ObsClient(server=sandbox.endpoint, colour="blue")

@@ -153,6 +153,7 @@ def connect(
     observe: events.Observer = events.ignore,
     credentials: CredentialSource | None = None,
     customer_key: CustomerKey | None = None,
+    copy_source_key: CustomerKey | None = None,
     environ: Mapping[str, str] = os.environ,
 ) -> Connection:
     """Return the store that *settings* describe, with the credentials of this machine unless given. Sends nothing.
@@ -160,8 +161,7 @@ def connect(
     *sleep* waits, and returns True if the upload must stop. Raises Denied, BadConfiguration, WrongUsage.
     """
     policy = RetryPolicy(retry_for_s=settings.retry_for_s, base_s=settings.backoff_s, sleep=sleep)
-    credentials = credentials or _find_credentials(settings, environ)
-    credentials.current()
+    (credentials := credentials or _find_credentials(settings, environ)).current()
     customer_key = customer_key or customer_key_of(settings)
     clock, route = ServerClock(), Route(Location(settings.endpoint, settings.region, settings.addressing))
     inner = HttpStore(
@@ -171,7 +171,7 @@ def connect(
         credentials=credentials,
         clock=clock,
         customer_key=customer_key,
-        copy_source_key=_read_key(settings.copy_source_key_file),
+        copy_source_key=copy_source_key or _read_key(settings.copy_source_key_file),
         headers=dict(settings.headers),
         observe=observe,
         is_assumed=settings.is_assumed,
