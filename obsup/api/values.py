@@ -31,7 +31,7 @@ _OBJECTS: Mapping[str, type | None] = {
     "sse_c_key": bytes,
     "stop": StopSignal,
 }
-# Arguments of single functions that are no options either.
+# Arguments of single functions, other than options.
 _ARGUMENTS: Mapping[str, tuple[type, str]] = {
     "close": (bool, "True or False"),
     "is_file": (bool, "True or False"),
@@ -65,7 +65,7 @@ def option_values(given: Mapping[str, Any], function: str, allowed: Iterable[str
 
 
 def check_arguments(given: Mapping[str, Any]) -> None:
-    """Raise WrongUsage for an argument of a wrong type that is no option."""
+    """Raise WrongUsage if an argument other than an option has a wrong type."""
     for name, value in given.items():
         if name in _ARGUMENTS and value is not None:
             wanted, text = _ARGUMENTS[name]

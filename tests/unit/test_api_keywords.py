@@ -156,7 +156,7 @@ REQUIRED = {"source": "missing", "target": "bucket/key", "prefix": "bucket", "co
 
 @pytest.mark.parametrize("name", [*FUNCTIONS.values(), "copy_part"])
 def test_every_parameter_of_a_wrong_type_is_wrong_usage(name: str) -> None:
-    """Of every function, also those that are no options: the endpoint is not even looked at."""
+    """Of every function, also if it is not an option: the endpoint is not even looked at."""
     function = getattr(obsup, name)
     parameters = inspect.signature(function).parameters
     needed = {one.name for one in parameters.values() if one.default is inspect.Parameter.empty}
