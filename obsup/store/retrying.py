@@ -123,11 +123,12 @@ class Attempts:
 
     def _counted_s(self, failure: StoreError | NetworkError, elapsed_s: float) -> float:
         """Return how much of the retry time an attempt of *elapsed_s* has used up."""
-        if isinstance(failure, NetworkError) and failure.kind == "slow":
+        kind = failure.kind if isinstance(failure, NetworkError) else ""
+        if kind == "slow":
             return elapsed_s  # the time is that of the response alone
-        return (
-            min(elapsed_s, MAX_COUNTED_ATTEMPT_S) if self._count > 1 else 0.0
-        )  # nothing failed before the first
+        if self._count == 1 and kind not in ("stall", "connect"):
+            return 0.0  # nothing failed before; an idle connection had failed while obsup waited
+        return min(elapsed_s, MAX_COUNTED_ATTEMPT_S)
 
     def _next_delay_s(self, failure: StoreError | NetworkError, used: Credentials) -> float | None:
         """Return the wait before the next attempt, or None if no attempt follows."""
@@ -146,8 +147,10 @@ class Attempts:
             return None
         extra_attempts = 2 if rule.action is Action.SLOW_DOWN else 0
         delay_s = self._policy.delay_s(self._count + extra_attempts, requested_s)
-        if self._spent_s + delay_s > self._policy.retry_for_s:
+        left_s = self._policy.retry_for_s - self._spent_s
+        if left_s <= 0:
             return None
+        delay_s = min(delay_s, left_s)  # the last attempt is at the end of the retry time
         self._spent_s += delay_s
         return delay_s
 

@@ -101,12 +101,14 @@ def test_backoff_is_random() -> None:
 
 
 def test_retries_end_after_the_retry_time() -> None:
-    """Before a wait that would exceed it; the last failure is reported."""
+    """With an attempt at its end, also if a wait would exceed it; the last failure is reported."""
     time = Time()
     with pytest.raises(NotFinished, match="closed"):
         run([NetworkError("reset", "closed", True)] * 99, time, retry_for_s=60.0)
-    assert sum(time.slept) <= 60.0
-    assert len(time.slept) == 5
+    assert time.slept == [1.0, 2.0, 4.0, 8.0, 16.0, 29.0]
+    with pytest.raises(NotFinished, match="closed"):
+        run([NetworkError("reset", "closed", True)] * 9, time, retry_for_s=0.0)
+    assert time.now == 60.0
 
 
 def test_waits_for_a_busy_store_are_longer() -> None:
@@ -182,6 +184,26 @@ def test_long_attempts_do_not_use_up_the_retry_time() -> None:
     with pytest.raises(NotFinished):
         attempts.run(send, doing="part 1")
     assert 10 <= calls <= 20
+
+
+@pytest.mark.parametrize("kind", ["stall", "connect"])
+def test_a_first_attempt_in_which_nothing_moved_uses_up_the_retry_time(kind: str) -> None:
+    """A server that does not respond is not waited for twice if --retry-for is shorter than --stall-timeout."""
+    time = Time()
+    calls = 0
+
+    def send() -> str:
+        nonlocal calls
+        calls += 1
+        time.now += 30
+        raise NetworkError(kind, "idle", sent=True)
+
+    attempts = Attempts(
+        time.policy(retry_for_s=20.0), FailureRecovery(GivenKeys(KEYS), ServerClock()), events.ignore
+    )
+    with pytest.raises(NotFinished):
+        attempts.run(send, doing="part 1")
+    assert (calls, time.now) == (1, 30.0)
 
 
 @pytest.mark.parametrize(
