@@ -23,9 +23,14 @@ class TlsProxy:
         self._listener = socket.create_server(("127.0.0.1", 0))
 
     @property
+    def port(self) -> int:
+        """The port of the proxy."""
+        return int(self._listener.getsockname()[1])
+
+    @property
     def url(self) -> str:
         """The URL of the proxy."""
-        return f"https://127.0.0.1:{self._listener.getsockname()[1]}"
+        return f"https://127.0.0.1:{self.port}"
 
     def __enter__(self) -> TlsProxy:
         threading.Thread(target=self._accept, daemon=True).start()

@@ -19,6 +19,7 @@ from obsup.store.http.transport import LONG_TIMEOUT_FACTOR
 from tests.doubles.certificates import Authority
 from tests.doubles.scripted_server import Reply, ScriptedServer
 from tests.doubles.slow_network import Direction, SlowNetwork, Stall
+from tests.doubles.tls_proxy import TlsProxy
 from tests.support.upload_rig import IMPATIENT, PART, PATIENT, Rig
 from tests.support.waiting import wait_for
 
@@ -47,25 +48,51 @@ def retries(rig: Rig) -> list[events.Retried]:
     return [event for event in rig.observed if isinstance(event, events.Retried)]
 
 
-@pytest.mark.parametrize("is_secure", [False, True], ids=["http", "https"])
-def test_a_slow_connection_is_never_aborted(
-    tmp_path: Path, sandbox: Sandbox, rig: Rig, is_secure: bool
-) -> None:
-    """A part takes ten times --stall-timeout, and its last bytes stay in the local send buffer for long."""
+@pytest.mark.parametrize("way", ["http", "https", pytest.param("proxy", marks=pytest.mark.slow)])
+def test_a_slow_connection_is_never_aborted(tmp_path: Path, sandbox: Sandbox, rig: Rig, way: str) -> None:
+    """A part takes ten times --stall-timeout, and its last bytes stay in the local send buffer for long.
+
+    To a store without and with TLS, and to one with TLS through a proxy that is itself reached over TLS.
+    """
     rig.source.write_bytes(bytes(4 * MIB))
     rig.part_size = 4 * MIB
-    network = NETWORK
-    tls = None
-    if is_secure:
+    with ExitStack() as stack:
         authority = Authority(tmp_path)
-        tls = authority.files("127.0.0.1")
-        network = replace(NETWORK, ca_bundle=str(authority.bundle))
-    with Sandbox(tls=tls) as store, SlowNetwork(store.port, up=MIB) as relay:
+        tls = None if way == "http" else authority.files("127.0.0.1")
+        store = stack.enter_context(Sandbox(tls=tls))
+        slow_port, network = store.port, replace(NETWORK, ca_bundle=str(authority.bundle))
+        if way == "proxy":
+            slow_port = stack.enter_context(TlsProxy(*authority.files("127.0.0.1"))).port
+        relay = stack.enter_context(SlowNetwork(slow_port, up=MIB))
+        secure_relay = relay.endpoint.replace("http:", "https:")
         rig.sandbox = store
-        rig.endpoint = relay.endpoint.replace("http:", "https:" if is_secure else "http:")
+        rig.endpoint = relay.endpoint if way == "http" else secure_relay
+        if way == "proxy":
+            rig.endpoint, network = store.endpoint, replace(network, proxy=secure_relay)
         result = rig.run(replace(PATIENT, network=network), parts=1, part_size=None)
         assert result.seconds > 8 * STALL_S
         assert retries(rig) == []
+        assert rig.is_stored()
+
+
+@pytest.mark.slow
+def test_a_stalled_connection_through_a_proxy_with_tls_is_aborted(tmp_path: Path, rig: Rig) -> None:
+    """The session tickets of the store, which arrive during the first request of the connection, are no progress."""
+    rig.source.write_bytes(bytes(8 * MIB))
+    rig.part_size = None
+    authority = Authority(tmp_path)
+    stall = Stall("", "up", after=MIB)
+    with (
+        Sandbox(tls=authority.files("127.0.0.1")) as store,
+        TlsProxy(*authority.files("127.0.0.1")) as proxy,
+        SlowNetwork(proxy.port, stall=stall) as relay,
+    ):
+        rig.sandbox, rig.endpoint = store, store.endpoint
+        url = relay.endpoint.replace("http:", "https:")
+        network = replace(NETWORK, ca_bundle=str(authority.bundle), proxy=url)
+        rig.run(replace(PATIENT, network=network))
+        assert stall.stalled
+        assert len(retries(rig)) == 1
         assert rig.is_stored()
 
 

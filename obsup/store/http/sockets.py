@@ -108,9 +108,10 @@ def send_all(sock: Any, data: Any, stall_timeout_s: float) -> None:
             if type(sock) is socket.socket:
                 # Unlike sock.send(), this does not poll before each call and does not release the GIL for that.
                 sent = send_available(sock, partial(os.write, sock.fileno(), view), stall_timeout_s)
+            elif type(sock) is ssl.SSLSocket:
+                sent = _send_step(sock, stall_timeout_s, partial(_send_secure, sock, view, True))
             else:
-                send = _send_secure if type(sock) is ssl.SSLSocket else _send_wrapped
-                sent = _send_step(sock, stall_timeout_s, partial(send, sock, view))
+                sent = _send_wrapped(sock, view, stall_timeout_s)
             view = view[sent:]
 
 
@@ -157,8 +158,11 @@ def _send_plain(sock: socket.socket, send: Callable[[], int], wait_s: float) -> 
         return 0
 
 
-def _send_secure(sock: ssl.SSLSocket, view: memoryview, wait_s: float) -> int:
-    """Send what there is room for, record by record. Without room, wait for it and send nothing yet."""
+def _send_secure(sock: ssl.SSLSocket, view: memoryview, sees_response: bool, wait_s: float) -> int:
+    """Send what there is room for, record by record. Without room, wait for it and send nothing yet.
+
+    Raises EarlyResponse if the store responds and *sees_response*: what arrives is the response itself.
+    """
     _set_timeout(sock, 0)
     sent = 0
     try:
@@ -166,16 +170,26 @@ def _send_secure(sock: ssl.SSLSocket, view: memoryview, wait_s: float) -> int:
             sent += sock.send(view[sent:])
     except (ssl.SSLWantWriteError, ssl.SSLWantReadError) as exc:
         is_full = isinstance(exc, ssl.SSLWantWriteError)
-        if not sent and not wait_for_socket(sock, read=True, write=is_full, timeout=wait_s):
+        wait_for_bytes = sees_response or not is_full
+        if not sent and not wait_for_socket(sock, read=wait_for_bytes, write=is_full, timeout=wait_s):
             raise TimeoutError from None
-        _check_secure(sock)
+        if sees_response:
+            _check_secure(sock)
     return sent
 
 
-def _send_wrapped(sock: Any, view: memoryview, wait_s: float) -> int:
-    """Send on urllib3's TLS within TLS, for a proxy that is itself reached over TLS."""
-    _set_timeout(sock, wait_s)
-    return int(sock.send(view))
+def _send_wrapped(sock: Any, view: memoryview, stall_timeout_s: float) -> int:
+    """Send on urllib3's TLS within TLS, for a proxy that is itself reached over TLS.
+
+    Its own send() loses a record that a slow connection takes only a part of, and the store then rejects the next one.
+    """
+    sent = int(sock.sslobj.write(view))
+    records = memoryview(sock.outgoing.read())
+    while records:
+        # What arrives is encrypted again, session tickets for example; a response is noticed when nothing is taken.
+        send = partial(_send_secure, sock.socket, records, False)
+        records = records[_send_step(sock.socket, stall_timeout_s, send) :]
+    return sent
 
 
 def _set_timeout(sock: Any, timeout_s: float) -> None:
