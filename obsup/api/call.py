@@ -27,12 +27,14 @@ from obsup.engine.job.stop import StopSignal
 from obsup.engine.job.target_settings import ConnectOptions, resolve_target
 from obsup.errors import Busy, NextStep, ObsupError, Stopped, WrongUsage
 from obsup.local.config.customer_key import KEY_BYTES
+from obsup.local.files.overwritten import find_overwritten
 from obsup.local.source.expectation import Expectation
 from obsup.local.source.rate_limit import RateLimit
 from obsup.local.state.checkpoint_path import default_path
 from obsup.model import CustomerKey, ObjectOptions, Target
 from obsup.options.table import object_values
 from obsup.store.interface import FixedCredentials
+from obsup.text import quoted
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -82,12 +84,13 @@ def opened(
     given: Mapping[str, Any],
     *,
     source: Path | None = None,
+    reads: Path | None = None,
     resolve: Resolve | None = None,
 ) -> Iterator[UploadContext]:
     """Open what *function* needs to work on *target*, with the keywords *given* to it. Sends nothing itself.
 
-    *resolve* reads another kind of target. Raises WrongUsage, BadConfiguration, Denied; if a wait in the block ends
-    early, raises the reason to stop.
+    *resolve* reads another kind of target. *reads* is the file that is read instead of *source*, if it has a name.
+    Raises WrongUsage, BadConfiguration, Denied; if a wait in the block ends early, raises the reason to stop.
     """
     allowed = inspect.signature(function).parameters
     values = option_values(given, function.__name__, allowed)
@@ -103,6 +106,7 @@ def opened(
     else:
         resolved, settings = resolve(target, connecting)
     request = _request(values, source, resolved, settings)
+    _check_output_files(values, request, source or reads)
     try:
         yield _connected(values, request, settings, stop)
     except (Stopped, Busy):
@@ -171,7 +175,7 @@ def _request(
     checkpoint, folder = values.get("checkpoint"), values.get("checkpoint_dir")
     if checkpoint is None and folder is not None and source is not None:
         checkpoint = default_path(source, target, folder)
-    expect = Expectation(*map(values.get, expected)) if any(map(values.get, expected)) else request.expect
+    expect = Expectation(*map(values.get, expected)) if values.keys() & expected else request.expect
     return replace(
         request,
         options=values["options"],
@@ -179,6 +183,21 @@ def _request(
         expect=expect,
         encrypted_by_customer="sse_c_key" in values or settings.customer_key_file is not None,
     )
+
+
+def _check_output_files(values: Mapping[str, Any], request: UploadRequest, source: Path | None) -> None:
+    """Raise WrongUsage if a file to write is one that the call reads."""
+    outputs = {"checkpoint": request.checkpoint, "receipt": request.receipt}
+    read = {keyword: value for keyword, value in values.items() if isinstance(value, Path)}
+    files = read | {name: path for name, path in outputs.items() if path is not None}
+    found = find_overwritten(tuple(outputs), files, [source] if source is not None else [])
+    if found is not None:
+        what = "source" if found.source is not None else found.other
+        raise WrongUsage(
+            f"{found.name} {quoted(found.path)} is the file of {what}",
+            "It would be overwritten",
+            NextStep("Pass another path"),
+        )
 
 
 def _customer_key(name: str, values: Mapping[str, Any], file: str | None) -> CustomerKey | None:

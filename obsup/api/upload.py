@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import closing, nullcontext
+from pathlib import Path
 from typing import Unpack, cast
 
 from obsup.api.call import opened, public
@@ -41,7 +42,7 @@ def upload_file(
     stream = None if is_path else FileObject(cast(Readable, source), close=close)
     with (
         closing(stream) if stream is not None else nullcontext(),
-        opened(upload_file, target, more, source=path) as context,
+        opened(upload_file, target, more, source=path, reads=_file_of(source)) as context,
     ):
         tally = cast(ProgressTally, context.observe)
         uploader = (
@@ -57,3 +58,9 @@ def upload_file(
             )
         )
         return uploader.run()
+
+
+def _file_of(reader: object) -> Path | None:
+    """Return the path of the file that *reader* reads, if it tells one."""
+    name = getattr(reader, "name", None)
+    return Path(name) if isinstance(name, str) else None

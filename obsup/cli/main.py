@@ -7,6 +7,7 @@ import contextlib
 import errno
 import io
 import os
+import signal
 import sys
 from typing import Any, NoReturn
 
@@ -44,6 +45,9 @@ def cli() -> None:
 def main() -> NoReturn:
     """Run the command line and exit with the documented code."""
     open_closed_streams()
+    if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
+        # Inherited from a supervisor: the exit codes of children would be lost.
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     if "_OBSUP_COMPLETE" in os.environ:
         from obsup.cli.arguments import shell_scripts  # noqa: F401 - registers the shells
     try:

@@ -16,10 +16,12 @@ from obsup.compat.models import (
     customer_key_of,
     encryption_keywords,
     encryption_of,
+    etags_of,
     found_text,
     local_time,
     object_keywords,
     quoted_etag,
+    refuse_crc64,
     result_of,
 )
 from obsup.compat.names import is_address, target_of
@@ -115,8 +117,8 @@ class ObsClient:
             value = function(*args, observer=observe, **self._store | given)
         except ObsupError as exc:
             failed = [one for one in seen if exc.refusal is not None and one.status == exc.refusal.status]
-            if not failed:
-                raise
+            if not failed or (failed[-1].status or 0) < 300:
+                raise  # an error in a response with status 200 must not look like a success
             return result_of(failed[-1])
         found = [one for one in seen if one.operation == operation] or seen[-1:]
         response = next((one for one in found if (one.status or 0) < 300), found[-1])
@@ -176,6 +178,7 @@ class ObsClient:
         extensionHeaders: Pairs = None,
     ) -> GetResult:
         """Send one part: a file from *offset*, an object with ``read``, or a text. The body has ``etag``."""
+        refuse_crc64(crc64)
         source = object if content is None else content
         given: dict[str, Any] = {"upload_id": uploadId, "md5": md5, "close": autoClose, "is_file": isFile}
         if isFile:
@@ -241,7 +244,7 @@ class ObsClient:
         encoding_type: str | None = None,
     ) -> GetResult:
         """Assemble the object. The list must name every stored part: none is left out silently."""
-        etags = {one["partNum"]: one["etag"] for one in completeMultipartUploadRequest["parts"]}
+        etags = etags_of(completeMultipartUploadRequest["parts"])
         return self._call(
             api.complete_upload,
             "CompleteMultipartUpload",

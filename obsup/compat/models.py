@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Any, ClassVar
 from urllib.parse import unquote
 
 from obsup import events
+from obsup.errors import WrongUsage
 from obsup.model import parse_date
 from obsup.store.answers import xml
 
@@ -185,15 +186,39 @@ def encryption_of(stored: Any) -> dict[str, str | None]:
 
 
 def customer_key_of(header: Mapping[str, Any]) -> bytes:
-    """Return the key of an SseCHeader."""
-    key: str | bytes = header["key"]
+    """Return the key of an SseCHeader. Raises WrongUsage if it has none."""
+    key: str | bytes | None = header["key"]
+    if not key:
+        raise WrongUsage("SseCHeader without a key", "The object would be stored in plain text")
     return key.encode() if isinstance(key, str) else key
+
+
+def etags_of(parts: Iterable[Mapping[str, Any]]) -> dict[int, str]:
+    """Return the ETags by part number. Raises WrongUsage for a part named twice, and for a CRC-64."""
+    etags: dict[int, str] = {}
+    for one in parts:
+        refuse_crc64(one.get("crc64"))
+        if one["partNum"] in etags:
+            raise WrongUsage(f"part {one['partNum']} is named twice", "An object has each part once")
+        etags[one["partNum"]] = one["etag"]
+    return etags
+
+
+def refuse_crc64(crc64: object) -> None:
+    """Raise WrongUsage for the CRC-64 of a part, which obsup would not send."""
+    if crc64:
+        raise WrongUsage("crc64 is not supported", "obsup verifies each part itself: leave it out")
 
 
 def encryption_keywords(header: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return the keywords of the API for an SseCHeader or an SseKmsHeader."""
     if header is None:
         return {}
+    if not isinstance(header, (SseCHeader, SseKmsHeader)):
+        raise WrongUsage(
+            f"an encryption header of type {type(header).__name__}",
+            "It must be an SseCHeader or an SseKmsHeader",
+        )
     if isinstance(header, SseCHeader):
         return {"sse_c_key": customer_key_of(header)}
     return {"sse": header["encryption"] or "kms", "sse_kms_key_id": header["key"]}

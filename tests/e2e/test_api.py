@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 import obsup
 from obsup.api import upload_file
-from obsup.errors import ObsupError, WrongUsage
+from obsup.errors import DataMismatch, ObsupError, WrongUsage
 from obsup.model import Credentials
 from obsup.sandbox.sandbox import Sandbox
 
@@ -95,3 +96,13 @@ def test_the_public_names_exist() -> None:
         assert getattr(obsup, name) is not None
     with pytest.raises(AttributeError, match="upload_flie"):
         _ = obsup.upload_flie
+
+
+def test_an_expected_size_of_zero_is_a_guard(sandbox: Sandbox, make_file: MakeFile) -> None:
+    """For a file and for a stream."""
+    source = make_file(1000)
+    store = {"endpoint": sandbox.endpoint, "credentials": Credentials(sandbox.access_key, sandbox.secret_key)}
+    for one in (source, io.BytesIO(b"xyz")):
+        with pytest.raises(DataMismatch):
+            upload_file(one, "bucket/key", expect_size=0, **store)  # type: ignore[arg-type]
+    assert not sandbox.object_path("bucket", "key").exists()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from obsup import compat
-from obsup.errors import WrongUsage
+from obsup.errors import Refused, WrongUsage
 from obsup.sandbox.sandbox import Sandbox
 
 IMPORT = "from obsup.compat import ObsClient, CompleteMultipartUploadRequest, CompletePart\n"
@@ -97,3 +97,30 @@ def test_a_failure_is_a_result_with_the_error_of_the_store(sandbox: Sandbox) -> 
             client.uploadFile(bucket, key, __file__)
     with pytest.raises(TypeError, match="colour"):
         compat.ObsClient(server=sandbox.endpoint, colour="blue")
+
+
+def test_an_error_in_a_response_with_status_200_is_no_success(
+    sandbox: Sandbox, make_file: Callable[..., Path]
+) -> None:
+    """Programs test ``resp.status < 300``: it is an exception."""
+    source = make_file(300_000)
+    client = compat.ObsClient(sandbox.access_key, sandbox.secret_key, server=sandbox.endpoint)
+    sandbox.add_fault("error=200:AccessDenied,op=complete")
+    with pytest.raises(Refused, match="AccessDenied"):
+        client.uploadFile("bucket", "key", str(source), 100 * 1024)
+    assert not sandbox.object_path("bucket", "key").exists()
+
+
+def test_guards_that_would_be_ignored_are_refused(sandbox: Sandbox) -> None:
+    """A key of SSE-C that is None, a header of another type, a CRC-64, a part that is named twice."""
+    client = compat.ObsClient(sandbox.access_key, sandbox.secret_key, server=sandbox.endpoint)
+    for header in (compat.SseCHeader("AES256", None), {"encryption": "AES256", "key": "k" * 32}):
+        with pytest.raises(WrongUsage):
+            client.initiateMultipartUpload("bucket", "key", sseHeader=header)  # type: ignore[arg-type]
+    with pytest.raises(WrongUsage, match="crc64"):
+        client.uploadPart("bucket", "key", 1, "id", "text", crc64="1")
+    for parts in ([(1, "a", "1")], [(1, "a"), (1, "b")]):
+        request = compat.CompleteMultipartUploadRequest([compat.CompletePart(*one) for one in parts])
+        with pytest.raises(WrongUsage):
+            client.completeMultipartUpload("bucket", "key", "id", request)
+    assert not sandbox.requests

@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+from obsup.api import upload_file
+from obsup.errors import WrongUsage
 from obsup.sandbox.sandbox import Sandbox
 from tests.support.batch import json_results, make_files, stored_keys
 from tests.support.shell import Shell
@@ -159,3 +161,27 @@ def test_a_source_without_files(
     files, batch = json_results(outcome)
     assert (outcome.code, batch["failed"]) == (66, 1)
     assert [one["reason"] for one in files.values() if one["status"] == "failed"] == ["source"]
+
+
+def test_the_api_replaces_no_file_that_it_reads(
+    shell: Shell, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The receipt or the checkpoint as source, key or configuration: WrongUsage, and the file stays."""
+    for name, value in shell.environment.items():
+        monkeypatch.setenv(name, value)
+    source, key = shell.folder / "source", shell.folder / "key"
+    source.write_bytes(b"x" * 300_000)
+    key.write_bytes(b"k" * 32)
+    for keywords in (
+        {"receipt": source},
+        {"checkpoint": source},
+        {"receipt": key, "sse_c_key_file": key},
+        {"checkpoint": key, "sse_c_key_file": key},
+        {"receipt": shell.folder / "one", "checkpoint": shell.folder / "one"},
+    ):
+        with pytest.raises(WrongUsage, match="is the file of"):
+            upload_file(source, "bucket/key", **keywords)  # type: ignore[arg-type]
+    with source.open("rb") as reader, pytest.raises(WrongUsage, match="receipt"):
+        upload_file(reader, "bucket/key", receipt=source)
+    assert (source.read_bytes(), key.read_bytes()) == (b"x" * 300_000, b"k" * 32)
+    assert not sandbox.requests

@@ -154,3 +154,29 @@ def test_standard_output_is_special_whoever_owns_the_pipe(tmp_path: Path) -> Non
     assert is_special(Path(f"/dev/fd/{writing}"))
     os.close(reading)
     os.close(writing)
+
+
+@pytest.mark.parametrize("owner_and_mode", [(0, 0o666), (0, 0o620), (OTHER_USER, 0o644)], ids=str)
+def test_files_that_another_user_can_have_written_decide_nothing(
+    owner_and_mode: tuple[int, int], shell: Shell, sandbox: Sandbox, make_file: MakeFile
+) -> None:
+    """A configuration, an SSE-C key, a receipt: exit 78, nothing is sent, and no advice to trust the file unread."""
+    make_file(200_000)
+    assert shell.run("upload", "bigfile", "bucket/key", "--receipt", "receipt").code == 0
+    (shell.folder / "config").write_text("[defaults]\njobs = 1\n")
+    (shell.folder / "sse").write_bytes(b"k" * 32)
+    owner, mode = owner_and_mode
+    for name in ("receipt", "config", "sse"):
+        os.chown(shell.folder / name, owner, owner)
+        (shell.folder / name).chmod(mode)
+    before = len(sandbox.requests)
+    for words in (
+        ("verify", "bigfile", "bucket/key", "--receipt", "receipt"),
+        ("upload", "bigfile", "bucket/other", "--config", "config"),
+        ("upload", "bigfile", "bucket/other", "--sse-c-key-file", "sse"),
+    ):
+        outcome = shell.run(*words)
+        assert outcome.code == 78, outcome.err
+        assert ("other users can write it" if owner == 0 else "it belongs to") in outcome.err
+        assert "chown" not in outcome.err
+    assert len(sandbox.requests) == before

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -265,3 +268,31 @@ def test_unexpected_content_is_not_published(
     outcome = bash.run(f"{command} --expect-size {size} {right}{end}")
     assert outcome.code == 0, outcome.err
     assert old.read_bytes() == data
+
+
+def test_an_ignored_sigchld_is_not_inherited(shell: Shell, sandbox: Sandbox) -> None:
+    """Some supervisors start programs so; the kernel then keeps no exit codes of children."""
+    start = "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])"
+    for script, code in (("echo fine", 0), ("echo bad; exit 3", 76)):
+        words = [
+            sys.executable,
+            "-m",
+            "obsup",
+            "upload",
+            "--from-command",
+            "bucket/key",
+            "--",
+            "sh",
+            "-c",
+            script,
+        ]
+        done = subprocess.run(
+            [sys.executable, "-c", start, *words],
+            cwd=shell.folder,
+            env={**os.environ, **shell.environment},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == code, done.stderr
+    assert sandbox.object_path("bucket", "key").read_bytes() == b"fine\n"

@@ -15,7 +15,6 @@ from typing import BinaryIO
 import click
 from msgspec.structs import replace
 
-from obsup.cli.arguments.path_checks import is_in
 from obsup.cli.display.batch_meter import BatchMeter
 from obsup.cli.report.batch import BatchReport, FailedList, summary_line
 from obsup.cli.report.next_command import resume_command
@@ -25,6 +24,7 @@ from obsup.engine.batch.outcome import BatchSummary
 from obsup.engine.batch.request import BatchRequest, SharedRequest
 from obsup.engine.batch.uploader import BatchUploader
 from obsup.errors import ObsupError, SourceUnreadable, run_again
+from obsup.local.files.overwritten import is_in
 from obsup.local.source.stream import open_standard_input
 from obsup.local.state import journal as journals
 from obsup.local.walk.file_list import listed, read_entries

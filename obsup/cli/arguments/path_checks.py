@@ -5,9 +5,10 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NoReturn
 
 import click
+
+from obsup.local.files.overwritten import find_overwritten
 
 OUTPUTS = ("log_file", "receipt", "failed_list", "metrics", "checkpoint")
 
@@ -17,34 +18,18 @@ def check_output_files(ctx: click.Context) -> None:
 
     The command reads SOURCE, the files in a directory that is uploaded, and the files of other options.
     """
-    sources, files = list(_sources(ctx)), _files_of_options(ctx)
-    for name in OUTPUTS:
-        path = files.get(name)
-        if path is None or (name == "receipt" and ctx.command.name == "verify"):  # verify reads the receipt
-            continue
-        for source in sources:
-            if name == "checkpoint" and source.is_dir():
-                continue  # checkpoints and journals inside a directory are recognised and not sent
-            if is_in(path, source):
-                _refuse(
-                    ctx, name, path, f"{'inside' if source.is_dir() else 'the same file as'} SOURCE {source}"
-                )
-        for other, file in files.items():
-            # The list is read to its end before the names of failed files are written.
-            is_allowed = {name, other} == {"failed_list", "from_list"}
-            is_same = _place(path) == _place(file) if other in OUTPUTS else is_in(path, file)
-            if other != name and not is_allowed and is_same:
-                _refuse(ctx, name, path, f"the same file as {_option(other)}")
-
-
-def _refuse(ctx: click.Context, name: str, path: Path, what: str) -> NoReturn:
-    text = f"{_option(name)} {path} is {what}: obsup would overwrite it. Name another file."
+    # verify reads the receipt
+    outputs = [name for name in OUTPUTS if name != "receipt" or ctx.command.name != "verify"]
+    # The list is read to its end before the names of failed files are written.
+    allowed = (frozenset({"failed_list", "from_list"}),)
+    found = find_overwritten(outputs, _files_of_options(ctx), list(_sources(ctx)), allowed=allowed)
+    if found is None:
+        return
+    what = f"the same file as {_option(found.other)}"
+    if found.source is not None:
+        what = f"{'inside' if found.source.is_dir() else 'the same file as'} SOURCE {found.source}"
+    text = f"{_option(found.name)} {found.path} is {what}: obsup would overwrite it. Name another file."
     raise click.UsageError(text, ctx)
-
-
-def _place(path: Path) -> Path:
-    """Return where a file is written: a link at its end is replaced, not followed."""
-    return path.parent.resolve() / path.name
 
 
 def _option(name: str) -> str:
@@ -85,10 +70,3 @@ def _named(ctx: click.Context) -> list[str]:
 def _sources(ctx: click.Context) -> Iterator[Path]:
     """Yield the sources on the command line that exist."""
     yield from (Path(one) for one in _named(ctx)[:-1] if one not in ("", "-") and Path(one).exists())
-
-
-def is_in(path: Path, source: Path) -> bool:
-    """Return whether *path* is the file *source*, or lies in the directory *source*."""
-    if source.is_dir():
-        return path.resolve().is_relative_to(source.resolve())
-    return path.exists() and source.is_file() and path.samefile(source)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+import stat
 from pathlib import Path
 
 from obsup.errors import BadConfiguration, NextStep, run_again
 from obsup.local.files.content import read_content
+from obsup.local.files.own_file import distrust
 from obsup.model import CustomerKey
 
 # Of 256 and 512 bits. The dialect decides which of them it accepts.
@@ -20,11 +22,18 @@ _HEX = re.compile(rb"[0-9A-Fa-f]+")
 def read_customer_key(path: Path) -> CustomerKey:
     """Return the SSE-C key in the file at *path*: raw bytes, hex or Base64. Raises BadConfiguration."""
     try:
-        data = read_content(path, MAX_FILE_BYTES, allow_pipe=True).data
+        data, status = read_content(path, MAX_FILE_BYTES, allow_pipe=True)
     except OSError as exc:
         raise BadConfiguration(
             f"cannot read the SSE-C key file {path}", exc.strerror or "", run_again("fix the key file")
         ) from exc
+    reason = distrust(status) if stat.S_ISREG(status.st_mode) else ""
+    if reason:
+        raise BadConfiguration(
+            f"the SSE-C key file {path} is not used: {reason}",
+            "Who can change it can choose a key that others know",
+            NextStep("use a key file of your own, with mode 600"),
+        )
     for key in _readings(data):
         if len(key) in KEY_BYTES:
             return CustomerKey(key)

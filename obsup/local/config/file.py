@@ -13,6 +13,7 @@ from msgspec import field
 
 from obsup.errors import BadConfiguration, NextStep, run_again
 from obsup.local.files.content import FileContent, read_content
+from obsup.local.files.own_file import distrust, is_trusted_owner
 from obsup.local.files.user_folders import default_config_path
 from obsup.options import kinds
 from obsup.options.kinds import Kind
@@ -87,7 +88,8 @@ def load_config(path: Path | None, environ: Mapping[str, str]) -> Config:
     """Read config.toml from *path*, or from the default path, where the file may be missing.
 
     Raises BadConfiguration if *path* is missing, and for invalid TOML, unknown keys, invalid values, settings that
-    exclude each other, and secrets or programs in a file that is not private. No message contains a secret.
+    exclude each other, for a file that another user can have written, and for secrets that others can read. No message
+    contains a secret.
     """
     config_path = path or default_config_path(environ)
     if config_path is None:
@@ -110,12 +112,10 @@ def load_config(path: Path | None, environ: Mapping[str, str]) -> Config:
         ) from exc
     if not content.is_regular:
         _pipes[config_path] = content
+    _require_own(content.status, config_path)
     config = _build(_parse(content.data, config_path), config_path)
-    profiles = config.profiles.values()
-    if any(one.secret_access_key or one.security_token for one in profiles):
-        _require_private(content.status, config_path, "contains secrets", others_may_read=False)
-    elif any(one.credential_process for one in profiles):
-        _require_private(content.status, config_path, "names a program to run", others_may_read=True)
+    if any(one.secret_access_key or one.security_token for one in config.profiles.values()):
+        _require_secret(content.status, config_path)
     return config
 
 
@@ -246,22 +246,27 @@ def _refuse_unknown(values: Mapping[str, object], known: Collection[str], *, tab
         )
 
 
-def _require_private(status: os.stat_result, path: Path, what: str, *, others_may_read: bool) -> None:
-    """Raise BadConfiguration if another user could read the file, unless *others_may_read*, or change it."""
-    mode = stat.S_IMODE(status.st_mode)
-    if not stat.S_ISREG(status.st_mode) or _is_mounted_secret(status, path):
+def _require_own(status: os.stat_result, path: Path) -> None:
+    """Raise BadConfiguration if another user can have written the file."""
+    reason = distrust(status) if stat.S_ISREG(status.st_mode) else ""
+    if not reason:
         return
-    if status.st_uid not in (os.geteuid(), 0):
-        quoted = shlex.quote(str(path))
-        script = f"chown {os.geteuid()} {quoted} && chmod 600 {quoted}"
+    is_ours = is_trusted_owner(status.st_uid)
+    raise BadConfiguration(
+        f"the configuration file {path} is not used: {reason}",
+        "Who can change it decides where your data goes, and which programs run",
+        NextStep("read it, and if it is right, run", command=("chmod", "600", str(path)))
+        if is_ours
+        else NextStep("read it; if it is right, copy it to a file of your own, and name that with --config"),
+    )
+
+
+def _require_secret(status: os.stat_result, path: Path) -> None:
+    """Raise BadConfiguration if another user can read the file."""
+    mode = stat.S_IMODE(status.st_mode)
+    if stat.S_ISREG(status.st_mode) and mode & 0o077 and not _is_mounted_secret(status, path):
         raise BadConfiguration(
-            f"{path} {what} and belongs to another user (uid {status.st_uid})",
-            "Its owner could change it",
-            NextStep("run", command=("sudo", "sh", "-c", script)),
-        )
-    if mode & (0o022 if others_may_read else 0o077):
-        raise BadConfiguration(
-            f"{path} {what}, and other users can {'change' if mode & 0o022 else 'read'} it (mode {mode:04o})",
+            f"{path} contains secrets, and other users can read it (mode {mode:04o})",
             "Then they can write to your buckets",
             NextStep("run", command=("chmod", "600", str(path))),
         )

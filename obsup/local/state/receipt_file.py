@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from msgspec import convert, field, to_builtins
 
 from obsup.errors import BadConfiguration, LocalFailure, NextStep
 from obsup.local.files.content import read_content
+from obsup.local.files.own_file import distrust
 from obsup.local.state.atomic_file import write_atomically
 from obsup.local.state.folders import is_special
 from obsup.local.state.typed_json import parse
@@ -82,7 +84,11 @@ def save(path: Path, receipt: ObjectReceipt) -> None:
 def load(path: Path) -> ObjectReceipt:
     """Return the receipt at *path*. Raises BadConfiguration if it is missing or invalid."""
     try:
-        return _from_fields(parse(read_content(path, MAX_BYTES, allow_pipe=True).data))
+        data, status = read_content(path, MAX_BYTES, allow_pipe=True)
+        reason = distrust(status) if stat.S_ISREG(status.st_mode) else ""
+        if not reason:
+            return _from_fields(parse(data))
+        why = f"Another user can have written it: {reason}"
     except OSError as exc:
         why = exc.strerror or type(exc).__name__
     except (ValueError, LookupError, TypeError, AttributeError) as exc:

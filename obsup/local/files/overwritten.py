@@ -1,0 +1,55 @@
+"""Find files to write that would replace what is read, before anything is opened."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+
+class Overwritten(NamedTuple):
+    """The option ``name`` would write its file over a source, or over that of the option ``other``."""
+
+    name: str
+    path: Path
+    source: Path | None = None
+    other: str = ""
+
+
+def find_overwritten(
+    outputs: Collection[str],
+    files: Mapping[str, Path],
+    sources: Collection[Path],
+    *,
+    allowed: Collection[frozenset[str]] = (),
+) -> Overwritten | None:
+    """Return the first conflict of *files*, by option; *outputs* are written, all others are read.
+
+    The pairs of options in *allowed* may name the same file.
+    """
+    for name in outputs:
+        path = files.get(name)
+        if path is None:
+            continue
+        for source in sources:
+            if name == "checkpoint" and source.is_dir():
+                continue  # checkpoints and journals inside a directory are recognised and not sent
+            if is_in(path, source):
+                return Overwritten(name, path, source=source)
+        for other, file in files.items():
+            is_same = _place(path) == _place(file) if other in outputs else is_in(path, file)
+            if other != name and is_same and frozenset({name, other}) not in allowed:
+                return Overwritten(name, path, other=other)
+    return None
+
+
+def is_in(path: Path, source: Path) -> bool:
+    """Return whether *path* is the file *source*, or lies in the directory *source*."""
+    if source.is_dir():
+        return path.resolve().is_relative_to(source.resolve())
+    return path.exists() and source.is_file() and path.samefile(source)
+
+
+def _place(path: Path) -> Path:
+    """Return where a file is written: a link at its end is replaced, not followed."""
+    return path.parent.resolve() / path.name
