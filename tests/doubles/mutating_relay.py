@@ -6,8 +6,8 @@ import contextlib
 import re
 import socket
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import IO, Self
 
@@ -48,6 +48,14 @@ def framed(answer: Answer) -> bytes:
     lines = [f"HTTP/1.1 {answer.status} {answer.reason}", *(f"{name}: {value}" for name, value in headers)]
     head = "\r\n".join([*lines, "", ""]).encode("latin-1", "replace")
     return head if answer.method == "HEAD" else head + answer.body
+
+
+def with_other_headers(
+    answer: Answer, *, drop: Collection[str] = (), add: Mapping[str, str] | None = None
+) -> Wire:
+    """Return *answer* without the headers *drop*, which are lower-case, and with the headers *add*."""
+    headers = [(name, value) for name, value in answer.headers if name.lower() not in drop]
+    return Wire(framed(replace(answer, headers=(*headers, *(add or {}).items()))))
 
 
 @dataclass

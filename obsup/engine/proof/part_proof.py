@@ -10,11 +10,15 @@ from obsup.value import Value
 
 
 class DigestChoice(Value):
-    """The digests that verify each part. ``opaque_etags``: the object is encrypted, so no ETag is an MD5."""
+    """The digests that verify each part. ``opaque_etags``: the object is encrypted, so no ETag is an MD5.
+
+    ``crc64_or_md5``: the CRC-64 verifies the parts, and the MD5 does if the store returns no CRC-64.
+    """
 
     md5: bool
     crc64: bool
     opaque_etags: bool = False
+    crc64_or_md5: bool = False
 
     def digest(self) -> PartDigest:
         """Return a new, empty digest."""
@@ -30,8 +34,18 @@ def choose_digests(
     """
     has_crc64 = dialect.headers.crc64 is not None and not dialect.etag_is_composite
     if digest == "auto":
-        return DigestChoice(md5=not has_crc64, crc64=has_crc64 or is_compared, opaque_etags=encrypted)
-    return DigestChoice(md5=digest == "md5", crc64=digest == "crc64" or is_compared, opaque_etags=encrypted)
+        return DigestChoice(
+            md5=not has_crc64,
+            crc64=has_crc64 or is_compared,
+            opaque_etags=encrypted,
+            crc64_or_md5=has_crc64,
+        )
+    return DigestChoice(
+        md5=digest == "md5",
+        crc64=digest == "crc64" or is_compared,
+        opaque_etags=encrypted,
+        crc64_or_md5=digest == "crc64",
+    )
 
 
 def matches(stored: Stored, digest: PartDigest, digests: DigestChoice) -> bool | None:
@@ -42,6 +56,13 @@ def matches(stored: Stored, digest: PartDigest, digests: DigestChoice) -> bool |
     if digest.md5 is None or encrypted or not looks_like_md5(stored.etag):
         return None
     return stored.etag.lower() == digest.md5
+
+
+def needs_md5(stored: Stored, digest: PartDigest, digests: DigestChoice) -> bool:
+    """Return whether only the MD5, which was not computed, can be compared with the store's response."""
+    return (
+        digests.crc64_or_md5 and stored.crc64 is None and digest.md5 is None and looks_like_md5(stored.etag)
+    )
 
 
 def has_content(

@@ -6,9 +6,11 @@ import base64
 from collections.abc import Callable
 from typing import Protocol
 
+from msgspec.structs import replace
+
 from obsup import events
 from obsup.engine.job.send_options import SendOptions
-from obsup.engine.proof.part_proof import matches
+from obsup.engine.proof.part_proof import matches, needs_md5
 from obsup.errors import DataMismatch, DigestRequired, run_again
 from obsup.local.source.digest import PartDigest
 from obsup.local.source.file import Gate
@@ -69,8 +71,9 @@ class AttemptCounter:
         return open_and_count
 
 
-# A fact about the store.
+# Facts about the store.
 _REQUIRES_MD5 = "requires Content-MD5"
+_RETURNS_NO_CRC64 = "returns no CRC-64"
 
 SendRequest = Callable[[OpenBody, "str | None"], Stored]
 """Sends one request with a body and a Content-MD5 header (base64, or None)."""
@@ -90,6 +93,9 @@ def send_verified(
             reason = "the store confirmed other bytes than were sent"
             send_options.observe(events.Retried(part.number, resend, reason, 0.0))
         stored, digest = _send_once(content, send, send_options)
+        if needs_md5(stored, digest, send_options.digests):
+            send_options.learned.add(_RETURNS_NO_CRC64)
+            digest.record_md5(content.md5(send_options.read_gate))
         if matches(stored, digest, send_options.digests) is not False:
             send_options.observe(events.PartStored(part.number, part.size))
             return stored, digest
@@ -115,11 +121,14 @@ def _send_once(content: Content, send: SendRequest, send_options: SendOptions) -
             next_report_s = now_s + REPORT_INTERVAL_S
             send_options.observe(events.PartSent(part.number, sent, part.size))
 
+    learned, digests = send_options.learned, send_options.digests
+    if digests.crc64_or_md5 and learned.has(_RETURNS_NO_CRC64):
+        digests = replace(digests, md5=True)
+
     def open_body() -> HashedBody:
-        bodies.append(content.open(send_options.digests.digest, on_sent=report, gate=send_options.gate))
+        bodies.append(content.open(digests.digest, on_sent=report, gate=send_options.gate))
         return bodies[-1]
 
-    learned = send_options.learned
     if send_options.content_md5 or learned.has(_REQUIRES_MD5):
         stored = send(open_body, _content_md5(content, send_options))
     else:

@@ -15,6 +15,7 @@ class PartDigest:
     def __init__(self, *, md5: bool = False, crc64: bool = False) -> None:
         # usedforsecurity: it detects accidental changes, which FIPS mode allows.
         self._md5 = hashlib.md5(usedforsecurity=False) if md5 else None
+        self._known_md5: str | None = None
         self._crc64 = 0 if crc64 else None
         if crc64:
             from fastcrc.crc64 import xz  # imported here because few dialects need it
@@ -28,6 +29,10 @@ class PartDigest:
         if self._crc64 is not None:
             self._crc64 = self._xz(block, self._crc64)
 
+    def record_md5(self, md5: str) -> None:
+        """Record the MD5, in lower-case hex, that was computed separately from the same bytes."""
+        self._known_md5 = md5
+
     @property
     def is_idle(self) -> bool:
         """Whether no digest is computed, so that the bytes need not be read into memory."""
@@ -36,7 +41,7 @@ class PartDigest:
     @property
     def md5(self) -> str | None:
         """The MD5 so far, in lower-case hex."""
-        return self._md5.hexdigest() if self._md5 is not None else None
+        return self._md5.hexdigest() if self._md5 is not None else self._known_md5
 
     @property
     def crc64(self) -> int | None:
