@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -53,7 +54,7 @@ def test_the_md5_verifies_parts_if_the_store_returns_no_crc64(rig: Rig, relay: M
 @pytest.mark.parametrize("options", [{}, {"use_token": False}, {"verify_source": True}, {"jobs": 3}])
 @pytest.mark.parametrize("executor", ["inline", "threads"])
 def test_a_changed_bit_is_noticed_without_a_crc64(
-    rig: Rig, relay: MutatingRelay, options: dict[str, object], executor: str
+    rig: Rig, relay: MutatingRelay, options: dict[str, Any], executor: str
 ) -> None:
     """With several executors, and also if the whole file was hashed before."""
     relay.change = without(CRC64)

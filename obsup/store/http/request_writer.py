@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any
 
+from obsup.errors import NetworkError
 from obsup.store.http.library_internals import FastResponse
 from obsup.store.http.sockets import EarlyResponse
 from obsup.units import KIB, MIB
@@ -23,7 +25,7 @@ def exchange_directly(
 ) -> FastResponse:
     """Send *head* and the *size* bytes of *body*, and return the response with its head read.
 
-    Raises the errors of sockets, urllib3's connections and http.client.
+    Raises as ``require_whole_request``, and the errors of sockets, urllib3's connections and http.client.
     """
     if connection.sock is None:
         connection.connect()
@@ -40,10 +42,22 @@ def exchange_directly(
     response = FastResponse(connection.sock, limit_s=connection.response_limit_s, method=method)
     try:
         response.begin()
+        require_whole_request(connection, response.status)
     except BaseException:
         response.close()
         raise
     return response
+
+
+def require_whole_request(connection: Any, status: int) -> None:
+    """Raise NetworkError if *status* reports success, but the request was not sent completely on *connection*.
+
+    A proxy may respond so, and pass on what it has received.
+    """
+    is_success = 200 <= status < 300 or status == HTTPStatus.SEE_OTHER
+    if is_success and connection.is_broken:
+        detail = f"the server responded {status} before it had the whole request"
+        raise NetworkError("incomplete", detail, sent=True)
 
 
 def head_of(method: str, path: str, headers: Mapping[str, str]) -> bytes:

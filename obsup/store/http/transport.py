@@ -26,7 +26,12 @@ from obsup.store.http.library_internals import pool_classes, return_connection, 
 from obsup.store.http.network_errors import network_error
 from obsup.store.http.proxy import SOCKS_SCHEMES, check_proxy, find_proxy
 from obsup.store.http.redaction import redact, secrets_in, secrets_of_proxy
-from obsup.store.http.request_writer import BLOCK_BYTES, exchange_directly, head_of
+from obsup.store.http.request_writer import (
+    BLOCK_BYTES,
+    exchange_directly,
+    head_of,
+    require_whole_request,
+)
 from obsup.store.http.settings import ConnectionSettings, Response
 from obsup.store.http.tls_files import check_tls_files, find_trust, tls_context
 from obsup.units import KIB, MIB
@@ -183,6 +188,7 @@ class Transport:
             **self._settings_for(root),
         )
         with response:
+            require_whole_request(response.raw.connection, response.status_code)
             content = self._read(lambda size: response.raw.read1(size, decode_content=False), None)
         headers = {name.lower(): value for name, value in response.headers.items()}
         return Response(response.status_code, headers, content)

@@ -158,6 +158,22 @@ def test_a_refusal_during_the_body_is_read(open_transport: Open, large: Body) ->
     assert (got.status, got.body) == (403, b"<Error/>")
 
 
+@pytest.mark.parametrize("status", [200, 303])
+@pytest.mark.parametrize("through", ["direct", "proxy"])
+def test_success_before_the_whole_body_was_sent_is_a_failure(
+    open_transport: Open, large: Body, through: str, status: int
+) -> None:
+    """A proxy that limits bodies may store the part of it that it has received."""
+    with ScriptedServer(lambda _: response(status, early=True)) as server:
+        proxy = {"proxy": server.endpoint} if through == "proxy" else {}
+        endpoint = "http://store.example" if through == "proxy" else server.endpoint
+        with pytest.raises(
+            NetworkError, match=f"responded {status} before it had the whole request"
+        ) as failed:
+            send(open_transport(**proxy), endpoint, "PUT", body=large)
+    assert failed.value.sent
+
+
 def test_the_kernel_sends_a_file_that_no_digest_needs(
     open_transport: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
