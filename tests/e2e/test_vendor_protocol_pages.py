@@ -98,6 +98,7 @@ def test_the_request_of_the_page(page: str, sandbox: Sandbox, inside: Inside, ma
         assert headers["date"].endswith(" GMT")
         assert headers["authorization"].startswith(f"{PAGES[page].word} {sandbox.access_key}:")
         assert headers["user-agent"].startswith("obsup/")
+        assert "expect" not in headers
 
 
 @every_page

@@ -267,6 +267,21 @@ def test_part_sizes_are_100_kb_to_5_gb(ways: dict[str, Way], sandbox: Sandbox, m
         assert len(sandbox.requests) == first
 
 
+def test_buckets_with_parts_of_at_least_5_mb(
+    inside: Inside, make_file: MakeFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Buckets of OBS 2.0 show this when the parts are assembled: they are sent again, as larger ones."""
+    source = make_file(6_000_000)
+    given = Given(("--part-size", "1M"), {"part_size": "1M"}, {"partSize": 1024 * 1024})
+    with Sandbox(aws_vendor="obs", limits={"min_part": 5 * 1024 * 1024}) as store:
+        monkeypatch.setenv("AccessKeyID", store.access_key)
+        monkeypatch.setenv("SecretAccessKey", store.secret_key)
+        for name, way in three_ways(store, inside).items():
+            assert way.upload(source, f"bucket/{name}", given).succeeded, name
+            assert store.object_path("bucket", name).read_bytes() == source.read_bytes()
+        assert store.uploads() == []
+
+
 def test_a_part_has_9_mb_by_default(ways: dict[str, Way], sandbox: Sandbox, make_file: MakeFile) -> None:
     source = make_file(9 * 1024 * 1024 + 1)
     for name, way in ways.items():
@@ -524,7 +539,7 @@ def test_the_error_of_an_upload(sandbox: Sandbox, inside: Inside, make_file: Mak
         endpoint = relay.endpoint.replace("127.0.0.1", "localhost")
         for name, way in three_ways(sandbox, inside, endpoint=endpoint).items():
             answer = way.upload(source, f"bucket/{name.replace(' ', '-')}", IN_PARTS)
-            assert not answer.succeeded
+            assert (answer.succeeded, answer.exit_code) == (False, 0 if name == "facade" else 77)
             values = answer.values
             assert (values["status"], values["errorCode"]) == (403, "AccessDenied"), name
             assert values["errorMessage"]

@@ -116,6 +116,7 @@ def test_every_row_has_tests_that_exist() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_every_test_of_a_row_can_be_collected() -> None:
     """With its parameters, as pytest names it."""
     nodes = {node for _, row in ROWS for node in row.tests}
