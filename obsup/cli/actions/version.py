@@ -13,6 +13,7 @@ from obsup.version import __version__
 LIBRARIES = (
     "click",
     "requests",
+    "certifi",
     "urllib3",
     "rich",
     "filelock",
@@ -20,6 +21,8 @@ LIBRARIES = (
     "fastcrc",
     "pathspec",
     "msgspec",
+    "PySocks",
+    "prometheus-client",
     "distributed",
     "mpi4py",
 )

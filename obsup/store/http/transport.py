@@ -33,7 +33,7 @@ from obsup.store.http.request_writer import (
     require_whole_request,
 )
 from obsup.store.http.settings import ConnectionSettings, Response
-from obsup.store.http.tls_files import check_tls_files, find_trust, tls_context
+from obsup.store.http.tls_files import TrustStore, check_tls_files, find_trust, tls_context
 from obsup.units import KIB, MIB
 from obsup.value import Value
 from obsup.version import __version__
@@ -73,8 +73,9 @@ class _HostPool(Value):
 class _Adapter(HTTPAdapter):
     """requests' adapter with large blocks, connections of this package, and unchanged paths."""
 
-    def __init__(self, settings: ConnectionSettings) -> None:
+    def __init__(self, settings: ConnectionSettings, trusted: TrustStore) -> None:
         self._settings = settings
+        self._trusted = trusted
         self._limits = settings.stall_timeout_s, settings.response_limit_s
         self._pools = pool_classes(*self._limits)
         super().__init__(pool_connections=4, pool_maxsize=settings.connections)
@@ -88,8 +89,7 @@ class _Adapter(HTTPAdapter):
         seen = "https:" if conn.scheme == "https" else url
         super().cert_verify(conn, seen, verify, cert)  # type: ignore[no-untyped-call]
         if verify:
-            trusted = find_trust(self._settings, os.environ)
-            conn.ca_certs, conn.ca_cert_dir = trusted.file, trusted.folder
+            conn.ca_certs, conn.ca_cert_dir = self._trusted.file, self._trusted.folder
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
         if proxy.lower().startswith("https") and self._settings.client_cert is not None:
@@ -116,7 +116,8 @@ class Transport:
     def __init__(self, settings: ConnectionSettings) -> None:
         check_tls_files(settings, os.environ)
         self._settings = settings
-        self._adapter: Any = _Adapter(settings)
+        self._trusted = find_trust(settings, os.environ)
+        self._adapter: Any = _Adapter(settings, self._trusted)
         self._host_settings: dict[str, dict[str, Any]] = {}
         self._pools: dict[str, _HostPool] = {}
         if not settings.verify_tls:
@@ -235,7 +236,8 @@ class Transport:
                 cert = settings.client_cert, settings.client_key
             self._host_settings[root] = {
                 "proxies": {} if proxy is None else {"all": proxy},
-                "verify": settings.verify_tls,
+                # Never True: some versions of requests then share one context, with all that was ever trusted.
+                "verify": (self._trusted.file or self._trusted.folder) if settings.verify_tls else False,
                 "cert": cert,
             }
         return self._host_settings[root]
