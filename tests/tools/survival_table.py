@@ -23,7 +23,8 @@ TIMES = {0: "–", 2: "twice", 3: "three times"}
 REAL = (
     "Also tested with real servers: nginx as a proxy (its TLS, 413, 502, 503 and 504, "
     "slow networks, closed and exhausted "
-    "connections, killed workers, reloads), and Ceph's gateway, or all of Ceph, killed "
+    "connections, killed workers, reloads), Squid, stunnel and a SOCKS server as proxies (logins, rejections, "
+    "certificates, killed in the middle), and Ceph's gateway, or all of Ceph, killed "
     "with `kill -9` and restarted. Every operation is tested with Ceph, OpenStack Swift, SeaweedFS, rclone and "
     "moto. And with "
     "real disks that are full or read-only, for every file that obsup writes."
