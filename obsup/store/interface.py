@@ -65,6 +65,24 @@ class PartStore(Protocol):
 
 
 @runtime_checkable
+class TrialStore(PartStore, Protocol):
+    """A store that can initiate an upload and abort it. A worker that has only a presigned URL cannot."""
+
+    @property
+    def dialect(self) -> Dialect:
+        """The dialect of all requests."""
+        ...
+
+    def initiate(self, target: Target, headers: Mapping[str, str]) -> Initiated:
+        """See ObjectStore."""
+        ...
+
+    def abort(self, upload: Upload) -> bool:
+        """See ObjectStore."""
+        ...
+
+
+@runtime_checkable
 class PartLister(Protocol):
     """A store that can list parts. A worker that has only a presigned URL cannot."""
 

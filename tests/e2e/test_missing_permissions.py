@@ -103,8 +103,12 @@ def test_a_lost_response_to_complete_is_found_in_the_list(sandbox: Sandbox, make
 
 
 def test_the_advice_for_an_object_that_nothing_verifies_helps(opaque: Rig) -> None:
-    """The response to Complete is lost: nothing shows what the object is. --restart, as advised, finishes."""
+    """The response to Complete is lost: nothing shows what the object is. --restart, as advised, finishes.
+
+    The store returns 404 to a repeated Complete, as those do that are not S3.
+    """
     forbid(opaque.sandbox, "head", "get")
+    opaque.sandbox.add_fault("error=404:NoSuchUpload,op=complete,after=1")
     opaque.sandbox.add_fault("drop-answer,op=complete")
     first, second = failure(opaque), failure(opaque)
     for error in (first, second):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from obsup.errors import DataMismatch
 from obsup.local.state.folders import state_folder
 from obsup.sandbox.sandbox import Sandbox
 from tests.doubles.faulty_store import Crash
@@ -98,6 +99,57 @@ def test_an_upload_without_any_local_record_is_not_touched(rig: Rig) -> None:
     rig.run()
     assert len(rig.open_ids()) == 1
     assert rig.is_stored()
+
+
+def test_a_store_that_does_not_show_its_encryption(rig: Rig) -> None:
+    """A trial upload shows that ETags are no digests: one part is sent twice, and the rest once, with Content-MD5."""
+    rig.sandbox.add_fault("hide-encryption")
+    result = rig.run()
+    assert result.verified == VERIFICATIONS[rig.provider]
+    assert rig.is_stored()
+    assert rig.open_ids() == []
+    if rig.provider != "oss":  # a CRC-64 needs no ETag
+        assert sorted(number or 0 for number in rig.requests("part")) == [1, 1, 1, 2, 3]
+        assert len(rig.requests("initiate")) == 2
+
+
+def test_an_object_of_a_store_that_does_not_show_its_encryption_is_published_once(
+    store: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Alone and in a batch, which tries it out once."""
+    inside = Inside(store, tmp_path, monkeypatch)
+    store.add_fault("hide-encryption")
+    (tmp_path / "tree").mkdir()
+    for number in range(3):
+        (tmp_path / "tree" / str(number)).write_bytes(b"small")
+    for arguments in (("upload", "tree/0", "bucket/one"), ("upload", "-r", "tree/", "bucket/tree/")):
+        first = len(store.requests)
+        outcome = inside.run(*arguments, "--provider", "s3", "--region", "here")
+        assert outcome.code == 0, outcome.err
+        operations = [one.operation for one in store.requests[first:]]
+        assert operations.count("put") == (3 if "-r" in arguments else 1)
+        assert [operations.count(one) for one in ("initiate", "part", "abort")] == [1, 1, 1]
+
+
+def test_without_the_permission_for_a_trial_the_error_names_the_doubt(rig: Rig) -> None:
+    """A trial upload needs the permission to initiate; PutObject does not."""
+    if rig.provider == "oss":
+        return
+    rig.source.write_bytes(b"small")
+    rig.sandbox.add_fault("hide-encryption")
+    rig.sandbox.add_fault("error=403:AccessDenied,op=initiate,times=always")
+    rig.part_size = None
+    with pytest.raises(DataMismatch, match="encrypts by default could not be tried out"):
+        rig.run()
+
+
+@pytest.mark.parametrize("op", ["put", "any"])
+def test_damage_is_not_taken_for_encryption(sandbox: Sandbox, tmp_path: Path, op: str) -> None:
+    """If all bytes change on the way, those of the trial do, and the ETag is the MD5 of another byte."""
+    source = tmp_path / "small"
+    source.write_bytes(b"small")
+    sandbox.add_fault(f"flip-bit,op={op},times=always")
+    assert Rig(sandbox, source, part_size=None).code() == 65
 
 
 def test_json_has_the_kind_of_verification(

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import base64
+import hashlib
+import time
 from collections.abc import Callable
+from io import BytesIO
 from typing import Protocol
 
 from msgspec.structs import replace
@@ -11,11 +14,14 @@ from msgspec.structs import replace
 from obsup import events
 from obsup.engine.job.send_options import SendOptions
 from obsup.engine.proof.part_proof import matches, needs_md5
-from obsup.errors import DataMismatch, DigestRequired, run_again
+from obsup.errors import DataMismatch, DigestRequired, NetworkError, ObsupError, StoreError, run_again
 from obsup.local.source.digest import PartDigest
 from obsup.local.source.file import Gate
-from obsup.model import Part, Stored
+from obsup.local.state import started_uploads
+from obsup.local.state.started_uploads import StartedUpload
+from obsup.model import Part, Stored, Target, Upload
 from obsup.store.http.body import Body, OpenBody
+from obsup.store.interface import PartStore, TrialStore
 
 # How often content is sent again after the store confirmed other bytes.
 MAX_RESENDS = 2
@@ -74,39 +80,111 @@ class AttemptCounter:
 # Facts about the store.
 _REQUIRES_MD5 = "requires Content-MD5"
 _RETURNS_NO_CRC64 = "returns no CRC-64"
+_MD5, _OPAQUE = "has ETags that are MD5s", "has other ETags than digests"
 
 SendRequest = Callable[[OpenBody, "str | None"], Stored]
 """Sends one request with a body and a Content-MD5 header (base64, or None)."""
 
 
+class OneByte(BytesIO):
+    """The body of a part of one byte, for a trial."""
+
+    size = 1
+
+
+class EtagTrial:
+    """Finds out whether the bucket of *target* encrypts by default without showing it: then no ETag is an MD5.
+
+    It is called only if an ETag is not the MD5 of what was sent, and costs a trial upload of one byte once.
+    """
+
+    def __init__(self, store: PartStore, target: Target, send_options: SendOptions) -> None:
+        self._store = store
+        self._target = target
+        self._learned = send_options.learned
+        requested = send_options.encryption
+        self._sse = requested.sse if requested is not None else None
+        self._fact = (target.endpoint, target.bucket, self._sse)
+
+    @property
+    def has_shown(self) -> bool:
+        """Whether it is known that ETags are not digests."""
+        return self._learned.has((_OPAQUE, *self._fact))
+
+    @property
+    def doubt(self) -> str:
+        """What to add to an error, if it could not be tried out whether ETags are digests."""
+        is_known = self._learned.has((_MD5, *self._fact))
+        return "" if is_known else "; whether the bucket encrypts by default could not be tried out"
+
+    def shows_opaque_etags(self) -> bool:
+        """Try it out, unless that was done. Without the permission, or with a presigned URL, nothing is shown."""
+        if isinstance(self._store, TrialStore):
+            store = self._store
+            self._learned.learn(("tried ETags", *self._fact), lambda: self._try_out(store))
+        return self.has_shown
+
+    def _try_out(self, store: TrialStore) -> None:
+        """Send one byte. If bytes change on the way, the ETag is the MD5 of another byte, or of none."""
+        name = store.dialect.headers.sse
+        headers = {name: self._sse} if name is not None and self._sse is not None else {}
+        content = b"\0"
+        try:
+            upload = Upload(self._target, store.initiate(self._target, headers).upload_id)
+            started_uploads.add(StartedUpload(upload, None, None, time.time()))
+            try:
+                digest = as_content_md5(_md5_of(content))
+                etag = store.upload_part(upload, 1, lambda: OneByte(content), content_md5=digest).etag
+            finally:
+                store.abort(upload)
+        except (ObsupError, StoreError, NetworkError):
+            return
+        started_uploads.remove(upload)
+        is_md5 = etag.lower() in {_md5_of(b""), *(_md5_of(bytes([byte])) for byte in range(256))}
+        self._learned.add((_MD5 if is_md5 else _OPAQUE, *self._fact))
+
+
+def _md5_of(content: bytes) -> str:
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
+
+
 def send_verified(
-    content: Content, send: SendRequest, send_options: SendOptions, *, what: object
+    content: Content, send: SendRequest, send_options: SendOptions, trial: EtagTrial, *, what: object
 ) -> tuple[Stored, PartDigest]:
     """Send *content* and return the store's response and the digest of the bytes that were read.
+
+    After an ETag that is not their MD5, the content is sent with Content-MD5. If the store accepts that, the *trial*
+    shows whether the ETag means anything: an object is not published again before that.
 
     *what* names the content in messages. Raises DataMismatch if the store confirms other bytes three times in a
     row, and any error of the content, the store or the disk.
     """
-    part = content.part
+    part, has_md5 = content.part, send_options.content_md5 or trial.has_shown
     for resend in range(1 + MAX_RESENDS):
         if resend:
             reason = "the store confirmed other bytes than were sent"
             send_options.observe(events.Retried(part.number, resend, reason, 0.0))
-        stored, digest = _send_once(content, send, send_options)
+        stored, digest = _send_once(content, send, send_options, has_md5=has_md5)
         if needs_md5(stored, digest, send_options.digests):
             send_options.learned.add(_RETURNS_NO_CRC64)
             digest.record_md5(content.md5(send_options.read_gate))
-        if matches(stored, digest, send_options.digests) is not False:
+        is_confirmed = matches(stored, digest, send_options.digests) is not False
+        is_by_etag = stored.crc64 is None or digest.crc64 is None
+        if is_confirmed or (is_by_etag and has_md5 and trial.shows_opaque_etags()):
             send_options.observe(events.PartStored(part.number, part.size))
             return stored, digest
+        has_md5 = has_md5 or is_by_etag
     raise DataMismatch(
         f"{what} arrives changed",
-        f"The bytes sent have MD5 {digest.md5} and CRC-64 {digest.crc64}, but the store returned ETag {stored.etag}",
+        f"The bytes sent have MD5 {digest.md5} and CRC-64 {digest.crc64}, but the store returned ETag {stored.etag}"
+        f"{trial.doubt if is_by_etag else ''}",
         run_again("check this computer's memory and the proxies on the way to the store"),
     )
 
 
-def _send_once(content: Content, send: SendRequest, send_options: SendOptions) -> tuple[Stored, PartDigest]:
+def _send_once(
+    content: Content, send: SendRequest, send_options: SendOptions, *, has_md5: bool
+) -> tuple[Stored, PartDigest]:
     """Send the content once; return the response and the digest of the attempt that it confirms.
 
     Raises SourceChanged if the bytes of that attempt were not the planned ones.
@@ -129,7 +207,7 @@ def _send_once(content: Content, send: SendRequest, send_options: SendOptions) -
         bodies.append(content.open(digests.digest, on_sent=report, gate=send_options.gate))
         return bodies[-1]
 
-    if send_options.content_md5 or learned.has(_REQUIRES_MD5):
+    if has_md5 or learned.has(_REQUIRES_MD5):
         stored = send(open_body, _content_md5(content, send_options))
     else:
         try:

@@ -9,7 +9,7 @@ from pathlib import Path
 from obsup import events
 from obsup.engine.job.send_options import SendOptions
 from obsup.engine.proof.part_proof import DigestChoice, matches
-from obsup.engine.send.content import AttemptCounter, Content, send_verified
+from obsup.engine.send.content import AttemptCounter, Content, EtagTrial, send_verified
 from obsup.errors import ObsupError, Refused
 from obsup.local.source.digest import PartDigest
 from obsup.local.source.file import FileWindow
@@ -53,7 +53,9 @@ def send_content(
 
     what = f"part {part.number} of {upload.target}"
     try:
-        stored, digest = send_verified(content, send, send_options, what=what)
+        stored, digest = send_verified(
+            content, send, send_options, EtagTrial(store, upload.target, send_options), what=what
+        )
     except Refused:
         # Some stores reject a part that they already have: an earlier attempt may have stored it.
         existing = _find_stored(content, upload, store, send_options) if attempts.count > 1 else None

@@ -18,7 +18,7 @@ from obsup.engine.proof.encryption import RequestedEncryption
 from obsup.engine.proof.object_options import OptionComparison, compare_options
 from obsup.engine.proof.object_proof import Expected
 from obsup.engine.proof.part_proof import DigestChoice, matches
-from obsup.engine.send.content import AttemptCounter, Content, send_verified
+from obsup.engine.send.content import AttemptCounter, Content, EtagTrial, send_verified
 from obsup.engine.verify.existing_object import find_existing, object_exists
 from obsup.engine.verify.object_probe import ObjectProbe
 from obsup.errors import NextStep, ObjectExists, Refused
@@ -82,7 +82,9 @@ def put_content(
         return store.put_object(target, attempts.counted(look_and_open), headers, content_md5=content_md5)
 
     try:
-        stored, digest = send_verified(content, send, send_options, what=target)
+        stored, digest = send_verified(
+            content, send, send_options, EtagTrial(store, target, send_options), what=target
+        )
     except ObjectExists:
         # It may be from our own first attempt, if its response was lost.
         existing = _find_object(store, target, headers, content, send_options) if attempts.count > 1 else None

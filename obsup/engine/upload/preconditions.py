@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from functools import partial
-from io import BytesIO
 
 from obsup import events
 from obsup.dialects.endpoints import is_vendor_host
 from obsup.engine.job.context import UploadContext
 from obsup.engine.proof.encryption import RequestedEncryption, encryption_headers
 from obsup.engine.proof.object_proof import is_marked, mark_of
-from obsup.engine.send.content import as_content_md5
+from obsup.engine.send.content import OneByte, as_content_md5
 from obsup.engine.upload.initiate import may_have_initiated
 from obsup.engine.verify.existing_object import find_existing, object_exists
 from obsup.errors import NetworkError, ObsupError, Refused, StoreError, run_again
@@ -61,7 +60,7 @@ def _try_out(context: UploadContext, requested: RequestedEncryption) -> None:
             return
         content = b"\0"
         md5 = as_content_md5(hashlib.md5(content, usedforsecurity=False).hexdigest())
-        stored = context.store.upload_part(upload, 1, lambda: _OneByte(content), content_md5=md5)
+        stored = context.store.upload_part(upload, 1, lambda: OneByte(content), content_md5=md5)
         if requested.is_confirmed_by(stored):
             return
     finally:
@@ -95,12 +94,6 @@ def _initiate_trial(context: UploadContext) -> Initiated:
         if is_in_doubt:
             text = "an upload without parts, which tried out the encryption, may still be open; list the open ones with"
             context.observe(events.Noted(text, command=("obsup", "uploads", target.name)))
-
-
-class _OneByte(BytesIO):
-    """The body of a part of one byte."""
-
-    size = 1
 
 
 def _abort(context: UploadContext, upload: Upload) -> None:
