@@ -82,7 +82,7 @@ def stat_when_stable(
 def is_stable(stat: SourceStat, now_ns: int) -> bool:
     """Return whether the last change of the file is so old that another change would show."""
     tick_ns = _timestamp_resolution_ns(stat)
-    return not -tick_ns < now_ns - stat.ctime_ns < tick_ns
+    return now_ns - stat.ctime_ns >= tick_ns
 
 
 def _timestamp_resolution_ns(stat: SourceStat) -> int:
