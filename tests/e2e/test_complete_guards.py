@@ -357,6 +357,6 @@ def test_another_upload_replaces_the_object_of_listed_parts(
         connect(settings, observe=tally, sleep=stop.sleep), UploadRequest(Path("-"), target), tally, stop
     )
     completion = ManualCompletion(context, UploadSelector(target, None, upload_id), CompletionChecks())
-    with pytest.raises(DataMismatch, match="is not made of the parts that were listed"):
+    with pytest.raises(DataMismatch, match="is not the source"):
         completion.complete()
     assert sandbox.object_path("bucket", "key").read_bytes() == other.read_bytes()

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from obsup.model import ObjectOptions
 from obsup.sandbox.sandbox import Sandbox
 from tests.doubles.mutating_relay import Answer, MutatingRelay, Wire, with_other_headers
 from tests.support.upload_rig import PART, Rig
@@ -74,3 +77,49 @@ def test_crc64_is_requested_of_a_store_that_does_not_return_it(rig: Rig, provide
     rig.sandbox.clear_faults()
     assert rig.run(digest="crc64").verified in ("etag", "upload-id", "token")
     assert rig.is_stored()
+
+
+def replaced_by_another(rig: Rig, operation: str) -> Change:
+    """Return a change: another client replaces the object after *operation*, whose response has no ETag."""
+    other = rig.source.with_name("other")
+    other.write_bytes(os.urandom(rig.source.stat().st_size))
+    theirs = Rig(rig.sandbox, other, provider=rig.provider, part_size=None)
+
+    def change(answer: Answer) -> Wire | None:
+        if answer.operation != operation:
+            return None
+        theirs.run()
+        body = re.sub(rb"<ETag>.*?</ETag>", b"<ETag></ETag>", answer.body)
+        return with_other_headers(replace(answer, body=body), drop=("etag",))
+
+    return change
+
+
+@pytest.mark.parametrize("use_token", [True, False])
+@pytest.mark.parametrize("provider", ["obs", "s3"])
+def test_an_object_of_another_client_with_the_same_size(
+    relay: MutatingRelay, tmp_path: Path, provider: str, use_token: bool
+) -> None:
+    """It is made by PutObject after Complete, whose response has no ETag; no ETag of the bucket is an MD5: exit 65."""
+    source = tmp_path / "bigfile"
+    part_size = PART if provider == "obs" else 5 * 1024 * 1024
+    source.write_bytes(os.urandom(part_size + 5))
+    with Sandbox(encrypts=True) as store:
+        relay.port = store.port
+        rig = Rig(store, source, provider=provider, endpoint=relay.endpoint, part_size=part_size)
+        relay.change = replaced_by_another(rig, "complete")
+        assert rig.code(use_token=use_token) == 65
+        assert not rig.is_stored()
+        relay.change = lambda _: None
+        assert rig.code(use_token=use_token) == 0
+
+
+def test_a_success_redirect_without_an_etag(rig: Rig, relay: MutatingRelay) -> None:
+    """Another client replaces the object after the redirect: HeadObject must show the MD5 that was sent."""
+    rig.provider, options = "obs", ObjectOptions(success_redirect="https://done.example/")
+    rig.source.write_bytes(os.urandom(1000))
+    relay.change = lambda answer: without("etag")(answer) if answer.operation == "put" else None
+    assert rig.run(options=options, part_size=None).verified == "etag"
+    rig.source.write_bytes(os.urandom(1000))
+    relay.change = replaced_by_another(rig, "put")
+    assert rig.code(options=options, part_size=None) == 65

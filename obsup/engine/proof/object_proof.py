@@ -22,7 +22,8 @@ class Expected(Value):
 
     ``size`` is bytes, ``etag`` lower-case; each is None if it is unknown. The mark is the upload id, if the store
     shows it, or the token in the metadata; ``upload_id`` is None for a single PutObject. ``needs_token``: only the
-    token shows that the upload is ours.
+    token shows that the upload is ours. ``composed_etag`` is what most stores make of the ETags of these parts, even if
+    they are not MD5s: it shows that the object is made of them.
     """
 
     size: int | None
@@ -31,6 +32,7 @@ class Expected(Value):
     upload_id: str | None
     token: str | None
     needs_token: bool = False
+    composed_etag: str | None = None
 
     def lacks_token(self, info: ObjectInfo) -> bool:
         """Return whether the object *info* has other object options, because another client initiated the upload."""
@@ -103,6 +105,7 @@ def expected_object(
         upload_id=upload.upload_id,
         token=upload.token,
         needs_token=upload.is_found and upload.token is not None,
+        composed_etag=etag_of([one.etag for one in receipts]) if dialect.etag_is_composite else None,
     )
 
 
@@ -172,6 +175,11 @@ def lacks_mark(expected: Expected, info: ObjectInfo) -> bool:
 def is_marked(expected: Expected, info: ObjectInfo) -> bool:
     """Return whether the upload id or the token shows that this very upload made the object."""
     return _mark(expected, info) is not None
+
+
+def has_known_etag(expected: Expected, response: Stored, info: ObjectInfo) -> bool:
+    """Return whether the ETag in *info* is that in the *response* to Complete or PutObject, or that of our parts."""
+    return info.etag != "" and info.etag.lower() in (response.etag.lower(), expected.composed_etag)
 
 
 def _count(etag: str) -> str:

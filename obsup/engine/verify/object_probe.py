@@ -22,10 +22,10 @@ from obsup.engine.proof.object_proof import (
     Verified,
     contradicts,
     expected_object,
+    has_known_etag,
     has_own_parts,
     is_composite,
     is_marked,
-    lacks_mark,
     verify_object,
     verify_response,
 )
@@ -180,10 +180,9 @@ class ObjectProbe:
             verified, note = "parts", _OWN_PARTS.format(self._target.endpoint)
         shown = ((stored.etag, stored.crc64), (info.etag, info.crc64))
         is_contradicted = any(contradicts(expected, etag, crc64, ours=True) for etag, crc64 in shown)
-        is_same = info.size == expected.size and stored.etag.lower() in ("", info.etag.lower())
+        is_same = info.size == expected.size and has_known_etag(expected, stored, info)
         is_comparable = expected.etag is not None and is_composite(info.etag)
-        is_known = bool(stored.etag) or not lacks_mark(expected, info)
-        if verified is None and is_same and is_known and not is_comparable and not is_contradicted:
+        if verified is None and is_same and not is_comparable and not is_contradicted:
             # The store confirmed that this very request made this object; its digests cannot be compared.
             verified = "size"
         if verified is None or is_contradicted:
