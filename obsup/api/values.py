@@ -8,6 +8,9 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from msgspec import Struct, ValidationError, convert
+from msgspec.structs import asdict
+
 from obsup.engine.job.stop import StopSignal
 from obsup.engine.job.target_settings import ConnectOptions
 from obsup.errors import NextStep, WrongUsage
@@ -86,7 +89,23 @@ def option_value(name: str, value: Any) -> Any:
             raise wrong_type(name, "a function", value)
     elif not isinstance(value, wanted):
         raise wrong_type(name, "bytes" if wanted is bytes else f"obsup.{wanted.__name__}", value)
-    return value
+    return _checked_fields(name, value) if isinstance(value, Struct) else value
+
+
+def _checked_fields(name: str, value: Struct) -> Struct:
+    """Return *value* with lists as tuples and paths as texts. Raises WrongUsage for a field of a wrong type."""
+    fields = {
+        field: os.fspath(one) if isinstance(one, os.PathLike) else one for field, one in asdict(value).items()
+    }
+    try:
+        return convert(fields, type(value))
+    except ValidationError as exc:
+        problem, _, place = str(exc).partition(" - at ")
+        raise WrongUsage(
+            f"{name}{place.strip('`$')} has a wrong type",
+            f"{problem.replace('`', '').replace('null', 'None')}; nothing was sent",
+            NextStep("Pass a value of that type"),
+        ) from exc
 
 
 def _check_filled(name: str, kind: Kind, value: object) -> None:

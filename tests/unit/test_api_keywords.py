@@ -168,6 +168,32 @@ def test_every_parameter_of_a_wrong_type_is_wrong_usage(name: str) -> None:
             assert "--" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("keyword", "kind"),
+    [
+        ("options", obsup.ObjectOptions),
+        ("connecting", obsup.ConnectOptions),
+        ("credentials", obsup.Credentials),
+    ],
+)
+def test_a_field_of_a_wrong_type_is_wrong_usage(keyword: str, kind: type[Any]) -> None:
+    """Every field of the values that hold options; the message names it, and no value of the credentials."""
+    needed = {"access_key": "key", "secret_key": "a secret"} if keyword == "credentials" else {}
+    for name in kind.__struct_fields__:
+        value = kind(**{**needed, name: [Unknown()]})
+        with pytest.raises(WrongUsage, match=rf"^{keyword}\.{name}.* has a wrong type") as caught:
+            obsup.upload_file("missing", "bucket/key", **{keyword: value})
+        assert "secret'" not in str(caught.value)
+
+
+def test_lists_and_paths_in_values_are_accepted() -> None:
+    """As in keywords."""
+    options = option_value("options", obsup.ObjectOptions(grants=[("read", "1")]))  # type: ignore[arg-type]
+    assert options.grants == (("read", "1"),)
+    path: Any = Path("config.toml")
+    assert option_value("connecting", obsup.ConnectOptions(config_path=path)).config_path == "config.toml"
+
+
 def test_a_key_of_a_wrong_type_is_not_printed() -> None:
     with pytest.raises(WrongUsage) as caught:
         obsup.upload_file("missing", "bucket/key", sse_c_key="my secret key")  # type: ignore[arg-type]

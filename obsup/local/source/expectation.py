@@ -42,7 +42,7 @@ class Expectation(Value):
             plain = value.strip().lower()
             if len(plain) != length or plain.strip(_HEX):
                 raise WrongUsage(
-                    f"--expect-{name} {value!r} is not a valid {name.upper()}",
+                    f"the expected {name.upper()} {value!r} is not valid",
                     f"It must have {length} hexadecimal digits",
                     NextStep(f"give the digest as {name}sum prints it"),
                 )

@@ -77,5 +77,5 @@ def test_a_stream_that_is_too_large_fails_at_once() -> None:
 )
 def test_an_invalid_digest_is_an_error(kind: str, value: str) -> None:
     """It must not disable the check."""
-    with pytest.raises(WrongUsage, match=f"--expect-{kind}"):
+    with pytest.raises(WrongUsage, match=f"the expected {kind.upper()}"):
         Expectation(md5=value) if kind == "md5" else Expectation(sha256=value)
