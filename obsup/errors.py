@@ -5,6 +5,7 @@ Arguments are positional so that errors can be pickled.
 
 from __future__ import annotations
 
+import errno
 from typing import NamedTuple
 
 
@@ -30,6 +31,9 @@ class NextStep(NamedTuple):
 def run_again(text: str = "", *, add: tuple[str, ...] = (), drop: tuple[str, ...] = ()) -> NextStep:
     """Return the step "do *text*, then run the same command again", changed by *add* and *drop*."""
     return NextStep(text, rerun=True, add=add, drop=drop)
+
+
+NO_DESCRIPTOR = (errno.EMFILE, errno.ENFILE)
 
 
 class ObsupError(Exception):
@@ -128,6 +132,15 @@ class LocalFailure(ObsupError):
 
     exit_code = 74
     reason = "local-io"
+
+
+def too_many_files(what: str) -> LocalFailure:
+    """Return the error for *what* failed because the process, or the system, has too many open files."""
+    return LocalFailure(
+        what,
+        "Too many files are open: the limit is that of ulimit -n, or of the whole system",
+        run_again("raise the limit, or send one part at a time", add=("--jobs", "1")),
+    )
 
 
 class NotFinished(ObsupError):

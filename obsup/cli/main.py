@@ -17,7 +17,16 @@ from obsup.cli.arguments.command import SECTIONS, Commands
 from obsup.cli.lazy_commands import LazyCommands
 from obsup.cli.report.next_command import resume_command
 from obsup.cli.report.output import error_lines, open_closed_streams, print_message, unwritable
-from obsup.errors import Interrupted, LocalFailure, NextStep, ObsupError, WrongUsage, run_again
+from obsup.errors import (
+    NO_DESCRIPTOR,
+    Interrupted,
+    LocalFailure,
+    NextStep,
+    ObsupError,
+    WrongUsage,
+    run_again,
+    too_many_files,
+)
 from obsup.exit_status import BUG
 from obsup.text import quoted
 from obsup.version import __version__
@@ -74,6 +83,8 @@ def _run() -> int:
             return _report(
                 WrongUsage(f"the path {name}… is too long", exc.strerror or "", NextStep("shorten it"))
             )
+        if exc.errno in NO_DESCRIPTOR:
+            return _report(too_many_files("a file cannot be opened"))
         # Click prints help itself. All other output has its own error handling.
         return _report(unwritable(exc.strerror or "")) if exc.errno in _FULL else _report_bug(exc)
     except (RuntimeError, MemoryError) as exc:

@@ -9,7 +9,7 @@ import pytest
 
 from obsup import events
 from obsup.engine.job.job_limit import within_limits
-from obsup.engine.job.request import Jobs, UploadRequest
+from obsup.engine.job.request import MAX_JOBS, Jobs, UploadRequest
 from obsup.errors import WrongUsage
 from obsup.model import Target
 from obsup.sandbox.sandbox import Sandbox
@@ -125,7 +125,9 @@ def test_the_limit_of_the_machine(
     limited = within_limits(request(100, executor), noted.append, root=tmp_path)
     assert limited.jobs == jobs
     assert [name in str(note) for note in noted] == ([True] if name else [])
-    assert within_limits(request("auto"), noted.append, root=tmp_path).jobs == "auto"
+    noted.clear()
+    automatic = within_limits(request("auto"), noted.append, root=tmp_path)
+    assert (automatic.jobs, noted) == ("auto" if jobs >= MAX_JOBS else jobs, [])
 
 
 @pytest.mark.parametrize("jobs", [0, 10_001])
@@ -137,3 +139,31 @@ def test_jobs_outside_the_vendors_limits_are_refused(
     with pytest.raises(WrongUsage, match="between 1 and 10000"):
         _ = request(jobs).initial_jobs
     assert sandbox.requests == []
+
+
+@pytest.mark.parametrize(
+    ("files", "command"),
+    [
+        (13, "upload bigfile bucket/key --part-size 100K"),
+        pytest.param(13, "upload -r tree/ bucket/key/", marks=pytest.mark.slow),
+        pytest.param(24, "upload -r tree/ bucket/key/", marks=pytest.mark.slow),
+        pytest.param(13, "upload bigfile bucket/key --part-size 100K -j 9", marks=pytest.mark.slow),
+    ],
+)
+def test_few_open_files_are_enough(shell: Shell, make_file: MakeFile, files: int, command: str) -> None:
+    """As many parts are in flight as the limit allows; too many were exit 74, or a bug (70)."""
+    make_file(3_000_000)
+    (shell.folder / "tree").mkdir()
+    for number in range(100):
+        (shell.folder / "tree" / str(number)).write_bytes(bytes(number))
+    outcome = shell.run_script(f"ulimit -n {files}; exec obsup {command}")
+    assert outcome.code == 0, outcome.err
+
+
+def test_a_limit_of_open_files_that_is_too_low_is_named(shell: Shell, make_file: MakeFile) -> None:
+    """The disk is not the cause."""
+    make_file(300_000)
+    outcome = shell.run_script("ulimit -n 5; exec obsup upload bigfile bucket/key --parts 2")
+    assert outcome.code == 74, outcome.err
+    assert "ulimit -n" in outcome.err
+    assert "check the disk" not in outcome.err.lower()

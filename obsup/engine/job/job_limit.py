@@ -25,16 +25,17 @@ def within_limits(
 ) -> UploadRequest:
     """Return *request* with no more parts in flight than this process can have; a note names the limit.
 
-    *bytes_per_job* is the memory of a part in flight, *root* the directory that has ``proc`` and ``sys``.
+    ``auto`` becomes a number, without a note, if it could exceed the limit. *bytes_per_job* is the memory of a part in
+    flight, *root* the directory that has ``proc`` and ``sys``.
     """
-    if request.jobs == "auto" or request.executor not in ("threads", "processes"):
+    if request.executor not in ("threads", "processes"):
         return request
     memory = PROCESS_BYTES if request.executor == "processes" else bytes_per_job
     most, name = min(_limits(memory, root), default=(request.initial_jobs, ""))
-    if request.initial_jobs <= most:
+    if request.max_jobs <= most:
         return request
-    text = f"{request.jobs} parts cannot be in flight at once: {name} allows {most}"
-    observe(events.Noted(text))
+    if request.jobs != "auto":
+        observe(events.Noted(f"{request.jobs} parts cannot be in flight at once: {name} allows {most}"))
     return replace(request, jobs=most)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
-from obsup.errors import LocalFailure, SourceChanged, run_again
+from obsup.errors import NO_DESCRIPTOR, LocalFailure, SourceChanged, run_again, too_many_files
 from obsup.local.source.buffers import BLOCK_BYTES, BufferPool
 from obsup.local.source.digest import PartDigest
 from obsup.local.source.identity import (
@@ -220,6 +220,8 @@ class FileWindow(Value):
 
 
 def _read_failed(path: Path, exc: OSError) -> LocalFailure:
+    if exc.errno in NO_DESCRIPTOR:
+        return too_many_files(f"reading {quoted(path)} failed")
     return LocalFailure(
         f"reading {quoted(path)} failed", os.strerror(exc.errno or errno.EIO), run_again("check the disk")
     )

@@ -13,7 +13,15 @@ from typing import TypeVar
 
 from msgspec.structs import replace
 
-from obsup.errors import NextStep, SourceChanged, SourceTouched, SourceUnreadable, run_again
+from obsup.errors import (
+    NO_DESCRIPTOR,
+    NextStep,
+    SourceChanged,
+    SourceTouched,
+    SourceUnreadable,
+    run_again,
+    too_many_files,
+)
 from obsup.model import SourceStat
 from obsup.text import operand, quoted, shell_word
 
@@ -146,6 +154,8 @@ def check_readable(path: Path) -> None:
         with open_source(path) as file:
             check_stated_size(path, file, os.fstat(file.fileno()).st_size)
     except OSError as exc:
+        if exc.errno in NO_DESCRIPTOR:
+            raise too_many_files(f"cannot read {quoted(path)}") from exc
         raise SourceUnreadable(
             f"cannot read {quoted(path)}",
             os.strerror(exc.errno or errno.EIO),

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
-from obsup.errors import Busy, LocalFailure, NextStep, run_again
+from obsup.errors import NO_DESCRIPTOR, Busy, LocalFailure, NextStep, run_again, too_many_files
 from obsup.local.state.folders import can_use_private_folder, state_folder, temporary_folder
 from obsup.model import Target
 
@@ -184,6 +184,8 @@ class UploadLock:
         try:
             return lock.try_acquire(shared=self._shared)
         except OSError as exc:
+            if exc.errno in NO_DESCRIPTOR:
+                raise too_many_files(f"no lock can be taken for {self._target}") from exc
             raise LocalFailure(
                 f"no lock can be taken for {self._target}",
                 os.strerror(exc.errno or errno.EIO),
