@@ -247,3 +247,33 @@ def test_the_payloads_hash_is_checked_under_v4(sandbox: Sandbox) -> None:
     with pytest.raises(botocore.exceptions.ClientError, match="XAmzContentSHA256Mismatch"):
         client.upload_part(**upload, PartNumber=1, Body=b"true")
     assert sandbox.uploads()[0].parts == {}
+
+
+@pytest.mark.parametrize(
+    ("dialect", "header"),
+    [
+        ("obs", "x-obs-forbid-overwrite"),
+        ("obs", "x-obs-object-acl"),
+        ("aws2", "x-amz-forbid-overwrite"),
+        ("aws2", "x-amz-checksum-sha512"),
+        ("oss1", "x-oss-acl"),
+        ("oss1", "x-oss-grant-read"),
+        ("oss1", "x-oss-website-redirect-location"),
+        ("oss1", "x-oss-server-side-encryption-customer-key"),
+    ],
+)
+def test_a_header_that_would_be_dropped_is_refused(
+    sandbox: Sandbox, connect: Callable[..., Client], dialect: str, header: str
+) -> None:
+    client = connect(sandbox, dialect)
+    for method, query in (("PUT", {}), ("POST", {"uploads": None})):
+        reply = client.send(method, "key", query, body=b"", headers={header: "private"})
+        assert (reply.status, reply.code) == (501, "NotImplemented")
+    assert not sandbox.object_path("bucket", "key").exists()
+    assert sandbox.uploads() == []
+
+
+def test_a_parameter_that_would_be_dropped_is_refused(
+    sandbox: Sandbox, connect: Callable[..., Client]
+) -> None:
+    assert connect(sandbox, "oss1").send("GET", "key", {"x-oss-tagging": "a=b"}).code == "NotImplemented"

@@ -327,6 +327,8 @@ def test_aws_chunked_is_no_encoding_of_the_object(s3: Any, sent: str) -> None:
         {"ObjectLockMode": "COMPLIANCE", "ObjectLockRetainUntilDate": datetime(2040, 1, 1, tzinfo=UTC)},
         {"ObjectLockLegalHoldStatus": "ON"},
         {"WriteOffsetBytes": 0},
+        {"ServerSideEncryption": "aws:kms", "SSEKMSEncryptionContext": "e30="},
+        {"ServerSideEncryption": "aws:kms", "BucketKeyEnabled": True},
     ],
 )
 def test_headers_that_would_be_dropped_are_refused(s3: Any, options: dict[str, Any]) -> None:

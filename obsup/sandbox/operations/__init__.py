@@ -59,15 +59,31 @@ _SUB_RESOURCES = (
 """Parameter, method and operation of a bucket's sub-resources."""
 _WRITES = frozenset({"initiate", "part", "copy", "complete", "put", "copy-object"})
 _KNOWN_HEADERS = frozenset(
-    """acl object-acl api-version checksum-algorithm checksum-type content-sha256 date decoded-content-length
-    expected-bucket-owner expires forbid-overwrite hash-crc64ecma metadata-directive mp-object-size request-payer
-    sdk-checksum-algorithm security-token source-expected-bucket-owner storage-class tagging tagging-directive te
-    traffic-limit trailer uploadid user-agent website-redirect-location""".split()  # noqa: SIM905 - a table of names reads better as text
+    """checksum-algorithm checksum-crc32 checksum-crc32c checksum-crc64ecma checksum-crc64nvme checksum-sha1
+    checksum-sha256 checksum-type content-sha256 copy-source copy-source-if-match copy-source-if-modified-since
+    copy-source-if-none-match copy-source-if-unmodified-since copy-source-range date decoded-content-length
+    metadata-directive mp-object-size request-payer sdk-checksum-algorithm security-token server-side-encryption
+    storage-class tagging tagging-directive te trailer user-agent""".split()  # noqa: SIM905 - a table of names reads better as text
 )
-_KNOWN_PREFIXES = ("meta-", "grant-", "checksum-", "copy-source", "server-side-encryption")
+_KEYS = "server-side-encryption-customer- copy-source-server-side-encryption-customer-"
+_OWN_HEADERS = {
+    "obs": f"acl expires grant- website-redirect-location {_KEYS}",
+    "s3": f"""acl api-version expected-bucket-owner grant- source-expected-bucket-owner website-redirect-location
+        {_KEYS}""",
+    "oss": "forbid-overwrite hash-crc64ecma object-acl traffic-limit",
+}
+"""Further headers of one vendor. Those that end in a dash are prefixes."""
 _AUTH = frozenset(
     {"Signature", "Expires", "AccessKeyId", "AWSAccessKeyId", "OSSAccessKeyId", "security-token"}
 )
+_SIGNING_AND_RESPONSE = frozenset(
+    """x-amz-algorithm x-amz-checksum-mode x-amz-content-sha256 x-amz-credential x-amz-date x-amz-expires
+    x-amz-security-token x-amz-signature x-amz-signedheaders x-amz-user-agent x-obs-security-token
+    x-oss-additional-headers x-oss-credential x-oss-date x-oss-expires x-oss-security-token x-oss-signature
+    x-oss-signature-version response-cache-control response-content-disposition response-content-encoding
+    response-content-language response-content-type response-expires""".split()  # noqa: SIM905 - a table of names reads better as text
+)
+"""Parameters of signed URLs, and those that replace headers of the response, in lower case."""
 
 
 def name_operation(request: Request) -> str:
@@ -84,23 +100,18 @@ def name_operation(request: Request) -> str:
 
 
 def _is_unknown(name: str) -> bool:
-    lower = name.lower()
-    prefixed = lower.startswith(("x-amz-", "x-oss-", "x-obs-", "response-"))
-    return not prefixed and name not in _HARMLESS and name not in _AUTH
+    return name not in _HARMLESS and name not in _AUTH and name.lower() not in _SIGNING_AND_RESPONSE
 
 
 def unsupported_headers(request: Request, operation: str, vendor: Vendor) -> list[str]:
     """Return the headers of a write that would change the object, and that the sandbox would drop."""
-    names = [
-        name.removeprefix(vendor.prefix) for name, _ in request.headers if name.startswith(vendor.prefix)
-    ]
     if operation not in _WRITES:
         return []
-    return [
-        vendor.header(name)
-        for name in names
-        if name not in _KNOWN_HEADERS and not name.startswith(_KNOWN_PREFIXES)
-    ]
+    own = [vendor.header(name) for name in ("meta-", *_OWN_HEADERS[vendor.name].split())]
+    known = {vendor.header(name) for name in _KNOWN_HEADERS} | {vendor.kms_key_header, *own}
+    prefixes = tuple(name for name in own if name.endswith("-"))
+    sent = [name for name, _ in request.headers if name.startswith(vendor.prefix)]
+    return [name for name in sent if name not in known and not name.startswith(prefixes)]
 
 
 def _bucket_operation(request: Request) -> str:
