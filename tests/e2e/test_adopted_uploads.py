@@ -326,3 +326,33 @@ def test_an_upload_that_made_the_object_is_not_aborted(
     assert open_ids(sandbox) == [made]
     assert f"upload {made} made the object" in done.err
     assert list(source.parent.glob("*.obsup.json")) == []
+
+
+@pytest.mark.parametrize("provider", [(), OSS], ids=["obs", "oss"])
+def test_init_prints_no_upload_that_is_only_found(
+    shell: Shell, sandbox: Sandbox, provider: tuple[str, ...]
+) -> None:
+    """The response to Initiate was lost: the other machines could not tell whose upload the list shows."""
+    sandbox.add_fault("drop-answer,op=initiate")
+    initiated = shell.run("init", "bucket/key", *provider)
+    assert initiated.code == 0, initiated.err
+    printed = initiated.out.strip()
+    [left] = {one.upload_id for one in sandbox.uploads()} - {printed}
+    assert f"the open upload {left} of bucket/key" in initiated.err
+    assert "left alone" in initiated.err
+
+
+def test_a_stream_that_fails_does_not_abort_an_upload_that_is_only_found(
+    shell: Shell, sandbox: Sandbox
+) -> None:
+    """With --abort-on-failure: it is named, and the printed command aborts it."""
+    sandbox.add_fault("drop-answer,op=initiate")
+    script = ("sh", "-c", "head -c 300000 /dev/zero; exit 3")
+    words = ("upload", "--from-command", "bucket/key", "--part-size", "100K", "--abort-on-failure", "--")
+    failed = shell.run(*words, *script)
+    assert failed.code == 76, failed.err
+    [left] = open_ids(sandbox)
+    assert f"upload {left} of bucket/key is not aborted" in failed.err
+    [note] = [line for line in failed.err.splitlines() if "is not aborted" in line]
+    assert shell.run_script(note.partition("abort it with: ")[2]).code == 0
+    assert open_ids(sandbox) == []

@@ -309,3 +309,19 @@ def test_a_source_that_cannot_be_looked_at(
     sandbox.add_fault("error=403:AccessDenied,op=head,times=always")
     outcome = inside.run(*copying, *RANGES[0])
     assert (outcome.code, "it cannot be checked that all parts" in outcome.err) == (0, True), outcome.err
+
+
+def test_copies_whose_version_cannot_be_recorded_are_refused(
+    inside: Inside,
+    sandbox: Sandbox,
+    copying: tuple[str, ...],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """Without the record, parts of two versions could make one object: exit 73, and nothing is copied."""
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("OBSUP_STATE_DIR", str(tmp_path / "file"))
+    refused = inside.run(*copying, *RANGES[0])
+    assert refused.code == 73, refused.err
+    assert "which version of the object was copied" in refused.err
+    assert "copy" not in [one.operation for one in sandbox.requests]

@@ -221,6 +221,25 @@ def test_gc_keeps_a_listed_upload_that_made_the_object(
     assert [one["uploadId"] for one in done["aborted"]] == [upload_id]
 
 
+@pytest.mark.parametrize("hidden", ["key", "head", "parts", "marks"])
+def test_gc_keeps_an_upload_that_may_have_made_the_object(
+    inside: Inside, sandbox: Sandbox, source: Path, elsewhere: Callable[[], None], hidden: str
+) -> None:
+    """HeadObject needs the key of SSE-C, or is forbidden; parts cannot be listed; this machine knows no token."""
+    (source.parent / "key").write_bytes(b"k" * 32)
+    options = ("--sse-c-key-file", source.parent / "key") if hidden == "key" else ()
+    sandbox.add_fault("keep-upload,op=complete")
+    assert inside.run("upload", source, "bucket/key", "--parts", "5", *options).code == 0
+    [upload] = sandbox.uploads()
+    if hidden == "marks":
+        elsewhere()
+    if hidden in ("head", "parts"):
+        sandbox.add_fault(f"error=403:AccessDenied,op={hidden},times=inf")
+    done = inside.run("gc", "bucket", "--older-than", "0s", "--foreign", "--json").json
+    assert ([one["because"] for one in done["kept"]], done["aborted"]) == (["completed"], [])
+    assert open_ids(sandbox) == [upload.upload_id]
+
+
 @pytest.mark.parametrize("ahead_s", [-172_800, 172_800])
 def test_gc_uses_the_clock_of_the_store(home: Path, tmp_path: Path, ahead_s: float) -> None:
     """An upload that was just initiated is young, whatever the clock of this computer shows."""

@@ -272,3 +272,26 @@ def test_the_reason_of_swift_is_shown(shell: Shell, source: Path) -> None:
     with ScriptedServer(lambda _: response(400, body)) as server:
         outcome = shell.run("upload", source, "bucket/key", OBSUP_ENDPOINT=server.endpoint)
     assert (outcome.code, "Invalid request; No slo here" in outcome.err) == (69, True), outcome.err
+
+
+@pytest.mark.parametrize("step", [("part", "--part-number", "1"), ("complete",)], ids=["part", "complete"])
+def test_no_printed_command_uploads_without_the_options_of_init(
+    shell: Shell, sandbox: Sandbox, make_file: MakeFile, step: tuple[str, ...]
+) -> None:
+    """The upload is gone: the file would be published in plain text, for all readers of the bucket."""
+    make_file(300_000)
+    options = ("--sse", "kms", "--acl", "private")
+    upload_id = shell.run("init", "bigfile", "bucket/key", "--part-size", "100K", *options).out.strip()
+    shell.run("abort", "bucket/key", "--upload-id", upload_id, HOME=str(shell.folder))
+    name, *more = step
+    gone = shell.run(name, "bigfile", "bucket/key", *more)
+    assert gone.code == 69, gone.err
+    assert (
+        "with the object options (encryption, ACL, metadata and others) that were given to init" in gone.err
+    )
+    plain = shell.run("upload", "bigfile", "bucket/key")
+    assert plain.code == 2, plain.err
+    assert "--restart: obsup" not in plain.err
+    assert not sandbox.object_path("bucket", "key").exists()
+    done = shell.run("upload", "bigfile", "bucket/key", *options)
+    assert done.code == 0, done.err

@@ -6,14 +6,13 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from obsup.engine.inspect.open_uploads import ListedUpload
-from obsup.engine.proof.object_proof import etag_of
 from obsup.engine.upload.abort import abort_fully
-from obsup.engine.verify.made_object import find_object_of
-from obsup.errors import Busy, Denied, ObsupError, Refused, UploadGone
+from obsup.engine.verify.made_object import may_have_made_object
+from obsup.errors import Busy, Denied, ObsupError, Refused
 from obsup.local.state import checkpoint as checkpoints
 from obsup.local.state.checkpoint import CheckpointDamaged
 from obsup.local.state.lock import UploadLock
-from obsup.model import Upload
+from obsup.model import Upload, parse_date
 from obsup.store.interface import ObjectStore
 from obsup.value import Value
 
@@ -23,7 +22,8 @@ UNKNOWN_AGE = "age-unknown"
 class GcDecision(Value):
     """The decision on one open upload: ``kept`` is why it is kept, None if it is aborted.
 
-    That is ``young``, ``age-unknown``, ``foreign``, ``live``, or ``completed``: it made the object that is in place.
+    That is ``young``, ``age-unknown``, ``foreign``, ``live``, or ``completed``: it made, or may have made, the object
+    that is in place.
     """
 
     listed: ListedUpload
@@ -69,21 +69,8 @@ def _reason_to_keep(
         return UNKNOWN_AGE
     if listed.age_s <= older_than_s:
         return "young"
-    return "completed" if _made_object(store, listed.upload) else None
-
-
-def _made_object(store: ObjectStore, upload: Upload) -> bool:
-    """Return whether the object in place was made by *upload*, as far as the store shows that.
-
-    Ceph may still list such an upload, and an abort could then delete the parts of the object.
-    """
-    try:
-        parts = sorted(store.list_parts(upload), key=lambda one: one.number)
-        etag = etag_of([one.etag for one in parts])
-        found = find_object_of(store, upload, size=sum(one.size for one in parts), etag=etag)
-    except (UploadGone, Denied, Refused):
-        return False
-    return bool(parts) and found is not None
+    # Ceph may still list an upload that made the object in place, and an abort could delete the parts of the object.
+    return "completed" if may_have_made_object(store, listed.upload, parse_date(listed.initiated)) else None
 
 
 def _abort(store: ObjectStore, listed: ListedUpload, sleep: Callable[[float], bool]) -> str | None:

@@ -30,7 +30,9 @@ def initiate(context: UploadContext) -> Upload:
         )
     check_target(context)
     before = frozenset(one.upload_id for one in open_uploads(context))
-    initiated = initiate_once(context, headers, before, token=token)
-    upload = Upload(context.request.target, initiated.upload_id, token, initiated.is_found)
+    # Without a token, because the other machines of this upload do not know it: an upload that is only found in the
+    # list may be that of another client, and they could not tell.
+    initiated = initiate_once(context, headers, before, token=None)
+    upload = Upload(context.request.target, initiated.upload_id, token)
     started_uploads.add(started_uploads.StartedUpload(upload, None, None, context.clock()))
     return upload

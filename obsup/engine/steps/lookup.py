@@ -12,7 +12,7 @@ from obsup.local.state import checkpoint_path, started_uploads
 from obsup.local.state.checkpoint import Checkpoint, CheckpointDamaged
 from obsup.local.state.started_uploads import StartedUpload
 from obsup.model import Target, Upload
-from obsup.text import operand, quoted
+from obsup.text import operand, quoted, shell_line
 from obsup.value import Value
 
 
@@ -69,14 +69,22 @@ class FoundUpload(Value):
 
     def gone(self, error: UploadGone, selector: UploadSelector) -> UploadGone:
         """Return *error* with what the user of a single step can do."""
-        name = self.upload.target.name
         if selector.source is not None and selector.upload_id is None:
-            step = NextStep(
-                "send the file with a new upload", command=("obsup", "upload", operand(selector.source), name)
-            )
+            step = self.send_again("send the file with a new upload", selector.source)
         else:
-            step = NextStep("initiate a new upload, and send its parts", command=("obsup", "init", name))
+            step = NextStep(
+                "initiate a new upload, and send its parts",
+                command=("obsup", "init", self.upload.target.name),
+            )
         return UploadGone(error.what, error.why, step, error.refusal)
+
+    def send_again(self, text: str, source: Path) -> NextStep:
+        """Return the step *text*, which uploads *source*; without a command if that would lack object options."""
+        command = ("obsup", "upload", operand(source), self.upload.target.name)
+        if self.checkpoint is not None and self.checkpoint.requested:
+            options = "the object options (encryption, ACL, metadata and others) that were given to init"
+            return NextStep(f"{text} ({shell_line(command)}), and with {options}")
+        return NextStep(text, command=command)
 
     def forget(self) -> None:
         """Remove the checkpoint and the record of the upload, which is completed or aborted."""

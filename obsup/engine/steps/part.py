@@ -31,7 +31,6 @@ from obsup.local.state import checkpoint as checkpoints
 from obsup.local.state import copied_parts
 from obsup.local.state.checkpoint import Checkpoint
 from obsup.model import Part, Receipt, SourceStat, Stored, Upload
-from obsup.text import operand
 from obsup.units import counted, exact_size, format_size
 from obsup.value import Value
 
@@ -76,7 +75,7 @@ def send_one(
     def send(stat: SourceStat) -> SentPart:
         is_unproven = ignores_times(stat)
         if selected.checkpoint is not None:
-            _check_same_source(context, selected.checkpoint, stat)
+            _check_same_source(context, selected, selected.checkpoint, stat)
             is_unproven = is_unproven or not is_same_file(selected.checkpoint.stat, stat)
         part = find_part(selected, stat.size, number, window, context.dialect.limits)
         return _send(context, selected, FileWindow(path, part, stat), md5, is_unproven=is_unproven)
@@ -85,14 +84,15 @@ def send_one(
         return until_untouched(path, send)
 
 
-def _check_same_source(context: UploadContext, checkpoint: Checkpoint, stat: SourceStat) -> None:
+def _check_same_source(
+    context: UploadContext, selected: FoundUpload, checkpoint: Checkpoint, stat: SourceStat
+) -> None:
     """Raise SourceChanged unless the source is that of *checkpoint*; if its times differ, the recorded parts decide."""
     if not (checkpoint.receipts and differs_in_times(checkpoint.stat, stat)):
         try:
             check_same_file(context.source, checkpoint.stat, stat)
         except SourceTouched as exc:
-            source, target = operand(context.source), context.request.target.name
-            step = NextStep("send it as it is now", command=("obsup", "upload", source, target))
+            step = selected.send_again("send it as it is now", context.source)
             raise SourceTouched(exc.what, exc.why, step) from exc
         return
     plan = recorded_plan(checkpoint)

@@ -248,8 +248,16 @@ class StreamUploader:
         if self._record is None:
             return
         upload = self._record.upload
-        if self._request.abort_on_failure:
+        if self._request.abort_on_failure and not upload.is_found:
             self._abort(self._record)
+        elif self._request.abort_on_failure:
+            self._tally(
+                events.Noted(
+                    f"upload {upload.upload_id} of {upload.target} is not aborted: the response to Initiate was lost, "
+                    "and it may be that of another client; if it is yours, abort it with",
+                    command=("obsup", "abort", upload.target.name, "--upload-id", upload.upload_id),
+                )
+            )
         elif self._context.checkpoint_path is None:
             self._tally(
                 events.Noted(

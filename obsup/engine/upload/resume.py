@@ -19,7 +19,7 @@ from obsup.engine.proof.part_proof import has_content
 from obsup.engine.upload.abort import check_same_target
 from obsup.engine.upload.adoption import find_interrupted, list_open_parts, parts_of
 from obsup.engine.upload.progress_record import ProgressRecord, open_record
-from obsup.errors import SourceChanged, WrongUsage, run_again
+from obsup.errors import NextStep, SourceChanged, WrongUsage, run_again
 from obsup.local.source.digest import PartDigest
 from obsup.local.source.file import hash_part
 from obsup.local.source.identity import changes
@@ -55,7 +55,9 @@ def check_same_request(context: UploadContext, checkpoint: Checkpoint, requested
         raise WrongUsage(
             "the existing upload has other object options",
             "Metadata, storage class, ACL and other options are fixed when an upload is initiated",
-            again,
+            NextStep(
+                "use the same options as before, or, to have these ones instead, start over with --restart"
+            ),
         )
 
 

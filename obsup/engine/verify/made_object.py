@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from obsup.engine.proof.object_proof import Expected
+from obsup.engine.proof.object_proof import Expected, is_marked, lacks_mark, mark_of
+from obsup.engine.verify.existing_object import find_listed
 from obsup.engine.verify.object_probe import FoundObject, ObjectProbe
-from obsup.errors import Denied, Refused
+from obsup.errors import Denied, Refused, UploadGone
 from obsup.local.state import started_uploads
-from obsup.model import Upload
+from obsup.model import ObjectInfo, Target, Upload, parse_date
 from obsup.store.interface import ObjectStore
 
 
@@ -34,3 +35,38 @@ def has_made_object(store: ObjectStore, upload: Upload) -> bool:
     except (Denied, Refused):
         return False
     return found is not None and (found.is_marked or is_done)
+
+
+def may_have_made_object(store: ObjectStore, upload: Upload, initiated_s: float | None) -> bool:
+    """Return whether *upload*, initiated at *initiated_s* (epoch seconds), may have made the object in place.
+
+    False only if the store shows that it did not: there is no object, or an older one, or one with the mark of another
+    upload or of another size than the listed parts. ETags are not compared: in a bucket that encrypts they differ.
+    """
+    try:
+        info, is_listed = _find_info(store, upload.target)
+        if info is None:
+            return False
+        mark = mark_of(upload)
+        if not is_listed and (is_marked(mark, info) or lacks_mark(mark, info)):
+            return is_marked(mark, info)
+        modified_s = parse_date(info.last_modified)
+        if modified_s is not None and initiated_s is not None and modified_s < initiated_s:
+            return False
+        parts = list(store.list_parts(upload))
+    except UploadGone:
+        return False
+    except (Denied, Refused):
+        return True
+    return bool(parts) and sum(one.size for one in parts) == info.size
+
+
+def _find_info(store: ObjectStore, target: Target) -> tuple[ObjectInfo | None, bool]:
+    """Return what HeadObject shows of the object, or else a list, which shows no marks; and whether it is from a list.
+
+    HeadObject of an SSE-C object needs the key.
+    """
+    try:
+        return store.head_object(target), False
+    except (Denied, Refused):
+        return find_listed(store, target), True

@@ -13,12 +13,14 @@ from pathlib import Path
 from msgspec import field, to_builtins
 from msgspec.structs import replace
 
+from obsup.errors import CheckpointUnwritable, run_again
 from obsup.local.state.atomic_file import write_atomically
 from obsup.local.state.folders import can_use_private_folder
 from obsup.local.state.lock import UploadLock
 from obsup.local.state.started_uploads import copies_path
 from obsup.local.state.typed_json import decode
 from obsup.model import Upload
+from obsup.text import quoted
 from obsup.value import Value
 
 # The lock of this file is that of a part with this number, which no part has.
@@ -99,7 +101,16 @@ def _read(path: Path) -> CopiedParts:
 
 
 def _write(path: Path, copied: CopiedParts) -> None:
-    """Write the file. Without a folder for it, parts are copied all the same: If-Match still checks each of them."""
-    with contextlib.suppress(OSError):
+    """Write the file. Raises CheckpointUnwritable: without it, parts of two versions could make one object."""
+    why = "Another user owns the folder, or nobody can write it"
+    try:
         if can_use_private_folder(path.parent):
             write_atomically(path, json.dumps(to_builtins(copied)).encode())
+            return
+    except OSError as exc:
+        why = exc.strerror or type(exc).__name__
+    raise CheckpointUnwritable(
+        f"cannot record in {quoted(path)} which version of the object was copied",
+        f"{why}; parts of two versions could make one object",
+        run_again("free disk space, or set OBSUP_STATE_DIR to a folder that you can write"),
+    )
