@@ -234,7 +234,10 @@ MANY = group(
         "--fail-if-empty", FLAG, "Exit 66 if a SOURCE or list has no files to send, instead of a note."
     ),
     OptionRow(
-        "--failed-list", FILE, "Write the names of failed files to FILE, for --from-list.", metavar="FILE"
+        "--failed-list",
+        FILE,
+        "Write the names of files that failed or were not started to FILE, for --from-list.",
+        metavar="FILE",
     ),
     OptionRow(
         "--shard",

@@ -46,7 +46,7 @@ def run_batch(sources: Sequence[str], target: str, options: CommandOptions, batc
 
     def work(session: Session) -> tuple[BatchReport, BatchSummary]:
         prefix, settings = options.resolve_prefix(target)
-        failed_list = FailedList(batch.failed_list, batch.separator) if batch.failed_list else None
+        failed_list = _open_failed_list(batch)
         resume = resume_command(sys.argv[1:])
         batch_report = BatchReport(prefix, as_json=options.as_json, failed_list=failed_list, resume=resume)
         try:
@@ -72,6 +72,11 @@ def run_batch(sources: Sequence[str], target: str, options: CommandOptions, batc
 
     name = target.partition("://")[2] or target
     return run_command("upload", options, work, report, name=name, meter=BatchMeter())
+
+
+def _open_failed_list(batch: BatchOptions) -> FailedList | None:
+    path = batch.failed_list
+    return None if path is None else FailedList(path, batch.separator, batch.from_list)
 
 
 def check_usage(sources: Sequence[str], target: str, options: CommandOptions, batch: BatchOptions) -> None:
@@ -176,6 +181,7 @@ def batch_request(
         journal=journal if options.request.keep_checkpoint else None,
         is_journal_explicit=named is not None,
         fail_fast=batch.fail_fast,
+        lists_unstarted=batch.failed_list is not None,
         reports_requests=options.display.verbose or options.display.log_file is not None,
     )
 

@@ -20,8 +20,8 @@ def check_output_files(ctx: click.Context) -> None:
     """
     # verify reads the receipt
     outputs = [name for name in OUTPUTS if name != "receipt" or ctx.command.name != "verify"]
-    # The list is read to its end before the names of failed files are written.
-    allowed = (frozenset({"failed_list", "from_list"}),)
+    # The list is read to its end before it is replaced. The names of other shares would be lost.
+    allowed = () if ctx.params.get("shard") else (frozenset({"failed_list", "from_list"}),)
     found = find_overwritten(outputs, _files_of_options(ctx), list(_sources(ctx)), allowed=allowed)
     if found is None:
         return

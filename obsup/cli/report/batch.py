@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
@@ -23,17 +24,18 @@ T = TypeVar("T")
 
 
 class FailedList:
-    """A list of the failed files for --from-list. It replaces an earlier list only when the batch ends.
+    """A list for --from-list of the files that failed or were not started. It replaces an earlier list at the end.
 
-    Until then the earlier list stays readable: it may be the list that this batch reads. A device or a pipe is written
-    directly. Raises LocalFailure.
+    Until then the earlier list stays readable: it may be *from_list*, which this batch reads. A device or a pipe is
+    written directly. Raises LocalFailure.
     """
 
-    def __init__(self, path: Path, separator: bytes) -> None:
+    def __init__(self, path: Path, separator: bytes, from_list: Path | None = None) -> None:
         self._path = path
+        self._is_input = from_list is not None and path.resolve() == from_list.resolve()
         self._separator = separator
         self._file: BinaryIO | AtomicFile
-        self.omitted = 0
+        self._omitted = 0
         try:
             self._file = path.open("wb") if is_special(path) else AtomicFile(path, is_private=False)
         except OSError as exc:
@@ -43,7 +45,7 @@ class FailedList:
         """Add a file. Does nothing after a failure."""
         entry = as_list_entry(outcome.path, outcome.name)
         if self._separator in entry:
-            self.omitted += 1
+            self._omitted += 1
         elif not self._file.closed:
             try:
                 self._file.write(entry + self._separator)
@@ -51,14 +53,28 @@ class FailedList:
                 self.discard()
                 raise self._failure(exc) from exc
 
-    def close(self) -> None:
-        """Replace the earlier list."""
+    def close(self, *, has_all: bool) -> str | None:
+        """Replace the earlier list, unless names would be lost; return a note for the user.
+
+        *has_all*: all files were found, so that every name is in the list or needs no other run.
+        """
         if self._file.closed:
-            return
+            return None
+        if not has_all:
+            self.discard()
+            return f"{quoted(self._path)} was not written: the batch was stopped before all files were found"
+        if self._omitted and self._is_input:
+            self.discard()
+            return f"{quoted(self._path)} stays as it is: names with line breaks cannot be in it; use -0 for them"
         try:
             self._file.commit() if isinstance(self._file, AtomicFile) else self._file.close()
         except OSError as exc:
             raise self._failure(exc) from exc
+        return (
+            f"{self._omitted} names with line breaks are not in the list; use -0 for them"
+            if self._omitted
+            else None
+        )
 
     def discard(self) -> None:
         """Keep the earlier list unchanged and remove the temporary file."""
@@ -89,10 +105,10 @@ class BatchReport:
         self._write_failures: set[str] = set()
 
     def __call__(self, outcome: FileOutcome) -> None:
-        """Print the file's JSON object, and add the file to the list if it failed."""
-        if outcome.error is not None and self._failed_list is not None:
+        """Print the file's JSON object, and add the file to the list if it failed or was not started."""
+        if self._failed_list is not None and not (outcome.error is None and outcome.is_started):
             self._write(self._failed_list.add, outcome)
-        if self._as_json:
+        if self._as_json and outcome.is_started:
             self._write(output.print_json, self._fields(outcome))
 
     def _write(self, write: Callable[[T], object], value: T) -> None:
@@ -123,14 +139,16 @@ class BatchReport:
             **reason,
         }
 
+    @staticmethod
+    def _close(failed_list: FailedList, *, has_all: bool) -> None:
+        note = failed_list.close(has_all=has_all)
+        if note is not None:
+            output.print_message(f"Note:  {note}.")
+
     def finish(self, summary: BatchSummary) -> int:
         """Report the whole batch and return the exit code. A fully successful batch prints nothing as text."""
         if self._failed_list is not None:
-            self._write(lambda failed_list: failed_list.close(), self._failed_list)
-            if self._failed_list.omitted:
-                output.print_message(
-                    f"Note:  {self._failed_list.omitted} names with line breaks are not in the list; use -0 for them."
-                )
+            self._write(partial(self._close, has_all=summary.is_walk_done), self._failed_list)
         error = failure_of(summary)
         if error is not None:
             output.print_message(output.error_lines(error, resume=self._resume))

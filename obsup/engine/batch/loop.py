@@ -72,6 +72,7 @@ class BatchLoop:
     ) -> None:
         self._shared = request.shared
         self._fail_fast = request.fail_fast
+        self._lists_unstarted = request.lists_unstarted
         self._file_uploader = file_uploader
         self._known_files = known_files
         self._pool = pool
@@ -100,9 +101,11 @@ class BatchLoop:
             while not self._stop.is_over:
                 if self._stop.reason is None:
                     self._start_uploads()
+                elif self._lists_unstarted:
+                    self._continue_walk()
                 self._process_pool.forward_stop()
                 is_idle = not self._in_flight and not self._process_pool.in_flight
-                if is_idle and (self._stop.reason is not None or self._is_done):
+                if is_idle and (self._is_done if self._stop.reason is None else self._is_listed):
                     break
                 self._handle_messages(wait_s=POLL_S)
         finally:
@@ -112,13 +115,23 @@ class BatchLoop:
             self._end_unfinished(files)
         for group in self._process_pool.in_flight.values():
             self._end_unfinished(group.files)
+        self._report_unstarted(file for queue in self._queues for file, *_ in queue)
         if self._summary.ended_by is None and self._summary.files != self._entry_count:
             raise AssertionError(f"{self._entry_count} files were found, but {self._summary.files} ended")
         return self._summary
 
     @property
     def _is_done(self) -> bool:
-        return self._is_walk_done and not self._small and not self._medium and not self._large
+        return self._is_walk_done and not any(self._queues)
+
+    @property
+    def _is_listed(self) -> bool:
+        """Whether the walk need not continue after a stop."""
+        return self._is_walk_done or not self._lists_unstarted
+
+    @property
+    def _queues(self) -> tuple[deque[PendingFile], ...]:
+        return self._small, self._medium, self._large
 
     def _start_uploads(self) -> None:
         """Start as many uploads as the pool has room for, and let the walk continue if few files wait."""
@@ -130,10 +143,11 @@ class BatchLoop:
         while (pending := self._next_queue()) and self._small_in_flight < self._small_file_limit():
             self._start(self._take_group(pending), self._pool.start_small)
             self._handle_messages()
-        while (
-            self._unacknowledged_lists
-            and len(self._small) + len(self._medium) + len(self._large) < MAX_PENDING_FILES
-        ):
+        if sum(map(len, self._queues)) < MAX_PENDING_FILES:
+            self._continue_walk()
+
+    def _continue_walk(self) -> None:
+        while self._unacknowledged_lists:
             self._unacknowledged_lists -= 1
             self._walk.taken()
 
@@ -204,9 +218,10 @@ class BatchLoop:
             for entry in message:
                 self._add(entry)
         elif isinstance(message, ObsupError):
+            self._is_walk_done = True
             self._end_batch(message, "listing the source files failed")
         elif message is None:
-            self._is_walk_done = True
+            self._is_walk_done = self._summary.is_walk_done = True
         else:
             raise message
 
@@ -218,13 +233,15 @@ class BatchLoop:
         else:
             files = self._in_flight.pop(future)
             self._large_in_flight -= not self._shared.fits_one_request(files[0].file.stat.size)
-            outcomes = future.result()
+            outcomes = ended = future.result()
+            self._report_unstarted(file for file, *_ in files[len(ended) :])
         for outcome in outcomes:
             self._end(outcome)
 
     def _add(self, entry: Entry) -> None:
         """Add a file to a queue, or end it at once if it need not or cannot be sent."""
         if self._stop.reason is not None:
+            self._report_unstarted([entry])
             return
         if isinstance(entry, SkippedFile):
             self._end(FileOutcome(entry.path, entry.name, ignore_reason=entry.reason))
@@ -268,6 +285,12 @@ class BatchLoop:
         if self._summary.ended_by is None and self._stop.reason is None:
             self._summary.ended_by = error
             self._stop.request_stop(Stopped(reason, "Stored files and parts are kept"))
+
+    def _report_unstarted(self, entries: Iterable[Entry]) -> None:
+        """Report what should have been sent when the batch was stopped."""
+        for entry in entries:
+            if self._lists_unstarted and not isinstance(entry, SkippedFile):
+                self._report(FileOutcome(entry.path, entry.name, is_started=False))
 
     def _end_unfinished(self, files: Iterable[PendingFile]) -> None:
         """Count and report files that were in flight when the batch was stopped."""

@@ -21,6 +21,7 @@ class FileOutcome(Value):
     """The outcome of one file: its ``result``, or why it was skipped or ignored, or its ``error``.
 
     A file is skipped if its object is in place already, and ignored if it is not a regular file. ``size`` is bytes.
+    It is not ``is_started`` if the batch was stopped before.
     """
 
     path: str
@@ -30,6 +31,7 @@ class FileOutcome(Value):
     skip_reason: str = ""
     ignore_reason: str = ""
     error: ObsupError | None = None
+    is_started: bool = True
 
     @classmethod
     def of(
@@ -64,7 +66,10 @@ class FileOutcome(Value):
 
 @dataclass(slots=True)
 class BatchSummary:
-    """Counts of files and bytes of a batch. ``ended_by`` is the error that ended the batch early."""
+    """Counts of files and bytes of a batch. ``ended_by`` is the error that ended the batch early.
+
+    ``is_walk_done`` if all files were found.
+    """
 
     sent: int = 0
     skipped: int = 0
@@ -76,6 +81,7 @@ class BatchSummary:
     codes: Counter[int] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
     ended_by: ObsupError | None = None
+    is_walk_done: bool = False
 
     def add(self, outcome: FileOutcome) -> None:
         """Count one file."""

@@ -107,9 +107,9 @@ class BatchProcesses:
         return future
 
     def collect(
-        self, future: Future[GroupResult], pending: deque[PendingFile], retries: deque[PendingFile]
+        self, future: Future[GroupResult], pending: deque[PendingFile], left: deque[PendingFile]
     ) -> tuple[FileOutcome, ...]:
-        """Return the outcomes of a group. Append the files that this process has to retry to *retries*.
+        """Return the outcomes of a group. Append the files that are left to this process to *left*.
 
         If the process of the group died, all its files return to *pending*.
         """
@@ -121,7 +121,7 @@ class BatchProcesses:
             return ()
         for event in result.reported:
             self._observe(event)
-        retries.extend(result.retries)
+        left.extend(result.left)
         return result.outcomes
 
     def _requeue(self, files: tuple[PendingFile, ...], pending: deque[PendingFile]) -> None:

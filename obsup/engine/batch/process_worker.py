@@ -55,10 +55,10 @@ class FileGroup(Value):
 
 
 class GroupResult(Value):
-    """The outcomes of a group, and the files of it that the driver has to retry. Files not started are in neither."""
+    """The outcomes of a group, and the files of it that are left to the driver: it retries them unless it stops."""
 
     outcomes: tuple[FileOutcome, ...]
-    retries: tuple[PendingFile, ...]
+    left: tuple[PendingFile, ...]
     reported: tuple[events.Event, ...]
 
 
@@ -83,7 +83,7 @@ class ProcessWorker:
         """Upload the files of *group*, several at once, and return the outcomes."""
         pending = deque(group.files)
         outcomes: list[FileOutcome] = []
-        retries: list[PendingFile] = []
+        left: list[PendingFile] = []
 
         def upload_next_files() -> None:
             sender = InlineSender()
@@ -95,7 +95,7 @@ class ProcessWorker:
                 outcome = self._file_uploader.upload(file, sender)
                 error = outcome.error
                 if error is not None and error.retryable and self._stop.reason is None:
-                    retries.append(file)
+                    left.append(file)
                     self._note_throttling(error)
                 else:
                     outcomes.append(outcome)
@@ -106,7 +106,7 @@ class ProcessWorker:
         for future in futures:
             future.result()
         reported, self._events = self._events, []
-        return GroupResult(tuple(outcomes), tuple(retries), tuple(reported))
+        return GroupResult(tuple(outcomes), (*left, *pending), tuple(reported))
 
     def _note_throttling(self, error: ObsupError) -> None:
         if isinstance(error, Throttled):
@@ -136,6 +136,6 @@ def check_worker(setup: WorkerSetup) -> None:
 
 
 def upload_group(group: FileGroup) -> GroupResult:
-    """Upload the files of *group* in this process. The outcomes lack files that were not started because of a stop."""
+    """Upload the files of *group* in this process."""
     check_worker(group.setup)
     return _workers[0].upload(group)

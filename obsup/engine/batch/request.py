@@ -42,7 +42,8 @@ class BatchRequest(Value):
 
     ``entries`` starts the walk over the sources. ``batch_id`` distinguishes batches to one prefix. ``journal`` is the
     path of the journal, None for no journal; ``is_journal_explicit`` if the user named this path. ``fail_fast`` stops
-    the batch at the first failure. ``reports_requests`` if an observer needs the event of every request.
+    the batch at the first failure. ``lists_unstarted`` if a batch that is stopped reports the files it did not start.
+    ``reports_requests`` if an observer needs the event of every request.
     """
 
     entries: Callable[[], Iterator[Entry]]
@@ -51,4 +52,5 @@ class BatchRequest(Value):
     journal: Path | None
     is_journal_explicit: bool = False
     fail_fast: bool = False
+    lists_unstarted: bool = False
     reports_requests: bool = False
