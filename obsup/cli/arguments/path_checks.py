@@ -8,8 +8,6 @@ from pathlib import Path
 
 import click
 
-from obsup.local.files.overwritten import find_overwritten
-
 OUTPUTS = ("log_file", "receipt", "failed_list", "metrics", "checkpoint")
 
 
@@ -22,6 +20,8 @@ def check_output_files(ctx: click.Context) -> None:
     outputs = [name for name in OUTPUTS if name != "receipt" or ctx.command.name != "verify"]
     # The list is read to its end before it is replaced. The names of other shares would be lost.
     allowed = () if ctx.params.get("shard") else (frozenset({"failed_list", "from_list"}),)
+    from obsup.local.files.overwritten import find_overwritten  # help needs no other package
+
     found = find_overwritten(outputs, _files_of_options(ctx), list(_sources(ctx)), allowed=allowed)
     if found is None:
         return
