@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 
@@ -38,21 +38,9 @@ class RequestRecord:
 
     def to_json(self) -> str:
         """Return one JSON object on one line."""
-        values = {
-            "time": self.time,
-            "method": self.method,
-            "operation": self.operation,
-            "bucket": self.bucket,
-            "key": self.key,
-            "uploadId": self.upload_id,
-            "partNumber": self.part_number,
-            "dialect": self.dialect,
-            "status": self.status,
-            "code": self.code,
-            "received": self.received,
-            "fault": self.fault,
-            "connection": self.connection,
-        }
+        names = {"upload_id": "uploadId", "part_number": "partNumber"}
+        shown = [field.name for field in fields(self) if field.name != "headers"]
+        values = {names.get(name, name): getattr(self, name) for name in shown}
         return json.dumps(values, ensure_ascii=False)
 
 

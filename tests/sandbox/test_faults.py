@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import math
 import threading
 import time
@@ -389,8 +390,10 @@ def test_the_log_counts_received_bytes(tmp_path: Path) -> None:
         client.close()
         records = [record.to_json() for record in sandbox.requests]
     assert log.read_text().splitlines() == records
-    assert '"operation": "part"' in records[1]
-    assert '"received": 10000' in records[1]
+    part = json.loads(records[1])
+    assert (part["operation"], part["partNumber"], part["received"]) == ("part", 1, 10000)
+    assert part["uploadId"]
+    assert sandbox.access_key not in log.read_text()
 
 
 def test_a_store_that_ignores_conditions(sandbox: Sandbox) -> None:
