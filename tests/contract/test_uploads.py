@@ -138,6 +138,7 @@ def test_part_whose_response_was_lost_is_stored_once(subject: Subject, source: P
             source,
             key,
             observer=events.append,
+            retry_for_s=60.0,
             network=ConnectionSettings(stall_timeout_s=1.0),
         )
     statuses = [event.status for event in events if isinstance(event, Requested) and event.part_number == 2]
