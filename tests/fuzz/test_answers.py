@@ -16,7 +16,7 @@ from tests.fuzz.mutations import change_answer
 
 pytestmark = pytest.mark.fuzz
 
-BLOCKS = 25
+BLOCKS = 50
 ANSWERS = 100  # changed ones, per block
 KIB = 1024
 SIZE = 230 * KIB
