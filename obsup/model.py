@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import hmac
+from base64 import b64encode
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -112,6 +114,11 @@ class CustomerKey(Value):
     def digest(self) -> str:
         """Identifies the key without revealing it, in hex."""
         return hmac.digest(self.key, b"obsup SSE-C key", "sha256").hex()[:32]
+
+    @property
+    def md5(self) -> str:
+        """The MD5 of the key in Base64, with which requests and responses name it."""
+        return b64encode(hashlib.md5(self.key, usedforsecurity=False).digest()).decode()
 
     def __reduce__(self) -> Any:
         raise TypeError("an SSE-C key is never pickled: each worker reads its own file")

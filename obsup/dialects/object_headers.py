@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from base64 import b64encode
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
@@ -111,7 +110,7 @@ def customer_key_headers(dialect: Dialect, key: CustomerKey, *, copy_source: boo
     return {
         f"{prefix}algorithm": "AES256",
         f"{prefix}key": b64encode(key.key).decode(),
-        f"{prefix}key-MD5": b64encode(hashlib.md5(key.key, usedforsecurity=False).digest()).decode(),
+        f"{prefix}key-MD5": key.md5,
     }
 
 

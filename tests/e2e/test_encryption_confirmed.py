@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace as replace_fields
 
 from obsup.api import upload_file
+from obsup.engine.job.connection import StoreSettings, customer_key_of
 from obsup.engine.job.target_settings import ConnectOptions
-from obsup.errors import Refused
-from obsup.model import Credentials, ObjectOptions
+from obsup.errors import BadConfiguration, Refused
+from obsup.model import Credentials, CustomerKey, ObjectOptions
 from obsup.sandbox.sandbox import Sandbox
+from tests.doubles.mutating_relay import Answer, MutatingRelay, Wire, framed, with_other_headers
 from tests.support.batch import count_operations
 from tests.support.in_process import Inside
 from tests.support.upload_rig import Rig, when_requested
@@ -33,6 +38,8 @@ WAYS = pytest.mark.parametrize(
     ],
     ids=["one request", "parts", "stream", "short stream", "batch", "init", "init with source"],
 )
+
+IN_PARTS = [one for one in WAYS.args[1] if {"init", "--parts", "--part-size"} & set(one)]
 
 
 @pytest.fixture
@@ -177,6 +184,93 @@ def test_the_upload_of_another_client_is_not_taken_for_the_trial(
     assert theirs[0] in rig.open_ids()
     assert all(one.upload_id != theirs[0] for one in sandbox.requests if one.operation in ("part", "abort"))
     assert "which tried out the encryption, may still be open" in rig.notes()
+
+
+@pytest.mark.slow
+@EVERY
+@pytest.mark.parametrize("arguments", IN_PARTS)
+def test_a_gateway_that_ignores_the_encryption_of_the_upload_itself(
+    inside: Inside, sandbox: Sandbox, arguments: tuple[str, ...], encryption: tuple[str, str]
+) -> None:
+    """Another gateway of the same store has confirmed the trial: exit 69, nothing is sent, no upload is left."""
+    sandbox.add_fault("ignore-encryption,op=initiate,after=1")
+    outcome = inside.run(*with_options(arguments, *encryption))
+    assert (outcome.code, received(sandbox), sandbox.uploads()) == (69, 0, []), outcome.err
+    assert "does not encrypt the upload of bucket/key" in outcome.err
+    sandbox.clear_faults()
+    assert inside.run(*with_options(arguments, *encryption)).code == 0
+
+
+def test_a_part_whose_response_does_not_confirm_the_customer_key(inside: Inside, sandbox: Sandbox) -> None:
+    """The upload was initiated without the key, and the store accepts the part: it is not encrypted."""
+    upload_id = inside.run("init", "bucket/key").out.strip()
+    sandbox.add_fault("ignore-encryption,op=part")
+    part = ("part", "source", "bucket/key", "--upload-id", upload_id, "--part-number", "1", "--parts", "1")
+    outcome = inside.run(*part, *CUSTOMER_KEY)
+    assert (outcome.code, outcome.out) == (69, "")
+    assert "part 1 of bucket/key was stored, but the store does not confirm a customer key" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("encryption", "header", "value"),
+    [
+        (CUSTOMER_KEY, "x-obs-server-side-encryption-customer-key-md5", "AAAAAAAAAAAAAAAAAAAAAA=="),
+        ((*KMS, "--sse-kms-key-id", "mine"), "x-obs-server-side-encryption-kms-key-id", "other"),
+    ],
+    ids=["SSE-C", "kms"],
+)
+def test_a_response_that_names_another_key(
+    inside: Inside,
+    sandbox: Sandbox,
+    monkeypatch: pytest.MonkeyPatch,
+    encryption: tuple[str, ...],
+    header: str,
+    value: str,
+) -> None:
+    """A gateway encrypts with a key of its own: exit 69 before the first byte."""
+    with MutatingRelay(
+        sandbox.port, lambda answer: with_other_headers(answer, drop=(header,), add={header: value})
+    ) as relay:
+        monkeypatch.setenv("OBSUP_ENDPOINT", relay.endpoint)
+        outcome = inside.run("upload", "source", "bucket/key", *encryption)
+        assert (outcome.code, received(sandbox) <= 1) == (69, True)
+        relay.change = lambda _: None
+        assert inside.run("upload", "source", "bucket/key", *encryption).code == 0
+
+
+@pytest.mark.parametrize("options", [(), AES], ids=["plain", "AES256"])
+def test_an_upload_id_of_another_upload(
+    inside: Inside, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...]
+) -> None:
+    """A gateway repeats the response to an earlier Initiate: that upload is neither used nor aborted. Exit 69."""
+    theirs = inside.run("init", "bucket/key").out.strip()
+
+    def repeat(answer: Answer) -> Wire | None:
+        if answer.operation != "initiate":
+            return None
+        body = re.sub(rb"(<UploadId>).*?(</UploadId>)", rb"\g<1>" + theirs.encode() + rb"\2", answer.body)
+        return Wire(framed(replace(answer, body=body)))
+
+    with MutatingRelay(sandbox.port, repeat) as relay:
+        monkeypatch.setenv("OBSUP_ENDPOINT", relay.endpoint)
+        for command in (("upload", "source", "bucket/key", "--parts", "3"), ("init", "bucket/key")):
+            outcome = inside.run(*command, *options)
+            assert outcome.code == 69
+            assert f"upload id {theirs}, which was open before" in outcome.err
+    assert theirs in [one.upload_id for one in sandbox.uploads()]
+    assert received(sandbox) == 0
+
+
+def test_a_worker_with_another_customer_key(tmp_path: Path, make_file: MakeFile) -> None:
+    """Under the same path, as a host without the shared folder has it: nothing is sent with that key."""
+    key_file = make_file(32, "key")
+    key_file.chmod(0o600)
+    settings = StoreSettings("obs", "http://store", customer_key_file=str(key_file))
+    key = customer_key_of(settings)
+    assert key is not None
+    assert customer_key_of(replace_fields(settings, customer_key_digest=key.digest)) == key
+    with pytest.raises(BadConfiguration, match="has another key on this host"):
+        customer_key_of(replace_fields(settings, customer_key_digest=CustomerKey(bytes(32)).digest))
 
 
 def test_the_api(sandbox: Sandbox) -> None:

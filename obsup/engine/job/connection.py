@@ -15,7 +15,7 @@ from obsup import events
 from obsup.dialects.dialect import Addressing, Dialect
 from obsup.dialects.endpoints import limits_at
 from obsup.dialects.registry import find_dialect
-from obsup.errors import Refused
+from obsup.errors import BadConfiguration, Refused, run_again
 from obsup.local.config.credentials import CredentialSettings, open_credentials
 from obsup.local.config.customer_key import read_customer_key
 from obsup.local.files.user_folders import home_folder
@@ -37,7 +37,7 @@ class StoreSettings(Value):
     ``customer_key_file`` is the file with an SSE-C key, ``copy_source_key_file`` that with the key of an object that is
     copied. ``max_parts`` is the part limit of this store, if it is less than the vendor's. ``headers`` are sent with
     every request. ``is_assumed``: neither the user nor the endpoint names the provider. ``store`` is the service that
-    the user names.
+    the user names. ``customer_key_digest`` is what the SSE-C key of a worker must have, if it is not empty.
     """
 
     provider: str
@@ -56,6 +56,7 @@ class StoreSettings(Value):
     headers: tuple[tuple[str, str], ...] = ()
     is_assumed: bool = False
     store: str = ""
+    customer_key_digest: str = ""
 
     @property
     def bounded_network(self) -> ConnectionSettings:
@@ -110,8 +111,7 @@ class LearnedFacts:
 class Connection(Value):
     """A connected store with its retry policy, and what this run has learned about it.
 
-    ``signer`` presigns the URLs of parts. ``customer_key_digest`` identifies the SSE-C key of all requests; it is empty
-    without one.
+    ``signer`` presigns the URLs of parts. ``customer_key`` is the SSE-C key of all requests.
     """
 
     settings: StoreSettings
@@ -120,8 +120,18 @@ class Connection(Value):
     policy: RetryPolicy
     recovery: FailureRecovery
     observe: events.Observer
-    customer_key_digest: str = ""
+    customer_key: CustomerKey | None = None
     learned: LearnedFacts = field(default_factory=LearnedFacts)
+
+    @property
+    def customer_key_digest(self) -> str:
+        """Identifies the SSE-C key without revealing it; empty without one."""
+        return self.customer_key.digest if self.customer_key is not None else ""
+
+    @property
+    def customer_key_md5(self) -> str:
+        """The MD5 of the SSE-C key in Base64; empty without one."""
+        return self.customer_key.md5 if self.customer_key is not None else ""
 
     def observed_by(self, observe: events.Observer) -> Connection:
         """Return the same connection with another observer of its requests and retries."""
@@ -138,8 +148,15 @@ def _find_credentials(settings: StoreSettings, environ: Mapping[str, str]) -> Cr
 
 
 def customer_key_of(settings: StoreSettings) -> CustomerKey | None:
-    """Return the SSE-C key of *settings*, or None. Raises BadConfiguration."""
-    return _read_key(settings.customer_key_file)
+    """Return the SSE-C key of *settings*, or None. Raises BadConfiguration, also if it is not the expected one."""
+    key, expected = _read_key(settings.customer_key_file), settings.customer_key_digest
+    if expected and (key is None or key.digest != expected):
+        raise BadConfiguration(
+            f"the SSE-C key file {settings.customer_key_file} has another key on this host",
+            "All parts and objects must be encrypted with the key of the host that started the upload",
+            run_again("copy the key file to every worker"),
+        )
+    return key
 
 
 def _read_key(path: str | None) -> CustomerKey | None:
@@ -184,5 +201,5 @@ def connect(
         policy=policy,
         recovery=recovery,
         observe=observe,
-        customer_key_digest=customer_key.digest if customer_key is not None else "",
+        customer_key=customer_key,
     )

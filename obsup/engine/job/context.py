@@ -104,9 +104,8 @@ class UploadContext(Value):
     def encryption(self) -> RequestedEncryption | None:
         """The encryption that the request asks for, which the store must confirm."""
         options, names = self.request.options, self.dialect.headers
-        has_key = self.request.encrypted_by_customer or self.connection.settings.customer_key_file is not None
         headers = self.headers("put") if options.sse else dict(options.headers)
-        return requested_encryption(names, headers, customer_key=has_key)
+        return requested_encryption(names, headers, customer_key_md5=self.connection.customer_key_md5)
 
     @property
     def checkpoint_path(self) -> Path | None:

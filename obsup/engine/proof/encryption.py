@@ -10,20 +10,41 @@ from obsup.value import Value
 
 
 class RequestedEncryption(Value):
-    """The requested encryption: the value of the server-side-encryption header, or a customer key (SSE-C)."""
+    """The requested encryption: the values of the server-side-encryption headers, or a customer key (SSE-C).
+
+    ``customer_key_md5`` is the MD5 of the key in Base64, as in the headers; it is empty without a customer key.
+    """
 
     sse: str | None = None
-    customer_key: bool = False
+    kms_key_id: str | None = None
+    customer_key_md5: str = ""
 
     def __str__(self) -> str:
-        return "a customer key (SSE-C)" if self.customer_key else f"--sse {self.sse}"
+        if self.customer_key_md5:
+            return "a customer key (SSE-C)"
+        return f"--sse {self.sse}" + (f" with the key {self.kms_key_id}" if self.kms_key_id else "")
 
     def is_confirmed_by(self, stored: Stored) -> bool:
         """Return whether the response confirms it. A store may use a stronger algorithm than AES256."""
-        if self.customer_key:
-            return (stored.sse_c or "").upper() == "AES256" and bool(stored.sse_c_key_md5)
+        if self.customer_key_md5:
+            return (stored.sse_c or "").upper() == "AES256" and stored.sse_c_key_md5 == self.customer_key_md5
         shown, requested = (stored.sse_kms or "").upper(), (self.sse or "").upper()
-        return bool(shown) and requested in (shown, "AES256")
+        is_same_kind = bool(shown) and requested in (shown, "AES256")
+        return is_same_kind and not self._has_other_kms_key(stored)
+
+    def is_denied_by(self, stored: Stored) -> bool:
+        """Return whether the response names another encryption, or another key."""
+        is_named = bool(stored.sse_c_key_md5 if self.customer_key_md5 else stored.sse_kms)
+        return (is_named and not self.is_confirmed_by(stored)) or self._has_other_kms_key(stored)
+
+    def _has_other_kms_key(self, stored: Stored) -> bool:
+        """Return whether the response names another KMS key. The forms of an id and an alias cannot be compared."""
+        pair = [(self.kms_key_id or "").lower(), (stored.sse_kms_key or "").lower()]
+        is_comparable = all(pair) and not any("alias/" in one for one in pair)
+        shorter, longer = sorted(pair, key=len)
+        is_same_form = (":" in shorter) == (":" in longer) and ("/" in shorter) == ("/" in longer)
+        is_equal = shorter == longer or longer.endswith((f":{shorter}", f"/{shorter}"))
+        return is_comparable and is_same_form and not is_equal
 
 
 def encryption_headers(names: HeaderNames, headers: Mapping[str, str]) -> dict[str, str]:
@@ -33,11 +54,13 @@ def encryption_headers(names: HeaderNames, headers: Mapping[str, str]) -> dict[s
 
 
 def requested_encryption(
-    names: HeaderNames, headers: Mapping[str, str], *, customer_key: bool
+    names: HeaderNames, headers: Mapping[str, str], *, customer_key_md5: str
 ) -> RequestedEncryption | None:
     """Return the encryption that the *headers* of Initiate or PutObject request, None for none."""
-    if customer_key:
-        return RequestedEncryption(customer_key=True)
-    wanted = (names.sse or "").lower()
-    sse = next((value for name, value in headers.items() if name.lower() == wanted), None)
-    return RequestedEncryption(sse) if sse is not None else None
+    if customer_key_md5:
+        return RequestedEncryption(customer_key_md5=customer_key_md5)
+    given = {name.lower(): value for name, value in headers.items()}
+    sse = given.get((names.sse or "").lower())
+    return (
+        RequestedEncryption(sse, given.get((names.sse_kms_key_id or "").lower())) if sse is not None else None
+    )

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from obsup import events
 from obsup.engine.job.send_options import SendOptions
+from obsup.engine.proof.encryption import RequestedEncryption
 from obsup.engine.proof.part_proof import DigestChoice, matches
 from obsup.engine.send.content import AttemptCounter, Content, EtagTrial, send_verified
-from obsup.errors import ObsupError, Refused
+from obsup.errors import NextStep, ObsupError, Refused
 from obsup.local.source.digest import PartDigest
 from obsup.local.source.file import FileWindow
 from obsup.model import Part, Receipt, SourceStat, Stored, Upload
@@ -44,7 +45,7 @@ def send_content(
 ) -> tuple[Stored, Receipt]:
     """Send *content* as a part of *upload*; return the verified response and the receipt.
 
-    Raises as ``send_verified`` does.
+    Raises as ``send_verified`` does, and Refused if the store does not confirm the encryption.
     """
     part, attempts = content.part, AttemptCounter()
 
@@ -62,7 +63,21 @@ def send_content(
         if existing is None:
             raise
         return existing
+    _check_encryption(stored, send_options.encryption, what)
     return stored, Receipt(part.number, part.size, stored.etag, digest.md5, digest.crc64)
+
+
+def _check_encryption(stored: Stored, encryption: RequestedEncryption | None, what: str) -> None:
+    """Raise Refused if the response to a part names another encryption, or does not confirm the customer key."""
+    if encryption is None:
+        return
+    is_unconfirmed = bool(encryption.customer_key_md5) and not encryption.is_confirmed_by(stored)
+    if is_unconfirmed or encryption.is_denied_by(stored):
+        raise Refused(
+            f"{what} was stored, but the store does not confirm {encryption}",
+            "The upload may have been initiated with another encryption, or the store, or a proxy, ignores it",
+            NextStep("abort the upload, and initiate another one with this encryption"),
+        )
 
 
 def _find_stored(

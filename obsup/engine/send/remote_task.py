@@ -22,6 +22,7 @@ from obsup.engine.job.request import UploadRequest
 from obsup.engine.job.result import Finished
 from obsup.engine.job.send_options import SendOptions
 from obsup.engine.job.stop import StopSignal
+from obsup.engine.proof.encryption import RequestedEncryption
 from obsup.engine.send.part import PartToSend, send_content
 from obsup.engine.send.whole_object import put_file
 from obsup.errors import NextStep, ObsupError, SourceUnreadable
@@ -110,7 +111,9 @@ def _send_part(task: PartTask) -> Receipt:
         gate=RateLimit(task.rate) if task.rate is not None else None,
     )
     if task.presigned is None:
-        send_options = replace(send_options, learned=_connection(task.settings).learned)
+        connection = _connection(task.settings)
+        encryption = RequestedEncryption(customer_key_md5=connection.customer_key_md5)
+        send_options = replace(send_options, learned=connection.learned, encryption=encryption)
     receipt = send_content(window, to_send.upload, _open_store(task), send_options)[1]
     return replace(receipt, is_unproven=is_unproven)
 

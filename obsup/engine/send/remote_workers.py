@@ -242,11 +242,12 @@ def _as_obsup_error(failure: BaseException, what: str) -> BaseException:
 
 def open_remote_workers(context: UploadContext, *, observe: events.Observer) -> RemoteWorkers:
     """Return the remote workers that the request asks for. Raises as ``open_backend`` does."""
-    request, settings = context.request, context.connection.settings
+    request, connection = context.request, context.connection
+    settings = replace(connection.settings, customer_key_digest=connection.customer_key_digest)
     return RemoteWorkers(
         open_backend(request.executor, request.initial_jobs, timeout_s=settings.network.connect_timeout_s),
         settings,
-        sign=context.connection.signer.sign if request.presign else None,
+        sign=connection.signer.sign if request.presign else None,
         rate=context.limit.rate if isinstance(context.limit, RateLimit) else None,
         observe=observe,
         read_gate=context.read_gate,

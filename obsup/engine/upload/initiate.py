@@ -9,22 +9,29 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from enum import IntEnum
 
 from msgspec.structs import replace
 
+from obsup import events
 from obsup.engine.job.context import UploadContext
 from obsup.engine.plan.file_plan import Plan
 from obsup.engine.proof.object_options import requested_headers
 from obsup.engine.proof.object_proof import TOKEN_NAME
 from obsup.engine.upload.adoption import find_interrupted, open_uploads, report_left_alone
 from obsup.engine.upload.progress_record import ProgressRecord, open_record
-from obsup.errors import UNAVAILABLE, NetworkError, ObsupError, StoreError
+from obsup.errors import UNAVAILABLE, NetworkError, ObsupError, Refused, StoreError, run_again
+from obsup.local.state import started_uploads
 from obsup.local.state.checkpoint import Checkpoint
 from obsup.model import Initiated, OpenUpload, SourceStat, Upload
 from obsup.store.answers.failure_rule import Action
 from obsup.store.answers.failure_table import classify
+
+ENCRYPTION_OPTIONS = ("--sse", "--sse-kms-key-id", "--sse-c-key-file")
+NOT_CONFIRMED = "The store accepts the request, but does not confirm the encryption; nothing was sent"
+# A fact about a bucket and an encryption.
+INITIATE_CONFIRMS = "Initiate confirms the encryption"
 
 
 def initiate_recorded(
@@ -85,7 +92,8 @@ def initiate_once(
     """Initiate an upload and return the store's response. If that was lost, the upload is found by listing.
 
     Without a *token* nothing could show later that it is ours: another one is initiated, and that one reported.
-    *withdraw* is called if the store initiated no upload. Raises as ``find_interrupted`` if the response was lost.
+    *withdraw* is called if the store initiated no upload, or one that cannot be used: then Refused is raised. Raises as
+    ``find_interrupted`` if the response was lost.
     """
     initiation = _Initiation(context, headers, before, token)
     try:
@@ -96,11 +104,62 @@ def initiate_once(
         if initiation.doubt < initiation.least:
             withdraw()
         raise
+    if not initiated.is_found:
+        try:
+            _check_initiated(context, initiated, before)
+        except Refused:
+            withdraw()
+            raise
     if initiation.doubt is not _Doubt.NONE:
         # A response that was lost may have left one of them behind.
         known = {*before, initiated.upload_id}
         report_left_alone(context, [one for one in open_uploads(context) if one.upload_id not in known])
     return initiated
+
+
+def _check_initiated(context: UploadContext, initiated: Initiated, before: Collection[str]) -> None:
+    """Raise Refused if the response names an older upload or another encryption, or no longer confirms encryption.
+
+    A store may have several gateways, of which some ignore encryption.
+    """
+    target, requested = context.request.target, context.encryption
+    upload = Upload(target, initiated.upload_id)
+    check_is_new(upload, before)
+    if requested is None:
+        return
+    must_confirm = context.connection.learned.has(
+        (INITIATE_CONFIRMS, target.endpoint, target.bucket, requested)
+    )
+    is_missing = must_confirm and not requested.is_confirmed_by(initiated.response)
+    if is_missing or requested.is_denied_by(initiated.response):
+        abort_unused(context, upload)
+        raise Refused(
+            f"the store does not encrypt the upload of {target} as {requested} requests",
+            NOT_CONFIRMED,
+            run_again("use another store, or other encryption", drop=ENCRYPTION_OPTIONS),
+        )
+
+
+def check_is_new(upload: Upload, before: Collection[str]) -> None:
+    """Raise Refused if *upload*, which the store returned for a new one, was open *before*: it is another client's."""
+    if upload.upload_id in before:
+        raise Refused(
+            f"the store did not initiate a new upload of {upload.target}",
+            f"It returned the upload id {upload.upload_id}, which was open before; that upload is left alone",
+            run_again("use another key, or abort that upload if it is no longer needed"),
+        )
+
+
+def abort_unused(context: UploadContext, upload: Upload) -> None:
+    """Abort an upload that was initiated a moment ago, and has no part of the source."""
+    try:
+        context.store.abort(upload)
+    except ObsupError as exc:
+        command = ("obsup", "abort", upload.target.name, "--upload-id", upload.upload_id)
+        text = f"the upload that tried out the encryption is still open ({exc.what}); abort it with"
+        context.observe(events.Noted(text, command=command))
+    else:
+        started_uploads.remove(upload)
 
 
 class _Doubt(IntEnum):

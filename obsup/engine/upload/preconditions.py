@@ -11,15 +11,21 @@ from obsup.engine.job.context import UploadContext
 from obsup.engine.proof.encryption import RequestedEncryption, encryption_headers
 from obsup.engine.proof.object_proof import is_marked, mark_of
 from obsup.engine.send.content import OneByte, as_content_md5
-from obsup.engine.upload.initiate import may_have_initiated
+from obsup.engine.upload.adoption import open_uploads
+from obsup.engine.upload.initiate import (
+    ENCRYPTION_OPTIONS,
+    INITIATE_CONFIRMS,
+    NOT_CONFIRMED,
+    abort_unused,
+    check_is_new,
+    may_have_initiated,
+)
 from obsup.engine.verify.existing_object import find_existing, object_exists
-from obsup.errors import NetworkError, ObsupError, Refused, StoreError, run_again
+from obsup.errors import NetworkError, Refused, StoreError, run_again
 from obsup.local.state import started_uploads
 from obsup.local.state.started_uploads import StartedUpload
 from obsup.model import Initiated, Upload
 from obsup.text import quoted
-
-ENCRYPTION_OPTIONS = ("--sse", "--sse-kms-key-id", "--sse-c-key-file")
 
 
 def check_target(context: UploadContext, upload: Upload | None = None) -> None:
@@ -52,11 +58,14 @@ def require_encryption(context: UploadContext) -> None:
 def _try_out(context: UploadContext, requested: RequestedEncryption) -> None:
     """Initiate an upload, and abort it. MinIO confirms the encryption only with the first part, so send one byte."""
     target = context.request.target
+    before = {one.upload_id for one in open_uploads(context)}
     initiated = _initiate_trial(context)
     upload = Upload(target, initiated.upload_id)
+    check_is_new(upload, before)
     started_uploads.add(StartedUpload(upload, None, None, context.clock()))
     try:
         if requested.is_confirmed_by(initiated.response):
+            context.connection.learned.add((INITIATE_CONFIRMS, target.endpoint, target.bucket, requested))
             return
         content = b"\0"
         md5 = as_content_md5(hashlib.md5(content, usedforsecurity=False).hexdigest())
@@ -64,10 +73,10 @@ def _try_out(context: UploadContext, requested: RequestedEncryption) -> None:
         if requested.is_confirmed_by(stored):
             return
     finally:
-        _abort(context, upload)
+        abort_unused(context, upload)
     raise Refused(
         f"the bucket {quoted(target.bucket)} does not encrypt objects as {requested} requests",
-        "The store accepts the request, but does not confirm the encryption; nothing was sent",
+        NOT_CONFIRMED,
         run_again("use another store, or leave out the encryption", drop=ENCRYPTION_OPTIONS),
     )
 
@@ -94,14 +103,3 @@ def _initiate_trial(context: UploadContext) -> Initiated:
         if is_in_doubt:
             text = "an upload without parts, which tried out the encryption, may still be open; list the open ones with"
             context.observe(events.Noted(text, command=("obsup", "uploads", target.name)))
-
-
-def _abort(context: UploadContext, upload: Upload) -> None:
-    try:
-        context.store.abort(upload)
-    except ObsupError as exc:
-        command = ("obsup", "abort", upload.target.name, "--upload-id", upload.upload_id)
-        text = f"the upload that tried out the encryption is still open ({exc.what}); abort it with"
-        context.observe(events.Noted(text, command=command))
-    else:
-        started_uploads.remove(upload)
