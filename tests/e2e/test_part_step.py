@@ -8,6 +8,7 @@ import subprocess
 import sys
 from base64 import b64encode
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,7 @@ from obsup.errors import DataMismatch
 from obsup.local.state.lock import UploadLock
 from obsup.model import Target
 from obsup.sandbox.sandbox import Sandbox
+from tests.doubles.mutating_relay import Answer, MutatingRelay, Wire, framed
 from tests.support.in_process import Inside
 from tests.support.shell import Shell
 from tests.support.upload_rig import when_requested
@@ -291,6 +293,36 @@ def test_a_store_that_ignores_the_condition(
     assert inside.run(*copying, *RANGES[1]).code == 0
     assert inside.run(*complete).code == 0
     assert sandbox.object_path("bucket", "key").read_bytes() == before
+
+
+@pytest.mark.parametrize("version", ["", "?versionId=v+1"], ids=["current", "version"])
+def test_a_store_that_ignores_the_range(
+    inside: Inside,
+    sandbox: Sandbox,
+    copying: tuple[str, ...],
+    monkeypatch: pytest.MonkeyPatch,
+    version: str,
+) -> None:
+    """The list shows another size: exit 65, and complete refuses the part until it is copied again."""
+    copying = tuple(f"bucket/old{version}" if one == "bucket/old" else one for one in copying)
+
+    def enlarge(answer: Answer) -> Wire | None:
+        body = answer.body.replace(b"<Size>200000<", f"<Size>{SIZE}<".encode())
+        return Wire(framed(replace(answer, body=body))) if answer.operation == "parts" else None
+
+    [upload] = sandbox.uploads()
+    complete = ("complete", "bucket/key", "--upload-id", upload.upload_id, "--parts", "3")
+    with MutatingRelay(sandbox.port, enlarge) as relay:
+        monkeypatch.setenv("OBSUP_ENDPOINT", relay.endpoint)
+        wrong = inside.run(*copying, *RANGES[0])
+        assert wrong.code == 65
+        assert "part 1 has 500000 bytes of bucket/old, not the 200000" in wrong.err
+        relay.change = lambda _: None
+        for span in RANGES[1:]:
+            assert inside.run(*copying, *span).code == 0
+        assert inside.run(*complete).code == 65
+        assert inside.run(*copying, *RANGES[0]).code == 0
+        assert inside.run(*complete).code == 0
 
 
 def test_a_version_is_copied(inside: Inside, sandbox: Sandbox, copying: tuple[str, ...]) -> None:

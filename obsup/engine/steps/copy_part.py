@@ -63,6 +63,7 @@ def copy_one(
             if exc.refusal is None or exc.refusal.status != PRECONDITION_FAILED:
                 raise
             raise _changed(upload, source, f"It no longer has ETag {pinned}; nothing was copied") from exc
+        _check_size(context, upload, number, source)
         if pinned is not None:
             _check_unchanged(context, upload, number, source, pinned)
     return upload, stored
@@ -93,6 +94,37 @@ def _etag_of(context: UploadContext, upload: Upload, source: CopySource) -> str 
         context.observe(events.Noted(text))
         return None
     return info.etag if info is not None and info.etag else None
+
+
+def _check_size(context: UploadContext, upload: Upload, number: int, source: CopySource) -> None:
+    """Raise DataMismatch if the copied part does not have the size of the range: some stores ignore or shorten it.
+
+    ``complete`` on this machine then rejects the part.
+    """
+    if source.byte_range is None:
+        return
+    first, last = source.byte_range
+    expected = last - first + 1
+    try:
+        listed = [
+            one.size
+            for one in context.store.list_parts(upload, after=number - 1, most=1)
+            if one.number == number
+        ]
+    except (Denied, Refused) as exc:
+        context.observe(
+            events.Noted(f"{exc.what}: the size of part {number} was not compared with --copy-range")
+        )
+        return
+    if listed and listed[0] != expected:
+        copied_parts.record(upload, number, source.name, "")
+        raise DataMismatch(
+            f"part {number} has {listed[0]} bytes of {quoted(source.name)}, not the {expected} of --copy-range",
+            "The store ignores the range, or the object ends inside it",
+            run_again("check the range, or send the part from a file"),
+        )
+    if source.version_id is not None:
+        copied_parts.forget(upload, number)
 
 
 def _check_unchanged(
