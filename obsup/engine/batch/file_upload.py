@@ -173,6 +173,7 @@ class FileUploader:
             checkpoint=default_path(source, target, folder) if folder is not None else None,
             part_size=self._part_size(file.stat.size),
             skip_identical=skip_identical,
+            link_free=file.link_free,
         )
 
     def _part_size(self, size: int) -> int | None:

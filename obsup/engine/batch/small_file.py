@@ -23,6 +23,7 @@ from obsup.engine.send.whole_object import put_content
 from obsup.engine.upload.preconditions import require_encryption
 from obsup.engine.verify.option_check import check_options, with_info
 from obsup.errors import Busy, ObsupError
+from obsup.local.files.link_free import open_link_free
 from obsup.local.source.buffers import BufferPool
 from obsup.local.source.digest import PartDigest
 from obsup.local.source.identity import identity, is_stable
@@ -30,7 +31,7 @@ from obsup.local.source.memory_part import MemoryPart
 from obsup.local.state.checkpoint_path import CheckpointLookup
 from obsup.local.state.lock import UploadLock, lock_folder
 from obsup.local.walk.walk import FoundFile
-from obsup.model import ObjectOptions, Part, SourceStat, Target
+from obsup.model import ObjectOptions, Part, Target
 from obsup.units import KIB
 
 # For larger files the bytes cost more than the omitted steps.
@@ -80,7 +81,7 @@ class SmallFileUploader:
         context = self._context_of(target)
         if context is not None:
             require_encryption(context)
-        data = _read(file.path, file.stat)
+        data = _read(file)
         if data is None:
             return None
         size, send_options = len(data), replace(self._send_options, observe=observe)
@@ -115,11 +116,12 @@ class SmallFileUploader:
         return replace(self._context, request=replace(self._shared.template, target=target))
 
 
-def _read(path: str, stat: SourceStat) -> bytearray | None:
-    """Return the content of the file at *path*, or None if it cannot be read or does not keep the identity *stat*."""
+def _read(file: FoundFile) -> bytearray | None:
+    """Return the content of the file, or None if it cannot be read or is not the one that was found."""
+    stat = file.stat
     try:
         # Non-blocking: the file may have been replaced by a pipe without a writer.
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        descriptor = open_link_free(file.path, file.link_free, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError:
         return None
     try:

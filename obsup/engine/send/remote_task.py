@@ -119,17 +119,17 @@ def _send_part(task: PartTask) -> Receipt:
 
 
 def _put_object(task: ObjectTask) -> Finished:
-    stat = _stat_same_file(task.request.source, task.stat)
+    stat = _stat_same_file(task.request.source, task.stat, task.request.link_free)
     limit = RateLimit(task.rate) if task.rate is not None else None
     context = UploadContext(_connection(task.settings), task.request, _record_event, StopSignal(), limit)
     context = replace(context, source_digests=task.source_digests)
     return put_file(context, stat)
 
 
-def _stat_same_file(path: Path, planned: SourceStat) -> SourceStat:
+def _stat_same_file(path: Path, planned: SourceStat, link_free: int = 0) -> SourceStat:
     """Return the identity of the file on this host. Raises SourceUnreadable, or SourceChanged if it is another file."""
     try:
-        stat = stat_source(path)
+        stat = stat_source(path, link_free)
     except SourceUnreadable as exc:
         step = NextStep("keep the source on storage that every worker sees under the same path")
         raise SourceUnreadable(exc.what, exc.why, step) from exc

@@ -53,7 +53,7 @@ class SendLoop:
                 plan = self._repair(record, plan, exc, is_last=not left)
             except UploadGone:
                 # Another process completed or aborted it.
-                stat = stat_source(self._context.source)
+                stat = stat_source(self._context.source, self._context.request.link_free)
                 finished = find_completed(self._context, record.checkpoint, stat)
                 if finished is None:
                     raise

@@ -108,7 +108,7 @@ class Uploader:
     def _stat_and_plan(self) -> tuple[SourceStat, Plan]:
         """Return the source's current identity, and its plan. Raises SourceUnreadable, WrongUsage."""
         request = self._request
-        stat = stat_when_stable(request.source)
+        stat = stat_when_stable(request.source, request.link_free)
         check_readable(request.source)
         limits = self._context.dialect.limits
         return stat, make_plan(stat.size, limits, parts=request.parts, part_size=request.part_size)

@@ -22,6 +22,7 @@ from obsup.errors import (
     run_again,
     too_many_files,
 )
+from obsup.local.files.link_free import stat_link_free
 from obsup.model import SourceStat
 from obsup.text import operand, quoted, shell_word
 
@@ -36,11 +37,21 @@ _ANY_TIME_NS = -(2**63)
 RESTART = run_again("upload the file as it is now", add=("--restart",))
 
 
-def stat_source(path: Path) -> SourceStat:
-    """Return the identity of the regular file at *path*. Raises SourceUnreadable."""
+def stat_source(path: Path, link_free: int = 0) -> SourceStat:
+    """Return the identity of the regular file at *path*. Raises SourceUnreadable.
+
+    The last *link_free* names of its path must not be symbolic links. Who opens the file by its path must compare it
+    with this identity.
+    """
     try:
-        found = path.stat()
+        found = stat_link_free(str(path), link_free)
     except OSError as exc:
+        if link_free and exc.errno in (errno.ELOOP, errno.ENOTDIR):
+            raise SourceUnreadable(
+                f"{quoted(path)} cannot be read without following a symbolic link",
+                "Since the walk, a link has replaced the file or a directory in its path; --links does not follow it",
+                run_again("check who can write to this directory"),
+            ) from exc
         raise SourceUnreadable(
             f"cannot read {quoted(path)}", os.strerror(exc.errno or errno.EIO), NextStep("check the path")
         ) from exc
@@ -69,6 +80,7 @@ def identity(found: os.stat_result) -> SourceStat:
 
 def stat_when_stable(
     path: Path,
+    link_free: int = 0,
     *,
     time_ns: Callable[[], int] = time.time_ns,
     pause: Callable[[float], object] = time.sleep,
@@ -78,13 +90,13 @@ def stat_when_stable(
     Within one tick of the file system's clock, a second write does not change the times. Waits at most 20 ms, or 2 s on
     a file system that stores whole seconds. Raises SourceUnreadable.
     """
-    found = stat_source(path)
+    found = stat_source(path, link_free)
     now_ns = time_ns()
     if is_stable(found, now_ns):
         return found
     tick_ns = _timestamp_resolution_ns(found)
     pause(min(tick_ns - (now_ns - found.ctime_ns), tick_ns) / 1e9)
-    return stat_source(path)
+    return stat_source(path, link_free)
 
 
 def is_stable(stat: SourceStat, now_ns: int) -> bool:

@@ -18,17 +18,17 @@ def unique_keys(entries: Iterator[Entry]) -> Iterator[Entry]:
     A file that occurs twice is yielded once. Raises WrongUsage for two files with the same name, before any file is
     yielded.
     """
-    with open_table("file (name BLOB PRIMARY KEY, path BLOB) WITHOUT ROWID") as database:
+    with open_table("file (name BLOB PRIMARY KEY, path BLOB, link_free INTEGER) WITHOUT ROWID") as database:
         for entry in entries:
             if not isinstance(entry, FoundFile):
                 yield entry
                 continue
-            row = (entry.name.encode("utf-8", "surrogateescape"), os.fsencode(entry.path))
-            if not database.execute("INSERT OR IGNORE INTO file VALUES (?, ?)", row).rowcount:
+            row = (entry.name.encode("utf-8", "surrogateescape"), os.fsencode(entry.path), entry.link_free)
+            if not database.execute("INSERT OR IGNORE INTO file VALUES (?, ?, ?)", row).rowcount:
                 (other,) = database.execute("SELECT path FROM file WHERE name = ?", row[:1]).fetchone()
                 _check_same(entry, os.fsdecode(other))
-        for name, path in database.execute("SELECT name, path FROM file ORDER BY name"):
-            yield stat_again(os.fsdecode(path), name.decode("utf-8", "surrogateescape"))
+        for name, path, link_free in database.execute("SELECT * FROM file ORDER BY name"):
+            yield stat_again(os.fsdecode(path), name.decode("utf-8", "surrogateescape"), link_free)
 
 
 def _check_same(found: FoundFile, other: str) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 from obsup.errors import NextStep, ObsupError, SourceUnreadable, WrongUsage, run_again
+from obsup.local.files.link_free import stat_link_free
 from obsup.local.source.identity import identity
 from obsup.local.state.checkpoint import looks_like_checkpoint
 from obsup.local.state.checkpoint_path import SUFFIX
@@ -36,6 +37,7 @@ _OWN_STATE = re.compile(rf"{_CHECKPOINT}|\.({_CHECKPOINT}|.{{100}})\.[0-9a-f]{{8
 
 WRITTEN = "a file that this command writes"
 _KINDS = (
+    (stat_module.S_ISLNK, "a symbolic link"),
     (stat_module.S_ISFIFO, "a named pipe"),
     (stat_module.S_ISSOCK, "a socket"),
     (stat_module.S_ISBLK, "a block device"),
@@ -51,11 +53,15 @@ class SourceRoot(Value):
 
 
 class FoundFile(Value):
-    """A regular file to send. ``name`` is its key below the prefix of the TARGET, ``stat`` its identity when found."""
+    """A regular file to send. ``name`` is its key below the prefix of the TARGET, ``stat`` its identity when found.
+
+    The last ``link_free`` names of its path must not be symbolic links when it is read: others may have changed them.
+    """
 
     path: str
     name: str
     stat: SourceStat
+    link_free: int = 0
 
 
 class SkippedFile(Value):
@@ -106,11 +112,11 @@ class Walk(Value):
             entry = self.entry(root.path, root.name, found)
             yield _named_but_special(entry) if isinstance(entry, SkippedFile) else entry
 
-    def entry(self, path: str, name: str, found: os.stat_result) -> Entry:
+    def entry(self, path: str, name: str, found: os.stat_result, link_free: int = 0) -> Entry:
         """Return the entry of a file with the status *found* that is not a folder."""
         if self.written and (found.st_dev, found.st_ino) in self.written:
             return SkippedFile(path, name, WRITTEN)
-        return _regular(path, name, found)
+        return _regular(path, name, found, link_free)
 
 
 @dataclass(slots=True)
@@ -162,14 +168,14 @@ class _Tree:
         """Yield *entry*, or open it if it is a folder."""
         name, walk = self._prefix + inner, self._walk
         try:
-            is_link = entry.is_symlink()
-            if is_link and walk.links != "follow":
+            follows = walk.links == "follow"
+            if not follows and entry.is_symlink():
                 yield from self._visit_link(entry, inner)
                 return
-            is_folder = entry.is_dir()
+            is_folder = entry.is_dir(follow_symlinks=follows)
             if not (walk.selection.may_have_files_in(inner) if is_folder else walk.selection.has_file(inner)):
                 return
-            found = entry.stat()
+            found = entry.stat(follow_symlinks=follows)
         except OSError as exc:
             yield UnreadableFile(entry.path, name, unreadable(entry.path, exc))
             return
@@ -178,7 +184,7 @@ class _Tree:
         elif _OWN_STATE.fullmatch(entry.name) and looks_like_checkpoint(entry.path):
             yield SkippedFile(entry.path, name, "a checkpoint of obsup")
         else:
-            yield walk.entry(entry.path, name, found)
+            yield walk.entry(entry.path, name, found, 0 if follows else 1 + inner.count("/"))
 
     def _visit_link(self, entry: os.DirEntry[str], inner: str) -> Iterator[Entry]:
         if not self._walk.selection.has_file(inner):
@@ -253,10 +259,10 @@ def as_list_entry(path: str, name: str) -> bytes:
     return base + b"/./" + name_bytes
 
 
-def stat_again(path: str, name: str) -> Entry:
+def stat_again(path: str, name: str, link_free: int) -> Entry:
     """Return the current entry at *path*, which was a file: it must not be skipped."""
     try:
-        entry = _regular(path, name, os.stat(path))  # noqa: PTH116 - as in a walk
+        entry = _regular(path, name, stat_link_free(path, link_free), link_free)
     except OSError as exc:
         return UnreadableFile(path, name, unreadable(path, exc))
     return _named_but_special(entry) if isinstance(entry, SkippedFile) else entry
@@ -272,9 +278,9 @@ def unreadable(path: str, exc: OSError | ValueError) -> SourceUnreadable:
     )
 
 
-def _regular(path: str, name: str, found: os.stat_result) -> Entry:
+def _regular(path: str, name: str, found: os.stat_result, link_free: int) -> Entry:
     if stat_module.S_ISREG(found.st_mode):
-        return FoundFile(path, name, identity(found))
+        return FoundFile(path, name, identity(found), link_free)
     kind = next((word for is_kind, word in _KINDS if is_kind(found.st_mode)), "not a regular file")
     return SkippedFile(path, name, kind)
 

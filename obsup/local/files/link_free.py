@@ -1,0 +1,48 @@
+"""Find a file without following symbolic links, although others may exchange files and folders for links meanwhile."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+# Without them (Windows), links are followed.
+_IS_SUPPORTED = hasattr(os, "O_NOFOLLOW") and {os.open, os.stat} <= os.supports_dir_fd
+
+
+def open_link_free(path: str, count: int, flags: int) -> int:
+    """Open *path* with *flags*; the last *count* names in it must not be symbolic links. Raises OSError."""
+    if not count or not _IS_SUPPORTED:
+        return os.open(path, flags)
+    with _open_folder(path, count) as (folder, name):
+        return os.open(name, flags | os.O_NOFOLLOW, dir_fd=folder)
+
+
+def stat_link_free(path: str, count: int) -> os.stat_result:
+    """Return the status of *path*; the last *count* names in it must not be symbolic links. Raises OSError."""
+    if not count or not _IS_SUPPORTED:
+        return os.stat(path)  # noqa: PTH116 - as in a walk
+    with _open_folder(path, count) as (folder, name):
+        found = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    if stat.S_ISLNK(found.st_mode):
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
+    return found
+
+
+@contextmanager
+def _open_folder(path: str, count: int) -> Iterator[tuple[int, str]]:
+    """Open the folder of *path*, each of the last *count* names from the one before; yield it, and the last name."""
+    names = path.rsplit("/", count)
+    base = (names.pop(0) or "/") if len(names) > count else "."
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+    folder = os.open(base, flags)
+    try:
+        for name in names[:-1]:
+            inner = os.open(name, flags | os.O_NOFOLLOW, dir_fd=folder)
+            os.close(folder)
+            folder = inner
+        yield folder, names[-1]
+    finally:
+        os.close(folder)

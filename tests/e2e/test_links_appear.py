@@ -1,0 +1,96 @@
+"""-r --links skip and refuse: a file or folder that becomes a symbolic link after the walk is not followed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from obsup.errors import SourceUnreadable
+from obsup.local.source.identity import stat_source
+from obsup.local.walk.walk import FoundFile, SourceRoot, UnreadableFile, Walk, stat_again
+from obsup.sandbox.sandbox import Sandbox
+from tests.support.batch import count_operations, stored_keys
+from tests.support.shell import Shell
+from tests.support.waiting import wait_for
+
+SECRET = b"secret"
+
+
+def _replace_file(folder: Path) -> None:
+    for path in [one for one in (folder / "tree/sub").iterdir() if one.name.isdigit()]:
+        path.rename(folder / f"old-{path.name}")
+        path.symlink_to(folder / "elsewhere" / path.name)
+
+
+def _replace_folder(folder: Path) -> None:
+    (folder / "tree/sub").rename(folder / "old")
+    (folder / "tree/sub").symlink_to(folder / "elsewhere")
+
+
+def _make_tree(folder: Path, count: int, size: int) -> None:
+    for name, content in (("tree/sub", b"harmless"), ("elsewhere", SECRET)):
+        (folder / name).mkdir(parents=True)
+        for number in range(count):
+            (folder / name / str(number)).write_bytes(content * (size // len(content)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("links", "executor"), [("skip", "threads"), ("refuse", "processes")])
+@pytest.mark.parametrize("replace", [_replace_file, _replace_folder])
+@pytest.mark.parametrize(("size", "operation"), [(100, "put"), (300_000, "put"), (600_000, "initiate")])
+def test_files_that_become_links_during_the_batch(
+    links: str,
+    replace: Callable[[Path], None],
+    executor: str,
+    size: int,
+    operation: str,
+    shell: Shell,
+    sandbox: Sandbox,
+) -> None:
+    """Small files, files of one request, and files in parts: those that were not read yet are not sent."""
+    _make_tree(shell.folder, 12, size)
+    sandbox.add_fault(f"error=503:SlowDown,op={operation},retry-after=3")
+    options = ("--links", links, "--executor", executor, "-j", "1", "--part-size", "500K")
+    with shell.begin("upload", "-r", "tree/", "bucket/p/", *options) as process:
+        wait_for(lambda: operation in count_operations(sandbox))
+        replace(shell.folder)
+        _, err = process.communicate(timeout=100)
+    assert process.returncode in (65, 66), err
+    assert "without following a symbolic link" in err
+    stored = [sandbox.object_path("bucket", key).read_bytes() for key in stored_keys(sandbox)]
+    assert len(stored) < 12
+    assert not [one for one in stored if SECRET in one]
+
+
+def test_the_identity_of_a_file_is_not_that_of_a_link(tmp_path: Path) -> None:
+    """Neither of the file nor of a folder below SOURCE; SOURCE itself may be, or be in, a link, as in find -H."""
+    _make_tree(tmp_path, 1, 100)
+    (tmp_path / "link").symlink_to(tmp_path / "tree")
+    path = tmp_path / "link/sub/0"
+    assert stat_source(path, 2) == stat_source(path)
+    (tmp_path / "new").write_bytes(b"a regular file may replace another one")
+    (tmp_path / "new").rename(path)
+    assert stat_source(path, 2).size == 38
+    _replace_file(tmp_path)
+    for count in (1, 2):
+        with pytest.raises(SourceUnreadable, match="without following a symbolic link"):
+            stat_source(path, count)
+    path.unlink()
+    (tmp_path / "tree/sub").rmdir()
+    (tmp_path / "tree/sub").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(SourceUnreadable, match="without following a symbolic link"):
+        stat_source(path, 2)
+    assert stat_source(path, 1).size > 0
+
+
+def test_files_that_become_links_while_all_files_are_listed(tmp_path: Path) -> None:
+    """Of sources that may have the same key, all files are listed before the first is sent."""
+    _make_tree(tmp_path, 1, 100)
+    (entry,) = Walk(recursive=True, links="skip").entries(SourceRoot(str(tmp_path / "tree"), "tree"))
+    assert isinstance(entry, FoundFile)
+    assert stat_again(entry.path, entry.name, entry.link_free) == entry
+    _replace_folder(tmp_path)
+    assert isinstance(stat_again(entry.path, entry.name, entry.link_free), UnreadableFile)
+    assert isinstance(stat_again(entry.path, entry.name, 0), FoundFile)
