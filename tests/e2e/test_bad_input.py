@@ -38,7 +38,7 @@ def check_error(outcome: Outcome, code: int, *texts: str) -> None:
         (["bigfile", "ftp://bucket/key"], 2, ["unknown scheme ftp://"]),
         (["bigfile", "bucket/" + "k" * 1025], 2, ["too long", "to 1024 characters"]),
         (["bigfile", "bucket/key", "--parts", "0"], 2, ["between 1 and 10000", "--parts 1"]),
-        (["bigfile", "bucket/key", "--parts", "10001"], 2, ["--parts 10000"]),
+        (["bigfile", "bucket/key", "--parts", "10001"], 2, ["--parts 9"]),
         (["bigfile", "bucket/key", "--parts", "50"], 2, ["100.0 KiB", "--parts 9"]),
         (["bigfile", "bucket/key", "--part-size", "1K"], 2, ["--part-size 100K"]),
         (["bigfile", "bucket/key", "--part-size", "6G"], 2, ["--part-size 5G"]),

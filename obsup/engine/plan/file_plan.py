@@ -138,10 +138,11 @@ def _use(option: str, value: int | str, more: str = "") -> NextStep:
 
 def _plan_by_count(size: int, parts: int, limits: Limits) -> FilePlan:
     if not 1 <= parts <= limits.max_parts:
+        least, most = -(-size // limits.max_part), max(1, size // limits.min_part)
         raise WrongUsage(
             f"--parts must be between 1 and {limits.max_parts}, not {parts}",
             f"The store accepts at most {limits.max_parts} parts per upload",
-            _use("--parts", min(max(parts, 1), limits.max_parts)),
+            _use("--parts", min(max(parts, least, 1), most, limits.max_parts)),
         )
     part_size = max(1, -(-size // parts))
     if part_size > limits.max_part:
