@@ -9,6 +9,7 @@ import pytest
 
 from obsup.sandbox.sandbox import Sandbox
 from obsup.text import shell_line
+from tests.support.matrix import mostly_slow
 from tests.support.shell import Shell
 from tests.support.waiting import wait_for
 
@@ -63,7 +64,7 @@ OPTIONS = [
 ]
 
 
-@pytest.mark.parametrize("options", OPTIONS, ids=[name for name, _ in OPTIONS])
+@pytest.mark.parametrize("options", mostly_slow(OPTIONS, OPTIONS[0]), ids=[name for name, _ in OPTIONS])
 def test_an_upload_of_another_machine_is_left_alone(
     start: Callable[..., str],
     shell: Shell,

@@ -81,6 +81,7 @@ def test_the_plan_of_many_files_comes_from_the_journal(
     assert shell.run(*arguments, "-n", "--restart").out.splitlines()[-1].startswith("7 files to send")
 
 
+@pytest.mark.slow
 def test_refused_files_are_listed(shell: Shell, sandbox: Sandbox, make_file: MakeFile) -> None:
     """Each has its reason; the exit code is that of the upload."""
     (shell.folder / "tree").mkdir()

@@ -141,9 +141,9 @@ def test_a_file_with_the_name_of_a_checkpoint_is_sent(shell: Shell, sandbox: San
     ("arguments", "source"),
     [
         (("-r", "empty", "full"), "empty"),
-        (("-r", "full/", "--exclude", "*"), "full"),
-        (("a", "full/x", "--exclude", "a"), "a"),
-        (("--from-list", "empty-list"), "empty-list"),
+        pytest.param(("-r", "full/", "--exclude", "*"), "full", marks=pytest.mark.slow),
+        pytest.param(("a", "full/x", "--exclude", "a"), "a", marks=pytest.mark.slow),
+        pytest.param(("--from-list", "empty-list"), "empty-list", marks=pytest.mark.slow),
     ],
 )
 def test_a_source_without_files(

@@ -48,6 +48,7 @@ def check(sandbox: Sandbox, source: Path) -> None:
     assert sandbox.uploads() == []
 
 
+@pytest.mark.slow
 def test_xargs(bash: Bash, sandbox: Sandbox, source: Path) -> None:
     """On one machine, with one checkpoint."""
     outcome = bash.run(example("xargs"))
@@ -64,6 +65,7 @@ def test_parallel(bash: Bash, sandbox: Sandbox, source: Path) -> None:
     check(sandbox, source)
 
 
+@pytest.mark.slow
 def test_slurm(bash: Bash, sandbox: Sandbox, source: Path, tmp_path: Path) -> None:
     """A loop stands in for sbatch; each task gets its number and a separate home."""
     (tmp_path / "part.sh").write_text(block(FLEETS_PAGE, "fleet: part.sh"))

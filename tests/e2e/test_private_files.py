@@ -156,6 +156,7 @@ def test_standard_output_is_special_whoever_owns_the_pipe(tmp_path: Path) -> Non
     os.close(writing)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("owner_and_mode", [(0, 0o666), (0, 0o620), (OTHER_USER, 0o644)], ids=str)
 def test_files_that_another_user_can_have_written_decide_nothing(
     owner_and_mode: tuple[int, int], shell: Shell, sandbox: Sandbox, make_file: MakeFile

@@ -274,6 +274,7 @@ def test_the_reason_of_swift_is_shown(shell: Shell, source: Path) -> None:
     assert (outcome.code, "Invalid request; No slo here" in outcome.err) == (69, True), outcome.err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [("part", "--part-number", "1"), ("complete",)], ids=["part", "complete"])
 def test_no_printed_command_uploads_without_the_options_of_init(
     shell: Shell, sandbox: Sandbox, make_file: MakeFile, step: tuple[str, ...]

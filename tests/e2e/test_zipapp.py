@@ -9,11 +9,14 @@ import sys
 import zipapp
 from pathlib import Path
 
+import pytest
+
 import obsup
 
 MARK = "OBSUP_TEST_ARCHIVE"
 
 
+@pytest.mark.slow
 def test_the_sandbox_and_the_workers_of_an_archive(tmp_path: Path) -> None:
     """The archive marks the environment of the commands that its sandbox runs."""
     package = tmp_path / "app" / "obsup"

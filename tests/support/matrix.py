@@ -13,7 +13,7 @@ from obsup.dialects.registry import DIALECTS
 EVERY_RUN = ("obs", "s3-v4", "oss-v4")
 
 
-def mostly_slow(values: Iterable[str | None], *every_run: str | None) -> list[Any]:
+def mostly_slow(values: Iterable[object], *every_run: object) -> list[Any]:
     """Return the parameters of a test of all *values*, of which only *every_run* do not wait for the slow lane."""
     return [pytest.param(one, marks=[] if one in every_run else [pytest.mark.slow]) for one in values]
 

@@ -88,6 +88,7 @@ def is_in_the_facade(name: str) -> bool:
     return match[2] in (getattr(made, "fields", None) or inspect.signature(made).parameters)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("title", [page.title for page in vendor_pages()])
 def test_every_name_exists(title: str) -> None:
     """On the command line, in the API and in the facade."""
@@ -133,6 +134,7 @@ def test_every_test_of_a_row_can_be_collected() -> None:
     assert nodes - collected == set()
 
 
+@pytest.mark.slow
 def test_a_row_of_nothing_is_found() -> None:
     """The checks above fail for names that do not exist."""
     row = VendorRow("name", ("part --colour",), ("upload_part(colour)",), ("uploadPart(colour)",), ())

@@ -230,6 +230,7 @@ def test_different_batches_have_different_journals(tmp_path: Path) -> None:
     assert default_path(TARGET, "aa", tmp_path).parent == tmp_path
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_journal(path: Path, tmp_path: Path) -> None:
     """It is indexed on disk."""
     write(path, "a")

@@ -403,6 +403,7 @@ def test_an_unreadable_entry_has_its_name_and_error() -> None:
     assert (entry.path, entry.name, entry.error.exit_code) == ("gone", "gone", 66)
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_number_of_files(tmp_path: Path) -> None:
     """100,000 names need at most 16 MiB more than 1,000, with and without the check for unique keys."""
     make(*(f"files/{name:04}" for name in range(1000)))

@@ -362,7 +362,9 @@ def test_a_very_slow_response_is_an_error(open_transport: Open, slow: str, throu
     assert (caught.value.kind, caught.value.sent) == ("slow", True)
 
 
-@pytest.mark.parametrize("through_proxy", [False, True], ids=["direct", "proxy"])
+@pytest.mark.parametrize(
+    "through_proxy", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["direct", "proxy"]
+)
 @pytest.mark.parametrize(
     ("start", "repeated"), [(CHUNKED + b"0\r\n", b"X-A: b\r\n"), (b"", b"HTTP/1.1 100 Continue\r\n\r\n")]
 )
