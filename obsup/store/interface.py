@@ -77,6 +77,10 @@ class TrialStore(PartStore, Protocol):
         """See ObjectStore."""
         ...
 
+    def list_uploads(self, bucket: str, prefix: str, window: ListWindow = WHOLE_LIST) -> Iterator[OpenUpload]:
+        """See ObjectStore."""
+        ...
+
     def abort(self, upload: Upload) -> bool:
         """See ObjectStore."""
         ...

@@ -128,9 +128,11 @@ class EtagTrial:
         """Send one byte. If bytes change on the way, the ETag is the MD5 of another byte, or of none."""
         name = store.dialect.headers.sse
         headers = {name: self._sse} if name is not None and self._sse is not None else {}
-        content = b"\0"
+        content, before = b"\0", self._open_ids(store)
         try:
             upload = Upload(self._target, store.initiate(self._target, headers).upload_id)
+            if upload.upload_id in before:
+                return  # not a new upload: it may have parts, and is neither written to nor aborted
             started_uploads.add(StartedUpload(upload, None, None, time.time()))
             try:
                 digest = as_content_md5(_md5_of(content))
@@ -142,6 +144,13 @@ class EtagTrial:
         started_uploads.remove(upload)
         is_md5 = etag.lower() in {_md5_of(b""), *(_md5_of(bytes([byte])) for byte in range(256))}
         self._learned.add((_MD5 if is_md5 else _OPAQUE, *self._fact))
+
+    def _open_ids(self, store: TrialStore) -> set[str]:
+        """Return the ids of the open uploads of the key; none if they cannot be listed."""
+        try:
+            return {one.upload_id for one in store.list_uploads(self._target.bucket, self._target.key)}
+        except (ObsupError, StoreError, NetworkError):
+            return set()
 
 
 def _md5_of(content: bytes) -> str:
