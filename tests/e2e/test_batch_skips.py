@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import email.utils
+import hashlib
+import re
+import time
 from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from obsup.sandbox.sandbox import Sandbox
+from tests.doubles.mutating_relay import Answer, MutatingRelay, Wire, framed, with_other_headers
 from tests.support.batch import count_operations, json_results, make_files
 from tests.support.shell import Shell
 from tests.support.waiting import wait_for
@@ -168,3 +175,94 @@ def test_the_journal_records_the_file_that_was_sent(shell: Shell, sandbox: Sandb
     assert process.returncode == 0, err
     assert shell.run(*command).code == 0
     assert sandbox.object_path("bucket", "p/link").read_bytes() == (shell.folder / "one").read_bytes()
+
+
+def _with_plain_etag(content: bytes) -> Callable[[Answer], Wire | None]:
+    """Return a change of the responses: every ETag is the MD5 of the *content*, as on Ceph and MinIO with SSE-C."""
+    etag = f'"{hashlib.md5(content, usedforsecurity=False).hexdigest()}"'
+
+    def change(answer: Answer) -> Wire | None:
+        if answer.operation == "bucket-get":
+            body = re.sub(rb"<ETag>[^<]*</ETag>", b"<ETag>%s</ETag>" % etag.encode(), answer.body)
+            return Wire(framed(replace(answer, body=body)))
+        if any(name.lower() == "etag" for name, _ in answer.headers):
+            return with_other_headers(answer, drop={"etag"}, add={"ETag": etag})
+        return None
+
+    return change
+
+
+@pytest.mark.parametrize("more", [(), ("--skip-identical",), ("--metadata", "v=1")])
+@pytest.mark.parametrize("provider", ["s3", "obs"])
+def test_an_object_that_others_replaced_in_plain_text_is_encrypted_again(
+    shell: Shell, sandbox: Sandbox, home: Path, more: tuple[str, ...], provider: str
+) -> None:
+    """Content and ETag are the same; the list does not show the encryption."""
+    make_files(shell, "tree/a")
+    (shell.folder / "a").write_bytes((shell.folder / "tree/a").read_bytes())
+    (shell.folder / "key").write_bytes(bytes(32))
+    (shell.folder / "key").chmod(0o600)
+    given = ("--sse-c-key-file", "key", *more)
+    with MutatingRelay(sandbox.port, _with_plain_etag((shell.folder / "a").read_bytes())) as relay:
+        variables = {"OBSUP_PROVIDER": provider, "OBSUP_ENDPOINT": relay.endpoint}
+        shell = Shell(shell.folder, {**shell.environment, **variables})
+        sandbox.add_fault("skew=-10")
+        assert operations_of(shell, sandbox, *given)["put"] == 1
+        sandbox.clear_faults()
+        other = shell.run("upload", "a", "bucket/p/a", HOME=str(home / "other"))
+        assert other.code == 0, other.err
+        assert not sandbox.object_metadata("bucket", "p/a").attributes.customer_key_md5
+        assert operations_of(shell, sandbox, *given)["put"] == 1
+        assert sandbox.object_metadata("bucket", "p/a").attributes.customer_key_md5
+        assert operations_of(shell, sandbox, *given).keys() <= {"list", "head"}
+
+
+def _without_dates(answer: Answer) -> Wire | None:
+    body = re.sub(rb"<LastModified>[^<]*</LastModified>", b"", answer.body)
+    return Wire(framed(replace(answer, body=body))) if answer.operation == "bucket-get" else None
+
+
+def _with_date_ahead(answer: Answer) -> Wire:
+    date = email.utils.formatdate(time.time() + 3600, usegmt=True)
+    return with_other_headers(answer, drop={"date"}, add={"Date": date})
+
+
+@pytest.mark.parametrize("change", [_without_dates, _with_date_ahead])
+@pytest.mark.parametrize("option", [("--acl", "private"), ("--metadata", "v=2")])
+def test_an_object_of_unknown_age_is_looked_up(
+    shell: Shell,
+    sandbox: Sandbox,
+    home: Path,
+    change: Callable[[Answer], Wire | None],
+    option: tuple[str, str],
+) -> None:
+    """The list has no dates, or the Date of a gateway is ahead: the object may be another one with other options."""
+    make_files(shell, "tree/a")
+    (shell.folder / "a").write_bytes((shell.folder / "tree/a").read_bytes())
+    with MutatingRelay(sandbox.port, change) as relay:
+        shell = Shell(shell.folder, {**shell.environment, "OBSUP_ENDPOINT": relay.endpoint})
+        sandbox.add_fault("skew=-10")
+        assert operations_of(shell, sandbox, *option)["put"] == 1
+        sandbox.clear_faults()
+        other = shell.run(
+            "upload", "a", "bucket/p/a", "--acl", "public-read", "--metadata", "v=1", HOME=str(home / "other")
+        )
+        assert other.code == 0, other.err
+        assert operations_of(shell, sandbox, *option)["put"] == 1
+        attributes = sandbox.object_metadata("bucket", "p/a").attributes
+        assert (attributes.acl, attributes.metadata) != ("public-read", {"v": "1"})
+        # The last modification is known now, so the object is not sent a third time.
+        assert operations_of(shell, sandbox, *option).keys() <= {"list", "head"}
+
+
+def test_a_plain_object_is_not_identical_with_an_encrypted_one(shell: Shell, sandbox: Sandbox) -> None:
+    """The store ignores the customer key of HeadObject, as Swift and SeaweedFS do, and returns a checksum."""
+    shell = Shell(shell.folder, {**shell.environment, "OBSUP_PROVIDER": "obs"})
+    make_files(shell, "a")
+    (shell.folder / "key").write_bytes(bytes(32))
+    (shell.folder / "key").chmod(0o600)
+    sandbox.add_fault("ignore-encryption")
+    assert shell.run("upload", "a", "bucket/a").code == 0
+    outcome = shell.run("upload", "a", "bucket/a", "--sse-c-key-file", "key", "--skip-identical")
+    assert outcome.code == 69
+    assert "does not encrypt objects" in outcome.err

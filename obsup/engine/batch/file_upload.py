@@ -10,7 +10,7 @@ from typing import cast
 from msgspec.structs import replace
 
 from obsup import events
-from obsup.engine.batch.known_files import Decision, PendingFile, is_newer
+from obsup.engine.batch.known_files import Decision, PendingFile, is_recorded
 from obsup.engine.batch.outcome import ALREADY_UPLOADED, FileOutcome
 from obsup.engine.batch.request import SharedRequest
 from obsup.engine.batch.small_file import MAX_SMALL_FILE_BYTES, SmallFileUploader
@@ -20,11 +20,11 @@ from obsup.engine.job.progress import ProgressTally
 from obsup.engine.job.request import UploadRequest
 from obsup.engine.job.result import Result
 from obsup.engine.plan.file_plan import DEFAULT_PART_SIZE
-from obsup.engine.proof.object_options import compare_options, requested_headers
 from obsup.engine.proof.object_proof import Verified
 from obsup.engine.send.sender import PartSender
 from obsup.engine.upload.uploader import Uploader
 from obsup.engine.verify.existing_object import find_readable
+from obsup.engine.verify.option_check import compare_with_request
 from obsup.errors import UNAVAILABLE, Busy, ObsupError
 from obsup.local.state.checkpoint_path import default_path
 from obsup.local.state.journal import JournalEntry
@@ -33,6 +33,8 @@ from obsup.model import Stored
 
 # More than the parts of any upload, so that the part numbers of different files do not collide.
 PART_NUMBERS_PER_FILE = 1 << 14
+# The object of an upload that took no longer was last modified when the response was sent, as far as dates show that.
+SHORT_S = 1.0
 NOT_LOOKED_UP = "HeadObject is not permitted: files whose objects cannot be listed are sent again"
 
 
@@ -68,12 +70,32 @@ class FileUploader:
 
         def on_complete(result: Result) -> None:
             recorded.append(result)
-            record([FileOutcome.of(pending.file, result=result)])
+            record([self._with_date(pending, FileOutcome.of(pending.file, result=result))])
 
         outcome = self._upload_pending(pending, sender, on_complete)
         if not recorded:
+            outcome = self._with_date(pending, outcome)
             record([outcome])
         return outcome
+
+    def _with_date(self, pending: PendingFile, outcome: FileOutcome) -> FileOutcome:
+        """Return the outcome with the last modification of the object that was sent, if the next run needs it.
+
+        A list does not show options, so the next run must know whether the object is still this one. The date of the
+        response shows that too, if the upload was short and the clocks agree: they do not if the last run was in doubt.
+        """
+        result, request = outcome.result, self._context.request
+        if result is None or outcome.skip_reason or request.strict_options or not request.has_object_options:
+            return outcome
+        if pending.entry is None and result.upload_id is None and result.seconds < SHORT_S:
+            return outcome
+        try:
+            info = find_readable(self._context.store, result.target)
+        except ObsupError:
+            return outcome
+        if info is None or not info.last_modified or info.etag.lower() != result.etag.lower():
+            return outcome
+        return replace(outcome, result=replace(result, date=info.last_modified))
 
     def _upload_pending(
         self, pending: PendingFile, sender: PartSender, on_complete: Callable[[Result], None]
@@ -100,10 +122,9 @@ class FileUploader:
             return None
         if info is None or (info.size, info.etag.lower()) != (file.stat.size, entry.etag.lower()):
             return None
-        is_replaced, requested = is_newer(info.last_modified, entry), context.request.options
-        headers = requested_headers(context.dialect, requested)
+        is_replaced = not is_recorded(info.last_modified, entry)
         is_new = context.request.strict_options and not is_replaced
-        options = compare_options(context.dialect, headers, info, is_new=is_new)
+        options = compare_with_request(context, info, is_new=is_new)
         if options.differ or (options.unknown and is_replaced):
             return None
         stored = Stored(200, info.etag, info.request_id, version_id=info.version_id, date=info.last_modified)

@@ -8,8 +8,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Literal, NamedTuple
 
-from msgspec.structs import replace
-
 from obsup import events
 from obsup.dialects.dialect import Dialect
 from obsup.dialects.names import check_key
@@ -20,7 +18,7 @@ from obsup.engine.job.connection import Connection
 from obsup.errors import CheckpointUnwritable, LocalFailure, NextStep, SourceUnreadable, WrongUsage
 from obsup.local.state.journal import Journal, JournalDamaged, JournalEntry, JournalUntrusted, set_aside
 from obsup.local.walk.walk import FoundFile
-from obsup.model import ObjectOptions, parse_date
+from obsup.model import parse_date
 from obsup.text import quoted
 
 Decision = Literal["skip", "look", "compare", "send"]
@@ -30,7 +28,8 @@ Decision = Literal["skip", "look", "compare", "send"]
 # is not read, and the files behind its end cost a HeadObject each.
 MIN_LISTED_PAGES = 10
 LISTED_PAGES_PER_1000_FILES = 3
-# The Date header of a response has whole seconds, the last modification of its object may have more digits.
+# How much the last modification of an object may differ in a list, in HeadObject, and from the Date of the response to
+# the request that made it: some have whole seconds.
 DATE_RESOLUTION_S = 2.0
 
 
@@ -65,10 +64,9 @@ class KnownFiles:
         # The journals of earlier versions have the first 8 digits only.
         self._options_digest = template.headers_digest[:8] + customer_key_digest
         self._lock = threading.Lock()
-        self._has_options = replace(template.options, no_overwrite=False) != ObjectOptions()
-        has_default_options = not self._has_options and not template.encrypted_by_customer
         # A list does not show the options of an object. An object with the right content may have other options.
-        self._may_compare = template.skip_identical or (has_default_options and not template.restart)
+        self._has_options = template.has_object_options
+        self._may_compare = template.skip_identical or not (self._has_options or template.restart)
 
     def decide(self, file: FoundFile) -> PendingFile:
         """Return what to do with the file. It is skipped only if the store shows the object of the journal entry.
@@ -93,7 +91,7 @@ class KnownFiles:
         if stored is None or stored.size != file.stat.size:
             return PendingFile(file, "send")
         if entry is not None and stored.etag.lower() == entry.etag.lower():
-            may_differ = self._template.strict_options or is_newer(stored.last_modified, entry)
+            may_differ = self._template.strict_options or not is_recorded(stored.last_modified, entry)
             return (
                 PendingFile(file, "look", entry)
                 if self._has_options and may_differ
@@ -137,9 +135,14 @@ class KnownFiles:
         return entry
 
 
-def is_newer(last_modified: str, entry: JournalEntry) -> bool:
-    """Return whether an object was replaced after *entry* was recorded; False without a valid date."""
-    return (parse_date(last_modified) or 0.0) > entry.date_s + DATE_RESOLUTION_S
+def is_recorded(last_modified: str, entry: JournalEntry) -> bool:
+    """Return whether *last_modified* shows that the object is the one of *entry*; False without a valid date.
+
+    The entry may have the Date header of the response instead, by a clock that may differ: then the object counts as
+    another one, unless HeadObject shows the options.
+    """
+    date_s = parse_date(last_modified)
+    return date_s is not None and abs(date_s - entry.date_s) <= DATE_RESOLUTION_S
 
 
 @contextmanager

@@ -92,9 +92,10 @@ class SmallFileUploader:
         headers = self._shared.template.object_headers(store.dialect, "put", key=target.key)
         finished = put_content(store, target, headers, content, send_options)
         if context is not None:
-            check_options(context, with_info(context, finished))
+            finished = with_info(context, finished)
+            check_options(context, finished)
         result = Result.of(
-            finished.stored,
+            finished.response,
             target=target,
             upload_id=None,
             verified=finished.verified,

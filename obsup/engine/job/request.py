@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from msgspec import field, to_builtins
+from msgspec.structs import replace
 
 from obsup.dialects.dialect import Dialect
 from obsup.dialects.object_headers import Operation, object_headers
@@ -90,6 +91,11 @@ class UploadRequest(Value):
     def probes_jobs(self) -> bool:
         """Whether to adapt the number of parts in flight. Only threads report the progress of each part."""
         return self.jobs == "auto" and self.executor == "threads"
+
+    @property
+    def has_object_options(self) -> bool:
+        """Whether the object must have options or a customer key, which a list of objects does not show."""
+        return self.encrypted_by_customer or replace(self.options, no_overwrite=False) != ObjectOptions()
 
     @property
     def encrypted(self) -> bool:

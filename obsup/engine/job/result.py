@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from msgspec.structs import replace
+
 from obsup import events
 from obsup.engine.job.progress import ProgressTally
 from obsup.engine.job.request import UploadRequest
@@ -30,7 +32,7 @@ def result_of_upload(
 ) -> Result:
     """Return the result of *request*. *upload* is None for a single PutObject; *tally* counted what was sent."""
     return Result.of(
-        finished.stored,
+        finished.response,
         target=request.target,
         upload_id=upload.upload_id if upload else None,
         verified=finished.verified,
@@ -73,14 +75,20 @@ class Finished(Value):
     note: str = ""
     info: ObjectInfo | None = None
 
+    @property
+    def response(self) -> Stored:
+        """The response, with the last modification of the object as its date if that is known."""
+        date = self.info.last_modified if self.info is not None else ""
+        return replace(self.stored, date=date or self.stored.date)
+
 
 class Result(Value):
     """The completed object, with the fields of the vendors' result tables. Sizes are bytes.
 
     ``upload_id`` is None for a single PutObject; ``verified`` names what verified the object;
     ``sent_parts`` and ``sent_bytes`` count what this run sent; ``receipts`` are those of all parts, in order.
-    ``source`` is the identity of the file that the object has the content of; ``date``, by the store's clock, is not
-    before the last modification of the object.
+    ``source`` is the identity of the file that the object has the content of; ``date`` is the last
+    modification of the object if it is known, otherwise the date of the response.
     """
 
     _hidden = ("receipts", "source", "date")

@@ -44,14 +44,23 @@ def requested_headers(dialect: Dialect, options: ObjectOptions) -> dict[str, str
 
 
 def compare_options(
-    dialect: Dialect, headers: Mapping[str, str], info: ObjectInfo, *, is_new: bool = False
+    dialect: Dialect,
+    headers: Mapping[str, str],
+    info: ObjectInfo,
+    *,
+    is_new: bool = False,
+    customer_key_md5: str = "",
 ) -> OptionComparison:
     """Compare the *headers* of the options that are set with the object *info*.
 
     HeadObject shows the number of tags, and that an object expires. If the object *is_new*, that is enough, and an
-    object without it differs. The tags of an object that others may have made are unknown.
+    object without it differs. The tags of an object that others may have made are unknown. *customer_key_md5*: the
+    object must be encrypted with this key (SSE-C). Some stores ignore the key of HeadObject, so the response
+    must name it.
     """
     differ, unknown = [], []
+    if customer_key_md5 and not _has_customer_key(dialect, info, customer_key_md5):
+        differ.append("--sse-c-key-file")
     for name, value in headers.items():
         parameter, option = _option_of(dialect, name)
         if parameter in _OF_REQUEST:
@@ -85,6 +94,12 @@ def _compare(
         # A store may return the whole name of the key, which an alias is not a part of.
         return None if value.startswith("alias/") else shown.endswith(value.rpartition("/")[2])
     return _is_same(shown, value)
+
+
+def _has_customer_key(dialect: Dialect, info: ObjectInfo, key_md5: str) -> bool:
+    prefix = (dialect.headers.sse_c or "").lower()
+    shown = [info.headers.get(f"{prefix}{name}", "") for name in ("algorithm", "key-md5")]
+    return bool(prefix) and (shown[0].upper(), shown[1]) == ("AES256", key_md5)
 
 
 def _is_same(shown: str, value: str) -> bool:

@@ -117,7 +117,10 @@ def _find_object(
     """Return the object if it has this very content, and shows all options in *headers*."""
     size, md5 = content.part.size, content.md5(send_options.read_gate)
     found = ObjectProbe(store, target, Expected(size, md5, None, None, None)).find()
-    if found is None or compare_options(store.dialect, headers, found.info) != OptionComparison():
+    key_md5 = send_options.encryption.customer_key_md5 if send_options.encryption is not None else ""
+    if found is None or OptionComparison() != compare_options(
+        store.dialect, headers, found.info, customer_key_md5=key_md5
+    ):
         return None
     return found.finished([Receipt(1, size, found.info.etag, md5)])
 

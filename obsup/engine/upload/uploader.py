@@ -192,7 +192,8 @@ class Uploader:
         return plan.count == 1 and plan.size <= DEFAULT_PART_SIZE and not self._request.is_split_requested
 
     def _result(self, upload: Upload | None, plan: Plan, finished: Finished, source: SourceStat) -> Result:
-        check_options(self._context, with_info(self._context, finished))
+        finished = with_info(self._context, finished)
+        check_options(self._context, finished)
         return result_of_upload(
             self._request, self._tally, upload=upload, plan=plan, finished=finished, source=source
         )

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from obsup.engine.job.context import UploadContext
 from obsup.engine.job.result import Finished
 from obsup.engine.plan.file_plan import Plan, recorded_plan
-from obsup.engine.proof.object_options import compare_options, requested_headers
+from obsup.engine.proof.object_options import OptionComparison
 from obsup.engine.proof.object_proof import (
     Expected,
     Verified,
@@ -32,7 +32,7 @@ from obsup.engine.proof.object_proof import (
 from obsup.engine.proof.part_list import check_receipts
 from obsup.engine.verify.comparison import BATCHES, CannotCompare, Comparison, Identical
 from obsup.engine.verify.existing_object import find_listed, find_readable, not_visible
-from obsup.engine.verify.option_check import has_options
+from obsup.engine.verify.option_check import compare_with_request
 from obsup.errors import (
     UNAVAILABLE,
     DataMismatch,
@@ -218,7 +218,9 @@ def probe_of(context: UploadContext, upload: Upload, receipts: Sequence[Receipt]
 def find_ours(context: UploadContext, probe: ObjectProbe) -> FoundObject | None:
     """Return what *probe* finds if it is marked or shows the requested options: an older object may have others."""
     found = probe.find()
-    return found if found is None or found.is_marked or has_options(context, found.info) else None
+    if found is None or found.is_marked:
+        return found
+    return found if compare_with_request(context, found.info) == OptionComparison() else None
 
 
 def find_made(
@@ -281,8 +283,7 @@ def find_identical(context: UploadContext, stat: SourceStat, plan: Plan) -> Iden
         gate=context.read_gate,
         encrypted_by_customer=context.request.encrypted_by_customer,
     )
-    requested = requested_headers(context.dialect, context.request.options)
-    options = compare_options(context.dialect, requested, info)
+    options = compare_with_request(context, info)
     if options.differ or (options.unknown and context.request.strict_options):
         return None
     try:

@@ -47,10 +47,14 @@ def look_up(context: UploadContext) -> ObjectInfo:
     return info
 
 
-def has_options(context: UploadContext, info: ObjectInfo) -> bool:
-    """Return whether HeadObject shows all options of the request; False if it does not show one."""
-    requested = requested_headers(context.dialect, context.request.options)
-    return compare_options(context.dialect, requested, info) == OptionComparison()
+def compare_with_request(
+    context: UploadContext, info: ObjectInfo, *, is_new: bool = False
+) -> OptionComparison:
+    """Compare an object that others may have made with the options and the customer key of the request."""
+    request = context.request
+    requested = requested_headers(context.dialect, request.options)
+    key_md5 = context.connection.customer_key_md5
+    return compare_options(context.dialect, requested, info, is_new=is_new, customer_key_md5=key_md5)
 
 
 def check_options(context: UploadContext, finished: Finished) -> None:

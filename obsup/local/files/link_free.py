@@ -1,4 +1,4 @@
-"""Find a file without following symbolic links, although others may exchange files and folders for links meanwhile."""
+"""Find a file without following symbolic links, although others may replace files and folders by links at any time."""
 
 from __future__ import annotations
 

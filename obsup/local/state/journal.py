@@ -41,7 +41,7 @@ class JournalEntry(Value):
     """A file whose object was verified: its name below the TARGET, its identity then, and the object's ETag.
 
     ``verified`` names the means of verification, ``options`` identifies the object options and the customer key.
-    ``date_s``, by the store's clock in seconds since the epoch, is not before the object's last modification then.
+    ``date_s`` is the last modification of the object in seconds since the epoch, or the date of the response.
     """
 
     name: str
