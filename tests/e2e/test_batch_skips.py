@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from obsup.local.source.digest import PartDigest
 from obsup.sandbox.sandbox import Sandbox
 from tests.doubles.mutating_relay import Answer, MutatingRelay, Wire, framed, with_other_headers
 from tests.support.batch import count_operations, json_results, make_files
@@ -255,14 +256,27 @@ def test_an_object_of_unknown_age_is_looked_up(
         assert operations_of(shell, sandbox, *option).keys() <= {"list", "head"}
 
 
+def _with_crc64(content: bytes) -> Callable[[Answer], Wire | None]:
+    digest = PartDigest(crc64=True)
+    digest.update(memoryview(content))
+    headers = {"x-obs-checksum-crc64ecma": str(digest.crc64)}
+    return lambda answer: with_other_headers(answer, add=headers) if answer.operation == "head" else None
+
+
 def test_a_plain_object_is_not_identical_with_an_encrypted_one(shell: Shell, sandbox: Sandbox) -> None:
     """The store ignores the customer key of HeadObject, as Swift and SeaweedFS do, and returns a checksum."""
-    shell = Shell(shell.folder, {**shell.environment, "OBSUP_PROVIDER": "obs"})
     make_files(shell, "a")
     (shell.folder / "key").write_bytes(bytes(32))
     (shell.folder / "key").chmod(0o600)
     sandbox.add_fault("ignore-encryption")
-    assert shell.run("upload", "a", "bucket/a").code == 0
-    outcome = shell.run("upload", "a", "bucket/a", "--sse-c-key-file", "key", "--skip-identical")
-    assert outcome.code == 69
-    assert "does not encrypt objects" in outcome.err
+    with MutatingRelay(sandbox.port, _with_crc64((shell.folder / "a").read_bytes())) as relay:
+        variables = {"OBSUP_PROVIDER": "obs", "OBSUP_ENDPOINT": relay.endpoint}
+        shell = Shell(shell.folder, {**shell.environment, **variables})
+        command = ("upload", "a", "bucket/a", "--skip-identical")
+        assert shell.run(*command).code == 0
+        before = len(sandbox.requests)
+        assert shell.run(*command).code == 0
+        assert count_operations(sandbox, before) == {"head": 1}
+        outcome = shell.run(*command, "--sse-c-key-file", "key")
+        assert outcome.code == 69
+        assert "does not encrypt objects" in outcome.err
