@@ -206,12 +206,13 @@ def test_a_background_job_draws_no_bar(shell: Shell, make_file: MakeFile) -> Non
     assert len(shown.lines()) == 1
 
 
-def test_a_background_job_is_not_stopped_by_its_bar(
-    sandbox: Sandbox, shell: Shell, make_file: MakeFile
+@pytest.mark.parametrize("quiet", [["-q"], []], ids=["quiet", "summary"])
+def test_a_background_job_is_not_stopped_by_its_output(
+    sandbox: Sandbox, shell: Shell, make_file: MakeFile, quiet: list[str]
 ) -> None:
     """``stty tostop`` stops background jobs that write to the terminal, even if they write nothing."""
     source = make_file(SIZE)
-    command = [*UPLOAD, "--progress", "bar", "-q"]
+    command = [*UPLOAD, "--progress", "bar", *quiet]
     background = (
         "import subprocess, sys, termios; mode = termios.tcgetattr(2); mode[3] |= termios.TOSTOP; "
         "termios.tcsetattr(2, termios.TCSANOW, mode); "
@@ -221,7 +222,8 @@ def test_a_background_job_is_not_stopped_by_its_bar(
         [sys.executable, "-c", background], folder=shell.folder, environment=shell.environment
     ) as shown:
         assert shown.finish() == 0
-    assert shown.raw == b""
+    assert (b"verified" in shown.raw) == (not quiet)
+    assert b"%" not in shown.raw
     assert sandbox.object_path("bucket", "key").read_bytes() == source.read_bytes()
 
 

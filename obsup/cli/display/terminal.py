@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Any, TextIO
 
+from obsup.cli.report.output import unstopped
 from obsup.text import shielded
 
 _ERASE_BELOW = "\x1b[J"
@@ -84,8 +85,9 @@ class TerminalLines:
         if self._is_disconnected or not text:
             return
         try:
-            self._stream.write(text)
-            self._stream.flush()
+            with unstopped():
+                self._stream.write(text)
+                self._stream.flush()
         except (OSError, ValueError):
             self._is_disconnected = True  # the transfer continues without the terminal
 

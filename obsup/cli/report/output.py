@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -37,11 +39,25 @@ def error_lines(
 def print_message(text: str) -> None:
     """Print *text* on stderr, with control characters escaped. A closed pipe or a full disk is ignored."""
     try:
-        click.echo(shielded(text), err=True)
+        with unstopped():
+            click.echo(shielded(text), err=True)
     except BrokenPipeError:
         _discard_output(sys.stderr)
     except OSError:
         pass
+
+
+@contextmanager
+def unstopped() -> Iterator[None]:
+    """Let this thread write to the terminal from the background, although ``stty tostop`` would stop the process."""
+    if not hasattr(signal, "SIGTTOU"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTTOU})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def print_result(text: str) -> bool:
