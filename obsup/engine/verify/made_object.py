@@ -40,8 +40,8 @@ def has_made_object(store: ObjectStore, upload: Upload) -> bool:
 def may_have_made_object(store: ObjectStore, upload: Upload, initiated_s: float | None) -> bool:
     """Return whether *upload*, initiated at *initiated_s* (epoch seconds), may have made the object in place.
 
-    False only if the store shows that it did not: there is no object, or an older one, or one with the mark of another
-    upload or of another size than the listed parts. ETags are not compared: in a bucket that encrypts they differ.
+    False only if the store shows that it did not: the object is missing or older, or has the mark of another upload, or
+    another size than the listed parts. ETags are not compared: in a bucket that encrypts they differ.
     """
     try:
         info, is_listed = _find_info(store, upload.target)

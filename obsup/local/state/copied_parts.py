@@ -102,7 +102,7 @@ def _read(path: Path) -> CopiedParts:
 
 def _write(path: Path, copied: CopiedParts) -> None:
     """Write the file. Raises CheckpointUnwritable: without it, parts of two versions could make one object."""
-    why = "Another user owns the folder, or nobody can write it"
+    why = "Another user owns the folder, or it cannot be written"
     try:
         if can_use_private_folder(path.parent):
             write_atomically(path, json.dumps(to_builtins(copied)).encode())
