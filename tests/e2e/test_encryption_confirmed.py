@@ -211,6 +211,20 @@ def test_a_part_whose_response_does_not_confirm_the_customer_key(inside: Inside,
     assert "part 1 of bucket/key was stored, but the store does not confirm a customer key" in outcome.err
 
 
+def test_a_completed_object_whose_customer_key_is_not_confirmed(inside: Inside, sandbox: Sandbox) -> None:
+    """Complete does not send the key, so that HeadObject must confirm it: exit 69. So must a repeated one."""
+    upload_id = inside.run("init", "bucket/key", *CUSTOMER_KEY).out.strip()
+    part = ("part", "source", "bucket/key", "--upload-id", upload_id, "--part-number", "1", "--parts", "1")
+    assert inside.run(*part, *CUSTOMER_KEY).code == 0
+    sandbox.add_fault("hide-encryption,op=head")
+    for _ in range(2):
+        outcome = inside.run("complete", "bucket/key", "--upload-id", upload_id, *CUSTOMER_KEY)
+        assert outcome.code == 69
+        assert "HeadObject does not confirm the customer key" in outcome.err
+    sandbox.clear_faults()
+    assert inside.run("complete", "bucket/key", "--upload-id", upload_id, *CUSTOMER_KEY).code == 0
+
+
 @pytest.mark.parametrize(
     ("encryption", "header", "value"),
     [

@@ -22,7 +22,7 @@ from obsup.engine.upload.adoption import list_open_parts
 from obsup.engine.upload.complete import Completer, PartsRejected
 from obsup.engine.verify.made_object import find_object_of
 from obsup.engine.verify.object_probe import probe_of
-from obsup.engine.verify.option_check import check_headers, look_up
+from obsup.engine.verify.option_check import check_customer_key, check_headers, look_up
 from obsup.errors import DataMismatch, NextStep, UploadGone, WrongUsage, run_again
 from obsup.local.source.identity import until_untouched
 from obsup.local.state import started_uploads
@@ -42,12 +42,15 @@ class ManualCompletion:
     def complete(self) -> Result:
         """Check the list of parts, assemble it, verify the object, and forget the upload.
 
-        An upload that is already completed is a success if the object shows that this upload made it.
+        An upload that is already completed is a success if the object shows that this upload made it. Raises Refused if
+        the object is not encrypted with the customer key of the request.
         """
         self._headers(None)  # invalid options fail before anything is sent
         with self._context.lock():
             source = self._selector.source
-            return self._locked(None) if source is None else until_untouched(source, self._locked)
+            result = self._locked(None) if source is None else until_untouched(source, self._locked)
+            check_customer_key(self._context)
+            return result
 
     def _locked(self, stat: SourceStat | None) -> Result:
         parts_check = PartsCheck(self._context, self._selector.source, stat, self._checks)

@@ -9,8 +9,8 @@ from msgspec.structs import replace
 from obsup.engine.job.context import UploadContext
 from obsup.engine.job.result import Finished
 from obsup.engine.proof.object_options import OptionComparison, compare_options, requested_headers
-from obsup.engine.verify.existing_object import not_visible
-from obsup.errors import UNAVAILABLE, Refused, run_again
+from obsup.engine.verify.existing_object import find_readable, not_visible
+from obsup.errors import UNAVAILABLE, NextStep, Refused, run_again
 from obsup.model import ObjectInfo, ObjectOptions
 
 _NO_OPTIONS = ObjectOptions()
@@ -55,6 +55,28 @@ def compare_with_request(
     requested = requested_headers(context.dialect, request.options)
     key_md5 = context.connection.customer_key_md5
     return compare_options(context.dialect, requested, info, is_new=is_new, customer_key_md5=key_md5)
+
+
+def check_customer_key(context: UploadContext) -> None:
+    """Raise Refused if HeadObject does not confirm the customer key of the request: Complete does not send it.
+
+    Without the permission for HeadObject, that is noted.
+    """
+    target, key_md5 = context.request.target, context.connection.customer_key_md5
+    if not key_md5:
+        return
+    try:
+        info = find_readable(context.store, target)
+    except UNAVAILABLE as exc:
+        note = f"whether {target} is encrypted with the customer key was not checked: {exc.what}"
+        context.connection.learned.note(note, context.observe)
+        return
+    if info is None or info.headers.get(f"{context.dialect.headers.sse_c}key-md5") != key_md5:
+        raise Refused(
+            f"the object {target} is complete, but HeadObject does not confirm the customer key (SSE-C)",
+            "The upload was initiated, or its parts were sent, without this key",
+            NextStep("delete the object if its content is confidential, and upload it again with the key"),
+        )
 
 
 def check_options(context: UploadContext, finished: Finished) -> None:
