@@ -214,7 +214,7 @@ MANY = group(
         "Send the files listed in FILE, one per line; - is standard input. Keys are the paths.",
         metavar="FILE",
     ),
-    OptionRow("-0 --null", FLAG, "Separate names in lists with NUL, as find -print0 does."),
+    OptionRow("-0 --null", FLAG, "End names in lists with NUL, as find -print0 does."),
     OptionRow(
         "--include",
         PATTERNS,

@@ -137,3 +137,13 @@ def test_names_with_line_breaks(shell: Shell, sandbox: Sandbox) -> None:
         "Note:  list stays as it is: names with line breaks cannot be in it; use -0 for them." in outcome.err
     )
     assert _listed(shell) == {"tree"}
+
+
+def test_a_list_with_nul_that_is_cut_off(shell: Shell, sandbox: Sandbox) -> None:
+    """Exit 65, and nothing is sent."""
+    make_files(shell, "ab", "abcd")
+    (shell.folder / "list").write_bytes(b"abcd\0ab")
+    outcome = shell.run("upload", "--from-list", "list", "-0", "bucket/p/")
+    assert outcome.code == 65
+    assert "the list of files is cut off" in outcome.err
+    assert stored_keys(sandbox) == []

@@ -7,7 +7,7 @@ import posixpath
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from obsup.errors import NextStep, SourceUnreadable
+from obsup.errors import DataMismatch, NextStep, SourceUnreadable
 from obsup.local.walk.walk import Entry, SourceRoot, UnreadableFile, Walk
 from obsup.text import quoted, utf8_name
 from obsup.units import KIB
@@ -20,7 +20,7 @@ MAX_ENTRY_BYTES = 1024 * KIB
 def read_entries(stream: BinaryIO, separator: bytes) -> Iterator[str]:
     """Yield the entries of *stream*, each ended by *separator*, except empty ones.
 
-    Raises SourceUnreadable if it is not a list.
+    Raises SourceUnreadable if it is not a list, DataMismatch if NUL does not end the last entry: it may be cut off.
     """
     rest = b""
     while block := stream.read(BLOCK_BYTES):
@@ -32,6 +32,12 @@ def read_entries(stream: BinaryIO, separator: bytes) -> Iterator[str]:
                 f"It has an entry of more than {MAX_ENTRY_BYTES // KIB} KiB",
                 NextStep("write one path per line, or separate paths with NUL and use -0"),
             )
+    if rest and separator == b"\0":
+        raise DataMismatch(
+            "the list of files is cut off: no NUL ends its last name",
+            "The program that wrote it may have been stopped in the middle of that name; no file was sent",
+            NextStep("write the list again, with NUL after every name, as find -print0 does"),
+        )
     if rest:
         yield os.fsdecode(rest)
 

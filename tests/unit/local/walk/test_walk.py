@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from obsup.errors import ObsupError, SourceUnreadable, WrongUsage
+from obsup.errors import DataMismatch, ObsupError, SourceUnreadable, WrongUsage
 from obsup.local.walk.file_list import MAX_ENTRY_BYTES, listed, read_entries, root_of_entry
 from obsup.local.walk.filters import make_selection
 from obsup.local.walk.unique_keys import unique_keys
@@ -382,11 +382,18 @@ def test_a_list_with_nul_can_have_names_with_newlines() -> None:
 
 @given(st.lists(st.binary(max_size=70000), max_size=5), st.booleans())
 def test_entries_end_with_the_separator(entries: list[bytes], is_ended: bool) -> None:
-    """Wherever the blocks end in which they are read."""
-    clean = [entry.replace(b"\0", b"") for entry in entries]
-    text = b"\0".join(clean) + (b"\0" if is_ended and clean else b"")
-    found = [entry.encode("utf-8", "surrogateescape") for entry in read_entries(io.BytesIO(text), b"\0")]
+    """Wherever the blocks end in which they are read. The last line of a text need not be ended."""
+    clean = [entry.replace(b"\n", b"") for entry in entries]
+    text = b"\n".join(clean) + (b"\n" if is_ended and clean else b"")
+    found = [entry.encode("utf-8", "surrogateescape") for entry in read_entries(io.BytesIO(text), b"\n")]
     assert found == [entry for entry in clean if entry]
+
+
+def test_a_list_with_nul_that_is_cut_off_is_an_error() -> None:
+    """The beginning of a name may be the name of another file."""
+    assert list(read_entries(io.BytesIO(b"abcd\0ab\0"), b"\0")) == ["abcd", "ab"]
+    with pytest.raises(DataMismatch, match="cut off"):
+        list(read_entries(io.BytesIO(b"abcd\0ab"), b"\0"))
 
 
 def test_a_file_that_is_not_a_list_is_an_error() -> None:
