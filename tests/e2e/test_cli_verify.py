@@ -205,3 +205,20 @@ def test_skip_identical_sends_a_file_that_cannot_be_compared(shell: Shell, make_
     )
     shell.run(*arguments)
     assert shell.run(*arguments).json["sentParts"] == 3
+
+
+@pytest.mark.slow
+def test_an_open_upload_of_an_identical_object_is_named(shell: Shell, sandbox: Sandbox) -> None:
+    """--skip-identical keeps the upload of an earlier run; the command in the note discards it."""
+    (shell.folder / "a").write_bytes(bytes(300_000))
+    (shell.folder / "copy").write_bytes(bytes(300_000))
+    assert shell.run("init", "a", "bucket/key", "--part-size", "100K").code == 0
+    assert shell.run("upload", "copy", "bucket/key").code == 0
+    outcome = shell.run("upload", "a", "bucket/key", "--part-size", "100K", "--skip-identical")
+    assert outcome.code == 0
+    assert len(sandbox.uploads()) == 1
+    command = "obsup abort a bucket/key"
+    assert outcome.err.strip().endswith(f"of an earlier run stays open; discard it with: {command}")
+    assert shell.run_script(command).code == 0
+    assert sandbox.uploads() == []
+    assert list(shell.folder.glob("*.obsup.json")) == []

@@ -141,3 +141,12 @@ def test_every_command_works_without_a_home_directory(
     assert outcome.code == 0, outcome.err + outcome.out
     assert not (shell.folder / "~").exists()
     assert sandbox.object_path("bucket", "p/tree/a").exists()
+
+
+@pytest.mark.slow
+def test_a_default_that_init_cannot_record(shell: Shell) -> None:
+    """Complete has the same default. On the command line of init it is an error: it would have no effect."""
+    variables = {"OBSUP_PROVIDER": "s3", "OBSUP_CONFIG": str(shell.folder / "config.toml")}
+    (shell.folder / "config.toml").write_text("[defaults]\nno_overwrite = true\n")
+    assert shell.run("init", "bucket/key", **variables).code == 0
+    assert shell.run("init", "bucket/key", "--no-overwrite", **variables).code == 2

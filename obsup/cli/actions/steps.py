@@ -50,13 +50,13 @@ def _open(
     return selector, session.context(settings, request)
 
 
-def run_init(source: Path | None, target: str, options: CommandOptions) -> int:
-    """Initiate an upload, print its upload id, and return the exit code."""
+def run_init(source: Path | None, target: str, options: CommandOptions, *, allows_late: bool = False) -> int:
+    """Initiate an upload, print its upload id, and return the exit code. *allows_late* is as for ``initiate``."""
 
     def work(session: Session) -> str:
         _, context = _open(session, source, target, options)
         if source is None:
-            upload = initiate(context)
+            upload = initiate(context, allows_late=allows_late)
         else:
             uploader = Uploader(context.connection, context.request, tally=session.tally, stop=session.stop)
             checkpoint, plan = uploader.initiate()

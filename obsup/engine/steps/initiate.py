@@ -14,15 +14,16 @@ from obsup.local.state import started_uploads
 from obsup.model import Upload
 
 
-def initiate(context: UploadContext) -> Upload:
+def initiate(context: UploadContext, *, allows_late: bool = False) -> Upload:
     """Initiate an upload without a source, and record that this machine started it.
 
-    Raises WrongUsage for options that would be needed when it is completed: nothing records them.
+    Raises WrongUsage for options that would be needed when it is completed: nothing records them. *allows_late*: they
+    are defaults of the environment or the configuration file, which are those of complete, too.
     """
     context = replace(context, request=replace(context.request, keep_checkpoint=False))
     headers, token = headers_with_token(context)
     late = " and ".join(options_of_complete(context.dialect, context.request.options))
-    if late:
+    if late and not allows_late:
         raise WrongUsage(
             f"{late} cannot be given to init without SOURCE",
             f"{context.dialect.title} takes it on complete, and without SOURCE no checkpoint stores it",

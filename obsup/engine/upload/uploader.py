@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from msgspec.structs import replace
 
+from obsup import events
 from obsup.engine.job.connection import Connection
 from obsup.engine.job.context import UploadContext
 from obsup.engine.job.executor_spec import LOCAL_EXECUTORS
@@ -26,6 +27,7 @@ from obsup.local.source.file import Gate
 from obsup.local.source.identity import MAX_ROUNDS, check_readable, stat_when_stable
 from obsup.local.state.checkpoint import Checkpoint
 from obsup.model import SourceStat, Upload
+from obsup.text import operand
 
 T = TypeVar("T")
 
@@ -142,10 +144,21 @@ class Uploader:
 
             identical = find_identical(self._context, stat, plan)
             if identical is not None:
+                self._note_open_upload(checkpoint)
                 return identical.result(self._request, self._tally, source=stat)
         if checkpoint is None and self._fits_one_request(plan):
             return self._put(stat)
         return self._send_in_parts(checkpoint, stat, plan)
+
+    def _note_open_upload(self, checkpoint: Checkpoint | None) -> None:
+        """Note that the upload of an earlier run stays open, although the object is identical."""
+        if checkpoint is None:
+            return
+        request = self._request
+        path = () if request.checkpoint is None else ("--checkpoint", str(request.checkpoint))
+        command = ("obsup", "abort", *path, operand(request.source), request.target.name)
+        text = f"the upload {checkpoint.upload.upload_id} of an earlier run stays open; discard it with"
+        self._tally(events.Noted(text, command=command))
 
     def _put(self, stat: SourceStat) -> Result:
         """Send the source in one request."""
