@@ -83,7 +83,7 @@ def test_a_secret_that_others_can_write_is_refused(tmp_path: Path, sandbox: Sand
     path.chmod(0o666)
     os.seteuid(NOBODY)
     try:
-        with pytest.raises(BadConfiguration, match="other users can change"):
+        with pytest.raises(BadConfiguration, match="other users can write"):
             load_config(path, os.environ)
     finally:
         os.seteuid(0)

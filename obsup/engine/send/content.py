@@ -81,6 +81,7 @@ class AttemptCounter:
 _REQUIRES_MD5 = "requires Content-MD5"
 _RETURNS_NO_CRC64 = "returns no CRC-64"
 _MD5, _OPAQUE = "has ETags that are MD5s", "has other ETags than digests"
+_UNCHECKED = "has other ETags than digests, and accepts a wrong Content-MD5"
 
 SendRequest = Callable[[OpenBody, "str | None"], Stored]
 """Sends one request with a body and a Content-MD5 header (base64, or None)."""
@@ -114,6 +115,8 @@ class EtagTrial:
     @property
     def doubt(self) -> str:
         """What to add to an error, if it could not be tried out whether ETags are digests."""
+        if self._learned.has((_UNCHECKED, *self._fact)):
+            return "; it returns ETags that are not digests and accepts a wrong Content-MD5: nothing shows what it received"
         is_known = self._learned.has((_MD5, *self._fact))
         return "" if is_known else "; whether the bucket encrypts by default could not be tried out"
 
@@ -125,25 +128,42 @@ class EtagTrial:
         return self.has_shown
 
     def _try_out(self, store: TrialStore) -> None:
-        """Send one byte. If bytes change on the way, the ETag is the MD5 of another byte, or of none."""
+        """Send one byte. If bytes change on the way, the ETag is the MD5 of another byte, or of none.
+
+        If it is none of them, only Content-MD5 can show what the store received: it must reject a wrong one.
+        """
         name = store.dialect.headers.sse
         headers = {name: self._sse} if name is not None and self._sse is not None else {}
-        content, before = b"\0", self._open_ids(store)
+        before = self._open_ids(store)
         try:
             upload = Upload(self._target, store.initiate(self._target, headers).upload_id)
             if upload.upload_id in before:
                 return  # not a new upload: it may have parts, and is neither written to nor aborted
             started_uploads.add(StartedUpload(upload, None, None, time.time()))
             try:
-                digest = as_content_md5(_md5_of(content))
-                etag = store.upload_part(upload, 1, lambda: OneByte(content), content_md5=digest).etag
+                fact = self._find_fact(store, upload)
             finally:
                 store.abort(upload)
         except (ObsupError, StoreError, NetworkError):
             return
         started_uploads.remove(upload)
-        is_md5 = etag.lower() in {_md5_of(b""), *(_md5_of(bytes([byte])) for byte in range(256))}
-        self._learned.add((_MD5 if is_md5 else _OPAQUE, *self._fact))
+        self._learned.add((fact, *self._fact))
+
+    def _find_fact(self, store: TrialStore, upload: Upload) -> str:
+        """Return what two parts of one byte show, the second one with a wrong Content-MD5."""
+
+        def send(declared: bytes) -> Stored:
+            digest = as_content_md5(_md5_of(declared))
+            return store.upload_part(upload, 1, lambda: OneByte(b"\0"), content_md5=digest)
+
+        etag = send(b"\0").etag.lower()
+        if etag in {_md5_of(b""), *(_md5_of(bytes([byte])) for byte in range(256))}:
+            return _MD5
+        try:
+            send(b"\1")
+        except DataMismatch:
+            return _OPAQUE
+        return _UNCHECKED
 
     def _open_ids(self, store: TrialStore) -> set[str]:
         """Return the ids of the open uploads of the key; none if they cannot be listed."""
