@@ -116,7 +116,10 @@ class EtagTrial:
     def doubt(self) -> str:
         """What to add to an error, if it could not be tried out whether ETags are digests."""
         if self._learned.has((_UNCHECKED, *self._fact)):
-            return "; it returns ETags that are not digests and accepts a wrong Content-MD5: nothing shows what it received"
+            return (
+                "; its ETags are other values than digests, and it accepts a wrong Content-MD5: nothing shows what it "
+                "received"
+            )
         is_known = self._learned.has((_MD5, *self._fact))
         return "" if is_known else "; whether the bucket encrypts by default could not be tried out"
 
