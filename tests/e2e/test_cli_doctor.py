@@ -12,6 +12,8 @@ from obsup.sandbox.sandbox import Sandbox
 from tests.doubles.certificates import Authority
 from tests.support.shell import Outcome, Shell
 
+pytestmark = pytest.mark.slow
+
 MakeFile = Callable[..., Path]
 
 

@@ -14,6 +14,8 @@ from obsup.sandbox.sandbox import Sandbox
 from tests.support.batch import count_operations, make_files
 from tests.support.shell import Outcome, Shell
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = """
 import sys
 from obsup.__main__ import main

@@ -15,6 +15,8 @@ from obsup.sandbox.sandbox import Sandbox
 from tests.support.batch import make_files
 from tests.support.shell import Shell
 
+pytestmark = pytest.mark.slow
+
 MakeFile = Callable[..., Path]
 
 

@@ -17,6 +17,8 @@ from tests.doubles.faulty_store import Crash
 from tests.support.stores import bytes_body, open_store
 from tests.support.upload_rig import PART, Rig, die, when_completed
 
+pytestmark = pytest.mark.slow
+
 FIVE_MIB = 5 * 1024 * 1024
 VERIFIED = {"obs": "etag", "s3": "etag", "oss": "crc64"}
 LOST = [

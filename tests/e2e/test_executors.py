@@ -21,6 +21,8 @@ from obsup.sandbox.sandbox import Sandbox
 from tests.support.shell import Outcome, Shell
 from tests.support.waiting import wait_for
 
+pytestmark = pytest.mark.slow
+
 MakeFile = Callable[..., Path]
 SIZE = 2_000_000
 PARTS = 10

@@ -12,6 +12,8 @@ import pytest
 from obsup.sandbox.sandbox import Sandbox
 from tests.support.shell import Shell
 
+pytestmark = pytest.mark.slow
+
 MakeFile = Callable[..., Path]
 COMMANDS = (
     ("verify", "bigfile", "bucket/key"),

@@ -17,6 +17,8 @@ from tests.support.in_process import Inside
 from tests.support.shell import Shell
 from tests.support.upload_rig import PART, PATIENT, Rig
 
+pytestmark = pytest.mark.slow
+
 MakeFile = Callable[..., Path]
 FIVE_MIB = 5 * 1024 * 1024  # the minimum part size of S3
 MISSING = ["403:AccessDenied", "405:MethodNotAllowed", "501:NotImplemented"]

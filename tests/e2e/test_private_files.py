@@ -16,6 +16,8 @@ from obsup.sandbox.sandbox import Sandbox
 from tests.support.batch import make_files
 from tests.support.shell import Shell
 
+pytestmark = pytest.mark.slow
+
 OTHER_USER = 1001
 MakeFile = Callable[..., Path]
 
