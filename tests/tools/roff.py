@@ -22,6 +22,8 @@ _ESCAPES = {
     "→": r"\(->",
     "≥": r"\(>=",
 }
+# A longer word does not fit into an indented line of a terminal.
+MAX_WORD = 50
 WIDTH = 78
 # Fixed, so that a generated page can be compared with the committed one.
 DATE = "2026-11-21"
@@ -53,8 +55,14 @@ def prose(text: str) -> str:
 
 def wrap(escaped: str) -> str:
     """Wrap *escaped* text at the line length that mandoc accepts, so that no line is a request."""
-    lines = textwrap.wrap(escaped, WIDTH, break_long_words=False, break_on_hyphens=False)
+    words = [_breakable(word) if len(word) > MAX_WORD else word for word in escaped.split(" ")]
+    lines = textwrap.wrap(" ".join(words), WIDTH, break_long_words=False, break_on_hyphens=False)
     return "\n".join(guard(line) for line in lines)
+
+
+def _breakable(word: str) -> str:
+    """Return a long name with places where roff may break it."""
+    return re.sub(r"[_[](?=[a-z])", r"\g<0>\\:", word)
 
 
 def guard(line: str) -> str:
