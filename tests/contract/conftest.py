@@ -243,4 +243,5 @@ def account() -> Server:
         bucket=variables["BUCKET"],
         region=variables.get("REGION", ""),
         keys=OSS_KEYS if variables.get("PROVIDER") == "oss" else {},
+        encrypts=("AES256", "SSE-C"),
     )

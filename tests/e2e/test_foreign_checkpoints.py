@@ -236,7 +236,7 @@ def test_a_checkpoint_that_others_can_replace_is_not_used(
     done = shell.run("upload", source, "bucket/key", *PARTS)
     assert done.code == 0, done.err
     assert is_stored(sandbox, source)
-    assert ("0666" if how == "mode" else f"symbolic link of {OWNER}") in done.err
+    assert ("0666" if how == "mode" else "symbolic link of") in done.err
     assert [one.upload_id for one in sandbox.uploads()] == [upload_of(forged)]
 
 

@@ -132,3 +132,12 @@ def test_the_three_commands(name: str, store: Sandbox, home: Path, tmp_path: Pat
     assert store.object_path("backups", "2026/bigfile").stat().st_size == 12_000_000
     dialects = {one.dialect for one in store.requests if one.dialect}
     assert dialects == {{"s3": "aws4", "obs": "obs", "oss": "oss4"}[STORES[name].provider]}
+
+
+@pytest.mark.parametrize("region", ["\r\n", "eu west", "eu/west", "é"])
+def test_an_invalid_region_is_refused(region: str) -> None:
+    """It is part of a header."""
+    with pytest.raises(WrongUsage, match="invalid region"):
+        resolve_target(
+            "bucket/key", ConnectOptions(provider="minio", endpoint="http://store.example", region=region)
+        )

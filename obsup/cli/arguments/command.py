@@ -133,6 +133,13 @@ class Command(_Documented):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse; of settings that exclude each other, keep the nearest; refuse what would harm the source."""
+        try:
+            return self._parse(ctx, args)
+        except Exception:
+            ctx.close()  # Click leaves files open that options have opened
+            raise
+
+    def _parse(self, ctx: click.Context, args: list[str]) -> list[str]:
         from obsup.cli.arguments.path_checks import check_order, check_output_files
         from obsup.cli.arguments.settings import keep_nearest
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Literal
 from urllib.parse import urlsplit
@@ -22,6 +23,8 @@ from obsup.model import Target
 from obsup.store.http.settings import ConnectionSettings
 from obsup.value import Value
 from obsup.vendor_names import DEFAULT_PROVIDER
+
+_REGION = re.compile(r"[A-Za-z0-9._-]+")
 
 
 class ConnectOptions(Value):
@@ -135,6 +138,12 @@ def _region(
             f"no region given for {known.endpoint}",
             f"{dialect.title} signatures contain the bucket's region, and this endpoint does not show it",
             NextStep("give the region with --region"),
+        )
+    if region and not _REGION.fullmatch(region):
+        raise WrongUsage(
+            f"invalid region {region!r}",
+            "A region has letters, digits, hyphens, underscores and periods",
+            NextStep("correct --region"),
         )
     return region
 

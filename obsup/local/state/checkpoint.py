@@ -325,6 +325,8 @@ def record(path: Path, upload: Upload, receipt: Receipt) -> bool:
 
 def remove(path: Path) -> None:
     """Remove the checkpoint, if it exists, and the temporary files of killed processes. Raises CheckpointUnwritable."""
+    if is_special(path):
+        return  # --checkpoint /dev/null
     try:
         path.unlink(missing_ok=True)
         for temporary in path.parent.glob(glob.escape(temporary_prefix(path)) + "*"):

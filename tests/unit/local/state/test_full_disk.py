@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -186,3 +187,11 @@ def test_a_pipe_is_not_replaced(tmp_path: Path) -> None:
         checkpoints.save(pipe, CHECKPOINT)
     assert checkpoints.load(pipe) is None
     assert is_special(pipe)
+
+
+def test_a_device_is_never_removed(tmp_path: Path) -> None:
+    """--checkpoint /dev/null, as root: here a device with its numbers at another path."""
+    device = tmp_path / "null"
+    os.mknod(device, 0o666 | stat.S_IFCHR, os.makedev(1, 3))
+    checkpoints.remove(device)
+    assert is_special(device)
