@@ -152,7 +152,8 @@ def test_a_week_of_problems_loses_nothing_and_reports_only_what_needs_attention(
     machine.reset_count()
     week.run(3, timedelta(hours=5, minutes=54, seconds=56))
     assert {number for key, number in machine.parts_sent() if key == "nightly/files.dump"} == {1, 2}
-    assert week.verify(3) == 65
+    week.verify(3)  # the exit code is that of the last dump, which may be in place
+    assert "nightly/files.dump" in week.mails["Wed 06:05"]
 
     # Thursday: there is another dump. The keys expire during its upload; then the credential helper fails.
     week.write_dumps(4)
