@@ -64,7 +64,7 @@ WORDS: dict[str, tuple[str, ...]] = {
         "-",
         "",
         "missing/x",
-        "/dev/null",
+        "missing/y",
         "folder/a",
         "a\nb",
     ),
