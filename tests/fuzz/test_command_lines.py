@@ -64,7 +64,7 @@ WORDS: dict[str, tuple[str, ...]] = {
         "-",
         "",
         "missing/x",
-        "missing/y",
+        "/dev/null",
         "folder/a",
         "a\nb",
     ),

@@ -220,7 +220,7 @@ _SAMPLES = {
     "parts": ("3", "0", "10001"),
     "part_size": ('"100K"', '"1"', '"5T"', "102400", '"100k"'),
     "jobs": ("1", '"auto"', "1000", '"2"'),
-    "checkpoint": ('"state.json"', '"missing/state.json"', '"."', '"~/x"', '"$HOME/x"'),
+    "checkpoint": ('"state.json"', '"missing/state.json"', '"/dev/null"', '"."', '"~/x"', '"$HOME/x"'),
     "metadata": ('["a=b"]', '["a"]', '["=b"]', '["a=é"]', '"a=b"'),
     "ca_bundle": ('"file"', '"missing"'),
     "signature": ('"v4"', '"obs"', '"oss4"'),

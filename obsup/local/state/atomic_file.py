@@ -11,6 +11,7 @@ from types import TracebackType
 
 from obsup.local.files.own_file import is_trusted_owner
 from obsup.local.state.checkpoint_path import short_digest
+from obsup.local.state.folders import is_special
 
 
 class AtomicFile:
@@ -92,7 +93,10 @@ class AtomicFile:
 
 
 def write_atomically(path: Path, data: bytes, *, is_private: bool = True) -> None:
-    """Replace the file at *path* by one with *data*. Raises OSError; see ``AtomicFile``."""
+    """Replace the file at *path* by one with *data*; write to a device or a pipe. Raises OSError as ``AtomicFile``."""
+    if is_special(path):
+        path.write_bytes(data)
+        return
     with AtomicFile(path, is_private=is_private) as file:
         file.write(data)
 

@@ -64,13 +64,10 @@ def check_writable(path: Path) -> None:
 
 
 def save(path: Path, receipt: ObjectReceipt) -> None:
-    """Write *receipt* to *path*: atomically, or directly if it is a device or a pipe. Raises LocalFailure."""
+    """Write *receipt* to *path*, as ``write_atomically``. Raises LocalFailure."""
     text = json.dumps(_to_fields(receipt), indent=1) + "\n"
     try:
-        if is_special(path):
-            path.write_text(text)
-        else:
-            write_atomically(path, text.encode())
+        write_atomically(path, text.encode())
     except OSError as exc:
         raise LocalFailure(
             f"the object is in place, but its receipt {quoted(path)} cannot be written",

@@ -18,6 +18,7 @@ from obsup.errors import CheckpointUnwritable, LocalFailure
 from obsup.local.state import checkpoint as checkpoints
 from obsup.local.state import checkpoint_path, receipt_file, started_uploads
 from obsup.local.state import journal as journals
+from obsup.local.state.atomic_file import write_atomically
 from obsup.local.state.checkpoint import Checkpoint
 from obsup.local.state.folders import can_use_private_folder, is_special
 from obsup.local.state.journal import Journal, JournalEntry
@@ -189,9 +190,10 @@ def test_a_pipe_is_not_replaced(tmp_path: Path) -> None:
     assert is_special(pipe)
 
 
-def test_a_device_is_never_removed(tmp_path: Path) -> None:
-    """--checkpoint /dev/null, as root: here a device with its numbers at another path."""
+def test_a_device_is_neither_removed_nor_replaced(tmp_path: Path) -> None:
+    """--checkpoint and --metrics /dev/null, as root: here a device with its numbers at another path."""
     device = tmp_path / "null"
     os.mknod(device, 0o666 | stat.S_IFCHR, os.makedev(1, 3))
     checkpoints.remove(device)
+    write_atomically(device, b"metrics")
     assert is_special(device)
