@@ -146,6 +146,40 @@ def test_a_small_file_is_compared_before_a_worker_publishes_it(
     assert rig.sandbox.object_path("bucket", "p/bigfile").read_bytes() == b"the right one"
 
 
+@pytest.mark.parametrize("size", [1000, SIZE], ids=["one request", "parts"])
+def test_a_link_that_is_exchanged_before_a_process_opens_it(
+    inside: Inside,
+    sandbox: Sandbox,
+    source: Path,
+    elsewhere: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    size: int,
+) -> None:
+    """Not by size and time: the processes of this machine see its files, so that every field must be equal.
+
+    Nothing of the other file is sent: it may be one that only this user can read.
+    """
+    os.truncate(source, size)
+    other, link = copy_to(elsewhere, source, change_at=0), source.parent / "link"
+    link.symlink_to(source)
+
+    class Exchanging(backends.ProcessBackend):
+        def submit(self, call: Callable[[Any], Any], argument: Any) -> Future[Any]:
+            if os.path.realpath(link) == str(source):
+                (source.parent / "other").symlink_to(other)
+                (source.parent / "other").rename(link)
+            return super().submit(call, argument)
+
+    monkeypatch.setattr(backends, "ProcessBackend", Exchanging)
+    arguments = ("upload", "link", "bucket/p/", "-r", "--executor", "processes", "--part-size", str(PART))
+    outcome = inside.run(*arguments)
+    assert outcome.code == 65, outcome.err
+    assert "link changed since the upload began" in outcome.err
+    assert "it is another file" in outcome.err
+    requests = [one.operation for one in sandbox.requests if one.key == "p/link"]
+    assert not {"put", "part"} & set(requests)
+
+
 # One part from another machine, with one checkpoint for both.
 
 

@@ -21,7 +21,10 @@ from obsup.value import Value
 
 
 class PartToSend(Value):
-    """Everything a worker needs to send one part of a file, without secrets. ``path`` is absolute."""
+    """Everything a worker needs to send one part of a file, without secrets. ``path`` is absolute.
+
+    Its last ``link_free`` names must not be symbolic links.
+    """
 
     upload: Upload
     part: Part
@@ -29,6 +32,7 @@ class PartToSend(Value):
     stat: SourceStat
     digests: DigestChoice
     content_md5: bool = False
+    link_free: int = 0
 
 
 def send_part(to_send: PartToSend, store: PartStore, send_options: SendOptions) -> Receipt:

@@ -54,23 +54,28 @@ MAX_EVENTS = 64
 class PartTask(Value):
     """One part for a remote worker. ``presigned`` is the signed URL, or None if the worker has its own credentials.
 
-    ``rate`` is this task's share of the rate limit.
+    ``rate`` is this task's share of the rate limit. ``is_local``: the worker sees the files of the driver's host.
     """
 
     to_send: PartToSend
     settings: StoreSettings
     presigned: PresignedPart | None = None
     rate: Rate | None = None
+    is_local: bool = False
 
 
 class ObjectTask(Value):
-    """One small file for a remote worker: the request, identity and digests of the file, share of the rate limit."""
+    """One small file for a remote worker: the request, identity and digests of the file, share of the rate limit.
+
+    ``is_local`` as in PartTask.
+    """
 
     request: UploadRequest
     settings: StoreSettings
     stat: SourceStat
     rate: Rate | None = None
     source_digests: SourceDigests | None = None
+    is_local: bool = False
 
 
 class WorkerReport(Value):
@@ -101,7 +106,7 @@ def _send_part(task: PartTask) -> Receipt:
     to_send = task.to_send
     path = Path(to_send.path)
     # From here on, the file must not change as this host sees it.
-    stat = _stat_same_file(path, to_send.stat)
+    stat = to_send.stat if task.is_local else _stat_same_file(path, to_send.stat, to_send.link_free)
     is_unproven = not is_same_file(to_send.stat, stat)
     window = FileWindow(path, to_send.part, stat)
     send_options = SendOptions(
@@ -119,14 +124,16 @@ def _send_part(task: PartTask) -> Receipt:
 
 
 def _put_object(task: ObjectTask) -> Finished:
-    stat = _stat_same_file(task.request.source, task.stat, task.request.link_free)
+    request, stat = task.request, task.stat
+    if not task.is_local:
+        stat = _stat_same_file(request.source, stat, request.link_free)
     limit = RateLimit(task.rate) if task.rate is not None else None
-    context = UploadContext(_connection(task.settings), task.request, _record_event, StopSignal(), limit)
+    context = UploadContext(_connection(task.settings), request, _record_event, StopSignal(), limit)
     context = replace(context, source_digests=task.source_digests)
     return put_file(context, stat)
 
 
-def _stat_same_file(path: Path, planned: SourceStat, link_free: int = 0) -> SourceStat:
+def _stat_same_file(path: Path, planned: SourceStat, link_free: int) -> SourceStat:
     """Return the identity of the file on this host. Raises SourceUnreadable, or SourceChanged if it is another file."""
     try:
         stat = stat_source(path, link_free)

@@ -115,7 +115,9 @@ class RemoteWorkers:
 
         def make_call() -> WorkerCall:
             presigned = self._sign(part.upload, number) if self._sign is not None else None
-            return run_part_task, PartTask(part, self._settings, presigned, self._rate)
+            return run_part_task, PartTask(
+                part, self._settings, presigned, self._rate, self._backend.is_local
+            )
 
         what = f"part {number} of {part.upload.target}"
         return self._submit(_PendingTask(what, number, make_call, observe or self._observe, part))
@@ -124,10 +126,11 @@ class RemoteWorkers:
         """Have a worker put the small file of *context*, whose identity is *stat*."""
         request, digests = replace(context.request, source=context.source), context.source_digests
         stat = context.planned(stat)
-        if digests is None and not self._backend.is_local:
+        is_local = self._backend.is_local
+        if digests is None and not is_local:
             # The request publishes the object at once, so the worker compares its file before.
             digests = Expectation().check_file(context.source, stat, context.read_gate, with_crc64=True)
-        argument = ObjectTask(request, self._settings, stat, self._rate, digests)
+        argument = ObjectTask(request, self._settings, stat, self._rate, digests, is_local)
         return self._submit(
             _PendingTask(str(request.target), 1, lambda: (run_object_task, argument), context.observe)
         )

@@ -105,10 +105,12 @@ class SendLoop:
 
     def _missing_parts(self, record: ProgressRecord, plan: Plan) -> Iterator[PartToSend]:
         stat, source = self._context.planned(record.checkpoint.stat), str(self._context.source)
-        digests, content_md5 = self._context.digests, self._context.request.content_md5
+        digests, request = self._context.digests, self._context.request
         for part in _in_order(plan):
             if part.number not in record.receipts:
-                yield PartToSend(record.upload, part, source, stat, digests, content_md5)
+                yield PartToSend(
+                    record.upload, part, source, stat, digests, request.content_md5, request.link_free
+                )
 
 
 def _in_order(plan: Plan) -> Iterator[Part]:

@@ -110,6 +110,17 @@ def test_a_worker_that_sees_no_file_names_its_host(sandbox: Sandbox, part: PartT
     assert "under the same path" in str(failure.next_step)
 
 
+def test_a_worker_follows_no_link_that_has_replaced_the_file(sandbox: Sandbox, part: PartToSend) -> None:
+    """--links skip: its host may have another file of this size and time, which only the worker can read."""
+    path = Path(part.path)
+    path.rename(path.with_name("secret"))
+    path.symlink_to("secret")
+    failure = run_part_task(PartTask(replace(part, link_free=1), settings(sandbox))).failure
+    assert isinstance(failure, SourceUnreadable)
+    assert "without following a symbolic link" in failure.what
+    assert sandbox.requests == []
+
+
 def test_a_worker_without_credentials_names_its_host(sandbox: Sandbox, part: PartToSend) -> None:
     """No secret is sent to it: it needs its own."""
     failure = run_part_task(PartTask(part, settings(sandbox))).failure
