@@ -24,7 +24,7 @@ from obsup.errors import (
     NextStep,
     ObsupError,
     WrongUsage,
-    run_again,
+    limit_reached,
     too_many_files,
 )
 from obsup.exit_status import BUG
@@ -87,26 +87,15 @@ def _run() -> int:
             return _report(too_many_files("a file cannot be opened"))
         # Click prints help itself. All other output has its own error handling.
         return _report(unwritable(exc.strerror or "")) if exc.errno in _FULL else _report_bug(exc)
-    except (RuntimeError, MemoryError) as exc:
-        is_limit = isinstance(exc, MemoryError) or "can't start new thread" in str(exc)
-        return _report(_limit_reached(exc)) if is_limit else _report_bug(exc)
     except Exception as exc:  # noqa: BLE001 - a bug has its own exit code and prints no traceback
-        return _report_bug(exc)
+        limit = limit_reached(exc)
+        return _report_bug(exc) if limit is None else _report(limit)
     return outcome if isinstance(outcome, int) else 0
 
 
 def _report(error: ObsupError) -> int:
     print_message(error_lines(error, resume=resume_command(sys.argv[1:])))
     return error.exit_code
-
-
-def _limit_reached(exc: Exception) -> LocalFailure:
-    """Return the error for a limit of this process that leaves no memory or no thread."""
-    return LocalFailure(
-        "no memory is left" if isinstance(exc, MemoryError) else "no thread can be started",
-        "A limit of this process is reached, such as ulimit -u, -v and -s, or that of its container",
-        run_again("raise the limit, or send without threads", add=("--executor", "inline")),
-    )
 
 
 def _report_bug(exc: Exception) -> int:

@@ -61,12 +61,12 @@ def test_a_batch_needs_no_extra_processes(
 
 @pytest.mark.parametrize(
     ("module", "code"),
-    [pytest.param("engine/send/part.py", 1, marks=SLOW), ("local/processes/worker.py", 75)],
+    [("engine/send/part.py", 78), pytest.param("local/processes/worker.py", 75, marks=SLOW)],
 )
 def test_without_any_worker_the_three_lines_are_printed(
     module: str, code: int, shell: Shell, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """Progress is kept."""
+    """Progress is kept, and the command that is advised finishes the upload."""
     (shell.folder / "bigfile").write_bytes(os.urandom(300_000))
     arguments = (
         "upload",
@@ -85,6 +85,8 @@ def test_without_any_worker_the_three_lines_are_printed(
         *("Error", "Why", "Next")
     ]
     assert len(sandbox.uploads()) == 1
+    assert "--executor threads" in outcome.err
+    assert run_broken(shell, tmp_path / "again", module, *arguments, "--executor", "threads").code == 0
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,16 @@ from obsup.engine.send.remote_task import (
     run_object_task,
     run_part_task,
 )
-from obsup.errors import Denied, ObsupError, SourceChanged, Throttled, WorkerLost, run_again
+from obsup.errors import (
+    BadConfiguration,
+    Denied,
+    ObsupError,
+    SourceChanged,
+    Throttled,
+    WorkerLost,
+    limit_reached,
+    run_again,
+)
 from obsup.local.source.digest import PartDigest
 from obsup.local.source.expectation import Expectation
 from obsup.local.source.file import Gate, hash_part
@@ -170,7 +179,8 @@ class RemoteWorkers:
         except Exception as exc:  # noqa: BLE001 - if a callback raised, the future would never complete
             failure = exc
         if failure is not None:
-            task.future.set_exception(_as_obsup_error(failure, task.what))
+            is_local = self._backend.is_local
+            task.future.set_exception(_as_obsup_error(failure, task.what, is_local=is_local))
         elif isinstance(report.result, Receipt) and report.result.is_unproven and task.part is not None:
             self._comparing.submit(self._compare, task.future, task.part, report)
         else:
@@ -226,18 +236,35 @@ def _compared(part: PartToSend, report: WorkerReport, gate: Gate | None) -> Rece
     )
 
 
-def _as_obsup_error(failure: BaseException, what: str) -> BaseException:
-    """Return *failure* as an ObsupError. The text of other errors is dropped: it could hold a signed URL."""
+def _as_obsup_error(failure: BaseException, what: str, *, is_local: bool) -> BaseException:
+    """Return *failure* as an ObsupError, or as a bug. The text of other errors is dropped: it could hold a signed URL.
+
+    *is_local*: the worker is a process of this machine, with the same obsup.
+    """
+    threads, name = ("--executor", "threads"), type(failure).__name__
     if isinstance(failure, ObsupError):
         return failure
-    if isinstance(failure, (BrokenExecutor, CancelledError)) or type(failure).__name__ == "KilledWorker":
+    if isinstance(failure, (BrokenExecutor, CancelledError)) or name == "KilledWorker":
+        step = (
+            run_again("send from this process", add=threads)
+            if is_local
+            else run_again("check the workers' logs")
+        )
         return WorkerLost(
             f"all workers that tried to send {what} died, or the scheduler stopped",
             "A worker ends when its host stops, or when it exceeds its memory limit",
-            run_again("check the workers' logs"),
+            step,
         )
-    return ObsupError(
-        f"the worker that sent {what} failed: {type(failure).__name__}",
+    if is_local and isinstance(failure, ImportError):
+        return BadConfiguration(
+            f"a worker process of this machine cannot import obsup: {failure}",
+            "The installation of obsup is incomplete, or it was changed during the run",
+            run_again("install obsup again, or send from this process", add=threads),
+        )
+    if is_local:
+        return limit_reached(failure) or RuntimeError(f"{name} in a worker process")
+    return (BadConfiguration if isinstance(failure, ImportError) else ObsupError)(
+        f"the worker that sent {what} failed: {name}",
         "The worker may have a different version of obsup or Python",
         run_again("install the same obsup on every worker"),
     )

@@ -27,6 +27,9 @@ def serve_calls() -> None:
 def _run_call(message: bytes) -> bytes:
     try:
         call, argument = pickle.loads(message)
+    except Exception as exc:  # noqa: BLE001 - a broken installation can raise anything
+        return pickle.dumps((None, ImportError(type(exc).__name__)))
+    try:
         return pickle.dumps((call(argument), None))
     except Exception as exc:  # noqa: BLE001 - the driver gets whatever the call raised
         failure = exc

@@ -21,6 +21,7 @@ from obsup.engine.send.part import PartToSend
 from obsup.engine.send.remote_task import PartTask, WorkerReport
 from obsup.engine.send.remote_workers import MAX_LOST_WORKERS, RemoteWorkers
 from obsup.errors import (
+    BadConfiguration,
     Denied,
     NextStep,
     ObsupError,
@@ -208,7 +209,7 @@ class KilledWorker(Exception):
     [
         (KilledWorker("run_remote-1234"), WorkerLost),
         (SourceChanged("it changed", "on host", NextStep("look")), SourceChanged),
-        (ModuleNotFoundError("No module named 'obsup'"), ObsupError),
+        (ModuleNotFoundError("No module named 'obsup'"), BadConfiguration),
         (ValueError("https://bucket/key?Signature=SECRET"), ObsupError),
     ],
 )
