@@ -9,7 +9,7 @@ from urllib.parse import SplitResult, urlsplit, urlunsplit
 from msgspec.structs import replace
 
 from obsup.dialects.addressing import DEFAULT_PORTS
-from obsup.dialects.dialect import Addressing, Limits
+from obsup.dialects.dialect import Addressing, Dialect
 from obsup.dialects.registry import HOST_FAMILIES, STORES
 from obsup.dialects.stores import StoreService
 from obsup.dialects.vendor import HostFamily
@@ -97,12 +97,26 @@ def service_of(endpoint: str, store: str = "") -> StoreService | None:
     return next((one for one in STORES.values() if one.family is not None and one.family is rules), None)
 
 
-def limits_at(endpoint: str, limits: Limits, store: str = "") -> Limits:
-    """Return the *limits* of the vendor as the service *store* has them, or the service at *endpoint*."""
+def dialect_at(endpoint: str, dialect: Dialect, store: str = "") -> Dialect:
+    """Return *dialect* with the rules of the service *store*, or else of the service at *endpoint*."""
     family = _rules(endpoint, store)
-    if family is None:
-        return limits
-    return replace(limits, max_parts=family.max_parts or limits.max_parts, equal_parts=family.equal_parts)
+    if family is None or family.is_vendor:
+        return dialect
+    limits = dialect.limits
+    max_part = family.max_part or limits.max_part
+    return replace(
+        dialect,
+        limits=replace(
+            limits,
+            max_parts=family.max_parts or limits.max_parts,
+            max_part=max_part,
+            max_put=min(max_part, limits.max_put),
+            max_object=family.max_object or limits.max_object,
+            equal_parts=family.equal_parts,
+        ),
+        headers=replace(dialect.headers, crc64=family.crc64),
+        etag_is_composite=family.has_composite_etags,
+    )
 
 
 def same_domain(endpoint: str, other_host: str) -> bool:
@@ -166,15 +180,20 @@ def default_addressing(endpoint: str, bucket: str, store: str = "") -> Addressin
     a domain, for an endpoint with a path, for a service that prefers it, and for a bucket that does not match a
     certificate or a DNS name.
     """
-    parts = urlsplit(endpoint)
-    host = parts.hostname or ""
+    host = urlsplit(endpoint).hostname or ""
     family = _rules(endpoint, store)
     if family is not None and family.path_style:
         return "path"
-    if parts.path or _is_ip(host) or "." not in host or not _DNS_SAFE.fullmatch(bucket):
-        return "path"
+    return "virtual" if "." in host and can_be_virtual(endpoint, bucket) else "path"
+
+
+def can_be_virtual(endpoint: str, bucket: str) -> bool:
+    """Return whether *bucket* in front of the host of *endpoint* is a DNS name that a certificate can match."""
+    parts = urlsplit(endpoint)
+    if parts.path or _is_ip(parts.hostname or "") or not _DNS_SAFE.fullmatch(bucket):
+        return False
     # A wildcard certificate covers only one label.
-    return "path" if "." in bucket and parts.scheme == "https" else "virtual"
+    return "." not in bucket or parts.scheme != "https"
 
 
 def _rules(endpoint: str, store: str) -> HostFamily | None:

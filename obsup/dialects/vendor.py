@@ -19,8 +19,12 @@ class HostFamily(Value):
     Hosts with the same ``domain`` may redirect to each other. ``region`` applies if the pattern contains none.
     ``refusal``: why these hosts cannot be used. ``is_global``: regional hosts exist, with the region as the second
     label of this host. ``is_vendor``: the vendor operates them, so they work as it documents; False for a
-    compatible store. ``max_parts`` and ``equal_parts`` are the limits of that store, if they differ. ``path_style``:
-    the bucket is in the path unless the user asks for something else.
+    compatible store. ``path_style``: the bucket is in the path unless the user asks for something else.
+
+    The other fields are rules of that store, if they differ from those of the dialect; sizes are bytes.
+    ``has_composite_etags``: the ETag of a multipart object is made of those of its parts. ``crc64`` is the response
+    header with a CRC-64/XZ. ``checksums`` are the algorithms of ``x-amz-checksum-`` headers that its documentation
+    names; empty if it rejects these headers, None if it does not say.
     """
 
     domain: str
@@ -29,9 +33,14 @@ class HostFamily(Value):
     refusal: str = ""
     is_global: bool = False
     is_vendor: bool = True
-    max_parts: int | None = None
-    equal_parts: bool = False
     path_style: bool = False
+    max_parts: int | None = None
+    max_part: int | None = None
+    max_object: int | None = None
+    equal_parts: bool = False
+    has_composite_etags: bool = True
+    crc64: str | None = None
+    checksums: tuple[str, ...] | None = None
 
     def match(self, host: str) -> re.Match[str] | None:
         return re.fullmatch(rf"(?:(?P<bucket>.+)\.)?(?P<host>{self.hosts})", host)

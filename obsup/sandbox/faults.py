@@ -29,6 +29,8 @@ WHAT, other:
   ignore-options          initiate, put: metadata, ACL, tags and all other options have no effect
   exact-uploads           uploads: only those whose key is the whole prefix are listed (MinIO)
   no-dates                uploads: the list has no dates (SeaweedFS)
+  virtual-only            a request with the bucket in the path is rejected (Alibaba OSS, Tencent COS)
+  only-region=NAME        a V4 signature for another region is rejected; the answer names this one
   equal-parts             complete: rejected unless all parts but the last have the same size (Cloudflare R2)
   ignore-checksums        x-amz-checksum headers have no effect, and no response has one
   reject-checksums=STATUS requests with an x-amz-checksum header are rejected, with 400 or 501
@@ -47,8 +49,8 @@ WHAT, other:
 WHERE: op = initiate part copy complete abort parts uploads put head get any (or any other operation of the
 log); part = N, N-M, or last (a part smaller than another part already stored of its upload); key = a glob.
 HOW OFTEN: times = N, or always (inf): default 1, but always for slow, skew, close-idle, and what changes how
-the store works (ignore-*, hide-*, *-checksums, require-md5, equal-parts, exact-uploads,
-no-dates, own-etag, empty-list, plain-keys); after = N: skip the first N matches.
+the store works (ignore-*, hide-*, *-checksums, require-md5, virtual-only, only-region, equal-parts,
+exact-uploads, no-dates, own-etag, empty-list, plain-keys); after = N: skip the first N matches.
 """
 
 from __future__ import annotations
@@ -73,14 +75,14 @@ _SECONDS = frozenset({"stall", "delay", "skew", "close-idle"})
 # How some stores work, in deviation from their vendors' documentation.
 _HABITS = frozenset(
     """ignore-condition ignore-encryption ignore-options hide-encryption ignore-checksums hide-checksums
-    composite-checksums require-md5 equal-parts exact-uploads no-dates empty-list plain-keys""".split()  # noqa: SIM905 - a table of names reads better as text
+    composite-checksums require-md5 virtual-only equal-parts exact-uploads no-dates empty-list plain-keys""".split()  # noqa: SIM905 - a table of names reads better as text
 )
 _BARE = _HABITS | frozenset(
     """drop-answer truncate-answer garble-answer flip-bit empty-etag expire-token forget-upload keep-upload
     wrong-checksum""".split()  # noqa: SIM905 - a table of names reads better as text
 )
-_KINDS = _ERRORS | _SIZES | _SECONDS | _BARE | {"error-in-200", "reject-checksums"}
-_LASTING = _HABITS | {"slow", "skew", "close-idle", "own-etag", "reject-checksums"}
+_KINDS = _ERRORS | _SIZES | _SECONDS | _BARE | {"error-in-200", "reject-checksums", "only-region"}
+_LASTING = _HABITS | {"only-region", "slow", "skew", "close-idle", "own-etag", "reject-checksums"}
 _UPLOADS = frozenset({"part", "copy", "complete", "abort", "parts"})
 _BEFALLS = {
     "flip-bit": frozenset({"part", "put"}),
@@ -243,7 +245,7 @@ def _parse_value(kind: str, value: str) -> tuple[float, int, str]:
         if not match:
             raise ValueError(f"{kind} wants STATUS:CODE, such as 503:SlowDown, not {value!r}")
         return 0.0, int(match[1]), match[2] or "InternalError"
-    if kind == "error-in-200":
+    if kind in ("error-in-200", "only-region"):
         return 0.0, 200, value or "InternalError"
     if kind in _BARE:
         if value:

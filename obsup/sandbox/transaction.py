@@ -22,7 +22,7 @@ from obsup.sandbox.service import Service
 from obsup.sandbox.signatures.claim import Claim, read_claim
 from obsup.sandbox.wire.body import BLOCK, Body
 from obsup.sandbox.wire.chunks import ChunkedStream
-from obsup.sandbox.wire.request import parse_request
+from obsup.sandbox.wire.request import PATH_STYLE, parse_request
 from obsup.sandbox.wire.response import Response, error, http_date
 
 _DRAIN_LIMIT = 64 * 1024 * 1024
@@ -206,11 +206,24 @@ class Transaction:
             self._service.expire_token(self._claim)
         if "forget-upload" in faults:
             self._service.forget_upload(self._request)
+        if "virtual-only" in faults and self._request.addressing == PATH_STYLE and self._request.bucket:
+            message = "The bucket you are attempting to access must be addressed using a virtual host name."
+            raise Refused(403, "SecondLevelDomainForbidden", message)
+        if "only-region" in faults:
+            self._require_region(faults["only-region"].code)
         if "error" in faults:
             self._keep_open = not faults["error"].early
             raise _refusal(faults["error"])
         if "error-in-200" in faults and not faults["error-in-200"].done:
             raise _refusal(faults["error-in-200"])
+
+    def _require_region(self, region: str) -> None:
+        signed = self._claim.scope[1] if self._claim is not None and self._claim.scope else region
+        if signed != region:
+            message = (
+                f"The authorization header is malformed; the region {signed!r} is wrong; expecting {region!r}"
+            )
+            raise Refused(400, "AuthorizationHeaderMalformed", message)
 
     def _refuse(self, refused: Refused) -> Response:
         _, vendor = self._service.vendor(self._request, self._claim)

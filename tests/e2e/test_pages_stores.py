@@ -13,8 +13,13 @@ from msgspec.structs import replace
 from obsup.dialects.endpoints import recognise, service_of
 from obsup.dialects.registry import STORES
 from obsup.engine.job.target_settings import ConnectOptions, resolve_target
-from obsup.errors import BadConfiguration, WrongUsage
+from obsup.engine.plan.file_plan import make_plan
+from obsup.engine.plan.stream_plan import make_stream_sizes
+from obsup.errors import BadConfiguration, Refusal, StoreError, WrongUsage
 from obsup.sandbox.sandbox import Sandbox
+from obsup.store.answers.failure_rule import Action
+from obsup.store.answers.failure_table import classify
+from obsup.units import GIB, parse_size
 from tests.support.readme import STORES_PAGE, block, blocks
 from tests.support.shell import Shell
 
@@ -27,18 +32,33 @@ SERVICES: Mapping[str, tuple[str, str, str, Mapping[str, Any]]] = {
     "otc": ("https://obs.eu-de.otc.t-systems.com", "eu-de", "virtual", {}),
     "alibaba": ("https://oss-eu-central-1.aliyuncs.com", "eu-central-1", "virtual", {}),
     "r2": (f"https://{ACCOUNT}.r2.cloudflarestorage.com", "auto", "virtual", {"faults": ["equal-parts"]}),
-    "b2": ("https://s3.us-west-004.backblazeb2.com", "us-west-004", "virtual", {}),
-    "wasabi": ("https://s3.eu-central-1.wasabisys.com", "eu-central-1", "path", {}),
-    "minio": ("https://minio.example.org:9000", "us-east-1", "path", {}),
+    "b2": (
+        "https://s3.us-west-004.backblazeb2.com",
+        "us-west-004",
+        "virtual",
+        {"faults": ["reject-checksums=400"]},
+    ),
+    "wasabi": (
+        "https://s3.eu-central-1.wasabisys.com",
+        "eu-central-1",
+        "path",
+        {"faults": ["error=403:RequestRateLimitExceeded,op=part"]},
+    ),
+    "minio": ("https://minio.example.org:9000", "us-east-1", "path", {"faults": ["exact-uploads"]}),
     "ceph": ("https://rgw.example.org", "us-east-1", "path", {}),
     "scaleway": ("https://s3.fr-par.scw.cloud", "fr-par", "virtual", {"limits": {"parts": 1000}}),
-    "ovh": ("https://s3.gra.io.cloud.ovh.net", "gra", "virtual", {}),
-    "ovh-us": ("https://s3.us-east-va.io.cloud.ovh.us", "us-east-va", "virtual", {}),
+    "ovh": ("https://s3.gra.io.cloud.ovh.net", "gra", "virtual", {"faults": ["reject-checksums=400"]}),
+    "ovh-us": (
+        "https://s3.us-east-va.io.cloud.ovh.us",
+        "us-east-va",
+        "virtual",
+        {"faults": ["reject-checksums=400"]},
+    ),
     "digitalocean": ("https://fra1.digitaloceanspaces.com", "fra1", "virtual", {}),
     "storj": ("https://gateway.storjshare.io", "global", "virtual", {}),
     "idrive": ("https://q5r1.fra.idrivee2-32.com", "us-east-1", "path", {}),
-    "cos": ("https://cos.eu-frankfurt.myqcloud.com", "eu-frankfurt", "virtual", {}),
-    "gcs": ("https://storage.googleapis.com", "auto", "virtual", {}),
+    "cos": ("https://cos.eu-frankfurt.myqcloud.com", "eu-frankfurt", "virtual", {"faults": ["own-etag=1M"]}),
+    "gcs": ("https://storage.googleapis.com", "auto", "virtual", {"faults": ["own-etag=1M"]}),
 }
 
 
@@ -66,6 +86,7 @@ def test_a_service_determines_endpoint_region_and_limits(name: str) -> None:
     assert by_name.provider == STORES[name].provider
     assert by_name.dialect.limits.max_parts == (1000 if name == "scaleway" else 10_000)
     assert by_name.dialect.limits.equal_parts == (name == "r2")
+    assert by_name.dialect.etag_is_composite == (name not in ("alibaba", "gcs", "cos"))
     if name in ("minio", "ceph"):  # servers with any name
         return
     assert recognise(endpoint).provider == STORES[name].provider
@@ -74,6 +95,30 @@ def test_a_service_determines_endpoint_region_and_limits(name: str) -> None:
     assert (by_host.region, by_host.addressing, by_host.dialect) == (region, addressing, by_name.dialect)
     family = STORES[name].family
     assert service_of(endpoint) == (STORES[name] if family is not None else None)
+
+
+LARGEST = {"r2": "5T", "b2": "10TB", "wasabi": "5TB", "scaleway": "5TB", "digitalocean": "5TB", "gcs": "5T"}
+
+
+@pytest.mark.parametrize("name", LARGEST)
+def test_a_file_or_stream_that_the_service_cannot_hold(name: str) -> None:
+    """Its plan is refused: nothing is sent."""
+    _, settings = resolve_target("bucket/key", options_of(name))
+    limits, size = settings.dialect.limits, parse_size(LARGEST[name])
+    for plan in (make_plan, lambda size, limits: make_stream_sizes(limits, expected=size)):
+        with pytest.raises(WrongUsage):
+            plan(size + 1, limits)
+    largest = min(limits.max_object, size)
+    assert largest > size - 6 * GIB
+    assert make_plan(largest, limits).part_size <= limits.max_part
+
+
+@pytest.mark.parametrize("name", STORES)
+def test_the_answers_to_too_many_requests_are_waited_for(name: str) -> None:
+    """Whatever their status is."""
+    for status, code in STORES[name].throttling:
+        refused = Refusal(operation="UploadPart", resource="bucket/key", status=status, code=code)
+        assert classify(StoreError(refused)).action is Action.SLOW_DOWN, code
 
 
 @pytest.mark.parametrize(

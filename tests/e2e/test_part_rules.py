@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -93,3 +94,17 @@ def test_a_stream_that_the_store_rejects_for_its_part_sizes(
     assert bash.run(pipe).code == 0, pipe
     assert sandbox.object_path("bucket", "key").stat().st_size == size
     assert sandbox.uploads()[0].upload_id in outcome.err  # the note with the command that aborts it
+
+
+@pytest.mark.parametrize("options", [("--expect-size", "6T"), ("--expect-size", "100G", "--part-size", "9M")])
+def test_a_stream_that_cannot_fit_is_refused_before_its_first_byte(
+    inside: Inside, sandbox: Sandbox, options: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is read, and no request is sent."""
+    reader, writer = os.pipe()
+    os.write(writer, b"x")
+    with os.fdopen(reader) as stdin, os.fdopen(writer):
+        monkeypatch.setattr("sys.stdin", stdin)
+        outcome = inside.run("upload", "-", "bucket/key", "--provider", "r2", *options)
+        assert (outcome.code, sandbox.requests) == (2, []), outcome.err
+        assert os.read(reader, 1) == b"x"

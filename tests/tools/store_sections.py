@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
+from obsup.dialects.dialect import Dialect
 from obsup.dialects.registry import STORES
 from obsup.dialects.stores import StoreService
+from obsup.engine.job.connection import StoreSettings
+from obsup.units import format_size
 
 
 class Example(NamedTuple):
@@ -81,4 +84,50 @@ def _section(service: StoreService) -> str:
     tried = "" if family is None else " Not tried with an account: the rules are those of its documentation."
     text = f"{' '.join(rules)} {EXAMPLES[service.name].text}{tried}"
     block = f"<!-- store: {service.name} -->\n```sh\n{commands(service)}```"
-    return f"## {service.name}: {service.title}\n\n{text}\n\n{block}"
+    facts = "\n".join(f"- {title}: {fact}." for title, fact in _facts(service) if fact)
+    return f"## {service.name}: {service.title}\n\n{text}\n\n{block}\n\n{facts}"
+
+
+def _facts(service: StoreService) -> Iterator[tuple[str, str]]:
+    """Yield what a user should know, as (title, fact), from the data that obsup itself uses."""
+    dialect = StoreSettings(service.provider, "https://store.example", store=service.name).dialect
+    limits = dialect.limits
+    equal = ", all of one size but the last" if limits.equal_parts else ""
+    yield (
+        "Objects",
+        f"up to {_size(limits.max_object)}, in up to {limits.max_parts:,} parts of {_size(limits.min_part)} "
+        f"to {_size(limits.max_part)}{equal}",
+    )
+    yield "ETags", _etags(dialect)
+    yield "Checksums", _checksums(service, dialect)
+    yield "Encryption unasked", service.encryption
+    yield "Lists and copies", service.lists
+    answers = ", ".join(f"{status} {code}" for status, code in service.throttling)
+    yield "Too many requests", f"{answers}; obsup waits, and sends fewer parts at the same time"
+    yield "Sources", "; ".join(service.sources)
+
+
+def _size(size: int) -> str:
+    """Return *size* as the services count it: binary, or decimal if that is a round number."""
+    for unit, scale in (("TB", 10**12), ("GB", 10**9)):
+        if size % scale == 0:
+            return f"{size // scale} {unit}"
+    return format_size(size).replace(".0 ", " ")
+
+
+def _etags(dialect: Dialect) -> str:
+    if dialect.etag_is_composite:
+        return "the MD5 of a part; of an object, the MD5 of those of its parts"
+    return "the MD5 of a part; that of an object in parts is not compared"
+
+
+def _checksums(service: StoreService, dialect: Dialect) -> str:
+    crc64 = f"CRC-64 in `{dialect.headers.crc64}`, of parts and objects" if dialect.headers.crc64 else ""
+    family = service.family
+    if service.provider != "s3" or crc64:
+        return crc64
+    if family is None:
+        return "crc64nvme, crc32c, sha256 and others"
+    if family.checksums is None:
+        return "not in the sources"
+    return ", ".join(family.checksums) or "requests with their headers were rejected, so obsup sends none"

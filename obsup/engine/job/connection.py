@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from obsup import events
 from obsup.dialects.dialect import Addressing, Dialect
-from obsup.dialects.endpoints import limits_at
+from obsup.dialects.endpoints import dialect_at
 from obsup.dialects.registry import find_dialect
 from obsup.errors import BadConfiguration, Refused, run_again
 from obsup.local.config.credentials import CredentialSettings, open_credentials
@@ -66,10 +66,11 @@ class StoreSettings(Value):
 
     @property
     def dialect(self) -> Dialect:
-        """The dialect of provider and signature, with the part limit of this store. Raises WrongUsage."""
-        dialect = find_dialect(self.provider, self.signature)
-        limits = limits_at(self.endpoint, dialect.limits, self.store)
-        most = min(self.max_parts or limits.max_parts, dialect.limits.max_parts)
+        """The dialect of provider and signature, with the rules and limits of this store. Raises WrongUsage."""
+        vendors = find_dialect(self.provider, self.signature)
+        dialect = dialect_at(self.endpoint, vendors, self.store)
+        limits = dialect.limits
+        most = min(self.max_parts or limits.max_parts, vendors.limits.max_parts)
         largest = min(limits.max_object, most * limits.max_part)
         return replace(dialect, limits=replace(limits, max_parts=most, max_object=largest))
 

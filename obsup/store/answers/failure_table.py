@@ -125,7 +125,9 @@ FAILURE_RULES: tuple[FailureRule, ...] = (
         "The store, or a proxy in front of it, requested a lower rate for longer than --retry-for",
         run_again(),
         code="SlowDown TooManyRequests RequestLimitExceeded Throttling ThrottlingException QpsLimitExceeded "
-        "UploadTrafficRateLimitExceeded TotalQpsLimitExceeded BandwidthLimitExceeded RequestThrottled",
+        "UploadTrafficRateLimitExceeded TotalQpsLimitExceeded BandwidthLimitExceeded RequestThrottled "
+        # Wasabi, with status 403.
+        "RequestRateLimitExceeded",
     ),
     rule(
         Action.SLOW_DOWN,

@@ -18,6 +18,8 @@ from obsup.text import clean, printable
 _MAX_RETRY_AFTER_S = 999_999.0
 # How much of an HTML page is searched for its title.
 MAX_PAGE_BYTES = 4096
+# Of the message about a signature for another region, for stores without <Region>.
+_EXPECTED_REGION = re.compile(r"region .*is wrong; expecting '([a-z0-9-]+)'")
 _TITLE = re.compile(r"<title>([^<]*)</title>", re.IGNORECASE)
 
 
@@ -41,7 +43,9 @@ def read_refusal(
         date=headers.get("date", ""),
         retry_after_s=_retry_after_s(headers, names.retry_after or ""),
         endpoint=endpoint,
-        region=clean(fields.get("Region") or headers.get(names.bucket_region or "") or ""),
+        region=clean(
+            fields.get("Region") or headers.get(names.bucket_region or "") or _expected_region(fields) or ""
+        ),
         location=clean(headers.get("location") or fields.get("Endpoint") or ""),
         is_page=_media_type(response) == "text/html" and not fields and names.request_id not in headers,
     )
@@ -56,6 +60,11 @@ def hides_cause(response: Response, names: HeaderNames) -> bool:
 def _message(fields: Mapping[str, str]) -> str:
     """Return the store's message; Swift gives the cause in <Reason>."""
     return "; ".join(dict.fromkeys(filter(None, (fields.get("Message"), fields.get("Reason")))))
+
+
+def _expected_region(fields: Mapping[str, str]) -> str | None:
+    match = _EXPECTED_REGION.search(fields.get("Message", ""))
+    return match[1] if match else None
 
 
 def _error_fields(response: Response, encoded_error: str | None) -> dict[str, str]:

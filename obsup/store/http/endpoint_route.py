@@ -8,13 +8,17 @@ from urllib.parse import urlsplit
 from msgspec.structs import replace
 
 from obsup.dialects.dialect import Addressing
-from obsup.dialects.endpoints import in_region, normalise_endpoint, recognise, same_domain
+from obsup.dialects.endpoints import can_be_virtual, in_region, normalise_endpoint, recognise, same_domain
 from obsup.errors import Refusal, WrongUsage
 from obsup.value import Value
 
 _REDIRECTS = frozenset({301, 302, 307, 308})
 # Codes for a signature with the wrong region. HEAD has no body, so AWS returns only 400 and the region.
-_WRONG_REGION = frozenset({"AuthorizationHeaderMalformed", "BadRequest"})
+_WRONG_REGION = frozenset({"AuthorizationHeaderMalformed", "BadRequest", "InvalidRegion"})
+# Codes for a bucket in the path where it must be in the host name: Alibaba OSS and Tencent COS, "Error codes"; OBS.
+_VIRTUAL_ONLY = frozenset(
+    {"SecondLevelDomainForbidden", "PathStyleDomainForbidden", "VirtualHostDomainRequired"}
+)
 _REGION = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 
 
@@ -51,7 +55,8 @@ def redirect_target(
     """Return the other location that *refusal* names for *bucket*, or None.
 
     None also if it is the location *used*, if the scheme differs, or if the host is outside of the provider's domain
-    as seen from *configured*: a request to it would disclose the signature. Sources: OBS API reference, "Redirecting a
+    as seen from *configured*: a request to it would disclose the signature. A store that rejects the bucket in the path
+    gets it in the host name. Sources: OBS API reference, "Redirecting a
     Request"; Amazon S3, "Making requests: redirection"; Alibaba OSS, error "AccessDenied" with <Endpoint>.
     """
     is_redirect = refusal.status in _REDIRECTS
@@ -60,6 +65,10 @@ def redirect_target(
         location = _at(refusal.location, used, bucket, configured=configured, region=region)
     elif region and (is_redirect or (refusal.status == 400 and refusal.code in _WRONG_REGION)):
         location = replace(used, endpoint=in_region(used.endpoint, region), region=region)
+    elif (
+        refusal.code in _VIRTUAL_ONLY and used.addressing == "path" and can_be_virtual(used.endpoint, bucket)
+    ):
+        location = replace(used, addressing="virtual")
     else:
         return None
     return location if location != used else None
