@@ -27,6 +27,7 @@ from obsup.store.answers.failure_rule import Action, FailureRule
 from obsup.store.answers.failure_table import as_error, classify
 from obsup.store.answers.server_clock import ServerClock
 from obsup.store.http.body import OpenBody
+from obsup.store.http.settings import idle_limit
 from obsup.store.interface import WHOLE_LIST, CredentialSource, ObjectStore
 from obsup.value import Value
 
@@ -34,8 +35,11 @@ T = TypeVar("T")
 MAX_RESENDS = 2
 # In a row. One host name may belong to several servers, each with its own clock.
 MAX_RECOVERIES = {Action.SET_CLOCK: 3, Action.RELOAD_CREDENTIALS: 1}
-# An attempt counts for at most this much of the retry time: a large part on a slow network is not a failure.
+# An attempt counts for at most this much of the retry time, or for the longest wait for the response if that is longer:
+# a large part on a slow network is not a failure.
 MAX_COUNTED_ATTEMPT_S = 60.0
+# How long the last attempt may be idle, which begins at the end of the retry time.
+LAST_ATTEMPT_S = 1.5
 
 
 def _sleep(seconds: float) -> bool:
@@ -98,6 +102,9 @@ class Attempts:
         self._spent_s = 0.0
         self._resends = 0
         self._recoveries: list[Action] = []
+        self._limit_s: float | None = (
+            None  # of the next attempt, if it is one of those that the retry time limits
+        )
 
     def run(self, operation: Callable[[], T], *, doing: str, part_number: int | None = None) -> T:
         """Return what *operation* returns, retried as the failure table says.
@@ -109,7 +116,8 @@ class Attempts:
             used = self._recovery.credentials()
             started = self._policy.monotonic()
             try:
-                return operation()
+                with idle_limit(self._limit_s):
+                    return operation()
             except (StoreError, NetworkError) as exc:
                 self._spent_s += self._counted_s(exc, self._policy.monotonic() - started)
                 delay_s = self._next_delay_s(exc, used)
@@ -128,11 +136,12 @@ class Attempts:
             return elapsed_s  # the time is that of the response alone
         if self._count == 1 and kind not in ("stall", "connect"):
             return 0.0  # nothing failed before; an idle connection had failed while obsup waited
-        return min(elapsed_s, MAX_COUNTED_ATTEMPT_S)
+        idle_s = failure.idle_s if isinstance(failure, NetworkError) and kind == "stall" else 0.0
+        return min(elapsed_s, max(MAX_COUNTED_ATTEMPT_S, idle_s))
 
     def _next_delay_s(self, failure: StoreError | NetworkError, used: Credentials) -> float | None:
         """Return the wait before the next attempt, or None if no attempt follows."""
-        rule = classify(failure)
+        rule, self._limit_s = classify(failure), None
         requested_s = failure.refusal.retry_after_s if isinstance(failure, StoreError) else None
         if rule.action in MAX_RECOVERIES:
             self._recoveries.append(rule.action)
@@ -152,6 +161,7 @@ class Attempts:
             return None
         delay_s = min(delay_s, left_s)  # the last attempt is at the end of the retry time
         self._spent_s += delay_s
+        self._limit_s = max(LAST_ATTEMPT_S, left_s - delay_s)
         return delay_s
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -211,3 +212,41 @@ def test_a_response_that_trickles_in_ends_after_the_retry_time(rig: Rig) -> None
         with pytest.raises(NotFinished, match="too slowly"):
             rig.run(replace(PATIENT, retry_for_s=0.5, network=NETWORK))
         assert len(server.received) < 5
+
+
+def test_the_last_attempt_does_not_outlast_the_retry_time(sandbox: Sandbox, rig: Rig) -> None:
+    """However long --stall-timeout is: it limits the first attempt, --retry-for all that follow."""
+    sandbox.add_fault("error=500:InternalError,op=part,part=2")
+    with SlowNetwork(sandbox.port) as relay:
+        rig.endpoint = relay.endpoint
+
+        def stall(event: events.Event) -> None:
+            if isinstance(event, events.Retried):
+                relay.stall = Stall(REQUESTS["part"], "down")
+
+        began_s = time.monotonic()
+        with pytest.raises(NotFinished, match="idle for too long"):
+            rig.run(replace(PATIENT, retry_for_s=0.2), observer=stall)
+    assert time.monotonic() - began_s < ConnectionSettings().stall_timeout_s / 2
+
+
+@pytest.mark.slow
+def test_the_last_attempt_to_connect_does_not_outlast_the_retry_time(rig: Rig) -> None:
+    """The same for --connect-timeout, with a server that stops accepting connections."""
+    network = replace(NETWORK, connect_timeout_s=60.0)
+    with socket.socket() as server, ExitStack() as waiting:
+        server.bind(("127.0.0.1", 0))
+        rig.endpoint = f"http://127.0.0.1:{server.getsockname()[1]}"
+
+        def fill(event: events.Event) -> None:
+            if isinstance(event, events.Retried):
+                server.listen(0)
+                for _ in range(4):
+                    client = waiting.enter_context(socket.socket())
+                    client.setblocking(False)
+                    client.connect_ex(server.getsockname())
+
+        began_s = time.monotonic()
+        with pytest.raises(NotFinished, match="no connection within"):
+            rig.run(replace(PATIENT, retry_for_s=0.2, network=network), observer=fill)
+    assert time.monotonic() - began_s < network.connect_timeout_s / 2

@@ -19,6 +19,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError, ProxyError
 
+from obsup.store.http.settings import limited
 from obsup.store.http.sockets import (
     RESPONSE_CHECK_INTERVAL_S,
     ResponseStream,
@@ -134,11 +135,16 @@ def _read_head(stream: Any) -> dict[str, str]:
 class _Connection(HTTPConnection):
     """A connection that resolves ``*.localhost`` to loopback and stops sending as soon as the store responds."""
 
-    stall_timeout_s = 60.0
+    longest_stall_s = 60.0
     response_limit_s = 900.0
     is_broken = False  # a request was not sent completely: the connection must not be reused
     _next_check_s = 0.0
     _has_passed_proxy = False
+
+    @property
+    def stall_timeout_s(self) -> float:
+        """The seconds in which no byte moves."""
+        return limited(self.longest_stall_s)
 
     @property
     def has_connected_to_proxy(self) -> bool:
@@ -282,7 +288,7 @@ def pool_classes(
         pass
 
     for kind in (Plain, Secure):
-        kind.stall_timeout_s = stall_timeout_s
+        kind.longest_stall_s = stall_timeout_s
         kind.response_limit_s = response_limit_s
         kind.response_class = partial(CompleteResponse, limit_s=response_limit_s)  # type: ignore[assignment]
 

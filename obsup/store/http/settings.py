@@ -1,8 +1,10 @@
-"""Connection settings, and the response as the transport returns it."""
+"""Connection settings, the limit of one attempt, and the response as the transport returns it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 from obsup.value import Value
 
@@ -24,6 +26,29 @@ class ConnectionSettings(Value):
     proxy: str | None = None
     connections: int = 64
     response_limit_s: float = 900.0
+
+
+class _Attempt(threading.local):
+    idle_limit_s: float | None = None
+
+
+_attempt = _Attempt()
+
+
+@contextmanager
+def idle_limit(limit_s: float | None) -> Iterator[None]:
+    """Inside the context, each timeout of this thread's requests is at most *limit_s* seconds, None for no limit."""
+    before, _attempt.idle_limit_s = _attempt.idle_limit_s, limit_s
+    try:
+        yield
+    finally:
+        _attempt.idle_limit_s = before
+
+
+def limited(timeout_s: float) -> float:
+    """Return *timeout_s*, or the limit of this attempt if that is shorter."""
+    limit_s = _attempt.idle_limit_s
+    return timeout_s if limit_s is None else min(timeout_s, limit_s)
 
 
 class Response(Value):

@@ -22,6 +22,7 @@ from weakref import WeakKeyDictionary
 from urllib3.util.wait import wait_for_read, wait_for_socket
 
 from obsup.errors import NetworkError
+from obsup.store.http.settings import limited
 from obsup.units import MIB
 
 # While the socket has room, how often to check for a response.
@@ -53,7 +54,7 @@ class ResponseStream(io.RawIOBase):
 
     def __init__(self, sock: Any, limit_s: float) -> None:
         self._sock = sock
-        self._limit_s = max(limit_s, sock.gettimeout() or 0.0)
+        self._limit_s = max(limited(limit_s), sock.gettimeout() or 0.0)
         self._end_s: float | None = None
         self._bytes_left = MAX_BYTES
         self._timeout_s = sock.gettimeout()

@@ -32,7 +32,7 @@ from obsup.store.http.request_writer import (
     head_of,
     require_whole_request,
 )
-from obsup.store.http.settings import ConnectionSettings, Response
+from obsup.store.http.settings import ConnectionSettings, Response, limited
 from obsup.store.http.tls_files import TrustStore, check_tls_files, find_trust, tls_context
 from obsup.units import KIB, MIB
 from obsup.value import Value
@@ -146,7 +146,7 @@ class Transport:
         request = _build_request(method, root + path, {**headers, "Host": address.host}, size, sign)
         # A file-like body of length 0, and an empty body without a length, would be sent in chunks.
         request.body = body if size else None  # type: ignore[assignment]
-        timeout_s = self._settings.stall_timeout_s * (LONG_TIMEOUT_FACTOR if takes_long else 1)
+        timeout_s = limited(self._settings.stall_timeout_s * (LONG_TIMEOUT_FACTOR if takes_long else 1))
         by_proxy = False
         try:
             host = self._pool_of(root)
@@ -156,7 +156,9 @@ class Transport:
             else:
                 response = self._exchange_through_proxy(request, root, timeout_s)
         except (requests.RequestException, urllib3.exceptions.HTTPError, HTTPException, OSError) as exc:
-            raise network_error(exc, by_proxy=by_proxy) from exc
+            failure = network_error(exc, by_proxy=by_proxy)
+            failure.idle_s = timeout_s
+            raise failure from exc
         return redact(response, (*secrets_in(request.headers, query), *host.proxy_secrets))
 
     def _exchange_directly(
@@ -167,7 +169,7 @@ class Transport:
         connection = take_connection(pool)
         is_reusable = False
         try:
-            connection.timeout = self._settings.connect_timeout_s
+            connection.timeout = limited(self._settings.connect_timeout_s)
             response = exchange_directly(
                 connection, head, request.body, size, method=method, response_timeout_s=timeout_s
             )
@@ -185,7 +187,7 @@ class Transport:
         response = self._adapter.send(
             request,
             stream=True,
-            timeout=(self._settings.connect_timeout_s, timeout_s),
+            timeout=(limited(self._settings.connect_timeout_s), timeout_s),
             **self._settings_for(root),
         )
         with response:

@@ -186,6 +186,24 @@ def test_long_attempts_do_not_use_up_the_retry_time() -> None:
     assert 10 <= calls <= 20
 
 
+def test_a_long_wait_for_a_response_counts_in_full() -> None:
+    """Complete may be awaited for ten times --stall-timeout; a part that took long to send counts for a minute."""
+    for idle_s, expected in ((600.0, 2), (0.0, 12)):
+        time, attempts = Time(), list[float]()
+
+        def send(time: Time = time, attempts: list[float] = attempts, idle_s: float = idle_s) -> str:
+            attempts.append(time.now)
+            time.now += 600.0
+            failure = NetworkError("stall", "idle", sent=True)
+            failure.idle_s = idle_s
+            raise failure
+
+        recovery = FailureRecovery(GivenKeys(KEYS), ServerClock(lambda: NOON))
+        with pytest.raises(NotFinished):
+            Attempts(time.policy(900.0), recovery, events.ignore).run(send, doing="completing b/k")
+        assert len(attempts) == expected
+
+
 @pytest.mark.parametrize("kind", ["stall", "connect"])
 def test_a_first_attempt_in_which_nothing_moved_uses_up_the_retry_time(kind: str) -> None:
     """A server that does not respond is not waited for twice if --retry-for is shorter than --stall-timeout."""
