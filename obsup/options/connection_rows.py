@@ -139,6 +139,9 @@ OUTPUT = group(
         commands=(*_REPORTING, "config-show"),
         field="as_json",
     ),
+    OptionRow(
+        "--save", FLAG, "Write the settings that work into the configuration file.", commands=("doctor",)
+    ),
     OptionRow("-q --quiet", FLAG, "Print errors only."),
     OptionRow("-v --verbose", FLAG, "Log every request (secrets are redacted)."),
     OptionRow(

@@ -96,3 +96,41 @@ def test_an_existing_file_is_not_changed_and_nothing_is_asked(shell: Shell) -> N
         assert terminal.finish() == 78
     assert terminal.shows("already exists")
     assert (shell.folder / "one.toml").read_text() == "[defaults]\n"
+
+
+def test_doctor_saves_what_works(shell: Shell, sandbox: Sandbox, tmp_path: Path) -> None:
+    """Into the profile, which keeps its keys and its comments; then an upload needs no option."""
+    config = tmp_path / "real.toml"
+    keys = f'access_key_id = "{sandbox.access_key}"\nsecret_access_key = "{sandbox.secret_key}" # mine\n'
+    config.write_text(f'[profiles.p]\nprovider = "ceph"\n{keys}')
+    config.chmod(0o600)
+    (tmp_path / "one.toml").symlink_to("real.toml")
+    named = ("--config", "one.toml", "--profile", "p")
+    nothing = {"AccessKeyID": "", "SecretAccessKey": ""}
+    examined = shell.run("doctor", "bucket", *named, "--region", "eu-x", "--save", "--json", **nothing)
+    assert examined.code == 0, examined.err
+    assert examined.json["saved"] == "one.toml"
+    assert "MD5" in examined.json["capabilities"]["verification"]
+    assert (config.stat().st_mode & 0o777, (tmp_path / "one.toml").is_symlink()) == (0o600, True)
+    text = config.read_text()
+    assert "# doctor: verification: " in text
+    assert text.endswith(keys)
+    saved = written(config)["profiles"]["p"]
+    assert (saved["endpoint"], saved["region"], saved["provider"]) == (sandbox.endpoint, "eu-x", "ceph")
+    (tmp_path / "bigfile").write_bytes(b"x" * 1000)
+    assert shell.run("upload", "bigfile", "bucket/key", *named, OBSUP_ENDPOINT="", **nothing).code == 0
+
+
+def test_doctor_saves_the_first_settings_and_nothing_after_a_failure(shell: Shell, home: Path) -> None:
+    """Without a file, a private one with defaults; a file that cannot be changed is named after the report."""
+    denied = shell.run("doctor", "bucket", "--save", SecretAccessKey="wrong")
+    config = home / ".config" / "obsup" / "config.toml"
+    assert (denied.code, config.exists()) == (77, False)
+    assert shell.run("doctor", "bucket", "--save").code == 0
+    assert config.stat().st_mode & 0o777 == 0o600
+    assert written(config)["defaults"]["provider"] == "obs"
+    (shell.folder / "dotted.toml").write_text('defaults.region = "x"\n')
+    outcome = shell.run("doctor", "bucket", "--save", "--config", "dotted.toml")
+    assert outcome.code == 78
+    assert "[defaults]" in outcome.out
+    assert "were not written" in outcome.err

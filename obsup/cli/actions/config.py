@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sys
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
@@ -22,6 +21,7 @@ from obsup.errors import BadConfiguration, Denied, NextStep, WrongUsage
 from obsup.local.config import aws_chain
 from obsup.local.config.credentials import CredentialSettings, find_credentials
 from obsup.local.config.file import NO_CONFIG, Profile, load_config
+from obsup.local.config.saved_table import table_lines
 from obsup.local.files.user_folders import default_config_path, home_folder
 from obsup.local.state.folders import create_missing_folders
 from obsup.options.row import OptionRow
@@ -51,7 +51,6 @@ PROFILE = """\
 """
 MASK = "…"
 CHAIN = "AWS's credential chain"
-_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def run_init(
@@ -160,15 +159,6 @@ def _missing(provider: str, given: Mapping[str, str]) -> Iterator[tuple[str, str
     )
 
 
-def _profile_lines(profile: Mapping[str, str]) -> list[str]:
-    """Return the lines of *profile*; a JSON string is a TOML string."""
-    keys = {key: value for key, value in profile.items() if key != "profile"}
-    values = [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in keys.items()]
-    name = profile["profile"]
-    table = name if _BARE_KEY.fullmatch(name) else json.dumps(name, ensure_ascii=False)
-    return [f"[profiles.{table}]", *values, ""]
-
-
 def template(upload: Command, profile: Mapping[str, str] | None = None) -> str:
     """Return a configuration file that explains every key; it sets only what *profile* contains."""
     name = json.dumps(profile["profile"], ensure_ascii=False) if profile else ""
@@ -179,7 +169,9 @@ def template(upload: Command, profile: Mapping[str, str] | None = None) -> str:
         for row in rows:
             lines += textwrap.wrap(row.help, 100, initial_indent="# ", subsequent_indent="# ")
             lines.append(f"#{row.key} = {_sample(row)}")
-    return "\n".join([*lines, "", *(_profile_lines(profile) if profile else ()), PROFILE])
+    keys = {key: value for key, value in (profile or {}).items() if key != "profile"}
+    table = [*table_lines(profile["profile"], keys), ""] if profile else []
+    return "\n".join([*lines, "", *table, PROFILE])
 
 
 def _sample(row: OptionRow) -> str:

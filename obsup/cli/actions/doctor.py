@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from obsup.cli.report.next_command import next_line
@@ -18,14 +20,27 @@ from obsup.engine.inspect.connection_checks import (
 from obsup.engine.inspect.finding import Finding
 from obsup.engine.inspect.recommendations import recommend
 from obsup.engine.inspect.upload_cycle import RequestTimes, UploadCycle
-from obsup.errors import ObsupError
-from obsup.text import one_line
+from obsup.errors import BadConfiguration, NextStep, ObsupError
+from obsup.local.config.file import MAX_BYTES, NO_CONFIG, Config, load_config
+from obsup.local.config.saved_table import changed_text, table_line, table_lines, without_present
+from obsup.local.files.content import read_content
+from obsup.local.files.user_folders import default_config_path
+from obsup.local.state.atomic_file import write_atomically
+from obsup.local.state.folders import create_missing_folders
+from obsup.text import one_line, quoted
 
 SIGNATURE_ERRORS = frozenset({"SignatureDoesNotMatch", "InvalidRequest", "InvalidArgument"})
 
 
-def run_doctor(prefix: str, options: CommandOptions) -> int:
-    """Examine a bucket and return the exit code, which is that of the first failure."""
+# The findings that say what the store is capable of.
+CAPABILITIES = ("list uploads", "list parts", "verification", "limits")
+
+
+def run_doctor(prefix: str, options: CommandOptions, *, save: bool = False) -> int:
+    """Examine a bucket and return the exit code, which is that of the first failure.
+
+    With *save*, the settings that work are written into the configuration file.
+    """
 
     def work(session: Session) -> str:
         resolved, settings = options.resolve_prefix(prefix)
@@ -44,9 +59,15 @@ def run_doctor(prefix: str, options: CommandOptions) -> int:
                 report.add(suggest_signature(settings, resolved.bucket, session.connect))
         report.check()
         recommended = recommend(connection, times.round_trip_s)
-        session.fields["settings"] = recommended
-        for line in ["", *config_lines(recommended, options.connect.profile)]:
+        capabilities = report.details(CAPABILITIES)
+        session.fields |= {"settings": recommended, "capabilities": capabilities}
+        remarks = [f"{name}: {detail}" for name, detail in capabilities.items()]
+        for line in ["", *table_lines(options.connect.profile, recommended, remarks)]:
             session.print_text(line)
+        if save:
+            path = _save(options, recommended, remarks)
+            session.fields["saved"] = str(path)
+            session.print_text(f"\nsaved in {path}")
         return "healthy"
 
     return run_step("doctor", options, work)
@@ -68,6 +89,11 @@ class Report:
             if finding.error is not None and finding.is_required:
                 self._failures.append(finding.error)
 
+    def details(self, names: Iterable[str]) -> dict[str, str]:
+        """Return the details of the findings with these *names*, as one line each."""
+        details = {one["name"]: one_line(one["told"]) for one in self._session.fields["checks"]}
+        return {name: details[name] for name in names if name in details}
+
     def check(self) -> None:
         """Raise the first failure, if any."""
         if self._failures:
@@ -81,17 +107,35 @@ class Report:
         )
 
 
-def config_lines(settings: dict[str, str | int], profile: str | None) -> list[str]:
-    """Return *settings* as lines of config.toml."""
-    table = "[defaults]" if profile is None else f"[profiles.{profile}]"
-    return [table, *(f"{key} = {_toml(value)}" for key, value in settings.items())]
+def _save(options: CommandOptions, settings: Mapping[str, str | int], remarks: Sequence[str]) -> Path:
+    """Write *settings* into the configuration file and return its path; parts and jobs of the file stay.
+
+    Raises BadConfiguration if the file cannot be written, or if its form makes the change unsafe.
+    """
+    named, profile = options.connect.config_path, options.connect.profile
+    path = Path(named) if named is not None else default_config_path(os.environ)
+    if path is None:
+        raise _unsaved(Path(NO_CONFIG), "This user has no home directory; --config can name a file")
+    try:
+        content = read_content(path, MAX_BYTES).data.decode() if path.exists() else ""
+        added = without_present(load_config(path, os.environ) if content else Config(path), profile, settings)
+        changed = changed_text(content, profile, added, remarks)
+        if changed is None:
+            raise _unsaved(path, f"The lines of {table_line(profile)} are not of the form KEY = VALUE")
+        create_missing_folders(path.parent)
+        # A link stays, and so does the mode of the file.
+        write_atomically(path.resolve(), changed.encode(), is_private=not path.exists())
+    except OSError as exc:
+        raise _unsaved(path, exc.strerror or "") from exc
+    return path
 
 
-def _toml(value: str | int) -> str:
-    if isinstance(value, int):
-        return str(value)
-    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
+def _unsaved(path: Path, why: str) -> BadConfiguration:
+    return BadConfiguration(
+        f"the settings were not written to {quoted(path)}",
+        why,
+        NextStep("write the printed lines into the configuration file"),
+    )
 
 
 def _mark(finding: Finding) -> str:

@@ -14,7 +14,7 @@ def recommend(connection: Connection, round_trip_s: float | None) -> dict[str, s
     has_long_round_trip = round_trip_s is not None and round_trip_s > LONG_ROUND_TRIP_S
     return {
         "endpoint": settings.endpoint,
-        "provider": settings.provider,
+        "provider": settings.store or settings.provider,
         "signature": connection.store.dialect.signature,
         **({"region": settings.region} if settings.region else {}),
         "addressing": settings.addressing,
