@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -45,12 +45,61 @@ class Part(Value):
     size: int
 
 
+class Checksum(Value, array_like=True):
+    """A checksum of S3: the algorithm (``crc64nvme``, ``crc32c``, ``crc32``, ``sha256``), and the value as in headers.
+
+    The value is Base64; that of checksums of parts (composite) ends with a hyphen and the number of parts. The
+    algorithm ``crc64`` is that of OBS, whose value is a decimal number.
+    """
+
+    algorithm: str
+    value: str
+
+    @classmethod
+    def of(cls, algorithm: str, raw: bytes) -> Checksum:
+        """Return the checksum with these bytes."""
+        return cls(algorithm, b64encode(raw).decode())
+
+    @property
+    def raw(self) -> bytes:
+        """The bytes of a checksum that is not composite."""
+        return b64decode(self.value)
+
+    @property
+    def is_composite(self) -> bool:
+        """Whether it is a checksum of checksums of parts."""
+        return "-" in self.value
+
+
+class UploadChecksum(Value, rename="camel"):
+    """The checksum that a store agreed to for an upload: each part has one, and so has the object.
+
+    ``is_full_object``: that of the object is the checksum of its bytes; otherwise, of the checksums of its parts.
+    """
+
+    algorithm: str
+    is_full_object: bool
+
+    @property
+    def is_proof(self) -> bool:
+        """Whether the object's checksum verifies its content as an MD5 does."""
+        return self.is_full_object or self.algorithm == "sha256"
+
+
+class ObjectChecksums(Value):
+    """What Complete sends: the checksums of ``parts`` by number, that of the ``whole`` object, its size in bytes."""
+
+    parts: Mapping[int, Checksum]
+    whole: Checksum | None
+    size: int
+
+
 class Receipt(Value):
     """What the store confirmed for one part, and the digests computed while sending it.
 
     ``etag`` has no quotes; its case is the store's. ``md5`` is lower-case hex, ``crc64`` the CRC-64/XZ of
-    the part; each is None if it was not computed. ``is_unproven``: it was read by a host that may see another file, so
-    its content must be compared with the source.
+    the part, ``checksum`` the one that was sent with it; each is None if it was not computed. ``is_unproven``: it was
+    read by a host that may see another file, so its content must be compared with the source.
     """
 
     number: Positive
@@ -59,6 +108,12 @@ class Receipt(Value):
     md5: MD5Hex | None = None
     crc64: int | None = None
     is_unproven: bool = False
+    checksum: Checksum | None = None
+
+    @property
+    def listed(self) -> StoredPart:
+        """The part as ListParts shows it."""
+        return StoredPart(self.number, self.size, self.etag, crc64=self.crc64, checksum=self.checksum)
 
 
 class SourceStat(Value, rename="camel"):
@@ -75,13 +130,14 @@ class Upload(Value):
     """One multipart upload: its upload id, and the random token in the object's metadata that identifies it as ours.
 
     ``is_found``: the response to Initiate was lost, and a list of open uploads has this one. Only the token of the
-    object shows that it is ours.
+    object shows that it is ours. ``checksum`` is what the store agreed to, None for none.
     """
 
     target: Target
     upload_id: str
     token: str | None = None
     is_found: bool = False
+    checksum: UploadChecksum | None = None
 
 
 class Credentials(Value):
@@ -155,13 +211,19 @@ class ObjectOptions(Value):
 
 
 class StoredPart(Value):
-    """One entry of ListParts. ``crc64`` is None unless the store lists it (OSS)."""
+    """One entry of ListParts. ``crc64`` and ``checksum`` are None unless the store lists them (OSS, S3)."""
 
     number: int
     size: int
     etag: str
     last_modified: str = ""
     crc64: int | None = None
+    checksum: Checksum | None = None
+
+    @property
+    def receipt(self) -> Receipt:
+        """The part as the receipt of what the store returned; no MD5 was computed."""
+        return Receipt(self.number, self.size, self.etag, None, self.crc64, checksum=self.checksum)
 
 
 class ListWindow(Value):
@@ -229,23 +291,26 @@ class Stored(Value):
     sse_c_key_md5: str | None = None
     date: str = ""
     size: int | None = None
+    checksum: Checksum | None = None
 
 
 class Initiated(Value):
     """The store's response to Initiate: the upload id, and the headers, which may confirm the encryption.
 
-    ``is_found``: the response was lost, and a list of open uploads has this one.
+    ``is_found``: the response was lost, and a list of open uploads has this one. ``checksum`` is what the response
+    confirms for the parts.
     """
 
     upload_id: str
     response: Stored = Stored(200, "")
     is_found: bool = False
+    checksum: UploadChecksum | None = None
 
 
 class ObjectInfo(Value):
     """The response of HeadObject. ``metadata`` keys are lower-case; ``upload_id`` is None if it is not returned.
 
-    ``headers`` are all headers of the response, with lower-case names.
+    ``headers`` are all headers of the response, with lower-case names. ``checksum`` may be composite.
     """
 
     _hidden = ("headers",)
@@ -260,6 +325,7 @@ class ObjectInfo(Value):
     last_modified: str = ""
     sse: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    checksum: Checksum | None = None
 
 
 def iso_date(seconds: float) -> str:

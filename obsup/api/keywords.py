@@ -70,7 +70,7 @@ class SendKeywords(StepKeywords, total=False):
     """Further keywords of functions that send data. *limit_rate* is bytes per second, "10M", or a timetable."""
 
     content_md5: bool
-    digest: Literal["auto", "md5", "crc64", "none"]
+    digest: Literal["auto", "crc64nvme", "crc32c", "crc64", "sha256", "md5", "none"]
     limit_rate: float | str | None
     progress: events.ProgressCallback | None
 

@@ -106,6 +106,7 @@ class HeaderNames(Value):
     version_id: str
     upload_id: str | None  # of HeadObject: the upload that created the object
     crc64: str | None  # in responses: CRC-64/XZ of a part or an object
+    checksum: str | None = None  # a prefix that the algorithm of a checksum follows
     error_code: str | None = None  # of a response without a body
     error_message: str | None = None
     encoded_error: str | None = None  # the <Error> document of a response without a body, as Base64

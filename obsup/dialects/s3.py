@@ -87,6 +87,7 @@ _HEADERS = HeaderNames(
     version_id="x-amz-version-id",
     upload_id=None,
     crc64=None,
+    checksum="x-amz-checksum-",
     bucket_region="x-amz-bucket-region",
     retry_after="x-amz-retry-after",
 )

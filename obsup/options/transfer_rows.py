@@ -177,8 +177,8 @@ TRANSFER = group(
     ),
     OptionRow(
         "--digest",
-        choice("auto", "md5", "crc64", "none"),
-        "Digest that verifies each part; auto is the best that the store returns.",
+        choice("auto", "crc64nvme", "crc32c", "crc64", "sha256", "md5", "none"),
+        "Digest that verifies parts and object; auto is the best one of the store.",
         commands=_SENDING,
         default="auto",
     ),

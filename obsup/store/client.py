@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from urllib.parse import urlsplit
+
+from msgspec.structs import replace
 
 from obsup import events
 from obsup.dialects.dialect import Dialect
@@ -11,9 +14,11 @@ from obsup.dialects.endpoints import is_loopback
 from obsup.dialects.object_headers import customer_key_headers
 from obsup.errors import NetworkError, StoreError, WrongUsage, run_again
 from obsup.model import (
+    Checksum,
     CustomerKey,
     Initiated,
     ListWindow,
+    ObjectChecksums,
     ObjectInfo,
     ObjectPage,
     OpenUpload,
@@ -21,14 +26,23 @@ from obsup.model import (
     StoredPart,
     Target,
     Upload,
+    UploadChecksum,
 )
 from obsup.store.answers import xml
+from obsup.store.answers.checksums import (
+    agreement_of,
+    complete_headers,
+    read_agreement,
+    read_elements,
+    request_headers,
+)
 from obsup.store.answers.listings import objects_after, parts_after, uploads_in
 from obsup.store.answers.request import Query, StoreRequest
 from obsup.store.answers.result_headers import header_etag, read_object_info, read_stored, require_etag
 from obsup.store.answers.server_clock import ServerClock
 from obsup.store.http.body import OpenBody
 from obsup.store.http.endpoint_route import Route
+from obsup.store.http.settings import Response
 from obsup.store.http.transport import Transport
 from obsup.store.interface import WHOLE_LIST, CredentialSource
 from obsup.store.signed_exchange import SignedExchange
@@ -71,6 +85,7 @@ class HttpStore:
             _require_tls(route.configured.endpoint)
         self._key_headers = _key_headers(dialect, customer_key)
         self._source_key_headers = _key_headers(dialect, copy_source_key)
+        self._rejects_checksum_mode = False
         self._copy_key_headers = _key_headers(dialect, copy_source_key, copy_source=True)
 
     def initiate(self, target: Target, headers: Mapping[str, str]) -> Initiated:
@@ -87,10 +102,18 @@ class HttpStore:
         upload_id = xml.text(self._exchange.document(request, response, "UploadId"), "UploadId")
         if not upload_id:
             raise NetworkError("garbled", "the response to initiate has no upload id", sent=True)
-        return Initiated(upload_id, read_stored(response, self.dialect.headers, ""))
+        names = self.dialect.headers
+        agreed = agreement_of(names, response.headers)
+        return Initiated(upload_id, read_stored(response, names, ""), checksum=agreed)
 
     def upload_part(
-        self, upload: Upload, part_number: int, open_body: OpenBody, *, content_md5: str | None = None
+        self,
+        upload: Upload,
+        part_number: int,
+        open_body: OpenBody,
+        *,
+        content_md5: str | None = None,
+        checksum: Checksum | None = None,
     ) -> Stored:
         """Source: OBS API reference, "Uploading a Part"."""
         request = StoreRequest(
@@ -99,7 +122,7 @@ class HttpStore:
             upload.target.bucket,
             upload.target.key,
             query=_part_query(upload, part_number),
-            headers={**self._key_headers, **_digest_header(content_md5)},
+            headers={**self._key_headers, **self._digest_headers(content_md5, checksum)},
             body=open_body,
         )
         response = self._exchange.send(request)
@@ -140,8 +163,22 @@ class HttpStore:
             raise NetworkError("garbled", "the response to copy has no ETag", sent=True)
         return read_stored(response, names, etag)
 
+    def upload_checksum(self, upload: Upload) -> UploadChecksum | None:
+        """Source: Amazon S3 API reference, "ListParts"."""
+        if self.dialect.headers.checksum is None:
+            return None
+        query: Query = (("uploadId", upload.upload_id), ("max-parts", "1"))
+        request = StoreRequest("ListParts", "GET", upload.target.bucket, upload.target.key, query)
+        root = self._exchange.fetch(request, "UploadId", "IsTruncated")
+        return read_agreement(xml.text(root, "ChecksumAlgorithm"), xml.text(root, "ChecksumType"))
+
     def complete(
-        self, upload: Upload, parts: Sequence[tuple[int, str]], headers: Mapping[str, str]
+        self,
+        upload: Upload,
+        parts: Sequence[tuple[int, str]],
+        headers: Mapping[str, str],
+        *,
+        checksums: ObjectChecksums | None = None,
     ) -> Stored:
         """Source: OBS API reference, "Assembling Parts". The object's ETag may be empty (Ceph)."""
         request = StoreRequest(
@@ -150,18 +187,23 @@ class HttpStore:
             upload.target.bucket,
             upload.target.key,
             query=(("uploadId", upload.upload_id),),
-            headers=headers,
-            body=xml.complete_body(parts),
+            headers={
+                **headers,
+                **self._checksum_key_headers(checksums),
+                **complete_headers(self.dialect, checksums),
+            },
+            body=xml.complete_body(parts, checksums.parts if checksums is not None else {}),
             takes_long=True,
         )
         response = self._exchange.send(request)
         root = self._exchange.document(request, response, "ETag", "Location")
-        return read_stored(
+        stored = read_stored(
             response,
             self.dialect.headers,
             xml.bare_etag(xml.text(root, "ETag")),
             location=xml.text(root, "Location") or None,
         )
+        return replace(stored, checksum=read_elements(partial(xml.text, root)))
 
     def abort(self, upload: Upload) -> bool:
         """Source: OBS API reference, "Canceling a Multipart Upload"."""
@@ -199,6 +241,7 @@ class HttpStore:
         headers: Mapping[str, str],
         *,
         content_md5: str | None = None,
+        checksum: Checksum | None = None,
     ) -> Stored:
         """Source: OBS API reference, "Uploading Objects - PUT". A success redirect is a response 303.
 
@@ -210,7 +253,7 @@ class HttpStore:
             "PUT",
             target.bucket,
             target.key,
-            headers={**headers, **self._key_headers, **_digest_header(content_md5)},
+            headers={**headers, **self._key_headers, **self._digest_headers(content_md5, checksum)},
             body=open_body,
             also_success=frozenset({303}) if redirect in headers else frozenset(),
         )
@@ -227,20 +270,45 @@ class HttpStore:
         key_headers = self._source_key_headers if is_copy_source else self._key_headers
         request = StoreRequest("HeadObject", "HEAD", target.bucket, target.key, headers=key_headers)
         try:
-            response = self._exchange.send(request)
+            response = self._send_head(request)
         except StoreError as exc:
             if exc.refusal.status == 404 and exc.refusal.code != "NoSuchBucket":
                 return None
             raise
         return read_object_info(response, self.dialect.headers)
 
+    def _checksum_key_headers(self, checksums: ObjectChecksums | None) -> Mapping[str, str]:
+        """Return the headers of the SSE-C key for Complete: S3 requires them of an upload with checksums."""
+        return (
+            self._key_headers if checksums is not None and self.dialect.headers.checksum is not None else {}
+        )
+
+    def _send_head(self, request: StoreRequest) -> Response:
+        """Send the request for the properties of an object, and for its checksum if the store permits that.
+
+        With encryption by KMS, S3 requires the permission for the key, too; some stores reject the header.
+        """
+        prefix = self.dialect.headers.checksum
+        if prefix is None or self._rejects_checksum_mode:
+            return self._exchange.send(request)
+        mode = {f"{prefix}mode": "ENABLED"}
+        try:
+            return self._exchange.send(replace(request, headers={**request.headers, **mode}))
+        except StoreError as exc:
+            is_forbidden = exc.refusal.code in ("AccessDenied", "Forbidden")
+            if exc.refusal.status not in (400, 501) and not is_forbidden:
+                raise
+        response = self._exchange.send(request)
+        self._rejects_checksum_mode = True
+        return response
+
+    def _digest_headers(self, content_md5: str | None, checksum: Checksum | None) -> dict[str, str]:
+        md5 = {} if content_md5 is None else {"Content-MD5": content_md5}
+        return {**md5, **request_headers(self.dialect.headers, checksum)}
+
 
 def _part_query(upload: Upload, part_number: int) -> Query:
     return (("partNumber", str(part_number)), ("uploadId", upload.upload_id))
-
-
-def _digest_header(content_md5: str | None) -> dict[str, str]:
-    return {} if content_md5 is None else {"Content-MD5": content_md5}
 
 
 def _key_headers(

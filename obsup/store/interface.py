@@ -7,9 +7,11 @@ from typing import Protocol, runtime_checkable
 
 from obsup.dialects.dialect import Dialect
 from obsup.model import (
+    Checksum,
     Credentials,
     Initiated,
     ListWindow,
+    ObjectChecksums,
     ObjectInfo,
     ObjectPage,
     OpenUpload,
@@ -17,6 +19,7 @@ from obsup.model import (
     StoredPart,
     Target,
     Upload,
+    UploadChecksum,
 )
 from obsup.store.http.body import OpenBody
 
@@ -54,11 +57,18 @@ class PartStore(Protocol):
     """The part of the contract that a worker needs."""
 
     def upload_part(
-        self, upload: Upload, part_number: int, open_body: OpenBody, *, content_md5: str | None = None
+        self,
+        upload: Upload,
+        part_number: int,
+        open_body: OpenBody,
+        *,
+        content_md5: str | None = None,
+        checksum: Checksum | None = None,
     ) -> Stored:
         """Send one part and return what the store confirmed.
 
-        *content_md5* is Base64. Idempotent and safe to retry: a part replaces an earlier one with the same number.
+        *content_md5* is Base64, *checksum* one of the algorithm that was agreed on when the upload was initiated.
+        Idempotent and safe to retry: a part replaces an earlier one with the same number.
         Raises StoreError, NetworkError, Denied, and unchanged every error of the body.
         """
         ...
@@ -135,10 +145,24 @@ class ObjectStore(PartStore, PartLister, Protocol):
         """
         ...
 
+    def upload_checksum(self, upload: Upload) -> UploadChecksum | None:
+        """Return the checksum that was agreed on when *upload* was initiated, or None. Sends nothing if none can be.
+
+        Reads only: safe to retry.
+        """
+        ...
+
     def complete(
-        self, upload: Upload, parts: Sequence[tuple[int, str]], headers: Mapping[str, str]
+        self,
+        upload: Upload,
+        parts: Sequence[tuple[int, str]],
+        headers: Mapping[str, str],
+        *,
+        checksums: ObjectChecksums | None = None,
     ) -> Stored:
         """Assemble the object from pairs of part number and ETag.
+
+        The store rejects *checksums* that differ from its own.
 
         Not idempotent: after success the upload id is unknown, and a second request fails with NoSuchUpload. Not safe
         to retry if ``NetworkError.sent``: look at the object first. Never retried by RetryingStore.
@@ -175,8 +199,9 @@ class ObjectStore(PartStore, PartLister, Protocol):
         headers: Mapping[str, str],
         *,
         content_md5: str | None = None,
+        checksum: Checksum | None = None,
     ) -> Stored:
-        """Store a whole object with one request. *content_md5* is Base64.
+        """Store a whole object with one request. *content_md5* is Base64; *checksum* is that of the object.
 
         Idempotent unless *headers* forbid overwriting. Safe to retry in any case, but then a rejection because the
         object exists may be caused by the first attempt. Passes errors of the body unchanged.

@@ -11,7 +11,8 @@ from obsup import events
 from obsup.dialects.addressing import locate
 from obsup.dialects.dialect import Address, Dialect, Signable
 from obsup.errors import StoreError, WrongUsage, run_again
-from obsup.model import Stored, Upload
+from obsup.model import Checksum, Stored, Upload
+from obsup.store.answers.checksums import request_headers
 from obsup.store.answers.refusal import read_refusal
 from obsup.store.answers.request import Query, StoreRequest
 from obsup.store.answers.result_headers import read_stored, require_etag
@@ -29,12 +30,16 @@ URL_LIFETIME_S = 24 * 3600
 
 
 class PresignedPart(Value):
-    """The presigned URL of one part, as plain values that can be sent to a worker."""
+    """The presigned URL of one part, as plain values that can be sent to a worker.
+
+    ``checksum`` is signed: the part must be sent with it.
+    """
 
     _hidden = ("query",)
 
     address: Address
     query: Query
+    checksum: Checksum | None = None
 
 
 class PartSigner:
@@ -48,8 +53,8 @@ class PartSigner:
         self._credentials = credentials
         self._clock = clock
 
-    def sign(self, upload: Upload, part_number: int) -> PresignedPart:
-        """Return a URL with which anyone can send this part, without further headers. Raises Denied.
+    def sign(self, upload: Upload, part_number: int, checksum: Checksum | None = None) -> PresignedPart:
+        """Return a URL with which anyone can send this part, with no header but its *checksum*. Raises Denied.
 
         Source: OBS API reference, "Authentication of Signature in a URL".
         """
@@ -58,13 +63,13 @@ class PartSigner:
         address = locate(location.endpoint, target.bucket, target.key, location.addressing)
         query: Query = (("partNumber", str(part_number)), ("uploadId", upload.upload_id))
         signed = self._dialect.presign(
-            Signable("PUT", address, query, {}),
+            Signable("PUT", address, query, request_headers(self._dialect.headers, checksum)),
             self._credentials.current(),
             region=location.region,
             now=self._clock.now(),
             expires_s=URL_LIFETIME_S,
         )
-        return PresignedPart(address, signed)
+        return PresignedPart(address, signed, checksum)
 
 
 class PresignedStore:
@@ -89,6 +94,7 @@ class PresignedStore:
         open_body: OpenBody,
         *,
         content_md5: str | None = None,
+        checksum: Checksum | None = None,  # noqa: ARG002 - the one that is signed is sent
     ) -> Stored:
         """Send the part to its URL. Raises WrongUsage for *content_md5*, which is not signed."""
         target = upload.target
@@ -121,7 +127,7 @@ class PresignedStore:
                 request.method,
                 self._presigned.address,
                 request.query,
-                headers={},
+                headers=request_headers(self._dialect.headers, self._presigned.checksum),
                 body=body,
                 sign=None,
             )

@@ -12,9 +12,11 @@ from msgspec import field
 from obsup import events
 from obsup.errors import NetworkError, Stopped, StoreError
 from obsup.model import (
+    Checksum,
     Credentials,
     Initiated,
     ListWindow,
+    ObjectChecksums,
     ObjectInfo,
     ObjectPage,
     OpenUpload,
@@ -22,6 +24,7 @@ from obsup.model import (
     StoredPart,
     Target,
     Upload,
+    UploadChecksum,
 )
 from obsup.store.answers.failure_rule import Action, FailureRule
 from obsup.store.answers.failure_table import as_error, classify
@@ -197,11 +200,19 @@ class RetryingStore:
         return self._inner.initiate(target, headers)
 
     def upload_part(
-        self, upload: Upload, part_number: int, open_body: OpenBody, *, content_md5: str | None = None
+        self,
+        upload: Upload,
+        part_number: int,
+        open_body: OpenBody,
+        *,
+        content_md5: str | None = None,
+        checksum: Checksum | None = None,
     ) -> Stored:
         """Send one part."""
         return self._run(
-            lambda: self._inner.upload_part(upload, part_number, open_body, content_md5=content_md5),
+            lambda: self._inner.upload_part(
+                upload, part_number, open_body, content_md5=content_md5, checksum=checksum
+            ),
             f"part {part_number} of {upload.target}",
             part_number,
         )
@@ -224,11 +235,20 @@ class RetryingStore:
             part_number,
         )
 
+    def upload_checksum(self, upload: Upload) -> UploadChecksum | None:
+        """Return the checksum of the upload."""
+        return self._run(lambda: self._inner.upload_checksum(upload), f"listing the parts of {upload.target}")
+
     def complete(
-        self, upload: Upload, parts: Sequence[tuple[int, str]], headers: Mapping[str, str]
+        self,
+        upload: Upload,
+        parts: Sequence[tuple[int, str]],
+        headers: Mapping[str, str],
+        *,
+        checksums: ObjectChecksums | None = None,
     ) -> Stored:
         """Complete the upload without retries."""
-        return self._inner.complete(upload, parts, headers)
+        return self._inner.complete(upload, parts, headers, checksums=checksums)
 
     def abort(self, upload: Upload) -> bool:
         """Abort the upload."""
@@ -265,10 +285,13 @@ class RetryingStore:
         headers: Mapping[str, str],
         *,
         content_md5: str | None = None,
+        checksum: Checksum | None = None,
     ) -> Stored:
         """Store a whole object."""
         return self._run(
-            lambda: self._inner.put_object(target, open_body, headers, content_md5=content_md5),
+            lambda: self._inner.put_object(
+                target, open_body, headers, content_md5=content_md5, checksum=checksum
+            ),
             f"uploading {target}",
             1,
         )

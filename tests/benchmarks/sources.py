@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from fastcrc import crc64
+from anycrc import Model
 
 from obsup.local.source.digest import combine_crc64
 
@@ -82,7 +82,7 @@ def _with_digests(
         count = min(part_size, size - begin)
         if not is_sparse or count not in known:
             data = read(begin, count)
-            known[count] = hashlib.md5(data, usedforsecurity=False).hexdigest(), crc64.xz(data)
+            known[count] = hashlib.md5(data, usedforsecurity=False).hexdigest(), Model("CRC64-XZ").calc(data)
         md5, crc = known[count]
         whole = combine_crc64(whole, crc, count) if number > 1 else crc
         md5s.append(bytes.fromhex(md5))

@@ -7,8 +7,10 @@ from typing import TypeVar
 
 from obsup.errors import NetworkError, Refusal, StoreError
 from obsup.model import (
+    Checksum,
     Initiated,
     ListWindow,
+    ObjectChecksums,
     ObjectInfo,
     ObjectPage,
     OpenUpload,
@@ -16,6 +18,7 @@ from obsup.model import (
     StoredPart,
     Target,
     Upload,
+    UploadChecksum,
 )
 from obsup.store.http.body import OpenBody
 from obsup.store.interface import WHOLE_LIST, ObjectStore
@@ -63,11 +66,23 @@ class FaultyStore:
     def initiate(self, target: Target, headers: Mapping[str, str]) -> Initiated:
         return self._run("initiate", lambda: self._inner.initiate(target, headers))
 
+    def upload_checksum(self, upload: Upload) -> UploadChecksum | None:
+        return self._inner.upload_checksum(upload)
+
     def upload_part(
-        self, upload: Upload, part_number: int, open_body: OpenBody, *, content_md5: str | None = None
+        self,
+        upload: Upload,
+        part_number: int,
+        open_body: OpenBody,
+        *,
+        content_md5: str | None = None,
+        checksum: Checksum | None = None,
     ) -> Stored:
         return self._run(
-            "part", lambda: self._inner.upload_part(upload, part_number, open_body, content_md5=content_md5)
+            "part",
+            lambda: self._inner.upload_part(
+                upload, part_number, open_body, content_md5=content_md5, checksum=checksum
+            ),
         )
 
     def copy_part(
@@ -87,9 +102,16 @@ class FaultyStore:
         )
 
     def complete(
-        self, upload: Upload, parts: Sequence[tuple[int, str]], headers: Mapping[str, str]
+        self,
+        upload: Upload,
+        parts: Sequence[tuple[int, str]],
+        headers: Mapping[str, str],
+        *,
+        checksums: ObjectChecksums | None = None,
     ) -> Stored:
-        return self._run("complete", lambda: self._inner.complete(upload, parts, headers))
+        return self._run(
+            "complete", lambda: self._inner.complete(upload, parts, headers, checksums=checksums)
+        )
 
     def abort(self, upload: Upload) -> bool:
         return self._run("abort", lambda: self._inner.abort(upload))
@@ -110,9 +132,13 @@ class FaultyStore:
         headers: Mapping[str, str],
         *,
         content_md5: str | None = None,
+        checksum: Checksum | None = None,
     ) -> Stored:
         return self._run(
-            "put", lambda: self._inner.put_object(target, open_body, headers, content_md5=content_md5)
+            "put",
+            lambda: self._inner.put_object(
+                target, open_body, headers, content_md5=content_md5, checksum=checksum
+            ),
         )
 
     def head_object(self, target: Target, *, is_copy_source: bool = False) -> ObjectInfo | None:

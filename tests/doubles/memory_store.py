@@ -11,13 +11,15 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from urllib.parse import unquote
 
-from fastcrc import crc64
+from anycrc import Model
 
 from obsup.dialects.dialect import Dialect
 from obsup.errors import Refusal, StoreError
 from obsup.model import (
+    Checksum,
     Initiated,
     ListWindow,
+    ObjectChecksums,
     ObjectInfo,
     ObjectPage,
     OpenUpload,
@@ -66,8 +68,17 @@ class MemoryStore:
             self._uploads[upload_id] = _Upload(target.bucket, target.key, dict(headers))
         return Initiated(upload_id)
 
+    def upload_checksum(self, upload: Upload) -> None:
+        """No checksums, as many stores."""
+
     def upload_part(
-        self, upload: Upload, part_number: int, open_body: OpenBody, *, content_md5: str | None = None
+        self,
+        upload: Upload,
+        part_number: int,
+        open_body: OpenBody,
+        *,
+        content_md5: str | None = None,
+        checksum: Checksum | None = None,  # noqa: ARG002
     ) -> Stored:
         found = self._find(upload, "UploadPart")
         content = _read(open_body)
@@ -100,7 +111,12 @@ class MemoryStore:
         return self._stored(found.parts[part_number])
 
     def complete(
-        self, upload: Upload, parts: Sequence[tuple[int, str]], headers: Mapping[str, str]
+        self,
+        upload: Upload,
+        parts: Sequence[tuple[int, str]],
+        headers: Mapping[str, str],
+        *,
+        checksums: ObjectChecksums | None = None,  # noqa: ARG002
     ) -> Stored:
         found = self._find(upload, "CompleteMultipartUpload")
         if not parts:
@@ -160,6 +176,7 @@ class MemoryStore:
         headers: Mapping[str, str],
         *,
         content_md5: str | None = None,
+        checksum: Checksum | None = None,  # noqa: ARG002
     ) -> Stored:
         self._check(target, "PutObject")
         content = _read(open_body)
@@ -188,7 +205,7 @@ class MemoryStore:
         return Stored(200, etag_of(content), crc64=self._crc64(content))
 
     def _crc64(self, content: bytes) -> int | None:
-        return crc64.xz(content) if self.dialect.provider == "oss" else None
+        return Model("CRC64-XZ").calc(content) if self.dialect.provider == "oss" else None
 
     def _check(self, target: Target, operation: str) -> None:
         if target.bucket not in self._buckets:

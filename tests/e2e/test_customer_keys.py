@@ -125,7 +125,10 @@ def test_an_encrypted_object_is_copied_with_its_own_key(
     assert inside.run("complete", "bucket/key", "--upload-id", upload_id, *encryption).code == 0
     assert sandbox.object_path("bucket", "key").read_bytes() == source.read_bytes()
     [complete] = [request for request in sandbox.requests if request.operation == "complete"][-1:]
-    assert not [name for name, _ in complete.headers if "customer" in name.lower()]
+    has_key = any("customer" in name.lower() for name, _ in complete.headers)
+    # S3 requires the key of an upload with checksums.
+    has_checksum = any("checksum-type" in name.lower() for name, _ in complete.headers)
+    assert has_key == has_checksum
 
 
 @pytest.mark.parametrize("option", [("--copy-source-sse-c-key-file", "old.key"), ("--copy-range", "0-9")])

@@ -36,10 +36,10 @@ DIGESTS = {
 # The command with digests that count the bytes they hash.
 PROGRAM = """
 import hashlib, json, sys
-from fastcrc import crc64
+import anycrc
 
 sizes = {"md5": 0, "crc64": 0}
-plain_md5, plain_xz = hashlib.md5, crc64.xz
+plain_md5, plain_xz = hashlib.md5, anycrc.Model("CRC64-XZ").calc
 
 class Counting:
     def __init__(self, data=b"", **options):
@@ -50,11 +50,15 @@ class Counting:
     def __getattr__(self, name):
         return getattr(self._plain, name)
 
-def counting_xz(data, initial=0):
-    sizes["crc64"] += len(data)
-    return plain_xz(data, initial)
+class CountingModel:
+    def __init__(self, name):
+        assert name == "CRC64-XZ"
+    def calc(self, data, initial=0):
+        sizes["crc64"] += len(data)
+        return plain_xz(data, initial)
+    combine = staticmethod(anycrc.Model("CRC64-XZ").combine)
 
-hashlib.md5, crc64.xz = Counting, counting_xz
+hashlib.md5, anycrc.Model = Counting, CountingModel
 import obsup.cli.main as main
 
 def read_so_far():

@@ -39,12 +39,12 @@ def refused(sandbox: Sandbox) -> int:
 def test_parts_have_content_md5_after_the_first_rejection(
     sandbox: Sandbox, make_file: MakeFile, provider: str
 ) -> None:
-    """One part is rejected, and nothing is reported."""
+    """One part is rejected, and nothing is reported. Parts for S3 have a checksum, which is enough there."""
     size = 5 * 1024 * 1024 if provider == "s3" else PART
     rig = Rig(sandbox, make_file(2 * size + 1000), provider=provider, part_size=size)
     rig.run()
     assert rig.is_stored()
-    assert refused(sandbox) == 1
+    assert refused(sandbox) == (0 if provider == "s3" else 1)
     assert rig.notes() == ""
 
 

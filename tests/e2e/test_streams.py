@@ -75,7 +75,7 @@ def test_a_pipe_becomes_the_object(bash: Bash, sandbox: Sandbox, make_file: Make
     assert sandbox.uploads() == []
 
 
-@pytest.mark.parametrize(("scheme", "verified"), [("obs", "etag"), ("s3", "etag"), ("oss", "crc64")])
+@pytest.mark.parametrize(("scheme", "verified"), [("obs", "etag"), ("s3", "crc64nvme"), ("oss", "crc64")])
 def test_every_provider(
     bash: Bash, sandbox: Sandbox, make_file: MakeFile, scheme: str, verified: str
 ) -> None:

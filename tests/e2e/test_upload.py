@@ -95,6 +95,7 @@ def test_json_has_the_documented_keys(shell: Shell, sandbox: Sandbox, make_file:
         "sentParts": 3,
         "sentBytes": 600_000,
         "verified": "etag",
+        "checksum": None,
         "sseKms": None,
         "sseKmsKey": None,
         "sseC": None,

@@ -18,7 +18,7 @@ LIBRARIES = (
     "rich",
     "filelock",
     "defusedxml",
-    "fastcrc",
+    "anycrc",
     "pathspec",
     "msgspec",
     "PySocks",

@@ -100,5 +100,6 @@ def result_fields(result: Result) -> dict[str, Any]:
         "sentBytes": result.sent_bytes,
         "seconds": round(result.seconds, 3),
         "verified": result.verified,
+        "checksum": result.verifying_checksum,
         **response_fields(result),
     }

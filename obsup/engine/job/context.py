@@ -10,10 +10,11 @@ from msgspec.structs import replace
 
 from obsup import events
 from obsup.dialects.dialect import Dialect
+from obsup.dialects.endpoints import is_vendor_host
 from obsup.dialects.object_headers import Operation
 from obsup.engine.job.connection import Connection
 from obsup.engine.job.request import UploadRequest
-from obsup.engine.job.send_options import SendOptions
+from obsup.engine.job.send_options import REJECTS_CHECKSUMS, SendOptions
 from obsup.engine.job.stop import StopSignal
 from obsup.engine.proof.encryption import RequestedEncryption, requested_encryption
 from obsup.engine.proof.part_proof import DigestChoice, choose_digests
@@ -81,11 +82,18 @@ class UploadContext(Value):
 
     @property
     def digests(self) -> DigestChoice:
-        """The digests that verify each part."""
-        is_compared = self.is_touched or self.source_digests is not None
-        return choose_digests(
-            self.request.digest, self.dialect, encrypted=self.request.encrypted, is_compared=is_compared
+        """The digests that verify each part, and the checksum to ask for."""
+        digests = choose_digests(
+            self.request.digest,
+            self.dialect,
+            encrypted=self.request.encrypted,
+            is_compared=self.is_touched or self.source_digests is not None,
+            # If a store returned no checksum of the object, a stream could not be read again for its MD5.
+            is_read_once=self.stream_name is not None and not is_vendor_host(self.request.target.endpoint),
         )
+        if self.connection.learned.has(REJECTS_CHECKSUMS):
+            return replace(digests, checksum=None)
+        return digests
 
     @property
     def send_options(self) -> SendOptions:

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from obsup.dialects.dialect import Dialect
 from obsup.dialects.object_headers import Operation, object_headers
+from obsup.engine.proof.part_proof import Digest
 from obsup.errors import WrongUsage, run_again
 from obsup.local.source.expectation import Expectation
 from obsup.model import ObjectOptions, Target
@@ -52,7 +53,7 @@ class UploadRequest(Value):
     restart: bool = False
     verify_source: bool = False
     content_md5: bool = False
-    digest: Literal["auto", "md5", "crc64", "none"] = "auto"
+    digest: Digest = "auto"
     on_change: Literal["fail", "resend"] = "fail"
     if_running: Literal["fail", "wait", "skip"] = "fail"
     use_token: bool = True

@@ -11,7 +11,7 @@ from obsup.engine.job.progress import ProgressTally
 from obsup.engine.job.request import UploadRequest
 from obsup.engine.plan.file_plan import Plan
 from obsup.engine.proof.object_proof import Verified
-from obsup.model import ObjectInfo, Receipt, SourceStat, Stored, Target, Upload
+from obsup.model import Checksum, ObjectInfo, Receipt, SourceStat, Stored, Target, Upload
 from obsup.value import Value
 
 
@@ -59,6 +59,7 @@ _OF_RESPONSE = (
     "sse_c",
     "sse_c_key_md5",
     "date",
+    "checksum",
 )
 
 
@@ -88,7 +89,8 @@ class Result(Value):
     ``upload_id`` is None for a single PutObject; ``verified`` names what verified the object;
     ``sent_parts`` and ``sent_bytes`` count what this run sent; ``receipts`` are those of all parts, in order.
     ``source`` is the identity of the file that the object has the content of; ``date`` is the last
-    modification of the object if it is known, otherwise the date of the response.
+    modification of the object if it is known, otherwise the date of the response. ``checksum`` is
+    the one that the store returned (S3).
     """
 
     _hidden = ("receipts", "source", "date")
@@ -115,6 +117,13 @@ class Result(Value):
     receipts: tuple[Receipt, ...] = ()
     source: SourceStat | None = None
     date: str = ""
+    checksum: Checksum | None = None
+
+    @property
+    def verifying_checksum(self) -> str | None:
+        """The checksum that verified the object, in Base64; None if something else did."""
+        checksum = self.checksum
+        return checksum.value if checksum is not None and checksum.algorithm == self.verified else None
 
     @classmethod
     def of(

@@ -14,6 +14,11 @@ from obsup.engine.proof.part_proof import DigestChoice
 from obsup.local.source.file import Gate
 from obsup.value import Value
 
+# Facts about the store.
+REJECTS_CHECKSUMS = "rejects checksum headers"
+CONFIRMS_CRC64 = "returns the CRC-64 that is sent with a part"
+LACKS_CRC64 = "returns no CRC-64"
+
 
 class SendOptions(Value):
     """How content is sent: the digests that verify it, Content-MD5 or not, the observer, and the limits.

@@ -4,26 +4,43 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, cast
+
+from msgspec.structs import replace
 
 from obsup.dialects.dialect import Dialect
-from obsup.local.source.digest import combine_crc64
-from obsup.model import ObjectInfo, Receipt, Stored, Upload
+from obsup.local.source.digest import CRC64, combine_checksums, combine_crc64
+from obsup.model import Checksum, ObjectChecksums, ObjectInfo, Receipt, Stored, Upload, UploadChecksum
 from obsup.value import Value
 
 TOKEN_NAME = "obsup-token"
 
-Verified = Literal["etag", "crc64", "parts", "upload-id", "token", "size", "receipt"]
+Verified = Literal[
+    "crc64nvme",
+    "crc32c",
+    "crc32",
+    "sha256",
+    "etag",
+    "crc64",
+    "parts",
+    "upload-id",
+    "token",
+    "size",
+    "receipt",
+]
 """What verified that an object is the source."""
+
+BY_CONTENT = frozenset({"crc64nvme", "crc32c", "crc32", "sha256", "etag", "crc64"})
+"""Those of the content; the others show who made the object, and what it is made of."""
 
 
 class Expected(Value):
-    """What the completed object must show: its size, ETag and CRC-64, and the mark of the upload that made it.
+    """What the completed object must show: its size and digests, and the mark of the upload that made it.
 
-    ``size`` is bytes, ``etag`` lower-case; each is None if it is unknown. The mark is the upload id, if the store
-    shows it, or the token in the metadata; ``upload_id`` is None for a single PutObject. ``needs_token``: only the
-    token shows that the upload is ours. ``composed_etag`` is what most stores make of the ETags of these parts, even if
-    they are not MD5s: it shows that the object is made of them.
+    ``size`` is bytes, ``etag`` lower-case; each is None if it is unknown, as ``crc64`` and ``checksum``. The mark is
+    the upload id, if the store shows it, or the token in the metadata; ``upload_id`` is None for a single PutObject.
+    ``needs_token``: only the token shows that the upload is ours. ``composed_etag`` is what most stores make of the
+    ETags of these parts, even if they are not MD5s: it shows that the object is made of them.
     """
 
     size: int | None
@@ -33,6 +50,7 @@ class Expected(Value):
     token: str | None
     needs_token: bool = False
     composed_etag: str | None = None
+    checksum: Checksum | None = None
 
     def lacks_token(self, info: ObjectInfo) -> bool:
         """Return whether the object *info* has other object options, because another client initiated the upload."""
@@ -89,6 +107,44 @@ def combined_crc64(receipts: Sequence[Receipt]) -> int | None:
     return crc64
 
 
+def whole_checksum(receipts: Sequence[Receipt], upload: Upload) -> Checksum | None:
+    """Return the checksum of the object that *upload* makes of *receipts*, None if that of a part is unknown."""
+    if upload.checksum is None:
+        return None
+    parts = ((one.checksum, one.size) for one in receipts)
+    agreed = upload.checksum
+    return combine_checksums(agreed.algorithm, parts, is_full_object=agreed.is_full_object)
+
+
+def with_listed_checksum(upload: Upload, receipts: Sequence[Receipt]) -> Upload:
+    """Return *upload* with the checksum that its parts have, if nothing here records what the store agreed to."""
+    algorithms = {one.checksum.algorithm for one in receipts if one.checksum is not None}
+    if upload.checksum is not None or len(algorithms) != 1:
+        return upload
+    algorithm = algorithms.pop()
+    return replace(upload, checksum=UploadChecksum(algorithm, is_full_object=algorithm == "crc64nvme"))
+
+
+def sent_checksums(receipts: Sequence[Receipt], upload: Upload) -> ObjectChecksums | None:
+    """Return the checksums that Complete sends: those that are known; None if the store did not agree to any."""
+    if upload.checksum is None:
+        return None
+    algorithm = upload.checksum.algorithm
+    parts = {
+        one.number: one.checksum
+        for one in receipts
+        if one.checksum is not None and one.checksum.algorithm == algorithm
+    }
+    return ObjectChecksums(parts, whole_checksum(receipts, upload), sum(one.size for one in receipts))
+
+
+def sent_crc64(receipts: Sequence[Receipt]) -> ObjectChecksums | None:
+    """Return the CRC-64 that Complete sends to OBS; None if that of a part is unknown."""
+    crc64 = combined_crc64(receipts)
+    size = sum(one.size for one in receipts)
+    return ObjectChecksums({}, Checksum(CRC64, str(crc64)), size) if crc64 is not None else None
+
+
 def expected_object(
     receipts: Sequence[Receipt], upload: Upload, *, dialect: Dialect, opaque_etags: bool
 ) -> Expected:
@@ -106,16 +162,35 @@ def expected_object(
         token=upload.token,
         needs_token=upload.is_found and upload.token is not None,
         composed_etag=etag_of([one.etag for one in receipts]) if dialect.etag_is_composite else None,
+        checksum=whole_checksum(receipts, upload) if upload.checksum and upload.checksum.is_proof else None,
     )
 
 
 def verify_response(expected: Expected, response: Stored) -> Verified | None:
-    """Return what the response to Complete or PutObject verifies (``crc64``, ``etag``), or None for nothing."""
+    """Return which digest in the response to Complete or PutObject verifies the object, or None for none."""
+    if is_confirmed(expected, response.checksum):
+        return _algorithm(expected)
     if expected.crc64 is not None and response.crc64 == expected.crc64:
         return "crc64"
     if expected.etag is not None and response.etag.lower() == expected.etag:
         return "etag"
     return None
+
+
+def is_confirmed(expected: Expected, checksum: Checksum | None) -> bool:
+    """Return whether *checksum*, which the store returned, is that of the object."""
+    return expected.checksum is not None and expected.checksum == checksum
+
+
+def has_other_checksum(expected: Expected, checksum: Checksum | None) -> bool:
+    """Return whether *checksum*, which the store returned, belongs to other content.
+
+    One of another algorithm or type means nothing. Some stores return a wrong one of an object with the right ETag.
+    """
+    wanted = expected.checksum
+    if wanted is None or checksum is None or is_confirmed(expected, checksum):
+        return False
+    return (wanted.algorithm, wanted.is_composite) == (checksum.algorithm, checksum.is_composite)
 
 
 def contradicts(expected: Expected, etag: str, crc64: int | None, *, ours: bool) -> bool:
@@ -147,7 +222,7 @@ def has_own_parts(expected: Expected, response: Stored, info: ObjectInfo) -> boo
 
 
 def verify_object(expected: Expected, info: ObjectInfo, *, ours_only: bool = False) -> Verified | None:
-    """Return what HeadObject verifies of the object: ``crc64``, ``etag``, ``upload-id``, ``token``; None for nothing.
+    """Return what HeadObject verifies of the object: a digest, ``upload-id`` or ``token``; None for nothing.
 
     A different size or digest always fails. *ours_only* requires, if upload id or token can show it, that this very
     upload made the object: an older object with the same content must not pass for a Complete that never happened.
@@ -159,11 +234,13 @@ def verify_object(expected: Expected, info: ObjectInfo, *, ours_only: bool = Fal
         return None
     if contradicts(expected, info.etag, info.crc64, ours=mark is not None):
         return None
+    if is_confirmed(expected, info.checksum):
+        return _algorithm(expected)
     if expected.crc64 is not None and info.crc64 == expected.crc64:
         return "crc64"
     if expected.etag is not None and info.etag.lower() == expected.etag:
         return "etag"
-    return mark
+    return None if has_other_checksum(expected, info.checksum) else mark
 
 
 def lacks_mark(expected: Expected, info: ObjectInfo) -> bool:
@@ -180,6 +257,10 @@ def is_marked(expected: Expected, info: ObjectInfo) -> bool:
 def has_known_etag(expected: Expected, response: Stored, info: ObjectInfo) -> bool:
     """Return whether the ETag in *info* is that in the *response* to Complete or PutObject, or that of our parts."""
     return info.etag != "" and info.etag.lower() in (response.etag.lower(), expected.composed_etag)
+
+
+def _algorithm(expected: Expected) -> Verified | None:
+    return cast(Verified, expected.checksum.algorithm) if expected.checksum is not None else None
 
 
 def _count(etag: str) -> str:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TypeVar
 
 from msgspec import field
 
 from obsup.engine.plan.file_plan import Plan
 from obsup.errors import DataMismatch, run_again
-from obsup.model import Receipt, StoredPart
+from obsup.model import Part, Receipt, StoredPart
 from obsup.value import Value
 
+StoredOrSent = TypeVar("StoredOrSent", Receipt, StoredPart)
 MAX_SHOWN_RUNS = 40
 CANNOT_ASSEMBLE = "cannot assemble the object: "
 
@@ -66,6 +68,14 @@ def check_parts(listed: Iterable[StoredPart], expected: ExpectedParts) -> list[S
             run_again("send the parts named above again"),
         )
     return [parts[number] for number in sorted(parts)]
+
+
+def windows_of(parts: Sequence[StoredOrSent]) -> Iterator[tuple[Part, StoredOrSent]]:
+    """Yield each of *parts*, which are all parts in order, with its window on the source."""
+    offset = 0
+    for one in parts:
+        yield Part(one.number, offset, one.size), one
+        offset += one.size
 
 
 def show_numbers(numbers: Iterable[int]) -> str:

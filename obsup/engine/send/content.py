@@ -5,23 +5,32 @@ from __future__ import annotations
 import base64
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from io import BytesIO
 from typing import Protocol
 
 from msgspec.structs import replace
 
 from obsup import events
-from obsup.engine.job.send_options import SendOptions
+from obsup.engine.job.send_options import REJECTS_CHECKSUMS, SendOptions
 from obsup.engine.proof.part_proof import matches, needs_md5
-from obsup.errors import DataMismatch, DigestRequired, NetworkError, ObsupError, StoreError, run_again
+from obsup.errors import (
+    DataMismatch,
+    DigestRequired,
+    NetworkError,
+    ObsupError,
+    StoreError,
+    run_again,
+)
 from obsup.local.source.digest import PartDigest
 from obsup.local.source.file import Gate
 from obsup.local.state import started_uploads
 from obsup.local.state.started_uploads import StartedUpload
-from obsup.model import Part, Stored, Target, Upload
+from obsup.model import Checksum, Part, Receipt, Stored, Target, Upload
+from obsup.store.answers.checksums import rejects_checksums
 from obsup.store.http.body import Body, OpenBody
 from obsup.store.interface import PartStore, TrialStore
+from obsup.value import Value
 
 # How often content is sent again after the store confirmed other bytes.
 MAX_RESENDS = 2
@@ -60,6 +69,10 @@ class Content(Protocol):
         """Compute the MD5 in hex, before anything is sent."""
         ...
 
+    def checksum(self, algorithm: str, gate: Gate | None) -> Checksum | None:
+        """Compute the checksum of this *algorithm*, before anything is sent."""
+        ...
+
 
 class AttemptCounter:
     """Counts how often content was sent: every attempt opens a new body."""
@@ -83,8 +96,8 @@ _RETURNS_NO_CRC64 = "returns no CRC-64"
 _MD5, _OPAQUE = "has ETags that are MD5s", "has other ETags than digests"
 _UNCHECKED = "has other ETags than digests, and accepts a wrong Content-MD5"
 
-SendRequest = Callable[[OpenBody, "str | None"], Stored]
-"""Sends one request with a body and a Content-MD5 header (base64, or None)."""
+SendRequest = Callable[[OpenBody, "str | None", "Checksum | None"], Stored]
+"""Sends one request with a body, and the headers Content-MD5 (base64) and checksum unless they are None."""
 
 
 class OneByte(BytesIO):
@@ -180,10 +193,31 @@ def _md5_of(content: bytes) -> str:
     return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
+class Sent(Value):
+    """The store's response, the digest of the bytes that were read, and the checksum that was sent with them."""
+
+    stored: Stored
+    digest: PartDigest
+    checksum: Checksum | None = None
+
+    @property
+    def is_by_etag(self) -> bool:
+        """Whether, of what the store returned, only the ETag can be that of other bytes."""
+        pairs = ((self.stored.crc64, self.digest.crc64), (self.stored.checksum, self.checksum))
+        return all(None in pair or pair[0] == pair[1] for pair in pairs)
+
+    def receipt(self, part: Part) -> Receipt:
+        """Return the receipt of the *part* that was sent."""
+        digest = self.digest
+        return Receipt(
+            part.number, part.size, self.stored.etag, digest.md5, digest.crc64, checksum=self.checksum
+        )
+
+
 def send_verified(
     content: Content, send: SendRequest, send_options: SendOptions, trial: EtagTrial, *, what: object
-) -> tuple[Stored, PartDigest]:
-    """Send *content* and return the store's response and the digest of the bytes that were read.
+) -> Sent:
+    """Send *content* and return the store's response and the digests of the bytes that were read.
 
     After an ETag that is not their MD5, the content is sent with Content-MD5. If the store accepts that, the *trial*
     shows whether the ETag means anything: an object is not published again before that.
@@ -196,27 +230,52 @@ def send_verified(
         if resend:
             reason = "the store confirmed other bytes than were sent"
             send_options.observe(events.Retried(part.number, resend, reason, 0.0))
-        stored, digest = _send_once(content, send, send_options, has_md5=has_md5)
+        sent = _send_once(content, send, send_options, has_md5=has_md5)
+        stored, digest = sent.stored, sent.digest
         if needs_md5(stored, digest, send_options.digests):
             send_options.learned.add(_RETURNS_NO_CRC64)
             digest.record_md5(content.md5(send_options.read_gate))
-        is_confirmed = matches(stored, digest, send_options.digests) is not False
-        is_by_etag = stored.crc64 is None or digest.crc64 is None
-        if is_confirmed or (is_by_etag and has_md5 and trial.shows_opaque_etags()):
+        is_confirmed = matches(stored, digest, send_options.digests, sent.checksum) is not False
+        if is_confirmed or (sent.is_by_etag and has_md5 and trial.shows_opaque_etags()):
             send_options.observe(events.PartStored(part.number, part.size))
-            return stored, digest
-        has_md5 = has_md5 or is_by_etag
+            return sent
+        has_md5 = has_md5 or sent.is_by_etag
+    computed = (("MD5", digest.md5), ("CRC-64", digest.crc64), _named(sent.checksum))
+    returned = (("ETag", stored.etag), ("CRC-64", stored.crc64), _named(stored.checksum))
     raise DataMismatch(
         f"{what} arrives changed",
-        f"The bytes sent have MD5 {digest.md5} and CRC-64 {digest.crc64}, but the store returned ETag {stored.etag}"
-        f"{trial.doubt if is_by_etag else ''}",
+        f"The bytes sent have {_listing(computed)}, but the store returned {_listing(returned)}"
+        f"{trial.doubt if sent.is_by_etag else ''}",
         run_again("check this computer's memory and the proxies on the way to the store"),
     )
 
 
-def _send_once(
-    content: Content, send: SendRequest, send_options: SendOptions, *, has_md5: bool
-) -> tuple[Stored, PartDigest]:
+def send_with_checksum(
+    content: Content, send: SendRequest, send_options: SendOptions, trial: EtagTrial, *, what: object
+) -> Sent:
+    """Send *content*, without a checksum if the store rejects its header. Raises as ``send_verified``."""
+    learned, without = send_options.learned, replace(send_options.digests, checksum=None)
+    if not learned.has(REJECTS_CHECKSUMS):
+        try:
+            return send_verified(content, send, send_options, trial, what=what)
+        except ObsupError as exc:
+            if send_options.digests.checksum is None or exc.refusal is None:
+                raise
+            if not rejects_checksums(exc.refusal):
+                raise
+        learned.add(REJECTS_CHECKSUMS)
+    return send_verified(content, send, replace(send_options, digests=without), trial, what=what)
+
+
+def _named(checksum: Checksum | None) -> tuple[str, str | None]:
+    return (checksum.algorithm, checksum.value) if checksum is not None else ("", None)
+
+
+def _listing(digests: Iterable[tuple[str, object]]) -> str:
+    return " and ".join(f"{name} {value}" for name, value in digests if value is not None)
+
+
+def _send_once(content: Content, send: SendRequest, send_options: SendOptions, *, has_md5: bool) -> Sent:
     """Send the content once; return the response and the digest of the attempt that it confirms.
 
     Raises SourceChanged if the bytes of that attempt were not the planned ones.
@@ -239,16 +298,38 @@ def _send_once(
         bodies.append(content.open(digests.digest, on_sent=report, gate=send_options.gate))
         return bodies[-1]
 
-    if has_md5 or learned.has(_REQUIRES_MD5):
-        stored = send(open_body, _content_md5(content, send_options))
-    else:
-        try:
-            stored = send(open_body, None)
-        except DigestRequired:
-            stored = send(open_body, _content_md5(content, send_options))
-            learned.add(_REQUIRES_MD5)
+    algorithm = digests.checksum
+    checksum = content.checksum(algorithm, send_options.read_gate) if algorithm is not None else None
+    try:
+        stored = _send_with_digests(content, send, open_body, send_options, checksum, has_md5=has_md5)
+    except DataMismatch:
+        # The store rejected the digest in a header: that of other bytes, if the source changed after it was computed.
+        if bodies:
+            bodies[-1].check()
+        raise
     bodies[-1].check()
-    return stored, bodies[-1].digest
+    return Sent(stored, bodies[-1].digest, checksum)
+
+
+def _send_with_digests(
+    content: Content,
+    send: SendRequest,
+    open_body: OpenBody,
+    send_options: SendOptions,
+    checksum: Checksum | None,
+    *,
+    has_md5: bool,
+) -> Stored:
+    """Send the content with *checksum*, and with Content-MD5 if that is wanted or the store requires it."""
+    learned = send_options.learned
+    if has_md5 or learned.has(_REQUIRES_MD5):
+        return send(open_body, _content_md5(content, send_options), checksum)
+    try:
+        return send(open_body, None, checksum)
+    except DigestRequired:
+        stored = send(open_body, _content_md5(content, send_options), checksum)
+        learned.add(_REQUIRES_MD5)
+        return stored
 
 
 def _content_md5(content: Content, send_options: SendOptions) -> str:

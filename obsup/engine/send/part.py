@@ -6,15 +6,29 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from obsup import events
-from obsup.engine.job.send_options import SendOptions
+from obsup.engine.job.send_options import (
+    CONFIRMS_CRC64,
+    LACKS_CRC64,
+    REJECTS_CHECKSUMS,
+    SendOptions,
+)
 from obsup.engine.proof.encryption import RequestedEncryption
 from obsup.engine.proof.part_proof import DigestChoice, matches
-from obsup.engine.send.content import AttemptCounter, Content, EtagTrial, send_verified
+from obsup.engine.send.content import (
+    AttemptCounter,
+    Content,
+    EtagTrial,
+    Sent,
+    send_verified,
+    send_with_checksum,
+)
 from obsup.errors import NextStep, ObsupError, Refused
-from obsup.local.source.digest import PartDigest
+from obsup.local.source.digest import CRC64, PartDigest
 from obsup.local.source.file import FileWindow
-from obsup.model import Part, Receipt, SourceStat, Stored, Upload
+from obsup.model import Checksum, Part, Receipt, SourceStat, Stored, Upload
 from obsup.store.http.body import OpenBody
 from obsup.store.interface import PartLister, PartStore
 from obsup.value import Value
@@ -52,23 +66,49 @@ def send_content(
     Raises as ``send_verified`` does, and Refused if the store does not confirm the encryption.
     """
     part, attempts = content.part, AttemptCounter()
+    digests = _digests_of(upload, send_options)
+    send_options = replace(send_options, digests=digests)
 
-    def send(open_body: OpenBody, content_md5: str | None) -> Stored:
-        return store.upload_part(upload, part.number, attempts.counted(open_body), content_md5=content_md5)
-
-    what = f"part {part.number} of {upload.target}"
-    try:
-        stored, digest = send_verified(
-            content, send, send_options, EtagTrial(store, upload.target, send_options), what=what
+    def send(open_body: OpenBody, content_md5: str | None, checksum: Checksum | None) -> Stored:
+        return store.upload_part(
+            upload, part.number, attempts.counted(open_body), content_md5=content_md5, checksum=checksum
         )
+
+    what, trial = f"part {part.number} of {upload.target}", EtagTrial(store, upload.target, send_options)
+    try:
+        if digests.checksum == CRC64:
+            sent = send_with_checksum(content, send, send_options, trial, what=what)
+            _learn_crc64(sent, send_options)
+        else:
+            sent = send_verified(content, send, send_options, trial, what=what)
     except Refused:
         # Some stores reject a part that they already have: an earlier attempt may have stored it.
         existing = _find_stored(content, upload, store, send_options) if attempts.count > 1 else None
         if existing is None:
             raise
         return existing
-    _check_encryption(stored, send_options.encryption, what)
-    return stored, Receipt(part.number, part.size, stored.etag, digest.md5, digest.crc64)
+    _check_encryption(sent.stored, send_options.encryption, what)
+    return sent.stored, sent.receipt(part)
+
+
+def _digests_of(upload: Upload, send_options: SendOptions) -> DigestChoice:
+    """Return the digests of a part of *upload*. OBS agrees to the CRC-64 by returning that of an earlier part."""
+    digests, learned = send_options.digests.of_upload(upload), send_options.learned
+    if digests.checksum != CRC64:
+        return digests
+    if learned.has(LACKS_CRC64) or learned.has(REJECTS_CHECKSUMS):
+        return replace(digests, checksum=None)
+    return replace(digests, md5=digests.keeps_md5 or not learned.has(CONFIRMS_CRC64))
+
+
+def _learn_crc64(sent: Sent, send_options: SendOptions) -> None:
+    """Remember whether the store returned the CRC-64 that was sent."""
+    learned = send_options.learned
+    if sent.stored.crc64 is not None:
+        learned.add(CONFIRMS_CRC64)
+        return
+    learned.add(LACKS_CRC64)
+    learned.note("the store does not confirm --digest crc64: parts are verified by MD5", send_options.observe)
 
 
 def _check_encryption(stored: Stored, encryption: RequestedEncryption | None, what: str) -> None:
@@ -97,14 +137,19 @@ def _find_stored(
         return None  # the caller raises the first error
     if not listed or listed[0].size != part.size:
         return None
-    fresh = partial(PartDigest, md5=True, crc64=send_options.digests.crc64)
+    digests = send_options.digests
+    fresh = partial(PartDigest, md5=True, crc64=digests.crc64, checksum=digests.checksum)
     body = content.open(fresh, on_sent=lambda _: None, gate=send_options.read_gate)
     with closing(body):
         while body.read():
             pass
         body.check()
-    stored = Stored(200, listed[0].etag, crc64=listed[0].crc64)
-    if matches(stored, body.digest, send_options.digests) is not True:
+    sent = Sent(
+        Stored(200, listed[0].etag, crc64=listed[0].crc64, checksum=listed[0].checksum),
+        body.digest,
+        body.digest.checksum,
+    )
+    if matches(sent.stored, body.digest, digests, sent.checksum) is not True:
         return None
     send_options.observe(events.PartStored(part.number, part.size))
-    return stored, Receipt(part.number, part.size, stored.etag, body.digest.md5, body.digest.crc64)
+    return sent.stored, sent.receipt(part)

@@ -36,9 +36,9 @@ from obsup.errors import (
 )
 from obsup.local.source.digest import PartDigest
 from obsup.local.source.expectation import Expectation
-from obsup.local.source.file import Gate, hash_part
+from obsup.local.source.file import FileWindow, Gate, hash_part
 from obsup.local.source.rate_limit import RateLimit
-from obsup.model import Receipt, SourceStat, Upload
+from obsup.model import Checksum, Receipt, SourceStat, Upload
 from obsup.rate import Rate
 from obsup.store.presigned import PresignedPart
 from obsup.text import quoted
@@ -104,7 +104,7 @@ class RemoteWorkers:
         backend: WorkerBackend,
         settings: StoreSettings,
         *,
-        sign: Callable[[Upload, int], PresignedPart] | None = None,
+        sign: Callable[[Upload, int, Checksum | None], PresignedPart] | None = None,
         rate: Rate | None = None,
         observe: events.Observer = events.ignore,
         read_gate: Gate | None = None,
@@ -123,13 +123,21 @@ class RemoteWorkers:
         number = part.part.number
 
         def make_call() -> WorkerCall:
-            presigned = self._sign(part.upload, number) if self._sign is not None else None
+            presigned = self._presigned(part) if self._sign is not None else None
             return run_part_task, PartTask(
                 part, self._settings, presigned, self._rate, self._backend.is_local
             )
 
         what = f"part {number} of {part.upload.target}"
         return self._submit(_PendingTask(what, number, make_call, observe or self._observe, part))
+
+    def _presigned(self, to_send: PartToSend) -> PresignedPart:
+        """Return the URL of a part. Its checksum is signed, so it is computed here."""
+        assert self._sign is not None
+        window = FileWindow(Path(to_send.path), to_send.part, to_send.stat)
+        algorithm = to_send.digests.of_upload(to_send.upload).checksum
+        checksum = window.checksum(algorithm, self._read_gate) if algorithm is not None else None
+        return self._sign(to_send.upload, to_send.part.number, checksum)
 
     def put(self, context: UploadContext, stat: SourceStat) -> Future[Finished]:
         """Have a worker put the small file of *context*, whose identity is *stat*."""

@@ -17,9 +17,9 @@ from obsup.engine.job.result import Finished
 from obsup.engine.job.send_options import SendOptions
 from obsup.engine.proof.encryption import RequestedEncryption
 from obsup.engine.proof.object_options import OptionComparison, compare_options
-from obsup.engine.proof.object_proof import Expected
+from obsup.engine.proof.object_proof import Expected, verify_response
 from obsup.engine.proof.part_proof import DigestChoice, matches
-from obsup.engine.send.content import AttemptCounter, Content, EtagTrial, send_verified
+from obsup.engine.send.content import AttemptCounter, Content, EtagTrial, Sent, send_with_checksum
 from obsup.engine.verify.existing_object import find_existing, object_exists
 from obsup.engine.verify.object_probe import ObjectProbe
 from obsup.errors import NextStep, ObjectExists, Refused
@@ -28,7 +28,7 @@ from obsup.local.source.digest import PartDigest
 from obsup.local.source.file import FileWindow
 from obsup.local.source.identity import content_changed
 from obsup.local.source.memory_part import read_part
-from obsup.model import Part, Receipt, SourceStat, Stored, Target
+from obsup.model import Checksum, Part, Receipt, SourceStat, Stored, Target
 from obsup.store.http.body import Body, OpenBody
 from obsup.store.interface import ObjectStore
 
@@ -74,29 +74,29 @@ def put_content(
     attempts = AttemptCounter()
     must_look = forbids_overwrite(store.dialect, headers)
 
-    def send(open_body: OpenBody, content_md5: str | None) -> Stored:
+    def send(open_body: OpenBody, content_md5: str | None, checksum: Checksum | None) -> Stored:
         def look_and_open() -> Body:
             if must_look and find_existing(store, target) is not None:
                 raise object_exists(target)
             return open_body()
 
-        return store.put_object(target, attempts.counted(look_and_open), headers, content_md5=content_md5)
+        return store.put_object(
+            target, attempts.counted(look_and_open), headers, content_md5=content_md5, checksum=checksum
+        )
 
     try:
-        stored, digest = send_verified(
-            content, send, send_options, EtagTrial(store, target, send_options), what=target
-        )
+        trial = EtagTrial(store, target, send_options)
+        sent = send_with_checksum(content, send, send_options, trial, what=target)
     except ObjectExists:
         # It may be from our own first attempt, if its response was lost.
         existing = _find_object(store, target, headers, content, send_options) if attempts.count > 1 else None
         if existing is None:
             raise
         return existing
-    if send_options.encryption is not None and not send_options.encryption.is_confirmed_by(stored):
+    if send_options.encryption is not None and not send_options.encryption.is_confirmed_by(sent.stored):
         raise _not_encrypted(target, send_options.encryption)
-    receipt = Receipt(1, content.part.size, stored.etag, digest.md5, digest.crc64)
-    finished = _verify(store, target, content.part.size, stored, digest, send_options.digests)
-    return replace(finished, stored=stored, receipts=(receipt,))
+    finished = _verify(store, target, content.part.size, sent, send_options.digests)
+    return replace(finished, stored=sent.stored, receipts=(sent.receipt(content.part),))
 
 
 def _not_encrypted(target: Target, encryption: RequestedEncryption) -> Refused:
@@ -125,16 +125,16 @@ def _find_object(
     return found.finished([Receipt(1, size, found.info.etag, md5)])
 
 
-def _verify(
-    store: ObjectStore, target: Target, size: int, stored: Stored, digest: PartDigest, digests: DigestChoice
-) -> Finished:
+def _verify(store: ObjectStore, target: Target, size: int, sent: Sent, digests: DigestChoice) -> Finished:
     """Return the object, verified by the digest in the response or by HeadObject. Raises DataMismatch."""
-    if matches(stored, digest, digests):
-        return Finished(stored, "crc64" if stored.crc64 is not None and digest.crc64 is not None else "etag")
+    stored, digest = sent.stored, sent.digest
+    expected = Expected(size, None, digest.crc64, None, None, checksum=sent.checksum)
+    if matches(stored, digest, digests, sent.checksum):
+        return Finished(stored, verify_response(expected, stored) or "etag")
     # A success redirect has no ETag: the object must have the MD5, or, if it is encrypted, the ETag in the redirect.
     md5 = None if stored.etag or digests.opaque_etags else digest.md5
     redirected = stored if stored.etag or md5 else replace(stored, etag=_etag_of_redirect(stored.location))
-    expected = Expected(size, md5, digest.crc64, None, None)
+    expected = replace(expected, etag=md5)
     return ObjectProbe(store, target, expected).confirm(redirected)
 
 

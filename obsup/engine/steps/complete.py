@@ -7,7 +7,13 @@ from collections.abc import Sequence
 from obsup import events
 from obsup.engine.job.context import UploadContext
 from obsup.engine.job.result import Finished, Result
-from obsup.engine.proof.object_proof import Expected, Verified, contradicts, etag_of
+from obsup.engine.proof.object_proof import (
+    Expected,
+    Verified,
+    contradicts,
+    etag_of,
+    with_listed_checksum,
+)
 from obsup.engine.steps.completion_checks import CompletionChecks, PartsCheck
 from obsup.engine.steps.copy_part import check_copied_parts
 from obsup.engine.steps.finished_object import FinishedObject, result_of
@@ -27,7 +33,7 @@ from obsup.errors import DataMismatch, NextStep, UploadGone, WrongUsage, run_aga
 from obsup.local.source.identity import until_untouched
 from obsup.local.state import started_uploads
 from obsup.local.state.checkpoint import Checkpoint
-from obsup.model import ObjectInfo, Receipt, SourceStat, StoredPart
+from obsup.model import ObjectInfo, Receipt, SourceStat
 from obsup.store.answers.failure_table import as_error
 
 
@@ -78,7 +84,7 @@ class ManualCompletion:
             self._check_options(selected.checkpoint, info)
             return result
         check_copied_parts(selected.upload, listed)
-        return self._assemble(selected, parts_check.receipts(listed, selected.checkpoint))
+        return self._assemble(selected, parts_check.receipts(listed, selected.checkpoint), parts_check.stat)
 
     def _check_finished(self, selected: FoundUpload | None, parts_check: PartsCheck) -> Result | None:
         """Return the object if the selected upload is completed and its object passes all checks."""
@@ -97,13 +103,12 @@ class ManualCompletion:
             self._context.observe(events.Noted(note))
         return result
 
-    def _assemble(self, selected: FoundUpload, receipts: list[Receipt]) -> Result:
-        context, upload = self._context, selected.upload
+    def _assemble(self, selected: FoundUpload, receipts: list[Receipt], stat: SourceStat | None) -> Result:
+        context, upload = self._context, with_listed_checksum(selected.upload, receipts)
         size, etags = sum(one.size for one in receipts), [one.etag for one in receipts]
-        completer = Completer(context, upload, probe_of(context, upload, receipts))
-        parts = [(one.number, one.etag) for one in receipts]
+        completer = Completer(context, upload, probe_of(context, upload, receipts, stat), receipts)
         try:
-            finished = completer.complete(parts, self._headers(selected.checkpoint), look_first=True)
+            finished = completer.complete(self._headers(selected.checkpoint), look_first=True)
         except PartsRejected as exc:
             raise as_error(exc.failure, doing=f"completing {upload.target}") from exc
         except UploadGone as exc:
@@ -187,7 +192,7 @@ class ManualCompletion:
         """Record which upload made the object of which parts, and forget the upload."""
         source = str(self._selector.source.absolute()) if self._selector.source is not None else None
         etag = result.etag.lower() or None
-        parts = tuple(StoredPart(one.number, one.size, one.etag, crc64=one.crc64) for one in receipts)
+        parts = tuple(one.listed for one in receipts)
         started_uploads.finish(
             started_uploads.StartedUpload(
                 selected.upload, source, None, self._context.clock(), etag, result.size, parts

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from obsup import events
 from obsup.engine.job.context import UploadContext
 from obsup.engine.plan.file_plan import recorded_plan
-from obsup.engine.proof.part_list import ExpectedParts, check_parts, have_equal_sizes, parts_are
+from obsup.engine.proof.part_list import ExpectedParts, check_parts, have_equal_sizes, parts_are, windows_of
 from obsup.engine.proof.part_proof import has_content
 from obsup.errors import DataMismatch, NextStep, run_again
 from obsup.local.source.digest import PartDigest
@@ -80,8 +80,7 @@ class PartsCheck:
         if self.source is not None and self.stat is not None:
             return self._compare(self.source, self.stat, parts, checkpoint)
         self._report_unchecked(parts, expected)
-        # The ETag is the store's; no MD5 was computed here.
-        return [Receipt(one.number, one.size, one.etag, None, one.crc64) for one in parts]
+        return [one.receipt for one in parts]
 
     def _compare(
         self, source: Path, stat: SourceStat, parts: Sequence[StoredPart], checkpoint: Checkpoint | None
@@ -91,14 +90,14 @@ class PartsCheck:
         receipts: list[Receipt] = []
         outcomes: dict[bool | None, list[int]] = {True: [], False: [], None: []}
         with ThreadPoolExecutor(min(MAX_HASHING_THREADS, os.cpu_count() or 1)) as threads:
-            digests = threads.map(lambda one: self._hash(source, stat, one, recorded), _windows(parts))
+            digests = threads.map(lambda one: self._hash(source, stat, one, recorded), windows_of(parts))
             for stored, digest in zip(parts, digests, strict=True):
-                receipts.append(Receipt(stored.number, stored.size, stored.etag, digest.md5, digest.crc64))
+                receipts.append(digest.receipt(stored.number, stored.size, stored.etag))
                 same = has_content(stored, digest, recorded.get(stored.number), context.digests)
                 outcomes[same].append(stored.number)
         check_unchanged(source, stat)
         if ignores_times(stat) and not outcomes[False]:
-            check_sent(source, stat, [(part, receipts[i]) for i, (part, _) in enumerate(_windows(parts))])
+            check_sent(source, stat, [(part, receipts[i]) for i, (part, _) in enumerate(windows_of(parts))])
         if outcomes[False]:
             raise _differing(source, outcomes[False], has_match=bool(outcomes[True]))
         if outcomes[None]:
@@ -113,7 +112,10 @@ class PartsCheck:
         part, stored = pair
         receipt = recorded.get(part.number)
         has_crc64 = stored.crc64 is not None or (receipt is not None and receipt.crc64 is not None)
-        digest = PartDigest(md5=stored.crc64 is None, crc64=has_crc64)
+        checksum = stored.checksum or (receipt.checksum if receipt is not None else None)
+        algorithm = checksum.algorithm if checksum is not None else None
+        is_shown = stored.crc64 is not None or algorithm in ("crc64nvme", "sha256")
+        digest = PartDigest(md5=not is_shown, crc64=has_crc64, checksum=algorithm)
         return hash_part(source, part, stat, digest, self._context.read_gate)
 
     def _check_identity(self, recorded: SourceStat) -> None:
@@ -163,11 +165,3 @@ def _differing(source: Path, numbers: list[int], *, has_match: bool) -> DataMism
         why,
         step,
     )
-
-
-def _windows(parts: Sequence[StoredPart]) -> Iterator[tuple[Part, StoredPart]]:
-    """Yield each stored part with its window on the source."""
-    offset = 0
-    for stored in parts:
-        yield Part(stored.number, offset, stored.size), stored
-        offset += stored.size

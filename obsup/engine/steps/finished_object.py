@@ -52,7 +52,7 @@ class FinishedObject:
             parts: Sequence[StoredPart] = finished.parts
             found = self._find(finished.size, finished.etag)
         elif receipts:
-            parts = [StoredPart(one.number, one.size, one.etag, crc64=one.crc64) for one in receipts]
+            parts = [one.listed for one in receipts]
             found = probe_of(self._context, self._upload, receipts).find()
         else:
             return self._check_by_object(parts_check, checks)
@@ -126,7 +126,7 @@ class FinishedObject:
         try:
             return comparison.by_object(info, hint=hint).by
         except DataMismatch as exc:
-            is_guess = info.crc64 is None and is_composite(info.etag)
+            is_guess = info.crc64 is None and info.checksum is None and is_composite(info.etag)
             likely = f"its ETag {info.etag} is not that of {quoted(str(source))} in any likely part size"
             faults.append(likely if is_guess and info.size == stat.size else exc.what)
         except CannotCompare as exc:

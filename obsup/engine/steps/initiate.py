@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from obsup.dialects.object_headers import options_of_complete
 from obsup.engine.job.context import UploadContext
 from obsup.engine.upload.adoption import open_uploads
-from obsup.engine.upload.initiate import headers_with_token, initiate_once
+from obsup.engine.upload.initiate import headers_with_token, initiate_once, initiated_upload
 from obsup.engine.upload.preconditions import check_target
 from obsup.errors import NextStep, WrongUsage
 from obsup.local.state import started_uploads
@@ -34,6 +34,6 @@ def initiate(context: UploadContext, *, allows_late: bool = False) -> Upload:
     # Without a token, because the other machines of this upload do not know it: an upload that is only found in the
     # list may be that of another client, and they could not tell.
     initiated = initiate_once(context, headers, before, token=None)
-    upload = Upload(context.request.target, initiated.upload_id, token)
+    upload = initiated_upload(context, initiated, token)
     started_uploads.add(started_uploads.StartedUpload(upload, None, None, context.clock()))
     return upload

@@ -40,11 +40,15 @@ class UploadSelector(Value):
 
 
 class FoundUpload(Value):
-    """An upload, and its checkpoint with its path if this machine has one."""
+    """An upload, and its checkpoint with its path if this machine has one.
+
+    ``is_recorded``: this machine initiated the upload, or has its checkpoint.
+    """
 
     upload: Upload
     checkpoint: Checkpoint | None = None
     path: Path | None = None
+    is_recorded: bool = True
 
     def check_of_file(self) -> None:
         """Raise WrongUsage for the upload of a stream: only a run that reads the stream knows where it ends."""
@@ -115,7 +119,7 @@ def find_upload(selector: UploadSelector) -> FoundUpload | None:
             return FoundUpload(found.upload, found, path)
         upload = Upload(target, upload_id)
         known = started_uploads.find(upload)
-        return FoundUpload(known.upload if known is not None else upload)
+        return FoundUpload(known.upload if known is not None else upload, is_recorded=known is not None)
     if found is None:
         return None
     recorded = found.upload.target

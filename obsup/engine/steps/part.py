@@ -16,6 +16,7 @@ from obsup.engine.plan.file_plan import FilePlan, make_plan, recorded_plan
 from obsup.engine.send.content import Content
 from obsup.engine.send.part import send_content
 from obsup.engine.steps.lookup import FoundUpload, UploadSelector, require_upload
+from obsup.engine.upload.adoption import agreed_checksum
 from obsup.engine.upload.preconditions import require_encryption
 from obsup.errors import CheckpointUnwritable, DataMismatch, NextStep, SourceTouched, WrongUsage, run_again
 from obsup.local.source.file import FileWindow, check_sent
@@ -123,7 +124,7 @@ def _send(
 ) -> SentPart:
     """Send *content*, and record it. *is_unproven*: it may be from another file than that of the checkpoint."""
     context.observe(events.Begun(content.part.size, 1))
-    send_options = context.send_options
+    upload, send_options = with_agreed_checksum(context, selected), context.send_options
     if is_unproven:
         send_options = replace(send_options, digests=replace(send_options.digests, crc64=True))
     if md5 is not None:
@@ -136,13 +137,21 @@ def _send(
             )
         send_options = replace(send_options, content_md5=True)
     with locked_part(context, selected.upload, content.part.number):
-        stored, receipt = send_content(content, selected.upload, context.store, send_options)
+        stored, receipt = send_content(content, upload, context.store, send_options)
         if isinstance(content, FileWindow) and ignores_times(content.stat):
             check_sent(content.path, content.stat, [(content.part, receipt)], context.read_gate)
         copied_parts.forget(selected.upload, content.part.number)
         if selected.path is not None:
             _record(context, selected.path, selected.upload, replace(receipt, is_unproven=is_unproven))
     return SentPart(selected.upload, receipt, stored)
+
+
+def with_agreed_checksum(context: UploadContext, selected: FoundUpload) -> Upload:
+    """Return the upload with the checksum that the store agreed to; it is asked if this machine has no record."""
+    upload = selected.upload
+    if selected.is_recorded:
+        return upload
+    return replace(upload, checksum=agreed_checksum(context, upload))
 
 
 @contextmanager

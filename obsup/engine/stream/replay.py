@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from msgspec.structs import replace
+
 from obsup.engine.proof.object_proof import looks_like_md5
 from obsup.engine.proof.part_proof import DigestChoice
 from obsup.errors import SourceChanged, run_again
@@ -31,8 +33,8 @@ def comparable_receipts(
         if receipt is None or receipt.etag.lower() != stored.etag.lower() or receipt.size != stored.size:
             is_md5 = looks_like_md5(stored.etag) and not digests.opaque_etags
             md5 = stored.etag.lower() if is_md5 else None
-            receipt = Receipt(stored.number, stored.size, stored.etag, md5, stored.crc64)
-        if receipt.md5 is not None or receipt.crc64 is not None:
+            receipt = replace(stored.receipt, md5=md5)
+        if (receipt.md5, receipt.crc64, receipt.checksum) != (None, None, None):
             receipts[stored.number] = receipt
     return receipts
 
@@ -63,7 +65,9 @@ class ReplayCheck:
         receipt = self.stored.get(part.part.number)
         if receipt is not None:
             digest = part.hashed(gate)
-            pairs = ((receipt.md5, digest.md5), (receipt.crc64, digest.crc64))
+            sent = receipt.checksum
+            checksum = part.checksum(sent.algorithm, gate) if sent is not None else None
+            pairs = ((receipt.md5, digest.md5), (receipt.crc64, digest.crc64), (sent, checksum))
             known = [(then, now) for then, now in pairs if then is not None and now is not None]
             if receipt.size != part.part.size or not known or any(then != now for then, now in known):
                 raise _different_stream(f"Part {part.part.number} differs from the stored part")

@@ -135,7 +135,10 @@ class StreamUploader:
                 self._record.flush()
 
     def _digest(self) -> PartDigest:
-        digests, stored = self._context.digests, self._replay.stored.values()
+        digests = self._context.digests
+        if self._record is not None:
+            digests = digests.of_upload(self._record.upload)
+        stored = [one for one in self._replay.stored.values() if one.checksum is None]
         compares_md5 = any(one.crc64 is None for one in stored) or bool(stored and not digests.crc64)
         return PartDigest(md5=digests.md5 or self._request.content_md5 or compares_md5, crc64=digests.crc64)
 

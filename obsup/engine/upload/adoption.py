@@ -21,7 +21,7 @@ from obsup.errors import (
     run_again,
 )
 from obsup.local.state import started_uploads
-from obsup.model import OpenUpload, Receipt, StoredPart, Upload, iso_date
+from obsup.model import OpenUpload, Receipt, StoredPart, Upload, UploadChecksum, iso_date
 
 # Stores reject requests of a client whose clock differs by more than this: the date of an initiation by the store's
 # clock differs at most so much from its date by the clock of this computer.
@@ -78,7 +78,17 @@ def list_open_parts(
     if not note or recorded is None:
         return []
     context.observe(events.Noted(note))
-    return [StoredPart(one.number, one.size, one.etag, crc64=one.crc64) for one in recorded.values()]
+    return [one.listed for one in recorded.values()]
+
+
+def agreed_checksum(context: UploadContext, upload: Upload) -> UploadChecksum | None:
+    """Return the checksum that the store agreed to for *upload*, None if it does not show one."""
+    try:
+        return context.store.upload_checksum(upload)
+    except ObsupError as exc:
+        if exc.retryable:
+            raise
+        return None
 
 
 def _may_be_open(context: UploadContext, upload: Upload) -> bool:

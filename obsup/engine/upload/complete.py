@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from msgspec.structs import replace
 
@@ -10,15 +10,16 @@ from obsup import events
 from obsup.dialects.object_headers import forbids_overwrite
 from obsup.engine.job.context import UploadContext
 from obsup.engine.job.result import Finished
+from obsup.engine.job.send_options import CONFIRMS_CRC64
 from obsup.engine.plan.file_plan import Plan
-from obsup.engine.proof.object_proof import combined_crc64
+from obsup.engine.proof.object_proof import combined_crc64, sent_checksums, sent_crc64
 from obsup.engine.proof.part_list import check_receipts
 from obsup.engine.upload.adoption import not_listed
 from obsup.engine.verify.existing_object import find_existing, object_exists
 from obsup.engine.verify.object_probe import ObjectProbe, find_ours, probe_of
 from obsup.errors import UNAVAILABLE, NetworkError, ObjectExists, ObsupError, StoreError, UploadGone
 from obsup.local.source.identity import content_changed
-from obsup.model import Receipt, Upload
+from obsup.model import Receipt, SourceStat, Stored, Upload
 from obsup.store.answers.failure_rule import Action, FailureRule
 from obsup.store.answers.failure_table import classify
 
@@ -35,18 +36,28 @@ class PartsRejected(Exception):
         self.are_too_small = are_too_small
 
 
+# The codes of stores that confirmed checksums, but compute others, or do not know them in Complete.
+_REJECTING_CHECKSUMS = frozenset(
+    {"BadDigest", "InvalidRequest", "InvalidArgument", "InvalidPart", "MalformedXML"}
+)
+
+
 class Completer:
     """Completes one upload and verifies the object with *probe*."""
 
-    def __init__(self, context: UploadContext, upload: Upload, probe: ObjectProbe) -> None:
+    def __init__(
+        self, context: UploadContext, upload: Upload, probe: ObjectProbe, receipts: Sequence[Receipt]
+    ) -> None:
         self._context = context
         self._upload = upload
         self._probe = probe
+        self._parts = [(one.number, one.etag) for one in receipts]
+        self._checksums = sent_checksums(receipts, upload)
+        if context.connection.learned.has(CONFIRMS_CRC64):
+            self._checksums = sent_crc64(receipts)
 
-    def complete(
-        self, parts: list[tuple[int, str]], headers: Mapping[str, str], *, look_first: bool = False
-    ) -> Finished:
-        """Assemble the *parts* (number, ETag), and return once the object is verified.
+    def complete(self, headers: Mapping[str, str], *, look_first: bool = False) -> Finished:
+        """Assemble the parts, and return once the object is verified.
 
         *look_first*: an earlier run may have completed the upload, although the store still lists it.
         If a failure may hide a success (no response, 5xx, <Error> in a 200, upload gone), HeadObject decides. Raises
@@ -65,7 +76,7 @@ class Completer:
             if made is not None:
                 return made
             try:
-                stored = self._context.store.complete(self._upload, parts, headers)
+                stored = self._assemble(headers)
             except (StoreError, NetworkError) as exc:
                 return self._settle(exc)
             finished = self._probe.confirm(stored)
@@ -74,6 +85,17 @@ class Completer:
             return finished
 
         return self._context.connection.attempts().run(once, doing=f"completing {self._upload.target}")
+
+    def _assemble(self, headers: Mapping[str, str]) -> Stored:
+        """Send Complete. If the store rejects it because of checksums, its ETag decides once the object is made."""
+        store, checksums = self._context.store, self._checksums
+        try:
+            return store.complete(self._upload, self._parts, headers, checksums=checksums)
+        except StoreError as exc:
+            if checksums is None or exc.refusal.code not in _REJECTING_CHECKSUMS:
+                raise
+        self._checksums = None
+        return store.complete(self._upload, self._parts, headers)
 
     def _find_made_or_absent(self) -> Finished | None:
         """Return the object if this very upload made it, None if none exists. Raises ObjectExists for any other.
@@ -176,9 +198,12 @@ def complete(
     receipts: Mapping[int, Receipt],
     plan: Plan,
     *,
+    stat: SourceStat | None = None,
     look_first: bool = False,
 ) -> Finished:
     """Assemble *upload* from *receipts*, and return once the object is verified. Raises as ``Completer.complete``.
+
+    *stat* is the identity of the source file; None for a stream.
 
     Raises SourceChanged if the parts are not the file that was hashed at the start.
     """
@@ -186,7 +211,6 @@ def complete(
     digests = context.source_digests
     if digests is not None and combined_crc64(ordered) != digests.crc64:
         raise content_changed(context.source)
-    completer = Completer(context, upload, probe_of(context, upload, ordered))
-    parts = [(one.number, one.etag) for one in ordered]
-    finished = completer.complete(parts, context.headers("complete"), look_first=look_first)
+    completer = Completer(context, upload, probe_of(context, upload, ordered, stat), ordered)
+    finished = completer.complete(context.headers("complete"), look_first=look_first)
     return replace(finished, receipts=tuple(ordered))

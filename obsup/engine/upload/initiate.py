@@ -16,15 +16,23 @@ from msgspec.structs import replace
 
 from obsup import events
 from obsup.engine.job.context import UploadContext
+from obsup.engine.job.send_options import REJECTS_CHECKSUMS
 from obsup.engine.plan.file_plan import Plan
 from obsup.engine.proof.object_options import requested_headers
 from obsup.engine.proof.object_proof import TOKEN_NAME
-from obsup.engine.upload.adoption import find_interrupted, open_uploads, report_left_alone
+from obsup.engine.proof.part_proof import CHECKSUMS
+from obsup.engine.upload.adoption import (
+    agreed_checksum,
+    find_interrupted,
+    open_uploads,
+    report_left_alone,
+)
 from obsup.engine.upload.progress_record import ProgressRecord, open_record
 from obsup.errors import UNAVAILABLE, NetworkError, ObsupError, Refused, StoreError, run_again
 from obsup.local.state import started_uploads
 from obsup.local.state.checkpoint import Checkpoint
 from obsup.model import Initiated, OpenUpload, SourceStat, Upload
+from obsup.store.answers.checksums import agreement_headers, rejects_checksums
 from obsup.store.answers.failure_rule import Action
 from obsup.store.answers.failure_table import classify
 
@@ -61,8 +69,23 @@ def initiate_recorded(
     # An upload that the store rejected needs no checkpoint; an older checkpoint may belong to an upload that exists.
     withdraw = record.withdraw if is_new else _keep
     initiated = initiate_once(context, headers, before, token=token, withdraw=withdraw)
-    record.set_upload(replace(checkpoint.upload, upload_id=initiated.upload_id, is_found=initiated.is_found))
+    record.set_upload(initiated_upload(context, initiated, token))
     return record
+
+
+def initiated_upload(context: UploadContext, initiated: Initiated, token: str | None) -> Upload:
+    """Return the upload that the store *initiated*. A checksum that the user asked for and that it lacks is noted."""
+    digest = context.request.digest
+    if digest in CHECKSUMS and (initiated.checksum is None or initiated.checksum.algorithm != digest):
+        context.connection.learned.note(
+            f"the store does not confirm --digest {digest}: parts are verified by {_other_digest(context)}",
+            context.observe,
+        )
+    return Upload(context.request.target, initiated.upload_id, token, initiated.is_found, initiated.checksum)
+
+
+def _other_digest(context: UploadContext) -> str:
+    return "MD5" if context.digests.md5 else "CRC-64"
 
 
 def _keep() -> None:
@@ -162,6 +185,26 @@ def abort_unused(context: UploadContext, upload: Upload) -> None:
         started_uploads.remove(upload)
 
 
+def _initiate(context: UploadContext, headers: dict[str, str]) -> Initiated:
+    """Initiate an upload and ask for checksums; initiate it without them if the store rejects their headers."""
+    target, names, learned = context.request.target, context.dialect.headers, context.connection.learned
+    asked = agreement_headers(names, context.digests.checksum)
+    is_given = any(name.lower().startswith(names.checksum or "-") for name in headers)
+    if not asked or is_given:
+        return context.store.initiate(target, headers)
+    try:
+        initiated = context.store.initiate(target, headers | asked)
+    except StoreError as exc:
+        if not rejects_checksums(exc.refusal):
+            raise
+        initiated = context.store.initiate(target, headers)
+        learned.add(REJECTS_CHECKSUMS)
+        return replace(initiated, checksum=None)
+    agreed = initiated.checksum
+    is_other = agreed is not None and agreed.algorithm != context.digests.checksum
+    return replace(initiated, checksum=None) if is_other else initiated
+
+
 class _Doubt(IntEnum):
     """Whether the store has initiated an upload, although it returned no upload id."""
 
@@ -195,10 +238,11 @@ class _Initiation:
                     raise
                 upload_id, self.least = None, _Doubt.LOST
             if upload_id is not None:
-                return Initiated(upload_id, is_found=True)
+                checksum = agreed_checksum(context, Upload(context.request.target, upload_id))
+                return Initiated(upload_id, is_found=True, checksum=checksum)
         self.doubt = _Doubt.LOST
         try:
-            initiated = context.store.initiate(context.request.target, self._headers)
+            initiated = _initiate(context, self._headers)
         except (NetworkError, StoreError) as exc:
             self.doubt = max(earlier, _doubt_after(exc))
             raise

@@ -17,7 +17,7 @@ from obsup.engine.proof.object_options import requested_headers
 from obsup.engine.proof.part_list import parts_are
 from obsup.engine.proof.part_proof import has_content
 from obsup.engine.upload.abort import check_same_target
-from obsup.engine.upload.adoption import find_interrupted, list_open_parts, parts_of
+from obsup.engine.upload.adoption import agreed_checksum, find_interrupted, list_open_parts, parts_of
 from obsup.engine.upload.progress_record import ProgressRecord, open_record
 from obsup.errors import NextStep, SourceChanged, WrongUsage, run_again
 from obsup.local.source.digest import PartDigest
@@ -117,7 +117,9 @@ def reconcile(
         if recorded is not None and recorded.etag.lower() != stored.etag.lower():
             recorded = None
         is_proven = trusted and recorded is not None and not recorded.is_unproven
-        receipt = recorded if is_proven else compare_with_file(context, stat, stored, plan, recorded)
+        receipt = recorded
+        if not is_proven:
+            receipt = compare_with_file(context, checkpoint.upload, stat, stored, plan, recorded)
         if receipt is not None:
             receipts[stored.number] = receipt
         elif recorded is not None and recorded.is_unproven:
@@ -140,6 +142,7 @@ def _fitting(listed: Iterable[StoredPart], plan: Plan) -> list[StoredPart]:
 
 def compare_with_file(
     context: UploadContext,
+    upload: Upload,
     stat: SourceStat,
     stored: StoredPart,
     plan: Plan,
@@ -149,12 +152,18 @@ def compare_with_file(
 
     *recorded* is our own receipt for this very part: its digests can be compared even if the ETag is not an MD5.
     """
+    digests = context.digests.of_upload(upload)
     is_known = stored.crc64 is not None or (recorded is not None and recorded.crc64 is not None)
-    digest = PartDigest(md5=True, crc64=is_known or context.digests.crc64)
+    has_checksum = stored.checksum is not None or (recorded is not None and recorded.checksum is not None)
+    digest = PartDigest(
+        md5=digests.md5 or not has_checksum,
+        crc64=is_known or digests.crc64,
+        checksum=digests.checksum,
+    )
     hash_part(context.source, plan.part(stored.number), context.planned(stat), digest, context.read_gate)
-    if not has_content(stored, digest, recorded, context.digests):
+    if not has_content(stored, digest, recorded, digests):
         return None
-    return Receipt(stored.number, stored.size, stored.etag, digest.md5, digest.crc64)
+    return digest.receipt(stored.number, stored.size, stored.etag)
 
 
 def resume_initiated(
@@ -176,7 +185,8 @@ def resume_initiated(
         source_sha256=context.source_sha256,
     )
     record = open_record(context, current)
-    record.set_upload(replace(checkpoint.upload, upload_id=upload_id, is_found=True))
+    found = replace(checkpoint.upload, upload_id=upload_id, is_found=True)
+    record.set_upload(replace(found, checksum=agreed_checksum(context, found)))
     return record
 
 
@@ -198,7 +208,9 @@ def recover(
         if listed is None:
             continue
         fitted = plan if split_requested else _likely_plan(listed, plan)
-        compared = [compare_with_file(context, stat, stored, fitted) for stored in _fitting(listed, fitted)]
+        compared = [
+            compare_with_file(context, upload, stat, stored, fitted) for stored in _fitting(listed, fitted)
+        ]
         kept = {receipt.number: receipt for receipt in compared if receipt is not None}
         if len(kept) < len(listed) and has_made(upload):
             continue

@@ -16,7 +16,7 @@ from obsup.engine.send.sender import PartSender
 from obsup.engine.upload.complete import PartsRejected, complete
 from obsup.engine.upload.progress_record import ProgressRecord
 from obsup.engine.upload.resume import reconcile
-from obsup.engine.verify.object_probe import find_completed
+from obsup.engine.verify.earlier_object import find_completed
 from obsup.errors import UNAVAILABLE, UploadGone
 from obsup.local.source.file import check_sent
 from obsup.local.source.identity import check_unchanged, ignores_times, stat_source
@@ -48,7 +48,7 @@ class SendLoop:
             try:
                 self._send_missing(record, plan)
                 self._check_source(record, plan)
-                return complete(self._context, record.upload, record.receipts, plan), plan
+                return self._complete(record, plan), plan
             except PartsRejected as exc:
                 plan = self._repair(record, plan, exc, is_last=not left)
             except UploadGone:
@@ -60,6 +60,10 @@ class SendLoop:
                 record.replace_checkpoint(replace(record.checkpoint, stat=stat))
                 return finished, plan
         raise AssertionError("the last round returns or raises")
+
+    def _complete(self, record: ProgressRecord, plan: Plan) -> Finished:
+        stat = record.checkpoint.stat
+        return complete(self._context, record.upload, record.receipts, plan, stat=stat)
 
     def _repair(self, record: ProgressRecord, plan: Plan, rejected: PartsRejected, *, is_last: bool) -> Plan:
         """Remove the receipts of parts that must be sent again. Raises DataMismatch if that was done before."""

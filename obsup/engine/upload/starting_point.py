@@ -26,8 +26,8 @@ from obsup.engine.upload.initiate import initiate_recorded
 from obsup.engine.upload.preconditions import check_target
 from obsup.engine.upload.progress_record import ProgressRecord, open_record
 from obsup.engine.upload.resume import recover, resume, resume_initiated
+from obsup.engine.verify.earlier_object import find_completed, find_made
 from obsup.engine.verify.made_object import has_made_object
-from obsup.engine.verify.object_probe import find_completed, find_made
 from obsup.errors import UNAVAILABLE, NotFinished, UploadGone, run_again
 from obsup.local.source.identity import changes
 from obsup.local.state import started_uploads

@@ -140,7 +140,7 @@ class Uploader:
         # A run that waited for another run of the same upload finds the object complete.
         was_completed = self._before_waiting is not None and checkpoint is None and not self._request.restart
         if self._request.skip_identical or was_completed:
-            from obsup.engine.verify.object_probe import find_identical
+            from obsup.engine.verify.earlier_object import find_identical
 
             identical = find_identical(self._context, stat, plan)
             if identical is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import cast
 
 from obsup.dialects.dialect import Dialect
 from obsup.engine.job.progress import ProgressTally
@@ -12,12 +12,12 @@ from obsup.engine.job.request import UploadRequest
 from obsup.engine.job.result import Result
 from obsup.engine.plan.file_plan import Plan
 from obsup.engine.plan.likely_plans import PlanDigest, likely_plans
-from obsup.engine.proof.object_proof import is_composite, looks_like_md5
+from obsup.engine.proof.object_proof import Verified, is_composite, looks_like_md5
 from obsup.errors import DataMismatch, NextStep, ObsupError, SourceChanged, run_again
-from obsup.local.source.digest import PartDigest
+from obsup.local.source.digest import PartDigest, digest_like
 from obsup.local.source.file import Gate, blocks_of
 from obsup.local.state.receipt_file import ObjectReceipt
-from obsup.model import ObjectInfo, Part, SourceStat, Target
+from obsup.model import Checksum, ObjectInfo, Part, SourceStat, Target
 from obsup.text import operand, quoted
 from obsup.units import counted
 from obsup.value import Value
@@ -38,7 +38,7 @@ class Identical(Value):
     """The object has the content of the file. ``by`` is what verified it; ``part_size`` is bytes."""
 
     info: ObjectInfo
-    by: Literal["etag", "crc64", "receipt"]
+    by: Verified
     part_size: int
     parts: int
 
@@ -95,13 +95,20 @@ class Comparison:
         hint: Plan | None = None,
         max_plans: int = MAX_COMPARED_PLANS,
     ) -> Identical:
-        """Compare with what HeadObject returned: the CRC-64, or the ETag that *plan* makes of the file.
+        """Compare with what HeadObject returned: a checksum, or the ETag that *plan* makes of the file.
 
         Without a plan up to *max_plans* likely ones are tried, *hint* first.
         """
         info = self._same_size(info)
+        if info.checksum is not None and not info.checksum.is_composite:
+            return self._by_checksum(info, info.checksum, plan or hint)
         if info.crc64 is not None:
             return self._by_crc64(info, info.crc64)
+        return self._by_etag(info, plan, hint=hint, max_plans=max_plans)
+
+    def _by_etag(
+        self, info: ObjectInfo, plan: Plan | None, *, hint: Plan | None, max_plans: int
+    ) -> Identical:
         if self._is_encrypted(info):
             raise self._cannot(
                 f"The object is encrypted ({info.sse or 'SSE-C'}), so its ETag is not a digest"
@@ -140,12 +147,12 @@ class Comparison:
             )
         offset = 0
         for one in receipt.receipts:
-            if one.md5 is None and one.crc64 is None:
+            digest = digest_like(one)
+            if digest.is_idle:
                 raise self._cannot("The receipt has no digests (--digest none)")
-            digest = PartDigest(md5=one.md5 is not None, crc64=one.crc64 is not None)
             self._read(Part(one.number, offset, one.size), digest)
             offset += one.size
-            if (digest.md5, digest.crc64) != (one.md5, one.crc64):
+            if not digest.is_of(one):
                 raise self._differs(f"Part {one.number} is not what was sent", info)
         return Identical(info, "receipt", receipt.part_size, len(receipt.receipts))
 
@@ -163,6 +170,19 @@ class Comparison:
     def _is_encrypted(self, info: ObjectInfo) -> bool:
         """Return whether the ETag depends on a key."""
         return self._has_customer_key or (info.sse or "AES256").upper() != "AES256"
+
+    def _by_checksum(self, info: ObjectInfo, checksum: Checksum, plan: Plan | None) -> Identical:
+        """Compare with the checksum of the object. If it differs, the ETag of one plan decides: some stores return a
+        wrong one.
+        """
+        computed = self._hash(PartDigest(checksum=checksum.algorithm)).checksum
+        if computed == checksum:
+            return Identical(info, cast(Verified, checksum.algorithm), self._stat.size, 1)
+        try:
+            return self._by_etag(info, plan, hint=plan, max_plans=1)
+        except (CannotCompare, DataMismatch):
+            shown = f"{checksum.algorithm} {computed.value if computed else None}"
+            raise self._differs(f"The file has {shown}, the object {checksum.value}", info) from None
 
     def _by_crc64(self, info: ObjectInfo, crc64: int) -> Identical:
         digest = self._hash(PartDigest(crc64=True))

@@ -2,35 +2,35 @@
 
 - After PutObject or Complete: ``ObjectProbe.confirm``.
 - After a response that was lost or is ambiguous: ``ObjectProbe.find``.
-- Before sending: ``find_completed`` (an upload that the store no longer knows), ``find_made`` (one that it still
-  lists), ``find_identical`` (any object with the content of the source).
+- Before sending: ``earlier_object``.
 - Without the source: ``made_object``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from msgspec.structs import replace
 
 from obsup.engine.job.context import UploadContext
 from obsup.engine.job.result import Finished
-from obsup.engine.plan.file_plan import Plan, recorded_plan
 from obsup.engine.proof.object_options import OptionComparison
 from obsup.engine.proof.object_proof import (
+    BY_CONTENT,
     Expected,
     Verified,
     contradicts,
     expected_object,
     has_known_etag,
+    has_other_checksum,
     has_own_parts,
     is_composite,
     is_marked,
+    lacks_mark,
     verify_object,
     verify_response,
 )
-from obsup.engine.proof.part_list import check_receipts
-from obsup.engine.verify.comparison import BATCHES, CannotCompare, Comparison, Identical
+from obsup.engine.proof.part_list import windows_of
 from obsup.engine.verify.existing_object import find_listed, find_readable, not_visible
 from obsup.engine.verify.option_check import compare_with_request
 from obsup.errors import (
@@ -43,9 +43,7 @@ from obsup.errors import (
 )
 from obsup.local.source.digest import PartDigest
 from obsup.local.source.file import hash_part
-from obsup.local.source.identity import changes
-from obsup.local.state.checkpoint import Checkpoint
-from obsup.model import ObjectInfo, Receipt, SourceStat, Stored, Target, Upload
+from obsup.model import ObjectInfo, Part, Receipt, SourceStat, Stored, Target, Upload
 from obsup.store.interface import ObjectStore
 from obsup.value import Value
 
@@ -56,6 +54,11 @@ _OWN_PARTS = (
 _NOT_SEEN = (
     "objects at {} are verified only by the responses to the requests that made them: their ETags are not digests, and "
     "neither HeadObject nor ListObjects shows them"
+)
+
+
+_WRONG_CHECKSUM = (
+    "objects at {} are verified by their ETags: the store returned a checksum that is not that of the object"
 )
 
 
@@ -75,6 +78,7 @@ class FoundObject(Value):
             info.request_id,
             version_id=info.version_id,
             crc64=info.crc64,
+            checksum=info.checksum,
             date=info.last_modified,
         )
         return Finished(stored, self.verified, tuple(receipts), info=info)
@@ -83,10 +87,18 @@ class FoundObject(Value):
 class ObjectProbe:
     """Requests one object (HeadObject) and verifies that it is *expected*."""
 
-    def __init__(self, store: ObjectStore, target: Target, expected: Expected) -> None:
+    def __init__(
+        self,
+        store: ObjectStore,
+        target: Target,
+        expected: Expected,
+        compute_etag: Callable[[], str | None] | None = None,
+    ) -> None:
+        """*compute_etag* returns the ETag of the source, which it reads once more; None if that cannot be done."""
         self._store = store
         self._target = target
         self._expected = expected
+        self._compute_etag = compute_etag
 
     def find(self) -> FoundObject | None:
         """Return the object if it exists, is this upload's as far as it can show that, and is the right one.
@@ -104,13 +116,15 @@ class ObjectProbe:
 
         Raises *unavailable*, with what helps, if the list is forbidden too or the ETag cannot be compared.
         """
-        # A list shows neither upload id nor token.
-        expected = replace(self._expected, upload_id=None, token=None)
         try:
             info = find_listed(self._store, self._target)
         except UNAVAILABLE:
             info = None
         else:
+            if info is not None:
+                self._add_etag(info.etag)
+            # A list shows neither upload id nor token.
+            expected = replace(self._expected, upload_id=None, token=None)
             is_other = info is None or expected.size not in (None, info.size)
             if is_other or (expected.etag is not None and not expected.needs_token):
                 verified = verify_object(expected, info) if info is not None else None
@@ -124,8 +138,26 @@ class ObjectProbe:
 
     def check(self, info: ObjectInfo) -> FoundObject | None:
         """Return the object that HeadObject returned as *info* if it is the one that ``find`` looks for."""
-        verified = verify_object(self._expected, info, ours_only=True)
+        verified = self._verify(info, ours_only=True)
         return FoundObject(info, verified, is_marked(self._expected, info)) if verified is not None else None
+
+    def _verify(self, info: ObjectInfo, *, ours_only: bool = False) -> Verified | None:
+        """Return what verifies the object; its ETag only if no other digest does, because the source is read again."""
+        verified = verify_object(self._expected, info, ours_only=ours_only)
+        is_other = ours_only and lacks_mark(self._expected, info)
+        if verified in BY_CONTENT or is_other or info.size != self._expected.size:
+            return verified
+        if not self._add_etag(info.etag):
+            return verified
+        return verify_object(self._expected, info, ours_only=ours_only)
+
+    def _add_etag(self, etag: str) -> bool:
+        """Compute the ETag of the source if *etag*, that of the object, can be compared; return whether it was done."""
+        if self._compute_etag is None or self._expected.etag is not None or not is_composite(etag):
+            return False
+        self._expected = replace(self._expected, etag=self._compute_etag())
+        self._compute_etag = None
+        return True
 
     def find_marked(self) -> FoundObject | None:
         """Return the object only if upload id or token shows that this very upload made it.
@@ -168,18 +200,28 @@ class ObjectProbe:
             info = None
         if info is not None:
             return self._confirm_seen(stored, info)
-        if contradicts(self._expected, stored.etag, stored.crc64, ours=True):
+        self._add_etag(stored.etag)
+        verified = verify_response(self._expected, stored)
+        if verified is not None:
+            return Finished(stored, verified)
+        is_other = has_other_checksum(self._expected, stored.checksum)
+        if is_other or contradicts(self._expected, stored.etag, stored.crc64, ours=True):
             raise self._other_object(f"the store returned ETag {stored.etag}")
         return Finished(stored, "parts", note=_NOT_SEEN.format(self._target.endpoint))
 
     def _confirm_seen(self, stored: Stored, info: ObjectInfo) -> Finished:
         """Return the object of the response *stored*, which the store shows as *info*. Raises DataMismatch."""
+        verified = self._verify(info)
         expected, note = self._expected, ""
-        verified = verify_object(expected, info)
         if has_own_parts(expected, stored, info):
             verified, note = "parts", _OWN_PARTS.format(self._target.endpoint)
         shown = ((stored.etag, stored.crc64), (info.etag, info.crc64))
         is_contradicted = any(contradicts(expected, etag, crc64, ours=True) for etag, crc64 in shown)
+        has_other = any(has_other_checksum(expected, one.checksum) for one in (stored, info))
+        if has_other and verified == "etag":
+            note = _WRONG_CHECKSUM.format(self._target.endpoint)
+        elif has_other and verified not in BY_CONTENT:
+            is_contradicted = True
         is_same = info.size == expected.size and has_known_etag(expected, stored, info)
         is_comparable = expected.etag is not None and is_composite(info.etag)
         if verified is None and is_same and not is_comparable and not is_contradicted:
@@ -188,7 +230,9 @@ class ObjectProbe:
         if verified is None or is_contradicted:
             raise self._other_object(f"the store has {info.size} bytes with ETag {info.etag}")
         # Ceph returns an empty ETag for Complete, and the real one for HeadObject.
-        return Finished(replace(stored, etag=stored.etag or info.etag), verified, note=note, info=info)
+        shown_checksum = stored.checksum if stored.checksum == expected.checksum else info.checksum
+        stored = replace(stored, etag=stored.etag or info.etag, checksum=shown_checksum)
+        return Finished(stored, verified, note=note, info=info)
 
     def _foreign_object(self) -> DataMismatch:
         return DataMismatch(
@@ -207,12 +251,32 @@ class ObjectProbe:
         )
 
 
-def probe_of(context: UploadContext, upload: Upload, receipts: Sequence[Receipt]) -> ObjectProbe:
-    """Return the probe for the object that *upload* makes of *receipts*, which are all parts in order."""
-    expected = expected_object(
-        receipts, upload, dialect=context.dialect, opaque_etags=context.digests.opaque_etags
-    )
-    return ObjectProbe(context.store, upload.target, expected)
+def probe_of(
+    context: UploadContext, upload: Upload, receipts: Sequence[Receipt], stat: SourceStat | None = None
+) -> ObjectProbe:
+    """Return the probe for the object that *upload* makes of *receipts*, which are all parts in order.
+
+    *stat* is the identity of the file, which can be read again; None for a stream.
+    """
+    opaque = context.digests.opaque_etags
+
+    def compute_etag() -> str | None:
+        hashed = [_with_md5(context, part, one, stat) for part, one in windows_of(receipts)] if stat else []
+        return expected_object(hashed, upload, dialect=context.dialect, opaque_etags=opaque).etag
+
+    expected = expected_object(receipts, upload, dialect=context.dialect, opaque_etags=opaque)
+    # Without an MD5 of each part, a digest that the store returns was expected to verify the object.
+    is_md5_missing = context.digests.md5 and any(one.md5 is None for one in receipts)
+    can_compute = stat is not None and is_md5_missing and not opaque
+    return ObjectProbe(context.store, upload.target, expected, compute_etag if can_compute else None)
+
+
+def _with_md5(context: UploadContext, part: Part, receipt: Receipt, stat: SourceStat) -> Receipt:
+    """Return *receipt* with the MD5 of the *part*, which is read again unless it has it."""
+    if receipt.md5 is not None:
+        return receipt
+    digest = hash_part(context.source, part, context.planned(stat), PartDigest(md5=True), context.read_gate)
+    return replace(receipt, md5=digest.md5)
 
 
 def find_ours(context: UploadContext, probe: ObjectProbe) -> FoundObject | None:
@@ -221,113 +285,3 @@ def find_ours(context: UploadContext, probe: ObjectProbe) -> FoundObject | None:
     if found is None or found.is_marked:
         return found
     return found if compare_with_request(context, found.info) == OptionComparison() else None
-
-
-def find_made(
-    context: UploadContext,
-    checkpoint: Checkpoint,
-    stat: SourceStat,
-    receipts: Mapping[int, Receipt],
-    plan: Plan,
-) -> Finished | None:
-    """Return the object if the previous run completed this upload, although the store still lists it.
-
-    Only a run that had stored all parts can have completed it. Completing it again could destroy the object's parts.
-    """
-    if not len(checkpoint.receipts) == len(receipts) == plan.count:
-        return None
-    ordered = check_receipts(receipts, plan)
-    found = probe_of(context, checkpoint.upload, ordered).find_marked()
-    return _if_current(context, checkpoint, stat, found, ordered)
-
-
-def find_completed(context: UploadContext, checkpoint: Checkpoint, stat: SourceStat) -> Finished | None:
-    """Return the object if this upload, which the store no longer knows, made it and it is the source as it is now.
-
-    The source is hashed if receipts are missing, or if its identity has changed since they were recorded. Then only a
-    digest of the object counts: another machine with a copy of the checkpoint may have completed it from another file.
-    """
-    plan, receipts = recorded_plan(checkpoint), checkpoint.receipts
-    if stat.size != checkpoint.stat.size:
-        return None
-    is_unproven = any(one.is_unproven for one in receipts.values())
-    is_hashed = is_unproven or not _is_same_source(context, checkpoint, stat) or len(receipts) != plan.count
-    if is_hashed:
-        info = context.store.head_object(context.request.target)
-        if info is None or info.size != stat.size:
-            return None
-        receipts = {part.number: _hash(context, stat, plan, part.number) for part in plan.parts()}
-    ordered = check_receipts(receipts, plan)
-    found = find_ours(context, probe_of(context, checkpoint.upload, ordered))
-    if is_hashed and found is not None and not _is_shown_by_digest(found):
-        return None
-    return _if_current(context, checkpoint, stat, found, ordered)
-
-
-def find_identical(context: UploadContext, stat: SourceStat, plan: Plan) -> Identical | None:
-    """Return the object if it has the content of the source and the requested options already, whoever made it.
-
-    None if that cannot be shown. A note names options that HeadObject does not return; with --strict-options they
-    must be shown, too.
-
-    *plan* is how the source would be sent. Only a few plans are tried, because sending can be faster than hashing.
-    """
-    info = find_readable(context.store, context.request.target)
-    if info is None or info.size != stat.size:
-        return None
-    comparison = Comparison(
-        context.request.target,
-        context.source,
-        context.planned(stat),
-        dialect=context.dialect,
-        gate=context.read_gate,
-        encrypted_by_customer=context.request.encrypted_by_customer,
-    )
-    options = compare_with_request(context, info)
-    if options.differ or (options.unknown and context.request.strict_options):
-        return None
-    try:
-        identical = comparison.by_object(info, hint=plan, max_plans=BATCHES[0] + BATCHES[1])
-    except (DataMismatch, CannotCompare):
-        return None
-    if options.unknown:
-        verb = "were" if len(options.unknown) > 1 else "was"
-        context.connection.learned.note(
-            f"{' and '.join(options.unknown)} {verb} not compared with existing objects: HeadObject does not return "
-            f"{'them' if len(options.unknown) > 1 else 'it'}",
-            context.observe,
-        )
-    return identical
-
-
-def _if_current(
-    context: UploadContext,
-    checkpoint: Checkpoint,
-    stat: SourceStat,
-    found: FoundObject | None,
-    receipts: Sequence[Receipt],
-) -> Finished | None:
-    """Return *found* if it is the source as it is now.
-
-    If the source may have changed since *checkpoint*, only a digest shows that; a mark only shows who made the object.
-    """
-    if found is None:
-        return None
-    is_current = _is_shown_by_digest(found) or _is_same_source(context, checkpoint, stat)
-    return found.finished(receipts) if is_current else None
-
-
-def _is_shown_by_digest(found: FoundObject) -> bool:
-    return found.verified in ("etag", "crc64")
-
-
-def _is_same_source(context: UploadContext, checkpoint: Checkpoint, stat: SourceStat) -> bool:
-    """Return whether the recorded digests still apply to the source."""
-    return not changes(checkpoint.stat, stat) and context.source_digests is None
-
-
-def _hash(context: UploadContext, stat: SourceStat, plan: Plan, number: int) -> Receipt:
-    """Return a receipt with the digests of a part as it is now, and without an ETag."""
-    part, digest = plan.part(number), PartDigest(md5=True, crc64=context.digests.crc64)
-    hash_part(context.source, part, context.planned(stat), digest, context.read_gate)
-    return Receipt(number, part.size, "", digest.md5, digest.crc64)

@@ -1,33 +1,42 @@
-"""Digests of a part, computed while it is sent: MD5 for the ETag, CRC-64/XZ for stores that return it."""
+"""Digests of a part, computed while it is read: MD5 for the ETag, CRCs and SHA-256 for the checksums of stores."""
 
 from __future__ import annotations
 
 import hashlib
-from functools import lru_cache
+from collections.abc import Callable, Iterable
+from functools import cache
+from typing import Any
 
-_POLYNOMIAL = 0xC96C5795D7870F42  # CRC-64/XZ, reflected
-_BITS = 64
+from obsup.model import Checksum, Receipt
+
+CRC64 = "crc64"
+# Its names in anycrc; the vendors call crc64 "crc64ecma".
+_MODELS = {CRC64: "CRC64-XZ", "crc64nvme": "CRC64-NVME", "crc32c": "CRC32C", "crc32": "CRC32"}
+_CRC_BYTES = {"crc64nvme": 8, "crc32c": 4, "crc32": 4}
 
 
 class PartDigest:
-    """Computes ``md5`` (hex) and ``crc64``. Each is None if it was not asked for."""
+    """Computes ``md5`` (hex), ``crc64`` and one ``checksum`` of S3. Each is None if it was not asked for.
 
-    def __init__(self, *, md5: bool = False, crc64: bool = False) -> None:
+    *checksum* is its algorithm: ``crc64nvme``, ``crc32c``, ``crc32`` or ``sha256``; or ``crc64``, that of OBS.
+    """
+
+    def __init__(self, *, md5: bool = False, crc64: bool = False, checksum: str | None = None) -> None:
         # usedforsecurity: it detects accidental changes, which FIPS mode allows.
         self._md5 = hashlib.md5(usedforsecurity=False) if md5 else None
         self._known_md5: str | None = None
-        self._crc64 = 0 if crc64 else None
-        if crc64:
-            from fastcrc.crc64 import xz  # imported here because few dialects need it
-
-            self._xz = xz
+        self._sha256 = hashlib.sha256() if checksum == "sha256" else None
+        self._hashes = [one for one in (self._md5, self._sha256) if one is not None]
+        self._algorithm = checksum
+        crcs = [name for name, is_wanted in ((CRC64, crc64), (checksum, checksum in _MODELS)) if is_wanted]
+        self._crcs: dict[str | None, int] = dict.fromkeys(crcs, 0)
 
     def update(self, block: memoryview | bytes) -> None:
         """Add the next block."""
-        if self._md5 is not None:
-            self._md5.update(block)
-        if self._crc64 is not None:
-            self._crc64 = self._xz(block, self._crc64)
+        for one in self._hashes:
+            one.update(block)
+        for name, value in self._crcs.items():
+            self._crcs[name] = _calculate(name or "")(block, value)
 
     def record_md5(self, md5: str) -> None:
         """Record the MD5, in lower-case hex, that was computed separately from the same bytes."""
@@ -36,7 +45,7 @@ class PartDigest:
     @property
     def is_idle(self) -> bool:
         """Whether no digest is computed, so that the bytes need not be read into memory."""
-        return self._md5 is None and self._crc64 is None
+        return not self._hashes and not self._crcs
 
     @property
     def md5(self) -> str | None:
@@ -46,34 +55,83 @@ class PartDigest:
     @property
     def crc64(self) -> int | None:
         """The CRC-64/XZ so far, an unsigned 64-bit number; OSS writes it in decimal."""
-        return self._crc64
+        return self._crcs.get(CRC64)
+
+    @property
+    def checksum(self) -> Checksum | None:
+        """The checksum so far."""
+        if self._algorithm is None:
+            return None
+        if self._sha256 is not None:
+            return Checksum.of(self._algorithm, self._sha256.digest())
+        return _crc_checksum(self._algorithm, self._crcs[self._algorithm])
+
+    def receipt(self, number: int, size: int, etag: str) -> Receipt:
+        """Return the receipt of a part with these digests."""
+        return Receipt(number, size, etag, self.md5, self.crc64, checksum=self.checksum)
+
+    def is_of(self, receipt: Receipt) -> bool:
+        """Return whether the digests are those of *receipt*, with those that it has not."""
+        return (self.md5, self.crc64, self.checksum) == (receipt.md5, receipt.crc64, receipt.checksum)
+
+
+def digest_like(receipt: Receipt) -> PartDigest:
+    """Return an empty digest with the algorithms of *receipt*."""
+    checksum = receipt.checksum
+    return PartDigest(
+        md5=receipt.md5 is not None,
+        crc64=receipt.crc64 is not None,
+        checksum=checksum.algorithm if checksum is not None else None,
+    )
 
 
 def combine_crc64(first: int, second: int, second_size: int) -> int:
     """Return the CRC-64/XZ of two byte strings together, from that of each and the size of the second in bytes."""
-    return _times(_zeros_operator(second_size), first) ^ second
+    return _combine(CRC64, first, second, second_size)
 
 
-@lru_cache(maxsize=8)
-def _zeros_operator(size: int) -> tuple[int, ...]:
-    """Return the matrix that *size* zero bytes apply to a CRC, as columns."""
-    operator = tuple(1 << bit for bit in range(_BITS))
-    power = (_POLYNOMIAL, *(1 << bit for bit in range(_BITS - 1)))  # the matrix of one zero bit
-    bits = size * 8
-    while bits:
-        if bits & 1:
-            operator = tuple(_times(power, column) for column in operator)
-        power = tuple(_times(power, column) for column in power)
-        bits >>= 1
-    return operator
+def combine_checksums(
+    algorithm: str, parts: Iterable[tuple[Checksum | None, int]], *, is_full_object: bool
+) -> Checksum | None:
+    """Return the checksum of an object from the checksum and size of each part; None if one is unknown.
+
+    That of the full object is the CRC of all bytes; a composite one is that of the checksums of the parts.
+    Source: Amazon S3, "Checking object integrity for data uploads".
+    """
+    values = []
+    total, digest = 0, PartDigest(checksum=algorithm)
+    for checksum, size in parts:
+        if checksum is None or checksum.algorithm != algorithm:
+            return None
+        values.append(checksum.raw)
+        if is_full_object:
+            total = _combine(algorithm, total, int.from_bytes(checksum.raw, "big"), size)
+    if is_full_object:
+        return _crc_checksum(algorithm, total)
+    digest.update(b"".join(values))
+    whole = digest.checksum
+    return whole and Checksum(algorithm, f"{whole.value}-{len(values)}")
 
 
-def _times(matrix: tuple[int, ...], vector: int) -> int:
-    result = 0
-    for column in matrix:
-        if not vector:
-            break
-        if vector & 1:
-            result ^= column
-        vector >>= 1
-    return result
+def _crc_checksum(algorithm: str, value: int) -> Checksum:
+    if algorithm == CRC64:
+        return Checksum(algorithm, str(value))
+    return Checksum.of(algorithm, value.to_bytes(_CRC_BYTES[algorithm], "big"))
+
+
+def _combine(name: str, first: int, second: int, second_size: int) -> int:
+    combined: int = _model(name).combine(first, second, second_size)
+    return combined
+
+
+@cache
+def _calculate(name: str) -> Callable[[memoryview | bytes, int], int]:
+    calculate: Callable[[memoryview | bytes, int], int] = _model(name).calc
+    return calculate
+
+
+@cache
+def _model(name: str) -> Any:
+    from anycrc import Model  # imported here because not every run needs it
+
+    return Model(_MODELS[name])

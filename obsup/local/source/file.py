@@ -10,7 +10,7 @@ from pathlib import Path
 
 from obsup.errors import NO_DESCRIPTOR, LocalFailure, SourceChanged, run_again, too_many_files
 from obsup.local.source.buffers import BLOCK_BYTES, BufferPool
-from obsup.local.source.digest import PartDigest
+from obsup.local.source.digest import PartDigest, digest_like
 from obsup.local.source.identity import (
     RESTART,
     check_identity,
@@ -19,7 +19,7 @@ from obsup.local.source.identity import (
     identity,
     open_planned,
 )
-from obsup.model import Part, Receipt, SourceStat
+from obsup.model import Checksum, Part, Receipt, SourceStat
 from obsup.text import quoted
 from obsup.units import MIB
 from obsup.value import Value
@@ -191,9 +191,9 @@ def check_sent(
     They are read forwards and backwards: a file that alternates between two contents is not taken for their mixture.
     """
     for part, receipt in (*sent, *reversed(sent)):
-        digest = PartDigest(md5=receipt.md5 is not None, crc64=receipt.crc64 is not None)
+        digest = digest_like(receipt)
         hash_part(path, part, stat, digest, gate)
-        if digest.is_idle or (digest.md5, digest.crc64) != (receipt.md5, receipt.crc64):
+        if digest.is_idle or not digest.is_of(receipt):
             raise content_changed(path, since="sent")
 
 
@@ -217,6 +217,10 @@ class FileWindow(Value):
     def md5(self, gate: Gate | None = None) -> str:
         """Return the MD5 in hex. This reads the file once more."""
         return hash_part(self.path, self.part, self.stat, PartDigest(md5=True), gate).md5 or ""
+
+    def checksum(self, algorithm: str, gate: Gate | None = None) -> Checksum | None:
+        """Return the checksum of this *algorithm*. This reads the file once more."""
+        return hash_part(self.path, self.part, self.stat, PartDigest(checksum=algorithm), gate).checksum
 
 
 def _read_failed(path: Path, exc: OSError) -> LocalFailure:

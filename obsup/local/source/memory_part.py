@@ -10,7 +10,7 @@ from obsup.local.source.buffers import BLOCK_BYTES, BufferPool
 from obsup.local.source.digest import PartDigest
 from obsup.local.source.file import FileWindow, Gate, check_sent
 from obsup.local.source.identity import ignore_times, ignores_times
-from obsup.model import Part, Receipt
+from obsup.model import Checksum, Part, Receipt
 
 
 class MemoryPart:
@@ -41,12 +41,18 @@ class MemoryPart:
         """Return the MD5 in hex; if the digest does not include it, it is computed separately."""
         if self.digest.md5 is not None:
             return self.hashed(gate).md5 or ""
-        digest = PartDigest(md5=True)
+        return self._hash(PartDigest(md5=True), gate).md5 or ""
+
+    def checksum(self, algorithm: str, gate: Gate | None = None) -> Checksum | None:
+        """Return the checksum of this *algorithm*."""
+        return self._hash(PartDigest(checksum=algorithm), gate).checksum
+
+    def _hash(self, digest: PartDigest, gate: Gate | None) -> PartDigest:
         for _, view in self._views(0):
             if gate is not None:
                 gate(len(view))
             digest.update(view)
-        return digest.md5 or ""
+        return digest
 
     def hashed(self, gate: Gate | None = None) -> PartDigest:
         """Return the digest of the whole part."""

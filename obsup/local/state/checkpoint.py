@@ -29,7 +29,7 @@ from obsup.local.state.checkpoint_path import fallback_folder
 from obsup.local.state.folders import create_private_folder, is_special
 from obsup.local.state.lock import FileLock
 from obsup.local.state.typed_json import parse
-from obsup.model import Receipt, SourceStat, Upload
+from obsup.model import Checksum, Receipt, SourceStat, Upload
 from obsup.text import quoted
 from obsup.units import MIB
 from obsup.value import MD5Hex, NotNegative, Positive, Value
@@ -98,12 +98,14 @@ class PartRecord(Value, rename="camel", omit_defaults=True, kw_only=True):
     md5: MD5Hex | None = None
     crc64: int | None = None
     is_unproven: bool = False
+    checksum: Checksum | None = None
 
     def receipt(self) -> Receipt:
         """Return the part as a receipt. Raises ValueError."""
         if self.crc64 is not None and not 0 <= self.crc64 < 1 << 64:
             raise ValueError(f"the crc64 of part {self.part_number} does not have 64 bits")
-        return Receipt(self.part_number, self.part_size, self.etag, self.md5, self.crc64, self.is_unproven)
+        known = (self.md5, self.crc64, self.is_unproven, self.checksum)
+        return Receipt(self.part_number, self.part_size, self.etag, *known)
 
 
 def encode(checkpoint: Checkpoint) -> bytes:
@@ -116,6 +118,8 @@ def encode(checkpoint: Checkpoint) -> bytes:
         head["token"] = checkpoint.upload.token
     if checkpoint.upload.is_found:
         head["isFound"] = True
+    if checkpoint.upload.checksum is not None:
+        head["checksum"] = upload["checksum"]
     if checkpoint.growth is not None:
         fields["growth"] = dict(zip(_GROWTH_FIELDS, checkpoint.growth, strict=True))
     # ensure_ascii escapes the lone surrogates of a source whose name is not UTF-8.
@@ -142,6 +146,7 @@ def _part_records(checkpoint: Checkpoint) -> Iterator[PartRecord]:
             md5=receipt.md5,
             is_unproven=receipt.is_unproven,
             crc64=receipt.crc64,
+            checksum=receipt.checksum,
         )
 
 
@@ -203,6 +208,7 @@ def _from_fields(fields: dict[str, Any]) -> Checkpoint:
         "upload_id": fields["uploadId"],
         "token": fields.get("token"),
         "is_found": fields.get("isFound", False),
+        "checksum": fields.get("checksum"),
     }
     return msgspec.convert(
         fields

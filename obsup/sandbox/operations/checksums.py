@@ -76,6 +76,13 @@ def elements(checksums: Mapping[str, str]) -> list[Child]:
     ]
 
 
+def crc64_header(call: Call, crc64: int | None) -> dict[str, str]:
+    """Return the header with the CRC-64 of an object made of parts, if all of them were sent with one (OBS, OSS)."""
+    if crc64 is None or call.vendor.name == "s3" or "hide-checksums" in call.faults:
+        return {}
+    return {"x-oss-hash-crc64ecma" if call.is_oss else call.vendor.header("checksum-crc64ecma"): str(crc64)}
+
+
 def check_algorithm(upload: Upload, expected: Expected) -> None:
     """Raise Refused (400 InvalidRequest) if a part comes with another checksum than Initiate selected."""
     wanted = upload.attributes.checksum_algorithm

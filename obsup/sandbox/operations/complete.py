@@ -202,6 +202,5 @@ def _response(call: Call, stored: StoredObject) -> Response:
     if encoded:
         children.insert(0, ("EncodingType", "url"))
     headers = call.encryption_headers(stored.attributes)
-    if call.is_oss and stored.crc64 is not None:
-        headers["x-oss-hash-crc64ecma"] = str(stored.crc64)
+    headers |= checksums.crc64_header(call, stored.crc64)
     return document("CompleteMultipartUploadResult", children, call.vendor).with_headers(headers)

@@ -11,7 +11,7 @@ from typing import BinaryIO
 from urllib.parse import parse_qsl
 
 from obsup.sandbox.operations.call import Call
-from obsup.sandbox.operations.checksums import shown, type_header
+from obsup.sandbox.operations.checksums import crc64_header, shown, type_header
 from obsup.sandbox.operations.conditions import check_write, is_unchanged
 from obsup.sandbox.refusals import Refused
 from obsup.sandbox.storage.attributes import STANDARD_HEADERS, Attributes, is_etag_opaque
@@ -172,8 +172,8 @@ def object_headers(call: Call, stored: StoredObject) -> dict[str, str]:
         headers[vendor.header("uploadId")] = stored.upload_id
     if call.is_oss:
         headers["x-oss-object-type"] = object_type(stored)
-        if stored.crc64 is not None:
-            headers["x-oss-hash-crc64ecma"] = str(stored.crc64)
+    if call.is_oss or stored.upload_id:
+        headers |= crc64_header(call, stored.crc64)
     return {**headers, **_checksums(call, stored), **call.encryption_headers(attributes)}
 
 

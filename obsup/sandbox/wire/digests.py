@@ -16,6 +16,8 @@ _POLYNOMIALS = {
     "crc64nvme": (0x9A6C9329AC4BC9B5, 64),
 }
 """Reflected polynomial and number of bits; "crc64" is the CRC-64/XZ, which OSS and OBS call crc64ecma."""
+_MODELS = {"crc32c": "CRC32C", "crc64": "CRC64-XZ", "crc64nvme": "CRC64-NVME"}
+"""The names of these CRCs in anycrc."""
 _HASHES = frozenset({"sha1", "sha256"})
 
 
@@ -107,17 +109,15 @@ def _crc_function(name: str) -> Callable[[memoryview, int], int]:
     if name == "crc32":
         return zlib.crc32
     try:
-        import fastcrc
+        from anycrc import Model
     except ImportError:
-        fastcrc = None
-    found: dict[str, Callable[[memoryview, int], int]] = {}
-    if fastcrc is not None:
-        found = {"crc32c": fastcrc.crc32.iscsi, "crc64": fastcrc.crc64.xz}
-    return found.get(name) or (lambda data, crc: crc_by_table(data, crc, name=name))
+        return lambda data, crc: crc_by_table(data, crc, name=name)
+    calculate: Callable[[memoryview, int], int] = Model(_MODELS[name]).calc
+    return calculate
 
 
 def crc_by_table(data: memoryview, crc: int = 0, *, name: str = "crc64") -> int:
-    """Compute a CRC without fastcrc, two bytes at a time."""
+    """Compute a CRC without anycrc, two bytes at a time."""
     table = _table(name)
     mask = (1 << _POLYNOMIALS[name][1]) - 1
     crc ^= mask

@@ -6,6 +6,7 @@ from obsup.dialects.dialect import HeaderNames
 from obsup.errors import NetworkError
 from obsup.model import ObjectInfo, Stored
 from obsup.store.answers import xml
+from obsup.store.answers.checksums import read_headers
 from obsup.store.http.settings import Response
 from obsup.text import clean
 
@@ -26,6 +27,7 @@ def read_stored(response: Response, names: HeaderNames, etag: str, *, location: 
         sse_c=field(names.sse_c and f"{names.sse_c}algorithm"),
         sse_c_key_md5=field(names.sse_c and f"{names.sse_c}key-MD5"),
         date=field("Date") or "",
+        checksum=read_headers(names, field),
     )
 
 
@@ -48,6 +50,7 @@ def read_object_info(response: Response, names: HeaderNames) -> ObjectInfo:
         last_modified=field("Last-Modified") or "",
         sse=field(names.sse),
         headers={name: clean(value) for name, value in response.headers.items()},
+        checksum=read_headers(names, field),
     )
 
 

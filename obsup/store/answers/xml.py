@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 from urllib.parse import unquote_plus
 
-from obsup.model import OpenUpload, StoredObject, StoredPart
+from obsup.model import Checksum, OpenUpload, StoredObject, StoredPart
+from obsup.store.answers.checksums import element_of, read_elements
 from obsup.text import clean
 from obsup.units import KIB
 
@@ -38,15 +41,28 @@ class BadXML(ValueError):
         self.is_incomplete = is_incomplete
 
 
-def complete_body(parts: Iterable[tuple[int, str]]) -> bytes:
-    """Return the body of CompleteMultipartUpload for pairs of part number and ETag without quotes."""
+def complete_body(
+    parts: Iterable[tuple[int, str]], checksums: Mapping[int, Checksum] = MappingProxyType({})
+) -> bytes:
+    """Return the body of CompleteMultipartUpload for pairs of part number and ETag without quotes.
+
+    *checksums* are those of the parts by number, as far as they are known.
+    """
     from xml.sax.saxutils import escape
 
     lines = "".join(
-        f"<Part><PartNumber>{number}</PartNumber><ETag>&quot;{escape(etag)}&quot;</ETag></Part>"
+        f"<Part><PartNumber>{number}</PartNumber><ETag>&quot;{escape(etag)}&quot;</ETag>"
+        f"{_checksum_element(checksums.get(number))}</Part>"
         for number, etag in sorted(parts)
     )
     return f"<CompleteMultipartUpload>{lines}</CompleteMultipartUpload>".encode()
+
+
+def _checksum_element(checksum: Checksum | None) -> str:
+    if checksum is None:
+        return ""
+    name = element_of(checksum)
+    return f"<{name}>{checksum.value}</{name}>"
 
 
 def parse(body: bytes) -> Element:
@@ -127,6 +143,7 @@ def stored_part(element: Element) -> StoredPart:
         etag=bare_etag(text(element, "ETag")),
         last_modified=text(element, "LastModified"),
         crc64=decimal(text(element, "HashCrc64ecma")),
+        checksum=read_elements(partial(text, element)),
     )
 
 

@@ -30,7 +30,7 @@ from obsup.errors import (
     WorkerLost,
     run_again,
 )
-from obsup.model import Credentials, Part, Receipt, SourceStat, Target, Upload
+from obsup.model import Checksum, Credentials, Part, Receipt, SourceStat, Target, Upload
 from obsup.rate import constant_rate
 from obsup.store.answers.server_clock import ServerClock
 from obsup.store.http.endpoint_route import Location, Route
@@ -259,9 +259,9 @@ def test_a_rejected_url_is_signed_once_more() -> None:
     """It may have expired while the part waited; missing permissions do not change."""
     backend, signed = ManualBackend(), list[int]()
 
-    def sign(upload: Upload, number: int) -> PresignedPart:
+    def sign(upload: Upload, number: int, checksum: Checksum | None) -> PresignedPart:
         signed.append(number)
-        return signer().sign(upload, number)
+        return signer().sign(upload, number, checksum)
 
     future = RemoteWorkers(backend, SETTINGS, sign=sign).send(part_to_send())
     for _, attempt in backend.calls:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from obsup.local.source.digest import PartDigest, combine_crc64
+from obsup.local.source.digest import PartDigest, combine_checksums, combine_crc64
+from obsup.model import Checksum
 
 
 def crc64_of(data: bytes) -> int:
@@ -56,3 +59,53 @@ def test_a_digest_that_is_not_asked_for_is_none() -> None:
     digest.update(b"x")
     assert digest.md5 is None
     assert digest.crc64 is None
+
+
+def checksum_of(algorithm: str, data: bytes) -> Checksum | None:
+    """Return the checksum of *data*."""
+    digest = PartDigest(checksum=algorithm)
+    digest.update(data)
+    return digest.checksum
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "raw"),
+    [
+        ("crc64nvme", "ae8b14860a799888"),
+        ("crc32c", "e3069283"),
+        ("crc32", "cbf43926"),
+        ("sha256", hashlib.sha256(b"123456789").hexdigest()),
+    ],
+)
+def test_checksums_of_the_check_string(algorithm: str, raw: str) -> None:
+    """The check values of the catalogue of CRCs; big-endian, in Base64, as S3 has them."""
+    checksum = checksum_of(algorithm, b"123456789")
+    assert checksum == Checksum(algorithm, base64.b64encode(bytes.fromhex(raw)).decode())
+    assert checksum is not None
+    assert checksum.raw.hex() == raw
+
+
+@given(
+    st.lists(st.binary(max_size=50), min_size=1, max_size=6),
+    st.sampled_from(["crc64nvme", "crc32c", "crc32"]),
+)
+def test_the_checksum_of_the_full_object_is_that_of_its_bytes(blocks: list[bytes], algorithm: str) -> None:
+    """Parts of any size, empty ones included."""
+    parts = [(checksum_of(algorithm, block), len(block)) for block in blocks]
+    combined = combine_checksums(algorithm, parts, is_full_object=True)
+    assert combined == checksum_of(algorithm, b"".join(blocks))
+
+
+def test_a_composite_checksum_is_that_of_the_checksums_of_the_parts() -> None:
+    """With the number of parts, as S3 has it."""
+    parts = [(checksum_of("sha256", one), len(one)) for one in (b"first", b"second")]
+    raw = hashlib.sha256(b"".join(hashlib.sha256(one).digest() for one in (b"first", b"second"))).digest()
+    composite = combine_checksums("sha256", parts, is_full_object=False)
+    assert composite == Checksum("sha256", base64.b64encode(raw).decode() + "-2")
+
+
+@pytest.mark.parametrize("unknown", [None, Checksum("crc32c", "AAAAAA==")])
+def test_the_checksum_of_an_object_with_an_unknown_part_is_unknown(unknown: Checksum | None) -> None:
+    """Also if a part has another one."""
+    parts = [(checksum_of("crc64nvme", b"x"), 1), (unknown, 1)]
+    assert combine_checksums("crc64nvme", parts, is_full_object=True) is None

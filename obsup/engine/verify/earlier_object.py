@@ -1,0 +1,137 @@
+"""The object before anything is sent: is it there already, made by this upload, or with the content of the source?
+
+- ``find_completed``: that of an upload that the store no longer knows.
+- ``find_made``: that of an upload that the store still lists.
+- ``find_identical``: any object with the content of the source.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from obsup.engine.job.context import UploadContext
+from obsup.engine.job.result import Finished
+from obsup.engine.plan.file_plan import Plan, recorded_plan
+from obsup.engine.proof.object_proof import BY_CONTENT
+from obsup.engine.proof.part_list import check_receipts
+from obsup.engine.verify.comparison import BATCHES, CannotCompare, Comparison, Identical
+from obsup.engine.verify.existing_object import find_readable
+from obsup.engine.verify.object_probe import FoundObject, find_ours, probe_of
+from obsup.engine.verify.option_check import compare_with_request
+from obsup.errors import DataMismatch
+from obsup.local.source.digest import PartDigest
+from obsup.local.source.file import hash_part
+from obsup.local.source.identity import changes
+from obsup.local.state.checkpoint import Checkpoint
+from obsup.model import Part, Receipt, SourceStat, Upload
+
+
+def find_made(
+    context: UploadContext,
+    checkpoint: Checkpoint,
+    stat: SourceStat,
+    receipts: Mapping[int, Receipt],
+    plan: Plan,
+) -> Finished | None:
+    """Return the object if the previous run completed this upload, although the store still lists it.
+
+    Only a run that had stored all parts can have completed it. Completing it again could destroy the object's parts.
+    """
+    if not len(checkpoint.receipts) == len(receipts) == plan.count:
+        return None
+    ordered = check_receipts(receipts, plan)
+    found = probe_of(context, checkpoint.upload, ordered, stat).find_marked()
+    return _if_current(context, checkpoint, stat, found, ordered)
+
+
+def find_completed(context: UploadContext, checkpoint: Checkpoint, stat: SourceStat) -> Finished | None:
+    """Return the object if this upload, which the store no longer knows, made it and it is the source as it is now.
+
+    The source is hashed if receipts are missing, or if its identity has changed since they were recorded. Then only a
+    digest of the object counts: another machine with a copy of the checkpoint may have completed it from another file.
+    """
+    plan, receipts = recorded_plan(checkpoint), checkpoint.receipts
+    if stat.size != checkpoint.stat.size:
+        return None
+    is_unproven = any(one.is_unproven for one in receipts.values())
+    is_hashed = is_unproven or not _is_same_source(context, checkpoint, stat) or len(receipts) != plan.count
+    if is_hashed:
+        info = context.store.head_object(context.request.target)
+        if info is None or info.size != stat.size:
+            return None
+        receipts = {part.number: _hash(context, checkpoint.upload, stat, part) for part in plan.parts()}
+    ordered = check_receipts(receipts, plan)
+    found = find_ours(context, probe_of(context, checkpoint.upload, ordered, stat))
+    if is_hashed and found is not None and not _is_shown_by_digest(found):
+        return None
+    return _if_current(context, checkpoint, stat, found, ordered)
+
+
+def find_identical(context: UploadContext, stat: SourceStat, plan: Plan) -> Identical | None:
+    """Return the object if it has the content of the source and the requested options already, whoever made it.
+
+    None if that cannot be shown. A note names options that HeadObject does not return; with --strict-options they
+    must be shown, too.
+
+    *plan* is how the source would be sent. Only a few plans are tried, because sending can be faster than hashing.
+    """
+    info = find_readable(context.store, context.request.target)
+    if info is None or info.size != stat.size:
+        return None
+    comparison = Comparison(
+        context.request.target,
+        context.source,
+        context.planned(stat),
+        dialect=context.dialect,
+        gate=context.read_gate,
+        encrypted_by_customer=context.request.encrypted_by_customer,
+    )
+    options = compare_with_request(context, info)
+    if options.differ or (options.unknown and context.request.strict_options):
+        return None
+    try:
+        identical = comparison.by_object(info, hint=plan, max_plans=BATCHES[0] + BATCHES[1])
+    except (DataMismatch, CannotCompare):
+        return None
+    if options.unknown:
+        verb = "were" if len(options.unknown) > 1 else "was"
+        context.connection.learned.note(
+            f"{' and '.join(options.unknown)} {verb} not compared with existing objects: HeadObject does not return "
+            f"{'them' if len(options.unknown) > 1 else 'it'}",
+            context.observe,
+        )
+    return identical
+
+
+def _if_current(
+    context: UploadContext,
+    checkpoint: Checkpoint,
+    stat: SourceStat,
+    found: FoundObject | None,
+    receipts: Sequence[Receipt],
+) -> Finished | None:
+    """Return *found* if it is the source as it is now.
+
+    If the source may have changed since *checkpoint*, only a digest shows that; a mark only shows who made the object.
+    """
+    if found is None:
+        return None
+    is_current = _is_shown_by_digest(found) or _is_same_source(context, checkpoint, stat)
+    return found.finished(receipts) if is_current else None
+
+
+def _is_shown_by_digest(found: FoundObject) -> bool:
+    return found.verified in BY_CONTENT
+
+
+def _is_same_source(context: UploadContext, checkpoint: Checkpoint, stat: SourceStat) -> bool:
+    """Return whether the recorded digests still apply to the source."""
+    return not changes(checkpoint.stat, stat) and context.source_digests is None
+
+
+def _hash(context: UploadContext, upload: Upload, stat: SourceStat, part: Part) -> Receipt:
+    """Return a receipt with the digests of a part as it is now, and without an ETag."""
+    digests = context.digests.of_upload(upload)
+    digest = PartDigest(md5=True, crc64=digests.crc64, checksum=digests.checksum)
+    hash_part(context.source, part, context.planned(stat), digest, context.read_gate)
+    return digest.receipt(part.number, part.size, "")
