@@ -19,6 +19,12 @@ def check_bucket(dialect: Dialect, bucket: str, *, shortest: int = MIN_BUCKET_CH
     Source: OBS API reference, "Creating a Bucket"; Amazon S3, "General purpose bucket naming rules"; Alibaba
     OSS, "Bucket naming conventions".
     """
+    if bucket.startswith("arn:"):
+        raise WrongUsage(
+            "the target is the ARN of a bucket or of an access point",
+            "obsup sends requests to buckets, by their names; access points have hosts and signatures of their own",
+            NextStep("use the name of the bucket: BUCKET/KEY"),
+        )
     problem = _bucket_problem(dialect, bucket, shortest)
     if not problem:
         return

@@ -216,6 +216,9 @@ VENDOR = Vendor(
         HostFamily("otc", rf"obs\.{REGION}\.{_OTC}"),
         HostFamily("otc", r"obs\.otc\.t-systems\.com", region="eu-de", is_global=True),
     ),
+    # The vendor's tools have files, but no such variables: the names follow those of its keys.
+    endpoint_variables=("OBS_ENDPOINT",),
+    region_variables=("OBS_REGION",),
     credential_variables=(KeyNames("OBS_ACCESS_KEY_ID", "OBS_SECRET_ACCESS_KEY", ("OBS_SECURITY_TOKEN",)),),
     credential_files=(),
     metadata_service=MetadataService(

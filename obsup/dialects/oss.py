@@ -163,6 +163,10 @@ VENDOR = Vendor(
         HostFamily("oss", rf"oss-{REGION}(?:-internal)?\.{_ALIYUN}"),
         HostFamily("oss", rf"{REGION}\.oss\.{_ALIYUN}"),
     ),
+    # ossutil, "Configure ossutil": environment variables and configuration file.
+    endpoint_variables=("OSS_ENDPOINT",),
+    region_variables=("OSS_REGION",),
+    file_settings=(("endpoint", "endpoint"), ("region", "region")),
     credential_variables=(
         KeyNames("OSS_ACCESS_KEY_ID", "OSS_ACCESS_KEY_SECRET", ("OSS_SESSION_TOKEN",)),
         KeyNames(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from obsup.dialects import obs, oss, s3
 from obsup.dialects.dialect import Dialect
 from obsup.dialects.stores import SERVICES, StoreService
@@ -31,12 +29,6 @@ METADATA_SERVICES: dict[str, MetadataService] = {
     vendor.metadata_service.name: vendor.metadata_service for vendor in VENDORS.values()
 }
 """Every metadata service by name."""
-
-
-def vendor_variables(environ: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
-    """Return the variables of *environ*, as (name, value), that name an endpoint or a region for a vendor's tools."""
-    names = [name for one in VENDORS.values() for name in (*one.endpoint_variables, *one.region_variables)]
-    return tuple((name, environ[name]) for name in names if environ.get(name))
 
 
 def find_vendor(provider: str) -> Vendor:

@@ -182,6 +182,18 @@ VENDOR = Vendor(
     endpoint_variables=("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"),
     region_variables=("AWS_REGION", "AWS_DEFAULT_REGION"),
     credential_chain="aws",
+    # AWS SDKs and Tools Reference Guide, "Shared config file", "Service-specific endpoints", "Dual-stack and FIPS"; AWS
+    # CLI, "S3 configuration".
+    file_settings=(
+        ("endpoint", "s3.endpoint_url"),
+        ("endpoint", "endpoint_url"),
+        ("region", "region"),
+        ("addressing", "s3.addressing_style"),
+    ),
+    dualstack_endpoint="https://s3.dualstack.{region}.amazonaws.com",
+    dualstack_variable="AWS_USE_DUALSTACK_ENDPOINT",
+    no_endpoints_variable="AWS_IGNORE_CONFIGURED_ENDPOINT_URLS",
+    dualstack_keys=("s3.use_dualstack_endpoint", "use_dualstack_endpoint"),
     credential_variables=(
         KeyNames("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", ("AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN")),
     ),

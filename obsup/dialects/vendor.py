@@ -70,6 +70,18 @@ class CredentialFile(Value):
     default_sections: tuple[str, ...] = ()
 
 
+class VendorSetting(Value):
+    """A setting that the tools of *vendor* have outside of obsup, and where it comes from.
+
+    ``name`` is ``endpoint``, ``region``, ``addressing``, or ``public_endpoint``, which contains ``{region}``.
+    """
+
+    vendor: str
+    name: str
+    value: str
+    origin: str
+
+
 class MetadataService(Value):
     """The service from which a cloud host gets the credentials of its role.
 
@@ -94,6 +106,10 @@ class Vendor(Value):
     """A provider of object storage. ``name`` is also the scheme of a target.
 
     ``endpoint_variables`` and ``region_variables`` are the environment variables of its tools, the nearest first.
+    ``file_settings`` are (name of a VendorSetting, key) in its ``credential_files``, the nearest first; ``s3.x`` is the
+    key ``x`` below ``s3``. ``dualstack_endpoint`` is its endpoint with IPv6, if ``dualstack_variable`` or
+    ``dualstack_keys`` of those files are ``true``. Its tools use no endpoint of variables and files if
+    ``no_endpoints_variable`` is ``true``.
 
     ``credential_chain`` is the name of its library that finds credentials, if obsup uses one.
 
@@ -109,3 +125,8 @@ class Vendor(Value):
     endpoint_variables: tuple[str, ...] = ()
     region_variables: tuple[str, ...] = ()
     credential_chain: str = ""
+    file_settings: tuple[tuple[str, str], ...] = ()
+    dualstack_endpoint: str = ""
+    dualstack_variable: str = ""
+    dualstack_keys: tuple[str, ...] = ()
+    no_endpoints_variable: str = ""

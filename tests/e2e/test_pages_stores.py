@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from obsup.dialects.endpoints import recognise, service_of
 from obsup.dialects.registry import STORES
+from obsup.dialects.vendor import VendorSetting
 from obsup.engine.job.target_settings import ConnectOptions, resolve_target
 from obsup.engine.plan.file_plan import make_plan
 from obsup.engine.plan.stream_plan import make_stream_sizes
@@ -121,13 +122,21 @@ def test_the_answers_to_too_many_requests_are_waited_for(name: str) -> None:
         assert classify(StoreError(refused)).action is Action.SLOW_DOWN, code
 
 
+AWS_REGION = VendorSetting("s3", "region", "eu-west-1", "environment variable AWS_REGION")
+
+
 @pytest.mark.parametrize(
     ("options", "missing"),
     [
         (ConnectOptions(provider="r2"), "no account given for Cloudflare R2"),
         (ConnectOptions(provider="b2"), "no region given for Backblaze B2"),
         (ConnectOptions(provider="idrive"), "no endpoint given"),
-        (ConnectOptions(provider="b2", vendor_variables=(("AWS_REGION", "eu-west-1"),)), "no region given"),
+        (
+            ConnectOptions(
+                provider="b2", vendor_settings=(VendorSetting("s3", "region", "eu-west-1", "AWS_REGION"),)
+            ),
+            "no region given",
+        ),
     ],
 )
 def test_what_a_service_lacks_is_named(options: ConnectOptions, missing: str) -> None:

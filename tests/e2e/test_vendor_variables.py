@@ -1,15 +1,16 @@
-"""Environment variables of the vendors' tools that name an endpoint or a region: used last, by their own targets."""
+"""Endpoint, region and addressing of the vendors' tools, in variables and files: used last, by their own targets."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
 
+import certifi
 import pytest
 
-from obsup.dialects.registry import vendor_variables
 from obsup.engine.job.target_settings import ConnectOptions, resolve_target
 from obsup.errors import BadConfiguration
+from obsup.local.config.vendor_settings import find_vendor_settings
 from obsup.sandbox.sandbox import Sandbox
 from tests.support.shell import Shell
 
@@ -40,6 +41,30 @@ DEFAULT_REGION = {"AWS_DEFAULT_REGION": "eu-north-1"}
             {"endpoint": "https://s3.eu-west-1.amazonaws.com"},
             ("s3", "https://s3.eu-west-1.amazonaws.com", "eu-west-1"),
         ),
+        (
+            REGION | {"AWS_USE_DUALSTACK_ENDPOINT": "true"},
+            "s3://bucket/key",
+            {},
+            ("s3", "https://s3.dualstack.eu-central-1.amazonaws.com", "eu-central-1"),
+        ),
+        (
+            {"OSS_ENDPOINT": "oss-cn-hangzhou.aliyuncs.com", "OSS_REGION": "cn-beijing"},
+            "bucket/key",
+            {},
+            ("oss", "https://oss-cn-hangzhou.aliyuncs.com", "cn-hangzhou"),
+        ),
+        (
+            {"OSS_REGION": "cn-beijing"},
+            "oss://bucket/key",
+            {},
+            ("oss", "https://oss-cn-beijing.aliyuncs.com", "cn-beijing"),
+        ),
+        (
+            {"OBS_ENDPOINT": "https://obs.example", "OBS_REGION": "eu-de"} | ENDPOINT,
+            "bucket/key",
+            {},
+            ("obs", "https://obs.example", "eu-de"),
+        ),
         (REGION | ENDPOINT, "s3://bucket/key", {"region": "given"}, ("s3", "http://127.0.0.1:9000", "given")),
     ],
     ids=str,
@@ -48,15 +73,70 @@ def test_the_order_of_endpoints_and_regions(
     environ: dict[str, str], target: str, connecting: dict[str, str], expected: tuple[str, str, str]
 ) -> None:
     """Settings of obsup, then the host of the endpoint, then the variables, then the default of the vendor."""
-    options = ConnectOptions(**connecting, vendor_variables=vendor_variables(environ))  # type: ignore[arg-type]
+    options = ConnectOptions(**connecting, vendor_settings=find_vendor_settings(environ, None))  # type: ignore[arg-type]
     _, settings = resolve_target(target, options)
     assert (settings.provider, settings.endpoint, settings.region) == expected
 
 
+CONFIG = """[default]
+region = eu-north-1
+endpoint_url = http://127.0.0.1:9002
+
+[profile backup]
+region = eu-south-1
+services = near
+s3 =
+    addressing_style = path
+    use_dualstack_endpoint = true
+
+[services near]
+s3 =
+    endpoint_url = https://near.example
+"""
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        ({}, ("http://127.0.0.1:9002", "eu-north-1", "path")),
+        ({"AWS_PROFILE": "backup"}, ("https://near.example", "eu-south-1", "path")),
+        (ENDPOINT_S3 | REGION, ("http://127.0.0.1:9001", "eu-central-1", "path")),
+        (
+            {"AWS_PROFILE": "backup", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true"},
+            ("https://s3.dualstack.eu-south-1.amazonaws.com", "eu-south-1", "path"),
+        ),
+        (
+            {"AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true"},
+            ("https://s3.eu-north-1.amazonaws.com", "eu-north-1", "virtual"),
+        ),
+    ],
+    ids=str,
+)
+def test_the_configuration_file_of_aws(
+    environ: dict[str, str], expected: tuple[str, str, str], tmp_path: Path
+) -> None:
+    """Endpoint, region and the settings below ``s3``, after the variables."""
+    (tmp_path / ".aws").mkdir()
+    (tmp_path / ".aws" / "config").write_text(CONFIG)
+    options = ConnectOptions(vendor_settings=find_vendor_settings(environ, tmp_path))
+    _, settings = resolve_target("s3://bucket/key", options)
+    assert (settings.endpoint, settings.region, settings.addressing) == expected
+
+
+def test_the_configuration_file_of_ossutil(tmp_path: Path) -> None:
+    """Its endpoint and its region."""
+    file = tmp_path / ".ossutilconfig"
+    file.write_text("[Credentials]\nendpoint = oss-eu-west-1.aliyuncs.com\nregion = eu-west-1\n")
+    options = ConnectOptions(vendor_settings=find_vendor_settings({}, tmp_path))
+    _, settings = resolve_target("bucket/key", options)
+    assert (settings.provider, settings.endpoint) == ("oss", "https://oss-eu-west-1.aliyuncs.com")
+
+
 def test_targets_of_other_vendors_ignore_them() -> None:
     """The scheme or the option names another provider."""
+    options = ConnectOptions(vendor_settings=find_vendor_settings(ENDPOINT, None))
     with pytest.raises(BadConfiguration, match="no endpoint given"):
-        resolve_target("obs://bucket/key", ConnectOptions(vendor_variables=vendor_variables(ENDPOINT)))
+        resolve_target("obs://bucket/key", options)
 
 
 def test_an_upload_and_config_show_use_the_same(
@@ -65,6 +145,7 @@ def test_an_upload_and_config_show_use_the_same(
     """The object arrives, signed as S3 requires; config show names the variables."""
     make_file(1000)
     variables = {"AWS_ENDPOINT_URL": sandbox.endpoint, "AWS_REGION": "eu-central-1", "OBSUP_ENDPOINT": ""}
+    variables |= {"SSL_CERT_FILE": certifi.where(), "REQUESTS_CA_BUNDLE": certifi.where()}
     outcome = shell.run("upload", "bigfile", "bucket/key", "--json", **variables)
     assert (outcome.code, outcome.json["provider"]) == (0, "s3"), outcome.err
     shown = {
@@ -76,3 +157,21 @@ def test_an_upload_and_config_show_use_the_same(
         "environment variable AWS_ENDPOINT_URL (targets of s3 only)",
     ]
     assert shown["region"] == ["eu-central-1", "environment variable AWS_REGION (targets of s3 only)"]
+    assert shown["ca_bundle"] == [certifi.where(), "environment variable REQUESTS_CA_BUNDLE"]
+
+
+def test_the_profile_of_obsup_selects_that_of_aws(
+    shell: Shell, sandbox: Sandbox, home: Path, make_file: Callable[..., Path]
+) -> None:
+    """Its region, and its endpoint, are used, and config show names the file."""
+    make_file(1000)
+    (home / ".aws").mkdir()
+    (home / ".aws" / "config").write_text(CONFIG.replace("https://near.example", sandbox.endpoint))
+    (home / "config.toml").write_text('[profiles.p]\naws_profile = "backup"\n')
+    named = {"OBSUP_CONFIG": str(home / "config.toml"), "OBSUP_PROFILE": "p", "OBSUP_ENDPOINT": ""}
+    outcome = shell.run("upload", "bigfile", "bucket/key", "--json", **named)
+    assert (outcome.code, outcome.json["provider"]) == (0, "s3"), outcome.err
+    shown = shell.run("config", "show", **named).out
+    for key, value in (("s3.endpoint_url", sandbox.endpoint), ("region", "eu-south-1")):
+        assert f"{value}\t{key} in [profile backup] of {home}/.aws/config (targets of s3 only)" in shown
+    assert "s3.addressing_style in [profile backup]" in shown

@@ -16,7 +16,9 @@ from obsup.cli.arguments.options import Option
 from obsup.cli.arguments.settings import EffectiveSetting, effective_profile, effective_settings
 from obsup.cli.report import output
 from obsup.dialects.endpoints import normalise_endpoint, recognise
-from obsup.dialects.registry import STORES, VENDORS, vendor_variables
+from obsup.dialects.registry import STORES, VENDORS
+from obsup.dialects.vendor import VendorSetting
+from obsup.engine.job.option_values import vendor_settings_of
 from obsup.errors import BadConfiguration, Denied, NextStep, WrongUsage
 from obsup.local.config import aws_chain
 from obsup.local.config.credentials import CredentialSettings, find_credentials
@@ -26,6 +28,8 @@ from obsup.local.files.user_folders import default_config_path, home_folder
 from obsup.local.state.folders import create_missing_folders
 from obsup.options.row import OptionRow
 from obsup.store.http.redaction import names_secret
+from obsup.store.http.settings import ConnectionSettings
+from obsup.store.http.tls_files import find_ca_bundle
 from obsup.text import one_line, quoted, without_password
 from obsup.vendor_names import DEFAULT_PROVIDER
 
@@ -189,8 +193,11 @@ def run_show(upload: click.Context, *, as_json: bool) -> int:
     settings = list(effective_settings(upload))
     rows = [EffectiveSetting("config", str(path), "found" if path.exists() else "not found")]
     rows.append(effective_profile(upload))
-    rows += [one._replace(value=_masked(one.name, one.value)) for one in map(_or_variable, settings)]
-    rows += _credentials(upload)
+    of_vendors = vendor_settings_of(upload.params["profile"], upload.params["config_path"])
+    provider = _provider(upload, of_vendors)
+    shown = (_or_vendors(one, of_vendors, provider) for one in settings)
+    rows += [one._replace(value=_masked(one.name, one.value)) for one in shown]
+    rows += _credentials(upload, provider)
     if as_json:
         fields = [one._asdict() for one in rows]
         output.print_json({"command": "config show", "status": "listed", "settings": fields})
@@ -200,16 +207,19 @@ def run_show(upload: click.Context, *, as_json: bool) -> int:
     return 0
 
 
-def _or_variable(setting: EffectiveSetting) -> EffectiveSetting:
-    """Return the variable of a vendor's tools that applies to its targets if endpoint or region is unset."""
-    kinds = {"endpoint": "endpoint_variables", "region": "region_variables"}
-    if setting.value is not None or setting.name not in kinds:
+def _or_vendors(
+    setting: EffectiveSetting, of_vendors: tuple[VendorSetting, ...], provider: str
+) -> EffectiveSetting:
+    """Return what the tools of a vendor use, which applies to its targets if nothing of obsup has a value."""
+    if setting.value not in (None, "auto"):
         return setting
-    for name, value in vendor_variables(os.environ):
-        for vendor in VENDORS.values():
-            if name in getattr(vendor, kinds[setting.name]):
-                origin = f"environment variable {name} (targets of {vendor.name} only)"
-                return EffectiveSetting(setting.name, value, origin)
+    bundle = find_ca_bundle(ConnectionSettings(), os.environ) if setting.name == "ca_bundle" else None
+    if bundle is not None:
+        return EffectiveSetting(setting.name, bundle[0], f"environment variable {bundle[1]}")
+    nearest = sorted(of_vendors, key=lambda one: one.vendor != provider)
+    for one in nearest:
+        if one.name == setting.name:
+            return EffectiveSetting(one.name, one.value, f"{one.origin} (targets of {one.vendor} only)")
     return setting
 
 
@@ -220,27 +230,27 @@ def _shown(value: object) -> str:
     return "-" if value is None else one_line(str(value))
 
 
-def _provider(upload: click.Context) -> str:
+def _provider(upload: click.Context, of_vendors: tuple[VendorSetting, ...]) -> str:
     """Return the provider whose credentials an upload would use."""
     provider, endpoint = upload.params["provider"], upload.params["endpoint"]
     if provider != "auto":
         return STORES[provider].provider if provider in STORES else str(provider)
     if endpoint:
         return recognise(normalise_endpoint(endpoint)).provider or DEFAULT_PROVIDER
-    names = {name for name, _ in vendor_variables(os.environ)}
-    return next((one.name for one in VENDORS.values() if names & {*one.endpoint_variables}), DEFAULT_PROVIDER)
+    named = {one.vendor for one in of_vendors if one.name == "endpoint"}
+    return next((name for name in VENDORS if name in named), DEFAULT_PROVIDER)
 
 
-def _credentials(upload: click.Context) -> Iterator[EffectiveSetting]:
+def _credentials(upload: click.Context, provider: str) -> Iterator[EffectiveSetting]:
     """Yield the credentials that would sign. A credential process or a metadata service is named, but not used."""
     path, name = upload.params["config_path"], upload.params["profile"]
     profile = load_config(path, os.environ).find_profile(name) if name else None
     helper = _helper(profile)
-    settings = CredentialSettings(_provider(upload), None if helper else name, str(path) if path else None)
+    settings = CredentialSettings(provider, None if helper else name, str(path) if path else None)
     try:
         found = find_credentials(settings, environ=os.environ, home=home_folder(), may_ask=False).credentials
     except Denied:
-        helper = helper or _chain(_provider(upload))
+        helper = helper or _chain(provider)
         origin = f"{helper}, which is run when needed" if helper else "not found"
         yield EffectiveSetting("credentials", MASK if helper else None, origin)
         return

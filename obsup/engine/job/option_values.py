@@ -11,11 +11,14 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from obsup.dialects.registry import vendor_variables
+from obsup.dialects.vendor import VendorSetting
 from obsup.engine.job.executor_spec import check_spec
 from obsup.engine.job.request import UploadRequest
 from obsup.engine.job.target_settings import ConnectOptions
 from obsup.errors import WrongUsage, run_again
+from obsup.local.config.file import load_config
+from obsup.local.config.vendor_settings import find_vendor_settings
+from obsup.local.files.user_folders import home_folder
 from obsup.model import ObjectOptions, Target
 from obsup.options.table import object_values
 from obsup.rate import Rate
@@ -88,8 +91,10 @@ def fields_of(kind: type[Value], values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def connect_options(values: Mapping[str, Any], base: ConnectOptions | None = None) -> ConnectOptions:
-    """Return how to reach the store; an option without a value is as in *base*, or in the vendors' variables."""
-    base = base or ConnectOptions(vendor_variables=vendor_variables(os.environ))
+    """Return how to reach the store; an option without a value is as in *base*, or as the vendors' tools have it."""
+    base = base or ConnectOptions(
+        vendor_settings=vendor_settings_of(values.get("profile"), values.get("config_path"))
+    )
     paths = {name: _text(values[option]) for option, name in _PATHS.items() if option in values}
     network = {name: convert(values[option]) for option, name, convert in _NETWORK if option in values}
     retry_for_s = values.get("retry_for", base.retry_for_s)
@@ -99,6 +104,13 @@ def connect_options(values: Mapping[str, Any], base: ConnectOptions | None = Non
         retry_for_s=retry_for_s,
         network=replace(base.network, **network),
     )
+
+
+def vendor_settings_of(profile: str | None, config_path: Path | None) -> tuple[VendorSetting, ...]:
+    """Return what the vendors' tools use here; the profile of AWS is that of *profile*. Raises BadConfiguration."""
+    named = load_config(config_path, os.environ).find_profile(profile) if profile is not None else None
+    aws_profile = named.aws_profile if named is not None else None
+    return find_vendor_settings(os.environ, home_folder(), aws_profile=aws_profile)
 
 
 def upload_request(values: Mapping[str, Any], source: Path, target: Target) -> UploadRequest:

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from typing import Literal
 from urllib.parse import urlsplit
 
 from msgspec import field
 
 from obsup.dialects.dialect import Addressing, Dialect
-from obsup.dialects.endpoints import Recognised, default_addressing, normalise_endpoint, recognise
+from obsup.dialects.endpoints import (
+    Recognised,
+    can_be_virtual,
+    default_addressing,
+    normalise_endpoint,
+    recognise,
+)
 from obsup.dialects.header_values import extension_headers
 from obsup.dialects.names import MIN_BUCKET_CHARACTERS, check_bucket, check_key
 from obsup.dialects.parameters import row_of
-from obsup.dialects.registry import STORES, VENDORS, find_dialect, find_vendor
+from obsup.dialects.registry import STORES, VENDORS, find_dialect
 from obsup.dialects.stores import StoreService
+from obsup.dialects.vendor import VendorSetting
 from obsup.engine.job.connection import StoreSettings
 from obsup.engine.job.target_text import split_scheme, split_target
 from obsup.errors import BadConfiguration, NextStep, WrongUsage, run_again
@@ -32,7 +38,7 @@ class ConnectOptions(Value):
 
     ``headers`` describe the object; those that the dialect requires on every request are sent with every request, and
     so are all ``request_headers``. A failing request is retried for ``retry_for_s`` seconds; the first
-    wait is at most ``backoff_s`` seconds, and doubles. ``vendor_variables`` are used last, by the vendor's own targets.
+    wait is at most ``backoff_s`` seconds, and doubles. ``vendor_settings`` are used last, by the vendor's own targets.
     ``provider`` is ``auto``, a vendor, or a service, whose endpoint may contain the ``account``.
     """
 
@@ -52,12 +58,12 @@ class ConnectOptions(Value):
     max_parts: int | None = None
     headers: tuple[tuple[str, str], ...] = ()
     request_headers: tuple[tuple[str, str], ...] = ()
-    vendor_variables: tuple[tuple[str, str], ...] = ()
+    vendor_settings: tuple[VendorSetting, ...] = ()
 
-    def named(self, variables: Iterable[str]) -> tuple[str, str] | None:
-        """Return name and value of the first of these variables that is set."""
-        values = dict(self.vendor_variables)
-        return next(((name, values[name]) for name in variables if name in values), None)
+    def of_vendor(self, vendor: str, name: str) -> str | None:
+        """Return the setting *name* as the tools of *vendor* have it, or None."""
+        settings = self.vendor_settings
+        return next((one.value for one in settings if (one.vendor, one.name) == (vendor, name)), None)
 
 
 def resolve_prefix(text: str, connecting: ConnectOptions) -> tuple[Target, StoreSettings]:
@@ -97,17 +103,12 @@ def resolve_store(connecting: ConnectOptions, bucket: str, *, scheme: str | None
     # Other stores may allow shorter names than the vendors.
     check_bucket(dialect, bucket, shortest=MIN_BUCKET_CHARACTERS if known.provider else 1)
     store = service.name if service is not None else ""
-    addressing: Addressing = (
-        default_addressing(endpoint, bucket, store)
-        if connecting.addressing == "auto"
-        else connecting.addressing
-    )
     return StoreSettings(
         provider=provider,
         endpoint=endpoint,
         signature=connecting.signature,
         region=_region(connecting, service, known, dialect),
-        addressing=addressing,
+        addressing=_addressing(connecting, provider, endpoint, bucket=bucket, store=store),
         profile=connecting.profile,
         config_path=connecting.config_path,
         customer_key_file=connecting.customer_key_file,
@@ -122,6 +123,20 @@ def resolve_store(connecting: ConnectOptions, bucket: str, *, scheme: str | None
     )
 
 
+def _addressing(
+    connecting: ConnectOptions, provider: str, endpoint: str, *, bucket: str, store: str
+) -> Addressing:
+    """Return the given style, or that of the vendor's files for its targets, or the default of the endpoint."""
+    if connecting.addressing != "auto":
+        return connecting.addressing
+    style = connecting.of_vendor(provider, "addressing") if not store else None
+    if style == "path":
+        return "path"
+    if style == "virtual" and can_be_virtual(endpoint, bucket):
+        return "virtual"
+    return default_addressing(endpoint, bucket, store)
+
+
 def _region(
     connecting: ConnectOptions, service: StoreService | None, known: Recognised, dialect: Dialect
 ) -> str:
@@ -132,7 +147,7 @@ def _region(
     region = connecting.region or known.region
     if not region and service is not None and service.family is not None:
         region = service.family.region
-    region = region or _vendor_region(connecting, dialect.provider) or dialect.default_region
+    region = region or connecting.of_vendor(dialect.provider, "region") or dialect.default_region
     if dialect.needs_region and not region:
         raise BadConfiguration(
             f"no region given for {known.endpoint}",
@@ -203,11 +218,14 @@ def _endpoint(
     if connecting.endpoint:
         return provider, connecting.endpoint
     for name in [provider] if provider else VENDORS:
-        found = connecting.named(find_vendor(name).endpoint_variables)
+        found = connecting.of_vendor(name, "endpoint")
         if found is not None:
-            return name, found[1]
-    region = connecting.region or (_vendor_region(connecting, provider) if provider else None)
-    public = find_dialect(provider).public_endpoint if provider else None
+            return name, found
+    region = connecting.region or (connecting.of_vendor(provider, "region") if provider else None)
+    public = None
+    if provider:
+        named = connecting.of_vendor(provider, "public_endpoint")
+        public = named or find_dialect(provider).public_endpoint
     if public is not None and region:
         return provider, public.format(region=region)
     example = "--endpoint https://obs.eu-de.otc.t-systems.com"
@@ -219,7 +237,7 @@ def _endpoint(
 def _service_endpoint(connecting: ConnectOptions, service: StoreService) -> str:
     """Return the endpoint of *service*. Raises BadConfiguration, which names what it lacks."""
     region = connecting.region or (
-        _vendor_region(connecting, service.provider) if service.family is None else None
+        connecting.of_vendor(service.provider, "region") if service.family is None else None
     )
     values = {"region": region, "account": connecting.account}
     missing = [name for name, value in values.items() if not value and f"{{{name}}}" in service.endpoint]
@@ -241,8 +259,3 @@ def _no_endpoint(example: str) -> BadConfiguration:
         "It is missing in --endpoint, in OBSUP_ENDPOINT and in the profile",
         NextStep(f"give one, for example {example}; 'obsup config init' creates a file that can keep it"),
     )
-
-
-def _vendor_region(connecting: ConnectOptions, provider: str) -> str | None:
-    found = connecting.named(find_vendor(provider).region_variables)
-    return found[1] if found is not None else None

@@ -31,7 +31,7 @@ class Section(Value):
 def list_sections(provider: str, *, environ: Mapping[str, str], home: Path | None) -> tuple[Section, ...]:
     """Return the sections in which the tools of *provider* store credentials, nearest first."""
     files = find_vendor(provider).credential_files
-    return tuple(_section(one, environ, home or Path("~")) for one in files)
+    return tuple(make_section(one, environ, home or Path("~")) for one in files)
 
 
 def read_section(section: Section) -> Credentials | None:
@@ -45,7 +45,8 @@ def read_section(section: Section) -> Credentials | None:
     return pair_keys(values, names=section.keys, origin=str(section))
 
 
-def _section(file: CredentialFile, environ: Mapping[str, str], home: Path) -> Section:
+def make_section(file: CredentialFile, environ: Mapping[str, str], home: Path) -> Section:
+    """Return the section of *file* that the environment selects."""
     profile = environ.get(file.profile_variable) or "default"
     names = (profile == "default" and file.default_sections) or file.sections
     return Section(
@@ -64,16 +65,17 @@ def _locate(path: str | None, home: Path, default: str) -> Path:
 class _Parser(configparser.RawConfigParser):
     """The INI format of the vendors: only ``=`` separates, values are plain text, and a key may have none."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, fold: bool) -> None:
         super().__init__(strict=False, delimiters=("=",), allow_no_value=True, default_section="")
+        self._folds = fold
 
     def optionxform(self, optionstr: str) -> str:
-        return _fold(optionstr)
+        return _fold(optionstr) if self._folds else optionstr.lower()
 
 
-def read_values(section: Section) -> dict[str, str]:
+def read_values(section: Section, *, fold: bool = True) -> dict[str, str]:
     """Return the keys of *section*, folded, with their values; empty if the file cannot be read."""
-    parser = _Parser()
+    parser = _Parser(fold=fold)
     try:
         parser.read_string(read_content(section.path, MAX_BYTES).data.decode("utf-8-sig"))
     except (OSError, UnicodeDecodeError, configparser.Error, AttributeError):
@@ -85,6 +87,24 @@ def read_values(section: Section) -> dict[str, str]:
         if name.casefold() in existing:
             return {key: value for key, value in parser.items(existing[name.casefold()]) if value}
     return {}
+
+
+def read_settings(section: Section) -> dict[str, str]:
+    """Return the keys of *section* with their values as they are written, and those of the services it refers to.
+
+    A key below another one is ``s3.endpoint_url``: AWS's tools indent the settings of a service.
+    """
+    values = _flattened(read_values(section, fold=False))
+    if "services" not in values:
+        return values
+    services = Section(section.path, (f"services {values['services']}",), section.keys)
+    return {**values, **_flattened(read_values(services, fold=False))}
+
+
+def _flattened(values: Mapping[str, str]) -> dict[str, str]:
+    """Return *values*, and each further line of a value as a value of its name."""
+    lines = ((key, line.partition("=")) for key, value in values.items() for line in value.splitlines()[1:])
+    return {**values, **{f"{key}.{name.strip()}": value.strip() for key, (name, _, value) in lines}}
 
 
 def _fold(key: str) -> str:

@@ -112,3 +112,11 @@ def test_key_that_is_not_unicode_is_rejected() -> None:
     """Python represents a file name that is not UTF-8 with surrogates."""
     with pytest.raises(WrongUsage, match="UTF-8"):
         check_key(OBS, "a\udc80")
+
+
+@pytest.mark.parametrize("resource", ["accesspoint", "s3-object-lambda:accesspoint", "bucket"])
+def test_an_arn_is_refused_as_such(resource: str) -> None:
+    """Whatever it is the ARN of, and on every store."""
+    for dialect in (OBS, S3, OSS):
+        with pytest.raises(WrongUsage, match="ARN of a bucket or of an access point"):
+            check_bucket(dialect, f"arn:aws:s3:eu-west-1:123456789012:{resource}")
