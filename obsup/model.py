@@ -307,6 +307,14 @@ class Initiated(Value):
     checksum: UploadChecksum | None = None
 
 
+class ObjectLock(Value, rename="camel"):
+    """The lock of an object: ``retention`` is governance or compliance, ``retain_until`` an ISO 8601 date in UTC."""
+
+    retention: str | None = None
+    retain_until: str | None = None
+    legal_hold: bool = False
+
+
 class ObjectInfo(Value):
     """The response of HeadObject. ``metadata`` keys are lower-case; ``upload_id`` is None if it is not returned.
 
@@ -324,6 +332,7 @@ class ObjectInfo(Value):
     request_id: str = ""
     last_modified: str = ""
     sse: str | None = None
+    lock: ObjectLock | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     checksum: Checksum | None = None
 

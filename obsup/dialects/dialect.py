@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Literal, Protocol
 
+from msgspec import field
+
 from obsup.model import Credentials
 from obsup.value import Value
 
@@ -112,6 +114,9 @@ class HeaderNames(Value):
     encoded_error: str | None = None  # the <Error> document of a response without a body, as Base64
     bucket_region: str | None = None
     retry_after: str | None = None  # besides Retry-After
+    retention_mode: str | None = None
+    retain_until: str | None = None
+    legal_hold: str | None = None
 
 
 class Dialect(Value):
@@ -130,6 +135,8 @@ class Dialect(Value):
     ``payload_hash_header``: the header with the SHA-256 of a small body; None if the body is not signed.
     ``redirects_only_root``: a website redirect has no effect on keys with a slash.
     ``customer_key_bytes`` are the sizes of SSE-C keys that the service documents.
+    ``retention_modes`` maps the modes of --retention to those of the vendor; ``extends_retention``: a request after the
+    upload can set the retention of the object, or extend it.
     ``grantee`` is the format of a grantee id in a grant header. ``metadata_name`` is the pattern of a metadata name.
     ``bucket_characters`` is the inside of a character class. Buckets must not begin with one of
     ``reserved_bucket_starts`` or end with one of ``reserved_bucket_ends``, keys not begin with a character of
@@ -160,6 +167,8 @@ class Dialect(Value):
     payload_hash_header: str | None = None
     redirects_only_root: bool = False
     customer_key_bytes: tuple[int, ...] = (32,)
+    retention_modes: Mapping[str, str] = field(default_factory=dict)
+    extends_retention: bool = False
     grantee: str = "id={}"
     metadata_name: str = r"[A-Za-z0-9!#$%&'*+.^_`|~-]+"
     bucket_characters: str = "a-z0-9.-"

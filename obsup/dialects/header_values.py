@@ -9,6 +9,8 @@ from obsup.dialects.dialect import Dialect
 from obsup.dialects.encoding import encode_query
 from obsup.dialects.parameters import option_of
 from obsup.errors import NextStep, WrongUsage
+from obsup.model import iso_date, parse_date
+from obsup.units import parse_duration
 
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _GRANTEE = re.compile(r"[A-Za-z0-9_./@:+-]+")
@@ -70,6 +72,43 @@ def storage_class_header(dialect: Dialect, name: str, value: str) -> dict[str, s
 def sse_header(dialect: Dialect, name: str, value: str) -> dict[str, str]:
     """Return the header of encryption with keys of the service. Raises WrongUsage for an unknown algorithm."""
     return {name: _choose("sse", value, dialect.sse, dialect=dialect)}
+
+
+def retention_header(dialect: Dialect, name: str, value: str) -> dict[str, str]:
+    """Return the header of the retention mode. Raises WrongUsage for one that the vendor does not have."""
+    return {name: _choose("retention", value, dialect.retention_modes, dialect=dialect)}
+
+
+def legal_hold_header(_dialect: Dialect, name: str, _value: bool) -> dict[str, str]:
+    """Return the header of a legal hold."""
+    return {name: "ON"}
+
+
+def end_of_retention(text: str, since_s: float) -> str:
+    """Return the date that *text* means, in UTC: a date, or a duration that counts from *since_s* (epoch seconds).
+
+    A date without a time is its beginning; one without a zone is in UTC. Raises WrongUsage unless it is later.
+    """
+    option = option_of("retain_until")
+    try:
+        # A number is neither: it can be a year or seconds.
+        end_s = since_s + parse_duration(text) if text.strip()[-1:].isalpha() else None
+    except ValueError:
+        end_s = None
+    end_s = parse_date(text) if end_s is None and "-" in text else end_s
+    if end_s is None:
+        raise WrongUsage(
+            f"invalid end of a retention {text!r}",
+            f"{option} takes a date such as 2030-12-31 or 2030-12-31T18:00:00Z, or a duration such as 30d",
+            NextStep(f"correct {option}"),
+        )
+    if end_s <= since_s:
+        raise WrongUsage(
+            f"the retention would end at {iso_date(end_s)}, which has passed",
+            "A store only accepts a later date",
+            NextStep(f"give a later date with {option}"),
+        )
+    return iso_date(end_s)
 
 
 def no_overwrite_header(dialect: Dialect, _name: str, _value: bool) -> dict[str, str]:

@@ -10,12 +10,15 @@ from obsup.dialects.dialect import Dialect
 from obsup.dialects.encoding import encode_key, encode_value
 from obsup.dialects.header_values import (
     acl_header,
+    end_of_retention,
     expires_days_header,
     extension_headers,
     grant_headers,
+    legal_hold_header,
     metadata_headers,
     no_overwrite_header,
     plain_header,
+    retention_header,
     sse_header,
     storage_class_header,
     tagging_header,
@@ -28,6 +31,8 @@ from obsup.model import CustomerKey, ObjectOptions
 from obsup.options.row import OptionRow
 
 Operation = Literal["initiate", "put", "complete"]
+# Neither can be given without the other.
+_LOCK = ("--retention", "--retain-until")
 IN_PARTS: tuple[Operation, ...] = ("initiate", "complete")
 
 
@@ -37,6 +42,7 @@ def object_headers(
     operation: Operation,
     *,
     key: str | None = None,
+    since_s: float,
     encrypted_by_customer: bool = False,
 ) -> dict[str, str]:
     """Return the headers of *options* that *operation* sends in *dialect*.
@@ -45,7 +51,8 @@ def object_headers(
     *key* is given, the default content type is that of its suffix. Additional headers are sent by the operations that
     describe the object (initiate, put) and replace an option's header of the same name. Raises WrongUsage for options
     that the dialect does not have, that an upload in parts cannot send, that exclude each other, or that the store
-    would reject. *encrypted_by_customer*: the requests also have an SSE-C key.
+    would reject. *since_s*: the time, in seconds since the epoch, from which the duration of a retention counts.
+    *encrypted_by_customer*: the requests also have an SSE-C key.
     Source: OBS API reference, "Initiating a Multipart Upload"; the vendors' equivalents.
     """
     _check_together(options)
@@ -54,6 +61,8 @@ def object_headers(
         value = getattr(options, row.parameter)
         if not _is_given(value):
             continue
+        if row.parameter == "retain_until":
+            value = end_of_retention(value, since_s)
         rendered = _render(dialect, row, value)
         if operation != "put" and not any(carries(dialect, row.parameter, one) for one in IN_PARTS):
             raise _needs_one_request(dialect, row)
@@ -135,6 +144,18 @@ def _check_together(options: ObjectOptions) -> None:
             "--sse-kms-key-id selects the key of --sse kms",
             run_again("use KMS encryption", add=("--sse", "kms")),
         )
+    if options.retention and not options.retain_until:
+        raise WrongUsage(
+            "--retention without --retain-until",
+            "A lock of the object has a mode and an end",
+            run_again("give its end, for example 30 days", add=("--retain-until", "30d")),
+        )
+    if options.retain_until and not options.retention:
+        raise WrongUsage(
+            "--retain-until without --retention",
+            "A lock of the object has a mode and an end; compliance cannot be removed by anyone before that",
+            NextStep("give its mode with --retention"),
+        )
 
 
 def _check_one_encryption(
@@ -155,17 +176,11 @@ def _check_one_encryption(
 def _render(dialect: Dialect, row: OptionRow, value: Any) -> dict[str, str]:
     """Return the headers of one option that is set."""
     name = header_of(row, dialect.headers)
-    if name is None and not providers_with(row):
-        raise WrongUsage(
-            f"{row.option} is not supported yet",
-            "This version of obsup cannot send it to any provider",
-            run_again(drop=(row.option,)),
-        )
     if name is None:
         raise WrongUsage(
             f"{dialect.title} has no {row.option}",
             f"Only these have it: {'; '.join(providers_with(row))}",
-            run_again(f"leave out {row.option}", drop=(row.option,)),
+            run_again(f"leave out {row.option}", drop=_LOCK if row.option in _LOCK else (row.option,)),
         )
     return _RENDERERS.get(row.parameter, plain_header)(dialect, name, value)
 
@@ -188,4 +203,6 @@ _RENDERERS: dict[str, Callable[[Dialect, str, Any], dict[str, str]]] = {
     "expires_days": expires_days_header,
     "sse": sse_header,
     "no_overwrite": no_overwrite_header,
+    "retention": retention_header,
+    "legal_hold": legal_hold_header,
 }

@@ -26,6 +26,7 @@ SUB_RESOURCES = SHARED_SUB_RESOURCES | {
     "name",
     "position",
     "rename",
+    "retention",
     "truncate",
 }
 
@@ -94,6 +95,8 @@ _NATIVE_HEADERS = HeaderNames(
     crc64="x-obs-checksum-crc64ecma",
     error_code="x-obs-error-code",
     error_message="x-obs-error-message",
+    retention_mode="x-obs-object-lock-mode",
+    retain_until="x-obs-object-lock-retain-until-date",
 )
 
 _AWS_HEADERS = HeaderNames(
@@ -121,6 +124,8 @@ _AWS_HEADERS = HeaderNames(
     error_code="x-obs-error-code",
     error_message="x-obs-error-message",
     bucket_region="x-amz-bucket-region",
+    retention_mode="x-amz-object-lock-mode",
+    retain_until="x-amz-object-lock-retain-until-date",
 )
 
 OBS = Dialect(
@@ -152,6 +157,9 @@ OBS = Dialect(
     url_encoded_on=KEY_RESPONSES,
     request_headers=frozenset({"x-obs-request-payer"}),
     redirects_only_root=True,
+    # "Configuring WORM Retention for an Object": the mode can only be COMPLIANCE.
+    retention_modes={"compliance": "COMPLIANCE"},
+    extends_retention=True,
 )
 
 OBS_V2 = replace(

@@ -90,6 +90,9 @@ _HEADERS = HeaderNames(
     checksum="x-amz-checksum-",
     bucket_region="x-amz-bucket-region",
     retry_after="x-amz-retry-after",
+    retention_mode="x-amz-object-lock-mode",
+    retain_until="x-amz-object-lock-retain-until-date",
+    legal_hold="x-amz-object-lock-legal-hold",
 )
 
 S3_V4 = Dialect(
@@ -135,6 +138,7 @@ S3_V4 = Dialect(
     no_overwrite_on=frozenset({"put", "complete"}),
     request_headers=frozenset({"x-amz-request-payer", "x-amz-expected-bucket-owner"}),
     payload_hash_header="x-amz-content-sha256",
+    retention_modes={"governance": "GOVERNANCE", "compliance": "COMPLIANCE"},
     grantee='id="{}"',
     reserved_bucket_starts=("xn--", "sthree-", "amzn-s3-demo-"),
     reserved_bucket_ends=("-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3"),

@@ -96,19 +96,18 @@ OBJECT = group(
     ),
 )
 
-# No dialect has a header for these options yet, so that each use is refused.
 RETENTION = group(
     INIT,
     OptionRow(
         "--retention",
         choice("governance", "compliance"),
-        "Lock the object against deletion in this mode.",
+        "Lock the object against deletion in this mode (OBS: compliance only).",
         header="retention_mode",
     ),
     OptionRow(
         "--retain-until",
         TEXT,
-        "End of the lock: a date, for example 2030-12-31, or a duration, for example 30d.",
+        "End of the lock: a date (2030-12-31, UTC) or a duration from the start (30d).",
         metavar="DATE|DURATION",
         header="retain_until",
         sample='"30d"',
@@ -116,7 +115,7 @@ RETENTION = group(
     OptionRow(
         "--legal-hold",
         FLAG,
-        "Lock the object against deletion until the hold is removed.",
+        "Lock the object against deletion until the hold is removed (S3 only).",
         header="legal_hold",
     ),
 )

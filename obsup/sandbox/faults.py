@@ -39,6 +39,10 @@ WHAT, other:
                           confirmed
   wrong-checksum          the response has another checksum than the part or object: op=part, complete, head, put
   require-md5             part, put: a request without Content-MD5 is rejected (buckets with a default retention)
+  object-lock=SECONDS     the buckets have Object Lock (OBS: WORM), with a default retention of this many seconds in
+                          mode COMPLIANCE, or 0 for none; a locked object can neither be replaced nor deleted
+  ignore-lock             initiate, put: the headers of a lock have no effect (OBS: older regions)
+  hide-lock               head, get: the response does not contain the lock of the object (missing permission)
   hide-encryption         the response does not contain the encryption of the object (MinIO: op=initiate)
   own-etag=BYTES          complete: the ETag is computed over blocks of this size, not over the parts
   empty-list              parts: 200 with an empty list for an upload that does not exist
@@ -49,8 +53,8 @@ WHAT, other:
 WHERE: op = initiate part copy complete abort parts uploads put head get any (or any other operation of the
 log); part = N, N-M, or last (a part smaller than another part already stored of its upload); key = a glob.
 HOW OFTEN: times = N, or always (inf): default 1, but always for slow, skew, close-idle, and what changes how
-the store works (ignore-*, hide-*, *-checksums, require-md5, virtual-only, only-region, equal-parts,
-exact-uploads, no-dates, own-etag, empty-list, plain-keys); after = N: skip the first N matches.
+the store works (ignore-*, hide-*, *-checksums, require-md5, object-lock, virtual-only, only-region,
+equal-parts, exact-uploads, no-dates, own-etag, empty-list, plain-keys); after = N: skip the first N matches.
 """
 
 from __future__ import annotations
@@ -66,23 +70,27 @@ from obsup.sandbox.limits import parse_seconds, parse_size
 
 OPERATIONS = frozenset(
     """initiate part copy complete abort parts uploads put head get delete delete-many copy-object list buckets
-    head-bucket create-bucket delete-bucket location versioning attributes apiversion unknown""".split()  # noqa: SIM905 - a table of names reads better as text
+    head-bucket create-bucket delete-bucket location versioning attributes retention set-retention legal-hold
+    set-legal-hold apiversion unknown""".split()  # noqa: SIM905 - a table of names reads better as text
 )
 
 _ERRORS = frozenset({"error", "error-after"})
 _SIZES = frozenset({"drop-request", "slow", "reset", "own-etag"})
-_SECONDS = frozenset({"stall", "delay", "skew", "close-idle"})
+_SECONDS = frozenset({"stall", "delay", "skew", "close-idle", "object-lock"})
 # How some stores work, in deviation from their vendors' documentation.
 _HABITS = frozenset(
     """ignore-condition ignore-encryption ignore-options hide-encryption ignore-checksums hide-checksums
-    composite-checksums require-md5 virtual-only equal-parts exact-uploads no-dates empty-list plain-keys""".split()  # noqa: SIM905 - a table of names reads better as text
+    composite-checksums require-md5 ignore-lock hide-lock virtual-only equal-parts exact-uploads no-dates empty-list
+    plain-keys""".split()  # noqa: SIM905 - a table of names reads better as text
 )
 _BARE = _HABITS | frozenset(
     """drop-answer truncate-answer garble-answer flip-bit empty-etag expire-token forget-upload keep-upload
     wrong-checksum""".split()  # noqa: SIM905 - a table of names reads better as text
 )
 _KINDS = _ERRORS | _SIZES | _SECONDS | _BARE | {"error-in-200", "reject-checksums", "only-region"}
-_LASTING = _HABITS | {"only-region", "slow", "skew", "close-idle", "own-etag", "reject-checksums"}
+_LASTING = _HABITS | {
+    *("only-region", "slow", "skew", "close-idle", "own-etag", "reject-checksums", "object-lock")
+}
 _UPLOADS = frozenset({"part", "copy", "complete", "abort", "parts"})
 _BEFALLS = {
     "flip-bit": frozenset({"part", "put"}),
@@ -99,6 +107,8 @@ _BEFALLS = {
     "composite-checksums": frozenset({"complete", "head", "get"}),
     "wrong-checksum": frozenset({"part", "put", "complete", "head", "get"}),
     "require-md5": frozenset({"part", "put"}),
+    "ignore-lock": frozenset({"initiate", "put"}),
+    "hide-lock": frozenset({"head", "get"}),
     "empty-list": frozenset({"parts"}),
     "plain-keys": frozenset({"parts", "uploads", "list"}),
     "garble-answer": frozenset({"initiate", "part", "copy", "complete", "parts", "uploads", "put", "list"}),

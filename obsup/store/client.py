@@ -277,6 +277,18 @@ class HttpStore:
             raise
         return read_object_info(response, self.dialect.headers)
 
+    def set_retention(self, target: Target, version_id: str, *, mode: str, until_s: float) -> None:
+        """Source: OBS API reference, "Configuring WORM Retention for an Object": the date is in milliseconds."""
+        request = StoreRequest(
+            "PutObjectRetention",
+            "PUT",
+            target.bucket,
+            target.key,
+            query=(("retention", None), ("versionId", version_id)),
+            body=xml.retention_body(mode, round(until_s * 1000)),
+        )
+        self._exchange.send(request)
+
     def _checksum_key_headers(self, checksums: ObjectChecksums | None) -> Mapping[str, str]:
         """Return the headers of the SSE-C key for Complete: S3 requires them of an upload with checksums."""
         return (

@@ -216,3 +216,10 @@ class ObjectStore(PartStore, PartLister, Protocol):
         Reads only: safe to retry. Raises StoreError if the bucket does not exist or the permission is missing.
         """
         ...
+
+    def set_retention(self, target: Target, version_id: str, *, mode: str, until_s: float) -> None:
+        """Lock one version of the object in *mode* until *until_s* (seconds since the epoch).
+
+        Only for dialects with ``extends_retention``. Idempotent and safe to retry.
+        """
+        ...

@@ -301,3 +301,10 @@ class RetryingStore:
         return self._run(
             lambda: self._inner.head_object(target, is_copy_source=is_copy_source), f"checking {target}"
         )
+
+    def set_retention(self, target: Target, version_id: str, *, mode: str, until_s: float) -> None:
+        """Lock one version of the object."""
+        self._run(
+            lambda: self._inner.set_retention(target, version_id, mode=mode, until_s=until_s),
+            f"locking {target}",
+        )

@@ -184,6 +184,9 @@ class MemoryStore:
         self.objects[target.bucket, target.key] = _Object(content, etag_of(content), dict(headers), None)
         return self._stored(content)
 
+    def set_retention(self, target: Target, version_id: str, *, mode: str, until_s: float) -> None:
+        raise NotImplementedError
+
     def head_object(self, target: Target, *, is_copy_source: bool = False) -> ObjectInfo | None:  # noqa: ARG002
         found = self.objects.get((target.bucket, target.key))
         if found is None:

@@ -41,7 +41,7 @@ ARGUMENTS: Mapping[str, tuple[str, ...]] = {
     "sse": ("--sse", "kms"),
     "sse_kms_key_id": ("--sse", "kms", "--sse-kms-key-id", "key-1"),
     "no_overwrite": ("--no-overwrite",),
-    "retention": ("--retention", "governance"),
+    "retention": ("--retention", "compliance"),
     "retain_until": ("--retain-until", "30d"),
     "legal_hold": ("--legal-hold",),
     "sse_c_key_file": ("--sse-c-key-file", "keyfile"),
@@ -126,7 +126,8 @@ METHODS: Mapping[str, tuple[set[str], list[tuple[str, set[str]]]]] = {
 @pytest.fixture
 def store(name: str) -> Iterator[Sandbox]:
     """A sandbox with the rules of the dialect's vendor."""
-    with Sandbox(aws_vendor="obs" if name.startswith("obs") else "s3") as running:
+    aws_vendor = "obs" if name.startswith("obs") else "s3"
+    with Sandbox(aws_vendor=aws_vendor, faults=["object-lock=0"]) as running:
         yield running
 
 

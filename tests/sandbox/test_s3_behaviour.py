@@ -324,8 +324,6 @@ def test_aws_chunked_is_no_encoding_of_the_object(s3: Any, sent: str) -> None:
 @pytest.mark.parametrize(
     "options",
     [
-        {"ObjectLockMode": "COMPLIANCE", "ObjectLockRetainUntilDate": datetime(2040, 1, 1, tzinfo=UTC)},
-        {"ObjectLockLegalHoldStatus": "ON"},
         {"WriteOffsetBytes": 0},
         {"ServerSideEncryption": "aws:kms", "SSEKMSEncryptionContext": "e30="},
         {"ServerSideEncryption": "aws:kms", "BucketKeyEnabled": True},

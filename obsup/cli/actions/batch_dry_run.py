@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from obsup.cli.actions.batch import batch_request, check_usage
-from obsup.cli.actions.dry_run import show_limit, without_log
+from obsup.cli.actions.dry_run import show_limit, show_lock, without_log
 from obsup.cli.report import output
 from obsup.cli.report.fields import failure_fields
 from obsup.cli.run.requests import BatchOptions, CommandOptions
@@ -45,6 +45,7 @@ def run_dry_batch(sources: Sequence[str], target: str, options: CommandOptions, 
             f"{counts['refuse']:,} refused"
         )
         show_limit(session)
+        show_lock(session)
         return code
 
     def report(session: Session, code: int) -> int:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
+from msgspec import to_builtins
 from msgspec.structs import replace
 
 from obsup.cli.report.fields import target_fields
 from obsup.cli.run.requests import NO_SOURCE, CommandOptions
 from obsup.cli.run.session import Session, run_step
+from obsup.dialects.header_values import end_of_retention
 from obsup.engine.job.request import UploadRequest
 from obsup.engine.plan.file_plan import DEFAULT_PART_SIZE, Plan, make_plan
 from obsup.engine.plan.stream_plan import make_stream_sizes
@@ -17,7 +20,7 @@ from obsup.local.source.identity import check_readable, stat_source
 from obsup.local.source.rate_limit import local_minute
 from obsup.local.state import checkpoint as checkpoints
 from obsup.local.state import checkpoint_path
-from obsup.model import Target
+from obsup.model import ObjectLock, Target
 from obsup.text import quoted
 from obsup.units import counted, format_size
 from obsup.value import Value
@@ -43,6 +46,7 @@ def run_dry(source: Path | None, target: str, options: CommandOptions) -> int:
         for line in _lines(planned):
             session.print_text(line)
         show_limit(session)
+        show_lock(session)
         return "planned"
 
     return run_step("upload", without_log(options), work)
@@ -59,6 +63,18 @@ def show_limit(session: Session) -> None:
     session.print_text(f"bandwidth limit {rate} (now {effective})")
 
 
+def show_lock(session: Session) -> None:
+    """Print the lock of the objects, if the options ask for one."""
+    options = session.options.request.options
+    until = end_of_retention(options.retain_until, time.time()) if options.retain_until else None
+    lock = ObjectLock(options.retention, until, options.legal_hold)
+    if lock == ObjectLock():
+        return
+    session.fields["lock"] = to_builtins(lock)
+    retention = [f"{lock.retention} until {lock.retain_until}"] if lock.retention else []
+    session.print_text(f"locked: {', '.join([*retention, *(['legal hold'] if lock.legal_hold else [])])}")
+
+
 def without_log(options: CommandOptions) -> CommandOptions:
     """Return *options* for a run that writes no file and shows no progress."""
     return replace(options, display=replace(options.display, progress="none", log_file=None))
@@ -69,7 +85,7 @@ def _plan(source: Path | None, target: str, options: CommandOptions) -> PlannedU
     file_name = source.name if source is not None else None
     resolved, settings = options.resolve_target(target, file_name=file_name)
     request = options.request_for(source or NO_SOURCE, resolved)
-    request.object_headers(settings.dialect, "initiate", key=resolved.key)
+    request.object_headers(settings.dialect, "initiate", key=resolved.key, since_s=time.time())
     limits = settings.dialect.limits
     if source is None:
         expected = request.expect.size

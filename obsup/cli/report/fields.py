@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from msgspec import to_builtins
+
 from obsup.cli.report.next_command import ResumeCommand, shown_command
 from obsup.engine.job.progress import ProgressTally
 from obsup.engine.job.result import Result
@@ -101,5 +103,6 @@ def result_fields(result: Result) -> dict[str, Any]:
         "seconds": round(result.seconds, 3),
         "verified": result.verified,
         "checksum": result.verifying_checksum,
+        "lock": to_builtins(result.lock),
         **response_fields(result),
     }

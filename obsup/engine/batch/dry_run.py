@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import closing, nullcontext
 from pathlib import Path
@@ -44,7 +45,7 @@ def plan_batch(
     """Yield the plan of each file. Raises ObsupError if no file could be sent."""
     dialect, key = settings.dialect, customer_key_of(settings)
     key_digest = key.digest if key is not None else ""
-    request.shared.template.object_headers(dialect, "initiate")
+    request.shared.template.object_headers(dialect, "initiate", since_s=time.time())
     journal = _open_journal(request, observe)
     with empty_index() as index, closing(journal) if journal is not None else nullcontext():
         known_files = KnownFiles(request, dialect, index, journal, observe, customer_key_digest=key_digest)

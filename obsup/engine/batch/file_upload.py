@@ -24,6 +24,7 @@ from obsup.engine.proof.object_proof import Verified
 from obsup.engine.send.sender import PartSender
 from obsup.engine.upload.uploader import Uploader
 from obsup.engine.verify.existing_object import find_readable
+from obsup.engine.verify.object_lock import locks_later
 from obsup.engine.verify.option_check import compare_with_request
 from obsup.errors import UNAVAILABLE, Busy, ObsupError
 from obsup.local.state.checkpoint_path import default_path
@@ -51,7 +52,7 @@ class FileUploader:
         self._context = context
         self._shared = shared
         self._is_local = shared.template.executor in LOCAL_EXECUTORS
-        is_simple = self._is_local and not shared.template.verify_source
+        is_simple = self._is_local and not shared.template.verify_source and not locks_later(context)
         self._small_files = SmallFileUploader(context, shared) if is_simple else None
         self._concurrency = concurrency
         self._file_numbers = itertools.count()
@@ -124,7 +125,8 @@ class FileUploader:
             return None
         is_replaced = not is_recorded(info.last_modified, entry)
         is_new = context.request.strict_options and not is_replaced
-        options = compare_with_request(context, info, is_new=is_new)
+        # The lock of the recorded object was confirmed. The duration of a retention counts from its upload.
+        options = compare_with_request(context, info, is_new=is_new, without_lock=not is_replaced)
         if options.differ or (options.unknown and is_replaced):
             return None
         stored = Stored(200, info.etag, info.request_id, version_id=info.version_id, date=info.last_modified)
@@ -138,6 +140,7 @@ class FileUploader:
             parts=1,
             # Only a new entry for an object that was replaced: the existing one stays as it is.
             source=file.stat if is_replaced else None,
+            lock=info.lock,
         )
 
     def _upload(

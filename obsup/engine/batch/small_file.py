@@ -89,7 +89,8 @@ class SmallFileUploader:
         content = MemoryPart(Part(1, 0, size), [data], BufferPool(), is_last=True, digest=digest)
         store = self._store.observed_by(observe)
         self._context.note_redirect(target.key)
-        headers = self._shared.template.object_headers(store.dialect, "put", key=target.key)
+        since_s = context.since_s if context is not None else 0.0
+        headers = self._shared.template.object_headers(store.dialect, "put", key=target.key, since_s=since_s)
         finished = put_content(store, target, headers, content, send_options)
         if context is not None:
             finished = with_info(context, finished)
@@ -107,6 +108,7 @@ class SmallFileUploader:
             seconds=time.monotonic() - started,
             receipts=finished.receipts,
             source=file.stat,
+            lock=finished.lock,
         )
         return FileOutcome.of(file, result=result)
 
@@ -114,7 +116,8 @@ class SmallFileUploader:
         """Return the context of one upload if options or encryption must be checked, None without them."""
         if not self._has_options:
             return None
-        return replace(self._context, request=replace(self._shared.template, target=target))
+        request = replace(self._shared.template, target=target)
+        return replace(self._context, request=request, since_s=self._context.clock())
 
 
 def _read(file: FoundFile) -> bytearray | None:

@@ -54,7 +54,9 @@ class BatchUploader:
         """
         started, request, stop = self._monotonic(), self._request, self._stop
         # An invalid option would fail for every file.
-        request.shared.template.object_headers(self._connection.settings.dialect, "put")
+        request.shared.template.object_headers(
+            self._connection.settings.dialect, "put", since_s=self._clock()
+        )
         with ExitStack() as resources:
             resources.enter_context(self._lock())
             known_files = resources.enter_context(open_known_files(request, self._connection, self._observe))

@@ -6,12 +6,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from msgspec import field
 from msgspec.structs import replace
 
 from obsup import events
 from obsup.dialects.dialect import Dialect
 from obsup.dialects.endpoints import is_vendor_host
-from obsup.dialects.object_headers import Operation
+from obsup.dialects.object_headers import Operation, object_headers
 from obsup.engine.job.connection import Connection
 from obsup.engine.job.request import UploadRequest
 from obsup.engine.job.send_options import REJECTS_CHECKSUMS, SendOptions
@@ -36,6 +37,7 @@ class UploadContext(Value):
     repeatable stream, which its name can open again (a command), has a checkpoint by default. ``source_digests`` are
     those of the whole file before it is sent, if the request needs them: what is sent must have them. ``is_touched``:
     the times of the file keep changing, so they are ignored, and what was sent is compared with the file.
+    ``since_s`` is when the upload began, in seconds since the epoch: the duration of a retention counts from it.
     """
 
     connection: Connection
@@ -48,6 +50,7 @@ class UploadContext(Value):
     is_repeatable: bool = False
     source_digests: SourceDigests | None = None
     is_touched: bool = False
+    since_s: float = field(default_factory=time.time)
 
     @property
     def store(self) -> ObjectStore:
@@ -131,7 +134,15 @@ class UploadContext(Value):
     def headers(self, operation: Operation) -> dict[str, str]:
         """Return the headers of the object options for *operation*. Raises WrongUsage."""
         self.note_redirect(self.request.target.key)
-        return self.request.object_headers(self.dialect, operation, key=self.request.target.key)
+        return self.request.object_headers(
+            self.dialect, operation, key=self.request.target.key, since_s=self.since_s
+        )
+
+    @property
+    def requested_headers(self) -> dict[str, str]:
+        """The headers of the object options that are set. Raises WrongUsage."""
+        options = replace(self.request.options, no_overwrite=False)
+        return object_headers(self.dialect, options, "put", since_s=self.since_s)
 
     def note_redirect(self, key: str) -> None:
         """Note, once in this run, that the store ignores the requested website redirect of *key*."""

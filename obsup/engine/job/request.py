@@ -104,11 +104,16 @@ class UploadRequest(Value):
         return self.encrypted_by_customer or (self.options.sse or "AES256").upper() != "AES256"
 
     def object_headers(
-        self, dialect: Dialect, operation: Operation, *, key: str | None = None
+        self, dialect: Dialect, operation: Operation, *, since_s: float, key: str | None = None
     ) -> dict[str, str]:
         """Return the headers of the object options for *operation*, as ``object_headers``. Raises WrongUsage."""
         return object_headers(
-            dialect, self.options, operation, key=key, encrypted_by_customer=self.encrypted_by_customer
+            dialect,
+            self.options,
+            operation,
+            key=key,
+            since_s=since_s,
+            encrypted_by_customer=self.encrypted_by_customer,
         )
 
     @property

@@ -11,7 +11,7 @@ from obsup.engine.job.progress import ProgressTally
 from obsup.engine.job.request import UploadRequest
 from obsup.engine.plan.file_plan import Plan
 from obsup.engine.proof.object_proof import Verified
-from obsup.model import Checksum, ObjectInfo, Receipt, SourceStat, Stored, Target, Upload
+from obsup.model import Checksum, ObjectInfo, ObjectLock, Receipt, SourceStat, Stored, Target, Upload
 from obsup.value import Value
 
 
@@ -44,6 +44,7 @@ def result_of_upload(
         seconds=tally.seconds,
         receipts=finished.receipts,
         source=source,
+        lock=finished.lock,
     )
 
 
@@ -82,6 +83,11 @@ class Finished(Value):
         date = self.info.last_modified if self.info is not None else ""
         return replace(self.stored, date=date or self.stored.date)
 
+    @property
+    def lock(self) -> ObjectLock | None:
+        """The lock of the object, as far as the store has shown it."""
+        return self.info.lock if self.info is not None else None
+
 
 class Result(Value):
     """The completed object, with the fields of the vendors' result tables. Sizes are bytes.
@@ -90,7 +96,7 @@ class Result(Value):
     ``sent_parts`` and ``sent_bytes`` count what this run sent; ``receipts`` are those of all parts, in order.
     ``source`` is the identity of the file that the object has the content of; ``date`` is the last
     modification of the object if it is known, otherwise the date of the response. ``checksum`` is
-    the one that the store returned (S3).
+    the one that the store returned (S3). ``lock`` is None if HeadObject was not sent, or shows none.
     """
 
     _hidden = ("receipts", "source", "date")
@@ -117,6 +123,7 @@ class Result(Value):
     receipts: tuple[Receipt, ...] = ()
     source: SourceStat | None = None
     date: str = ""
+    lock: ObjectLock | None = None
     checksum: Checksum | None = None
 
     @property
@@ -141,6 +148,7 @@ class Result(Value):
         seconds: float = 0.0,
         receipts: tuple[Receipt, ...] = (),
         source: SourceStat | None = None,
+        lock: ObjectLock | None = None,
     ) -> Result:
         """Return the result with the fields of the store's response *stored*."""
         return cls(
@@ -156,5 +164,6 @@ class Result(Value):
             seconds,
             receipts=receipts,
             source=source,
+            lock=lock,
             **{name: getattr(stored, name) for name in _OF_RESPONSE},
         )

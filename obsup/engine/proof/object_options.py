@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from msgspec.structs import replace
-
 from obsup.dialects.dialect import Dialect
-from obsup.dialects.object_headers import object_headers
 from obsup.dialects.parameters import OBJECT_PARAMETERS, row_of
-from obsup.model import ObjectInfo, ObjectOptions, parse_date
+from obsup.model import ObjectInfo, parse_date
 from obsup.value import Value
 
 # Every store returns these if the object has them.
@@ -25,6 +22,8 @@ _RETURNED = (
     "sse",
     "sse_kms_key_id",
 )
+# These lock the object.
+LOCK_OPTIONS = ("retention", "retain_until", "legal_hold")
 # These concern the request, not the object.
 _OF_REQUEST = ("no_overwrite", "success_redirect")
 # Stores return no storage class for objects in this one.
@@ -38,9 +37,9 @@ class OptionComparison(Value):
     unknown: tuple[str, ...] = ()
 
 
-def requested_headers(dialect: Dialect, options: ObjectOptions) -> dict[str, str]:
-    """Return the headers of the *options* that are set. Raises WrongUsage as ``object_headers`` does."""
-    return object_headers(dialect, replace(options, no_overwrite=False), "put")
+def lock_headers(dialect: Dialect, headers: Mapping[str, str]) -> dict[str, str]:
+    """Return those of *headers* that lock the object: retention and legal hold."""
+    return {name: value for name, value in headers.items() if _option_of(dialect, name)[0] in LOCK_OPTIONS}
 
 
 def compare_options(
@@ -87,7 +86,10 @@ def _compare(
     if shown is None and parameter == "storage_class":
         shown = _DEFAULT_STORAGE_CLASS
     if shown is None:
-        return False if parameter in _RETURNED else None
+        return False if parameter in (*_RETURNED, *LOCK_OPTIONS) else None
+    if parameter == "retain_until":
+        # A store may have extended it; every store keeps whole seconds.
+        return (parse_date(shown) or 0.0) >= (parse_date(value) or 0.0)
     if parameter == "metadata":
         return shown.strip() == value.strip()
     if parameter == "sse_kms_key_id":

@@ -67,12 +67,13 @@ class PartTask(Value):
 class ObjectTask(Value):
     """One small file for a remote worker: the request, identity and digests of the file, share of the rate limit.
 
-    ``is_local`` as in PartTask.
+    ``is_local`` as in PartTask, ``since_s`` as in UploadContext.
     """
 
     request: UploadRequest
     settings: StoreSettings
     stat: SourceStat
+    since_s: float
     rate: Rate | None = None
     source_digests: SourceDigests | None = None
     is_local: bool = False
@@ -129,7 +130,7 @@ def _put_object(task: ObjectTask) -> Finished:
         stat = _stat_same_file(request.source, stat, request.link_free)
     limit = RateLimit(task.rate) if task.rate is not None else None
     context = UploadContext(_connection(task.settings), request, _record_event, StopSignal(), limit)
-    context = replace(context, source_digests=task.source_digests)
+    context = replace(context, source_digests=task.source_digests, since_s=task.since_s)
     return put_file(context, stat)
 
 

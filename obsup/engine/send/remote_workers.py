@@ -147,7 +147,7 @@ class RemoteWorkers:
         if digests is None and not is_local:
             # The request publishes the object at once, so the worker compares its file before.
             digests = Expectation().check_file(context.source, stat, context.read_gate, with_crc64=True)
-        argument = ObjectTask(request, self._settings, stat, self._rate, digests, is_local)
+        argument = ObjectTask(request, self._settings, stat, context.since_s, self._rate, digests, is_local)
         return self._submit(
             _PendingTask(str(request.target), 1, lambda: (run_object_task, argument), context.observe)
         )

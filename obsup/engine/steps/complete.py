@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+
+from msgspec.structs import replace
 
 from obsup import events
 from obsup.engine.job.context import UploadContext
 from obsup.engine.job.result import Finished, Result
+from obsup.engine.proof.object_options import lock_headers
 from obsup.engine.proof.object_proof import (
     Expected,
     Verified,
@@ -27,6 +30,7 @@ from obsup.engine.steps.lookup import (
 from obsup.engine.upload.adoption import list_open_parts
 from obsup.engine.upload.complete import Completer, PartsRejected
 from obsup.engine.verify.made_object import find_object_of
+from obsup.engine.verify.object_lock import confirm_lock
 from obsup.engine.verify.object_probe import probe_of
 from obsup.engine.verify.option_check import check_customer_key, check_headers, look_up
 from obsup.errors import DataMismatch, NextStep, UploadGone, WrongUsage, run_again
@@ -66,7 +70,7 @@ class ManualCompletion:
         result = self._check_finished(None, parts_check)
         if result is None:
             return self._complete(require_upload(self._selector), parts_check)
-        self._check_options(None, None)
+        self._note_unrecorded(None)
         return result
 
     def _complete(self, selected: FoundUpload, parts_check: PartsCheck) -> Result:
@@ -79,10 +83,7 @@ class ManualCompletion:
             result = self._check_finished(selected, parts_check)
             if result is None:
                 raise selected.gone(exc, self._selector) from exc
-            info = self._info(selected.checkpoint, None)
-            selected.forget()
-            self._check_options(selected.checkpoint, info)
-            return result
+            return self._confirm_and_forget(selected, result, None, selected.forget)
         check_copied_parts(selected.upload, listed)
         return self._assemble(selected, parts_check.receipts(listed, selected.checkpoint), parts_check.stat)
 
@@ -129,10 +130,9 @@ class ManualCompletion:
                 part_size=receipts[0].size,
                 parts=len(receipts),
             )
-        info = self._info(selected.checkpoint, info)
-        self._forget(selected, result, receipts)
-        self._check_options(selected.checkpoint, info)
-        return result
+        return self._confirm_and_forget(
+            selected, result, info, lambda: self._forget(selected, result, receipts)
+        )
 
     def _verified(self, finished: Finished, etags: Sequence[str]) -> Verified:
         """Return what verified the object that was made of the listed parts with these *etags*.
@@ -153,20 +153,31 @@ class ManualCompletion:
         is_shown = finished.verified == "size" and stored.etag.lower() == expected
         return "etag" if is_shown else finished.verified
 
-    def _requested(self, checkpoint: Checkpoint | None) -> dict[str, str]:
+    def _requested(self, selected: FoundUpload) -> Mapping[str, str]:
         """Return the headers of the options that the object must have, as far as they are known here."""
-        return {**((checkpoint and checkpoint.requested) or {}), **self._context.headers("complete")}
+        started = started_uploads.find(selected.upload) if selected.checkpoint is None else None
+        recorded = selected.checkpoint or started
+        return {**((recorded and recorded.requested) or {}), **self._context.headers("complete")}
 
-    def _info(self, checkpoint: Checkpoint | None, info: ObjectInfo | None) -> ObjectInfo | None:
-        """Return *info*, or what HeadObject shows if --strict-options needs it."""
-        is_needed = self._context.request.strict_options and bool(self._requested(checkpoint))
-        is_seen = info is not None and bool(info.headers)
-        return look_up(self._context) if is_needed and not is_seen else info
+    def _confirm_and_forget(
+        self, selected: FoundUpload, result: Result, info: ObjectInfo | None, forget: Callable[[], None]
+    ) -> Result:
+        """Return *result* after checking the options of the object with *info*, or with HeadObject if that is needed.
 
-    def _check_options(self, checkpoint: Checkpoint | None, info: ObjectInfo | None) -> None:
-        """Compare the options of the object with *info*, as ``check_headers`` does."""
+        The upload is forgotten only if the object is locked as requested. Raises Refused.
+        """
+        context, requested = self._context, self._requested(selected)
+        if lock_headers(context.dialect, requested):
+            info = confirm_lock(context, requested, info, version_id=result.version_id)
+        elif context.request.strict_options and requested and not (info is not None and info.headers):
+            info = look_up(context)
+        forget()
         if info is not None and info.headers:
-            check_headers(self._context, self._requested(checkpoint), info)
+            check_headers(context, requested, info)
+        self._note_unrecorded(selected.checkpoint)
+        return replace(result, lock=info.lock if info is not None else None)
+
+    def _note_unrecorded(self, checkpoint: Checkpoint | None) -> None:
         is_unrecorded = checkpoint is None or checkpoint.requested is None
         if self._context.request.strict_options and is_unrecorded:
             self._context.observe(

@@ -35,5 +35,9 @@ def initiate(context: UploadContext, *, allows_late: bool = False) -> Upload:
     # list may be that of another client, and they could not tell.
     initiated = initiate_once(context, headers, before, token=None)
     upload = initiated_upload(context, initiated, token)
-    started_uploads.add(started_uploads.StartedUpload(upload, None, None, context.clock()))
+    started_uploads.add(
+        started_uploads.StartedUpload(
+            upload, None, None, context.clock(), requested=context.requested_headers
+        )
+    )
     return upload

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from msgspec.structs import replace
+
 from obsup import events
 from obsup.engine.job.connection import Connection
 from obsup.engine.job.context import UploadContext
@@ -78,7 +80,7 @@ class StreamUploader:
         self._tally = tally or ProgressTally(None)
         self._stop = stop or StopSignal()
         self._context = UploadContext(
-            connection, request, self._tally, self._stop, limit, clock, name, is_repeatable
+            connection, request, self._tally, self._stop, limit, clock, name, is_repeatable, since_s=clock()
         )
         self._record: ProgressRecord | None = None
         self._replay = ReplayCheck({})
@@ -150,6 +152,7 @@ class StreamUploader:
             if self._record is None:
                 return self._put(part)
         record = self._record = self._record or self._initiate()
+        self._context = replace(self._context, since_s=record.checkpoint.created)
         while not part.is_last:
             self._check_part_limit(part)
             self._send_if_missing(pipeline, record, part)

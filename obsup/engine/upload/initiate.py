@@ -18,7 +18,6 @@ from obsup import events
 from obsup.engine.job.context import UploadContext
 from obsup.engine.job.send_options import REJECTS_CHECKSUMS
 from obsup.engine.plan.file_plan import Plan
-from obsup.engine.proof.object_options import requested_headers
 from obsup.engine.proof.object_proof import TOKEN_NAME
 from obsup.engine.proof.part_proof import CHECKSUMS
 from obsup.engine.upload.adoption import (
@@ -47,6 +46,7 @@ def initiate_recorded(
 ) -> ProgressRecord:
     """Initiate an upload and write its checkpoint. *left* are the open uploads of this key, which are left alone."""
     report_left_alone(context, left)
+    context = replace(context, since_s=context.clock())
     before = frozenset(one.upload_id for one in left)
     headers, token = headers_with_token(context)
     checkpoint = Checkpoint(
@@ -55,13 +55,13 @@ def initiate_recorded(
         upload=Upload(context.request.target, "", token),
         part_size=plan.part_size,
         receipts={},
-        created=context.clock(),
+        created=context.since_s,
         headers_digest=context.options_digest,
         source_sha256=context.source_sha256,
         open_before=tuple(sorted(before)),
         growth=plan.growth,
         completing=context.headers("complete"),
-        requested=requested_headers(context.dialect, context.request.options),
+        requested=context.requested_headers,
     )
     record = open_record(context, checkpoint, is_first=True)
     is_new = context.checkpoint_path is not None and not os.path.lexists(context.checkpoint_path)

@@ -62,4 +62,5 @@ def _receipt_of(result: Result, ids: RequestIds, completed: float) -> ObjectRece
         request_id=result.request_id,
         completed=completed,
         request_ids=ids.by_part,
+        lock=result.lock,
     )

@@ -13,7 +13,6 @@ from msgspec.structs import replace
 from obsup import events
 from obsup.engine.job.context import UploadContext
 from obsup.engine.plan.file_plan import FilePlan, Plan, fit_part_size, recorded_plan
-from obsup.engine.proof.object_options import requested_headers
 from obsup.engine.proof.part_list import parts_are
 from obsup.engine.proof.part_proof import has_content
 from obsup.engine.upload.abort import check_same_target
@@ -23,6 +22,7 @@ from obsup.errors import NextStep, SourceChanged, WrongUsage, run_again
 from obsup.local.source.digest import PartDigest
 from obsup.local.source.file import hash_part
 from obsup.local.source.identity import changes
+from obsup.local.state import started_uploads
 from obsup.local.state.checkpoint import Checkpoint
 from obsup.model import Receipt, SourceStat, StoredPart, Upload
 from obsup.text import quoted
@@ -227,17 +227,19 @@ def _record_recovered(
     context: UploadContext, upload: Upload, stat: SourceStat, plan: Plan, receipts: dict[int, Receipt]
 ) -> ProgressRecord:
     """Write a checkpoint for an upload that had none, and return its record."""
+    started = started_uploads.find(upload)
+    context = replace(context, since_s=started.created if started is not None else context.clock())
     checkpoint = Checkpoint(
         source=str(context.source),
         stat=stat,
         upload=upload,
         part_size=plan.part_size,
         receipts=receipts,
-        created=context.clock(),
+        created=context.since_s,
         headers_digest=context.options_digest,
         source_sha256=context.source_sha256,
         completing=context.headers("complete"),
-        requested=requested_headers(context.dialect, context.request.options),
+        requested=context.requested_headers,
     )
     record = open_record(context, checkpoint, is_first=True)
     record.write()

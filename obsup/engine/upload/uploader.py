@@ -21,6 +21,7 @@ from obsup.engine.plan.file_plan import DEFAULT_PART_SIZE, FilePlan, Plan, make_
 from obsup.engine.send.sender import DedicatedSender, PartSender
 from obsup.engine.upload.progress_record import check_checkpoint_path, load_checkpoint, read_checkpoint
 from obsup.engine.upload.receipt import with_receipt
+from obsup.engine.verify.object_lock import locks_later
 from obsup.engine.verify.option_check import check_options, with_info
 from obsup.errors import Busy, SourceChanged, SourceTouched, Stopped, UploadGone
 from obsup.local.source.file import Gate
@@ -57,7 +58,9 @@ class Uploader:
         self._request = request = within_limits(request, self._tally) if sender is None else request
         self._stop = stop or StopSignal()
         self._sender = sender or DedicatedSender()
-        self._context = UploadContext(connection, request, self._tally, self._stop, limit, clock)
+        self._context = UploadContext(
+            connection, request, self._tally, self._stop, limit, clock, since_s=clock()
+        )
         self._before_waiting: Checkpoint | None = None
         self._interrupted: Checkpoint | None = None
 
@@ -139,10 +142,14 @@ class Uploader:
         checkpoint = self._load()
         # A run that waited for another run of the same upload finds the object complete.
         was_completed = self._before_waiting is not None and checkpoint is None and not self._request.restart
-        if self._request.skip_identical or was_completed:
+        if was_completed and self._before_waiting is not None:
+            self._context = replace(self._context, since_s=self._before_waiting.created)
+        may_be_identical = self._request.skip_identical or was_completed
+        may_be_unlocked = checkpoint is None and not self._request.restart and locks_later(self._context)
+        if may_be_identical or may_be_unlocked:
             from obsup.engine.verify.earlier_object import find_identical
 
-            identical = find_identical(self._context, stat, plan)
+            identical = find_identical(self._context, stat, plan, only_unlocked=not may_be_identical)
             if identical is not None:
                 self._note_open_upload(checkpoint)
                 return identical.result(self._request, self._tally, source=stat)
@@ -179,6 +186,7 @@ class Uploader:
 
         start = find_starting_point(self._context, checkpoint, stat, plan, is_gone=is_second)
         record, plan, finished = start.record, start.plan, start.finished
+        self._context = replace(self._context, since_s=record.checkpoint.created)
         report_start(self._tally, plan, record.receipts)
         try:
             if finished is None:

@@ -60,6 +60,7 @@ class Identical(Value):
             version_id=info.version_id,
             source=source,
             date=info.last_modified,
+            lock=info.lock,
         )
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from msgspec.structs import replace
+
 from obsup.engine.job.context import UploadContext
 from obsup.engine.job.result import Finished
 from obsup.engine.plan.file_plan import Plan, recorded_plan
@@ -16,14 +18,15 @@ from obsup.engine.proof.object_proof import BY_CONTENT
 from obsup.engine.proof.part_list import check_receipts
 from obsup.engine.verify.comparison import BATCHES, CannotCompare, Comparison, Identical
 from obsup.engine.verify.existing_object import find_readable
+from obsup.engine.verify.object_lock import locks_later
 from obsup.engine.verify.object_probe import FoundObject, find_ours, probe_of
-from obsup.engine.verify.option_check import compare_with_request
+from obsup.engine.verify.option_check import compare_with_request, with_info
 from obsup.errors import DataMismatch
 from obsup.local.source.digest import PartDigest
 from obsup.local.source.file import hash_part
 from obsup.local.source.identity import changes
 from obsup.local.state.checkpoint import Checkpoint
-from obsup.model import Part, Receipt, SourceStat, Upload
+from obsup.model import Part, Receipt, SourceStat, Stored, Upload
 
 
 def find_made(
@@ -67,16 +70,21 @@ def find_completed(context: UploadContext, checkpoint: Checkpoint, stat: SourceS
     return _if_current(context, checkpoint, stat, found, ordered)
 
 
-def find_identical(context: UploadContext, stat: SourceStat, plan: Plan) -> Identical | None:
+def find_identical(
+    context: UploadContext, stat: SourceStat, plan: Plan, *, only_unlocked: bool = False
+) -> Identical | None:
     """Return the object if it has the content of the source and the requested options already, whoever made it.
 
     None if that cannot be shown. A note names options that HeadObject does not return; with --strict-options they
-    must be shown, too.
+    must be shown, too. A retention that can be set after the upload is set. *only_unlocked*: look for the object of a
+    run that failed to do that; it must show all options.
 
     *plan* is how the source would be sent. Only a few plans are tried, because sending can be faster than hashing.
     """
     info = find_readable(context.store, context.request.target)
     if info is None or info.size != stat.size:
+        return None
+    if only_unlocked and context.dialect.headers.retention_mode in info.headers:
         return None
     comparison = Comparison(
         context.request.target,
@@ -86,21 +94,27 @@ def find_identical(context: UploadContext, stat: SourceStat, plan: Plan) -> Iden
         gate=context.read_gate,
         encrypted_by_customer=context.request.encrypted_by_customer,
     )
-    options = compare_with_request(context, info)
-    if options.differ or (options.unknown and context.request.strict_options):
+    options = compare_with_request(context, info, without_lock=locks_later(context))
+    if options.differ or (options.unknown and (only_unlocked or context.request.strict_options)):
         return None
     try:
         identical = comparison.by_object(info, hint=plan, max_plans=BATCHES[0] + BATCHES[1])
     except (DataMismatch, CannotCompare):
         return None
-    if options.unknown:
-        verb = "were" if len(options.unknown) > 1 else "was"
+    _note_unknown(context, options.unknown)
+    if not locks_later(context):
+        return identical
+    stored = Stored(200, info.etag, version_id=info.version_id)
+    return replace(identical, info=with_info(context, Finished(stored, "size", info=info)).info or info)
+
+
+def _note_unknown(context: UploadContext, options: Sequence[str]) -> None:
+    if options:
+        verb, pronoun = ("were", "them") if len(options) > 1 else ("was", "it")
         context.connection.learned.note(
-            f"{' and '.join(options.unknown)} {verb} not compared with existing objects: HeadObject does not return "
-            f"{'them' if len(options.unknown) > 1 else 'it'}",
+            f"{' and '.join(options)} {verb} not compared with existing objects: HeadObject does not return {pronoun}",
             context.observe,
         )
-    return identical
 
 
 def _if_current(

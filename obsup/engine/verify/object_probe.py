@@ -32,6 +32,7 @@ from obsup.engine.proof.object_proof import (
 )
 from obsup.engine.proof.part_list import windows_of
 from obsup.engine.verify.existing_object import find_listed, find_readable, not_visible
+from obsup.engine.verify.object_lock import locks_later
 from obsup.engine.verify.option_check import compare_with_request
 from obsup.errors import (
     UNAVAILABLE,
@@ -284,4 +285,5 @@ def find_ours(context: UploadContext, probe: ObjectProbe) -> FoundObject | None:
     found = probe.find()
     if found is None or found.is_marked:
         return found
-    return found if compare_with_request(context, found.info) == OptionComparison() else None
+    options = compare_with_request(context, found.info, without_lock=locks_later(context))
+    return found if options == OptionComparison() else None

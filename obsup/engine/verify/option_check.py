@@ -8,8 +8,9 @@ from msgspec.structs import replace
 
 from obsup.engine.job.context import UploadContext
 from obsup.engine.job.result import Finished
-from obsup.engine.proof.object_options import OptionComparison, compare_options, requested_headers
+from obsup.engine.proof.object_options import OptionComparison, compare_options, lock_headers
 from obsup.engine.verify.existing_object import find_readable, not_visible
+from obsup.engine.verify.object_lock import confirm_lock
 from obsup.errors import UNAVAILABLE, NextStep, Refused, run_again
 from obsup.model import ObjectInfo, ObjectOptions
 
@@ -17,11 +18,14 @@ _NO_OPTIONS = ObjectOptions()
 
 
 def with_info(context: UploadContext, finished: Finished) -> Finished:
-    """Return *finished* with what HeadObject shows, which --strict-options requires if options were asked for.
+    """Return *finished* with what HeadObject shows, if --strict-options or a requested lock requires that.
 
-    Raises NotFinished if the object is not visible.
+    Raises NotFinished if the object is not visible, Refused if it is not locked as requested.
     """
-    request = context.request
+    request, headers = context.request, context.requested_headers
+    if lock_headers(context.dialect, headers):
+        version_id = finished.stored.version_id
+        return replace(finished, info=confirm_lock(context, headers, finished.info, version_id=version_id))
     is_seen = finished.info is not None and bool(finished.info.headers)
     if is_seen or not request.strict_options or request.options == _NO_OPTIONS:
         return finished
@@ -48,11 +52,16 @@ def look_up(context: UploadContext) -> ObjectInfo:
 
 
 def compare_with_request(
-    context: UploadContext, info: ObjectInfo, *, is_new: bool = False
+    context: UploadContext, info: ObjectInfo, *, is_new: bool = False, without_lock: bool = False
 ) -> OptionComparison:
-    """Compare an object that others may have made with the options and the customer key of the request."""
-    request = context.request
-    requested = requested_headers(context.dialect, request.options)
+    """Compare an object that others may have made with the options and the customer key of the request.
+
+    *without_lock*: it is or will be confirmed otherwise that the object is locked.
+    """
+    requested = context.requested_headers
+    if without_lock:
+        lock = lock_headers(context.dialect, requested)
+        requested = {name: value for name, value in requested.items() if name not in lock}
     key_md5 = context.connection.customer_key_md5
     return compare_options(context.dialect, requested, info, is_new=is_new, customer_key_md5=key_md5)
 
@@ -82,8 +91,7 @@ def check_customer_key(context: UploadContext) -> None:
 def check_options(context: UploadContext, finished: Finished) -> None:
     """Check the options of the request as ``check_headers`` does; nothing without a response of HeadObject."""
     if finished.info is not None and finished.info.headers and context.request.options != _NO_OPTIONS:
-        headers = requested_headers(context.dialect, context.request.options)
-        check_headers(context, headers, finished.info)
+        check_headers(context, context.requested_headers, finished.info)
 
 
 def check_headers(context: UploadContext, headers: Mapping[str, str], info: ObjectInfo) -> None:

@@ -17,7 +17,7 @@ from obsup.local.files.own_file import distrust
 from obsup.local.state.atomic_file import write_atomically
 from obsup.local.state.folders import is_special
 from obsup.local.state.typed_json import parse
-from obsup.model import Receipt, Target
+from obsup.model import ObjectLock, Receipt, Target
 from obsup.text import quoted
 from obsup.units import MIB
 from obsup.value import Value
@@ -45,6 +45,7 @@ class ObjectReceipt(Value, rename="camel"):
     request_id: str
     completed: float
     request_ids: Mapping[int, str] = field(default_factory=dict)
+    lock: ObjectLock | None = None
 
 
 def check_writable(path: Path) -> None:

@@ -10,10 +10,10 @@ import contextlib
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from msgspec import to_builtins
+from msgspec import field, to_builtins
 
 from obsup.local.files.own_file import UntrustedFile, distrust_path, read_own
 from obsup.local.state.atomic_file import write_atomically
@@ -40,6 +40,7 @@ class StartedUpload(Value):
     ``source`` and ``checkpoint`` are absolute paths, or None. ``created`` is seconds since the epoch. ``etag``,
     ``size`` (bytes) and ``parts`` describe the object and are set when the upload is completed. ``options_digest``
     identifies the object options that it was initiated with, and the customer key; None if they were not recorded.
+    ``requested`` are the headers of the object options, recorded for an upload without a checkpoint.
     """
 
     upload: Upload
@@ -50,6 +51,7 @@ class StartedUpload(Value):
     size: int | None = None
     parts: tuple[StoredPart, ...] = ()
     options_digest: str | None = None
+    requested: Mapping[str, str] = field(default_factory=dict)
 
 
 def folder() -> Path:

@@ -12,9 +12,10 @@ from obsup.sandbox.operations import (
     listing,
     multipart,
     object_attributes,
+    object_lock,
     objects,
 )
-from obsup.sandbox.operations.call import Call
+from obsup.sandbox.operations.call import VERSION_ID, Call
 from obsup.sandbox.vendors import Vendor
 from obsup.sandbox.wire.request import Request
 from obsup.sandbox.wire.response import Response
@@ -34,6 +35,10 @@ OPERATIONS: Mapping[str, Operation] = {
     "head": objects.head,
     "get": objects.get,
     "attributes": object_attributes.attributes,
+    "retention": object_lock.retention,
+    "set-retention": object_lock.set_retention,
+    "legal-hold": object_lock.legal_hold,
+    "set-legal-hold": object_lock.set_legal_hold,
     "copy-object": copying.copy_object,
     "delete": deletion.delete,
     "delete-many": deletion.delete_many,
@@ -48,7 +53,7 @@ OPERATIONS: Mapping[str, Operation] = {
 _HARMLESS = frozenset(
     """encoding-type prefix delimiter marker max-keys key-marker upload-id-marker max-uploads list-type
     continuation-token start-after fetch-owner max-parts part-number-marker uploads uploadId partNumber attributes
-    location x-id delete versioning versionId""".split()  # noqa: SIM905 - a table of names reads better as text
+    location x-id delete versioning versionId retention legal-hold""".split()  # noqa: SIM905 - a table of names reads better as text
 )
 _SUB_RESOURCES = (
     ("uploads", "GET", "uploads"),
@@ -67,9 +72,9 @@ _KNOWN_HEADERS = frozenset(
 )
 _KEYS = "server-side-encryption-customer- copy-source-server-side-encryption-customer-"
 _OWN_HEADERS = {
-    "obs": f"acl expires grant- website-redirect-location {_KEYS}",
-    "s3": f"""acl api-version expected-bucket-owner grant- source-expected-bucket-owner website-redirect-location
-        {_KEYS}""",
+    "obs": f"acl expires grant- object-lock-mode object-lock-retain-until-date website-redirect-location {_KEYS}",
+    "s3": f"""acl api-version expected-bucket-owner grant- object-lock- source-expected-bucket-owner
+        website-redirect-location {_KEYS}""",
     "oss": "forbid-overwrite hash-crc64ecma object-acl traffic-limit",
 }
 """Further headers of one vendor. Those that end in a dash are prefixes."""
@@ -90,7 +95,8 @@ def name_operation(request: Request) -> str:
     """Return the name of the operation that *request* selects, ``unknown`` if the sandbox does not support it."""
     if request.method == "HEAD" and request.has_param("apiversion"):
         return "apiversion"
-    if any(_is_unknown(name) for name, _ in request.query) or request.param("versionId") not in ("", "null"):
+    is_version = request.param("versionId") not in ("", "null", VERSION_ID)
+    if is_version or any(_is_unknown(name) for name, _ in request.query):
         return "unknown"
     if not request.bucket:
         return "buckets" if request.method == "GET" else "unknown"
@@ -131,5 +137,8 @@ def _object_operation(request: Request) -> str:
         return names.get(request.method, "unknown")
     if request.has_param("attributes"):
         return "attributes" if request.method == "GET" else "unknown"
+    for name in ("retention", "legal-hold"):
+        if request.has_param(name):
+            return {"GET": name, "PUT": f"set-{name}"}.get(request.method, "unknown")
     names = {"HEAD": "head", "GET": "get", "DELETE": "delete", "PUT": "copy-object" if is_copy else "put"}
     return names.get(request.method, "unknown")

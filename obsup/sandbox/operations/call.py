@@ -11,8 +11,11 @@ from obsup.sandbox.refusals import Refused
 from obsup.sandbox.storage.attributes import (
     Attributes,
     encryption_headers,
+    lock_headers,
+    no_object_lock,
     read_attributes,
     read_customer_key,
+    read_lock,
     without_encryption,
     without_options,
 )
@@ -22,6 +25,9 @@ from obsup.sandbox.vendors import OSS, OSS4, Vendor
 from obsup.sandbox.wire.body import Body, Expected, is_aws_chunked
 from obsup.sandbox.wire.digests import Digest
 from obsup.sandbox.wire.request import Request
+
+VERSION_ID = "0" * 31 + "1"
+"""The only version of every object in a bucket with Object Lock, which always has versions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +61,13 @@ class Call:
         """Return whether the client uses OSS and therefore expects CRC-64."""
         return self.dialect in (OSS, OSS4)
 
-    def expected(self, algorithm: str = "", *, is_of_body: bool = True) -> Expected:
+    def expected(
+        self, algorithm: str = "", *, is_of_body: bool = True, attributes: Attributes | None = None
+    ) -> Expected:
         """Return what the headers announce about the body; a checksum of *algorithm* is computed in any case.
 
-        *is_of_body*: checksum headers are those of the body, not those of an object.
+        *is_of_body*: checksum headers are those of the body, not those of an object. *attributes* are those of the
+        object that the body is written to: S3 requires a digest for one that will be locked.
 
         Raises Refused (400) without a digest that is required.
         """
@@ -70,7 +79,10 @@ class Call:
             algorithm=algorithm,
             has_checksums=has_checksums,
         )
-        if "require-md5" in self.faults and not expected.is_checked:
+        lock = self.faults.get("object-lock") if self.vendor.name == "s3" and attributes else None
+        is_locked = attributes is not None and (attributes.lock_mode or attributes.legal_hold)
+        is_required = "require-md5" in self.faults or (lock and (lock.number or is_locked))
+        if is_required and not expected.is_checked:
             message = "Content-MD5 OR x-amz-checksum- HTTP header is required for Put Part requests with Object Lock"
             raise Refused(400, "InvalidRequest", f"{message} parameters")
         return expected
@@ -82,7 +94,26 @@ class Call:
             attributes = without_encryption(attributes)
         if "ignore-checksums" in self.faults:
             attributes = replace(attributes, checksum_algorithm="", checksum_type="")
+        lock = {} if "ignore-lock" in self.faults else read_lock(self.request, self.vendor, now=self.now)
+        if lock and "object-lock" not in self.faults:
+            raise no_object_lock()
+        attributes = replace(attributes, **lock)
         return without_options(attributes) if "ignore-options" in self.faults else attributes
+
+    def with_default_retention(self, attributes: Attributes) -> Attributes:
+        """Return *attributes* with the retention that is the default of the bucket, unless they have one."""
+        default = self.faults.get("object-lock")
+        if default is None or not default.number or attributes.lock_mode or self.is_oss:
+            return attributes
+        return replace(attributes, lock_mode="COMPLIANCE", lock_until=self.now + default.number)
+
+    def lock_headers(self, attributes: Attributes) -> dict[str, str]:
+        """Return the headers that show the lock of an object."""
+        return {} if "hide-lock" in self.faults else lock_headers(attributes, self.vendor)
+
+    def version_headers(self) -> dict[str, str]:
+        """Return the header with the version of an object; none in a bucket without versions."""
+        return {self.vendor.header("version-id"): VERSION_ID} if "object-lock" in self.faults else {}
 
     def customer_key(self, *, of: str = "") -> str:
         """Return the MD5 of the SSE-C key, or nothing; see ``read_customer_key``. Raises Refused (400)."""

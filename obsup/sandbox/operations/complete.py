@@ -150,7 +150,7 @@ def _describe(call: Call, upload: Upload, parts: Sequence[StoredPart]) -> Stored
         upload_id=upload.upload_id,
         parts=[replace(part, file="") for part in parts],
         checksums=checksums.object_checksums(call, upload, parts),
-        attributes=attributes,
+        attributes=call.with_default_retention(attributes),
     )
 
 
@@ -201,6 +201,6 @@ def _response(call: Call, stored: StoredObject) -> Response:
         children += [*checksums.elements(visible), *(("ChecksumType", one) for one in kind)]
     if encoded:
         children.insert(0, ("EncodingType", "url"))
-    headers = call.encryption_headers(stored.attributes)
+    headers = {**call.encryption_headers(stored.attributes), **call.version_headers()}
     headers |= checksums.crc64_header(call, stored.crc64)
     return document("CompleteMultipartUploadResult", children, call.vendor).with_headers(headers)

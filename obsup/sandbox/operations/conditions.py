@@ -31,12 +31,13 @@ def check_copy_source(call: Call, source: StoredObject) -> None:
 def check_write(call: Call) -> None:
     """Check the conditions for replacing an object; the caller holds the disk's lock.
 
-    Raises Refused: 412 and 404 (S3), 409 FileAlreadyExists (OSS). S3 supports conditions only with Signature V4; V2
-    ignores the headers, and OBS has no such headers.
+    Raises Refused: 403 AccessDenied (a locked object), 412 and 404 (S3), 409 FileAlreadyExists (OSS). S3 supports
+    conditions only with Signature V4; V2 ignores the headers, and OBS has no such headers.
     """
+    stored = call.disk.find(call.bucket, call.key)
+    check_lock(call, stored)
     if "ignore-condition" in call.faults:
         return
-    stored = call.disk.find(call.bucket, call.key)
     if call.is_oss and call.request.header("x-oss-forbid-overwrite") == "true" and stored is not None:
         raise Refused(
             409, "FileAlreadyExists", "The object you specified already exists and can not be overwritten."
@@ -50,6 +51,12 @@ def check_write(call: Call) -> None:
         raise Refused(404, "NoSuchKey", "The specified key does not exist.", details={"Key": call.key})
     if if_match and stored is not None and not matches(if_match, stored.etag):
         raise failed("If-Match")
+
+
+def check_lock(call: Call, stored: StoredObject | None) -> None:
+    """Raise Refused (403 AccessDenied) for an object that is locked: the sandbox keeps no second version."""
+    if stored is not None and stored.attributes.is_locked(call.now):
+        raise Refused(403, "AccessDenied", "Access Denied because object protected by object lock.")
 
 
 def check_delete(stored: StoredObject | None, *, etag: str, size: str, modified: str) -> None:

@@ -38,7 +38,7 @@ def copy_object(call: Call) -> Response:
             crc64=digest.crc64,
             # A checksum of part checksums is not one of the copy, which has no parts.
             checksums={name: value for name, value in source.checksums.items() if "-" not in value},
-            attributes=attributes,
+            attributes=call.with_default_retention(attributes),
         )
         with call.disk.lock:
             check_write(call)

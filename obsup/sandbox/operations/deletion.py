@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from xml.etree import ElementTree as ET
 
-from obsup.sandbox.operations.call import Call
-from obsup.sandbox.operations.conditions import check_delete
+from obsup.sandbox.operations.call import VERSION_ID, Call
+from obsup.sandbox.operations.conditions import check_delete, check_lock
 from obsup.sandbox.refusals import Refused
 from obsup.sandbox.wire.response import Child, Response, document, encode_key, wants_url_encoding
 from obsup.sandbox.wire.xml import local_name, malformed_xml, parse_xml
@@ -18,8 +18,9 @@ def delete(call: Call) -> Response:
     """Delete an object; succeeds even if the object does not exist."""
     request = call.request
     with call.disk.lock:
+        check_lock(call, stored := call.disk.find(call.bucket, call.key))
         check_delete(
-            call.disk.find(call.bucket, call.key),
+            stored,
             etag=request.header("if-match"),
             size=request.header("x-amz-if-match-size"),
             modified=request.header("x-amz-if-match-last-modified-time"),
@@ -55,11 +56,12 @@ def delete_many(call: Call) -> Response:
 
 
 def _delete_one(call: Call, entry: dict[str, str]) -> None:
-    if entry.get("VersionId", "") not in ("", "null"):
+    if entry.get("VersionId", "") not in ("", "null", VERSION_ID):
         raise Refused(404, "NoSuchVersion", "The specified version does not exist.")
     with call.disk.lock:
+        check_lock(call, stored := call.disk.find(call.bucket, entry["Key"]))
         check_delete(
-            call.disk.find(call.bucket, entry["Key"]),
+            stored,
             etag=entry.get("ETag", ""),
             size=entry.get("Size", ""),
             modified=entry.get("LastModifiedTime", ""),

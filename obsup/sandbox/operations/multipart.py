@@ -53,7 +53,7 @@ def upload_part(call: Call) -> Response:
     upload = call.uploads.find(call.bucket, call.key, call.request.param("uploadId"))
     call.check_length()
     check_part_key(call, upload)
-    expected = call.expected(upload.attributes.checksum_algorithm)
+    expected = call.expected(upload.attributes.checksum_algorithm, attributes=upload.attributes)
     checksums.check_algorithm(upload, expected)
     with call.disk.receiving() as path:
         received = None if call.disk.discard else path

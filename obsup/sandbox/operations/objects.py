@@ -30,7 +30,7 @@ def put(call: Call) -> Response:
     check_key(call.key, call.vendor)
     call.check_length()
     attributes = call.attributes()
-    expected = call.expected()
+    expected = call.expected(attributes=attributes)
     with call.disk.receiving() as received:
         target = None if call.disk.discard else received
         digest = receive(call.body, call.request, target, expected, flip="flip-bit" in call.faults)
@@ -42,7 +42,7 @@ def put(call: Call) -> Response:
             modified=call.now,
             crc64=digest.crc64,
             checksums=expected.headers(digest),
-            attributes=attributes,
+            attributes=call.with_default_retention(attributes),
         )
         with call.disk.lock:
             check_write(call)
@@ -174,6 +174,7 @@ def object_headers(call: Call, stored: StoredObject) -> dict[str, str]:
         headers["x-oss-object-type"] = object_type(stored)
     if call.is_oss or stored.upload_id:
         headers |= crc64_header(call, stored.crc64)
+    headers |= {**call.lock_headers(attributes), **call.version_headers()}
     return {**headers, **_checksums(call, stored), **call.encryption_headers(attributes)}
 
 
@@ -196,7 +197,7 @@ def _part(call: Call) -> int:
 def _put_response(call: Call, stored: StoredObject) -> Response:
     visible = shown(call, stored.checksums)
     headers = {"ETag": quoted_etag(stored.etag, call.vendor), **visible, **type_header(visible)}
-    headers.update(call.encryption_headers(stored.attributes))
+    headers.update({**call.encryption_headers(stored.attributes), **call.version_headers()})
     if call.is_oss:
         headers["x-oss-hash-crc64ecma"] = str(stored.crc64)
     redirect = call.request.header("success-action-redirect") if call.vendor.prefix == "x-obs-" else ""

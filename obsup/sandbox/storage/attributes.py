@@ -7,6 +7,7 @@ import binascii
 import hashlib
 import re
 from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -56,6 +57,15 @@ class Attributes:
     checksum_algorithm: str = ""
     """Of a multipart upload to S3, lower-case."""
     checksum_type: str = ""
+    lock_mode: str = ""
+    """The mode of the retention: GOVERNANCE or COMPLIANCE."""
+    lock_until: float = 0.0
+    """The end of the retention, in epoch seconds."""
+    legal_hold: bool = False
+
+    def is_locked(self, now: float) -> bool:
+        """Return whether the object can neither be replaced nor deleted."""
+        return self.legal_hold or (bool(self.lock_mode) and self.lock_until > now)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
@@ -68,7 +78,7 @@ class Attributes:
 
 
 def read_attributes(request: Request, vendor: Vendor, *, encrypts: bool = False) -> Attributes:
-    """Read and check the attributes that *request* sets. *encrypts*: KMS is the bucket's default.
+    """Read and check the attributes that *request* sets, without the lock. *encrypts*: KMS is the bucket's default.
 
     Raises Refused (400): InvalidArgument, InvalidStorageClass, MetadataTooLarge, InvalidTag,
     InvalidRedirectLocation, InvalidEncryptionAlgorithmError.
@@ -97,6 +107,68 @@ def read_attributes(request: Request, vendor: Vendor, *, encrypts: bool = False)
         checksum_algorithm=checksum_algorithm,
         checksum_type=checksum_type,
     )
+
+
+def read_lock(request: Request, vendor: Vendor, *, now: float) -> dict[str, Any]:
+    """Return the attributes of the lock that the headers of *request* ask for; none without one.
+
+    Raises Refused (400 InvalidArgument).
+    """
+    names = [vendor.header(f"object-lock-{name}") for name in ("mode", "retain-until-date", "legal-hold")]
+    mode, until, hold = (request.header(name) for name in names)
+    lock: dict[str, Any] = {}
+    if bool(mode) != bool(until):
+        raise Refused(400, "InvalidArgument", f"{names[1]} and {names[0]} must both be supplied")
+    if mode:
+        lock_until = lock_date(until, vendor, now=now, is_header=True)
+        lock = {"lock_mode": lock_mode(mode, vendor), "lock_until": lock_until}
+    if hold not in ("", "ON", "OFF"):
+        raise Refused(400, "InvalidArgument", "Legal Hold must be either of 'ON' or 'OFF'")
+    return lock | ({"legal_hold": hold == "ON"} if hold else {})
+
+
+def lock_mode(mode: str, vendor: Vendor) -> str:
+    """Return the mode of a retention. Raises Refused (400 InvalidArgument) if the vendor does not have it."""
+    if mode not in (("COMPLIANCE",) if vendor.name == "obs" else ("GOVERNANCE", "COMPLIANCE")):
+        raise Refused(400, "InvalidArgument", "Unknown wormMode directive.")
+    return mode
+
+
+def lock_date(text: str, vendor: Vendor, *, now: float, is_header: bool) -> float:
+    """Return the end of a retention in epoch seconds: *text* is ISO 8601 or, in a document for OBS, milliseconds.
+
+    Raises Refused (400 InvalidArgument) unless it is a date in the future.
+    """
+    try:
+        if vendor.name == "obs" and not is_header:
+            until = int(text) / 1000
+        else:
+            moment = datetime.fromisoformat(text)
+            until = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    except ValueError as exc:
+        raise Refused(
+            400, "InvalidArgument", "The retain until date must be provided in ISO 8601 format"
+        ) from exc
+    if until <= now:
+        raise Refused(400, "InvalidArgument", "The retain until date must be in the future!")
+    return until
+
+
+def no_object_lock() -> Refused:
+    """Return the error for a lock of an object in a bucket without Object Lock."""
+    return Refused(400, "InvalidRequest", "Bucket is missing Object Lock Configuration")
+
+
+def lock_headers(attributes: Attributes, vendor: Vendor) -> dict[str, str]:
+    """Return the headers that show the lock of an object."""
+    headers = {}
+    if attributes.lock_mode:
+        until = datetime.fromtimestamp(attributes.lock_until, UTC).isoformat(timespec="milliseconds")
+        headers[vendor.header("object-lock-mode")] = attributes.lock_mode
+        headers[vendor.header("object-lock-retain-until-date")] = until.replace("+00:00", "Z")
+    if attributes.legal_hold:
+        headers[vendor.header("object-lock-legal-hold")] = "ON"
+    return headers
 
 
 def without_encryption(attributes: Attributes) -> Attributes:

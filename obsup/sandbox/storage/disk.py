@@ -171,6 +171,11 @@ class Disk:
             received.replace(path)
             self._write_entry(stored, path)
 
+    def update(self, stored: StoredObject) -> None:
+        """Replace what is recorded about an object that exists."""
+        with self.lock:
+            self._write_entry(stored, self.path(stored.bucket, stored.key))
+
     def delete(self, bucket: str, key: str) -> None:
         """Delete an object if it exists, and folders that become empty."""
         with self.lock:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from obsup.dialects.dialect import HeaderNames
 from obsup.errors import NetworkError
-from obsup.model import ObjectInfo, Stored
+from obsup.model import ObjectInfo, ObjectLock, Stored, iso_date, parse_date
 from obsup.store.answers import xml
 from obsup.store.answers.checksums import read_headers
 from obsup.store.http.settings import Response
@@ -49,9 +49,18 @@ def read_object_info(response: Response, names: HeaderNames) -> ObjectInfo:
         request_id=field(names.request_id) or "",
         last_modified=field("Last-Modified") or "",
         sse=field(names.sse),
+        lock=_read_lock(field, names),
         headers={name: clean(value) for name, value in response.headers.items()},
         checksum=read_headers(names, field),
     )
+
+
+def _read_lock(field: _Fields, names: HeaderNames) -> ObjectLock | None:
+    mode, is_held = field(names.retention_mode), field(names.legal_hold) == "ON"
+    if mode is None:
+        return ObjectLock(legal_hold=True) if is_held else None
+    end_s = parse_date(field(names.retain_until) or "")
+    return ObjectLock(mode.lower(), iso_date(end_s) if end_s is not None else None, is_held)
 
 
 def header_etag(response: Response) -> str:

@@ -65,6 +65,11 @@ def _checksum_element(checksum: Checksum | None) -> str:
     return f"<{name}>{checksum.value}</{name}>"
 
 
+def retention_body(mode: str, until_ms: int) -> bytes:
+    """Return the body that sets the retention of an object; *until_ms* is milliseconds since the epoch."""
+    return f"<Retention><Mode>{mode}</Mode><RetainUntilDate>{until_ms}</RetainUntilDate></Retention>".encode()
+
+
 def parse(body: bytes) -> Element:
     """Return the root of a response without namespaces. Raises BadXML.
 

@@ -28,7 +28,7 @@ OPERATIONS: tuple[Operation, ...] = ("initiate", "put", "complete")
 
 
 def headers_of(dialect: Dialect, operation: Operation = "initiate", **options: Any) -> dict[str, str]:
-    return object_headers(dialect, ObjectOptions(**options), operation)
+    return object_headers(dialect, ObjectOptions(**options), operation, since_s=0)
 
 
 def test_every_header_of_obs() -> None:
@@ -339,13 +339,13 @@ def test_header_given_twice_is_rejected() -> None:
 
 def test_content_type_is_derived_from_the_key_by_default() -> None:
     options = ObjectOptions(metadata={"a": "b"})
-    assert object_headers(OBS, options, "initiate", key="a/b.html")["Content-Type"] == "text/html"
-    assert object_headers(OBS, options, "put", key="a/b")["Content-Type"] == "binary/octet-stream"
-    assert "Content-Type" not in object_headers(OBS, options, "complete", key="a/b.html")
+    assert object_headers(OBS, options, "initiate", since_s=0, key="a/b.html")["Content-Type"] == "text/html"
+    assert object_headers(OBS, options, "put", since_s=0, key="a/b")["Content-Type"] == "binary/octet-stream"
+    assert "Content-Type" not in object_headers(OBS, options, "complete", since_s=0, key="a/b.html")
     by_option = ObjectOptions(content_type="a/b")
-    assert object_headers(OBS, by_option, "initiate", key="b.html")["Content-Type"] == "a/b"
+    assert object_headers(OBS, by_option, "initiate", since_s=0, key="b.html")["Content-Type"] == "a/b"
     by_header = ObjectOptions(headers=(("CONTENT-TYPE", "c/d"),))
-    assert object_headers(OBS, by_header, "initiate", key="b.html") == {"CONTENT-TYPE": "c/d"}
+    assert object_headers(OBS, by_header, "initiate", since_s=0, key="b.html") == {"CONTENT-TYPE": "c/d"}
 
 
 KEY = CustomerKey(bytes(range(32)))
@@ -411,20 +411,38 @@ def test_table_names_the_header_of_each_dialect() -> None:
     assert header("sse_c_key_file", "oss-v4") is None
 
 
-UNSUPPORTED = {
-    "--retention": ObjectOptions(retention="governance"),
-    "--retain-until": ObjectOptions(retain_until="30d"),
-    "--legal-hold": ObjectOptions(legal_hold=True),
-}
+LOCK = ObjectOptions(retention="compliance", retain_until="1d")
 
 
-@pytest.mark.parametrize("option", UNSUPPORTED)
-@pytest.mark.parametrize("name", DIALECTS)
-def test_option_without_a_header_in_any_dialect_is_rejected(name: str, option: str) -> None:
-    """It is in the option table, but cannot be sent yet: exit 2, and the next command omits it."""
-    with pytest.raises(WrongUsage, match=f"{option} is not supported yet") as caught:
-        object_headers(DIALECTS[name], UNSUPPORTED[option], "put")
-    assert caught.value.exit_code == 2
-    assert caught.value.next_step == run_again(drop=(option,))
-    rows = [row for row in OBJECT_OPTIONS if row.header and not providers_with(row)]
-    assert [row.option for row in rows] == list(UNSUPPORTED)
+def test_every_option_of_an_object_has_a_header_in_some_dialect() -> None:
+    assert [row.option for row in OBJECT_OPTIONS if row.header and not providers_with(row)] == []
+
+
+@pytest.mark.parametrize("name", [name for name in DIALECTS if not name.startswith("oss")])
+@pytest.mark.parametrize(
+    ("until", "date"),
+    [
+        ("1d", "2001-09-10T01:46:40Z"),
+        ("90m", "2001-09-09T03:16:40Z"),
+        ("2001-12-31", "2001-12-31T00:00:00Z"),
+        ("2001-12-31T18:00:00+02:00", "2001-12-31T16:00:00Z"),
+    ],
+)
+def test_lock_has_the_date_in_utc(name: str, until: str, date: str) -> None:
+    """A duration counts from the given time. Complete sends no lock: neither S3 nor OBS would honour it."""
+    dialect, options = DIALECTS[name], ObjectOptions(retention="compliance", retain_until=until)
+    lock = {
+        f"{dialect.prefix}object-lock-mode": "COMPLIANCE",
+        f"{dialect.prefix}object-lock-retain-until-date": date,
+    }
+    for operation, expected in {"initiate": lock, "put": lock, "complete": {}}.items():
+        assert object_headers(dialect, options, operation, since_s=1e9) == expected  # type: ignore[arg-type]
+
+
+def test_vendor_without_a_lock_is_named_with_both_options_to_leave_out() -> None:
+    """One without the other would be rejected again."""
+    with pytest.raises(WrongUsage) as caught:
+        object_headers(DIALECTS["oss-v4"], LOCK, "put", since_s=1e9)
+    assert caught.value.next_step == run_again(
+        "leave out --retention", drop=("--retention", "--retain-until")
+    )

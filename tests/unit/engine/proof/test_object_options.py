@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from obsup.dialects.object_headers import object_headers
 from obsup.dialects.registry import find_dialect
-from obsup.engine.proof.object_options import OptionComparison, compare_options, requested_headers
+from obsup.engine.proof.object_options import OptionComparison, compare_options
 from obsup.model import ObjectInfo, ObjectOptions
 
 SHOWN = {
@@ -55,7 +56,7 @@ def test_options_are_compared_with_the_headers_of_the_object(
     """Only those that were asked for; a store returns no standard storage class."""
     info = ObjectInfo(1, "etag", {}, headers=shown)
     dialect = find_dialect("s3")
-    assert compare_options(dialect, requested_headers(dialect, options), info) == expected
+    assert compare_options(dialect, object_headers(dialect, options, "put", since_s=0), info) == expected
 
 
 @pytest.mark.parametrize(
@@ -74,5 +75,5 @@ def test_a_new_object_has_its_tags_and_its_expiry(
     """HeadObject shows the number of tags, and that the object expires; without it they were dropped."""
     dialect = find_dialect("obs")
     info = ObjectInfo(1, "etag", {}, headers=shown)
-    compared = compare_options(dialect, requested_headers(dialect, options), info, is_new=True)
+    compared = compare_options(dialect, object_headers(dialect, options, "put", since_s=0), info, is_new=True)
     assert (not compared.differ, compared.unknown) == (is_shown, ())
