@@ -6,12 +6,11 @@ import hashlib
 import hmac
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any, Literal
 
 from msgspec import field
 
+from obsup.dates import parse_date
 from obsup.text import quoted
 from obsup.value import MD5Hex, NotNegative, Positive, Value
 
@@ -335,19 +334,3 @@ class ObjectInfo(Value):
     lock: ObjectLock | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     checksum: Checksum | None = None
-
-
-def iso_date(seconds: float) -> str:
-    """Return *seconds* since the epoch as an ISO 8601 date in UTC."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def parse_date(text: str) -> float | None:
-    """Return the seconds since the epoch of an ISO 8601 or HTTP date; None if it is invalid. UTC without a zone."""
-    for parse in (datetime.fromisoformat, parsedate_to_datetime):
-        try:
-            moment = parse(text)
-            return (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).timestamp()
-        except (ValueError, TypeError, IndexError, OverflowError):
-            continue
-    return None

@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 from urllib.parse import unquote
 
 from obsup import events
+from obsup.dates import parse_date
 from obsup.errors import WrongUsage
-from obsup.model import parse_date
 from obsup.store.answers import xml
 
 # Headers that a result has besides the vendor's own, whose prefix is left out.

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from obsup.dates import iso_date, parse_date
 from obsup.dialects.dialect import Dialect
 from obsup.dialects.encoding import encode_query
 from obsup.dialects.parameters import option_of
 from obsup.errors import NextStep, WrongUsage
-from obsup.model import iso_date, parse_date
 from obsup.units import parse_duration
 
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")

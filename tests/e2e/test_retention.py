@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from obsup.dates import parse_date
 from obsup.engine.job.connection import connect
 from obsup.engine.job.request import UploadRequest
 from obsup.engine.job.target_settings import ConnectOptions, resolve_target
 from obsup.engine.upload.uploader import Uploader
-from obsup.model import ObjectOptions, parse_date
+from obsup.model import ObjectOptions
 from obsup.sandbox.sandbox import Sandbox
 from obsup.sandbox.storage.attributes import Attributes
 from tests.support.batch import count_operations

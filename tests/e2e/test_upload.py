@@ -96,6 +96,7 @@ def test_json_has_the_documented_keys(shell: Shell, sandbox: Sandbox, make_file:
         "sentBytes": 600_000,
         "verified": "etag",
         "checksum": None,
+        "lock": None,
         "sseKms": None,
         "sseKmsKey": None,
         "sseC": None,

@@ -20,6 +20,7 @@ LAYERS = (
     (
         "version",
         "units",
+        "dates",
         "rate",
         "shard",
         "value",

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Literal, NamedTuple
 
 from obsup import events
+from obsup.dates import parse_date
 from obsup.dialects.dialect import Dialect
 from obsup.dialects.names import check_key
 from obsup.engine.batch.bucket_index import BucketIndex, open_bucket_index
@@ -18,7 +19,6 @@ from obsup.engine.job.connection import Connection
 from obsup.errors import CheckpointUnwritable, LocalFailure, NextStep, SourceUnreadable, WrongUsage
 from obsup.local.state.journal import Journal, JournalDamaged, JournalEntry, JournalUntrusted, set_aside
 from obsup.local.walk.walk import FoundFile
-from obsup.model import parse_date
 from obsup.text import quoted
 
 Decision = Literal["skip", "look", "compare", "send"]

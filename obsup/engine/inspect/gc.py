@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from obsup.dates import parse_date
 from obsup.engine.inspect.open_uploads import ListedUpload
 from obsup.engine.upload.abort import abort_fully
 from obsup.engine.verify.made_object import may_have_made_object
@@ -12,7 +13,7 @@ from obsup.errors import Busy, Denied, ObsupError, Refused
 from obsup.local.state import checkpoint as checkpoints
 from obsup.local.state.checkpoint import CheckpointDamaged
 from obsup.local.state.lock import UploadLock
-from obsup.model import Upload, parse_date
+from obsup.model import Upload
 from obsup.store.interface import ObjectStore
 from obsup.value import Value
 

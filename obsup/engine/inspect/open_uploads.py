@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator
 
 from msgspec.structs import replace
 
+from obsup.dates import iso_date
 from obsup.errors import UploadGone
 from obsup.local.state import started_uploads
 from obsup.local.state.lock import is_held
-from obsup.model import ListWindow, OpenUpload, Target, Upload, iso_date
+from obsup.model import ListWindow, OpenUpload, Target, Upload
 from obsup.store.interface import WHOLE_LIST, ObjectStore
 from obsup.value import Value
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from obsup.dates import parse_date
 from obsup.dialects.dialect import Dialect
 from obsup.dialects.parameters import OBJECT_PARAMETERS, row_of
-from obsup.model import ObjectInfo, parse_date
+from obsup.model import ObjectInfo
 from obsup.value import Value
 
 # Every store returns these if the object has them.

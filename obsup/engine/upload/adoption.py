@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 
 from obsup import events
+from obsup.dates import iso_date
 from obsup.engine.job.context import UploadContext
 from obsup.errors import (
     UNAVAILABLE,
@@ -21,7 +22,7 @@ from obsup.errors import (
     run_again,
 )
 from obsup.local.state import started_uploads
-from obsup.model import OpenUpload, Receipt, StoredPart, Upload, UploadChecksum, iso_date
+from obsup.model import OpenUpload, Receipt, StoredPart, Upload, UploadChecksum
 
 # Stores reject requests of a client whose clock differs by more than this: the date of an initiation by the store's
 # clock differs at most so much from its date by the clock of this computer.

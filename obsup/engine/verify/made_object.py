@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from obsup.dates import parse_date
 from obsup.engine.proof.object_proof import Expected, is_marked, lacks_mark, mark_of
 from obsup.engine.verify.existing_object import find_listed
 from obsup.engine.verify.object_probe import FoundObject, ObjectProbe
 from obsup.errors import Denied, Refused, UploadGone
 from obsup.local.state import started_uploads
-from obsup.model import ObjectInfo, Target, Upload, parse_date
+from obsup.model import ObjectInfo, Target, Upload
 from obsup.store.interface import ObjectStore
 
 

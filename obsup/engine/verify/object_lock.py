@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from obsup.dates import parse_date
 from obsup.dialects.endpoints import is_vendor_host
 from obsup.engine.job.context import UploadContext
 from obsup.engine.proof.object_options import compare_options, lock_headers
 from obsup.engine.verify.existing_object import not_visible
 from obsup.errors import UNAVAILABLE, NextStep, ObsupError, Refused, run_again
-from obsup.model import ObjectInfo, parse_date
+from obsup.model import ObjectInfo
 
 
 def locks_later(context: UploadContext) -> bool:

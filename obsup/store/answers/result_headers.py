@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from obsup.dates import iso_date, parse_date
 from obsup.dialects.dialect import HeaderNames
 from obsup.errors import NetworkError
-from obsup.model import ObjectInfo, ObjectLock, Stored, iso_date, parse_date
+from obsup.model import ObjectInfo, ObjectLock, Stored
 from obsup.store.answers import xml
 from obsup.store.answers.checksums import read_headers
 from obsup.store.http.settings import Response

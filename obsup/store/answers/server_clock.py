@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
-from obsup.model import parse_date
+from obsup.dates import parse_date
 from obsup.units import format_duration
 
 # No store rejects a difference of a minute, which the response may have spent on the network.
