@@ -236,6 +236,13 @@ class Terminated(Interrupted):
     reason = "terminated"
 
 
+class HungUp(Interrupted):
+    """SIGHUP: the terminal was closed. Progress is kept."""
+
+    exit_code = 129
+    reason = "hung-up"
+
+
 class Refusal(NamedTuple):
     """One error response of the store.
 

@@ -41,14 +41,14 @@ EXIT_STATUSES = (
     ExitStatus("76", "the --from-command command failed; nothing was published", "investigate"),
     ExitStatus("77", "credentials or permission; progress kept", "fix the keys, run again"),
     ExitStatus("78", "configuration (also: CA bundle, proxy URL, client certificate, endpoint)", "fix it"),
-    ExitStatus("130, 143", "SIGINT, SIGTERM; progress kept", "run again"),
+    ExitStatus("129, 130, 143", "SIGHUP, SIGINT, SIGTERM; progress kept", "run again"),
 )
 
 BUG = 70
 
 # From the most severe to the least: signals, because the sender expects their codes; then what needs attention most;
 # last what a rerun fixes.
-SEVERITY = (143, 130, 70, 78, 77, 73, 74, 69, 65, 66, 2, 76, 1, 75)
+SEVERITY = (143, 130, 129, 70, 78, 77, 73, 74, 69, 65, 66, 2, 76, 1, 75)
 
 
 def worst_code(codes: Iterable[int]) -> int:

@@ -17,6 +17,7 @@ from obsup.cli.arguments.command import SECTIONS, Commands
 from obsup.cli.lazy_commands import LazyCommands
 from obsup.cli.report.next_command import resume_command
 from obsup.cli.report.output import error_lines, open_closed_streams, print_message, unwritable
+from obsup.cli.run.signals import ignore_signals, interrupt_on_signals, stopped_by
 from obsup.errors import (
     NO_DESCRIPTOR,
     Interrupted,
@@ -59,10 +60,11 @@ def main() -> NoReturn:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     if "_OBSUP_COMPLETE" in os.environ:
         from obsup.cli.arguments import shell_scripts  # noqa: F401 - registers the shells
+    interrupt_on_signals()
     try:
         code = _run()
-    except click.exceptions.Abort:
-        code = Interrupted.exit_code
+    except KeyboardInterrupt as exc:
+        code = _report(stopped_by(*exc.args))
     _leave(code)
 
 
@@ -74,6 +76,14 @@ def _run() -> int:
         exc.show(message)  # it may quote control characters of the command line, which print_message escapes
         print_message(message.getvalue().rstrip("\n"))
         return exc.exit_code
+    except click.exceptions.Abort as exc:
+        cause = exc.__cause__
+        # Without a signal, the input of a prompt has ended.
+        return (
+            _report(stopped_by(*cause.args))
+            if isinstance(cause, KeyboardInterrupt)
+            else Interrupted.exit_code
+        )
     except ObsupError as exc:
         return _report(exc)
     except OSError as exc:
@@ -113,6 +123,7 @@ def _report_bug(exc: Exception) -> int:
 
 def _leave(code: int) -> NoReturn:
     """Exit at once, without waiting for workers that still wait for the network."""
+    ignore_signals()
     with contextlib.suppress(OSError):
         sys.stderr.flush()
     try:

@@ -27,7 +27,7 @@ from tests.support.shell import Outcome
 from tests.support.upload_runs import SEED
 
 ONLY_CASE = os.environ.get("OBSUP_TEST_CASE")
-SIGNALS = {130, 143}  # only the watchdog sends one
+SIGNALS = {129, 130, 143}  # only the watchdog sends one
 CODES = {int(code) for row in EXIT_STATUSES for code in row.codes.split(", ")} - {BUG} - SIGNALS
 HANG_S = 60.0
 # A case may take this long beyond the times that its options allow: the machine may be busy with something else.

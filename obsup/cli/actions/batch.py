@@ -6,8 +6,9 @@ import hashlib
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from io import RawIOBase
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import BinaryIO
@@ -25,7 +26,7 @@ from obsup.engine.batch.request import BatchRequest, SharedRequest
 from obsup.engine.batch.uploader import BatchUploader
 from obsup.errors import ObsupError, SourceUnreadable, run_again
 from obsup.local.files.overwritten import is_in
-from obsup.local.source.stream import open_standard_input
+from obsup.local.source.stream import WaitingStream, open_standard_input
 from obsup.local.state import journal as journals
 from obsup.local.walk.file_list import listed, read_entries
 from obsup.local.walk.filters import make_selection
@@ -50,9 +51,11 @@ def run_batch(sources: Sequence[str], target: str, options: CommandOptions, batc
         resume = resume_command(sys.argv[1:])
         batch_report = BatchReport(prefix, as_json=options.as_json, failed_list=failed_list, resume=resume)
         try:
+            # With --failed-list, a list may still arrive as long as parts in flight may.
+            on_idle = session.stop.check if failed_list is None else session.stop.check_in_flight
             uploader = BatchUploader(
                 session.connect_with(settings, session.display.observe),
-                batch_request(sources, prefix, options, batch, piped_list=piped_list),
+                batch_request(sources, prefix, options, batch, piped_list=piped_list, on_idle=on_idle),
                 observe=session.display.observe,
                 stop=session.stop,
                 limit=session.limit,
@@ -161,10 +164,11 @@ def batch_request(
     batch: BatchOptions,
     *,
     piped_list: BinaryIO | None = None,
+    on_idle: Callable[[], object] = lambda: None,
 ) -> BatchRequest:
     """Return the request to upload all files below *prefix*. Raises WrongUsage.
 
-    *piped_list* is what standard input contained if it was read already.
+    *piped_list* is what standard input contained if it was read already. *on_idle* is called while a list is awaited.
     """
     walk = Walk(batch.recursive, batch.links, make_selection(batch.include, batch.exclude))
     named, folder = options.checkpoint, options.checkpoint_dir
@@ -174,7 +178,7 @@ def batch_request(
     written = [*_written_files(options, batch).values(), journal]
     return BatchRequest(
         entries=lambda: _share_of(
-            _entries(sources, _without(walk, written), batch, piped_list), prefix, batch.shard
+            _entries(sources, _without(walk, written), batch, piped_list, on_idle), prefix, batch.shard
         ),
         shared=SharedRequest(template, prefix, folder),
         batch_id=digest,
@@ -206,7 +210,11 @@ def _without(walk: Walk, written: Iterable[Path]) -> Walk:
 
 
 def _entries(
-    sources: Sequence[str], walk: Walk, batch: BatchOptions, piped_list: BinaryIO | None
+    sources: Sequence[str],
+    walk: Walk,
+    batch: BatchOptions,
+    piped_list: BinaryIO | None,
+    on_idle: Callable[[], object],
 ) -> Iterator[Entry]:
     """Yield all files. If two sources may have the same key, all files are listed before the first is yielded."""
     roots = [root_of(source) for source in sources]
@@ -217,7 +225,7 @@ def _entries(
             yield from not_empty(walk.entries(root), root, fail=fail)
         if batch.from_list is not None:
             root = SourceRoot(str(batch.from_list), str(batch.from_list))
-            with nullcontext(piped_list) if piped_list else _open_list(batch.from_list) as stream:
+            with nullcontext(piped_list) if piped_list else _open_list(batch.from_list, on_idle) as stream:
                 yield from not_empty(listed(walk, stream, batch.separator), root, fail=fail)
 
     is_distinct = batch.from_list is None and not can_collide(roots)
@@ -225,19 +233,19 @@ def _entries(
 
 
 @contextmanager
-def _open_list(path: Path) -> Iterator[BinaryIO]:
-    """Open the list at *path*; ``-`` is standard input. Raises SourceUnreadable."""
+def _open_list(path: Path, on_idle: Callable[[], object] = lambda: None) -> Iterator[RawIOBase]:
+    """Open the list at *path*; ``-`` is standard input. Raises SourceUnreadable, and what *on_idle* raises."""
     if str(path) == PIPED:
         open_standard_input(is_open=sys.stdin is not None)
-        yield sys.stdin.buffer
+        yield WaitingStream(0, on_idle)
         return
     try:
-        stream = path.open("rb")
+        file = path.open("rb", buffering=0)
     except OSError as exc:
         raise SourceUnreadable(
             f"cannot read the list {quoted(path)}",
             exc.strerror or "",
             run_again("check the path of --from-list"),
         ) from exc
-    with stream:
-        yield stream
+    with file:
+        yield WaitingStream(file.fileno(), on_idle)

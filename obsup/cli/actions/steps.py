@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from io import BufferedReader, TextIOWrapper
 from pathlib import Path
 from typing import TextIO
 
@@ -27,7 +28,7 @@ from obsup.engine.steps.part import PartWindow
 from obsup.engine.upload.uploader import Uploader
 from obsup.errors import NextStep, SourceUnreadable, WrongUsage, run_again
 from obsup.local.source.memory_part import MemoryPart
-from obsup.local.source.stream import open_standard_input
+from obsup.local.source.stream import WaitingStream, open_standard_input
 from obsup.local.source.stream_parts import read_stream_part
 from obsup.text import utf8_name
 
@@ -109,7 +110,7 @@ def _read_part(session: Session, context: UploadContext, number: int) -> MemoryP
     limits, size = context.dialect.limits, session.options.request.part_size
     part_steps.check_number(number, limits)
     part_steps.check_size(size or 0, limits)
-    stream = open_standard_input(is_open=sys.stdin is not None, on_idle=session.stop.check_in_flight)
+    stream = open_standard_input(is_open=sys.stdin is not None, on_idle=session.stop.check)
     content = read_stream_part(stream, number, size or limits.max_part + 1, context.digests.digest())
     part_steps.check_size(content.part.size, limits)
     if not content.part.size:
@@ -169,7 +170,7 @@ def run_complete(
         checks = CompletionChecks(
             count=options.request.parts,
             size=options.expect_size,
-            etags=_parse_etags(etags, etags_from),
+            etags=_parse_etags(etags, _awaited(etags_from, session)),
             verify_source=options.request.verify_source,
         )
         result = ManualCompletion(context, selector, checks).complete()
@@ -192,6 +193,14 @@ def run_abort(source: Path | None, target: str, options: CommandOptions) -> int:
         return "aborted"
 
     return run_step("abort", options, work)
+
+
+def _awaited(file: TextIO | None, session: Session) -> TextIO | None:
+    """Return *file*, which may be a pipe, as a file whose reader a signal or the deadline ends."""
+    if file is None:
+        return None
+    stream = WaitingStream(file.fileno(), session.stop.check)
+    return TextIOWrapper(BufferedReader(stream), file.encoding, file.errors)
 
 
 def _lines_of(file: TextIO | None) -> list[str]:

@@ -36,7 +36,7 @@ def upload(sources: tuple[str, ...], target: str, *, from_command: bool, dry_run
     with its name, and those of a directory with a slash at its end with the names in it. Names are UTF-8 in any locale;
     a file with another name is refused. A journal records the verified files. Files that the store already has with the
     same content are not sent again, unless object options are given. A file that fails does not stop the others; the
-    exit code is the first of these that occurred: 143, 130, 70, 78, 77, 73, 74, 69, 65, 66, 2, 76, 1, 75.
+    exit code is the first of these that occurred: 143, 130, 129, 70, 78, 77, 73, 74, 69, 65, 66, 2, 76, 1, 75.
 
     SOURCE - is standard input. A stream needs (jobs + 1) × part size of memory: 54 MiB at first. Its part size doubles
     every 110 parts, so that up to 48.8 TB fit; beyond 256 MiB fewer parts are in flight, at least one. --expect-size or

@@ -14,7 +14,7 @@ from obsup.model import Stored, Target
 from obsup.units import format_duration, format_size
 
 # Exit codes of failures that keep the progress.
-KEPT_CODES = frozenset({75, 77, 130, 143})
+KEPT_CODES = frozenset({75, 77, 129, 130, 143})
 
 
 def summary(result: Result) -> str:

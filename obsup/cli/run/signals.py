@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM: the first requests an orderly end, the second exits at once. Also enforces the deadline."""
+"""SIGINT, SIGTERM, SIGHUP: the first requests an orderly end, the second exits at once. Also enforces the deadline."""
 
 from __future__ import annotations
 
@@ -10,11 +10,16 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import TYPE_CHECKING, Any
 
-from obsup.engine.job.stop import StopSignal
-from obsup.errors import Interrupted, ObsupError, Terminated
+from obsup.errors import HungUp, Interrupted, ObsupError, Terminated
 
-_REASONS = {signal.SIGINT: Interrupted, signal.SIGTERM: Terminated}
+if TYPE_CHECKING:
+    from obsup.engine.job.stop import StopSignal
+
+_REASONS: dict[int, type[Interrupted]] = {signal.SIGINT: Interrupted, signal.SIGTERM: Terminated}
+if hasattr(signal, "SIGHUP"):
+    _REASONS[signal.SIGHUP] = HungUp
 # How long after the end of the grace period a request that still waits for the store is interrupted, and how often.
 _MARGIN_S = 0.5
 
@@ -23,8 +28,33 @@ _MARGIN_S = 0.5
 _SAME_SIGNAL_S = 1.0
 
 
+def interrupt_on_signals() -> None:
+    """Until ``stopping_on_signals``, every signal that it handles raises KeyboardInterrupt, with its number."""
+
+    def interrupt(number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt(number)
+
+    _handle_signals(interrupt)
+
+
+def ignore_signals() -> None:
+    """Ignore the signals from now on: the result is reported, and the process ends."""
+    _handle_signals(signal.SIG_IGN)
+
+
+def _handle_signals(handler: Callable[[int, FrameType | None], None] | signal.Handlers) -> dict[int, Any]:
+    """Let *handler* handle the signals that were not ignored when the process started; return the earlier handlers."""
+    numbers = [number for number in _REASONS if signal.getsignal(number) is not signal.SIG_IGN]
+    return {number: signal.signal(number, handler) for number in numbers}
+
+
+def stopped_by(number: int) -> Interrupted:
+    """Return the error for the signal *number*."""
+    return _REASONS[number](f"stopped by {signal.Signals(number).name}", "Stored parts are kept")
+
+
 class _Handler:
-    """Handles SIGINT and SIGTERM: the first one requests a stop, another one exits at once."""
+    """Handles the signals: the first one requests a stop, another one exits at once."""
 
     def __init__(
         self,
@@ -37,11 +67,14 @@ class _Handler:
         self._print_error = print_error
         self._stopped_at_s: float | None = None
 
+    @property
+    def has_stopped(self) -> bool:
+        """Whether a signal requested the stop."""
+        return self._stopped_at_s is not None
+
     def __call__(self, number: int, _frame: FrameType | None) -> None:
         """Handle one signal."""
-        error = _REASONS[signal.Signals(number)](
-            f"stopped by {signal.Signals(number).name}", "Stored parts are kept"
-        )
+        error = stopped_by(number)
         if self._stopped_at_s is None:
             self._stopped_at_s = time.monotonic()
             self._forward_signal(number)
@@ -63,7 +96,7 @@ def stopping_on_signals(
     """Inside the context, the first signal requests a *stop*, and the second exits at once, after *print_error*.
 
     *forward_signal* receives each signal, and SIGKILL before the immediate exit, to pass it to a child process. A
-    signal that was ignored when the process started stays ignored.
+    signal that was ignored when the process started stays ignored. After a stop, the handler stays.
 
     After the grace period of the parts in flight, the reason for the stop is raised in the main thread if it still
     waits for the store (Complete may take minutes).
@@ -72,19 +105,17 @@ def stopping_on_signals(
         yield
         return
     handler = _Handler(stop, forward_signal, print_error)
-    handlers: dict[int, Callable[[int, FrameType | None], None]] = {
-        number: handler for number in _REASONS if signal.getsignal(number) is not signal.SIG_IGN
-    }
+    before = _handle_signals(handler)
     if sys.platform != "win32":
-        handlers[signal.SIGALRM] = lambda _number, _frame: stop.check_in_flight()
-    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+        before_alarm = signal.signal(signal.SIGALRM, lambda _number, _frame: stop.check_in_flight())
     set_alarm(stop)
     try:
         yield
     finally:
         if sys.platform != "win32":
             signal.setitimer(signal.ITIMER_REAL, 0)
-        for number, previous in before.items():
+            signal.signal(signal.SIGALRM, before_alarm)
+        for number, previous in before.items() if not handler.has_stopped else ():
             signal.signal(number, previous)
 
 

@@ -113,4 +113,4 @@ class BatchSummary:
     @property
     def is_retryable(self) -> bool:
         """Whether running the same command again can complete the batch."""
-        return self.exit_code in (75, 130, 143)
+        return self.exit_code in (75, 129, 130, 143)

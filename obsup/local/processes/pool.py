@@ -85,8 +85,8 @@ class ProcessPool:
     def _serve(self) -> None:
         """Run calls in one process after the other until the backend is closed."""
         if hasattr(signal, "pthread_sigmask"):
-            # The processes inherit this: the driver receives SIGINT and stops them in order.
-            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+            # The processes inherit this: the driver receives these signals of a terminal and stops them in order.
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
         process: _WorkerProcess | None = None
         while (item := self._calls.get()) is not None:
             future, message = item

@@ -13,7 +13,9 @@ from queue import SimpleQueue
 
 def serve_calls() -> None:
     """Run the calls that arrive on standard input, one after the other, until the driver closes it or dies."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver handles it
+    for name in ("SIGINT", "SIGHUP"):  # of a terminal: the driver handles them
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
     replies = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # nothing else is written between the replies
     calls: SimpleQueue[bytes] = SimpleQueue()

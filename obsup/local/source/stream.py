@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import os
 import select
 import stat
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from obsup.errors import (
     LocalFailure,
@@ -78,22 +79,17 @@ class Descriptor:
 
     def readinto(self, view: memoryview, /) -> int:
         """Wait for bytes, until cancelled. Raises SourceUnreadable, LocalFailure, SourceChanged."""
-        poll = select.poll()
-        poll.register(self._descriptor, select.POLLIN)
-        while not self._is_cancelled:
-            if not poll.poll(POLL_MS):
-                self._on_idle()
-                continue
-            try:
-                count = os.readv(self._descriptor, [view])
-            except BlockingIOError:  # another process made it non-blocking and read first
-                continue
-            except OSError as exc:
-                raise read_failed(self.name, exc) from exc
-            self._check_unchanged()
-            return count
-        # Returning 0 would look like the end of the stream.
-        raise LocalFailure(f"reading {self.name} was cancelled")
+        try:
+            count = _read_when_ready(self._descriptor, view, self._check_idle)
+        except OSError as exc:
+            raise read_failed(self.name, exc) from exc
+        self._check_unchanged()
+        return count
+
+    def _check_idle(self) -> None:
+        if self._is_cancelled:  # returning 0 would look like the end of the stream
+            raise LocalFailure(f"reading {self.name} was cancelled")
+        self._on_idle()
 
     def is_finished(self, _timeout_s: float, /) -> bool:
         """Return True: a pipe does not show whether its writer succeeded."""
@@ -105,6 +101,35 @@ class Descriptor:
 
     def close(self) -> None:
         """Do nothing: the descriptor belongs to the caller."""
+
+
+class WaitingStream(io.RawIOBase):
+    """The bytes of an open file descriptor, as soon as they arrive. It is not closed here.
+
+    *on_idle* is called regularly while there is nothing to read; an exception of it ends the wait.
+    """
+
+    def __init__(self, descriptor: int, on_idle: Callable[[], object]) -> None:
+        self._descriptor = descriptor
+        self._on_idle = on_idle
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        return _read_when_ready(self._descriptor, memoryview(buffer), self._on_idle)
+
+
+def _read_when_ready(descriptor: int, view: memoryview, on_idle: Callable[[], object]) -> int:
+    """Wait for bytes and read them into *view*; return how many, 0 at the end. Raises OSError, and as *on_idle*."""
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    while True:
+        if poll.poll(POLL_MS):
+            # Another process may have made it non-blocking and read first.
+            with contextlib.suppress(BlockingIOError):
+                return os.readv(descriptor, [view])
+        on_idle()
 
 
 def open_standard_input(*, is_open: bool, on_idle: Callable[[], object] = lambda: None) -> Descriptor:

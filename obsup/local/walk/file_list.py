@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import posixpath
 from collections.abc import Iterator
+from io import RawIOBase
 from typing import BinaryIO
 
 from obsup.errors import DataMismatch, NextStep, SourceUnreadable
@@ -17,7 +18,7 @@ BLOCK_BYTES = 64 * KIB
 MAX_ENTRY_BYTES = 1024 * KIB
 
 
-def read_entries(stream: BinaryIO, separator: bytes) -> Iterator[str]:
+def read_entries(stream: BinaryIO | RawIOBase, separator: bytes) -> Iterator[str]:
     """Yield the entries of *stream*, each ended by *separator*, except empty ones.
 
     Raises SourceUnreadable if it is not a list, DataMismatch if NUL does not end the last entry: it may be cut off.
@@ -58,7 +59,7 @@ def root_of_entry(entry: str) -> SourceRoot | None:
     return SourceRoot(posixpath.join(base, name) if name else base or ".", utf8_name(name))
 
 
-def listed(walk: Walk, stream: BinaryIO, separator: bytes) -> Iterator[Entry]:
+def listed(walk: Walk, stream: BinaryIO | RawIOBase, separator: bytes) -> Iterator[Entry]:
     """Yield everything in the list *stream*."""
     for entry in read_entries(stream, separator):
         root = root_of_entry(entry)

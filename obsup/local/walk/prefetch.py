@@ -12,6 +12,8 @@ from obsup.local.walk.walk import Entry, FoundFile
 MAX_LIST_ENTRIES = 100
 # How many lists may wait for the consumer.
 MAX_LISTS_AHEAD = 100
+# How long a walk that is stopped may take to end, in seconds.
+MAX_JOIN_S = 1.0
 
 
 class PrefetchedWalk:
@@ -43,10 +45,10 @@ class PrefetchedWalk:
         self._room.release()
 
     def stop(self) -> None:
-        """Stop the walk, and wait until it ends."""
+        """Stop the walk, and wait until it ends, unless it waits for a list or for a file system."""
         self._is_stopped = True
         self._room.release()
-        self._thread.join()
+        self._thread.join(MAX_JOIN_S)
 
     def _walk(self) -> None:
         files = size = 0

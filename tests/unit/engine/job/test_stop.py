@@ -141,17 +141,29 @@ def test_a_signal_may_come_at_any_line() -> None:
 
 
 def test_a_signal_interrupts_a_main_thread_that_waits_for_the_store() -> None:
-    """Complete can take minutes: the reason is raised at the place of the wait."""
-    stop = StopSignal(grace_s=0.0)
+    """Complete can take minutes: the reason is raised at the place of the wait.
+
+    Its handler stays: the same signal may come twice, and must not interrupt the report.
+    """
+    stop, before = StopSignal(grace_s=0.0), signal.getsignal(signal.SIGTERM)
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    handlers = [signal.getsignal(number) for number in numbers]
     threading.Timer(0.1, os.kill, [os.getpid(), signal.SIGTERM]).start()
-    with pytest.raises(Terminated), stopping_on_signals(stop):
-        time.sleep(60)
-    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    try:
+        with pytest.raises(Terminated), stopping_on_signals(stop):
+            time.sleep(60)
+        assert signal.getsignal(signal.SIGTERM) is not before
+        os.kill(os.getpid(), signal.SIGTERM)
+    finally:
+        for number, handler in zip(numbers, handlers, strict=True):
+            signal.signal(number, handler)
     assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
 
 
 def test_a_deadline_interrupts_a_wait() -> None:
     """--max-time applies even during a request."""
     stop = StopSignal(grace_s=0.0, deadline_s=time.monotonic() + 0.1)
+    before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(OutOfTime), stopping_on_signals(stop):
         time.sleep(60)
+    assert signal.getsignal(signal.SIGTERM) is before
