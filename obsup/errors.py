@@ -145,10 +145,12 @@ def too_many_files(what: str) -> LocalFailure:
 
 def limit_reached(exc: BaseException) -> LocalFailure | None:
     """Return the error for a limit of this process that leaves no memory or no thread; None if *exc* is another one."""
-    if not isinstance(exc, MemoryError) and "can't start new thread" not in str(exc):
+    # A library of compiled code that cannot be loaded for lack of memory is an ImportError.
+    has_no_memory = isinstance(exc, MemoryError) or "failed to map segment" in str(exc)
+    if not has_no_memory and "can't start new thread" not in str(exc):
         return None
     return LocalFailure(
-        "no memory is left" if isinstance(exc, MemoryError) else "no thread can be started",
+        "no memory is left" if has_no_memory else "no thread can be started",
         "A limit of this process is reached, such as ulimit -u, -v and -s, or that of its container",
         run_again("raise the limit, or send without threads", add=("--executor", "inline")),
     )

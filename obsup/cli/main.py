@@ -24,8 +24,10 @@ from obsup.errors import (
     LocalFailure,
     NextStep,
     ObsupError,
+    SourceUnreadable,
     WrongUsage,
     limit_reached,
+    run_again,
     too_many_files,
 )
 from obsup.exit_status import BUG
@@ -87,6 +89,14 @@ def _run() -> int:
     except ObsupError as exc:
         return _report(exc)
     except OSError as exc:
+        if exc.errno == errno.ENOENT and not _has_current_directory():
+            return _report(
+                SourceUnreadable(
+                    "the current directory does not exist",
+                    "It was removed or replaced since the shell entered it",
+                    run_again("change to a directory that exists"),
+                )
+            )
         if exc.errno == errno.ENAMETOOLONG:
             # Raised even by the question whether SOURCE exists.
             name = quoted(str(exc.filename)[:40])
@@ -101,6 +111,13 @@ def _run() -> int:
         limit = limit_reached(exc)
         return _report_bug(exc) if limit is None else _report(limit)
     return outcome if isinstance(outcome, int) else 0
+
+
+def _has_current_directory() -> bool:
+    try:
+        return bool(os.getcwd())  # noqa: PTH109 - Path would do the same
+    except OSError:
+        return False
 
 
 def _report(error: ObsupError) -> int:

@@ -78,7 +78,8 @@ def _serve(sandbox: Sandbox, *, kept: bool) -> int:
         print(f"export {name}={_quote(value)}")
     sys.stdout.flush()
     until = "" if kept else ", until the sandbox ends"
-    print(f"obsup sandbox: objects are in {sandbox.directory}{until}", file=sys.stderr, flush=True)
+    print(f"obsup sandbox: the objects are in {sandbox.directory}{until}", file=sys.stderr)
+    print("obsup sandbox: serving; Ctrl-C or SIGTERM ends it", file=sys.stderr, flush=True)
     wait_for_end()
     return 0
 

@@ -114,6 +114,17 @@ def test_wrong_credentials(shell: Shell, sandbox: Sandbox, make_file: MakeFile) 
     assert sandbox.uploads() == []
 
 
+def test_a_current_directory_that_was_removed(shell: Shell, make_file: MakeFile) -> None:
+    """Exit 66: a relative path cannot be resolved there. An absolute one works."""
+    make_file(1000)
+    outcome = shell.run_script("mkdir gone; cd gone; rmdir ../gone; obsup upload ../bigfile bucket/key")
+    check_error(
+        outcome, 66, "the current directory does not exist", "Change to a directory that exists, then run"
+    )
+    script = f"mkdir gone; cd gone; rmdir ../gone; obsup upload {shell.folder}/bigfile bucket/key"
+    assert shell.run_script(script).code == 0
+
+
 def test_connection_refused(shell: Shell, make_file: MakeFile) -> None:
     """Exit 75: the next step is the same command."""
     make_file(1_000_000)
@@ -135,8 +146,8 @@ def test_connection_refused(shell: Shell, make_file: MakeFile) -> None:
     check_error(
         outcome,
         75,
-        "connection refused",
-        "Run the same command again",
+        f"nothing is listening on {endpoint.removeprefix('http://')}",
+        "Check --endpoint and the network, then run",
         "obsup upload bigfile bucket/key --parts 5",
     )
 

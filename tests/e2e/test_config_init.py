@@ -49,6 +49,7 @@ def test_the_options_become_a_profile_that_applies_by_default(shell: Shell) -> N
         (("--provider", "b2"), "the profile of b2 needs --region"),
         (("--provider", "r2"), "the profile of r2 needs --account"),
         (("--provider", "idrive"), "the profile of idrive needs --endpoint"),
+        (("--provider", "minio", "--endpoint", "http://bad host"), "invalid endpoint"),
         (("--provider", "r3"), "'r3'"),
     ],
     ids=" ".join,
@@ -67,7 +68,8 @@ def test_on_a_terminal_it_asks_and_examines_the_bucket(shell: Shell, sandbox: Sa
     """The secret key is not echoed; messages of doctor name the command line of doctor."""
     words = [sys.executable, "-m", "obsup", "config", "init", "--provider", "minio", "--config", "one.toml"]
     answers = {
-        "Endpoint, as in": sandbox.endpoint,
+        "Endpoint (https://HOST)": "http://bad host",
+        "Error": sandbox.endpoint,
         "Access key id": sandbox.access_key,
         "Secret access key": sandbox.secret_key,
         "Bucket to examine": "Bad_Bucket",

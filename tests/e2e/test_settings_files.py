@@ -118,7 +118,7 @@ def test_a_home_directory_is_absolute(monkeypatch: pytest.MonkeyPatch, value: st
     assert state_folder() == temporary_folder()
 
 
-@pytest.mark.parametrize("value", mostly_slow([None, "", "relative", "/proc/none"], None))
+@pytest.mark.parametrize("value", mostly_slow([None, "", "relative", "/proc/none", "/dev/null"], None))
 def test_every_command_works_without_a_home_directory(
     sandbox: Sandbox, shell: Shell, value: str | None
 ) -> None:

@@ -174,7 +174,8 @@ def test_without_command_it_prints_exports_and_serves_until_a_signal(tmp_path: P
     variables = dict(shlex.split(line)[1].split("=", 1) for line in lines)
     assert all(line.startswith("export ") and line.endswith("'\n") for line in lines)
     assert set(variables) == {"OBSUP_ENDPOINT", "AccessKeyID", "SecretAccessKey", "OBSUP_ADDRESSING"}
-    assert process.stderr.readline() == f"obsup sandbox: objects are in {tmp_path}\n"
+    assert process.stderr.readline() == f"obsup sandbox: the objects are in {tmp_path}\n"
+    assert process.stderr.readline() == "obsup sandbox: serving; Ctrl-C or SIGTERM ends it\n"
     with pytest.raises(urllib.error.HTTPError, match="403"):
         urllib.request.urlopen(variables["OBSUP_ENDPOINT"] + "/bucket/key")
     process.send_signal(signal.SIGINT)

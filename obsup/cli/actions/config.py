@@ -134,10 +134,13 @@ def new_profile(given: Mapping[str, str]) -> dict[str, str]:
         if not _can_ask():
             raise WrongUsage(
                 f"the profile of {provider} needs --{name}",
-                f"Its endpoint is {example}",
+                "Every server has another" if name == "endpoint" else f"Its endpoint is {example}",
                 NextStep(f"give it with --{name}"),
             )
-        profile[name] = click.prompt(f"{name.capitalize()}, as in {example}", err=True).strip()
+        check = _valid_endpoint if name == "endpoint" else str.strip
+        profile[name] = click.prompt(f"{name.capitalize()} ({example})", err=True, value_proc=check)
+    if "endpoint" in profile:
+        normalise_endpoint(profile["endpoint"])
     if _can_ask():
         key = click.prompt(
             "Access key id (empty: keys from the environment)", default="", show_default=False, err=True
@@ -146,6 +149,15 @@ def new_profile(given: Mapping[str, str]) -> dict[str, str]:
             secret = click.prompt("Secret access key", hide_input=True, err=True)
             profile |= {"access_key_id": key.strip(), "secret_access_key": secret.strip()}
     return profile
+
+
+def _valid_endpoint(text: str) -> str:
+    """Return the endpoint that was typed. Raises UsageError, after which Click asks again."""
+    try:
+        normalise_endpoint(text)
+    except WrongUsage as exc:
+        raise click.UsageError(exc.what) from exc
+    return text.strip()
 
 
 def _missing(provider: str, given: Mapping[str, str]) -> Iterator[tuple[str, str]]:

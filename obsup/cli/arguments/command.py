@@ -25,6 +25,27 @@ OTHER_NAMES: Mapping[str, str] = {
     **dict.fromkeys(("check", "compare", "diff"), "verify"),
     **dict.fromkeys(("configure", "setup"), "config init"),
     **dict.fromkeys(("clean", "cleanup", "prune"), "gc"),
+    **dict.fromkeys(("info", "show", "progress"), "status"),
+}
+# What obsup does not do.
+NOT_OFFERED: Mapping[str, str] = {
+    **dict.fromkeys(("get", "download", "fetch", "cat"), "obsup uploads; other tools of the store download"),
+    **dict.fromkeys(("mb", "mkbucket", "make-bucket"), "obsup does not create buckets"),
+    **dict.fromkeys(
+        ("--access-key", "--access-key-id", "--secret-key", "--secret-access-key"),
+        "other users can see options; set AccessKeyID and SecretAccessKey, or use a profile",
+    ),
+}
+# What other tools call the options.
+OTHER_OPTIONS: Mapping[str, str] = {
+    **dict.fromkeys(("--threads", "--workers", "--concurrency", "--transfers", "--parallel"), "--jobs"),
+    **dict.fromkeys(("--bwlimit", "--bandwidth", "--max-bandwidth"), "--limit-rate"),
+    **dict.fromkeys(("--chunk-size", "--block-size", "--multipart-chunk-size"), "--part-size"),
+    **dict.fromkeys(("--cacert", "--ca-cert", "--ca-certificate"), "--ca-bundle"),
+    **dict.fromkeys(("--insecure", "--no-check-certificate", "--no-verify-ssl"), "--no-verify-tls"),
+    **dict.fromkeys(("--retry", "--retries", "--max-retries"), "--retry-for"),
+    **dict.fromkeys(("--timeout", "--io-timeout"), "--stall-timeout"),
+    "-v": "--version",
 }
 
 
@@ -48,10 +69,15 @@ def read_help_text(text: str) -> HelpText:
 
 
 def similar_options(name: str, parameters: Iterable[click.Parameter]) -> list[str]:
-    """Return the long options that may be meant by *name*: those that begin with it, or else those spelled alike."""
+    """Return the long options that may be meant by *name*.
+
+    That is the option that another tool calls so, or those that begin with *name*, or those that are spelled alike.
+    """
     from difflib import get_close_matches
 
     known = [one for parameter in parameters for one in parameter.opts if one.startswith("--")]
+    if OTHER_OPTIONS.get(name) in known:
+        return [OTHER_OPTIONS[name]]
     return [one for one in known if one.startswith(name)] or get_close_matches(name, known, cutoff=0.75)
 
 
@@ -107,6 +133,22 @@ class _Documented(click.Command):
         """The docstring, split."""
         return read_help_text(self.help or "")
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse; suggest only related options for one that does not exist."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            name = error.option_name
+            similar = similar_options(name, self.params)
+            hint = f": {NOT_OFFERED[name]}." if name in NOT_OFFERED else ""
+            if OTHER_OPTIONS.get(name) in similar:
+                hint = f". Did you mean {similar[0]!r}?"
+            elif isinstance(self, click.Group) and not similar:
+                hint = ": the options of a command follow its name."
+            if hint:  # NoSuchOption takes only names that are spelled alike
+                raise click.UsageError(f"No such option {name!r}{hint}", error.ctx) from None
+            raise click.NoSuchOption(name, possibilities=similar, ctx=error.ctx) from None
+
     def get_help_option(self, ctx: click.Context) -> click.Option | None:
         """Return always the same option: Click before 8.1.8 makes a new one and then does not process it first."""
         if self._help_option_of_command is None:
@@ -143,11 +185,7 @@ class Command(_Documented):
         from obsup.cli.arguments.path_checks import check_order, check_output_files
         from obsup.cli.arguments.settings import keep_nearest
 
-        try:
-            rest = super().parse_args(ctx, args)
-        except click.NoSuchOption as error:
-            similar = similar_options(error.option_name, self.params)
-            raise click.NoSuchOption(error.option_name, possibilities=similar, ctx=error.ctx) from None
+        rest = super().parse_args(ctx, args)
         if not ctx.resilient_parsing:
             keep_nearest(ctx)
             check_order(ctx)
@@ -189,6 +227,8 @@ class Commands(_Documented, click.Group):
         """Find the command. Raises UsageError, which names the command if another tool calls it so."""
         if args[0] in OTHER_NAMES and args[0] not in self.commands:
             ctx.fail(f"No such command {args[0]!r}. (Did you mean {OTHER_NAMES[args[0]]!r}?)")
+        if args[0] in NOT_OFFERED and args[0] not in self.commands:
+            ctx.fail(f"No such command {args[0]!r}: {NOT_OFFERED[args[0]]}.")
         return super().resolve_command(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:

@@ -33,15 +33,10 @@ def known_buckets(environ: Mapping[str, str], directory: Path) -> list[str]:
 def known_uploads(environ: Mapping[str, str], directory: Path) -> dict[str, str]:
     """Return the ids of uploads of this machine that are not completed, each with its target."""
     found = {}
-    for record in _records(environ, directory):
+    for record in _records(environ, directory, without="*.done.json"):
         upload, target = record.get("upload"), _target(record)
         upload_id = upload.get("upload_id") if isinstance(upload, dict) else record.get("uploadId")
-        if (
-            isinstance(upload_id, str)
-            and upload_id
-            and record.get("etag") is None
-            and isinstance(target, dict)
-        ):
+        if isinstance(upload_id, str) and upload_id and isinstance(target, dict):
             found[upload_id] = f"{target.get('bucket')}/{target.get('key')}"
     return found
 
@@ -71,8 +66,11 @@ def _target(record: dict[str, Any]) -> Any:
     return upload.get("target") if isinstance(upload, dict) else record.get("target")
 
 
-def _records(environ: Mapping[str, str], directory: Path) -> Iterator[dict[str, Any]]:
-    """Yield the records of started uploads, and the checkpoints in the state directory and in *directory*."""
+def _records(environ: Mapping[str, str], directory: Path, without: str = "") -> Iterator[dict[str, Any]]:
+    """Yield the records of started uploads, and the checkpoints in the state directory and in *directory*.
+
+    Files whose names match *without* are left out.
+    """
     import json
 
     # Imported here because --help does not need them.
@@ -85,7 +83,8 @@ def _records(environ: Mapping[str, str], directory: Path) -> Iterator[dict[str, 
         *state.glob("checkpoints/*.obsup.json"),
         *directory.glob("*.obsup.json"),
     ]
-    for path in sorted(paths, key=_modified, reverse=True)[:MAX_FILES]:
+    found = [path for path in paths if not (without and path.match(without))]
+    for path in sorted(found, key=_modified, reverse=True)[:MAX_FILES]:
         try:
             record = json.loads(read_content(path, MAX_BYTES).data)
         except (OSError, ValueError, RecursionError):

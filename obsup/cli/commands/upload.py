@@ -46,7 +46,9 @@ def upload(sources: tuple[str, ...], target: str, *, from_command: bool, dry_run
         return _upload_command((*sources, target), values, is_dry_run=dry_run)
     _suggest_from_command(sources)
     if not sources and not values["from_list"]:
-        raise click.UsageError("Missing argument 'SOURCE' or 'TARGET'.")
+        raise click.UsageError(
+            f"Missing argument {'TARGET' if Path(target).exists() else 'SOURCE or TARGET'}."
+        )
     if sources == (STANDARD_INPUT,):
         conflicts.check_stream(values)
     if len(sources) > 1 or values["recursive"] or values["from_list"]:

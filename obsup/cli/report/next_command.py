@@ -11,6 +11,7 @@ from typing import NamedTuple
 from obsup.cli.arguments.settings import configured_options
 from obsup.errors import NextStep, ObsupError, run_again
 from obsup.text import shell_line
+from obsup.units import counted
 from obsup.vendor_names import PROVIDERS
 
 
@@ -83,7 +84,8 @@ def next_line(
     count, total = stored
     if step.rerun and count and keeps_parts:
         of = "" if total is None else f" of {total}"
-        text = f"{text} ({count}{of} parts are stored and will not be sent again)"
+        parts = f"{count}{of} parts" if of else counted(count, "part")
+        text = f"{text} ({parts} {'is' if count == 1 else 'are'} stored and will not be sent again)"
     elif step.rerun and not step.text and total is not None and total > 1 and keeps_parts:
         text = f"{text} (none of the {total} parts is stored yet)"
     places = _set_elsewhere(step, resume)[1] if resume is not None else []

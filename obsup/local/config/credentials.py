@@ -218,11 +218,11 @@ def _not_found(
             f"AWS's credential chain, for {need}" if is_installed() else f"not {need}, which needs {EXTRA}"
         )
     names = find_vendor(settings.provider).credential_variables[0]
+    add = f"add keys or a credential_process to profile {settings.profile} of {path}"
+    if not settings.profile:
+        add = f"create a profile with keys ('obsup config init' writes {path}) and select it with --profile"
     return Denied(
         f"no credentials for {settings.provider} found",
         f"Searched: {'; '.join(searched)}",
-        run_again(
-            f"set {names.access} and {names.secret}, or add keys or a credential_process to a profile of {path}, which "
-            "'obsup config init' creates, and select it with --profile"
-        ),
+        run_again(f"set {names.access} and {names.secret}, or {add}"),
     )

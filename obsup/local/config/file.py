@@ -96,7 +96,7 @@ def load_config(path: Path | None, environ: Mapping[str, str]) -> Config:
         return Config(Path(NO_CONFIG))
     try:
         content = _pipes.get(config_path) or read_content(config_path, MAX_BYTES, allow_pipe=True)
-    except FileNotFoundError as exc:
+    except (FileNotFoundError, NotADirectoryError) as exc:  # HOME of some services is /dev/null
         if path is None:
             return Config(config_path)
         raise BadConfiguration(

@@ -298,10 +298,11 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
                     errno.EPERM, f"In the new file, {reason}, so a later run could not trust it"
                 )
     except OSError as exc:
+        advice = "create its folder" if exc.errno == errno.ENOENT else "free disk space"
         raise CheckpointUnwritable(
             f"the checkpoint {quoted(path)} cannot be written",
             exc.strerror or type(exc).__name__,
-            run_again("free disk space or name another file with --checkpoint"),
+            run_again(f"{advice} or name another file with --checkpoint"),
         ) from exc
 
 

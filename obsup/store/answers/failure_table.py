@@ -301,7 +301,7 @@ def as_error(failure: StoreError | NetworkError, *, doing: str) -> ObsupError:
         return matching.error(f"{doing} failed: {failure}", matching.why, matching.next_step)
     refusal = failure.refusal
     what = f"{doing} was rejected: {refusal.status} {refusal.code}"
-    details = [refusal.message] if refusal.message else []
+    details = [refusal.message.rstrip(".")] if refusal.message else []
     if refusal.location:
         details.append(f"location {printable(refusal.location)}")
     if refusal.request_id:
@@ -322,4 +322,4 @@ def _next_step(matching: FailureRule, refusal: Refusal) -> NextStep:
     if not refusal.is_assumed or refusal.status == 404 or matching.error not in (Denied, Refused):
         return step
     other = f"if the store is not {DEFAULT_PROVIDER.upper()}, add --provider {COMPATIBLE_PROVIDER}"
-    return step._replace(text=f"{step.text}, or {other}")
+    return step._replace(text=f"{step.text}, or, {other}")

@@ -82,8 +82,15 @@ NETWORK_RULES: tuple[FailureRule, ...] = (
         Action.RETRY,
         NotFinished,
         "The network kept failing for longer than --retry-for",
+        run_again("check --endpoint and the network"),
+        kind="resolve refused connect",
+    ),
+    rule(
+        Action.RETRY,
+        NotFinished,
+        "The network kept failing for longer than --retry-for",
         run_again(),
-        kind="resolve refused connect tls reset stall slow incomplete",
+        kind="tls reset stall slow incomplete",
     ),
     rule(
         Action.REPEAT,

@@ -8,9 +8,11 @@ import re
 import ssl
 from http.client import HTTPException, IncompleteRead
 from typing import Any
+from urllib.parse import urlsplit
 
 import urllib3
 
+from obsup.dialects.addressing import DEFAULT_PORTS
 from obsup.errors import NetworkError
 from obsup.store.http.library_internals import NoTLS
 
@@ -49,9 +51,9 @@ _FINAL_SOCKS_CODES = ("02", "07", "08", "5c", "5d")
 _DETAILS = {
     "alert": "the {server} rejected the TLS connection",
     "certificate": "the {server}'s TLS certificate was not accepted",
-    "resolve": "the host name could not be resolved",
-    "refused": "connection refused (nothing is listening there)",
-    "connect": "no connection could be established",
+    "resolve": "the host name {host} could not be resolved",
+    "refused": "connection refused: nothing is listening on {place}",
+    "connect": "no connection to {place} could be established",
     "no-tls": "the {server} does not use TLS",
     "tls": "the TLS connection failed",
     "stall": "the connection was idle for too long",
@@ -62,8 +64,11 @@ _DETAILS = {
 _TLS_KINDS = ("alert", "certificate", "no-tls")
 
 
-def network_error(exc: BaseException, *, by_proxy: bool = False) -> NetworkError:
-    """Return the NetworkError for *exc*, which a request raised. *by_proxy*: the proxy is the server, not the store."""
+def network_error(exc: BaseException, url: str, *, by_proxy: bool = False) -> NetworkError:
+    """Return the NetworkError for *exc*, which a request raised.
+
+    *url* is that of the store or the proxy that obsup connects to. *by_proxy*: the proxy is the server, not the store.
+    """
     if isinstance(exc, NetworkError):
         return exc
     causes = _causes(exc)
@@ -72,12 +77,21 @@ def network_error(exc: BaseException, *, by_proxy: bool = False) -> NetworkError
         return reply
     kind, sent, detail = _classify(causes)
     is_proxy = before_store or by_proxy
-    detail = detail.format(server="proxy" if is_proxy else "server")
+    host, place = _names_of(url)
+    detail = detail.format(server="proxy" if is_proxy else "server", host=host, place=place)
     if is_proxy and kind in _TLS_KINDS:
         return NetworkError(f"proxy-{kind}", detail, sent=False)
     if before_store:
         return NetworkError("proxy", f"no connection through the proxy: {detail}", sent=False)
     return NetworkError(kind, detail, sent)
+
+
+def _names_of(url: str) -> tuple[str, str]:
+    """Return the host of *url*, and HOST:PORT."""
+    address = urlsplit(url if "://" in url else f"http://{url}")  # as requests takes the URL of a proxy
+    host, port = address.hostname or "", address.port or DEFAULT_PORTS.get(address.scheme)
+    place = f"[{host}]" if ":" in host else host
+    return host, place if port is None else f"{place}:{port}"
 
 
 def _classify(causes: list[BaseException]) -> tuple[str, bool, str]:
@@ -137,5 +151,5 @@ def _detail(kind: str, exc: BaseException) -> str:
     if isinstance(exc, OSError) and exc.errno in (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ECONNRESET):
         return f"{_DETAILS[kind]} ({os.strerror(exc.errno).lower()})"
     if type(exc) is urllib3.exceptions.ConnectTimeoutError:  # NameResolutionError is one, too
-        return "no connection within --connect-timeout"
+        return "no connection to {place} within --connect-timeout"
     return _DETAILS[kind]

@@ -44,7 +44,7 @@ def measure_connect_s(url: str, timeout_s: float, monotonic: Callable[[], float]
         with socket.create_connection(_host_and_port(url), timeout_s):
             return monotonic() - started
     except OSError as exc:
-        raise network_error(exc) from exc
+        raise network_error(exc, url) from exc
 
 
 def check_tls(url: str, settings: ConnectionSettings, environ: Mapping[str, str] = os.environ) -> Encryption:
@@ -64,7 +64,7 @@ def check_tls(url: str, settings: ConnectionSettings, environ: Mapping[str, str]
                 secure.version() or "", cipher[0] if cipher else "", str(certificate.get("notAfter", ""))
             )
     except OSError as exc:
-        raise network_error(exc) from exc
+        raise network_error(exc, url) from exc
 
 
 def _host_and_port(url: str) -> tuple[str, int]:

@@ -61,11 +61,15 @@ class RequestSigner(AuthBase):
 
 
 class _HostPool(Value):
-    """urllib3's pool of connections to one host. ``is_direct``: not through a proxy."""
+    """urllib3's pool of connections to one host, or to the proxy; ``url`` is the address of that.
 
-    _hidden = ("proxy_secrets",)
+    ``is_direct``: not through a proxy.
+    """
+
+    _hidden = ("url", "proxy_secrets")
 
     pool: Any
+    url: str
     is_direct: bool
     proxy_secrets: tuple[str, ...] = ()
 
@@ -147,16 +151,17 @@ class Transport:
         # A file-like body of length 0, and an empty body without a length, would be sent in chunks.
         request.body = body if size else None  # type: ignore[assignment]
         timeout_s = limited(self._settings.stall_timeout_s * (LONG_TIMEOUT_FACTOR if takes_long else 1))
-        by_proxy = False
+        url, by_proxy = root, False
         try:
             host = self._pool_of(root)
+            url = host.url
             by_proxy = not host.is_direct and address.scheme == "http"
             if host.is_direct:
                 response = self._exchange_directly(host.pool, request, path, size, timeout_s=timeout_s)
             else:
                 response = self._exchange_through_proxy(request, root, timeout_s)
         except (requests.RequestException, urllib3.exceptions.HTTPError, HTTPException, OSError) as exc:
-            failure = network_error(exc, by_proxy=by_proxy)
+            failure = network_error(exc, url, by_proxy=by_proxy)
             failure.idle_s = timeout_s
             raise failure from exc
         return redact(response, (*secrets_in(request.headers, query), *host.proxy_secrets))
@@ -224,7 +229,9 @@ class Transport:
             self._adapter.cert_verify(pool, request.url, settings["verify"], settings["cert"])
             is_direct = pool.proxy is None
             proxy_secrets = () if is_direct else secrets_of_proxy(str(pool.proxy))
-            host = self._pools[root] = _HostPool(pool, is_direct, proxy_secrets)
+            host = self._pools[root] = _HostPool(
+                pool, settings["proxies"].get("all", root), is_direct, proxy_secrets
+            )
         return host
 
     def _settings_for(self, root: str) -> dict[str, Any]:

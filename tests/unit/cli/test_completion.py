@@ -98,6 +98,31 @@ def test_checkpoints_beside_a_source_are_known(tmp_path: Path) -> None:
     assert known_uploads({"HOME": str(tmp_path)}, tmp_path) == {"U3": "media/video.iso"}
 
 
+def test_a_completed_upload_is_not_offered_by_its_id(home: Path, tmp_path: Path) -> None:
+    """Its target is: it may be uploaded again."""
+    remember("backups", "open", "U1")
+    remember("backups", "done", "U2")
+    finished = next(one for one in started_uploads.find_open() if one.upload.upload_id == "U2")
+    started_uploads.finish(finished)
+    words = ["obsup", "abort", "--upload-id", ""]
+    assert [item[1] for item in answer("zsh", words, here=tmp_path)] == ["U1"]
+    assert "backups/done" in [item[1] for item in answer("zsh", ["obsup", "verify", "f", "b"], here=tmp_path)]
+
+
+def test_help_completes_its_topics(tmp_path: Path) -> None:
+    """Commands, their subcommands, and the exit status table."""
+    assert [item[1] for item in answer("zsh", ["obsup", "help", "e"], here=tmp_path)] == ["exit-status"]
+    assert [item[1] for item in answer("zsh", ["obsup", "help", "up"], here=tmp_path)] == [
+        "upload",
+        "uploads",
+    ]
+    assert [item[1] for item in answer("zsh", ["obsup", "help", "config", ""], here=tmp_path)] == [
+        "init",
+        "show",
+    ]
+    assert answer("zsh", ["obsup", "help", "upload", ""], here=tmp_path) == []
+
+
 @pytest.mark.parametrize("text", ["", "[profiles", "profiles = 3", "[defaults]\n"])
 def test_a_configuration_without_profiles_offers_none(tmp_path: Path, text: str) -> None:
     """Nor does one that is no TOML: a TAB is silent."""

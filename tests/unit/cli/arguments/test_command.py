@@ -16,6 +16,7 @@ from click.testing import CliRunner
 
 from obsup.cli.arguments.command import (
     OTHER_NAMES,
+    OTHER_OPTIONS,
     OWN_GROUP,
     Command,
     Commands,
@@ -182,6 +183,40 @@ def test_name_that_another_tool_uses_suggests_the_command(name: str, meant: str)
     assert tuple(meant.split()) in COMMANDS
 
 
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["get", "b/k", "f"], "No such command 'get': obsup uploads; other tools of the store download."),
+        (["upload", "f", "b/k", "--threads", "9"], "No such option '--threads'. Did you mean '--jobs'?"),
+        (["-v"], "Did you mean '--version'?"),
+        (
+            ["--endpoint", "x", "upload", "f", "b/k"],
+            "'--endpoint': the options of a command follow its name.",
+        ),
+        (
+            ["upload", "f", "b/k", "--secret-key", "x"],
+            "set AccessKeyID and SecretAccessKey, or use a profile.",
+        ),
+        (["upload", "pyproject.toml"], "Missing argument TARGET."),
+        (["upload", "bucket/key"], "Missing argument SOURCE or TARGET."),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_obsup_has_elsewhere_or_not_at_all_is_explained(words: list[str], hint: str) -> None:
+    """Exit 2, and one sentence that leads on."""
+    result = CliRunner().invoke(cli, words)
+    assert result.exit_code == 2
+    assert hint in " ".join(result.output.split())
+
+
+@pytest.mark.parametrize("name", OTHER_OPTIONS)
+def test_options_of_other_tools_lead_to_an_option_that_exists(name: str) -> None:
+    """And obsup does not call it so itself."""
+    known = {one for command in COMMANDS.values() for option in command.params for one in option.opts}
+    assert OTHER_OPTIONS[name] in {*known, "--version"}
+    assert name not in known or name == "-v"
+
+
 def test_version_names_every_dependency() -> None:
     """Also in one letter, as curl and rsync have it."""
     project = tomllib.loads((Path(__file__).parents[4] / "pyproject.toml").read_text())["project"]
@@ -231,7 +266,7 @@ def test_misspelled_word_suggests_the_right_one(words: list[str], meant: str) ->
 @pytest.mark.parametrize(
     ("typed", "meant"),
     [
-        ("--retry", ["--retry-for"]),
+        ("--parts-si", ["--part-size", "--parts"]),
         ("--part", ["--parts", "--part-size"]),
         ("--parst", ["--parts"]),
         ("--chekpoint", ["--checkpoint", "--checkpoint-dir", "--no-checkpoint"]),

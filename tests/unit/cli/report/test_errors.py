@@ -178,7 +178,7 @@ def test_an_interrupt_prints_the_command_that_resumes() -> None:
     ("stored", "text"),
     [
         ((0, 240), " (none of the 240 parts is stored yet)"),
-        ((1, 240), " (1 of 240 parts are stored and will not be sent again)"),
+        ((1, 240), " (1 of 240 parts is stored and will not be sent again)"),
         ((0, 1), ""),
         ((0, None), ""),
     ],

@@ -71,6 +71,11 @@ def test_missing_default_file_is_an_empty_config(fs: FakeFilesystem) -> None:
     assert (str(config.path), config.defaults, config.profiles) == (str(CONFIG_PATH), {}, {})
 
 
+def test_a_home_directory_that_is_a_device_has_no_config() -> None:
+    """As for the account of some services."""
+    assert load_config(None, {"HOME": "/dev/null"}).profiles == {}
+
+
 def test_missing_named_file_is_refused(fs: FakeFilesystem) -> None:
     with pytest.raises(BadConfiguration, match=r"/etc/obsup\.toml is missing") as caught:
         load_config(Path("/etc/obsup.toml"), ENVIRON)

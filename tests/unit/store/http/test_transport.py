@@ -494,9 +494,11 @@ def test_a_content_length_that_is_sent_twice(
 def test_a_host_name_that_cannot_be_resolved_is_not_a_timeout() -> None:
     """Among the exceptions of urllib3 the one is a subclass of the other."""
     cause = urllib3.exceptions.NameResolutionError("store.example", None, socket.gaierror())  # type: ignore[arg-type]
-    assert network_error(cause).detail == "the host name could not be resolved"
+    url = "https://store.example"
+    assert network_error(cause, url).detail == "the host name store.example could not be resolved"
     cause = urllib3.exceptions.ConnectTimeoutError(None, "timed out")  # type: ignore[assignment]
-    assert network_error(cause).detail == "no connection within --connect-timeout"
+    detail = network_error(cause, url).detail
+    assert detail == "no connection to store.example:443 within --connect-timeout"
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
