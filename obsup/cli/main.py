@@ -89,28 +89,33 @@ def _run() -> int:
     except ObsupError as exc:
         return _report(exc)
     except OSError as exc:
-        if exc.errno == errno.ENOENT and not _has_current_directory():
-            return _report(
-                SourceUnreadable(
-                    "the current directory does not exist",
-                    "It was removed or replaced since the shell entered it",
-                    run_again("change to a directory that exists"),
-                )
-            )
-        if exc.errno == errno.ENAMETOOLONG:
-            # Raised even by the question whether SOURCE exists.
-            name = quoted(str(exc.filename)[:40])
-            return _report(
-                WrongUsage(f"the path {name}… is too long", exc.strerror or "", NextStep("shorten it"))
-            )
-        if exc.errno in NO_DESCRIPTOR:
-            return _report(too_many_files("a file cannot be opened"))
-        # Click prints help itself. All other output has its own error handling.
-        return _report(unwritable(exc.strerror or "")) if exc.errno in _FULL else _report_bug(exc)
+        return _report_system_error(exc)
     except Exception as exc:  # noqa: BLE001 - a bug has its own exit code and prints no traceback
         limit = limit_reached(exc)
         return _report_bug(exc) if limit is None else _report(limit)
     return outcome if isinstance(outcome, int) else 0
+
+
+def _report_system_error(exc: OSError) -> int:
+    """Report an error that no command handles itself: of a path, a limit or the output of Click."""
+    if exc.errno == errno.ENOENT and not _has_current_directory():
+        return _report(
+            SourceUnreadable(
+                "the current directory does not exist",
+                "It was removed or replaced since the shell entered it",
+                run_again("change to a directory that exists"),
+            )
+        )
+    if exc.errno == errno.ENAMETOOLONG:
+        # Raised even by the question whether SOURCE exists.
+        name = quoted(str(exc.filename)[:40])
+        return _report(
+            WrongUsage(f"the path {name}… is too long", exc.strerror or "", NextStep("shorten it"))
+        )
+    if exc.errno in NO_DESCRIPTOR:
+        return _report(too_many_files("a file cannot be opened"))
+    # Click prints help itself. All other output has its own error handling.
+    return _report(unwritable(exc.strerror or "")) if exc.errno in _FULL else _report_bug(exc)
 
 
 def _has_current_directory() -> bool:
