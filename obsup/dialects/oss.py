@@ -167,6 +167,7 @@ VENDOR = Vendor(
     endpoint_variables=("OSS_ENDPOINT",),
     region_variables=("OSS_REGION",),
     file_settings=(("endpoint", "endpoint"), ("region", "region")),
+    credential_chain="oss",
     credential_variables=(
         KeyNames("OSS_ACCESS_KEY_ID", "OSS_ACCESS_KEY_SECRET", ("OSS_SESSION_TOKEN",)),
         KeyNames(

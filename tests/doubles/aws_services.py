@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -33,6 +34,10 @@ class AwsServices(ThreadingHTTPServer):
         self.token = "token-1"
         self.life_s = 3600
         self.is_denied = False
+        # The metadata service: it requires a session token, and its responses with one are lost (hop limit of 1).
+        self.requires_token = False
+        self.loses_tokens = False
+        self.delay_s = 0.0
         self.calls: list[tuple[str, dict[str, str]]] = []
 
     @property
@@ -70,6 +75,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_PUT(self) -> None:
         self.server.calls.append((self.path, {}))
+        if self.server.loses_tokens:
+            self.rfile.read(1)  # until the client has given up
+            return
         self._answer("instance-token")
 
     def do_GET(self) -> None:
@@ -77,7 +85,10 @@ class _Handler(BaseHTTPRequestHandler):
         headers = {name.lower(): value for name, value in self.headers.items()}
         self.server.calls.append((path, headers))
         given: Any = self.server.credentials()
-        if path == ROLE_PATH:
+        time.sleep(self.server.delay_s)
+        if self.server.requires_token and headers.get("x-aws-ec2-metadata-token") != "instance-token":
+            self._answer("", 401)
+        elif path == ROLE_PATH:
             self._answer("backup")
         elif path == "/federation/credentials":
             expiration = (datetime.now(UTC).timestamp() + self.server.life_s) * 1000

@@ -172,6 +172,32 @@ def test_a_container_and_an_instance(
     )
 
 
+def test_an_instance_that_is_slow_or_far_away(
+    user: User, services: AwsServices, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """With session tokens required and half a second per answer; and with a hop limit that loses the token."""
+    variables = {"AWS_EC2_METADATA_SERVICE_ENDPOINT": services.url, "AWS_EC2_METADATA_DISABLED": "false"}
+    services.requires_token, services.delay_s = True, 0.5
+    assert_stored(user.upload(**variables), sandbox, tmp_path)
+    services.requires_token, services.delay_s, services.loses_tokens = False, 0.0, True
+    assert_stored(user.upload(**variables), sandbox, tmp_path)
+    services.requires_token = True
+    outcome = user.upload(**variables)
+    assert outcome.code == 77
+    assert "no credentials" in outcome.err
+
+
+def test_keys_that_expire_soon_are_renewed_before(
+    user: User, services: AwsServices, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """During the upload, and not for every request: at most every 30 seconds."""
+    services.life_s = 200
+    assert_stored(user.upload("--executor", "processes", "-j", "2", AWS_PROFILE="nightly"), sandbox, tmp_path)
+    assert 2 <= len(services.calls) <= 3
+    outcome = user.shell.run("doctor", "s3://bucket", AWS_PROFILE="nightly")
+    assert "valid for another 3 min" in outcome.out
+
+
 def test_a_role_that_is_denied(user: User, services: AwsServices, sandbox: Sandbox) -> None:
     """Exit 77 with the reason of STS, and no request to the store."""
     services.is_denied = True

@@ -67,7 +67,10 @@ def test_every_key_of_the_template_is_valid(tmp_path: Path) -> None:
     """Without the comment signs it is a configuration, and no key is missing."""
     text = re.sub(r"^#(?=[a-z_\[])", "", template(upload), flags=re.MULTILINE)
     text = re.sub(
-        rf"^({'|'.join(EXCLUDED)}|credential_process|metadata_service|aws_profile) .*$", "", text, flags=re.M
+        rf"^({'|'.join(EXCLUDED)}|credential_process|metadata_service|aws_profile|credentials) .*$",
+        "",
+        text,
+        flags=re.M,
     )
     path = tmp_path / "config.toml"
     path.write_text(text)

@@ -20,8 +20,7 @@ from obsup.dialects.registry import STORES, VENDORS
 from obsup.dialects.vendor import VendorSetting
 from obsup.engine.job.option_values import vendor_settings_of
 from obsup.errors import BadConfiguration, Denied, NextStep, WrongUsage
-from obsup.local.config import aws_chain
-from obsup.local.config.credentials import CredentialSettings, find_credentials
+from obsup.local.config.credentials import CredentialSettings, find_chain, find_credentials
 from obsup.local.config.file import NO_CONFIG, Profile, load_config
 from obsup.local.config.saved_table import table_lines
 from obsup.local.files.user_folders import default_config_path, home_folder
@@ -52,9 +51,10 @@ PROFILE = """\
 #metadata_service = "obs"
 # or: the credential chain of AWS's library (pip install 'obsup[aws]'): roles, SSO, web identity, ~/.aws/config.
 #aws_profile = "backup"
+# or: that of AWS or Alibaba Cloud (pip install 'obsup[oss]'), whatever it finds: aws or oss.
+#credentials = "oss"
 """
 MASK = "…"
-CHAIN = "AWS's credential chain"
 
 
 def run_init(
@@ -273,17 +273,19 @@ def _credentials(upload: click.Context, provider: str) -> Iterator[EffectiveSett
 
 
 def _helper(profile: Profile | None) -> str | None:
-    """Return what would provide the credentials: a credential process, a metadata service, or AWS's library."""
+    """Return what would provide the credentials: a credential process, a metadata service, or a vendor's library."""
     if profile is None:
         return None
-    if profile.credentials or profile.aws_profile:
-        return CHAIN
+    chain = find_chain(profile.chain)
+    if chain is not None:
+        return chain.title
     return "credential_process" if profile.credential_process else profile.metadata_service
 
 
 def _chain(provider: str) -> str | None:
-    """Return AWS's library if it is asked for targets of *provider*."""
-    return CHAIN if VENDORS[provider].credential_chain and aws_chain.is_installed() else None
+    """Return the chain of the vendor's library if it is asked for targets of *provider*."""
+    chain = find_chain(VENDORS[provider].credential_chain)
+    return chain.title if chain is not None and chain.is_installed() else None
 
 
 def _masked(key: str, value: object) -> object:

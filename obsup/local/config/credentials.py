@@ -14,8 +14,10 @@ from obsup.local.config.credential_fields import pair_keys
 from obsup.local.files.user_folders import default_config_path
 from obsup.model import Credentials
 from obsup.value import Value
+from obsup.vendor_names import CREDENTIAL_CHAINS
 
 if TYPE_CHECKING:
+    from obsup.local.config.credential_chain import Chain
     from obsup.local.config.file import Profile
     from obsup.local.config.vendor_files import Section
 
@@ -153,7 +155,7 @@ def _find_in_files(
     may_ask: bool,
 ) -> FoundCredentials:
     # Imported here because credentials in the environment, as in most scripts, need none of this.
-    from obsup.local.config import aws_chain, instance_metadata
+    from obsup.local.config import instance_metadata
     from obsup.local.config.file import NO_CONFIG, load_config
     from obsup.local.config.vendor_files import list_sections, read_section
 
@@ -164,7 +166,7 @@ def _find_in_files(
         found = read_profile(profile, environ)
         if found is not None:
             return FoundCredentials(found)
-    chain = aws_chain if may_ask and find_vendor(settings.provider).credential_chain else None
+    chain = find_chain(find_vendor(settings.provider).credential_chain) if may_ask else None
     need = chain.find_need(settings.provider, environ=environ, home=home) if chain is not None else None
     found = chain.find_if_installed() if chain is not None and need is not None else None
     sections = list_sections(settings.provider, environ=environ, home=home)
@@ -178,20 +180,21 @@ def _find_in_files(
         found = chain.find_if_installed()
     if found is not None:
         return FoundCredentials(found)
+    need = need or (chain.find_file(home) if chain is not None else None)
     path = config_path or default_config_path(environ) or Path(NO_CONFIG)
-    raise _not_found(settings, variables, sections, path, need)
+    raise _not_found(settings, variables, sections, path, chain if need else None, need or "")
 
 
 def read_profile(profile: Profile, environ: Mapping[str, str]) -> Credentials | None:
     """Return the credentials in *profile*, or those of its credential_process or chain, or None. Raises Denied."""
-    from obsup.local.config.aws_chain import find_for_profile
     from obsup.local.config.credential_process import run_process
 
     origin = f"profile {profile.name}"
     if profile.credential_process is not None:
         return run_process(profile.credential_process, environ=environ, origin=origin)
-    if profile.credentials is not None or profile.aws_profile is not None:
-        return find_for_profile(profile.name, profile.aws_profile)
+    chain = find_chain(profile.chain)
+    if chain is not None:
+        return chain.find_for_profile(profile.name, profile.aws_profile)
     values = {
         "access_key_id": profile.access_key_id,
         "secret_access_key": profile.secret_access_key,
@@ -200,22 +203,30 @@ def read_profile(profile: Profile, environ: Mapping[str, str]) -> Credentials | 
     return pair_keys(values, names=PROFILE_NAMES, origin=origin)
 
 
+def find_chain(name: str) -> Chain | None:
+    """Return the chain of a vendor's library by its *name*, None for an empty one."""
+    from obsup.local.config.aws_chain import AWS_CHAIN
+    from obsup.local.config.oss_chain import OSS_CHAIN
+
+    return dict(zip(CREDENTIAL_CHAINS, (AWS_CHAIN, OSS_CHAIN), strict=True)).get(name)
+
+
 def _not_found(
     settings: CredentialSettings,
     variables: tuple[KeyNames, ...],
     sections: tuple[Section, ...],
     path: Path,
-    need: str | None,
+    chain: Chain | None,
+    need: str,
 ) -> Denied:
     pairs = ", ".join(f"{names.access} and {names.secret}" for names in variables)
     searched = [f"environment variables {pairs}"]
     searched.append(f"profile {settings.profile} of {path}" if settings.profile else "no --profile")
     searched.extend(str(section) for section in sections)
-    if need is not None:
-        from obsup.local.config.aws_chain import EXTRA, is_installed
-
+    if chain is not None:
+        is_asked = chain.is_installed()
         searched.append(
-            f"AWS's credential chain, for {need}" if is_installed() else f"not {need}, which needs {EXTRA}"
+            f"{chain.title}, for {need}" if is_asked else f"not {need}, which needs {chain.extra}"
         )
     names = find_vendor(settings.provider).credential_variables[0]
     add = f"add keys or a credential_process to profile {settings.profile} of {path}"

@@ -20,6 +20,7 @@ from obsup.options.kinds import Kind
 from obsup.options.table import EXCLUSIVE, SETTINGS, is_set
 from obsup.units import MIB
 from obsup.value import Value
+from obsup.vendor_names import CREDENTIAL_CHAINS
 
 CREDENTIAL_KEYS: Mapping[str, Kind] = {
     "access_key_id": kinds.TEXT,
@@ -34,6 +35,7 @@ OPTION_KEYS: Mapping[str, Kind] = {key: row.kind for key, row in SETTINGS.items(
 DEFAULTS_KEYS: Mapping[str, Kind] = {**OPTION_KEYS, "profile": kinds.TEXT}
 PROFILE_KEYS: Mapping[str, Kind] = {**OPTION_KEYS, **CREDENTIAL_KEYS}
 MAX_BYTES = 4 * MIB
+AWS_CHAIN_NAME = CREDENTIAL_CHAINS[0]
 # Shown in messages if the home directory is unknown.
 NO_CONFIG = "~/.config/obsup/config.toml"
 
@@ -45,8 +47,8 @@ class Profile(Value):
     """One ``[profiles.NAME]``: its options, and where its credentials come from.
 
     The credentials are its own keys, or what ``credential_process`` prints, or those of the metadata service, or of the
-    chain of AWS's library (``credentials = "aws"``, for ``aws_profile``). It cannot be pickled, and its repr omits
-    secrets.
+    chain of a vendor's library (``credentials``; ``aws_profile`` is a profile of AWS). It cannot be pickled, and its
+    repr omits secrets.
     """
 
     _hidden: ClassVar[tuple[str, ...]] = ("secret_access_key", "security_token", "credential_process")
@@ -60,6 +62,11 @@ class Profile(Value):
     metadata_service: str | None = None
     credentials: str | None = None
     aws_profile: str | None = None
+
+    @property
+    def chain(self) -> str:
+        """The name of the chain that it asks for, or an empty text."""
+        return self.credentials or (AWS_CHAIN_NAME if self.aws_profile else "")
 
     def __reduce__(self) -> Any:
         raise TypeError("a profile is never pickled: it may contain secrets")
@@ -154,11 +161,13 @@ def _build_profile(name: str, content: object, path: Path) -> Profile:
     values = _check(_table(content, table=table, path=path), PROFILE_KEYS, table=table, path=path)
     options = {key: value for key, value in values.items() if key in OPTION_KEYS}
     secrets = {key: str(value) for key, value in values.items() if key in CREDENTIAL_KEYS}
-    sources = [
+    sources: list[str] = [
         key
         for key in ("secret_access_key", "credential_process", "metadata_service", "credentials")
         if key in secrets or (key == "credentials" and "aws_profile" in secrets)
     ]
+    if "aws_profile" in secrets and secrets.get("credentials", AWS_CHAIN_NAME) != AWS_CHAIN_NAME:
+        sources = ["credentials", "aws_profile"]
     if len(sources) > 1:
         raise BadConfiguration(
             f"{table} of {path} has both {sources[0]} and {sources[1]}",

@@ -114,7 +114,10 @@ class _Host:
         return Denied(
             f"the metadata service at {self.base} returned no credentials",
             why,
-            run_again("check that this host has a role (agency) for the bucket, or add keys to the profile"),
+            run_again(
+                "check that this host has a role (agency) for the bucket, and in a container the hop limit of the "
+                "service, or add keys to the profile"
+            ),
         )
 
 

@@ -368,3 +368,19 @@ def test_no_secret_in_any_repr() -> None:
     assert SECRET not in repr(source) + repr(cached) + str(cached) + repr(FoundCredentials(cached)) + repr(
         vars(source)
     )
+
+
+def test_what_only_the_library_of_oss_reads_is_named_with_its_extra(home: Home) -> None:
+    """It is not installed here: a variable, a file of the vendor's tool, and a profile that asks for it."""
+    with pytest.raises(Denied, match="not ALIBABA_CLOUD_OIDC_TOKEN_FILE, which needs pip install 'obsup"):
+        home.find("oss", ALIBABA_CLOUD_OIDC_TOKEN_FILE="x")
+    (home.path / ".aliyun").mkdir()
+    (home.path / ".aliyun/config.json").touch()
+    with pytest.raises(Denied, match=r"not /.*/\.aliyun/config\.json, which needs pip install 'obsup"):
+        home.find("oss")
+    home.config.write_text('[profiles.a]\ncredentials = "oss"\n')
+    with pytest.raises(Denied, match="the library of Alibaba Cloud's credential chain is not installed"):
+        home.find("oss", "a")
+    home.config.write_text('[profiles.a]\ncredentials = "oss"\naws_profile = "b"\n')
+    with pytest.raises(BadConfiguration, match="both credentials and aws_profile"):
+        home.find("oss", "a")
