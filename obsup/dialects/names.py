@@ -22,7 +22,7 @@ def check_bucket(dialect: Dialect, bucket: str, *, shortest: int = MIN_BUCKET_CH
     if bucket.startswith("arn:"):
         raise WrongUsage(
             "the target is the ARN of a bucket or of an access point",
-            "obsup sends requests to buckets, by their names; access points have hosts and signatures of their own",
+            "obsup sends requests to buckets, by their names; access points have other hosts and signatures",
             NextStep("use the name of the bucket: BUCKET/KEY"),
         )
     problem = _bucket_problem(dialect, bucket, shortest)
