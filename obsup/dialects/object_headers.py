@@ -114,7 +114,9 @@ def customer_key_headers(dialect: Dialect, key: CustomerKey, *, copy_source: boo
         raise WrongUsage(
             "the SSE-C key does not have a size that the service documents",
             f"{dialect.title} accepts {sizes} bytes, not {len(key.key)}",
-            NextStep(f"create a key with: head -c {dialect.customer_key_bytes[0]} /dev/urandom > KEYFILE"),
+            NextStep(
+                f"create a key with: (umask 077; head -c {dialect.customer_key_bytes[0]} /dev/urandom > KEYFILE)"
+            ),
         )
     return {
         f"{prefix}algorithm": "AES256",

@@ -203,6 +203,7 @@ def test_an_object_that_others_replaced_in_plain_text_is_encrypted_again(
     (shell.folder / "a").write_bytes((shell.folder / "tree/a").read_bytes())
     (shell.folder / "key").write_bytes(bytes(32))
     (shell.folder / "key").chmod(0o600)
+    (shell.folder / "key").chmod(0o600)
     given = ("--sse-c-key-file", "key", *more)
     with MutatingRelay(sandbox.port, _with_plain_etag((shell.folder / "a").read_bytes())) as relay:
         variables = {"OBSUP_PROVIDER": provider, "OBSUP_ENDPOINT": relay.endpoint}
@@ -267,6 +268,7 @@ def test_a_plain_object_is_not_identical_with_an_encrypted_one(shell: Shell, san
     """The store ignores the customer key of HeadObject, as Swift and SeaweedFS do, and returns a checksum."""
     make_files(shell, "a")
     (shell.folder / "key").write_bytes(bytes(32))
+    (shell.folder / "key").chmod(0o600)
     (shell.folder / "key").chmod(0o600)
     sandbox.add_fault("ignore-encryption")
     with MutatingRelay(sandbox.port, _with_crc64((shell.folder / "a").read_bytes())) as relay:

@@ -115,6 +115,7 @@ def test_encrypted_objects_are_verified(
     """Their ETags are not digests."""
     key = tmp_path / "customer.key"
     key.write_bytes(b"k" * 32)
+    key.chmod(0o600)
     options = ["--sse", "kms"] if encryption == "kms" else ["--sse-c-key-file", str(key)]
     common = ["--provider", "s3", "--json", *options]
     for size in (1000, SIZE):
@@ -129,6 +130,7 @@ def test_complete_has_the_customer_key_only_if_checksums_were_agreed_on(
 ) -> None:
     """S3 requires it then; other stores need not know it in Complete."""
     (tmp_path / "customer.key").write_bytes(b"k" * 32)
+    (tmp_path / "customer.key").chmod(0o600)
     if not has_checksums:
         sandbox.add_fault("ignore-checksums")
     options = ["--sse-c-key-file", "customer.key", "--part-size", str(PART), "--provider", "s3"]

@@ -101,6 +101,7 @@ def test_an_sse_c_object_is_compared_by_its_receipt(shell: Shell, make_file: Mak
     """Its ETag is not a digest."""
     make_file(SIZE)
     (shell.folder / "key").write_bytes(bytes(range(32)))
+    (shell.folder / "key").chmod(0o600)
     key = ("--sse-c-key-file", "key")
     arguments = ("bigfile", "bucket/key", *key)
     upload = shell.run("upload", *arguments, "--parts", "3", "--receipt", "receipt.json")

@@ -213,6 +213,7 @@ def test_parts_whose_etags_are_not_digests_are_reported(
     """SSE-C: the sizes are checked and a note is printed; --verify-source requires the comparison."""
     key = tmp_path / "key"
     key.write_bytes(bytes(range(32)))
+    key.chmod(0o600)
     encryption = ("--sse-c-key-file", str(key))
     upload_id = initiate(inside, *encryption)
     send_all(inside, source, upload_id, *encryption)

@@ -25,6 +25,7 @@ def test_the_object_of_the_other_machine_is_not_taken_for_this_source(
     other.mkdir()
     for folder in (shell.folder, other):
         (folder / "key").write_bytes(bytes(32))
+        (folder / "key").chmod(0o600)
     assert shell.run("init", "bigfile", "bucket/key", "--parts", "3", *options).code == 0
     (checkpoint,) = shell.folder.glob("*.obsup.json")
     shutil.copy2(checkpoint, other)

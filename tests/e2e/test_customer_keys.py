@@ -6,6 +6,8 @@ import base64
 import hashlib
 import os
 import random
+import shlex
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -40,7 +42,9 @@ def test_a_key_file_is_raw_hex_or_base64(
     """All forms are the same key, also for an upload that was begun with another form."""
     source, plain, written = make_file(1_000_000), make_file(0, "plain"), make_file(0, "written")
     plain.write_bytes(KEY)
+    plain.chmod(0o600)
     written.write_bytes(FORMS[form](KEY))
+    written.chmod(0o600)
     assert inside.run("init", source, "bucket/key", "--sse-c-key-file", plain, "--parts", "3").code == 0
     [upload] = sandbox.uploads()
     done = inside.run("upload", source, "bucket/key", "--sse-c-key-file", written, "--parts", "3", "--json")
@@ -56,6 +60,7 @@ def test_a_key_of_512_bits(
     """OBS documents it for the AWS form of its protocol."""
     source, written = make_file(1000), make_file(0, "written")
     written.write_bytes(FORMS[form](LONG_KEY))
+    written.chmod(0o600)
     with Sandbox(aws_vendor="obs") as store:
         inside = Inside(store, tmp_path, monkeypatch)
         options = ("--sse-c-key-file", written, "--signature", "v4", "--region", "eu-test-1")
@@ -70,6 +75,7 @@ def test_a_key_of_512_bits_is_refused_elsewhere(
     """Before a request is sent: these services document 256 bits only."""
     source, key = make_file(1000), make_file(0, "key")
     key.write_bytes(LONG_KEY)
+    key.chmod(0o600)
     outcome = inside.run("upload", source, *arguments, "--sse-c-key-file", key)
     assert (outcome.code, "accepts 32 bytes, not 64" in outcome.err) == (2, True), outcome.err
     assert sandbox.requests == []
@@ -86,9 +92,27 @@ def test_another_file_is_no_key(
     """Exit 78; the message does not repeat the content."""
     source, key = make_file(1000), make_file(0, "key")
     key.write_bytes(content)
+    key.chmod(0o600)
     outcome = inside.run("upload", source, "bucket/key", "--sse-c-key-file", key)
     assert (outcome.code, sandbox.requests) == (78, []), outcome.err
     assert content.hex()[:20] not in outcome.err or not content
+
+
+@pytest.mark.parametrize("option", ["--sse-c-key-file", "--copy-source-sse-c-key-file"])
+def test_a_key_that_others_can_read_is_refused(
+    inside: Inside, sandbox: Sandbox, make_file: MakeFile, option: str
+) -> None:
+    """As ssh refuses a private key; the command that is printed makes the file private."""
+    source, key = make_file(1000), make_file(32, "key")
+    key.chmod(0o640)
+    command = ("part", "bucket/key", "--upload-id", "u", "--part-number", "1", "--copy-source", "bucket/old")
+    arguments = ("upload", source, "bucket/key") if option == "--sse-c-key-file" else command
+    outcome = inside.run(*arguments, option, key)
+    assert (outcome.code, sandbox.requests) == (78, []), outcome.err
+    assert "other users can read it (mode 0640)" in outcome.err
+    next_words = shlex.split(outcome.err.partition("Next:")[2].rpartition("Run: ")[2])
+    subprocess.run(next_words, check=True)
+    assert inside.run(*arguments, option, key).code != 78
 
 
 def test_a_key_file_that_never_ends_is_not_read(
@@ -110,7 +134,9 @@ def test_an_encrypted_object_is_copied_with_its_own_key(
     arguments = ("--provider", provider, "--region", "eu-test-1")
     source, old, new = make_file(6 * 2**20), make_file(0, "old.key"), make_file(0, "new.key")
     old.write_bytes(KEY)
+    old.chmod(0o600)
     new.write_bytes(KEY[::-1])
+    new.chmod(0o600)
     assert inside.run("upload", source, "bucket/old", *arguments, "--sse-c-key-file", old).code == 0
     encryption = (*arguments, "--sse-c-key-file", str(new))
     upload_id = inside.run("init", "bucket/key", *encryption).out.strip()
@@ -144,7 +170,7 @@ def test_options_of_a_copy_need_a_copy_source(
 
 def test_oss_has_no_key_for_a_copy(inside: Inside, sandbox: Sandbox, make_file: MakeFile) -> None:
     """Nothing is sent."""
-    make_file(32, "old.key")
+    make_file(32, "old.key").chmod(0o600)
     copy = ("part", "oss://bucket/key", "--upload-id", "x", "--part-number", "1", "--region", "eu-test-1")
     outcome = inside.run(*copy, "--copy-source", "bucket/old", "--copy-source-sse-c-key-file", "old.key")
     assert (outcome.code, sandbox.requests) == (2, []), outcome.err
@@ -156,6 +182,7 @@ def test_an_object_with_another_encryption_is_replaced(
 ) -> None:
     """HEAD of it is rejected (400), so it is not the object of this upload, nor identical with the source."""
     source, key = make_file(600_000), make_file(32, "key")
+    key.chmod(0o600)
     encryption = ("--sse-c-key-file", str(key))
     before, now = ((), encryption) if is_encrypted else (encryption, ())
     for name in ("one", "two", "three", "dir/bigfile"):

@@ -250,6 +250,7 @@ def test_customer_key_encrypts_parts_and_single_objects(
     """The store rejects parts and HEAD requests without this key, so every request must have it."""
     key_file = tmp_path / "key"
     key_file.write_bytes(bytes(range(32)))
+    key_file.chmod(0o600)
     source = make_file(DIALECTS[name].limits.min_part + 5)
     for key, part_size in (("one", None), ("parts", DIALECTS[name].limits.min_part)):
         result = upload_file(

@@ -24,6 +24,7 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
     with Sandbox() as unused:
         machine = Machine(tmp_path, unused)
         (tmp_path / "vault" / "key").write_bytes(CUSTOMER_KEY)
+        (tmp_path / "vault" / "key").chmod(0o600)
         yield machine
 
 

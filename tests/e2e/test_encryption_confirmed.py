@@ -279,6 +279,7 @@ def test_a_worker_with_another_customer_key(tmp_path: Path, make_file: MakeFile)
     """Under the same path, as a host without the shared folder has it: nothing is sent with that key."""
     key_file = make_file(32, "key")
     key_file.chmod(0o600)
+    key_file.chmod(0o600)
     settings = StoreSettings("obs", "http://store", customer_key_file=str(key_file))
     key = customer_key_of(settings)
     assert key is not None

@@ -139,6 +139,7 @@ def run(
     (tmp_path / "small").write_bytes(b"x" * 100)
     (tmp_path / "big").write_bytes(bytes(2 * max(9 * 2**20, DIALECTS[name].limits.min_part)))
     (tmp_path / "keyfile").write_bytes(bytes(32))
+    (tmp_path / "keyfile").chmod(0o600)
     inside, dialect = Inside(store, tmp_path, monkeypatch), DIALECTS[name]
     values = {"id": "", "bucket": "bucket", "old": "bucket/old"}
 

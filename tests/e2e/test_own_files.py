@@ -172,6 +172,7 @@ def test_the_api_replaces_no_file_that_it_reads(
     source, key = shell.folder / "source", shell.folder / "key"
     source.write_bytes(b"x" * 300_000)
     key.write_bytes(b"k" * 32)
+    key.chmod(0o600)
     for keywords in (
         {"receipt": source},
         {"checkpoint": source},

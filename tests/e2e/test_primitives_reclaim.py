@@ -227,6 +227,7 @@ def test_gc_keeps_an_upload_that_may_have_made_the_object(
 ) -> None:
     """HeadObject needs the key of SSE-C, or is forbidden; parts cannot be listed; this machine knows no token."""
     (source.parent / "key").write_bytes(b"k" * 32)
+    (source.parent / "key").chmod(0o600)
     options = ("--sse-c-key-file", source.parent / "key") if hidden == "key" else ()
     sandbox.add_fault("keep-upload,op=complete")
     assert inside.run("upload", source, "bucket/key", "--parts", "5", *options).code == 0

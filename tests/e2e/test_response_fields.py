@@ -92,6 +92,7 @@ def test_every_command_repeats_the_error(
 def test_the_encryption_is_repeated(inside: Inside, sandbox: Sandbox, make_file: MakeFile, name: str) -> None:
     """KMS with the id of the key, or the MD5 of a customer key."""
     source, key = make_file(1000), make_file(32, "key", 3)
+    key.chmod(0o600)
     for options, expected in (
         (KMS, {"sseKms": "kms", "sseKmsKey": "key-1", "sseC": None, "sseCKeyMd5": None}),
         (

@@ -84,6 +84,7 @@ def plain(machine: Machine) -> None:
 def customer_key(machine: Machine) -> None:
     """SSE-C: the key is in a file, and is sent in a header of every request."""
     (machine.folder / "vault" / "key").write_bytes(CUSTOMER_KEY)
+    (machine.folder / "vault" / "key").chmod(0o600)
     key_option = ("--sse-c-key-file", str(machine.folder / "vault" / "key"))
     assert machine.run(*UPLOAD, *OUTPUT_OPTIONS, *key_option).code == 0
     assert machine.run("verify", "bigfile", "bucket/key", *key_option, "-v").code == 1
@@ -265,6 +266,7 @@ def test_a_server_that_repeats_secrets(machine: Machine) -> None:
 
     key = machine.folder / "vault" / "key"
     key.write_bytes(CUSTOMER_KEY)
+    key.chmod(0o600)
     with ScriptedServer(repeat) as server:
         variables = machine.keys | {"OBSUP_ENDPOINT": server.endpoint}
         assert machine.run(*UPLOAD, "--json", "--sse-c-key-file", str(key), keys=variables).code == 69

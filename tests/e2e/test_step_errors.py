@@ -81,6 +81,7 @@ def test_the_next_step_keeps_the_encryption(
     key = source.with_name("key")
     key.write_bytes(bytes(range(32)))
     key.chmod(0o600)
+    key.chmod(0o600)
     encryption = ("--sse-c-key-file", key)
     if is_gone:
         upload_id = inside.run("init", source, "bucket/key", *encryption).out.strip()
@@ -144,6 +145,7 @@ def test_two_encryptions_are_refused_before_anything_is_sent(
 ) -> None:
     """A key of the store and a customer key, as options or as headers."""
     (source.parent / "key").write_bytes(bytes(32))
+    (source.parent / "key").chmod(0o600)
     arguments: tuple[str | Path, ...] = ("upload", source, "bucket/key")
     if command == "init":
         arguments = ("init", source, "bucket/key")
@@ -162,6 +164,7 @@ def test_two_encryptions_are_refused_in_the_api(
     """The customer key is a file of the connection, the other encryption an option of the object."""
     key = tmp_path / "key"
     key.write_bytes(bytes(32))
+    key.chmod(0o600)
     where["connecting"] = ConnectOptions(
         endpoint=sandbox.endpoint, provider="obs", customer_key_file=str(key)
     )

@@ -298,6 +298,7 @@ def test_the_result_of_a_part(
     initiated, given, confirmed = ENCRYPTED[encryption]
     source = make_file(1000)
     (tmp_path / "keyfile").write_text(KEY)
+    (tmp_path / "keyfile").chmod(0o600)
     with MutatingRelay(sandbox.port, lambda answer: Wire(framed(with_headers(answer, INDICATOR)))) as relay:
         endpoint = relay.endpoint.replace("127.0.0.1", "localhost")
         for name, way in three_ways(sandbox, inside, endpoint=endpoint).items():
@@ -327,6 +328,7 @@ def test_a_key_has_32_characters(ways: dict[str, Way], sandbox: Sandbox, make_fi
     """An SSE-C key of another length is refused before anything is sent."""
     source = make_file(1000)
     (source.parent / "keyfile").write_text(KEY[:31])
+    (source.parent / "keyfile").chmod(0o600)
     short = compat.SseCHeader(encryption="AES256", key=KEY[:31])
     given = Given(SSE.cli, {"sse_c_key": KEY[:31].encode()}, {"sseHeader": short})
     for name, way in ways.items():

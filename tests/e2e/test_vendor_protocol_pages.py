@@ -149,6 +149,7 @@ def test_the_three_headers_of_a_customer_key(
     """Algorithm, key and MD5 of the key; the response repeats the first and the last."""
     source, prefix = make_file(1000), "x-amz-server-side-encryption-customer-"
     (tmp_path / "keyfile").write_bytes(KEY)
+    (tmp_path / "keyfile").chmod(0o600)
     header = compat.SseCHeader(encryption="AES256", key=KEY)
     given = Given(("--sse-c-key-file", "keyfile"), {"sse_c_key": KEY}, {"sseHeader": header})
     for name, way in ways_of("obs", sandbox, inside).items():
@@ -166,6 +167,7 @@ def test_a_customer_key_of_512_bits(
     """The page allows both lengths."""
     source, key = make_file(1000), KEY + KEY
     (tmp_path / "keyfile").write_bytes(key)
+    (tmp_path / "keyfile").chmod(0o600)
     header = compat.SseCHeader(encryption="AES256", key=key)
     given = Given(("--sse-c-key-file", "keyfile"), {"sse_c_key": key}, {"sseHeader": header})
     for name, way in ways_of("obs", sandbox, inside).items():

@@ -151,6 +151,7 @@ def test_a_property_of_the_object_is_sent(
     given, header, value = SENT[row]
     source = make_file(250_000)
     (tmp_path / "keyfile").write_text(KEY)
+    (tmp_path / "keyfile").chmod(0o600)
     for name, way in ways.items():
         first, key = len(sandbox.requests), f"{name.replace(' ', '-')}.html"
         assert way.upload(source, f"bucket/{key}", joined(IN_PARTS, given)).succeeded, name
@@ -500,6 +501,7 @@ def test_the_result_of_an_upload(
     given, confirmed = CONFIRMED[encryption]
     source = make_file(250_000)
     (tmp_path / "keyfile").write_text(KEY)
+    (tmp_path / "keyfile").chmod(0o600)
     added = {"x-obs-version-id": "version-1", "x-reserved-indicator": "indicator-1"}
     with MutatingRelay(sandbox.port, lambda answer: Wire(framed(with_headers(answer, added)))) as relay:
         endpoint = relay.endpoint.replace("127.0.0.1", "localhost")

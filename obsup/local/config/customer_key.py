@@ -10,7 +10,7 @@ from pathlib import Path
 
 from obsup.errors import BadConfiguration, NextStep, run_again
 from obsup.local.files.content import read_content
-from obsup.local.files.own_file import distrust
+from obsup.local.files.own_file import distrust, exposure
 from obsup.model import CustomerKey
 
 # Of 256 and 512 bits. The dialect decides which of them it accepts.
@@ -34,6 +34,13 @@ def read_customer_key(path: Path) -> CustomerKey:
             "Who can change it can choose a key that others know",
             NextStep("use a key file of your own, with mode 600"),
         )
+    reason = exposure(status, path)
+    if reason:
+        raise BadConfiguration(
+            f"the SSE-C key file {path} is not used: {reason}",
+            "Who can read the key can decrypt the objects",
+            NextStep("run", command=("chmod", "600", str(path))),
+        )
     for key in _readings(data):
         if len(key) in KEY_BYTES:
             return CustomerKey(key)
@@ -41,7 +48,7 @@ def read_customer_key(path: Path) -> CustomerKey:
     raise BadConfiguration(
         f"the SSE-C key file {path} has {len(data)} bytes and is not a key",
         f"A key has {sizes} bytes; the file has them as they are, in hex or in Base64",
-        NextStep(f"create a key with head -c {KEY_BYTES[0]} /dev/urandom > KEYFILE"),
+        NextStep(f"create a key with (umask 077; head -c {KEY_BYTES[0]} /dev/urandom > KEYFILE)"),
     )
 
 

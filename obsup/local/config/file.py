@@ -13,7 +13,7 @@ from msgspec import field
 
 from obsup.errors import BadConfiguration, NextStep, run_again
 from obsup.local.files.content import FileContent, read_content
-from obsup.local.files.own_file import distrust, is_trusted_owner
+from obsup.local.files.own_file import distrust, exposure, is_trusted_owner
 from obsup.local.files.user_folders import default_config_path
 from obsup.options import kinds
 from obsup.options.kinds import Kind
@@ -272,20 +272,10 @@ def _require_own(status: os.stat_result, path: Path) -> None:
 
 def _require_secret(status: os.stat_result, path: Path) -> None:
     """Raise BadConfiguration if another user can read the file."""
-    mode = stat.S_IMODE(status.st_mode)
-    if stat.S_ISREG(status.st_mode) and mode & 0o077 and not _is_mounted_secret(status, path):
+    reason = exposure(status, path)
+    if reason:
         raise BadConfiguration(
-            f"{path} contains secrets, and other users can read it (mode {mode:04o})",
+            f"{path} contains secrets, and {reason}",
             "Then they can write to your buckets",
             NextStep("run", command=("chmod", "600", str(path))),
         )
-
-
-def _is_mounted_secret(status: os.stat_result, path: Path) -> bool:
-    """Return whether root provides the file and this process cannot change it, as orchestrators mount secrets."""
-    if status.st_uid != 0 or status.st_mode & 0o022:
-        return False
-    try:
-        return os.geteuid() != 0 or bool(os.statvfs(path).f_flag & os.ST_RDONLY)
-    except OSError:
-        return False

@@ -73,6 +73,24 @@ def distrust(status: os.stat_result) -> str:
     return ""
 
 
+def exposure(status: os.stat_result, path: Path) -> str:
+    """Return how other users can use the secret file at *path*; "" if only this user can read it, or it is no file."""
+    mode = stat.S_IMODE(status.st_mode)
+    if not stat.S_ISREG(status.st_mode) or not mode & 0o077 or _is_mounted_secret(status, path):
+        return ""
+    return f"other users can read it (mode {mode:04o})"
+
+
+def _is_mounted_secret(status: os.stat_result, path: Path) -> bool:
+    """Return whether root provides the file and this process cannot change it, as orchestrators mount secrets."""
+    if status.st_uid != 0 or status.st_mode & 0o022:
+        return False
+    try:
+        return os.geteuid() != 0 or bool(os.statvfs(path).f_flag & os.ST_RDONLY)
+    except OSError:
+        return False
+
+
 def is_trusted_owner(user: int) -> bool:
     """Return whether the user with this id may decide what obsup does: this user or root.
 
