@@ -1,4 +1,4 @@
-"""The services that speak the protocol of a vendor: where they are, and in what they differ from it.
+"""The services that use the protocol of a vendor: where they are, and in what they differ from it.
 
 A service is selected by its name (``--provider r2``) or recognised by its host. No compatible service was tried with an
 account: the rows are what the sources say. obsup-stores(7) shows them.
@@ -19,7 +19,7 @@ class StoreService(Value):
     """A service with its own endpoints.
 
     ``endpoint`` is their form, with ``{region}`` or ``{account}``; empty if every server or customer has another.
-    ``provider`` is the vendor whose protocol it speaks. ``family`` describes its hosts and its limits; None for a
+    ``provider`` is the vendor whose protocol it uses. ``family`` describes its hosts and its limits; None for a
     service of the vendor itself. ``throttling`` are its answers (status, code) to too many requests. ``encryption`` is
     what it does unasked, ``lists`` in what lists and copies differ; empty if nothing is known. ``sources`` are the
     pages and reports of these facts.

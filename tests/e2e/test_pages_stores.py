@@ -148,7 +148,7 @@ def test_what_a_service_lacks_is_named(options: ConnectOptions, missing: str) ->
 def test_a_service_with_the_scheme_of_another_protocol() -> None:
     """Its own scheme is accepted."""
     options = ConnectOptions(provider="r2", account=ACCOUNT)
-    with pytest.raises(WrongUsage, match="begins with oss://, but Cloudflare R2 speaks s3"):
+    with pytest.raises(WrongUsage, match="begins with oss://, but Cloudflare R2 uses the protocol s3"):
         resolve_target("oss://bucket/key", options)
     _, settings = resolve_target("s3://bucket/key", options)
     assert settings.store == "r2"

@@ -9,7 +9,7 @@ from tests.support.pipes import Bash
 from tests.support.readme import TUTORIAL_PAGE, blocks
 from tests.support.shell import Shell
 
-MARKS = ("tutorial 1", "tutorial 2", "tutorial 3", "tutorial 4", "tutorial 5", "tutorial 6")
+MARKS = ("tutorial 1", "tutorial 2", "tutorial 3", "tutorial 4", "tutorial 5", "tutorial 6", "tutorial 7")
 
 
 def test_the_tutorial(tmp_path: Path) -> None:
@@ -30,3 +30,4 @@ def test_the_tutorial(tmp_path: Path) -> None:
     assert "retry_for\t5m\tprofile nightly" in output["tutorial 4"]
     assert "last-success" in output["tutorial 5"]
     assert output["tutorial 6"].splitlines() == ["tutorial 6"]
+    assert output["tutorial 7"].splitlines() == ["tutorial 7"]

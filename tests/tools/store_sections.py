@@ -81,8 +81,7 @@ def _section(service: StoreService) -> str:
     rules = [f"Endpoint: {f'`{service.endpoint}`' if service.endpoint else 'given with `--endpoint`'}."]
     if family is not None and family.region is not None:
         rules.append(f"Region of the signatures: {family.region}, unless `--region` says otherwise.")
-    tried = "" if family is None else " Not tried with an account: the rules are those of its documentation."
-    text = f"{' '.join(rules)} {EXAMPLES[service.name].text}{tried}"
+    text = f"{' '.join(rules)} {EXAMPLES[service.name].text}"
     block = f"<!-- store: {service.name} -->\n```sh\n{commands(service)}```"
     facts = "\n".join(f"- {title}: {fact}." for title, fact in _facts(service) if fact)
     return f"## {service.name}: {service.title}\n\n{text}\n\n{block}\n\n{facts}"

@@ -20,7 +20,7 @@ def completion(ctx: click.Context, shell: str) -> None:
     obsup completion powershell | Out-String | Invoke-Expression
 
     In bash without the package bash-completion, add eval "$(obsup completion bash)" to ~/.bashrc. For PowerShell, add
-    the last line to the file $PROFILE.
+    the last line to the file $PROFILE; that script is Click's own and was not tested in PowerShell.
     """
     from obsup.cli.arguments.shell_scripts import script
     from obsup.cli.report.output import print_result

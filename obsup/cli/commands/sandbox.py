@@ -28,7 +28,7 @@ runpy.run_module("obsup.sandbox", run_name="__main__", alter_sys=True)
 )
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 def sandbox(command: tuple[str, ...], **values: Any) -> None:
-    """Run a local object store that speaks all dialects, and run COMMAND against it.
+    """Run a local object store that supports all dialects, and run COMMAND against it.
 
     \b
     obsup sandbox -- sh -c 'obsup upload bigfile bucket/key --parts 5'

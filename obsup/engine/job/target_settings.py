@@ -198,7 +198,7 @@ def _service(connecting: ConnectOptions, scheme: str | None) -> StoreService | N
     service = STORES.get(connecting.provider)
     if service is not None and scheme not in (None, service.provider):
         raise WrongUsage(
-            f"TARGET begins with {scheme}://, but {service.title} speaks {service.provider}",
+            f"TARGET begins with {scheme}://, but {service.title} uses the protocol {service.provider}",
             "Its protocol is part of --provider",
             NextStep(f"write TARGET without {scheme}://"),
         )
@@ -228,10 +228,10 @@ def _endpoint(
         public = named or find_dialect(provider).public_endpoint
     if public is not None and region:
         return provider, public.format(region=region)
-    example = "--endpoint https://obs.eu-de.otc.t-systems.com"
+    example = "one, for example --endpoint https://obs.eu-de.otc.t-systems.com"
     if public is not None:
-        example = f"--endpoint {public.format(region='REGION')}, or only --region REGION"
-    raise _no_endpoint(example)
+        example = f"one, for example --endpoint {public.format(region='REGION')}, or only --region REGION"
+    raise _no_endpoint(f"{example}, or the name of the store, for example --provider r2")
 
 
 def _service_endpoint(connecting: ConnectOptions, service: StoreService) -> str:
@@ -244,7 +244,9 @@ def _service_endpoint(connecting: ConnectOptions, service: StoreService) -> str:
     if service.endpoint and not missing:
         return service.endpoint.format(**values)
     if not service.endpoint:
-        raise _no_endpoint("--endpoint https://HOST, as the server or the provider's console shows it")
+        raise _no_endpoint(
+            "it, as the server or the provider's console shows it, with --endpoint https://HOST"
+        )
     form = service.endpoint.format(region="REGION", account="ACCOUNT")
     raise BadConfiguration(
         f"no {missing[0]} given for {service.title}",
@@ -257,5 +259,5 @@ def _no_endpoint(example: str) -> BadConfiguration:
     return BadConfiguration(
         "no endpoint given",
         "It is missing in --endpoint, in OBSUP_ENDPOINT and in the profile",
-        NextStep(f"give one, for example {example}; 'obsup config init' creates a file that can keep it"),
+        NextStep(f"give {example}; 'obsup config init' creates a file that can keep it"),
     )
