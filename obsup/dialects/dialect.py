@@ -138,6 +138,8 @@ class Dialect(Value):
     ``retention_modes`` maps the modes of --retention to those of the vendor; ``extends_retention``: a request after the
     upload can set the retention of the object, or extend it.
     ``grantee`` is the format of a grantee id in a grant header. ``metadata_name`` is the pattern of a metadata name.
+    ``checksums`` are the algorithms that a service is known to confirm, empty if it rejects their headers, None if
+    nothing is known.
     ``bucket_characters`` is the inside of a character class. Buckets must not begin with one of
     ``reserved_bucket_starts`` or end with one of ``reserved_bucket_ends``, keys not begin with a character of
     ``refused_key_starts``.
@@ -175,3 +177,4 @@ class Dialect(Value):
     reserved_bucket_starts: tuple[str, ...] = ()
     reserved_bucket_ends: tuple[str, ...] = ()
     refused_key_starts: str = ""
+    checksums: tuple[str, ...] | None = None

@@ -116,6 +116,7 @@ def dialect_at(endpoint: str, dialect: Dialect, store: str = "") -> Dialect:
         ),
         headers=replace(dialect.headers, crc64=family.crc64),
         etag_is_composite=family.has_composite_etags,
+        checksums=family.checksums,
     )
 
 

@@ -85,7 +85,7 @@ class HttpStore:
             _require_tls(route.configured.endpoint)
         self._key_headers = _key_headers(dialect, customer_key)
         self._source_key_headers = _key_headers(dialect, copy_source_key)
-        self._rejects_checksum_mode = False
+        self._rejects_checksum_mode = dialect.checksums == ()
         self._copy_key_headers = _key_headers(dialect, copy_source_key, copy_source=True)
 
     def initiate(self, target: Target, headers: Mapping[str, str]) -> Initiated:

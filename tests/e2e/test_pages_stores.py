@@ -16,6 +16,7 @@ from obsup.dialects.vendor import VendorSetting
 from obsup.engine.job.target_settings import ConnectOptions, resolve_target
 from obsup.engine.plan.file_plan import make_plan
 from obsup.engine.plan.stream_plan import make_stream_sizes
+from obsup.engine.proof.part_proof import choose_digests
 from obsup.errors import BadConfiguration, Refusal, StoreError, WrongUsage
 from obsup.sandbox.sandbox import Sandbox
 from obsup.store.answers.failure_rule import Action
@@ -96,6 +97,18 @@ def test_a_service_determines_endpoint_region_and_limits(name: str) -> None:
     assert (by_host.region, by_host.addressing, by_host.dialect) == (region, addressing, by_name.dialect)
     family = STORES[name].family
     assert service_of(endpoint) == (STORES[name] if family is not None else None)
+
+
+def test_checksums_that_a_service_rejects_are_not_asked_for() -> None:
+    """Unless the user asks; of a service about which nothing is known, the answer decides."""
+    asked = {}
+    for name in SERVICES:
+        _, settings = resolve_target("bucket/key", options_of(name))
+        if settings.provider == "s3":
+            asked[name] = choose_digests("auto", settings.dialect, encrypted=False).checksum
+            assert choose_digests("crc32c", settings.dialect, encrypted=False).checksum == "crc32c"
+    assert {name for name, algorithm in asked.items() if algorithm is None} == {"b2", "ovh", "ovh-us"}
+    assert {algorithm for algorithm in asked.values() if algorithm} == {"crc64nvme"}
 
 
 LARGEST = {"r2": "5T", "b2": "10TB", "wasabi": "5TB", "scaleway": "5TB", "digitalocean": "5TB", "gcs": "5T"}
@@ -184,6 +197,7 @@ def test_the_three_commands(name: str, store: Sandbox, home: Path, tmp_path: Pat
     is_compatible = STORES[name].family is not None
     assert ("not tried with an account" in outcome.out) == is_compatible
     assert store.object_path("backups", "2026/bigfile").stat().st_size == 12_000_000
+    assert not any(one.code == "InvalidArgument" for one in store.requests)
     dialects = {one.dialect for one in store.requests if one.dialect}
     assert dialects == {{"s3": "aws4", "obs": "obs", "oss": "oss4"}[STORES[name].provider]}
 

@@ -188,8 +188,8 @@ class UploadCycle:
         limits = self._store.dialect.limits
         yield information(
             "limits",
-            f"1 to {limits.max_parts} parts of {exact_size(limits.min_part)} to {exact_size(limits.max_part)}, "
-            f"objects up to {format_size(limits.max_object)}, one request up to {exact_size(limits.max_put)}",
+            f"1 to {limits.max_parts} parts of {exact_size(limits.min_part)} to {format_size(limits.max_part)}, "
+            f"objects up to {format_size(limits.max_object)}, one request up to {format_size(limits.max_put)}",
         )
         round_trip_s = self._times.round_trip_s
         if round_trip_s is not None:

@@ -52,7 +52,7 @@ class DigestChoice(Value):
 def choose_digests(
     digest: str, dialect: Dialect, *, encrypted: bool, is_compared: bool = False, is_read_once: bool = False
 ) -> DigestChoice:
-    """Return what *digest* means for *dialect*: auto is the best that the store confirms.
+    """Return what *digest* means for *dialect*: auto is the best that the store confirms, as far as that is known.
 
     *is_compared*: the parts are compared with a file, so each has a CRC-64. *is_read_once*: the source cannot be read
     again, so MD5 must be computed now if it may be needed.
@@ -78,7 +78,8 @@ def choose_digests(
             keeps_md5=is_md5,
         )
     has_crc64 = dialect.headers.crc64 is not None and not dialect.etag_is_composite
-    algorithm = DEFAULT_CHECKSUM if digest == "auto" else digest
+    known = (DEFAULT_CHECKSUM,) if dialect.checksums is None else dialect.checksums
+    algorithm = next(iter(known), None) if digest == "auto" else digest
     return DigestChoice(
         md5=not has_crc64,
         crc64=has_crc64 or is_compared,
