@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -17,7 +19,9 @@ from pathlib import Path
 
 import pytest
 
+import obsup
 from obsup.sandbox.sandbox import Sandbox
+from tests.support.next_lines import printed_command
 from tests.support.shell import Outcome, Shell
 from tests.support.waiting import wait_for
 
@@ -175,26 +179,27 @@ def test_invalid_executors_and_combinations(
 
 
 class Cluster:
-    """A Dask scheduler and two workers, each in its own process."""
+    """A Dask scheduler and workers, each in its own process."""
 
-    def __init__(
-        self, folder: Path, environment: dict[str, str], worker_prefix: tuple[str, ...] = ()
-    ) -> None:
+    def __init__(self, folder: Path, environment: dict[str, str], *, port: int = 0) -> None:
         self.folder = folder
-        self._worker_prefix = worker_prefix
         self._file = folder / "scheduler.json"
         self._environment = environment
         self.processes: list[subprocess.Popen[bytes]] = []
-        self._start("scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard")
+        self._start((), "scheduler", "--host", "127.0.0.1", "--port", str(port), "--no-dashboard")
         wait_for(lambda: self._file.exists() and self._file.read_text().endswith("}"))
         self.address = re.findall(r"tcp://127\.0\.0\.1:\d+", self._file.read_text())[0]
-        for _ in range(2):
-            self._start("worker", "--nthreads", "1", "--no-nanny", "--no-dashboard", "--local-directory", ".")
-        wait_for(lambda: self.log.count("Registered to") == 2)
 
-    def _start(self, role: str, *arguments: str) -> None:
+    def start_workers(self, count: int, prefix: tuple[str, ...] = ()) -> None:
+        """Start workers and wait for them. *prefix* is a command that starts each."""
+        known = self.log.count("Registered to")
+        options = ("--nthreads", "1", "--no-nanny", "--no-dashboard", "--local-directory", ".")
+        for _ in range(count):
+            self._start(prefix, "worker", *options)
+        wait_for(lambda: self.log.count("Registered to") == known + count)
+
+    def _start(self, prefix: tuple[str, ...], role: str, *arguments: str) -> None:
         log = self.folder / f"{role}{len(self.processes)}.log"
-        prefix = self._worker_prefix if role == "worker" else ()
         with log.open("wb") as output:
             self.processes.append(
                 subprocess.Popen(
@@ -221,21 +226,27 @@ class Cluster:
         """The output of the scheduler and the workers."""
         return "".join(path.read_text() for path in self.folder.glob("*.log"))
 
-    def kill(self) -> None:
-        """Kill the processes."""
-        for process in reversed(self.processes):
+    def kill(self, first: int = 0) -> None:
+        """Kill the processes; the scheduler is the *first*."""
+        for process in reversed(self.processes[first:]):
             process.kill()
             process.wait()
 
 
 @contextmanager
 def dask_cluster(
-    folder: Path, environment: dict[str, str], worker_prefix: tuple[str, ...] = ()
+    folder: Path,
+    environment: dict[str, str],
+    worker_prefix: tuple[str, ...] = (),
+    *,
+    workers: int = 2,
+    port: int = 0,
 ) -> Iterator[Cluster]:
     """Run a cluster while inside. *worker_prefix* is a command that starts each worker."""
     folder.mkdir()
-    cluster = Cluster(folder, environment, worker_prefix)
+    cluster = Cluster(folder, environment, port=port)
     try:
+        cluster.start_workers(workers, worker_prefix)
         yield cluster
     finally:
         cluster.kill()
@@ -278,14 +289,64 @@ def test_dask_workers_in_a_mount_namespace_with_another_file(
         with dask_cluster(tmp_path / "dask", keys, ("unshare", "-m", "sh", "-c", script, "sh")) as cluster:
             arguments = ("upload", source, "bucket/key", "--parts", "10")
             outcome = shell.run(*arguments, "--executor", f"dask:{cluster.address}")
+            if is_changed:
+                cluster.kill(1)
+                cluster.start_workers(1)
+                resumed = shell.run_script(printed_command(outcome))
     if is_changed:
         assert outcome.code == 65
         assert "part 10 of bucket/key was read from another file" in outcome.err
         assert f"the worker on host {socket.gethostname()} sees a file" in outcome.err
-        assert not sandbox.object_path("bucket", "key").exists()
-        assert shell.run(*arguments).code == 0
+        assert resumed.code == 0, resumed.err
     else:
         assert outcome.code == 0, outcome.err
+    check_object(sandbox, source)
+
+
+@pytest.mark.slow
+def test_dask_without_scheduler_or_workers(
+    shell: Shell, sandbox: Sandbox, source: Path, tmp_path: Path
+) -> None:
+    """Each printed command leads to the next fault, and in the end to the object.
+
+    There is no scheduler, no worker, a worker with another obsup, and then a cluster that ends during the upload.
+    """
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    module = tmp_path / "other" / "obsup" / "engine" / "send" / "remote_task.py"
+    shutil.copytree(Path(obsup.__file__).parent, tmp_path / "other" / "obsup")
+    module.write_text(f"{module.read_text()}\n\ndef run_part_task(task):\n    raise RuntimeError\n")
+    arguments = (
+        "upload",
+        source,
+        "bucket/key",
+        "--parts",
+        "10",
+        "--executor",
+        f"dask:tcp://127.0.0.1:{port}",
+    )
+    keys = {name: value for name, value in shell.environment.items() if name != "OBSUP_ENDPOINT"}
+    outcome = shell.run(*arguments, "--connect-timeout", "1s")
+    assert (outcome.code, "does not respond" in outcome.err) == (75, True), outcome.err
+    with dask_cluster(tmp_path / "dask", keys, workers=0, port=port) as cluster:
+        outcome = shell.run_script(printed_command(outcome))
+        assert (outcome.code, "has no workers" in outcome.err) == (75, True), outcome.err
+        cluster.start_workers(1, ("env", f"PYTHONPATH={tmp_path / 'other'}"))
+        outcome = shell.run_script(printed_command(outcome))
+        assert "Install the same obsup on every worker" in outcome.err
+        cluster.kill(1)
+        cluster.start_workers(1)
+        sandbox.add_fault("delay=1,op=part,times=always")
+        with shell.begin(*shlex.split(printed_command(outcome))[1:]) as process:
+            wait_for(lambda: stored(sandbox), process=process)
+            cluster.kill()
+            outcome = Outcome(1, *process.communicate(timeout=60))
+    assert (process.returncode, "check the workers' logs" in outcome.err.lower()) == (75, True), outcome.err
+    sandbox.clear_faults()
+    with dask_cluster(tmp_path / "again", keys, workers=1, port=port):
+        outcome = shell.run_script(printed_command(outcome))
+    assert outcome.code == 0, outcome.err
     check_object(sandbox, source)
 
 

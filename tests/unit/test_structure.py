@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.next_cases.all_cases import CASES, NOT_RUN, RUN_ELSEWHERE
+from tests.support.next_sites import find_sites
+
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "obsup"
 MODULES = sorted(PACKAGE.rglob("*.py"))
@@ -207,6 +210,16 @@ def test_no_vendor_is_named_outside_the_dialects() -> None:
         if isinstance(node, ast.Constant) and node.value in ("obs", "s3", "oss")
     ]
     assert not wrong
+
+
+def test_every_next_command_is_run() -> None:
+    """Each place that makes a "Next:" line with a command has a case in next_cases, or a test elsewhere."""
+    named = [*{case.site for case in CASES}, *NOT_RUN, *RUN_ELSEWHERE]
+    assert sorted(named) == sorted(find_sites())
+    assert len({case.name for case in CASES}) == len(CASES)
+    for test in RUN_ELSEWHERE.values():
+        path, _, function = test.partition("::")
+        assert f"\ndef {function}(" in (ROOT / path).read_text(), test
 
 
 def test_the_project_stands_alone() -> None:

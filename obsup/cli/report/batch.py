@@ -185,7 +185,7 @@ def failure_of(summary: BatchSummary) -> ObsupError | None:
         why = f"{summary_line(summary)}; the remaining files were not started{reasons}"
     if summary.is_retryable:
         return NotFinished(what, why, run_again())
-    step = summary.ended_by.next_step if summary.ended_by is not None else None
+    step = summary.ended_by.next_step if summary.ended_by is not None else summary.common_step
     return ObsupError(what, why, step or run_again("fix the errors above"))
 
 

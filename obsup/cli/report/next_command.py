@@ -64,6 +64,7 @@ def next_step(error: ObsupError, resume: ResumeCommand | None) -> NextStep | Non
 def shown_command(error: ObsupError, resume: ResumeCommand | None) -> str:
     """Return the command line of the "Next:" line of *error*, "" if it has none or if only a pipe can run it."""
     step = next_step(error, resume)
+    step = _fitting(step, resume) if step is not None else None
     words = _command(step, resume) if step is not None else []
     is_changed = resume is not None and (
         resume.is_piped or (step is not None and _set_elsewhere(step, resume)[1])
@@ -78,6 +79,7 @@ def next_line(
 
     *stored* counts the parts that the store holds, and all parts.
     """
+    step = _fitting(step, resume)
     words = _command(step, resume)
     text = capitalised(_instruction(step, resume))
     keeps_parts = resume is not None and resume.keeps_parts and "--restart" not in step.add
@@ -94,6 +96,13 @@ def next_line(
     if not words:
         return sentence(text)
     return f"{text}: {resume.text(words) if resume is not None and step.rerun else shell_line(words)}"
+
+
+def _fitting(step: NextStep, resume: ResumeCommand | None) -> NextStep:
+    """Return *step* without the options that the command does not have; --restart stays, to be given to ``upload``."""
+    if resume is None or "--restart" in step.add or not step.text or _accepts(resume, step):
+        return step
+    return step._replace(add=())
 
 
 def _instruction(step: NextStep, resume: ResumeCommand | None) -> str:

@@ -49,13 +49,14 @@ class Session:
     """One run of a command: its options, its display, what may stop it, and the ``fields`` that ``--json`` prints.
 
     ``response`` is what the store confirmed in its latest response; ``is_connected`` if it may have been asked.
+    ``has_object``: the store has created an object, so that no part of it is left to be used again.
     """
 
     def __init__(self, options: CommandOptions, display: Display, stop: StopSignal) -> None:
         rate = options.limits.rate
         self.options = options
         self.display = replace(display, observe=both(self._take_response, display.observe))
-        self.is_connected = False
+        self.is_connected = self.has_object = False
         self.response: Stored | None = None
         self.stop = stop
         self.limit = RateLimit(rate, check=stop.check_in_flight) if rate else None
@@ -65,6 +66,7 @@ class Session:
     def _take_response(self, event: events.Event) -> None:
         if isinstance(event, events.Requested) and event.stored is not None:
             self.response = event.stored
+            self.has_object |= event.operation in ("CompleteMultipartUpload", "PutObject")
 
     def print_text(self, text: str) -> bool:
         """Print one line of the result, unless --json is given; return False if its reader is gone."""
@@ -208,7 +210,8 @@ def _report_failure(
     is_transfer: bool,
 ) -> None:
     tally = session.tally if session is not None and is_transfer else None
-    stored = (tally.resumed_parts + tally.sent_parts, tally.parts) if tally is not None else (0, None)
+    is_made = session is not None and session.has_object
+    stored = (tally.stored_parts, tally.parts) if tally is not None and not is_made else (0, None)
     output.print_message(output.error_lines(error, resume=resume, stored=stored))
     if options.as_json:
         fields = session.fields if session is not None else {}

@@ -8,7 +8,7 @@ from typing import Literal
 
 from obsup import events
 from obsup.engine.job.result import Result
-from obsup.errors import ObsupError
+from obsup.errors import NextStep, ObsupError
 from obsup.exit_status import worst_code
 from obsup.local.walk.walk import FoundFile
 from obsup.value import Value
@@ -68,7 +68,8 @@ class FileOutcome(Value):
 class BatchSummary:
     """Counts of files and bytes of a batch. ``ended_by`` is the error that ended the batch early.
 
-    ``is_walk_done`` if all files were found.
+    ``steps`` are the next steps of the failed files, at most two different ones. ``is_walk_done`` if all files were
+    found.
     """
 
     sent: int = 0
@@ -80,6 +81,7 @@ class BatchSummary:
     seconds: float = 0.0
     codes: Counter[int] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
+    steps: set[NextStep | None] = field(default_factory=set)
     ended_by: ObsupError | None = None
     is_walk_done: bool = False
 
@@ -90,6 +92,8 @@ class BatchSummary:
             self.failed += 1
             self.codes[error.exit_code] += 1
             self.reasons[error.reason] += 1
+            if len(self.steps) < 2:
+                self.steps.add(error.next_step)
             return
         self.size += outcome.size
         if outcome.status == "skipped":
@@ -109,6 +113,15 @@ class BatchSummary:
     def exit_code(self) -> int:
         """0 if every file is in place and verified, otherwise the worst exit code."""
         return worst_code([*self.codes, self.ended_by.exit_code if self.ended_by is not None else 0])
+
+    @property
+    def common_step(self) -> NextStep | None:
+        """How to run the whole batch again, if that is the next step of every failed file.
+
+        None if it is --restart, which would discard the uploads of other files too.
+        """
+        step = next(iter(self.steps)) if len(self.steps) == 1 else None
+        return step if step is not None and step.rerun and "--restart" not in step.add else None
 
     @property
     def is_retryable(self) -> bool:

@@ -58,6 +58,11 @@ class ProgressTally:
         return self._sent_earlier[0] + len(self._stored)
 
     @property
+    def stored_parts(self) -> int:
+        """The number of parts that are stored: resumed ones, and those that this run has stored since."""
+        return self.resumed_parts + len(self._stored)
+
+    @property
     def sent_bytes(self) -> int:
         """The bytes of the parts that this run stored."""
         return self._sent_earlier[1] + self._stored_bytes

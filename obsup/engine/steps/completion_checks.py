@@ -12,10 +12,11 @@ from obsup.engine.job.context import UploadContext
 from obsup.engine.plan.file_plan import recorded_plan
 from obsup.engine.proof.part_list import ExpectedParts, check_parts, have_equal_sizes, parts_are, windows_of
 from obsup.engine.proof.part_proof import has_content
+from obsup.engine.steps.lookup import FoundUpload
 from obsup.errors import DataMismatch, NextStep, run_again
 from obsup.local.source.digest import PartDigest
 from obsup.local.source.file import check_sent, hash_part
-from obsup.local.source.identity import check_same_file, check_unchanged, ignores_times
+from obsup.local.source.identity import check_unchanged, ignores_times
 from obsup.local.state.checkpoint import Checkpoint
 from obsup.model import Part, Receipt, SourceStat, StoredPart
 from obsup.text import quoted
@@ -67,7 +68,7 @@ class PartsCheck:
         recorded = checkpoint.receipts if checkpoint is not None else {}
         etags = {one.number: one.etag for one in recorded.values()}
         if checkpoint is not None and self.stat is not None and checkpoint.stat.size != self.stat.size:
-            self._check_identity(checkpoint.stat)
+            self._check_identity(checkpoint)
         expected = ExpectedParts(
             plan=recorded_plan(checkpoint) if checkpoint is not None else None,
             count=self._checks.count,
@@ -102,7 +103,7 @@ class PartsCheck:
             raise _differing(source, outcomes[False], has_match=bool(outcomes[True]))
         if outcomes[None]:
             if checkpoint is not None:
-                self._check_identity(checkpoint.stat)
+                self._check_identity(checkpoint)
             self._report_incomparable(source, parts, outcomes[None])
         return receipts
 
@@ -118,9 +119,9 @@ class PartsCheck:
         digest = PartDigest(md5=not is_shown, crc64=has_crc64, checksum=algorithm)
         return hash_part(source, part, stat, digest, self._context.read_gate)
 
-    def _check_identity(self, recorded: SourceStat) -> None:
+    def _check_identity(self, checkpoint: Checkpoint) -> None:
         if self.source is not None and self.stat is not None:
-            check_same_file(self.source, recorded, self.stat)
+            FoundUpload(checkpoint.upload, checkpoint).check_same_source(self.source, self.stat)
 
     def _report_incomparable(self, source: Path, parts: Sequence[StoredPart], numbers: list[int]) -> None:
         what = f"{parts_are(numbers, 'cannot', 'cannot')} be compared with {quoted(str(source))}"
@@ -133,7 +134,10 @@ class PartsCheck:
             raise DataMismatch(
                 f"{what}, and their sizes differ",
                 f"{why}, so nothing shows that the parts are in order",
-                run_again("name the list of parts with --etags-from"),
+                run_again(
+                    "write the right list of parts to a file, as obsup parts prints it, and name that file",
+                    add=("--etags-from", "FILE"),
+                ),
             )
         self._note(f"{what}: {why[:1].lower()}{why[1:]}; their number and sizes are right")
 

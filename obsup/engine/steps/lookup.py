@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from obsup.errors import NextStep, UploadGone, WrongUsage
+from obsup.errors import NextStep, SourceChanged, SourceTouched, UploadGone, WrongUsage
+from obsup.local.source.identity import check_same_file
 from obsup.local.state import checkpoint as checkpoints
 from obsup.local.state import checkpoint_path, started_uploads
 from obsup.local.state.checkpoint import Checkpoint, CheckpointDamaged
 from obsup.local.state.started_uploads import StartedUpload
-from obsup.model import Target, Upload
+from obsup.model import SourceStat, Target, Upload
 from obsup.text import operand, quoted, shell_line
 from obsup.value import Value
 
@@ -82,12 +83,24 @@ class FoundUpload(Value):
             )
         return UploadGone(error.what, error.why, step, error.refusal)
 
-    def send_again(self, text: str, source: Path) -> NextStep:
+    def check_same_source(self, source: Path, stat: SourceStat) -> None:
+        """Raise SourceChanged if *source* is not that of the checkpoint, with what the user of a single step can do."""
+        assert self.checkpoint is not None
+        try:
+            check_same_file(source, self.checkpoint.stat, stat)
+        except SourceChanged as exc:
+            # If only its times differ, upload compares the content and may keep the parts.
+            options = () if isinstance(exc, SourceTouched) else ("--restart",)
+            raise type(exc)(
+                exc.what, exc.why, self.send_again("send it as it is now", source, *options)
+            ) from exc
+
+    def send_again(self, text: str, source: Path, *options: str) -> NextStep:
         """Return the step *text*, which uploads *source*; without a command if that would lack object options."""
-        command = ("obsup", "upload", operand(source), self.upload.target.name)
+        command = ("obsup", "upload", operand(source), self.upload.target.name, *options)
         if self.checkpoint is not None and self.checkpoint.requested:
-            options = "the object options (encryption, ACL, metadata and others) that were given to init"
-            return NextStep(f"{text} ({shell_line(command)}), and with {options}")
+            lost = "the object options (encryption, ACL, metadata and others) that were given to init"
+            return NextStep(f"{text} ({shell_line(command)}), and with {lost}")
         return NextStep(text, command=command)
 
     def forget(self) -> None:
@@ -126,7 +139,8 @@ def find_upload(selector: UploadSelector) -> FoundUpload | None:
     if recorded != target:
         raise WrongUsage(
             f"the checkpoint {quoted(str(path))} belongs to {recorded}",
-            f"That target is at {recorded.endpoint}; the given one is {target} at {target.endpoint}",
+            f"It was written for {recorded.provider} at {recorded.endpoint}; the given target is {target}, for "
+            f"{target.provider} at {target.endpoint}",
             NextStep("give another file with --checkpoint, or the upload id with --upload-id"),
         )
     return FoundUpload(found.upload, found, path) if found.upload.upload_id else None

@@ -18,10 +18,9 @@ from obsup.engine.send.part import send_content
 from obsup.engine.steps.lookup import FoundUpload, UploadSelector, require_upload
 from obsup.engine.upload.adoption import agreed_checksum
 from obsup.engine.upload.preconditions import require_encryption
-from obsup.errors import CheckpointUnwritable, DataMismatch, NextStep, SourceTouched, WrongUsage, run_again
+from obsup.errors import CheckpointUnwritable, DataMismatch, NextStep, WrongUsage, run_again
 from obsup.local.source.file import FileWindow, check_sent
 from obsup.local.source.identity import (
-    check_same_file,
     differs_in_times,
     ignores_times,
     is_same_file,
@@ -90,11 +89,7 @@ def _check_same_source(
 ) -> None:
     """Raise SourceChanged unless the source is that of *checkpoint*; if its times differ, the recorded parts decide."""
     if not (checkpoint.receipts and differs_in_times(checkpoint.stat, stat)):
-        try:
-            check_same_file(context.source, checkpoint.stat, stat)
-        except SourceTouched as exc:
-            step = selected.send_again("send it as it is now", context.source)
-            raise SourceTouched(exc.what, exc.why, step) from exc
+        selected.check_same_source(context.source, stat)
         return
     plan = recorded_plan(checkpoint)
     sent = [(plan.part(number), receipt) for number, receipt in sorted(checkpoint.receipts.items())]

@@ -77,7 +77,8 @@ def check_same_target(context: UploadContext, checkpoint: Checkpoint) -> None:
     if recorded != target:
         raise WrongUsage(
             f"the checkpoint {quoted(str(context.checkpoint_path))} belongs to {recorded}",
-            f"That target is at {recorded.endpoint}; the requested one is {target} at {target.endpoint}",
+            f"It was written for {recorded.provider} at {recorded.endpoint}; the requested target is {target}, for "
+            f"{target.provider} at {target.endpoint}",
             NextStep("give another file with --checkpoint"),
         )
 

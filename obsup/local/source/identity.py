@@ -246,6 +246,8 @@ def content_changed(path: Path, *, since: str = "hashed at the start") -> Source
 def check_identity(path: Path, planned: SourceStat, now: SourceStat) -> None:
     """Raise SourceChanged if the file has the identity *now*, not *planned*; SourceTouched if only its times differ."""
     found = changes(planned, now)
+    if found and not os.path.lexists(path):  # it was moved, which changes only its times
+        raise _disappeared(path, os.strerror(errno.ENOENT))
     if found:
         raise (SourceTouched if differs_in_times(planned, now) else SourceChanged)(
             f"{quoted(path)} changed since the upload began",

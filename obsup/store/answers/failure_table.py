@@ -319,6 +319,8 @@ def _next_step(matching: FailureRule, refusal: Refusal) -> NextStep:
     limit = _PART_LIMIT.search(refusal.message)
     if limit is not None and "--max-parts" in step.add:
         step = step._replace(add=("--max-parts", limit[1], "--restart"))
+    if step is _OTHER_SIGNATURE and not refusal.is_assumed:
+        return run_again("try another --signature")
     if not refusal.is_assumed or refusal.status == 404 or matching.error not in (Denied, Refused):
         return step
     other = f"if the store is not {DEFAULT_PROVIDER.upper()}, add --provider {COMPATIBLE_PROVIDER}"

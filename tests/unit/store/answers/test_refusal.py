@@ -262,10 +262,16 @@ def test_an_unsupported_signature_is_reported_clearly(message: str, option: str)
 
 @pytest.mark.parametrize("code", ["UnsupportedAlgorithm", "InvalidArgument"])
 def test_other_codes_for_an_unsupported_signature(code: str) -> None:
-    """rclone has a special code; Ceph returns InvalidArgument without a message."""
-    final = as_error(refused(400, code), doing="initiating bucket/key")
-    assert isinstance(final, BadConfiguration)
-    assert "--provider s3" in str(final.next_step)
+    """rclone has a special code; Ceph returns InvalidArgument without a message.
+
+    Another provider helps only as long as nothing shows that the store has the protocol of this one.
+    """
+    refusal = refused(400, code).refusal
+    for is_assumed in (True, False):
+        error = StoreError(refusal._replace(is_assumed=is_assumed))
+        final = as_error(error, doing="initiating bucket/key")
+        assert isinstance(final, BadConfiguration)
+        assert ("--provider s3" in str(final.next_step)) is is_assumed
 
 
 @pytest.mark.parametrize(

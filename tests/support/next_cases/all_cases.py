@@ -1,0 +1,37 @@
+"""All cases, and the places whose next step no case can run."""
+
+from __future__ import annotations
+
+from tests.support.next_cases import batches, network, responses, settings, state, usage, workers
+
+CASES = (
+    *usage.CASES,
+    *settings.CASES,
+    *state.CASES,
+    *batches.CASES,
+    *responses.CASES,
+    *network.CASES,
+    *workers.CASES,
+)
+
+NOT_RUN = {
+    "engine/job/request: UploadRequest.initial_jobs": "the command line refuses --jobs 0 before",
+    "engine/plan/file_plan: make_plan": "the command line refuses both options together before",
+    "engine/stream/uploader: check_stream_request 2": "the command line refuses it for - before",
+    "engine/send/workers: _check_presign": "upload sends --header only when it initiates, part has no --executor",
+    "engine/proof/part_list: check_receipts": "a driver completes an upload only if it has all receipts",
+    "engine/proof/part_list: check_receipts 2": "a receipt of another size is not accepted before",
+    "local/source/file: _read_failed": "needs a disk that fails while it is read",
+    "local/state/table: open_table": "needs 8 MiB of file names, and a full temporary directory",
+}
+"""The command line does not print these, or a test cannot cause the failure: the reason."""
+
+_EXECUTORS = "tests/e2e/test_executors.py::test_dask_"
+RUN_ELSEWHERE = {
+    "engine/send/backends: DaskBackend.__init__": f"{_EXECUTORS}without_scheduler_or_workers",
+    "engine/send/backends: DaskBackend.__init__ 2": f"{_EXECUTORS}without_scheduler_or_workers",
+    "engine/send/remote_workers: _as_obsup_error 2": f"{_EXECUTORS}without_scheduler_or_workers",
+    "engine/send/remote_workers: _as_obsup_error 4": f"{_EXECUTORS}without_scheduler_or_workers",
+    "engine/send/remote_workers: _compared": f"{_EXECUTORS}workers_in_a_mount_namespace_with_another_file",
+}
+"""The test that runs the command, as FILE::FUNCTION."""

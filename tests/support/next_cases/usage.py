@@ -1,0 +1,185 @@
+"""Invalid command lines."""
+
+from __future__ import annotations
+
+from tests.support.next_lines import Case
+
+CASES = (
+    Case(
+        "cli/run/requests: _display_options",
+        2,
+        command="obsup upload bigfile bucket/key --progress-interval 0.01s",
+    ),
+    Case(
+        "engine/job/option_values: _check_timeouts",
+        2,
+        command="obsup upload bigfile bucket/key --stall-timeout 0s",
+    ),
+    Case(
+        "engine/job/option_values: Limits.deadline_s",
+        2,
+        command="obsup upload bigfile bucket/key --until 25:00",
+    ),
+    Case("engine/plan/file_plan: _use", 2, command="obsup upload bigfile bucket/key --part-size 1K"),
+    Case(
+        "engine/plan/file_plan: _use",
+        2,
+        command="obsup upload bigfile bucket/key --parts 20000",
+        note="parts",
+    ),
+    Case(
+        "dialects/object_headers: _check_together",
+        2,
+        command="obsup upload bigfile s3://bucket/key --sse-kms-key-id some-key",
+    ),
+    Case("dialects/object_headers: _render", 2, command="obsup upload bigfile bucket/key --no-overwrite"),
+    Case(
+        "dialects/object_headers: _needs_one_request",
+        2,
+        command="obsup upload bigfile bucket/key --success-redirect http://example.com/ --parts 2",
+    ),
+    Case(
+        "engine/job/target_settings: _headers_of_every_request",
+        2,
+        command="obsup parts bigfile bucket/key --header 'x-obs-acl: private'",
+        before="obsup init bigfile bucket/key",
+    ),
+    Case(
+        "engine/job/target_settings: _refuse_bucket_in",
+        2,
+        command="obsup upload bigfile bucket/key --endpoint http://127.0.0.1:$PORT/bucket",
+    ),
+    Case(
+        "engine/send/workers: _check_presign 2",
+        2,
+        command="obsup upload bigfile bucket/key --parts 2 --executor processes --presign --content-md5",
+    ),
+    Case(
+        "engine/send/workers: check_workers",
+        2,
+        before="export OBSUP_PROXY=http://user:word@127.0.0.1:9",
+        command="obsup upload bigfile bucket/key --parts 2 --executor processes",
+        fix="unset OBSUP_PROXY",
+    ),
+    Case(
+        "engine/steps/complete: ManualCompletion._headers",
+        2,
+        before="obsup init bigfile bucket/key; obsup part bigfile bucket/key --part-number 1",
+        command="obsup complete bigfile bucket/key --acl private",
+    ),
+    Case("engine/steps/lookup: find_upload", 2, command="obsup parts bucket/key --upload-id ''"),
+    Case(
+        "engine/steps/lookup: require_upload",
+        2,
+        before="obsup init bucket/key",
+        command="obsup complete bucket/key",
+    ),
+    Case(
+        "engine/steps/lookup: require_upload 2",
+        2,
+        command="obsup part bigfile bucket/key --part-number 1",
+        check="obsup part bigfile bucket/key --part-number 1 && obsup complete bigfile bucket/key",
+    ),
+    Case(
+        "engine/steps/lookup: require_upload 2",
+        2,
+        command="obsup complete bigfile bucket/key",
+        note="complete",
+        check="obsup part bigfile bucket/key --part-number 1 && obsup complete bigfile bucket/key",
+    ),
+    Case(
+        "engine/steps/part: _part_at",
+        2,
+        before="obsup init bucket/key",
+        command="obsup part bigfile bucket/key --upload-id $id --part-number 1 --offset 0 --parts 2",
+    ),
+    Case(
+        "engine/steps/part: _another_split",
+        2,
+        before="obsup init bigfile bucket/key --parts 2",
+        command="obsup part bigfile bucket/key --part-number 1 --part-size 1M",
+    ),
+    Case(
+        "engine/stream/uploader: check_stream_request",
+        2,
+        command="cat bigfile | obsup upload - bucket/key --executor processes",
+    ),
+    Case(
+        "local/source/identity: stat_source 2",
+        66,
+        before="mkdir folder; cp bigfile folder/",
+        command="obsup init folder bucket/key",
+        fill=("BUCKET/PREFIX/", "bucket/p/"),
+        check="obsup verify folder/bigfile bucket/p/folder/bigfile",
+    ),
+    Case(
+        "local/walk/walk: _is_folder",
+        2,
+        before="mkdir folder; cp bigfile folder/",
+        command="obsup upload folder bigfile bucket/p/",
+        check="obsup verify folder/bigfile bucket/p/folder/bigfile",
+    ),
+    Case(
+        "local/walk/walk: _is_link",
+        66,
+        before="mkdir folder; cp bigfile folder/; ln -s bigfile folder/link",
+        command="obsup upload -r folder bucket/p/ --links refuse",
+        check="obsup verify folder/bigfile bucket/p/folder/bigfile",
+    ),
+    Case(
+        "local/walk/walk: not_empty",
+        66,
+        before="mkdir folder",
+        command="obsup upload -r folder bucket/p/ --fail-if-empty",
+    ),
+    Case(
+        "cli/actions/batch: _open_list",
+        66,
+        command="obsup upload --from-list list bucket/p/",
+        fix="echo bigfile > list",
+        check="obsup verify bigfile bucket/p/bigfile",
+    ),
+    Case(
+        "cli/report/batch: FailedList._failure",
+        74,
+        before="echo bigfile > list",
+        command="obsup upload --from-list list bucket/p/ --failed-list missing/list",
+        fix="mkdir missing",
+    ),
+    Case(
+        "cli/actions/steps: _read_part",
+        66,
+        before="obsup init bucket/key; touch file",
+        command="cat file | obsup part - bucket/key --upload-id $id --part-number 1",
+        fix="cp bigfile file",
+    ),
+    Case(
+        "store/client: _require_tls",
+        2,
+        before="head -c 32 /dev/urandom > KEY; chmod 600 KEY",
+        command="obsup upload bigfile bucket/key --sse-c-key-file KEY --endpoint http://store.invalid",
+        then=75,
+    ),
+    Case(
+        "dialects/object_headers: customer_key_headers",
+        2,
+        before="head -c 32 /dev/urandom > KEY; chmod 600 KEY",
+        command="obsup upload bigfile oss://bucket/key --sse-c-key-file KEY --region here",
+    ),
+    Case(
+        "dialects/object_headers: _check_together 2",
+        2,
+        command="obsup upload bigfile s3://bucket/key --retention governance",
+        fix="fault object-lock=0",
+    ),
+    Case(
+        "cli/main: _report_system_error",
+        66,
+        before="mkdir gone",
+        command="cd gone && rmdir ../gone && obsup upload ../bigfile bucket/key",
+        fix="mkdir gone",
+        fill=("obsup upload", "cd gone && obsup upload"),
+        check="obsup verify bigfile bucket/key",
+        is_real=True,
+    ),
+)
