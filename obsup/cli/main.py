@@ -80,11 +80,11 @@ def _run() -> int:
         return exc.exit_code
     except click.exceptions.Abort as exc:
         cause = exc.__cause__
-        # Without a signal, the input of a prompt has ended.
-        return (
-            _report(stopped_by(*cause.args))
-            if isinstance(cause, KeyboardInterrupt)
-            else Interrupted.exit_code
+        if isinstance(cause, KeyboardInterrupt):
+            return _report(stopped_by(*cause.args))
+        print_message("")  # the cursor is behind the question
+        return _report(
+            Interrupted("a question was not answered", "Ctrl-C, or the end of the input, ended obsup")
         )
     except ObsupError as exc:
         return _report(exc)

@@ -90,6 +90,17 @@ def test_on_a_terminal_it_asks_and_examines_the_bucket(shell: Shell, sandbox: Sa
     assert "MinIO" in examined.out
 
 
+def test_a_question_without_an_answer_writes_nothing(shell: Shell) -> None:
+    """The end of the input, or Ctrl-C: exit 130, and a message on a line of its own."""
+    words = [sys.executable, "-m", "obsup", "config", "init", "--provider", "b2", "--config", "one.toml"]
+    with Terminal(words, folder=shell.folder, environment={}) as terminal:
+        terminal.wait_for(lambda: terminal.shows("Region"))
+        terminal.type("\x04")
+        assert terminal.finish() == 130
+    assert "Error: a question was not answered." in [line.rstrip() for line in terminal.lines()]
+    assert not (shell.folder / "one.toml").exists()
+
+
 def test_an_existing_file_is_not_changed_and_nothing_is_asked(shell: Shell) -> None:
     """Before the first question."""
     (shell.folder / "one.toml").write_text("[defaults]\n")

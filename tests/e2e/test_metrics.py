@@ -75,6 +75,9 @@ def test_a_failure_keeps_the_time_of_the_last_success(
     assert values["last_success_timestamp_seconds"] == success < values["last_run_timestamp_seconds"]
     assert shell.run("upload", "bigfile", "bucket/other", "--metrics", "run.prom").code == 77
     assert "last_success_timestamp_seconds" not in read(path, {**LABELS, "key": "other"})
+    away = ("--endpoint", "http://127.0.0.1:1", "--retry-for", "1s")
+    assert shell.run(*arguments, *away).code == 75
+    assert read(path)["retries connection refused"] >= 1, "the label has no host"
 
 
 def test_the_metrics_of_many_files(sandbox: Sandbox, shell: Shell) -> None:

@@ -74,7 +74,7 @@ class RunMetrics:
             elif isinstance(of_one, events.PartStored):
                 self._store(self._open.setdefault(name, _OpenFile()), of_one)
             elif isinstance(of_one, events.Retried):
-                self._retries[short_reason(of_one.reason)] += 1
+                self._retries[short_reason(of_one.reason).partition(" (")[0]] += 1  # without host and port
             elif isinstance(of_one, events.FileEnded):
                 self._end(of_one)
             elif isinstance(of_one, events.Counted):

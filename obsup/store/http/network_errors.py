@@ -52,7 +52,7 @@ _DETAILS = {
     "alert": "the {server} rejected the TLS connection",
     "certificate": "the {server}'s TLS certificate was not accepted",
     "resolve": "the host name {host} could not be resolved",
-    "refused": "connection refused: nothing is listening on {place}",
+    "refused": "connection refused (nothing is listening on {place})",
     "connect": "no connection to {place} could be established",
     "no-tls": "the {server} does not use TLS",
     "tls": "the TLS connection failed",
