@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import ssl
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,6 +18,16 @@ from obsup.value import Value
 # The environment variables that name a file or a directory of trusted certificates, the nearest first.
 CA_VARIABLES = ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 
+# Where systems have the certificates that they trust, in one file.
+SYSTEM_FILES = (
+    "/etc/ssl/cert.pem",
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+    "/etc/pki/tls/cert.pem",
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/ssl/ca-bundle.pem",
+)
+_HASHED_NAME = re.compile(r"[0-9a-fA-F]{8}\.[0-9]")
+
 
 class TrustStore(Value):
     """Where the trusted certificates are: a file, and a directory in which OpenSSL looks for their hashes."""
@@ -27,13 +39,25 @@ class TrustStore(Value):
 def find_trust(settings: ConnectionSettings, environ: Mapping[str, str]) -> TrustStore:
     """Return what is trusted: the given certificates, or those of this system together with those of certifi.
 
-    A system has a directory (Debian), a file (Red Hat), or, in a small container, neither.
+    A system has a directory (Debian), a file (Red Hat), or, in a small container, neither. An interpreter that was
+    built elsewhere looks in neither of them; then a file of ``SYSTEM_FILES`` is trusted, as truststore does it.
     """
     bundle = find_ca_bundle(settings, environ)
     if bundle is None:
         paths = ssl.get_default_verify_paths()
-        return TrustStore(paths.cafile or certifi.where(), paths.capath)
+        file = paths.cafile
+        if file is None and not _has_certificates(paths.capath):
+            file = next((one for one in SYSTEM_FILES if Path(one).is_file()), None)
+        return TrustStore(file or certifi.where(), paths.capath)
     return TrustStore(None, bundle[0]) if Path(bundle[0]).is_dir() else TrustStore(bundle[0], None)
+
+
+def _has_certificates(folder: str | None) -> bool:
+    """Return whether OpenSSL can find a certificate in *folder*."""
+    try:
+        return folder is not None and any(_HASHED_NAME.fullmatch(one) for one in os.listdir(folder))  # noqa: PTH208
+    except OSError:
+        return False
 
 
 def find_ca_bundle(settings: ConnectionSettings, environ: Mapping[str, str]) -> tuple[str, str] | None:
