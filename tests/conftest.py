@@ -62,9 +62,9 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 def pytest_xdist_auto_num_workers() -> int:
     """Return the number of workers for ``-n auto``: most tests wait for processes and sockets, so more than CPUs.
 
-    Each worker collects all tests, which takes eight seconds of a CPU.
+    Each worker collects all tests, which takes about ten seconds of a CPU.
     """
-    return 2 * (os.cpu_count() or 1)
+    return 3 * (os.cpu_count() or 1)
 
 
 @pytest.fixture(autouse=True)

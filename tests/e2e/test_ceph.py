@@ -19,7 +19,7 @@ from tests.doubles.nginx import Nginx
 from tests.support.shell import Outcome, Shell
 from tests.support.waiting import wait_for
 
-pytestmark = [pytest.mark.ceph, pytest.mark.xdist_group("ceph"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.ceph, pytest.mark.xdist_group("ceph-kills"), pytest.mark.timeout(600)]
 
 MIB = 1 << 20
 PARTS = 12

@@ -13,18 +13,6 @@ set -eEuo pipefail
 folder=$(realpath -m "${2:?FOLDER}")
 conf=$folder/ceph.conf
 
-install_packages() {
-    local missing=() package
-    for package in ceph-mon ceph-osd radosgw ceph-common; do
-        dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
-    done
-    [ ${#missing[@]} -gt 0 ] || return 0
-    local as_root=(env DEBIAN_FRONTEND=noninteractive)
-    [ "$(id -u)" = 0 ] || as_root=(sudo "${as_root[@]}")
-    "${as_root[@]}" apt-get update -q >>"$folder/apt.log" 2>&1
-    "${as_root[@]}" apt-get install -qy --no-install-recommends "${missing[@]}" >>"$folder/apt.log" 2>&1
-}
-
 free_ports() { # HOW MANY
     python3 - "$1" <<'P'
 import socket, sys
@@ -123,7 +111,7 @@ start() {
     local fsid osd mon2 mon1 rgw
     rm -rf "${folder:?}"/{mon,osd,run,keyring,*.pid}
     mkdir -p "$folder"/{mon,osd,run}
-    install_packages
+    bash "$(dirname "$0")/install-packages.sh" ceph-mon ceph-osd radosgw ceph-common >>"$folder/apt.log" 2>&1
     read -r mon2 mon1 rgw < <(free_ports 3)
     fsid=$(cat /proc/sys/kernel/random/uuid)
     osd=$(cat /proc/sys/kernel/random/uuid)

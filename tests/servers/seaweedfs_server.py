@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from contextlib import ExitStack
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
 SERVICES = ("master", "volume", "filer", "s3")
@@ -28,12 +29,16 @@ def find_ports() -> dict[str, int]:
         return {name: held.getsockname()[1] for name, held in zip(names, sockets, strict=True)}
 
 
-def is_listening(port: int) -> bool:
-    """Whether the port of 127.0.0.1 accepts connections."""
+def responds(port: int) -> bool:
+    """Whether the server at the port of 127.0.0.1 responds: at first it accepts connections and resets them."""
+    connection = HTTPConnection("127.0.0.1", port, timeout=10)
     try:
-        socket.create_connection(("127.0.0.1", port)).close()
-    except OSError:
+        connection.request("GET", "/")
+        connection.getresponse()
+    except (OSError, HTTPException):
         return False
+    finally:
+        connection.close()
     return True
 
 
@@ -63,7 +68,7 @@ def main() -> int:
     arguments = [f"-{name}={value}" for name, value in options.items()]
     with subprocess.Popen(["weed", "-logtostderr=true", "server", "-s3", *arguments]) as weed:
         signal.signal(signal.SIGTERM, lambda *_: weed.kill())
-        while not is_listening(ports["s3.port"]):
+        while not responds(ports["s3.port"]):
             if weed.poll() is not None:
                 return 1
             time.sleep(0.05)

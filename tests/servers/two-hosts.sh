@@ -8,12 +8,6 @@
 # Needs root. Debian's iproute2 is installed where it is missing. NAME has at most 8 characters.
 set -eEuo pipefail
 
-install_packages() {
-    command -v ip >/dev/null && return
-    DEBIAN_FRONTEND=noninteractive apt-get update -q
-    DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends iproute2
-} >&2
-
 stop() {
     local name=$1 host
     for host in a b; do
@@ -41,7 +35,7 @@ start() {
     done
 }
 
-install_packages
+command -v ip > /dev/null || bash "$(dirname "$0")/install-packages.sh" iproute2 >&2
 case $1 in
 start) start "$2" ;;
 stop) stop "$2" ;;
