@@ -135,8 +135,8 @@ class Dialect(Value):
     ``payload_hash_header``: the header with the SHA-256 of a small body; None if the body is not signed.
     ``redirects_only_root``: a website redirect has no effect on keys with a slash.
     ``customer_key_bytes`` are the sizes of SSE-C keys that the service documents.
-    ``retention_modes`` maps the modes of --retention to those of the vendor; ``extends_retention``: a request after the
-    upload can set the retention of the object, or extend it.
+    ``retention_modes`` maps the modes of --retention to those of the vendor. ``locks_later``: the headers of the upload
+    may have no effect, and then the retention is set afterwards; ``retention_in_ms``: with a date in milliseconds.
     ``grantee`` is the format of a grantee id in a grant header. ``metadata_name`` is the pattern of a metadata name.
     ``checksums`` are the algorithms that a service is known to confirm, empty if it rejects their headers, None if
     nothing is known.
@@ -170,7 +170,8 @@ class Dialect(Value):
     redirects_only_root: bool = False
     customer_key_bytes: tuple[int, ...] = (32,)
     retention_modes: Mapping[str, str] = field(default_factory=dict)
-    extends_retention: bool = False
+    locks_later: bool = False
+    retention_in_ms: bool = False
     grantee: str = "id={}"
     metadata_name: str = r"[A-Za-z0-9!#$%&'*+.^_`|~-]+"
     bucket_characters: str = "a-z0-9.-"

@@ -100,12 +100,18 @@ def service_of(endpoint: str, store: str = "") -> StoreService | None:
 def dialect_at(endpoint: str, dialect: Dialect, store: str = "") -> Dialect:
     """Return *dialect* with the rules of the service *store*, or else of the service at *endpoint*."""
     family = _rules(endpoint, store)
-    if family is None or family.is_vendor:
+    if family is None:
+        return dialect
+    if not family.has_object_lock:
+        headers = replace(dialect.headers, retention_mode=None, retain_until=None, legal_hold=None)
+        dialect = replace(dialect, headers=headers, title=f"{dialect.title}, at this host,")
+    if family.is_vendor:
         return dialect
     limits = dialect.limits
     max_part = family.max_part or limits.max_part
     return replace(
         dialect,
+        title=STORES[family.domain].title,
         limits=replace(
             limits,
             max_parts=family.max_parts or limits.max_parts,

@@ -159,7 +159,8 @@ OBS = Dialect(
     redirects_only_root=True,
     # "Configuring WORM Retention for an Object": the mode can only be COMPLIANCE.
     retention_modes={"compliance": "COMPLIANCE"},
-    extends_retention=True,
+    locks_later=True,
+    retention_in_ms=True,
 )
 
 OBS_V2 = replace(

@@ -26,7 +26,8 @@ from obsup.units import GIB, KIB, MIB
 AWS2_SIGNATURE = SignatureV2(
     auth_scheme="AWS",
     prefix="x-amz-",
-    sub_resources=SHARED_SUB_RESOURCES,
+    # Ceph signs the last two, and AWS itself needs no request with them: it honours the headers of the upload.
+    sub_resources=SHARED_SUB_RESOURCES | {"retention", "legal-hold"},
     resource=resource_path,
     access_key_parameter="AWSAccessKeyId",
     token_parameter="x-amz-security-token",
@@ -180,7 +181,11 @@ VENDOR = Vendor(
         HostFamily("aws", rf"s3-{REGION}\.{_AWS}"),
         HostFamily("aws", r"s3\.amazonaws\.com", region="us-east-1", is_global=True),
         # The S3-compatible hosts of Alibaba Cloud OSS.
-        HostFamily("oss-s3", r"s3\.(?P<region>oss-[a-z0-9-]+?)(?:-internal)?\.aliyuncs\.com"),
+        HostFamily(
+            "oss-s3",
+            r"s3\.(?P<region>oss-[a-z0-9-]+?)(?:-internal)?\.aliyuncs\.com",
+            has_object_lock=False,
+        ),
     ),
     # AWS SDKs and Tools Reference Guide, "Service-specific endpoints" and "AWS Region".
     endpoint_variables=("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"),

@@ -119,6 +119,7 @@ SERVICES = (
         max_part=5 * GIB - 5 * MIB,
         max_object=5 * TIB - 5 * GIB,
         checksums=("crc64nvme",),
+        has_object_lock=False,
     ),
     _compatible(
         "b2",

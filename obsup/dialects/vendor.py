@@ -24,7 +24,8 @@ class HostFamily(Value):
     The other fields are rules of that store, if they differ from those of the dialect; sizes are bytes.
     ``has_composite_etags``: the ETag of a multipart object is made of those of its parts. ``crc64`` is the response
     header with a CRC-64/XZ. ``checksums`` are the algorithms of ``x-amz-checksum-`` headers that its documentation
-    names; empty if it rejects these headers, None if it does not say.
+    names; empty if it rejects these headers, None if it does not say. ``has_object_lock``: an object can be
+    locked.
     """
 
     domain: str
@@ -41,6 +42,7 @@ class HostFamily(Value):
     has_composite_etags: bool = True
     crc64: str | None = None
     checksums: tuple[str, ...] | None = None
+    has_object_lock: bool = True
 
     def match(self, host: str) -> re.Match[str] | None:
         return re.fullmatch(rf"(?:(?P<bucket>.+)\.)?(?P<host>{self.hosts})", host)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from hashlib import md5
 from urllib.parse import urlsplit
 
 from msgspec.structs import replace
@@ -20,6 +22,7 @@ from obsup.model import (
     ListWindow,
     ObjectChecksums,
     ObjectInfo,
+    ObjectLock,
     ObjectPage,
     OpenUpload,
     Stored,
@@ -277,17 +280,20 @@ class HttpStore:
             raise
         return read_object_info(response, self.dialect.headers)
 
-    def set_retention(self, target: Target, version_id: str, *, mode: str, until_s: float) -> None:
-        """Source: OBS API reference, "Configuring WORM Retention for an Object": the date is in milliseconds."""
-        request = StoreRequest(
-            "PutObjectRetention",
-            "PUT",
-            target.bucket,
-            target.key,
-            query=(("retention", None), ("versionId", version_id)),
-            body=xml.retention_body(mode, round(until_s * 1000)),
-        )
-        self._exchange.send(request)
+    def lock_object(self, target: Target, version_id: str, lock: ObjectLock) -> None:
+        """Source: Amazon S3, "PutObjectRetention"; OBS, "Configuring WORM Retention for an Object"."""
+        for operation, name, body in xml.lock_bodies(lock, self.dialect):
+            self._exchange.send(
+                StoreRequest(
+                    operation,
+                    "PUT",
+                    target.bucket,
+                    target.key,
+                    query=((name, None), ("versionId", version_id)),
+                    headers={"Content-MD5": b64encode(md5(body, usedforsecurity=False).digest()).decode()},
+                    body=body,
+                )
+            )
 
     def _checksum_key_headers(self, checksums: ObjectChecksums | None) -> Mapping[str, str]:
         """Return the headers of the SSE-C key for Complete: S3 requires them of an upload with checksums."""

@@ -13,6 +13,7 @@ from obsup.model import (
     ListWindow,
     ObjectChecksums,
     ObjectInfo,
+    ObjectLock,
     ObjectPage,
     OpenUpload,
     Stored,
@@ -217,9 +218,9 @@ class ObjectStore(PartStore, PartLister, Protocol):
         """
         ...
 
-    def set_retention(self, target: Target, version_id: str, *, mode: str, until_s: float) -> None:
-        """Lock one version of the object in *mode* until *until_s* (seconds since the epoch).
+    def lock_object(self, target: Target, version_id: str, lock: ObjectLock) -> None:
+        """Set the *lock* of one version of the object: its retention, its legal hold, or both.
 
-        Only for dialects with ``extends_retention``. Idempotent and safe to retry.
+        Idempotent and safe to retry: a retention can be set again, and extended.
         """
         ...

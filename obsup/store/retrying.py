@@ -18,6 +18,7 @@ from obsup.model import (
     ListWindow,
     ObjectChecksums,
     ObjectInfo,
+    ObjectLock,
     ObjectPage,
     OpenUpload,
     Stored,
@@ -302,9 +303,6 @@ class RetryingStore:
             lambda: self._inner.head_object(target, is_copy_source=is_copy_source), f"checking {target}"
         )
 
-    def set_retention(self, target: Target, version_id: str, *, mode: str, until_s: float) -> None:
+    def lock_object(self, target: Target, version_id: str, lock: ObjectLock) -> None:
         """Lock one version of the object."""
-        self._run(
-            lambda: self._inner.set_retention(target, version_id, mode=mode, until_s=until_s),
-            f"locking {target}",
-        )
+        self._run(lambda: self._inner.lock_object(target, version_id, lock), f"locking {target}")

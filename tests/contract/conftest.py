@@ -145,6 +145,7 @@ def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
             checks_key_of_upload=False,
             lists_sparse_parts=False,
             encrypts=("AES256",),
+            locks=True,
             unlisted=NON_XML_KEYS,
             missing_source="NotFound",
         )
@@ -168,6 +169,7 @@ def ceph(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
             unknown={"complete": "InternalError"},
             checks_part_numbers=False,
             encrypts=("SSE-C",),
+            locks=True,
             returns_xml_for_long_keys=False,
         )
         make_bucket(server, "s3-v4")
@@ -222,6 +224,7 @@ def seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
             },
             merges_slashes=True,
             encrypts=("SSE-C",),
+            locks=True,
             keeps_replaced_parts=True,
             copies_have_md5=False,
             empty_list=404,

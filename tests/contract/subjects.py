@@ -66,6 +66,7 @@ class Server:
     ``keeps_replaced_parts``: a list of parts has a part that was sent twice twice, with the times in seconds.
     ``copies_have_md5``: the ETag of a copied part is its MD5.
     ``encrypts``: the kinds of encryption that the server applies.
+    ``locks``: it has Object Lock, for buckets that are created with it.
     ``lists_sparse_parts``: the marker of ListParts is a part number, not a number of parts.
     """
 
@@ -94,6 +95,7 @@ class Server:
     keeps_replaced_parts: bool = False
     copies_have_md5: bool = True
     encrypts: Collection[str] = ()
+    locks: bool = False
     max_parts: int = 10_000
     empty_list: int = 400
     missing_source: str = "NoSuchKey"
@@ -158,8 +160,8 @@ def open_subject(server: Server, dialect_name: str, addressing: Addressing) -> I
         yield Subject(server, dialect, addressing, store)
 
 
-def make_bucket(server: Server, dialect_name: str) -> None:
-    """Create the server's bucket unless it exists."""
+def make_bucket(server: Server, dialect_name: str, *, locks: bool = False) -> None:
+    """Create the server's bucket unless it exists; *locks*: with Object Lock, if the server has that."""
     dialect = DIALECTS[dialect_name]
     transport = Transport(ConnectionSettings())
     address = locate(server.endpoint, server.bucket, None, "path")
@@ -167,7 +169,7 @@ def make_bucket(server: Server, dialect_name: str) -> None:
         "PUT",
         address,
         (),
-        headers={},
+        headers={f"{dialect.prefix}bucket-object-lock-enabled": "true"} if locks else {},
         body=b"",
         sign=lambda headers: dialect.sign(
             Signable("PUT", address, (), headers),

@@ -5,7 +5,9 @@ Most of them ignore the condition of the request, and some ignore the encryption
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -13,11 +15,12 @@ from typing import Any
 import pytest
 
 from obsup.api import complete_upload, initiate_upload, upload_part
+from obsup.dates import parse_date
 from obsup.errors import BadConfiguration, NotFinished, ObjectExists, Refused, Unsupported
 from obsup.events import Event, PartStored, ignore
 from obsup.model import Upload
 from obsup.units import MIB
-from tests.contract.subjects import SUBJECTS, Subject
+from tests.contract.subjects import SUBJECTS, Subject, make_bucket
 from tests.contract.test_operations import md5_of, open_ids, refusal_of
 from tests.contract.test_uploads import upload, where
 from tests.support.stores import bytes_body
@@ -158,3 +161,27 @@ def test_an_option_is_shown_or_the_strict_upload_fails(
     info = subject.store.head_object(subject.target(key))
     assert info is not None
     assert info.headers.get(header) == value
+
+
+@every_server
+@pytest.mark.parametrize("way", ["one request", "parts", "steps"])
+def test_an_object_is_locked_or_the_upload_fails(
+    subject: Subject, tmp_path: Path, key: str, way: str
+) -> None:
+    """In a bucket with Object Lock the store shows the lock; any other upload with a lock fails."""
+    lock: dict[str, Any] = {"retention": "governance", "retain_until": "1d", "legal_hold": True}
+    with pytest.raises((Refused, Unsupported, NotFinished)):
+        send(way, subject, tmp_path, key, **lock)
+    server = replace(subject.server, bucket=f"{subject.server.bucket}-locked")
+    make_bucket(server, subject.dialect.name, locks=True)
+    locking = replace(subject, server=server)
+    if not server.locks:
+        with pytest.raises((Refused, Unsupported, NotFinished)):
+            send(way, locking, tmp_path, key, **lock)
+        return
+    send(way, locking, tmp_path, key, **lock)
+    info = subject.store.head_object(locking.target(key))
+    assert info is not None
+    assert info.lock is not None
+    assert (info.lock.retention, info.lock.legal_hold) == ("governance", True)
+    assert 86000 < (parse_date(info.lock.retain_until or "") or 0) - time.time() <= 86400

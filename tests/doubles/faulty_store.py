@@ -12,6 +12,7 @@ from obsup.model import (
     ListWindow,
     ObjectChecksums,
     ObjectInfo,
+    ObjectLock,
     ObjectPage,
     OpenUpload,
     Stored,
@@ -144,7 +145,5 @@ class FaultyStore:
     def head_object(self, target: Target, *, is_copy_source: bool = False) -> ObjectInfo | None:
         return self._run("head", lambda: self._inner.head_object(target, is_copy_source=is_copy_source))
 
-    def set_retention(self, target: Target, version_id: str, *, mode: str, until_s: float) -> None:
-        self._run(
-            "retention", lambda: self._inner.set_retention(target, version_id, mode=mode, until_s=until_s)
-        )
+    def lock_object(self, target: Target, version_id: str, lock: ObjectLock) -> None:
+        self._run("lock", lambda: self._inner.lock_object(target, version_id, lock))

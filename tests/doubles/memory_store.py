@@ -21,6 +21,7 @@ from obsup.model import (
     ListWindow,
     ObjectChecksums,
     ObjectInfo,
+    ObjectLock,
     ObjectPage,
     OpenUpload,
     Stored,
@@ -184,7 +185,7 @@ class MemoryStore:
         self.objects[target.bucket, target.key] = _Object(content, etag_of(content), dict(headers), None)
         return self._stored(content)
 
-    def set_retention(self, target: Target, version_id: str, *, mode: str, until_s: float) -> None:
+    def lock_object(self, target: Target, version_id: str, lock: ObjectLock) -> None:
         raise NotImplementedError
 
     def head_object(self, target: Target, *, is_copy_source: bool = False) -> ObjectInfo | None:  # noqa: ARG002

@@ -21,7 +21,7 @@ from obsup.engine.verify.existing_object import find_readable
 from obsup.engine.verify.object_lock import locks_later
 from obsup.engine.verify.object_probe import FoundObject, find_ours, probe_of
 from obsup.engine.verify.option_check import compare_with_request, with_info
-from obsup.errors import DataMismatch
+from obsup.errors import UNAVAILABLE, DataMismatch
 from obsup.local.source.digest import PartDigest
 from obsup.local.source.file import hash_part
 from obsup.local.source.identity import changes
@@ -81,7 +81,12 @@ def find_identical(
 
     *plan* is how the source would be sent. Only a few plans are tried, because sending can be faster than hashing.
     """
-    info = find_readable(context.store, context.request.target)
+    try:
+        info = find_readable(context.store, context.request.target)
+    except UNAVAILABLE:
+        if not only_unlocked:
+            raise
+        info = None
     if info is None or info.size != stat.size:
         return None
     if only_unlocked and context.dialect.headers.retention_mode in info.headers:
@@ -102,8 +107,6 @@ def find_identical(
     except (DataMismatch, CannotCompare):
         return None
     _note_unknown(context, options.unknown)
-    if not locks_later(context):
-        return identical
     stored = Stored(200, info.etag, version_id=info.version_id)
     return replace(identical, info=with_info(context, Finished(stored, "size", info=info)).info or info)
 

@@ -31,7 +31,7 @@ _OBS_AND_AWS = _RESPONSE | set(
     """acl backtosource policy torrent logging location storageinfo quota storageclass storagepolicy
     requestpayment versions versioning versionid uploads uploadid partnumber website notification lifecycle
     deletebucket delete cors restore tagging replication metadata encryption publicaccessblock bucketstatus
-    policystatus inventory obscompresspolicy object-lock retention directcoldaccess append position truncate
+    policystatus inventory obscompresspolicy object-lock retention legal-hold directcoldaccess append position truncate
     modify rename length name accelerate defaultobjectacl analytics metrics select select-type""".split()  # noqa: SIM905 - a table of names reads better as text
 )
 _OSS = _RESPONSE | set(

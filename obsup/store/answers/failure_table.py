@@ -211,6 +211,18 @@ FAILURE_RULES: tuple[FailureRule, ...] = (
     rule(
         Action.FAIL,
         Refused,
+        "The bucket does not have Object Lock (OBS: WORM), so that its objects cannot be locked",
+        run_again("enable it, or leave out the lock", drop=("--retention", "--retain-until", "--legal-hold")),
+        # Amazon S3; MinIO and moto; Ceph.
+        phrases=(
+            "bucket is missing object lock configuration",
+            "bucket is missing objectlockconfiguration",
+            "bucket object lock not configured",
+        ),
+    ),
+    rule(
+        Action.FAIL,
+        Refused,
         "The bucket does not exist at this endpoint",
         run_again("check the name of the bucket and --endpoint, or create the bucket"),
         code="NoSuchBucket",

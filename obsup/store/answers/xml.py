@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 from urllib.parse import unquote_plus
 
-from obsup.model import Checksum, OpenUpload, StoredObject, StoredPart
+from obsup.dates import parse_date
+from obsup.dialects.dialect import Dialect
+from obsup.model import Checksum, ObjectLock, OpenUpload, StoredObject, StoredPart
 from obsup.store.answers.checksums import element_of, read_elements
 from obsup.text import clean
 from obsup.units import KIB
@@ -65,9 +67,16 @@ def _checksum_element(checksum: Checksum | None) -> str:
     return f"<{name}>{checksum.value}</{name}>"
 
 
-def retention_body(mode: str, until_ms: int) -> bytes:
-    """Return the body that sets the retention of an object; *until_ms* is milliseconds since the epoch."""
-    return f"<Retention><Mode>{mode}</Mode><RetainUntilDate>{until_ms}</RetainUntilDate></Retention>".encode()
+def lock_bodies(lock: ObjectLock, dialect: Dialect) -> Iterator[tuple[str, str, bytes]]:
+    """Yield operation, sub-resource and body of each request that sets the *lock* of an object."""
+    if lock.retention is not None and lock.retain_until is not None:
+        end_ms = round((parse_date(lock.retain_until) or 0.0) * 1000)
+        date = end_ms if dialect.retention_in_ms else lock.retain_until
+        mode = dialect.retention_modes[lock.retention]
+        body = f"<Retention><Mode>{mode}</Mode><RetainUntilDate>{date}</RetainUntilDate></Retention>"
+        yield "PutObjectRetention", "retention", body.encode()
+    if lock.legal_hold:
+        yield "PutObjectLegalHold", "legal-hold", b"<LegalHold><Status>ON</Status></LegalHold>"
 
 
 def parse(body: bytes) -> Element:
