@@ -100,5 +100,10 @@ CASES = (
         69,
         "400 InvalidPart All non-trailing parts must have the same length",
     ),
+    Case(
+        f"{_TABLE}: bucket is missing object lock configuration",
+        69,
+        command="obsup upload bigfile s3://bucket/key --legal-hold",
+    ),
     _answer("403 is_page", 78, "403 - <html>Forbidden</html>"),
 )

@@ -381,7 +381,7 @@ CASES = (
         fix="fault object-lock=0",
     ),
     Case(
-        "engine/verify/object_lock: _set_retention",
+        "engine/verify/object_lock: _set_lock",
         69,
         before="fault object-lock=0; fault ignore-lock; fault error=403:AccessDenied,op=set-retention,times=always",
         command="obsup upload bigfile bucket/key --retention compliance --retain-until 30d",
