@@ -143,6 +143,25 @@ def test_every_command_works_without_a_home_directory(
     assert sandbox.object_path("bucket", "p/tree/a").exists()
 
 
+def test_a_directory_that_may_not_be_searched(shell: Shell) -> None:
+    """A source in it cannot be read (66), as upload, verify and status report it; a home that is one is named (78)."""
+    make_files(shell, "locked/a", "b")
+    (shell.folder / "locked").chmod(0o700)
+    os.chown(shell.folder / "locked", NOBODY, NOBODY)
+    script = """
+        run() { setpriv --bounding-set=-dac_override,-dac_read_search "$@" || echo "exit $?"; }
+        run obsup upload locked/a bucket/key
+        run obsup verify locked/a bucket/key
+        run obsup status locked/a
+        run obsup upload --ca-bundle locked/a b bucket/key
+        run env HOME="$PWD/locked" obsup upload b bucket/key
+    """
+    outcome = shell.run_script(script)
+    assert outcome.out.splitlines() == ["exit 66"] * 3 + ["exit 78"] * 2, outcome.err
+    assert outcome.err.count("cannot read locked/a") == 4
+    assert "set HOME to a folder of yours" in outcome.err
+
+
 @pytest.mark.slow
 def test_a_default_that_init_cannot_record(shell: Shell) -> None:
     """Complete has the same default. On the command line of init it is an error: it would have no effect."""

@@ -25,6 +25,7 @@ from obsup.engine.batch.outcome import BatchSummary
 from obsup.engine.batch.request import BatchRequest, SharedRequest
 from obsup.engine.batch.uploader import BatchUploader
 from obsup.errors import ObsupError, SourceUnreadable, run_again
+from obsup.local.files.existing import exists, is_file
 from obsup.local.files.overwritten import is_in
 from obsup.local.source.stream import WaitingStream, open_standard_input
 from obsup.local.state import journal as journals
@@ -121,7 +122,7 @@ def _check_list(batch: BatchOptions, written: Mapping[str, Path]) -> BinaryIO | 
 
     Return a copy of the list if it was read from standard input, otherwise None.
     """
-    existing = {option: path for option, path in written.items() if path.exists()}
+    existing = {option: path for option, path in written.items() if exists(path)}
     if batch.from_list is None or not existing:
         return None
     with _open_list(batch.from_list) as stream:
@@ -206,7 +207,7 @@ def _sources_digest(sources: Sequence[str], batch: BatchOptions) -> str:
 
 def _without(walk: Walk, written: Iterable[Path]) -> Walk:
     """Return the walk that does not send the files that exist at the paths *written*."""
-    return replace(walk, written=frozenset(_identity(path) for path in written if path.is_file()))
+    return replace(walk, written=frozenset(_identity(path) for path in written if is_file(path)))
 
 
 def _entries(

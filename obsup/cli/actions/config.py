@@ -23,6 +23,7 @@ from obsup.errors import BadConfiguration, Denied, NextStep, WrongUsage
 from obsup.local.config.credentials import CredentialSettings, find_chain, find_credentials
 from obsup.local.config.file import NO_CONFIG, Profile, load_config
 from obsup.local.config.saved_table import table_lines
+from obsup.local.files.existing import exists
 from obsup.local.files.user_folders import default_config_path, home_folder
 from obsup.local.state.folders import create_missing_folders
 from obsup.options.row import OptionRow
@@ -72,7 +73,7 @@ def run_init(
             "HOME is not an absolute path, and the account has no home directory",
             NextStep("name the file with --config"),
         )
-    if config_path.exists():
+    if exists(config_path):
         raise _existing(config_path)
     profile = new_profile(given)
     try:
@@ -203,7 +204,7 @@ def run_show(upload: click.Context, *, as_json: bool) -> int:
     """Print every setting of the *upload* command with its source, and return the exit code."""
     path: Path = upload.params["config_path"] or default_config_path(os.environ) or Path(NO_CONFIG)
     settings = list(effective_settings(upload))
-    rows = [EffectiveSetting("config", str(path), "found" if path.exists() else "not found")]
+    rows = [EffectiveSetting("config", str(path), "found" if exists(path) else "not found")]
     rows.append(effective_profile(upload))
     of_vendors = vendor_settings_of(upload.params["profile"], upload.params["config_path"])
     provider = _provider(upload, of_vendors)

@@ -24,6 +24,7 @@ from obsup.errors import BadConfiguration, NextStep, ObsupError
 from obsup.local.config.file import MAX_BYTES, NO_CONFIG, Config, load_config
 from obsup.local.config.saved_table import changed_text, table_line, table_lines, without_present
 from obsup.local.files.content import read_content
+from obsup.local.files.existing import exists
 from obsup.local.files.user_folders import default_config_path
 from obsup.local.state.atomic_file import write_atomically
 from obsup.local.state.folders import create_missing_folders
@@ -117,14 +118,14 @@ def _save(options: CommandOptions, settings: Mapping[str, str | int], remarks: S
     if path is None:
         raise _unsaved(Path(NO_CONFIG), "This user has no home directory; --config can name a file")
     try:
-        content = read_content(path, MAX_BYTES).data.decode() if path.exists() else ""
+        content = read_content(path, MAX_BYTES).data.decode() if exists(path) else ""
         added = without_present(load_config(path, os.environ) if content else Config(path), profile, settings)
         changed = changed_text(content, profile, added, remarks)
         if changed is None:
             raise _unsaved(path, f"The lines of {table_line(profile)} are not of the form KEY = VALUE")
         create_missing_folders(path.parent)
         # A link stays, and so does the mode of the file.
-        write_atomically(path.resolve(), changed.encode(), is_private=not path.exists())
+        write_atomically(path.resolve(), changed.encode(), is_private=not exists(path))
     except OSError as exc:
         raise _unsaved(path, exc.strerror or "") from exc
     return path

@@ -20,14 +20,15 @@ def check_output_files(ctx: click.Context) -> None:
     outputs = [name for name in OUTPUTS if name != "receipt" or ctx.command.name != "verify"]
     # The list is read to its end before it is replaced. The names of other shares would be lost.
     allowed = () if ctx.params.get("shard") else (frozenset({"failed_list", "from_list"}),)
-    from obsup.local.files.overwritten import find_overwritten  # help needs no other package
+    from obsup.local.files.existing import is_directory  # help needs no other package
+    from obsup.local.files.overwritten import find_overwritten
 
     found = find_overwritten(outputs, _files_of_options(ctx), list(_sources(ctx)), allowed=allowed)
     if found is None:
         return
     what = f"the same file as {_option(found.other)}"
     if found.source is not None:
-        what = f"{'inside' if found.source.is_dir() else 'the same file as'} SOURCE {found.source}"
+        what = f"{'inside' if is_directory(found.source) else 'the same file as'} SOURCE {found.source}"
     text = f"{_option(found.name)} {found.path} is {what}: obsup would overwrite it. Name another file."
     raise click.UsageError(text, ctx)
 
@@ -51,7 +52,9 @@ def check_order(ctx: click.Context) -> None:
     *sources, target = _named(ctx)
     if len(sources) != 1 or sources[0] in ("", "-") or ctx.params.get("from_command"):
         return
-    if not Path(sources[0]).exists() and Path(target).is_file():
+    from obsup.local.files.existing import exists, is_file  # help needs no other package
+
+    if not exists(Path(sources[0])) and is_file(Path(target)):
         swapped = shlex.join([target, sources[0]])
         raise click.UsageError(
             f"{sources[0]} does not exist, but TARGET {target} is a file: SOURCE comes first, as in "
@@ -69,4 +72,6 @@ def _named(ctx: click.Context) -> list[str]:
 
 def _sources(ctx: click.Context) -> Iterator[Path]:
     """Yield the sources on the command line that exist."""
-    yield from (Path(one) for one in _named(ctx)[:-1] if one not in ("", "-") and Path(one).exists())
+    from obsup.local.files.existing import exists
+
+    yield from (Path(one) for one in _named(ctx)[:-1] if one not in ("", "-") and exists(Path(one)))

@@ -45,9 +45,11 @@ def upload(sources: tuple[str, ...], target: str, *, from_command: bool, dry_run
     if from_command:
         return _upload_command((*sources, target), values, is_dry_run=dry_run)
     _suggest_from_command(sources)
+    from obsup.local.files.existing import exists
+
     if not sources and not values["from_list"]:
         raise click.UsageError(
-            f"Missing argument {'TARGET' if Path(target).exists() else 'SOURCE or TARGET'}."
+            f"Missing argument {'TARGET' if exists(Path(target)) else 'SOURCE or TARGET'}."
         )
     if sources == (STANDARD_INPUT,):
         conflicts.check_stream(values)
@@ -107,8 +109,10 @@ def _upload_one(source: str, target: str, values: dict[str, Any], *, is_dry_run:
 
 def _suggest_from_command(sources: tuple[str, ...]) -> None:
     """Raise UsageError for ``TARGET -- CMD ARG…`` without --from-command."""
+    from obsup.local.files.existing import exists
+
     argv = sys.argv[1:]
     command = argv[argv.index("--") + 1 :] if "--" in argv else []
-    if command and len(command) == len(sources) and not Path(sources[0]).exists() and which(command[0]):
+    if command and len(command) == len(sources) and not exists(Path(sources[0])) and which(command[0]):
         line = shlex.join(["obsup", "upload", "--from-command", sources[0], "--", *command])
         raise click.UsageError(f"To upload the output of CMD, add --from-command: {line}")

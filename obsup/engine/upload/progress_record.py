@@ -14,6 +14,7 @@ from obsup import events
 from obsup.engine.job.context import UploadContext
 from obsup.engine.job.request import UploadRequest
 from obsup.errors import CheckpointUnwritable, NextStep, WrongUsage
+from obsup.local.files.existing import exists
 from obsup.local.state import checkpoint as checkpoints
 from obsup.local.state import checkpoint_path, started_uploads
 from obsup.local.state.checkpoint import Checkpoint, CheckpointDamaged, CheckpointForeign
@@ -179,9 +180,9 @@ def open_record(context: UploadContext, checkpoint: Checkpoint, *, is_first: boo
 
 def check_checkpoint_path(request: UploadRequest) -> None:
     """Raise WrongUsage if the checkpoint would overwrite the source."""
-    if request.checkpoint is None or not request.checkpoint.exists():
+    if request.checkpoint is None or not exists(request.checkpoint):
         return
-    if request.source.exists() and request.checkpoint.samefile(request.source):
+    if exists(request.source) and request.checkpoint.samefile(request.source):
         raise WrongUsage(
             f"--checkpoint {quoted(request.checkpoint)} is SOURCE itself",
             "The checkpoint would overwrite it",

@@ -24,6 +24,7 @@ from obsup.engine.upload.receipt import with_receipt
 from obsup.engine.verify.object_lock import locks_later
 from obsup.engine.verify.option_check import check_options, with_info
 from obsup.errors import Busy, SourceChanged, SourceTouched, Stopped, UploadGone
+from obsup.local.files.existing import exists
 from obsup.local.source.file import Gate
 from obsup.local.source.identity import MAX_ROUNDS, check_readable, stat_when_stable
 from obsup.local.state.checkpoint import Checkpoint
@@ -105,7 +106,7 @@ class Uploader:
             except SourceChanged as exc:
                 is_touched = isinstance(exc, SourceTouched)
                 may_follow = is_touched or self._request.on_change == "resend"
-                if not left or not may_follow or not self._request.source.exists():
+                if not left or not may_follow or not exists(self._request.source):
                     raise
                 self._context = replace(self._context, is_touched=is_touched and left == 1)
         raise AssertionError("the last round returns or raises")

@@ -10,6 +10,7 @@ from pathlib import Path
 from obsup.errors import Denied, run_again
 from obsup.local.config.credential_process import sanitise
 from obsup.local.config.vendor_files import list_sections, read_values
+from obsup.local.files.existing import is_file
 from obsup.model import Credentials
 from obsup.value import Value
 
@@ -52,7 +53,7 @@ class Chain(Value):
     def find_file(self, home: Path | None) -> str | None:
         """Return a file that exists and that only the library reads, or None."""
         paths = [home / name for name in self.files] if home is not None else []
-        return next((str(path) for path in paths if path.is_file()), None)
+        return next((str(path) for path in paths if is_file(path)), None)
 
     def find_for_profile(self, name: str, vendor_profile: str | None) -> Credentials:
         """Return what the chain finds for the profile *name*, which asks for it.

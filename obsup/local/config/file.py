@@ -115,7 +115,9 @@ def load_config(path: Path | None, environ: Mapping[str, str]) -> Config:
         raise BadConfiguration(
             f"cannot read the configuration file {config_path}",
             exc.strerror or "",
-            run_again("fix its permissions"),
+            run_again(
+                "fix its permissions" if path else "fix its permissions, or set HOME to a folder of yours"
+            ),
         ) from exc
     if not content.is_regular:
         _pipes[config_path] = content

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from obsup.local.config.credential_chain import Chain, chain_failed
+from obsup.local.files.existing import is_file
 from obsup.model import Credentials
 
 TITLE = "Alibaba Cloud's credential chain"
@@ -48,7 +49,7 @@ def _sources() -> Iterator[tuple[Any, bool]]:
 
     if auth_util.enable_oidc_credential:
         yield provider.OIDCRoleArnCredentialsProvider, True
-    has_profile = (Path(auth_constant.HOME) / PROFILES).is_file()
+    has_profile = is_file(Path(auth_constant.HOME) / PROFILES)
     if has_profile and auth_util.environment_cli_profile_disabled.lower() != "true":
         yield provider.CLIProfileCredentialsProvider, True
     if os.environ.get("ALIBABA_CLOUD_CREDENTIALS_FILE"):

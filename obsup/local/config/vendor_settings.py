@@ -7,6 +7,7 @@ from pathlib import Path
 
 from obsup.dialects.registry import VENDORS
 from obsup.dialects.vendor import Vendor, VendorSetting
+from obsup.local.files.existing import exists
 
 
 def find_vendor_settings(
@@ -41,7 +42,7 @@ def _of_files(vendor: Vendor, environ: Mapping[str, str], home: Path | None) -> 
     if not vendor.file_settings or home is None:
         return
     for file in vendor.credential_files:
-        if not Path(environ.get(file.path_variable) or home / file.path).exists():
+        if not exists(Path(environ.get(file.path_variable) or home / file.path)):
             continue
         # Imported here because most machines have no such file, and the parser takes time to load.
         from obsup.local.config.vendor_files import make_section, read_settings

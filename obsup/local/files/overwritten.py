@@ -6,6 +6,8 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from obsup.local.files.existing import exists, is_directory, is_file
+
 
 class Overwritten(NamedTuple):
     """The option ``name`` would write its file over a source, or over that of the option ``other``."""
@@ -32,7 +34,7 @@ def find_overwritten(
         if path is None:
             continue
         for source in sources:
-            if name == "checkpoint" and source.is_dir():
+            if name == "checkpoint" and is_directory(source):
                 continue  # checkpoints and journals inside a directory are recognised and not sent
             if is_in(path, source):
                 return Overwritten(name, path, source=source)
@@ -45,9 +47,9 @@ def find_overwritten(
 
 def is_in(path: Path, source: Path) -> bool:
     """Return whether *path* is the file *source*, or lies in the directory *source*."""
-    if source.is_dir():
+    if is_directory(source):
         return path.resolve().is_relative_to(source.resolve())
-    return path.exists() and source.is_file() and path.samefile(source)
+    return exists(path) and is_file(source) and path.samefile(source)
 
 
 def _place(path: Path) -> Path:

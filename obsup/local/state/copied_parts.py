@@ -14,6 +14,7 @@ from msgspec import field, to_builtins
 from msgspec.structs import replace
 
 from obsup.errors import CheckpointUnwritable, run_again
+from obsup.local.files.existing import exists
 from obsup.local.state.atomic_file import write_atomically
 from obsup.local.state.folders import can_use_private_folder
 from obsup.local.state.lock import UploadLock
@@ -73,7 +74,7 @@ def record(upload: Upload, number: int, source: str, etag: str) -> None:
 
 def forget(upload: Upload, number: int) -> None:
     """Forget a copied part that was replaced by one that was sent."""
-    if not copies_path(upload).exists():
+    if not exists(copies_path(upload)):
         return
     with _locked(upload) as path:
         found = _read(path)

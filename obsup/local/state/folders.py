@@ -9,6 +9,7 @@ import stat
 import tempfile
 from pathlib import Path
 
+from obsup.local.files.existing import exists
 from obsup.local.files.own_file import is_trusted_owner
 from obsup.local.files.user_folders import user_state_folder
 
@@ -51,7 +52,7 @@ def can_use_private_folder(folder: Path) -> bool:
 
 def create_missing_folders(folder: Path) -> None:
     """Create *folder* and its missing parents with mode 0700, whatever the umask. Raises OSError."""
-    for one in reversed([one for one in (folder, *folder.parents) if not one.exists()]):
+    for one in reversed([one for one in (folder, *folder.parents) if not exists(one)]):
         with contextlib.suppress(FileExistsError):  # another process is faster
             one.mkdir(mode=0o700)
             one.chmod(0o700)

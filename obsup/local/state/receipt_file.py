@@ -13,6 +13,7 @@ from msgspec import convert, field, to_builtins
 
 from obsup.errors import BadConfiguration, LocalFailure, NextStep
 from obsup.local.files.content import read_content
+from obsup.local.files.existing import is_directory
 from obsup.local.files.own_file import distrust
 from obsup.local.state.atomic_file import write_atomically
 from obsup.local.state.folders import is_special
@@ -53,7 +54,7 @@ def check_writable(path: Path) -> None:
     folder = path.absolute().parent
     if is_special(path):
         return
-    if path.is_dir():
+    if is_directory(path):
         why = "It is a directory"
     elif not os.access(folder, os.W_OK | os.X_OK):
         why = f"The directory {quoted(folder)} is missing or not writable"

@@ -49,7 +49,7 @@ def find_trust(settings: ConnectionSettings, environ: Mapping[str, str]) -> Trus
         if file is None and not _has_certificates(paths.capath):
             file = next((one for one in SYSTEM_FILES if Path(one).is_file()), None)
         return TrustStore(file or certifi.where(), paths.capath)
-    return TrustStore(None, bundle[0]) if Path(bundle[0]).is_dir() else TrustStore(bundle[0], None)
+    return TrustStore(None, bundle[0]) if os.path.isdir(bundle[0]) else TrustStore(bundle[0], None)  # noqa: PTH112
 
 
 def _has_certificates(folder: str | None) -> bool:
@@ -73,7 +73,7 @@ def check_tls_files(settings: ConnectionSettings, environ: Mapping[str, str]) ->
         return
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     bundle = find_ca_bundle(settings, environ)
-    if bundle is not None and settings.verify_tls and not Path(bundle[0]).is_dir():
+    if bundle is not None and settings.verify_tls and not os.path.isdir(bundle[0]):  # noqa: PTH112 - Path.is_dir may raise
         path, origin = bundle
         _load(path, origin, lambda: context.load_verify_locations(path), "no CA certificate in PEM format")
     _load_client_certificate(context, settings)
