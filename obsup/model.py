@@ -45,10 +45,10 @@ class Part(Value):
 
 
 class Checksum(Value, array_like=True):
-    """A checksum of S3: the algorithm (``crc64nvme``, ``crc32c``, ``crc32``, ``sha256``), and the value as in headers.
+    """A checksum of S3: the algorithm (``crc64nvme``, ``crc32c``, ``crc32``, ``sha256``, ``sha1``), and its value.
 
-    The value is Base64; that of checksums of parts (composite) ends with a hyphen and the number of parts. The
-    algorithm ``crc64`` is that of OBS, whose value is a decimal number.
+    The value is Base64, as in headers; that of checksums of parts (composite) ends with a hyphen and the number of
+    parts. The algorithm ``crc64`` is that of OBS, whose value is a decimal number.
     """
 
     algorithm: str
@@ -82,7 +82,7 @@ class UploadChecksum(Value, rename="camel"):
     @property
     def is_proof(self) -> bool:
         """Whether the object's checksum verifies its content as an MD5 does."""
-        return self.is_full_object or self.algorithm == "sha256"
+        return self.is_full_object or self.algorithm in ("sha256", "sha1")
 
 
 class ObjectChecksums(Value):

@@ -33,7 +33,8 @@ WHAT, other:
   only-region=NAME        a V4 signature for another region is rejected; the answer names this one
   equal-parts             complete: rejected unless all parts but the last have the same size (Cloudflare R2)
   ignore-checksums        x-amz-checksum headers have no effect, and no response has one
-  reject-checksums=STATUS requests with an x-amz-checksum header are rejected, with 400 or 501
+  obs-checksums           OBS: the checksum that a request sends is checked and returned, as in some regions
+  reject-checksums=STATUS requests with an x-amz-checksum (OBS: x-obs-checksum) header are rejected, with 400 or 501
   hide-checksums          no response has a checksum, although it is checked (SSE-C: op=parts; part: only echoed)
   composite-checksums     the checksum of the object is that of the checksums of its parts, although FULL_OBJECT was
                           confirmed
@@ -79,7 +80,7 @@ _SIZES = frozenset({"drop-request", "slow", "reset", "own-etag"})
 _SECONDS = frozenset({"stall", "delay", "skew", "close-idle", "object-lock"})
 # How some stores work, in deviation from their vendors' documentation.
 _HABITS = frozenset(
-    """ignore-condition ignore-encryption ignore-options hide-encryption ignore-checksums hide-checksums
+    """ignore-condition ignore-encryption ignore-options hide-encryption ignore-checksums hide-checksums obs-checksums
     composite-checksums require-md5 ignore-lock hide-lock virtual-only equal-parts exact-uploads no-dates empty-list
     plain-keys""".split()  # noqa: SIM905 - a table of names reads better as text
 )

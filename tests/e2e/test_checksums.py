@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -310,30 +311,41 @@ def test_verify_by_the_checksum_of_the_object(
 
 # The CRC-64 of OBS: no request asks for it before the first part.
 
+CONFIRMS = "obs-checksums"
 OBS_HEADER = "x-obs-checksum-crc64ecma"
 OBS_STORES = {
-    "confirms it": ([], [], "crc64"),
-    "ignores it": (["ignore-checksums"], [], "etag"),
-    "encrypts": ([], ["--sse", "kms"], "crc64"),
-    "presigned": ([], ["--executor", "processes", "--presign"], "crc64"),
-    "not at Complete": (["hide-checksums,op=complete"], [], "crc64"),
-    "not of the object": (["hide-checksums,op=complete", "hide-checksums,op=head"], [], "etag"),
-    "a part is stored changed": (["flip-bit,op=part,part=2"], [], "crc64"),
+    "confirms it": ([CONFIRMS], [], "crc64"),
+    "ignores it": ([], [], "etag"),
+    "ignores it, although it was named": ([], ["--digest", "crc64"], "etag"),
+    "rejects it": (["reject-checksums=400"], [], "etag"),
+    "is not asked": ([CONFIRMS], ["--digest", "md5"], "etag"),
+    "processes": ([CONFIRMS], ["--executor", "processes"], "crc64"),
+    "encrypts": ([CONFIRMS], ["--sse", "kms"], "crc64"),
+    "presigned": ([CONFIRMS], ["--digest", "crc64", "--executor", "processes", "--presign"], "crc64"),
+    "not at Complete": ([CONFIRMS, "hide-checksums,op=complete"], [], "crc64"),
+    "not of the object": ([CONFIRMS, "hide-checksums,op=complete", "hide-checksums,op=head"], [], "etag"),
+    "a part is stored changed": ([CONFIRMS, "flip-bit,op=part,part=2"], [], "crc64"),
 }
 
 
 @pytest.mark.parametrize("name", mostly_slow(OBS_STORES, "confirms it"))
 def test_the_crc64_of_obs(shell: Shell, sandbox: Sandbox, make_file: MakeFile, name: str) -> None:
-    """Until the store has returned that of a part, parts are verified by MD5, too."""
+    """Until the store has returned that of a part, parts are verified by MD5, too. Complete has that of the object."""
     faults, options, verified = OBS_STORES[name]
     for fault in faults:
         sandbox.add_fault(fault)
     size = 3 * 1024 * 1024
-    arguments = ["--provider", "obs", "--part-size", "1M", "-j", "1", "--digest", "crc64", "--json"]
+    arguments = ["--provider", "obs", "--part-size", "1M", "-j", "1", "--receipt", "receipt", "--json"]
     source = make_file(size)
     done = shell.run("upload", source, "bucket/key", *arguments, *options)
     assert (done.code, done.json["verified"]) == (0, verified)
-    assert ("does not confirm --digest crc64" in done.err) == (name == "ignores it")
+    assert ("does not confirm --digest crc64" in done.err) == ("named" in name)
     parts = [OBS_HEADER in one for one in headers_of(sandbox, "part")]
-    assert all(parts) == (name != "ignores it")
+    is_sent = verified == "crc64" or name == "not of the object"
+    assert all(parts[1:]) == is_sent
+    assert parts[0] == (name != "is not asked")
+    assert (OBS_HEADER in headers_of(sandbox, "complete")[0]) == is_sent
+    if name in ("confirms it", "encrypts"):
+        receipt = json.loads((shell.folder / "receipt").read_text())
+        assert [part["md5"] is None for part in receipt["parts"]] == [False, True, True]
     assert sandbox.object_path("bucket", "key").read_bytes() == source.read_bytes()

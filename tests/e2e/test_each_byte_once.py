@@ -29,7 +29,7 @@ TOLERANCE_BYTES = 64 * 1024
 NONE, MD5, CRC64 = (0, 0), (1, 0), (0, 1)
 DIGESTS = {
     "none": (["--digest", "none"], NONE),
-    "md5": ([], MD5),
+    "md5": (["--digest", "md5"], MD5),
     "crc64": (["--provider", "oss", "--region", "cn-hangzhou"], CRC64),
 }
 

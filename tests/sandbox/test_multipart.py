@@ -264,7 +264,8 @@ def test_a_content_md5_of_complete_is_checked(client: Client) -> None:
 @pytest.mark.parametrize(
     "header", ["x-obs-checksum-crc64ecma", "x-obs-checksum-sha256", "x-obs-checksum-crc32"]
 )
-def test_a_checksum_header_is_verified_and_echoed(client: Client, header: str) -> None:
+def test_a_checksum_header_is_verified_and_echoed(sandbox: Sandbox, client: Client, header: str) -> None:
+    sandbox.add_fault("obs-checksums")
     right = {
         "x-obs-checksum-crc64ecma": str(crc64(memoryview(b"data"))),
         "x-obs-checksum-sha256": base64.b64encode(hashlib.sha256(b"data").digest()).decode(),

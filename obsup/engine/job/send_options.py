@@ -16,8 +16,7 @@ from obsup.value import Value
 
 # Facts about the store.
 REJECTS_CHECKSUMS = "rejects checksum headers"
-CONFIRMS_CRC64 = "returns the CRC-64 that is sent with a part"
-LACKS_CRC64 = "returns no CRC-64"
+CONFIRMS_CRC64 = "returns the CRC-64 that is sent"
 
 
 class SendOptions(Value):

@@ -20,6 +20,7 @@ Verified = Literal[
     "crc32c",
     "crc32",
     "sha256",
+    "sha1",
     "etag",
     "crc64",
     "parts",
@@ -30,7 +31,7 @@ Verified = Literal[
 ]
 """What verified that an object is the source."""
 
-BY_CONTENT = frozenset({"crc64nvme", "crc32c", "crc32", "sha256", "etag", "crc64"})
+BY_CONTENT = frozenset({"crc64nvme", "crc32c", "crc32", "sha256", "sha1", "etag", "crc64"})
 """Those of the content; the others show who made the object, and what it is made of."""
 
 

@@ -22,7 +22,7 @@ class DigestChoice(Value):
 
     ``crc64_or_md5``: the CRC-64 verifies the parts, and the MD5 does if the store returns no CRC-64.
     ``checksum`` is the algorithm of the checksum that is sent; before an upload is initiated, the one to ask for.
-    ``keeps_md5``: the MD5 is computed even if the store agreed to a checksum.
+    ``keeps_md5``: the MD5 is computed even if the store agreed to a checksum. ``is_named``: the user asked for it.
     """
 
     md5: bool
@@ -31,6 +31,7 @@ class DigestChoice(Value):
     crc64_or_md5: bool = False
     checksum: str | None = None
     keeps_md5: bool = False
+    is_named: bool = False
 
     def of_upload(self, upload: Upload) -> DigestChoice:
         """Return the digests of the parts of *upload*: with the checksum that the store agreed to, if any.
@@ -57,15 +58,16 @@ def choose_digests(
     *is_compared*: the parts are compared with a file, so each has a CRC-64. *is_read_once*: the source cannot be read
     again, so MD5 must be computed now if it may be needed.
     """
-    if digest == CRC64 and dialect.headers.crc64 is not None and dialect.etag_is_composite:
+    if digest in ("auto", CRC64) and dialect.headers.crc64 is not None and dialect.etag_is_composite:
         # OBS: the first part shows whether the store confirms it; until then, MD5 does.
         return DigestChoice(
             md5=True,
-            crc64=True,
+            crc64=is_compared,
             opaque_etags=encrypted,
             checksum=CRC64,
             crc64_or_md5=True,
             keeps_md5=is_read_once,
+            is_named=digest == CRC64,
         )
     if digest in ("md5", "crc64", "none"):
         is_md5 = digest == "md5"

@@ -12,7 +12,7 @@ from typing import Protocol
 from msgspec.structs import replace
 
 from obsup import events
-from obsup.engine.job.send_options import REJECTS_CHECKSUMS, SendOptions
+from obsup.engine.job.send_options import SendOptions
 from obsup.engine.proof.part_proof import matches, needs_md5
 from obsup.errors import (
     DataMismatch,
@@ -22,12 +22,11 @@ from obsup.errors import (
     StoreError,
     run_again,
 )
-from obsup.local.source.digest import PartDigest
+from obsup.local.source.digest import CRC64, PartDigest
 from obsup.local.source.file import Gate
 from obsup.local.state import started_uploads
 from obsup.local.state.started_uploads import StartedUpload
 from obsup.model import Checksum, Part, Receipt, Stored, Target, Upload
-from obsup.store.answers.checksums import rejects_checksums
 from obsup.store.http.body import Body, OpenBody
 from obsup.store.interface import PartStore, TrialStore
 from obsup.value import Value
@@ -209,9 +208,8 @@ class Sent(Value):
     def receipt(self, part: Part) -> Receipt:
         """Return the receipt of the *part* that was sent."""
         digest = self.digest
-        return Receipt(
-            part.number, part.size, self.stored.etag, digest.md5, digest.crc64, checksum=self.checksum
-        )
+        checksum = self.checksum if self.checksum and self.checksum.algorithm != CRC64 else None
+        return Receipt(part.number, part.size, self.stored.etag, digest.md5, digest.crc64, checksum=checksum)
 
 
 def send_verified(
@@ -248,23 +246,6 @@ def send_verified(
         f"{trial.doubt if sent.is_by_etag else ''}",
         run_again("check this computer's memory and the proxies on the way to the store"),
     )
-
-
-def send_with_checksum(
-    content: Content, send: SendRequest, send_options: SendOptions, trial: EtagTrial, *, what: object
-) -> Sent:
-    """Send *content*, without a checksum if the store rejects its header. Raises as ``send_verified``."""
-    learned, without = send_options.learned, replace(send_options.digests, checksum=None)
-    if not learned.has(REJECTS_CHECKSUMS):
-        try:
-            return send_verified(content, send, send_options, trial, what=what)
-        except ObsupError as exc:
-            if send_options.digests.checksum is None or exc.refusal is None:
-                raise
-            if not rejects_checksums(exc.refusal):
-                raise
-        learned.add(REJECTS_CHECKSUMS)
-    return send_verified(content, send, replace(send_options, digests=without), trial, what=what)
 
 
 def _named(checksum: Checksum | None) -> tuple[str, str | None]:
@@ -308,7 +289,10 @@ def _send_once(content: Content, send: SendRequest, send_options: SendOptions, *
             bodies[-1].check()
         raise
     bodies[-1].check()
-    return Sent(stored, bodies[-1].digest, checksum)
+    digest = bodies[-1].digest
+    if checksum is not None and algorithm == CRC64 and digest.crc64 is None and stored.crc64 is not None:
+        digest.record_crc64(int(checksum.value))
+    return Sent(stored, digest, checksum)
 
 
 def _send_with_digests(

@@ -1,4 +1,8 @@
-"""Send one part and return the store's receipt for it, in a thread or on another host."""
+"""Send one part and return the store's receipt for it, in a thread or on another host.
+
+Checksums that no response to Initiate confirms are negotiated here: OBS shows by that of the first part whether it has
+them; for PutObject, only a rejection shows that a store does not know their headers.
+"""
 
 from __future__ import annotations
 
@@ -9,29 +13,29 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from obsup import events
-from obsup.engine.job.send_options import (
-    CONFIRMS_CRC64,
-    LACKS_CRC64,
-    REJECTS_CHECKSUMS,
-    SendOptions,
-)
+from obsup.engine.job.connection import LearnedFacts
+from obsup.engine.job.send_options import CONFIRMS_CRC64, REJECTS_CHECKSUMS, SendOptions
 from obsup.engine.proof.encryption import RequestedEncryption
 from obsup.engine.proof.part_proof import DigestChoice, matches
 from obsup.engine.send.content import (
     AttemptCounter,
     Content,
     EtagTrial,
+    SendRequest,
     Sent,
     send_verified,
-    send_with_checksum,
 )
 from obsup.errors import NextStep, ObsupError, Refused
 from obsup.local.source.digest import CRC64, PartDigest
 from obsup.local.source.file import FileWindow
 from obsup.model import Checksum, Part, Receipt, SourceStat, Stored, Upload
+from obsup.store.answers.checksums import rejects_checksums
 from obsup.store.http.body import OpenBody
 from obsup.store.interface import PartLister, PartStore
 from obsup.value import Value
+
+# A fact about the store.
+_LACKS_CRC64 = "does not return the CRC-64 that is sent"
 
 
 class PartToSend(Value):
@@ -66,7 +70,7 @@ def send_content(
     Raises as ``send_verified`` does, and Refused if the store does not confirm the encryption.
     """
     part, attempts = content.part, AttemptCounter()
-    digests = _digests_of(upload, send_options)
+    digests = digests_of(upload, send_options.digests, send_options.learned)
     send_options = replace(send_options, digests=digests)
 
     def send(open_body: OpenBody, content_md5: str | None, checksum: Checksum | None) -> Stored:
@@ -76,11 +80,8 @@ def send_content(
 
     what, trial = f"part {part.number} of {upload.target}", EtagTrial(store, upload.target, send_options)
     try:
-        if digests.checksum == CRC64:
-            sent = send_with_checksum(content, send, send_options, trial, what=what)
-            _learn_crc64(sent, send_options)
-        else:
-            sent = send_verified(content, send, send_options, trial, what=what)
+        send_it = send_negotiated if upload.checksum is None else send_verified
+        sent = send_it(content, send, send_options, trial, what=what)
     except Refused:
         # Some stores reject a part that they already have: an earlier attempt may have stored it.
         existing = _find_stored(content, upload, store, send_options) if attempts.count > 1 else None
@@ -89,26 +90,6 @@ def send_content(
         return existing
     _check_encryption(sent.stored, send_options.encryption, what)
     return sent.stored, sent.receipt(part)
-
-
-def _digests_of(upload: Upload, send_options: SendOptions) -> DigestChoice:
-    """Return the digests of a part of *upload*. OBS agrees to the CRC-64 by returning that of an earlier part."""
-    digests, learned = send_options.digests.of_upload(upload), send_options.learned
-    if digests.checksum != CRC64:
-        return digests
-    if learned.has(LACKS_CRC64) or learned.has(REJECTS_CHECKSUMS):
-        return replace(digests, checksum=None)
-    return replace(digests, md5=digests.keeps_md5 or not learned.has(CONFIRMS_CRC64))
-
-
-def _learn_crc64(sent: Sent, send_options: SendOptions) -> None:
-    """Remember whether the store returned the CRC-64 that was sent."""
-    learned = send_options.learned
-    if sent.stored.crc64 is not None:
-        learned.add(CONFIRMS_CRC64)
-        return
-    learned.add(LACKS_CRC64)
-    learned.note("the store does not confirm --digest crc64: parts are verified by MD5", send_options.observe)
 
 
 def _check_encryption(stored: Stored, encryption: RequestedEncryption | None, what: str) -> None:
@@ -153,3 +134,52 @@ def _find_stored(
         return None
     send_options.observe(events.PartStored(part.number, part.size))
     return sent.stored, sent.receipt(part)
+
+
+def digests_of(upload: Upload, digests: DigestChoice, learned: LearnedFacts) -> DigestChoice:
+    """Return the digests of a part of *upload*: the MD5 verifies it, too, until the store has returned a CRC-64."""
+    chosen = digests.of_upload(upload)
+    if chosen.checksum != CRC64:
+        return chosen
+    if learned.has(_LACKS_CRC64) or learned.has(REJECTS_CHECKSUMS):
+        return replace(chosen, checksum=None)
+    return replace(chosen, md5=chosen.keeps_md5 or not learned.has(CONFIRMS_CRC64))
+
+
+def send_negotiated(
+    content: Content, send: SendRequest, send_options: SendOptions, trial: EtagTrial, *, what: object
+) -> Sent:
+    """Send *content*, without a checksum if the store rejects its header or did not return it before.
+
+    Raises as ``send_verified``.
+    """
+    learned, digests = send_options.learned, send_options.digests
+    without = replace(send_options, digests=replace(digests, checksum=None))
+    is_crc64 = digests.checksum == CRC64
+    if learned.has(REJECTS_CHECKSUMS) or (is_crc64 and learned.has(_LACKS_CRC64)):
+        return send_verified(content, send, without, trial, what=what)
+    try:
+        sent = send_verified(content, send, send_options, trial, what=what)
+    except ObsupError as exc:
+        is_rejected = digests.checksum is not None and exc.refusal and rejects_checksums(exc.refusal)
+        if not is_rejected:
+            raise
+        sent = send_verified(content, send, without, trial, what=what)
+        learned.add(REJECTS_CHECKSUMS)
+        return sent
+    if is_crc64:
+        _learn_crc64(sent, send_options)
+    return sent
+
+
+def _learn_crc64(sent: Sent, send_options: SendOptions) -> None:
+    """Remember whether the store returned the CRC-64 that was sent."""
+    learned = send_options.learned
+    if sent.stored.crc64 is not None:
+        learned.add(CONFIRMS_CRC64)
+        return
+    learned.add(_LACKS_CRC64)
+    if send_options.digests.is_named:
+        learned.note(
+            "the store does not confirm --digest crc64: parts are verified by MD5", send_options.observe
+        )

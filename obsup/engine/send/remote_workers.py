@@ -132,10 +132,12 @@ class RemoteWorkers:
         return self._submit(_PendingTask(what, number, make_call, observe or self._observe, part))
 
     def _presigned(self, to_send: PartToSend) -> PresignedPart:
-        """Return the URL of a part. Its checksum is signed, so it is computed here."""
+        """Return the URL of a part. Its checksum is signed, so it is computed here, and cannot be negotiated."""
         assert self._sign is not None
         window = FileWindow(Path(to_send.path), to_send.part, to_send.stat)
-        algorithm = to_send.digests.of_upload(to_send.upload).checksum
+        digests = to_send.digests.of_upload(to_send.upload)
+        is_wanted = to_send.upload.checksum is not None or digests.is_named
+        algorithm = digests.checksum if is_wanted else None
         checksum = window.checksum(algorithm, self._read_gate) if algorithm is not None else None
         return self._sign(to_send.upload, to_send.part.number, checksum)
 

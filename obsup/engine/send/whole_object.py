@@ -19,7 +19,8 @@ from obsup.engine.proof.encryption import RequestedEncryption
 from obsup.engine.proof.object_options import OptionComparison, compare_options
 from obsup.engine.proof.object_proof import Expected, verify_response
 from obsup.engine.proof.part_proof import DigestChoice, matches
-from obsup.engine.send.content import AttemptCounter, Content, EtagTrial, Sent, send_with_checksum
+from obsup.engine.send.content import AttemptCounter, Content, EtagTrial, Sent
+from obsup.engine.send.part import send_negotiated
 from obsup.engine.verify.existing_object import find_existing, object_exists
 from obsup.engine.verify.object_probe import ObjectProbe
 from obsup.errors import NextStep, ObjectExists, Refused
@@ -86,7 +87,7 @@ def put_content(
 
     try:
         trial = EtagTrial(store, target, send_options)
-        sent = send_with_checksum(content, send, send_options, trial, what=target)
+        sent = send_negotiated(content, send, send_options, trial, what=target)
     except ObjectExists:
         # It may be from our own first attempt, if its response was lost.
         existing = _find_object(store, target, headers, content, send_options) if attempts.count > 1 else None

@@ -27,7 +27,7 @@ from obsup.engine.steps.lookup import (
     find_upload,
     require_upload,
 )
-from obsup.engine.upload.adoption import list_open_parts
+from obsup.engine.upload.adoption import agreed_checksum, list_open_parts
 from obsup.engine.upload.complete import Completer, PartsRejected
 from obsup.engine.verify.made_object import find_object_of
 from obsup.engine.verify.object_lock import confirm_lock
@@ -37,7 +37,7 @@ from obsup.errors import DataMismatch, NextStep, UploadGone, WrongUsage, run_aga
 from obsup.local.source.identity import until_untouched
 from obsup.local.state import started_uploads
 from obsup.local.state.checkpoint import Checkpoint
-from obsup.model import ObjectInfo, Receipt, SourceStat
+from obsup.model import ObjectInfo, Receipt, SourceStat, Upload
 from obsup.store.answers.failure_table import as_error
 
 
@@ -104,8 +104,15 @@ class ManualCompletion:
             self._context.observe(events.Noted(note))
         return result
 
+    def _with_checksum(self, upload: Upload, receipts: Sequence[Receipt]) -> Upload:
+        """Return *upload* with the checksum that its parts have; only the store knows the type of some."""
+        listed = with_listed_checksum(upload, receipts)
+        if listed == upload or (listed.checksum is not None and listed.checksum.is_full_object):
+            return listed
+        return replace(listed, checksum=agreed_checksum(self._context, upload) or listed.checksum)
+
     def _assemble(self, selected: FoundUpload, receipts: list[Receipt], stat: SourceStat | None) -> Result:
-        context, upload = self._context, with_listed_checksum(selected.upload, receipts)
+        context, upload = self._context, self._with_checksum(selected.upload, receipts)
         size, etags = sum(one.size for one in receipts), [one.etag for one in receipts]
         completer = Completer(context, upload, probe_of(context, upload, receipts, stat), receipts)
         try:

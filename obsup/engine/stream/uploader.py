@@ -20,7 +20,7 @@ from obsup.engine.plan.stream_plan import StreamPlan, growing, make_stream_sizes
 from obsup.engine.send.concurrency import ConcurrencyLimit
 from obsup.engine.send.dispatcher import POLL_S
 from obsup.engine.send.executors import open_executor
-from obsup.engine.send.part import send_content
+from obsup.engine.send.part import digests_of, send_content
 from obsup.engine.send.whole_object import put_whole
 from obsup.engine.stream.pipeline import StreamPipeline
 from obsup.engine.stream.replay import ReplayCheck
@@ -139,10 +139,13 @@ class StreamUploader:
     def _digest(self) -> PartDigest:
         digests = self._context.digests
         if self._record is not None:
-            digests = digests.of_upload(self._record.upload)
+            digests = digests_of(self._record.upload, digests, self._context.connection.learned)
         stored = [one for one in self._replay.stored.values() if one.checksum is None]
-        compares_md5 = any(one.crc64 is None for one in stored) or bool(stored and not digests.crc64)
-        return PartDigest(md5=digests.md5 or self._request.content_md5 or compares_md5, crc64=digests.crc64)
+        compares_md5 = any(one.crc64 is None for one in stored)
+        return PartDigest(
+            md5=digests.md5 or self._request.content_md5 or compares_md5,
+            crc64=digests.crc64 or any(one.crc64 is not None for one in stored),
+        )
 
     def _upload(self, pipeline: StreamPipeline) -> Result:
         self._report_start()

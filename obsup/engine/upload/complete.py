@@ -18,8 +18,10 @@ from obsup.engine.upload.adoption import not_listed
 from obsup.engine.verify.existing_object import find_existing, object_exists
 from obsup.engine.verify.object_probe import ObjectProbe, find_ours, probe_of
 from obsup.errors import UNAVAILABLE, NetworkError, ObjectExists, ObsupError, StoreError, UploadGone
+from obsup.local.source.digest import CRC64
 from obsup.local.source.identity import content_changed
 from obsup.model import Receipt, SourceStat, Stored, Upload
+from obsup.store.answers.checksums import rejects_checksums
 from obsup.store.answers.failure_rule import Action, FailureRule
 from obsup.store.answers.failure_table import classify
 
@@ -53,7 +55,9 @@ class Completer:
         self._probe = probe
         self._parts = [(one.number, one.etag) for one in receipts]
         self._checksums = sent_checksums(receipts, upload)
-        if context.connection.learned.has(CONFIRMS_CRC64):
+        # Unless the source is hashed for a comparison, only a CRC-64 that the store returned is known.
+        is_returned = context.connection.learned.has(CONFIRMS_CRC64) or not context.digests.crc64
+        if context.digests.checksum == CRC64 and is_returned:
             self._checksums = sent_crc64(receipts)
 
     def complete(self, headers: Mapping[str, str], *, look_first: bool = False) -> Finished:
@@ -92,7 +96,8 @@ class Completer:
         try:
             return store.complete(self._upload, self._parts, headers, checksums=checksums)
         except StoreError as exc:
-            if checksums is None or exc.refusal.code not in _REJECTING_CHECKSUMS:
+            is_rejected = exc.refusal.code in _REJECTING_CHECKSUMS or rejects_checksums(exc.refusal)
+            if checksums is None or not is_rejected:
                 raise
         self._checksums = None
         return store.complete(self._upload, self._parts, headers)

@@ -13,20 +13,23 @@ CRC64 = "crc64"
 # Its names in anycrc; the vendors call crc64 "crc64ecma".
 _MODELS = {CRC64: "CRC64-XZ", "crc64nvme": "CRC64-NVME", "crc32c": "CRC32C", "crc32": "CRC32"}
 _CRC_BYTES = {"crc64nvme": 8, "crc32c": 4, "crc32": 4}
+_HASHES = frozenset({"sha256", "sha1"})
 
 
 class PartDigest:
     """Computes ``md5`` (hex), ``crc64`` and one ``checksum`` of S3. Each is None if it was not asked for.
 
-    *checksum* is its algorithm: ``crc64nvme``, ``crc32c``, ``crc32`` or ``sha256``; or ``crc64``, that of OBS.
+    *checksum* is its algorithm: ``crc64nvme``, ``crc32c``, ``crc32``, ``sha256``, ``sha1``, or ``crc64`` (OBS).
     """
 
     def __init__(self, *, md5: bool = False, crc64: bool = False, checksum: str | None = None) -> None:
         # usedforsecurity: it detects accidental changes, which FIPS mode allows.
         self._md5 = hashlib.md5(usedforsecurity=False) if md5 else None
         self._known_md5: str | None = None
-        self._sha256 = hashlib.sha256() if checksum == "sha256" else None
-        self._hashes = [one for one in (self._md5, self._sha256) if one is not None]
+        self._known_crc64: int | None = None
+        is_hash = checksum in _HASHES
+        self._hash = hashlib.new(checksum or "", usedforsecurity=False) if is_hash else None
+        self._hashes = [one for one in (self._md5, self._hash) if one is not None]
         self._algorithm = checksum
         crcs = [name for name, is_wanted in ((CRC64, crc64), (checksum, checksum in _MODELS)) if is_wanted]
         self._crcs: dict[str | None, int] = dict.fromkeys(crcs, 0)
@@ -42,6 +45,10 @@ class PartDigest:
         """Record the MD5, in lower-case hex, that was computed separately from the same bytes."""
         self._known_md5 = md5
 
+    def record_crc64(self, crc64: int) -> None:
+        """Record the CRC-64/XZ that was computed separately from the same bytes."""
+        self._known_crc64 = crc64
+
     @property
     def is_idle(self) -> bool:
         """Whether no digest is computed, so that the bytes need not be read into memory."""
@@ -55,20 +62,21 @@ class PartDigest:
     @property
     def crc64(self) -> int | None:
         """The CRC-64/XZ so far, an unsigned 64-bit number; OSS writes it in decimal."""
-        return self._crcs.get(CRC64)
+        return self._crcs.get(CRC64, self._known_crc64)
 
     @property
     def checksum(self) -> Checksum | None:
         """The checksum so far."""
         if self._algorithm is None:
             return None
-        if self._sha256 is not None:
-            return Checksum.of(self._algorithm, self._sha256.digest())
+        if self._hash is not None:
+            return Checksum.of(self._algorithm, self._hash.digest())
         return _crc_checksum(self._algorithm, self._crcs[self._algorithm])
 
     def receipt(self, number: int, size: int, etag: str) -> Receipt:
         """Return the receipt of a part with these digests."""
-        return Receipt(number, size, etag, self.md5, self.crc64, checksum=self.checksum)
+        checksum = self.checksum if self._algorithm != CRC64 else None
+        return Receipt(number, size, etag, self.md5, self.crc64, checksum=checksum)
 
     def is_of(self, receipt: Receipt) -> bool:
         """Return whether the digests are those of *receipt*, with those that it has not."""

@@ -24,7 +24,8 @@ NOT_IMPLEMENTED = 501
 def check_accepted(call: Call) -> None:
     """Raise Refused (400 or 501) for a checksum header if this store has none."""
     fault = call.faults.get("reject-checksums")
-    named = [name for name, _ in call.request.headers if name.startswith(_PREFIX)]
+    prefix = call.vendor.header("checksum-")
+    named = [name for name, _ in call.request.headers if name.startswith(prefix)]
     if fault is None or not named:
         return
     if fault.status == NOT_IMPLEMENTED:

@@ -14,7 +14,7 @@ from obsup.errors import Refusal
 from obsup.model import Checksum, ObjectChecksums, UploadChecksum
 
 # By preference, if a response has several.
-_BYTES = {"crc64nvme": 8, "sha256": 32, "crc32c": 4, "crc32": 4}
+_BYTES = {"crc64nvme": 8, "sha256": 32, "crc32c": 4, "crc32": 4, "sha1": 20}
 # Some stores give no better reason for a header that they do not know.
 _REJECTING_CODES = frozenset({"InvalidArgument", "InvalidRequest", "NotImplemented"})
 _CRC64 = "crc64"

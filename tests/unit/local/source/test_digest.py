@@ -109,3 +109,12 @@ def test_the_checksum_of_an_object_with_an_unknown_part_is_unknown(unknown: Chec
     """Also if a part has another one."""
     parts = [(checksum_of("crc64nvme", b"x"), 1), (unknown, 1)]
     assert combine_checksums("crc64nvme", parts, is_full_object=True) is None
+
+
+def test_ten_thousand_parts_are_combined() -> None:
+    """One step per part."""
+    parts = [bytes([number % 251]) * (number % 7) for number in range(10_000)]
+    combined = combine_checksums(
+        "crc64nvme", [(checksum_of("crc64nvme", one), len(one)) for one in parts], is_full_object=True
+    )
+    assert combined == checksum_of("crc64nvme", b"".join(parts))
