@@ -73,6 +73,18 @@ def test_the_next_step_of_a_gone_upload_works(
     assert next_command(inside, outcome.err) == 0
 
 
+@pytest.mark.parametrize("command", ["verify", "complete", "status", "part", "parts"])
+def test_a_source_that_is_no_file_is_not_to_be_uploaded(
+    command: str, inside: Inside, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """No other command than upload and init advises to upload the directory, or to initiate an upload of it."""
+    (tmp_path / "folder").mkdir()
+    number = ("--part-number", "1") * (command == "part")
+    outcome = inside.run(command, "folder", "bucket/key", *number)
+    assert outcome.code == (2 if "part" in command else 66), outcome.err
+    assert "Next:  Name the file" in outcome.err or "Next:  Check SOURCE" in outcome.err, outcome.err
+
+
 @pytest.mark.parametrize("is_gone", [False, True], ids=["verify", "part"])
 def test_the_next_step_keeps_the_encryption(
     inside: Inside, sandbox: Sandbox, source: Path, is_gone: bool

@@ -22,7 +22,7 @@ from obsup.engine.inspect.upload_cycle import RequestTimes
 from obsup.engine.job.connection import StoreSettings
 from obsup.engine.proof.part_list import show_numbers
 from obsup.engine.steps.lookup import require_upload
-from obsup.local.source.identity import check_readable
+from obsup.local.source.identity import check_uploaded
 from obsup.model import ListWindow, Upload
 from obsup.store.interface import ObjectStore
 from obsup.text import one_line, quoted
@@ -150,7 +150,7 @@ def run_status(source: Path, target: str | None, options: CommandOptions) -> int
                 session.print_text("")
             for name, text in _local_rows(upload):
                 session.print_text(f"{name:<12}{text}")
-        check_readable(source)  # last: what the checkpoints record is of use without the file, too
+        check_uploaded(source)  # last: what the checkpoints record is of use without the file, too
         if not uploads and not options.display.quiet and sys.stderr.isatty():
             output.print_message(f"No upload of {quoted(source)} is in progress on this machine.")
         return "listed"

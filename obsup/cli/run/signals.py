@@ -50,7 +50,7 @@ def _handle_signals(handler: Callable[[int, FrameType | None], None] | signal.Ha
 
 def stopped_by(number: int) -> Interrupted:
     """Return the error for the signal *number*."""
-    return _REASONS[number](f"stopped by {signal.Signals(number).name}", "Stored parts are kept")
+    return _REASONS[number](f"stopped by {signal.Signals(number).name}", "It ended before its work was done")
 
 
 class _Handler:

@@ -34,7 +34,7 @@ from obsup.engine.verify.object_lock import confirm_lock
 from obsup.engine.verify.object_probe import probe_of
 from obsup.engine.verify.option_check import check_customer_key, check_headers, look_up
 from obsup.errors import DataMismatch, NextStep, UploadGone, WrongUsage, run_again
-from obsup.local.source.identity import until_untouched
+from obsup.local.source.identity import check_uploaded, until_untouched
 from obsup.local.state import started_uploads
 from obsup.local.state.checkpoint import Checkpoint
 from obsup.model import ObjectInfo, Receipt, SourceStat, Upload
@@ -58,6 +58,8 @@ class ManualCompletion:
         self._headers(None)  # invalid options fail before anything is sent
         with self._context.lock():
             source = self._selector.source
+            if source is not None:
+                check_uploaded(source)
             result = self._locked(None) if source is None else until_untouched(source, self._locked)
             check_customer_key(self._context)
             return result

@@ -161,13 +161,16 @@ def require_upload(selector: UploadSelector) -> FoundUpload:
             ),
         )
     ignored = selector.ignored
+    step = NextStep(
+        "give its upload id with --upload-id, or initiate one",
+        command=("obsup", "init", operand(selector.source), selector.target.name),
+    )
+    if not selector.source.is_file():
+        step = NextStep("check SOURCE, which is not a file, or give the upload id with --upload-id")
     raise WrongUsage(
         f"no upload of {quoted(selector.source)} to {selector.target} is recorded here",
         f"The checkpoint {quoted(str(selector.path))} does not exist" + (f"; {ignored}" if ignored else ""),
-        NextStep(
-            "give its upload id with --upload-id, or initiate one",
-            command=("obsup", "init", operand(selector.source), selector.target.name),
-        ),
+        step,
     )
 
 

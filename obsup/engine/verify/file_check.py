@@ -5,7 +5,7 @@ from __future__ import annotations
 from obsup.engine.job.context import UploadContext
 from obsup.engine.plan.file_plan import make_plan
 from obsup.engine.verify.comparison import Comparison, Identical
-from obsup.local.source.identity import check_readable, stat_source, until_untouched
+from obsup.local.source.identity import check_uploaded, until_untouched
 from obsup.local.state import receipt_file
 from obsup.model import SourceStat
 
@@ -39,6 +39,5 @@ def check_object(context: UploadContext, *, is_plan_given: bool) -> Identical:
             return comparison.by_receipt(info, receipt)
         return comparison.by_object(info, plan if is_plan_given else None, hint=plan)
 
-    stat_source(source)
-    check_readable(source)
+    check_uploaded(source)
     return until_untouched(source, compare)

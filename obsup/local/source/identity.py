@@ -58,7 +58,7 @@ def stat_source(path: Path, link_free: int = 0) -> SourceStat:
     if stat_module.S_ISDIR(found.st_mode):
         raise SourceUnreadable(
             f"{quoted(path)} is a directory",
-            "Only a regular file can be uploaded in parts",
+            "Only a regular file can be read in parts",
             NextStep(
                 "name a file, or upload all files of the directory",
                 command=("obsup", "upload", "-r", operand(path), "BUCKET/PREFIX/"),
@@ -173,6 +173,17 @@ def check_readable(path: Path) -> None:
             os.strerror(exc.errno or errno.EIO),
             NextStep("check the path and its permissions"),
         ) from exc
+
+
+def check_uploaded(path: Path) -> None:
+    """Raise SourceUnreadable as ``check_readable``, with what helps a command that does not upload the file."""
+    try:
+        stat_source(path)
+        check_readable(path)
+    except SourceUnreadable as exc:
+        if path.is_file() or not path.exists():
+            raise
+        raise SourceUnreadable(exc.what, exc.why, NextStep("name the file that was uploaded")) from exc
 
 
 def ignore_times(stat: SourceStat) -> SourceStat:

@@ -23,7 +23,7 @@ from obsup.local.state.checkpoint import looks_like_checkpoint
 from obsup.local.state.checkpoint_path import SUFFIX
 from obsup.local.walk.filters import EVERYTHING, Selection
 from obsup.model import SourceStat
-from obsup.text import quoted, utf8_name
+from obsup.text import quoted, shell_word, utf8_name
 from obsup.value import Value
 
 Links = Literal["follow", "skip", "refuse"]
@@ -294,7 +294,7 @@ def _named_but_special(entry: SkippedFile) -> UnreadableFile:
     error = SourceUnreadable(
         f"{quoted(Path(entry.path))} is {entry.reason}",
         "With several sources, only regular files can be sent",
-        NextStep("Send it alone, from standard input: obsup upload - BUCKET/KEY"),
+        NextStep(f"send it alone: obsup upload - BUCKET/KEY < {shell_word(entry.path)}"),
     )
     return UnreadableFile(entry.path, entry.name, error)
 

@@ -246,7 +246,7 @@ FAILURE_RULES: tuple[FailureRule, ...] = (
         Action.FAIL,
         Refused,
         "The account is in arrears or disabled",
-        run_again("settle the account"),
+        run_again("ask the provider to enable the account"),
         code="InArrearOrInsufficientBalance AllAccessDisabled UserDisable AccountProblem",
     ),
     rule(
@@ -270,7 +270,7 @@ FAILURE_RULES: tuple[FailureRule, ...] = (
         Action.FAIL,
         Unsupported,
         "The store does not have this operation",
-        run_again("fix the cause that the store reports"),
+        run_again("check --endpoint and --provider; if they are right, use another store"),
         status="405 501",
     ),
     rule(Action.FAIL, Refused, _REJECTED, run_again("fix the cause that the store reports"), status="505"),
