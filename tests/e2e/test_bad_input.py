@@ -300,9 +300,9 @@ def test_a_command_that_is_a_file_is_not_a_swapped_source(
 @pytest.mark.parametrize(
     ("target", "example"),
     [
-        ("bucket/key", "--endpoint https://obs.eu-de.otc.t-systems.com;"),
-        ("s3://bucket/key", "--endpoint https://s3.REGION.amazonaws.com, or only --region REGION;"),
-        ("oss://bucket/key", "--endpoint https://oss-REGION.aliyuncs.com, or only --region REGION;"),
+        ("bucket/key", "--endpoint https://obs.eu-de.otc.t-systems.com"),
+        ("s3://bucket/key", "--endpoint https://s3.REGION.amazonaws.com, or only --region REGION"),
+        ("oss://bucket/key", "--endpoint https://oss-REGION.aliyuncs.com, or only --region REGION"),
     ],
 )
 def test_a_missing_endpoint_shows_one_of_the_provider(
@@ -313,7 +313,8 @@ def test_a_missing_endpoint_shows_one_of_the_provider(
     environment = {name: value for name, value in shell.environment.items() if name != "OBSUP_ENDPOINT"}
     outcome = replace(shell, environment=environment).run("upload", "bigfile", target)
     assert outcome.code == 78
-    assert f"Give one, for example {example} 'obsup config init'" in " ".join(outcome.err.split())
+    store = "or the name of the store, for example --provider r2"
+    assert f"Give one, for example {example}, {store}; 'obsup config init'" in outcome.err
 
 
 @pytest.mark.parametrize(
