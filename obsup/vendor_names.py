@@ -24,7 +24,7 @@ SIGNATURES = ("obs", "v2", "v4", "oss1", "oss4")
 METADATA_SERVICES = ("obs", "aws", "oss")
 """Every metadata service that a profile can name."""
 
-CREDENTIAL_CHAINS = ("aws", "oss")
+CREDENTIAL_CHAINS = ("aws", "oss", "obs")
 """Every vendor's library that finds credentials, by the name that a profile gives it."""
 
 AWS_SIGNATURE_PROVIDERS = ("s3", "obs")

@@ -26,7 +26,7 @@ from obsup.engine.job.request import UploadRequest
 from obsup.engine.job.stop import StopSignal
 from obsup.engine.job.target_settings import ConnectOptions, resolve_target
 from obsup.errors import Busy, NextStep, ObsupError, Stopped, WrongUsage
-from obsup.local.config.customer_key import KEY_BYTES
+from obsup.local.files.customer_key import KEY_BYTES
 from obsup.local.files.overwritten import find_overwritten
 from obsup.local.source.expectation import Expectation
 from obsup.local.source.rate_limit import RateLimit

@@ -228,6 +228,7 @@ VENDOR = Vendor(
     # The vendor's tools have files, but no such variables: the names follow those of its keys.
     endpoint_variables=("OBS_ENDPOINT",),
     region_variables=("OBS_REGION",),
+    credential_chain="obs",
     credential_variables=(KeyNames("OBS_ACCESS_KEY_ID", "OBS_SECRET_ACCESS_KEY", ("OBS_SECURITY_TOKEN",)),),
     credential_files=(),
     metadata_service=MetadataService(
@@ -235,8 +236,9 @@ VENDOR = Vendor(
         base="http://169.254.169.254",
         base_variable="OBSUP_METADATA_ENDPOINT",
         token_path="/meta-data/latest/api/token",
-        token_header="X-securitykey-Token",
-        life_header="X-securitykey-Token-Ttl-Seconds",
+        # The vendor's libraries disagree: the one for OBS has the first name, the one for all services the second.
+        token_headers=("X-securitykey-Token", "X-Metadata-Token"),
+        life_headers=("X-securitykey-Token-Ttl-Seconds", "X-Metadata-Token-Ttl-Seconds"),
         path="/openstack/latest/securitykey",
         has_roles=False,
         envelope="credential",

@@ -88,15 +88,15 @@ class MetadataService(Value):
     """The service from which a cloud host gets the credentials of its role.
 
     ``base`` is its URL unless the environment variable ``base_variable`` names another. ``envelope`` is the member of
-    the JSON response that contains the keys; None: the top level.
+    the JSON response that contains the keys; None: the top level. All ``token_headers`` and ``life_headers`` are sent.
     """
 
     name: str
     base: str
     base_variable: str
     token_path: str
-    token_header: str
-    life_header: str
+    token_headers: tuple[str, ...]
+    life_headers: tuple[str, ...]
     path: str
     has_roles: bool
     envelope: str | None

@@ -16,7 +16,7 @@ from tests.doubles.alibaba_services import METADATA, ROLES, AlibabaServices
 from tests.doubles.certificates import Authority
 from tests.support.shell import Outcome, Shell
 
-pytestmark = pytest.mark.oss_chain
+pytestmark = pytest.mark.chains
 
 ROLE = "acs:ram::123456789012:role/backup"
 
@@ -48,7 +48,7 @@ class User:
         environment = {
             "OBSUP_ENDPOINT": sandbox.endpoint,
             "OBSUP_REGION": "cn-hangzhou",
-            "PYTHONPATH": f"{trust}:{os.environ['OBSUP_TEST_OSS_LIBRARY']}",
+            "PYTHONPATH": f"{trust}:{os.environ['OBSUP_TEST_CHAINS']}",
             "HTTP_PROXY": services.url,
             "HTTPS_PROXY": services.url,
         }

@@ -52,7 +52,7 @@ PROFILE = """\
 #metadata_service = "obs"
 # or: the credential chain of AWS's library (pip install 'obsup[aws]'): roles, SSO, web identity, ~/.aws/config.
 #aws_profile = "backup"
-# or: that of AWS or Alibaba Cloud (pip install 'obsup[oss]'), whatever it finds: aws or oss.
+# or: that of AWS, Alibaba Cloud (obsup[oss]) or Huawei Cloud (obsup[obs]), whatever it finds: aws, oss or obs.
 #credentials = "oss"
 """
 MASK = "…"

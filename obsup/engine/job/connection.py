@@ -17,7 +17,7 @@ from obsup.dialects.endpoints import dialect_at
 from obsup.dialects.registry import find_dialect
 from obsup.errors import BadConfiguration, Refused, run_again
 from obsup.local.config.credentials import CredentialSettings, open_credentials
-from obsup.local.config.customer_key import read_customer_key
+from obsup.local.files.customer_key import read_customer_key
 from obsup.local.files.user_folders import home_folder
 from obsup.model import CustomerKey
 from obsup.store.answers.server_clock import ServerClock

@@ -206,9 +206,10 @@ def read_profile(profile: Profile, environ: Mapping[str, str]) -> Credentials | 
 def find_chain(name: str) -> Chain | None:
     """Return the chain of a vendor's library by its *name*, None for an empty one."""
     from obsup.local.config.aws_chain import AWS_CHAIN
+    from obsup.local.config.obs_chain import OBS_CHAIN
     from obsup.local.config.oss_chain import OSS_CHAIN
 
-    return dict(zip(CREDENTIAL_CHAINS, (AWS_CHAIN, OSS_CHAIN), strict=True)).get(name)
+    return dict(zip(CREDENTIAL_CHAINS, (AWS_CHAIN, OSS_CHAIN, OBS_CHAIN), strict=True)).get(name)
 
 
 def _not_found(

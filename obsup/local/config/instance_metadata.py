@@ -50,11 +50,11 @@ def fetch_instance_credentials(
 
 
 def _open_session(host: _Host, service: MetadataService) -> dict[str, str]:
-    headers = {service.life_header: str(TOKEN_LIFETIME_S)}
+    headers = dict.fromkeys(service.life_headers, str(TOKEN_LIFETIME_S))
     token = host.request("PUT", service.token_path, headers, accept=_NO_TOKEN_STATUSES).strip()
     if not (token.isascii() and token.isprintable()):
         raise host.error("Its session token is not valid in a header")
-    return {service.token_header: token} if token else {}
+    return dict.fromkeys(service.token_headers, token) if token else {}
 
 
 def _parse_credentials(text: str, service: MetadataService, host: _Host) -> Credentials:

@@ -127,14 +127,14 @@ CASES = (
     _profile("credential_chain: Chain.find_for_profile 2", 'credentials = "aws"'),
     _profile("credential_chain: chain_failed", 'aws_profile = "other"'),
     Case(
-        "local/config/customer_key: read_customer_key",
+        "local/files/customer_key: read_customer_key",
         78,
         command="obsup upload bigfile bucket/key --sse-c-key-file KEY",
         fix="head -c 32 /dev/urandom > KEY; chmod 600 KEY",
         tls="https",
     ),
     Case(
-        "local/config/customer_key: read_customer_key 2",
+        "local/files/customer_key: read_customer_key 2",
         78,
         before="head -c 32 /dev/urandom > KEY; chmod 644 KEY",
         command="obsup upload bigfile bucket/key --sse-c-key-file KEY",

@@ -370,8 +370,10 @@ def test_no_secret_in_any_repr() -> None:
     )
 
 
-def test_what_only_the_library_of_oss_reads_is_named_with_its_extra(home: Home) -> None:
+def test_what_only_a_library_reads_is_named_with_its_extra(home: Home) -> None:
     """It is not installed here: a variable, a file of the vendor's tool, and a profile that asks for it."""
+    with pytest.raises(Denied, match="not HUAWEICLOUD_OIDC_AGENCY_URN, which needs pip install 'obsup"):
+        home.find("obs", HUAWEICLOUD_OIDC_AGENCY_URN="x")
     with pytest.raises(Denied, match="not ALIBABA_CLOUD_OIDC_TOKEN_FILE, which needs pip install 'obsup"):
         home.find("oss", ALIBABA_CLOUD_OIDC_TOKEN_FILE="x")
     (home.path / ".aliyun").mkdir()

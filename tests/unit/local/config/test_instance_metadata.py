@@ -113,9 +113,12 @@ def serve(name: str) -> Iterator[MetadataServer]:
         thread.join()
 
 
-@pytest.fixture(params=["obs", "aws", "oss"])
+@pytest.fixture(params=["obs", "obs X-Metadata-Token", "aws", "oss"])
 def service(request: pytest.FixtureRequest) -> Iterator[MetadataServer]:
-    yield from serve(request.param)
+    name, _, other_header = request.param.partition(" ")
+    for server in serve(name):
+        server.token_header = other_header or server.token_header
+        yield server
 
 
 @pytest.fixture
