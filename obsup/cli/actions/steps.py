@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from io import BufferedReader, TextIOWrapper
 from pathlib import Path
 from typing import TextIO
@@ -51,13 +51,13 @@ def _open(
     return selector, session.context(settings, request)
 
 
-def run_init(source: Path | None, target: str, options: CommandOptions, *, allows_late: bool = False) -> int:
-    """Initiate an upload, print its upload id, and return the exit code. *allows_late* is as for ``initiate``."""
+def run_init(source: Path | None, target: str, options: CommandOptions, *, given: Collection[str]) -> int:
+    """Initiate an upload, print its upload id, and return the exit code. *given* is as for ``initiate``."""
 
     def work(session: Session) -> str:
         _, context = _open(session, source, target, options)
         if source is None:
-            upload = initiate(context, allows_late=allows_late)
+            upload = initiate(context, given=given)
         else:
             uploader = Uploader(context.connection, context.request, tally=session.tally, stop=session.stop)
             checkpoint, plan = uploader.initiate()

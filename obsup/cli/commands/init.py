@@ -31,5 +31,5 @@ def init(source_target: SourceTarget, **values: Any) -> int:
         raise click.UsageError("--parts and --part-size need SOURCE. Without it, add them to obsup part.")
     if source is None:
         conflicts.check_source(values, ["checkpoint", "checkpoint_dir", "restart", "if_running"])
-    allows_late = not any(conflicts.is_given(values, name) for name in ("no_overwrite", "acl"))
-    return run_init(source, target, options_from(values), allows_late=allows_late)
+    given = [f"--{name.replace('_', '-')}" for name in values if conflicts.is_given(values, name)]
+    return run_init(source, target, options_from(values), given=given)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from msgspec.structs import replace
 
 from obsup.dialects.object_headers import options_of_complete
@@ -14,16 +16,18 @@ from obsup.local.state import started_uploads
 from obsup.model import Upload
 
 
-def initiate(context: UploadContext, *, allows_late: bool = False) -> Upload:
+def initiate(context: UploadContext, *, given: Collection[str] | None = None) -> Upload:
     """Initiate an upload without a source, and record that this machine started it.
 
-    Raises WrongUsage for options that would be needed when it is completed: nothing records them. *allows_late*: they
-    are defaults of the environment or the configuration file, which are those of complete, too.
+    Raises WrongUsage for options that would be needed when it is completed: nothing records them. *given* are the
+    options of the command line, None for all: defaults of the environment or the configuration file are those of
+    complete, too.
     """
     context = replace(context, request=replace(context.request, keep_checkpoint=False))
     headers, token = headers_with_token(context)
-    late = " and ".join(options_of_complete(context.dialect, context.request.options))
-    if late and not allows_late:
+    needed = options_of_complete(context.dialect, context.request.options)
+    late = " and ".join(option for option in needed if given is None or option in given)
+    if late:
         raise WrongUsage(
             f"{late} cannot be given to init without SOURCE",
             f"{context.dialect.title} takes it on complete, and without SOURCE no checkpoint stores it",
