@@ -168,5 +168,7 @@ def test_a_default_that_init_cannot_record(shell: Shell) -> None:
     variables = {"OBSUP_PROVIDER": "s3", "OBSUP_CONFIG": str(shell.folder / "config.toml")}
     (shell.folder / "config.toml").write_text("[defaults]\nno_overwrite = true\n")
     assert shell.run("init", "bucket/key", **variables).code == 0
-    assert shell.run("init", "bucket/key", "--acl", "private", **variables).code == 0  # S3 sends it in Initiate
+    assert (
+        shell.run("init", "bucket/key", "--acl", "private", **variables).code == 0
+    )  # S3 sends it in Initiate
     assert shell.run("init", "bucket/key", "--no-overwrite", **variables).code == 2

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 
 @contextmanager
 def every(seconds: float, action: Callable[[], None]) -> Iterator[None]:
-    """Call *action* in a thread every so many *seconds* while inside."""
+    """Call *action* in a thread every so many *seconds* while inside; never if no thread can be started."""
     ended = threading.Event()
 
     def repeat() -> None:
@@ -17,9 +17,11 @@ def every(seconds: float, action: Callable[[], None]) -> Iterator[None]:
             action()
 
     thread = threading.Thread(target=repeat, name="display", daemon=True)
-    thread.start()
+    with suppress(RuntimeError):
+        thread.start()
     try:
         yield
     finally:
         ended.set()
-        thread.join()
+        if thread.ident is not None:
+            thread.join()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Executor, Future, wait
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
@@ -18,7 +18,7 @@ from obsup.engine.job.result import Finished
 from obsup.engine.send.concurrency import ConcurrencyLimit
 from obsup.engine.send.concurrency_probe import ConcurrencyProbe
 from obsup.engine.send.dispatcher import POLL_S, SubmitPart, dispatch
-from obsup.engine.send.executors import InlineExecutor, open_executor
+from obsup.engine.send.executors import InlineExecutor, open_executor, open_threads
 from obsup.engine.send.part import PartToSend, send_part
 from obsup.engine.send.sender import PartSender
 from obsup.engine.send.whole_object import put_file
@@ -183,7 +183,7 @@ def _local_pool(request: UploadRequest) -> Pool:
     small = (executor, InlineSender())
     if isinstance(executor, InlineExecutor):
         return Pool(shares, small=small, large=(executor, sender), max_large_files=1)
-    return Pool(shares, small=small, large=(_threads(MAX_LARGE_FILES, "large"), sender))
+    return Pool(shares, small=small, large=(open_threads(MAX_LARGE_FILES, "large"), sender))
 
 
 def _remote_pool(workers: RemoteWorkers) -> Pool:
@@ -196,8 +196,8 @@ def _remote_pool(workers: RemoteWorkers) -> Pool:
     )
     return Pool(
         shares,
-        small=(_threads(2 * workers.size, "small"), sender),
-        large=(_threads(MAX_LARGE_FILES, "large"), sender),
+        small=(open_threads(2 * workers.size, "small"), sender),
+        large=(open_threads(MAX_LARGE_FILES, "large"), sender),
         files_per_slot=2,  # one waits at each worker while another is sent, because the way there takes time
         workers=workers,
     )
@@ -216,7 +216,3 @@ def _submit_to(executor: Executor, context: UploadContext) -> SubmitPart:
     return partial(
         executor.submit, partial(send_part, store=context.store, send_options=context.send_options)
     )
-
-
-def _threads(count: int, name: str) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(count, thread_name_prefix=name)

@@ -6,7 +6,6 @@ No secret travels: the process finds its own credentials. Only the driver writes
 from __future__ import annotations
 
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
 
 from msgspec.structs import replace
 
@@ -21,6 +20,7 @@ from obsup.engine.job.context import UploadContext
 from obsup.engine.job.stop import StopSignal
 from obsup.engine.send.concurrency import ConcurrencyLimit
 from obsup.engine.send.concurrency_probe import ConcurrencyProbe
+from obsup.engine.send.executors import open_threads
 from obsup.errors import ObsupError, Stopped, Throttled
 from obsup.local.processes.worker import listen
 from obsup.value import Value
@@ -76,7 +76,7 @@ class ProcessWorker:
         connection = connect(settings, observe=self._observe, sleep=self._stop.sleep)
         context = UploadContext(connection, setup.shared.template, self._observe, self._stop)
         self._file_uploader = FileUploader(context, setup.shared, concurrency=self._concurrency)
-        self._threads = ThreadPoolExecutor(setup.jobs, thread_name_prefix="small")
+        self._threads = open_threads(setup.jobs, "small")
         listen(self._set_state)
 
     def upload(self, group: FileGroup) -> GroupResult:

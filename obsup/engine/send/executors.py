@@ -23,6 +23,27 @@ class InlineExecutor(Executor):
         return future
 
 
+class _Threads(ThreadPoolExecutor):
+    """Threads, fewer than asked for if a limit of this process allows no more: those that run do the work."""
+
+    def _adjust_thread_count(self) -> None:
+        try:
+            super()._adjust_thread_count()
+        except RuntimeError:
+            if not self._threads:
+                raise
+
+
+def open_threads(count: int, name: str) -> Executor:
+    """Return *count* threads named *name*, or the calling thread if no other one can be started."""
+    threads = _Threads(count, thread_name_prefix=name)
+    try:
+        threads.submit(int)  # starts the first one
+    except RuntimeError:
+        return InlineExecutor()
+    return threads
+
+
 def open_executor(spec: str, jobs: int) -> Executor:
     """Return the executor that *spec* names (threads or inline), for *jobs* parts at once."""
-    return InlineExecutor() if spec == "inline" else ThreadPoolExecutor(jobs, thread_name_prefix="part")
+    return InlineExecutor() if spec == "inline" else open_threads(jobs, "part")

@@ -254,6 +254,9 @@ def _as_obsup_error(failure: BaseException, what: str, *, is_local: bool) -> Bas
     threads, name = ("--executor", "threads"), type(failure).__name__
     if isinstance(failure, ObsupError):
         return failure
+    limit = limit_reached(failure.__cause__ or failure) if is_local else None
+    if limit is not None:
+        return limit
     if isinstance(failure, (BrokenExecutor, CancelledError)) or name == "KilledWorker":
         step = (
             run_again("send from this process", add=threads)
@@ -272,7 +275,7 @@ def _as_obsup_error(failure: BaseException, what: str, *, is_local: bool) -> Bas
             run_again("install obsup again, or send from this process", add=threads),
         )
     if is_local:
-        return limit_reached(failure) or RuntimeError(f"{name} in a worker process")
+        return RuntimeError(f"{name} in a worker process")
     return (BadConfiguration if isinstance(failure, ImportError) else ObsupError)(
         f"the worker that sent {what} failed: {name}",
         "The worker may have a different version of obsup or Python",

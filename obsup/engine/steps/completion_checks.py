@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from obsup import events
@@ -12,6 +11,7 @@ from obsup.engine.job.context import UploadContext
 from obsup.engine.plan.file_plan import recorded_plan
 from obsup.engine.proof.part_list import ExpectedParts, check_parts, have_equal_sizes, parts_are, windows_of
 from obsup.engine.proof.part_proof import has_content
+from obsup.engine.send.executors import open_threads
 from obsup.engine.steps.lookup import FoundUpload
 from obsup.errors import DataMismatch, NextStep, run_again
 from obsup.local.source.digest import PartDigest
@@ -90,7 +90,7 @@ class PartsCheck:
         context, recorded = self._context, checkpoint.receipts if checkpoint is not None else {}
         receipts: list[Receipt] = []
         outcomes: dict[bool | None, list[int]] = {True: [], False: [], None: []}
-        with ThreadPoolExecutor(min(MAX_HASHING_THREADS, os.cpu_count() or 1)) as threads:
+        with open_threads(min(MAX_HASHING_THREADS, os.cpu_count() or 1), "hash") as threads:
             digests = threads.map(lambda one: self._hash(source, stat, one, recorded), windows_of(parts))
             for stored, digest in zip(parts, digests, strict=True):
                 receipts.append(digest.receipt(stored.number, stored.size, stored.etag))

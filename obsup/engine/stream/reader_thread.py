@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 
 from obsup.engine.plan.stream_plan import StreamSizes, parts_in_memory
+from obsup.errors import LocalFailure, run_again
 from obsup.local.source.memory_part import MemoryPart
 from obsup.local.source.stream_parts import PartReader
 
@@ -36,8 +37,15 @@ class ReaderThread:
         self._thread = threading.Thread(target=self._run, name="read-stream", daemon=True)
 
     def start(self) -> None:
-        """Start reading."""
-        self._thread.start()
+        """Start reading. Raises LocalFailure if no thread can be started."""
+        try:
+            self._thread.start()
+        except RuntimeError as exc:
+            raise LocalFailure(
+                "no thread can be started to read the stream",
+                "A limit of this process is reached, such as ulimit -u, -v and -s, or that of its container",
+                run_again("raise the limit"),
+            ) from exc
 
     def budget(self, number: int) -> int:
         """Return how many parts may be in memory while part *number* is read, this part included."""

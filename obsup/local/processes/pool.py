@@ -16,6 +16,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
 from obsup.local.processes.interpreter import import_path, worker_command
+from obsup.local.processes.worker import NO_THREAD
 
 T = TypeVar("T")
 A = TypeVar("A")
@@ -97,10 +98,11 @@ class ProcessPool:
                 process.send(message)
                 reply = process.receive()
             except (OSError, EOFError, pickle.UnpicklingError) as exc:
-                self._end(process)
-                process = None
                 failure = BrokenExecutor("a worker process died")
                 failure.__cause__ = exc
+                if self._end(process) == NO_THREAD or isinstance(exc, BlockingIOError):
+                    failure.__cause__ = RuntimeError("can't start new thread")
+                process = None
                 future.set_exception(failure)
             else:
                 _complete(future, reply)
@@ -115,11 +117,13 @@ class ProcessPool:
                     process.send(self._state)
         return process
 
-    def _end(self, process: _WorkerProcess | None) -> None:
-        if process is not None:
-            with self._lock:
-                self._processes.discard(process)
-            process.end()
+    def _end(self, process: _WorkerProcess | None) -> int | None:
+        """End *process*, and return its exit code; None without a process."""
+        if process is None:
+            return None
+        with self._lock:
+            self._processes.discard(process)
+        return process.end()
 
 
 class _WorkerProcess:
@@ -152,14 +156,14 @@ class _WorkerProcess:
         reply: bytes = pickle.load(self._process.stdout)
         return reply
 
-    def end(self) -> None:
-        """Make the process end, and wait for that."""
+    def end(self) -> int:
+        """Make the process end, wait for that, and return its exit code."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         with contextlib.suppress(OSError):  # what was not sent to a dead process
             self._process.stdin.close()
         self._process.stdout.close()
-        self._process.wait()
+        return self._process.wait()
 
 
 def _complete(future: Future[Any], reply: bytes) -> None:

@@ -10,6 +10,9 @@ import threading
 from collections.abc import Callable
 from queue import SimpleQueue
 
+# The exit code of a worker process that can start no thread.
+NO_THREAD = 71
+
 
 def serve_calls() -> None:
     """Run the calls that arrive on standard input, one after the other, until the driver closes it or dies."""
@@ -19,7 +22,10 @@ def serve_calls() -> None:
     replies = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # nothing else is written between the replies
     calls: SimpleQueue[bytes] = SimpleQueue()
-    threading.Thread(target=_receive_messages, args=(calls,), name="driver", daemon=True).start()
+    try:
+        threading.Thread(target=_receive_messages, args=(calls,), name="driver", daemon=True).start()
+    except RuntimeError:
+        os._exit(NO_THREAD)
     while True:
         reply = _run_call(calls.get())
         pickle.dump(reply, replies)

@@ -20,7 +20,7 @@ class PrefetchedWalk:
     """Walks in a separate thread and calls *post* with lists of entries.
 
     *post* gets an exception if the walk fails, and None at the end. *observe* gets the number of files so far. The
-    consumer calls ``taken`` for each list.
+    consumer calls ``taken`` for each list. If no thread can be started, that walks on to the next list.
     """
 
     def __init__(
@@ -30,6 +30,8 @@ class PrefetchedWalk:
         observe: events.Observer,
     ) -> None:
         self._entries = entries
+        self._lists = _lists(entries)
+        self._files = self._size = 0
         self._post = post
         self._observe = observe
         self._room = threading.Semaphore(MAX_LISTS_AHEAD)
@@ -38,38 +40,54 @@ class PrefetchedWalk:
 
     def start(self) -> None:
         """Start the walk."""
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError:
+            self._post_next()
+
+    @property
+    def _has_thread(self) -> bool:
+        return self._thread.ident is not None
 
     def taken(self) -> None:
         """Allow the walk to post another list."""
-        self._room.release()
+        if self._has_thread:
+            self._room.release()
+        else:
+            self._post_next()
 
     def stop(self) -> None:
         """Stop the walk, and wait until it ends, unless it waits for a list or for a file system."""
         self._is_stopped = True
         self._room.release()
-        self._thread.join(MAX_JOIN_S)
+        if self._has_thread:
+            self._thread.join(MAX_JOIN_S)
+        else:
+            self._close()
 
     def _walk(self) -> None:
-        files = size = 0
+        while self._room.acquire() and not self._is_stopped and self._post_next():
+            pass
+        self._close()
+
+    def _post_next(self) -> bool:
+        """Post the next list, the end or the failure of the walk; return whether more may follow."""
         try:
-            for entries in _lists(self._entries):
-                files += len(entries)
-                size += sum(entry.stat.size for entry in entries if isinstance(entry, FoundFile))
-                self._observe(events.Counted(files, size, is_all=False))
-                self._room.acquire()
-                if self._is_stopped:
-                    return
-                self._post(entries)
-            self._observe(events.Counted(files, size, is_all=True))
-            self._post(None)
+            entries = next(self._lists, None)
+            self._files += len(entries or ())
+            self._size += sum(entry.stat.size for entry in entries or () if isinstance(entry, FoundFile))
+            self._observe(events.Counted(self._files, self._size, is_all=entries is None))
         except BaseException as exc:  # noqa: BLE001 - raised by the consumer
             self._post(exc)
-        finally:
-            # The walk has open folders and an open table, which must be closed in the thread that opened them.
-            close = getattr(self._entries, "close", None)
-            if close is not None:
-                close()
+            return False
+        self._post(entries)
+        return entries is not None
+
+    def _close(self) -> None:
+        """Close open folders and tables, in the thread that opened them."""
+        close = getattr(self._entries, "close", None)
+        if close is not None:
+            close()
 
 
 def _lists(entries: Iterator[Entry]) -> Iterator[list[Entry]]:

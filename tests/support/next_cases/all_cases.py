@@ -32,6 +32,7 @@ RUN_ELSEWHERE = {
     "engine/send/backends: DaskBackend.__init__ 2": f"{_EXECUTORS}without_scheduler_or_workers",
     "engine/send/remote_workers: _as_obsup_error 2": f"{_EXECUTORS}without_scheduler_or_workers",
     "engine/send/remote_workers: _as_obsup_error 4": f"{_EXECUTORS}without_scheduler_or_workers",
+    "engine/stream/reader_thread: ReaderThread.start": "tests/e2e/test_thread_limit.py::test_a_limit_of_threads",
     "engine/send/remote_workers: _compared": f"{_EXECUTORS}workers_in_a_mount_namespace_with_another_file",
 }
 """The test that runs the command, as FILE::FUNCTION."""

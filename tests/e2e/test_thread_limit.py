@@ -1,0 +1,81 @@
+"""A limit of threads (ulimit -u): fewer parts in flight, none beside the main thread if need be, or the true limit."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from obsup import events
+from obsup.cli.display.repeat import every
+from obsup.engine.send.executors import InlineExecutor, open_threads
+from obsup.local.walk.prefetch import MAX_LIST_ENTRIES, PrefetchedWalk
+from obsup.local.walk.walk import Entry, SourceRoot, Walk
+from obsup.sandbox.sandbox import Sandbox
+from tests.support.batch import make_files
+from tests.support.shell import Outcome, Shell
+
+MakeFile = Callable[..., Path]
+
+
+@pytest.fixture
+def _no_thread() -> Iterator[None]:
+    """No thread can be started: the address space is too small for its stack."""
+    before = threading.stack_size(1 << 46)
+    yield
+    threading.stack_size(before)
+
+
+@pytest.mark.usefixtures("_no_thread")
+def test_without_threads_the_calling_thread_works(tmp_path: Path) -> None:
+    """It sends, it walks as far as lists are taken, and shows no progress."""
+    assert isinstance(open_threads(4, "part"), InlineExecutor)
+    names = {f"{number:04}" for number in range(3 * MAX_LIST_ENTRIES)}
+    for name in names:
+        (tmp_path / name).touch()
+    posted: list[list[Entry] | BaseException | None] = []
+    walk = PrefetchedWalk(
+        Walk(recursive=True).entries(SourceRoot(str(tmp_path), "tree")), posted.append, events.ignore
+    )
+    walk.start()
+    assert len(posted) == 1
+    with every(0.0, lambda: None):
+        while posted[-1] is not None:
+            walk.taken()
+    walk.stop()
+    found = [entry.name for entries in posted for entry in entries or ()]  # type: ignore[union-attr]
+    assert sorted(found) == sorted(f"tree/{name}" for name in names)
+
+
+def run_limited(shell: Shell, threads: int, *words: str) -> Outcome:
+    """Run obsup as a user who may have *threads* threads; root has no limit. It can read what root can."""
+    capabilities = "+dac_override,+dac_read_search"
+    command = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", f"--inh-caps={capabilities}"]
+    command += [f"--ambient-caps={capabilities}", "prlimit", f"--nproc={threads}", sys.executable, "-B"]
+    return shell.run_script("echo | " + shlex.join([*command, "-m", "obsup", *words]))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_limit_of_threads(threads: int, shell: Shell, sandbox: Sandbox, make_file: MakeFile) -> None:
+    """Files and batches are sent; a stream, and worker processes, need one more, and exit 74 names the limit."""
+    path = make_file(1_000_000)
+    make_files(shell, *(f"tree/{number}" for number in range(20)))
+    parts = ("upload", "bigfile", "bucket/key", "--part-size", "100K")
+    sent = run_limited(shell, threads, *parts, "-j", "8")
+    assert sent.code == 0, sent.err
+    assert f"ulimit -u {threads}" in sent.err
+    assert sandbox.object_path("bucket", "key").read_bytes() == path.read_bytes()
+    assert run_limited(shell, threads, "upload", "-r", "tree", "bucket/p/").code == 0
+    workers = run_limited(shell, threads, *parts, "--executor", "processes")
+    assert (workers.code, "ulimit -u" in workers.err) == (74, True), workers.err
+    advised = shlex.split(workers.err.strip().rpartition("obsup ")[2])
+    assert run_limited(shell, threads, *advised).code == 0
+    stream = run_limited(shell, threads, "upload", "-", "bucket/s")
+    assert (stream.code, "ulimit -u" in stream.err) == (74, True), stream.err
+    advised = shlex.split(stream.err.strip().rpartition("obsup ")[2])
+    assert run_limited(shell, 9, *advised).code == 0
