@@ -6,7 +6,7 @@ Arguments are positional so that errors can be pickled.
 from __future__ import annotations
 
 import errno
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 
 class NextStep(NamedTuple):
@@ -301,6 +301,11 @@ class NetworkError(Exception):
         self.kind = kind
         self.detail = detail
         self.sent = sent
+
+    def after(self, idle_s: float) -> Self:
+        """Set ``idle_s``, and return the error."""
+        self.idle_s = idle_s
+        return self
 
     def __str__(self) -> str:
         return self.detail

@@ -161,9 +161,8 @@ class Transport:
             else:
                 response = self._exchange_through_proxy(request, root, timeout_s)
         except (requests.RequestException, urllib3.exceptions.HTTPError, HTTPException, OSError) as exc:
-            failure = network_error(exc, url, by_proxy=by_proxy)
-            failure.idle_s = timeout_s
-            raise failure from exc
+            # No local variable: its traceback would keep the connection open until the next garbage collection.
+            raise network_error(exc, url, by_proxy=by_proxy).after(timeout_s) from exc
         return redact(response, (*secrets_in(request.headers, query), *host.proxy_secrets))
 
     def _exchange_directly(
