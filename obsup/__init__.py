@@ -73,6 +73,7 @@ if TYPE_CHECKING:
     from obsup.model import (
         Credentials,
         ObjectInfo,
+        ObjectLock,
         ObjectOptions,
         Receipt,
         SourceStat,
@@ -151,6 +152,7 @@ _NAMES = {
     "obsup.model": (
         "Credentials",
         "ObjectInfo",
+        "ObjectLock",
         "ObjectOptions",
         "Receipt",
         "SourceStat",
@@ -191,6 +193,7 @@ __all__ = [
     "Noted",
     "ObjectExists",
     "ObjectInfo",
+    "ObjectLock",
     "ObjectOptions",
     "Observer",
     "ObsupError",

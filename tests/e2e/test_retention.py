@@ -7,9 +7,11 @@ import shlex
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import obsup
 from obsup.dates import parse_date
 from obsup.engine.job.connection import connect
 from obsup.engine.job.request import UploadRequest
@@ -344,3 +346,24 @@ def test_bucket_with_a_default_retention_gets_the_digests_that_it_demands(
     key = "small" if "other" in arguments else "key"
     assert lock_of(sandbox, key)[0] == "COMPLIANCE"
     assert inside.run("upload", "small", f"bucket/{key}", "--provider", "s3").code == 77
+
+
+def test_keywords_of_the_api_lock_the_object(sandbox: Sandbox, files: None, tmp_path: Path) -> None:
+    """The result names the lock. A value of a wrong type raises WrongUsage before any request."""
+    sandbox.add_fault("object-lock=0")
+    store: dict[str, Any] = {
+        "endpoint": sandbox.endpoint,
+        "provider": "s3",
+        "credentials": obsup.Credentials(sandbox.access_key, sandbox.secret_key),
+    }
+    lock: dict[str, Any] = {"retention": "governance", "retain_until": DATE, "legal_hold": True}
+    for name in ("small", "big"):
+        result = obsup.upload_file(tmp_path / name, f"bucket/{name}", **store, **lock)
+        assert result.lock == obsup.ObjectLock("governance", DATE, legal_hold=True)
+        assert lock_of(sandbox, name) == ("GOVERNANCE", parse_date(DATE), True)
+    first = len(sandbox.requests)
+    values: list[dict[str, Any]] = [{"retain_until": 30}, {"retention": "forever"}, {"legal_hold": "yes"}]
+    for wrong in values:
+        with pytest.raises(obsup.WrongUsage):
+            obsup.upload_file(tmp_path / "small", "bucket/other", **store, **{**lock, **wrong})
+    assert len(sandbox.requests) == first

@@ -1,0 +1,65 @@
+"""Amazon's own hosts honour the headers of a lock: only what they show counts against that, nothing is set later."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from obsup import events
+from obsup.engine.job.connection import connect
+from obsup.engine.job.context import UploadContext
+from obsup.engine.job.request import UploadRequest
+from obsup.engine.job.stop import StopSignal
+from obsup.engine.job.target_settings import ConnectOptions, resolve_target
+from obsup.engine.verify.object_lock import confirm_lock
+from obsup.errors import Refused
+from obsup.model import Credentials, ObjectOptions, Target
+from obsup.sandbox.sandbox import Sandbox
+from obsup.store.interface import FixedCredentials
+from tests.support.batch import count_operations
+from tests.support.stores import bytes_body
+
+TARGET = Target("s3", "https://s3.eu-central-1.amazonaws.com", "bucket", "key")
+
+
+def open_context(sandbox: Sandbox, until: str, observed: list[events.Event]) -> UploadContext:
+    """Return the context of an upload to Amazon S3 whose requests go to *sandbox*."""
+    _, settings = resolve_target("bucket/key", ConnectOptions(endpoint=sandbox.endpoint, provider="s3"))
+    connection = connect(
+        settings,
+        credentials=FixedCredentials(Credentials(sandbox.access_key, sandbox.secret_key)),
+        sleep=lambda _seconds: False,
+    )
+    options = ObjectOptions(retention="governance", retain_until=until)
+    return UploadContext(connection, UploadRequest(Path(), TARGET, options), observed.append, StopSignal())
+
+
+@pytest.mark.parametrize(
+    ("fault", "until", "is_confirmed", "notes"),
+    [
+        ("", "2039-12-31", True, 0),
+        ("", "2040-12-31", False, 0),
+        ("hide-lock", "2040-12-31", True, 0),
+        ("error=403:AccessDenied,op=head,times=always", "2040-12-31", True, 1),
+    ],
+    ids=["shown", "shown with another end", "hidden", "HeadObject not permitted"],
+)
+def test_lock_at_a_host_of_amazon(
+    sandbox: Sandbox, fault: str, until: str, is_confirmed: bool, notes: int
+) -> None:
+    """What these credentials may not see is accepted, because the request was."""
+    sandbox.add_fault("object-lock=0")
+    observed: list[events.Event] = []
+    context = open_context(sandbox, until, observed)
+    sent = {**context.requested_headers, "x-amz-object-lock-retain-until-date": "2040-01-01T00:00:00Z"}
+    stored = context.store.put_object(TARGET, bytes_body(b"x"), sent, content_md5="ndTkYSaMgDT1yFZOFVxnpg==")
+    if fault:
+        sandbox.add_fault(fault)
+    if is_confirmed:
+        confirm_lock(context, context.requested_headers, None, version_id=stored.version_id)
+    else:
+        with pytest.raises(Refused, match="does not show the requested lock"):
+            confirm_lock(context, context.requested_headers, None, version_id=stored.version_id)
+    assert len(observed) == notes
+    assert count_operations(sandbox)["set-retention"] == 0
