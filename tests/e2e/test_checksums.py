@@ -109,6 +109,21 @@ def test_what_verifies_the_object(rig: Rig, sandbox: Sandbox, name: str) -> None
     assert rig.is_stored()
 
 
+@pytest.mark.slow
+def test_the_receipt_has_the_checksums(shell: Shell, make_file: MakeFile) -> None:
+    """Of the object and of each part, with their algorithm; ``verify`` compares the file with them."""
+    source = make_file(SIZE)
+    data = source.read_bytes()
+    command = ["upload", str(source), "bucket/key", "--provider", "s3", "--part-size", str(PART)]
+    assert shell.run(*command, "--receipt", "receipt.json").code == 0
+    receipt = json.loads((shell.folder / "receipt.json").read_text())
+    assert receipt["checksum"] == ["crc64nvme", crc64nvme(data)]
+    parts = [part["checksum"] for part in receipt["parts"]]
+    assert parts == [["crc64nvme", crc64nvme(one)] for one in (data[:PART], data[PART:])]
+    verify = ["verify", str(source), "bucket/key", "--provider", "s3", "--receipt", "receipt.json"]
+    assert shell.run(*verify).code == 0
+
+
 @pytest.mark.parametrize("encryption", mostly_slow(["kms", "sse-c"], "kms"))
 def test_encrypted_objects_are_verified(
     shell: Shell, make_file: MakeFile, tmp_path: Path, encryption: str
@@ -185,6 +200,8 @@ def test_a_resumed_upload_keeps_its_checksum(rig: Rig, sandbox: Sandbox, state: 
         sandbox.add_fault("hide-checksums,op=parts")
     result = rig.run()
     assert (result.verified, result.sent_parts) == ("sha256", 1)
+    # No MD5 was computed, unless nothing else shows what the stored part has.
+    assert (result.receipts[0].md5 is None) == (state != "parts hidden")
     assert "x-amz-checksum-sha256" in headers_of(sandbox, "part")[-1]
 
 
@@ -348,4 +365,5 @@ def test_the_crc64_of_obs(shell: Shell, sandbox: Sandbox, make_file: MakeFile, n
     if name in ("confirms it", "encrypts"):
         receipt = json.loads((shell.folder / "receipt").read_text())
         assert [part["md5"] is None for part in receipt["parts"]] == [False, True, True]
+        assert receipt["checksum"] == ["crc64", str(Model("CRC64-XZ").calc(source.read_bytes()))]
     assert sandbox.object_path("bucket", "key").read_bytes() == source.read_bytes()

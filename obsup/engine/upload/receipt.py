@@ -9,8 +9,11 @@ from obsup import events
 from obsup.engine.job.progress import ProgressTally
 from obsup.engine.job.request import UploadRequest
 from obsup.engine.job.result import Result
+from obsup.engine.proof.object_proof import combined_crc64
+from obsup.local.source.digest import CRC64
 from obsup.local.state import receipt_file
 from obsup.local.state.receipt_file import ObjectReceipt
+from obsup.model import Checksum
 
 
 class RequestIds:
@@ -63,4 +66,13 @@ def _receipt_of(result: Result, ids: RequestIds, completed: float) -> ObjectRece
         completed=completed,
         request_ids=ids.by_part,
         lock=result.lock,
+        checksum=_checksum_of(result),
     )
+
+
+def _checksum_of(result: Result) -> Checksum | None:
+    """Return the checksum that verified the object, None if something else did."""
+    if result.verified != CRC64:
+        return result.checksum if result.verifying_checksum is not None else None
+    crc64 = combined_crc64(result.receipts)
+    return Checksum(CRC64, str(crc64)) if crc64 is not None else None

@@ -18,7 +18,7 @@ from obsup.local.files.own_file import distrust
 from obsup.local.state.atomic_file import write_atomically
 from obsup.local.state.folders import is_special
 from obsup.local.state.typed_json import parse
-from obsup.model import ObjectLock, Receipt, Target
+from obsup.model import Checksum, ObjectLock, Receipt, Target
 from obsup.text import quoted
 from obsup.units import MIB
 from obsup.value import Value
@@ -32,7 +32,8 @@ class ObjectReceipt(Value, rename="camel"):
     """What is known of a finished object. Sizes are bytes, ``completed`` is seconds since the epoch.
 
     ``part_size`` is that of the first part. ``receipts`` are all parts in order, with the digests computed while they
-    were sent. ``request_ids`` are by part number; ``request_id`` is that of the object.
+    were sent. ``request_ids`` are by part number; ``request_id`` is that of the object. ``checksum`` is what verified
+    the object, if that is a checksum.
     """
 
     target: Target
@@ -47,6 +48,7 @@ class ObjectReceipt(Value, rename="camel"):
     completed: float
     request_ids: Mapping[int, str] = field(default_factory=dict)
     lock: ObjectLock | None = None
+    checksum: Checksum | None = None
 
 
 def check_writable(path: Path) -> None:
