@@ -12,6 +12,7 @@ from obsup.api import upload_file
 from obsup.errors import WrongUsage
 from obsup.sandbox.sandbox import Sandbox
 from tests.support.batch import json_results, make_files, stored_keys
+from tests.support.matrix import mostly_slow
 from tests.support.shell import Shell
 
 OUTPUTS = [
@@ -108,16 +109,46 @@ def test_the_journal_of_an_empty_source_file(shell: Shell, sandbox: Sandbox) -> 
 
 
 def test_files_that_the_command_writes_in_a_directory_are_not_sent(shell: Shell, sandbox: Sandbox) -> None:
-    """A journal in the directory, and a log that a link leads to, are reported and skipped."""
-    make_files(shell, "tree/a", "logs/old")
-    (shell.folder / "tree/logs").symlink_to("../logs")
-    arguments = ("--checkpoint", "tree/kept.journal", "--log-file", "logs/log")
+    """A journal in the directory is reported and skipped."""
+    make_files(shell, "tree/a")
     for _run in range(2):
-        outcome = shell.run("upload", "-r", "tree/", "bucket/p/", *arguments)
+        outcome = shell.run("upload", "-r", "tree/", "bucket/p/", "--checkpoint", "tree/kept.journal")
         assert outcome.code == 0, outcome.err
         assert "Skipped: kept.journal: a file that this command writes" in outcome.err
-        assert "Skipped: logs/log: a file that this command writes" in outcome.err
-    assert stored_keys(sandbox) == ["p/a", "p/logs/old"]
+    assert stored_keys(sandbox) == ["p/a"]
+
+
+@pytest.mark.parametrize("option", mostly_slow(["--metrics", "--log-file", "--failed-list"], "--metrics"))
+def test_files_that_would_be_written_where_a_link_in_the_directory_leads(
+    shell: Shell, sandbox: Sandbox, option: str
+) -> None:
+    """Exit 2, and nothing is sent, unless the walk does not enter that folder."""
+    make_files(shell, "tree/a", "logs/2026/old", "parts/a")
+    (shell.folder / "tree/logs").symlink_to("../logs")
+    (shell.folder / "logs/loop").symlink_to("../tree")
+    before = (shell.folder / "logs/2026/old").read_bytes()
+    upload = ("upload", "-r", "tree/", "bucket/p/", option)
+    for path in ("logs/2026/old", "logs/2026/new"):
+        outcome = shell.run(*upload, path)
+        assert (outcome.code, stored_keys(sandbox)) == (2, [])
+        assert f"{option} {path} is inside tree/logs/2026, which is sent" in outcome.err
+    for choice in (("--exclude", "logs/2026/**"), ("--links", "skip")):
+        assert shell.run(*upload, "logs/2026/new", *choice).code == 0
+    assert (shell.folder / "logs/2026/old").read_bytes() == before
+
+
+def test_the_configuration_file_at_its_default_path_is_not_overwritten(
+    shell: Shell, sandbox: Sandbox
+) -> None:
+    """Exit 2, as with --config: it has the only copy of the keys."""
+    make_files(shell, "bigfile", ".config/obsup/config.toml")
+    config = shell.folder / ".config/obsup/config.toml"
+    config.write_text("# kept\n")
+    variables = {"HOME": str(shell.folder), "XDG_CONFIG_HOME": ""}
+    outcome = shell.run("upload", "bigfile", "bucket/key", "--receipt", str(config), **variables)
+    assert (outcome.code, stored_keys(sandbox)) == (2, [])
+    assert "is the same file as the configuration file" in outcome.err
+    assert config.read_text() == "# kept\n"
 
 
 def test_a_file_with_the_name_of_a_checkpoint_is_sent(shell: Shell, sandbox: Sandbox) -> None:

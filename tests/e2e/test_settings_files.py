@@ -162,6 +162,30 @@ def test_a_directory_that_may_not_be_searched(shell: Shell) -> None:
     assert "set HOME to a folder of yours" in outcome.err
 
 
+@pytest.mark.parametrize("provider", ["s3", "oss"])
+@pytest.mark.parametrize(
+    "home", mostly_slow(["unset HOME", "export HOME=", "export HOME=relative"], "unset HOME")
+)
+def test_credentials_are_never_read_below_the_current_directory(
+    without_keys: Shell, sandbox: Sandbox, provider: str, home: str
+) -> None:
+    """Without a home directory, the libraries of the vendors take ``~`` for the name of a folder."""
+    (without_keys.folder / "bigfile").write_bytes(b"x")
+    folder = without_keys.folder / "~" / ".aws"
+    folder.mkdir(parents=True)
+    keys = (sandbox.access_key, sandbox.secret_key)
+    (folder / "credentials").write_text(
+        "[default]\naws_access_key_id={}\naws_secret_access_key={}\n".format(*keys)
+    )
+    (folder.parent / ".ossutilconfig").write_text(
+        "[Credentials]\naccessKeyID={}\naccessKeySecret={}\n".format(*keys)
+    )
+    outcome = without_keys.run_script(
+        f"{home}; setpriv {USER} obsup upload bigfile bucket/key --provider {provider} --region x"
+    )
+    assert outcome.code == 77, outcome.err
+
+
 @pytest.mark.slow
 def test_a_default_that_init_cannot_record(shell: Shell) -> None:
     """Complete has the same default. On the command line of init it is an error: it would have no effect."""

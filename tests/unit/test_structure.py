@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -208,6 +209,17 @@ def test_no_vendor_is_named_outside_the_dialects() -> None:
         if path.relative_to(PACKAGE).parts[0] not in ("dialects", "sandbox", "vendor_names.py")
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Constant) and node.value in ("obs", "s3", "oss")
+    ]
+    assert not wrong
+
+
+def test_questions_about_paths_are_asked_by_os_path() -> None:
+    """Path.exists(), is_file() and is_dir() raise PermissionError for a folder that may not be entered."""
+    asked = re.compile(r"(?<!entry)(?<!\bone)\.(exists|is_file|is_dir)\(\)")
+    wrong = [
+        name
+        for name, path in NAMES.items()
+        if not name.startswith("obsup.sandbox") and asked.search(path.read_text())
     ]
     assert not wrong
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -31,6 +32,7 @@ from obsup.local.source.stream import WaitingStream, open_standard_input
 from obsup.local.state import journal as journals
 from obsup.local.walk.file_list import listed, read_entries
 from obsup.local.walk.filters import make_selection
+from obsup.local.walk.reached_folders import find_reached
 from obsup.local.walk.unique_keys import unique_keys
 from obsup.local.walk.walk import Entry, SourceRoot, Walk, can_collide, not_empty, root_of
 from obsup.model import Target
@@ -45,6 +47,7 @@ def run_batch(sources: Sequence[str], target: str, options: CommandOptions, batc
     check_usage(sources, target, options, batch)
     written = _written_files(options, batch)
     piped_list = _check_list(batch, written)
+    _check_folders(sources, _walk_of(batch), written)
 
     def work(session: Session) -> tuple[BatchReport, BatchSummary]:
         prefix, settings = options.resolve_prefix(target)
@@ -153,6 +156,26 @@ def _check_entries(entries: Iterable[str], existing: Mapping[str, Path]) -> None
             )
 
 
+def _walk_of(batch: BatchOptions) -> Walk:
+    return Walk(batch.recursive, batch.links, make_selection(batch.include, batch.exclude))
+
+
+def _check_folders(sources: Sequence[str], walk: Walk, written: Mapping[str, Path]) -> None:
+    """Raise UsageError if a file to write lies in a folder that a symbolic link below a SOURCE leads to."""
+    folders = {}
+    for option, path in written.items():
+        if option != "--checkpoint":  # recognised and not sent
+            with contextlib.suppress(OSError):
+                folders[_identity(path.parent)] = f"{option} {path}"
+    for source in sources if folders else ():
+        reached = find_reached(walk, root_of(source), folders)
+        if reached is not None:
+            raise click.UsageError(
+                f"{folders[_identity(reached)]} is inside {reached}, which is sent: obsup would overwrite it. "
+                "Name another file."
+            )
+
+
 def _identity(path: str | Path) -> tuple[int, int]:
     found = os.stat(path)  # noqa: PTH116
     return found.st_dev, found.st_ino
@@ -171,7 +194,7 @@ def batch_request(
 
     *piped_list* is what standard input contained if it was read already. *on_idle* is called while a list is awaited.
     """
-    walk = Walk(batch.recursive, batch.links, make_selection(batch.include, batch.exclude))
+    walk = _walk_of(batch)
     named, folder = options.checkpoint, options.checkpoint_dir
     digest = _sources_digest(sources, batch)
     journal = named or journals.default_path(prefix, digest, folder)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+_DEFAULT_CONFIG = "the configuration file"
 OUTPUTS = ("log_file", "receipt", "failed_list", "metrics", "checkpoint")
 
 
@@ -34,16 +35,21 @@ def check_output_files(ctx: click.Context) -> None:
 
 
 def _option(name: str) -> str:
+    if name == _DEFAULT_CONFIG:
+        return name
     return f"--{name.replace('_', '-')}"
 
 
 def _files_of_options(ctx: click.Context) -> dict[str, Path]:
-    """Return the files that options of the command name, by parameter."""
+    """Return the files that options of the command name, by parameter, and the configuration file."""
+    from obsup.local.files.user_folders import default_config_path
     from obsup.options.kinds import FILE
     from obsup.options.table import rows_of
 
     names = [row.parameter for _, row in rows_of(ctx.command.name or "") if row.kind is FILE]
     given = {name: ctx.params.get(name) for name in names}
+    if "config_path" in given and given["config_path"] is None:
+        given[_DEFAULT_CONFIG] = default_config_path()
     return {name: Path(path) for name, path in given.items() if path not in (None, "", "-")}
 
 

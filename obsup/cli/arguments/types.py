@@ -140,7 +140,8 @@ class NonEmptyPath(click.Path):
         return super().convert(value, param, ctx)
 
 
-FILE = NonEmptyPath(path_type=Path)
+# What cannot be opened is reported, with its exit code, by what opens it.
+FILE = NonEmptyPath(path_type=Path, readable=False)
 FOLDER = NonEmptyPath(path_type=Path, file_okay=False)
 JOBS = Jobs(1, 10_000)
 SIZE = Measure("size", parse_size)

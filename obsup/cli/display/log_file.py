@@ -14,6 +14,7 @@ from pathlib import Path
 
 from obsup import events
 from obsup.errors import BadConfiguration, NextStep, ObsupError
+from obsup.local.files.existing import exists
 from obsup.local.files.own_file import is_trusted_owner
 from obsup.text import quoted, shell_line
 from obsup.units import MIB
@@ -172,7 +173,7 @@ class LogFile:
             return
         for number in range(self._max_old_files - 1, 0, -1):
             older = self._old_path(number)
-            if older.exists():
+            if exists(older):
                 older.replace(self._old_path(number + 1))
         self._path.replace(self._old_path(1))
         self._close()

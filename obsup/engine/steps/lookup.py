@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from obsup.errors import NextStep, SourceChanged, SourceTouched, UploadGone, WrongUsage
+from obsup.local.files.existing import is_file
 from obsup.local.source.identity import check_same_file
 from obsup.local.state import checkpoint as checkpoints
 from obsup.local.state import checkpoint_path, started_uploads
@@ -165,7 +166,7 @@ def require_upload(selector: UploadSelector) -> FoundUpload:
         "give its upload id with --upload-id, or initiate one",
         command=("obsup", "init", operand(selector.source), selector.target.name),
     )
-    if not selector.source.is_file():
+    if not is_file(selector.source):
         step = NextStep("check SOURCE, which is not a file, or give the upload id with --upload-id")
     raise WrongUsage(
         f"no upload of {quoted(selector.source)} to {selector.target} is recorded here",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
@@ -11,9 +12,11 @@ from obsup.errors import Denied, run_again
 from obsup.local.config.credential_process import sanitise
 from obsup.local.config.vendor_files import list_sections, read_values
 from obsup.local.files.existing import is_file
+from obsup.local.files.user_folders import home_folder
 from obsup.model import Credentials
 from obsup.value import Value
 
+_NO_HOME = "/nonexistent"
 _QUERY = re.compile(r"\?[^\s)'\"]+")
 
 
@@ -66,7 +69,7 @@ class Chain(Value):
                 f"Profile {name} asks for it",
                 run_again(f"install it with {self.extra}"),
             )
-        found = self.find(vendor_profile)
+        found = self._find(vendor_profile)
         if found is None:
             raise Denied(
                 f"{self.title} found no credentials for profile {name}",
@@ -77,7 +80,19 @@ class Chain(Value):
 
     def find_if_installed(self) -> Credentials | None:
         """Return what the chain finds, if its library is installed. Raises Denied if a source of the chain fails."""
-        return self.find(None) if self.is_installed() else None
+        return self._find(None) if self.is_installed() else None
+
+    def _find(self, vendor_profile: str | None) -> Credentials | None:
+        """Let the library search. Without an absolute HOME it would read files below the current directory."""
+        given = os.environ.get("HOME")
+        os.environ["HOME"] = str(home_folder() or _NO_HOME)
+        try:
+            return self.find(vendor_profile)
+        finally:
+            if given is None:
+                del os.environ["HOME"]
+            else:
+                os.environ["HOME"] = given
 
 
 def chain_failed(title: str, exc: Exception, advice: str) -> Denied:

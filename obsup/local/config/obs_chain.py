@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from obsup.local.config.credential_chain import Chain, chain_failed
+from obsup.local.files.existing import is_file
 from obsup.model import Credentials
 
 TITLE = "Huawei Cloud's credential chain"
@@ -49,7 +50,7 @@ def _sources(environ: Mapping[str, str]) -> Iterator[tuple[Any, bool]]:
         yield provider.OidcStsCredentialProvider.get_global(), True
     if environ.get(KEYS) or environ.get(FEDERATION):
         yield provider.EnvCredentialProvider.get_global(), True
-    if environ.get(FILE) or (Path.home() / PROFILE).is_file():
+    if environ.get(FILE) or is_file(Path.home() / PROFILE):
         yield provider.ProfileCredentialProvider.get_global(), True
     if environ.get(POD):
         yield provider.PodIdentityCredentialProvider.get_global(), True

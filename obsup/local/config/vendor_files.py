@@ -15,6 +15,8 @@ from obsup.units import MIB
 from obsup.value import Value
 
 MAX_BYTES = MIB
+# No file is read below it.
+_NO_HOME = Path("~")
 
 
 class Section(Value):
@@ -29,9 +31,13 @@ class Section(Value):
 
 
 def list_sections(provider: str, *, environ: Mapping[str, str], home: Path | None) -> tuple[Section, ...]:
-    """Return the sections in which the tools of *provider* store credentials, nearest first."""
+    """Return the sections in which the tools of *provider* store credentials, nearest first.
+
+    Without a *home*, only the files that the environment names are left.
+    """
     files = find_vendor(provider).credential_files
-    return tuple(make_section(one, environ, home or Path("~")) for one in files)
+    sections = (make_section(one, environ, home or _NO_HOME) for one in files)
+    return tuple(one for one in sections if home is not None or _NO_HOME not in one.path.parents)
 
 
 def read_section(section: Section) -> Credentials | None:

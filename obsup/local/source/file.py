@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
-from obsup.errors import NO_DESCRIPTOR, LocalFailure, SourceChanged, run_again, too_many_files
+from obsup.errors import NO_DESCRIPTOR, LocalFailure, ObsupError, SourceChanged, run_again, too_many_files
 from obsup.local.source.buffers import BLOCK_BYTES, BufferPool
 from obsup.local.source.digest import PartDigest, digest_like
 from obsup.local.source.identity import (
@@ -18,6 +18,7 @@ from obsup.local.source.identity import (
     content_changed,
     identity,
     open_planned,
+    unreadable,
 )
 from obsup.model import Checksum, Part, Receipt, SourceStat
 from obsup.text import quoted
@@ -223,7 +224,9 @@ class FileWindow(Value):
         return hash_part(self.path, self.part, self.stat, PartDigest(checksum=algorithm), gate).checksum
 
 
-def _read_failed(path: Path, exc: OSError) -> LocalFailure:
+def _read_failed(path: Path, exc: OSError) -> ObsupError:
+    if isinstance(exc, PermissionError):
+        return unreadable(path, exc)
     if exc.errno in NO_DESCRIPTOR:
         return too_many_files(f"reading {quoted(path)} failed")
     return LocalFailure(

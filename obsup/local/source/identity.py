@@ -22,6 +22,7 @@ from obsup.errors import (
     run_again,
     too_many_files,
 )
+from obsup.local.files.existing import exists, is_file
 from obsup.local.files.link_free import stat_link_free
 from obsup.model import SourceStat
 from obsup.text import operand, quoted, shell_word
@@ -168,11 +169,16 @@ def check_readable(path: Path) -> None:
     except OSError as exc:
         if exc.errno in NO_DESCRIPTOR:
             raise too_many_files(f"cannot read {quoted(path)}") from exc
-        raise SourceUnreadable(
-            f"cannot read {quoted(path)}",
-            os.strerror(exc.errno or errno.EIO),
-            NextStep("check the path and its permissions"),
-        ) from exc
+        raise unreadable(path, exc) from exc
+
+
+def unreadable(path: Path, exc: OSError) -> SourceUnreadable:
+    """Return the error for a source that cannot be opened."""
+    return SourceUnreadable(
+        f"cannot read {quoted(path)}",
+        os.strerror(exc.errno or errno.EIO),
+        NextStep("check the path and its permissions"),
+    )
 
 
 def check_uploaded(path: Path) -> None:
@@ -181,7 +187,7 @@ def check_uploaded(path: Path) -> None:
         stat_source(path)
         check_readable(path)
     except SourceUnreadable as exc:
-        if path.is_file() or not path.exists():
+        if is_file(path) or not exists(path):
             raise
         raise SourceUnreadable(exc.what, exc.why, NextStep("name the file that was uploaded")) from exc
 

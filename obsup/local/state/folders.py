@@ -26,7 +26,7 @@ def state_folder() -> Path:
 
 
 def _can_be_written(folder: Path) -> bool:
-    existing = next(one for one in (folder, *folder.parents, Path()) if os.path.exists(one))  # noqa: PTH110 - never raises
+    existing = next(one for one in (folder, *folder.parents, Path()) if exists(one))
     return os.access(existing, os.W_OK | os.X_OK)
 
 

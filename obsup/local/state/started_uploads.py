@@ -15,6 +15,7 @@ from pathlib import Path
 
 from msgspec import field, to_builtins
 
+from obsup.local.files.existing import is_file
 from obsup.local.files.own_file import UntrustedFile, distrust_path, read_own
 from obsup.local.state.atomic_file import write_atomically
 from obsup.local.state.folders import can_use_private_folder, state_folder
@@ -103,7 +104,7 @@ def find_own(upload: Upload, source: str, options_digest: str) -> Upload | None:
         recorded = (entry.upload.target, entry.source, entry.options_digest)
         return entry.upload if recorded == (upload.target, source, options_digest) else None
     mark = _mark_path(upload, source, options_digest)
-    return upload if mark.is_file() and not distrust_path(mark) else None
+    return upload if is_file(mark) and not distrust_path(mark) else None
 
 
 def find_open() -> Iterator[StartedUpload]:

@@ -47,7 +47,7 @@ def find_trust(settings: ConnectionSettings, environ: Mapping[str, str]) -> Trus
         paths = ssl.get_default_verify_paths()
         file = paths.cafile
         if file is None and not _has_certificates(paths.capath):
-            file = next((one for one in SYSTEM_FILES if Path(one).is_file()), None)
+            file = next((one for one in SYSTEM_FILES if os.path.isfile(one)), None)  # noqa: PTH113
         return TrustStore(file or certifi.where(), paths.capath)
     return TrustStore(None, bundle[0]) if os.path.isdir(bundle[0]) else TrustStore(bundle[0], None)  # noqa: PTH112
 
