@@ -39,6 +39,7 @@ WAYS = pytest.mark.parametrize(
     ids=["one request", "parts", "stream", "short stream", "batch", "init", "init with source"],
 )
 
+SLOW = pytest.mark.slow
 IN_PARTS = [one for one in WAYS.args[1] if {"init", "--parts", "--part-size"} & set(one)]
 
 
@@ -199,6 +200,46 @@ def test_a_gateway_that_ignores_the_encryption_of_the_upload_itself(
     assert "does not encrypt the upload of bucket/key" in outcome.err
     sandbox.clear_faults()
     assert inside.run(*with_options(arguments, *encryption)).code == 0
+
+
+@pytest.mark.parametrize(
+    "encryption", [AES, pytest.param(KMS, marks=pytest.mark.slow)], ids=["AES256", "kms"]
+)
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("upload", "source", "bucket/key", "--part-size", "100K"),
+        pytest.param(
+            ("upload", "source", "bucket/key", "--part-size", "100K", "--executor", "processes"), marks=SLOW
+        ),
+        pytest.param(WAYS.args[1][2], marks=SLOW),
+    ],
+    ids=["threads", "processes", "stream"],
+)
+def test_a_gateway_that_ignores_the_encryption_of_a_later_part(
+    inside: Inside, sandbox: Sandbox, arguments: tuple[str, ...], encryption: tuple[str, str]
+) -> None:
+    """Initiate confirms nothing, as on MinIO, so that each part must: exit 69. The next run sends that part again."""
+    sandbox.add_fault("hide-encryption,op=initiate,times=always")
+    sandbox.add_fault("hide-encryption,op=part,part=3")
+    command = with_options(arguments, *encryption)
+    outcome = inside.run(*command)
+    assert outcome.code == 69, outcome.err
+    assert (
+        f"part 3 of bucket/key was stored, but the store does not confirm {' '.join(encryption)}"
+        in outcome.err
+    )
+    assert not sandbox.object_path("bucket", "key").exists()
+    sandbox.clear_faults()
+    sandbox.add_fault("hide-encryption,op=initiate,times=always")
+    before = len(sandbox.requests)
+    assert inside.run(*command).code == 0
+    sent = [one.part_number for one in sandbox.requests[before:] if one.operation == "part"]
+    assert 3 in sent
+    sandbox.add_fault("hide-encryption,op=head,times=always")
+    outcome = inside.run(*command)
+    assert outcome.code == 69
+    assert "is complete, but HeadObject does not confirm" in outcome.err
 
 
 def test_a_part_whose_response_does_not_confirm_the_customer_key(inside: Inside, sandbox: Sandbox) -> None:

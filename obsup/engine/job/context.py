@@ -15,7 +15,7 @@ from obsup.dialects.endpoints import is_vendor_host
 from obsup.dialects.object_headers import Operation, object_headers
 from obsup.engine.job.connection import Connection
 from obsup.engine.job.request import UploadRequest
-from obsup.engine.job.send_options import REJECTS_CHECKSUMS, SendOptions
+from obsup.engine.job.send_options import REJECTS_CHECKSUMS, SendOptions, parts_confirm
 from obsup.engine.job.stop import StopSignal
 from obsup.engine.proof.encryption import RequestedEncryption, requested_encryption
 from obsup.engine.proof.part_proof import DigestChoice, choose_digests
@@ -117,6 +117,15 @@ class UploadContext(Value):
         options, names = self.request.options, self.dialect.headers
         headers = self.headers("put") if options.sse else dict(options.headers)
         return requested_encryption(names, headers, customer_key_md5=self.connection.customer_key_md5)
+
+    @property
+    def encryption_of_parts(self) -> RequestedEncryption | None:
+        """The encryption with keys of the service that parts must confirm, because Initiate does not."""
+        requested = self.encryption
+        if requested is None or requested.customer_key_md5:
+            return None
+        fact = parts_confirm(self.request.target, requested)
+        return requested if self.connection.learned.has(fact) else None
 
     @property
     def checkpoint_path(self) -> Path | None:

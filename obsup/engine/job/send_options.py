@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 
 from msgspec import field
 
@@ -12,6 +12,7 @@ from obsup.engine.job.connection import LearnedFacts
 from obsup.engine.proof.encryption import RequestedEncryption
 from obsup.engine.proof.part_proof import DigestChoice
 from obsup.local.source.file import Gate
+from obsup.model import Target
 from obsup.value import Value
 
 # Facts about the store.
@@ -19,12 +20,18 @@ REJECTS_CHECKSUMS = "rejects checksum headers"
 CONFIRMS_CRC64 = "returns the CRC-64 that is sent"
 
 
+def parts_confirm(target: Target, encryption: RequestedEncryption) -> Hashable:
+    """Return the fact that the responses to parts confirm *encryption*, and not that to Initiate, as on MinIO."""
+    return ("parts confirm the encryption", target.endpoint, target.bucket, encryption)
+
+
 class SendOptions(Value):
     """How content is sent: the digests that verify it, Content-MD5 or not, the observer, and the limits.
 
     ``learned`` remembers that the store requires Content-MD5, for all that is sent to it.
 
-    ``encryption`` is what the response to PutObject must confirm.
+    ``encryption`` is what the response to PutObject must confirm, and that to a part if it has a customer key, or if
+    ``learned`` has that parts confirm it.
     ``gate`` is called before bytes are sent, ``read_gate`` before bytes are read that are not sent. ``monotonic`` is a
     clock in seconds, which spaces the progress events.
     """

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from obsup import events
 from obsup.engine.job.connection import LearnedFacts
-from obsup.engine.job.send_options import CONFIRMS_CRC64, REJECTS_CHECKSUMS, SendOptions
+from obsup.engine.job.send_options import CONFIRMS_CRC64, REJECTS_CHECKSUMS, SendOptions, parts_confirm
 from obsup.engine.proof.encryption import RequestedEncryption
 from obsup.engine.proof.part_proof import DigestChoice, matches
 from obsup.engine.send.content import (
@@ -28,7 +28,7 @@ from obsup.engine.send.content import (
 from obsup.errors import NextStep, ObsupError, Refused
 from obsup.local.source.digest import CRC64, PartDigest
 from obsup.local.source.file import FileWindow
-from obsup.model import Checksum, Part, Receipt, SourceStat, Stored, Upload
+from obsup.model import Checksum, Part, Receipt, SourceStat, Stored, Target, Upload
 from obsup.store.answers.checksums import rejects_checksums
 from obsup.store.http.body import OpenBody
 from obsup.store.interface import PartLister, PartStore
@@ -41,7 +41,8 @@ _LACKS_CRC64 = "does not return the CRC-64 that is sent"
 class PartToSend(Value):
     """Everything a worker needs to send one part of a file, without secrets. ``path`` is absolute.
 
-    Its last ``link_free`` names must not be symbolic links.
+    Its last ``link_free`` names must not be symbolic links. ``encryption`` is what the response must confirm, because
+    that to Initiate does not.
     """
 
     upload: Upload
@@ -51,6 +52,7 @@ class PartToSend(Value):
     digests: DigestChoice
     content_md5: bool = False
     link_free: int = 0
+    encryption: RequestedEncryption | None = None
 
 
 def send_part(to_send: PartToSend, store: PartStore, send_options: SendOptions) -> Receipt:
@@ -88,16 +90,17 @@ def send_content(
         if existing is None:
             raise
         return existing
-    _check_encryption(sent.stored, send_options.encryption, what)
+    _check_encryption(sent.stored, upload.target, send_options, what)
     return sent.stored, sent.receipt(part)
 
 
-def _check_encryption(stored: Stored, encryption: RequestedEncryption | None, what: str) -> None:
-    """Raise Refused if the response to a part names another encryption, or does not confirm the customer key."""
+def _check_encryption(stored: Stored, target: Target, send_options: SendOptions, what: str) -> None:
+    """Raise Refused if the response to a part names another encryption, or does not confirm what parts confirm."""
+    encryption = send_options.encryption
     if encryption is None:
         return
-    is_unconfirmed = bool(encryption.customer_key_md5) and not encryption.is_confirmed_by(stored)
-    if is_unconfirmed or encryption.is_denied_by(stored):
+    must_confirm = encryption.customer_key_md5 or send_options.learned.has(parts_confirm(target, encryption))
+    if encryption.is_denied_by(stored) or (must_confirm and not encryption.is_confirmed_by(stored)):
         raise Refused(
             f"{what} was stored, but the store does not confirm {encryption}",
             "The upload may have been initiated with another encryption, or the store, or a proxy, ignores it",

@@ -20,7 +20,7 @@ from obsup.engine.job.connection import Connection, StoreSettings, connect
 from obsup.engine.job.context import UploadContext
 from obsup.engine.job.request import UploadRequest
 from obsup.engine.job.result import Finished
-from obsup.engine.job.send_options import SendOptions
+from obsup.engine.job.send_options import SendOptions, parts_confirm
 from obsup.engine.job.stop import StopSignal
 from obsup.engine.proof.encryption import RequestedEncryption
 from obsup.engine.send.part import PartToSend, send_content
@@ -120,6 +120,9 @@ def _send_part(task: PartTask) -> Receipt:
         connection = _connection(task.settings)
         encryption = RequestedEncryption(customer_key_md5=connection.customer_key_md5)
         send_options = replace(send_options, learned=connection.learned, encryption=encryption)
+    if to_send.encryption is not None:
+        send_options.learned.add(parts_confirm(to_send.upload.target, to_send.encryption))
+        send_options = replace(send_options, encryption=to_send.encryption)
     receipt = send_content(window, to_send.upload, _open_store(task), send_options)[1]
     return replace(receipt, is_unproven=is_unproven)
 

@@ -12,7 +12,7 @@ from obsup.engine.stream.replay import ReplayCheck, comparable_receipts
 from obsup.engine.upload.abort import abort_recorded
 from obsup.engine.upload.adoption import list_open_parts
 from obsup.engine.upload.progress_record import ProgressRecord, load_checkpoint
-from obsup.engine.upload.resume import check_same_request, resume_initiated
+from obsup.engine.upload.resume import check_same_request, confirmed, resume_initiated
 from obsup.engine.verify.object_probe import find_ours, probe_of
 from obsup.errors import UNAVAILABLE, NextStep, UploadGone, WrongUsage
 from obsup.local.state import checkpoint as checkpoints
@@ -57,7 +57,8 @@ def find_stream_start(context: UploadContext, sizes: StreamSizes) -> StreamStart
         upload_id = checkpoint.upload.upload_id
         context.observe(events.Noted(f"upload {upload_id} was aborted or has expired: starting over"))
         return new
-    stored = comparable_receipts(listed, checkpoint.receipts, context.digests)
+    comparable = comparable_receipts(listed, checkpoint.receipts, context.digests)
+    stored = confirmed(context, comparable, checkpoint.receipts)
     return _resume(context, checkpoint, sizes, ReplayCheck(stored))
 
 

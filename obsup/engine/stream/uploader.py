@@ -32,7 +32,7 @@ from obsup.engine.upload.initiate import initiate_recorded
 from obsup.engine.upload.preconditions import check_target, require_encryption
 from obsup.engine.upload.progress_record import ProgressRecord
 from obsup.engine.upload.receipt import with_receipt
-from obsup.engine.verify.option_check import check_options, with_info
+from obsup.engine.verify.option_check import check_encryption, check_options, with_info
 from obsup.errors import (
     Busy,
     CommandFailed,
@@ -110,6 +110,7 @@ class StreamUploader:
                 raise
 
     def _run_locked(self) -> Result:
+        require_encryption(self._context)
         start = find_stream_start(self._context, self._sizes)
         self._sizes, self._replay, self._record = start.sizes, start.replay, start.record
         if start.record is not None:
@@ -242,6 +243,7 @@ class StreamUploader:
         self._record = None  # it is completed: whatever follows, the upload must not be aborted
         finished = with_info(self._context, finished)
         record.remove()
+        check_encryption(self._context, finished)
         check_options(self._context, finished)
         return result_of_upload(
             self._request, self._tally, upload=record.upload, plan=plan, finished=finished

@@ -8,6 +8,7 @@ from functools import partial
 from obsup import events
 from obsup.dialects.endpoints import is_vendor_host
 from obsup.engine.job.context import UploadContext
+from obsup.engine.job.send_options import parts_confirm
 from obsup.engine.proof.encryption import RequestedEncryption, encryption_headers
 from obsup.engine.proof.object_proof import is_marked, mark_of
 from obsup.engine.send.content import OneByte, as_content_md5
@@ -71,6 +72,7 @@ def _try_out(context: UploadContext, requested: RequestedEncryption) -> None:
         md5 = as_content_md5(hashlib.md5(content, usedforsecurity=False).hexdigest())
         stored = context.store.upload_part(upload, 1, lambda: OneByte(content), content_md5=md5)
         if requested.is_confirmed_by(stored):
+            context.connection.learned.add(parts_confirm(target, requested))
             return
     finally:
         abort_unused(context, upload)

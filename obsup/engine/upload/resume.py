@@ -5,7 +5,7 @@ The store's list is the truth about what exists, the checkpoint about what was i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -133,6 +133,18 @@ def reconcile(
     if differing and context.request.on_change == "fail":
         raise source_changed(context.source, checkpoint.stat, stat, differing)
     return receipts
+
+
+def confirmed(
+    context: UploadContext, stored: Mapping[int, Receipt], recorded: Mapping[int, Receipt]
+) -> dict[int, Receipt]:
+    """Return the *stored* parts whose response confirmed the encryption: if parts must, those that are *recorded*."""
+    return {
+        number: receipt
+        for number, receipt in stored.items()
+        if context.encryption_of_parts is None
+        or (number in recorded and recorded[number].etag.lower() == receipt.etag.lower())
+    }
 
 
 def _fitting(listed: Iterable[StoredPart], plan: Plan) -> list[StoredPart]:

@@ -113,7 +113,14 @@ class SendLoop:
         for part in _in_order(plan):
             if part.number not in record.receipts:
                 yield PartToSend(
-                    record.upload, part, source, stat, digests, request.content_md5, request.link_free
+                    record.upload,
+                    part,
+                    source,
+                    stat,
+                    digests,
+                    request.content_md5,
+                    request.link_free,
+                    self._context.encryption_of_parts,
                 )
 
 

@@ -25,7 +25,7 @@ from obsup.engine.upload.complete import report_if_listed
 from obsup.engine.upload.initiate import initiate_recorded
 from obsup.engine.upload.preconditions import check_target
 from obsup.engine.upload.progress_record import ProgressRecord, open_record
-from obsup.engine.upload.resume import recover, resume, resume_initiated
+from obsup.engine.upload.resume import confirmed, recover, resume, resume_initiated
 from obsup.engine.verify.earlier_object import find_completed, find_made
 from obsup.engine.verify.made_object import has_made_object
 from obsup.errors import UNAVAILABLE, NotFinished, UploadGone, run_again
@@ -121,6 +121,8 @@ def find_starting_point(
             report_if_listed(context, record.upload)
         else:
             check_target(context, record.upload)
+            recorded = checkpoint.receipts if checkpoint is not None else {}
+            record.receipts = confirmed(context, record.receipts, recorded)
         return StartingPoint(record, plan, facts.finished)
     assert checkpoint is not None
     return StartingPoint(open_record(context, checkpoint), recorded_plan(checkpoint), facts.finished)

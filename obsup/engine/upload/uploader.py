@@ -22,7 +22,7 @@ from obsup.engine.send.sender import DedicatedSender, PartSender
 from obsup.engine.upload.progress_record import check_checkpoint_path, load_checkpoint, read_checkpoint
 from obsup.engine.upload.receipt import with_receipt
 from obsup.engine.verify.object_lock import locks_later
-from obsup.engine.verify.option_check import check_options, with_info
+from obsup.engine.verify.option_check import check_encryption, check_options, with_info
 from obsup.errors import Busy, SourceChanged, SourceTouched, Stopped, UploadGone
 from obsup.local.files.existing import exists
 from obsup.local.source.file import Gate
@@ -203,6 +203,7 @@ class Uploader:
             raise
         finished = with_info(self._context, finished)
         try:
+            check_encryption(self._context, finished)
             result = self._result(record.upload, plan, finished, stat)
             self._on_complete(result)
         finally:

@@ -12,7 +12,7 @@ from obsup.engine.proof.object_options import OptionComparison, compare_options,
 from obsup.engine.verify.existing_object import find_readable, not_visible
 from obsup.engine.verify.object_lock import confirm_lock
 from obsup.errors import UNAVAILABLE, NextStep, Refused, run_again
-from obsup.model import ObjectInfo, ObjectOptions
+from obsup.model import ObjectInfo, ObjectOptions, Stored
 
 _NO_OPTIONS = ObjectOptions()
 
@@ -85,6 +85,34 @@ def check_customer_key(context: UploadContext) -> None:
             f"the object {target} is complete, but HeadObject does not confirm the customer key (SSE-C)",
             "The upload was initiated, or its parts were sent, without this key",
             NextStep("delete the object if its content is confidential, and upload it again with the key"),
+        )
+
+
+def check_encryption(context: UploadContext, finished: Finished) -> None:
+    """Raise Refused if HeadObject does not confirm the encryption of an object whose parts confirmed it.
+
+    Another machine, or an earlier run, may have sent some of them. Without the permission for HeadObject, nothing is
+    checked.
+    """
+    requested, names = context.encryption_of_parts, context.dialect.headers
+    if requested is None:
+        return
+    info = finished.info
+    try:
+        info = (
+            info
+            if info is not None and info.headers
+            else find_readable(context.store, context.request.target)
+        )
+    except UNAVAILABLE:
+        return
+    headers = info.headers if info is not None else {}
+    sse, key_id = (headers.get((name or "").lower()) for name in (names.sse, names.sse_kms_key_id))
+    if not requested.is_confirmed_by(Stored(200, "", sse_kms=sse, sse_kms_key=key_id)):
+        raise Refused(
+            f"the object {context.request.target} is complete, but HeadObject does not confirm {requested}",
+            "The store, or one of its gateways, ignores the encryption",
+            NextStep("delete the object if its content is confidential"),
         )
 
 
