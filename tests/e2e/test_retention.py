@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shlex
 import time
@@ -55,11 +56,12 @@ WAYS = {
     ],
 }
 EVERY_DAY = {
-    ("parts", "obs"),
-    ("one request", "s3"),
-    ("many files", "obs"),
-    ("steps without checkpoint", "s3"),
+    ("parts", "obs", True),
+    ("many files", "obs", True),
+    ("one request", "s3", False),
+    ("steps without checkpoint", "s3", False),
 }
+"""The ways, dialects, and whether the store ignores headers, that run each time; the others are slow."""
 
 
 @pytest.fixture
@@ -99,13 +101,11 @@ def lock_of(store: Sandbox, key: str = "key") -> tuple[str, float, bool]:
     return attributes.lock_mode, attributes.lock_until, attributes.legal_hold
 
 
-@pytest.mark.parametrize("ignoring", [False, True], ids=["", "headers ignored"])
 @pytest.mark.parametrize(
-    ("way", "dialect"),
+    ("way", "dialect", "ignoring"),
     [
-        pytest.param(way, dialect, marks=[] if (way, dialect) in EVERY_DAY else pytest.mark.slow)
-        for way in WAYS
-        for dialect in DIALECTS
+        pytest.param(*one, marks=[] if one in EVERY_DAY else pytest.mark.slow)
+        for one in itertools.product(WAYS, DIALECTS, (False, True))
     ],
 )
 def test_object_is_locked_by_every_way_to_create_it(
@@ -232,9 +232,11 @@ def test_credentials_without_headobject(
     "arguments",
     [
         ("upload", "big", "bucket/key", "--parts", "2"),
-        ("upload", "big", "bucket/key", "--parts", "2", "--no-checkpoint"),
+        pytest.param(
+            ("upload", "big", "bucket/key", "--parts", "2", "--no-checkpoint"), marks=pytest.mark.slow
+        ),
         ("upload", "small", "bucket/key"),
-        ("upload", "--from-command", "bucket/key", "--", "cat", "big"),
+        pytest.param(("upload", "--from-command", "bucket/key", "--", "cat", "big"), marks=pytest.mark.slow),
         ("upload", "small", "other", "bucket/"),
     ],
     ids=["parts", "no checkpoint", "one request", "stream", "many files"],
@@ -328,8 +330,11 @@ def test_identical_object_without_the_lock_is_not_skipped(
     "arguments",
     [
         ("upload", "big", "bucket/key", "--part-size", "5M", "-j", "1"),
-        ("upload", "big", "bucket/key", "--part-size", "5M", "-j", "1", "--executor", "processes"),
-        ("upload", "--from-command", "bucket/key", "--", "cat", "big"),
+        pytest.param(
+            ("upload", "big", "bucket/key", "--part-size", "5M", "-j", "1", "--executor", "processes"),
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(("upload", "--from-command", "bucket/key", "--", "cat", "big"), marks=pytest.mark.slow),
         ("upload", "small", "other", "bucket/"),
     ],
     ids=["parts", "processes", "stream", "one request"],
