@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,12 @@ pytestmark = [pytest.mark.ceph, pytest.mark.xdist_group("ceph-kills"), pytest.ma
 
 MIB = 1 << 20
 PARTS = 12
-DATA = random.Random(11).randbytes((PARTS - 1) * 5 * MIB + 3 * MIB)
+
+
+@cache
+def content() -> bytes:
+    """The content of the file, made by the first test that needs it: every worker of every lane imports this module."""
+    return random.Random(11).randbytes((PARTS - 1) * 5 * MIB + 3 * MIB)
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +46,7 @@ class Client:
         self.key = folder.name
         self._folder = folder
         self._ceph = ceph
-        (folder / "bigfile").write_bytes(DATA)
+        (folder / "bigfile").write_bytes(content())
         self._shell = Shell(folder, {**ceph.environment, "OBSUP_ENDPOINT": ceph.endpoint}, timeout_s=300)
         self._command = ["upload", "bigfile", f"{BUCKET}/{self.key}", "--part-size", "5M", "-j", "3"]
         self._command += ["--log-file", "run.log"]
@@ -72,7 +78,7 @@ class Client:
         A gateway that is killed between writing the object and the list leaves an upload. obsup must not abort it,
         and *messages* must say so.
         """
-        assert self._ceph.sha256(self.key) == hashlib.sha256(DATA).hexdigest()
+        assert self._ceph.sha256(self.key) == hashlib.sha256(content()).hexdigest()
         assert self.confirmed() == dict.fromkeys(range(1, PARTS + 1), 1)
         assert self._ceph.open_uploads(self.key) == [] or "do not abort it" in messages
         assert self.log().count("InitiateMultipartUpload status=200") == 1
