@@ -35,7 +35,8 @@ NAMES = S3_V4.headers
         ({"crc64nvme": f"{NVME}-x"}, None),
         ({"crc64nvme": "not Base64"}, None),
         ({"crc64nvme": "é" * 12}, None),
-        ({"sha1": "2jmj7l5rSw0yVb/vlWAYkK/YBwk="}, None),
+        ({"sha1": "2jmj7l5rSw0yVb/vlWAYkK/YBwk="}, Checksum("sha1", "2jmj7l5rSw0yVb/vlWAYkK/YBwk=")),
+        ({"md5": "XUFAKrxLKna5cZ2REBfFkg=="}, None),
         ({}, None),
     ],
 )
@@ -99,6 +100,7 @@ def test_complete_has_only_the_checksum_of_the_full_object() -> None:
         ),
         (400, "InvalidRequest", "Checksum algorithm provided is unsupported.", True),
         (501, "NotImplemented", "", True),
+        (400, "InvalidArgument", "Part number must be an integer between 1 and 1000, inclusive", False),
         (400, "InvalidBucketName", "The specified bucket is not valid.", False),
         (403, "AccessDenied", "checksum", False),
         (500, "InternalError", "header", False),
