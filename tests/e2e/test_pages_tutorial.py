@@ -16,7 +16,7 @@ def test_the_tutorial(tmp_path: Path) -> None:
     """With an empty home, and only the sandbox that the tutorial starts."""
     home = tmp_path / "home"
     home.mkdir()
-    bash = Bash.with_folder(Shell(home, {"HOME": str(home)}), tmp_path / "bin")
+    bash = Bash.with_folder(Shell(home, {"HOME": str(home)}, timeout_s=110), tmp_path / "bin")
     texts = {one.mark: one.text for one in blocks(TUTORIAL_PAGE)}
     assert tuple(texts) == MARKS
     script = "set -e\n" + "".join(f"echo '=== {mark}'\n{text}" for mark, text in texts.items())
