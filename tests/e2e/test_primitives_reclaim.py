@@ -238,7 +238,42 @@ def test_gc_keeps_an_upload_that_may_have_made_the_object(
         sandbox.add_fault(f"error=403:AccessDenied,op={hidden},times=inf")
     done = inside.run("gc", "bucket", "--older-than", "0s", "--foreign", "--json").json
     assert ([one["because"] for one in done["kept"]], done["aborted"]) == (["completed"], [])
+    abort = inside.run("abort", "bucket/key", "--upload-id", upload.upload_id)
+    assert (abort.code, "was not aborted" in abort.err) == (69 if hidden in ("key", "head") else 0, True)
     assert open_ids(sandbox) == [upload.upload_id]
+
+
+@pytest.mark.parametrize("hidden", ["key", "head", "mark"])
+def test_abort_and_restart_keep_an_upload_that_may_have_made_the_object(
+    inside: Inside, sandbox: Sandbox, source: Path, hidden: str
+) -> None:
+    """Killed after Complete, in a store that still lists the upload. abort works once the object is deleted."""
+    (source.parent / "key").write_bytes(b"k" * 32)
+    (source.parent / "key").chmod(0o600)
+    source.write_bytes(bytes(6 * 2**20))
+    target = ("bucket/key", "--provider", "s3", "--region", "eu-west-1")
+    options = {"key": ("--sse-c-key-file", source.parent / "key"), "head": (), "mark": ("--no-token",)}[
+        hidden
+    ]
+    upload = ("upload", source, *target, "--part-size", "5M", *options)
+    sandbox.add_fault("error=403:AccessDenied,op=complete,times=always")
+    assert inside.run(*upload).code == 77
+    [path], [made] = source.parent.glob("*.obsup.json"), open_ids(sandbox)
+    recorded = path.read_bytes()
+    sandbox.clear_faults()
+    sandbox.add_fault("keep-upload,op=complete")
+    assert inside.run(*upload).code == 0
+    path.write_bytes(recorded)
+    if hidden == "head":
+        sandbox.add_fault("error=403:AccessDenied,op=head,times=inf")
+    abort = inside.run("abort", source, *target)
+    assert (abort.code, path.read_bytes()) == (69, recorded), abort.err
+    restarted = inside.run(*upload[:7], *(() if hidden == "key" else options), "--restart")
+    assert (restarted.code, f"upload {made} may have made the object" in restarted.err) == (0, True)
+    assert open_ids(sandbox) == [made]
+    sandbox.object_path("bucket", "key").unlink()
+    assert inside.run("abort", *target, "--upload-id", made).code == 0
+    assert open_ids(sandbox) == []
 
 
 @pytest.mark.parametrize("ahead_s", [-172_800, 172_800])

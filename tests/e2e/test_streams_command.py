@@ -162,6 +162,27 @@ def test_abort_on_failure_leaves_nothing(
     assert old.read_bytes() == b"yesterday"
 
 
+def test_abort_on_failure_keeps_an_upload_that_made_the_object(
+    bash: Bash, sandbox: Sandbox, make_file: MakeFile
+) -> None:
+    """The response to Complete is lost and HeadObject forbidden; or another stream follows a run that was killed."""
+    data = make_file(250_000).read_bytes()
+    command = "obsup upload - bucket/key --part-size 100K --abort-on-failure --retry-for 1s"
+    stream = f"{command} --checkpoint state.json"
+    sandbox.add_fault("keep-upload,op=complete,times=always")
+    sandbox.add_fault("error=403:AccessDenied,op=head,times=always")
+    sandbox.add_fault("error=403:AccessDenied,op=list,times=always")
+    sandbox.add_fault("drop-answer,op=complete,times=always")
+    outcome = bash.run(f"cat bigfile | {stream}")
+    assert (outcome.code, "may have made the object" in outcome.err) == (75, True), outcome.err
+    sandbox.clear_faults()
+    outcome = bash.run(f"head -c 250000 /dev/zero | {stream}")
+    assert (outcome.code, "made the object bucket/key already" in outcome.err) == (65, True), outcome.err
+    assert len(sandbox.uploads()) == 1
+    assert sandbox.object_path("bucket", "key").read_bytes() == data
+    assert "abort" not in [one.operation for one in sandbox.requests]
+
+
 def test_the_command_line_is_not_stored(bash: Bash, make_file: MakeFile, home: Path) -> None:
     """It may contain a password."""
     make_file(250_000)

@@ -8,7 +8,7 @@ from pathlib import Path
 from obsup.dates import parse_date
 from obsup.engine.inspect.open_uploads import ListedUpload
 from obsup.engine.upload.abort import abort_fully
-from obsup.engine.verify.made_object import may_have_made_object
+from obsup.engine.verify.made_object import has_made_object
 from obsup.errors import Busy, Denied, ObsupError, Refused
 from obsup.local.state import checkpoint as checkpoints
 from obsup.local.state.checkpoint import CheckpointDamaged
@@ -71,7 +71,8 @@ def _reason_to_keep(
     if listed.age_s <= older_than_s:
         return "young"
     # Ceph may still list an upload that made the object in place, and an abort could delete the parts of the object.
-    return "completed" if may_have_made_object(store, listed.upload, parse_date(listed.initiated)) else None
+    made = has_made_object(store, listed.upload, initiated_s=parse_date(listed.initiated))
+    return None if made is False else "completed"
 
 
 def _abort(store: ObjectStore, listed: ListedUpload, sleep: Callable[[float], bool]) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from obsup import events
 from obsup.engine.job.context import UploadContext
 from obsup.engine.steps.lookup import UploadSelector, find_upload, require_upload
-from obsup.engine.upload.abort import abort_incomplete
+from obsup.engine.upload.abort import abort_incomplete, source_size
 from obsup.engine.upload.adoption import find_candidates, unknown_upload
 from obsup.errors import NextStep, WrongUsage
 from obsup.local.state import checkpoint as checkpoints
@@ -15,14 +15,14 @@ from obsup.model import Upload
 def abort_upload(context: UploadContext, selector: UploadSelector) -> Upload | None:
     """Abort the selected upload and forget it; return it, or None if the checkpoint of the source is gone already.
 
-    Raises WrongUsage if neither a source nor an upload id selects an upload, Busy, NotFinished.
+    Raises WrongUsage if neither a source nor an upload id selects an upload, Busy, NotFinished, and MayHaveMadeObject.
     """
     with context.lock():
         selected = find_upload(selector) if selector.path is not None else require_upload(selector)
         if selected is None:
             _forget_interrupted(context, selector)
             return None
-        abort_incomplete(context, selected.upload)
+        abort_incomplete(context, selected.upload, size=source_size(selected.checkpoint))
         selected.forget()
         return selected.upload
 

@@ -25,7 +25,7 @@ from obsup.engine.send.whole_object import put_whole
 from obsup.engine.stream.pipeline import StreamPipeline
 from obsup.engine.stream.replay import ReplayCheck
 from obsup.engine.stream.resume import NO_STAT, find_stream_start
-from obsup.engine.upload.abort import abort_fully
+from obsup.engine.upload.abort import abort_fully, abort_incomplete
 from obsup.engine.upload.adoption import open_uploads
 from obsup.engine.upload.complete import PartsRejected, complete
 from obsup.engine.upload.initiate import initiate_recorded
@@ -83,6 +83,7 @@ class StreamUploader:
             connection, request, self._tally, self._stop, limit, clock, name, is_repeatable, since_s=clock()
         )
         self._record: ProgressRecord | None = None
+        self._may_be_completed = False
         self._replay = ReplayCheck({})
         self._meter = request.expect.meter()
         self._sizes = make_stream_sizes(
@@ -113,6 +114,7 @@ class StreamUploader:
         require_encryption(self._context)
         start = find_stream_start(self._context, self._sizes)
         self._sizes, self._replay, self._record = start.sizes, start.replay, start.record
+        self._may_be_completed = start.record is not None
         if start.record is not None:
             check_target(self._context, start.record.upload)
         # Fixed: more parts in flight would exceed the memory budget.
@@ -235,6 +237,7 @@ class StreamUploader:
         plan = StreamPlan(self._meter.size, self._sizes)
         # If this process is killed after Complete, only a full record shows that the object is this stream.
         record.write()
+        self._may_be_completed = True
         was_stored = self._replay.confirmed.keys() == record.receipts.keys()
         try:
             finished = complete(self._context, record.upload, record.receipts, plan, look_first=was_stored)
@@ -281,7 +284,10 @@ class StreamUploader:
     def _abort(self, record: ProgressRecord) -> None:
         upload = record.upload
         try:
-            abort_fully(self._context.store, upload, self._stop.sleep)
+            if not self._may_be_completed:
+                abort_fully(self._context.store, upload, self._stop.sleep)
+            elif not abort_incomplete(self._context, upload):
+                return
             record.withdraw()
         except ObsupError as exc:
             self._note(f"upload {upload.upload_id} of {upload.target} could not be aborted: {exc.what}")

@@ -57,18 +57,36 @@ def abort_fully(store: ObjectStore, upload: Upload, sleep: Callable[[float], boo
     )
 
 
-def abort_incomplete(context: UploadContext, upload: Upload) -> None:
-    """Abort *upload*, unless it made the object already. Ceph may still list it, and an abort could destroy the object.
+class MayHaveMadeObject(Refused):
+    """An upload is not aborted, because it cannot be ruled out that it made the object in place."""
 
-    Raises as ``abort_fully``.
+
+def abort_incomplete(context: UploadContext, upload: Upload, *, size: int | None = None) -> bool:
+    """Abort *upload*, unless it made the object already; return whether it was aborted.
+
+    Ceph may still list such an upload, and an abort could destroy the object. *size* is that of the source in bytes,
+    None if it is unknown. Raises MayHaveMadeObject, and as ``abort_fully``.
     """
-    if not has_made_object(context.store, upload):
+    made = has_made_object(context.store, upload, size=size)
+    if made is False:
         abort_fully(context.store, upload, context.stop.sleep)
-        return
+        return True
+    if made is None:
+        raise MayHaveMadeObject(
+            f"upload {upload.upload_id} may have made the object {upload.target}: it was not aborted",
+            "The store does not show who made the object, and an abort could destroy it",
+            run_again("request the permission for HeadObject, or delete the object if it is not needed"),
+        )
     started_uploads.remove(upload)
     context.observe(
         events.Noted(f"upload {upload.upload_id} made the object {upload.target} already: it was not aborted")
     )
+    return False
+
+
+def source_size(checkpoint: Checkpoint | None) -> int | None:
+    """Return the size of the recorded source in bytes; None for a stream, and without a checkpoint."""
+    return checkpoint.stat.size or None if checkpoint is not None else None
 
 
 def check_same_target(context: UploadContext, checkpoint: Checkpoint) -> None:
@@ -86,11 +104,15 @@ def check_same_target(context: UploadContext, checkpoint: Checkpoint) -> None:
 def abort_recorded(context: UploadContext, checkpoint: Checkpoint) -> None:
     """Abort the recorded upload, for --restart, and remove its checkpoint. Raises WrongUsage for another target.
 
-    If its initiation was interrupted, nothing shows which upload it is: it stays open and is reported.
+    If its initiation was interrupted, nothing shows which upload it is: it stays open and is reported. So does one that
+    may have made the object.
     """
     check_same_target(context, checkpoint)
     if checkpoint.upload.upload_id:
-        abort_incomplete(context, checkpoint.upload)
+        try:
+            abort_incomplete(context, checkpoint.upload, size=source_size(checkpoint))
+        except MayHaveMadeObject as exc:
+            context.observe(events.Noted(exc.what))
     else:
         context.observe(events.Noted(unknown_upload(context, checkpoint.created)))
     if context.checkpoint_path is not None:

@@ -159,16 +159,16 @@ class _Facts:
         return [one for one in self._open if one.upload_id not in made_by]
 
     def _has_made_another(self, upload: Upload) -> bool:
-        """Return whether *upload*, parts of which differ from the source, made an object of them.
+        """Return whether *upload*, parts of which differ from the source, made or may have made an object of them.
 
         Parts that are sent to it would replace those of the object: in Ceph after a crash, and always in Swift.
         """
-        if not has_made_object(self._context.store, upload):
+        made = has_made_object(self._context.store, upload)
+        if made is False:
             return False
         self._made_by.add(upload.upload_id)
-        text = (
-            f"upload {upload.upload_id} made the object in place; the source has changed since: starting over"
-        )
+        shown = "made" if made else "may have made"
+        text = f"upload {upload.upload_id} {shown} the object in place; the source has changed since: starting over"
         self._context.observe(events.Noted(text))
         return True
 

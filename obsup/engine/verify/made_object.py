@@ -23,43 +23,59 @@ def find_object_of(
     return ObjectProbe(store, upload.target, expected).find()
 
 
-def has_made_object(store: ObjectStore, upload: Upload) -> bool:
-    """Return whether the object in place was made by *upload*, as far as the store or this machine's records show that.
+def has_made_object(
+    store: ObjectStore, upload: Upload, *, initiated_s: float | None = None, size: int | None = None
+) -> bool | None:
+    """Return whether *upload* made the object in place; None if that can be neither shown nor ruled out.
 
-    An object with the same content, and without a mark, may be an older one.
-    """
-    done = started_uploads.find_finished(upload.target)
-    is_done = done is not None and done.upload.upload_id == upload.upload_id
-    size, etag = (done.size, done.etag) if done is not None and is_done else (None, None)
-    try:
-        found = find_object_of(store, upload, size=size, etag=etag.lower() if etag else None)
-    except (Denied, Refused):
-        return False
-    return found is not None and (found.is_marked or is_done)
-
-
-def may_have_made_object(store: ObjectStore, upload: Upload, initiated_s: float | None) -> bool:
-    """Return whether *upload*, initiated at *initiated_s* (epoch seconds), may have made the object in place.
-
-    False only if the store shows that it did not: the object is missing or older, or has the mark of another upload, or
-    another size than the listed parts. ETags are not compared: in a bucket that encrypts they differ.
+    It did not if the object is missing or older than the upload, has the mark of another upload, or another size than
+    the listed parts. ETags are not compared: in a bucket that encrypts they differ. *initiated_s* (epoch seconds, by
+    the clock of the store) is looked up if it is None. *size* is that of the source in bytes, None if it is unknown.
     """
     try:
         info, is_listed = _find_info(store, upload.target)
-        if info is None:
-            return False
-        mark = mark_of(upload)
-        if not is_listed and (is_marked(mark, info) or lacks_mark(mark, info)):
-            return is_marked(mark, info)
-        modified_s = parse_date(info.last_modified)
-        if modified_s is not None and initiated_s is not None and modified_s < initiated_s:
-            return False
+    except (Denied, Refused):
+        return _lacks_parts(store, upload, size)
+    if info is None:
+        return False
+    mark = mark_of(upload)
+    if _is_recorded(upload, info) or (not is_listed and is_marked(mark, info)):
+        return True
+    if not is_listed and lacks_mark(mark, info):
+        return False
+    modified_s, initiated_s = parse_date(info.last_modified), initiated_s or _initiation_of(store, upload)
+    # Some dates have no fraction of a second.
+    if modified_s is not None and initiated_s is not None and modified_s < int(initiated_s):
+        return False
+    return _lacks_parts(store, upload, info.size)
+
+
+def _lacks_parts(store: ObjectStore, upload: Upload, size: int | None) -> bool | None:
+    """Return False if the listed parts cannot be those of a completed object of *size* bytes; None if they can."""
+    try:
         parts = list(store.list_parts(upload))
     except UploadGone:
         return False
     except (Denied, Refused):
-        return True
-    return bool(parts) and sum(one.size for one in parts) == info.size
+        return None
+    return None if parts and size in (None, sum(one.size for one in parts)) else False
+
+
+def _is_recorded(upload: Upload, info: ObjectInfo) -> bool:
+    """Return whether this machine recorded that *upload* made the object *info*."""
+    done = started_uploads.find_finished(upload.target)
+    if done is None or done.upload.upload_id != upload.upload_id:
+        return False
+    return done.size == info.size and done.etag == info.etag.lower()
+
+
+def _initiation_of(store: ObjectStore, upload: Upload) -> float | None:
+    """Return when *upload* was initiated, by the clock of the store; None if it does not show that."""
+    try:
+        listed = store.list_uploads(upload.target.bucket, upload.target.key)
+        return next((one.initiated_s for one in listed if one.upload_id == upload.upload_id), None)
+    except (Denied, Refused):
+        return None
 
 
 def _find_info(store: ObjectStore, target: Target) -> tuple[ObjectInfo | None, bool]:

@@ -33,6 +33,8 @@ RUN_ELSEWHERE = {
     "engine/send/remote_workers: _as_obsup_error 2": f"{_EXECUTORS}without_scheduler_or_workers",
     "engine/send/remote_workers: _as_obsup_error 4": f"{_EXECUTORS}without_scheduler_or_workers",
     "engine/stream/reader_thread: ReaderThread.start": "tests/e2e/test_thread_limit.py::test_a_limit_of_threads",
+    "engine/upload/abort: abort_incomplete": "tests/e2e/test_primitives_reclaim.py"
+    "::test_abort_and_restart_keep_an_upload_that_may_have_made_the_object",
     "engine/send/remote_workers: _compared": f"{_EXECUTORS}workers_in_a_mount_namespace_with_another_file",
 }
 """The test that runs the command, as FILE::FUNCTION."""
