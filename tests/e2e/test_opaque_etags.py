@@ -14,6 +14,7 @@ from obsup.local.state.folders import state_folder
 from obsup.sandbox.sandbox import Sandbox
 from tests.doubles.faulty_store import Crash
 from tests.support.in_process import Inside
+from tests.support.shell import Shell
 from tests.support.upload_rig import PART, Rig, die, when_completed
 
 FIVE_MIB = 5 * 1024 * 1024  # the minimum part size of S3
@@ -176,3 +177,21 @@ def test_json_has_the_kind_of_verification(
     assert inside.run("complete", *arguments, "--json").json["verified"] == "token"
     (tmp_path / "bigfile").write_bytes(b"one PutObject")
     assert inside.run("upload", *arguments, "--json").json["verified"] == "size"
+
+
+def test_worker_processes_accept_an_encryption_that_was_not_requested(store: Sandbox, tmp_path: Path) -> None:
+    """The bucket encrypts by default, and the response to each part shows it."""
+    (tmp_path / "bigfile").write_bytes(bytes(3 * PART))
+    arguments = (
+        "upload",
+        "bigfile",
+        "bucket/key",
+        "--part-size",
+        "100K",
+        "--executor",
+        "processes",
+        "-j",
+        "1",
+    )
+    outcome = Shell.against(store, tmp_path).run(*arguments)
+    assert outcome.code == 0, outcome.err

@@ -118,7 +118,8 @@ def _send_part(task: PartTask) -> Receipt:
     )
     if task.presigned is None:
         connection = _connection(task.settings)
-        encryption = RequestedEncryption(customer_key_md5=connection.customer_key_md5)
+        key_md5 = connection.customer_key_md5
+        encryption = RequestedEncryption(customer_key_md5=key_md5) if key_md5 else None
         send_options = replace(send_options, learned=connection.learned, encryption=encryption)
     if to_send.encryption is not None:
         send_options.learned.add(parts_confirm(to_send.upload.target, to_send.encryption))
