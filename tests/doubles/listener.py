@@ -6,6 +6,9 @@ import contextlib
 import socket
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
 
 
 class Listener:
@@ -51,6 +54,33 @@ class Listener:
                 return
             self.open.append(connection)
             self._on_connection(connection)
+
+
+@dataclass
+class Relay:
+    """Relays to the store at *port* while its ``with`` block runs. Subclasses define what a connection does."""
+
+    port: int
+
+    def __post_init__(self) -> None:
+        self._listener = Listener(self._connect)
+
+    def __enter__(self) -> Self:
+        self._listener.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._listener.stop()
+
+    @property
+    def endpoint(self) -> str:
+        """``http://127.0.0.1:PORT``."""
+        return f"http://{self._listener.address}"
+
+    def _connect(self, connection: socket.socket) -> None:
+        raise NotImplementedError
 
 
 def _shut_down(connection: socket.socket) -> None:

@@ -8,10 +8,9 @@ import socket
 import threading
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
-from types import TracebackType
-from typing import IO, Self
+from typing import IO
 
-from tests.doubles.listener import Listener
+from tests.doubles.listener import Relay
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)\r\n", re.IGNORECASE)
 _CHUNKED = re.compile(rb"\r\ntransfer-encoding: *chunked\r\n", re.IGNORECASE)
@@ -59,32 +58,17 @@ def with_other_headers(
 
 
 @dataclass
-class MutatingRelay:
-    """Relays requests to the sandbox at *port*; *change* returns what is sent instead of an answer, or None."""
+class MutatingRelay(Relay):
+    """A relay; *change* returns what is sent instead of an answer, or None."""
 
-    port: int
     change: Callable[[Answer], Wire | None] = lambda _: None
     operations: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._listener = Listener(self._accept)
+        super().__post_init__()
         self._lock = threading.Lock()
 
-    def __enter__(self) -> Self:
-        self._listener.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._listener.stop()
-
-    @property
-    def endpoint(self) -> str:
-        """``http://127.0.0.1:PORT``."""
-        return f"http://{self._listener.address}"
-
-    def _accept(self, connection: socket.socket) -> None:
+    def _connect(self, connection: socket.socket) -> None:
         self._listener.run_in_thread(self._relay, connection)
 
     def _relay(self, connection: socket.socket) -> None:

@@ -7,10 +7,9 @@ import re
 import socket
 import time
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Literal, Self
+from typing import Literal
 
-from tests.doubles.listener import Listener
+from tests.doubles.listener import Relay
 
 # Small, so that the client cannot send much more than has passed.
 BUFFER = 64 * 1024
@@ -31,31 +30,16 @@ class Stall:
 
 
 @dataclass
-class SlowNetwork:
-    """Relays to the store at *port*. *up* and *down* limit the rates in bytes per second."""
+class SlowNetwork(Relay):
+    """A relay; *up* and *down* limit the rates in bytes per second."""
 
-    port: int
     up: float | None = None
     down: float | None = None
     stall: Stall | None = None
 
     def __post_init__(self) -> None:
-        self._listener = Listener(self._connect)
+        super().__post_init__()
         self._listener.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)
-
-    def __enter__(self) -> Self:
-        self._listener.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._listener.stop()
-
-    @property
-    def endpoint(self) -> str:
-        """``http://127.0.0.1:PORT``."""
-        return f"http://{self._listener.address}"
 
     def _connect(self, connection: socket.socket) -> None:
         store = socket.create_connection(("127.0.0.1", self.port))
