@@ -114,6 +114,8 @@ def run_all(setup: races.Setup, peers: Sequence[Peer], results: Results, largest
         races.measure_costs(setup, peers, results.rows, protocol, size=results.size, part_size=PART)
         update_floors()
         yield protocol
+    results.verifications.extend(races.measure_verify(setup, results.size, PART))
+    yield "verify"
     results.limited.extend(
         races.measure_on_limited_network(setup, peers, results.limited_size, PART, results.limited_rate)
     )

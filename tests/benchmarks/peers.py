@@ -159,14 +159,19 @@ def _files(folder: Path, name: str) -> Iterator[Path]:
     return (one for one in sorted(folder.rglob(name)) if one.is_file())
 
 
+S3 = ("--provider", "s3", "--region", "us-east-1")
 OSS = ("--provider", "oss", "--region", "cn-hangzhou")
+NO_DIGEST = Way("obsup --digest none", False, _obsup("--digest", "none"))
+MD5 = Way("obsup (MD5 compared with the ETag)", True, _obsup("--digest", "md5"))
 OBSUP = Peer(
     "obsup",
     None,
     (
-        Way("obsup --digest none", False, _obsup("--digest", "none")),
-        Way("obsup (MD5 compared with the ETag)", True, _obsup()),
+        NO_DIGEST,
+        Way("obsup (CRC-64/NVME of the object)", True, _obsup(*S3)),
+        Way("obsup to OBS (CRC-64 of the object)", True, _obsup()),
         Way("obsup to OSS (CRC-64 of the object)", True, _obsup(*OSS)),
+        MD5,
     ),
 )
 

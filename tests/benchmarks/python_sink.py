@@ -145,6 +145,7 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("ETag", f'"{digest[0]}"')
             self.send_header("x-oss-hash-crc64ecma", digest[1])
             self.send_header("x-amz-checksum-crc64ecma", digest[1])
+            self.send_header("x-obs-checksum-crc64ecma", digest[1])
         for name in ("x-obs-request-id", "x-amz-request-id", "x-oss-request-id"):
             self.send_header(name, "1")
         is_object = self.command == "HEAD" and digest is STATE.object

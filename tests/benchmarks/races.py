@@ -17,7 +17,7 @@ from statistics import median as middle
 from tests.benchmarks import cost
 from tests.benchmarks.cost import Cost, Failed
 from tests.benchmarks.drivers import Job
-from tests.benchmarks.peers import OBSUP, ROOT, Peer, Way, library
+from tests.benchmarks.peers import MD5, NO_DIGEST, OBSUP, ROOT, S3, Peer, Way, library
 from tests.benchmarks.results import CheckpointCost, LimitedRow, Row, SizeRow, StartRow
 from tests.benchmarks.sinks import Sinks, serve
 from tests.benchmarks.sources import MIB, Source, make_random, make_sparse
@@ -132,7 +132,7 @@ def measure_size(setup: Setup, size: int, part_size: int) -> list[SizeRow]:
     """Measure obsup on a sparse file, without a digest and with MD5."""
     rows = []
     source = make_sparse(setup.folder, size, part_size)
-    for way in OBSUP.ways[:2]:
+    for way in (NO_DIGEST, MD5):
         runs = setup.runs if size <= GIB else 1
         costs = [
             run_upload(setup, OBSUP, way, source, https=False, rate=0, jobs=JOBS)[0] for _ in range(runs)
@@ -150,8 +150,8 @@ def measure_startup(setup: Setup, runs: int = 15) -> list[StartRow]:
     home = setup.homes[OBSUP.name]
     source = make_random(setup.folder, MIB, MIB)
     text = source.digests.read_text()
-    md5, crc = text.splitlines()[0].split()[1:]
-    source.digests.write_text(f"{text}put {md5} {crc}\n")
+    digests = text.splitlines()[0].partition(" ")[2]
+    source.digests.write_text(f"{text}put {digests}\n")
     obsup = str(home / "bin" / "obsup")
     commands = {
         "a bare interpreter (`python -c pass`)": [str(home / "bin" / "python"), "-c", "pass"],
@@ -169,6 +169,29 @@ def measure_startup(setup: Setup, runs: int = 15) -> list[StartRow]:
                 spent.setdefault(title, []).append(one.cpu_s)
     bare = middle(next(iter(spent.values())))
     return [StartRow(title, middle(costs), middle(costs) / bare) for title, costs in spent.items()]
+
+
+def measure_verify(setup: Setup, size: int, part_size: int) -> list[StartRow]:
+    """Compare the two ways of ``obsup verify``: by the checksum of the object, and by its ETag."""
+    source = make_random(setup.folder, size, part_size)
+    text = source.digests.read_text()
+    without = "".join(f"{line.rpartition(' ')[0]}\n" for line in text.splitlines())
+    obsup = str(setup.homes[OBSUP.name] / "bin" / "obsup")
+    spent: dict[str, list[float]] = {}
+    for _ in range(setup.runs):
+        for title, digests in (("CRC-64/NVME of the object", text), ("MD5 and the ETag", without)):
+            source.digests.write_text(digests)
+            with serve(setup.sinks, source.digests) as sink, tempfile.TemporaryDirectory() as home:
+                keys = {"AccessKeyID": "access", "SecretAccessKey": "secret", "OBSUP_ENDPOINT": sink.endpoint}
+                environ = {**keys, "PYTHONPATH": "", "PYTHONDONTWRITEBYTECODE": "", "HOME": home}
+                words = (str(source.path), "bucket/key", "--part-size", str(part_size), *S3)
+                for verb in ("upload", "verify"):
+                    one = cost.measure(
+                        [obsup, verb, *words], environ=environ, folder=setup.folder, log=setup.folder / "log"
+                    )
+            spent.setdefault(title, []).append(one.cpu_s * GIB / size)
+    first = middle(next(iter(spent.values())))
+    return [StartRow(title, middle(costs), middle(costs) / first) for title, costs in spent.items()]
 
 
 def measure_checkpoint(setup: Setup, parts: int) -> CheckpointCost:

@@ -47,7 +47,7 @@ class SizeRow:
 
 @dataclass(frozen=True)
 class StartRow:
-    """A short command: CPU seconds, and the ratio to a bare interpreter."""
+    """A command: CPU seconds (per GiB for a verification), and the ratio to the first command of its table."""
 
     title: str
     cpu_s: float
@@ -77,6 +77,7 @@ class Results:
     limited: list[LimitedRow] = field(default_factory=list)
     sizes: list[SizeRow] = field(default_factory=list)
     starts: list[StartRow] = field(default_factory=list)
+    verifications: list[StartRow] = field(default_factory=list)
     checkpoints: list[CheckpointCost] = field(default_factory=list)
     versions: dict[str, str] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
@@ -99,6 +100,7 @@ def load(path: Path) -> Results:
         "limited": LimitedRow,
         "sizes": SizeRow,
         "starts": StartRow,
+        "verifications": StartRow,
         "checkpoints": CheckpointCost,
     }
     for name, kind in kinds.items():

@@ -3,9 +3,10 @@
    sink [--digests FILE | --record FILE] [--rate BYTES_PER_S] [--cert FILE --key FILE]
 
    Listens on 127.0.0.1 and prints its port. FILE contains the digests that a real store would compute:
-       PART-NUMBER MD5 CRC64        0 is every part without a line
-       put MD5 CRC64                the whole object, sent in one request
-       object SIZE ETAG CRC64       the object after Complete
+       PART-NUMBER MD5 CRC64 [CRC64NVME]    0 is every part without a line
+       put MD5 CRC64 [CRC64NVME]            the whole object, sent in one request
+       object SIZE ETAG CRC64 [CRC64NVME]   the object after Complete
+   A request that asks for CRC-64/NVME, as S3 defines it, is answered with the last column, which is in base64.
    --record FILE computes them instead, and writes a line KEY SIZE ETAG for every complete object.
    --rate limits each connection, as many routers and stores do. At SIGTERM it prints the number of connections,
    the largest number of bodies received at once, and the bytes of content of all PUT requests.
@@ -34,8 +35,9 @@ static SSL_CTX *tls;
 
 enum { HEAD_MAX = 65536, BLOCK = 1 << 20, PARTS_MAX = 10001, NARROW_BUFFER = 128 << 10 };
 
-struct digest { char md5[48], crc64[24]; };
+struct digest { char md5[48], crc64[24], nvme[16]; };
 static struct digest parts[PARTS_MAX], whole, object;
+static const struct digest initiated; /* empty */
 static long long object_size;
 static double rate;
 static atomic_int connections, receiving, max_receiving;
@@ -45,6 +47,7 @@ static FILE *record;
 
 struct connection {
     int socket;
+    bool asks_nvme; /* the request being answered */
     size_t start, end; /* the unread bytes of buffer */
     char buffer[HEAD_MAX];
     char *block;
@@ -164,6 +167,8 @@ static bool read_head(struct connection *c, struct request *r) {
     char *head = next_text(c, "\r\n\r\n");
     memset(r, 0, sizeof *r);
     r->decoded = -1;
+    c->asks_nvme = head && (strcasestr(head, "\r\nx-amz-checksum-crc64nvme:") || strcasestr(head, "\r\nx-amz-checksum-mode:") ||
+                            strcasestr(head, "\r\nx-amz-checksum-algorithm: CRC64NVME"));
     if (!head || sscanf(head, "%7s %8191s", r->method, r->target) != 2) return false;
     for (char *line = strstr(head, "\r\n"); line; line = strstr(line, "\r\n")) {
         line += 2;
@@ -187,13 +192,17 @@ static bool take_body(struct connection *c, struct request *r) {
 
 static bool respond(struct connection *c, int status, const struct digest *d, const char *body, const char *method) {
     static const char *ids = "x-obs-request-id: 1\r\nx-amz-request-id: 1\r\nx-oss-request-id: 1\r\n";
-    char text[4096], date[64], digests[256] = "";
+    char text[4096], date[64], digests[512] = "", nvme[160] = "";
     time_t seconds = time(NULL);
     struct tm when;
     strftime(date, sizeof date, "%a, %d %b %Y %H:%M:%S GMT", gmtime_r(&seconds, &when));
+    if (c->asks_nvme && d && d->nvme[0])
+        snprintf(nvme, sizeof nvme, "x-amz-checksum-crc64nvme: %s\r\nx-amz-checksum-type: FULL_OBJECT\r\n", d->nvme);
+    if (d == &initiated && c->asks_nvme && object.nvme[0])
+        strcpy(digests, "x-amz-checksum-algorithm: CRC64NVME\r\nx-amz-checksum-type: FULL_OBJECT\r\n");
     if (d && d->md5[0])
-        snprintf(digests, sizeof digests, "ETag: \"%s\"\r\nx-oss-hash-crc64ecma: %s\r\nx-amz-checksum-crc64ecma: %s\r\n",
-                 d->md5, d->crc64, d->crc64);
+        snprintf(digests, sizeof digests, "ETag: \"%s\"\r\nx-oss-hash-crc64ecma: %s\r\nx-amz-checksum-crc64ecma: %s\r\nx-obs-checksum-crc64ecma: %s\r\n%s",
+                 d->md5, d->crc64, d->crc64, d->crc64, nvme);
     bool is_head = !strcmp(method, "HEAD");
     long long length = is_head && d == &object ? object_size : (long long)strlen(body);
     int size = snprintf(text, sizeof text,
@@ -228,14 +237,18 @@ static bool serve(struct connection *c, const struct request *r) {
         return respond(c, 200, is_bucket ? NULL : &whole, "", r->method);
     }
     if (!strcmp(r->method, "POST") && query && !strstr(query, "uploadId="))
-        return respond(c, 200, NULL,
+        return respond(c, 200, &initiated,
                       "<InitiateMultipartUploadResult><Bucket>bucket</Bucket><Key>key</Key>"
                       "<UploadId>1</UploadId></InitiateMultipartUploadResult>", r->method);
     if (!strcmp(r->method, "POST")) {
         atomic_store(&is_there, true);
+        char checksum[128] = "";
+        if (c->asks_nvme && object.nvme[0])
+            snprintf(checksum, sizeof checksum,
+                     "<ChecksumCRC64NVME>%s</ChecksumCRC64NVME><ChecksumType>FULL_OBJECT</ChecksumType>", object.nvme);
         snprintf(text, sizeof text,
                  "<CompleteMultipartUploadResult><Location>sink</Location><Bucket>bucket</Bucket><Key>key</Key>"
-                 "<ETag>\"%s\"</ETag></CompleteMultipartUploadResult>", object.md5);
+                 "<ETag>\"%s\"</ETag>%s</CompleteMultipartUploadResult>", object.md5, checksum);
         return respond(c, 200, &object, text, r->method);
     }
     if (!strcmp(r->method, "DELETE")) return respond(c, 204, NULL, "", r->method);
@@ -300,10 +313,11 @@ static void read_digests(const char *path) {
     char line[256], name[16];
     if (!file) exit((perror(path), 2));
     while (fgets(line, sizeof line, file)) {
-        struct digest d;
-        if (sscanf(line, "object %lld %47s %23s", &object_size, d.md5, d.crc64) == 3) object = d;
-        else if (sscanf(line, "put %47s %23s", d.md5, d.crc64) == 2) whole = d;
-        else if (sscanf(line, "%15s %47s %23s", name, d.md5, d.crc64) == 3 && atoi(name) < PARTS_MAX) parts[atoi(name)] = d;
+        struct digest d = {0};
+        if (sscanf(line, "object %lld %47s %23s %15s", &object_size, d.md5, d.crc64, d.nvme) >= 3) object = d;
+        else if (sscanf(line, "put %47s %23s %15s", d.md5, d.crc64, d.nvme) >= 2) whole = d;
+        else if (sscanf(line, "%15s %47s %23s %15s", name, d.md5, d.crc64, d.nvme) >= 3 && atoi(name) < PARTS_MAX)
+            parts[atoi(name)] = d;
     }
     fclose(file);
 }

@@ -5,13 +5,12 @@ from __future__ import annotations
 import hashlib
 import os
 import random
+from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from anycrc import Model
-
-from obsup.local.source.digest import combine_crc64
 
 MIB = 1024 * 1024
 SHARED_MEMORY = Path("/dev/shm")
@@ -76,18 +75,29 @@ def _with_digests(
     is_sparse: bool = False,
 ) -> Source:
     """Write the digests that the sink returns; the format is in sink.c."""
-    lines, md5s, whole = [], [], 0
-    known: dict[int, tuple[str, int]] = {}
+    lines, md5s = [], []
+    crc64, nvme = Model("CRC64-XZ"), Model("CRC64-NVME")
+    whole = whole_nvme = 0
+    known: dict[int, tuple[str, int, int]] = {}
     for number, begin in enumerate(range(0, max(size, 1), part_size), 1):
         count = min(part_size, size - begin)
         if not is_sparse or count not in known:
             data = read(begin, count)
-            known[count] = hashlib.md5(data, usedforsecurity=False).hexdigest(), Model("CRC64-XZ").calc(data)
-        md5, crc = known[count]
-        whole = combine_crc64(whole, crc, count) if number > 1 else crc
+            known[count] = (
+                hashlib.md5(data, usedforsecurity=False).hexdigest(),
+                crc64.calc(data),
+                nvme.calc(data),
+            )
+        md5, crc, crc_nvme = known[count]
+        whole = crc64.combine(whole, crc, count) if number > 1 else crc
+        whole_nvme = nvme.combine(whole_nvme, crc_nvme, count) if number > 1 else crc_nvme
         md5s.append(bytes.fromhex(md5))
-        lines.append(f"{number} {md5} {crc}")
+        lines.append(f"{number} {md5} {crc} {_base64(crc_nvme)}")
     etag = f"{hashlib.md5(b''.join(md5s), usedforsecurity=False).hexdigest()}-{len(md5s)}"
-    lines.append(f"object {size} {etag} {whole}")
+    lines.append(f"object {size} {etag} {whole} {_base64(whole_nvme)}")
     digests.write_text("\n".join(lines) + "\n")
     return Source(path, size, part_size, digests)
+
+
+def _base64(crc: int) -> str:
+    return b64encode(crc.to_bytes(8, "big")).decode()

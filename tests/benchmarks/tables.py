@@ -80,6 +80,7 @@ def _notes(results: Results) -> str:
             "The first group does not verify the bytes; the second verifies or sends the checksum in brackets. "
             "*× obsup* compares the first group with `--digest none` and the others with obsup's default.",
             *_floors(results.floors),
+            *_verifications(results),
             *(
                 [
                     f"`--jobs auto`, the default, used {auto.at_once} connections on the limited network; "
@@ -98,6 +99,11 @@ def _floors(floors: Mapping[str, float]) -> list[str]:
     """Return the cost of hashing and sending without any tool, measured in the same run."""
     costs = ", ".join(f"{name} {cpu:.2f}" for name, cpu in floors.items())
     return [f"The cost without any tool, in the same run: {costs}."] if costs else []
+
+
+def _verifications(results: Results) -> list[str]:
+    costs = ", ".join(f"{one.cpu_s:.2f} by {one.title}" for one in results.verifications)
+    return [f"`obsup verify`, in CPU s per GiB: {costs}."] if costs else []
 
 
 def _cpu(row: Row, results: Results, protocol: str) -> float | None:
