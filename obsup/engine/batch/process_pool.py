@@ -21,7 +21,8 @@ from obsup.engine.batch.process_worker import (
     FileGroup,
     GroupResult,
     WorkerSetup,
-    check_worker,
+    set_up_worker,
+    start_worker,
     upload_group,
 )
 from obsup.engine.batch.request import BatchRequest
@@ -74,9 +75,9 @@ class BatchProcesses:
         from obsup.local.processes.pool import ProcessPool  # few batches are large enough
 
         try:
-            self._backend = ProcessPool(self._count)
+            self._backend = ProcessPool(self._count, (set_up_worker, self._setup))
             # One call for each process starts them all now.
-            self._starting = [self._backend.submit(check_worker, self._setup) for _ in range(self._count)]
+            self._starting = [self._backend.submit(start_worker, None) for _ in range(self._count)]
         except BrokenExecutor:  # this process alone does the work
             self._count = 0
 
@@ -97,7 +98,7 @@ class BatchProcesses:
         while pending and len(files) < max_files and size < MAX_GROUP_BYTES:
             files.append(pending.popleft())
             size += files[-1].file.stat.size
-        group = FileGroup(self._setup, tuple(files), max(1, jobs // self._count))
+        group = FileGroup(tuple(files), max(1, jobs // self._count))
         try:
             future = self._backend.submit(upload_group, group)
         except BrokenExecutor:

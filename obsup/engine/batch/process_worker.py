@@ -49,7 +49,6 @@ class WorkerSetup(Value):
 class FileGroup(Value):
     """Small files for another process, of which ``jobs`` may be in flight at once."""
 
-    setup: WorkerSetup
     files: tuple[PendingFile, ...]
     jobs: int
 
@@ -129,13 +128,15 @@ class ProcessWorker:
 _workers: list[ProcessWorker] = []
 
 
-def check_worker(setup: WorkerSetup) -> None:
-    """Connect, so that the first group need not wait for it. Raises as ``connect`` does."""
-    if not _workers:
-        _workers.append(ProcessWorker(setup))
+def set_up_worker(setup: WorkerSetup) -> None:
+    """Connect, before the first group. Raises as ``connect`` does."""
+    _workers.append(ProcessWorker(setup))
+
+
+def start_worker(_argument: None) -> None:
+    """Do nothing: the process that runs this has started, and is set up."""
 
 
 def upload_group(group: FileGroup) -> GroupResult:
     """Upload the files of *group* in this process."""
-    check_worker(group.setup)
     return _workers[0].upload(group)

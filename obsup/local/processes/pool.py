@@ -25,11 +25,13 @@ A = TypeVar("A")
 class ProcessPool:
     """Python processes on this machine. Each starts when a call needs it, and is replaced if it died.
 
-    A thread per process sends it one call at a time. A call whose process died fails with BrokenExecutor.
+    A thread per process sends it one call at a time. A call whose process died fails with BrokenExecutor. *prepare* is
+    a call, and its argument, that each process runs first; what it raises is the failure of the call that follows.
     """
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, prepare: tuple[Callable[[A], object], A] | None = None) -> None:
         self.size = size
+        self._prepare = pickle.dumps(prepare) if prepare is not None else None
         self._command = worker_command()
         self._calls: SimpleQueue[tuple[Future[Any], bytes] | None] = SimpleQueue()
         self._lock = threading.Lock()
@@ -104,6 +106,8 @@ class ProcessPool:
                     failure.__cause__ = RuntimeError("can't start new thread")
                 process = None
                 future.set_exception(failure)
+            except Exception as exc:  # noqa: BLE001 - what *prepare* raised
+                future.set_exception(exc)
             else:
                 _complete(future, reply)
         self._end(process)
@@ -115,6 +119,12 @@ class ProcessPool:
             if self._state is not None:
                 with contextlib.suppress(OSError):
                     process.send(self._state)
+        if self._prepare is not None:
+            process.send(self._prepare)
+            failure = pickle.loads(process.receive())[1]
+            if failure is not None:
+                self._end(process)
+                raise failure
         return process
 
     def _end(self, process: _WorkerProcess | None) -> int | None:

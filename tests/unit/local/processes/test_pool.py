@@ -72,6 +72,19 @@ def _process_id(_: None) -> int:
     return os.getpid()
 
 
+def test_each_process_is_prepared_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also one that replaces another; what the preparation raises is raised by the call."""
+    monkeypatch.delenv("PREPARED", raising=False)
+    pool = ProcessPool(1, (exec, "import os; os.environ['PREPARED'] = os.environ.get('PREPARED', '') + 'x'"))
+    for _ in range(2):
+        assert [pool.submit(os.getenv, "PREPARED").result(60) for _ in range(2)] == ["x", "x"]
+        assert isinstance(pool.submit(os._exit, 3).exception(60), BrokenExecutor)
+    pool.close(wait=True)
+    pool = ProcessPool(1, (_raise, Denied("what")))
+    assert isinstance(pool.submit(os.getenv, "HOME").exception(60), Denied)
+    pool.close(wait=True)
+
+
 def test_a_process_ignores_sigint_and_ends_with_its_pool(pool: ProcessPool) -> None:
     """The driver receives SIGINT and decides."""
     number = pool.submit(_process_id, None).result(60)
