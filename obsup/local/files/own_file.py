@@ -74,7 +74,7 @@ def distrust(status: os.stat_result) -> str:
 
 
 def exposure(status: os.stat_result, path: Path) -> str:
-    """Return how other users can use the secret file at *path*; "" if only this user can read it, or if no file exists."""
+    """Return how other users can use the secret file at *path*; "" if only this user can read it, or it is a pipe."""
     mode = stat.S_IMODE(status.st_mode)
     if not stat.S_ISREG(status.st_mode) or not mode & 0o077 or _is_mounted_secret(status, path):
         return ""
