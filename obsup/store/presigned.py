@@ -100,7 +100,7 @@ class PresignedStore:
         target = upload.target
         if content_md5 is not None:
             raise WrongUsage(
-                f"the store requires Content-MD5 with the parts of {target}",
+                f"the parts of {target} must have Content-MD5",
                 "A presigned URL does not contain it",
                 run_again("sign the requests in the workers", drop=("--presign",)),
             )

@@ -84,6 +84,17 @@ class Finished(Value):
         return replace(self.stored, date=date or self.stored.date)
 
     @property
+    def is_encrypted(self) -> bool:
+        """Whether the store shows, in the response or of the object, an encryption with which no ETag is an MD5."""
+        shown = {(self.stored.sse_kms or "AES256").upper()}
+        if self.info is not None:
+            shown.add((self.info.sse or "AES256").upper())
+        has_customer_key = self.info is not None and any(
+            name.endswith("-server-side-encryption-customer-algorithm") for name in self.info.headers
+        )
+        return shown != {"AES256"} or self.stored.sse_c is not None or has_customer_key
+
+    @property
     def lock(self) -> ObjectLock | None:
         """The lock of the object, as far as the store has shown it."""
         return self.info.lock if self.info is not None else None

@@ -33,6 +33,16 @@ class DigestChoice(Value):
     keeps_md5: bool = False
     is_named: bool = False
 
+    @property
+    def is_any(self) -> bool:
+        """Whether parts are verified at all: not with --digest none."""
+        return self.md5 or self.crc64_or_md5 or self.checksum is not None
+
+    @property
+    def has_no_response(self) -> bool:
+        """Whether no response can have a comparable digest: the object is encrypted, and only ETags are returned."""
+        return self.opaque_etags and self.is_any and self.checksum is None and not self.crc64_or_md5
+
     def of_upload(self, upload: Upload) -> DigestChoice:
         """Return the digests of the parts of *upload*: with the checksum that the store agreed to, if any.
 

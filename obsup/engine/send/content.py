@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from obsup import events
 from obsup.engine.job.send_options import SendOptions
-from obsup.engine.proof.part_proof import matches, needs_md5
+from obsup.engine.proof.part_proof import DigestChoice, matches, needs_md5
 from obsup.errors import (
     DataMismatch,
     DigestRequired,
@@ -91,6 +91,8 @@ class AttemptCounter:
 
 # Facts about the store.
 _REQUIRES_MD5 = "requires Content-MD5"
+_OTHER_BYTES = "the store confirmed other bytes than were sent"
+_NO_DIGEST = "the response has no comparable digest: parts are sent with Content-MD5"
 _RETURNS_NO_CRC64 = "returns no CRC-64"
 _MD5, _OPAQUE = "has ETags that are MD5s", "has other ETags than digests"
 _UNCHECKED = "has other ETags than digests, and accepts a wrong Content-MD5"
@@ -193,11 +195,12 @@ def _md5_of(content: bytes) -> str:
 
 
 class Sent(Value):
-    """The store's response, the digest of the bytes that were read, and the checksum that was sent with them."""
+    """The response, the digest of the bytes that were read, and what was sent with them: checksum, Content-MD5."""
 
     stored: Stored
     digest: PartDigest
     checksum: Checksum | None = None
+    has_md5: bool = False
 
     @property
     def is_by_etag(self) -> bool:
@@ -217,26 +220,29 @@ def send_verified(
 ) -> Sent:
     """Send *content* and return the store's response and the digests of the bytes that were read.
 
-    After an ETag that is not their MD5, the content is sent with Content-MD5. If the store accepts that, the *trial*
-    shows whether the ETag means anything: an object is not published again before that.
+    After a response without a comparable digest, or with an ETag that is not their MD5, the content is sent with
+    Content-MD5. If the store accepts that, the *trial* shows whether such an ETag means anything: an object is not
+    published again before that.
 
     *what* names the content in messages. Raises DataMismatch if the store confirms other bytes three times in a
     row, and any error of the content, the store or the disk.
     """
-    part, has_md5 = content.part, send_options.content_md5 or trial.has_shown
+    part, digests, fault = content.part, send_options.digests, ""
+    has_md5 = send_options.content_md5 or trial.has_shown or digests.has_no_response
     for resend in range(1 + MAX_RESENDS):
         if resend:
-            reason = "the store confirmed other bytes than were sent"
-            send_options.observe(events.Retried(part.number, resend, reason, 0.0))
+            send_options.observe(events.Retried(part.number, resend, fault, 0.0))
         sent = _send_once(content, send, send_options, has_md5=has_md5)
         stored, digest = sent.stored, sent.digest
-        if needs_md5(stored, digest, send_options.digests):
+        if needs_md5(stored, digest, digests):
             send_options.learned.add(_RETURNS_NO_CRC64)
             digest.record_md5(content.md5(send_options.read_gate))
-        is_confirmed = matches(stored, digest, send_options.digests, sent.checksum) is not False
-        if is_confirmed or (sent.is_by_etag and has_md5 and trial.shows_opaque_etags()):
+        fault = _fault_of(sent, digests, trial)
+        if not fault:
             send_options.observe(events.PartStored(part.number, part.size))
             return sent
+        if fault == _NO_DIGEST:
+            send_options.learned.add(_REQUIRES_MD5)
         has_md5 = has_md5 or sent.is_by_etag
     computed = (("MD5", digest.md5), ("CRC-64", digest.crc64), _named(sent.checksum))
     returned = (("ETag", stored.etag), ("CRC-64", stored.crc64), _named(stored.checksum))
@@ -246,6 +252,17 @@ def send_verified(
         f"{trial.doubt if sent.is_by_etag else ''}",
         run_again("check this computer's memory and the proxies on the way to the store"),
     )
+
+
+def _fault_of(sent: Sent, digests: DigestChoice, trial: EtagTrial) -> str:
+    """Return why the content must be sent again, "" if the store confirmed it or checked it by a sent digest."""
+    is_confirmed = matches(sent.stored, sent.digest, digests, sent.checksum)
+    if is_confirmed is None:
+        has_checksum = sent.checksum is not None and sent.checksum.algorithm != CRC64
+        return "" if sent.has_md5 or has_checksum or not digests.is_any else _NO_DIGEST
+    if is_confirmed or (sent.is_by_etag and sent.has_md5 and trial.shows_opaque_etags()):
+        return ""
+    return _OTHER_BYTES
 
 
 def _named(checksum: Checksum | None) -> tuple[str, str | None]:
@@ -282,7 +299,9 @@ def _send_once(content: Content, send: SendRequest, send_options: SendOptions, *
     algorithm = digests.checksum
     checksum = content.checksum(algorithm, send_options.read_gate) if algorithm is not None else None
     try:
-        stored = _send_with_digests(content, send, open_body, send_options, checksum, has_md5=has_md5)
+        stored, has_md5 = _send_with_digests(
+            content, send, open_body, send_options, checksum, has_md5=has_md5
+        )
     except DataMismatch:
         # The store rejected the digest in a header: that of other bytes, if the source changed after it was computed.
         if bodies:
@@ -292,7 +311,7 @@ def _send_once(content: Content, send: SendRequest, send_options: SendOptions, *
     digest = bodies[-1].digest
     if checksum is not None and algorithm == CRC64 and digest.crc64 is None and stored.crc64 is not None:
         digest.record_crc64(int(checksum.value))
-    return Sent(stored, digest, checksum)
+    return Sent(stored, digest, checksum, has_md5)
 
 
 def _send_with_digests(
@@ -303,17 +322,20 @@ def _send_with_digests(
     checksum: Checksum | None,
     *,
     has_md5: bool,
-) -> Stored:
-    """Send the content with *checksum*, and with Content-MD5 if that is wanted or the store requires it."""
+) -> tuple[Stored, bool]:
+    """Send the content with *checksum*, and with Content-MD5 if that is wanted or the store requires it.
+
+    Returns the response, and whether Content-MD5 was sent.
+    """
     learned = send_options.learned
     if has_md5 or learned.has(_REQUIRES_MD5):
-        return send(open_body, _content_md5(content, send_options), checksum)
+        return send(open_body, _content_md5(content, send_options), checksum), True
     try:
-        return send(open_body, None, checksum)
+        return send(open_body, None, checksum), False
     except DigestRequired:
         stored = send(open_body, _content_md5(content, send_options), checksum)
         learned.add(_REQUIRES_MD5)
-        return stored
+        return stored, True
 
 
 def _content_md5(content: Content, send_options: SendOptions) -> str:

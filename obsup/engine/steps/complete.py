@@ -11,6 +11,7 @@ from obsup.engine.job.context import UploadContext
 from obsup.engine.job.result import Finished, Result
 from obsup.engine.proof.object_options import lock_headers
 from obsup.engine.proof.object_proof import (
+    BY_CONTENT,
     Expected,
     Verified,
     contradicts,
@@ -147,11 +148,14 @@ class ManualCompletion:
         """Return what verified the object that was made of the listed parts with these *etags*.
 
         Raises DataMismatch if its ETag is that of other parts: a store may assemble a part that replaced a listed one,
-        and another upload may have replaced the object. The ETags of encrypted parts are not compared.
+        and another upload may have replaced the object. The ETags of encrypted parts are not compared, and none if the
+        content is verified.
         """
         stored, expected = finished.stored, etag_of(etags)
-        is_encrypted = stored.sse_c is not None or (stored.sse_kms or "AES256").upper() != "AES256"
-        if expected is None or is_encrypted or not self._context.dialect.etag_is_composite:
+        is_opaque = (
+            self._context.digests.opaque_etags or finished.is_encrypted or finished.verified in BY_CONTENT
+        )
+        if expected is None or is_opaque or not self._context.dialect.etag_is_composite:
             return finished.verified
         if contradicts(Expected(None, expected, None, None, None), stored.etag, None, ours=True):
             raise DataMismatch(
