@@ -10,6 +10,7 @@ from obsup.dialects.dialect import Dialect
 from obsup.dialects.encoding import encode_query
 from obsup.dialects.parameters import option_of
 from obsup.errors import NextStep, WrongUsage
+from obsup.options.table import HEADER_OPTIONS
 from obsup.units import parse_duration
 
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
@@ -32,6 +33,12 @@ _OWN_HEADERS = frozenset(
         "upgrade",
     }
 )
+# Headers whose value is a secret, and what to use instead: the value of an option is recorded and shown.
+_SECRET = {
+    "cookie": "a store that needs no cookie",
+    "proxy-authorization": "the environment variable HTTPS_PROXY",
+}
+_CUSTOMER_KEY = "-server-side-encryption-customer-"
 _OWN_SUFFIXES = ("date", "security-token", "content-sha256")
 
 
@@ -202,7 +209,7 @@ def expires_days_header(_dialect: Dialect, name: str, days: int) -> dict[str, st
 
 
 def extension_headers(dialect: Dialect, headers: tuple[tuple[str, str], ...]) -> dict[str, str]:
-    """Return additional headers. Raises WrongUsage for invalid ones, and for those that obsup sets itself."""
+    """Return additional headers. Raises WrongUsage for invalid ones, secrets, and those that obsup sets itself."""
     clean: dict[str, str] = {}
     own = _OWN_HEADERS | {dialect.prefix + suffix for suffix in _OWN_SUFFIXES}
     for name, value in headers:
@@ -212,6 +219,7 @@ def extension_headers(dialect: Dialect, headers: tuple[tuple[str, str], ...]) ->
                 "A header name has letters, digits and hyphens",
                 NextStep("use --header 'NAME: VALUE'"),
             )
+        _check_not_secret(name)
         if name.lower() in own:
             raise WrongUsage(
                 f"--header cannot set {name}",
@@ -226,6 +234,20 @@ def extension_headers(dialect: Dialect, headers: tuple[tuple[str, str], ...]) ->
             )
         clean[name] = clean_value(name, value)
     return clean
+
+
+def _check_not_secret(name: str) -> None:
+    """Raise WrongUsage for a header of a customer key (SSE-C), of a proxy, or a cookie."""
+    instead = _SECRET.get(name.lower())
+    if _CUSTOMER_KEY in name.lower():
+        header = "copy_source_sse_c" if "-copy-source-" in name.lower() else "sse_c"
+        instead = next(row.option for row in HEADER_OPTIONS if row.header == header)
+    if instead is not None:
+        raise WrongUsage(
+            f"--header cannot set {name}",
+            "Its value is a secret, or belongs to one, and options are recorded and shown",
+            NextStep(f"use {instead} instead of --header '{name}: …'"),
+        )
 
 
 def _choose(field: str, value: str, choices: Mapping[str, str], *, dialect: Dialect) -> str:

@@ -321,6 +321,24 @@ def test_headers_that_obsup_sets_are_rejected(name: str) -> None:
         headers_of(OBS, headers=((name, "x"),))
 
 
+@pytest.mark.parametrize(
+    ("name", "instead"),
+    [
+        ("x-obs-server-side-encryption-customer-key", "--sse-c-key-file"),
+        ("X-Amz-Server-Side-Encryption-Customer-Key-MD5", "--sse-c-key-file"),
+        ("x-obs-copy-source-server-side-encryption-customer-key", "--copy-source-sse-c-key-file"),
+        ("Cookie", "cookie"),
+        ("proxy-authorization", "HTTPS_PROXY"),
+    ],
+)
+def test_headers_of_secrets_are_rejected(name: str, instead: str) -> None:
+    """They would stand in the checkpoint, and the store need not confirm the encryption."""
+    with pytest.raises(WrongUsage, match="--header cannot set") as caught:
+        headers_of(OBS, headers=((name, "hunter2"),))
+    assert instead in str(caught.value.next_step)
+    assert "hunter2" not in repr(caught.value)
+
+
 def test_value_of_a_rejected_header_is_not_shown() -> None:
     with pytest.raises(WrongUsage) as caught:
         headers_of(OBS, headers=(("Authorization", "hunter2"),))
