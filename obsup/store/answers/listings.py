@@ -14,7 +14,8 @@ from obsup.model import ListWindow, ObjectPage, OpenUpload, StoredPart, Upload
 from obsup.store.answers import xml
 from obsup.store.answers.request import Query, StoreRequest
 
-MAX_PAGES = 10_000
+# More pages than a list can need. Of those without an entry, fewer show that the list does not end.
+MAX_PAGES, MAX_EMPTY_PAGES = 10_000, 100
 _ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}")
 _ENCODED = re.compile(r"%[0-9A-Fa-f]{2}|\+")
 
@@ -72,8 +73,8 @@ def uploads_in(
     Source: OBS API reference, "Listing Initiated Multipart Uploads in a Bucket".
     """
     markers, count = (window.key_marker, window.upload_id_marker), 0
-    seen = {markers}
-    while len(seen) <= MAX_PAGES:
+    seen, empty = {markers}, 0
+    while len(seen) <= MAX_PAGES and empty < MAX_EMPTY_PAGES:
         names = ("prefix", "delimiter", "key-marker", "upload-id-marker")
         given = zip(names, (prefix, window.delimiter, *markers), strict=True)
         query: Query = (("uploads", None), ("max-uploads", _page_size(limits, window.most, count)))
@@ -86,6 +87,7 @@ def uploads_in(
                 raise
             return  # rclone, until the first upload of a bucket
         uploads = _uploads_of(root, is_encoded=is_encoded)
+        empty = 0 if uploads else empty + 1
         for one in uploads:
             if one.key.startswith(prefix):
                 yield one
@@ -98,7 +100,7 @@ def uploads_in(
         if markers in seen:
             raise _broken("the list of uploads is truncated, but has no valid next marker")
         seen.add(markers)
-    raise _broken(f"the list of uploads does not end after {MAX_PAGES} pages")
+    raise _broken(f"the list of uploads does not end after {len(seen) - 1} pages")
 
 
 def objects_after(fetch: Fetch, bucket: str, prefix: str, marker: str, limits: Limits) -> ObjectPage:

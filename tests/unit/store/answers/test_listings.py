@@ -282,8 +282,15 @@ def test_list_of_uploads_that_never_ends_is_left(monkeypatch: pytest.MonkeyPatch
     """However new each page's markers are."""
     monkeypatch.setattr(listings, "MAX_PAGES", 20)
     names = iter(range(1000))
-    with pytest.raises(NetworkError, match="does not end"):
+    with pytest.raises(NetworkError, match="does not end after 20 pages"):
         list_uploads(lambda _: uploads_page(str(next(names)), more=True))
+
+
+def test_list_of_uploads_that_stays_empty_is_left() -> None:
+    """Each page has new markers, and none has an upload."""
+    names = iter(range(1000))
+    with pytest.raises(NetworkError, match="does not end after 100 pages"):
+        list_uploads(lambda _: uploads_page(more=True, extra=f"<NextKeyMarker>{next(names)}</NextKeyMarker>"))
 
 
 def test_page_is_the_dialects() -> None:
