@@ -86,6 +86,7 @@ def test_another_customer_key_sends_the_files_again(shell: Shell, sandbox: Sandb
     make_files(shell, "tree/a", "tree/b")
     for name in ("one", "two"):
         (shell.folder / name).write_bytes(name.encode().ljust(32))
+        (shell.folder / name).chmod(0o600)
     assert operations_of(shell, sandbox, "--sse-c-key-file", "one")["put"] == 2
     assert operations_of(shell, sandbox, "--sse-c-key-file", "one")["put"] == 0
     assert operations_of(shell, sandbox, "--sse-c-key-file", "two")["put"] == 2

@@ -128,6 +128,7 @@ def test_a_customer_key_and_a_list_of_parts_without_checksums(
 ) -> None:
     """The ETags are not digests: without the checkpoint nothing shows what was stored, and the part is sent again."""
     (shell.folder / "customer.key").write_bytes(b"k" * 32)
+    (shell.folder / "customer.key").chmod(0o600)
     source = make_file(SIZE)
     sandbox.add_fault(f"error=403:AccessDenied,op=part,part=2,{ALL}")
     assert with_customer_key(shell, source).code == 77
