@@ -229,7 +229,10 @@ def _split(text: str) -> SplitResult:
         parts = urlsplit(text)
         _ = parts.port
     except ValueError as exc:
-        raise _refused(text, str(exc)) from exc
+        why = "Its port is not a number" if "cast" in str(exc) else str(exc)
+        if "[" not in text and text.count(":") > 2:
+            why = "An IPv6 address needs brackets, as in http://[::1]:9000"
+        raise _refused(text, why) from exc
     return parts
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
@@ -135,6 +136,7 @@ class _Documented(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse; suggest only related options for one that does not exist."""
+        words = list(args)  # the parser removes them
         try:
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:
@@ -143,6 +145,8 @@ class _Documented(click.Command):
             hint = f": {NOT_OFFERED[name]}." if name in NOT_OFFERED else ""
             if OTHER_OPTIONS.get(name) in similar:
                 hint = f". Did you mean {similar[0]!r}?"
+            elif named := [one for one in words if one.startswith(name) and os.path.exists(one)]:  # noqa: PTH110
+                hint = f". For the file, write ./{named[0]}."
             elif isinstance(self, click.Group) and not similar:
                 hint = ": the options of a command follow its name."
             if hint:  # NoSuchOption takes only names that are spelled alike

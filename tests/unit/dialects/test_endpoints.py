@@ -49,12 +49,13 @@ def test_endpoint_is_normalised(text: str, endpoint: str) -> None:
         ("", "no host"),
         ("https://", "no host"),
         ("https://:9000", "no host"),
-        ("https://obs.example.com:port", "Port"),
+        ("https://obs.example.com:port", "Its port is not a number"),
         ("https://obs.example.com:99999", "Port"),
         ("https://obs example.com", "white space"),
         ("https://obs.example\n.com", "white space"),
         ("https://höst.example", "not a valid host name"),
         ("https://[::1", "IPv6"),
+        ("http://::1:9000", "needs brackets"),
     ],
 )
 def test_invalid_endpoint_is_rejected_with_the_reason(text: str, why: str) -> None:

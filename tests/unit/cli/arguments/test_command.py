@@ -197,13 +197,19 @@ def test_name_that_another_tool_uses_suggests_the_command(name: str, meant: str)
             ["upload", "f", "b/k", "--secret-key", "x"],
             "set AccessKeyID and SecretAccessKey, or use a profile.",
         ),
-        (["upload", "pyproject.toml"], "Missing argument TARGET."),
+        (["upload", "-dash", "b/k"], "No such option '-d'. For the file, write ./-dash."),
+        (["upload", "file"], "Missing argument TARGET."),
         (["upload", "bucket/key"], "Missing argument SOURCE or TARGET."),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_what_obsup_has_elsewhere_or_not_at_all_is_explained(words: list[str], hint: str) -> None:
+def test_what_obsup_has_elsewhere_or_not_at_all_is_explained(
+    words: list[str], hint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Exit 2, and one sentence that leads on."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("-dash", "file"):
+        (tmp_path / name).touch()
     result = CliRunner().invoke(cli, words)
     assert result.exit_code == 2
     assert hint in " ".join(result.output.split())
