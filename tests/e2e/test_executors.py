@@ -274,6 +274,22 @@ def test_dask_workers_with_their_own_credentials_of_which_one_is_killed(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("provider", "verified"), [("obs", "crc64"), ("s3", "crc64nvme")])
+def test_dask_workers_send_checksums(
+    shell: Shell, sandbox: Sandbox, make_file: MakeFile, tmp_path: Path, provider: str, verified: str
+) -> None:
+    """What the driver agreed on with S3; each worker finds out whether OBS returns its CRC-64."""
+    sandbox.add_fault("obs-checksums")
+    keys = {name: value for name, value in shell.environment.items() if name != "OBSUP_ENDPOINT"}
+    with dask_cluster(tmp_path / "dask", keys, workers=1) as cluster:
+        arguments = ("--provider", provider, "--part-size", "5M", "--executor", f"dask:{cluster.address}")
+        done = shell.run("upload", make_file(11_000_000), "bucket/key", *arguments, "--json")
+    assert (done.code, done.json["verified"]) == (0, verified), done.err
+    parts = [one.headers for one in sandbox.requests if one.operation == "part"]
+    assert all(any("-checksum-crc64" in name.lower() for name, _ in headers) for headers in parts)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("is_changed", [True, False], ids=["other content", "copy"])
 def test_dask_workers_in_a_mount_namespace_with_another_file(
     shell: Shell, sandbox: Sandbox, source: Path, tmp_path: Path, is_changed: bool
