@@ -107,7 +107,6 @@ def _report_system_error(exc: OSError) -> int:
             )
         )
     if exc.errno == errno.ENAMETOOLONG:
-        # Raised even by the question whether SOURCE exists.
         name = quoted(str(exc.filename)[:40])
         return _report(
             WrongUsage(f"the path {name}… is too long", exc.strerror or "", NextStep("shorten it"))

@@ -170,7 +170,7 @@ def test_the_exit_status_is_that_of_the_worst_failure(shell: Shell, sandbox: San
 def test_fail_fast(shell: Shell, sandbox: Sandbox) -> None:
     """The first failure stops the batch; the command exits with its code."""
     make_files(shell, *(f"tree/{number:03}" for number in range(200)))
-    sandbox.add_fault("error=400:InvalidRequest,op=put,times=1")
+    sandbox.add_fault("error=400:InvalidStorageClass,op=put,times=1")
     sandbox.add_fault("delay=0.05,op=put,times=always")
     outcome = shell.run("upload", "-r", "tree/", "bucket/p/", "--fail-fast", "-j", "2", "--json")
     assert outcome.code == 69
