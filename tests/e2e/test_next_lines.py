@@ -45,5 +45,5 @@ def test_the_next_command_leads_where_it_says(
         names = ("OBSUP_CA_BUNDLE", "CA", "CERT", "KEY")
         for variable, path in zip(names, (authority.bundle, authority.bundle, certificate, key), strict=True):
             monkeypatch.setenv(variable, str(path))
-    with Sandbox(tls=tls or None) as sandbox:
+    with Sandbox(tls=tls or None, limits={"parts": case.max_parts}) as sandbox:
         check_case(World(tmp_path, sandbox, commands, case))

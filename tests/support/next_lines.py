@@ -31,7 +31,7 @@ class Case(NamedTuple):
     that makes the step, whose texts must be printed. *check* is a line that must succeed in the end. ``$id`` is the
     latest output of ``init``. *fill* replaces a word in capitals of the printed line by what the user knows. *note*
     tells cases of one site apart. *is_real* runs everything in processes of their own. *tls*: the store uses TLS, and
-    requires client certificates.
+    requires client certificates. *max_parts* is its limit of parts.
     """
 
     site: str
@@ -45,6 +45,7 @@ class Case(NamedTuple):
     note: str = ""
     is_real: bool = False
     tls: Literal["", "https", "client"] = ""
+    max_parts: int = 10_000
 
     @property
     def name(self) -> str:

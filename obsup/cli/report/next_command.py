@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from obsup.cli.arguments.settings import configured_options
-from obsup.errors import NextStep, ObsupError, run_again
+from obsup.errors import NextStep, ObsupError, WrongUsage, run_again
 from obsup.text import shell_line
 from obsup.units import counted
 from obsup.vendor_names import PROVIDERS
@@ -20,6 +20,7 @@ class ResumeCommand(NamedTuple):
 
     ``keeps_parts``: it does not send again what is stored. ``variables`` are the environment variables of options that
     are set, and ``configured`` the options, as parameters, that the configuration file sets, each with the place there.
+    ``restarts``: --restart was given; it is not one of ``words``.
     """
 
     words: tuple[str, ...]
@@ -27,6 +28,7 @@ class ResumeCommand(NamedTuple):
     keeps_parts: bool = True
     variables: frozenset[str] = frozenset()
     configured: Mapping[str, str] = MappingProxyType({})
+    restarts: bool = False
 
     @property
     def instruction(self) -> str:
@@ -50,15 +52,24 @@ def resume_command(
     environment: Mapping[str, str] = os.environ,
 ) -> ResumeCommand:
     """Return the command line *argv*, without the program's name, without --restart, which would discard progress."""
-    words = ("obsup", *_without(list(argv), "--restart", has_value=False))
+    given = list(argv)
+    words = ("obsup", *_without(given, "--restart", has_value=False))
     variables = frozenset(name for name, value in environment.items() if name.startswith("OBSUP_") and value)
-    return ResumeCommand(words, is_piped, keeps_parts, variables, configured_options())
+    restarts = len(words) <= len(given)
+    return ResumeCommand(words, is_piped, keeps_parts, variables, configured_options(), restarts)
 
 
 def next_step(error: ObsupError, resume: ResumeCommand | None) -> NextStep | None:
-    """Return what to do after *error*: its own next step, or to run the command again if that may help."""
+    """Return what to do after *error*: its own next step, or to run the command again if that may help.
+
+    After an invalid command line, --restart stays if it was given: nothing has been started over.
+    """
     may_rerun = error.retryable and resume is not None
-    return error.next_step or (run_again() if may_rerun else None)
+    step = error.next_step or (run_again() if may_rerun else None)
+    is_kept = resume is not None and resume.restarts and isinstance(error, WrongUsage)
+    if step is None or not step.rerun or not is_kept or "--restart" in step.add:
+        return step
+    return step._replace(add=(*step.add, "--restart"))
 
 
 def shown_command(error: ObsupError, resume: ResumeCommand | None) -> str:

@@ -182,7 +182,11 @@ FAILURE_RULES: tuple[FailureRule, ...] = (
         Action.FAIL,
         Refused,
         "The store accepts fewer parts per upload than this one has",
-        run_again("start over with larger parts", add=("--max-parts", "1000", "--restart")),
+        run_again(
+            "start over with larger parts",
+            add=("--max-parts", "1000", "--restart"),
+            drop=("--parts", "--part-size"),
+        ),
         phrases=("part number must be an integer between",),
     ),
     rule(

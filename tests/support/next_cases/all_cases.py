@@ -21,6 +21,7 @@ NOT_RUN = {
     "engine/send/workers: _check_presign": "upload sends --header only when it initiates, part has no --executor",
     "engine/proof/part_list: check_receipts": "a driver completes an upload only if it has all receipts",
     "engine/proof/part_list: check_receipts 2": "a receipt of another size is not accepted before",
+    "local/source/identity: check_same_file": "only a worker on another host sees another file",
     "local/source/file: _read_failed": "needs a disk that fails while it is read",
     "local/state/table: open_table": "needs 8 MiB of file names, and a full temporary directory",
 }

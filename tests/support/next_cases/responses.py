@@ -90,10 +90,12 @@ CASES = (
         before="answer put 400 InvalidRequest Content-MD5 HTTP header is required",
         command="obsup upload bigfile bucket/key",
     ),
-    _answer(
-        "part number must be an integer between",
+    Case(
+        f"{_TABLE}: part number must be an integer between",
         69,
-        "400 InvalidArgument Part number must be an integer between 1 and 1000, inclusive",
+        before="truncate -s 600K bigfile",
+        command="obsup upload bigfile bucket/key --part-size 100K",
+        max_parts=4,
     ),
     _answer(
         "parts must have the same length",

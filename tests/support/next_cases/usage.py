@@ -182,4 +182,11 @@ CASES = (
         check="obsup verify bigfile bucket/key",
         is_real=True,
     ),
+    Case(
+        "engine/plan/file_plan: _use",
+        2,
+        before="truncate -s 600K bigfile; broken --parts 3",
+        command="obsup upload bigfile bucket/key --part-size 1K --restart",
+        note="--restart stays",
+    ),
 )

@@ -46,13 +46,6 @@ CASES = (
         fix="cp -p saved KEY; direct",
     ),
     Case(
-        "local/source/identity: check_same_file",
-        65,
-        before="when initiate cp bigfile other && echo more >> other && mv other bigfile",
-        command=_WORKERS,
-        fix="direct",
-    ),
-    Case(
         "engine/upload/initiate: check_is_new",
         69,
         before="obsup init bucket/key; answer initiate 200 - <InitiateMultipartUploadResult><Bucket>bucket</Bucket>"

@@ -191,8 +191,12 @@ def test_the_number_of_stored_parts_is_named(stored: tuple[int, int | None], tex
 
 
 def test_the_resume_command_has_no_restart() -> None:
-    """--restart of the failed run would discard what that run stored."""
-    assert resume_command(["upload", "f", "b/k", "--restart"], environment={}) == RESUME
+    """--restart of the failed run would discard what that run stored; after an invalid command line it is still due."""
+    resume = resume_command(["upload", "f", "b/k", "--restart"], environment={})
+    assert resume == RESUME._replace(restarts=True)
+    for error, options in ((NotFinished, ""), (WrongUsage, " --restart")):
+        lines = error_lines(error("x", "", run_again("fix it")), resume=resume).splitlines()
+        assert lines[1].endswith(f": obsup upload f b/k{options}")
 
 
 def test_an_option_of_the_environment_is_left_out_by_its_variable() -> None:
