@@ -55,8 +55,10 @@ _KEPT_PREFIXES = ("OBSUP_TEST_", "AWS_EC2_METADATA_DISABLED")
 # No test asks the network whether this machine is an instance of a cloud.
 os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
 
-# A job that a shell starts in the background ignores SIGINT, and so would every process that a test starts.
+# A job that a shell starts in the background ignores SIGINT, and one under nohup SIGHUP, and so would every process
+# that a test starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def pytest_xdist_auto_num_workers() -> int:

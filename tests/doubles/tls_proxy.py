@@ -70,8 +70,13 @@ class TlsProxy:
                             b"\r\n", b"\r\nConnection: close\r\n", 1
                         )
                     )
-                threading.Thread(target=_copy, args=(client, server), daemon=True).start()
+                upwards = threading.Thread(target=_copy, args=(client, server), daemon=True)
+                upwards.start()
                 _copy(server, client)
+                # A socket that is closed while a thread reads from it: its TLS alert could go to the next file opened.
+                with contextlib.suppress(OSError):
+                    client.shutdown(socket.SHUT_RDWR)
+                upwards.join()
 
 
 def _copy(source: socket.socket, destination: socket.socket) -> None:

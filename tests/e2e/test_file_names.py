@@ -104,7 +104,7 @@ def test_a_name_that_is_not_utf_8_is_refused_and_listed(
     (shell.folder / "tree").mkdir()
     for name in names:
         Path(os.fsdecode(os.fsencode(shell.folder) + b"/" + name)).write_bytes(b"content")
-    sandbox.add_fault("error=400:InvalidRequest,op=put,times=1")
+    sandbox.add_fault("error=400:InvalidStorageClass,op=put,times=1")
     done = run(shell, variables, "upload", "-r", "tree", "bucket/p/", "--failed-list", "failed")
     assert done.returncode == 69, done.stderr
     assert b"not valid UTF-8" in done.stderr

@@ -95,7 +95,7 @@ def test_the_metrics_of_many_files(sandbox: Sandbox, shell: Shell) -> None:
         "--config",
         "obsup.toml",
     )
-    sandbox.add_fault("error=400:InvalidArgument,op=put,key=2026/photos/b.jpg")
+    sandbox.add_fault("error=400:InvalidStorageClass,op=put,key=2026/photos/b.jpg")
     outcome = shell.run(*arguments, "--profile", "nightly")
     values = read(shell.folder / "run.prom", labels)
     assert values["exit_code"] == outcome.code == 69, outcome.err

@@ -148,7 +148,6 @@ def test_an_empty_upload_id_is_an_error_in_the_api(
     [
         ("--sse", "kms", "--sse-c-key-file", "key"),
         ("--header", "x-obs-server-side-encryption: kms", "--sse-c-key-file", "key"),
-        ("--sse", "kms", "--header", "x-obs-server-side-encryption-customer-algorithm: AES256"),
     ],
 )
 @pytest.mark.parametrize("command", ["upload", "init", "dry-run", "batch"])
