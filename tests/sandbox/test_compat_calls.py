@@ -42,8 +42,8 @@ OF_THE_CLIENT |= {
 }
 # Responses have the time and an id of the request in them.
 OF_THE_RESPONSE = {"date", "request-id", "id-2", "connection", "server", "content-length"}
-# What shows whether a copied object changed, and whose object it is.
-ADDED = ("copy-source-if-match", "meta-obsup-token")
+# What shows whether a copied object changed, whose object it is, and whether a part arrived unchanged.
+ADDED = ("copy-source-if-match", "meta-obsup-token", "checksum-crc64ecma")
 # What a store assumes without a type; obsup sends it.
 DEFAULT_TYPE = "binary/octet-stream"
 COMPARED = ("initiate", "part", "copy", "complete", "abort")
@@ -245,6 +245,10 @@ def headers_of(request: RequestRecord) -> dict[str, str]:
     headers = {name: value for name, value in headers.items() if not name.endswith(ADDED)}
     for name in [name for name in headers if name.endswith("copy-source")]:
         headers[name] = headers[name].removeprefix("/")
+    if any(name.endswith("customer-key-md5") for name in headers):
+        headers.pop(
+            "content-md5", None
+        )  # no ETag of an encrypted part is its MD5, so obsup lets the store compare it
     if request.operation == "complete" or headers.get("content-type") == DEFAULT_TYPE:
         headers.pop("content-type", None)
     return headers

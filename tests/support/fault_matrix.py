@@ -109,7 +109,8 @@ FAULTS = (
         codes(69, parts=75),
         MULTIPART,
     ),
-    Fault("400 InvalidArgument", "error=400:InvalidArgument", REFUSED, REFUSED),
+    # Not InvalidArgument, which may mean the header with the CRC-64: what has one is sent once more without it.
+    Fault("400 InvalidStorageClass", "error=400:InvalidStorageClass", REFUSED, REFUSED),
     Fault("400 RequestTimeout", "error=400:RequestTimeout", SURVIVED, RETRIED),
     Fault("408 RequestTimeout", "error=408:RequestTimeout", SURVIVED, RETRIED),
     Fault("409 OperationAborted", "error=409:OperationAborted", SURVIVED, RETRIED),

@@ -40,12 +40,8 @@ class DigestChoice(Value):
 
     @property
     def has_no_response(self) -> bool:
-        """Whether no response is known to have a comparable digest: the object is encrypted, and ETags are returned."""
-        if not self.opaque_etags or not self.is_any:
-            return False
-        if self.checksum == CRC64:
-            return self.md5  # the store has not returned it yet
-        return self.checksum is None and not self.crc64_or_md5
+        """Whether no response is known to have a comparable digest: of an encrypted object, ETags are none."""
+        return self.opaque_etags and self.md5 and self.checksum not in CHECKSUMS
 
     def of_upload(self, upload: Upload) -> DigestChoice:
         """Return the digests of the parts of *upload*: with the checksum that the store agreed to, if any.

@@ -34,7 +34,8 @@ CASES = (
     Case(
         "errors: limit_reached",
         74,
-        command="bash -c 'ulimit -s 2000000 -v 2500000; exec obsup upload bigfile bucket/key --parts 2'",
+        command="bash -c 'ulimit -s 2000000 -v 2500000; "
+        "exec obsup upload bigfile bucket/key --parts 2 --executor processes'",
         is_real=True,
     ),
     Case(
