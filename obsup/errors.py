@@ -143,6 +143,9 @@ def too_many_files(what: str) -> LocalFailure:
     )
 
 
+LIMIT_REACHED = "A limit of this process is reached, such as ulimit -u, -v and -s, or that of its container"
+
+
 def limit_reached(exc: BaseException) -> LocalFailure | None:
     """Return the error for a limit of this process that leaves no memory or no thread; None if *exc* is another one."""
     # A library of compiled code that cannot be loaded for lack of memory is an ImportError.
@@ -151,7 +154,7 @@ def limit_reached(exc: BaseException) -> LocalFailure | None:
         return None
     return LocalFailure(
         "no memory is left" if has_no_memory else "no thread can be started",
-        "A limit of this process is reached, such as ulimit -u, -v and -s, or that of its container",
+        LIMIT_REACHED,
         run_again("raise the limit, or send without threads", add=("--executor", "inline")),
     )
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import errno
-import os
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
+
+from obsup.cli.arguments.types import too_long
 
 _DEFAULT_CONFIG = "the configuration file"
 OUTPUTS = ("log_file", "receipt", "failed_list", "metrics", "checkpoint")
@@ -55,23 +55,12 @@ def _files_of_options(ctx: click.Context) -> dict[str, Path]:
     return {name: Path(path) for name, path in given.items() if path not in (None, "", "-")}
 
 
-def _check_length(path: str) -> None:
-    """Raise OSError if *path* is too long for this system."""
-    try:
-        os.lstat(path)
-    except OSError as exc:
-        if exc.errno == errno.ENAMETOOLONG:
-            raise
-
-
 def check_order(ctx: click.Context) -> None:
-    """Raise UsageError if TARGET is an existing file and SOURCE is not: the two are swapped.
-
-    Raises OSError for a SOURCE that is too long.
-    """
+    """Raise UsageError for a SOURCE that is too long, and if the two are swapped: only TARGET is an existing file."""
     *sources, target = _named(ctx)
-    for one in sources:
-        _check_length(one)
+    fault = next(filter(None, map(too_long, sources)), "")
+    if fault:
+        raise click.UsageError(fault, ctx)
     if len(sources) != 1 or sources[0] in ("", "-") or ctx.params.get("from_command"):
         return
     from obsup.local.files.existing import exists, is_file  # help needs no other package

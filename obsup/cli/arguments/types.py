@@ -125,6 +125,15 @@ class Jobs(click.IntRange):
         return value if value == "auto" else super().convert(value, param, ctx)
 
 
+def too_long(path: str) -> str:
+    """Return what to print if *path* is too long for this system, otherwise an empty text."""
+    try:
+        os.lstat(path)
+    except OSError as exc:
+        return f"{path[:40]}…: {exc.strerror}" if exc.errno == errno.ENAMETOOLONG else ""
+    return ""
+
+
 class NonEmptyPath(click.Path):
     """A path. An empty one is an error: ``Path("")`` would be the current directory; so is one that is too long."""
 
@@ -132,11 +141,9 @@ class NonEmptyPath(click.Path):
         """Return the path."""
         if value == "":
             self.fail("the path is empty", param, ctx)
-        try:
-            os.lstat(value)
-        except OSError as exc:
-            if exc.errno == errno.ENAMETOOLONG:
-                self.fail(f"{str(value)[:40]}…: {exc.strerror}", param, ctx)
+        fault = too_long(str(value))
+        if fault:
+            self.fail(fault, param, ctx)
         return super().convert(value, param, ctx)
 
 

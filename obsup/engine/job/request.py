@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from obsup.dialects.dialect import Dialect
 from obsup.dialects.object_headers import Operation, object_headers
+from obsup.engine.proof.encryption import hides_md5
 from obsup.engine.proof.part_proof import Digest
 from obsup.errors import WrongUsage, run_again
 from obsup.local.source.expectation import Expectation
@@ -101,7 +102,7 @@ class UploadRequest(Value):
     @property
     def encrypted(self) -> bool:
         """Whether the object is encrypted so that ETags are not MD5s."""
-        return self.encrypted_by_customer or (self.options.sse or "AES256").upper() != "AES256"
+        return self.encrypted_by_customer or hides_md5(self.options.sse)
 
     def object_headers(
         self, dialect: Dialect, operation: Operation, *, since_s: float, key: str | None = None

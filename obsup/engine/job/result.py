@@ -10,6 +10,7 @@ from obsup import events
 from obsup.engine.job.progress import ProgressTally
 from obsup.engine.job.request import UploadRequest
 from obsup.engine.plan.file_plan import Plan
+from obsup.engine.proof.encryption import hides_md5
 from obsup.engine.proof.object_proof import Verified
 from obsup.model import Checksum, ObjectInfo, ObjectLock, Receipt, SourceStat, Stored, Target, Upload
 from obsup.value import Value
@@ -86,13 +87,12 @@ class Finished(Value):
     @property
     def is_encrypted(self) -> bool:
         """Whether the store shows, in the response or of the object, an encryption with which no ETag is an MD5."""
-        shown = {(self.stored.sse_kms or "AES256").upper()}
-        if self.info is not None:
-            shown.add((self.info.sse or "AES256").upper())
-        has_customer_key = self.info is not None and any(
-            name.endswith("-server-side-encryption-customer-algorithm") for name in self.info.headers
+        if hides_md5(self.stored.sse_kms) or self.stored.sse_c is not None:
+            return True
+        return self.info is not None and (
+            hides_md5(self.info.sse)
+            or any(name.endswith("-server-side-encryption-customer-algorithm") for name in self.info.headers)
         )
-        return shown != {"AES256"} or self.stored.sse_c is not None or has_customer_key
 
     @property
     def lock(self) -> ObjectLock | None:

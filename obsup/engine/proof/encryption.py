@@ -47,6 +47,11 @@ class RequestedEncryption(Value):
         return is_comparable and is_same_form and not is_equal
 
 
+def hides_md5(sse: str | None) -> bool:
+    """Return whether ETags are other values than MD5s with the encryption *sse* (None for none): all but AES256."""
+    return (sse or "AES256").upper() != "AES256"
+
+
 def encryption_headers(names: HeaderNames, headers: Mapping[str, str]) -> dict[str, str]:
     """Return those of *headers* that request encryption with keys of the service."""
     wanted = {(name or "").lower() for name in (names.sse, names.sse_kms_key_id)}

@@ -7,6 +7,7 @@ from typing import Literal
 from msgspec.structs import replace
 
 from obsup.dialects.dialect import Dialect
+from obsup.engine.proof.encryption import hides_md5
 from obsup.engine.proof.object_proof import looks_like_md5
 from obsup.local.source.digest import CRC64, PartDigest
 from obsup.model import Checksum, Receipt, Stored, StoredPart, Upload
@@ -120,7 +121,7 @@ def _matches(stored: Stored, digest: PartDigest, digests: DigestChoice) -> bool 
     has_crc64 = digest.crc64 is not None and stored.crc64 is not None
     if has_crc64 and stored.crc64 != digest.crc64:
         return False
-    encrypted = digests.opaque_etags or (stored.sse_kms or "AES256").upper() != "AES256" or stored.sse_c
+    encrypted = digests.opaque_etags or hides_md5(stored.sse_kms) or stored.sse_c
     if digest.md5 is None or encrypted or not looks_like_md5(stored.etag):
         return True if has_crc64 else None
     return stored.etag.lower() == digest.md5

@@ -14,14 +14,7 @@ from msgspec.structs import replace
 from obsup import events
 from obsup.engine.job.send_options import SendOptions
 from obsup.engine.proof.part_proof import DigestChoice, matches, needs_md5
-from obsup.errors import (
-    DataMismatch,
-    DigestRequired,
-    NetworkError,
-    ObsupError,
-    StoreError,
-    run_again,
-)
+from obsup.errors import DataMismatch, DigestRequired, NetworkError, ObsupError, StoreError, run_again
 from obsup.local.source.digest import CRC64, PartDigest
 from obsup.local.source.file import Gate
 from obsup.local.state import started_uploads
@@ -89,10 +82,12 @@ class AttemptCounter:
         return open_and_count
 
 
-# Facts about the store.
-_REQUIRES_MD5 = "requires Content-MD5"
+# Why content is sent again.
 _OTHER_BYTES = "the store confirmed other bytes than were sent"
 _NO_DIGEST = "the response has no comparable digest: parts are sent with Content-MD5"
+
+# Facts about the store.
+_REQUIRES_MD5 = "requires Content-MD5"
 _RETURNS_NO_CRC64 = "returns no CRC-64"
 _MD5, _OPAQUE = "has ETags that are MD5s", "has other ETags than digests"
 _UNCHECKED = "has other ETags than digests, and accepts a wrong Content-MD5"
@@ -208,11 +203,15 @@ class Sent(Value):
         pairs = ((self.stored.crc64, self.digest.crc64), (self.stored.checksum, self.checksum))
         return all(None in pair or pair[0] == pair[1] for pair in pairs)
 
+    @property
+    def agreed_checksum(self) -> Checksum | None:
+        """The checksum, unless it is a CRC-64 of OBS: whether the store compares that, only its response shows."""
+        return None if self.checksum is None or self.checksum.algorithm == CRC64 else self.checksum
+
     def receipt(self, part: Part) -> Receipt:
         """Return the receipt of the *part* that was sent."""
-        digest = self.digest
-        checksum = self.checksum if self.checksum and self.checksum.algorithm != CRC64 else None
-        return Receipt(part.number, part.size, self.stored.etag, digest.md5, digest.crc64, checksum=checksum)
+        known = (self.digest.md5, self.digest.crc64)
+        return Receipt(part.number, part.size, self.stored.etag, *known, checksum=self.agreed_checksum)
 
 
 def send_verified(
@@ -258,8 +257,8 @@ def _fault_of(sent: Sent, digests: DigestChoice, trial: EtagTrial) -> str:
     """Return why the content must be sent again, "" if the store confirmed it or checked it by a sent digest."""
     is_confirmed = matches(sent.stored, sent.digest, digests, sent.checksum)
     if is_confirmed is None:
-        has_checksum = sent.checksum is not None and sent.checksum.algorithm != CRC64
-        return "" if sent.has_md5 or has_checksum or not digests.is_any else _NO_DIGEST
+        is_compared = sent.has_md5 or sent.agreed_checksum is not None
+        return "" if is_compared or not digests.is_any else _NO_DIGEST
     if is_confirmed or (sent.is_by_etag and sent.has_md5 and trial.shows_opaque_etags()):
         return ""
     return _OTHER_BYTES

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 
 from obsup.engine.plan.stream_plan import StreamSizes, parts_in_memory
-from obsup.errors import LocalFailure, run_again
+from obsup.errors import LIMIT_REACHED, LocalFailure, run_again
 from obsup.local.source.memory_part import MemoryPart
 from obsup.local.source.stream_parts import PartReader
 
@@ -43,7 +43,7 @@ class ReaderThread:
         except RuntimeError as exc:
             raise LocalFailure(
                 "no thread can be started to read the stream",
-                "A limit of this process is reached, such as ulimit -u, -v and -s, or that of its container",
+                LIMIT_REACHED,
                 run_again("raise the limit"),
             ) from exc
 

@@ -12,6 +12,7 @@ from obsup.engine.job.request import UploadRequest
 from obsup.engine.job.result import Result
 from obsup.engine.plan.file_plan import Plan
 from obsup.engine.plan.likely_plans import PlanDigest, likely_plans
+from obsup.engine.proof.encryption import hides_md5
 from obsup.engine.proof.object_proof import Verified, is_composite, looks_like_md5
 from obsup.errors import DataMismatch, NextStep, ObsupError, SourceChanged, run_again
 from obsup.local.source.digest import PartDigest, digest_like
@@ -170,11 +171,12 @@ class Comparison:
 
     def _is_encrypted(self, info: ObjectInfo) -> bool:
         """Return whether the ETag depends on a key."""
-        return self._has_customer_key or (info.sse or "AES256").upper() != "AES256"
+        return self._has_customer_key or hides_md5(info.sse)
 
     def _by_checksum(self, info: ObjectInfo, checksum: Checksum, plan: Plan | None) -> Identical:
-        """Compare with the checksum of the object. If it differs, the ETag of one plan decides: some stores return a
-        wrong one.
+        """Compare with the checksum of the object. If it differs, the ETag of one plan decides.
+
+        Some stores return a wrong checksum.
         """
         computed = self._hash(PartDigest(checksum=checksum.algorithm)).checksum
         if computed == checksum:

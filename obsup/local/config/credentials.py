@@ -205,6 +205,8 @@ def read_profile(profile: Profile, environ: Mapping[str, str]) -> Credentials | 
 
 def find_chain(name: str) -> Chain | None:
     """Return the chain of a vendor's library by its *name*, None for an empty one."""
+    if not name:
+        return None  # imports nothing
     from obsup.local.config.aws_chain import AWS_CHAIN
     from obsup.local.config.obs_chain import OBS_CHAIN
     from obsup.local.config.oss_chain import OSS_CHAIN
