@@ -20,9 +20,10 @@ from obsup.model import Credentials
 from obsup.sandbox.sandbox import Sandbox
 from tests.contract.subjects import LONGEST_KEY, NON_XML_KEYS, Server, Subject, make_bucket, open_subject
 
-SERVERS = Path(__file__).parents[1] / "servers"
+ROOT = Path(__file__).parents[2]
+SERVERS = ROOT / "tests" / "servers"
 CEPH, MOTO = SERVERS / "ceph.sh", SERVERS / "moto_server.py"
-SEAWEEDFS, SWIFT = SERVERS / "seaweedfs_server.py", SERVERS / "swift_server.py"
+SWIFT = SERVERS / "swift_server.py"
 BUCKET = "contract"
 CUSTOM = "files.localhost"
 # OSS accepts keys of up to 1,023 bytes that do not start with a slash.
@@ -92,7 +93,10 @@ def sandbox_server(sandboxes: dict[str, Sandbox]) -> Any:
 @contextmanager
 def running(command: list[str], log: Path, ready: str) -> Iterator[str]:
     """Run a server; yield the endpoint that it writes to its *log* when it is ready, which *ready* matches."""
-    with log.open("w") as file, subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT) as process:
+    with (
+        log.open("w") as file,
+        subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, cwd=ROOT) as process,
+    ):
         try:
             while (match := re.search(ready, log.read_text())) is None:
                 assert process.poll() is None, log.read_text()
@@ -204,7 +208,8 @@ def seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """SeaweedFS with master, volume server, filer and S3 gateway in one process."""
     folder = tmp_path_factory.mktemp("seaweedfs")
     keys = Credentials("weed", secrets.token_hex(16))
-    command = [sys.executable, str(SEAWEEDFS), str(folder), keys.access_key, keys.secret_key]
+    command = [sys.executable, "-m", "tests.servers.seaweedfs_server"]
+    command += [str(folder), keys.access_key, keys.secret_key]
     with running(command, folder / "log", r"ready at (http://127\.0\.0\.1:\d+)") as endpoint:
         server = Server(
             "seaweedfs",

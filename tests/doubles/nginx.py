@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from tests.servers.free_ports import find_ports
 from tests.support.waiting import wait_for
 
 # On Debian it is not in the PATH of every user.
@@ -76,7 +77,7 @@ class Nginx:
         self.tls = tls
         self.settings = dict(settings or {})
         self.http = http
-        self.port = _free_port()
+        [self.port] = find_ports(1)
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -161,10 +162,3 @@ def _is_draining(pid: int) -> bool:
     except (FileNotFoundError, ProcessLookupError):
         return True
     return not title or b"is shutting down" in title
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

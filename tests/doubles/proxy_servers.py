@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import quote
 
+from tests.servers.free_ports import find_ports
 from tests.support.waiting import wait_for
 
 HOST = "store.test"
@@ -64,9 +65,7 @@ class Daemon:
     user = ""
 
     def __init__(self) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port: int = probe.getsockname()[1]
+        [self.port] = find_ports(1)
 
     def command(self) -> Sequence[str]:
         """Return the command line, which does not go into the background."""

@@ -21,6 +21,7 @@ import pytest
 
 import obsup
 from obsup.sandbox.sandbox import Sandbox
+from tests.servers.free_ports import find_ports
 from tests.support.next_lines import printed_command
 from tests.support.shell import Outcome, Shell
 from tests.support.waiting import wait_for
@@ -327,9 +328,7 @@ def test_dask_without_scheduler_or_workers(
 
     There is no scheduler, no worker, a worker with another obsup, and then a cluster that ends during the upload.
     """
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    [port] = find_ports(1)
     module = tmp_path / "other" / "obsup" / "engine" / "send" / "remote_task.py"
     shutil.copytree(Path(obsup.__file__).parent, tmp_path / "other" / "obsup")
     module.write_text(f"{module.read_text()}\n\ndef run_part_task(task):\n    raise RuntimeError\n")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import socket
 import sys
 from collections import Counter
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from obsup.sandbox.sandbox import Sandbox
+from tests.servers.free_ports import find_ports
 from tests.support.batch import assert_stored, make_files
 from tests.support.pipes import Bash
 from tests.support.readme import FLEETS_PAGE, block
@@ -144,8 +144,7 @@ def test_dask(bash: Bash, sandbox: Sandbox, source: Path) -> None:
         "dask",
         f'unset AccessKeyID SecretAccessKey\nexec {sys.executable} -m dask "$@" --no-dashboard >>dask.log 2>&1',
     )
-    with socket.create_server(("127.0.0.1", 0)) as held:
-        port = held.getsockname()[1]
+    [port] = find_ports(1)
     written = example("dask").replace("8786", str(port))
     # As a user would, wait until the workers have registered.
     ready = "until grep -q 'Registered to' dask.log; do sleep 0.1; done\nobsup upload"

@@ -13,14 +13,6 @@ set -eEuo pipefail
 folder=$(realpath -m "${2:?FOLDER}")
 conf=$folder/ceph.conf
 
-free_ports() { # HOW MANY
-    python3 - "$1" <<'P'
-import socket, sys
-held = [socket.create_server(("127.0.0.1", 0)) for _ in range(int(sys.argv[1]))]
-print(*(one.getsockname()[1] for one in held))
-P
-}
-
 write_conf() {
     local fsid=$1 store=$2 mon2=$3 mon1=$4 rgw=$5
     cat >"$conf" <<X
@@ -112,7 +104,7 @@ start() {
     rm -rf "${folder:?}"/{mon,osd,run,keyring,*.pid}
     mkdir -p "$folder"/{mon,osd,run}
     bash "$(dirname "$0")/install-packages.sh" ceph-mon ceph-osd radosgw ceph-common >>"$folder/apt.log" 2>&1
-    read -r mon2 mon1 rgw < <(free_ports 3)
+    read -r mon2 mon1 rgw < <(python3 "$(dirname "$0")/free_ports.py" 3)
     fsid=$(cat /proc/sys/kernel/random/uuid)
     osd=$(cat /proc/sys/kernel/random/uuid)
     echo "$mon2" >"$folder/mon.port"

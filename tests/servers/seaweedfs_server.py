@@ -1,6 +1,6 @@
 """Run SeaweedFS with its S3 gateway on free ports of 127.0.0.1: the program ``weed`` must be in PATH.
 
-    seaweedfs_server.py FOLDER ACCESS_KEY SECRET_KEY
+    python -m tests.servers.seaweedfs_server FOLDER ACCESS_KEY SECRET_KEY
 
 Prints "ready at ENDPOINT", and ends the program when it is ended by SIGTERM.
 """
@@ -9,24 +9,22 @@ from __future__ import annotations
 
 import json
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
-from contextlib import ExitStack
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
+
+from tests.servers.free_ports import find_ports
 
 SERVICES = ("master", "volume", "filer", "s3")
 
 
-def find_ports() -> dict[str, int]:
+def assign_ports() -> dict[str, int]:
     """Return a free port for each service, and one for its gRPC."""
     names = [f"{service}.port{kind}" for service in SERVICES for kind in ("", ".grpc")]
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in names]
-        return {name: held.getsockname()[1] for name, held in zip(names, sockets, strict=True)}
+    return dict(zip(names, find_ports(len(names)), strict=True))
 
 
 def responds(port: int) -> bool:
@@ -49,7 +47,7 @@ def main() -> int:
     identity = {"name": "test", "credentials": [keys], "actions": ["Admin"]}
     (folder / "s3.json").write_text(json.dumps({"identities": [identity]}))
     (folder / "data").mkdir()
-    ports = find_ports()
+    ports = assign_ports()
     options = {
         "dir": folder / "data",
         "ip": "127.0.0.1",
