@@ -229,6 +229,7 @@ def seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
             },
             merges_slashes=True,
             encrypts=("SSE-C",),
+            has_crc64nvme=True,
             locks=True,
             keeps_replaced_parts=True,
             copies_have_md5=False,

@@ -66,6 +66,7 @@ class Server:
     ``keeps_replaced_parts``: a list of parts has a part that was sent twice twice, with the times in seconds.
     ``copies_have_md5``: the ETag of a copied part is its MD5.
     ``encrypts``: the kinds of encryption that the server applies.
+    ``has_crc64nvme``: it returns the CRC-64/NVME of each object.
     ``locks``: it has Object Lock, for buckets that are created with it.
     ``lists_sparse_parts``: the marker of ListParts is a part number, not a number of parts.
     """
@@ -95,6 +96,7 @@ class Server:
     keeps_replaced_parts: bool = False
     copies_have_md5: bool = True
     encrypts: Collection[str] = ()
+    has_crc64nvme: bool = False
     locks: bool = False
     max_parts: int = 10_000
     empty_list: int = 400
