@@ -78,7 +78,7 @@ def test_hosts_with_their_own_rules() -> None:
     _, settings = resolve_target("bucket/key", ConnectOptions(endpoint=R2, max_parts=500))
     assert settings.region == "auto"
     sizes = make_stream_sizes(settings.dialect.limits)
-    assert (sizes.growth, sizes.start, sizes.max_parts) == (None, 9 * MIB, 500)
+    assert (sizes.growth, sizes.start, sizes.max_parts) == (None, 128 * MIB, 500)
 
 
 def test_a_stream_that_the_store_rejects_for_its_part_sizes(
@@ -94,6 +94,23 @@ def test_a_stream_that_the_store_rejects_for_its_part_sizes(
     assert bash.run(pipe).code == 0, pipe
     assert sandbox.object_path("bucket", "key").stat().st_size == size
     assert sandbox.uploads()[0].upload_id in outcome.err  # the note with the command that aborts it
+
+
+def test_a_stream_of_equal_parts_that_is_too_long_keeps_its_parts(
+    shell: Shell, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """A note says before the first byte what fits; the printed command, with the same stream, succeeds."""
+    bash, size = Bash.with_folder(shell, tmp_path / "bin"), 28 * MIB
+    options = "--provider r2 --max-parts 3 -j 27 --checkpoint progress"
+    outcome = bash.run(f"head -c {size} /dev/zero | obsup upload - bucket/key {options}")
+    assert outcome.code == 65, outcome.err
+    note, error = "9.0 MiB (27 in flight): up to 27.0 MiB fit", "longer than 27.0 MiB"
+    assert 0 <= outcome.err.find(note) < outcome.err.find(error)
+    assert len(sandbox.uploads()[0].parts) == 2
+    pipe = outcome.err.rpartition(": ")[2].replace("… |", f"head -c {size} /dev/zero |")
+    assert "--part-size 18M --restart" in pipe
+    assert bash.run(pipe).code == 0, pipe
+    assert sandbox.object_path("bucket", "key").stat().st_size == size
 
 
 @pytest.mark.parametrize("options", [("--expect-size", "6T"), ("--expect-size", "100G", "--part-size", "9M")])

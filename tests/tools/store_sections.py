@@ -28,9 +28,10 @@ EXAMPLES: Mapping[str, Example] = {
     "alibaba": Example("--region eu-central-1", "Inside the cloud use the endpoint with `-internal`."),
     "r2": Example(
         f"--account {'0123456789abcdef' * 2}",
-        "All parts of an upload but the last have the same size: a stream of unknown length gets parts of 9 "
-        "MiB and ends at 88 GiB unless `--expect-size` or `--part-size` allows more. A bucket with a "
-        "jurisdiction has its own endpoint.",
+        "All parts of an upload but the last have the same size: a stream of unknown length gets parts of 128 "
+        "MiB, one at a time, and can have 1.2 TiB unless `--expect-size` or `--part-size` allows more; with "
+        "`--jobs`, its parts are smaller (see obsup-streams(7)). A bucket with a jurisdiction has its own "
+        "endpoint.",
     ),
     "b2": Example("--region us-west-004", "Use an application key; the master key does not work."),
     "wasabi": Example("--region eu-central-1", "The bucket is in the path, as Wasabi recommends."),

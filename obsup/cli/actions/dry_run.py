@@ -89,7 +89,9 @@ def _plan(source: Path | None, target: str, options: CommandOptions) -> PlannedU
     limits = settings.dialect.limits
     if source is None:
         expected = request.expect.size
-        sizes = make_stream_sizes(limits, part_size=request.part_size, expected=expected)
+        sizes = make_stream_sizes(
+            limits, part_size=request.part_size, expected=expected, jobs=request.given_jobs
+        )
         return PlannedUpload("a stream", resolved, expected, sizes.size_of(1), None)
     stat = stat_source(source)
     check_readable(source)

@@ -85,6 +85,11 @@ class UploadRequest(Value):
         return self.jobs
 
     @property
+    def given_jobs(self) -> int | None:
+        """The number of parts in flight that the user gave. Raises WrongUsage."""
+        return None if self.jobs == "auto" else self.initial_jobs
+
+    @property
     def max_jobs(self) -> int:
         """The largest number of parts in flight. Raises WrongUsage."""
         return MAX_JOBS if self.probes_jobs else self.initial_jobs

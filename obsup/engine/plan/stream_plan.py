@@ -99,12 +99,18 @@ def growing(limits: Limits, start: int = DEFAULT_PART_SIZE) -> StreamSizes:
 
 
 def make_stream_sizes(
-    limits: Limits, *, parts: int | None = None, part_size: int | None = None, expected: int | None = None
+    limits: Limits,
+    *,
+    parts: int | None = None,
+    part_size: int | None = None,
+    expected: int | None = None,
+    jobs: int | None = None,
 ) -> StreamSizes:
     """Return the part sizes of a stream of *expected* bytes, None if that is unknown.
 
-    With *part_size* or an expected size all parts have the same size, and if the store requires it. Raises WrongUsage
-    for what the store would reject, and for *parts* if the size is unknown.
+    With *part_size* or an expected size all parts have the same size, and if the store requires it: then the largest
+    of which *jobs* parts in flight, by default one, fit into the memory. Raises WrongUsage for what the store would
+    reject, and for *parts* if the size is unknown.
     """
     if expected is not None:
         fixed = make_plan(expected, limits, parts=parts, part_size=part_size).part_size
@@ -119,8 +125,15 @@ def make_stream_sizes(
         make_plan(part_size, limits, part_size=part_size)  # rejects a size that the store would reject
         return StreamSizes(part_size, limits.max_part, limits.max_parts)
     if limits.equal_parts:
-        return StreamSizes(DEFAULT_PART_SIZE, limits.max_part, limits.max_parts)
+        largest = MAX_MEMORY_BYTES // ((jobs or 1) + 1) // MIB * MIB
+        start = min(max(DEFAULT_PART_SIZE, largest), limits.max_part)
+        return StreamSizes(start, limits.max_part, limits.max_parts)
     return growing(limits)
+
+
+def jobs_in_memory(part_size: int, jobs: int) -> int:
+    """Return how many of *jobs* parts can be in flight, at least 1, while one more is read into the memory."""
+    return max(1, min(jobs, MAX_MEMORY_BYTES // part_size - 1))
 
 
 def parts_in_memory(part_size: int, start: int, jobs: int) -> int:

@@ -16,7 +16,7 @@ from obsup.engine.job.progress import ProgressTally
 from obsup.engine.job.request import UploadRequest
 from obsup.engine.job.result import Result, result_of_upload
 from obsup.engine.job.stop import StopSignal
-from obsup.engine.plan.stream_plan import StreamPlan, growing, make_stream_sizes
+from obsup.engine.plan.stream_plan import StreamPlan, growing, jobs_in_memory, make_stream_sizes
 from obsup.engine.send.concurrency import ConcurrencyLimit
 from obsup.engine.send.dispatcher import POLL_S
 from obsup.engine.send.executors import open_executor
@@ -91,6 +91,7 @@ class StreamUploader:
             parts=request.parts,
             part_size=request.part_size,
             expected=request.expect.size,
+            jobs=request.given_jobs,
         )
 
     def run(self) -> Result:
@@ -119,7 +120,7 @@ class StreamUploader:
             check_target(self._context, start.record.upload)
         # Fixed: more parts in flight would exceed the memory budget.
         limited = within_limits(self._request, self._tally, bytes_per_job=self._sizes.start)
-        jobs = limited.initial_jobs
+        jobs = self._fitting_jobs(limited.initial_jobs)
         concurrency = ConcurrencyLimit(jobs)
         pipeline = StreamPipeline(
             PartReader(self._source, self._meter, self._digest),
@@ -138,6 +139,20 @@ class StreamUploader:
             pipeline.close()
             if self._record is not None:
                 self._record.flush()
+
+    def _fitting_jobs(self, jobs: int) -> int:
+        """Return how many of *jobs* parts are in flight. If the store requires equal parts, note what fits."""
+        request, start = self._request, self._sizes.start
+        is_sized = request.part_size is not None or request.expect.size is not None
+        if is_sized or not self._context.dialect.limits.equal_parts:
+            return jobs
+        fitting = jobs if request.given_jobs else jobs_in_memory(start, jobs)
+        self._note(
+            f"all parts of a stream to this store have one size, {format_size(start)} ({fitting} in flight): up to "
+            f"{format_size(self._sizes.reach)} fit; --expect-size or a larger --part-size allows more, and more --jobs "
+            "make the parts smaller"
+        )
+        return fitting
 
     def _digest(self) -> PartDigest:
         digests = self._context.digests
@@ -160,7 +175,8 @@ class StreamUploader:
         record = self._record = self._record or self._initiate()
         self._context = replace(self._context, since_s=record.checkpoint.created)
         while not part.is_last:
-            self._check_part_limit(part)
+            if part.part.number == self._sizes.max_parts:
+                pipeline.fail(self._too_long())
             self._send_if_missing(pipeline, record, part)
             part = pipeline.next()
             if part.is_last:
@@ -215,21 +231,21 @@ class StreamUploader:
             pipeline.send(missing, send, record.add)
         replay.held_back.clear()
 
-    def _check_part_limit(self, part: MemoryPart) -> None:
-        """Raise DataMismatch if *part*, which is not the last of the stream, has the highest part number."""
+    def _too_long(self) -> DataMismatch:
+        """Return the error of a stream that does not end with the highest part number."""
         sizes, limits = self._sizes, self._context.dialect.limits
-        if part.part.number < sizes.max_parts:
-            return
         what = f"{self._source.name} is longer than {format_size(sizes.reach)}"
         if sizes.growth is not None or sizes.start == limits.max_part:
-            raise DataMismatch(what, "The store accepts no larger object", NextStep("split the stream"))
+            return DataMismatch(what, "The store accepts no larger object", NextStep("split the stream"))
         growth = f"leave out --part-size, so that parts grow (up to {format_size(growing(limits).reach)} in all), or "
-        raise DataMismatch(
+        # The part size of an upload cannot change.
+        restart = ("--restart",) if self._context.checkpoint_path is not None else ()
+        return DataMismatch(
             what,
             f"A stream can have {sizes.max_parts} parts of {exact_size(sizes.start)}",
             run_again(
                 f"{'' if limits.equal_parts else growth}use larger parts",
-                add=("--part-size", exact_size(min(2 * sizes.start, limits.max_part))),
+                add=("--part-size", exact_size(min(2 * sizes.start, limits.max_part)), *restart),
             ),
         )
 

@@ -298,7 +298,7 @@ CASES = (
         then=69,
     ),
     Case(
-        "engine/stream/uploader: StreamUploader._check_part_limit",
+        "engine/stream/uploader: StreamUploader._too_long",
         65,
         command="cat bigfile | obsup upload - bucket/key --part-size 100K --max-parts 2",
         check="obsup verify bigfile bucket/key --part-size 200K",

@@ -14,6 +14,7 @@ from obsup.engine.plan.stream_plan import (
     StreamPlan,
     StreamSizes,
     growing,
+    jobs_in_memory,
     make_stream_sizes,
     parts_in_memory,
     required_reach,
@@ -122,6 +123,20 @@ def test_a_given_part_size_does_not_grow() -> None:
     assert sizes.reach == 10_000 * MIB
     with pytest.raises(WrongUsage, match="--part-size must be between 100K and 5G, not 1K"):
         make_stream_sizes(DIALECTS["obs"].limits, part_size=KIB)
+
+
+@pytest.mark.parametrize(
+    ("jobs", "size_mib"), [(None, 128), (1, 128), (2, 85), (5, 42), (27, 9), (100, 9), (10_000, 9)]
+)
+def test_equal_parts_are_as_large_as_the_memory_allows(jobs: int | None, size_mib: int) -> None:
+    """Where all parts have one size, it is the largest of which the parts in flight and one more fit into memory."""
+    limits = replace(DIALECTS["s3-v4"].limits, equal_parts=True)
+    sizes = make_stream_sizes(limits, jobs=jobs)
+    assert sizes == StreamSizes(size_mib * MIB, 5 * GIB, 10_000)
+    in_flight = jobs or jobs_in_memory(sizes.start, 5)
+    assert parts_in_memory(sizes.start, sizes.start, in_flight) == in_flight + 1
+    assert in_flight > 27 or (in_flight + 1) * sizes.start <= 256 * MIB
+    assert make_stream_sizes(replace(limits, max_part=5 * MIB)).start == 5 * MIB
 
 
 def test_an_expected_size_determines_the_part_size() -> None:
