@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from obsup.rate import parse_rate
+from obsup.shard import parse_shard
 from obsup.units import parse_duration, parse_size
 from obsup.vendor_names import CREDENTIAL_CHAINS, METADATA_SERVICES
 
@@ -114,7 +115,7 @@ DURATION = Kind("duration", 'a duration such as "15m" or 900 (seconds)', _parses
 FILE = text("file")
 FOLDER = text("folder")
 UPLOAD_ID = text("upload-id")._replace(may_be_empty=True)
-SHARD = text("shard")
+SHARD = Kind("shard", 'a share of the files such as "1/4"', _parses_as(parse_shard), '"1/4"')
 PROFILE = text("profile")
 TEXT_FILE = text("text-file")
 BYTE_RANGE = text("byte-range")

@@ -242,7 +242,7 @@ MANY = group(
     OptionRow(
         "--shard",
         SHARD,
-        "Upload only share I of N of the files, chosen by a hash of the key.",
+        "Upload only share I of N of the files, I from 1 to N, chosen by a hash of the key.",
         metavar="I/N",
     ),
 )

@@ -67,41 +67,96 @@ def test_parallel(bash: Bash, sandbox: Sandbox, source: Path) -> None:
 
 @pytest.mark.slow
 def test_slurm(bash: Bash, sandbox: Sandbox, source: Path, tmp_path: Path) -> None:
-    """A loop stands in for sbatch; each task gets its number and a separate home."""
+    """The tasks share the file and the upload id."""
     (tmp_path / "part.sh").write_text(block(FLEETS_PAGE, "fleet: part.sh"))
-    bash.stand_in(
-        "sbatch",
-        'test "$1 $2" = "--wait --array=1-5" || exit 64\n'
-        "shift 2\n"
-        "for task in 1 2 3 4 5; do\n"
-        '    HOME=$PWD/node$task SLURM_ARRAY_TASK_ID=$task sh "$@" || exit 1\n'
-        "done",
-    )
+    sbatch(bash, tmp_path, 5)
     outcome = bash.run(example("slurm"))
     assert outcome.code == 0, outcome.err
     check(sandbox, source)
 
 
-def test_shards(bash: Bash, sandbox: Sandbox, shell: Shell) -> None:
-    """Every file is sent once, by one of the two; an unreadable share is refused before anything is sent."""
+@pytest.fixture
+def photos(shell: Shell) -> list[str]:
+    """The files that are shared out."""
     names = [f"photos/{number}.jpg" for number in range(40)]
     make_files(shell, *names)
+    return names
+
+
+def check_shares(sandbox: Sandbox, shell: Shell, photos: list[str]) -> None:
+    """Each file was sent once."""
+    assert_stored(shell, sandbox, "2026/", photos)
+    sent = Counter(record.key for record in sandbox.requests if record.operation == "put")
+    assert sent == Counter(f"2026/{name}" for name in photos)
+
+
+def test_shards(bash: Bash, sandbox: Sandbox, shell: Shell, photos: list[str]) -> None:
+    """Every file is sent once, by one of the two; an invalid share is refused before anything is sent."""
     outcome = bash.run(example("shard"))
     assert outcome.code == 0, outcome.err
-    assert_stored(shell, sandbox, "2026/", names)
-    sent = Counter(record.key for record in sandbox.requests if record.operation == "put")
-    assert sent == Counter(f"2026/{name}" for name in names)
+    check_shares(sandbox, shell, photos)
     plans = [
         shell.run(
             "upload", "-r", "photos", "bucket/2026/", "--shard", f"{index}/2", "--dry-run", "--no-checkpoint"
         )
         for index in (1, 2)
     ]
-    assert sorted(line.split()[1] for plan in plans for line in plan.out.splitlines()[:-1]) == sorted(names)
+    assert sorted(line.split()[1] for plan in plans for line in plan.out.splitlines()[:-1]) == sorted(photos)
     assert all(len(plan.out.splitlines()) > 5 for plan in plans)
     before = len(sandbox.requests)
-    assert shell.run("upload", "-r", "photos", "bucket/2026/", "--shard", "3/2").code == 2
+    for wrong in ("3/2", "0/2"):
+        assert shell.run("upload", "-r", "photos", "bucket/2026/", "--shard", wrong).code == 2
     assert len(sandbox.requests) == before
+
+
+def sbatch(bash: Bash, tmp_path: Path, tasks: int) -> None:
+    """Let a loop stand in for sbatch; each task gets its number and a separate home."""
+    bash.stand_in(
+        "sbatch",
+        f'test "$1 $2" = "--wait --array=1-{tasks}" || exit 64\n'
+        "shift 2\n"
+        "code=0\n"
+        f"for task in $(seq {tasks}); do\n"
+        f'    HOME={tmp_path}/node$task SLURM_ARRAY_TASK_ID=$task sh "$@" || code=$?\n'
+        "done\n"
+        "exit $code",
+    )
+
+
+def test_shards_of_a_slurm_array(
+    bash: Bash, sandbox: Sandbox, shell: Shell, photos: list[str], tmp_path: Path
+) -> None:
+    """A task that fails, fails the array; the array again, and then the check, send only what is missing."""
+    (tmp_path / "share.sh").write_text(block(FLEETS_PAGE, "fleet: share.sh"))
+    sbatch(bash, tmp_path, 4)
+    sandbox.add_fault("error=403:AccessDenied,op=put,key=*/7.jpg,times=always")
+    assert bash.run(example("shard-slurm")).code == 77
+    sandbox.clear_faults()
+    outcome = bash.run(example("shard-slurm"))
+    assert outcome.code == 0, outcome.err
+    sandbox.object_path("bucket", "2026/photos/7.jpg").unlink()
+    outcome = bash.run(example("shard-check"))
+    assert outcome.code == 0, outcome.err
+    assert_stored(shell, sandbox, "2026/", photos)
+    sent = Counter(r.key for r in sandbox.requests if r.operation == "put" and r.status == 200)
+    assert sent == Counter(f"2026/{name}" for name in [*photos, "photos/7.jpg"])
+
+
+@pytest.mark.parametrize("example_name", ["shard-xargs", "shard-cron"])
+def test_shards_of_one_machine(
+    bash: Bash, sandbox: Sandbox, shell: Shell, photos: list[str], example_name: str
+) -> None:
+    """The line of the crontab is that of the third of four machines."""
+    if example_name == "shard-xargs":
+        script = example(example_name)
+    else:
+        schedule, _, command = block(FLEETS_PAGE, f"fleet: {example_name}").strip().rpartition("*  ")
+        assert f"{schedule}*" == "*/10 * * * *"
+        script = "set -e\n" + "\n".join(command.replace("3/4", f"{number}/4") for number in (1, 2, 3, 4))
+    for _ in range(2):
+        outcome = bash.run(script)
+        assert outcome.code == 0, outcome.err
+    check_shares(sandbox, shell, photos)
 
 
 def test_a_machine_that_saw_another_file_is_found(

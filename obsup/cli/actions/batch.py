@@ -194,16 +194,14 @@ def batch_request(
 
     *piped_list* is what standard input contained if it was read already. *on_idle* is called while a list is awaited.
     """
-    walk = _walk_of(batch)
+    walk = _share_of(_walk_of(batch), prefix, batch.shard)
     named, folder = options.checkpoint, options.checkpoint_dir
     digest = _sources_digest(sources, batch)
     journal = named or journals.default_path(prefix, digest, folder)
     template = replace(options.request, source=NO_SOURCE, target=prefix)
     written = [*_written_files(options, batch).values(), journal]
     return BatchRequest(
-        entries=lambda: _share_of(
-            _entries(sources, _without(walk, written), batch, piped_list, on_idle), prefix, batch.shard
-        ),
+        entries=lambda: _entries(sources, _without(walk, written), batch, piped_list, on_idle),
         shared=SharedRequest(template, prefix, folder),
         batch_id=digest,
         journal=journal if options.request.keep_checkpoint else None,
@@ -214,8 +212,9 @@ def batch_request(
     )
 
 
-def _share_of(entries: Iterator[Entry], prefix: Target, shard: Shard | None) -> Iterator[Entry]:
-    return entries if shard is None else (one for one in entries if shard.has(prefix.key + one.name))
+def _share_of(walk: Walk, prefix: Target, shard: Shard | None) -> Walk:
+    """Return the walk that finds only the files of *shard*: the share of a key is the same on all machines."""
+    return walk if shard is None else replace(walk, is_ours=lambda name: shard.has(prefix.key + name))
 
 
 def _sources_digest(sources: Sequence[str], batch: BatchOptions) -> str:

@@ -17,6 +17,7 @@ from obsup.engine.batch.outcome import FileOutcome
 from obsup.engine.batch.request import BatchRequest
 from obsup.engine.job.connection import Connection
 from obsup.errors import CheckpointUnwritable, LocalFailure, NextStep, SourceUnreadable, WrongUsage
+from obsup.local.source.identity import is_same_file
 from obsup.local.state.journal import Journal, JournalDamaged, JournalEntry, JournalUntrusted, set_aside
 from obsup.local.walk.walk import FoundFile
 from obsup.text import quoted
@@ -126,13 +127,9 @@ class KnownFiles:
         if self._journal is None or self._template.restart:
             return None
         entry = self._journal.find(file.name)
-        if (
-            entry is None
-            or not entry.etag
-            or (entry.stat, entry.options) != (file.stat, self._options_digest)
-        ):
+        if entry is None or not entry.etag or entry.options != self._options_digest:
             return None
-        return entry
+        return entry if is_same_file(entry.stat, file.stat) else None
 
 
 def is_recorded(last_modified: str, entry: JournalEntry) -> bool:

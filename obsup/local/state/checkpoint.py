@@ -242,10 +242,12 @@ def load(path: Path) -> Checkpoint | None:
 
 
 def looks_like_checkpoint(path: str) -> bool:
-    """Return whether the file at *path* begins as a checkpoint, or is empty as after a power failure."""
+    """Return whether the file at *path* begins as a checkpoint, is empty as after a power failure, or is removed."""
     try:
         with os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as file:
             head = file.read(_HEAD_BYTES)
+    except FileNotFoundError:
+        return not os.path.lexists(path)  # not a symbolic link that leads nowhere
     except OSError:
         return False
     return not head or _HEAD.match(head) is not None

@@ -82,20 +82,34 @@ class UnreadableFile(Value):
 
 Entry = FoundFile | SkippedFile | UnreadableFile
 
+OTHER_SHARE = SkippedFile("", "", "a file of another share")
+
 
 class Walk(Value):
     """How SOURCEs are walked. A link given as a SOURCE is always followed, like ``find -H``.
 
-    ``written`` are the device and inode of files that the command itself writes: they are not sent.
+    ``written`` are the device and inode of files that the command itself writes: they are not sent. ``is_ours`` returns
+    whether the file with a name belongs to the share of this machine; None if every file does.
     """
 
     recursive: bool = False
     links: Links = "follow"
     selection: Selection = EVERYTHING
     written: frozenset[tuple[int, int]] = frozenset()
+    is_ours: Callable[[str], bool] | None = None
+
+    def has(self, name: str) -> bool:
+        """Return whether the file *name* belongs to the share of this machine."""
+        return self.is_ours is None or self.is_ours(name)
 
     def entries(self, root: SourceRoot) -> Iterator[Entry]:
-        """Yield everything below *root*, in the order of the file system."""
+        """Yield everything below *root*, in the order of the file system; OTHER_SHARE for files of other shares.
+
+        A folder that cannot be read is an error in every share: it may have files of each.
+        """
+        if not self.recursive and root.name and not self.has(root.name):
+            yield OTHER_SHARE
+            return
         try:
             found = os.stat(root.path)  # noqa: PTH116 - creating a Path per file would dominate the cost of a walk
         except (OSError, ValueError) as exc:
@@ -108,6 +122,8 @@ class Walk(Value):
                 yield UnreadableFile(root.path, root.name, _is_folder(root.path))
         elif not root.name:
             yield UnreadableFile(root.path, root.name, _is_not_folder(root.path))
+        elif not self.has(root.name):
+            yield OTHER_SHARE
         elif self.selection.has_file(root.name):
             entry = self.entry(root.path, root.name, found)
             yield _named_but_special(entry) if isinstance(entry, SkippedFile) else entry
@@ -175,14 +191,20 @@ class _Tree:
             is_folder = entry.is_dir(follow_symlinks=follows)
             if not (walk.selection.may_have_files_in(inner) if is_folder else walk.selection.has_file(inner)):
                 return
+            if not is_folder and not walk.has(
+                name
+            ):  # before stat, which costs a request on network file systems
+                yield OTHER_SHARE
+                return
+            if not is_folder and _OWN_STATE.fullmatch(entry.name) and looks_like_checkpoint(entry.path):
+                yield SkippedFile(entry.path, name, "a checkpoint of obsup")
+                return
             found = entry.stat(follow_symlinks=follows)
         except OSError as exc:
             yield UnreadableFile(entry.path, name, unreadable(entry.path, exc))
             return
         if is_folder:
             yield from self._enter(entry.path, inner, found)
-        elif _OWN_STATE.fullmatch(entry.name) and looks_like_checkpoint(entry.path):
-            yield SkippedFile(entry.path, name, "a checkpoint of obsup")
         else:
             yield walk.entry(entry.path, name, found, 0 if follows else 1 + inner.count("/"))
 
@@ -190,10 +212,10 @@ class _Tree:
         if not self._walk.selection.has_file(inner):
             return
         name = self._prefix + inner
-        if self._walk.links == "skip":
-            yield SkippedFile(entry.path, name, "a symbolic link")
-        else:
+        if self._walk.links == "refuse":
             yield UnreadableFile(entry.path, name, _is_link(entry.path))
+        else:
+            yield SkippedFile(entry.path, name, "a symbolic link") if self._walk.has(name) else OTHER_SHARE
 
     def _enter(self, path: str, inner: str, found: os.stat_result) -> Iterator[Entry]:
         """Open the folder at *path*; its entries are yielded next."""
@@ -234,11 +256,12 @@ def can_collide(roots: list[SourceRoot]) -> bool:
 
 
 def not_empty(entries: Iterator[Entry], root: SourceRoot, *, fail: bool) -> Iterator[Entry]:
-    """Yield *entries*; if *root* has none, yield that as a skipped entry, or as an error if *fail*."""
+    """Yield *entries* except those of other shares; if *root* has none of any, yield that, as an error if *fail*."""
     is_empty = True
     for entry in entries:
         is_empty = False
-        yield entry
+        if entry is not OTHER_SHARE:
+            yield entry
     name = root.name or root.path
     if is_empty and fail:
         step = run_again("check SOURCE, --include and --exclude", drop=("--fail-if-empty",))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import posixpath
@@ -28,8 +29,10 @@ from obsup.local.walk.walk import (
     Walk,
     as_list_entry,
     can_collide,
+    not_empty,
     root_of,
 )
+from obsup.shard import Shard
 from obsup.units import MIB
 from tests.benchmarks.cost import measure
 
@@ -451,3 +454,73 @@ def test_a_file_that_becomes_a_pipe_after_it_was_found_is_an_error() -> None:
     assert isinstance(found["a"], FoundFile)
     assert isinstance(found["b"], UnreadableFile)
     assert found["b"].error.exit_code == 66
+
+
+def in_shares(*sources: str, recursive: bool = True) -> list[list[Entry]]:
+    """Return what each of three shares finds."""
+    shares = []
+    for number in (1, 2, 3):
+        walk = Walk(recursive=recursive, is_ours=Shard(number, 3).has)
+        roots = map(root_of, sources)
+        shares.append([one for root in roots for one in not_empty(walk.entries(root), root, fail=False)])
+    return shares
+
+
+def test_each_entry_of_a_tree_belongs_to_one_share() -> None:
+    """Files, links that lead nowhere, and what is skipped."""
+    make(*(f"tree/{number % 3}/{number}" for number in range(30)))
+    Path("tree/link").symlink_to("nothing")
+    os.mkfifo("tree/pipe")
+    shares = in_shares("tree")
+    assert sorted(one.name for share in shares for one in share) == sorted(
+        [*(f"tree/{number % 3}/{number}" for number in range(30)), "tree/link", "tree/pipe"]
+    )
+    assert all(len(share) > 3 for share in shares)
+
+
+@pytest.mark.parametrize("source", ["missing", "missing/", "empty", "file/"])
+def test_a_source_without_files_is_reported_by_every_share(source: str) -> None:
+    """A machine on which the storage is not mounted must not seem to have sent its share."""
+    Path("empty").mkdir()
+    make("file")
+    shares = in_shares(source)
+    assert [len(share) for share in shares] == [1, 1, 1]
+    assert shares[0] == shares[1] == shares[2] or isinstance(shares[0][0], UnreadableFile)
+
+
+def test_a_folder_that_cannot_be_read_is_reported_by_every_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may have files of each."""
+    make("tree/closed/a", "tree/b")
+    scandir = os.scandir
+
+    def closed(path: str) -> Iterator[os.DirEntry[str]]:
+        if path == "tree/closed":
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", closed)
+    assert [others(share) for share in in_shares("tree")] == 3 * [
+        {"tree/closed": "cannot read tree/closed. Permission denied"}
+    ]
+
+
+def test_a_name_of_a_list_is_a_file_of_one_share_unless_folders_are_sent() -> None:
+    """With -r, a name that does not exist may be a folder."""
+    assert sorted(map(len, in_shares("missing", recursive=False))) == [0, 0, 1]
+    assert list(map(len, in_shares("missing"))) == [1, 1, 1]
+
+
+def test_the_state_of_another_obsup_that_disappears_is_skipped() -> None:
+    """Other shares complete their uploads during the walk."""
+    own = [f"tree/{n}.0123abcd.obsup.json" for n in range(8)]
+    own += [f"tree/.{n}.0123abcd.obsup.json.89ef0123.abc_d123" for n in range(8)]
+    make("tree/big", *own)
+    for path in own:
+        Path(path).write_text('{"format":1,"source":"a"')
+    walk = RECURSIVE.entries(root_of("tree"))
+    found = [next(walk)]  # the system has read all names of the folder now
+    for path in own:
+        Path(path).unlink()
+    found += walk
+    assert names(found) == ["tree/big"]
+    assert others(found) == dict.fromkeys(own, "a checkpoint of obsup")

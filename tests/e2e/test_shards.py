@@ -1,0 +1,177 @@
+"""Several machines upload one tree, each its share: every file once, whatever is killed, and wherever it runs again."""
+
+from __future__ import annotations
+
+import random
+import signal
+import threading
+from collections import Counter
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from obsup.errors import BadConfiguration
+from obsup.local.state.journal import Journal
+from obsup.model import Target
+from obsup.sandbox.sandbox import Sandbox
+from obsup.shard import Shard
+from tests.support import locales
+from tests.support.batch import LARGE_SIZE, assert_stored, make_files, stored_keys
+from tests.support.in_process import Inside
+from tests.support.shell import Shell
+from tests.support.upload_runs import SEED
+from tests.support.waiting import wait_for
+
+MACHINES = 8
+JOBS = 4
+MAX_KILLS = 2
+"""Of each machine."""
+
+
+class Machine:
+    """One of the machines: its share, and a state directory, a hash seed and a locale of its own."""
+
+    def __init__(self, shell: Shell, sandbox: Sandbox, number: int) -> None:
+        self.shard = Shard(number, MACHINES)
+        self._shell = shell
+        self._sandbox = sandbox
+        self._number = number
+        self._rng = random.Random(f"{SEED} {number}")
+
+    def command(self, name: str) -> tuple[tuple[str, ...], dict[str, str]]:
+        """Return the arguments and the environment of the upload on the machine *name*."""
+        arguments = ("upload", "-r", "tree", "bucket/p/", "--shard", str(self.shard), "-j", str(JOBS))
+        locale = locales.environment(locales.ASCII, self._shell.folder) if self._number % 2 else {}
+        state = str(self._shell.folder / name)
+        return arguments, {"OBSUP_STATE_DIR": state, "PYTHONHASHSEED": str(self._number), **locale}
+
+    def sent(self) -> int:
+        """Return how many requests with content of this share's files have succeeded."""
+        records = list(self._sandbox.requests)
+        return sum(
+            r.operation in ("put", "part") and r.status == 200 and self.shard.has(r.key) for r in records
+        )
+
+    def run(self) -> None:
+        """Start the upload and kill it, at random moments, then run it to its end; the last run is elsewhere."""
+        name = f"state-{self._number}"
+        for _ in range(1 + self._number % MAX_KILLS):
+            before, most = self.sent(), self._rng.randrange(3, 10)
+            arguments, environment = self.command(name)
+            with self._shell.begin(*arguments, **environment) as process:
+                wait_for(lambda b=before, m=most: self.sent() >= b + m)  # type: ignore[misc]
+                process.send_signal(signal.SIGKILL)
+            if self._rng.random() < 0.5:
+                name = f"other-{name}"
+        self.finish(name)
+
+    def finish(self, name: str) -> None:
+        """Run the upload to its end on the machine *name*."""
+        arguments, environment = self.command(name)
+        outcome = self._shell.run(*arguments, **environment)
+        assert outcome.code == 0, f"SEED={SEED}\n{outcome.err}"
+
+
+def on_all(machines: list[Machine], work: str, *arguments: str) -> None:
+    """Call the method *work* of each machine at the same time."""
+    failures: list[BaseException] = []
+
+    def call(machine: Machine) -> None:
+        try:
+            getattr(machine, work)(*arguments)
+        except BaseException as exc:  # noqa: BLE001 - raised below
+            failures.append(exc)
+
+    threads = [threading.Thread(target=call, args=(machine,)) for machine in machines]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if failures:
+        raise failures[0]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_eight_machines_that_are_killed(shell: Shell, sandbox: Sandbox) -> None:
+    """All objects are right; only what was in flight is sent twice; nothing when every share runs again elsewhere."""
+    small = [f"tree/{number % 7}/ä 漢 {number}" for number in range(240)]
+    large = [f"tree/large/{number}" for number in range(16)]
+    make_files(shell, *small)
+    make_files(shell, *large, size=LARGE_SIZE)
+    for rule in ("delay=0.03,op=put", "slow=20M,op=part"):
+        sandbox.add_fault(f"{rule},times=always")
+    machines = [Machine(shell, sandbox, number) for number in range(1, MACHINES + 1)]
+    on_all(machines, "run")
+    assert_stored(shell, sandbox, "p/", [*small, *large])
+    assert stored_keys(sandbox) == sorted(f"p/{name}" for name in [*small, *large])
+    assert sandbox.uploads() == []
+    sent = Counter(
+        (r.key, r.part_number) for r in sandbox.requests if r.operation in ("put", "part") and r.status == 200
+    )
+    assert sum(count - 1 for count in sent.values()) <= JOBS * MAX_KILLS * MACHINES, f"SEED={SEED}"
+    completed = Counter(r.key for r in sandbox.requests if r.operation == "complete" and r.status == 200)
+    assert set(completed) == {f"p/{name}" for name in large}
+    assert not list((shell.folder / "tree").rglob("*.obsup.json*"))
+    before = len(sandbox.requests)
+    on_all(machines, "finish", "state-elsewhere")
+    repeated = {r.operation for r in list(sandbox.requests)[before:]}
+    assert not repeated & {"put", "part", "initiate", "complete"}
+
+
+def test_two_sources_of_one_key_meet_in_the_share_of_the_key(inside: Inside, sandbox: Sandbox) -> None:
+    """So that no two machines can replace each other's object. The other share is sent."""
+    for folder in ("a", "b"):
+        Path(folder).mkdir()
+        Path(folder, "x").write_text(folder)
+    Path("a", "y").write_text("y")
+    owner = next(number for number in range(1, 9) if Shard(number, 8).has("p/x"))
+    for number in range(1, 9):
+        outcome = inside.run("upload", "-r", "a/", "b/", "bucket/p/", "--shard", f"{number}/8")
+        assert outcome.code == (2 if number == owner else 0), outcome.err
+        assert ("two sources for one key" in outcome.err) == (number == owner)
+    assert stored_keys(sandbox) == ["p/y"] * (not Shard(owner, 8).has("p/y"))
+
+
+def test_a_missing_source_fails_on_every_machine(inside: Inside, sandbox: Sandbox) -> None:
+    """For example on one where the storage is not mounted."""
+    for shard in ("1/3", "2/3", "3/3"):
+        assert inside.run("upload", "-r", "photos", "bucket/p/", "--shard", shard).code == 66
+    assert stored_keys(sandbox) == []
+
+
+def test_the_journal_of_another_machine_is_used(inside: Inside, sandbox: Sandbox) -> None:
+    """With object options, only it shows what is done. The other machine numbers its devices differently."""
+    for folder in ("tree", "state"):
+        Path(folder).mkdir()
+    for number in range(20):
+        Path("tree", str(number)).write_text(str(number))
+    options = ("--shard", "1/2", "--checkpoint-dir", "state", "--acl", "private")
+    run = ("upload", "-r", "tree", "bucket/p/", *options)
+    assert inside.run(*run).code == 0
+    [path] = Path("state").iterdir()
+    with closing(Journal(path, Target("s3", sandbox.endpoint, "bucket", "p/"))) as journal:
+        entries = [entry for name in stored_keys(sandbox) if (entry := journal.find(name.removeprefix("p/")))]
+        journal.add(*(replace(one, stat=replace(one.stat, device=one.stat.device + 1)) for one in entries))
+    before = len(sandbox.requests)
+    assert inside.run(*run).code == 0
+    assert len(entries) == len(stored_keys(sandbox)) > 3
+    assert {r.operation for r in list(sandbox.requests)[before:]} == {"list"}
+
+
+def test_a_share_in_the_configuration_file(inside: Inside, sandbox: Sandbox) -> None:
+    """So that all machines have one command line. A wrong share is an error before anything is read."""
+    Path("tree").mkdir()
+    for number in range(20):
+        Path("tree", str(number)).write_text(str(number))
+    run = ("upload", "-r", "tree", "bucket/p/", "--config", "obsup.toml")
+    for share in ("0/3", "4/3"):
+        Path("obsup.toml").write_text(f'[defaults]\nshard = "{share}"\n')
+        with pytest.raises(BadConfiguration, match="invalid value of shard"):
+            inside.run(*run)
+    Path("obsup.toml").write_text('[defaults]\nshard = "2/3"\n')
+    assert inside.run(*run).code == 0
+    keys = [f"p/tree/{number}" for number in range(20)]
+    assert stored_keys(sandbox) == sorted(key for key in keys if Shard(2, 3).has(key))
