@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import os
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from obsup.errors import DataMismatch, ObsupError
 from obsup.events import PartSent
 from obsup.local.state.checkpoint import load
 from obsup.sandbox.sandbox import Sandbox
-from tests.support.batch import make_files
+from tests.support.in_process import Inside
 from tests.support.matrix import mostly_slow
 from tests.support.shell import Shell
 from tests.support.upload_rig import Rig
@@ -212,13 +214,33 @@ def test_an_upload_without_checksums_stays_without(rig: Rig, sandbox: Sandbox) -
     assert not any(HEADER in one for one in headers_of(sandbox, "part"))
 
 
-def test_rejected_headers_are_sent_once_per_run(sandbox: Sandbox, shell: Shell) -> None:
-    """PutObject of small files: the store is asked again only by the next run."""
-    sandbox.add_fault("reject-checksums=400")
-    make_files(shell, *(f"files/{number}.txt" for number in range(20)))
-    done = shell.run("upload", "-r", "files", "bucket/prefix/", "--provider", "s3", "-j", "1")
-    assert done.code == 0
-    assert sum(HEADER in one for one in headers_of(sandbox, "put")) == 1
+@pytest.mark.parametrize("provider", ["s3", "obs"])
+def test_rejected_headers_are_sent_once_a_week(
+    sandbox: Sandbox, inside: Inside, make_file: MakeFile, home: Path, provider: str
+) -> None:
+    """The first request that the store rejects is remembered for its bucket, unless a checksum is asked for."""
+    sandbox.add_fault("reject-checksums=400,times=always")
+    make_file(SIZE)
+    asked = {"s3": "x-amz-checksum-", "obs": "x-obs-checksum-"}[provider]
+
+    def count(*options: str, bucket: str = "bucket") -> int:
+        before = len(sandbox.requests)
+        options = ("--provider", provider, "--part-size", str(PART), "-j", "1", *options)
+        done = inside.run("upload", "bigfile", f"{bucket}/{before}", *options)
+        assert done.code == 0, done.err
+        sent = [dict(one.headers) for one in sandbox.requests[before:] if one.operation != "head"]
+        return sum(any(name.lower().startswith(asked) for name in headers) for headers in sent)
+
+    assert [count(), count(), count(bucket="other"), count()] == [1, 0, 1, 0]
+    assert count("--digest", {"s3": "crc64nvme", "obs": "crc64"}[provider]) == 1
+    for path in (home / ".local" / "state" / "obsup" / "rejected-checksums").iterdir():
+        os.utime(path, (time.time() - 8 * 86400,) * 2)
+    assert [count(), count()] == [1, 0]
+    sandbox.clear_faults()
+    assert count() == 0
+    if provider == "s3":  # the store was updated
+        assert count("--digest", "crc64nvme") > 1
+        assert count() > 1
 
 
 @pytest.mark.slow

@@ -53,6 +53,7 @@ def test_a_healthy_bucket(sandbox: Sandbox, shell: Shell) -> None:
         "list parts",
         "verification",
         "abort",
+        "checksums",
         "head object",
         "limits",
         "round trip",
@@ -108,6 +109,46 @@ def test_each_missing_permission_is_reported_separately(
     assert name in failed
     assert failed <= {name, "abort"}  # an abort is verified by listing the parts
     assert "AccessDenied" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("provider", "fault", "told"),
+    [
+        (
+            "s3",
+            "no-dates",
+            "confirmed: crc64nvme (of the full object), crc32c (of the full object), sha256 (of those of the parts)",
+        ),
+        (
+            "s3",
+            "ignore-checksums",
+            "none: the store does not confirm them; other digests verify parts and objects",
+        ),
+        (
+            "s3",
+            "reject-checksums=400",
+            "none: the store rejects their headers; other digests verify parts and objects",
+        ),
+        ("obs", "obs-checksums", "confirmed: CRC-64"),
+        ("obs", "no-dates", "none: the store does not confirm them; other digests verify parts and objects"),
+        ("oss", "no-dates", "confirmed: CRC-64"),
+    ],
+)
+def test_checksums_are_asked_for(
+    sandbox: Sandbox, shell: Shell, make_file: MakeFile, provider: str, fault: str, told: str
+) -> None:
+    """Those that the store confirms are named and saved; a rejection is remembered for the uploads that follow."""
+    sandbox.add_fault(f"{fault},times=always")
+    outcome = shell.run("doctor", f"{provider}://bucket", "--region", "eu-de", "--save", "--json")
+    assert (outcome.code, outcome.json["capabilities"]["checksums"]) == (0, told)
+    assert f"checksums: {told}" in Path(outcome.json["saved"]).read_text()
+    assert not sandbox.uploads()
+    if "rejects" in told:
+        before = len(sandbox.requests)
+        make_file(10)
+        assert shell.run("init", "bigfile", "bucket/key").code == 0
+        initiated = next(one for one in sandbox.requests[before:] if one.operation == "initiate")
+        assert not any("checksum" in name.lower() for name, _ in initiated.headers)
 
 
 def test_the_permission_to_list_uploads_is_optional(sandbox: Sandbox, shell: Shell) -> None:

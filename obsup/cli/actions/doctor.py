@@ -34,7 +34,7 @@ SIGNATURE_ERRORS = frozenset({"SignatureDoesNotMatch", "InvalidRequest", "Invali
 
 
 # The findings that say what the store is capable of.
-CAPABILITIES = ("list uploads", "list parts", "verification", "limits")
+CAPABILITIES = ("list uploads", "list parts", "verification", "checksums", "limits")
 
 
 def run_doctor(prefix: str, options: CommandOptions, *, save: bool = False) -> int:

@@ -11,14 +11,23 @@ from msgspec.structs import replace
 from obsup import events
 from obsup.engine.inspect.finding import Finding, information, run_check
 from obsup.engine.job.connection import Connection
-from obsup.engine.proof.part_proof import DigestChoice, matches
+from obsup.engine.proof.part_proof import (
+    CHECKSUMS,
+    DEFAULT_CHECKSUM,
+    DigestChoice,
+    choose_digests,
+    matches,
+)
 from obsup.engine.send.content import as_content_md5
 from obsup.engine.upload.abort import abort_fully
-from obsup.errors import BadConfiguration, NextStep, run_again
+from obsup.engine.upload.initiate import ask_for_checksums
+from obsup.errors import BadConfiguration, NextStep, ObsupError, run_again
 from obsup.local.source.buffers import BufferPool
-from obsup.local.source.digest import PartDigest
+from obsup.local.source.digest import CRC64, PartDigest
 from obsup.local.source.memory_part import MemoryPart
-from obsup.model import Part, Stored, Target, Upload
+from obsup.local.state import rejected_checksums
+from obsup.model import Part, Stored, Target, Upload, UploadChecksum
+from obsup.store.answers.checksums import rejects_checksums
 from obsup.store.answers.server_clock import MIN_REPORTED_DIFFERENCE_S, ServerClock
 from obsup.units import KIB, exact_size, format_size
 
@@ -85,6 +94,9 @@ class UploadCycle:
         self._sleep = sleep
         self._upload: Upload | None = None
         self._sent_parts: list[tuple[Stored, PartDigest]] = []
+        by_default = choose_digests("auto", connection.store.dialect, encrypted=False).checksum
+        self._checksum_of_parts = by_default if by_default == CRC64 else None
+        self._is_rejected = False
 
     def run(self) -> Iterator[Finding]:
         """Yield the finding of each check. Parts are sent only if the upload could be initiated."""
@@ -102,6 +114,9 @@ class UploadCycle:
             finally:
                 abortion = run_check("abort", partial(self._abort, self._upload))
             yield abortion
+            if abortion.error is None and self._sent_parts:
+                checksums = run_check("checksums", partial(self._find_checksums, self._upload))
+                yield replace(checksums, is_required=False)
         yield run_check("head object", self._head_object)
         yield from self._describe_limits()
 
@@ -110,11 +125,17 @@ class UploadCycle:
         return f"permitted; {count} open"
 
     def _initiate(self) -> str:
-        initiated = self._connection.attempts().run(
-            lambda: self._store.initiate(self._target, {}), doing=f"initiating {self._target}"
-        )
-        self._upload = Upload(self._target, initiated.upload_id)
+        self._upload = self._ask(DEFAULT_CHECKSUM)
         return f"permitted; {self._target}"
+
+    def _ask(self, algorithm: str) -> Upload:
+        """Initiate an upload with checksums of *algorithm*, without them if the store does not confirm them."""
+        initiated, is_rejected = self._connection.attempts().run(
+            lambda: ask_for_checksums(self._store, self._target, {}, algorithm),
+            doing=f"initiating {self._target}",
+        )
+        self._is_rejected = self._is_rejected or is_rejected
+        return Upload(self._target, initiated.upload_id, checksum=initiated.checksum)
 
     def _check_parts(self, upload: Upload) -> Iterator[Finding]:
         for number, size in enumerate(PART_SIZES, start=1):
@@ -130,7 +151,17 @@ class UploadCycle:
         data = bytearray([number]) * size
         part = MemoryPart(Part(number, 0, size), [data], BufferPool(), is_last=True, digest=digest)
         content_md5 = as_content_md5(part.md5())
-        stored = self._store.upload_part(upload, number, part.open, content_md5=content_md5)
+        algorithm = upload.checksum.algorithm if upload.checksum is not None else self._checksum_of_parts
+        checksum = part.checksum(algorithm) if algorithm is not None else None
+        try:
+            stored = self._store.upload_part(
+                upload, number, part.open, content_md5=content_md5, checksum=checksum
+            )
+        except ObsupError as exc:
+            if checksum is None or exc.refusal is None or not rejects_checksums(exc.refusal):
+                raise
+            self._is_rejected = True
+            stored = self._store.upload_part(upload, number, part.open, content_md5=content_md5)
         self._sent_parts.append((stored, part.hashed()))
         return f"permitted; {exact_size(size)}"
 
@@ -148,6 +179,8 @@ class UploadCycle:
         """Return which digest in the responses verifies each part."""
         kinds = set()
         for stored, digest in self._sent_parts:
+            if stored.checksum is not None:
+                kinds.add(stored.checksum.algorithm)
             if stored.crc64 is not None and matches(stored, digest, DigestChoice(md5=False, crc64=True)):
                 kinds.add("CRC-64")
             if stored.etag.lower() == digest.md5:
@@ -159,6 +192,32 @@ class UploadCycle:
         return Finding(
             "verification", f"no digest: {why}; an object is verified by its upload id or token, and its size"
         )
+
+    def _find_checksums(self, upload: Upload) -> str:
+        """Return which checksums the store confirms, and remember whether it rejects the default one.
+
+        Each other one of S3 is asked for with an upload that is aborted.
+        """
+        dialect, names = self._store.dialect, []
+        if self._is_rejected:
+            rejected_checksums.remember(self._target)
+        if dialect.headers.checksum is None:
+            names = ["CRC-64"] if all(stored.crc64 is not None for stored, _ in self._sent_parts) else []
+        else:
+            agreed = [upload.checksum, *map(self._try_out, sorted(CHECKSUMS - {DEFAULT_CHECKSUM}))]
+            names = [_described(one) for one in agreed if one is not None]
+        is_default = upload.checksum is not None and dialect.checksums != ()
+        if is_default or (names and dialect.headers.checksum is None):
+            rejected_checksums.forget(self._target)
+            return f"confirmed: {', '.join(names)}"
+        confirmed = f"confirmed: {', '.join(names)}; by default, " if names else ""
+        missing = "rejects their headers" if self._is_rejected else "does not confirm them"
+        return f"{confirmed}{'' if names else f'none: the store {missing}; '}other digests verify parts and objects"
+
+    def _try_out(self, algorithm: str) -> UploadChecksum | None:
+        asked = self._ask(algorithm)
+        abort_fully(self._store, asked, self._sleep)
+        return asked.checksum
 
     def _abort(self, upload: Upload) -> str:
         abort_fully(self._store, upload, self._sleep)
@@ -194,3 +253,9 @@ class UploadCycle:
         round_trip_s = self._times.round_trip_s
         if round_trip_s is not None:
             yield information("round trip", f"{round_trip_s * 1000:.0f} ms per small request")
+
+
+def _described(agreed: UploadChecksum) -> str:
+    return (
+        f"{agreed.algorithm} ({'of the full object' if agreed.is_full_object else 'of those of the parts'})"
+    )

@@ -15,7 +15,7 @@ from obsup.dialects.endpoints import is_vendor_host
 from obsup.dialects.object_headers import Operation, object_headers
 from obsup.engine.job.connection import Connection
 from obsup.engine.job.request import UploadRequest
-from obsup.engine.job.send_options import REJECTS_CHECKSUMS, SendOptions, parts_confirm
+from obsup.engine.job.send_options import SendOptions, parts_confirm, skips_checksums
 from obsup.engine.job.stop import StopSignal
 from obsup.engine.proof.encryption import RequestedEncryption, requested_encryption
 from obsup.engine.proof.part_proof import DigestChoice, choose_digests
@@ -94,7 +94,7 @@ class UploadContext(Value):
             # If a store returned no checksum of the object, a stream could not be read again for its MD5.
             is_read_once=self.stream_name is not None and not is_vendor_host(self.request.target.endpoint),
         )
-        if self.connection.learned.has(REJECTS_CHECKSUMS):
+        if skips_checksums(self.connection.learned, self.request.target, self.request.digest):
             return replace(digests, checksum=None)
         return digests
 

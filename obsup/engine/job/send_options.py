@@ -12,12 +12,35 @@ from obsup.engine.job.connection import LearnedFacts
 from obsup.engine.proof.encryption import RequestedEncryption
 from obsup.engine.proof.part_proof import DigestChoice
 from obsup.local.source.file import Gate
+from obsup.local.state import rejected_checksums
 from obsup.model import Target
 from obsup.value import Value
 
 # Facts about the store.
 REJECTS_CHECKSUMS = "rejects checksum headers"
 CONFIRMS_CRC64 = "returns the CRC-64 that is sent"
+_REJECTED_BEFORE, _RECALLED = "rejected checksum headers in an earlier run", "earlier runs are recalled"
+
+
+def remember_rejection(learned: LearnedFacts, target: Target) -> None:
+    """Remember, also for later runs, that the store of *target* rejects the headers of checksums."""
+    learned.learn(REJECTS_CHECKSUMS, lambda: rejected_checksums.remember(target))
+
+
+def skips_checksums(learned: LearnedFacts, target: Target, digest: str) -> bool:
+    """Return whether the store of *target* rejected the headers of checksums in this run.
+
+    If the user asks for no certain *digest*, that of an earlier run counts, too.
+    """
+    place = (target.endpoint, target.bucket)
+
+    def recall() -> None:
+        if rejected_checksums.is_remembered(target):
+            learned.add((_REJECTED_BEFORE, *place))
+
+    if digest == "auto":
+        learned.learn((_RECALLED, *place), recall)
+    return learned.has(REJECTS_CHECKSUMS) or (digest == "auto" and learned.has((_REJECTED_BEFORE, *place)))
 
 
 def parts_confirm(target: Target, encryption: RequestedEncryption) -> Hashable:

@@ -110,7 +110,7 @@ class EtagTrial:
 
     def __init__(self, store: PartStore, target: Target, send_options: SendOptions) -> None:
         self._store = store
-        self._target = target
+        self.target = target
         self._learned = send_options.learned
         requested = send_options.encryption
         self._sse = requested.sse if requested is not None else None
@@ -148,7 +148,7 @@ class EtagTrial:
         headers = {name: self._sse} if name is not None and self._sse is not None else {}
         before = self._open_ids(store)
         try:
-            upload = Upload(self._target, store.initiate(self._target, headers).upload_id)
+            upload = Upload(self.target, store.initiate(self.target, headers).upload_id)
             if upload.upload_id in before:
                 return  # not a new upload: it may have parts, and is neither written to nor aborted
             started_uploads.add(StartedUpload(upload, None, None, time.time()))
@@ -180,7 +180,7 @@ class EtagTrial:
     def _open_ids(self, store: TrialStore) -> set[str]:
         """Return the ids of the open uploads of the key; none if they cannot be listed."""
         try:
-            return {one.upload_id for one in store.list_uploads(self._target.bucket, self._target.key)}
+            return {one.upload_id for one in store.list_uploads(self.target.bucket, self.target.key)}
         except (ObsupError, StoreError, NetworkError):
             return set()
 

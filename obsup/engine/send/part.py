@@ -14,7 +14,13 @@ from msgspec.structs import replace
 
 from obsup import events
 from obsup.engine.job.connection import LearnedFacts
-from obsup.engine.job.send_options import CONFIRMS_CRC64, REJECTS_CHECKSUMS, SendOptions, parts_confirm
+from obsup.engine.job.send_options import (
+    CONFIRMS_CRC64,
+    REJECTS_CHECKSUMS,
+    SendOptions,
+    parts_confirm,
+    remember_rejection,
+)
 from obsup.engine.proof.encryption import RequestedEncryption
 from obsup.engine.proof.part_proof import DigestChoice, matches
 from obsup.engine.send.content import (
@@ -168,7 +174,7 @@ def send_negotiated(
         if not is_rejected:
             raise
         sent = send_verified(content, send, without, trial, what=what)
-        learned.add(REJECTS_CHECKSUMS)
+        remember_rejection(learned, trial.target)
         return sent
     if is_crc64:
         _learn_crc64(sent, send_options)

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from obsup import events
 from obsup.engine.job.context import UploadContext
-from obsup.engine.job.send_options import REJECTS_CHECKSUMS
+from obsup.engine.job.send_options import remember_rejection
 from obsup.engine.plan.file_plan import Plan
 from obsup.engine.proof.object_proof import TOKEN_NAME
 from obsup.engine.proof.part_proof import CHECKSUMS
@@ -28,12 +28,13 @@ from obsup.engine.upload.adoption import (
 )
 from obsup.engine.upload.progress_record import ProgressRecord, open_record
 from obsup.errors import UNAVAILABLE, NetworkError, ObsupError, Refused, StoreError, run_again
-from obsup.local.state import started_uploads
+from obsup.local.state import rejected_checksums, started_uploads
 from obsup.local.state.checkpoint import Checkpoint
-from obsup.model import Initiated, OpenUpload, SourceStat, Upload
+from obsup.model import Initiated, OpenUpload, SourceStat, Target, Upload
 from obsup.store.answers.checksums import agreement_headers, rejects_checksums
 from obsup.store.answers.failure_rule import Action
 from obsup.store.answers.failure_table import classify
+from obsup.store.interface import ObjectStore
 
 ENCRYPTION_OPTIONS = ("--sse", "--sse-kms-key-id", "--sse-c-key-file")
 NOT_CONFIRMED = "The store accepts the request, but does not confirm the encryption; nothing was sent"
@@ -186,23 +187,37 @@ def abort_unused(context: UploadContext, upload: Upload) -> None:
 
 
 def _initiate(context: UploadContext, headers: dict[str, str]) -> Initiated:
-    """Initiate an upload and ask for checksums; initiate it without them if the store rejects their headers."""
-    target, names, learned = context.request.target, context.dialect.headers, context.connection.learned
-    asked = agreement_headers(names, context.digests.checksum)
+    """Initiate an upload and ask for checksums; remember it if the store rejects their headers."""
+    target, asked = context.request.target, context.digests.checksum
+    initiated, is_rejected = ask_for_checksums(context.store, target, headers, asked)
+    if is_rejected:
+        remember_rejection(context.connection.learned, target)
+    elif initiated.checksum is not None and context.request.digest != "auto":
+        rejected_checksums.forget(target)
+    return initiated
+
+
+def ask_for_checksums(
+    store: ObjectStore, target: Target, headers: dict[str, str], algorithm: str | None
+) -> tuple[Initiated, bool]:
+    """Initiate an upload with checksums of *algorithm*, without them if the store rejects their headers.
+
+    Returns the response, with a checksum only if it is the one that was asked for, and whether they were rejected.
+    """
+    names = store.dialect.headers
+    asked = agreement_headers(names, algorithm)
     is_given = any(name.lower().startswith(names.checksum or "-") for name in headers)
     if not asked or is_given:
-        return context.store.initiate(target, headers)
+        return store.initiate(target, headers), False
     try:
-        initiated = context.store.initiate(target, headers | asked)
+        initiated = store.initiate(target, headers | asked)
     except StoreError as exc:
         if not rejects_checksums(exc.refusal):
             raise
-        initiated = context.store.initiate(target, headers)
-        learned.add(REJECTS_CHECKSUMS)
-        return replace(initiated, checksum=None)
+        return replace(store.initiate(target, headers), checksum=None), True
     agreed = initiated.checksum
-    is_other = agreed is not None and agreed.algorithm != context.digests.checksum
-    return replace(initiated, checksum=None) if is_other else initiated
+    is_other = agreed is not None and agreed.algorithm != algorithm
+    return (replace(initiated, checksum=None) if is_other else initiated), False
 
 
 class _Doubt(IntEnum):
