@@ -291,10 +291,10 @@ class StoreError(Exception):
 class NetworkError(Exception):
     """The network failed: no response, or half of one.
 
-    ``kind`` is one of resolve, refused, connect, certificate, no-tls, alert, tls, reset, stall, slow, incomplete,
-    garbled (the response is not valid in the protocol); with a proxy also proxy, proxy-certificate, proxy-no-tls,
-    proxy-alert, proxy-login, tunnel. ``sent`` is whether the store may have received it. ``idle_s`` is how many seconds
-    the response was awaited at most, after the request was sent.
+    ``kind`` is one of resolve, refused, connect, certificate, no-tls, needs-tls, alert, tls, reset, stall, slow,
+    incomplete, garbled (the response is not valid in the protocol); with a proxy also proxy, proxy-certificate,
+    proxy-no-tls, proxy-alert, proxy-login, tunnel. ``sent`` is whether the store may have received it. ``idle_s`` is
+    how many seconds the response was awaited at most, after the request was sent.
     """
 
     idle_s = 0.0

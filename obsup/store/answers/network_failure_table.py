@@ -11,6 +11,8 @@ _PROXY_LOGIN = run_again(
     "begins with http:)",
     drop=("--proxy",),
 )
+_NEEDS_TLS = "The endpoint begins with http, but the server requires https on this port"
+_USE_HTTPS = run_again("check --endpoint: write https:// instead of http://")
 
 NETWORK_RULES: tuple[FailureRule, ...] = (
     rule(
@@ -27,6 +29,7 @@ NETWORK_RULES: tuple[FailureRule, ...] = (
         run_again("check --endpoint: write http:// instead of https://, or use the port that supports TLS"),
         kind="no-tls",
     ),
+    rule(Action.FAIL, BadConfiguration, _NEEDS_TLS, _USE_HTTPS, kind="needs-tls"),
     rule(
         Action.FAIL,
         BadConfiguration,
@@ -109,8 +112,8 @@ NETWORK_RULES: tuple[FailureRule, ...] = (
     rule(
         Action.FAIL,
         BadConfiguration,
-        "The endpoint begins with http, but the server requires https on this port",
-        run_again("check --endpoint: write https:// instead of http://"),
+        _NEEDS_TLS,
+        _USE_HTTPS,
         phrases=("plain http request", "http request to an https server", "plain http to an ssl"),
     ),
     rule(

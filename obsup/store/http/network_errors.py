@@ -71,7 +71,7 @@ def network_error(exc: BaseException, url: str, *, by_proxy: bool = False) -> Ne
     """
     if isinstance(exc, NetworkError):
         return exc
-    causes = _causes(exc)
+    causes = causes_of(exc)
     before_store = any(isinstance(cause, urllib3.exceptions.ProxyError) for cause in causes)
     if before_store and (reply := _reply_of_proxy(causes)):
         return reply
@@ -107,7 +107,7 @@ def _classify(causes: list[BaseException]) -> tuple[str, bool, str]:
     return "reset", True, type(causes[0]).__name__
 
 
-def _causes(exc: BaseException) -> list[BaseException]:
+def causes_of(exc: BaseException) -> list[BaseException]:
     """Return *exc* and all exceptions that it wraps as causes, contexts, reasons or arguments, outermost first."""
     causes: list[BaseException] = []
     pending: list[Any] = [exc]

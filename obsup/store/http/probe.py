@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import ssl
 import time
 from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
@@ -65,6 +66,23 @@ def check_tls(url: str, settings: ConnectionSettings, environ: Mapping[str, str]
             )
     except OSError as exc:
         raise network_error(exc, url) from exc
+
+
+def uses_tls(url: str, timeout_s: float) -> bool:
+    """Return whether the host of *url*, which begins with http, completes a TLS handshake within *timeout_s*.
+
+    Its certificate is not verified, because nothing is sent to it.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    try:
+        with (
+            socket.create_connection(_host_and_port(url), timeout_s) as plain,
+            context.wrap_socket(plain, server_hostname=urlsplit(url).hostname),
+        ):
+            return True
+    except OSError:
+        return False
 
 
 def _host_and_port(url: str) -> tuple[str, int]:

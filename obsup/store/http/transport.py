@@ -23,7 +23,7 @@ from obsup.dialects.encoding import encode_query
 from obsup.errors import NetworkError
 from obsup.store.http.body import Body
 from obsup.store.http.library_internals import pool_classes, return_connection, take_connection
-from obsup.store.http.network_errors import network_error
+from obsup.store.http.network_errors import causes_of, network_error
 from obsup.store.http.proxy import SOCKS_SCHEMES, check_proxy, find_proxy
 from obsup.store.http.redaction import redact, secrets_in, secrets_of_proxy
 from obsup.store.http.request_writer import (
@@ -43,6 +43,8 @@ from obsup.version import __version__
 LONG_TIMEOUT_FACTOR = 10
 # The longest valid response is a page of 1,000 uploads whose keys have 1,024 bytes, each written as %XX.
 MAX_RESPONSE_BYTES = 8 * MIB
+# A server without TLS may wait for the rest of a request.
+TLS_PROBE_TIMEOUT_S = 2.0
 USER_AGENT = f"obsup/{__version__}"
 
 Sign = Callable[[Mapping[str, str]], Mapping[str, str]]
@@ -124,6 +126,7 @@ class Transport:
         self._adapter: Any = _Adapter(settings, self._trusted)
         self._host_settings: dict[str, dict[str, Any]] = {}
         self._pools: dict[str, _HostPool] = {}
+        self._may_need_tls = True
         if not settings.verify_tls:
             # obsup itself warns once, not on every request.
             urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
@@ -162,7 +165,8 @@ class Transport:
                 response = self._exchange_through_proxy(request, root, timeout_s)
         except (requests.RequestException, urllib3.exceptions.HTTPError, HTTPException, OSError) as exc:
             # No local variable: its traceback would keep the connection open until the next garbage collection.
-            raise network_error(exc, url, by_proxy=by_proxy).after(timeout_s) from exc
+            raise self._network_error(exc, url, by_proxy=by_proxy).after(timeout_s) from exc
+        self._may_need_tls = False
         return redact(response, (*secrets_in(request.headers, query), *host.proxy_secrets))
 
     def _exchange_directly(
@@ -215,6 +219,18 @@ class Transport:
         if length is not None and len(body) != length:
             raise IncompleteRead(bytes(body), length - len(body))
         return bytes(body)
+
+    def _network_error(self, exc: BaseException, url: str, *, by_proxy: bool) -> NetworkError:
+        """Return the error for *exc*. A server that closes the first connection may expect TLS on it."""
+        error = network_error(exc, url, by_proxy=by_proxy)
+        is_closed = error.kind == "reset" and any(isinstance(one, ConnectionError) for one in causes_of(exc))
+        if is_closed and self._may_need_tls and url.startswith("http:") and not by_proxy:
+            from obsup.store.http.probe import uses_tls  # imported here because few runs need it
+
+            self._may_need_tls = False
+            if uses_tls(url, limited(min(self._settings.connect_timeout_s, TLS_PROBE_TIMEOUT_S))):
+                return NetworkError("needs-tls", "the server closed the connection, and uses TLS", sent=False)
+        return error
 
     def _pool_of(self, root: str) -> _HostPool:
         """Return the pool for *root*, created at the first request. Raises RequestException."""

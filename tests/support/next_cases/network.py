@@ -32,6 +32,7 @@ CASES = (
         tls="client",
     ),
     _case("no-tls", 78, "export OBSUP_ENDPOINT=https://127.0.0.1:$PORT"),
+    _case("needs-tls", 78, "export OBSUP_ENDPOINT=http://127.0.0.1:$PORT", tls="https"),
     _case(
         "plain http request",
         78,

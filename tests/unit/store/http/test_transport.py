@@ -625,6 +625,24 @@ def test_a_port_without_tls_is_not_a_network_failure(open_transport: Open, greet
     assert (caught.value.kind, caught.value.sent) == ("no-tls", False)
 
 
+def test_a_port_with_tls_that_closes_the_connection_is_not_a_network_failure(
+    open_transport: Open, authority: Authority
+) -> None:
+    """http:// in place of https://; a server that has responded once, and a server without TLS, are tried again."""
+    with ScriptedServer(ok, tls=authority.context("other.example")) as server:
+        endpoint = server.endpoint.replace("https:", "http:")
+        with pytest.raises(NetworkError) as caught:
+            send(open_transport(), endpoint)
+        transport = open_transport(verify_tls=False)
+        send(transport, server.endpoint)
+        with pytest.raises(NetworkError) as later:
+            send(transport, endpoint)
+    assert (caught.value.kind, caught.value.sent, later.value.kind) == ("needs-tls", False, "reset")
+    with ScriptedServer(lambda _: Reply([], close=True)) as server, pytest.raises(NetworkError) as caught:
+        send(open_transport(connect_timeout_s=0.5), server.endpoint)
+    assert caught.value.kind == "reset"
+
+
 def test_a_private_authority_is_trusted(open_transport: Open, authority: Authority) -> None:
     """With --ca-bundle."""
     with ScriptedServer(ok, tls=authority.context("bucket.localhost")) as server:
