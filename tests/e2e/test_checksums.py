@@ -363,6 +363,12 @@ OBS_STORES = {
     "presigned": ([CONFIRMS], ["--digest", "crc64", "--executor", "processes", "--presign"], "crc64"),
     "not at Complete": ([CONFIRMS, "hide-checksums,op=complete"], [], "crc64"),
     "not of the object": ([CONFIRMS, "hide-checksums,op=complete", "hide-checksums,op=head"], [], "etag"),
+    "wrong at Complete": ([CONFIRMS, f"wrong-checksum,op=complete,{ALL}"], [], "crc64"),
+    "wrong of the object": (
+        [CONFIRMS, f"wrong-checksum,op=complete,{ALL}", f"wrong-checksum,op=head,{ALL}"],
+        [],
+        "etag",
+    ),
     "a part is stored changed": ([CONFIRMS, "flip-bit,op=part,part=2"], [], "crc64"),
 }
 
@@ -380,7 +386,8 @@ def test_the_crc64_of_obs(shell: Shell, sandbox: Sandbox, make_file: MakeFile, n
     assert (done.code, done.json["verified"]) == (0, verified)
     assert ("does not confirm --digest crc64" in done.err) == ("named" in name)
     parts = [OBS_HEADER in one for one in headers_of(sandbox, "part")]
-    is_sent = verified == "crc64" or name == "not of the object"
+    is_sent = verified == "crc64" or name.endswith("of the object")
+    assert done.err.count("a checksum that is not that of the object") == (name == "wrong of the object")
     assert all(parts[1:]) == is_sent
     assert parts[0] == (name != "is not asked")
     assert (OBS_HEADER in headers_of(sandbox, "complete")[0]) == is_sent
@@ -389,3 +396,4 @@ def test_the_crc64_of_obs(shell: Shell, sandbox: Sandbox, make_file: MakeFile, n
         assert [part["md5"] is None for part in receipt["parts"]] == [False, True, True]
         assert receipt["checksum"] == ["crc64", str(Model("CRC64-XZ").calc(source.read_bytes()))]
     assert sandbox.object_path("bucket", "key").read_bytes() == source.read_bytes()
+    assert shell.run("verify", source, "bucket/key", "--provider", "obs", "--part-size", "1M").code == 0

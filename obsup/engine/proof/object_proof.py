@@ -194,16 +194,24 @@ def has_other_checksum(expected: Expected, checksum: Checksum | None) -> bool:
     return (wanted.algorithm, wanted.is_composite) == (checksum.algorithm, checksum.is_composite)
 
 
+def has_other_crc64(expected: Expected, crc64: int | None) -> bool:
+    """Return whether *crc64*, which the store returned, belongs to other content, unless the ETag is right."""
+    return None not in (expected.crc64, crc64) and crc64 != expected.crc64
+
+
 def contradicts(expected: Expected, etag: str, crc64: int | None, *, ours: bool) -> bool:
     """Return whether the digests that the store shows belong to other content.
 
     *ours*: the object is known to be made by this upload. An ETag of another form (a store that encrypts), or over
     another number of parts (a store that has its own parts), then means nothing. An ETag of the expected form with
-    another value is always a contradiction.
+    another value is always a contradiction, and so is another CRC-64, unless the ETag is right: some stores return a
+    wrong one.
     """
+    if expected.etag is not None and etag.lower() == expected.etag:
+        return False
     if expected.crc64 is not None and crc64 is not None:
         return crc64 != expected.crc64
-    if expected.etag is None or not etag or etag.lower() == expected.etag:
+    if expected.etag is None or not etag:
         return False
     if ours:
         return is_composite(etag) == is_composite(expected.etag) and _count(etag) == _count(expected.etag)

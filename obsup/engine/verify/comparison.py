@@ -15,7 +15,7 @@ from obsup.engine.plan.likely_plans import PlanDigest, likely_plans
 from obsup.engine.proof.encryption import hides_md5
 from obsup.engine.proof.object_proof import Verified, is_composite, looks_like_md5
 from obsup.errors import DataMismatch, NextStep, ObsupError, SourceChanged, run_again
-from obsup.local.source.digest import PartDigest, digest_like
+from obsup.local.source.digest import CRC64, PartDigest, digest_like
 from obsup.local.source.file import Gate, blocks_of
 from obsup.local.state.receipt_file import ObjectReceipt
 from obsup.model import Checksum, ObjectInfo, Part, SourceStat, Target
@@ -102,10 +102,11 @@ class Comparison:
         Without a plan up to *max_plans* likely ones are tried, *hint* first.
         """
         info = self._same_size(info)
-        if info.checksum is not None and not info.checksum.is_composite:
-            return self._by_checksum(info, info.checksum, plan or hint)
-        if info.crc64 is not None:
-            return self._by_crc64(info, info.crc64)
+        crc64 = Checksum(CRC64, str(info.crc64)) if info.crc64 is not None else None
+        has_checksum = info.checksum is not None and not info.checksum.is_composite
+        checksum = info.checksum if has_checksum else crc64
+        if checksum is not None:
+            return self._by_checksum(info, checksum, plan or hint)
         return self._by_etag(info, plan, hint=hint, max_plans=max_plans)
 
     def _by_etag(
@@ -186,12 +187,6 @@ class Comparison:
         except (CannotCompare, DataMismatch):
             shown = f"{checksum.algorithm} {computed.value if computed else None}"
             raise self._differs(f"The file has {shown}, the object {checksum.value}", info) from None
-
-    def _by_crc64(self, info: ObjectInfo, crc64: int) -> Identical:
-        digest = self._hash(PartDigest(crc64=True))
-        if digest.crc64 != crc64:
-            raise self._differs(f"The file has the CRC-64 {digest.crc64}, the object {crc64}", info)
-        return Identical(info, "crc64", self._stat.size, 1)
 
     def _by_md5(self, info: ObjectInfo) -> Identical:
         digest = self._hash(PartDigest(md5=True))

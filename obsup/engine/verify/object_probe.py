@@ -23,6 +23,7 @@ from obsup.engine.proof.object_proof import (
     expected_object,
     has_known_etag,
     has_other_checksum,
+    has_other_crc64,
     has_own_parts,
     is_composite,
     is_marked,
@@ -216,9 +217,12 @@ class ObjectProbe:
         expected, note = self._expected, ""
         if has_own_parts(expected, stored, info):
             verified, note = "parts", _OWN_PARTS.format(self._target.endpoint)
-        shown = ((stored.etag, stored.crc64), (info.etag, info.crc64))
-        is_contradicted = any(contradicts(expected, etag, crc64, ours=True) for etag, crc64 in shown)
-        has_other = any(has_other_checksum(expected, one.checksum) for one in (stored, info))
+        shown = (stored, info)
+        is_contradicted = any(contradicts(expected, one.etag, None, ours=True) for one in shown)
+        has_other = any(
+            has_other_checksum(expected, one.checksum) or has_other_crc64(expected, one.crc64)
+            for one in shown
+        )
         if has_other and verified == "etag":
             note = _WRONG_CHECKSUM.format(self._target.endpoint)
         elif has_other and verified not in BY_CONTENT:
