@@ -7,7 +7,6 @@ import contextlib
 import errno
 import io
 import os
-import signal
 import sys
 from typing import Any, NoReturn
 
@@ -31,6 +30,8 @@ from obsup.errors import (
     too_many_files,
 )
 from obsup.exit_status import BUG
+from obsup.local.platform.console import make_printable
+from obsup.local.platform.signals import default_child_signals
 from obsup.text import quoted
 from obsup.version import __version__
 
@@ -57,9 +58,8 @@ def cli() -> None:
 def main() -> NoReturn:
     """Run the command line and exit with the documented code."""
     open_closed_streams()
-    if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
-        # Inherited from a supervisor: the exit codes of children would be lost.
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    make_printable()
+    default_child_signals()
     if "_OBSUP_COMPLETE" in os.environ:
         from obsup.cli.arguments import shell_scripts  # noqa: F401 - registers the shells
     interrupt_on_signals()

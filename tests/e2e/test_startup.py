@@ -51,7 +51,9 @@ ENGINE = {
     "obsup.engine",
     "obsup.store",
     "obsup.dialects.registry",
-    "obsup.local",
+    "obsup.local.files",
+    "obsup.local.source",
+    "obsup.local.state",
 }
 
 

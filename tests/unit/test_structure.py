@@ -21,6 +21,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # The layers from bottom to top. A package imports itself and packages of lower layers. Packages of one layer never
 # import each other.
 LAYERS = (
+    ("local.platform",),
     (
         "version",
         "units",
@@ -60,7 +61,7 @@ LAYERS = (
     ("__main__",),
 )
 RANK = {package: rank for rank, layer in enumerate(LAYERS) for package in layer}
-# The store and the local files are independent of each other.
+# The store and the local files are independent of each other; both run on the same systems.
 APART = {("store", "local"), ("local", "store")}
 SANDBOX_LAYERS = ("sandbox.wire", "sandbox.signatures", "sandbox.storage", "sandbox.operations")
 
@@ -71,7 +72,6 @@ LIBRARIES = {
     "requests": ("store/http/transport.py",),
     "urllib3": ("store/http/",),
     "defusedxml": ("store/answers/xml.py",),
-    "filelock": ("local/state/lock.py",),
     "pathspec": ("local/walk/filters.py",),
 }
 MAX_MODULE_LINES = 350
@@ -121,9 +121,10 @@ def is_allowed(importer: str, imported: str) -> bool:
     """Return whether the package *importer* may import the package *imported*."""
     if importer == imported:
         return True
-    if (importer.partition(".")[0], imported.partition(".")[0]) in APART:
+    is_apart = (importer.partition(".")[0], imported.partition(".")[0]) in APART
+    if is_apart and imported != "local.platform":
         return False
-    if RANK[importer] == 0 == RANK[imported]:
+    if RANK[importer] == RANK[imported] == RANK["text"]:
         return True
     return RANK[imported] < RANK[importer]
 
@@ -249,7 +250,7 @@ def test_help_loads_click_only(words: list[str]) -> None:
         "try: m.cli.main(sys.argv[1:], standalone_mode=True)\n"
         "except SystemExit: pass\n"
         "heavy = {'msgspec', 'requests'}\n"
-        "heavy |= {'urllib3', 'rich', 'obsup.engine', 'obsup.store', 'obsup.dialects.registry', 'filelock'}\n"
+        "heavy |= {'urllib3', 'rich', 'obsup.engine', 'obsup.store', 'obsup.dialects.registry'}\n"
         "print('LOADED', sorted(heavy & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True, check=True)

@@ -12,7 +12,7 @@ from contextlib import contextmanager, nullcontext
 from io import RawIOBase
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import click
 from msgspec.structs import replace
@@ -132,7 +132,7 @@ def _check_list(batch: BatchOptions, written: Mapping[str, Path]) -> BinaryIO | 
         if str(batch.from_list) != PIPED:
             _check_entries(read_entries(stream, batch.separator), existing)
             return None
-        copy = TemporaryFile()  # noqa: SIM115 - closed with the last reference
+        copy = cast(BinaryIO, TemporaryFile())  # noqa: SIM115 - closed with the last reference
         shutil.copyfileobj(stream, copy)
     copy.seek(0)
     _check_entries(read_entries(copy, batch.separator), existing)

@@ -25,6 +25,7 @@ from obsup.local.config.file import NO_CONFIG, Profile, load_config
 from obsup.local.config.saved_table import table_lines
 from obsup.local.files.existing import exists
 from obsup.local.files.user_folders import default_config_path, home_folder
+from obsup.local.platform.files import open_file
 from obsup.local.state.folders import create_missing_folders
 from obsup.options.row import OptionRow
 from obsup.store.http.redaction import names_secret
@@ -78,7 +79,7 @@ def run_init(
     profile = new_profile(given)
     try:
         create_missing_folders(config_path.parent)
-        descriptor = os.open(config_path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        descriptor = open_file(str(config_path), os.O_WRONLY | os.O_CREAT | os.O_EXCL, private=True)
     except FileExistsError as exc:
         raise _existing(config_path) from exc
     except OSError as exc:

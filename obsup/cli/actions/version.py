@@ -16,7 +16,6 @@ LIBRARIES = (
     "certifi",
     "urllib3",
     "rich",
-    "filelock",
     "defusedxml",
     "anycrc",
     "pathspec",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import runpy
 import sys
 from typing import Any
@@ -49,9 +48,10 @@ def sandbox(command: tuple[str, ...], **values: Any) -> None:
         # One executable (PyInstaller) has no other interpreter to run the program in.
         sys.argv = ["obsup sandbox", *words]
         runpy.run_module("obsup.sandbox", run_name="__main__", alter_sys=True)
+    from obsup.local.platform.processes import replace_process
     from obsup.local.processes.interpreter import (  # --help starts no process
         interpreter_command,
         package_root,
     )
 
-    os.execv(sys.executable, interpreter_command(PROGRAM, package_root(), *words))
+    sys.exit(replace_process(interpreter_command(PROGRAM, package_root(), *words)))

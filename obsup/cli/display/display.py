@@ -21,6 +21,7 @@ from obsup.cli.report.output import print_message
 from obsup.engine.job.stop import StopSignal
 from obsup.errors import ObsupError
 from obsup.events import ProgressCallback
+from obsup.local.platform.console import has_escape_sequences
 from obsup.text import quoted
 from obsup.value import Value
 
@@ -51,7 +52,7 @@ class Display(Value):
 
 def choose_mode(mode: str, *, is_quiet: bool, stderr: TextIO, environ: Mapping[str, str]) -> str:
     """Return bar, lines, json or none. A bar needs a terminal that can move its cursor, whatever FORCE_COLOR is."""
-    is_terminal = stderr.isatty() and environ.get("TERM", "dumb") not in ("dumb", "")
+    is_terminal = has_escape_sequences(stderr, environ)
     if mode == "auto":
         mode = "none" if is_quiet else "bar"
     return "lines" if mode == "bar" and not is_terminal else mode

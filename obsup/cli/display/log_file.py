@@ -15,7 +15,8 @@ from pathlib import Path
 from obsup import events
 from obsup.errors import BadConfiguration, NextStep, ObsupError
 from obsup.local.files.existing import exists
-from obsup.local.files.own_file import is_trusted_owner
+from obsup.local.platform.files import make_private, open_file, replace
+from obsup.local.platform.owners import is_own, is_trusted_owner
 from obsup.text import quoted, shell_line
 from obsup.units import MIB
 
@@ -144,16 +145,16 @@ class LogFile:
 
     def _open(self) -> int:
         """Open the file; the mode of a file behind a symbolic link stays. Raises OSError."""
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
         if self._path.is_symlink():
             self._check_owner(self._path.lstat())
-            return os.open(self._path, flags, 0o600)
+            return open_file(str(self._path), flags, private=True)
         with contextlib.suppress(FileNotFoundError):
             self._check_owner(self._path.lstat())
-        descriptor = os.open(self._path, flags | os.O_NOFOLLOW, 0o600)
+        descriptor = open_file(str(self._path), flags, private=True, follow=False)
         existing = os.fstat(descriptor)
-        if stat.S_ISREG(existing.st_mode) and existing.st_uid == os.geteuid():
-            os.fchmod(descriptor, 0o600)
+        if stat.S_ISREG(existing.st_mode) and is_own(existing.st_uid):
+            make_private(descriptor)
         return descriptor
 
     @staticmethod
@@ -174,8 +175,8 @@ class LogFile:
         for number in range(self._max_old_files - 1, 0, -1):
             older = self._old_path(number)
             if exists(older):
-                older.replace(self._old_path(number + 1))
-        self._path.replace(self._old_path(1))
+                replace(str(older), str(self._old_path(number + 1)))
+        replace(str(self._path), str(self._old_path(1)))
         self._close()
         self._descriptor = self._open()
 

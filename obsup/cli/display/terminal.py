@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import threading
 from collections.abc import Callable, Sequence
-from types import FrameType
 from typing import Any, TextIO
 
-from obsup.cli.report.output import unstopped
+from obsup.local.platform import console
 from obsup.text import shielded
 
 _ERASE_BELOW = "\x1b[J"
@@ -42,15 +40,15 @@ class TerminalLines:
 
     def open(self) -> None:
         """Start to handle the return from Ctrl-Z: the shell has written below the lines, which must not be erased."""
-        if hasattr(signal, "SIGCONT") and threading.current_thread() is threading.main_thread():
-            self._earlier_handler = signal.signal(signal.SIGCONT, self._forget_lines)
+        if threading.current_thread() is threading.main_thread():
+            self._earlier_handler = console.on_continue(self._forget_lines)
 
     def close(self) -> None:
         """Erase the lines and draw no more."""
         self.draw([])
         self._is_closed = True
         if self._earlier_handler is not None:
-            signal.signal(signal.SIGCONT, self._earlier_handler)
+            console.restore_on_continue(self._earlier_handler)
 
     def draw(self, lines: Sequence[str]) -> None:
         """Replace the lines with *lines*, which must fit into the window. A background process draws nothing."""
@@ -77,19 +75,19 @@ class TerminalLines:
     def is_foreground(self) -> bool:
         """Return whether the terminal belongs to this process, and not to the shell that started it."""
         try:
-            return os.tcgetpgrp(self._stream.fileno()) == os.getpgrp()
-        except (OSError, ValueError, AttributeError):
+            return console.is_foreground(self._stream.fileno())
+        except (OSError, ValueError):
             return True
 
     def _write(self, text: str) -> None:
         if self._is_disconnected or not text:
             return
         try:
-            with unstopped():
+            with console.unstopped():
                 self._stream.write(text)
                 self._stream.flush()
         except (OSError, ValueError):
             self._is_disconnected = True  # the transfer continues without the terminal
 
-    def _forget_lines(self, _number: int, _frame: FrameType | None) -> None:
+    def _forget_lines(self) -> None:
         self._widths = []

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 import click
 
 from obsup.cli.report.next_command import ResumeCommand, capitalised, next_line, next_step, sentence
 from obsup.errors import LocalFailure, NextStep, ObsupError
+from obsup.local.platform.console import is_closed_pipe, unstopped
 from obsup.text import shielded
 
 JSON_FORMAT = 1
@@ -41,23 +40,9 @@ def print_message(text: str) -> None:
     try:
         with unstopped():
             click.echo(shielded(text), err=True)
-    except BrokenPipeError:
-        _discard_output(sys.stderr)
-    except OSError:
-        pass
-
-
-@contextmanager
-def unstopped() -> Iterator[None]:
-    """Let this thread write to the terminal from the background, although ``stty tostop`` would stop the process."""
-    if not hasattr(signal, "SIGTTOU"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTTOU})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    except OSError as exc:
+        if is_closed_pipe(exc):
+            _discard_output(sys.stderr)
 
 
 def print_result(text: str) -> bool:
@@ -68,10 +53,10 @@ def print_result(text: str) -> bool:
     try:
         click.echo(text)
         sys.stdout.flush()
-    except BrokenPipeError:
-        _discard_output(sys.stdout)
-        return False
     except OSError as exc:
+        if is_closed_pipe(exc):
+            _discard_output(sys.stdout)
+            return False
         quote = text[:MAX_QUOTED_CHARACTERS] + ("…" if len(text) > MAX_QUOTED_CHARACTERS else "")
         raise unwritable(f"{exc.strerror}; the result is: {quote}") from exc
     return True

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,13 +12,14 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from obsup.errors import HungUp, Interrupted, ObsupError, Terminated
+from obsup.local.platform.signals import KILL, WaitAlarm
 
 if TYPE_CHECKING:
     from obsup.engine.job.stop import StopSignal
 
-_REASONS: dict[int, type[Interrupted]] = {signal.SIGINT: Interrupted, signal.SIGTERM: Terminated}
-if hasattr(signal, "SIGHUP"):
-    _REASONS[signal.SIGHUP] = HungUp
+# SIGBREAK of Windows stands for Ctrl-Break, and for the end of the console or of the session.
+_NAMES = {"SIGINT": Interrupted, "SIGTERM": Terminated, "SIGHUP": HungUp, "SIGBREAK": Terminated}
+_REASONS = {getattr(signal, name): error for name, error in _NAMES.items() if hasattr(signal, name)}
 # How long after the end of the grace period a request that still waits for the store is interrupted, and how often.
 _MARGIN_S = 0.5
 
@@ -66,24 +66,33 @@ class _Handler:
         self._forward_signal = forward_signal or (lambda _: None)
         self._print_error = print_error
         self._stopped_at_s: float | None = None
+        self.alarm = WaitAlarm(stop.check_in_flight, self.__call__, self.leave)
 
     @property
     def has_stopped(self) -> bool:
         """Whether a signal requested the stop."""
         return self._stopped_at_s is not None
 
-    def __call__(self, number: int, _frame: FrameType | None) -> None:
+    def __call__(self, number: int, _frame: FrameType | None = None) -> None:
         """Handle one signal."""
         error = stopped_by(number)
         if self._stopped_at_s is None:
             self._stopped_at_s = time.monotonic()
             self._forward_signal(number)
             self._stop.request_stop(error)
-            set_alarm(self._stop)
+            set_alarm(self.alarm, self._stop)
         elif time.monotonic() - self._stopped_at_s > _SAME_SIGNAL_S:
-            self._forward_signal(signal.SIGKILL)
-            self._print_error(error)
-            os._exit(error.exit_code)
+            self._leave(error)
+
+    def leave(self) -> None:
+        """Exit at once, for the reason of the stop."""
+        if self._stop.reason is not None:
+            self._leave(self._stop.reason)
+
+    def _leave(self, error: ObsupError) -> None:
+        self._forward_signal(KILL)
+        self._print_error(error)
+        os._exit(error.exit_code)
 
 
 @contextmanager
@@ -106,20 +115,16 @@ def stopping_on_signals(
         return
     handler = _Handler(stop, forward_signal, print_error)
     before = _handle_signals(handler)
-    if sys.platform != "win32":
-        before_alarm = signal.signal(signal.SIGALRM, lambda _number, _frame: stop.check_in_flight())
-    set_alarm(stop)
     try:
-        yield
+        with handler.alarm.active():
+            set_alarm(handler.alarm, stop)
+            yield
     finally:
-        if sys.platform != "win32":
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            signal.signal(signal.SIGALRM, before_alarm)
         for number, previous in before.items() if not handler.has_stopped else ():
             signal.signal(number, previous)
 
 
-def set_alarm(stop: StopSignal) -> None:
-    """Schedule SIGALRM for the end of the grace period, if a stop was requested or a deadline is set."""
-    if sys.platform != "win32" and stop.grace_left_s is not None:
-        signal.setitimer(signal.ITIMER_REAL, stop.grace_left_s + _MARGIN_S, _MARGIN_S)
+def set_alarm(alarm: WaitAlarm, stop: StopSignal) -> None:
+    """Schedule *alarm* for the end of the grace period, if a stop was requested or a deadline is set."""
+    if stop.grace_left_s is not None:
+        alarm.set(stop.grace_left_s + _MARGIN_S, _MARGIN_S)

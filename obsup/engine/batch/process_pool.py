@@ -7,7 +7,6 @@ in flight: a rate limit, or one file at a time, needs a single process. Measured
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from concurrent.futures import BrokenExecutor, Future
 from typing import TYPE_CHECKING
@@ -29,6 +28,7 @@ from obsup.engine.batch.request import BatchRequest
 from obsup.engine.job.connection import StoreSettings
 from obsup.engine.job.stop import StopSignal
 from obsup.errors import ObsupError
+from obsup.local.platform.processes import usable_cores
 from obsup.units import MIB
 
 if TYPE_CHECKING:
@@ -161,5 +161,4 @@ def _process_count(request: BatchRequest) -> int:
     # With --no-overwrite, an object that exists may be our own whose response was lost. Only its sender can tell.
     if template.executor != "threads" or template.options.no_overwrite:
         return 0
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(cores, MAX_PROCESSES, template.max_jobs)
+    return min(usable_cores(), MAX_PROCESSES, template.max_jobs)

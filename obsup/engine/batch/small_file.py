@@ -23,7 +23,8 @@ from obsup.engine.send.whole_object import put_content
 from obsup.engine.upload.preconditions import require_encryption
 from obsup.engine.verify.option_check import check_options, with_info
 from obsup.errors import Busy, ObsupError
-from obsup.local.files.link_free import open_link_free
+from obsup.local.platform.files import NO_WAIT, stat_open
+from obsup.local.platform.link_free import open_link_free
 from obsup.local.source.buffers import BufferPool
 from obsup.local.source.digest import PartDigest
 from obsup.local.source.identity import identity, is_stable
@@ -125,14 +126,14 @@ def _read(file: FoundFile) -> bytearray | None:
     stat = file.stat
     try:
         # Non-blocking: the file may have been replaced by a pipe without a writer.
-        descriptor = open_link_free(file.path, file.link_free, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        descriptor = open_link_free(file.path, file.link_free, os.O_RDONLY | NO_WAIT)
     except OSError:
         return None
     try:
-        if identity(os.fstat(descriptor)) != stat:
+        if identity(stat_open(descriptor)) != stat:
             return None
         data = os.read(descriptor, stat.size + 1)
-        is_whole = len(data) == stat.size and identity(os.fstat(descriptor)) == stat
+        is_whole = len(data) == stat.size and identity(stat_open(descriptor)) == stat
     except OSError:
         return None
     finally:

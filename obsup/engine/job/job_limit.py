@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from msgspec.structs import replace
 
 from obsup import events
 from obsup.engine.job.request import MAX_JOBS, UploadRequest
+from obsup.local.platform.processes import available_memory, count_limits
 from obsup.units import KIB, MIB
 
 # A part in flight has a connection and the source open; the rest of the process has its own.
@@ -41,16 +41,14 @@ def within_limits(
 
 def _limits(bytes_per_job: int, root: Path) -> Iterator[tuple[int, str]]:
     """Yield the number of jobs that each limit allows, at least 1, with its name."""
-    try:
-        import resource
-    except ImportError:  # not on Windows
-        return
-    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if files != resource.RLIM_INFINITY:
-        yield max(1, (files - OTHER_FILES) // FILES_PER_JOB), f"the limit of open files (ulimit -n {files})"
-    threads, _ = resource.getrlimit(resource.RLIMIT_NPROC)
-    if threads != resource.RLIM_INFINITY and os.geteuid() != 0:
-        yield max(1, threads - OTHER_THREADS), f"the limit of threads (ulimit -u {threads})"
+    for option, count in count_limits():
+        if option == "n":
+            yield (
+                max(1, (count - OTHER_FILES) // FILES_PER_JOB),
+                f"the limit of open files (ulimit -n {count})",
+            )
+        else:
+            yield max(1, count - OTHER_THREADS), f"the limit of threads (ulimit -u {count})"
     processes = _number(root / "sys/fs/cgroup/pids.max")
     if processes is not None:
         free = processes - (_number(root / "sys/fs/cgroup/pids.current") or 0) - OTHER_THREADS
@@ -62,7 +60,7 @@ def _limits(bytes_per_job: int, root: Path) -> Iterator[tuple[int, str]]:
 
 def _available_memory(root: Path) -> int | None:
     """Return the free memory in bytes, that of the control group if it has less; None if it is unknown."""
-    found = []
+    found = [] if (free := available_memory()) is None else [free]
     most, used = (_number(root / f"sys/fs/cgroup/memory.{name}") for name in ("max", "current"))
     if most is not None and used is not None:
         found.append(max(0, most - used))

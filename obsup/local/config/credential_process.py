@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import shlex
 import subprocess
 from collections.abc import Mapping
 
 from obsup.dialects.vendor import KeyNames
 from obsup.errors import Denied, run_again
 from obsup.local.config.credential_fields import pair_keys, parse_expiry, parse_json_object
+from obsup.local.platform.paths import split_command
 from obsup.model import Credentials
 
 # Long enough for a person to touch a security key or enter a second factor.
@@ -28,7 +28,7 @@ def run_process(
     error contains neither its arguments nor its standard output.
     Source: AWS SDKs and Tools Reference Guide, "Process credential provider".
     """
-    words = shlex.split(command)
+    words = split_command(command)
     why = output = ""
     try:
         done = subprocess.run(

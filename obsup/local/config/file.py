@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import stat
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -13,8 +12,9 @@ from msgspec import field
 
 from obsup.errors import BadConfiguration, NextStep, run_again
 from obsup.local.files.content import FileContent, read_content
-from obsup.local.files.own_file import distrust, exposure, is_trusted_owner
 from obsup.local.files.user_folders import default_config_path
+from obsup.local.platform.owners import distrust, exposure, is_trusted_owner, protect_command
+from obsup.local.platform.paths import split_command
 from obsup.options import kinds
 from obsup.options.kinds import Kind
 from obsup.options.table import EXCLUSIVE, SETTINGS, is_set
@@ -188,7 +188,7 @@ def _build_profile(name: str, content: object, path: Path) -> Profile:
 
 def _is_command(text: str) -> bool:
     try:
-        return bool(shlex.split(text))
+        return bool(split_command(text))
     except ValueError:
         return False
 
@@ -259,14 +259,14 @@ def _refuse_unknown(values: Mapping[str, object], known: Collection[str], *, tab
 
 def _require_own(status: os.stat_result, path: Path) -> None:
     """Raise BadConfiguration if another user can have written the file."""
-    reason = distrust(status) if stat.S_ISREG(status.st_mode) else ""
+    reason = distrust(status, str(path)) if stat.S_ISREG(status.st_mode) else ""
     if not reason:
         return
     is_ours = is_trusted_owner(status.st_uid)
     raise BadConfiguration(
         f"the configuration file {path} is not used: {reason}",
         "Who can change it decides where your data goes, and which programs run",
-        NextStep("read it, and if it is right, run", command=("chmod", "600", str(path)))
+        NextStep("read it, and if it is right, run", command=protect_command(str(path)))
         if is_ours
         else NextStep("read it; if it is right, copy it to a file of your own, and name that with --config"),
     )
@@ -274,10 +274,10 @@ def _require_own(status: os.stat_result, path: Path) -> None:
 
 def _require_secret(status: os.stat_result, path: Path) -> None:
     """Raise BadConfiguration if another user can read the file."""
-    reason = exposure(status, path)
+    reason = exposure(status, str(path))
     if reason:
         raise BadConfiguration(
             f"{path} contains secrets, and {reason}",
             "Then they can write to your buckets",
-            NextStep("run", command=("chmod", "600", str(path))),
+            NextStep("run", command=protect_command(str(path))),
         )

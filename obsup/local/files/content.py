@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
-import select
 import stat
 from pathlib import Path
 from typing import NamedTuple
+
+from obsup.local.platform.files import NO_WAIT, open_file
+from obsup.local.platform.streams import wait_readable
 
 # The writer of a pipe, for example a program in <(…), may ask a person for a password first.
 PIPE_TIMEOUT_S = 60.0
@@ -34,7 +36,7 @@ def read_content(
     Raises OSError: also for a directory, for more than *max_bytes* bytes, and if the writer of a pipe sends nothing for
     *pipe_timeout_s* seconds.
     """
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
+    descriptor = open_file(str(path), os.O_RDONLY | NO_WAIT)
     try:
         status = os.fstat(descriptor)
         if stat.S_ISDIR(status.st_mode):
@@ -52,9 +54,7 @@ def read_content(
 
 
 def _read(descriptor: int, status: os.stat_result, path: Path, timeout_s: float) -> bytes:
-    if stat.S_ISFIFO(status.st_mode) or stat.S_ISCHR(status.st_mode):
-        poll = select.poll()
-        poll.register(descriptor, select.POLLIN)
-        if not poll.poll(timeout_s * 1000):
-            raise TimeoutError(errno.ETIMEDOUT, f"Nothing was written to it for {timeout_s:g} s", str(path))
+    is_pipe = stat.S_ISFIFO(status.st_mode) or stat.S_ISCHR(status.st_mode)
+    if is_pipe and not wait_readable(descriptor, timeout_s):
+        raise TimeoutError(errno.ETIMEDOUT, f"Nothing was written to it for {timeout_s:g} s", str(path))
     return os.read(descriptor, _BLOCK_BYTES)

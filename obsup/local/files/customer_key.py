@@ -10,7 +10,7 @@ from pathlib import Path
 
 from obsup.errors import BadConfiguration, NextStep, run_again
 from obsup.local.files.content import read_content
-from obsup.local.files.own_file import distrust, exposure
+from obsup.local.platform.owners import distrust, exposure, protect_command
 from obsup.model import CustomerKey
 
 # Of 256 and 512 bits. The dialect decides which of them it accepts.
@@ -27,19 +27,19 @@ def read_customer_key(path: Path) -> CustomerKey:
         raise BadConfiguration(
             f"cannot read the SSE-C key file {path}", exc.strerror or "", run_again("fix the key file")
         ) from exc
-    reason = distrust(status) if stat.S_ISREG(status.st_mode) else ""
+    reason = distrust(status, str(path)) if stat.S_ISREG(status.st_mode) else ""
     if reason:
         raise BadConfiguration(
             f"the SSE-C key file {path} is not used: {reason}",
             "Who can change it can choose a key that others know",
             NextStep("use a key file of your own, with mode 600"),
         )
-    reason = exposure(status, path)
+    reason = exposure(status, str(path))
     if reason:
         raise BadConfiguration(
             f"the SSE-C key file {path} is not used: {reason}",
             "Who can read the key can decrypt the objects",
-            NextStep("run", command=("chmod", "600", str(path))),
+            NextStep("run", command=protect_command(str(path))),
         )
     for key in _readings(data):
         if len(key) in KEY_BYTES:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import pickle
-import signal
 import subprocess
 import threading
 from collections.abc import Callable
@@ -15,6 +14,8 @@ from concurrent.futures import BrokenExecutor, Future
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
+from obsup.local.platform.processes import WORKER_OPTIONS
+from obsup.local.platform.signals import block_terminal_signals
 from obsup.local.processes.interpreter import import_path, worker_command
 from obsup.local.processes.worker import NO_THREAD
 
@@ -87,9 +88,7 @@ class ProcessPool:
 
     def _serve(self) -> None:
         """Run calls in one process after the other until the backend is closed."""
-        if hasattr(signal, "pthread_sigmask"):
-            # The processes inherit this: the driver receives these signals of a terminal and stops them in order.
-            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
+        block_terminal_signals()  # the driver receives them and stops its processes in order
         process: _WorkerProcess | None = None
         while (item := self._calls.get()) is not None:
             future, message = item
@@ -144,7 +143,11 @@ class _WorkerProcess:
 
     def __init__(self, command: list[str]) -> None:
         self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            **WORKER_OPTIONS,
         )
         self._lock = threading.Lock()
         try:

@@ -16,7 +16,7 @@ NO_THREAD = 71
 
 def serve_calls() -> None:
     """Run the calls that arrive on standard input, one after the other, until the driver closes it or dies."""
-    for name in ("SIGINT", "SIGHUP"):  # of a terminal: the driver handles them
+    for name in ("SIGINT", "SIGHUP", "SIGBREAK"):  # of a terminal: the driver handles them
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
     replies = os.fdopen(os.dup(1), "wb")

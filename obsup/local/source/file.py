@@ -9,6 +9,8 @@ from contextlib import closing
 from pathlib import Path
 
 from obsup.errors import NO_DESCRIPTOR, LocalFailure, ObsupError, SourceChanged, run_again, too_many_files
+from obsup.local.platform.files import stat_open
+from obsup.local.platform.sockets import HAS_SENDFILE, send_file
 from obsup.local.source.buffers import BLOCK_BYTES, BufferPool
 from obsup.local.source.digest import PartDigest, digest_like
 from obsup.local.source.identity import (
@@ -57,7 +59,7 @@ class PartBody:
         self.sent = 0
         self._path = path
         self.digest = digest or PartDigest()
-        self.can_sendfile = self.digest.is_idle
+        self.can_sendfile = HAS_SENDFILE and self.digest.is_idle
         self._on_sent = on_sent
         self._gate = gate
         self._granted = 0
@@ -117,7 +119,7 @@ class PartBody:
             self._granted = wanted if self._gate is None else self._gate(wanted)
         position = self._offset + self.sent
         try:
-            count = os.sendfile(descriptor, self._file.fileno(), position, self._granted)
+            count = send_file(descriptor, self._file.fileno(), position, self._granted)
         except (BlockingIOError, ConnectionError):
             raise
         except OSError as exc:
@@ -150,13 +152,13 @@ class PartBody:
         Not the path is checked: it may lead to another file for a moment.
         """
         if not self._file.closed:
-            self._last_seen = identity(os.fstat(self._file.fileno()))
+            self._last_seen = identity(stat_open(self._file.fileno()))
         check_identity(self._path, self._planned, self._last_seen)
 
     def close(self) -> None:
         """Close the file. The last block must not be used any more."""
         if not self._file.closed:  # a buffer given back twice would be used by two windows at once
-            self._last_seen = identity(os.fstat(self._file.fileno()))
+            self._last_seen = identity(stat_open(self._file.fileno()))
             self._file.close()
             if self._buffer is not None:
                 BUFFERS.give_back([self._buffer])

@@ -23,7 +23,8 @@ from obsup.errors import (
     too_many_files,
 )
 from obsup.local.files.existing import exists, is_file
-from obsup.local.files.link_free import stat_link_free
+from obsup.local.platform.files import NO_WAIT, open_file, stat_open
+from obsup.local.platform.link_free import stat_link_free
 from obsup.model import SourceStat
 from obsup.text import operand, quoted, shell_word
 
@@ -118,9 +119,9 @@ def open_source(path: Path) -> io.FileIO:
 
 def _open_without_waiting(path: str, flags: int) -> int:
     try:
-        return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+        return open_file(path, flags | NO_WAIT)
     except BlockingIOError:  # a file server holds a lease on the file: wait until it is released
-        return os.open(path, flags)
+        return open_file(path, flags)
 
 
 def open_planned(path: Path, planned: SourceStat) -> io.FileIO:
@@ -132,7 +133,7 @@ def open_planned(path: Path, planned: SourceStat) -> io.FileIO:
             raise
         raise _disappeared(path, os.strerror(exc.errno)) from exc
     try:
-        check_identity(path, planned, identity(os.fstat(file.fileno())))
+        check_identity(path, planned, identity(stat_open(file.fileno())))
     except BaseException:
         file.close()
         raise
@@ -147,7 +148,7 @@ def check_stated_size(path: Path, file: io.FileIO, size: int) -> None:
     before_end = max(0, size - 1)
     file.seek(before_end)
     extra = len(file.read(size - before_end + 1) or b"") - (size - before_end)
-    if extra and os.fstat(file.fileno()).st_size == size:
+    if extra and stat_open(file.fileno()).st_size == size:
         raise SourceUnreadable(
             f"{quoted(path)} has {'more' if extra > 0 else 'fewer'} bytes than its size of {size}",
             "Its file system does not state the true size, as in /proc and /sys",
@@ -165,7 +166,7 @@ def check_readable(path: Path) -> None:
     """Raise SourceUnreadable if *path* cannot be opened for reading, or has more or fewer bytes than it states."""
     try:
         with open_source(path) as file:
-            check_stated_size(path, file, os.fstat(file.fileno()).st_size)
+            check_stated_size(path, file, stat_open(file.fileno()).st_size)
     except OSError as exc:
         if exc.errno in NO_DESCRIPTOR:
             raise too_many_files(f"cannot read {quoted(path)}") from exc

@@ -6,7 +6,6 @@ import contextlib
 import errno
 import io
 import os
-import select
 import stat
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -19,15 +18,12 @@ from obsup.errors import (
     SourceUnreadable,
     run_again,
 )
+from obsup.local.platform.streams import enlarge_pipe, read_into, wait_readable
 from obsup.units import MIB
 
-try:
-    import fcntl
-except ImportError:  # Windows, whose pipes have a fixed size
-    fcntl = None  # type: ignore[assignment]
-
 # How often a blocked read checks whether it is cancelled.
-POLL_MS = 100
+POLL_S = 0.1
+# The buffer of a pipe: for a sixteenth of the context switches.
 PIPE_BYTES = 1 * MIB
 
 
@@ -72,7 +68,7 @@ class Descriptor:
         self._on_idle = on_idle
         self._is_cancelled = False
         self._check_unchanged = unchanged_check(name, descriptor)
-        enlarge_pipe(descriptor)
+        enlarge_pipe(descriptor, PIPE_BYTES)
 
     def start(self) -> None:
         """Do nothing: it is already open."""
@@ -122,13 +118,11 @@ class WaitingStream(io.RawIOBase):
 
 def _read_when_ready(descriptor: int, view: memoryview, on_idle: Callable[[], object]) -> int:
     """Wait for bytes and read them into *view*; return how many, 0 at the end. Raises OSError, and as *on_idle*."""
-    poll = select.poll()
-    poll.register(descriptor, select.POLLIN)
     while True:
-        if poll.poll(POLL_MS):
+        if wait_readable(descriptor, POLL_S):
             # Another process may have made it non-blocking and read first.
             with contextlib.suppress(BlockingIOError):
-                return os.readv(descriptor, [view])
+                return read_into(descriptor, view)
         on_idle()
 
 
@@ -167,13 +161,6 @@ def unchanged_check(name: str, descriptor: int | None) -> Callable[[], None]:
     except OSError:  # reading reports it
         before = None
     return check if before is not None else lambda: None
-
-
-def enlarge_pipe(descriptor: int) -> None:
-    """Enlarge the buffer of a pipe to 1 MiB, if the system allows it, for a sixteenth of the context switches."""
-    if fcntl is not None and hasattr(fcntl, "F_SETPIPE_SZ"):
-        with contextlib.suppress(OSError):  # not a pipe, or the user's limit of pipe memory is reached
-            fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
 
 
 def read_failed(name: str, exc: OSError) -> ObsupError:

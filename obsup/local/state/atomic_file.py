@@ -9,7 +9,8 @@ import stat
 from pathlib import Path
 from types import TracebackType
 
-from obsup.local.files.own_file import is_trusted_owner
+from obsup.local.platform.files import open_file, replace, sync_file, sync_folder
+from obsup.local.platform.owners import distrust, is_trusted_owner
 from obsup.local.state.checkpoint_path import short_digest
 from obsup.local.state.folders import is_special
 
@@ -26,9 +27,9 @@ class AtomicFile:
     def __init__(self, path: Path, *, is_private: bool = True) -> None:
         self._path = path
         self._temporary = path.parent / (temporary_prefix(path) + secrets.token_hex(4))  # "." has no name
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
         try:
-            descriptor = os.open(self._temporary, flags, 0o600 if is_private else 0o666)
+            descriptor = open_file(str(self._temporary), flags, private=is_private)
         except OSError as exc:
             raise self._named(exc) from exc
         self._file = os.fdopen(descriptor, "wb")
@@ -40,9 +41,10 @@ class AtomicFile:
         """Whether it was committed or discarded."""
         return self._file.closed
 
-    def status(self) -> os.stat_result:
-        """Return the status of the new file, which shows the owner and the mode that the file system gives it."""
-        return os.fstat(self._file.fileno())
+    def distrust(self) -> str:
+        """Return why the new file would not be trusted: the owner or the rights that the file system gives it."""
+        descriptor = self._file.fileno()
+        return distrust(os.fstat(descriptor), descriptor)
 
     def write(self, data: bytes) -> None:
         """Append *data* to the new content."""
@@ -56,13 +58,15 @@ class AtomicFile:
         """Write the new content to the disk and give it the name of the old one."""
         try:
             self._file.flush()
-            os.fsync(self._file.fileno())
+            sync_file(self._file.fileno())
             self._file.close()
-            self._temporary.replace(self._path)
+            replace(str(self._temporary), str(self._path))
         except OSError as exc:
             self.discard()
             raise self._named(exc) from exc
-        _sync_folder(self._path.parent)
+        # Some network file systems cannot sync a folder. A power failure can then undo this write, nothing more.
+        with contextlib.suppress(OSError):
+            sync_folder(str(self._path.parent))
 
     def discard(self) -> None:
         """Remove the temporary file; the old file stays."""
@@ -104,13 +108,3 @@ def write_atomically(path: Path, data: bytes, *, is_private: bool = True) -> Non
 def temporary_prefix(path: Path) -> str:
     """Return how the names of the temporary files for *path* begin; a killed process leaves one behind."""
     return f".{path.name[:100]}.{short_digest(os.fsencode(path.name))}."
-
-
-def _sync_folder(folder: Path) -> None:
-    # Some network file systems cannot sync a folder. A power failure can then undo this write, nothing more.
-    with contextlib.suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

@@ -23,7 +23,9 @@ from msgspec import field
 from msgspec.structs import replace
 
 from obsup.errors import CheckpointUnwritable, NextStep, ObsupError, run_again
-from obsup.local.files.own_file import UntrustedFile, distrust, read_own
+from obsup.local.files.own_file import UntrustedFile, read_own
+from obsup.local.platform.files import NO_WAIT, open_file
+from obsup.local.platform.files import remove as remove_file
 from obsup.local.state.atomic_file import AtomicFile, temporary_prefix
 from obsup.local.state.checkpoint_path import fallback_folder
 from obsup.local.state.folders import create_private_folder, is_special
@@ -244,7 +246,7 @@ def load(path: Path) -> Checkpoint | None:
 def looks_like_checkpoint(path: str) -> bool:
     """Return whether the file at *path* begins as a checkpoint, is empty as after a power failure, or is removed."""
     try:
-        with os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as file:
+        with os.fdopen(open_file(path, os.O_RDONLY | NO_WAIT), "rb") as file:
             head = file.read(_HEAD_BYTES)
     except FileNotFoundError:
         return not os.path.lexists(path)  # not a symbolic link that leads nowhere
@@ -293,7 +295,7 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
             create_private_folder(path.parent)
         with AtomicFile(path) as file:
             file.write(encode(checkpoint))
-            reason = distrust(file.status())
+            reason = file.distrust()
             if reason:
                 # NFS with root_squash, for example, or a mounted disk without owners.
                 raise PermissionError(
@@ -337,9 +339,9 @@ def remove(path: Path) -> None:
     if is_special(path):
         return  # --checkpoint /dev/null
     try:
-        path.unlink(missing_ok=True)
+        remove_file(str(path))
         for temporary in path.parent.glob(glob.escape(temporary_prefix(path)) + "*"):
-            temporary.unlink(missing_ok=True)
+            remove_file(str(temporary))
     except OSError as exc:
         raise CheckpointUnwritable(
             f"the checkpoint {quoted(path)} cannot be removed",

@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 from obsup.local.files.own_file import distrust_path
+from obsup.local.platform.paths import split_name
 from obsup.local.state.folders import state_folder
 from obsup.local.state.lock import target_hash
 from obsup.model import Target
@@ -99,11 +100,11 @@ class CheckpointLookup:
 
     def has_any(self, path: str, target: Target) -> bool:
         """Return whether the source at the absolute *path* has a checkpoint for *target*."""
-        folder, _, last = path.rpartition("/")
+        folder, last = split_name(path)
         name = f"{short_name(last)}.{target_hash(target)[:8]}{SUFFIX}"
         digest = self._digests.get(folder)
         if digest is None:
-            digest = short_digest(os.fsencode(folder or "/"))
+            digest = short_digest(os.fsencode(folder))
             self._digests = {folder: digest}  # a walk lists one folder after the other
         if os.path.lexists(f"{self._fallback}/{digest}-{name}"):
             return True

@@ -10,8 +10,9 @@ import tempfile
 from pathlib import Path
 
 from obsup.local.files.existing import exists
-from obsup.local.files.own_file import is_trusted_owner
 from obsup.local.files.user_folders import user_state_folder
+from obsup.local.platform.owners import is_own, is_trusted_owner, user_name
+from obsup.local.platform.paths import TEMPORARY_FOLDER
 
 
 def state_folder() -> Path:
@@ -32,13 +33,12 @@ def _can_be_written(folder: Path) -> bool:
 
 def temporary_folder() -> Path:
     """Return a temporary folder for this user, for locks if the state directory cannot be written."""
-    user = os.getuid() if hasattr(os, "getuid") else "user"
     try:
         folder = tempfile.gettempdir()
     except FileNotFoundError:
         # gettempdir writes a test file, which fails on a full disk. A lock needs no space.
-        folder = os.environ.get("TMPDIR") or "/tmp"
-    return Path(folder) / f"obsup-{user}"
+        folder = os.environ.get("TMPDIR") or TEMPORARY_FOLDER
+    return Path(folder) / f"obsup-{user_name()}"
 
 
 def can_use_private_folder(folder: Path) -> bool:
@@ -67,7 +67,7 @@ def create_private_folder(folder: Path) -> None:
     for one in (folder, folder.parent):
         if not is_trusted_owner(one.stat().st_uid) or not is_trusted_owner(one.lstat().st_uid):
             raise PermissionError(errno.EPERM, "Its folder belongs to another user")
-    if folder.stat().st_mode & 0o077 and hasattr(os, "getuid") and folder.stat().st_uid == os.getuid():
+    if folder.stat().st_mode & 0o077 and is_own(folder.stat().st_uid):
         folder.chmod(0o700)
 
 

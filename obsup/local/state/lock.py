@@ -5,13 +5,15 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
 from obsup.errors import NO_DESCRIPTOR, Busy, LocalFailure, NextStep, run_again, too_many_files
+from obsup.local.platform.files import open_file
+from obsup.local.platform.files import remove as remove_file
+from obsup.local.platform.locks import is_current, lock_file_of, try_lock, wait_for_lock
 from obsup.local.state.folders import can_use_private_folder, state_folder, temporary_folder
 from obsup.model import Target
 
@@ -52,80 +54,52 @@ def lock_path(folder: str, target: Target, part: tuple[str, int] | None = None) 
     return f"{folder}/{name[:32]}.lock"
 
 
-if sys.platform == "win32":
-    import filelock
+class FileLock:
+    """A lock on a file: exclusive, or shared with others that share it."""
 
-    class FileLock:
-        """A lock on a file. Windows has no shared locks here: it is always exclusive."""
+    def __init__(self, path: Path) -> None:
+        self._path = str(path)
+        self._file = lock_file_of(self._path)
+        self._descriptor: int | None = None
 
-        def __init__(self, path: Path) -> None:
-            self._lock = filelock.FileLock(path.with_name(path.name + ".lock"))
+    def try_acquire(self, *, shared: bool = False) -> bool:
+        """Create the file if it is missing and return whether the lock was acquired; do not wait.
 
-        def try_acquire(self, *, shared: bool = False) -> bool:  # noqa: ARG002 - same method as below
-            """Return whether the lock was acquired; do not wait."""
-            try:
-                self._lock.acquire(blocking=False)
-            except filelock.Timeout:
-                return False
-            return True
+        Raises OSError, also if the file system has no locks.
+        """
+        return self._lock(os.O_CREAT, lambda descriptor: try_lock(descriptor, shared=shared))
 
-        def wait(self) -> None:
-            """Wait until the lock is acquired."""
-            self._lock.acquire()
+    def wait(self) -> None:
+        """Wait until the lock on the existing file is acquired. Raises OSError, FileNotFoundError."""
+        creation = 0
+        if self._file != self._path:
+            os.stat(self._path)  # noqa: PTH116 - raises FileNotFoundError
+            creation = os.O_CREAT
+        while not self._lock(creation, wait_for_lock):
+            pass
 
-        def release(self, *, remove: bool = False) -> None:  # noqa: ARG002 - Windows cannot remove an open file
-            """Release the lock."""
-            self._lock.release()
+    def _lock(self, creation: int, acquire: Callable[[int], bool]) -> bool:
+        descriptor = open_file(self._file, os.O_RDWR | creation, private=True, follow=False)
+        try:
+            # Between open and lock, another holder may have removed or replaced the file.
+            is_acquired = acquire(descriptor) and is_current(descriptor, self._file)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        if not is_acquired:
+            os.close(descriptor)
+            return False
+        self._descriptor = descriptor
+        return True
 
-else:
-    import fcntl
-
-    class FileLock:
-        """A lock on a file: exclusive, or shared with others that share it."""
-
-        def __init__(self, path: Path) -> None:
-            self._path = path
-            self._descriptor: int | None = None
-
-        def try_acquire(self, *, shared: bool = False) -> bool:
-            """Create the file if it is missing and return whether the lock was acquired; do not wait.
-
-            Raises OSError, also if the file system has no locks.
-            """
-            kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
-            return self._lock(os.O_CREAT, kind | fcntl.LOCK_NB)
-
-        def wait(self) -> None:
-            """Wait until the lock on the existing file is acquired. Raises OSError, FileNotFoundError."""
-            while not self._lock(0, fcntl.LOCK_EX):
-                pass
-
-        def _lock(self, creation: int, kind: int) -> bool:
-            flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | creation
-            descriptor = os.open(self._path, flags, 0o600)
-            try:
-                fcntl.flock(descriptor, kind)
-                # Between open and lock, another holder may have removed or replaced the file.
-                is_same_file = os.path.samestat(os.fstat(descriptor), self._path.stat())
-            except (BlockingIOError, FileNotFoundError):
-                is_same_file = False
-            except BaseException:
-                os.close(descriptor)
-                raise
-            if not is_same_file:
-                os.close(descriptor)
-                return False
-            self._descriptor = descriptor
-            return True
-
-        def release(self, *, remove: bool = False) -> None:
-            """Release the lock. *remove* the file too, which only an exclusive holder may do."""
-            if self._descriptor is None:
-                return
-            if remove:
-                self._path.unlink(missing_ok=True)
-            os.close(self._descriptor)
-            self._descriptor = None
+    def release(self, *, remove: bool = False) -> None:
+        """Release the lock. *remove* the file too, which only an exclusive holder may do."""
+        if self._descriptor is None:
+            return
+        if remove or self._file != self._path:
+            remove_file(self._file)
+        os.close(self._descriptor)
+        self._descriptor = None
 
 
 class UploadLock:

@@ -14,7 +14,7 @@ from msgspec import convert, field, to_builtins
 from obsup.errors import BadConfiguration, LocalFailure, NextStep
 from obsup.local.files.content import read_content
 from obsup.local.files.existing import is_directory
-from obsup.local.files.own_file import distrust
+from obsup.local.platform.owners import distrust
 from obsup.local.state.atomic_file import write_atomically
 from obsup.local.state.folders import is_special
 from obsup.local.state.typed_json import parse
@@ -86,7 +86,7 @@ def load(path: Path) -> ObjectReceipt:
     """Return the receipt at *path*. Raises BadConfiguration if it is missing or invalid."""
     try:
         data, status = read_content(path, MAX_BYTES, allow_pipe=True)
-        reason = distrust(status) if stat.S_ISREG(status.st_mode) else ""
+        reason = distrust(status, str(path)) if stat.S_ISREG(status.st_mode) else ""
         if not reason:
             return _from_fields(parse(data))
         why = f"Another user can have written it: {reason}"

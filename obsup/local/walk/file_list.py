@@ -9,6 +9,7 @@ from io import RawIOBase
 from typing import BinaryIO
 
 from obsup.errors import DataMismatch, NextStep, SourceUnreadable
+from obsup.local.platform.paths import drive_of, with_slashes
 from obsup.local.walk.walk import Entry, SourceRoot, UnreadableFile, Walk
 from obsup.text import quoted, utf8_name
 from obsup.units import KIB
@@ -49,9 +50,11 @@ def root_of_entry(entry: str) -> SourceRoot | None:
     The first slash of an absolute path is dropped; the last ``/./`` marks where the name begins. None for a name that
     would leave the folder of the TARGET.
     """
-    base, _mark, tail = entry.rpartition("/./")
-    if not base and entry.startswith("/"):
+    drive, path = drive_of(with_slashes(entry))
+    base, _mark, tail = path.rpartition("/./")
+    if not base and path.startswith("/"):
         base = "/"
+    base = drive + base
     words = [word for word in tail.split("/") if word not in ("", ".")]
     if ".." in words:
         return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection
 
+from obsup.local.platform.files import stat_path
 from obsup.local.walk.walk import SourceRoot, Walk
 
 
@@ -19,7 +20,7 @@ def find_reached(walk: Walk, root: SourceRoot, folders: Collection[tuple[int, in
     while waiting:
         path, inner = waiting.pop()
         try:
-            found = os.stat(path)  # noqa: PTH116 - as in a walk
+            found = stat_path(path)
             identity = (found.st_dev, found.st_ino)
             if identity in folders:
                 return path

@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import Literal
 
 from obsup.errors import NextStep, ObsupError, SourceUnreadable, WrongUsage, run_again
-from obsup.local.files.link_free import stat_link_free
+from obsup.local.platform.files import is_link, stat_entry, stat_path
+from obsup.local.platform.link_free import stat_link_free
+from obsup.local.platform.paths import split_source, with_slashes
 from obsup.local.source.identity import identity
 from obsup.local.state.checkpoint import looks_like_checkpoint
 from obsup.local.state.checkpoint_path import SUFFIX
@@ -111,7 +113,7 @@ class Walk(Value):
             yield OTHER_SHARE
             return
         try:
-            found = os.stat(root.path)  # noqa: PTH116 - creating a Path per file would dominate the cost of a walk
+            found = stat_path(root.path)
         except (OSError, ValueError) as exc:
             yield UnreadableFile(root.path, root.name, unreadable(root.path, exc))
             return
@@ -185,7 +187,7 @@ class _Tree:
         name, walk = self._prefix + inner, self._walk
         try:
             follows = walk.links == "follow"
-            if not follows and entry.is_symlink():
+            if not follows and is_link(entry):
                 yield from self._visit_link(entry, inner)
                 return
             is_folder = entry.is_dir(follow_symlinks=follows)
@@ -199,7 +201,7 @@ class _Tree:
             if not is_folder and _OWN_STATE.fullmatch(entry.name) and looks_like_checkpoint(entry.path):
                 yield SkippedFile(entry.path, name, "a checkpoint of obsup")
                 return
-            found = entry.stat(follow_symlinks=follows)
+            found = stat_entry(entry, follow=follows)
         except OSError as exc:
             yield UnreadableFile(entry.path, name, unreadable(entry.path, exc))
             return
@@ -242,10 +244,8 @@ def root_of(source: str) -> SourceRoot:
 
     A file and a folder keep their last name; a folder with a trailing slash, and ``.``, stand for their contents.
     """
-    path = source.rstrip("/") or "/"
-    last = path.rpartition("/")[2]
-    is_contents = source.endswith("/") or last in (".", "..", "")
-    return SourceRoot(path, "" if is_contents else utf8_name(last))
+    path, last = split_source(source)
+    return SourceRoot(path, utf8_name(last))
 
 
 def can_collide(roots: list[SourceRoot]) -> bool:
@@ -275,7 +275,7 @@ def not_empty(entries: Iterator[Entry], root: SourceRoot, *, fail: bool) -> Iter
 
 def as_list_entry(path: str, name: str) -> bytes:
     """Return the entry of a --from-list for this file with this name, with ``/./`` as for rsync."""
-    path_bytes, name_bytes = os.fsencode(path), name.encode("utf-8", "surrogateescape")
+    path_bytes, name_bytes = os.fsencode(with_slashes(path)), name.encode("utf-8", "surrogateescape")
     if path_bytes == name_bytes:
         return b"./" + name_bytes
     base = path_bytes.removesuffix(name_bytes).removesuffix(b"/") if name else path_bytes

@@ -5,14 +5,10 @@ A connection fails only if no byte moves, however slow it is.
 
 from __future__ import annotations
 
-import array
 import errno
-import fcntl
 import io
-import os
 import socket
 import ssl
-import termios
 import time
 from collections.abc import Callable, MutableMapping
 from functools import partial
@@ -22,6 +18,7 @@ from weakref import WeakKeyDictionary
 from urllib3.util.wait import wait_for_read, wait_for_socket
 
 from obsup.errors import NetworkError
+from obsup.local.platform.sockets import send_now, unsent_bytes
 from obsup.store.http.settings import limited
 from obsup.units import MIB
 
@@ -107,8 +104,7 @@ def send_all(sock: Any, data: Any, stall_timeout_s: float) -> None:
         view = whole.cast("B")
         while view:
             if type(sock) is socket.socket:
-                # Unlike sock.send(), this does not poll before each call and does not release the GIL for that.
-                sent = send_available(sock, partial(os.write, sock.fileno(), view), stall_timeout_s)
+                sent = send_available(sock, partial(send_now, sock, view), stall_timeout_s)
             elif type(sock) is ssl.SSLSocket:
                 sent = _send_step(sock, stall_timeout_s, partial(_send_secure, sock, view, True))
             else:
@@ -208,7 +204,7 @@ def _run_until_stall(sock: Any, stall_timeout_s: float, operation: Callable[[flo
         try:
             return operation(stall_timeout_s / CHECKS_PER_STALL_TIMEOUT)
         except TimeoutError:
-            unsent, before = _unsent_bytes(sock), unsent
+            unsent, before = unsent_bytes(sock), unsent
             checks = checks - 1 if unsent == before else CHECKS_PER_STALL_TIMEOUT - 1
             if not checks:
                 raise
@@ -244,13 +240,3 @@ def _check_secure(sock: ssl.SSLSocket) -> None:
         _early_bytes[sock] = start
     if not start.startswith(_INFORMATIONAL):
         raise EarlyResponse
-
-
-def _unsent_bytes(sock: Any) -> int:
-    """Return how many bytes the other end has not acknowledged; 0 if the system cannot tell."""
-    count = array.array("i", [0])
-    try:
-        fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, count)
-    except OSError:
-        return 0
-    return count[0]

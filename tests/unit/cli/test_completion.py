@@ -19,7 +19,6 @@ HEAVY = {
     "requests",
     "urllib3",
     "rich",
-    "filelock",
     "obsup.engine",
     "obsup.store",
     "obsup.local.config",

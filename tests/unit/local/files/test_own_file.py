@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from obsup.local.files.own_file import distrust
+from obsup.local.platform.owners import distrust
 from obsup.local.state import checkpoint as checkpoints
 from obsup.local.state.checkpoint import Checkpoint
 from obsup.model import SourceStat, Target, Upload
@@ -81,7 +81,7 @@ def test_files_that_are_trusted(
     path.touch()
     path.chmod(mode)
     os.chown(path, owner, owner)
-    assert distrust(path.stat()) == reason
+    assert distrust(path.stat(), str(path)) == reason
 
 
 def test_sudo_uid_counts_only_for_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,4 +91,4 @@ def test_sudo_uid_counts_only_for_root(tmp_path: Path, monkeypatch: pytest.Monke
     path = tmp_path / "file"
     path.touch()
     os.chown(path, 54321, 54321)
-    assert distrust(path.stat()) == "it belongs to uid 54321"
+    assert distrust(path.stat(), str(path)) == "it belongs to uid 54321"

@@ -1,0 +1,52 @@
+"""Locks of the kernel on open files: shared or exclusive, and released when the process ends."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+if sys.platform == "win32":
+    from obsup.local.platform.windows_api import lock_byte
+
+    # A lock of Windows also forbids others to read and write what is locked: here, a byte behind the end of any file.
+    _OFFSET = 2**62
+
+    def try_lock(descriptor: int, *, shared: bool) -> bool:
+        """Return whether the open file is locked now, by *descriptor*; do not wait. Raises OSError."""
+        return lock_byte(descriptor, _OFFSET, shared=shared, wait=False)
+
+    def wait_for_lock(descriptor: int) -> bool:
+        """Wait for the exclusive lock of the open file, and return True. Raises OSError."""
+        return lock_byte(descriptor, _OFFSET, shared=False, wait=True)
+
+    def lock_file_of(path: str) -> str:
+        """Return the file to lock for *path*: one next to it, because an open file cannot be replaced."""
+        return path if path.endswith(".lock") else f"{path}.lock"
+
+else:
+    import fcntl
+
+    def try_lock(descriptor: int, *, shared: bool) -> bool:
+        """Return whether the open file is locked now, by *descriptor*; do not wait. Raises OSError."""
+        try:
+            fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def wait_for_lock(descriptor: int) -> bool:
+        """Wait for the exclusive lock of the open file, and return True. Raises OSError."""
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        return True
+
+    def lock_file_of(path: str) -> str:
+        """Return the file to lock for *path*: the file itself."""
+        return path
+
+
+def is_current(descriptor: int, path: str) -> bool:
+    """Return whether the open file is still the one at *path*: another process may have removed or replaced it."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.stat(path))  # noqa: PTH116 - a Path per lock costs too much
+    except FileNotFoundError:
+        return False

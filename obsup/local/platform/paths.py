@@ -1,0 +1,133 @@
+r"""Paths of this system, and the folders of the user. Windows has drives, shares, and ``\`` besides ``/``."""
+
+from __future__ import annotations
+
+import ntpath
+import os
+import re
+import shlex
+import sys
+from collections.abc import Mapping
+
+_IS_WINDOWS = sys.platform == "win32"
+_PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_@+=:,./\\-~")
+_RESERVED = frozenset({"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"})
+_NUMBERED = ("COM", "LPT")
+
+
+def split_source(source: str, *, windows: bool = _IS_WINDOWS) -> tuple[str, str]:
+    r"""Return the path of SOURCE without separators at its end, and its last name: "" if it stands for its contents.
+
+    It does if it ends with a separator, or with ``.`` or ``..``, and the root of a file system does.
+    """
+    drive, rest = ntpath.splitdrive(source) if windows else ("", source)
+    if windows:
+        rest = rest.replace("\\", "/")
+    inner = rest.rstrip("/")
+    path = drive + (inner or ("/" if rest else ""))
+    last = inner.rpartition("/")[2]
+    return path, "" if rest.endswith("/") or last in (".", "..") else last
+
+
+def with_slashes(path: str, *, windows: bool = _IS_WINDOWS) -> str:
+    r"""Return *path* with ``/`` between its names: those of Windows may have ``\``."""
+    return path.replace("\\", "/") if windows else path
+
+
+def drive_of(path: str, *, windows: bool = _IS_WINDOWS) -> tuple[str, str]:
+    """Return the drive or the share of *path*, and the rest; the drive is empty on other systems."""
+    return ntpath.splitdrive(path) if windows else ("", path)
+
+
+def split_name(path: str) -> tuple[str, str]:
+    """Return the folder of the absolute *path*, and its last name."""
+    if _IS_WINDOWS:
+        return os.path.split(path)
+    folder, _, last = path.rpartition("/")
+    return folder or "/", last
+
+
+def is_device(path: str, *, windows: bool = _IS_WINDOWS) -> bool:
+    """Return whether Windows opens a device at *path*, whatever its folder: CON, NUL, COM1 and the like."""
+    if not windows:
+        return False
+    name = ntpath.basename(path).partition(".")[0].partition(":")[0].rstrip(" ").upper()
+    is_numbered = name[:3] in _NUMBERED and len(name) == 4 and name[3] in "123456789¹²³"
+    return name in _RESERVED or is_numbered or path.startswith("\\\\.\\")
+
+
+def quote_word(text: str, *, windows: bool = _IS_WINDOWS) -> str:
+    """Return *text* quoted for a shell: for cmd.exe and PowerShell, or for POSIX."""
+    if not windows:
+        return shlex.quote(text)
+    if text and _PLAIN.issuperset(text):
+        return text
+    escaped = re.sub(r'(\\*)(?="|$)', r"\1\1", text).replace(
+        '"', '\\"'
+    )  # backslashes before a quote count double
+    return f'"{escaped}"'
+
+
+def split_command(text: str) -> list[str]:
+    """Return the words of a command, as a shell of this system splits it. Raises ValueError."""
+    if sys.platform == "win32":
+        from obsup.local.platform import windows_api
+
+        return windows_api.split_command_line(text) if text.strip() else []
+    return shlex.split(text)
+
+
+# By the XDG Base Directory Specification, or the known folders of Windows.
+if sys.platform == "win32":
+
+    def home_folder(environ: Mapping[str, str]) -> str | None:
+        """Return the folder of the user's profile; None if it is unknown."""
+        return environ.get("USERPROFILE") or None
+
+    def config_folder(environ: Mapping[str, str]) -> str | None:
+        """Return the folder of configuration files, which follows the user to other computers."""
+        return environ.get("XDG_CONFIG_HOME") or environ.get("APPDATA") or None
+
+    def state_folder(environ: Mapping[str, str]) -> str | None:
+        """Return the folder of state, which stays on this computer."""
+        return environ.get("XDG_STATE_HOME") or environ.get("LOCALAPPDATA") or None
+
+    HOME_PREFIXES = ("~/", "~\\")
+    TEMPORARY_FOLDER = "C:\\Windows\\Temp"
+
+else:
+
+    def home_folder(environ: Mapping[str, str]) -> str | None:
+        """Return $HOME if it is absolute, otherwise the home directory of the account; None if it has none."""
+        for path in (environ.get("HOME", ""), _home_of_account()):
+            if path.startswith("/"):
+                return path
+        return None
+
+    def config_folder(environ: Mapping[str, str]) -> str | None:
+        """Return the folder of configuration files; None without a home directory."""
+        return _named_folder("XDG_CONFIG_HOME", ".config", environ)
+
+    def state_folder(environ: Mapping[str, str]) -> str | None:
+        """Return the folder of state; None without a home directory."""
+        default = "Library/Application Support" if sys.platform == "darwin" else ".local/state"
+        return _named_folder("XDG_STATE_HOME", default, environ)
+
+    HOME_PREFIXES = ("~/",)
+    TEMPORARY_FOLDER = "/tmp"
+
+    def _named_folder(variable: str, default: str, environ: Mapping[str, str]) -> str | None:
+        """Return the folder that *variable* names, which must be absolute, or *default* below the home directory."""
+        named = environ.get(variable, "")
+        if named.startswith("/"):
+            return named
+        home = home_folder(environ)
+        return home and os.path.join(home, default)  # noqa: PTH118
+
+    def _home_of_account() -> str:
+        import pwd
+
+        try:
+            return pwd.getpwuid(os.getuid()).pw_dir
+        except KeyError:
+            return ""

@@ -1,0 +1,192 @@
+"""Child processes that end with this process, the limits of a process, and how a child is started."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+if sys.platform == "win32":
+    import msvcrt
+    import time
+
+    from obsup.local.platform import windows_api
+    from obsup.local.platform.signals import TERMINATE
+
+    # CREATE_NEW_PROCESS_GROUP: Ctrl-C of the console reaches this process only, which stops its workers in order.
+    WORKER_OPTIONS: dict[str, Any] = {"creationflags": 0x200}
+
+    class ChildProcess:
+        """A command whose ``output`` is read, with all processes that it starts: they end with this process.
+
+        Ctrl-C and Ctrl-Break of the console reach them as well. Raises OSError, ValueError if it cannot be started.
+        """
+
+        def __init__(self, command: Sequence[str], pipe_bytes: int) -> None:
+            import _winapi
+            import subprocess
+
+            read_handle, write_handle = _winapi.CreatePipe(None, pipe_bytes)
+            self.output = msvcrt.open_osfhandle(read_handle, os.O_RDONLY | os.O_NOINHERIT)
+            write_end = msvcrt.open_osfhandle(write_handle, os.O_NOINHERIT)
+            try:
+                self._process = subprocess.Popen(command, stdout=write_end)
+            except BaseException:
+                os.close(self.output)
+                raise
+            finally:
+                os.close(write_end)
+            self._job = windows_api.Job(int(self._process._handle))  # type: ignore[attr-defined]
+            self._is_open = True
+
+        @property
+        def has_ended(self) -> bool:
+            """Whether its exit code was taken."""
+            return self._process.returncode is not None
+
+        def forward(self, number: int) -> None:
+            """End the processes if *number* is TERMINATE or KILL; the console sends the others itself."""
+            if number == TERMINATE and not self._job.terminate():
+                with contextlib.suppress(OSError):
+                    self._process.kill()
+
+        def exit_code(self) -> int | None:
+            """Return the exit code, or None while the command runs."""
+            return self._process.poll()
+
+        def ended_how(self, code: int) -> str:
+            """Return *code* in words."""
+            return f"exited with {code if code < 2**31 else hex(code)}"
+
+        def close_output(self) -> None:
+            """Close the output."""
+            if self._is_open:
+                self._is_open = False
+                os.close(self.output)
+
+        def wait(self) -> None:
+            """Wait until it ended."""
+            self._process.wait()
+
+    def available_memory() -> int | None:
+        """Return the free memory in bytes, None if it is read from the files of the system."""
+        with contextlib.suppress(OSError):
+            return windows_api.available_memory()
+        return None
+
+    def count_limits() -> Iterator[tuple[str, int]]:
+        """Yield the limits of open files and of threads: Windows has none that matter here."""
+        return iter(())
+
+    def replace_process(command: list[str]) -> int:
+        """Run *command* instead of this process, as far as Windows can do that; return its exit code."""
+        import subprocess
+
+        process = subprocess.Popen(command)
+        while True:
+            with contextlib.suppress(KeyboardInterrupt):  # it has received Ctrl-C as well
+                while process.poll() is None:
+                    time.sleep(0.05)
+                return process.returncode
+
+else:
+    WORKER_OPTIONS: dict[str, Any] = {}
+
+    class ChildProcess:
+        """A command whose ``output`` is read; standard input and standard error are those of this process.
+
+        If this process has a terminal, the command is in the same process group: it can ask for a password, and Ctrl-C
+        reaches both. Otherwise it leads a new process group, so that signals reach its children too. Raises OSError,
+        ValueError if it cannot be started.
+        """
+
+        def __init__(self, command: Sequence[str], _pipe_bytes: int) -> None:
+            import subprocess  # an upload without a command does not load it
+
+            self._has_group = not _has_terminal()
+            self._process = subprocess.Popen(
+                command,
+                stdout=subprocess.PIPE,
+                bufsize=0,
+                process_group=0 if self._has_group else None,
+            )
+            assert self._process.stdout is not None
+            self._pipe = self._process.stdout
+            self.output = self._pipe.fileno()
+
+        @property
+        def has_ended(self) -> bool:
+            """Whether its exit code was taken."""
+            return self._process.returncode is not None
+
+        def forward(self, number: int) -> None:
+            """Send a signal to the command and its children, unless the terminal already sent it to them."""
+            with contextlib.suppress(ProcessLookupError):
+                if self._has_group:
+                    os.killpg(self._process.pid, number)
+                elif number != signal.SIGINT:
+                    os.kill(self._process.pid, number)
+
+        def exit_code(self) -> int | None:
+            """Return the exit code, or None while the command runs.
+
+            This does not reap the process: until it is reaped, its number and that of its group cannot be reused.
+            """
+            if self._process.returncode is not None or not hasattr(os, "waitid"):
+                return self._process.poll()
+            status = os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            if status is None:
+                return None
+            return status.si_status if status.si_code == os.CLD_EXITED else -status.si_status
+
+        def ended_how(self, code: int) -> str:
+            """Return *code* in words."""
+            return f"exited with {code}" if code > 0 else f"was ended by {signal.Signals(-code).name}"
+
+        def close_output(self) -> None:
+            """Close the output."""
+            self._pipe.close()
+
+        def wait(self) -> None:
+            """Wait until it ended."""
+            self._process.wait()
+
+    def _has_terminal() -> bool:
+        """Return whether this process is in the foreground of a terminal, so that the command can use it."""
+        try:
+            terminal = os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY | os.O_CLOEXEC)
+        except OSError:
+            return False
+        try:
+            return os.tcgetpgrp(terminal) == os.getpgrp()
+        except OSError:
+            return False
+        finally:
+            os.close(terminal)
+
+    def available_memory() -> int | None:
+        """Return the free memory in bytes, None if it is read from the files of the system."""
+        return None
+
+    def count_limits() -> Iterator[tuple[str, int]]:
+        """Yield the limits of open files and of threads that this process has, by the option of ``ulimit``."""
+        import resource
+
+        files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if files != resource.RLIM_INFINITY:
+            yield "n", files
+        threads, _ = resource.getrlimit(resource.RLIMIT_NPROC)
+        if threads != resource.RLIM_INFINITY and os.geteuid() != 0:
+            yield "u", threads
+
+    def replace_process(command: list[str]) -> int:
+        """Run *command* instead of this process; this does not return."""
+        os.execv(command[0], command)
+
+
+def usable_cores() -> int:
+    """Return how many processor cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,71 @@
+"""Paths of Windows, by rules that run on every system: drives, shares, separators, devices and quotes."""
+
+from __future__ import annotations
+
+import pytest
+
+from obsup.local.platform.paths import is_device, quote_word, split_source
+
+
+@pytest.mark.parametrize(
+    ("source", "path", "name"),
+    [
+        (r"D:\tmp\file.txt", "D:/tmp/file.txt", "file.txt"),
+        ("D:/tmp/file.txt", "D:/tmp/file.txt", "file.txt"),
+        ("C:\\data\\", "C:/data", ""),
+        ("C:\\", "C:/", ""),
+        ("C:file", "C:file", "file"),
+        (r"\\server\share\a\b", r"\\server\share/a/b", "b"),
+        ("\\\\server\\share\\", r"\\server\share/", ""),
+        (r"..\..", "../..", ""),
+        (r"a\.", "a/.", ""),
+    ],
+)
+def test_a_source_of_windows(source: str, path: str, name: str) -> None:
+    """Both separators count; the root of a drive or a share stands for its contents."""
+    assert split_source(source, windows=True) == (path, name)
+
+
+@pytest.mark.parametrize(
+    ("source", "path", "name"),
+    [
+        ("/", "/", ""),
+        ("a/b/", "a/b", ""),
+        ("a/b", "a/b", "b"),
+        (r"a\b", r"a\b", r"a\b"),
+        ("C:/x", "C:/x", "x"),
+    ],
+)
+def test_a_source_of_other_systems(source: str, path: str, name: str) -> None:
+    """A backslash and a colon are characters of a name."""
+    assert split_source(source, windows=False) == (path, name)
+
+
+@pytest.mark.parametrize(
+    "path", ["NUL", r"C:\data\con", "aux.txt", "COM1", "lpt9.log", r"\\.\pipe\x", "CONIN$"]
+)
+def test_the_devices_of_windows(path: str) -> None:
+    """They are devices in every folder, whatever their extension."""
+    assert is_device(path, windows=True)
+    assert not is_device(path, windows=False)
+
+
+@pytest.mark.parametrize("path", ["NULL", "COM0", "COM10", "console.log", r"C:\con\file", "a.con"])
+def test_files_that_look_like_devices(path: str) -> None:
+    """Only the last name counts, up to its first dot."""
+    assert not is_device(path, windows=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "quoted"),
+    [
+        (r"C:\data\x.bin", r"C:\data\x.bin"),
+        ("C:\\my data\\", '"C:\\my data\\\\"'),
+        ("a&b", '"a&b"'),
+        ('say "x"', r'"say \"x\""'),
+        ("", '""'),
+    ],
+)
+def test_words_of_windows_are_quoted_as_its_programs_split_them(text: str, quoted: str) -> None:
+    """Backslashes count double only before a quote."""
+    assert quote_word(text, windows=True) == quoted
