@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed_version
 
 from obsup.cli.report.output import print_result
+from obsup.local.source.digest import fast_digests
 from obsup.version import __version__
 
 LIBRARIES = (
@@ -35,6 +36,8 @@ def run_version() -> None:
         ("openssl", ssl.OPENSSL_VERSION.removeprefix("OpenSSL ")),
         ("platform", platform.platform()),
     ]
+    module = fast_digests()
+    rows.append(("digests", f"extension module ({module.MD5_WAY})" if module else "hashlib, anycrc"))
     for name in LIBRARIES:
         try:
             rows.append((name, installed_version(name)))

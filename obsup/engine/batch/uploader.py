@@ -20,7 +20,7 @@ from obsup.engine.job.connection import Connection
 from obsup.engine.job.context import UploadContext
 from obsup.engine.job.job_limit import within_limits
 from obsup.engine.job.stop import StopSignal
-from obsup.local.source.file import Gate
+from obsup.local.source.digest import Gate
 from obsup.local.state.lock import UploadLock
 
 

@@ -19,8 +19,8 @@ from obsup.engine.job.send_options import SendOptions, parts_confirm, skips_chec
 from obsup.engine.job.stop import StopSignal
 from obsup.engine.proof.encryption import RequestedEncryption, requested_encryption
 from obsup.engine.proof.part_proof import DigestChoice, choose_digests
+from obsup.local.source.digest import Gate
 from obsup.local.source.expectation import SourceDigests
-from obsup.local.source.file import Gate
 from obsup.local.source.identity import ignore_times
 from obsup.local.state import checkpoint_path
 from obsup.local.state.lock import UploadLock

@@ -11,7 +11,7 @@ from obsup import events
 from obsup.engine.job.connection import LearnedFacts
 from obsup.engine.proof.encryption import RequestedEncryption
 from obsup.engine.proof.part_proof import DigestChoice
-from obsup.local.source.file import Gate
+from obsup.local.source.digest import Gate
 from obsup.local.state import rejected_checksums
 from obsup.model import Target
 from obsup.value import Value

@@ -15,8 +15,7 @@ from obsup import events
 from obsup.engine.job.send_options import SendOptions
 from obsup.engine.proof.part_proof import DigestChoice, matches, needs_md5
 from obsup.errors import DataMismatch, DigestRequired, NetworkError, ObsupError, StoreError, run_again
-from obsup.local.source.digest import CRC64, PartDigest
-from obsup.local.source.file import Gate
+from obsup.local.source.digest import CRC64, Gate, PartDigest
 from obsup.local.state import started_uploads
 from obsup.local.state.started_uploads import StartedUpload
 from obsup.model import Checksum, Part, Receipt, Stored, Target, Upload

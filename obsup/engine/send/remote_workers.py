@@ -34,9 +34,9 @@ from obsup.errors import (
     limit_reached,
     run_again,
 )
-from obsup.local.source.digest import PartDigest
+from obsup.local.source.digest import Gate, PartDigest
 from obsup.local.source.expectation import Expectation
-from obsup.local.source.file import FileWindow, Gate, hash_part
+from obsup.local.source.file import FileWindow, hash_part
 from obsup.local.source.rate_limit import RateLimit
 from obsup.model import Checksum, Receipt, SourceStat, Upload
 from obsup.rate import Rate

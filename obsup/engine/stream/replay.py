@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from obsup.engine.proof.object_proof import looks_like_md5
 from obsup.engine.proof.part_proof import DigestChoice
 from obsup.errors import SourceChanged, run_again
-from obsup.local.source.file import Gate
+from obsup.local.source.digest import Gate
 from obsup.local.source.memory_part import MemoryPart
 from obsup.model import Receipt, StoredPart
 

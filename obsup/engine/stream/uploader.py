@@ -43,8 +43,7 @@ from obsup.errors import (
     WrongUsage,
     run_again,
 )
-from obsup.local.source.digest import PartDigest
-from obsup.local.source.file import Gate
+from obsup.local.source.digest import Gate, PartDigest
 from obsup.local.source.memory_part import MemoryPart
 from obsup.local.source.stream import ByteSource
 from obsup.local.source.stream_parts import PartReader

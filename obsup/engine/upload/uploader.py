@@ -25,7 +25,7 @@ from obsup.engine.verify.object_lock import locks_later
 from obsup.engine.verify.option_check import check_encryption, check_options, with_info
 from obsup.errors import Busy, SourceChanged, SourceTouched, Stopped, UploadGone
 from obsup.local.files.existing import exists
-from obsup.local.source.file import Gate
+from obsup.local.source.digest import Gate
 from obsup.local.source.identity import MAX_ROUNDS, check_readable, stat_when_stable
 from obsup.local.state.checkpoint import Checkpoint
 from obsup.model import SourceStat, Upload

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
 
@@ -15,8 +16,8 @@ from obsup.engine.plan.likely_plans import PlanDigest, likely_plans
 from obsup.engine.proof.encryption import hides_md5
 from obsup.engine.proof.object_proof import Verified, is_composite, looks_like_md5
 from obsup.errors import DataMismatch, NextStep, ObsupError, SourceChanged, run_again
-from obsup.local.source.digest import CRC64, PartDigest, digest_like
-from obsup.local.source.file import Gate, blocks_of
+from obsup.local.source.digest import CRC64, Gate, PartDigest, digest_like
+from obsup.local.source.file import blocks_of, hash_part
 from obsup.local.state.receipt_file import ObjectReceipt
 from obsup.model import Checksum, ObjectInfo, Part, SourceStat, Target
 from obsup.text import operand, quoted
@@ -153,7 +154,7 @@ class Comparison:
             digest = digest_like(one)
             if digest.is_idle:
                 raise self._cannot("The receipt has no digests (--digest none)")
-            self._read(Part(one.number, offset, one.size), digest)
+            self._hash(digest, Part(one.number, offset, one.size))
             offset += one.size
             if not digest.is_of(one):
                 raise self._differs(f"Part {one.number} is not what was sent", info)
@@ -194,10 +195,10 @@ class Comparison:
             raise self._differs(f"The file has the MD5 {digest.md5}, the object the ETag {info.etag}", info)
         return Identical(info, "etag", self._stat.size, 1)
 
-    def _hash(self, digest: PartDigest) -> PartDigest:
-        """Return *digest* of the whole file."""
-        self._read(self._whole, digest)
-        return digest
+    def _hash(self, digest: PartDigest, part: Part | None = None) -> PartDigest:
+        """Return *digest* of *part*, by default of the whole file."""
+        with self._unchanged_source():
+            return hash_part(self._path, part or self._whole, self._stat, digest, self._gate)
 
     def _by_composite(self, info: ObjectInfo, plans: Sequence[Plan], *, is_decisive: bool) -> Identical:
         """Compare the ETags of *plans*. Unless one of them *is_decisive*, the store may have its own parts."""
@@ -221,15 +222,17 @@ class Comparison:
     def _digests(self, plans: Sequence[Plan]) -> list[PlanDigest]:
         """Return the digests of *plans*, in one pass over the file."""
         digests = [PlanDigest(plan) for plan in plans]
-        self._read(self._whole, *digests)
-        return digests
-
-    def _read(self, part: Part, *digests: PartDigest | PlanDigest) -> None:
-        """Add the bytes of *part* to *digests*."""
-        try:
-            for block in blocks_of(self._path, part, self._stat, gate=self._gate):
+        with self._unchanged_source():
+            for block in blocks_of(self._path, self._whole, self._stat, gate=self._gate):
                 for digest in digests:
                     digest.update(block)
+        return digests
+
+    @contextmanager
+    def _unchanged_source(self) -> Iterator[None]:
+        """Raise the error of a comparison if the source changes inside."""
+        try:
+            yield
         except SourceChanged as exc:
             raise type(exc)(
                 f"{quoted(self._path)} changed during the comparison",

@@ -1,4 +1,7 @@
-"""Digests of a part, computed while it is read: MD5 for the ETag, CRCs and SHA-256 for the checksums of stores."""
+"""Digests of a part, computed while it is read: MD5 for the ETag, CRCs and SHA-256 for the checksums of stores.
+
+Those of a window of a file are computed by an optional extension module, if that has them.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,28 @@ from obsup.model import Checksum, Receipt
 CRC64 = "crc64"
 # Its names in anycrc; the vendors call crc64 "crc64ecma".
 _MODELS = {CRC64: "CRC64-XZ", "crc64nvme": "CRC64-NVME", "crc32c": "CRC32C", "crc32": "CRC32"}
+# Bit-reflected, as the extension module needs them.
+_POLYNOMIALS = {
+    CRC64: 0xC96C5795D7870F42,
+    "crc64nvme": 0x9A6C9329AC4BC9B5,
+    "crc32c": 0x82F63B78,
+    "crc32": 0xEDB88320,
+}
 _CRC_BYTES = {"crc64nvme": 8, "crc32c": 4, "crc32": 4}
 _HASHES = frozenset({"sha256", "sha1"})
+
+Gate = Callable[[int], int]
+"""Called before n bytes are read or sent; returns how many may be now. It may block, and it may raise."""
+
+
+@cache
+def fast_digests() -> Any:
+    """Return the extension module; None if it was not built, or not for this machine."""
+    try:
+        from obsup.local.source import _fast_digest
+    except ImportError:
+        return None
+    return _fast_digest
 
 
 class PartDigest:
@@ -40,6 +63,24 @@ class PartDigest:
             one.update(block)
         for name, value in self._crcs.items():
             self._crcs[name] = _calculate(name or "")(block, value)
+
+    def add_window(self, descriptor: int, offset: int, size: int, gate: Gate | None) -> bool:
+        """Add a window of the open file *descriptor*, and return True, if the extension module has all digests.
+
+        If not, or if the window cannot be read, nothing is added: it must be read and added block by block.
+        """
+        crc = getattr(fast_digests(), "crc", None)
+        if crc is None or self._hashes or not self._crcs:
+            return False
+        try:
+            added = {
+                name: crc(descriptor, offset, size, _POLYNOMIALS[name or ""], value, gate)
+                for name, value in self._crcs.items()
+            }
+        except (OSError, EOFError):
+            return False
+        self._crcs.update(added)
+        return True
 
     def record_md5(self, md5: str) -> None:
         """Record the MD5, in lower-case hex, that was computed separately from the same bytes."""

@@ -8,8 +8,8 @@ from pathlib import Path
 from msgspec.structs import force_setattr
 
 from obsup.errors import DataMismatch, NextStep, WrongUsage
-from obsup.local.source.digest import PartDigest
-from obsup.local.source.file import Gate, blocks_of
+from obsup.local.source.digest import Gate, PartDigest
+from obsup.local.source.file import blocks_of, hash_part
 from obsup.model import Part, SourceStat
 from obsup.text import quoted
 from obsup.value import Value
@@ -72,9 +72,13 @@ class Expectation(Value):
         if self.md5 is None and self.sha256 is None and not (with_sha256 or with_crc64):
             return None
         meter, digest = SourceMeter(self, with_sha256=with_sha256), PartDigest(crc64=True)
-        for block in blocks_of(path, Part(1, 0, stat.size), stat, digest, gate):
-            meter.update(block)
-        meter.check(quoted(path))
+        whole = Part(1, 0, stat.size)
+        if meter.is_idle:
+            hash_part(path, whole, stat, digest, gate)
+        else:
+            for block in blocks_of(path, whole, stat, digest, gate):
+                meter.update(block)
+            meter.check(quoted(path))
         assert digest.crc64 is not None
         return SourceDigests(meter.sha256, digest.crc64)
 
@@ -88,6 +92,11 @@ class SourceMeter:
         # usedforsecurity: it detects accidental changes, which FIPS mode allows.
         self._md5 = hashlib.md5(usedforsecurity=False) if expectation.md5 is not None else None
         self._sha256 = hashlib.sha256() if with_sha256 or expectation.sha256 is not None else None
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no digest is computed."""
+        return self._md5 is None and self._sha256 is None
 
     @property
     def sha256(self) -> str | None:

@@ -12,7 +12,7 @@ from obsup.errors import NO_DESCRIPTOR, LocalFailure, ObsupError, SourceChanged,
 from obsup.local.platform.files import stat_open
 from obsup.local.platform.sockets import HAS_SENDFILE, send_file
 from obsup.local.source.buffers import BLOCK_BYTES, BufferPool
-from obsup.local.source.digest import PartDigest, digest_like
+from obsup.local.source.digest import Gate, PartDigest, digest_like
 from obsup.local.source.identity import (
     RESTART,
     check_identity,
@@ -30,9 +30,6 @@ from obsup.value import Value
 BUFFERS = BufferPool()
 # How much one sendfile call sends at most: about what the buffer of a socket holds.
 SENDFILE_BYTES = 2 * MIB
-
-Gate = Callable[[int], int]
-"""Called before sending n bytes; returns how many may be sent now. It may block, and it may raise."""
 
 
 class PartBody:
@@ -108,6 +105,12 @@ class PartBody:
         self._advance(count)
         return count
 
+    def hash(self) -> None:
+        """Add the whole window to the digest. Raises like ``read``."""
+        if not self.digest.add_window(self._file.fileno(), self._offset, self.size, self._gate):
+            while self.read():
+                pass
+
     def send_to(self, descriptor: int) -> int:
         """Let the kernel send the next bytes to the socket *descriptor*; return how many.
 
@@ -181,8 +184,9 @@ def hash_part(
     path: Path, part: Part, stat: SourceStat, digest: PartDigest, gate: Gate | None = None
 ) -> PartDigest:
     """Add the bytes of *part* to *digest*, and return it. Raises what PartBody raises."""
-    for _ in blocks_of(path, part, stat, digest, gate):
-        pass
+    with closing(PartBody(path, part, stat, digest=digest, gate=gate)) as body:
+        body.hash()
+        body.check()
     return digest
 
 

@@ -7,8 +7,8 @@ from contextlib import closing
 
 from obsup.errors import SourceTouched
 from obsup.local.source.buffers import BLOCK_BYTES, BufferPool
-from obsup.local.source.digest import PartDigest
-from obsup.local.source.file import FileWindow, Gate, check_sent
+from obsup.local.source.digest import Gate, PartDigest
+from obsup.local.source.file import FileWindow, check_sent
 from obsup.local.source.identity import ignore_times, ignores_times
 from obsup.model import Checksum, Part, Receipt
 

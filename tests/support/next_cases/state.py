@@ -45,7 +45,7 @@ CASES = (
         fix="mv away bigfile",
     ),
     Case(
-        "engine/verify/comparison: Comparison._read",
+        "engine/verify/comparison: Comparison._unchanged_source",
         65,
         before=f"{_PARTS}; when head echo more >> bigfile",
         command="obsup verify bigfile bucket/key",
