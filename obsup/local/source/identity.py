@@ -93,12 +93,22 @@ def stat_when_stable(
     a file system that stores whole seconds. Raises SourceUnreadable.
     """
     found = stat_source(path, link_free)
+    return stat_source(path, link_free) if waited_for_clock(found, time_ns=time_ns, pause=pause) else found
+
+
+def waited_for_clock(
+    stat: SourceStat,
+    *,
+    time_ns: Callable[[], int] = time.time_ns,
+    pause: Callable[[float], object] = time.sleep,
+) -> bool:
+    """Wait until another change of the file would show, as ``stat_when_stable``; return whether that took any time."""
     now_ns = time_ns()
-    if is_stable(found, now_ns):
-        return found
-    tick_ns = _timestamp_resolution_ns(found)
-    pause(min(tick_ns - (now_ns - found.ctime_ns), tick_ns) / 1e9)
-    return stat_source(path, link_free)
+    if is_stable(stat, now_ns):
+        return False
+    tick_ns = _timestamp_resolution_ns(stat)
+    pause(min(tick_ns - (now_ns - stat.ctime_ns), tick_ns) / 1e9)
+    return True
 
 
 def is_stable(stat: SourceStat, now_ns: int) -> bool:

@@ -10,6 +10,8 @@ import stat
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from msgspec.structs import replace
+
 from obsup.errors import (
     LocalFailure,
     NextStep,
@@ -18,7 +20,9 @@ from obsup.errors import (
     SourceUnreadable,
     run_again,
 )
+from obsup.local.platform.files import stat_open
 from obsup.local.platform.streams import enlarge_pipe, read_into, wait_readable
+from obsup.local.source.identity import identity, waited_for_clock
 from obsup.units import MIB
 
 # How often a blocked read checks whether it is cancelled.
@@ -140,27 +144,40 @@ def open_standard_input(*, is_open: bool, on_idle: Callable[[], object] = lambda
 def unchanged_check(name: str, descriptor: int | None) -> Callable[[], None]:
     """Return a function that raises SourceChanged if the open file was modified since this call.
 
-    It does nothing unless *descriptor* is a regular file, which may be modified while it is read.
+    It does nothing unless *descriptor* is a regular file, which may be modified while it is read. A new change time
+    alone counts, because a writer can restore the modification time; but not if the file has got or lost a name, as a
+    temporary file that is removed while it is read.
     """
-
-    def identity() -> tuple[int, int] | None:
-        found = os.fstat(descriptor) if descriptor is not None else None
-        is_file = found is not None and stat.S_ISREG(found.st_mode)
-        return (found.st_size, found.st_mtime_ns) if found is not None and is_file else None
+    found = _status_of_file(descriptor)
+    if found is not None and waited_for_clock(identity(found)):
+        found = _status_of_file(descriptor)
+    if descriptor is None or found is None:
+        return lambda: None
+    planned, names = identity(found), found.st_nlink
 
     def check() -> None:
-        if identity() != before:
+        nonlocal planned, names
+        status = stat_open(descriptor)
+        now = identity(status)
+        if status.st_nlink != names:
+            planned, names = replace(planned, ctime_ns=now.ctime_ns), status.st_nlink
+        if now != planned:
             raise SourceChanged(
                 f"{name} changed while it was read",
                 "It is a file that something writes to; an object must not mix two versions of its source",
                 NextStep("wait until nothing writes to it, or use a copy of it"),
             )
 
+    return check
+
+
+def _status_of_file(descriptor: int | None) -> os.stat_result | None:
+    """Return the status of an open regular file; None for all else."""
     try:
-        before = identity()
+        status = stat_open(descriptor) if descriptor is not None else None
     except OSError:  # reading reports it
-        before = None
-    return check if before is not None else lambda: None
+        return None
+    return status if status is not None and stat.S_ISREG(status.st_mode) else None
 
 
 def read_failed(name: str, exc: OSError) -> ObsupError:

@@ -173,14 +173,17 @@ def test_a_closed_standard_input_and_a_folder_are_unreadable() -> None:
 
 
 def test_a_file_as_standard_input_that_changes_is_an_error(tmp_path: Path) -> None:
-    """A redirected file can be modified while it is read, as a named one."""
+    """A redirected file can be modified while it is read, as a named one, also with its modification time restored."""
     path = tmp_path / "file"
     path.write_bytes(b"one")
+    (tmp_path / "another name").hardlink_to(path)
     with path.open("r+b") as file:
-        source, view = Descriptor(file.fileno(), "standard input"), memoryview(bytearray(2))
-        assert source.readinto(view) == 2
-        path.chmod(0o600)  # does not change the content
+        source, view = Descriptor(file.fileno(), "standard input"), memoryview(bytearray(1))
         assert source.readinto(view) == 1
-        os.truncate(path, 10)
+        (tmp_path / "another name").unlink()  # changes the change time, but not the content
+        assert source.readinto(view) == 1
+        status = path.stat()
+        path.write_bytes(b"two")
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
         with pytest.raises(SourceChanged, match="standard input changed while it was read"):
             source.readinto(view)
