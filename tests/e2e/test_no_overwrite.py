@@ -123,14 +123,16 @@ def test_the_named_command_discards_the_upload(inside: Inside, store: Sandbox, m
     assert store.uploads() == []
 
 
-@pytest.mark.parametrize("is_recorded", [True, False], ids=["recorded", "given"])
-def test_complete(inside: Inside, store: Sandbox, make_file: MakeFile, is_recorded: bool) -> None:
+@pytest.mark.parametrize("origin", ["checkpoint", "record of the upload", "command line"])
+def test_complete(inside: Inside, store: Sandbox, make_file: MakeFile, origin: str) -> None:
     """`complete` looks before it publishes, whether init recorded the option or it is given now."""
     make_file(1000, "source")
-    if is_recorded:
+    if origin != "command line":
         upload_id = inside.run("init", "source", "bucket/key", "--no-overwrite").out.strip()
         assert inside.run("part", "source", "bucket/key", "--part-number", "1").code == 0
         complete: tuple[str, ...] = ("complete", "source", "bucket/key")
+        if origin == "record of the upload":
+            complete = ("complete", "bucket/key", "--upload-id", upload_id)
     else:
         upload_id = inside.run("init", "bucket/key").out.strip()
         part = (

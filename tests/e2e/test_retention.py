@@ -49,6 +49,11 @@ WAYS = {
         "part {store} big bucket/key --part-number 1",
         "complete {store} big bucket/key",
     ],
+    "steps completed by id": [
+        "init {options} big bucket/key --parts 1",
+        "part {store} big bucket/key --upload-id {id} --parts 1 --part-number 1",
+        "complete {store} bucket/key --upload-id {id} --parts 1",
+    ],
     "steps without checkpoint": [
         "init {options} bucket/key",
         "part {store} big bucket/key --upload-id {id} --parts 1 --part-number 1",
@@ -60,6 +65,7 @@ EVERY_DAY = {
     ("many files", "obs", True),
     ("one request", "s3", False),
     ("steps without checkpoint", "s3", False),
+    ("steps completed by id", "obs", True),
 }
 """The ways, dialects, and whether the store ignores headers, that run each time; the others are slow."""
 

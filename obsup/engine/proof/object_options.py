@@ -27,6 +27,16 @@ _RETURNED = (
 LOCK_OPTIONS = ("retention", "retain_until", "legal_hold")
 # These concern the request, not the object.
 _OF_REQUEST = ("no_overwrite", "success_redirect")
+# Their values mean the same in upper and lower case, with and without blanks.
+_WORDS = (
+    "content_encoding",
+    "content_language",
+    "cache_control",
+    "storage_class",
+    "sse",
+    "retention",
+    "legal_hold",
+)
 # Stores return no storage class for objects in this one.
 _DEFAULT_STORAGE_CLASS = "STANDARD"
 
@@ -91,12 +101,12 @@ def _compare(
     if parameter == "retain_until":
         # A store may have extended it; every store keeps whole seconds.
         return (parse_date(shown) or 0.0) >= (parse_date(value) or 0.0)
-    if parameter == "metadata":
-        return shown.strip() == value.strip()
     if parameter == "sse_kms_key_id":
         # A store may return the whole name of the key, which an alias is not a part of.
         return None if value.startswith("alias/") else shown.endswith(value.rpartition("/")[2])
-    return _is_same(shown, value)
+    if parameter == "content_type":
+        return _media_type(shown) == _media_type(value)
+    return _is_same(shown, value, are_words=parameter in _WORDS)
 
 
 def _has_customer_key(dialect: Dialect, info: ObjectInfo, key_md5: str) -> bool:
@@ -105,10 +115,22 @@ def _has_customer_key(dialect: Dialect, info: ObjectInfo, key_md5: str) -> bool:
     return bool(prefix) and (shown[0].upper(), shown[1]) == ("AES256", key_md5)
 
 
-def _is_same(shown: str, value: str) -> bool:
+def _is_same(shown: str, value: str, *, are_words: bool) -> bool:
+    if are_words:
+        return "".join(shown.lower().split()) == "".join(value.lower().split())
     date = parse_date(value)
-    are_equal = "".join(shown.lower().split()) == "".join(value.lower().split())
-    return are_equal or (date is not None and parse_date(shown) == date)
+    return shown.strip() == value.strip() or (date is not None and parse_date(shown) == date)
+
+
+def _media_type(text: str) -> list[str]:
+    """Return the parts of a Content-Type, in lower case except for the values of parameters other than charset."""
+    first, *parameters = (" ".join(part.split()) for part in text.split(";"))
+    parts = [first.lower()]
+    for parameter in parameters:
+        name, _, value = parameter.partition("=")
+        folded = name.strip().lower()
+        parts.append(f"{folded}={value.strip().lower() if folded == 'charset' else value.strip()}")
+    return parts
 
 
 def _option_of(dialect: Dialect, name: str) -> tuple[str, str]:

@@ -56,7 +56,7 @@ class ManualCompletion:
         An upload that is already completed is a success if the object shows that this upload made it. Raises Refused if
         the object is not encrypted with the customer key of the request.
         """
-        self._headers(None)  # invalid options fail before anything is sent
+        self._headers({})  # invalid options fail before anything is sent
         with self._context.lock():
             source = self._selector.source
             if source is not None:
@@ -119,7 +119,7 @@ class ManualCompletion:
         size, etags = sum(one.size for one in receipts), [one.etag for one in receipts]
         completer = Completer(context, upload, probe_of(context, upload, receipts, stat), receipts)
         try:
-            finished = completer.complete(self._headers(selected.checkpoint), look_first=True)
+            finished = completer.complete(self._headers(_recorded_options(selected)[1]), look_first=True)
         except PartsRejected as exc:
             raise as_error(exc.failure, doing=f"completing {upload.target}") from exc
         except UploadGone as exc:
@@ -168,9 +168,7 @@ class ManualCompletion:
 
     def _requested(self, selected: FoundUpload) -> Mapping[str, str]:
         """Return the headers of the options that the object must have, as far as they are known here."""
-        started = started_uploads.find(selected.upload) if selected.checkpoint is None else None
-        recorded = selected.checkpoint or started
-        return {**((recorded and recorded.requested) or {}), **self._context.headers("complete")}
+        return {**_recorded_options(selected)[0], **self._context.headers("complete")}
 
     def _confirm_and_forget(
         self, selected: FoundUpload, result: Result, info: ObjectInfo | None, forget: Callable[[], None]
@@ -197,8 +195,8 @@ class ManualCompletion:
                 events.Noted("the options of the object were not compared: no checkpoint here records them")
             )
 
-    def _headers(self, checkpoint: Checkpoint | None) -> dict[str, str]:
-        """Return the headers of Complete: those recorded when it was initiated, and those given now.
+    def _headers(self, recorded: Mapping[str, str]) -> dict[str, str]:
+        """Return the headers of Complete: those *recorded* when it was initiated, and those given now.
 
         Raises WrongUsage.
         """
@@ -209,7 +207,6 @@ class ManualCompletion:
                 "It takes the ACL when an upload is initiated",
                 run_again("leave it out here, and give it to obsup init", drop=("--acl",)),
             )
-        recorded = checkpoint.completing if checkpoint is not None else {}
         return {**recorded, **context.headers("complete")}
 
     def _forget(self, selected: FoundUpload, result: Result, receipts: Sequence[Receipt]) -> None:
@@ -223,3 +220,11 @@ class ManualCompletion:
             )
         )
         selected.forget()
+
+
+def _recorded_options(selected: FoundUpload) -> tuple[Mapping[str, str], Mapping[str, str]]:
+    """Return the headers that the object must show and those of Complete, as recorded when the upload was initiated."""
+    if selected.checkpoint is not None:
+        return selected.checkpoint.requested or {}, selected.checkpoint.completing
+    started = started_uploads.find(selected.upload)
+    return (started.requested, started.completing) if started is not None else ({}, {})

@@ -146,6 +146,8 @@ class ProgressRecord:
             one.created,
             size=one.stat.size,
             options_digest=one.headers_digest,
+            requested=one.requested or {},
+            completing=one.completing,
         )
 
     def remove(self) -> None:

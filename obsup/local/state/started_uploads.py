@@ -41,7 +41,7 @@ class StartedUpload(Value):
     ``source`` and ``checkpoint`` are absolute paths, or None. ``created`` is seconds since the epoch. ``etag``,
     ``size`` (bytes) and ``parts`` describe the object and are set when the upload is completed. ``options_digest``
     identifies the object options that it was initiated with, and the customer key; None if they were not recorded.
-    ``requested`` are the headers of the object options, recorded for an upload without a checkpoint.
+    ``requested`` are the headers of the object options, and ``completing`` those of Complete.
     """
 
     upload: Upload
@@ -53,6 +53,7 @@ class StartedUpload(Value):
     parts: tuple[StoredPart, ...] = ()
     options_digest: str | None = None
     requested: Mapping[str, str] = field(default_factory=dict)
+    completing: Mapping[str, str] = field(default_factory=dict)
 
 
 def folder() -> Path:

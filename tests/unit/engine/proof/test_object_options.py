@@ -60,6 +60,26 @@ def test_options_are_compared_with_the_headers_of_the_object(
 
 
 @pytest.mark.parametrize(
+    ("parameter", "value", "shown", "is_same"),
+    [
+        ("content_type", "text/html; charset=utf-8", "text/html;charset=UTF-8", True),
+        ("content_type", "multipart/mixed; boundary=ABC", "multipart/mixed; boundary=abc", False),
+        ("content_disposition", 'attachment; filename="A b"', 'attachment; filename="ab"', False),
+        ("website_redirect", "/Docs/", "/docs/", False),
+        ("cache_control", "no-cache, no-store", "No-Cache,no-store", True),
+    ],
+)
+def test_case_and_blanks_count_where_they_mean_something(
+    parameter: str, value: str, shown: str, is_same: bool
+) -> None:
+    """--skip-identical would keep the object with its old option."""
+    dialect = find_dialect("s3")
+    headers = object_headers(dialect, ObjectOptions(**{parameter: value}), "put", since_s=0)
+    info = ObjectInfo(1, "etag", {}, headers={name.lower(): shown for name in headers})
+    assert (not compare_options(dialect, headers, info).differ) == is_same
+
+
+@pytest.mark.parametrize(
     ("options", "shown", "is_shown"),
     [
         (ObjectOptions(tags={"k": "v", "l": "w"}), {"x-obs-tagging-count": "2"}, True),
