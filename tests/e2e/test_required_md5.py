@@ -111,6 +111,15 @@ def test_doctor_finds_such_a_store_usable(inside: Inside) -> None:
     assert inside.run("doctor", "bucket").code == 0
 
 
+@pytest.mark.slow
+def test_presigned_parts_have_a_checksum_instead(shell: Shell, sandbox: Sandbox, make_file: MakeFile) -> None:
+    """The one that S3 agreed to is signed with the URL, and is enough for such a bucket."""
+    make_file(5 * 1024 * 1024 + 1)
+    arguments = ("upload", "bigfile", "bucket/key", "--provider", "s3", "--part-size", "5M", "--json")
+    outcome = shell.run(*arguments, "--executor", "processes", "--presign")
+    assert (outcome.code, outcome.json["verified"], refused(sandbox)) == (0, "crc64nvme", 0), outcome.err
+
+
 def test_presigned_parts_cannot_have_it(shell: Shell, sandbox: Sandbox, make_file: MakeFile) -> None:
     """A signed URL does not contain the digest: the error says so, and its command works."""
     make_file(3 * PART)

@@ -14,7 +14,7 @@ def oldest_versions(requirements: list[str]) -> list[str]:
     """Return the constraint of each requirement. Raises ValueError for one without a lower bound."""
     constraints = []
     for requirement in requirements:
-        match = re.fullmatch(r"([A-Za-z0-9._-]+)>=([0-9.]+)(,.*)?", requirement)
+        match = re.fullmatch(r"([A-Za-z0-9._-]+)>=([0-9.]+)(,[^;]*)?(; .*)?", requirement)
         if match is None:
             raise ValueError(f"{requirement} has no lower bound")
         constraints.append(f"{match[1]}=={match[2]}")

@@ -73,6 +73,7 @@ LIBRARIES = {
     "urllib3": ("store/http/",),
     "defusedxml": ("store/answers/xml.py",),
     "pathspec": ("local/walk/filters.py",),
+    "truststore": ("store/http/tls_files.py",),
 }
 MAX_MODULE_LINES = 350
 MAX_FOLDER_MODULES = 12

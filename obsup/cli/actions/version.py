@@ -21,6 +21,7 @@ LIBRARIES = (
     "anycrc",
     "pathspec",
     "msgspec",
+    "truststore",
     "PySocks",
     "prometheus-client",
     "distributed",

@@ -105,7 +105,7 @@ def send_all(sock: Any, data: Any, stall_timeout_s: float) -> None:
         while view:
             if type(sock) is socket.socket:
                 sent = send_available(sock, partial(send_now, sock, view), stall_timeout_s)
-            elif type(sock) is ssl.SSLSocket:
+            elif isinstance(sock, ssl.SSLSocket):
                 sent = _send_step(sock, stall_timeout_s, partial(_send_secure, sock, view, True))
             else:
                 sent = _send_wrapped(sock, view, stall_timeout_s)
@@ -127,7 +127,7 @@ def check_for_response(sock: Any) -> None:
     """Raise EarlyResponse if the store has started to respond."""
     if type(sock) is socket.socket:
         _check_plain(sock)
-    elif type(sock) is ssl.SSLSocket:
+    elif isinstance(sock, ssl.SSLSocket):
         _check_secure(sock)
 
 

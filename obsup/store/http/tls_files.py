@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import ssl
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -30,19 +31,25 @@ _HASHED_NAME = re.compile(r"[0-9a-fA-F]{8}\.[0-9]")
 
 
 class TrustStore(Value):
-    """Where the trusted certificates are: a file, and a directory in which OpenSSL looks for their hashes."""
+    """Where the trusted certificates are: a file, and a directory in which OpenSSL looks for their hashes.
+
+    ``is_system``: the store of macOS or Windows verifies, and not the file.
+    """
 
     file: str | None
     folder: str | None
+    is_system: bool = False
 
 
 def find_trust(settings: ConnectionSettings, environ: Mapping[str, str]) -> TrustStore:
-    """Return what is trusted: the given certificates, or those of this system together with those of certifi.
+    """Return what is trusted: the given certificates, or those of this system; on Linux, with those of certifi.
 
-    A system has a directory (Debian), a file (Red Hat), or, in a small container, neither. An interpreter that was
+    Linux has a directory (Debian), a file (Red Hat), or, in a small container, neither. An interpreter that was
     built elsewhere looks in neither of them; then a file of ``SYSTEM_FILES`` is trusted, as truststore does it.
     """
     bundle = find_ca_bundle(settings, environ)
+    if bundle is None and sys.platform != "linux":
+        return TrustStore(certifi.where(), None, is_system=True)
     if bundle is None:
         paths = ssl.get_default_verify_paths()
         file = paths.cafile
@@ -81,13 +88,18 @@ def check_tls_files(settings: ConnectionSettings, environ: Mapping[str, str]) ->
 
 def tls_context(settings: ConnectionSettings, environ: Mapping[str, str]) -> ssl.SSLContext:
     """Return a TLS context as *settings* say, with the client certificate. Raises BadConfiguration."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    if settings.verify_tls:
-        trusted = find_trust(settings, environ)
-        context.load_verify_locations(trusted.file, trusted.folder)
+    trusted = find_trust(settings, environ) if settings.verify_tls else None
+    if trusted is not None and trusted.is_system:
+        import truststore  # only other systems than Linux have it
+
+        context: ssl.SSLContext = truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     else:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if trusted is None:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
+    elif not trusted.is_system:
+        context.load_verify_locations(trusted.file, trusted.folder)
     _load_client_certificate(context, settings)
     return context
 

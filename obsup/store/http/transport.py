@@ -82,11 +82,15 @@ class _Adapter(HTTPAdapter):
     def __init__(self, settings: ConnectionSettings, trusted: TrustStore) -> None:
         self._settings = settings
         self._trusted = trusted
+        # Otherwise, urllib3 creates a context for each connection.
+        is_system = settings.verify_tls and trusted.is_system
+        self._context = {"ssl_context": tls_context(settings, os.environ)} if is_system else {}
         self._limits = settings.stall_timeout_s, settings.response_limit_s
         self._pools = pool_classes(*self._limits)
         super().__init__(pool_connections=4, pool_maxsize=settings.connections)
 
     def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **kwargs: Any) -> None:
+        kwargs = {**kwargs, **self._context}
         super().init_poolmanager(connections, maxsize, block=block, blocksize=BLOCK_BYTES, **kwargs)
         self.poolmanager.pool_classes_by_scheme = self._pools
 
@@ -94,12 +98,15 @@ class _Adapter(HTTPAdapter):
         # requests looks at the scheme of the store, and would not verify a proxy with TLS for a store without.
         seen = "https:" if conn.scheme == "https" else url
         super().cert_verify(conn, seen, verify, cert)  # type: ignore[no-untyped-call]
-        if verify:
+        if verify and self._context:
+            conn.ca_certs = conn.ca_cert_dir = None
+        elif verify:
             conn.ca_certs, conn.ca_cert_dir = self._trusted.file, self._trusted.folder
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
-        if proxy.lower().startswith("https") and self._settings.client_cert is not None:
+        if proxy.lower().startswith("https") and (self._settings.client_cert is not None or self._context):
             kwargs["proxy_ssl_context"] = tls_context(self._settings, os.environ)
+        kwargs = {**kwargs, **self._context}
         manager = super().proxy_manager_for(proxy, blocksize=BLOCK_BYTES, **kwargs)
         is_socks = proxy.lower().startswith(SOCKS_SCHEMES)
         manager.pool_classes_by_scheme = (

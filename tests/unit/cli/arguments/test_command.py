@@ -14,6 +14,7 @@ import pytest
 from click.core import ParameterSource
 from click.testing import CliRunner
 
+from obsup.cli.actions.version import LIBRARIES
 from obsup.cli.arguments.command import (
     OTHER_NAMES,
     OTHER_OPTIONS,
@@ -224,9 +225,12 @@ def test_options_of_other_tools_lead_to_an_option_that_exists(name: str) -> None
 
 
 def test_version_names_every_dependency() -> None:
-    """Also in one letter, as curl and rsync have it."""
+    """Those of this system; the version of obsup also in one letter, as curl and rsync have it."""
     project = tomllib.loads((Path(__file__).parents[4] / "pyproject.toml").read_text())["project"]
-    named = [re.match(r"[a-z]+[0-9]?[a-z]*", one) for one in project["dependencies"]]
+    required = project["dependencies"]
+    assert "truststore>=0.10; sys_platform != 'linux'" in required
+    assert "truststore" in LIBRARIES
+    named = [re.match(r"[a-z]+[0-9]?[a-z]*", one) for one in required if "sys_platform" not in one]
     text = CliRunner().invoke(cli, ["version"]).output
     lines = dict(line.split(" ", 1) for line in text.splitlines())
     assert {"obsup", "python", "openssl", "platform", *(one[0] for one in named if one)} <= lines.keys()

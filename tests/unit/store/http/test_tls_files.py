@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import ssl
+import sys
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import certifi
 import pytest
 
+from obsup.errors import NetworkError
+from obsup.model import Credentials
+from obsup.sandbox.sandbox import Sandbox
 from obsup.store.http import tls_files
+from obsup.store.http.probe import check_tls
 from obsup.store.http.settings import ConnectionSettings
 from obsup.store.http.tls_files import CA_VARIABLES, TrustStore, find_ca_bundle, find_trust
+from obsup.units import MIB
+from tests.doubles.certificates import Authority
+from tests.support.stores import bytes_body, open_store, target
 
 
 @pytest.fixture
@@ -40,3 +51,43 @@ def test_the_order_of_what_names_the_certificates() -> None:
         assert find_ca_bundle(ConnectionSettings(), environ) == (f"/{name}", name)
         del environ[name]
     assert find_ca_bundle(ConnectionSettings(), environ) is None
+
+
+class SystemSocket(ssl.SSLSocket):
+    """The package truststore, too, has its own class."""
+
+
+class TrustedBySystem(ssl.SSLContext):
+    """The context of the package truststore on a system that trusts the certificates in ``bundle``."""
+
+    sslsocket_class = SystemSocket
+
+    bundle: Path
+
+    def __init__(self, _protocol: int) -> None:
+        self.load_verify_locations(self.bundle)
+
+
+@pytest.mark.parametrize("named", ["", "--ca-bundle", "AWS_CA_BUNDLE"])
+def test_other_systems_than_linux_verify_by_their_own_trust_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: str
+) -> None:
+    """Requests, and the connection of doctor: the store of the system decides unless certificates are named."""
+    for name in ("system", "other"):
+        (tmp_path / name).mkdir()
+    system, other = Authority(tmp_path / "system"), Authority(tmp_path / "other")
+    monkeypatch.setattr(TrustedBySystem, "bundle", system.bundle, raising=False)
+    monkeypatch.setitem(sys.modules, "truststore", SimpleNamespace(SSLContext=TrustedBySystem))
+    monkeypatch.setattr(tls_files, "sys", SimpleNamespace(platform="darwin"))
+    if named == "AWS_CA_BUNDLE":
+        monkeypatch.setenv(named, str(other.bundle))
+    settings = ConnectionSettings(ca_bundle=str(other.bundle) if named == "--ca-bundle" else None)
+    for authority in (system, other):
+        is_trusted = (authority is system) == (not named)
+        expected = nullcontext() if is_trusted else pytest.raises(NetworkError, match="certificate")
+        with Sandbox(tls=authority.files("127.0.0.1")) as server:
+            keys = Credentials(server.access_key, server.secret_key)
+            with open_store("s3-v4", server.endpoint, keys=keys, line=settings) as store, expected:
+                assert store.put_object(target(server.endpoint), bytes_body(bytes(MIB)), {}).etag
+            with expected:
+                check_tls(server.endpoint, settings)
