@@ -59,7 +59,7 @@ static struct upload *find_upload(const char *query) {
 static bool record_put(struct connection *c, const struct request *r, const char *key, const char *query,
                      const char *number) {
     unsigned char md5[MD5_SIZE];
-    struct digest found = {.crc64 = "0"};
+    struct digest found = {.md5 = ""};
     EVP_DigestFinal_ex(c->md5, md5, NULL);
     write_hex(found.md5, md5);
     if (!number) {

@@ -192,7 +192,7 @@ static bool take_body(struct connection *c, struct request *r) {
 
 static bool respond(struct connection *c, int status, const struct digest *d, const char *body, const char *method) {
     static const char *ids = "x-obs-request-id: 1\r\nx-amz-request-id: 1\r\nx-oss-request-id: 1\r\n";
-    char text[4096], date[64], digests[512] = "", nvme[160] = "";
+    char text[4096], date[64], digests[512] = "", crc64[192] = "", nvme[160] = "";
     time_t seconds = time(NULL);
     struct tm when;
     strftime(date, sizeof date, "%a, %d %b %Y %H:%M:%S GMT", gmtime_r(&seconds, &when));
@@ -200,9 +200,10 @@ static bool respond(struct connection *c, int status, const struct digest *d, co
         snprintf(nvme, sizeof nvme, "x-amz-checksum-crc64nvme: %s\r\nx-amz-checksum-type: FULL_OBJECT\r\n", d->nvme);
     if (d == &initiated && c->asks_nvme && object.nvme[0])
         strcpy(digests, "x-amz-checksum-algorithm: CRC64NVME\r\nx-amz-checksum-type: FULL_OBJECT\r\n");
-    if (d && d->md5[0])
-        snprintf(digests, sizeof digests, "ETag: \"%s\"\r\nx-oss-hash-crc64ecma: %s\r\nx-amz-checksum-crc64ecma: %s\r\nx-obs-checksum-crc64ecma: %s\r\n%s",
-                 d->md5, d->crc64, d->crc64, d->crc64, nvme);
+    if (d && d->crc64[0])
+        snprintf(crc64, sizeof crc64, "x-oss-hash-crc64ecma: %s\r\nx-amz-checksum-crc64ecma: %s\r\nx-obs-checksum-crc64ecma: %s\r\n",
+                 d->crc64, d->crc64, d->crc64);
+    if (d && d->md5[0]) snprintf(digests, sizeof digests, "ETag: \"%s\"\r\n%s%s", d->md5, crc64, nvme);
     bool is_head = !strcmp(method, "HEAD");
     long long length = is_head && d == &object ? object_size : (long long)strlen(body);
     int size = snprintf(text, sizeof text,
