@@ -211,6 +211,8 @@ def expires_days_header(_dialect: Dialect, name: str, days: int) -> dict[str, st
 def extension_headers(dialect: Dialect, headers: tuple[tuple[str, str], ...]) -> dict[str, str]:
     """Return additional headers. Raises WrongUsage for invalid ones, secrets, and those that obsup sets itself."""
     clean: dict[str, str] = {}
+    if not headers:
+        return clean
     own = _OWN_HEADERS | {dialect.prefix + suffix for suffix in _OWN_SUFFIXES}
     for name, value in headers:
         if not _TOKEN.fullmatch(name):

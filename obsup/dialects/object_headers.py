@@ -34,6 +34,8 @@ Operation = Literal["initiate", "put", "complete"]
 # Neither can be given without the other.
 _LOCK = ("--retention", "--retain-until")
 IN_PARTS: tuple[Operation, ...] = ("initiate", "complete")
+# The rows with their field of ObjectOptions, computed once: every small file needs them.
+_FIELDS = tuple((row, row.parameter) for row in OBJECT_PARAMETERS)
 
 
 def object_headers(
@@ -57,16 +59,16 @@ def object_headers(
     """
     _check_together(options)
     headers: dict[str, str] = {}
-    for row in OBJECT_PARAMETERS:
-        value = getattr(options, row.parameter)
+    for row, name in _FIELDS:
+        value = getattr(options, name)
         if not _is_given(value):
             continue
-        if row.parameter == "retain_until":
+        if name == "retain_until":
             value = end_of_retention(value, since_s)
         rendered = _render(dialect, row, value)
-        if operation != "put" and not any(carries(dialect, row.parameter, one) for one in IN_PARTS):
+        if operation != "put" and not any(carries(dialect, name, one) for one in IN_PARTS):
             raise _needs_one_request(dialect, row)
-        if carries(dialect, row.parameter, operation):
+        if carries(dialect, name, operation):
             headers |= rendered
     own = extension_headers(dialect, options.headers)
     _check_one_encryption(dialect, options, own, encrypted_by_customer)

@@ -81,6 +81,18 @@ def test_a_command_does_not_load_other_commands(shell: Shell) -> None:
     assert loaded_by(shell, "gc", "--help") & commands == {"obsup.cli.commands.gc"}
 
 
+def test_the_version_needs_no_option(shell: Shell) -> None:
+    """The options are loaded for a command, or after a failure for the command line that continues."""
+    unused = {
+        "obsup.options",
+        "obsup.cli.arguments.options",
+        "obsup.cli.arguments.types",
+        "pathlib",
+        "shutil",
+    }
+    assert not loaded_by(shell, "--version") & unused
+
+
 def test_a_small_upload_loads_what_it_needs(shell: Shell, sandbox: Sandbox, make_file: MakeFile) -> None:
     """An upload in one request, without a terminal, loads no Rich, XML, workers, parts or vendor files."""
     make_file(1024 * 1024)

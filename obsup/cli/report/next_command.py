@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
-from obsup.cli.arguments.settings import configured_options
 from obsup.errors import NextStep, ObsupError, WrongUsage, run_again
 from obsup.text import shell_line
 from obsup.units import counted
@@ -56,6 +55,9 @@ def resume_command(
     words = ("obsup", *_without(given, "--restart", has_value=False))
     variables = frozenset(name for name, value in environment.items() if name.startswith("OBSUP_") and value)
     restarts = len(words) <= len(given)
+    # --version does not need the options.
+    from obsup.cli.arguments.settings import configured_options
+
     return ResumeCommand(words, is_piped, keeps_parts, variables, configured_options(), restarts)
 
 

@@ -67,9 +67,7 @@ class SmallFileUploader:
         target = self._shared.prefix.below(file.name)
         try:
             with UploadLock(target, folder=self._lock_folder):
-                # The path as a string: a Path costs as much as half of the upload.
-                path = os.path.abspath(file.path)  # noqa: PTH100
-                if self._checkpoints is not None and self._checkpoints.has_any(path, target):
+                if self._checkpoints is not None and self._checkpoints.has_any(file.path, target):
                     return None
                 return self._put(file, target, observe)
         except Busy:

@@ -39,14 +39,6 @@ def drive_of(path: str, *, windows: bool = _IS_WINDOWS) -> tuple[str, str]:
     return ntpath.splitdrive(path) if windows else ("", path)
 
 
-def split_name(path: str) -> tuple[str, str]:
-    """Return the folder of the absolute *path*, and its last name."""
-    if _IS_WINDOWS:
-        return os.path.split(path)
-    folder, _, last = path.rpartition("/")
-    return folder or "/", last
-
-
 def is_device(path: str, *, windows: bool = _IS_WINDOWS) -> bool:
     """Return whether Windows opens a device at *path*, whatever its folder: CON, NUL, COM1 and the like."""
     if not windows:

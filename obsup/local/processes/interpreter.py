@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from pathlib import Path
 
 import obsup
 
@@ -49,7 +48,7 @@ def interpreter_command(program: str, *arguments: str) -> list[str]:
 
 def package_root() -> str:
     """Return the directory, or archive, from which this obsup is imported."""
-    return str(Path(obsup.__path__[0]).absolute().parent)
+    return os.path.dirname(os.path.abspath(obsup.__path__[0]))  # noqa: PTH100, PTH120
 
 
 def import_path() -> list[str]:
@@ -57,10 +56,10 @@ def import_path() -> list[str]:
 
     It remains only if obsup itself, or an installed package of Python, is there.
     """
-    root, library = package_root(), str(Path(os.__file__).parent)
+    root, library = package_root(), os.path.dirname(os.__file__)  # noqa: PTH120
     current = {"", os.curdir}
     with contextlib.suppress(OSError):
-        current.add(str(Path.cwd()))
+        current.add(os.getcwd())  # noqa: PTH109
     end = sys.path.index(library) if library in sys.path else len(sys.path)
     path = [entry for entry in sys.path[:end] if entry not in current - {root}] + sys.path[end:]
     return path if root in path else [*path, root]

@@ -316,7 +316,7 @@ def record(path: Path, upload: Upload, receipt: Receipt) -> bool:
     The lock is on the checkpoint itself, so it also works on a shared disk. Returns False if the checkpoint is gone or
     belongs to another upload. Raises CheckpointDamaged, CheckpointUnwritable.
     """
-    lock = FileLock(path)
+    lock = FileLock(str(path))
     try:
         lock.wait()
     except FileNotFoundError:

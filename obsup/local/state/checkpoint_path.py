@@ -8,7 +8,6 @@ import os
 from pathlib import Path
 
 from obsup.local.files.own_file import distrust_path
-from obsup.local.platform.paths import split_name
 from obsup.local.state.folders import state_folder
 from obsup.local.state.lock import target_hash
 from obsup.model import Target
@@ -96,16 +95,17 @@ class CheckpointLookup:
     def __init__(self, folder: Path | None) -> None:
         self._fallback = str(folder or fallback_folder())
         self._has_folder = folder is not None
-        self._digests: dict[str, str] = {}
+        self._last_folder: tuple[str | None, str, str] = (None, "", "")
 
     def has_any(self, path: str, target: Target) -> bool:
-        """Return whether the source at the absolute *path* has a checkpoint for *target*."""
-        folder, last = split_name(path)
-        name = f"{short_name(last)}.{target_hash(target)[:8]}{SUFFIX}"
-        digest = self._digests.get(folder)
-        if digest is None:
+        """Return whether the source at *path* has a checkpoint for *target*."""
+        head, last = os.path.split(path)
+        known, folder, digest = self._last_folder
+        if known != head:  # a walk lists one folder after the other
+            folder = str(Path(head).absolute())
             digest = short_digest(os.fsencode(folder))
-            self._digests = {folder: digest}  # a walk lists one folder after the other
+            self._last_folder = (head, folder, digest)
+        name = f"{short_name(last)}.{target_hash(target)[:8]}{SUFFIX}"
         if os.path.lexists(f"{self._fallback}/{digest}-{name}"):
             return True
         return not self._has_folder and os.path.lexists(f"{folder}/{name}")

@@ -7,6 +7,7 @@ import hashlib
 import os
 import time
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 
@@ -23,6 +24,7 @@ POLL_S = 0.05
 WAIT_POLL_S = 0.2
 
 
+@lru_cache(maxsize=64)
 def target_hash(target: Target) -> str:
     """Return 64 hex digits that identify *target*: endpoint, bucket and key."""
     text = "\n".join((target.endpoint, target.bucket, target.key))
@@ -57,8 +59,8 @@ def lock_path(folder: str, target: Target, part: tuple[str, int] | None = None) 
 class FileLock:
     """A lock on a file: exclusive, or shared with others that share it."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = str(path)
+    def __init__(self, path: str) -> None:
+        self._path = path
         self._file = lock_file_of(self._path)
         self._descriptor: int | None = None
 
@@ -133,7 +135,7 @@ class UploadLock:
         self._monotonic = monotonic
         self._note = note
         folder = folder or lock_folder()
-        self._lock = FileLock(Path(lock_path(str(folder), target, part))) if folder is not None else None
+        self._lock = FileLock(lock_path(str(folder), target, part)) if folder is not None else None
 
     def __enter__(self) -> UploadLock:
         if self._lock is None:
@@ -178,7 +180,7 @@ def is_held(target: Target) -> bool:
     folder = lock_folder()
     if folder is None:
         return False
-    lock = FileLock(Path(lock_path(str(folder), target)))
+    lock = FileLock(lock_path(str(folder), target))
     if not lock.try_acquire():
         return True
     lock.release(remove=True)

@@ -6,7 +6,6 @@ libraries because of this module.
 
 from __future__ import annotations
 
-import io
 import socket
 import ssl
 import time
@@ -57,9 +56,7 @@ class CompleteResponse(HTTPResponse):
     """A response whose head is complete. http.client accepts a head that breaks off as a short one."""
 
     def __init__(self, sock: Any, *, limit_s: float, **options: Any) -> None:
-        super().__init__(sock, **options)
-        self.fp.close()
-        self.fp = io.BufferedReader(ResponseStream(sock, limit_s))
+        super().__init__(ResponseStream(sock, limit_s), **options)  # type: ignore[arg-type]
 
     def begin(self) -> None:
         stream = self.fp

@@ -10,9 +10,8 @@ import base64
 import binascii
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from urllib.parse import unquote, urlsplit
-
-from msgspec.structs import replace
 
 from obsup.store.http.settings import Response
 
@@ -25,6 +24,7 @@ _BASE64 = re.compile(r"[A-Za-z0-9+/]{24,}={0,2}")
 _ENTITIES = {"&": "amp", "<": "lt", ">": "gt", '"': "quot", "'": "apos"}
 
 
+@lru_cache(maxsize=256)
 def names_secret(name: str) -> bool:
     """Return whether the value of the header or parameter *name* is a secret."""
     return _SECRET_NAME.search(name) is not None
@@ -54,13 +54,15 @@ def secrets_of_proxy(url: str) -> tuple[str, ...]:
 def redact(response: Response, secrets: Iterable[str]) -> Response:
     """Return *response* with ``***`` instead of each of *secrets*, in plain or escaped form, in headers and body."""
     known = tuple((_longest_run(secret), secret) for secret in secrets)
-    headers = {name: _hide(value, known) for name, value in response.headers.items()}
-    body = response.body
+    headers, body = response.headers, response.body
+    values = "\n".join(headers.values())  # no form of a secret contains a line break
+    if _hide(values, known) is not values:
+        headers = {name: _hide(value, known) for name, value in headers.items()}
     if body:
         text = body.decode("latin-1")
         hidden = _hide(text, known)
         body = body if hidden is text else hidden.encode("latin-1")
-    return replace(response, headers=headers, body=body)
+    return Response(response.status, headers, body)
 
 
 def _hide(text: str, known: tuple[tuple[str, str], ...]) -> str:

@@ -60,6 +60,10 @@ class ResponseStream(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
+    def makefile(self, _mode: str) -> io.BufferedReader:
+        """Return the stream with a buffer: http.client asks a socket for it."""
+        return io.BufferedReader(self)
+
     def readinto(self, buffer: Any) -> int:
         if early := _early_bytes.pop(self._sock, b""):
             count = min(len(early), len(buffer))

@@ -16,7 +16,6 @@ import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
-from requests.structures import CaseInsensitiveDict
 
 from obsup.dialects.dialect import Address
 from obsup.dialects.encoding import encode_query
@@ -58,7 +57,7 @@ class RequestSigner(AuthBase):
         self._sign = sign
 
     def __call__(self, r: requests.PreparedRequest) -> requests.PreparedRequest:
-        r.headers.update(self._sign(dict(r.headers)))
+        r.headers = _merged(r.headers, self._sign(r.headers))  # type: ignore[assignment]
         return r
 
 
@@ -157,7 +156,7 @@ class Transport:
         root = f"{address.scheme}://{address.host}"
         path = address.path + ("?" + encode_query(query) if query else "")
         size = len(body) if isinstance(body, bytes) else body.size
-        request = _build_request(method, root + path, {**headers, "Host": address.host}, size, sign)
+        request = _build_request(method, root + path, address.host, headers, size, sign)
         # A file-like body of length 0, and an empty body without a length, would be sent in chunks.
         request.body = body if size else None  # type: ignore[assignment]
         timeout_s = limited(self._settings.stall_timeout_s * (LONG_TIMEOUT_FACTOR if takes_long else 1))
@@ -278,8 +277,14 @@ class Transport:
         self._adapter.close()
 
 
+def _merged(first: Mapping[str, str], second: Mapping[str, str]) -> dict[str, str]:
+    """Return the headers of both: one of *second* replaces that of *first* with the same name in any case."""
+    named = {name.lower(): (name, value) for name, value in (*first.items(), *second.items())}
+    return dict(named.values())
+
+
 def _build_request(
-    method: str, url: str, headers: Mapping[str, str], size: int, sign: Sign | None
+    method: str, url: str, host: str, headers: Mapping[str, str], size: int, sign: Sign | None
 ) -> requests.PreparedRequest:
     """Return a signed request without its body.
 
@@ -288,11 +293,10 @@ def _build_request(
     """
     request = requests.PreparedRequest()
     request.method, request.url = method, url
-    request.headers = CaseInsensitiveDict(
-        {**headers, "User-Agent": USER_AGENT, "Accept-Encoding": "identity"}
-    )
+    own = {"Host": host, "User-Agent": USER_AGENT, "Accept-Encoding": "identity"}
     if size:
-        request.headers["Content-Length"] = str(size)
+        own["Content-Length"] = str(size)
+    request.headers = _merged(headers, own)  # type: ignore[assignment]
     if sign is not None:
         RequestSigner(sign)(request)
     if not size and method in ("PUT", "POST"):

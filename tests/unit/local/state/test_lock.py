@@ -42,7 +42,7 @@ def test_is_held_does_not_disturb() -> None:
     with UploadLock(TARGET):
         assert is_held(TARGET)
     assert not is_held(TARGET)
-    lock = FileLock(folder() / "x.lock")
+    lock = FileLock(str(folder() / "x.lock"))
     assert lock.try_acquire()
     lock.release(remove=True)
 
@@ -63,7 +63,7 @@ def test_lock_files_are_removed() -> None:
 
 def test_a_removed_file_is_not_locked(tmp_path: Path) -> None:
     """A process that opened the file before its removal would hold a lock that no other process can see."""
-    first, second, third = (FileLock(tmp_path / "file") for _ in range(3))
+    first, second, third = (FileLock(str(tmp_path / "file")) for _ in range(3))
     assert first.try_acquire()
     first.release(remove=True)
     assert second.try_acquire()
@@ -88,8 +88,8 @@ def test_a_file_replaced_between_open_and_lock_is_not_locked(
 
     with monkeypatch.context() as patch:
         patch.setattr("fcntl.flock", race)
-        assert not FileLock(path).try_acquire()
-    lock = FileLock(path)
+        assert not FileLock(str(path)).try_acquire()
+    lock = FileLock(str(path))
     assert lock.try_acquire()
     lock.release()
 

@@ -25,7 +25,7 @@ from obsup.model import Part
 from obsup.store.http.body import Body
 from obsup.store.http.network_errors import network_error
 from obsup.store.http.settings import ConnectionSettings, Response
-from obsup.store.http.transport import MAX_RESPONSE_BYTES, Transport
+from obsup.store.http.transport import MAX_RESPONSE_BYTES, USER_AGENT, Transport
 from tests.doubles.certificates import Authority
 from tests.doubles.scripted_server import ReceivedRequest, Reply, ScriptedServer, error, response
 from tests.support.stores import BytesBody
@@ -106,6 +106,23 @@ def test_no_other_headers_are_sent(open_transport: Open) -> None:
     with ScriptedServer(ok) as server:
         send(open_transport(), server.endpoint)
         assert [name for name, _ in server.last.headers] == ["Host", "User-Agent", "Accept-Encoding"]
+
+
+def test_a_header_in_another_case_is_sent_once(open_transport: Open) -> None:
+    """The header of the transport, or of the signature, replaces one with the same name in any case."""
+    with ScriptedServer(ok) as server:
+        open_transport().exchange(
+            "GET",
+            locate(server.endpoint, "bucket", "key", "path"),
+            (),
+            headers={"USER-AGENT": "other", "date": "now", "x-own": "1"},
+            body=b"",
+            sign=lambda _headers: {"Date": "then"},
+        )
+        sent = [
+            (name, value) for name, value in server.last.headers if name.lower() in ("user-agent", "date")
+        ]
+        assert sent == [("User-Agent", USER_AGENT), ("Date", "then")]
 
 
 @pytest.mark.parametrize("body", [b"", BytesBody(b"")])
