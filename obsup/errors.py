@@ -67,6 +67,10 @@ class WrongUsage(ObsupError):
     reason = "usage"
 
 
+class OtherRank(WrongUsage):
+    """The same error as that of rank 0 of an MPI job, in another rank: the command line reports only the first."""
+
+
 class SourceChanged(ObsupError):
     """The source has changed since the upload was initiated."""
 

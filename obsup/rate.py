@@ -27,7 +27,7 @@ class Rate(NamedTuple):
         begun = [step for step in self.steps if step.minute <= minute]
         return (begun or self.steps)[-1].bytes_per_s
 
-    def divided(self, count: int) -> Rate:
+    def divided(self, count: float) -> Rate:
         """Return the share of one of *count* workers."""
         return Rate(
             tuple(

@@ -23,6 +23,7 @@ from obsup.errors import (
     LocalFailure,
     NextStep,
     ObsupError,
+    OtherRank,
     SourceUnreadable,
     WrongUsage,
     limit_reached,
@@ -125,7 +126,8 @@ def _has_current_directory() -> bool:
 
 
 def _report(error: ObsupError) -> int:
-    print_message(error_lines(error, resume=resume_command(sys.argv[1:])))
+    if not isinstance(error, OtherRank):
+        print_message(error_lines(error, resume=resume_command(sys.argv[1:])))
     return error.exit_code
 
 

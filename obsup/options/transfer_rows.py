@@ -160,7 +160,7 @@ TRANSFER = group(
     OptionRow(
         "--executor",
         _EXECUTOR,
-        "Send parts from threads, inline, processes, dask:ADDRESS or mpi.",
+        "Send parts from threads, inline, processes, dask:ADDRESS[,workers=N][,wait=5m] or mpi.",
         commands=UPLOAD,
         default="threads",
         metavar="SPEC",

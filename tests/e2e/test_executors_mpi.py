@@ -20,14 +20,15 @@ pytestmark = pytest.mark.mpi
 MakeFile = Callable[..., Path]
 
 
-def mpiexec(shell: Shell, *arguments: str | Path, ranks: int = 3) -> Outcome:
+def mpiexec(shell: Shell, *arguments: str | Path, ranks: int = 3, with_futures: bool = True) -> Outcome:
     """Run obsup under mpiexec: one rank is the driver, the others are its workers."""
     # Allow root in a container, and more ranks than cores.
     options = ["--allow-run-as-root", "--oversubscribe"]
+    futures = ("-m", "mpi4py.futures") if with_futures else ()
     done = subprocess.run(
         [
             *("mpiexec", *options, "-n", str(ranks)),
-            *(sys.executable, "-P", "-m", "mpi4py.futures", "-m", "obsup"),
+            *(sys.executable, "-P", *futures, "-m", "obsup"),
             *arguments,
         ],
         cwd=shell.folder,
@@ -69,11 +70,29 @@ def test_the_exit_code_passes_through_mpiexec_and_progress_is_kept(
     assert sandbox.object_path("bucket", "key").read_bytes() == source.read_bytes()
 
 
-def test_without_workers_the_error_names_the_command(shell: Shell, make_file: MakeFile) -> None:
-    """obsup without mpiexec is not an MPI job."""
-    source = make_file(1000)
-    outcome = shell.run("upload", source, "bucket/key", "--parts", "1", "--executor", "mpi")
-    assert (outcome.code, "mpiexec -n 5 python3 -P -m mpi4py.futures -m obsup" in outcome.err) == (2, True)
+def test_the_checksum_of_the_object_is_confirmed(shell: Shell, sandbox: Sandbox, make_file: MakeFile) -> None:
+    """The ranks send the checksums that the driver agreed on with the store, and the store returns their sum."""
+    arguments = ("upload", make_file(11_000_000), "bucket/key", "--provider", "s3", "--part-size", "5M")
+    outcome = mpiexec(shell, *arguments, "--executor", "mpi", "--json")
+    assert (outcome.code, outcome.json["verified"]) == (0, "crc64nvme"), outcome.err
+    assert outcome.json["checksum"]
+    headers = [
+        {name.lower() for name, _ in one.headers} for one in sandbox.requests if one.operation == "part"
+    ]
+    assert all("x-amz-checksum-crc64nvme" in names for names in headers)
+
+
+@pytest.mark.parametrize("ranks", [1, 3])
+def test_without_workers_the_error_names_the_command(
+    shell: Shell, sandbox: Sandbox, make_file: MakeFile, ranks: int
+) -> None:
+    """Without mpi4py.futures, or with a single rank, nothing is sent. Of several ranks, one reports it."""
+    arguments = ("upload", make_file(1000), "bucket/key", "--parts", "1", "--executor", "mpi", "--json")
+    outcome = mpiexec(shell, *arguments, ranks=ranks, with_futures=ranks == 1)
+    assert (outcome.code, outcome.json["exitCode"]) == (2, 2)
+    assert outcome.err.count("mpiexec -n 5 python3 -P -m mpi4py.futures -m obsup") == 1
+    assert outcome.err.count("Error:") == 1
+    assert sandbox.requests == []
 
 
 def test_ranks_send_small_files_and_parts_of_a_batch(shell: Shell, sandbox: Sandbox) -> None:

@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from obsup.engine.send import backends, workers
+from obsup.engine.send import backends, dask_backend, remote_workers, workers
 from obsup.engine.send.remote_task import ObjectTask, PartTask
 from obsup.errors import SourceChanged
+from obsup.local.processes.pool import A, ProcessPool, T
 from obsup.sandbox.sandbox import Sandbox
 from tests.support.in_process import Inside
 from tests.support.upload_rig import PART, Rig
@@ -50,17 +51,14 @@ def copy_to(folder: Path, source: Path, *, change_at: int | None = None) -> Path
     return path
 
 
-class OtherHost:
+class OtherHost(backends.FixedBackend):
     """A WorkerBackend whose worker sees the files of another folder under the same paths."""
 
-    size = 1
-    is_local = False
-    can_cancel = False
-
     def __init__(self, folder: Path) -> None:
+        super().__init__(self._call, 1, lambda **_: None, is_local=False)
         self._folder = folder
 
-    def submit(self, call: Callable[[Any], Any], argument: Any) -> Future[Any]:
+    def _call(self, call: Callable[[Any], Any], argument: Any) -> Future[Any]:
         """Run the call here, with the path as this host sees it."""
         if isinstance(argument, PartTask):
             to_send = argument.to_send
@@ -74,19 +72,13 @@ class OtherHost:
         future.set_result(call(argument))
         return future
 
-    def restart(self) -> None:
-        """Do nothing: it does not die."""
-
-    def close(self, *, wait: bool) -> None:
-        """Do nothing."""
-
 
 @pytest.fixture
 def rig(sandbox: Sandbox, source: Path, elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> Rig:
     """Uploads whose Dask worker is another host."""
     monkeypatch.setenv("AccessKeyID", sandbox.access_key)
     monkeypatch.setenv("SecretAccessKey", sandbox.secret_key)
-    monkeypatch.setattr(backends, "DaskBackend", lambda *_: OtherHost(elsewhere))
+    monkeypatch.setattr(dask_backend, "DaskBackend", lambda *_, **__: OtherHost(elsewhere))
     monkeypatch.setattr(workers, "check_spec", lambda _spec: None)
     return Rig(sandbox, source)
 
@@ -121,7 +113,7 @@ def test_a_worker_that_sees_the_same_file_costs_no_comparison(
     rig: Rig, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every field of its identity is equal, so the file is read once."""
-    monkeypatch.setattr(backends, "DaskBackend", lambda *_: OtherHost(source.parent))
+    monkeypatch.setattr(dask_backend, "DaskBackend", lambda *_, **__: OtherHost(source.parent))
     monkeypatch.setattr("obsup.engine.send.remote_workers._compared", None)
     rig.run(**DASK)
     assert rig.is_stored()
@@ -163,14 +155,14 @@ def test_a_link_that_is_exchanged_before_a_process_opens_it(
     other, link = copy_to(elsewhere, source, change_at=0), source.parent / "link"
     link.symlink_to(source)
 
-    class Exchanging(backends.ProcessBackend):
-        def submit(self, call: Callable[[Any], Any], argument: Any) -> Future[Any]:
+    class Exchanging(ProcessPool):
+        def submit(self, call: Callable[[A], T], argument: A) -> Future[T]:
             if os.path.realpath(link) == str(source):
                 (source.parent / "other").symlink_to(other)
                 (source.parent / "other").rename(link)
             return super().submit(call, argument)
 
-    monkeypatch.setattr(backends, "ProcessBackend", Exchanging)
+    monkeypatch.setattr(remote_workers, "ProcessPool", Exchanging)
     arguments = ("upload", "link", "bucket/p/", "-r", "--executor", "processes", "--part-size", str(PART))
     outcome = inside.run(*arguments)
     assert outcome.code == 65, outcome.err

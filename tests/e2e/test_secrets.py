@@ -24,6 +24,7 @@ from msgspec.structs import replace
 from obsup.engine.job.connection import connect
 from obsup.engine.job.target_settings import resolve_target
 from obsup.engine.proof.part_proof import DigestChoice
+from obsup.engine.send.backends import FixedBackend
 from obsup.engine.send.part import PartToSend
 from obsup.engine.send.remote_workers import RemoteWorkers
 from obsup.errors import ObsupError
@@ -276,17 +277,14 @@ def test_a_server_that_repeats_secrets(machine: Machine) -> None:
     assert signed.encode() not in b"".join(machine.output)
 
 
-class PicklingExecutor:
+class PicklingBackend(FixedBackend):
     """Runs tasks in this process, and records the pickles that would be sent to other processes."""
 
-    size = 1
-    is_local = False
-    can_cancel = False
-
     def __init__(self) -> None:
+        super().__init__(self._call, 1, lambda **_: None, is_local=False)
         self.pickled: list[bytes] = []
 
-    def submit(self, call: Callable[[Any], Any], argument: Any) -> Future[Any]:
+    def _call(self, call: Callable[[Any], Any], argument: Any) -> Future[Any]:
         """Pickle the argument, call, and pickle the result or exception."""
         future: Future[Any] = Future()
         self.pickled.append(pickle.dumps(argument))
@@ -297,12 +295,6 @@ class PicklingExecutor:
             self.pickled.append(pickle.dumps(exc))
             future.set_exception(pickle.loads(self.pickled[-1]))
         return future
-
-    def restart(self) -> None:
-        """Do nothing."""
-
-    def close(self, *, wait: bool) -> None:
-        """Do nothing."""
 
 
 @pytest.mark.parametrize("is_presigned", [False, True], ids=["with keys", "presigned"])
@@ -326,7 +318,7 @@ def test_pickles_and_reprs_contain_no_secret(
     job = PartToSend(
         upload, Part(1, 0, PART), str(path), stat_source(path), DigestChoice(md5=True, crc64=False)
     )
-    executor = PicklingExecutor()
+    executor = PicklingBackend()
     workers = RemoteWorkers(
         executor, settings, sign=without_customer_key.signer.sign if is_presigned else None
     )

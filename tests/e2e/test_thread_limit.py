@@ -12,7 +12,7 @@ import pytest
 
 from obsup import events
 from obsup.cli.display.repeat import every
-from obsup.engine.send.executors import InlineExecutor, open_threads
+from obsup.local.processes.executors import InlineExecutor, open_threads
 from obsup.local.walk.prefetch import MAX_LIST_ENTRIES, PrefetchedWalk
 from obsup.local.walk.walk import Entry, SourceRoot, Walk
 from obsup.sandbox.sandbox import Sandbox

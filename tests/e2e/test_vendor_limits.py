@@ -9,7 +9,8 @@ import pytest
 
 from obsup import events
 from obsup.engine.job.job_limit import within_limits
-from obsup.engine.job.request import MAX_JOBS, Jobs, UploadRequest
+from obsup.engine.job.request import Jobs, UploadRequest
+from obsup.engine.plan.concurrency_probe import MAX_JOBS
 from obsup.errors import WrongUsage
 from obsup.model import Target
 from obsup.sandbox.sandbox import Sandbox

@@ -34,7 +34,7 @@ from obsup.engine.job.progress import ProgressTally
 from obsup.engine.job.request import UploadRequest
 from obsup.engine.job.result import Result
 from obsup.engine.job.stop import StopSignal
-from obsup.errors import Busy, ObsupError, Stopped
+from obsup.errors import Busy, ObsupError, OtherRank, Stopped
 from obsup.local.source.rate_limit import RateLimit
 from obsup.model import Stored, Upload
 from obsup.text import shielded
@@ -124,7 +124,7 @@ def run_command(
             result = _do(work, session)
     except ObsupError as exc:
         code = 0 if isinstance(exc, Busy) and options.request.if_running == "skip" else exc.exit_code
-        if code:
+        if code and not isinstance(exc, OtherRank):
             _report_failure(
                 exc, session, command=command, options=options, resume=resume, is_transfer=is_transfer
             )

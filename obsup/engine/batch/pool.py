@@ -15,14 +15,14 @@ from obsup.engine.job.executor_spec import LOCAL_EXECUTORS
 from obsup.engine.job.progress import ProgressTally
 from obsup.engine.job.request import UploadRequest
 from obsup.engine.job.result import Finished
-from obsup.engine.send.concurrency import ConcurrencyLimit
-from obsup.engine.send.concurrency_probe import ConcurrencyProbe
+from obsup.engine.plan.concurrency import ConcurrencyLimit
+from obsup.engine.plan.concurrency_probe import ConcurrencyProbe
 from obsup.engine.send.dispatcher import POLL_S, SubmitPart, dispatch
-from obsup.engine.send.executors import InlineExecutor, open_executor, open_threads
 from obsup.engine.send.part import PartToSend, send_part
 from obsup.engine.send.sender import PartSender
 from obsup.engine.send.whole_object import put_file
 from obsup.engine.send.workers import check_workers
+from obsup.local.processes.executors import InlineExecutor, open_executor, open_threads
 from obsup.model import Receipt, SourceStat
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ OnReceipt = Callable[[Receipt], None]
 
 # Large files in flight at once: while one is initiated or completed, others use the bandwidth.
 MAX_LARGE_FILES = 8
+# Small files in flight at remote workers, whose number may grow: a thread waits for each.
+MAX_SMALL_FILES = 1024
 
 
 class FairShare:
@@ -113,7 +115,17 @@ class Pool:
             self._workers.close(wait=wait)
 
 
-class InlineSender:
+class _PoolSender:
+    """A PartSender whose workers are there before the first upload."""
+
+    def prepare(self, context: UploadContext) -> None:
+        """See PartSender."""
+
+    def release(self) -> None:
+        """See PartSender."""
+
+
+class InlineSender(_PoolSender):
     """A PartSender that sends in the calling thread, which is one of the pool's own."""
 
     def send_parts(
@@ -132,7 +144,7 @@ class InlineSender:
         return put_file(context, stat)
 
 
-class SharedSender:
+class SharedSender(_PoolSender):
     """A PartSender whose workers are shared by many uploads.
 
     *submit_for* returns the function that submits the parts of one upload; *put* sends a whole file.
@@ -188,7 +200,7 @@ def _local_pool(request: UploadRequest) -> Pool:
 
 def _remote_pool(workers: RemoteWorkers) -> Pool:
     """Return a pool whose threads run the steps of each file here; *workers* send its parts, or all of it."""
-    shares = FairShare(ConcurrencyLimit(workers.size))
+    shares = FairShare(ConcurrencyLimit(max(1, workers.size), follow=lambda: workers.size))
     sender = SharedSender(
         shares,
         lambda _context, tally: partial(workers.send, observe=tally),
@@ -196,7 +208,7 @@ def _remote_pool(workers: RemoteWorkers) -> Pool:
     )
     return Pool(
         shares,
-        small=(open_threads(2 * workers.size, "small"), sender),
+        small=(open_threads(MAX_SMALL_FILES, "small"), sender),
         large=(open_threads(MAX_LARGE_FILES, "large"), sender),
         files_per_slot=2,  # one waits at each worker while another is sent, because the way there takes time
         workers=workers,

@@ -18,10 +18,10 @@ from obsup.engine.batch.request import SharedRequest
 from obsup.engine.job.connection import StoreSettings, connect
 from obsup.engine.job.context import UploadContext
 from obsup.engine.job.stop import StopSignal
-from obsup.engine.send.concurrency import ConcurrencyLimit
-from obsup.engine.send.concurrency_probe import ConcurrencyProbe
-from obsup.engine.send.executors import open_threads
+from obsup.engine.plan.concurrency import ConcurrencyLimit
+from obsup.engine.plan.concurrency_probe import ConcurrencyProbe
 from obsup.errors import ObsupError, Stopped, Throttled
+from obsup.local.processes.executors import open_threads
 from obsup.local.processes.worker import listen
 from obsup.value import Value
 

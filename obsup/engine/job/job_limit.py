@@ -8,7 +8,8 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from obsup import events
-from obsup.engine.job.request import MAX_JOBS, UploadRequest
+from obsup.engine.job.request import UploadRequest
+from obsup.engine.plan.concurrency_probe import MAX_JOBS
 from obsup.local.platform.processes import available_memory, count_limits
 from obsup.units import KIB, MIB
 

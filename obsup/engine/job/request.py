@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from obsup.dialects.dialect import Dialect
 from obsup.dialects.object_headers import Operation, object_headers
+from obsup.engine.plan.concurrency_probe import INITIAL_JOBS, MAX_JOBS
 from obsup.engine.proof.encryption import hides_md5
 from obsup.engine.proof.part_proof import Digest
 from obsup.errors import WrongUsage, run_again
@@ -20,8 +21,6 @@ from obsup.model import ObjectOptions, Target
 from obsup.value import Value
 
 Jobs = int | Literal["auto"]
-# Parts in flight with --jobs auto: at the start, and at most.
-INITIAL_JOBS, MAX_JOBS = 5, 32
 # The vendors' limit of taskNum.
 MOST_JOBS = 10_000
 # Unset, these do not change the digest of the options: uploads that earlier versions initiated are resumed.

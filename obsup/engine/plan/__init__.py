@@ -1,1 +1,1 @@
-"""How a source is split into parts. Pure; sizes are bytes."""
+"""How a source is split into parts, how many are in flight, and which worker sends which. Sizes are bytes."""

@@ -5,31 +5,48 @@ Whatever is submitted is pickled, so it must not hold a secret.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import Future
-from typing import Any, Protocol, TypeVar
+from functools import partial
+from typing import Any, Protocol
 
-from obsup.engine.job.executor_spec import check_spec
-from obsup.errors import NextStep, NotFinished, WrongUsage, run_again
-from obsup.local.processes.pool import ProcessPool
+# A function that a worker calls, and its argument.
+WorkerCall = tuple[Callable[[Any], Any], Any]
+# Returns the call, for this share of the rate limit (above 0, at most 1).
+MakeCall = Callable[[float], WorkerCall]
 
-T = TypeVar("T")
-A = TypeVar("A")
+
+class Attempt(Future[Any]):
+    """The future of a call. ``worker`` is the address of the worker that runs it, if the backend chooses workers."""
+
+    worker = ""
 
 
 class WorkerBackend(Protocol):
-    """An executor whose workers are other processes; *size* calls run at once.
+    """Runs calls in other processes, *size* at once, which may change.
 
     ``is_local``: they run on this machine, and see the same files.
     ``can_cancel``: the futures distinguish a call that has not started from a running one, and cancel only the former.
     """
 
-    size: int
     is_local: bool
     can_cancel: bool
 
-    def submit(self, call: Callable[[A], T], argument: A) -> Future[T]:
-        """Run *call* with *argument* in a worker. Raises BrokenExecutor if all workers are lost."""
+    @property
+    def size(self) -> int:
+        """How many calls run at once now."""
+        ...
+
+    def submit(self, make_call: MakeCall, *, avoid: Collection[str] = ()) -> Future[Any]:
+        """Run a call in a worker, if possible in none of *avoid*. Raises BrokenExecutor if all workers are lost."""
+        ...
+
+    def has_other(self, workers: Collection[str]) -> bool:
+        """Return whether *avoid* can be given these workers, because there are others."""
+        ...
+
+    def set_aside(self, worker: str, why: str) -> None:
+        """Send nothing to *worker* from now on."""
         ...
 
     def close(self, *, wait: bool) -> None:
@@ -37,93 +54,40 @@ class WorkerBackend(Protocol):
         ...
 
 
-class ProcessBackend(ProcessPool):
-    """Processes on this machine."""
+class FixedBackend:
+    """Workers whose number does not change, and that cannot be chosen."""
 
-    is_local = True
     can_cancel = True
 
+    def __init__(
+        self, submit: Callable[..., Future[Any]], size: int, close: Callable[..., None], *, is_local: bool
+    ) -> None:
+        self.size = size
+        self.is_local = is_local
+        self._submit = submit
+        self._close = close
 
-class DaskBackend:
-    """The workers of a Dask cluster. If one dies, the scheduler itself assigns its parts to another."""
-
-    is_local = False
-    can_cancel = False
-
-    def __init__(self, address: str, timeout_s: float) -> None:
-        from distributed import Client
-
-        try:
-            self._client: Any = Client(address, timeout=timeout_s, set_as_default=False)
-        except (OSError, ValueError) as exc:
-            raise NotFinished(
-                f"the Dask scheduler at {address} does not respond",
-                str(exc) or type(exc).__name__,
-                run_again("check the address, or start the scheduler with: dask scheduler"),
-            ) from exc
-        workers = self._client.scheduler_info(n_workers=-1)["workers"].values()
-        self.size = sum(worker["nthreads"] for worker in workers)
-        if not self.size:
-            self._client.close()
-            raise NotFinished(
-                f"the Dask scheduler at {address} has no workers",
-                "Only workers send parts",
-                run_again(f"start them with: dask worker {address}"),
-            )
-        # pure: Dask treats two calls with equal arguments as one.
-        self._executor = self._client.get_executor(pure=False)
-
-    def submit(self, call: Callable[[A], T], argument: A) -> Future[T]:
+    def submit(self, make_call: MakeCall, *, avoid: Collection[str] = ()) -> Future[Any]:  # noqa: ARG002 - no choice
         """See WorkerBackend."""
-        future: Future[T] = self._executor.submit(call, argument)
-        return future
+        return self._submit(*make_call(1 / self.size))
+
+    def has_other(self, workers: Collection[str]) -> bool:  # noqa: ARG002 - no choice
+        """See WorkerBackend."""
+        return False
+
+    def set_aside(self, worker: str, why: str) -> None:
+        """See WorkerBackend. Never called."""
 
     def close(self, *, wait: bool) -> None:
         """See WorkerBackend."""
-        self._executor.shutdown(wait=wait)
-        self._client.close()
+        self._close(wait=wait)
 
 
-class MpiBackend:
-    """The ranks of an MPI job, except the driver's."""
+def mpi_backend() -> FixedBackend:
+    """Return the ranks of an MPI job, except the driver's."""
+    from mpi4py import MPI
+    from mpi4py.futures import MPIPoolExecutor
 
-    is_local = False
-    can_cancel = True
-
-    def __init__(self) -> None:
-        from mpi4py import MPI
-        from mpi4py.futures import MPIPoolExecutor
-
-        world = MPI.COMM_WORLD
-        # Under mpi4py.futures only the first rank runs the driver; the others are workers.
-        if world.Get_size() < 2 or world.Get_rank() != 0:
-            raise WrongUsage(
-                "no MPI workers found",
-                "obsup was started without mpi4py.futures, or with a single process",
-                NextStep(
-                    "start it with: mpiexec -n 5 python3 -P -m mpi4py.futures -m obsup upload … --executor mpi"
-                ),
-            )
-        self._executor: Any = MPIPoolExecutor()
-        self.size = world.Get_size() - 1
-
-    def submit(self, call: Callable[[A], T], argument: A) -> Future[T]:
-        """See WorkerBackend."""
-        future: Future[T] = self._executor.submit(call, argument)
-        return future
-
-    def close(self, *, wait: bool) -> None:
-        """See WorkerBackend."""
-        self._executor.shutdown(wait=wait, cancel_futures=True)
-
-
-def open_backend(spec: str, jobs: int, *, timeout_s: float) -> WorkerBackend:
-    """Return the workers that *spec* names: processes (*jobs* of them), dask:ADDRESS or mpi.
-
-    A Dask scheduler must respond within *timeout_s* seconds. Raises WrongUsage without MPI workers,
-    NotFinished if the scheduler does not respond, and as ``check_spec`` does.
-    """
-    check_spec(spec)
-    if spec == "processes":
-        return ProcessBackend(jobs)
-    return MpiBackend() if spec == "mpi" else DaskBackend(spec.partition(":")[2], timeout_s)
+    executor: Any = MPIPoolExecutor()
+    close = partial(executor.shutdown, cancel_futures=True)
+    return FixedBackend(executor.submit, MPI.COMM_WORLD.Get_size() - 1, close, is_local=False)

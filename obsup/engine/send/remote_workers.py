@@ -14,8 +14,9 @@ from msgspec.structs import replace
 from obsup import events
 from obsup.engine.job.connection import StoreSettings
 from obsup.engine.job.context import UploadContext
+from obsup.engine.job.executor_spec import check_spec, parse_dask
 from obsup.engine.job.result import Finished
-from obsup.engine.send.backends import WorkerBackend, open_backend
+from obsup.engine.send.backends import Attempt, FixedBackend, WorkerBackend, WorkerCall, mpi_backend
 from obsup.engine.send.part import PartToSend
 from obsup.engine.send.remote_task import (
     ObjectTask,
@@ -24,16 +25,14 @@ from obsup.engine.send.remote_task import (
     run_object_task,
     run_part_task,
 )
+from obsup.engine.send.worker_failures import as_obsup_error, may_be_of_worker
 from obsup.errors import (
-    BadConfiguration,
     Denied,
-    ObsupError,
     SourceChanged,
     Throttled,
-    WorkerLost,
-    limit_reached,
     run_again,
 )
+from obsup.local.processes.pool import ProcessPool
 from obsup.local.source.digest import Gate, PartDigest
 from obsup.local.source.expectation import Expectation
 from obsup.local.source.file import FileWindow, hash_part
@@ -49,8 +48,8 @@ MAX_LOST_WORKERS = 3
 # How many parts are compared at once with the file of this host.
 MAX_COMPARISONS = 4
 
-# A function that a worker calls, and its argument.
-WorkerCall = tuple[Callable[[Any], WorkerReport], Any]
+# A part or a file fails after so many workers failed to send it: then it is not their fault.
+MAX_FAILED_WORKERS = 3
 
 
 class _TaskFuture(Future[Any]):
@@ -77,24 +76,27 @@ class _TaskFuture(Future[Any]):
 class _PendingTask:
     """One part or one small file that a worker sends.
 
-    *make_call* returns the call for one attempt. *what* names the task in messages. *observe* gets the events of all
-    attempts. *part* is what a worker sends unless it is a whole file.
+    *make_call* returns the call for one attempt, with a share of the rate limit. *what* names the task in messages.
+    *observe* gets the events of all attempts. *part* is what a worker sends unless it is a whole file. *failed* are the
+    workers that could not send it.
     """
 
     what: str
     number: int
-    make_call: Callable[[], WorkerCall]
+    make_call: Callable[[float], WorkerCall]
     observe: events.Observer
     part: PartToSend | None = None
     future: _TaskFuture = field(default_factory=_TaskFuture)
     lost_workers: int = 0
     was_denied: bool = False
+    failed: dict[str, BaseException] = field(default_factory=dict)
 
 
 class RemoteWorkers:
     """Workers in other processes. If a worker dies, another sends its part. Progress is reported per part.
 
-    *sign* creates a signed URL for each attempt of a part. The workers share the rate limit equally. Futures complete
+    A worker that fails to send what another one can send gets no more work, if the backend chooses workers. *sign*
+    creates a signed URL for each attempt of a part. The workers share the rate limit. Futures complete
     in threads of the backend's executor. If nothing shows that a worker sees the same file, what it sent is compared
     with the file of this host; *read_gate* is called before each block is read for that.
     """
@@ -109,24 +111,30 @@ class RemoteWorkers:
         observe: events.Observer = events.ignore,
         read_gate: Gate | None = None,
     ) -> None:
-        self.size = backend.size
         self._backend = backend
         self._settings = settings
         self._sign = sign
-        self._rate = rate.divided(backend.size) if rate is not None else None
+        self._rate = rate
         self._observe = observe
         self._read_gate = read_gate
         self._comparing = ThreadPoolExecutor(MAX_COMPARISONS, thread_name_prefix="compare")
+
+    @property
+    def size(self) -> int:
+        """See Workers."""
+        return self._backend.size
+
+    def _rate_of(self, share: float) -> Rate | None:
+        return self._rate.divided(1 / share) if self._rate is not None else None
 
     def send(self, part: PartToSend, observe: events.Observer | None = None) -> Future[Receipt]:
         """See Workers. *observe* gets the events of this part instead of the common observer."""
         number = part.part.number
 
-        def make_call() -> WorkerCall:
+        def make_call(share: float) -> WorkerCall:
             presigned = self._presigned(part) if self._sign is not None else None
-            return run_part_task, PartTask(
-                part, self._settings, presigned, self._rate, self._backend.is_local
-            )
+            rate, is_local = self._rate_of(share), self._backend.is_local
+            return run_part_task, PartTask(part, self._settings, presigned, rate, is_local)
 
         what = f"part {number} of {part.upload.target}"
         return self._submit(_PendingTask(what, number, make_call, observe or self._observe, part))
@@ -149,10 +157,14 @@ class RemoteWorkers:
         if digests is None and not is_local:
             # The request publishes the object at once, so the worker compares its file before.
             digests = Expectation().check_file(context.source, stat, context.read_gate, with_crc64=True)
-        argument = ObjectTask(request, self._settings, stat, context.since_s, self._rate, digests, is_local)
-        return self._submit(
-            _PendingTask(str(request.target), 1, lambda: (run_object_task, argument), context.observe)
-        )
+
+        def make_call(share: float) -> WorkerCall:
+            rate = self._rate_of(share)
+            return run_object_task, ObjectTask(
+                request, self._settings, stat, context.since_s, rate, digests, is_local
+            )
+
+        return self._submit(_PendingTask(str(request.target), 1, make_call, context.observe))
 
     def close(self, *, wait: bool) -> None:
         """See Workers."""
@@ -165,9 +177,8 @@ class RemoteWorkers:
 
     def _start_attempt(self, task: _PendingTask) -> None:
         """Submit the task to a worker; ``_finish_attempt`` is called when the attempt is done."""
-        call, argument = task.make_call()
         try:
-            attempt = self._backend.submit(call, argument)
+            attempt = self._backend.submit(task.make_call, avoid=task.failed)
         except BrokenExecutor as exc:
             attempt = Future()
             attempt.set_exception(exc)
@@ -184,29 +195,37 @@ class RemoteWorkers:
             if failure is None:
                 report = _publish_events(attempt.result(), task.observe)
                 failure = report.failure
-            if failure is not None and self._retries(task, failure):
+            if failure is not None and self._retries(task, failure, attempt):
                 return
         except Exception as exc:  # noqa: BLE001 - if a callback raised, the future would never complete
             failure = exc
         if failure is not None:
             is_local = self._backend.is_local
-            task.future.set_exception(_as_obsup_error(failure, task.what, is_local=is_local))
+            task.future.set_exception(as_obsup_error(failure, task.what, is_local=is_local))
         elif isinstance(report.result, Receipt) and report.result.is_unproven and task.part is not None:
-            self._comparing.submit(self._compare, task.future, task.part, report)
+            self._comparing.submit(self._compare, task, task.part, attempt)
         else:
-            task.future.set_result(report.result)
+            self._succeed(task, report.result)
 
-    def _compare(self, future: Future[Any], part: PartToSend, report: WorkerReport) -> None:
-        """Complete *future* with the receipt of *report*, after comparing what was sent with the file of this host."""
+    def _compare(self, task: _PendingTask, part: PartToSend, attempt: Future[Any]) -> None:
+        """Complete the task with the receipt of *attempt*, after comparing what was sent with the file of this host."""
         try:
-            receipt = _compared(part, report, self._read_gate)
+            receipt = _compared(part, attempt.result(), self._read_gate)
         except BaseException as exc:  # noqa: BLE001 - the thread that waits for the future raises it
-            future.set_exception(exc)
+            if not self._retries(task, exc, attempt):
+                task.future.set_exception(exc)
         else:
-            future.set_result(receipt)
+            self._succeed(task, receipt)
 
-    def _retries(self, task: _PendingTask, failure: BaseException) -> bool:
+    def _succeed(self, task: _PendingTask, result: Receipt | Finished | None) -> None:
+        """Complete the task. The workers that could not send it are the ones that have failed."""
+        for worker, failure in task.failed.items():
+            self._backend.set_aside(worker, str(as_obsup_error(failure, task.what, is_local=False)))
+        task.future.set_result(result)
+
+    def _retries(self, task: _PendingTask, failure: BaseException, attempt: Future[Any]) -> bool:
         """Start another attempt if that can help; return whether it was started."""
+        worker = attempt.worker if isinstance(attempt, Attempt) else ""
         if isinstance(failure, Throttled):
             task.observe(events.Retried(task.number, 1, failure.what, 0.0, throttled=True))
         if isinstance(failure, BrokenExecutor) and task.lost_workers + 1 < MAX_LOST_WORKERS:
@@ -215,10 +234,16 @@ class RemoteWorkers:
         elif isinstance(failure, Denied) and self._sign is not None and not task.was_denied:
             # The URL or the credentials that signed it have expired: a new URL may work.
             task.was_denied = True
+        elif worker and may_be_of_worker(failure) and self._may_send_elsewhere(task, worker):
+            task.failed[worker] = failure
         else:
             return False
         self._start_attempt(task)
         return True
+
+    def _may_send_elsewhere(self, task: _PendingTask, worker: str) -> bool:
+        failed = {*task.failed, worker}
+        return len(failed) < MAX_FAILED_WORKERS and self._backend.has_other(failed)
 
 
 def _publish_events(report: WorkerReport, observe: events.Observer) -> WorkerReport:
@@ -246,52 +271,38 @@ def _compared(part: PartToSend, report: WorkerReport, gate: Gate | None) -> Rece
     )
 
 
-def _as_obsup_error(failure: BaseException, what: str, *, is_local: bool) -> BaseException:
-    """Return *failure* as an ObsupError, or as a bug. The text of other errors is dropped: it could hold a signed URL.
-
-    *is_local*: the worker is a process of this machine, with the same obsup.
-    """
-    threads, name = ("--executor", "threads"), type(failure).__name__
-    if isinstance(failure, ObsupError):
-        return failure
-    limit = limit_reached(failure.__cause__ or failure) if is_local else None
-    if limit is not None:
-        return limit
-    if isinstance(failure, (BrokenExecutor, CancelledError)) or name == "KilledWorker":
-        step = (
-            run_again("send from this process", add=threads)
-            if is_local
-            else run_again("check the workers' logs")
-        )
-        return WorkerLost(
-            f"all workers that tried to send {what} died, or the scheduler stopped",
-            "A worker ends when its host stops, or when it exceeds its memory limit",
-            step,
-        )
-    if is_local and isinstance(failure, ImportError):
-        return BadConfiguration(
-            f"a worker process of this machine cannot import obsup: {failure}",
-            "The installation of obsup is incomplete, or it was changed during the run",
-            run_again("install obsup again, or send from this process", add=threads),
-        )
-    if is_local:
-        return RuntimeError(f"{name} in a worker process")
-    return (BadConfiguration if isinstance(failure, ImportError) else ObsupError)(
-        f"the worker that sent {what} failed: {name}",
-        "The worker may have a different version of obsup or Python",
-        run_again("install the same obsup on every worker"),
-    )
-
-
 def open_remote_workers(context: UploadContext, *, observe: events.Observer) -> RemoteWorkers:
-    """Return the remote workers that the request asks for. Raises as ``open_backend`` does."""
+    """Return the remote workers that the request asks for. Raises as ``check_spec`` and ``DaskBackend`` do."""
     request, connection = context.request, context.connection
-    settings = replace(connection.settings, customer_key_digest=connection.customer_key_digest)
     return RemoteWorkers(
-        open_backend(request.executor, request.initial_jobs, timeout_s=settings.network.connect_timeout_s),
-        settings,
+        _open_backend(context),
+        replace(connection.settings, customer_key_digest=connection.customer_key_digest),
         sign=connection.signer.sign if request.presign else None,
         rate=context.limit.rate if isinstance(context.limit, RateLimit) else None,
         observe=observe,
         read_gate=context.read_gate,
+    )
+
+
+def _open_backend(context: UploadContext) -> WorkerBackend:
+    """Return the workers that the request asks for: processes, dask:ADDRESS or mpi.
+
+    Raises as ``check_spec`` and ``DaskBackend`` do.
+    """
+    request, settings = context.request, context.connection.settings
+    check_spec(request.executor)
+    if request.executor == "processes":
+        pool = ProcessPool(request.initial_jobs)
+        return FixedBackend(pool.submit, pool.size, pool.close, is_local=True)
+    if (spec := parse_dask(request.executor)) is None:
+        return mpi_backend()
+    from obsup.engine.send.dask_backend import DaskBackend
+
+    return DaskBackend(
+        spec,
+        connect_s=settings.network.connect_timeout_s,
+        lost_s=settings.retry_for_s,
+        stop=context.stop,
+        observe=context.observe,
+        is_limited=context.limit is not None,
     )

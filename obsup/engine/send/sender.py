@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from obsup.engine.job.context import UploadContext
 from obsup.engine.job.progress import ProgressTally
@@ -12,9 +12,20 @@ from obsup.engine.send.part import PartToSend
 from obsup.engine.send.whole_object import put_file
 from obsup.model import Receipt, SourceStat
 
+if TYPE_CHECKING:
+    from obsup.engine.send.workers import Workers
+
 
 class PartSender(Protocol):
     """Sends the parts of uploads. A batch shares one sender; a single upload has its own."""
+
+    def prepare(self, context: UploadContext) -> None:
+        """Make sure that there are workers, before an upload is initiated for them. Raises as ``open_workers``."""
+        ...
+
+    def release(self) -> None:
+        """Close the workers of a single upload, if it failed before it sent parts."""
+        ...
 
     def send_parts(
         self,
@@ -34,6 +45,21 @@ class PartSender(Protocol):
 class DedicatedSender:
     """A PartSender that opens workers for one upload, as many as its request asks for."""
 
+    def __init__(self) -> None:
+        self._workers: Workers | None = None
+
+    def prepare(self, context: UploadContext) -> None:
+        """See PartSender."""
+        from obsup.engine.send.workers import open_workers
+
+        self._workers = self._workers or open_workers(context)
+
+    def release(self) -> None:
+        """See PartSender."""
+        workers, self._workers = self._workers, None
+        if workers is not None:
+            workers.close(wait=False)
+
     def send_parts(
         self,
         context: UploadContext,
@@ -42,9 +68,10 @@ class DedicatedSender:
         on_receipt: Callable[[Receipt], None],
     ) -> None:
         """See PartSender."""
-        from obsup.engine.send.workers import send_with_workers
+        from obsup.engine.send.workers import open_workers, send_with_workers
 
-        send_with_workers(context, tally, parts, on_receipt)
+        workers, self._workers = self._workers or open_workers(context), None
+        send_with_workers(workers, context, tally, parts, on_receipt)
 
     def put_file(self, context: UploadContext, stat: SourceStat) -> Finished:
         """See PartSender. Sends in the calling thread."""

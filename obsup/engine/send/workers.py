@@ -10,21 +10,24 @@ from typing import Protocol
 from obsup.engine.job.context import UploadContext
 from obsup.engine.job.executor_spec import LOCAL_EXECUTORS, check_spec
 from obsup.engine.job.progress import ProgressTally
-from obsup.engine.send.concurrency import ConcurrencyLimit
-from obsup.engine.send.concurrency_probe import ConcurrencyProbe
+from obsup.engine.plan.concurrency import ConcurrencyLimit
+from obsup.engine.plan.concurrency_probe import ConcurrencyProbe
 from obsup.engine.send.dispatcher import dispatch
-from obsup.engine.send.executors import open_executor
 from obsup.engine.send.part import PartToSend, send_part
 from obsup.errors import NextStep, WrongUsage, run_again
+from obsup.local.processes.executors import open_executor
 from obsup.local.source.rate_limit import RateLimit
 from obsup.model import Receipt
 from obsup.text import without_password
 
 
 class Workers(Protocol):
-    """Sends parts, up to *size* at once."""
+    """Sends parts."""
 
-    size: int
+    @property
+    def size(self) -> int:
+        """How many parts are sent at once now."""
+        ...
 
     def send(self, part: PartToSend) -> Future[Receipt]:
         """Submit the part; the future returns its receipt."""
@@ -53,7 +56,7 @@ class LocalWorkers:
 
 
 def open_workers(context: UploadContext) -> Workers:
-    """Return the workers that the request asks for. Raises as ``open_backend`` does."""
+    """Return the workers that the request asks for. Raises as ``open_remote_workers`` does."""
     request = context.request
     if request.executor in LOCAL_EXECUTORS:
         run = partial(send_part, store=context.store, send_options=context.send_options)
@@ -64,16 +67,18 @@ def open_workers(context: UploadContext) -> Workers:
 
 
 def send_with_workers(
+    workers: Workers,
     context: UploadContext,
     tally: ProgressTally,
     parts: Iterator[PartToSend],
     on_receipt: Callable[[Receipt], None],
 ) -> None:
-    """Open workers, send all *parts* with them, and close them. See ``PartSender.send_parts``."""
-    workers = open_workers(context)
+    """Send all *parts* with *workers*, and close them. See ``PartSender.send_parts``."""
     try:
         probe = ConcurrencyProbe(most=workers.size) if context.request.probes_jobs else None
-        concurrency = ConcurrencyLimit(workers.size, probe=probe)
+        concurrency = ConcurrencyLimit(
+            max(1, workers.size), probe=probe, follow=None if probe is not None else lambda: workers.size
+        )
         with tally.observed_by(concurrency):
             dispatch(
                 parts,

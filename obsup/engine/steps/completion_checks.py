@@ -11,9 +11,9 @@ from obsup.engine.job.context import UploadContext
 from obsup.engine.plan.file_plan import recorded_plan
 from obsup.engine.proof.part_list import ExpectedParts, check_parts, have_equal_sizes, parts_are, windows_of
 from obsup.engine.proof.part_proof import has_content
-from obsup.engine.send.executors import open_threads
 from obsup.engine.steps.lookup import FoundUpload
 from obsup.errors import DataMismatch, NextStep, run_again
+from obsup.local.processes.executors import open_threads
 from obsup.local.source.digest import PartDigest
 from obsup.local.source.file import check_sent, hash_part
 from obsup.local.source.identity import check_unchanged, ignores_times

@@ -9,8 +9,8 @@ from queue import SimpleQueue
 from typing import NoReturn
 
 from obsup.engine.job.stop import StopSignal
+from obsup.engine.plan.concurrency import ConcurrencyLimit
 from obsup.engine.plan.stream_plan import StreamSizes
-from obsup.engine.send.concurrency import ConcurrencyLimit
 from obsup.engine.send.dispatcher import POLL_S, drain
 from obsup.engine.stream.reader_thread import ReaderThread
 from obsup.local.source.memory_part import MemoryPart

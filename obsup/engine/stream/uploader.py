@@ -16,10 +16,9 @@ from obsup.engine.job.progress import ProgressTally
 from obsup.engine.job.request import UploadRequest
 from obsup.engine.job.result import Result, result_of_upload
 from obsup.engine.job.stop import StopSignal
+from obsup.engine.plan.concurrency import ConcurrencyLimit
 from obsup.engine.plan.stream_plan import StreamPlan, growing, jobs_in_memory, make_stream_sizes
-from obsup.engine.send.concurrency import ConcurrencyLimit
 from obsup.engine.send.dispatcher import POLL_S
-from obsup.engine.send.executors import open_executor
 from obsup.engine.send.part import digests_of, send_content
 from obsup.engine.send.whole_object import put_whole
 from obsup.engine.stream.pipeline import StreamPipeline
@@ -43,6 +42,7 @@ from obsup.errors import (
     WrongUsage,
     run_again,
 )
+from obsup.local.processes.executors import open_executor
 from obsup.local.source.digest import Gate, PartDigest
 from obsup.local.source.memory_part import MemoryPart
 from obsup.local.source.stream import ByteSource

@@ -94,11 +94,11 @@ def find_starting_point(
     plan: Plan,
     *,
     is_gone: bool = False,
+    before_initiate: Callable[[], None] = lambda: None,
 ) -> StartingPoint:
-    """Return where the upload of the source *stat* starts. *plan* is for a new upload.
+    """Return where the upload of the source *stat* starts. *plan* is for a new upload, after *before_initiate*.
 
     *is_gone*: the store returned that the recorded upload does not exist, which only a list of its parts can disprove.
-
     Raises as ``resume`` does, and NotFinished if the store contradicts itself about the recorded upload.
     """
     facts = _Facts(context, checkpoint, stat, plan, is_gone=is_gone)
@@ -113,6 +113,7 @@ def find_starting_point(
     if action is Action.REPLACE:
         facts.check_gone()
     if action in (Action.INITIATE, Action.REPLACE):
+        before_initiate()
         check_target(context)
         return StartingPoint(initiate_recorded(context, stat, plan, left=facts.listed), plan)
     if facts.continued is not None:

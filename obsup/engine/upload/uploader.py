@@ -67,7 +67,12 @@ class Uploader:
 
     def run(self) -> Result:
         """Upload, and return once the object is complete and verified."""
-        return with_receipt(self._request, self._tally, lambda: self._locked(self._run_locked, may_put=True))
+        try:
+            return with_receipt(
+                self._request, self._tally, lambda: self._locked(self._run_locked, may_put=True)
+            )
+        finally:
+            self._sender.release()
 
     def initiate(self) -> tuple[Checkpoint, Plan]:
         """Initiate the upload, or find the existing one; return its checkpoint and its plan. Sends no parts."""
@@ -185,7 +190,15 @@ class Uploader:
         from obsup.engine.upload.send_loop import SendLoop
         from obsup.engine.upload.starting_point import find_starting_point
 
-        start = find_starting_point(self._context, checkpoint, stat, plan, is_gone=is_second)
+        context = self._context
+        start = find_starting_point(
+            context,
+            checkpoint,
+            stat,
+            plan,
+            is_gone=is_second,
+            before_initiate=lambda: self._sender.prepare(context),
+        )
         record, plan, finished = start.record, start.plan, start.finished
         self._context = replace(self._context, since_s=record.checkpoint.created)
         report_start(self._tally, plan, record.receipts)

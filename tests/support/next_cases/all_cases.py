@@ -27,15 +27,18 @@ NOT_RUN = {
 }
 """The command line does not print these, or a test cannot cause the failure: the reason."""
 
-_EXECUTORS = "tests/e2e/test_executors.py::test_dask_"
+_DASK = "tests/e2e/test_executors_dask.py::test_"
 RUN_ELSEWHERE = {
-    "engine/send/backends: DaskBackend.__init__": f"{_EXECUTORS}without_scheduler_or_workers",
-    "engine/send/backends: DaskBackend.__init__ 2": f"{_EXECUTORS}without_scheduler_or_workers",
-    "engine/send/remote_workers: _as_obsup_error 2": f"{_EXECUTORS}without_scheduler_or_workers",
-    "engine/send/remote_workers: _as_obsup_error 4": f"{_EXECUTORS}without_scheduler_or_workers",
     "engine/stream/reader_thread: ReaderThread.start": "tests/e2e/test_thread_limit.py::test_a_limit_of_threads",
     "engine/upload/abort: abort_incomplete": "tests/e2e/test_primitives_reclaim.py"
     "::test_abort_and_restart_keep_an_upload_that_may_have_made_the_object",
-    "engine/send/remote_workers: _compared": f"{_EXECUTORS}workers_in_a_mount_namespace_with_another_file",
+    "engine/send/dask_backend: DaskBackend._all_unfit": f"{_DASK}workers_that_come_later",
+    "engine/send/dask_backend: DaskBackend._lose": f"{_DASK}a_cluster_that_is_lost",
+    "engine/send/dask_backend: DaskBackend._no_workers": f"{_DASK}workers_that_come_later",
+    "engine/send/dask_backend: _connect": f"{_DASK}workers_that_come_later",
+    "engine/send/dask_backend: _connect 2": f"{_DASK}a_cluster_with_tls",
+    "engine/send/worker_failures: as_obsup_error 2": f"{_DASK}workers_with_changed_code",
+    "engine/send/worker_failures: as_obsup_error 4": f"{_DASK}workers_with_changed_code",
+    "engine/send/remote_workers: _compared": f"{_DASK}dask_workers_in_a_mount_namespace_with_another_file",
 }
 """The test that runs the command, as FILE::FUNCTION."""

@@ -23,14 +23,14 @@ CASES = (
         command=f"{_WORKERS} --presign",
     ),
     Case(
-        "engine/send/remote_workers: _as_obsup_error",
+        "engine/send/worker_failures: as_obsup_error",
         75,
         before=f"whenever part {_END_WORKERS}",
         command=_WORKERS,
         fix="direct",
     ),
     Case(
-        "engine/send/remote_workers: _as_obsup_error 3",
+        "engine/send/worker_failures: as_obsup_error 3",
         78,
         before=_BROKEN,
         command=_WORKERS,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable
+from collections.abc import Collection
 from concurrent.futures import BrokenExecutor, Future
 from datetime import UTC, datetime
 from typing import Any
@@ -14,8 +14,9 @@ from obsup import events
 from obsup.dialects.registry import find_dialect
 from obsup.engine.job.connection import StoreSettings
 from obsup.engine.job.stop import StopSignal
+from obsup.engine.plan.concurrency import ConcurrencyLimit
 from obsup.engine.proof.part_proof import DigestChoice
-from obsup.engine.send.concurrency import ConcurrencyLimit
+from obsup.engine.send.backends import Attempt, MakeCall
 from obsup.engine.send.dispatcher import dispatch
 from obsup.engine.send.part import PartToSend
 from obsup.engine.send.remote_task import PartTask, WorkerReport
@@ -25,6 +26,7 @@ from obsup.errors import (
     Denied,
     NextStep,
     ObsupError,
+    Refused,
     SourceChanged,
     Throttled,
     WorkerLost,
@@ -51,23 +53,37 @@ def part_to_send(number: int = 1) -> PartToSend:
 
 
 class ManualBackend:
-    """A WorkerBackend whose futures the test completes. ``calls`` are the calls in order."""
+    """A WorkerBackend whose futures the test completes. ``calls`` are the calls in order.
+
+    It chooses one of *workers*, if there are any; ``aside`` are those that are set aside.
+    """
 
     size = 4
     is_local = False
 
-    def __init__(self, *, can_cancel: bool = True) -> None:
+    def __init__(self, *workers: str, can_cancel: bool = True) -> None:
         self.can_cancel = can_cancel
         self.calls: list[tuple[PartTask, Future[Any]]] = []
         self.is_broken = False
+        self.workers = workers
+        self.aside: dict[str, str] = {}
 
-    def submit(self, _call: Callable[[Any], Any], argument: Any) -> Future[Any]:
+    def submit(self, make_call: MakeCall, *, avoid: Collection[str] = ()) -> Future[Any]:
         """Record a call, or fail as a broken pool does."""
         if self.is_broken:
             raise BrokenExecutor
-        future: Future[Any] = Future()
-        self.calls.append((argument, future))
+        future = Attempt()
+        future.worker = next((worker for worker in self.workers if worker not in avoid), "")
+        self.calls.append((make_call(1 / self.size)[1], future))
         return future
+
+    def has_other(self, workers: Collection[str]) -> bool:
+        """Return whether there is one that is none of *workers*."""
+        return bool(set(self.workers) - set(workers))
+
+    def set_aside(self, worker: str, why: str) -> None:
+        """Record it."""
+        self.aside[worker] = why
 
     def close(self, *, wait: bool) -> None:
         """Do nothing."""
@@ -276,6 +292,33 @@ def test_rejected_credentials_of_a_worker_are_not_retried() -> None:
     future = RemoteWorkers(backend, SETTINGS).send(part_to_send())
     backend.calls[0][1].set_result(WorkerReport(failure=Denied("refused")))
     assert (len(backend.calls), type(future.exception(0))) == (1, Denied)
+
+
+DENIED = WorkerReport(failure=Denied("no credentials", "Nothing was found (on host b)"))
+
+
+def test_a_worker_that_alone_fails_is_set_aside() -> None:
+    """Another one sends its part; only then it is clear that the worker is what fails."""
+    backend = ManualBackend("a", "b")
+    future = RemoteWorkers(backend, SETTINGS).send(part_to_send())
+    backend.calls[0][1].set_result(DENIED)
+    assert backend.aside == {}
+    backend.calls[1][1].set_result(WorkerReport(RECEIPT))
+    assert future.result(0) == RECEIPT
+    assert backend.aside == {"a": "no credentials. Nothing was found (on host b)"}
+
+
+def test_what_fails_on_several_workers_is_not_their_fault() -> None:
+    """The part fails after three of them, and none is set aside. A rejection by the store is not sent elsewhere."""
+    backend = ManualBackend("a", "b", "c", "d")
+    workers = RemoteWorkers(backend, SETTINGS)
+    future = workers.send(part_to_send())
+    for _ in range(3):
+        backend.calls[-1][1].set_result(DENIED)
+    assert (len(backend.calls), type(future.exception(0)), backend.aside) == (3, Denied, {})
+    future = workers.send(part_to_send())
+    backend.calls[-1][1].set_result(WorkerReport(failure=Refused("no such bucket")))
+    assert (len(backend.calls), type(future.exception(0)), backend.aside) == (4, Refused, {})
 
 
 def test_the_rate_is_divided() -> None:

@@ -10,11 +10,11 @@ from contextlib import contextmanager
 import pytest
 
 from obsup.engine.job.stop import StopSignal
+from obsup.engine.plan.concurrency import ConcurrencyLimit
 from obsup.engine.plan.stream_plan import StreamSizes
-from obsup.engine.send.concurrency import ConcurrencyLimit
-from obsup.engine.send.executors import InlineExecutor
 from obsup.engine.stream.pipeline import StreamPipeline
 from obsup.errors import Interrupted, LocalFailure, NotFinished
+from obsup.local.processes.executors import InlineExecutor
 from obsup.local.source.digest import PartDigest
 from obsup.local.source.expectation import Expectation
 from obsup.local.source.file_object import FileObject

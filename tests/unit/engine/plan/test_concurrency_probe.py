@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from obsup.engine.job.request import INITIAL_JOBS, MAX_JOBS
-from obsup.engine.send.concurrency import ConcurrencyLimit
-from obsup.engine.send.concurrency_probe import ConcurrencyProbe
+from obsup.engine.plan.concurrency import ConcurrencyLimit
+from obsup.engine.plan.concurrency_probe import INITIAL_JOBS, MAX_JOBS, ConcurrencyProbe
 from obsup.events import PartSent, PartStored, Retried
 from obsup.units import MIB
 

@@ -1,4 +1,4 @@
-"""Executors in this process: threads, or the calling thread. Other processes and hosts are in ``backends``."""
+"""Executors in this process: threads, or the calling thread. Other processes are in ``pool``."""
 
 from __future__ import annotations
 

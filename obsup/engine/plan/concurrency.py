@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 
 from obsup import events
-from obsup.engine.send.concurrency_probe import ConcurrencyProbe
+from obsup.engine.plan.concurrency_probe import ConcurrencyProbe
 
 # Requests in flight when the limit is halved may be rejected as well: they do not halve it again for so many seconds.
 THROTTLE_PAUSE_S = 1.0
@@ -20,6 +20,7 @@ class ConcurrencyLimit:
     """An Observer that computes how many parts may be in flight, from 1 to *most*.
 
     The limit starts at *most*, or at the goal of *probe*; it grows back to that number, which a probe may change.
+    *follow* returns the number of workers, if that changes: it becomes *most*.
     """
 
     def __init__(
@@ -27,10 +28,12 @@ class ConcurrencyLimit:
         most: int,
         *,
         probe: ConcurrencyProbe | None = None,
+        follow: Callable[[], int] | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.most = most
         self._probe = probe
+        self._follow = follow
         self._monotonic = monotonic
         self._lock = threading.Lock()
         self._goal = most if probe is None else probe.goal
@@ -40,12 +43,23 @@ class ConcurrencyLimit:
     @property
     def allowed(self) -> int:
         """The number of parts that may be in flight now."""
+        if self._follow is not None:
+            self._resize(max(1, self._follow()))
         return int(self._allowed)
 
     @property
     def window(self) -> int:
         """The number of parts that may be submitted now: at full speed, one more per worker is queued."""
-        return 2 * self.most if self.allowed == self.most else self.allowed
+        allowed = self.allowed
+        return 2 * self.most if allowed == self.most else allowed
+
+    def _resize(self, most: int) -> None:
+        """Adopt another number of workers; more of them are used at once, unless the store asked to slow down."""
+        with self._lock:
+            if most != self.most:
+                is_full = self._allowed == self._goal
+                self.most = self._goal = most
+                self._allowed = float(most) if is_full else min(self._allowed, most)
 
     def __call__(self, event: events.Event) -> None:
         """Raise the limit for a stored part, lower it for a throttled request."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from obsup.engine.send.concurrency import THROTTLE_PAUSE_S, ConcurrencyLimit
+from obsup.engine.plan.concurrency import THROTTLE_PAUSE_S, ConcurrencyLimit
 from obsup.events import PartSent, PartStored, Retried
 
 THROTTLED = Retried(1, 1, "503 SlowDown", 0.5, throttled=True)
@@ -74,3 +74,17 @@ def test_it_grows_by_one_per_round() -> None:
     assert concurrency.allowed == 6
     store(concurrency, 100)
     assert (concurrency.allowed, concurrency.window) == (8, 16)
+
+
+def test_the_limit_follows_the_number_of_workers() -> None:
+    """More are used at once, unless the store asked to slow down; without any, one part may wait for one."""
+    workers = 2
+    concurrency = ConcurrencyLimit(2, follow=lambda: workers)
+    assert concurrency.window == 4
+    workers = 8
+    assert concurrency.window == 16
+    concurrency(THROTTLED)
+    workers = 16
+    assert concurrency.window == 4
+    workers = 0
+    assert concurrency.allowed == 1
