@@ -6,8 +6,13 @@ import os
 import sys
 
 if sys.platform == "win32":
-    from obsup.local.platform.windows_api import lock_byte
+    import contextlib
+    import time
 
+    from obsup.local.platform.windows_api import lock_byte, open_file
+
+    # How long to try to open a file that another process is removing.
+    _OPEN_TIMEOUT_S, _POLL_S = 2.0, 0.01
     # A lock of Windows also forbids others to read and write what is locked: here, a byte behind the end of any file.
     _OFFSET = 2**62
 
@@ -19,12 +24,34 @@ if sys.platform == "win32":
         """Wait for the exclusive lock of the open file, and return True. Raises OSError."""
         return lock_byte(descriptor, _OFFSET, shared=False, wait=True)
 
+    def open_lock(path: str, *, create: bool) -> int:
+        """Open the file of a lock, which nobody can remove while it is open. Raises OSError, FileNotFoundError."""
+        end_s = time.monotonic() + _OPEN_TIMEOUT_S
+        flags = os.O_RDWR | (os.O_CREAT if create else 0)
+        while True:
+            try:
+                return open_file(path, flags, private=True, follow=False, removable=False)
+            except PermissionError:
+                if time.monotonic() >= end_s:
+                    raise
+                time.sleep(_POLL_S)
+
+    def close_lock(descriptor: int, path: str, *, remove: bool) -> None:
+        """Release the lock. *remove* the file too, unless another process has it open: that one will."""
+        os.close(descriptor)
+        if remove:
+            with contextlib.suppress(OSError):
+                os.unlink(path)  # noqa: PTH108
+
     def lock_file_of(path: str) -> str:
         """Return the file to lock for *path*: one next to it, because an open file cannot be replaced."""
         return path if path.endswith(".lock") else f"{path}.lock"
 
 else:
     import fcntl
+
+    from obsup.local.platform.files import open_file
+    from obsup.local.platform.files import remove as remove_file
 
     def try_lock(descriptor: int, *, shared: bool) -> bool:
         """Return whether the open file is locked now, by *descriptor*; do not wait. Raises OSError."""
@@ -38,6 +65,16 @@ else:
         """Wait for the exclusive lock of the open file, and return True. Raises OSError."""
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         return True
+
+    def open_lock(path: str, *, create: bool) -> int:
+        """Open the file of a lock. Raises OSError, FileNotFoundError."""
+        return open_file(path, os.O_RDWR | (os.O_CREAT if create else 0), private=True, follow=False)
+
+    def close_lock(descriptor: int, path: str, *, remove: bool) -> None:
+        """Release the lock. *remove* the file too, while nobody else can have the lock."""
+        if remove:
+            remove_file(path)
+        os.close(descriptor)
 
     def lock_file_of(path: str) -> str:
         """Return the file to lock for *path*: the file itself."""

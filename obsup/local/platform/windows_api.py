@@ -8,6 +8,7 @@ import os
 import stat
 import sys
 from ctypes import POINTER, byref, wintypes
+from functools import cache
 from typing import Any
 
 assert sys.platform == "win32"
@@ -20,7 +21,7 @@ _shell32 = ctypes.WinDLL("shell32", use_last_error=True)
 _GENERIC_READ, _GENERIC_WRITE, _DELETE, _SYNCHRONIZE = 0x80000000, 0x40000000, 0x10000, 0x100000
 _APPEND_ONLY = 0x120116 & ~0x2  # FILE_GENERIC_WRITE without FILE_WRITE_DATA
 _FILE_READ_ATTRIBUTES = 0x80
-_SHARE_ALL = 0x7
+_SHARE_ALL, _SHARE_DELETE = 0x7, 0x4
 _CREATE_NEW, _CREATE_ALWAYS, _OPEN_EXISTING, _OPEN_ALWAYS, _TRUNCATE_EXISTING = range(1, 6)
 _BACKUP_SEMANTICS, _OPEN_REPARSE_POINT, _NORMAL = 0x02000000, 0x00200000, 0x80
 _INVALID_HANDLE = ctypes.c_void_p(-1).value
@@ -118,17 +119,19 @@ def extended(path: str) -> str:
     return f"\\\\?\\UNC{whole[1:]}" if whole.startswith("\\\\") else f"\\\\?\\{whole}"
 
 
-def _create(path: str, access: int, disposition: int, attributes: int, security: Any = None) -> int:
+def _create(
+    path: str, access: int, disposition: int, attributes: int, security: Any = None, share: int = _SHARE_ALL
+) -> int:
     handle = _kernel32.CreateFileW(
-        extended(path), access, _SHARE_ALL, security and byref(security), disposition, attributes, None
+        extended(path), access, share, security and byref(security), disposition, attributes, None
     )
     if handle in (None, _INVALID_HANDLE):
         raise _failure(path)
     return int(handle)
 
 
-def open_file(path: str, flags: int, *, private: bool, follow: bool) -> int:
-    """Open the file: see ``files.open_file``."""
+def open_file(path: str, flags: int, *, private: bool, follow: bool, removable: bool = True) -> int:
+    """Open the file: see ``files.open_file``. Unless *removable*, nobody can remove or replace it while it is open."""
     access = _GENERIC_WRITE if flags & os.O_WRONLY else _GENERIC_READ
     if flags & os.O_RDWR:
         access = _GENERIC_READ | _GENERIC_WRITE
@@ -142,8 +145,9 @@ def open_file(path: str, flags: int, *, private: bool, follow: bool) -> int:
         disposition = _TRUNCATE_EXISTING
     attributes = _NORMAL | (0 if follow else _OPEN_REPARSE_POINT)
     security = _private_attributes() if private and flags & os.O_CREAT else None
+    share = _SHARE_ALL if removable else _SHARE_ALL & ~_SHARE_DELETE
     try:
-        handle = _create(path, access, disposition, attributes, security)
+        handle = _create(path, access, disposition, attributes, security, share)
     except PermissionError:
         if os.path.isdir(path):  # noqa: PTH112 - as other systems say it
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path) from None
@@ -155,6 +159,7 @@ def open_file(path: str, flags: int, *, private: bool, follow: bool) -> int:
     return descriptor
 
 
+@cache
 def _private_attributes() -> _SecurityAttributes:
     """Return the attributes of a new file that only this user, administrators and the system can use."""
     descriptor = ctypes.c_void_p()

@@ -12,9 +12,14 @@ from pathlib import Path
 from types import TracebackType
 
 from obsup.errors import NO_DESCRIPTOR, Busy, LocalFailure, NextStep, run_again, too_many_files
-from obsup.local.platform.files import open_file
-from obsup.local.platform.files import remove as remove_file
-from obsup.local.platform.locks import is_current, lock_file_of, try_lock, wait_for_lock
+from obsup.local.platform.locks import (
+    close_lock,
+    is_current,
+    lock_file_of,
+    open_lock,
+    try_lock,
+    wait_for_lock,
+)
 from obsup.local.state.folders import can_use_private_folder, state_folder, temporary_folder
 from obsup.model import Target
 
@@ -69,19 +74,18 @@ class FileLock:
 
         Raises OSError, also if the file system has no locks.
         """
-        return self._lock(os.O_CREAT, lambda descriptor: try_lock(descriptor, shared=shared))
+        return self._lock(True, lambda descriptor: try_lock(descriptor, shared=shared))
 
     def wait(self) -> None:
         """Wait until the lock on the existing file is acquired. Raises OSError, FileNotFoundError."""
-        creation = 0
-        if self._file != self._path:
+        is_apart = self._file != self._path
+        if is_apart:
             os.stat(self._path)  # noqa: PTH116 - raises FileNotFoundError
-            creation = os.O_CREAT
-        while not self._lock(creation, wait_for_lock):
+        while not self._lock(is_apart, wait_for_lock):
             pass
 
-    def _lock(self, creation: int, acquire: Callable[[int], bool]) -> bool:
-        descriptor = open_file(self._file, os.O_RDWR | creation, private=True, follow=False)
+    def _lock(self, create: bool, acquire: Callable[[int], bool]) -> bool:
+        descriptor = open_lock(self._file, create=create)
         try:
             # Between open and lock, another holder may have removed or replaced the file.
             is_acquired = acquire(descriptor) and is_current(descriptor, self._file)
@@ -98,9 +102,7 @@ class FileLock:
         """Release the lock. *remove* the file too, which only an exclusive holder may do."""
         if self._descriptor is None:
             return
-        if remove or self._file != self._path:
-            remove_file(self._file)
-        os.close(self._descriptor)
+        close_lock(self._descriptor, self._file, remove=remove or self._file != self._path)
         self._descriptor = None
 
 
