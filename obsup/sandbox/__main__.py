@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import argparse
 import os
-import shlex
-import signal
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from obsup.sandbox import faults
-from obsup.sandbox.command import HANDLED, command_environment, run_command, settings, wait_for_end
+from obsup.sandbox.command import command_environment, settings
 from obsup.sandbox.limits import Limits, parse_limit
+from obsup.sandbox.platform import block_signals, export_line, run_command, wait_for_end
 from obsup.sandbox.refusals import Refused
 from obsup.sandbox.sandbox import Sandbox
 from obsup.sandbox.storage.names import check_bucket_name
@@ -40,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ValueError, Refused) as exc:
         parser.error(str(exc))
     # Before the first thread: they inherit the mask, so that signals reach the wait in the main thread only.
-    signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)
+    block_signals()
     try:
         sandbox = Sandbox(
             arguments.dir,
@@ -75,7 +74,7 @@ def _run(sandbox: Sandbox, command: Sequence[str]) -> int:
 
 def _serve(sandbox: Sandbox, *, kept: bool) -> int:
     for name, value in settings(sandbox.endpoint, sandbox.access_key, sandbox.secret_key).items():
-        print(f"export {name}={_quote(value)}")
+        print(export_line(name, value))
     sys.stdout.flush()
     until = "" if kept else ", until the sandbox ends"
     print(f"obsup sandbox: the objects are in {sandbox.directory}{until}", file=sys.stderr)
@@ -87,11 +86,6 @@ def _serve(sandbox: Sandbox, *, kept: bool) -> int:
 def _secret_from(environment: Mapping[str, str]) -> str | None:
     """Return the secret key of --access-key: an option's value would be visible to every user."""
     return environment.get("OBSUP_SECRET_ACCESS_KEY") or environment.get("SecretAccessKey")
-
-
-def _quote(value: str) -> str:
-    quoted = shlex.quote(value)
-    return quoted if quoted.startswith("'") else f"'{quoted}'"
 
 
 def _split(argv: Sequence[str]) -> tuple[list[str], list[str]]:

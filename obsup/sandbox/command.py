@@ -1,10 +1,8 @@
-"""Run a COMMAND against the sandbox: its environment, signals and exit code."""
+"""The environment of a COMMAND that runs against the sandbox."""
 
 from __future__ import annotations
 
-import os
-import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 _CREDENTIAL_PREFIXES = ("OBS_", "AWS_", "OSS_", "ALIBABA_CLOUD_", "HUAWEICLOUD_SDK_")
 _CREDENTIALS = frozenset(
@@ -20,19 +18,6 @@ _CREDENTIALS = frozenset(
         "OBSUP_ADDRESSING",
     }
 )
-_FROM_TERMINAL = frozenset({signal.SIGINT, signal.SIGQUIT})
-HANDLED = frozenset(
-    {
-        signal.SIGINT,
-        signal.SIGTERM,
-        signal.SIGHUP,
-        signal.SIGQUIT,
-        signal.SIGUSR1,
-        signal.SIGUSR2,
-        signal.SIGCHLD,
-    }
-)
-"""Blocked before the first thread starts, and then waited for: see run_command."""
 
 
 def settings(endpoint: str, access_key: str, secret_key: str) -> dict[str, str]:
@@ -58,34 +43,3 @@ def command_environment(inherited: Mapping[str, str], variables: Mapping[str, st
     for name in ("no_proxy", "NO_PROXY"):
         environment[name] = ",".join(filter(None, [inherited.get(name, ""), "127.0.0.1,localhost"]))
     return {**environment, **variables}
-
-
-def run_command(command: Sequence[str], environment: Mapping[str, str]) -> int:
-    """Run *command*, forward signals to it, and return its exit code as a shell reports it.
-
-    The caller has blocked HANDLED in all threads. Raises FileNotFoundError, PermissionError, OSError.
-    """
-    child = os.posix_spawnp(
-        command[0],
-        list(command),
-        dict(environment),
-        setsigmask=[],
-        # Python ignores these two, and a child would inherit that.
-        setsigdef=[signal.SIGPIPE, signal.SIGXFSZ],
-    )
-    while True:
-        received = signal.sigwaitinfo(HANDLED)
-        if received.si_signo == signal.SIGCHLD:
-            pid, status = os.waitpid(child, os.WNOHANG)
-            if pid == child:
-                code = os.waitstatus_to_exitcode(status)
-                return 128 - code if code < 0 else code
-            continue
-        # A key pressed in the terminal also reached COMMAND: si_code separates the kernel's signals from those of kill.
-        if not (received.si_signo in _FROM_TERMINAL and received.si_code > 0):
-            os.kill(child, received.si_signo)
-
-
-def wait_for_end() -> None:
-    """Return when SIGINT, SIGTERM or SIGHUP arrives; the caller has blocked HANDLED."""
-    signal.sigwait({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})

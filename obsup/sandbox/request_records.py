@@ -51,7 +51,9 @@ class Journal:
         """With *path*, each record is also appended to that file by a single write."""
         self._lock = threading.Lock()
         self._records: list[RequestRecord] = []
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0)
+        flags = (
+            os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+        )
         self._file = os.open(path, flags, 0o666) if path is not None else None
 
     def add(self, record: RequestRecord) -> None:

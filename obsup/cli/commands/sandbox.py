@@ -15,7 +15,8 @@ from obsup.options.table import is_set, rows_of
 # modules come first, another installed obsup last.
 PROGRAM = """
 import os, runpy, sys
-sys.path.insert(sys.path.index(os.path.dirname(os.__file__)) + 1, sys.argv.pop(1))
+library = os.path.dirname(os.__file__)
+sys.path.insert(sys.path.index(library) + 1 if library in sys.path else len(sys.path), sys.argv.pop(1))
 runpy.run_module("obsup.sandbox", run_name="__main__", alter_sys=True)
 """
 

@@ -8,7 +8,7 @@ its ETag is then computed from its bytes.
 from __future__ import annotations
 
 import contextlib
-import fcntl
+import errno
 import hashlib
 import json
 import os
@@ -21,6 +21,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
+from obsup.sandbox.platform import lock_file
 from obsup.sandbox.storage.attributes import Attributes
 from obsup.sandbox.storage.names import key_of_path, path_of_key
 
@@ -241,11 +242,9 @@ class Disk:
 def _claim(directory: Path) -> TextIO:
     """Lock the folder; the lock is released when the process ends."""
     lock = (directory / _STATE / "lock").open("w", encoding="ascii")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as exc:
+    if not lock_file(lock):
         lock.close()
-        raise OSError(exc.errno, f"another sandbox serves from {directory}") from exc
+        raise OSError(errno.EAGAIN, f"another sandbox serves from {directory}")
     return lock
 
 

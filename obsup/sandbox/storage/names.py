@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from itertools import groupby
 from urllib.parse import unquote
 
+from obsup.sandbox.platform import INVALID_IN_NAMES, possible_name
 from obsup.sandbox.refusals import Refused
 from obsup.sandbox.vendors import Vendor
 
@@ -88,10 +89,11 @@ def _names_of_segment(segment: str) -> list[str]:
         if len((names[-1] + escaped).encode("utf-8")) > _MAX_SEGMENT:
             names.append("")
         names[-1] += escaped
-    return [name + "%-" for name in names[:-1]] + names[-1:]
+    return [name + "%-" for name in names[:-1]] + [possible_name(names[-1])]
 
 
 def _escape(character: str) -> str:
-    if character == "%" or ord(character) < 0x20 or ord(character) == 0x7F:
+    is_control = ord(character) < 0x20 or ord(character) == 0x7F
+    if character == "%" or is_control or character in INVALID_IN_NAMES:
         return f"%{ord(character):02X}"
     return character
