@@ -14,6 +14,7 @@ from obsup.engine.plan.concurrency_probe import MAX_JOBS
 from obsup.errors import WrongUsage
 from obsup.model import Target
 from obsup.sandbox.sandbox import Sandbox
+from tests.support.batch import LARGE_SIZE
 from tests.support.in_process import Inside
 from tests.support.matrix import mostly_slow
 from tests.support.shell import Shell
@@ -149,16 +150,22 @@ def test_jobs_outside_the_vendors_limits_are_refused(
         pytest.param(13, "upload -r tree/ bucket/key/", marks=pytest.mark.slow),
         pytest.param(24, "upload -r tree/ bucket/key/", marks=pytest.mark.slow),
         pytest.param(13, "upload bigfile bucket/key --part-size 100K -j 9", marks=pytest.mark.slow),
+        pytest.param(20, "upload -r large/ bucket/key/", marks=pytest.mark.slow),
     ],
 )
 def test_few_open_files_are_enough(shell: Shell, make_file: MakeFile, files: int, command: str) -> None:
-    """As many parts are in flight as the limit allows; too many were exit 74, or a bug (70)."""
+    """As many parts and large files are in flight as the limit allows; too many were exit 74, or a bug (70)."""
     make_file(3_000_000)
     (shell.folder / "tree").mkdir()
     for number in range(100):
         (shell.folder / "tree" / str(number)).write_bytes(bytes(number))
+    (shell.folder / "large").mkdir()
+    for number in range(20):
+        with (shell.folder / "large" / str(number)).open("wb") as file:
+            file.truncate(LARGE_SIZE)
     outcome = shell.run_script(f"ulimit -n {files}; exec obsup {command}")
     assert outcome.code == 0, outcome.err
+    assert "without it" not in outcome.err  # a checkpoint that could not be written
 
 
 def test_a_limit_of_open_files_that_is_too_low_is_named(shell: Shell, make_file: MakeFile) -> None:

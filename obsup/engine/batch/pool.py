@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 from obsup import events
 from obsup.engine.job.context import UploadContext
 from obsup.engine.job.executor_spec import LOCAL_EXECUTORS
+from obsup.engine.job.job_limit import large_files_within_limits
 from obsup.engine.job.progress import ProgressTally
 from obsup.engine.job.request import UploadRequest
 from obsup.engine.job.result import Finished
@@ -195,7 +196,9 @@ def _local_pool(request: UploadRequest) -> Pool:
     small = (executor, InlineSender())
     if isinstance(executor, InlineExecutor):
         return Pool(shares, small=small, large=(executor, sender), max_large_files=1)
-    return Pool(shares, small=small, large=(open_threads(MAX_LARGE_FILES, "large"), sender))
+    at_once = large_files_within_limits(MAX_LARGE_FILES, request.max_jobs)
+    large = (open_threads(at_once, "large"), sender)
+    return Pool(shares, small=small, large=large, max_large_files=at_once)
 
 
 def _remote_pool(workers: RemoteWorkers) -> Pool:
@@ -206,10 +209,12 @@ def _remote_pool(workers: RemoteWorkers) -> Pool:
         lambda _context, tally: partial(workers.send, observe=tally),
         partial(_put_remotely, workers),
     )
+    at_once = large_files_within_limits(MAX_LARGE_FILES, workers.size)
     return Pool(
         shares,
         small=(open_threads(MAX_SMALL_FILES, "small"), sender),
-        large=(open_threads(MAX_LARGE_FILES, "large"), sender),
+        large=(open_threads(at_once, "large"), sender),
+        max_large_files=at_once,
         files_per_slot=2,  # one waits at each worker while another is sent, because the way there takes time
         workers=workers,
     )

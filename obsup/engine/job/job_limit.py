@@ -15,6 +15,8 @@ from obsup.units import KIB, MIB
 
 # A part in flight has a connection and the source open; the rest of the process has its own.
 FILES_PER_JOB, OTHER_FILES = 2, 32
+# A large file of a batch has its lock, a connection for its own requests, and its checkpoint.
+FILES_PER_LARGE_FILE = 4
 OTHER_THREADS = 16
 # The buffer and the stack of a thread; an interpreter.
 THREAD_BYTES, PROCESS_BYTES = MIB + 256 * KIB, 64 * MIB
@@ -38,6 +40,16 @@ def within_limits(
     if request.jobs != "auto":
         observe(events.Noted(f"{request.jobs} parts cannot be in flight at once: {name} allows {most}"))
     return replace(request, jobs=most)
+
+
+def large_files_within_limits(most: int, jobs: int) -> int:
+    """Return how many of *most* large files can be uploaded at once, at least 1, while *jobs* parts are in flight."""
+    left = [
+        (count - OTHER_FILES - FILES_PER_JOB * jobs) // FILES_PER_LARGE_FILE
+        for option, count in count_limits()
+        if option == "n"
+    ]
+    return max(1, min([most, *left]))
 
 
 def _limits(bytes_per_job: int, root: Path) -> Iterator[tuple[int, str]]:
