@@ -1,4 +1,4 @@
-"""Fail a command of obsup, run the command line that it prints after "Next:" in a shell, and see where that leads."""
+"""Run the command line that a command of obsup prints after "Next:", or in a note, and see where that leads."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Case(NamedTuple):
     that makes the step, whose texts must be printed. *check* is a line that must succeed in the end. ``$id`` is the
     latest output of ``init``. *fill* replaces a word in capitals of the printed line by what the user knows. *note*
     tells cases of one site apart. *is_real* runs everything in processes of their own. *tls*: the store uses TLS, and
-    requires client certificates. *max_parts* is its limit of parts.
+    requires client certificates. *max_parts* is its limit of parts. *line* has the command line.
     """
 
     site: str
@@ -46,6 +46,7 @@ class Case(NamedTuple):
     is_real: bool = False
     tls: Literal["", "https", "client"] = ""
     max_parts: int = 10_000
+    line: Literal["Next", "Note"] = "Next"
 
     @property
     def name(self) -> str:
@@ -218,9 +219,10 @@ class World:
         self.sandbox.clear_faults()
 
 
-def printed_command(failed: Outcome) -> str:
-    """Return the command line at the end of the line "Next:"."""
-    [line] = [line for line in failed.err.splitlines() if line.startswith("Next:")]
+def printed_command(failed: Outcome, name: str = "Next") -> str:
+    """Return the command line at the end of the one line "Next:", or of the one note that has a command line."""
+    lines = [line for line in failed.err.splitlines() if line.startswith(f"{name}:")]
+    [line] = [line for line in lines if name == "Next" or _COMMAND.search(line)]
     match = _COMMAND.search(line)
     assert match, line
     return match[1]
@@ -229,7 +231,7 @@ def printed_command(failed: Outcome) -> str:
 def next_command(case: Case, failed: Outcome) -> str:
     """Return the printed command line as the user runs it."""
     word, known = case.fill
-    command = printed_command(failed)
+    command = printed_command(failed, case.line)
     command = command.replace(word, known) if word else command
     return command.replace("…", case.command.partition(" | ")[0], 1)
 

@@ -1,4 +1,4 @@
-"""The places of obsup that make a next step with a command line, found in its source text."""
+"""The places of obsup that make a next step or a note with a command line, found in its source text."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).parents[2] / "obsup"
 _TABLES = ("failure_table", "network_failure_table")
+_STEPS = ("run_again", "NextStep", "Noted")
 _MIN_TEXT = 5
 
 
@@ -24,7 +25,7 @@ class Site(NamedTuple):
 
 
 def find_sites() -> dict[str, Site]:
-    """Return every ``run_again(…)`` and ``NextStep(command=…)``, and every rule of the failure tables, by name."""
+    """Return, by name, each ``run_again(…)``, ``NextStep(command=…)`` ``Noted(command=…)``, and rule of failures."""
     sites = [site for path in sorted(ROOT.rglob("*.py")) for site in _sites_of(path)]
     names = [site.name for site in sites]
     assert len(set(names)) == len(names), Counter(names).most_common(3)
@@ -34,7 +35,7 @@ def find_sites() -> dict[str, Site]:
 def _sites_of(path: Path) -> Iterator[Site]:
     text = path.read_text()
     is_table = path.stem in _TABLES
-    if not (is_table or "run_again(" in text or "NextStep(" in text):
+    if not (is_table or any(f"{name}(" in text for name in _STEPS)):
         return
     module = path.relative_to(ROOT).with_suffix("").as_posix()
     tree = ast.parse(text)
@@ -68,15 +69,15 @@ def _calls(node: ast.AST, parents: tuple[ast.AST, ...]) -> Iterator[tuple[ast.Ca
 
 
 def _called(call: ast.Call) -> str:
+    if isinstance(call.func, ast.Attribute):
+        return call.func.attr
     return call.func.id if isinstance(call.func, ast.Name) else ""
 
 
 def _is_step(call: ast.Call) -> bool:
     """Return whether *call* makes a step with a command line."""
     names = {word.arg for word in call.keywords}
-    return _called(call) == "run_again" or (
-        _called(call) == "NextStep" and bool(names & {"command", "rerun"})
-    )
+    return _called(call) == "run_again" or (_called(call) in _STEPS and bool(names & {"command", "rerun"}))
 
 
 def _name(parents: tuple[ast.AST, ...]) -> str:
@@ -107,7 +108,7 @@ def _texts(
         if isinstance(child, ast.keyword) and child.arg in skipped:
             continue
         is_argument = isinstance(node, ast.Call) and child is not node.func and isinstance(child, ast.Call)
-        if is_argument and isinstance(child, ast.Call) and _called(child) not in ("run_again", "NextStep"):
+        if is_argument and isinstance(child, ast.Call) and _called(child) not in _STEPS:
             continue  # its arguments are not texts of the message
         if isinstance(node, ast.FormattedValue):
             continue

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.support.next_cases import batches, network, responses, settings, state, usage, workers
+from tests.support.next_cases import batches, network, notes, responses, settings, state, usage, workers
 
 CASES = (
     *usage.CASES,
@@ -12,6 +12,7 @@ CASES = (
     *responses.CASES,
     *network.CASES,
     *workers.CASES,
+    *notes.CASES,
 )
 
 NOT_RUN = {
