@@ -116,7 +116,7 @@ else:
                     code = os.waitstatus_to_exitcode(status)
                     return 128 - code if code < 0 else code
                 continue
-            # A key pressed in the terminal also reached COMMAND. si_code tells signals of the kernel from those of kill.
+            # A key pressed in the terminal also reached COMMAND. si_code tells kernel signals from those of kill.
             if not (received.si_signo in _FROM_TERMINAL and received.si_code > 0):
                 os.kill(child, received.si_signo)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from obsup.dialects.object_headers import object_headers
@@ -74,7 +76,8 @@ def test_case_and_blanks_count_where_they_mean_something(
 ) -> None:
     """--skip-identical would keep the object with its old option."""
     dialect = find_dialect("s3")
-    headers = object_headers(dialect, ObjectOptions(**{parameter: value}), "put", since_s=0)
+    options: Any = {parameter: value}
+    headers = object_headers(dialect, ObjectOptions(**options), "put", since_s=0)
     info = ObjectInfo(1, "etag", {}, headers={name.lower(): shown for name in headers})
     assert (not compare_options(dialect, headers, info).differ) == is_same
 
