@@ -63,7 +63,9 @@ def copy_one(
             if exc.refusal is None or exc.refusal.status != PRECONDITION_FAILED:
                 raise
             raise _changed(upload, source, f"It no longer has ETag {pinned}; nothing was copied") from exc
-        _check_size(context, upload, number, source)
+        is_whole = _check_size(context, upload, number, source)
+        if is_whole and source.version_id is not None:
+            copied_parts.forget(upload, number)
         if pinned is not None:
             _check_unchanged(context, upload, number, source, pinned)
     return upload, stored
@@ -96,13 +98,13 @@ def _etag_of(context: UploadContext, upload: Upload, source: CopySource) -> str 
     return info.etag if info is not None and info.etag else None
 
 
-def _check_size(context: UploadContext, upload: Upload, number: int, source: CopySource) -> None:
-    """Raise DataMismatch if the copied part does not have the size of the range: some stores ignore or shorten it.
+def _check_size(context: UploadContext, upload: Upload, number: int, source: CopySource) -> bool:
+    """Return whether the copied part certainly has the size of the range.
 
-    ``complete`` on this machine then rejects the part.
+    Raises DataMismatch if it has not: some stores ignore or shorten it. ``complete`` on this machine then rejects it.
     """
     if source.byte_range is None:
-        return
+        return True
     first, last = source.byte_range
     expected = last - first + 1
     try:
@@ -115,7 +117,7 @@ def _check_size(context: UploadContext, upload: Upload, number: int, source: Cop
         context.observe(
             events.Noted(f"{exc.what}: the size of part {number} was not compared with --copy-range")
         )
-        return
+        return False
     if listed and listed[0] != expected:
         copied_parts.record(upload, number, source.name, "")
         raise DataMismatch(
@@ -123,8 +125,7 @@ def _check_size(context: UploadContext, upload: Upload, number: int, source: Cop
             "The store ignores the range, or the object ends inside it",
             run_again("check the range, or send the part from a file"),
         )
-    if source.version_id is not None:
-        copied_parts.forget(upload, number)
+    return True
 
 
 def _check_unchanged(
