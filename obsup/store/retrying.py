@@ -76,14 +76,14 @@ class FailureRecovery:
 
     def __init__(self, credentials: CredentialSource, clock: ServerClock) -> None:
         self._credentials = credentials
-        self._clock = clock
+        self.clock = clock
 
     def apply(self, rule: FailureRule, failure: StoreError | NetworkError, used: Credentials | None) -> bool:
         """Try to remove the cause; return whether a retry can succeed."""
         if not isinstance(failure, StoreError) or used is None:
             return False
         if rule.action is Action.SET_CLOCK:
-            return self._clock.learn(failure.refusal.date)
+            return self.clock.learn(failure.refusal.date)
         if rule.action is Action.RELOAD_CREDENTIALS:
             # The rejection may be an error of the store, so unchanged credentials are tried once more.
             self._credentials.refresh(used)

@@ -329,6 +329,14 @@ def test_an_upload_that_made_the_object_is_not_aborted(
     assert list(source.parent.glob("*.obsup.json")) == []
 
 
+def test_a_lost_upload_is_found_with_a_wrong_clock(shell: Shell, sandbox: Sandbox, source: Path) -> None:
+    """Its date is compared by the clock of the store."""
+    sandbox.add_fault("skew=3600")
+    sandbox.add_fault("drop-answer,op=initiate")
+    assert shell.run("upload", source, "bucket/key", "--parts", "2").code == 0
+    assert sandbox.uploads() == []
+
+
 @pytest.mark.parametrize("provider", [(), OSS], ids=["obs", "oss"])
 def test_init_prints_no_upload_that_is_only_found(
     shell: Shell, sandbox: Sandbox, provider: tuple[str, ...]

@@ -325,6 +325,19 @@ def test_a_store_that_ignores_the_range(
         assert inside.run(*complete).code == 0
 
 
+def test_a_copy_without_a_response_is_replaced_by_that_of_a_version(
+    inside: Inside, sandbox: Sandbox, copying: tuple[str, ...]
+) -> None:
+    """The part then has one version of its source, and complete accepts it."""
+    sandbox.add_fault("error=403:AccessDenied,op=head,after=1,times=always")
+    assert inside.run(*copying, "--part-number", "1").code == 65
+    sandbox.clear_faults()
+    versioned = tuple("bucket/old?versionId=v+1" if one == "bucket/old" else one for one in copying)
+    assert inside.run(*versioned, "--part-number", "1").code == 0
+    [upload] = sandbox.uploads()
+    assert inside.run("complete", "bucket/key", "--upload-id", upload.upload_id, "--parts", "1").code == 0
+
+
 def test_a_version_is_copied(inside: Inside, sandbox: Sandbox, copying: tuple[str, ...]) -> None:
     """A version never changes: it needs no condition."""
     versioned = tuple("bucket/old?versionId=v+1" if one == "bucket/old" else one for one in copying)

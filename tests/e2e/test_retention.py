@@ -134,6 +134,23 @@ def test_object_is_locked_by_every_way_to_create_it(
     assert count_operations(store)["set-retention"] == (len(keys) if ignoring else 0)
 
 
+@pytest.mark.parametrize("dialect", ["s3"])
+@pytest.mark.parametrize(
+    "way", ["one request", "many files", "short stream", "parts", "steps completed by id"]
+)
+def test_a_duration_counts_from_the_clock_of_the_store(
+    way: str, store: Sandbox, files: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A retention by a wrong clock of this computer would be too short, or, irrevocably, too long."""
+    skew_s = -864_000
+    store.add_fault(f"skew={skew_s}")
+    lock = ("--retention", "compliance", "--retain-until", "30d")
+    outcome = run_all(Inside(store, tmp_path, monkeypatch), WAYS[way], DIALECTS["s3"], lock)
+    assert outcome.code == 0, outcome.err
+    key = next(key for key in ("key", "small") if store.object_path("bucket", key).exists())
+    assert abs(lock_of(store, key)[1] - (time.time() + skew_s + 30 * 86_400)) < 300
+
+
 REFUSED = {
     "oss": ("oss", LOCK, "has no --retention"),
     "oss hold": ("oss", ("--legal-hold",), "has no --legal-hold"),

@@ -116,7 +116,7 @@ class SmallFileUploader:
         if not self._has_options:
             return None
         request = replace(self._shared.template, target=target)
-        return replace(self._context, request=request, since_s=self._context.clock())
+        return replace(self._context, request=request).begun_now()
 
 
 def _read(file: FoundFile) -> bytearray | None:

@@ -19,6 +19,7 @@ from obsup.engine.job.send_options import SendOptions, parts_confirm, skips_chec
 from obsup.engine.job.stop import StopSignal
 from obsup.engine.proof.encryption import RequestedEncryption, requested_encryption
 from obsup.engine.proof.part_proof import DigestChoice, choose_digests
+from obsup.errors import ObsupError
 from obsup.local.source.digest import Gate
 from obsup.local.source.expectation import SourceDigests
 from obsup.local.source.identity import ignore_times
@@ -51,6 +52,26 @@ class UploadContext(Value):
     source_digests: SourceDigests | None = None
     is_touched: bool = False
     since_s: float = field(default_factory=time.time)
+
+    def now_s(self) -> float:
+        """Return the time by the store's clock, as far as it is known, in seconds since the epoch."""
+        return self.clock() + self.connection.recovery.clock.offset_s
+
+    def begun_now(self) -> UploadContext:
+        """Return this context as that of an upload that begins now by the store's clock.
+
+        If a retention counts from now, one request for the object shows whether this computer's clock is wrong.
+        """
+        if self.request.options.retain_until:
+            self.connection.learned.learn("the store's clock", self._compare_clocks)
+        return replace(self, since_s=self.now_s())
+
+    def _compare_clocks(self) -> None:
+        try:
+            self.store.head_object(self.request.target)
+        except ObsupError as exc:
+            if exc.retryable:
+                raise
 
     @property
     def store(self) -> ObjectStore:

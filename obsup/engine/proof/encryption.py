@@ -38,13 +38,11 @@ class RequestedEncryption(Value):
         return (is_named and not self.is_confirmed_by(stored)) or self._has_other_kms_key(stored)
 
     def _has_other_kms_key(self, stored: Stored) -> bool:
-        """Return whether the response names another KMS key. The forms of an id and an alias cannot be compared."""
+        """Return whether the response names another KMS key, which may be in another form. An alias is not compared."""
         pair = [(self.kms_key_id or "").lower(), (stored.sse_kms_key or "").lower()]
         is_comparable = all(pair) and not any("alias/" in one for one in pair)
         shorter, longer = sorted(pair, key=len)
-        is_same_form = (":" in shorter) == (":" in longer) and ("/" in shorter) == ("/" in longer)
-        is_equal = shorter == longer or longer.endswith((f":{shorter}", f"/{shorter}"))
-        return is_comparable and is_same_form and not is_equal
+        return is_comparable and shorter != longer and not longer.endswith((f":{shorter}", f"/{shorter}"))
 
 
 def hides_md5(sse: str | None) -> bool:

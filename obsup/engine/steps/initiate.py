@@ -24,7 +24,7 @@ def initiate(context: UploadContext, *, given: Collection[str] | None = None) ->
     complete, too.
     """
     context = replace(context, request=replace(context.request, keep_checkpoint=False))
-    headers, token = headers_with_token(context)
+    context.headers("initiate")  # invalid options fail before anything is sent
     needed = options_of_complete(context.dialect, context.request.options)
     late = " and ".join(option for option in needed if given is None or option in given)
     if late:
@@ -34,6 +34,8 @@ def initiate(context: UploadContext, *, given: Collection[str] | None = None) ->
             NextStep(f"give {late} to obsup complete"),
         )
     check_target(context)
+    context = context.begun_now()
+    headers, token = headers_with_token(context)
     before = frozenset(one.upload_id for one in open_uploads(context))
     # Without a token, because the other machines of this upload do not know it: an upload that is only found in the
     # list may be that of another client, and they could not tell.
@@ -41,7 +43,7 @@ def initiate(context: UploadContext, *, given: Collection[str] | None = None) ->
     upload = initiated_upload(context, initiated, token)
     started_uploads.add(
         started_uploads.StartedUpload(
-            upload, None, None, context.clock(), requested=context.requested_headers
+            upload, None, None, context.since_s, requested=context.requested_headers
         )
     )
     return upload

@@ -203,6 +203,7 @@ class StreamUploader:
         """Send a stream that fits its first part in one request."""
         plan = StreamPlan(part.part.size, self._sizes)
         require_encryption(self._context)
+        self._context = self._context.begun_now()
         finished = with_info(self._context, put_whole(self._context, part))
         check_options(self._context, finished)
         return result_of_upload(self._request, self._tally, upload=None, plan=plan, finished=finished)

@@ -47,7 +47,7 @@ def initiate_recorded(
 ) -> ProgressRecord:
     """Initiate an upload and write its checkpoint. *left* are the open uploads of this key, which are left alone."""
     report_left_alone(context, left)
-    context = replace(context, since_s=context.clock())
+    context = context.begun_now()
     before = frozenset(one.upload_id for one in left)
     headers, token = headers_with_token(context)
     checkpoint = Checkpoint(
@@ -238,7 +238,7 @@ class _Initiation:
         self._headers = headers
         self._before = before
         self._token = token
-        self._started_s = context.clock()
+        self._started_s = context.now_s()
         self.doubt = _Doubt.NONE
         self.least = _Doubt.FAILED
 

@@ -63,7 +63,7 @@ def _try_out(context: UploadContext, requested: RequestedEncryption) -> None:
     initiated = _initiate_trial(context)
     upload = Upload(target, initiated.upload_id)
     check_is_new(upload, before)
-    started_uploads.add(StartedUpload(upload, None, None, context.clock()))
+    started_uploads.add(StartedUpload(upload, None, None, context.now_s()))
     try:
         if requested.is_confirmed_by(initiated.response):
             context.connection.learned.add((INITIATE_CONFIRMS, target.endpoint, target.bucket, requested))

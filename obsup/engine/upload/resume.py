@@ -240,7 +240,7 @@ def _record_recovered(
 ) -> ProgressRecord:
     """Write a checkpoint for an upload that had none, and return its record."""
     started = started_uploads.find(upload)
-    context = replace(context, since_s=started.created if started is not None else context.clock())
+    context = context.begun_now() if started is None else replace(context, since_s=started.created)
     checkpoint = Checkpoint(
         source=str(context.source),
         stat=stat,

@@ -144,7 +144,7 @@ class Uploader:
         return checkpoint
 
     def _run_locked(self, stat: SourceStat, plan: Plan) -> Result:
-        self._context = self._context.read_source(stat)
+        self._context = self._context.read_source(stat).begun_now()
         checkpoint = self._load()
         # A run that waited for another run of the same upload finds the object complete.
         was_completed = self._before_waiting is not None and checkpoint is None and not self._request.restart

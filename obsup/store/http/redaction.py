@@ -19,6 +19,7 @@ MASK = "***"
 # A shorter value would also match in ETags and upload ids.
 MIN_SECRET_CHARACTERS = 8
 _SECRET_NAME = re.compile(r"(?i)authorization|secret|password|signature|cookie|(token|key)$")
+_LASTING_NAME = re.compile(r"(?i)(token|key)$")
 _ALPHANUMERIC = re.compile(r"[A-Za-z0-9]+")
 _BASE64 = re.compile(r"[A-Za-z0-9+/]{24,}={0,2}")
 _ENTITIES = {"&": "amp", "<": "lt", ">": "gt", '"': "quot", "'": "apos"}
@@ -30,14 +31,19 @@ def names_secret(name: str) -> bool:
     return _SECRET_NAME.search(name) is not None
 
 
-def secrets_in(headers: Mapping[str, str], query: Iterable[tuple[str, str | None]]) -> tuple[str, ...]:
-    """Return the secrets of a request: its signature, token, SSE-C key and other values with the name of a secret."""
-    found = []
+def secrets_in(headers: Mapping[str, str], query: Iterable[tuple[str, str | None]]) -> dict[str, bool]:
+    """Return the secrets of a request: its signature, token, SSE-C key and other values with the name of a secret.
+
+    Each with whether it lasts (a token, a key): a response to a later request may repeat it, too.
+    """
+    found = {}
     for name, value in (*headers.items(), *query):
         if value and names_secret(name):
             is_signature = name.lower() == "authorization" and " " in value
-            found.append(re.split(r"Signature=|[ :]", value)[-1] if is_signature else value)
-    return tuple(value for value in found if len(value) >= MIN_SECRET_CHARACTERS)
+            secret = re.split(r"Signature=|[ :]", value)[-1] if is_signature else value
+            if len(secret) >= MIN_SECRET_CHARACTERS:
+                found[secret] = _LASTING_NAME.search(name) is not None
+    return found
 
 
 def secrets_of_proxy(url: str) -> tuple[str, ...]:

@@ -133,6 +133,7 @@ class Transport:
         self._host_settings: dict[str, dict[str, Any]] = {}
         self._pools: dict[str, _HostPool] = {}
         self._may_need_tls = True
+        self._lasting_secrets: frozenset[str] = frozenset()
         if not settings.verify_tls:
             # obsup itself warns once, not on every request.
             urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
@@ -173,7 +174,9 @@ class Transport:
             # No local variable: its traceback would keep the connection open until the next garbage collection.
             raise self._network_error(exc, url, by_proxy=by_proxy).after(timeout_s) from exc
         self._may_need_tls = False
-        return redact(response, (*secrets_in(request.headers, query), *host.proxy_secrets))
+        secrets = secrets_in(request.headers, query)
+        self._lasting_secrets |= {secret for secret, lasts in secrets.items() if lasts}
+        return redact(response, {*secrets, *self._lasting_secrets, *host.proxy_secrets})
 
     def _exchange_directly(
         self, pool: Any, request: requests.PreparedRequest, path: str, size: int, *, timeout_s: float

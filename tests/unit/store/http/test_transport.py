@@ -660,6 +660,21 @@ def test_a_port_with_tls_that_closes_the_connection_is_not_a_network_failure(
     assert caught.value.kind == "reset"
 
 
+def test_a_key_that_a_later_response_repeats_is_masked(open_transport: Open) -> None:
+    """Also in the response to a request that does not carry it."""
+    key = "c2VjcmV0IGtleSBvZiB0aGUgY3VzdG9tZXI="
+
+    def repeat(_request: ReceivedRequest) -> Reply:
+        return response(200, key, {"x-amz-request-id": key})
+
+    with ScriptedServer(repeat) as server:
+        transport, address = open_transport(), locate(server.endpoint, "bucket", "key", "path")
+        headers = {"x-amz-server-side-encryption-customer-key": key}
+        transport.exchange("PUT", address, (), headers=headers, body=b"", sign=None)
+        later = send(transport, server.endpoint)
+    assert (later.body, later.headers["x-amz-request-id"]) == (b"***", "***")
+
+
 def test_a_private_authority_is_trusted(open_transport: Open, authority: Authority) -> None:
     """With --ca-bundle."""
     with ScriptedServer(ok, tls=authority.context("bucket.localhost")) as server:
