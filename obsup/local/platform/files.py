@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sys
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from os import _ScandirIterator as ScandirIterator
 
 # Opens a pipe without waiting for its writer.
 NO_WAIT: int = getattr(os, "O_NONBLOCK", 0)
@@ -24,6 +29,8 @@ if sys.platform == "win32":
         *("st_atime", "st_mtime", "st_atime_ns", "st_mtime_ns"),
         *("st_file_attributes", "st_reparse_tag"),
     )
+    # ERROR_SHARING_VIOLATION, ERROR_LOCK_VIOLATION.
+    _IN_USE = (32, 33)
     _JUNCTION = stat.IO_REPARSE_TAG_MOUNT_POINT
 
     def open_file(path: str, flags: int, *, private: bool = False, follow: bool = True) -> int:
@@ -60,15 +67,30 @@ if sys.platform == "win32":
     def stat_path(path: str, *, follow: bool = True) -> os.stat_result:
         """Return the status of the file at *path*; ``st_ctime_ns`` is when it changed last. Raises OSError."""
         status = os.stat(windows_api.extended(path), follow_symlinks=follow)  # noqa: PTH116
+        if not stat.S_ISREG(status.st_mode):  # a device has no such time
+            return status
         return _with_change_time(status, windows_api.change_time_ns(path, follow=follow))
 
     def stat_open(descriptor: int) -> os.stat_result:
         """Return the status of the open file; ``st_ctime_ns`` is when it changed last. Raises OSError."""
-        return _with_change_time(os.fstat(descriptor), windows_api.change_time_ns(descriptor))
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            return status
+        return _with_change_time(status, windows_api.change_time_ns(descriptor))
 
     def stat_entry(entry: os.DirEntry[str], *, follow: bool) -> os.stat_result:
         """Return the status of an entry of a folder; its own has no volume and no number of the file."""
         return stat_path(entry.path, follow=follow)
+
+    def scan(path: str) -> ScandirIterator[str]:
+        """Return the entries of a folder, whose path may be longer than 260 characters. Raises OSError."""
+        return os.scandir(windows_api.extended(path))
+
+    def explain(exc: OSError) -> str:
+        """Return why a file cannot be used, without a full stop."""
+        if getattr(exc, "winerror", None) in _IN_USE:
+            return "Another program has it open and does not share it: close it there first"
+        return os.strerror(exc.errno or errno.EIO)
 
     def is_link(entry: os.DirEntry[str]) -> bool:
         """Return whether an entry of a folder is a symbolic link or a junction."""
@@ -146,6 +168,14 @@ else:
     def stat_entry(entry: os.DirEntry[str], *, follow: bool) -> os.stat_result:
         """Return the status of an entry of a folder. Raises OSError."""
         return entry.stat(follow_symlinks=follow)
+
+    def scan(path: str) -> ScandirIterator[str]:
+        """Return the entries of a folder. Raises OSError."""
+        return os.scandir(path)
+
+    def explain(exc: OSError) -> str:
+        """Return why a file cannot be used, without a full stop."""
+        return os.strerror(exc.errno or errno.EIO)
 
     def is_link(entry: os.DirEntry[str]) -> bool:
         """Return whether an entry of a folder is a symbolic link."""

@@ -25,7 +25,7 @@ if sys.platform == "win32":
         return lock_byte(descriptor, _OFFSET, shared=False, wait=True)
 
     def open_lock(path: str, *, create: bool) -> int:
-        """Open the file of a lock, which nobody can remove while it is open. Raises OSError, FileNotFoundError."""
+        """Open the file of a lock, which cannot be removed while it is open. Raises OSError, FileNotFoundError."""
         end_s = time.monotonic() + _OPEN_TIMEOUT_S
         flags = os.O_RDWR | (os.O_CREAT if create else 0)
         while True:
@@ -71,7 +71,7 @@ else:
         return open_file(path, os.O_RDWR | (os.O_CREAT if create else 0), private=True, follow=False)
 
     def close_lock(descriptor: int, path: str, *, remove: bool) -> None:
-        """Release the lock. *remove* the file too, while nobody else can have the lock."""
+        """Release the lock. *remove* the file too, which only an exclusive holder may do."""
         if remove:
             remove_file(path)
         os.close(descriptor)

@@ -11,8 +11,6 @@ from collections.abc import Mapping
 
 _IS_WINDOWS = sys.platform == "win32"
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_@+=:,./\\-~")
-_RESERVED = frozenset({"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"})
-_NUMBERED = ("COM", "LPT")
 
 
 def split_source(source: str, *, windows: bool = _IS_WINDOWS) -> tuple[str, str]:
@@ -37,15 +35,6 @@ def with_slashes(path: str, *, windows: bool = _IS_WINDOWS) -> str:
 def drive_of(path: str, *, windows: bool = _IS_WINDOWS) -> tuple[str, str]:
     """Return the drive or the share of *path*, and the rest; the drive is empty on other systems."""
     return ntpath.splitdrive(path) if windows else ("", path)
-
-
-def is_device(path: str, *, windows: bool = _IS_WINDOWS) -> bool:
-    """Return whether Windows opens a device at *path*, whatever its folder: CON, NUL, COM1 and the like."""
-    if not windows:
-        return False
-    name = ntpath.basename(path).partition(".")[0].partition(":")[0].rstrip(" ").upper()
-    is_numbered = name[:3] in _NUMBERED and len(name) == 4 and name[3] in "123456789¹²³"
-    return name in _RESERVED or is_numbered or path.startswith("\\\\.\\")
 
 
 def quote_word(text: str, *, windows: bool = _IS_WINDOWS) -> str:

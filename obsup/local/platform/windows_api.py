@@ -131,7 +131,7 @@ def _create(
 
 
 def open_file(path: str, flags: int, *, private: bool, follow: bool, removable: bool = True) -> int:
-    """Open the file: see ``files.open_file``. Unless *removable*, nobody can remove or replace it while it is open."""
+    """Open the file: see ``files.open_file``. It cannot be removed or replaced while it is open, unless *removable*."""
     access = _GENERIC_WRITE if flags & os.O_WRONLY else _GENERIC_READ
     if flags & os.O_RDWR:
         access = _GENERIC_READ | _GENERIC_WRITE

@@ -23,7 +23,7 @@ from obsup.errors import (
     too_many_files,
 )
 from obsup.local.files.existing import exists, is_file
-from obsup.local.platform.files import NO_WAIT, open_file, stat_open
+from obsup.local.platform.files import NO_WAIT, explain, open_file, stat_open
 from obsup.local.platform.link_free import stat_link_free
 from obsup.model import SourceStat
 from obsup.text import operand, quoted, shell_word
@@ -55,7 +55,7 @@ def stat_source(path: Path, link_free: int = 0) -> SourceStat:
                 run_again("check who can write to this directory"),
             ) from exc
         raise SourceUnreadable(
-            f"cannot read {quoted(path)}", os.strerror(exc.errno or errno.EIO), NextStep("check the path")
+            f"cannot read {quoted(path)}", explain(exc), NextStep("check the path")
         ) from exc
     if stat_module.S_ISDIR(found.st_mode):
         raise SourceUnreadable(
@@ -187,7 +187,7 @@ def unreadable(path: Path, exc: OSError) -> SourceUnreadable:
     """Return the error for a source that cannot be opened."""
     return SourceUnreadable(
         f"cannot read {quoted(path)}",
-        os.strerror(exc.errno or errno.EIO),
+        explain(exc),
         NextStep("check the path and its permissions"),
     )
 

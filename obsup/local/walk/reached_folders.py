@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection
 
-from obsup.local.platform.files import stat_path
+from obsup.local.platform.files import scan, stat_path
 from obsup.local.walk.walk import SourceRoot, Walk
 
 
@@ -27,7 +26,7 @@ def find_reached(walk: Walk, root: SourceRoot, folders: Collection[tuple[int, in
             if identity in seen:
                 continue
             seen.add(identity)
-            with os.scandir(path) as entries:
+            with scan(path) as entries:
                 inside = [(one.path, f"{inner}{one.name}") for one in entries if one.is_dir()]
         except OSError:
             continue

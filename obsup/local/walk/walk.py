@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Literal
 
 from obsup.errors import NextStep, ObsupError, SourceUnreadable, WrongUsage, run_again
-from obsup.local.platform.files import is_link, stat_entry, stat_path
+from obsup.local.platform.files import explain, is_link, stat_entry, stat_path
+from obsup.local.platform.files import scan as scan_folder
 from obsup.local.platform.link_free import stat_link_free
 from obsup.local.platform.paths import split_source, with_slashes
 from obsup.local.source.identity import identity
@@ -226,7 +227,7 @@ class _Tree:
             yield SkippedFile(path, self._name(inner), "a symbolic link to a parent folder")
             return
         try:
-            scan = os.scandir(path)
+            scan = scan_folder(path)
             folder = _Folder(path, inner, device_inode, scan, scan.close)
             self._open.append(folder)
             if len(self._open) > MAX_OPEN_FOLDERS:
@@ -293,10 +294,9 @@ def stat_again(path: str, name: str, link_free: int) -> Entry:
 
 def unreadable(path: str, exc: OSError | ValueError) -> SourceUnreadable:
     """Return the error for an entry that cannot be read."""
-    code = exc.errno if isinstance(exc, OSError) else errno.EINVAL
     return SourceUnreadable(
         f"cannot read {quoted(Path(path))}",
-        os.strerror(code or errno.EIO),
+        explain(exc) if isinstance(exc, OSError) else os.strerror(errno.EINVAL),
         NextStep("check the path and its permissions"),
     )
 

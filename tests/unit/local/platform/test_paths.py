@@ -1,10 +1,10 @@
-"""Paths of Windows, by rules that run on every system: drives, shares, separators, devices and quotes."""
+"""Paths of Windows, by rules that run on every system: drives, shares, separators and quotes."""
 
 from __future__ import annotations
 
 import pytest
 
-from obsup.local.platform.paths import is_device, quote_word, split_source
+from obsup.local.platform.paths import quote_word, split_source
 
 
 @pytest.mark.parametrize(
@@ -39,21 +39,6 @@ def test_a_source_of_windows(source: str, path: str, name: str) -> None:
 def test_a_source_of_other_systems(source: str, path: str, name: str) -> None:
     """A backslash and a colon are characters of a name."""
     assert split_source(source, windows=False) == (path, name)
-
-
-@pytest.mark.parametrize(
-    "path", ["NUL", r"C:\data\con", "aux.txt", "COM1", "lpt9.log", r"\\.\pipe\x", "CONIN$"]
-)
-def test_the_devices_of_windows(path: str) -> None:
-    """They are devices in every folder, whatever their extension."""
-    assert is_device(path, windows=True)
-    assert not is_device(path, windows=False)
-
-
-@pytest.mark.parametrize("path", ["NULL", "COM0", "COM10", "console.log", r"C:\con\file", "a.con"])
-def test_files_that_look_like_devices(path: str) -> None:
-    """Only the last name counts, up to its first dot."""
-    assert not is_device(path, windows=True)
 
 
 @pytest.mark.parametrize(
