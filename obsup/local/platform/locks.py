@@ -9,16 +9,16 @@ if sys.platform == "win32":
     import contextlib
     import time
 
-    from obsup.local.platform.windows_api import lock_byte, open_file
+    from obsup.local.platform.windows_api import lock_byte, open_file, unlock_byte
 
     # How long to try to open a file that another process is removing.
     _OPEN_TIMEOUT_S, _POLL_S = 2.0, 0.01
     # A lock of Windows also forbids others to read and write what is locked: here, a byte behind the end of any file.
     _OFFSET = 2**62
 
-    def try_lock(descriptor: int, *, shared: bool) -> bool:
-        """Return whether the open file is locked now, by *descriptor*; do not wait. Raises OSError."""
-        return lock_byte(descriptor, _OFFSET, shared=shared, wait=False)
+    def try_lock_byte(descriptor: int, offset: int, *, shared: bool) -> bool:
+        """Return whether the byte at *offset* of the open file is locked now; do not wait. Raises OSError."""
+        return lock_byte(descriptor, offset, shared=shared, wait=False)
 
     def wait_for_lock(descriptor: int) -> bool:
         """Wait for the exclusive lock of the open file, and return True. Raises OSError."""
@@ -53,13 +53,21 @@ else:
     from obsup.local.platform.files import open_file
     from obsup.local.platform.files import remove as remove_file
 
-    def try_lock(descriptor: int, *, shared: bool) -> bool:
-        """Return whether the open file is locked now, by *descriptor*; do not wait. Raises OSError."""
+    def try_lock_byte(descriptor: int, offset: int, *, shared: bool) -> bool:
+        """Return whether this process has the lock of the byte at *offset* of the open file now; do not wait.
+
+        Raises OSError.
+        """
+        kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
         try:
-            fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-        except BlockingIOError:
+            fcntl.lockf(descriptor, kind | fcntl.LOCK_NB, 1, offset)
+        except (BlockingIOError, PermissionError):  # both mean that another process has it
             return False
         return True
+
+    def unlock_byte(descriptor: int, offset: int) -> None:
+        """Release the lock of the byte. Raises OSError."""
+        fcntl.lockf(descriptor, fcntl.LOCK_UN, 1, offset)
 
     def wait_for_lock(descriptor: int) -> bool:
         """Wait for the exclusive lock of the open file, and return True. Raises OSError."""

@@ -241,6 +241,13 @@ def lock_byte(descriptor: int, offset: int, *, shared: bool, wait: bool) -> bool
     raise _failure()
 
 
+def unlock_byte(descriptor: int, offset: int) -> None:
+    """Release the lock of one byte of the open file. Raises OSError."""
+    where = _Overlapped(None, None, offset & 0xFFFFFFFF, offset >> 32, None)
+    handle = wintypes.HANDLE(msvcrt.get_osfhandle(descriptor))
+    _require(_kernel32.UnlockFileEx(handle, 0, 1, 0, byref(where)))
+
+
 def security_of(place: str | int) -> bytes:
     """Return the security descriptor (owner and access list) of the file at a path, or of an open one."""
     size = wintypes.DWORD(4096)

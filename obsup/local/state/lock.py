@@ -5,9 +5,10 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import threading
 import time
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from types import TracebackType
 
@@ -17,7 +18,8 @@ from obsup.local.platform.locks import (
     is_current,
     lock_file_of,
     open_lock,
-    try_lock,
+    try_lock_byte,
+    unlock_byte,
     wait_for_lock,
 )
 from obsup.local.state.folders import can_use_private_folder, state_folder, temporary_folder
@@ -27,6 +29,11 @@ from obsup.model import Target
 GRACE_S = 0.3
 POLL_S = 0.05
 WAIT_POLL_S = 0.2
+# In the folder of locks.
+LOCK_FILE = "uploads"
+# 60 bits: every file system can lock such an offset, and no two targets have the same.
+_OFFSET_DIGITS = 15
+_EXCLUSIVE = -1
 
 
 @lru_cache(maxsize=64)
@@ -53,56 +60,106 @@ def no_locks() -> str:
     )
 
 
-def lock_path(folder: str, target: Target, part: tuple[str, int] | None = None) -> str:
-    """Return the path in *folder* of the file that exists while *target*, or a *part* of its upload, is locked."""
+def _lock_offset(target: Target, part: tuple[str, int] | None) -> int:
+    """Return the byte of the lock file that stands for *target*, or for a *part* of its upload."""
     name = target_hash(target)
     if part is not None:
         name = hashlib.sha256(f"{name}\n{part[0]}\n{part[1]}".encode("utf-8", "surrogateescape")).hexdigest()
-    return f"{folder}/{name[:32]}.lock"
+    return int(name[:_OFFSET_DIGITS], 16)
 
 
-class FileLock:
-    """A lock on a file: exclusive, or shared with others that share it."""
+class _ByteLocks:
+    """Locks on single bytes of the empty file at *path*, which all processes share. Thread-safe.
+
+    A file per lock would be created and removed for each upload, which costs more than to send a small file. The
+    kernel knows which process holds a byte, but not which lock in it, so those of this process are counted here.
+    """
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self._file = lock_file_of(self._path)
+        self._guard = threading.Lock()
         self._descriptor: int | None = None
+        self._held: dict[int, int] = {}  # how many share the byte, or _EXCLUSIVE
 
-    def try_acquire(self, *, shared: bool = False) -> bool:
-        """Create the file if it is missing and return whether the lock was acquired; do not wait.
+    def try_acquire(self, offset: int, *, shared: bool) -> bool:
+        """Return whether the byte at *offset* was locked; do not wait.
 
         Raises OSError, also if the file system has no locks.
         """
-        return self._lock(True, lambda descriptor: try_lock(descriptor, shared=shared))
+        with self._guard:
+            count = self._held.get(offset, 0)
+            if count:
+                if not shared or count == _EXCLUSIVE:
+                    return False
+                self._held[offset] = count + 1
+                return True
+            if not try_lock_byte(self._open(), offset, shared=shared):
+                return False
+            self._held[offset] = 1 if shared else _EXCLUSIVE
+            return True
+
+    def release(self, offset: int) -> None:
+        """Release a lock that ``try_acquire`` acquired."""
+        with self._guard:
+            count = self._held.pop(offset)
+            if count > 1:
+                self._held[offset] = count - 1
+            elif self._descriptor is not None:
+                unlock_byte(self._descriptor, offset)
+
+    def _open(self) -> int:
+        """Return the descriptor of the file, opened again if the file was removed while nothing was locked."""
+        if self._descriptor is not None and not self._held and not is_current(self._descriptor, self._path):
+            os.close(self._descriptor)
+            self._descriptor = None
+        if self._descriptor is None:
+            # Never closed while a byte is locked: closing any descriptor of the file ends all locks of the process.
+            self._descriptor = open_lock(self._path, create=True)
+        return self._descriptor
+
+
+@cache
+def _locks_of_process(folder: Path, _pid: int) -> _ByteLocks:
+    return _ByteLocks(str(folder / LOCK_FILE))
+
+
+def _locks_in(folder: Path) -> _ByteLocks:
+    return _locks_of_process(folder, os.getpid())  # a fork inherits no locks
+
+
+class FileLock:
+    """A lock on an existing file itself."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._file = lock_file_of(path)
+        self._descriptor: int | None = None
 
     def wait(self) -> None:
-        """Wait until the lock on the existing file is acquired. Raises OSError, FileNotFoundError."""
-        is_apart = self._file != self._path
-        if is_apart:
+        """Wait until the lock is acquired. Raises OSError, FileNotFoundError."""
+        while self._descriptor is None:
             os.stat(self._path)  # noqa: PTH116 - raises FileNotFoundError
-        while not self._lock(is_apart, wait_for_lock):
-            pass
+            self._descriptor = self._try_lock()
 
-    def _lock(self, create: bool, acquire: Callable[[int], bool]) -> bool:
-        descriptor = open_lock(self._file, create=create)
+    def _try_lock(self) -> int | None:
+        descriptor = open_lock(self._file, create=self._file != self._path)
         try:
+            wait_for_lock(descriptor)
             # Between open and lock, another holder may have removed or replaced the file.
-            is_acquired = acquire(descriptor) and is_current(descriptor, self._file)
+            is_acquired = is_current(descriptor, self._file)
         except BaseException:
             os.close(descriptor)
             raise
         if not is_acquired:
             os.close(descriptor)
-            return False
-        self._descriptor = descriptor
-        return True
+            return None
+        return descriptor
 
-    def release(self, *, remove: bool = False) -> None:
-        """Release the lock. *remove* the file too, which only an exclusive holder may do."""
+    def release(self) -> None:
+        """Release the lock."""
         if self._descriptor is None:
             return
-        close_lock(self._descriptor, self._file, remove=remove or self._file != self._path)
+        close_lock(self._descriptor, self._file, remove=self._file != self._path)
         self._descriptor = None
 
 
@@ -129,7 +186,7 @@ class UploadLock:
         note: Callable[[str], object] = lambda _: None,
     ) -> None:
         self._target = target
-        self._what = f"at work on {target}" if part is None else f"sending part {part[1]} of {target}"
+        self._part = part
         self._shared = shared
         self._wait = wait
         self._is_stopped = is_stopped
@@ -137,18 +194,20 @@ class UploadLock:
         self._monotonic = monotonic
         self._note = note
         folder = folder or lock_folder()
-        self._lock = FileLock(lock_path(str(folder), target, part)) if folder is not None else None
+        self._locks = _locks_in(folder) if folder is not None else None
+        self._offset = _lock_offset(target, part)
 
     def __enter__(self) -> UploadLock:
-        if self._lock is None:
+        if self._locks is None:
             self._note(no_locks())
             return self
         started_s, is_waiting = self._monotonic(), False
-        while not self._try_acquire(self._lock):
+        while not self._try_acquire(self._locks):
             if is_waiting or self._monotonic() - started_s >= GRACE_S:
                 if not self._wait or self._is_stopped():
+                    part = f"sending part {self._part[1]} of" if self._part is not None else "at work on"
                     raise Busy(
-                        f"another obsup is {self._what}",
+                        f"another obsup is {part} {self._target}",
                         "Two at a time would send parts twice, or complete an upload that is still being sent",
                         run_again("wait for it to end", add=("--if-running", "wait")),
                     )
@@ -158,9 +217,9 @@ class UploadLock:
             time.sleep(WAIT_POLL_S if is_waiting else POLL_S)
         return self
 
-    def _try_acquire(self, lock: FileLock) -> bool:
+    def _try_acquire(self, locks: _ByteLocks) -> bool:
         try:
-            return lock.try_acquire(shared=self._shared)
+            return locks.try_acquire(self._offset, shared=self._shared)
         except OSError as exc:
             if exc.errno in NO_DESCRIPTOR:
                 raise too_many_files(f"no lock can be taken for {self._target}") from exc
@@ -173,8 +232,8 @@ class UploadLock:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._lock is not None:
-            self._lock.release(remove=not self._shared)
+        if self._locks is not None:
+            self._locks.release(self._offset)
 
 
 def is_held(target: Target) -> bool:
@@ -182,8 +241,8 @@ def is_held(target: Target) -> bool:
     folder = lock_folder()
     if folder is None:
         return False
-    lock = FileLock(lock_path(str(folder), target))
-    if not lock.try_acquire():
+    locks, offset = _locks_in(folder), _lock_offset(target, None)
+    if not locks.try_acquire(offset, shared=False):
         return True
-    lock.release(remove=True)
+    locks.release(offset)
     return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import signal
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from obsup.errors import Busy, LocalFailure
-from obsup.local.state.lock import FileLock, UploadLock, is_held, lock_folder
+from obsup.local.state.lock import LOCK_FILE, FileLock, UploadLock, is_held, lock_folder
 from obsup.model import Target
 
 TARGET = Target("obs", "https://obs.eu-de.otc.t-systems.com", "bucket", "key")
@@ -42,9 +43,6 @@ def test_is_held_does_not_disturb() -> None:
     with UploadLock(TARGET):
         assert is_held(TARGET)
     assert not is_held(TARGET)
-    lock = FileLock(str(folder() / "x.lock"))
-    assert lock.try_acquire()
-    lock.release(remove=True)
 
 
 def folder() -> Path:
@@ -54,60 +52,106 @@ def folder() -> Path:
     return found
 
 
-def test_lock_files_are_removed() -> None:
-    """A million keys do not leave a million files."""
+def test_all_locks_are_in_one_file() -> None:
+    """A million keys do not leave a million files, and no file is created and removed for each."""
     with UploadLock(TARGET), UploadLock(OTHER):
-        assert len(list(folder().iterdir())) == 2
-    assert list(folder().iterdir()) == []
+        assert [path.stat().st_size for path in folder().iterdir()] == [0]
 
 
-def test_a_removed_file_is_not_locked(tmp_path: Path) -> None:
-    """A process that opened the file before its removal would hold a lock that no other process can see."""
-    first, second, third = (FileLock(str(tmp_path / "file")) for _ in range(3))
-    assert first.try_acquire()
-    first.release(remove=True)
-    assert second.try_acquire()
-    assert not third.try_acquire()
-    assert not third.try_acquire(shared=True)
-    second.release()
-    assert third.try_acquire()
-    third.release()
+def hold_in_process(*, shared: bool, part: tuple[str, int] | None = None) -> subprocess.Popen[str]:
+    """Return a process that holds a lock of TARGET until its standard input ends."""
+    program = (
+        "import sys\n"
+        "from obsup.local.state.lock import UploadLock\n"
+        "from obsup.model import Target\n"
+        f"with UploadLock({TARGET!r}, shared={shared}, part={part!r}):\n"
+        "    print('held', flush=True)\n"
+        "    sys.stdin.read()\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    return process
 
 
-def test_a_file_replaced_between_open_and_lock_is_not_locked(
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_lock_of_another_process(home: Path, shared: bool) -> None:
+    """It is for one target, and two share it only if both want that; another lock that ends does not end it."""
+    with hold_in_process(shared=shared), UploadLock(OTHER):
+        assert is_held(TARGET)
+        with pytest.raises(Busy), UploadLock(TARGET):
+            pass
+        with UploadLock(OTHER, shared=True, part=("id", 1)), UploadLock(TARGET, part=("id", 1)):
+            pass
+        if shared:
+            with UploadLock(TARGET, shared=True), UploadLock(TARGET, shared=True):
+                pass
+        assert is_held(TARGET)
+    with UploadLock(TARGET):
+        pass
+
+
+def test_parts_in_one_process_keep_the_lock_until_the_last_ends(home: Path) -> None:
+    """The kernel counts one lock per process."""
+    program = (
+        "from obsup.local.state.lock import is_held\n"
+        "from obsup.model import Target\n"
+        f"print(is_held({TARGET!r}))\n"
+    )
+
+    def is_held_elsewhere() -> str:
+        return subprocess.run(
+            [sys.executable, "-c", program], capture_output=True, text=True, check=True
+        ).stdout
+
+    with UploadLock(TARGET, shared=True):
+        with UploadLock(TARGET, shared=True):
+            pass
+        assert is_held_elsewhere() == "True\n"
+    assert is_held_elsewhere() == "False\n"
+
+
+def test_a_removed_lock_file_is_created_again(home: Path) -> None:
+    """A lock in a file without a name would be seen by no other process."""
+    with UploadLock(OTHER):
+        pass
+    (folder() / LOCK_FILE).unlink()
+    with UploadLock(TARGET), hold_in_process(shared=False, part=("id", 1)):
+        with pytest.raises(Busy), UploadLock(TARGET, part=("id", 1)):
+            pass
+        assert (folder() / LOCK_FILE).exists()
+
+
+def test_a_file_replaced_between_open_and_lock_is_locked_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The lock would be on a file without a name, and two processes would hold the upload."""
+    """The first lock would be on a file without a name, and two processes would write a checkpoint."""
     path = tmp_path / "file"
+    path.touch()
     flock = fcntl.flock
+    locked: list[int] = []
 
     def race(descriptor: int, kind: int) -> None:
-        path.unlink()
-        path.touch()
+        if not locked:
+            path.unlink()
+            path.touch()
         flock(descriptor, kind)
+        locked.append(os.fstat(descriptor).st_ino)
 
+    lock = FileLock(str(path))
     with monkeypatch.context() as patch:
         patch.setattr("fcntl.flock", race)
-        assert not FileLock(str(path)).try_acquire()
-    lock = FileLock(str(path))
-    assert lock.try_acquire()
+        lock.wait()
+    assert len(locked) == 2
+    assert locked[-1] == path.stat().st_ino
     lock.release()
 
 
 def test_a_killed_process_holds_no_lock(home: Path) -> None:
     """The kernel releases it."""
-    program = (
-        "from obsup.local.state.lock import UploadLock\n"
-        "from obsup.model import Target\n"
-        f"with UploadLock({TARGET!r}):\n"
-        "    print('held', flush=True)\n"
-        "    input()\n"
-    )
-    with subprocess.Popen(
-        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "held\n"
+    with hold_in_process(shared=False) as process:
         assert is_held(TARGET)
         process.send_signal(signal.SIGKILL)
         process.wait()
@@ -123,10 +167,10 @@ def test_the_wait_ends_on_a_stop() -> None:
 def test_a_file_system_without_locks_is_an_error_with_a_solution(monkeypatch: pytest.MonkeyPatch) -> None:
     """A network file system without a lock service."""
 
-    def refuse(_descriptor: int, _kind: int) -> None:
+    def refuse(*_arguments: int) -> None:
         raise OSError(37, "No locks available")
 
-    monkeypatch.setattr("fcntl.flock", refuse)
+    monkeypatch.setattr("fcntl.lockf", refuse)
     with (
         pytest.raises(LocalFailure, match="no lock can be taken for bucket/key") as caught,
         UploadLock(TARGET),
