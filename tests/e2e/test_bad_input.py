@@ -111,7 +111,18 @@ def test_wrong_credentials(shell: Shell, sandbox: Sandbox, make_file: MakeFile) 
     make_file(1_000_000)
     outcome = shell.run("upload", "bigfile", "bucket/key", "--parts", "5", SecretAccessKey="wrong")
     check_error(outcome, 77, "SignatureDoesNotMatch", "request id")
+    assert "Note:" not in outcome.err  # the list of open uploads was rejected before, for the same reason
     assert sandbox.uploads() == []
+
+
+def test_a_signature_that_is_wrong_for_the_list_alone(
+    inside: Inside, sandbox: Sandbox, make_file: MakeFile
+) -> None:
+    """A proxy may change the query: the upload succeeds, with a note."""
+    make_file(1_000_000)
+    sandbox.add_fault("error=403:SignatureDoesNotMatch,op=uploads,times=always")
+    outcome = inside.run("upload", "bigfile", "bucket/key", "--parts", "2")
+    assert (outcome.code, outcome.err.count("Note:  cannot list the open uploads")) == (0, 1), outcome.err
 
 
 def test_a_current_directory_that_was_removed(shell: Shell, make_file: MakeFile) -> None:

@@ -81,6 +81,7 @@ class LearnedFacts:
     def __init__(self) -> None:
         self._lock = threading.RLock()
         self._facts: dict[Hashable, Refused | None] = {}
+        self._postponed: list[str] = []
 
     def learn(self, fact: Hashable, find_out: Callable[[], object]) -> None:
         """Call *find_out* unless it was called for *fact* before. Raises Refused each time if it raised that."""
@@ -107,6 +108,16 @@ class LearnedFacts:
     def note(self, text: str, observe: events.Observer) -> None:
         """Report the note *text* once in this run."""
         self.learn(text, lambda: observe(events.Noted(text)))
+
+    def postpone(self, text: str) -> None:
+        """Keep the note *text* for ``note_postponed``: an error that is likely to follow would say the same."""
+        self._postponed.append(text)
+
+    def note_postponed(self, observe: events.Observer) -> None:
+        """Report the notes that were postponed."""
+        with self._lock:
+            while self._postponed:
+                self.note(self._postponed.pop(0), observe)
 
 
 class Connection(Value):

@@ -15,6 +15,7 @@ from obsup.engine.job.context import UploadContext
 from obsup.errors import (
     UNAVAILABLE,
     BadConfiguration,
+    Denied,
     NotPermitted,
     ObsupError,
     Unsupported,
@@ -36,8 +37,11 @@ def open_uploads(context: UploadContext) -> list[OpenUpload]:
     except ObsupError as exc:
         if exc.retryable or (isinstance(exc, BadConfiguration) and exc.refusal is None):
             raise
-        target = context.request.target
-        context.observe(events.Noted(f"cannot list the open uploads of {target}: {exc.what}"))
+        text = f"cannot list the open uploads of {context.request.target}: {exc.what}"
+        # A wrong key is rejected by Initiate, too, and then that error is enough.
+        context.connection.learned.postpone(text)
+        if not isinstance(exc, Denied) or isinstance(exc, NotPermitted):
+            context.connection.learned.note_postponed(context.observe)
         return []
 
 

@@ -128,6 +128,7 @@ def initiate_once(
         if initiation.doubt < initiation.least:
             withdraw()
         raise
+    context.connection.learned.note_postponed(context.observe)
     if not initiated.is_found:
         try:
             _check_initiated(context, initiated, before)

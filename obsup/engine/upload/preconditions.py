@@ -61,6 +61,7 @@ def _try_out(context: UploadContext, requested: RequestedEncryption) -> None:
     target = context.request.target
     before = {one.upload_id for one in open_uploads(context)}
     initiated = _initiate_trial(context)
+    context.connection.learned.note_postponed(context.observe)
     upload = Upload(target, initiated.upload_id)
     check_is_new(upload, before)
     started_uploads.add(StartedUpload(upload, None, None, context.now_s()))
