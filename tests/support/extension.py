@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 
@@ -18,17 +20,19 @@ from obsup.local.source.digest import fast_digests
 NAME = "obsup.local.source._fast_digest"
 
 
-def load_module(folder: Path) -> ModuleType | None:
-    """Compile the module in *folder* and return it; None without a C compiler."""
-    path = compile_module(folder)
-    if path is None:
-        return None
-    spec = importlib.util.spec_from_file_location(NAME, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+@cache
+def load_module() -> ModuleType | None:
+    """Compile the module and return it; None on a machine without a C compiler."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = compile_module(Path(folder))
+        if path is None:
+            return None
+        spec = importlib.util.spec_from_file_location(NAME, path)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
 
 
 @contextmanager

@@ -34,6 +34,7 @@ from obsup.engine.send.content import (
 from obsup.errors import NextStep, ObsupError, Refused
 from obsup.local.source.digest import CRC64, PartDigest
 from obsup.local.source.file import FileWindow
+from obsup.local.source.part_md5s import PartGroup
 from obsup.model import Checksum, Part, Receipt, SourceStat, Stored, Target, Upload
 from obsup.store.answers.checksums import rejects_checksums
 from obsup.store.http.body import OpenBody
@@ -48,7 +49,7 @@ class PartToSend(Value):
     """Everything a worker needs to send one part of a file, without secrets. ``path`` is absolute.
 
     Its last ``link_free`` names must not be symbolic links. ``encryption`` is what the response must confirm, because
-    that to Initiate does not.
+    that to Initiate does not. ``group`` is for workers of this process alone.
     """
 
     upload: Upload
@@ -59,6 +60,7 @@ class PartToSend(Value):
     content_md5: bool = False
     link_free: int = 0
     encryption: RequestedEncryption | None = None
+    group: PartGroup | None = None
 
 
 def send_part(to_send: PartToSend, store: PartStore, send_options: SendOptions) -> Receipt:
@@ -66,7 +68,10 @@ def send_part(to_send: PartToSend, store: PartStore, send_options: SendOptions) 
 
     Raises SourceChanged if the file is not the planned one, and as ``send_content`` does.
     """
-    window = FileWindow(Path(to_send.path), to_send.part, to_send.stat)
+    part, group = to_send.part, to_send.group
+    has_checksum = digests_of(to_send.upload, send_options.digests, send_options.learned).checksum is not None
+    take_md5 = partial(group.take, part.number) if group is not None and not has_checksum else None
+    window = FileWindow(Path(to_send.path), part, to_send.stat, take_md5)
     return send_content(window, to_send.upload, store, send_options)[1]
 
 

@@ -15,8 +15,9 @@ from obsup.engine.steps.lookup import FoundUpload
 from obsup.errors import DataMismatch, NextStep, run_again
 from obsup.local.processes.executors import open_threads
 from obsup.local.source.digest import PartDigest
-from obsup.local.source.file import check_sent, hash_part
+from obsup.local.source.file import check_sent
 from obsup.local.source.identity import check_unchanged, ignores_times
+from obsup.local.source.part_md5s import PartGroup, hash_grouped, in_groups
 from obsup.local.state.checkpoint import Checkpoint
 from obsup.model import Part, Receipt, SourceStat, StoredPart
 from obsup.text import quoted
@@ -91,7 +92,12 @@ class PartsCheck:
         receipts: list[Receipt] = []
         outcomes: dict[bool | None, list[int]] = {True: [], False: [], None: []}
         with open_threads(min(MAX_HASHING_THREADS, os.cpu_count() or 1), "hash") as threads:
-            digests = threads.map(lambda one: self._hash(source, stat, one, recorded), windows_of(parts))
+            windows = list(windows_of(parts))
+            grouped = in_groups(source, stat, (part for part, _ in windows), context.read_gate)
+            digests = threads.map(
+                lambda one: self._hash(source, stat, one, recorded),
+                ((part, stored, group) for (part, stored), (_, group) in zip(windows, grouped, strict=True)),
+            )
             for stored, digest in zip(parts, digests, strict=True):
                 receipts.append(digest.receipt(stored.number, stored.size, stored.etag))
                 same = has_content(stored, digest, recorded.get(stored.number), context.digests)
@@ -108,16 +114,20 @@ class PartsCheck:
         return receipts
 
     def _hash(
-        self, source: Path, stat: SourceStat, pair: tuple[Part, StoredPart], recorded: Mapping[int, Receipt]
+        self,
+        source: Path,
+        stat: SourceStat,
+        one: tuple[Part, StoredPart, PartGroup | None],
+        recorded: Mapping[int, Receipt],
     ) -> PartDigest:
-        part, stored = pair
+        part, stored, group = one
         receipt = recorded.get(part.number)
         has_crc64 = stored.crc64 is not None or (receipt is not None and receipt.crc64 is not None)
         checksum = stored.checksum or (receipt.checksum if receipt is not None else None)
         algorithm = checksum.algorithm if checksum is not None else None
         is_shown = stored.crc64 is not None or algorithm in ("crc64nvme", "sha256")
         digest = PartDigest(md5=not is_shown, crc64=has_crc64, checksum=algorithm)
-        return hash_part(source, part, stat, digest, self._context.read_gate)
+        return hash_grouped(group, source, part, stat, digest, self._context.read_gate)
 
     def _check_identity(self, checkpoint: Checkpoint) -> None:
         if self.source is not None and self.stat is not None:

@@ -20,8 +20,8 @@ from obsup.engine.upload.adoption import agreed_checksum, find_interrupted, list
 from obsup.engine.upload.progress_record import ProgressRecord, open_record
 from obsup.errors import NextStep, SourceChanged, WrongUsage, run_again
 from obsup.local.source.digest import PartDigest
-from obsup.local.source.file import hash_part
 from obsup.local.source.identity import changes
+from obsup.local.source.part_md5s import hash_grouped, in_groups
 from obsup.local.state import started_uploads
 from obsup.local.state.checkpoint import Checkpoint
 from obsup.model import Receipt, SourceStat, StoredPart, Upload
@@ -112,14 +112,13 @@ def reconcile(
     receipts: dict[int, Receipt] = {}
     differing: list[int] = []
     listed = list_open_parts(context, checkpoint.upload, None if must_list else checkpoint.receipts)
-    for stored in _fitting(listed, plan):
-        recorded = checkpoint.receipts.get(stored.number)
-        if recorded is not None and recorded.etag.lower() != stored.etag.lower():
-            recorded = None
-        is_proven = trusted and recorded is not None and not recorded.is_unproven
-        receipt = recorded
-        if not is_proven:
-            receipt = compare_with_file(context, checkpoint.upload, stat, stored, plan, recorded)
+    fitting = _fitting(listed, plan)
+    own = {one.number: _own_receipt(checkpoint, one) for one in fitting}
+    proven = {number: one for number, one in own.items() if trusted and one and not one.is_unproven}
+    unproven = [one for one in fitting if one.number not in proven]
+    kept = proven | compare_with_file(context, checkpoint.upload, stat, unproven, plan, own)
+    for stored in fitting:
+        recorded, receipt = own[stored.number], kept.get(stored.number)
         if receipt is not None:
             receipts[stored.number] = receipt
         elif recorded is not None and recorded.is_unproven:
@@ -152,30 +151,42 @@ def _fitting(listed: Iterable[StoredPart], plan: Plan) -> list[StoredPart]:
     return [one for one in listed if 1 <= one.number <= plan.count and one.size == plan.part(one.number).size]
 
 
+def _own_receipt(checkpoint: Checkpoint, stored: StoredPart) -> Receipt | None:
+    """Return the recorded receipt of the part that the store lists, None if that is another one."""
+    recorded = checkpoint.receipts.get(stored.number)
+    return recorded if recorded is not None and recorded.etag.lower() == stored.etag.lower() else None
+
+
 def compare_with_file(
     context: UploadContext,
     upload: Upload,
     stat: SourceStat,
-    stored: StoredPart,
+    stored: Iterable[StoredPart],
     plan: Plan,
-    recorded: Receipt | None = None,
-) -> Receipt | None:
-    """Return a receipt for *stored* if its digest is that of the file's part now, None if it differs or is unknown.
+    own: Mapping[int, Receipt | None],
+) -> dict[int, Receipt]:
+    """Return receipts for those of *stored* whose digest is that of the file's part now.
 
-    *recorded* is our own receipt for this very part: its digests can be compared even if the ETag is not an MD5.
+    The others differ, or nothing comparable is known of them. *own* are our receipts for these very parts: their
+    digests can be compared even if the ETag is not an MD5.
     """
-    digests = context.digests.of_upload(upload)
-    is_known = stored.crc64 is not None or (recorded is not None and recorded.crc64 is not None)
-    has_checksum = stored.checksum is not None or (recorded is not None and recorded.checksum is not None)
-    digest = PartDigest(
-        md5=digests.md5 or not has_checksum,
-        crc64=is_known or digests.crc64,
-        checksum=digests.checksum,
-    )
-    hash_part(context.source, plan.part(stored.number), context.planned(stat), digest, context.read_gate)
-    if not has_content(stored, digest, recorded, digests):
-        return None
-    return digest.receipt(stored.number, stored.size, stored.etag)
+    digests, planned = context.digests.of_upload(upload), context.planned(stat)
+    listed = {one.number: one for one in stored}
+    matching: dict[int, Receipt] = {}
+    parts = (plan.part(number) for number in listed)
+    for part, group in in_groups(context.source, planned, parts, context.read_gate):
+        one, recorded = listed[part.number], own.get(part.number)
+        is_known = one.crc64 is not None or (recorded is not None and recorded.crc64 is not None)
+        has_checksum = one.checksum is not None or (recorded is not None and recorded.checksum is not None)
+        digest = PartDigest(
+            md5=digests.md5 or not has_checksum,
+            crc64=is_known or digests.crc64,
+            checksum=digests.checksum,
+        )
+        hash_grouped(group, context.source, part, planned, digest, context.read_gate)
+        if has_content(one, digest, recorded, digests):
+            matching[part.number] = digest.receipt(part.number, one.size, one.etag)
+    return matching
 
 
 def resume_initiated(
@@ -220,10 +231,7 @@ def recover(
         if listed is None:
             continue
         fitted = plan if split_requested else _likely_plan(listed, plan)
-        compared = [
-            compare_with_file(context, upload, stat, stored, fitted) for stored in _fitting(listed, fitted)
-        ]
-        kept = {receipt.number: receipt for receipt in compared if receipt is not None}
+        kept = compare_with_file(context, upload, stat, _fitting(listed, fitted), fitted, {})
         if len(kept) < len(listed) and has_made(upload):
             continue
         context.observe(

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from obsup import events
 from obsup.engine.job.context import UploadContext
+from obsup.engine.job.executor_spec import LOCAL_EXECUTORS
 from obsup.engine.job.progress import ProgressTally
 from obsup.engine.job.result import Finished, report_start
 from obsup.engine.plan.file_plan import DEFAULT_PART_SIZE, FilePlan, Plan, fit_part_size
@@ -20,6 +21,7 @@ from obsup.engine.verify.earlier_object import find_completed
 from obsup.errors import UNAVAILABLE, UploadGone
 from obsup.local.source.file import check_sent
 from obsup.local.source.identity import check_unchanged, ignores_times, stat_source
+from obsup.local.source.part_md5s import in_groups
 from obsup.model import Part
 from obsup.store.answers.failure_table import as_error
 
@@ -109,19 +111,22 @@ class SendLoop:
 
     def _missing_parts(self, record: ProgressRecord, plan: Plan) -> Iterator[PartToSend]:
         stat, source = self._context.planned(record.checkpoint.stat), str(self._context.source)
-        digests, request = self._context.digests, self._context.request
-        for part in _in_order(plan):
-            if part.number not in record.receipts:
-                yield PartToSend(
-                    record.upload,
-                    part,
-                    source,
-                    stat,
-                    digests,
-                    request.content_md5,
-                    request.link_free,
-                    self._context.encryption_of_parts,
-                )
+        context, request = self._context, self._context.request
+        parts = (part for part in _in_order(plan) if part.number not in record.receipts)
+        # Workers elsewhere hash what they send.
+        is_grouped = request.executor in LOCAL_EXECUTORS and context.digests.of_upload(record.upload).md5
+        for part, group in in_groups(context.source, stat, parts, context.read_gate, is_on=is_grouped):
+            yield PartToSend(
+                record.upload,
+                part,
+                source,
+                stat,
+                context.digests,
+                request.content_md5,
+                request.link_free,
+                context.encryption_of_parts,
+                group,
+            )
 
 
 def _in_order(plan: Plan) -> Iterator[Part]:

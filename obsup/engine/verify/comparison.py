@@ -14,10 +14,11 @@ from obsup.engine.job.result import Result
 from obsup.engine.plan.file_plan import Plan
 from obsup.engine.plan.likely_plans import PlanDigest, likely_plans
 from obsup.engine.proof.encryption import hides_md5
-from obsup.engine.proof.object_proof import Verified, is_composite, looks_like_md5
+from obsup.engine.proof.object_proof import Verified, composite_etag, is_composite, looks_like_md5
 from obsup.errors import DataMismatch, NextStep, ObsupError, SourceChanged, run_again
 from obsup.local.source.digest import CRC64, Gate, PartDigest, digest_like
 from obsup.local.source.file import blocks_of, hash_part
+from obsup.local.source.part_md5s import md5s_of_parts
 from obsup.local.state.receipt_file import ObjectReceipt
 from obsup.model import Checksum, ObjectInfo, Part, SourceStat, Target
 from obsup.text import operand, quoted
@@ -203,9 +204,9 @@ class Comparison:
     def _by_composite(self, info: ObjectInfo, plans: Sequence[Plan], *, is_decisive: bool) -> Identical:
         """Compare the ETags of *plans*. Unless one of them *is_decisive*, the store may have its own parts."""
         for batch in _in_batches(plans):
-            for one in self._digests(batch):
-                if one.etag == info.etag.lower():
-                    return Identical(info, "etag", one.plan.part_size, one.plan.count)
+            for plan, etag in zip(batch, self._etags(batch), strict=True):
+                if etag == info.etag.lower():
+                    return Identical(info, "etag", plan.part_size, plan.count)
         tried = "this plan" if len(plans) == 1 else f"any of {len(plans)} likely plans"
         if not is_decisive:
             count = info.etag.rpartition("-")[2]
@@ -219,14 +220,25 @@ class Comparison:
             next_step="if it was sent in parts of an unusual size, give that with --part-size; otherwise upload it",
         )
 
-    def _digests(self, plans: Sequence[Plan]) -> list[PlanDigest]:
-        """Return the digests of *plans*, in one pass over the file."""
-        digests = [PlanDigest(plan) for plan in plans]
+    def _etags(self, plans: Sequence[Plan]) -> list[str]:
+        """Return the ETag that each of *plans* makes of the file, in one pass over it."""
+        parts = sorted(
+            ((part, number) for number, plan in enumerate(plans) for part in plan.parts()),
+            key=lambda one: one[0].offset,
+        )
         with self._unchanged_source():
+            md5s = md5s_of_parts(self._path, [part for part, _ in parts], self._stat, self._gate)
+            if md5s is not None:
+                pairs = list(zip(parts, md5s, strict=True))
+                return [
+                    composite_etag([md5 for (_, plan), md5 in pairs if plan == number])
+                    for number in range(len(plans))
+                ]
+            digests = [PlanDigest(plan) for plan in plans]
             for block in blocks_of(self._path, self._whole, self._stat, gate=self._gate):
                 for digest in digests:
                     digest.update(block)
-        return digests
+            return [digest.etag for digest in digests]
 
     @contextmanager
     def _unchanged_source(self) -> Iterator[None]:

@@ -23,10 +23,10 @@ from obsup.engine.verify.object_probe import FoundObject, find_ours, probe_of
 from obsup.engine.verify.option_check import compare_with_request, with_info
 from obsup.errors import UNAVAILABLE, DataMismatch
 from obsup.local.source.digest import PartDigest
-from obsup.local.source.file import hash_part
 from obsup.local.source.identity import changes
+from obsup.local.source.part_md5s import hash_grouped, in_groups
 from obsup.local.state.checkpoint import Checkpoint
-from obsup.model import Part, Receipt, SourceStat, Stored, Upload
+from obsup.model import Receipt, SourceStat, Stored, Upload
 
 
 def find_made(
@@ -62,7 +62,7 @@ def find_completed(context: UploadContext, checkpoint: Checkpoint, stat: SourceS
         info = context.store.head_object(context.request.target)
         if info is None or info.size != stat.size:
             return None
-        receipts = {part.number: _hash(context, checkpoint.upload, stat, part) for part in plan.parts()}
+        receipts = _hash(context, checkpoint.upload, stat, plan)
     ordered = check_receipts(receipts, plan)
     found = find_ours(context, probe_of(context, checkpoint.upload, ordered, stat))
     if is_hashed and found is not None and not _is_shown_by_digest(found):
@@ -146,9 +146,12 @@ def _is_same_source(context: UploadContext, checkpoint: Checkpoint, stat: Source
     return not changes(checkpoint.stat, stat) and context.source_digests is None
 
 
-def _hash(context: UploadContext, upload: Upload, stat: SourceStat, part: Part) -> Receipt:
-    """Return a receipt with the digests of a part as it is now, and without an ETag."""
-    digests = context.digests.of_upload(upload)
-    digest = PartDigest(md5=True, crc64=digests.crc64, checksum=digests.checksum)
-    hash_part(context.source, part, context.planned(stat), digest, context.read_gate)
-    return digest.receipt(part.number, part.size, "")
+def _hash(context: UploadContext, upload: Upload, stat: SourceStat, plan: Plan) -> dict[int, Receipt]:
+    """Return receipts with the digests of the parts as they are now, and without an ETag."""
+    digests, planned = context.digests.of_upload(upload), context.planned(stat)
+    receipts = {}
+    for part, group in in_groups(context.source, planned, plan.parts(), context.read_gate):
+        digest = PartDigest(md5=True, crc64=digests.crc64, checksum=digests.checksum)
+        hash_grouped(group, context.source, part, planned, digest, context.read_gate)
+        receipts[part.number] = digest.receipt(part.number, part.size, "")
+    return receipts

@@ -83,8 +83,10 @@ class PartDigest:
         return True
 
     def record_md5(self, md5: str) -> None:
-        """Record the MD5, in lower-case hex, that was computed separately from the same bytes."""
+        """Record the MD5, in lower-case hex, that was computed separately from the same bytes: not again then."""
         self._known_md5 = md5
+        self._md5 = None
+        self._hashes = [self._hash] if self._hash is not None else []
 
     def record_crc64(self, crc64: int) -> None:
         """Record the CRC-64/XZ that was computed separately from the same bytes."""
@@ -94,6 +96,11 @@ class PartDigest:
     def is_idle(self) -> bool:
         """Whether no digest is computed, so that the bytes need not be read into memory."""
         return not self._hashes and not self._crcs
+
+    @property
+    def has_md5(self) -> bool:
+        """Whether the MD5 is computed."""
+        return self._md5 is not None
 
     @property
     def md5(self) -> str | None:

@@ -105,9 +105,13 @@ class PartBody:
         self._advance(count)
         return count
 
+    def fileno(self) -> int:
+        """Return the descriptor of the open file."""
+        return self._file.fileno()
+
     def hash(self) -> None:
         """Add the whole window to the digest. Raises like ``read``."""
-        if not self.digest.add_window(self._file.fileno(), self._offset, self.size, self._gate):
+        if not self.digest.add_window(self.fileno(), self._offset, self.size, self._gate):
             while self.read():
                 pass
 
@@ -205,11 +209,15 @@ def check_sent(
 
 
 class FileWindow(Value):
-    """One part of a file that had the identity *stat* when it was planned."""
+    """One part of a file that had the identity *stat* when it was planned.
+
+    ``take_md5`` returns its MD5 if that was computed in advance, and only once: what is sent again is hashed again.
+    """
 
     path: Path
     part: Part
     stat: SourceStat
+    take_md5: Callable[[], str | None] | None = None
 
     def open(
         self,
@@ -218,8 +226,12 @@ class FileWindow(Value):
         on_sent: Callable[[int], None] | None = None,
         gate: Gate | None = None,
     ) -> PartBody:
-        """Return the window as a request body. Each body reads and hashes the file again."""
-        return PartBody(self.path, self.part, self.stat, digest=new_digest(), on_sent=on_sent, gate=gate)
+        """Return the window as a request body. Each body reads the file again, and hashes it unless that was done."""
+        digest = new_digest()
+        known = self.take_md5() if self.take_md5 is not None and digest.has_md5 else None
+        if known is not None:
+            digest.record_md5(known)
+        return PartBody(self.path, self.part, self.stat, digest=digest, on_sent=on_sent, gate=gate)
 
     def md5(self, gate: Gate | None = None) -> str:
         """Return the MD5 in hex. This reads the file once more."""

@@ -27,9 +27,9 @@ CHECKSUMS = ("crc64nvme", "crc32c", "crc32", "crc64")
 
 
 @pytest.fixture(scope="module")
-def module(tmp_path_factory: pytest.TempPathFactory) -> ModuleType | None:
+def module() -> ModuleType | None:
     """The compiled module; None on a machine without a C compiler, where every test uses the other way twice."""
-    return load_module(tmp_path_factory.mktemp("module"))
+    return load_module()
 
 
 @pytest.fixture(params=["extension module", "hashlib and anycrc"])
