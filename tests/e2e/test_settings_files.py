@@ -188,9 +188,9 @@ def test_credentials_are_never_read_below_the_current_directory(
 
 @pytest.mark.slow
 def test_a_default_that_init_cannot_record(shell: Shell) -> None:
-    """Complete has the same default. On the command line of init it is an error: it would have no effect."""
+    """Complete or part has the same default. On the command line of init it is an error: it would have no effect."""
     variables = {"OBSUP_PROVIDER": "s3", "OBSUP_CONFIG": str(shell.folder / "config.toml")}
-    (shell.folder / "config.toml").write_text("[defaults]\nno_overwrite = true\n")
+    (shell.folder / "config.toml").write_text("[defaults]\nno_overwrite = true\npart_size = '16M'\n")
     assert shell.run("init", "bucket/key", **variables).code == 0
     assert (
         shell.run("init", "bucket/key", "--acl", "private", **variables).code == 0

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import click
-
 from obsup.cli.arguments import conflicts
 from obsup.cli.arguments.command import command
 from obsup.cli.arguments.source_target import SourceTarget, source_target_argument
@@ -27,9 +25,8 @@ def init(source_target: SourceTarget, **values: Any) -> int:
     from obsup.cli.run.requests import options_from
 
     source, target = source_target
-    if source is None and (values["parts"] is not None or values["part_size"] is not None):
-        raise click.UsageError("--parts and --part-size need SOURCE. Without it, add them to obsup part.")
     if source is None:
+        conflicts.leave_out(values, ("parts", "part_size"), "needs SOURCE. Without it, add it to obsup part")
         conflicts.check_source(values, ["checkpoint", "checkpoint_dir", "restart", "if_running"])
     given = [f"--{name.replace('_', '-')}" for name in values if conflicts.is_given(values, name)]
     return run_init(source, target, options_from(values), given=given)

@@ -113,6 +113,7 @@ def test_options_about_sent_bytes_are_refused_for_a_copied_part(name: str) -> No
     ("line", "named"),
     [
         ("init bucket/key --checkpoint c", "--checkpoint needs SOURCE"),
+        ("init bucket/key --part-size 5M", "--part-size needs SOURCE"),
         ("init bucket/key --checkpoint-dir c", "--checkpoint-dir needs SOURCE"),
         ("init bucket/key --restart", "--restart needs SOURCE"),
         ("init bucket/key --if-running wait", "--if-running needs SOURCE"),
