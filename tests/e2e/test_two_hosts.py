@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import selectors
+import shlex
 import socket
 import socketserver
 import subprocess
@@ -17,15 +19,21 @@ from pathlib import Path
 import pytest
 
 from obsup.sandbox.sandbox import Sandbox
-from tests.support.shell import Outcome
+from tests.servers.free_ports import find_ports
+from tests.support.dask_cluster import LONG_S, dask_cluster, other_obsup
+from tests.support.next_lines import printed_command
+from tests.support.shell import Outcome, Shell
+from tests.support.waiting import wait_for
 
 MakeFile = Callable[..., Path]
 SCRIPT = Path(__file__).parents[1] / "servers/two-hosts.sh"
 DRIVER_ADDRESS = "10.213.77.1"
 ROOT = Path(__file__).parents[2]
 SIZE = 3_000_000
+KEYS = ("AccessKeyID", "SecretAccessKey")
+OTHER = "__version__ = '0.0.9'"
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300), pytest.mark.xdist_group("two-hosts")]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.xdist_group("two-hosts")]
 
 
 class ForwardingHandler(socketserver.BaseRequestHandler):
@@ -91,6 +99,20 @@ class Hosts:
             "PYTHONPATH": str(ROOT),
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         }
+
+    @property
+    def keys(self) -> dict[str, str]:
+        """The credentials of the store."""
+        return {name: value for name, value in self._environment.items() if name in KEYS}
+
+    def shell(self) -> Shell:
+        """Return a shell of the driver, which reaches the store as the hosts do."""
+        environment = {name: self._environment[name] for name in ("OBSUP_ENDPOINT", *KEYS)}
+        return Shell(self.folder, environment, timeout_s=LONG_S)
+
+    def on(self, host: str) -> tuple[str, ...]:
+        """Return the words that run a command on a host."""
+        return str(SCRIPT), "run", f"{self.name}-{host}"
 
     def run(self, host: str, script: str) -> Outcome:
         """Run a bash command on a host; ``obsup`` is a function there."""
@@ -197,3 +219,66 @@ def test_a_host_that_sees_other_bytes_under_the_same_path(
     done = both.run("a", f"obsup complete bigfile bucket/key {options} --json")
     assert (done.code, done.json["verified"]) == (0, "etag"), done.err
     assert sandbox.object_path("bucket", "key").read_bytes() == source.read_bytes()
+
+
+@pytest.mark.parametrize("options", [(), ("--presign",)], ids=["with keys", "presigned"])
+def test_the_faults_of_a_dask_cluster(
+    hosts: tuple[Hosts, list[str]],
+    sandbox: Sandbox,
+    make_file: MakeFile,
+    tmp_path: Path,
+    options: tuple[str, ...],
+) -> None:
+    """A worker with another obsup, others that join and leave, all killed, the scheduler killed, and another file.
+
+    Whatever happened, the printed command continues the upload, and parts that were recorded are not sent again.
+    """
+    both, client_addresses = hosts
+    source, [port] = make_file(100 * 102_400), find_ports(1)
+    shell, keys = both.shell(), {} if options else both.keys
+    arguments = ("upload", str(source), "bucket/key", "--parts", "100", *options, "--retry-for", "4s")
+    sandbox.add_fault("slow=25000,op=part,times=always")
+    with dask_cluster(tmp_path / "dask", keys, workers=0, host=DRIVER_ADDRESS, port=port) as cluster:
+        spec = f"dask:tcp://{DRIVER_ADDRESS}:{port},workers=2,wait=4m"
+        with shell.begin(*arguments, "--executor", spec) as process:
+            cluster.start_workers(
+                1, both.on("a"), PYTHONPATH=other_obsup(tmp_path / "0", "version.py", OTHER)
+            )
+            for host in "ab":
+                cluster.start_workers(1, both.on(host))
+            wait_for(
+                lambda: {"10.213.77.2", "10.213.77.3"} <= set(client_addresses),
+                within_s=LONG_S,
+                process=process,
+            )
+            cluster.start_workers(1, both.on("b"))
+            cluster.kill(2, 3)
+            number = len(stored(sandbox))
+            wait_for(lambda: len(stored(sandbox)) > number, within_s=LONG_S, process=process)
+            cluster.kill(1)
+            left = Outcome(75, *process.communicate(timeout=LONG_S))
+        assert (process.returncode, "It has no workers, and none joined" in left.err) == (75, True), left.err
+        assert "10.213.77.2" in left.err.partition("gets no work: it has obsup 0.0.9")[0], left.err
+        cluster.start_workers(2, both.on("b"))
+        number = sum(stored(sandbox).values())
+        with shell.begin(*shlex.split(printed_command(left))[1:]) as process:
+            wait_for(lambda: sum(stored(sandbox).values()) > number, within_s=LONG_S, process=process)
+            cluster.kill(0, 1)
+            stopped = Outcome(75, *process.communicate(timeout=LONG_S))
+        assert (process.returncode, "Its scheduler has stopped" in stopped.err) == (75, True), stopped.err
+    sandbox.clear_faults()
+    other = tmp_path / "other"
+    other.write_bytes(bytes(byte ^ 1 for byte in source.read_bytes()))
+    os.utime(other, ns=(source.stat().st_atime_ns, source.stat().st_mtime_ns))
+    with dask_cluster(tmp_path / "again", keys, workers=0, host=DRIVER_ADDRESS, port=port) as cluster:
+        cluster.start_workers(
+            1, (*both.on("a"), "sh", "-c", f'mount --bind {other} {source} && exec "$@"', "sh")
+        )
+        cluster.start_workers(1, both.on("b"))
+        outcome = shell.run_script(printed_command(stopped))
+    assert outcome.code == 0, outcome.err
+    assert "tcp://10.213.77.2" in outcome.err.partition("gets no more work, because it alone failed")[0]
+    assert not re.search("Traceback|distributed", left.err + stopped.err + outcome.err)
+    assert sum(stored(sandbox).values()) <= 100 + 20
+    assert sandbox.object_path("bucket", "key").read_bytes() == source.read_bytes()
+    assert sandbox.uploads() == []

@@ -4,19 +4,32 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+import obsup
 from tests.support.shell import Shell
 from tests.support.waiting import wait_for
+
+# They need seconds to start, and much longer on a busy machine.
+LONG_S = 240
 
 
 def keys_of(shell: Shell) -> dict[str, str]:
     """Return the credentials in the environment of *shell*: a worker needs no endpoint."""
     return {name: value for name, value in shell.environment.items() if name != "OBSUP_ENDPOINT"}
+
+
+def other_obsup(folder: Path, module: str, code: str) -> str:
+    """Return the PYTHONPATH of an obsup with *code* at the end of *module*."""
+    shutil.copytree(Path(obsup.__file__).parent, folder / "obsup")
+    with (folder / "obsup" / module).open("a") as file:
+        file.write(f"\n{code}\n")
+    return str(folder)
 
 
 class Cluster:
@@ -37,7 +50,7 @@ class Cluster:
         self._options = options
         self.processes: list[subprocess.Popen[bytes]] = []
         self._start((), {}, "scheduler", "--host", host, "--port", str(port))
-        wait_for(lambda: self._file.exists() and self._file.read_text().endswith("}"))
+        wait_for(lambda: self._file.exists() and self._file.read_text().endswith("}"), within_s=LONG_S)
         self.address = re.findall(r"(?:tcp|tls)://[\d.]+:\d+", self._file.read_text())[0]
 
     def start_workers(self, count: int, prefix: tuple[str, ...] = (), **environment: str) -> None:
@@ -46,7 +59,7 @@ class Cluster:
         options = ("--nthreads", "1", "--no-nanny", "--local-directory", ".")
         for _ in range(count):
             self._start(prefix, environment, "worker", *options)
-        wait_for(lambda: self.log.count("Registered to") == known + count, process=self.processes[-1])
+        wait_for(lambda: self.log.count("Registered to") == known + count, within_s=LONG_S)
 
     def _start(
         self, prefix: tuple[str, ...], environment: Mapping[str, str], role: str, *arguments: str

@@ -9,7 +9,7 @@ from obsup.dialects.dialect import Limits
 from obsup.errors import NextStep, WrongUsage, run_again
 from obsup.local.state.checkpoint import Checkpoint
 from obsup.model import Part
-from obsup.units import MIB, exact_size, format_size
+from obsup.units import KIB, MIB, exact_size, format_size
 from obsup.value import Value
 
 DEFAULT_PART_SIZE = 9 * MIB
@@ -85,16 +85,16 @@ def recorded_plan(checkpoint: Checkpoint) -> FilePlan:
     return FilePlan(checkpoint.stat.size, checkpoint.part_size)
 
 
-def fit_part_size(size: int, wanted: int, limits: Limits) -> int:
+def fit_part_size(size: int, wanted: int, limits: Limits, *, unit: int = MIB) -> int:
     """Return the smallest allowed part size of at least *wanted* that fits *size* into the part limit.
 
-    An increased size is a whole number of MiB. Raises WrongUsage if even the largest part size needs too many parts.
+    An increased size is a multiple of *unit*. Raises WrongUsage if even the largest part size needs too many parts.
     Source: OBS API reference, "Uploading a Part", constraints.
     """
     least = -(-size // limits.max_parts)
     if least <= wanted:
         return max(wanted, limits.min_part)
-    increased = max(-(-least // MIB) * MIB, limits.min_part)
+    increased = max(-(-least // unit) * unit, limits.min_part)
     if increased <= limits.max_part:
         return increased
     if least <= limits.max_part:
@@ -169,7 +169,7 @@ def _plan_by_size(size: int, part_size: int, limits: Limits) -> FilePlan:
             "The store rejects other part sizes",
             _use("--part-size", exact_size(nearest)),
         )
-    least = fit_part_size(size, part_size, limits)
+    least = fit_part_size(size, part_size, limits, unit=KIB)
     if least != part_size:
         raise WrongUsage(
             f"--part-size {exact_size(part_size)} is too small for {format_size(size)}",

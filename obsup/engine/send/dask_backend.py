@@ -11,6 +11,7 @@ import pkgutil
 import sys
 import threading
 import time
+import warnings
 from collections import deque
 from collections.abc import Collection
 from concurrent.futures import BrokenExecutor, Future
@@ -26,11 +27,8 @@ from obsup.errors import BadConfiguration, NotFinished, ObsupError, WorkerLost, 
 from obsup.units import counted, format_duration
 from obsup.version import __version__
 
-# How often the scheduler is asked for its workers, and a wait for workers checks for a signal, in seconds.
-POLL_S, STOP_POLL_S = 1.0, 0.1
-# A wait for workers is reported after so many seconds.
-SILENT_S = 3.0
-
+# How often the scheduler is asked for its workers; how often a wait checks for a signal, and when it is reported.
+POLL_S, STOP_POLL_S, SILENT_S = 1.0, 0.1, 3.0
 # What each worker has to return before it gets a call. Any version of obsup can run it: it is in Python itself.
 HELLO = (pkgutil.resolve_name, "obsup.version:__version__")
 
@@ -69,7 +67,7 @@ class DaskBackend:
         self._lost: ObsupError | None = None
         self._is_closed = False
         self._requested: list[Any] = []
-        self._thread = threading.Thread(target=self._follow, name="dask-workers", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="dask-workers", daemon=True)
         self._thread.start()
         try:
             self._wait_for_workers(stop)
@@ -164,6 +162,12 @@ class DaskBackend:
             f"The worker {address} {why}",
             run_again(f"install obsup {__version__} on every worker"),
         )
+
+    def _run(self) -> None:
+        try:
+            self._follow()
+        except Exception as exc:  # noqa: BLE001 - otherwise the calls would wait for ever
+            self._lose(f"Following its workers failed: {type(exc).__name__}")
 
     def _follow(self) -> None:
         lost_at_s = poll_at_s = time.monotonic()
@@ -339,7 +343,8 @@ def _connect(address: str, timeout_s: float) -> Any:
 
 
 def _silence_logs() -> None:
-    """Keep tracebacks of Dask off the terminal: what matters is an error or a note of obsup."""
+    """Keep tracebacks and warnings of Dask off the terminal: what matters is an error or a note of obsup."""
+    warnings.filterwarnings("ignore", module=r"distributed\.")
     for name in ("distributed", "distributed.client", "distributed.core", "tornado", "tornado.application"):
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [logging.NullHandler()], False

@@ -114,7 +114,7 @@ def _send_part(task: PartTask) -> Receipt:
         replace(to_send.digests, crc64=True) if is_unproven else to_send.digests,
         to_send.content_md5,
         observe=_record_event,
-        gate=RateLimit(task.rate) if task.rate is not None else None,
+        gate=_thread_limit(task.rate),
     )
     if task.presigned is None:
         connection = _connection(task.settings)
@@ -132,7 +132,7 @@ def _put_object(task: ObjectTask) -> Finished:
     request, stat = task.request, task.stat
     if not task.is_local:
         stat = _stat_same_file(request.source, stat, request.link_free)
-    limit = RateLimit(task.rate) if task.rate is not None else None
+    limit = _thread_limit(task.rate)
     context = UploadContext(_connection(task.settings), request, _record_event, StopSignal(), limit)
     context = replace(context, source_digests=task.source_digests, since_s=task.since_s)
     return put_file(context, stat)
@@ -147,6 +147,23 @@ def _stat_same_file(path: Path, planned: SourceStat, link_free: int) -> SourceSt
         raise SourceUnreadable(exc.what, exc.why, step) from exc
     check_same_file(path, planned, stat)
     return ignore_times(stat) if ignores_times(planned) else stat
+
+
+class _Limit(threading.local):
+    limit: RateLimit | None = None
+
+
+_limit = _Limit()
+
+
+def _thread_limit(rate: Rate | None) -> RateLimit | None:
+    """Return the limit of this thread, with *rate* from now on: what one task sent too fast delays the next one."""
+    if rate is None:
+        return None
+    if _limit.limit is None:
+        _limit.limit = RateLimit(rate)
+    _limit.limit.rate = rate
+    return _limit.limit
 
 
 class _Recording(threading.local):

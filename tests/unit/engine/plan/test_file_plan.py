@@ -88,6 +88,14 @@ def test_an_empty_source_has_one_empty_part() -> None:
     assert make_plan(0, OBS, parts=1).count == 1
 
 
+def test_a_part_size_that_is_too_small_names_the_nearest() -> None:
+    """To the KiB: a few parts fewer than the limit instead of a tenth of them."""
+    with pytest.raises(WrongUsage, match="--part-size 100K is too small") as caught:
+        make_plan(1 * GIB, OBS, part_size=100 * KIB)
+    assert advised_value(caught.value, "--part-size") == "105K"
+    assert make_plan(1 * GIB, OBS, part_size=105 * KIB).count <= OBS.max_parts
+
+
 @pytest.mark.parametrize("parts", [0, -1, 10_001, 10**9])
 def test_an_invalid_number_of_parts_names_the_nearest(parts: int) -> None:
     """An invalid number of parts sends nothing."""

@@ -23,6 +23,7 @@ from obsup.errors import Denied, Refused, SourceChanged, SourceUnreadable, Store
 from obsup.local.source.file import PartBody
 from obsup.local.source.identity import check_same_file, stat_source
 from obsup.model import Credentials, Part, Receipt, Target, Upload
+from obsup.rate import constant_rate
 from obsup.sandbox.sandbox import Sandbox
 from obsup.store.answers.server_clock import ServerClock
 from obsup.store.http.endpoint_route import Location, Route
@@ -226,3 +227,13 @@ def test_a_redirect_does_not_expose_the_signed_url(sandbox: Sandbox, part: PartT
             part.upload, 1, lambda: PartBody(Path(part.path), part.part, stat_source(Path(part.path)))
         )
     assert "SECRET" not in repr(caught.value.refusal)
+
+
+def test_the_tasks_of_a_thread_share_a_rate_limit() -> None:
+    """A new one for each task would allow a burst at the beginning of each part."""
+    first = remote_module._thread_limit(constant_rate(1000.0))
+    second = remote_module._thread_limit(constant_rate(500.0))
+    assert first is second
+    assert second is not None
+    assert second.rate == constant_rate(500.0)
+    assert remote_module._thread_limit(None) is None
