@@ -2,6 +2,7 @@ r"""Paths of this system, and the folders of the user. Windows has drives, share
 
 from __future__ import annotations
 
+import codecs
 import ntpath
 import os
 import re
@@ -18,18 +19,22 @@ def split_source(source: str, *, windows: bool = _IS_WINDOWS) -> tuple[str, str]
 
     It does if it ends with a separator, or with ``.`` or ``..``, and the root of a file system does.
     """
-    drive, rest = ntpath.splitdrive(source) if windows else ("", source)
-    if windows:
-        rest = rest.replace("\\", "/")
+    drive, rest = drive_of(with_slashes(source, windows=windows), windows=windows)
     inner = rest.rstrip("/")
     path = drive + (inner or ("/" if rest else ""))
     last = inner.rpartition("/")[2]
-    return path, "" if rest.endswith("/") or last in (".", "..") else last
+    is_contents = rest.endswith("/") or last in (".", "..")
+    return native(path, windows=windows), "" if is_contents else last
 
 
 def with_slashes(path: str, *, windows: bool = _IS_WINDOWS) -> str:
     r"""Return *path* with ``/`` between its names: those of Windows may have ``\``."""
     return path.replace("\\", "/") if windows else path
+
+
+def native(path: str, *, windows: bool = _IS_WINDOWS) -> str:
+    """Return *path* with the separators of this system."""
+    return path.replace("/", "\\") if windows else path
 
 
 def drive_of(path: str, *, windows: bool = _IS_WINDOWS) -> tuple[str, str]:
@@ -47,6 +52,16 @@ def quote_word(text: str, *, windows: bool = _IS_WINDOWS) -> str:
         '"', '\\"'
     )  # backslashes before a quote count double
     return f'"{escaped}"'
+
+
+def decode_line(line: bytes, *, windows: bool = _IS_WINDOWS) -> str:
+    """Return the path in a line of a list. Raises ValueError if the list of Windows is not UTF-8.
+
+    Lines of Windows may end with CR LF, and the first one may begin with a byte order mark.
+    """
+    if not windows:
+        return os.fsdecode(line)
+    return line.removeprefix(codecs.BOM_UTF8).removesuffix(b"\r").decode("utf-8")
 
 
 def split_command(text: str) -> list[str]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import posixpath
 from collections.abc import Iterator
 from io import RawIOBase
 from typing import BinaryIO
 
 from obsup.errors import DataMismatch, NextStep, SourceUnreadable
-from obsup.local.platform.paths import drive_of, with_slashes
+from obsup.local.platform.paths import decode_line, drive_of, native, with_slashes
 from obsup.local.walk.walk import Entry, SourceRoot, UnreadableFile, Walk
 from obsup.text import quoted, utf8_name
 from obsup.units import KIB
@@ -27,7 +26,7 @@ def read_entries(stream: BinaryIO | RawIOBase, separator: bytes) -> Iterator[str
     rest = b""
     while block := stream.read(BLOCK_BYTES):
         *entries, rest = (rest + block).split(separator)
-        yield from (os.fsdecode(entry) for entry in entries if entry)
+        yield from filter(None, map(_decoded, entries))
         if len(rest) > MAX_ENTRY_BYTES:
             raise SourceUnreadable(
                 "invalid list of files",
@@ -41,7 +40,16 @@ def read_entries(stream: BinaryIO | RawIOBase, separator: bytes) -> Iterator[str
             NextStep("write the list again, with NUL after every name, as find -print0 does"),
         )
     if rest:
-        yield os.fsdecode(rest)
+        yield _decoded(rest)
+
+
+def _decoded(entry: bytes) -> str:
+    try:
+        return decode_line(entry)
+    except ValueError as exc:
+        raise SourceUnreadable(
+            "invalid list of files", "It is not written in UTF-8", NextStep("write the list again, in UTF-8")
+        ) from exc
 
 
 def root_of_entry(entry: str) -> SourceRoot | None:
@@ -59,7 +67,7 @@ def root_of_entry(entry: str) -> SourceRoot | None:
     if ".." in words:
         return None
     name = "/".join(words)
-    return SourceRoot(posixpath.join(base, name) if name else base or ".", utf8_name(name))
+    return SourceRoot(native(posixpath.join(base, name) if name else base or "."), utf8_name(name))
 
 
 def listed(walk: Walk, stream: BinaryIO | RawIOBase, separator: bytes) -> Iterator[Entry]:

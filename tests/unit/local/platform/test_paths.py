@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import pytest
 
-from obsup.local.platform.paths import quote_word, split_source
+from obsup.local.platform.paths import decode_line, quote_word, split_source
 
 
 @pytest.mark.parametrize(
     ("source", "path", "name"),
     [
-        (r"D:\tmp\file.txt", "D:/tmp/file.txt", "file.txt"),
-        ("D:/tmp/file.txt", "D:/tmp/file.txt", "file.txt"),
-        ("C:\\data\\", "C:/data", ""),
-        ("C:\\", "C:/", ""),
+        (r"D:\tmp\file.txt", r"D:\tmp\file.txt", "file.txt"),
+        ("D:/tmp/file.txt", r"D:\tmp\file.txt", "file.txt"),
+        ("C:\\data\\", r"C:\data", ""),
+        ("C:\\", "C:\\", ""),
         ("C:file", "C:file", "file"),
-        (r"\\server\share\a\b", r"\\server\share/a/b", "b"),
-        ("\\\\server\\share\\", r"\\server\share/", ""),
-        (r"..\..", "../..", ""),
-        (r"a\.", "a/.", ""),
+        (r"\\server\share\a\b", r"\\server\share\a\b", "b"),
+        ("\\\\server\\share\\", "\\\\server\\share\\", ""),
+        (r"..\..", r"..\..", ""),
+        (r"a\.", r"a\.", ""),
     ],
 )
 def test_a_source_of_windows(source: str, path: str, name: str) -> None:
@@ -54,3 +54,15 @@ def test_a_source_of_other_systems(source: str, path: str, name: str) -> None:
 def test_words_of_windows_are_quoted_as_its_programs_split_them(text: str, quoted: str) -> None:
     """Backslashes count double only before a quote."""
     assert quote_word(text, windows=True) == quoted
+
+
+@pytest.mark.parametrize("line", [b"C:\\data\\\xc3\xa4.bin\r", b"\xef\xbb\xbfC:\\data\\\xc3\xa4.bin"])
+def test_lines_of_a_list_of_windows(line: bytes) -> None:
+    """CR LF ends them, and a byte order mark begins the first one."""
+    assert decode_line(line, windows=True) == "C:\\data\\ä.bin"
+
+
+def test_a_list_of_windows_that_is_not_utf_8() -> None:
+    """PowerShell 5 writes UTF-16, and cmd.exe its code page."""
+    with pytest.raises(ValueError, match="utf-8"):
+        decode_line(b"\xff\xfeC\x00:\x00", windows=True)
