@@ -9,7 +9,8 @@ if sys.platform == "win32":
     import contextlib
     import time
 
-    from obsup.local.platform.windows_api import lock_byte, open_file, unlock_byte
+    from obsup.local.platform import windows_api
+    from obsup.local.platform.windows_api import lock_byte, open_file
 
     # How long to try to open a file that another process is removing.
     _OPEN_TIMEOUT_S, _POLL_S = 2.0, 0.01
@@ -19,6 +20,10 @@ if sys.platform == "win32":
     def try_lock_byte(descriptor: int, offset: int, *, shared: bool) -> bool:
         """Return whether the byte at *offset* of the open file is locked now; do not wait. Raises OSError."""
         return lock_byte(descriptor, offset, shared=shared, wait=False)
+
+    def unlock_byte(descriptor: int, offset: int) -> None:
+        """Release the lock of the byte. Raises OSError."""
+        windows_api.unlock_byte(descriptor, offset)
 
     def wait_for_lock(descriptor: int) -> bool:
         """Wait for the exclusive lock of the open file, and return True. Raises OSError."""
