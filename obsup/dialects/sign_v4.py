@@ -6,6 +6,7 @@ import hashlib
 import hmac
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
+from functools import lru_cache
 
 from obsup.dialects.canonical import basic_date, http_date, lower_headers, secret_bytes
 from obsup.dialects.dialect import Address, Signable
@@ -192,7 +193,13 @@ class SignatureV4(Value):
     def _signature(self, canonical: str, credentials: Credentials, *, moment: str, scope: str) -> str:
         hashed = hashlib.sha256(canonical.encode()).hexdigest()
         text = "\n".join((self.algorithm, moment, scope, hashed))
-        key = secret_bytes(credentials, self.key_prefix)
-        for step in scope.split("/"):
-            key = hmac.digest(key, step.encode(), hashlib.sha256)
+        key = _signing_key(secret_bytes(credentials, self.key_prefix), scope)
         return hmac.digest(key, text.encode(), hashlib.sha256).hex()
+
+
+@lru_cache(maxsize=8)  # it is the same for all requests of a day
+def _signing_key(secret: bytes, scope: str) -> bytes:
+    key = secret
+    for step in scope.split("/"):
+        key = hmac.digest(key, step.encode(), hashlib.sha256)
+    return key

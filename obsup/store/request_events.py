@@ -29,6 +29,8 @@ class RequestEvents:
 
     def report(self, request: StoreRequest, send: Callable[[], Response]) -> Response:
         """Return the response of *send*, and report it or its failure. Raises what *send* raises."""
+        if self._observe is events.ignore:
+            return send()
         started = self._monotonic()
         try:
             response = send()

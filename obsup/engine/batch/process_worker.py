@@ -65,14 +65,18 @@ class ProcessWorker:
     """Uploads the groups of one batch in this process."""
 
     def __init__(self, setup: WorkerSetup) -> None:
-        self._setup = setup
         self._stop = StopSignal(grace_s=GRACE_S)
         self._events: list[events.Event] = []
         probe = ConcurrencyProbe(min(INITIAL_JOBS, setup.jobs), setup.jobs) if setup.probes_jobs else None
         self._concurrency = ConcurrencyLimit(setup.jobs, probe=probe)
         # The driver retries: one file that waits here would delay the whole group.
         settings = replace(setup.settings, retry_for_s=0.0)
-        connection = connect(settings, observe=self._observe, sleep=self._stop.sleep)
+        connection = connect(
+            settings,
+            observe=self._observe,
+            sleep=self._stop.sleep,
+            reports_requests=setup.reports_requests,
+        )
         context = UploadContext(connection, setup.shared.template, self._observe, self._stop)
         self._file_uploader = FileUploader(context, setup.shared, concurrency=self._concurrency)
         self._threads = open_threads(setup.jobs, "small")
@@ -114,10 +118,9 @@ class ProcessWorker:
             self._events.append(event)
 
     def _observe(self, event: events.Event) -> None:
-        """Keep the events that the driver needs: retries and notes, requests if it reports them, no progress."""
+        """Keep the events that the driver needs: retries, notes, and requests if it reports them; no progress."""
         inner = events.of_one(event)
-        is_reported_request = isinstance(inner, events.Requested) and self._setup.reports_requests
-        if is_reported_request or isinstance(inner, events.Retried | events.Noted):
+        if isinstance(inner, events.Requested | events.Retried | events.Noted):
             self._events.append(event)
 
     def _set_state(self, state: int) -> None:

@@ -184,10 +184,12 @@ def connect(
     customer_key: CustomerKey | None = None,
     copy_source_key: CustomerKey | None = None,
     environ: Mapping[str, str] = os.environ,
+    reports_requests: bool = True,
 ) -> Connection:
     """Return the store that *settings* describe, with the credentials of this machine unless given. Sends nothing.
 
-    *sleep* waits, and returns True if the upload must stop. Raises Denied, BadConfiguration, WrongUsage.
+    *sleep* waits, and returns True if the upload must stop. *reports_requests*: *observe* receives an event for each
+    request. Raises Denied, BadConfiguration, WrongUsage.
     """
     policy = RetryPolicy(retry_for_s=settings.retry_for_s, base_s=settings.backoff_s, sleep=sleep)
     (credentials := credentials or _find_credentials(settings, environ)).current()
@@ -202,16 +204,10 @@ def connect(
         customer_key=customer_key,
         copy_source_key=copy_source_key or _read_key(settings.copy_source_key_file),
         headers=dict(settings.headers),
-        observe=observe,
+        observe=observe if reports_requests else events.ignore,
         is_assumed=settings.is_assumed,
     )
     recovery = FailureRecovery(credentials, clock)
-    return Connection(
-        settings=settings,
-        store=RetryingStore(inner, policy, recovery, observe),
-        signer=PartSigner(settings.dialect, route, credentials=credentials, clock=clock),
-        policy=policy,
-        recovery=recovery,
-        observe=observe,
-        customer_key=customer_key,
-    )
+    store = RetryingStore(inner, policy, recovery, observe)
+    signer = PartSigner(settings.dialect, route, credentials=credentials, clock=clock)
+    return Connection(settings, store, signer, policy, recovery, observe, customer_key)

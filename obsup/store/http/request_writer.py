@@ -12,7 +12,7 @@ from typing import Any
 
 from obsup.errors import NetworkError
 from obsup.store.http.library_internals import FastResponse
-from obsup.store.http.sockets import EarlyResponse
+from obsup.store.http.sockets import EarlyResponse, send_all, set_timeout
 from obsup.units import KIB, MIB
 
 BLOCK_BYTES = 1 * MIB
@@ -31,14 +31,15 @@ def exchange_directly(
         connection.connect()
     try:
         if size <= MAX_JOINED_BODY_BYTES:
-            _send_joined(connection, head + _read_all(body, size))
+            # No response can exist yet, so nothing looks for one.
+            send_all(connection.sock, head + _read_all(body, size), connection.stall_timeout_s)
         else:
             connection.send(head)
             _send_blocks(connection, body)
     except (EarlyResponse, ConnectionResetError, BrokenPipeError, ssl.SSLEOFError):
         # The response that the store sent before it closed the connection can still be read.
         connection.is_broken = True
-    connection.sock.settimeout(response_timeout_s)
+    set_timeout(connection.sock, response_timeout_s)
     response = FastResponse(connection.sock, limit_s=connection.response_limit_s, method=method)
     try:
         response.begin()
@@ -67,14 +68,6 @@ def head_of(method: str, path: str, headers: Mapping[str, str]) -> bytes:
     if text.count("\n") != len(lines) - 1 or text.count("\r") != len(lines) - 1:
         raise ValueError("a header with a line break")
     return text.encode("latin-1")
-
-
-def _send_joined(connection: Any, data: bytes) -> None:
-    """Send the start of a request, to which no response can exist yet."""
-    connection.sock.settimeout(connection.stall_timeout_s)
-    count = connection.sock.send(data)
-    if count < len(data):
-        connection.send(data[count:])
 
 
 def _read_all(body: Any, size: int) -> bytes:

@@ -73,7 +73,7 @@ class ResponseStream(io.RawIOBase):
             return count
 
         def receive(wait_s: float) -> int:
-            _set_timeout(self._sock, self._time_left_s(wait_s))
+            set_timeout(self._sock, self._time_left_s(wait_s))
             return int(self._sock.recv_into(buffer))
 
         count = _run_until_stall(self._sock, self._timeout_s, receive)
@@ -164,7 +164,7 @@ def _send_secure(sock: ssl.SSLSocket, view: memoryview, sees_response: bool, wai
 
     Raises EarlyResponse if the store responds and *sees_response*: what arrives is the response itself.
     """
-    _set_timeout(sock, 0)
+    set_timeout(sock, 0)
     sent = 0
     try:
         while sent < len(view):
@@ -193,7 +193,8 @@ def _send_wrapped(sock: Any, view: memoryview, stall_timeout_s: float) -> int:
     return sent
 
 
-def _set_timeout(sock: Any, timeout_s: float) -> None:
+def set_timeout(sock: Any, timeout_s: float) -> None:
+    """Set the timeout of *sock*, with a system call only if it has another one."""
     if sock.gettimeout() != timeout_s:
         sock.settimeout(timeout_s)
 
@@ -232,7 +233,7 @@ def _check_secure(sock: ssl.SSLSocket) -> None:
     """
     if not (sock.pending() or wait_for_read(sock, timeout=0)):
         return
-    _set_timeout(sock, 0)
+    set_timeout(sock, 0)
     try:
         start = sock.recv(16)
     except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
