@@ -77,11 +77,12 @@ def _reason_to_keep(
 
 def _abort(store: ObjectStore, listed: ListedUpload, sleep: Callable[[float], bool]) -> str | None:
     """Abort the upload under its lock and remove its checkpoint. Return why it is kept if another obsup resumed it."""
+    checkpoint = Path(listed.checkpoint) if listed.checkpoint is not None else None
     try:
-        with UploadLock(listed.upload.target):
+        with UploadLock(listed.upload.target, checkpoint=checkpoint):
             abort_fully(store, listed.upload, sleep)
-            if listed.checkpoint is not None:
-                _remove_checkpoint(Path(listed.checkpoint), listed.upload)
+            if checkpoint is not None:
+                _remove_checkpoint(checkpoint, listed.upload)
     except Busy:
         return "live"
     return None

@@ -61,7 +61,7 @@ def find_local_uploads(
             continue
         found_target = found.upload.target
         if bucket_and_key in (None, (found_target.bucket, found_target.key)):
-            yield LocalUpload(path, found, is_held(found_target), tuple(_changes(source, found)))
+            yield LocalUpload(path, found, is_held(found_target, path), tuple(_changes(source, found)))
 
 
 def _checkpoint_paths(source: Path) -> set[Path]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from msgspec.structs import replace
 
@@ -78,12 +79,13 @@ def _describe(found: OpenUpload, prefix: Target, now_s: Callable[[], float]) -> 
         age_s = now_s() - found.initiated_s
     elif started is not None:
         initiated, age_s = iso_date(started.created), time.time() - started.created
+    checkpoint = started.checkpoint if started is not None else None
     return ListedUpload(
         upload=started.upload if started is not None else upload,
         initiated=initiated,
         is_own=started is not None,
-        is_live=not found.is_prefix and is_held(upload.target),
-        checkpoint=started.checkpoint if started is not None else None,
+        is_live=not found.is_prefix and is_held(upload.target, Path(checkpoint) if checkpoint else None),
+        checkpoint=checkpoint,
         age_s=age_s,
         is_prefix=found.is_prefix,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -182,12 +183,16 @@ class UploadContext(Value):
             )
             self.connection.learned.note(text, self.observe)
 
-    def lock(self, *, shared: bool = False, part: tuple[str, int] | None = None) -> UploadLock:
+    def lock(
+        self, *, shared: bool = False, part: tuple[str, int] | None = None, has_checkpoint: bool = False
+    ) -> UploadLock:
         """Return the lock of the upload; *shared* with other processes that send single parts.
 
-        *part*: the lock of one part, by upload id and part number.
+        *part*: the lock of one part, by upload id and part number. *has_checkpoint*: one will be written. Machines that
+        share the storage of the checkpoint exclude each other, too, unless they send single parts.
         """
         target = self.request.target
+        path = None if shared or part is not None else self.checkpoint_path
         note = events.Noted(f"another obsup is at work on {target}: waiting")
         return UploadLock(
             target,
@@ -197,6 +202,7 @@ class UploadContext(Value):
             is_stopped=lambda: self.stop.reason is not None,
             on_wait=lambda: self.observe(note),
             note=lambda text: self.connection.learned.note(text, self.observe),
+            checkpoint=path if path is not None and (has_checkpoint or os.path.lexists(path)) else None,
         )
 
     def planned(self, stat: SourceStat) -> SourceStat:

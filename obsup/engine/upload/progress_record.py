@@ -53,6 +53,8 @@ class ProgressRecord:
         self._outdated: Path | None = None  # an older checkpoint of this upload, which is no longer writable
         self._unwritten = 0
         self._registered: tuple[Upload, Path | None] | None = None
+        self._written: os.stat_result | None = None
+        self._has_other_writer = False
         self._due = monotonic()
         self.receipts: dict[int, Receipt] = dict(checkpoint.receipts)
 
@@ -95,14 +97,26 @@ class ProgressRecord:
         if self._path is None:
             return
         started = self._monotonic()
+        self._note_other_writer(self._path)
         try:
             checkpoints.save(self._path, self.checkpoint)
         except CheckpointUnwritable as exc:
             self._move(exc)
             return
+        self._written = _status(self._path)
         self._register()
         took = self._monotonic() - started
         self._due = started + max(MIN_INTERVAL_S, took / MAX_WRITING_SHARE)
+
+    def _note_other_writer(self, path: Path) -> None:
+        """Note once if another process has written the checkpoint since: its machine does not share the lock."""
+        status, written = _status(path), self._written
+        if self._has_other_writer or status is None or written is None:
+            return
+        self._has_other_writer = (status.st_ino, status.st_mtime_ns) != (written.st_ino, written.st_mtime_ns)
+        if self._has_other_writer:
+            text = f"another process writes {quoted(path)}: if another machine runs this upload, parts are sent twice"
+            self._observe(events.Noted(text))
 
     def _move(self, failure: CheckpointUnwritable) -> None:
         """Continue at the fallback path, unless an older checkpoint would be found first; or without a checkpoint."""
@@ -164,6 +178,13 @@ class ProgressRecord:
             checkpoints.remove(path)
         except CheckpointUnwritable as exc:
             self._observe(events.Noted(f"{exc}; it does no harm"))
+
+
+def _status(path: Path) -> os.stat_result | None:
+    try:
+        return path.stat()
+    except OSError:
+        return None
 
 
 def open_record(context: UploadContext, checkpoint: Checkpoint, *, is_first: bool = False) -> ProgressRecord:

@@ -94,7 +94,7 @@ class Uploader:
 
                 check_workers(context)
             self._before_waiting = read_checkpoint(context) if request.if_running == "wait" else None
-            with context.lock():
+            with context.lock(has_checkpoint=not self._fits_one_request(plan)):
                 return self._until_unchanged(work)
         except (Stopped, Busy):
             stop.check()  # if a stop interrupted the wait, raise its reason instead

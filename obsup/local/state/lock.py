@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import os
+import queue
+import stat
 import threading
 import time
 from collections.abc import Callable
@@ -13,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 
 from obsup.errors import NO_DESCRIPTOR, Busy, LocalFailure, NextStep, run_again, too_many_files
+from obsup.local.files.own_file import distrust_path
 from obsup.local.platform.locks import (
     close_lock,
     is_current,
@@ -22,7 +26,7 @@ from obsup.local.platform.locks import (
     unlock_byte,
     wait_for_lock,
 )
-from obsup.local.state.folders import can_use_private_folder, state_folder, temporary_folder
+from obsup.local.state.folders import can_use_private_folder, is_special, state_folder, temporary_folder
 from obsup.model import Target
 
 # is_held takes the lock for an instant. For this long, a lock that is held does not count as another run.
@@ -34,6 +38,12 @@ LOCK_FILE = "uploads"
 # 60 bits: every file system can lock such an offset, and no two targets have the same.
 _OFFSET_DIGITS = 15
 _EXCLUSIVE = -1
+# The lock service of a network file system that does not respond would block for ever.
+MAX_RESPONSE_S = 5.0
+# The name of a checkpoint and this is that of the lock beside it.
+SUFFIX = ".upload.lock"
+TWICE = "Two at a time would send parts twice, or complete an upload that is still being sent"
+ELSEWHERE = "It runs on another machine, or with another state directory, and has the same checkpoint"
 
 
 @lru_cache(maxsize=64)
@@ -163,13 +173,82 @@ class FileLock:
         self._descriptor = None
 
 
+def lock_beside(checkpoint: Path) -> Path | None:
+    """Return the path of the lock of *checkpoint*; None for a device, and if the file there is not obsup's."""
+    path = checkpoint.with_name(checkpoint.name + SUFFIX)
+    if is_special(checkpoint) or distrust_path(path):
+        return None
+    try:
+        found = path.lstat()
+    except OSError:
+        return path
+    return path if stat.S_ISREG(found.st_mode) and not found.st_size else None
+
+
+def remove_lock_of(checkpoint: Path) -> None:
+    """Remove the lock of *checkpoint*, which this process has: before the checkpoint, which a later run finds."""
+    path = lock_beside(checkpoint)
+    if path is not None:
+        with contextlib.suppress(OSError):  # Windows removes it when it is released
+            path.unlink()
+
+
+class CheckpointLock:
+    """The lock of an upload beside its checkpoint, on storage that other machines may share.
+
+    Storage without locks, a folder that this user cannot use, and a file that is not obsup's lock nothing, and the
+    upload continues. Within this process it excludes nobody.
+    """
+
+    def __init__(self, checkpoint: Path) -> None:
+        path = lock_beside(checkpoint)
+        self._path = str(path) if path is not None else None
+        self._descriptor: int | None = None
+
+    def try_acquire(self) -> bool:
+        """Return False if another process holds the lock."""
+        answers: queue.SimpleQueue[bool] = queue.SimpleQueue()
+
+        def acquire(path: str) -> None:
+            try:
+                answers.put(self._acquire(path))
+            except OSError:
+                answers.put(True)
+
+        if self._path is None:
+            return True
+        try:
+            threading.Thread(target=acquire, args=(self._path,), name="lock", daemon=True).start()
+            return answers.get(timeout=MAX_RESPONSE_S)
+        except (RuntimeError, queue.Empty):  # no thread can be started, or no response
+            return True
+
+    def _acquire(self, path: str) -> bool:
+        descriptor = open_lock(path, create=True)
+        try:
+            if try_lock_byte(descriptor, 0, shared=False) and is_current(descriptor, path):
+                self._descriptor, descriptor = descriptor, -1
+        finally:
+            if descriptor >= 0:
+                os.close(descriptor)
+        return self._descriptor is not None
+
+    def release(self) -> None:
+        """Release the lock and remove its file, unless another one has replaced it."""
+        descriptor, path, self._descriptor = self._descriptor, self._path, None
+        if descriptor is not None and path is not None:
+            with contextlib.suppress(OSError):
+                close_lock(descriptor, path, remove=is_current(descriptor, path))
+
+
 class UploadLock:
     """Locks the upload of a target inside a ``with``: exclusively, or *shared* with others that send its parts.
 
     *part*, an upload id and a part number, locks only this part of the upload. Raises Busy if another process holds the
     lock and *wait* is false, or if *is_stopped* returns true during the wait. *on_wait* is called when the wait begins.
     *folder* is what ``lock_folder`` returned, for callers that take many. Without a folder nothing is locked, and
-    *note* is called with the text of ``no_locks``.
+    *note* is called with the text of ``no_locks``. With *checkpoint*, processes on other machines that have the same
+    checkpoint are locked out, too.
     """
 
     def __init__(
@@ -184,6 +263,7 @@ class UploadLock:
         monotonic: Callable[[], float] = time.monotonic,
         folder: Path | None = None,
         note: Callable[[str], object] = lambda _: None,
+        checkpoint: Path | None = None,
     ) -> None:
         self._target = target
         self._part = part
@@ -196,19 +276,20 @@ class UploadLock:
         folder = folder or lock_folder()
         self._locks = _locks_in(folder) if folder is not None else None
         self._offset = _lock_offset(target, part)
+        self._elsewhere = CheckpointLock(checkpoint) if checkpoint is not None else None
+        self._why = TWICE
 
     def __enter__(self) -> UploadLock:
         if self._locks is None:
             self._note(no_locks())
-            return self
         started_s, is_waiting = self._monotonic(), False
-        while not self._try_acquire(self._locks):
+        while not self._try_acquire():
             if is_waiting or self._monotonic() - started_s >= GRACE_S:
                 if not self._wait or self._is_stopped():
                     part = f"sending part {self._part[1]} of" if self._part is not None else "at work on"
                     raise Busy(
                         f"another obsup is {part} {self._target}",
-                        "Two at a time would send parts twice, or complete an upload that is still being sent",
+                        self._why,
                         run_again("wait for it to end", add=("--if-running", "wait")),
                     )
                 if not is_waiting:
@@ -217,7 +298,18 @@ class UploadLock:
             time.sleep(WAIT_POLL_S if is_waiting else POLL_S)
         return self
 
-    def _try_acquire(self, locks: _ByteLocks) -> bool:
+    def _try_acquire(self) -> bool:
+        if self._locks is not None and not self._try_here(self._locks):
+            self._why = TWICE
+            return False
+        if self._elsewhere is None or self._elsewhere.try_acquire():
+            return True
+        self._why = ELSEWHERE
+        if self._locks is not None:
+            self._locks.release(self._offset)
+        return False
+
+    def _try_here(self, locks: _ByteLocks) -> bool:
         try:
             return locks.try_acquire(self._offset, shared=self._shared)
         except OSError as exc:
@@ -232,17 +324,27 @@ class UploadLock:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._elsewhere is not None:
+            self._elsewhere.release()
         if self._locks is not None:
             self._locks.release(self._offset)
 
 
-def is_held(target: Target) -> bool:
-    """Return whether an obsup on this machine holds the lock of *target*."""
+def is_held(target: Target, checkpoint: Path | None = None) -> bool:
+    """Return whether an obsup on this machine, or one with the same *checkpoint* elsewhere, has locked *target*."""
     folder = lock_folder()
     if folder is None:
         return False
     locks, offset = _locks_in(folder), _lock_offset(target, None)
     if not locks.try_acquire(offset, shared=False):
         return True
-    locks.release(offset)
+    try:
+        if checkpoint is None or not os.path.lexists(f"{checkpoint}{SUFFIX}"):
+            return False
+        elsewhere = CheckpointLock(checkpoint)
+        if not elsewhere.try_acquire():
+            return True
+        elsewhere.release()
+    finally:
+        locks.release(offset)
     return False

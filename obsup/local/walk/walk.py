@@ -34,7 +34,7 @@ Links = Literal["follow", "skip", "refuse"]
 # Deeper folders are read completely before their subfolders, so that the walk does not run out of descriptors.
 MAX_OPEN_FOLDERS = 64
 
-_CHECKPOINT = rf".*\.[0-9a-f]{{8}}{re.escape(SUFFIX)}(\.lock)?"
+_CHECKPOINT = rf".*\.[0-9a-f]{{8}}{re.escape(SUFFIX)}((\.upload)?\.lock)?"
 # The files of obsup next to a source: checkpoints, their locks and their temporary files, whose names may be truncated.
 _OWN_STATE = re.compile(rf"{_CHECKPOINT}|\.({_CHECKPOINT}|.{{100}})\.[0-9a-f]{{8}}\.\w{{8}}", re.DOTALL)
 

@@ -137,3 +137,18 @@ def test_an_older_checkpoint_is_not_replaced_by_a_second_one(
     assert not fallback.exists()
     assert len(notes) == 1
     assert "continuing without" in notes[0]
+
+
+def test_another_writer_of_the_checkpoint_is_noted_once(
+    tmp_path: Path, notes: list[str], observe: Callable[[events.Event], None]
+) -> None:
+    """Two machines on storage without locks run the same upload; one alone, and the next run, note nothing."""
+    path = tmp_path / "checkpoint"
+    first, second = (ProgressRecord(CHECKPOINT, path, observe=observe) for _ in range(2))
+    for record in (first, first, second, second):
+        record.write()
+    assert notes == []
+    first.write()
+    first.write()
+    [note] = notes
+    assert note.startswith(f"another process writes {path}: ")
