@@ -51,14 +51,15 @@ def object_headers(
 
     All *options* are checked for every operation, so that Initiate fails for an option that Complete would send. If
     *key* is given, the default content type is that of its suffix. Additional headers are sent by the operations that
-    describe the object (initiate, put) and replace an option's header of the same name. Raises WrongUsage for options
-    that the dialect does not have, that an upload in parts cannot send, that exclude each other, or that the store
-    would reject. *since_s*: the time, in seconds since the epoch, from which the duration of a retention counts.
-    *encrypted_by_customer*: the requests also have an SSE-C key.
+    describe the object (initiate, put). Raises WrongUsage for options that the dialect does not have, that an upload in
+    parts cannot send, that exclude each other or an additional header, or that the store would reject. *since_s*: the
+    time, in seconds since the epoch, from which the duration of a retention counts. *encrypted_by_customer*: the
+    requests also have an SSE-C key.
     Source: OBS API reference, "Initiating a Multipart Upload"; the vendors' equivalents.
     """
     _check_together(options)
     headers: dict[str, str] = {}
+    own = extension_headers(dialect, options.headers)
     for row, name in _FIELDS:
         value = getattr(options, name)
         if not _is_given(value):
@@ -66,18 +67,34 @@ def object_headers(
         if name == "retain_until":
             value = end_of_retention(value, since_s)
         rendered = _render(dialect, row, value)
+        _check_no_other_value(row, rendered, own)
         if operation != "put" and not any(carries(dialect, name, one) for one in IN_PARTS):
             raise _needs_one_request(dialect, row)
         if carries(dialect, name, operation):
             headers |= rendered
-    own = extension_headers(dialect, options.headers)
     _check_one_encryption(dialect, options, own, encrypted_by_customer)
     if operation == "complete":
         return headers
     if key is not None and options.content_type is None:
         headers["Content-Type"] = media_type_of(key)
-    replaced = {name.lower() for name in own}
+    replaced = {name.lower() for name in own}  # by the same value, or the default content type
     return {name: value for name, value in headers.items() if name.lower() not in replaced} | own
+
+
+def _check_no_other_value(row: OptionRow, rendered: Mapping[str, str], own: Mapping[str, str]) -> None:
+    """Raise WrongUsage if an additional header is that of an option with another value: only one could be sent."""
+    if not own:
+        return
+    named = {name.lower(): value for name, value in rendered.items()}
+    for name, value in own.items():
+        if named.get(name.lower(), value) != value:
+            raise WrongUsage(
+                f"{row.option} and --header '{name}: …' contradict each other",
+                "Both set one header, and only one value would reach the store",
+                NextStep(
+                    "leave out one of them; --header may also be set by OBSUP_HEADER or the configuration file"
+                ),
+            )
 
 
 def forbids_overwrite(dialect: Dialect, headers: Mapping[str, str]) -> bool:

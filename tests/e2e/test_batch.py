@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from obsup.sandbox.sandbox import Sandbox
+from tests.doubles.small_disk import OWN_MOUNTS
 from tests.support.batch import (
     LARGE_SIZE,
     assert_stored,
@@ -320,3 +322,15 @@ def test_a_named_pipe_as_a_source_is_an_error(shell: Shell, sandbox: Sandbox) ->
         assert "pipe is a named pipe" in outcome.err
     assert sandbox.object_path("bucket", "p/file").read_bytes() == b"content"
     assert not sandbox.object_path("bucket", "p/pipe").exists()
+
+
+@pytest.mark.slow
+def test_a_folder_that_is_mounted_into_itself_is_an_error(shell: Shell, sandbox: Sandbox) -> None:
+    """Exit 66: its files are not sent, and no symbolic link explains that. A file server may number folders alike."""
+    make_files(shell, "tree/file", "tree/sub/other")
+    mount = 'mount --bind tree tree/sub && exec "$@"'
+    script = shlex.join([*OWN_MOUNTS, "sh", "-c", mount, "sh", "obsup", "upload", "-r", "tree/", "bucket/p/"])
+    outcome = shell.run_script(script)
+    assert outcome.code == 66
+    assert "It has the device and inode number of a parent folder" in outcome.err
+    assert sandbox.object_path("bucket", "p/file").exists()

@@ -11,6 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from obsup.local.state import checkpoint as checkpoints
+from obsup.local.state import started_uploads
 from obsup.model import Receipt
 from obsup.sandbox.sandbox import Sandbox
 from tests.support.in_process import Inside
@@ -314,6 +315,17 @@ def test_10000_missing_parts_are_shown_as_a_range(inside: Inside, sandbox: Sandb
     assert time.process_time() - started < 5
 
 
+def test_missing_parts_of_a_recorded_file(inside: Inside, sandbox: Sandbox, source: Path) -> None:
+    """This machine knows the size of the file for which it initiated the upload, also without its checkpoint."""
+    upload_id = inside.run("init", source, "bucket/key", "--parts", "5").out.strip()
+    assert inside.run("part", source, "bucket/key", "--part-number", "1").code == 0
+    for checkpoint in source.parent.glob("*.obsup.json"):
+        checkpoint.unlink()
+    outcome = inside.run("complete", "bucket/key", "--upload-id", upload_id)
+    assert (outcome.code, str(SIZE) in outcome.err) == (65, True), outcome.err
+    assert len(sandbox.uploads()) == 1
+
+
 def test_the_upload_of_a_stream_is_not_completed_by_hand(
     inside: Inside, sandbox: Sandbox, source: Path, all_parts: str
 ) -> None:
@@ -322,10 +334,14 @@ def test_the_upload_of_a_stream_is_not_completed_by_hand(
     found = checkpoints.load(path)
     assert found is not None
     checkpoints.save(path, replace(found, source="command:0123abcd"))
+    stream = replace(found.upload, upload_id=inside.run("init", "bucket/other").out.strip())
+    stream = replace(stream, target=replace(stream.target, key="other"))
+    started_uploads.add(started_uploads.StartedUpload(stream, "-", None, 0.0))
     for arguments in (
         ("part", source, "bucket/key", "--part-number", "1"),
         ("complete", source, "bucket/key"),
+        ("complete", "bucket/other", "--upload-id", stream.upload_id),
     ):
         outcome = inside.run(*arguments)
         assert (outcome.code, "is the upload of a stream" in outcome.err) == (2, True)
-    assert len(sandbox.uploads()) == 1
+    assert len(sandbox.uploads()) == 2

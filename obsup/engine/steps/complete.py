@@ -88,7 +88,9 @@ class ManualCompletion:
                 raise selected.gone(exc, self._selector) from exc
             return self._confirm_and_forget(selected, result, None, selected.forget)
         check_copied_parts(selected.upload, listed)
-        return self._assemble(selected, parts_check.receipts(listed, selected.checkpoint), parts_check.stat)
+        size = selected.started.size if selected.started is not None else None
+        receipts = parts_check.receipts(listed, selected.checkpoint, recorded_size=size)
+        return self._assemble(selected, receipts, parts_check.stat)
 
     def _check_finished(self, selected: FoundUpload | None, parts_check: PartsCheck) -> Result | None:
         """Return the object if the selected upload is completed and its object passes all checks."""
@@ -226,5 +228,5 @@ def _recorded_options(selected: FoundUpload) -> tuple[Mapping[str, str], Mapping
     """Return the headers that the object must show and those of Complete, as recorded when the upload was initiated."""
     if selected.checkpoint is not None:
         return selected.checkpoint.requested or {}, selected.checkpoint.completing
-    started = started_uploads.find(selected.upload)
+    started = selected.started
     return (started.requested, started.completing) if started is not None else ({}, {})

@@ -64,8 +64,17 @@ class PartsCheck:
         """The size that the object must have in bytes, or None if it is not known."""
         return self.stat.size if self.stat is not None else self._checks.size
 
-    def receipts(self, listed: Iterable[StoredPart], checkpoint: Checkpoint | None) -> list[Receipt]:
-        """Return receipts for the *listed* parts in order. Without a source, the store's list is used as it is."""
+    def receipts(
+        self,
+        listed: Iterable[StoredPart],
+        checkpoint: Checkpoint | None,
+        *,
+        recorded_size: int | None = None,
+    ) -> list[Receipt]:
+        """Return receipts for the *listed* parts in order. Without a source, the store's list is used as it is.
+
+        *recorded_size* is that of the file for which the upload was initiated, if it is known otherwise.
+        """
         recorded = checkpoint.receipts if checkpoint is not None else {}
         etags = {one.number: one.etag for one in recorded.values()}
         if checkpoint is not None and self.stat is not None and checkpoint.stat.size != self.stat.size:
@@ -73,7 +82,7 @@ class PartsCheck:
         expected = ExpectedParts(
             plan=recorded_plan(checkpoint) if checkpoint is not None else None,
             count=self._checks.count,
-            size=self.size,
+            size=self.size if self.size is not None else recorded_size,
             etags=etags if self._checks.etags is None else self._checks.etags,
             is_list=self._checks.etags is not None,
             is_compared=self.source is not None,

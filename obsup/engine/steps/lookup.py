@@ -42,19 +42,22 @@ class UploadSelector(Value):
 
 
 class FoundUpload(Value):
-    """An upload, and its checkpoint with its path if this machine has one.
-
-    ``is_recorded``: this machine initiated the upload, or has its checkpoint.
-    """
+    """An upload, and its checkpoint with its path, or else the record ``started``, if this machine has one."""
 
     upload: Upload
     checkpoint: Checkpoint | None = None
     path: Path | None = None
-    is_recorded: bool = True
+    started: StartedUpload | None = None
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether this machine initiated the upload, or has its checkpoint."""
+        return self.checkpoint is not None or self.started is not None
 
     def check_of_file(self) -> None:
         """Raise WrongUsage for the upload of a stream: only a run that reads the stream knows where it ends."""
-        if self.checkpoint is not None and not Path(self.checkpoint.source).is_absolute():
+        recorded = self.checkpoint or self.started
+        if recorded is not None and recorded.source and not Path(recorded.source).is_absolute():
             name = self.upload.target.name
             raise WrongUsage(
                 f"the upload of {self.upload.target} is the upload of a stream",
@@ -133,7 +136,7 @@ def find_upload(selector: UploadSelector) -> FoundUpload | None:
             return FoundUpload(found.upload, found, path)
         upload = Upload(target, upload_id)
         known = started_uploads.find(upload)
-        return FoundUpload(known.upload if known is not None else upload, is_recorded=known is not None)
+        return FoundUpload(known.upload if known is not None else upload, started=known)
     if found is None:
         return None
     recorded = found.upload.target

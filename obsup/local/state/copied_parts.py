@@ -15,10 +15,11 @@ from msgspec.structs import replace
 
 from obsup.errors import CheckpointUnwritable, run_again
 from obsup.local.files.existing import exists
+from obsup.local.files.own_file import UntrustedFile, read_own
 from obsup.local.state.atomic_file import write_atomically
 from obsup.local.state.folders import can_use_private_folder
 from obsup.local.state.lock import UploadLock
-from obsup.local.state.started_uploads import copies_path
+from obsup.local.state.started_uploads import MAX_FILE_BYTES, copies_path
 from obsup.local.state.typed_json import decode
 from obsup.model import Upload
 from obsup.text import quoted
@@ -96,8 +97,8 @@ def _locked(upload: Upload) -> Iterator[Path]:
 
 def _read(path: Path) -> CopiedParts:
     try:
-        return decode(path.read_bytes(), CopiedParts)
-    except (OSError, ValueError):  # missing, unreadable or damaged
+        return decode(read_own(path, MAX_FILE_BYTES), CopiedParts)
+    except (OSError, ValueError, UntrustedFile):  # missing, unreadable, damaged, or of another user
         return CopiedParts()
 
 

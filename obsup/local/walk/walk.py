@@ -140,13 +140,14 @@ class Walk(Value):
 
 @dataclass(slots=True)
 class _Folder:
-    """An open folder: the *rest* of its entries, its path within its root, and its device and inode."""
+    """An open folder: the *rest* of its entries, its path within its root, its identity, and whether a link led to it."""
 
     path: str
     inner: str
     identity: tuple[int, int]
     rest: Iterator[os.DirEntry[str]]
     close: Callable[[], None]
+    is_linked: bool
 
 
 class _Tree:
@@ -167,7 +168,7 @@ class _Tree:
                 folder.close()
 
     def _all(self, found: os.stat_result) -> Iterator[Entry]:
-        yield from self._enter(self._root.path, "", found)
+        yield from self._enter(self._root.path, "", found, False)
         while self._open:
             folder = self._open[-1]
             try:
@@ -207,7 +208,7 @@ class _Tree:
             yield UnreadableFile(entry.path, name, unreadable(entry.path, exc))
             return
         if is_folder:
-            yield from self._enter(entry.path, inner, found)
+            yield from self._enter(entry.path, inner, found, self._open[-1].is_linked or is_link(entry))
         else:
             yield walk.entry(entry.path, name, found, 0 if follows else 1 + inner.count("/"))
 
@@ -220,15 +221,24 @@ class _Tree:
         else:
             yield SkippedFile(entry.path, name, "a symbolic link") if self._walk.has(name) else OTHER_SHARE
 
-    def _enter(self, path: str, inner: str, found: os.stat_result) -> Iterator[Entry]:
-        """Open the folder at *path*; its entries are yielded next."""
+    def _enter(self, path: str, inner: str, found: os.stat_result, is_linked: bool) -> Iterator[Entry]:
+        """Open the folder at *path*; its entries are yielded next. *is_linked*: it was reached through a link."""
         device_inode = (found.st_dev, found.st_ino)
         if any(device_inode == folder.identity for folder in self._open):
-            yield SkippedFile(path, self._name(inner), "a symbolic link to a parent folder")
+            if is_linked:
+                yield SkippedFile(path, self._name(inner), "a symbolic link to a parent folder")
+            else:  # a mount, or a file server that numbers the files of several file systems alike
+                error, why = (
+                    unreadable(path, OSError()),
+                    "It has the device and inode number of a parent folder",
+                )
+                yield UnreadableFile(
+                    path, self._name(inner), SourceUnreadable(error.what, why, error.next_step)
+                )
             return
         try:
             scan = scan_folder(path)
-            folder = _Folder(path, inner, device_inode, scan, scan.close)
+            folder = _Folder(path, inner, device_inode, scan, scan.close, is_linked)
             self._open.append(folder)
             if len(self._open) > MAX_OPEN_FOLDERS:
                 folder.rest = iter(list(scan))
