@@ -49,12 +49,11 @@ def object_headers(
 ) -> dict[str, str]:
     """Return the headers of *options* that *operation* sends in *dialect*.
 
-    All *options* are checked for every operation, so that Initiate fails for an option that Complete would send. If
-    *key* is given, the default content type is that of its suffix. Additional headers are sent by the operations that
-    describe the object (initiate, put). Raises WrongUsage for options that the dialect does not have, that an upload in
-    parts cannot send, that exclude each other or an additional header, or that the store would reject. *since_s*: the
-    time, in seconds since the epoch, from which the duration of a retention counts. *encrypted_by_customer*: the
-    requests also have an SSE-C key.
+    All *options* are checked for every operation, so that Initiate fails for one that Complete would send. If *key* is
+    given, the default content type is that of its suffix. Additional headers are sent by initiate and put. Raises
+    WrongUsage for options that the dialect does not have, that an upload in parts cannot send, that contradict each
+    other or an additional header, or that the store would reject. *since_s* (seconds since the epoch): from then on a
+    retention counts. *encrypted_by_customer*: the requests also have an SSE-C key.
     Source: OBS API reference, "Initiating a Multipart Upload"; the vendors' equivalents.
     """
     _check_together(options)

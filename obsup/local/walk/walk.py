@@ -140,7 +140,7 @@ class Walk(Value):
 
 @dataclass(slots=True)
 class _Folder:
-    """An open folder: the *rest* of its entries, its path within its root, its identity, and whether a link led to it."""
+    """An open folder: the *rest* of its entries, its path in its root, its identity, and whether a link led to it."""
 
     path: str
     inner: str
@@ -228,13 +228,8 @@ class _Tree:
             if is_linked:
                 yield SkippedFile(path, self._name(inner), "a symbolic link to a parent folder")
             else:  # a mount, or a file server that numbers the files of several file systems alike
-                error, why = (
-                    unreadable(path, OSError()),
-                    "It has the device and inode number of a parent folder",
-                )
-                yield UnreadableFile(
-                    path, self._name(inner), SourceUnreadable(error.what, why, error.next_step)
-                )
+                error = unreadable(path, OSError(), "It has the device and inode number of a parent folder")
+                yield UnreadableFile(path, self._name(inner), error)
             return
         try:
             scan = scan_folder(path)
@@ -302,11 +297,11 @@ def stat_again(path: str, name: str, link_free: int) -> Entry:
     return _named_but_special(entry) if isinstance(entry, SkippedFile) else entry
 
 
-def unreadable(path: str, exc: OSError | ValueError) -> SourceUnreadable:
+def unreadable(path: str, exc: OSError | ValueError, why: str = "") -> SourceUnreadable:
     """Return the error for an entry that cannot be read."""
     return SourceUnreadable(
         f"cannot read {quoted(Path(path))}",
-        explain(exc) if isinstance(exc, OSError) else os.strerror(errno.EINVAL),
+        why or (explain(exc) if isinstance(exc, OSError) else os.strerror(errno.EINVAL)),
         NextStep("check the path and its permissions"),
     )
 
