@@ -54,6 +54,11 @@ def stored(sandbox: Sandbox) -> dict[int, int]:
     return dict(Counter(one.part_number for one in requests if one.part_number is not None))
 
 
+def connections(sandbox: Sandbox) -> set[int]:
+    """Return the connections that sent parts."""
+    return {one.connection for one in sandbox.requests if one.operation == "part"}
+
+
 def initiated(sandbox: Sandbox) -> int:
     """Return how many uploads were initiated."""
     return sum(one.operation == "initiate" for one in sandbox.requests)
@@ -182,22 +187,23 @@ def test_a_cluster_that_is_lost(
 def test_workers_that_join_and_leave_share_the_rate(
     shell: Shell, sandbox: Sandbox, make_file: MakeFile, tmp_path: Path
 ) -> None:
-    """Together they never send faster than --limit-rate, and all of them send."""
-    source, rate = make_file(4_000_000), 500_000
-    arguments = ("upload", source, "bucket/key", "--part-size", "200K", "--limit-rate", str(rate))
+    """Together they never send faster than --limit-rate, and all of them send. The parts are slow until they joined."""
+    part, rate = 102_400, 1_000_000
+    source = make_file(120 * part)
+    arguments = ("upload", source, "bucket/key", "--part-size", str(part), "--limit-rate", str(rate))
+    sandbox.add_fault("slow=50000,op=part,times=always")
     with dask_cluster(tmp_path / "dask", keys_of(shell), workers=1) as cluster:
-        with shell.begin(*arguments, "--executor", f"dask:{cluster.address}", "--json") as process:
+        with shell.begin(*arguments, "--executor", f"dask:{cluster.address}") as process:
             wait_for(lambda: stored(sandbox), process=process)
-            begin_s, before = time.monotonic(), sum(stored(sandbox).values())
             cluster.start_workers(2)
-            wait_for(
-                lambda: len({one.connection for one in sandbox.requests if one.operation == "part"}) >= 3
-            )
+            wait_for(lambda: len(connections(sandbox)) >= 3, process=process)
+            begin_s, before = time.monotonic(), sum(stored(sandbox).values())
+            sandbox.clear_faults()
             cluster.kill(1, 2)
             _, errors = process.communicate(timeout=LONG_S)
         seconds = time.monotonic() - begin_s
     assert process.returncode == 0, errors
-    sent = (sum(stored(sandbox).values()) - before - 1) * 204_800
+    sent = (sum(stored(sandbox).values()) - before - 3) * part
     assert sent <= rate * (seconds + 1), (sent, seconds)
     check_object(sandbox, source)
 
