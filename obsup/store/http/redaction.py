@@ -19,7 +19,8 @@ MASK = "***"
 # A shorter value would also match in ETags and upload ids.
 MIN_SECRET_CHARACTERS = 8
 _SECRET_NAME = re.compile(r"(?i)authorization|secret|password|signature|cookie|(token|key)$")
-_LASTING_NAME = re.compile(r"(?i)(token|key)$")
+# The metadata of an object is what HeadObject is asked for: obsup-token shows whose upload made the object.
+_LASTING_NAME = re.compile(r"(?i)^(?!x-[a-z]+-meta-).*(token|key)$")
 _ALPHANUMERIC = re.compile(r"[A-Za-z0-9]+")
 _BASE64 = re.compile(r"[A-Za-z0-9+/]{24,}={0,2}")
 _ENTITIES = {"&": "amp", "<": "lt", ">": "gt", '"': "quot", "'": "apos"}

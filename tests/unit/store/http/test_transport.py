@@ -675,6 +675,16 @@ def test_a_key_that_a_later_response_repeats_is_masked(open_transport: Open) -> 
     assert (later.body, later.headers["x-amz-request-id"]) == (b"***", "***")
 
 
+def test_the_token_in_the_metadata_of_an_object_is_not_masked_later(open_transport: Open) -> None:
+    """It shows whose upload made the object: HeadObject must return it."""
+    token = {"x-amz-meta-obsup-token": "0123456789abcdef" * 2}
+    with ScriptedServer(lambda _: response(200, "", token)) as server:
+        transport, address = open_transport(), locate(server.endpoint, "bucket", "key", "path")
+        transport.exchange("POST", address, (), headers=token, body=b"", sign=None)
+        later = send(transport, server.endpoint)
+    assert later.headers["x-amz-meta-obsup-token"] == token["x-amz-meta-obsup-token"]
+
+
 def test_a_private_authority_is_trusted(open_transport: Open, authority: Authority) -> None:
     """With --ca-bundle."""
     with ScriptedServer(ok, tls=authority.context("bucket.localhost")) as server:
