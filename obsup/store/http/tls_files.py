@@ -7,6 +7,7 @@ import re
 import ssl
 import sys
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from pathlib import Path
 
 import certifi
@@ -78,12 +79,17 @@ def check_tls_files(settings: ConnectionSettings, environ: Mapping[str, str]) ->
     """Raise BadConfiguration if a certificate file cannot be used. Costs nothing without one."""
     if not (find_ca_bundle(settings, environ) or settings.client_cert or settings.client_key):
         return
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     bundle = find_ca_bundle(settings, environ)
     if bundle is not None and settings.verify_tls and not os.path.isdir(bundle[0]):  # noqa: PTH112 - Path.is_dir may raise
-        path, origin = bundle
-        _load(path, origin, lambda: context.load_verify_locations(path), "no CA certificate in PEM format")
-    _load_client_certificate(context, settings)
+        _check_bundle(*bundle)
+    _load_client_certificate(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), settings)
+
+
+@lru_cache  # for the options and for the connection: reading the certificates of a system takes long
+def _check_bundle(path: str, origin: str) -> None:
+    """Raise BadConfiguration if the file cannot be used; it is read once."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    _load(path, origin, lambda: context.load_verify_locations(path), "no CA certificate in PEM format")
 
 
 def tls_context(settings: ConnectionSettings, environ: Mapping[str, str]) -> ssl.SSLContext:
