@@ -1,20 +1,21 @@
 r"""Show names and texts so that a terminal executes nothing in them, and a shell reads them back unchanged.
 
 Characters that are not printable (control characters, line breaks, text direction marks, bytes that are not UTF-8)
-are shown as the octal of their bytes, ``\033``, in ``$'…'``: the syntax of bash, zsh, ksh and printf.
+are shown as the octal of their bytes, ``\033``, in ``$'…'``: the syntax of bash, zsh, ksh and printf. Under
+Windows, the shells are cmd.exe and PowerShell, which have no syntax for such characters.
 """
 
 from __future__ import annotations
 
 import os
-import shlex
 import sys
 from collections.abc import Iterable
 
+from obsup.local.platform.paths import HAS_POSIX_TOOLS, quote_word
+
 _MAX_PRINTABLE = 500
-_ESCAPES = {"\\": "\\\\", "\t": "\\t", "\n": "\\n"}
-
-
+# Windows has no printf, but a backslash in every path.
+_ESCAPES = {"\t": "\\t", "\n": "\\n"} | ({"\\": "\\\\"} if HAS_POSIX_TOOLS else {})
 _NAMES_ARE_UTF_8 = sys.getfilesystemencoding() == "utf-8"
 
 
@@ -29,8 +30,8 @@ def utf8_name(name: str) -> str:
 def shell_word(word: object) -> str:
     """Return *word* quoted for a shell, which reads back the same bytes."""
     text = str(word)
-    if text.isprintable():
-        return shlex.quote(text)
+    if text.isprintable() or not HAS_POSIX_TOOLS:
+        return quote_word(text if text.isprintable() else one_line(text))
     return "$'" + one_line(text).replace("'", "\\'") + "'"
 
 

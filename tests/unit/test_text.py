@@ -14,6 +14,7 @@ from obsup.cli.report.fields import failure_fields
 from obsup.cli.report.next_command import ResumeCommand
 from obsup.cli.report.output import error_lines
 from obsup.errors import NotFinished
+from obsup.local.platform.paths import quote_word
 from obsup.model import Target
 from obsup.text import one_line, quoted, shell_line, shell_word, shielded, without_password
 
@@ -122,3 +123,37 @@ def test_the_next_command_of_an_error_is_the_failed_one(key: str) -> None:
 def test_the_password_of_a_proxy_is_hidden(proxy: str, shown: str) -> None:
     """Also in what is no URL."""
     assert without_password(proxy) == shown
+
+
+@pytest.mark.parametrize(
+    ("word", "quoted_for_both"),
+    [
+        ("plain", "plain"),
+        ("C:\\dumps\\db.dump", "C:\\dumps\\db.dump"),
+        ("", '""'),
+        ("two words", '"two words"'),
+        ("C:\\my dumps\\", '"C:\\my dumps\\\\"'),
+        ("it's", '"it\'s"'),
+        ("a;b|c&d>e^f!(g),#h@i{}", '"a;b|c&d>e^f!(g),#h@i{}"'),
+        ("100%", '"100%"'),
+    ],
+)
+def test_most_words_are_quoted_alike_for_both_shells_of_windows(word: str, quoted_for_both: str) -> None:
+    """Backslashes separate names; they are doubled only before the closing quotation mark."""
+    assert quote_word(word, windows=True, powershell=True) == quoted_for_both
+    assert quote_word(word, windows=True, powershell=False) == quoted_for_both
+
+
+@pytest.mark.parametrize(
+    ("word", "in_cmd", "in_powershell"),
+    [
+        ("$HOME's", '"$HOME\'s"', "'$HOME''s'"),
+        ("a`b", '"a`b"', "'a`b'"),
+        ("say “hi”", '"say “hi”"', "'say “hi”'"),
+        ('a"b', '"a\\"b"', "'a\\\"b'"),
+    ],
+)
+def test_other_words_are_quoted_for_the_shell(word: str, in_cmd: str, in_powershell: str) -> None:
+    """PowerShell replaces variables within double quotes, and takes typographic quotes for quotes."""
+    assert quote_word(word, windows=True, powershell=False) == in_cmd
+    assert quote_word(word, windows=True, powershell=True) == in_powershell

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
 from obsup.cli.arguments.types import too_long
+from obsup.text import shell_line
 
 _DEFAULT_CONFIG = "the configuration file"
 OUTPUTS = ("log_file", "receipt", "failed_list", "metrics", "checkpoint")
@@ -66,7 +66,7 @@ def check_order(ctx: click.Context) -> None:
     from obsup.local.files.existing import exists, is_file  # help needs no other package
 
     if not exists(Path(sources[0])) and is_file(Path(target)):
-        swapped = shlex.join([target, sources[0]])
+        swapped = shell_line([target, sources[0]])
         raise click.UsageError(
             f"{sources[0]} does not exist, but TARGET {target} is a file: SOURCE comes first, as in "
             f"{ctx.command_path} {swapped}",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from pathlib import Path
 from shutil import which
@@ -12,7 +11,7 @@ import click
 
 from obsup.cli.arguments import completed_words, conflicts
 from obsup.cli.arguments.command import command
-from obsup.text import utf8_name
+from obsup.text import shell_line, utf8_name
 
 STANDARD_INPUT = "-"
 
@@ -114,5 +113,5 @@ def _suggest_from_command(sources: tuple[str, ...]) -> None:
     argv = sys.argv[1:]
     command = argv[argv.index("--") + 1 :] if "--" in argv else []
     if command and len(command) == len(sources) and not exists(Path(sources[0])) and which(command[0]):
-        line = shlex.join(["obsup", "upload", "--from-command", sources[0], "--", *command])
+        line = shell_line(["obsup", "upload", "--from-command", sources[0], "--", *command])
         raise click.UsageError(f"To upload the output of CMD, add --from-command: {line}")

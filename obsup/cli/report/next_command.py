@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from obsup.errors import NextStep, ObsupError, WrongUsage, run_again
+from obsup.local.platform.paths import HAS_POSIX_TOOLS
 from obsup.text import shell_line
 from obsup.units import counted
 from obsup.vendor_names import PROVIDERS
@@ -80,7 +81,7 @@ def shown_command(error: ObsupError, resume: ResumeCommand | None) -> str:
     step = _fitting(step, resume) if step is not None else None
     words = _command(step, resume) if step is not None else []
     is_changed = resume is not None and (
-        resume.is_piped or (step is not None and _set_elsewhere(step, resume)[1])
+        resume.is_piped or (step is not None and _to_remove(step, resume) != "")
     )
     return shell_line(words) if words and not is_changed else ""
 
@@ -103,9 +104,9 @@ def next_line(
         text = f"{text} ({parts} {'is' if count == 1 else 'are'} stored and will not be sent again)"
     elif step.rerun and not step.text and total is not None and total > 1 and keeps_parts:
         text = f"{text} (none of the {total} parts is stored yet)"
-    places = _set_elsewhere(step, resume)[1] if resume is not None else []
-    if places:
-        text = f"{text} (first remove {' and '.join(places)} in the configuration file)"
+    removed = _to_remove(step, resume) if resume is not None else ""
+    if removed:
+        text = f"{text} (first remove {removed})"
     if not words:
         return sentence(text)
     return f"{text}: {resume.text(words) if resume is not None and step.rerun else shell_line(words)}"
@@ -139,9 +140,18 @@ def _command(step: NextStep, resume: ResumeCommand | None) -> list[str]:
         return with_given_options(step.command, resume.words[1:] if resume is not None else ())
     if not step.rerun or resume is None or not _accepts(resume, step):
         return []
-    variables = _set_elsewhere(step, resume)[0]
+    variables = _set_elsewhere(step, resume)[0] if HAS_POSIX_TOOLS else []
     unset = ["env", *(word for name in variables for word in ("-u", name))] if variables else []
     return [*unset, *changed(list(resume.words), step)]
+
+
+def _to_remove(step: NextStep, resume: ResumeCommand) -> str:
+    """Return the settings, beside the command line, that no command line can change, or an empty text."""
+    variables, places = _set_elsewhere(step, resume)
+    file = f"{' and '.join(places)} in the configuration file" if places else ""
+    # cmd.exe and PowerShell have no env -u.
+    environment = f"{' and '.join(variables)} in the environment" if variables and not HAS_POSIX_TOOLS else ""
+    return " and ".join(filter(None, (environment, file)))
 
 
 def _set_elsewhere(step: NextStep, resume: ResumeCommand) -> tuple[list[str], list[str]]:

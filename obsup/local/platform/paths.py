@@ -11,7 +11,12 @@ import sys
 from collections.abc import Mapping
 
 _IS_WINDOWS = sys.platform == "win32"
-_PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_@+=:,./\\-~")
+# Whether the shells have printf with its escapes, and ``env -u NAME COMMAND``.
+HAS_POSIX_TOOLS = not _IS_WINDOWS
+# Without a meaning in cmd.exe and in PowerShell.
+_PLAIN = re.compile(r"[\w./\\:=+-]+")
+# With a meaning within the double quotes of PowerShell, which takes typographic quotes for quotes.
+_EXPANDED = re.compile('["$`“”„]')
 
 
 def split_source(source: str, *, windows: bool = _IS_WINDOWS) -> tuple[str, str]:
@@ -42,16 +47,25 @@ def drive_of(path: str, *, windows: bool = _IS_WINDOWS) -> tuple[str, str]:
     return ntpath.splitdrive(path) if windows else ("", path)
 
 
-def quote_word(text: str, *, windows: bool = _IS_WINDOWS) -> str:
-    """Return *text* quoted for a shell: for cmd.exe and PowerShell, or for POSIX."""
+def quote_word(text: str, *, windows: bool = _IS_WINDOWS, powershell: bool | None = None) -> str:
+    """Return a printable word quoted for the shell; under Windows for both shells if one form fits both.
+
+    *powershell*: whether the shell is PowerShell; by default whether this process was started from one.
+    """
     if not windows:
         return shlex.quote(text)
-    if text and _PLAIN.issuperset(text):
+    if _PLAIN.fullmatch(text):
         return text
-    escaped = re.sub(r'(\\*)(?="|$)', r"\1\1", text).replace(
-        '"', '\\"'
-    )  # backslashes before a quote count double
+    # The C library of a program reads backslashes before a quotation mark as half as many.
+    escaped = re.sub(r'(\\*)("|$)', lambda found: found[1] * 2 + found[2].replace('"', r"\""), text)
+    if _EXPANDED.search(text) and (_in_powershell() if powershell is None else powershell):
+        return "'" + re.sub("(['‘’‚‛])", r"\1\1", escaped) + "'"
     return f'"{escaped}"'
+
+
+def _in_powershell() -> bool:
+    """Return whether a PowerShell started this process: it adds the user's own modules to this variable."""
+    return os.environ.get("PSMODULEPATH", "").count(";") > 1
 
 
 def decode_line(line: bytes, *, windows: bool = _IS_WINDOWS) -> str:

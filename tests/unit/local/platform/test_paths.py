@@ -1,10 +1,10 @@
-"""Paths of Windows, by rules that run on every system: drives, shares, separators and quotes."""
+"""Paths of Windows, by rules that run on every system: drives, shares, separators and lines of lists."""
 
 from __future__ import annotations
 
 import pytest
 
-from obsup.local.platform.paths import decode_line, quote_word, split_source
+from obsup.local.platform.paths import decode_line, split_source
 
 
 @pytest.mark.parametrize(
@@ -39,21 +39,6 @@ def test_a_source_of_windows(source: str, path: str, name: str) -> None:
 def test_a_source_of_other_systems(source: str, path: str, name: str) -> None:
     """A backslash and a colon are characters of a name."""
     assert split_source(source, windows=False) == (path, name)
-
-
-@pytest.mark.parametrize(
-    ("text", "quoted"),
-    [
-        (r"C:\data\x.bin", r"C:\data\x.bin"),
-        ("C:\\my data\\", '"C:\\my data\\\\"'),
-        ("a&b", '"a&b"'),
-        ('say "x"', r'"say \"x\""'),
-        ("", '""'),
-    ],
-)
-def test_words_of_windows_are_quoted_as_its_programs_split_them(text: str, quoted: str) -> None:
-    """Backslashes count double only before a quote."""
-    assert quote_word(text, windows=True) == quoted
 
 
 @pytest.mark.parametrize("line", [b"C:\\data\\\xc3\xa4.bin\r", b"\xef\xbb\xbfC:\\data\\\xc3\xa4.bin"])
