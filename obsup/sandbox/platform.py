@@ -109,16 +109,23 @@ else:
             setsigdef=[signal.SIGPIPE, signal.SIGXFSZ],
         )
         while True:
-            received = signal.sigwaitinfo(_HANDLED)
-            if received.si_signo == signal.SIGCHLD:
+            number, is_of_kernel = _next_signal()
+            if number == signal.SIGCHLD:
                 pid, status = os.waitpid(child, os.WNOHANG)
                 if pid == child:
                     code = os.waitstatus_to_exitcode(status)
                     return 128 - code if code < 0 else code
                 continue
             # A key pressed in the terminal also reached COMMAND. si_code tells kernel signals from those of kill.
-            if not (received.si_signo in _FROM_TERMINAL and received.si_code > 0):
-                os.kill(child, received.si_signo)
+            if not (number in _FROM_TERMINAL and is_of_kernel):
+                os.kill(child, number)
+
+    def _next_signal() -> tuple[int, bool]:
+        """Wait for a signal; return its number, and whether the kernel sent it, for a key pressed in the terminal."""
+        if sys.platform == "darwin":  # it does not say who sent the signal
+            return signal.sigwait(_HANDLED), True
+        received = signal.sigwaitinfo(_HANDLED)
+        return received.si_signo, received.si_code > 0
 
     def wait_for_end() -> None:
         """Return when SIGINT, SIGTERM or SIGHUP arrives; the caller has blocked them."""

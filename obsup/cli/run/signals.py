@@ -66,14 +66,14 @@ class _Handler:
         self._forward_signal = forward_signal or (lambda _: None)
         self._print_error = print_error
         self._stopped_at_s: float | None = None
-        self.alarm = WaitAlarm(stop.check_in_flight, self.__call__, self.leave)
+        self.alarm = WaitAlarm(stop.check_in_flight, self, self.leave)
 
     @property
     def has_stopped(self) -> bool:
         """Whether a signal requested the stop."""
         return self._stopped_at_s is not None
 
-    def __call__(self, number: int, _frame: FrameType | None = None) -> None:
+    def __call__(self, number: int) -> None:
         """Handle one signal."""
         error = stopped_by(number)
         if self._stopped_at_s is None:
@@ -114,7 +114,7 @@ def stopping_on_signals(
         yield
         return
     handler = _Handler(stop, forward_signal, print_error)
-    before = _handle_signals(handler)
+    before = _handle_signals(handler.alarm.handle)
     try:
         with handler.alarm.active():
             set_alarm(handler.alarm, stop)

@@ -37,6 +37,12 @@ if sys.platform == "win32":
             self._on_signal = on_signal
             self._leave = leave
             self._rings_s: float | None = None
+            self._is_watched = False
+
+        def handle(self, number: int, _frame: FrameType | None) -> None:
+            """Handle a signal in the main thread, perhaps long after the thread that watches has done that."""
+            if not self._is_watched:
+                self._on_signal(number)
 
         @contextlib.contextmanager
         def active(self) -> Iterator[None]:
@@ -51,9 +57,11 @@ if sys.platform == "win32":
                     target=self._watch, args=(reader, ended), name="signals", daemon=True
                 )
                 thread.start()
+                self._is_watched = True
                 try:
                     yield
                 finally:
+                    self._is_watched = False
                     ended.set()
                     signal.set_wakeup_fd(before)
                     thread.join()
@@ -88,10 +96,15 @@ else:
         def __init__(
             self,
             check: Callable[[], object],
-            _on_signal: Callable[[int], object],
+            on_signal: Callable[[int], object],
             _leave: Callable[[], object],
         ) -> None:
             self._check = check
+            self._on_signal = on_signal
+
+        def handle(self, number: int, _frame: FrameType | None) -> None:
+            """Handle a signal."""
+            self._on_signal(number)
 
         @contextlib.contextmanager
         def active(self) -> Iterator[None]:
