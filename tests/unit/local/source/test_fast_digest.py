@@ -93,8 +93,7 @@ def test_md5s_are_those_of_hashlib(source: Path, module: ModuleType | None) -> N
         for name in ways:
             for count in (0, 1, 7, 8, 9, 16, 17, 40):
                 sizes = [
-                    chosen.choice((chosen.randrange(200), 16384 - 9 + 64 * chosen.randrange(700)))
-                    for _ in range(count)
+                    chosen.choice((chosen.randrange(200), chosen.randrange(200_000))) for _ in range(count)
                 ]
                 parts = [(chosen.randrange(SIZE - size), size) for size in sizes]
                 expected = [hashlib.md5(content[start : start + size]).digest() for start, size in parts]
