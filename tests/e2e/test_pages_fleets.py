@@ -185,8 +185,12 @@ def test_a_machine_that_saw_another_file_is_found(
 
 
 def test_append(bash: Bash, shell: Shell, sandbox: Sandbox, source: Path) -> None:
-    """The old object is copied inside the store; only the new bytes are sent."""
+    """The old object is copied inside the store; only the new bytes are sent. A pipe that is cut off is found."""
     assert shell.run("upload", source, "bucket/old.log").code == 0
+    cut = bash.run(example("append").replace("-c 300000", "-c 200000"))
+    assert cut.code == 65, cut.err
+    [upload] = sandbox.uploads()
+    assert shell.run("abort", "bucket/long.log", "--upload-id", upload.upload_id).code == 0
     outcome = bash.run(example("append"))
     assert outcome.code == 0, outcome.err
     data = source.read_bytes()

@@ -197,7 +197,7 @@ class CheckpointLock:
     """The lock of an upload beside its checkpoint, on storage that other machines may share.
 
     Storage without locks, a folder that this user cannot use, and a file that is not obsup's lock nothing, and the
-    upload continues. Within this process it excludes nobody.
+    upload continues. It does not exclude other threads.
     """
 
     def __init__(self, checkpoint: Path) -> None:
