@@ -39,8 +39,7 @@ def read_entries(stream: BinaryIO | RawIOBase, separator: bytes) -> Iterator[str
             "The program that wrote it may have been stopped in the middle of that name; no file was sent",
             NextStep("write the list again, with NUL after every name, as find -print0 does"),
         )
-    if rest:
-        yield _decoded(rest)
+    yield from filter(None, [_decoded(rest)])
 
 
 def _decoded(entry: bytes) -> str:
