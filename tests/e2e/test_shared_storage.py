@@ -31,12 +31,19 @@ def sent(sandbox: Sandbox) -> Counter[int | None]:
 def test_another_machine_with_the_same_checkpoint_waits_or_ends(
     shell: Shell, sandbox: Sandbox, make_file: Callable[..., Path], place: str
 ) -> None:
-    """As --if-running says; `status` shows that the upload runs. After a kill, the other machine resumes it."""
+    """As --if-running says; `status` shows that the upload runs. After a kill, the other machine resumes it.
+
+    Also with --restart, which removes a checkpoint in the middle of the run.
+    """
     source = make_file(1_600_000)
     other, names = elsewhere(shell, "b"), {"bigfile"}
     run = UPLOAD if place == "beside" else (*UPLOAD, "--checkpoint", "shared.json")
+    restart: tuple[str, ...] = ()
+    if place == "named":
+        restart = ("--restart",)
+        assert shell.run("init", *run[1:5], *run[7:], **other).code == 0
     sandbox.add_fault("stall=60,op=part,part=3-8,times=always")
-    with shell.begin(*run, **elsewhere(shell, "a")) as process:
+    with shell.begin(*run, *restart, **elsewhere(shell, "a")) as process:
         try:
             wait_for_requests(sandbox, "part", 2)
             before = len(sandbox.requests)

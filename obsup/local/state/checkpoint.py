@@ -29,7 +29,7 @@ from obsup.local.platform.files import remove as remove_file
 from obsup.local.state.atomic_file import AtomicFile, temporary_prefix
 from obsup.local.state.checkpoint_path import fallback_folder
 from obsup.local.state.folders import create_private_folder, is_special
-from obsup.local.state.lock import FileLock, remove_lock_of
+from obsup.local.state.lock import FileLock
 from obsup.local.state.typed_json import parse
 from obsup.model import Checksum, Receipt, SourceStat, Upload
 from obsup.text import quoted
@@ -335,11 +335,10 @@ def record(path: Path, upload: Upload, receipt: Receipt) -> bool:
 
 
 def remove(path: Path) -> None:
-    """Remove the checkpoint, if it exists, its lock, and what killed processes left. Raises CheckpointUnwritable."""
+    """Remove the checkpoint, if it exists, and what killed processes left. Raises CheckpointUnwritable."""
     if is_special(path):
         return  # --checkpoint /dev/null
     try:
-        remove_lock_of(path)
         for own in (path, *path.parent.glob(glob.escape(temporary_prefix(path)) + "*")):
             remove_file(str(own))
     except OSError as exc:

@@ -185,14 +185,6 @@ def lock_beside(checkpoint: Path) -> Path | None:
     return path if stat.S_ISREG(found.st_mode) and not found.st_size else None
 
 
-def remove_lock_of(checkpoint: Path) -> None:
-    """Remove the lock of *checkpoint*, which this process has: before the checkpoint, which a later run finds."""
-    path = lock_beside(checkpoint)
-    if path is not None:
-        with contextlib.suppress(OSError):  # Windows removes it when it is released
-            path.unlink()
-
-
 class CheckpointLock:
     """The lock of an upload beside its checkpoint, on storage that other machines may share.
 
