@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import selectors
@@ -10,6 +11,7 @@ import socket
 import socketserver
 import subprocess
 import sys
+import tempfile
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -31,6 +33,7 @@ DRIVER_ADDRESS = "10.213.77.1"
 ROOT = Path(__file__).parents[2]
 SIZE = 3_000_000
 KEYS = ("AccessKeyID", "SecretAccessKey")
+LOCK = Path(tempfile.gettempdir()) / "obsup-two-hosts.lock"
 OTHER = "__version__ = '0.0.9'"
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.xdist_group("two-hosts")]
@@ -134,12 +137,14 @@ class Hosts:
 def hosts(sandbox: Sandbox, tmp_path: Path) -> Iterator[tuple[Hosts, list[str]]]:
     """Two hosts, and the client addresses of the connections to the store."""
     name = f"o{os.getpid()}"
-    subprocess.run([SCRIPT, "start", name], check=True, capture_output=True)
-    try:
-        with forwarding(sandbox.port) as (port, client_addresses):
-            yield Hosts(name, tmp_path, sandbox, port), client_addresses
-    finally:
-        subprocess.run([SCRIPT, "stop", name], check=True, capture_output=True)
+    with LOCK.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # this machine has only one such network at a time
+        subprocess.run([SCRIPT, "start", name], check=True, capture_output=True)
+        try:
+            with forwarding(sandbox.port) as (port, client_addresses):
+                yield Hosts(name, tmp_path, sandbox, port), client_addresses
+        finally:
+            subprocess.run([SCRIPT, "stop", name], check=True, capture_output=True)
 
 
 def stored(sandbox: Sandbox) -> dict[int, int]:
