@@ -1,0 +1,96 @@
+"""Configuration, completion, exit codes and the sandbox under Windows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from obsup.sandbox.sandbox import Sandbox
+from tests.support.readme import CRON_PAGE, block
+from tests.windows.windows_machine import WindowsMachine, windows_path
+
+pytestmark = [pytest.mark.windows, pytest.mark.xdist_group("windows")]
+
+MakeFile = Callable[..., Path]
+
+
+def test_the_session_of_a_new_user(windows: WindowsMachine, make_file: MakeFile) -> None:
+    """With obsup.exe, as pip installs it: help, configuration, upload, and verification, in a batch file."""
+    make_file(300_000)
+    done = windows.run_batch_file(
+        "obsup --version\nif errorlevel 1 exit /b 1\n"
+        "obsup upload --help > help.txt\nif errorlevel 1 exit /b 2\n"
+        "obsup upload bigfile bucket/key --parts 2\nif errorlevel 1 exit /b 3\n"
+        "obsup verify bigfile bucket/key\nif errorlevel 1 exit /b 4\n"
+        "obsup upload missing bucket/key\n"
+        "exit /b %ERRORLEVEL%\n"
+    )
+    assert done.code == 66, done
+    assert "missing" in done.err
+
+
+def test_the_batch_file_of_the_task(windows: WindowsMachine, sandbox: Sandbox, make_file: MakeFile) -> None:
+    """That of obsup-cron(7), without its profile and time of day. obsup itself finds the files of its pattern."""
+    (windows.folder / "dumps").mkdir()
+    make_file(1000, "dumps/a.dump")
+    make_file(2000, "dumps/b.dump")
+    text = block(CRON_PAGE, "batch file").replace("D:\\", "")
+    for option in ("--profile nightly ", "--until 05:55 "):
+        assert option in text
+        text = text.replace(option, "")
+    done = windows.run_batch_file(text)
+    assert (done.code, done.err) == (0, ""), done
+    assert sandbox.object_metadata("backups", "nightly/a.dump").size == 1000
+    sandbox.add_fault("error=503:SlowDown,times=always")
+    make_file(3000, "dumps/b.dump")
+    failed = windows.run_batch_file(text, OBSUP_RETRY_FOR="0s")
+    assert failed.code == 0, failed
+    assert "Error" in failed.err
+
+
+def test_the_sandbox_runs_under_windows(windows: WindowsMachine, make_file: MakeFile) -> None:
+    """The store, its clients and its folder are on the same Windows machine."""
+    source = make_file(300_000)
+    done = windows.run_batch_file(
+        "obsup sandbox --dir store -- obsup upload bigfile bucket/key --parts 2 --json\n"
+    )
+    assert done.code == 0, done
+    assert (windows.folder / "store" / "bucket" / "key").read_bytes() == source.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (("upload", "missing", "bucket/key"), 66),
+        (("upload", "bigfile", "bucket/key", "--parts", "0"), 2),
+        (("upload", "bigfile", "bucket/key", "--profile", "missing"), 78),
+        (("upload", "bigfile", "bucket/key", "--endpoint", "http://127.0.0.1:9", "--retry-for", "0s"), 75),
+    ],
+)
+def test_exit_codes(
+    windows: WindowsMachine, make_file: MakeFile, arguments: tuple[str, ...], code: int
+) -> None:
+    """The message has its three lines and the exit code is the one of the table."""
+    make_file(1000)
+    done = windows.run(*arguments)
+    assert done.code == code, done
+    assert done.err.startswith("Error: ")
+    assert "\nNext:  " in done.err
+
+
+def test_configuration(windows: WindowsMachine) -> None:
+    """The file is created in the user's folder and read from there."""
+    created = windows.run("config", "init")
+    assert created.code == 0, created
+    (path,) = windows.profile.rglob("obsup/config.toml")
+    shown = windows.run("config", "show")
+    assert windows_path(path).rpartition("\\drive_c\\")[2] in shown.out, shown
+
+
+def test_completion_script_of_powershell(windows: WindowsMachine) -> None:
+    """Its words are those that PowerShell would offer; no PowerShell runs here."""
+    script = windows.run("completion", "powershell")
+    assert script.code == 0
+    assert "Register-ArgumentCompleter" in script.out
