@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
-from obsup.errors import NO_DESCRIPTOR, LocalFailure, ObsupError, SourceChanged, run_again, too_many_files
+from obsup.errors import (
+    NO_DESCRIPTOR,
+    LocalFailure,
+    ObsupError,
+    SourceChanged,
+    SourceUnreadable,
+    run_again,
+    too_many_files,
+)
 from obsup.local.platform.files import stat_open
 from obsup.local.platform.sockets import HAS_SENDFILE, send_file
 from obsup.local.source.buffers import BLOCK_BYTES, BufferPool
@@ -19,7 +28,9 @@ from obsup.local.source.identity import (
     check_stated_size,
     content_changed,
     identity,
+    is_stable,
     open_planned,
+    stat_source,
     unreadable,
 )
 from obsup.model import Checksum, Part, Receipt, SourceStat
@@ -30,6 +41,8 @@ from obsup.value import Value
 BUFFERS = BufferPool()
 # How much one sendfile call sends at most: about what the buffer of a socket holds.
 SENDFILE_BYTES = 2 * MIB
+# So many parts of a file whose times keep changing are compared before the file counts as unchanged.
+MIN_COMPARISONS = 48
 
 
 class PartBody:
@@ -199,13 +212,28 @@ def check_sent(
 ) -> None:
     """Raise SourceChanged unless the file still has the content of the *sent* parts.
 
-    They are read forwards and backwards: a file that alternates between two contents is not taken for their mixture.
+    They are read forwards and backwards, and again in other orders if the times of the file change meanwhile: a file
+    that alternates between two contents is not taken for their mixture.
     """
-    for part, receipt in (*sent, *reversed(sent)):
-        digest = digest_like(receipt)
-        hash_part(path, part, stat, digest, gate)
-        if digest.is_idle or not digest.is_of(receipt):
-            raise content_changed(path, since="sent")
+    order = list(sent)
+    for number in range(2 if len(sent) < 2 else max(2, -(-MIN_COMPARISONS // len(sent)))):
+        before = _identity_now(path)
+        shows_changes = before is not None and is_stable(before, time.time_ns())
+        for part, receipt in order:
+            digest = digest_like(receipt)
+            hash_part(path, part, stat, digest, gate)
+            if digest.is_idle or not digest.is_of(receipt):
+                raise content_changed(path, since="sent")
+        if number and shows_changes and before == _identity_now(path):
+            return
+        order = [*order[number:], *order[:number]][::-1]
+
+
+def _identity_now(path: Path) -> SourceStat | None:
+    try:
+        return stat_source(path)
+    except SourceUnreadable:  # reading reports it
+        return None
 
 
 class FileWindow(Value):
