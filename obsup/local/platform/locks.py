@@ -25,9 +25,16 @@ if sys.platform == "win32":
         """Release the lock of the byte. Raises OSError."""
         windows_api.unlock_byte(descriptor, offset)
 
+    def try_lock(descriptor: int) -> bool:
+        """Return whether the open file is locked now; do not wait. Raises OSError."""
+        return lock_byte(descriptor, _OFFSET, shared=False, wait=False)
+
     def wait_for_lock(descriptor: int) -> bool:
         """Wait for the exclusive lock of the open file, and return True. Raises OSError."""
         return lock_byte(descriptor, _OFFSET, shared=False, wait=True)
+
+    def give_to_owner(_descriptor: int, _folder: str) -> None:
+        """Do nothing: administrators may use the files of a user, and have their own folders."""
 
     def open_lock(path: str, *, create: bool) -> int:
         """Open the file of a lock, which cannot be removed while it is open. Raises OSError, FileNotFoundError."""
@@ -74,10 +81,27 @@ else:
         """Release the lock of the byte. Raises OSError."""
         fcntl.lockf(descriptor, fcntl.LOCK_UN, 1, offset)
 
+    def try_lock(descriptor: int) -> bool:
+        """Return whether the open file is locked now; do not wait. Raises OSError.
+
+        Unlike that of a byte, this lock stays if the process opens and closes the file elsewhere.
+        """
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
     def wait_for_lock(descriptor: int) -> bool:
         """Wait for the exclusive lock of the open file, and return True. Raises OSError."""
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         return True
+
+    def give_to_owner(descriptor: int, folder: str) -> None:
+        """Give a file that root created to the owner of its *folder*, who could not open it. Raises OSError."""
+        owner = os.stat(folder)  # noqa: PTH116
+        if os.geteuid() == 0 and os.fstat(descriptor).st_uid != owner.st_uid:
+            os.fchown(descriptor, owner.st_uid, owner.st_gid)
 
     def open_lock(path: str, *, create: bool) -> int:
         """Open the file of a lock. Raises OSError, FileNotFoundError."""

@@ -19,9 +19,11 @@ from obsup.errors import NO_DESCRIPTOR, Busy, LocalFailure, NextStep, run_again,
 from obsup.local.files.own_file import distrust_path
 from obsup.local.platform.locks import (
     close_lock,
+    give_to_owner,
     is_current,
     lock_file_of,
     open_lock,
+    try_lock,
     try_lock_byte,
     unlock_byte,
     wait_for_lock,
@@ -125,6 +127,7 @@ class _ByteLocks:
         if self._descriptor is None:
             # Never closed while a byte is locked: closing any descriptor of the file ends all locks of the process.
             self._descriptor = open_lock(self._path, create=True)
+            give_to_owner(self._descriptor, os.path.dirname(self._path))  # noqa: PTH120
         return self._descriptor
 
 
@@ -218,7 +221,7 @@ class CheckpointLock:
     def _acquire(self, path: str) -> bool:
         descriptor = open_lock(path, create=True)
         try:
-            if try_lock_byte(descriptor, 0, shared=False) and is_current(descriptor, path):
+            if try_lock(descriptor) and is_current(descriptor, path):
                 self._descriptor, descriptor = descriptor, -1
         finally:
             if descriptor >= 0:
@@ -291,7 +294,7 @@ class UploadLock:
         return self
 
     def _try_acquire(self) -> bool:
-        if self._locks is not None and not self._try_here(self._locks):
+        if self._locks is not None and not _try_here(self._locks, self._offset, self._target, self._shared):
             self._why = TWICE
             return False
         if self._elsewhere is None or self._elsewhere.try_acquire():
@@ -300,18 +303,6 @@ class UploadLock:
         if self._locks is not None:
             self._locks.release(self._offset)
         return False
-
-    def _try_here(self, locks: _ByteLocks) -> bool:
-        try:
-            return locks.try_acquire(self._offset, shared=self._shared)
-        except OSError as exc:
-            if exc.errno in NO_DESCRIPTOR:
-                raise too_many_files(f"no lock can be taken for {self._target}") from exc
-            raise LocalFailure(
-                f"no lock can be taken for {self._target}",
-                os.strerror(exc.errno or errno.EIO),
-                NextStep("set OBSUP_STATE_DIR to a folder on a local disk"),
-            ) from exc
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
@@ -322,13 +313,30 @@ class UploadLock:
             self._locks.release(self._offset)
 
 
+def _try_here(locks: _ByteLocks, offset: int, target: Target, shared: bool) -> bool:
+    """Return whether the byte that stands for *target* was locked. Raises LocalFailure."""
+    try:
+        return locks.try_acquire(offset, shared=shared)
+    except OSError as exc:
+        if exc.errno in NO_DESCRIPTOR:
+            raise too_many_files(f"no lock can be taken for {target}") from exc
+        raise LocalFailure(
+            f"no lock can be taken for {target}",
+            os.strerror(exc.errno or errno.EIO),
+            NextStep("set OBSUP_STATE_DIR to a folder of yours on a local disk"),
+        ) from exc
+
+
 def is_held(target: Target, checkpoint: Path | None = None) -> bool:
-    """Return whether an obsup on this machine, or one with the same *checkpoint* elsewhere, has locked *target*."""
+    """Return whether an obsup on this machine, or one with the same *checkpoint* elsewhere, has locked *target*.
+
+    Raises LocalFailure.
+    """
     folder = lock_folder()
     if folder is None:
         return False
     locks, offset = _locks_in(folder), _lock_offset(target, None)
-    if not locks.try_acquire(offset, shared=False):
+    if not _try_here(locks, offset, target, shared=False):
         return True
     try:
         if checkpoint is None or not os.path.lexists(f"{checkpoint}{SUFFIX}"):

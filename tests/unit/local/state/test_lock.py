@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from obsup.errors import Busy, LocalFailure
-from obsup.local.state.lock import LOCK_FILE, FileLock, UploadLock, is_held, lock_folder
+from obsup.local.state.lock import LOCK_FILE, CheckpointLock, FileLock, UploadLock, is_held, lock_folder
 from obsup.model import Target
 
 TARGET = Target("obs", "https://obs.eu-de.otc.t-systems.com", "bucket", "key")
@@ -177,3 +177,28 @@ def test_a_file_system_without_locks_is_an_error_with_a_solution(monkeypatch: py
     ):
         pass
     assert "OBSUP_STATE_DIR" in str(caught.value.next_step)
+    with pytest.raises(LocalFailure):
+        is_held(TARGET)
+
+
+def test_the_lock_file_belongs_to_the_owner_of_its_folder() -> None:
+    """If root runs obsup with the state directory of a user, this user can lock afterwards."""
+    if os.geteuid() == 0:
+        os.chown(folder(), 65534, 65534)
+    with UploadLock(TARGET):
+        assert (folder() / LOCK_FILE).stat().st_uid == folder().stat().st_uid
+
+
+def test_the_lock_beside_a_checkpoint_outlives_a_look_at_it(tmp_path: Path) -> None:
+    """A batch that walks over it opens and closes it, which would end the lock of a byte."""
+    lock = CheckpointLock(tmp_path / "state.json")
+    assert lock.try_acquire()
+    (tmp_path / "state.json.upload.lock").read_bytes()
+    script = (
+        "import pathlib, sys; from obsup.local.state.lock import CheckpointLock; "
+        "print(CheckpointLock(pathlib.Path(sys.argv[1])).try_acquire())"
+    )
+    command = [sys.executable, "-Bc", script, str(tmp_path / "state.json")]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "False\n"
+    lock.release()
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "True\n"
