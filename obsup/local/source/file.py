@@ -41,7 +41,7 @@ from obsup.value import Value
 BUFFERS = BufferPool()
 # How much one sendfile call sends at most: about what the buffer of a socket holds.
 SENDFILE_BYTES = 2 * MIB
-# So many parts of a file whose times keep changing are compared before the file counts as unchanged.
+# The number of parts of a file whose times keep changing that are compared before the file counts as unchanged.
 MIN_COMPARISONS = 48
 
 
@@ -212,7 +212,7 @@ def check_sent(
 ) -> None:
     """Raise SourceChanged unless the file still has the content of the *sent* parts.
 
-    They are read forwards and backwards, and again in other orders if the times of the file change meanwhile: a file
+    They are read forwards and backwards, and again in other orders if the times of the file change during that: a file
     that alternates between two contents is not taken for their mixture.
     """
     order = list(sent)
