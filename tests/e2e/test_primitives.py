@@ -388,7 +388,7 @@ def test_a_checkpoint_in_another_folder(
         ("part bucket/key --part-number 1 --copy-source b/k --copy-range 9-0", "is not a range"),
         ("complete bucket/key --upload-id X --etag 5", "is not of the form N:ETAG"),
         ("complete bucket/key --upload-id X --etag 1:a --etag 1:b", "name a part twice"),
-        ("init bucket/key --parts 5", "add them to obsup part"),
+        ("init bucket/key --parts 5", "add it to obsup part"),
         ("gc bucket", "Missing option '--older-than'"),
     ],
 )
