@@ -61,25 +61,35 @@ if sys.platform == "win32":
 
 else:
     import fcntl
+    import struct
 
     from obsup.local.platform.files import open_file
     from obsup.local.platform.files import remove as remove_file
 
     def try_lock_byte(descriptor: int, offset: int, *, shared: bool) -> bool:
-        """Return whether this process has the lock of the byte at *offset* of the open file now; do not wait.
-
-        Raises OSError.
-        """
-        kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+        """Return whether the byte at *offset* of the open file is locked now; do not wait. Raises OSError."""
         try:
-            fcntl.lockf(descriptor, kind | fcntl.LOCK_NB, 1, offset)
+            _set_lock(descriptor, fcntl.F_RDLCK if shared else fcntl.F_WRLCK, offset)
         except (BlockingIOError, PermissionError):  # both mean that another process has it
             return False
         return True
 
     def unlock_byte(descriptor: int, offset: int) -> None:
         """Release the lock of the byte. Raises OSError."""
-        fcntl.lockf(descriptor, fcntl.LOCK_UN, 1, offset)
+        _set_lock(descriptor, fcntl.F_UNLCK, offset)
+
+    def _set_lock(descriptor: int, kind: int, offset: int) -> None:
+        """Set the lock of one byte to *kind*. Raises OSError.
+
+        On Linux it belongs to the open file. Elsewhere it belongs to the process, and ends when the process closes any
+        descriptor of the file, for example of a batch that sends the folder of the locks.
+        """
+        if sys.platform == "linux":
+            lock = struct.pack("hhqqi", kind, os.SEEK_SET, offset, 1, 0)
+            fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, lock)
+        else:
+            kinds = {fcntl.F_RDLCK: fcntl.LOCK_SH, fcntl.F_WRLCK: fcntl.LOCK_EX, fcntl.F_UNLCK: fcntl.LOCK_UN}
+            fcntl.lockf(descriptor, kinds[kind] | fcntl.LOCK_NB, 1, offset)
 
     def try_lock(descriptor: int) -> bool:
         """Return whether the open file is locked now; do not wait. Raises OSError.

@@ -84,7 +84,7 @@ class _ByteLocks:
     """Locks on single bytes of the empty file at *path*, which all processes share. Thread-safe.
 
     A file per lock would be created and removed for each upload, which costs more than to send a small file. The
-    kernel knows which process holds a byte, but not which lock in it, so those of this process are counted here.
+    locks of all threads are on one open file, so those of this process are counted here.
     """
 
     def __init__(self, path: str) -> None:
@@ -125,7 +125,7 @@ class _ByteLocks:
             os.close(self._descriptor)
             self._descriptor = None
         if self._descriptor is None:
-            # Never closed while a byte is locked: closing any descriptor of the file ends all locks of the process.
+            # Never closed while a byte is locked: that ends all locks of the file.
             self._descriptor = open_lock(self._path, create=True)
             give_to_owner(self._descriptor, os.path.dirname(self._path))  # noqa: PTH120
         return self._descriptor
@@ -137,7 +137,7 @@ def _locks_of_process(folder: Path, _pid: int) -> _ByteLocks:
 
 
 def _locks_in(folder: Path) -> _ByteLocks:
-    return _locks_of_process(folder, os.getpid())  # a fork inherits no locks
+    return _locks_of_process(folder, os.getpid())  # a forked process opens the file itself
 
 
 class FileLock:
@@ -297,12 +297,14 @@ class UploadLock:
         if self._locks is not None and not _try_here(self._locks, self._offset, self._target, self._shared):
             self._why = TWICE
             return False
-        if self._elsewhere is None or self._elsewhere.try_acquire():
-            return True
+        is_acquired = self._elsewhere is None
+        try:
+            is_acquired = is_acquired or (self._elsewhere is not None and self._elsewhere.try_acquire())
+        finally:  # also after an interrupt during the wait for a lock service
+            if not is_acquired and self._locks is not None:
+                self._locks.release(self._offset)
         self._why = ELSEWHERE
-        if self._locks is not None:
-            self._locks.release(self._offset)
-        return False
+        return is_acquired
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None

@@ -15,6 +15,7 @@ from obsup.errors import Busy, LocalFailure
 from obsup.local.state.lock import LOCK_FILE, CheckpointLock, FileLock, UploadLock, is_held, lock_folder
 from obsup.model import Target
 
+ROOT = Path(__file__).parents[4]
 TARGET = Target("obs", "https://obs.eu-de.otc.t-systems.com", "bucket", "key")
 OTHER = Target("obs", "https://obs.eu-de.otc.t-systems.com", "bucket", "other")
 
@@ -170,7 +171,7 @@ def test_a_file_system_without_locks_is_an_error_with_a_solution(monkeypatch: py
     def refuse(*_arguments: int) -> None:
         raise OSError(37, "No locks available")
 
-    monkeypatch.setattr("fcntl.lockf", refuse)
+    monkeypatch.setattr("fcntl.fcntl", refuse)
     with (
         pytest.raises(LocalFailure, match="no lock can be taken for bucket/key") as caught,
         UploadLock(TARGET),
@@ -179,6 +180,18 @@ def test_a_file_system_without_locks_is_an_error_with_a_solution(monkeypatch: py
     assert "OBSUP_STATE_DIR" in str(caught.value.next_step)
     with pytest.raises(LocalFailure):
         is_held(TARGET)
+
+
+def test_locks_outlive_a_look_at_their_file() -> None:
+    """A batch may read the folder of the locks, for example as a part of the home directory."""
+    script = (
+        "import sys; from tests.unit.local.state.test_lock import *; print(is_held(TARGET), is_held(OTHER))"
+    )
+    with UploadLock(TARGET), UploadLock(OTHER, shared=True):
+        (folder() / LOCK_FILE).read_bytes()
+        command = [sys.executable, "-Bc", script]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout == "True True\n"
 
 
 def test_the_lock_file_belongs_to_the_owner_of_its_folder() -> None:
