@@ -38,7 +38,12 @@ def run_version() -> None:
         ("platform", platform.platform()),
     ]
     module = fast_digests()
-    rows.append(("digests", f"extension module ({module.MD5_WAY})" if module else "hashlib, anycrc"))
+    rows.append(
+        (
+            "digests",
+            f"extension module ({module.MD5_WAY})" if module and module.MD5_WAY else "hashlib, anycrc",
+        )
+    )
     for name in LIBRARIES:
         try:
             rows.append((name, installed_version(name)))

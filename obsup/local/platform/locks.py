@@ -61,6 +61,7 @@ if sys.platform == "win32":
 
 else:
     import fcntl
+    import stat
     import struct
 
     from obsup.local.platform.files import open_file
@@ -108,9 +109,13 @@ else:
         return True
 
     def give_to_owner(descriptor: int, folder: str) -> None:
-        """Give a file that root created to the owner of its *folder*, who could not open it. Raises OSError."""
-        owner = os.stat(folder)  # noqa: PTH116
-        if os.geteuid() == 0 and os.fstat(descriptor).st_uid != owner.st_uid:
+        """Give an empty file that root created to the owner of its *folder*, who could not open it. Raises OSError.
+
+        A file with another name or with content is not what obsup created.
+        """
+        owner, file = os.stat(folder), os.fstat(descriptor)  # noqa: PTH116
+        is_new = stat.S_ISREG(file.st_mode) and (file.st_nlink, file.st_size) == (1, 0)
+        if os.geteuid() == 0 and is_new and file.st_uid != owner.st_uid:
             os.fchown(descriptor, owner.st_uid, owner.st_gid)
 
     def open_lock(path: str, *, create: bool) -> int:

@@ -33,8 +33,7 @@ from obsup.model import Target
 
 # is_held takes the lock for an instant. For this long, a lock that is held does not count as another run.
 GRACE_S = 0.3
-POLL_S = 0.05
-WAIT_POLL_S = 0.2
+POLL_S, WAIT_POLL_S = 0.05, 0.2
 # In the folder of locks.
 LOCK_FILE = "uploads"
 # 60 bits: every file system can lock such an offset, and no two targets have the same.
@@ -297,13 +296,12 @@ class UploadLock:
         if self._locks is not None and not _try_here(self._locks, self._offset, self._target, self._shared):
             self._why = TWICE
             return False
-        is_acquired = self._elsewhere is None
+        self._why, is_acquired = ELSEWHERE, False
         try:
-            is_acquired = is_acquired or (self._elsewhere is not None and self._elsewhere.try_acquire())
-        finally:  # also after an interrupt during the wait for a lock service
+            is_acquired = self._elsewhere is None or self._elsewhere.try_acquire()
+        finally:  # also after an interrupt of the wait for a lock service
             if not is_acquired and self._locks is not None:
                 self._locks.release(self._offset)
-        self._why = ELSEWHERE
         return is_acquired
 
     def __exit__(

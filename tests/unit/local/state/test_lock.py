@@ -202,6 +202,17 @@ def test_the_lock_file_belongs_to_the_owner_of_its_folder() -> None:
         assert (folder() / LOCK_FILE).stat().st_uid == folder().stat().st_uid
 
 
+def test_a_lock_file_with_another_name_keeps_its_owner(tmp_path: Path) -> None:
+    """It may be a link to a file of root."""
+    (tmp_path / "of root").touch()
+    (folder() / LOCK_FILE).unlink(missing_ok=True)
+    (folder() / LOCK_FILE).hardlink_to(tmp_path / "of root")
+    if os.geteuid() == 0:
+        os.chown(folder(), 65534, 65534)
+    with UploadLock(TARGET):
+        assert (tmp_path / "of root").stat().st_uid == os.geteuid()
+
+
 def test_the_lock_beside_a_checkpoint_outlives_a_look_at_it(tmp_path: Path) -> None:
     """A batch that walks over it opens and closes it, which would end the lock of a byte."""
     lock = CheckpointLock(tmp_path / "state.json")
