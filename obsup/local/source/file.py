@@ -262,8 +262,9 @@ class FileWindow(Value):
         return PartBody(self.path, self.part, self.stat, digest=digest, on_sent=on_sent, gate=gate)
 
     def md5(self, gate: Gate | None = None) -> str:
-        """Return the MD5 in hex. This reads the file once more."""
-        return hash_part(self.path, self.part, self.stat, PartDigest(md5=True), gate).md5 or ""
+        """Return the MD5 in hex. This reads the file once more, unless it was computed in advance."""
+        known = self.take_md5() if self.take_md5 is not None else None
+        return known or hash_part(self.path, self.part, self.stat, PartDigest(md5=True), gate).md5 or ""
 
     def checksum(self, algorithm: str, gate: Gate | None = None) -> Checksum | None:
         """Return the checksum of this *algorithm*. This reads the file once more."""
