@@ -18,6 +18,7 @@ from obsup.local.files.existing import exists
 from obsup.local.state import checkpoint as checkpoints
 from obsup.local.state import checkpoint_path, started_uploads
 from obsup.local.state.checkpoint import Checkpoint, CheckpointDamaged, CheckpointForeign
+from obsup.local.state.lock import lock_beside
 from obsup.model import Receipt, Upload
 from obsup.text import quoted
 
@@ -165,8 +166,14 @@ class ProgressRecord:
         )
 
     def remove(self) -> None:
-        """Remove the checkpoint of a verified object. A failure is only reported."""
+        """Remove the checkpoint of a verified object, and before it its lock, which no later run would look for.
+
+        A failure is only reported.
+        """
         started_uploads.finish(self._entry())
+        if self._path is not None and (lock := lock_beside(self._path)) is not None:
+            with contextlib.suppress(OSError):  # Windows removes it when it is released
+                lock.unlink()
         self.withdraw()
 
     def withdraw(self) -> None:
