@@ -125,10 +125,11 @@ class UploadCycle:
         return f"permitted; {count} open"
 
     def _initiate(self) -> str:
-        self._upload = self._ask(DEFAULT_CHECKSUM)
+        has_none = self._store.dialect.checksums == ()
+        self._upload = self._ask(None if has_none else DEFAULT_CHECKSUM)
         return f"permitted; {self._target}"
 
-    def _ask(self, algorithm: str) -> Upload:
+    def _ask(self, algorithm: str | None) -> Upload:
         """Initiate an upload with checksums of *algorithm*, without them if the store does not confirm them."""
         initiated, is_rejected = self._connection.attempts().run(
             lambda: ask_for_checksums(self._store, self._target, {}, algorithm),
@@ -196,14 +197,15 @@ class UploadCycle:
     def _find_checksums(self, upload: Upload) -> str:
         """Return which checksums the store confirms, and remember whether it rejects the default one.
 
-        Each other one of S3 is asked for with an upload that is aborted.
+        Each other one of S3 is asked for with an upload that is aborted, unless the service is known to have none.
         """
         dialect, names = self._store.dialect, []
+        is_rejected = self._is_rejected or dialect.checksums == ()
         if self._is_rejected:
             rejected_checksums.remember(self._target)
         if dialect.headers.checksum is None:
             names = ["CRC-64"] if all(stored.crc64 is not None for stored, _ in self._sent_parts) else []
-        else:
+        elif dialect.checksums != ():
             agreed = [upload.checksum, *map(self._try_out, sorted(CHECKSUMS - {DEFAULT_CHECKSUM}))]
             names = [_described(one) for one in agreed if one is not None]
         is_default = upload.checksum is not None and dialect.checksums != ()
@@ -211,7 +213,7 @@ class UploadCycle:
             rejected_checksums.forget(self._target)
             return f"confirmed: {', '.join(names)}"
         confirmed = f"confirmed: {', '.join(names)}; by default, " if names else ""
-        missing = "rejects their headers" if self._is_rejected else "does not confirm them"
+        missing = "rejects their headers" if is_rejected else "does not confirm them"
         return f"{confirmed}{'' if names else f'none: the store {missing}; '}other digests verify parts and objects"
 
     def _try_out(self, algorithm: str) -> UploadChecksum | None:
