@@ -177,8 +177,8 @@ class FileLock:
 
 def lock_beside(checkpoint: Path) -> Path | None:
     """Return the path of the lock of *checkpoint*; None for a device, and if the file there is not obsup's."""
-    path = checkpoint.with_name(checkpoint.name + SUFFIX)
-    if is_special(checkpoint) or distrust_path(path):
+    path = Path(f"{checkpoint}{SUFFIX}")
+    if not checkpoint.name or is_special(checkpoint) or distrust_path(path):
         return None
     try:
         found = path.lstat()

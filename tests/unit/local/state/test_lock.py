@@ -226,3 +226,8 @@ def test_the_lock_beside_a_checkpoint_outlives_a_look_at_it(tmp_path: Path) -> N
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "False\n"
     lock.release()
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "True\n"
+
+
+def test_a_folder_as_a_checkpoint_locks_nothing() -> None:
+    """Writing the checkpoint reports it."""
+    assert CheckpointLock(Path()).try_acquire()
