@@ -7,11 +7,13 @@ import random
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from obsup.sandbox.sandbox import Sandbox
+from tests.support.extension import installed, load_module
 from tests.support.in_process import Inside
 from tests.support.shell import Shell
 
@@ -111,3 +113,16 @@ def make_file(tmp_path: Path) -> Callable[..., Path]:
 def inside(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Inside:
     """Commands in this process, against the sandbox."""
     return Inside(sandbox, tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def module() -> ModuleType | None:
+    """The extension module of the digests; None on a machine without a C compiler."""
+    return load_module()
+
+
+@pytest.fixture(params=["extension module", "hashlib and anycrc"])
+def way(request: pytest.FixtureRequest, module: ModuleType | None) -> Iterator[None]:
+    """Both ways to compute digests; the second one twice without the module."""
+    with installed(module if request.param == "extension module" else None):
+        yield

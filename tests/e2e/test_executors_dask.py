@@ -116,23 +116,29 @@ def test_workers_that_come_later(shell: Shell, sandbox: Sandbox, source: Path, t
         check_quiet(outcome.err)
 
 
+def write_cluster(folder: Path, workers: int, setup: str = "pass") -> Path:
+    """Write the program of a local cluster: it runs *setup*, prints its address, and ends with its standard input."""
+    path = folder / "cluster.py"
+    path.write_text(
+        "import sys\n"
+        "from distributed import LocalCluster\n"
+        "if __name__ == '__main__':\n"
+        f"    options = {{'n_workers': {workers}, 'threads_per_worker': 1, 'dashboard_address': '127.0.0.1:0'}}\n"
+        "    with LocalCluster(**options, host='127.0.0.1') as cluster:\n"
+        f"        {setup}\n"
+        "        print(cluster.scheduler_address, flush=True)\n"
+        "        sys.stdin.read()\n"
+    )
+    return path
+
+
 def test_an_adaptive_cluster_that_begins_with_none(
     shell: Shell, sandbox: Sandbox, source: Path, tmp_path: Path
 ) -> None:
     """It starts workers only for work that waits."""
-    program = (
-        "import sys\n"
-        "from distributed import LocalCluster\n"
-        "if __name__ == '__main__':\n"
-        "    options = {'n_workers': 0, 'threads_per_worker': 1, 'dashboard_address': '127.0.0.1:0'}\n"
-        "    with LocalCluster(**options, host='127.0.0.1') as cluster:\n"
-        "        cluster.adapt(minimum=0, maximum=2)\n"
-        "        print(cluster.scheduler_address, flush=True)\n"
-        "        sys.stdin.read()\n"
-    )
-    (tmp_path / "cluster.py").write_text(program)
+    script = write_cluster(tmp_path, 0, "cluster.adapt(minimum=0, maximum=2)")
     with subprocess.Popen(
-        [sys.executable, tmp_path / "cluster.py"],
+        [sys.executable, script],
         cwd=tmp_path,
         env={**os.environ, **keys_of(shell)},
         stdin=subprocess.PIPE,
@@ -334,17 +340,7 @@ def test_a_local_cluster_without_credentials(
     shell: Shell, sandbox: Sandbox, source: Path, tmp_path: Path
 ) -> None:
     """With --presign each worker gets the URL of its part; without it, the error names the host without credentials."""
-    program = (
-        "import sys\n"
-        "from distributed import LocalCluster\n"
-        "if __name__ == '__main__':\n"
-        "    options = {'n_workers': 2, 'threads_per_worker': 1, 'dashboard_address': '127.0.0.1:0'}\n"
-        "    with LocalCluster(**options, host='127.0.0.1') as cluster:\n"
-        "        print(cluster.scheduler_address, flush=True)\n"
-        "        sys.stdin.read()\n"
-    )
-    script = tmp_path / "cluster.py"
-    script.write_text(program)
+    script = write_cluster(tmp_path, 2)
     log = tmp_path / "cluster.log"
     with (
         log.open("wb") as errors,

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import mmap
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
 from obsup import events
 from obsup.sandbox.sandbox import Sandbox
-from tests.support.extension import installed, load_module
 from tests.support.in_process import Inside
 from tests.support.upload_rig import PART, Rig
 
@@ -20,19 +18,6 @@ from tests.support.upload_rig import PART, Rig
 pytestmark = [pytest.mark.xdist_group("extension"), pytest.mark.usefixtures("way")]
 
 PARTS = 20
-
-
-@pytest.fixture(scope="module")
-def module() -> ModuleType | None:
-    """The compiled module; None on a machine without a C compiler."""
-    return load_module()
-
-
-@pytest.fixture(params=["extension module", "hashlib and anycrc"])
-def way(request: pytest.FixtureRequest, module: ModuleType | None) -> Iterator[None]:
-    """Both ways to compute digests."""
-    with installed(module if request.param == "extension module" else None):
-        yield
 
 
 @pytest.fixture

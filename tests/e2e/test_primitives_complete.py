@@ -315,6 +315,25 @@ def test_10000_missing_parts_are_shown_as_a_range(inside: Inside, sandbox: Sandb
     assert time.process_time() - started < 5
 
 
+@pytest.mark.parametrize("is_here", [True, False], ids=["this machine", "another machine"])
+def test_strict_options_of_an_upload_id(
+    inside: Inside,
+    sandbox: Sandbox,
+    source: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    is_here: bool,
+) -> None:
+    """Only the machine that initiated the upload knows its options; on another one, a note says so."""
+    upload_id = inside.run("init", source, "bucket/key", "--parts", "1", "--metadata", "a=b").out.strip()
+    assert inside.run("part", source, "bucket/key", "--part-number", "1").code == 0
+    if not is_here:
+        monkeypatch.setenv("OBSUP_STATE_DIR", str(tmp_path / "another"))
+    complete = ("complete", "bucket/key", "--upload-id", upload_id, "--expect-size", str(SIZE))
+    outcome = inside.run(*complete, "--strict-options")
+    assert (outcome.code, "options of the object were not compared" in outcome.err) == (0, not is_here)
+
+
 def test_missing_parts_of_a_recorded_file(inside: Inside, sandbox: Sandbox, source: Path) -> None:
     """This machine knows the size of the file for which it initiated the upload, also without its checkpoint."""
     upload_id = inside.run("init", source, "bucket/key", "--parts", "5").out.strip()

@@ -360,6 +360,18 @@ def test_a_store_that_lists_only_whole_keys(inside: Inside, sandbox: Sandbox, so
     assert sandbox.uploads() == []
 
 
+@pytest.mark.parametrize("skew_s", [-864_000, 864_000])
+def test_a_wrong_clock_makes_no_upload_old(
+    inside: Inside, sandbox: Sandbox, source: Path, skew_s: int
+) -> None:
+    """The record of this machine has the time of the store, by which its own clock is ten days off."""
+    sandbox.add_fault("no-dates")
+    sandbox.add_fault(f"skew={skew_s}")
+    assert inside.run("init", source, "bucket/own", "--parts", "5").code == 0
+    assert inside.run("gc", "bucket", "--older-than", "7d", "--json").json["kept"][0]["because"] == "young"
+    assert len(sandbox.uploads()) == 1
+
+
 def test_a_store_without_dates(
     inside: Inside, sandbox: Sandbox, source: Path, elsewhere: Callable[[], None]
 ) -> None:

@@ -29,6 +29,15 @@ class Outcome:
         return parsed
 
 
+def variables_of(sandbox: Sandbox) -> dict[str, str]:
+    """Return the environment variables with which commands use *sandbox*."""
+    return {
+        "OBSUP_ENDPOINT": sandbox.endpoint,
+        "AccessKeyID": sandbox.access_key,
+        "SecretAccessKey": sandbox.secret_key,
+    }
+
+
 @dataclass(frozen=True)
 class Shell:
     """Runs ``obsup`` in *folder*. *environment* is added to the variables of this process."""
@@ -40,12 +49,7 @@ class Shell:
     @classmethod
     def against(cls, sandbox: Sandbox, folder: Path) -> Shell:
         """Return a shell whose commands use *sandbox*."""
-        environment = {
-            "OBSUP_ENDPOINT": sandbox.endpoint,
-            "AccessKeyID": sandbox.access_key,
-            "SecretAccessKey": sandbox.secret_key,
-        }
-        return cls(folder, environment)
+        return cls(folder, variables_of(sandbox))
 
     def begin(self, *arguments: str | Path, **extra: str) -> subprocess.Popen[str]:
         """Start ``obsup ARGUMENTS`` and return the process."""

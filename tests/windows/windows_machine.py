@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from obsup.sandbox.sandbox import Sandbox
-from tests.support.shell import Outcome
+from tests.support.shell import Outcome, variables_of
 
 FOLDER = Path(os.environ.get("OBSUP_TEST_WINDOWS", Path(__file__).parents[2] / ".venv-windows"))
 WINE, WINE_SERVER = "/usr/lib/wine/wine64", "/usr/lib/wine/wineserver"
@@ -59,12 +59,7 @@ class WindowsMachine:
     @classmethod
     def against(cls, sandbox: Sandbox, folder: Path) -> WindowsMachine:
         """Return a machine whose commands use *sandbox*."""
-        environment = {
-            "OBSUP_ENDPOINT": sandbox.endpoint,
-            "AccessKeyID": sandbox.access_key,
-            "SecretAccessKey": sandbox.secret_key,
-        }
-        return cls(folder, environment)
+        return cls(folder, variables_of(sandbox))
 
     @property
     def profile(self) -> Path:

@@ -37,13 +37,8 @@ def run_version() -> None:
         ("openssl", ssl.OPENSSL_VERSION.removeprefix("OpenSSL ")),
         ("platform", platform.platform()),
     ]
-    module = fast_digests()
-    rows.append(
-        (
-            "digests",
-            f"extension module ({module.MD5_WAY})" if module and module.MD5_WAY else "hashlib, anycrc",
-        )
-    )
+    way = getattr(fast_digests(), "MD5_WAY", "")  # empty on a processor for which the module has no functions
+    rows.append(("digests", f"extension module ({way})" if way else "hashlib, anycrc"))
     for name in LIBRARIES:
         try:
             rows.append((name, installed_version(name)))

@@ -71,14 +71,18 @@ def _started_below(prefix: Target) -> Iterator[Upload]:
 
 
 def _describe(found: OpenUpload, prefix: Target, now_s: Callable[[], float]) -> ListedUpload:
-    """Return what is known of *found*. If the store returns no date (SeaweedFS), that of this machine counts."""
+    """Return what is known of *found*. If the store returns no date (SeaweedFS), that of this machine counts.
+
+    Its record is dated by the clock of the store, as far as that was known: no upload may count as older than it is.
+    """
     upload = Upload(replace(prefix, key=found.key), found.upload_id)
     started = started_uploads.find(upload) if not found.is_prefix else None
     initiated, age_s = found.initiated, None
     if found.initiated_s is not None:
         age_s = now_s() - found.initiated_s
     elif started is not None:
-        initiated, age_s = iso_date(started.created), time.time() - started.created
+        initiated = iso_date(started.created)
+        age_s = max(0.0, min(time.time(), now_s()) - started.created)
     checkpoint = started.checkpoint if started is not None else None
     return ListedUpload(
         upload=started.upload if started is not None else upload,

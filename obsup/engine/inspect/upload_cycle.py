@@ -97,6 +97,7 @@ class UploadCycle:
         by_default = choose_digests("auto", connection.store.dialect, encrypted=False).checksum
         self._checksum_of_parts = by_default if by_default == CRC64 else None
         self._is_rejected = False
+        self._has_none = connection.store.dialect.checksums == ()  # the service is known to reject all
 
     def run(self) -> Iterator[Finding]:
         """Yield the finding of each check. Parts are sent only if the upload could be initiated."""
@@ -125,8 +126,7 @@ class UploadCycle:
         return f"permitted; {count} open"
 
     def _initiate(self) -> str:
-        has_none = self._store.dialect.checksums == ()
-        self._upload = self._ask(None if has_none else DEFAULT_CHECKSUM)
+        self._upload = self._ask(None if self._has_none else DEFAULT_CHECKSUM)
         return f"permitted; {self._target}"
 
     def _ask(self, algorithm: str | None) -> Upload:
@@ -200,16 +200,15 @@ class UploadCycle:
         Each other one of S3 is asked for with an upload that is aborted, unless the service is known to have none.
         """
         dialect, names = self._store.dialect, []
-        is_rejected = self._is_rejected or dialect.checksums == ()
+        is_rejected = self._is_rejected or self._has_none  # not by the other ones, which are asked for below
         if self._is_rejected:
             rejected_checksums.remember(self._target)
         if dialect.headers.checksum is None:
             names = ["CRC-64"] if all(stored.crc64 is not None for stored, _ in self._sent_parts) else []
-        elif dialect.checksums != ():
+        elif not self._has_none:
             agreed = [upload.checksum, *map(self._try_out, sorted(CHECKSUMS - {DEFAULT_CHECKSUM}))]
             names = [_described(one) for one in agreed if one is not None]
-        is_default = upload.checksum is not None and dialect.checksums != ()
-        if is_default or (names and dialect.headers.checksum is None):
+        if upload.checksum is not None or (names and dialect.headers.checksum is None):
             rejected_checksums.forget(self._target)
             return f"confirmed: {', '.join(names)}"
         confirmed = f"confirmed: {', '.join(names)}; by default, " if names else ""

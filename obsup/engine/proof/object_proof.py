@@ -195,7 +195,7 @@ def has_other_checksum(expected: Expected, checksum: Checksum | None) -> bool:
 
 
 def has_other_crc64(expected: Expected, crc64: int | None) -> bool:
-    """Return whether *crc64*, which the store returned, belongs to other content, unless the ETag is right."""
+    """Return whether *crc64*, which the store returned, is that of other content."""
     return None not in (expected.crc64, crc64) and crc64 != expected.crc64
 
 

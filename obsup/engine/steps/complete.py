@@ -37,7 +37,6 @@ from obsup.engine.verify.option_check import check_customer_key, check_headers, 
 from obsup.errors import DataMismatch, NextStep, UploadGone, WrongUsage, run_again
 from obsup.local.source.identity import check_uploaded, until_untouched
 from obsup.local.state import started_uploads
-from obsup.local.state.checkpoint import Checkpoint
 from obsup.model import ObjectInfo, Receipt, SourceStat, Upload
 from obsup.store.answers.failure_table import as_error
 
@@ -187,12 +186,17 @@ class ManualCompletion:
         forget()
         if info is not None and info.headers:
             check_headers(context, requested, info)
-        self._note_unrecorded(selected.checkpoint)
+        self._note_unrecorded(selected)
         return replace(result, lock=info.lock if info is not None else None)
 
-    def _note_unrecorded(self, checkpoint: Checkpoint | None) -> None:
-        is_unrecorded = checkpoint is None or checkpoint.requested is None
-        if self._context.request.strict_options and is_unrecorded:
+    def _note_unrecorded(self, selected: FoundUpload | None) -> None:
+        checkpoint = selected.checkpoint if selected is not None else None
+        started = selected.started if selected is not None else None
+        # The record of an earlier version has no options, as that of an upload without any.
+        is_recorded = started is not None and bool(started.requested)
+        if checkpoint is not None:
+            is_recorded = checkpoint.requested is not None
+        if self._context.request.strict_options and not is_recorded:
             self._context.observe(
                 events.Noted("the options of the object were not compared: no checkpoint here records them")
             )

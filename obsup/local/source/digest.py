@@ -83,7 +83,7 @@ class PartDigest:
         return True
 
     def record_md5(self, md5: str) -> None:
-        """Record the MD5, in lower-case hex, that was computed separately from the same bytes: not again then."""
+        """Record the MD5, in lower-case hex, that was computed separately from the same bytes; compute it no more."""
         self._known_md5 = md5
         self._md5 = None
         self._hashes = [self._hash] if self._hash is not None else []

@@ -216,7 +216,9 @@ def check_sent(
     that alternates between two contents is not taken for their mixture.
     """
     order = list(sent)
-    for number in range(2 if len(sent) < 2 else max(2, -(-MIN_COMPARISONS // len(sent)))):
+    # A single part cannot mix what was sent at different times.
+    passes = 2 if len(sent) < 2 else max(2, -(-MIN_COMPARISONS // len(sent)))
+    for number in range(passes):
         before = _identity_now(path)
         shows_changes = before is not None and is_stable(before, time.time_ns())
         for part, receipt in order:
@@ -226,7 +228,8 @@ def check_sent(
                 raise content_changed(path, since="sent")
         if number and shows_changes and before == _identity_now(path):
             return
-        order = [*order[number:], *order[:number]][::-1]
+        turn = number % max(1, len(order))
+        order = [*order[turn:], *order[:turn]][::-1]
 
 
 def _identity_now(path: Path) -> SourceStat | None:

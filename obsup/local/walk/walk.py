@@ -195,9 +195,8 @@ class _Tree:
             is_folder = entry.is_dir(follow_symlinks=follows)
             if not (walk.selection.may_have_files_in(inner) if is_folder else walk.selection.has_file(inner)):
                 return
-            if not is_folder and not walk.has(
-                name
-            ):  # before stat, which costs a request on network file systems
+            # Before stat, which costs a request on network file systems.
+            if not is_folder and not walk.has(name):
                 yield OTHER_SHARE
                 return
             if not is_folder and _OWN_STATE.fullmatch(entry.name) and looks_like_checkpoint(entry.path):
@@ -228,7 +227,7 @@ class _Tree:
             if is_linked:
                 yield SkippedFile(path, self._name(inner), "a symbolic link to a parent folder")
             else:  # a mount, or a file server that numbers the files of several file systems alike
-                error = unreadable(path, OSError(), "It has the device and inode number of a parent folder")
+                error = unreadable(path, "It has the device and inode number of a parent folder")
                 yield UnreadableFile(path, self._name(inner), error)
             return
         try:
@@ -297,11 +296,13 @@ def stat_again(path: str, name: str, link_free: int) -> Entry:
     return _named_but_special(entry) if isinstance(entry, SkippedFile) else entry
 
 
-def unreadable(path: str, exc: OSError | ValueError, why: str = "") -> SourceUnreadable:
+def unreadable(path: str, why: OSError | ValueError | str) -> SourceUnreadable:
     """Return the error for an entry that cannot be read."""
+    if isinstance(why, ValueError):
+        why = os.strerror(errno.EINVAL)
     return SourceUnreadable(
         f"cannot read {quoted(Path(path))}",
-        why or (explain(exc) if isinstance(exc, OSError) else os.strerror(errno.EINVAL)),
+        explain(why) if isinstance(why, OSError) else why,
         NextStep("check the path and its permissions"),
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -17,26 +17,13 @@ from obsup.local.source.digest import PartDigest
 from obsup.local.source.file import hash_part
 from obsup.local.source.identity import stat_source
 from obsup.model import Part
-from tests.support.extension import installed, load_module
+from tests.support.extension import installed
 
 # One process compiles the module.
 pytestmark = pytest.mark.xdist_group("extension")
 
 SIZE = 3_000_000
 CHECKSUMS = ("crc64nvme", "crc32c", "crc32", "crc64")
-
-
-@pytest.fixture(scope="module")
-def module() -> ModuleType | None:
-    """The compiled module; None on a machine without a C compiler, where every test uses the other way twice."""
-    return load_module()
-
-
-@pytest.fixture(params=["extension module", "hashlib and anycrc"])
-def way(request: pytest.FixtureRequest, module: ModuleType | None) -> Iterator[None]:
-    """Both ways to compute digests."""
-    with installed(module if request.param == "extension module" else None):
-        yield
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
@@ -18,26 +17,13 @@ from obsup.local.source.identity import stat_source
 from obsup.local.source.part_md5s import PartGroup, hash_grouped, in_groups
 from obsup.model import Part
 from obsup.units import MIB
-from tests.support.extension import installed, load_module
+from tests.support.extension import installed
 
 # One process compiles the module.
 pytestmark = pytest.mark.xdist_group("extension")
 
 PART = 10_000
 PARTS = [Part(number, (number - 1) * PART, PART) for number in range(1, 41)]
-
-
-@pytest.fixture(scope="module")
-def module() -> ModuleType | None:
-    """The compiled module; None on a machine without a C compiler."""
-    return load_module()
-
-
-@pytest.fixture(params=["extension module", "hashlib"])
-def way(request: pytest.FixtureRequest, module: ModuleType | None) -> Iterator[None]:
-    """Both ways to compute MD5s."""
-    with installed(module if request.param == "extension module" else None):
-        yield
 
 
 @pytest.fixture
