@@ -89,7 +89,12 @@ CONNECTION = group(
     OptionRow("--client-key", FILE, "Private key of --client-cert, if that file does not contain it."),
     OptionRow("--no-verify-tls", FLAG, "Do not verify the server's TLS certificate (insecure)."),
     OptionRow("--proxy", ANY_TEXT, "URL of the proxy. Default: HTTPS_PROXY or HTTP_PROXY.", metavar="URL"),
-    OptionRow("--connect-timeout", DURATION, "Time limit for opening a connection.", default="15s"),
+    OptionRow(
+        "--connect-timeout",
+        DURATION,
+        "Time limit for opening a connection, for all addresses of the host.",
+        default="15s",
+    ),
     OptionRow(
         "--stall-timeout",
         DURATION,

@@ -16,13 +16,20 @@ from typing import Any
 
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.exceptions import HTTPError, ProxyError
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    HTTPError,
+    NameResolutionError,
+    NewConnectionError,
+    ProxyError,
+)
 
 from obsup.store.http.settings import limited
 from obsup.store.http.sockets import (
     RESPONSE_CHECK_INTERVAL_S,
     ResponseStream,
     check_for_response,
+    open_connection,
     send_all,
     send_available,
 )
@@ -130,7 +137,7 @@ def _read_head(stream: Any) -> dict[str, str]:
 
 
 class _Connection(HTTPConnection):
-    """A connection that resolves ``*.localhost`` to loopback and stops sending as soon as the store responds."""
+    """A connection that tries all addresses of its host and stops sending as soon as the store responds."""
 
     longest_stall_s = 60.0
     response_limit_s = 900.0
@@ -156,13 +163,14 @@ class _Connection(HTTPConnection):
 
     def _new_conn(self) -> socket.socket:
         self.is_broken = False
-        name = self._dns_host
-        if name.endswith(".localhost"):  # RFC 6761: loopback, whatever the resolver returns
-            self._dns_host = "127.0.0.1"
         try:
-            return super()._new_conn()
-        finally:
-            self._dns_host = name
+            return open_connection(self._dns_host, self.port, self.timeout)  # type: ignore[arg-type]
+        except socket.gaierror as exc:
+            raise NameResolutionError(self.host, self, exc) from exc
+        except TimeoutError as exc:
+            raise ConnectTimeoutError(self, str(exc)) from exc
+        except OSError as exc:
+            raise NewConnectionError(self, str(exc)) from exc
 
     def putrequest(self, method: str, url: str, *args: Any, **options: Any) -> None:
         super().putrequest(method, url.removeprefix(_ABSOLUTE_TARGET), *args, **options)

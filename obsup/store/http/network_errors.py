@@ -15,6 +15,7 @@ import urllib3
 from obsup.dialects.addressing import DEFAULT_PORTS
 from obsup.errors import NetworkError
 from obsup.store.http.library_internals import NoTLS
+from obsup.store.http.sockets import NoAnswer
 
 # The first match applies, so a specific cause comes before the exception that wraps it. The boolean: whether the store
 # may have received any of the request.
@@ -23,7 +24,7 @@ _KINDS: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str, 
     (NoTLS, "no-tls", False),
     (urllib3.exceptions.NameResolutionError, "resolve", False),
     (ConnectionRefusedError, "refused", False),
-    (urllib3.exceptions.ConnectTimeoutError, "connect", False),
+    ((urllib3.exceptions.ConnectTimeoutError, NoAnswer), "connect", False),
     (urllib3.exceptions.NewConnectionError, "connect", False),
     (ssl.SSLError, "tls", True),
     (urllib3.exceptions.ReadTimeoutError, "stall", True),
@@ -150,6 +151,6 @@ def _detail(kind: str, exc: BaseException) -> str:
         return f"{_DETAILS[kind]}: {exc.verify_message}"
     if isinstance(exc, OSError) and exc.errno in (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ECONNRESET):
         return f"{_DETAILS[kind]} ({os.strerror(exc.errno).lower()})"
-    if type(exc) is urllib3.exceptions.ConnectTimeoutError:  # NameResolutionError is one, too
+    if type(exc) in (urllib3.exceptions.ConnectTimeoutError, NoAnswer):  # NameResolutionError is one, too
         return "no connection to {place} within --connect-timeout"
     return _DETAILS[kind]

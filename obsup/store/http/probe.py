@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
-import socket
 import ssl
 import time
 from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
 
 from obsup.dialects.addressing import DEFAULT_PORTS
-from obsup.dialects.endpoints import is_loopback
 from obsup.errors import NetworkError
 from obsup.store.http.network_errors import network_error
 from obsup.store.http.settings import ConnectionSettings
+from obsup.store.http.sockets import find_addresses, open_connection
 from obsup.store.http.tls_files import tls_context
 from obsup.value import Value
 
@@ -30,7 +29,7 @@ def resolve(url: str) -> list[str]:
     """Return the addresses of the host of *url*. Raises NetworkError."""
     host, port = _host_and_port(url)
     try:
-        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        addresses = find_addresses(host, port)
     except OSError as exc:
         raise NetworkError(
             "resolve", f"the host name {host} could not be resolved: {exc.strerror}", False
@@ -42,7 +41,7 @@ def measure_connect_s(url: str, timeout_s: float, monotonic: Callable[[], float]
     """Return the seconds that a TCP connection to the host of *url* takes. Raises NetworkError."""
     started = monotonic()
     try:
-        with socket.create_connection(_host_and_port(url), timeout_s):
+        with open_connection(*_host_and_port(url), timeout_s):
             return monotonic() - started
     except OSError as exc:
         raise network_error(exc, url) from exc
@@ -56,7 +55,7 @@ def check_tls(url: str, settings: ConnectionSettings, environ: Mapping[str, str]
     context = tls_context(settings, environ)
     try:
         with (
-            socket.create_connection(_host_and_port(url), settings.connect_timeout_s) as plain,
+            open_connection(*_host_and_port(url), settings.connect_timeout_s) as plain,
             context.wrap_socket(plain, server_hostname=urlsplit(url).hostname) as secure,
         ):
             cipher = secure.cipher()
@@ -77,7 +76,7 @@ def uses_tls(url: str, timeout_s: float) -> bool:
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     try:
         with (
-            socket.create_connection(_host_and_port(url), timeout_s) as plain,
+            open_connection(*_host_and_port(url), timeout_s) as plain,
             context.wrap_socket(plain, server_hostname=urlsplit(url).hostname),
         ):
             return True
@@ -86,8 +85,5 @@ def uses_tls(url: str, timeout_s: float) -> bool:
 
 
 def _host_and_port(url: str) -> tuple[str, int]:
-    """Return host and port of *url*; names under localhost are loopback, whatever the resolver returns."""
     parts = urlsplit(url)
-    host = parts.hostname or ""
-    is_local_name = is_loopback(host) and host.endswith("localhost")
-    return ("127.0.0.1" if is_local_name else host), parts.port or DEFAULT_PORTS[parts.scheme]
+    return parts.hostname or "", parts.port or DEFAULT_PORTS[parts.scheme]

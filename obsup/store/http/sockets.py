@@ -1,4 +1,4 @@
-"""Send on sockets as far as there is room, and notice a response that arrives before the request is complete.
+"""Open sockets, send as far as there is room, and notice a response that arrives before the request is complete.
 
 A connection fails only if no byte moves, however slow it is.
 """
@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import errno
 import io
+import os
+import selectors
 import socket
 import ssl
 import time
 from collections.abc import Callable, MutableMapping
+from contextlib import suppress
 from functools import partial
+from itertools import zip_longest
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -26,6 +30,10 @@ from obsup.units import MIB
 RESPONSE_CHECK_INTERVAL_S = 0.05
 # How often to check for progress during a stall timeout.
 CHECKS_PER_STALL_TIMEOUT = 8
+# When to try the next address of a host while the one before has not answered. RFC 8305, section 5.
+NEXT_ADDRESS_DELAY_S = 0.25
+# How long an address of a host may take to answer before the next one is tried, too. RFC 8305, section 5.
+NEXT_ADDRESS_DELAY_S = 0.25
 # Of one response with everything around it. Its body alone has a lower limit.
 MAX_BYTES = 32 * MIB
 _INFORMATIONAL = (b"HTTP/1.1 1", b"HTTP/1.0 1")
@@ -36,6 +44,10 @@ class EarlyResponse(BrokenPipeError):
 
     def __init__(self) -> None:
         super().__init__(errno.EPIPE, "the store responded before it had the whole body")
+
+
+class NoAnswer(TimeoutError):
+    """No address of the host answered in time."""
 
 
 # Bytes that were read from a TLS connection while a request was being sent. TLS returns them only once.
@@ -96,6 +108,74 @@ class ResponseStream(io.RawIOBase):
     def close(self) -> None:
         self._file.close()
         super().close()
+
+
+def find_addresses(host: str, port: int) -> list[Any]:
+    """Return what ``getaddrinfo`` does, the families of addresses in turn. Raises OSError.
+
+    Names under localhost are loopback, whatever the resolver returns (RFC 6761).
+    """
+    name = "127.0.0.1" if host.endswith(".localhost") else host
+    found = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)
+    first = [one for one in found if one[0] == found[0][0]]
+    others = [one for one in found if one[0] != found[0][0]]
+    return [one for pair in zip_longest(first, others) for one in pair if one is not None]
+
+
+def open_connection(host: str, port: int, timeout_s: float) -> socket.socket:
+    """Return a connection to *host*, whose addresses together have *timeout_s*. Raises OSError.
+
+    An address that does not answer delays the next one only for a moment; the first connection is used.
+    """
+    addresses = find_addresses(host, port)
+    error = OSError(f"{host} has no address")
+    next_s = time.monotonic()
+    end_s = next_s + timeout_s
+    with selectors.DefaultSelector() as pending:
+        try:
+            while addresses or pending.get_map():
+                now_s = time.monotonic()
+                if now_s >= end_s:
+                    raise NoAnswer("no address answered in time")
+                try:
+                    if addresses and now_s >= next_s:
+                        next_s = now_s + NEXT_ADDRESS_DELAY_S
+                        _start_to_connect(addresses.pop(0), pending)
+                    wake_s = min(next_s, end_s) if addresses else end_s
+                    for key, _ in pending.select(wake_s - now_s):
+                        pending.unregister(key.fileobj)
+                        return _require_connected(key.fileobj, timeout_s)
+                except OSError as exc:
+                    error, next_s = exc, now_s
+        finally:
+            for key in [*pending.get_map().values()]:
+                key.fileobj.close()  # type: ignore[union-attr]
+    raise error
+
+
+def _start_to_connect(address: Any, pending: selectors.BaseSelector) -> None:
+    """Start to connect to *address*, and register the socket in *pending*. Raises OSError."""
+    family, kind, protocol, _, place = address
+    sock = socket.socket(family, kind, protocol)
+    try:
+        sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with suppress(BlockingIOError):
+            sock.connect(place)
+        pending.register(sock, selectors.EVENT_WRITE)
+    except BaseException:
+        sock.close()
+        raise
+
+
+def _require_connected(sock: Any, timeout_s: float) -> socket.socket:
+    """Return *sock* with its timeout. Raises OSError if it could not connect."""
+    code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    if code:
+        sock.close()
+        raise OSError(code, os.strerror(code))
+    sock.settimeout(timeout_s)
+    return sock  # type: ignore[no-any-return]
 
 
 def send_all(sock: Any, data: Any, stall_timeout_s: float) -> None:
