@@ -60,7 +60,8 @@ os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
 # A job that a shell starts in the background ignores SIGINT, and one under nohup SIGHUP, and so would every process
 # that a test starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-signal.signal(signal.SIGHUP, signal.SIG_DFL)
+if hasattr(signal, "SIGHUP"):  # not under Windows
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def pytest_xdist_auto_num_workers() -> int:
@@ -80,7 +81,8 @@ def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPat
             name.startswith(_REMOVED_PREFIXES) and not name.startswith(_KEPT_PREFIXES)
         ):
             monkeypatch.delenv(name)
-    monkeypatch.setenv("HOME", str(folder))
+    for name in ("HOME", "USERPROFILE", "APPDATA", "LOCALAPPDATA"):  # Windows reads the last three
+        monkeypatch.setenv(name, str(folder))
     return folder
 
 

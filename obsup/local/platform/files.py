@@ -175,7 +175,10 @@ else:
 
     def explain(exc: OSError) -> str:
         """Return why a file cannot be used, without a full stop."""
-        return os.strerror(exc.errno or errno.EIO)
+        why = os.strerror(exc.errno or errno.EIO)
+        if sys.platform == "darwin" and exc.errno == errno.EPERM:
+            return f"{why}: macOS may require that the program that runs obsup has Full Disk Access (System Settings)"
+        return why
 
     def is_link(entry: os.DirEntry[str]) -> bool:
         """Return whether an entry of a folder is a symbolic link."""

@@ -89,8 +89,9 @@ else:
             lock = struct.pack("hhqqi", kind, os.SEEK_SET, offset, 1, 0)
             fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, lock)
         else:
-            kinds = {fcntl.F_RDLCK: fcntl.LOCK_SH, fcntl.F_WRLCK: fcntl.LOCK_EX, fcntl.F_UNLCK: fcntl.LOCK_UN}
-            fcntl.lockf(descriptor, kinds[kind] | fcntl.LOCK_NB, 1, offset)
+            locks = {fcntl.F_RDLCK: fcntl.LOCK_SH, fcntl.F_WRLCK: fcntl.LOCK_EX}
+            command = locks[kind] | fcntl.LOCK_NB if kind in locks else fcntl.LOCK_UN
+            fcntl.lockf(descriptor, command, 1, offset)
 
     def try_lock(descriptor: int) -> bool:
         """Return whether the open file is locked now; do not wait. Raises OSError.

@@ -140,7 +140,8 @@ else:
             status = os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
             if status is None:
                 return None
-            return status.si_status if status.si_code == os.CLD_EXITED else -status.si_status
+            number: int = status.si_status
+            return number if status.si_code == os.CLD_EXITED else -number
 
         def ended_how(self, code: int) -> str:
             """Return *code* in words."""

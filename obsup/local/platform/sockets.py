@@ -33,6 +33,7 @@ else:
     import array
 
     HAS_SENDFILE = True
+    _SO_NWRITE = 0x1024  # of macOS; Python has no name for it
 
     def send_now(sock: socket.socket, view: memoryview) -> int:
         """Send what there is room for, and return how many bytes. Raises BlockingIOError without room, OSError.
@@ -52,6 +53,8 @@ else:
 
         count = array.array("i", [0])
         try:
+            if sys.platform == "darwin":
+                return int(sock.getsockopt(socket.SOL_SOCKET, _SO_NWRITE))
             fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, count)
         except OSError:
             return 0

@@ -143,7 +143,7 @@ class PartBody:
         except (BlockingIOError, ConnectionError):
             raise
         except OSError as exc:
-            if exc.errno in (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP):
+            if exc.errno in (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP):
                 self.can_sendfile = False
                 self._file.seek(position)
                 return 0
