@@ -91,6 +91,25 @@ def test_a_file_that_one_option_reads_and_another_would_write(
     assert path.read_bytes() == b"#" * 32
 
 
+def test_the_list_of_etags_is_not_overwritten(shell: Shell, sandbox: Sandbox) -> None:
+    """The log would be appended to it."""
+    (shell.folder / "list").write_text("1 abc")
+    outcome = shell.run(
+        "complete", "bucket/key", "--upload-id", "A", "--etags-from", "list", "--log-file", "list"
+    )
+    assert (outcome.code, (shell.folder / "list").read_text(), sandbox.requests) == (2, "1 abc", [])
+    assert "--log-file list is the same file as --etags-from" in outcome.err
+
+
+def test_the_file_of_the_locks_is_not_sent(shell: Shell, sandbox: Sandbox) -> None:
+    """On macOS and BSD, the locks of this process would end when it is closed."""
+    make_files(shell, "tree/a")
+    outcome = shell.run("upload", "-r", "tree/", "bucket/p/", OBSUP_STATE_DIR=str(shell.folder / "tree"))
+    assert outcome.code == 0, outcome.err
+    assert "Skipped: locks/uploads: a file that this command writes" in outcome.err
+    assert stored_keys(sandbox) == ["p/a"]
+
+
 def test_two_options_that_would_write_one_file(shell: Shell, sandbox: Sandbox) -> None:
     """Exit 2, whether or not the file exists."""
     make_files(shell, "bigfile")

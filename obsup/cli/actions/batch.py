@@ -30,6 +30,7 @@ from obsup.local.files.existing import exists, is_file
 from obsup.local.files.overwritten import is_in
 from obsup.local.source.stream import WaitingStream, open_standard_input
 from obsup.local.state import journal as journals
+from obsup.local.state.lock import lock_files
 from obsup.local.walk.file_list import listed, read_entries
 from obsup.local.walk.filters import make_selection
 from obsup.local.walk.reached_folders import find_reached
@@ -201,7 +202,9 @@ def batch_request(
     template = replace(options.request, source=NO_SOURCE, target=prefix)
     written = [*_written_files(options, batch).values(), journal]
     return BatchRequest(
-        entries=lambda: _entries(sources, _without(walk, written), batch, piped_list, on_idle),
+        entries=lambda: _entries(
+            sources, _without(walk, [*written, *lock_files()]), batch, piped_list, on_idle
+        ),
         shared=SharedRequest(template, prefix, folder),
         batch_id=digest,
         journal=journal if options.request.keep_checkpoint else None,

@@ -45,11 +45,14 @@ def _option(name: str) -> str:
 def _files_of_options(ctx: click.Context) -> dict[str, Path]:
     """Return the files that options of the command name, by parameter, and the configuration file."""
     from obsup.local.files.user_folders import default_config_path
-    from obsup.options.kinds import FILE
+    from obsup.options.kinds import FILE, TEXT_FILE
     from obsup.options.table import rows_of
 
-    names = [row.parameter for _, row in rows_of(ctx.command.name or "") if row.kind is FILE]
+    names = [row.parameter for _, row in rows_of(ctx.command.name or "") if row.kind in (FILE, TEXT_FILE)]
     given = {name: ctx.params.get(name) for name in names}
+    etags_from = given.get("etags_from")
+    if etags_from is not None:
+        given["etags_from"] = etags_from.name  # it is open
     if "config_path" in given and given["config_path"] is None:
         given[_DEFAULT_CONFIG] = default_config_path()
     return {name: Path(path) for name, path in given.items() if path not in (None, "", "-")}

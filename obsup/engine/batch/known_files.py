@@ -18,7 +18,8 @@ from obsup.engine.batch.request import BatchRequest
 from obsup.engine.job.connection import Connection
 from obsup.errors import CheckpointUnwritable, LocalFailure, NextStep, SourceUnreadable, WrongUsage
 from obsup.local.source.identity import is_same_file
-from obsup.local.state.journal import Journal, JournalDamaged, JournalEntry, JournalUntrusted, set_aside
+from obsup.local.state import checkpoint as checkpoints
+from obsup.local.state.journal import DAMAGED_SUFFIX, Journal, JournalDamaged, JournalEntry, JournalUntrusted
 from obsup.local.walk.walk import FoundFile
 from obsup.text import quoted
 
@@ -173,7 +174,7 @@ def _open_journal(request: BatchRequest, observe: events.Observer) -> Journal | 
         except JournalDamaged as exc:
             if request.is_journal_explicit and not isinstance(exc, JournalUntrusted):
                 raise
-            moved = set_aside(path, exc.what)
+            moved = checkpoints.set_aside(path, exc.what, DAMAGED_SUFFIX)
             observe(events.Noted(f"{exc}; it was renamed to {quoted(moved)}, and the store is asked instead"))
             journal = Journal(path, prefix)
     except (CheckpointUnwritable, LocalFailure) as exc:

@@ -248,9 +248,8 @@ def load_checkpoint(context: UploadContext) -> Checkpoint | None:
     try:
         return checkpoints.load(path)
     except CheckpointDamaged as exc:
-        is_foreign = isinstance(exc, CheckpointForeign)
-        then = (
-            f"it is now {quoted(checkpoints.set_aside(path, exc.what))}" if is_foreign else "asking the store"
-        )
-        context.observe(events.Noted(f"cannot use the checkpoint {quoted(path)}: {exc.what}; {then}"))
+        what, then = f"cannot use the checkpoint {quoted(path)}: {exc.what}", "asking the store"
+        if isinstance(exc, CheckpointForeign):
+            then = f"it is now {quoted(checkpoints.set_aside(path, what))}"
+        context.observe(events.Noted(f"{what}; {then}"))
     return None

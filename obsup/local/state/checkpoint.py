@@ -23,13 +23,13 @@ from msgspec import field
 from msgspec.structs import replace
 
 from obsup.errors import CheckpointUnwritable, NextStep, ObsupError, run_again
+from obsup.local.files.file_lock import lock_file
 from obsup.local.files.own_file import UntrustedFile, read_own
 from obsup.local.platform.files import NO_WAIT, open_file
 from obsup.local.platform.files import remove as remove_file
 from obsup.local.state.atomic_file import AtomicFile, temporary_prefix
 from obsup.local.state.checkpoint_path import fallback_folder
 from obsup.local.state.folders import create_private_folder, is_special
-from obsup.local.state.lock import FileLock
 from obsup.local.state.typed_json import parse
 from obsup.model import Checksum, Receipt, SourceStat, Upload
 from obsup.text import quoted
@@ -264,18 +264,18 @@ def load_named(path: Path, otherwise: NextStep) -> Checkpoint | None:
         raise type(exc)(what, why, otherwise) from exc
 
 
-def set_aside(path: Path, reason: str) -> Path:
-    """Rename the file at *path* to a free name and return that name; *reason* is why it is not used.
+def set_aside(path: Path, what: str, suffix: str = SET_ASIDE_SUFFIX) -> Path:
+    """Rename the file at *path* to a free name with *suffix*, and return that path; *what* is the error with the file.
 
     Raises CheckpointUnwritable.
     """
-    names = (f"{path.name}{SET_ASIDE_SUFFIX}{number or ''}" for number in count())
+    names = (f"{path.name}{suffix}{number or ''}" for number in count())
     free = next(path.with_name(name) for name in names if not os.path.lexists(path.with_name(name)))
     try:
         path.rename(free)
     except OSError as exc:
         raise CheckpointUnwritable(
-            f"cannot use the checkpoint {quoted(path)}: {reason}",
+            what,
             f"It cannot be renamed to {quoted(free.name)} either: {exc.strerror or type(exc).__name__}",
             NextStep("name another file with --checkpoint"),
         ) from exc
@@ -313,24 +313,18 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
 def record(path: Path, upload: Upload, receipt: Receipt) -> bool:
     """Add *receipt* to the checkpoint at *path*; safe while other processes do the same.
 
-    The lock is on the checkpoint itself, so it also works on a shared disk. Returns False if the checkpoint is gone or
+    The lock is on the checkpoint itself, so it also works on a shared disk. On a file system without locks, a record
+    that another process overwrites costs a request, never a part. Returns False if the checkpoint is gone or
     belongs to another upload. Raises CheckpointDamaged, CheckpointUnwritable.
     """
-    lock = FileLock(str(path))
     try:
-        lock.wait()
+        with lock_file(str(path)):
+            found = load(path)
+            if found is None or found.upload.upload_id != upload.upload_id:
+                return False
+            save(path, replace(found, receipts={**found.receipts, receipt.number: receipt}))
     except FileNotFoundError:
         return False
-    except OSError:
-        # The file system has no locks. A record that another process overwrites costs a request, never a part.
-        lock.release()
-    try:
-        found = load(path)
-        if found is None or found.upload.upload_id != upload.upload_id:
-            return False
-        save(path, replace(found, receipts={**found.receipts, receipt.number: receipt}))
-    finally:
-        lock.release()
     return True
 
 

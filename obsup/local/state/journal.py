@@ -31,6 +31,7 @@ from obsup.value import Value
 
 FORMAT = 1
 SUFFIX = ".obsup.journal"
+DAMAGED_SUFFIX = ".damaged"
 # Files change: if more lines than this are outdated by later lines of the same name, the journal is rewritten.
 MAX_STALE_LINES = 1000
 # A key has at most 1,024 bytes. A file with longer lines is not a journal, but named by mistake.
@@ -235,23 +236,6 @@ class Journal:
         os.ftruncate(descriptor, self._size)  # removes an incomplete line
         if not self._size:
             _write(descriptor, self._header)
-
-
-def set_aside(path: Path, reason: str) -> Path:
-    """Rename the journal at *path* and return its new path; *reason* is why it is not used.
-
-    Raises CheckpointUnwritable.
-    """
-    new_path = path.with_name(f"{path.name}.damaged")
-    try:
-        path.replace(new_path)
-    except OSError as exc:
-        raise CheckpointUnwritable(
-            reason,
-            f"It cannot be renamed to {quoted(new_path.name)} either: {exc.strerror or type(exc).__name__}",
-            NextStep("name another file with --checkpoint"),
-        ) from exc
-    return new_path
 
 
 def _header(target: Target) -> bytes:

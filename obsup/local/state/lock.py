@@ -21,15 +21,14 @@ from obsup.local.platform.locks import (
     close_lock,
     give_to_owner,
     is_current,
-    lock_file_of,
     open_lock,
     try_lock,
     try_lock_byte,
     unlock_byte,
-    wait_for_lock,
 )
 from obsup.local.state.folders import can_use_private_folder, is_special, state_folder, temporary_folder
 from obsup.model import Target
+from obsup.text import quoted
 
 # is_held takes the lock for an instant. For this long, a lock that is held does not count as another run.
 GRACE_S = 0.3
@@ -41,9 +40,14 @@ _OFFSET_DIGITS = 15
 _EXCLUSIVE = -1
 # The lock service of a network file system that does not respond would block for ever.
 MAX_RESPONSE_S = 5.0
+# Storage without locks, a folder that this user cannot use, and a path that no file can have.
+_WITHOUT_LOCKS = frozenset({errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL})
+_UNUSABLE = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+_IMPOSSIBLE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG})
 # The name of a checkpoint and this is that of the lock beside it.
 SUFFIX = ".upload.lock"
 TWICE = "Two at a time would send parts twice, or complete an upload that is still being sent"
+ONE_AT_A_TIME = "run only one upload of a target at a time"
 ELSEWHERE = "It runs on another machine, or with another state directory, and has the same checkpoint"
 
 
@@ -63,10 +67,16 @@ def lock_folder() -> Path | None:
     return None
 
 
+def lock_files() -> list[Path]:
+    """Return the file whose bytes are locked, if there is one: on some systems, reading it ends the locks."""
+    folder = lock_folder()
+    return [folder / LOCK_FILE] if folder is not None else []
+
+
 def no_locks() -> str:
     """Return the note for an upload that is not locked, because ``lock_folder`` found no folder."""
     return (
-        f"nothing is locked, because {state_folder()} cannot be written: run only one upload of a target at a time, "
+        f"nothing is locked, because {state_folder()} cannot be written: {ONE_AT_A_TIME}, "
         "or set OBSUP_STATE_DIR to a folder that you can write"
     )
 
@@ -139,42 +149,6 @@ def _locks_in(folder: Path) -> _ByteLocks:
     return _locks_of_process(folder, os.getpid())  # a forked process opens the file itself
 
 
-class FileLock:
-    """A lock on an existing file itself."""
-
-    def __init__(self, path: str) -> None:
-        self._path = path
-        self._file = lock_file_of(path)
-        self._descriptor: int | None = None
-
-    def wait(self) -> None:
-        """Wait until the lock is acquired. Raises OSError, FileNotFoundError."""
-        while self._descriptor is None:
-            os.stat(self._path)  # noqa: PTH116 - raises FileNotFoundError
-            self._descriptor = self._try_lock()
-
-    def _try_lock(self) -> int | None:
-        descriptor = open_lock(self._file, create=self._file != self._path)
-        try:
-            wait_for_lock(descriptor)
-            # Between open and lock, another holder may have removed or replaced the file.
-            is_acquired = is_current(descriptor, self._file)
-        except BaseException:
-            os.close(descriptor)
-            raise
-        if not is_acquired:
-            os.close(descriptor)
-            return None
-        return descriptor
-
-    def release(self) -> None:
-        """Release the lock."""
-        if self._descriptor is None:
-            return
-        close_lock(self._descriptor, self._file, remove=self._file != self._path)
-        self._descriptor = None
-
-
 def lock_beside(checkpoint: Path) -> Path | None:
     """Return the path of the lock of *checkpoint*; None for a device, and if the file there is not obsup's."""
     path = Path(f"{checkpoint}{SUFFIX}")
@@ -191,31 +165,38 @@ class CheckpointLock:
     """The lock of an upload beside its checkpoint, on storage that other machines may share.
 
     Storage without locks, a folder that this user cannot use, and a file that is not obsup's lock nothing, and the
-    upload continues. It does not exclude other threads.
+    upload continues. After any other failure *note* is called, and it continues, too. Other threads are not excluded.
     """
 
-    def __init__(self, checkpoint: Path) -> None:
+    def __init__(self, checkpoint: Path, note: Callable[[str], object] = lambda _: None) -> None:
         path = lock_beside(checkpoint)
         self._path = str(path) if path is not None else None
+        self._note = note
         self._descriptor: int | None = None
 
     def try_acquire(self) -> bool:
         """Return False if another process holds the lock."""
-        answers: queue.SimpleQueue[bool] = queue.SimpleQueue()
+        answers: queue.SimpleQueue[bool | OSError] = queue.SimpleQueue()
 
         def acquire(path: str) -> None:
             try:
                 answers.put(self._acquire(path))
-            except OSError:
-                answers.put(True)
+            except OSError as exc:
+                answers.put(exc)
 
         if self._path is None:
             return True
         try:
             threading.Thread(target=acquire, args=(self._path,), name="lock", daemon=True).start()
-            return answers.get(timeout=MAX_RESPONSE_S)
+            answer = answers.get(timeout=MAX_RESPONSE_S)
         except (RuntimeError, queue.Empty):  # no thread can be started, or no response
-            return True
+            answer = OSError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
+        if isinstance(answer, bool):
+            return answer
+        if answer.errno not in _WITHOUT_LOCKS | _UNUSABLE | _IMPOSSIBLE:
+            path = quoted(Path(self._path))
+            self._note(f"{path} cannot be locked ({answer.strerror}): {ONE_AT_A_TIME}")
+        return True
 
     def _acquire(self, path: str) -> bool:
         descriptor = open_lock(path, create=True)
@@ -270,7 +251,7 @@ class UploadLock:
         folder = folder or lock_folder()
         self._locks = _locks_in(folder) if folder is not None else None
         self._offset = _lock_offset(target, part)
-        self._elsewhere = CheckpointLock(checkpoint) if checkpoint is not None else None
+        self._elsewhere = CheckpointLock(checkpoint, note) if checkpoint is not None else None
         self._why = TWICE
 
     def __enter__(self) -> UploadLock:
@@ -330,7 +311,7 @@ def _try_here(locks: _ByteLocks, offset: int, target: Target, shared: bool) -> b
 def is_held(target: Target, checkpoint: Path | None = None) -> bool:
     """Return whether an obsup on this machine, or one with the same *checkpoint* elsewhere, has locked *target*.
 
-    Raises LocalFailure.
+    Also if that cannot be determined. Raises LocalFailure.
     """
     folder = lock_folder()
     if folder is None:
@@ -339,12 +320,16 @@ def is_held(target: Target, checkpoint: Path | None = None) -> bool:
     if not _try_here(locks, offset, target, shared=False):
         return True
     try:
-        if checkpoint is None or not os.path.lexists(f"{checkpoint}{SUFFIX}"):
-            return False
-        elsewhere = CheckpointLock(checkpoint)
-        if not elsewhere.try_acquire():
-            return True
-        elsewhere.release()
+        return checkpoint is not None and _is_held_elsewhere(checkpoint)
     finally:
         locks.release(offset)
-    return False
+
+
+def _is_held_elsewhere(checkpoint: Path) -> bool:
+    if not os.path.lexists(f"{checkpoint}{SUFFIX}"):
+        return False
+    failures: list[str] = []
+    lock = CheckpointLock(checkpoint, failures.append)
+    is_acquired = lock.try_acquire()
+    lock.release()
+    return bool(failures) or not is_acquired

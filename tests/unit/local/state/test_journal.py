@@ -20,7 +20,6 @@ from obsup.local.state.journal import (
     JournalDamaged,
     JournalEntry,
     default_path,
-    set_aside,
 )
 from obsup.model import SourceStat, Target
 from obsup.units import MIB
@@ -149,7 +148,6 @@ def test_a_foreign_file_is_not_changed(path: Path, content: bytes) -> None:
     with pytest.raises(JournalDamaged, match="is not a journal"):
         Journal(path, TARGET)
     assert path.read_bytes() == content
-    assert set_aside(path, "damaged").read_bytes() == content
 
 
 def test_a_journal_of_a_newer_obsup_is_not_changed(path: Path) -> None:

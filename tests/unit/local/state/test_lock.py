@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from obsup.errors import Busy, LocalFailure
-from obsup.local.state.lock import LOCK_FILE, CheckpointLock, FileLock, UploadLock, is_held, lock_folder
+from obsup.local.files.file_lock import lock_file
+from obsup.local.state.lock import LOCK_FILE, CheckpointLock, UploadLock, is_held, lock_folder
 from obsup.model import Target
 
 ROOT = Path(__file__).parents[4]
@@ -141,13 +142,11 @@ def test_a_file_replaced_between_open_and_lock_is_locked_again(
         flock(descriptor, kind)
         locked.append(os.fstat(descriptor).st_ino)
 
-    lock = FileLock(str(path))
     with monkeypatch.context() as patch:
         patch.setattr("fcntl.flock", race)
-        lock.wait()
-    assert len(locked) == 2
-    assert locked[-1] == path.stat().st_ino
-    lock.release()
+        with lock_file(str(path)):
+            assert len(locked) == 2
+            assert locked[-1] == path.stat().st_ino
 
 
 def test_a_killed_process_holds_no_lock(home: Path) -> None:
@@ -231,3 +230,24 @@ def test_the_lock_beside_a_checkpoint_outlives_a_look_at_it(tmp_path: Path) -> N
 def test_a_folder_as_a_checkpoint_locks_nothing() -> None:
     """Writing the checkpoint reports it."""
     assert CheckpointLock(Path()).try_acquire()
+
+
+def test_a_lock_that_fails_for_another_reason_is_noted(tmp_path: Path) -> None:
+    """The upload continues, and gc takes it for one that may run."""
+    script = (
+        "import os, resource, sys; from pathlib import Path; from tests.unit.local.state.test_lock import *\n"
+        "checkpoint = Path(sys.argv[1])\n"
+        "assert not is_held(TARGET, checkpoint)  # and removes the file\n"
+        "Path(f'{checkpoint}.upload.lock').touch()\n"
+        "lowest_free = os.dup(0); os.close(lowest_free)\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))\n"
+        "with UploadLock(TARGET, checkpoint=checkpoint, note=print):\n"
+        "    pass\n"
+        "print(is_held(TARGET, checkpoint))\n"
+    )
+    command = [sys.executable, "-Bc", script, str(tmp_path / "state.json")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    note, held = done.stdout.splitlines()
+    assert "state.json.upload.lock cannot be locked (Too many open files): run only one upload" in note
+    assert held == "True"
