@@ -125,6 +125,10 @@ class SourceStat(Value, rename="camel"):
     inode: int
 
 
+# The metadata of an object that has the token of its upload.
+TOKEN_NAME = "obsup-token"
+
+
 class Upload(Value):
     """One multipart upload: its upload id, and the random token in the object's metadata that identifies it as ours.
 
@@ -137,6 +141,11 @@ class Upload(Value):
     token: str | None = None
     is_found: bool = False
     checksum: UploadChecksum | None = None
+
+    @property
+    def abort_command(self) -> tuple[str, ...]:
+        """The command that aborts it."""
+        return ("obsup", "abort", self.target.name, "--upload-id", self.upload_id)
 
 
 class Credentials(Value):

@@ -10,6 +10,7 @@ from obsup.dialects.dialect import Dialect
 from obsup.dialects.encoding import encode_query
 from obsup.dialects.parameters import option_of
 from obsup.errors import NextStep, WrongUsage
+from obsup.model import TOKEN_NAME
 from obsup.options.table import HEADER_OPTIONS
 from obsup.units import parse_duration
 
@@ -137,6 +138,7 @@ def metadata_headers(dialect: Dialect, prefix: str, metadata: Mapping[str, str])
                 f"{dialect.title} accepts names of the characters {dialect.metadata_name}",
                 NextStep("use another name with --metadata NAME=VALUE"),
             )
+        _check_not_token(name)
         if name.lower() in (known[len(prefix) :].lower() for known in headers):
             raise WrongUsage(
                 f"the metadata {name!r} is given twice",
@@ -175,6 +177,15 @@ def grant_headers(dialect: Dialect, prefix: str, grants: tuple[tuple[str, str], 
         known = headers.get(prefix + permission)
         headers[prefix + permission] = f"{known},{entry}" if known else entry
     return headers
+
+
+def _check_not_token(name: str) -> None:
+    if name.lower() == TOKEN_NAME:
+        raise WrongUsage(
+            f"the metadata name {name!r} is reserved",
+            "obsup marks objects with it, to find out later which upload made them",
+            NextStep("use another name with --metadata NAME=VALUE"),
+        )
 
 
 def tagging_header(_dialect: Dialect, name: str, tags: Mapping[str, str]) -> dict[str, str]:
@@ -228,6 +239,7 @@ def extension_headers(dialect: Dialect, headers: tuple[tuple[str, str], ...]) ->
                 "It is set by obsup on each request, and signed",
                 NextStep(f"leave out --header '{name}: …'"),
             )
+        _check_not_token(name.lower().removeprefix(dialect.headers.meta))
         if name.lower() in (known.lower() for known in clean):
             raise WrongUsage(
                 f"the header {name} is given twice",

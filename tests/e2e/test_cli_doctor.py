@@ -111,6 +111,20 @@ def test_each_missing_permission_is_reported_separately(
     assert "AccessDenied" in outcome.err
 
 
+@pytest.mark.parametrize("aborted", [0, 1])
+def test_an_upload_that_cannot_be_aborted_is_reported(sandbox: Sandbox, shell: Shell, aborted: int) -> None:
+    """Also those that try out other checksums: the command of the next step discards the first one."""
+    sandbox.add_fault(f"error=403:AccessDenied,op=abort,after={aborted},times=always")
+    outcome = shell.run("doctor", "s3://bucket", "--region", "eu-de")
+    assert (outcome.code, table(outcome)["abort"]) == (77, "FAIL")
+    left = {upload[2] for upload in sandbox.uploads()}
+    command = outcome.err.splitlines()[2].partition("obsup ")[2].split()
+    upload_id = command[command.index("--upload-id") + 1]
+    sandbox.clear_faults()
+    assert shell.run(*command).code == 0
+    assert {upload[2] for upload in sandbox.uploads()} == left - {upload_id} != left
+
+
 @pytest.mark.parametrize(
     ("provider", "fault", "told"),
     [

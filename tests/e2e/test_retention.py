@@ -190,6 +190,20 @@ def test_lock_that_the_store_does_not_have_is_refused(
     assert sandbox.requests == []
 
 
+def test_a_second_complete_names_the_lock(inside: Inside, sandbox: Sandbox, files: None) -> None:
+    """As the first one does."""
+    sandbox.add_fault("object-lock=0")
+    for line in (
+        f"init big bucket/key --provider s3 --parts 1 {shlex.join(LOCK)}",
+        "part big bucket/key --provider s3 --part-number 1",
+    ):
+        assert inside.run(*line.split()).code == 0
+    locks = [
+        inside.run("complete", "big", "bucket/key", "--provider", "s3", "--json").json["lock"] for _ in "12"
+    ]
+    assert locks == [{"retention": "compliance", "retainUntil": DATE, "legalHold": False}] * 2
+
+
 def test_setting_is_not_ignored(inside: Inside, sandbox: Sandbox, files: None, home: Path) -> None:
     """Retention and legal hold of the configuration file; the result, the receipt and the plan name them."""
     sandbox.add_fault("object-lock=0")

@@ -20,13 +20,12 @@ from obsup.engine.job.progress import ProgressTally
 from obsup.engine.job.request import UploadRequest
 from obsup.engine.job.stop import StopSignal
 from obsup.engine.job.target_settings import ConnectOptions, resolve_target
-from obsup.engine.proof.object_proof import TOKEN_NAME
 from obsup.engine.stream.uploader import StreamUploader
 from obsup.errors import ObsupError, SourceChanged
 from obsup.local.source.file_object import FileObject
 from obsup.local.state import checkpoint as checkpoints
 from obsup.local.state.checkpoint import Checkpoint
-from obsup.model import SourceStat, Upload
+from obsup.model import TOKEN_NAME, SourceStat, Upload
 from obsup.sandbox.sandbox import Sandbox
 from obsup.units import KIB, MIB
 from tests.support.pipes import Bash

@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from obsup.engine.proof.object_proof import TOKEN_NAME
+from obsup.model import TOKEN_NAME
 from obsup.sandbox.request_records import RequestRecord
 from obsup.sandbox.sandbox import Sandbox
 from tests.support.shell import Outcome, Shell

@@ -16,6 +16,7 @@ from obsup.cli.report import output
 from obsup.cli.report.fields import target_fields
 from obsup.cli.run.requests import CommandOptions
 from obsup.cli.run.session import Session, run_step
+from obsup.dates import iso_date
 from obsup.engine.inspect.local_uploads import LocalUpload, find_local_uploads
 from obsup.engine.inspect.open_uploads import ListedUpload, count_parts, list_open_uploads
 from obsup.engine.inspect.upload_cycle import RequestTimes
@@ -26,7 +27,7 @@ from obsup.local.source.identity import check_uploaded
 from obsup.model import ListWindow, Upload
 from obsup.store.interface import ObjectStore
 from obsup.text import one_line, quoted
-from obsup.units import exact_size, format_duration, format_size
+from obsup.units import exact_size, format_size
 
 LONG_HEADER = ("key", "upload id", "initiated", "owner", "live", "age (s)", "parts", "bytes", "checkpoint")
 
@@ -212,7 +213,6 @@ def _local_fields(local: LocalUpload) -> dict[str, Any]:
 
 def _local_rows(local: LocalUpload) -> list[tuple[str, str]]:
     upload, plan = local.checkpoint.upload, local.plan
-    age = format_duration(max(0.0, time.time() - local.checkpoint.created))
     stored = len(local.checkpoint.receipts)
     return [
         ("target", str(upload.target)),
@@ -221,7 +221,7 @@ def _local_rows(local: LocalUpload) -> list[tuple[str, str]]:
         ("parts", f"{stored} of {plan.count} stored, {exact_size(plan.part_size)} each"),
         ("bytes", f"{format_size(local.stored)} of {format_size(plan.size)}"),
         ("missing", show_numbers(local.missing) or "none"),
-        ("started", f"{age} ago"),
+        ("started", f"{iso_date(local.checkpoint.created)} by the store's clock"),
         ("running", "yes" if local.is_live else "no"),
         ("source", f"changed: {', '.join(local.changes)}" if local.changes else "unchanged"),
         ("checkpoint", quoted(local.path)),

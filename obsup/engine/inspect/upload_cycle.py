@@ -96,6 +96,7 @@ class UploadCycle:
         self._sent_parts: list[tuple[Stored, PartDigest]] = []
         by_default = choose_digests("auto", connection.store.dialect, encrypted=False).checksum
         self._checksum_of_parts = by_default if by_default == CRC64 else None
+        self._not_aborted: list[Finding] = []
         self._is_rejected = False
         self._has_none = connection.store.dialect.checksums == ()  # the service is known to reject all
 
@@ -118,6 +119,7 @@ class UploadCycle:
             if abortion.error is None and self._sent_parts:
                 checksums = run_check("checksums", partial(self._find_checksums, self._upload))
                 yield replace(checksums, is_required=False)
+                yield from self._not_aborted
         yield run_check("head object", self._head_object)
         yield from self._describe_limits()
 
@@ -217,11 +219,16 @@ class UploadCycle:
 
     def _try_out(self, algorithm: str) -> UploadChecksum | None:
         asked = self._ask(algorithm)
-        abort_fully(self._store, asked, self._sleep)
+        abortion = run_check("abort", partial(self._abort, asked))
+        self._not_aborted += [abortion] if abortion.error is not None else []
         return asked.checksum
 
     def _abort(self, upload: Upload) -> str:
-        abort_fully(self._store, upload, self._sleep)
+        try:
+            abort_fully(self._store, upload, self._sleep)
+        except ObsupError as exc:
+            step = NextStep("discard the upload of this check", command=upload.abort_command)
+            raise type(exc)(exc.what, exc.why, step, exc.refusal) from exc
         return "permitted; nothing is left"
 
     def _head_object(self) -> str:

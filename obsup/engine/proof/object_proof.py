@@ -10,10 +10,17 @@ from msgspec.structs import replace
 
 from obsup.dialects.dialect import Dialect
 from obsup.local.source.digest import CRC64, combine_checksums, combine_crc64
-from obsup.model import Checksum, ObjectChecksums, ObjectInfo, Receipt, Stored, Upload, UploadChecksum
+from obsup.model import (
+    TOKEN_NAME,
+    Checksum,
+    ObjectChecksums,
+    ObjectInfo,
+    Receipt,
+    Stored,
+    Upload,
+    UploadChecksum,
+)
 from obsup.value import Value
-
-TOKEN_NAME = "obsup-token"
 
 Verified = Literal[
     "crc64nvme",

@@ -43,7 +43,7 @@ def _forget_interrupted(context: UploadContext, selector: UploadSelector) -> Non
             f"The response to its initiation was lost; upload {upload_id} may be that one, or that of another client",
             NextStep(
                 "if it is yours, abort it with its upload id",
-                command=("obsup", "abort", selector.target.name, "--upload-id", upload_id),
+                command=Upload(selector.target, upload_id).abort_command,
             ),
         )
     checkpoints.remove(selector.path)

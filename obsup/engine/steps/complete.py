@@ -187,7 +187,7 @@ class ManualCompletion:
         if info is not None and info.headers:
             check_headers(context, requested, info)
         self._note_unrecorded(selected)
-        return replace(result, lock=info.lock if info is not None else None)
+        return result if info is None else replace(result, lock=info.lock)
 
     def _note_unrecorded(self, selected: FoundUpload | None) -> None:
         checkpoint = selected.checkpoint if selected is not None else None

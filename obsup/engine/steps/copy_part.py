@@ -158,4 +158,4 @@ def _changed(upload: Upload, source: CopySource, why: str) -> DataMismatch:
 
 
 def _start_over(upload: Upload, text: str) -> NextStep:
-    return NextStep(text, command=("obsup", "abort", upload.target.name, "--upload-id", upload.upload_id))
+    return NextStep(text, command=upload.abort_command)

@@ -150,6 +150,7 @@ def result_of(upload: Upload, found: FoundObject | None) -> Result | None:
         size=found.info.size,
         part_size=-(-found.info.size // count),
         parts=count,
+        lock=found.info.lock,
     )
 
 

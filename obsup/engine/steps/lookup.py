@@ -58,13 +58,12 @@ class FoundUpload(Value):
         """Raise WrongUsage for the upload of a stream: only a run that reads the stream knows where it ends."""
         recorded = self.checkpoint or self.started
         if recorded is not None and recorded.source and not Path(recorded.source).is_absolute():
-            name = self.upload.target.name
             raise WrongUsage(
                 f"the upload of {self.upload.target} is the upload of a stream",
                 "Only the command that reads the stream can send its parts and complete it",
                 NextStep(
                     "complete it with the same obsup upload command, or abort it",
-                    command=("obsup", "abort", name, "--upload-id", self.upload.upload_id),
+                    command=self.upload.abort_command,
                 ),
             )
 

@@ -285,7 +285,7 @@ class StreamUploader:
                 events.Noted(
                     f"upload {upload.upload_id} of {upload.target} is not aborted: the response to Initiate was lost, "
                     "and it may be that of another client; if it is yours, abort it with",
-                    command=("obsup", "abort", upload.target.name, "--upload-id", upload.upload_id),
+                    command=upload.abort_command,
                 )
             )
         elif self._context.checkpoint_path is None:
@@ -293,7 +293,7 @@ class StreamUploader:
                 events.Noted(
                     "without a checkpoint the stored parts cannot be resumed; discard them with "
                     "--abort-on-failure, or now with",
-                    command=("obsup", "abort", upload.target.name, "--upload-id", upload.upload_id),
+                    command=upload.abort_command,
                 )
             )
 

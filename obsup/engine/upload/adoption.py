@@ -194,6 +194,6 @@ def report_left_alone(context: UploadContext, left: Sequence[OpenUpload]) -> Non
             f"the open upload {newest.upload_id} of {target} (initiated {newest.initiated or 'at an unknown time'})"
             f"{others} was left alone: it is not known to have the object options of this command; "
             "if it is no longer needed, abort it with",
-            command=("obsup", "abort", target.name, "--upload-id", newest.upload_id),
+            command=Upload(target, newest.upload_id).abort_command,
         )
     )

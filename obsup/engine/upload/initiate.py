@@ -18,7 +18,6 @@ from obsup import events
 from obsup.engine.job.context import UploadContext
 from obsup.engine.job.send_options import remember_rejection
 from obsup.engine.plan.file_plan import Plan
-from obsup.engine.proof.object_proof import TOKEN_NAME
 from obsup.engine.proof.part_proof import CHECKSUMS
 from obsup.engine.upload.adoption import (
     agreed_checksum,
@@ -30,7 +29,7 @@ from obsup.engine.upload.progress_record import ProgressRecord, open_record
 from obsup.errors import UNAVAILABLE, NetworkError, ObsupError, Refused, StoreError, run_again
 from obsup.local.state import rejected_checksums, started_uploads
 from obsup.local.state.checkpoint import Checkpoint
-from obsup.model import Initiated, OpenUpload, SourceStat, Target, Upload
+from obsup.model import TOKEN_NAME, Initiated, OpenUpload, SourceStat, Target, Upload
 from obsup.store.answers.checksums import agreement_headers, rejects_checksums
 from obsup.store.answers.failure_rule import Action
 from obsup.store.answers.failure_table import classify
@@ -180,9 +179,8 @@ def abort_unused(context: UploadContext, upload: Upload) -> None:
     try:
         context.store.abort(upload)
     except ObsupError as exc:
-        command = ("obsup", "abort", upload.target.name, "--upload-id", upload.upload_id)
         text = f"the upload that tried out the encryption is still open ({exc.what}); abort it with"
-        context.observe(events.Noted(text, command=command))
+        context.observe(events.Noted(text, command=upload.abort_command))
     else:
         started_uploads.remove(upload)
 

@@ -63,9 +63,8 @@ def object_exists(
     if upload is None:
         step = run_again("choose another key, or replace the object", drop=("--no-overwrite",))
         return ObjectExists(what, "--no-overwrite does not allow to replace it", step, refusal)
-    command = ("obsup", "abort", target.name, "--upload-id", upload.upload_id)
     why = f"--no-overwrite does not allow to replace it; upload {upload.upload_id} keeps its parts"
-    return ObjectExists(what, why, NextStep("discard the upload", command=command), refusal)
+    return ObjectExists(what, why, NextStep("discard the upload", command=upload.abort_command), refusal)
 
 
 def not_visible(target: Target) -> NotFinished:

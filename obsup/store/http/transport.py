@@ -44,6 +44,8 @@ LONG_TIMEOUT_FACTOR = 10
 MAX_RESPONSE_BYTES = 8 * MIB
 # A server without TLS may wait for the rest of a request.
 TLS_PROBE_TIMEOUT_S = 2.0
+# Those of the last requests, if keys are renewed for weeks.
+MAX_LASTING_SECRETS = 16
 USER_AGENT = f"obsup/{__version__}"
 
 Sign = Callable[[Mapping[str, str]], Mapping[str, str]]
@@ -133,7 +135,7 @@ class Transport:
         self._host_settings: dict[str, dict[str, Any]] = {}
         self._pools: dict[str, _HostPool] = {}
         self._may_need_tls = True
-        self._lasting_secrets: frozenset[str] = frozenset()
+        self._lasting_secrets: tuple[str, ...] = ()
         if not settings.verify_tls:
             # obsup itself warns once, not on every request.
             urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
@@ -175,8 +177,14 @@ class Transport:
             raise self._network_error(exc, url, by_proxy=by_proxy).after(timeout_s) from exc
         self._may_need_tls = False
         secrets = secrets_in(request.headers, query)
-        self._lasting_secrets |= {secret for secret, lasts in secrets.items() if lasts}
-        return redact(response, {*secrets, *self._lasting_secrets, *host.proxy_secrets})
+        return redact(response, {*secrets, *self._with_lasting(secrets), *host.proxy_secrets})
+
+    def _with_lasting(self, secrets: Mapping[str, bool]) -> tuple[str, ...]:
+        """Return the lasting ones of *secrets*, and those of earlier requests."""
+        known = self._lasting_secrets
+        if new := [secret for secret, lasts in secrets.items() if lasts and secret not in known]:
+            known = self._lasting_secrets = (*known, *new)[-MAX_LASTING_SECRETS:]
+        return known
 
     def _exchange_directly(
         self, pool: Any, request: requests.PreparedRequest, path: str, size: int, *, timeout_s: float

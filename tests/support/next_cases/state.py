@@ -367,6 +367,13 @@ CASES = (
         command="obsup doctor bucket",
     ),
     Case(
+        "engine/inspect/upload_cycle: UploadCycle._abort",
+        77,
+        before="fault error=403:AccessDenied,op=abort,times=always",
+        command="obsup doctor bucket",
+        check=_NONE_OPEN,
+    ),
+    Case(
         "engine/verify/object_lock: confirm_lock",
         69,
         before="fault object-lock=0; fault hide-lock",

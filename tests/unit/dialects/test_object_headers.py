@@ -268,6 +268,20 @@ def test_metadata_that_differs_in_case_only_is_rejected() -> None:
         headers_of(OBS, metadata={"Owner": "a", "owner": "b"})
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"metadata": {"Obsup-Token": "a"}},
+        {"metadata": {"x-obs-meta-obsup-token": "a"}},
+        {"headers": (("x-obs-meta-obsup-token", "a"),)},
+    ],
+)
+def test_the_name_of_the_token_is_reserved(options: dict[str, Any]) -> None:
+    """The token replaced such a value, and no object had it."""
+    with pytest.raises(WrongUsage, match=r"'(?i:(x-obs-meta-)?obsup-token)' is reserved"):
+        headers_of(OBS, **options)
+
+
 @pytest.mark.parametrize(("dialect", "limit"), [(OBS, 8192), (S3, 2048), (OSS, 8192)])
 def test_size_of_metadata_counts_names_and_values(dialect: Dialect, limit: int) -> None:
     headers_of(dialect, metadata={"abc": "x" * (limit - 3)})

@@ -8,10 +8,10 @@ from typing import Any, cast
 import pytest
 from msgspec.structs import replace
 
-from obsup.engine.proof.object_proof import TOKEN_NAME, Expected
+from obsup.engine.proof.object_proof import Expected
 from obsup.engine.verify.object_probe import ObjectProbe
 from obsup.errors import DataMismatch, NotFinished, NotPermitted
-from obsup.model import ObjectInfo, ObjectPage, Stored, Target
+from obsup.model import TOKEN_NAME, ObjectInfo, ObjectPage, Stored, Target
 from obsup.store.interface import ObjectStore
 
 TARGET = Target("obs", "http://127.0.0.1", "bucket", "key")

@@ -671,6 +671,9 @@ def test_a_key_that_a_later_response_repeats_is_masked(open_transport: Open) -> 
         transport, address = open_transport(), locate(server.endpoint, "bucket", "key", "path")
         headers = {"x-amz-server-side-encryption-customer-key": key}
         transport.exchange("PUT", address, (), headers=headers, body=b"", sign=None)
+        for number in range(10):  # keys that are renewed
+            token = {"x-amz-security-token": f"the session token {number}"}
+            transport.exchange("PUT", address, (), headers=token, body=b"", sign=None)
         later = send(transport, server.endpoint)
     assert (later.body, later.headers["x-amz-request-id"]) == (b"***", "***")
 
