@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import tomllib
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from obsup.sandbox.sandbox import Sandbox
+from obsup.units import GIB
 from tests.support.shell import Shell
 from tests.support.terminal import Terminal
 
@@ -115,7 +117,7 @@ def test_doctor_saves_what_works(shell: Shell, sandbox: Sandbox, tmp_path: Path)
     """Into the profile, which keeps its keys and its comments; then an upload needs no option."""
     config = tmp_path / "real.toml"
     keys = f'access_key_id = "{sandbox.access_key}"\nsecret_access_key = "{sandbox.secret_key}" # mine\n'
-    config.write_text(f'[profiles.p]\nprovider = "ceph"\n{keys}')
+    config.write_text(f'[profiles.p]\nprovider = "scaleway"\n{keys}')
     config.chmod(0o600)
     (tmp_path / "one.toml").symlink_to("real.toml")
     named = ("--config", "one.toml", "--profile", "p")
@@ -129,9 +131,12 @@ def test_doctor_saves_what_works(shell: Shell, sandbox: Sandbox, tmp_path: Path)
     assert "# doctor: verification: " in text
     assert text.endswith(keys)
     saved = written(config)["profiles"]["p"]
-    assert (saved["endpoint"], saved["region"], saved["provider"]) == (sandbox.endpoint, "eu-x", "ceph")
+    assert (saved["endpoint"], saved["region"], saved["provider"]) == (sandbox.endpoint, "eu-x", "scaleway")
     (tmp_path / "bigfile").write_bytes(b"x" * 1000)
     assert shell.run("upload", "bigfile", "bucket/key", *named, OBSUP_ENDPOINT="", **nothing).code == 0
+    os.truncate(tmp_path / "bigfile", 20 * GIB)  # its parts are larger than 16 MiB
+    planned = shell.run("upload", "bigfile", "bucket/key", "--dry-run", *named, OBSUP_ENDPOINT="", **nothing)
+    assert planned.code == 0, planned.err
 
 
 def test_doctor_saves_the_first_settings_and_nothing_after_a_failure(shell: Shell, home: Path) -> None:

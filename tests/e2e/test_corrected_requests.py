@@ -54,3 +54,24 @@ def test_a_store_with_another_region(inside: Inside, sandbox: Sandbox, make_file
     outcome = inside.run("upload", "bigfile", "s3://bucket/key", "--region", "nl-ams", "--parts", "2")
     assert outcome.code == 0, outcome.err
     assert rejected(sandbox) == 1
+
+
+@pytest.mark.parametrize(
+    ("fault", "target", "given", "accepted"),
+    [
+        ("only-region=fr-par", "s3://bucket", "region nl-ams", "region fr-par"),
+        ("virtual-only", "oss://bucket", "addressing path", "addressing virtual"),
+    ],
+)
+def test_doctor_recommends_what_the_store_accepted(
+    inside: Inside, sandbox: Sandbox, fault: str, target: str, given: str, accepted: str
+) -> None:
+    """Not the settings that it rejected."""
+    sandbox.add_fault(fault)
+    place = ("--endpoint", sandbox.endpoint.replace("127.0.0.1", "localhost"), "--region", "nl-ams")
+    outcome = inside.run("doctor", target, *place, "--json")
+    assert outcome.code == 0, outcome.err
+    name, value = accepted.split()
+    assert outcome.json["settings"][name] == value
+    told = {check["name"]: check["told"] for check in outcome.json["checks"]}
+    assert told["corrected"] == f"{accepted} instead of {given.split()[1]}"

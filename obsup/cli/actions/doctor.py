@@ -15,14 +15,14 @@ from obsup.cli.run.session import Session, run_step
 from obsup.engine.inspect.connection_checks import (
     check_connection,
     describe_credentials,
-    suggest_signature,
+    find_signature,
 )
-from obsup.engine.inspect.finding import Finding
-from obsup.engine.inspect.recommendations import recommend
+from obsup.engine.inspect.finding import Finding, information
+from obsup.engine.inspect.recommendations import describe_correction, recommend
 from obsup.engine.inspect.upload_cycle import RequestTimes, UploadCycle
-from obsup.errors import BadConfiguration, NextStep, ObsupError
-from obsup.local.config.file import MAX_BYTES, NO_CONFIG, Config, load_config
-from obsup.local.config.saved_table import changed_text, table_line, table_lines, without_present
+from obsup.errors import BadConfiguration, NextStep, ObsupError, run_again
+from obsup.local.config.file import MAX_BYTES, NO_CONFIG
+from obsup.local.config.saved_table import changed_text, table_line, table_lines
 from obsup.local.files.content import read_content
 from obsup.local.files.existing import exists
 from obsup.local.files.user_folders import default_config_path
@@ -56,10 +56,11 @@ def run_doctor(prefix: str, options: CommandOptions, *, save: bool = False) -> i
             key = f"{resolved.key}.obsup-doctor-{secrets.token_hex(4)}"
             cycle = UploadCycle(connection, resolved, key=key, times=times, sleep=session.stop.sleep)
             report.add(cycle.run())
+            report.add(filter(None, [describe_correction(connection, resolved.bucket)]))
             if report.is_signature_rejected:
-                report.add(suggest_signature(settings, resolved.bucket, session.connect))
+                report.suggest_signature(find_signature(settings, resolved.bucket, session.connect))
         report.check()
-        recommended = recommend(connection, times.round_trip_s)
+        recommended = recommend(connection, resolved.bucket)
         capabilities = report.details(CAPABILITIES)
         session.fields |= {"settings": recommended, "capabilities": capabilities}
         remarks = [f"{name}: {detail}" for name, detail in capabilities.items()]
@@ -100,16 +101,26 @@ class Report:
         if self._failures:
             raise self._failures[0]
 
+    def suggest_signature(self, accepted: str | None) -> None:
+        """Add the signature that the store has *accepted*, if any: it is what the failures suggest then."""
+        if accepted is None:
+            return
+        self.add([information("signature", f"the store accepts requests with --signature {accepted}")])
+        for error in filter(_is_signature_rejected, self._failures):
+            error.next_step = run_again(add=("--signature", accepted), drop=("--signature",))
+
     @property
     def is_signature_rejected(self) -> bool:
         """Whether the store rejected how a request was signed."""
-        return any(
-            error.refusal is not None and error.refusal.code in SIGNATURE_ERRORS for error in self._failures
-        )
+        return any(map(_is_signature_rejected, self._failures))
 
 
-def _save(options: CommandOptions, settings: Mapping[str, str | int], remarks: Sequence[str]) -> Path:
-    """Write *settings* into the configuration file and return its path; parts and jobs of the file stay.
+def _is_signature_rejected(error: ObsupError) -> bool:
+    return error.refusal is not None and error.refusal.code in SIGNATURE_ERRORS
+
+
+def _save(options: CommandOptions, settings: Mapping[str, str], remarks: Sequence[str]) -> Path:
+    """Write *settings* into the configuration file and return its path.
 
     Raises BadConfiguration if the file cannot be written, or if its form makes the change unsafe.
     """
@@ -119,8 +130,7 @@ def _save(options: CommandOptions, settings: Mapping[str, str | int], remarks: S
         raise _unsaved(Path(NO_CONFIG), "This user has no home directory; --config can name a file")
     try:
         content = read_content(path, MAX_BYTES).data.decode() if exists(path) else ""
-        added = without_present(load_config(path, os.environ) if content else Config(path), profile, settings)
-        changed = changed_text(content, profile, added, remarks)
+        changed = changed_text(content, profile, settings, remarks)
         if changed is None:
             raise _unsaved(path, f"The lines of {table_line(profile)} are not of the form KEY = VALUE")
         create_missing_folders(path.parent)

@@ -67,10 +67,10 @@ def describe_credentials(connection: Connection, now_s: float) -> Finding:
     return Finding("credentials", f"from {credentials.origin}{validity}")
 
 
-def suggest_signature(
+def find_signature(
     settings: StoreSettings, bucket: str, connect: Callable[[StoreSettings], Connection]
-) -> Iterator[Finding]:
-    """Yield another signature of this provider that the store accepts, if there is one."""
+) -> str | None:
+    """Return another signature of this provider that the store accepts, or None."""
     for dialect in DIALECTS.values():
         if dialect.provider != settings.provider or dialect.signature == settings.dialect.signature:
             continue
@@ -81,5 +81,5 @@ def suggest_signature(
             next(iter(store.list_uploads(bucket, "")), None)
         except ObsupError:
             continue
-        yield information("signature", f"the store accepts requests with --signature {dialect.signature}")
-        return
+        return dialect.signature
+    return None

@@ -123,12 +123,14 @@ class LearnedFacts:
 class Connection(Value):
     """A connected store with its retry policy, and what this run has learned about it.
 
-    ``signer`` presigns the URLs of parts. ``customer_key`` is the SSE-C key of all requests.
+    ``signer`` presigns the URLs of parts. ``route`` leads to each bucket. ``customer_key`` is the SSE-C key of all
+    requests.
     """
 
     settings: StoreSettings
     store: RetryingStore
     signer: PartSigner
+    route: Route
     policy: RetryPolicy
     recovery: FailureRecovery
     observe: events.Observer
@@ -210,4 +212,4 @@ def connect(
     recovery = FailureRecovery(credentials, clock)
     store = RetryingStore(inner, policy, recovery, observe)
     signer = PartSigner(settings.dialect, route, credentials=credentials, clock=clock)
-    return Connection(settings, store, signer, policy, recovery, observe, customer_key)
+    return Connection(settings, store, signer, route, policy, recovery, observe, customer_key)

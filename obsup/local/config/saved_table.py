@@ -7,9 +7,6 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from obsup.local.config.file import Config
-from obsup.options.table import rivals_of
-
 # How a remark begins that a later one replaces.
 REMARK = "# doctor: "
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
@@ -24,13 +21,9 @@ def table_line(profile: str | None) -> str:
     return f"[profiles.{profile if _BARE_KEY.fullmatch(profile) else _text(profile)}]"
 
 
-def table_lines(
-    profile: str | None, settings: Mapping[str, str | int], remarks: Sequence[str] = ()
-) -> list[str]:
+def table_lines(profile: str | None, settings: Mapping[str, str], remarks: Sequence[str] = ()) -> list[str]:
     """Return the lines of a table with *settings*, below *remarks* as comments."""
-    lines = [
-        f"{key} = {value if isinstance(value, int) else _text(value)}" for key, value in settings.items()
-    ]
+    lines = [f"{key} = {_text(value)}" for key, value in settings.items()]
     return [table_line(profile), *(f"{REMARK}{one}" for one in remarks), *lines]
 
 
@@ -40,7 +33,7 @@ def _text(value: str) -> str:
 
 
 def changed_text(
-    content: str, profile: str | None, settings: Mapping[str, str | int], remarks: Sequence[str] = ()
+    content: str, profile: str | None, settings: Mapping[str, str], remarks: Sequence[str] = ()
 ) -> str | None:
     """Return *content* with *settings* in the table of *profile*, or in the defaults, below *remarks* as comments.
 
@@ -64,15 +57,6 @@ def changed_text(
         return changed if tomllib.loads(changed) == wanted else None
     except tomllib.TOMLDecodeError:
         return None
-
-
-def without_present(
-    config: Config, profile: str | None, settings: Mapping[str, str | int]
-) -> dict[str, str | int]:
-    """Return *settings* without the part size and the jobs that the table sets already, also by another key."""
-    present = config.find_profile(profile).options if profile is not None else config.defaults
-    kept = {key for key in ("part_size", "jobs") if {key, *rivals_of(key)} & present.keys()}
-    return {key: value for key, value in settings.items() if key not in kept}
 
 
 def _table(document: dict[str, Any], profile: str | None) -> dict[str, Any]:

@@ -374,6 +374,12 @@ CASES = (
         check=_NONE_OPEN,
     ),
     Case(
+        "cli/actions/doctor: Report.suggest_signature",
+        77,
+        before="fault error=403:SignatureDoesNotMatch,op=any,times=7",
+        command="obsup doctor bucket",
+    ),
+    Case(
         "engine/verify/object_lock: confirm_lock",
         69,
         before="fault object-lock=0; fault hide-lock",

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import tomllib
-from pathlib import Path
 
 import pytest
 
-from obsup.local.config.file import Config, Profile
-from obsup.local.config.saved_table import changed_text, without_present
+from obsup.local.config.saved_table import changed_text
 
-SETTINGS: dict[str, str | int] = {"endpoint": "https://new", "jobs": 8}
+SETTINGS: dict[str, str] = {"endpoint": "https://new", "region": "r"}
 
 FILE = """# mine
 [defaults]   # for all
@@ -34,26 +32,26 @@ endpoint = "https://other"
             "p",
             FILE.replace(
                 '# doctor: old\nendpoint = "https://old"   # was here\n',
-                '# doctor: new\nendpoint = "https://new"\njobs = 8\n',
+                '# doctor: new\nendpoint = "https://new"\nregion = "r"\n',
             ),
         ),
         (
             FILE,
             "my store",
             FILE.replace(
-                'endpoint = "https://other"\n', '# doctor: new\nendpoint = "https://new"\njobs = 8\n'
+                'endpoint = "https://other"\n', '# doctor: new\nendpoint = "https://new"\nregion = "r"\n'
             ),
         ),
         (
             FILE,
             None,
-            FILE.replace("# for all\n", '# for all\n# doctor: new\nendpoint = "https://new"\njobs = 8\n'),
+            FILE.replace("# for all\n", '# for all\n# doctor: new\nendpoint = "https://new"\nregion = "r"\n'),
         ),
-        ("", None, '[defaults]\n# doctor: new\nendpoint = "https://new"\njobs = 8\n'),
+        ("", None, '[defaults]\n# doctor: new\nendpoint = "https://new"\nregion = "r"\n'),
         (
             "[profiles.a]",
             'b"',
-            '[profiles.a]\n\n[profiles."b\\""]\n# doctor: new\nendpoint = "https://new"\njobs = 8\n',
+            '[profiles.a]\n\n[profiles."b\\""]\n# doctor: new\nendpoint = "https://new"\nregion = "r"\n',
         ),
     ],
     ids=["profile", "quoted", "defaults", "new-file", "new-table"],
@@ -81,11 +79,3 @@ def test_only_the_table_changes(content: str, profile: str | None, expected: str
 def test_a_form_that_lines_cannot_change_is_left_alone(content: str) -> None:
     """Nothing is written that would lose or change another value."""
     assert changed_text(content, "p", SETTINGS) is None
-
-
-def test_part_size_and_jobs_of_the_user_stay() -> None:
-    """They are preferences, not what the store requires."""
-    config = Config(Path("x"), {"jobs": 3}, {"p": Profile("p", {"parts": 5})})
-    found: dict[str, str | int] = {"endpoint": "e", "part_size": "16M", "jobs": 8}
-    assert without_present(config, "p", found) == {"endpoint": "e", "jobs": 8}
-    assert without_present(config, None, found) == {"endpoint": "e", "part_size": "16M"}
