@@ -206,19 +206,19 @@ TRANSFER = group(
 )
 
 MANY = group(
-    UPLOAD,
-    OptionRow("-r --recursive", FLAG, "Send directories with all their files."),
+    ("upload", "verify"),
+    OptionRow("-r --recursive", FLAG, "Include all files of directories."),
     OptionRow(
         "--from-list",
         FILE,
-        "Send the files listed in FILE, one per line; - is standard input. Keys are the paths.",
+        "The files listed in FILE, one per line; - is standard input. Keys are the paths.",
         metavar="FILE",
     ),
     OptionRow("-0 --null", FLAG, "End names in lists with NUL, as find -print0 does."),
     OptionRow(
         "--include",
         PATTERNS,
-        "Send only files that match, as in .gitignore, relative to SOURCE (repeatable).",
+        "Only files that match, as in .gitignore, relative to SOURCE (repeatable).",
         metavar="PATTERN",
         sample='["*.iso"]',
     ),
@@ -230,9 +230,7 @@ MANY = group(
         default="follow",
     ),
     OptionRow("--fail-fast", FLAG, "Stop all files when the first one fails."),
-    OptionRow(
-        "--fail-if-empty", FLAG, "Exit 66 if a SOURCE or list has no files to send, instead of a note."
-    ),
+    OptionRow("--fail-if-empty", FLAG, "Exit 66 if a SOURCE or list has no files, instead of a note."),
     OptionRow(
         "--failed-list",
         FILE,
@@ -242,7 +240,7 @@ MANY = group(
     OptionRow(
         "--shard",
         SHARD,
-        "Upload only share I of N of the files, I from 1 to N, chosen by a hash of the key.",
+        "Only share I of N of the files, I from 1 to N, chosen by a hash of the key.",
         metavar="I/N",
     ),
 )

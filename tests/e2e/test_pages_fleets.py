@@ -135,8 +135,10 @@ def test_shards_of_a_slurm_array(
     outcome = bash.run(example("shard-slurm"))
     assert outcome.code == 0, outcome.err
     sandbox.object_path("bucket", "2026/photos/7.jpg").unlink()
+    assert bash.run(f"obsup status photos bucket/2026/\n{example('shard-verify')}").code == 65
     outcome = bash.run(example("shard-check"))
     assert outcome.code == 0, outcome.err
+    assert bash.run(example("shard-verify")).code == 0
     assert_stored(shell, sandbox, "2026/", photos)
     sent = Counter(r.key for r in sandbox.requests if r.operation == "put" and r.status == 200)
     assert sent == Counter(f"2026/{name}" for name in [*photos, "photos/7.jpg"])

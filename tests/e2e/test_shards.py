@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import signal
 import threading
@@ -116,6 +117,12 @@ def test_eight_machines_that_are_killed(shell: Shell, sandbox: Sandbox) -> None:
     assert set(completed) == {f"p/{name}" for name in large}
     assert not list((shell.folder / "tree").rglob("*.obsup.json*"))
     before = len(sandbox.requests)
+    for machine in machines:
+        verified = shell.run("verify", "-r", "tree", "bucket/p/", "--shard", str(machine.shard))
+        assert verified.code == 0, verified.err
+    compared = Counter(r.key for r in list(sandbox.requests)[before:] if r.operation == "head")
+    assert compared == Counter(f"p/{name}" for name in [*small, *large])
+    before = len(sandbox.requests)
     on_all(machines, "finish", "state-elsewhere")
     repeated = {r.operation for r in list(sandbox.requests)[before:]}
     assert not repeated & {"put", "part", "initiate", "complete"}
@@ -175,3 +182,36 @@ def test_a_share_in_the_configuration_file(inside: Inside, sandbox: Sandbox) -> 
     assert inside.run(*run).code == 0
     keys = [f"p/tree/{number}" for number in range(20)]
     assert stored_keys(sandbox) == sorted(key for key in keys if Shard(2, 3).has(key))
+
+
+def test_status_and_verify_know_shards(inside: Inside, sandbox: Sandbox) -> None:
+    """status: what each share has done here. verify: each share compares its files, all of them every file once."""
+    Path("tree").mkdir()
+    for number in range(12):
+        Path("tree", str(number)).write_text(str(number))
+    shares = ("1/3", "2/3", "3/3")
+    for share in shares[:2]:
+        assert inside.run("upload", "-r", "tree", "bucket/p/", "--shard", share).code == 0
+    for arguments in (("tree",), ("tree/", "bucket/p/")):
+        status = inside.run("status", *arguments, "--json")
+        assert [one["shard"] for one in status.json["batches"]] == ["1/3", "2/3"]
+    assert sum(one["files"] for one in status.json["batches"]) == len(stored_keys(sandbox))
+    assert inside.run("status", "tree", "bucket/other/").out == ""
+    assert "shard       1/3\n" in inside.run("status", "tree").out
+    before = len(sandbox.requests)
+    codes = [
+        inside.run("verify", "-r", "tree", "bucket/p/", "--shard", share, "--failed-list", f"failed-{number}")
+        for number, share in enumerate(shares)
+    ]
+    assert [one.code for one in codes] == [0, 0, 65]
+    heads = [r.key for r in sandbox.requests[before:] if r.operation == "head"]
+    assert sorted(heads) == sorted(f"p/tree/{number}" for number in range(12))
+    missing = [one.replace("./", "p/", 1) for one in Path("failed-2").read_text().split()]
+    assert sorted([*stored_keys(sandbox), *missing]) == sorted(heads)
+    assert inside.run("upload", "--from-list", "failed-2", "bucket/p/").code == 0
+    sandbox.object_path("bucket", "p/tree/7").write_bytes(b"x")
+    outcome = inside.run("verify", "-r", "tree", "bucket/p/", "--json")
+    *files, batch = [json.loads(line) for line in outcome.out.splitlines()]
+    assert (outcome.code, batch["status"], batch["sent"], batch["failed"]) == (65, "failed", 11, 1)
+    assert {one["source"]: one["status"] for one in files}["tree/7"] == "failed"
+    assert {one["status"] for one in files} == {"identical", "failed"}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import shutil
 import sys
@@ -18,19 +17,21 @@ import click
 from msgspec.structs import replace
 
 from obsup.cli.display.batch_meter import BatchMeter
-from obsup.cli.report.batch import BatchReport, FailedList, summary_line
+from obsup.cli.report.batch import BatchCommand, BatchReport, FailedList, summary_line
 from obsup.cli.report.next_command import resume_command
 from obsup.cli.run.requests import NO_SOURCE, BatchOptions, CommandOptions
 from obsup.cli.run.session import Session, run_command
 from obsup.engine.batch.outcome import BatchSummary
 from obsup.engine.batch.request import BatchRequest, SharedRequest
-from obsup.engine.batch.uploader import BatchUploader
+from obsup.engine.batch.uploader import BatchUploader, compare_batch
+from obsup.engine.job.connection import StoreSettings
 from obsup.errors import ObsupError, SourceUnreadable, run_again
 from obsup.local.files.existing import exists, is_file
 from obsup.local.files.overwritten import is_in
 from obsup.local.source.stream import WaitingStream, open_standard_input
 from obsup.local.state import journal as journals
 from obsup.local.state.lock import lock_files
+from obsup.local.walk.batch_id import batch_id
 from obsup.local.walk.file_list import listed, read_entries
 from obsup.local.walk.filters import make_selection
 from obsup.local.walk.reached_folders import find_reached
@@ -43,8 +44,15 @@ from obsup.text import quoted, shell_word
 PIPED = "-"
 
 
-def run_batch(sources: Sequence[str], target: str, options: CommandOptions, batch: BatchOptions) -> int:
-    """Upload many files and return the exit code. Raises UsageError."""
+def run_batch(
+    sources: Sequence[str],
+    target: str,
+    options: CommandOptions,
+    batch: BatchOptions,
+    *,
+    command: BatchCommand = "upload",
+) -> int:
+    """Upload many files, or verify them, and return the exit code. Raises UsageError."""
     check_usage(sources, target, options, batch)
     written = _written_files(options, batch)
     piped_list = _check_list(batch, written)
@@ -54,18 +62,14 @@ def run_batch(sources: Sequence[str], target: str, options: CommandOptions, batc
         prefix, settings = options.resolve_prefix(target)
         failed_list = _open_failed_list(batch)
         resume = resume_command(sys.argv[1:])
-        batch_report = BatchReport(prefix, as_json=options.as_json, failed_list=failed_list, resume=resume)
+        batch_report = BatchReport(
+            prefix, as_json=options.as_json, failed_list=failed_list, resume=resume, command=command
+        )
         try:
             # With --failed-list, a list may still arrive as long as parts in flight may.
             on_idle = session.stop.check if failed_list is None else session.stop.check_in_flight
-            uploader = BatchUploader(
-                session.connect_with(settings, session.display.observe),
-                batch_request(sources, prefix, options, batch, piped_list=piped_list, on_idle=on_idle),
-                observe=session.display.observe,
-                stop=session.stop,
-                limit=session.limit,
-            )
-            return batch_report, uploader.run(batch_report)
+            request = batch_request(sources, prefix, options, batch, piped_list=piped_list, on_idle=on_idle)
+            return batch_report, _carry_out(command, session, settings, request, batch_report)
         except ObsupError:
             if failed_list is not None:
                 failed_list.discard()
@@ -75,11 +79,25 @@ def run_batch(sources: Sequence[str], target: str, options: CommandOptions, batc
         batch_report, summary = done
         code = batch_report.finish(summary)
         if not code and not options.display.quiet and not options.as_json:
-            session.display.show_summary(summary_line(summary))
+            session.display.show_summary(summary_line(summary, command))
         return code
 
     name = target.partition("://")[2] or target
-    return run_command("upload", options, work, report, name=name, meter=BatchMeter())
+    return run_command(command, options, work, report, name=name, meter=BatchMeter())
+
+
+def _carry_out(
+    command: BatchCommand,
+    session: Session,
+    settings: StoreSettings,
+    request: BatchRequest,
+    report: BatchReport,
+) -> BatchSummary:
+    observe, stop = session.display.observe, session.stop
+    connection = session.connect_with(settings, observe)
+    if command == "verify":
+        return compare_batch(connection, request, report, observe=observe, stop=stop)
+    return BatchUploader(connection, request, observe=observe, stop=stop, limit=session.limit).run(report)
 
 
 def _open_failed_list(batch: BatchOptions) -> FailedList | None:
@@ -197,8 +215,8 @@ def batch_request(
     """
     walk = _share_of(_walk_of(batch), prefix, batch.shard)
     named, folder = options.checkpoint, options.checkpoint_dir
-    digest = _sources_digest(sources, batch)
-    journal = named or journals.default_path(prefix, digest, folder)
+    identity = batch_id(sources, from_list=batch.from_list, shard=batch.shard)
+    journal = named or journals.default_path(prefix, identity, folder)
     template = replace(options.request, source=NO_SOURCE, target=prefix)
     written = [*_written_files(options, batch).values(), journal]
     return BatchRequest(
@@ -206,7 +224,7 @@ def batch_request(
             sources, _without(walk, [*written, *lock_files()]), batch, piped_list, on_idle
         ),
         shared=SharedRequest(template, prefix, folder),
-        batch_id=digest,
+        batch_id=identity,
         journal=journal if options.request.keep_checkpoint else None,
         is_journal_explicit=named is not None,
         fail_fast=batch.fail_fast,
@@ -218,16 +236,6 @@ def batch_request(
 def _share_of(walk: Walk, prefix: Target, shard: Shard | None) -> Walk:
     """Return the walk that finds only the files of *shard*: the share of a key is the same on all machines."""
     return walk if shard is None else replace(walk, is_ours=lambda name: shard.has(prefix.key + name))
-
-
-def _sources_digest(sources: Sequence[str], batch: BatchOptions) -> str:
-    """Return 8 hex digits that identify the sources: the same for the same command in the same folder."""
-    list_path = batch.from_list
-    words = sorted(f"{Path(source).absolute()}{'/' if source.endswith('/') else ''}" for source in sources)
-    words.append(f"list {list_path.absolute() if list_path is not None else ''}")
-    if batch.shard is not None:  # shares do not wait for each other
-        words.append(f"shard {batch.shard}")
-    return hashlib.sha256(os.fsencode("\n".join(words))).hexdigest()[:8]
 
 
 def _without(walk: Walk, written: Iterable[Path]) -> Walk:

@@ -17,12 +17,14 @@ from obsup.cli.report.fields import target_fields
 from obsup.cli.run.requests import CommandOptions
 from obsup.cli.run.session import Session, run_step
 from obsup.dates import iso_date
+from obsup.engine.inspect.local_batches import LocalBatch, find_local_batches
 from obsup.engine.inspect.local_uploads import LocalUpload, find_local_uploads
 from obsup.engine.inspect.open_uploads import ListedUpload, count_parts, list_open_uploads
 from obsup.engine.inspect.upload_cycle import RequestTimes
 from obsup.engine.job.connection import StoreSettings
 from obsup.engine.proof.part_list import show_numbers
 from obsup.engine.steps.lookup import require_upload
+from obsup.local.files.existing import is_directory
 from obsup.local.source.identity import check_uploaded
 from obsup.model import ListWindow, Upload
 from obsup.store.interface import ObjectStore
@@ -137,6 +139,8 @@ def run_status(source: Path, target: str | None, options: CommandOptions) -> int
     """Show the local progress of a file's uploads and return the exit code: 66 if the file cannot be read."""
 
     def work(session: Session) -> str:
+        if is_directory(source):
+            return _show_batches(session, source, target)
         uploads = list(
             find_local_uploads(
                 source, target=target, checkpoint=options.checkpoint, observe=session.display.observe
@@ -157,6 +161,24 @@ def run_status(source: Path, target: str | None, options: CommandOptions) -> int
         return "listed"
 
     return run_step("status", options, work)
+
+
+def _show_batches(session: Session, source: Path, target: str | None) -> str:
+    """Show what the journals record of the directory *source*: one batch per TARGET and share."""
+    options, observe = session.options, session.display.observe
+    found = find_local_batches(
+        source, target=target, folder=options.checkpoint_dir, journal=options.checkpoint, observe=observe
+    )
+    batches = list(found)
+    session.fields |= {"source": str(source.absolute()), "batches": [_batch_fields(one) for one in batches]}
+    for number, batch in enumerate(batches):
+        if number:
+            session.print_text("")
+        for name, text in _batch_rows(batch):
+            session.print_text(f"{name:<12}{text}")
+    if not batches and not session.options.display.quiet and sys.stderr.isatty():
+        output.print_message(f"No journal of {quoted(source)} is on this machine.")
+    return "listed"
 
 
 def upload_columns(upload: ListedUpload) -> list[str]:
@@ -225,4 +247,31 @@ def _local_rows(local: LocalUpload) -> list[tuple[str, str]]:
         ("running", "yes" if local.is_live else "no"),
         ("source", f"changed: {', '.join(local.changes)}" if local.changes else "unchanged"),
         ("checkpoint", quoted(local.path)),
+    ]
+
+
+def _batch_fields(batch: LocalBatch) -> dict[str, Any]:
+    target = batch.target
+    return {
+        "bucket": target.bucket,
+        "key": target.key,
+        "endpoint": target.endpoint,
+        "shard": batch.shard or None,
+        "files": batch.files,
+        "size": batch.size,
+        "updated": batch.updated_s,
+        "live": batch.is_live,
+        "checkpoint": str(batch.path),
+    }
+
+
+def _batch_rows(batch: LocalBatch) -> list[tuple[str, str]]:
+    return [
+        ("target", str(batch.target)),
+        ("endpoint", quoted(batch.target.endpoint)),
+        *([("shard", batch.shard)] if batch.shard else []),
+        ("files", f"{batch.files:,} verified, {format_size(batch.size)}"),
+        ("updated", iso_date(batch.updated_s)),
+        ("running", "yes" if batch.is_live else "no"),
+        ("checkpoint", quoted(batch.path)),
     ]

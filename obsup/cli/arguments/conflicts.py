@@ -36,8 +36,13 @@ def check_stream(values: dict[str, Any]) -> None:
 
 def check_one(values: dict[str, Any]) -> None:
     """Raise UsageError for options that do not apply to one file."""
-    leave_out(values, OF_MANY, "applies to many files: add -r, --from-list or another SOURCE")
+    leave_out_many(values)
     check_files(values)
+
+
+def leave_out_many(values: dict[str, Any]) -> None:
+    """Raise UsageError for options that need several files."""
+    leave_out(values, OF_MANY, "applies to many files: add -r, --from-list or another SOURCE")
 
 
 def check_many(values: dict[str, Any]) -> None:
@@ -46,7 +51,6 @@ def check_many(values: dict[str, Any]) -> None:
         leave_out(values, ["links"], "applies to links in directories: add -r")
     if values["from_list"] is None and values["failed_list"] is None:
         leave_out(values, ["null"], "applies to lists: add --from-list or --failed-list")
-    check_files(values)
 
 
 def check_files(values: dict[str, Any]) -> None:

@@ -20,9 +20,13 @@ def status(source: Path, target: str | None, **values: Any) -> int:
     \b
     obsup status bigfile
     obsup status bigfile bucket/key --json
+    obsup status photos bucket/2026/
 
     Prints nothing if no upload of SOURCE is in progress. Exits 66 if SOURCE does not exist, after printing its
     records.
+
+    For a directory that upload -r sends, it shows how many files the journals of this machine record as verified, for
+    each TARGET and each shard.
     """
     from obsup.cli.actions.listings import run_status
     from obsup.cli.run.requests import options_from

@@ -78,6 +78,7 @@ def _upload_many(sources: tuple[str, ...], target: str, values: dict[str, Any], 
     from obsup.cli.run.requests import batch_options_from, options_from
 
     conflicts.check_many(values)
+    conflicts.check_files(values)
     if is_dry_run:
         from obsup.cli.actions.batch_dry_run import run_dry_batch
 

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, BinaryIO, Literal, TypeVar
 
 from obsup.cli.report import output
 from obsup.cli.report.fields import KEPT_CODES, failure_fields, refusal_fields, result_fields
@@ -21,6 +21,12 @@ from obsup.text import quoted, shell_line, utf8_name
 from obsup.units import format_duration, format_size
 
 T = TypeVar("T")
+BatchCommand = Literal["upload", "verify"]
+# What a file is after the command succeeded, in words and in --json; and what it is not after a failure.
+_DONE: dict[BatchCommand, tuple[str, str, str]] = {
+    "upload": ("sent", "completed", "uploaded"),
+    "verify": ("identical", "identical", "verified"),
+}
 
 
 class FailedList:
@@ -96,8 +102,15 @@ class BatchReport:
     """
 
     def __init__(
-        self, prefix: Target, *, as_json: bool, failed_list: FailedList | None, resume: ResumeCommand
+        self,
+        prefix: Target,
+        *,
+        as_json: bool,
+        failed_list: FailedList | None,
+        resume: ResumeCommand,
+        command: BatchCommand = "upload",
     ) -> None:
+        self._command = command
         self._prefix = prefix
         self._as_json = as_json
         self._failed_list = failed_list
@@ -122,12 +135,12 @@ class BatchReport:
     def _fields(self, outcome: FileOutcome) -> dict[str, Any]:
         fields: dict[str, Any] = {"source": utf8_name(outcome.path)}
         if outcome.error is not None:
-            fields |= failure_fields(outcome.error, command="upload", resume=None)
+            fields |= failure_fields(outcome.error, command=self._command, resume=None)
             fields["resumeCommand"] = shell_line(self._resume.words)
         elif outcome.result is not None:
-            fields |= result_fields(outcome.result)
+            fields |= result_fields(outcome.result) | {"command": self._command}
         else:
-            fields |= {"command": "upload", "size": outcome.size}
+            fields |= {"command": self._command, "size": outcome.size}
         why = outcome.skip_reason or outcome.ignore_reason
         reason = {"reason": why} if why else {}
         return {
@@ -135,7 +148,7 @@ class BatchReport:
             "provider": self._prefix.provider,
             "bucket": self._prefix.bucket,
             "key": self._prefix.key + outcome.name,
-            "status": outcome.status,
+            "status": _DONE[self._command][1] if outcome.status == "completed" else outcome.status,
             **reason,
         }
 
@@ -149,20 +162,21 @@ class BatchReport:
         """Report the whole batch and return the exit code. A fully successful batch prints nothing as text."""
         if self._failed_list is not None:
             self._write(partial(self._close, has_all=summary.is_walk_done), self._failed_list)
-        error = failure_of(summary)
+        error = failure_of(summary, self._command)
         if error is not None:
             output.print_message(output.error_lines(error, resume=self._resume))
         if self._as_json:
-            self._write(output.print_json, summary_fields(summary, error, self._resume))
+            self._write(output.print_json, summary_fields(summary, error, self._resume, self._command))
         return summary.exit_code or (LocalFailure.exit_code if self._write_failures else 0)
 
 
-def summary_line(summary: BatchSummary) -> str:
+def summary_line(summary: BatchSummary, command: BatchCommand = "upload") -> str:
     """Return one line about the batch: files sent, skipped and failed, bytes, time and mean rate."""
-    rate = summary.sent_bytes / summary.seconds if summary.seconds else 0.0
+    size = summary.sent_bytes if command == "upload" else summary.size
+    rate = size / summary.seconds if summary.seconds else 0.0
     return (
-        f"{_files(summary.sent)} sent, {summary.skipped:,} skipped, {summary.failed:,} failed: "
-        f"{format_size(summary.sent_bytes)} in {format_duration(summary.seconds)} ({format_size(rate)}/s)"
+        f"{_files(summary.sent)} {_DONE[command][0]}, {summary.skipped:,} skipped, {summary.failed:,} failed: "
+        f"{format_size(size)} in {format_duration(summary.seconds)} ({format_size(rate)}/s)"
     )
 
 
@@ -170,7 +184,7 @@ def _files(count: int) -> str:
     return f"{count:,} file{'' if count == 1 else 's'}"
 
 
-def failure_of(summary: BatchSummary) -> ObsupError | None:
+def failure_of(summary: BatchSummary, command: BatchCommand = "upload") -> ObsupError | None:
     """Return the error of a batch that did not fully succeed, or None."""
     if not summary.exit_code:
         return None
@@ -178,23 +192,26 @@ def failure_of(summary: BatchSummary) -> ObsupError | None:
     reasons = f"; reasons: {counts}" if counts else ""
     if summary.ended_by is None:
         verb = "was" if summary.failed == 1 else "were"
-        what = f"{summary.failed:,} of {_files(summary.files)} {verb} not uploaded"
-        why = f"{summary_line(summary)}{reasons}"
+        what = f"{summary.failed:,} of {_files(summary.files)} {verb} not {_DONE[command][2]}"
+        why = f"{summary_line(summary, command)}{reasons}"
     else:
         what = f"the batch was stopped: {summary.ended_by}"
-        why = f"{summary_line(summary)}; the remaining files were not started{reasons}"
+        why = f"{summary_line(summary, command)}; the remaining files were not started{reasons}"
     if summary.is_retryable:
         return NotFinished(what, why, run_again())
     step = summary.ended_by.next_step if summary.ended_by is not None else summary.common_step
-    return ObsupError(what, why, step or run_again("fix the errors above"))
+    fix = "fix the errors above" if command == "upload" else "upload the files that are missing or differ"
+    return ObsupError(what, why, step or run_again(fix))
 
 
-def summary_fields(summary: BatchSummary, error: ObsupError | None, resume: ResumeCommand) -> dict[str, Any]:
+def summary_fields(
+    summary: BatchSummary, error: ObsupError | None, resume: ResumeCommand, command: BatchCommand
+) -> dict[str, Any]:
     """Return the documented keys of a batch."""
     code = summary.exit_code
     fields: dict[str, Any] = {
-        "command": "upload",
-        "status": "completed" if not code else "incomplete" if code in KEPT_CODES else "failed",
+        "command": command,
+        "status": _DONE[command][1] if not code else "incomplete" if code in KEPT_CODES else "failed",
         "files": summary.files,
         "sent": summary.sent,
         "skipped": summary.skipped,

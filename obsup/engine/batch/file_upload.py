@@ -1,4 +1,4 @@
-"""Upload of one file of a batch, with the same steps as a single upload."""
+"""Upload of one file of a batch, with the same steps as a single upload; or its comparison with its object."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from obsup.engine.proof.object_proof import Verified
 from obsup.engine.send.sender import PartSender
 from obsup.engine.upload.uploader import Uploader
 from obsup.engine.verify.existing_object import find_readable
+from obsup.engine.verify.file_check import check_object
 from obsup.engine.verify.object_lock import locks_later
 from obsup.engine.verify.option_check import compare_with_request
 from obsup.errors import UNAVAILABLE, Busy, ObsupError
@@ -206,6 +207,21 @@ class FileUploader:
         if not self._shared.fits_one_request(size):
             return template.part_size
         return DEFAULT_PART_SIZE if template.presign and not self._is_local else None
+
+
+def compare_file(
+    context: UploadContext, shared: SharedRequest, pending: PendingFile, *_not_sent: object
+) -> FileOutcome:
+    """Compare one file with its object; the error of the outcome is that of ``check_object``. For any thread."""
+    file = pending.file
+    source, target = Path(file.path), shared.prefix.below(file.name)
+    request = replace(shared.template, source=source, target=target, link_free=file.link_free)
+    try:
+        identical = check_object(replace(context, request=request), is_plan_given=False)
+    except ObsupError as exc:
+        return FileOutcome.of(file, error=exc)
+    tally = ProgressTally(None, events.ignore)
+    return FileOutcome.of(file, result=identical.result(request, tally, source=file.stat))
 
 
 class _FileObserver:

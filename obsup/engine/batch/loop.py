@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import queue
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from functools import partial
 from typing import Any
 
-from obsup.engine.batch.file_upload import FileUploader
 from obsup.engine.batch.known_files import KnownFiles, PendingFile
 from obsup.engine.batch.outcome import ALREADY_UPLOADED, BatchSummary, FileOutcome
 from obsup.engine.batch.pool import Pool
@@ -53,6 +52,8 @@ CODES_OF_ALL_FILES = (
 )
 
 Report = Callable[[FileOutcome], None]
+UploadFile = Callable[[PendingFile, PartSender, Callable[[Sequence[FileOutcome]], None]], FileOutcome]
+"""Uploads one file in any thread, or compares it with its object. It may record the outcome in the journal."""
 _Message = list[Entry] | BaseException | Future[Any] | None
 """Entries of the walk, None at its end, the exception that ended it, or the future of an upload that is done."""
 
@@ -65,7 +66,7 @@ class BatchLoop:
         context: UploadContext,
         request: BatchRequest,
         report: Report,
-        file_uploader: FileUploader,
+        upload: UploadFile,
         known_files: KnownFiles,
         pool: Pool,
         process_pool: BatchProcesses,
@@ -73,7 +74,7 @@ class BatchLoop:
         self._shared = request.shared
         self._fail_fast = request.fail_fast
         self._lists_unstarted = request.lists_unstarted
-        self._file_uploader = file_uploader
+        self._upload_file = upload
         self._known_files = known_files
         self._pool = pool
         self._process_pool = process_pool
@@ -201,7 +202,7 @@ class BatchLoop:
         for pending in files:
             if self._stop.reason is not None:
                 break
-            outcomes.append(self._file_uploader.upload(pending, sender, self._known_files.record))
+            outcomes.append(self._upload_file(pending, sender, self._known_files.record))
         return outcomes
 
     def _handle_messages(self, *, wait_s: float = 0.0) -> None:

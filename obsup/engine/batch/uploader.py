@@ -1,16 +1,18 @@
-"""Upload many files through one worker pool, with one journal and one outcome per file."""
+"""Upload or compare many files through one worker pool, with one outcome per file."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 
 from msgspec.structs import replace
 
 from obsup import events
-from obsup.engine.batch.file_upload import FileUploader
-from obsup.engine.batch.known_files import open_known_files
+from obsup.engine.batch.bucket_index import empty_index
+from obsup.engine.batch.file_upload import FileUploader, compare_file
+from obsup.engine.batch.known_files import KnownFiles, open_known_files
 from obsup.engine.batch.loop import BatchLoop, Report
 from obsup.engine.batch.outcome import BatchSummary
 from obsup.engine.batch.pool import Pool, open_pool
@@ -22,6 +24,10 @@ from obsup.engine.job.job_limit import within_limits
 from obsup.engine.job.stop import StopSignal
 from obsup.local.source.digest import Gate
 from obsup.local.state.lock import UploadLock
+from obsup.local.walk.batch_id import lock_target
+
+# Comparing waits for one HeadObject per small file, and for the disk.
+COMPARED_AT_ONCE = 16
 
 
 class BatchUploader:
@@ -73,17 +79,16 @@ class BatchUploader:
             )
             resources.callback(lambda: process_pool.close(wait=not stop.is_over))
             file_uploader = FileUploader(context, request.shared, concurrency=pool.concurrency)
-            loop = BatchLoop(context, request, report, file_uploader, known_files, pool, process_pool)
+            loop = BatchLoop(context, request, report, file_uploader.upload, known_files, pool, process_pool)
             summary = loop.run()
         summary.seconds = self._monotonic() - started
         return summary
 
     def _lock(self) -> UploadLock:
-        """Return the lock of this batch. Other batches to the same prefix may run at the same time."""
+        """Return the lock of this batch."""
         request, stop = self._request, self._stop
-        prefix = request.shared.prefix
         return UploadLock(
-            replace(prefix, key=f"{prefix.key} ({request.batch_id})"),
+            lock_target(request.shared.prefix, request.batch_id),
             wait=request.shared.template.if_running == "wait",
             is_stopped=lambda: stop.reason is not None,
             note=lambda text: self._connection.learned.note(text, self._observe),
@@ -102,3 +107,29 @@ class BatchUploader:
                 self._observe(event)
 
         return observe
+
+
+def compare_batch(
+    connection: Connection,
+    request: BatchRequest,
+    report: Report,
+    *,
+    observe: events.Observer = events.ignore,
+    stop: StopSignal,
+) -> BatchSummary:
+    """Compare each file with its object and send nothing. *report* is called with the outcome of each file."""
+    started = time.monotonic()
+    template = replace(request.shared.template, jobs=COMPARED_AT_ONCE, keep_checkpoint=False)
+    template = within_limits(template, observe)
+    request = replace(request, shared=replace(request.shared, template=template))
+    context = UploadContext(connection, template, observe, stop, None)
+    with ExitStack() as resources:
+        index = resources.enter_context(empty_index())
+        known_files = KnownFiles(request, connection.store.dialect, index, None, observe)
+        pool = open_pool(context)
+        resources.callback(lambda: pool.close(wait=not stop.is_over))
+        no_processes = BatchProcesses(request, connection.settings, stop, is_limited=True)
+        compare = partial(compare_file, context, request.shared)
+        summary = BatchLoop(context, request, report, compare, known_files, pool, no_processes).run()
+    summary.seconds = time.monotonic() - started
+    return summary

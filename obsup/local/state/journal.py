@@ -77,7 +77,7 @@ class JournalHeader(Value):
 
     journal: str
     format: int
-    target: Any
+    target: dict[str, Any]
 
 
 class JournalDamaged(ObsupError):
@@ -97,6 +97,23 @@ def default_path(target: Target, batch_id: str, folder: Path | None = None) -> P
     *target* is the common prefix of the batch; *batch_id* distinguishes batches with the same prefix.
     """
     return (folder or journal_folder()) / f"{target_hash(target)[:16]}-{batch_id}{SUFFIX}"
+
+
+def find_all(folder: Path | None = None) -> list[Path]:
+    """Return the paths of all journals with default names in *folder*, or in the state directory."""
+    return sorted((folder or journal_folder()).glob(f"*-*{SUFFIX}"))
+
+
+def batch_id_of(path: Path) -> str:
+    """Return the batch id in the default name of a journal."""
+    return path.name.removesuffix(SUFFIX).partition("-")[2]
+
+
+def target_of(path: Path) -> Target:
+    """Return the target of the journal at *path*, without its provider. Raises JournalDamaged, OSError."""
+    with os.fdopen(open_own(path), "rb") as file:
+        about = _decode_header(path, file.readline(MAX_LINE_BYTES)).target
+    return Target("", *(str(about.get(name, "")) for name in ("endpoint", "bucket", "prefix")))
 
 
 def journal_folder() -> Path:
@@ -153,6 +170,11 @@ class Journal:
         except sqlite3.Error:
             return None  # the temporary file failed, for example on a full disk: the file counts as unknown
         return None if row is None else _decode(row[0])
+
+    def entries(self) -> Iterator[JournalEntry]:
+        """Yield the last entry of each file."""
+        rows = self._index.execute("SELECT line FROM entry") if self._index is not None else ()
+        yield from filter(None, (_decode(line) for (line,) in rows))
 
     def add(self, *entries: JournalEntry) -> None:
         """Append entries. Raises CheckpointUnwritable once; after that, nothing is appended."""
@@ -246,12 +268,20 @@ def _header(target: Target) -> bytes:
 
 def _check_header(path: Path, first: bytes, expected: bytes) -> None:
     """Raise JournalDamaged, or WrongUsage for a journal of another target."""
-    if first == expected:
-        return
+    if first != expected:
+        raise WrongUsage(
+            f"the journal {quoted(path)} belongs to another TARGET",
+            f"It belongs to {_decode_header(path, first).target}",
+            NextStep("name another file with --checkpoint"),
+        )
+
+
+def _decode_header(path: Path, line: bytes) -> JournalHeader:
+    """Return the header in *line*, the first of the file. Raises JournalDamaged."""
     try:
-        header = msgspec.json.decode(first, type=JournalHeader)
+        header = msgspec.json.decode(line, type=JournalHeader)
     except (ValueError, RecursionError):
-        header = JournalHeader("", 0, None)
+        header = JournalHeader("", 0, {})
     if header.journal != "obsup" or header.format > FORMAT:
         raise JournalDamaged(
             f"{quoted(path)} is not a journal of a batch",
@@ -260,11 +290,7 @@ def _check_header(path: Path, first: bytes, expected: bytes) -> None:
             else "Its first line is damaged or was written by another program",
             NextStep("remove it or name another file with --checkpoint"),
         )
-    raise WrongUsage(
-        f"the journal {quoted(path)} belongs to another TARGET",
-        f"It belongs to {header.target}",
-        NextStep("name another file with --checkpoint"),
-    )
+    return header
 
 
 def _encode(entry: JournalEntry) -> bytes:

@@ -83,7 +83,7 @@ def test_a_key_cannot_forge_another_item(home: Path, tmp_path: Path) -> None:
     """What has a tab or a line break in it is not offered."""
     remember("backups", "one\nplain\tforged\t", "U1")
     remember("backups", "good", "U2")
-    values = [item[1] for item in answer("zsh", ["obsup", "verify", "f", "backups/"], here=tmp_path)]
+    values = [item[1] for item in answer("zsh", ["obsup", "status", "f", "backups/"], here=tmp_path)]
     assert values == ["backups/good"]
 
 
