@@ -162,7 +162,7 @@ def in_region(endpoint: str, region: str) -> str:
     if found is None or not _REGION_NAME.fullmatch(region):
         return endpoint
     _, family, match = found
-    if "region" in match.re.groupindex:
+    if match.groupdict().get("region"):
         first, last = match.span("region")
         regional = host[:first] + region + host[last:]
     elif family.is_global:

@@ -140,7 +140,7 @@ SERVICES = (
         "wasabi",
         "Wasabi",
         "https://s3.{region}.wasabisys.com",
-        rf"s3\.{REGION}\.wasabisys\.com",
+        rf"s3(?:\.{REGION})?\.wasabisys\.com",
         (
             "docs.wasabi.com, Service URLs for storage regions",
             "docs.wasabi.com, REST API introduction: path-style is recommended; error codes",
@@ -148,6 +148,8 @@ SERVICES = (
         ),
         throttling=((403, "RequestRateLimitExceeded"), *_SLOW_DOWN),
         encryption="every object at rest, without effect on the answers",
+        region="us-east-1",  # of the host without a region
+        is_global=True,
         path_style=True,
         max_object=5 * TB,
     ),
@@ -193,7 +195,7 @@ SERVICES = (
         "ovh",
         "OVHcloud Object Storage",
         "https://s3.{region}.io.cloud.ovh.net",
-        rf"s3\.{REGION}\.io\.cloud\.ovh\.net",
+        rf"s3\.{REGION}\.(?:io|perf)\.cloud\.ovh\.net",
         _OVH_SOURCES,
         encryption="if the bucket is configured so",
         max_object=48 * TIB,
@@ -238,7 +240,7 @@ SERVICES = (
         "idrive",
         "IDrive e2",
         "",
-        r"[a-z0-9]+\.[a-z]{2,3}\.idrivee2(?:-[0-9]+)?\.com",
+        rf"s3\.{REGION}\.idrivee2\.com|[a-z0-9]+\.[a-z0-9]+\.idrivee2-[0-9]+\.com",
         ("idrive.com/object-storage-e2, Developer guide; S3 compatible API",),
         encryption="if the bucket is configured so; then ETags are not MD5s",
         region="us-east-1",
@@ -269,6 +271,7 @@ SERVICES = (
             "cloud.google.com/storage, XML API multipart uploads; Hashes and ETags",
             "cloud.google.com/storage, Quotas and limits",
             "github.com/rclone/rclone, backend/s3/provider/GCS.yaml (copies of parts)",
+            "github.com/langfuse/langfuse, pull request 13280 (checksum headers)",
         ),
         throttling=((429, "TooManyRequests"), *_SLOW_DOWN),
         encryption="every object at rest, without effect on the answers",
@@ -276,6 +279,7 @@ SERVICES = (
         region="auto",
         max_object=5 * TIB,
         has_composite_etags=False,
+        checksums=(),
     ),
 )
 """Every service with a name, those of the vendors first."""

@@ -17,12 +17,14 @@ class Example(NamedTuple):
 
     options: str
     text: str
+    bucket: str = "backups"
 
 
 EXAMPLES: Mapping[str, Example] = {
     "aws": Example("--region eu-central-1", "Access points and directory buckets are refused."),
     "huawei": Example(
-        "--region eu-west-101", "For the clouds in Europe give the endpoint that the console shows."
+        "--region ap-southeast-1",
+        "The cloud in Europe has other hosts: give `--endpoint https://obs.eu-west-101.myhuaweicloud.eu`.",
     ),
     "otc": Example("--region eu-de", "The Swiss cloud has other hosts: give its endpoint."),
     "alibaba": Example("--region eu-central-1", "Inside the cloud use the endpoint with `-internal`."),
@@ -30,10 +32,15 @@ EXAMPLES: Mapping[str, Example] = {
         f"--account {'0123456789abcdef' * 2}",
         "All parts of an upload but the last have the same size: a stream of unknown length gets parts of 128 "
         "MiB, one at a time, and can have 1.2 TiB unless `--expect-size` or `--part-size` allows more; with "
-        "`--jobs`, its parts are smaller (see obsup-streams(7)). A bucket with a jurisdiction has its own "
-        "endpoint.",
+        "`--jobs`, its parts are smaller (see obsup-streams(7)). Create an API token for R2: it comes with an "
+        "access key id and a secret access key, and its endpoint contains the account. A bucket of the "
+        "jurisdiction EU is at `--endpoint https://ACCOUNT.eu.r2.cloudflarestorage.com`.",
     ),
-    "b2": Example("--region us-west-004", "Use an application key; the master key does not work."),
+    "b2": Example(
+        "--region us-west-004",
+        "The region is part of the endpoint of the bucket. Use an application key: its keyID is the access key "
+        "id, its applicationKey the secret access key. The master key does not work.",
+    ),
     "wasabi": Example("--region eu-central-1", "The bucket is in the path, as Wasabi recommends."),
     "minio": Example(
         "--endpoint https://minio.example.org:9000",
@@ -50,14 +57,18 @@ EXAMPLES: Mapping[str, Example] = {
     "digitalocean": Example("--region fra1", "Use keys for Spaces, not an API token."),
     "storj": Example(
         "",
-        "One gateway serves all regions. Storj recommends parts of 64 MiB: `--part-size 64M` saves storage cost.",
+        "One gateway serves all regions. Create S3 credentials in the console. Storj recommends parts of 64 MiB: "
+        "`--part-size 64M` saves storage cost.",
     ),
     "idrive": Example(
         "--endpoint https://q5r1.fra.idrivee2-32.com",
-        "Every customer has another endpoint, which the dashboard shows.",
+        "The dashboard shows the endpoint, which differs between customers; `https://s3.REGION.idrivee2.com` "
+        "contains the region.",
     ),
     "cos": Example(
-        "--region eu-frankfurt", "The name of a bucket includes the id of the account: `backups-1250000000`."
+        "--region eu-frankfurt",
+        "The name of a bucket ends in the id of the account. The SecretId is the access key id.",
+        bucket="backups-1250000000",
     ),
     "gcs": Example(
         "", "Create an HMAC key for a service account (interoperability) and use it as access key and secret."
@@ -67,9 +78,10 @@ EXAMPLES: Mapping[str, Example] = {
 
 def commands(service: StoreService) -> str:
     """Return the three commands of the section of *service*."""
-    options = f" {EXAMPLES[service.name].options}".rstrip()
+    example = EXAMPLES[service.name]
+    options = f" {example.options}".rstrip()
     first = f"obsup config init --provider {service.name}{options}"
-    return f"{first}\nobsup doctor backups\nobsup upload bigfile backups/2026/\n"
+    return f"{first}\nobsup doctor {example.bucket}\nobsup upload bigfile {example.bucket}/2026/\n"
 
 
 def sections() -> str:
@@ -80,7 +92,7 @@ def sections() -> str:
 def _section(service: StoreService) -> str:
     family = service.family
     rules = [f"Endpoint: {f'`{service.endpoint}`' if service.endpoint else 'given with `--endpoint`'}."]
-    if family is not None and family.region is not None:
+    if family is not None and family.region is not None and "{region}" not in service.endpoint:
         rules.append(f"Region of the signatures: {family.region}, unless `--region` says otherwise.")
     text = f"{' '.join(rules)} {EXAMPLES[service.name].text}"
     block = f"<!-- store: {service.name} -->\n```sh\n{commands(service)}```"

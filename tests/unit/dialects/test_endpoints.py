@@ -100,6 +100,12 @@ def test_password_in_an_endpoint_is_rejected_and_not_shown() -> None:
         ("s3.oss-cn-hangzhou-internal.aliyuncs.com", "s3", "oss-cn-hangzhou"),
         ("cb-f8z7yvzgwfkl9q0h.cn-hangzhou.oss-cloudbox.aliyuncs.com", "oss", "cb-f8z7yvzgwfkl9q0h"),
         ("cb-f8z7yvzgwfkl9q0h.cn-hangzhou.oss-cloudbox-control.aliyuncs.com", "oss", "cb-f8z7yvzgwfkl9q0h"),
+        ("s3.wasabisys.com", "s3", "us-east-1"),
+        ("s3.eu-central-2.wasabisys.com", "s3", "eu-central-2"),
+        ("s3.gra.perf.cloud.ovh.net", "s3", "gra"),
+        ("q5r1.fra.idrivee2-32.com", "s3", "us-east-1"),
+        ("c8q1.va03.idrivee2-84.com", "s3", "us-east-1"),
+        ("s3.eu-west-3.idrivee2.com", "s3", "eu-west-3"),
     ],
 )
 def test_host_of_a_vendor_determines_provider_and_region(
@@ -225,6 +231,9 @@ def test_default_addressing(endpoint: str, bucket: str, addressing: str) -> None
         ("https://obs.myhuaweicloud.com", "cn-north-4", "https://obs.cn-north-4.myhuaweicloud.com"),
         ("https://oss-cn-beijing.aliyuncs.com", "cn-hangzhou", "https://oss-cn-hangzhou.aliyuncs.com"),
         ("https://oss-accelerate.aliyuncs.com", "cn-hangzhou", "https://oss-accelerate.aliyuncs.com"),
+        ("https://s3.wasabisys.com", "eu-central-1", "https://s3.eu-central-1.wasabisys.com"),
+        ("https://s3.nl-1.wasabisys.com", "eu-central-1", "https://s3.eu-central-1.wasabisys.com"),
+        ("https://c8q1.va03.idrivee2-84.com", "us-west-1", "https://c8q1.va03.idrivee2-84.com"),
         ("http://127.0.0.1:9000", "eu-west-1", "http://127.0.0.1:9000"),
         ("https://s3.amazonaws.com", "x.evil.example/", "https://s3.amazonaws.com"),
     ],
