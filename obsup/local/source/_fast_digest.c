@@ -2,7 +2,7 @@
 
    An optional extension module: without it, digest.py computes the same values with hashlib and anycrc. It reads with
    pread into buffers that stay in the processor's cache, and without the GIL. Memory mappings are not used: they kill
-   the process if the file is truncated.
+   the process if the file is truncated, and are not faster (measured).
 
    MD5 depends on every previous byte of its window, so that several windows are hashed at once: one per lane of a
    vector register. CRCs are folded by carry-less multiplication. Source: V. Gopal et al., "Fast CRC Computation for
@@ -29,9 +29,8 @@
 #endif
 
 #define ALIGNED __attribute__((aligned(64)))
-/* How much is read at once: for a CRC, and for each lane of MD5. Measured: smaller buffers cost more system time, and
-   larger ones leave the cache. */
-#define CRC_BUFFER (512 * 1024)
+/* How much is read at once for each lane of MD5. Measured: smaller buffers cost more system time, and larger ones leave
+   the cache. */
 #define LANE_BUFFER (64 * 1024)
 /* How many bytes are read between two calls of the gate, with the GIL: of a CRC, and of each lane of MD5. */
 #define CRC_GATE (1024 * 1024)
@@ -200,17 +199,18 @@ static crc_function choose_crc(void) {
 #endif
 }
 
-/* crc(fd, offset, length, polynomial, value, gate): the CRC of the bytes of *value* and of those of the window. */
+/* crc(fd, offset, length, polynomial, value, gate, buffer): the CRC of the bytes of *value* and of those of the window,
+   which are read into *buffer*. The caller reuses it: the system clears the pages of a new one. */
 static PyObject *crc_of_window(PyObject *module, PyObject *arguments) {
     (void)module;
     int fd, failure = 0;
     long long offset, length;
     unsigned long long polynomial, value;
     PyObject *gate;
-    if (!PyArg_ParseTuple(arguments, "iLLKKO:crc", &fd, &offset, &length, &polynomial, &value, &gate)) return NULL;
+    Py_buffer buffer;
+    if (!PyArg_ParseTuple(arguments, "iLLKKOw*:crc", &fd, &offset, &length, &polynomial, &value, &gate, &buffer))
+        return NULL;
     crc_function function = choose_crc();
-    uint8_t *buffer = malloc(CRC_BUFFER);
-    if (buffer == NULL) return PyErr_NoMemory();
     struct crc crc;
     prepare_crc(&crc, polynomial);
     uint64_t inverted = polynomial >> 32 ? UINT64_MAX : UINT32_MAX, state = value ^ inverted;
@@ -223,15 +223,15 @@ static PyObject *crc_of_window(PyObject *module, PyObject *arguments) {
         }
         Py_BEGIN_ALLOW_THREADS
         while (granted > 0 && outcome == FINISHED) {
-            size_t wanted = granted < CRC_BUFFER ? (size_t)granted : CRC_BUFFER;
-            ssize_t count = read_at(fd, buffer, wanted, offset);
-            if (count != (ssize_t)wanted) outcome = count < 0 ? READ_FAILED : FILE_ENDED, failure = errno;
-            else state = function(&crc, state, buffer, wanted);
+            size_t wanted = granted < buffer.len ? (size_t)granted : (size_t)buffer.len;
+            ssize_t count = read_at(fd, buffer.buf, wanted, offset);
+            if (count != (ssize_t)wanted || wanted == 0) outcome = count < 0 ? READ_FAILED : FILE_ENDED, failure = errno;
+            else state = function(&crc, state, buffer.buf, wanted);
             granted -= (int64_t)wanted, offset += (int64_t)wanted, length -= (int64_t)wanted;
         }
         Py_END_ALLOW_THREADS
     }
-    free(buffer);
+    PyBuffer_Release(&buffer);
     return outcome == FINISHED ? PyLong_FromUnsignedLongLong(state ^ inverted) : fail(outcome, failure);
 }
 
@@ -580,7 +580,7 @@ static PyObject *md5s_of_windows(PyObject *module, PyObject *arguments) {
 
 static PyMethodDef functions[] = {
     {"crc", crc_of_window, METH_VARARGS,
-     "crc(fd, offset, length, polynomial, value, gate): the CRC of the bytes of *value* and the window after them"},
+     "crc(fd, offset, length, polynomial, value, gate, buffer): the CRC of the bytes of *value* and the window after them"},
     {"md5s", md5s_of_windows, METH_VARARGS,
      "md5s(fd, windows, gate, way=None): the MD5 of each (offset, length) of *windows*"},
     {NULL, NULL, 0, NULL},

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Any
 
+from obsup.local.source.buffers import Block
 from obsup.model import Checksum, Receipt
 
 CRC64 = "crc64"
@@ -64,9 +65,12 @@ class PartDigest:
         for name, value in self._crcs.items():
             self._crcs[name] = _calculate(name or "")(block, value)
 
-    def add_window(self, descriptor: int, offset: int, size: int, gate: Gate | None) -> bool:
+    def add_window(
+        self, descriptor: int, offset: int, size: int, gate: Gate | None, take_buffer: Callable[[], Block]
+    ) -> bool:
         """Add a window of the open file *descriptor*, and return True, if the extension module has all digests.
 
+        It is read into the buffer that *take_buffer* returns.
         If not, or if the window cannot be read, nothing is added: it must be read and added block by block.
         """
         crc = getattr(fast_digests(), "crc", None)
@@ -74,7 +78,7 @@ class PartDigest:
             return False
         try:
             added = {
-                name: crc(descriptor, offset, size, _POLYNOMIALS[name or ""], value, gate)
+                name: crc(descriptor, offset, size, _POLYNOMIALS[name or ""], value, gate, take_buffer())
                 for name, value in self._crcs.items()
             }
         except (OSError, EOFError):

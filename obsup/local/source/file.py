@@ -20,7 +20,7 @@ from obsup.errors import (
 )
 from obsup.local.platform.files import stat_open
 from obsup.local.platform.sockets import HAS_SENDFILE, send_file
-from obsup.local.source.buffers import BLOCK_BYTES, BufferPool
+from obsup.local.source.buffers import BLOCK_BYTES, Block, BufferPool
 from obsup.local.source.digest import Gate, PartDigest, digest_like
 from obsup.local.source.identity import (
     RESTART,
@@ -76,7 +76,7 @@ class PartBody:
         self._offset = part.offset
         self._planned = stat
         self._last_seen = stat
-        self._buffer: bytearray | None = None
+        self._buffer: Block | None = None
         try:
             self._file = open_planned(path, stat)
         except OSError as exc:
@@ -98,9 +98,7 @@ class PartBody:
         """
         if self.sent >= self.size:
             return memoryview(b"")
-        if self._buffer is None:
-            self._buffer = BUFFERS.take()
-        block = memoryview(self._buffer)[: amount if amount >= 0 else BLOCK_BYTES]
+        block = memoryview(self._own_buffer())[: amount if amount >= 0 else BLOCK_BYTES]
         return block[: self.readinto(block)]
 
     def readinto(self, block: memoryview, /) -> int:
@@ -124,9 +122,14 @@ class PartBody:
 
     def hash(self) -> None:
         """Add the whole window to the digest. Raises like ``read``."""
-        if not self.digest.add_window(self.fileno(), self._offset, self.size, self._gate):
+        if not self.digest.add_window(self.fileno(), self._offset, self.size, self._gate, self._own_buffer):
             while self.read():
                 pass
+
+    def _own_buffer(self) -> Block:
+        if self._buffer is None:
+            self._buffer = BUFFERS.take()
+        return self._buffer
 
     def send_to(self, descriptor: int) -> int:
         """Let the kernel send the next bytes to the socket *descriptor*; return how many.

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 
 from obsup.errors import SourceTouched
-from obsup.local.source.buffers import BLOCK_BYTES, BufferPool
+from obsup.local.source.buffers import BLOCK_BYTES, Block, BufferPool
 from obsup.local.source.digest import Gate, PartDigest
 from obsup.local.source.file import FileWindow, check_sent
 from obsup.local.source.identity import ignore_times, ignores_times
@@ -17,7 +17,7 @@ class MemoryPart:
     """The bytes of one part. ``is_last``: the stream ends with it."""
 
     def __init__(
-        self, part: Part, blocks: list[bytearray], pool: BufferPool, *, is_last: bool, digest: PartDigest
+        self, part: Part, blocks: list[Block], pool: BufferPool, *, is_last: bool, digest: PartDigest
     ) -> None:
         self.part = part
         self.is_last = is_last
@@ -88,7 +88,7 @@ class MemoryPart:
 
 
 def fill_blocks(
-    blocks: list[bytearray], filled: int, size: int, pool: BufferPool, readinto: Callable[[memoryview], int]
+    blocks: list[Block], filled: int, size: int, pool: BufferPool, readinto: Callable[[memoryview], int]
 ) -> int:
     """Read into *blocks*, of which *filled* bytes are in use, until they hold *size* bytes or the source ends.
 
@@ -112,7 +112,7 @@ def read_part(
     If only its times changed, its content is compared. Raises SourceChanged, and what PartBody raises.
     """
     pool = pool or BufferPool()
-    blocks: list[bytearray] = []
+    blocks: list[Block] = []
     with closing(window.open(PartDigest, gate=gate)) as body:
         fill_blocks(blocks, 0, window.part.size, pool, body.readinto)
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from obsup.local.source.buffers import BufferPool
+from obsup.local.source.buffers import Block, BufferPool
 from obsup.local.source.digest import PartDigest
 from obsup.local.source.expectation import SourceMeter
 from obsup.local.source.memory_part import MemoryPart, fill_blocks
@@ -18,7 +18,7 @@ def read_stream_part(source: ByteSource, number: int, size: int, digest: PartDig
     Raises what reading raises.
     """
     pool = BufferPool()
-    blocks: list[bytearray] = []
+    blocks: list[Block] = []
     filled = fill_blocks(blocks, 0, size, pool, source.readinto)
     return MemoryPart(Part(number, 0, filled), blocks, pool, is_last=False, digest=digest)
 
@@ -34,7 +34,7 @@ class PartReader:
         self._meter = meter
         self._digest = digest
         self.pool = BufferPool()
-        self._read_ahead: tuple[bytearray, int] | None = None
+        self._read_ahead: tuple[Block, int] | None = None
 
     def take(self, number: int, offset: int, size: int) -> MemoryPart:
         """Return the next part: *size* bytes, or the rest of the stream.

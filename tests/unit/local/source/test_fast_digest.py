@@ -100,7 +100,7 @@ def test_the_functions_report_what_they_cannot_read(source: Path, module: Module
     if module is None:
         return
     functions: list[Callable[..., object]] = [
-        lambda fd, start, gate: module.crc(fd, start, 100, 1, 0, gate),
+        lambda fd, start, gate: module.crc(fd, start, 100, 1, 0, gate, bytearray(30)),
         lambda fd, start, gate: module.md5s(fd, [(0, 10), (start, 100)], gate),
     ]
     with source.open("rb") as file:
