@@ -6,13 +6,17 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from obsup import Credentials, upload_file
 from obsup.errors import DataMismatch
 from obsup.local.state.folders import state_folder
 from obsup.sandbox.sandbox import Sandbox
 from tests.doubles.faulty_store import Crash
+from tests.doubles.scripted_server import ScriptedServer
+from tests.doubles.trusting_store import TrustingStore
 from tests.support.in_process import Inside
 from tests.support.shell import Shell
 from tests.support.upload_rig import PART, Rig, die, when_completed
@@ -172,6 +176,28 @@ def test_damage_is_not_taken_for_encryption(sandbox: Sandbox, tmp_path: Path, op
     source.write_bytes(b"small")
     sandbox.add_fault(f"flip-bit,op={op},times=always")
     assert Rig(sandbox, source, part_size=None).code() == 65
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("source", ["file", "parts", "stream"])
+def test_nothing_shows_what_a_store_received(source: str, tmp_path: Path) -> None:
+    """Its ETags do not even look like MD5s, and it accepts a wrong Content-MD5: only --digest none trusts it."""
+    content, path = os.urandom(FIVE_MIB + 1), tmp_path / "source"
+    path.write_bytes(content)
+    store = TrustingStore(has_md5s=False, damages=True)
+
+    def upload(**given: Any) -> None:
+        file = path.open("rb") if source == "stream" else path
+        upload_file(file, "bucket/key", credentials=Credentials("key", "secret"), **given)
+
+    with ScriptedServer(store) as server:
+        given = {"endpoint": server.endpoint, "provider": "s3", "region": "here", "addressing": "path"}
+        given |= {"part_size": "5M"} if source == "parts" else {}
+        with pytest.raises(DataMismatch, match="nothing shows what the store received") as error:
+            upload(**given)
+        assert "digest" in str(error.value.next_step)
+        upload(**given, digest="none")
+    assert store.objects["/bucket/key"][0] != content
 
 
 def test_json_has_the_kind_of_verification(

@@ -18,7 +18,7 @@ from obsup.engine.proof.part_proof import (
     choose_digests,
     matches,
 )
-from obsup.engine.send.content import as_content_md5
+from obsup.engine.send.etag_trial import as_content_md5
 from obsup.engine.upload.abort import abort_fully
 from obsup.engine.upload.initiate import ask_for_checksums
 from obsup.errors import BadConfiguration, NextStep, ObsupError, run_again

@@ -121,10 +121,14 @@ def _matches(stored: Stored, digest: PartDigest, digests: DigestChoice) -> bool 
     has_crc64 = digest.crc64 is not None and stored.crc64 is not None
     if has_crc64 and stored.crc64 != digest.crc64:
         return False
-    encrypted = digests.opaque_etags or hides_md5(stored.sse_kms) or stored.sse_c
-    if digest.md5 is None or encrypted or not looks_like_md5(stored.etag):
+    if digest.md5 is None or hides_digest(stored, digests) or not looks_like_md5(stored.etag):
         return True if has_crc64 else None
     return stored.etag.lower() == digest.md5
+
+
+def hides_digest(stored: Stored, digests: DigestChoice) -> bool:
+    """Return whether the encryption that was requested, or that the response shows, makes ETags other values."""
+    return digests.opaque_etags or hides_md5(stored.sse_kms) or bool(stored.sse_c)
 
 
 def needs_md5(stored: Stored, digest: PartDigest, digests: DigestChoice) -> bool:

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import time
 from collections.abc import Callable, Iterable
-from io import BytesIO
 from typing import Protocol
 
 from msgspec.structs import replace
 
 from obsup import events
 from obsup.engine.job.send_options import SendOptions
-from obsup.engine.proof.part_proof import DigestChoice, matches, needs_md5
-from obsup.errors import DataMismatch, DigestRequired, NetworkError, ObsupError, StoreError, run_again
+from obsup.engine.proof.part_proof import DigestChoice, hides_digest, matches, needs_md5
+from obsup.engine.send.etag_trial import EtagTrial, as_content_md5
+from obsup.errors import DataMismatch, DigestRequired, run_again
 from obsup.local.source.digest import CRC64, Gate, PartDigest
-from obsup.local.state import started_uploads
-from obsup.local.state.started_uploads import StartedUpload
-from obsup.model import Checksum, Part, Receipt, Stored, Target, Upload
+from obsup.model import Checksum, Part, Receipt, Stored
 from obsup.store.http.body import Body, OpenBody
-from obsup.store.interface import PartStore, TrialStore
 from obsup.value import Value
 
 # How often content is sent again after the store confirmed other bytes.
@@ -84,108 +78,15 @@ class AttemptCounter:
 # Why content is sent again.
 _OTHER_BYTES = "the store confirmed other bytes than were sent"
 _NO_DIGEST = "the response has no comparable digest: parts are sent with Content-MD5"
+# Why it is not: nothing would show what the store receives.
+_NOT_SHOWN = "neither ETags nor Content-MD5 show what the store receives"
 
 # Facts about the store.
 _REQUIRES_MD5 = "requires Content-MD5"
 _RETURNS_NO_CRC64 = "returns no CRC-64"
-_MD5, _OPAQUE = "has ETags that are MD5s", "has other ETags than digests"
-_UNCHECKED = "has other ETags than digests, and accepts a wrong Content-MD5"
 
 SendRequest = Callable[[OpenBody, "str | None", "Checksum | None"], Stored]
 """Sends one request with a body, and the headers Content-MD5 (base64) and checksum unless they are None."""
-
-
-class OneByte(BytesIO):
-    """The body of a part of one byte, for a trial."""
-
-    size = 1
-
-
-class EtagTrial:
-    """Finds out whether the bucket of *target* encrypts by default without showing it: then no ETag is an MD5.
-
-    It is called only if an ETag is not the MD5 of what was sent, and costs a trial upload of one byte once.
-    """
-
-    def __init__(self, store: PartStore, target: Target, send_options: SendOptions) -> None:
-        self._store = store
-        self.target = target
-        self._learned = send_options.learned
-        requested = send_options.encryption
-        self._sse = requested.sse if requested is not None else None
-        self._fact = (target.endpoint, target.bucket, self._sse)
-
-    @property
-    def has_shown(self) -> bool:
-        """Whether it is known that ETags are not digests."""
-        return self._learned.has((_OPAQUE, *self._fact))
-
-    @property
-    def doubt(self) -> str:
-        """What to add to an error, if it could not be tried out whether ETags are digests."""
-        if self._learned.has((_UNCHECKED, *self._fact)):
-            return (
-                "; its ETags are other values than digests, and it accepts a wrong Content-MD5: nothing shows what it "
-                "received"
-            )
-        is_known = self._learned.has((_MD5, *self._fact))
-        return "" if is_known else "; whether the bucket encrypts by default could not be tried out"
-
-    def shows_opaque_etags(self) -> bool:
-        """Try it out, unless that was done. Without the permission, or with a presigned URL, nothing is shown."""
-        if isinstance(self._store, TrialStore):
-            store = self._store
-            self._learned.learn(("tried ETags", *self._fact), lambda: self._try_out(store))
-        return self.has_shown
-
-    def _try_out(self, store: TrialStore) -> None:
-        """Send one byte. If bytes change on the way, the ETag is the MD5 of another byte, or of none.
-
-        If it is none of them, only Content-MD5 can show what the store received: it must reject a wrong one.
-        """
-        name = store.dialect.headers.sse
-        headers = {name: self._sse} if name is not None and self._sse is not None else {}
-        before = self._open_ids(store)
-        try:
-            upload = Upload(self.target, store.initiate(self.target, headers).upload_id)
-            if upload.upload_id in before:
-                return  # not a new upload: it may have parts, and is neither written to nor aborted
-            started_uploads.add(StartedUpload(upload, None, None, time.time()))
-            try:
-                fact = self._find_fact(store, upload)
-            finally:
-                store.abort(upload)
-        except (ObsupError, StoreError, NetworkError):
-            return
-        started_uploads.remove(upload)
-        self._learned.add((fact, *self._fact))
-
-    def _find_fact(self, store: TrialStore, upload: Upload) -> str:
-        """Return what two parts of one byte show, the second one with a wrong Content-MD5."""
-
-        def send(declared: bytes) -> Stored:
-            digest = as_content_md5(_md5_of(declared))
-            return store.upload_part(upload, 1, lambda: OneByte(b"\0"), content_md5=digest)
-
-        etag = send(b"\0").etag.lower()
-        if etag in {_md5_of(b""), *(_md5_of(bytes([byte])) for byte in range(256))}:
-            return _MD5
-        try:
-            send(b"\1")
-        except DataMismatch:
-            return _OPAQUE
-        return _UNCHECKED
-
-    def _open_ids(self, store: TrialStore) -> set[str]:
-        """Return the ids of the open uploads of the key; none if they cannot be listed."""
-        try:
-            return {one.upload_id for one in store.list_uploads(self.target.bucket, self.target.key)}
-        except (ObsupError, StoreError, NetworkError):
-            return set()
-
-
-def _md5_of(content: bytes) -> str:
-    return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
 class Sent(Value):
@@ -219,11 +120,11 @@ def send_verified(
     """Send *content* and return the store's response and the digests of the bytes that were read.
 
     After a response without a comparable digest, or with an ETag that is not their MD5, the content is sent with
-    Content-MD5. If the store accepts that, the *trial* shows whether such an ETag means anything: an object is not
-    published again before that.
+    Content-MD5. If the store accepts that, the *trial* shows whether such an ETag, and Content-MD5, mean anything: an
+    object is not published again before that.
 
     *what* names the content in messages. Raises DataMismatch if the store confirms other bytes three times in a
-    row, and any error of the content, the store or the disk.
+    row, or if nothing shows what it received, and any error of the content, the store or the disk.
     """
     part, digests, fault = content.part, send_options.digests, ""
     has_md5 = send_options.content_md5 or trial.has_shown or digests.has_no_response
@@ -239,6 +140,8 @@ def send_verified(
         if not fault:
             send_options.observe(events.PartStored(part.number, part.size))
             return sent
+        if fault == _NOT_SHOWN:
+            raise _not_shown(what, stored)
         if fault == _NO_DIGEST:
             send_options.learned.add(_REQUIRES_MD5)
         has_md5 = has_md5 or sent.is_by_etag
@@ -255,12 +158,22 @@ def send_verified(
 def _fault_of(sent: Sent, digests: DigestChoice, trial: EtagTrial) -> str:
     """Return why the content must be sent again, "" if the store confirmed it or checked it by a sent digest."""
     is_confirmed = matches(sent.stored, sent.digest, digests, sent.checksum)
+    if is_confirmed is None and digests.is_any and sent.has_md5:
+        is_checked = hides_digest(sent.stored, digests) or not trial.accepts_wrong_md5()
+        return "" if is_checked else _NOT_SHOWN
     if is_confirmed is None:
-        is_compared = sent.has_md5 or sent.agreed_checksum is not None
-        return "" if is_compared or not digests.is_any else _NO_DIGEST
+        return "" if sent.agreed_checksum is not None or not digests.is_any else _NO_DIGEST
     if is_confirmed or (sent.is_by_etag and sent.has_md5 and trial.shows_opaque_etags()):
         return ""
     return _OTHER_BYTES
+
+
+def _not_shown(what: object, stored: Stored) -> DataMismatch:
+    return DataMismatch(
+        f"nothing shows what the store received of {what}",
+        f"Its ETag {stored.etag} is not a digest, and the store accepts a wrong Content-MD5",
+        run_again("use another store, or do not verify it", add=("--digest", "none")),
+    )
 
 
 def _named(checksum: Checksum | None) -> tuple[str, str | None]:
@@ -339,8 +252,3 @@ def _send_with_digests(
 def _content_md5(content: Content, send_options: SendOptions) -> str:
     """Return the value of Content-MD5: a header, so it must be known before the first byte is sent."""
     return as_content_md5(content.md5(send_options.read_gate))
-
-
-def as_content_md5(md5: str) -> str:
-    """Return *md5*, in hex, as the value of Content-MD5."""
-    return base64.b64encode(bytes.fromhex(md5)).decode()

@@ -26,11 +26,11 @@ from obsup.engine.proof.part_proof import DigestChoice, matches
 from obsup.engine.send.content import (
     AttemptCounter,
     Content,
-    EtagTrial,
     SendRequest,
     Sent,
     send_verified,
 )
+from obsup.engine.send.etag_trial import EtagTrial
 from obsup.errors import NextStep, ObsupError, Refused
 from obsup.local.source.digest import CRC64, PartDigest
 from obsup.local.source.file import FileWindow

@@ -11,7 +11,7 @@ from obsup.engine.job.context import UploadContext
 from obsup.engine.job.send_options import parts_confirm
 from obsup.engine.proof.encryption import RequestedEncryption, encryption_headers
 from obsup.engine.proof.object_proof import is_marked, mark_of
-from obsup.engine.send.content import OneByte, as_content_md5
+from obsup.engine.send.etag_trial import OneByte, as_content_md5
 from obsup.engine.upload.adoption import open_uploads
 from obsup.engine.upload.initiate import (
     ENCRYPTION_OPTIONS,
