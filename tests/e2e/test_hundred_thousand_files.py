@@ -16,7 +16,7 @@ from obsup.sandbox.sandbox import Sandbox
 from obsup.units import KIB, MIB
 from tests.support.shell import Shell
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
 
 FOLDER = 1000
 FEW, MANY = 10_000, 100_000
@@ -43,19 +43,24 @@ def make_numbered_files(tree: Path, numbers: range) -> None:
 
 def run(shell: Shell, *arguments: str) -> tuple[int, int, str]:
     """Run obsup; return its exit code, the driver's peak memory in bytes, and the end of its output."""
-    with (shell.folder / "output").open("w+") as output:
-        process = subprocess.Popen(
+    with (
+        (shell.folder / "output").open("w+") as output,
+        subprocess.Popen(
             [sys.executable, "-m", "obsup", *arguments],
             cwd=shell.folder,
             env={**os.environ, **shell.environment},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-        )
+        ) as process,
+    ):
         peak = 0
-        while process.poll() is None:
-            peak = max(peak, _peak_of(process.pid))
-            time.sleep(0.05)
+        try:
+            while process.poll() is None:
+                peak = max(peak, _peak_of(process.pid))
+                time.sleep(0.05)
+        finally:
+            process.kill()
         output.seek(0)
         return process.returncode, peak, output.read()[-500:]
 
