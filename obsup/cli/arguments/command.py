@@ -12,12 +12,33 @@ import click
 F = TypeVar("F", bound=Callable[..., Any])
 
 OWN_GROUP = "Options"
-# The main five first, then the single steps of an upload, then what is needed now and then.
-SECTIONS: Mapping[str, tuple[str, ...]] = {
-    "Every day": ("upload", "status", "verify", "gc", "doctor"),
-    "Step by step": ("init", "part", "complete", "abort", "parts", "uploads"),
-    "Other": ("config", "completion", "help", "version", "sandbox"),
+# The main five first, then the single steps of an upload, then what is needed now and then. The list of commands needs
+# only what is here: it loads no command.
+SECTIONS: Mapping[str, Mapping[str, str]] = {
+    "Every day": {
+        "upload": "Upload a file or directory; resume if interrupted.",
+        "status": "Show local upload progress (no network access).",
+        "verify": "Check that objects match local files, without downloading them.",
+        "gc": "Abort stale uploads.",
+        "doctor": "Test credentials, permissions and limits with a tiny upload.",
+    },
+    "Step by step": {
+        "init": "Initiate an upload, and print its upload id.",
+        "part": "Send one part, and print its ETag.",
+        "complete": "Check the parts, assemble the object, and print its ETag.",
+        "abort": "Discard an upload and its parts.",
+        "parts": "List the stored parts of an upload.",
+        "uploads": "List the open uploads of a bucket.",
+    },
+    "Other": {
+        "config": "Create a configuration file; show effective settings.",
+        "completion": "Print the completion script of a shell.",
+        "help": "Print the help of a command, or the exit status table.",
+        "version": "Print the versions of obsup and of what it uses.",
+        "sandbox": "Run a local test server.",
+    },
 }
+SHORT_HELPS: Mapping[str, str] = {name: text for texts in SECTIONS.values() for name, text in texts.items()}
 # What other tools call the commands.
 OTHER_NAMES: Mapping[str, str] = {
     **dict.fromkeys(("cp", "copy", "put", "push", "sync", "mv", "resume"), "upload"),
@@ -84,7 +105,8 @@ def similar_options(name: str, parameters: Iterable[click.Parameter]) -> list[st
 
 def command(options: str, **settings: Any) -> Callable[[Callable[..., Any]], Command]:
     """Return Click's decorator for a command with the options that the table has for *options*."""
-    return click.command(cls=Command, params=options_of(options), **settings)
+    short_help = SHORT_HELPS[options]
+    return click.command(cls=Command, params=options_of(options), short_help=short_help, **settings)
 
 
 def options_of(command: str) -> list[click.Parameter]:
@@ -223,7 +245,7 @@ class Commands(_Documented, click.Group):
     """A group of commands, listed by section."""
 
     command_class = Command
-    table: ClassVar[Mapping[str, tuple[str, ...]]] = SECTIONS
+    table: ClassVar[Mapping[str, Mapping[str, str]]] = SECTIONS
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -251,10 +273,9 @@ class Commands(_Documented, click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write one line per command, section by section."""
         for title, names in self.sections():
+            texts = self.table[title]
             rows = [
-                (name, self.commands[name].get_short_help_str(limit=80))
-                for name in names
-                if not self.commands[name].hidden
+                (name, texts.get(name) or self.commands[name].get_short_help_str(limit=80)) for name in names
             ]
             if rows:
                 with formatter.section(title):
@@ -277,7 +298,7 @@ class Commands(_Documented, click.Group):
 class Subcommands(Commands):
     """A group within the group."""
 
-    table: ClassVar[Mapping[str, tuple[str, ...]]] = {"Commands": ()}
+    table: ClassVar[Mapping[str, Mapping[str, str]]] = {"Commands": {}}
 
 
 def _write_lines(formatter: click.HelpFormatter, lines: tuple[str, ...]) -> None:

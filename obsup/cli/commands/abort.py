@@ -9,7 +9,7 @@ from obsup.cli.arguments.command import command
 from obsup.cli.arguments.source_target import SourceTarget, source_target_argument
 
 
-@command("abort", short_help="Discard an upload and its parts.")
+@command("abort")
 @source_target_argument
 def abort(source_target: SourceTarget, **values: Any) -> int:
     """Discard the upload of TARGET: delete its stored parts and its checkpoint.

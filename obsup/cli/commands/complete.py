@@ -9,7 +9,7 @@ from obsup.cli.arguments.command import command
 from obsup.cli.arguments.source_target import SourceTarget, source_target_argument
 
 
-@command("complete", short_help="Check the parts, assemble the object, and print its ETag.")
+@command("complete")
 @source_target_argument
 def complete(source_target: SourceTarget, **values: Any) -> int:
     """Check the parts of the upload of TARGET, assemble the object, and print its ETag.

@@ -7,7 +7,7 @@ import click
 from obsup.cli.arguments.command import command
 
 
-@command("completion", short_help="Print the completion script of a shell.")
+@command("completion")
 @click.argument("shell", type=click.Choice(("bash", "zsh", "fish", "powershell")))
 @click.pass_context
 def completion(ctx: click.Context, shell: str) -> None:

@@ -9,10 +9,10 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from obsup.cli.arguments.command import Command, Subcommands, options_of
+from obsup.cli.arguments.command import SHORT_HELPS, Command, Subcommands, options_of
 
 
-@click.group(cls=Subcommands, short_help="Create a configuration file; show effective settings.")
+@click.group(cls=Subcommands, short_help=SHORT_HELPS["config"])
 def config() -> None:
     """Create a configuration file, or show the effective settings.
 

@@ -10,7 +10,7 @@ from obsup.cli.arguments import completed_words
 from obsup.cli.arguments.command import command
 
 
-@command("doctor", short_help="Test credentials, permissions and limits with a tiny upload.")
+@command("doctor")
 @click.argument("prefix", metavar="BUCKET[/PREFIX]", type=completed_words.PREFIX)
 def doctor(prefix: str, *, save: bool, **values: Any) -> int:
     """Test the access to a bucket: name, network, TLS, keys, permissions, clock, ETags and limits.

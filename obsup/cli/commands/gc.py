@@ -10,7 +10,7 @@ from obsup.cli.arguments import completed_words
 from obsup.cli.arguments.command import command
 
 
-@command("gc", short_help="Abort stale uploads.")
+@command("gc")
 @click.argument("prefix", metavar="BUCKET[/PREFIX]", type=completed_words.PREFIX)
 def gc(prefix: str, **values: Any) -> int:
     """Abort the stale uploads of a bucket, and print each: key, upload id, and when it was initiated.

@@ -10,7 +10,7 @@ from obsup.exit_status import EXIT_STATUSES
 EXIT_STATUS = "exit-status"
 
 
-@command("help", short_help="Print the help of a command, or the exit status table.")
+@command("help")
 @click.argument(
     "topic", nargs=-1, metavar=f"[COMMAND | {EXIT_STATUS}]", shell_complete=lambda *args: _topics(*args)
 )

@@ -9,7 +9,7 @@ from obsup.cli.arguments.command import command
 from obsup.cli.arguments.source_target import SourceTarget, source_target_argument
 
 
-@command("init", short_help="Initiate an upload, and print its upload id.")
+@command("init")
 @source_target_argument
 def init(source_target: SourceTarget, **values: Any) -> int:
     """Initiate an upload to TARGET, and print its upload id.

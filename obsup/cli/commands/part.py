@@ -12,7 +12,7 @@ from obsup.cli.arguments.command import command
 from obsup.cli.arguments.source_target import SourceTarget, is_piped, source_target_argument
 
 
-@command("part", short_help="Send one part, and print its ETag.")
+@command("part")
 @source_target_argument
 def part(source_target: SourceTarget, **values: Any) -> int:
     """Send one part of SOURCE to the upload of TARGET, record it, and print its ETag.

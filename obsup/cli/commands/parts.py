@@ -9,7 +9,7 @@ from obsup.cli.arguments.command import command
 from obsup.cli.arguments.source_target import SourceTarget, source_target_argument
 
 
-@command("parts", short_help="List the stored parts of an upload.")
+@command("parts")
 @source_target_argument
 def parts(source_target: SourceTarget, **values: Any) -> int:
     """List the stored parts of the upload of TARGET: number, size, ETag and time.

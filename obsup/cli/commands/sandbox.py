@@ -21,11 +21,7 @@ runpy.run_module("obsup.sandbox", run_name="__main__", alter_sys=True)
 """
 
 
-@command(
-    "sandbox",
-    context_settings={"allow_interspersed_args": False},
-    short_help="Run a local test server.",
-)
+@command("sandbox", context_settings={"allow_interspersed_args": False})
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 def sandbox(command: tuple[str, ...], **values: Any) -> None:
     """Run a local object store that supports all dialects, and run COMMAND against it.

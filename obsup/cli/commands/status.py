@@ -11,7 +11,7 @@ from obsup.cli.arguments import completed_words, types
 from obsup.cli.arguments.command import command
 
 
-@command("status", short_help="Show local upload progress (no network access).")
+@command("status")
 @click.argument("source", type=types.FILE)
 @click.argument("target", required=False, type=completed_words.TARGET)
 def status(source: Path, target: str | None, **values: Any) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from shutil import which
 from typing import Any
 
 import click
@@ -16,7 +15,7 @@ from obsup.text import shell_line, utf8_name
 STANDARD_INPUT = "-"
 
 
-@command("upload", short_help="Upload a file or directory; resume if interrupted.")
+@command("upload")
 @click.argument("sources", nargs=-1, metavar="SOURCE…", type=completed_words.SOURCES)
 @click.argument("target", type=completed_words.TARGET)
 def upload(sources: tuple[str, ...], target: str, *, from_command: bool, dry_run: bool, **values: Any) -> int:
@@ -109,6 +108,8 @@ def _upload_one(source: str, target: str, values: dict[str, Any], *, is_dry_run:
 
 def _suggest_from_command(sources: tuple[str, ...]) -> None:
     """Raise UsageError for ``TARGET -- CMD ARG…`` without --from-command."""
+    from shutil import which  # with three modules for archives, which completion does not need
+
     from obsup.local.files.existing import exists
 
     argv = sys.argv[1:]

@@ -10,7 +10,7 @@ from obsup.cli.arguments import completed_words
 from obsup.cli.arguments.command import command
 
 
-@command("uploads", short_help="List the open uploads of a bucket.")
+@command("uploads")
 @click.argument("prefix", metavar="BUCKET[/PREFIX]", type=completed_words.PREFIX)
 def uploads(prefix: str, **values: Any) -> int:
     """List the open uploads of a bucket: key, upload id, and when it was initiated.

@@ -12,7 +12,7 @@ from obsup.cli.arguments import completed_words, conflicts
 from obsup.cli.arguments.command import command
 
 
-@command("verify", short_help="Check that objects match local files, without downloading them.")
+@command("verify")
 @click.argument("sources", nargs=-1, metavar="SOURCE…", type=completed_words.SOURCES)
 @click.argument("target", type=completed_words.TARGET)
 def verify(sources: tuple[str, ...], target: str, **values: Any) -> int:

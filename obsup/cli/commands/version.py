@@ -5,7 +5,7 @@ from __future__ import annotations
 from obsup.cli.arguments.command import command
 
 
-@command("version", short_help="Print the versions of obsup and of what it uses.")
+@command("version")
 def version() -> None:
     """Print the versions of obsup, Python, OpenSSL, the system and the libraries, for bug reports.
 
