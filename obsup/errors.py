@@ -47,6 +47,13 @@ class ObsupError(Exception):
     reason = "failure"
     retryable = False
 
+    def __init_subclass__(cls, *, exit_code: int = 0, reason: str = "", retryable: bool = False) -> None:
+        """Set what differs from the base class."""
+        super().__init_subclass__()
+        cls.exit_code = exit_code or cls.exit_code
+        cls.reason = reason or cls.reason
+        cls.retryable = retryable or cls.retryable
+
     def __init__(
         self, what: str, why: str = "", next_step: NextStep | None = None, refusal: Refusal | None = None
     ) -> None:
@@ -60,53 +67,36 @@ class ObsupError(Exception):
         return f"{self.what}. {self.why}" if self.why else self.what
 
 
-class WrongUsage(ObsupError):
+class WrongUsage(ObsupError, exit_code=2, reason="usage"):
     """The command line, or an argument of the API, is invalid."""
-
-    exit_code = 2
-    reason = "usage"
 
 
 class OtherRank(WrongUsage):
     """The same error as that of rank 0 of an MPI job, in another rank: the command line reports only the first."""
 
 
-class SourceChanged(ObsupError):
+class SourceChanged(ObsupError, exit_code=65, reason="source-changed"):
     """The source has changed since the upload was initiated."""
-
-    exit_code = 65
-    reason = "source-changed"
 
 
 class SourceTouched(SourceChanged):
     """Only the times of the source have changed. Its content may be the same."""
 
 
-class DataMismatch(ObsupError):
+class DataMismatch(ObsupError, exit_code=65, reason="data"):
     """A digest, a size or the list of parts is wrong."""
 
-    exit_code = 65
-    reason = "data"
 
-
-class SourceUnreadable(ObsupError):
+class SourceUnreadable(ObsupError, exit_code=66, reason="source"):
     """The source is missing, unreadable, or not a regular file."""
 
-    exit_code = 66
-    reason = "source"
 
-
-class Refused(ObsupError):
+class Refused(ObsupError, exit_code=69, reason="refused"):
     """The service rejected the request permanently."""
 
-    exit_code = 69
-    reason = "refused"
 
-
-class ObjectExists(Refused):
+class ObjectExists(Refused, reason="exists"):
     """The object exists, and --no-overwrite does not allow to replace it."""
-
-    reason = "exists"
 
 
 class DigestRequired(Refused):
@@ -117,25 +107,16 @@ class Unsupported(Refused):
     """The store does not have the operation."""
 
 
-class UploadGone(ObsupError):
+class UploadGone(ObsupError, exit_code=69, reason="upload-gone"):
     """The upload id no longer exists in the store."""
 
-    exit_code = 69
-    reason = "upload-gone"
 
-
-class CheckpointUnwritable(ObsupError):
+class CheckpointUnwritable(ObsupError, exit_code=73, reason="checkpoint"):
     """The checkpoint cannot be written anywhere."""
 
-    exit_code = 73
-    reason = "checkpoint"
 
-
-class LocalFailure(ObsupError):
+class LocalFailure(ObsupError, exit_code=74, reason="local-io"):
     """A local read or write failed."""
-
-    exit_code = 74
-    reason = "local-io"
 
 
 def too_many_files(what: str) -> LocalFailure:
@@ -163,56 +144,36 @@ def limit_reached(exc: BaseException) -> LocalFailure | None:
     )
 
 
-class NotFinished(ObsupError):
+class NotFinished(ObsupError, exit_code=75, reason="network", retryable=True):
     """The upload is not finished and progress is kept: the same command resumes it."""
 
-    exit_code = 75
-    reason = "network"
-    retryable = True
 
-
-class Throttled(NotFinished):
+class Throttled(NotFinished, reason="throttled"):
     """The service asked to slow down for longer than obsup may wait."""
 
-    reason = "throttled"
 
-
-class Stopped(NotFinished):
+class Stopped(NotFinished, reason="stopped"):
     """A wait ended early because the upload must stop; the stop signal has the reason."""
 
-    reason = "stopped"
 
-
-class Busy(NotFinished):
+class Busy(NotFinished, reason="running"):
     """Another obsup holds this upload."""
 
-    reason = "running"
 
-
-class WorkerLost(NotFinished):
+class WorkerLost(NotFinished, reason="worker"):
     """The worker that sent a part died, and so did those that retried it."""
 
-    reason = "worker"
 
-
-class OutOfTime(NotFinished):
+class OutOfTime(NotFinished, reason="deadline"):
     """--max-time or --until ended the upload."""
 
-    reason = "deadline"
 
-
-class CommandFailed(ObsupError):
+class CommandFailed(ObsupError, exit_code=76, reason="producer"):
     """The --from-command command failed or cannot be run. Nothing was published."""
 
-    exit_code = 76
-    reason = "producer"
 
-
-class Denied(ObsupError):
+class Denied(ObsupError, exit_code=77, reason="credentials"):
     """Credentials are missing or wrong, or lack a permission. Progress is kept."""
-
-    exit_code = 77
-    reason = "credentials"
 
 
 class NotPermitted(Denied):
@@ -223,33 +184,20 @@ UNAVAILABLE = (NotPermitted, Unsupported)
 """What a store raises for an operation that it will not carry out, while others may succeed."""
 
 
-class BadConfiguration(ObsupError):
+class BadConfiguration(ObsupError, exit_code=78, reason="configuration"):
     """The configuration is invalid."""
 
-    exit_code = 78
-    reason = "configuration"
 
-
-class Interrupted(ObsupError):
+class Interrupted(ObsupError, exit_code=130, reason="interrupted", retryable=True):
     """SIGINT. Progress is kept."""
 
-    exit_code = 130
-    reason = "interrupted"
-    retryable = True
 
-
-class Terminated(Interrupted):
+class Terminated(Interrupted, exit_code=143, reason="terminated"):
     """SIGTERM. Progress is kept."""
 
-    exit_code = 143
-    reason = "terminated"
 
-
-class HungUp(Interrupted):
+class HungUp(Interrupted, exit_code=129, reason="hung-up"):
     """SIGHUP: the terminal was closed. Progress is kept."""
-
-    exit_code = 129
-    reason = "hung-up"
 
 
 class Refusal(NamedTuple):

@@ -89,25 +89,25 @@ class HeaderNames(Value):
 
     security_token: str
     meta: str  # the prefix of user metadata
-    acl: str | None
-    grant: str | None  # a prefix that the permission follows
-    storage_class: str | None
-    website_redirect: str | None
-    success_redirect: str | None
-    expires_days: str | None
-    tagging: str | None
-    sse: str | None
-    sse_kms_key_id: str | None
-    sse_c: str | None  # a prefix that algorithm, key and key-MD5 follow
+    storage_class: str
+    sse: str
+    sse_kms_key_id: str
     copy_source: str
     copy_source_range: str
-    copy_source_sse_c: str | None  # as sse_c, of the key that decrypts the source of a copy
-    no_overwrite: tuple[str, str] | None  # (name, value)
     request_id: str
     host_id: str
     version_id: str
-    upload_id: str | None  # of HeadObject: the upload that created the object
-    crc64: str | None  # in responses: CRC-64/XZ of a part or an object
+    acl: str
+    grant: str | None = None  # a prefix that the permission follows
+    website_redirect: str | None = None
+    success_redirect: str | None = None
+    expires_days: str | None = None
+    tagging: str | None = None
+    sse_c: str | None = None  # a prefix that algorithm, key and key-MD5 follow
+    copy_source_sse_c: str | None = None  # as sse_c, of the key that decrypts the source of a copy
+    no_overwrite: tuple[str, str] | None = None  # (name, value)
+    upload_id: str | None = None  # of HeadObject: the upload that created the object
+    crc64: str | None = None  # in responses: CRC-64/XZ of a part or an object
     checksum: str | None = None  # a prefix that the algorithm of a checksum follows
     error_code: str | None = None  # of a response without a body
     error_message: str | None = None
@@ -119,11 +119,34 @@ class HeaderNames(Value):
     legal_hold: str | None = None
 
 
+def headers_like_s3(prefix: str, *, sse_kms_key_id: str) -> HeaderNames:
+    """Return the headers that OBS has in common with S3: under its own *prefix*, or under that of S3."""
+    return HeaderNames(
+        security_token=f"{prefix}security-token",
+        meta=f"{prefix}meta-",
+        storage_class=f"{prefix}storage-class",
+        sse=f"{prefix}server-side-encryption",
+        sse_kms_key_id=prefix + sse_kms_key_id,
+        copy_source=f"{prefix}copy-source",
+        copy_source_range=f"{prefix}copy-source-range",
+        request_id=f"{prefix}request-id",
+        host_id=f"{prefix}id-2",
+        version_id=f"{prefix}version-id",
+        acl=f"{prefix}acl",
+        grant=f"{prefix}grant-",
+        website_redirect=f"{prefix}website-redirect-location",
+        sse_c=f"{prefix}server-side-encryption-customer-",
+        copy_source_sse_c=f"{prefix}copy-source-server-side-encryption-customer-",
+        retention_mode=f"{prefix}object-lock-mode",
+        retain_until=f"{prefix}object-lock-retain-until-date",
+    )
+
+
 class Dialect(Value):
     """One provider with one signature.
 
     ``prefix`` is that of the vendor's own headers.
-    ``storage_classes`` and ``acls`` map the values of options (upper-case, lower-case) to those of the vendor;
+    ``storage_classes`` maps the values of the option (upper-case) to those of the vendor; ``acls`` are those of --acl;
     ``sse`` maps ``AES256`` and ``kms`` to the value of the header.
     ``needs_region``: the signature contains the region; ``default_region`` is used if none is known.
     ``public_endpoint`` contains ``{region}``; None if the region does not determine the endpoint.
@@ -155,7 +178,7 @@ class Dialect(Value):
     headers: HeaderNames
     limits: Limits
     storage_classes: Mapping[str, str]
-    acls: Mapping[str, str]
+    acls: tuple[str, ...]
     grant_permissions: frozenset[str]
     sse: Mapping[str, str]
     needs_region: bool = False

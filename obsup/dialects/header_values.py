@@ -66,7 +66,7 @@ def plain_header(_dialect: Dialect, name: str, value: str) -> dict[str, str]:
 
 def acl_header(dialect: Dialect, name: str, value: str) -> dict[str, str]:
     """Return the header of the canned ACL. Raises WrongUsage, which lists the valid ones."""
-    return {name: _choose("acl", value, dialect.acls, dialect=dialect)}
+    return {name: _choose("acl", value, {one: one for one in dialect.acls}, dialect=dialect)}
 
 
 def storage_class_header(dialect: Dialect, name: str, value: str) -> dict[str, str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from obsup.dialects.addressing import resource_path
-from obsup.dialects.dialect import KEY_RESPONSES, Dialect, HeaderNames, Limits
+from obsup.dialects.dialect import KEY_RESPONSES, Dialect, Limits, headers_like_s3
 from obsup.dialects.s3 import AWS4_SIGNATURE as S3_AWS4_SIGNATURE
 from obsup.dialects.sign_v2 import SHARED_SUB_RESOURCES, SignatureV2
 from obsup.dialects.sign_v4 import TRANSIENT_HEADERS
@@ -71,61 +71,25 @@ LIMITS = Limits(
     max_metadata=8 * KIB,
 )
 
-_NATIVE_HEADERS = HeaderNames(
-    security_token="x-obs-security-token",
-    meta="x-obs-meta-",
-    acl="x-obs-acl",
-    grant="x-obs-grant-",
-    storage_class="x-obs-storage-class",
-    website_redirect="x-obs-website-redirect-location",
+_NATIVE_HEADERS = replace(
+    headers_like_s3("x-obs-", sse_kms_key_id="server-side-encryption-kms-key-id"),
     success_redirect="success-action-redirect",
     expires_days="x-obs-expires",
     tagging="x-obs-tagging",
-    sse="x-obs-server-side-encryption",
-    sse_kms_key_id="x-obs-server-side-encryption-kms-key-id",
-    sse_c="x-obs-server-side-encryption-customer-",
-    copy_source="x-obs-copy-source",
-    copy_source_range="x-obs-copy-source-range",
-    copy_source_sse_c="x-obs-copy-source-server-side-encryption-customer-",
-    no_overwrite=None,
-    request_id="x-obs-request-id",
-    host_id="x-obs-id-2",
-    version_id="x-obs-version-id",
     upload_id="x-obs-uploadId",
     crc64="x-obs-checksum-crc64ecma",
     error_code="x-obs-error-code",
     error_message="x-obs-error-message",
-    retention_mode="x-obs-object-lock-mode",
-    retain_until="x-obs-object-lock-retain-until-date",
 )
 
-_AWS_HEADERS = HeaderNames(
-    security_token="x-amz-security-token",
-    meta="x-amz-meta-",
-    acl="x-amz-acl",
-    grant="x-amz-grant-",
-    storage_class="x-amz-storage-class",
-    website_redirect="x-amz-website-redirect-location",
-    success_redirect=None,
+_AWS_HEADERS = replace(
+    headers_like_s3("x-amz-", sse_kms_key_id="server-side-encryption-aws-kms-key-id"),
     expires_days="x-obs-expires",  # the same name in both protocols, as the vendor's client sends it
-    tagging=None,
-    sse="x-amz-server-side-encryption",
-    sse_kms_key_id="x-amz-server-side-encryption-aws-kms-key-id",
-    sse_c="x-amz-server-side-encryption-customer-",
-    copy_source="x-amz-copy-source",
-    copy_source_range="x-amz-copy-source-range",
-    copy_source_sse_c="x-amz-copy-source-server-side-encryption-customer-",
-    no_overwrite=None,
-    request_id="x-amz-request-id",
-    host_id="x-amz-id-2",
-    version_id="x-amz-version-id",
     upload_id="x-amz-uploadId",
     crc64="x-amz-checksum-crc64ecma",
     error_code="x-obs-error-code",
     error_message="x-obs-error-message",
     bucket_region="x-amz-bucket-region",
-    retention_mode="x-amz-object-lock-mode",
-    retain_until="x-amz-object-lock-retain-until-date",
 )
 
 OBS = Dialect(
@@ -149,9 +113,7 @@ OBS = Dialect(
         "GLACIER": "COLD",
         "ARCHIVE": "COLD",
     },
-    acls={
-        name: name for name in ("private", "public-read", "public-read-write", "bucket-owner-full-control")
-    },
+    acls=("private", "public-read", "public-read-write", "bucket-owner-full-control"),
     grant_permissions=frozenset({"read", "read-acp", "write-acp", "full-control"}),
     sse={"AES256": "AES256", "kms": "kms"},
     url_encoded_on=KEY_RESPONSES,
@@ -182,18 +144,15 @@ OBS_V2 = replace(
         "GLACIER": "GLACIER",
         "ARCHIVE": "GLACIER",
     },
-    acls={
-        name: name
-        for name in (
-            "private",
-            "public-read",
-            "public-read-write",
-            "authenticated-read",
-            "bucket-owner-read",
-            "bucket-owner-full-control",
-            "log-delivery-write",
-        )
-    },
+    acls=(
+        "private",
+        "public-read",
+        "public-read-write",
+        "authenticated-read",
+        "bucket-owner-read",
+        "bucket-owner-full-control",
+        "log-delivery-write",
+    ),
     sse={"AES256": "AES256", "kms": "aws:kms"},
     request_headers=frozenset({"x-amz-request-payer"}),
     customer_key_bytes=(32, 64),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from obsup.dialects.addressing import resource_path, sent_path
-from obsup.dialects.dialect import Dialect, HeaderNames, Limits
+from obsup.dialects.dialect import Dialect, Limits, headers_like_s3
 from obsup.dialects.sign_v2 import SHARED_SUB_RESOURCES, SignatureV2
 from obsup.dialects.sign_v4 import TRANSIENT_HEADERS, QueryNames, SignatureV4
 from obsup.dialects.vendor import (
@@ -66,33 +66,13 @@ LIMITS = Limits(
     max_metadata=2 * KIB,
 )
 
-_HEADERS = HeaderNames(
-    security_token="x-amz-security-token",
-    meta="x-amz-meta-",
-    acl="x-amz-acl",
-    grant="x-amz-grant-",
-    storage_class="x-amz-storage-class",
-    website_redirect="x-amz-website-redirect-location",
-    success_redirect=None,
-    expires_days=None,
+_HEADERS = replace(
+    headers_like_s3("x-amz-", sse_kms_key_id="server-side-encryption-aws-kms-key-id"),
     tagging="x-amz-tagging",
-    sse="x-amz-server-side-encryption",
-    sse_kms_key_id="x-amz-server-side-encryption-aws-kms-key-id",
-    sse_c="x-amz-server-side-encryption-customer-",
-    copy_source="x-amz-copy-source",
-    copy_source_range="x-amz-copy-source-range",
-    copy_source_sse_c="x-amz-copy-source-server-side-encryption-customer-",
     no_overwrite=("If-None-Match", "*"),
-    request_id="x-amz-request-id",
-    host_id="x-amz-id-2",
-    version_id="x-amz-version-id",
-    upload_id=None,
-    crc64=None,
     checksum="x-amz-checksum-",
     bucket_region="x-amz-bucket-region",
     retry_after="x-amz-retry-after",
-    retention_mode="x-amz-object-lock-mode",
-    retain_until="x-amz-object-lock-retain-until-date",
     legal_hold="x-amz-object-lock-legal-hold",
 )
 
@@ -122,18 +102,15 @@ S3_V4 = Dialect(
         "ARCHIVE": "GLACIER",
         "COLD": "GLACIER",
     },
-    acls={
-        name: name
-        for name in (
-            "private",
-            "public-read",
-            "public-read-write",
-            "authenticated-read",
-            "aws-exec-read",
-            "bucket-owner-read",
-            "bucket-owner-full-control",
-        )
-    },
+    acls=(
+        "private",
+        "public-read",
+        "public-read-write",
+        "authenticated-read",
+        "aws-exec-read",
+        "bucket-owner-read",
+        "bucket-owner-full-control",
+    ),
     grant_permissions=frozenset({"read", "read-acp", "write-acp", "full-control"}),
     sse={"AES256": "AES256", "kms": "aws:kms"},
     no_overwrite_on=frozenset({"put", "complete"}),

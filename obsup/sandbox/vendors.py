@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -102,12 +102,10 @@ S3_VENDOR = Vendor(
     echoes_upload_id=False,
 )
 
-OBS_IN_AWS_FORM = Vendor(
-    name="obs",
+OBS_IN_AWS_FORM = replace(
+    OBS_VENDOR,
     prefix="x-amz-",
     namespace="http://obs.sandbox.localhost/doc/2006-03-01/",
-    min_part=100 * KIB,
-    max_key=1024,
     customer_key_sizes=(32, 64),
     acl_header="x-amz-acl",
     acls=S3_VENDOR.acls,
@@ -115,14 +113,6 @@ OBS_IN_AWS_FORM = Vendor(
     kms_values=("aws:kms",),
     sse_values=("AES256",),
     kms_key_header="x-amz-server-side-encryption-aws-kms-key-id",
-    max_metadata=8 * KIB,
-    upper_etag=False,
-    encodes_responses=True,
-    space="+",
-    key_too_long="KeyTooLong",
-    digest_mismatch="BadDigest",
-    token_expired=(403, "InvalidAccessKeyId"),
-    echoes_upload_id=True,
 )
 
 OSS_VENDOR = Vendor(

@@ -10,7 +10,6 @@ from urllib.parse import urlsplit
 
 from msgspec.structs import replace
 
-from obsup import events
 from obsup.dialects.dialect import Dialect
 from obsup.dialects.endpoints import is_loopback
 from obsup.dialects.object_headers import customer_key_headers
@@ -42,12 +41,9 @@ from obsup.store.answers.checksums import (
 from obsup.store.answers.listings import objects_after, parts_after, uploads_in
 from obsup.store.answers.request import Query, StoreRequest
 from obsup.store.answers.result_headers import header_etag, read_object_info, read_stored, require_etag
-from obsup.store.answers.server_clock import ServerClock
 from obsup.store.http.body import OpenBody
-from obsup.store.http.endpoint_route import Route
 from obsup.store.http.settings import Response
-from obsup.store.http.transport import Transport
-from obsup.store.interface import WHOLE_LIST, CredentialSource
+from obsup.store.interface import WHOLE_LIST
 from obsup.store.signed_exchange import SignedExchange
 from obsup.text import clean
 
@@ -61,31 +57,15 @@ class HttpStore:
 
     def __init__(
         self,
-        dialect: Dialect,
-        route: Route,
+        exchange: SignedExchange,
         *,
-        transport: Transport,
-        credentials: CredentialSource,
-        clock: ServerClock,
         customer_key: CustomerKey | None = None,
         copy_source_key: CustomerKey | None = None,
-        headers: Mapping[str, str] | None = None,
-        observe: events.Observer = events.ignore,
-        is_assumed: bool = False,
     ) -> None:
-        self.dialect = dialect
-        self._exchange = SignedExchange(
-            dialect,
-            route,
-            transport=transport,
-            credentials=credentials,
-            clock=clock,
-            headers=headers or {},
-            observe=observe,
-            is_assumed=is_assumed,
-        )
+        self.dialect = dialect = exchange.dialect
+        self._exchange = exchange
         if customer_key is not None or copy_source_key is not None:
-            _require_tls(route.configured.endpoint)
+            _require_tls(exchange.endpoint)
         self._key_headers = _key_headers(dialect, customer_key)
         self._source_key_headers = _key_headers(dialect, copy_source_key)
         self._rejects_checksum_mode = dialect.checksums == ()

@@ -24,7 +24,10 @@ from obsup.store.request_events import RequestEvents
 
 
 class SignedExchange:
-    """Sends requests in one dialect to the location of their bucket. Safe to share between threads."""
+    """Sends requests in one dialect to the location of their bucket, signed. Safe to share between threads.
+
+    *headers* are sent with every request. *is_assumed*: nothing shows yet that the endpoint uses this dialect.
+    """
 
     def __init__(
         self,
@@ -34,17 +37,18 @@ class SignedExchange:
         transport: Transport,
         credentials: CredentialSource,
         clock: ServerClock,
-        headers: Mapping[str, str],
+        headers: Mapping[str, str] | None = None,
         observe: events.Observer = events.ignore,
         is_assumed: bool = False,
     ) -> None:
-        self._dialect = dialect
+        self.dialect = dialect
         self._events = RequestEvents(observe, dialect.headers)
+        self.endpoint = route.configured.endpoint
         self._route = route
         self._transport = transport
         self._credentials = credentials
         self._clock = clock
-        self._common_headers = headers
+        self._common_headers = headers or {}
         self._is_assumed = is_assumed
 
     def send(self, request: StoreRequest) -> Response:
@@ -52,7 +56,7 @@ class SignedExchange:
 
         Raises StoreError for any other response, NetworkError for none.
         """
-        if request.operation in self._dialect.url_encoded_on and not request.plain_keys:
+        if request.operation in self.dialect.url_encoded_on and not request.plain_keys:
             # A key may contain characters that are invalid in XML.
             request = replace(request, query=(*request.query, ("encoding-type", "url")))
         location = self._route.location_of(request.bucket)
@@ -61,7 +65,7 @@ class SignedExchange:
             self._is_assumed = False
             return response
         refusal = self._refusal(request, response)
-        if request.method == "HEAD" and hides_cause(response, self._dialect.headers):
+        if request.method == "HEAD" and hides_cause(response, self.dialect.headers):
             refusal = self._explained(location, request) or refusal
         redirected = self._route.follow(request.bucket, location, refusal)
         if redirected is None:
@@ -107,7 +111,7 @@ class SignedExchange:
     def _refusal(self, request: StoreRequest, response: Response) -> Refusal:
         refusal = read_refusal(
             response,
-            self._dialect.headers,
+            self.dialect.headers,
             operation=request.operation,
             resource=request.resource,
             endpoint=self._route.location_of(request.bucket).endpoint,
@@ -127,7 +131,7 @@ class SignedExchange:
 
         def sign(headers: Mapping[str, str]) -> dict[str, str]:
             signable = Signable(request.method, address, request.query, headers)
-            return self._dialect.sign(signable, credentials, region=location.region, now=self._clock.now())
+            return self.dialect.sign(signable, credentials, region=location.region, now=self._clock.now())
 
         body = nullcontext(request.body) if isinstance(request.body, bytes) else closing(request.body())
         with body as opened:
@@ -143,6 +147,6 @@ class SignedExchange:
 
     def _headers(self, request: StoreRequest) -> dict[str, str]:
         headers = {**self._common_headers, **request.headers}
-        if self._dialect.payload_hash_header and isinstance(request.body, bytes):
-            headers[self._dialect.payload_hash_header] = hashlib.sha256(request.body).hexdigest()
+        if self.dialect.payload_hash_header and isinstance(request.body, bytes):
+            headers[self.dialect.payload_hash_header] = hashlib.sha256(request.body).hexdigest()
         return headers

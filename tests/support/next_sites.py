@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).parents[2] / "obsup"
 _TABLES = ("failure_table", "network_failure_table")
-_STEPS = ("run_again", "NextStep", "Noted")
+_STEPS = ("run_again", "NextStep", "Noted", "note")
 _MIN_TEXT = 5
 
 

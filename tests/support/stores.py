@@ -18,6 +18,7 @@ from obsup.store.client import HttpStore
 from obsup.store.http.endpoint_route import Location, Route
 from obsup.store.http.settings import ConnectionSettings
 from obsup.store.http.transport import Transport
+from obsup.store.signed_exchange import SignedExchange
 
 KEYS = Credentials("TESTACCESSKEY", "a-secret-for-tests")
 
@@ -94,13 +95,13 @@ def open_store(
     """Open a store, and close its connections at the end of the block."""
     transport = Transport(line or ConnectionSettings(connect_timeout_s=10, stall_timeout_s=20))
     try:
-        yield HttpStore(
+        exchange = SignedExchange(
             DIALECTS[dialect] if isinstance(dialect, str) else dialect,
             Route(Location(endpoint, region, addressing)),
             transport=transport,
             credentials=keys if isinstance(keys, GivenKeys) else GivenKeys(keys),
             clock=ServerClock(clock),
-            customer_key=customer_key,
         )
+        yield HttpStore(exchange, customer_key=customer_key)
     finally:
         transport.close()

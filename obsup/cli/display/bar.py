@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from contextlib import ExitStack
-from types import TracebackType
 from typing import TextIO, cast
 
 from rich.cells import cell_len, set_cell_size
@@ -82,9 +81,7 @@ class Bar:
         self._drawing.enter_context(every(DRAW_EVERY_S, self._draw))
         return self
 
-    def __exit__(
-        self, _kind: type[BaseException] | None, _exc: BaseException | None, _trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_exception: object) -> None:
         self._drawing.close()
         self._terminal.close()
 

@@ -120,7 +120,7 @@ class FileUploader:
         try:
             info = find_readable(context.store, target)
         except UNAVAILABLE:
-            context.connection.learned.note(NOT_LOOKED_UP, context.observe)
+            context.note_once(NOT_LOOKED_UP)
             return None
         if info is None or (info.size, info.etag.lower()) != (file.stat.size, entry.etag.lower()):
             return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Literal, NamedTuple
@@ -41,6 +42,16 @@ class PendingFile(NamedTuple):
     file: FoundFile
     decision: Decision
     entry: JournalEntry | None = None
+
+
+def take_files(pending: deque[PendingFile], max_files: int, max_bytes: int) -> list[PendingFile]:
+    """Take the next files from *pending*: the first one, and others while all together have at most *max_bytes*."""
+    files = [pending.popleft()]
+    size = files[0].file.stat.size
+    while pending and len(files) < max_files and size + pending[0].file.stat.size <= max_bytes:
+        files.append(pending.popleft())
+        size += files[-1].file.stat.size
+    return files
 
 
 class KnownFiles:

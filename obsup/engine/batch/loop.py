@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Any
 
-from obsup.engine.batch.known_files import KnownFiles, PendingFile
+from obsup.engine.batch.known_files import KnownFiles, PendingFile, take_files
 from obsup.engine.batch.outcome import ALREADY_UPLOADED, BatchSummary, FileOutcome
 from obsup.engine.batch.pool import Pool
 from obsup.engine.batch.process_pool import MIN_FILES, BatchProcesses
@@ -179,13 +179,8 @@ class BatchLoop:
 
     def _take_group(self, pending: deque[PendingFile]) -> list[PendingFile]:
         """Take the next files for one thread: only one if few are left, so that all threads are busy."""
-        files = [pending.popleft()]
-        size = files[0].file.stat.size
-        max_files = min(MAX_GROUP_FILES, 1 + len(pending) // (4 * self._pool.small_file_limit()))
-        while pending and len(files) < max_files and size + pending[0].file.stat.size <= MAX_GROUP_BYTES:
-            files.append(pending.popleft())
-            size += files[-1].file.stat.size
-        return files
+        max_files = min(MAX_GROUP_FILES, 1 + (len(pending) - 1) // (4 * self._pool.small_file_limit()))
+        return take_files(pending, max_files, MAX_GROUP_BYTES)
 
     def _start(
         self,

@@ -12,7 +12,7 @@ from concurrent.futures import BrokenExecutor, Future
 from typing import TYPE_CHECKING
 
 from obsup import events
-from obsup.engine.batch.known_files import PendingFile
+from obsup.engine.batch.known_files import PendingFile, take_files
 from obsup.engine.batch.outcome import FileOutcome
 from obsup.engine.batch.process_worker import (
     STOP,
@@ -92,12 +92,8 @@ class BatchProcesses:
     def submit(self, pending: deque[PendingFile], *, jobs: int) -> Future[GroupResult] | None:
         """Submit the next files of *pending*; *jobs* is the total in flight. Return None if the processes are gone."""
         assert self._backend is not None
-        files = [pending.popleft()]
-        size = files[0].file.stat.size
-        max_files = min(MAX_GROUP_FILES, 1 + len(pending) // (3 * self._count))
-        while pending and len(files) < max_files and size < MAX_GROUP_BYTES:
-            files.append(pending.popleft())
-            size += files[-1].file.stat.size
+        max_files = min(MAX_GROUP_FILES, 1 + (len(pending) - 1) // (3 * self._count))
+        files = take_files(pending, max_files, MAX_GROUP_BYTES)
         group = FileGroup(tuple(files), max(1, jobs // self._count))
         try:
             future = self._backend.submit(upload_group, group)

@@ -28,6 +28,7 @@ from obsup.store.http.transport import Transport
 from obsup.store.interface import CredentialSource
 from obsup.store.presigned import PartSigner
 from obsup.store.retrying import Attempts, FailureRecovery, RetryingStore, RetryPolicy
+from obsup.store.signed_exchange import SignedExchange
 from obsup.value import Value
 
 
@@ -197,18 +198,18 @@ def connect(
     (credentials := credentials or _find_credentials(settings, environ)).current()
     customer_key = customer_key or customer_key_of(settings)
     clock, route = ServerClock(), Route(Location(settings.endpoint, settings.region, settings.addressing))
-    inner = HttpStore(
+    exchange = SignedExchange(
         settings.dialect,
         route,
         transport=Transport(settings.bounded_network),
         credentials=credentials,
         clock=clock,
-        customer_key=customer_key,
-        copy_source_key=copy_source_key or _read_key(settings.copy_source_key_file),
         headers=dict(settings.headers),
         observe=observe if reports_requests else events.ignore,
         is_assumed=settings.is_assumed,
     )
+    source_key = copy_source_key or _read_key(settings.copy_source_key_file)
+    inner = HttpStore(exchange, customer_key=customer_key, copy_source_key=source_key)
     recovery = FailureRecovery(credentials, clock)
     store = RetryingStore(inner, policy, recovery, observe)
     signer = PartSigner(settings.dialect, route, credentials=credentials, clock=clock)

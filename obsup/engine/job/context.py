@@ -175,13 +175,21 @@ class UploadContext(Value):
         options = replace(self.request.options, no_overwrite=False)
         return object_headers(self.dialect, options, "put", since_s=self.since_s)
 
+    def note(self, text: str, *, command: tuple[str, ...] = ()) -> None:
+        """Report the note *text*, and the *command* that it asks for."""
+        self.observe(events.Noted(text, command))
+
+    def note_once(self, text: str) -> None:
+        """Report the note *text* once in this run."""
+        self.connection.learned.note(text, self.observe)
+
     def note_redirect(self, key: str) -> None:
         """Note, once in this run, that the store ignores the requested website redirect of *key*."""
         if self.request.options.website_redirect and self.dialect.redirects_only_root and "/" in key:
             text = (
                 "--website-redirect has no effect: the store redirects only objects in the root of a bucket"
             )
-            self.connection.learned.note(text, self.observe)
+            self.note_once(text)
 
     def lock(
         self, *, shared: bool = False, part: tuple[str, int] | None = None, has_checkpoint: bool = False
@@ -193,15 +201,14 @@ class UploadContext(Value):
         """
         target = self.request.target
         path = None if shared or part is not None else self.checkpoint_path
-        note = events.Noted(f"another obsup is at work on {target}: waiting")
         return UploadLock(
             target,
             shared=shared,
             part=part,
             wait=self.request.if_running == "wait",
             is_stopped=lambda: self.stop.reason is not None,
-            on_wait=lambda: self.observe(note),
-            note=lambda text: self.connection.learned.note(text, self.observe),
+            on_wait=lambda: self.note(f"another obsup is at work on {target}: waiting"),
+            note=self.note_once,
             checkpoint=path if path is not None and (has_checkpoint or os.path.lexists(path)) else None,
         )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from obsup import events
 from obsup.engine.job.context import UploadContext
 from obsup.engine.steps.lookup import UploadSelector, find_upload, require_upload
 from obsup.engine.upload.abort import abort_incomplete, source_size
@@ -33,7 +32,7 @@ def _forget_interrupted(context: UploadContext, selector: UploadSelector) -> Non
     Raises WrongUsage if it has one: nothing shows that it is ours.
     """
     if selector.ignored:
-        context.observe(events.Noted(selector.ignored))
+        context.note(selector.ignored)
     checkpoint = checkpoints.load(selector.path) if selector.path is not None else None
     if checkpoint is None or selector.path is None:
         return

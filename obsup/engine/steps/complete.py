@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 
 from msgspec.structs import replace
 
-from obsup import events
 from obsup.engine.job.context import UploadContext
 from obsup.engine.job.result import Finished, Result
 from obsup.engine.proof.object_options import lock_headers
@@ -105,7 +104,7 @@ class ManualCompletion:
         result = found.check(parts_check, self._checks)
         if result is not None and self._context.request.options.acl is not None:
             note = "the upload was completed before: whether the object has the ACL of --acl was not checked"
-            self._context.observe(events.Noted(note))
+            self._context.note(note)
         return result
 
     def _with_checksum(self, upload: Upload, receipts: Sequence[Receipt]) -> Upload:
@@ -197,9 +196,7 @@ class ManualCompletion:
         if checkpoint is not None:
             is_recorded = checkpoint.requested is not None
         if self._context.request.strict_options and not is_recorded:
-            self._context.observe(
-                events.Noted("the options of the object were not compared: no checkpoint here records them")
-            )
+            self._context.note("the options of the object were not compared: no checkpoint here records them")
 
     def _headers(self, recorded: Mapping[str, str]) -> dict[str, str]:
         """Return the headers of Complete: those *recorded* when it was initiated, and those given now.

@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from obsup import events
 from obsup.engine.job.context import UploadContext
 from obsup.engine.plan.file_plan import recorded_plan
 from obsup.engine.proof.part_list import ExpectedParts, check_parts, have_equal_sizes, parts_are, windows_of
@@ -158,21 +157,18 @@ class PartsCheck:
                     add=("--etags-from", "FILE"),
                 ),
             )
-        self._note(f"{what}: {why[:1].lower()}{why[1:]}; their number and sizes are right")
+        self._context.note(f"{what}: {why[:1].lower()}{why[1:]}; their number and sizes are right")
 
     def _report_unchecked(self, parts: Sequence[StoredPart], expected: ExpectedParts) -> None:
         """Report what nothing shows about a list of parts without a source."""
         if expected.is_list or expected.plan is not None:
             return
         if not have_equal_sizes(parts):
-            self._note("the parts differ in size: only their total size was checked, not their order")
+            self._context.note("the parts differ in size: only their total size was checked, not their order")
         elif expected.count is None and expected.size is None:
-            self._note(
+            self._context.note(
                 "it was not checked that the last part is stored: give SOURCE, --parts or --expect-size"
             )
-
-    def _note(self, text: str) -> None:
-        self._context.observe(events.Noted(text))
 
 
 def _differing(source: Path, numbers: list[int], *, has_match: bool) -> DataMismatch:

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 
 from msgspec.structs import replace
 
-from obsup import events
 from obsup.dialects.object_headers import copy_source_value
 from obsup.engine.job.context import UploadContext
 from obsup.engine.proof.part_list import parts_are
@@ -93,7 +92,7 @@ def _etag_of(context: UploadContext, upload: Upload, source: CopySource) -> str 
         info = context.store.head_object(target, is_copy_source=True)
     except (Denied, Refused) as exc:
         text = f"{exc.what}: it cannot be checked that all parts are copied from one version of {source.name}"
-        context.observe(events.Noted(text))
+        context.note(text)
         return None
     return info.etag if info is not None and info.etag else None
 
@@ -114,9 +113,7 @@ def _check_size(context: UploadContext, upload: Upload, number: int, source: Cop
             if one.number == number
         ]
     except (Denied, Refused) as exc:
-        context.observe(
-            events.Noted(f"{exc.what}: the size of part {number} was not compared with --copy-range")
-        )
+        context.note(f"{exc.what}: the size of part {number} was not compared with --copy-range")
         return False
     if listed and listed[0] != expected:
         copied_parts.record(upload, number, source.name, "")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from obsup import events
 from obsup.engine.job.context import UploadContext
 from obsup.engine.job.result import Result
 from obsup.engine.plan.file_plan import FilePlan, recorded_plan
@@ -114,12 +113,7 @@ class FinishedObject:
             return None
         context = self._context
         comparison = Comparison(
-            self._upload.target,
-            source,
-            stat,
-            dialect=context.dialect,
-            gate=context.read_gate,
-            encrypted_by_customer=context.request.encrypted_by_customer,
+            context.request, source, stat, dialect=context.dialect, gate=context.read_gate
         )
         count = checks.count or _part_count(info)
         hint = FilePlan(stat.size, -(-stat.size // count)) if count and stat.size else None
@@ -133,7 +127,7 @@ class FinishedObject:
             if checks.verify_source:
                 faults.append(exc.what)
             else:
-                context.observe(events.Noted(f"{exc}; its size is right"))
+                context.note(f"{exc}; its size is right")
         return None
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from obsup import events
 from obsup.engine.job.context import UploadContext
 from obsup.engine.plan.file_plan import Growth
 from obsup.engine.plan.stream_plan import StreamPlan, StreamSizes
@@ -55,7 +54,7 @@ def find_stream_start(context: UploadContext, sizes: StreamSizes) -> StreamStart
         if _made_object(context, checkpoint):
             return _resume(context, checkpoint, sizes, ReplayCheck(checkpoint.receipts, is_complete=True))
         upload_id = checkpoint.upload.upload_id
-        context.observe(events.Noted(f"upload {upload_id} was aborted or has expired: starting over"))
+        context.note(f"upload {upload_id} was aborted or has expired: starting over")
         return new
     comparable = comparable_receipts(listed, checkpoint.receipts, context.digests)
     stored = confirmed(context, comparable, checkpoint.receipts)

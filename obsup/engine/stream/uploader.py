@@ -146,7 +146,7 @@ class StreamUploader:
         if is_sized or not self._context.dialect.limits.equal_parts:
             return jobs
         fitting = jobs if request.given_jobs else jobs_in_memory(start, jobs)
-        self._note(
+        self._context.note(
             f"all parts of a stream to this store have one size, {format_size(start)} ({fitting} in flight): up to "
             f"{format_size(self._sizes.reach)} fit; --expect-size or a larger --part-size allows more, and more --jobs "
             "make the parts smaller"
@@ -281,20 +281,16 @@ class StreamUploader:
         if self._request.abort_on_failure and not upload.is_found:
             self._abort(self._record)
         elif self._request.abort_on_failure:
-            self._tally(
-                events.Noted(
-                    f"upload {upload.upload_id} of {upload.target} is not aborted: the response to Initiate was lost, "
-                    "and it may be that of another client; if it is yours, abort it with",
-                    command=upload.abort_command,
-                )
+            self._context.note(
+                f"upload {upload.upload_id} of {upload.target} is not aborted: the response to Initiate was lost, "
+                "and it may be that of another client; if it is yours, abort it with",
+                command=upload.abort_command,
             )
         elif self._context.checkpoint_path is None:
-            self._tally(
-                events.Noted(
-                    "without a checkpoint the stored parts cannot be resumed; discard them with "
-                    "--abort-on-failure, or now with",
-                    command=upload.abort_command,
-                )
+            self._context.note(
+                "without a checkpoint the stored parts cannot be resumed; discard them with "
+                "--abort-on-failure, or now with",
+                command=upload.abort_command,
             )
 
     def _abort(self, record: ProgressRecord) -> None:
@@ -306,12 +302,11 @@ class StreamUploader:
                 return
             record.withdraw()
         except ObsupError as exc:
-            self._note(f"upload {upload.upload_id} of {upload.target} could not be aborted: {exc.what}")
+            self._context.note(
+                f"upload {upload.upload_id} of {upload.target} could not be aborted: {exc.what}"
+            )
         else:
-            self._note(f"upload {upload.upload_id} of {upload.target} was aborted")
-
-    def _note(self, text: str) -> None:
-        self._tally(events.Noted(text))
+            self._context.note(f"upload {upload.upload_id} of {upload.target} was aborted")
 
 
 def check_stream_request(request: UploadRequest) -> None:

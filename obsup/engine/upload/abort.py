@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from obsup import events
 from obsup.engine.job.context import UploadContext
 from obsup.engine.upload.adoption import unknown_upload
 from obsup.engine.verify.made_object import has_made_object
@@ -78,9 +77,7 @@ def abort_incomplete(context: UploadContext, upload: Upload, *, size: int | None
             run_again("request the permission for HeadObject, or delete the object if it is not needed"),
         )
     started_uploads.remove(upload)
-    context.observe(
-        events.Noted(f"upload {upload.upload_id} made the object {upload.target} already: it was not aborted")
-    )
+    context.note(f"upload {upload.upload_id} made the object {upload.target} already: it was not aborted")
     return False
 
 
@@ -112,8 +109,8 @@ def abort_recorded(context: UploadContext, checkpoint: Checkpoint) -> None:
         try:
             abort_incomplete(context, checkpoint.upload, size=source_size(checkpoint))
         except MayHaveMadeObject as exc:
-            context.observe(events.Noted(exc.what))
+            context.note(exc.what)
     else:
-        context.observe(events.Noted(unknown_upload(context, checkpoint.created)))
+        context.note(unknown_upload(context, checkpoint.created))
     if context.checkpoint_path is not None:
         checkpoints.remove(context.checkpoint_path)

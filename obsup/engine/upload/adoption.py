@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
-from obsup import events
 from obsup.dates import iso_date
 from obsup.engine.job.context import UploadContext
 from obsup.errors import (
@@ -82,7 +81,7 @@ def list_open_parts(
         raise not_listed(upload)
     if not note or recorded is None:
         return []
-    context.observe(events.Noted(note))
+    context.note(note)
     return [one.listed for one in recorded.values()]
 
 
@@ -189,11 +188,9 @@ def report_left_alone(context: UploadContext, left: Sequence[OpenUpload]) -> Non
         return
     target, newest = context.request.target, left[0]
     others = f" and {len(left) - 1} more" if len(left) > 1 else ""
-    context.observe(
-        events.Noted(
-            f"the open upload {newest.upload_id} of {target} (initiated {newest.initiated or 'at an unknown time'})"
-            f"{others} was left alone: it is not known to have the object options of this command; "
-            "if it is no longer needed, abort it with",
-            command=Upload(target, newest.upload_id).abort_command,
-        )
+    context.note(
+        f"the open upload {newest.upload_id} of {target} (initiated {newest.initiated or 'at an unknown time'})"
+        f"{others} was left alone: it is not known to have the object options of this command; "
+        "if it is no longer needed, abort it with",
+        command=Upload(target, newest.upload_id).abort_command,
     )

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 
 from msgspec.structs import replace
 
-from obsup import events
 from obsup.dialects.object_headers import forbids_overwrite
 from obsup.engine.job.context import UploadContext
 from obsup.engine.job.result import Finished
@@ -85,7 +84,7 @@ class Completer:
                 return self._settle(exc)
             finished = self._probe.confirm(stored)
             if finished.note:
-                self._context.connection.learned.note(finished.note, self._context.observe)
+                self._context.note_once(finished.note)
             return finished
 
         return self._context.connection.attempts().run(once, doing=f"completing {self._upload.target}")
@@ -189,11 +188,9 @@ def report_if_listed(context: UploadContext, upload: Upload) -> None:
     except ObsupError:
         return
     if gone is None:
-        context.observe(
-            events.Noted(
-                f"the object is in place, but the store still lists upload {upload.upload_id}, which made it; "
-                "do not abort it: its parts may belong to the object"
-            )
+        context.note(
+            f"the object is in place, but the store still lists upload {upload.upload_id}, which made it; "
+            "do not abort it: its parts may belong to the object"
         )
 
 

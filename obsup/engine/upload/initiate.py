@@ -14,7 +14,6 @@ from enum import IntEnum
 
 from msgspec.structs import replace
 
-from obsup import events
 from obsup.engine.job.context import UploadContext
 from obsup.engine.job.send_options import remember_rejection
 from obsup.engine.plan.file_plan import Plan
@@ -25,10 +24,9 @@ from obsup.engine.upload.adoption import (
     open_uploads,
     report_left_alone,
 )
-from obsup.engine.upload.progress_record import ProgressRecord, open_record
+from obsup.engine.upload.progress_record import ProgressRecord, new_checkpoint, open_record
 from obsup.errors import UNAVAILABLE, NetworkError, ObsupError, Refused, StoreError, run_again
 from obsup.local.state import rejected_checksums, started_uploads
-from obsup.local.state.checkpoint import Checkpoint
 from obsup.model import TOKEN_NAME, Initiated, OpenUpload, SourceStat, Target, Upload
 from obsup.store.answers.checksums import agreement_headers, rejects_checksums
 from obsup.store.answers.failure_rule import Action
@@ -49,20 +47,8 @@ def initiate_recorded(
     context = context.begun_now()
     before = frozenset(one.upload_id for one in left)
     headers, token = headers_with_token(context)
-    checkpoint = Checkpoint(
-        source=context.source_name,
-        stat=stat,
-        upload=Upload(context.request.target, "", token),
-        part_size=plan.part_size,
-        receipts={},
-        created=context.since_s,
-        headers_digest=context.options_digest,
-        source_sha256=context.source_sha256,
-        open_before=tuple(sorted(before)),
-        growth=plan.growth,
-        completing=context.headers("complete"),
-        requested=context.requested_headers,
-    )
+    upload = Upload(context.request.target, "", token)
+    checkpoint = replace(new_checkpoint(context, upload, stat, plan), open_before=tuple(sorted(before)))
     record = open_record(context, checkpoint, is_first=True)
     is_new = context.checkpoint_path is not None and not os.path.lexists(context.checkpoint_path)
     record.write()
@@ -77,15 +63,9 @@ def initiated_upload(context: UploadContext, initiated: Initiated, token: str | 
     """Return the upload that the store *initiated*. A checksum that the user asked for and that it lacks is noted."""
     digest = context.request.digest
     if digest in CHECKSUMS and (initiated.checksum is None or initiated.checksum.algorithm != digest):
-        context.connection.learned.note(
-            f"the store does not confirm --digest {digest}: parts are verified by {_other_digest(context)}",
-            context.observe,
-        )
+        other = "MD5" if context.digests.md5 else "CRC-64"
+        context.note_once(f"the store does not confirm --digest {digest}: parts are verified by {other}")
     return Upload(context.request.target, initiated.upload_id, token, initiated.is_found, initiated.checksum)
-
-
-def _other_digest(context: UploadContext) -> str:
-    return "MD5" if context.digests.md5 else "CRC-64"
 
 
 def _keep() -> None:
@@ -180,7 +160,7 @@ def abort_unused(context: UploadContext, upload: Upload) -> None:
         context.store.abort(upload)
     except ObsupError as exc:
         text = f"the upload that tried out the encryption is still open ({exc.what}); abort it with"
-        context.observe(events.Noted(text, command=upload.abort_command))
+        context.note(text, command=upload.abort_command)
     else:
         started_uploads.remove(upload)
 

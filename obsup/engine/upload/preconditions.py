@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from functools import partial
 
-from obsup import events
 from obsup.dialects.endpoints import is_vendor_host
 from obsup.engine.job.context import UploadContext
 from obsup.engine.job.send_options import parts_confirm
@@ -105,4 +104,4 @@ def _initiate_trial(context: UploadContext) -> Initiated:
     finally:
         if is_in_doubt:
             text = "an upload without parts, which tried out the encryption, may still be open; list the open ones with"
-            context.observe(events.Noted(text, command=("obsup", "uploads", target.name)))
+            context.note(text, command=("obsup", "uploads", target.name))

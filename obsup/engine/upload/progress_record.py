@@ -13,13 +13,14 @@ from msgspec.structs import replace
 from obsup import events
 from obsup.engine.job.context import UploadContext
 from obsup.engine.job.request import UploadRequest
+from obsup.engine.plan.file_plan import Plan
 from obsup.errors import CheckpointUnwritable, NextStep, WrongUsage
 from obsup.local.files.existing import exists
 from obsup.local.state import checkpoint as checkpoints
 from obsup.local.state import checkpoint_path, started_uploads
 from obsup.local.state.checkpoint import Checkpoint, CheckpointDamaged, CheckpointForeign
 from obsup.local.state.lock import lock_beside
-from obsup.model import Receipt, Upload
+from obsup.model import Receipt, SourceStat, Upload
 from obsup.text import quoted
 
 MIN_INTERVAL_S = 0.5
@@ -194,6 +195,23 @@ def _status(path: Path) -> os.stat_result | None:
         return None
 
 
+def new_checkpoint(context: UploadContext, upload: Upload, stat: SourceStat, plan: Plan) -> Checkpoint:
+    """Return the first checkpoint of *upload*, without receipts. Raises WrongUsage for invalid object options."""
+    return Checkpoint(
+        source=context.source_name,
+        stat=stat,
+        upload=upload,
+        part_size=plan.part_size,
+        receipts={},
+        created=context.since_s,
+        headers_digest=context.options_digest,
+        source_sha256=context.source_sha256,
+        growth=plan.growth,
+        completing=context.headers("complete"),
+        requested=context.requested_headers,
+    )
+
+
 def open_record(context: UploadContext, checkpoint: Checkpoint, *, is_first: bool = False) -> ProgressRecord:
     """Return the record of *checkpoint* at the path of *context*. *is_first*: no checkpoint was written yet.
 
@@ -244,12 +262,12 @@ def load_checkpoint(context: UploadContext) -> Checkpoint | None:
     if context.request.checkpoint is None and context.stream_name is None:
         ignored = checkpoint_path.describe_ignored(context.source, context.request.target)
         if ignored:
-            context.observe(events.Noted(f"{ignored}; this upload is recorded in {quoted(path)}"))
+            context.note(f"{ignored}; this upload is recorded in {quoted(path)}")
     try:
         return checkpoints.load(path)
     except CheckpointDamaged as exc:
         what, then = f"cannot use the checkpoint {quoted(path)}: {exc.what}", "asking the store"
         if isinstance(exc, CheckpointForeign):
             then = f"it is now {quoted(checkpoints.set_aside(path, what))}"
-        context.observe(events.Noted(f"{what}; {then}"))
+        context.note(f"{what}; {then}")
     return None

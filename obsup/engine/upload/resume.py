@@ -10,14 +10,13 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from obsup import events
 from obsup.engine.job.context import UploadContext
 from obsup.engine.plan.file_plan import FilePlan, Plan, fit_part_size, recorded_plan
 from obsup.engine.proof.part_list import parts_are
 from obsup.engine.proof.part_proof import has_content
 from obsup.engine.upload.abort import check_same_target
 from obsup.engine.upload.adoption import agreed_checksum, find_interrupted, list_open_parts, parts_of
-from obsup.engine.upload.progress_record import ProgressRecord, open_record
+from obsup.engine.upload.progress_record import ProgressRecord, new_checkpoint, open_record
 from obsup.errors import NextStep, SourceChanged, WrongUsage, run_again
 from obsup.local.source.digest import PartDigest
 from obsup.local.source.identity import changes
@@ -122,11 +121,7 @@ def reconcile(
         if receipt is not None:
             receipts[stored.number] = receipt
         elif recorded is not None and recorded.is_unproven:
-            context.observe(
-                events.Noted(
-                    f"part {stored.number} was sent by a host that sees another file: sending it again"
-                )
-            )
+            context.note(f"part {stored.number} was sent by a host that sees another file: sending it again")
         elif recorded is not None:
             differing.append(stored.number)
     if differing and context.request.on_change == "fail":
@@ -234,10 +229,8 @@ def recover(
         kept = compare_with_file(context, upload, stat, _fitting(listed, fitted), fitted, {})
         if len(kept) < len(listed) and has_made(upload):
             continue
-        context.observe(
-            events.Noted(
-                f"resuming upload {upload.upload_id}: {len(kept)} of its {len(listed)} parts match this file"
-            )
+        context.note(
+            f"resuming upload {upload.upload_id}: {len(kept)} of its {len(listed)} parts match this file"
         )
         return _record_recovered(context, upload, stat, fitted, kept), fitted
     return None
@@ -249,18 +242,7 @@ def _record_recovered(
     """Write a checkpoint for an upload that had none, and return its record."""
     started = started_uploads.find(upload)
     context = context.begun_now() if started is None else replace(context, since_s=started.created)
-    checkpoint = Checkpoint(
-        source=str(context.source),
-        stat=stat,
-        upload=upload,
-        part_size=plan.part_size,
-        receipts=receipts,
-        created=context.since_s,
-        headers_digest=context.options_digest,
-        source_sha256=context.source_sha256,
-        completing=context.headers("complete"),
-        requested=context.requested_headers,
-    )
+    checkpoint = replace(new_checkpoint(context, upload, stat, plan), receipts=receipts)
     record = open_record(context, checkpoint, is_first=True)
     record.write()
     return record

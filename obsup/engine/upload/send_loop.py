@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 from msgspec.structs import replace
 
-from obsup import events
 from obsup.engine.job.context import UploadContext
 from obsup.engine.job.executor_spec import LOCAL_EXECUTORS
 from obsup.engine.job.progress import ProgressTally
@@ -80,10 +79,8 @@ class SendLoop:
             except UNAVAILABLE:
                 record.receipts = {}  # nothing shows which part is wrong
             return plan
-        self._tally(
-            events.Noted(
-                f"this bucket requires larger parts: sending everything again in parts of {larger} bytes"
-            )
+        self._context.note(
+            f"this bucket requires larger parts: sending everything again in parts of {larger} bytes"
         )
         record.replace_checkpoint(
             replace(checkpoint, part_size=larger, receipts={}, enlarged_from=plan.part_size)

@@ -16,7 +16,6 @@ from enum import Enum
 from functools import cached_property
 from typing import NamedTuple
 
-from obsup import events
 from obsup.engine.job.context import UploadContext
 from obsup.engine.job.result import Finished
 from obsup.engine.plan.file_plan import Plan, recorded_plan
@@ -170,7 +169,7 @@ class _Facts:
         self._made_by.add(upload.upload_id)
         shown = "made" if made else "may have made"
         text = f"upload {upload.upload_id} {shown} the object in place; the source has changed since: starting over"
-        self._context.observe(events.Noted(text))
+        self._context.note(text)
         return True
 
     def _may_have_made_another(self, checkpoint: Checkpoint) -> bool:
@@ -238,10 +237,8 @@ class _Facts:
                 "A new upload would leave this one behind, with the parts that are stored in it",
                 run_again("wait a few minutes, or use --restart to start over"),
             )
-        self._context.observe(
-            events.Noted(
-                f"upload {upload_id} no longer exists in the store: it was aborted or has expired; starting over"
-            )
+        self._context.note(
+            f"upload {upload_id} no longer exists in the store: it was aborted or has expired; starting over"
         )
 
 

@@ -8,7 +8,6 @@ from typing import TypeVar
 
 from msgspec.structs import replace
 
-from obsup import events
 from obsup.engine.job.connection import Connection
 from obsup.engine.job.context import UploadContext
 from obsup.engine.job.executor_spec import LOCAL_EXECUTORS
@@ -171,7 +170,7 @@ class Uploader:
         path = () if request.checkpoint is None else ("--checkpoint", str(request.checkpoint))
         command = ("obsup", "abort", *path, operand(request.source), request.target.name)
         text = f"the upload {checkpoint.upload.upload_id} of an earlier run stays open; discard it with"
-        self._tally(events.Noted(text, command=command))
+        self._context.note(text, command=command)
 
     def _put(self, stat: SourceStat) -> Result:
         """Send the source in one request."""

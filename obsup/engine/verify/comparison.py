@@ -20,7 +20,7 @@ from obsup.local.source.digest import CRC64, Gate, PartDigest, digest_like
 from obsup.local.source.file import blocks_of, hash_part
 from obsup.local.source.part_md5s import md5s_of_parts
 from obsup.local.state.receipt_file import ObjectReceipt
-from obsup.model import Checksum, ObjectInfo, Part, SourceStat, Target
+from obsup.model import Checksum, ObjectInfo, Part, SourceStat
 from obsup.text import operand, quoted
 from obsup.units import counted
 from obsup.value import Value
@@ -30,11 +30,8 @@ BATCHES = (1, 4, 8, 16)
 MAX_COMPARED_PLANS = 100
 
 
-class CannotCompare(ObsupError):
+class CannotCompare(ObsupError, exit_code=1, reason="incomparable"):
     """The store returns nothing about the object that can be compared with the file."""
-
-    exit_code = 1
-    reason = "incomparable"
 
 
 class Identical(Value):
@@ -68,28 +65,27 @@ class Identical(Value):
 
 
 class Comparison:
-    """Compares one file with one object.
+    """Compares the file *path* of identity *stat* with the object of *request*.
 
-    ``encrypted_by_customer``: requests carry an SSE-C key. *gate* is called before each block is read, and may
-    raise. Raises DataMismatch if file and object differ, CannotCompare if that cannot be determined.
+    *gate* is called before each block is read, and may raise. Raises DataMismatch if file and object differ,
+    CannotCompare if that cannot be determined.
     """
 
     def __init__(
         self,
-        target: Target,
+        request: UploadRequest,
         path: Path,
         stat: SourceStat,
         *,
         dialect: Dialect,
         gate: Gate | None = None,
-        encrypted_by_customer: bool = False,
     ) -> None:
-        self._target = target
+        self._target = request.target
         self._path = path
         self._stat = stat
         self._dialect = dialect
         self._gate = gate
-        self._has_customer_key = encrypted_by_customer
+        self._has_customer_key = request.encrypted_by_customer
 
     def by_object(
         self,

@@ -91,14 +91,8 @@ def find_identical(
         return None
     if only_unlocked and context.dialect.headers.retention_mode in info.headers:
         return None
-    comparison = Comparison(
-        context.request.target,
-        context.source,
-        context.planned(stat),
-        dialect=context.dialect,
-        gate=context.read_gate,
-        encrypted_by_customer=context.request.encrypted_by_customer,
-    )
+    planned, gate = context.planned(stat), context.read_gate
+    comparison = Comparison(context.request, context.source, planned, dialect=context.dialect, gate=gate)
     options = compare_with_request(context, info, without_lock=locks_later(context))
     if options.differ or (options.unknown and (only_unlocked or context.request.strict_options)):
         return None
@@ -114,9 +108,9 @@ def find_identical(
 def _note_unknown(context: UploadContext, options: Sequence[str]) -> None:
     if options:
         verb, pronoun = ("were", "them") if len(options) > 1 else ("was", "it")
-        context.connection.learned.note(
-            f"{' and '.join(options)} {verb} not compared with existing objects: HeadObject does not return {pronoun}",
-            context.observe,
+        names = " and ".join(options)
+        context.note_once(
+            f"{names} {verb} not compared with existing objects: HeadObject does not return {pronoun}"
         )
 
 

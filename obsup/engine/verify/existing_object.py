@@ -67,6 +67,21 @@ def object_exists(
     return ObjectExists(what, why, NextStep("discard the upload", command=upload.abort_command), refusal)
 
 
+def find_made_object(store: ObjectStore, target: Target, unknown: str, step: NextStep) -> ObjectInfo:
+    """Return what HeadObject shows of the object that was just made.
+
+    Raises NotFinished if it is not visible; without HeadObject NotPermitted or Unsupported: *unknown*, and *step*.
+    """
+    try:
+        info = store.head_object(target)
+    except UNAVAILABLE as exc:
+        what = f"{target} is stored and verified, but {unknown}: {exc.what}"
+        raise type(exc)(what, exc.why, step, exc.refusal) from exc
+    if info is None:
+        raise not_visible(target)
+    return info
+
+
 def not_visible(target: Target) -> NotFinished:
     """Return the error for an object that the store reported as made, and that HeadObject does not show."""
     return NotFinished(

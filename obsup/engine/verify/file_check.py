@@ -17,7 +17,7 @@ def check_object(context: UploadContext, *, is_plan_given: bool) -> Identical:
     CannotCompare, SourceUnreadable.
     """
     request, store = context.request, context.store
-    source, target = request.source, request.target
+    source = request.source
     receipt = receipt_file.load(request.receipt) if request.receipt is not None else None
 
     def gate(size: int) -> int:
@@ -26,15 +26,8 @@ def check_object(context: UploadContext, *, is_plan_given: bool) -> Identical:
 
     def compare(stat: SourceStat) -> Identical:
         plan = make_plan(stat.size, store.dialect.limits, parts=request.parts, part_size=request.part_size)
-        comparison = Comparison(
-            target,
-            source,
-            stat,
-            dialect=store.dialect,
-            gate=gate,
-            encrypted_by_customer=request.encrypted_by_customer,
-        )
-        info = store.head_object(target)
+        comparison = Comparison(request, source, stat, dialect=store.dialect, gate=gate)
+        info = store.head_object(request.target)
         if receipt is not None:
             return comparison.by_receipt(info, receipt)
         return comparison.by_object(info, plan if is_plan_given else None, hint=plan)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from obsup.dialects.endpoints import is_vendor_host
 from obsup.engine.job.context import UploadContext
 from obsup.engine.proof.object_options import compare_options, lock_headers
-from obsup.engine.verify.existing_object import not_visible
+from obsup.engine.verify.existing_object import find_made_object
 from obsup.errors import UNAVAILABLE, NextStep, ObsupError, Refused, run_again
 from obsup.model import ObjectInfo, ObjectLock
 
@@ -47,7 +47,7 @@ def confirm_lock(
         )
     if info is None:
         note = f"whether {target} is locked was not checked: HeadObject is not permitted"
-        context.connection.learned.note(note, context.observe)
+        context.note_once(note)
     return info
 
 
@@ -68,21 +68,13 @@ def _is_locked(
 
 def _look_up(context: UploadContext) -> ObjectInfo | None:
     """Return what HeadObject shows; None if it is not permitted, and the store is known to comply."""
-    target = context.request.target
+    target, step = context.request.target, run_again("request the permission for HeadObject")
     try:
-        info = context.store.head_object(target)
-    except UNAVAILABLE as exc:
+        return find_made_object(context.store, target, "it cannot be checked whether it is locked", step)
+    except UNAVAILABLE:
         if is_vendor_host(target.endpoint) or context.dialect.locks_later:
             return None
-        raise type(exc)(
-            f"{target} is stored and verified, but it cannot be checked whether it is locked: {exc.what}",
-            exc.why,
-            run_again("request the permission for HeadObject"),
-            exc.refusal,
-        ) from exc
-    if info is None:
-        raise not_visible(target)
-    return info
+        raise
 
 
 def _set_lock(context: UploadContext, headers: Mapping[str, str], version_id: str | None) -> None:

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from obsup.engine.job.context import UploadContext
 from obsup.engine.job.result import Finished
 from obsup.engine.proof.object_options import OptionComparison, compare_options, lock_headers
-from obsup.engine.verify.existing_object import find_readable, not_visible
+from obsup.engine.verify.existing_object import find_made_object, find_readable
 from obsup.engine.verify.object_lock import confirm_lock
 from obsup.errors import UNAVAILABLE, NextStep, Refused, run_again
 from obsup.model import ObjectInfo, ObjectOptions, Stored
@@ -33,22 +33,10 @@ def with_info(context: UploadContext, finished: Finished) -> Finished:
 
 
 def look_up(context: UploadContext) -> ObjectInfo:
-    """Return what HeadObject shows of the object that was just made.
-
-    Raises NotFinished if it is not visible, NotPermitted or Unsupported without HeadObject.
-    """
-    try:
-        info = context.store.head_object(context.request.target)
-    except UNAVAILABLE as exc:
-        raise type(exc)(
-            f"{context.request.target} is stored and verified, but its options cannot be checked: {exc.what}",
-            exc.why,
-            run_again("leave out --strict-options, or request the permission", drop=("--strict-options",)),
-            exc.refusal,
-        ) from exc
-    if info is None:
-        raise not_visible(context.request.target)
-    return info
+    """Return what HeadObject shows of the object that was just made. Raises as ``find_made_object``."""
+    step = run_again("leave out --strict-options, or request the permission", drop=("--strict-options",))
+    target, unknown = context.request.target, "its options cannot be checked"
+    return find_made_object(context.store, target, unknown, step)
 
 
 def compare_with_request(
@@ -78,7 +66,7 @@ def check_customer_key(context: UploadContext) -> None:
         info = find_readable(context.store, target)
     except UNAVAILABLE as exc:
         note = f"whether {target} is encrypted with the customer key was not checked: {exc.what}"
-        context.connection.learned.note(note, context.observe)
+        context.note_once(note)
         return
     if info is None or info.headers.get(f"{context.dialect.headers.sse_c}key-md5") != key_md5:
         raise Refused(
@@ -127,7 +115,7 @@ def check_headers(context: UploadContext, headers: Mapping[str, str], info: Obje
 
     With --strict-options that raises Refused, and a note names what HeadObject does not show.
     """
-    request, note = context.request, context.connection.learned.note
+    request = context.request
     options = compare_options(context.dialect, headers, info, is_new=True)
     if options.differ and request.strict_options:
         raise Refused(
@@ -137,9 +125,7 @@ def check_headers(context: UploadContext, headers: Mapping[str, str], info: Obje
             run_again("to accept such objects, leave out --strict-options", drop=("--strict-options",)),
         )
     for option in options.differ:
-        note(
-            f"the store does not confirm {option}: HeadObject does not show it as requested", context.observe
-        )
+        context.note_once(f"the store does not confirm {option}: HeadObject does not show it as requested")
     if request.strict_options:
         for option in options.unknown:
-            note(f"{option} was not compared: HeadObject does not return it", context.observe)
+            context.note_once(f"{option} was not compared: HeadObject does not return it")

@@ -7,7 +7,6 @@ import os
 import secrets
 import stat
 from pathlib import Path
-from types import TracebackType
 
 from obsup.local.platform.files import open_file, replace, sync_file, sync_folder
 from obsup.local.platform.owners import distrust, is_trusted_owner
@@ -78,9 +77,7 @@ class AtomicFile:
     def __enter__(self) -> AtomicFile:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_exception: object) -> None:
         if kind is not None:
             self.discard()
         elif not self.closed:

@@ -46,11 +46,8 @@ _HEAD = re.compile(rb'\{\s*"format":\s*[0-9]+,\s*"(target|source)":')
 _HEAD_BYTES = 64
 
 
-class CheckpointDamaged(ObsupError):
+class CheckpointDamaged(ObsupError, exit_code=65, reason="checkpoint-damaged"):
     """The file is not a valid checkpoint: empty, incomplete, edited or damaged."""
-
-    exit_code = 65
-    reason = "checkpoint-damaged"
 
 
 class CheckpointForeign(CheckpointDamaged):

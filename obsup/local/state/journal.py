@@ -80,11 +80,8 @@ class JournalHeader(Value):
     target: dict[str, Any]
 
 
-class JournalDamaged(ObsupError):
+class JournalDamaged(ObsupError, exit_code=65, reason="checkpoint-damaged"):
     """The file is not a journal of this format."""
-
-    exit_code = 65
-    reason = "checkpoint-damaged"
 
 
 class JournalUntrusted(JournalDamaged):

@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable
 from functools import cache, lru_cache
 from pathlib import Path
-from types import TracebackType
 
 from obsup.errors import NO_DESCRIPTOR, Busy, LocalFailure, NextStep, run_again, too_many_files
 from obsup.local.files.own_file import distrust_path
@@ -285,9 +284,7 @@ class UploadLock:
                 self._locks.release(self._offset)
         return is_acquired
 
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_exception: object) -> None:
         if self._elsewhere is not None:
             self._elsewhere.release()
         if self._locks is not None:

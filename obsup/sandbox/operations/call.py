@@ -20,7 +20,7 @@ from obsup.sandbox.storage.attributes import (
     without_options,
 )
 from obsup.sandbox.storage.disk import Disk
-from obsup.sandbox.storage.uploads import Uploads
+from obsup.sandbox.storage.uploads import Upload, Uploads
 from obsup.sandbox.vendors import OSS, OSS4, Vendor
 from obsup.sandbox.wire.body import Body, Expected, is_aws_chunked
 from obsup.sandbox.wire.digests import Digest
@@ -55,6 +55,10 @@ class Call:
     def key(self) -> str:
         """The key addressed, decoded."""
         return self.request.key
+
+    def find_upload(self) -> Upload:
+        """Return the open upload that the request names. Raises Refused (404 NoSuchUpload)."""
+        return self.uploads.find(self.bucket, self.key, self.request.param("uploadId"))
 
     @property
     def is_oss(self) -> bool:

@@ -56,7 +56,7 @@ def complete(call: Call) -> Response:
 
 
 def _join(call: Call, named: Sequence[NamedPart]) -> StoredObject:
-    upload = call.uploads.find(call.bucket, call.key, call.request.param("uploadId"))
+    upload = call.find_upload()
     with upload.lock:
         if not upload.is_open:
             raise no_such_upload(upload.upload_id)

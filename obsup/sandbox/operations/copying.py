@@ -50,7 +50,7 @@ def copy_object(call: Call) -> Response:
 def copy_part(call: Call) -> Response:
     """Copy a part from an object, or from an inclusive range of one, inside the store."""
     number = part_number(call)
-    upload = call.uploads.find(call.bucket, call.key, call.request.param("uploadId"))
+    upload = call.find_upload()
     check_part_key(call, upload)
     source = _source(call)
     span = _span(call, source)

@@ -50,7 +50,7 @@ def initiate(call: Call) -> Response:
 def upload_part(call: Call) -> Response:
     """Receive one part. A part of the same number is replaced."""
     number = part_number(call)
-    upload = call.uploads.find(call.bucket, call.key, call.request.param("uploadId"))
+    upload = call.find_upload()
     call.check_length()
     check_part_key(call, upload)
     expected = call.expected(upload.attributes.checksum_algorithm, attributes=upload.attributes)
@@ -67,7 +67,7 @@ def upload_part(call: Call) -> Response:
 
 def abort(call: Call) -> Response:
     """Discard an upload and its parts."""
-    upload = call.uploads.find(call.bucket, call.key, call.request.param("uploadId"))
+    upload = call.find_upload()
     with upload.lock:
         call.uploads.forget(upload)
     return Response(204)
