@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
 from datetime import UTC, datetime, timedelta
@@ -21,7 +22,7 @@ DENIED = (
 
 
 class AwsServices(ThreadingHTTPServer):
-    """Hands out one pair of keys with the current ``token``; ``calls`` has what was asked.
+    """Hands out one pair of keys, each time with another token; ``calls`` has what was asked.
 
     Each call is the name of an action or a path, and its parameters with the access key that signed.
     """
@@ -31,7 +32,7 @@ class AwsServices(ThreadingHTTPServer):
     def __init__(self, access_key: str, secret_key: str) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.keys = (access_key, secret_key)
-        self.token = "token-1"
+        self._count = itertools.count(1)
         self.life_s = 3600
         self.is_denied = False
         # The metadata service: it requires a session token, and its responses with one are lost (hop limit of 1).
@@ -54,7 +55,7 @@ class AwsServices(ThreadingHTTPServer):
             "LastUpdated": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
             "AccessKeyId": self.keys[0],
             "SecretAccessKey": self.keys[1],
-            "Token": self.token,
+            "Token": f"token-{next(self._count)}",
             "Expiration": f"{expires:%Y-%m-%dT%H:%M:%SZ}",
         }
 

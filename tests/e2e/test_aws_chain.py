@@ -17,6 +17,7 @@ import pytest
 
 from obsup.sandbox.sandbox import Sandbox
 from tests.doubles.aws_services import ROLE_PATH, AwsServices
+from tests.support.dask_cluster import dask_cluster, keys_of
 from tests.support.shell import Outcome, Shell
 
 pytestmark = pytest.mark.slow
@@ -29,13 +30,23 @@ region = us-east-1
 role_arn = {ROLE}
 source_profile = base
 region = us-east-1
+[profile own]
+role_arn = {ROLE}
+source_profile = own
+region = us-east-1
+[profile chained]
+role_arn = {ROLE}-2
+source_profile = nightly
+region = us-east-1
 [profile single]
 sso_start_url = https://example.awsapps.com/start
 sso_region = us-east-1
 sso_account_id = 123456789012
 sso_role_name = backup
 """
-KEYS = "[base]\naws_access_key_id = BASEKEY\naws_secret_access_key = BASESECRET\n"
+KEYS = "".join(
+    f"[{name}]\naws_access_key_id = BASEKEY\naws_secret_access_key = BASESECRET\n" for name in ("base", "own")
+)
 
 
 @pytest.fixture
@@ -86,11 +97,25 @@ def assert_stored(outcome: Outcome, sandbox: Sandbox, folder: Path) -> None:
     assert "token-" not in outcome.out + outcome.err
 
 
-def test_a_role_of_the_profile(user: User, services: AwsServices, sandbox: Sandbox, tmp_path: Path) -> None:
-    """Assumed with the keys of source_profile; not those keys sign the upload."""
-    assert_stored(user.upload(AWS_PROFILE="nightly"), sandbox, tmp_path)
+@pytest.mark.parametrize("profile", ["nightly", "own"])
+def test_a_role_of_the_profile(
+    profile: str, user: User, services: AwsServices, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """Assumed with the keys of source_profile; not those keys sign the upload, and config show does not name them."""
+    assert_stored(user.upload(AWS_PROFILE=profile), sandbox, tmp_path)
     ((action, values),) = services.calls
     assert (action, values["RoleArn"], values["signer"]) == ("AssumeRole", ROLE, "BASEKEY")
+    shown = user.shell.run("config", "show", AWS_PROFILE=profile, OBSUP_PROVIDER="s3").out
+    assert "credentials\t…\tAWS's credential chain, which is run when needed\n" in shown
+
+
+def test_a_chain_of_roles(user: User, services: AwsServices, sandbox: Sandbox, tmp_path: Path) -> None:
+    """The second role is assumed with the credentials of the first."""
+    assert_stored(user.upload(AWS_PROFILE="chained"), sandbox, tmp_path)
+    assert [(values["RoleArn"], values["signer"]) for _, values in services.calls] == [
+        (ROLE, "BASEKEY"),
+        (f"{ROLE}-2", sandbox.access_key),
+    ]
 
 
 @pytest.mark.parametrize("executor", ["threads", "processes"])
@@ -122,7 +147,6 @@ def test_a_web_identity_whose_token_rotates(
         while not services.calls:
             threading.Event().wait(0.01)
         file.write_text("identity-2")
-        services.token = "token-2"
 
     thread = threading.Thread(target=rotate)
     thread.start()
@@ -131,6 +155,27 @@ def test_a_web_identity_whose_token_rotates(
     assert_stored(outcome, sandbox, tmp_path)
     tokens = [values["WebIdentityToken"] for action, values in services.calls]
     assert tokens == ["identity-1", "identity-2"]
+
+
+@pytest.mark.parametrize("executor", ["threads", "processes", "dask"])
+def test_a_session_that_expires_in_a_worker(
+    executor: str, user: User, services: AwsServices, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """The worker assumes the role again, and sends its part with the new token."""
+    (tmp_path / "bigfile").write_bytes(os.urandom(30_000_000))
+    sandbox.add_fault("expire-token,op=part,part=4")
+    words = ("--part-size", "5M", "-j", "2")
+    variables = {"AWS_PROFILE": "nightly"}
+    if executor == "dask":
+        with dask_cluster(tmp_path / "cluster", {**keys_of(user.shell), **variables}) as cluster:
+            outcome = user.upload(*words, "--executor", f"dask:{cluster.address}", **variables)
+            assert "token-" not in cluster.log
+    else:
+        outcome = user.upload(*words, "--executor", executor, **variables)
+    assert_stored(outcome, sandbox, tmp_path)
+    assert {action for action, _ in services.calls} == {"AssumeRole"}
+    sent = [(one.part_number, one.status) for one in sandbox.requests if one.operation == "part"]
+    assert {(4, 400), (4, 200)} < set(sent)
 
 
 def test_a_single_sign_on(
@@ -221,6 +266,8 @@ def test_without_the_library_the_extra_is_named(user: User, sandbox: Sandbox, tm
     program = f"import sys; sys.path[:0] = {paths!r}; from obsup.__main__ import main; main()"
     for variables, asked in (
         ({"AWS_PROFILE": "nightly"}, "role_arn in [profile nightly] of"),
+        # Its own keys are those that may assume the role.
+        ({"AWS_PROFILE": "own"}, "role_arn in [profile own] of"),
         ({"AWS_WEB_IDENTITY_TOKEN_FILE": "x"}, "AWS_WEB_IDENTITY_TOKEN_FILE"),
     ):
         done = subprocess.run(

@@ -46,8 +46,6 @@ AWS_CHAIN = Chain(
     ),
     find=_find,
     advice=ADVICE,
-    keys=(
-        *("role_arn", "sso_session", "sso_start_url", "web_identity_token_file", "credential_source"),
-        "credential_process",
-    ),
+    keys=("role_arn", "sso_session", "sso_start_url", "web_identity_token_file", "credential_source"),
+    late_keys=("credential_process",),
 )

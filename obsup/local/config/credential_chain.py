@@ -20,12 +20,23 @@ _NO_HOME = "/nonexistent"
 _QUERY = re.compile(r"\?[^\s)'\"]+")
 
 
+class Need(Value):
+    """What asks for a chain: a variable, or a key of the selected profile.
+
+    ``is_first``: the library uses it even if the profile has an access key, which may be that of another identity.
+    """
+
+    text: str
+    is_first: bool
+
+
 class Chain(Value):
     """A vendor's library that finds credentials.
 
     ``library`` is the module that must be importable, ``extra`` installs it. ``variables``, and ``keys`` in the section
-    of the vendor's credential files, ask for it. ``files`` below the home directory are read by it alone. ``find``
-    returns what it finds for a profile of the vendor's tools. ``advice`` is what to check if it fails.
+    of the vendor's credential files, ask for it; ``late_keys`` do if there is no access key. ``files`` below the home
+    directory are read by it alone. ``find`` returns what it finds for a profile of the vendor's tools. ``advice`` is
+    what to check if it fails.
     """
 
     title: str
@@ -35,22 +46,23 @@ class Chain(Value):
     find: Callable[[str | None], Credentials | None]
     advice: str
     keys: tuple[str, ...] = ()
+    late_keys: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
 
     def is_installed(self) -> bool:
         """Return whether the library can be imported. Imports nothing."""
         return find_spec(self.library) is not None
 
-    def find_need(self, provider: str, *, environ: Mapping[str, str], home: Path | None) -> str | None:
-        """Return what asks for the chain, as text for a message: a variable, or a key of the selected profile."""
+    def find_need(self, provider: str, *, environ: Mapping[str, str], home: Path | None) -> Need | None:
+        """Return what asks for the chain, or None."""
         for name in self.variables:
             if environ.get(name):
-                return name
+                return Need(name, is_first=False)
         for section in list_sections(provider, environ=environ, home=home):
             values = read_values(section)
-            for key in self.keys:
+            for key in (*self.keys, *self.late_keys):
                 if values.get(key.replace("_", "")):
-                    return f"{key} in {section}"
+                    return Need(f"{key} in {section}", is_first=key in self.keys)
         return None
 
     def find_file(self, home: Path | None) -> str | None:

@@ -17,7 +17,7 @@ from obsup.value import Value
 from obsup.vendor_names import CREDENTIAL_CHAINS
 
 if TYPE_CHECKING:
-    from obsup.local.config.credential_chain import Chain
+    from obsup.local.config.credential_chain import Chain, Need
     from obsup.local.config.file import Profile
     from obsup.local.config.vendor_files import Section
 
@@ -136,7 +136,8 @@ def find_credentials(
     The order: the variables of obsup, those of the vendor, what the profile contains or names (its metadata service
     comes later), the vendor's files (by the vendor's library, if they ask for a role, SSO or the like), the metadata
     service of the profile, the vendor's library. Raises Denied if none has credentials or if a source fails,
-    BadConfiguration for an invalid configuration file. Unless *may_ask*, the vendor's library is not used.
+    BadConfiguration for an invalid configuration file. Unless *may_ask*, the vendor's library is not used: Denied is
+    raised where it would be.
     """
     variables = (*OWN_VARIABLES, *find_vendor(settings.provider).credential_variables)
     for names in variables:
@@ -163,26 +164,34 @@ def _find_in_files(
     profile = None
     if settings.profile is not None:
         profile = load_config(config_path, environ).find_profile(settings.profile)
-        found = read_profile(profile, environ)
-        if found is not None:
+        if (found := read_profile(profile, environ)) is not None:
             return FoundCredentials(found)
-    chain = find_chain(find_vendor(settings.provider).credential_chain) if may_ask else None
+    chain = find_chain(find_vendor(settings.provider).credential_chain)
     need = chain.find_need(settings.provider, environ=environ, home=home) if chain is not None else None
-    found = chain.find_if_installed() if chain is not None and need is not None else None
+    search = chain.find_if_installed if chain is not None and may_ask else lambda: None
+    found = search() if need is not None else None
     sections = list_sections(settings.provider, environ=environ, home=home)
-    found = found or next(filter(None, map(read_section, sections)), None)
+    if found is None and not _is_other_identity(chain, need, may_ask=may_ask):
+        found = next(filter(None, map(read_section, sections)), None)
     if found is None and profile is not None and profile.metadata_service is not None:
         return FoundCredentials(
             instance_metadata.fetch_instance_credentials(profile.metadata_service, environ=environ),
             instance_metadata.RENEW_BEFORE_S,
         )
-    if found is None and chain is not None and need is None:
-        found = chain.find_if_installed()
+    if found is None and need is None:
+        found = search()
     if found is not None:
         return FoundCredentials(found)
-    need = need or (chain.find_file(home) if chain is not None else None)
+    asked = need.text if need is not None else chain.find_file(home) if chain is not None else None
     path = config_path or default_config_path(environ) or Path(NO_CONFIG)
-    raise _not_found(settings, variables, sections, path, chain if need else None, need or "")
+    raise _not_found(settings, variables, sections, path, chain if asked else None, asked or "")
+
+
+def _is_other_identity(chain: Chain | None, need: Need | None, *, may_ask: bool) -> bool:
+    """Return whether the access key in the vendor's files is not what signs: the chain finds something else."""
+    if chain is None or need is None:
+        return False
+    return not may_ask if chain.is_installed() else need.is_first
 
 
 def read_profile(profile: Profile, environ: Mapping[str, str]) -> Credentials | None:
