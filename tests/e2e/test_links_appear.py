@@ -64,6 +64,23 @@ def test_files_that_become_links_during_the_batch(
     assert not [one for one in stored if SECRET in one]
 
 
+@pytest.mark.slow
+def test_files_that_become_links_while_they_are_verified(shell: Shell, sandbox: Sandbox) -> None:
+    """The content behind the links is the same, but it is not that of the files."""
+    _make_tree(shell.folder, 24, 100)
+    for number in range(24):
+        (shell.folder / "elsewhere" / str(number)).write_bytes(b"harmless" * 12)
+    assert shell.run("upload", "-r", "tree/", "bucket/p/").code == 0
+    sandbox.add_fault("error=503:SlowDown,op=head,times=always")
+    with shell.begin("verify", "-r", "tree/", "bucket/p/", "--links", "skip") as process:
+        wait_for(lambda: "head" in count_operations(sandbox))
+        _replace_file(shell.folder)  # at least eight files are not yet in progress
+        sandbox.clear_faults()
+        _, err = process.communicate(timeout=100)
+    assert process.returncode in (65, 66), err
+    assert "without following a symbolic link" in err
+
+
 def test_the_identity_of_a_file_is_not_that_of_a_link(tmp_path: Path) -> None:
     """Neither of the file nor of a folder below SOURCE; SOURCE itself may be, or be in, a link, as in find -H."""
     _make_tree(tmp_path, 1, 100)

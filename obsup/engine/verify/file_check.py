@@ -32,5 +32,5 @@ def check_object(context: UploadContext, *, is_plan_given: bool) -> Identical:
             return comparison.by_receipt(info, receipt)
         return comparison.by_object(info, plan if is_plan_given else None, hint=plan)
 
-    check_uploaded(source)
-    return until_untouched(source, compare)
+    check_uploaded(source, request.link_free)
+    return until_untouched(source, compare, request.link_free)

@@ -192,10 +192,10 @@ def unreadable(path: Path, exc: OSError) -> SourceUnreadable:
     )
 
 
-def check_uploaded(path: Path) -> None:
+def check_uploaded(path: Path, link_free: int = 0) -> None:
     """Raise SourceUnreadable as ``check_readable``, with what helps a command that does not upload the file."""
     try:
-        stat_source(path)
+        stat_source(path, link_free)
         check_readable(path)
     except SourceUnreadable as exc:
         if is_file(path) or not exists(path):
@@ -221,17 +221,17 @@ def differs_in_times(planned: SourceStat, seen: SourceStat) -> bool:
     return planned != seen and ignore_times(planned) == ignore_times(seen)
 
 
-def until_untouched(path: Path, work: Callable[[SourceStat], T]) -> T:
+def until_untouched(path: Path, work: Callable[[SourceStat], T], link_free: int = 0) -> T:
     """Return the result of *work*, called with the identity of the file; again if only its times change during that.
 
-    The last time, they are ignored: see ``ignore_times``.
+    The last time, they are ignored: see ``ignore_times``. *link_free* is as for ``stat_source``.
     """
     for _ in range(MAX_ROUNDS - 1):
         try:
-            return work(stat_when_stable(path))
+            return work(stat_when_stable(path, link_free))
         except SourceTouched:
             continue
-    return work(ignore_times(stat_source(path)))
+    return work(ignore_times(stat_source(path, link_free)))
 
 
 def changes(before: SourceStat, now: SourceStat) -> list[str]:
