@@ -24,7 +24,7 @@ class BufferPool:
         self.allocated = 0
 
     def take(self) -> Block:
-        """Return a free block, or a new one.
+        """Return a free block, or a new one. Raises MemoryError.
 
         A new one begins at a page. That of a bytearray begins 16 bytes later, and reading a file into it takes half as
         long again: the processor mistakes the bytes that it reads for those that it has just written.
@@ -33,7 +33,10 @@ class BufferPool:
             return self._free.pop()
         except IndexError:
             self.allocated += 1
+        try:
             return memoryview(mmap.mmap(-1, BLOCK_BYTES, access=_ACCESS))
+        except OSError as exc:  # callers take it for an error of a file or a socket
+            raise MemoryError from exc
 
     def give_back(self, blocks: list[Block]) -> None:
         """Return *blocks* to the pool. They must not be used any more."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import mmap
 import os
+import resource
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,22 @@ def test_a_block_is_not_shared_with_a_forked_process() -> None:
         os._exit(0)
     assert os.waitpid(child, 0)[1] == 0
     assert block[0] == 1
+
+
+def test_a_limit_of_memory_is_no_failure_of_a_file_or_the_network() -> None:
+    """The system's error would look like one of the socket that the block is sent on."""
+    child = os.fork()
+    if not child:
+        pool, code = BufferPool(), 1
+        used = int(Path("/proc/self/statm").read_text().split()[0]) * mmap.PAGESIZE
+        resource.setrlimit(resource.RLIMIT_AS, (used, used))
+        try:
+            pool.take()
+        except MemoryError:
+            code = 0
+        finally:
+            os._exit(code)
+    assert os.waitpid(child, 0)[1] == 0
 
 
 def test_consecutive_parts_use_one_buffer(tmp_path: Path) -> None:
