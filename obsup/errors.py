@@ -8,6 +8,8 @@ from __future__ import annotations
 import errno
 from typing import NamedTuple, Self
 
+from obsup.local.platform.paths import HAS_POSIX_TOOLS
+
 
 class NextStep(NamedTuple):
     """What to do after a failure. The command line to run is computed from this data; no message is parsed for it.
@@ -119,16 +121,18 @@ class LocalFailure(ObsupError, exit_code=74, reason="local-io"):
     """A local read or write failed."""
 
 
+_FILES = "ulimit -n" if HAS_POSIX_TOOLS else "this process"
+_LIMITS = "such as ulimit -u, -v and -s, or that of its container" if HAS_POSIX_TOOLS else "or of the memory"
+LIMIT_REACHED = f"A limit of this process is reached, {_LIMITS}"
+
+
 def too_many_files(what: str) -> LocalFailure:
     """Return the error for *what* failed because the process, or the system, has too many open files."""
     return LocalFailure(
         what,
-        "Too many files are open: the limit is that of ulimit -n, or of the whole system",
+        f"Too many files are open: the limit is that of {_FILES}, or of the whole system",
         run_again("raise the limit, or send one part at a time", add=("--jobs", "1")),
     )
-
-
-LIMIT_REACHED = "A limit of this process is reached, such as ulimit -u, -v and -s, or that of its container"
 
 
 def limit_reached(exc: BaseException) -> LocalFailure | None:

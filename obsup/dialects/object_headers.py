@@ -27,6 +27,7 @@ from obsup.dialects.header_values import (
 from obsup.dialects.media_types import media_type_of
 from obsup.dialects.parameters import OBJECT_PARAMETERS, carries, header_of, providers_with
 from obsup.errors import NextStep, WrongUsage, run_again
+from obsup.local.platform.paths import key_file_command
 from obsup.model import CustomerKey, ObjectOptions
 from obsup.options.row import OptionRow
 
@@ -132,9 +133,7 @@ def customer_key_headers(dialect: Dialect, key: CustomerKey, *, copy_source: boo
         raise WrongUsage(
             "the SSE-C key does not have a size that the service documents",
             f"{dialect.title} accepts {sizes} bytes, not {len(key.key)}",
-            NextStep(
-                f"create a key with: (umask 077; head -c {dialect.customer_key_bytes[0]} /dev/urandom > KEYFILE)"
-            ),
+            NextStep(f"create a key with: {key_file_command(dialect.customer_key_bytes[0])}"),
         )
     return {
         f"{prefix}algorithm": "AES256",

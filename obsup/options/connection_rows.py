@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from obsup.local.platform.paths import CONFIG_PATH_TEXT
 from obsup.options.kinds import (
     ANY_TEXT,
     DURATION,
@@ -78,7 +79,7 @@ CONNECTION = group(
     OptionRow(
         "--config",
         FILE,
-        "Configuration file. Default: ~/.config/obsup/config.toml.",
+        f"Configuration file. Default: {CONFIG_PATH_TEXT}.",
         commands=(*STORE, "config-init", "config-show"),
         field="config_path",
     ),

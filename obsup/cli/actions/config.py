@@ -21,11 +21,12 @@ from obsup.dialects.vendor import VendorSetting
 from obsup.engine.job.option_values import vendor_settings_of
 from obsup.errors import BadConfiguration, Denied, NextStep, WrongUsage
 from obsup.local.config.credentials import CredentialSettings, find_chain, find_credentials
-from obsup.local.config.file import NO_CONFIG, Profile, load_config
+from obsup.local.config.file import Profile, load_config
 from obsup.local.config.saved_table import table_lines
 from obsup.local.files.existing import exists
 from obsup.local.files.user_folders import default_config_path, home_folder
 from obsup.local.platform.files import open_file
+from obsup.local.platform.paths import CONFIG_PATH_TEXT
 from obsup.local.state.folders import create_missing_folders
 from obsup.options.row import OptionRow
 from obsup.store.http.redaction import names_secret
@@ -40,7 +41,7 @@ HEAD = """\
 """
 PROFILE = """\
 # Select a profile with --profile NAME, OBSUP_PROFILE, or profile = "NAME" in [defaults]. It takes the same keys and
-# one source of credentials. Only you may be able to read a file with secrets: chmod 600.
+# one source of credentials. Only you may be able to read a file with secrets, as obsup creates this one.
 #[profiles.nightly]
 #endpoint = "https://obs.eu-de.otc.t-systems.com"
 #access_key_id = "…"
@@ -203,7 +204,7 @@ def _sample(row: OptionRow) -> str:
 
 def run_show(upload: click.Context, *, as_json: bool) -> int:
     """Print every setting of the *upload* command with its source, and return the exit code."""
-    path: Path = upload.params["config_path"] or default_config_path(os.environ) or Path(NO_CONFIG)
+    path: Path = upload.params["config_path"] or default_config_path(os.environ) or Path(CONFIG_PATH_TEXT)
     settings = list(effective_settings(upload))
     rows = [EffectiveSetting("config", str(path), "found" if exists(path) else "not found")]
     rows.append(effective_profile(upload))

@@ -21,11 +21,12 @@ from obsup.engine.inspect.finding import Finding, information
 from obsup.engine.inspect.recommendations import describe_correction, recommend
 from obsup.engine.inspect.upload_cycle import RequestTimes, UploadCycle
 from obsup.errors import BadConfiguration, NextStep, ObsupError, run_again
-from obsup.local.config.file import MAX_BYTES, NO_CONFIG
+from obsup.local.config.file import MAX_BYTES
 from obsup.local.config.saved_table import changed_text, table_line, table_lines
 from obsup.local.files.content import read_content
 from obsup.local.files.existing import exists
 from obsup.local.files.user_folders import default_config_path
+from obsup.local.platform.paths import CONFIG_PATH_TEXT
 from obsup.local.state.atomic_file import write_atomically
 from obsup.local.state.folders import create_missing_folders
 from obsup.text import one_line, quoted
@@ -127,7 +128,7 @@ def _save(options: CommandOptions, settings: Mapping[str, str], remarks: Sequenc
     named, profile = options.connect.config_path, options.connect.profile
     path = Path(named) if named is not None else default_config_path(os.environ)
     if path is None:
-        raise _unsaved(Path(NO_CONFIG), "This user has no home directory; --config can name a file")
+        raise _unsaved(Path(CONFIG_PATH_TEXT), "This user has no home directory; --config can name a file")
     try:
         content = read_content(path, MAX_BYTES).data.decode() if exists(path) else ""
         changed = changed_text(content, profile, settings, remarks)

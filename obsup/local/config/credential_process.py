@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from obsup.dialects.vendor import KeyNames
 from obsup.errors import Denied, run_again
 from obsup.local.config.credential_fields import pair_keys, parse_expiry, parse_json_object
-from obsup.local.platform.paths import split_command
+from obsup.local.platform.processes import split_command
 from obsup.model import Credentials
 
 # Long enough for a person to touch a security key or enter a second factor.

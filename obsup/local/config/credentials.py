@@ -12,6 +12,7 @@ from obsup.dialects.vendor import KeyNames
 from obsup.errors import BadConfiguration, Denied, run_again
 from obsup.local.config.credential_fields import pair_keys
 from obsup.local.files.user_folders import default_config_path
+from obsup.local.platform.paths import CONFIG_PATH_TEXT
 from obsup.model import Credentials
 from obsup.value import Value
 from obsup.vendor_names import CREDENTIAL_CHAINS
@@ -157,7 +158,7 @@ def _find_in_files(
 ) -> FoundCredentials:
     # Imported here because credentials in the environment, as in most scripts, need none of this.
     from obsup.local.config import instance_metadata
-    from obsup.local.config.file import NO_CONFIG, load_config
+    from obsup.local.config.file import load_config
     from obsup.local.config.vendor_files import list_sections, read_section
 
     config_path = Path(settings.config_path) if settings.config_path else None
@@ -183,7 +184,7 @@ def _find_in_files(
     if found is not None:
         return FoundCredentials(found)
     asked = need.text if need is not None else chain.find_file(home) if chain is not None else None
-    path = config_path or default_config_path(environ) or Path(NO_CONFIG)
+    path = config_path or default_config_path(environ) or Path(CONFIG_PATH_TEXT)
     raise _not_found(settings, variables, sections, path, chain if asked else None, asked or "")
 
 

@@ -14,7 +14,8 @@ from obsup.errors import BadConfiguration, NextStep, run_again
 from obsup.local.files.content import FileContent, read_content
 from obsup.local.files.user_folders import default_config_path
 from obsup.local.platform.owners import distrust, exposure, is_trusted_owner, protect_command
-from obsup.local.platform.paths import split_command
+from obsup.local.platform.paths import CONFIG_PATH_TEXT
+from obsup.local.platform.processes import split_command
 from obsup.options import kinds
 from obsup.options.kinds import Kind
 from obsup.options.table import EXCLUSIVE, SETTINGS, is_set
@@ -36,8 +37,6 @@ DEFAULTS_KEYS: Mapping[str, Kind] = {**OPTION_KEYS, "profile": kinds.TEXT}
 PROFILE_KEYS: Mapping[str, Kind] = {**OPTION_KEYS, **CREDENTIAL_KEYS}
 MAX_BYTES = 4 * MIB
 AWS_CHAIN_NAME = CREDENTIAL_CHAINS[0]
-# Shown in messages if the home directory is unknown.
-NO_CONFIG = "~/.config/obsup/config.toml"
 
 # A pipe such as <(…) can be read only once, but the file is read again for each renewal of the credentials.
 _pipes: dict[Path, FileContent] = {}
@@ -100,7 +99,7 @@ def load_config(path: Path | None, environ: Mapping[str, str]) -> Config:
     """
     config_path = path or default_config_path(environ)
     if config_path is None:
-        return Config(Path(NO_CONFIG))
+        return Config(Path(CONFIG_PATH_TEXT))
     try:
         content = _pipes.get(config_path) or read_content(config_path, MAX_BYTES, allow_pipe=True)
     except (FileNotFoundError, NotADirectoryError) as exc:  # HOME of some services is /dev/null

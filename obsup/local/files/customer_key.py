@@ -11,6 +11,7 @@ from pathlib import Path
 from obsup.errors import BadConfiguration, NextStep, run_again
 from obsup.local.files.content import read_content
 from obsup.local.platform.owners import distrust, exposure, protect_command
+from obsup.local.platform.paths import key_file_command
 from obsup.model import CustomerKey
 
 # Of 256 and 512 bits. The dialect decides which of them it accepts.
@@ -48,7 +49,7 @@ def read_customer_key(path: Path) -> CustomerKey:
     raise BadConfiguration(
         f"the SSE-C key file {path} has {len(data)} bytes and is not a key",
         f"A key has {sizes} bytes; the file has them as they are, in hex or in Base64",
-        NextStep(f"create a key with (umask 077; head -c {KEY_BYTES[0]} /dev/urandom > KEYFILE)"),
+        NextStep(f"create a key with {key_file_command(KEY_BYTES[0])}"),
     )
 
 

@@ -20,6 +20,7 @@ if sys.platform == "win32":
     import stat
 
     from obsup.local.platform import windows_api
+    from obsup.local.platform.paths import exact
 
     # How long to wait for another program that has a file open, which Windows does not replace or remove then.
     IN_USE_TIMEOUT_S = 5.0
@@ -52,7 +53,7 @@ if sys.platform == "win32":
     def remove(path: str) -> None:
         """Remove the file, if it exists. Raises OSError, after IN_USE_TIMEOUT_S if another program has it open."""
         with contextlib.suppress(FileNotFoundError):
-            _repeat_while_in_use(lambda: os.unlink(path))  # noqa: PTH108
+            _repeat_while_in_use(lambda: os.unlink(exact(path)))  # noqa: PTH108
 
     def sync_file(descriptor: int) -> None:
         """Write the content of the open file to the disk. Raises OSError."""
@@ -66,7 +67,7 @@ if sys.platform == "win32":
 
     def stat_path(path: str, *, follow: bool = True) -> os.stat_result:
         """Return the status of the file at *path*; ``st_ctime_ns`` is when it changed last. Raises OSError."""
-        status = os.stat(windows_api.extended(path), follow_symlinks=follow)  # noqa: PTH116
+        status = os.stat(exact(path), follow_symlinks=follow)  # noqa: PTH116
         if not stat.S_ISREG(status.st_mode):  # a device has no such time
             return status
         return _with_change_time(status, windows_api.change_time_ns(path, follow=follow))
@@ -84,7 +85,7 @@ if sys.platform == "win32":
 
     def scan(path: str) -> ScandirIterator[str]:
         """Return the entries of a folder, whose path may be longer than 260 characters. Raises OSError."""
-        return os.scandir(windows_api.extended(path))
+        return os.scandir(exact(path))
 
     def explain(exc: OSError) -> str:
         """Return why a file cannot be used, without a full stop."""

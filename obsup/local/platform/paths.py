@@ -13,10 +13,39 @@ from collections.abc import Mapping
 _IS_WINDOWS = sys.platform == "win32"
 # Whether the shells have printf with its escapes, and ``env -u NAME COMMAND``.
 HAS_POSIX_TOOLS = not _IS_WINDOWS
+# The default of --config, for messages and the help.
+CONFIG_PATH_TEXT = "%APPDATA%\\obsup\\config.toml" if _IS_WINDOWS else "~/.config/obsup/config.toml"
 # Without a meaning in cmd.exe and in PowerShell.
 _PLAIN = re.compile(r"[\w./\\:=+-]+")
 # With a meaning within the double quotes of PowerShell, which takes typographic quotes for quotes.
 _EXPANDED = re.compile('["$`“”„]')
+
+
+# With the longer name of a checkpoint beside the file, it may have more than 260 characters.
+_LONG = 200
+# Names that end with a dot or a blank, except . and .., and names of devices behind a folder.
+_CHANGED = re.compile(
+    r"(?:[^\\/:]{2}|[^\\/:.])[. ](?=[\\/]|$)"
+    r"|[\\/](?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9¹²³]) *(?=[.:\\/]|$)",
+    re.IGNORECASE,
+)
+
+
+def exact(path: str, *, windows: bool = _IS_WINDOWS) -> str:
+    r"""Return *path* in the form that Windows uses as it is, ``\\?\``, if it would change or reject the usual form.
+
+    It rejects more than 260 characters, drops dots and blanks at the ends of names, and takes some names in folders for
+    devices. A device without a folder, such as NUL, remains one.
+    """
+    if not windows or (len(path) < _LONG and not _CHANGED.search(path)):
+        return path
+    if path.startswith(("\\\\?\\", "\\\\.\\")):
+        return path
+    drive, rest = ntpath.splitdrive(path)
+    if not drive or not rest.startswith(("\\", "/")):  # ntpath.abspath(path) would change the names, too
+        path = ntpath.join(ntpath.abspath(drive or "."), rest)
+    whole = ntpath.normpath(path)
+    return f"\\\\?\\UNC{whole[1:]}" if whole.startswith("\\\\") else f"\\\\?\\{whole}"
 
 
 def split_source(source: str, *, windows: bool = _IS_WINDOWS) -> tuple[str, str]:
@@ -63,6 +92,16 @@ def quote_word(text: str, *, windows: bool = _IS_WINDOWS, powershell: bool | Non
     return f'"{escaped}"'
 
 
+def key_file_command(count: int, *, windows: bool = _IS_WINDOWS) -> str:
+    """Return the command of a shell that creates a file of *count* random bytes, KEYFILE, for this user only.
+
+    Under Windows, in one of the folders of this user: others cannot read what is in them.
+    """
+    if windows:
+        return f"python -c \"import os; open('KEYFILE', 'xb').write(os.urandom({count}))\""
+    return f"(umask 077; head -c {count} /dev/urandom > KEYFILE)"
+
+
 def _in_powershell() -> bool:
     """Return whether a PowerShell started this process: it adds the user's own modules to this variable."""
     return os.environ.get("PSMODULEPATH", "").count(";") > 1
@@ -76,15 +115,6 @@ def decode_line(line: bytes, *, windows: bool = _IS_WINDOWS) -> str:
     if not windows:
         return os.fsdecode(line)
     return line.removeprefix(codecs.BOM_UTF8).removesuffix(b"\r").decode("utf-8")
-
-
-def split_command(text: str) -> list[str]:
-    """Return the words of a command, as a shell of this system splits it. Raises ValueError."""
-    if sys.platform == "win32":
-        from obsup.local.platform import windows_api
-
-        return windows_api.split_command_line(text) if text.strip() else []
-    return shlex.split(text)
 
 
 # By the XDG Base Directory Specification, or the known folders of Windows.

@@ -71,6 +71,10 @@ if sys.platform == "win32":
             """Wait until it ended."""
             self._process.wait()
 
+    def split_command(text: str) -> list[str]:
+        """Return the words of a command, as a program of Windows would. Raises ValueError, OSError."""
+        return windows_api.split_command_line(text) if text.strip() else []
+
     def available_memory() -> int | None:
         """Return the free memory in bytes, None if it is read from the files of the system."""
         with contextlib.suppress(OSError):
@@ -93,6 +97,8 @@ if sys.platform == "win32":
                 return process.returncode
 
 else:
+    import shlex
+
     WORKER_OPTIONS: dict[str, Any] = {}
 
     class ChildProcess:
@@ -167,6 +173,10 @@ else:
             return False
         finally:
             os.close(terminal)
+
+    def split_command(text: str) -> list[str]:
+        """Return the words of a command, as a shell splits it. Raises ValueError."""
+        return shlex.split(text)
 
     def available_memory() -> int | None:
         """Return the free memory in bytes, None if it is read from the files of the system."""

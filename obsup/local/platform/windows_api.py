@@ -11,6 +11,8 @@ from ctypes import POINTER, byref, wintypes
 from functools import cache
 from typing import Any
 
+from obsup.local.platform.paths import exact
+
 assert sys.platform == "win32"
 import msvcrt  # noqa: E402 - for mypy, after the assertion
 
@@ -103,7 +105,7 @@ for _function in (_kernel32.CloseHandle, _kernel32.GetFileType):
 def _failure(path: str | None = None, code: int | None = None) -> OSError:
     """Return the error of the last call."""
     number = ctypes.get_last_error() if code is None else code
-    return OSError(None, ctypes.FormatError(number), path, number)
+    return OSError(None, ctypes.FormatError(number).rstrip(" ."), path, number)
 
 
 def _require(is_done: Any, path: str | None = None) -> None:
@@ -111,19 +113,11 @@ def _require(is_done: Any, path: str | None = None) -> None:
         raise _failure(path)
 
 
-def extended(path: str) -> str:
-    r"""Return *path* in the form that may have more than 260 characters, ``\\?\``, if it is that long."""
-    if len(path) < 240 or path.startswith(("\\\\?\\", "\\\\.\\")):
-        return path
-    whole = os.path.abspath(path)  # noqa: PTH100 - no Path of this form
-    return f"\\\\?\\UNC{whole[1:]}" if whole.startswith("\\\\") else f"\\\\?\\{whole}"
-
-
 def _create(
     path: str, access: int, disposition: int, attributes: int, security: Any = None, share: int = _SHARE_ALL
 ) -> int:
     handle = _kernel32.CreateFileW(
-        extended(path), access, share, security and byref(security), disposition, attributes, None
+        exact(path), access, share, security and byref(security), disposition, attributes, None
     )
     if handle in (None, _INVALID_HANDLE):
         raise _failure(path)
@@ -174,7 +168,7 @@ def _private_attributes() -> _SecurityAttributes:
 def rename(source: str, target: str) -> None:
     """Rename a file over another one, which may be open, if Windows can do that. Raises OSError."""
     if not _rename_over_open(source, target):
-        os.replace(extended(source), extended(target))  # noqa: PTH105
+        os.replace(exact(source), exact(target))  # noqa: PTH105
 
 
 def _rename_over_open(source: str, target: str) -> bool:
@@ -257,7 +251,7 @@ def security_of(place: str | int) -> bytes:
             what: Any = wintypes.HANDLE(msvcrt.get_osfhandle(place))
             query = _advapi32.GetKernelObjectSecurity
         else:
-            query, what = _advapi32.GetFileSecurityW, ctypes.c_wchar_p(extended(place))
+            query, what = _advapi32.GetFileSecurityW, ctypes.c_wchar_p(exact(place))
         if query(what, _OWNER_AND_DACL, buffer, len(buffer), byref(size)):
             return buffer.raw
         if size.value <= len(buffer):

@@ -25,6 +25,7 @@ from obsup.errors import (
 from obsup.local.files.existing import exists, is_file
 from obsup.local.platform.files import NO_WAIT, explain, open_file, stat_open
 from obsup.local.platform.link_free import stat_link_free
+from obsup.local.platform.paths import HAS_POSIX_TOOLS
 from obsup.model import SourceStat
 from obsup.text import operand, quoted, shell_word
 
@@ -167,6 +168,8 @@ def check_stated_size(path: Path, file: io.FileIO, size: int) -> None:
 
 
 def _pipe_it_in(path: Path) -> NextStep:
+    if not HAS_POSIX_TOOLS:  # "type" does not keep every byte in a pipe
+        return NextStep("use a copy of it")
     return NextStep(
         f"use a copy of it, or pipe it in: cat {shell_word(str(path))} | obsup upload - BUCKET/KEY"
     )

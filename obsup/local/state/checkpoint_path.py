@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 from obsup.local.files.own_file import distrust_path
+from obsup.local.platform.paths import exact
 from obsup.local.state.folders import state_folder
 from obsup.local.state.lock import target_hash
 from obsup.model import Target
@@ -44,7 +45,8 @@ def describe_ignored(source: Path, target: Target) -> str:
 
 
 def _path_next_to(source: Path, target: Target) -> Path:
-    return source.absolute().with_name(f"{short_name(source.name)}.{target_hash(target)[:8]}{SUFFIX}")
+    path = source.absolute().with_name(f"{short_name(source.name)}.{target_hash(target)[:8]}{SUFFIX}")
+    return Path(exact(str(path)))
 
 
 def fallback_path(source: Path, target: Target, folder: Path | None = None) -> Path:

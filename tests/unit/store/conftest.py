@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
-from tests.doubles.certificates import Authority
+if TYPE_CHECKING:  # Wine has not all that the package of certificates needs
+    from tests.doubles.certificates import Authority
 
 
 @pytest.fixture(scope="session")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     """A certificate authority that is not trusted by default."""
+    from tests.doubles.certificates import Authority
+
     return Authority(tmp_path_factory.mktemp("authority"))

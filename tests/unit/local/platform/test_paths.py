@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from obsup.local.platform.paths import decode_line, split_source
+from obsup.local.platform.paths import decode_line, exact, key_file_command, split_source
 
 
 @pytest.mark.parametrize(
@@ -51,3 +51,47 @@ def test_a_list_of_windows_that_is_not_utf_8() -> None:
     """PowerShell 5 writes UTF-16, and cmd.exe its code page."""
     with pytest.raises(ValueError, match="utf-8"):
         decode_line(b"\xff\xfeC\x00:\x00", windows=True)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        r"C:\a\b.txt",
+        "a",
+        r"..\a",
+        r".\a",
+        "NUL",
+        "nul.txt",
+        r"C:\null\auxiliary.txt",
+        r"\\?\C:\a.",
+        r"\\.\NUL",
+        "C:.",
+    ],
+)
+def test_usual_paths_of_windows_stay(path: str) -> None:
+    """Also those of devices, and those that are exact already."""
+    assert exact(path, windows=True) == path
+
+
+@pytest.mark.parametrize(
+    ("path", "result"),
+    [
+        ("C:\\a.", "\\\\?\\C:\\a."),
+        ("C:/sub /b", "\\\\?\\C:\\sub \\b"),
+        ("C:\\x\\..\\a\\nul", "\\\\?\\C:\\a\\nul"),
+        ("C:\\a\\Aux.txt", "\\\\?\\C:\\a\\Aux.txt"),
+        ("C:\\a\\com1:stream", "\\\\?\\C:\\a\\com1:stream"),
+        ("C:\\" + 200 * "n", "\\\\?\\C:\\" + 200 * "n"),
+        ("\\\\server\\share\\" + 200 * "n", "\\\\?\\UNC\\server\\share\\" + 200 * "n"),
+    ],
+)
+def test_paths_that_windows_would_change_or_reject(path: str, result: str) -> None:
+    r"""Otherwise, another file would be read, or none."""
+    assert exact(path, windows=True) == result
+    assert exact(path, windows=False) == path
+
+
+def test_the_command_for_a_key_file() -> None:
+    """Its form for Windows runs in cmd.exe and PowerShell."""
+    command = key_file_command(32, windows=True)
+    assert command == "python -c \"import os; open('KEYFILE', 'xb').write(os.urandom(32))\""

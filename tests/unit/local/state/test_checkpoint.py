@@ -65,7 +65,7 @@ def part(**fields: object) -> Callable[[dict[str, Any]], None]:
     return lambda file: file["parts"].append({"partNumber": 4, "partSize": 1, "etag": "etag"} | fields)
 
 
-@pytest.mark.parametrize("source", ["/data/big file", os.fsdecode(b"/data/\xff\n")])
+@pytest.mark.parametrize("source", ["/data/big file", "/data/\udcff\n"])
 def test_a_checkpoint_is_read_as_it_was_written(source: str) -> None:
     """Also if the name of the source is not UTF-8."""
     for one in (replace(CHECKPOINT, source=source), replace(STREAM, source=source, receipts={})):
