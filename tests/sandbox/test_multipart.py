@@ -9,14 +9,15 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
+from anycrc import Model
 
 from obsup.sandbox.sandbox import Sandbox
-from obsup.sandbox.wire.digests import crc64, crc_by_table
 from tests.sandbox.client import Client
 from tests.support.waiting import wait_for
 
 MIB = 1024 * 1024
 DIALECTS = ["obs", "aws2", "oss1"]
+crc64 = Model("CRC64-XZ").calc
 PARTS = [b"first" * 40_000, b"second" * 40_000, b"last"]
 
 
@@ -57,10 +58,10 @@ def test_oss_returns_the_crc64_of_parts_objects_and_lists(
     client = connect(sandbox, "oss1")
     upload_id = client.initiate("key")
     replies = [client.part("key", upload_id, n, data) for n, data in enumerate(PARTS, start=1)]
-    crcs = [str(crc64(memoryview(data))) for data in PARTS]
+    crcs = [str(crc64(data)) for data in PARTS]
     assert [reply.headers["x-oss-hash-crc64ecma"] for reply in replies] == crcs
     assert client.send("GET", "key", {"uploadId": upload_id}).texts("Part/HashCrc64ecma") == crcs
-    whole = str(crc_by_table(memoryview(b"".join(PARTS))))
+    whole = str(crc64(b"".join(PARTS)))
     complete = client.complete("key", upload_id, {n: reply.etag for n, reply in enumerate(replies, start=1)})
     assert complete.headers["x-oss-hash-crc64ecma"] == whole
     assert client.send("HEAD", "key").headers["x-oss-hash-crc64ecma"] == whole
@@ -267,7 +268,7 @@ def test_a_content_md5_of_complete_is_checked(client: Client) -> None:
 def test_a_checksum_header_is_verified_and_echoed(sandbox: Sandbox, client: Client, header: str) -> None:
     sandbox.add_fault("obs-checksums")
     right = {
-        "x-obs-checksum-crc64ecma": str(crc64(memoryview(b"data"))),
+        "x-obs-checksum-crc64ecma": str(crc64(b"data")),
         "x-obs-checksum-sha256": base64.b64encode(hashlib.sha256(b"data").digest()).decode(),
         "x-obs-checksum-crc32": "rfPzYw==",
     }[header]

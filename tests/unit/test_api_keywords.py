@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 from collections.abc import Callable
 from datetime import date
@@ -67,6 +68,12 @@ def test_everything_public_can_be_imported() -> None:
     raised = {name for name in errors if issubclass(getattr(obsup.errors, name), obsup.ObsupError)}
     assert raised - set(obsup.__all__) == set()
     assert set(obsup.__all__) <= set(dir(obsup))
+    tree = ast.parse(Path(obsup.__file__ or "").read_text())
+    (for_type_checkers,) = (node for node in tree.body if isinstance(node, ast.If))
+    imports = [node for node in for_type_checkers.body if isinstance(node, ast.ImportFrom)]
+    known = [(node.module, one.name, one.asname) for node in imports for one in node.names]
+    assert known == [(obsup._MODULES[name], name, name) for _, name, _ in known]
+    assert sorted(name for _, name, _ in known) == obsup.__all__
 
 
 @pytest.mark.parametrize(
