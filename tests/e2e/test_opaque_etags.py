@@ -169,6 +169,20 @@ def test_without_the_permission_for_a_trial_the_error_names_the_doubt(rig: Rig) 
         rig.run()
 
 
+def test_a_trial_that_may_not_be_aborted_counts(
+    store: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its upload stays open, and a note has the command that aborts it."""
+    inside = Inside(store, tmp_path, monkeypatch)
+    store.add_fault("hide-encryption")
+    store.add_fault("error=403:AccessDenied,op=abort,times=always")
+    (tmp_path / "small").write_bytes(b"small")
+    outcome = inside.run("upload", "small", "bucket/key")
+    assert outcome.code == 0, outcome.err
+    (upload_id,) = [one.upload_id for one in store.uploads()]
+    assert f"obsup abort bucket/key --upload-id {upload_id}" in outcome.err
+
+
 @pytest.mark.parametrize("op", ["put", "any"])
 def test_damage_is_not_taken_for_encryption(sandbox: Sandbox, tmp_path: Path, op: str) -> None:
     """If all bytes change on the way, those of the trial do, and the ETag is the MD5 of another byte."""

@@ -7,6 +7,7 @@ import hashlib
 import time
 from io import BytesIO
 
+from obsup import events
 from obsup.dialects.endpoints import is_vendor_host
 from obsup.engine.job.send_options import SendOptions
 from obsup.errors import DataMismatch, NetworkError, ObsupError, StoreError
@@ -36,6 +37,7 @@ class EtagTrial:
         self._store = store
         self.target = target
         self._learned = send_options.learned
+        self._observe = send_options.observe
         requested = send_options.encryption
         self._sse = requested.sse if requested is not None else None
         self._fact = (target.endpoint, target.bucket, self._sse)
@@ -83,13 +85,11 @@ class EtagTrial:
                 return  # not a new upload: it may have parts, and is neither written to nor aborted
             started_uploads.add(StartedUpload(upload, None, None, time.time()))
             try:
-                fact = self._find_fact(store, upload)
+                self._learned.add((self._find_fact(store, upload), *self._fact))
             finally:
-                store.abort(upload)
+                abort_unused(store, upload, self._observe)
         except (ObsupError, StoreError, NetworkError):
             return
-        started_uploads.remove(upload)
-        self._learned.add((fact, *self._fact))
 
     def _find_fact(self, store: TrialStore, upload: Upload) -> str:
         """Return what two parts of one byte show, the second one with a wrong Content-MD5."""
@@ -113,6 +113,17 @@ class EtagTrial:
             return {one.upload_id for one in store.list_uploads(self.target.bucket, self.target.key)}
         except (ObsupError, StoreError, NetworkError):
             return set()
+
+
+def abort_unused(store: TrialStore, upload: Upload, observe: events.Observer) -> None:
+    """Abort an upload that was initiated a moment ago, and has no part of the source; note how if that fails."""
+    try:
+        store.abort(upload)
+    except ObsupError as exc:
+        text = f"the upload that tried out the encryption is still open ({exc.what}); abort it with"
+        observe(events.Noted(text, command=upload.abort_command))
+    else:
+        started_uploads.remove(upload)
 
 
 def _md5_of(content: bytes) -> str:

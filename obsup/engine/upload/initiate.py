@@ -18,6 +18,7 @@ from obsup.engine.job.context import UploadContext
 from obsup.engine.job.send_options import remember_rejection
 from obsup.engine.plan.file_plan import Plan
 from obsup.engine.proof.part_proof import CHECKSUMS
+from obsup.engine.send.etag_trial import abort_unused
 from obsup.engine.upload.adoption import (
     agreed_checksum,
     find_interrupted,
@@ -26,7 +27,7 @@ from obsup.engine.upload.adoption import (
 )
 from obsup.engine.upload.progress_record import ProgressRecord, new_checkpoint, open_record
 from obsup.errors import UNAVAILABLE, NetworkError, ObsupError, Refused, StoreError, run_again
-from obsup.local.state import rejected_checksums, started_uploads
+from obsup.local.state import rejected_checksums
 from obsup.model import TOKEN_NAME, Initiated, OpenUpload, SourceStat, Target, Upload
 from obsup.store.answers.checksums import agreement_headers, rejects_checksums
 from obsup.store.answers.failure_rule import Action
@@ -136,7 +137,7 @@ def _check_initiated(context: UploadContext, initiated: Initiated, before: Colle
     )
     is_missing = must_confirm and not requested.is_confirmed_by(initiated.response)
     if is_missing or requested.is_denied_by(initiated.response):
-        abort_unused(context, upload)
+        abort_unused(context.store, upload, context.observe)
         raise Refused(
             f"the store does not encrypt the upload of {target} as {requested} requests",
             NOT_CONFIRMED,
@@ -152,17 +153,6 @@ def check_is_new(upload: Upload, before: Collection[str]) -> None:
             f"It returned the upload id {upload.upload_id}, which was open before; that upload is left alone",
             run_again("use another key, or abort that upload if it is no longer needed"),
         )
-
-
-def abort_unused(context: UploadContext, upload: Upload) -> None:
-    """Abort an upload that was initiated a moment ago, and has no part of the source."""
-    try:
-        context.store.abort(upload)
-    except ObsupError as exc:
-        text = f"the upload that tried out the encryption is still open ({exc.what}); abort it with"
-        context.note(text, command=upload.abort_command)
-    else:
-        started_uploads.remove(upload)
 
 
 def _initiate(context: UploadContext, headers: dict[str, str]) -> Initiated:

@@ -10,13 +10,12 @@ from obsup.engine.job.context import UploadContext
 from obsup.engine.job.send_options import parts_confirm
 from obsup.engine.proof.encryption import RequestedEncryption, encryption_headers
 from obsup.engine.proof.object_proof import is_marked, mark_of
-from obsup.engine.send.etag_trial import OneByte, as_content_md5
+from obsup.engine.send.etag_trial import OneByte, abort_unused, as_content_md5
 from obsup.engine.upload.adoption import open_uploads
 from obsup.engine.upload.initiate import (
     ENCRYPTION_OPTIONS,
     INITIATE_CONFIRMS,
     NOT_CONFIRMED,
-    abort_unused,
     check_is_new,
     may_have_initiated,
 )
@@ -75,7 +74,7 @@ def _try_out(context: UploadContext, requested: RequestedEncryption) -> None:
             context.connection.learned.add(parts_confirm(target, requested))
             return
     finally:
-        abort_unused(context, upload)
+        abort_unused(context.store, upload, context.observe)
     raise Refused(
         f"the bucket {quoted(target.bucket)} does not encrypt objects as {requested} requests",
         NOT_CONFIRMED,

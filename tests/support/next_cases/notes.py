@@ -17,7 +17,7 @@ CASES = (
         line="Note",
     ),
     Case(
-        "engine/upload/initiate: abort_unused",
+        "engine/send/etag_trial: abort_unused",
         0,
         before="fault error=403:AccessDenied,op=abort,times=always",
         command="obsup upload bigfile bucket/key --sse AES256",
