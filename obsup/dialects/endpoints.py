@@ -17,7 +17,9 @@ from obsup.errors import NextStep, WrongUsage
 from obsup.value import Value
 
 _REGION_NAME = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
-_HOST = re.compile(r"[a-z0-9_](?:[a-z0-9._-]*[a-z0-9_])?")
+# A port follows the host: "localhost:9000/x" has no scheme.
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/")
+_HOST = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*(?<!-)")
 # No empty segment, no dots alone, nothing that needs percent-encoding: it is signed and sent as it is.
 _PREFIX = re.compile(r"(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._~-]+)+")
 _DNS_SAFE = re.compile(r"[a-z0-9][a-z0-9.-]*[a-z0-9]")
@@ -45,19 +47,19 @@ def normalise_endpoint(text: str) -> str:
     if "@" in text:
         # Not repeated in the message: the text before the @ may be a password.
         raise _refused("", "It has a user or password before an @, and secrets do not belong in an endpoint")
-    parts = _split(text if "://" in text else f"https://{text}")
+    parts = _split(text if _SCHEME.match(text) else f"https://{text}")
     if parts.scheme not in DEFAULT_PORTS:
         raise _refused(text, f"Its scheme is {parts.scheme!r}, not http or https")
-    prefix = parts.path.rstrip("/")
-    if parts.query or parts.fragment or (prefix and not _PREFIX.fullmatch(prefix)):
-        raise _refused(text, "It has more than a host and a plain path; bucket and key belong in the TARGET")
-    if prefix and _find_family(parts.hostname or ""):
-        raise _refused(
-            text, "It has a path, but the vendor's host has none; bucket and key belong in the TARGET"
-        )
     host = (parts.hostname or "").removesuffix(".")
     if not (_HOST.fullmatch(host) or _is_ip(host)):
         raise _refused(text, f"{host!r} is not a valid host name" if host else "It has no host")
+    prefix = parts.path.rstrip("/")
+    if parts.query or parts.fragment or (prefix and not _PREFIX.fullmatch(prefix)):
+        raise _refused(text, "It has more than a host and a plain path; bucket and key belong in the TARGET")
+    if prefix and _find_family(host):
+        raise _refused(
+            text, "It has a path, but the vendor's host has none; bucket and key belong in the TARGET"
+        )
     bracketed = f"[{host}]" if ":" in host else host
     if parts.port in (None, DEFAULT_PORTS[parts.scheme]):
         return f"{parts.scheme}://{bracketed}{prefix}"

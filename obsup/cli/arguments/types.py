@@ -114,7 +114,7 @@ def _is_number(text: str) -> bool:
 class Jobs(click.IntRange):
     """A number of parts in flight, or ``auto``."""
 
-    name = "jobs"
+    name = "number or 'auto'"  # of the message for another value
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
         """Return the metavar."""

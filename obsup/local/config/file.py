@@ -115,7 +115,9 @@ def load_config(path: Path | None, environ: Mapping[str, str]) -> Config:
             f"cannot read the configuration file {config_path}",
             exc.strerror or "",
             run_again(
-                "fix its permissions" if path else "fix its permissions, or set HOME to a folder of yours"
+                "name a file that you can read with --config or OBSUP_CONFIG"
+                if path
+                else "fix its permissions, or set HOME to a folder of yours"
             ),
         ) from exc
     if not content.is_regular:

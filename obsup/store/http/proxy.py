@@ -94,7 +94,7 @@ def _parse(proxy: str) -> tuple[str, str, str | None]:
     """Return scheme, host, and what is wrong with the URL *proxy*; without a scheme it is http."""
     try:
         parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
-        _ = parts.port
+        _ = parts.port, (parts.hostname or "").encode("idna")
     except ValueError:
         return "", "", "Its host or its port is not valid"
     return parts.scheme, parts.hostname or "", None

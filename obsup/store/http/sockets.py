@@ -116,7 +116,10 @@ def find_addresses(host: str, port: int) -> list[Any]:
     Names under localhost are loopback, whatever the resolver returns (RFC 6761).
     """
     name = "127.0.0.1" if host.endswith(".localhost") else host
-    found = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)
+    try:
+        found = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)
+    except UnicodeError as exc:
+        raise socket.gaierror(socket.EAI_NONAME, "the name is not valid") from exc
     first = [one for one in found if one[0] == found[0][0]]
     others = [one for one in found if one[0] != found[0][0]]
     return [one for pair in zip_longest(first, others) for one in pair if one is not None]

@@ -8,7 +8,6 @@ import ssl
 import sys
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from pathlib import Path
 
 import certifi
 
@@ -121,15 +120,20 @@ def _load_client_certificate(context: ssl.SSLContext, settings: ConnectionSettin
             )
         return
     certificate, key = settings.client_cert, settings.client_key
-    for path, option in ((certificate, "--client-cert"), (key, "--client-key")):
-        if path is not None:
-            _load(path, option, lambda path=path: Path(path).open("rb").close(), "")  # type: ignore[misc]
-    # Without a password, OpenSSL would ask for it on the terminal.
+    # Not in *context*, which would then trust it.
+    alone = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     _load(
         certificate,
         "--client-cert",
+        lambda: alone.load_verify_locations(certificate),
+        "no certificate in PEM format",
+    )
+    # Without a password, OpenSSL would ask for it on the terminal.
+    _load(
+        key or certificate,
+        "--client-key" if key else "--client-cert",
         lambda: context.load_cert_chain(certificate, key, password=""),
-        "no certificate in PEM format with the private key that belongs to it, without a passphrase",
+        "no private key in PEM format, without a passphrase, that belongs to the certificate",
     )
 
 

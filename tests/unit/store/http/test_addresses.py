@@ -12,7 +12,7 @@ import pytest
 from msgspec.structs import replace
 
 from obsup.dialects.addressing import locate
-from obsup.errors import NetworkError
+from obsup.errors import BadConfiguration, NetworkError
 from obsup.store.http.probe import check_tls, measure_connect_s
 from obsup.store.http.settings import ConnectionSettings
 from obsup.store.http.transport import Transport
@@ -117,3 +117,11 @@ def test_the_error_of_the_last_address_is_reported(set_addresses: SetAddresses) 
     set_addresses(("127.0.0.1", free_port()), ("127.0.0.1", free_port()))
     with pytest.raises(NetworkError, match="connection refused"):
         request("http://store.test:9", ConnectionSettings(connect_timeout_s=LONG_S))
+
+
+def test_a_host_name_that_cannot_be_encoded_is_not_resolved() -> None:
+    """Python raises UnicodeError for it, not an error of the resolver; a server may redirect to such a name."""
+    with pytest.raises(NetworkError, match="could not be resolved"):
+        request(f"http://{'a' * 64}.test:9", ConnectionSettings(connect_timeout_s=LONG_S))
+    with pytest.raises(BadConfiguration, match="not the URL of a proxy"):
+        request_through_proxy(f"http://{'a' * 64}.test:9", ConnectionSettings())
