@@ -49,6 +49,7 @@ _PROXY_REPLY = re.compile(
 _TEMPORARY_STATUSES = frozenset({408, 421, 425, 429, 499, *range(500, 600)})
 _FINAL_SOCKS_CODES = ("02", "07", "08", "5c", "5d")
 
+_NAMED_CODES = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ECONNRESET})
 _DETAILS = {
     "alert": "the {server} rejected the TLS connection",
     "certificate": "the {server}'s TLS certificate was not accepted",
@@ -104,7 +105,7 @@ def _classify(causes: list[BaseException]) -> tuple[str, bool, str]:
         alert = _rejecting_alert(causes)
         if alert is not None and kind not in ("certificate", "no-tls"):
             return "alert", False, f"{_DETAILS['alert']}: {alert}"
-        return kind, sent, _detail(kind, cause)
+        return kind, sent, _detail(kind, cause, causes)
     return "reset", True, type(causes[0]).__name__
 
 
@@ -146,11 +147,12 @@ def _rejecting_alert(causes: list[BaseException]) -> str | None:
     return (reason.partition("ALERT_")[2] or reason).replace("_", " ").lower()
 
 
-def _detail(kind: str, exc: BaseException) -> str:
+def _detail(kind: str, exc: BaseException, causes: list[BaseException]) -> str:
     if isinstance(exc, ssl.SSLCertVerificationError):
         return f"{_DETAILS[kind]}: {exc.verify_message}"
-    if isinstance(exc, OSError) and exc.errno in (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ECONNRESET):
-        return f"{_DETAILS[kind]} ({os.strerror(exc.errno).lower()})"
+    codes = [cause.errno for cause in causes if isinstance(cause, OSError)]
+    if code := next(filter(_NAMED_CODES.__contains__, codes), None):
+        return f"{_DETAILS[kind]} ({os.strerror(code).lower()})"
     if type(exc) in (urllib3.exceptions.ConnectTimeoutError, NoAnswer):  # NameResolutionError is one, too
         return "no connection to {place} within --connect-timeout"
     return _DETAILS[kind]

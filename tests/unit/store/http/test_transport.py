@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 import itertools
 import socket
 import ssl
@@ -516,6 +517,14 @@ def test_a_host_name_that_cannot_be_resolved_is_not_a_timeout() -> None:
     cause = urllib3.exceptions.ConnectTimeoutError(None, "timed out")  # type: ignore[assignment]
     detail = network_error(cause, url).detail
     assert detail == "no connection to store.example:443 within --connect-timeout"
+
+
+def test_the_reason_why_a_host_cannot_be_reached_is_named() -> None:
+    """It is known to the cause of urllib3's exception only."""
+    error = urllib3.exceptions.NewConnectionError(None, "failed")  # type: ignore[arg-type]
+    error.__cause__ = OSError(errno.EHOSTUNREACH, "No route to host")
+    detail = network_error(error, "https://store.example").detail
+    assert detail == "no connection to store.example:443 could be established (no route to host)"
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
