@@ -128,3 +128,13 @@ def of_one(event: Event) -> Event:
 
 def ignore(_event: Event) -> None:
     """Observe nothing."""
+
+
+def both(first: Observer, second: Observer) -> Observer:
+    """Return an observer that passes each event to *first*, then to *second*."""
+
+    def observe(event: Event) -> None:
+        first(event)
+        second(event)
+
+    return observe

@@ -68,12 +68,8 @@ def list_uploads(
     window = ListWindow(**{name: option_value(name, text) for name, text in texts.items()}, most=most)
     times = RequestTimes(time.time)
     observer = option_value("observer", more.get("observer") or events.ignore)
-
-    def observe(event: events.Event) -> None:
-        times(event)
-        observer(event)
-
-    with opened(list_uploads, prefix, {**more, "observer": observe}, resolve=resolve_prefix) as context:
+    given = {**more, "observer": events.both(times, observer)}
+    with opened(list_uploads, prefix, given, resolve=resolve_prefix) as context:
         target = context.request.target
         return list(list_open_uploads(context.store, target, now_s=times.now_s, window=window))
 

@@ -11,7 +11,6 @@ from typing import Any
 from msgspec.structs import replace
 
 from obsup import events
-from obsup.cli.display.display import both
 from obsup.cli.report import output
 from obsup.cli.report.fields import target_fields
 from obsup.cli.run.requests import CommandOptions
@@ -78,7 +77,7 @@ def run_parts(
 def connect_with_clock(session: Session, settings: StoreSettings) -> tuple[ObjectStore, Callable[[], float]]:
     """Return the store of *settings*, and a function that returns the time of the store after its first response."""
     times = RequestTimes(time.time)
-    return session.connect_with(settings, both(session.tally, times)).store, times.now_s
+    return session.connect_with(settings, events.both(session.tally, times)).store, times.now_s
 
 
 def run_uploads(prefix: str, options: CommandOptions, window: ListWindow, *, long: bool) -> int:

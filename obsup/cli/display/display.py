@@ -74,7 +74,7 @@ def open_display(
     log = LogFile(options.log_file, warn=lambda text: display.observe(events.Noted(text)))
     with closing(log), _open_shown(options, name, meter or TransferMeter(), stop) as display:
         try:
-            yield replace(display, observe=both(log.observe, display.observe))
+            yield replace(display, observe=events.both(log.observe, display.observe))
         except ObsupError as exc:
             log.write_error(exc)
             raise
@@ -91,7 +91,7 @@ def _open_shown(
         is_verbose=options.verbose,
         reports_retry=mode == "lines" and sys.stderr.isatty(),
     )
-    observe = both(meter.observe, notices.observe)
+    observe = events.both(meter.observe, notices.observe)
     if mode == "bar":
         from obsup.cli.display.bar import Bar  # loads rich
 
@@ -118,13 +118,3 @@ def _print_json(meter: Meter) -> None:
     reading = meter.read()
     if reading.is_begun:
         print_message(progress_json(reading))
-
-
-def both(first: events.Observer, second: events.Observer) -> events.Observer:
-    """Return an observer that passes each event to *first*, then to *second*."""
-
-    def observe(event: events.Event) -> None:
-        first(event)
-        second(event)
-
-    return observe

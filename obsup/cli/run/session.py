@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from msgspec.structs import replace
 
 from obsup import events
-from obsup.cli.display.display import Display, both, open_display
+from obsup.cli.display.display import Display, open_display
 from obsup.cli.display.meter import Meter
 from obsup.cli.report import output
 from obsup.cli.report.fields import (
@@ -55,7 +55,7 @@ class Session:
     def __init__(self, options: CommandOptions, display: Display, stop: StopSignal) -> None:
         rate = options.limits.rate
         self.options = options
-        self.display = replace(display, observe=both(self._take_response, display.observe))
+        self.display = replace(display, observe=events.both(self._take_response, display.observe))
         self.is_connected = self.has_object = False
         self.response: Stored | None = None
         self.stop = stop
@@ -183,7 +183,7 @@ def run_upload_work(
 def _observed(display: Display, metrics: RunMetrics | None) -> Display:
     if metrics is None:
         return display
-    return replace(display, observe=both(metrics.observe, display.observe))
+    return replace(display, observe=events.both(metrics.observe, display.observe))
 
 
 def _print_at_once(error: ObsupError, resume: ResumeCommand) -> None:

@@ -149,34 +149,30 @@ def _stat_same_file(path: Path, planned: SourceStat, link_free: int) -> SourceSt
     return ignore_times(stat) if ignores_times(planned) else stat
 
 
-class _Limit(threading.local):
+class _Thread(threading.local):
+    """The rate limit of a thread, and the events of the task that it runs."""
+
     limit: RateLimit | None = None
+    recorded: list[events.Event] | None = None
 
 
-_limit = _Limit()
+# All threads of a worker share one connection, and with it one observer; each thread runs one task at a time.
+_thread = _Thread()
 
 
 def _thread_limit(rate: Rate | None) -> RateLimit | None:
     """Return the limit of this thread, with *rate* from now on: what one task sent too fast delays the next one."""
     if rate is None:
         return None
-    if _limit.limit is None:
-        _limit.limit = RateLimit(rate)
-    _limit.limit.rate = rate
-    return _limit.limit
-
-
-class _Recording(threading.local):
-    recorded: list[events.Event] | None = None
-
-
-# All threads of a worker share one connection, and with it one observer; each thread runs one task at a time.
-_recording = _Recording()
+    if _thread.limit is None:
+        _thread.limit = RateLimit(rate)
+    _thread.limit.rate = rate
+    return _thread.limit
 
 
 def _record_event(event: events.Event) -> None:
     """Record *event* for the report of this thread's task: requests, retries and notices, but not progress."""
-    recorded = _recording.recorded
+    recorded = _thread.recorded
     if recorded is None:
         return
     if isinstance(event, events.Requested):
@@ -188,11 +184,11 @@ def _record_event(event: events.Event) -> None:
 
 @contextmanager
 def _recording_events() -> Iterator[list[events.Event]]:
-    recorded = _recording.recorded = list[events.Event]()
+    recorded = _thread.recorded = list[events.Event]()
     try:
         yield recorded
     finally:
-        _recording.recorded = None
+        _thread.recorded = None
 
 
 def _report_of(work: Callable[[], Receipt | Finished]) -> WorkerReport:
@@ -217,11 +213,7 @@ def _open_store(task: PartTask) -> PartStore:
 
 # All threads of a worker share a connection: the lock keeps two of them from opening the same one.
 _open_lock = threading.Lock()
-
-
-def _connection(settings: StoreSettings) -> Connection:
-    with _open_lock:
-        return _connect_once(settings)
+_open_transport_once = lru_cache(maxsize=8)(Transport)
 
 
 @lru_cache(maxsize=8)
@@ -229,12 +221,14 @@ def _connect_once(settings: StoreSettings) -> Connection:
     return connect(settings, sleep=_sleep, observe=_record_event)
 
 
+def _connection(settings: StoreSettings) -> Connection:
+    with _open_lock:
+        return _connect_once(settings)
+
+
 def _transport(settings: ConnectionSettings) -> Transport:
     with _open_lock:
         return _open_transport_once(settings)
-
-
-_open_transport_once = lru_cache(maxsize=8)(Transport)
 
 
 def _sleep(seconds: float) -> bool:

@@ -6,21 +6,18 @@ Parts that are copied one by one must come from one version of the object. Other
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from msgspec import field, to_builtins
+from msgspec import field
 from msgspec.structs import replace
 
 from obsup.errors import CheckpointUnwritable, run_again
 from obsup.local.files.existing import exists
-from obsup.local.files.own_file import UntrustedFile, read_own
-from obsup.local.state.atomic_file import write_atomically
 from obsup.local.state.folders import can_use_private_folder
 from obsup.local.state.lock import UploadLock
-from obsup.local.state.started_uploads import MAX_FILE_BYTES, copies_path
-from obsup.local.state.typed_json import decode
+from obsup.local.state.started_uploads import copies_path
+from obsup.local.state.typed_json import read_record, write_record
 from obsup.model import Upload
 from obsup.text import quoted
 from obsup.value import Value
@@ -96,10 +93,7 @@ def _locked(upload: Upload) -> Iterator[Path]:
 
 
 def _read(path: Path) -> CopiedParts:
-    try:
-        return decode(read_own(path, MAX_FILE_BYTES), CopiedParts)
-    except (OSError, ValueError, UntrustedFile):  # missing, unreadable, damaged, or of another user
-        return CopiedParts()
+    return read_record(path, CopiedParts) or CopiedParts()
 
 
 def _write(path: Path, copied: CopiedParts) -> None:
@@ -107,7 +101,7 @@ def _write(path: Path, copied: CopiedParts) -> None:
     why = "Another user owns the folder, or it cannot be written"
     try:
         if can_use_private_folder(path.parent):
-            write_atomically(path, json.dumps(to_builtins(copied)).encode())
+            write_record(path, copied)
             return
     except OSError as exc:
         why = exc.strerror or type(exc).__name__

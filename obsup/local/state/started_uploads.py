@@ -8,21 +8,18 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from msgspec import field, to_builtins
+from msgspec import field
 
 from obsup.local.files.existing import is_file
-from obsup.local.files.own_file import UntrustedFile, distrust_path, read_own
-from obsup.local.state.atomic_file import write_atomically
+from obsup.local.files.own_file import distrust_path
 from obsup.local.state.folders import can_use_private_folder, state_folder
 from obsup.local.state.lock import target_hash
-from obsup.local.state.typed_json import decode
+from obsup.local.state.typed_json import read_record, write_record
 from obsup.model import StoredPart, Target, Upload
-from obsup.units import MIB
 from obsup.value import Value
 
 SUFFIX = ".json"
@@ -31,8 +28,6 @@ MARK_SUFFIX = ".mark"
 COPIES_SUFFIX = ".copies.json"
 # How long a finished upload is remembered, so that a second ``complete`` recognises its object.
 FINISHED_KEPT_S = 30 * 86400
-# A record of 10,000 parts has about 1 MB.
-MAX_FILE_BYTES = 16 * MIB
 
 
 class StartedUpload(Value):
@@ -144,17 +139,14 @@ def _finished_path(target: Target) -> Path:
 
 
 def _write(path: Path, started: StartedUpload) -> bool:
-    if not can_use_private_folder(path.parent):
-        return False
     try:
-        write_atomically(path, json.dumps(to_builtins(started)).encode())
+        is_usable = can_use_private_folder(path.parent)
+        if is_usable:
+            write_record(path, started)
     except OSError:
         return False
-    return True
+    return is_usable
 
 
 def _read(path: Path) -> StartedUpload | None:
-    try:
-        return decode(read_own(path, MAX_FILE_BYTES), StartedUpload)
-    except (OSError, ValueError, UntrustedFile):  # missing, unreadable or damaged, or of another user
-        return None
+    return read_record(path, StartedUpload)
