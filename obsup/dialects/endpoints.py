@@ -57,8 +57,10 @@ def normalise_endpoint(text: str) -> str:
     if parts.query or parts.fragment or (prefix and not _PREFIX.fullmatch(prefix)):
         raise _refused(text, "It has more than a host and a plain path; bucket and key belong in the TARGET")
     if prefix and _find_family(host):
-        raise _refused(
-            text, "It has a path, but the vendor's host has none; bucket and key belong in the TARGET"
+        raise WrongUsage(
+            f"invalid endpoint {text!r}",
+            "It has a path, but the vendor's host has none; bucket and key belong in the TARGET",
+            NextStep(f"use {parts.scheme}://{parts.netloc}"),
         )
     bracketed = f"[{host}]" if ":" in host else host
     if parts.port in (None, DEFAULT_PORTS[parts.scheme]):

@@ -152,6 +152,12 @@ VENDOR = Vendor(
             rf"s3express-.+\.{_AWS}",
             refusal="This host serves directory buckets, whose session authentication obsup does not support",
         ),
+        HostFamily(
+            "aws",
+            rf"s3-(?:accesspoint(?:-fips)?|outposts|object-lambda)(?:\.dualstack)?\.{REGION}\.{_AWS}"
+            rf"|accesspoint\.s3-global\.{_AWS}",
+            refusal="This host serves access points, which obsup does not support",
+        ),
         HostFamily("aws", rf"s3-accelerate(?:\.dualstack)?\.{_AWS}"),
         HostFamily("aws", rf"s3(?:-fips)?(?:\.dualstack)?\.{REGION}\.{_AWS}"),
         HostFamily("aws", r"s3-external-1\.amazonaws\.com", region="us-east-1"),

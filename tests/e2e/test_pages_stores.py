@@ -215,3 +215,20 @@ def test_an_invalid_region_is_refused(region: str) -> None:
         resolve_target(
             "bucket/key", ConnectOptions(provider="minio", endpoint="http://store.example", region=region)
         )
+
+
+@pytest.mark.parametrize("name", [name for name in SERVICES if name not in ("minio", "ceph")])
+def test_the_endpoint_of_a_bucket_as_a_console_shows_it(name: str) -> None:
+    """The bucket in front of the host is not put there twice; another one is refused."""
+    endpoint, bucket = SERVICES[name][0], "backups-1250000000"
+    scheme, _, host = endpoint.partition("://")
+    of_bucket = ConnectOptions(endpoint=f"{scheme}://{bucket}.{host}")
+    assert resolve_target(f"{bucket}/key", of_bucket)[1].endpoint == endpoint
+    with pytest.raises(WrongUsage, match=f"is that of the bucket {bucket}") as caught:
+        resolve_target("other/key", of_bucket)
+    assert f"--endpoint {endpoint}" in str(caught.value.next_step)
+    own = replace(of_bucket, addressing="cname")
+    assert resolve_target(f"{bucket}/key", own)[1].endpoint == of_bucket.endpoint
+    with pytest.raises(WrongUsage, match="invalid endpoint") as caught:
+        resolve_target(f"{bucket}/key", ConnectOptions(endpoint=f"{endpoint}/{bucket}"))
+    assert str(caught.value.next_step) == f"use {endpoint}"

@@ -97,6 +97,8 @@ def resolve_store(connecting: ConnectOptions, bucket: str, *, scheme: str | None
     endpoint = normalise_endpoint(given)
     _refuse_bucket_in(endpoint, bucket)
     known = recognise(endpoint)
+    if known.bucket is not None and connecting.addressing != "cname":
+        endpoint = _without_bucket(endpoint, known, bucket)
     evident = provider or known.provider
     provider = evident or DEFAULT_PROVIDER
     dialect = find_dialect(provider, connecting.signature)
@@ -191,6 +193,17 @@ def _refuse_bucket_in(endpoint: str, bucket: str) -> None:
             "The bucket belongs in the TARGET only",
             run_again("leave it out", add=("--endpoint", endpoint.removesuffix(f"/{bucket}"))),
         )
+
+
+def _without_bucket(endpoint: str, known: Recognised, bucket: str) -> str:
+    """Return *endpoint* without the bucket before the host: some consoles show that of a bucket. Raises WrongUsage."""
+    if known.bucket != bucket:
+        raise WrongUsage(
+            f"the endpoint {endpoint} is that of the bucket {known.bucket}",
+            f"TARGET names the bucket {bucket}",
+            NextStep(f"give --endpoint {known.endpoint}, or the other bucket"),
+        )
+    return known.endpoint
 
 
 def _service(connecting: ConnectOptions, scheme: str | None) -> StoreService | None:

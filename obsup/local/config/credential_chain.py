@@ -34,9 +34,9 @@ class Chain(Value):
     """A vendor's library that finds credentials.
 
     ``library`` is the module that must be importable, ``extra`` installs it. ``variables``, and ``keys`` in the section
-    of the vendor's credential files, ask for it; ``late_keys`` do if there is no access key. ``files`` below the home
-    directory are read by it alone. ``find`` returns what it finds for a profile of the vendor's tools. ``advice`` is
-    what to check if it fails.
+    of the vendor's credential files, ask for it; ``late_keys`` do unless there is an access key. ``files`` below the
+    home directory are read by it alone. ``find`` returns what it finds for a profile of the vendor's tools. ``advice``
+    is what to check if it fails.
     """
 
     title: str

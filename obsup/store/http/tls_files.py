@@ -100,6 +100,8 @@ def tls_context(settings: ConnectionSettings, environ: Mapping[str, str]) -> ssl
         context: ssl.SSLContext = truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     else:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    # Some systems' Python takes an older one from the configuration of OpenSSL.
+    context.minimum_version = max(context.minimum_version, ssl.TLSVersion.TLSv1_2)
     if trusted is None:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE

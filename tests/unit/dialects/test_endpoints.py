@@ -38,7 +38,6 @@ def test_endpoint_is_normalised(text: str, endpoint: str) -> None:
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("https://obs.eu-de.otc.t-systems.com/bucket", "TARGET"),
         ("https://obs.example.com/a/../b", "TARGET"),
         ("https://obs.example.com/a//b", "TARGET"),
         ("https://obs.example.com/a%20b", "TARGET"),
@@ -153,6 +152,11 @@ def test_port_of_a_recognised_endpoint_is_kept() -> None:
         "bucket.s3-website-us-east-1.amazonaws.com",
         "bucket.s3-website.eu-central-1.amazonaws.com",
         "bucket--use1-az4--x-s3.s3express-use1-az4.us-east-1.amazonaws.com",
+        "mine-123456789012.s3-accesspoint.us-west-2.amazonaws.com",
+        "mine-123456789012.s3-accesspoint-fips.dualstack.us-gov-west-1.amazonaws.com",
+        "mine-123456789012.op-01ac5d28a6a232904.s3-outposts.us-west-2.amazonaws.com",
+        "mine.s3-object-lambda.us-west-2.amazonaws.com",
+        "mine.accesspoint.s3-global.amazonaws.com",
     ],
 )
 def test_host_that_accepts_no_uploads_is_rejected(host: str) -> None:

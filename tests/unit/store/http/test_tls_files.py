@@ -17,7 +17,7 @@ from obsup.sandbox.sandbox import Sandbox
 from obsup.store.http import tls_files
 from obsup.store.http.probe import check_tls
 from obsup.store.http.settings import ConnectionSettings
-from obsup.store.http.tls_files import CA_VARIABLES, TrustStore, find_ca_bundle, find_trust
+from obsup.store.http.tls_files import CA_VARIABLES, TrustStore, find_ca_bundle, find_trust, tls_context
 from obsup.units import MIB
 from tests.doubles.certificates import Authority
 from tests.support.stores import bytes_body, open_store, target
@@ -51,6 +51,22 @@ def test_the_order_of_what_names_the_certificates() -> None:
         assert find_ca_bundle(ConnectionSettings(), environ) == (f"/{name}", name)
         del environ[name]
     assert find_ca_bundle(ConnectionSettings(), environ) is None
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("oldest", [ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_3])
+def test_no_version_before_tls_1_2(monkeypatch: pytest.MonkeyPatch, oldest: ssl.TLSVersion) -> None:
+    """Even if the Python of a system takes an older one from the configuration of OpenSSL; a newer one stays."""
+
+    def make_context(protocol: int) -> ssl.SSLContext:
+        context = ssl.SSLContext(protocol)
+        context.minimum_version = oldest
+        return context
+
+    changed = {**vars(ssl), "SSLContext": make_context}
+    monkeypatch.setattr(tls_files, "ssl", SimpleNamespace(**changed))
+    context = tls_context(ConnectionSettings(verify_tls=False), {})
+    assert context.minimum_version == max(oldest, ssl.TLSVersion.TLSv1_2)
 
 
 class SystemSocket(ssl.SSLSocket):
