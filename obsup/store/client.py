@@ -65,7 +65,7 @@ class HttpStore:
         self.dialect = dialect = exchange.dialect
         self._exchange = exchange
         if customer_key is not None or copy_source_key is not None:
-            _require_tls(exchange.endpoint)
+            _require_tls(exchange)
         self._key_headers = _key_headers(dialect, customer_key)
         self._source_key_headers = _key_headers(dialect, copy_source_key)
         self._rejects_checksum_mode = dialect.checksums == ()
@@ -315,12 +315,23 @@ def _key_headers(
     return {} if key is None else customer_key_headers(dialect, key, copy_source=copy_source)
 
 
-def _require_tls(endpoint: str) -> None:
-    """Raise WrongUsage if a secret header would be sent to *endpoint* without encryption."""
-    parts = urlsplit(endpoint)
-    if parts.scheme != "https" and not is_loopback(parts.hostname or ""):
+def _require_tls(exchange: SignedExchange) -> None:
+    """Raise WrongUsage if a secret header would leave this computer without encryption."""
+    endpoint, proxy = urlsplit(exchange.endpoint), exchange.proxy
+    if endpoint.scheme == "https":
+        return
+    what = f"an SSE-C key is not sent to {exchange.endpoint}"
+    if not is_loopback(endpoint.hostname or ""):
         raise WrongUsage(
-            f"an SSE-C key is not sent to {endpoint}",
+            what,
             "The connection is not encrypted, and the services accept such a key only over https",
-            run_again("use an encrypted connection", add=("--endpoint", f"https://{parts.netloc}")),
+            run_again("use an encrypted connection", add=("--endpoint", f"https://{endpoint.netloc}")),
+        )
+    if proxy is not None and not is_loopback(
+        urlsplit(proxy if "://" in proxy else f"//{proxy}").hostname or ""
+    ):
+        raise WrongUsage(
+            f"{what} through a proxy",
+            "The proxy would receive it without encryption",
+            run_again("leave out the proxy", drop=("--proxy",)),
         )

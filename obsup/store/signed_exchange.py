@@ -44,6 +44,7 @@ class SignedExchange:
         self.dialect = dialect
         self._events = RequestEvents(observe, dialect.headers)
         self.endpoint = route.configured.endpoint
+        self.proxy = transport.proxy_of(self.endpoint)
         self._route = route
         self._transport = transport
         self._credentials = credentials

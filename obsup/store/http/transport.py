@@ -266,10 +266,14 @@ class Transport:
             )
         return host
 
+    def proxy_of(self, url: str) -> str | None:
+        """Return the URL of the proxy for requests to *url*, None without one."""
+        return find_proxy(url, self._settings)
+
     def _settings_for(self, root: str) -> dict[str, Any]:
         """Return requests' proxies, verify and cert for *root*."""
         if root not in self._host_settings:
-            settings, proxy = self._settings, find_proxy(root, self._settings)
+            settings, proxy = self._settings, self.proxy_of(root)
             if proxy is not None:
                 check_proxy(proxy)
             cert: Any = settings.client_cert

@@ -161,6 +161,12 @@ CASES = (
         then=75,
     ),
     Case(
+        "store/client: _require_tls 2",
+        2,
+        before="head -c 32 /dev/urandom > KEY; chmod 600 KEY",
+        command="obsup upload bigfile bucket/key --sse-c-key-file KEY --proxy http://proxy.invalid:3128",
+    ),
+    Case(
         "dialects/object_headers: customer_key_headers",
         2,
         before="head -c 32 /dev/urandom > KEY; chmod 600 KEY",
