@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 
 import certifi
+from urllib3.util import create_urllib3_context
 
 from obsup.errors import BadConfiguration, WrongUsage, run_again
 from obsup.store.http.settings import ConnectionSettings
@@ -108,6 +109,13 @@ def tls_context(settings: ConnectionSettings, environ: Mapping[str, str]) -> ssl
     elif not trusted.is_system:
         context.load_verify_locations(trusted.file, trusted.folder)
     _load_client_certificate(context, settings)
+    return context
+
+
+def trusting_context(trusted: TrustStore) -> ssl.SSLContext:
+    """Return a TLS context, as urllib3 creates it, that trusts the certificates of *trusted*. Raises OSError."""
+    context = create_urllib3_context()
+    context.load_verify_locations(trusted.file, trusted.folder)
     return context
 
 

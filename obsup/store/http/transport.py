@@ -7,6 +7,7 @@ header added by requests.
 from __future__ import annotations
 
 import os
+import ssl
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from http.client import HTTPException, IncompleteRead
@@ -32,7 +33,7 @@ from obsup.store.http.request_writer import (
     require_whole_request,
 )
 from obsup.store.http.settings import ConnectionSettings, Response, limited
-from obsup.store.http.tls_files import TrustStore, check_tls_files, find_trust, tls_context
+from obsup.store.http.tls_files import TrustStore, check_tls_files, find_trust, tls_context, trusting_context
 from obsup.units import KIB, MIB
 from obsup.value import Value
 from obsup.version import __version__
@@ -86,6 +87,7 @@ class _Adapter(HTTPAdapter):
         # Otherwise, urllib3 creates a context for each connection.
         is_system = settings.verify_tls and trusted.is_system
         self._context = {"ssl_context": tls_context(settings, os.environ)} if is_system else {}
+        self._shared_context: ssl.SSLContext | None = None
         self._limits = settings.stall_timeout_s, settings.response_limit_s
         self._pools = pool_classes(*self._limits)
         super().__init__(pool_connections=4, pool_maxsize=settings.connections)
@@ -101,6 +103,13 @@ class _Adapter(HTTPAdapter):
         super().cert_verify(conn, seen, verify, cert)  # type: ignore[no-untyped-call]
         if verify and self._context:
             conn.ca_certs = conn.ca_cert_dir = None
+        elif verify and conn.scheme == "https" and conn.proxy is None and cert is None:
+            # Otherwise, urllib3 reads all trusted certificates for each connection. A proxy has its own context, and a
+            # client certificate is loaded into that of each connection.
+            if self._shared_context is None:
+                self._shared_context = trusting_context(self._trusted)
+            conn.ca_certs = conn.ca_cert_dir = None
+            conn.conn_kw["ssl_context"] = self._shared_context
         elif verify:
             conn.ca_certs, conn.ca_cert_dir = self._trusted.file, self._trusted.folder
 

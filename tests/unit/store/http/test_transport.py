@@ -705,6 +705,28 @@ def test_a_private_authority_is_trusted(open_transport: Open, authority: Authori
     assert got.status == 200
 
 
+def test_trusted_certificates_are_read_once_for_all_connections(
+    open_transport: Open, authority: Authority, tmp_path: Path
+) -> None:
+    """Those of a system take 20 ms of CPU time. A certificate of another host is rejected on any connection."""
+    bundle = tmp_path / "bundle.pem"
+    bundle.write_bytes(authority.bundle.read_bytes())
+    transport = open_transport(ca_bundle=str(bundle))
+    with (
+        ScriptedServer(
+            lambda _: response(200, "fine", {"Connection": "close"}), tls=authority.context("127.0.0.1")
+        ) as one,
+        ScriptedServer(ok, tls=authority.context("other.example")) as other,
+    ):
+        assert send(transport, one.endpoint).status == 200
+        bundle.write_text("")
+        assert send(transport, one.endpoint).status == 200
+        with pytest.raises(NetworkError) as caught:
+            send(transport, other.endpoint)
+        assert one.connections == 2
+    assert caught.value.kind == "certificate"
+
+
 def test_an_authority_of_the_environment_is_trusted(
     open_transport: Open, authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
