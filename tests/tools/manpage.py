@@ -46,13 +46,16 @@ ENVIRONMENT = (
     ("OBSUP_ACCESS_KEY_ID, OBSUP_SECRET_ACCESS_KEY, OBSUP_SECURITY_TOKEN", "The same."),
     (
         "OBS_*, AWS_*, OSS_*, ALIBABA_CLOUD_*",
-        "Credentials, with the names that the provider's own tools use.",
+        "Credentials, endpoint and region, with the names that the provider's own tools use; see obsup-faq(7).",
     ),
     ("OBSUP_STATE_DIR", "Folder for locks, and for checkpoints that cannot be written next to SOURCE."),
     ("XDG_CONFIG_HOME, XDG_STATE_HOME", "Default folders of configuration and state."),
     ("HTTPS_PROXY, HTTP_PROXY, ALL_PROXY", "URL of the proxy, with its login, if --proxy is not given."),
     ("NO_PROXY", "Hosts, domains and networks to reach without any proxy, separated by commas."),
-    ("REQUESTS_CA_BUNDLE", "Trusted CA certificates, if --ca-bundle is not given."),
+    (
+        "AWS_CA_BUNDLE, REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE, SSL_CERT_FILE",
+        "Trusted CA certificates, if --ca-bundle is not given; the first that is set.",
+    ),
     ("NO_COLOR, TERM", "Disable colours; TERM=dumb also disables the progress bar."),
 )
 FILES = (
@@ -66,8 +69,8 @@ FILES = (
         "Locks, checkpoints that cannot be written next to SOURCE, and the record of started uploads.",
     ),
     (
-        "~/.aws/credentials, ~/.ossutilconfig",
-        "Credentials of the providers' own tools, if readable.",
+        "~/.aws/credentials, ~/.aws/config, ~/.ossutilconfig",
+        "Credentials, endpoints and regions of the providers' own tools, if readable.",
     ),
 )
 

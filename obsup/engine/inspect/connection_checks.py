@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from msgspec.structs import replace
 
 from obsup.dialects.addressing import locate
-from obsup.dialects.endpoints import service_of
-from obsup.dialects.registry import DIALECTS
+from obsup.dialects.endpoints import is_vendor_host, service_of
+from obsup.dialects.registry import DIALECTS, STORES
 from obsup.engine.inspect.finding import Finding, information, run_check
 from obsup.engine.job.connection import Connection, StoreSettings
 from obsup.errors import ObsupError
@@ -23,10 +23,11 @@ def check_connection(settings: StoreSettings, bucket: str) -> Iterator[Finding]:
     region = f"region {settings.region}" if settings.region else ""
     properties = ", ".join(filter(None, (settings.dialect.title, region, settings.addressing)))
     yield information("endpoint", f"{settings.endpoint} ({properties})")
-    service = service_of(settings.endpoint, settings.store)
-    if service is not None:
+    service = STORES.get(settings.store) or service_of(settings.endpoint)
+    title = service.title if service is not None else settings.dialect.title
+    if service is not None or is_vendor_host(settings.endpoint):
         yield information(
-            "store", f"{service.title}; its rules are from its documentation, not tried with an account"
+            "store", f"{title}; its rules are from its documentation, not tried with an account"
         )
     address = locate(settings.endpoint, bucket, None, settings.addressing)
     url, connection = f"{address.scheme}://{address.host}", settings.network
