@@ -6,7 +6,7 @@ import base64
 import binascii
 import hashlib
 import re
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qsl
@@ -66,15 +66,6 @@ class Attributes:
     def is_locked(self, now: float) -> bool:
         """Return whether the object can neither be replaced nor deleted."""
         return self.legal_hold or (bool(self.lock_mode) and self.lock_until > now)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain values."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, values: dict[str, Any]) -> Attributes:
-        """Rebuild from to_json's values."""
-        return cls(**values)
 
 
 def read_attributes(request: Request, vendor: Vendor, *, encrypts: bool = False) -> Attributes:

@@ -234,7 +234,7 @@ class Disk:
             "uploadId": stored.upload_id,
             "parts": [asdict(part) for part in stored.parts],
             "checksums": stored.checksums,
-            "attributes": stored.attributes.to_json(),
+            "attributes": asdict(stored.attributes),
         }
         write_json(self._entry_path(stored.bucket, stored.key), entry)
 
@@ -268,7 +268,7 @@ def _object_from_json(bucket: str, key: str, entry: dict[str, Any]) -> StoredObj
         upload_id=entry["uploadId"],
         parts=[StoredPart(**part) for part in entry.get("parts", [])],
         checksums=entry["checksums"],
-        attributes=Attributes.from_json(entry["attributes"]),
+        attributes=Attributes(**entry["attributes"]),
     )
 
 

@@ -65,7 +65,7 @@ class Uploads:
             "bucket": bucket,
             "key": key,
             "initiated": initiated,
-            "attributes": attributes.to_json(),
+            "attributes": asdict(attributes),
             "vendor": vendor.name,
         }
         write_json(folder / "upload.json", record)
@@ -144,7 +144,7 @@ def _load_all(folder: Path) -> Iterable[Upload]:
             values["bucket"],
             values["key"],
             initiated=values["initiated"],
-            attributes=Attributes.from_json(values["attributes"]),
+            attributes=Attributes(**values["attributes"]),
             vendor=values["vendor"],
         )
         for path in record.parent.glob("[0-9]*.json"):
