@@ -14,8 +14,11 @@ class ConnectionSettings(Value):
 
     ``stall_timeout_s`` limits the time in which no byte moves in either direction. ``response_limit_s`` limits the
     time that a response takes after its first byte, however its bytes move. ``client_cert`` is a PEM file with the
-    certificate that the client shows, and with its private key unless ``client_key`` has it.
+    certificate that the client shows, and with its private key unless ``client_key`` has it. ``proxy`` may contain a
+    password.
     """
+
+    _hidden = ("proxy",)
 
     connect_timeout_s: float = 15.0
     stall_timeout_s: float = 60.0

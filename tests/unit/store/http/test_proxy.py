@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from obsup.engine.job.connection import StoreSettings
 from obsup.store.http.proxy import find_proxy, without_login
 from obsup.store.http.settings import ConnectionSettings
 
@@ -81,3 +82,9 @@ def test_the_nearest_name_of_a_proxy_applies(monkeypatch: pytest.MonkeyPatch) ->
 )
 def test_a_proxy_is_shown_without_its_login(proxy: str, shown: str) -> None:
     assert without_login(proxy) == shown
+
+
+def test_the_password_of_a_proxy_is_not_in_texts_of_values() -> None:
+    """A program that logs the arguments of a failed call would write it."""
+    settings = ConnectionSettings(proxy="http://user:hunter2@proxy.test:3128")
+    assert "hunter2" not in repr(StoreSettings("s3", "https://store.test", network=settings))
