@@ -112,11 +112,6 @@ class Subject:
     addressing: Addressing
     store: ObjectStore
 
-    @property
-    def is_remote(self) -> bool:
-        """Whether the store is reached over the network."""
-        return not isinstance(self.store, MemoryStore)
-
     def target(self, key: str, *, bucket: str | None = None) -> Target:
         """Return the Target of *key*."""
         return Target(self.dialect.provider, self.server.endpoint, bucket or self.server.bucket, key)
