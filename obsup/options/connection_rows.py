@@ -93,7 +93,7 @@ CONNECTION = group(
     OptionRow(
         "--connect-timeout",
         DURATION,
-        "Time limit for opening a connection, for all addresses of the host.",
+        "Time limit for opening a connection: name servers and all addresses of the host.",
         default="15s",
     ),
     OptionRow(

@@ -36,7 +36,7 @@ def check_connection(settings: StoreSettings, bucket: str) -> Iterator[Finding]:
         yield information("connection", f"through the proxy {without_login(proxy)}")
         return
     checks: list[tuple[str, Callable[[], str]]] = [
-        ("DNS", lambda: ", ".join(probe.resolve(url))),
+        ("DNS", lambda: ", ".join(probe.resolve(url, connection.connect_timeout_s))),
         (
             "connection",
             lambda: f"TCP in {probe.measure_connect_s(url, connection.connect_timeout_s) * 1000:.1f} ms",

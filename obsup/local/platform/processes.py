@@ -1,13 +1,18 @@
-"""Child processes that end with this process, the limits of a process, and how a child is started."""
+"""Child processes that end with this process, how they are started, limits, and calls that may not return."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
-from typing import Any
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from queue import Empty, SimpleQueue
+from typing import Any, TypeVar, cast
+
+T = TypeVar("T")
 
 if sys.platform == "win32":
     import msvcrt
@@ -201,3 +206,26 @@ else:
 def usable_cores() -> int:
     """Return how many processor cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def call_within(timeout_s: float, function: Callable[[], T]) -> T:
+    """Return what *function* returns. Raises what it raises, and RuntimeError if no thread can be started.
+
+    Raises TimeoutError if it does not return in time: it continues in a thread that does not keep the process alive.
+    """
+    outcome: SimpleQueue[tuple[T | None, Exception | None]] = SimpleQueue()
+
+    def call() -> None:
+        try:
+            outcome.put((function(), None))
+        except Exception as exc:  # noqa: BLE001 - raised in the calling thread
+            outcome.put((None, exc))
+
+    threading.Thread(target=call, name="call", daemon=True).start()
+    try:
+        value, error = outcome.get(timeout=timeout_s)
+    except Empty:
+        raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT)) from None
+    if error is not None:
+        raise error
+    return cast(T, value)

@@ -6,12 +6,11 @@ import contextlib
 import errno
 import hashlib
 import os
-import queue
 import stat
 import threading
 import time
 from collections.abc import Callable
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from pathlib import Path
 
 from obsup.errors import NO_DESCRIPTOR, Busy, LocalFailure, NextStep, run_again, too_many_files
@@ -25,6 +24,7 @@ from obsup.local.platform.locks import (
     try_lock_byte,
     unlock_byte,
 )
+from obsup.local.platform.processes import call_within
 from obsup.local.state.folders import can_use_private_folder, is_special, state_folder, temporary_folder
 from obsup.model import Target
 from obsup.text import quoted
@@ -175,26 +175,17 @@ class CheckpointLock:
 
     def try_acquire(self) -> bool:
         """Return False if another process holds the lock."""
-        answers: queue.SimpleQueue[bool | OSError] = queue.SimpleQueue()
-
-        def acquire(path: str) -> None:
-            try:
-                answers.put(self._acquire(path))
-            except OSError as exc:
-                answers.put(exc)
-
         if self._path is None:
             return True
         try:
-            threading.Thread(target=acquire, args=(self._path,), name="lock", daemon=True).start()
-            answer = answers.get(timeout=MAX_RESPONSE_S)
-        except (RuntimeError, queue.Empty):  # no thread can be started, or no response
-            answer = OSError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
-        if isinstance(answer, bool):
-            return answer
-        if answer.errno not in _WITHOUT_LOCKS | _UNUSABLE | _IMPOSSIBLE:
-            path = quoted(Path(self._path))
-            self._note(f"{path} cannot be locked ({answer.strerror}): {ONE_AT_A_TIME}")
+            return call_within(MAX_RESPONSE_S, partial(self._acquire, self._path))
+        except RuntimeError:  # no thread can be started
+            reason = "no thread can be started"
+        except OSError as exc:
+            if exc.errno in _WITHOUT_LOCKS | _UNUSABLE | _IMPOSSIBLE:
+                return True
+            reason = str(exc.strerror)
+        self._note(f"{quoted(Path(self._path))} cannot be locked ({reason}): {ONE_AT_A_TIME}")
         return True
 
     def _acquire(self, path: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import socket
 import ssl
 from http.client import HTTPException, IncompleteRead
 from typing import Any
@@ -22,7 +23,7 @@ from obsup.store.http.sockets import NoAnswer
 _KINDS: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str, bool], ...] = (
     (ssl.SSLCertVerificationError, "certificate", False),
     (NoTLS, "no-tls", False),
-    (urllib3.exceptions.NameResolutionError, "resolve", False),
+    ((urllib3.exceptions.NameResolutionError, socket.gaierror), "resolve", False),
     (ConnectionRefusedError, "refused", False),
     ((urllib3.exceptions.ConnectTimeoutError, NoAnswer), "connect", False),
     (urllib3.exceptions.NewConnectionError, "connect", False),

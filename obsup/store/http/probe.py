@@ -25,11 +25,11 @@ class Encryption(Value):
     valid_until: str
 
 
-def resolve(url: str) -> list[str]:
+def resolve(url: str, timeout_s: float) -> list[str]:
     """Return the addresses of the host of *url*. Raises NetworkError."""
     host, port = _host_and_port(url)
     try:
-        addresses = find_addresses(host, port)
+        addresses = find_addresses(host, port, timeout_s)
     except OSError as exc:
         raise NetworkError(
             "resolve", f"the host name {host} could not be resolved: {exc.strerror}", False

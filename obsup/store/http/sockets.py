@@ -22,6 +22,7 @@ from weakref import WeakKeyDictionary
 from urllib3.util.wait import wait_for_read, wait_for_socket
 
 from obsup.errors import NetworkError
+from obsup.local.platform.processes import call_within
 from obsup.local.platform.sockets import send_now, unsent_bytes
 from obsup.store.http.settings import limited
 from obsup.units import MIB
@@ -110,30 +111,43 @@ class ResponseStream(io.RawIOBase):
         super().close()
 
 
-def find_addresses(host: str, port: int) -> list[Any]:
-    """Return what ``getaddrinfo`` does, the families of addresses in turn. Raises OSError.
+def find_addresses(host: str, port: int, timeout_s: float) -> list[Any]:
+    """Return what ``getaddrinfo`` does, the families of addresses in turn. Raises socket.gaierror.
 
     Names under localhost are loopback, whatever the resolver returns (RFC 6761).
     """
     name = "127.0.0.1" if host.endswith(".localhost") else host
     try:
-        found = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)
+        found = _resolve(name, port, timeout_s)
     except UnicodeError as exc:
         raise socket.gaierror(socket.EAI_NONAME, "the name is not valid") from exc
+    except TimeoutError as exc:
+        raise socket.gaierror(socket.EAI_AGAIN, "no name server answered in time") from exc
     first = [one for one in found if one[0] == found[0][0]]
     others = [one for one in found if one[0] != found[0][0]]
     return [one for pair in zip_longest(first, others) for one in pair if one is not None]
 
 
+def _resolve(name: str, port: int, timeout_s: float) -> list[Any]:
+    """Return the addresses of *name*. While the resolver waits for name servers, it handles no signal."""
+    resolve = partial(socket.getaddrinfo, name, port, type=socket.SOCK_STREAM)
+    with suppress(socket.gaierror):
+        return resolve(flags=socket.AI_NUMERICHOST)
+    try:
+        return call_within(timeout_s, resolve)
+    except RuntimeError:  # no thread can be started
+        return resolve()
+
+
 def open_connection(host: str, port: int, timeout_s: float) -> socket.socket:
-    """Return a connection to *host*, whose addresses together have *timeout_s*. Raises OSError.
+    """Return a connection to *host*, whose resolver and addresses together have *timeout_s*. Raises OSError.
 
     An address that does not answer delays the next one only for a moment; the first connection is used.
     """
-    addresses = find_addresses(host, port)
+    end_s = time.monotonic() + timeout_s
+    addresses = find_addresses(host, port, timeout_s)
     error = OSError(f"{host} has no address")
     next_s = time.monotonic()
-    end_s = next_s + timeout_s
     with selectors.DefaultSelector() as pending:
         try:
             while addresses or pending.get_map():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
@@ -13,7 +14,7 @@ from msgspec.structs import replace
 
 from obsup.dialects.addressing import locate
 from obsup.errors import BadConfiguration, NetworkError
-from obsup.store.http.probe import check_tls, measure_connect_s
+from obsup.store.http.probe import check_tls, measure_connect_s, resolve
 from obsup.store.http.settings import ConnectionSettings
 from obsup.store.http.transport import Transport
 from tests.doubles.scripted_server import ScriptedServer, response
@@ -51,6 +52,21 @@ def dropping_port() -> Iterator[int]:
             client.setblocking(False)
             client.connect_ex(server.getsockname())
         yield server.getsockname()[1]
+
+
+@pytest.fixture
+def mute_resolver(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A resolver that waits for name servers which do not answer; addresses need none."""
+    resolve, ended = socket.getaddrinfo, threading.Event()
+
+    def getaddrinfo(host: Any, *args: Any, **more: Any) -> Any:
+        if host == "store.test" and not more.get("flags", 0) & socket.AI_NUMERICHOST:
+            ended.wait(LONG_S)
+        return resolve(host, *args, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    yield
+    ended.set()
 
 
 def free_port() -> int:
@@ -111,6 +127,18 @@ def test_all_addresses_share_the_connect_timeout(
     with pytest.raises(NetworkError, match=r"no connection to store\.test:9 within --connect-timeout"):
         way("http://store.test:9", ConnectionSettings(connect_timeout_s=timeout_s))
     assert time.monotonic() - began_s < count * timeout_s / 2
+
+
+@pytest.mark.usefixtures("mute_resolver")
+@pytest.mark.parametrize(
+    "way", [*WAYS, lambda url, line: resolve(url, line.connect_timeout_s)], ids=[*NAMES, "DNS"]
+)
+def test_the_resolver_shares_the_connect_timeout(way: Callable[..., object]) -> None:
+    """It may wait for half a minute, in which no signal would be handled."""
+    began_s = time.monotonic()
+    with pytest.raises(NetworkError, match=r"the host name store\.test could not be resolved"):
+        way("http://store.test:9", ConnectionSettings(connect_timeout_s=0.2))
+    assert time.monotonic() - began_s < LONG_S / 2
 
 
 def test_the_error_of_the_last_address_is_reported(set_addresses: SetAddresses) -> None:
