@@ -103,14 +103,39 @@ def test_a_question_without_an_answer_writes_nothing(shell: Shell) -> None:
     assert not (shell.folder / "one.toml").exists()
 
 
-def test_an_existing_file_is_not_changed_and_nothing_is_asked(shell: Shell) -> None:
+def test_an_existing_profile_is_not_changed_and_nothing_is_asked(shell: Shell) -> None:
     """Before the first question."""
-    (shell.folder / "one.toml").write_text("[defaults]\n")
+    (shell.folder / "one.toml").write_text("[profiles.b2]\n")
     words = [sys.executable, "-m", "obsup", "config", "init", "--provider", "b2", "--config", "one.toml"]
     with Terminal(words, folder=shell.folder, environment={}) as terminal:
         assert terminal.finish() == 78
     assert terminal.shows("already exists")
-    assert (shell.folder / "one.toml").read_text() == "[defaults]\n"
+    assert (shell.folder / "one.toml").read_text() == "[profiles.b2]\n"
+
+
+def test_a_second_store_is_added(shell: Shell) -> None:
+    """The file keeps its text, and the profile that it selects; a note names the option that selects the other."""
+    config = shell.folder / "one.toml"
+    named = ("--config", "one.toml")
+    config.write_text("# mine\n[defaults]\njobs = 3\n")
+    second = ("--provider", "b2", "--region", "us-west-004")
+    assert shell.run("config", "init", "--provider", "gcs", *named).err == ""
+    before = config.read_text()
+    outcome = shell.run("config", "init", *second, *named)
+    assert (outcome.code, outcome.out) == (0, "one.toml\n")
+    assert outcome.err == "Note:  [defaults] selects the profile gcs, not this one: use --profile b2.\n"
+    assert config.read_text().startswith(before)
+    assert before.startswith("# mine\n[defaults]\n")
+    assert written(config) == {
+        "defaults": {"profile": "gcs", "jobs": 3},
+        "profiles": {"gcs": {"provider": "gcs"}, "b2": {"provider": "b2", "region": "us-west-004"}},
+    }
+    again = shell.run("config", "init", *second, *named)
+    assert again.code == 78
+    assert "--profile" in again.err
+    config.write_text("defaults.jobs = 3\n")
+    assert shell.run("config", "init", *second, *named).code == 78
+    assert config.read_text() == "defaults.jobs = 3\n"
 
 
 def test_doctor_saves_what_works(shell: Shell, sandbox: Sandbox, tmp_path: Path) -> None:

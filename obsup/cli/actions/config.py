@@ -21,13 +21,15 @@ from obsup.dialects.vendor import VendorSetting
 from obsup.engine.job.option_values import vendor_settings_of
 from obsup.errors import BadConfiguration, Denied, NextStep, WrongUsage
 from obsup.local.config.credentials import CredentialSettings, find_chain, find_credentials
-from obsup.local.config.file import Profile, load_config
-from obsup.local.config.saved_table import table_lines
+from obsup.local.config.file import MAX_BYTES, Config, Profile, load_config
+from obsup.local.config.saved_table import changed_text, table_lines
+from obsup.local.files.content import read_content
 from obsup.local.files.existing import exists
 from obsup.local.files.user_folders import default_config_path, home_folder
 from obsup.local.platform.files import open_file
 from obsup.local.platform.paths import CONFIG_PATH_TEXT
-from obsup.local.state.folders import create_missing_folders
+from obsup.local.state.atomic_file import write_atomically
+from obsup.local.state.folders import create_missing_folders, is_special
 from obsup.options.row import OptionRow
 from obsup.store.http.redaction import names_secret
 from obsup.store.http.settings import ConnectionSettings
@@ -61,12 +63,12 @@ MASK = "…"
 
 
 def run_init(
-    path: Path | None, upload: Command, given: Mapping[str, str], examine: Callable[[Path, str], int]
+    path: Path | None, upload: Command, given: Mapping[str, str], examine: Callable[[Path, str, str], int]
 ) -> int:
     """Write the configuration file, print its path, and return the exit code.
 
-    With a provider in *given*, the file has a profile for it; what is missing is asked for on a terminal, where
-    *examine*, which gets the path and a bucket, can run at the end.
+    With a provider in *given*, the file has a profile for it, and an existing file gets it; what is missing is asked
+    for on a terminal, where *examine*, which gets the path, the profile and a bucket, can run at the end.
     """
     config_path = path or default_config_path(os.environ)
     if config_path is None:
@@ -75,29 +77,72 @@ def run_init(
             "HOME is not an absolute path, and the account has no home directory",
             NextStep("name the file with --config"),
         )
-    if exists(config_path):
-        raise _existing(config_path)
+    present = _extensible(config_path, given) if exists(config_path) else None
     profile = new_profile(given)
-    try:
-        create_missing_folders(config_path.parent)
-        descriptor = open_file(str(config_path), os.O_WRONLY | os.O_CREAT | os.O_EXCL, private=True)
-    except FileExistsError as exc:
-        raise _existing(config_path) from exc
-    except OSError as exc:
-        raise _unwritable(config_path, exc) from exc
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(template(upload, profile))
-    except OSError as exc:
-        config_path.unlink(missing_ok=True)
-        raise _unwritable(config_path, exc) from exc
+    if present is None:
+        _create(config_path, template(upload, profile))
+    else:
+        _add_profile(present, profile)
     output.print_result(str(config_path))
+    name = profile.get("profile", "")
+    selected = name if present is None else present.defaults.get("profile", name)
+    if selected != name:
+        output.print_message(
+            f"Note:  [defaults] selects the profile {selected}, not this one: use --profile {name}."
+        )
     bucket = ""
     if profile and _can_ask():
         bucket = click.prompt(
             "Bucket to examine with obsup doctor (empty: none)", "", show_default=False, err=True
         )
-    return examine(config_path, bucket.strip()) if bucket.strip() else 0
+    return examine(config_path, name, bucket.strip()) if bucket.strip() else 0
+
+
+def _create(path: Path, text: str) -> None:
+    """Write *text* into a new file. Raises BadConfiguration."""
+    try:
+        create_missing_folders(path.parent)
+        descriptor = open_file(str(path), os.O_WRONLY | os.O_CREAT | os.O_EXCL, private=True)
+    except FileExistsError as exc:
+        raise _existing(path) from exc
+    except OSError as exc:
+        raise _unwritable(path, exc.strerror or "") from exc
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as exc:
+        path.unlink(missing_ok=True)
+        raise _unwritable(path, exc.strerror or "") from exc
+
+
+def _extensible(path: Path, given: Mapping[str, str]) -> Config:
+    """Return the content of the file, which can get the profile. Raises BadConfiguration, if it has it already, too."""
+    if "provider" not in given or is_special(path):
+        raise _existing(path)
+    config, name = load_config(path, os.environ), given.get("profile", given["provider"])
+    if name in config.profiles:
+        raise BadConfiguration(
+            f"the profile {name} of {quoted(path)} already exists",
+            "It may contain the only copy of your keys",
+            NextStep("edit it, or name another profile with --profile"),
+        )
+    return config
+
+
+def _add_profile(present: Config, profile: Mapping[str, str]) -> None:
+    """Add the *profile* to the file, which selects it unless it selects another. Raises BadConfiguration."""
+    path, name = present.path, profile["profile"]
+    keys = {key: value for key, value in profile.items() if key != "profile"}
+    try:
+        text = changed_text(read_content(path, MAX_BYTES).data.decode(), name, keys)
+        if text is not None and "profile" not in present.defaults:
+            text = changed_text(text, None, {"profile": name})
+        if text is None:
+            raise _unwritable(path, "Its tables are not of the form [NAME] and KEY = VALUE")
+        # A link stays, and so does the mode of the file, unless it has secrets now.
+        write_atomically(path.resolve(), text.encode(), is_private="secret_access_key" in keys)
+    except OSError as exc:
+        raise _unwritable(path, exc.strerror or "") from exc
 
 
 def _can_ask() -> bool:
@@ -112,10 +157,8 @@ def _existing(path: Path) -> BadConfiguration:
     )
 
 
-def _unwritable(path: Path, exc: OSError) -> BadConfiguration:
-    return BadConfiguration(
-        f"cannot write {quoted(path)}", exc.strerror or "", NextStep("name another file with --config")
-    )
+def _unwritable(path: Path, why: str) -> BadConfiguration:
+    return BadConfiguration(f"cannot write {quoted(path)}", why, NextStep("name another file with --config"))
 
 
 def new_profile(given: Mapping[str, str]) -> dict[str, str]:
@@ -146,7 +189,10 @@ def new_profile(given: Mapping[str, str]) -> dict[str, str]:
         normalise_endpoint(profile["endpoint"])
     if _can_ask():
         key = click.prompt(
-            "Access key id (empty: keys from the environment)", default="", show_default=False, err=True
+            "Access key id (empty: from the environment, files or a role)",
+            default="",
+            show_default=False,
+            err=True,
         )
         if key.strip():
             secret = click.prompt("Secret access key", hide_input=True, err=True)

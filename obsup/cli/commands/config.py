@@ -38,7 +38,7 @@ def init(ctx: click.Context, /, config_path: Path | None, **values: Any) -> int:
 
     With --provider, the file has a profile for that store, named by --profile, which applies by default; on a terminal
     obsup asks for what is missing, and offers to run doctor. All other settings are commented out. The file mode is
-    0600. An existing file is not changed.
+    0600. In an existing file, only the profile is added.
     """
     from obsup.cli.actions.config import run_init
 
@@ -49,9 +49,9 @@ def init(ctx: click.Context, /, config_path: Path | None, **values: Any) -> int:
         if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
     }
 
-    def examine(path: Path, bucket: str) -> int:
+    def examine(path: Path, profile: str, bucket: str) -> int:
         doctor = _root(ctx).commands["doctor"]
-        words = [bucket, "--config", str(path)]
+        words = [bucket, "--config", str(path), "--profile", profile]
         # Its messages name the command line to run.
         sys.argv[1:] = ["doctor", *words]
         with doctor.make_context("doctor", words, parent=ctx.find_root()) as context:
