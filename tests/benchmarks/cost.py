@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from obsup.store.http.tls_files import CA_VARIABLES
+
 METER = Path(__file__).with_name("meter.py")
 
 
@@ -38,12 +40,14 @@ def measure(
     """Run *command* in *folder* and return its cost. Raises Failed with the last line of its output."""
     used = log.with_suffix(".used")
     used.unlink(missing_ok=True)
+    # The settings of this machine are not measured: some tools read the certificates that a variable names at start-up.
+    inherited = {name: value for name, value in os.environ.items() if name not in CA_VARIABLES}
     # -I -S: the smallest possible interpreter.
     meter = [sys.executable, "-I", "-S", str(METER), str(used), *command]
     with log.open("w") as output:
         subprocess.run(
             meter,
-            env={**os.environ, **environ},
+            env={**inherited, **environ},
             cwd=folder,
             stdin=stdin,
             stdout=output,
