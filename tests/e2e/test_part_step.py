@@ -160,6 +160,14 @@ def test_two_commands_for_the_same_part_exclude_each_other(
         assert inside.run(*arguments, "2").code == 0
 
 
+@pytest.mark.parametrize("command", ["init", "complete", "abort"])
+def test_no_result_is_not_a_success(command: str, inside: Inside, sandbox: Sandbox, source: Path) -> None:
+    """With --if-running skip, another run uploads the file or the part; nothing does the work of these commands."""
+    with UploadLock(Target("obs", sandbox.endpoint, "bucket", "key"), shared=True):
+        outcome = inside.run(command, source, "bucket/key", "--if-running", "skip")
+    assert (outcome.code, outcome.out) == (75, ""), outcome.err
+
+
 @pytest.fixture
 def copying(inside: Inside, source: Path) -> tuple[str | Path, ...]:
     """The words of a command that copies a part of bucket/old; its number and range follow."""

@@ -40,6 +40,8 @@ from obsup.model import Stored, Upload
 from obsup.text import shielded
 
 T = TypeVar("T")
+# Commands whose work is done by the one that is running.
+_SKIPPABLE = frozenset({"upload", "part"})
 UNVERIFIED = (
     "TLS certificates are not verified (--no-verify-tls): others on the network can read and change the data"
 )
@@ -123,7 +125,8 @@ def run_command(
             session = Session(options, _observed(display, metrics), stop)
             result = _do(work, session)
     except ObsupError as exc:
-        code = 0 if isinstance(exc, Busy) and options.request.if_running == "skip" else exc.exit_code
+        is_skipped = isinstance(exc, Busy) and options.request.if_running == "skip" and command in _SKIPPABLE
+        code = 0 if is_skipped else exc.exit_code
         if code and not isinstance(exc, OtherRank):
             _report_failure(
                 exc, session, command=command, options=options, resume=resume, is_transfer=is_transfer
