@@ -31,8 +31,6 @@ from obsup.units import MIB
 RESPONSE_CHECK_INTERVAL_S = 0.05
 # How often to check for progress during a stall timeout.
 CHECKS_PER_STALL_TIMEOUT = 8
-# When to try the next address of a host while the one before has not answered. RFC 8305, section 5.
-NEXT_ADDRESS_DELAY_S = 0.25
 # How long an address of a host may take to answer before the next one is tried, too. RFC 8305, section 5.
 NEXT_ADDRESS_DELAY_S = 0.25
 # Of one response with everything around it. Its body alone has a lower limit.
