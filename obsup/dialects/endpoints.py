@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from obsup.dialects.addressing import DEFAULT_PORTS
 from obsup.dialects.dialect import Addressing, Dialect
-from obsup.dialects.registry import HOST_FAMILIES, STORES
+from obsup.dialects.registry import HOST_FAMILIES, STORES, VENDORS
 from obsup.dialects.stores import StoreService
 from obsup.dialects.vendor import HostFamily
 from obsup.errors import NextStep, WrongUsage
@@ -184,16 +184,16 @@ def is_loopback(host: str) -> bool:
     return _is_ip(host) and ipaddress.ip_address(host).is_loopback
 
 
-def default_addressing(endpoint: str, bucket: str, store: str = "") -> Addressing:
+def default_addressing(endpoint: str, bucket: str, store: str = "", *, provider: str = "") -> Addressing:
     """Return the default addressing style of *bucket* at *endpoint*, or at the service *store*.
 
     It is virtual-hosted, as the vendors require. It is path-style for an IP address, localhost, or a host name without
-    a domain, for an endpoint with a path, for a service that prefers it, and for a bucket that does not match a
-    certificate or a DNS name.
+    a domain, for an endpoint with a path, for a service that prefers it, for other hosts with the protocol of a
+    *provider* that prefers it there, and for a bucket that does not match a certificate or a DNS name.
     """
     host = urlsplit(endpoint).hostname or ""
     family = _rules(endpoint, store)
-    if family is not None and family.path_style:
+    if family.path_style if family is not None else provider and VENDORS[provider].path_style_elsewhere:
         return "path"
     return "virtual" if "." in host and can_be_virtual(endpoint, bucket) else "path"
 

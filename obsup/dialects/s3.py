@@ -185,6 +185,8 @@ VENDOR = Vendor(
     dualstack_endpoint="https://s3.dualstack.{region}.amazonaws.com",
     dualstack_variable="AWS_USE_DUALSTACK_ENDPOINT",
     no_endpoints_variable="AWS_IGNORE_CONFIGURED_ENDPOINT_URLS",
+    # As the vendor's own library: few servers have a host, and a certificate, for each bucket.
+    path_style_elsewhere=True,
     dualstack_keys=("s3.use_dualstack_endpoint", "use_dualstack_endpoint"),
     credential_variables=(
         KeyNames("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", ("AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN")),

@@ -113,7 +113,8 @@ class Vendor(Value):
     ``dualstack_keys`` of those files are ``true``. Its tools use no endpoint of variables and files if
     ``no_endpoints_variable`` is ``true``.
 
-    ``credential_chain`` is the name of its library that finds credentials, if obsup uses one.
+    ``credential_chain`` is the name of its library that finds credentials, if obsup uses one. ``path_style_elsewhere``:
+    at hosts that are not known, the bucket is in the path.
 
     The first of ``dialects`` is the default. The first host family that matches applies, so specific ones come first.
     """
@@ -132,3 +133,4 @@ class Vendor(Value):
     dualstack_variable: str = ""
     dualstack_keys: tuple[str, ...] = ()
     no_endpoints_variable: str = ""
+    path_style_elsewhere: bool = False

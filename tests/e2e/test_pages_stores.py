@@ -234,3 +234,21 @@ def test_the_endpoint_of_a_bucket_as_a_console_shows_it(name: str) -> None:
     with pytest.raises(WrongUsage, match="invalid endpoint") as caught:
         resolve_target(f"{bucket}/key", ConnectOptions(endpoint=f"{endpoint}/{bucket}"))
     assert str(caught.value.next_step) == f"use {endpoint}"
+
+
+@pytest.mark.parametrize(
+    ("target", "options", "addressing"),
+    [
+        ("s3://bucket/key", {}, "path"),
+        ("s3://bucket/key", {"addressing": "virtual"}, "virtual"),
+        ("obs://bucket/key", {}, "virtual"),
+        ("oss://bucket/key", {"region": "x"}, "virtual"),
+        ("bucket/key", {"provider": "scaleway", "region": "x"}, "virtual"),
+    ],
+)
+def test_a_store_that_is_not_known_has_the_bucket_in_the_path(
+    target: str, options: dict[str, Any], addressing: str
+) -> None:
+    """As with AWS's own tools: few servers have a host, and a certificate, for each bucket."""
+    _, settings = resolve_target(target, ConnectOptions(endpoint="https://minio.example.org", **options))
+    assert settings.addressing == addressing

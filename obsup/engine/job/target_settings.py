@@ -136,7 +136,7 @@ def _addressing(
         return "path"
     if style == "virtual" and can_be_virtual(endpoint, bucket):
         return "virtual"
-    return default_addressing(endpoint, bucket, store)
+    return default_addressing(endpoint, bucket, store, provider=provider)
 
 
 def _region(
