@@ -15,7 +15,6 @@ from obsup.dialects.endpoints import is_loopback
 from obsup.dialects.object_headers import customer_key_headers
 from obsup.errors import NetworkError, StoreError, WrongUsage, run_again
 from obsup.model import (
-    Checksum,
     CustomerKey,
     Initiated,
     ListWindow,
@@ -41,7 +40,7 @@ from obsup.store.answers.checksums import (
 from obsup.store.answers.listings import objects_after, parts_after, uploads_in
 from obsup.store.answers.request import Query, StoreRequest
 from obsup.store.answers.result_headers import header_etag, read_object_info, read_stored, require_etag
-from obsup.store.http.body import OpenBody
+from obsup.store.http.body import NO_DIGESTS, BodyDigests, OpenBody
 from obsup.store.http.settings import Response
 from obsup.store.interface import WHOLE_LIST
 from obsup.store.signed_exchange import SignedExchange
@@ -90,13 +89,7 @@ class HttpStore:
         return Initiated(upload_id, read_stored(response, names, ""), checksum=agreed)
 
     def upload_part(
-        self,
-        upload: Upload,
-        part_number: int,
-        open_body: OpenBody,
-        *,
-        content_md5: str | None = None,
-        checksum: Checksum | None = None,
+        self, upload: Upload, part_number: int, open_body: OpenBody, digests: BodyDigests = NO_DIGESTS
     ) -> Stored:
         """Source: OBS API reference, "Uploading a Part"."""
         request = StoreRequest(
@@ -105,7 +98,7 @@ class HttpStore:
             upload.target.bucket,
             upload.target.key,
             query=_part_query(upload, part_number),
-            headers={**self._key_headers, **self._digest_headers(content_md5, checksum)},
+            headers={**self._key_headers, **self._digest_headers(digests)},
             body=open_body,
         )
         response = self._exchange.send(request)
@@ -222,9 +215,7 @@ class HttpStore:
         target: Target,
         open_body: OpenBody,
         headers: Mapping[str, str],
-        *,
-        content_md5: str | None = None,
-        checksum: Checksum | None = None,
+        digests: BodyDigests = NO_DIGESTS,
     ) -> Stored:
         """Source: OBS API reference, "Uploading Objects - PUT". A success redirect is a response 303.
 
@@ -236,7 +227,7 @@ class HttpStore:
             "PUT",
             target.bucket,
             target.key,
-            headers={**headers, **self._key_headers, **self._digest_headers(content_md5, checksum)},
+            headers={**headers, **self._key_headers, **self._digest_headers(digests)},
             body=open_body,
             also_success=frozenset({303}) if redirect in headers else frozenset(),
         )
@@ -300,9 +291,9 @@ class HttpStore:
         self._rejects_checksum_mode = True
         return response
 
-    def _digest_headers(self, content_md5: str | None, checksum: Checksum | None) -> dict[str, str]:
-        md5 = {} if content_md5 is None else {"Content-MD5": content_md5}
-        return {**md5, **request_headers(self.dialect.headers, checksum)}
+    def _digest_headers(self, digests: BodyDigests) -> dict[str, str]:
+        md5 = {} if digests.content_md5 is None else {"Content-MD5": digests.content_md5}
+        return {**md5, **request_headers(self.dialect.headers, digests.checksum)}
 
 
 def _part_query(upload: Upload, part_number: int) -> Query:

@@ -7,7 +7,6 @@ from typing import Protocol, runtime_checkable
 
 from obsup.dialects.dialect import Dialect
 from obsup.model import (
-    Checksum,
     Credentials,
     Initiated,
     ListWindow,
@@ -22,7 +21,7 @@ from obsup.model import (
     Upload,
     UploadChecksum,
 )
-from obsup.store.http.body import OpenBody
+from obsup.store.http.body import NO_DIGESTS, BodyDigests, OpenBody
 
 WHOLE_LIST = ListWindow()
 
@@ -58,17 +57,11 @@ class PartStore(Protocol):
     """The part of the contract that a worker needs."""
 
     def upload_part(
-        self,
-        upload: Upload,
-        part_number: int,
-        open_body: OpenBody,
-        *,
-        content_md5: str | None = None,
-        checksum: Checksum | None = None,
+        self, upload: Upload, part_number: int, open_body: OpenBody, digests: BodyDigests = NO_DIGESTS
     ) -> Stored:
         """Send one part and return what the store confirmed.
 
-        *content_md5* is Base64, *checksum* one of the algorithm that was agreed on when the upload was initiated.
+        The checksum in *digests* is one of the algorithm that was agreed on when the upload was initiated.
         Idempotent and safe to retry: a part replaces an earlier one with the same number.
         Raises StoreError, NetworkError, Denied, and unchanged every error of the body.
         """
@@ -198,11 +191,9 @@ class ObjectStore(PartStore, PartLister, Protocol):
         target: Target,
         open_body: OpenBody,
         headers: Mapping[str, str],
-        *,
-        content_md5: str | None = None,
-        checksum: Checksum | None = None,
+        digests: BodyDigests = NO_DIGESTS,
     ) -> Stored:
-        """Store a whole object with one request. *content_md5* is Base64; *checksum* is that of the object.
+        """Store a whole object with one request.
 
         Idempotent unless *headers* forbid overwriting. Safe to retry in any case, but then a rejection because the
         object exists may be caused by the first attempt. Passes errors of the body unchanged.

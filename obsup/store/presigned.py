@@ -17,7 +17,7 @@ from obsup.store.answers.refusal import read_refusal
 from obsup.store.answers.request import Query, StoreRequest
 from obsup.store.answers.result_headers import read_stored, require_etag
 from obsup.store.answers.server_clock import ServerClock
-from obsup.store.http.body import OpenBody
+from obsup.store.http.body import NO_DIGESTS, BodyDigests, OpenBody
 from obsup.store.http.endpoint_route import Route
 from obsup.store.http.settings import Response
 from obsup.store.http.transport import Transport
@@ -92,13 +92,11 @@ class PresignedStore:
         upload: Upload,
         part_number: int,  # noqa: ARG002 - the URL contains it
         open_body: OpenBody,
-        *,
-        content_md5: str | None = None,
-        checksum: Checksum | None = None,  # noqa: ARG002 - the one that is signed is sent
+        digests: BodyDigests = NO_DIGESTS,
     ) -> Stored:
-        """Send the part to its URL. Raises WrongUsage for *content_md5*, which is not signed."""
+        """Send the part and the signed checksum to its URL. Raises WrongUsage for Content-MD5, which is not signed."""
         target = upload.target
-        if content_md5 is not None:
+        if digests.content_md5 is not None:
             raise WrongUsage(
                 f"the parts of {target} must have Content-MD5",
                 "A presigned URL does not contain it",

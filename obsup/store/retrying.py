@@ -12,7 +12,6 @@ from msgspec import field
 from obsup import events
 from obsup.errors import NetworkError, Stopped, StoreError
 from obsup.model import (
-    Checksum,
     Credentials,
     Initiated,
     ListWindow,
@@ -30,7 +29,7 @@ from obsup.model import (
 from obsup.store.answers.failure_rule import Action, FailureRule
 from obsup.store.answers.failure_table import as_error, classify
 from obsup.store.answers.server_clock import ServerClock
-from obsup.store.http.body import OpenBody
+from obsup.store.http.body import NO_DIGESTS, BodyDigests, OpenBody
 from obsup.store.http.settings import idle_limit
 from obsup.store.interface import WHOLE_LIST, CredentialSource, ObjectStore
 from obsup.value import Value
@@ -201,19 +200,11 @@ class RetryingStore:
         return self._inner.initiate(target, headers)
 
     def upload_part(
-        self,
-        upload: Upload,
-        part_number: int,
-        open_body: OpenBody,
-        *,
-        content_md5: str | None = None,
-        checksum: Checksum | None = None,
+        self, upload: Upload, part_number: int, open_body: OpenBody, digests: BodyDigests = NO_DIGESTS
     ) -> Stored:
         """Send one part."""
         return self._run(
-            lambda: self._inner.upload_part(
-                upload, part_number, open_body, content_md5=content_md5, checksum=checksum
-            ),
+            lambda: self._inner.upload_part(upload, part_number, open_body, digests),
             f"part {part_number} of {upload.target}",
             part_number,
         )
@@ -284,15 +275,11 @@ class RetryingStore:
         target: Target,
         open_body: OpenBody,
         headers: Mapping[str, str],
-        *,
-        content_md5: str | None = None,
-        checksum: Checksum | None = None,
+        digests: BodyDigests = NO_DIGESTS,
     ) -> Stored:
         """Store a whole object."""
         return self._run(
-            lambda: self._inner.put_object(
-                target, open_body, headers, content_md5=content_md5, checksum=checksum
-            ),
+            lambda: self._inner.put_object(target, open_body, headers, digests),
             f"uploading {target}",
             1,
         )

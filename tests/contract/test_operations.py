@@ -21,6 +21,7 @@ from obsup.errors import BadConfiguration, Denied, NetworkError, Refusal, StoreE
 from obsup.model import Credentials, Stored, Upload
 from obsup.store.answers.failure_rule import Action
 from obsup.store.answers.failure_table import as_error, classify
+from obsup.store.http.body import BodyDigests
 from obsup.store.interface import ObjectStore
 from tests.contract.subjects import PAGE_SIZE, SUBJECTS, Server, Subject
 from tests.support.stores import BytesBody, bytes_body, open_store
@@ -350,18 +351,18 @@ def test_damaged_part_is_refused_and_the_correct_part_accepted(subject: Subject,
     upload = subject.begin(key)
     wrong_md5 = content_md5_of(b"other")
     if not subject.server.checks_digests:
-        stored = subject.store.upload_part(upload, 1, bytes_body(b"content"), content_md5=wrong_md5)
+        stored = subject.store.upload_part(upload, 1, bytes_body(b"content"), BodyDigests(wrong_md5))
         assert has_digests_of(stored, b"content")
         return
     refusal = refusal_of(
-        lambda: subject.store.upload_part(upload, 1, bytes_body(b"content"), content_md5=wrong_md5)
+        lambda: subject.store.upload_part(upload, 1, bytes_body(b"content"), BodyDigests(wrong_md5))
     )
     assert classify(StoreError(refusal)).action is Action.RESEND
     if not subject.server.keeps_refused_uploads:
         assert refusal_of(lambda: send(subject, upload, b"content")).code == "NoSuchUpload"
         return
     correct_md5 = content_md5_of(b"content")
-    stored = subject.store.upload_part(upload, 1, bytes_body(b"content"), content_md5=correct_md5)
+    stored = subject.store.upload_part(upload, 1, bytes_body(b"content"), BodyDigests(correct_md5))
     assert has_digests_of(stored, b"content")
     assert [part.size for part in subject.store.list_parts(upload)] == [7]
     subject.store.abort(upload)
@@ -410,11 +411,11 @@ def test_damaged_object_is_refused_and_replaces_nothing(subject: Subject, key: s
     wrong_md5 = content_md5_of(b"other")
     if not subject.server.checks_digests:
         assert has_digests_of(
-            subject.store.put_object(target, bytes_body(b"x"), {}, content_md5=wrong_md5), b"x"
+            subject.store.put_object(target, bytes_body(b"x"), {}, BodyDigests(wrong_md5)), b"x"
         )
         return
     refusal = refusal_of(
-        lambda: subject.store.put_object(target, bytes_body(b"x"), {}, content_md5=wrong_md5)
+        lambda: subject.store.put_object(target, bytes_body(b"x"), {}, BodyDigests(wrong_md5))
     )
     assert classify(StoreError(refusal)).action is Action.RESEND
     info = subject.store.head_object(target)

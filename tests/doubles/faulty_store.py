@@ -7,7 +7,6 @@ from typing import TypeVar
 
 from obsup.errors import NetworkError, Refusal, StoreError
 from obsup.model import (
-    Checksum,
     Initiated,
     ListWindow,
     ObjectChecksums,
@@ -21,7 +20,7 @@ from obsup.model import (
     Upload,
     UploadChecksum,
 )
-from obsup.store.http.body import OpenBody
+from obsup.store.http.body import NO_DIGESTS, BodyDigests, OpenBody
 from obsup.store.interface import WHOLE_LIST, ObjectStore
 
 T = TypeVar("T")
@@ -71,19 +70,11 @@ class FaultyStore:
         return self._inner.upload_checksum(upload)
 
     def upload_part(
-        self,
-        upload: Upload,
-        part_number: int,
-        open_body: OpenBody,
-        *,
-        content_md5: str | None = None,
-        checksum: Checksum | None = None,
+        self, upload: Upload, part_number: int, open_body: OpenBody, digests: BodyDigests = NO_DIGESTS
     ) -> Stored:
         return self._run(
             "part",
-            lambda: self._inner.upload_part(
-                upload, part_number, open_body, content_md5=content_md5, checksum=checksum
-            ),
+            lambda: self._inner.upload_part(upload, part_number, open_body, digests),
         )
 
     def copy_part(
@@ -131,15 +122,11 @@ class FaultyStore:
         target: Target,
         open_body: OpenBody,
         headers: Mapping[str, str],
-        *,
-        content_md5: str | None = None,
-        checksum: Checksum | None = None,
+        digests: BodyDigests = NO_DIGESTS,
     ) -> Stored:
         return self._run(
             "put",
-            lambda: self._inner.put_object(
-                target, open_body, headers, content_md5=content_md5, checksum=checksum
-            ),
+            lambda: self._inner.put_object(target, open_body, headers, digests),
         )
 
     def head_object(self, target: Target, *, is_copy_source: bool = False) -> ObjectInfo | None:

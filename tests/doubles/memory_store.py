@@ -16,7 +16,6 @@ from anycrc import Model
 from obsup.dialects.dialect import Dialect
 from obsup.errors import Refusal, StoreError
 from obsup.model import (
-    Checksum,
     Initiated,
     ListWindow,
     ObjectChecksums,
@@ -30,7 +29,7 @@ from obsup.model import (
     Target,
     Upload,
 )
-from obsup.store.http.body import OpenBody
+from obsup.store.http.body import NO_DIGESTS, BodyDigests, OpenBody
 from obsup.store.interface import WHOLE_LIST
 
 
@@ -73,19 +72,13 @@ class MemoryStore:
         """No checksums, as many stores."""
 
     def upload_part(
-        self,
-        upload: Upload,
-        part_number: int,
-        open_body: OpenBody,
-        *,
-        content_md5: str | None = None,
-        checksum: Checksum | None = None,  # noqa: ARG002
+        self, upload: Upload, part_number: int, open_body: OpenBody, digests: BodyDigests = NO_DIGESTS
     ) -> Stored:
         found = self._find(upload, "UploadPart")
         content = _read(open_body)
         if not 1 <= part_number <= self.dialect.limits.max_parts:
             raise _refused("UploadPart", upload.target, 400, "InvalidArgument")
-        _check_digest("UploadPart", upload.target, content, content_md5)
+        _check_digest("UploadPart", upload.target, content, digests.content_md5)
         with self._lock:
             found.parts[part_number] = content
         return self._stored(content)
@@ -175,13 +168,11 @@ class MemoryStore:
         target: Target,
         open_body: OpenBody,
         headers: Mapping[str, str],
-        *,
-        content_md5: str | None = None,
-        checksum: Checksum | None = None,  # noqa: ARG002
+        digests: BodyDigests = NO_DIGESTS,
     ) -> Stored:
         self._check(target, "PutObject")
         content = _read(open_body)
-        _check_digest("PutObject", target, content, content_md5)
+        _check_digest("PutObject", target, content, digests.content_md5)
         self.objects[target.bucket, target.key] = _Object(content, etag_of(content), dict(headers), None)
         return self._stored(content)
 

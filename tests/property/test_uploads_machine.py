@@ -274,9 +274,9 @@ class Uploads(RuleBasedStateMachine):
         before, sent_parts = self.correct_parts(), set()
 
         class Counting(FaultyStore):
-            def upload_part(self, upload, part_number, open_body, **digests):  # type: ignore[no-untyped-def]
+            def upload_part(self, upload, part_number, open_body, *digests):  # type: ignore[no-untyped-def]
                 sent_parts.add(part_number)
-                return super().upload_part(upload, part_number, open_body, **digests)
+                return super().upload_part(upload, part_number, open_body, *digests)
 
         connection, _ = self.connection({})
         counting = Counting(self.store, {}, self.freeze)

@@ -29,6 +29,7 @@ from obsup.local.state import rejected_checksums
 from obsup.model import Part, Stored, Target, Upload, UploadChecksum
 from obsup.store.answers.checksums import rejects_checksums
 from obsup.store.answers.server_clock import MIN_REPORTED_DIFFERENCE_S, ServerClock
+from obsup.store.http.body import BodyDigests
 from obsup.units import KIB, exact_size, format_size
 
 PART_SIZES = (64 * KIB, 1 * KIB)
@@ -157,14 +158,12 @@ class UploadCycle:
         algorithm = upload.checksum.algorithm if upload.checksum is not None else self._checksum_of_parts
         checksum = part.checksum(algorithm) if algorithm is not None else None
         try:
-            stored = self._store.upload_part(
-                upload, number, part.open, content_md5=content_md5, checksum=checksum
-            )
+            stored = self._store.upload_part(upload, number, part.open, BodyDigests(content_md5, checksum))
         except ObsupError as exc:
             if checksum is None or exc.refusal is None or not rejects_checksums(exc.refusal):
                 raise
             self._is_rejected = True
-            stored = self._store.upload_part(upload, number, part.open, content_md5=content_md5)
+            stored = self._store.upload_part(upload, number, part.open, BodyDigests(content_md5))
         self._sent_parts.append((stored, part.hashed()))
         return f"permitted; {exact_size(size)}"
 

@@ -14,7 +14,7 @@ from obsup.engine.send.etag_trial import EtagTrial, as_content_md5
 from obsup.errors import DataMismatch, DigestRequired, run_again
 from obsup.local.source.digest import CRC64, Gate, PartDigest
 from obsup.model import Checksum, Part, Receipt, Stored
-from obsup.store.http.body import Body, OpenBody
+from obsup.store.http.body import Body, BodyDigests, OpenBody
 from obsup.value import Value
 
 # How often content is sent again after the store confirmed other bytes.
@@ -85,8 +85,8 @@ _NOT_SHOWN = "neither ETags nor Content-MD5 show what the store receives"
 _REQUIRES_MD5 = "requires Content-MD5"
 _RETURNS_NO_CRC64 = "returns no CRC-64"
 
-SendRequest = Callable[[OpenBody, "str | None", "Checksum | None"], Stored]
-"""Sends one request with a body, and the headers Content-MD5 (base64) and checksum unless they are None."""
+SendRequest = Callable[[OpenBody, BodyDigests], Stored]
+"""Sends one request with a body, and the headers of its digests."""
 
 
 class Sent(Value):
@@ -240,11 +240,11 @@ def _send_with_digests(
     """
     learned = send_options.learned
     if has_md5 or learned.has(_REQUIRES_MD5):
-        return send(open_body, _content_md5(content, send_options), checksum), True
+        return send(open_body, BodyDigests(_content_md5(content, send_options), checksum)), True
     try:
-        return send(open_body, None, checksum), False
+        return send(open_body, BodyDigests(checksum=checksum)), False
     except DigestRequired:
-        stored = send(open_body, _content_md5(content, send_options), checksum)
+        stored = send(open_body, BodyDigests(_content_md5(content, send_options), checksum))
         learned.add(_REQUIRES_MD5)
         return stored, True
 

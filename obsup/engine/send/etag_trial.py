@@ -14,6 +14,7 @@ from obsup.errors import DataMismatch, NetworkError, ObsupError, StoreError
 from obsup.local.state import started_uploads
 from obsup.local.state.started_uploads import StartedUpload
 from obsup.model import Stored, Target, Upload
+from obsup.store.http.body import BodyDigests
 from obsup.store.interface import PartStore, TrialStore
 
 # Facts about the store.
@@ -96,7 +97,7 @@ class EtagTrial:
 
         def send(declared: bytes) -> Stored:
             digest = as_content_md5(_md5_of(declared))
-            return store.upload_part(upload, 1, lambda: OneByte(b"\0"), content_md5=digest)
+            return store.upload_part(upload, 1, lambda: OneByte(b"\0"), BodyDigests(digest))
 
         etag = send(b"\0").etag.lower()
         if etag in {_md5_of(b""), *(_md5_of(bytes([byte])) for byte in range(256))}:

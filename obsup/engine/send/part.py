@@ -35,9 +35,9 @@ from obsup.errors import NextStep, ObsupError, Refused
 from obsup.local.source.digest import CRC64, PartDigest
 from obsup.local.source.file import FileWindow
 from obsup.local.source.part_md5s import PartGroup
-from obsup.model import Checksum, Part, Receipt, SourceStat, Stored, Target, Upload
+from obsup.model import Part, Receipt, SourceStat, Stored, Target, Upload
 from obsup.store.answers.checksums import rejects_checksums
-from obsup.store.http.body import OpenBody
+from obsup.store.http.body import BodyDigests, OpenBody
 from obsup.store.interface import PartLister, PartStore
 from obsup.value import Value
 
@@ -86,10 +86,8 @@ def send_content(
     digests = digests_of(upload, send_options.digests, send_options.learned)
     send_options = replace(send_options, digests=digests)
 
-    def send(open_body: OpenBody, content_md5: str | None, checksum: Checksum | None) -> Stored:
-        return store.upload_part(
-            upload, part.number, attempts.counted(open_body), content_md5=content_md5, checksum=checksum
-        )
+    def send(open_body: OpenBody, digests: BodyDigests) -> Stored:
+        return store.upload_part(upload, part.number, attempts.counted(open_body), digests)
 
     what, trial = f"part {part.number} of {upload.target}", EtagTrial(store, upload.target, send_options)
     try:

@@ -36,10 +36,10 @@ from obsup.local.source.identity import (
     stat_source,
 )
 from obsup.local.source.rate_limit import RateLimit
-from obsup.model import Checksum, Credentials, Receipt, SourceStat, Stored, Upload
+from obsup.model import Credentials, Receipt, SourceStat, Stored, Upload
 from obsup.rate import Rate
 from obsup.store.answers.server_clock import ServerClock
-from obsup.store.http.body import OpenBody
+from obsup.store.http.body import NO_DIGESTS, BodyDigests, OpenBody
 from obsup.store.http.settings import ConnectionSettings
 from obsup.store.http.transport import Transport
 from obsup.store.interface import FixedCredentials, PartStore
@@ -244,21 +244,13 @@ class _RetryingPartStore:
         self._policy = policy
 
     def upload_part(
-        self,
-        upload: Upload,
-        part_number: int,
-        open_body: OpenBody,
-        *,
-        content_md5: str | None = None,
-        checksum: Checksum | None = None,
+        self, upload: Upload, part_number: int, open_body: OpenBody, digests: BodyDigests = NO_DIGESTS
     ) -> Stored:
         attempts = Attempts(
             self._policy, FailureRecovery(FixedCredentials(Credentials("", "")), ServerClock()), _record_event
         )
 
         def send() -> Stored:
-            return self._inner.upload_part(
-                upload, part_number, open_body, content_md5=content_md5, checksum=checksum
-            )
+            return self._inner.upload_part(upload, part_number, open_body, digests)
 
         return attempts.run(send, doing=f"part {part_number} of {upload.target}", part_number=part_number)

@@ -30,8 +30,8 @@ from obsup.local.source.digest import PartDigest
 from obsup.local.source.file import FileWindow
 from obsup.local.source.identity import content_changed
 from obsup.local.source.memory_part import read_part
-from obsup.model import Checksum, Part, Receipt, SourceStat, Stored, Target
-from obsup.store.http.body import Body, OpenBody
+from obsup.model import Part, Receipt, SourceStat, Stored, Target
+from obsup.store.http.body import Body, BodyDigests, OpenBody
 from obsup.store.interface import ObjectStore
 
 # Shared by all files of a batch: it grows to what is in flight at once.
@@ -76,15 +76,13 @@ def put_content(
     attempts = AttemptCounter()
     must_look = forbids_overwrite(store.dialect, headers)
 
-    def send(open_body: OpenBody, content_md5: str | None, checksum: Checksum | None) -> Stored:
+    def send(open_body: OpenBody, digests: BodyDigests) -> Stored:
         def look_and_open() -> Body:
             if must_look and find_existing(store, target) is not None:
                 raise object_exists(target)
             return open_body()
 
-        return store.put_object(
-            target, attempts.counted(look_and_open), headers, content_md5=content_md5, checksum=checksum
-        )
+        return store.put_object(target, attempts.counted(look_and_open), headers, digests)
 
     try:
         trial = EtagTrial(store, target, send_options)

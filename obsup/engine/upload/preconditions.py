@@ -24,6 +24,7 @@ from obsup.errors import NetworkError, Refused, StoreError, run_again
 from obsup.local.state import started_uploads
 from obsup.local.state.started_uploads import StartedUpload
 from obsup.model import Initiated, Upload
+from obsup.store.http.body import BodyDigests
 from obsup.text import quoted
 
 
@@ -69,7 +70,7 @@ def _try_out(context: UploadContext, requested: RequestedEncryption) -> None:
             return
         content = b"\0"
         md5 = as_content_md5(hashlib.md5(content, usedforsecurity=False).hexdigest())
-        stored = context.store.upload_part(upload, 1, lambda: OneByte(content), content_md5=md5)
+        stored = context.store.upload_part(upload, 1, lambda: OneByte(content), BodyDigests(md5))
         if requested.is_confirmed_by(stored):
             context.connection.learned.add(parts_confirm(target, requested))
             return

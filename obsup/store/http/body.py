@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from obsup.model import Checksum
+from obsup.value import Value
+
 
 class Body(Protocol):
     """The content of a request: ``read`` returns its *size* bytes in blocks.
@@ -21,3 +24,13 @@ class Body(Protocol):
 
 OpenBody = Callable[[], Body]
 """Opens the body again for each attempt."""
+
+
+class BodyDigests(Value):
+    """The digests in the headers of a request with a body: Content-MD5 in Base64, and a checksum. None is not sent."""
+
+    content_md5: str | None = None
+    checksum: Checksum | None = None
+
+
+NO_DIGESTS = BodyDigests()

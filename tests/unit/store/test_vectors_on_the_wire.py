@@ -17,6 +17,7 @@ from obsup.dialects.dialect import Dialect, Signable
 from obsup.dialects.oss import OSS4_SIGNATURE
 from obsup.model import CustomerKey, Target, Upload
 from obsup.store.client import HttpStore
+from obsup.store.http.body import BodyDigests
 from obsup.store.http.settings import ConnectionSettings
 from obsup.store.http.transport import Transport
 from tests.doubles.certificates import Authority
@@ -135,7 +136,7 @@ VERBS: dict[str, Verb] = {
         upload,
         number_of(vector),
         bytes_body(content_of(vector)),
-        content_md5=vector["headers_in"].get("Content-MD5"),
+        digests=BodyDigests(vector["headers_in"].get("Content-MD5")),
     ),
     "UploadPartCopy": lambda store, _, upload, vector: store.copy_part(
         upload, number_of(vector), named(vector, "-copy-source"), byte_range=(0, 1048575)

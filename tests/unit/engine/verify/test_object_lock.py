@@ -16,6 +16,7 @@ from obsup.engine.verify.object_lock import confirm_lock
 from obsup.errors import Refused
 from obsup.model import Credentials, ObjectOptions, Target
 from obsup.sandbox.sandbox import Sandbox
+from obsup.store.http.body import BodyDigests
 from obsup.store.interface import FixedCredentials
 from tests.support.batch import count_operations
 from tests.support.stores import bytes_body
@@ -53,7 +54,7 @@ def test_lock_at_a_host_of_amazon(
     observed: list[events.Event] = []
     context = open_context(sandbox, until, observed)
     sent = {**context.requested_headers, "x-amz-object-lock-retain-until-date": "2040-01-01T00:00:00Z"}
-    stored = context.store.put_object(TARGET, bytes_body(b"x"), sent, content_md5="ndTkYSaMgDT1yFZOFVxnpg==")
+    stored = context.store.put_object(TARGET, bytes_body(b"x"), sent, BodyDigests("ndTkYSaMgDT1yFZOFVxnpg=="))
     if fault:
         sandbox.add_fault(fault)
     if is_confirmed:
