@@ -41,7 +41,9 @@ EXIT_STATUSES = (
     ExitStatus("76", "the --from-command command failed; nothing was published", "investigate"),
     ExitStatus("77", "credentials or permission; progress kept", "fix the keys, run again"),
     ExitStatus("78", "configuration (also: CA bundle, proxy URL, client certificate, endpoint)", "fix it"),
-    ExitStatus("129, 130, 143", "SIGHUP, SIGINT, SIGTERM; progress kept", "run again"),
+    ExitStatus(
+        "129, 130, 143", "SIGHUP, SIGINT (Ctrl-C), SIGTERM (Windows: Ctrl-Break); progress kept", "run again"
+    ),
 )
 
 BUG = 70

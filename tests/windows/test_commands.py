@@ -2,33 +2,64 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from obsup.sandbox.sandbox import Sandbox
-from tests.support.readme import CRON_PAGE, block
-from tests.windows.windows_machine import WindowsMachine, windows_path
+from tests.support.readme import CRON_PAGE, README, block
+from tests.support.waiting import wait_for
+from tests.windows.windows_machine import FOLDER, WindowsMachine, windows_path
 
 pytestmark = [pytest.mark.windows, pytest.mark.xdist_group("windows")]
 
 MakeFile = Callable[..., Path]
+CONFIG = "AppData/Roaming/obsup/config.toml"
 
 
-def test_the_session_of_a_new_user(windows: WindowsMachine, make_file: MakeFile) -> None:
-    """With obsup.exe, as pip installs it: help, configuration, upload, and verification, in a batch file."""
-    make_file(300_000)
-    done = windows.run_batch_file(
-        "obsup --version\nif errorlevel 1 exit /b 1\n"
-        "obsup upload --help > help.txt\nif errorlevel 1 exit /b 2\n"
-        "obsup upload bigfile bucket/key --parts 2\nif errorlevel 1 exit /b 3\n"
-        "obsup verify bigfile bucket/key\nif errorlevel 1 exit /b 4\n"
-        "obsup upload missing bucket/key\n"
-        "exit /b %ERRORLEVEL%\n"
+def test_the_session_of_the_readme(windows: WindowsMachine, sandbox: Sandbox, make_file: MakeFile) -> None:
+    """pip, config init, an upload that TerminateProcess ends, the same upload again, verify; then help and an error."""
+    (windows.folder / "dist").mkdir()
+    (wheel,) = (FOLDER / "wheels").glob("obsup-*.whl")
+    shutil.copy(wheel, windows.folder / "dist")
+    (windows.folder / "backup").mkdir()
+    source = make_file(900_000, "backup/bigfile")
+    install, init, upload, verify = block(README, "windows session").replace("D:\\", "").splitlines()
+    user = WindowsMachine(windows.folder, {"PIP_NO_INDEX": "1"})
+    done = user.run_batch_file(f"{install}\nif errorlevel 1 exit /b 1\n{init}\n")
+    assert done.code == 0, done
+    config = user.profile / CONFIG
+    text = config.read_text(encoding="utf-8")
+    for commented, value in (
+        ('#profile = "nightly"', 'profile = "nightly"'),
+        ("#[profiles.nightly]", "[profiles.nightly]"),
+        ('#endpoint = "https://obs.eu-de.otc.t-systems.com"', f'endpoint = "{sandbox.endpoint}"'),
+        ('#access_key_id = "…"', f'access_key_id = "{sandbox.access_key}"'),
+        ('#secret_access_key = "…"', f'secret_access_key = "{sandbox.secret_key}"'),
+    ):
+        assert commented in text
+        text = text.replace(commented, value)
+    config.write_text(text, encoding="utf-8")
+    sandbox.add_fault("delay=600,op=part,part=5,times=1")
+    process = user.begin(*upload.split()[1:], "-j", "1")
+    wait_for(lambda: sandbox.injected_faults, within_s=300, process=process)
+    process.kill()
+    process.communicate()
+    sandbox.clear_faults()
+    done = user.run_batch_file(
+        f"{upload}\nif errorlevel 1 exit /b 2\n{verify}\nif errorlevel 1 exit /b 3\n"
+        "obsup --version\nif errorlevel 1 exit /b 4\n"
+        "obsup upload --help\nif errorlevel 1 exit /b 5\n"
+        "obsup upload missing bucket/key\nexit /b %ERRORLEVEL%\n"
     )
     assert done.code == 66, done
     assert "missing" in done.err
+    assert "%APPDATA%\\obsup\\config.toml" in done.out
+    assert sandbox.object_path("bucket", "backups/bigfile").read_bytes() == source.read_bytes()
+    parts = [one for one in sandbox.requests if one.operation == "part" and one.status == 200]
+    assert sorted(one.part_number or 0 for one in parts) == [1, 2, 3, 4, 5]
 
 
 def test_the_batch_file_of_the_task(windows: WindowsMachine, sandbox: Sandbox, make_file: MakeFile) -> None:
@@ -84,7 +115,8 @@ def test_configuration(windows: WindowsMachine) -> None:
     """The file is created in the user's folder and read from there."""
     created = windows.run("config", "init")
     assert created.code == 0, created
-    (path,) = windows.profile.rglob("obsup/config.toml")
+    path = windows.profile / CONFIG
+    assert path.exists()
     shown = windows.run("config", "show")
     assert windows_path(path).rpartition("\\drive_c\\")[2] in shown.out, shown
 

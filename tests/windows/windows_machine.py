@@ -99,8 +99,9 @@ class WindowsMachine:
         return self.outcome(self.begin(*arguments, **extra), stdin)
 
     def run_batch_file(self, text: str, name: str = "test.cmd", **extra: str) -> Outcome:
-        """Run a batch file with ``cmd /c``. ``obsup`` is obsup.exe, which pip made."""
-        lines = f"@echo off\nset PATH={windows_path(FOLDER / 'python' / 'Scripts')};%PATH%\n{text}"
+        """Run a batch file with ``cmd /c``. ``obsup`` is obsup.exe, which pip made; ``python`` is that of pip."""
+        python = windows_path(FOLDER / "python")
+        lines = f"@echo off\nset PATH={python};{python}\\Scripts;%PATH%\n{text}"
         (self.folder / name).write_bytes(lines.replace("\n", "\r\n").encode())
         return self.outcome(self.start("cmd", "/c", name, **extra))
 
